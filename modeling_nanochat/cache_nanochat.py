@@ -1,0 +1,55 @@
+"""Key-value cache slots of a looped model: one per (loop, shared layer)."""
+
+from torch import nn
+from transformers import PreTrainedConfig
+from transformers.cache_utils import Cache, DynamicLayer, StaticLayer
+
+
+def slot_index(loop: int, layer: int, num_shared_layers: int) -> int:
+    """Cache slot of shared layer `layer` in loop `loop`, both counted from 0."""
+    return loop * num_shared_layers + layer
+
+
+class AttentionSlot(nn.Module):
+    """
+    What the attention functions and the caches see instead of the attention module: they read `layer_idx` from the
+    module they are given, but one shared module serves one slot per loop. It has no parameters.
+    """
+
+    def __init__(self, config: PreTrainedConfig, layer_idx: int):
+        super().__init__()
+        self.config = config
+        self.layer_idx = layer_idx
+        self.num_key_value_groups = config.num_attention_heads // config.num_key_value_heads
+        self.is_causal = True
+
+
+def ensure_slots(cache: Cache, num_slots: int) -> None:
+    """
+    Prepare a cache for `num_slots` layers: caches are sized from the configuration, and a call may ask for more
+    loops than that.
+
+    Raises:
+        ValueError: The cache cannot grow, because tokens are already in it or because of its type; or its tokens were
+            computed with fewer loops than are asked for now.
+    """
+    if cache.layer_class_to_replicate is None and len(cache.layers) < num_slots:
+        _grow(cache, num_slots)
+    if len(cache.layers) >= num_slots and isinstance(cache.layers[num_slots - 1], DynamicLayer):
+        lengths = [cache.layers[index].get_seq_length() for index in (0, num_slots - 1)]
+        if lengths[0] != lengths[1]:
+            raise ValueError(
+                "num_loops must not change between calls that share a cache: its first loop holds "
+                f"{lengths[0]} tokens, its last {lengths[1]}"
+            )
+
+
+def _grow(cache: Cache, num_slots: int) -> None:
+    template = cache.layers[0]
+    if type(template) not in (DynamicLayer, StaticLayer) or template.is_initialized or cache.offloading:
+        raise ValueError(
+            f"num_loops needs {num_slots} cache slots, got a {type(cache).__name__} with {len(cache.layers)}. Set "
+            "config.num_loops before making the cache, or pass an empty dynamic or static cache."
+        )
+    arguments = {"max_cache_len": template.max_cache_len} if isinstance(template, StaticLayer) else {}
+    cache.layers.extend(type(template)(**arguments) for _ in range(num_slots - len(cache.layers)))

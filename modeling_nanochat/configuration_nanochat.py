@@ -1,0 +1,229 @@
+"""Configuration of the ternary looped language model (LoopLM)."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from transformers import PreTrainedConfig
+from transformers.modeling_rope_utils import RopeParameters
+
+
+class FieldRule(NamedTuple):
+    """What one configuration field accepts, in words and as a test."""
+
+    text: str
+    accepts: Callable[[object], bool]
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _one_of(*choices: object) -> FieldRule:
+    # `1 == True` in Python, so the type is compared as well.
+    return FieldRule(
+        "one of " + ", ".join(map(repr, choices)),
+        lambda value: any(type(value) is type(choice) and value == choice for choice in choices),
+    )
+
+
+POSITIVE_INTEGER = FieldRule("an integer >= 1", lambda value: _is_integer(value) and value >= 1)
+POSITIVE_INTEGER_OR_NONE = FieldRule(
+    "an integer >= 1 or None", lambda value: value is None or (_is_integer(value) and value >= 1)
+)
+POSITIVE_NUMBER = FieldRule("a finite number > 0", lambda value: _is_number(value) and 0 < value < float("inf"))
+NON_NEGATIVE_NUMBER = FieldRule("a finite number >= 0", lambda value: _is_number(value) and 0 <= value < float("inf"))
+BOOLEAN = FieldRule("True or False", lambda value: isinstance(value, bool))
+TOKEN_ID = FieldRule("a token id >= 0 or None", lambda value: value is None or (_is_integer(value) and value >= 0))
+TOKEN_IDS = FieldRule(
+    "a token id >= 0, a non-empty list of them, or None",
+    lambda value: TOKEN_ID.accepts(value)
+    or (isinstance(value, list) and len(value) > 0 and all(_is_integer(item) and item >= 0 for item in value)),
+)
+
+FIELD_RULES: dict[str, FieldRule] = {
+    "vocab_size": POSITIVE_INTEGER,
+    "hidden_size": POSITIVE_INTEGER,
+    "intermediate_size": POSITIVE_INTEGER,
+    "num_shared_layers": POSITIVE_INTEGER,
+    "num_loops": POSITIVE_INTEGER,
+    "num_attention_heads": POSITIVE_INTEGER,
+    "num_key_value_heads": POSITIVE_INTEGER_OR_NONE,
+    "head_dim": POSITIVE_INTEGER_OR_NONE,
+    "max_position_embeddings": POSITIVE_INTEGER,
+    "rms_norm_eps": POSITIVE_NUMBER,
+    "initializer_range": POSITIVE_NUMBER,
+    "use_cache": BOOLEAN,
+    "tie_word_embeddings": BOOLEAN,
+    "sandwich_norm": BOOLEAN,
+    "ternary": BOOLEAN,
+    "ternary_group_size": FieldRule(
+        "an integer >= 1, or -1 for one scale per tensor",
+        lambda value: _is_integer(value) and (value >= 1 or value == -1),
+    ),
+    "activation_bits": _one_of(8, None),
+    "mhc_num_streams": _one_of(1, 2, 4),
+    "mhc_dynamic": BOOLEAN,
+    "exit_threshold": POSITIVE_NUMBER,
+    "exit_at_loop": POSITIVE_INTEGER_OR_NONE,
+    "exit_temperature": POSITIVE_NUMBER,
+    "exit_entropy_weight": NON_NEGATIVE_NUMBER,
+    "loop_loss": _one_of("expected", "final"),
+    "kv_reuse": _one_of("none", "last"),
+    "weight_format": _one_of("latent", "packed"),
+    "pad_token_id": TOKEN_ID,
+    "bos_token_id": TOKEN_ID,
+    "eos_token_id": TOKEN_IDS,
+}
+
+
+class LoopLMConfig(PreTrainedConfig):
+    """
+    Configuration of [`LoopLMModel`] and [`LoopLMForCausalLM`]: a stack of `num_shared_layers` transformer blocks that
+    is applied `num_loops` times (Ouro, arXiv 2510.25741), with ternary weights (BitNet b1.58, arXiv 2402.17764) and
+    optional residual streams (mHC-lite, arXiv 2601.05732).
+
+    Every field is checked when it is set, and their combinations when the configuration is made and again when a
+    model is built from it; both raise `ValueError` naming the field, the rule and the value.
+
+    Args:
+        vocab_size: Rows of the embedding and of the head.
+        hidden_size: Width of the residual stream.
+        intermediate_size: Width of the SwiGLU branch.
+        num_shared_layers: Physical transformer blocks, shared by all loops.
+        num_loops: How often the stack is applied. `forward` and `generate` take another number at run time.
+        num_attention_heads: Query heads.
+        num_key_value_heads: Key and value heads (grouped-query attention); None means as many as query heads.
+        head_dim: Width of one head; None means `hidden_size / num_attention_heads`.
+        max_position_embeddings: Longest sequence the rotary table is meant for.
+        rms_norm_eps: Added to the mean square in every RMSNorm.
+        rope_parameters: Rotary embedding as in transformers, e.g. `{"rope_type": "default", "rope_theta": 1e4}`.
+        tie_word_embeddings: The head uses the embedding matrix.
+        initializer_range: Standard deviation of the initial weights.
+        sandwich_norm: Also normalise each branch before it is added (Ouro's block).
+        ternary: Use [`BitLinear`] in the blocks. Embedding, head, gate, norms and streams stay float.
+        ternary_group_size: Weights along the input that share one scale; -1 is one scale per tensor.
+        activation_bits: 8 quantises the input of every ternary layer per token; None leaves it float.
+        mhc_num_streams: Residual streams: 1 (a plain residual), 2 or 4.
+        mhc_dynamic: The stream coefficients depend on the token (as in the paper) instead of being constants.
+        exit_threshold: A token may leave at the first loop whose cumulative exit probability reaches this; >= 1 never.
+        exit_at_loop: Always stop after this loop (1-based); None runs all loops.
+        exit_temperature: Divides the gate's logits.
+        exit_entropy_weight: Weight (beta) of the exit distribution's entropy in the loss.
+        loop_loss: "expected" is the paper's `sum_t p_t CE_t - beta H(p)`; "final" is `CE_T + beta (log T - H(p))`.
+        kv_reuse: "none" keeps the keys and values of every loop; "last" those of the last loop after the prefill.
+        weight_format: "latent" float weights, or "packed" 2-bit codes with their scales.
+    """
+
+    model_type = "nanochat_looplm"
+    keys_to_ignore_at_inference = [
+        "past_key_values",
+        "hidden_states",
+        "attentions",
+        "ce_loss",
+        "entropy_penalty",
+        "loop_losses",
+        "exit_pdf",
+        "loops_used",
+        "gate_logits",
+        "loop_hidden_states",
+    ]
+
+    vocab_size: int = 50304
+    hidden_size: int = 768
+    intermediate_size: int = 2048
+    num_shared_layers: int = 6
+    num_loops: int = 4
+    num_attention_heads: int = 12
+    num_key_value_heads: int | None = None
+    head_dim: int | None = None
+    max_position_embeddings: int = 2048
+    rms_norm_eps: float = 1e-6
+    rope_parameters: RopeParameters | dict | None = None
+    tie_word_embeddings: bool = True
+    initializer_range: float = 0.02
+    use_cache: bool = True
+    sandwich_norm: bool = False
+    ternary: bool = True
+    ternary_group_size: int = 128
+    activation_bits: int | None = 8
+    mhc_num_streams: int = 1
+    mhc_dynamic: bool = True
+    exit_threshold: float | int = 1.0
+    exit_at_loop: int | None = None
+    exit_temperature: float | int = 1.0
+    exit_entropy_weight: float | int = 0.05
+    loop_loss: str = "expected"
+    kv_reuse: str = "none"
+    weight_format: str = "latent"
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = 1
+    eos_token_id: int | list[int] | None = 2
+    auto_map: dict | None = None
+
+    def __post_init__(self, **kwargs):
+        if self.num_key_value_heads is None:
+            self.num_key_value_heads = self.num_attention_heads
+        if self.head_dim is None:
+            if self.hidden_size % self.num_attention_heads:
+                raise ValueError(
+                    "LoopLMConfig.head_dim must be given when num_attention_heads does not divide hidden_size, got "
+                    f"hidden_size={self.hidden_size} and num_attention_heads={self.num_attention_heads}"
+                )
+            self.head_dim = self.hidden_size // self.num_attention_heads
+        if self.auto_map is None:
+            # `save_pretrained` of one class writes only its own entry; with all three, AutoModel and
+            # AutoModelForCausalLM both load from a folder that either class saved.
+            self.auto_map = {
+                "AutoConfig": "configuration_nanochat.LoopLMConfig",
+                "AutoModel": "modeling_nanochat.LoopLMModel",
+                "AutoModelForCausalLM": "modeling_nanochat.LoopLMForCausalLM",
+            }
+        super().__post_init__(**kwargs)
+        self.validate_architecture()
+
+    def __setattr__(self, name, value):
+        rule = FIELD_RULES.get(name)
+        if rule is not None and not rule.accepts(value):
+            raise ValueError(f"LoopLMConfig.{name} must be {rule.text}, got {value!r}")
+        super().__setattr__(name, value)
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Effective depth, `num_shared_layers * num_loops`: every key-value cache sizes itself from it."""
+        return self.num_shared_layers * self.num_loops
+
+    def validate_architecture(self) -> None:
+        """Check the fields against each other; raises ValueError."""
+        if self.num_attention_heads % self.num_key_value_heads:
+            self._refuse("num_key_value_heads", f"a divisor of num_attention_heads={self.num_attention_heads}")
+        if self.head_dim % 2:
+            self._refuse("head_dim", "even, because rotary embeddings turn pairs")
+        if self.exit_at_loop is not None and self.exit_at_loop > self.num_loops:
+            self._refuse("exit_at_loop", f"at most num_loops={self.num_loops}")
+        if self.exit_at_loop is not None and self.exit_threshold < 1:
+            self._refuse("exit_at_loop", f"None when exit_threshold={self.exit_threshold} is below 1")
+        if self.weight_format == "packed" and not self.ternary:
+            self._refuse("weight_format", '"latent" when ternary=False')
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+            value = getattr(self, name)
+            for token_id in value if isinstance(value, list) else [value]:
+                if token_id is not None and token_id >= self.vocab_size:
+                    self._refuse(name, f"below vocab_size={self.vocab_size}")
+        if self.ternary and self.ternary_group_size > 0:
+            group_size = self.ternary_group_size
+            for name in ("hidden_size", "intermediate_size"):
+                if getattr(self, name) % group_size:
+                    self._refuse(name, f"a multiple of ternary_group_size={group_size}")
+            if self.num_attention_heads * self.head_dim % group_size:
+                self._refuse(
+                    "head_dim",
+                    f"such that num_attention_heads={self.num_attention_heads} x head_dim is a multiple of "
+                    f"ternary_group_size={group_size}",
+                )
+
+    def _refuse(self, name: str, rule: str):
+        raise ValueError(f"LoopLMConfig.{name} must be {rule}, got {getattr(self, name)!r}")

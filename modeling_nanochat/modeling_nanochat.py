@@ -1,0 +1,443 @@
+"""LoopLM: a stack of shared transformer blocks applied several times, with an exit gate after every loop."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers.cache_utils import Cache, DynamicCache
+from transformers.generation import GenerationMixin
+from transformers.masking_utils import create_causal_mask
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
+from transformers.models.llama.modeling_llama import (
+    LlamaRMSNorm,
+    LlamaRotaryEmbedding,
+    apply_rotary_pos_emb,
+    eager_attention_forward,
+)
+from transformers.utils import ModelOutput
+from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
+from transformers.utils.output_capturing import capture_outputs
+
+from .cache_nanochat import AttentionSlot, ensure_slots, slot_index
+from .configuration_nanochat import LoopLMConfig
+from .exit_nanochat import exit_log_probabilities
+from .loss_nanochat import IGNORE_INDEX, loop_loss
+from .streams_nanochat import (
+    PlainResidual,
+    ResidualStreams,
+    collapse_streams,
+    expand_streams,
+    normalize_streams,
+)
+from .ternary_nanochat import BitLinear
+
+
+@dataclass
+class LoopLMModelOutput(ModelOutput):
+    """
+    Output of [`LoopLMModel`].
+
+    Attributes:
+        last_hidden_state: (batch, seq, hidden), normed, of the last loop that ran: what the head reads.
+        past_key_values: The cache, one layer per (loop, shared layer).
+        hidden_states: With `output_hidden_states`, the input and the output of every block application, each
+            (batch, seq, hidden), or (streams, batch, seq, hidden) when there are several streams; the last one is
+            `last_hidden_state`.
+        attentions: With `output_attentions`, (batch, heads, seq, keys) of every block application.
+        gate_logits: (batch, seq, loops), fp32, divided by `exit_temperature`.
+        exit_pdf: (batch, seq, loops), fp32, the probability of leaving after each loop.
+        loops_used: (batch, seq), how many loops each token went through.
+        loop_hidden_states: With `output_loop_states`, what the head reads after each loop: loops x (batch, seq, hidden).
+    """
+
+    last_hidden_state: torch.FloatTensor | None = None
+    past_key_values: Cache | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+    gate_logits: torch.FloatTensor | None = None
+    exit_pdf: torch.FloatTensor | None = None
+    loops_used: torch.LongTensor | None = None
+    loop_hidden_states: tuple[torch.FloatTensor, ...] | None = None
+
+
+@dataclass
+class LoopLMCausalLMOutput(ModelOutput):
+    """
+    Output of [`LoopLMForCausalLM`]; the fields of [`LoopLMModelOutput`] and
+
+    Attributes:
+        loss: With `labels`, the training objective (see `loop_loss`).
+        logits: (batch, seq or logits_to_keep, vocab) of the last loop that ran.
+        ce_loss, entropy_penalty: Its parts, means in nats over the labels, without gradient.
+        loop_losses: (loops,) mean cross-entropy of each loop's prediction, without gradient.
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    ce_loss: torch.FloatTensor | None = None
+    entropy_penalty: torch.FloatTensor | None = None
+    loop_losses: torch.FloatTensor | None = None
+    exit_pdf: torch.FloatTensor | None = None
+    loops_used: torch.LongTensor | None = None
+    gate_logits: torch.FloatTensor | None = None
+    loop_hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    past_key_values: Cache | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    attentions: tuple[torch.FloatTensor, ...] | None = None
+
+
+def _make_linear(config: LoopLMConfig, in_features: int, out_features: int) -> nn.Linear:
+    if config.ternary:
+        return BitLinear(in_features, out_features, config.ternary_group_size, config.activation_bits)
+    return nn.Linear(in_features, out_features, bias=False)
+
+
+def _make_residual(config: LoopLMConfig, sublayer_index: int) -> nn.Module:
+    if config.mhc_num_streams == 1:
+        return PlainResidual()
+    return ResidualStreams(
+        config.mhc_num_streams, config.hidden_size, sublayer_index, config.mhc_dynamic, config.rms_norm_eps
+    )
+
+
+class LoopLMAttention(nn.Module):
+    """Grouped-query attention with rotary embeddings; `loop` selects the cache slot."""
+
+    def __init__(self, config: LoopLMConfig, layer: int):
+        super().__init__()
+        self.config = config
+        self.layer = layer
+        self.head_dim = config.head_dim
+        self.scaling = config.head_dim**-0.5
+        query_size = config.num_attention_heads * config.head_dim
+        key_size = config.num_key_value_heads * config.head_dim
+        self.q_proj = _make_linear(config, config.hidden_size, query_size)
+        self.k_proj = _make_linear(config, config.hidden_size, key_size)
+        self.v_proj = _make_linear(config, config.hidden_size, key_size)
+        self.o_proj = _make_linear(config, query_size, config.hidden_size)
+        # A plain dict, so that the slots are no submodules.
+        self._slots: dict[int, AttentionSlot] = {}
+
+    def slot(self, loop: int) -> AttentionSlot:
+        """The stand-in for this module in loop `loop` (from 0)."""
+        if loop not in self._slots:
+            index = slot_index(loop, self.layer, self.config.num_shared_layers)
+            self._slots[loop] = AttentionSlot(self.config, index)
+        return self._slots[loop].train(self.training)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        loop: int,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor],
+        attention_mask: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        **kwargs,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        input_shape = hidden_states.shape[:-1]
+        heads_shape = (*input_shape, -1, self.head_dim)
+        query = self.q_proj(hidden_states).view(heads_shape).transpose(1, 2)
+        key = self.k_proj(hidden_states).view(heads_shape).transpose(1, 2)
+        value = self.v_proj(hidden_states).view(heads_shape).transpose(1, 2)
+        query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
+
+        slot = self.slot(loop)
+        if past_key_values is not None:
+            key, value = past_key_values.update(key, value, slot.layer_idx)
+        attention = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
+        output, weights = attention(
+            slot, query, key, value, attention_mask, dropout=0.0, scaling=self.scaling, **kwargs
+        )
+        return self.o_proj(output.reshape(*input_shape, -1).contiguous()), weights
+
+
+class LoopLMMLP(nn.Module):
+    """SwiGLU."""
+
+    def __init__(self, config: LoopLMConfig):
+        super().__init__()
+        self.gate_proj = _make_linear(config, config.hidden_size, config.intermediate_size)
+        self.up_proj = _make_linear(config, config.hidden_size, config.intermediate_size)
+        self.down_proj = _make_linear(config, config.intermediate_size, config.hidden_size)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.down_proj(F.silu(self.gate_proj(hidden_states)) * self.up_proj(hidden_states))
+
+
+class LoopLMDecoderLayer(GradientCheckpointingLayer):
+    """
+    One shared block: attention and MLP, each behind its RMSNorm and (with `sandwich_norm`) before another, joined by
+    a plain residual or by residual streams. Takes and returns (batch, seq, hidden), or (streams, batch, seq, hidden).
+    """
+
+    def __init__(self, config: LoopLMConfig, layer: int):
+        super().__init__()
+        self.self_attn = LoopLMAttention(config, layer)
+        self.mlp = LoopLMMLP(config)
+        self.input_layernorm = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
+        # Names of Ouro's checkpoints: the norms of the branches' outputs.
+        self.input_layernorm_2 = self.post_attention_layernorm_2 = None
+        if config.sandwich_norm:
+            self.input_layernorm_2 = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
+            self.post_attention_layernorm_2 = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.attention_residual = _make_residual(config, 2 * layer)
+        self.mlp_residual = _make_residual(config, 2 * layer + 1)
+
+    def forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
+        def attention_branch(branch_input: torch.Tensor) -> torch.Tensor:
+            output, _ = self.self_attn(self.input_layernorm(branch_input), **kwargs)
+            return output if self.input_layernorm_2 is None else self.input_layernorm_2(output)
+
+        def mlp_branch(branch_input: torch.Tensor) -> torch.Tensor:
+            output = self.mlp(self.post_attention_layernorm(branch_input))
+            return output if self.post_attention_layernorm_2 is None else self.post_attention_layernorm_2(output)
+
+        hidden_states = self.attention_residual(hidden_states, attention_branch)
+        return self.mlp_residual(hidden_states, mlp_branch)
+
+
+class LoopLMPreTrainedModel(PreTrainedModel):
+    """What the model classes share: capabilities, initialisation, loading."""
+
+    config: LoopLMConfig
+    config_class = LoopLMConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["LoopLMDecoderLayer"]
+    _skip_keys_device_placement = ["past_key_values"]
+    _supports_flash_attn = True
+    _supports_sdpa = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _can_compile_fullgraph = True
+    _can_record_outputs = {"hidden_states": LoopLMDecoderLayer, "attentions": LoopLMAttention}
+    _keep_in_fp32_modules_strict = ["exit_gate", "attention_residual", "mlp_residual"]
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, ResidualStreams):
+            module.reset_parameters()
+
+
+class LoopLMModel(LoopLMPreTrainedModel):
+    """The looped transformer without a head."""
+
+    def __init__(self, config: LoopLMConfig):
+        config.validate_architecture()
+        for name, planned in (("weight_format", "packed"), ("kv_reuse", "last")):
+            if getattr(config, name) == planned:
+                raise NotImplementedError(f'LoopLMConfig.{name}="{planned}" is not available yet.')
+        super().__init__(config)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList([LoopLMDecoderLayer(config, layer) for layer in range(config.num_shared_layers)])
+        self.norm = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.exit_gate = nn.Linear(config.hidden_size, 1)
+        self.rotary_emb = LlamaRotaryEmbedding(config=config)
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    @merge_with_config_defaults
+    @capture_outputs
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        use_cache: bool | None = None,
+        num_loops: int | None = None,
+        exit_threshold: float | None = None,
+        exit_at_loop: int | None = None,
+        output_loop_states: bool = False,
+        **kwargs,
+    ) -> LoopLMModelOutput:
+        """
+        Args:
+            input_ids, attention_mask, position_ids, past_key_values, inputs_embeds, use_cache: As in every causal
+                model of transformers.
+            num_loops: Loops to run, instead of the configuration's.
+            exit_threshold: Below 1, not available yet (NotImplementedError).
+            exit_at_loop: Stop after this loop (1-based, at most `num_loops`).
+            output_loop_states: Also return what the head reads after each loop.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("Give exactly one of input_ids and inputs_embeds.")
+        loops = self._loops_to_run(num_loops, exit_threshold, exit_at_loop)
+        if inputs_embeds is None:
+            inputs_embeds = self.embed_tokens(input_ids)
+        if use_cache and past_key_values is None:
+            past_key_values = DynamicCache(config=self.config)
+        if past_key_values is not None:
+            ensure_slots(past_key_values, loops * self.config.num_shared_layers)
+        if position_ids is None:
+            past = 0 if past_key_values is None else past_key_values.get_seq_length()
+            position_ids = (torch.arange(inputs_embeds.shape[1], device=inputs_embeds.device) + past).unsqueeze(0)
+        causal_mask = create_causal_mask(
+            config=self.config,
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            position_ids=position_ids,
+        )
+        position_embeddings = self.rotary_emb(inputs_embeds, position_ids=position_ids)
+        for module in self.layers.modules():
+            if isinstance(module, BitLinear):
+                module.begin_forward_pass()
+
+        num_streams = self.config.mhc_num_streams
+        hidden_states = expand_streams(inputs_embeds, num_streams)
+        loop_hidden_states, gate_logits = [], []
+        for loop in range(loops):
+            for layer in self.layers:
+                hidden_states = layer(
+                    hidden_states,
+                    loop=loop,
+                    attention_mask=causal_mask,
+                    position_ids=position_ids,
+                    past_key_values=past_key_values,
+                    use_cache=use_cache,
+                    position_embeddings=position_embeddings,
+                    **kwargs,
+                )
+            loop_state = self.norm(collapse_streams(hidden_states, num_streams))
+            gate_logits.append(self._gate_logits(loop_state))
+            if output_loop_states:
+                loop_hidden_states.append(loop_state)
+            if num_streams == 1:
+                hidden_states = loop_state
+            else:
+                hidden_states = normalize_streams(hidden_states, self.norm.weight, self.norm.variance_epsilon)
+
+        gate_logits = torch.stack(gate_logits, dim=-1)
+        return LoopLMModelOutput(
+            last_hidden_state=loop_state,
+            past_key_values=past_key_values,
+            gate_logits=gate_logits,
+            exit_pdf=exit_log_probabilities(gate_logits).exp(),
+            loops_used=torch.full(inputs_embeds.shape[:2], loops, device=inputs_embeds.device),
+            loop_hidden_states=tuple(loop_hidden_states) if output_loop_states else None,
+        )
+
+    def _gate_logits(self, loop_state: torch.Tensor) -> torch.Tensor:
+        """(batch, seq, hidden) to (batch, seq), in the gate's own type, which stays fp32 in a bf16 model."""
+        with torch.autocast(loop_state.device.type, enabled=False):
+            logits = self.exit_gate(loop_state.to(self.exit_gate.weight.dtype))
+        return logits.squeeze(-1).float() / self.config.exit_temperature
+
+    def _loops_to_run(self, num_loops: int | None, exit_threshold: float | None, exit_at_loop: int | None) -> int:
+        """The depth that the arguments and the configuration ask for; raises on impossible ones."""
+        num_loops = self.config.num_loops if num_loops is None else num_loops
+        exit_threshold = self.config.exit_threshold if exit_threshold is None else exit_threshold
+        exit_at_loop = self.config.exit_at_loop if exit_at_loop is None else exit_at_loop
+        if isinstance(num_loops, bool) or not isinstance(num_loops, int) or num_loops < 1:
+            raise ValueError(f"num_loops must be an integer >= 1, got {num_loops!r}")
+        if exit_threshold < 1:
+            raise NotImplementedError(
+                f"exit_threshold below 1 (early exit per token) is not available yet, got {exit_threshold}. Use "
+                "exit_at_loop for a fixed depth, or exit_threshold=1 for full depth."
+            )
+        if exit_at_loop is None:
+            return num_loops
+        if isinstance(exit_at_loop, bool) or not isinstance(exit_at_loop, int) or not 1 <= exit_at_loop <= num_loops:
+            raise ValueError(f"exit_at_loop must be an integer from 1 to num_loops={num_loops}, got {exit_at_loop!r}")
+        return exit_at_loop
+
+
+class LoopLMForCausalLM(LoopLMPreTrainedModel, GenerationMixin):
+    """LoopLM with a float language-modelling head and the objective over all loops."""
+
+    _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}
+
+    def __init__(self, config: LoopLMConfig):
+        super().__init__(config)
+        self.model = LoopLMModel(config)
+        self.vocab_size = config.vocab_size
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()
+
+    def freeze_gate(self) -> None:
+        """Stop training the exit gate, e.g. for objectives that do not use it."""
+        self.model.exit_gate.requires_grad_(False)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        labels: torch.LongTensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        return_logits: bool | None = None,
+        num_loops: int | None = None,
+        exit_threshold: float | None = None,
+        exit_at_loop: int | None = None,
+        output_loop_states: bool = False,
+        **kwargs,
+    ) -> LoopLMCausalLMOutput:
+        """
+        Args:
+            labels: (batch, seq) token ids, not shifted; -100 is ignored. `shift_labels` and `num_items_in_batch` are
+                taken from the keyword arguments, as the Trainer passes them.
+            logits_to_keep: Compute the logits of the last so many positions only (0: all), or of the given ones.
+            return_logits: None computes them except in training with labels, where the loss needs none.
+            num_loops, exit_threshold, exit_at_loop, output_loop_states: See [`LoopLMModel.forward`].
+
+        The other arguments are those of every causal model of transformers.
+        """
+        shift_labels = kwargs.pop("shift_labels", None)
+        num_items_in_batch = kwargs.pop("num_items_in_batch", None)
+        if labels is not None and shift_labels is None:
+            shift_labels = F.pad(labels[..., 1:], (0, 1), value=IGNORE_INDEX)
+        if return_logits is None:
+            return_logits = shift_labels is None or not self.training
+
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            num_loops=num_loops,
+            exit_threshold=exit_threshold,
+            exit_at_loop=exit_at_loop,
+            output_loop_states=output_loop_states or shift_labels is not None,
+            **kwargs,
+        )
+        logits = None
+        if return_logits:
+            positions = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+            logits = self.lm_head(outputs.last_hidden_state[:, positions, :])
+        result = LoopLMCausalLMOutput(
+            logits=logits,
+            exit_pdf=outputs.exit_pdf,
+            loops_used=outputs.loops_used,
+            gate_logits=outputs.gate_logits,
+            loop_hidden_states=outputs.loop_hidden_states if output_loop_states else None,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+        if shift_labels is not None:
+            objective = loop_loss(
+                outputs.loop_hidden_states,
+                self.lm_head.weight,
+                shift_labels.to(outputs.last_hidden_state.device),
+                exit_log_probabilities(outputs.gate_logits),
+                form=self.config.loop_loss,
+                entropy_weight=self.config.exit_entropy_weight,
+                num_items=num_items_in_batch,
+            )
+            result.loss = objective.loss
+            result.ce_loss = objective.ce_loss
+            result.entropy_penalty = objective.entropy_penalty
+            result.loop_losses = objective.loop_losses
+        return result

@@ -1,0 +1,176 @@
+"""Ternary linear layer: latent float weights, quantised to {-1, 0, 1} x scale in every forward pass."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+# The scale is a bf16 number within fp16's normal range. Latent training, the packed form (fp16 scales), GGUF (fp16
+# block scale) and a dense bf16 export then all hold the same number, bit for bit.
+SMALLEST_SCALE = 2.0**-14
+LARGEST_SCALE = 65280.0
+SMALLEST_ACTIVATION = 1e-5
+
+
+def _grouped(weight: torch.Tensor, group_size: int) -> torch.Tensor:
+    """View (out, in) as fp32 (out, in / group_size, group_size), or (1, 1, out * in) for `group_size=-1`."""
+    if group_size == -1:
+        return weight.float().reshape(1, 1, -1)
+    if weight.shape[-1] % group_size:
+        raise ValueError(
+            f"ternary_group_size must divide the input width, got ternary_group_size={group_size} for a weight of "
+            f"shape {tuple(weight.shape)}"
+        )
+    return weight.float().reshape(weight.shape[0], -1, group_size)
+
+
+def _scales(groups: torch.Tensor) -> torch.Tensor:
+    scales = groups.abs().mean(dim=-1, keepdim=True).clamp(SMALLEST_SCALE, LARGEST_SCALE)
+    return scales.to(torch.bfloat16).float()
+
+
+def ternary_codes(weight: torch.Tensor, group_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Split a weight into codes and scales (BitNet b1.58, arXiv 2402.17764, with one scale per group).
+
+    Args:
+        weight: (out, in), any float type.
+        group_size: Weights along the input that share a scale; -1 is one scale for the whole tensor.
+
+    Returns:
+        Codes in {-1, 0, 1}, int8 (out, in), and scales, fp32 (out, in / group_size), or (1, 1) for `group_size=-1`.
+        `codes * scale` is the weight the layer computes with. A group of zeros gives zeros; a group whose mean
+        magnitude is below 2**-14 uses that as its scale.
+
+    Raises:
+        ValueError: The group size does not divide the input width.
+    """
+    groups = _grouped(weight, group_size)
+    scales = _scales(groups)
+    codes = (groups / scales).round().clamp(-1, 1).to(torch.int8)
+    return codes.reshape(weight.shape), scales.squeeze(-1)
+
+
+class _TernaryWeight(torch.autograd.Function):
+    """Fake-quantised weight with a straight-through gradient. Saves nothing for backward."""
+
+    @staticmethod
+    def forward(ctx, weight: torch.Tensor, group_size: int, dtype: torch.dtype) -> torch.Tensor:
+        ctx.weight_dtype = weight.dtype
+        groups = _grouped(weight, group_size)
+        scales = _scales(groups)
+        return ((groups / scales).round_().clamp_(-1, 1) * scales).reshape(weight.shape).to(dtype)
+
+    @staticmethod
+    def backward(ctx, grad_output: torch.Tensor):
+        return grad_output.to(ctx.weight_dtype), None, None
+
+
+class _Int8Activation(torch.autograd.Function):
+    """Fake-quantised activation, one absmax scale per token, with a straight-through gradient."""
+
+    @staticmethod
+    def forward(ctx, hidden_states: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        ctx.input_dtype = hidden_states.dtype
+        hidden_states = hidden_states.float()
+        scales = hidden_states.abs().amax(dim=-1, keepdim=True).clamp_(min=SMALLEST_ACTIVATION) / 127
+        return (hidden_states / scales).round_().clamp_(-127, 127).mul_(scales).to(dtype)
+
+    @staticmethod
+    def backward(ctx, grad_output: torch.Tensor):
+        return grad_output.to(ctx.input_dtype), None
+
+
+def quantize_weight(weight: torch.Tensor, group_size: int, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """
+    The weight a ternary layer computes with, of shape (out, in); its gradient reaches `weight` unchanged.
+
+    Args:
+        weight: (out, in) latent weight.
+        group_size: As in [`ternary_codes`].
+        dtype: Type of the result. bf16 and fp16 hold it exactly, because the scales are chosen so.
+    """
+    return _TernaryWeight.apply(weight, group_size, weight.dtype if dtype is None else dtype)
+
+
+def quantize_activation(hidden_states: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """
+    Round (..., features) to 255 levels between minus and plus each token's largest magnitude; the gradient passes
+    unchanged. A token of zeros stays zero.
+    """
+    return _Int8Activation.apply(hidden_states, hidden_states.dtype if dtype is None else dtype)
+
+
+class BitLinear(nn.Linear):
+    """
+    Linear layer without bias whose weight is ternary and whose input is int8 (`activation_bits=8`) or float (None).
+
+    The latent float `weight` is what is trained and saved. A model that applies the layer several times per forward
+    pass calls [`BitLinear.begin_forward_pass`] once before; the quantised weight is then computed once and shared by
+    all applications, and without gradients it is kept until the latent weight changes. Called on its own, the layer
+    quantises on every call.
+    """
+
+    def __init__(self, in_features: int, out_features: int, group_size: int = 128, activation_bits: int | None = 8):
+        super().__init__(in_features, out_features, bias=False)
+        self.group_size = group_size
+        self.activation_bits = activation_bits
+        self.clear_quantized_weight()
+
+    def clear_quantized_weight(self) -> None:
+        """Forget the kept quantised weight."""
+        self._quantized_weight: torch.Tensor | None = None
+        self._quantized_from: tuple | None = None
+        self._keep_for_next_pass = False
+
+    def begin_forward_pass(self) -> None:
+        """
+        Make the quantised weight of this forward pass, or keep the one of the last pass when neither had gradients
+        and the latent weight is unchanged.
+
+        A pass with gradients always makes it anew, and so does the first pass after it: optimizers that write through
+        raw pointers (bitsandbytes) leave no trace that a comparison could find.
+        """
+        source = self._quantization_source()
+        if torch.is_grad_enabled() or not self._keep_for_next_pass or not self._is_quantized_from(source):
+            self._quantized_weight = quantize_weight(self.weight, self.group_size, self._compute_dtype())
+            self._quantized_from = source
+            self._keep_for_next_pass = not torch.is_grad_enabled()
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        weight = self._quantized_weight
+        if weight is None or not self._is_quantized_from(self._quantization_source()):
+            weight = quantize_weight(self.weight, self.group_size, self._compute_dtype())
+        if self.activation_bits is not None:
+            hidden_states = quantize_activation(hidden_states, weight.dtype)
+        return F.linear(hidden_states, weight)
+
+    def _compute_dtype(self) -> torch.dtype:
+        device_type = self.weight.device.type
+        if device_type != "meta" and torch.is_autocast_enabled(device_type):
+            return torch.get_autocast_dtype(device_type)
+        return self.weight.dtype
+
+    def _quantization_source(self) -> tuple:
+        version = 0 if torch.compiler.is_compiling() else self.weight._version
+        return self.weight, version, self._compute_dtype()
+
+    def _is_quantized_from(self, source: tuple) -> bool:
+        kept = self._quantized_from
+        return kept is not None and kept[0] is source[0] and kept[1:] == source[1:]
+
+    def train(self, mode: bool = True):
+        # Writes through `weight.data` (merging an adapter) change no version; switching the mode starts afresh.
+        self.clear_quantized_weight()
+        return super().train(mode)
+
+    def _apply(self, fn, recurse: bool = True):
+        self.clear_quantized_weight()
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self):
+        state = self.__dict__.copy()
+        state.update(_quantized_weight=None, _quantized_from=None, _keep_for_next_pass=False)
+        return state
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, group_size={self.group_size}, activation_bits={self.activation_bits}"

@@ -1,0 +1,36 @@
+"""Small models for tests: every mechanism on, and logits spread enough that greedy tokens differ."""
+
+import torch
+
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+
+VOCAB_SIZE = 96
+
+
+def tiny_config(**overrides) -> LoopLMConfig:
+    settings = dict(
+        vocab_size=VOCAB_SIZE,
+        hidden_size=32,
+        intermediate_size=64,
+        num_shared_layers=2,
+        num_loops=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        ternary_group_size=16,
+        activation_bits=None,
+        mhc_num_streams=2,
+        tie_word_embeddings=False,
+        initializer_range=0.3,
+    )
+    return LoopLMConfig(**(settings | overrides))
+
+
+def tiny_model(seed: int = 0, **overrides) -> LoopLMForCausalLM:
+    torch.manual_seed(seed)
+    return LoopLMForCausalLM(tiny_config(**overrides)).eval()
+
+
+def random_tokens(batch: int, length: int, seed: int = 0) -> torch.Tensor:
+    """Token ids that avoid the special tokens 0, 1 and 2."""
+    return torch.randint(3, VOCAB_SIZE, (batch, length), generator=torch.Generator().manual_seed(seed))
