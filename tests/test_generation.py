@@ -3,7 +3,7 @@
 import pytest
 import torch
 from tiny import random_tokens, tiny_model
-from transformers import DynamicCache, GenerationConfig, StaticCache
+from transformers import ContinuousBatchingConfig, DynamicCache, GenerationConfig, StaticCache
 
 NEW_TOKENS = 12
 EXACT = 1e-5
@@ -88,7 +88,8 @@ def test_continuous_batching_gives_the_greedy_tokens():
     model = tiny_model()
     prompts = [random_tokens(1, length, seed=length)[0].tolist() for length in (3, 8, 5)]
     settings = GenerationConfig(max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=-1, pad_token_id=0)
-    results = model.generate_batch(prompts, generation_config=settings, progress_bar=False)
+    small = ContinuousBatchingConfig(num_blocks=16, max_batch_tokens=64)
+    results = model.generate_batch(prompts, generation_config=settings, continuous_batching_config=small)
     generated = [output.generated_tokens for output in results.values()]
     assert generated == [greedy(model, torch.tensor([prompt]))[0, len(prompt) :].tolist() for prompt in prompts]
 
