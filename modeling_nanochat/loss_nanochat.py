@@ -9,7 +9,7 @@ from .exit_nanochat import exit_entropy
 
 IGNORE_INDEX = -100
 # fp32 logits of one chunk. On the CPU they should stay in the last-level cache.
-CHUNK_BYTES = {"cpu": 2**24, "default": 2**28}
+CHUNK_BYTES = {"cpu": 2**23, "default": 2**28}
 
 
 def _rows_per_chunk(device_type: str, vocab_size: int) -> int:
@@ -47,15 +47,17 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             inputs = rows[part].to(compute_dtype)
             logits = (inputs @ head.t()).float()
             index = labels[part, None]
-            label_logits = logits.gather(1, index).squeeze(1)
-            log_normalizer = logits.logsumexp(dim=1)
-            losses[part] = torch.where(valid[part], log_normalizer - label_logits, 0.0)
+            # In place from here on: the logits become shifted logits, exponentials and then their own gradient.
+            shifted = logits.sub_(logits.amax(dim=1, keepdim=True))
+            label_logits = shifted.gather(1, index)
+            exponentials = shifted.exp_()
+            normalizer = exponentials.sum(dim=1, keepdim=True)
+            losses[part] = torch.where(valid[part], (normalizer.log() - label_logits).squeeze(1), 0.0)
             if not (needs_hidden or needs_head):
                 continue
-            # d loss / d logits = (softmax - one_hot) * weight, in place of the logits.
+            # d loss / d logits = (softmax - one_hot) * weight
             scale = torch.where(valid[part], weights[part], 0.0)[:, None]
-            grad_logits = logits.sub_(log_normalizer[:, None]).exp_().mul_(scale).scatter_add_(1, index, -scale)
-            grad_logits = grad_logits.to(compute_dtype)
+            grad_logits = exponentials.mul_(scale / normalizer).scatter_add_(1, index, -scale).to(compute_dtype)
             if needs_hidden:
                 grad_hidden[part] = grad_logits @ head
             if not needs_head:

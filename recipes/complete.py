@@ -1,0 +1,36 @@
+"""
+Load a saved model by its own code and continue a prompt; needs transformers and nothing of this project:
+
+    python recipes/complete.py runs/debug/pretrain/model --prompt "fn main() {"
+"""
+
+import argparse
+
+from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Continue a prompt with a saved model.")
+    parser.add_argument("model", help="folder or Hub name of the model; its code is trusted")
+    parser.add_argument("--prompt", default="fn ", help="text to continue (default: 'fn ')")
+    parser.add_argument("--max-new-tokens", type=int, default=96, help="tokens to add at most (default: 96)")
+    parser.add_argument("--temperature", type=float, default=0.7, help="0 always takes the likeliest (default: 0.7)")
+    parser.add_argument("--num-loops", type=int, help="loops to run (default: the model's own)")
+    parser.add_argument("--seed", type=int, default=0, help="of the sampling (default: 0)")
+    arguments = parser.parse_args()
+
+    set_seed(arguments.seed)
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
+    model = AutoModelForCausalLM.from_pretrained(arguments.model, trust_remote_code=True).eval()
+    sampling = {"do_sample": False}
+    if arguments.temperature > 0:
+        sampling = {"do_sample": True, "temperature": arguments.temperature, "top_p": 0.95}
+    if arguments.num_loops is not None:
+        sampling["num_loops"] = arguments.num_loops
+    inputs = tokenizer(arguments.prompt, return_tensors="pt")
+    tokens = model.generate(**inputs, max_new_tokens=arguments.max_new_tokens, **sampling)
+    print(tokenizer.decode(tokens[0], skip_special_tokens=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""
+A small ternary LoopLM on the Rust that comes with the compiler, in a few minutes on two processor cores:
+
+    accelerate launch recipes/debug.py
+"""
+
+try:
+    from recipes.pipeline import main
+except ModuleNotFoundError as error:
+    if error.name != "recipes":
+        raise
+    raise SystemExit("nanochat-ternary is not installed: run `make install`, or `pip install -e .`") from None
+
+from modeling_nanochat import LoopLMConfig
+from recipes.schema import DataRecipe, Recipe, TrainingRecipe
+
+RECIPE = Recipe(
+    name="debug",
+    description="a ternary LoopLM of two blocks and four loops, trained for a few minutes on real Rust",
+    model=LoopLMConfig(
+        vocab_size=4096,
+        hidden_size=256,
+        intermediate_size=640,
+        num_shared_layers=2,
+        num_loops=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+    ),
+    data=DataRecipe(seq_len=512, vocab_size=4096),
+    training=TrainingRecipe(
+        total_steps=160,
+        warmup_steps=10,
+        decay_steps=50,
+        batch_size=4,
+        micro_batch_size=4,
+        peak_lr=3e-3,
+        min_lr=3e-4,
+        save_steps=40,
+    ),
+)
+
+if __name__ == "__main__":
+    main(RECIPE)

@@ -1,0 +1,37 @@
+"""From texts to blocks of token ids of one length."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from datasets import Dataset
+from transformers import PreTrainedTokenizerFast
+
+
+def pack_blocks(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, seq_len: int) -> Dataset:
+    """
+    Join the texts, each between a bos and an eos token, and cut the result into blocks.
+
+    Args:
+        texts: Documents, in the order in which they are joined.
+        tokenizer: Adds the bos token by itself.
+        seq_len: Tokens per block. What remains at the end is dropped.
+
+    Returns:
+        A data set with the column `input_ids`, (seq_len,) per row.
+
+    Raises:
+        ValueError: The texts do not fill one block.
+    """
+    stream: list[int] = []
+    # The warning about texts longer than the model's context does not apply: they are cut into blocks.
+    for token_ids in tokenizer(list(texts), verbose=False, return_attention_mask=False)["input_ids"] if texts else []:
+        stream.extend(token_ids)
+        stream.append(tokenizer.eos_token_id)
+    num_blocks = len(stream) // seq_len
+    if num_blocks == 0:
+        raise ValueError(
+            f"the data must fill at least one block of seq_len={seq_len} tokens, got {len(stream)} tokens in "
+            f"{len(texts)} texts; give more data or a shorter seq_len"
+        )
+    blocks = np.asarray(stream[: num_blocks * seq_len], dtype=np.int32).reshape(num_blocks, seq_len)
+    return Dataset.from_dict({"input_ids": blocks})

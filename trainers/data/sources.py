@@ -1,0 +1,164 @@
+"""
+Rust text to train on, as rows.
+
+The default source is what every Rust installation with the `rust-docs` component already holds: Rust by Example, the
+examples of the standard library's documentation and the standard library's own source pages. A folder of .rs files is
+the other; a few files written for this project are what is left when there is neither.
+"""
+
+import hashlib
+import html
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+TOOLCHAIN_LICENCE = "MIT OR Apache-2.0"
+RUST_DOCS_HINT = "rustup component add rust-docs"
+TRANSLATIONS = {"es", "fr", "ja", "ko", "pt-br", "ru", "vi", "zh"}
+# Thousands of pages that a program wrote: vendor intrinsics, one line apart.
+GENERATED_PAGES = {"arch", "core_arch", "portable-simd", "simd", "stdarch"}
+
+_BOOK_EXAMPLE = re.compile(r'<code class="language-rust[^"]*">(.*?)</code>', re.DOTALL)
+_DOC_EXAMPLE = re.compile(r'<pre class="rust rust-example-rendered"><code>(.*?)</code></pre>', re.DOTALL)
+_SOURCE_PAGE = re.compile(r'<pre class="rust"><code>(.*?)</code></pre>', re.DOTALL)
+_LINE_NUMBER = re.compile(r"<a href=#\d+ id=\d+ data-nosnippet>\d+</a>")
+_TAG = re.compile(r"<[^>]*>")
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    One piece of Rust with where it comes from.
+
+    Attributes:
+        id: Hash of the code without regard to white space; equal code has equal ids.
+        source: Name of the collection.
+        path: File or page within it.
+        kind: "example" or "file".
+        licence: SPDX expression, or "unknown" for the user's own folder.
+        code: The text.
+    """
+
+    id: str
+    source: str
+    path: str
+    kind: str
+    licence: str
+    code: str
+
+    @classmethod
+    def of(cls, source: str, path: str, kind: str, licence: str, code: str) -> "Row":
+        normalised = " ".join(code.split())
+        return cls(hashlib.sha256(normalised.encode()).hexdigest()[:16], source, path, kind, licence, code)
+
+
+def toolchain_docs() -> Path | None:
+    """The installed toolchain's HTML documentation, or None where `rust-docs` or rustc is missing."""
+    try:
+        found = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True, timeout=60)
+    except FileNotFoundError:
+        return None
+    if found.returncode != 0:
+        return None
+    docs = Path(found.stdout.strip()) / "share" / "doc" / "rust" / "html"
+    return docs if (docs / "src" / "core").is_dir() else None
+
+
+def _text_of(markup: str) -> str:
+    return html.unescape(_TAG.sub("", _LINE_NUMBER.sub("", markup))).strip("\n") + "\n"
+
+
+def _pages(folder: Path, skip: set[str]) -> Iterator[Path]:
+    for page in sorted(folder.rglob("*.html")):
+        if skip.isdisjoint(page.relative_to(folder).parts):
+            yield page
+
+
+def read_rust_by_example(docs: Path) -> Iterator[Row]:
+    """The programs of Rust by Example, hidden lines included."""
+    folder = docs / "rust-by-example"
+    for page in _pages(folder, TRANSLATIONS | {"print.html"}):
+        for example in _BOOK_EXAMPLE.findall(page.read_text(encoding="utf-8")):
+            path = page.relative_to(folder).as_posix()
+            yield Row.of("rust-by-example", path, "example", TOOLCHAIN_LICENCE, _text_of(example))
+
+
+def read_std_examples(docs: Path) -> Iterator[Row]:
+    """The examples of the standard library's documentation, as shown there (without their hidden lines)."""
+    folder = docs / "std"
+    for page in _pages(folder, GENERATED_PAGES):
+        for example in _DOC_EXAMPLE.findall(page.read_text(encoding="utf-8")):
+            path = page.relative_to(folder).as_posix()
+            yield Row.of("std-examples", path, "example", TOOLCHAIN_LICENCE, _text_of(example))
+
+
+def read_std_sources(docs: Path) -> Iterator[Row]:
+    """The standard library's source files, from their documentation pages."""
+    folder = docs / "src"
+    for page in _pages(folder, GENERATED_PAGES):
+        for source in _SOURCE_PAGE.findall(page.read_text(encoding="utf-8")):
+            path = page.relative_to(folder).as_posix().removesuffix(".html")
+            yield Row.of("std-sources", path, "file", TOOLCHAIN_LICENCE, _text_of(source))
+
+
+def read_folder(folder: Path) -> Iterator[Row]:
+    """
+    Every .rs file below a folder.
+
+    Raises:
+        ValueError: The folder does not exist, or holds no readable .rs file.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"--data-dir must be a folder with .rs files, got {str(folder)!r}, which is no folder")
+    readable, unreadable = 0, []
+    for path in sorted(folder.rglob("*.rs")):
+        try:
+            code = path.read_text(encoding="utf-8")
+        except (UnicodeDecodeError, OSError):
+            unreadable.append(path)
+            continue
+        if code.strip():
+            readable += 1
+            yield Row.of(folder.name, path.relative_to(folder).as_posix(), "file", "unknown", code)
+    if not readable:
+        raise ValueError(
+            f"--data-dir must hold .rs files in UTF-8, got {str(folder)!r} with none"
+            + (f" ({len(unreadable)} could not be read, {unreadable[0].name} first)" if unreadable else "")
+        )
+    if unreadable:
+        print(f"{len(unreadable)} files in {folder} could not be read as UTF-8 and are left out.")
+
+
+def read_builtin() -> Iterator[Row]:
+    """The small set of Rust files written for this project."""
+    for path in sorted(files("trainers.data").joinpath("builtin_rust").iterdir(), key=lambda entry: entry.name):
+        if path.name.endswith(".rs"):
+            yield Row.of("builtin", path.name, "file", "MIT", path.read_text(encoding="utf-8"))
+
+
+def unique_rows(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows without those whose code, white space aside, came before."""
+    seen = set()
+    for row in rows:
+        if row.id not in seen:
+            seen.add(row.id)
+            yield row
+
+
+def read_rows(data_dir: Path | None) -> list[Row]:
+    """
+    All rows of `data_dir`, or of the installed toolchain's documentation, or of the built-in set; without repetitions.
+
+    Prints what to install where the documentation is missing.
+    """
+    if data_dir is not None:
+        return list(unique_rows(read_folder(data_dir)))
+    docs = toolchain_docs()
+    if docs is None:
+        print(f"No Rust documentation is installed; using the small built-in set. For more: {RUST_DOCS_HINT}")
+        return list(unique_rows(read_builtin()))
+    readers = (read_rust_by_example, read_std_examples, read_std_sources)
+    return list(unique_rows(row for reader in readers for row in reader(docs)))

@@ -1,0 +1,88 @@
+"""Byte-level BPE tokenizer, and the one place where its special tokens are decided."""
+
+from collections.abc import Iterable
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+PAD_TOKEN, BOS_TOKEN, EOS_TOKEN = "<|pad|>", "<|bos|>", "<|eos|>"
+SPECIAL_TOKENS = [PAD_TOKEN, BOS_TOKEN, EOS_TOKEN]
+SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + 256
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> PreTrainedTokenizerFast:
+    """
+    Train a byte-level BPE with GPT-2's splitting; any text survives encoding and decoding unchanged.
+
+    Every encoded text begins with the bos token. The special tokens have the ids 0 (pad), 1 (bos) and 2 (eos).
+
+    Args:
+        texts: What to learn the merges from.
+        vocab_size: At most so many tokens, special ones and the 256 bytes included.
+        max_length: Longest sequence the model takes, in tokens.
+
+    Raises:
+        ValueError: `vocab_size` leaves no room for the bytes, or there is no text.
+    """
+    if vocab_size < SMALLEST_VOCABULARY:
+        raise ValueError(
+            f"vocab_size must be at least {SMALLEST_VOCABULARY} (256 bytes and {len(SPECIAL_TOKENS)} special tokens), "
+            f"got {vocab_size}"
+        )
+    texts = list(texts)
+    if not any(texts):
+        raise ValueError("texts must hold some text to train a tokenizer on, got none")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=SPECIAL_TOKENS,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BOS_TOKEN} $A",
+        pair=f"{BOS_TOKEN} $A $B",
+        special_tokens=[(BOS_TOKEN, tokenizer.token_to_id(BOS_TOKEN))],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD_TOKEN,
+        bos_token=BOS_TOKEN,
+        eos_token=EOS_TOKEN,
+        model_max_length=max_length,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def special_token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
+    """The tokenizer's special token ids under the names of model and generation configurations."""
+    return {
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+
+
+def check_special_tokens(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> None:
+    """
+    Check that tokenizer, model configuration and generation configuration agree on bos, eos and pad, and that the
+    model has a row for every token.
+
+    Raises:
+        ValueError: Names the field and the three values.
+    """
+    for name, token_id in special_token_ids(tokenizer).items():
+        model_id, generation_id = getattr(model.config, name), getattr(model.generation_config, name)
+        if not token_id == model_id == generation_id:
+            raise ValueError(
+                f"{name} must agree everywhere, got {token_id} in the tokenizer, {model_id} in the model's "
+                f"configuration and {generation_id} in its generation configuration"
+            )
+    if len(tokenizer) > model.config.vocab_size:
+        raise ValueError(
+            f"vocab_size must be at least the tokenizer's {len(tokenizer)} tokens, got {model.config.vocab_size}"
+        )
