@@ -40,8 +40,10 @@ BOOLEAN = FieldRule("True or False", lambda value: isinstance(value, bool))
 TOKEN_ID = FieldRule("a token id >= 0 or None", lambda value: value is None or (_is_integer(value) and value >= 0))
 TOKEN_IDS = FieldRule(
     "a token id >= 0, a non-empty list of them, or None",
-    lambda value: TOKEN_ID.accepts(value)
-    or (isinstance(value, list) and len(value) > 0 and all(_is_integer(item) and item >= 0 for item in value)),
+    lambda value: (
+        TOKEN_ID.accepts(value)
+        or (isinstance(value, list) and len(value) > 0 and all(_is_integer(item) and item >= 0 for item in value))
+    ),
 )
 
 FIELD_RULES: dict[str, FieldRule] = {
@@ -155,7 +157,7 @@ class LoopLMConfig(PreTrainedConfig):
     exit_threshold: float | int = 1.0
     exit_at_loop: int | None = None
     exit_temperature: float | int = 1.0
-    exit_entropy_weight: float | int = 0.05
+    exit_entropy_weight: float | int = 0.1
     loop_loss: str = "expected"
     kv_reuse: str = "none"
     weight_format: str = "latent"

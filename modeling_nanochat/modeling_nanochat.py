@@ -49,7 +49,8 @@ class LoopLMModelOutput(ModelOutput):
         gate_logits: (batch, seq, loops), fp32, divided by `exit_temperature`.
         exit_pdf: (batch, seq, loops), fp32, the probability of leaving after each loop.
         loops_used: (batch, seq), how many loops each token went through.
-        loop_hidden_states: With `output_loop_states`, what the head reads after each loop: loops x (batch, seq, hidden).
+        loop_hidden_states: With `output_loop_states`, what the head reads after each loop, loops times
+            (batch, seq, hidden).
     """
 
     last_hidden_state: torch.FloatTensor | None = None

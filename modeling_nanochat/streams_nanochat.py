@@ -84,8 +84,11 @@ class ResidualStreams(nn.Module):
             if self.projection is not None:
                 mean_square = sum(stream.float().square().mean(-1, keepdim=True) for stream in streams)
                 inverse_norm = torch.rsqrt(mean_square / self.num_streams + self.rms_norm_eps)
-                projected = sum(F.linear(x.float(), weight.float()) for x, weight in zip(streams, self.projection))
-                scale = torch.cat([part.expand(size) for part, size in zip(self.scale.float(), self.split_sizes)])
+                projected = sum(
+                    F.linear(x.float(), weight.float()) for x, weight in zip(streams, self.projection, strict=True)
+                )
+                parts = zip(self.scale.float(), self.split_sizes, strict=True)
+                scale = torch.cat([part.expand(size) for part, size in parts])
                 logits = logits + projected * inverse_norm * scale
             pre, post, residual = logits.split(self.split_sizes, dim=-1)
             mixing = residual.softmax(-1) @ self.permutations.float()

@@ -20,7 +20,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     set_seed(arguments.seed)
-    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model, trust_remote_code=True)
     model = AutoModelForCausalLM.from_pretrained(arguments.model, trust_remote_code=True).eval()
     sampling = {"do_sample": False}
     if arguments.temperature > 0:

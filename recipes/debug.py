@@ -5,7 +5,7 @@ A small ternary LoopLM on the Rust that comes with the compiler, in a few minute
 """
 
 try:
-    from recipes.pipeline import main
+    from recipes.command_line import main
 except ModuleNotFoundError as error:
     if error.name != "recipes":
         raise
@@ -26,6 +26,7 @@ RECIPE = Recipe(
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=512,
+        exit_entropy_weight=0.5,
     ),
     data=DataRecipe(seq_len=512, vocab_size=4096),
     training=TrainingRecipe(

@@ -1,6 +1,6 @@
 """A recipe: everything a run depends on, as one typed value."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modeling_nanochat import LoopLMConfig
@@ -30,6 +30,9 @@ class DataRecipe:
     validation_fraction: float = 0.02
 
     def __post_init__(self):
+        folder = self.data_dir
+        holds_rust = folder is None or (folder.is_dir() and next(folder.rglob("*.rs"), None) is not None)
+        _check("data", "data_dir", str(folder), "a folder with .rs files", holds_rust)
         _check("data", "seq_len", self.seq_len, "at least 2", self.seq_len >= 2)
         rule = f"at least {SMALLEST_VOCABULARY}"
         _check("data", "vocab_size", self.vocab_size, rule, self.vocab_size >= SMALLEST_VOCABULARY)
@@ -50,6 +53,7 @@ class TrainingRecipe:
         micro_batch_size: Blocks per forward pass; the rest is accumulated.
         peak_lr: Learning rate of the constant phase.
         min_lr: Learning rate at the end.
+        adam_beta2: AdamW's decay of the second moment.
         weight_decay: AdamW's, on the matrices.
         grad_clip: Largest gradient norm.
         logging_steps: Steps between two log lines.
@@ -64,6 +68,7 @@ class TrainingRecipe:
     micro_batch_size: int
     peak_lr: float
     min_lr: float = 0.0
+    adam_beta2: float = 0.95
     weight_decay: float = 0.0
     grad_clip: float = 1.0
     logging_steps: int = 10
@@ -76,6 +81,7 @@ class TrainingRecipe:
         for name in ("warmup_steps", "decay_steps", "min_lr", "weight_decay", "seed"):
             _check("training", name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
         _check("training", "grad_clip", self.grad_clip, "above 0", self.grad_clip > 0)
+        _check("training", "adam_beta2", self.adam_beta2, "from 0 to below 1", 0 <= self.adam_beta2 < 1)
         _check("training", "peak_lr", self.peak_lr, "above min_lr", self.peak_lr > self.min_lr)
         rule = f"at most total_steps={self.total_steps} together with decay_steps={self.decay_steps}"
         fits = self.warmup_steps + self.decay_steps <= self.total_steps
@@ -87,6 +93,16 @@ class TrainingRecipe:
     def stable_steps(self) -> int:
         """Steps at the peak learning rate."""
         return self.total_steps - self.warmup_steps - self.decay_steps
+
+    def with_total_steps(self, total_steps: int) -> "TrainingRecipe":
+        """The same schedule stretched to another length."""
+        scale = total_steps / self.total_steps
+        return replace(
+            self,
+            total_steps=total_steps,
+            warmup_steps=int(self.warmup_steps * scale),
+            decay_steps=int(self.decay_steps * scale),
+        )
 
 
 @dataclass(frozen=True)

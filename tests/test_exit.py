@@ -39,7 +39,9 @@ def test_the_last_hazard_has_no_effect():
 
 
 def test_the_mean_exit_loop_counts_from_one():
-    assert torch.equal(mean_exit_loop(torch.tensor([[1.0, 0, 0], [0, 0, 1], [0.5, 0, 0.5]])), torch.tensor([1.0, 3, 2]))
+    assert torch.equal(
+        mean_exit_loop(torch.tensor([[1.0, 0, 0], [0, 0, 1], [0.5, 0, 0.5]])), torch.tensor([1.0, 3, 2])
+    )
 
 
 def test_descent_on_the_gate_alone_reaches_softmax_of_minus_ce_over_beta():

@@ -102,7 +102,7 @@ def test_bf16_is_as_close_to_fp32_as_its_rounding():
 
 
 class SavedBytes:
-    """Bytes kept for backward: what autograd saves, storages counted once, and every tensor left on a Function's ctx."""
+    """Bytes kept for backward: what autograd saves, each storage once, and every tensor left on a Function's ctx."""
 
     def __init__(self, *exclude):
         self.storages = {}

@@ -1,4 +1,4 @@
-"""Residual streams: exactly doubly stochastic, a plain residual when there is one, and alive when there are several."""
+"""Residual streams: exactly doubly stochastic, a plain residual if there is one, and alive if there are several."""
 
 import pytest
 import torch
@@ -43,7 +43,8 @@ def test_the_step_is_the_matrix_formula(num_streams, dynamic):
             parameter.normal_()
     branch = nn.Linear(8, 8)
     streams = torch.randn(num_streams, 2, 3, 8)
-    pre, post, mixing = (c.expand(2, 3, *c.shape[-k:]) for c, k in zip(module.coefficients(streams), (1, 1, 2)))
+    pre, post, mixing = module.coefficients(streams)
+    pre, post, mixing = pre.expand(2, 3, -1), post.expand(2, 3, -1), mixing.expand(2, 3, -1, -1)
     tokens = streams.permute(1, 2, 0, 3)
     output = branch((pre.unsqueeze(-2) @ tokens).squeeze(-2))
     expected = mixing @ tokens + post.unsqueeze(-1) * output.unsqueeze(-2)

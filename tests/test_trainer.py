@@ -14,7 +14,7 @@ def rows_with_unequal_labels(num_rows=4, length=8):
     labels = tokens.clone()
     for index in range(num_rows):
         labels[index, : 2 * index] = -100
-    return [{"input_ids": row, "labels": row_labels} for row, row_labels in zip(tokens, labels)]
+    return [{"input_ids": row, "labels": row_labels} for row, row_labels in zip(tokens, labels, strict=True)]
 
 
 def make_trainer(folder, model=None, trainer_class=LoopLMTrainer, rows=None, **settings):

@@ -1,5 +1,8 @@
 """Pretraining with the Hugging Face Trainer, plus what a looped model has to report."""
 
+import json
+from pathlib import Path
+
 import torch
 from transformers import Trainer, TrainingArguments
 
@@ -51,9 +54,7 @@ class LoopLMTrainer(Trainer):
         self._loop_statistics = LoopStatistics()
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        loss, outputs = super().compute_loss(
-            model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch
-        )
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         if model.training:
             self._loop_statistics.add(outputs)
         return (loss, outputs) if return_outputs else loss
@@ -62,6 +63,20 @@ class LoopLMTrainer(Trainer):
         if "loss" in logs:
             logs = logs | self._loop_statistics.take()
         super().log(logs, start_time)
+
+
+def last_complete_checkpoint(folder: Path) -> Path | None:
+    """The newest `checkpoint-N` in `folder` that was written to its end, or None."""
+
+    def is_complete(state: Path) -> bool:
+        # The Trainer writes the state last.
+        try:
+            return "global_step" in json.loads(state.read_text())
+        except json.JSONDecodeError:
+            return False
+
+    complete = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json") if is_complete(state)]
+    return max(complete, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
 
 
 def pretraining_arguments(**settings) -> TrainingArguments:

@@ -1,0 +1,46 @@
+# make demo   train a small model on real Rust and show what it learnt
+# make test   the tests; the first call of either makes .venv and installs everything into it
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+export TOKENIZERS_PARALLELISM ?= true
+# The tests find larger data sets here and skip what needs them when it is unset.
+export NANOCHAT_DATA
+
+.PHONY: demo test test-all check install environment clean
+
+demo: $(INSTALLED)
+	$(BIN)/accelerate launch --quiet --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
+		recipes/debug.py --overwrite
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -q -m "not slow and not gpu"
+
+test-all: $(INSTALLED)
+	$(BIN)/python -m pytest -q
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -q tests/test_imports.py
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml | environment
+	$(PYTHON) -m venv .venv || { echo "Python's venv module is incomplete: install it (Debian, Ubuntu: apt install python3-venv)."; exit 1; }
+	$(BIN)/python -m pip install --quiet --progress-bar on --editable ".[dev]"
+	touch $@
+
+environment:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Python 3.11 or newer is needed, found: $$($(PYTHON) --version 2>&1 || echo none). Install it, or name it: make PYTHON=python3.12"; \
+		exit 1; }
+	@rustc --version 2>/dev/null | $(PYTHON) -c 'import re, sys; \
+		found = sys.stdin.read().strip(); version = re.match(r"rustc (\d+)\.(\d+)", found); \
+		sys.exit(0 if version and tuple(map(int, version.groups())) >= (1, 85) else \
+		"rustc 1.85 or newer is needed, found: " + (found or "none") + ". Install it from https://rustup.rs, or: rustup update stable")'
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,158 @@
+"""From Rust text to blocks: nothing is lost, repeated or silently skipped."""
+
+import shutil
+import subprocess
+from importlib.resources import files
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import tiny_model
+
+from trainers.data import sources
+from trainers.data.pack import pack_blocks
+from trainers.data.sources import Row, read_builtin, read_folder, read_rows, unique_rows
+from trainers.data.tokenizer import check_special_tokens, special_token_ids, train_tokenizer
+
+TEXTS = ["fn main() {\n    let total: u32 = (1..=10).sum();\n}\n", "struct Point { x: f64, y: f64 }\n"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(TEXTS, vocab_size=300, max_length=64)
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text())
+def test_any_text_survives_encoding_and_decoding(tokenizer, text):
+    token_ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert tokenizer.decode(token_ids) == text or any(token in text for token in tokenizer.all_special_tokens)
+
+
+def test_special_tokens_have_one_truth(tokenizer):
+    assert special_token_ids(tokenizer) == {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    assert tokenizer("fn")["input_ids"][0] == tokenizer.bos_token_id
+    model = tiny_model(vocab_size=300)
+    check_special_tokens(tokenizer, model)
+    model.generation_config.eos_token_id = 0
+    with pytest.raises(ValueError, match="eos_token_id must agree everywhere, got 2 in the tokenizer"):
+        check_special_tokens(tokenizer, model)
+    with pytest.raises(ValueError, match="vocab_size must be at least the tokenizer's"):
+        check_special_tokens(tokenizer, tiny_model(vocab_size=256))
+
+
+def test_a_vocabulary_too_small_for_the_bytes_is_refused():
+    with pytest.raises(ValueError, match="vocab_size must be at least 259 .* got 258"):
+        train_tokenizer(TEXTS, vocab_size=258, max_length=64)
+    with pytest.raises(ValueError, match="texts must hold some text"):
+        train_tokenizer(["", ""], vocab_size=300, max_length=64)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    texts=st.lists(st.text(alphabet="fnlet x=;(){}", max_size=60), min_size=3, max_size=8), seq_len=st.integers(2, 9)
+)
+def test_packing_keeps_every_token_in_order_with_document_ends(tokenizer, texts, seq_len):
+    stream = []
+    for text in texts:
+        stream += [tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False)["input_ids"]]
+        stream.append(tokenizer.eos_token_id)
+    blocks = pack_blocks(texts, tokenizer, seq_len)["input_ids"] if len(stream) >= seq_len else []
+    assert sum(blocks, []) == stream[: len(stream) // seq_len * seq_len]
+    assert all(len(block) == seq_len for block in blocks)
+
+
+@pytest.mark.parametrize("texts", [[], ["fn"]])
+def test_too_little_text_for_one_block_is_refused(tokenizer, texts):
+    with pytest.raises(ValueError, match="must fill at least one block of seq_len=64 tokens, got"):
+        pack_blocks(texts, tokenizer, 64)
+
+
+def test_rows_that_differ_in_white_space_only_are_one():
+    rows = [
+        Row.of("a", str(i), "file", "MIT", code) for i, code in enumerate(["fn a() {}", "fn  a()\n{}", "fn b() {}"])
+    ]
+    assert [row.path for row in unique_rows(rows)] == ["0", "2"]
+
+
+def test_a_folder_is_read_recursively_and_unreadable_files_are_named(tmp_path, capsys):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "lib.rs").write_text("pub fn f() {}\n")
+    (tmp_path / "empty.rs").write_text(" \n")
+    (tmp_path / "notes.txt").write_text("not Rust")
+    (tmp_path / "binary.rs").write_bytes(b"\xff\xfe\x00")
+    assert [row.path for row in read_folder(tmp_path)] == ["src/lib.rs"]
+    assert "1 files" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="--data-dir must be a folder"):
+        list(read_folder(tmp_path / "missing"))
+    (tmp_path / "src" / "lib.rs").unlink()
+    with pytest.raises(ValueError, match=r"--data-dir must hold .rs files in UTF-8, got .*binary.rs first"):
+        list(read_folder(tmp_path))
+
+
+def test_without_documentation_the_built_in_set_is_used_and_what_to_install_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(sources, "toolchain_docs", lambda: None)
+    rows = read_rows(None)
+    assert rows == list(read_builtin()) and len(rows) >= 10
+    assert "rustup component add rust-docs" in capsys.readouterr().out
+
+
+def test_the_toolchain_without_rustc_has_no_documentation(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert sources.toolchain_docs() is None
+
+
+BOOK_PAGE = """<html><pre><code class="language-rust editable">fn main() {
+<span class="boring">    let hidden = 1;
+</span>    println!(&quot;{} &amp; {}&quot;, 1 &lt; 2, hidden);
+}</code></pre><code class="language-shell">cargo run</code></html>"""
+DOC_PAGE = """<pre class="rust rust-example-rendered"><code><span class="kw">let </span>x = 2;
+</code></pre><pre class="rust item-decl"><code>pub fn not_an_example()</code></pre>"""
+SOURCE_PAGE = """<pre class="rust"><code><a href=#1 id=1 data-nosnippet>1</a><span class="kw">pub fn </span>f() {}
+<a href=#2 id=2 data-nosnippet>2</a>
+<a href=#3 id=3 data-nosnippet>3</a><span class="comment">// &#39;a &lt;3</span>
+</code></pre>"""
+
+
+def test_documentation_pages_become_the_code_they_show(tmp_path):
+    pages = {
+        "rust-by-example/hello.html": BOOK_PAGE,
+        "rust-by-example/ja/hello.html": BOOK_PAGE,
+        "std/option/enum.Option.html": DOC_PAGE,
+        "std/arch/index.html": DOC_PAGE,
+        "src/core/lib.rs.html": SOURCE_PAGE,
+        "src/core/stdarch/generated.rs.html": SOURCE_PAGE,
+    }
+    for name, text in pages.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    book, example, source = (
+        list(reader(tmp_path))
+        for reader in (sources.read_rust_by_example, sources.read_std_examples, sources.read_std_sources)
+    )
+    assert [(row.path, row.code) for row in book] == [
+        ("hello.html", 'fn main() {\n    let hidden = 1;\n    println!("{} & {}", 1 < 2, hidden);\n}\n')
+    ]
+    assert [(row.path, row.code) for row in example] == [("option/enum.Option.html", "let x = 2;\n")]
+    assert [(row.path, row.code) for row in source] == [("core/lib.rs", "pub fn f() {}\n\n// 'a <3\n")]
+
+
+@pytest.mark.skipif(sources.toolchain_docs() is None, reason="rust-docs is not installed")
+def test_the_installed_documentation_is_read():
+    docs = sources.toolchain_docs()
+    rows = list(sources.read_rust_by_example(docs))
+    assert len(rows) > 150
+    assert any("println!" in row.code and "fn main()" in row.code for row in rows)
+    assert not any("&lt;" in row.code or "<span" in row.code for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("rustc") is None, reason="rustc is not installed")
+@pytest.mark.parametrize(
+    "name", sorted(entry.name for entry in files("trainers.data").joinpath("builtin_rust").iterdir())
+)
+def test_the_built_in_files_compile_and_pass_their_tests(name, tmp_path):
+    source = files("trainers.data").joinpath("builtin_rust", name)
+    program = tmp_path / "program"
+    subprocess.run(["rustc", "--edition", "2021", "--test", "-o", program, source], check=True)
+    subprocess.run([program], check=True, capture_output=True)
