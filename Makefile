@@ -34,8 +34,9 @@ $(INSTALLED): pyproject.toml | environment
 	touch $@
 
 environment:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "Python 3.11 or newer is needed, found: $$($(PYTHON) --version 2>&1 || echo none). Install it, or name it: make PYTHON=python3.12"; \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || { \
+		found=$$($(PYTHON) --version 2>/dev/null); \
+		echo "Python 3.11 or newer is needed, found: $${found:-none}. Install it, or name it: make PYTHON=python3.12"; \
 		exit 1; }
 	@rustc --version 2>/dev/null | $(PYTHON) -c 'import re, sys; \
 		found = sys.stdin.read().strip(); version = re.match(r"rustc (\d+)\.(\d+)", found); \

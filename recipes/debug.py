@@ -30,14 +30,15 @@ RECIPE = Recipe(
     ),
     data=DataRecipe(seq_len=512, vocab_size=4096),
     training=TrainingRecipe(
-        total_steps=160,
-        warmup_steps=10,
-        decay_steps=50,
-        batch_size=4,
-        micro_batch_size=4,
-        peak_lr=3e-3,
-        min_lr=3e-4,
-        save_steps=40,
+        total_steps=320,
+        warmup_steps=20,
+        decay_steps=100,
+        batch_size=2,
+        micro_batch_size=2,
+        peak_lr=1.2e-3,
+        min_lr=1.2e-4,
+        logging_steps=20,
+        save_steps=80,
     ),
 )
 

@@ -1,0 +1,210 @@
+"""The pipeline of every recipe: from Rust text to a model that loads elsewhere, resumable, and careful with files."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import tiny_config
+from transformers import AutoModelForCausalLM
+
+from recipes import debug
+from recipes.command_line import main
+from recipes.pipeline import Prepared, build_model, pretrain, split_rows
+from recipes.schema import DataRecipe, Recipe, TrainingRecipe
+from trainers.callbacks import MetricsFileCallback
+from trainers.data.pack import pack_blocks
+from trainers.data.sources import Row
+from trainers.data.tokenizer import train_tokenizer
+
+ROOT = Path(__file__).parent.parent
+BUILTIN = Path(str(files("trainers.data").joinpath("builtin_rust")))
+
+
+def tiny_recipe(output_dir: Path, **training) -> Recipe:
+    training = (
+        dict(
+            total_steps=6,
+            warmup_steps=1,
+            decay_steps=2,
+            batch_size=4,
+            micro_batch_size=2,
+            peak_lr=1e-2,
+            logging_steps=1,
+            save_steps=2,
+        )
+        | training
+    )
+    return Recipe(
+        name="tiny",
+        description="a recipe for tests",
+        model=tiny_config(activation_bits=8, mhc_num_streams=1),
+        data=DataRecipe(data_dir=BUILTIN, seq_len=32, vocab_size=300, validation_fraction=0.1),
+        training=TrainingRecipe(**training),
+        output_dir=output_dir,
+    )
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    texts = [path.read_text() for path in sorted(BUILTIN.glob("*.rs"))]
+    tokenizer = train_tokenizer(texts, 300, 32)
+    return Prepared(tokenizer, pack_blocks(texts[1:], tokenizer, 32), pack_blocks(texts[:1], tokenizer, 32))
+
+
+def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys):
+    recipe = tiny_recipe(tmp_path)
+    main(recipe, [])
+    shown = capsys.readouterr().out
+    results = json.loads((tmp_path / "tiny" / "report.json").read_text())
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "tiny" / "pretrain" / "model", trust_remote_code=True)
+    assert results["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    assert results["tokens_seen"] == 6 * 4 * 32 and len(results["loss_by_depth"]) == 3
+    assert results["completion"].startswith("fn ") and results["completion"] in shown
+    for loss in results["loss_by_depth"]:
+        assert f"{loss:.4f}" in shown
+    assert f"{results['parameters']:,}" in shown
+    steps = [json.loads(line)["step"] for line in (tmp_path / "tiny" / "pretrain" / "metrics.jsonl").open()]
+    assert steps[:6] == [1, 2, 3, 4, 5, 6]
+
+    with pytest.raises(SystemExit):
+        main(recipe, [])
+    assert "already holds a run: continue it with --resume, delete it with --overwrite" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(recipe, ["--resume", "--seed", "5"])
+    assert "these differ: ['training.seed']" in capsys.readouterr().err
+
+
+class Interrupt(RuntimeError):
+    """Stands for a kill between two checkpoints."""
+
+
+def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path, prepared, monkeypatch):
+    recipe = tiny_recipe(tmp_path)
+    undisturbed = pretrain(recipe, prepared, tmp_path / "undisturbed")
+
+    original = MetricsFileCallback.on_log
+
+    def interrupt(self, args, state, control, **kwargs):
+        original(self, args, state, control, **kwargs)
+        if state.global_step == 5:
+            raise Interrupt
+
+    monkeypatch.setattr(MetricsFileCallback, "on_log", interrupt)
+    with pytest.raises(Interrupt):
+        pretrain(recipe, prepared, tmp_path / "interrupted")
+    monkeypatch.undo()
+    # A checkpoint that was not written to its end must not be taken for one.
+    (tmp_path / "interrupted" / "checkpoint-5").mkdir()
+    (tmp_path / "interrupted" / "checkpoint-5" / "trainer_state.json").write_text('{"global_st')
+
+    resumed = pretrain(recipe, prepared, tmp_path / "interrupted")
+    for name, value in undisturbed.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], value), name
+
+    def logged(folder):
+        lines = map(json.loads, (tmp_path / folder / "metrics.jsonl").open())
+        return [(line["step"], line["loss"]) for line in lines if "loss" in line]
+
+    assert logged("interrupted") == logged("undisturbed")
+    again = pretrain(recipe, prepared, tmp_path / "interrupted")
+    assert again.tokens_per_second is None, "a finished run is not trained again"
+    assert torch.equal(again.model.lm_head.weight, resumed.model.lm_head.weight)
+
+
+def test_the_debug_recipe_builds_its_model_for_any_tokenizer_of_its_vocabulary(prepared):
+    model = build_model(debug.RECIPE, prepared.tokenizer)
+    assert model.config.vocab_size == debug.RECIPE.data.vocab_size
+    assert model.generation_config.eos_token_id == model.config.eos_token_id == prepared.tokenizer.eos_token_id
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.sets(st.text(alphabet="abc{}", min_size=1, max_size=8), min_size=2, max_size=40), st.floats(0.01, 0.49))
+def test_the_split_depends_on_the_code_alone_and_loses_nothing(codes, fraction):
+    rows = [Row.of("s", code, "file", "MIT", code) for code in codes]
+    rows = list({row.id: row for row in rows}.values())
+    training, validation = split_rows(rows, fraction)
+    assert sorted(row.id for row in training + validation) == sorted(row.id for row in rows)
+    assert validation
+    assert split_rows(rows[::-1], fraction) == (training, validation)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        (dict(batch_size=3), "training.batch_size must be a multiple of micro_batch_size=2, got 3"),
+        (dict(total_steps=0), "training.total_steps must be at least 1, got 0"),
+        (dict(peak_lr=0.0), "training.peak_lr must be above min_lr, got 0.0"),
+        (dict(peak_lr=float("nan")), "training.peak_lr must be above min_lr, got nan"),
+        (dict(warmup_steps=5), "training.warmup_steps must be at most total_steps=6 together with decay_steps=2"),
+        (dict(grad_clip=0), "training.grad_clip must be above 0, got 0"),
+        (dict(adam_beta2=1), "training.adam_beta2 must be from 0 to below 1, got 1"),
+    ],
+)
+def test_impossible_training_settings_are_refused_by_name(tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_recipe(tmp_path, **settings)
+
+
+def test_impossible_data_settings_are_refused_by_name(tmp_path):
+    recipe = tiny_recipe(tmp_path)
+    for changes, message in (
+        (dict(seq_len=1), "data.seq_len must be at least 2, got 1"),
+        (dict(vocab_size=200), "data.vocab_size must be at least 259, got 200"),
+        (dict(validation_fraction=0.5), "data.validation_fraction must be above 0 and below 0.5, got 0.5"),
+        (dict(data_dir=tmp_path / "nothing"), "data.data_dir must be a folder with .rs files"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            replace(recipe.data, **changes)
+    with pytest.raises(ValueError, match="data.seq_len must be at most model.max_position_embeddings=256, got 257"):
+        replace(recipe, data=replace(recipe.data, seq_len=257))
+
+
+def test_a_stretched_schedule_keeps_its_proportions():
+    training = TrainingRecipe(
+        total_steps=100, warmup_steps=10, decay_steps=30, batch_size=1, micro_batch_size=1, peak_lr=1
+    )
+    longer = training.with_total_steps(1000)
+    assert (longer.warmup_steps, longer.stable_steps, longer.decay_steps) == (100, 600, 300)
+    with pytest.raises(ValueError, match="total_steps must be at least 1, got 0"):
+        training.with_total_steps(0)
+
+
+def test_files_that_are_no_run_are_never_deleted(tmp_path, capsys):
+    recipe = tiny_recipe(tmp_path)
+    recipe.run_dir.mkdir()
+    (recipe.run_dir / "thesis.tex").write_text("years of work")
+    with pytest.raises(SystemExit):
+        main(recipe, ["--overwrite"])
+    assert "holds files that are no run" in capsys.readouterr().err
+    assert (recipe.run_dir / "thesis.tex").exists()
+
+
+def test_bad_input_deletes_nothing(tmp_path, capsys):
+    recipe = tiny_recipe(tmp_path)
+    recipe.run_dir.mkdir()
+    (recipe.run_dir / "recipe.json").write_text("{}")
+    for arguments in (["--data-dir", str(tmp_path / "none")], ["--seed", "-1"], ["--total-steps", "0"]):
+        with pytest.raises(SystemExit):
+            main(recipe, ["--overwrite", *arguments])
+    assert (recipe.run_dir / "recipe.json").exists()
+    assert "data.data_dir must be a folder with .rs files" in capsys.readouterr().err
+
+
+def test_resume_without_a_run_says_so(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(tiny_recipe(tmp_path), ["--resume"])
+    assert "--resume needs a run to continue, got none" in capsys.readouterr().err
+
+
+def test_a_recipe_started_without_the_project_installed_says_what_to_do(tmp_path):
+    script = ROOT / "recipes" / "debug.py"
+    finished = subprocess.run([sys.executable, "-S", "-E", script], capture_output=True, text=True, cwd=tmp_path)
+    assert finished.returncode == 1
+    assert finished.stderr == "nanochat-ternary is not installed: run `make install`, or `pip install -e .`\n"
