@@ -201,7 +201,7 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained) -> None:
     (recipe.run_dir / "report.json").write_text(json.dumps(results, indent=2) + "\n")
 
     console.print("\nReloaded in a clean process with trust_remote_code, the model continues:\n")
-    console.print(completion, markup=False)
+    console.print(completion, markup=False, soft_wrap=True)
     table = Table(title=f"\n{recipe.name}: {recipe.description}", show_header=False, title_justify="left")
     for loop, loss in enumerate(results["loss_by_depth"], start=1):
         table.add_row(f"validation loss after loop {loop}", f"{loss:.4f} nats per token")

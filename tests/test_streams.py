@@ -98,22 +98,23 @@ def test_after_training_the_streams_differ_and_the_mixing_gets_a_gradient(num_st
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for step in range(100):
-        tokens = random_tokens(4, 4, seed=step).repeat(1, 4)
+        tokens = random_tokens(2, 4, seed=step).repeat(1, 3)
         optimizer.zero_grad()
         model(tokens, labels=tokens).loss.backward()
         optimizer.step()
 
-    module = model.model.layers[0].mlp_residual
-    num_mixing = module.split_sizes[2]
-    assert module.bias.grad[-num_mixing:].abs().max() > 1e-7
+    sublayers = [module for module in model.modules() if isinstance(module, ResidualStreams)]
+    num_mixing = sublayers[0].split_sizes[2]
+    # With streams that stay equal these are rounding noise, up to 4e-9 here.
+    assert max(module.bias.grad[-num_mixing:].abs().max() for module in sublayers) > 2e-7
     if dynamic:
-        assert module.projection.grad[:, -num_mixing:].abs().max() > 1e-9
+        assert max(module.projection.grad[:, -num_mixing:].abs().max() for module in sublayers) > 2e-9
     captured = []
-    module.register_forward_hook(lambda _, __, output: captured.append(output))
+    for module in sublayers:
+        module.register_forward_hook(lambda _, __, output: captured.append(output))
     model(tokens)
-    streams = captured[-1]
-    spread = (streams - streams.mean(0)).square().mean().sqrt() / streams.square().mean().sqrt()
-    assert spread > 0.05, f"the streams stayed equal: relative spread {spread}"
+    spreads = [((x - x.mean(0)).square().mean() / x.square().mean()).sqrt() for x in captured]
+    assert min(spreads) > 0.05, f"the streams stayed equal: relative spreads {spreads}"
 
 
 def test_between_loops_all_streams_share_one_norm():

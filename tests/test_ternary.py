@@ -97,7 +97,7 @@ def num_ternary_layers(model):
 def test_training_quantizes_each_layer_once_per_pass_whatever_the_loops(count_quantizations, checkpointing):
     model = tiny_model(num_loops=4).train()
     if checkpointing:
-        model.gradient_checkpointing_enable()
+        model.activation_checkpointing_enable()
     tokens = random_tokens(1, 6)
     for _ in range(2):
         count_quantizations.clear()
