@@ -5,10 +5,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-export TOKENIZERS_PARALLELISM ?= true
-# The tests find larger data sets here and skip what needs them when it is unset.
-export NANOCHAT_DATA
-
 .PHONY: demo test test-all check install environment clean
 
 demo: $(INSTALLED)

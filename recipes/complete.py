@@ -14,6 +14,7 @@ def main() -> None:
     parser.add_argument("model", help="folder or Hub name of the model; its code is trusted")
     parser.add_argument("--prompt", default="fn ", help="text to continue (default: 'fn ')")
     parser.add_argument("--max-new-tokens", type=int, default=96, help="tokens to add at most (default: 96)")
+    parser.add_argument("--min-new-tokens", type=int, default=0, help="tokens to add at least (default: 0)")
     parser.add_argument("--temperature", type=float, default=0.7, help="0 always takes the likeliest (default: 0.7)")
     parser.add_argument("--num-loops", type=int, help="loops to run (default: the model's own)")
     parser.add_argument("--seed", type=int, default=0, help="of the sampling (default: 0)")
@@ -22,13 +23,14 @@ def main() -> None:
     set_seed(arguments.seed)
     tokenizer = AutoTokenizer.from_pretrained(arguments.model, trust_remote_code=True)
     model = AutoModelForCausalLM.from_pretrained(arguments.model, trust_remote_code=True).eval()
-    sampling = {"do_sample": False}
+    sampling: dict = {"do_sample": False}
     if arguments.temperature > 0:
         sampling = {"do_sample": True, "temperature": arguments.temperature, "top_p": 0.95}
     if arguments.num_loops is not None:
         sampling["num_loops"] = arguments.num_loops
+    length = {"min_new_tokens": arguments.min_new_tokens, "max_new_tokens": arguments.max_new_tokens}
     inputs = tokenizer(arguments.prompt, return_tensors="pt")
-    tokens = model.generate(**inputs, max_new_tokens=arguments.max_new_tokens, **sampling)
+    tokens = model.generate(**inputs, **length, **sampling)
     print(tokenizer.decode(tokens[0], skip_special_tokens=True))
 
 

@@ -30,7 +30,7 @@ RECIPE = Recipe(
     ),
     data=DataRecipe(seq_len=512, vocab_size=4096),
     training=TrainingRecipe(
-        total_steps=320,
+        total_steps=300,
         warmup_steps=20,
         decay_steps=100,
         batch_size=2,
@@ -38,7 +38,7 @@ RECIPE = Recipe(
         peak_lr=1.2e-3,
         min_lr=1.2e-4,
         logging_steps=20,
-        save_steps=80,
+        save_steps=60,
     ),
 )
 

@@ -163,7 +163,7 @@ def complete_in_clean_process(folder: Path, prompt: str) -> str:
     """Continue `prompt` in a new process that loads the folder by its own code, offline; raises if that fails."""
     script = Path(__file__).with_name("complete.py")
     finished = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script), str(folder), "--prompt", prompt],
+        [sys.executable, "-W", "ignore", str(script), str(folder), "--prompt", prompt, "--min-new-tokens", "48"],
         env=os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"},
         stdin=subprocess.DEVNULL,
         capture_output=True,

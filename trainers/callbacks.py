@@ -15,7 +15,7 @@ class LoopProgressCallback(ProgressCallback):
             return
         losses = [value for name, value in logs.items() if name.startswith("loop_")]
         self.training_bar.write(
-            f"step {state.global_step:>6}  loss {logs['loss']:.4f}  by loop "
+            f"step {state.global_step:>6}  objective {logs['loss']:.4f}  loss by loop "
             + " ".join(f"{loss:.3f}" for loss in losses)
             + f"  mean exit loop {logs['mean_exit_loop']:.2f}  lr {logs['learning_rate']:.1e}"
         )
