@@ -23,9 +23,15 @@ def _grouped(weight: torch.Tensor, group_size: int) -> torch.Tensor:
     return weight.float().reshape(weight.shape[0], -1, group_size)
 
 
+def _round_to_bf16(values: torch.Tensor) -> torch.Tensor:
+    """Round positive fp32 numbers to the nearest bf16 (ties to even), in fp32."""
+    # On the bits, because compilers drop a conversion to bf16 and back when they fuse it with its neighbours.
+    bits = values.view(torch.int32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) & -0x10000).view(torch.float32)
+
+
 def _scales(groups: torch.Tensor) -> torch.Tensor:
-    scales = groups.abs().mean(dim=-1, keepdim=True).clamp(SMALLEST_SCALE, LARGEST_SCALE)
-    return scales.to(torch.bfloat16).float()
+    return _round_to_bf16(groups.abs().mean(dim=-1, keepdim=True).clamp(SMALLEST_SCALE, LARGEST_SCALE))
 
 
 def ternary_codes(weight: torch.Tensor, group_size: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -128,13 +134,15 @@ class BitLinear(nn.Linear):
         and the latent weight is unchanged.
 
         A pass with gradients always makes it anew, and so does the first pass after it: optimizers that write through
-        raw pointers (bitsandbytes) leave no trace that a comparison could find.
+        raw pointers (bitsandbytes) leave no trace that a comparison could find. So does a compiled pass, which cannot
+        see changes of the weight at all.
         """
         source = self._quantization_source()
-        if torch.is_grad_enabled() or not self._keep_for_next_pass or not self._is_quantized_from(source):
+        make_anew = torch.is_grad_enabled() or torch.compiler.is_compiling()
+        if make_anew or not self._keep_for_next_pass or not self._is_quantized_from(source):
             self._quantized_weight = quantize_weight(self.weight, self.group_size, self._compute_dtype())
             self._quantized_from = source
-            self._keep_for_next_pass = not torch.is_grad_enabled()
+            self._keep_for_next_pass = not make_anew
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         weight = self._quantized_weight

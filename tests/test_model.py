@@ -145,3 +145,13 @@ def test_exactly_one_kind_of_input_is_needed():
     with pytest.raises(ValueError, match="exactly one of input_ids and inputs_embeds"):
         model(random_tokens(1, 3), inputs_embeds=embeds)
     assert torch.equal(model(inputs_embeds=embeds).logits, model(random_tokens(1, 3)).logits)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_the_compiled_model_rounds_as_the_eager_one_and_sees_new_weights():
+    model, tokens = tiny_model(num_shared_layers=1, num_loops=2), random_tokens(2, 9)
+    compiled = torch.compile(model, fullgraph=True)
+    torch.testing.assert_close(compiled(tokens).logits, model(tokens).logits, atol=1e-4, rtol=1e-4)
+    model.model.layers[0].mlp.up_proj.weight.neg_()
+    torch.testing.assert_close(compiled(tokens).logits, model(tokens).logits, atol=1e-4, rtol=1e-4)

@@ -28,10 +28,12 @@ def test_the_weight_is_code_times_a_scale_that_bf16_and_fp16_hold_exactly(magnit
         assert torch.equal(quantize_weight(weight, group_size, dtype).float(), expected)
 
 
-def test_the_scale_is_the_mean_magnitude_rounded_to_bf16():
-    weight = torch.tensor([[0.1, -0.2, 0.3, 0.0]])
-    _, scales = ternary_codes(weight, 4)
-    assert scales.item() == torch.tensor(0.15).bfloat16().item()
+@given(st.lists(st.floats(2.0**-14, 65000, width=32), min_size=1, max_size=9))
+def test_the_scale_is_the_mean_magnitude_rounded_to_bf16(magnitudes):
+    # A group of one: its mean is exact.
+    weight = torch.tensor(magnitudes)[:, None]
+    _, scales = ternary_codes(-weight, 1)
+    assert torch.equal(scales, weight.bfloat16().float())
 
 
 def test_each_group_has_its_own_scale_along_the_input():
