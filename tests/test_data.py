@@ -22,7 +22,7 @@ def tokenizer():
     return train_tokenizer(TEXTS, vocab_size=300, max_length=64)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.text())
 def test_any_text_survives_encoding_and_decoding(tokenizer, text):
     token_ids = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -48,7 +48,7 @@ def test_a_vocabulary_too_small_for_the_bytes_is_refused():
         train_tokenizer(["", ""], vocab_size=300, max_length=64)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     texts=st.lists(st.text(alphabet="fnlet x=;(){}", max_size=60), min_size=3, max_size=8), seq_len=st.integers(2, 9)
 )

@@ -11,7 +11,7 @@ from modeling_nanochat.exit_nanochat import exit_entropy, exit_log_probabilities
 from modeling_nanochat.loss_nanochat import loop_loss
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     loops=st.integers(1, 9),
     scale=st.floats(0, 200),

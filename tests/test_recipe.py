@@ -124,7 +124,7 @@ def test_the_debug_recipe_builds_its_model_for_any_tokenizer_of_its_vocabulary(p
     assert model.generation_config.eos_token_id == model.config.eos_token_id == prepared.tokenizer.eos_token_id
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.sets(st.text(alphabet="abc{}", min_size=1, max_size=8), min_size=2, max_size=40), st.floats(0.01, 0.49))
 def test_the_split_depends_on_the_code_alone_and_loses_nothing(codes, fraction):
     rows = [Row.of("s", code, "file", "MIT", code) for code in codes]

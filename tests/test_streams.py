@@ -17,7 +17,7 @@ def make_streams(num_streams, dynamic, sublayer_index=0, hidden_size=8):
     return streams
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from([2, 4]), st.booleans(), st.integers(0, 2**16), st.floats(0.1, 20.0))
 def test_the_residual_mixing_is_doubly_stochastic(num_streams, dynamic, seed, spread):
     torch.manual_seed(seed)

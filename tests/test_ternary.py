@@ -15,7 +15,7 @@ from modeling_nanochat.ternary_nanochat import BitLinear, quantize_activation, q
 magnitudes = st.floats(min_value=-30, max_value=4).map(lambda exponent: 10.0**exponent)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(magnitude=magnitudes, group_size=st.sampled_from([4, 8, 16, -1]), seed=st.integers(0, 2**16))
 def test_the_weight_is_code_times_a_scale_that_bf16_and_fp16_hold_exactly(magnitude, group_size, seed):
     weight = torch.randn(6, 16, generator=torch.Generator().manual_seed(seed)) * magnitude

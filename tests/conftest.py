@@ -1,0 +1,17 @@
+"""Settings of the whole test suite."""
+
+import pytest
+import torch
+from hypothesis import settings
+
+# The same examples in every run, and no limit on the time of one: machines are slow now and then.
+settings.register_profile("reproducible", derandomize=True, deadline=None)
+settings.load_profile("reproducible")
+
+
+def pytest_collection_modifyitems(items):
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
