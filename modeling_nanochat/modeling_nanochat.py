@@ -417,7 +417,21 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, GenerationMixin):
         if return_logits:
             positions = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
             logits = self.lm_head(outputs.last_hidden_state[:, positions, :])
-        result = LoopLMCausalLMOutput(
+        objective = {}
+        if shift_labels is not None:
+            objective = vars(
+                loop_loss(
+                    outputs.loop_hidden_states,
+                    self.lm_head.weight,
+                    shift_labels.to(outputs.last_hidden_state.device),
+                    exit_log_probabilities(outputs.gate_logits),
+                    form=self.config.loop_loss,
+                    entropy_weight=self.config.exit_entropy_weight,
+                    num_items=num_items_in_batch,
+                )
+            )
+        return LoopLMCausalLMOutput(
+            **objective,
             logits=logits,
             exit_pdf=outputs.exit_pdf,
             loops_used=outputs.loops_used,
@@ -427,18 +441,3 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, GenerationMixin):
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
-        if shift_labels is not None:
-            objective = loop_loss(
-                outputs.loop_hidden_states,
-                self.lm_head.weight,
-                shift_labels.to(outputs.last_hidden_state.device),
-                exit_log_probabilities(outputs.gate_logits),
-                form=self.config.loop_loss,
-                entropy_weight=self.config.exit_entropy_weight,
-                num_items=num_items_in_batch,
-            )
-            result.loss = objective.loss
-            result.ce_loss = objective.ce_loss
-            result.entropy_penalty = objective.entropy_penalty
-            result.loop_losses = objective.loop_losses
-        return result

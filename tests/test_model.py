@@ -137,6 +137,15 @@ def test_hidden_states_and_attentions_are_returned_per_application():
     assert output.attentions[0].shape == (2, 4, 5, 5)
 
 
+def test_the_tuple_form_begins_with_loss_and_logits():
+    model, tokens = tiny_model(), random_tokens(2, 5)
+    named = model(tokens, labels=tokens)
+    assert torch.equal(named[0], named.loss) and torch.equal(named[1], named.logits)
+    loss, logits = model(tokens, labels=tokens, return_dict=False)[:2]
+    assert torch.equal(loss, named.loss) and torch.equal(logits, named.logits)
+    assert torch.equal(model(tokens, return_dict=False)[0], named.logits)
+
+
 def test_exactly_one_kind_of_input_is_needed():
     model = tiny_model()
     with pytest.raises(ValueError, match="exactly one of input_ids and inputs_embeds"):
