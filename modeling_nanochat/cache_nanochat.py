@@ -1,5 +1,6 @@
 """Key-value cache slots of a looped model: one per (loop, shared layer)."""
 
+import torch
 from torch import nn
 from transformers import PreTrainedConfig
 from transformers.cache_utils import Cache, DynamicLayer, StaticLayer
@@ -26,22 +27,24 @@ class AttentionSlot(nn.Module):
 
 def ensure_slots(cache: Cache, num_slots: int) -> None:
     """
-    Prepare a cache for `num_slots` layers: caches are sized from the configuration, and a call may ask for more
-    loops than that.
+    Prepare a cache for a pass that uses its first `num_slots` layers: caches are sized from the configuration, and a
+    call may ask for more loops than that.
 
     Raises:
         ValueError: The cache cannot grow, because tokens are already in it or because of its type; or its tokens were
             computed with fewer loops than are asked for now.
     """
+    if torch.compiler.is_compiling():
+        return  # The uncompiled prefill has been here.
+    filled_slots = vars(cache).get("looplm_slots", num_slots)
+    if filled_slots < num_slots and int(cache.get_seq_length()) > 0:
+        raise ValueError(
+            "num_loops must not grow between calls that share a cache: its tokens were computed for "
+            f"{filled_slots} (loop, layer) slots, {num_slots} are needed now"
+        )
     if cache.layer_class_to_replicate is None and len(cache.layers) < num_slots:
         _grow(cache, num_slots)
-    if len(cache.layers) >= num_slots and isinstance(cache.layers[num_slots - 1], DynamicLayer):
-        lengths = [cache.layers[index].get_seq_length() for index in (0, num_slots - 1)]
-        if lengths[0] != lengths[1]:
-            raise ValueError(
-                "num_loops must not change between calls that share a cache: its first loop holds "
-                f"{lengths[0]} tokens, its last {lengths[1]}"
-            )
+    cache.looplm_slots = num_slots
 
 
 def _grow(cache: Cache, num_slots: int) -> None:

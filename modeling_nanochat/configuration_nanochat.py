@@ -1,6 +1,7 @@
 """Configuration of the ternary looped language model (LoopLM)."""
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import NamedTuple
 
 from transformers import PreTrainedConfig
@@ -71,7 +72,9 @@ FIELD_RULES: dict[str, FieldRule] = {
     "mhc_dynamic": BOOLEAN,
     "exit_threshold": POSITIVE_NUMBER,
     "exit_at_loop": POSITIVE_INTEGER_OR_NONE,
-    "exit_temperature": POSITIVE_NUMBER,
+    "exit_temperature": FieldRule(
+        "a number from 0.001 to 1000", lambda value: _is_number(value) and 1e-3 <= value <= 1e3
+    ),
     "exit_entropy_weight": NON_NEGATIVE_NUMBER,
     "loop_loss": _one_of("expected", "final"),
     "kv_reuse": _one_of("none", "last"),
@@ -79,6 +82,16 @@ FIELD_RULES: dict[str, FieldRule] = {
     "pad_token_id": TOKEN_ID,
     "bos_token_id": TOKEN_ID,
     "eos_token_id": TOKEN_IDS,
+}
+
+
+FOREIGN_FIELDS = {
+    "max_loop_depth": "give num_loops to forward or generate to bound the depth at run time",
+    "sliding_window": "attention is always over the whole context",
+    "layer_types": "attention is always over the whole context",
+    "hidden_act": "the MLP is always SwiGLU",
+    "attention_bias": "no layer has a bias",
+    "mlp_bias": "no layer has a bias",
 }
 
 
@@ -184,6 +197,12 @@ class LoopLMConfig(PreTrainedConfig):
                 "AutoModel": "modeling_nanochat.LoopLMModel",
                 "AutoModelForCausalLM": "modeling_nanochat.LoopLMForCausalLM",
             }
+        for name in kwargs:
+            # transformers keeps unknown names silently; these would be taken for settings that have an effect.
+            meant = get_close_matches(name, FIELD_RULES, n=1, cutoff=0.8)
+            if meant or name in FOREIGN_FIELDS:
+                instead = FOREIGN_FIELDS.get(name) or f"did you mean {meant[0]}?"
+                raise ValueError(f"LoopLMConfig has no field {name}: {instead}, got {name}={kwargs[name]!r}")
         super().__post_init__(**kwargs)
         self.validate_architecture()
 
@@ -197,6 +216,13 @@ class LoopLMConfig(PreTrainedConfig):
     def num_hidden_layers(self) -> int:
         """Effective depth, `num_shared_layers * num_loops`: every key-value cache sizes itself from it."""
         return self.num_shared_layers * self.num_loops
+
+    @num_hidden_layers.setter
+    def num_hidden_layers(self, value: int):
+        raise AttributeError(
+            "LoopLMConfig.num_hidden_layers is num_shared_layers * num_loops; set those instead, "
+            f"got num_hidden_layers={value!r}"
+        )
 
     def validate_architecture(self) -> None:
         """Check the fields against each other; raises ValueError."""

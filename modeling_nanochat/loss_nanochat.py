@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from math import log
 
 import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from .exit_nanochat import exit_entropy
 
@@ -33,7 +37,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         labels = labels.repeat(loops)
         weights = row_weights.reshape(-1)
         valid = labels != IGNORE_INDEX
-        labels = labels.clamp(min=0)
+        # Other negative labels stay what they are, and `gather` refuses them.
+        labels = labels.masked_fill(~valid, 0)
 
         needs_hidden, needs_head, _, needs_weights, _ = ctx.needs_input_grad
         grad_hidden = torch.empty_like(rows) if needs_hidden else None
@@ -78,6 +83,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return (losses * row_weights).sum(), losses
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad_sum, _grad_losses):
         grad_hidden, grad_head, losses = ctx.saved_tensors
         return (
@@ -89,15 +95,36 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         )
 
 
+def _cross_entropy_through(head, hidden_states, labels, row_weights):
+    """The same by calling the head chunk by chunk, each recomputed in backward: slower, for heads that do more."""
+    loops, tokens, hidden_size = hidden_states.shape
+    rows, labels = hidden_states.reshape(-1, hidden_size), labels.repeat(loops)
+
+    def chunk_losses(part_rows, part_labels):
+        return F.cross_entropy(head(part_rows).float(), part_labels, ignore_index=IGNORE_INDEX, reduction="none")
+
+    size = _rows_per_chunk(rows.device.type, head.out_features)
+    parts = zip(rows.split(size), labels.split(size), strict=True)
+    losses = torch.cat([checkpoint(chunk_losses, *part, use_reentrant=False) for part in parts])
+    losses = losses.view(loops, tokens)
+    return (losses * row_weights).sum(), losses.detach()
+
+
+def _is_plain(head: nn.Module) -> bool:
+    # Adapters and sharding change the type; offloading and casts replace the instance's forward.
+    return type(head) is nn.Linear and head.bias is None and "forward" not in vars(head)
+
+
 def chunked_cross_entropy(
-    hidden_states: torch.Tensor, head_weight: torch.Tensor, labels: torch.Tensor, row_weights: torch.Tensor
+    hidden_states: torch.Tensor, head: nn.Module, labels: torch.Tensor, row_weights: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """
     Cross-entropy of every loop's prediction, in nats.
 
     Args:
         hidden_states: (loops, tokens, hidden), float32, bf16 or fp16.
-        head_weight: (vocab, hidden).
+        head: Linear layer from hidden to vocab. A plain one is fused with the loss; one that does more when it is
+            called (an adapter, offloading) is called.
         labels: (tokens,), already shifted; -100 is ignored.
         row_weights: (loops, tokens) in fp32, the weight of each cross-entropy in the sum. Gradients reach it.
 
@@ -105,6 +132,9 @@ def chunked_cross_entropy(
         The weighted sum, a scalar that carries the gradient, and the (loops, tokens) cross-entropies without gradient,
         0 where ignored. Under autocast the matrix products run in its type, everything else in fp32.
     """
+    if not _is_plain(head) and hidden_states.shape[0] > 0:
+        return _cross_entropy_through(head, hidden_states, labels, row_weights)
+    head_weight = head.weight
     if not torch.is_grad_enabled():
         hidden_states, head_weight, row_weights = hidden_states.detach(), head_weight.detach(), row_weights.detach()
     device_type = hidden_states.device.type
@@ -134,7 +164,7 @@ class LoopLoss:
 
 def loop_loss(
     loop_hidden_states: tuple[torch.Tensor, ...],
-    head_weight: torch.Tensor,
+    head: nn.Module,
     shift_labels: torch.Tensor,
     exit_log_probs: torch.Tensor,
     form: str,
@@ -149,7 +179,7 @@ def loop_loss(
 
     Args:
         loop_hidden_states: T tensors (batch, seq, hidden), normed, as the head reads them.
-        head_weight: (vocab, hidden).
+        head: Linear layer from hidden to vocab.
         shift_labels: (batch, seq), position i holds the label of token i + 1.
         exit_log_probs: (batch, seq, T), fp32.
         form: "expected" or "final".
@@ -170,12 +200,12 @@ def loop_loss(
     log_probs = exit_log_probs.flatten(0, 1)
     entropy = exit_entropy(log_probs)
     if form == "expected":
-        ce_sum, losses = chunked_cross_entropy(hidden_states, head_weight, labels, log_probs.exp().t())
+        ce_sum, losses = chunked_cross_entropy(hidden_states, head, labels, log_probs.exp().t())
     else:
         ones = torch.ones_like(labels, dtype=torch.float32)[None]
-        ce_sum, last_losses = chunked_cross_entropy(hidden_states[-1:], head_weight, labels, ones)
+        ce_sum, last_losses = chunked_cross_entropy(hidden_states[-1:], head, labels, ones)
         with torch.no_grad():
-            _, losses = chunked_cross_entropy(hidden_states[:-1], head_weight, labels, ones.expand(loops - 1, -1))
+            _, losses = chunked_cross_entropy(hidden_states[:-1], head, labels, ones.expand(loops - 1, -1))
         losses = torch.cat([losses, last_losses])
     entropy_sum = torch.where(valid, entropy, 0.0).sum()
     uniform_sum = log(loops) * num_valid

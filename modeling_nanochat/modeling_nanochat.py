@@ -1,5 +1,7 @@
 """LoopLM: a stack of shared transformer blocks applied several times, with an exit gate after every loop."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -8,29 +10,18 @@ from torch.nn import functional as F
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.generation import GenerationMixin
 from transformers.masking_utils import create_causal_mask
-from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
-from transformers.models.llama.modeling_llama import (
-    LlamaRMSNorm,
-    LlamaRotaryEmbedding,
-    apply_rotary_pos_emb,
-    eager_attention_forward,
-)
+from transformers.modeling_utils import PreTrainedModel
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
-from .cache_nanochat import AttentionSlot, ensure_slots, slot_index
-from .configuration_nanochat import LoopLMConfig
+from .cache_nanochat import ensure_slots
+from .configuration_nanochat import FIELD_RULES, LoopLMConfig
 from .exit_nanochat import exit_log_probabilities
+from .layers_nanochat import LoopLMAttention, LoopLMDecoderLayer
 from .loss_nanochat import IGNORE_INDEX, loop_loss
-from .streams_nanochat import (
-    PlainResidual,
-    ResidualStreams,
-    collapse_streams,
-    expand_streams,
-    normalize_streams,
-)
+from .streams_nanochat import LoopRMSNorm, ResidualStreams, collapse_streams, expand_streams
 from .ternary_nanochat import BitLinear
 
 
@@ -89,117 +80,6 @@ class LoopLMCausalLMOutput(ModelOutput):
     attentions: tuple[torch.FloatTensor, ...] | None = None
 
 
-def _make_linear(config: LoopLMConfig, in_features: int, out_features: int) -> nn.Linear:
-    if config.ternary:
-        return BitLinear(in_features, out_features, config.ternary_group_size, config.activation_bits)
-    return nn.Linear(in_features, out_features, bias=False)
-
-
-def _make_residual(config: LoopLMConfig, sublayer_index: int) -> nn.Module:
-    if config.mhc_num_streams == 1:
-        return PlainResidual()
-    return ResidualStreams(
-        config.mhc_num_streams, config.hidden_size, sublayer_index, config.mhc_dynamic, config.rms_norm_eps
-    )
-
-
-class LoopLMAttention(nn.Module):
-    """Grouped-query attention with rotary embeddings; `loop` selects the cache slot."""
-
-    def __init__(self, config: LoopLMConfig, layer: int):
-        super().__init__()
-        self.config = config
-        self.layer = layer
-        self.head_dim = config.head_dim
-        self.scaling = config.head_dim**-0.5
-        query_size = config.num_attention_heads * config.head_dim
-        key_size = config.num_key_value_heads * config.head_dim
-        self.q_proj = _make_linear(config, config.hidden_size, query_size)
-        self.k_proj = _make_linear(config, config.hidden_size, key_size)
-        self.v_proj = _make_linear(config, config.hidden_size, key_size)
-        self.o_proj = _make_linear(config, query_size, config.hidden_size)
-        # A plain dict, so that the slots are no submodules.
-        self._slots: dict[int, AttentionSlot] = {}
-
-    def slot(self, loop: int) -> AttentionSlot:
-        """The stand-in for this module in loop `loop` (from 0)."""
-        if loop not in self._slots:
-            index = slot_index(loop, self.layer, self.config.num_shared_layers)
-            self._slots[loop] = AttentionSlot(self.config, index)
-        return self._slots[loop].train(self.training)
-
-    def forward(
-        self,
-        hidden_states: torch.Tensor,
-        loop: int,
-        position_embeddings: tuple[torch.Tensor, torch.Tensor],
-        attention_mask: torch.Tensor | None = None,
-        past_key_values: Cache | None = None,
-        **kwargs,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        input_shape = hidden_states.shape[:-1]
-        heads_shape = (*input_shape, -1, self.head_dim)
-        query = self.q_proj(hidden_states).view(heads_shape).transpose(1, 2)
-        key = self.k_proj(hidden_states).view(heads_shape).transpose(1, 2)
-        value = self.v_proj(hidden_states).view(heads_shape).transpose(1, 2)
-        query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
-
-        slot = self.slot(loop)
-        if past_key_values is not None:
-            key, value = past_key_values.update(key, value, slot.layer_idx)
-        attention = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
-        output, weights = attention(
-            slot, query, key, value, attention_mask, dropout=0.0, scaling=self.scaling, **kwargs
-        )
-        return self.o_proj(output.reshape(*input_shape, -1).contiguous()), weights
-
-
-class LoopLMMLP(nn.Module):
-    """SwiGLU."""
-
-    def __init__(self, config: LoopLMConfig):
-        super().__init__()
-        self.gate_proj = _make_linear(config, config.hidden_size, config.intermediate_size)
-        self.up_proj = _make_linear(config, config.hidden_size, config.intermediate_size)
-        self.down_proj = _make_linear(config, config.intermediate_size, config.hidden_size)
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return self.down_proj(F.silu(self.gate_proj(hidden_states)) * self.up_proj(hidden_states))
-
-
-class LoopLMDecoderLayer(GradientCheckpointingLayer):
-    """
-    One shared block: attention and MLP, each behind its RMSNorm and (with `sandwich_norm`) before another, joined by
-    a plain residual or by residual streams. Takes and returns (batch, seq, hidden), or (streams, batch, seq, hidden).
-    """
-
-    def __init__(self, config: LoopLMConfig, layer: int):
-        super().__init__()
-        self.self_attn = LoopLMAttention(config, layer)
-        self.mlp = LoopLMMLP(config)
-        self.input_layernorm = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.post_attention_layernorm = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
-        # Names of Ouro's checkpoints: the norms of the branches' outputs.
-        self.input_layernorm_2 = self.post_attention_layernorm_2 = None
-        if config.sandwich_norm:
-            self.input_layernorm_2 = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
-            self.post_attention_layernorm_2 = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.attention_residual = _make_residual(config, 2 * layer)
-        self.mlp_residual = _make_residual(config, 2 * layer + 1)
-
-    def forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
-        def attention_branch(branch_input: torch.Tensor) -> torch.Tensor:
-            output, _ = self.self_attn(self.input_layernorm(branch_input), **kwargs)
-            return output if self.input_layernorm_2 is None else self.input_layernorm_2(output)
-
-        def mlp_branch(branch_input: torch.Tensor) -> torch.Tensor:
-            output = self.mlp(self.post_attention_layernorm(branch_input))
-            return output if self.post_attention_layernorm_2 is None else self.post_attention_layernorm_2(output)
-
-        hidden_states = self.attention_residual(hidden_states, attention_branch)
-        return self.mlp_residual(hidden_states, mlp_branch)
-
-
 class LoopLMPreTrainedModel(PreTrainedModel):
     """What the model classes share: capabilities, initialisation, loading."""
 
@@ -235,11 +115,33 @@ class LoopLMModel(LoopLMPreTrainedModel):
         super().__init__(config)
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList([LoopLMDecoderLayer(config, layer) for layer in range(config.num_shared_layers)])
-        self.norm = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.norm = LoopRMSNorm(config.hidden_size, config.rms_norm_eps)
         self.exit_gate = nn.Linear(config.hidden_size, 1)
         self.rotary_emb = LlamaRotaryEmbedding(config=config)
         self.gradient_checkpointing = False
+        self._weights_rest = False
         self.post_init()
+
+    @contextmanager
+    def resting_weights(self) -> Iterator[None]:
+        """
+        Within this context, passes without gradients share their quantised weights, which saves making them anew for
+        every pass. `generate` uses it by itself. The weights must not change meanwhile.
+        """
+        was_resting, self._weights_rest = self._weights_rest, True
+        try:
+            yield
+        finally:
+            self._weights_rest = was_resting
+            if not was_resting:
+                self._clear_quantized_weights()
+
+    def _ternary_layers(self) -> list[BitLinear]:
+        return [module for module in self.layers.modules() if isinstance(module, BitLinear)]
+
+    def _clear_quantized_weights(self) -> None:
+        for module in self._ternary_layers():
+            module.clear_quantized_weight()
 
     @merge_with_config_defaults
     @capture_outputs
@@ -286,9 +188,9 @@ class LoopLMModel(LoopLMPreTrainedModel):
             position_ids=position_ids,
         )
         position_embeddings = self.rotary_emb(inputs_embeds, position_ids=position_ids)
-        for module in self.layers.modules():
-            if isinstance(module, BitLinear):
-                module.begin_forward_pass()
+        reuse_weights = self._weights_rest and not torch.is_grad_enabled()
+        for module in self._ternary_layers():
+            module.keep_quantized_weight(reuse=reuse_weights)
 
         num_streams = self.config.mhc_num_streams
         hidden_states = expand_streams(inputs_embeds, num_streams)
@@ -312,7 +214,11 @@ class LoopLMModel(LoopLMPreTrainedModel):
             if num_streams == 1:
                 hidden_states = loop_state
             else:
-                hidden_states = normalize_streams(hidden_states, self.norm.weight, self.norm.variance_epsilon)
+                hidden_states = self.norm(hidden_states, dim=(0, -1))
+        # Activation checkpointing applies the layers once more in backward.
+        recomputes = self.training and any(layer.gradient_checkpointing for layer in self.layers)
+        if not reuse_weights and not (recomputes and torch.is_grad_enabled()):
+            self._clear_quantized_weights()
 
         gate_logits = torch.stack(gate_logits, dim=-1)
         return LoopLMModelOutput(
@@ -337,6 +243,9 @@ class LoopLMModel(LoopLMPreTrainedModel):
         exit_at_loop = self.config.exit_at_loop if exit_at_loop is None else exit_at_loop
         if isinstance(num_loops, bool) or not isinstance(num_loops, int) or num_loops < 1:
             raise ValueError(f"num_loops must be an integer >= 1, got {num_loops!r}")
+        rule = FIELD_RULES["exit_threshold"]
+        if not rule.accepts(exit_threshold):
+            raise ValueError(f"exit_threshold must be {rule.text}, got {exit_threshold!r}")
         if exit_threshold < 1:
             raise NotImplementedError(
                 f"exit_threshold below 1 (early exit per token) is not available yet, got {exit_threshold}. Use "
@@ -364,6 +273,16 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, GenerationMixin):
     def freeze_gate(self) -> None:
         """Stop training the exit gate, e.g. for objectives that do not use it."""
         self.model.exit_gate.requires_grad_(False)
+
+    def generate(self, *args, **kwargs):
+        """As in every causal model of transformers; the weights are quantised once per call."""
+        with self.model.resting_weights():
+            return super().generate(*args, **kwargs)
+
+    def generate_batch(self, *args, **kwargs):
+        """As in every causal model of transformers; the weights are quantised once per call."""
+        with self.model.resting_weights():
+            return super().generate_batch(*args, **kwargs)
 
     @can_return_tuple
     def forward(
@@ -422,7 +341,7 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, GenerationMixin):
             objective = vars(
                 loop_loss(
                     outputs.loop_hidden_states,
-                    self.lm_head.weight,
+                    self.lm_head,
                     shift_labels.to(outputs.last_hidden_state.device),
                     exit_log_probabilities(outputs.gate_logits),
                     form=self.config.loop_loss,

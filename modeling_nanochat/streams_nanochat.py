@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 Branch = Callable[[torch.Tensor], torch.Tensor]
 
@@ -128,11 +129,13 @@ def collapse_streams(streams: torch.Tensor, num_streams: int) -> torch.Tensor:
     return streams if num_streams == 1 else streams.mean(dim=0)
 
 
-def normalize_streams(streams: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
+class LoopRMSNorm(LlamaRMSNorm):
     """
-    RMSNorm of each token over all its streams together, (n, batch, seq, hidden), with the (hidden,) `weight`. It
-    bounds what a loop hands to the next and keeps the differences between the streams.
+    The norm after a loop. Over `dim=-1` it is RMSNorm; over `dim=(0, -1)` it norms each token of (streams, batch, seq,
+    hidden) over all its streams together, which bounds what a loop hands to the next and keeps the streams different.
     """
-    states = streams.float()
-    inverse_norm = torch.rsqrt(states.square().mean(dim=(0, -1), keepdim=True) + eps)
-    return weight * (states * inverse_norm).to(streams.dtype)
+
+    def forward(self, hidden_states: torch.Tensor, dim: int | tuple[int, ...] = -1) -> torch.Tensor:
+        states = hidden_states.float()
+        inverse_norm = torch.rsqrt(states.square().mean(dim=dim, keepdim=True) + self.variance_epsilon)
+        return self.weight * (states * inverse_norm).to(hidden_states.dtype)

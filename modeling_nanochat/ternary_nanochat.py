@@ -110,10 +110,12 @@ class BitLinear(nn.Linear):
     """
     Linear layer without bias whose weight is ternary and whose input is int8 (`activation_bits=8`) or float (None).
 
-    The latent float `weight` is what is trained and saved. A model that applies the layer several times per forward
-    pass calls [`BitLinear.begin_forward_pass`] once before; the quantised weight is then computed once and shared by
-    all applications, and without gradients it is kept until the latent weight changes. Called on its own, the layer
-    quantises on every call.
+    The latent float `weight` is what is trained and saved. Called on its own, the layer quantises it on every call. A
+    model that applies the layer several times per forward pass calls [`BitLinear.keep_quantized_weight`] before and
+    [`BitLinear.clear_quantized_weight`] after; all applications between share one quantised weight.
+
+    Nothing is kept from one pass to the next unless the model is told that its weights rest: many writers leave no
+    trace that a comparison could find (optimizers with raw pointers, `weight.data` when an adapter is merged).
     """
 
     def __init__(self, in_features: int, out_features: int, group_size: int = 128, activation_bits: int | None = 8):
@@ -122,35 +124,45 @@ class BitLinear(nn.Linear):
         self.activation_bits = activation_bits
         self.clear_quantized_weight()
 
+    def keep_quantized_weight(self, reuse: bool) -> None:
+        """Quantise the weight for the applications to come; with `reuse`, one that is kept already will do."""
+        if self.weight.is_meta or self.weight.numel() == 0:
+            return  # The weight is elsewhere until the layer's own forward (offloading, sharding).
+        if not reuse or self._usable_weight() is None:
+            weight = quantize_weight(self.weight, self.group_size, self._compute_dtype())
+            self._kept = (weight, self.weight, self._weight_version())
+
     def clear_quantized_weight(self) -> None:
         """Forget the kept quantised weight."""
-        self._quantized_weight: torch.Tensor | None = None
-        self._quantized_from: tuple | None = None
-        self._keep_for_next_pass = False
-
-    def begin_forward_pass(self) -> None:
-        """
-        Make the quantised weight of this forward pass, or keep the one of the last pass when neither had gradients
-        and the latent weight is unchanged.
-
-        A pass with gradients always makes it anew, and so does the first pass after it: optimizers that write through
-        raw pointers (bitsandbytes) leave no trace that a comparison could find. So does a compiled pass, which cannot
-        see changes of the weight at all.
-        """
-        source = self._quantization_source()
-        make_anew = torch.is_grad_enabled() or torch.compiler.is_compiling()
-        if make_anew or not self._keep_for_next_pass or not self._is_quantized_from(source):
-            self._quantized_weight = quantize_weight(self.weight, self.group_size, self._compute_dtype())
-            self._quantized_from = source
-            self._keep_for_next_pass = not make_anew
+        self._kept: tuple[torch.Tensor, nn.Parameter, int | None] | None = None
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        weight = self._quantized_weight
-        if weight is None or not self._is_quantized_from(self._quantization_source()):
+        weight = self._usable_weight()
+        if weight is None:
             weight = quantize_weight(self.weight, self.group_size, self._compute_dtype())
         if self.activation_bits is not None:
             hidden_states = quantize_activation(hidden_states, weight.dtype)
         return F.linear(hidden_states, weight)
+
+    def _usable_weight(self) -> torch.Tensor | None:
+        """The kept quantised weight, if it is this weight's and fits the present modes."""
+        kept = self._kept  # Read once: another thread may clear it.
+        if kept is None:
+            return None
+        quantized, source, version = kept
+        if source is not self.weight or version != self._weight_version() or quantized.dtype != self._compute_dtype():
+            return None
+        if torch.is_grad_enabled():
+            # One without a graph, from a pass without gradients, would silently stop the gradient.
+            if self.weight.requires_grad and not quantized.requires_grad:
+                return None
+            if (
+                not torch.compiler.is_compiling()
+                and quantized.is_inference()
+                and not torch.is_inference_mode_enabled()
+            ):
+                return None
+        return quantized
 
     def _compute_dtype(self) -> torch.dtype:
         device_type = self.weight.device.type
@@ -158,27 +170,14 @@ class BitLinear(nn.Linear):
             return torch.get_autocast_dtype(device_type)
         return self.weight.dtype
 
-    def _quantization_source(self) -> tuple:
-        version = 0 if torch.compiler.is_compiling() else self.weight._version
-        return self.weight, version, self._compute_dtype()
-
-    def _is_quantized_from(self, source: tuple) -> bool:
-        kept = self._quantized_from
-        return kept is not None and kept[0] is source[0] and kept[1:] == source[1:]
-
-    def train(self, mode: bool = True):
-        # Writes through `weight.data` (merging an adapter) change no version; switching the mode starts afresh.
-        self.clear_quantized_weight()
-        return super().train(mode)
-
-    def _apply(self, fn, recurse: bool = True):
-        self.clear_quantized_weight()
-        return super()._apply(fn, recurse)
+    def _weight_version(self) -> int | None:
+        # Neither compiled code nor tensors made in inference mode have a version.
+        if torch.compiler.is_compiling() or self.weight.is_inference():
+            return None
+        return self.weight._version
 
     def __getstate__(self):
-        state = self.__dict__.copy()
-        state.update(_quantized_weight=None, _quantized_from=None, _keep_for_next_pass=False)
-        return state
+        return self.__dict__ | {"_kept": None}
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, group_size={self.group_size}, activation_bits={self.activation_bits}"

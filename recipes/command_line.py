@@ -4,9 +4,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from accelerate import PartialState
-
-from recipes.pipeline import run, start_folder
+from recipes.pipeline import finish, start
 from recipes.schema import Recipe
 
 
@@ -35,12 +33,11 @@ def main(recipe: Recipe, arguments: list[str] | None = None) -> None:
             training = training.with_total_steps(options.total_steps)
         recipe = replace(
             recipe,
-            data=replace(recipe.data, data_dir=options.data_dir),
+            data=replace(recipe.data, data_dir=options.data_dir and options.data_dir.resolve()),
             training=training,
             output_dir=options.output_dir,
         )
-        if PartialState().is_main_process:
-            start_folder(recipe, options.resume, options.overwrite)
-    except ValueError as error:
+        prepared = start(recipe, options.resume, options.overwrite)
+    except (ValueError, OSError) as error:
         parser.error(str(error))
-    run(recipe)
+    finish(recipe, prepared)

@@ -5,6 +5,7 @@ Load a saved model by its own code and continue a prompt; needs transformers and
 """
 
 import argparse
+from pathlib import Path
 
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
@@ -20,6 +21,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the sampling (default: 0)")
     arguments = parser.parse_args()
 
+    folder = Path(arguments.model)
+    is_local = folder.exists() or folder.is_absolute() or arguments.model.count("/") != 1
+    if is_local and not (folder / "config.json").is_file():
+        parser.error(f"model must be the folder of a saved model or a Hub name, got {arguments.model!r}")
     set_seed(arguments.seed)
     tokenizer = AutoTokenizer.from_pretrained(arguments.model, trust_remote_code=True)
     model = AutoModelForCausalLM.from_pretrained(arguments.model, trust_remote_code=True).eval()

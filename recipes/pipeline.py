@@ -33,6 +33,10 @@ from trainers.pretraining import LoopLMTrainer, last_complete_checkpoint, pretra
 console = Console(highlight=False)
 
 
+# What a run makes in its folder; nothing else there is ever deleted.
+RUN_ENTRIES = ("prepare", "pretrain", "report.json", "recipe.json")
+
+
 @dataclass(frozen=True)
 class Prepared:
     """Result of the first stage: the tokenizer and the packed blocks."""
@@ -51,7 +55,7 @@ class Pretrained:
         model: The trained model.
         folder: Where it is saved.
         tokens: Tokens seen in training.
-        tokens_per_second: Of the training loop; None when it was already finished before this call.
+        tokens_per_second: Of the training loop since its last start; None when no step was left to do.
     """
 
     model: LoopLMForCausalLM
@@ -60,13 +64,29 @@ class Pretrained:
     tokens_per_second: float | None
 
 
-def split_rows(rows: list[Row], validation_fraction: float) -> tuple[list[Row], list[Row]]:
-    """Training and validation rows; which is which depends on a row's code alone, and at least one is held out."""
-    threshold = int(validation_fraction * 2**32)
-    # Sorted by hash: rows of one source would lie together otherwise.
+def split_rows(rows: list[Row], validation_fraction: float, least_bytes: int) -> tuple[list[Row], list[Row]]:
+    """
+    Training and validation rows, in the order of their hashes: rows of one source would lie together otherwise. The
+    first `validation_fraction` of all possible hashes is held out, and further rows until there are `least_bytes`.
+
+    Raises:
+        ValueError: Too little is left to train on.
+    """
     rows = sorted(rows, key=lambda row: row.id)
-    num_held_out = max(1, sum(int(row.id[:8], 16) < threshold for row in rows))
-    return rows[num_held_out:], rows[:num_held_out]
+    threshold = int(validation_fraction * 2**32)
+    held_out_bytes = num_held_out = 0
+    for row in rows:
+        if int(row.id[:8], 16) >= threshold and held_out_bytes >= least_bytes:
+            break
+        held_out_bytes += len(row.code.encode())
+        num_held_out += 1
+    training, validation = rows[num_held_out:], rows[:num_held_out]
+    if sum(len(row.code.encode()) for row in training) < least_bytes:
+        raise ValueError(
+            f"the data must hold several texts, so that at least {least_bytes:,} bytes can be held out and as many be "
+            f"trained on, got {sum(len(row.code.encode()) for row in rows):,} bytes in {len(rows)} texts"
+        )
+    return training, validation
 
 
 def prepare(recipe: Recipe, folder: Path) -> Prepared:
@@ -75,16 +95,17 @@ def prepare(recipe: Recipe, folder: Path) -> Prepared:
     if not finished.exists():
         shutil.rmtree(folder, ignore_errors=True)
         rows = read_rows(recipe.data.data_dir)
-        if len(rows) < 2:
-            raise ValueError(f"data.data_dir must hold at least two different files, got {len(rows)}")
         for source, count in Counter(row.source for row in rows).items():
             size = sum(len(row.code.encode()) for row in rows if row.source == source)
             console.print(f"  {source:<16} {count:>6,} texts {size / 1e6:>7.2f} MB")
-        training, validation = split_rows(rows, recipe.data.validation_fraction)
+        # Enough bytes for a block at the tokens' length of a few bytes.
+        training, validation = split_rows(rows, recipe.data.validation_fraction, 8 * recipe.data.seq_len)
         tokenizer = train_tokenizer((row.code for row in training), recipe.data.vocab_size, recipe.data.seq_len)
         tokenizer.save_pretrained(folder / "tokenizer")
         for name, part in (("training", training), ("validation", validation)):
             blocks = pack_blocks([row.code for row in part], tokenizer, recipe.data.seq_len)
+            if name == "validation":
+                blocks = blocks.select(range(min(len(blocks), recipe.data.max_validation_blocks)))
             blocks.save_to_disk(folder / name)
         finished.write_text(json.dumps({"texts": len(rows)}) + "\n")
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
@@ -103,25 +124,22 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LoopLMFor
 def pretrain(recipe: Recipe, prepared: Prepared, folder: Path) -> Pretrained:
     """Train with the Trainer; continues from the last checkpoint in `folder`, and does nothing when it is finished."""
     training = recipe.training
-    processes = PartialState().num_processes
-    if training.batch_size % (training.micro_batch_size * processes):
-        raise ValueError(
-            f"training.batch_size must be a multiple of micro_batch_size={training.micro_batch_size} x {processes} "
-            f"processes, got {training.batch_size}"
-        )
+    processes = process_state().num_processes
+    micro_batch_size = training.micro_batch_for(processes)
     tokens_per_step = training.batch_size * recipe.data.seq_len
     tokens = training.total_steps * tokens_per_step
     model_folder, finished = folder / "model", folder / "finished.json"
     if finished.exists():
-        return Pretrained(LoopLMForCausalLM.from_pretrained(model_folder), model_folder, tokens, None)
+        speed = json.loads(finished.read_text())["tokens_per_second"]
+        return Pretrained(LoopLMForCausalLM.from_pretrained(model_folder), model_folder, tokens, speed)
 
     trainer = LoopLMTrainer(
         model=build_model(recipe, prepared.tokenizer),
         args=pretraining_arguments(
             output_dir=str(folder),
             max_steps=training.total_steps,
-            per_device_train_batch_size=training.micro_batch_size,
-            gradient_accumulation_steps=training.batch_size // (training.micro_batch_size * processes),
+            per_device_train_batch_size=micro_batch_size,
+            gradient_accumulation_steps=training.batch_size // (micro_batch_size * processes),
             learning_rate=training.peak_lr,
             lr_scheduler_type="warmup_stable_decay",
             lr_scheduler_kwargs={
@@ -153,10 +171,11 @@ def pretrain(recipe: Recipe, prepared: Prepared, folder: Path) -> Pretrained:
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     seconds = time.perf_counter() - started
     trainer.save_model(str(model_folder))
-    if trainer.is_world_process_zero():
-        finished.write_text(json.dumps({"steps": training.total_steps, "tokens": tokens}) + "\n")
     new_tokens = (training.total_steps - start_step) * tokens_per_step
-    return Pretrained(trainer.model, model_folder, tokens, new_tokens / seconds)
+    speed = new_tokens / seconds if new_tokens else None
+    if trainer.is_world_process_zero():
+        finished.write_text(json.dumps({"tokens": tokens, "tokens_per_second": speed}) + "\n")
+    return Pretrained(trainer.model, model_folder, tokens, speed)
 
 
 def complete_in_clean_process(folder: Path, prompt: str) -> str:
@@ -207,7 +226,7 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained) -> None:
         table.add_row(f"validation loss after loop {loop}", f"{loss:.4f} nats per token")
     table.add_row("tokens seen", f"{pretrained.tokens:,}")
     speed = pretrained.tokens_per_second
-    table.add_row("training speed", "finished in an earlier call" if speed is None else f"{speed:,.0f} tokens/s")
+    table.add_row("training speed", "not measured" if speed is None else f"{speed:,.0f} tokens/s")
     table.add_row("parameters", f"{results['parameters']:,}, of them ternary {results['ternary_parameters']:,}")
     table.add_row("blocks applied per token", f"{model.config.num_shared_layers} x {model.config.num_loops} loops")
     for name, size in results["file_sizes"].items():
@@ -226,68 +245,100 @@ def use_all_cores() -> None:
     torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
 
 
+def process_state() -> PartialState:
+    """This process among those of the run; without a GPU they must be told to work together on the processor."""
+    return PartialState(cpu=not torch.cuda.is_available() and not torch.backends.mps.is_available())
+
+
+def kept_settings(run_dir: Path) -> dict | None:
+    """The settings of the run in a folder, or None when there is no run."""
+    try:
+        settings = json.loads((run_dir / "recipe.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return settings if isinstance(settings, dict) and {"model", "data", "training"} <= settings.keys() else None
+
+
 def start_folder(recipe: Recipe, resume: bool, overwrite: bool) -> None:
     """
     Make the run's folder and keep the recipe in it.
 
     Raises:
-        ValueError: There is a run already and neither `resume` nor `overwrite` is set; what is there is no run, or one
-            of another recipe.
+        ValueError: There is a run with data and neither `resume` nor `overwrite` is set; what is there is no run, or
+            one of other settings; the data are missing, or would be deleted.
     """
-    run_dir, kept = recipe.run_dir, recipe.run_dir / "recipe.json"
-    settings = json.loads(
-        json.dumps(
-            {
-                "model": recipe.model.to_dict(),
-                "data": asdict(recipe.data),
-                "training": asdict(recipe.training),
-            },
-            default=str,
-        )
-    )
-    if run_dir.exists() and any(run_dir.iterdir()):
-        if not kept.exists():
-            raise ValueError(f"{run_dir} holds files that are no run; choose another place with --output-dir")
-        if not (resume or overwrite):
-            raise ValueError(
-                f"{run_dir} already holds a run: continue it with --resume, delete it with --overwrite, or choose "
-                "another place with --output-dir"
-            )
-        if overwrite:
-            shutil.rmtree(run_dir)
-        else:
-            earlier = json.loads(kept.read_text())
-            changed = [
-                f"{section}.{name}"
-                for section, values in settings.items()
-                for name, value in values.items()
-                if earlier[section].get(name) != value
-            ]
-            if changed:
-                raise ValueError(f"--resume needs the settings of the run in {run_dir}, but these differ: {changed}")
-            return
-    elif resume:
+    run_dir, data_dir = recipe.run_dir, recipe.data.data_dir
+    model = {name: value for name, value in recipe.model.to_dict().items() if name != "transformers_version"}
+    settings = {"model": model, "data": asdict(recipe.data), "training": asdict(recipe.training)}
+    settings = json.loads(json.dumps(settings, default=str))
+    earlier = kept_settings(run_dir)
+    is_prepared = (run_dir / "prepare" / "finished.json").exists()
+
+    if resume and earlier is None:
         raise ValueError(f"--resume needs a run to continue, got none in {run_dir}")
+    if earlier is None and run_dir.exists() and any(run_dir.iterdir()):
+        raise ValueError(f"{run_dir} holds files that are no run; choose another place with --output-dir")
+    if is_prepared and not (resume or overwrite):
+        raise ValueError(
+            f"{run_dir} already holds a run: continue it with --resume, delete it with --overwrite, or choose another "
+            "place with --output-dir"
+        )
+    if resume:
+        changed = [
+            f"{section}.{name}"
+            for section, values in settings.items()
+            for name, value in values.items()
+            if earlier[section].get(name) != value
+        ]
+        if changed:
+            raise ValueError(f"--resume needs the settings of the run in {run_dir}, but these differ: {changed}")
+    if data_dir is not None and not (resume and is_prepared):
+        if not data_dir.is_dir() or next(data_dir.rglob("*.rs"), None) is None:
+            raise ValueError(f"data.data_dir must be a folder with .rs files, got {str(data_dir)!r}")
+        if data_dir.resolve().is_relative_to(run_dir.resolve()):
+            raise ValueError(f"data.data_dir must lie outside the run's folder {run_dir}, got {str(data_dir)!r}")
+    if resume:
+        return
+
     run_dir.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps(settings, indent=2) + "\n")
+    for entry in (run_dir / name for name in RUN_ENTRIES):
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink(missing_ok=True)
+    unfinished = run_dir / "recipe.json.new"
+    unfinished.write_text(json.dumps(settings, indent=2) + "\n")
+    unfinished.replace(run_dir / "recipe.json")
 
 
-def run(recipe: Recipe) -> None:
-    """All stages in order; each uses what an earlier, interrupted call left."""
+def start(recipe: Recipe, resume: bool, overwrite: bool) -> Prepared:
+    """
+    Everything before the first training step, so that bad input is known by then.
+
+    Raises:
+        ValueError, OSError: What is wrong with the settings, the folders or the data.
+    """
     # Only the training and evaluation loops show progress bars of their own.
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
     use_all_cores()
-    state = PartialState()
-    console.print(f"[bold]{recipe.name}[/bold]: {recipe.description}")
-    console.print("Reading Rust, training the tokenizer, packing blocks")
+    state = process_state()
+    recipe.training.micro_batch_for(state.num_processes)
+    if state.is_main_process:
+        start_folder(recipe, resume, overwrite)
+        console.print(f"[bold]{recipe.name}[/bold]: {recipe.description}")
+        console.print("Reading Rust, training the tokenizer, packing blocks")
     with state.main_process_first():
         prepared = prepare(recipe, recipe.run_dir / "prepare")
-    training_tokens, validation_tokens = (
-        len(blocks) * recipe.data.seq_len for blocks in (prepared.training, prepared.validation)
-    )
-    console.print(f"{training_tokens:,} tokens to train on, {validation_tokens:,} held out")
-    pretrained = pretrain(recipe, prepared, recipe.run_dir / "pretrain")
     if state.is_main_process:
+        training, validation = (len(part) * recipe.data.seq_len for part in (prepared.training, prepared.validation))
+        console.print(f"{training:,} tokens to train on, {validation:,} held out")
+    return prepared
+
+
+def finish(recipe: Recipe, prepared: Prepared) -> None:
+    """The stages after the start; each uses what an earlier, interrupted call left."""
+    pretrained = pretrain(recipe, prepared, recipe.run_dir / "pretrain")
+    if process_state().is_main_process:
         report(recipe, prepared, pretrained)
-    state.wait_for_everyone()
+    process_state().wait_for_everyone()

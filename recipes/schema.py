@@ -21,19 +21,20 @@ class DataRecipe:
         data_dir: Folder with .rs files; None takes the installed toolchain's documentation.
         seq_len: Tokens per block.
         vocab_size: Tokens of the tokenizer that is trained on the data.
-        validation_fraction: Share of the documents that is held out.
+        validation_fraction: Share of the texts that is held out.
+        max_validation_blocks: At most so many held-out blocks are kept to measure the loss on.
     """
 
     data_dir: Path | None = None
     seq_len: int = 512
     vocab_size: int = 4096
     validation_fraction: float = 0.02
+    max_validation_blocks: int = 256
 
     def __post_init__(self):
-        folder = self.data_dir
-        holds_rust = folder is None or (folder.is_dir() and next(folder.rglob("*.rs"), None) is not None)
-        _check("data", "data_dir", str(folder), "a folder with .rs files", holds_rust)
         _check("data", "seq_len", self.seq_len, "at least 2", self.seq_len >= 2)
+        most = self.max_validation_blocks
+        _check("data", "max_validation_blocks", most, "at least 1", most >= 1)
         rule = f"at least {SMALLEST_VOCABULARY}"
         _check("data", "vocab_size", self.vocab_size, rule, self.vocab_size >= SMALLEST_VOCABULARY)
         fraction = self.validation_fraction
@@ -50,7 +51,7 @@ class TrainingRecipe:
         warmup_steps: Steps of linear warmup from 0.
         decay_steps: Steps of linear decay at the end; what is between is constant.
         batch_size: Blocks per optimizer step, over all processes.
-        micro_batch_size: Blocks per forward pass; the rest is accumulated.
+        micro_batch_size: At most so many blocks per forward pass; the rest is accumulated.
         peak_lr: Learning rate of the constant phase.
         min_lr: Learning rate at the end.
         adam_beta2: AdamW's decay of the second moment.
@@ -78,6 +79,10 @@ class TrainingRecipe:
     def __post_init__(self):
         for name in ("total_steps", "batch_size", "micro_batch_size", "logging_steps", "save_steps"):
             _check("training", name, getattr(self, name), "at least 1", getattr(self, name) >= 1)
+        _check("training", "total_steps", self.total_steps, "at most 10**9", self.total_steps <= 10**9)
+        _check("training", "seed", self.seed, "below 2**32", self.seed < 2**32)
+        rule = f"a multiple of logging_steps={self.logging_steps}, so that a resumed run logs the same means"
+        _check("training", "save_steps", self.save_steps, rule, self.save_steps % self.logging_steps == 0)
         for name in ("warmup_steps", "decay_steps", "min_lr", "weight_decay", "seed"):
             _check("training", name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
         _check("training", "grad_clip", self.grad_clip, "above 0", self.grad_clip > 0)
@@ -86,8 +91,6 @@ class TrainingRecipe:
         rule = f"at most total_steps={self.total_steps} together with decay_steps={self.decay_steps}"
         fits = self.warmup_steps + self.decay_steps <= self.total_steps
         _check("training", "warmup_steps", self.warmup_steps, rule, fits)
-        rule = f"a multiple of micro_batch_size={self.micro_batch_size}"
-        _check("training", "batch_size", self.batch_size, rule, self.batch_size % self.micro_batch_size == 0)
 
     @property
     def stable_steps(self) -> int:
@@ -96,13 +99,22 @@ class TrainingRecipe:
 
     def with_total_steps(self, total_steps: int) -> "TrainingRecipe":
         """The same schedule stretched to another length."""
-        scale = total_steps / self.total_steps
+        logging_steps = max(1, min(self.logging_steps, total_steps // 4))
         return replace(
             self,
             total_steps=total_steps,
-            warmup_steps=int(self.warmup_steps * scale),
-            decay_steps=int(self.decay_steps * scale),
+            warmup_steps=self.warmup_steps * total_steps // self.total_steps,
+            decay_steps=self.decay_steps * total_steps // self.total_steps,
+            logging_steps=logging_steps,
+            save_steps=logging_steps * (self.save_steps // self.logging_steps),
         )
+
+    def micro_batch_for(self, num_processes: int) -> int:
+        """The largest micro-batch, up to the recipe's, that divides the batch among the processes; may raise."""
+        rule = f"a multiple of the number of processes, {num_processes}"
+        _check("training", "batch_size", self.batch_size, rule, self.batch_size % num_processes == 0)
+        per_process = self.batch_size // num_processes
+        return next(size for size in range(min(self.micro_batch_size, per_process), 0, -1) if per_process % size == 0)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
         ("exit_threshold", float("nan")),
         ("exit_at_loop", 0),
         ("exit_temperature", 0.0),
+        ("exit_temperature", 1e-40),
         ("exit_entropy_weight", -0.1),
         ("exit_entropy_weight", float("inf")),
         ("loop_loss", "mean"),
@@ -89,8 +90,21 @@ def test_the_effective_depth_follows_the_loops_and_cannot_be_set():
     config = tiny_config(num_shared_layers=2, num_loops=3)
     config.num_loops = 5
     assert config.num_hidden_layers == 10
-    with pytest.raises(AttributeError):
+    with pytest.raises(AttributeError, match="set those instead, got num_hidden_layers=4"):
         config.num_hidden_layers = 4
+
+
+@pytest.mark.parametrize(
+    "name, hint",
+    [
+        ("n_loops", "did you mean num_loops?"),
+        ("max_loop_depth", "give num_loops to forward or generate"),
+        ("sliding_window", "attention is always over the whole context"),
+    ],
+)
+def test_a_name_that_would_have_no_effect_is_refused(name, hint):
+    with pytest.raises(ValueError, match=f"LoopLMConfig has no field {name}: {hint}"):
+        tiny_config(**{name: 4})
 
 
 def test_every_field_survives_saving(tmp_path):

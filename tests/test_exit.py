@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import random_tokens, tiny_model
+from torch import nn
 from torch.nn import functional as F
 
 from modeling_nanochat.exit_nanochat import exit_entropy, exit_log_probabilities, mean_exit_loop
@@ -47,8 +48,11 @@ def test_the_mean_exit_loop_counts_from_one():
 def test_descent_on_the_gate_alone_reaches_softmax_of_minus_ce_over_beta():
     beta, generator = 0.3, torch.Generator().manual_seed(0)
     states = tuple(torch.randn(1, 5, 8, generator=generator) * 0.3 for _ in range(4))
-    head, labels = torch.randn(12, 8, generator=generator), torch.randint(0, 12, (1, 5), generator=generator)
-    cross_entropy = torch.stack([F.cross_entropy((h @ head.t())[0], labels[0], reduction="none") for h in states], -1)
+    head, labels = nn.Linear(8, 12, bias=False), torch.randint(0, 12, (1, 5), generator=generator)
+    torch.nn.init.normal_(head.weight, generator=generator)
+    cross_entropy = torch.stack(
+        [F.cross_entropy(head(h)[0], labels[0], reduction="none").detach() for h in states], -1
+    )
     logits = torch.zeros(1, 5, 4, requires_grad=True)
     optimizer = torch.optim.LBFGS([logits], max_iter=300, tolerance_change=1e-12, line_search_fn="strong_wolfe")
 
@@ -107,6 +111,8 @@ def test_an_impossible_depth_is_refused(arguments, message):
 
 
 def test_early_exit_says_that_it_is_not_available_yet():
+    with pytest.raises(ValueError, match="exit_threshold must be a finite number > 0, got nan"):
+        tiny_model()(random_tokens(1, 3), exit_threshold=float("nan"))
     with pytest.raises(NotImplementedError, match="exit_threshold below 1 .* not available yet"):
         tiny_model()(random_tokens(1, 3), exit_threshold=0.9)
     assert tiny_model()(random_tokens(1, 3), exit_threshold=1).logits is not None

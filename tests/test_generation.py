@@ -120,12 +120,14 @@ def test_exit_at_loop_is_the_model_of_that_depth():
         assert torch.equal(greedy(model, tokens, exit_at_loop=loop), greedy(model, tokens, num_loops=loop))
 
 
-def test_a_cache_filled_at_one_depth_is_refused_at_a_greater_one():
+@pytest.mark.parametrize("make_cache", [DynamicCache, lambda config: StaticCache(config, max_cache_len=16)])
+def test_a_cache_filled_at_one_depth_is_refused_at_a_greater_one(make_cache):
     model = tiny_model()
     tokens = random_tokens(1, 4)
-    cache = DynamicCache(config=model.config)
+    cache = make_cache(config=model.config)
     model(tokens, past_key_values=cache, num_loops=2)
-    with pytest.raises(ValueError, match="num_loops must not change"):
-        model(tokens, past_key_values=cache, num_loops=3)
-    with pytest.raises(ValueError, match="num_loops needs 10 cache slots"):
-        model(tokens, past_key_values=cache, num_loops=5)
+    for num_loops in (3, 5):
+        with pytest.raises(ValueError, match="num_loops must not grow"):
+            model(tokens, past_key_values=cache, num_loops=num_loops)
+    cache.reset()
+    model(tokens, past_key_values=cache, num_loops=3)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from tiny import VOCAB_SIZE, random_tokens, tiny_model
+from torch import nn
 from torch.nn import functional as F
 
 from modeling_nanochat import loss_nanochat
@@ -14,7 +15,9 @@ def naive_loss(states, head, shift_labels, gate_logits, form, beta):
     """The formula of the docstring, with all logits at once."""
     valid = shift_labels != -100
     labels = shift_labels.clamp(min=0).unsqueeze(-1)
-    losses = torch.stack([-(h @ head.t()).float().log_softmax(-1).gather(-1, labels).squeeze(-1) for h in states], -1)
+    losses = torch.stack(
+        [-(h @ head.weight.t()).float().log_softmax(-1).gather(-1, labels).squeeze(-1) for h in states], -1
+    )
     log_probs = exit_log_probabilities(gate_logits)
     loops, entropy = len(states), exit_entropy(log_probs)
     if form == "expected":
@@ -27,7 +30,9 @@ def naive_loss(states, head, shift_labels, gate_logits, form, beta):
 def make_inputs(loops=3, dtype=torch.float64, ignored=True):
     generator = torch.Generator().manual_seed(0)
     states = [torch.randn(2, 7, 8, generator=generator).to(dtype).requires_grad_() for _ in range(loops)]
-    head = torch.randn(40, 8, generator=generator).to(dtype).requires_grad_()
+    head = nn.Linear(8, 40, bias=False, dtype=dtype)
+    with torch.no_grad():
+        head.weight.copy_(torch.randn(40, 8, generator=generator))
     gate = torch.randn(2, 7, loops, generator=generator).requires_grad_()
     labels = torch.randint(0, 40, (2, 7), generator=generator)
     if ignored:
@@ -42,7 +47,7 @@ def make_inputs(loops=3, dtype=torch.float64, ignored=True):
 def test_value_and_gradients_equal_the_naive_form(monkeypatch, form, loops, ignored):
     monkeypatch.setattr(loss_nanochat, "_rows_per_chunk", lambda *_: 5)
     states, head, gate, labels = make_inputs(loops, ignored=ignored)
-    inputs = [*states, head, gate]
+    inputs = [*states, head.weight, gate]
 
     expected, expected_losses = naive_loss(states, head, labels, gate, form, 0.3)
     expected_gradients = torch.autograd.grad(expected * 1.7, inputs)
@@ -53,6 +58,41 @@ def test_value_and_gradients_equal_the_naive_form(monkeypatch, form, loops, igno
     torch.testing.assert_close(result.loop_losses.double(), expected_losses.double(), atol=1e-6, rtol=1e-6)
     for gradient, reference in zip(gradients, expected_gradients, strict=True):
         torch.testing.assert_close(gradient, reference, atol=1e-6, rtol=1e-5)
+
+
+class CalledLinear(nn.Linear):
+    """A head that is more than its weight, as adapters and sharding make it."""
+
+
+@pytest.mark.parametrize("form", ["expected", "final"])
+def test_a_head_that_is_more_than_its_weight_is_called(monkeypatch, form):
+    monkeypatch.setattr(loss_nanochat, "_rows_per_chunk", lambda *_: 5)
+    states, head, gate, labels = make_inputs(dtype=torch.float32)
+    called = CalledLinear(8, 40, bias=False)
+    called.load_state_dict(head.state_dict())
+    results = []
+    for module in (head, called):
+        result = loop_loss(tuple(states), module, labels, exit_log_probabilities(gate), form, 0.3)
+        results.append([result.loss, result.loop_losses])
+        results[-1] += torch.autograd.grad(result.loss, [*states, module.weight, gate])
+    for fused, through_call in zip(*results, strict=True):
+        torch.testing.assert_close(through_call, fused, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("label", [-1, -99, 40])
+def test_a_label_that_is_no_token_is_refused(label):
+    states, head, gate, labels = make_inputs()
+    labels[1, 2] = label
+    with pytest.raises((IndexError, RuntimeError), match="out of bounds"):
+        loop_loss(tuple(states), head, labels, exit_log_probabilities(gate), "expected", 0.3)
+
+
+def test_a_second_derivative_is_refused_instead_of_being_wrong():
+    states, head, gate, labels = make_inputs()
+    loss = loop_loss(tuple(states), head, labels, exit_log_probabilities(gate), "expected", 0.3).loss
+    gradient = torch.autograd.grad(loss, states[0], create_graph=True)[0]
+    with pytest.raises(RuntimeError, match="does not require grad|once_differentiable"):
+        gradient.square().sum().backward()
 
 
 @pytest.mark.parametrize("form", ["expected", "final"])
@@ -86,16 +126,16 @@ def test_a_batch_without_labels_gives_zero_and_no_nan():
         tuple(states), head, torch.full_like(labels, -100), exit_log_probabilities(gate), "expected", 0.1
     )
     result.loss.backward()
-    assert result.loss == 0 and torch.equal(head.grad, torch.zeros_like(head))
+    assert result.loss == 0 and torch.equal(head.weight.grad, torch.zeros_like(head.weight))
 
 
 def test_bf16_is_as_close_to_fp32_as_its_rounding():
     states, head, gate, labels = make_inputs(dtype=torch.float32)
     expected = loop_loss(tuple(states), head, labels, exit_log_probabilities(gate), "expected", 0.1).loss
-    expected_gradient = torch.autograd.grad(expected, head)[0]
+    expected_gradient = torch.autograd.grad(expected, head.weight)[0]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = loop_loss(tuple(states), head, labels, exit_log_probabilities(gate), "expected", 0.1).loss
-    gradient = torch.autograd.grad(loss, head)[0]
+    gradient = torch.autograd.grad(loss, head.weight)[0]
     assert loss.dtype == gradient.dtype == torch.float32
     torch.testing.assert_close(loss, expected, atol=0, rtol=5e-3)
     assert F.cosine_similarity(gradient.flatten(), expected_gradient.flatten(), dim=0) > 0.999
@@ -123,10 +163,10 @@ def test_the_loss_keeps_less_than_a_quarter_of_the_logits(monkeypatch):
     vocab_size, loops, tokens, hidden_size = 50257, 4, 512, 384
     torch.manual_seed(0)
     states = tuple(torch.randn(1, tokens, hidden_size, requires_grad=True) for _ in range(loops))
-    head = (torch.randn(vocab_size, hidden_size) * 0.02).requires_grad_()
+    head = nn.Linear(hidden_size, vocab_size, bias=False)
     gate = torch.zeros(1, tokens, loops, requires_grad=True)
     labels = torch.randint(0, vocab_size, (1, tokens))
-    saved = SavedBytes(head, *states)
+    saved = SavedBytes(head.weight, *states)
 
     contexts = []
     original = _ChunkedCrossEntropy.forward
@@ -152,7 +192,7 @@ def test_the_model_shifts_labels_and_gate_alike():
     output = model(tokens, labels=labels, output_loop_states=True)
     expected, expected_losses = naive_loss(
         output.loop_hidden_states,
-        model.lm_head.weight,
+        model.lm_head,
         F.pad(labels[:, 1:], (0, 1), value=-100),
         output.gate_logits,
         "expected",

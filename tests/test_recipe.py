@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tiny import tiny_config
 from transformers import AutoModelForCausalLM
 
 from recipes import debug
 from recipes.command_line import main
-from recipes.pipeline import Prepared, build_model, pretrain, split_rows
+from recipes.pipeline import Prepared, build_model, pretrain, split_rows, start_folder
 from recipes.schema import DataRecipe, Recipe, TrainingRecipe
 from trainers.callbacks import MetricsFileCallback
 from trainers.data.pack import pack_blocks
@@ -114,7 +114,7 @@ def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path, prepared,
 
     assert logged("interrupted") == logged("undisturbed")
     again = pretrain(recipe, prepared, tmp_path / "interrupted")
-    assert again.tokens_per_second is None, "a finished run is not trained again"
+    assert again.tokens_per_second == resumed.tokens_per_second, "a finished run is not trained again"
     assert torch.equal(again.model.lm_head.weight, resumed.model.lm_head.weight)
 
 
@@ -129,16 +129,23 @@ def test_the_debug_recipe_builds_its_model_for_any_tokenizer_of_its_vocabulary(p
 def test_the_split_depends_on_the_code_alone_and_loses_nothing(codes, fraction):
     rows = [Row.of("s", code, "file", "MIT", code) for code in codes]
     rows = list({row.id: row for row in rows}.values())
-    training, validation = split_rows(rows, fraction)
+    least = min(len(row.code.encode()) for row in rows)
+    try:
+        training, validation = split_rows(rows, fraction, least)
+    except ValueError:
+        assume(False)
     assert sorted(row.id for row in training + validation) == sorted(row.id for row in rows)
     assert validation
-    assert split_rows(rows[::-1], fraction) == (training, validation)
+    assert split_rows(rows[::-1], fraction, least) == (training, validation)
+    assert sum(len(row.code.encode()) for row in validation) >= least
 
 
 @pytest.mark.parametrize(
     "settings, message",
     [
-        (dict(batch_size=3), "training.batch_size must be a multiple of micro_batch_size=2, got 3"),
+        (dict(save_steps=3, logging_steps=2), "training.save_steps must be a multiple of logging_steps=2"),
+        (dict(seed=2**32), "training.seed must be below 2"),
+        (dict(total_steps=10**10), "training.total_steps must be at most 10"),
         (dict(total_steps=0), "training.total_steps must be at least 1, got 0"),
         (dict(peak_lr=0.0), "training.peak_lr must be above min_lr, got 0.0"),
         (dict(peak_lr=float("nan")), "training.peak_lr must be above min_lr, got nan"),
@@ -158,7 +165,7 @@ def test_impossible_data_settings_are_refused_by_name(tmp_path):
         (dict(seq_len=1), "data.seq_len must be at least 2, got 1"),
         (dict(vocab_size=200), "data.vocab_size must be at least 259, got 200"),
         (dict(validation_fraction=0.5), "data.validation_fraction must be above 0 and below 0.5, got 0.5"),
-        (dict(data_dir=tmp_path / "nothing"), "data.data_dir must be a folder with .rs files"),
+        (dict(max_validation_blocks=0), "data.max_validation_blocks must be at least 1, got 0"),
     ):
         with pytest.raises(ValueError, match=message):
             replace(recipe.data, **changes)
@@ -176,25 +183,104 @@ def test_a_stretched_schedule_keeps_its_proportions():
         training.with_total_steps(0)
 
 
-def test_files_that_are_no_run_are_never_deleted(tmp_path, capsys):
+def test_a_batch_is_divided_among_the_processes_or_refused():
+    training = TrainingRecipe(
+        total_steps=9, warmup_steps=1, decay_steps=1, batch_size=12, micro_batch_size=5, peak_lr=1
+    )
+    assert [training.micro_batch_for(processes) for processes in (1, 2, 3, 4, 6)] == [4, 3, 4, 3, 2]
+    with pytest.raises(
+        ValueError, match="training.batch_size must be a multiple of the number of processes, 5, got 12"
+    ):
+        training.micro_batch_for(5)
+
+
+@pytest.mark.parametrize("content", [None, "{}", '{"name": "pancakes"}', '{"model": {'])
+def test_files_that_are_no_run_are_never_deleted(tmp_path, capsys, content):
     recipe = tiny_recipe(tmp_path)
     recipe.run_dir.mkdir()
     (recipe.run_dir / "thesis.tex").write_text("years of work")
-    with pytest.raises(SystemExit):
-        main(recipe, ["--overwrite"])
-    assert "holds files that are no run" in capsys.readouterr().err
+    if content is not None:
+        (recipe.run_dir / "recipe.json").write_text(content)
+    for option in ("--overwrite", "--resume"):
+        with pytest.raises(SystemExit):
+            main(recipe, [option])
+    errors = capsys.readouterr().err
+    assert "holds files that are no run" in errors and "--resume needs a run to continue, got none" in errors
     assert (recipe.run_dir / "thesis.tex").exists()
 
 
-def test_bad_input_deletes_nothing(tmp_path, capsys):
+@pytest.fixture
+def existing_run(tmp_path):
     recipe = tiny_recipe(tmp_path)
-    recipe.run_dir.mkdir()
-    (recipe.run_dir / "recipe.json").write_text("{}")
-    for arguments in (["--data-dir", str(tmp_path / "none")], ["--seed", "-1"], ["--total-steps", "0"]):
+    start_folder(recipe, resume=False, overwrite=False)
+    (recipe.run_dir / "prepare").mkdir()
+    (recipe.run_dir / "prepare" / "finished.json").write_text("{}")
+    (recipe.run_dir / "notes.txt").write_text("mine")
+    return recipe
+
+
+def test_bad_input_deletes_nothing(existing_run, tmp_path, capsys):
+    (existing_run.run_dir / "sources").mkdir()
+    (existing_run.run_dir / "sources" / "lib.rs").write_text("fn main() {}")
+    for arguments, message in (
+        (["--data-dir", str(tmp_path / "none")], "data.data_dir must be a folder with .rs files"),
+        (["--data-dir", str(existing_run.run_dir / "sources")], "data.data_dir must lie outside the run's folder"),
+        (["--seed", "-1"], "training.seed must be at least 0, got -1"),
+        (["--total-steps", "0"], "training.total_steps must be at least 1, got 0"),
+        (["--total-steps", "1" + 400 * "0"], "training.total_steps must be at most 10"),
+    ):
         with pytest.raises(SystemExit):
-            main(recipe, ["--overwrite", *arguments])
-    assert (recipe.run_dir / "recipe.json").exists()
-    assert "data.data_dir must be a folder with .rs files" in capsys.readouterr().err
+            main(existing_run, ["--overwrite", *arguments])
+        assert message in capsys.readouterr().err
+        assert (existing_run.run_dir / "prepare" / "finished.json").exists()
+
+
+def test_overwriting_deletes_what_a_run_makes_and_nothing_else(existing_run):
+    start_folder(existing_run, resume=False, overwrite=True)
+    assert sorted(path.name for path in existing_run.run_dir.iterdir()) == ["notes.txt", "recipe.json"]
+
+
+def test_a_prepared_run_resumes_without_its_sources(existing_run, tmp_path):
+    start_folder(existing_run, resume=True, overwrite=False)
+    moved = replace(existing_run, data=replace(existing_run.data, data_dir=tmp_path / "gone"))
+    with pytest.raises(ValueError, match="these differ: .'data.data_dir'"):
+        start_folder(moved, resume=True, overwrite=False)
+
+
+def test_too_little_data_is_one_line_and_the_next_try_needs_no_option(tmp_path, capsys):
+    recipe = tiny_recipe(tmp_path / "out")
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "lib.rs").write_text("pub fn f() {}")
+    with pytest.raises(SystemExit):
+        main(recipe, ["--data-dir", str(tmp_path / "small")])
+    assert "the data must hold several texts" in capsys.readouterr().err
+    start_folder(recipe, resume=False, overwrite=False)
+
+
+def test_an_output_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit):
+        main(tiny_recipe(tmp_path / "file"), [])
+    assert "Not a directory" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_train_to_the_weights_of_one(tmp_path):
+    """Float32 sums in another order; the data, the batches and the schedule are the same."""
+    states = []
+    for processes in (1, 2):
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
+        arguments = ["--data-dir", BUILTIN, "--output-dir", tmp_path / str(processes), "--total-steps", "4"]
+        finished = subprocess.run(
+            [*torchrun, ROOT / "recipes" / "debug.py", *arguments], capture_output=True, text=True, cwd=tmp_path
+        )
+        assert finished.returncode == 0, finished.stderr
+        assert finished.stdout.count("tokens to train on") == 1
+        run_dir = tmp_path / str(processes) / "debug"
+        assert json.loads((run_dir / "report.json").read_text())["tokens_seen"] == 4 * 2 * 512
+        states.append(AutoModelForCausalLM.from_pretrained(run_dir / "pretrain" / "model").state_dict())
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, atol=1e-4, rtol=1e-3)
 
 
 def test_resume_without_a_run_says_so(tmp_path, capsys):

@@ -8,7 +8,7 @@ from tiny import random_tokens, tiny_config, tiny_model
 from torch import nn
 
 from modeling_nanochat import LoopLMForCausalLM
-from modeling_nanochat.streams_nanochat import ResidualStreams, collapse_streams, expand_streams, normalize_streams
+from modeling_nanochat.streams_nanochat import LoopRMSNorm, ResidualStreams, collapse_streams, expand_streams
 
 
 def make_streams(num_streams, dynamic, sublayer_index=0, hidden_size=8):
@@ -119,7 +119,7 @@ def test_after_training_the_streams_differ_and_the_mixing_gets_a_gradient(num_st
 
 def test_between_loops_all_streams_share_one_norm():
     streams = torch.randn(2, 3, 4, 8) * torch.tensor([1.0, 30.0])[:, None, None, None]
-    normed = normalize_streams(streams, torch.ones(8), 1e-6)
+    normed = LoopRMSNorm(8, 1e-6)(streams, dim=(0, -1))
     torch.testing.assert_close(normed.square().mean((0, -1)), torch.ones(3, 4))
     torch.testing.assert_close(normed[1] / normed[0], streams[1] / streams[0])
     hidden_states = torch.randn(3, 4, 8)

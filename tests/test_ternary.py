@@ -115,7 +115,7 @@ def test_generation_does_not_quantize_per_token(count_quantizations, training):
 
 
 def change_behind_autograd(model):
-    """As optimizers do that write through raw pointers: no version of the weight changes."""
+    """As bitsandbytes' optimizers and PEFT's merges do: no version of the weight changes."""
     for parameter in model.parameters():
         parameter.data.mul_(-1.5)
 
@@ -125,38 +125,61 @@ def logits_of_a_fresh_copy(model, tokens):
     return copy.deepcopy(model).eval()(tokens).logits
 
 
-def test_the_kept_weight_is_never_stale():
-    model, tokens = tiny_model(), random_tokens(1, 6)
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_the_kept_weight_is_never_stale(training, checkpointing):
+    model, tokens = tiny_model().train(training), random_tokens(1, 6)
+    if checkpointing:
+        model.activation_checkpointing_enable()
 
     def assert_fresh():
         with torch.no_grad():
             assert torch.equal(model(tokens).logits, logits_of_a_fresh_copy(model, tokens))
 
-    assert_fresh()
-    with torch.no_grad():
-        model.model.layers[0].mlp.up_proj.weight.add_(1.0)
-    assert_fresh()
-    model.load_state_dict({name: value * -1 for name, value in model.state_dict().items()})
-    assert_fresh()
-    # Rollout without gradients, training pass, raw-pointer update, rollout: all in training mode, as RL trainers do.
-    model.train()
-    model.generate(tokens, max_new_tokens=2, do_sample=False)
+    steps = [
+        lambda: None,
+        lambda: model.load_state_dict({name: value * -1 for name, value in model.state_dict().items()}),
+        lambda: model.generate(tokens, max_new_tokens=2, do_sample=False),
+        lambda: model(tokens, labels=tokens).loss.backward(),
+        model.double,
+    ]
+    for step in steps:
+        step()
+        assert_fresh()
+        change_behind_autograd(model)
+        assert_fresh()
+
+
+@pytest.mark.parametrize("use_reentrant", [None, False, True])
+@pytest.mark.parametrize("other_pass", [torch.no_grad, torch.inference_mode])
+def test_a_pass_without_gradients_before_backward_changes_no_gradient(use_reentrant, other_pass):
+    model, tokens = tiny_model(mhc_num_streams=1).train(), random_tokens(1, 6)
     model(tokens, labels=tokens).loss.backward()
-    change_behind_autograd(model)
-    assert_fresh()
-    change_behind_autograd(model)
-    model.eval()
-    assert_fresh()
-    model.double()
-    assert_fresh()
+    expected = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    if use_reentrant is not None:
+        model.activation_checkpointing_enable({"use_reentrant": use_reentrant})
+        model.enable_input_require_grads()
+    loss = model(tokens, labels=tokens).loss
+    with other_pass():
+        model(tokens)
+        model.generate(tokens, max_new_tokens=2, do_sample=False)
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name], atol=2e-6, rtol=1e-4)
+
+
+def test_a_model_made_in_inference_mode_runs():
+    with torch.inference_mode():
+        model, tokens = tiny_model(), random_tokens(1, 6)
+        assert model.generate(tokens, max_new_tokens=2, do_sample=False).shape == (1, 8)
 
 
 def test_a_layer_called_on_its_own_after_a_pass_sees_the_new_weight():
     model, tokens = tiny_model(), random_tokens(1, 6)
     layer = model.model.layers[0].mlp.up_proj
     model(tokens)
-    with torch.no_grad():
-        layer.weight.neg_()
+    layer.weight.data.neg_()
     inputs = torch.randn(3, layer.in_features)
     expected = inputs @ quantize_weight(layer.weight, layer.group_size).t()
     torch.testing.assert_close(layer(inputs), expected)

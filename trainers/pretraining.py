@@ -61,7 +61,10 @@ class LoopLMTrainer(Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
-            logs = logs | self._loop_statistics.take()
+            means = self._loop_statistics.take()
+            # The loss is a mean over all processes; every process logs.
+            reduced = self.accelerator.reduce(torch.tensor(list(means.values()), device=self.args.device), "mean")
+            logs = logs | dict(zip(means, reduced.tolist(), strict=True))
         super().log(logs, start_time)
 
 

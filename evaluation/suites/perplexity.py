@@ -30,11 +30,12 @@ def loss_by_depth(
     model.eval()
     total, tokens = 0.0, 0
     loader = DataLoader(blocks.with_format("torch"), batch_size=batch_size)
-    for batch in tqdm(loader, desc="Loss by depth", leave=False):
-        input_ids = batch["input_ids"].to(model.device, torch.long)
-        output = model(input_ids, labels=input_ids, use_cache=False, return_logits=False, num_loops=num_loops)
-        predicted = input_ids.shape[0] * (input_ids.shape[1] - 1)
-        total = total + output.loop_losses.double().cpu() * predicted
-        tokens += predicted
+    with model.model.resting_weights():
+        for batch in tqdm(loader, desc="Loss by depth", leave=False):
+            input_ids = batch["input_ids"].to(model.device, torch.long)
+            output = model(input_ids, labels=input_ids, use_cache=False, return_logits=False, num_loops=num_loops)
+            predicted = input_ids.shape[0] * (input_ids.shape[1] - 1)
+            total = total + output.loop_losses.double().cpu() * predicted
+            tokens += predicted
     model.train(was_training)
     return (total / tokens).tolist()

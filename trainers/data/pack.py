@@ -23,8 +23,10 @@ def pack_blocks(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, seq_le
         ValueError: The texts do not fill one block.
     """
     stream: list[int] = []
-    # The warning about texts longer than the model's context does not apply: they are cut into blocks.
-    for token_ids in tokenizer(list(texts), verbose=False, return_attention_mask=False)["input_ids"] if texts else []:
+    # `verbose` would warn of texts longer than the model's context, but they are cut into blocks. Text that spells a
+    # special token stays text.
+    settings = {"verbose": False, "return_attention_mask": False, "split_special_tokens": True}
+    for token_ids in tokenizer(list(texts), **settings)["input_ids"] if texts else []:
         stream.extend(token_ids)
         stream.append(tokenizer.eos_token_id)
     num_blocks = len(stream) // seq_len

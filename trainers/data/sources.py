@@ -59,7 +59,7 @@ def toolchain_docs() -> Path | None:
     """The installed toolchain's HTML documentation, or None where `rust-docs` or rustc is missing."""
     try:
         found = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True, timeout=60)
-    except FileNotFoundError:
+    except (OSError, subprocess.TimeoutExpired):
         return None
     if found.returncode != 0:
         return None
@@ -106,15 +106,15 @@ def read_std_sources(docs: Path) -> Iterator[Row]:
 
 def read_folder(folder: Path) -> Iterator[Row]:
     """
-    Every .rs file below a folder.
+    Every .rs file below a folder; folders that are symbolic links are not entered.
 
     Raises:
         ValueError: The folder does not exist, or holds no readable .rs file.
     """
-    if not folder.is_dir():
-        raise ValueError(f"--data-dir must be a folder with .rs files, got {str(folder)!r}, which is no folder")
     readable, unreadable = 0, []
     for path in sorted(folder.rglob("*.rs")):
+        if not path.is_file():
+            continue
         try:
             code = path.read_text(encoding="utf-8")
         except (UnicodeDecodeError, OSError):
@@ -125,7 +125,7 @@ def read_folder(folder: Path) -> Iterator[Row]:
             yield Row.of(folder.name, path.relative_to(folder).as_posix(), "file", "unknown", code)
     if not readable:
         raise ValueError(
-            f"--data-dir must hold .rs files in UTF-8, got {str(folder)!r} with none"
+            f"data_dir must be a folder with .rs files in UTF-8, got {str(folder)!r} with none"
             + (f" ({len(unreadable)} could not be read, {unreadable[0].name} first)" if unreadable else "")
         )
     if unreadable:

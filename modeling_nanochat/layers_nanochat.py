@@ -1,0 +1,125 @@
+"""One shared transformer block: attention and MLP, joined by residual connections."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers.cache_utils import Cache
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb, eager_attention_forward
+
+from .cache_nanochat import AttentionSlot, slot_index
+from .configuration_nanochat import LoopLMConfig
+from .streams_nanochat import PlainResidual, ResidualStreams
+from .ternary_nanochat import BitLinear
+
+
+def _make_linear(config: LoopLMConfig, in_features: int, out_features: int) -> nn.Linear:
+    if config.ternary:
+        return BitLinear(in_features, out_features, config.ternary_group_size, config.activation_bits)
+    return nn.Linear(in_features, out_features, bias=False)
+
+
+def _make_residual(config: LoopLMConfig, sublayer_index: int) -> nn.Module:
+    if config.mhc_num_streams == 1:
+        return PlainResidual()
+    return ResidualStreams(
+        config.mhc_num_streams, config.hidden_size, sublayer_index, config.mhc_dynamic, config.rms_norm_eps
+    )
+
+
+class LoopLMAttention(nn.Module):
+    """Grouped-query attention with rotary embeddings; `loop` selects the cache slot."""
+
+    def __init__(self, config: LoopLMConfig, layer: int):
+        super().__init__()
+        self.config = config
+        self.layer = layer
+        self.head_dim = config.head_dim
+        self.scaling = config.head_dim**-0.5
+        query_size = config.num_attention_heads * config.head_dim
+        key_size = config.num_key_value_heads * config.head_dim
+        self.q_proj = _make_linear(config, config.hidden_size, query_size)
+        self.k_proj = _make_linear(config, config.hidden_size, key_size)
+        self.v_proj = _make_linear(config, config.hidden_size, key_size)
+        self.o_proj = _make_linear(config, query_size, config.hidden_size)
+        # A plain dict, so that the slots are no submodules.
+        self._slots: dict[int, AttentionSlot] = {}
+
+    def slot(self, loop: int) -> AttentionSlot:
+        """The stand-in for this module in loop `loop` (from 0)."""
+        if loop not in self._slots:
+            index = slot_index(loop, self.layer, self.config.num_shared_layers)
+            self._slots[loop] = AttentionSlot(self.config, index)
+        return self._slots[loop].train(self.training)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        loop: int,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor],
+        attention_mask: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        **kwargs,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        input_shape = hidden_states.shape[:-1]
+        heads_shape = (*input_shape, -1, self.head_dim)
+        query = self.q_proj(hidden_states).view(heads_shape).transpose(1, 2)
+        key = self.k_proj(hidden_states).view(heads_shape).transpose(1, 2)
+        value = self.v_proj(hidden_states).view(heads_shape).transpose(1, 2)
+        query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
+
+        slot = self.slot(loop)
+        if past_key_values is not None:
+            key, value = past_key_values.update(key, value, slot.layer_idx)
+        attention = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
+        output, weights = attention(
+            slot, query, key, value, attention_mask, dropout=0.0, scaling=self.scaling, **kwargs
+        )
+        return self.o_proj(output.reshape(*input_shape, -1).contiguous()), weights
+
+
+class LoopLMMLP(nn.Module):
+    """SwiGLU."""
+
+    def __init__(self, config: LoopLMConfig):
+        super().__init__()
+        self.gate_proj = _make_linear(config, config.hidden_size, config.intermediate_size)
+        self.up_proj = _make_linear(config, config.hidden_size, config.intermediate_size)
+        self.down_proj = _make_linear(config, config.intermediate_size, config.hidden_size)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.down_proj(F.silu(self.gate_proj(hidden_states)) * self.up_proj(hidden_states))
+
+
+class LoopLMDecoderLayer(GradientCheckpointingLayer):
+    """
+    One shared block: attention and MLP, each behind its RMSNorm and (with `sandwich_norm`) before another, joined by
+    a plain residual or by residual streams. Takes and returns (batch, seq, hidden), or (streams, batch, seq, hidden).
+    """
+
+    def __init__(self, config: LoopLMConfig, layer: int):
+        super().__init__()
+        self.self_attn = LoopLMAttention(config, layer)
+        self.mlp = LoopLMMLP(config)
+        self.input_layernorm = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
+        # Names of Ouro's checkpoints: the norms of the branches' outputs.
+        self.input_layernorm_2 = self.post_attention_layernorm_2 = None
+        if config.sandwich_norm:
+            self.input_layernorm_2 = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
+            self.post_attention_layernorm_2 = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.attention_residual = _make_residual(config, 2 * layer)
+        self.mlp_residual = _make_residual(config, 2 * layer + 1)
+
+    def forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
+        def attention_branch(branch_input: torch.Tensor) -> torch.Tensor:
+            output, _ = self.self_attn(self.input_layernorm(branch_input), **kwargs)
+            return output if self.input_layernorm_2 is None else self.input_layernorm_2(output)
+
+        def mlp_branch(branch_input: torch.Tensor) -> torch.Tensor:
+            output = self.mlp(self.post_attention_layernorm(branch_input))
+            return output if self.post_attention_layernorm_2 is None else self.post_attention_layernorm_2(output)
+
+        hidden_states = self.attention_residual(hidden_states, attention_branch)
+        return self.mlp_residual(hidden_states, mlp_branch)
