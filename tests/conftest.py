@@ -9,6 +9,14 @@ settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
 
 
+@pytest.fixture(autouse=True)
+def same_number_of_threads():
+    """Recipes use all cores; the next test must not."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
 def pytest_collection_modifyitems(items):
     if torch.cuda.is_available():
         return

@@ -60,7 +60,13 @@ def process(tmp_path_factory):
     # The options keep the child from seeing this folder, PYTHONPATH and the installed project.
     finished = subprocess.run(
         [sys.executable, "-I", "-S", str(script), sysconfig.get_path("purelib"), str(work)],
-        env=os.environ | {"HF_MODULES_CACHE": str(work / "modules"), "HF_HUB_OFFLINE": "1"},
+        env=os.environ
+        | {
+            "HF_MODULES_CACHE": str(work / "modules"),
+            "HF_HUB_OFFLINE": "1",
+            # Sums over another number of threads round differently.
+            "OMP_NUM_THREADS": str(torch.get_num_threads()),
+        },
         cwd=work,
         capture_output=True,
         text=True,
