@@ -280,7 +280,7 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path):
         states.append(AutoModelForCausalLM.from_pretrained(run_dir / "pretrain" / "model").state_dict())
     for name, value in states[0].items():
         # Adam moves a weight whose gradient is all rounding by a whole step either way, so single ones may differ.
-        assert (states[1][name] - value).abs().mean() < 1e-6, name
+        assert (states[1][name] - value).abs().mean() < 1e-5, name
 
 
 def test_resume_without_a_run_says_so(tmp_path, capsys):
