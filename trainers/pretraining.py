@@ -13,7 +13,7 @@ from modeling_nanochat.exit_nanochat import mean_exit_loop
 def has_fast_bf16() -> bool:
     """
     Whether bf16 arithmetic is worth using on this machine: any GPU that supports it, but only those processors with
-    instructions for it (on others PyTorch's bf16 matrix product is a hundred times slower than fp32).
+    instructions for it (on others PyTorch's bf16 matrix product is many times slower than fp32).
     """
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
