@@ -71,37 +71,32 @@ def _text_of(markup: str) -> str:
     return html.unescape(_TAG.sub("", _LINE_NUMBER.sub("", markup))).strip("\n") + "\n"
 
 
-def _pages(folder: Path, skip: set[str]) -> Iterator[Path]:
+def _read_pages(
+    folder: Path, skip: set[str], pattern: re.Pattern, source: str, kind: str, suffix: str = ""
+) -> Iterator[Row]:
+    """What `pattern` finds in the HTML pages below a folder; `skip` names folders and files to leave out."""
     for page in sorted(folder.rglob("*.html")):
-        if skip.isdisjoint(page.relative_to(folder).parts):
-            yield page
+        relative = page.relative_to(folder)
+        if skip.isdisjoint(relative.parts):
+            path = relative.as_posix().removesuffix(suffix)
+            for found in pattern.findall(page.read_text(encoding="utf-8")):
+                yield Row.of(source, path, kind, TOOLCHAIN_LICENCE, _text_of(found))
 
 
 def read_rust_by_example(docs: Path) -> Iterator[Row]:
     """The programs of Rust by Example, hidden lines included."""
-    folder = docs / "rust-by-example"
-    for page in _pages(folder, TRANSLATIONS | {"print.html"}):
-        for example in _BOOK_EXAMPLE.findall(page.read_text(encoding="utf-8")):
-            path = page.relative_to(folder).as_posix()
-            yield Row.of("rust-by-example", path, "example", TOOLCHAIN_LICENCE, _text_of(example))
+    skip = TRANSLATIONS | {"print.html"}
+    return _read_pages(docs / "rust-by-example", skip, _BOOK_EXAMPLE, "rust-by-example", "example")
 
 
 def read_std_examples(docs: Path) -> Iterator[Row]:
     """The examples of the standard library's documentation, as shown there (without their hidden lines)."""
-    folder = docs / "std"
-    for page in _pages(folder, GENERATED_PAGES):
-        for example in _DOC_EXAMPLE.findall(page.read_text(encoding="utf-8")):
-            path = page.relative_to(folder).as_posix()
-            yield Row.of("std-examples", path, "example", TOOLCHAIN_LICENCE, _text_of(example))
+    return _read_pages(docs / "std", GENERATED_PAGES, _DOC_EXAMPLE, "std-examples", "example")
 
 
 def read_std_sources(docs: Path) -> Iterator[Row]:
     """The standard library's source files, from their documentation pages."""
-    folder = docs / "src"
-    for page in _pages(folder, GENERATED_PAGES):
-        for source in _SOURCE_PAGE.findall(page.read_text(encoding="utf-8")):
-            path = page.relative_to(folder).as_posix().removesuffix(".html")
-            yield Row.of("std-sources", path, "file", TOOLCHAIN_LICENCE, _text_of(source))
+    return _read_pages(docs / "src", GENERATED_PAGES, _SOURCE_PAGE, "std-sources", "file", suffix=".html")
 
 
 def read_folder(folder: Path) -> Iterator[Row]:
