@@ -241,11 +241,10 @@ class LoopLMModel(LoopLMPreTrainedModel):
         num_loops = self.config.num_loops if num_loops is None else num_loops
         exit_threshold = self.config.exit_threshold if exit_threshold is None else exit_threshold
         exit_at_loop = self.config.exit_at_loop if exit_at_loop is None else exit_at_loop
-        if isinstance(num_loops, bool) or not isinstance(num_loops, int) or num_loops < 1:
-            raise ValueError(f"num_loops must be an integer >= 1, got {num_loops!r}")
-        rule = FIELD_RULES["exit_threshold"]
-        if not rule.accepts(exit_threshold):
-            raise ValueError(f"exit_threshold must be {rule.text}, got {exit_threshold!r}")
+        for name, value in (("num_loops", num_loops), ("exit_threshold", exit_threshold)):
+            rule = FIELD_RULES[name]
+            if not rule.accepts(value):
+                raise ValueError(f"{name} must be {rule.text}, got {value!r}")
         if exit_threshold < 1:
             raise NotImplementedError(
                 f"exit_threshold below 1 (early exit per token) is not available yet, got {exit_threshold}. Use "
@@ -253,7 +252,7 @@ class LoopLMModel(LoopLMPreTrainedModel):
             )
         if exit_at_loop is None:
             return num_loops
-        if isinstance(exit_at_loop, bool) or not isinstance(exit_at_loop, int) or not 1 <= exit_at_loop <= num_loops:
+        if not FIELD_RULES["exit_at_loop"].accepts(exit_at_loop) or exit_at_loop > num_loops:
             raise ValueError(f"exit_at_loop must be an integer from 1 to num_loops={num_loops}, got {exit_at_loop!r}")
         return exit_at_loop
 

@@ -28,7 +28,12 @@ from trainers.callbacks import LoopProgressCallback, MetricsFileCallback
 from trainers.data.pack import pack_blocks
 from trainers.data.sources import Row, read_rows
 from trainers.data.tokenizer import check_special_tokens, special_token_ids, train_tokenizer
-from trainers.pretraining import LoopLMTrainer, last_complete_checkpoint, pretraining_arguments
+from trainers.pretraining import (
+    LoopLMTrainer,
+    has_no_accelerator,
+    last_complete_checkpoint,
+    pretraining_arguments,
+)
 
 console = Console(highlight=False)
 
@@ -98,7 +103,7 @@ def prepare(recipe: Recipe, folder: Path) -> Prepared:
         for source, count in Counter(row.source for row in rows).items():
             size = sum(len(row.code.encode()) for row in rows if row.source == source)
             console.print(f"  {source:<16} {count:>6,} texts {size / 1e6:>7.2f} MB")
-        # Enough bytes for a block at the tokens' length of a few bytes.
+        # A token is rarely longer than eight bytes, so both parts fill at least a block.
         training, validation = split_rows(rows, recipe.data.validation_fraction, 8 * recipe.data.seq_len)
         tokenizer = train_tokenizer((row.code for row in training), recipe.data.vocab_size, recipe.data.seq_len)
         tokenizer.save_pretrained(folder / "tokenizer")
@@ -247,7 +252,7 @@ def use_all_cores() -> None:
 
 def process_state() -> PartialState:
     """This process among those of the run; without a GPU they must be told to work together on the processor."""
-    return PartialState(cpu=not torch.cuda.is_available() and not torch.backends.mps.is_available())
+    return PartialState(cpu=has_no_accelerator())
 
 
 def kept_settings(run_dir: Path) -> dict | None:

@@ -16,7 +16,7 @@ from modeling_nanochat import LoopLMForCausalLM
 from trainers.data.tokenizer import train_tokenizer
 from trainers.pretraining import LoopLMTrainer, pretraining_arguments
 
-MODEL_FILES = {path.name for path in Path("modeling_nanochat").resolve().glob("*_nanochat.py")}
+MODEL_FILES = {path.name for path in (Path(__file__).parent.parent / "modeling_nanochat").glob("*_nanochat.py")}
 SETTINGS = dict(
     max_steps=4,
     per_device_train_batch_size=2,
@@ -95,6 +95,7 @@ def test_the_tokenizer_comes_along(process):
 def test_every_saved_folder_holds_the_code_and_all_auto_classes(process):
     work, _, _, _ = process
     for folder in ("saved", "saved_again", "run/checkpoint-2"):
+        assert "modeling_nanochat.py" in MODEL_FILES
         files = {path.name for path in (work / folder).iterdir()}
         assert MODEL_FILES <= files, folder
         auto_map = json.loads((work / folder / "config.json").read_text())["auto_map"]

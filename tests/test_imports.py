@@ -52,9 +52,10 @@ def test_the_models_folder_is_flat_and_imports_itself_only_as_the_hub_can_follow
 def test_optional_packages_are_never_imported_with_a_module():
     for package in ALLOWED:
         for path in (ROOT / package).rglob("*.py"):
-            top_level = ast.Module(ast.parse(path.read_text()).body, [])
-            for node in top_level.body:
-                for module in [alias.name for alias in node.names] if isinstance(node, ast.Import) else []:
-                    assert module.split(".")[0] not in OPTIONAL, path
-                if isinstance(node, ast.ImportFrom):
-                    assert (node.module or "").split(".")[0] not in OPTIONAL, path
+            for node in ast.parse(path.read_text()).body:
+                names = []
+                if isinstance(node, ast.Import):
+                    names = [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    names = [node.module or ""]
+                assert OPTIONAL.isdisjoint(name.split(".")[0] for name in names), path

@@ -10,6 +10,11 @@ from modeling_nanochat import LoopLMCausalLMOutput
 from modeling_nanochat.exit_nanochat import mean_exit_loop
 
 
+def has_no_accelerator() -> bool:
+    """Whether this machine trains on its processor: there is neither a CUDA nor an Apple GPU."""
+    return not torch.cuda.is_available() and not torch.backends.mps.is_available()
+
+
 def has_fast_bf16() -> bool:
     """
     Whether bf16 arithmetic is worth using on this machine: any GPU that supports it, but only those processors with
@@ -91,7 +96,7 @@ def pretraining_arguments(**settings) -> TrainingArguments:
     """
     defaults = dict(
         bf16=has_fast_bf16(),
-        use_cpu=not torch.cuda.is_available() and not torch.backends.mps.is_available(),
+        use_cpu=has_no_accelerator(),
         report_to="none",
         logging_nan_inf_filter=False,
         remove_unused_columns=False,

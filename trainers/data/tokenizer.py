@@ -12,7 +12,8 @@ SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + 256
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> PreTrainedTokenizerFast:
     """
-    Train a byte-level BPE with GPT-2's splitting; any text survives encoding and decoding unchanged.
+    Train a byte-level BPE with GPT-2's splitting; any text survives encoding and decoding unchanged
+    (one that spells a special token, if it is encoded with `split_special_tokens=True`).
 
     Every encoded text begins with the bos token. The special tokens have the ids 0 (pad), 1 (bos) and 2 (eos).
 
