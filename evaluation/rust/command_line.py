@@ -1,0 +1,180 @@
+"""The verifier on the command line: `verify` for files, `doctor` for the machine."""
+
+import argparse
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from evaluation.rust.cache import FILE_NAME, VerdictCache
+from evaluation.rust.sandbox import LEVELS, OPT_IN, Command, Sandbox, SandboxFailure, SandboxUnavailable
+from evaluation.rust.self_test import SelfTestFailed, self_test
+from evaluation.rust.toolchain import EDITIONS, ToolchainUnavailable, find_toolchain
+from evaluation.rust.verdict import Verdict
+from evaluation.rust.verifier import RustVerifier
+
+USER_ERRORS = (ValueError, OSError, ToolchainUnavailable, SandboxUnavailable, SandboxFailure, SelfTestFailed)
+LEVEL_MEANING = {
+    "limits": "limits on time, memory and output only: files and network are open. Against accidents, not against malice.",
+    "files": "programs read only the toolchain and system libraries, and write only their own directory.",
+    "isolated": "programs see no other files, no network and no other processes, and are not root.",
+}
+NOT_COVERED = (
+    "Not covered at any level: faults of the kernel itself, side channels of the processor, and memory of an attempt as a whole\n"
+    "(the limit holds per process). Against an adversary rather than a model, put a virtual machine around it."
+)
+
+
+def add_verify(subcommands):
+    """Adds the subcommand `verify`."""
+    parser = subcommands.add_parser(
+        "verify",
+        help="check Rust files with the compiler",
+        description="Compiles each file in the sandbox, without running it. The exit status is 0 only if all are valid.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("files", nargs="+", metavar="FILES", help="Rust source files; - reads one from standard input")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per file instead of a table")
+    parser.add_argument("--edition", default="2021", choices=EDITIONS, help="of the language")
+    parser.add_argument(
+        "--crate-type", default="auto", choices=("auto", "bin", "lib"), help="auto: bin with a fn main"
+    )
+    parser.add_argument("--workers", type=int, help="compilers at the same time; None takes one per processor")
+    parser.add_argument("--timeout", type=float, default=10.0, help="seconds of processor time for the compiler")
+    parser.add_argument("--exact", action="store_true", help="list all errors of each failing file (slower)")
+    parser.add_argument("--cache-dir", type=Path, help="keep verdicts in this directory; None does not")
+    parser.add_argument("--sandbox", default="auto", choices=("auto", *LEVELS), help="lowest protection to accept")
+    parser.set_defaults(run=verify)
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Prints a verdict for each file; 0 if all are valid, 1 if not, 3 if the tool failed for some."""
+    codes = [sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes() for name in options.files]
+    settings = {"cache_dir": options.cache_dir, "sandbox": options.sandbox, "timeout": options.timeout}
+    with RustVerifier(options.edition, options.workers, **settings) as verifier:
+        shown = sys.stderr.isatty() and not options.json
+        verdicts = verifier.verify(codes, crate_type=options.crate_type, exact=options.exact, progress=shown)
+    if options.json:
+        for name, verdict in zip(options.files, verdicts, strict=True):
+            print(json.dumps({"file": name, **verdict.to_dict()}))
+    else:
+        _print_verdicts(Console(highlight=False), options.files, verdicts)
+    if any(verdict.status == "unavailable" for verdict in verdicts):
+        return 3
+    return 0 if all(verdict.ok for verdict in verdicts) else 1
+
+
+def _print_verdicts(console: Console, names: Sequence[str], verdicts: Sequence[Verdict]):
+    for name, verdict in zip(names, verdicts, strict=True):
+        for diagnostic in verdict.diagnostics:
+            console.print(Text(f"{name}: ", style="bold") + Text((diagnostic.rendered or diagnostic.message).rstrip()))
+            console.print()
+    table = Table()
+    for title, justify in (("file", "left"), ("verdict", "left"), ("errors", "left"), ("types", "left"),
+                           ("ownership", "left"), ("lifetimes", "left"), ("difficulty", "right")):  # fmt: skip
+        table.add_column(title, justify=justify, overflow="fold")
+    for name, verdict in zip(names, verdicts, strict=True):
+        status = Text(verdict.status, style="green" if verdict.ok else "red")
+        codes = " ".join(code for code in verdict.error_codes if code != "NOCODE")
+        if verdict.external:
+            codes += " (needs other crates or files)"
+        difficulty = "" if verdict.metadata is None else f"{verdict.metadata.difficulty:.2f}"
+        checks = [verdict.checks[check].replace("_", " ") for check in ("types", "ownership", "lifetimes")]
+        table.add_row(Text(name), status, Text(codes), *checks, difficulty)
+    console.print(table)
+    counts = Counter(verdict.status for verdict in verdicts)
+    level = LEVELS[verdicts[0].sandbox_level]
+    console.print(
+        ", ".join(f"{count} {status}" for status, count in counts.most_common())
+        + f"; rustc {verdicts[0].rustc}, edition {verdicts[0].edition}, sandbox level {level}"
+    )
+
+
+def add_doctor(subcommands):
+    """Adds the subcommand `doctor`."""
+    parser = subcommands.add_parser(
+        "doctor",
+        help="show the toolchain and the sandbox, and try to break out of it",
+        description="Shows what the verifier found on this machine, then attempts everything the sandbox promises to "
+        "prevent. The exit status is 0 only if every promise holds.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--cache-dir", type=Path, help="show the size of the cache in this directory")
+    parser.add_argument("--sandbox", default="auto", choices=("auto", *LEVELS), help="lowest protection to accept")
+    parser.add_argument(
+        "--highest",
+        default=LEVELS[-1],
+        choices=LEVELS,
+        help="highest protection to use, to see what a lower one leaves open",
+    )
+    parser.set_defaults(run=doctor)
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Prints toolchain, sandbox and cache, and the outcome of the self-test; 0 if every promise holds."""
+    console = Console(highlight=False)
+    toolchain = find_toolchain()
+    probe = Command([toolchain.rustc, "-V"], toolchain.environment)
+    sandbox = Sandbox([toolchain.sysroot], probe, options.sandbox, LEVELS.index(options.highest))
+    facts = Table(show_header=False, title="What the verifier uses", title_justify="left")
+    facts.add_column(no_wrap=True)
+    facts.add_column(overflow="fold")
+    facts.add_row("compiler", toolchain.rustc)
+    facts.add_row("version", toolchain.identity.splitlines()[0])
+    facts.add_row("workers", f"{len(os.sched_getaffinity(0))}, one per processor")
+    facts.add_row("sandbox", f"level {sandbox.level} of {len(LEVELS) - 1}, {LEVELS[sandbox.level]}")
+    facts.add_row("", LEVEL_MEANING[LEVELS[sandbox.level]])
+    for level, reason in sandbox.reasons.items():
+        if LEVELS.index(level) > sandbox.level:
+            facts.add_row(f"not {level}", Text(reason))
+    facts.add_row("Landlock", f"version {sandbox.landlock}" if sandbox.landlock else "not used")
+    consent = os.environ.get(OPT_IN) == "1"
+    generated = f"allowed, {OPT_IN}=1 is set" if consent else f"refused; {OPT_IN}=1 would allow it"
+    facts.add_row("running generated programs", generated)
+    facts.add_row("cache", _cache_size(options.cache_dir))
+    console.print(facts)
+
+    table = Table(title="Attempts to break out, made just now", title_justify="left")
+    table.add_column("protection")
+    table.add_column("result", no_wrap=True)
+    table.add_column("what happened", overflow="fold")
+    broken, open_ = [], []
+    with self_test(toolchain, sandbox) as protections, console.status("trying to break out"):
+        for protection in protections:
+            if protection.held:
+                result = Text("holds", style="green")
+            elif protection.promised:
+                result = Text("BROKEN", style="bold red")
+                broken.append(protection.name)
+            else:
+                result = Text("not at this level", style="yellow")
+                open_.append(protection.name)
+            table.add_row(protection.name, result, Text(protection.observed))
+    sandbox.close()
+    console.print(table)
+    if open_:
+        console.print(Text(f"Open on this machine: {'; '.join(open_)}.", style="yellow"))
+    console.print(NOT_COVERED)
+    if broken:
+        console.print(Text(f"BROKEN: {'; '.join(broken)}. Do not run generated code here.", style="bold red"))
+        return 1
+    console.print("Every protection that this level promises held.")
+    return 0
+
+
+def _cache_size(directory: Path | None) -> str:
+    if directory is None:
+        return "in memory only; a directory given as cache_dir keeps verdicts"
+    path = directory / FILE_NAME
+    if not path.exists():
+        return f"{path}: none yet"
+    cache = VerdictCache(directory)
+    size = f"{path}: {len(cache):,} verdicts, {path.stat().st_size / 1e6:.1f} MB"
+    cache.close()
+    return size

@@ -1,0 +1,153 @@
+"""One call of rustc in the sandbox, and what it says about each of the files it was given."""
+
+import json
+import math
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from evaluation.rust.sandbox import Command, Completed, Limits, Sandbox, SandboxFailure
+from evaluation.rust.semantics import category
+from evaluation.rust.toolchain import Toolchain
+from evaluation.rust.verdict import Diagnostic, Status
+
+ROOT = "candidate.rs"
+# Not --cap-lints allow: that also silences errors, such as the lint that stops endless constants.
+FLAGS = ("--emit=metadata", "-A", "warnings", "--error-format=json", "--out-dir", "{directory}")
+OUTPUT_BYTES = 16 << 20
+NO_SPACE = "(os error 28)"
+MUCH_MEMORY = 1 << 30
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """The outcome of one call."""
+
+    accepted: bool = False
+    errors: dict[int, list[Diagnostic]] = field(default_factory=dict)
+    """By the index of the source they are in."""
+    unplaced: list[Diagnostic] = field(default_factory=list)
+    """Errors that belong to none of the sources, or to several."""
+    failure: Status | None = None
+    """`timeout`, `resource_limit`, `compiler_crash` or `unavailable`, when the compiler did not come to an answer."""
+    reason: str = ""
+    """The failure in words."""
+    seconds: float = 0.0
+
+
+class Compiler:
+    """Checks Rust sources without making code: parsing, names, types, borrows; nothing is run."""
+
+    def __init__(self, toolchain: Toolchain, sandbox: Sandbox, edition: str, timeout: float):
+        self.toolchain = toolchain
+        self.sandbox = sandbox
+        self.edition = edition
+        self.limits = Limits(
+            cpu_seconds=math.ceil(timeout),
+            # rustc never waits for anything: processor time is the limit, this is for a machine that is overloaded.
+            wall_seconds=4 * timeout + 5,
+            output_bytes=OUTPUT_BYTES,
+        )
+
+    def compile_alone(self, source: bytes, crate_type: str) -> Compilation:
+        """One source as a crate of its own."""
+        return self._compile({ROOT: source}, {ROOT: 0}, crate_type)
+
+    def compile_together(self, sources: Sequence[bytes]) -> Compilation:
+        """Several sources as modules of one library."""
+        names = {f"m{index}.rs": index for index in range(len(sources))}
+        root = "".join(f'#[path = "{name}"]\nmod m{index};\n' for name, index in names.items())
+        files = {ROOT: root.encode(), **dict(zip(names, sources, strict=True))}
+        return self._compile(files, names, "lib")
+
+    def _compile(self, files: dict[str, bytes], sources: dict[str, int], crate_type: str) -> Compilation:
+        arguments = [self.toolchain.rustc, "--edition", self.edition, "--crate-type", crate_type, *FLAGS, ROOT]
+        command = Command(arguments, self.toolchain.environment)
+        try:
+            (completed,) = self.sandbox.run(files, [command], self.limits)
+        except SandboxFailure as failure:
+            return Compilation(failure="unavailable", reason=str(failure))
+        errors, unplaced, other = _read_errors(completed.stderr, sources)
+        compilation = {"errors": errors, "unplaced": unplaced, "seconds": completed.seconds}
+        if completed.status == 0:
+            # A warning that was made an error by the code itself has status 1: 0 is 0.
+            return Compilation(accepted=True, seconds=completed.seconds)
+        failure, reason = self._failure(completed, other, unplaced, rejected=bool(errors or unplaced))
+        return Compilation(failure=failure, reason=reason, **compilation)
+
+    def _failure(
+        self, completed: Completed, other: str, unplaced: list[Diagnostic], rejected: bool
+    ) -> tuple[Status | None, str]:
+        """Why the compiler came to no answer; None when it did."""
+        if completed.ended_by == "deadline":
+            if completed.cpu_seconds < self.limits.cpu_seconds / 2:
+                return "unavailable", "the machine is too busy: the compiler got less than half of its processor time"
+            return "timeout", f"the compiler was still working after {self.limits.wall_seconds:.0f} s"
+        if completed.status == -signal.SIGXCPU or (
+            completed.status == -signal.SIGKILL and completed.cpu_seconds >= self.limits.cpu_seconds
+        ):
+            return "timeout", f"the compiler used up its {self.limits.cpu_seconds} s of processor time"
+        if completed.ended_by == "output":
+            return (None, "") if rejected else ("resource_limit", "the compiler's output was too long")
+        if completed.status == -signal.SIGKILL and completed.peak_bytes < MUCH_MEMORY:
+            return "unavailable", "the compiler was killed from outside"
+        if completed.status == -signal.SIGXFSZ:
+            return "resource_limit", "the compiler wrote too large a file"
+        full = NO_SPACE in other or any(NO_SPACE in diagnostic.message for diagnostic in unplaced)
+        if full:
+            # At level 2 the directory is the attempt's own, below that it is the machine's disk.
+            status = "resource_limit" if self.sandbox.level == 2 else "unavailable"
+            return status, "no space left in the compiler's directory"
+        if "memory allocation of" in other or "out of memory" in other or completed.status == -signal.SIGKILL:
+            return "resource_limit", f"the compiler needed more than {self.limits.memory_bytes >> 30} GiB of memory"
+        if completed.status == 101 or completed.ended_by == "signal":
+            return "compiler_crash", _crash(completed, other)
+        if completed.status == 1 and rejected:
+            return None, ""
+        return "unavailable", f"the compiler ended with status {completed.status}: {other.strip()[:500]}"
+
+
+def _crash(completed: Completed, other: str) -> str:
+    how = f"signal {-completed.status}" if completed.ended_by == "signal" else f"status {completed.status}"
+    lines = [line for line in other.splitlines() if line.strip()]
+    return f"rustc died with {how}" + (f": {lines[0][:200]}" if lines else "")
+
+
+def _read_errors(stderr: bytes, sources: dict[str, int]) -> tuple[dict[int, list[Diagnostic]], list[Diagnostic], str]:
+    """Errors by source, errors without one, and the lines that are no diagnostics."""
+    errors: dict[int, list[Diagnostic]] = {}
+    unplaced, other = [], []
+    for line in stderr.decode("utf-8", "replace").splitlines():
+        try:
+            message = json.loads(line)
+        except ValueError:
+            other.append(line)
+            continue
+        if not (isinstance(message, dict) and str(message.get("level", "")).startswith("error")):
+            continue
+        if message["message"].startswith("aborting due to"):
+            continue
+        places = [place for span in message["spans"] if span["is_primary"] and (place := _place(span, sources))]
+        if len({source for source, _, _ in places}) == 1:
+            source, line_number, column = places[0]
+            errors.setdefault(source, []).append(_diagnostic(message, sources, line_number, column))
+        else:
+            unplaced.append(_diagnostic(message, sources))
+    return errors, unplaced, "\n".join(other)
+
+
+def _place(span: dict, sources: dict[str, int]) -> tuple[int, int, int] | None:
+    """Source, line and column of a span; of the macro call it was expanded from when it lies in another file."""
+    while span["file_name"] not in sources:
+        if span["expansion"] is None:
+            return None
+        span = span["expansion"]["span"]
+    return sources[span["file_name"]], span["line_start"], span["column_start"]
+
+
+def _diagnostic(message: dict, sources: dict[str, int], line: int | None = None, column: int | None = None):
+    code = message["code"]["code"] if message["code"] else None
+    rendered = message["rendered"] or ""
+    for name in sources:
+        rendered = rendered.replace(f" {name}:", f" {ROOT}:")
+    return Diagnostic(code, category(code, message["message"]), message["message"], line, column, rendered)

@@ -1,0 +1,69 @@
+"""Which code may be compiled together with others, and which must be alone because it would see or touch them.
+
+Together means: each code is a module of one library. A crate root has rights a module has not, and modules of one crate are
+not strangers to each other; the rules below name every difference that was found by comparing verdicts. A code sent alone
+for nothing costs time, a missing rule costs a wrong verdict: in doubt, alone.
+"""
+
+import re
+from typing import Literal
+
+from evaluation.rust.syntax import SyntaxReport
+
+MAX_BYTES = 100_000
+MAX_NESTING = 200
+
+# Lines that are nothing but a comment, wherever they stand: without a quote or the end of a block comment no code follows.
+COMMENT_LINES = re.compile(rb"^[ \t]*//(?:(?!\*/)[^\"\n])*$", re.MULTILINE)
+ALLOW = re.compile(rb"#!\s*\[\s*allow\s*\([\w\s:,]*\)\s*\]")
+RULES = {
+    "names its crate or its parent module": rb"\b(?:crate|super)\b",
+    "has attributes of a crate": rb"#!\s*\[",
+    "shares macros with the crate": rb"\bmacro_(?:export|use)\b",
+    "defines a symbol of the whole program": rb"\b(?:no_mangle|export_name|global_allocator|panic_handler|link)\b",
+    "asks where it stands": rb"\bmodule_path\b|\bfile\s*!|\bLocation\b",
+    "includes files": rb"\binclude(?:_str|_bytes)?\b|\bmod\s+[$\w#]+\s*;",
+    "may compute for ever": rb"\blong_running_const_eval\b",
+}
+ALONE = {reason: re.compile(pattern) for reason, pattern in RULES.items()}
+ANY = re.compile(b"|".join(RULES.values()))
+BRACKETS = re.compile(rb"[()\[\]{}]")
+
+
+def refusal(code: bytes) -> str | None:
+    """Why this code is not given to the compiler at all; None if it is.
+
+    The compiler's stack overflows on deep nesting. Brackets in strings and comments count too.
+    """
+    if len(code) > MAX_BYTES:
+        return f"{len(code)} bytes of source, at most {MAX_BYTES} are compiled"
+    depth = deepest = 0
+    for bracket in BRACKETS.findall(code):
+        if bracket in b"([{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif depth:
+            depth -= 1
+    if deepest > MAX_NESTING:
+        return f"brackets nested {deepest} deep, at most {MAX_NESTING} are compiled"
+    return None
+
+
+def must_compile_alone(
+    code: bytes, report: SyntaxReport, edition: str, crate_type: Literal["bin", "lib"]
+) -> str | None:
+    """Why this code cannot share a compilation; None if it can."""
+    if edition == "2015":
+        return "paths of edition 2015 start at the crate's root"
+    if report.has_error:
+        return "may not parse"
+    if crate_type == "bin" and report.main != "plain":
+        return "has a main function that only a program's root checks"
+    if report.foreign_impl:
+        return "implements a foreign trait for a foreign type, which all modules see"
+    if report.bodiless_module:
+        return "has modules in other files"
+    text = ALLOW.sub(b"", COMMENT_LINES.sub(b"", code)) if ANY.search(code) else b""
+    if ALONE["may compute for ever"].search(code):
+        return "may compute for ever"
+    return next((reason for reason, pattern in ALONE.items() if pattern.search(text)), None)

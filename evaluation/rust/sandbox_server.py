@@ -1,0 +1,303 @@
+"""The process that runs programs for `sandbox.Sandbox`: started once, it forks for every attempt.
+
+    client --attempt--> server --fork--> supervisor --fork--> keeper --fork, exec--> the program
+                                         (new namespaces)     (process 1 in there)
+
+A small process that has imported little forks in a millisecond and may do so safely, which a caller with threads and a
+model in memory may not. The keeper owns the attempt: its directory, its deadline, its output. It ends everything when the
+caller's end of the connection closes, so a caller that is killed leaves nothing running. In a PID namespace the kernel
+itself ends every process when the keeper, process 1, ends.
+
+Standard library only, and its neighbours by their bare names: it runs in a Python without site-packages.
+"""
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import socket
+import tempfile
+import time
+
+import isolation
+from messages import receive, send
+
+WORK = "/work"  # the attempt's directory at level 2, where nothing else of the machine is to be seen
+CHUNK = 1 << 16
+
+
+class CallerGone(Exception):
+    """Nobody waits for the result any more."""
+
+
+class Keeper:
+    """Runs the commands of one attempt, one after the other, in one directory under one deadline."""
+
+    def __init__(self, connection: socket.socket, settings: dict):
+        self.connection = connection
+        self.settings = settings
+        self.namespaces = settings["level"] == 2
+        self.wakeup_reader, wakeup_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wakeup_writer, warn_on_full_buffer=False)
+
+    def attempt(self):
+        """Serves one request, from reading it to cleaning up."""
+        request, contents = receive(self.connection)
+        self.limits = request["limits"]
+        self.deadline = time.monotonic() + self.limits["wall_seconds"]
+        results, blobs = [], []
+        with self.directory() as directory:
+            for name, content in zip(request["files"], contents, strict=True):
+                with open(os.path.join(directory, name), "wb") as file:
+                    file.write(content)
+            for command in request["commands"]:
+                result, stdout, stderr = self.run(command, directory)
+                results.append(result)
+                blobs += [stdout, stderr]
+                if result["ended_by"] != "exit" or result["status"] != 0:
+                    break
+        send(self.connection, {"results": results}, blobs)
+
+    @contextlib.contextmanager
+    def directory(self):
+        """A directory that is gone afterwards: at level 2 in memory, with a limit on its size."""
+        if self.namespaces:
+            isolation.mount_own_proc()
+            options = f"mode=700,size={self.limits['disk_bytes']}"
+            isolation.mount("work", WORK, "tmpfs", isolation.MS_NOSUID | isolation.MS_NODEV, options)
+            yield WORK
+            return
+        directory = tempfile.mkdtemp(prefix="attempt-", dir=self.settings["base"])
+        if self.settings["nobody"]:
+            os.chown(directory, isolation.NOBODY, isolation.NOBODY)
+        try:
+            yield directory
+        finally:
+            self.kill_everything(None)
+            shutil.rmtree(directory, onerror=_make_removable)
+
+    def run(self, command: dict, directory: str) -> tuple[dict, bytes, bytes]:
+        """One program from start to the end of all its descendants."""
+        started = time.monotonic()
+        (out, out_writer), (err, err_writer), (failure, failure_writer) = (os.pipe2(os.O_CLOEXEC) for _ in range(3))
+        program = os.fork()
+        if program == 0:
+            try:
+                self.become(command, directory, out_writer, err_writer)
+            except BaseException as error:
+                os.write(failure_writer, f"{type(error).__name__}: {error}".encode())
+            os._exit(127)
+        for descriptor in (out_writer, err_writer, failure_writer):
+            os.close(descriptor)
+        outputs = {out: bytearray(), err: bytearray()}
+        try:
+            ended_by, status, usage = self.watch(program, outputs)
+        finally:
+            self.kill_everything(program)
+        problem = os.read(failure, CHUNK)
+        for descriptor in (out, err):
+            os.set_blocking(descriptor, False)
+            self.drain(descriptor, outputs[descriptor])
+        for descriptor in (out, err, failure):
+            os.close(descriptor)
+        if problem:
+            raise OSError(f"cannot start {command['arguments'][0]}: {problem.decode()}")
+        code = os.waitstatus_to_exitcode(status)
+        result = {
+            "status": code,
+            "ended_by": ended_by if ended_by != "exit" or code >= 0 else "signal",
+            "seconds": time.monotonic() - started,
+            "cpu_seconds": usage.ru_utime + usage.ru_stime,
+            "peak_bytes": usage.ru_maxrss * 1024,
+        }
+        limit = self.limits["output_bytes"]
+        return result, bytes(outputs[out][:limit]), bytes(outputs[err][:limit])
+
+    def become(self, command: dict, directory: str, out: int, err: int):
+        """In the forked child: everything between fork and exec."""
+        os.setsid()
+        null = os.open("/dev/null", os.O_RDWR)
+        for source, target in ((null, 0), (out, 1), (err, 2)):
+            os.dup2(source, target)
+        # Python ignores these two; a program that inherits that would not die of them.
+        for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        os.chdir(directory)
+        os.umask(0o077)
+        if self.settings["nobody"]:
+            isolation.become_nobody()
+        resources = dict(self.limits["resources"])
+        if not self.namespaces:
+            resources["nproc"] += isolation.processes_of(os.getuid())
+        isolation.limit_resources(resources)
+        isolation.forbid_new_privileges()
+        if self.settings["landlock"]:
+            proc = ["/proc"] if self.namespaces else []
+            isolation.landlock(self.settings["readable"] + proc, [*self.settings["devices"], directory])
+        environment = {
+            "HOME": directory,
+            "TMPDIR": directory,
+            **self.settings["environment"],
+            **command["environment"],
+        }
+        arguments = [argument.replace("{directory}", directory) for argument in command["arguments"]]
+        os.execve(arguments[0], arguments, environment)
+
+    def watch(self, program: int, outputs: dict[int, bytearray]):
+        """Waits until the program ends, the deadline, too much output, or the caller's end; returns which, and how."""
+        poll = select.poll()
+        for descriptor in (*outputs, self.wakeup_reader):
+            poll.register(descriptor, select.POLLIN)
+        poll.register(self.connection, select.POLLRDHUP)
+        ended_by = None
+        while True:
+            while True:  # also orphans that became children of this process
+                try:
+                    pid, status, usage = os.wait4(-1, os.WNOHANG)
+                except ChildProcessError:
+                    raise AssertionError("the program ended without a status") from None
+                if pid == program:
+                    return ended_by or "exit", status, usage
+                if pid == 0:
+                    break
+            remaining = self.deadline - time.monotonic()
+            if ended_by is None and remaining <= 0:
+                ended_by = "deadline"
+            if ended_by:
+                os.kill(program, signal.SIGKILL)
+            for descriptor, event in poll.poll(1000 if ended_by else max(remaining * 1000, 0) + 1):
+                if descriptor == self.connection.fileno():
+                    raise CallerGone
+                if descriptor == self.wakeup_reader:
+                    os.read(self.wakeup_reader, CHUNK)
+                elif event & select.POLLIN:
+                    outputs[descriptor] += os.read(descriptor, CHUNK)
+                    if len(outputs[descriptor]) > self.limits["output_bytes"]:
+                        ended_by = ended_by or "output"
+                        poll.unregister(descriptor)
+                else:
+                    poll.unregister(descriptor)
+
+    def drain(self, descriptor: int, output: bytearray):
+        """Reads what a finished program left in the pipe."""
+        while len(output) <= self.limits["output_bytes"]:
+            try:
+                part = os.read(descriptor, CHUNK)
+            except BlockingIOError:
+                return
+            if not part:
+                return
+            output += part
+
+    def kill_everything(self, program: int | None):
+        """Ends all processes of the attempt and waits for them."""
+        if not self.namespaces:
+            kill_descendants(program)
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.wait()
+
+
+def kill_descendants(group: int | None):
+    """Without a PID namespace: kills until none is left, because each may fork before it dies."""
+    if group is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+    while True:
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        for process in isolation.descendants(os.getpid()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.001)
+
+
+def _make_removable(function, path, _):
+    """A program may have taken the rights away from its own files."""
+    os.chmod(os.path.dirname(path), 0o700)
+    os.chmod(path, 0o700)
+    function(path)
+
+
+def supervise(connection: socket.socket, settings: dict, proc: int):
+    """In a process of its own: one attempt from beginning to end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    isolation.adopt_orphans()
+    try:
+        if settings["level"] == 2:
+            others = isolation.CLONE_NEWPID | isolation.CLONE_NEWNS | isolation.CLONE_NEWIPC
+            isolation.enter_user_namespace(others, proc)
+    except OSError as error:
+        send(connection, {"error": str(error)})
+        return
+    keeper = os.fork()
+    if keeper == 0:
+        isolation.die_with_parent(signal.SIGKILL)
+        isolation.adopt_orphans()
+        try:
+            Keeper(connection, settings).attempt()
+        except (CallerGone, EOFError, BrokenPipeError):
+            pass
+        except OSError as error:
+            send(connection, {"error": str(error)})
+        return
+    os.waitpid(keeper, 0)
+    if settings["level"] < 2:
+        kill_descendants(None)
+
+
+def main():
+    """Reads its settings, then serves one attempt per connection until the caller is gone."""
+    control = socket.socket(fileno=os.dup(0))
+    os.dup2(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC), 0)  # no number below 3 may come to mean something else
+    settings, _ = receive(control)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle
+    try:
+        landlock = isolation.landlock_version()
+        settings["landlock"] = settings["level"] >= 1 and landlock > 0
+        if settings["level"] == 1 and not landlock:
+            raise OSError("this kernel has no Landlock, or it is not switched on")
+        isolation.prefer_as_victim()
+        proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        if settings["level"] == 2:
+            isolate(settings, proc)
+    except OSError as error:
+        send(control, {"error": str(error)})
+        return
+    send(control, {"error": None, "landlock": landlock if settings["landlock"] else 0})
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # finished supervisors vanish by themselves
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not message:
+            break
+        # A program that inherited its connection could answer in the keeper's place.
+        os.set_inheritable(descriptors[0], False)
+        if os.fork() == 0:
+            control.close()
+            supervise(socket.socket(fileno=descriptors[0]), settings, proc)
+            os._exit(0)
+        os.close(descriptors[0])
+    if settings["base"]:
+        shutil.rmtree(settings["base"], ignore_errors=True)
+
+
+def isolate(settings: dict, proc: int):
+    """Level 2, once for all attempts: own mounts and network; nothing to see but what programs need; no root."""
+    own = isolation.CLONE_NEWNS | isolation.CLONE_NEWNET | isolation.CLONE_NEWUTS
+    root = os.geteuid() == 0
+    if root:
+        # Root builds the view itself and leaves root afterwards: files that only root may read stay visible in it.
+        isolation.unshare(own)
+    else:
+        isolation.enter_user_namespace(own, proc)
+    isolation.change_root(settings["readable"], settings["devices"], WORK)
+    if root:
+        isolation.become_nobody()
