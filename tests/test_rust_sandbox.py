@@ -211,7 +211,8 @@ def test_a_caller_that_is_killed_leaves_no_process(sandbox, tmp_path):
         sandbox = Sandbox(["{TOOLCHAIN.sysroot}"], Command(["{TOOLCHAIN.rustc}", "-V"], {TOOLCHAIN.environment!r}),
                           highest={sandbox.level})
         print("ready", flush=True)
-        sandbox.run({{}}, [Command(["/bin/sh", "-c", "setsid sleep {marker} & sleep {marker}"])], Limits(wall_seconds=60))
+        two = Command(["/bin/sh", "-c", "setsid sleep {marker} & sleep {marker}"])
+        sandbox.run({{}}, [two], Limits(wall_seconds=60))
     """
     caller = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE)
     caller.stdout.readline()

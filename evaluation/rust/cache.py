@@ -19,7 +19,7 @@ MEMORY_ENTRIES = 20_000
 
 
 def cache_key(code: bytes, question: dict, tests: str | None = None) -> bytes:
-    """The key of a verdict: the code, everything else it depends on (flags, compiler, sandbox level), and its tests."""
+    """The key of a verdict: the code and all it depends on, which are flags, compiler, sandbox level and tests."""
     header = json.dumps([question, tests, len(code)], sort_keys=True).encode()
     return sha256(header + code).digest()
 
@@ -27,8 +27,8 @@ def cache_key(code: bytes, question: dict, tests: str | None = None) -> bytes:
 class VerdictCache:
     """Least recently used verdicts in memory, all of them on disk when there is a directory.
 
-    A file that cannot be read as a database is put aside and a new one begun; when the disk is full or not writable, the
-    cache says so once and goes on in memory. `unavailable` is never kept: it says nothing about the code.
+    A file that cannot be read as a database is put aside and a new one begun; when the disk is full or not writable,
+    the cache says so once and goes on in memory. `unavailable` is never kept: it says nothing about the code.
     """
 
     def __init__(self, directory: str | Path | None = None):

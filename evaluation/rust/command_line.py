@@ -13,21 +13,23 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluation.rust.cache import FILE_NAME, VerdictCache
+from evaluation.rust.compiler import ROOT
 from evaluation.rust.sandbox import LEVELS, OPT_IN, Command, Sandbox, SandboxFailure, SandboxUnavailable
 from evaluation.rust.self_test import SelfTestFailed, self_test
 from evaluation.rust.toolchain import EDITIONS, ToolchainUnavailable, find_toolchain
-from evaluation.rust.verdict import Verdict
+from evaluation.rust.verdict import CHECKS, Verdict
 from evaluation.rust.verifier import RustVerifier
 
 USER_ERRORS = (ValueError, OSError, ToolchainUnavailable, SandboxUnavailable, SandboxFailure, SelfTestFailed)
 LEVEL_MEANING = {
-    "limits": "limits on time, memory and output only: files and network are open. Against accidents, not against malice.",
+    "limits": "limits on time, memory and output only; files and network are open. Against accidents, not malice.",
     "files": "programs read only the toolchain and system libraries, and write only their own directory.",
     "isolated": "programs see no other files, no network and no other processes, and are not root.",
 }
 NOT_COVERED = (
-    "Not covered at any level: faults of the kernel itself, side channels of the processor, and memory of an attempt as a whole\n"
-    "(the limit holds per process). Against an adversary rather than a model, put a virtual machine around it."
+    "Not covered at any level: faults of the kernel itself, side channels of the processor, and the memory of an "
+    "attempt as a whole (the limit holds per process). Against an adversary rather than a model, put a virtual "
+    "machine around it."
 )
 
 
@@ -36,7 +38,7 @@ def add_verify(subcommands):
     parser = subcommands.add_parser(
         "verify",
         help="check Rust files with the compiler",
-        description="Compiles each file in the sandbox, without running it. The exit status is 0 only if all are valid.",
+        description="Compiles each file in the sandbox and runs nothing. Exit status 0: all are valid.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("files", nargs="+", metavar="FILES", help="Rust source files; - reads one from standard input")
@@ -55,7 +57,7 @@ def add_verify(subcommands):
 
 def verify(options: argparse.Namespace) -> int:
     """Prints a verdict for each file; 0 if all are valid, 1 if not, 3 if the tool failed for some."""
-    codes = [sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes() for name in options.files]
+    codes = [_read(name) for name in options.files]
     settings = {"cache_dir": options.cache_dir, "sandbox": options.sandbox, "timeout": options.timeout}
     with RustVerifier(options.edition, options.workers, **settings) as verifier:
         shown = sys.stderr.isatty() and not options.json
@@ -70,23 +72,35 @@ def verify(options: argparse.Namespace) -> int:
     return 0 if all(verdict.ok for verdict in verdicts) else 1
 
 
+def _read(name: str) -> bytes:
+    if name == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise ValueError(f"FILES must be files that can be read, got {name}: {error.strerror}") from error
+
+
 def _print_verdicts(console: Console, names: Sequence[str], verdicts: Sequence[Verdict]):
     for name, verdict in zip(names, verdicts, strict=True):
         for diagnostic in verdict.diagnostics:
-            console.print(Text(f"{name}: ", style="bold") + Text((diagnostic.rendered or diagnostic.message).rstrip()))
+            text = (diagnostic.rendered or diagnostic.message).rstrip().replace(f" {ROOT}:", f" {name}:")
+            console.print(Text(text), soft_wrap=True)
             console.print()
     table = Table()
-    for title, justify in (("file", "left"), ("verdict", "left"), ("errors", "left"), ("types", "left"),
-                           ("ownership", "left"), ("lifetimes", "left"), ("difficulty", "right")):  # fmt: skip
-        table.add_column(title, justify=justify, overflow="fold")
+    table.add_column("file", overflow="fold")
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("errors", overflow="fold")
+    table.add_column("failed check", no_wrap=True)
+    table.add_column("difficulty", justify="right", no_wrap=True)
     for name, verdict in zip(names, verdicts, strict=True):
         status = Text(verdict.status, style="green" if verdict.ok else "red")
         codes = " ".join(code for code in verdict.error_codes if code != "NOCODE")
         if verdict.external:
             codes += " (needs other crates or files)"
         difficulty = "" if verdict.metadata is None else f"{verdict.metadata.difficulty:.2f}"
-        checks = [verdict.checks[check].replace("_", " ") for check in ("types", "ownership", "lifetimes")]
-        table.add_row(Text(name), status, Text(codes), *checks, difficulty)
+        failed = " ".join(check for check in CHECKS if verdict.checks[check] == "error")
+        table.add_row(Text(name), status, Text(codes), failed, difficulty)
     console.print(table)
     counts = Counter(verdict.status for verdict in verdicts)
     level = LEVELS[verdicts[0].sandbox_level]
@@ -159,7 +173,7 @@ def doctor(options: argparse.Namespace) -> int:
     sandbox.close()
     console.print(table)
     if open_:
-        console.print(Text(f"Open on this machine: {'; '.join(open_)}.", style="yellow"))
+        console.print(Text(f"Not protected at this level: {'; '.join(open_)}.", style="yellow"))
     console.print(NOT_COVERED)
     if broken:
         console.print(Text(f"BROKEN: {'; '.join(broken)}. Do not run generated code here.", style="bold red"))

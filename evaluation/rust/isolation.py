@@ -1,4 +1,5 @@
-"""The kernel's protections, asked for through ctypes: resource limits, Landlock, namespaces. Linux only, standard library only.
+"""The kernel's protections, asked for through ctypes: resource limits, Landlock, namespaces. Linux only, standard
+library only.
 
 Used by `sandbox_server.py`, a process of its own; nothing here may run in the process of a caller, because most of it
 cannot be undone.
@@ -73,8 +74,8 @@ def landlock_version() -> int:
 def landlock(readable: Iterable[str], writable: Iterable[str]):
     """Confines this process, for good, to reading and executing below `readable`, and everything below `writable`.
 
-    Also denies, where the kernel's version knows them, TCP (4), abstract sockets and signals to the outside (6). What no
-    version restricts: stat and readlink, UDP, sockets with a path. Needs `forbid_new_privileges`. Raises `OSError`.
+    Also denies, where the kernel's version knows them, TCP (4), abstract sockets and signals to the outside (6). What
+    no version restricts: stat and readlink, UDP, sockets with a path. Needs `forbid_new_privileges`. Raises `OSError`.
     """
     version = landlock_version()
     if version < 1:
@@ -109,7 +110,7 @@ def unshare(flags: int):
 
 
 def enter_user_namespace(flags: int, proc: int):
-    """Moves this process into a new user namespace, and the others of `flags`, as the same user without rights outside.
+    """Moves this process into a new user namespace and those of `flags`: the same user, without rights outside.
 
     `proc` is a descriptor of /proc, which may no longer be reachable by name. Raises `OSError`.
     """

@@ -109,11 +109,13 @@ fn main() {
             unsafe { fork() };
         },
         "orphan" => {
-            if unsafe { fork() } == 0 {
-                unsafe { setsid() };
-                if unsafe { fork() } == 0 {
+            match unsafe { fork() } {
+                0 => {
+                    unsafe { setsid() };
+                    unsafe { fork() };
                     sleep();
                 }
+                _ => println!("started a session of its own"),
             }
         }
         other => panic!("no such attempt: {other}"),

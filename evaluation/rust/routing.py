@@ -1,8 +1,8 @@
 """Which code may be compiled together with others, and which must be alone because it would see or touch them.
 
-Together means: each code is a module of one library. A crate root has rights a module has not, and modules of one crate are
-not strangers to each other; the rules below name every difference that was found by comparing verdicts. A code sent alone
-for nothing costs time, a missing rule costs a wrong verdict: in doubt, alone.
+Together means: each code is a module of one library. A crate root has rights a module has not, and modules of one
+crate are not strangers to each other; the rules below name every difference that was found by comparing verdicts. A
+code sent alone for nothing costs time, a missing rule costs a wrong verdict: in doubt, alone.
 """
 
 import re
@@ -13,7 +13,8 @@ from evaluation.rust.syntax import SyntaxReport
 MAX_BYTES = 100_000
 MAX_NESTING = 200
 
-# Lines that are nothing but a comment, wherever they stand: without a quote or the end of a block comment no code follows.
+# Lines that are nothing but a comment, wherever they stand: without a quote or the end of a block comment no code
+# follows.
 COMMENT_LINES = re.compile(rb"^[ \t]*//(?:(?!\*/)[^\"\n])*$", re.MULTILINE)
 ALLOW = re.compile(rb"#!\s*\[\s*allow\s*\([\w\s:,]*\)\s*\]")
 RULES = {

@@ -1,22 +1,24 @@
 """Runs compilers and programs nobody has read, so that they harm neither the machine nor the verdict.
 
-Covered, at every level: an attempt runs in its own session and directory, with a clean environment, without input, with
-limits on time, memory per process, file size, open files and output; at its end, its deadline or the caller's death every
-process it started is killed, also one that called setsid, and its directory is removed.
+Covered, at every level: an attempt runs in its own session and directory, with a clean environment, without input,
+with limits on time, memory per process, file size, open files and output; at its end, its deadline or the caller's
+death every process it started is killed, also one that called setsid, and its directory is removed.
 
     level  name        adds
     0      limits      the above. No protection of files or network: against accidents only.
-    1      files       Landlock: reads only the toolchain and system libraries, writes only its directory; TCP denied (Landlock 4)
-    2      isolated    user, mount, PID, IPC and network namespaces: sees nothing else of the machine's files, no network at
+    1      files       Landlock: reads only the toolchain and system libraries, writes only its directory; TCP denied
+    (Landlock 4) 2      isolated    user, mount, PID, IPC and network namespaces: sees nothing else of the machine's
+    files, no network at
                        all, no other process; limits on the number of processes and the size of its directory; not root
 
-Not covered: faults of the kernel itself; memory is limited per process, not for an attempt as a whole; at level 0 and 1 the
-number of processes is not limited for root, UDP and sockets with a path stay reachable, and a program at level 0 may kill
-other processes of the same user. The processor's side channels are open at every level. For programs written by an
-adversary rather than a model, use a virtual machine around all of this.
+Not covered: faults of the kernel itself; memory is limited per process, not for an attempt as a whole; at level 0 and
+1 the number of processes is not limited for root, UDP and sockets with a path stay reachable, and a program at level
+0 may kill other processes of the same user. The processor's side channels are open at every level. For programs
+written by an adversary rather than a model, use a virtual machine around all of this.
 """
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -105,7 +107,7 @@ class Sandbox:
     Args:
         readable: files and directories programs may read and execute, besides the system's libraries.
         probe: a command that must succeed before a level is trusted.
-        require: the lowest level to accept, by name or number; `"auto"` accepts any. The highest the machine gives is taken.
+        require: the lowest level to accept, by name or number; `"auto"` accepts any. The highest there is is taken.
         highest: the highest level to try.
 
     Raises `SandboxUnavailable` when the level cannot be had, with the kernel's reason.
@@ -179,6 +181,8 @@ class Sandbox:
         """Ends the server, and with it every attempt."""
         self._control.close()
         self._server.wait()
+        if self._base:
+            shutil.rmtree(self._base, ignore_errors=True)
 
     def run(
         self,
@@ -232,11 +236,13 @@ class Sandbox:
 
 
 def require_consent():
-    """Raises `CodeExecutionNotAllowed` unless `HF_ALLOW_CODE_EVAL` is `1`, the convention of `evaluate`'s code_eval."""
+    """Raises `CodeExecutionNotAllowed` unless `HF_ALLOW_CODE_EVAL` is `1`, the convention of `evaluate`'s
+    code_eval.
+    """
     if os.environ.get(OPT_IN) != "1":
         raise CodeExecutionNotAllowed(
-            f"This runs programs that a model wrote. They are confined (see `python -m evaluation doctor`), but nothing "
-            f"is perfect. If you accept that, set the environment variable {OPT_IN}=1 and start again."
+            f"This runs programs that a model wrote. They are confined (see `python -m evaluation doctor`), but no "
+            f"sandbox is perfect. If you accept that, set the environment variable {OPT_IN}=1 and start again."
         )
 
 

@@ -4,9 +4,9 @@
                                          (new namespaces)     (process 1 in there)
 
 A small process that has imported little forks in a millisecond and may do so safely, which a caller with threads and a
-model in memory may not. The keeper owns the attempt: its directory, its deadline, its output. It ends everything when the
-caller's end of the connection closes, so a caller that is killed leaves nothing running. In a PID namespace the kernel
-itself ends every process when the keeper, process 1, ends.
+model in memory may not. The keeper owns the attempt: its directory, its deadline, its output. It ends everything when
+the caller's end of the connection closes, so a caller that is killed leaves nothing running. In a PID namespace the
+kernel itself ends every process when the keeper, process 1, ends.
 
 Standard library only, and its neighbours by their bare names: it runs in a Python without site-packages.
 """
@@ -52,6 +52,8 @@ class Keeper:
             for name, content in zip(request["files"], contents, strict=True):
                 with open(os.path.join(directory, name), "wb") as file:
                     file.write(content)
+                if self.settings["nobody"]:
+                    os.chown(file.name, isolation.NOBODY, isolation.NOBODY)
             for command in request["commands"]:
                 result, stdout, stderr = self.run(command, directory)
                 results.append(result)

@@ -65,7 +65,10 @@ class SelfTest:
         """Runs the probe once; what it printed, in one line."""
         mark = Command(["/bin/chmod", "700", self.name])
         run = Command(["{directory}/" + self.name, *arguments])
-        *_, completed = self.sandbox.run({self.name: self.program}, [mark, run], limits, our_own=True)
+        results = self.sandbox.run({self.name: self.program}, [mark, run], limits, our_own=True)
+        completed = results[-1]
+        if len(results) < 2:
+            raise SelfTestFailed(f"the self-test's program cannot be started: {completed.stderr.decode()}")
         text = (completed.stdout[:200] + completed.stderr[:200]).decode("utf-8", "replace")
         return completed, text.splitlines()[0] if text else ""
 
@@ -80,29 +83,39 @@ class SelfTest:
         return found
 
     def denied(self, *arguments: str, limits: Limits = LIMITS) -> tuple[bool, str]:
+        """The attempt was made and refused, by an error or by a signal that ended the program."""
         completed, text = self.probe(*arguments, limits=limits)
-        return "ESCAPED" not in text, text or _ending(completed)
+        return text.startswith("denied") or completed.ended_by == "signal", text or _ending(completed)
 
     def ended(self, *arguments: str, limits: Limits = LIMITS) -> tuple[bool, str]:
         """For attempts that never end by themselves: they are over in time and nothing is left of them."""
         started = time.monotonic()
-        completed, text = self.probe(*arguments, limits=limits)
+        completed, _ = self.probe(*arguments, limits=limits)
         seconds = time.monotonic() - started
         left = self.survivors()
         in_time = seconds < limits.wall_seconds + ALLOWANCE
-        return in_time and not left, f"{_ending(completed)} after {seconds:.1f} s, {left} processes left"
+        return (
+            in_time and not left and completed.ended_by != "exit",
+            f"{_ending(completed)} after {seconds:.1f} s, {left} processes left",
+        )
+
+    def orphan(self) -> tuple[bool, str]:
+        completed, text = self.probe("orphan")
+        left = self.survivors()
+        return text.startswith("started") and not left, f"{text}, {left} processes left"
 
     def read_at_compile_time(self) -> tuple[bool, str]:
         source = f'pub const STOLEN: &str = include_str!("{self.secret}");'.encode()
         arguments = [self.toolchain.rustc, "--crate-type", "lib", "--emit=metadata", "source.rs"]
         (completed,) = self.sandbox.run({"source.rs": source}, [Command(arguments, self.toolchain.environment)])
         lines = completed.stderr.decode("utf-8", "replace").splitlines()
-        return completed.status != 0, next((line for line in lines if line.startswith("error")), "the file was read")
+        refused = next((line for line in lines if line.startswith("error: couldn't read")), None)
+        return completed.status == 1 and refused is not None, refused or "the file was read"
 
     def write_outside(self) -> tuple[bool, str]:
         target = self.outside / "written"
-        _, text = self.probe("write", str(target))
-        return not target.exists(), text
+        held, text = self.denied("write", str(target))
+        return held and not target.exists(), text
 
     def tcp(self) -> tuple[bool, str]:
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -112,12 +125,11 @@ class SelfTest:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
             server.bind(("127.0.0.1", 0))
             server.settimeout(0.2)
-            _, text = self.probe("udp", f"127.0.0.1:{server.getsockname()[1]}")
+            held, text = self.denied("udp", f"127.0.0.1:{server.getsockname()[1]}")
             try:
-                server.recv(10)
-                return False, text
+                return False, f"received {server.recv(10)!r}"
             except TimeoutError:
-                return True, text
+                return held, text
 
     def unix_socket(self) -> tuple[bool, str]:
         path = str(self.outside / "socket")
@@ -137,7 +149,8 @@ class SelfTest:
     def memory(self) -> tuple[bool, str]:
         completed, _ = self.probe("memory", limits=LIMITS)
         peak = completed.peak_bytes >> 20
-        return completed.peak_bytes <= LIMITS.memory_bytes, f"{_ending(completed)} at {peak} MiB"
+        held = completed.ended_by == "signal" and completed.peak_bytes <= LIMITS.memory_bytes
+        return held, f"{_ending(completed)} at {peak} MiB"
 
     def attempts(self) -> Iterator[tuple[str, int, Callable[[], tuple[bool, str]]]]:
         """Name, the level that promises it, and the attempt."""
@@ -145,7 +158,7 @@ class SelfTest:
         patient = Limits(**{**vars(LIMITS), "cpu_seconds": 60})
         yield "an endless loop ends (processor time)", 0, lambda: self.ended("loop")
         yield "a sleeping program ends (deadline)", 0, lambda: self.ended("sleep")
-        yield "a process in a session of its own ends too", 0, lambda: self.ended("orphan")
+        yield "a process in a session of its own ends too", 0, self.orphan
         unless_root = 2 if self.sandbox.root else 0
         yield "processes are limited", unless_root, lambda: self.denied("processes", many)
         yield "threads are limited", unless_root, lambda: self.denied("threads", many)

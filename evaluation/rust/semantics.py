@@ -1,9 +1,9 @@
 """What kind of error the compiler found, and how far it came: rustc is the type, ownership and lifetime checker.
 
-`rustc_error_codes.json` has a category for every error code that rustc explains, and the phase that reports it. A later phase
-of the compiler often does not run after an earlier one failed: an unresolved name hides whether the types fit. Hence the
-ladder: the first failing phase decides, and what comes after it is not reached. It also makes the answer independent of how
-much else the compiler reported, which differs between a code compiled alone and in a batch.
+`rustc_error_codes.json` has a category for every error code that rustc explains, and the phase that reports it. A
+later phase of the compiler often does not run after an earlier one failed: an unresolved name hides whether the types
+fit. Hence the ladder: the first failing phase decides, and what comes after it is not reached. It also makes the
+answer independent of how much else the compiler reported, which differs between a code compiled alone and in a batch.
 """
 
 import json
@@ -16,8 +16,8 @@ from typing import Literal
 from evaluation.rust.verdict import CHECKS, Check, Diagnostic
 
 CATEGORIES = (
-    "types", "traits", "ownership", "borrows", "lifetimes", "resolve", "syntax", "macro", "const", "attribute", "unsafe",
-    "visibility", "pattern", "async", "feature", "other",
+    "types", "traits", "ownership", "borrows", "lifetimes", "resolve", "syntax", "macro", "const", "attribute",
+    "unsafe", "visibility", "pattern", "async", "feature", "other",
 )  # fmt: skip
 PHASES = ("syntax", "resolve", "types", "borrows")
 SEMANTIC = {"types", "traits", "ownership", "borrows", "lifetimes"}
@@ -40,7 +40,7 @@ MESSAGES = tuple(
         (r"because it is borrowed", "borrows"),
         (r"signature doesn't match|generic parameters may not be used|generic `Self` types", "types"),
         (
-            r"cannot be (?:sent|shared) between threads|closure does not implement|on a trait object|relaxed bounds",
+            r"cannot be (?:sent|shared) between threads|does not implement|on a trait object|relaxed bounds",
             "traits",
         ),
         (r"implicitly-borrowing pattern", "pattern"),
@@ -109,12 +109,13 @@ def phase(diagnostic: Diagnostic) -> str:
 def classify(diagnostics: Sequence[Diagnostic]) -> Classification:
     """What errors of one code amount to.
 
-    The errors of the first failing phase decide. Failed parsing is `invalid_syntax`. Failed names, macros and attributes are
-    `compilation_failed`, unless all those errors are about lifetimes or traits; failed types and borrows are
-    `semantic_error`, unless all those errors are of another kind, such as patterns, constants or unsafe code.
+    The errors of the first failing phase decide. Failed parsing is `invalid_syntax`. Failed names, macros and
+    attributes are `compilation_failed`, unless all those errors are about lifetimes or traits; failed types and
+    borrows are `semantic_error`, unless all those errors are of another kind, such as patterns, constants or unsafe
+    code.
 
-    A check is an `error` if one of the deciding errors is of its kind, `ok` if the compiler came to it without one, and
-    `not_reached` if it belongs to a later phase.
+    A check is an `error` if one of the deciding errors is of its kind, `ok` if the compiler came to it without one,
+    and `not_reached` if it belongs to a later phase.
     """
     assert diagnostics, "only code with errors has a kind of error"
     phases = [phase(diagnostic) for diagnostic in diagnostics]

@@ -1,7 +1,8 @@
 """What the syntax tree says about a piece of Rust, by tree-sitter: sizes, and facts for sorting and refusing.
 
-A feature and a router, never a verdict: the grammar accepts programs rustc rejects, and rejects a few that rustc accepts.
-Macros are not expanded: what stands inside `println!(...)` or `macro_rules!` is a tree of tokens and counts for nothing.
+A feature and a router, never a verdict: the grammar accepts programs rustc rejects, and rejects a few that rustc
+accepts. Macros are not expanded: what stands inside `println!(...)` or `macro_rules!` is a tree of tokens and counts
+for nothing.
 """
 
 import threading
@@ -66,7 +67,9 @@ class SyntaxReport:
     has_error: bool
     """Some part does not fit the grammar; rustc may still accept it."""
     main: Literal["none", "plain", "other"]
-    """The top-level `fn main`: `plain` is `fn main() { .. }` and nothing else, neither attributes nor a return type."""
+    """The top-level `fn main`: `plain` is `fn main() { .. }` and nothing else, neither attributes nor a return
+    type.
+    """
     foreign_impl: bool
     """Some `impl Trait for Type` of which the file declares neither trait nor type; True when in doubt."""
     bodiless_module: bool
@@ -86,11 +89,12 @@ def analyse(source: str | bytes) -> SyntaxReport:
 
     Of the metadata,
     `functions` counts functions with a body, also methods and nested ones;
-    `complexity` (cyclomatic) is functions + if + while + for + loop + match arms + `?` + `&&` + `||`: every arm counts;
-    `nesting` is the deepest nesting of if, while, for, loop and match, where `else if` goes no deeper;
+    `complexity` (cyclomatic) is functions + if + while + for + loop + match arms + `?` + `&&` + `||`: every arm
+    counts; `nesting` is the deepest nesting of if, while, for, loop and match, where `else if` goes no deeper;
     `unsafe_blocks` counts unsafe blocks, functions, impls and traits;
     `lifetime_complexity` counts lifetimes where they are written, `'static` and `'_` too, but not the labels of loops;
-    `trait_bounds` counts bounds after `:` and `+`, in where clauses and after `dyn` and `impl`, but not lifetimes there.
+    `trait_bounds` counts bounds after `:` and `+`, in where clauses and after `dyn` and `impl`, but not lifetimes
+    there.
     """
     code = source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
     tree = _parser().parse(code)
@@ -129,7 +133,9 @@ def analyse(source: str | bytes) -> SyntaxReport:
 
 
 def difficulty(complexity: int, lifetime_complexity: int, trait_bounds: int, unsafe_blocks: int) -> float:
-    """In [0, 1]: up to 0.3 each for complexity (of 100) and lifetimes (of 10), 0.2 each for bounds (of 5) and unsafe code."""
+    """In [0, 1]: up to 0.3 each for complexity (of 100) and lifetimes (of 10), 0.2 each for bounds (of 5) and unsafe
+    code.
+    """
     score = min(complexity / 100, 0.3) + min(lifetime_complexity / 10, 0.3) + min(trait_bounds / 5, 0.2)
     return min(score + (0.2 if unsafe_blocks else 0.0), 1.0)
 

@@ -1,4 +1,4 @@
-"""What the verifier says about one piece of Rust code: one frozen record, used by data filters, rewards and benchmarks."""
+"""What the verifier says about one piece of Rust: one frozen record for data filters, rewards and benchmarks."""
 
 import dataclasses
 from dataclasses import dataclass

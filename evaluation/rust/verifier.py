@@ -72,11 +72,12 @@ class RustVerifier:
         edition: 2015, 2018, 2021 or 2024. Codes of edition 2015 are compiled one by one.
         workers: compilers at the same time; None for one per processor this process may use.
         cache_dir: a directory that keeps verdicts between runs and is shared by processes; None for memory only.
-        sandbox: the protection to insist on: `"limits"`, `"files"` or `"isolated"` (see `sandbox.py`); `"auto"` takes the
-            best this machine gives, and `Verdict.sandbox_level` says which it was.
+        sandbox: the lowest protection to accept: `"limits"`, `"files"` or `"isolated"` (see `sandbox.py`); `"auto"`
+            accepts any. The best this machine gives is taken, and `Verdict.sandbox_level` says which it was.
         timeout: seconds of processor time the compiler gets.
 
-    May be copied to other processes (`datasets.map(num_proc=...)`): each gets a sandbox and a cache connection of its own.
+    May be copied to other processes (`datasets.map(num_proc=...)`): each gets a sandbox and a cache connection of its
+    own.
 
     Raises:
         ValueError: for a setting outside its rule.
@@ -137,7 +138,8 @@ class RustVerifier:
         Args:
             codes: source texts. What is not UTF-8 is `invalid_syntax`.
             crate_type: `"auto"` compiles as a program what has a `fn main`, everything else as a library.
-            exact: compile each code that fails in a batch once more alone. Whether a code is valid does not change, but
+            exact: compile each code that fails in a batch once more alone. Whether a code is valid does not change,
+            but
                 its list of errors may: in a batch, errors of a later phase can be missing.
             progress: show a progress bar on stderr.
         """
@@ -147,8 +149,9 @@ class RustVerifier:
             raise ValueError("codes must be a list of source texts, got a single one")
         resources = self.resources
         question = {
-            "format": VERDICT_FORMAT, "edition": self.edition, "crate_type": crate_type, "exact": exact, "flags": FLAGS,
-            "timeout": self.timeout, "rustc": resources.toolchain.identity, "sandbox": resources.sandbox.level,
+            "format": VERDICT_FORMAT, "edition": self.edition, "crate_type": crate_type, "exact": exact,
+            "flags": FLAGS, "timeout": self.timeout, "rustc": resources.toolchain.identity,
+            "sandbox": resources.sandbox.level,
         }  # fmt: skip
         encoded = [code.encode("utf-8", "surrogatepass") if isinstance(code, str) else bytes(code) for code in codes]
         keys = [cache_key(code, question) for code in encoded]
