@@ -16,14 +16,14 @@ MAX_NESTING = 200
 # Lines that are nothing but a comment, wherever they stand: without a quote or the end of a block comment no code
 # follows.
 COMMENT_LINES = re.compile(rb"^[ \t]*//(?:(?!\*/)[^\"\n])*$", re.MULTILINE)
-ALLOW = re.compile(rb"#!\s*\[\s*allow\s*\([\w\s:,]*\)\s*\]")
+ALLOW = re.compile(rb"#\s*!\s*\[\s*allow\s*\([\w\s:,]*\)\s*\]")
 RULES = {
     "names its crate or its parent module": rb"\b(?:crate|super)\b",
-    "has attributes of a crate": rb"#!\s*\[",
+    "has attributes of a crate": rb"#\s*!\s*\[",
     "shares macros with the crate": rb"\bmacro_(?:export|use)\b",
     "defines a symbol of the whole program": rb"\b(?:no_mangle|export_name|global_allocator|panic_handler|link)\b",
     "asks where it stands": rb"\bmodule_path\b|\bfile\s*!|\bLocation\b",
-    "includes files": rb"\binclude(?:_str|_bytes)?\b|\bmod\s+[$\w#]+\s*;",
+    "includes files": rb"\binclude(?:_str|_bytes)?\b",
     "may compute for ever": rb"\blong_running_const_eval\b",
 }
 ALONE = {reason: re.compile(pattern) for reason, pattern in RULES.items()}
@@ -64,6 +64,8 @@ def must_compile_alone(
         return "implements a foreign trait for a foreign type, which all modules see"
     if report.bodiless_module:
         return "has modules in other files"
+    if any(name.startswith("!") and name != "!allow" for name in report.attributes):
+        return "has attributes of a crate"
     text = ALLOW.sub(b"", COMMENT_LINES.sub(b"", code)) if ANY.search(code) else b""
     if ALONE["may compute for ever"].search(code):
         return "may compute for ever"

@@ -93,7 +93,7 @@ class Classification:
 
 
 def category(code: str | None, message: str) -> str:
-    """One of `CATEGORIES` for an error; `other` for a code this table does not know, such as one of a newer compiler."""
+    """One of `CATEGORIES`; `other` for a code this table does not know, such as one of a newer compiler."""
     if code is None:
         return next((name for pattern, name in MESSAGES if pattern.search(message)), "syntax")
     return CODES.get(code) or LINTS.get(code, "other")

@@ -40,7 +40,8 @@ QUERY = Query(
     (trait_item name: (_) @trait)
     [(struct_item name: (_) @type) (enum_item name: (_) @type) (union_item name: (_) @type)]
     (mod_item !body) @bodiless
-    (token_tree "impl" @hidden_impl)
+    [(token_tree "impl" @hidden_impl) (token_repetition "impl" @hidden_impl)]
+    [(token_tree "mod" @bodiless) (token_repetition "mod" @bodiless)]
     (attribute_item (attribute . (_) @attribute))
     (inner_attribute_item (attribute . (_) @inner_attribute))
     (macro_invocation macro: (_) @macro)
@@ -73,7 +74,7 @@ class SyntaxReport:
     foreign_impl: bool
     """Some `impl Trait for Type` of which the file declares neither trait nor type; True when in doubt."""
     bodiless_module: bool
-    """Some `mod name;`, whose text is another file."""
+    """Some `mod name;`, whose text is another file; also any `mod` among the tokens of a macro."""
     placeholders: tuple[str, ...]
     """Names of functions whose body is empty, or only `todo!`, `unimplemented!`, `unreachable!` or `panic!`."""
     attributes: tuple[str, ...]
