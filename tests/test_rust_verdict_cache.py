@@ -149,7 +149,8 @@ def test_a_full_disk_costs_the_file_not_the_verdict(tmp_path):
         isolation.enter_user_namespace(isolation.CLONE_NEWNS, proc)
         isolation.mount("small", {str(tmp_path)!r}, "tmpfs", 0, "size=64k")
         from evaluation.rust import RustVerifier
-        codes = [f"pub fn f() -> u32 {{{{ {{n}} }}}} // " + "x" * 500 for n in range(150)] + ["pub fn f() -> u32 {{ 1.0 }}"]
+        codes = [f"pub fn f() -> u32 {{{{ {{n}} }}}} // " + "x" * 500 for n in range(150)]
+        codes.append("pub fn f() -> u32 {{ 1.0 }}")
         with warnings.catch_warnings(record=True) as caught, RustVerifier(cache_dir={str(tmp_path)!r}) as verifier:
             warnings.simplefilter("always")
             print(sum(verdict.ok for verdict in verifier.verify(codes)), verifier.verify(codes)[-1].status)

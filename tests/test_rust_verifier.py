@@ -47,8 +47,8 @@ def compiled_alone(code, edition, crate_type):
     """One plain call of rustc: the truth that batches are compared with. For texts of the documentation only."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "candidate.rs").write_text(code)
-        command = [TOOLCHAIN.rustc, "--edition", edition, "--crate-type", crate_type, "--emit=metadata", "-A", "warnings",
-                   "--error-format=json", "--out-dir", folder, "candidate.rs"]  # fmt: skip
+        flags = ["--emit=metadata", "-A", "warnings", "--error-format=json", "--out-dir", folder]
+        command = [TOOLCHAIN.rustc, "--edition", edition, "--crate-type", crate_type, *flags, "candidate.rs"]
         finished = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     messages = [json.loads(line) for line in finished.stderr.splitlines() if line.startswith("{")]
     errors = [message for message in messages if message["level"] == "error"]
@@ -136,9 +136,7 @@ def test_the_compilers_own_tests_in_a_newer_edition_agree_too(monkeypatch):
                 verdict.error_codes == alone[index][1] for index, verdict in zip(chosen, exact, strict=True)
             )
             ladder = sum((a.status, a.checks) == (b.status, b.checks) for a, b in zip(batched, exact, strict=True))
-            print(
-                f"{crate_type}: {len(codes)} codes; exact: equal error codes {same_codes}; batched: equal ladder {ladder}"
-            )
+            print(f"{crate_type}: {len(codes)} codes, exact {same_codes} equal lists, batched {ladder} equal ladders")
             assert same_codes == len(codes)
             assert ladder >= 0.99 * len(codes)
 
@@ -187,6 +185,17 @@ LEAKS = {
     ),
     "a main that no program can have": (GOOD, "fn main(x: i32) {}"),
     "a main whose return type is none": (GOOD, "fn main() -> i32 { 0 }"),
+    "a main whose return type is its own": (GOOD, "pub struct Result; fn main() -> Result { Result }"),
+    "the parent of its root, from within a module": ("pub fn shared() {}", "mod a { use super::super::m0::shared; }"),
+    "the parent of its root, under another name": (
+        "pub fn shared() {}",
+        "mod a { use super as b; use b::super::m0; }",
+    ),
+    "the parent of its root, by a macro": (
+        "pub fn shared() {}",
+        "macro_rules! up { ($($p:tt)*) => { super::$($p)* } } mod a { pub fn f() { up!(super::m0::shared()) } }",
+    ),
+    "silence about what is not reached": (GOOD, "#[deny(missing_docs)] pub fn f() {}"),
     "a main that is switched off": (GOOD, "#[cfg(any())]\nfn main() {}"),
 }
 
@@ -199,6 +208,14 @@ def test_a_batch_gives_nothing_a_code_has_not_alone(verifier, name):
 
 
 CLASHES = {
+    "modules that name their parents": (
+        "pub fn f() {} mod a { use super::f; mod b { pub(super) fn g() { super::super::f(); super::f() } } }",
+        "fn g() {} #[cfg(test)] mod tests { use super::*; } mod a { pub(super) struct S; } pub(self) use a::S;",
+    ),
+    "mains that return": (
+        "fn main() -> std::io::Result<()> { Ok(()) }",
+        "mod std {} use ::std::process::ExitCode; fn main() -> ExitCode { ExitCode::SUCCESS } // end",
+    ),
     "an operator for a foreign type": (
         "pub struct V; impl PartialEq<V> for u32 { fn eq(&self, _: &V) -> bool { true } }",
         'pub fn f() -> bool { let s = "7"; 7u32 == s.parse().unwrap() }',
@@ -231,9 +248,11 @@ def test_a_batch_takes_nothing_a_code_has_alone(verifier, name):
     "text, routed",
     [
         ("/// see `super::x` and crate::y\npub fn f() {}", False),
+        ("mod a { use super::*; }", False),
+        ("mod a { use super::super::*; }", True),
         ('/*\n// */ use super::x; /*\n*/', True),
         ('const A: &str = "\n// "; use super::x; const B: &str = "\n";', True),
-        ("#![allow(unused, clippy::all)]\npub fn f() {}", False),
+        ("#![allow(unused, clippy::all)]\n#![warn(dead_code)]\npub fn f() {}", False),
         ("# ! [no_std]\npub fn f() {}", True),
         ("#/**/!/**/[no_std]\npub fn f() {}", True),
         ("#!#![allow(x)][feature(never_type)]", True),

@@ -16,9 +16,12 @@ MAX_NESTING = 200
 # Lines that are nothing but a comment, wherever they stand: without a quote or the end of a block comment no code
 # follows.
 COMMENT_LINES = re.compile(rb"^[ \t]*//(?:(?!\*/)[^\"\n])*$", re.MULTILINE)
-ALLOW = re.compile(rb"#\s*!\s*\[\s*allow\s*\([\w\s:,]*\)\s*\]")
+SUPER = re.compile(rb"\bsuper\b")
+# Warnings are off; at the head of a module these two do nothing else than at the head of a crate.
+HARMLESS = re.compile(rb"#\s*!\s*\[\s*(?:allow|warn)\s*\([\w\s:,]*\)\s*\]")
 RULES = {
-    "names its crate or its parent module": rb"\b(?:crate|super)\b",
+    "names its crate": rb"\bcrate\b",
+    "changes how errors are found": rb"\b(?:deny|forbid)\b",
     "has attributes of a crate": rb"#\s*!\s*\[",
     "shares macros with the crate": rb"\bmacro_(?:export|use)\b",
     "defines a symbol of the whole program": rb"\b(?:no_mangle|export_name|global_allocator|panic_handler|link)\b",
@@ -27,7 +30,8 @@ RULES = {
     "may compute for ever": rb"\blong_running_const_eval\b",
 }
 ALONE = {reason: re.compile(pattern) for reason, pattern in RULES.items()}
-ANY = re.compile(b"|".join(RULES.values()))
+# A program's main may return what `Termination` takes; a library does not ask.
+RETURNING_MAIN = b"\nconst _: fn() = || { fn check<T: ::std::process::Termination>(_: fn() -> T) {} check(main); };\n"
 BRACKETS = re.compile(rb"[()\[\]{}]")
 
 
@@ -58,15 +62,22 @@ def must_compile_alone(
         return "paths of edition 2015 start at the crate's root"
     if report.has_error:
         return "may not parse"
-    if crate_type == "bin" and report.main != "plain":
+    if crate_type == "bin" and report.main not in ("plain", "returning"):
         return "has a main function that only a program's root checks"
     if report.foreign_impl:
         return "implements a foreign trait for a foreign type, which all modules see"
     if report.bodiless_module:
         return "has modules in other files"
-    if any(name.startswith("!") and name != "!allow" for name in report.attributes):
+    if any(name.startswith("!") and name not in ("!allow", "!warn") for name in report.attributes):
         return "has attributes of a crate"
-    text = ALLOW.sub(b"", COMMENT_LINES.sub(b"", code)) if ANY.search(code) else b""
     if ALONE["may compute for ever"].search(code):
         return "may compute for ever"
+    text = HARMLESS.sub(b"", COMMENT_LINES.sub(b"", code))
+    if len(SUPER.findall(text)) > report.inner_supers:
+        return "names its parent module"
     return next((reason for reason, pattern in ALONE.items() if pattern.search(text)), None)
+
+
+def as_module(code: bytes, report: SyntaxReport, crate_type: Literal["bin", "lib"]) -> bytes:
+    """The text that stands for a code in a batch: valid exactly when the code is, though with other errors perhaps."""
+    return code + RETURNING_MAIN if crate_type == "bin" and report.main == "returning" else code

@@ -16,6 +16,7 @@ from tree_sitter import Language, Node, Parser, Query, QueryCursor
 from evaluation.rust.verdict import CodeMetadata
 
 Level = Literal["easy", "medium", "hard"]
+Main = Literal["none", "plain", "returning", "other"]
 
 RUST = Language(tree_sitter_rust.language())
 QUERY = Query(
@@ -44,17 +45,18 @@ QUERY = Query(
     [(token_tree "mod" @bodiless) (token_repetition "mod" @bodiless)]
     (attribute_item (attribute . (_) @attribute))
     (inner_attribute_item (attribute . (_) @inner_attribute))
+    (super) @super
     (macro_invocation macro: (_) @macro)
     (macro_definition name: (_) @macro_defined)
     """,
 )
 PLACEHOLDER_MACROS = {b"todo", b"unimplemented", b"unreachable", b"panic"}
-NO_BOUNDS = {
-    "lifetime",
-    "bounded_type",
-    "abstract_type",
-    "dynamic_type",
-}  # the last three hold bounds counted elsewhere
+# The last three hold bounds that are counted elsewhere.
+NO_BOUNDS = {"lifetime", "bounded_type", "abstract_type", "dynamic_type"}
+PATHS = {
+    "super", "scoped_identifier", "scoped_type_identifier", "scoped_use_list", "use_list", "use_as_clause",
+    "use_wildcard", "visibility_modifier",
+}  # fmt: skip
 COMMENTS = {"line_comment", "block_comment"}
 WRAPPERS = {b"Box", b"Pin"}  # an impl for one of these around a local type counts as one for the local type
 _parsers = threading.local()  # a parser must not be used by two threads at once
@@ -67,14 +69,16 @@ class SyntaxReport:
     metadata: CodeMetadata
     has_error: bool
     """Some part does not fit the grammar; rustc may still accept it."""
-    main: Literal["none", "plain", "other"]
-    """The top-level `fn main`: `plain` is `fn main() { .. }` and nothing else, neither attributes nor a return
-    type.
+    main: Main
+    """The top-level `fn main`: `plain` is `fn main() { .. }`, `returning` has a return type and nothing else besides;
+    `other` has attributes, parameters, generics, qualifiers, or is one of several.
     """
     foreign_impl: bool
     """Some `impl Trait for Type` of which the file declares neither trait nor type; True when in doubt."""
     bodiless_module: bool
     """Some `mod name;`, whose text is another file; also any `mod` among the tokens of a macro."""
+    inner_supers: int
+    """How many `super` lead no higher than the file's own root, from within its modules; none of macros counts."""
     placeholders: tuple[str, ...]
     """Names of functions whose body is empty, or only `todo!`, `unimplemented!`, `unreachable!` or `panic!`."""
     attributes: tuple[str, ...]
@@ -126,6 +130,7 @@ def analyse(source: str | bytes) -> SyntaxReport:
         main=_main(tree.root_node),
         foreign_impl=bool(nodes("hidden_impl")) or any(_is_foreign(node, *local) for node in nodes("impl")),
         bodiless_module=bool(nodes("bodiless")),
+        inner_supers=sum(map(_stays_inside, nodes("super"))),
         placeholders=tuple(_text(node.child_by_field_name("name")) for node in functions if _is_placeholder(node)),
         attributes=_names(nodes("attribute")) + tuple("!" + name for name in _names(nodes("inner_attribute"))),
         macros=_names(nodes("macro")),
@@ -173,24 +178,44 @@ def _deepest(nodes: Iterable[Node], skipped: set[int]) -> int:
     return deepest
 
 
-def _main(root: Node) -> Literal["none", "plain", "other"]:
-    found: Literal["none", "plain", "other"] = "none"
+def _main(root: Node) -> Main:
+    found: Main = "none"
     before = None
     for node in root.named_children:
         if node.type in COMMENTS:
             continue
         if node.type == "function_item" and node.child_by_field_name("name").text == b"main":
             decorated = before is not None and before.type == "attribute_item"
-            found = "plain" if found == "none" and not decorated and _is_plain(node) else "other"
+            found = _kind_of_main(node) if found == "none" and not decorated else "other"
         before = node
     return found
 
 
-def _is_plain(function: Node) -> bool:
-    """`fn name() { .. }` with nothing more than a visibility."""
-    kinds = [child.type for child in function.children if child.type not in COMMENTS | {"visibility_modifier"}]
-    no_parameters = function.child_by_field_name("parameters").named_child_count == 0
-    return kinds == ["fn", "identifier", "parameters", "block"] and no_parameters
+def _kind_of_main(function: Node) -> Main:
+    if function.child_by_field_name("parameters").named_child_count:
+        return "other"
+    returned = function.child_by_field_name("return_type")
+    kinds = [
+        child.type
+        for child in function.children
+        if child != returned and child.type not in COMMENTS | {"visibility_modifier"}
+    ]
+    if returned is None:
+        return "plain" if kinds == ["fn", "identifier", "parameters", "block"] else "other"
+    return "returning" if kinds == ["fn", "identifier", "parameters", "->", "block"] else "other"
+
+
+def _stays_inside(node: Node) -> bool:
+    """Whether a path with `super` in it leads no higher than the file's own root."""
+    ups = modules = 0
+    above: Node | None = node
+    while above is not None:
+        if above.type == "mod_item":
+            modules += 1
+        elif not modules and above.type in PATHS:
+            ups = above.text.count(b"super")
+        above = above.parent
+    return 0 < ups <= modules
 
 
 def _is_foreign(node: Node, traits: set[bytes], types: set[bytes]) -> bool:

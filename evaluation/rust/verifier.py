@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from evaluation.rust.cache import VerdictCache, cache_key
 from evaluation.rust.compiler import FLAGS, Compilation, Compiler
-from evaluation.rust.routing import must_compile_alone, refusal
+from evaluation.rust.routing import as_module, must_compile_alone, refusal
 from evaluation.rust.sandbox import Command, Sandbox
 from evaluation.rust.semantics import classify
 from evaluation.rust.syntax import SyntaxReport, analyse
@@ -40,6 +40,8 @@ class Candidate:
 
     key: bytes
     code: bytes
+    module: bytes
+    """Stands for the code in a batch."""
     crate_type: Literal["bin", "lib"]
     metadata: CodeMetadata
 
@@ -226,7 +228,7 @@ class RustVerifier:
         report = analyse(code)
         if crate_type == "auto":
             crate_type = "lib" if report.main == "none" else "bin"
-        return Candidate(key, code, crate_type, report.metadata), report
+        return Candidate(key, code, as_module(code, report, crate_type), crate_type, report.metadata), report
 
     def _compile(self, job: Job, exact: bool) -> tuple[dict[bytes, Verdict], list[Job]]:
         """One call of the compiler: the verdicts it decides, and jobs for what it does not."""
@@ -237,7 +239,7 @@ class RustVerifier:
             errors = [error for errors in compilation.errors.values() for error in errors] + compilation.unplaced
             return {candidate.key: self._decide(candidate, compilation, errors, compilation.seconds)}, []
 
-        compilation = compiler.compile_together([candidate.code for candidate in job])
+        compilation = compiler.compile_together([candidate.module for candidate in job])
         share = compilation.seconds / len(job)
         if compilation.failure == "unavailable" or compilation.accepted:
             return {candidate.key: self._decide(candidate, compilation, [], share) for candidate in job}, []
@@ -246,12 +248,13 @@ class RustVerifier:
         blamed = [job[index] for index in compilation.errors]
         rest = tuple(candidate for index, candidate in enumerate(job) if index not in compilation.errors)
         jobs = [rest] if rest else []
-        if exact:
-            return {}, jobs + [(candidate,) for candidate in blamed]
-        return {
-            candidate.key: self._decide(candidate, compilation, errors, share)
-            for candidate, errors in zip(blamed, compilation.errors.values(), strict=True)
-        }, jobs
+        verdicts = {}
+        for candidate, errors in zip(blamed, compilation.errors.values(), strict=True):
+            if exact or candidate.module != candidate.code:
+                jobs.append((candidate,))
+            else:
+                verdicts[candidate.key] = self._decide(candidate, compilation, errors, share)
+        return verdicts, jobs
 
     def _decide(
         self, candidate: Candidate, compilation: Compilation, errors: list[Diagnostic], seconds: float

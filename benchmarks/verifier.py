@@ -1,0 +1,255 @@
+"""How fast the verifier is, against one compiler call per code, with the same workers, in the same run.
+
+    NANOCHAT_DATA=data python benchmarks/verifier.py
+
+The contenders take turns on each workload, so that a machine that slows down slows all of them; reported are medians
+over the rounds. Caches are cold except where the cache itself is measured; the sandbox is on except where it says so.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import platform
+import random
+import resource
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from evaluation.rust import RustVerifier
+from evaluation.rust.routing import must_compile_alone
+from evaluation.rust.syntax import analyse
+from evaluation.rust.toolchain import find_toolchain
+
+TOOLCHAIN = find_toolchain()
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Codes by edition, with the crate type of each."""
+
+    name: str
+    codes: dict[str, list[tuple[str, str]]]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.codes.values()))
+
+    def batched(self) -> int:
+        """How many of the codes are compiled together with others."""
+        return sum(
+            must_compile_alone(code.encode(), analyse(code), edition, crate_type) is None
+            for edition, rows in self.codes.items()
+            for code, crate_type in rows
+        )
+
+
+def rows_of(name: str) -> list[dict]:
+    """The rows of a data set in `NANOCHAT_DATA`."""
+    with gzip.open(Path(os.environ["NANOCHAT_DATA"], f"{name}.jsonl.gz")) as file:
+        return [json.loads(line) for line in file]
+
+
+def mixed(limit: int) -> Workload:
+    """The compiler documentation's own examples, good and bad."""
+    codes: dict[str, list[tuple[str, str]]] = {}
+    for row in [row for row in rows_of("rustc_ui") if row["edition"] in ("2021", "2024")][:limit]:
+        codes.setdefault(row["edition"], []).append((row["code"], row["crate_type"]))
+    return Workload("mixed: rustc's documentation", codes)
+
+
+def mostly_valid(limit: int) -> Workload:
+    """HumanEval's solutions, every twentieth with one token less."""
+    generator = random.Random(0)
+    rows = []
+    for index, row in enumerate(rows_of("humaneval_rust")[:limit]):
+        code = row["declaration"] + row["canonical_solution"]
+        if index % 20 == 0:
+            words = code.split(" ")
+            words.pop(generator.randrange(len(words) // 2, len(words)))
+            code = " ".join(words)
+        rows.append((code, "lib"))
+    return Workload("mostly valid: HumanEval, 5 % mutants", {"2021": rows})
+
+
+def batched(workload: Workload, workers: int):
+    """The verifier as it is used."""
+    for edition, rows in workload.codes.items():
+        with RustVerifier(edition, workers) as verifier:
+            verifier.verify([code for code, _ in rows])
+
+
+def one_by_one(workload: Workload, workers: int):
+    """One compiler per code in the same sandbox."""
+    for edition, rows in workload.codes.items():
+        with RustVerifier(edition, workers) as verifier, ThreadPoolExecutor(workers) as pool:
+            codes = [code.encode() for code, _ in rows]
+            list(pool.map(verifier.resources.compiler.compile_alone, codes, [crate_type for _, crate_type in rows]))
+
+
+def bare(workload: Workload, workers: int):
+    """One compiler per code without any sandbox: what a script would do."""
+
+    def compile_alone(row: tuple[str, str, str]):
+        edition, code, crate_type = row
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "candidate.rs").write_text(code)
+            command = [
+                TOOLCHAIN.rustc,
+                "--edition",
+                edition,
+                "--crate-type",
+                crate_type,
+                "--emit=metadata",
+                "-A",
+                "warnings",
+            ]
+            subprocess.run([*command, "--out-dir", folder, "candidate.rs"], cwd=folder, capture_output=True)
+
+    rows = [(edition, *row) for edition, rows in workload.codes.items() for row in rows]
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(compile_alone, rows))
+
+
+CONTENDERS: dict[str, Callable[[Workload, int], None]] = {
+    "verifier": batched, "one rustc per code, sandboxed": one_by_one, "one rustc per code, no sandbox": bare,
+}  # fmt: skip
+
+
+def seconds_of(work: Callable[[], object]) -> tuple[float, float]:
+    """Wall and processor seconds; the latter include the compilers that ended meanwhile."""
+    started, cpu = time.perf_counter(), cpu_seconds()
+    work()
+    return time.perf_counter() - started, cpu_seconds() - cpu
+
+
+def cpu_seconds() -> float:
+    """Of this process and its ended children."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def measure(workload: Workload, workers: int, rounds: int) -> dict:
+    """All contenders in turns."""
+    walls: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    for _ in range(rounds):
+        for name, run in CONTENDERS.items():
+            walls[name].append(seconds_of(lambda run=run: run(workload, workers))[0])
+    medians = {name: statistics.median(values) for name, values in walls.items()}
+    ratios = {
+        name: statistics.median(b / a for a, b in zip(walls["verifier"], values, strict=True))
+        for name, values in walls.items()
+    }
+    return {
+        "workload": workload.name, "codes": len(workload), "batched": workload.batched(),
+        "seconds": medians, "codes_per_second": {name: len(workload) / value for name, value in medians.items()},
+        "speedup_of_the_verifier": ratios,
+    }  # fmt: skip
+
+
+def measure_cache(codes: Sequence[str], rounds: int) -> dict:
+    """Verdicts per second from memory, and from the file in a new process' place."""
+    with tempfile.TemporaryDirectory() as folder:
+        with RustVerifier(cache_dir=folder) as verifier:
+            verifier.verify(codes)
+        many = [code for code in codes for _ in range(1 + 20_000 // len(codes))]
+        with RustVerifier(cache_dir=folder) as verifier:
+            verifier.verify(codes)
+            memory = statistics.median(seconds_of(lambda: verifier.verify(many))[0] for _ in range(rounds))
+            distinct = statistics.median(seconds_of(lambda: verifier.verify(codes))[0] for _ in range(rounds))
+        disk = []
+        for _ in range(rounds):
+            with RustVerifier(cache_dir=folder) as verifier:
+                disk.append(seconds_of(lambda: verifier.verify(codes))[0])
+    return {
+        "memory_per_second": len(many) / memory, "memory_distinct_per_second": len(codes) / distinct,
+        "disk_per_second": len(codes) / statistics.median(disk),
+    }  # fmt: skip
+
+
+def measure_routing(workload: Workload, rounds: int) -> dict:
+    """Parsing, measuring and routing, in processor time of one thread."""
+    rows = [(edition, *row) for edition, rows in workload.codes.items() for row in rows]
+    kilobytes = sum(len(code.encode()) for _, code, _ in rows) / 1024
+    times = []
+    for _ in range(rounds):
+        started = time.process_time()
+        for edition, code, crate_type in rows:
+            must_compile_alone(code.encode(), analyse(code), edition, crate_type)
+        times.append(time.process_time() - started)
+    return {"milliseconds_per_kilobyte": statistics.median(times) / kilobytes * 1000, "kilobytes": kilobytes}
+
+
+def measure_floor(rounds: int) -> dict:
+    """The least a compiler call costs: an empty library, bare and in the sandbox."""
+    nothing = Workload("nothing", {"2021": [("", "lib")] * 20})
+    with RustVerifier(workers=1) as verifier:
+        compiler = verifier.resources.compiler
+        sandboxed = [seconds_of(lambda: compiler.compile_alone(b"", "lib"))[0] for _ in range(20 * rounds)]
+    without = [seconds_of(lambda: bare(nothing, 1))[0] / 20 for _ in range(rounds)]
+    return {"sandboxed_ms": statistics.median(sandboxed) * 1000, "bare_ms": statistics.median(without) * 1000}
+
+
+def main():
+    """Measures, prints a table, writes JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="compilers at the same time")
+    parser.add_argument("--rounds", type=int, default=3, help="medians are taken over so many")
+    parser.add_argument("--limit", type=int, default=10**6, help="at most so many codes per workload")
+    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/verifier.json"), help="JSON")
+    options = parser.parse_args()
+    if "NANOCHAT_DATA" not in os.environ:
+        parser.error("NANOCHAT_DATA must name the folder with rustc_ui.jsonl.gz and humaneval_rust.jsonl.gz")
+
+    console = Console(highlight=False)
+    workloads = [mixed(options.limit), mostly_valid(options.limit)]
+    with console.status("measuring"):
+        results = [measure(workload, options.workers, options.rounds) for workload in workloads]
+        valid = [code for rows in workloads[1].codes.values() for code, _ in rows]
+        unique = [f"{code}\n// {number}" for number in range(1 + 4000 // len(valid)) for code in valid][:4000]
+        cache = measure_cache(unique, options.rounds)
+        routing = measure_routing(workloads[0], options.rounds)
+        floor = measure_floor(options.rounds)
+
+    table = Table(title=f"{options.workers} workers, rustc {TOOLCHAIN.version}, medians of {options.rounds} rounds")
+    for column in ("workload", "codes", "in batches", "contender", "codes/s", "per core", "verifier is faster by"):
+        table.add_column(column, justify="left" if column in ("workload", "contender") else "right")
+    for result in results:
+        for name in CONTENDERS:
+            first = name == "verifier"
+            speed = result["codes_per_second"][name]
+            table.add_row(
+                result["workload"] if first else "", str(result["codes"]) if first else "",
+                f"{result['batched'] / result['codes']:.0%}" if first else "", name, f"{speed:.0f}",
+                f"{speed / options.workers:.0f}", "" if first else f"{result['speedup_of_the_verifier'][name]:.1f}x",
+            )  # fmt: skip
+        table.add_section()
+    console.print(table)
+    console.print(
+        f"cache: {cache['memory_distinct_per_second']:,.0f} verdicts/s from memory "
+        f"({cache['memory_per_second']:,.0f} with repeats), {cache['disk_per_second']:,.0f} from disk\n"
+        f"parsing and routing: {routing['milliseconds_per_kilobyte']:.2f} ms per KB\n"
+        f"floor, an empty compiler call: {floor['bare_ms']:.0f} ms bare, {floor['sandboxed_ms']:.0f} ms sandboxed"
+    )
+    report = {
+        "benchmark": "verifier", "rustc": TOOLCHAIN.identity, "machine": platform.machine(), "workers": options.workers,
+        "rounds": options.rounds, "load": os.getloadavg(), "workloads": results, "cache": cache, "routing": routing,
+        "floor": floor,
+    }  # fmt: skip
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(report, indent=2) + "\n")
+    console.print(f"Written to {options.output}")
+
+
+if __name__ == "__main__":
+    main()
