@@ -206,7 +206,7 @@ def main():
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="compilers at the same time")
     parser.add_argument("--rounds", type=int, default=3, help="medians are taken over so many")
     parser.add_argument("--limit", type=int, default=10**6, help="at most so many codes per workload")
-    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/verifier.json"), help="JSON")
+    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/verifier.json"), help="JSON file")
     options = parser.parse_args()
     if "NANOCHAT_DATA" not in os.environ:
         parser.error("NANOCHAT_DATA must name the folder with rustc_ui.jsonl.gz and humaneval_rust.jsonl.gz")

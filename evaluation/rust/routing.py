@@ -32,6 +32,7 @@ RULES = {
 ALONE = {reason: re.compile(pattern) for reason, pattern in RULES.items()}
 # A program's main may return what `Termination` takes; a library does not ask.
 RETURNING_MAIN = b"\nconst _: fn() = || { fn check<T: ::std::process::Termination>(_: fn() -> T) {} check(main); };\n"
+ANGLES = re.compile(rb"(?:<\s*){%d}" % (MAX_NESTING + 1))
 BRACKETS = re.compile(rb"[()\[\]{}]")
 
 
@@ -51,6 +52,8 @@ def refusal(code: bytes) -> str | None:
             depth -= 1
     if deepest > MAX_NESTING:
         return f"brackets nested {deepest} deep, at most {MAX_NESTING} are compiled"
+    if ANGLES.search(code):
+        return f"more than {MAX_NESTING} angle brackets in a row"
     return None
 
 

@@ -5,7 +5,6 @@ accepts. Macros are not expanded: what stands inside `println!(...)` or `macro_r
 for nothing.
 """
 
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -19,47 +18,50 @@ Level = Literal["easy", "medium", "hard"]
 Main = Literal["none", "plain", "returning", "other"]
 
 RUST = Language(tree_sitter_rust.language())
+# Patterns of one node, or of a node and its first or named child: one that waits for some later child makes the search
+# quadratic in the depth of the tree; 80 KB of `a && a && ..` took 26 seconds.
 QUERY = Query(
     RUST,
     """
     (function_item) @function
     [(if_expression) (while_expression) (for_expression) (loop_expression) (match_expression)] @control
     [(if_expression) (while_expression) (for_expression) (loop_expression) (match_arm) (try_expression)] @branch
-    (binary_expression operator: ["&&" "||"]) @branch
-    (let_chain "&&" @branch)
-    (else_clause (if_expression) @else_if)
+    (binary_expression) @binary
+    (let_chain) @let_chain
+    (else_clause) @else
     (unsafe_block) @unsafe
     (function_modifiers "unsafe" @unsafe)
-    (impl_item "unsafe" @unsafe)
-    (trait_item "unsafe" @unsafe)
+    (impl_item . "unsafe" @unsafe)
+    (trait_item . (visibility_modifier)? . "unsafe" @unsafe)
+    (function_type) @function_type
     (lifetime) @lifetime
-    (trait_bounds (_) @bound)
-    (bounded_type (_) @bound)
-    (dynamic_type trait: (_) @bound)
-    (abstract_type trait: (_) @bound)
+    [(trait_bounds) (bounded_type) (dynamic_type) (abstract_type)] @bounds
     (impl_item) @impl
     (trait_item name: (_) @trait)
     [(struct_item name: (_) @type) (enum_item name: (_) @type) (union_item name: (_) @type)]
     (mod_item !body) @bodiless
-    [(token_tree "impl" @hidden_impl) (token_repetition "impl" @hidden_impl)]
-    [(token_tree "mod" @bodiless) (token_repetition "mod" @bodiless)]
-    (attribute_item (attribute . (_) @attribute))
-    (inner_attribute_item (attribute . (_) @inner_attribute))
+    "impl" @impl_keyword
+    (abstract_type) @impl_type
+    "mod" @mod_keyword
+    (mod_item) @mod
+    (attribute_item (attribute) @attribute)
+    (inner_attribute_item (attribute) @inner_attribute)
     (super) @super
-    (macro_invocation macro: (_) @macro)
+    (macro_invocation . (_) @macro)
     (macro_definition name: (_) @macro_defined)
     """,
 )
-PLACEHOLDER_MACROS = {b"todo", b"unimplemented", b"unreachable", b"panic"}
-# The last three hold bounds that are counted elsewhere.
-NO_BOUNDS = {"lifetime", "bounded_type", "abstract_type", "dynamic_type"}
+PLACEHOLDER_MACROS = {"todo", "unimplemented", "unreachable", "panic"}
 PATHS = {
     "super", "scoped_identifier", "scoped_type_identifier", "scoped_use_list", "use_list", "use_as_clause",
     "use_wildcard", "visibility_modifier",
 }  # fmt: skip
+MAX_SUPERS = 100  # looked at; each costs a walk through the tree above it
 COMMENTS = {"line_comment", "block_comment"}
+# What stands among bounds and is none; the last three hold bounds of their own.
+NO_BOUNDS = COMMENTS | {"lifetime", "use_bounds", "type_parameters", "bounded_type", "abstract_type", "dynamic_type"}
 WRAPPERS = {b"Box", b"Pin"}  # an impl for one of these around a local type counts as one for the local type
-_parsers = threading.local()  # a parser must not be used by two threads at once
+BLOCKS = {"block", "unsafe_block", "async_block"}
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,17 @@ class SyntaxReport:
     `other` has attributes, parameters, generics, qualifiers, or is one of several.
     """
     foreign_impl: bool
-    """Some `impl Trait for Type` of which the file declares neither trait nor type; True when in doubt."""
+    """Some `impl Trait for Type` of which the file declares neither trait nor type; True when in doubt, and for any
+    `impl` among the tokens of a macro.
+    """
     bodiless_module: bool
     """Some `mod name;`, whose text is another file; also any `mod` among the tokens of a macro."""
     inner_supers: int
     """How many `super` lead no higher than the file's own root, from within its modules; none of macros counts."""
     placeholders: tuple[str, ...]
-    """Names of functions whose body is empty, or only `todo!`, `unimplemented!`, `unreachable!` or `panic!`."""
+    """Names of functions whose body is empty, `()` or `return`, or only `todo!`, `unimplemented!`, `unreachable!` or
+    `panic!`; in the order of the file.
+    """
     attributes: tuple[str, ...]
     """Names of attributes, sorted, each once; those of the enclosing item begin with `!`."""
     macros: tuple[str, ...]
@@ -92,49 +98,59 @@ class SyntaxReport:
 def analyse(source: str | bytes) -> SyntaxReport:
     """Parses a file and measures it; never fails, whatever the text is.
 
+    Time is linear in code that parses; 100 KB of nothing but brackets take seconds, and beyond a depth of 65 535
+    nodes nothing is counted. `routing.refusal` keeps such code away.
+
     Of the metadata,
     `functions` counts functions with a body, also methods and nested ones;
     `complexity` (cyclomatic) is functions + if + while + for + loop + match arms + `?` + `&&` + `||`: every arm
     counts; `nesting` is the deepest nesting of if, while, for, loop and match, where `else if` goes no deeper;
-    `unsafe_blocks` counts unsafe blocks, functions, impls and traits;
+    `unsafe_blocks` counts unsafe blocks, functions (also without a body), impls and traits, but not function pointers;
     `lifetime_complexity` counts lifetimes where they are written, `'static` and `'_` too, but not the labels of loops;
     `trait_bounds` counts bounds after `:` and `+`, in where clauses and after `dyn` and `impl`, but not lifetimes
     there.
     """
     code = source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
-    tree = _parser().parse(code)
+    # A new parser each time costs nothing that can be measured; a shared one must not be used by two threads at once.
+    tree = Parser(RUST).parse(code)
     found = QueryCursor(QUERY).captures(tree.root_node)
 
     def nodes(name: str) -> list[Node]:
         return found.get(name, [])
 
-    functions = nodes("function")
-    complexity = len(functions) + len(nodes("branch"))
+    functions = sorted(nodes("function"), key=lambda node: node.start_byte)
+    operators = sum(node.child_by_field_name("operator").type in ("&&", "||") for node in nodes("binary"))
+    operators += sum(child.type == "&&" for node in nodes("let_chain") for child in node.children)
+    complexity = len(functions) + len(nodes("branch")) + operators
     lifetimes = len(nodes("lifetime"))
-    bounds = sum(1 for bound in nodes("bound") if bound.type not in NO_BOUNDS)
-    unsafe = len(nodes("unsafe"))
+    bounds = sum(child.type not in NO_BOUNDS for node in nodes("bounds") for child in node.named_children)
+    unsafe = len(nodes("unsafe")) - sum(_is_unsafe_pointer(node) for node in nodes("function_type"))
     metadata = CodeMetadata(
         complexity=complexity,
         unsafe_blocks=unsafe,
         lifetime_complexity=lifetimes,
         trait_bounds=bounds,
         functions=len(functions),
-        nesting=_deepest(nodes("control"), {node.id for node in nodes("else_if")}),
+        nesting=_deepest(nodes("control"), {node.children[-1].start_byte for node in nodes("else")}),
         bytes=len(code),
         difficulty=difficulty(complexity, lifetimes, bounds, unsafe),
     )
+    # Every such keyword belongs to one item or type; those too many are tokens of a macro.
+    hidden_impl = len(nodes("impl_keyword")) > len(nodes("impl")) + len(nodes("impl_type"))
+    hidden_mod = len(nodes("mod_keyword")) > len(nodes("mod"))
     local = {node.text for node in nodes("trait")}, {node.text for node in nodes("type")}
+    outer, inner = nodes("attribute"), nodes("inner_attribute")
     return SyntaxReport(
         metadata=metadata,
         has_error=tree.root_node.has_error,
         main=_main(tree.root_node),
-        foreign_impl=bool(nodes("hidden_impl")) or any(_is_foreign(node, *local) for node in nodes("impl")),
-        bodiless_module=bool(nodes("bodiless")),
-        inner_supers=sum(map(_stays_inside, nodes("super"))),
+        foreign_impl=hidden_impl or any(_is_foreign(node, *local) for node in nodes("impl")),
+        bodiless_module=hidden_mod or bool(nodes("bodiless")),
+        inner_supers=sum(map(_stays_inside, nodes("super")[:MAX_SUPERS])),
         placeholders=tuple(_text(node.child_by_field_name("name")) for node in functions if _is_placeholder(node)),
-        attributes=_names(nodes("attribute")) + tuple("!" + name for name in _names(nodes("inner_attribute"))),
-        macros=_names(nodes("macro")),
-        macros_defined=_names(nodes("macro_defined")),
+        attributes=_sorted(map(_attribute, outer)) + _sorted("!" + _attribute(node) for node in inner),
+        macros=_sorted(_text(node) for node in nodes("macro")),
+        macros_defined=_sorted(_text(node) for node in nodes("macro_defined")),
     )
 
 
@@ -151,29 +167,39 @@ def level(difficulty: float) -> Level:
     return "easy" if difficulty < 0.3 else "medium" if difficulty < 0.7 else "hard"
 
 
-def _parser() -> Parser:
-    if not hasattr(_parsers, "rust"):
-        _parsers.rust = Parser(RUST)
-    return _parsers.rust
-
-
 def _text(node: Node | None) -> str:
     return "" if node is None else node.text.decode("utf-8", "replace")
 
 
-def _names(nodes: Iterable[Node]) -> tuple[str, ...]:
-    return tuple(sorted({_text(node) for node in nodes}))
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))
+
+
+def _attribute(node: Node) -> str:
+    """The name of an attribute; of `unsafe(no_mangle)` it is the inner one, as edition 2024 must write it so."""
+    arguments = node.child_by_field_name("arguments")
+    if arguments is not None and arguments.named_child_count and node.child(0).text == b"unsafe":
+        return _text(arguments.named_child(0))
+    return _text(node.child(0))
+
+
+def _is_unsafe_pointer(function_type: Node) -> bool:
+    """Whether a type is `unsafe fn(..)`, which is no unsafe code."""
+    modifiers = [child for child in function_type.children if child.type == "function_modifiers"]
+    return any(child.type == "unsafe" for node in modifiers for child in node.children)
 
 
 def _deepest(nodes: Iterable[Node], skipped: set[int]) -> int:
-    """How many of the nodes lie within each other at most."""
+    """How many of the nodes lie within each other at most, without those that start at the `skipped` bytes."""
     ends: list[int] = []
     deepest = 0
-    for node in sorted((node for node in nodes if node.id not in skipped), key=lambda node: node.start_byte):
+    for start, end in sorted(node.byte_range for node in nodes):
+        if start in skipped:
+            continue
         # Ends grow from the innermost outwards; those at or before this start are over.
-        while ends and ends[-1] <= node.start_byte:
+        while ends and ends[-1] <= start:
             ends.pop()
-        ends.append(node.end_byte)
+        ends.append(end)
         deepest = max(deepest, len(ends))
     return deepest
 
@@ -184,7 +210,7 @@ def _main(root: Node) -> Main:
     for node in root.named_children:
         if node.type in COMMENTS:
             continue
-        if node.type == "function_item" and node.child_by_field_name("name").text == b"main":
+        if node.type == "function_item" and _text(node.child_by_field_name("name")) in ("main", "r#main"):
             decorated = before is not None and before.type == "attribute_item"
             found = _kind_of_main(node) if found == "none" and not decorated else "other"
         before = node
@@ -193,6 +219,9 @@ def _main(root: Node) -> Main:
 
 def _kind_of_main(function: Node) -> Main:
     if function.child_by_field_name("parameters").named_child_count:
+        return "other"
+    body = [child.type for child in function.child_by_field_name("body").named_children if child.type not in COMMENTS]
+    if body[:1] == ["inner_attribute_item"]:
         return "other"
     returned = function.child_by_field_name("return_type")
     kinds = [
@@ -227,6 +256,10 @@ def _is_foreign(node: Node, traits: set[bytes], types: set[bytes]) -> bool:
         trait = trait.child_by_field_name("type")
     if trait.type == "type_identifier" and trait.text in traits:
         return False
+    # A type parameter hides a type of its name.
+    parameters = node.child_by_field_name("type_parameters")
+    names = [] if parameters is None else [parameter.child_by_field_name("name") for parameter in parameters.children]
+    types = types - {name.text for name in names if name is not None}
     kind = node.child_by_field_name("type")
     while kind is not None:
         if kind.type == "type_identifier":
@@ -246,18 +279,18 @@ def _is_foreign(node: Node, traits: set[bytes], types: set[bytes]) -> bool:
 
 
 def _is_placeholder(function: Node) -> bool:
-    """Whether a function does nothing: comments, blocks and one placeholder macro at most."""
+    """Whether a function does nothing: its body is empty, or `()`, `return` or one placeholder macro in blocks."""
     inner = function.child_by_field_name("body")
     while inner is not None:
-        children = [child for child in inner.named_children if child.type not in COMMENTS]
-        if inner.type in ("block", "expression_statement", "return_expression"):
+        children = [child for child in inner.named_children if child.type not in COMMENTS | {"empty_statement"}]
+        if inner.type in BLOCKS or inner.type in ("expression_statement", "return_expression"):
             if not children:
-                return inner.type == "block"
+                return inner.type != "expression_statement"
             if len(children) > 1:
                 return False
             inner = children[0]
         elif inner.type == "macro_invocation":
-            return inner.child_by_field_name("macro").text.rpartition(b"::")[2] in PLACEHOLDER_MACROS
+            return _text(inner.child_by_field_name("macro")).rpartition("::")[2].strip() in PLACEHOLDER_MACROS
         else:
-            return False
+            return inner.type == "unit_expression"
     return False
