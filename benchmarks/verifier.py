@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import random
-import resource
 import statistics
 import subprocess
 import tempfile
@@ -80,22 +79,28 @@ def mostly_valid(limit: int) -> Workload:
     return Workload("mostly valid: HumanEval, 5 % mutants", {"2021": rows})
 
 
-def batched(workload: Workload, workers: int):
+def batched(workload: Workload, workers: int) -> float:
     """The verifier as it is used."""
+    seconds = 0.0
     for edition, rows in workload.codes.items():
         with RustVerifier(edition, workers) as verifier:
-            verifier.verify([code for code, _ in rows])
+            seconds += seconds_of(lambda rows=rows: verifier.verify([code for code, _ in rows]))
+    return seconds
 
 
-def one_by_one(workload: Workload, workers: int):
+def one_by_one(workload: Workload, workers: int) -> float:
     """One compiler per code in the same sandbox."""
+    seconds = 0.0
     for edition, rows in workload.codes.items():
         with RustVerifier(edition, workers) as verifier, ThreadPoolExecutor(workers) as pool:
+            started = time.perf_counter()
             codes = [code.encode() for code, _ in rows]
             list(pool.map(verifier.resources.compiler.compile_alone, codes, [crate_type for _, crate_type in rows]))
+            seconds += time.perf_counter() - started
+    return seconds
 
 
-def bare(workload: Workload, workers: int):
+def bare(workload: Workload, workers: int) -> float:
     """One compiler per code without any sandbox: what a script would do."""
 
     def compile_alone(row: tuple[str, str, str]):
@@ -116,25 +121,19 @@ def bare(workload: Workload, workers: int):
 
     rows = [(edition, *row) for edition, rows in workload.codes.items() for row in rows]
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(compile_alone, rows))
+        return seconds_of(lambda: list(pool.map(compile_alone, rows)))
 
 
-CONTENDERS: dict[str, Callable[[Workload, int], None]] = {
+CONTENDERS: dict[str, Callable[[Workload, int], float]] = {
     "verifier": batched, "one rustc per code, sandboxed": one_by_one, "one rustc per code, no sandbox": bare,
 }  # fmt: skip
 
 
-def seconds_of(work: Callable[[], object]) -> tuple[float, float]:
-    """Wall and processor seconds; the latter include the compilers that ended meanwhile."""
-    started, cpu = time.perf_counter(), cpu_seconds()
+def seconds_of(work: Callable[[], object]) -> float:
+    """Wall time; the start of a verifier, once for a process, is left out of all measurements."""
+    started = time.perf_counter()
     work()
-    return time.perf_counter() - started, cpu_seconds() - cpu
-
-
-def cpu_seconds() -> float:
-    """Of this process and its ended children."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    return time.perf_counter() - started
 
 
 def measure(workload: Workload, workers: int, rounds: int) -> dict:
@@ -142,7 +141,7 @@ def measure(workload: Workload, workers: int, rounds: int) -> dict:
     walls: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     for _ in range(rounds):
         for name, run in CONTENDERS.items():
-            walls[name].append(seconds_of(lambda run=run: run(workload, workers))[0])
+            walls[name].append(run(workload, workers))
     medians = {name: statistics.median(values) for name, values in walls.items()}
     ratios = {
         name: statistics.median(b / a for a, b in zip(walls["verifier"], values, strict=True))
@@ -163,12 +162,12 @@ def measure_cache(codes: Sequence[str], rounds: int) -> dict:
         many = [code for code in codes for _ in range(1 + 20_000 // len(codes))]
         with RustVerifier(cache_dir=folder) as verifier:
             verifier.verify(codes)
-            memory = statistics.median(seconds_of(lambda: verifier.verify(many))[0] for _ in range(rounds))
-            distinct = statistics.median(seconds_of(lambda: verifier.verify(codes))[0] for _ in range(rounds))
+            memory = statistics.median(seconds_of(lambda: verifier.verify(many)) for _ in range(rounds))
+            distinct = statistics.median(seconds_of(lambda: verifier.verify(codes)) for _ in range(rounds))
         disk = []
         for _ in range(rounds):
             with RustVerifier(cache_dir=folder) as verifier:
-                disk.append(seconds_of(lambda: verifier.verify(codes))[0])
+                disk.append(seconds_of(lambda: verifier.verify(codes)))
     return {
         "memory_per_second": len(many) / memory, "memory_distinct_per_second": len(codes) / distinct,
         "disk_per_second": len(codes) / statistics.median(disk),
@@ -193,8 +192,8 @@ def measure_floor(rounds: int) -> dict:
     nothing = Workload("nothing", {"2021": [("", "lib")] * 20})
     with RustVerifier(workers=1) as verifier:
         compiler = verifier.resources.compiler
-        sandboxed = [seconds_of(lambda: compiler.compile_alone(b"", "lib"))[0] for _ in range(20 * rounds)]
-    without = [seconds_of(lambda: bare(nothing, 1))[0] / 20 for _ in range(rounds)]
+        sandboxed = [seconds_of(lambda: compiler.compile_alone(b"", "lib")) for _ in range(20 * rounds)]
+    without = [bare(nothing, 1) / 20 for _ in range(rounds)]
     return {"sandboxed_ms": statistics.median(sandboxed) * 1000, "bare_ms": statistics.median(without) * 1000}
 
 
@@ -242,9 +241,10 @@ def main():
         f"floor, an empty compiler call: {floor['bare_ms']:.0f} ms bare, {floor['sandboxed_ms']:.0f} ms sandboxed"
     )
     report = {
-        "benchmark": "verifier", "rustc": TOOLCHAIN.identity, "machine": platform.machine(), "workers": options.workers,
-        "rounds": options.rounds, "load": os.getloadavg(), "workloads": results, "cache": cache, "routing": routing,
-        "floor": floor,
+        "benchmark": "verifier", "rustc": TOOLCHAIN.identity, "machine": platform.machine(),
+        "workers": options.workers,
+        "rounds": options.rounds, "load": os.getloadavg(), "workloads": results, "cache": cache,
+        "routing": routing, "floor": floor,
     }  # fmt: skip
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(report, indent=2) + "\n")

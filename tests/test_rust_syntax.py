@@ -106,7 +106,7 @@ def test_functions_are_those_with_a_body():
         ("\ufeff/// Starts.\r\npub(crate) fn main /* ! */ () { return; }\r\n", "plain"),
         ("fn main() {} fn main() {}", "other"),
         ("#[inline] /* why */ fn main() {}", "other"),
-        ("fn main() { #![allow(unused)] }", "other"),
+        ("fn main() { #![allow(unused)] }", "plain"),
         ("async fn main() {}", "other"),
         ("const fn main() {}", "other"),
         ("unsafe fn main() {}", "other"),

@@ -43,6 +43,8 @@ def refusal(code: bytes) -> str | None:
     """
     if len(code) > MAX_BYTES:
         return f"{len(code)} bytes of source, at most {MAX_BYTES} are compiled"
+    if sum(map(code.count, (b"(", b"[", b"{", b"<"))) <= MAX_NESTING:
+        return None
     depth = deepest = 0
     for bracket in BRACKETS.findall(code):
         if bracket in b"([{":
@@ -64,7 +66,7 @@ def must_compile_alone(
     if edition == "2015":
         return "paths of edition 2015 start at the crate's root"
     if report.has_error:
-        return "may not parse"
+        return "seems not to parse"  # and shares a crate only with others that seem so
     if crate_type == "bin" and report.main not in ("plain", "returning"):
         return "has a main function that only a program's root checks"
     if report.foreign_impl:

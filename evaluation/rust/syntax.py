@@ -73,7 +73,7 @@ class SyntaxReport:
     """Some part does not fit the grammar; rustc may still accept it."""
     main: Main
     """The top-level `fn main`: `plain` is `fn main() { .. }`, `returning` has a return type and nothing else besides;
-    `other` has attributes, parameters, generics, qualifiers, or is one of several.
+    `other` has outer attributes, parameters, generics, qualifiers, or is one of several.
     """
     foreign_impl: bool
     """Some `impl Trait for Type` of which the file declares neither trait nor type; True when in doubt, and for any
@@ -219,9 +219,6 @@ def _main(root: Node) -> Main:
 
 def _kind_of_main(function: Node) -> Main:
     if function.child_by_field_name("parameters").named_child_count:
-        return "other"
-    body = [child.type for child in function.child_by_field_name("body").named_children if child.type not in COMMENTS]
-    if body[:1] == ["inner_attribute_item"]:
         return "other"
     returned = function.child_by_field_name("return_type")
     kinds = [

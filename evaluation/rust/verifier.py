@@ -3,7 +3,8 @@
     code -> cached? -> too large? -> syntax tree -> alone, or a batch of modules -> rustc -> Verdict
 
 A batch that fails is compiled again without the codes its errors point at, until what is left compiles: those codes
-certainly do. A batch that kills the compiler, or fails without pointing at anyone, is cut in pieces.
+certainly do. A batch that kills the compiler, or fails without pointing at anyone, is cut in pieces. Codes that seem
+not to parse have batches of their own, which only reject.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from evaluation.rust.cache import VerdictCache, cache_key
 from evaluation.rust.compiler import FLAGS, Compilation, Compiler
 from evaluation.rust.routing import as_module, must_compile_alone, refusal
 from evaluation.rust.sandbox import Command, Sandbox
-from evaluation.rust.semantics import classify
+from evaluation.rust.semantics import classify, phase
 from evaluation.rust.syntax import SyntaxReport, analyse
 from evaluation.rust.toolchain import check_edition, find_toolchain
 from evaluation.rust.verdict import CHECKS, NOT_REACHED, CodeMetadata, Diagnostic, Status, Verdict
@@ -46,7 +47,23 @@ class Candidate:
     metadata: CodeMetadata
 
 
-Job = tuple[Candidate, ...]
+@dataclass(frozen=True)
+class Job:
+    """Codes for one call of the compiler."""
+
+    candidates: tuple[Candidate, ...]
+    suspected: bool = False
+    """They seem not to parse. What the parser says of a file does not depend on other files, so that much is believed;
+    but the rules for sharing a crate are read from the syntax tree, so nothing else is.
+    """
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    @property
+    def sources(self) -> list[bytes]:
+        """The texts that stand for the codes in a batch."""
+        return [candidate.module for candidate in self.candidates]
 
 
 class _Resources:
@@ -196,23 +213,28 @@ class RustVerifier:
 
     def _jobs(self, missing: list[tuple[bytes, bytes]], crate_type: str) -> Iterator[Job | dict[bytes, Verdict]]:
         """Looks at each code: a verdict at once, a job of its own, or a place in a batch."""
-        batch_codes = min(BATCH_CODES, math.ceil(len(missing) / self.workers))
-        batch: list[Candidate] = []
+        # As many batches for each worker, as equal in size as possible.
+        rounds = math.ceil(len(missing) / (BATCH_CODES * self.workers))
+        batch_codes = math.ceil(len(missing) / max(1, rounds * self.workers))
+        batches: dict[bool, list[Candidate]] = {False: [], True: []}
         for key, code in missing:
             looked_at = self._look_at(key, code, crate_type)
             if isinstance(looked_at, Verdict):
                 yield {key: looked_at}
                 continue
             candidate, report = looked_at
-            if must_compile_alone(code, report, self.edition, candidate.crate_type):
-                yield (candidate,)
+            suspected = report.has_error
+            if not suspected and must_compile_alone(code, report, self.edition, candidate.crate_type):
+                yield Job((candidate,))
                 continue
+            batch = batches[suspected]
             batch.append(candidate)
             if len(batch) >= batch_codes or sum(len(candidate.code) for candidate in batch) >= BATCH_BYTES:
-                yield tuple(batch)
-                batch = []
-        if batch:
-            yield tuple(batch)
+                yield Job(tuple(batch), suspected)
+                batch.clear()
+        for suspected, batch in batches.items():
+            if batch:
+                yield Job(tuple(batch), suspected)
 
     def _look_at(self, key: bytes, code: bytes, crate_type: str) -> Verdict | tuple[Candidate, SyntaxReport]:
         """What can be said without the compiler."""
@@ -234,27 +256,32 @@ class RustVerifier:
         """One call of the compiler: the verdicts it decides, and jobs for what it does not."""
         compiler = self.resources.compiler
         if len(job) == 1:
-            candidate = job[0]
+            (candidate,) = job.candidates
             compilation = compiler.compile_alone(candidate.code, candidate.crate_type)
             errors = [error for errors in compilation.errors.values() for error in errors] + compilation.unplaced
             return {candidate.key: self._decide(candidate, compilation, errors, compilation.seconds)}, []
 
-        compilation = compiler.compile_together([candidate.module for candidate in job])
+        compilation = compiler.compile_together(job.sources)
         share = compilation.seconds / len(job)
-        if compilation.failure == "unavailable" or compilation.accepted:
-            return {candidate.key: self._decide(candidate, compilation, [], share) for candidate in job}, []
-        if compilation.failure or not compilation.errors:
+        if compilation.failure == "unavailable":
+            return {candidate.key: self._decide(candidate, compilation, [], share) for candidate in job.candidates}, []
+        if compilation.accepted and not job.suspected:
+            return {candidate.key: self._decide(candidate, compilation, [], share) for candidate in job.candidates}, []
+        if compilation.failure or not (compilation.errors or job.suspected):
             return {}, _cut(job, compilation.seconds)
-        blamed = [job[index] for index in compilation.errors]
-        rest = tuple(candidate for index, candidate in enumerate(job) if index not in compilation.errors)
-        jobs = [rest] if rest else []
-        verdicts = {}
-        for candidate, errors in zip(blamed, compilation.errors.values(), strict=True):
-            if exact or candidate.module != candidate.code:
-                jobs.append((candidate,))
-            else:
+        verdicts: dict[bytes, Verdict] = {}
+        rest, alone = [], []
+        for index, candidate in enumerate(job.candidates):
+            errors = compilation.errors.get(index, [])
+            if job.suspected:
+                errors = [error for error in errors if phase(error) == "syntax"]
+            if errors and not exact and candidate.module == candidate.code:
                 verdicts[candidate.key] = self._decide(candidate, compilation, errors, share)
-        return verdicts, jobs
+            elif errors or job.suspected:
+                alone.append(Job((candidate,)))
+            else:
+                rest.append(candidate)
+        return verdicts, alone + ([Job(tuple(rest))] if rest else [])
 
     def _decide(
         self, candidate: Candidate, compilation: Compilation, errors: list[Diagnostic], seconds: float
@@ -284,8 +311,9 @@ def _cut(job: Job, seconds: float) -> list[Job]:
     """Halves a batch that failed quickly, takes one apart that failed slowly: whichever finds the culprit sooner."""
     if seconds * math.log2(len(job)) < SECONDS_ALONE * len(job):
         middle = len(job) // 2
-        return [job[:middle], job[middle:]]
-    return [(candidate,) for candidate in job]
+        halves = job.candidates[:middle], job.candidates[middle:]
+        return [replace(job, candidates=half) for half in halves]
+    return [Job((candidate,)) for candidate in job.candidates]
 
 
 def _once(verdict: Verdict, key: bytes, seen: set[bytes]) -> Verdict:
