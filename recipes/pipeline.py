@@ -28,6 +28,7 @@ from trainers.callbacks import LoopProgressCallback, MetricsFileCallback
 from trainers.data.pack import pack_blocks
 from trainers.data.sources import Row, read_rows
 from trainers.data.tokenizer import check_special_tokens, special_token_ids, train_tokenizer
+from trainers.data.verify import VerifiedSample, verify_sample
 from trainers.pretraining import (
     LoopLMTrainer,
     has_no_accelerator,
@@ -103,6 +104,10 @@ def prepare(recipe: Recipe, folder: Path) -> Prepared:
         for source, count in Counter(row.source for row in rows).items():
             size = sum(len(row.code.encode()) for row in rows if row.source == source)
             console.print(f"  {source:<16} {count:>6,} texts {size / 1e6:>7.2f} MB")
+        if recipe.data.verified_sample:
+            sample = verify_sample(rows, recipe.data.verified_sample, progress=console.is_terminal)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "verification.json").write_text(json.dumps(asdict(sample)) + "\n")
         # A token is rarely longer than eight bytes, so both parts fill at least a block.
         training, validation = split_rows(rows, recipe.data.validation_fraction, 8 * recipe.data.seq_len)
         tokenizer = train_tokenizer((row.code for row in training), recipe.data.vocab_size, recipe.data.seq_len)
@@ -210,9 +215,12 @@ def file_sizes(folder: Path) -> dict[str, int]:
 def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained) -> None:
     """Print a completion and the closing table, and write `report.json` beside the stages."""
     model = pretrained.model
+    verification = recipe.run_dir / "prepare" / "verification.json"
+    sample = VerifiedSample(**json.loads(verification.read_text())) if recipe.data.verified_sample else None
     completion = complete_in_clean_process(pretrained.folder, recipe.prompt)
     results = {
         "recipe": recipe.name,
+        "verified_sample": sample and asdict(sample),
         "loss_by_depth": loss_by_depth(model, prepared.validation),
         "tokens_seen": pretrained.tokens,
         "tokens_per_second": pretrained.tokens_per_second,
@@ -227,6 +235,9 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained) -> None:
     console.print("\nReloaded in a clean process with trust_remote_code, the model continues:\n")
     console.print(completion, markup=False, soft_wrap=True)
     table = Table(title=f"\n{recipe.name}: {recipe.description}", show_header=False, title_justify="left")
+    if sample is not None:
+        total = sum(sample.counts.values())
+        table.add_row(f"rustc on {total} of {sample.texts:,} texts", sample.problem or _words(sample))
     for loop, loss in enumerate(results["loss_by_depth"], start=1):
         table.add_row(f"validation loss after loop {loop}", f"{loss:.4f} nats per token")
     table.add_row("tokens seen", f"{pretrained.tokens:,}")
@@ -238,6 +249,11 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained) -> None:
         table.add_row(name, f"{size / 1e6:,.3f} MB")
     console.print(table)
     console.print(f"Everything is in {recipe.run_dir}")
+
+
+def _words(sample: VerifiedSample) -> str:
+    counts = [f"{count} {status}" for status, count in sample.counts.items()]
+    return "\n".join([*counts, f"({sample.external} need only crates or files that are not there)"])
 
 
 def use_all_cores() -> None:

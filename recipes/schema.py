@@ -23,6 +23,7 @@ class DataRecipe:
         vocab_size: Tokens of the tokenizer that is trained on the data.
         validation_fraction: Share of the texts that is held out.
         max_validation_blocks: At most so many held-out blocks are kept to measure the loss on.
+        verified_sample: So many of the texts are given to the compiler, to know what the data are worth; 0 for none.
     """
 
     data_dir: Path | None = None
@@ -30,11 +31,13 @@ class DataRecipe:
     vocab_size: int = 4096
     validation_fraction: float = 0.02
     max_validation_blocks: int = 256
+    verified_sample: int = 256
 
     def __post_init__(self):
         _check("data", "seq_len", self.seq_len, "at least 2", self.seq_len >= 2)
         most = self.max_validation_blocks
         _check("data", "max_validation_blocks", most, "at least 1", most >= 1)
+        _check("data", "verified_sample", self.verified_sample, "at least 0", self.verified_sample >= 0)
         rule = f"at least {SMALLEST_VOCABULARY}"
         _check("data", "vocab_size", self.vocab_size, rule, self.vocab_size >= SMALLEST_VOCABULARY)
         fraction = self.validation_fraction

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import tiny_model
 
-from trainers.data import sources
+from evaluation.rust import ToolchainUnavailable
+from trainers.data import sources, verify
 from trainers.data.pack import pack_blocks
 from trainers.data.sources import Row, read_builtin, read_folder, read_rows, unique_rows
 from trainers.data.tokenizer import check_special_tokens, special_token_ids, train_tokenizer
+from trainers.data.verify import as_program, verify_sample
 
 TEXTS = ["fn main() {\n    let total: u32 = (1..=10).sum();\n}\n", "struct Point { x: f64, y: f64 }\n"]
 
@@ -161,3 +163,36 @@ def test_the_built_in_files_compile_and_pass_their_tests(name, tmp_path):
     program = tmp_path / "program"
     subprocess.run(["rustc", "--edition", "2021", "--test", "-o", program, source], check=True)
     subprocess.run([program], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    "code, program",
+    [
+        ("let x = 1;\n", "fn main() {\nlet x = 1;\n\n}\n"),
+        ("#![allow(unused)]\n// why\nlet x = 1;", "#![allow(unused)]\n// why\nfn main() {\nlet x = 1;\n}\n"),
+        ("fn main() {}\n", "fn main() {}\n"),
+        ("pub fn main () {}", "pub fn main () {}"),
+    ],
+)
+def test_an_example_becomes_a_program_as_rustdoc_makes_it_one(code, program):
+    assert as_program(Row.of("docs", "page", "example", "MIT", code)) == program
+    assert as_program(Row.of("docs", "page", "file", "MIT", code)) == code
+
+
+def test_a_sample_is_the_same_each_time_and_counts_what_is_missing_apart():
+    codes = [f"let x: u8 = {n};" for n in range(8)] + ["use rand::Rng;", "let x: u8 = 256.0;"]
+    rows = [Row.of("docs", "page", "example", "MIT", code) for code in codes]
+    sample = verify_sample(rows, 20, progress=False)
+    assert (sample.texts, sample.counts, sample.external) == (
+        10, {"valid": 8, "compilation_failed": 1, "semantic_error": 1}, 1,
+    )  # fmt: skip
+    assert verify_sample(rows, 3, progress=False).counts == verify_sample(rows, 3, progress=False).counts
+
+
+def test_without_a_compiler_the_sample_says_why(monkeypatch):
+    def no_compiler(_):
+        raise ToolchainUnavailable("rustc is not on the PATH")
+
+    monkeypatch.setattr(verify, "RustVerifier", no_compiler)
+    sample = verify_sample([Row.of("docs", "page", "example", "MIT", "let x = 1;")], 1)
+    assert sample.counts == {} and sample.problem == "rustc is not on the PATH"

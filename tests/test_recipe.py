@@ -70,6 +70,9 @@ def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys
     for loss in results["loss_by_depth"]:
         assert f"{loss:.4f}" in shown
     assert f"{results['parameters']:,}" in shown
+    written = len(list(BUILTIN.glob("*.rs")))
+    assert results["verified_sample"]["counts"] == {"valid": written}
+    assert f"rustc on {written} of {written} texts" in shown and f"{written} valid" in shown
     steps = [json.loads(line)["step"] for line in (tmp_path / "tiny" / "pretrain" / "metrics.jsonl").open()]
     assert steps[:6] == [1, 2, 3, 4, 5, 6]
 
