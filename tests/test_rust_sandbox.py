@@ -203,7 +203,7 @@ def test_paths_in_file_names_are_refused(sandbox):
             sandbox.run({name: b""}, [])
 
 
-def test_a_caller_that_is_killed_leaves_no_process(sandbox, tmp_path):
+def test_a_caller_that_is_killed_leaves_neither_process_nor_directory(sandbox, tmp_path):
     """SIGKILL to the caller in the middle of an attempt that started a session of its own."""
     marker = f"4{os.getpid()}{sandbox.level}"  # seconds to sleep: also a name to find the processes by
     script = f"""
@@ -214,12 +214,16 @@ def test_a_caller_that_is_killed_leaves_no_process(sandbox, tmp_path):
         two = Command(["/bin/sh", "-c", "setsid sleep {marker} & sleep {marker}"])
         sandbox.run({{}}, [two], Limits(wall_seconds=60))
     """
-    caller = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE)
+    caller = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
     caller.stdout.readline()
     assert wait_until(lambda: running(marker) >= 2), "the programs did not start"
     caller.kill()
     caller.wait()
     assert wait_until(lambda: running(marker) == 0), "programs survived their caller"
+    assert wait_until(lambda: not any(tmp_path.iterdir())), "directories survived their caller"
 
 
 def running(marker):

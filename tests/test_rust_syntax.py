@@ -169,6 +169,12 @@ def test_an_impl_among_the_tokens_of_a_macro_is_foreign(body):
     assert is_foreign(f"fn f() {{ m! {{ {body} }} }}")
 
 
+def test_a_macro_may_implement_a_trait_of_the_file():
+    assert not is_foreign("trait Own {} macro_rules! m { ($($t:ty)*) => { $(impl Own for $t {})* } } m!(u8 u16);")
+    assert is_foreign("trait Own {} macro_rules! m { ($($t:ty)*) => { $(impl Other<Own> for $t {})* } } m!(u8);")
+    assert is_foreign("trait Own {} m!(impl Own);")
+
+
 def test_modules_of_other_files_are_seen_also_in_macros():
     assert analyse("mod a { pub mod b; }").bodiless_module
     assert analyse("macro_rules! m { ($($a:ident)*) => { $(mod $a;)* } }").bodiless_module

@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 import evaluation.rust.verifier as verifier_module
 from evaluation.rust import RustVerifier
-from evaluation.rust.routing import MAX_BYTES, must_compile_alone, refusal
+from evaluation.rust.routing import MAX_BYTES, RULES, WORDS, must_compile_alone, refusal
 from evaluation.rust.sandbox import SandboxFailure
 from evaluation.rust.syntax import analyse
 from evaluation.rust.toolchain import find_toolchain
@@ -451,6 +452,12 @@ def test_wrong_arguments_are_refused_by_their_rule(verifier):
         verifier.verify(GOOD)
     with pytest.raises(ValueError, match="crate_type must be"):
         verifier.verify([GOOD], crate_type="dylib")
+
+
+@given(st.sampled_from(sorted(RULES)), st.data())
+def test_no_rule_finds_what_the_quick_look_misses(reason, data):
+    matching = data.draw(st.from_regex(re.compile(RULES[reason])))
+    assert any(word in matching for word in WORDS)
 
 
 @given(st.integers(0, 300))

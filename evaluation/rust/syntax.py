@@ -76,8 +76,8 @@ class SyntaxReport:
     `other` has outer attributes, parameters, generics, qualifiers, or is one of several.
     """
     foreign_impl: bool
-    """Some `impl Trait for Type` of which the file declares neither trait nor type; True when in doubt, and for any
-    `impl` among the tokens of a macro.
+    """Some `impl Trait for Type` of which the file declares neither trait nor type; True when in doubt, as
+    for most `impl` among the tokens of a macro.
     """
     bodiless_module: bool
     """Some `mod name;`, whose text is another file; also any `mod` among the tokens of a macro."""
@@ -135,16 +135,18 @@ def analyse(source: str | bytes) -> SyntaxReport:
         bytes=len(code),
         difficulty=difficulty(complexity, lifetimes, bounds, unsafe),
     )
+    traits, types = {node.text for node in nodes("trait")}, {node.text for node in nodes("type")}
     # Every such keyword belongs to one item or type; those too many are tokens of a macro.
-    hidden_impl = len(nodes("impl_keyword")) > len(nodes("impl")) + len(nodes("impl_type"))
     hidden_mod = len(nodes("mod_keyword")) > len(nodes("mod"))
-    local = {node.text for node in nodes("trait")}, {node.text for node in nodes("type")}
+    hidden_impl = len(nodes("impl_keyword")) > len(nodes("impl")) + len(nodes("impl_type"))
+    if hidden_impl:
+        hidden_impl = any(_is_foreign_token(node, traits) for node in nodes("impl_keyword"))
     outer, inner = nodes("attribute"), nodes("inner_attribute")
     return SyntaxReport(
         metadata=metadata,
         has_error=tree.root_node.has_error,
         main=_main(tree.root_node),
-        foreign_impl=hidden_impl or any(_is_foreign(node, *local) for node in nodes("impl")),
+        foreign_impl=hidden_impl or any(_is_foreign(node, traits, types) for node in nodes("impl")),
         bodiless_module=hidden_mod or bool(nodes("bodiless")),
         inner_supers=sum(map(_stays_inside, nodes("super")[:MAX_SUPERS])),
         placeholders=tuple(_text(node.child_by_field_name("name")) for node in functions if _is_placeholder(node)),
@@ -273,6 +275,15 @@ def _is_foreign(node: Node, traits: set[bytes], types: set[bytes]) -> bool:
         else:
             return True
     return True
+
+
+def _is_foreign_token(keyword: Node, traits: set[bytes]) -> bool:
+    """Whether an `impl` is a macro's token, and not followed by one of the file's own traits."""
+    if keyword.parent.type not in ("token_tree", "token_repetition"):
+        return False
+    trait = keyword.next_sibling
+    after = None if trait is None else trait.next_sibling
+    return after is None or trait.text not in traits or after.type != "for"
 
 
 def _is_placeholder(function: Node) -> bool:

@@ -30,6 +30,7 @@ from evaluation.rust.toolchain import check_edition, find_toolchain
 from evaluation.rust.verdict import CHECKS, NOT_REACHED, CodeMetadata, Diagnostic, Status, Verdict
 
 BATCH_CODES = 64
+SMALLEST_PART = 16
 BATCH_BYTES = 200_000
 SECONDS_ALONE = 0.05  # about what one code costs alone, to choose between halving a batch and giving it up
 VERDICT_FORMAT = 1  # goes into the cache's keys: raised whenever equal input may get another verdict
@@ -205,6 +206,8 @@ class RustVerifier:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     verdicts, jobs = future.result()
+                    if len(running) + len(jobs) <= 2 * self.workers:
+                        jobs = [part for job in jobs for part in _parts(job, self.workers)]
                     running |= {pool.submit(self._compile, job, exact) for job in jobs}
                     yield verdicts
         finally:
@@ -305,6 +308,13 @@ class RustVerifier:
             status, dict(NOT_REACHED), diagnostics, edition=self.edition,
             rustc=self.resources.toolchain.version, sandbox_level=self.resources.sandbox.level,
         )  # fmt: skip
+
+
+def _parts(job: Job, workers: int) -> list[Job]:
+    """Near the end no worker shall wait for another: a part for each, where it is worth one more call."""
+    size = max(SMALLEST_PART, math.ceil(len(job) / workers))
+    starts = range(0, len(job), size)
+    return [replace(job, candidates=job.candidates[start : start + size]) for start in starts]
 
 
 def _cut(job: Job, seconds: float) -> list[Job]:

@@ -34,7 +34,7 @@ class VerifiedSample:
 
 
 def as_program(row: Row) -> str:
-    """What to compile: an example without `fn main` is wrapped into one, as rustdoc does it; files stay as they are."""
+    """What to compile: an example without `fn main` is wrapped into one, as rustdoc does it; a file stays as it is."""
     if row.kind != "example" or _MAIN.search(row.code):
         return row.code
     head = _CRATE_ATTRIBUTES.match(row.code).group()
