@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -72,7 +73,7 @@ def test_a_missing_compiler_is_said_not_counted(files, tmp_path):
     empty.mkdir()
     finished = subprocess.run(
         [sys.executable, "-m", "evaluation", "verify", str(files / "good.rs")],
-        env={"PATH": str(empty)}, capture_output=True, text=True,
+        env={**os.environ, "PATH": str(empty)}, capture_output=True, text=True,
     )  # fmt: skip
     assert finished.returncode == 2
     assert "rustup.rs" in finished.stderr and "Traceback" not in finished.stderr

@@ -14,7 +14,6 @@ Standard library only, and its neighbours by their bare names: it runs in a Pyth
 import contextlib
 import os
 import select
-import shutil
 import signal
 import socket
 import tempfile
@@ -78,7 +77,7 @@ class Keeper:
             yield directory
         finally:
             self.kill_everything(None)
-            shutil.rmtree(directory, onerror=_make_removable)
+            remove(directory)
 
     def run(self, command: dict, directory: str) -> tuple[dict, bytes, bytes]:
         """One program from start to the end of all its descendants."""
@@ -222,11 +221,10 @@ def kill_descendants(group: int | None):
         time.sleep(0.001)
 
 
-def _make_removable(function, path, _):
-    """A program may have taken the rights away from its own files."""
-    os.chmod(os.path.dirname(path), 0o700)
-    os.chmod(path, 0o700)
-    function(path)
+def remove(directory: str):
+    """Removes a directory whose programs may have nested it deeply and taken the rights away from their own files."""
+    for command in (["chmod", "-R", "u+rwx", directory], ["rm", "-rf", directory]):
+        os.spawnvp(os.P_WAIT, command[0], command)
 
 
 def supervise(connection: socket.socket, settings: dict, proc: int):
@@ -288,7 +286,10 @@ def main():
             os._exit(0)
         os.close(descriptors[0])
     if settings["base"]:
-        shutil.rmtree(settings["base"], ignore_errors=True)
+        with contextlib.suppress(ChildProcessError):
+            os.wait()  # as children are ignored, until the last one ended
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        remove(settings["base"])
 
 
 def isolate(settings: dict, proc: int):
