@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -154,8 +155,6 @@ def test_closed_outputs_do_not_end_an_attempt_early(sandbox):
 
 
 def test_attempts_at_the_same_time_do_not_see_each_other(sandbox):
-    from concurrent.futures import ThreadPoolExecutor
-
     script = "echo mine > f; sleep 0.2; ls | tr '\\n' ' '"
     with ThreadPoolExecutor(4) as pool:
         outputs = [completed.stdout for completed in pool.map(lambda _: shell(sandbox, script), range(8))]
@@ -260,3 +259,17 @@ def test_an_old_compiler_is_refused_with_its_version(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(ToolchainUnavailable, match=r"1\.85 or newer is needed.*1\.70\.0"):
         find_toolchain.__wrapped__()
+
+
+def test_closing_ends_what_still_runs(tmp_path):
+    sandbox = sandbox_of(0)
+    with ThreadPoolExecutor(1) as pool:
+        marker = f"5{os.getpid()}"
+        waiting = pool.submit(
+            shell, sandbox, f"setsid sleep {marker} & sleep {marker}", limits=Limits(wall_seconds=60)
+        )
+        assert wait_until(lambda: running(marker) == 2)
+        sandbox.close()
+        with pytest.raises(SandboxFailure, match="closed"):
+            waiting.result(timeout=5)
+    assert wait_until(lambda: running(marker) == 0)

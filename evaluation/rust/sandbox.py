@@ -126,6 +126,7 @@ class Sandbox:
         self._readable = [path for path in SYSTEM_PATHS if os.path.exists(path)]
         self._readable += [path for path in map(str, readable) if not Path(path).is_relative_to("/usr")]
         self._lock = threading.Lock()
+        self._attempts: set[socket.socket] = set()
         self.reasons: dict[str, str] = {}
         """Why each higher level could not be had."""
         for level in range(highest, minimum - 1, -1):
@@ -178,7 +179,13 @@ class Sandbox:
         return self.level < 2 and os.geteuid() == 0 and not self._nobody
 
     def close(self):
-        """Ends the server, and with it every attempt."""
+        """Ends every attempt, and the server."""
+        with self._lock:
+            for connection in self._attempts:
+                connection.shutdown(socket.SHUT_RDWR)
+        self._stop()
+
+    def _stop(self):
         self._control.close()
         self._server.wait()
         if self._base:
@@ -210,10 +217,11 @@ class Sandbox:
             with theirs, self._lock:
                 try:
                     socket.send_fds(self._control, [b"x"], [theirs.fileno()])
-                except OSError:  # the server was killed
-                    self.close()
+                except OSError:  # the server was killed, or closed
+                    self._stop()
                     self._start()
                     socket.send_fds(self._control, [b"x"], [theirs.fileno()])
+                self._attempts.add(ours)
             ours.settimeout(limits.wall_seconds + GRACE_SECONDS)
             request = {
                 "files": list(files), "limits": _limits_for_the_server(limits),
@@ -225,7 +233,11 @@ class Sandbox:
             except TimeoutError as error:
                 raise SandboxFailure(f"no answer {GRACE_SECONDS:.0f} s after the deadline") from error
             except (OSError, EOFError) as error:
-                raise SandboxFailure("the sandbox's own process was killed, perhaps for lack of memory") from error
+                reason = "the sandbox was closed, or its own process was killed, perhaps for lack of memory"
+                raise SandboxFailure(reason) from error
+            finally:
+                with self._lock:
+                    self._attempts.discard(ours)
         if "error" in answer:
             raise SandboxFailure(answer["error"])
         outputs = zip(blobs[::2], blobs[1::2], strict=True)

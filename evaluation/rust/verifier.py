@@ -77,11 +77,12 @@ class _Resources:
         self.sandbox = Sandbox([self.toolchain.sysroot], probe, verifier.sandbox)
         self.compiler = Compiler(self.toolchain, self.sandbox, verifier.edition, verifier.timeout)
         self.cache = VerdictCache(verifier.cache_dir)
-        self.pool = ThreadPoolExecutor(verifier.workers, thread_name_prefix="rust-verifier")
+        self.workers = verifier.workers or len(os.sched_getaffinity(0))
+        self.pool = ThreadPoolExecutor(self.workers, thread_name_prefix="rust-verifier")
 
     def close(self):
-        self.pool.shutdown(cancel_futures=True)
         self.sandbox.close()
+        self.pool.shutdown(cancel_futures=True)
         self.cache.close()
 
 
@@ -117,21 +118,24 @@ class RustVerifier:
         if not timeout > 0:
             raise ValueError(f"timeout must be a positive number of seconds, got {timeout}")
         self.edition = check_edition(edition)
-        self.workers = workers or len(os.sched_getaffinity(0))
+        self.workers = workers
         self.cache_dir = cache_dir
         self.sandbox = sandbox
         self.timeout = timeout
         self._resources: _Resources | None = _Resources(self)
+        self._parents: _Resources | None = None
 
     @property
     def resources(self) -> _Resources:
         """This process's compiler, sandbox and cache."""
         if self._resources is None or self._resources.process != os.getpid():
+            # After a fork what is here belongs to the parent: kept, because forgetting it would close it.
+            self._parents, self._resources = self._resources, None
             self._resources = _Resources(self)
         return self._resources
 
     def __getstate__(self):
-        return {**self.__dict__, "_resources": None}
+        return {**self.__dict__, "_resources": None, "_parents": None}
 
     def __enter__(self) -> "RustVerifier":
         return self
@@ -143,7 +147,7 @@ class RustVerifier:
         """Ends the sandbox's server and closes the cache; the verifier may be used again and then starts them anew."""
         if self._resources is not None and self._resources.process == os.getpid():
             self._resources.close()
-        self._resources = None
+            self._resources = None
 
     def verify(
         self,
@@ -195,7 +199,7 @@ class RustVerifier:
         self, missing: list[tuple[bytes, bytes]], crate_type: str, exact: bool
     ) -> Iterator[dict[bytes, Verdict]]:
         """Verdicts as they are reached: jobs go to the pool, and what they leave undecided goes there again."""
-        pool, running = self.resources.pool, set()
+        pool, workers, running = self.resources.pool, self.resources.workers, set()
         try:
             for item in self._jobs(missing, crate_type):
                 if isinstance(item, dict):
@@ -206,8 +210,8 @@ class RustVerifier:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     verdicts, jobs = future.result()
-                    if len(running) + len(jobs) <= 2 * self.workers:
-                        jobs = [part for job in jobs for part in _parts(job, self.workers)]
+                    if len(running) + len(jobs) <= 2 * workers:
+                        jobs = [part for job in jobs for part in _parts(job, workers)]
                     running |= {pool.submit(self._compile, job, exact) for job in jobs}
                     yield verdicts
         finally:
@@ -217,8 +221,9 @@ class RustVerifier:
     def _jobs(self, missing: list[tuple[bytes, bytes]], crate_type: str) -> Iterator[Job | dict[bytes, Verdict]]:
         """Looks at each code: a verdict at once, a job of its own, or a place in a batch."""
         # As many batches for each worker, as equal in size as possible.
-        rounds = math.ceil(len(missing) / (BATCH_CODES * self.workers))
-        batch_codes = math.ceil(len(missing) / max(1, rounds * self.workers))
+        workers = self.resources.workers
+        rounds = math.ceil(len(missing) / (BATCH_CODES * workers))
+        batch_codes = math.ceil(len(missing) / max(1, rounds * workers))
         batches: dict[bool, list[Candidate]] = {False: [], True: []}
         for key, code in missing:
             looked_at = self._look_at(key, code, crate_type)
