@@ -176,25 +176,32 @@ def test_poison_damages_nobody_else_in_its_batch(name, monkeypatch):
 
 
 LEAKS = {
-    "the parent module's names": ("pub fn shared() {}", "use super::*; pub fn g() { m0::shared() }"),
-    "the crate's root": ("pub fn shared() {}", "use crate :: m0::shared;"),
-    "the crate by another name": ("pub fn shared() {}", "use crate as root; use root::m0::shared;"),
-    "the file of a neighbour": ("pub fn shared() {}", "mod m0; pub fn g() { m0::shared() }"),
+    "the parent module's names": ("pub fn shared() {}", "use super::*; pub fn g() { nanochat_batch_0::shared() }"),
+    "the crate's root": ("pub fn shared() {}", "use crate :: nanochat_batch_0::shared;"),
+    "the crate by another name": ("pub fn shared() {}", "use crate as root; use root::nanochat_batch_0::shared;"),
+    "the file of a neighbour": (
+        "pub fn shared() {}",
+        "mod nanochat_batch_0; pub fn g() { nanochat_batch_0::shared() }",
+    ),
     "the file of a neighbour, by a macro": (
         "pub fn shared() {}",
-        "macro_rules! m { ($n:ident) => { mod $n; } } m!(m0); pub fn g() { m0::shared() }",
+        "macro_rules! m { ($n:ident) => { mod $n; } } m!(nanochat_batch_0); pub fn g() { nanochat_batch_0::shared() }",
     ),
     "a main that no program can have": (GOOD, "fn main(x: i32) {}"),
     "a main whose return type is none": (GOOD, "fn main() -> i32 { 0 }"),
     "a main whose return type is its own": (GOOD, "pub struct Result; fn main() -> Result { Result }"),
-    "the parent of its root, from within a module": ("pub fn shared() {}", "mod a { use super::super::m0::shared; }"),
+    "the parent of its root, from within a module": (
+        "pub fn shared() {}",
+        "mod a { use super::super::nanochat_batch_0::shared; }",
+    ),
     "the parent of its root, under another name": (
         "pub fn shared() {}",
-        "mod a { use super as b; use b::super::m0; }",
+        "mod a { use super as b; use b::super::nanochat_batch_0; }",
     ),
     "the parent of its root, by a macro": (
         "pub fn shared() {}",
-        "macro_rules! up { ($($p:tt)*) => { super::$($p)* } } mod a { pub fn f() { up!(super::m0::shared()) } }",
+        "macro_rules! up { ($($p:tt)*) => { super::$($p)* } }"
+        "mod a { pub fn f() { up!(super::nanochat_batch_0::shared()) } }",
     ),
     "silence about what is not reached": (GOOD, "#[deny(missing_docs)] pub fn f() {}"),
     "a main that is switched off": (GOOD, "#[cfg(any())]\nfn main() {}"),
@@ -314,6 +321,21 @@ def test_a_failing_code_is_explained_where_it_fails(verifier):
     assert (verdict.status, diagnostic.code, diagnostic.line, diagnostic.column) == ("semantic_error", "E0382", 5, 5)
     assert "candidate.rs:5:5" in diagnostic.rendered and "value used here after move" in diagnostic.rendered
     assert verdict.checks == {"types": "ok", "ownership": "error", "lifetimes": "ok"}
+
+
+def test_an_explanation_never_shows_the_neighbours(verifier):
+    """A compiler that misses a name proposes what the other modules of the crate have."""
+    codes = [
+        "pub fn secret_helper() {}",
+        "pub fn f() { secret_helper() }",
+        "pub struct S; pub fn f(s: S) { drop(s); drop(s) }",
+        "pub trait Secret { fn go(&self); } impl Secret for u32 { fn go(&self) {} }",
+        "pub fn f() { 1u32.go() }",
+    ]
+    together = verifier.verify(codes)
+    with RustVerifier() as fresh:
+        apart = [fresh.verify([code])[0] for code in codes]
+    assert [verdict.diagnostics for verdict in together] == [verdict.diagnostics for verdict in apart]
 
 
 def test_an_error_inside_a_macro_belongs_to_the_code_that_called_it(verifier):

@@ -12,6 +12,7 @@ from evaluation.rust.toolchain import Toolchain
 from evaluation.rust.verdict import Diagnostic, Status
 
 ROOT = "candidate.rs"
+MODULE = "nanochat_batch_"  # begins the name of every module of a batch
 # Not --cap-lints allow: that also silences errors, such as the lint that stops endless constants.
 FLAGS = ("--emit=metadata", "-A", "warnings", "--error-format=json", "--out-dir", "{directory}")
 OUTPUT_BYTES = 16 << 20
@@ -55,8 +56,8 @@ class Compiler:
 
     def compile_together(self, sources: Sequence[bytes]) -> Compilation:
         """Several sources as modules of one library."""
-        names = {f"m{index}.rs": index for index in range(len(sources))}
-        root = "".join(f'#[path = "{name}"]\nmod m{index};\n' for name, index in names.items())
+        names = {f"{MODULE}{index}.rs": index for index in range(len(sources))}
+        root = "".join(f'#[path = "{name}"]\nmod {MODULE}{index};\n' for name, index in names.items())
         files = {ROOT: root.encode(), **dict(zip(names, sources, strict=True))}
         return self._compile(files, names, "lib")
 
@@ -130,9 +131,9 @@ def _read_errors(stderr: bytes, sources: dict[str, int]) -> tuple[dict[int, list
         places = [place for span in message["spans"] if span["is_primary"] and (place := _place(span, sources))]
         if len({source for source, _, _ in places}) == 1:
             source, line_number, column = places[0]
-            errors.setdefault(source, []).append(_diagnostic(message, sources, line_number, column))
+            errors.setdefault(source, []).append(_diagnostic(message, source, line_number, column))
         else:
-            unplaced.append(_diagnostic(message, sources))
+            unplaced.append(_diagnostic(message))
     return errors, unplaced, "\n".join(other)
 
 
@@ -145,9 +146,16 @@ def _place(span: dict, sources: dict[str, int]) -> tuple[int, int, int] | None:
     return sources[span["file_name"]], span["line_start"], span["column_start"]
 
 
-def _diagnostic(message: dict, sources: dict[str, int], line: int | None = None, column: int | None = None):
+def _diagnostic(message: dict, source: int | None = None, line: int | None = None, column: int | None = None):
+    """As the compiler would have put it had the source been alone."""
     code = message["code"]["code"] if message["code"] else None
-    rendered = message["rendered"] or ""
-    for name in sources:
-        rendered = rendered.replace(f" {name}:", f" {ROOT}:")
-    return Diagnostic(code, category(code, message["message"]), message["message"], line, column, rendered)
+    texts = message["message"], message["rendered"] or ""
+    text, rendered = (
+        text.replace(f"{MODULE}{source}.rs:", f"{ROOT}:").replace(f"{MODULE}{source}::", "") for text in texts
+    )
+    return Diagnostic(code, category(code, text), text, line, column, rendered)
+
+
+def names_others(errors: Sequence[Diagnostic]) -> bool:
+    """Whether the compiler explained errors by what stands in another module of the batch."""
+    return any(MODULE in error.rendered for error in errors)

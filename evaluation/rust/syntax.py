@@ -60,7 +60,6 @@ MAX_SUPERS = 100  # looked at; each costs a walk through the tree above it
 COMMENTS = {"line_comment", "block_comment"}
 # What stands among bounds and is none; the last three hold bounds of their own.
 NO_BOUNDS = COMMENTS | {"lifetime", "use_bounds", "type_parameters", "bounded_type", "abstract_type", "dynamic_type"}
-WRAPPERS = {b"Box", b"Pin"}  # an impl for one of these around a local type counts as one for the local type
 BLOCKS = {"block", "unsafe_block", "async_block"}
 
 
@@ -260,21 +259,12 @@ def _is_foreign(node: Node, traits: set[bytes], types: set[bytes]) -> bool:
     names = [] if parameters is None else [parameter.child_by_field_name("name") for parameter in parameters.children]
     types = types - {name.text for name in names if name is not None}
     kind = node.child_by_field_name("type")
-    while kind is not None:
-        if kind.type == "type_identifier":
-            return kind.text not in types
-        if kind.type == "reference_type":
-            kind = kind.child_by_field_name("type")
-        elif kind.type == "generic_type":
-            name = kind.child_by_field_name("type")
-            arguments = kind.child_by_field_name("type_arguments")
-            kind = arguments.named_child(0) if name.text in WRAPPERS else name
-        elif kind.type == "dynamic_type":
-            name = kind.child_by_field_name("trait")
-            return name.text not in traits
-        else:
-            return True
-    return True
+    if kind.type == "generic_type":
+        kind = kind.child_by_field_name("type")
+    if kind.type == "dynamic_type":
+        return kind.child_by_field_name("trait").text not in traits
+    # A reference to one of the file's types counts as foreign: inference looks at all impls for references.
+    return kind.type != "type_identifier" or kind.text not in types
 
 
 def _is_foreign_token(keyword: Node, traits: set[bytes]) -> bool:

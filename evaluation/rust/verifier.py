@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from evaluation.rust.cache import VerdictCache, cache_key
-from evaluation.rust.compiler import FLAGS, Compilation, Compiler
+from evaluation.rust.compiler import FLAGS, Compilation, Compiler, names_others
 from evaluation.rust.routing import as_module, must_compile_alone, refusal
 from evaluation.rust.sandbox import Command, Sandbox
 from evaluation.rust.semantics import classify, phase
@@ -283,7 +283,7 @@ class RustVerifier:
             errors = compilation.errors.get(index, [])
             if job.suspected:
                 errors = [error for error in errors if phase(error) == "syntax"]
-            if errors and not exact and candidate.module == candidate.code:
+            if errors and not exact and candidate.module == candidate.code and not names_others(errors):
                 verdicts[candidate.key] = self._decide(candidate, compilation, errors, share)
             elif errors or job.suspected:
                 alone.append(Job((candidate,)))
