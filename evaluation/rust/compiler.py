@@ -153,7 +153,7 @@ def _diagnostic(message: dict, source: int | None = None, line: int | None = Non
     text, rendered = (
         text.replace(f"{MODULE}{source}.rs:", f"{ROOT}:").replace(f"{MODULE}{source}::", "") for text in texts
     )
-    return Diagnostic(code, category(code, text), text, line, column, rendered)
+    return Diagnostic(code, category(code, text, rendered), text, line, column, rendered)
 
 
 def names_others(errors: Sequence[Diagnostic]) -> bool:
