@@ -7,9 +7,10 @@ death every process it started is killed, also one that called setsid, and its d
     level  name        adds
     0      limits      the above. No protection of files or network: against accidents only.
     1      files       Landlock: reads only the toolchain and system libraries, writes only its directory; TCP denied
-    (Landlock 4) 2      isolated    user, mount, PID, IPC and network namespaces: sees nothing else of the machine's
-    files, no network at
-                       all, no other process; limits on the number of processes and the size of its directory; not root
+                       (from Landlock 4 on)
+    2      isolated    user, mount, PID, IPC and network namespaces: sees nothing else of the machine's files, no
+                       network at all, no other process; limits on the number of processes and the size of its
+                       directory; not root
 
 Not covered: faults of the kernel itself; memory is limited per process, not for an attempt as a whole; at level 0 and
 1 the number of processes is not limited for root, UDP and sockets with a path stay reachable, and a program at level

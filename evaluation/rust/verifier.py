@@ -163,8 +163,7 @@ class RustVerifier:
             codes: source texts. What is not UTF-8 is `invalid_syntax`.
             crate_type: `"auto"` compiles as a program what has a `fn main`, everything else as a library.
             exact: compile each code that fails in a batch once more alone. Whether a code is valid does not change,
-            but
-                its list of errors may: in a batch, errors of a later phase can be missing.
+                but its list of errors may: in a batch, errors of a later phase can be missing.
             progress: show a progress bar on stderr.
         """
         if crate_type not in ("auto", "bin", "lib"):
