@@ -1,7 +1,7 @@
 """Runs compilers and programs nobody has read, so that they harm neither the machine nor the verdict.
 
-Covered, at every level: an attempt runs in its own session and directory, with a clean environment, without input,
-with limits on time, memory per process, file size, open files and output; at its end, its deadline or the caller's
+Covered, at every level: an attempt runs in its own session and directory, with a clean environment, with no input
+but what the caller gives, with limits on time, memory per process, file size, open files and output; at its end, its deadline or the caller's
 death every process it started is killed, also one that called setsid, and its directory is removed.
 
     level  name        adds
@@ -86,6 +86,7 @@ class Command:
 
     arguments: Sequence[str]
     environment: dict[str, str] = field(default_factory=dict)
+    stdin: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,8 @@ class Sandbox:
         *,
         our_own: bool = False,
     ) -> list[Completed]:
-        """One attempt: writes the files into a new directory, runs the commands there until one fails.
+        """One attempt: writes the files into a new directory, runs the commands there until one fails. The files may be
+        executed.
 
         A program of the directory itself, `{directory}/...`, counts as generated code unless `our_own` says that its
         source is part of this package: it runs only with `HF_ALLOW_CODE_EVAL=1` in the environment, otherwise
@@ -229,7 +231,7 @@ class Sandbox:
                 "commands": [{"arguments": list(c.arguments), "environment": c.environment} for c in commands],
             }  # fmt: skip
             try:
-                messages.send(ours, request, files.values())
+                messages.send(ours, request, [*files.values(), *(command.stdin for command in commands)])
                 answer, blobs = messages.receive(ours)
             except TimeoutError as error:
                 raise SandboxFailure(f"no answer {GRACE_SECONDS:.0f} s after the deadline") from error

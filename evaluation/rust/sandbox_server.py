@@ -48,13 +48,15 @@ class Keeper:
         self.deadline = time.monotonic() + self.limits["wall_seconds"]
         results, blobs = [], []
         with self.directory() as directory:
-            for name, content in zip(request["files"], contents, strict=True):
+            names, commands = request["files"], request["commands"]
+            for name, content in zip(names, contents[: len(names)], strict=True):
                 with open(os.path.join(directory, name), "wb") as file:
                     file.write(content)
+                    os.fchmod(file.fileno(), 0o700)
                 if self.settings["nobody"]:
                     os.chown(file.name, isolation.NOBODY, isolation.NOBODY)
-            for command in request["commands"]:
-                result, stdout, stderr = self.run(command, directory)
+            for command, stdin in zip(commands, contents[len(names) :], strict=True):
+                result, stdout, stderr = self.run(command, stdin, directory)
                 results.append(result)
                 blobs += [stdout, stderr]
                 if result["ended_by"] != "exit" or result["status"] != 0:
@@ -79,14 +81,14 @@ class Keeper:
             self.kill_everything(None)
             remove(directory)
 
-    def run(self, command: dict, directory: str) -> tuple[dict, bytes, bytes]:
+    def run(self, command: dict, stdin: bytes, directory: str) -> tuple[dict, bytes, bytes]:
         """One program from start to the end of all its descendants."""
         started = time.monotonic()
         (out, out_writer), (err, err_writer), (failure, failure_writer) = (os.pipe2(os.O_CLOEXEC) for _ in range(3))
         program = os.fork()
         if program == 0:
             try:
-                self.become(command, directory, out_writer, err_writer)
+                self.become(command, stdin, directory, out_writer, err_writer)
             except BaseException as error:
                 os.write(failure_writer, f"{type(error).__name__}: {error}".encode())
             os._exit(127)
@@ -116,11 +118,10 @@ class Keeper:
         limit = self.limits["output_bytes"]
         return result, bytes(outputs[out][:limit]), bytes(outputs[err][:limit])
 
-    def become(self, command: dict, directory: str, out: int, err: int):
+    def become(self, command: dict, stdin: bytes, directory: str, out: int, err: int):
         """In the forked child: everything between fork and exec."""
         os.setsid()
-        null = os.open("/dev/null", os.O_RDWR)
-        for source, target in ((null, 0), (out, 1), (err, 2)):
+        for source, target in ((input_of(stdin), 0), (out, 1), (err, 2)):
             os.dup2(source, target)
         # Python ignores these two; a program that inherits that would not die of them.
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
@@ -202,6 +203,17 @@ class Keeper:
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.wait()
+
+
+def input_of(stdin: bytes) -> int:
+    """A descriptor to read these bytes from."""
+    if not stdin:
+        return os.open("/dev/null", os.O_RDONLY)
+    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(stdin)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def kill_descendants(group: int | None):

@@ -63,12 +63,8 @@ class SelfTest:
 
     def probe(self, *arguments: str, limits: Limits = LIMITS) -> tuple[Completed, str]:
         """Runs the probe once; what it printed, in one line."""
-        mark = Command(["/bin/chmod", "700", self.name])
         run = Command(["{directory}/" + self.name, *arguments])
-        results = self.sandbox.run({self.name: self.program}, [mark, run], limits, our_own=True)
-        completed = results[-1]
-        if len(results) < 2:
-            raise SelfTestFailed(f"the self-test's program cannot be started: {completed.stderr.decode()}")
+        (completed,) = self.sandbox.run({self.name: self.program}, [run], limits, our_own=True)
         text = (completed.stdout[:200] + completed.stderr[:200]).decode("utf-8", "replace")
         return completed, text.splitlines()[0] if text else ""
 
