@@ -5,6 +5,7 @@ import math
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from evaluation.rust.sandbox import Command, Completed, Limits, Sandbox, SandboxFailure
 from evaluation.rust.semantics import category
@@ -12,9 +13,12 @@ from evaluation.rust.toolchain import Toolchain
 from evaluation.rust.verdict import Diagnostic, Status
 
 ROOT = "candidate.rs"
+CrateType = Literal["bin", "lib", "test"]
 MODULE = "nanochat_batch_"  # begins the name of every module of a batch
 # Not --cap-lints allow: that also silences errors, such as the lint that stops endless constants.
-FLAGS = ("--emit=metadata", "-A", "warnings", "--error-format=json", "--out-dir", "{directory}")
+COMMON_FLAGS = ("-A", "warnings", "--error-format=json", "--out-dir", "{directory}")
+FLAGS = ("--emit=metadata", *COMMON_FLAGS)
+BUILD_FLAGS = ("-C", "debuginfo=0", "-C", "prefer-dynamic", *COMMON_FLAGS)
 OUTPUT_BYTES = 16 << 20
 NO_SPACE = "(os error 28)"
 MUCH_MEMORY = 1 << 30
@@ -50,31 +54,49 @@ class Compiler:
             output_bytes=OUTPUT_BYTES,
         )
 
-    def compile_alone(self, source: bytes, crate_type: str) -> Compilation:
+    def compile_alone(self, source: bytes, crate_type: CrateType) -> Compilation:
         """One source as a crate of its own."""
-        return self._compile({ROOT: source}, {ROOT: 0}, crate_type)
+        return self._check({ROOT: source}, {ROOT: 0}, crate_type)
 
-    def compile_together(self, sources: Sequence[bytes]) -> Compilation:
-        """Several sources as modules of one library."""
-        names = {f"{MODULE}{index}.rs": index for index in range(len(sources))}
-        root = "".join(f'#[path = "{name}"]\nmod {MODULE}{index};\n' for name, index in names.items())
-        files = {ROOT: root.encode(), **dict(zip(names, sources, strict=True))}
-        return self._compile(files, names, "lib")
+    def compile_together(self, sources: Sequence[bytes], crate_type: CrateType = "lib") -> Compilation:
+        """Several sources as modules of one crate."""
+        files = as_modules(sources)
+        names = [name for name in files if name != ROOT]
+        return self._check(files, {name: index for index, name in enumerate(names)}, crate_type)
 
-    def _compile(self, files: dict[str, bytes], sources: dict[str, int], crate_type: str) -> Compilation:
-        arguments = [self.toolchain.rustc, "--edition", self.edition, "--crate-type", crate_type, *FLAGS, ROOT]
-        command = Command(arguments, self.toolchain.environment)
+    def _check(self, files: dict[str, bytes], sources: dict[str, int], crate_type: CrateType) -> Compilation:
+        return self.call(files, [[*self.kind(crate_type), *FLAGS, ROOT]], sources)[0]
+
+    def kind(self, crate_type: CrateType) -> list[str]:
+        """The options that say what a source is."""
+        return ["--edition", self.edition, *(["--test"] if crate_type == "test" else ["--crate-type", crate_type])]
+
+    def call(
+        self, files: dict[str, bytes], calls: Sequence[Sequence[str]], sources: dict[str, int], result: str = ""
+    ) -> tuple[Compilation, bytes]:
+        """Calls the compiler with each of these arguments, one after the other until it refuses.
+
+        Args:
+            files: what is in its directory.
+            calls: the arguments of each call.
+            sources: the numbers of the files whose errors are told apart.
+            result: a file that the last call makes, to be given back.
+        """
+        commands = [Command([self.toolchain.rustc, *arguments], self.toolchain.environment) for arguments in calls]
+        if result:
+            commands.append(Command(["/bin/cat", result]))
         try:
-            (completed,) = self.sandbox.run(files, [command], self.limits)
+            results = self.sandbox.run(files, commands, self.limits)
         except SandboxFailure as failure:
-            return Compilation(failure="unavailable", reason=str(failure))
-        errors, unplaced, other = _read_errors(completed.stderr, sources)
-        compilation = {"errors": errors, "unplaced": unplaced, "seconds": completed.seconds}
+            return Compilation(failure="unavailable", reason=str(failure)), b""
+        seconds = sum(completed.seconds for completed in results)
+        completed = results[-1]
+        # A warning that was made an error by the code itself has status 1: 0 is 0.
         if completed.status == 0:
-            # A warning that was made an error by the code itself has status 1: 0 is 0.
-            return Compilation(accepted=True, seconds=completed.seconds)
+            return Compilation(accepted=True, seconds=seconds), completed.stdout
+        errors, unplaced, other = _read_errors(completed.stderr, sources)
         failure, reason = self._failure(completed, other, unplaced, rejected=bool(errors or unplaced))
-        return Compilation(failure=failure, reason=reason, **compilation)
+        return Compilation(False, errors, unplaced, failure, reason, seconds), b""
 
     def _failure(
         self, completed: Completed, other: str, unplaced: list[Diagnostic], rejected: bool
@@ -106,6 +128,13 @@ class Compiler:
         if completed.status == 1 and rejected:
             return None, ""
         return "unavailable", f"the compiler ended with status {completed.status}: {other.strip()[:500]}"
+
+
+def as_modules(sources: Sequence[bytes], visibility: Literal["", "pub "] = "") -> dict[str, bytes]:
+    """The files of a crate in which each source is a module."""
+    names = [f"{MODULE}{index}.rs" for index in range(len(sources))]
+    root = "".join(f'#[path = "{name}"]\n{visibility}mod {name.removesuffix(".rs")};\n' for name in names)
+    return {**dict(zip(names, sources, strict=True)), ROOT: root.encode()}
 
 
 def _crash(completed: Completed, other: str) -> str:

@@ -30,7 +30,8 @@ many passed tests as were given.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from hashlib import sha256
 from pathlib import Path
 
 from tree_sitter import Node, Parser
@@ -41,6 +42,7 @@ from evaluation.rust.syntax import RUST
 CANDIDATES = "candidates"
 CHECKER = "checker"
 MAIN = Path(__file__).with_name("harness_main.rs").read_text(encoding="utf-8")
+CHECKER_VERSION = sha256(MAIN.encode()).hexdigest()
 ITEMS = {
     "function_item": "fn", "function_signature_item": "fn", "struct_item": "struct", "enum_item": "enum",
     "trait_item": "trait", "type_item": "type", "const_item": "const",
@@ -214,12 +216,14 @@ def check_name(index: int) -> str:
 
 
 def _check(tests: HiddenTests, path: str) -> str:
-    """All but the checker's own statements stands on one line before them, so that line 2 is their first."""
+    """The checker's statements first, so that their lines are those of its text."""
     declarations = tests.declarations
     types = ", ".join(name for kind, name in declarations.items if kind != "fn")
-    pointers = " ".join(declarations.pointers.split("\n"))
-    head = f"use {path} as nanochat_candidate; use nanochat_candidate::{{{types}}}; {declarations.imports} {pointers}"
-    return f"{head} pub fn nanochat_checks() {{\n{tests.checker}\n}}\n"
+    return (
+        f"pub fn nanochat_checks() {{ {tests.checker}\n}}\n"
+        f"use {path} as nanochat_candidate; use nanochat_candidate::{{{types}}}; {declarations.imports}\n"
+        f"{declarations.pointers}\n"
+    )
 
 
 @dataclass(frozen=True)
@@ -243,7 +247,7 @@ def read_report(stdout: bytes, nonce: str) -> Report | str | None:
     if match is None:
         return None
     finished, passed, total, line = map(int, match.groups())
-    return Report(bool(finished), passed, total, max(0, line - 1))
+    return Report(bool(finished), passed, total, line)
 
 
 @dataclass(frozen=True)
@@ -259,6 +263,7 @@ class AppendedTests:
     has_main: bool
 
     @classmethod
+    @lru_cache(maxsize=1024)
     def read(cls, text: str) -> "AppendedTests":
         """Raises `ValueError` when the text has neither."""
         # What begins with `}` ends the candidate's function.

@@ -6,8 +6,8 @@ code sent alone for nothing costs time, a missing rule costs a wrong verdict: in
 """
 
 import re
-from typing import Literal
 
+from evaluation.rust.compiler import CrateType
 from evaluation.rust.syntax import SyntaxReport
 
 MAX_BYTES = 100_000
@@ -24,7 +24,8 @@ RULES = {
     "changes how errors are found": rb"\b(?:deny|forbid)\b",
     "has attributes of a crate": rb"#\s*!\s*\[",
     "shares macros with the crate": rb"\bmacro_(?:export|use)\b",
-    "defines a symbol of the whole program": rb"\b(?:no_mangle|export_name|global_allocator|panic_handler|link)\b",
+    "defines a symbol of the whole program": rb"\b(?:no_mangle|export_name|global_allocator|panic_handler|link|link_section)\b",
+    "is run before main": rb"#\s*!?\s*\[[^\]]*\bused\b",
     "asks where it stands": rb"\bmodule_path\b|\bfile\s*!|\bLocation\b",
     "includes files": rb"\binclude(?:_str|_bytes)?\b",
     "may compute for ever": rb"\blong_running_const_eval\b",
@@ -65,16 +66,20 @@ def refusal(code: bytes) -> str | None:
 
 
 def must_compile_alone(
-    code: bytes, report: SyntaxReport, edition: str, crate_type: Literal["bin", "lib"]
+    code: bytes, report: SyntaxReport, edition: str, crate_type: CrateType, confirming: bool = False
 ) -> str | None:
-    """Why this code cannot share a compilation; None if it can."""
+    """Why this code cannot share a compilation; None if it can.
+
+    When the errors that it can cause in other codes, or have because of them, are confirmed alone, an impl that all
+    modules see does no harm: it makes nobody's code valid.
+    """
     if edition == "2015":
         return "paths of edition 2015 start at the crate's root"
     if report.has_error:
         return "seems not to parse"  # and shares a crate only with others that seem so
     if crate_type == "bin" and report.main not in ("plain", "returning"):
         return "has a main function that only a program's root checks"
-    if report.foreign_impl:
+    if report.foreign_impl and not confirming:
         return "implements a foreign trait for a foreign type, which all modules see"
     if report.bodiless_module:
         return "has modules in other files"
@@ -90,6 +95,6 @@ def must_compile_alone(
     return next((reason for reason, pattern in ALONE.items() if pattern.search(text)), None)
 
 
-def as_module(code: bytes, report: SyntaxReport, crate_type: Literal["bin", "lib"]) -> bytes:
+def as_module(code: bytes, report: SyntaxReport, crate_type: CrateType) -> bytes:
     """The text that stands for a code in a batch: valid exactly when the code is, though with other errors perhaps."""
     return code + RETURNING_MAIN if crate_type == "bin" and report.main == "returning" else code

@@ -148,7 +148,7 @@ def analyse(source: str | bytes) -> SyntaxReport:
         foreign_impl=hidden_impl or any(_is_foreign(node, traits, types) for node in nodes("impl")),
         bodiless_module=hidden_mod or bool(nodes("bodiless")),
         inner_supers=sum(map(_stays_inside, nodes("super")[:MAX_SUPERS])),
-        placeholders=tuple(_text(node.child_by_field_name("name")) for node in functions if _is_placeholder(node)),
+        placeholders=tuple(_text(node.child_by_field_name("name")) for node in functions if is_placeholder(node)),
         attributes=_sorted(map(_attribute, outer)) + _sorted("!" + _attribute(node) for node in inner),
         macros=_sorted(_text(node) for node in nodes("macro")),
         macros_defined=_sorted(_text(node) for node in nodes("macro_defined")),
@@ -276,7 +276,7 @@ def _is_foreign_token(keyword: Node, traits: set[bytes]) -> bool:
     return after is None or trait.text not in traits or after.type != "for"
 
 
-def _is_placeholder(function: Node) -> bool:
+def is_placeholder(function: Node) -> bool:
     """Whether a function does nothing: its body is empty, or `()`, `return` or one placeholder macro in blocks."""
     inner = function.child_by_field_name("body")
     while inner is not None:

@@ -8,12 +8,13 @@ not to parse have batches of their own, which only reject.
 """
 
 import asyncio
+import json
 import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,50 +22,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from evaluation.rust.cache import VerdictCache, cache_key
-from evaluation.rust.compiler import FLAGS, Compilation, Compiler, names_others
+from evaluation.rust.compiler import FLAGS, Compiler
+from evaluation.rust.harness import CHECKER_VERSION, AppendedTests, HiddenTests
+from evaluation.rust.jobs import Candidate, CompileJob, Tools, Verdicts
+from evaluation.rust.refusals import refusals
 from evaluation.rust.routing import as_module, must_compile_alone, refusal
-from evaluation.rust.sandbox import Command, Sandbox
-from evaluation.rust.semantics import classify, phase
-from evaluation.rust.syntax import SyntaxReport, analyse
+from evaluation.rust.sandbox import Command, Limits, Sandbox, require_consent
+from evaluation.rust.syntax import analyse
 from evaluation.rust.toolchain import check_edition, find_toolchain
-from evaluation.rust.verdict import CHECKS, NOT_REACHED, CodeMetadata, Diagnostic, Status, Verdict
+from evaluation.rust.verdict import Diagnostic, Verdict
 
+Tests = str | HiddenTests | None
+Missing = tuple[bytes, bytes, Tests]
 BATCH_CODES = 64
-SMALLEST_PART = 16
 BATCH_BYTES = 200_000
-SECONDS_ALONE = 0.05  # about what one code costs alone, to choose between halving a batch and giving it up
-VERDICT_FORMAT = 1  # goes into the cache's keys: raised whenever equal input may get another verdict
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One distinct code on its way to a verdict."""
-
-    key: bytes
-    code: bytes
-    module: bytes
-    """Stands for the code in a batch."""
-    crate_type: Literal["bin", "lib"]
-    metadata: CodeMetadata
-
-
-@dataclass(frozen=True)
-class Job:
-    """Codes for one call of the compiler."""
-
-    candidates: tuple[Candidate, ...]
-    suspected: bool = False
-    """They seem not to parse. What the parser says of a file does not depend on other files, so that much is believed;
-    but the rules for sharing a crate are read from the syntax tree, so nothing else is.
-    """
-
-    def __len__(self) -> int:
-        return len(self.candidates)
-
-    @property
-    def sources(self) -> list[bytes]:
-        """The texts that stand for the codes in a batch."""
-        return [candidate.module for candidate in self.candidates]
+VERDICT_FORMAT = 2  # goes into the cache's keys: raised whenever equal input may get another verdict
 
 
 class _Resources:
@@ -96,6 +68,7 @@ class RustVerifier:
         sandbox: the lowest protection to accept: `"limits"`, `"files"` or `"isolated"` (see `sandbox.py`); `"auto"`
             accepts any. The best this machine gives is taken, and `Verdict.sandbox_level` says which it was.
         timeout: seconds of processor time the compiler gets.
+        run_timeout: seconds of processor time a code gets to run its tests; on the clock three times that.
 
     May be copied to other processes (`datasets.map(num_proc=...)`): each gets a sandbox and a cache connection of its
     own.
@@ -112,16 +85,19 @@ class RustVerifier:
         cache_dir: str | Path | None = None,
         sandbox: str | int = "auto",
         timeout: float = 10.0,
+        run_timeout: float = 3.0,
     ):
         if workers is not None and workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
-        if not timeout > 0:
-            raise ValueError(f"timeout must be a positive number of seconds, got {timeout}")
+        for name, seconds in (("timeout", timeout), ("run_timeout", run_timeout)):
+            if not 0 < seconds < math.inf:
+                raise ValueError(f"{name} must be a positive number of seconds, got {seconds}")
         self.edition = check_edition(edition)
         self.workers = workers
         self.cache_dir = cache_dir
         self.sandbox = sandbox
         self.timeout = timeout
+        self.run_timeout = run_timeout
         self._resources: _Resources | None = _Resources(self)
         self._parents: _Resources | None = None
 
@@ -152,182 +128,185 @@ class RustVerifier:
     def verify(
         self,
         codes: Sequence[str | bytes],
+        tests: Sequence[Tests] | Tests = None,
         *,
         crate_type: Literal["auto", "bin", "lib"] = "auto",
         exact: bool = False,
+        rules: Literal["data", "reward"] = "data",
+        trusted: bool = False,
         progress: bool = False,
     ) -> list[Verdict]:
         """A verdict for each code, in their order; whatever the code is, it gets one.
 
         Args:
             codes: source texts. What is not UTF-8 is `invalid_syntax`.
-            crate_type: `"auto"` compiles as a program what has a `fn main`, everything else as a library.
+            tests: for each code, or one for all: None, `HiddenTests`, or a text that is appended to the code and holds
+                functions with `#[test]` or a `fn main`. Running them needs `HF_ALLOW_CODE_EVAL=1`.
+            crate_type: `"auto"` compiles as a program what has a `fn main`, everything else as a library. Codes with
+                tests are what their tests ask for.
             exact: compile each code that fails in a batch once more alone. Whether a code is valid does not change,
                 but its list of errors may: in a batch, errors of a later phase can be missing.
+            rules: `"reward"` refuses what an honest solution does not need and a dishonest one does (`refusals.py`);
+                `"data"` refuses nothing.
+            trusted: the codes are known solutions: appended tests of many run in one process.
             progress: show a progress bar on stderr.
+
+        Raises:
+            ValueError: for an argument outside its rule, before anything is compiled.
+            CodeExecutionNotAllowed: for tests without `HF_ALLOW_CODE_EVAL=1`.
         """
         if crate_type not in ("auto", "bin", "lib"):
             raise ValueError(f"crate_type must be auto, bin or lib, got {crate_type!r}")
+        if rules not in ("data", "reward"):
+            raise ValueError(f"rules must be data or reward, got {rules!r}")
         if isinstance(codes, (str, bytes)):
             raise ValueError("codes must be a list of source texts, got a single one")
+        tests = _tests_of_each(tests, len(codes), rules)
+        if any(test is not None for test in tests):
+            require_consent()
         resources = self.resources
         question = {
             "format": VERDICT_FORMAT, "edition": self.edition, "crate_type": crate_type, "exact": exact,
-            "flags": FLAGS, "timeout": self.timeout, "rustc": resources.toolchain.identity,
-            "sandbox": resources.sandbox.level,
+            "rules": rules, "flags": FLAGS, "timeout": self.timeout, "run_timeout": self.run_timeout,
+            "rustc": resources.toolchain.identity, "sandbox": resources.sandbox.level, "checker": CHECKER_VERSION,
         }  # fmt: skip
         encoded = [code.encode("utf-8", "surrogatepass") if isinstance(code, str) else bytes(code) for code in codes]
-        keys = [cache_key(code, question) for code in encoded]
-        distinct = dict(zip(keys, encoded, strict=True))
+        keys = [cache_key(code, question, _text_of(test)) for code, test in zip(encoded, tests, strict=True)]
+        distinct = dict(zip(keys, zip(encoded, tests, strict=True), strict=True))
         verdicts = resources.cache.get(distinct)
         with _progress_bar(progress, len(distinct)) as advance:
             advance(len(verdicts))
-            missing = [(key, code) for key, code in distinct.items() if key not in verdicts]
-            for reached in self._reach(missing, crate_type, exact):
+            missing = [(key, *question) for key, question in distinct.items() if key not in verdicts]
+            tools = Tools(resources.compiler, self._run_limits, exact, rules == "reward", trusted)
+            for reached in self._reach(missing, crate_type, tools, rules):
                 resources.cache.put(reached)
                 verdicts |= reached
                 advance(len(reached))
         seen: set[bytes] = set()
         return [_once(verdicts[key], key, seen) for key in keys]
 
-    async def averify(self, codes: Sequence[str | bytes], **options) -> list[Verdict]:
+    async def averify(self, codes: Sequence[str | bytes], tests: Sequence[Tests] | Tests = None, **options):
         """`verify` without blocking the event loop."""
-        return await asyncio.to_thread(self.verify, codes, **options)
+        return await asyncio.to_thread(self.verify, codes, tests, **options)
 
-    def _reach(
-        self, missing: list[tuple[bytes, bytes]], crate_type: str, exact: bool
-    ) -> Iterator[dict[bytes, Verdict]]:
+    def _reach(self, missing: list[Missing], crate_type: str, tools: Tools, rules: str) -> Iterator[Verdicts]:
         """Verdicts as they are reached: jobs go to the pool, and what they leave undecided goes there again."""
         pool, workers, running = self.resources.pool, self.resources.workers, set()
         try:
-            for item in self._jobs(missing, crate_type):
+            for item in self._jobs(missing, crate_type, tools, rules):
                 if isinstance(item, dict):
                     yield item
                 else:
-                    running.add(pool.submit(self._compile, item, exact))
+                    running.add(pool.submit(item.run, tools))
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     verdicts, jobs = future.result()
                     if len(running) + len(jobs) <= 2 * workers:
-                        jobs = [part for job in jobs for part in _parts(job, workers)]
-                    running |= {pool.submit(self._compile, job, exact) for job in jobs}
+                        parts = [job.parts(workers) if isinstance(job, CompileJob) else [job] for job in jobs]
+                        jobs = [part for several in parts for part in several]
+                    running |= {pool.submit(job.run, tools) for job in jobs}
                     yield verdicts
         finally:
             for future in running:
                 future.cancel()
 
-    def _jobs(self, missing: list[tuple[bytes, bytes]], crate_type: str) -> Iterator[Job | dict[bytes, Verdict]]:
+    def _jobs(
+        self, missing: list[Missing], crate_type: str, tools: Tools, rules: str
+    ) -> Iterator[CompileJob | Verdicts]:
         """Looks at each code: a verdict at once, a job of its own, or a place in a batch."""
         # As many batches for each worker, as equal in size as possible.
         workers = self.resources.workers
         rounds = math.ceil(len(missing) / (BATCH_CODES * workers))
         batch_codes = math.ceil(len(missing) / max(1, rounds * workers))
-        batches: dict[bool, list[Candidate]] = {False: [], True: []}
-        for key, code in missing:
-            looked_at = self._look_at(key, code, crate_type)
+        batches: dict[tuple[bool, bool], list[Candidate]] = {}
+        for key, code, tests in missing:
+            looked_at = self._look_at(key, code, tests, crate_type, tools, rules)
             if isinstance(looked_at, Verdict):
                 yield {key: looked_at}
                 continue
-            candidate, report = looked_at
-            suspected = report.has_error
-            if not suspected and must_compile_alone(code, report, self.edition, candidate.crate_type):
-                yield Job((candidate,))
+            candidate, suspected = looked_at
+            if not suspected and not candidate.together:
+                yield CompileJob((candidate,))
                 continue
-            batch = batches[suspected]
+            batch = batches.setdefault((suspected, candidate.crate_type == "test"), [])
             batch.append(candidate)
             if len(batch) >= batch_codes or sum(len(candidate.code) for candidate in batch) >= BATCH_BYTES:
-                yield Job(tuple(batch), suspected)
+                yield CompileJob(tuple(batch), suspected)
                 batch.clear()
-        for suspected, batch in batches.items():
+        for (suspected, _), batch in batches.items():
             if batch:
-                yield Job(tuple(batch), suspected)
+                yield CompileJob(tuple(batch), suspected)
 
-    def _look_at(self, key: bytes, code: bytes, crate_type: str) -> Verdict | tuple[Candidate, SyntaxReport]:
-        """What can be said without the compiler."""
+    def _look_at(
+        self, key: bytes, code: bytes, tests: Tests, crate_type: str, tools: Tools, rules: str
+    ) -> Verdict | tuple[Candidate, bool]:
+        """What can be said without the compiler: a verdict, or the candidate and whether it seems not to parse."""
         try:
             code.decode()
         except UnicodeDecodeError as error:
-            return self._verdict(
-                "invalid_syntax", reason=f"not UTF-8: {error.reason} at byte {error.start}", syntax=True
-            )
+            reason = f"not UTF-8: {error.reason} at byte {error.start}"
+            return tools.verdict("invalid_syntax", Diagnostic(None, "syntax", reason))
         reason = refusal(code)
         if reason:
-            return self._verdict("refused", reason=reason)
-        report = analyse(code)
-        if crate_type == "auto":
+            return tools.verdict("refused", reason)
+        appended = AppendedTests.read(tests) if isinstance(tests, str) else None
+        text = code if appended is None else code + b"\n" + appended.text.encode()
+        report = analyse(text)
+        if rules == "reward" and not report.has_error:
+            reasons = refusals(code, tests)
+            if reasons:
+                verdict = tools.verdict("refused", *(reason.diagnostic() for reason in reasons))
+                return replace(verdict, metadata=report.metadata)
+        if appended is not None:
+            crate_type = "bin" if appended.has_main else "test"
+        elif tests is not None:
+            crate_type = "lib"
+        elif crate_type == "auto":
             crate_type = "lib" if report.main == "none" else "bin"
-        return Candidate(key, code, as_module(code, report, crate_type), crate_type, report.metadata), report
-
-    def _compile(self, job: Job, exact: bool) -> tuple[dict[bytes, Verdict], list[Job]]:
-        """One call of the compiler: the verdicts it decides, and jobs for what it does not."""
-        compiler = self.resources.compiler
-        if len(job) == 1:
-            (candidate,) = job.candidates
-            compilation = compiler.compile_alone(candidate.code, candidate.crate_type)
-            errors = [error for errors in compilation.errors.values() for error in errors] + compilation.unplaced
-            return {candidate.key: self._decide(candidate, compilation, errors, compilation.seconds)}, []
-
-        compilation = compiler.compile_together(job.sources)
-        share = compilation.seconds / len(job)
-        if compilation.failure == "unavailable":
-            return {candidate.key: self._decide(candidate, compilation, [], share) for candidate in job.candidates}, []
-        if compilation.accepted and not job.suspected:
-            return {candidate.key: self._decide(candidate, compilation, [], share) for candidate in job.candidates}, []
-        if compilation.failure or not (compilation.errors or job.suspected):
-            return {}, _cut(job, compilation.seconds)
-        verdicts: dict[bytes, Verdict] = {}
-        rest, alone = [], []
-        for index, candidate in enumerate(job.candidates):
-            errors = compilation.errors.get(index, [])
-            if job.suspected:
-                errors = [error for error in errors if phase(error) == "syntax"]
-            if errors and not exact and candidate.module == candidate.code and not names_others(errors):
-                verdicts[candidate.key] = self._decide(candidate, compilation, errors, share)
-            elif errors or job.suspected:
-                alone.append(Job((candidate,)))
-            else:
-                rest.append(candidate)
-        return verdicts, alone + ([Job(tuple(rest))] if rest else [])
-
-    def _decide(
-        self, candidate: Candidate, compilation: Compilation, errors: list[Diagnostic], seconds: float
-    ) -> Verdict:
-        if compilation.accepted:
-            verdict = self._verdict("valid")
-            verdict = replace(verdict, checks=dict.fromkeys(CHECKS, "ok"))
-        elif compilation.failure:
-            verdict = self._verdict(compilation.failure, reason=compilation.reason)
-        else:
-            classification = classify(errors)
-            verdict = replace(
-                self._verdict(classification.status),
-                checks=classification.checks, external=classification.external, diagnostics=tuple(errors),
-            )  # fmt: skip
-        return replace(verdict, metadata=candidate.metadata, seconds=seconds)
-
-    def _verdict(self, status: Status, reason: str = "", syntax: bool = False) -> Verdict:
-        diagnostics = (Diagnostic(None, "syntax" if syntax else "other", reason),) if reason else ()
-        return Verdict(
-            status, dict(NOT_REACHED), diagnostics, edition=self.edition,
-            rustc=self.resources.toolchain.version, sandbox_level=self.resources.sandbox.level,
+        alone = must_compile_alone(text, report, self.edition, crate_type, tools.confirm)
+        module = as_module(text, report, crate_type)
+        candidate = Candidate(
+            key, text, module, crate_type, report.metadata, together=alone is None,
+            readable=rules != "reward" or not report.has_error, tests=tests if appended is None else appended,
         )  # fmt: skip
+        return candidate, report.has_error
+
+    @property
+    def _run_limits(self) -> Limits:
+        # A program may wait for its own threads, and the machine may be busy: the clock is the last limit.
+        return Limits(
+            cpu_seconds=math.ceil(self.run_timeout),
+            wall_seconds=3 * self.run_timeout + 1,
+            memory_bytes=2 << 30,
+            processes=64,
+        )
 
 
-def _parts(job: Job, workers: int) -> list[Job]:
-    """Near the end no worker shall wait for another: a part for each, where it is worth one more call."""
-    size = max(SMALLEST_PART, math.ceil(len(job) / workers))
-    starts = range(0, len(job), size)
-    return [replace(job, candidates=job.candidates[start : start + size]) for start in starts]
+def _tests_of_each(tests: Sequence[Tests] | Tests, count: int, rules: str) -> list[Tests]:
+    """One entry for each code, all of them of a kind that the rules allow. Raises `ValueError`."""
+    each = [tests] * count if tests is None or isinstance(tests, (str, HiddenTests)) else list(tests)
+    if len(each) != count:
+        raise ValueError(f"tests must be one for all codes or one for each, got {len(each)} for {count} codes")
+    for test in {id(test): test for test in each}.values():
+        if not (test is None or isinstance(test, (str, HiddenTests))):
+            raise ValueError(f"tests must be None, a text or HiddenTests, got {type(test).__name__}")
+        if isinstance(test, str):
+            AppendedTests.read(test)
+            if rules == "reward":
+                raise ValueError(
+                    "tests appended to a code can be cheated by it: under reward rules tests must be HiddenTests"
+                )
+        elif rules == "reward" and test is not None and test.allow_unsafe:
+            raise ValueError("unsafe code can forge the result of its tests: under reward rules allow_unsafe is False")
+    return each
 
 
-def _cut(job: Job, seconds: float) -> list[Job]:
-    """Halves a batch that failed quickly, takes one apart that failed slowly: whichever finds the culprit sooner."""
-    if seconds * math.log2(len(job)) < SECONDS_ALONE * len(job):
-        middle = len(job) // 2
-        halves = job.candidates[:middle], job.candidates[middle:]
-        return [replace(job, candidates=half) for half in halves]
-    return [Job((candidate,)) for candidate in job.candidates]
+def _text_of(tests: Tests) -> str | None:
+    """What identifies tests in the cache."""
+    if isinstance(tests, HiddenTests):
+        return json.dumps([tests.signature, tests.checker, tests.allow_unsafe])
+    return tests
 
 
 def _once(verdict: Verdict, key: bytes, seen: set[bytes]) -> Verdict:

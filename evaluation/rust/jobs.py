@@ -1,0 +1,414 @@
+"""The work behind a verdict: calls of the compiler for many codes at once, and runs of what was built.
+
+    CompileJob --valid--> BuildJob --built--> RunJob (one process for each candidate)
+
+A job decides what it can and leaves other jobs for the rest: a batch without those it found wrong, its halves, single
+codes. Codes without tests are decided by their compile job.
+"""
+
+import math
+import secrets
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from evaluation.rust import harness
+from evaluation.rust.compiler import BUILD_FLAGS, ROOT, Compilation, Compiler, CrateType, as_modules, names_others
+from evaluation.rust.harness import AppendedTests, HiddenTests
+from evaluation.rust.sandbox import Command, Completed, Limits, SandboxFailure
+from evaluation.rust.semantics import classify, phase
+from evaluation.rust.verdict import CHECKS, NOT_REACHED, CodeMetadata, Diagnostic, Status, Verdict
+
+SMALLEST_PART = 16
+SECONDS_ALONE = 0.05  # about what one code costs alone, to choose between halving a batch and giving it up
+CONFIRMED_ALONE = {"E0119", "E0282", "E0283", "E0284"}  # errors that an impl of a neighbour can cause
+PROGRAM = "program"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One distinct code on its way to a verdict."""
+
+    key: bytes
+    code: bytes
+    """The text, with tests that are appended to it."""
+    module: bytes
+    """Stands for the code in a batch."""
+    crate_type: CrateType
+    metadata: CodeMetadata
+    together: bool
+    """It may share a crate with others."""
+    readable: bool = True
+    """False when the code is judged by its syntax tree and the tree has errors."""
+    tests: HiddenTests | AppendedTests | None = None
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What jobs work with, and how."""
+
+    compiler: Compiler
+    run_limits: Limits
+    exact: bool
+    """Compile each failing code alone."""
+    confirm: bool
+    """Compile codes alone whose errors an impl of a neighbour can cause."""
+    trusted: bool
+    """Run the appended tests of many codes in one process."""
+
+    def verdict(self, status: Status, *reasons: Diagnostic | str) -> Verdict:
+        """A verdict that says why; nothing is known of the checks yet."""
+        diagnostics = tuple(
+            reason if isinstance(reason, Diagnostic) else Diagnostic(None, "other", reason) for reason in reasons
+        )
+        toolchain, level = self.compiler.toolchain, self.compiler.sandbox.level
+        return Verdict(
+            status, dict(NOT_REACHED), diagnostics, edition=self.compiler.edition,
+            rustc=toolchain.version, sandbox_level=level,
+        )  # fmt: skip
+
+    def after_compiling(self, candidate: Candidate, status: Status, *reasons: Diagnostic | str) -> Verdict:
+        """A verdict on a code that the compiler accepts."""
+        verdict = self.verdict(status, *reasons)
+        return replace(verdict, checks=dict.fromkeys(CHECKS, "ok"), metadata=candidate.metadata)
+
+    def decide(self, candidate: Candidate, compilation: Compilation, errors: Sequence[Diagnostic]) -> Verdict:
+        """What the compiler's answer amounts to."""
+        if compilation.accepted and not candidate.readable:
+            reason = "the judge cannot read it, though the compiler can: nothing could be looked for in it"
+            return self.after_compiling(candidate, "refused", Diagnostic(None, "refusal", reason))
+        if compilation.accepted:
+            return self.after_compiling(candidate, "valid")
+        if compilation.failure:
+            return replace(self.verdict(compilation.failure, compilation.reason), metadata=candidate.metadata)
+        kind = classify(errors)
+        verdict = self.verdict(kind.status, *errors)
+        return replace(verdict, checks=kind.checks, external=kind.external, metadata=candidate.metadata)
+
+
+Verdicts = dict[bytes, Verdict]
+
+
+@dataclass(frozen=True)
+class CompileJob:
+    """Codes for one call of the compiler; nothing is built."""
+
+    candidates: tuple[Candidate, ...]
+    suspected: bool = False
+    """They seem not to parse. What the parser says of a file does not depend on other files, so that much is believed;
+    but the rules for sharing a crate are read from the syntax tree, so nothing else is.
+    """
+
+    def run(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
+        """The verdicts it decides, and jobs for what it does not."""
+        candidates, compiler = self.candidates, tools.compiler
+        if len(candidates) == 1:
+            (candidate,) = candidates
+            compilation = compiler.compile_alone(candidate.code, candidate.crate_type)
+            errors = [error for errors in compilation.errors.values() for error in errors] + compilation.unplaced
+            return self._reached([(candidate, errors)], compilation, tools)
+        compilation = compiler.compile_together([candidate.module for candidate in candidates], self.crate_type)
+        if compilation.failure == "unavailable" or (compilation.accepted and not self.suspected):
+            return self._reached([(candidate, []) for candidate in candidates], compilation, tools)
+        if compilation.failure or not (compilation.errors or self.suspected):
+            return {}, self._cut(compilation.seconds)
+        wrong, rest, alone = [], [], []
+        for index, candidate in enumerate(candidates):
+            errors = compilation.errors.get(index, [])
+            if self.suspected:
+                errors = [error for error in errors if phase(error) == "syntax"]
+            if errors and not _needs_confirmation(candidate, errors, tools):
+                wrong.append((candidate, errors))
+            elif errors or self.suspected:
+                alone.append(CompileJob((candidate,)))
+            else:
+                rest.append(candidate)
+        verdicts, _ = self._reached(wrong, compilation, tools)
+        return verdicts, alone + ([CompileJob(tuple(rest))] if rest else [])
+
+    @property
+    def crate_type(self) -> CrateType:
+        """Of a batch: codes with a main are libraries there."""
+        return "test" if self.candidates[0].crate_type == "test" else "lib"
+
+    def _reached(self, answers, compilation: Compilation, tools: Tools) -> tuple[Verdicts, list["Job"]]:
+        """Verdicts for those answered; those that are valid so far and have tests go on."""
+        verdicts, tested = {}, []
+        for candidate, errors in answers:
+            verdict = tools.decide(candidate, compilation, errors)
+            if verdict.ok and candidate.tests is not None:
+                tested.append(candidate)
+            else:
+                verdicts[candidate.key] = replace(verdict, seconds=compilation.seconds / len(self.candidates))
+        together = [candidate for candidate in tested if candidate.together and not _has_main(candidate)]
+        jobs: list[Job] = [BuildJob((candidate,), False) for candidate in tested if candidate not in together]
+        for unsafe in (False, True):
+            group = tuple(candidate for candidate in together if _allows_unsafe(candidate) is unsafe)
+            if group:
+                jobs.append(BuildJob(group, True))
+        return verdicts, jobs
+
+    def parts(self, workers: int) -> list["CompileJob"]:
+        """Near the end no worker shall wait for another: a part for each, where it is worth one more call."""
+        size = max(SMALLEST_PART, math.ceil(len(self.candidates) / workers))
+        starts = range(0, len(self.candidates), size)
+        return [replace(self, candidates=self.candidates[start : start + size]) for start in starts]
+
+    def _cut(self, seconds: float) -> list["Job"]:
+        """Halves a batch that failed quickly, takes one apart that failed slowly: which finds the culprit sooner."""
+        if seconds * math.log2(len(self.candidates)) < SECONDS_ALONE * len(self.candidates):
+            return [replace(self, candidates=half) for half in _halves(self.candidates)]
+        return [CompileJob((candidate,)) for candidate in self.candidates]
+
+
+def _halves(candidates: tuple[Candidate, ...]) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
+    middle = len(candidates) // 2
+    return candidates[:middle], candidates[middle:]
+
+
+def _needs_confirmation(candidate: Candidate, errors: Sequence[Diagnostic], tools: Tools) -> bool:
+    """Whether errors found in a batch may be others than those the code has alone."""
+    caused = tools.confirm and any(error.code in CONFIRMED_ALONE for error in errors)
+    return tools.exact or caused or candidate.module != candidate.code or names_others(errors)
+
+
+def _has_main(candidate: Candidate) -> bool:
+    return isinstance(candidate.tests, AppendedTests) and candidate.tests.has_main
+
+
+def _allows_unsafe(candidate: Candidate) -> bool:
+    return isinstance(candidate.tests, HiddenTests) and candidate.tests.allow_unsafe
+
+
+@dataclass(frozen=True)
+class BuildJob:
+    """Valid codes and their tests for one program, in which each can be run without the others."""
+
+    candidates: tuple[Candidate, ...]
+    together: bool
+    """They are modules of one crate; otherwise there is one, with a crate of its own."""
+
+    def run(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
+        """Verdicts for codes that do not fit their tests, and a run for each of the others."""
+        hidden = isinstance(self.candidates[0].tests, HiddenTests)
+        return self._build_hidden(tools) if hidden else self._build_appended(tools)
+
+    def _build_hidden(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
+        verdicts: Verdicts = {}
+        texts, complete = [], []
+        for candidate in self.candidates:
+            text, missing = harness.publish(candidate.code, candidate.tests)
+            if missing:
+                reason = f"defines no {' and no '.join(missing)} at its top level"
+                diagnostic = Diagnostic(None, "signature", reason)
+                verdicts[candidate.key] = tools.after_compiling(candidate, "tests_failed", diagnostic)
+            else:
+                texts.append(text)
+                complete.append(candidate)
+        if not complete:
+            return verdicts, []
+        files = as_modules(texts, "pub ") if self.together else {ROOT: texts[0]}
+        names = [harness.candidate_file(index, self.together) for index in range(len(complete))]
+        names += [harness.check_name(index) for index in range(len(complete))]
+        files |= harness.checker_files([candidate.tests for candidate in complete], self.together)
+        crate, checker = harness.CANDIDATES, harness.CHECKER
+        unsafe = [] if _allows_unsafe(complete[0]) else ["-F", "unsafe_code"]
+        build = [*tools.compiler.kind("lib"), "--crate-name", crate, *unsafe, *BUILD_FLAGS, ROOT]
+        # The checker is written in edition 2021, whatever the candidate's is.
+        link = ["--edition", "2021", "--crate-name", checker, "--extern", f"{crate}=lib{crate}.rlib", *BUILD_FLAGS]
+        calls = [build, [*link, f"{checker}.rs"]]
+        compilation, program = tools.compiler.call(files, calls, _numbered(names), result=checker)
+        decided, jobs = self._built(tuple(complete), compilation, program, tools)
+        return verdicts | decided, jobs
+
+    def _build_appended(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
+        codes = [candidate.code for candidate in self.candidates]
+        files = as_modules(codes) if self.together else {ROOT: codes[0]}
+        names = [harness.candidate_file(index, self.together) for index in range(len(codes))]
+        kind = tools.compiler.kind(self.candidates[0].crate_type)
+        calls = [[*kind, "--crate-name", PROGRAM, *BUILD_FLAGS, ROOT]]
+        compilation, program = tools.compiler.call(files, calls, _numbered(names), result=PROGRAM)
+        return self._built(self.candidates, compilation, program, tools)
+
+    def _built(
+        self, candidates: tuple[Candidate, ...], compilation: Compilation, program: bytes, tools: Tools
+    ) -> tuple[Verdicts, list["Job"]]:
+        appended = isinstance(candidates[0].tests, AppendedTests)
+        if compilation.accepted and tools.trusted and appended and self.together:
+            return {}, [TrustedRunJob(candidates, program)]
+        if compilation.accepted:
+            runs = enumerate(candidates)
+            return {}, [RunJob(candidate, index, self.together, program) for index, candidate in runs]
+        verdicts: Verdicts = {}
+        rest = []
+        for index, candidate in enumerate(candidates):
+            own = compilation.errors.get(index, [])
+            of_the_checker = compilation.errors.get(index + len(candidates), [])
+            if own or of_the_checker:
+                verdicts[candidate.key] = _misfit(candidate, own, of_the_checker, index, tools)
+            else:
+                rest.append(candidate)
+        if verdicts:
+            return verdicts, [BuildJob(tuple(rest), self.together)] if rest else []
+        if len(candidates) > 1 and compilation.failure != "unavailable":
+            return {}, [replace(self, candidates=half) for half in _halves(candidates)]
+        # Also what the linker says: it has no place.
+        status = compilation.failure or "compilation_failed"
+        reasons = compilation.unplaced or [compilation.reason]
+        return {candidate.key: tools.after_compiling(candidate, status, *reasons) for candidate in candidates}, []
+
+
+def _numbered(names: Sequence[str]) -> dict[str, int]:
+    return {name: index for index, name in enumerate(names)}
+
+
+def _misfit(
+    candidate: Candidate, own: Sequence[Diagnostic], of_the_checker: Sequence[Diagnostic], index: int, tools: Tools
+) -> Verdict:
+    """A code that is valid, but not as a part of the program."""
+    if any(error.code == "unsafe_code" for error in own):
+        return tools.after_compiling(candidate, "refused", *(replace(error, category="refusal") for error in own))
+    if own:
+        return tools.after_compiling(candidate, "compilation_failed", *own)
+    if any(phase(error) == "syntax" for error in of_the_checker):
+        return tools.after_compiling(candidate, "unavailable", "the checker is no Rust", *of_the_checker)
+    lines = candidate.tests.checker.count("\n") + 1
+    told = [
+        replace(
+            error,
+            category="tests" if error.line is not None and error.line <= lines else "signature",
+            rendered=error.rendered.replace(harness.check_name(index), harness.CHECKER),
+        )
+        for error in of_the_checker
+    ]
+    return tools.after_compiling(candidate, "tests_failed", *told)
+
+
+@dataclass(frozen=True)
+class RunJob:
+    """One candidate's tests in a process of its own."""
+
+    candidate: Candidate
+    index: int
+    together: bool
+    program: bytes
+
+    def run(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
+        """The verdict."""
+        tests = self.candidate.tests
+        hidden = isinstance(tests, HiddenTests)
+        nonce = secrets.token_hex(16)
+        arguments = []
+        if not hidden and not tests.has_main:
+            arguments = ["--test-threads=1", "--include-ignored"]
+            arguments += [harness.candidate_file(self.index, True).replace(".rs", "::")] if self.together else []
+        stdin = f"{nonce} {self.index}".encode() if hidden else b""
+        try:
+            completed = _run(self.program, arguments, stdin, tools, tools.run_limits)
+        except SandboxFailure as failure:
+            verdict = tools.after_compiling(self.candidate, "unavailable", str(failure))
+        else:
+            judge = self._judge_hidden if hidden else self._judge_appended
+            status, passed, total, reason = judge(completed, nonce)
+            reasons = [Diagnostic(None, "tests", reason)] if reason else []
+            verdict = tools.after_compiling(self.candidate, status, *reasons)
+            verdict = replace(verdict, tests_passed=passed, tests_total=total, seconds=completed.seconds)
+        return {self.candidate.key: verdict}, []
+
+    def _judge_hidden(self, completed: Completed, nonce: str) -> tuple[Status, int, int, str]:
+        report = harness.read_report(completed.stdout, nonce)
+        if isinstance(report, str):
+            return "unavailable", 0, 0, f"the checker cannot confine itself: {report}"
+        if report is None:
+            if completed.status == -signal.SIGKILL and completed.ended_by == "signal" and not _used_up(completed):
+                return "unavailable", 0, 0, "the program was killed from outside"
+            status, reason = _ending(completed)
+            return status, 0, 0, reason
+        passed, total = report.passed, report.total
+        if not report.finished:
+            return "tests_failed", passed, total, f"panicked outside the cases: {_first_line(completed.stderr)}"
+        if passed == total and (total or self.candidate.tests.blank):
+            return "valid", passed, total, ""
+        if not total:
+            return "tests_failed", 0, 0, "no case was run"
+        line = report.first_failed_line
+        told = f"{passed} of {total} cases hold; the first that does not is at line {line} of the checker"
+        return "tests_failed", passed, total, told
+
+    def _judge_appended(self, completed: Completed, nonce: str) -> tuple[Status, int, int, str]:
+        tests = self.candidate.tests
+        if tests.has_main:
+            passed = int(completed.status == 0)
+        else:
+            passed = harness.passed_of_libtest(completed.stdout.decode("utf-8", "replace"))
+        if completed.status == 0 and passed == tests.total:
+            return "valid", passed, tests.total, ""
+        if passed is None or tests.has_main:
+            status, reason = _ending(completed)
+            return status, 0, tests.total, reason
+        told = f"{passed} of {tests.total} tests pass"
+        return "tests_failed", min(passed, tests.total), tests.total, told
+
+
+@dataclass(frozen=True)
+class TrustedRunJob:
+    """Appended tests of many codes in one process: for codes that do no harm to each other."""
+
+    candidates: tuple[Candidate, ...]
+    program: bytes
+
+    def run(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
+        """Verdicts for those whose tests all pass; the others are run by themselves."""
+        limits = replace(
+            tools.run_limits,
+            wall_seconds=tools.run_limits.wall_seconds + len(self.candidates),
+            cpu_seconds=tools.run_limits.cpu_seconds + len(self.candidates),
+        )
+        try:
+            completed = _run(self.program, ["--test-threads=1", "--include-ignored"], b"", tools, limits)
+        except SandboxFailure as failure:
+            unavailable = str(failure)
+            return {c.key: tools.after_compiling(c, "unavailable", unavailable) for c in self.candidates}, []
+        passed = harness.passed_by_module(completed.stdout.decode("utf-8", "replace"))
+        verdicts: Verdicts = {}
+        jobs: list[Job] = []
+        for index, candidate in enumerate(self.candidates):
+            total = candidate.tests.total
+            if passed.get(index) == total:
+                verdict = tools.after_compiling(candidate, "valid")
+                share = completed.seconds / len(self.candidates)
+                verdicts[candidate.key] = replace(verdict, tests_passed=total, tests_total=total, seconds=share)
+            else:
+                jobs.append(RunJob(candidate, index, True, self.program))
+        return verdicts, jobs
+
+
+Job = CompileJob | BuildJob | RunJob | TrustedRunJob
+
+
+def _run(program: bytes, arguments: list[str], stdin: bytes, tools: Tools, limits: Limits) -> Completed:
+    command = Command(["{directory}/" + PROGRAM, *arguments], tools.compiler.toolchain.environment, stdin)
+    (completed,) = tools.compiler.sandbox.run({PROGRAM: program}, [command], limits)
+    return completed
+
+
+def _used_up(completed: Completed) -> bool:
+    """Whether a program that was killed had taken much: then it is its own fault."""
+    return completed.cpu_seconds > 1 or completed.peak_bytes > 1 << 29
+
+
+def _ending(completed: Completed) -> tuple[Status, str]:
+    """How a program ended that did not come to the end of its tests."""
+    if completed.ended_by == "output":
+        return "resource_limit", "printed too much"
+    if completed.ended_by == "deadline" or completed.status in (-signal.SIGXCPU, -signal.SIGKILL):
+        return "timeout", f"still running after {completed.seconds:.1f} s, {completed.cpu_seconds:.1f} s of them at work"
+    how = f"signal {-completed.status}" if completed.ended_by == "signal" else f"status {completed.status}"
+    said = _first_line(completed.stderr)
+    reason = f"ended with {how} before its tests did" + (f": {said}" if said else "")
+    return "resource_limit" if b"memory allocation of" in completed.stderr else "tests_failed", reason
+
+
+def _first_line(stderr: bytes) -> str:
+    lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+    return lines[0][:200] if lines else ""

@@ -1,0 +1,355 @@
+"""What is refused under reward rules, before any compile: what no honest solution needs and a dishonest one does.
+
+Judged on the syntax tree and its tokens, those inside macros included; comments and texts do not count. The compiler,
+the hidden tests and the sandbox stop most of it too (`harness.py`); a refusal is cheaper, says why, and also holds
+where there are no hidden tests. Where nothing but the signature is demanded, a useless body that compiles cannot be
+told from a useful one in general; the rules on bodies catch the usual ones.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tree_sitter import Node, Parser
+
+from evaluation.rust.harness import HiddenTests
+from evaluation.rust.syntax import COMMENTS, RUST, is_placeholder
+from evaluation.rust.verdict import Diagnostic
+
+TEXTS = {"string_literal", "raw_string_literal", "char_literal"}
+ROOTS = {b"std", b"core", b"alloc"}
+FORBIDDEN_PATHS = {
+    "process": "ends or starts processes",
+    "fs": "uses files",
+    "net": "uses the network",
+    "env": "reads the environment",
+    "os": "reaches for the operating system",
+    "ffi": "reaches for the operating system",
+    "arch": "uses instructions of the processor",
+    "intrinsics": "uses the compiler's own functions",
+    "backtrace": "looks at its callers",
+    "panic::set_hook": "changes what a panic does",
+    "panic::take_hook": "changes what a panic does",
+    "panic::update_hook": "changes what a panic does",
+    "panic::panic_any": "changes what a panic does",
+    "panic::resume_unwind": "changes what a panic does",
+    "panic::Location": "looks at its callers",
+    "alloc": "changes how memory is had",
+    "include": "reads files", "include_str": "reads files", "include_bytes": "reads files",
+    "option_env": "reads the environment",
+    "cfg": "switches code on or off",
+    "mem::transmute": "is unsafe",
+}  # fmt: skip
+FORBIDDEN_WORDS = {
+    b"extern": "declares foreign code or crates",
+    b"include_str": "reads files",
+    b"include_bytes": "reads files",
+    b"option_env": "reads the environment",
+    b"global_asm": "uses instructions of the processor",
+    b"naked_asm": "uses instructions of the processor",
+    b"cfg_attr": "switches code on or off",
+    b"set_hook": "changes what a panic does",
+    b"take_hook": "changes what a panic does",
+}
+FORBIDDEN_MACROS = {
+    b"include": "reads files", b"env": "reads the environment", b"asm": "uses instructions of the processor",
+    b"cfg": "switches code on or off", b"concat_idents": "makes names", b"cfg_match": "switches code on or off",
+    b"cfg_select": "switches code on or off",
+}  # fmt: skip
+STANDARD_MACROS = {
+    "assert", "assert_eq", "assert_ne", "cfg", "column", "compile_error", "concat", "dbg", "debug_assert",
+    "debug_assert_eq", "debug_assert_ne", "env", "eprint", "eprintln", "file", "format", "format_args", "include",
+    "include_bytes", "include_str", "is_x86_feature_detected", "line", "matches", "module_path", "option_env", "panic",
+    "print", "println", "stringify", "thread_local", "todo", "try", "unimplemented", "unreachable", "vec", "write",
+    "writeln",
+}  # fmt: skip
+ATTRIBUTES = {
+    "allow", "warn", "deny", "forbid", "expect", "doc", "derive", "inline", "must_use", "cold", "track_caller",
+    "non_exhaustive", "repr", "default", "deprecated", "test", "ignore", "should_panic", "macro_export", "macro_use",
+    "automatically_derived", "diagnostic::on_unimplemented", "diagnostic::do_not_recommend", "rustfmt::skip",
+}  # fmt: skip
+INNER_ATTRIBUTES = {"allow", "warn", "deny", "forbid", "expect", "doc"}
+RESERVED = b"nanochat_"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One reason, and what in the code gave it."""
+
+    reason: str
+    line: int
+    """1-based."""
+    column: int
+    """1-based, in characters."""
+    text: str
+    """The line of the code."""
+
+    def diagnostic(self) -> Diagnostic:
+        """As verdicts have it."""
+        margin = " " * len(str(self.line))
+        rendered = (
+            f"refused: {self.reason}\n{margin}--> candidate.rs:{self.line}:{self.column}\n{margin} |\n"
+            f"{self.line} | {self.text}\n{margin} | {' ' * (self.column - 1)}^\n"
+        )
+        return Diagnostic(None, "refusal", self.reason, self.line, self.column, rendered)
+
+
+def refusals(code: bytes, tests: HiddenTests | None = None) -> list[Refusal]:
+    """Why this code earns nothing, whatever it computes; in the order of the rules, each place once.
+
+    Args:
+        code: a text whose syntax tree has no errors; of another the tree says too little.
+        tests: what it is for. Without cases, only the signature can be checked, so macros of its own are refused too:
+            nobody can see what they leave of their arguments.
+    """
+    root = Parser(RUST).parse(code).root_node
+    tokens = list(_tokens(root))
+    unsafe = tests is not None and tests.allow_unsafe
+    checked = tests is not None and not tests.blank
+    found = {}
+    rules = (
+        _words(tokens, unsafe), _paths(tokens, defines_macros=b"macro_rules" in code), _attributes(root, tokens),
+        _modules(root), _macros(root, checked), _conditions(root), _lifetimes(root), _bodies(root, tests),
+    )  # fmt: skip
+    lines = code.split(b"\n")
+    for rule in rules:
+        for node, reason in rule:
+            row, column = node.start_point
+            line = lines[row] if row < len(lines) else b""
+            characters = len(line[:column].decode("utf-8", "replace"))
+            found.setdefault((reason, row), Refusal(reason, row + 1, characters + 1, line.decode("utf-8", "replace")))
+    return list(found.values())
+
+
+Found = Iterator[tuple[Node, str]]
+
+
+def _tokens(node: Node) -> Iterator[Node]:
+    """The leaves of the tree but for comments and texts."""
+    if node.type in COMMENTS or node.type in TEXTS:
+        return
+    if not node.child_count:
+        yield node
+    for child in node.children:
+        yield from _tokens(child)
+
+
+def _nodes(root: Node, *kinds: str) -> Iterator[Node]:
+    for child in root.named_children:
+        if child.type in kinds:
+            yield child
+        yield from _nodes(child, *kinds)
+
+
+def _words(tokens: Sequence[Node], unsafe_allowed: bool) -> Found:
+    for node, following in zip(tokens, [*tokens[1:], None], strict=True):
+        word = node.text.removeprefix(b"r#")
+        if word == b"unsafe" and not unsafe_allowed:
+            yield node, "has unsafe code"
+        elif word in FORBIDDEN_WORDS:
+            yield node, f"{FORBIDDEN_WORDS[word]}: `{word.decode()}`"
+        elif word in FORBIDDEN_MACROS and following is not None and following.text == b"!":
+            yield node, f"{FORBIDDEN_MACROS[word]}: `{word.decode()}!`"
+        elif word.startswith(RESERVED):
+            yield node, f"uses a name that begins with `{RESERVED.decode()}`, which the checker keeps for itself"
+
+
+def _paths(tokens: Sequence[Node], defines_macros: bool) -> Found:
+    """Paths into the standard library; in a `use` with braces all of them."""
+    for index, node in enumerate(tokens):
+        if node.text not in ROOTS:
+            continue
+        following = tokens[index + 1].text if index + 1 < len(tokens) else b""
+        before = tokens[index - 1].text if index else b""
+        if following == b"::":
+            if before != b"::" or index < 2 or tokens[index - 2].type not in ("identifier", "crate", "self", "super"):
+                yield from _tree(tokens, index + 2, ())
+        elif following == b"as" or (before in (b"use", b"crate", b"{", b",") and following in (b";", b"}")):
+            if before in (b"use", b"crate", b"::", b"{", b","):
+                yield node, f"gives `{node.text.decode()}` another name"
+        elif defines_macros and node.text == b"std" and _in_macro(node):
+            yield node, "makes paths by macros: `std`"
+
+
+def _in_macro(node: Node) -> bool:
+    return node.parent is not None and node.parent.type in ("token_tree", "token_tree_pattern")
+
+
+def _tree(tokens: Sequence[Node], index: int, prefix: tuple[bytes, ...]) -> Found:
+    """The paths that start here, below `prefix`."""
+    if index >= len(tokens):
+        return
+    node = tokens[index]
+    if node.text == b"{":
+        depth, start = 1, True
+        index += 1
+        while index < len(tokens) and depth:
+            text = tokens[index].text
+            if start and depth == 1 and text not in (b"{", b"}", b","):
+                yield from _tree(tokens, index, prefix)
+            start = text == b"," and depth == 1
+            depth += (text == b"{") - (text == b"}")
+            index += 1
+        return
+    if node.text == b"*" and not prefix:
+        yield node, "takes in all names of the standard library: what it uses cannot be seen"
+    elif node.text == b"self" and not prefix:
+        yield node, "gives the standard library another name"
+    elif node.text in (b"$", b"(") or node.type == "metavariable":
+        yield node, "makes paths by macros"
+    elif node.text == b"<":
+        return
+    else:
+        path = (*prefix, node.text.removeprefix(b"r#"))
+        reason = FORBIDDEN_PATHS.get(b"::".join(path).decode())
+        if reason:
+            yield node, f"{reason}: `{b'::'.join((b'std', *path)).decode()}`"
+        elif index + 1 < len(tokens) and tokens[index + 1].text == b"::":
+            yield from _tree(tokens, index + 2, path)
+
+
+def _attributes(root: Node, tokens: Sequence[Node]) -> Found:
+    for node in _nodes(root, "attribute_item", "inner_attribute_item"):
+        attribute = node.named_children[0]
+        name = attribute.child(0).text.decode().replace(" ", "")
+        allowed = INNER_ATTRIBUTES if node.type == "inner_attribute_item" else ATTRIBUTES
+        tests_of_its_own = node.type == "attribute_item" and _is_test_module(node)
+        if name not in allowed and not name.startswith("clippy::") and not tests_of_its_own:
+            yield node, f"has an attribute that solutions do not need: `{name}`"
+    # Tokens of a macro that may become an attribute.
+    for hash_sign, *following in zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False):
+        if hash_sign.text != b"#" or not _in_macro(hash_sign):
+            continue
+        name = next((token for token in following if token.text not in (b"!", b"[")), None)
+        if name is not None and name.text.decode("utf-8", "replace") not in ATTRIBUTES:
+            yield name, f"has an attribute that solutions do not need: `{name.text.decode('utf-8', 'replace')}`"
+
+
+def _is_test_module(attribute: Node) -> bool:
+    """Whether it is `#[cfg(test)]` of a module or a `use`: what stands there is not compiled, so it does nothing."""
+    following = attribute.next_named_sibling
+    while following is not None and following.type in (*COMMENTS, "attribute_item"):
+        following = following.next_named_sibling
+    text = attribute.text.replace(b" ", b"")
+    return text == b"#[cfg(test)]" and following is not None and following.type in ("mod_item", "use_declaration")
+
+
+def _modules(root: Node) -> Found:
+    for node in _nodes(root, "mod_item"):
+        if node.child_by_field_name("body") is None:
+            yield node, "has a module in another file"
+
+
+def _macros(root: Node, checked: bool) -> Found:
+    for node in _nodes(root, "macro_definition"):
+        name = node.child_by_field_name("name").text.decode().removeprefix("r#")
+        if name in STANDARD_MACROS:
+            yield node, f"replaces a macro of the standard library: `{name}`"
+        elif not checked:
+            yield node, f"defines a macro, which may drop what it is given: `{name}`"
+
+
+def _conditions(root: Node) -> Found:
+    for node in _nodes(root, "if_expression", "while_expression"):
+        condition = node.child_by_field_name("condition")
+        endless = node.type == "while_expression" and condition.text == b"true"
+        if condition.type in ("let_condition", "let_chain") or endless or _names_something(condition):
+            continue
+        yield condition, "has a condition that is always the same"
+
+
+def _names_something(node: Node) -> bool:
+    kinds = ("identifier", "self", "scoped_identifier", "macro_invocation", "block", "closure_expression")
+    return node.type in kinds or any(_names_something(child) for child in node.children)
+
+
+def _lifetimes(root: Node) -> Found:
+    for function in _nodes(root, "function_item"):
+        parameters = function.child_by_field_name("type_parameters")
+        if parameters is None:
+            continue
+        body = function.child_by_field_name("body")
+        rest = [child for child in function.children if child not in (parameters, body)]
+        used = {lifetime.text for part in rest for lifetime in _nodes(part, "lifetime")}
+        used |= {part.text for part in rest if part.type == "lifetime"}
+        bounds = {b"'" + name for name in _words_after_quotes(parameters)}
+        for parameter in parameters.named_children:
+            if parameter.type == "lifetime_parameter":
+                name = parameter.child_by_field_name("name")
+                if name is not None and name.text not in used and name.text not in bounds:
+                    yield parameter, f"declares a lifetime it never uses: `{name.text.decode()}`"
+    for outer in _nodes(root, "reference_type"):
+        inner = outer.child_by_field_name("type")
+        if inner.type != "reference_type":
+            continue
+        lifetimes = [
+            next((child.text for child in node.children if child.type == "lifetime"), None) for node in (outer, inner)
+        ]
+        if None not in lifetimes and len(set(lifetimes)) == 2:
+            yield outer, "refers to a reference of another lifetime: what the compiler infers from it is not sound"
+
+
+def _words_after_quotes(parameters: Node) -> set[bytes]:
+    """Lifetimes in the bounds of type parameters."""
+    typed = [child for child in parameters.named_children if child.type != "lifetime_parameter"]
+    return {lifetime.text[1:] for child in typed for lifetime in _nodes(child, "lifetime")}
+
+
+def _bodies(root: Node, tests: HiddenTests | None) -> Found:
+    functions = list(_nodes(root, "function_item"))
+    if tests is None:
+        if not any(not is_placeholder(function) and not _only_ends(function) for function in functions):
+            yield root, "has no function that does something"
+        return
+    demanded = {name for kind, name in tests.declarations.items if kind == "fn"}
+    for function in root.named_children:
+        if function.type != "function_item" or _name(function) not in demanded:
+            continue
+        if is_placeholder(function) or _only_ends(function):
+            yield function, f"`fn {_name(function)}` does nothing"
+        elif _ignores_parameters(function):
+            yield function, f"`fn {_name(function)}` never looks at its parameters"
+
+
+def _name(node: Node) -> str:
+    name = node.child_by_field_name("name")
+    return "" if name is None else name.text.decode()
+
+
+def _only_ends(function: Node) -> bool:
+    """Whether the body is a single call of the function itself, an endless empty loop, or a default."""
+    statements = [child for child in function.child_by_field_name("body").named_children if child.type not in COMMENTS]
+    if len(statements) != 1:
+        return False
+    inner = statements[0].named_children[0] if statements[0].type == "expression_statement" else statements[0]
+    if inner.type == "return_expression" and inner.named_child_count:
+        inner = inner.named_children[0]
+    if inner.type in ("loop_expression", "while_expression"):
+        return not inner.child_by_field_name("body").named_child_count
+    if inner.type != "call_expression":
+        return False
+    called = inner.child_by_field_name("function").text.decode().rpartition("::")[2].strip()
+    return called in (_name(function), "default", "exit", "abort")
+
+
+def _ignores_parameters(function: Node) -> bool:
+    """Whether the body uses none of the parameters; `let _ = x;` and a mere `x;` are no use."""
+    parameters = function.child_by_field_name("parameters")
+    patterns = [node.child_by_field_name("pattern") for node in parameters.named_children if node.type == "parameter"]
+    names = {
+        name.text
+        for pattern in patterns
+        for name in ([pattern] if pattern.type == "identifier" else _nodes(pattern, "identifier", "shorthand_field_identifier"))
+    }
+    if not names:
+        return bool(patterns)
+    return not _uses(function.child_by_field_name("body"), names)
+
+
+def _uses(node: Node, names: set[bytes]) -> bool:
+    if node.type == "let_declaration" and node.child_by_field_name("pattern").text == b"_":
+        return False
+    if node.type == "expression_statement" and node.named_children[0].type == "identifier":
+        return False
+    if node.type in TEXTS:  # "{x}" of a format
+        return any(b"{" + name in node.text for name in names)
+    return (not node.child_count and node.text in names) or any(_uses(child, names) for child in node.children)
