@@ -14,13 +14,26 @@ from rich.text import Text
 
 from evaluation.rust.cache import FILE_NAME, VerdictCache
 from evaluation.rust.compiler import ROOT
-from evaluation.rust.sandbox import LEVELS, OPT_IN, Command, Sandbox, SandboxFailure, SandboxUnavailable
+from evaluation.rust.harness import AppendedTests, HiddenTests
+from evaluation.rust.sandbox import (
+    LEVELS,
+    OPT_IN,
+    CodeExecutionNotAllowed,
+    Command,
+    Sandbox,
+    SandboxFailure,
+    SandboxUnavailable,
+)
 from evaluation.rust.self_test import SelfTestFailed, self_test
 from evaluation.rust.toolchain import EDITIONS, ToolchainUnavailable, find_toolchain
 from evaluation.rust.verdict import CHECKS, Verdict
 from evaluation.rust.verifier import RustVerifier
 
-USER_ERRORS = (ValueError, OSError, ToolchainUnavailable, SandboxUnavailable, SandboxFailure, SelfTestFailed)
+USER_ERRORS = (
+    ValueError, OSError, ToolchainUnavailable, SandboxUnavailable, SandboxFailure, SelfTestFailed,
+    CodeExecutionNotAllowed,
+)  # fmt: skip
+GATES = ("signature", "tests")  # beyond the compiler's own errors, which speak for themselves, and refusals
 LEVEL_MEANING = {
     "limits": "limits on time, memory and output only; files and network are open. Against accidents, not malice.",
     "files": "programs read only the toolchain and system libraries, and write only their own directory.",
@@ -38,7 +51,7 @@ def add_verify(subcommands):
     parser = subcommands.add_parser(
         "verify",
         help="check Rust files with the compiler",
-        description="Compiles each file in the sandbox and runs nothing. Exit status 0: all are valid.",
+        description="Compiles each file in the sandbox; without tests nothing is run. Exit status 0: all are valid.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("files", nargs="+", metavar="FILES", help="Rust source files; - reads one from standard input")
@@ -49,6 +62,17 @@ def add_verify(subcommands):
     )
     parser.add_argument("--workers", type=int, help="compilers at the same time; None takes one per processor")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds of processor time for the compiler")
+    parser.add_argument(
+        "--tests", type=Path, metavar="CHECKER.rs",
+        help="run each file's functions: declarations of what it must define, `fn add(a: i32, b: i32) -> i32;`, then "
+        "statements with cases, `check!(add(1, 2) == 3);`, which are compiled apart from it. A file with #[test] "
+        f"functions or a fn main is appended to it instead. Needs {OPT_IN}=1",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rules", default="data", choices=("data", "reward"),
+        help="reward: refuse what no honest solution needs and a dishonest one does, and say where it is",
+    )  # fmt: skip
+    parser.add_argument("--run-timeout", type=float, default=3.0, help="seconds of processor time for the tests")
     parser.add_argument("--exact", action="store_true", help="list all errors of each failing file (slower)")
     parser.add_argument("--cache-dir", type=Path, help="keep verdicts in this directory; None does not")
     parser.add_argument("--sandbox", default="auto", choices=("auto", *LEVELS), help="lowest protection to accept")
@@ -58,10 +82,15 @@ def add_verify(subcommands):
 def verify(options: argparse.Namespace) -> int:
     """Prints a verdict for each file; 0 if all are valid, 1 if not, 3 if the tool failed for some."""
     codes = [_read(name) for name in options.files]
-    settings = {"cache_dir": options.cache_dir, "sandbox": options.sandbox, "timeout": options.timeout}
+    tests = None if options.tests is None else _read_tests(options.tests)
+    settings = {
+        "cache_dir": options.cache_dir, "sandbox": options.sandbox, "timeout": options.timeout,
+        "run_timeout": options.run_timeout,
+    }  # fmt: skip
     with RustVerifier(options.edition, options.workers, **settings) as verifier:
         shown = sys.stderr.isatty() and not options.json
-        verdicts = verifier.verify(codes, crate_type=options.crate_type, exact=options.exact, progress=shown)
+        arguments = {"crate_type": options.crate_type, "exact": options.exact, "rules": options.rules}
+        verdicts = verifier.verify(codes, tests, **arguments, progress=shown)
     if options.json:
         for name, verdict in zip(options.files, verdicts, strict=True):
             print(json.dumps({"file": name, **verdict.to_dict()}))
@@ -81,10 +110,22 @@ def _read(name: str) -> bytes:
         raise ValueError(f"FILES must be files that can be read, got {name}: {error.strerror}") from error
 
 
+def _read_tests(path: Path) -> str | HiddenTests:
+    """Tests to append if the file holds such, hidden ones otherwise."""
+    text = _read(str(path)).decode()
+    try:
+        AppendedTests.read(text)
+        return text
+    except ValueError:
+        return HiddenTests.parse(text)
+
+
 def _print_verdicts(console: Console, names: Sequence[str], verdicts: Sequence[Verdict]):
     for name, verdict in zip(names, verdicts, strict=True):
         for diagnostic in verdict.diagnostics:
-            text = (diagnostic.rendered or diagnostic.message).rstrip().replace(f" {ROOT}:", f" {name}:")
+            gate = f"{diagnostic.category}: " if diagnostic.category in GATES else ""
+            text = diagnostic.rendered or f"{name}: {gate}{diagnostic.message}"
+            text = text.rstrip().replace(f" {ROOT}:", f" {name}:")
             console.print(Text(text), soft_wrap=True)
             console.print()
     table = Table()
@@ -92,6 +133,8 @@ def _print_verdicts(console: Console, names: Sequence[str], verdicts: Sequence[V
     table.add_column("verdict", no_wrap=True)
     table.add_column("errors", overflow="fold")
     table.add_column("failed check", no_wrap=True)
+    if any(verdict.tests_total for verdict in verdicts):
+        table.add_column("tests", justify="right", no_wrap=True)
     table.add_column("difficulty", justify="right", no_wrap=True)
     for name, verdict in zip(names, verdicts, strict=True):
         status = Text(verdict.status, style="green" if verdict.ok else "red")
@@ -100,7 +143,10 @@ def _print_verdicts(console: Console, names: Sequence[str], verdicts: Sequence[V
             codes += " (needs other crates or files)"
         difficulty = "" if verdict.metadata is None else f"{verdict.metadata.difficulty:.2f}"
         failed = " ".join(check for check in CHECKS if verdict.checks[check] == "error")
-        table.add_row(Text(name), status, Text(codes), failed, difficulty)
+        cells = [Text(name), status, Text(codes), failed]
+        if any(verdict.tests_total for verdict in verdicts):
+            cells.append(f"{verdict.tests_passed} of {verdict.tests_total}")
+        table.add_row(*cells, difficulty)
     console.print(table)
     counts = Counter(verdict.status for verdict in verdicts)
     level = LEVELS[verdicts[0].sandbox_level]

@@ -19,8 +19,8 @@ What remains possible in principle: a fault of the compiler that lets safe code 
 by implied bounds of nested references, is refused by `refusals.py`; others exist), or of the kernel; tests whose
 answers can be guessed or are too few; an answer of a type that the candidate defines itself, which may claim to equal
 anything: check plain values. With `allow_unsafe` the candidate can do what the checker can: use it for code that does
-not search for holes. Without hidden cases, when only the signature is demanded, a body that compiles is all there is to
-reward, and it cannot be told from a useless one.
+not search for holes. Without hidden cases, when only the signature is demanded, a body that compiles is all there is
+to reward, and it cannot be told from a useless one.
 
 Tests given as text are appended to the candidate, as public benchmarks do it (HumanEval, Exercism). They share its
 crate, so it can cheat them in many ways: they are for measuring, never for rewards. Demanded are exit status 0 and as
@@ -28,8 +28,9 @@ many passed tests as were given.
 """
 
 import re
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -47,7 +48,9 @@ ITEMS = {
     "function_item": "fn", "function_signature_item": "fn", "struct_item": "struct", "enum_item": "enum",
     "trait_item": "trait", "type_item": "type", "const_item": "const",
 }  # fmt: skip
-DECLARATION = "declarations such as `fn add(a: i32, b: i32) -> i32;`, `struct Stack;` or `use std::collections::HashMap;`"
+DECLARATION = (
+    "declarations such as `fn add(a: i32, b: i32) -> i32;`, `struct Stack;` or `use std::collections::HashMap;`"
+)
 
 
 @dataclass(frozen=True)
@@ -199,20 +202,21 @@ def publish(code: bytes, tests: HiddenTests) -> tuple[bytes, list[str]]:
 
 
 def checker_files(tests: Sequence[HiddenTests], together: bool) -> dict[str, bytes]:
-    """The checker's crate for these candidates, which share a crate or are a single one with a crate of its own."""
-    modules = "".join(f'#[path = "{check_name(index)}"] mod check_{index};\n' for index in range(len(tests)))
+    """The checker's crate for these candidates, which share a crate or are a single one with a crate of its own.
+
+    First its root, then a file for each candidate. The candidates are compiled beside them and could include them, but
+    for their names, which nobody can know.
+    """
+    secret = secrets.token_hex(16)
+    names = [f"check_{index}_{secret}.rs" for index in range(len(tests))]
+    modules = "".join(f'#[path = "{name}"] mod check_{index};\n' for index, name in enumerate(names))
     checks = ", ".join(f"check_{index}::nanochat_checks" for index in range(len(tests)))
     root = f"{MAIN}\n{modules}const CHECKS: [fn(); {len(tests)}] = [{checks}];\n"
-    files = {f"{CHECKER}.rs": root.encode()}
-    for index, test in enumerate(tests):
+    files = {f"{CHECKER}_{secret}.rs": root.encode()}
+    for index, (name, test) in enumerate(zip(names, tests, strict=True)):
         path = f"::{CANDIDATES}::{MODULE}{index}" if together else f"::{CANDIDATES}"
-        files[check_name(index)] = _check(test, path).encode()
+        files[name] = _check(test, path).encode()
     return files
-
-
-def check_name(index: int) -> str:
-    """The file with the checks of a candidate."""
-    return f"check_{index}.rs"
 
 
 def _check(tests: HiddenTests, path: str) -> str:
@@ -261,6 +265,8 @@ class AppendedTests:
     total: int
     """How many there are; 1 for a `fn main`."""
     has_main: bool
+    own: int = 0
+    """How many the candidate brings itself: they are run too, and must pass."""
 
     @classmethod
     @lru_cache(maxsize=1024)
@@ -275,6 +281,10 @@ class AppendedTests:
         if any(n.type == "function_item" and _text(n.child_by_field_name("name")) == "main" for n in root.children):
             return cls(text, 1, True)
         raise ValueError(f"tests given as text must have functions with #[test], or a fn main, got {text[:200]!r}")
+
+    def behind(self, code: bytes) -> "AppendedTests":
+        """These tests, appended to this code."""
+        return self if self.has_main else replace(self, own=_count_tests(Parser(RUST).parse(code).root_node))
 
 
 def _count_tests(node: Node) -> int:

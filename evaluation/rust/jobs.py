@@ -7,6 +7,7 @@ codes. Codes without tests are decided by their compile job.
 """
 
 import math
+import re
 import secrets
 import signal
 from collections.abc import Sequence
@@ -208,15 +209,16 @@ class BuildJob:
         if not complete:
             return verdicts, []
         files = as_modules(texts, "pub ") if self.together else {ROOT: texts[0]}
-        names = [harness.candidate_file(index, self.together) for index in range(len(complete))]
-        names += [harness.check_name(index) for index in range(len(complete))]
-        files |= harness.checker_files([candidate.tests for candidate in complete], self.together)
+        checks = harness.checker_files([candidate.tests for candidate in complete], self.together)
+        files |= checks
+        root, *names = checks
+        names = [harness.candidate_file(index, self.together) for index in range(len(complete))] + names
         crate, checker = harness.CANDIDATES, harness.CHECKER
         unsafe = [] if _allows_unsafe(complete[0]) else ["-F", "unsafe_code"]
         build = [*tools.compiler.kind("lib"), "--crate-name", crate, *unsafe, *BUILD_FLAGS, ROOT]
         # The checker is written in edition 2021, whatever the candidate's is.
         link = ["--edition", "2021", "--crate-name", checker, "--extern", f"{crate}=lib{crate}.rlib", *BUILD_FLAGS]
-        calls = [build, [*link, f"{checker}.rs"]]
+        calls = [build, [*link, root]]
         compilation, program = tools.compiler.call(files, calls, _numbered(names), result=checker)
         decided, jobs = self._built(tuple(complete), compilation, program, tools)
         return verdicts | decided, jobs
@@ -245,7 +247,7 @@ class BuildJob:
             own = compilation.errors.get(index, [])
             of_the_checker = compilation.errors.get(index + len(candidates), [])
             if own or of_the_checker:
-                verdicts[candidate.key] = _misfit(candidate, own, of_the_checker, index, tools)
+                verdicts[candidate.key] = _misfit(candidate, own, of_the_checker, tools)
             else:
                 rest.append(candidate)
         if verdicts:
@@ -263,7 +265,7 @@ def _numbered(names: Sequence[str]) -> dict[str, int]:
 
 
 def _misfit(
-    candidate: Candidate, own: Sequence[Diagnostic], of_the_checker: Sequence[Diagnostic], index: int, tools: Tools
+    candidate: Candidate, own: Sequence[Diagnostic], of_the_checker: Sequence[Diagnostic], tools: Tools
 ) -> Verdict:
     """A code that is valid, but not as a part of the program."""
     if any(error.code == "unsafe_code" for error in own):
@@ -277,7 +279,7 @@ def _misfit(
         replace(
             error,
             category="tests" if error.line is not None and error.line <= lines else "signature",
-            rendered=error.rendered.replace(harness.check_name(index), harness.CHECKER),
+            rendered=re.sub(r"check_\d+_\w+\.rs", harness.CHECKER, error.rendered),
         )
         for error in of_the_checker
     ]
@@ -309,20 +311,21 @@ class RunJob:
             verdict = tools.after_compiling(self.candidate, "unavailable", str(failure))
         else:
             judge = self._judge_hidden if hidden else self._judge_appended
-            status, passed, total, reason = judge(completed, nonce)
+            status, passed, total, reason = judge(completed, nonce, tools.run_limits)
             reasons = [Diagnostic(None, "tests", reason)] if reason else []
             verdict = tools.after_compiling(self.candidate, status, *reasons)
             verdict = replace(verdict, tests_passed=passed, tests_total=total, seconds=completed.seconds)
         return {self.candidate.key: verdict}, []
 
-    def _judge_hidden(self, completed: Completed, nonce: str) -> tuple[Status, int, int, str]:
+    def _judge_hidden(self, completed: Completed, nonce: str, limits: Limits) -> tuple[Status, int, int, str]:
         report = harness.read_report(completed.stdout, nonce)
         if isinstance(report, str):
             return "unavailable", 0, 0, f"the checker cannot confine itself: {report}"
         if report is None:
-            if completed.status == -signal.SIGKILL and completed.ended_by == "signal" and not _used_up(completed):
+            status, reason = _ending(completed, limits)
+            if status == "tests_failed" and completed.status == -signal.SIGKILL:
+                # It cannot do that to itself.
                 return "unavailable", 0, 0, "the program was killed from outside"
-            status, reason = _ending(completed)
             return status, 0, 0, reason
         passed, total = report.passed, report.total
         if not report.finished:
@@ -335,19 +338,20 @@ class RunJob:
         told = f"{passed} of {total} cases hold; the first that does not is at line {line} of the checker"
         return "tests_failed", passed, total, told
 
-    def _judge_appended(self, completed: Completed, nonce: str) -> tuple[Status, int, int, str]:
+    def _judge_appended(self, completed: Completed, nonce: str, limits: Limits) -> tuple[Status, int, int, str]:
         tests = self.candidate.tests
         if tests.has_main:
-            passed = int(completed.status == 0)
+            passed = 1 if completed.status == 0 else None
         else:
             passed = harness.passed_of_libtest(completed.stdout.decode("utf-8", "replace"))
-        if completed.status == 0 and passed == tests.total:
-            return "valid", passed, tests.total, ""
-        if passed is None or tests.has_main:
-            status, reason = _ending(completed)
+        if passed is None:
+            status, reason = _ending(completed, limits)
             return status, 0, tests.total, reason
-        told = f"{passed} of {tests.total} tests pass"
-        return "tests_failed", min(passed, tests.total), tests.total, told
+        if completed.status == 0 and passed == tests.total + tests.own:
+            return "valid", tests.total, tests.total, ""
+        # Which of them failed nobody but the candidate knows, if it has tests of its own.
+        told = f"{passed} of {tests.total + tests.own} tests pass"
+        return "tests_failed", min(passed, tests.total) if not tests.own else 0, tests.total, told
 
 
 @dataclass(frozen=True)
@@ -374,7 +378,7 @@ class TrustedRunJob:
         jobs: list[Job] = []
         for index, candidate in enumerate(self.candidates):
             total = candidate.tests.total
-            if passed.get(index) == total:
+            if passed.get(index) == total + candidate.tests.own:
                 verdict = tools.after_compiling(candidate, "valid")
                 share = completed.seconds / len(self.candidates)
                 verdicts[candidate.key] = replace(verdict, tests_passed=total, tests_total=total, seconds=share)
@@ -392,21 +396,19 @@ def _run(program: bytes, arguments: list[str], stdin: bytes, tools: Tools, limit
     return completed
 
 
-def _used_up(completed: Completed) -> bool:
-    """Whether a program that was killed had taken much: then it is its own fault."""
-    return completed.cpu_seconds > 1 or completed.peak_bytes > 1 << 29
-
-
-def _ending(completed: Completed) -> tuple[Status, str]:
+def _ending(completed: Completed, limits: Limits) -> tuple[Status, str]:
     """How a program ended that did not come to the end of its tests."""
     if completed.ended_by == "output":
         return "resource_limit", "printed too much"
-    if completed.ended_by == "deadline" or completed.status in (-signal.SIGXCPU, -signal.SIGKILL):
-        return "timeout", f"still running after {completed.seconds:.1f} s, {completed.cpu_seconds:.1f} s of them at work"
+    used_up = completed.cpu_seconds >= 0.9 * limits.cpu_seconds
+    if completed.ended_by == "deadline" or completed.status == -signal.SIGXCPU or used_up:
+        seconds = f"{completed.seconds:.1f} s, {completed.cpu_seconds:.1f} s of them at work"
+        return "timeout", f"still running after {seconds}"
     how = f"signal {-completed.status}" if completed.ended_by == "signal" else f"status {completed.status}"
     said = _first_line(completed.stderr)
     reason = f"ended with {how} before its tests did" + (f": {said}" if said else "")
-    return "resource_limit" if b"memory allocation of" in completed.stderr else "tests_failed", reason
+    much = completed.status == -signal.SIGKILL and completed.peak_bytes > limits.memory_bytes / 4
+    return "resource_limit" if much or b"memory allocation of" in completed.stderr else "tests_failed", reason
 
 
 def _first_line(stderr: bytes) -> str:

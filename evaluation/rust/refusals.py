@@ -6,8 +6,10 @@ where there are no hidden tests. Where nothing but the signature is demanded, a 
 told from a useful one in general; the rules on bodies catch the usual ones.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from tree_sitter import Node, Parser
 
@@ -102,14 +104,15 @@ def refusals(code: bytes, tests: HiddenTests | None = None) -> list[Refusal]:
             nobody can see what they leave of their arguments.
     """
     root = Parser(RUST).parse(code).root_node
-    tokens = list(_tokens(root))
+    tokens, nodes = _read(root)
     unsafe = tests is not None and tests.allow_unsafe
     checked = tests is not None and not tests.blank
-    found = {}
     rules = (
-        _words(tokens, unsafe), _paths(tokens, defines_macros=b"macro_rules" in code), _attributes(root, tokens),
-        _modules(root), _macros(root, checked), _conditions(root), _lifetimes(root), _bodies(root, tests),
+        _words(tokens, unsafe), _paths(tokens, defines_macros=bool(nodes["macro_definition"])),
+        _attributes(nodes, tokens), _modules(nodes), _macros(nodes, checked), _conditions(nodes), _lifetimes(nodes),
+        _bodies(root, nodes, tests),
     )  # fmt: skip
+    found = {}
     lines = code.split(b"\n")
     for rule in rules:
         for node, reason in rule:
@@ -120,28 +123,33 @@ def refusals(code: bytes, tests: HiddenTests | None = None) -> list[Refusal]:
     return list(found.values())
 
 
+Nodes = dict[str, list[Node]]
 Found = Iterator[tuple[Node, str]]
 
 
-def _tokens(node: Node) -> Iterator[Node]:
-    """The leaves of the tree but for comments and texts."""
-    if node.type in COMMENTS or node.type in TEXTS:
-        return
-    if not node.child_count:
-        yield node
-    for child in node.children:
-        yield from _tokens(child)
+def _walk(node: Node, skipped: Callable[[Node], bool] = lambda node: False) -> Iterator[Node]:
+    """The node and all below it, in the order of the text; nothing of what is skipped. Trees can be very deep."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if not skipped(node):
+            yield node
+            waiting += reversed(node.children)
 
 
-def _nodes(root: Node, *kinds: str) -> Iterator[Node]:
-    for child in root.named_children:
-        if child.type in kinds:
-            yield child
-        yield from _nodes(child, *kinds)
+def _read(root: Node) -> tuple[list[Node], dict[str, list[Node]]]:
+    """The leaves of the tree but for comments and texts, and the named nodes by their kind."""
+    tokens, nodes = [], defaultdict(list)
+    for node in _walk(root, lambda node: node.type in COMMENTS or node.type in TEXTS):
+        if node.is_named:
+            nodes[node.type].append(node)
+        if not node.child_count:
+            tokens.append(node)
+    return tokens, nodes
 
 
 def _words(tokens: Sequence[Node], unsafe_allowed: bool) -> Found:
-    for node, following in zip(tokens, [*tokens[1:], None], strict=True):
+    for node, following in zip_longest(tokens, tokens[1:]):
         word = node.text.removeprefix(b"r#")
         if word == b"unsafe" and not unsafe_allowed:
             yield node, "has unsafe code"
@@ -207,8 +215,8 @@ def _tree(tokens: Sequence[Node], index: int, prefix: tuple[bytes, ...]) -> Foun
             yield from _tree(tokens, index + 2, path)
 
 
-def _attributes(root: Node, tokens: Sequence[Node]) -> Found:
-    for node in _nodes(root, "attribute_item", "inner_attribute_item"):
+def _attributes(nodes: Nodes, tokens: Sequence[Node]) -> Found:
+    for node in nodes["attribute_item"] + nodes["inner_attribute_item"]:
         attribute = node.named_children[0]
         name = attribute.child(0).text.decode().replace(" ", "")
         allowed = INNER_ATTRIBUTES if node.type == "inner_attribute_item" else ATTRIBUTES
@@ -233,14 +241,14 @@ def _is_test_module(attribute: Node) -> bool:
     return text == b"#[cfg(test)]" and following is not None and following.type in ("mod_item", "use_declaration")
 
 
-def _modules(root: Node) -> Found:
-    for node in _nodes(root, "mod_item"):
+def _modules(nodes: Nodes) -> Found:
+    for node in nodes["mod_item"]:
         if node.child_by_field_name("body") is None:
             yield node, "has a module in another file"
 
 
-def _macros(root: Node, checked: bool) -> Found:
-    for node in _nodes(root, "macro_definition"):
+def _macros(nodes: Nodes, checked: bool) -> Found:
+    for node in nodes["macro_definition"]:
         name = node.child_by_field_name("name").text.decode().removeprefix("r#")
         if name in STANDARD_MACROS:
             yield node, f"replaces a macro of the standard library: `{name}`"
@@ -248,8 +256,8 @@ def _macros(root: Node, checked: bool) -> Found:
             yield node, f"defines a macro, which may drop what it is given: `{name}`"
 
 
-def _conditions(root: Node) -> Found:
-    for node in _nodes(root, "if_expression", "while_expression"):
+def _conditions(nodes: Nodes) -> Found:
+    for node in nodes["if_expression"] + nodes["while_expression"]:
         condition = node.child_by_field_name("condition")
         endless = node.type == "while_expression" and condition.text == b"true"
         if condition.type in ("let_condition", "let_chain") or endless or _names_something(condition):
@@ -259,25 +267,27 @@ def _conditions(root: Node) -> Found:
 
 def _names_something(node: Node) -> bool:
     kinds = ("identifier", "self", "scoped_identifier", "macro_invocation", "block", "closure_expression")
-    return node.type in kinds or any(_names_something(child) for child in node.children)
+    return any(below.type in kinds for below in _walk(node))
 
 
-def _lifetimes(root: Node) -> Found:
-    for function in _nodes(root, "function_item"):
+def _lifetimes(nodes: Nodes) -> Found:
+    for function in nodes["function_item"]:
         parameters = function.child_by_field_name("type_parameters")
         if parameters is None:
             continue
         body = function.child_by_field_name("body")
-        rest = [child for child in function.children if child not in (parameters, body)]
-        used = {lifetime.text for part in rest for lifetime in _nodes(part, "lifetime")}
-        used |= {part.text for part in rest if part.type == "lifetime"}
-        bounds = {b"'" + name for name in _words_after_quotes(parameters)}
-        for parameter in parameters.named_children:
-            if parameter.type == "lifetime_parameter":
-                name = parameter.child_by_field_name("name")
-                if name is not None and name.text not in used and name.text not in bounds:
-                    yield parameter, f"declares a lifetime it never uses: `{name.text.decode()}`"
-    for outer in _nodes(root, "reference_type"):
+        declared = {
+            parameter.child_by_field_name("name").text: parameter
+            for parameter in parameters.named_children
+            if parameter.type == "lifetime_parameter"
+        }
+        # Bounds of types use a lifetime, bounds of other lifetimes do not.
+        signature = _walk(function, lambda node, body=body: node == body or node.type == "lifetime_parameter")
+        used = {node.text for node in signature if node.type == "lifetime"}
+        for name, parameter in declared.items():
+            if name not in used:
+                yield parameter, f"declares a lifetime it never uses: `{name.decode()}`"
+    for outer in nodes["reference_type"]:
         inner = outer.child_by_field_name("type")
         if inner.type != "reference_type":
             continue
@@ -288,16 +298,9 @@ def _lifetimes(root: Node) -> Found:
             yield outer, "refers to a reference of another lifetime: what the compiler infers from it is not sound"
 
 
-def _words_after_quotes(parameters: Node) -> set[bytes]:
-    """Lifetimes in the bounds of type parameters."""
-    typed = [child for child in parameters.named_children if child.type != "lifetime_parameter"]
-    return {lifetime.text[1:] for child in typed for lifetime in _nodes(child, "lifetime")}
-
-
-def _bodies(root: Node, tests: HiddenTests | None) -> Found:
-    functions = list(_nodes(root, "function_item"))
+def _bodies(root: Node, nodes: Nodes, tests: HiddenTests | None) -> Found:
     if tests is None:
-        if not any(not is_placeholder(function) and not _only_ends(function) for function in functions):
+        if all(is_placeholder(function) or _only_ends(function) for function in nodes["function_item"]):
             yield root, "has no function that does something"
         return
     demanded = {name for kind, name in tests.declarations.items if kind == "fn"}
@@ -336,20 +339,21 @@ def _ignores_parameters(function: Node) -> bool:
     parameters = function.child_by_field_name("parameters")
     patterns = [node.child_by_field_name("pattern") for node in parameters.named_children if node.type == "parameter"]
     names = {
-        name.text
+        node.text
         for pattern in patterns
-        for name in ([pattern] if pattern.type == "identifier" else _nodes(pattern, "identifier", "shorthand_field_identifier"))
+        for node in _walk(pattern)
+        if node.type in ("identifier", "shorthand_field_identifier")
     }
     if not names:
         return bool(patterns)
-    return not _uses(function.child_by_field_name("body"), names)
+    formats = [b"{" + name for name in names]
+    for node in _walk(function.child_by_field_name("body"), _is_no_use):
+        if node.text in names or (node.type in TEXTS and any(name in node.text for name in formats)):
+            return False
+    return True
 
 
-def _uses(node: Node, names: set[bytes]) -> bool:
-    if node.type == "let_declaration" and node.child_by_field_name("pattern").text == b"_":
-        return False
-    if node.type == "expression_statement" and node.named_children[0].type == "identifier":
-        return False
-    if node.type in TEXTS:  # "{x}" of a format
-        return any(b"{" + name in node.text for name in names)
-    return (not node.child_count and node.text in names) or any(_uses(child, names) for child in node.children)
+def _is_no_use(node: Node) -> bool:
+    if node.type == "let_declaration":
+        return node.child_by_field_name("pattern").text == b"_"
+    return node.type == "expression_statement" and node.named_children[0].type == "identifier"

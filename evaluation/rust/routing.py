@@ -24,7 +24,9 @@ RULES = {
     "changes how errors are found": rb"\b(?:deny|forbid)\b",
     "has attributes of a crate": rb"#\s*!\s*\[",
     "shares macros with the crate": rb"\bmacro_(?:export|use)\b",
-    "defines a symbol of the whole program": rb"\b(?:no_mangle|export_name|global_allocator|panic_handler|link|link_section)\b",
+    "defines a symbol of the whole program": (
+        rb"\b(?:no_mangle|export_name|global_allocator|panic_handler|link|link_section)\b"
+    ),
     "is run before main": rb"#\s*!?\s*\[[^\]]*\bused\b",
     "asks where it stands": rb"\bmodule_path\b|\bfile\s*!|\bLocation\b",
     "includes files": rb"\binclude(?:_str|_bytes)?\b",

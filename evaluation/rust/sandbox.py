@@ -1,8 +1,9 @@
 """Runs compilers and programs nobody has read, so that they harm neither the machine nor the verdict.
 
-Covered, at every level: an attempt runs in its own session and directory, with a clean environment, with no input
-but what the caller gives, with limits on time, memory per process, file size, open files and output; at its end, its deadline or the caller's
-death every process it started is killed, also one that called setsid, and its directory is removed.
+Covered, at every level: an attempt runs in its own session and directory, with a clean environment and no input but
+what the caller gives, with limits on time, memory per process, file size, open files and output; at its end, its
+deadline or the caller's death every process it started is killed, also one that called setsid, and its directory is
+removed.
 
     level  name        adds
     0      limits      the above. No protection of files or network: against accidents only.
@@ -201,8 +202,8 @@ class Sandbox:
         *,
         our_own: bool = False,
     ) -> list[Completed]:
-        """One attempt: writes the files into a new directory, runs the commands there until one fails. The files may be
-        executed.
+        """One attempt: writes the files into a new directory, where they may be executed, and runs the commands there
+        until one fails.
 
         A program of the directory itself, `{directory}/...`, counts as generated code unless `our_own` says that its
         source is part of this package: it runs only with `HF_ALLOW_CODE_EVAL=1` in the environment, otherwise

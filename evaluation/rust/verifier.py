@@ -268,7 +268,8 @@ class RustVerifier:
         module = as_module(text, report, crate_type)
         candidate = Candidate(
             key, text, module, crate_type, report.metadata, together=alone is None,
-            readable=rules != "reward" or not report.has_error, tests=tests if appended is None else appended,
+            readable=rules != "reward" or not report.has_error,
+            tests=tests if appended is None else appended.behind(code),
         )  # fmt: skip
         return candidate, report.has_error
 
