@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.rust import CodeExecutionNotAllowed, HiddenTests, RustVerifier
+from evaluation.rust.assertions import as_hidden_tests
 from evaluation.rust.harness import AppendedTests, publish
 from evaluation.rust.refusals import refusals
 from evaluation.rust.syntax import analyse
@@ -109,7 +110,7 @@ def test_honest_programs_pass_together_as_alone(verifier):
         ("fn add(a: i32, b: i32) -> i32 { unsafe { a + b } }", "refused", "unsafe"),
         ("fn add(a: i32, b: i32) -> i32 { a + c }", "compilation_failed", "cannot find value `c`"),
         ("fn add(a: i32, b: i32) -> i32 { a + b ", "invalid_syntax", "unclosed delimiter"),
-        ("fn add(a: i32, b: i32) -> i32 { loop { eprintln!(\"{a}{b}\") } }", "resource_limit", "printed too much"),
+        ("fn add(a: i32, b: i32) -> i32 { loop { eprintln!(\"{a:999}{b}\") } }", "resource_limit", "printed too much"),
     ],
 )  # fmt: skip
 def test_a_failure_says_what_failed(verifier, code, status, told):
@@ -255,6 +256,46 @@ def test_all_solutions_of_humaneval_pass_and_no_faulty_one_does():
     )
 
 
+@needs_data
+def test_published_tests_can_be_made_hidden_ones(verifier):
+    """Where an assertion calls helpers that stand with the solution, they cannot: the crate is another one."""
+    problems = [
+        row for row in rows("humaneval_rust") if "rand" not in row["support"] and "RtnType" not in row["declaration"]
+    ]
+    tests = [as_hidden_tests(function_of(row).signature, row["support"] + row["test"]) for row in problems]
+    codes = [row["declaration"] + row["canonical_solution"] + row["support"] for row in problems]
+    verdicts = verifier.verify(codes, tests, rules="reward")
+    assert len(problems) == 159
+    assert [row["task_id"] for row, verdict in zip(problems, verdicts, strict=True) if not verdict.ok] == []
+    assert all(verdict.tests_passed for verdict in verdicts)
+
+
+@pytest.mark.parametrize(
+    "assertion, case",
+    [
+        ("assert_eq!(f(1), 2);", "check!((f(1)) == (2));"),
+        ('assert_ne!(f(1), 2, "told {}", 1);', "check!((f(1)) != (2));"),
+        ('assert!(f(1) == 2, "told");', "check!(f(1) == 2);"),
+        (
+            "assert_eq!(f::<u8, u8>(1), HashMap::<u8, u8>::new());",
+            "check!((f::<u8, u8>(1)) == (HashMap::<u8, u8>::new()));",
+        ),
+        ("for x in 0..2 { assert!(f(x)); }", "for x in 0..2 { check!(f(x)); }"),
+        ('println!("assert!(x)"); assert!(x)', 'println!("assert!(x)"); check!(x)'),
+    ],
+)
+def test_an_assertion_becomes_a_case(assertion, case):
+    tests = as_hidden_tests(
+        "fn f();", f"mod other {{}}\n#[cfg(test)]\nmod tests {{ use super::*; #[test] fn t() {{ {assertion} }} }}"
+    )
+    assert tests.checker == f"mod other {{}}\n{{ {case} }}"
+
+
+def test_tests_without_assertions_cannot_become_hidden_ones():
+    with pytest.raises(ValueError, match="with assertions"):
+        as_hidden_tests("fn f();", "#[test] fn t() { f(); }")
+
+
 def exercism(row):
     """An exercise as one text: its tests are written for a crate of its name."""
     (code,) = row["example"].values()
@@ -263,9 +304,9 @@ def exercism(row):
 
 
 @needs_data
-@pytest.mark.parametrize("step", [12, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [15, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_examples_of_exercism_pass(step):
-    passing = [row for row in rows("exercism_rust") if row["verified"] == "pass"][::step]
+    passing = [row for row in rows("exercism_rust") if row["verified"] == "pass"][step // 2 :: step]
     with RustVerifier("2024", run_timeout=30) as verifier:
         verdicts = verifier.verify(*zip(*map(exercism, passing), strict=True))
     failed = {
@@ -279,7 +320,9 @@ def test_the_examples_of_exercism_pass(step):
 def function_of(row):
     """What a problem of HumanEval asks for."""
     declaration = row["declaration"]
-    return HiddenTests(declaration[declaration.rindex(f"fn {row['entry_point']}") :].strip().rstrip("{ ") + ";", "")
+    imports = " ".join(re.findall(r"^use [^;]*;", declaration, re.MULTILINE))
+    function = declaration[declaration.rindex(f"fn {row['entry_point']}") :].strip().rstrip("{ ")
+    return HiddenTests(f"{imports} {function};", "")
 
 
 @needs_data

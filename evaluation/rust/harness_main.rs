@@ -14,10 +14,11 @@ static FIRST_FAILED_LINE: AtomicU32 = AtomicU32::new(0);
 
 /// One case: an expression that is true if the candidate is right; a panic is wrong.
 macro_rules! check {
-    ($($holds:tt)+) => { crate::count(line!(), || -> bool { $($holds)+ }) };
+    ($($holds:tt)+) => { crate::count(line!(), Box::new(|| -> bool { $($holds)+ })) };
 }
 
-fn count(line: u32, holds: impl FnOnce() -> bool) {
+// Not generic: it would be compiled once for each case.
+fn count(line: u32, holds: Box<dyn FnOnce() -> bool + '_>) {
     TOTAL.fetch_add(1, SeqCst);
     let held = match catch_unwind(AssertUnwindSafe(holds)) {
         Ok(held) => held,

@@ -1,6 +1,6 @@
 """The work behind a verdict: calls of the compiler for many codes at once, and runs of what was built.
 
-    CompileJob --valid--> BuildJob --built--> RunJob (one process for each candidate)
+    CompileJob --valid--> BuildJob --built--> RunHiddenJob, RunAppendedJob (a process for each candidate)
 
 A job decides what it can and leaves other jobs for the rest: a batch without those it found wrong, its halves, single
 codes. Codes without tests are decided by their compile job.
@@ -24,6 +24,7 @@ SMALLEST_PART = 16
 SECONDS_ALONE = 0.05  # about what one code costs alone, to choose between halving a batch and giving it up
 CONFIRMED_ALONE = {"E0119", "E0282", "E0283", "E0284"}  # errors that an impl of a neighbour can cause
 PROGRAM = "program"
+RUNS_PER_ATTEMPT = 8
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,14 @@ class Tools:
         """A verdict on a code that the compiler accepts."""
         verdict = self.verdict(status, *reasons)
         return replace(verdict, checks=dict.fromkeys(CHECKS, "ok"), metadata=candidate.metadata)
+
+    def tested(
+        self, candidate: Candidate, status: Status, reason: str, passed: int, total: int, seconds: float
+    ) -> Verdict:
+        """A verdict on a code whose tests were run."""
+        reasons = [Diagnostic(None, "tests", reason)] if reason else []
+        verdict = self.after_compiling(candidate, status, *reasons)
+        return replace(verdict, tests_passed=passed, tests_total=total, seconds=seconds)
 
     def decide(self, candidate: Candidate, compilation: Compilation, errors: Sequence[Diagnostic]) -> Verdict:
         """What the compiler's answer amounts to."""
@@ -188,6 +197,8 @@ class BuildJob:
     candidates: tuple[Candidate, ...]
     together: bool
     """They are modules of one crate; otherwise there is one, with a crate of its own."""
+    compiled: bool = True
+    """The compiler has accepted each of them; otherwise they are believed to be valid until this fails."""
 
     def run(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
         """Verdicts for codes that do not fit their tests, and a run for each of the others."""
@@ -238,9 +249,15 @@ class BuildJob:
         appended = isinstance(candidates[0].tests, AppendedTests)
         if compilation.accepted and tools.trusted and appended and self.together:
             return {}, [TrustedRunJob(candidates, program)]
-        if compilation.accepted:
+        if compilation.accepted and appended:
             runs = enumerate(candidates)
-            return {}, [RunJob(candidate, index, self.together, program) for index, candidate in runs]
+            return {}, [RunAppendedJob(candidate, index, self.together, program) for index, candidate in runs]
+        if compilation.accepted:
+            numbered = tuple(enumerate(candidates))
+            starts = range(0, len(numbered), RUNS_PER_ATTEMPT)
+            return {}, [RunHiddenJob(numbered[start : start + RUNS_PER_ATTEMPT], program) for start in starts]
+        if not self.compiled:
+            return {}, [CompileJob(candidates)]
         verdicts: Verdicts = {}
         rest = []
         for index, candidate in enumerate(candidates):
@@ -287,8 +304,59 @@ def _misfit(
 
 
 @dataclass(frozen=True)
-class RunJob:
-    """One candidate's tests in a process of its own."""
+class RunHiddenJob:
+    """The hidden tests of some candidates, each in a process of its own.
+
+    They share an attempt of the sandbox: a process that can do nothing but compute leaves nothing behind for the next.
+    """
+
+    numbered: tuple[tuple[int, Candidate], ...]
+    """Each with its number in the program."""
+    program: bytes
+
+    def run(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
+        """Verdicts up to the first that did not come to its end, and a job for those behind it."""
+        nonces = [secrets.token_hex(16) for _ in self.numbered]
+        inputs = [f"{nonce} {number}".encode() for nonce, (number, _) in zip(nonces, self.numbered, strict=True)]
+        try:
+            results = _run(self.program, [], inputs, tools, tools.run_limits)
+        except SandboxFailure as failure:
+            return {c.key: tools.after_compiling(c, "unavailable", str(failure)) for _, c in self.numbered}, []
+        if len(results) > 1 and results[-1].ended_by == "deadline":
+            results.pop()  # those before it had their part of the time: once more, from its own start
+        verdicts: Verdicts = {}
+        for (_, candidate), nonce, completed in zip(self.numbered, nonces, results, strict=False):
+            verdicts[candidate.key] = self._judge(candidate, nonce, completed, tools)
+        rest = self.numbered[len(results) :]
+        return verdicts, [replace(self, numbered=rest)] if rest else []
+
+    def _judge(self, candidate: Candidate, nonce: str, completed: Completed, tools: Tools) -> Verdict:
+        report = harness.read_report(completed.stdout, nonce)
+        passed = total = 0
+        if isinstance(report, str):
+            status, reason = "unavailable", f"the checker cannot confine itself: {report}"
+        elif report is None:
+            status, reason = _ending(completed, tools.run_limits)
+            if status == "tests_failed" and completed.status == -signal.SIGKILL:
+                status, reason = "unavailable", "the program was killed from outside"  # it cannot do that to itself
+        else:
+            status, reason = _reported(report, candidate.tests.blank, completed)
+            passed, total = report.passed, report.total
+        return tools.tested(candidate, status, reason, passed, total, completed.seconds)
+
+
+def _reported(report: harness.Report, blank: bool, completed: Completed) -> tuple[Status, str]:
+    if not report.finished:
+        return "tests_failed", f"panicked outside the cases: {_first_line(completed.stderr)}"
+    if report.passed < report.total:
+        place = f"the first that does not is at line {report.first_failed_line} of the checker"
+        return "tests_failed", f"{report.passed} of {report.total} cases hold; {place}"
+    return ("valid", "") if report.total or blank else ("tests_failed", "no case was run")
+
+
+@dataclass(frozen=True)
+class RunAppendedJob:
+    """The appended tests of one candidate, in a process and an attempt of its own."""
 
     candidate: Candidate
     index: int
@@ -297,61 +365,29 @@ class RunJob:
 
     def run(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
         """The verdict."""
-        tests = self.candidate.tests
-        hidden = isinstance(tests, HiddenTests)
-        nonce = secrets.token_hex(16)
-        arguments = []
-        if not hidden and not tests.has_main:
-            arguments = ["--test-threads=1", "--include-ignored"]
-            arguments += [harness.candidate_file(self.index, True).replace(".rs", "::")] if self.together else []
-        stdin = f"{nonce} {self.index}".encode() if hidden else b""
+        candidate, tests = self.candidate, self.candidate.tests
+        arguments = [] if tests.has_main else ["--test-threads=1", "--include-ignored"]
+        if self.together:
+            arguments.append(harness.candidate_file(self.index, True).replace(".rs", "::"))
         try:
-            completed = _run(self.program, arguments, stdin, tools, tools.run_limits)
+            (completed,) = _run(self.program, arguments, [b""], tools, tools.run_limits)
         except SandboxFailure as failure:
-            verdict = tools.after_compiling(self.candidate, "unavailable", str(failure))
-        else:
-            judge = self._judge_hidden if hidden else self._judge_appended
-            status, passed, total, reason = judge(completed, nonce, tools.run_limits)
-            reasons = [Diagnostic(None, "tests", reason)] if reason else []
-            verdict = tools.after_compiling(self.candidate, status, *reasons)
-            verdict = replace(verdict, tests_passed=passed, tests_total=total, seconds=completed.seconds)
-        return {self.candidate.key: verdict}, []
-
-    def _judge_hidden(self, completed: Completed, nonce: str, limits: Limits) -> tuple[Status, int, int, str]:
-        report = harness.read_report(completed.stdout, nonce)
-        if isinstance(report, str):
-            return "unavailable", 0, 0, f"the checker cannot confine itself: {report}"
-        if report is None:
-            status, reason = _ending(completed, limits)
-            if status == "tests_failed" and completed.status == -signal.SIGKILL:
-                # It cannot do that to itself.
-                return "unavailable", 0, 0, "the program was killed from outside"
-            return status, 0, 0, reason
-        passed, total = report.passed, report.total
-        if not report.finished:
-            return "tests_failed", passed, total, f"panicked outside the cases: {_first_line(completed.stderr)}"
-        if passed == total and (total or self.candidate.tests.blank):
-            return "valid", passed, total, ""
-        if not total:
-            return "tests_failed", 0, 0, "no case was run"
-        line = report.first_failed_line
-        told = f"{passed} of {total} cases hold; the first that does not is at line {line} of the checker"
-        return "tests_failed", passed, total, told
-
-    def _judge_appended(self, completed: Completed, nonce: str, limits: Limits) -> tuple[Status, int, int, str]:
-        tests = self.candidate.tests
+            return {candidate.key: tools.after_compiling(candidate, "unavailable", str(failure))}, []
         if tests.has_main:
             passed = 1 if completed.status == 0 else None
         else:
             passed = harness.passed_of_libtest(completed.stdout.decode("utf-8", "replace"))
+        expected = tests.total + tests.own
         if passed is None:
-            status, reason = _ending(completed, limits)
-            return status, 0, tests.total, reason
-        if completed.status == 0 and passed == tests.total + tests.own:
-            return "valid", tests.total, tests.total, ""
+            status, reason = _ending(completed, tools.run_limits)
+        elif completed.status == 0 and passed == expected:
+            status, reason = "valid", ""
+        else:
+            status, reason = "tests_failed", f"{passed} of {expected} tests pass"
         # Which of them failed nobody but the candidate knows, if it has tests of its own.
-        told = f"{passed} of {tests.total + tests.own} tests pass"
-        return "tests_failed", min(passed, tests.total) if not tests.own else 0, tests.total, told
+        known = status == "valid" or not tests.own
+        passed = min(passed or 0, tests.total) if known else 0
+        return {candidate.key: tools.tested(candidate, status, reason, passed, tests.total, completed.seconds)}, []
 
 
 @dataclass(frozen=True)
@@ -369,31 +405,32 @@ class TrustedRunJob:
             cpu_seconds=tools.run_limits.cpu_seconds + len(self.candidates),
         )
         try:
-            completed = _run(self.program, ["--test-threads=1", "--include-ignored"], b"", tools, limits)
+            (completed,) = _run(self.program, ["--test-threads=1", "--include-ignored"], [b""], tools, limits)
         except SandboxFailure as failure:
-            unavailable = str(failure)
-            return {c.key: tools.after_compiling(c, "unavailable", unavailable) for c in self.candidates}, []
+            return {c.key: tools.after_compiling(c, "unavailable", str(failure)) for c in self.candidates}, []
         passed = harness.passed_by_module(completed.stdout.decode("utf-8", "replace"))
         verdicts: Verdicts = {}
         jobs: list[Job] = []
         for index, candidate in enumerate(self.candidates):
             total = candidate.tests.total
             if passed.get(index) == total + candidate.tests.own:
-                verdict = tools.after_compiling(candidate, "valid")
                 share = completed.seconds / len(self.candidates)
-                verdicts[candidate.key] = replace(verdict, tests_passed=total, tests_total=total, seconds=share)
+                verdicts[candidate.key] = tools.tested(candidate, "valid", "", total, total, share)
             else:
-                jobs.append(RunJob(candidate, index, True, self.program))
+                jobs.append(RunAppendedJob(candidate, index, True, self.program))
         return verdicts, jobs
 
 
-Job = CompileJob | BuildJob | RunJob | TrustedRunJob
+Job = CompileJob | BuildJob | RunHiddenJob | RunAppendedJob | TrustedRunJob
 
 
-def _run(program: bytes, arguments: list[str], stdin: bytes, tools: Tools, limits: Limits) -> Completed:
-    command = Command(["{directory}/" + PROGRAM, *arguments], tools.compiler.toolchain.environment, stdin)
-    (completed,) = tools.compiler.sandbox.run({PROGRAM: program}, [command], limits)
-    return completed
+def _run(
+    program: bytes, arguments: Sequence[str], inputs: Sequence[bytes], tools: Tools, limits: Limits
+) -> list[Completed]:
+    """Runs the program once for each input, until one of them fails."""
+    environment = tools.compiler.toolchain.environment
+    commands = [Command(["{directory}/" + PROGRAM, *arguments], environment, stdin) for stdin in inputs]
+    return tools.compiler.sandbox.run({PROGRAM: program}, commands, limits)
 
 
 def _ending(completed: Completed, limits: Limits) -> tuple[Status, str]:

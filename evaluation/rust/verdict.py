@@ -9,11 +9,11 @@ Status = Literal[
     "invalid_syntax",  # it does not parse
     "compilation_failed",  # names, macros, attributes, constants, visibility, ...
     "semantic_error",  # types, traits, ownership, borrows, lifetimes
-    "tests_failed",  # it compiles; the tests do not pass
+    "tests_failed",  # it compiles; the tests do not fit it, or do not pass
     "timeout",  # the compiler or the program used up its time
     "resource_limit",  # memory, file size or output
     "compiler_crash",  # the compiler died of it
-    "refused",  # not compiled: too large or nested too deeply
+    "refused",  # not compiled: too large, nested too deeply, or against the rules for rewards
     "unavailable",  # the tool failed; says nothing about the code
 ]
 STATUSES: tuple[str, ...] = Status.__args__
@@ -29,7 +29,7 @@ class Diagnostic:
     code: str | None
     """rustc's error code, such as `E0382`; None for errors without one (syntax, most macro errors)."""
     category: str
-    """One of `semantics.CATEGORIES`."""
+    """One of `semantics.CATEGORIES`; `refusal`, `signature` or `tests` for what the judge says beyond the compiler."""
     message: str
     """rustc's message, one line."""
     line: int | None = None
@@ -87,7 +87,7 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        """The code compiles, and passes its tests when it has some."""
+        """The code compiles, and passes all its tests when it has some."""
         return self.status == "valid"
 
     @property

@@ -24,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from evaluation.rust.cache import VerdictCache, cache_key
 from evaluation.rust.compiler import FLAGS, Compiler
 from evaluation.rust.harness import CHECKER_VERSION, AppendedTests, HiddenTests
-from evaluation.rust.jobs import Candidate, CompileJob, Tools, Verdicts
+from evaluation.rust.jobs import BuildJob, Candidate, CompileJob, Job, Tools, Verdicts
 from evaluation.rust.refusals import refusals
 from evaluation.rust.routing import as_module, must_compile_alone, refusal
 from evaluation.rust.sandbox import Command, Limits, Sandbox, require_consent
@@ -35,6 +35,7 @@ from evaluation.rust.verdict import Diagnostic, Verdict
 Tests = str | HiddenTests | None
 Missing = tuple[bytes, bytes, Tests]
 BATCH_CODES = 64
+TRUSTED_BATCH_CODES = 256  # few of them fail
 BATCH_BYTES = 200_000
 VERDICT_FORMAT = 2  # goes into the cache's keys: raised whenever equal input may get another verdict
 
@@ -177,7 +178,7 @@ class RustVerifier:
         with _progress_bar(progress, len(distinct)) as advance:
             advance(len(verdicts))
             missing = [(key, *question) for key, question in distinct.items() if key not in verdicts]
-            tools = Tools(resources.compiler, self._run_limits, exact, rules == "reward", trusted)
+            tools = Tools(resources.compiler, self._run_limits, exact, rules == "reward" or trusted, trusted)
             for reached in self._reach(missing, crate_type, tools, rules):
                 resources.cache.put(reached)
                 verdicts |= reached
@@ -211,32 +212,34 @@ class RustVerifier:
             for future in running:
                 future.cancel()
 
-    def _jobs(
-        self, missing: list[Missing], crate_type: str, tools: Tools, rules: str
-    ) -> Iterator[CompileJob | Verdicts]:
+    def _jobs(self, missing: list[Missing], crate_type: str, tools: Tools, rules: str) -> Iterator[Job | Verdicts]:
         """Looks at each code: a verdict at once, a job of its own, or a place in a batch."""
         # As many batches for each worker, as equal in size as possible.
         workers = self.resources.workers
-        rounds = math.ceil(len(missing) / (BATCH_CODES * workers))
+        rounds = math.ceil(len(missing) / ((TRUSTED_BATCH_CODES if tools.trusted else BATCH_CODES) * workers))
         batch_codes = math.ceil(len(missing) / max(1, rounds * workers))
         batches: dict[tuple[bool, bool], list[Candidate]] = {}
-        for key, code, tests in missing:
+        # Neighbours in the list are of a kind: each batch gets some of every kind, so that none takes much longer.
+        count = max(1, rounds * workers)
+        for key, code, tests in (item for start in range(count) for item in missing[start::count]):
             looked_at = self._look_at(key, code, tests, crate_type, tools, rules)
             if isinstance(looked_at, Verdict):
                 yield {key: looked_at}
                 continue
             candidate, suspected = looked_at
+            # What is trusted is built at once, without being compiled first.
+            believed = tools.trusted and candidate.crate_type == "test" and not suspected
             if not suspected and not candidate.together:
-                yield CompileJob((candidate,))
+                yield BuildJob((candidate,), False, compiled=False) if believed else CompileJob((candidate,))
                 continue
             batch = batches.setdefault((suspected, candidate.crate_type == "test"), [])
             batch.append(candidate)
             if len(batch) >= batch_codes or sum(len(candidate.code) for candidate in batch) >= BATCH_BYTES:
-                yield CompileJob(tuple(batch), suspected)
+                yield _first_job(batch, suspected, believed)
                 batch.clear()
-        for (suspected, _), batch in batches.items():
+        for (suspected, tested), batch in batches.items():
             if batch:
-                yield CompileJob(tuple(batch), suspected)
+                yield _first_job(batch, suspected, tools.trusted and tested and not suspected)
 
     def _look_at(
         self, key: bytes, code: bytes, tests: Tests, crate_type: str, tools: Tools, rules: str
@@ -282,6 +285,12 @@ class RustVerifier:
             memory_bytes=2 << 30,
             processes=64,
         )
+
+
+def _first_job(batch: list[Candidate], suspected: bool, believed: bool) -> Job:
+    if believed:
+        return BuildJob(tuple(batch), True, compiled=False)
+    return CompileJob(tuple(batch), suspected)
 
 
 def _tests_of_each(tests: Sequence[Tests] | Tests, count: int, rules: str) -> list[Tests]:

@@ -1,0 +1,208 @@
+"""How fast candidates are judged, against compiling, linking and running each alone, in the same sandbox and run.
+
+    HF_ALLOW_CODE_EVAL=1 NANOCHAT_DATA=data python benchmarks/judge.py
+
+The tests are HumanEval's, as hidden tests and as they were published. Wrong candidates are its faulty solutions, which
+compile and fail, and solutions with a word left out, most of which do not compile; half of each. No two candidates are
+equal and the cache is cold. Contenders take turns; medians over the rounds.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import re
+import statistics
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from verifier import rows_of, seconds_of
+
+from evaluation.rust import HiddenTests, RustVerifier, Verdict, harness
+from evaluation.rust.assertions import as_hidden_tests
+from evaluation.rust.compiler import BUILD_FLAGS, ROOT
+from evaluation.rust.sandbox import OPT_IN, Command, Limits
+from evaluation.rust.toolchain import find_toolchain
+
+TOOLCHAIN = find_toolchain()
+LIMITS = Limits(wall_seconds=60.0)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Candidates, each with its tests."""
+
+    name: str
+    candidates: list[tuple[str, HiddenTests | str]]
+    trusted: bool = False
+
+
+def problems() -> list[dict]:
+    """HumanEval, with hidden tests for those problems whose assertions call nothing but the function asked for."""
+    found = []
+    for row in rows_of("humaneval_rust"):
+        declaration = row["declaration"]
+        imports = " ".join(re.findall(r"^use [^;]*;", declaration, re.MULTILINE))
+        function = declaration[declaration.rindex(f"fn {row['entry_point']}") :].strip().rstrip("{ ")
+        if "rand" not in row["support"] and "RtnType" not in declaration:
+            row["hidden"] = as_hidden_tests(f"{imports} {function};", row["support"] + row["test"])
+        found.append(row)
+    return found
+
+
+def sampled(rows: Sequence[dict], success: float, count: int) -> Workload:
+    """So many candidates, of which this share is right."""
+    generator = random.Random(0)
+    candidates = []
+    for index in range(count):
+        row = rows[index % len(rows)]
+        body = row["canonical_solution"]
+        if index >= success * count:
+            body = row["buggy_solution"] if index % 2 else without_a_word(body, generator)
+        code = f"{row['declaration']}{body}\n{row['support']}\nconst _: u32 = {index};\n"
+        candidates.append((code, row["hidden"]))
+    generator.shuffle(candidates)
+    return Workload(f"hidden tests, {success:.0%} right", candidates)
+
+
+def without_a_word(code: str, generator: random.Random) -> str:
+    """The code with one of its words missing."""
+    words = list(re.finditer(r"\w+", code))
+    word = generator.choice(words)
+    return code[: word.start()] + code[word.end() :]
+
+
+def solutions(rows: Sequence[dict]) -> Workload:
+    """The check of all solutions with the tests as published."""
+    candidates = [(row["declaration"] + row["canonical_solution"], row["support"] + row["test"]) for row in rows]
+    return Workload("solutions with published tests", candidates, trusted=True)
+
+
+def judged(workload: Workload, workers: int) -> tuple[float, int]:
+    """The judge as it is used; seconds, and how many pass."""
+    codes, tests = zip(*workload.candidates, strict=True)
+    with RustVerifier(workers=workers) as verifier:
+        verdicts: list[Verdict] = []
+        rules = "data" if workload.trusted else "reward"
+        seconds = seconds_of(
+            lambda: verdicts.extend(verifier.verify(codes, tests, rules=rules, trusted=workload.trusted))
+        )
+    return seconds, sum(verdict.ok for verdict in verdicts)
+
+
+def alone(workload: Workload, workers: int) -> tuple[float, int]:
+    """For each candidate one attempt in the sandbox: compile it, compile and link its tests, run them."""
+    with RustVerifier(workers=workers) as verifier, ThreadPoolExecutor(workers) as pool:
+        sandbox = verifier.resources.sandbox
+
+        def attempt(candidate: tuple[str, HiddenTests | str]) -> bool:
+            code, tests = candidate
+            files, commands = hidden(code, tests) if isinstance(tests, HiddenTests) else published(code, tests)
+            results = sandbox.run(files, commands, LIMITS)
+            return len(results) == len(commands) and passed(results[-1].stdout, tests)
+
+        outcomes: list[bool] = []
+        seconds = seconds_of(lambda: outcomes.extend(pool.map(attempt, workload.candidates)))
+    return seconds, sum(outcomes)
+
+
+def rustc(*arguments: str) -> Command:
+    """A call of the compiler."""
+    return Command([TOOLCHAIN.rustc, "--edition", "2021", *arguments], TOOLCHAIN.environment)
+
+
+def hidden(code: str, tests: HiddenTests) -> tuple[dict[str, bytes], list[Command]]:
+    """Files and commands for one candidate with hidden tests."""
+    text, _ = harness.publish(code.encode(), tests)
+    checker = harness.checker_files([tests], together=False)
+    library = rustc("--crate-type", "lib", "--crate-name", harness.CANDIDATES, "-F", "unsafe_code", *BUILD_FLAGS, ROOT)
+    extern = f"{harness.CANDIDATES}=lib{harness.CANDIDATES}.rlib"
+    program = rustc("--crate-name", "program", "--extern", extern, *BUILD_FLAGS, next(iter(checker)))
+    run = Command(["{directory}/program"], TOOLCHAIN.environment, b"nonce 0")
+    return {ROOT: text, **checker}, [library, program, run]
+
+
+def published(code: str, tests: str) -> tuple[dict[str, bytes], list[Command]]:
+    """Files and commands for one candidate with appended tests."""
+    program = rustc("--test", "--crate-name", "program", *BUILD_FLAGS, ROOT)
+    return {ROOT: f"{code}\n{tests}".encode()}, [program, Command(["{directory}/program"], TOOLCHAIN.environment)]
+
+
+def passed(stdout: bytes, tests: HiddenTests | str) -> bool:
+    """Whether the run says so."""
+    if isinstance(tests, str):
+        return b"test result: ok" in stdout
+    report = harness.read_report(stdout, "nonce")
+    return isinstance(report, harness.Report) and report.finished and report.passed == report.total
+
+
+CONTENDERS: dict[str, Callable[[Workload, int], tuple[float, int]]] = {"judge": judged, "each alone": alone}
+
+
+def measure(workload: Workload, workers: int, rounds: int) -> dict:
+    """All contenders in turns; they must agree on how many pass."""
+    walls: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    right: dict[str, int] = {}
+    for _ in range(rounds):
+        for name, run in CONTENDERS.items():
+            seconds, right[name] = run(workload, workers)
+            walls[name].append(seconds)
+    ratios = [slow / fast for fast, slow in zip(walls["judge"], walls["each alone"], strict=True)]
+    return {
+        "workload": workload.name, "candidates": len(workload.candidates), "passing": right,
+        "seconds": {name: statistics.median(values) for name, values in walls.items()},
+        "judge_is_faster_by": statistics.median(ratios),
+    }  # fmt: skip
+
+
+def main():
+    """Measures, prints a table, writes JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="compilers at the same time")
+    parser.add_argument("--rounds", type=int, default=3, help="medians are taken over so many")
+    parser.add_argument("--candidates", type=int, default=128, help="candidates with hidden tests")
+    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/judge.json"), help="JSON file")
+    options = parser.parse_args()
+    if "NANOCHAT_DATA" not in os.environ:
+        parser.error("NANOCHAT_DATA must name the folder with humaneval_rust.jsonl.gz")
+    if os.environ.get(OPT_IN) != "1":
+        parser.error(f"this runs programs in the sandbox: set {OPT_IN}=1 to allow it")
+
+    console = Console(highlight=False)
+    rows = problems()
+    with_hidden_tests = [row for row in rows if "hidden" in row]
+    workloads = [sampled(with_hidden_tests, share, options.candidates) for share in (0.25, 0.75)] + [solutions(rows)]
+    with console.status("measuring"):
+        results = [measure(workload, options.workers, options.rounds) for workload in workloads]
+    table = Table(title=f"{options.workers} workers, rustc {TOOLCHAIN.version}, medians of {options.rounds} rounds")
+    for column in ("workload", "candidates", "contender", "pass", "per second", "per core", "judge is faster by"):
+        table.add_column(column, justify="left" if column in ("workload", "contender") else "right")
+    for result in results:
+        for name in CONTENDERS:
+            first = name == "judge"
+            speed = result["candidates"] / result["seconds"][name]
+            table.add_row(
+                result["workload"] if first else "", str(result["candidates"]) if first else "", name,
+                str(result["passing"][name]), f"{speed:.1f}", f"{speed / options.workers:.1f}",
+                "" if first else f"{result['judge_is_faster_by']:.1f}x",
+            )  # fmt: skip
+        table.add_section()
+    console.print(table)
+    report = {
+        "benchmark": "judge", "rustc": TOOLCHAIN.identity, "machine": platform.machine(), "workers": options.workers,
+        "rounds": options.rounds, "load": os.getloadavg(), "workloads": results,
+    }  # fmt: skip
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(report, indent=2) + "\n")
+    console.print(f"Written to {options.output}")
+
+
+if __name__ == "__main__":
+    main()
