@@ -4,7 +4,8 @@
 
 The tests are HumanEval's, as hidden tests and as they were published. Wrong candidates are its faulty solutions, which
 compile and fail, and solutions with a word left out, most of which do not compile; half of each. No two candidates are
-equal and the cache is cold. Contenders take turns; medians over the rounds.
+equal and the cache is cold. Each alone is what a script does, rustc with its own defaults, and once more with the flags
+of the judge. Contenders take turns; medians over the rounds.
 """
 
 import argparse
@@ -95,14 +96,14 @@ def judged(workload: Workload, workers: int) -> tuple[float, int]:
     return seconds, sum(verdict.ok for verdict in verdicts)
 
 
-def alone(workload: Workload, workers: int) -> tuple[float, int]:
+def alone(workload: Workload, workers: int, flags: Sequence[str] = ()) -> tuple[float, int]:
     """For each candidate one attempt in the sandbox: compile it, compile and link its tests, run them."""
     with RustVerifier(workers=workers) as verifier, ThreadPoolExecutor(workers) as pool:
         sandbox = verifier.resources.sandbox
 
         def attempt(candidate: tuple[str, HiddenTests | str]) -> bool:
             code, tests = candidate
-            files, commands = hidden(code, tests) if isinstance(tests, HiddenTests) else published(code, tests)
+            files, commands = (hidden if isinstance(tests, HiddenTests) else published)(code, tests, flags)
             results = sandbox.run(files, commands, LIMITS)
             return len(results) == len(commands) and passed(results[-1].stdout, tests)
 
@@ -116,20 +117,20 @@ def rustc(*arguments: str) -> Command:
     return Command([TOOLCHAIN.rustc, "--edition", "2021", *arguments], TOOLCHAIN.environment)
 
 
-def hidden(code: str, tests: HiddenTests) -> tuple[dict[str, bytes], list[Command]]:
+def hidden(code: str, tests: HiddenTests, flags: Sequence[str]) -> tuple[dict[str, bytes], list[Command]]:
     """Files and commands for one candidate with hidden tests."""
     text, _ = harness.publish(code.encode(), tests)
     checker = harness.checker_files([tests], together=False)
-    library = rustc("--crate-type", "lib", "--crate-name", harness.CANDIDATES, "-F", "unsafe_code", *BUILD_FLAGS, ROOT)
+    library = rustc("--crate-type", "lib", "--crate-name", harness.CANDIDATES, "-F", "unsafe_code", *flags, ROOT)
     extern = f"{harness.CANDIDATES}=lib{harness.CANDIDATES}.rlib"
-    program = rustc("--crate-name", "program", "--extern", extern, *BUILD_FLAGS, next(iter(checker)))
+    program = rustc("--crate-name", "program", "--extern", extern, *flags, next(iter(checker)))
     run = Command(["{directory}/program"], TOOLCHAIN.environment, b"nonce 0")
     return {ROOT: text, **checker}, [library, program, run]
 
 
-def published(code: str, tests: str) -> tuple[dict[str, bytes], list[Command]]:
+def published(code: str, tests: str, flags: Sequence[str]) -> tuple[dict[str, bytes], list[Command]]:
     """Files and commands for one candidate with appended tests."""
-    program = rustc("--test", "--crate-name", "program", *BUILD_FLAGS, ROOT)
+    program = rustc("--test", "--crate-name", "program", *flags, ROOT)
     return {ROOT: f"{code}\n{tests}".encode()}, [program, Command(["{directory}/program"], TOOLCHAIN.environment)]
 
 
@@ -141,7 +142,11 @@ def passed(stdout: bytes, tests: HiddenTests | str) -> bool:
     return isinstance(report, harness.Report) and report.finished and report.passed == report.total
 
 
-CONTENDERS: dict[str, Callable[[Workload, int], tuple[float, int]]] = {"judge": judged, "each alone": alone}
+CONTENDERS: dict[str, Callable[[Workload, int], tuple[float, int]]] = {
+    "judge": judged,
+    "each alone": alone,
+    "each alone, our flags": lambda workload, workers: alone(workload, workers, BUILD_FLAGS),
+}
 
 
 def measure(workload: Workload, workers: int, rounds: int) -> dict:
@@ -152,11 +157,14 @@ def measure(workload: Workload, workers: int, rounds: int) -> dict:
         for name, run in CONTENDERS.items():
             seconds, right[name] = run(workload, workers)
             walls[name].append(seconds)
-    ratios = [slow / fast for fast, slow in zip(walls["judge"], walls["each alone"], strict=True)]
+    ratios = {
+        name: statistics.median(slow / fast for fast, slow in zip(walls["judge"], values, strict=True))
+        for name, values in walls.items()
+    }
     return {
         "workload": workload.name, "candidates": len(workload.candidates), "passing": right,
         "seconds": {name: statistics.median(values) for name, values in walls.items()},
-        "judge_is_faster_by": statistics.median(ratios),
+        "judge_is_faster_by": ratios,
     }  # fmt: skip
 
 
@@ -191,7 +199,7 @@ def main():
             table.add_row(
                 result["workload"] if first else "", str(result["candidates"]) if first else "", name,
                 str(result["passing"][name]), f"{speed:.1f}", f"{speed / options.workers:.1f}",
-                "" if first else f"{result['judge_is_faster_by']:.1f}x",
+                "" if first else f"{result['judge_is_faster_by'][name]:.1f}x",
             )  # fmt: skip
         table.add_section()
     console.print(table)

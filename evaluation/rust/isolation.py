@@ -182,7 +182,8 @@ def change_root(readable: Iterable[str], devices: Iterable[str], directory: str)
 def mount_own_proc():
     """In a new PID namespace: a /proc with its processes alone. Linkers ask it for their own path."""
     # The kernel allows a new one only where the whole old one is visible; it is covered afterwards.
-    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    # Read-only, because /proc/self/mem lets a program write memory that its language does not let it write.
+    mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     mount("nothing", HOST_PROC, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, "size=0")
 
 

@@ -19,6 +19,7 @@ Not covered: faults of the kernel itself; memory is limited per process, not for
 written by an adversary rather than a model, use a virtual machine around all of this.
 """
 
+import math
 import os
 import shutil
 import socket
@@ -77,8 +78,8 @@ class Limits:
 
     def __post_init__(self):
         for name, value in vars(self).items():
-            if not value > 0:
-                raise ValueError(f"{name} must be positive, got {value!r}")
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} must be positive and finite, got {value!r}")
 
 
 @dataclass(frozen=True)
