@@ -4,8 +4,8 @@
 
 The tests are HumanEval's, as hidden tests and as they were published. Wrong candidates are its faulty solutions, which
 compile and fail, and solutions with a word left out, most of which do not compile; half of each. No two candidates are
-equal and the cache is cold. Each alone is what a script does, rustc with its own defaults, and once more with the flags
-of the judge. Contenders take turns; medians over the rounds.
+equal and the cache is cold. Each alone is what a script does, rustc with its own defaults, and once more with the
+flags of the judge. Contenders take turns; medians over the rounds.
 """
 
 import argparse

@@ -390,3 +390,19 @@ def test_no_combination_of_hacks_earns_a_reward(seed):
     assert [code for code, verdict in zip(codes, rewarded, strict=True) if verdict.ok] == []
     assert [code for code, verdict in zip(codes, accepted, strict=False) if verdict.ok] == []
     assert sum(verdict.status == "tests_failed" for verdict in rewarded) > 10
+
+
+def test_an_impl_of_a_neighbour_makes_nobody_fail(verifier):
+    """`7u32 == text.parse().unwrap()` is ambiguous once some crate compares u32 with a type of its own."""
+    signature = "fn same(text: &str) -> u32;"
+    tests = HiddenTests(signature, 'check!(same("7") == "7".parse().unwrap());')
+    plain = "fn same(text: &str) -> u32 { let x: u32 = 7; if x == text.parse().unwrap() { x } else { 0 } }"
+    other = "pub struct V; impl PartialEq<V> for u32 { fn eq(&self, _: &V) -> bool { true } }\n" + plain.replace(
+        "7", "6 + 1"
+    )
+    codes = [plain, other, f"{plain}\n// again"]
+    verdicts = verifier.verify(codes, tests, rules="reward")
+    assert [verdict.status for verdict in verdicts][::2] == ["valid", "valid"]
+    with RustVerifier(run_timeout=1) as fresh:
+        alone = [fresh.verify([code], tests, rules="reward")[0].status for code in codes]
+    assert [verdict.status for verdict in verdicts] == alone

@@ -16,7 +16,7 @@ What a candidate could try, and what stops it:
 - run before main: that takes an attribute that counts as unsafe code, or a linker's option.
 
 What remains possible in principle: a fault of the compiler that lets safe code write memory it does not own (one such,
-by implied bounds of nested references, is refused by `refusals.py`; others exist), or of the kernel; tests whose
+by bounds that are implied between lifetimes, is refused by `refusals.py`; others exist), or of the kernel; tests whose
 answers can be guessed or are too few; an answer of a type that the candidate defines itself, which may claim to equal
 anything: check plain values. With `allow_unsafe` the candidate can do what the checker can: use it for code that does
 not search for holes. Without hidden cases, when only the signature is demanded, a body that compiles is all there is

@@ -259,16 +259,18 @@ class BuildJob:
         if not self.compiled:
             return {}, [CompileJob(candidates)]
         verdicts: Verdicts = {}
-        rest = []
+        rest, alone = [], []
         for index, candidate in enumerate(candidates):
             own = compilation.errors.get(index, [])
             of_the_checker = compilation.errors.get(index + len(candidates), [])
-            if own or of_the_checker:
+            if self.together and any(error.code in CONFIRMED_ALONE for error in own + of_the_checker):
+                alone.append(BuildJob((candidate,), False))
+            elif own or of_the_checker:
                 verdicts[candidate.key] = _misfit(candidate, own, of_the_checker, tools)
             else:
                 rest.append(candidate)
-        if verdicts:
-            return verdicts, [BuildJob(tuple(rest), self.together)] if rest else []
+        if verdicts or alone:
+            return verdicts, alone + ([BuildJob(tuple(rest), self.together)] if rest else [])
         if len(candidates) > 1 and compilation.failure != "unavailable":
             return {}, [replace(self, candidates=half) for half in _halves(candidates)]
         # Also what the linker says: it has no place.

@@ -287,15 +287,11 @@ def _lifetimes(nodes: Nodes) -> Found:
         for name, parameter in declared.items():
             if name not in used:
                 yield parameter, f"declares a lifetime it never uses: `{name.decode()}`"
-    for outer in nodes["reference_type"]:
-        inner = outer.child_by_field_name("type")
-        if inner.type != "reference_type":
-            continue
-        lifetimes = [
-            next((child.text for child in node.children if child.type == "lifetime"), None) for node in (outer, inner)
-        ]
-        if None not in lifetimes and len(set(lifetimes)) == 2:
-            yield outer, "refers to a reference of another lifetime: what the compiler infers from it is not sound"
+    for place in nodes["parameter"] + nodes["impl_item"] + nodes["function_type"]:
+        within = place.child_by_field_name("type") if place.type != "function_type" else place
+        names = {node.text for node in _walk(within) if node.type == "lifetime"} - {b"'static", b"'_"}
+        if len(names) > 1:
+            yield place, "has one type with two lifetimes: what the compiler infers from that is not sound"
 
 
 def _bodies(root: Node, nodes: Nodes, tests: HiddenTests | None) -> Found:
