@@ -288,18 +288,20 @@ class AppendedTests:
 
 
 def _count_tests(node: Node) -> int:
-    """Functions with `#[test]`."""
-    total, marked = 0, False
+    """Functions with `#[test]`, but for those of a feature: none is switched on."""
+    total, attributes = 0, []
     for child in node.named_children:
         if child.type == "attribute_item":
-            marked = marked or child.text.replace(b" ", b"") == b"#[test]"
-        elif child.type == "function_item":
-            total += marked
-            marked = False
-        elif child.type not in ("line_comment", "block_comment"):
-            marked = False
-            if child.type in ("mod_item", "declaration_list"):
+            attributes.append(child.text.replace(b" ", b""))
+            continue
+        if child.type in ("line_comment", "block_comment"):
+            continue
+        if not any(attribute.startswith(b"#[cfg(feature") for attribute in attributes):
+            if child.type == "function_item":
+                total += b"#[test]" in attributes
+            elif child.type in ("mod_item", "declaration_list"):
                 total += _count_tests(child)
+        attributes = []
     return total
 
 

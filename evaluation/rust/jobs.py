@@ -8,95 +8,21 @@ codes. Codes without tests are decided by their compile job.
 
 import math
 import re
-import secrets
-import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evaluation.rust import harness
-from evaluation.rust.compiler import BUILD_FLAGS, ROOT, Compilation, Compiler, CrateType, as_modules, names_others
+from evaluation.rust.candidate import Candidate, Tools, Verdicts
+from evaluation.rust.compiler import BUILD_FLAGS, ROOT, Compilation, CrateType, as_modules, names_others
 from evaluation.rust.harness import AppendedTests, HiddenTests
-from evaluation.rust.sandbox import Command, Completed, Limits, SandboxFailure
-from evaluation.rust.semantics import classify, phase
-from evaluation.rust.verdict import CHECKS, NOT_REACHED, CodeMetadata, Diagnostic, Status, Verdict
+from evaluation.rust.runs import PROGRAM, Run, RunAppendedJob, RunHiddenJob, TrustedRunJob
+from evaluation.rust.semantics import phase
+from evaluation.rust.verdict import Diagnostic, Verdict
 
 SMALLEST_PART = 16
 SECONDS_ALONE = 0.05  # about what one code costs alone, to choose between halving a batch and giving it up
 CONFIRMED_ALONE = {"E0119", "E0282", "E0283", "E0284"}  # errors that an impl of a neighbour can cause
-PROGRAM = "program"
 RUNS_PER_ATTEMPT = 8
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One distinct code on its way to a verdict."""
-
-    key: bytes
-    code: bytes
-    """The text, with tests that are appended to it."""
-    module: bytes
-    """Stands for the code in a batch."""
-    crate_type: CrateType
-    metadata: CodeMetadata
-    together: bool
-    """It may share a crate with others."""
-    readable: bool = True
-    """False when the code is judged by its syntax tree and the tree has errors."""
-    tests: HiddenTests | AppendedTests | None = None
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What jobs work with, and how."""
-
-    compiler: Compiler
-    run_limits: Limits
-    exact: bool
-    """Compile each failing code alone."""
-    confirm: bool
-    """Compile codes alone whose errors an impl of a neighbour can cause."""
-    trusted: bool
-    """Run the appended tests of many codes in one process."""
-
-    def verdict(self, status: Status, *reasons: Diagnostic | str) -> Verdict:
-        """A verdict that says why; nothing is known of the checks yet."""
-        diagnostics = tuple(
-            reason if isinstance(reason, Diagnostic) else Diagnostic(None, "other", reason) for reason in reasons
-        )
-        toolchain, level = self.compiler.toolchain, self.compiler.sandbox.level
-        return Verdict(
-            status, dict(NOT_REACHED), diagnostics, edition=self.compiler.edition,
-            rustc=toolchain.version, sandbox_level=level,
-        )  # fmt: skip
-
-    def after_compiling(self, candidate: Candidate, status: Status, *reasons: Diagnostic | str) -> Verdict:
-        """A verdict on a code that the compiler accepts."""
-        verdict = self.verdict(status, *reasons)
-        return replace(verdict, checks=dict.fromkeys(CHECKS, "ok"), metadata=candidate.metadata)
-
-    def tested(
-        self, candidate: Candidate, status: Status, reason: str, passed: int, total: int, seconds: float
-    ) -> Verdict:
-        """A verdict on a code whose tests were run."""
-        reasons = [Diagnostic(None, "tests", reason)] if reason else []
-        verdict = self.after_compiling(candidate, status, *reasons)
-        return replace(verdict, tests_passed=passed, tests_total=total, seconds=seconds)
-
-    def decide(self, candidate: Candidate, compilation: Compilation, errors: Sequence[Diagnostic]) -> Verdict:
-        """What the compiler's answer amounts to."""
-        if compilation.accepted and not candidate.readable:
-            reason = "the judge cannot read it, though the compiler can: nothing could be looked for in it"
-            return self.after_compiling(candidate, "refused", Diagnostic(None, "refusal", reason))
-        if compilation.accepted:
-            return self.after_compiling(candidate, "valid")
-        if compilation.failure:
-            return replace(self.verdict(compilation.failure, compilation.reason), metadata=candidate.metadata)
-        kind = classify(errors)
-        verdict = self.verdict(kind.status, *errors)
-        return replace(verdict, checks=kind.checks, external=kind.external, metadata=candidate.metadata)
-
-
-Verdicts = dict[bytes, Verdict]
 
 
 @dataclass(frozen=True)
@@ -305,151 +231,4 @@ def _misfit(
     return tools.after_compiling(candidate, "tests_failed", *told)
 
 
-@dataclass(frozen=True)
-class RunHiddenJob:
-    """The hidden tests of some candidates, each in a process of its own.
-
-    They share an attempt of the sandbox: a process that can do nothing but compute leaves nothing behind for the next.
-    """
-
-    numbered: tuple[tuple[int, Candidate], ...]
-    """Each with its number in the program."""
-    program: bytes
-
-    def run(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
-        """Verdicts up to the first that did not come to its end, and a job for those behind it."""
-        nonces = [secrets.token_hex(16) for _ in self.numbered]
-        inputs = [f"{nonce} {number}".encode() for nonce, (number, _) in zip(nonces, self.numbered, strict=True)]
-        try:
-            results = _run(self.program, [], inputs, tools, tools.run_limits)
-        except SandboxFailure as failure:
-            return {c.key: tools.after_compiling(c, "unavailable", str(failure)) for _, c in self.numbered}, []
-        if len(results) > 1 and results[-1].ended_by == "deadline":
-            results.pop()  # those before it had their part of the time: once more, from its own start
-        verdicts: Verdicts = {}
-        for (_, candidate), nonce, completed in zip(self.numbered, nonces, results, strict=False):
-            verdicts[candidate.key] = self._judge(candidate, nonce, completed, tools)
-        rest = self.numbered[len(results) :]
-        return verdicts, [replace(self, numbered=rest)] if rest else []
-
-    def _judge(self, candidate: Candidate, nonce: str, completed: Completed, tools: Tools) -> Verdict:
-        report = harness.read_report(completed.stdout, nonce)
-        passed = total = 0
-        if isinstance(report, str):
-            status, reason = "unavailable", f"the checker cannot confine itself: {report}"
-        elif report is None:
-            status, reason = _ending(completed, tools.run_limits)
-            if status == "tests_failed" and completed.status == -signal.SIGKILL:
-                status, reason = "unavailable", "the program was killed from outside"  # it cannot do that to itself
-        else:
-            status, reason = _reported(report, candidate.tests.blank, completed)
-            passed, total = report.passed, report.total
-        return tools.tested(candidate, status, reason, passed, total, completed.seconds)
-
-
-def _reported(report: harness.Report, blank: bool, completed: Completed) -> tuple[Status, str]:
-    if not report.finished:
-        return "tests_failed", f"panicked outside the cases: {_first_line(completed.stderr)}"
-    if report.passed < report.total:
-        place = f"the first that does not is at line {report.first_failed_line} of the checker"
-        return "tests_failed", f"{report.passed} of {report.total} cases hold; {place}"
-    return ("valid", "") if report.total or blank else ("tests_failed", "no case was run")
-
-
-@dataclass(frozen=True)
-class RunAppendedJob:
-    """The appended tests of one candidate, in a process and an attempt of its own."""
-
-    candidate: Candidate
-    index: int
-    together: bool
-    program: bytes
-
-    def run(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
-        """The verdict."""
-        candidate, tests = self.candidate, self.candidate.tests
-        arguments = [] if tests.has_main else ["--test-threads=1", "--include-ignored"]
-        if self.together:
-            arguments.append(harness.candidate_file(self.index, True).replace(".rs", "::"))
-        try:
-            (completed,) = _run(self.program, arguments, [b""], tools, tools.run_limits)
-        except SandboxFailure as failure:
-            return {candidate.key: tools.after_compiling(candidate, "unavailable", str(failure))}, []
-        if tests.has_main:
-            passed = 1 if completed.status == 0 else None
-        else:
-            passed = harness.passed_of_libtest(completed.stdout.decode("utf-8", "replace"))
-        expected = tests.total + tests.own
-        if passed is None:
-            status, reason = _ending(completed, tools.run_limits)
-        elif completed.status == 0 and passed == expected:
-            status, reason = "valid", ""
-        else:
-            status, reason = "tests_failed", f"{passed} of {expected} tests pass"
-        # Which of them failed nobody but the candidate knows, if it has tests of its own.
-        known = status == "valid" or not tests.own
-        passed = min(passed or 0, tests.total) if known else 0
-        return {candidate.key: tools.tested(candidate, status, reason, passed, tests.total, completed.seconds)}, []
-
-
-@dataclass(frozen=True)
-class TrustedRunJob:
-    """Appended tests of many codes in one process: for codes that do no harm to each other."""
-
-    candidates: tuple[Candidate, ...]
-    program: bytes
-
-    def run(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
-        """Verdicts for those whose tests all pass; the others are run by themselves."""
-        limits = replace(
-            tools.run_limits,
-            wall_seconds=tools.run_limits.wall_seconds + len(self.candidates),
-            cpu_seconds=tools.run_limits.cpu_seconds + len(self.candidates),
-        )
-        try:
-            (completed,) = _run(self.program, ["--test-threads=1", "--include-ignored"], [b""], tools, limits)
-        except SandboxFailure as failure:
-            return {c.key: tools.after_compiling(c, "unavailable", str(failure)) for c in self.candidates}, []
-        passed = harness.passed_by_module(completed.stdout.decode("utf-8", "replace"))
-        verdicts: Verdicts = {}
-        jobs: list[Job] = []
-        for index, candidate in enumerate(self.candidates):
-            total = candidate.tests.total
-            if passed.get(index) == total + candidate.tests.own:
-                share = completed.seconds / len(self.candidates)
-                verdicts[candidate.key] = tools.tested(candidate, "valid", "", total, total, share)
-            else:
-                jobs.append(RunAppendedJob(candidate, index, True, self.program))
-        return verdicts, jobs
-
-
-Job = CompileJob | BuildJob | RunHiddenJob | RunAppendedJob | TrustedRunJob
-
-
-def _run(
-    program: bytes, arguments: Sequence[str], inputs: Sequence[bytes], tools: Tools, limits: Limits
-) -> list[Completed]:
-    """Runs the program once for each input, until one of them fails."""
-    environment = tools.compiler.toolchain.environment
-    commands = [Command(["{directory}/" + PROGRAM, *arguments], environment, stdin) for stdin in inputs]
-    return tools.compiler.sandbox.run({PROGRAM: program}, commands, limits)
-
-
-def _ending(completed: Completed, limits: Limits) -> tuple[Status, str]:
-    """How a program ended that did not come to the end of its tests."""
-    if completed.ended_by == "output":
-        return "resource_limit", "printed too much"
-    used_up = completed.cpu_seconds >= 0.9 * limits.cpu_seconds
-    if completed.ended_by == "deadline" or completed.status == -signal.SIGXCPU or used_up:
-        seconds = f"{completed.seconds:.1f} s, {completed.cpu_seconds:.1f} s of them at work"
-        return "timeout", f"still running after {seconds}"
-    how = f"signal {-completed.status}" if completed.ended_by == "signal" else f"status {completed.status}"
-    said = _first_line(completed.stderr)
-    reason = f"ended with {how} before its tests did" + (f": {said}" if said else "")
-    much = completed.status == -signal.SIGKILL and completed.peak_bytes > limits.memory_bytes / 4
-    return "resource_limit" if much or b"memory allocation of" in completed.stderr else "tests_failed", reason
-
-
-def _first_line(stderr: bytes) -> str:
-    lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-    return lines[0][:200] if lines else ""
+Job = CompileJob | BuildJob | Run

@@ -22,9 +22,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from evaluation.rust.cache import VerdictCache, cache_key
+from evaluation.rust.candidate import Candidate, Tools, Verdicts
 from evaluation.rust.compiler import FLAGS, Compiler
 from evaluation.rust.harness import CHECKER_VERSION, AppendedTests, HiddenTests
-from evaluation.rust.jobs import BuildJob, Candidate, CompileJob, Job, Tools, Verdicts
+from evaluation.rust.jobs import BuildJob, CompileJob, Job
 from evaluation.rust.refusals import refusals
 from evaluation.rust.routing import as_module, must_compile_alone, refusal
 from evaluation.rust.sandbox import Command, Limits, Sandbox, require_consent
