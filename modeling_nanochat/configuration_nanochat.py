@@ -139,6 +139,7 @@ class LoopLMConfig(PreTrainedConfig):
         "hidden_states",
         "attentions",
         "ce_loss",
+        "stream_divergence",
         "entropy_penalty",
         "loop_losses",
         "exit_pdf",

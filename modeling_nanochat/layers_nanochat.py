@@ -1,5 +1,7 @@
 """One shared transformer block: attention and MLP, joined by residual connections."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -29,7 +31,7 @@ def _make_residual(config: LoopLMConfig, sublayer_index: int) -> nn.Module:
 
 
 class LoopLMAttention(nn.Module):
-    """Grouped-query attention with rotary embeddings; `loop` selects the cache slot."""
+    """Grouped-query attention with rotary embeddings; `loop` (from 0) selects the cache slot, None is for none."""
 
     def __init__(self, config: LoopLMConfig, layer: int):
         super().__init__()
@@ -45,6 +47,7 @@ class LoopLMAttention(nn.Module):
         self.o_proj = _make_linear(config, query_size, config.hidden_size)
         # A plain dict, so that the slots are no submodules.
         self._slots: dict[int, AttentionSlot] = {}
+        self._without_cache = (AttentionSlot(config, 0),)
 
     def slot(self, loop: int) -> AttentionSlot:
         """The stand-in for this module in loop `loop` (from 0)."""
@@ -56,7 +59,7 @@ class LoopLMAttention(nn.Module):
     def forward(
         self,
         hidden_states: torch.Tensor,
-        loop: int,
+        loop: int | None,
         position_embeddings: tuple[torch.Tensor, torch.Tensor],
         attention_mask: torch.Tensor | None = None,
         past_key_values: Cache | None = None,
@@ -69,7 +72,8 @@ class LoopLMAttention(nn.Module):
         value = self.v_proj(hidden_states).view(heads_shape).transpose(1, 2)
         query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
 
-        slot = self.slot(loop)
+        # Without a cache the loop makes no difference, and compiled code must not depend on it.
+        slot = self._without_cache[0] if loop is None else self.slot(loop)
         if past_key_values is not None:
             key, value = past_key_values.update(key, value, slot.layer_idx)
         attention = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
@@ -111,8 +115,18 @@ class LoopLMDecoderLayer(GradientCheckpointingLayer):
             self.post_attention_layernorm_2 = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
         self.attention_residual = _make_residual(config, 2 * layer)
         self.mlp_residual = _make_residual(config, 2 * layer + 1)
+        self.compiled_block: Callable | None = None
+        """Set by `compile_blocks`: one compiled function for all blocks and loops, for passes without a cache."""
 
     def forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
+        if self.compiled_block is None or kwargs["past_key_values"] is not None:
+            return self.block(hidden_states, **kwargs)
+        mask, embeddings = kwargs["attention_mask"], kwargs["position_embeddings"]
+        return self.compiled_block(self, hidden_states, mask, embeddings)
+
+    def block(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
+        """The block itself, whether or not there is a compiled one."""
+
         def attention_branch(branch_input: torch.Tensor) -> torch.Tensor:
             output, _ = self.self_attn(self.input_layernorm(branch_input), **kwargs)
             return output if self.input_layernorm_2 is None else self.input_layernorm_2(output)
@@ -123,3 +137,25 @@ class LoopLMDecoderLayer(GradientCheckpointingLayer):
 
         hidden_states = self.attention_residual(hidden_states, attention_branch)
         return self.mlp_residual(hidden_states, mlp_branch)
+
+    def __getstate__(self):
+        return self.__dict__ | {"compiled_block": None}
+
+
+def run_block(
+    layer: LoopLMDecoderLayer,
+    hidden_states: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    position_embeddings: tuple[torch.Tensor, torch.Tensor],
+) -> torch.Tensor:
+    """
+    One block without a cache, as a function of nothing that differs from block to block or loop to loop but tensors:
+    compiled, it is one graph for all of them.
+    """
+    return layer.block(
+        hidden_states,
+        loop=None,
+        attention_mask=attention_mask,
+        position_embeddings=position_embeddings,
+        past_key_values=None,
+    )

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.generation import GenerationMixin
 from transformers.masking_utils import create_causal_mask
@@ -19,9 +21,9 @@ from transformers.utils.output_capturing import capture_outputs
 from .cache_nanochat import ensure_slots
 from .configuration_nanochat import FIELD_RULES, LoopLMConfig
 from .exit_nanochat import exit_log_probabilities
-from .layers_nanochat import LoopLMAttention, LoopLMDecoderLayer
+from .layers_nanochat import LoopLMAttention, LoopLMDecoderLayer, run_block
 from .loss_nanochat import IGNORE_INDEX, loop_loss
-from .streams_nanochat import LoopRMSNorm, ResidualStreams, collapse_streams, expand_streams
+from .streams_nanochat import LoopRMSNorm, ResidualStreams, collapse_streams, expand_streams, stream_divergence
 from .ternary_nanochat import BitLinear
 
 
@@ -42,6 +44,8 @@ class LoopLMModelOutput(ModelOutput):
         loops_used: (batch, seq), how many loops each token went through.
         loop_hidden_states: With `output_loop_states`, what the head reads after each loop, loops times
             (batch, seq, hidden).
+        stream_divergence: In training with several streams, how far they are apart after the last loop: the norm of
+            their deviation from their mean over the norm of the streams, without gradient; 0 if they are equal.
     """
 
     last_hidden_state: torch.FloatTensor | None = None
@@ -52,6 +56,7 @@ class LoopLMModelOutput(ModelOutput):
     exit_pdf: torch.FloatTensor | None = None
     loops_used: torch.LongTensor | None = None
     loop_hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    stream_divergence: torch.FloatTensor | None = None
 
 
 @dataclass
@@ -78,6 +83,7 @@ class LoopLMCausalLMOutput(ModelOutput):
     past_key_values: Cache | None = None
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     attentions: tuple[torch.FloatTensor, ...] | None = None
+    stream_divergence: torch.FloatTensor | None = None
 
 
 class LoopLMPreTrainedModel(PreTrainedModel):
@@ -119,6 +125,10 @@ class LoopLMModel(LoopLMPreTrainedModel):
         self.exit_gate = nn.Linear(config.hidden_size, 1)
         self.rotary_emb = LlamaRotaryEmbedding(config=config)
         self.gradient_checkpointing = False
+        self.checkpoint_loops = False
+        """In training, keep only the state at the start of each loop and recompute the rest in backward. Combined with
+        checkpointed layers there are two levels: the inputs of the layers then exist for one loop at a time.
+        """
         self._weights_rest = False
         self.post_init()
 
@@ -189,24 +199,33 @@ class LoopLMModel(LoopLMPreTrainedModel):
         )
         position_embeddings = self.rotary_emb(inputs_embeds, position_ids=position_ids)
         reuse_weights = self._weights_rest and not torch.is_grad_enabled()
-        for module in self._ternary_layers():
-            module.keep_quantized_weight(reuse=reuse_weights)
+        # A compiled block quantises the weight itself, at no cost; one made outside would be new to it every time.
+        if self.layers[0].compiled_block is not None and past_key_values is None:
+            self._clear_quantized_weights()
+        else:
+            for module in self._ternary_layers():
+                module.keep_quantized_weight(reuse=reuse_weights)
 
         num_streams = self.config.mhc_num_streams
         hidden_states = expand_streams(inputs_embeds, num_streams)
         loop_hidden_states, gate_logits = [], []
+        checkpoint_loops = self.checkpoint_loops and self.training and torch.is_grad_enabled()
+        divergence = None
         for loop in range(loops):
-            for layer in self.layers:
-                hidden_states = layer(
-                    hidden_states,
-                    loop=loop,
-                    attention_mask=causal_mask,
-                    position_ids=position_ids,
-                    past_key_values=past_key_values,
-                    use_cache=use_cache,
-                    position_embeddings=position_embeddings,
-                    **kwargs,
-                )
+            one_loop = partial(
+                self._one_loop,
+                loop=loop,
+                attention_mask=causal_mask,
+                position_ids=position_ids,
+                past_key_values=past_key_values,
+                use_cache=use_cache,
+                position_embeddings=position_embeddings,
+                **kwargs,
+            )
+            if checkpoint_loops:
+                hidden_states = checkpoint(one_loop, hidden_states, use_reentrant=False)
+            else:
+                hidden_states = one_loop(hidden_states)
             loop_state = self.norm(collapse_streams(hidden_states, num_streams))
             gate_logits.append(self._gate_logits(loop_state))
             if output_loop_states:
@@ -214,9 +233,11 @@ class LoopLMModel(LoopLMPreTrainedModel):
             if num_streams == 1:
                 hidden_states = loop_state
             else:
+                if self.training and loop == loops - 1:
+                    divergence = stream_divergence(hidden_states)
                 hidden_states = self.norm(hidden_states, dim=(0, -1))
         # Activation checkpointing applies the layers once more in backward.
-        recomputes = self.training and any(layer.gradient_checkpointing for layer in self.layers)
+        recomputes = self.training and (checkpoint_loops or any(layer.gradient_checkpointing for layer in self.layers))
         if not reuse_weights and not (recomputes and torch.is_grad_enabled()):
             self._clear_quantized_weights()
 
@@ -228,7 +249,14 @@ class LoopLMModel(LoopLMPreTrainedModel):
             exit_pdf=exit_log_probabilities(gate_logits).exp(),
             loops_used=torch.full(inputs_embeds.shape[:2], loops, device=inputs_embeds.device),
             loop_hidden_states=tuple(loop_hidden_states) if output_loop_states else None,
+            stream_divergence=divergence,
         )
+
+    def _one_loop(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
+        """The whole stack once."""
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, **kwargs)
+        return hidden_states
 
     def _gate_logits(self, loop_state: torch.Tensor) -> torch.Tensor:
         """(batch, seq, hidden) to (batch, seq), in the gate's own type, which stays fp32 in a bf16 model."""
@@ -272,6 +300,18 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, GenerationMixin):
     def freeze_gate(self) -> None:
         """Stop training the exit gate, e.g. for objectives that do not use it."""
         self.model.exit_gate.requires_grad_(False)
+
+    def compile_blocks(self, **options) -> None:
+        """
+        Compile the shared block with `torch.compile`, once for all layers and any number of loops. Passes with a cache
+        are not compiled. It computes what the eager block does, up to rounding.
+
+        Args:
+            options: For `torch.compile`.
+        """
+        compiled = torch.compile(run_block, **options)
+        for layer in self.model.layers:
+            layer.compiled_block = compiled
 
     def generate(self, *args, **kwargs):
         """As in every causal model of transformers; the weights are quantised once per call."""
@@ -358,4 +398,5 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, GenerationMixin):
             past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
+            stream_divergence=outputs.stream_divergence,
         )

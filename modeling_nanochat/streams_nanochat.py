@@ -121,12 +121,22 @@ class ResidualStreams(nn.Module):
 
 def expand_streams(hidden_states: torch.Tensor, num_streams: int) -> torch.Tensor:
     """(batch, seq, hidden) to (n, batch, seq, hidden) copies; unchanged for one stream."""
-    return hidden_states if num_streams == 1 else hidden_states.expand(num_streams, *hidden_states.shape)
+    if num_streams == 1:
+        return hidden_states
+    # Copies in memory too: compiled blocks would be compiled once more for streams that share theirs.
+    return hidden_states.expand(num_streams, *hidden_states.shape).contiguous()
 
 
 def collapse_streams(streams: torch.Tensor, num_streams: int) -> torch.Tensor:
     """The mean of the streams, (batch, seq, hidden); unchanged for one stream."""
     return streams if num_streams == 1 else streams.mean(dim=0)
+
+
+@torch.no_grad()
+def stream_divergence(streams: torch.Tensor) -> torch.Tensor:
+    """How far (streams, batch, seq, hidden) are apart: from 0, when they are equal, to 1, when their mean is 0."""
+    streams = streams.float()
+    return (streams - streams.mean(dim=0)).norm() / streams.norm()
 
 
 class LoopRMSNorm(LlamaRMSNorm):

@@ -1,13 +1,19 @@
-"""Pretraining with the Hugging Face Trainer, plus what a looped model has to report."""
+"""Pretraining with the Hugging Face Trainer, plus what a looped ternary model needs: optimizers, logs, safe saves."""
 
 import json
+import shutil
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch.optim import Optimizer
 from transformers import Trainer, TrainingArguments
 
-from modeling_nanochat import LoopLMCausalLMOutput
-from modeling_nanochat.exit_nanochat import mean_exit_loop
+from trainers.optimizers import muon_and_lion
+from trainers.statistics import LoopStatistics, TernaryHealth, peak_flops, training_flops_per_token
+
+SAVED_BYTES_PER_PARAMETER = 16  # weight, two moments and a margin, in fp32
 
 
 def has_no_accelerator() -> bool:
@@ -25,43 +31,106 @@ def has_fast_bf16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-class LoopStatistics:
-    """Running means of what the loops of a model do, kept on the device until they are read."""
+@dataclass
+class LoopLMTrainingArguments(TrainingArguments):
+    """
+    [`transformers.TrainingArguments`] with this project's defaults and what a looped ternary model needs besides.
 
-    def __init__(self) -> None:
-        self.sums: dict[str, torch.Tensor] = {}
-        self.count = 0
+    bf16 where it is fast, no reports to services, and losses logged as they are (the filter for NaN would hide them
+    and wait for the device at every step).
+    """
 
-    def add(self, outputs: LoopLMCausalLMOutput) -> None:
-        """Add one batch; every batch counts alike."""
-        values = {f"loop_{loop}_loss": loss for loop, loss in enumerate(outputs.loop_losses.detach(), start=1)}
-        values["mean_exit_loop"] = mean_exit_loop(outputs.exit_pdf.detach()).mean()
-        values["entropy_penalty"] = outputs.entropy_penalty
-        for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0) + value
-        self.count += 1
+    optimizer: str = field(
+        default="adamw",
+        metadata={"help": "muon_lion (Muon on the hidden matrices, Lion on the rest) or adamw (the Trainer's)"},
+    )
+    muon_lr: float = field(default=0.02, metadata={"help": "peak learning rate of the matrices under muon_lion"})
+    lion_lr: float = field(default=1e-4, metadata={"help": "peak learning rate of everything else under muon_lion"})
+    lion_impl: str = field(
+        default="bitsandbytes",
+        metadata={"help": "Lion by bitsandbytes, bitsandbytes_8bit or torch; sharded parameters always take torch"},
+    )
+    min_lr_ratio: float = field(
+        default=0.0, metadata={"help": "learning rate at the end of the schedule, as a share of each group's peak"}
+    )
+    exit_entropy_weight: float | None = field(
+        default=None, metadata={"help": "weight of the exit distribution's entropy; None keeps the model's"}
+    )
+    checkpoint_granularity: str = field(
+        default="layer",
+        metadata={
+            "help": "with gradient_checkpointing: keep the input of every block application (layer), or only that of "
+            "every loop and recompute the blocks in two levels (loop)"
+        },
+    )
+    compile_blocks: bool = field(default=False, metadata={"help": "compile the shared block once for all loops"})
 
-    def take(self) -> dict[str, float]:
-        """The means since the last call."""
-        means = {name: float(value) / self.count for name, value in self.sums.items()}
-        self.sums, self.count = {}, 0
-        return means
+    def __post_init__(self):
+        for name, choices in (
+            ("optimizer", ("muon_lion", "adamw")),
+            ("lion_impl", ("bitsandbytes", "bitsandbytes_8bit", "torch")),
+            ("checkpoint_granularity", ("layer", "loop")),
+        ):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        for name in ("muon_lr", "lion_lr", "learning_rate"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)!r}")
+        if not 0 <= self.min_lr_ratio <= 1:
+            raise ValueError(f"min_lr_ratio must be from 0 to 1, got {self.min_lr_ratio!r}")
+        if self.exit_entropy_weight is not None and not 0 <= self.exit_entropy_weight < float("inf"):
+            raise ValueError(f"exit_entropy_weight must be at least 0, got {self.exit_entropy_weight!r}")
+        super().__post_init__()
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss is not finite, or rose and stayed; the message says what to do."""
 
 
 class LoopLMTrainer(Trainer):
     """
-    [`transformers.Trainer`] whose training logs also hold, per loop, the loss (`loop_1_loss`, ...), the mean exit loop
-    and the entropy penalty. The loss itself is the model's.
+    [`transformers.Trainer`] for a LoopLM. The loss itself is the model's.
+
+    Its logs also hold, per loop, the loss (`loop_1_loss`, ...) and the share of tokens that would leave (`exit_1`,
+    ...), the mean exit loop and the entropy of the exit distribution, the learning rate of every group, the health of
+    the ternary weights, how far the residual streams are apart, tokens seen and per second, and the throughput of
+    the model's arithmetic (`model_tflops`; `mfu` where the GPU's peak is known).
+
+    Before a checkpoint is written it checks that it fits on the disk.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        if not isinstance(self.args, LoopLMTrainingArguments):
+            raise ValueError(f"args must be LoopLMTrainingArguments, got {type(self.args).__name__}")
+        if self.args.exit_entropy_weight is not None:
+            self.model.config.exit_entropy_weight = self.args.exit_entropy_weight
+        self.model.model.checkpoint_loops = (
+            self.args.gradient_checkpointing and self.args.checkpoint_granularity == "loop"
+        )
+        if self.args.compile_blocks:
+            self.model.compile_blocks()
         self._loop_statistics = LoopStatistics()
+        self._ternary_health = TernaryHealth()
+        self._tokens_since_log = 0
+        self._last_log: float | None = None
+
+    def create_optimizer(self, model=None) -> Optimizer:
+        if self.optimizer is None and self.args.optimizer == "muon_lion":
+            model = self.model if model is None else model
+            arguments = self.args.muon_lr, self.args.lion_lr, self.args.weight_decay, self.args.lion_impl
+            self.optimizer = muon_and_lion(model, *arguments)
+        return super().create_optimizer(model)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         if model.training:
             self._loop_statistics.add(outputs)
+            self._tokens_since_log += inputs["input_ids"].numel()
+            self._seq_len = inputs["input_ids"].shape[1]
+            if self._last_log is None:
+                self._last_log = time.perf_counter()
+                self._tokens_since_log = 0
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -70,7 +139,43 @@ class LoopLMTrainer(Trainer):
             # The loss is a mean over all processes; every process logs.
             reduced = self.accelerator.reduce(torch.tensor(list(means.values()), device=self.args.device), "mean")
             logs = logs | dict(zip(means, reduced.tolist(), strict=True))
+            if self.args.optimizer == "muon_lion":
+                logs |= self._learning_rates(logs["learning_rate"])
+            logs |= self._ternary_health.look(self.model, self.state.global_step)
+            logs |= self._speed()
         super().log(logs, start_time)
+
+    def _learning_rates(self, logged: float) -> dict[str, float]:
+        """Of every part at the step that is logged; `logged` is that of the first."""
+        parts = self.optimizer.optimizer.parts  # the Trainer's optimizer is accelerate's, around ours
+        peaks = {f"{name}_lr": part.param_groups[0]["initial_lr"] for name, part in parts.items()}
+        shape = logged / next(iter(peaks.values()))
+        return {name: peak * shape for name, peak in peaks.items()}
+
+    def _speed(self) -> dict[str, float]:
+        processes = self.args.world_size
+        per_step = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps * processes
+        found = {"tokens_seen": self.state.global_step * per_step * self._seq_len}
+        now = time.perf_counter()
+        if self._tokens_since_log:
+            speed = self._tokens_since_log * processes / (now - self._last_log)
+            flops = speed * training_flops_per_token(self.model.config, self._seq_len)
+            found |= {"tokens_per_second": speed, "model_tflops": flops / 1e12}
+            peak = peak_flops()
+            if peak is not None:
+                found["mfu"] = flops / (peak * processes)
+        self._last_log, self._tokens_since_log = now, 0
+        return found
+
+    def _save_checkpoint(self, *args, **kwargs):
+        needed = SAVED_BYTES_PER_PARAMETER * sum(parameter.numel() for parameter in self.model.parameters())
+        free = shutil.disk_usage(self.args.output_dir).free
+        if free < needed:
+            raise OSError(
+                f"no checkpoint was written at step {self.state.global_step}: it needs about {needed / 1e9:.2f} GB in "
+                f"{self.args.output_dir}, {free / 1e9:.2f} GB are free. Make room, then continue with --resume."
+            )
+        super()._save_checkpoint(*args, **kwargs)
 
 
 def last_complete_checkpoint(folder: Path) -> Path | None:
@@ -87,13 +192,8 @@ def last_complete_checkpoint(folder: Path) -> Path | None:
     return max(complete, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
 
 
-def pretraining_arguments(**settings) -> TrainingArguments:
-    """
-    Training arguments with this project's defaults; `settings` are those of [`transformers.TrainingArguments`].
-
-    bf16 where it is fast, no reports to services, and losses logged as they are (the filter for NaN would hide them
-    and wait for the device at every step).
-    """
+def pretraining_arguments(**settings) -> LoopLMTrainingArguments:
+    """Training arguments with this project's defaults; `settings` are the fields of [`LoopLMTrainingArguments`]."""
     defaults = dict(
         bf16=has_fast_bf16(),
         use_cpu=has_no_accelerator(),
@@ -103,4 +203,4 @@ def pretraining_arguments(**settings) -> TrainingArguments:
         save_total_limit=2,
         optim="adamw_torch_fused",
     )
-    return TrainingArguments(**(defaults | settings))
+    return LoopLMTrainingArguments(**(defaults | settings))
