@@ -1,0 +1,97 @@
+"""Recomputing and compiling change what a step costs, never what it computes."""
+
+import pytest
+import torch
+from tiny import random_tokens, tiny_model
+from torch._dynamo.utils import counters
+from torch.distributed._tools.mem_tracker import MemTracker
+
+TOKENS = random_tokens(4, 64)
+
+
+def model_with(granularity, **overrides):
+    model = tiny_model(**overrides).train()
+    if granularity is not None:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.model.checkpoint_loops = granularity == "loop"
+    return model
+
+
+def gradients(model, **options):
+    model.zero_grad()
+    loss = model(TOKENS, labels=TOKENS, use_cache=False, **options).loss
+    loss.backward()
+    return {"loss": loss.detach()} | {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+def bytes_kept_for_backward(model):
+    tracker = MemTracker()
+    with tracker:
+        loss = model(TOKENS, labels=TOKENS, use_cache=False).loss
+        (snapshot,) = tracker.get_tracker_snapshot("current").values()
+        kept = next(value for kind, value in snapshot.items() if str(kind).endswith("ACT"))
+        loss.backward()
+    return kept
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+@pytest.mark.parametrize("ternary", [True, False])
+@pytest.mark.parametrize("granularity", ["layer", "loop"])
+def test_gradients_are_those_without_checkpointing(granularity, ternary, streams):
+    shape = dict(mhc_num_streams=streams, ternary=ternary)
+    expected, found = gradients(model_with(None, **shape)), gradients(model_with(granularity, **shape))
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_by_loop_only_the_states_at_the_loops_starts_are_kept(streams):
+    shape = dict(num_shared_layers=3, num_loops=4, mhc_num_streams=streams, ternary=False)
+    none, layer, loop = (bytes_kept_for_backward(model_with(name, **shape)) for name in (None, "layer", "loop"))
+    state = streams * TOKENS.numel() * 32 * 4  # one residual state in fp32
+    assert layer - loop == (4 * 3 - 4) * state
+    assert none > 3 * layer
+
+
+@pytest.mark.parametrize(
+    "layers, loops, backend", [(3, 2, "aot_eager"), pytest.param(24, 4, "inductor", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("streams, granularity", [(1, None), (2, "loop")])
+def test_one_graph_serves_all_layers_and_any_number_of_loops(layers, loops, backend, streams, granularity):
+    torch._dynamo.reset()
+    counters.clear()
+    model = model_with(granularity, num_shared_layers=layers, num_loops=loops, mhc_num_streams=streams)
+    expected = gradients(model), gradients(model, num_loops=loops + 2)
+    model.compile_blocks(backend=backend)
+    found = gradients(model)
+    assert counters["stats"]["unique_graphs"] == 1
+    for name, value in expected[0].items():
+        torch.testing.assert_close(found[name], value, atol=1e-3, rtol=1e-3, msg=name)
+    found = gradients(model, num_loops=loops + 2)
+    for name, value in expected[1].items():
+        torch.testing.assert_close(found[name], value, atol=1e-3, rtol=1e-3, msg=name)
+    assert counters["stats"]["unique_graphs"] == 1
+
+
+def test_a_compiled_block_sees_weights_that_changed():
+    torch._dynamo.reset()
+    model = model_with(None)
+    model.compile_blocks(backend="aot_eager")
+    before = gradients(model)["loss"]
+    with torch.no_grad():
+        for parameter in model.model.layers.parameters():
+            parameter.mul_(1.5).add_(0.01)
+    after, eager = gradients(model)["loss"], model_with(None)
+    eager.load_state_dict(model.state_dict())
+    assert after != before
+    torch.testing.assert_close(after, gradients(eager)["loss"], atol=1e-5, rtol=1e-5)
+
+
+def test_calls_with_a_cache_are_not_compiled():
+    torch._dynamo.reset()
+    counters.clear()
+    model = tiny_model()
+    expected = model.generate(TOKENS[:1, :8], max_new_tokens=4, do_sample=False)
+    model.compile_blocks(backend="aot_eager")
+    assert torch.equal(model.generate(TOKENS[:1, :8], max_new_tokens=4, do_sample=False), expected)
+    assert counters["stats"]["unique_graphs"] == 0
