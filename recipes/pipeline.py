@@ -24,8 +24,8 @@ from transformers.trainer_callback import ProgressCallback
 from evaluation.suites.perplexity import loss_by_depth
 from modeling_nanochat import BitLinear, LoopLMConfig, LoopLMForCausalLM
 from recipes.schema import Recipe
-from trainers.callbacks import LoopProgressCallback, MetricsFileCallback
-from trainers.data.pack import pack_blocks
+from trainers.callbacks import DivergenceCallback, LoopProgressCallback, MetricsFileCallback, PlotCallback
+from trainers.data.pack import pack_blocks, regroup_blocks
 from trainers.data.sources import Row, read_rows
 from trainers.data.tokenizer import check_special_tokens, special_token_ids, train_tokenizer
 from trainers.data.verify import VerifiedSample, verify_sample
@@ -35,12 +35,13 @@ from trainers.pretraining import (
     last_complete_checkpoint,
     pretraining_arguments,
 )
+from trainers.stages import Stage
 
 console = Console(highlight=False)
 
 
 # What a run makes in its folder; nothing else there is ever deleted.
-RUN_ENTRIES = ("prepare", "pretrain", "report.json", "recipe.json")
+RUN_ENTRIES = ("prepare", "report.json", "recipe.json")
 
 
 @dataclass(frozen=True)
@@ -124,51 +125,61 @@ def prepare(recipe: Recipe, folder: Path) -> Prepared:
 
 def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LoopLMForCausalLM:
     """A fresh model of the recipe's shape for this tokenizer."""
-    settings = recipe.model.to_dict() | special_token_ids(tokenizer) | {"vocab_size": recipe.data.vocab_size}
+    settings = recipe.model.to_dict() | special_token_ids(tokenizer)
     set_seed(recipe.training.seed)
     model = LoopLMForCausalLM(LoopLMConfig.from_dict(settings))
     check_special_tokens(tokenizer, model)
     return model
 
 
-def pretrain(recipe: Recipe, prepared: Prepared, folder: Path) -> Pretrained:
-    """Train with the Trainer; continues from the last checkpoint in `folder`, and does nothing when it is finished."""
-    training = recipe.training
+def pretrain(recipe: Recipe, stage: Stage, prepared: Prepared, previous: Path | None) -> Pretrained:
+    """
+    Train one stage with the Trainer, from the model in `previous` or a fresh one; continues from the last checkpoint
+    in the stage's folder, and does nothing when it is finished.
+    """
+    training, folder = recipe.training, recipe.stage_dir(stage)
     processes = process_state().num_processes
-    micro_batch_size = training.micro_batch_for(processes)
-    tokens_per_step = training.batch_size * recipe.data.seq_len
-    tokens = training.total_steps * tokens_per_step
+    micro_batch_size = training.micro_batch_for(stage, recipe.data.seq_len, processes)
+    tokens = stage.total_steps * stage.tokens_per_step
     model_folder, finished = folder / "model", folder / "finished.json"
     if finished.exists():
         speed = json.loads(finished.read_text())["tokens_per_second"]
         return Pretrained(LoopLMForCausalLM.from_pretrained(model_folder), model_folder, tokens, speed)
 
+    if previous is None:
+        model = build_model(recipe, prepared.tokenizer)
+    else:
+        config = stage.changed(LoopLMConfig.from_pretrained(previous))
+        model = LoopLMForCausalLM.from_pretrained(previous, config=config)
+    scale = stage.peak_lr / training.peak_lr
     trainer = LoopLMTrainer(
-        model=build_model(recipe, prepared.tokenizer),
+        model=model,
         args=pretraining_arguments(
             output_dir=str(folder),
-            max_steps=training.total_steps,
+            max_steps=stage.total_steps,
             per_device_train_batch_size=micro_batch_size,
-            gradient_accumulation_steps=training.batch_size // (micro_batch_size * processes),
-            learning_rate=training.peak_lr,
-            lr_scheduler_type="warmup_stable_decay",
-            lr_scheduler_kwargs={
-                "num_decay_steps": training.decay_steps,
-                "min_lr_ratio": training.min_lr / training.peak_lr,
-                "decay_type": "linear",
-            },
-            warmup_steps=training.warmup_steps,
+            gradient_accumulation_steps=stage.batch_size // (micro_batch_size * processes),
+            optimizer=training.optimizer,
+            learning_rate=stage.peak_lr,
+            muon_lr=training.muon_lr * scale,
+            lion_lr=training.lion_lr * scale,
+            lion_impl=training.lion_impl,
+            **stage.schedule_arguments(),
             adam_beta2=training.adam_beta2,
             weight_decay=training.weight_decay,
             max_grad_norm=training.grad_clip,
+            activation_checkpointing=training.checkpointing != "none",
+            activation_checkpointing_kwargs={"use_reentrant": False},
+            checkpoint_granularity="loop" if training.checkpointing == "loop" else "layer",
+            compile_blocks=training.compile_blocks,
             logging_steps=training.logging_steps,
             save_steps=training.save_steps,
             seed=training.seed,
         ),
-        train_dataset=prepared.training,
+        train_dataset=regroup_blocks(prepared.training, stage.seq_len),
         processing_class=prepared.tokenizer,
         data_collator=DataCollatorForLanguageModeling(prepared.tokenizer, mlm=False),
-        callbacks=[MetricsFileCallback(folder / "metrics.jsonl")],
+        callbacks=[MetricsFileCallback(folder / "metrics.jsonl"), DivergenceCallback(), PlotCallback(folder)],
     )
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(LoopProgressCallback)
@@ -181,7 +192,7 @@ def pretrain(recipe: Recipe, prepared: Prepared, folder: Path) -> Pretrained:
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     seconds = time.perf_counter() - started
     trainer.save_model(str(model_folder))
-    new_tokens = (training.total_steps - start_step) * tokens_per_step
+    new_tokens = (stage.total_steps - start_step) * stage.tokens_per_step
     speed = new_tokens / seconds if new_tokens else None
     if trainer.is_world_process_zero():
         finished.write_text(json.dumps({"tokens": tokens, "tokens_per_second": speed}) + "\n")
@@ -291,6 +302,7 @@ def start_folder(recipe: Recipe, resume: bool, overwrite: bool) -> None:
     run_dir, data_dir = recipe.run_dir, recipe.data.data_dir
     model = {name: value for name, value in recipe.model.to_dict().items() if name != "transformers_version"}
     settings = {"model": model, "data": asdict(recipe.data), "training": asdict(recipe.training)}
+    settings |= {f"stages.{stage.name}": asdict(stage) for stage in recipe.later_stages}
     settings = json.loads(json.dumps(settings, default=str))
     earlier = kept_settings(run_dir)
     is_prepared = (run_dir / "prepare" / "finished.json").exists()
@@ -309,7 +321,7 @@ def start_folder(recipe: Recipe, resume: bool, overwrite: bool) -> None:
             f"{section}.{name}"
             for section, values in settings.items()
             for name, value in values.items()
-            if earlier[section].get(name) != value
+            if earlier.get(section, {}).get(name) != value
         ]
         if changed:
             raise ValueError(f"--resume needs the settings of the run in {run_dir}, but these differ: {changed}")
@@ -322,7 +334,7 @@ def start_folder(recipe: Recipe, resume: bool, overwrite: bool) -> None:
         return
 
     run_dir.mkdir(parents=True, exist_ok=True)
-    for entry in (run_dir / name for name in RUN_ENTRIES):
+    for entry in (run_dir / name for name in (*RUN_ENTRIES, *(stage.name for stage in recipe.stages))):
         if entry.is_dir():
             shutil.rmtree(entry)
         else:
@@ -344,7 +356,8 @@ def start(recipe: Recipe, resume: bool, overwrite: bool) -> Prepared:
     transformers.utils.logging.disable_progress_bar()
     use_all_cores()
     state = process_state()
-    recipe.training.micro_batch_for(state.num_processes)
+    for stage in recipe.stages:
+        recipe.training.micro_batch_for(stage, recipe.data.seq_len, state.num_processes)
     if state.is_main_process:
         start_folder(recipe, resume, overwrite)
         console.print(f"[bold]{recipe.name}[/bold]: {recipe.description}")
@@ -357,9 +370,20 @@ def start(recipe: Recipe, resume: bool, overwrite: bool) -> Prepared:
     return prepared
 
 
-def finish(recipe: Recipe, prepared: Prepared) -> None:
-    """The stages after the start; each uses what an earlier, interrupted call left."""
-    pretrained = pretrain(recipe, prepared, recipe.run_dir / "pretrain")
+def finish(recipe: Recipe, prepared: Prepared, only: str | None = None) -> None:
+    """
+    The stages after the start, or only one of them, whose predecessor is finished; each uses what an earlier,
+    interrupted call left.
+    """
+    previous: Path | None = None
+    pretrained = None
+    for stage in recipe.stages:
+        model_folder = recipe.stage_dir(stage) / "model"
+        if only in (None, stage.name):
+            if len(recipe.stages) > 1 and process_state().is_main_process:
+                console.print(f"Stage {stage.name}: {stage.total_steps:,} steps of {stage.tokens_per_step:,} tokens")
+            pretrained = pretrain(recipe, stage, prepared, previous)
+        previous = model_folder
     if process_state().is_main_process:
         report(recipe, prepared, pretrained)
     process_state().wait_for_everyone()

@@ -2,14 +2,11 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from modeling_nanochat import LoopLMConfig
 from trainers.data.tokenizer import SMALLEST_VOCABULARY
-
-
-def _check(section: str, field_name: str, value: object, rule: str, holds: bool) -> None:
-    if not holds:
-        raise ValueError(f"{section}.{field_name} must be {rule}, got {value!r}")
+from trainers.stages import Stage, check
 
 
 @dataclass(frozen=True)
@@ -34,20 +31,20 @@ class DataRecipe:
     verified_sample: int = 256
 
     def __post_init__(self):
-        _check("data", "seq_len", self.seq_len, "at least 2", self.seq_len >= 2)
+        check("data", "seq_len", self.seq_len, "at least 2", self.seq_len >= 2)
         most = self.max_validation_blocks
-        _check("data", "max_validation_blocks", most, "at least 1", most >= 1)
-        _check("data", "verified_sample", self.verified_sample, "at least 0", self.verified_sample >= 0)
+        check("data", "max_validation_blocks", most, "at least 1", most >= 1)
+        check("data", "verified_sample", self.verified_sample, "at least 0", self.verified_sample >= 0)
         rule = f"at least {SMALLEST_VOCABULARY}"
-        _check("data", "vocab_size", self.vocab_size, rule, self.vocab_size >= SMALLEST_VOCABULARY)
+        check("data", "vocab_size", self.vocab_size, rule, self.vocab_size >= SMALLEST_VOCABULARY)
         fraction = self.validation_fraction
-        _check("data", "validation_fraction", fraction, "above 0 and below 0.5", 0 < fraction < 0.5)
+        check("data", "validation_fraction", fraction, "above 0 and below 0.5", 0 < fraction < 0.5)
 
 
 @dataclass(frozen=True)
 class TrainingRecipe:
     """
-    How it is trained: AdamW with a warmup, a constant phase and a linear decay.
+    How it is trained: the first stage, with a warmup, a constant phase and a linear decay, and what all stages share.
 
     Attributes:
         total_steps: Optimizer steps.
@@ -55,13 +52,21 @@ class TrainingRecipe:
         decay_steps: Steps of linear decay at the end; what is between is constant.
         batch_size: Blocks per optimizer step, over all processes.
         micro_batch_size: At most so many blocks per forward pass; the rest is accumulated.
-        peak_lr: Learning rate of the constant phase.
-        min_lr: Learning rate at the end.
+        peak_lr: AdamW's learning rate in the constant phase; under muon_lion what `min_lr` and the stages are measured
+            by.
+        min_lr: Learning rate at the end, in the scale of `peak_lr`.
+        optimizer: "adamw", or "muon_lion": Muon on the hidden matrices, Lion on the rest.
+        muon_lr: Muon's peak learning rate.
+        lion_lr: Lion's.
+        lion_impl: Lion by "bitsandbytes", "bitsandbytes_8bit" or "torch".
         adam_beta2: AdamW's decay of the second moment.
-        weight_decay: AdamW's, on the matrices.
+        weight_decay: On the matrices.
         grad_clip: Largest gradient norm.
         logging_steps: Steps between two log lines.
         save_steps: Steps between two checkpoints to resume from.
+        checkpointing: What is kept for backward: "none" keeps all, "layer" the input of every block, "loop" the state
+            at the start of every loop; what is not kept is computed again.
+        compile_blocks: Compile the shared block.
         seed: Of the weights and the order of the data.
     """
 
@@ -72,33 +77,54 @@ class TrainingRecipe:
     micro_batch_size: int
     peak_lr: float
     min_lr: float = 0.0
+    optimizer: Literal["muon_lion", "adamw"] = "adamw"
+    muon_lr: float = 0.02
+    lion_lr: float = 1e-4
+    lion_impl: Literal["bitsandbytes", "bitsandbytes_8bit", "torch"] = "bitsandbytes"
     adam_beta2: float = 0.95
     weight_decay: float = 0.0
     grad_clip: float = 1.0
     logging_steps: int = 10
     save_steps: int = 100
+    checkpointing: Literal["none", "layer", "loop"] = "none"
+    compile_blocks: bool = False
     seed: int = 0
 
     def __post_init__(self):
         for name in ("total_steps", "batch_size", "micro_batch_size", "logging_steps", "save_steps"):
-            _check("training", name, getattr(self, name), "at least 1", getattr(self, name) >= 1)
-        _check("training", "total_steps", self.total_steps, "at most 10**9", self.total_steps <= 10**9)
-        _check("training", "seed", self.seed, "below 2**32", self.seed < 2**32)
+            check("training", name, getattr(self, name), "at least 1", getattr(self, name) >= 1)
+        check("training", "total_steps", self.total_steps, "at most 10**9", self.total_steps <= 10**9)
+        check("training", "seed", self.seed, "below 2**32", self.seed < 2**32)
         rule = f"a multiple of logging_steps={self.logging_steps}, so that a resumed run logs the same means"
-        _check("training", "save_steps", self.save_steps, rule, self.save_steps % self.logging_steps == 0)
+        check("training", "save_steps", self.save_steps, rule, self.save_steps % self.logging_steps == 0)
         for name in ("warmup_steps", "decay_steps", "min_lr", "weight_decay", "seed"):
-            _check("training", name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
-        _check("training", "grad_clip", self.grad_clip, "above 0", self.grad_clip > 0)
-        _check("training", "adam_beta2", self.adam_beta2, "from 0 to below 1", 0 <= self.adam_beta2 < 1)
-        _check("training", "peak_lr", self.peak_lr, "above min_lr", self.peak_lr > self.min_lr)
+            check("training", name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
+        check("training", "grad_clip", self.grad_clip, "above 0", self.grad_clip > 0)
+        for name in ("muon_lr", "lion_lr"):
+            value = getattr(self, name)
+            check("training", name, value, "above 0 and finite", 0 < value < float("inf"))
+        for name, choices in (
+            ("optimizer", ("muon_lion", "adamw")),
+            ("lion_impl", ("bitsandbytes", "bitsandbytes_8bit", "torch")),
+            ("checkpointing", ("none", "layer", "loop")),
+        ):
+            value = getattr(self, name)
+            check("training", name, value, f"one of {', '.join(choices)}", value in choices)
+        check("training", "adam_beta2", self.adam_beta2, "from 0 to below 1", 0 <= self.adam_beta2 < 1)
+        check("training", "peak_lr", self.peak_lr, "above min_lr", self.peak_lr > self.min_lr)
         rule = f"at most total_steps={self.total_steps} together with decay_steps={self.decay_steps}"
         fits = self.warmup_steps + self.decay_steps <= self.total_steps
-        _check("training", "warmup_steps", self.warmup_steps, rule, fits)
+        check("training", "warmup_steps", self.warmup_steps, rule, fits)
 
     @property
     def stable_steps(self) -> int:
         """Steps at the peak learning rate."""
         return self.total_steps - self.warmup_steps - self.decay_steps
+
+    def stage(self, seq_len: int) -> Stage:
+        """The first stage."""
+        names = "total_steps", "batch_size", "peak_lr", "min_lr", "warmup_steps", "decay_steps"
+        return Stage("pretrain", seq_len=seq_len, **{name: getattr(self, name) for name in names})
 
     def with_total_steps(self, total_steps: int) -> "TrainingRecipe":
         """The same schedule stretched to another length."""
@@ -112,12 +138,17 @@ class TrainingRecipe:
             save_steps=logging_steps * (self.save_steps // self.logging_steps),
         )
 
-    def micro_batch_for(self, num_processes: int) -> int:
-        """The largest micro-batch, up to the recipe's, that divides the batch among the processes; may raise."""
+    def micro_batch_for(self, stage: Stage, seq_len: int, num_processes: int) -> int:
+        """
+        The largest micro-batch that divides a stage's batch among the processes and has no more tokens than the
+        recipe's micro-batch of `seq_len`; at least one block. May raise.
+        """
         rule = f"a multiple of the number of processes, {num_processes}"
-        _check("training", "batch_size", self.batch_size, rule, self.batch_size % num_processes == 0)
-        per_process = self.batch_size // num_processes
-        return next(size for size in range(min(self.micro_batch_size, per_process), 0, -1) if per_process % size == 0)
+        section = "training" if stage.name == "pretrain" else f"stages.{stage.name}"
+        check(section, "batch_size", stage.batch_size, rule, stage.batch_size % num_processes == 0)
+        per_process = stage.batch_size // num_processes
+        largest = max(1, min(self.micro_batch_size * seq_len // stage.seq_len, per_process))
+        return next(size for size in range(largest, 0, -1) if per_process % size == 0)
 
 
 @dataclass(frozen=True)
@@ -131,6 +162,7 @@ class Recipe:
         model: The model's configuration; vocabulary and special tokens are taken from the tokenizer.
         data: What it reads.
         training: How it is trained.
+        later_stages: Further stages, each from the one before.
         output_dir: Where the run is kept.
         prompt: What the finished model is asked to continue.
     """
@@ -140,13 +172,60 @@ class Recipe:
     model: LoopLMConfig
     data: DataRecipe
     training: TrainingRecipe
+    later_stages: tuple[Stage, ...] = ()
     output_dir: Path = field(default=Path("runs"))
     prompt: str = "fn "
 
     def __post_init__(self):
         longest = self.model.max_position_embeddings
         rule = f"at most model.max_position_embeddings={longest}"
-        _check("data", "seq_len", self.data.seq_len, rule, self.data.seq_len <= longest)
+        check("data", "seq_len", self.data.seq_len, rule, self.data.seq_len <= longest)
+        vocab_size = self.model.vocab_size
+        rule = f"at least data.vocab_size={self.data.vocab_size}"
+        check("model", "vocab_size", vocab_size, rule, vocab_size >= self.data.vocab_size)
+        names = [stage.name for stage in self.stages]
+        check("recipe", "stages", names, "of different names", len(set(names)) == len(names))
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """All stages in their order."""
+        return (self.training.stage(self.data.seq_len), *self.later_stages)
+
+    def stage_dir(self, stage: Stage) -> Path:
+        """Where a stage keeps its checkpoints, logs and model."""
+        return self.run_dir / stage.name
+
+    def check_stage_before(self, name: str) -> None:
+        """Raises `ValueError` unless the stage before the named one is finished."""
+        names = [stage.name for stage in self.stages]
+        before = self.stages[max(0, names.index(name) - 1)]
+        if before.name != name and not (self.stage_dir(before) / "finished.json").exists():
+            raise ValueError(
+                f"--stage {name} needs the stage before it, {before.name}, to be finished in {self.run_dir}"
+            )
+
+    def toy(self) -> "Recipe":
+        """The same pipeline at a size that takes seconds: two steps of every stage, a tiny model, short blocks."""
+        model = self.model.to_dict() | {
+            "hidden_size": 64, "intermediate_size": 128, "num_shared_layers": 2, "num_attention_heads": 4,
+            "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 64, "vocab_size": 512,
+            "ternary_group_size": 64,
+        }  # fmt: skip
+        steps = {"total_steps": 2, "warmup_steps": 1, "decay_steps": 0, "batch_size": 2}
+        lengths = sorted({stage.seq_len for stage in self.stages})
+        later = [
+            replace(stage, seq_len=32 * (1 + lengths.index(stage.seq_len)), **steps) for stage in self.later_stages
+        ]
+        return replace(
+            self,
+            name=f"{self.name}-dry-run",
+            model=LoopLMConfig.from_dict(model),
+            data=replace(
+                self.data, seq_len=32 * (1 + lengths.index(self.data.seq_len)), vocab_size=512, verified_sample=4
+            ),
+            training=replace(self.training, micro_batch_size=1, logging_steps=1, save_steps=1, **steps),
+            later_stages=tuple(later),
+        )
 
     @property
     def run_dir(self) -> Path:

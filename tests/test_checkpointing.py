@@ -12,7 +12,7 @@ TOKENS = random_tokens(4, 64)
 def model_with(granularity, **overrides):
     model = tiny_model(**overrides).train()
     if granularity is not None:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
         model.model.checkpoint_loops = granularity == "loop"
     return model
 

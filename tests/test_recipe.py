@@ -44,7 +44,7 @@ def tiny_recipe(output_dir: Path, **training) -> Recipe:
     return Recipe(
         name="tiny",
         description="a recipe for tests",
-        model=tiny_config(activation_bits=8, mhc_num_streams=1),
+        model=tiny_config(activation_bits=8, mhc_num_streams=1, vocab_size=300),
         data=DataRecipe(data_dir=BUILTIN, seq_len=32, vocab_size=300, validation_fraction=0.1),
         training=TrainingRecipe(**training),
         output_dir=output_dir,
@@ -88,9 +88,13 @@ class Interrupt(RuntimeError):
     """Stands for a kill between two checkpoints."""
 
 
-def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path, prepared, monkeypatch):
-    recipe = tiny_recipe(tmp_path)
-    undisturbed = pretrain(recipe, prepared, tmp_path / "undisturbed")
+@pytest.mark.parametrize("settings", [{}, dict(optimizer="muon_lion", checkpointing="loop", muon_lr=0.01)])
+def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path, prepared, monkeypatch, settings):
+    def train(name):
+        recipe = replace(tiny_recipe(tmp_path, **settings), name=name)
+        return pretrain(recipe, recipe.stages[0], prepared, None)
+
+    undisturbed = train("undisturbed")
 
     original = MetricsFileCallback.on_log
 
@@ -101,22 +105,23 @@ def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path, prepared,
 
     monkeypatch.setattr(MetricsFileCallback, "on_log", interrupt)
     with pytest.raises(Interrupt):
-        pretrain(recipe, prepared, tmp_path / "interrupted")
+        train("interrupted")
     monkeypatch.undo()
     # A checkpoint that was not written to its end must not be taken for one.
-    (tmp_path / "interrupted" / "checkpoint-5").mkdir()
-    (tmp_path / "interrupted" / "checkpoint-5" / "trainer_state.json").write_text('{"global_st')
+    unfinished = tmp_path / "interrupted" / "pretrain" / "checkpoint-5"
+    unfinished.mkdir()
+    (unfinished / "trainer_state.json").write_text('{"global_st')
 
-    resumed = pretrain(recipe, prepared, tmp_path / "interrupted")
+    resumed = train("interrupted")
     for name, value in undisturbed.model.state_dict().items():
         assert torch.equal(resumed.model.state_dict()[name], value), name
 
     def logged(folder):
-        lines = map(json.loads, (tmp_path / folder / "metrics.jsonl").open())
+        lines = map(json.loads, (tmp_path / folder / "pretrain" / "metrics.jsonl").open())
         return [(line["step"], line["loss"]) for line in lines if "loss" in line]
 
     assert logged("interrupted") == logged("undisturbed")
-    again = pretrain(recipe, prepared, tmp_path / "interrupted")
+    again = train("interrupted")
     assert again.tokens_per_second == resumed.tokens_per_second, "a finished run is not trained again"
     assert torch.equal(again.model.lm_head.weight, resumed.model.lm_head.weight)
 
@@ -190,11 +195,15 @@ def test_a_batch_is_divided_among_the_processes_or_refused():
     training = TrainingRecipe(
         total_steps=9, warmup_steps=1, decay_steps=1, batch_size=12, micro_batch_size=5, peak_lr=1
     )
-    assert [training.micro_batch_for(processes) for processes in (1, 2, 3, 4, 6)] == [4, 3, 4, 3, 2]
+    stage = training.stage(64)
+    assert [training.micro_batch_for(stage, 64, processes) for processes in (1, 2, 3, 4, 6)] == [4, 3, 4, 3, 2]
+    longer = replace(stage, seq_len=128)
+    assert [training.micro_batch_for(longer, 64, processes) for processes in (1, 2, 3)] == [2, 2, 2]
+    assert training.micro_batch_for(replace(stage, seq_len=6400), 64, 1) == 1
     with pytest.raises(
         ValueError, match="training.batch_size must be a multiple of the number of processes, 5, got 12"
     ):
-        training.micro_batch_for(5)
+        training.micro_batch_for(stage, 64, 5)
 
 
 @pytest.mark.parametrize("content", [None, "{}", '{"name": "pancakes"}', '{"model": {'])

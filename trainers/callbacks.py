@@ -1,10 +1,16 @@
 """What is shown and kept while a model trains."""
 
 import json
+import math
+import statistics
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
-from transformers import TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback
 from transformers.trainer_callback import ProgressCallback
+
+from trainers.plots import plot_metrics
 
 
 class LoopProgressCallback(ProgressCallback):
@@ -42,3 +48,74 @@ class MetricsFileCallback(TrainerCallback):
         if state.is_world_process_zero:
             with self.path.open("a") as file:
                 file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss is not finite, or rose and stayed up."""
+
+
+class DivergenceCallback(TrainerCallback):
+    """
+    Ends a training that diverges, before its next checkpoint is written.
+
+    A loss that is not finite ends it at once; one that stays above the median of the last `window` logs by more than
+    `spike` nats does after `patience` logs.
+    """
+
+    def __init__(self, spike: float = 2.0, window: int = 20, patience: int = 3):
+        self.spike = spike
+        self.patience = patience
+        self.losses: deque[float] = deque(maxlen=window)
+        self.spikes = 0
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if "loss" not in logs:
+            return
+        loss = logs["loss"]
+        advice = "Continue from the last checkpoint with a lower learning rate or gradient clip."
+        if not math.isfinite(loss) or not math.isfinite(logs.get("grad_norm", 0.0)):
+            raise TrainingDiverged(f"the loss or its gradient is not finite at step {state.global_step}. {advice}")
+        full = len(self.losses) == self.losses.maxlen
+        if full and loss > statistics.median(self.losses) + self.spike:
+            self.spikes += 1
+            if self.spikes >= self.patience:
+                raise TrainingDiverged(
+                    f"the loss rose from {statistics.median(self.losses):.3f} to {loss:.3f} and stayed up until step "
+                    f"{state.global_step}. {advice}"
+                )
+            return
+        self.spikes = 0
+        self.losses.append(loss)
+
+
+class PlotCallback(TrainerCallback):
+    """Draws the metrics of a folder at every save and at the end."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def on_save(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            plot_metrics(self.folder)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self.on_save(args, state, control)
+
+
+class EvaluateCallback(TrainerCallback):
+    """
+    Calls `evaluate(model, step)` after every checkpoint and logs the numbers it returns. The checkpoint is complete by
+    then, so an evaluation that fails or is killed costs nothing but itself.
+    """
+
+    def __init__(self, evaluate: Callable[[PreTrainedModel, int], dict[str, float]], path: Path):
+        self.evaluate = evaluate
+        self.path = path
+
+    def on_save(self, args, state, control, model=None, **kwargs):
+        if state.is_world_process_zero:
+            was_training = model.training
+            found = self.evaluate(model.eval(), state.global_step)
+            model.train(was_training)
+            with self.path.open("a") as file:
+                file.write(json.dumps({"step": state.global_step, **found}) + "\n")

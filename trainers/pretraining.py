@@ -59,7 +59,7 @@ class LoopLMTrainingArguments(TrainingArguments):
     checkpoint_granularity: str = field(
         default="layer",
         metadata={
-            "help": "with gradient_checkpointing: keep the input of every block application (layer), or only that of "
+            "help": "with activation_checkpointing: keep the input of every block application (layer), or only that of "
             "every loop and recompute the blocks in two levels (loop)"
         },
     )
@@ -83,10 +83,6 @@ class LoopLMTrainingArguments(TrainingArguments):
         super().__post_init__()
 
 
-class TrainingDiverged(RuntimeError):
-    """The loss is not finite, or rose and stayed; the message says what to do."""
-
-
 class LoopLMTrainer(Trainer):
     """
     [`transformers.Trainer`] for a LoopLM. The loss itself is the model's.
@@ -106,7 +102,7 @@ class LoopLMTrainer(Trainer):
         if self.args.exit_entropy_weight is not None:
             self.model.config.exit_entropy_weight = self.args.exit_entropy_weight
         self.model.model.checkpoint_loops = (
-            self.args.gradient_checkpointing and self.args.checkpoint_granularity == "loop"
+            self.args.activation_checkpointing and self.args.checkpoint_granularity == "loop"
         )
         if self.args.compile_blocks:
             self.model.compile_blocks()

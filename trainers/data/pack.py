@@ -37,3 +37,21 @@ def pack_blocks(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, seq_le
         )
     blocks = np.asarray(stream[: num_blocks * seq_len], dtype=np.int32).reshape(num_blocks, seq_len)
     return Dataset.from_dict({"input_ids": blocks})
+
+
+def regroup_blocks(blocks: Dataset, seq_len: int) -> Dataset:
+    """
+    The same tokens in the same order as blocks of another length; what remains at the end is dropped.
+
+    Raises:
+        ValueError: The tokens do not fill one block.
+    """
+    if len(blocks) and len(blocks[0]["input_ids"]) == seq_len:
+        return blocks
+    stream = np.concatenate(blocks.with_format("numpy")["input_ids"][:]) if len(blocks) else np.zeros(0)
+    num_blocks = len(stream) // seq_len
+    if num_blocks == 0:
+        raise ValueError(
+            f"the data must fill at least one block of seq_len={seq_len} tokens, got {len(stream)} tokens"
+        )
+    return Dataset.from_dict({"input_ids": stream[: num_blocks * seq_len].reshape(num_blocks, seq_len)})

@@ -1,0 +1,139 @@
+"""A recipe's settings by name: to show them, to explain them, to change them from the command line."""
+
+import ast
+import dataclasses
+import inspect
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from modeling_nanochat import BitLinear, LoopLMConfig, LoopLMForCausalLM
+from modeling_nanochat.configuration_nanochat import FIELD_RULES
+from recipes.schema import DataRecipe, Recipe, TrainingRecipe
+from trainers.stages import Stage
+
+SECTIONS = {"model": LoopLMConfig, "data": DataRecipe, "training": TrainingRecipe}
+ENTRY = re.compile(r"^ {4}(\w+(?:, \w+)*): (.*(?:\n {8}.*)*)", re.MULTILINE)
+
+
+def meanings(section: type) -> dict[str, str]:
+    """What each field of a section means, from its docstring."""
+    found = {}
+    for names, text in ENTRY.findall(inspect.getdoc(section)):
+        for name in names.split(", "):
+            found[name] = " ".join(text.split())
+    return found
+
+
+def settings(recipe: Recipe) -> dict[str, Any]:
+    """Every setting of a recipe under its name, such as `training.peak_lr`."""
+    model = recipe.model.to_dict()
+    found = {f"model.{name}": model[name] for name in (*FIELD_RULES, "rope_parameters") if name in model}
+    for section in ("data", "training"):
+        part = getattr(recipe, section)
+        found |= {f"{section}.{field.name}": getattr(part, field.name) for field in dataclasses.fields(part)}
+    for stage in recipe.later_stages:
+        fields = [field.name for field in dataclasses.fields(stage) if field.name != "name"]
+        found |= {f"stages.{stage.name}.{name}": getattr(stage, name) for name in fields}
+    return found
+
+
+def with_settings(recipe: Recipe, changes: list[str]) -> Recipe:
+    """
+    A recipe with some settings changed, each given as `name=value`.
+
+    Raises:
+        ValueError: A name is unknown (the nearest one is told), a value is not of the setting's type, or the whole
+            does not fit together.
+    """
+    known = settings(recipe)
+    parts: dict[str, dict[str, Any]] = {}
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals:
+            raise ValueError(f"--set needs name=value, got {change!r}")
+        if name not in known:
+            near = get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise ValueError(f"--set {name} is no setting of this recipe; the nearest is {near} (--show lists all)")
+        section, _, field = name.rpartition(".")
+        parts.setdefault(section, {})[field] = _value(name, text, known[name], section)
+    if "model" in parts:
+        recipe = dataclasses.replace(recipe, model=LoopLMConfig.from_dict(recipe.model.to_dict() | parts.pop("model")))
+    stages = [dataclasses.replace(stage, **parts.pop(f"stages.{stage.name}", {})) for stage in recipe.later_stages]
+    changed = {name: dataclasses.replace(getattr(recipe, name), **values) for name, values in parts.items()}
+    return dataclasses.replace(recipe, later_stages=tuple(stages), **changed)
+
+
+def _value(name: str, text: str, present: Any, section: str) -> Any:
+    """A text as a value of the setting's type."""
+    kind = _annotation(section, name.rpartition(".")[2])
+    if text == "None" and (present is None or "None" in kind):
+        return None
+    if "Path" in kind:
+        return Path(text).resolve()
+    if isinstance(present, str) or kind.startswith(("str", "Literal", "typing.Literal", "Schedule")):
+        return text
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    wanted = type(present) if present is not None else None
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if wanted is None or isinstance(value, wanted) and not (isinstance(value, bool) and wanted is not bool):
+        return value
+    raise ValueError(f"{name} must be a value of type {wanted.__name__} such as {present!r}, got {text!r}")
+
+
+def _annotation(section: str, field: str) -> str:
+    if section == "model":
+        return ""
+    owner = Stage if section.startswith("stages.") else SECTIONS[section]
+    return str(next(each.type for each in dataclasses.fields(owner) if each.name == field))
+
+
+def parameters(recipe: Recipe) -> tuple[int, int]:
+    """How many parameters the model has, and how many of them are ternary; counted, without making them."""
+    with torch.device("meta"):
+        model = LoopLMForCausalLM(recipe.model)
+    ternary = sum(module.weight.numel() for module in model.modules() if isinstance(module, BitLinear))
+    return sum(parameter.numel() for parameter in model.parameters()), ternary
+
+
+def show(recipe: Recipe, console: Console) -> None:
+    """Prints every setting with its value and meaning, and what follows from them."""
+    table = Table(title=f"{recipe.name}: {recipe.description}", title_justify="left")
+    for column in ("setting", "value", "meaning"):
+        table.add_column(column, overflow="fold")
+    explained = {name: meanings(section) for name, section in SECTIONS.items()} | {"stages": meanings(Stage)}
+    before = ""
+    for name, value in settings(recipe).items():
+        section = name.rpartition(".")[0]
+        if section != before:
+            table.add_section()
+        before = section
+        meaning = explained[section.partition(".")[0]].get(name.rpartition(".")[2], "")
+        table.add_row(name, str(value), meaning)
+    console.print(table)
+    total, ternary = parameters(recipe)
+    console.print(f"{total:,} parameters, {ternary:,} of them ternary")
+    for stage in recipe.stages:
+        tokens = stage.total_steps * stage.tokens_per_step
+        console.print(
+            f"stage {stage.name}: {stage.total_steps:,} steps of {stage.tokens_per_step:,} tokens, "
+            f"{tokens / 1e9:.2f} billion in all"
+        )
+
+
+def explanation() -> str:
+    """Every setting's meaning, for `--help`."""
+    lines = ["settings for --set NAME=VALUE:"]
+    for section, owner in SECTIONS.items():
+        lines += [f"  {section}.{name}: {meaning}" for name, meaning in meanings(owner).items()]
+    lines += [f"  stages.STAGE.{name}: {meaning}" for name, meaning in meanings(Stage).items() if name != "name"]
+    return "\n".join(lines)
