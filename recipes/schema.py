@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from modeling_nanochat import LoopLMConfig
+from trainers.data.sources import BUILTIN_RUST
 from trainers.data.tokenizer import SMALLEST_VOCABULARY
 from trainers.stages import Stage, check
 
@@ -48,7 +49,7 @@ class TrainingRecipe:
 
     Attributes:
         total_steps: Optimizer steps.
-        warmup_steps: Steps of linear warmup from 0.
+        warmup_steps: Steps of linear warmup from `min_lr`.
         decay_steps: Steps of linear decay at the end; what is between is constant.
         batch_size: Blocks per optimizer step, over all processes.
         micro_batch_size: At most so many blocks per forward pass; the rest is accumulated.
@@ -205,7 +206,10 @@ class Recipe:
             )
 
     def toy(self) -> "Recipe":
-        """The same pipeline at a size that takes seconds: two steps of every stage, a tiny model, short blocks."""
+        """
+        The same pipeline at a size that takes seconds: two steps of every stage, a tiny model, short blocks of the
+        built-in texts; nothing is compiled, which would take minutes.
+        """
         model = self.model.to_dict() | {
             "hidden_size": 64, "intermediate_size": 128, "num_shared_layers": 2, "num_attention_heads": 4,
             "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 64, "vocab_size": 512,
@@ -221,9 +225,15 @@ class Recipe:
             name=f"{self.name}-dry-run",
             model=LoopLMConfig.from_dict(model),
             data=replace(
-                self.data, seq_len=32 * (1 + lengths.index(self.data.seq_len)), vocab_size=512, verified_sample=4
+                self.data,
+                data_dir=self.data.data_dir or BUILTIN_RUST,
+                seq_len=32 * (1 + lengths.index(self.data.seq_len)),
+                vocab_size=512,
+                verified_sample=4,
             ),
-            training=replace(self.training, micro_batch_size=1, logging_steps=1, save_steps=1, **steps),
+            training=replace(
+                self.training, micro_batch_size=1, logging_steps=1, save_steps=1, compile_blocks=False, **steps
+            ),
             later_stages=tuple(later),
         )
 

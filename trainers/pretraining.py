@@ -59,8 +59,8 @@ class LoopLMTrainingArguments(TrainingArguments):
     checkpoint_granularity: str = field(
         default="layer",
         metadata={
-            "help": "with activation_checkpointing: keep the input of every block application (layer), or only that of "
-            "every loop and recompute the blocks in two levels (loop)"
+            "help": "with activation_checkpointing: keep the input of every block application (layer), or only that "
+            "of every loop and recompute the blocks in two levels (loop)"
         },
     )
     compile_blocks: bool = field(default=False, metadata={"help": "compile the shared block once for all loops"})

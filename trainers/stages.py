@@ -27,7 +27,7 @@ class Stage:
         peak_lr: Learning rate of the constant phase. Under muon_lion the parts' own peaks are scaled by
             `peak_lr / the recipe's peak_lr`.
         min_lr: Learning rate at the end.
-        warmup_steps: Steps of linear warmup from 0.
+        warmup_steps: Steps of linear warmup: from `min_lr` in "wsd", from 0 otherwise.
         decay_steps: Steps of linear decay to `min_lr` at the end of "wsd"; what is between is constant.
         schedule: "wsd" (warmup, stable, decay), "cosine" (from the peak to `min_lr`), or "constant".
         num_loops: How often the stack is applied; None keeps what the model has.

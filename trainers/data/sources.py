@@ -27,6 +27,8 @@ _SOURCE_PAGE = re.compile(r'<pre class="rust"><code>(.*?)</code></pre>', re.DOTA
 _LINE_NUMBER = re.compile(r"<a href=#\d+ id=\d+ data-nosnippet>\d+</a>")
 _TAG = re.compile(r"<[^>]*>")
 
+BUILTIN_RUST = Path(str(files("trainers.data").joinpath("builtin_rust")))
+
 
 @dataclass(frozen=True)
 class Row:
@@ -129,7 +131,7 @@ def read_folder(folder: Path) -> Iterator[Row]:
 
 def read_builtin() -> Iterator[Row]:
     """The small set of Rust files written for this project."""
-    for path in sorted(files("trainers.data").joinpath("builtin_rust").iterdir(), key=lambda entry: entry.name):
+    for path in sorted(BUILTIN_RUST.iterdir(), key=lambda entry: entry.name):
         if path.name.endswith(".rs"):
             yield Row.of("builtin", path.name, "file", "MIT", path.read_text(encoding="utf-8"))
 

@@ -1,0 +1,208 @@
+"""Schedules and stages: every learning rate in closed form, every stage from where the one before ended."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_recipe import ROOT, tiny_recipe
+from transformers import AutoModelForCausalLM
+from transformers.optimization import get_scheduler
+
+from modeling_nanochat import LoopLMConfig
+from recipes.__main__ import all_recipes
+from recipes.command_line import main
+from recipes.settings import meanings, with_settings
+from recipes.settings import settings as settings_of
+from trainers.callbacks import DivergenceCallback, TrainingDiverged
+from trainers.data.pack import regroup_blocks
+from trainers.stages import LOOPLM_STAGES, Stage
+
+
+def rates(stage: Stage, last_epoch=-1):
+    """The learning rate of every step, by the Trainer's own schedule."""
+    optimizer = torch.optim.SGD([{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": stage.peak_lr}])
+    arguments = stage.schedule_arguments()
+    scheduler = get_scheduler(
+        arguments["lr_scheduler_type"],
+        optimizer,
+        num_warmup_steps=arguments["warmup_steps"],
+        num_training_steps=stage.total_steps,
+        scheduler_specific_kwargs=arguments.get("lr_scheduler_kwargs"),
+    )
+    found = []
+    for _ in range(stage.total_steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 20), st.integers(0, 30), st.integers(0, 20), st.floats(0, 0.9))
+def test_warmup_stable_decay_equals_its_closed_form(warmup, stable, decay, ratio):
+    total = max(1, warmup + stable + decay)
+    stage = Stage("s", total, 1, 8, peak_lr=2.0, min_lr=2.0 * ratio, warmup_steps=warmup, decay_steps=decay)
+
+    def closed_form(step):
+        if step < warmup:
+            return 2.0 * (ratio + (1 - ratio) * step / warmup)
+        if step < total - decay:
+            return 2.0
+        return 2.0 * (ratio + (1 - ratio) * (1 - (step - (total - decay)) / decay))
+
+    assert rates(stage) == pytest.approx([closed_form(step) for step in range(total)])
+
+
+def test_cosine_and_constant_start_at_the_peak_and_cosine_ends_low():
+    cosine = rates(Stage("s", 100, 1, 8, peak_lr=1.0, min_lr=0.1, warmup_steps=10, schedule="cosine"))
+    assert cosine[0] == 0 and cosine[10] == 1 and cosine[-1] == pytest.approx(0.1, abs=1e-3)
+    assert cosine[10:] == sorted(cosine[10:], reverse=True)
+    assert rates(Stage("s", 20, 1, 8, peak_lr=1.0, warmup_steps=4, schedule="constant"))[4:] == [1.0] * 16
+
+
+def test_the_seeds_table_makes_stages_of_its_batches():
+    stages = [shape.stage(total_steps=1000) for shape in LOOPLM_STAGES]
+    assert [stage.num_loops for stage in stages] == [8, 4, 4, 4, 4]
+    assert all(
+        abs(stage.tokens_per_step / shape.batch_tokens - 1) < 0.02
+        for stage, shape in zip(stages, LOOPLM_STAGES, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (dict(seq_len=1), "stages.s.seq_len must be at least 2, got 1"),
+        (dict(peak_lr=float("nan")), "stages.s.peak_lr must be above min_lr and finite, got nan"),
+        (dict(peak_lr=0.0), "stages.s.peak_lr must be above min_lr and finite, got 0.0"),
+        (dict(schedule="step"), "stages.s.schedule must be one of wsd, cosine, constant, got 'step'"),
+        (dict(warmup_steps=9, decay_steps=2), "stages.s.warmup_steps must be at most total_steps=10"),
+    ],
+)
+def test_impossible_stages_are_refused_by_name(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Stage(**(dict(name="s", total_steps=10, batch_size=1, seq_len=8, peak_lr=1.0) | changes))
+
+
+def staged_recipe(folder):
+    later = Stage(
+        "deeper", 2, 2, 64, peak_lr=1e-3, schedule="constant", num_loops=5, exit_entropy_weight=0.3, rope_theta=5e4
+    )
+    recipe = tiny_recipe(
+        folder, total_steps=2, decay_steps=0, save_steps=1, optimizer="muon_lion", muon_lr=0.02, lion_lr=1e-3
+    )
+    return replace(recipe, later_stages=(later,))
+
+
+def test_a_stage_continues_from_the_one_before_with_its_own_settings(tmp_path, capsys):
+    recipe = staged_recipe(tmp_path)
+    main(recipe, [])
+    first, second = (AutoModelForCausalLM.from_pretrained(recipe.stage_dir(s) / "model") for s in recipe.stages)
+    assert (second.config.num_loops, second.config.exit_entropy_weight) == (5, 0.3)
+    assert second.config.rope_parameters["rope_theta"] == 5e4
+    lines = [json.loads(line) for line in (recipe.run_dir / "deeper" / "metrics.jsonl").open()]
+    logs = [line for line in lines if "loss" in line]
+    # The peaks of the parts scale by the stage's share of the recipe's peak, 1e-3 of 1e-2.
+    assert [(log["muon_lr"], log["lion_lr"]) for log in logs] == [(pytest.approx(2e-3), pytest.approx(1e-4))] * 2
+    assert "loop_5_loss" in logs[0] and logs[-1]["tokens_seen"] == 2 * 2 * 64
+    moved = max((a - b).abs().max() for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert 0 < moved < 0.1
+    assert (recipe.run_dir / "deeper" / "metrics.png").stat().st_size > 10_000
+    assert "Stage deeper: 2 steps of 128 tokens" in capsys.readouterr().out
+
+
+def test_a_stage_without_the_one_before_it_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(staged_recipe(tmp_path), ["--stage", "deeper"])
+    assert "--stage deeper needs the stage before it, pretrain, to be finished" in capsys.readouterr().err
+
+
+@given(st.integers(1, 9), st.integers(2, 40), st.integers(2, 40))
+def test_regrouped_blocks_are_the_same_tokens_in_the_same_order(count, before, after):
+    from datasets import Dataset
+
+    tokens = torch.arange(count * before).reshape(count, before).tolist()
+    blocks = Dataset.from_dict({"input_ids": tokens})
+    if count * before < after:
+        with pytest.raises(ValueError, match=f"at least one block of seq_len={after} tokens"):
+            regroup_blocks(blocks, after)
+        return
+    found = regroup_blocks(blocks, after)["input_ids"]
+    assert [len(row) for row in found] == [after] * (count * before // after)
+    assert [token for row in found for token in row] == list(range(count * before // after * after))
+
+
+def test_every_setting_of_every_recipe_has_a_meaning_and_can_be_set_to_what_it_is():
+    for name, recipe in all_recipes().items():
+        for setting, value in settings_of(recipe).items():
+            section, _, field = setting.rpartition(".")
+            owner = {"model": LoopLMConfig, "data": type(recipe.data), "training": type(recipe.training)}.get(
+                section, Stage
+            )
+            if setting not in ("model.use_cache", "model.pad_token_id", "model.bos_token_id", "model.eos_token_id"):
+                assert field in meanings(owner), setting
+            if setting != "data.data_dir":
+                assert settings_of(with_settings(recipe, [f"{setting}={value}"])) == settings_of(recipe), (
+                    name,
+                    setting,
+                )
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("training.peek_lr=1", "training.peek_lr is no setting of this recipe; the nearest is training.peak_lr"),
+        ("training.peak_lr", "--set needs name=value"),
+        ("training.total_steps=many", "training.total_steps must be a value of type int"),
+        ("training.total_steps=1.5", "training.total_steps must be a value of type int"),
+        ("training.compile_blocks=2", "training.compile_blocks must be a value of type bool"),
+        ("training.optimizer=sgd", "training.optimizer must be one of muon_lion, adamw, got 'sgd'"),
+        ("model.num_loops=0", "num_loops must be an integer >= 1"),
+        ("stages.deeper.seq_len=1", "stages.deeper.seq_len must be at least 2"),
+        ("model.vocab_size=100", "model.vocab_size must be at least data.vocab_size=300, got 100"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_before_any_work(tmp_path, capsys, change, message):
+    with pytest.raises(SystemExit):
+        main(staged_recipe(tmp_path), ["--set", change])
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "tiny").exists()
+
+
+@pytest.mark.parametrize("name", all_recipes())
+def test_every_recipe_shows_itself(name, capsys):
+    main(all_recipes()[name], ["--show"])
+    shown = capsys.readouterr().out
+    assert "training.peak_lr" in shown and "parameters" in shown and "stage pretrain" in shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", all_recipes())
+def test_every_recipe_runs_dry(name, tmp_path):
+    script = ROOT / "recipes" / f"{name}.py"
+    finished = subprocess.run([sys.executable, script, "--dry-run"], capture_output=True, text=True, cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert "The dry run went through" in finished.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def diverging(losses):
+    callback, state = DivergenceCallback(spike=1.0, window=5, patience=2), type("State", (), {"global_step": 7})
+    for loss in losses:
+        callback.on_log(None, state, None, logs={"loss": loss, "grad_norm": 1.0})
+
+
+@pytest.mark.parametrize("losses", [[float("nan")], [3.0, float("inf")], [3.0] * 5 + [4.5, 4.5]])
+def test_a_diverging_training_ends_with_the_reason(losses):
+    with pytest.raises(TrainingDiverged, match="step 7. Continue from the last checkpoint"):
+        diverging(losses)
+
+
+@pytest.mark.parametrize("losses", [[9.0, 3.0] * 9, [3.0] * 5 + [4.5, 3.0] * 4, [3.0] * 9 + [3.9] * 9])
+def test_noise_does_not_end_a_training(losses):
+    diverging(losses)
