@@ -23,12 +23,13 @@ from transformers.trainer_callback import ProgressCallback
 
 from evaluation.suites.perplexity import loss_by_depth
 from modeling_nanochat import BitLinear, LoopLMConfig, LoopLMForCausalLM
-from recipes.schema import Recipe
+from recipes.schema import GATE_STAGE, Recipe
 from trainers.callbacks import DivergenceCallback, LoopProgressCallback, MetricsFileCallback, PlotCallback
 from trainers.data.pack import pack_blocks, regroup_blocks
 from trainers.data.sources import Row, read_rows
 from trainers.data.tokenizer import check_special_tokens, special_token_ids, train_tokenizer
 from trainers.data.verify import VerifiedSample, verify_sample
+from trainers.gate import GateTrainer
 from trainers.pretraining import (
     LoopLMTrainer,
     has_no_accelerator,
@@ -152,14 +153,16 @@ def pretrain(recipe: Recipe, stage: Stage, prepared: Prepared, previous: Path | 
         config = stage.changed(LoopLMConfig.from_pretrained(previous))
         model = LoopLMForCausalLM.from_pretrained(previous, config=config)
     scale = stage.peak_lr / training.peak_lr
-    trainer = LoopLMTrainer(
+    only_gate = stage.name == GATE_STAGE
+    trainer_class = GateTrainer if only_gate else LoopLMTrainer
+    trainer = trainer_class(
         model=model,
         args=pretraining_arguments(
             output_dir=str(folder),
             max_steps=stage.total_steps,
             per_device_train_batch_size=micro_batch_size,
             gradient_accumulation_steps=stage.batch_size // (micro_batch_size * processes),
-            optimizer=training.optimizer,
+            optimizer="adamw" if only_gate else training.optimizer,
             learning_rate=stage.peak_lr,
             muon_lr=training.muon_lr * scale,
             lion_lr=training.lion_lr * scale,
@@ -168,7 +171,7 @@ def pretrain(recipe: Recipe, stage: Stage, prepared: Prepared, previous: Path | 
             adam_beta2=training.adam_beta2,
             weight_decay=training.weight_decay,
             max_grad_norm=training.grad_clip,
-            activation_checkpointing=training.checkpointing != "none",
+            activation_checkpointing=training.checkpointing != "none" and not only_gate,
             activation_checkpointing_kwargs={"use_reentrant": False},
             checkpoint_granularity="loop" if training.checkpointing == "loop" else "layer",
             compile_blocks=training.compile_blocks,

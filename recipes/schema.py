@@ -9,6 +9,8 @@ from trainers.data.sources import BUILTIN_RUST
 from trainers.data.tokenizer import SMALLEST_VOCABULARY
 from trainers.stages import Stage, check
 
+GATE_STAGE = "gate"
+
 
 @dataclass(frozen=True)
 class DataRecipe:
@@ -68,6 +70,8 @@ class TrainingRecipe:
         checkpointing: What is kept for backward: "none" keeps all, "layer" the input of every block, "loop" the state
             at the start of every loop; what is not kept is computed again.
         compile_blocks: Compile the shared block.
+        gate_steps: Steps of the gate's own stage after all others, with everything else frozen; 0 for none.
+        gate_lr: Its learning rate.
         seed: Of the weights and the order of the data.
     """
 
@@ -89,6 +93,8 @@ class TrainingRecipe:
     save_steps: int = 100
     checkpointing: Literal["none", "layer", "loop"] = "none"
     compile_blocks: bool = False
+    gate_steps: int = 0
+    gate_lr: float = 1e-3
     seed: int = 0
 
     def __post_init__(self):
@@ -98,10 +104,10 @@ class TrainingRecipe:
         check("training", "seed", self.seed, "below 2**32", self.seed < 2**32)
         rule = f"a multiple of logging_steps={self.logging_steps}, so that a resumed run logs the same means"
         check("training", "save_steps", self.save_steps, rule, self.save_steps % self.logging_steps == 0)
-        for name in ("warmup_steps", "decay_steps", "min_lr", "weight_decay", "seed"):
+        for name in ("warmup_steps", "decay_steps", "min_lr", "weight_decay", "seed", "gate_steps"):
             check("training", name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
         check("training", "grad_clip", self.grad_clip, "above 0", self.grad_clip > 0)
-        for name in ("muon_lr", "lion_lr"):
+        for name in ("muon_lr", "lion_lr", "gate_lr"):
             value = getattr(self, name)
             check("training", name, value, "above 0 and finite", 0 < value < float("inf"))
         for name, choices in (
@@ -189,8 +195,16 @@ class Recipe:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """All stages in their order."""
-        return (self.training.stage(self.data.seq_len), *self.later_stages)
+        """All stages in their order; the gate's own is the last."""
+        first = self.training.stage(self.data.seq_len)
+        last = (first, *self.later_stages)[-1]
+        gate = ()
+        if self.training.gate_steps:
+            changes = {"total_steps": self.training.gate_steps, "peak_lr": self.training.gate_lr, "min_lr": 0.0}
+            depth = {"num_loops": None, "exit_entropy_weight": None, "rope_theta": None}
+            schedule = {"schedule": "constant", "warmup_steps": 0, "decay_steps": 0}
+            gate = (replace(last, name=GATE_STAGE, **changes, **depth, **schedule),)
+        return (first, *self.later_stages, *gate)
 
     def stage_dir(self, stage: Stage) -> Path:
         """Where a stage keeps its checkpoints, logs and model."""

@@ -62,10 +62,14 @@ def with_settings(recipe: Recipe, changes: list[str]) -> Recipe:
             raise ValueError(f"--set {name} is no setting of this recipe; the nearest is {near} (--show lists all)")
         section, _, field = name.rpartition(".")
         parts.setdefault(section, {})[field] = _value(name, text, known[name], section)
+    changed: dict[str, Any] = {
+        section: dataclasses.replace(getattr(recipe, section), **parts[section])
+        for section in ("data", "training")
+        if section in parts
+    }
     if "model" in parts:
-        recipe = dataclasses.replace(recipe, model=LoopLMConfig.from_dict(recipe.model.to_dict() | parts.pop("model")))
-    stages = [dataclasses.replace(stage, **parts.pop(f"stages.{stage.name}", {})) for stage in recipe.later_stages]
-    changed = {name: dataclasses.replace(getattr(recipe, name), **values) for name, values in parts.items()}
+        changed["model"] = LoopLMConfig.from_dict(recipe.model.to_dict() | parts["model"])
+    stages = (dataclasses.replace(stage, **parts.get(f"stages.{stage.name}", {})) for stage in recipe.later_stages)
     return dataclasses.replace(recipe, later_stages=tuple(stages), **changed)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch.optim import Optimizer
 from transformers import Trainer, TrainingArguments
 
+from modeling_nanochat import LoopLMCausalLMOutput
 from trainers.optimizers import muon_and_lion
 from trainers.statistics import LoopStatistics, TernaryHealth, peak_flops, training_flops_per_token
 
@@ -121,13 +122,17 @@ class LoopLMTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         if model.training:
-            self._loop_statistics.add(outputs)
-            self._tokens_since_log += inputs["input_ids"].numel()
-            self._seq_len = inputs["input_ids"].shape[1]
-            if self._last_log is None:
-                self._last_log = time.perf_counter()
-                self._tokens_since_log = 0
+            self.note(outputs, inputs)
         return (loss, outputs) if return_outputs else loss
+
+    def note(self, outputs: LoopLMCausalLMOutput, inputs: dict[str, torch.Tensor]) -> None:
+        """Keeps what the next log says of this batch."""
+        self._loop_statistics.add(outputs)
+        self._tokens_since_log += inputs["input_ids"].numel()
+        self._seq_len = inputs["input_ids"].shape[1]
+        if self._last_log is None:
+            self._last_log = time.perf_counter()
+            self._tokens_since_log = 0
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:

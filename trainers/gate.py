@@ -1,0 +1,71 @@
+"""The gate's own short stage: the model is frozen, the exit gate learns where another loop no longer helps."""
+
+import math
+
+import torch
+from torch.nn import functional as F
+
+from modeling_nanochat import LoopLMForCausalLM
+from modeling_nanochat.exit_nanochat import exit_entropy, exit_log_probabilities
+from modeling_nanochat.loss_nanochat import IGNORE_INDEX, chunked_cross_entropy
+from trainers.pretraining import LoopLMTrainer
+
+SHARPNESS = 50.0
+SMALLEST_IMPROVEMENT = 0.005
+
+
+def gate_loss(gate_logits: torch.Tensor, losses: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    """
+    What the gate minimises (Ouro, arXiv 2510.25741, Stage II).
+
+    With the improvement `I_t = max(0, CE_{t-1} - CE_t)` and `w_t = sigmoid(50 (I_t - 0.005))`, the wish to go on, it
+    is the mean over tokens and over t = 2..T of `-(w_t log(1 - lambda_t) + (1 - w_t) log lambda_t)`.
+
+    Args:
+        gate_logits: (tokens, loops), of the hazards lambda.
+        losses: (loops, tokens), the cross-entropy of each loop's prediction in nats.
+        valid: (tokens,), which tokens count.
+    """
+    improvement = (losses[:-1] - losses[1:]).clamp(min=0).t()
+    go_on = torch.sigmoid(SHARPNESS * (improvement.detach() - SMALLEST_IMPROVEMENT))
+    per_token = F.binary_cross_entropy_with_logits(-gate_logits[:, 1:], go_on, reduction="none").mean(dim=-1)
+    return torch.where(valid, per_token, 0.0).sum() / valid.sum().clamp(min=1)
+
+
+def freeze_all_but_gate(model: LoopLMForCausalLM) -> None:
+    """Leaves only the exit gate to be trained."""
+    model.requires_grad_(False)
+    model.model.exit_gate.requires_grad_(True)
+
+
+class GateTrainer(LoopLMTrainer):
+    """[`LoopLMTrainer`] for the gate alone; its model must have more than one loop, and only the gate learns."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.model.config.num_loops < 2:
+            raise ValueError(f"num_loops must be at least 2 to train the gate, got {self.model.config.num_loops}")
+        freeze_all_but_gate(self.model)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        labels = F.pad(inputs["labels"][..., 1:], (0, 1), value=IGNORE_INDEX).reshape(-1)
+        valid = labels != IGNORE_INDEX
+        tokens = {name: value for name, value in inputs.items() if name != "labels"}
+        # What is frozen leaves no graph: only the gate's logits carry a gradient.
+        outputs = model(**tokens, use_cache=False, output_loop_states=True, return_logits=False)
+        with torch.no_grad():
+            states = torch.stack([state.flatten(0, 1) for state in outputs.loop_hidden_states])
+            head = self.accelerator.unwrap_model(model).lm_head
+            _, losses = chunked_cross_entropy(
+                states, head, labels, torch.zeros(states.shape[:2], device=states.device)
+            )
+        loss = gate_loss(outputs.gate_logits.flatten(0, 1), losses, valid)
+        if model.training:
+            with torch.no_grad():
+                entropy = exit_entropy(exit_log_probabilities(outputs.gate_logits)).flatten()
+                outputs.loop_losses = losses.sum(dim=1) / valid.sum()
+                outputs.entropy_penalty = math.log(len(losses)) - entropy[valid].mean()
+            self.note(outputs, inputs)
+        # The Trainer divides by nothing when it is told the number of labels.
+        accumulated = self.args.gradient_accumulation_steps if num_items_in_batch is not None else 1
+        return (loss / accumulated, outputs) if return_outputs else loss / accumulated
