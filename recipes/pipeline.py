@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import datasets
@@ -30,9 +30,9 @@ from trainers.data.sources import Row, read_rows
 from trainers.data.tokenizer import check_special_tokens, special_token_ids, train_tokenizer
 from trainers.data.verify import VerifiedSample, verify_sample
 from trainers.gate import GateTrainer
+from trainers.hardware import has_no_accelerator
 from trainers.pretraining import (
     LoopLMTrainer,
-    has_no_accelerator,
     last_complete_checkpoint,
     pretraining_arguments,
 )
@@ -379,14 +379,18 @@ def finish(recipe: Recipe, prepared: Prepared, only: str | None = None) -> None:
     interrupted call left.
     """
     previous: Path | None = None
-    pretrained = None
+    finished: list[Pretrained] = []
     for stage in recipe.stages:
         model_folder = recipe.stage_dir(stage) / "model"
         if only in (None, stage.name):
             if len(recipe.stages) > 1 and process_state().is_main_process:
                 console.print(f"Stage {stage.name}: {stage.total_steps:,} steps of {stage.tokens_per_step:,} tokens")
-            pretrained = pretrain(recipe, stage, prepared, previous)
+            finished.append(pretrain(recipe, stage, prepared, previous))
         previous = model_folder
     if process_state().is_main_process:
-        report(recipe, prepared, pretrained)
+        # The speed is that of the stage with the most tokens.
+        longest = max(finished, key=lambda each: each.tokens)
+        tokens = sum(each.tokens for each in finished)
+        whole = replace(finished[-1], tokens=tokens, tokens_per_second=longest.tokens_per_second)
+        report(recipe, prepared, whole)
     process_state().wait_for_everyone()

@@ -1,6 +1,10 @@
 """Muon and Lion behind one optimizer: every parameter in one part, each at its own rate, states that come back."""
 
+import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_trainer import make_trainer
 from tiny import random_tokens, tiny_model
+from torch.optim import Muon
 
-from trainers.optimizers import CombinedOptimizer, Lion, hidden_matrices, muon_and_lion
+from trainers.optimizers import CombinedOptimizer, Float32Muon, Lion, hidden_matrices, muon_and_lion
 from trainers.pretraining import pretraining_arguments
 
 LIONS = ["bitsandbytes", "bitsandbytes_8bit", "torch"]
@@ -110,6 +115,38 @@ def test_the_trainer_trains_with_it_and_the_schedule_scales_every_part(tmp_path)
     assert [entry["muon_lr"] for entry in logs] == pytest.approx([0.02 * share for share in (1, 0.75, 0.5, 0.25)])
     assert [entry["lion_lr"] for entry in logs] == pytest.approx([1e-3 * share for share in (1, 0.75, 0.5, 0.25)])
     assert isinstance(trainer.optimizer.optimizer, CombinedOptimizer)
+
+
+@pytest.mark.slow
+def test_sharded_parameters_train_as_whole_ones():
+    """FSDP2 on two processes; Muon's bf16 iteration rounds otherwise there, and ternary weights amplify that."""
+    script = Path(__file__).with_name("sharded_process.py")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", str(script)]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    found = json.loads(finished.stdout)
+    assert "fsdp needs GPUs" in found["trainer"]
+    assert found["adamw"][0] == pytest.approx(found["adamw"][1], rel=1e-5)
+    assert found["muon_lion"][0] == pytest.approx(found["muon_lion"][1], rel=1e-3)
+
+
+def test_muon_in_fp32_is_torchs_muon_up_to_rounding():
+    """Of well-conditioned gradients, where rounding to bf16 changes little."""
+    torch.manual_seed(0)
+    for shape in ((16, 32), (32, 16), (16, 16)):
+        start, gradients = (
+            torch.randn(shape),
+            [torch.linalg.qr(torch.randn(32, 32))[0][: shape[0], : shape[1]] for _ in range(3)],
+        )
+        found = []
+        for kind in (Muon, Float32Muon):
+            weight = torch.nn.Parameter(start.clone())
+            optimizer = kind([weight], lr=0.1, weight_decay=0.01, momentum=0.95, adjust_lr_fn="original")
+            for gradient in gradients:
+                weight.grad = gradient.clone()
+                optimizer.step()
+            found.append(weight.detach() - start)
+        assert (found[0] - found[1]).norm() < 0.02 * found[0].norm()
 
 
 @pytest.mark.parametrize(

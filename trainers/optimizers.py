@@ -9,6 +9,8 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 from torch.optim import Muon, Optimizer
 
+from trainers.hardware import has_fast_bf16
+
 LionName = Literal["bitsandbytes", "bitsandbytes_8bit", "torch"]
 
 
@@ -50,6 +52,49 @@ class Lion(Optimizer):
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(param)
         return state["momentum"]
+
+
+class Float32Muon(Muon):
+    """
+    [`torch.optim.Muon`] with its Newton-Schulz iteration in fp32, for processors without bf16 instructions: there
+    PyTorch's bf16 matrix product makes a step take a hundred times longer. Momentum, Nesterov, weight decay and the
+    learning rate's scaling ("original") are the same.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """One step; returns what the closure returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is None:
+                    continue
+                state = self.state[param]
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(param.grad)
+                momentum = state["momentum_buffer"].lerp_(param.grad, 1 - group["momentum"])
+                update = param.grad.lerp(momentum, group["momentum"]) if group["nesterov"] else momentum
+                update = orthogonalized(update, group["ns_coefficients"], group["ns_steps"], group["eps"])
+                scale = max(1, param.shape[0] / param.shape[1]) ** 0.5
+                param.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)
+        return loss
+
+
+def orthogonalized(
+    matrix: torch.Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
+) -> torch.Tensor:
+    """A matrix of the same shape with all singular values near 1, by the quintic Newton-Schulz iteration in fp32."""
+    a, b, c = coefficients
+    wide = matrix.shape[0] <= matrix.shape[1]
+    x = (matrix if wide else matrix.t()).float()
+    x = x / x.norm().clamp(min=eps)
+    for _ in range(steps):
+        gram = x @ x.t()
+        x = a * x + torch.addmm(gram, gram, gram, beta=b, alpha=c) @ x
+    return (x if wide else x.t()).to(matrix.dtype)
 
 
 class CombinedOptimizer(Optimizer):
@@ -116,7 +161,7 @@ def muon_and_lion(model: nn.Module, muon_lr: float, lion_lr: float, weight_decay
 
     Args:
         muon_lr: Of the hidden matrices. Muon's update is orthogonal and scaled by `max(1, rows / columns) ** 0.5`
-            ("original"); its momentum is 0.95 with Nesterov, its Newton-Schulz iteration in bf16.
+            ("original"); its momentum is 0.95 with Nesterov, its Newton-Schulz iteration in bf16 where that is fast.
         lion_lr: Of embedding, head, norms, gate and streams.
         weight_decay: Decoupled, on the hidden matrices alone.
         lion: bitsandbytes' Lion with 32- or 8-bit state, or the one in plain PyTorch. Parameters that are sharded
@@ -128,7 +173,8 @@ def muon_and_lion(model: nn.Module, muon_lr: float, lion_lr: float, weight_decay
     weights = [parameter for _, parameter in matrices]
     parts: dict[str, Optimizer] = {}
     if weights:
-        parts["muon"] = Muon(weights, lr=muon_lr, weight_decay=weight_decay, momentum=0.95, adjust_lr_fn="original")
+        muon = Muon if has_fast_bf16() else Float32Muon
+        parts["muon"] = muon(weights, lr=muon_lr, weight_decay=weight_decay, momentum=0.95, adjust_lr_fn="original")
     if rest:
         parts["lion"] = _lion(rest, lion_lr, lion)
     return CombinedOptimizer(parts)

@@ -11,25 +11,11 @@ from torch.optim import Optimizer
 from transformers import Trainer, TrainingArguments
 
 from modeling_nanochat import LoopLMCausalLMOutput
+from trainers.hardware import has_fast_bf16, has_no_accelerator, peak_flops
 from trainers.optimizers import muon_and_lion
-from trainers.statistics import LoopStatistics, TernaryHealth, peak_flops, training_flops_per_token
+from trainers.statistics import LoopStatistics, TernaryHealth, training_flops_per_token
 
 SAVED_BYTES_PER_PARAMETER = 16  # weight, two moments and a margin, in fp32
-
-
-def has_no_accelerator() -> bool:
-    """Whether this machine trains on its processor: there is neither a CUDA nor an Apple GPU."""
-    return not torch.cuda.is_available() and not torch.backends.mps.is_available()
-
-
-def has_fast_bf16() -> bool:
-    """
-    Whether bf16 arithmetic is worth using on this machine: any GPU that supports it, but only those processors with
-    instructions for it (on others PyTorch's bf16 matrix product is many times slower than fp32).
-    """
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 @dataclass
@@ -100,6 +86,10 @@ class LoopLMTrainer(Trainer):
         super().__init__(*args, **kwargs)
         if not isinstance(self.args, LoopLMTrainingArguments):
             raise ValueError(f"args must be LoopLMTrainingArguments, got {type(self.args).__name__}")
+        if self.args.fsdp and not self.is_fsdp_enabled:
+            raise ValueError(
+                "fsdp needs GPUs and accelerate's FSDP launch (recipes/launch/fsdp2_2.yaml); here it would not shard"
+            )
         if self.args.exit_entropy_weight is not None:
             self.model.config.exit_entropy_weight = self.args.exit_entropy_weight
         self.model.model.checkpoint_loops = (
@@ -158,7 +148,7 @@ class LoopLMTrainer(Trainer):
         per_step = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps * processes
         found = {"tokens_seen": self.state.global_step * per_step * self._seq_len}
         now = time.perf_counter()
-        if self._tokens_since_log:
+        if self._tokens_since_log and self._last_log is not None:
             speed = self._tokens_since_log * processes / (now - self._last_log)
             flops = speed * training_flops_per_token(self.model.config, self._seq_len)
             found |= {"tokens_per_second": speed, "model_tflops": flops / 1e12}
@@ -177,6 +167,7 @@ class LoopLMTrainer(Trainer):
                 f"{self.args.output_dir}, {free / 1e9:.2f} GB are free. Make room, then continue with --resume."
             )
         super()._save_checkpoint(*args, **kwargs)
+        self._last_log = None  # what saving takes is not training's
 
 
 def last_complete_checkpoint(folder: Path) -> Path | None:

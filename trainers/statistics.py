@@ -7,9 +7,6 @@ from modeling_nanochat import BitLinear, LoopLMCausalLMOutput, LoopLMConfig
 from modeling_nanochat.exit_nanochat import mean_exit_loop
 from modeling_nanochat.ternary_nanochat import ternary_codes
 
-# Peak bf16 throughput in FLOP/s, dense, by what CUDA calls the device; from the makers' data sheets.
-PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "RTX 4090": 165.2e12, "RTX PRO 6000": 504e12, "A100": 312e12}
-
 
 class LoopStatistics:
     """Running means of what the loops of a model do, kept on the device until they are read."""
@@ -74,11 +71,3 @@ def training_flops_per_token(config: LoopLMConfig, seq_len: int) -> int:
     body = 6 * layer * config.num_shared_layers * config.num_loops
     scores = 6 * queries * seq_len * config.num_shared_layers * config.num_loops
     return body + scores + 6 * config.hidden_size * config.vocab_size * config.num_loops
-
-
-def peak_flops() -> float | None:
-    """Of this process's GPU in bf16; None when there is none or its peak is not known here."""
-    if not torch.cuda.is_available():
-        return None
-    name = torch.cuda.get_device_name()
-    return next((flops for known, flops in PEAK_FLOPS.items() if known in name), None)

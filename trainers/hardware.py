@@ -1,0 +1,29 @@
+"""What this machine computes with, and how well."""
+
+import torch
+
+# Peak bf16 throughput in FLOP/s, dense, by what CUDA calls the device; from the makers' data sheets.
+PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "RTX 4090": 165.2e12, "RTX PRO 6000": 504e12, "A100": 312e12}
+
+
+def has_no_accelerator() -> bool:
+    """Whether this machine trains on its processor: there is neither a CUDA nor an Apple GPU."""
+    return not torch.cuda.is_available() and not torch.backends.mps.is_available()
+
+
+def has_fast_bf16() -> bool:
+    """
+    Whether bf16 arithmetic is worth using on this machine: any GPU that supports it, but only those processors with
+    instructions for it (on others PyTorch's bf16 matrix product is many times slower than fp32).
+    """
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def peak_flops() -> float | None:
+    """Of this process's GPU in bf16; None when there is none or its peak is not known here."""
+    if not torch.cuda.is_available():
+        return None
+    name = torch.cuda.get_device_name()
+    return next((flops for known, flops in PEAK_FLOPS.items() if known in name), None)
