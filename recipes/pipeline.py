@@ -337,7 +337,9 @@ def start_folder(recipe: Recipe, resume: bool, overwrite: bool) -> None:
         return
 
     run_dir.mkdir(parents=True, exist_ok=True)
-    for entry in (run_dir / name for name in (*RUN_ENTRIES, *(stage.name for stage in recipe.stages))):
+    stages = {stage.name for stage in recipe.stages}
+    stages |= {name.removeprefix("stages.") for name in earlier or {} if name.startswith("stages.")}
+    for entry in (run_dir / name for name in (*RUN_ENTRIES, *sorted(stages))):
         if entry.is_dir():
             shutil.rmtree(entry)
         else:

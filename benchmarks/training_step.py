@@ -1,0 +1,255 @@
+"""What one training step costs, against peers of the same shape, in one run.
+
+    python benchmarks/training_step.py
+
+Contenders take turns on the same tokens; each does forward and backward in the same type with the same number of loss
+heads where it has several. Reported are tokens and model GFLOP/s per second of processor time (on a GPU of wall time),
+medians over the rounds, and the share of the matrix product's own speed (the roof), measured beside it. The FLOPs are
+those of `training_flops_per_token`; a peer with one loss head is credited with one.
+"""
+
+import argparse
+import copy
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.integrations.bitnet import AutoBitLinear
+
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from trainers.hardware import has_fast_bf16, peak_flops
+from trainers.optimizers import muon_and_lion
+from trainers.statistics import training_flops_per_token
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The size all contenders share."""
+
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    loops: int
+    heads: int
+    vocab_size: int
+    seq_len: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model and its loss on tokens."""
+
+    model: nn.Module
+    loss: Callable[[torch.Tensor], torch.Tensor]
+    heads: int
+    """How many cross-entropies its loss has."""
+
+
+def ours(shape: Shape, *, streams: int = 1, ternary: bool = True, compiled: bool = True) -> Contender:
+    """This project's model, with a loss after every loop."""
+    config = LoopLMConfig(
+        vocab_size=shape.vocab_size, hidden_size=shape.hidden_size, intermediate_size=shape.intermediate_size,
+        num_shared_layers=shape.layers, num_loops=shape.loops, num_attention_heads=shape.heads,
+        max_position_embeddings=shape.seq_len, mhc_num_streams=streams, ternary=ternary,
+    )  # fmt: skip
+    model = LoopLMForCausalLM(config).train()
+    if compiled:
+        model.compile_blocks()
+    return Contender(model, lambda tokens: model(tokens, labels=tokens, use_cache=False).loss, shape.loops)
+
+
+def llama(shape: Shape, layers: int, compiled: bool) -> Contender:
+    """Llama of transformers; compiled layer by layer, as is usual."""
+    config = LlamaConfig(
+        vocab_size=shape.vocab_size, hidden_size=shape.hidden_size, intermediate_size=shape.intermediate_size,
+        num_hidden_layers=layers, num_attention_heads=shape.heads, max_position_embeddings=shape.seq_len,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config).train()
+    if compiled:
+        for layer in model.model.layers:
+            layer.compile()
+    return Contender(model, lambda tokens: model(tokens, labels=tokens, use_cache=False).loss, 1)
+
+
+def looped_llama(shape: Shape, compiled: bool, bitnet: bool = False) -> Contender:
+    """Llama whose layers are applied several times, which its list of layers can say; one loss at the end."""
+    contender = llama(shape, shape.layers, compiled=False)
+    model = contender.model
+    if bitnet:
+        for layer in model.model.layers:
+            for module in (layer.self_attn, layer.mlp):
+                for name, linear in list(module.named_children()):
+                    if isinstance(linear, nn.Linear):
+                        setattr(module, name, _bit_linear(linear))
+    if compiled:
+        for layer in model.model.layers:
+            layer.compile()
+    model.model.layers = nn.ModuleList(list(model.model.layers) * shape.loops)
+    model.config.num_hidden_layers = shape.layers * shape.loops
+    return contender
+
+
+def _bit_linear(linear: nn.Linear) -> nn.Module:
+    """BitNet's layer as transformers trains it: ternary weights and int8 activations, made anew for every call."""
+    layer = AutoBitLinear(linear.in_features, linear.out_features, bias=False, online_quant=True)
+    layer.weight = linear.weight
+    return layer
+
+
+def contenders(shape: Shape) -> dict[str, Callable[[], Contender]]:
+    """All of them, made when it is their turn."""
+    return {
+        "ours, ternary, compiled": lambda: ours(shape),
+        "ours, float, compiled": lambda: ours(shape, ternary=False),
+        "ours, ternary, 2 streams, compiled": lambda: ours(shape, streams=2),
+        "ours, ternary, 4 streams, compiled": lambda: ours(shape, streams=4),
+        "ours, ternary, eager": lambda: ours(shape, compiled=False),
+        "Llama, as many layers, compiled": lambda: llama(shape, shape.layers * shape.loops, compiled=True),
+        "Llama looped, compiled": lambda: looped_llama(shape, compiled=True),
+        "AutoBitLinear looped, compiled": lambda: looped_llama(shape, compiled=True, bitnet=True),
+        "AutoBitLinear looped, eager": lambda: looped_llama(shape, compiled=False, bitnet=True),
+    }
+
+
+def clock(device: torch.device) -> float:
+    """Seconds of this process's processor, or of the wall once the GPU is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time()
+
+
+def step_seconds(contender: Contender, tokens: torch.Tensor, dtype: torch.dtype) -> float:
+    """Forward and backward once."""
+    device = tokens.device
+    started = clock(device)
+    with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+        loss = contender.loss(tokens)
+    loss.backward()
+    seconds = clock(device) - started
+    contender.model.zero_grad()
+    return seconds
+
+
+def roof(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOP/s of a large matrix product, the best of some."""
+    a, b = (torch.randn(1024, 1024, device=device, dtype=dtype) for _ in range(2))
+    seconds = []
+    for _ in range(8):
+        started = clock(device)
+        for _ in range(4):
+            a @ b
+        seconds.append((clock(device) - started) / 4)
+    return 2 * 1024**3 / min(seconds)
+
+
+def flops_per_token(shape: Shape, heads: int) -> int:
+    """Of forward and backward with so many loss heads."""
+    config = LoopLMConfig(
+        vocab_size=shape.vocab_size, hidden_size=shape.hidden_size, intermediate_size=shape.intermediate_size,
+        num_shared_layers=shape.layers, num_loops=shape.loops, num_attention_heads=shape.heads,
+    )  # fmt: skip
+    every_head = training_flops_per_token(config, shape.seq_len)
+    return every_head - 6 * shape.hidden_size * shape.vocab_size * (shape.loops - heads)
+
+
+def optimizer_seconds(contender: Contender, device: torch.device) -> float:
+    """One step of Muon and Lion on gradients that are there."""
+    model = copy.deepcopy(contender.model)
+    optimizer = muon_and_lion(model, 0.02, 1e-4, 0.0, "torch")
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    seconds = []
+    for _ in range(3):
+        started = clock(device)
+        optimizer.step()
+        seconds.append(clock(device) - started)
+    return statistics.median(seconds)
+
+
+def main():
+    """Measures, prints a table, writes JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    for name, value in (
+        ("hidden-size", 384), ("intermediate-size", 1024), ("layers", 6), ("loops", 4), ("heads", 6),
+        ("vocab-size", 8192), ("seq-len", 512), ("batch", 1), ("rounds", 5), ("threads", 1),
+    ):  # fmt: skip
+        parser.add_argument(f"--{name}", type=int, default=value, help="of the model and the measurement")
+    parser.add_argument("--only", help="contenders whose name contains this")
+    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/training_step.json"), help="JSON file")
+    options = parser.parse_args()
+    names = ("hidden_size", "intermediate_size", "layers", "loops", "heads", "vocab_size", "seq_len", "batch")
+    shape = Shape(**{name: getattr(options, name) for name in names})
+
+    torch.set_num_threads(options.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = torch.bfloat16 if has_fast_bf16() else torch.float32
+    torch.manual_seed(0)
+    tokens = torch.randint(3, shape.vocab_size, (shape.batch, shape.seq_len), device=device)
+    console = Console(highlight=False)
+    chosen = {name: make for name, make in contenders(shape).items() if options.only is None or options.only in name}
+    built: dict[str, Contender] = {}
+    for name, make in chosen.items():
+        with console.status(f"warming up: {name}"):
+            built[name] = make()
+            built[name].model.to(device)
+            for _ in range(2):
+                step_seconds(built[name], tokens, dtype)
+    times: dict[str, list[float]] = {name: [] for name in built}
+    for _ in range(options.rounds):
+        for name, contender in built.items():
+            times[name].append(step_seconds(contender, tokens, dtype))
+    peak = roof(device, dtype)
+    rows = {}
+    for name, contender in built.items():
+        seconds = statistics.median(times[name])
+        flops = flops_per_token(shape, contender.heads) * tokens.numel() / seconds
+        rows[name] = {
+            "seconds": seconds, "tokens_per_second": tokens.numel() / seconds, "gflops_per_second": flops / 1e9,
+            "share_of_roof": flops / peak, "loss_heads": contender.heads,
+        }  # fmt: skip
+        if device.type == "cuda" and peak_flops() is not None:
+            rows[name]["mfu"] = flops / peak_flops()
+    first = next(iter(rows))
+    table = Table(title=f"{device.type}, {dtype}, {options.threads} threads, medians of {options.rounds}")
+    for column in ("contender", "heads", "tokens/s", "GFLOP/s", "of the roof", f"{first} is faster by"):
+        table.add_column(column, justify="left" if column == "contender" else "right")
+    for name, row in rows.items():
+        ratio = rows[first]["gflops_per_second"] / row["gflops_per_second"]
+        table.add_row(
+            name, str(row["loss_heads"]), f"{row['tokens_per_second']:.0f}", f"{row['gflops_per_second']:.1f}",
+            f"{row['share_of_roof']:.0%}", f"{ratio:.2f}x",
+        )  # fmt: skip
+    console.print(table)
+    optimizer = optimizer_seconds(built[first], device)
+    tokens_8k = 8192 / rows[first]["tokens_per_second"]
+    console.print(
+        f"roof: {peak / 1e9:.0f} GFLOP/s; Muon and Lion: {optimizer * 1000:.0f} ms a step, "
+        f"{optimizer / (optimizer + tokens_8k):.1%} of a step of 8192 tokens"
+    )
+    report = {
+        "benchmark": "training_step", "machine": platform.machine(), "device": device.type, "dtype": str(dtype),
+        "threads": options.threads, "rounds": options.rounds, "torch": torch.__version__, "load": os.getloadavg(),
+        "shape": vars(shape), "contenders": rows, "roof_gflops_per_second": peak / 1e9,
+        "optimizer_seconds": optimizer,
+    }  # fmt: skip
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(report, indent=2) + "\n")
+    console.print(f"Written to {options.output}")
+
+
+if __name__ == "__main__":
+    main()
