@@ -42,7 +42,7 @@ console = Console(highlight=False)
 
 
 # What a run makes in its folder; nothing else there is ever deleted.
-RUN_ENTRIES = ("prepare", "report.json", "recipe.json")
+RUN_ENTRIES = ("prepare", GATE_STAGE, "report.json", "recipe.json")
 
 
 @dataclass(frozen=True)
