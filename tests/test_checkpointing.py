@@ -24,6 +24,12 @@ def gradients(model, **options):
     return {"loss": loss.detach()} | {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
+def assert_equal_up_to_rounding(found, expected):
+    """By tensor: the gradients here are large, and 96 block applications amplify what one rounds otherwise."""
+    for name, value in expected.items():
+        assert (found[name] - value).norm() <= 5e-4 * value.norm() + 1e-6, name
+
+
 def bytes_kept_for_backward(model):
     tracker = MemTracker()
     with tracker:
@@ -65,11 +71,9 @@ def test_one_graph_serves_all_layers_and_any_number_of_loops(layers, loops, back
     model.compile_blocks(backend=backend)
     found = gradients(model)
     assert counters["stats"]["unique_graphs"] == 1
-    for name, value in expected[0].items():
-        torch.testing.assert_close(found[name], value, atol=1e-3, rtol=1e-3, msg=name)
+    assert_equal_up_to_rounding(found, expected[0])
     found = gradients(model, num_loops=loops + 2)
-    for name, value in expected[1].items():
-        torch.testing.assert_close(found[name], value, atol=1e-3, rtol=1e-3, msg=name)
+    assert_equal_up_to_rounding(found, expected[1])
     assert counters["stats"]["unique_graphs"] == 1
 
 
