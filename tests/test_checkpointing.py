@@ -25,9 +25,8 @@ def gradients(model, **options):
 
 
 def assert_equal_up_to_rounding(found, expected):
-    """By tensor: the gradients here are large, and 96 block applications amplify what one rounds otherwise."""
     for name, value in expected.items():
-        assert (found[name] - value).norm() <= 5e-4 * value.norm() + 1e-6, name
+        assert (found[name] - value).norm() <= 2e-5 * value.norm() + 1e-7, name
 
 
 def bytes_kept_for_backward(model):
@@ -66,7 +65,9 @@ def test_by_loop_only_the_states_at_the_loops_starts_are_kept(streams):
 def test_one_graph_serves_all_layers_and_any_number_of_loops(layers, loops, backend, streams, granularity):
     torch._dynamo.reset()
     counters.clear()
-    model = model_with(granularity, num_shared_layers=layers, num_loops=loops, mhc_num_streams=streams)
+    # With the other tests' large weights, 96 block applications would amplify what compiled code rounds otherwise.
+    shape = dict(num_shared_layers=layers, num_loops=loops, mhc_num_streams=streams, initializer_range=0.02)
+    model = model_with(granularity, **shape)
     expected = gradients(model), gradients(model, num_loops=loops + 2)
     model.compile_blocks(backend=backend)
     found = gradients(model)
