@@ -1,6 +1,6 @@
 """Residual connections: the plain one, and several mixed residual streams (mHC-lite, arXiv 2601.05732)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import permutations
 from math import factorial
 
@@ -72,22 +72,21 @@ class ResidualStreams(nn.Module):
         matrices = torch.eye(self.num_streams)[torch.tensor(list(permutations(range(self.num_streams))))]
         init.copy_(self.permutations, matrices.flatten(start_dim=1))
 
-    def coefficients(self, streams: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def coefficients(self, streams: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """
-        Mixing coefficients for `streams` (n, batch, seq, hidden), in fp32.
+        Mixing coefficients for n `streams`, each (batch, seq, hidden), in fp32.
 
         Returns:
             H_pre (..., n), H_post (..., n) and H_res (..., n, n), where `...` is (batch, seq) when dynamic and empty
             otherwise.
         """
-        with torch.autocast(streams.device.type, enabled=False):
+        with torch.autocast(self.bias.device.type, enabled=False):
             logits = self.bias.float()
             if self.projection is not None:
                 mean_square = sum(stream.float().square().mean(-1, keepdim=True) for stream in streams)
                 inverse_norm = torch.rsqrt(mean_square / self.num_streams + self.rms_norm_eps)
-                projected = sum(
-                    F.linear(x.float(), weight.float()) for x, weight in zip(streams, self.projection, strict=True)
-                )
+                pairs = zip(streams, self.projection.unbind(), strict=True)
+                projected = sum(F.linear(stream.float(), weight.float()) for stream, weight in pairs)
                 parts = zip(self.scale.float(), self.split_sizes, strict=True)
                 scale = torch.cat([part.expand(size) for part, size in parts])
                 logits = logits + projected * inverse_norm * scale
@@ -104,14 +103,16 @@ class ResidualStreams(nn.Module):
         Returns:
             The new streams, same shape and type.
         """
-        # Sums over the streams are written out: an einsum over so small a dimension costs several times as much.
-        pre, post, mixing = self.coefficients(streams)
+        # Sums over the streams are written out: an einsum over so small a dimension costs several times as much. The
+        # gradient of `unbind` is one stack; that of indexing, compiled, would read all streams for each of them.
+        parts = streams.unbind()
+        pre, post, mixing = self.coefficients(parts)
         indices = range(self.num_streams)
-        branch_input = sum(pre[..., i, None] * streams[i] for i in indices).to(streams.dtype)
+        branch_input = sum(pre[..., i, None] * parts[i] for i in indices).to(streams.dtype)
         branch_output = branch(branch_input)
         return torch.stack(
             [
-                (sum(mixing[..., i, j, None] * streams[j] for j in indices) + post[..., i, None] * branch_output).to(
+                (sum(mixing[..., i, j, None] * parts[j] for j in indices) + post[..., i, None] * branch_output).to(
                     streams.dtype
                 )
                 for i in indices
