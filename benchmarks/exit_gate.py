@@ -15,10 +15,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Queue
 
 import matplotlib
 
 matplotlib.use("Agg")
+import psutil  # noqa: E402
 import torch  # noqa: E402
 from datasets import load_from_disk  # noqa: E402
 from matplotlib import pyplot as plt  # noqa: E402
@@ -71,7 +73,16 @@ class Found:
         return best_mixture_of_depths(self.by_depth, nearest.mean_loops) - nearest.loss
 
 
-def train(run: Run, folder: Path, options: argparse.Namespace) -> None:
+def shares_of_cores(jobs: int) -> Queue:
+    """The cores this process may use, dealt out: trainings that share theirs slow each other down many times."""
+    cores = psutil.Process().cpu_affinity()
+    shares: Queue = Queue()
+    for job in range(jobs):
+        shares.put(cores[job::jobs] or [cores[job % len(cores)]])
+    return shares
+
+
+def train(run: Run, folder: Path, options: argparse.Namespace, shares: Queue) -> None:
     """Train, or continue, in a process of its own."""
     place = folder / run.name
     command = [
@@ -82,8 +93,12 @@ def train(run: Run, folder: Path, options: argparse.Namespace) -> None:
     if (place / "debug" / "recipe.json").exists():
         command.append("--resume")
     place.mkdir(parents=True, exist_ok=True)
+    cores = shares.get()
     with (place / "output.txt").open("a") as output:
-        status = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        psutil.Process(process.pid).cpu_affinity(cores)
+        status = process.wait()
+    shares.put(cores)
     if status != 0:
         raise RuntimeError(f"{run.name} failed, see {place / 'output.txt'}")
 
@@ -94,7 +109,7 @@ def measure(run: Run, folder: Path) -> Found:
     blocks = load_from_disk(place / "prepare" / "validation")
     models = {stage: LoopLMForCausalLM.from_pretrained(place / stage / "model") for stage in ("pretrain", "gate")}
     curves = {stage: depth_quality(model, blocks, THRESHOLDS) for stage, model in models.items()}
-    return Found(read_metrics(place / "pretrain"), loss_by_depth(models["pretrain"], blocks), curves)
+    return Found(read_metrics(place / "pretrain")[0], loss_by_depth(models["pretrain"], blocks), curves)
 
 
 def spread(values: list[float], digits: int) -> str:
@@ -212,7 +227,7 @@ def main() -> None:
     parser.add_argument("--total-steps", type=int, default=300, help="of pretraining")
     parser.add_argument("--gate-steps", type=int, default=100, help="of the gate's stage")
     parser.add_argument("--mean-loops", type=float, nargs="+", default=[1.5, 2, 2.5, 3], help="where gains are read")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time; each takes all cores it may")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, which divide the cores")
     parser.add_argument("--output", type=Path, default=Path("results/exit_gate"), help="folder of the trainings")
     parser.add_argument(
         "--report", type=Path, default=ROOT / "docs" / "exit_gate.md", help="Markdown file; PNG beside"
@@ -221,7 +236,8 @@ def main() -> None:
 
     runs = [Run(weight, seed) for seed in options.seeds for weight in options.weights]
     with ThreadPoolExecutor(options.jobs) as pool:
-        trainings = pool.map(lambda run: train(run, options.output, options), runs)
+        shares = shares_of_cores(options.jobs)
+        trainings = pool.map(lambda run: train(run, options.output, options, shares), runs)
         for _ in track(trainings, "training", total=len(runs)):
             pass
     found = {run: measure(run, options.output) for run in track(runs, "measuring")}

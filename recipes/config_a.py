@@ -44,6 +44,7 @@ RECIPE = Recipe(
         grad_clip=5.0,
         logging_steps=20,
         save_steps=1000,
+        eval_steps=1000,
         checkpointing="loop",
         compile_blocks=True,
     ),
@@ -58,7 +59,6 @@ RECIPE = Recipe(
             schedule="constant",
             exit_entropy_weight=0.01,
             rope_theta=1e6,
-            mix="long context",
         ),
     ),
 )

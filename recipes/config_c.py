@@ -43,6 +43,7 @@ RECIPE = Recipe(
         grad_clip=4.5,
         logging_steps=20,
         save_steps=1000,
+        eval_steps=1000,
         checkpointing="loop",
         compile_blocks=True,
     ),

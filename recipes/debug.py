@@ -39,6 +39,7 @@ RECIPE = Recipe(
         min_lr=1.2e-4,
         logging_steps=20,
         save_steps=60,
+        eval_steps=60,
     ),
 )
 

@@ -42,6 +42,7 @@ RECIPE = Recipe(
         lion_lr=2e-4,
         logging_steps=20,
         save_steps=500,
+        eval_steps=500,
     ),
 )
 

@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import datasets
@@ -15,27 +16,29 @@ import psutil
 import torch
 import transformers
 from accelerate import PartialState
-from datasets import Dataset, load_from_disk
+from datasets import Dataset
 from rich.console import Console
 from rich.table import Table
-from transformers import AutoTokenizer, DataCollatorForLanguageModeling, PreTrainedTokenizerFast, set_seed
+from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast, set_seed
 from transformers.trainer_callback import ProgressCallback
 
 from evaluation.suites.perplexity import loss_by_depth
 from modeling_nanochat import BitLinear, LoopLMConfig, LoopLMForCausalLM
+from recipes.prepare import Prepared, prepare
 from recipes.schema import GATE_STAGE, Recipe
-from trainers.callbacks import DivergenceCallback, LoopProgressCallback, MetricsFileCallback, PlotCallback
-from trainers.data.pack import pack_blocks, regroup_blocks
-from trainers.data.sources import Row, read_rows
-from trainers.data.tokenizer import check_special_tokens, special_token_ids, train_tokenizer
-from trainers.data.verify import VerifiedSample, verify_sample
+from trainers.callbacks import (
+    DivergenceCallback,
+    EvaluateCallback,
+    LoopProgressCallback,
+    MetricsFileCallback,
+    PlotCallback,
+)
+from trainers.data.pack import regroup_blocks
+from trainers.data.tokenizer import check_special_tokens, special_token_ids
+from trainers.data.verify import VerifiedSample
 from trainers.gate import GateTrainer
 from trainers.hardware import has_no_accelerator
-from trainers.pretraining import (
-    LoopLMTrainer,
-    last_complete_checkpoint,
-    pretraining_arguments,
-)
+from trainers.pretraining import LoopLMTrainer, last_complete_checkpoint, pretraining_arguments
 from trainers.stages import Stage
 
 console = Console(highlight=False)
@@ -43,15 +46,8 @@ console = Console(highlight=False)
 
 # What a run makes in its folder; nothing else there is ever deleted.
 RUN_ENTRIES = ("prepare", GATE_STAGE, "report.json", "recipe.json")
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Result of the first stage: the tokenizer and the packed blocks."""
-
-    tokenizer: PreTrainedTokenizerFast
-    training: Dataset
-    validation: Dataset
+# Held-out blocks of an evaluation in the middle of training; the closing report takes all.
+EVALUATED_BLOCKS = 32
 
 
 @dataclass(frozen=True)
@@ -70,58 +66,6 @@ class Pretrained:
     folder: Path
     tokens: int
     tokens_per_second: float | None
-
-
-def split_rows(rows: list[Row], validation_fraction: float, least_bytes: int) -> tuple[list[Row], list[Row]]:
-    """
-    Training and validation rows, in the order of their hashes: rows of one source would lie together otherwise. The
-    first `validation_fraction` of all possible hashes is held out, and further rows until there are `least_bytes`.
-
-    Raises:
-        ValueError: Too little is left to train on.
-    """
-    rows = sorted(rows, key=lambda row: row.id)
-    threshold = int(validation_fraction * 2**32)
-    held_out_bytes = num_held_out = 0
-    for row in rows:
-        if int(row.id[:8], 16) >= threshold and held_out_bytes >= least_bytes:
-            break
-        held_out_bytes += len(row.code.encode())
-        num_held_out += 1
-    training, validation = rows[num_held_out:], rows[:num_held_out]
-    if sum(len(row.code.encode()) for row in training) < least_bytes:
-        raise ValueError(
-            f"the data must hold several texts, so that at least {least_bytes:,} bytes can be held out and as many be "
-            f"trained on, got {sum(len(row.code.encode()) for row in rows):,} bytes in {len(rows)} texts"
-        )
-    return training, validation
-
-
-def prepare(recipe: Recipe, folder: Path) -> Prepared:
-    """Read the data, train the tokenizer, pack the blocks; what an earlier, equal call made is used again."""
-    finished = folder / "finished.json"
-    if not finished.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        rows = read_rows(recipe.data.data_dir)
-        for source, count in Counter(row.source for row in rows).items():
-            size = sum(len(row.code.encode()) for row in rows if row.source == source)
-            console.print(f"  {source:<16} {count:>6,} texts {size / 1e6:>7.2f} MB")
-        if recipe.data.verified_sample:
-            sample = verify_sample(rows, recipe.data.verified_sample, progress=console.is_terminal)
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "verification.json").write_text(json.dumps(asdict(sample)) + "\n")
-        # A token is rarely longer than eight bytes, so both parts fill at least a block.
-        training, validation = split_rows(rows, recipe.data.validation_fraction, 8 * recipe.data.seq_len)
-        tokenizer = train_tokenizer((row.code for row in training), recipe.data.vocab_size, recipe.data.seq_len)
-        tokenizer.save_pretrained(folder / "tokenizer")
-        for name, part in (("training", training), ("validation", validation)):
-            blocks = pack_blocks([row.code for row in part], tokenizer, recipe.data.seq_len)
-            if name == "validation":
-                blocks = blocks.select(range(min(len(blocks), recipe.data.max_validation_blocks)))
-            blocks.save_to_disk(folder / name)
-        finished.write_text(json.dumps({"texts": len(rows)}) + "\n")
-    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-    return Prepared(tokenizer, load_from_disk(folder / "training"), load_from_disk(folder / "validation"))
 
 
 def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LoopLMForCausalLM:
@@ -177,13 +121,19 @@ def pretrain(recipe: Recipe, stage: Stage, prepared: Prepared, previous: Path | 
             compile_blocks=training.compile_blocks,
             logging_steps=training.logging_steps,
             save_steps=training.save_steps,
+            report_to=training.report_to,
             seed=training.seed,
         ),
-        train_dataset=regroup_blocks(prepared.training, stage.seq_len),
+        train_dataset=regroup_blocks(prepared.training[stage.name], stage.seq_len),
         processing_class=prepared.tokenizer,
         data_collator=DataCollatorForLanguageModeling(prepared.tokenizer, mlm=False),
-        callbacks=[MetricsFileCallback(folder / "metrics.jsonl"), DivergenceCallback(), PlotCallback(folder)],
+        callbacks=[MetricsFileCallback(folder / "metrics.jsonl"), DivergenceCallback()],
     )
+    if training.eval_steps:
+        held_out = prepared.validation.select(range(min(EVALUATED_BLOCKS, len(prepared.validation))))
+        evaluate = partial(held_out_losses, blocks=held_out)
+        trainer.add_callback(EvaluateCallback(evaluate, folder / "metrics.jsonl", training.eval_steps))
+    trainer.add_callback(PlotCallback(folder))
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(LoopProgressCallback)
     checkpoint = last_complete_checkpoint(folder)
@@ -200,6 +150,12 @@ def pretrain(recipe: Recipe, stage: Stage, prepared: Prepared, previous: Path | 
     if trainer.is_world_process_zero():
         finished.write_text(json.dumps({"tokens": tokens, "tokens_per_second": speed}) + "\n")
     return Pretrained(trainer.model, model_folder, tokens, speed)
+
+
+def held_out_losses(model: LoopLMForCausalLM, step: int, blocks: Dataset) -> dict[str, float]:
+    """What is measured while a model trains: the loss on held-out blocks after every loop."""
+    losses = loss_by_depth(model, blocks)
+    return {"eval_loss": losses[-1]} | {f"eval_loop_{loop}_loss": loss for loop, loss in enumerate(losses, start=1)}
 
 
 def complete_in_clean_process(folder: Path, prompt: str) -> str:
@@ -361,6 +317,14 @@ def start(recipe: Recipe, resume: bool, overwrite: bool) -> Prepared:
     transformers.utils.logging.disable_progress_bar()
     use_all_cores()
     state = process_state()
+    report_to = recipe.training.report_to
+    if report_to != "none" and find_spec(report_to) is None:
+        raise ValueError(f'training.report_to={report_to} needs a package: pip install "nanochat-ternary[track]"')
+    if int(os.environ.get("PARALLELISM_CONFIG_TP_SIZE", 1)) > 1:
+        raise ValueError(
+            "tensor-parallel training needs a plan of how to split the model, and it has none yet. Use "
+            "recipes/launch/ddp_2.yaml, or recipes/launch/fsdp2_2.yaml where the model does not fit one GPU"
+        )
     for stage in recipe.stages:
         recipe.training.micro_batch_for(stage, recipe.data.seq_len, state.num_processes)
     if state.is_main_process:
@@ -370,7 +334,8 @@ def start(recipe: Recipe, resume: bool, overwrite: bool) -> Prepared:
     with state.main_process_first():
         prepared = prepare(recipe, recipe.run_dir / "prepare")
     if state.is_main_process:
-        training, validation = (len(part) * recipe.data.seq_len for part in (prepared.training, prepared.validation))
+        parts = prepared.training[recipe.stages[0].name], prepared.validation
+        training, validation = (len(part) * recipe.data.seq_len for part in parts)
         console.print(f"{training:,} tokens to train on, {validation:,} held out")
     return prepared
 

@@ -1,10 +1,12 @@
 """A recipe: everything a run depends on, as one typed value."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from modeling_nanochat import LoopLMConfig
+from trainers.data.mix import check_shares
 from trainers.data.sources import BUILTIN_RUST
 from trainers.data.tokenizer import SMALLEST_VOCABULARY
 from trainers.stages import Stage, check
@@ -24,6 +26,8 @@ class DataRecipe:
         validation_fraction: Share of the texts that is held out.
         max_validation_blocks: At most so many held-out blocks are kept to measure the loss on.
         verified_sample: So many of the texts are given to the compiler, to know what the data are worth; 0 for none.
+        mix: Shares of the training text by source, such as {"std-examples": 1, "std-sources": 3}; None reads
+            everything once. In a folder the sources are its subfolders.
     """
 
     data_dir: Path | None = None
@@ -32,6 +36,7 @@ class DataRecipe:
     validation_fraction: float = 0.02
     max_validation_blocks: int = 256
     verified_sample: int = 256
+    mix: Mapping[str, float] | None = None
 
     def __post_init__(self):
         check("data", "seq_len", self.seq_len, "at least 2", self.seq_len >= 2)
@@ -42,6 +47,7 @@ class DataRecipe:
         check("data", "vocab_size", self.vocab_size, rule, self.vocab_size >= SMALLEST_VOCABULARY)
         fraction = self.validation_fraction
         check("data", "validation_fraction", fraction, "above 0 and below 0.5", 0 < fraction < 0.5)
+        check_shares("data.mix", self.mix)
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,9 @@ class TrainingRecipe:
         grad_clip: Largest gradient norm.
         logging_steps: Steps between two log lines.
         save_steps: Steps between two checkpoints to resume from.
+        eval_steps: Steps between two measurements of the held-out loss, each after the checkpoint of its step; 0 for
+            none before the end.
+        report_to: Also log to "tensorboard" or "trackio"; `metrics.jsonl` is always written.
         checkpointing: What is kept for backward: "none" keeps all, "layer" the input of every block, "loop" the state
             at the start of every loop; what is not kept is computed again.
         compile_blocks: Compile the shared block.
@@ -91,6 +100,8 @@ class TrainingRecipe:
     grad_clip: float = 1.0
     logging_steps: int = 10
     save_steps: int = 100
+    eval_steps: int = 0
+    report_to: Literal["none", "tensorboard", "trackio"] = "none"
     checkpointing: Literal["none", "layer", "loop"] = "none"
     compile_blocks: bool = False
     gate_steps: int = 0
@@ -104,8 +115,10 @@ class TrainingRecipe:
         check("training", "seed", self.seed, "below 2**32", self.seed < 2**32)
         rule = f"a multiple of logging_steps={self.logging_steps}, so that a resumed run logs the same means"
         check("training", "save_steps", self.save_steps, rule, self.save_steps % self.logging_steps == 0)
-        for name in ("warmup_steps", "decay_steps", "min_lr", "weight_decay", "seed", "gate_steps"):
+        for name in ("warmup_steps", "decay_steps", "min_lr", "weight_decay", "seed", "gate_steps", "eval_steps"):
             check("training", name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
+        rule = f"a multiple of save_steps={self.save_steps}: every evaluation has its checkpoint"
+        check("training", "eval_steps", self.eval_steps, rule, self.eval_steps % self.save_steps == 0)
         check("training", "grad_clip", self.grad_clip, "above 0", self.grad_clip > 0)
         for name in ("muon_lr", "lion_lr", "gate_lr"):
             value = getattr(self, name)
@@ -114,6 +127,7 @@ class TrainingRecipe:
             ("optimizer", ("muon_lion", "adamw")),
             ("lion_impl", ("bitsandbytes", "bitsandbytes_8bit", "torch")),
             ("checkpointing", ("none", "layer", "loop")),
+            ("report_to", ("none", "tensorboard", "trackio")),
         ):
             value = getattr(self, name)
             check("training", name, value, f"one of {', '.join(choices)}", value in choices)
@@ -136,13 +150,15 @@ class TrainingRecipe:
     def with_total_steps(self, total_steps: int) -> "TrainingRecipe":
         """The same schedule stretched to another length."""
         logging_steps = max(1, min(self.logging_steps, total_steps // 4))
+        save_steps = logging_steps * (self.save_steps // self.logging_steps)
         return replace(
             self,
             total_steps=total_steps,
             warmup_steps=self.warmup_steps * total_steps // self.total_steps,
             decay_steps=self.decay_steps * total_steps // self.total_steps,
             logging_steps=logging_steps,
-            save_steps=logging_steps * (self.save_steps // self.logging_steps),
+            save_steps=save_steps,
+            eval_steps=save_steps * (self.eval_steps // self.save_steps),
         )
 
     def micro_batch_for(self, stage: Stage, seq_len: int, num_processes: int) -> int:
@@ -206,6 +222,10 @@ class Recipe:
             gate = (replace(last, name=GATE_STAGE, **changes, **depth, **schedule),)
         return (first, *self.later_stages, *gate)
 
+    def mix(self, stage: Stage) -> Mapping[str, float] | None:
+        """What a stage reads: its own mix or the recipe's."""
+        return self.data.mix if stage.mix is None else stage.mix
+
     def stage_dir(self, stage: Stage) -> Path:
         """Where a stage keeps its checkpoints, logs and model."""
         return self.run_dir / stage.name
@@ -232,7 +252,8 @@ class Recipe:
         steps = {"total_steps": 2, "warmup_steps": 1, "decay_steps": 0, "batch_size": 2}
         lengths = sorted({stage.seq_len for stage in self.stages})
         later = [
-            replace(stage, seq_len=32 * (1 + lengths.index(stage.seq_len)), **steps) for stage in self.later_stages
+            replace(stage, seq_len=32 * (1 + lengths.index(stage.seq_len)), mix=None, **steps)
+            for stage in self.later_stages
         ]
         return replace(
             self,
@@ -244,6 +265,7 @@ class Recipe:
                 seq_len=32 * (1 + lengths.index(self.data.seq_len)),
                 vocab_size=512,
                 verified_sample=4,
+                mix=None,
             ),
             training=replace(
                 self.training, micro_batch_size=1, logging_steps=1, save_steps=1, compile_blocks=False, **steps

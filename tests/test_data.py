@@ -3,7 +3,9 @@
 import os
 import shutil
 import subprocess
+from collections import Counter
 from importlib.resources import files
+from itertools import permutations
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from tiny import tiny_model
 
 from evaluation.rust import ToolchainUnavailable
 from trainers.data import sources, verify
+from trainers.data.mix import MOST_READINGS, check_shares, mix_rows
 from trainers.data.pack import pack_blocks
 from trainers.data.sources import Row, read_builtin, read_folder, read_rows, unique_rows
 from trainers.data.tokenizer import check_special_tokens, special_token_ids, train_tokenizer
@@ -196,3 +199,61 @@ def test_without_a_compiler_the_sample_says_why(monkeypatch):
     monkeypatch.setattr(verify, "RustVerifier", no_compiler)
     sample = verify_sample([Row.of("docs", "page", "example", "MIT", "let x = 1;")], 1)
     assert sample.counts == {} and sample.problem == "rustc is not on the PATH"
+
+
+@settings(max_examples=60)
+@given(
+    sizes=st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=9), min_size=2, max_size=4),
+    shares=st.lists(st.floats(0.05, 1), min_size=4, max_size=4),
+)
+def test_a_mix_gives_every_source_its_share_of_the_bytes(sizes, shares):
+    rows = [
+        Row.of(f"source {source}", "", "file", "MIT", f"{source}-{index:03}".ljust(5 + size, "x"))
+        for source, parts in enumerate(sizes)
+        for index, size in enumerate(parts)
+    ]
+    wanted = {f"source {source}": shares[source] for source in range(1, len(sizes))}
+    mixed = mix_rows(rows, wanted)
+    assert mixed == mix_rows(rows, wanted)
+    held = {source: sum(len(row.code) for row in mixed if row.source == source) for source in wanted}
+    assert {row.source for row in mixed} == set(wanted)
+    assert max(Counter(row.id for row in mixed).values()) <= MOST_READINGS + 1
+    # Every source holds its quota and at most one text more.
+    longest = {source: max(len(row.code) for row in rows if row.source == source) for source in wanted}
+    for one, other in permutations(wanted, 2):
+        assert held[one] / wanted[one] - held[other] / wanted[other] <= longest[one] / wanted[one] + 1e-9
+
+
+def test_a_scarce_source_is_read_again_and_whole():
+    rows = [Row.of("many", str(index), "file", "MIT", f"{index:04}") for index in range(100)]
+    rows += [Row.of("few", str(index), "file", "MIT", f"f{index:03}") for index in range(10)]
+    mixed = mix_rows(rows, {"many": 3, "few": 1})
+    readings = Counter(row.id for row in mixed if row.source == "few")
+    assert set(readings.values()) <= {2, 3} and len(readings) == 10
+    # Read at most four times, so that not all of the others fit.
+    mixed = mix_rows(rows, {"many": 1, "few": 1})
+    assert Counter(row.source for row in mixed) == {"many": 40, "few": 40}
+    assert set(Counter(row.id for row in mixed if row.source == "few").values()) == {4}
+
+
+@pytest.mark.parametrize("shares", [{}, {"a": 0}, {"a": -1}, {"a": float("nan")}, {"a": "much"}, 3])
+def test_impossible_shares_are_refused_by_name(shares):
+    with pytest.raises(ValueError, match="data.mix must be None or positive shares by the sources' names, got"):
+        check_shares("data.mix", shares)
+
+
+def test_a_source_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match=r"a mix must name sources that there are \(builtin\), got web"):
+        mix_rows(list(read_builtin()), {"builtin": 1, "web": 1})
+
+
+def test_the_sources_of_a_folder_are_its_subfolders(tmp_path):
+    for name in ("lib.rs", "web/a.rs", "synthetic/deep/b.rs"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"// {name}")
+    assert {row.path: row.source for row in read_folder(tmp_path)} == {
+        "lib.rs": tmp_path.name,
+        "web/a.rs": "web",
+        "synthetic/deep/b.rs": "synthetic",
+    }

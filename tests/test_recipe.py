@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM
 
 from recipes import debug
 from recipes.command_line import main
-from recipes.pipeline import Prepared, build_model, pretrain, split_rows, start_folder
+from recipes.pipeline import build_model, pretrain, start_folder
+from recipes.prepare import Prepared, split_rows
 from recipes.schema import DataRecipe, Recipe, TrainingRecipe
 from trainers.callbacks import MetricsFileCallback
 from trainers.data.pack import pack_blocks
@@ -55,7 +56,8 @@ def tiny_recipe(output_dir: Path, **training) -> Recipe:
 def prepared():
     texts = [path.read_text() for path in sorted(BUILTIN.glob("*.rs"))]
     tokenizer = train_tokenizer(texts, 300, 32)
-    return Prepared(tokenizer, pack_blocks(texts[1:], tokenizer, 32), pack_blocks(texts[:1], tokenizer, 32))
+    training = {"pretrain": pack_blocks(texts[1:], tokenizer, 32)}
+    return Prepared(tokenizer, training, pack_blocks(texts[:1], tokenizer, 32))
 
 
 def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys):

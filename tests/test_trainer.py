@@ -1,11 +1,15 @@
 """The Hugging Face Trainer with this model: right scaling under accumulation, evaluation, readable logs."""
 
+import shutil
+
 import pytest
 import torch
 from tiny import VOCAB_SIZE, random_tokens, tiny_model
 from transformers import Trainer
 
-from trainers.pretraining import LoopLMTrainer, pretraining_arguments
+from trainers.callbacks import EvaluateCallback, MetricsFileCallback
+from trainers.plots import plot_metrics, read_metrics
+from trainers.pretraining import LoopLMTrainer, last_complete_checkpoint, pretraining_arguments
 
 
 def rows_with_unequal_labels(num_rows=4, length=8):
@@ -74,3 +78,58 @@ def test_the_log_tells_the_loss_of_every_loop_and_the_exit_depth(tmp_path):
     batch = {name: torch.stack([row[name] for row in rows_with_unequal_labels()]) for name in ("input_ids", "labels")}
     expected = model(**batch).loop_losses
     assert [logs[0][f"loop_{loop}_loss"] for loop in (1, 2, 3)] == pytest.approx(expected.tolist(), rel=1e-4)
+
+
+def test_what_cannot_be_trained_on_is_refused_before_any_work(tmp_path):
+    with pytest.raises(ValueError, match="train_dataset must hold at least one row, got none"):
+        make_trainer(tmp_path, rows=[])
+    tokens = random_tokens(1, 9)[0]
+    with pytest.raises(ValueError, match="rows of at most max_position_embeddings=8, got 9"):
+        make_trainer(tmp_path, model=tiny_model(max_position_embeddings=8), rows=[{"input_ids": tokens}])
+
+
+def test_a_checkpoint_of_another_shape_is_refused_by_name(tmp_path):
+    make_trainer(tmp_path, save_steps=1).train()
+    other = make_trainer(tmp_path / "other", model=tiny_model(intermediate_size=128))
+    with pytest.raises(ValueError, match=r"mlp.down_proj.weight has the shape \[32, 64\] there and \[32, 128\] here"):
+        other.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+
+
+def test_a_full_disk_is_noticed_before_the_checkpoint(tmp_path, monkeypatch):
+    trainer = make_trainer(tmp_path, save_steps=1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, 1000))
+    with pytest.raises(OSError, match="no checkpoint was written at step 1: it needs about .* GB are free"):
+        trainer.train()
+    assert not list(tmp_path.glob("checkpoint-*"))
+
+
+class EvaluationFailed(RuntimeError):
+    """Stands for whatever may happen in an evaluation."""
+
+
+def test_an_evaluation_that_fails_leaves_the_checkpoint_and_is_made_up_for(tmp_path):
+    metrics, evaluated = tmp_path / "metrics.jsonl", []
+
+    def evaluate(model, step):
+        assert not model.training and (tmp_path / f"checkpoint-{step}" / "trainer_state.json").exists()
+        evaluated.append(step)
+        if len(evaluated) == 2:
+            raise EvaluationFailed
+        return {"eval_loss": float(step)}
+
+    def train():
+        trainer = make_trainer(tmp_path, max_steps=6, save_steps=1)
+        trainer.add_callback(MetricsFileCallback(metrics))
+        trainer.add_callback(EvaluateCallback(evaluate, metrics, steps=2))
+        checkpoint = last_complete_checkpoint(tmp_path)
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+
+    with pytest.raises(EvaluationFailed):
+        train()
+    assert evaluated == [2, 4] and last_complete_checkpoint(tmp_path).name == "checkpoint-4"
+    train()
+    assert evaluated == [2, 4, 4, 6]
+    logs, evaluations = read_metrics(tmp_path)
+    assert [entry["step"] for entry in evaluations] == [2, 4, 6]
+    assert [entry["step"] for entry in logs] == [1, 2, 3, 4, 5, 6]
+    assert plot_metrics(tmp_path).read_bytes().startswith(b"\x89PNG")

@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from tqdm.auto import tqdm
 from transformers import PreTrainedModel, TrainerCallback
 from transformers.trainer_callback import ProgressCallback
 
-from trainers.plots import plot_metrics
+from trainers.plots import is_evaluation, plot_metrics
 
 
 class LoopProgressCallback(ProgressCallback):
@@ -104,18 +105,32 @@ class PlotCallback(TrainerCallback):
 
 class EvaluateCallback(TrainerCallback):
     """
-    Calls `evaluate(model, step)` after every checkpoint and logs the numbers it returns. The checkpoint is complete by
-    then, so an evaluation that fails or is killed costs nothing but itself.
+    Calls `evaluate(model, step)` after the checkpoint of every `steps`-th step and appends the numbers it returns to
+    the metrics. The checkpoint is complete by then, so an evaluation that fails or is killed costs nothing but itself;
+    a training that continues from there makes up for it.
+
+    All processes evaluate, because parameters may be sharded; the first one writes.
     """
 
-    def __init__(self, evaluate: Callable[[PreTrainedModel, int], dict[str, float]], path: Path):
+    def __init__(self, evaluate: Callable[[PreTrainedModel, int], dict[str, float]], path: Path, steps: int):
         self.evaluate = evaluate
         self.path = path
+        self.steps = steps
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
+        logged = map(json.loads, self.path.read_text().splitlines()) if self.path.exists() else ()
+        done = {entry["step"] for entry in logged if is_evaluation(entry)}
+        if state.global_step > 0 and state.global_step not in done:
+            self.on_save(args, state, control, model)
 
     def on_save(self, args, state, control, model=None, **kwargs):
+        if state.global_step % self.steps:
+            return
+        was_training = model.training
+        found = self.evaluate(model.eval(), state.global_step)
+        model.train(was_training)
         if state.is_world_process_zero:
-            was_training = model.training
-            found = self.evaluate(model.eval(), state.global_step)
-            model.train(was_training)
             with self.path.open("a") as file:
                 file.write(json.dumps({"step": state.global_step, **found}) + "\n")
+            numbers = "  ".join(f"{name} {value:.4f}" for name, value in found.items())
+            tqdm.write(f"step {state.global_step:>6}  {numbers}")

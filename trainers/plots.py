@@ -9,11 +9,16 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
 
 
-def read_metrics(folder: Path) -> list[dict]:
-    """The training logs of a folder, in their order."""
+def is_evaluation(entry: dict) -> bool:
+    """Whether a line of the metrics is an evaluation's."""
+    return any(name.startswith("eval_") for name in entry)
+
+
+def read_metrics(folder: Path) -> tuple[list[dict], list[dict]]:
+    """The training logs of a folder and its evaluations, in their order."""
     path = folder / "metrics.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [entry for entry in map(json.loads, lines) if "loss" in entry]
+    entries = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [entry for entry in entries if "loss" in entry], [entry for entry in entries if is_evaluation(entry)]
 
 
 def plot_metrics(folder: Path) -> Path | None:
@@ -21,7 +26,7 @@ def plot_metrics(folder: Path) -> Path | None:
     Draws loss per loop, the exit distribution over time, learning rates and speed into `metrics.png`; None when
     there are fewer than two logs.
     """
-    logs = read_metrics(folder)
+    logs, evaluations = read_metrics(folder)
     if len(logs) < 2:
         return None
     steps = [entry["step"] for entry in logs]
@@ -32,7 +37,10 @@ def plot_metrics(folder: Path) -> Path | None:
     colors = plt.get_cmap("viridis")([index / max(1, len(loops) - 1) * 0.9 for index in range(len(loops))])
     for name, color in zip(loops, colors, strict=True):
         losses.plot(steps, _values(logs, name), color=color, label=f"after loop {name.split('_')[1]}")
-    losses.set(title="Training loss by loop", ylabel="nats per token")
+    if evaluations:
+        evaluated = [entry["step"] for entry in evaluations]
+        losses.plot(evaluated, _values(evaluations, "eval_loss"), "k.--", label="held out, after the last loop")
+    losses.set(title="Loss by loop", ylabel="nats per token")
     losses.legend()
 
     shares = [_values(logs, f"exit_{loop}") for loop in range(1, len(loops) + 1)]

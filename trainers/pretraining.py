@@ -3,12 +3,14 @@
 import json
 import shutil
 import time
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from torch.optim import Optimizer
-from transformers import Trainer, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from modeling_nanochat import LoopLMCausalLMOutput
 from trainers.hardware import has_fast_bf16, has_no_accelerator, peak_flops
@@ -90,6 +92,7 @@ class LoopLMTrainer(Trainer):
             raise ValueError(
                 "fsdp needs GPUs and accelerate's FSDP launch (recipes/launch/fsdp2_2.yaml); here it would not shard"
             )
+        _check_rows(self.train_dataset, self.model.config.max_position_embeddings)
         if self.args.exit_entropy_weight is not None:
             self.model.config.exit_entropy_weight = self.args.exit_entropy_weight
         self.model.model.checkpoint_loops = (
@@ -158,6 +161,10 @@ class LoopLMTrainer(Trainer):
         self._last_log, self._tokens_since_log = now, 0
         return found
 
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        _check_shapes(Path(resume_from_checkpoint), self.model)
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+
     def _save_checkpoint(self, *args, **kwargs):
         needed = SAVED_BYTES_PER_PARAMETER * sum(parameter.numel() for parameter in self.model.parameters())
         free = shutil.disk_usage(self.args.output_dir).free
@@ -168,6 +175,31 @@ class LoopLMTrainer(Trainer):
             )
         super()._save_checkpoint(*args, **kwargs)
         self._last_log = None  # what saving takes is not training's
+
+
+def _check_rows(rows: Iterable | None, longest: int) -> None:
+    """Raises `ValueError` when there is nothing to train on, or the first row is longer than the position table."""
+    if not isinstance(rows, Sized):
+        return
+    if len(rows) == 0:
+        raise ValueError("train_dataset must hold at least one row, got none")
+    length = len(rows[0]["input_ids"])
+    if length > longest:
+        raise ValueError(f"train_dataset must hold rows of at most max_position_embeddings={longest}, got {length}")
+
+
+def _check_shapes(checkpoint: Path, model: PreTrainedModel) -> None:
+    """Raises `ValueError` when a tensor in a checkpoint has another shape in the model."""
+    expected = {name: list(value.shape) for name, value in model.state_dict().items()}
+    for file in checkpoint.glob("*.safetensors"):
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():
+                found = tensors.get_slice(name).get_shape()
+                if found != expected.get(name, found):
+                    raise ValueError(
+                        f"checkpoint {checkpoint} must be one of this model, but {name} has the shape {found} there "
+                        f"and {expected[name]} here"
+                    )
 
 
 def last_complete_checkpoint(folder: Path) -> Path | None:

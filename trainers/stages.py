@@ -1,9 +1,11 @@
 """Stages of pretraining: each continues from the one before with its own depth, length, rates and schedule."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from modeling_nanochat import LoopLMConfig
+from trainers.data.mix import check_shares
 
 Schedule = Literal["wsd", "cosine", "constant"]
 
@@ -33,7 +35,8 @@ class Stage:
         num_loops: How often the stack is applied; None keeps what the model has.
         exit_entropy_weight: Of the exit distribution's entropy; None keeps the model's.
         rope_theta: Base of the rotary embedding; None keeps the model's.
-        mix: What the stage is meant to read, in words; all stages read the recipe's data until there are others.
+        mix: Shares of the text by source, such as {"std-examples": 1, "std-sources": 3}; None reads what
+            `data.mix` says.
     """
 
     name: str
@@ -48,7 +51,7 @@ class Stage:
     num_loops: int | None = None
     exit_entropy_weight: float | None = None
     rope_theta: float | None = None
-    mix: str = "the recipe's data"
+    mix: Mapping[str, float] | None = None
 
     def __post_init__(self):
         section = f"stages.{self.name}"
@@ -60,6 +63,7 @@ class Stage:
             check(section, name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
         finite = self.min_lr < self.peak_lr < float("inf")
         check(section, "peak_lr", self.peak_lr, "above min_lr and finite", finite)
+        check_shares(f"{section}.mix", self.mix)
         choices = ("wsd", "cosine", "constant")
         check(section, "schedule", self.schedule, f"one of {', '.join(choices)}", self.schedule in choices)
         rule = f"at most total_steps={self.total_steps} together with decay_steps={self.decay_steps}"
@@ -118,9 +122,12 @@ class StageShape:
     exit_entropy_weight: float
     schedule: Schedule = "constant"
     warmup_steps: int = 0
-    mix: str = "the recipe's data"
+    data: str = ""
+    """What it is meant to read; which sources are that, a recipe knows."""
 
-    def stage(self, total_steps: int, batch_tokens: int | None = None) -> Stage:
+    def stage(
+        self, total_steps: int, batch_tokens: int | None = None, mix: Mapping[str, float] | None = None
+    ) -> Stage:
         """The stage with so many steps, and with another batch where a machine cannot hold the table's."""
         tokens = self.batch_tokens if batch_tokens is None else batch_tokens
         return Stage(
@@ -133,14 +140,14 @@ class StageShape:
             schedule=self.schedule,
             num_loops=self.num_loops,
             exit_entropy_weight=self.exit_entropy_weight,
-            mix=self.mix,
+            mix=mix,
         )
 
 
 LOOPLM_STAGES = (
-    StageShape("stage_1a", 8, 4096, 4_000_000, 3e-4, 0.1, warmup_steps=1000, mix="exploration"),
-    StageShape("stage_1b", 4, 4096, 8_000_000, 3e-4, 0.05, mix="stability"),
-    StageShape("stage_2", 4, 16384, 8_000_000, 3e-5, 0.02, mix="high quality"),
-    StageShape("stage_3", 4, 65536, 8_000_000, 1e-5, 0.01, mix="long context"),
-    StageShape("stage_4", 4, 32768, 8_000_000, 1e-5, 0.01, schedule="cosine", mix="diverse"),
+    StageShape("stage_1a", 8, 4096, 4_000_000, 3e-4, 0.1, warmup_steps=1000, data="exploration"),
+    StageShape("stage_1b", 4, 4096, 8_000_000, 3e-4, 0.05, data="stability"),
+    StageShape("stage_2", 4, 16384, 8_000_000, 3e-5, 0.02, data="high quality"),
+    StageShape("stage_3", 4, 65536, 8_000_000, 1e-5, 0.01, data="long context"),
+    StageShape("stage_4", 4, 32768, 8_000_000, 1e-5, 0.01, schedule="cosine", data="diverse"),
 )

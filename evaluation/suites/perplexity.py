@@ -37,7 +37,9 @@ def _losses_and_exits(
         raise ValueError("blocks must hold at least one row to measure a loss, got none")
     was_training = model.training
     model.eval()
-    loader = DataLoader(blocks.with_format("torch"), batch_size=batch_size)
+    # A generator of its own: a loader draws from the global one even when it does not shuffle, and a training in whose
+    # middle this is called must not depend on it.
+    loader = DataLoader(blocks.with_format("torch"), batch_size=batch_size, generator=torch.Generator())
     try:
         with model.model.resting_weights():
             for batch in tqdm(loader, desc="Loss by depth", leave=False):

@@ -103,7 +103,8 @@ def read_std_sources(docs: Path) -> Iterator[Row]:
 
 def read_folder(folder: Path) -> Iterator[Row]:
     """
-    Every .rs file below a folder; folders that are symbolic links are not entered.
+    Every .rs file below a folder; folders that are symbolic links are not entered. The source of a file is the
+    subfolder it is in, or the folder itself.
 
     Raises:
         ValueError: The folder does not exist, or holds no readable .rs file.
@@ -119,7 +120,9 @@ def read_folder(folder: Path) -> Iterator[Row]:
             continue
         if code.strip():
             readable += 1
-            yield Row.of(folder.name, path.relative_to(folder).as_posix(), "file", "unknown", code)
+            relative = path.relative_to(folder)
+            source = relative.parts[0] if len(relative.parts) > 1 else folder.name
+            yield Row.of(source, relative.as_posix(), "file", "unknown", code)
     if not readable:
         raise ValueError(
             f"data_dir must be a folder with .rs files in UTF-8, got {str(folder)!r} with none"

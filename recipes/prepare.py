@@ -1,0 +1,120 @@
+"""From sources to a tokenizer and blocks: what every stage of a recipe starts from."""
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from datasets import Dataset, load_from_disk
+from rich.console import Console
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from recipes.schema import Recipe
+from trainers.data.mix import mix_rows
+from trainers.data.pack import pack_blocks
+from trainers.data.sources import Row, read_rows
+from trainers.data.tokenizer import train_tokenizer
+from trainers.data.verify import verify_sample
+from trainers.stages import check
+
+console = Console(highlight=False)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """
+    What training starts from: the tokenizer and the packed blocks.
+
+    Attributes:
+        tokenizer: Trained on all training texts, whatever the stages read of them.
+        training: Blocks by the name of the stage that reads them.
+        validation: Held-out blocks, of all sources as they are.
+    """
+
+    tokenizer: PreTrainedTokenizerFast
+    training: dict[str, Dataset]
+    validation: Dataset
+
+
+def split_rows(rows: list[Row], validation_fraction: float, least_bytes: int) -> tuple[list[Row], list[Row]]:
+    """
+    Training and validation rows, in the order of their hashes: rows of one source would lie together otherwise. The
+    first `validation_fraction` of all possible hashes is held out, and further rows until there are `least_bytes`.
+
+    Raises:
+        ValueError: Too little is left to train on.
+    """
+    rows = sorted(rows, key=lambda row: row.id)
+    threshold = int(validation_fraction * 2**32)
+    held_out_bytes = num_held_out = 0
+    for row in rows:
+        if int(row.id[:8], 16) >= threshold and held_out_bytes >= least_bytes:
+            break
+        held_out_bytes += len(row.code.encode())
+        num_held_out += 1
+    training, validation = rows[num_held_out:], rows[:num_held_out]
+    if sum(len(row.code.encode()) for row in training) < least_bytes:
+        raise ValueError(
+            f"the data must hold several texts, so that at least {least_bytes:,} bytes can be held out and as many be "
+            f"trained on, got {sum(len(row.code.encode()) for row in rows):,} bytes in {len(rows)} texts"
+        )
+    return training, validation
+
+
+def prepare(recipe: Recipe, folder: Path) -> Prepared:
+    """
+    Read the data, train the tokenizer, pack the blocks; what an earlier, equal call made is used again.
+
+    Raises:
+        ValueError: The data are too few for a stage, or lack a source that a mix names.
+    """
+    finished = folder / "finished.json"
+    if not finished.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        rows = read_rows(recipe.data.data_dir)
+        print_sources(rows)
+        # A token is rarely longer than eight bytes, so both parts fill at least a block.
+        training, validation = split_rows(rows, recipe.data.validation_fraction, 8 * recipe.data.seq_len)
+        mixes = {mix_folder(mix): mix for mix in map(recipe.mix, recipe.stages)}
+        parts = {name: training if mix is None else mix_rows(training, mix) for name, mix in mixes.items()}
+        if recipe.data.verified_sample:
+            sample = verify_sample(rows, recipe.data.verified_sample, progress=console.is_terminal)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "verification.json").write_text(json.dumps(asdict(sample)) + "\n")
+        tokenizer = train_tokenizer((row.code for row in training), recipe.data.vocab_size, recipe.data.seq_len)
+        tokenizer.save_pretrained(folder / "tokenizer")
+        for name, part in (parts | {"validation": validation}).items():
+            blocks = pack_blocks([row.code for row in part], tokenizer, recipe.data.seq_len)
+            if name == "validation":
+                blocks = blocks.select(range(min(len(blocks), recipe.data.max_validation_blocks)))
+            blocks.save_to_disk(folder / name)
+        finished.write_text(json.dumps({"texts": len(rows)}) + "\n")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    training = {stage.name: load_from_disk(folder / mix_folder(recipe.mix(stage))) for stage in recipe.stages}
+    for stage in recipe.stages:
+        tokens = len(training[stage.name]) * recipe.data.seq_len
+        rule = f"at most {tokens}, the tokens that there are to train on"
+        check(f"stages.{stage.name}", "seq_len", stage.seq_len, rule, stage.seq_len <= tokens)
+    return Prepared(tokenizer, training, load_from_disk(folder / "validation"))
+
+
+def mix_folder(mix: Mapping[str, float] | None) -> str:
+    """Where the blocks of a mix are kept; stages with equal ones share them."""
+    if mix is None:
+        return "training"
+    return "training-" + hashlib.sha256(json.dumps(sorted(mix.items())).encode()).hexdigest()[:8]
+
+
+def print_sources(rows: list[Row], most: int = 12) -> None:
+    """The largest sources with their size."""
+    sizes: Counter[str] = Counter()
+    for row in rows:
+        sizes[row.source] += len(row.code.encode())
+    texts = Counter(row.source for row in rows)
+    for source, size in sizes.most_common(most):
+        console.print(f"  {source:<16} {texts[source]:>6,} texts {size / 1e6:>7.2f} MB")
+    if len(sizes) > most:
+        console.print(f"  and {len(sizes) - most} smaller sources")
