@@ -154,6 +154,7 @@ def test_the_split_depends_on_the_code_alone_and_loses_nothing(codes, fraction):
     "settings, message",
     [
         (dict(save_steps=3, logging_steps=2), "training.save_steps must be a multiple of logging_steps=2"),
+        (dict(eval_steps=3), "training.eval_steps must be a multiple of save_steps=2"),
         (dict(seed=2**32), "training.seed must be below 2"),
         (dict(total_steps=10**10), "training.total_steps must be at most 10"),
         (dict(total_steps=0), "training.total_steps must be at least 1, got 0"),

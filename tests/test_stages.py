@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from accelerate.commands.config.config_args import load_config_from_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_recipe import ROOT, tiny_recipe
@@ -14,8 +15,10 @@ from transformers import AutoModelForCausalLM
 from transformers.optimization import get_scheduler
 
 from modeling_nanochat import LoopLMConfig
+from recipes import pipeline
 from recipes.__main__ import all_recipes
 from recipes.command_line import main
+from recipes.pipeline import start
 from recipes.settings import meanings, with_settings
 from recipes.settings import settings as settings_of
 from trainers.callbacks import DivergenceCallback, TrainingDiverged
@@ -116,6 +119,23 @@ def test_a_stage_continues_from_the_one_before_with_its_own_settings(tmp_path, c
     assert "Stage deeper: 2 steps of 128 tokens" in capsys.readouterr().out
 
 
+def test_a_stage_reads_its_own_mix(tmp_path):
+    for name, text in (("web", "fn web() { let x = 1; }\n"), ("book", "struct Book { pages: u32 }\n")):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for index in range(40):
+            (tmp_path / "data" / name / f"{index}.rs").write_text(f"// {index}\n" + text)
+    recipe = staged_recipe(tmp_path)
+    data = replace(recipe.data, data_dir=tmp_path / "data", verified_sample=0)
+    stages = tuple(replace(stage, mix={"book": 1.0}) for stage in recipe.later_stages)
+    prepared = start(replace(recipe, data=data, later_stages=stages), resume=False, overwrite=False)
+    read = {
+        name: "".join(prepared.tokenizer.batch_decode(blocks["input_ids"][:]))
+        for name, blocks in prepared.training.items()
+    }
+    assert "fn web" in read["pretrain"] and "struct Book" in read["pretrain"]
+    assert "fn web" not in read["deeper"] and "struct Book" in read["deeper"]
+
+
 def test_a_stage_without_the_one_before_it_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(staged_recipe(tmp_path), ["--stage", "deeper"])
@@ -164,6 +184,9 @@ def test_every_setting_of_every_recipe_has_a_meaning_and_can_be_set_to_what_it_i
         ("training.optimizer=sgd", "training.optimizer must be one of muon_lion, adamw, got 'sgd'"),
         ("model.num_loops=0", "num_loops must be an integer >= 1"),
         ("stages.deeper.seq_len=1", "stages.deeper.seq_len must be at least 2"),
+        ("data.mix={'web': -1}", "data.mix must be None or positive shares by the sources' names, got {'web': -1}"),
+        ("stages.deeper.mix=web", "stages.deeper.mix must be None or positive shares"),
+        ("training.report_to=mail", "training.report_to must be one of none, tensorboard, trackio, got 'mail'"),
         ("model.vocab_size=100", "model.vocab_size must be at least data.vocab_size=300, got 100"),
     ],
 )
@@ -172,6 +195,41 @@ def test_a_wrong_setting_is_one_line_before_any_work(tmp_path, capsys, change, m
         main(staged_recipe(tmp_path), ["--set", change])
     assert message in capsys.readouterr().err
     assert not (tmp_path / "tiny").exists()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("data.mix={'web': 1}", "a mix must name sources that there are (builtin_rust), got web"),
+        ("stages.deeper.seq_len=99999999", "stages.deeper.seq_len must be at most"),
+    ],
+)
+def test_what_the_data_cannot_give_is_known_before_training(tmp_path, capsys, change, message):
+    with pytest.raises(SystemExit):
+        main(staged_recipe(tmp_path), ["--set", change])
+    assert message in capsys.readouterr().err
+
+
+def test_a_tracker_that_is_not_installed_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(pipeline, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        main(staged_recipe(tmp_path), ["--set", "training.report_to=tensorboard"])
+    assert 'report_to=tensorboard needs a package: pip install "nanochat-ternary[track]"' in capsys.readouterr().err
+
+
+def test_tensor_parallel_training_is_refused_with_what_to_use_instead(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("PARALLELISM_CONFIG_TP_SIZE", "2")
+    with pytest.raises(SystemExit):
+        main(staged_recipe(tmp_path), [])
+    assert "tensor-parallel training needs a plan" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes" / "launch").glob("*.yaml")), ids=lambda path: path.stem)
+def test_accelerate_reads_every_launch_file(path):
+    config = load_config_from_file(str(path))
+    assert config.num_processes == (2 if path.stem.endswith("_2") else 1)
+    size = config.parallelism_config.get("parallelism_config_tp_size", 1)
+    assert size == (2 if path.stem == "tp_2" else 1)
 
 
 @pytest.mark.parametrize("name", all_recipes())
