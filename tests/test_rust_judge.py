@@ -1,8 +1,5 @@
 """A pass is earned by doing the task: by no other program, whatever it tries, and by every honest one."""
 
-import gzip
-import json
-import os
 import random
 import re
 import tomllib
@@ -12,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stored import needs_data, rows
 
 from evaluation.rust import CodeExecutionNotAllowed, HiddenTests, RustVerifier
 from evaluation.rust.assertions import as_hidden_tests
@@ -19,8 +17,6 @@ from evaluation.rust.harness import AppendedTests, publish
 from evaluation.rust.refusals import refusals
 from evaluation.rust.syntax import analyse
 
-DATA = os.environ.get("NANOCHAT_DATA")
-needs_data = pytest.mark.skipif(DATA is None, reason="NANOCHAT_DATA is not set: the benchmarks are there")
 HACKS = tomllib.loads(Path(__file__).with_name("hacks.toml").read_text())
 HONEST = tomllib.loads(Path(__file__).with_name("honest.toml").read_text())["program"]
 TASK = HiddenTests(HACKS["signature"], HACKS["checker"])
@@ -43,11 +39,6 @@ def consent():
 def verifier():
     with RustVerifier(timeout=2, run_timeout=1) as verifier:
         yield verifier
-
-
-def rows(name):
-    with gzip.open(Path(DATA, f"{name}.jsonl.gz")) as file:
-        return [json.loads(line) for line in file]
 
 
 def hidden_tests_of(hack):
