@@ -1,0 +1,276 @@
+"""Samples from a language model: batched, cut where the function ends, kept in a file, and resumable."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    set_seed,
+)
+
+from evaluation.rust.completion import completed_function
+from modeling_nanochat import LoopLMConfig
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """
+    How completions are drawn.
+
+    Attributes:
+        num_samples: Completions per prompt.
+        temperature: 0 always takes the likeliest token.
+        top_p: Smallest share of the probability that is kept.
+        max_new_tokens: Tokens after which a completion ends at the latest.
+        seed: Of the drawing.
+        batch_size: Completions at a time; other sizes draw other completions.
+        num_loops, exit_at_loop, exit_threshold: For a LoopLM, instead of what its configuration says.
+    """
+
+    num_samples: int = 1
+    temperature: float = 0.2
+    top_p: float = 0.95
+    max_new_tokens: int = 512
+    seed: int = 0
+    batch_size: int = 8
+    num_loops: int | None = None
+    exit_at_loop: int | None = None
+    exit_threshold: float | None = None
+
+    def __post_init__(self):
+        for name in ("num_samples", "max_new_tokens", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.temperature < float("inf"):
+            raise ValueError(f"temperature must be at least 0 and finite, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
+        if self.temperature == 0 and self.num_samples > 1:
+            raise ValueError(f"num_samples must be 1 at temperature 0, all would be equal, got {self.num_samples}")
+
+    def arguments(self, config: Any) -> dict[str, Any]:
+        """For `generate`. Raises `ValueError` when depth is asked of a model that has none."""
+        # Models come with defaults of their own, which would make them draw differently.
+        found: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "repetition_penalty": 1.0}
+        found |= {"do_sample": False}
+        if self.temperature > 0:
+            found |= {"do_sample": True, "temperature": self.temperature, "top_p": self.top_p, "top_k": 0}
+        names = ("num_loops", "exit_at_loop", "exit_threshold")
+        depth = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        if depth and not isinstance(config, LoopLMConfig):
+            raise ValueError(f"{', '.join(depth)} need a LoopLM, got a model of type {config.model_type}")
+        return found | depth
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A problem's name and the text to continue."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """
+    One completion.
+
+    Attributes:
+        prompt: The problem's name.
+        index: Which of the problem's samples, from 0.
+        completion: Cut where the function ends, whole if it does not.
+        finished: Whether it does.
+        tokens: Generated, also those that were cut.
+        mean_loops: Loops per token of a LoopLM, None for other models.
+    """
+
+    prompt: str
+    index: int
+    completion: str
+    finished: bool
+    tokens: int
+    mean_loops: float | None
+
+
+def load_model(
+    name: str, trust_remote_code: bool = False, dtype: str = "auto", device: str | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """
+    A causal language model and its tokenizer, of a folder or from the Hub.
+
+    Raises:
+        ValueError: There is no such model, it is no causal language model, or the tokenizer has more tokens than it.
+    """
+    folder = Path(name)
+    looks_local = folder.exists() or folder.is_absolute() or name.startswith(".") or name.count("/") != 1
+    if looks_local and not (folder / "config.json").is_file():
+        raise ValueError(f"model must be the folder of a saved model or a Hub name, got {name!r}")
+    try:
+        model = AutoModelForCausalLM.from_pretrained(name, trust_remote_code=trust_remote_code, dtype=dtype)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code, padding_side="left")
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"model {name!r} cannot be loaded as a causal language model: {error}") from error
+    vocab_size = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > vocab_size:
+        raise ValueError(
+            f"model {name!r} must have an embedding for every token of its tokenizer, got {vocab_size} for "
+            f"{len(tokenizer)}"
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return model.to(device).eval(), tokenizer
+
+
+@torch.no_grad()
+def fingerprint(model: PreTrainedModel) -> str:
+    """Of a model's weights and configuration, wherever they are saved."""
+    digest = hashlib.sha256()
+    settings = {name: value for name, value in model.config.to_dict().items() if not name.startswith("_")}
+    settings.pop("transformers_version", None)
+    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    for name, value in model.state_dict().items():
+        # The sum of the weights times their place changes when any of them does, or when two change places.
+        value = value.detach().double().flatten()
+        place = torch.arange(1, value.numel() + 1, device=value.device, dtype=torch.float64)
+        digest.update(f"{name} {value.numel()} {float(value.sum())!r} {float((value * place).sum())!r}".encode())
+    return digest.hexdigest()[:16]
+
+
+class _FunctionEnd(StoppingCriteria):
+    """Stops each row when its function is complete."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], prompt_length: int):
+        self.tokenizer = tokenizer
+        self.prompts = prompts
+        self.prompt_length = prompt_length
+        self.done = [False] * len(prompts)
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs) -> torch.BoolTensor:
+        last = self.tokenizer.batch_decode(input_ids[:, -1:])
+        for row, token in enumerate(last):
+            if not self.done[row] and "}" in token:
+                text = self.tokenizer.decode(input_ids[row, self.prompt_length :], skip_special_tokens=True)
+                self.done[row] = completed_function(self.prompts[row], text) is not None
+        return torch.tensor(self.done, device=input_ids.device)
+
+
+@torch.no_grad()
+def _complete(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: Sequence[tuple[Prompt, int]], sampling: Sampling
+) -> list[Sample]:
+    texts = [prompt.text for prompt, _ in batch]
+    # Some tokenizers give token types, which few decoders take.
+    inputs = tokenizer(texts, return_tensors="pt", padding=True, return_token_type_ids=False).to(model.device)
+    length = inputs["input_ids"].shape[1]
+    stop = StoppingCriteriaList([_FunctionEnd(tokenizer, texts, length)])
+    settings = sampling.arguments(model.config) | {"stopping_criteria": stop, "pad_token_id": tokenizer.pad_token_id}
+    longest = _positions(model)
+    if longest is not None:
+        settings["max_new_tokens"] = min(sampling.max_new_tokens, longest - length)
+    output = model.generate(**inputs, **settings)
+    samples = []
+    for (prompt, index), row in zip(batch, output[:, length:].tolist(), strict=True):
+        tokens = next((place for place, token in enumerate(row) if token == tokenizer.pad_token_id), len(row))
+        text = tokenizer.decode(row, skip_special_tokens=True)
+        function = completed_function(prompt.text, text)
+        completion = text if function is None else function
+        mean_loops = _loops(model.config, sampling)
+        samples.append(Sample(prompt.name, index, completion, function is not None, tokens, mean_loops))
+    return samples
+
+
+def _loops(config: Any, sampling: Sampling) -> float | None:
+    """Loops of every token: early exit per token is not available yet, and the model refuses to be asked for it."""
+    if not isinstance(config, LoopLMConfig):
+        return None
+    candidates = (sampling.exit_at_loop, config.exit_at_loop, sampling.num_loops, config.num_loops)
+    return float(next(value for value in candidates if value is not None))
+
+
+def generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Prompt],
+    sampling: Sampling,
+    path: Path,
+    progress: bool = True,
+) -> list[Sample]:
+    """
+    All samples of all prompts, problem by problem, also written to `path` as JSON lines after each batch. What an
+    earlier call with the same model, prompts and sampling left there is used, so that a killed one continues to the
+    same samples.
+
+    Raises:
+        ValueError: `path` holds samples of another model, other prompts or another sampling, or a prompt is longer
+            than the model's positions allow.
+    """
+    rows = [(prompt, index) for prompt in prompts for index in range(sampling.num_samples)]
+    _check_lengths(model, tokenizer, prompts)
+    texts = json.dumps([asdict(prompt) for prompt in prompts])
+    prompts_hash = hashlib.sha256(texts.encode()).hexdigest()
+    header = {"model": fingerprint(model), "sampling": asdict(sampling), "prompts": prompts_hash}
+    samples = _read_samples(path, header, sampling.batch_size, len(rows))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        # A batch that was not written to its end is drawn again.
+        file.writelines(json.dumps(line) + "\n" for line in (header, *map(asdict, samples)))
+        file.flush()
+        starts = range(len(samples), len(rows), sampling.batch_size)
+        with tqdm(total=len(rows), initial=len(samples), desc="Sampling", disable=not progress) as bar:
+            for start in starts:
+                # Each batch has a seed of its own: it is the same whatever was drawn before.
+                set_seed((sampling.seed * 1_000_003 + start) % 2**32)
+                drawn = _complete(model, tokenizer, rows[start : start + sampling.batch_size], sampling)
+                file.writelines(json.dumps(asdict(sample)) + "\n" for sample in drawn)
+                file.flush()
+                samples += drawn
+                bar.update(len(drawn))
+    return samples
+
+
+def _positions(model: PreTrainedModel) -> int | None:
+    """Tokens the model has positions for; None when it has no bound."""
+    return model.config.to_dict().get("max_position_embeddings") or model.config.to_dict().get("n_positions")
+
+
+def _check_lengths(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> None:
+    longest = _positions(model)
+    if longest is None:
+        return
+    for prompt in prompts:
+        length = len(tokenizer(prompt.text)["input_ids"])
+        if length + 1 > longest:
+            raise ValueError(
+                f"prompt {prompt.name} must leave room within the model's {longest} positions, got {length} tokens"
+            )
+
+
+def _read_samples(path: Path, header: dict[str, Any], batch_size: int, total: int) -> list[Sample]:
+    """The samples of whole batches that are there; raises `ValueError` when they are others."""
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    complete = [json.loads(line) for line in lines if line.endswith("\n")]
+    if not complete:
+        return []
+    for name, value in header.items():
+        if complete[0].get(name) != value:
+            raise ValueError(
+                f"{path} holds samples with another {name}; delete it, or choose another place, to draw new ones"
+            )
+    samples = [Sample(**line) for line in complete[1:]]
+    whole = len(samples) if len(samples) == total else len(samples) // batch_size * batch_size
+    return samples[:whole]
