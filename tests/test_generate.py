@@ -153,6 +153,13 @@ def test_any_causal_model_is_sampled_the_same_way(tokenizer, tmp_path):
         generate(*loaded, [Prompt("long", string.ascii_letters * 9)], SAMPLING, tmp_path / "x.jsonl", progress=False)
 
 
+def test_a_completion_ends_where_the_positions_do(tokenizer, tmp_path):
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=300, n_embd=8, n_layer=1, n_head=1, n_positions=24)).eval()
+    samples = generate(model, tokenizer, PROMPTS, replace(SAMPLING, max_new_tokens=99), tmp_path / "s", progress=False)
+    longest = max(len(tokenizer(prompt.text)["input_ids"]) for prompt in PROMPTS)
+    assert max(sample.tokens for sample in samples) <= 24 - longest
+
+
 def test_what_is_no_model_is_refused_with_the_reason(tokenizer, tmp_path):
     with pytest.raises(ValueError, match="must be the folder of a saved model or a Hub name, got './nothing'"):
         load_model("./nothing")
