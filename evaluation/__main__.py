@@ -1,21 +1,25 @@
-"""`python -m evaluation verify FILES...` and `python -m evaluation doctor`."""
+"""`python -m evaluation`: `run` a benchmark, `compare` two results, `verify` files, look at the machine (`doctor`)."""
 
 import argparse
 import sys
 
-from evaluation.rust import command_line
+from evaluation import command_line
+from evaluation.rust import command_line as rust_command_line
+from evaluation.scoring import GoldFailed, ScoringUnavailable
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one subcommand; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m evaluation", description=__doc__)
     subcommands = parser.add_subparsers(dest="command", required=True)
-    command_line.add_verify(subcommands)
-    command_line.add_doctor(subcommands)
+    command_line.add_run(subcommands)
+    command_line.add_compare(subcommands)
+    rust_command_line.add_verify(subcommands)
+    rust_command_line.add_doctor(subcommands)
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
-    except command_line.USER_ERRORS as error:
+    except (*rust_command_line.USER_ERRORS, GoldFailed, ScoringUnavailable) as error:
         print(f"{parser.prog} {options.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

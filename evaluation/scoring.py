@@ -9,6 +9,10 @@ class ScoringUnavailable(RuntimeError):
     """The tool failed for some programs; to count them as wrong would be a lie."""
 
 
+class GoldFailed(RuntimeError):
+    """A benchmark's own solution does not pass on this machine, so that no score would mean anything."""
+
+
 def verify_samples(
     verifier: RustVerifier,
     programs: Sequence[Sequence[str]],

@@ -1,0 +1,190 @@
+"""
+HumanEval-Rust: 164 functions to complete, each with its published test.
+
+The rows are those of HumanEvalPack (Muennighoff et al., 2023, arXiv 2308.07124), which restores the test that
+HumanEval-X left out. They ask for three crates; here all run on the standard library, with the two small modules
+beside this file and two rewritten solutions. A program is the declaration, the completion and the test, by the
+benchmark's own protocol: comparable with published numbers, and no reward to train with, because a program could cheat
+a test in its own crate.
+"""
+
+import gzip
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download
+
+from evaluation.generate import Prompt
+from evaluation.pass_at_k import pass_at_k
+from evaluation.results import Results, bootstrap
+from evaluation.rust import RustVerifier, Verdict
+from evaluation.scoring import GoldFailed, verify_samples
+
+NAME = "humaneval_rust"
+NUM_PROBLEMS = 164
+HUB_DATASET = "bigcode/humanevalpack"
+HUB_FILE = "data/rust/data/humanevalpack.jsonl"
+HUB_REVISION = "de0358ef6d0e33a636be7e2607b2fa8303bb8e4a"
+SHIMS = {name: Path(__file__).with_name(f"std_{name}.rs") for name in ("rand", "md5")}
+
+_CRATE_IMPORT = re.compile(r"^[ \t]*(?:use (?:rand|regex|md5)\b|use std::ascii::AsciiExt\b|extern crate )[^;]*;", re.M)
+_EMPTY_MAIN = re.compile(r"\A\s*fn main\(\)\s*\{\s*\}")
+# The published solutions need the crate regex, and loop for ever on some polynomials.
+REWRITTEN = {
+    "Rust/91": """
+    let sentences = s.split(|mark: char| mark == '.' || mark == '?' || mark == '!');
+    sentences.filter(|sentence| sentence.trim_start().starts_with("I ")).count() as i32
+}
+""",
+    "Rust/32": """
+    let (mut low, mut high) = (-1.0f64, 1.0f64);
+    while poly(xs, low) * poly(xs, high) > 0.0 {
+        low *= 2.0;
+        high *= 2.0;
+    }
+    for _ in 0..200 {
+        let middle = (low + high) / 2.0;
+        if poly(xs, middle) * poly(xs, low) > 0.0 {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+""",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """
+    One function to write.
+
+    Attributes:
+        name: Such as "Rust/0".
+        prompt: What the model continues: imports, description and the open function.
+        declaration: The same without the description; the program begins with it.
+        test: What is appended to the program.
+        solution: A body that passes.
+        faulty: A body that does not.
+    """
+
+    name: str
+    prompt: str
+    declaration: str
+    test: str
+    solution: str
+    faulty: str
+
+    @classmethod
+    def of(cls, row: dict[str, str]) -> "Problem":
+        """Of a published row, with what it needs of crates replaced."""
+        name = row["task_id"]
+        declaration, prompt, test = (_without_crates(row[part]) for part in ("declaration", "prompt", "test"))
+        # A keyword since the edition of 2024, and the method's name in the crate.
+        test = test.replace(".gen()", ".r#gen()")
+        solution = REWRITTEN.get(name, row["canonical_solution"])
+        text = declaration + test + solution
+        shims = [shim.read_text() for crate, shim in SHIMS.items() if f"{crate}::" in text]
+        # A test's `use super::*` brings the trait into its scope.
+        imports = "use rand::Rng;\n" if "thread_rng()" in text else ""
+        return cls(name, prompt, declaration, "\n" + "".join(shims) + imports + test, solution, row["buggy_solution"])
+
+    def program(self, body: str) -> str:
+        """Without its test."""
+        return self.declaration + body + "\n"
+
+
+def _without_crates(text: str) -> str:
+    return _EMPTY_MAIN.sub("", _CRATE_IMPORT.sub("", text))
+
+
+def read_problems(path: Path | None = None) -> list[Problem]:
+    """
+    The problems, from a file of HumanEvalPack's rows (.jsonl or .jsonl.gz), else from the folder that NANOCHAT_DATA
+    names, else from the Hub.
+
+    Raises:
+        ValueError: There is no such file, it holds other rows, or the Hub cannot be reached.
+    """
+    folder = os.environ.get("NANOCHAT_DATA")
+    if path is None and folder and (Path(folder) / f"{NAME}.jsonl.gz").is_file():
+        path = Path(folder) / f"{NAME}.jsonl.gz"
+    if path is None:
+        try:
+            path = Path(hf_hub_download(HUB_DATASET, HUB_FILE, repo_type="dataset", revision=HUB_REVISION))
+        except OSError as error:
+            raise ValueError(
+                f"HumanEval-Rust needs its problems: {HUB_DATASET} on the Hub cannot be reached. Give its file "
+                f"{HUB_FILE} with --problems FILE"
+            ) from error
+    if not path.is_file():
+        raise ValueError(f"the problems must be a file of HumanEvalPack's rows, got {path}")
+    try:
+        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+            rows = [json.loads(line) for line in file]
+        return [Problem.of(row) for row in rows]
+    except (UnicodeDecodeError, json.JSONDecodeError, gzip.BadGzipFile, KeyError, TypeError) as error:
+        raise ValueError(f"{path} must hold HumanEvalPack's rows, one JSON object per line, got {error!r}") from error
+
+
+def prompts(problems: Sequence[Problem]) -> list[Prompt]:
+    """What a model continues."""
+    return [Prompt(problem.name, problem.prompt) for problem in problems]
+
+
+def check_gold(problems: Sequence[Problem], verifier: RustVerifier, progress: bool = False) -> None:
+    """
+    Raises:
+        GoldFailed: A solution does not pass, or a faulty one does.
+    """
+    tests = [problem.test for problem in problems]
+    for body, passes in (("solution", True), ("faulty", False)):
+        programs = [[problem.program(getattr(problem, body))] for problem in problems]
+        verdicts = verify_samples(verifier, programs, tests, trusted=passes, progress=progress)
+        wrong = [
+            f"{problem.name} ({verdict.status})"
+            for problem, (verdict,) in zip(problems, verdicts, strict=True)
+            if verdict.ok != passes
+        ]
+        if wrong:
+            what = "published solutions fail" if passes else "faulty solutions pass"
+            first = ", ".join(wrong[:10]) + (f" and {len(wrong) - 10} more" if len(wrong) > 10 else "")
+            raise GoldFailed(f"nothing is scored: {what} on this machine: {first}")
+
+
+def score(
+    problems: Sequence[Problem],
+    completions: Sequence[Sequence[str]],
+    k: Sequence[int],
+    verifier: RustVerifier,
+    progress: bool = False,
+) -> tuple[Results, list[list[Verdict]]]:
+    """
+    pass@k of completions, and the verdict on each; of the results only what the programs decide.
+
+    Raises:
+        ValueError: A problem has fewer completions than the largest k.
+    """
+    fewest = min(len(each) for each in completions)
+    for size in k:
+        if not 1 <= size <= fewest:
+            raise ValueError(f"k must be from 1 to the number of samples per problem, {fewest}, got {size}")
+    programs = [[problem.program(body) for body in each] for problem, each in zip(problems, completions, strict=True)]
+    verdicts = verify_samples(verifier, programs, [problem.test for problem in problems], progress=progress)
+    per_problem = {
+        f"pass@{size}": {
+            problem.name: pass_at_k(len(each), sum(verdict.ok for verdict in each), size)
+            for problem, each in zip(problems, verdicts, strict=True)
+        }
+        for size in k
+    }
+    metrics = {name: bootstrap(list(values.values())) for name, values in per_problem.items()}
+    counts = Counter(verdict.status for each in verdicts for verdict in each)
+    return Results(NAME, {}, metrics, per_problem, dict(counts.most_common())), verdicts
