@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evaluation.rust.toolchain import EDITIONS
 
-SUITES = ("humaneval-rust",)
+SUITES = ("humaneval-rust", "compile-rate")
 
 
 def add_run(subcommands):
@@ -18,12 +18,14 @@ def add_run(subcommands):
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--model", required=True, help="folder of a saved model, or its name on the Hub")
-    parser.add_argument("--suite", default="humaneval-rust", choices=SUITES, help="which benchmark")
+    parser.add_argument("--suite", default="all", choices=(*SUITES, "all"), help="which benchmark")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the files")
     parser.add_argument("--k", type=int, nargs="+", default=[1], help="numbers of samples to estimate pass@k for")
     parser.add_argument("--n", type=int, default=1, help="samples per problem; at least the largest k")
-    parser.add_argument("--limit", type=int, help="only the first so many problems; None takes all")
-    parser.add_argument("--problems", type=Path, help="file of the benchmark's rows; None takes NANOCHAT_DATA or Hub")
+    parser.add_argument("--limit", type=int, help="only the first so many problems of a benchmark; None takes all")
+    parser.add_argument(
+        "--problems", type=Path, help="file with HumanEval-Rust's rows; None takes NANOCHAT_DATA or the Hub"
+    )
     parser.add_argument("--temperature", type=float, default=0.2, help="0 always takes the likeliest token")
     parser.add_argument("--top-p", type=float, default=0.95, help="smallest share of the probability that is kept")
     parser.add_argument("--max-new-tokens", type=int, default=512, help="tokens of a completion at most")

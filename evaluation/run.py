@@ -20,13 +20,15 @@ from evaluation.generate import Sampling, generate, load_model
 from evaluation.results import Results, compare
 from evaluation.rust import RustVerifier, Verdict
 from evaluation.rust.sandbox import require_consent
-from evaluation.suites import humaneval_rust
+from evaluation.scoring import results_of
+from evaluation.suites import compile_rate, humaneval_rust
+from evaluation.suites.compile_rate import CompileRate
+from evaluation.suites.humaneval_rust import HumanEvalRust
 from modeling_nanochat import LoopLMConfig
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs one benchmark; prints its table."""
-    started = time.perf_counter()
+    """Runs the chosen benchmarks; prints a table for each."""
     require_consent()
     sampling = Sampling(
         options.n, options.temperature, options.top_p, options.max_new_tokens, options.seed, options.batch_size,
@@ -37,34 +39,51 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError(f"--k must be from 1 to --n {options.n}, the samples per problem, got {size}")
     if options.limit is not None and options.limit < 1:
         raise ValueError(f"--limit must be at least 1, got {options.limit}")
-    problems = humaneval_rust.read_problems(options.problems)[: options.limit]
+    suites = _suites(options)
     model, tokenizer = load_model(options.model, options.trust_remote_code, options.dtype, options.device)
     console, shown = Console(highlight=False), sys.stderr.isatty()
-    verifier = RustVerifier(options.edition, options.workers, run_timeout=options.run_timeout)
-    with verifier:
-        console.print(f"Checking {len(problems)} published solutions")
-        humaneval_rust.check_gold(problems, verifier, shown)
-        path = options.out / f"{humaneval_rust.NAME}.samples.jsonl"
-        samples = generate(model, tokenizer, humaneval_rust.prompts(problems), sampling, path, shown)
-        completions = [[sample.completion for sample in samples if sample.prompt == each.name] for each in problems]
-        found, verdicts = humaneval_rust.score(problems, completions, options.k, verifier, shown)
-        rustc = verifier.resources.toolchain.version
-    _write_verdicts(problems, verdicts, options.out / f"{humaneval_rust.NAME}.verdicts.jsonl")
-    loops = [sample.mean_loops for sample in samples if sample.mean_loops is not None]
-    results = replace(
-        found,
-        model=describe(model, options.model) | {"mean_loops": sum(loops) / len(loops) if loops else None},
-        settings=asdict(sampling) | {"edition": options.edition, "run_timeout": options.run_timeout},
-        versions={"rustc": rustc, "torch": torch.__version__, "transformers": transformers.__version__},
-        command=shlex.join(["python", "-m", "evaluation", *sys.argv[1:]]),
-        seconds=time.perf_counter() - started,
-    )
-    written = results.write(options.out)
-    finished = sum(sample.finished for sample in samples)
-    _print_results(console, results)
-    console.print(f"{finished} of {len(samples)} completions end their function")
-    console.print(f"Written to {written}")
+    with RustVerifier(options.edition, options.workers, run_timeout=options.run_timeout) as verifier:
+        for suite in suites:
+            console.print(f"{suite.name}: checking the {len(suite.problems)} known solutions")
+            suite.check_gold(verifier, shown)
+        context = {
+            "versions": {
+                "rustc": verifier.resources.toolchain.version, "torch": torch.__version__,
+                "transformers": transformers.__version__,
+            },
+            "command": shlex.join(["python", "-m", "evaluation", *sys.argv[1:]]),
+        }  # fmt: skip
+        for suite in suites:
+            started = time.perf_counter()
+            path = options.out / f"{suite.name}.samples.jsonl"
+            samples = generate(model, tokenizer, suite.prompts(), sampling, path, shown)
+            by_name: dict[str, list[str]] = {name: [] for name in suite.names}
+            for sample in samples:
+                by_name[sample.prompt].append(sample.completion)
+            verdicts = suite.verify(list(by_name.values()), verifier, progress=shown)
+            _write_verdicts(suite.names, verdicts, options.out / f"{suite.name}.verdicts.jsonl")
+            loops = [sample.mean_loops for sample in samples if sample.mean_loops is not None]
+            results = replace(
+                results_of(suite.name, suite.metric, suite.names, verdicts, options.k),
+                model=describe(model, options.model) | {"mean_loops": sum(loops) / len(loops) if loops else None},
+                settings=asdict(sampling) | {"edition": options.edition, "run_timeout": options.run_timeout},
+                seconds=time.perf_counter() - started,
+                **context,
+            )
+            written = results.write(options.out)
+            _print_results(console, results)
+            finished = sum(sample.finished for sample in samples)
+            console.print(f"{finished} of {len(samples)} completions end their function. Written to {written}")
     return 0
+
+
+def _suites(options: argparse.Namespace) -> list[HumanEvalRust | CompileRate]:
+    suites: list[HumanEvalRust | CompileRate] = []
+    if options.suite in ("humaneval-rust", "all"):
+        suites.append(HumanEvalRust(humaneval_rust.read_problems(options.problems)[: options.limit]))
+    if options.suite in ("compile-rate", "all"):
+        suites.append(CompileRate(compile_rate.read_problems()[: options.limit]))
+    return suites
 
 
 def describe(model: PreTrainedModel, path: str) -> dict[str, Any]:
@@ -79,14 +98,12 @@ def describe(model: PreTrainedModel, path: str) -> dict[str, Any]:
     return found
 
 
-def _write_verdicts(
-    problems: Sequence[humaneval_rust.Problem], verdicts: Sequence[Sequence[Verdict]], path: Path
-) -> None:
+def _write_verdicts(names: Sequence[str], verdicts: Sequence[Sequence[Verdict]], path: Path) -> None:
     with path.open("w") as file:
-        for problem, each in zip(problems, verdicts, strict=True):
+        for name, each in zip(names, verdicts, strict=True):
             for index, verdict in enumerate(each):
                 line = {
-                    "prompt": problem.name, "index": index, "status": verdict.status, "errors": verdict.error_codes,
+                    "prompt": name, "index": index, "status": verdict.status, "errors": verdict.error_codes,
                     "tests_passed": verdict.tests_passed, "tests_total": verdict.tests_total,
                 }  # fmt: skip
                 file.write(json.dumps(line) + "\n")

@@ -1,8 +1,12 @@
 """From samples and tests to verdicts, for every benchmark that runs programs."""
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Literal
 
-from evaluation.rust import RustVerifier, Verdict
+from evaluation.pass_at_k import pass_at_k
+from evaluation.results import Results, bootstrap
+from evaluation.rust import HiddenTests, RustVerifier, Verdict
 
 
 class ScoringUnavailable(RuntimeError):
@@ -16,17 +20,20 @@ class GoldFailed(RuntimeError):
 def verify_samples(
     verifier: RustVerifier,
     programs: Sequence[Sequence[str]],
-    tests: Sequence[str],
+    tests: Sequence[str | HiddenTests],
+    *,
+    rules: Literal["data", "reward"] = "data",
     trusted: bool = False,
     progress: bool = False,
 ) -> list[list[Verdict]]:
     """
-    Verdicts for each problem's programs with the problem's test appended.
+    Verdicts for each problem's programs under the problem's tests.
 
     Args:
         verifier: Decides.
         programs: For each problem its programs.
-        tests: For each problem the text to append.
+        tests: For each problem the text to append, or what it must define and the cases that are hidden from it.
+        rules: "reward" refuses what an honest solution does not need.
         trusted: The programs are known solutions, which may share a process.
         progress: Show a progress bar.
 
@@ -39,10 +46,50 @@ def verify_samples(
         raise ValueError(f"there must be one test for each of the problems, got {len(tests)} for {len(programs)}")
     codes = [code for each in programs for code in each]
     appended = [test for each, test in zip(programs, tests, strict=True) for _ in each]
-    verdicts = verifier.verify(codes, appended, trusted=trusted, progress=progress)
+    verdicts = verifier.verify(codes, appended, rules=rules, trusted=trusted, progress=progress)
     failed = [verdict for verdict in verdicts if verdict.status == "unavailable"]
     if failed:
         reason = failed[0].diagnostics[0].message if failed[0].diagnostics else "no reason was given"
         raise ScoringUnavailable(f"nothing was scored: the verifier failed for {len(failed)} programs ({reason})")
     remaining = iter(verdicts)
     return [[next(remaining) for _ in each] for each in programs]
+
+
+def check_solutions(names: Sequence[str], verdicts: Sequence[Sequence[Verdict]], passes: bool = True) -> None:
+    """
+    That known solutions, one per problem, pass; or, if not `passes`, that known faulty ones do not.
+
+    Raises:
+        GoldFailed: Names the problems where it is otherwise.
+    """
+    pairs = zip(names, verdicts, strict=True)
+    wrong = [f"{name} ({verdict.status})" for name, (verdict,) in pairs if verdict.ok != passes]
+    if wrong:
+        what = "known solutions fail" if passes else "known faulty solutions pass"
+        first = ", ".join(wrong[:10]) + (f" and {len(wrong) - 10} more" if len(wrong) > 10 else "")
+        raise GoldFailed(f"nothing is scored: {what} on this machine: {first}")
+
+
+def results_of(
+    benchmark: str, metric: str, names: Sequence[str], verdicts: Sequence[Sequence[Verdict]], k: Sequence[int]
+) -> Results:
+    """
+    `metric@k` for each k over problems of these names; of the results only what the verdicts say.
+
+    Raises:
+        ValueError: A problem has fewer samples than the largest k.
+    """
+    fewest = min(len(each) for each in verdicts)
+    for size in k:
+        if not 1 <= size <= fewest:
+            raise ValueError(f"k must be from 1 to the number of samples per problem, {fewest}, got {size}")
+    per_problem = {
+        f"{metric}@{size}": {
+            name: pass_at_k(len(each), sum(verdict.ok for verdict in each), size)
+            for name, each in zip(names, verdicts, strict=True)
+        }
+        for size in k
+    }
+    metrics = {name: bootstrap(list(values.values())) for name, values in per_problem.items()}
+    counts = Counter(verdict.status for each in verdicts for verdict in each)
+    return Results(benchmark, {}, metrics, per_problem, dict(counts.most_common()))

@@ -11,8 +11,8 @@ from test_generate import model, tokenizer  # noqa: F401  (fixtures)
 from evaluation.__main__ import main
 from evaluation.results import Results
 from evaluation.rust import RustVerifier
-from evaluation.scoring import GoldFailed
-from evaluation.suites.humaneval_rust import SHIMS, Problem, check_gold, read_problems, score
+from evaluation.scoring import GoldFailed, results_of
+from evaluation.suites.humaneval_rust import SHIMS, HumanEvalRust, Problem, read_problems
 
 CRATES = "fn main(){    }\n\nuse rand::Rng;\nuse regex::Regex;\nuse md5;\nuse std::ascii::AsciiExt;\n"
 IMPORTS = CRATES + "use std::{cmp::max, collections::HashMap};\n"
@@ -64,6 +64,12 @@ mod tests {
     },
 ]
 PROBLEMS = [Problem.of(row) for row in ROWS]
+SUITE = HumanEvalRust(PROBLEMS)
+
+
+def score(completions, k, verifier):
+    verdicts = SUITE.verify(completions, verifier)
+    return results_of("humaneval_rust", "pass", SUITE.names, verdicts, k), verdicts
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -86,7 +92,7 @@ def test_no_crate_is_left_and_what_they_gave_is_there(verifier):
         assert "fn main" not in problem.declaration and "use std::" in problem.declaration
     assert ["mod rand" in problem.test for problem in PROBLEMS] == [True, False]
     assert ["mod md5" in problem.test for problem in PROBLEMS] == [False, True]
-    check_gold(PROBLEMS, verifier)
+    SUITE.check_gold(verifier)
 
 
 @pytest.mark.parametrize("edition", ["2015", "2021", "2024"])
@@ -97,10 +103,10 @@ def test_the_replaced_crates_compile_in_every_edition(edition):
 
 def test_solutions_score_one_and_stubs_zero(verifier):
     for bodies, expected in (([each.solution for each in PROBLEMS], 1.0), (["    todo!()\n}\n"] * 2, 0.0)):
-        results, _ = score(PROBLEMS, [[body] for body in bodies], [1], verifier)
+        results, _ = score([[body] for body in bodies], [1], verifier)
         assert results.metrics["pass@1"].value == expected
     mixed = [[PROBLEMS[0].solution, PROBLEMS[0].faulty], [PROBLEMS[1].faulty, "    loop {}\n}\n"]]
-    results, verdicts = score(PROBLEMS, mixed, [1, 2], verifier)
+    results, verdicts = score(mixed, [1, 2], verifier)
     assert results.per_problem == {
         "pass@1": {"Test/0": 0.5, "Test/1": 0.0},
         "pass@2": {"Test/0": 1.0, "Test/1": 0.0},
@@ -108,16 +114,16 @@ def test_solutions_score_one_and_stubs_zero(verifier):
     assert results.verdicts == {"valid": 1, "tests_failed": 2, "timeout": 1}
     assert [[each.status for each in problem] for problem in verdicts][1] == ["tests_failed", "timeout"]
     with pytest.raises(ValueError, match="k must be from 1 to the number of samples per problem, 2, got 3"):
-        score(PROBLEMS, mixed, [3], verifier)
+        score(mixed, [3], verifier)
 
 
 def test_nothing_is_scored_where_a_solution_fails(verifier):
     broken = Problem.of(ROWS[0] | {"canonical_solution": "    x + 1\n}\n"})
-    with pytest.raises(GoldFailed, match=r"published solutions fail on this machine: Test/0 \(tests_failed\)"):
-        check_gold([broken, PROBLEMS[1]], verifier)
+    with pytest.raises(GoldFailed, match=r"known solutions fail on this machine: Test/0 \(tests_failed\)"):
+        HumanEvalRust([broken, PROBLEMS[1]]).check_gold(verifier)
     lenient = Problem.of(ROWS[0] | {"buggy_solution": ROWS[0]["canonical_solution"]})
-    with pytest.raises(GoldFailed, match=r"faulty solutions pass on this machine: Test/0 \(valid\)"):
-        check_gold([lenient], verifier)
+    with pytest.raises(GoldFailed, match=r"known faulty solutions pass on this machine: Test/0 \(valid\)"):
+        HumanEvalRust([lenient]).check_gold(verifier)
 
 
 @pytest.fixture
@@ -129,7 +135,15 @@ def files(tmp_path, model, tokenizer):  # noqa: F811
 
 
 def evaluate(files, out, *options):
-    arguments = ["run", "--model", str(files / "model"), "--problems", str(files / "rows.jsonl")]
+    arguments = [
+        "run",
+        "--model",
+        str(files / "model"),
+        "--problems",
+        str(files / "rows.jsonl"),
+        "--suite",
+        "humaneval-rust",
+    ]
     sampling = ["--n", "3", "--k", "1", "3", "--max-new-tokens", "8", "--batch-size", "4", "--temperature", "1"]
     return main([*arguments, *sampling, "--out", str(files / out), *options])
 
@@ -198,4 +212,4 @@ def test_all_published_problems_run_without_crates(tmp_path, verifier):
         file.writelines(json.dumps(row) + "\n" for row in published)
     problems = read_problems(path)
     assert len(problems) == 164
-    check_gold(problems, verifier)
+    HumanEvalRust(problems).check_gold(verifier)

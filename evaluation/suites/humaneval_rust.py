@@ -12,7 +12,6 @@ import gzip
 import json
 import os
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,8 @@ from pathlib import Path
 from huggingface_hub import hf_hub_download
 
 from evaluation.generate import Prompt
-from evaluation.pass_at_k import pass_at_k
-from evaluation.results import Results, bootstrap
 from evaluation.rust import RustVerifier, Verdict
-from evaluation.scoring import GoldFailed, verify_samples
+from evaluation.scoring import check_solutions, verify_samples
 
 NAME = "humaneval_rust"
 NUM_PROBLEMS = 164
@@ -134,57 +131,39 @@ def read_problems(path: Path | None = None) -> list[Problem]:
         raise ValueError(f"{path} must hold HumanEvalPack's rows, one JSON object per line, got {error!r}") from error
 
 
-def prompts(problems: Sequence[Problem]) -> list[Prompt]:
-    """What a model continues."""
-    return [Prompt(problem.name, problem.prompt) for problem in problems]
+class HumanEvalRust:
+    """The benchmark: what a model continues, what must hold before, and what the completions are worth."""
 
+    name = NAME
+    metric = "pass"
 
-def check_gold(problems: Sequence[Problem], verifier: RustVerifier, progress: bool = False) -> None:
-    """
-    Raises:
-        GoldFailed: A solution does not pass, or a faulty one does.
-    """
-    tests = [problem.test for problem in problems]
-    for body, passes in (("solution", True), ("faulty", False)):
-        programs = [[problem.program(getattr(problem, body))] for problem in problems]
-        verdicts = verify_samples(verifier, programs, tests, trusted=passes, progress=progress)
-        wrong = [
-            f"{problem.name} ({verdict.status})"
-            for problem, (verdict,) in zip(problems, verdicts, strict=True)
-            if verdict.ok != passes
-        ]
-        if wrong:
-            what = "published solutions fail" if passes else "faulty solutions pass"
-            first = ", ".join(wrong[:10]) + (f" and {len(wrong) - 10} more" if len(wrong) > 10 else "")
-            raise GoldFailed(f"nothing is scored: {what} on this machine: {first}")
+    def __init__(self, problems: Sequence[Problem]):
+        self.problems = problems
+        self.names = [problem.name for problem in problems]
 
+    def prompts(self) -> list[Prompt]:
+        """What a model continues."""
+        return [Prompt(problem.name, problem.prompt) for problem in self.problems]
 
-def score(
-    problems: Sequence[Problem],
-    completions: Sequence[Sequence[str]],
-    k: Sequence[int],
-    verifier: RustVerifier,
-    progress: bool = False,
-) -> tuple[Results, list[list[Verdict]]]:
-    """
-    pass@k of completions, and the verdict on each; of the results only what the programs decide.
+    def verify(
+        self,
+        completions: Sequence[Sequence[str]],
+        verifier: RustVerifier,
+        trusted: bool = False,
+        progress: bool = False,
+    ) -> list[list[Verdict]]:
+        """The verdict on each problem's completions; see `verify_samples`."""
+        pairs = zip(self.problems, completions, strict=True)
+        programs = [[problem.program(body) for body in each] for problem, each in pairs]
+        tests = [problem.test for problem in self.problems]
+        return verify_samples(verifier, programs, tests, trusted=trusted, progress=progress)
 
-    Raises:
-        ValueError: A problem has fewer completions than the largest k.
-    """
-    fewest = min(len(each) for each in completions)
-    for size in k:
-        if not 1 <= size <= fewest:
-            raise ValueError(f"k must be from 1 to the number of samples per problem, {fewest}, got {size}")
-    programs = [[problem.program(body) for body in each] for problem, each in zip(problems, completions, strict=True)]
-    verdicts = verify_samples(verifier, programs, [problem.test for problem in problems], progress=progress)
-    per_problem = {
-        f"pass@{size}": {
-            problem.name: pass_at_k(len(each), sum(verdict.ok for verdict in each), size)
-            for problem, each in zip(problems, verdicts, strict=True)
-        }
-        for size in k
-    }
-    metrics = {name: bootstrap(list(values.values())) for name, values in per_problem.items()}
-    counts = Counter(verdict.status for each in verdicts for verdict in each)
-    return Results(NAME, {}, metrics, per_problem, dict(counts.most_common())), verdicts
+    def check_gold(self, verifier: RustVerifier, progress: bool = False) -> None:
+        """
+        Raises:
+            GoldFailed: A published solution does not pass, or a published faulty one does.
+        """
+        solutions = [[problem.solution] for problem in self.problems]
+        check_solutions(self.names, self.verify(solutions, verifier, trusted=True, progress=progress))
+        faulty = [[problem.faulty] for problem in self.problems]
+        check_solutions(self.names, self.verify(faulty, verifier, progress=progress), passes=False)
