@@ -36,10 +36,10 @@ def test_no_prompt_is_impossible(verifier):
 
 
 @pytest.mark.parametrize(
-    "stub", ["", "}", "    todo!()\n}", "    unimplemented!()\n}", "    panic!()\n}", "    loop {}\n}", "    std::process::exit(0)\n}"]
-)  # fmt: skip
-def test_no_prompt_is_already_complete_and_no_empty_body_counts(verifier, stub):
-    verdicts = SUITE.verify([[stub]] * len(PROBLEMS), verifier)
+    "body", ["", "}", "todo!() }", "unimplemented!() }", "panic!() }", "loop {} }", "std::process::exit(0) }"]
+)
+def test_no_prompt_is_already_complete_and_no_empty_body_counts(verifier, body):
+    verdicts = SUITE.verify([[body]] * len(PROBLEMS), verifier)
     assert [name for name, (verdict,) in zip(SUITE.names, verdicts, strict=True) if verdict.ok] == []
 
 
