@@ -177,7 +177,7 @@ def _complete(
     length = inputs["input_ids"].shape[1]
     stop = StoppingCriteriaList([_FunctionEnd(tokenizer, texts, length)])
     settings = sampling.arguments(model.config) | {"stopping_criteria": stop, "pad_token_id": tokenizer.pad_token_id}
-    longest = _positions(model)
+    longest = positions(model)
     if longest is not None:
         settings["max_new_tokens"] = min(sampling.max_new_tokens, longest - length)
     output = model.generate(**inputs, **settings)
@@ -241,13 +241,13 @@ def generate(
     return samples
 
 
-def _positions(model: PreTrainedModel) -> int | None:
+def positions(model: PreTrainedModel) -> int | None:
     """Tokens the model has positions for; None when it has no bound."""
     return model.config.to_dict().get("max_position_embeddings") or model.config.to_dict().get("n_positions")
 
 
 def _check_lengths(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> None:
-    longest = _positions(model)
+    longest = positions(model)
     if longest is None:
         return
     for prompt in prompts:

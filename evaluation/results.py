@@ -68,6 +68,7 @@ class Results:
         metrics: Means by their name, such as "pass@1".
         per_problem: For each metric its value by the problem's name; what a comparison pairs.
         verdicts: How often the verifier said what, where programs were run.
+        details: What a benchmark found beyond its metrics, such as a curve.
         settings: Of the benchmark: sampling, seed, edition, source of the problems.
         versions: Of the compiler and the libraries.
         command: That makes these results again.
@@ -79,6 +80,7 @@ class Results:
     metrics: Mapping[str, Interval]
     per_problem: Mapping[str, Mapping[str, float]]
     verdicts: Mapping[str, int] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     command: str = ""

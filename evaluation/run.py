@@ -5,8 +5,9 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,14 @@ import torch
 import transformers
 from rich.console import Console
 from rich.table import Table
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from evaluation.generate import Sampling, generate, load_model
+from evaluation.generate import Sampling, generate, load_model, positions
 from evaluation.results import Results, compare
 from evaluation.rust import RustVerifier, Verdict
 from evaluation.rust.sandbox import require_consent
 from evaluation.scoring import results_of
-from evaluation.suites import compile_rate, humaneval_rust
+from evaluation.suites import compile_rate, humaneval_rust, perplexity
 from evaluation.suites.compile_rate import CompileRate
 from evaluation.suites.humaneval_rust import HumanEvalRust
 from modeling_nanochat import LoopLMConfig
@@ -29,7 +30,6 @@ from modeling_nanochat import LoopLMConfig
 
 def run(options: argparse.Namespace) -> int:
     """Runs the chosen benchmarks; prints a table for each."""
-    require_consent()
     sampling = Sampling(
         options.n, options.temperature, options.top_p, options.max_new_tokens, options.seed, options.batch_size,
         options.num_loops, options.exit_at_loop,
@@ -39,41 +39,24 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError(f"--k must be from 1 to --n {options.n}, the samples per problem, got {size}")
     if options.limit is not None and options.limit < 1:
         raise ValueError(f"--limit must be at least 1, got {options.limit}")
-    suites = _suites(options)
+    suites, texts = _suites(options), _texts(options)
+    if suites:
+        require_consent()
     model, tokenizer = load_model(options.model, options.trust_remote_code, options.dtype, options.device)
-    console, shown = Console(highlight=False), sys.stderr.isatty()
+    report = _Report(options, describe(model, options.model))
     with RustVerifier(options.edition, options.workers, run_timeout=options.run_timeout) as verifier:
         for suite in suites:
-            console.print(f"{suite.name}: checking the {len(suite.problems)} known solutions")
-            suite.check_gold(verifier, shown)
-        context = {
-            "versions": {
-                "rustc": verifier.resources.toolchain.version, "torch": torch.__version__,
-                "transformers": transformers.__version__,
-            },
-            "command": shlex.join(["python", "-m", "evaluation", *sys.argv[1:]]),
-        }  # fmt: skip
+            report.console.print(f"{suite.name}: checking the {len(suite.problems)} known solutions")
+            suite.check_gold(verifier, report.progress)
         for suite in suites:
-            started = time.perf_counter()
-            path = options.out / f"{suite.name}.samples.jsonl"
-            samples = generate(model, tokenizer, suite.prompts(), sampling, path, shown)
-            by_name: dict[str, list[str]] = {name: [] for name in suite.names}
-            for sample in samples:
-                by_name[sample.prompt].append(sample.completion)
-            verdicts = suite.verify(list(by_name.values()), verifier, progress=shown)
-            _write_verdicts(suite.names, verdicts, options.out / f"{suite.name}.verdicts.jsonl")
-            loops = [sample.mean_loops for sample in samples if sample.mean_loops is not None]
-            results = replace(
-                results_of(suite.name, suite.metric, suite.names, verdicts, options.k),
-                model=describe(model, options.model) | {"mean_loops": sum(loops) / len(loops) if loops else None},
-                settings=asdict(sampling) | {"edition": options.edition, "run_timeout": options.run_timeout},
-                seconds=time.perf_counter() - started,
-                **context,
-            )
-            written = results.write(options.out)
-            _print_results(console, results)
-            finished = sum(sample.finished for sample in samples)
-            console.print(f"{finished} of {len(samples)} completions end their function. Written to {written}")
+            _run_programs(suite, model, tokenizer, sampling, verifier, report)
+    if texts:
+        started = time.perf_counter()
+        window = min(options.window, positions(model) or options.window)
+        found = perplexity.score_texts(
+            model, tokenizer, texts, window, options.num_loops, options.batch_size, report.progress
+        )
+        report.write(found, {"window": window, "text": str(options.text)}, started)
     return 0
 
 
@@ -84,6 +67,67 @@ def _suites(options: argparse.Namespace) -> list[HumanEvalRust | CompileRate]:
     if options.suite in ("compile-rate", "all"):
         suites.append(CompileRate(compile_rate.read_problems()[: options.limit]))
     return suites
+
+
+def _texts(options: argparse.Namespace) -> dict[str, str]:
+    if options.suite not in ("perplexity", "all"):
+        return {}
+    if options.text is None:
+        raise ValueError(
+            "the perplexity needs text: give .rs files or JSON lines by --text, or choose another --suite"
+        )
+    return dict(islice(perplexity.read_texts(options.text).items(), options.limit))
+
+
+def _run_programs(
+    suite: HumanEvalRust | CompileRate,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    sampling: Sampling,
+    verifier: RustVerifier,
+    report: "_Report",
+) -> None:
+    """Samples, verifies and writes one benchmark of programs."""
+    started = time.perf_counter()
+    path = report.folder / f"{suite.name}.samples.jsonl"
+    samples = generate(model, tokenizer, suite.prompts(), sampling, path, report.progress)
+    completions: dict[str, list[str]] = {name: [] for name in suite.names}
+    for sample in samples:
+        completions[sample.prompt].append(sample.completion)
+    verdicts = suite.verify(list(completions.values()), verifier, progress=report.progress)
+    _write_verdicts(suite.names, verdicts, report.folder / f"{suite.name}.verdicts.jsonl")
+    loops = [sample.mean_loops for sample in samples if sample.mean_loops is not None]
+    settings = asdict(sampling) | {"edition": verifier.edition, "run_timeout": verifier.run_timeout}
+    settings |= {"mean_loops": sum(loops) / len(loops) if loops else None}
+    found = results_of(suite.name, suite.metric, suite.names, verdicts, report.k)
+    report.write(found, settings, started, {"rustc": verifier.resources.toolchain.version})
+    finished = sum(sample.finished for sample in samples)
+    report.console.print(f"{finished} of {len(samples)} completions end their function")
+
+
+class _Report:
+    """Where results go, and what all of one call share."""
+
+    def __init__(self, options: argparse.Namespace, model: dict[str, Any]):
+        self.model = model
+        self.folder = options.out
+        self.k = options.k
+        self.command = shlex.join(["python", "-m", "evaluation", *sys.argv[1:]])
+        self.console = Console(highlight=False)
+        self.progress = sys.stderr.isatty()
+
+    def write(
+        self, found: Results, settings: dict[str, Any], started: float, versions: Mapping[str, str] | None = None
+    ) -> None:
+        """Complete the results, write and print them."""
+        libraries = {"torch": torch.__version__, "transformers": transformers.__version__}
+        results = replace(
+            found, model=self.model, settings=settings, versions=libraries | dict(versions or {}),
+            command=self.command, seconds=time.perf_counter() - started,
+        )  # fmt: skip
+        path = results.write(self.folder)
+        _print_results(self.console, results)
+        self.console.print(f"Written to {path}")
 
 
 def describe(model: PreTrainedModel, path: str) -> dict[str, Any]:
@@ -113,12 +157,15 @@ def _print_results(console: Console, results: Results) -> None:
     table = Table(title=f"{results.benchmark}, {results.num_problems} problems, {results.model['path']}")
     for column in ("metric", "value", "95 % interval over the problems"):
         table.add_column(column, justify="left" if column == "metric" else "right")
+    shape = ".2%" if results.verdicts else ".4f"
     for name, interval in results.metrics.items():
-        table.add_row(name, f"{interval.value:.2%}", f"{interval.low:.2%} to {interval.high:.2%}")
+        table.add_row(name, f"{interval.value:{shape}}", f"{interval.low:{shape}} to {interval.high:{shape}}")
     table.add_section()
     total = sum(results.verdicts.values())
     for status, count in results.verdicts.items():
         table.add_row(status, f"{count:,}", f"{count / total:.1%} of the samples")
+    for loop, value in enumerate(results.details.get("perplexity_by_loop", ()), start=1):
+        table.add_row(f"perplexity per token after loop {loop}", f"{value:.3f}", "")
     console.print(table)
 
 

@@ -155,7 +155,7 @@ def test_a_run_leaves_results_samples_and_verdicts_and_a_killed_one_the_same(fil
     first = Results.read(files / "a" / "humaneval_rust.json")
     assert first.num_problems == 2 and sum(first.verdicts.values()) == 6
     assert first.model["parameters"] == sum(parameter.numel() for parameter in model.parameters())
-    assert first.model["mean_loops"] == 3 and first.settings["seed"] == 0 and first.versions["rustc"]
+    assert first.settings["mean_loops"] == 3 and first.settings["seed"] == 0 and first.versions["rustc"]
     statuses = [json.loads(line)["status"] for line in (files / "a" / "humaneval_rust.verdicts.jsonl").open()]
     assert Counter(statuses) == first.verdicts
 
@@ -178,6 +178,8 @@ def test_a_run_leaves_results_samples_and_verdicts_and_a_killed_one_the_same(fil
     "options, message",
     [
         (["--k", "4"], "--k must be from 1 to --n 3, the samples per problem, got 4"),
+        (["--suite", "perplexity"], "the perplexity needs text: give .rs files or JSON lines by --text"),
+        (["--suite", "perplexity", "--text", "nothing"], "text must be .rs files or JSON lines with a column code"),
         (["--limit", "0"], "--limit must be at least 1, got 0"),
         (["--temperature", "-1"], "temperature must be at least 0"),
         (["--model", "./nothing"], "must be the folder of a saved model or a Hub name, got './nothing'"),
@@ -189,6 +191,16 @@ def test_bad_input_is_one_line_and_nothing_is_written(files, capsys, options, me
     options = [str(files / "model" / "config.json") if option == "MODEL" else option for option in options]
     assert evaluate(files, "out", *options) == 2
     assert message in capsys.readouterr().err and not (files / "out").exists()
+
+
+def test_the_perplexity_needs_no_consent_and_tells_every_loop(files, capsys, monkeypatch):
+    monkeypatch.delenv("HF_ALLOW_CODE_EVAL")
+    (files / "text").mkdir()
+    (files / "text" / "a.rs").write_text("fn a() -> i32 { 1 }\n" * 30)
+    assert evaluate(files, "out", "--suite", "perplexity", "--text", str(files / "text"), "--window", "64") == 0
+    assert "bits_per_byte_loop_3" in capsys.readouterr().out
+    results = Results.read(files / "out" / "perplexity.json")
+    assert len(results.details["perplexity_by_loop"]) == 3 and results.settings["window"] == 64
 
 
 def test_without_consent_nothing_is_sampled(files, capsys, monkeypatch):

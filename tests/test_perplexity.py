@@ -1,13 +1,24 @@
 """The loss by depth is the mean over all predicted tokens, and measuring it leaves the model as it was."""
 
+import math
+
 import pytest
 import torch
 from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
+from test_recipe import BUILTIN
 from tiny import random_tokens, tiny_model
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from evaluation.suites.perplexity import best_mixture_of_depths, depth_quality, loss_by_depth
+from evaluation.suites.perplexity import (
+    best_mixture_of_depths,
+    depth_quality,
+    loss_by_depth,
+    read_texts,
+    score_texts,
+)
+from trainers.data.tokenizer import train_tokenizer
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -69,3 +80,64 @@ def test_no_choice_between_two_depths_is_better_than_the_best_mixture(losses, wh
 def test_a_mean_depth_that_no_loop_has_is_refused():
     with pytest.raises(ValueError, match="mean_loops must be from 1 to 2, got 2.5"):
         best_mixture_of_depths([2.0, 1.0], 2.5)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer([path.read_text() for path in sorted(BUILTIN.glob("*.rs"))], 300, 256)
+
+
+@pytest.mark.parametrize("window", [7, 64, 1000])
+def test_every_token_of_a_text_counts_once_whatever_the_batch(tokenizer, window):
+    """A model that knows nothing: every token costs log(vocabulary), in windows and paddings of any kind."""
+    model = tiny_model(vocab_size=300, max_position_embeddings=1024)
+    with torch.no_grad():
+        model.model.norm.weight.zero_()
+    texts = {"long": "fn main() { let ä = 1; }\n" * 20, "short": "x", "special": "<|eos|><|pad|>"}
+    counts = {
+        name: len(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+        for name, text in texts.items()
+    }
+    results = score_texts(model, tokenizer, texts, window, batch_size=2, progress=False)
+    for loop in (1, 2, 3):
+        for name, text in texts.items():
+            expected = counts[name] * math.log2(300) / len(text.encode())
+            assert results.per_problem[f"bits_per_byte_loop_{loop}"][name] == pytest.approx(expected, rel=1e-5)
+    assert results.details["tokens"] == sum(counts.values())
+    assert results.details["perplexity_by_loop"] == pytest.approx([300] * 3, rel=1e-4)
+    assert results.details["depth_quality"][-1]["mean_loops"] == 3
+
+
+def test_padding_and_neighbours_change_nothing(tokenizer):
+    model = tiny_model(vocab_size=300)
+    texts = {"a": "fn a() {}\n" * 9, "b": "struct B;", "c": "let c = 3;\n" * 4}
+    together = score_texts(model, tokenizer, texts, 32, batch_size=8, progress=False).per_problem["bits_per_byte"]
+    for name, text in texts.items():
+        alone = score_texts(model, tokenizer, {name: text}, 32, batch_size=1, progress=False)
+        assert together[name] == pytest.approx(alone.per_problem["bits_per_byte"][name], rel=1e-5)
+
+
+def test_other_models_are_measured_the_same_way(tokenizer):
+    torch.manual_seed(0)
+    shape = dict(vocab_size=300, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
+    model = LlamaForCausalLM(LlamaConfig(**shape))
+    results = score_texts(model, tokenizer, {"a": "fn a() {}"}, 64, progress=False)
+    tokens = torch.tensor([[1, *tokenizer("fn a() {}", add_special_tokens=False)["input_ids"]]])
+    with torch.no_grad():
+        expected = model(tokens, labels=tokens).loss.item() * (tokens.shape[1] - 1) / math.log(2) / 9
+    assert results.per_problem["bits_per_byte"]["a"] == pytest.approx(expected, rel=1e-5)
+    assert "depth_quality" not in results.details
+    with pytest.raises(ValueError, match="num_loops needs a LoopLM, got a model of type llama"):
+        score_texts(model, tokenizer, {"a": "fn a() {}"}, 64, num_loops=2)
+
+
+def test_texts_are_files_or_rows_or_refused(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.rs").write_text("fn a() {}")
+    (tmp_path / "empty.rs").write_text(" \n")
+    (tmp_path / "rows.jsonl").write_text('{"id": "x", "code": "fn x() {}"}\n')
+    assert read_texts(tmp_path) == {"deep/a.rs": "fn a() {}"}
+    assert read_texts(tmp_path / "rows.jsonl") == {"x 0": "fn x() {}"}
+    for bad in ("none", "empty.rs"):
+        with pytest.raises(ValueError, match="text must be .rs files or JSON lines with a column code, got"):
+            read_texts(tmp_path / bad)

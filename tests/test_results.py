@@ -15,10 +15,9 @@ SCORES = {f"problem {index}": index % 3 / 2 for index in range(30)}
 
 
 def results(scores=SCORES, benchmark="humaneval_rust"):
-    return Results(
-        benchmark, {"path": "model", "parameters": 5}, {"pass@1": bootstrap(list(scores.values()))},
-        {"pass@1": scores}, {"valid": 3}, {"seed": 0}, {"rustc": "1.95.0"}, "python -m evaluation run", 1.5,
-    )  # fmt: skip
+    found = Results(benchmark, {"path": "model"}, {"pass@1": bootstrap(list(scores.values()))}, {"pass@1": scores})
+    context = {"settings": {"seed": 0}, "versions": {"rustc": "1.95.0"}, "command": "python -m evaluation run"}
+    return replace(found, verdicts={"valid": 3}, details={"curve": [1.0]}, seconds=1.5, **context)
 
 
 @given(st.integers(1, 30), st.data())

@@ -1,15 +1,26 @@
 """Loss of a model on held-out text, after every loop and where its exit gate would leave."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import gzip
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from datasets import Dataset
+from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from modeling_nanochat import LoopLMForCausalLM
-from modeling_nanochat.loss_nanochat import chunked_cross_entropy
+from evaluation.results import Results, bootstrap
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from modeling_nanochat.loss_nanochat import IGNORE_INDEX, chunked_cross_entropy
+
+NAME = "perplexity"
+THRESHOLDS = tuple(index / 20 for index in range(1, 21))
 
 
 @dataclass(frozen=True)
@@ -29,29 +40,61 @@ class DepthPoint:
 
 
 @torch.no_grad()
+def _token_losses(
+    model: PreTrainedModel, input_ids: torch.Tensor, labels: torch.Tensor, num_loops: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    From one pass at full depth.
+
+    Args:
+        model: A LoopLM, or any other causal language model, which has one loop.
+        input_ids: (batch, seq).
+        labels: (batch, seq), the token that follows each; -100 is left out.
+
+    Returns:
+        (loops, tokens) cross-entropies in nats and the (tokens, loops) exit distribution, of the tokens with a label.
+    """
+    labels = labels.flatten()
+    valid = labels != IGNORE_INDEX
+    if not isinstance(model.config, LoopLMConfig):
+        logits = model(input_ids, use_cache=False).logits.flatten(0, 1)[valid]
+        losses = F.cross_entropy(logits.float(), labels[valid], reduction="none")[None]
+        return losses, torch.ones_like(losses.t())
+    output = model(
+        input_ids, use_cache=False, return_logits=False, output_loop_states=True, num_loops=num_loops,
+    )  # fmt: skip
+    states = torch.stack([state.flatten(0, 1)[valid] for state in output.loop_hidden_states])
+    weights = torch.ones(states.shape[:2], device=states.device)
+    _, losses = chunked_cross_entropy(states, model.lm_head, labels[valid], weights)
+    return losses, output.exit_pdf.flatten(0, 1)[valid]
+
+
+@contextmanager
+def _measuring(model: PreTrainedModel) -> Iterator[None]:
+    """In evaluation mode, quantised weights kept; left as it was."""
+    was_training = model.training
+    model.eval()
+    try:
+        with model.model.resting_weights() if isinstance(model.config, LoopLMConfig) else nullcontext():
+            yield
+    finally:
+        model.train(was_training)
+
+
 def _losses_and_exits(
     model: LoopLMForCausalLM, blocks: Dataset, num_loops: int | None, batch_size: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Per batch: (loops, tokens) cross-entropies and the (tokens, loops) exit distribution, from one full pass."""
+    """[`_token_losses`] of each batch of blocks."""
     if len(blocks) == 0:
         raise ValueError("blocks must hold at least one row to measure a loss, got none")
-    was_training = model.training
-    model.eval()
     # A generator of its own: a loader draws from the global one even when it does not shuffle, and a training in whose
     # middle this is called must not depend on it.
     loader = DataLoader(blocks.with_format("torch"), batch_size=batch_size, generator=torch.Generator())
-    try:
-        with model.model.resting_weights():
-            for batch in tqdm(loader, desc="Loss by depth", leave=False):
-                input_ids = batch["input_ids"].to(model.device, torch.long)
-                options = dict(use_cache=False, return_logits=False, output_loop_states=True, num_loops=num_loops)
-                output = model(input_ids, **options)
-                states = torch.stack([state[:, :-1].flatten(0, 1) for state in output.loop_hidden_states])
-                weights = torch.ones(states.shape[:2], device=states.device)
-                _, losses = chunked_cross_entropy(states, model.lm_head, input_ids[:, 1:].flatten(), weights)
-                yield losses, output.exit_pdf[:, :-1].flatten(0, 1)
-    finally:
-        model.train(was_training)
+    with _measuring(model):
+        for batch in tqdm(loader, desc="Loss by depth", leave=False):
+            input_ids = batch["input_ids"].to(model.device, torch.long)
+            labels = F.pad(input_ids[:, 1:], (0, 1), value=IGNORE_INDEX)
+            yield _token_losses(model, input_ids, labels, num_loops)
 
 
 def loss_by_depth(
@@ -85,17 +128,34 @@ def depth_quality(
     Raises:
         ValueError: There are no blocks.
     """
-    exits = torch.zeros(len(thresholds), 2, dtype=torch.float64)
-    tokens = 0
+    sums = _ExitSums(thresholds)
     for losses, exit_pdf in _losses_and_exits(model, blocks, None, batch_size):
+        sums.add(losses, exit_pdf)
+    return sums.points()
+
+
+class _ExitSums:
+    """Loss and loops at each threshold, summed over tokens."""
+
+    def __init__(self, thresholds: Sequence[float]):
+        self.thresholds = thresholds
+        self.sums = torch.zeros(len(thresholds), 2, dtype=torch.float64)
+        self.tokens = 0
+
+    def add(self, losses: torch.Tensor, exit_pdf: torch.Tensor) -> None:
+        """(loops, tokens) and (tokens, loops)."""
         reached = exit_pdf.cumsum(dim=-1)
-        for index, threshold in enumerate(thresholds):
+        for index, threshold in enumerate(self.thresholds):
             # Rounding may leave the whole sum below 1: the last loop takes all that are left.
             leave = (reached[:, :-1] < threshold).sum(dim=-1)
             chosen = losses.gather(0, leave[None]).double().sum()
-            exits[index] += torch.stack([(leave + 1).double().sum(), chosen]).cpu()
-        tokens += losses.shape[1]
-    return [DepthPoint(q, *row) for q, row in zip(thresholds, (exits / tokens).tolist(), strict=True)]
+            self.sums[index] += torch.stack([(leave + 1).double().sum(), chosen]).cpu()
+        self.tokens += losses.shape[1]
+
+    def points(self) -> list[DepthPoint]:
+        """Means over the tokens."""
+        means = (self.sums / self.tokens).tolist()
+        return [DepthPoint(q, *row) for q, row in zip(self.thresholds, means, strict=True)]
 
 
 def best_mixture_of_depths(losses: Sequence[float], mean_loops: float) -> float:
@@ -116,3 +176,87 @@ def best_mixture_of_depths(losses: Sequence[float], mean_loops: float) -> float:
                 share = (mean_loops - low) / (high - low)
                 mixtures.append((1 - share) * losses[low - 1] + share * losses[high - 1])
     return min(mixtures)
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """
+    Texts by their name: the .rs files of a folder, one such file, or the column `code` of a .jsonl or .jsonl.gz file.
+
+    Raises:
+        ValueError: There are none.
+    """
+    texts: dict[str, str] = {}
+    try:
+        if path.is_dir():
+            files = sorted(path.rglob("*.rs"))
+            texts = {file.relative_to(path).as_posix(): file.read_text(encoding="utf-8") for file in files}
+        elif path.suffix == ".rs":
+            texts = {path.name: path.read_text(encoding="utf-8")}
+        else:
+            with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+                rows = [json.loads(line) for line in file]
+            texts = {f"{row.get('id', 'row')} {index}": row["code"] for index, row in enumerate(rows)}
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"text must be .rs files or JSON lines with a column code, got {path}: {error!r}") from error
+    texts = {name: text for name, text in texts.items() if text.strip()}
+    if not texts:
+        raise ValueError(f"text must be .rs files or JSON lines with a column code, got none in {path}")
+    return texts
+
+
+def score_texts(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Mapping[str, str],
+    window: int,
+    num_loops: int | None = None,
+    batch_size: int = 4,
+    progress: bool = True,
+) -> Results:
+    """
+    Bits per byte of texts after each loop, a mean over the texts, comparable between tokenizers. Every token of a text
+    is predicted once, from at most `window - 1` tokens before it and a start token.
+
+    `details` has the perplexity per token after each loop and, for a LoopLM, the depth-quality curve: loss against
+    mean loops for a sweep of exit thresholds, chosen from one pass at full depth.
+
+    Raises:
+        ValueError: The window is below 2, or depth is asked of a model that has none.
+    """
+    if window < 2:
+        raise ValueError(f"window must be at least 2 tokens, got {window}")
+    is_loop_model = isinstance(model.config, LoopLMConfig)
+    if num_loops is not None and not is_loop_model:
+        raise ValueError(f"num_loops needs a LoopLM, got a model of type {model.config.model_type}")
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    pieces: list[tuple[str, list[int]]] = []
+    for name, text in texts.items():
+        # Text that spells a special token stays text; how a tokenizer begins a text by itself does not matter here.
+        settings = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
+        tokens = [start, *tokenizer(text, **settings)["input_ids"]]
+        pieces += [(name, tokens[at : at + window]) for at in range(0, len(tokens) - 1, window - 1)]
+    sums, nats = _ExitSums(THRESHOLDS), {name: torch.zeros(1, dtype=torch.float64) for name in texts}
+    with _measuring(model):
+        batches = range(0, len(pieces), batch_size)
+        for at in tqdm(batches, desc="Perplexity", disable=not progress):
+            batch = pieces[at : at + batch_size]
+            length = max(len(tokens) for _, tokens in batch)
+            # Causal attention: what is padded behind a text changes nothing in it.
+            input_ids = torch.tensor([tokens + [start] * (length - len(tokens)) for _, tokens in batch])
+            labels = torch.tensor([tokens[1:] + [IGNORE_INDEX] * (length - len(tokens) + 1) for _, tokens in batch])
+            losses, exit_pdf = _token_losses(model, input_ids.to(model.device), labels.to(model.device), num_loops)
+            sums.add(losses, exit_pdf)
+            parts = losses.double().split([len(tokens) - 1 for _, tokens in batch], dim=1)
+            for (name, _), part in zip(batch, parts, strict=True):
+                nats[name] = nats[name] + part.sum(dim=1).cpu()
+    bits = {name: value / math.log(2) / len(texts[name].encode()) for name, value in nats.items()}
+    loops = len(next(iter(bits.values())))
+    per_problem = {f"bits_per_byte_loop_{loop + 1}": {name: float(each[loop]) for name, each in bits.items()}
+                   for loop in range(loops)}  # fmt: skip
+    per_problem = {"bits_per_byte": per_problem[f"bits_per_byte_loop_{loops}"]} | per_problem
+    total = sum(nats.values())
+    details: dict = {"perplexity_by_loop": (total / sums.tokens).exp().tolist(), "tokens": sums.tokens}
+    if is_loop_model:
+        details["depth_quality"] = [asdict(point) for point in sums.points()]
+    metrics = {name: bootstrap(list(values.values())) for name, values in per_problem.items()}
+    return Results(NAME, {}, metrics, per_problem, details=details)
