@@ -118,7 +118,7 @@ def load_model(
         raise ValueError(f"model must be the folder of a saved model or a Hub name, got {name!r}")
     try:
         model = AutoModelForCausalLM.from_pretrained(name, trust_remote_code=trust_remote_code, dtype=dtype)
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code, padding_side="left")
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"model {name!r} cannot be loaded as a causal language model: {error}") from error
     vocab_size = model.get_input_embeddings().num_embeddings
@@ -173,7 +173,8 @@ def _complete(
 ) -> list[Sample]:
     texts = [prompt.text for prompt, _ in batch]
     # Some tokenizers give token types, which few decoders take.
-    inputs = tokenizer(texts, return_tensors="pt", padding=True, return_token_type_ids=False).to(model.device)
+    settings = {"padding": True, "padding_side": "left", "return_token_type_ids": False}
+    inputs = tokenizer(texts, return_tensors="pt", **settings).to(model.device)
     length = inputs["input_ids"].shape[1]
     stop = StoppingCriteriaList([_FunctionEnd(tokenizer, texts, length)])
     settings = sampling.arguments(model.config) | {"stopping_criteria": stop, "pad_token_id": tokenizer.pad_token_id}

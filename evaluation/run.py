@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -40,23 +40,27 @@ def run(options: argparse.Namespace) -> int:
     if options.limit is not None and options.limit < 1:
         raise ValueError(f"--limit must be at least 1, got {options.limit}")
     suites, texts = _suites(options), _texts(options)
-    if suites:
+    if any(isinstance(suite, HumanEvalRust) for suite in suites):
         require_consent()
     model, tokenizer = load_model(options.model, options.trust_remote_code, options.dtype, options.device)
-    report = _Report(options, describe(model, options.model))
+    command = shlex.join(["python", "-m", "evaluation", *sys.argv[1:]])
+    report = Report(options.out, describe(model, options.model), command)
+    console, progress = Console(highlight=False), sys.stderr.isatty()
     with RustVerifier(options.edition, options.workers, run_timeout=options.run_timeout) as verifier:
         for suite in suites:
-            report.console.print(f"{suite.name}: checking the {len(suite.problems)} known solutions")
-            suite.check_gold(verifier, report.progress)
+            console.print(f"{suite.name}: checking the {len(suite.problems)} known solutions")
+            suite.check_gold(verifier, progress)
         for suite in suites:
-            _run_programs(suite, model, tokenizer, sampling, verifier, report)
+            results = run_programs(suite, model, tokenizer, sampling, verifier, report, options.k, progress)
+            _print_results(console, results, options.out)
     if texts:
         started = time.perf_counter()
         window = min(options.window, positions(model) or options.window)
         found = perplexity.score_texts(
-            model, tokenizer, texts, window, options.num_loops, options.batch_size, report.progress
+            model, tokenizer, texts, window, options.num_loops, options.batch_size, progress
         )
-        report.write(found, {"window": window, "text": str(options.text)}, started)
+        results = report.write(found, {"window": window, "text": str(options.text)}, started)
+        _print_results(console, results, options.out)
     return 0
 
 
@@ -79,55 +83,62 @@ def _texts(options: argparse.Namespace) -> dict[str, str]:
     return dict(islice(perplexity.read_texts(options.text).items(), options.limit))
 
 
-def _run_programs(
+def run_programs(
     suite: HumanEvalRust | CompileRate,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     sampling: Sampling,
     verifier: RustVerifier,
-    report: "_Report",
-) -> None:
+    report: "Report",
+    k: Sequence[int] = (1,),
+    progress: bool = False,
+) -> Results:
     """Samples, verifies and writes one benchmark of programs."""
     started = time.perf_counter()
     path = report.folder / f"{suite.name}.samples.jsonl"
-    samples = generate(model, tokenizer, suite.prompts(), sampling, path, report.progress)
+    samples = generate(model, tokenizer, suite.prompts(), sampling, path, progress)
     completions: dict[str, list[str]] = {name: [] for name in suite.names}
     for sample in samples:
         completions[sample.prompt].append(sample.completion)
-    verdicts = suite.verify(list(completions.values()), verifier, progress=report.progress)
+    verdicts = suite.verify(list(completions.values()), verifier, progress=progress)
     _write_verdicts(suite.names, verdicts, report.folder / f"{suite.name}.verdicts.jsonl")
     loops = [sample.mean_loops for sample in samples if sample.mean_loops is not None]
     settings = asdict(sampling) | {"edition": verifier.edition, "run_timeout": verifier.run_timeout}
-    settings |= {"mean_loops": sum(loops) / len(loops) if loops else None}
-    found = results_of(suite.name, suite.metric, suite.names, verdicts, report.k)
-    report.write(found, settings, started, {"rustc": verifier.resources.toolchain.version})
-    finished = sum(sample.finished for sample in samples)
-    report.console.print(f"{finished} of {len(samples)} completions end their function")
+    details = {
+        "completions": len(samples),
+        "completions_that_end_their_function": sum(sample.finished for sample in samples),
+        "mean_loops": sum(loops) / len(loops) if loops else None,
+    }
+    found = replace(results_of(suite.name, suite.metric, suite.names, verdicts, k), details=details)
+    return report.write(found, settings, started, {"rustc": verifier.resources.toolchain.version})
 
 
-class _Report:
-    """Where results go, and what all of one call share."""
+@dataclass(frozen=True)
+class Report:
+    """
+    What all results of one call share.
 
-    def __init__(self, options: argparse.Namespace, model: dict[str, Any]):
-        self.model = model
-        self.folder = options.out
-        self.k = options.k
-        self.command = shlex.join(["python", "-m", "evaluation", *sys.argv[1:]])
-        self.console = Console(highlight=False)
-        self.progress = sys.stderr.isatty()
+    Attributes:
+        folder: For the files.
+        model: What `describe` says of it.
+        command: That makes the results again.
+    """
+
+    folder: Path
+    model: Mapping[str, Any]
+    command: str
 
     def write(
         self, found: Results, settings: dict[str, Any], started: float, versions: Mapping[str, str] | None = None
-    ) -> None:
-        """Complete the results, write and print them."""
+    ) -> Results:
+        """The results with their context, written."""
         libraries = {"torch": torch.__version__, "transformers": transformers.__version__}
         results = replace(
             found, model=self.model, settings=settings, versions=libraries | dict(versions or {}),
             command=self.command, seconds=time.perf_counter() - started,
         )  # fmt: skip
-        path = results.write(self.folder)
-        _print_results(self.console, results)
-        self.console.print(f"Written to {path}")
+        results.write(self.folder)
+        return results
 
 
 def describe(model: PreTrainedModel, path: str) -> dict[str, Any]:
@@ -153,7 +164,7 @@ def _write_verdicts(names: Sequence[str], verdicts: Sequence[Sequence[Verdict]],
                 file.write(json.dumps(line) + "\n")
 
 
-def _print_results(console: Console, results: Results) -> None:
+def _print_results(console: Console, results: Results, folder: Path) -> None:
     table = Table(title=f"{results.benchmark}, {results.num_problems} problems, {results.model['path']}")
     for column in ("metric", "value", "95 % interval over the problems"):
         table.add_column(column, justify="left" if column == "metric" else "right")
@@ -165,8 +176,12 @@ def _print_results(console: Console, results: Results) -> None:
     for status, count in results.verdicts.items():
         table.add_row(status, f"{count:,}", f"{count / total:.1%} of the samples")
     for loop, value in enumerate(results.details.get("perplexity_by_loop", ()), start=1):
-        table.add_row(f"perplexity per token after loop {loop}", f"{value:.3f}", "")
+        table.add_row(f"perplexity, loop {loop}", f"{value:.3f}", "per token")
+    if "completions" in results.details:
+        finished, total = results.details["completions_that_end_their_function"], results.details["completions"]
+        table.add_row("end their function", f"{finished:,}", f"of {total:,} completions")
     console.print(table)
+    console.print(f"Written to {folder / results.benchmark}.json")
 
 
 def compare_files(options: argparse.Namespace) -> int:

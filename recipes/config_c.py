@@ -44,6 +44,7 @@ RECIPE = Recipe(
         logging_steps=20,
         save_steps=1000,
         eval_steps=1000,
+        eval_prompts=104,
         checkpointing="loop",
         compile_blocks=True,
     ),

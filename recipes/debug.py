@@ -40,6 +40,7 @@ RECIPE = Recipe(
         logging_steps=20,
         save_steps=60,
         eval_steps=60,
+        eval_prompts=24,
     ),
 )
 

@@ -43,6 +43,7 @@ RECIPE = Recipe(
         logging_steps=20,
         save_steps=500,
         eval_steps=500,
+        eval_prompts=104,
     ),
 )
 

@@ -3,10 +3,8 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,13 +16,13 @@ import transformers
 from accelerate import PartialState
 from datasets import Dataset
 from rich.console import Console
-from rich.table import Table
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast, set_seed
 from transformers.trainer_callback import ProgressCallback
 
 from evaluation.suites.perplexity import loss_by_depth
-from modeling_nanochat import BitLinear, LoopLMConfig, LoopLMForCausalLM
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from recipes.prepare import Prepared, prepare
+from recipes.report import Pretrained, report
 from recipes.schema import GATE_STAGE, Recipe
 from trainers.callbacks import (
     DivergenceCallback,
@@ -35,7 +33,6 @@ from trainers.callbacks import (
 )
 from trainers.data.pack import regroup_blocks
 from trainers.data.tokenizer import check_special_tokens, special_token_ids
-from trainers.data.verify import VerifiedSample
 from trainers.gate import GateTrainer
 from trainers.hardware import has_no_accelerator
 from trainers.pretraining import LoopLMTrainer, last_complete_checkpoint, pretraining_arguments
@@ -45,27 +42,9 @@ console = Console(highlight=False)
 
 
 # What a run makes in its folder; nothing else there is ever deleted.
-RUN_ENTRIES = ("prepare", GATE_STAGE, "report.json", "recipe.json")
+RUN_ENTRIES = ("prepare", GATE_STAGE, "evaluation", "report.json", "recipe.json")
 # Held-out blocks of an evaluation in the middle of training; the closing report takes all.
 EVALUATED_BLOCKS = 32
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """
-    Result of the second stage.
-
-    Attributes:
-        model: The trained model.
-        folder: Where it is saved.
-        tokens: Tokens seen in training.
-        tokens_per_second: Of the training loop since its last start; None when no step was left to do.
-    """
-
-    model: LoopLMForCausalLM
-    folder: Path
-    tokens: int
-    tokens_per_second: float | None
 
 
 def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LoopLMForCausalLM:
@@ -156,74 +135,6 @@ def held_out_losses(model: LoopLMForCausalLM, step: int, blocks: Dataset) -> dic
     """What is measured while a model trains: the loss on held-out blocks after every loop."""
     losses = loss_by_depth(model, blocks)
     return {"eval_loss": losses[-1]} | {f"eval_loop_{loop}_loss": loss for loop, loss in enumerate(losses, start=1)}
-
-
-def complete_in_clean_process(folder: Path, prompt: str) -> str:
-    """Continue `prompt` in a new process that loads the folder by its own code, offline; raises if that fails."""
-    script = Path(__file__).with_name("complete.py")
-    finished = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script), str(folder), "--prompt", prompt, "--min-new-tokens", "48"],
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
-    if finished.returncode != 0:
-        raise RuntimeError(f"the saved model in {folder} does not load in a clean process:\n{finished.stderr}")
-    return finished.stdout.rstrip("\n")
-
-
-def file_sizes(folder: Path) -> dict[str, int]:
-    """Bytes per file of a saved model, the code files taken together, and their sum."""
-    sizes: dict[str, int] = {}
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        name = "model code (*.py)" if path.suffix == ".py" else path.name
-        sizes[name] = sizes.get(name, 0) + path.stat().st_size
-    return sizes | {"all files": sum(sizes.values())}
-
-
-def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained) -> None:
-    """Print a completion and the closing table, and write `report.json` beside the stages."""
-    model = pretrained.model
-    verification = recipe.run_dir / "prepare" / "verification.json"
-    sample = VerifiedSample(**json.loads(verification.read_text())) if recipe.data.verified_sample else None
-    completion = complete_in_clean_process(pretrained.folder, recipe.prompt)
-    results = {
-        "recipe": recipe.name,
-        "verified_sample": sample and asdict(sample),
-        "loss_by_depth": loss_by_depth(model, prepared.validation),
-        "tokens_seen": pretrained.tokens,
-        "tokens_per_second": pretrained.tokens_per_second,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "ternary_parameters": sum(m.weight.numel() for m in model.modules() if isinstance(m, BitLinear)),
-        "file_sizes": file_sizes(pretrained.folder),
-        "prompt": recipe.prompt,
-        "completion": completion,
-    }
-    (recipe.run_dir / "report.json").write_text(json.dumps(results, indent=2) + "\n")
-
-    console.print("\nReloaded in a clean process with trust_remote_code, the model continues:\n")
-    console.print(completion, markup=False, soft_wrap=True)
-    table = Table(title=f"\n{recipe.name}: {recipe.description}", show_header=False, title_justify="left")
-    if sample is not None:
-        total = sum(sample.counts.values())
-        table.add_row(f"rustc on {total} of {sample.texts:,} texts", sample.problem or _words(sample))
-    for loop, loss in enumerate(results["loss_by_depth"], start=1):
-        table.add_row(f"validation loss after loop {loop}", f"{loss:.4f} nats per token")
-    table.add_row("tokens seen", f"{pretrained.tokens:,}")
-    speed = pretrained.tokens_per_second
-    table.add_row("training speed", "not measured" if speed is None else f"{speed:,.0f} tokens/s")
-    table.add_row("parameters", f"{results['parameters']:,}, of them ternary {results['ternary_parameters']:,}")
-    table.add_row("blocks applied per token", f"{model.config.num_shared_layers} x {model.config.num_loops} loops")
-    for name, size in results["file_sizes"].items():
-        table.add_row(name, f"{size / 1e6:,.3f} MB")
-    console.print(table)
-    console.print(f"Everything is in {recipe.run_dir}")
-
-
-def _words(sample: VerifiedSample) -> str:
-    counts = [f"{count} {status}" for status, count in sample.counts.items()]
-    return "\n".join([*counts, f"({sample.external} need only crates or files that are not there)"])
 
 
 def use_all_cores() -> None:

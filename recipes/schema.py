@@ -75,6 +75,7 @@ class TrainingRecipe:
         save_steps: Steps between two checkpoints to resume from.
         eval_steps: Steps between two measurements of the held-out loss, each after the checkpoint of its step; 0 for
             none before the end.
+        eval_prompts: Prompts of the compile rate that the finished model completes for the report; 0 for none.
         report_to: Also log to "tensorboard" or "trackio"; `metrics.jsonl` is always written.
         checkpointing: What is kept for backward: "none" keeps all, "layer" the input of every block, "loop" the state
             at the start of every loop; what is not kept is computed again.
@@ -101,6 +102,7 @@ class TrainingRecipe:
     logging_steps: int = 10
     save_steps: int = 100
     eval_steps: int = 0
+    eval_prompts: int = 0
     report_to: Literal["none", "tensorboard", "trackio"] = "none"
     checkpointing: Literal["none", "layer", "loop"] = "none"
     compile_blocks: bool = False
@@ -115,7 +117,16 @@ class TrainingRecipe:
         check("training", "seed", self.seed, "below 2**32", self.seed < 2**32)
         rule = f"a multiple of logging_steps={self.logging_steps}, so that a resumed run logs the same means"
         check("training", "save_steps", self.save_steps, rule, self.save_steps % self.logging_steps == 0)
-        for name in ("warmup_steps", "decay_steps", "min_lr", "weight_decay", "seed", "gate_steps", "eval_steps"):
+        for name in (
+            "warmup_steps",
+            "decay_steps",
+            "min_lr",
+            "weight_decay",
+            "seed",
+            "gate_steps",
+            "eval_steps",
+            "eval_prompts",
+        ):
             check("training", name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
         rule = f"a multiple of save_steps={self.save_steps}: every evaluation has its checkpoint"
         check("training", "eval_steps", self.eval_steps, rule, self.eval_steps % self.save_steps == 0)
@@ -246,7 +257,7 @@ class Recipe:
         """
         model = self.model.to_dict() | {
             "hidden_size": 64, "intermediate_size": 128, "num_shared_layers": 2, "num_attention_heads": 4,
-            "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 64, "vocab_size": 512,
+            "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 512, "vocab_size": 512,
             "ternary_group_size": 64,
         }  # fmt: skip
         steps = {"total_steps": 2, "warmup_steps": 1, "decay_steps": 0, "batch_size": 2}
@@ -268,7 +279,13 @@ class Recipe:
                 mix=None,
             ),
             training=replace(
-                self.training, micro_batch_size=1, logging_steps=1, save_steps=1, compile_blocks=False, **steps
+                self.training,
+                micro_batch_size=1,
+                logging_steps=1,
+                save_steps=1,
+                eval_prompts=2,
+                compile_blocks=False,
+                **steps,
             ),
             later_stages=tuple(later),
         )

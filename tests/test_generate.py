@@ -68,9 +68,7 @@ def test_every_solution_of_humaneval_ends_where_it_ends():
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    tokenizer = train_tokenizer([path.read_text() for path in sorted(BUILTIN.glob("*.rs"))], 300, 256)
-    tokenizer.padding_side = "left"
-    return tokenizer
+    return train_tokenizer([path.read_text() for path in sorted(BUILTIN.glob("*.rs"))], 300, 256)
 
 
 @pytest.fixture(scope="module")

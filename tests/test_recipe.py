@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from tiny import tiny_config
 from transformers import AutoModelForCausalLM
 
+from evaluation.results import Results
+from modeling_nanochat import LoopLMConfig
 from recipes import debug
 from recipes.command_line import main
 from recipes.pipeline import build_model, pretrain, start_folder
@@ -23,6 +25,7 @@ from trainers.callbacks import MetricsFileCallback
 from trainers.data.pack import pack_blocks
 from trainers.data.sources import Row
 from trainers.data.tokenizer import train_tokenizer
+from trainers.plots import read_metrics
 
 ROOT = Path(__file__).parent.parent
 BUILTIN = Path(str(files("trainers.data").joinpath("builtin_rust")))
@@ -61,7 +64,9 @@ def prepared():
 
 
 def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys):
-    recipe = tiny_recipe(tmp_path)
+    recipe = tiny_recipe(tmp_path, eval_steps=2, eval_prompts=2)
+    model = LoopLMConfig.from_dict(recipe.model.to_dict() | {"max_position_embeddings": 1024})
+    recipe = replace(recipe, model=model)
     main(recipe, [])
     shown = capsys.readouterr().out
     results = json.loads((tmp_path / "tiny" / "report.json").read_text())
@@ -72,11 +77,15 @@ def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys
     for loss in results["loss_by_depth"]:
         assert f"{loss:.4f}" in shown
     assert f"{results['parameters']:,}" in shown
+    rate = Results.read(tmp_path / "tiny" / "evaluation" / "compilation_success_rate.json")
+    assert rate.num_problems == 2 and rate.metrics["compiles@1"].value == results["compile_rate"]
+    assert "completions that compile, of 2" in shown
     written = len(list(BUILTIN.glob("*.rs")))
     assert results["verified_sample"]["counts"] == {"valid": written}
     assert f"rustc on {written} of {written} texts" in shown and f"{written} valid" in shown
-    steps = [json.loads(line)["step"] for line in (tmp_path / "tiny" / "pretrain" / "metrics.jsonl").open()]
-    assert steps[:6] == [1, 2, 3, 4, 5, 6]
+    logs, evaluations = read_metrics(tmp_path / "tiny" / "pretrain")
+    assert [log["step"] for log in logs] == [1, 2, 3, 4, 5, 6]
+    assert [each["step"] for each in evaluations] == [2, 4, 6] and "eval_loop_3_loss" in evaluations[0]
 
     with pytest.raises(SystemExit):
         main(recipe, [])

@@ -223,6 +223,14 @@ def test_a_main_with_assertions_is_a_test_too(verifier):
     assert [verdict.status for verdict in verdicts] == ["valid", "tests_failed", "compilation_failed"]
 
 
+def test_a_signature_alone_is_checked_without_running_anything(verifier, monkeypatch):
+    monkeypatch.delenv("HF_ALLOW_CODE_EVAL")
+    monkeypatch.setattr("evaluation.rust.jobs.RunHiddenJob", None)
+    codes = ["fn add(a: i32, b: i32) -> i32 { a - b }", "fn add(a: i32, b: i64) -> i32 { a }", "fn sub() {}"]
+    verdicts = verifier.verify(codes, HiddenTests("fn add(a: i32, b: i32) -> i32;", ""), rules="reward")
+    assert [verdict.status for verdict in verdicts] == ["valid", "tests_failed", "tests_failed"]
+
+
 def test_tests_that_can_be_cheated_earn_no_reward(verifier):
     with pytest.raises(ValueError, match="under reward rules tests must be HiddenTests"):
         verifier.verify([RIGHT], LIBTEST, rules="reward")

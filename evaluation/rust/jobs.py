@@ -179,9 +179,11 @@ class BuildJob:
             runs = enumerate(candidates)
             return {}, [RunAppendedJob(candidate, index, self.together, program) for index, candidate in runs]
         if compilation.accepted:
-            numbered = tuple(enumerate(candidates))
+            # Where there are no cases, fitting the signature is all that is asked, and nothing is run.
+            fits = {each.key: tools.tested(each, "valid", "", 0, 0, 0.0) for each in candidates if each.tests.blank}
+            numbered = tuple((index, each) for index, each in enumerate(candidates) if not each.tests.blank)
             starts = range(0, len(numbered), RUNS_PER_ATTEMPT)
-            return {}, [RunHiddenJob(numbered[start : start + RUNS_PER_ATTEMPT], program) for start in starts]
+            return fits, [RunHiddenJob(numbered[start : start + RUNS_PER_ATTEMPT], program) for start in starts]
         if not self.compiled:
             return {}, [CompileJob(candidates)]
         verdicts: Verdicts = {}

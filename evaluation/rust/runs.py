@@ -50,18 +50,18 @@ class RunHiddenJob:
             if status == "tests_failed" and completed.status == -signal.SIGKILL:
                 status, reason = "unavailable", "the program was killed from outside"  # it cannot do that to itself
         else:
-            status, reason = _reported(report, candidate.tests.blank, completed)
+            status, reason = _reported(report, completed)
             passed, total = report.passed, report.total
         return tools.tested(candidate, status, reason, passed, total, completed.seconds)
 
 
-def _reported(report: harness.Report, blank: bool, completed: Completed) -> tuple[Status, str]:
+def _reported(report: harness.Report, completed: Completed) -> tuple[Status, str]:
     if not report.finished:
         return "tests_failed", f"panicked outside the cases: {_first_line(completed.stderr)}"
     if report.passed < report.total:
         place = f"the first that does not is at line {report.first_failed_line} of the checker"
         return "tests_failed", f"{report.passed} of {report.total} cases hold; {place}"
-    return ("valid", "") if report.total or blank else ("tests_failed", "no case was run")
+    return ("valid", "") if report.total else ("tests_failed", "no case was run")
 
 
 @dataclass(frozen=True)

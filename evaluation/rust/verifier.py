@@ -38,7 +38,7 @@ Missing = tuple[bytes, bytes, Tests]
 BATCH_CODES = 64
 TRUSTED_BATCH_CODES = 256  # few of them fail
 BATCH_BYTES = 200_000
-VERDICT_FORMAT = 2  # goes into the cache's keys: raised whenever equal input may get another verdict
+VERDICT_FORMAT = 3  # goes into the cache's keys: raised whenever equal input may get another verdict
 
 
 class _Resources:
@@ -143,7 +143,8 @@ class RustVerifier:
         Args:
             codes: source texts. What is not UTF-8 is `invalid_syntax`.
             tests: for each code, or one for all: None, `HiddenTests`, or a text that is appended to the code and holds
-                functions with `#[test]` or a `fn main`. Running them needs `HF_ALLOW_CODE_EVAL=1`.
+                functions with `#[test]` or a `fn main`. Running them needs `HF_ALLOW_CODE_EVAL=1`; hidden tests
+                without a case run nothing.
             crate_type: `"auto"` compiles as a program what has a `fn main`, everything else as a library. Codes with
                 tests are what their tests ask for.
             exact: compile each code that fails in a batch once more alone. Whether a code is valid does not change,
@@ -164,7 +165,7 @@ class RustVerifier:
         if isinstance(codes, (str, bytes)):
             raise ValueError("codes must be a list of source texts, got a single one")
         tests = _tests_of_each(tests, len(codes), rules)
-        if any(test is not None for test in tests):
+        if any(_runs(test) for test in tests):
             require_consent()
         resources = self.resources
         question = {
@@ -311,6 +312,11 @@ def _tests_of_each(tests: Sequence[Tests] | Tests, count: int, rules: str) -> li
         elif rules == "reward" and test is not None and test.allow_unsafe:
             raise ValueError("unsafe code can forge the result of its tests: under reward rules allow_unsafe is False")
     return each
+
+
+def _runs(tests: Tests) -> bool:
+    """Whether a code with these tests is run, and not only compiled."""
+    return tests is not None and not (isinstance(tests, HiddenTests) and tests.blank)
 
 
 def _text_of(tests: Tests) -> str | None:
