@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evaluation.rust.toolchain import EDITIONS
 
-SUITES = ("humaneval-rust", "compile-rate", "perplexity")
+SUITES = ("humaneval-rust", "multipl-e-rust", "compile-rate", "perplexity")
 
 
 def add_run(subcommands):
@@ -28,6 +28,9 @@ def add_run(subcommands):
         "--problems", type=Path, help="file with HumanEval-Rust's rows; None takes NANOCHAT_DATA or the Hub"
     )
     parser.add_argument(
+        "--multipl-e", type=Path, help="file with MultiPL-E's rows; None takes NANOCHAT_DATA or the Hub"
+    )
+    parser.add_argument(
         "--text", type=Path, help="for the perplexity: folder of .rs files, one file, or JSON lines with a column code"
     )
     parser.add_argument("--window", type=int, default=512, help="tokens the perplexity looks at together")
@@ -38,7 +41,9 @@ def add_run(subcommands):
     parser.add_argument("--seed", type=int, default=0, help="of the sampling")
     parser.add_argument("--num-loops", type=int, help="loops of a LoopLM; None takes the model's own")
     parser.add_argument("--exit-at-loop", type=int, help="read a LoopLM's prediction after this loop; None the last")
-    parser.add_argument("--edition", default="2021", choices=EDITIONS, help="of the language")
+    parser.add_argument(
+        "--edition", choices=EDITIONS, help="of the language; None takes the benchmark's: 2021, MultiPL-E's is 2015"
+    )
     parser.add_argument("--run-timeout", type=float, default=5.0, help="seconds of processor time for a program")
     parser.add_argument("--workers", type=int, help="compilers at the same time; None takes one per processor")
     parser.add_argument("--device", help="such as cuda or cpu; None takes a GPU where there is one")

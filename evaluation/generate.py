@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ from transformers import (
 
 from evaluation.rust.completion import completed_function
 from modeling_nanochat import LoopLMConfig
+
+StopRule = Callable[[str, str], str | None]
+"""From a prompt and what was drawn so far to the completion, cut; None while it goes on."""
 
 
 @dataclass(frozen=True)
@@ -150,9 +153,10 @@ def fingerprint(model: PreTrainedModel) -> str:
 
 
 class _FunctionEnd(StoppingCriteria):
-    """Stops each row when its function is complete."""
+    """Stops each row when the rule finds its end, which is a closing brace."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], prompt_length: int):
+    def __init__(self, rule: StopRule, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], prompt_length: int):
+        self.rule = rule
         self.tokenizer = tokenizer
         self.prompts = prompts
         self.prompt_length = prompt_length
@@ -163,20 +167,24 @@ class _FunctionEnd(StoppingCriteria):
         for row, token in enumerate(last):
             if not self.done[row] and "}" in token:
                 text = self.tokenizer.decode(input_ids[row, self.prompt_length :], skip_special_tokens=True)
-                self.done[row] = completed_function(self.prompts[row], text) is not None
+                self.done[row] = self.rule(self.prompts[row], text) is not None
         return torch.tensor(self.done, device=input_ids.device)
 
 
 @torch.no_grad()
 def _complete(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: Sequence[tuple[Prompt, int]], sampling: Sampling
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    batch: Sequence[tuple[Prompt, int]],
+    sampling: Sampling,
+    rule: StopRule,
 ) -> list[Sample]:
     texts = [prompt.text for prompt, _ in batch]
     # Some tokenizers give token types, which few decoders take.
     settings = {"padding": True, "padding_side": "left", "return_token_type_ids": False}
     inputs = tokenizer(texts, return_tensors="pt", **settings).to(model.device)
     length = inputs["input_ids"].shape[1]
-    stop = StoppingCriteriaList([_FunctionEnd(tokenizer, texts, length)])
+    stop = StoppingCriteriaList([_FunctionEnd(rule, tokenizer, texts, length)])
     settings = sampling.arguments(model.config) | {"stopping_criteria": stop, "pad_token_id": tokenizer.pad_token_id}
     longest = positions(model)
     if longest is not None:
@@ -186,7 +194,7 @@ def _complete(
     for (prompt, index), row in zip(batch, output[:, length:].tolist(), strict=True):
         tokens = next((place for place, token in enumerate(row) if token == tokenizer.pad_token_id), len(row))
         text = tokenizer.decode(row, skip_special_tokens=True)
-        function = completed_function(prompt.text, text)
+        function = rule(prompt.text, text)
         completion = text if function is None else function
         mean_loops = _loops(model.config, sampling)
         samples.append(Sample(prompt.name, index, completion, function is not None, tokens, mean_loops))
@@ -208,11 +216,12 @@ def generate(
     sampling: Sampling,
     path: Path,
     progress: bool = True,
+    rule: StopRule = completed_function,
 ) -> list[Sample]:
     """
     All samples of all prompts, problem by problem, also written to `path` as JSON lines after each batch. What an
     earlier call with the same model, prompts and sampling left there is used, so that a killed one continues to the
-    same samples.
+    same samples. `rule` says where a completion ends.
 
     Raises:
         ValueError: `path` holds samples of another model, other prompts or another sampling, or a prompt is longer
@@ -223,6 +232,7 @@ def generate(
     texts = json.dumps([asdict(prompt) for prompt in prompts])
     prompts_hash = hashlib.sha256(texts.encode()).hexdigest()
     header = {"model": fingerprint(model), "sampling": asdict(sampling), "prompts": prompts_hash}
+    header["stop"] = rule.__name__
     samples = _read_samples(path, header, sampling.batch_size, len(rows))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
@@ -234,7 +244,7 @@ def generate(
             for start in starts:
                 # Each batch has a seed of its own: it is the same whatever was drawn before.
                 set_seed((sampling.seed * 1_000_003 + start) % 2**32)
-                drawn = _complete(model, tokenizer, rows[start : start + sampling.batch_size], sampling)
+                drawn = _complete(model, tokenizer, rows[start : start + sampling.batch_size], sampling, rule)
                 file.writelines(json.dumps(asdict(sample)) + "\n" for sample in drawn)
                 file.flush()
                 samples += drawn

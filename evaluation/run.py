@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -22,10 +23,13 @@ from evaluation.results import Results, compare
 from evaluation.rust import RustVerifier, Verdict
 from evaluation.rust.sandbox import require_consent
 from evaluation.scoring import results_of
-from evaluation.suites import compile_rate, humaneval_rust, perplexity
+from evaluation.suites import compile_rate, humaneval_rust, multipl_e_rust, perplexity
 from evaluation.suites.compile_rate import CompileRate
 from evaluation.suites.humaneval_rust import HumanEvalRust
+from evaluation.suites.multipl_e_rust import MultiplERust
 from modeling_nanochat import LoopLMConfig
+
+Suite = HumanEvalRust | MultiplERust | CompileRate
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,17 +44,25 @@ def run(options: argparse.Namespace) -> int:
     if options.limit is not None and options.limit < 1:
         raise ValueError(f"--limit must be at least 1, got {options.limit}")
     suites, texts = _suites(options), _texts(options)
-    if any(isinstance(suite, HumanEvalRust) for suite in suites):
+    if any(isinstance(suite, HumanEvalRust | MultiplERust) for suite in suites):
         require_consent()
     model, tokenizer = load_model(options.model, options.trust_remote_code, options.dtype, options.device)
     command = shlex.join(["python", "-m", "evaluation", *sys.argv[1:]])
     report = Report(options.out, describe(model, options.model), command)
     console, progress = Console(highlight=False), sys.stderr.isatty()
-    with RustVerifier(options.edition, options.workers, run_timeout=options.run_timeout) as verifier:
+    with ExitStack() as stack:
+        editions = {options.edition or suite.edition for suite in suites}
+        verifiers = {
+            edition: stack.enter_context(RustVerifier(edition, options.workers, run_timeout=options.run_timeout))
+            for edition in sorted(editions)
+        }
         for suite in suites:
-            console.print(f"{suite.name}: checking the {len(suite.problems)} known solutions")
-            suite.check_gold(verifier, progress)
+            console.print(
+                f"{suite.name}: checking {len(suite.problems)} problems by what is known to pass and to fail"
+            )
+            suite.check_gold(verifiers[options.edition or suite.edition], progress)
         for suite in suites:
+            verifier = verifiers[options.edition or suite.edition]
             results = run_programs(suite, model, tokenizer, sampling, verifier, report, options.k, progress)
             _print_results(console, results, options.out)
     if texts:
@@ -64,8 +76,10 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _suites(options: argparse.Namespace) -> list[HumanEvalRust | CompileRate]:
-    suites: list[HumanEvalRust | CompileRate] = []
+def _suites(options: argparse.Namespace) -> list[Suite]:
+    suites: list[Suite] = []
+    if options.suite in ("multipl-e-rust", "all"):
+        suites.append(MultiplERust(multipl_e_rust.read_problems(options.multipl_e)[: options.limit]))
     if options.suite in ("humaneval-rust", "all"):
         suites.append(HumanEvalRust(humaneval_rust.read_problems(options.problems)[: options.limit]))
     if options.suite in ("compile-rate", "all"):
@@ -84,7 +98,7 @@ def _texts(options: argparse.Namespace) -> dict[str, str]:
 
 
 def run_programs(
-    suite: HumanEvalRust | CompileRate,
+    suite: Suite,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     sampling: Sampling,
@@ -96,7 +110,7 @@ def run_programs(
     """Samples, verifies and writes one benchmark of programs."""
     started = time.perf_counter()
     path = report.folder / f"{suite.name}.samples.jsonl"
-    samples = generate(model, tokenizer, suite.prompts(), sampling, path, progress)
+    samples = generate(model, tokenizer, suite.prompts(), sampling, path, progress, suite.stop)
     completions: dict[str, list[str]] = {name: [] for name in suite.names}
     for sample in samples:
         completions[sample.prompt].append(sample.completion)

@@ -5,7 +5,6 @@ import os
 import shutil
 import time
 from dataclasses import asdict, replace
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,12 +13,14 @@ import psutil
 import torch
 import transformers
 from accelerate import PartialState
-from datasets import Dataset
 from rich.console import Console
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast, set_seed
 from transformers.trainer_callback import ProgressCallback
 
-from evaluation.suites.perplexity import loss_by_depth
+from evaluation.continuous import ContinuousEvaluation, may_run_programs
+from evaluation.suites import compile_rate, humaneval_rust
+from evaluation.suites.compile_rate import CompileRate
+from evaluation.suites.humaneval_rust import HumanEvalRust
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from recipes.prepare import Prepared, prepare
 from recipes.report import Pretrained, report
@@ -109,8 +110,7 @@ def pretrain(recipe: Recipe, stage: Stage, prepared: Prepared, previous: Path | 
         callbacks=[MetricsFileCallback(folder / "metrics.jsonl"), DivergenceCallback()],
     )
     if training.eval_steps:
-        held_out = prepared.validation.select(range(min(EVALUATED_BLOCKS, len(prepared.validation))))
-        evaluate = partial(held_out_losses, blocks=held_out)
+        evaluate = continuous_evaluation(recipe, stage, prepared, model)
         trainer.add_callback(EvaluateCallback(evaluate, folder / "metrics.jsonl", training.eval_steps))
     trainer.add_callback(PlotCallback(folder))
     trainer.remove_callback(ProgressCallback)
@@ -131,10 +131,29 @@ def pretrain(recipe: Recipe, stage: Stage, prepared: Prepared, previous: Path | 
     return Pretrained(trainer.model, model_folder, tokens, speed)
 
 
-def held_out_losses(model: LoopLMForCausalLM, step: int, blocks: Dataset) -> dict[str, float]:
-    """What is measured while a model trains: the loss on held-out blocks after every loop."""
-    losses = loss_by_depth(model, blocks)
-    return {"eval_loss": losses[-1]} | {f"eval_loop_{loop}_loss": loss for loop, loss in enumerate(losses, start=1)}
+def continuous_evaluation(
+    recipe: Recipe, stage: Stage, prepared: Prepared, model: LoopLMForCausalLM
+) -> ContinuousEvaluation:
+    """What is measured after every `eval_steps` steps."""
+    suites: list[CompileRate | HumanEvalRust] = []
+    if recipe.training.eval_seconds:
+        suites.append(CompileRate(compile_rate.read_problems()))
+    if recipe.training.eval_seconds and may_run_programs():
+        try:
+            suites.append(HumanEvalRust(humaneval_rust.read_problems()))
+        except ValueError as error:
+            console.print(f"HumanEval-Rust is not evaluated in training: {error}", markup=False)
+
+    def fits(problem) -> bool:
+        return len(prepared.tokenizer(problem.prompt)["input_ids"]) < model.config.max_position_embeddings
+
+    return ContinuousEvaluation(
+        tokenizer=prepared.tokenizer,
+        blocks=prepared.validation.select(range(min(EVALUATED_BLOCKS, len(prepared.validation)))),
+        suites=[type(suite)([each for each in suite.problems if fits(each)]) for suite in suites],
+        folder=recipe.run_dir / "evaluation" / f"{stage.name}_process_{process_state().process_index}",
+        seconds=recipe.training.eval_seconds,
+    )
 
 
 def use_all_cores() -> None:

@@ -69,7 +69,7 @@ def compile_rate_of(
 ) -> Results | str:
     """The share of completions that compile, greedily drawn; or why it was not measured."""
     suite = CompileRate(compile_rate.read_problems()[: recipe.training.eval_prompts])
-    folder = recipe.run_dir / "evaluation"
+    folder = recipe.run_dir / "evaluation" / "report"
     # Of a model that is trained anew the samples are other ones.
     shutil.rmtree(folder, ignore_errors=True)
     sampling = Sampling(temperature=0, max_new_tokens=EVALUATED_TOKENS)
@@ -128,7 +128,7 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained) -> None:
         table.add_row(f"completions that compile, of {recipe.training.eval_prompts}", _rate_words(rate))
     table.add_row("tokens seen", f"{pretrained.tokens:,}")
     speed = pretrained.tokens_per_second
-    table.add_row("training speed", "not measured" if speed is None else f"{speed:,.0f} tokens/s")
+    table.add_row("speed, evaluations included", "not measured" if speed is None else f"{speed:,.0f} tokens/s")
     table.add_row("parameters", f"{results['parameters']:,}, of them ternary {results['ternary_parameters']:,}")
     table.add_row("blocks applied per token", f"{model.config.num_shared_layers} x {model.config.num_loops} loops")
     for name, size in results["file_sizes"].items():

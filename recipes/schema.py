@@ -75,6 +75,8 @@ class TrainingRecipe:
         save_steps: Steps between two checkpoints to resume from.
         eval_steps: Steps between two measurements of the held-out loss, each after the checkpoint of its step; 0 for
             none before the end.
+        eval_seconds: In each of these evaluations also complete prompts, for so long: of the compile rate, and of
+            HumanEval-Rust where programs may run; 0 for none.
         eval_prompts: Prompts of the compile rate that the finished model completes for the report; 0 for none.
         report_to: Also log to "tensorboard" or "trackio"; `metrics.jsonl` is always written.
         checkpointing: What is kept for backward: "none" keeps all, "layer" the input of every block, "loop" the state
@@ -102,6 +104,7 @@ class TrainingRecipe:
     logging_steps: int = 10
     save_steps: int = 100
     eval_steps: int = 0
+    eval_seconds: float = 0.0
     eval_prompts: int = 0
     report_to: Literal["none", "tensorboard", "trackio"] = "none"
     checkpointing: Literal["none", "layer", "loop"] = "none"
@@ -126,6 +129,7 @@ class TrainingRecipe:
             "gate_steps",
             "eval_steps",
             "eval_prompts",
+            "eval_seconds",
         ):
             check("training", name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
         rule = f"a multiple of save_steps={self.save_steps}: every evaluation has its checkpoint"

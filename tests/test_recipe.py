@@ -64,7 +64,7 @@ def prepared():
 
 
 def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys):
-    recipe = tiny_recipe(tmp_path, eval_steps=2, eval_prompts=2)
+    recipe = tiny_recipe(tmp_path, eval_steps=6, eval_prompts=2, eval_seconds=0.1)
     model = LoopLMConfig.from_dict(recipe.model.to_dict() | {"max_position_embeddings": 1024})
     recipe = replace(recipe, model=model)
     main(recipe, [])
@@ -77,7 +77,7 @@ def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys
     for loss in results["loss_by_depth"]:
         assert f"{loss:.4f}" in shown
     assert f"{results['parameters']:,}" in shown
-    rate = Results.read(tmp_path / "tiny" / "evaluation" / "compilation_success_rate.json")
+    rate = Results.read(tmp_path / "tiny" / "evaluation" / "report" / "compilation_success_rate.json")
     assert rate.num_problems == 2 and rate.metrics["compiles@1"].value == results["compile_rate"]
     assert "completions that compile, of 2" in shown
     written = len(list(BUILTIN.glob("*.rs")))
@@ -85,7 +85,8 @@ def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys
     assert f"rustc on {written} of {written} texts" in shown and f"{written} valid" in shown
     logs, evaluations = read_metrics(tmp_path / "tiny" / "pretrain")
     assert [log["step"] for log in logs] == [1, 2, 3, 4, 5, 6]
-    assert [each["step"] for each in evaluations] == [2, 4, 6] and "eval_loop_3_loss" in evaluations[0]
+    assert [each["step"] for each in evaluations] == [6] and "eval_loop_3_loss" in evaluations[0]
+    assert evaluations[0]["eval_compiles_of"] == 8
 
     with pytest.raises(SystemExit):
         main(recipe, [])

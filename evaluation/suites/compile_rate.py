@@ -15,6 +15,7 @@ from tree_sitter import Node, Parser
 
 from evaluation.generate import Prompt
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
+from evaluation.rust.completion import completed_function
 from evaluation.rust.syntax import RUST
 from evaluation.scoring import check_solutions, verify_samples
 
@@ -77,6 +78,8 @@ class CompileRate:
 
     name = NAME
     metric = "compiles"
+    edition = "2021"
+    stop = staticmethod(completed_function)
 
     def __init__(self, problems: Sequence[Problem]):
         self.problems = problems

@@ -20,6 +20,7 @@ from huggingface_hub import hf_hub_download
 
 from evaluation.generate import Prompt
 from evaluation.rust import RustVerifier, Verdict
+from evaluation.rust.completion import completed_function
 from evaluation.scoring import check_solutions, verify_samples
 
 NAME = "humaneval_rust"
@@ -136,6 +137,8 @@ class HumanEvalRust:
 
     name = NAME
     metric = "pass"
+    edition = "2021"
+    stop = staticmethod(completed_function)
 
     def __init__(self, problems: Sequence[Problem]):
         self.problems = problems

@@ -1,0 +1,89 @@
+"""MultiPL-E's form: its own stop rule, its edition, its 156 problems."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from stored import needs_data, rows
+from test_generate import model, tokenizer  # noqa: F401  (fixtures)
+
+from evaluation.__main__ import main
+from evaluation.results import Results
+from evaluation.rust import RustVerifier
+from evaluation.scoring import GoldFailed
+from evaluation.suites.multipl_e_rust import MultiplERust, Problem, before_closing_brace, read_problems
+
+PROMPT = "/// The length.\nfn length(text: String) -> isize {\n"
+ROW = {
+    "name": "HumanEval_23_length",
+    "prompt": PROMPT,
+    "tests": '}\n\nfn main() {\n    assert_eq!(length(String::from("abc")), 3);\n}\n',
+    "stop_tokens": ["\n}"],
+    "gpt4_reference": PROMPT + "    text.chars().count() as isize\n}",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def consent():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_ALLOW_CODE_EVAL", "1")
+        patch.delenv("NANOCHAT_DATA", raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def verifier():
+    with RustVerifier("2015") as verifier:
+        yield verifier
+
+
+@pytest.mark.parametrize(
+    "completion, expected",
+    [
+        ("\n    1\n}\nfn more() {}", "\n    1"),
+        ("\n    if x {\n        1\n    }\n}", "\n    if x {\n        1\n    }"),
+        ("\n    1 }", None),
+        ("\n}", ""),
+    ],
+)
+def test_a_completion_ends_before_a_brace_at_the_start_of_a_line(completion, expected):
+    assert before_closing_brace("fn f() {", completion) == expected
+
+
+def test_what_passes_passes_and_what_is_unwritten_does_not(verifier):
+    suite = MultiplERust([Problem.of(ROW)])
+    suite.check_gold(verifier)
+    bodies = ["\n    text.len() as isize", "\n    0", "\n    text.len()", "\n    let f = async { 1 }; 3"]
+    ((right, wrong, mistyped, later_edition),) = suite.verify([bodies], verifier)
+    assert right.ok and wrong.status == "tests_failed" and mistyped.status == "semantic_error"
+    assert not later_edition.ok
+    (problem,) = suite.problems
+    with pytest.raises(GoldFailed, match="known solutions fail"):
+        MultiplERust([replace(problem, reference=PROMPT + "    0\n}")]).check_gold(verifier)
+    unknown_type = replace(problem, prompt="fn length(text: Nothing) -> isize {", reference=None)
+    with pytest.raises(GoldFailed, match="these do not compile on this machine: HumanEval_23_length"):
+        MultiplERust([unknown_type]).check_gold(verifier)
+
+
+def test_it_runs_from_the_command_line_in_its_own_edition(tmp_path, model, tokenizer, capsys):  # noqa: F811
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    (tmp_path / "rows.jsonl").write_text(json.dumps(ROW) + "\n")
+    arguments = ["run", "--suite", "multipl-e-rust", "--model", str(tmp_path / "model"), "--max-new-tokens", "6"]
+    assert main([*arguments, "--multipl-e", str(tmp_path / "rows.jsonl"), "--out", str(tmp_path / "out")]) == 0
+    results = Results.read(tmp_path / "out" / "humaneval_rust_multiple.json")
+    assert results.settings["edition"] == "2015" and results.num_problems == 1
+    header = json.loads((tmp_path / "out" / "humaneval_rust_multiple.samples.jsonl").read_text().splitlines()[0])
+    assert header["stop"] == "before_closing_brace"
+    (tmp_path / "other.jsonl").write_text(json.dumps(ROW | {"tests": "fn main() {}"}) + "\n")
+    assert main([*arguments, "--multipl-e", str(tmp_path / "other.jsonl"), "--out", str(tmp_path / "no")]) == 2
+    assert "has another form than MultiPL-E's Rust" in capsys.readouterr().err
+
+
+@needs_data
+def test_all_156_problems_are_sound(tmp_path, verifier):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows("humaneval_rust_multiple")))
+    problems = read_problems(path)
+    assert len(problems) == 156 and sum(problem.reference is not None for problem in problems) == 132
+    MultiplERust(problems).check_gold(verifier)
