@@ -63,10 +63,12 @@ class ContinuousEvaluation:
         losses = loss_by_depth(model, self.blocks)
         found = {f"eval_loop_{loop}_loss": loss for loop, loss in enumerate(losses, start=1)}
         found = {"eval_loss": losses[-1], "eval_perplexity": math.exp(losses[-1])} | found
-        deadline = time.monotonic() + self.seconds
-        for suite in self.suites:
-            if isinstance(suite, HumanEvalRust) and not may_run_programs():
-                continue
+        suites = [each for each in self.suites if not isinstance(each, HumanEvalRust) or may_run_programs()]
+        end = time.monotonic() + self.seconds
+        for index, suite in enumerate(suites):
+            # What is left is divided evenly: the first must not take it all.
+            now = time.monotonic()
+            deadline = now + (end - now) / (len(suites) - index)
             verdicts = self._verdicts(suite, model, deadline)
             if not verdicts:
                 continue

@@ -47,8 +47,14 @@ def test_the_time_budget_ends_it_and_a_rate_is_of_what_was_reached(model, tokeni
     assert "eval_loss" in nothing and "eval_compiles" not in nothing
     clock = iter(range(100))
     monkeypatch.setattr("evaluation.continuous.time", SimpleNamespace(monotonic=lambda: next(clock)))
-    found = evaluation(tokenizer, tmp_path, [suite], seconds=3)(model, 5)
+    found = evaluation(tokenizer, tmp_path, [suite], seconds=4)(model, 5)
     assert found["eval_compiles_of"] == 2 * PROMPTS_AT_A_TIME
+    clock = iter(range(100))
+    both = evaluation(tokenizer, tmp_path, [suite, CompileRate(suite.problems)], seconds=9)
+    drawn = []
+    monkeypatch.setattr(ContinuousEvaluation, "_verdicts", lambda self, suite, model, deadline: drawn.append(deadline))
+    both(model, 5)
+    assert drawn == [5, 9]
 
 
 def test_the_training_around_it_draws_what_it_would_have_drawn(model, tokenizer, tmp_path):  # noqa: F811
