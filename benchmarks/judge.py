@@ -2,7 +2,8 @@
 
     HF_ALLOW_CODE_EVAL=1 NANOCHAT_DATA=data python benchmarks/judge.py
 
-The tests are HumanEval's, as hidden tests and as they were published. Wrong candidates are its faulty solutions, which
+The tests are HumanEval's, as hidden tests and as they were published, which is how `python -m evaluation run` scores
+samples of all its problems. Wrong candidates are its faulty solutions, which
 compile and fail, and solutions with a word left out, most of which do not compile; half of each. No two candidates are
 equal and the cache is cold. Each alone is what a script does, rustc with its own defaults, and once more with the
 flags of the judge. Contenders take turns; medians over the rounds.
@@ -19,6 +20,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -29,6 +31,7 @@ from evaluation.rust.assertions import as_hidden_tests
 from evaluation.rust.compiler import BUILD_FLAGS, ROOT
 from evaluation.rust.sandbox import OPT_IN, Command, Limits
 from evaluation.rust.toolchain import find_toolchain
+from evaluation.suites import humaneval_rust
 
 TOOLCHAIN = find_toolchain()
 LIMITS = Limits(wall_seconds=60.0)
@@ -40,6 +43,7 @@ class Workload:
 
     name: str
     candidates: list[tuple[str, HiddenTests | str]]
+    rules: Literal["data", "reward"] = "reward"
     trusted: bool = False
 
 
@@ -71,6 +75,20 @@ def sampled(rows: Sequence[dict], success: float, count: int) -> Workload:
     return Workload(f"hidden tests, {success:.0%} right", candidates)
 
 
+def scored(success: float, samples: int) -> Workload:
+    """So many samples of each problem, of which this share is right, as the benchmark scores them."""
+    generator = random.Random(0)
+    candidates = []
+    for problem in humaneval_rust.read_problems():
+        for index in range(samples):
+            body = problem.solution
+            if generator.random() >= success:
+                body = problem.faulty if index % 2 else without_a_word(body, generator)
+            candidates.append((f"{problem.program(body)}const _: u32 = {index};\n", problem.test))
+    generator.shuffle(candidates)
+    return Workload(f"HumanEval-Rust, {samples} samples, {success:.0%} right", candidates, rules="data")
+
+
 def without_a_word(code: str, generator: random.Random) -> str:
     """The code with one of its words missing."""
     words = list(re.finditer(r"\w+", code))
@@ -81,7 +99,7 @@ def without_a_word(code: str, generator: random.Random) -> str:
 def solutions(rows: Sequence[dict]) -> Workload:
     """The check of all solutions with the tests as published."""
     candidates = [(row["declaration"] + row["canonical_solution"], row["support"] + row["test"]) for row in rows]
-    return Workload("solutions with published tests", candidates, trusted=True)
+    return Workload("solutions with published tests", candidates, "data", trusted=True)
 
 
 def judged(workload: Workload, workers: int) -> tuple[float, int]:
@@ -89,9 +107,8 @@ def judged(workload: Workload, workers: int) -> tuple[float, int]:
     codes, tests = zip(*workload.candidates, strict=True)
     with RustVerifier(workers=workers) as verifier:
         verdicts: list[Verdict] = []
-        rules = "data" if workload.trusted else "reward"
         seconds = seconds_of(
-            lambda: verdicts.extend(verifier.verify(codes, tests, rules=rules, trusted=workload.trusted))
+            lambda: verdicts.extend(verifier.verify(codes, tests, rules=workload.rules, trusted=workload.trusted))
         )
     return seconds, sum(verdict.ok for verdict in verdicts)
 
@@ -176,6 +193,7 @@ def main():
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="compilers at the same time")
     parser.add_argument("--rounds", type=int, default=3, help="medians are taken over so many")
     parser.add_argument("--candidates", type=int, default=128, help="candidates with hidden tests")
+    parser.add_argument("--samples", type=int, default=4, help="samples of each problem with published tests")
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks/judge.json"), help="JSON file")
     options = parser.parse_args()
     if "NANOCHAT_DATA" not in os.environ:
@@ -186,7 +204,8 @@ def main():
     console = Console(highlight=False)
     rows = problems()
     with_hidden_tests = [row for row in rows if "hidden" in row]
-    workloads = [sampled(with_hidden_tests, share, options.candidates) for share in (0.25, 0.75)] + [solutions(rows)]
+    workloads = [sampled(with_hidden_tests, share, options.candidates) for share in (0.25, 0.75)]
+    workloads += [scored(0.25, options.samples), solutions(rows)]
     with console.status("measuring"):
         results = [measure(workload, options.workers, options.rounds) for workload in workloads]
     table = Table(title=f"{options.workers} workers, rustc {TOOLCHAIN.version}, medians of {options.rounds} rounds")

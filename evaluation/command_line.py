@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evaluation.rust.toolchain import EDITIONS
 
-SUITES = ("humaneval-rust", "multipl-e-rust", "compile-rate", "perplexity")
+SUITES = ("humaneval-rust", "multipl-e-rust", "compile-rate", "perplexity", "performance")
 
 
 def add_run(subcommands):
@@ -14,8 +14,8 @@ def add_run(subcommands):
         "run",
         help="run a benchmark on a model",
         description="Samples completions, runs them in the sandbox, and writes results, samples and verdicts as "
-        "files. A run that was killed continues when it is started again. All but the perplexity need "
-        "HF_ALLOW_CODE_EVAL=1.",
+        "files. A run that was killed continues when it is started again. All but the perplexity and the performance "
+        "need HF_ALLOW_CODE_EVAL=1.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--model", required=True, help="folder of a saved model, or its name on the Hub")
@@ -34,6 +34,12 @@ def add_run(subcommands):
         "--text", type=Path, help="for the perplexity: folder of .rs files, one file, or JSON lines with a column code"
     )
     parser.add_argument("--window", type=int, default=512, help="tokens the perplexity looks at together")
+    parser.add_argument(
+        "--batch-sizes", type=int, nargs="+", default=[1, 8], help="sequences at a time, for the performance"
+    )
+    parser.add_argument("--prompt-tokens", type=int, default=128, help="of a sequence, for the performance")
+    parser.add_argument("--new-tokens", type=int, default=32, help="written to a sequence, for the performance")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each setting, for the performance")
     parser.add_argument("--temperature", type=float, default=0.2, help="0 always takes the likeliest token")
     parser.add_argument("--top-p", type=float, default=0.95, help="smallest share of the probability that is kept")
     parser.add_argument("--max-new-tokens", type=int, default=512, help="tokens of a completion at most")

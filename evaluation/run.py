@@ -5,29 +5,26 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import torch
-import transformers
 from rich.console import Console
 from rich.table import Table
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.generate import Sampling, generate, load_model, positions
+from evaluation.report import Report, describe, print_results
 from evaluation.results import Results, compare
 from evaluation.rust import RustVerifier, Verdict
 from evaluation.rust.sandbox import require_consent
 from evaluation.scoring import results_of
-from evaluation.suites import compile_rate, humaneval_rust, multipl_e_rust, perplexity
+from evaluation.suites import compile_rate, humaneval_rust, multipl_e_rust, performance, perplexity
 from evaluation.suites.compile_rate import CompileRate
 from evaluation.suites.humaneval_rust import HumanEvalRust
 from evaluation.suites.multipl_e_rust import MultiplERust
-from modeling_nanochat import LoopLMConfig
 
 Suite = HumanEvalRust | MultiplERust | CompileRate
 
@@ -43,10 +40,12 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError(f"--k must be from 1 to --n {options.n}, the samples per problem, got {size}")
     if options.limit is not None and options.limit < 1:
         raise ValueError(f"--limit must be at least 1, got {options.limit}")
-    suites, texts = _suites(options), _texts(options)
+    suites, texts, workload = _suites(options), _texts(options), _workload(options)
     if any(isinstance(suite, HumanEvalRust | MultiplERust) for suite in suites):
         require_consent()
     model, tokenizer = load_model(options.model, options.trust_remote_code, options.dtype, options.device)
+    if workload:
+        performance.settings(model, workload)  # refuses what cannot be measured before the long work
     command = shlex.join(["python", "-m", "evaluation", *sys.argv[1:]])
     report = Report(options.out, describe(model, options.model), command)
     console, progress = Console(highlight=False), sys.stderr.isatty()
@@ -64,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         for suite in suites:
             verifier = verifiers[options.edition or suite.edition]
             results = run_programs(suite, model, tokenizer, sampling, verifier, report, options.k, progress)
-            _print_results(console, results, options.out)
+            print_results(console, results, options.out)
     if texts:
         started = time.perf_counter()
         window = min(options.window, positions(model) or options.window)
@@ -72,7 +71,11 @@ def run(options: argparse.Namespace) -> int:
             model, tokenizer, texts, window, options.num_loops, options.batch_size, progress
         )
         results = report.write(found, {"window": window, "text": str(options.text)}, started)
-        _print_results(console, results, options.out)
+        print_results(console, results, options.out)
+    if workload:
+        started = time.perf_counter()
+        results = report.write(performance.measure(model, workload, progress), asdict(workload), started)
+        print_results(console, results, options.out)
     return 0
 
 
@@ -95,6 +98,15 @@ def _texts(options: argparse.Namespace) -> dict[str, str]:
             "the perplexity needs text: give .rs files or JSON lines by --text, or choose another --suite"
         )
     return dict(islice(perplexity.read_texts(options.text).items(), options.limit))
+
+
+def _workload(options: argparse.Namespace) -> performance.Workload | None:
+    if options.suite not in ("performance", "all"):
+        return None
+    depths = None if options.num_loops is None else [options.num_loops]
+    return performance.Workload(
+        options.batch_sizes, options.prompt_tokens, options.new_tokens, options.rounds, depths
+    )  # fmt: skip
 
 
 def run_programs(
@@ -127,46 +139,6 @@ def run_programs(
     return report.write(found, settings, started, {"rustc": verifier.resources.toolchain.version})
 
 
-@dataclass(frozen=True)
-class Report:
-    """
-    What all results of one call share.
-
-    Attributes:
-        folder: For the files.
-        model: What `describe` says of it.
-        command: That makes the results again.
-    """
-
-    folder: Path
-    model: Mapping[str, Any]
-    command: str
-
-    def write(
-        self, found: Results, settings: dict[str, Any], started: float, versions: Mapping[str, str] | None = None
-    ) -> Results:
-        """The results with their context, written."""
-        libraries = {"torch": torch.__version__, "transformers": transformers.__version__}
-        results = replace(
-            found, model=self.model, settings=settings, versions=libraries | dict(versions or {}),
-            command=self.command, seconds=time.perf_counter() - started,
-        )  # fmt: skip
-        results.write(self.folder)
-        return results
-
-
-def describe(model: PreTrainedModel, path: str) -> dict[str, Any]:
-    """Of a model what a reader of results needs to know; the parameters are counted."""
-    found: dict[str, Any] = {
-        "path": path,
-        "model_type": model.config.model_type,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-    }
-    if isinstance(model.config, LoopLMConfig):
-        found |= {"num_loops": model.config.num_loops, "num_shared_layers": model.config.num_shared_layers}
-    return found
-
-
 def _write_verdicts(names: Sequence[str], verdicts: Sequence[Sequence[Verdict]], path: Path) -> None:
     with path.open("w") as file:
         for name, each in zip(names, verdicts, strict=True):
@@ -176,26 +148,6 @@ def _write_verdicts(names: Sequence[str], verdicts: Sequence[Sequence[Verdict]],
                     "tests_passed": verdict.tests_passed, "tests_total": verdict.tests_total,
                 }  # fmt: skip
                 file.write(json.dumps(line) + "\n")
-
-
-def _print_results(console: Console, results: Results, folder: Path) -> None:
-    table = Table(title=f"{results.benchmark}, {results.num_problems} problems, {results.model['path']}")
-    for column in ("metric", "value", "95 % interval over the problems"):
-        table.add_column(column, justify="left" if column == "metric" else "right")
-    shape = ".2%" if results.verdicts else ".4f"
-    for name, interval in results.metrics.items():
-        table.add_row(name, f"{interval.value:{shape}}", f"{interval.low:{shape}} to {interval.high:{shape}}")
-    table.add_section()
-    total = sum(results.verdicts.values())
-    for status, count in results.verdicts.items():
-        table.add_row(status, f"{count:,}", f"{count / total:.1%} of the samples")
-    for loop, value in enumerate(results.details.get("perplexity_by_loop", ()), start=1):
-        table.add_row(f"perplexity, loop {loop}", f"{value:.3f}", "per token")
-    if "completions" in results.details:
-        finished, total = results.details["completions_that_end_their_function"], results.details["completions"]
-        table.add_row("end their function", f"{finished:,}", f"of {total:,} completions")
-    console.print(table)
-    console.print(f"Written to {folder / results.benchmark}.json")
 
 
 def compare_files(options: argparse.Namespace) -> int:
