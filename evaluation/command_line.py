@@ -48,6 +48,11 @@ def add_run(subcommands):
     parser.add_argument("--num-loops", type=int, help="loops of a LoopLM; None takes the model's own")
     parser.add_argument("--exit-at-loop", type=int, help="read a LoopLM's prediction after this loop; None the last")
     parser.add_argument(
+        "--exit-threshold",
+        type=float,
+        help="exit probability, summed over loops, at which a token may leave; 1 never",
+    )
+    parser.add_argument(
         "--edition", choices=EDITIONS, help="of the language; None takes the benchmark's: 2021, MultiPL-E's is 2015"
     )
     parser.add_argument("--run-timeout", type=float, default=5.0, help="seconds of processor time for a program")

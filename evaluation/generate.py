@@ -69,11 +69,15 @@ class Sampling:
         found |= {"do_sample": False}
         if self.temperature > 0:
             found |= {"do_sample": True, "temperature": self.temperature, "top_p": self.top_p, "top_k": 0}
+        return found | self.depth(config)
+
+    def depth(self, config: Any) -> dict[str, Any]:
+        """What is asked of a LoopLM's depth. Raises `ValueError` when depth is asked of a model that has none."""
         names = ("num_loops", "exit_at_loop", "exit_threshold")
         depth = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         if depth and not isinstance(config, LoopLMConfig):
             raise ValueError(f"{', '.join(depth)} need a LoopLM, got a model of type {config.model_type}")
-        return found | depth
+        return depth
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,20 @@ def fingerprint(model: PreTrainedModel) -> str:
     return digest.hexdigest()[:16]
 
 
+@torch.no_grad()
+def check_depth(model: PreTrainedModel, sampling: Sampling) -> None:
+    """
+    Asks the model for one token at the depth that is wanted, before any long work.
+
+    Raises:
+        ValueError: The model has no depth, or not this one.
+        NotImplementedError: The model cannot do it yet.
+    """
+    depth = sampling.depth(model.config)
+    if depth:
+        model(torch.zeros(1, 1, dtype=torch.long, device=model.device), **depth)
+
+
 class _FunctionEnd(StoppingCriteria):
     """Stops each row when the rule finds its end, which is a closing brace."""
 
@@ -227,6 +245,7 @@ def generate(
         ValueError: `path` holds samples of another model, other prompts or another sampling, or a prompt is longer
             than the model's positions allow.
     """
+    check_depth(model, sampling)
     rows = [(prompt, index) for prompt in prompts for index in range(sampling.num_samples)]
     _check_lengths(model, tokenizer, prompts)
     texts = json.dumps([asdict(prompt) for prompt in prompts])

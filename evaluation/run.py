@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from evaluation.generate import Sampling, generate, load_model, positions
+from evaluation.generate import Sampling, check_depth, generate, load_model, positions
 from evaluation.report import Report, describe, print_results
 from evaluation.results import Results, compare
 from evaluation.rust import RustVerifier, Verdict
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     """Runs the chosen benchmarks; prints a table for each."""
     sampling = Sampling(
         options.n, options.temperature, options.top_p, options.max_new_tokens, options.seed, options.batch_size,
-        options.num_loops, options.exit_at_loop,
+        options.num_loops, options.exit_at_loop, options.exit_threshold,
     )  # fmt: skip
     for size in options.k:
         if not 1 <= size <= options.n:
@@ -44,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
     if any(isinstance(suite, HumanEvalRust | MultiplERust) for suite in suites):
         require_consent()
     model, tokenizer = load_model(options.model, options.trust_remote_code, options.dtype, options.device)
+    check_depth(model, sampling)
     if workload:
         performance.settings(model, workload)  # refuses what cannot be measured before the long work
     command = shlex.join(["python", "-m", "evaluation", *sys.argv[1:]])
