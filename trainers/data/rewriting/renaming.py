@@ -1,0 +1,189 @@
+"""Renames what a piece of Rust names itself: locals, parameters, generics and lifetimes (alpha-renaming).
+
+Never fields, methods, functions, types, macros, or names in strings. Every new name is one that the code does not have
+anywhere, so nothing else can come to mean it, whatever the scopes are. Comments that mention a parameter in backticks
+follow it.
+"""
+
+import random
+import re
+from collections.abc import Callable, Iterator
+
+from tree_sitter import Node
+
+from evaluation.rust.refusals import TEXTS
+from evaluation.rust.syntax import COMMENTS
+from trainers.data.rewriting.bindings import Binding, find_bindings, parse, text, walk
+
+KEYWORDS = frozenset(
+    "as async await box break const continue crate do dyn else enum extern false fn for gen if impl in let loop macro "
+    "match mod move mut priv pub ref return self static struct super trait true try type typeof union unsafe unsized "
+    "use virtual where while yield abstract become final override".split()
+)
+# Words that stand for each other in names, whole or between underscores.
+SYNONYMS = tuple(
+    words.split()
+    for words in (
+        "values numbers items data xs list nums elements input samples series", "value number item x n element entry v",
+        "total sum acc result accumulated", "count counter tally matches hits amount", "result output out answer found",
+        "text s string source phrase line content", "word token part piece term chunk", "index i position idx k at",
+        "c ch character letter symbol", "best largest top winner leader", "limit bound cap ceiling threshold maximum",
+        "left a first lhs start", "right b second rhs end", "low lo lower minimum floor", "high hi upper",
+        "previous last prior before", "current cur now present", "next following upcoming", "key name label id",
+        "map table lookup counts index_of", "seen visited known", "rest tail remaining others", "sign factor scale",
+        "width columns size", "height rows depth", "pair couple both", "predicate test condition check",
+        "f operation apply action transform", "remainder rem leftover", "step stride delta gap", "state mode status",
+        "node link cell", "stack pile pending", "queue waiting line_up", "amount quantity units", "digit figure",
+        "base radix", "distance span", "row line record", "query needle wanted target", "window frame slice",
+        "other rhs that", "scores points marks", "words tokens parts pieces terms", "kept chosen selected picked",
+    )
+)  # fmt: skip
+GENERICS = ("T", "U", "V", "A", "B", "E", "Item", "Value", "Elem", "X", "Y", "K", "S", "R", "P", "Q")
+CONSTANTS = ("N", "M", "SIZE", "LEN", "COUNT", "WIDTH", "CAPACITY")
+LIFETIMES = ("a", "b", "s", "t", "x", "src", "text", "data", "input", "life")
+SPARE = ("it", "this", "each", "z", "w", "y", "temp", "obj", "given", "local", "held", "own", "m", "p", "q", "h")
+
+_BY_WORD: dict[str, list[str]] = {}
+for _words in SYNONYMS:
+    for _word in _words:
+        _BY_WORD.setdefault(_word, []).extend(each for each in _words if each != _word)
+
+
+Choose = Callable[[Binding, set[str]], str | None]
+
+
+def rename(code: str, choose: Choose) -> str:
+    """
+    The code with other names.
+
+    Args:
+        code: Rust that parses.
+        choose: Gets a binding and the names that are taken; returns its new name, which must not be taken, or None to
+            keep it.
+
+    Raises:
+        ValueError: The code does not parse.
+    """
+    root = parse(code)
+    taken = set(KEYWORDS) | {text(node) for node in walk(root) if not node.child_count}
+    taken |= set(re.findall(r"\w+", code))
+    edits: dict[int, tuple[int, str]] = {}
+    for binding in find_bindings(root):
+        new = None if binding.fixed or binding.name.startswith("_") else choose(binding, taken)
+        if new is None:
+            continue
+        assert new not in taken, f"the new name {new} is taken"
+        taken.add(new)
+        for place in binding.places:
+            start, end, replacement = _replacement(place, new)
+            edits[start] = end, replacement
+        if binding.kind == "parameter":
+            for start, end in _mentions(binding):
+                edits[start] = end, new
+    return apply_edits(code, [(start, end, new) for start, (end, new) in edits.items()])
+
+
+def apply_edits(code: str, edits: list[tuple[int, int, str]]) -> str:
+    """The code with byte ranges, which do not overlap, replaced."""
+    encoded = code.encode()
+    for start, end, new in sorted(edits, reverse=True):
+        encoded = encoded[:start] + new.encode() + encoded[end:]
+    return encoded.decode()
+
+
+def _replacement(place: Node, new: str) -> tuple[int, int, str]:
+    """A field's shorthand gives the field its name, which stays: `Point { ref x }` becomes `Point { x: ref new }`."""
+    name, parent = text(place), place.parent
+    if parent is not None and parent.type == "shorthand_field_initializer":
+        return place.start_byte, place.end_byte, f"{name}: {new}"
+    if place.type == "shorthand_field_identifier":
+        modifiers = parent.text[: place.start_byte - parent.start_byte].decode()
+        return parent.start_byte, place.end_byte, f"{name}: {modifiers}{new}"
+    return place.start_byte, place.end_byte, new
+
+
+def _mentions(binding: Binding) -> list[tuple[int, int]]:
+    """Where comments above or within the function have the name in backticks."""
+    comments = [node for node in walk(binding.item) if node.type in COMMENTS]
+    before = binding.item.prev_sibling
+    while before is not None and before.type in (*COMMENTS, "attribute_item"):
+        comments.append(before)
+        before = before.prev_sibling
+    pattern = re.compile(rf"(?<=`){re.escape(binding.name)}(?=`)".encode())
+    return [
+        (comment.start_byte + found.start(), comment.start_byte + found.end())
+        for comment in comments
+        if comment.type in COMMENTS
+        for found in pattern.finditer(comment.text)
+    ]
+
+
+def plausible_names(draw: random.Random, share: float = 1.0) -> Choose:
+    """
+    Chooses names that a person might have: words of like meaning, letters for types and lifetimes.
+
+    Args:
+        draw: Decides.
+        share: Of the bindings that get another name.
+    """
+
+    def choose(binding: Binding, taken: set[str]) -> str | None:
+        if draw.random() >= share:
+            return None
+        if binding.kind == "generic":
+            candidates = CONSTANTS if binding.places[0].parent.type == "const_parameter" else GENERICS
+        elif binding.kind == "lifetime":
+            candidates = list(LIFETIMES)
+        else:
+            candidates = _alternatives(binding.name)
+        free = [each for each in dict.fromkeys(candidates) if each not in taken]
+        if free:
+            return draw.choice(free)
+        if binding.kind in ("generic", "lifetime"):
+            return None
+        spare = [each for each in SPARE if each not in taken]
+        return draw.choice(spare) if spare else None
+
+    return choose
+
+
+def _alternatives(name: str) -> list[str]:
+    """Names made by exchanging words of the name."""
+    if name in _BY_WORD:
+        return _BY_WORD[name]
+    words = name.split("_")
+    return [
+        "_".join([*words[:index], other, *words[index + 1 :]])
+        for index, word in enumerate(words)
+        for other in _BY_WORD.get(word, ())
+    ]
+
+
+def canonical(code: str) -> tuple[str, ...]:
+    """
+    The tokens of a piece of Rust without comments, with every name of its own numbered: equal for codes that differ in
+    layout, comments and names only. Of the items, functions' names are numbered too.
+
+    Raises:
+        ValueError: The code does not parse.
+    """
+    root = parse(code)
+    numbers: dict[int, str] = {}
+    for number, binding in enumerate(find_bindings(root)):
+        numbers |= {place.start_byte: f"{binding.kind[0]}{number}" for place in binding.places}
+    functions = {
+        text(node.child_by_field_name("name")): f"f{index}"
+        for index, node in enumerate(each for each in walk(root) if each.type == "function_item")
+    }
+    return tuple(numbers.get(node.start_byte) or functions.get(text(node)) or text(node) for node in tokens(root))
+
+
+def tokens(node: Node) -> Iterator[Node]:
+    """The tokens below a node, without comments; a literal is one."""
+    if node.type in COMMENTS:
+        return
+    if not node.child_count or node.type in TEXTS:
+        yield node
+        return
+    for child in node.children:
+        yield from tokens(child)
