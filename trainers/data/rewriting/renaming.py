@@ -118,13 +118,14 @@ def _mentions(binding: Binding) -> list[tuple[int, int]]:
     ]
 
 
-def plausible_names(draw: random.Random, share: float = 1.0) -> Choose:
+def plausible_names(draw: random.Random, share: float = 1.0, any_name: bool = True) -> Choose:
     """
     Chooses names that a person might have: words of like meaning, letters for types and lifetimes.
 
     Args:
         draw: Decides.
         share: Of the bindings that get another name.
+        any_name: Where no word of like meaning is known, take any; otherwise keep the name.
     """
 
     def choose(binding: Binding, taken: set[str]) -> str | None:
@@ -139,7 +140,7 @@ def plausible_names(draw: random.Random, share: float = 1.0) -> Choose:
         free = [each for each in dict.fromkeys(candidates) if each not in taken]
         if free:
             return draw.choice(free)
-        if binding.kind in ("generic", "lifetime"):
+        if binding.kind in ("generic", "lifetime") or not any_name:
             return None
         spare = [each for each in SPARE if each not in taken]
         return draw.choice(spare) if spare else None

@@ -1,0 +1,794 @@
+"""Functions of one number or a few."""
+
+import math
+
+from trainers.data.synthetic.family import Draw, Function, Undefined, family
+from trainers.data.synthetic.literals import INTEGERS, SIGNED, UNSIGNED
+from trainers.data.synthetic.pieces import quotient, remainder
+
+
+@family(tier=0)
+def mapped_number(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    mapping = draw.integer_mapping(kind)
+    return Function(
+        name=draw.style("apply", "adjust", "convert", "transform", "map", "rescale") + "_" + draw.style("value", mapping.slug),
+        parameters={"n": kind},
+        returns=kind,
+        words=[
+            f"Returns `n` {mapping.participle}.",
+            f"Takes a number and gives it back {mapping.participle}.",
+            f"The value of `n`, {mapping.participle}.",
+        ],
+        forms=[
+            mapping.on("n"),
+            f"let result = {mapping.on('n')};\nresult",
+            f"return {mapping.on('n')};",
+        ],
+        oracle=mapping,
+    )
+
+
+@family(tier=0)
+def number_test(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    holds = draw.integer_predicate(kind)
+    return Function(
+        name=draw.style(f"is_{holds.slug}", "qualifies", "accepts", "is_wanted", "check_number"),
+        parameters={"n": kind},
+        returns="bool",
+        words=[
+            f"Tells whether `n` {holds.clause}.",
+            f"Returns `true` if `n` {holds.clause}, and `false` otherwise.",
+            f"Whether the number {holds.clause}.",
+        ],
+        forms=[
+            holds.on("n"),
+            f"if {holds.on('n')} {{\n    true\n}} else {{\n    false\n}}",
+            f"let accepted = {holds.on('n')};\naccepted",
+            f"if !({holds.on('n')}) {{\n    return false;\n}}\ntrue",
+        ],
+        oracle=holds,
+    )
+
+
+@family(tier=0)
+def clamp_between(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    low = draw.integer(-20, 5) if kind in SIGNED else draw.integer(1, 12)
+    high = low + draw.integer(4, 30)
+    return Function(
+        name=draw.style("limit", "clamp_value", "keep_in_range", "bounded", "restrict"),
+        parameters={"value": kind},
+        returns=kind,
+        words=[
+            f"Returns `value`, but at least {low} and at most {high}.",
+            f"Limits `value` to the range from {low} to {high}.",
+            f"Brings a number into {low}..={high}: what is outside becomes the nearer end.",
+        ],
+        forms=[
+            f"value.clamp({low}, {high})",
+            f"value.max({low}).min({high})",
+            f"""
+            if value < {low} {{
+                {low}
+            }} else if value > {high} {{
+                {high}
+            }} else {{
+                value
+            }}
+            """,
+            f"""
+            match value {{
+                v if v < {low} => {low},
+                v if v > {high} => {high},
+                v => v,
+            }}
+            """,
+        ],
+        oracle=lambda value: max(low, min(high, value)),
+    )
+
+
+@family(tier=1)
+def digit_figure(draw: Draw) -> Function:
+    kind = draw.choose("u32", "u64")
+    base = draw.choose(10, 10, 2, 3, 5, 7, 8, 16)
+    keep = draw.choose("all", "even", "odd", "large")
+    figure = draw.choose("sum", "count", "max", "sum of squares")
+    test = {"all": lambda d: True, "even": lambda d: d % 2 == 0, "odd": lambda d: d % 2 == 1, "large": lambda d: 2 * d >= base}[keep]
+    condition = {"all": "", "even": "digit % 2 == 0", "odd": "digit % 2 == 1", "large": f"2 * digit >= {base}"}[keep]
+    which = {"all": "digits", "even": "even digits", "odd": "odd digits", "large": f"digits that are at least half of {base}"}[keep]
+    step = {"sum": "total += digit;", "count": "total += 1;", "max": "total = total.max(digit);", "sum of squares": "total += digit * digit;"}[figure]
+    said = {"sum": "sum", "count": "number", "max": "largest", "sum of squares": "sum of the squares"}[figure]
+    inner = f"if {condition} {{\n        {step}\n    }}" if condition else step
+
+    def oracle(n: int) -> int:
+        digits = []
+        while n:
+            digits.append(n % base)
+            n //= base
+        chosen = [d for d in digits if test(d)]
+        return {"sum": sum(chosen), "count": len(chosen), "max": max(chosen, default=0), "sum of squares": sum(d * d for d in chosen)}[figure]
+
+    scale = "decimal" if base == 10 else f"base-{base}"
+    return Function(
+        name=draw.style("digit", "digits") + "_" + figure.replace(" ", "_") + draw.style("", f"_base_{base}", f"_{keep}"),
+        parameters={"n": kind},
+        returns=kind,
+        words=[
+            f"Returns the {said} of the {scale} {which} of `n`, or 0 if there are none.",
+            f"Looks at the {scale} {which} of a number and returns their {said}; zero when there is none. The number 0 has no digits here.",
+            f"The {said} of all {which} in the {scale} notation of `n` (0 without any).",
+        ],
+        forms=[
+            f"""
+            let mut rest = n;
+            let mut total = 0;
+            while rest > 0 {{
+                let digit = rest % {base};
+                {inner.replace(chr(10) + '    ', chr(10) + ' ' * 16)}
+                rest /= {base};
+            }}
+            total
+            """,
+            f"""
+            let mut total = 0;
+            let mut rest = n;
+            loop {{
+                if rest == 0 {{
+                    return total;
+                }}
+                let digit = rest % {base};
+                rest /= {base};
+                {inner.replace(chr(10) + '    ', chr(10) + ' ' * 16)}
+            }}
+            """,
+            f"""
+            std::iter::successors(Some(n), |&rest| Some(rest / {base}))
+                .take_while(|&rest| rest > 0)
+                .map(|rest| rest % {base})
+                {f'.filter(|&digit| {condition})' if condition else ''}
+                {{'sum': '.sum()', 'count': '.count() as ' + kind, 'max': '.max().unwrap_or(0)', 'sum of squares': '.map(|digit| digit * digit).sum()'}}
+            """.replace(
+                "{'sum': '.sum()', 'count': '.count() as ' + kind, 'max': '.max().unwrap_or(0)', 'sum of squares': '.map(|digit| digit * digit).sum()'}",
+                {"sum": ".sum()", "count": f".count() as {kind}", "max": ".max().unwrap_or(0)", "sum of squares": ".map(|digit| digit * digit).sum()"}[figure],
+            ),
+        ],
+        oracle=oracle,
+        inputs=lambda: (draw.arguments.choice((0, 7, draw.arguments.randint(0, 99), draw.arguments.randint(100, 99999))),),
+    )
+
+
+@family(tier=1)
+def common_divisor(draw: Draw) -> Function:
+    kind = draw.choose(*UNSIGNED)
+    wanted = draw.choose("gcd", "lcm", "coprime", "reduced")
+    returns = {"gcd": kind, "lcm": kind, "coprime": "bool", "reduced": f"({kind}, {kind})"}[wanted]
+    result = {"gcd": "x", "lcm": "a / x * b", "coprime": "x == 1", "reduced": "(a / x, b / x)"}[wanted]
+    name = {
+        "gcd": ("gcd", "greatest_common_divisor", "common_factor"), "lcm": ("lcm", "least_common_multiple"),
+        "coprime": ("are_coprime", "is_coprime", "share_no_factor"), "reduced": ("reduce_fraction", "simplify", "lowest_terms"),
+    }[wanted]  # fmt: skip
+    words = {
+        "gcd": ["Returns the greatest common divisor of `a` and `b`.", "Finds the largest number that divides both `a` and `b`, by Euclid's algorithm."],
+        "lcm": ["Returns the least common multiple of `a` and `b`, which are not zero.", "The smallest number that both `a` and `b` (positive) divide."],
+        "coprime": ["Tells whether `a` and `b` have no common divisor but 1.", "Returns `true` if the greatest common divisor of the two numbers is 1."],
+        "reduced": ["Reduces the fraction `a / b` to lowest terms and returns numerator and denominator.", "Divides numerator `a` and denominator `b` by their greatest common divisor."],
+    }[wanted]  # fmt: skip
+
+    def oracle(a: int, b: int):
+        if not a or not b:
+            raise Undefined
+        divisor = math.gcd(a, b)
+        return {"gcd": divisor, "lcm": a * b // divisor, "coprime": divisor == 1, "reduced": (a // divisor, b // divisor)}[wanted]
+
+    return Function(
+        name=draw.style(*name),
+        parameters={"a": kind, "b": kind},
+        returns=returns,
+        words=words,
+        forms=[
+            f"""
+            let (mut x, mut y) = (a, b);
+            while y != 0 {{
+                let remainder = x % y;
+                x = y;
+                y = remainder;
+            }}
+            {result}
+            """,
+            f"""
+            let mut x = a;
+            let mut y = b;
+            while y > 0 {{
+                (x, y) = (y, x % y);
+            }}
+            {result}
+            """,
+            f"""
+            fn divisor(x: {kind}, y: {kind}) -> {kind} {{
+                if y == 0 {{
+                    x
+                }} else {{
+                    divisor(y, x % y)
+                }}
+            }}
+            let x = divisor(a, b);
+            {result}
+            """,
+        ],
+        oracle=oracle,
+        inputs=lambda: (draw.arguments.randint(1, 12) * draw.arguments.randint(1, 9), draw.arguments.randint(1, 12) * draw.arguments.randint(1, 9)),
+    )
+
+
+@family(tier=1)
+def linear_recurrence(draw: Draw) -> Function:
+    p, q = draw.integer(1, 4), draw.integer(1, 3)
+    first, second = draw.integer(0, 3), draw.integer(1, 4)
+    known = (p, q, first, second) == (1, 1, 0, 1)
+
+    def oracle(n: int) -> int:
+        a, b = first, second
+        for _ in range(n):
+            a, b = b, p * b + q * a
+        return a
+
+    times = lambda k, name: name if k == 1 else f"{k} * {name}"  # noqa: E731
+    rule = f"{times(p, 'a(n - 1)')} + {times(q, 'a(n - 2)')}"
+    step = f"{times(p, 'b')} + {times(q, 'a')}"
+    return Function(
+        name=draw.style("fibonacci", "fib") if known else draw.style("sequence_term", "recurrence", "nth_term", "term"),
+        parameters={"n": "u32"},
+        returns="u64",
+        words=[
+            f"Returns the term a(n) of the sequence with a(0) = {first}, a(1) = {second} and a(n) = {rule}.",
+            f"The `n`-th number of a sequence that starts with {first} and {second}; each further one is {rule}.",
+            f"Computes a(n), where a(0) = {first}, a(1) = {second}, and from then on a(n) = {rule}.",
+        ],
+        forms=[
+            f"""
+            let mut a = {first};
+            let mut b = {second};
+            for _ in 0..n {{
+                let next = {step};
+                a = b;
+                b = next;
+            }}
+            a
+            """,
+            f"""
+            let (mut a, mut b) = ({first}u64, {second}u64);
+            for _ in 0..n {{
+                (a, b) = (b, {step});
+            }}
+            a
+            """,
+            f"(0..n).fold(({first}, {second}), |(a, b), _| (b, {step})).0",
+            f"""
+            let mut terms = vec![{first}, {second}];
+            while terms.len() <= n as usize {{
+                let a = terms[terms.len() - 2];
+                let b = terms[terms.len() - 1];
+                terms.push({step});
+            }}
+            terms[n as usize]
+            """,
+        ],
+        oracle=oracle,
+        inputs=lambda: (draw.arguments.randint(0, 15),),
+    )
+
+
+@family(tier=1)
+def sum_up_to(draw: Draw) -> Function:
+    kind = draw.choose("u32", "u64", "i64")
+    keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
+    start = draw.integer(0, 2)
+
+    return Function(
+        name=draw.style("sum_up_to", "range_sum", "total_up_to", f"sum_{keep.slug}", "accumulate"),
+        parameters={"n": kind},
+        returns=kind,
+        words=[
+            f"Adds up all {keep.plural} from {start} to `n`, each {mapping.participle}.",
+            f"Returns the sum over those numbers in {start}..=`n` of which each {keep.clause}; every one is {mapping.participle} first.",
+            f"Goes through {start}..=`n`, takes the {keep.plural} and sums them, each {mapping.participle}.",
+        ],
+        forms=[
+            f"""
+            let mut total = 0;
+            for value in {start}..=n {{
+                if {keep.on('value')} {{
+                    total += {mapping.on('value')};
+                }}
+            }}
+            total
+            """,
+            f"""
+            ({start}..=n)
+                .filter(|&value| {keep.on('value')})
+                .map(|value| {mapping.on('value')})
+                .sum()
+            """,
+            f"""
+            let mut total = 0;
+            let mut value = {start};
+            while value <= n {{
+                if {keep.on('value')} {{
+                    total += {mapping.on('value')};
+                }}
+                value += 1;
+            }}
+            total
+            """,
+            f"""
+            ({start}..=n).fold(0, |total, value| {{
+                if {keep.on('value')} {{
+                    total + ({mapping.on('value')})
+                }} else {{
+                    total
+                }}
+            }})
+            """,
+        ],
+        oracle=lambda n: sum(mapping(v) for v in range(start, n + 1) if keep(v)),
+        inputs=lambda: (draw.arguments.randint(0, 40),),
+    )
+
+
+@family(tier=2)
+def primes(draw: Draw) -> Function:
+    wanted = draw.choose("is_prime", "count", "list", "next", "factors", "largest_factor", "divisors", "proper_sum")
+    kind = draw.choose("u32", "u64")
+    table = {
+        "is_prime": ("bool", ("is_prime", "prime"), ["Tells whether `n` is a prime number.", "Returns `true` if `n` has exactly two divisors."],
+                     ["if n < 2 {\n    return false;\n}\nlet mut divisor = 2;\nwhile divisor * divisor <= n {\n    if n % divisor == 0 {\n        return false;\n    }\n    divisor += 1;\n}\ntrue",
+                      "n >= 2 && (2..n).take_while(|d| d * d <= n).all(|d| n % d != 0)"]),
+        "count": ("usize", ("count_primes", "primes_up_to", "prime_count"), ["Counts the prime numbers up to and including `n`.", "Returns how many primes are not greater than `n`."],
+                  ["(2..=n).filter(|&m| (2..m).all(|d| m % d != 0)).count()",
+                   "let mut count = 0;\nfor candidate in 2..=n {\n    let mut is_prime = true;\n    for divisor in 2..candidate {\n        if candidate % divisor == 0 {\n            is_prime = false;\n            break;\n        }\n    }\n    if is_prime {\n        count += 1;\n    }\n}\ncount"]),
+        "list": (f"Vec<{kind}>", ("primes_below", "list_primes", "sieve"), ["Lists all primes below `n`, in ascending order.", "Returns the prime numbers smaller than `n`."],
+                 ["let mut primes = Vec::new();\nfor candidate in 2..n {\n    if primes.iter().all(|prime| candidate % prime != 0) {\n        primes.push(candidate);\n    }\n}\nprimes",
+                  "(2..n).filter(|&m| (2..m).all(|d| m % d != 0)).collect()",
+                  f"let size = n as usize;\nlet mut composite = vec![false; size];\nlet mut primes = Vec::new();\nfor number in 2..size {{\n    if composite[number] {{\n        continue;\n    }}\n    primes.push(number as {kind});\n    let mut multiple = number * number;\n    while multiple < size {{\n        composite[multiple] = true;\n        multiple += number;\n    }}\n}}\nprimes"]),
+        "next": (kind, ("next_prime", "following_prime"), ["Returns the smallest prime greater than `n`.", "Finds the first prime after `n`."],
+                 ["let mut candidate = n + 1;\nwhile candidate < 2 || (2..candidate).any(|d| candidate % d == 0) {\n    candidate += 1;\n}\ncandidate",
+                  "(n + 1..).find(|&m| m > 1 && (2..m).all(|d| m % d != 0)).unwrap()"]),
+        "factors": (f"Vec<{kind}>", ("prime_factors", "factorize", "factors"), ["Returns the prime factors of `n` in ascending order, each as often as it divides `n`.", "Factorizes a positive number: the primes whose product it is, smallest first."],
+                    ["let mut rest = n;\nlet mut factors = Vec::new();\nlet mut divisor = 2;\nwhile rest > 1 {\n    while rest % divisor == 0 {\n        factors.push(divisor);\n        rest /= divisor;\n    }\n    divisor += 1;\n}\nfactors"]),
+        "largest_factor": (kind, ("largest_prime_factor", "greatest_prime_divisor"), ["Returns the largest prime that divides `n`, or 1 if `n` is 1.", "The greatest prime factor of a positive number; of 1 it is 1."],
+                           ["let mut rest = n;\nlet mut largest = 1;\nlet mut divisor = 2;\nwhile rest > 1 {\n    if rest % divisor == 0 {\n        largest = divisor;\n        rest /= divisor;\n    } else {\n        divisor += 1;\n    }\n}\nlargest"]),
+        "divisors": (f"Vec<{kind}>", ("divisors", "divisors_of", "all_divisors"), ["Lists all divisors of `n`, smallest first.", "Returns every number from 1 to `n` that divides `n`."],
+                     ["(1..=n).filter(|d| n % d == 0).collect()",
+                      "let mut divisors = Vec::new();\nfor candidate in 1..=n {\n    if n % candidate == 0 {\n        divisors.push(candidate);\n    }\n}\ndivisors"]),
+        "proper_sum": (kind, ("aliquot_sum", "proper_divisor_sum"), ["Returns the sum of all divisors of `n` that are smaller than `n`.", "Adds up the proper divisors of a positive number."],
+                       ["(1..n).filter(|d| n % d == 0).sum()",
+                        "let mut total = 0;\nfor candidate in 1..n {\n    if n % candidate == 0 {\n        total += candidate;\n    }\n}\ntotal"]),
+    }  # fmt: skip
+    returns, names, words, forms = table[wanted]
+
+    def oracle(n: int):
+        prime = lambda m: m > 1 and all(m % d for d in range(2, m))  # noqa: E731
+        divisors = [d for d in range(1, n + 1) if n % d == 0]
+        if wanted in ("factors", "largest_factor", "divisors", "proper_sum") and n == 0:
+            raise Undefined
+        factors, rest = [], n
+        for d in range(2, n + 1):
+            while rest % d == 0:
+                factors.append(d)
+                rest //= d
+        return {
+            "is_prime": prime(n), "count": sum(map(prime, range(n + 1))), "list": list(filter(prime, range(n))),
+            "next": next(m for m in range(n + 1, 2 * n + 4) if prime(m)), "factors": factors,
+            "largest_factor": max(factors, default=1), "divisors": divisors, "proper_sum": sum(divisors[:-1]),
+        }[wanted]  # fmt: skip
+
+    return Function(
+        name=draw.style(*names), parameters={"n": kind}, returns=returns, words=words, forms=forms, oracle=oracle,
+        inputs=lambda: (draw.arguments.randint(1, 60),),
+    )  # fmt: skip
+
+
+@family(tier=1)
+def brackets(draw: Draw) -> Function:
+    kind = draw.choose("u32", "u64", "i64")
+    bounds = sorted(draw.meaning.sample(range(5, 60, 5), draw.integer(2, 3)))
+    rates = sorted(draw.meaning.sample(range(1, 12), len(bounds) + 1))
+    draw.parameters.append(f"{bounds} {rates}")
+    subject = draw.style("parcel", "ticket", "order", "parking stay", "delivery")
+    cases = list(zip(bounds, rates, strict=False))
+    rule = ", ".join(f"{rate} up to {bound}" for bound, rate in cases) + f" and {rates[-1]} beyond that"
+    chain = " else ".join(f"if size <= {bound} {{\n    {rate}\n}}" for bound, rate in cases)
+    arms = "".join(f"    0..={bound} => {rate},\n" if i == 0 else f"    {cases[i - 1][0] + 1}..={bound} => {rate},\n" for i, (bound, rate) in enumerate(cases))
+    returns = "".join(f"if size <= {bound} {{\n    return {rate};\n}}\n" for bound, rate in cases)
+
+    def oracle(size: int) -> int:
+        return next((rate for bound, rate in cases if size <= bound), rates[-1])
+
+    return Function(
+        name=draw.style("fee", "price_for", "rate", "charge", "cost_of") + "_" + draw.style("size", "units", "amount"),
+        parameters={"size": kind},
+        returns="u32",
+        words=[
+            f"Returns what a {subject} of this size costs: {rule}.",
+            f"The price of a {subject} depends on its size: {rule}.",
+            f"Looks up the rate for `size`, which is not negative: {rule}.",
+        ],
+        forms=[f"{chain} else {{\n    {rates[-1]}\n}}", f"match size {{\n{arms}    _ => {rates[-1]},\n}}", f"{returns}{rates[-1]}"],
+        oracle=oracle,
+        inputs=lambda: (draw.arguments.choice((draw.arguments.randint(0, 70), draw.arguments.choice(bounds), draw.arguments.choice(bounds) + 1)),),
+    )
+
+
+@family(tier=1)
+def words_for_multiples(draw: Draw) -> Function:
+    a, b = draw.choose((3, 5), (2, 7), (3, 4), (5, 7), (2, 3), (4, 9), (2, 5))
+    one, two = draw.choose(("Fizz", "Buzz"), ("tick", "tock"), ("ping", "pong"), ("red", "blue"), ("foo", "bar"), ("hop", "skip"))
+
+    def oracle(n: int) -> str:
+        return (one if n % a == 0 else "") + (two if n % b == 0 else "") or str(n)
+
+    return Function(
+        name=draw.style(f"{one.lower()}_{two.lower()}", "word_for", "say", "label"),
+        parameters={"n": "u32"},
+        returns="String",
+        words=[
+            f"Returns \"{one}\" for multiples of {a}, \"{two}\" for multiples of {b}, \"{one}{two}\" for multiples of both, and otherwise the number itself.",
+            f"Says \"{one}\" if {a} divides `n`, \"{two}\" if {b} does, both words joined if both do, else the number in digits.",
+        ],
+        forms=[
+            f"""
+            match (n % {a}, n % {b}) {{
+                (0, 0) => "{one}{two}".to_string(),
+                (0, _) => "{one}".to_string(),
+                (_, 0) => "{two}".to_string(),
+                _ => n.to_string(),
+            }}
+            """,
+            f"""
+            let mut result = String::new();
+            if n % {a} == 0 {{
+                result.push_str("{one}");
+            }}
+            if n % {b} == 0 {{
+                result.push_str("{two}");
+            }}
+            if result.is_empty() {{
+                result = n.to_string();
+            }}
+            result
+            """,
+            f"""
+            if n % {a} == 0 && n % {b} == 0 {{
+                String::from("{one}{two}")
+            }} else if n % {a} == 0 {{
+                String::from("{one}")
+            }} else if n % {b} == 0 {{
+                String::from("{two}")
+            }} else {{
+                n.to_string()
+            }}
+            """,
+        ],
+        oracle=oracle,
+        inputs=lambda: (draw.arguments.choice((a, b, a * b, 2 * a, draw.arguments.randint(1, 60))),),
+    )
+
+
+@family(tier=2)
+def steps_of_a_rule(draw: Draw) -> Function:
+    divisor = draw.choose(2, 3, 4)
+    k, c = draw.choose((3, 1), (2, 1), (1, 3), (1, 5), (1, 1), (2, 3))
+    bound = draw.choose(20, 30, 50, 100)
+    growth = f"{k} * n + {c}" if k > 1 else f"n + {c}"
+
+    def oracle(start: int) -> int:
+        n, steps = start, 0
+        while n > 1 and steps < bound:
+            n = n // divisor if n % divisor == 0 else k * n + c
+            steps += 1
+            if n > 2**50:
+                raise Undefined
+        return steps
+
+    return Function(
+        name=draw.style("steps_to_one", "count_steps", "chain_length", "stopping_time"),
+        parameters={"start": "u64"},
+        returns="usize",
+        words=[
+            f"Counts the steps until a number is at most 1, but no more than {bound}: a multiple of {divisor} is divided by {divisor}, any other n becomes {growth}.",
+            f"Starting from `start`, n becomes n / {divisor} when {divisor} divides it and {growth} otherwise. Returns after how many steps n is 0 or 1; gives up after {bound}.",
+        ],
+        forms=[
+            f"""
+            let mut current = start;
+            let mut steps = 0;
+            while current > 1 && steps < {bound} {{
+                if current % {divisor} == 0 {{
+                    current /= {divisor};
+                }} else {{
+                    current = {growth.replace('n', 'current')};
+                }}
+                steps += 1;
+            }}
+            steps
+            """,
+            f"""
+            let mut current = start;
+            for steps in 0..{bound} {{
+                if current <= 1 {{
+                    return steps;
+                }}
+                current = if current % {divisor} == 0 {{
+                    current / {divisor}
+                }} else {{
+                    {growth.replace('n', 'current')}
+                }};
+            }}
+            {bound}
+            """,
+        ],
+        oracle=oracle,
+        inputs=lambda: (draw.arguments.randint(0, 40),),
+    )
+
+
+@family(tier=1)
+def in_other_base(draw: Draw) -> Function:
+    base = draw.choose(2, 3, 4, 5, 6, 7, 8, 9, 16)
+    separator = draw.choose("", "", "_", "-")
+    digits = "0123456789abcdef"
+
+    def oracle(n: int) -> str:
+        found = []
+        while n or not found:
+            found.append(digits[n % base])
+            n //= base
+        return separator.join(reversed(found))
+
+    joined = f'digits.join("{separator}")' if separator else "digits.concat()"
+    extra = f", with `{separator}` between the digits" if separator else ""
+    return Function(
+        name=draw.style("to_base", "in_base", "digits_in_base") + f"_{base}",
+        parameters={"n": "u32"},
+        returns="String",
+        words=[
+            f"Writes `n` in base {base}{extra}.",
+            f"Returns the base-{base} digits of a number, most significant first{extra}.",
+        ],
+        forms=[
+            f"""
+            let mut rest = n;
+            let mut digits = Vec::new();
+            loop {{
+                digits.push(std::char::from_digit(rest % {base}, {base}).unwrap().to_string());
+                rest /= {base};
+                if rest == 0 {{
+                    break;
+                }}
+            }}
+            digits.reverse();
+            {joined}
+            """,
+            f"""
+            let mut digits = Vec::new();
+            let mut rest = n;
+            while rest > 0 || digits.is_empty() {{
+                let digit = std::char::from_digit(rest % {base}, {base}).unwrap_or('?');
+                digits.insert(0, digit.to_string());
+                rest /= {base};
+            }}
+            {joined}
+            """,
+        ],
+        oracle=oracle,
+        inputs=lambda: (draw.arguments.choice((0, 1, draw.arguments.randint(2, 70), draw.arguments.randint(70, 5000))),),
+    )
+
+
+@family(tier=1)
+def rounded_division(draw: Draw) -> Function:
+    kind = draw.choose(*SIGNED, *UNSIGNED)
+    step = draw.integer(2, 25)
+    how = draw.choose("down", "up", "nearest")
+    signed = kind in SIGNED
+
+    def oracle(n: int) -> int:
+        if n < 0:
+            raise Undefined
+        return {"down": n // step, "up": -(-n // step), "nearest": (n + step // 2) // step}[how] * step
+
+    words = {"down": "the largest multiple of {k} that is not above it", "up": "the smallest multiple of {k} that is not below it", "nearest": "the nearest multiple of {k}, upwards if two are equally near" if step % 2 == 0 else "the nearest multiple of {k}"}[how].format(k=step)
+    forms = {
+        "down": [f"n / {step} * {step}", f"n - n % {step}", f"let extra = n % {step};\nn - extra"],
+        "up": [f"(n + {step - 1}) / {step} * {step}", f"match n % {step} {{\n    0 => n,\n    extra => n + ({step} - extra),\n}}", f"let extra = n % {step};\nif extra == 0 {{\n    n\n}} else {{\n    n - extra + {step}\n}}"],
+        "nearest": [f"(n + {step // 2}) / {step} * {step}", f"let extra = n % {step};\nlet lower = n - extra;\nif 2 * extra >= {step} {{\n    lower + {step}\n}} else {{\n    lower\n}}"],
+    }[how]  # fmt: skip
+    note = " The number is not negative." if signed else ""
+    return Function(
+        name=draw.style(f"round_{how}", "round_to_multiple", "snap", f"align_{how}"),
+        parameters={"n": kind},
+        returns=kind,
+        words=[f"Rounds `n` to {words}.{note}", f"Returns {words.replace('it', 'the given number')}.{note}"],
+        forms=forms,
+        oracle=oracle,
+        inputs=lambda: (draw.arguments.randint(0, 90),),
+    )
+
+
+@family(tier=2)
+def bit_figure(draw: Draw) -> Function:
+    kind = draw.choose("u8", "u16", "u32", "u64")
+    wanted = draw.choose("ones", "zeros", "masked", "set", "clear", "toggle", "highest", "parity", "swap")
+    bit = draw.integer(1, 6)
+    mask = draw.integer(3, 63)
+    width = int(kind[1:])
+    name, returns, words, forms, oracle = {
+        "ones": ("count_ones_in", "u32", ["Counts the bits that are set in `n`."], ["n.count_ones()", f"let mut rest = n;\nlet mut count = 0;\nwhile rest != 0 {{\n    count += (rest & 1) as u32;\n    rest >>= 1;\n}}\ncount", f"(0..{width}).filter(|i| n >> i & 1 == 1).count() as u32"], lambda n: n.bit_count()),
+        "zeros": ("count_zeros_in", "u32", [f"Counts the bits that are not set in the {width} bits of `n`."], ["n.count_zeros()", f"{width} - n.count_ones()", f"(0..{width}).filter(|i| n >> i & 1 == 0).count() as u32"], lambda n: width - n.bit_count()),
+        "masked": (f"low_bits_{mask}", kind, [f"Keeps the bits of `n` that are set in {mask}.", f"Returns `n` with all bits cleared that {mask} does not have."], [f"n & {mask}", f"let mask = {mask};\nn & mask"], lambda n: n & mask),
+        "set": (f"set_bit_{bit}", kind, [f"Returns `n` with bit {bit} set; bit 0 is the lowest."], [f"n | 1 << {bit}", f"let mask = 1 << {bit};\nn | mask", f"if n >> {bit} & 1 == 1 {{\n    n\n}} else {{\n    n + (1 << {bit})\n}}"], lambda n: n | 1 << bit),
+        "clear": (f"clear_bit_{bit}", kind, [f"Returns `n` with bit {bit} cleared; bit 0 is the lowest."], [f"n & !(1 << {bit})", f"let mask = 1 << {bit};\nn & !mask"], lambda n: n & ~(1 << bit)),
+        "toggle": (f"toggle_bit_{bit}", kind, [f"Flips bit {bit} of `n`, counted from the lowest, which is 0."], [f"n ^ (1 << {bit})", f"let mask = 1 << {bit};\nif n & mask == 0 {{\n    n | mask\n}} else {{\n    n & !mask\n}}"], lambda n: n ^ 1 << bit),
+        "highest": ("highest_bit", "Option<u32>", ["Returns the position of the highest bit that is set, or `None` for 0."], ["n.checked_ilog2()", f"if n == 0 {{\n    None\n}} else {{\n    Some({width - 1} - n.leading_zeros())\n}}", f"(0..{width}).rev().find(|i| n >> i & 1 == 1)"], lambda n: n.bit_length() - 1 if n else None),
+        "parity": ("has_even_parity", "bool", ["Tells whether an even number of bits is set in `n`."], ["n.count_ones() % 2 == 0", "let mut even = true;\nlet mut rest = n;\nwhile rest > 0 {\n    if rest & 1 == 1 {\n        even = !even;\n    }\n    rest >>= 1;\n}\neven"], lambda n: n.bit_count() % 2 == 0),
+        "swap": ("swap_halves", kind, [f"Exchanges the upper and lower {width // 2} bits of `n`."], [f"n.rotate_left({width // 2})", f"n << {width // 2} | n >> {width // 2}"], lambda n: (n << width // 2 | n >> width // 2) & ((1 << width) - 1)),
+    }[wanted]  # fmt: skip
+    return Function(
+        name=draw.style(name, name + "_of", "bits_" + name), parameters={"n": kind}, returns=returns, words=words, forms=forms, oracle=oracle,
+        inputs=lambda: (draw.arguments.choice((0, 1, draw.arguments.randint(0, 255), draw.arguments.getrandbits(width))),),
+    )  # fmt: skip
+
+
+@family(tier=1)
+def split_units(draw: Draw) -> Function:
+    names, sizes = draw.choose(
+        (("hours", "minutes", "seconds"), (3600, 60)), (("weeks", "days", "hours"), (168, 24)), (("dozens", "pairs", "single pieces"), (12, 2)),
+        (("pounds", "shillings", "pence"), (240, 12)), (("days", "hours", "minutes"), (1440, 60)), (("boxes", "bags", "items"), (50, 10)),
+        (("miles", "yards", "feet"), (5280, 3)), (("crates", "trays", "eggs"), (120, 30)),
+    )  # fmt: skip
+    kind = draw.choose(*UNSIGNED)
+    big, small = sizes
+    return Function(
+        name=draw.style("split", "break_down", "decompose", f"to_{names[0]}", "as_units"),
+        parameters={"total": kind},
+        returns=f"({kind}, {kind}, {kind})",
+        words=[
+            f"Splits a number of {names[2]} into {names[0]} of {big}, {names[1]} of {small} and the remaining {names[2]}.",
+            f"Converts `total` {names[2]} to ({names[0]}, {names[1]}, {names[2]}), where {names[0]} have {big} and {names[1]} {small}.",
+        ],
+        forms=[
+            f"(total / {big}, total % {big} / {small}, total % {small})" if big % small == 0 else f"(total / {big}, total % {big} / {small}, total % {big} % {small})",
+            f"let first = total / {big};\nlet rest = total % {big};\nlet second = rest / {small};\nlet third = rest % {small};\n(first, second, third)",
+            f"let mut rest = total;\nlet first = rest / {big};\nrest -= first * {big};\nlet second = rest / {small};\nrest -= second * {small};\n(first, second, rest)",
+        ],
+        oracle=lambda total: (total // big, total % big // small, total % big % small),
+        inputs=lambda: (draw.arguments.choice((0, draw.arguments.randint(0, 100), draw.arguments.randint(100, 20000))),),
+    )
+
+
+@family(tier=1)
+def pick_of_three(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    wanted = draw.choose("largest", "smallest", "middle", "spread")
+    oracle = {"largest": max, "smallest": min, "middle": lambda *v: sorted(v)[1], "spread": lambda *v: max(v) - min(v)}[wanted]
+    words = {
+        "largest": ["Returns the largest of three numbers.", "The greatest of `a`, `b` and `c`."],
+        "smallest": ["Returns the smallest of three numbers.", "The least of `a`, `b` and `c`."],
+        "middle": ["Returns the median of three numbers.", "Of `a`, `b` and `c`, the one that lies between the two others."],
+        "spread": ["Returns the difference between the largest and the smallest of three numbers.", "How far apart the extremes of `a`, `b` and `c` are."],
+    }[wanted]  # fmt: skip
+    forms = {
+        "largest": ["a.max(b).max(c)", "if a >= b && a >= c {\n    a\n} else if b >= c {\n    b\n} else {\n    c\n}", "let mut best = a;\nif b > best {\n    best = b;\n}\nif c > best {\n    best = c;\n}\nbest"],
+        "smallest": ["a.min(b).min(c)", "if a <= b && a <= c {\n    a\n} else if b <= c {\n    b\n} else {\n    c\n}", "let mut best = a;\nfor other in [b, c] {\n    if other < best {\n        best = other;\n    }\n}\nbest"],
+        "middle": ["let mut all = [a, b, c];\nall.sort();\nall[1]", "a.max(b).min(a.min(b).max(c))", "if (a >= b) == (a <= c) {\n    a\n} else if (b >= a) == (b <= c) {\n    b\n} else {\n    c\n}"],
+        "spread": ["a.max(b).max(c) - a.min(b).min(c)", "let largest = a.max(b).max(c);\nlet smallest = a.min(b).min(c);\nlargest - smallest", "let mut all = [a, b, c];\nall.sort();\nall[2] - all[0]"],
+    }[wanted]  # fmt: skip
+    return Function(
+        name=draw.style(f"{wanted}_of_three", f"{wanted}_of", f"find_{wanted}"), parameters={"a": kind, "b": kind, "c": kind}, returns=kind,
+        words=words, forms=forms, oracle=oracle,
+    )  # fmt: skip
+
+
+@family(tier=0)
+def two_number_formula(draw: Draw) -> Function:
+    kind = draw.choose("i32", "i64")
+    p, q, c = draw.integer(1, 7), draw.integer(1, 7), draw.integer(0, 9)
+    sign = draw.choose("+", "-")
+    first = "a" if p == 1 else f"{p} * a"
+    second = "b" if q == 1 else f"{q} * b"
+    last = f" + {c}" if c else ""
+    formula = f"{first} {sign} {second}{last}"
+    return Function(
+        name=draw.style("combine", "weighted", "score", "formula", "linear", "mix"),
+        parameters={"a": kind, "b": kind},
+        returns=kind,
+        words=[f"Computes {formula}.", f"Returns the value of {formula} for two numbers.", f"Combines `a` and `b` as {formula}."],
+        forms=[formula, f"let first = {first};\nlet second = {second};\nfirst {sign} second{last}", f"let mut result = {first};\nresult {sign}= {second};\nresult{last}"],
+        oracle=lambda a, b: p * a + (q * b if sign == "+" else -q * b) + c,
+    )
+
+
+@family(tier=2)
+def power_modulo(draw: Draw) -> Function:
+    modulus = draw.choose(7, 10, 11, 13, 97, 100, 101, 997, 1000, 1009)
+    exponent = draw.choose("given", 2, 3, 4, 5)
+    fixed = exponent != "given"
+    parameters = {"base": "u64"} if fixed else {"base": "u64", "exponent": "u32"}
+    told = f"to the power of {exponent}" if fixed else "to the power of `exponent`"
+    power = str(exponent) if fixed else "exponent"
+    return Function(
+        name=draw.style("power_mod", "pow_mod", "modular_power", f"residue_mod_{modulus}"),
+        parameters=parameters,
+        returns="u64",
+        words=[f"Returns the remainder of `base` {told} when divided by {modulus}.", f"Raises `base` {told}, modulo {modulus}."],
+        forms=[
+            f"""
+            let mut result = 1 % {modulus};
+            for _ in 0..{power} {{
+                result = result * (base % {modulus}) % {modulus};
+            }}
+            result
+            """,
+            f"(0..{power}).fold(1 % {modulus}, |result, _| result * (base % {modulus}) % {modulus})",
+            f"""
+            let mut result = 1;
+            let mut square = base % {modulus};
+            let mut rest: u32 = {power};
+            while rest > 0 {{
+                if rest % 2 == 1 {{
+                    result = result * square % {modulus};
+                }}
+                square = square * square % {modulus};
+                rest /= 2;
+            }}
+            result
+            """,
+        ],
+        oracle=lambda base, power=exponent: pow(base, power, modulus),
+        inputs=lambda: (draw.arguments.randint(0, 30),) + (() if fixed else (draw.arguments.randint(0, 12),)),
+    )
+
+
+@family(tier=1)
+def checked_difference(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    step = draw.integer(2, 9)
+    wanted = draw.choose("abs", "steps", "remainder")
+    words, forms, oracle = {
+        "abs": ([f"Returns {step} times the distance between `a` and `b`.", f"The absolute difference of two numbers, multiplied by {step}."],
+                [f"if a > b {{\n    (a - b) * {step}\n}} else {{\n    (b - a) * {step}\n}}", f"(a.max(b) - a.min(b)) * {step}", f"let difference = match a.cmp(&b) {{\n    std::cmp::Ordering::Less => b - a,\n    _ => a - b,\n}};\ndifference * {step}"],
+                lambda a, b: abs(a - b) * step),
+        "steps": ([f"Returns how many whole steps of {step} fit between `a` and `b`, in either direction."],
+                  [f"(a.max(b) - a.min(b)) / {step}", f"let distance = if a < b {{ b - a }} else {{ a - b }};\ndistance / {step}"],
+                  lambda a, b: abs(a - b) // step),
+        "remainder": ([f"Returns what remains of the distance between `a` and `b` after whole steps of {step}."],
+                      [f"(a.max(b) - a.min(b)) % {step}", f"let distance = if a < b {{ b - a }} else {{ a - b }};\ndistance % {step}"],
+                      lambda a, b: remainder(abs(a - b), step)),
+    }[wanted]  # fmt: skip
+    return Function(
+        name=draw.style("distance", "gap", "difference", "spread_between"), parameters={"a": kind, "b": kind}, returns=kind, words=words,
+        forms=forms, oracle=oracle,
+    )  # fmt: skip
+
+
+@family(tier=1)
+def average_of_numbers(draw: Draw) -> Function:
+    kind = draw.choose("i32", "i64", "u32", "u64")
+    weight, other = draw.integer(1, 5), draw.integer(1, 5)
+    whole = weight + other
+    mine = lambda k, n: n if k == 1 else f"{k} * {n}"  # noqa: E731
+    formula = f"({mine(weight, 'a')} + {mine(other, 'b')}) / {whole}"
+    return Function(
+        name=draw.style("weighted_average", "blend", "mean_of", "average"),
+        parameters={"a": kind, "b": kind},
+        returns=kind,
+        words=[
+            f"Returns the average of `a` with weight {weight} and `b` with weight {other}, rounded towards zero.",
+            f"Averages two numbers of which the first counts {weight} and the second {other} times; the fraction is dropped.",
+        ],
+        forms=[formula, f"let sum = {mine(weight, 'a')} + {mine(other, 'b')};\nsum / {whole}"],
+        oracle=lambda a, b: quotient(weight * a + other * b, whole),
+    )

@@ -1,0 +1,328 @@
+"""From what a family drew to Rust: code, documentation, tests, and the task of writing it."""
+
+import copy
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tree_sitter import Node
+
+from evaluation.rust.harness import ITEMS
+from trainers.data.rewriting.bindings import parse, text
+from trainers.data.rewriting.renaming import Choose, canonical, plausible_names, rename
+from trainers.data.synthetic.family import Case, Draw, Family, Function, Undefined
+from trainers.data.synthetic.literals import OutOfRange, literal
+
+ARGUMENTS = 40  # are drawn for the cases of a function
+MOST_CASES = 12
+WIDTH = 96
+RENAMED_SHARE = 0.55  # of the names in a sample
+
+
+@dataclass(frozen=True)
+class Checked:
+    """
+    What a task asks for, in the judge's form.
+
+    Attributes:
+        prompt: Documentation and signature, up to the opening brace.
+        solution: What follows the prompt.
+        signature: Declarations.
+        checker: Statements with `check!(...)`, none of which the prompt shows.
+    """
+
+    prompt: str
+    solution: str
+    signature: str
+    checker: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """
+    One sample.
+
+    Attributes:
+        family: Its name.
+        group: Of families.
+        tier: 0 to 4.
+        parameters: What was drawn of its meaning.
+        code: Documented items.
+        tests: A test module.
+        task: None for types, traits and macros.
+    """
+
+    family: str
+    group: str
+    tier: int
+    parameters: tuple[str, ...]
+    code: str
+    tests: str
+    task: Checked | None
+
+    @cached_property
+    def tokens(self) -> tuple[str, ...]:
+        """What tells it from others: its tokens, without names of its own, comments and layout."""
+        return canonical(self.code)
+
+    @property
+    def meaning(self) -> tuple[str, ...]:
+        """The same for every way to write it."""
+        return (self.family, *self.parameters)
+
+
+def make_sample(family: Family, seed: str) -> Sample:
+    """
+    Draws a sample of a family; equal seeds give equal samples.
+
+    Raises:
+        Undefined: What was drawn cannot be tested: too few arguments make sense, or all give the same.
+    """
+    draw = Draw(f"{family.name} {seed}")
+    drawn = family.draw(draw)
+    names = ("works", "it_works", family.name, "behaves_as_documented", "examples", "usual_cases")
+    if isinstance(drawn, Function):
+        code, cases, task = _write_function(drawn, draw)
+        names = ("works", f"{drawn.name}_works", f"test_{drawn.name}", "small_inputs", "examples", "known_values")
+    else:
+        code = rename(textwrap.dedent(drawn.code).strip("\n") + "\n", _names(draw))
+        cases, task = drawn.cases, None
+    tests = write_tests(names, cases, draw)
+    return Sample(family.name, family.group, family.tier, tuple(draw.parameters), code, tests, task)
+
+
+def _names(draw: Draw) -> Choose:
+    return plausible_names(draw.wording, RENAMED_SHARE, any_name=False)
+
+
+def _write_function(function: Function, draw: Draw) -> tuple[str, Sequence[Case], Checked]:
+    """The code, cases for its test module, and the task."""
+    functions = (function, *function.parts)
+    cases = {each.name: find_cases(each, draw) for each in functions}
+    examples = _examples(cases[function.name], draw)
+    bodies = [draw.style(*each.forms) for each in functions]
+    written = [_write(each, body, examples, draw) for each, body in zip(functions, bodies, strict=True)]
+    code = rename("\n".join([*_head(function, "".join(bodies)), *written]), _names(draw))
+    hidden = [case for each in cases.values() for case in each if case not in examples][: 2 * MOST_CASES]
+    visible = draw.wording.sample(cases[function.name], min(len(cases[function.name]), draw.style(2, 3, 4, 5)))
+    return code, visible, _as_task(function.name, code, hidden)
+
+
+def _head(function: Function, bodies: str) -> list[str]:
+    """Imports and the items that the function builds on."""
+    used = [line for line in function.body_imports if re.search(rf"\b{_imported(line)}\b", bodies)]
+    lines = list(dict.fromkeys([*function.imports, *used]))
+    context = textwrap.dedent(function.context).strip("\n")
+    return [*lines, *([""] if lines else []), *([context, ""] if context else [])]
+
+
+def _imported(line: str) -> str:
+    return re.split(r"::|\s", line.rstrip(";"))[-1]
+
+
+def declaration(function: Function) -> str:
+    """`fn name<T>(values: &[T]) -> T where ..`, as the function begins."""
+    parameters = ", ".join(f"{name}: {kind}" for name, kind in function.parameters.items())
+    returns = f" -> {function.returns}" if function.returns else ""
+    where = f" {function.where_clause}" if function.where_clause else ""
+    return f"fn {function.name}{function.generics}({parameters}){returns}{where}"
+
+
+def _write(function: Function, body: str, examples: Sequence[Case], draw: Draw) -> str:
+    """The function with its documentation."""
+    paragraphs = [draw.style(*function.words)]
+    if function.parts:
+        begins = draw.style("Uses", "Is built on", "Rests on")
+        signatures = [f"`{declaration(part)}`: {_lowered(draw.style(*part.words))}" for part in function.parts]
+        paragraphs.append(f"{begins} {' and '.join(signatures)}")
+    paragraphs += _shown([case for case in examples if case.actual.startswith(f"{function.name}(")], draw)
+    lines = [line for each in paragraphs for line in ("", *textwrap.wrap(each, WIDTH, break_long_words=False))][1:]
+    comment = "\n".join(f"/// {line}".rstrip() for line in lines)
+    visible = draw.style("pub ", "pub ", "")
+    inner = textwrap.indent(textwrap.dedent(body).strip("\n"), "    ")
+    return f"{comment}\n{visible}{declaration(function)} {{\n{inner}\n}}\n"
+
+
+def _lowered(words: str) -> str:
+    return words[0].lower() + words[1:]
+
+
+def _examples(cases: Sequence[Case], draw: Draw) -> list[Case]:
+    """Cases short enough for the documentation: none, one or two; at least half of all stay hidden."""
+    short = [
+        each
+        for each in cases
+        if not each.setup and len(each.actual + each.expected) < 60 and not re.search("to_string|std::", each.expected)
+    ]
+    return short[-draw.style(0, 0, 1, 2) :][: len(cases) // 2] if draw.style(True, True, False) else []
+
+
+def _shown(examples: Sequence[Case], draw: Draw) -> list[str]:
+    if not examples:
+        return []
+    calls = [(case.actual, case.expected) for case in examples]
+    first, *others = calls
+    begun = draw.style(
+        "For example, `{}` is `{}`", "`{}` returns `{}`", "So `{}` gives `{}`", "For instance `{}` is `{}`",
+        "Example: `{}` == `{}`", "e.g. `{}` -> `{}`",
+    ).format(*first)  # fmt: skip
+    return ["".join([begun, *(f", and `{actual}` is `{expected}`" for actual, expected in others), "."])]
+
+
+def find_cases(function: Function, draw: Draw) -> list[Case]:
+    """
+    What must hold of a function, as its oracle says; different results first.
+
+    Raises:
+        Undefined: There are fewer than three cases, or all have the same result.
+    """
+    cases = list(function.cases)
+    if function.oracle is not None:
+        found: dict[tuple[str, str], Case] = {}
+        for attempt in range(ARGUMENTS):
+            arguments = _arguments(function, draw, attempt)
+            try:
+                case = _case(function, arguments)
+            except (Undefined, OutOfRange):
+                continue
+            found.setdefault((case.setup, case.actual), case)
+        seen: Counter[str] = Counter()
+        ranks = {}
+        for key, case in found.items():
+            ranks[key] = seen[case.expected]
+            seen[case.expected] += 1
+        cases = [found[key] for key in sorted(found, key=lambda key: ranks[key])][:MOST_CASES]
+    if len(cases) < 3 or len({case.expected for case in cases}) < 2:
+        raise Undefined(f"{function.name} has {len(cases)} cases")
+    return cases
+
+
+def _arguments(function: Function, draw: Draw, attempt: int) -> tuple[Any, ...]:
+    if function.inputs is not None:
+        return function.inputs()
+    kinds = [_instance(kind, function.types) for kind in function.parameters.values()]
+    arguments = [[draw.value(kind)] if _is_single(kind) else draw.value(kind) for kind in kinds]
+    # The first are the edges: nothing, then one of each.
+    if attempt < 2:
+        arguments = [each[:attempt] if isinstance(each, list | str) else each for each in arguments]
+    return tuple(arguments)
+
+
+def _instance(kind: str, types: Mapping[str, str]) -> str:
+    """The type with type parameters replaced."""
+    for name, actual in types.items():
+        kind = re.sub(rf"\b{name}\b", actual, kind)
+    return kind
+
+
+def _case(function: Function, arguments: tuple[Any, ...]) -> Case:
+    """One case. Raises `Undefined` or `OutOfRange`."""
+    changed = copy.deepcopy(arguments)
+    returned = function.oracle(*changed)
+    kinds = {name: _instance(kind, function.types) for name, kind in function.parameters.items()}
+    setup, passed, results = [], [], []
+    for (name, kind), before, after in zip(kinds.items(), arguments, changed, strict=True):
+        if kind.startswith("&mut "):
+            owned = re.sub(r"^\[(.+)\]$", r"Vec<\1>", kind.removeprefix("&mut "))
+            first, last = (before[0], after[0]) if _is_single(kind) else (before, after)
+            setup.append(f"let mut {name} = {literal(first, owned)};")
+            passed.append(f"&mut {name}")
+            results.append((name, literal(last, owned)))
+        else:
+            written = literal(before, kind)
+            if function.types and re.search(r"\[\]|::new\(\)|\bNone\b", written):
+                raise Undefined("the type of an empty argument would not be known")
+            passed.append(_plain(written))
+    call = f"{function.name}({', '.join(passed)})"
+    if function.returns is None:
+        return Case(results[0][0], results[0][1], " ".join([*setup, f"{call};"]))
+    expected = literal(returned, _instance(function.returns, function.types))
+    if function.returns.startswith("&[") and not returned:
+        expected = f"&[] as {function.returns}"
+    if results:
+        setup.append(f"let returned = {call};")
+        pairs = [("returned", expected), *results]
+        return Case(*(f"({', '.join(part)})" for part in zip(*pairs, strict=True)), " ".join(setup))
+    return Case(call, expected)
+
+
+def _is_single(kind: str) -> bool:
+    """Whether a `&mut` points at something that Python cannot change in place: it is a list of one then."""
+    return kind.startswith("&mut ") and (kind == "&mut String" or kind[5:].isidentifier() or kind[5:8] == "Opt")
+
+
+def _plain(argument: str) -> str:
+    """As a person writes an argument, whose type is known."""
+    return re.sub(r"Vec::<[^()]*?>::new\(\)", "vec![]", argument)
+
+
+def write_tests(names: Sequence[str], cases: Sequence[Case], draw: Draw) -> str:
+    """A test module, of one function or two."""
+    first, second = draw.wording.sample(list(dict.fromkeys(names)), 2)
+    cut = len(cases) // 2 if len(cases) > 3 and draw.style(True, False, False) else len(cases)
+    functions = [(first, cases[:cut])] + ([(second, cases[cut:])] if cut < len(cases) else [])
+    equality = draw.style("assert_eq", "assert_eq", "assert_eq", "assert")
+    written = []
+    for name, its in functions:
+        body = "\n".join(_assertion(case, equality, many=len(its) > 1) for case in its)
+        written.append(f"    #[test]\n    fn {name}() {{\n{textwrap.indent(body, ' ' * 8)}\n    }}")
+    return "#[cfg(test)]\nmod tests {\n    use super::*;\n\n" + "\n\n".join(written) + "\n}\n"
+
+
+def _assertion(case: Case, equality: str, many: bool) -> str:
+    if case.expected in ("true", "false"):
+        line = f"assert!({'' if case.expected == 'true' else '!'}{case.actual});"
+    elif equality == "assert" and not case.expected.startswith("Err"):
+        line = f"assert!({case.actual} == {case.expected});"
+    else:
+        line = f"assert_eq!({case.actual}, {case.expected});"
+    if len(line) > WIDTH and line.startswith("assert_eq"):
+        line = f"assert_eq!(\n    {case.actual},\n    {case.expected}\n);"
+    if not case.setup:
+        return line
+    statements = [statement for statement in _statements(case.setup)]
+    lines = [*statements, line]
+    if not many:
+        return "\n".join(lines)
+    return "{\n" + textwrap.indent("\n".join(lines), "    ") + "\n}"
+
+
+def _statements(setup: str) -> list[str]:
+    root = parse(f"fn f() {{ {setup} }}")
+    return [text(each) for each in root.named_child(0).child_by_field_name("body").named_children]
+
+
+def _as_task(name: str, code: str, cases: Sequence[Case]) -> Checked:
+    """The task of writing the named function, and those behind it."""
+    root = parse(code)
+    declared, prompt_end = [], None
+    encoded = code.encode()
+    for node in root.named_children:
+        item = node.child_by_field_name("name")
+        if node.type == "function_item":
+            if text(item) == name:
+                prompt_end = node.child_by_field_name("body").start_byte + 1
+            if prompt_end is not None:
+                declared.append(_declared(node))
+        elif node.type == "use_declaration":
+            declared.append(text(node))
+        elif node.type in ITEMS and prompt_end is None:
+            declared.append(f"{ITEMS[node.type]} {text(item)};")
+    checks = [f"check!({case.actual} == {case.expected});" for case in cases]
+    blocks = [f"{{ {case.setup} {check} }}" if case.setup else check for case, check in zip(cases, checks, strict=True)]
+    return Checked(
+        prompt=encoded[:prompt_end].decode() + "\n",
+        solution=encoded[prompt_end:].decode().removeprefix("\n"),
+        signature="\n".join(declared),
+        checker="\n".join(blocks),
+    )
+
+
+def _declared(function: Node) -> str:
+    start = next(child for child in function.children if child.type == "fn").start_byte
+    body = function.child_by_field_name("body")
+    return function.text[start - function.start_byte : body.start_byte - function.start_byte].decode().strip() + ";"
