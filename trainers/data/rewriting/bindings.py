@@ -1,9 +1,10 @@
 """Which names of a piece of Rust are its own, and where each is used.
 
-A binding is a local variable, a parameter, a type or constant parameter, or a lifetime, with every place that means it.
-Scopes are Rust's: a `let` binds what follows it in its block, an arm its guard and value, `if let` its consequence, a
-closure its body; a nested function sees no locals from outside. Tokens of macros are looked up in the scope they stand
-in, by position: what follows a `.` or `::`, or stands before `::`, `!` or a single `:`, is no variable.
+A binding is a local variable, a parameter, a type or constant parameter, or a lifetime, with every place that means
+it. Scopes are Rust's: a `let` binds what follows it in its block, an arm its guard and value, `if let` its
+consequence, a closure its body; a nested function sees no locals from outside. Tokens of macros are looked up in the
+scope they stand in, by position: what follows a `.` or `::`, or stands before `::`, `!` or a single `:`, is no
+variable.
 
 What cannot be followed is marked: names captured in format strings (`"{total}"`), and what appears among the tokens of
 a macro that is not the standard library's.
@@ -161,9 +162,7 @@ class _Resolver:
         self._bind_names(pattern, mine, scopes, item, kind, mutable)
         scopes[-1].update(mine)
 
-    def _bind_names(
-        self, node: Node, mine: Scope, scopes: list[Scope], item: Node, kind: Kind, mutable: bool
-    ) -> None:
+    def _bind_names(self, node: Node, mine: Scope, scopes: list[Scope], item: Node, kind: Kind, mutable: bool) -> None:
         name = text(node)
         if node.type in ("identifier", "shorthand_field_identifier"):
             # What begins with a capital is a constant or a variant.

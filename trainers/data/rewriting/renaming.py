@@ -24,17 +24,18 @@ KEYWORDS = frozenset(
 SYNONYMS = tuple(
     words.split()
     for words in (
-        "values numbers items data xs list nums elements input samples series", "value number item x n element entry v",
-        "total sum acc result accumulated", "count counter tally matches hits amount", "result output out answer found",
+        "values numbers items data xs list nums elements input samples series",
+        "value number item x n element entry v", "total sum acc result accumulated",
+        "count counter tally matches hits amount", "result output out answer found",
         "text s string source phrase line content", "word token part piece term chunk", "index i position idx k at",
         "c ch character letter symbol", "best largest top winner leader", "limit bound cap ceiling threshold maximum",
         "left a first lhs start", "right b second rhs end", "low lo lower minimum floor", "high hi upper",
         "previous last prior before", "current cur now present", "next following upcoming", "key name label id",
         "map table lookup counts index_of", "seen visited known", "rest tail remaining others", "sign factor scale",
-        "width columns size", "height rows depth", "pair couple both", "predicate test condition check",
+        "width size", "height depth", "pair couple both", "predicate test condition check",
         "f operation apply action transform", "remainder rem leftover", "step stride delta gap", "state mode status",
         "node link cell", "stack pile pending", "queue waiting line_up", "amount quantity units", "digit figure",
-        "base radix", "distance span", "row line record", "query needle wanted target", "window frame slice",
+        "base radix", "distance span", "row record", "query needle wanted target", "window frame slice",
         "other rhs that", "scores points marks", "words tokens parts pieces terms", "kept chosen selected picked",
     )
 )  # fmt: skip

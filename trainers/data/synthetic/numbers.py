@@ -12,7 +12,9 @@ def mapped_number(draw: Draw) -> Function:
     kind = draw.choose(*INTEGERS)
     mapping = draw.integer_mapping(kind)
     return Function(
-        name=draw.style("apply", "adjust", "convert", "transform", "map", "rescale") + "_" + draw.style("value", mapping.slug),
+        name=draw.style("apply", "adjust", "convert", "transform", "map", "rescale")
+        + "_"
+        + draw.style("value", mapping.slug),
         parameters={"n": kind},
         returns=kind,
         words=[
@@ -96,10 +98,25 @@ def digit_figure(draw: Draw) -> Function:
     base = draw.choose(10, 10, 2, 3, 5, 7, 8, 16)
     keep = draw.choose("all", "even", "odd", "large")
     figure = draw.choose("sum", "count", "max", "sum of squares")
-    test = {"all": lambda d: True, "even": lambda d: d % 2 == 0, "odd": lambda d: d % 2 == 1, "large": lambda d: 2 * d >= base}[keep]
+    test = {
+        "all": lambda d: True,
+        "even": lambda d: d % 2 == 0,
+        "odd": lambda d: d % 2 == 1,
+        "large": lambda d: 2 * d >= base,
+    }[keep]
     condition = {"all": "", "even": "digit % 2 == 0", "odd": "digit % 2 == 1", "large": f"2 * digit >= {base}"}[keep]
-    which = {"all": "digits", "even": "even digits", "odd": "odd digits", "large": f"digits that are at least half of {base}"}[keep]
-    step = {"sum": "total += digit;", "count": "total += 1;", "max": "total = total.max(digit);", "sum of squares": "total += digit * digit;"}[figure]
+    which = {
+        "all": "digits",
+        "even": "even digits",
+        "odd": "odd digits",
+        "large": f"digits that are at least half of {base}",
+    }[keep]
+    step = {
+        "sum": "total += digit;",
+        "count": "total += 1;",
+        "max": "total = total.max(digit);",
+        "sum of squares": "total += digit * digit;",
+    }[figure]
     said = {"sum": "sum", "count": "number", "max": "largest", "sum of squares": "sum of the squares"}[figure]
     inner = f"if {condition} {{\n        {step}\n    }}" if condition else step
 
@@ -109,11 +126,19 @@ def digit_figure(draw: Draw) -> Function:
             digits.append(n % base)
             n //= base
         chosen = [d for d in digits if test(d)]
-        return {"sum": sum(chosen), "count": len(chosen), "max": max(chosen, default=0), "sum of squares": sum(d * d for d in chosen)}[figure]
+        return {
+            "sum": sum(chosen),
+            "count": len(chosen),
+            "max": max(chosen, default=0),
+            "sum of squares": sum(d * d for d in chosen),
+        }[figure]
 
     scale = "decimal" if base == 10 else f"base-{base}"
     return Function(
-        name=draw.style("digit", "digits") + "_" + figure.replace(" ", "_") + draw.style("", f"_base_{base}", f"_{keep}"),
+        name=draw.style("digit", "digits")
+        + "_"
+        + figure.replace(" ", "_")
+        + draw.style("", f"_base_{base}", f"_{keep}"),
         parameters={"n": kind},
         returns=kind,
         words=[
@@ -127,7 +152,7 @@ def digit_figure(draw: Draw) -> Function:
             let mut total = 0;
             while rest > 0 {{
                 let digit = rest % {base};
-                {inner.replace(chr(10) + '    ', chr(10) + ' ' * 16)}
+                {inner.replace(chr(10) + "    ", chr(10) + " " * 16)}
                 rest /= {base};
             }}
             total
@@ -141,22 +166,29 @@ def digit_figure(draw: Draw) -> Function:
                 }}
                 let digit = rest % {base};
                 rest /= {base};
-                {inner.replace(chr(10) + '    ', chr(10) + ' ' * 16)}
+                {inner.replace(chr(10) + "    ", chr(10) + " " * 16)}
             }}
             """,
             f"""
             std::iter::successors(Some(n), |&rest| Some(rest / {base}))
                 .take_while(|&rest| rest > 0)
                 .map(|rest| rest % {base})
-                {f'.filter(|&digit| {condition})' if condition else ''}
+                {f".filter(|&digit| {condition})" if condition else ""}
                 {{'sum': '.sum()', 'count': '.count() as ' + kind, 'max': '.max().unwrap_or(0)', 'sum of squares': '.map(|digit| digit * digit).sum()'}}
             """.replace(
                 "{'sum': '.sum()', 'count': '.count() as ' + kind, 'max': '.max().unwrap_or(0)', 'sum of squares': '.map(|digit| digit * digit).sum()'}",
-                {"sum": ".sum()", "count": f".count() as {kind}", "max": ".max().unwrap_or(0)", "sum of squares": ".map(|digit| digit * digit).sum()"}[figure],
+                {
+                    "sum": ".sum()",
+                    "count": f".count() as {kind}",
+                    "max": ".max().unwrap_or(0)",
+                    "sum of squares": ".map(|digit| digit * digit).sum()",
+                }[figure],
             ),
         ],
         oracle=oracle,
-        inputs=lambda: (draw.arguments.choice((0, 7, draw.arguments.randint(0, 99), draw.arguments.randint(100, 99999))),),
+        inputs=lambda: (
+            draw.arguments.choice((0, 7, draw.arguments.randint(0, 99), draw.arguments.randint(100, 99999))),
+        ),
     )
 
 
@@ -181,7 +213,12 @@ def common_divisor(draw: Draw) -> Function:
         if not a or not b:
             raise Undefined
         divisor = math.gcd(a, b)
-        return {"gcd": divisor, "lcm": a * b // divisor, "coprime": divisor == 1, "reduced": (a // divisor, b // divisor)}[wanted]
+        return {
+            "gcd": divisor,
+            "lcm": a * b // divisor,
+            "coprime": divisor == 1,
+            "reduced": (a // divisor, b // divisor),
+        }[wanted]
 
     return Function(
         name=draw.style(*name),
@@ -219,7 +256,10 @@ def common_divisor(draw: Draw) -> Function:
             """,
         ],
         oracle=oracle,
-        inputs=lambda: (draw.arguments.randint(1, 12) * draw.arguments.randint(1, 9), draw.arguments.randint(1, 12) * draw.arguments.randint(1, 9)),
+        inputs=lambda: (
+            draw.arguments.randint(1, 12) * draw.arguments.randint(1, 9),
+            draw.arguments.randint(1, 12) * draw.arguments.randint(1, 9),
+        ),
     )
 
 
@@ -239,7 +279,9 @@ def linear_recurrence(draw: Draw) -> Function:
     rule = f"{times(p, 'a(n - 1)')} + {times(q, 'a(n - 2)')}"
     step = f"{times(p, 'b')} + {times(q, 'a')}"
     return Function(
-        name=draw.style("fibonacci", "fib") if known else draw.style("sequence_term", "recurrence", "nth_term", "term"),
+        name=draw.style("fibonacci", "fib")
+        if known
+        else draw.style("sequence_term", "recurrence", "nth_term", "term"),
         parameters={"n": "u32"},
         returns="u64",
         words=[
@@ -300,24 +342,24 @@ def sum_up_to(draw: Draw) -> Function:
             f"""
             let mut total = 0;
             for value in {start}..=n {{
-                if {keep.on('value')} {{
-                    total += {mapping.on('value')};
+                if {keep.on("value")} {{
+                    total += {mapping.on("value")};
                 }}
             }}
             total
             """,
             f"""
             ({start}..=n)
-                .filter(|&value| {keep.on('value')})
-                .map(|value| {mapping.on('value')})
+                .filter(|&value| {keep.on("value")})
+                .map(|value| {mapping.on("value")})
                 .sum()
             """,
             f"""
             let mut total = 0;
             let mut value = {start};
             while value <= n {{
-                if {keep.on('value')} {{
-                    total += {mapping.on('value')};
+                if {keep.on("value")} {{
+                    total += {mapping.on("value")};
                 }}
                 value += 1;
             }}
@@ -325,8 +367,8 @@ def sum_up_to(draw: Draw) -> Function:
             """,
             f"""
             ({start}..=n).fold(0, |total, value| {{
-                if {keep.on('value')} {{
-                    total + ({mapping.on('value')})
+                if {keep.on("value")} {{
+                    total + ({mapping.on("value")})
                 }} else {{
                     total
                 }}
@@ -401,7 +443,10 @@ def brackets(draw: Draw) -> Function:
     cases = list(zip(bounds, rates, strict=False))
     rule = ", ".join(f"{rate} up to {bound}" for bound, rate in cases) + f" and {rates[-1]} beyond that"
     chain = " else ".join(f"if size <= {bound} {{\n    {rate}\n}}" for bound, rate in cases)
-    arms = "".join(f"    0..={bound} => {rate},\n" if i == 0 else f"    {cases[i - 1][0] + 1}..={bound} => {rate},\n" for i, (bound, rate) in enumerate(cases))
+    arms = "".join(
+        f"    0..={bound} => {rate},\n" if i == 0 else f"    {cases[i - 1][0] + 1}..={bound} => {rate},\n"
+        for i, (bound, rate) in enumerate(cases)
+    )
     returns = "".join(f"if size <= {bound} {{\n    return {rate};\n}}\n" for bound, rate in cases)
 
     def oracle(size: int) -> int:
@@ -416,16 +461,26 @@ def brackets(draw: Draw) -> Function:
             f"The price of a {subject} depends on its size: {rule}.",
             f"Looks up the rate for `size`, which is not negative: {rule}.",
         ],
-        forms=[f"{chain} else {{\n    {rates[-1]}\n}}", f"match size {{\n{arms}    _ => {rates[-1]},\n}}", f"{returns}{rates[-1]}"],
+        forms=[
+            f"{chain} else {{\n    {rates[-1]}\n}}",
+            f"match size {{\n{arms}    _ => {rates[-1]},\n}}",
+            f"{returns}{rates[-1]}",
+        ],
         oracle=oracle,
-        inputs=lambda: (draw.arguments.choice((draw.arguments.randint(0, 70), draw.arguments.choice(bounds), draw.arguments.choice(bounds) + 1)),),
+        inputs=lambda: (
+            draw.arguments.choice(
+                (draw.arguments.randint(0, 70), draw.arguments.choice(bounds), draw.arguments.choice(bounds) + 1)
+            ),
+        ),
     )
 
 
 @family(tier=1)
 def words_for_multiples(draw: Draw) -> Function:
     a, b = draw.choose((3, 5), (2, 7), (3, 4), (5, 7), (2, 3), (4, 9), (2, 5))
-    one, two = draw.choose(("Fizz", "Buzz"), ("tick", "tock"), ("ping", "pong"), ("red", "blue"), ("foo", "bar"), ("hop", "skip"))
+    one, two = draw.choose(
+        ("Fizz", "Buzz"), ("tick", "tock"), ("ping", "pong"), ("red", "blue"), ("foo", "bar"), ("hop", "skip")
+    )
 
     def oracle(n: int) -> str:
         return (one if n % a == 0 else "") + (two if n % b == 0 else "") or str(n)
@@ -435,8 +490,8 @@ def words_for_multiples(draw: Draw) -> Function:
         parameters={"n": "u32"},
         returns="String",
         words=[
-            f"Returns \"{one}\" for multiples of {a}, \"{two}\" for multiples of {b}, \"{one}{two}\" for multiples of both, and otherwise the number itself.",
-            f"Says \"{one}\" if {a} divides `n`, \"{two}\" if {b} does, both words joined if both do, else the number in digits.",
+            f'Returns "{one}" for multiples of {a}, "{two}" for multiples of {b}, "{one}{two}" for multiples of both, and otherwise the number itself.',
+            f'Says "{one}" if {a} divides `n`, "{two}" if {b} does, both words joined if both do, else the number in digits.',
         ],
         forms=[
             f"""
@@ -509,7 +564,7 @@ def steps_of_a_rule(draw: Draw) -> Function:
                 if current % {divisor} == 0 {{
                     current /= {divisor};
                 }} else {{
-                    current = {growth.replace('n', 'current')};
+                    current = {growth.replace("n", "current")};
                 }}
                 steps += 1;
             }}
@@ -524,7 +579,7 @@ def steps_of_a_rule(draw: Draw) -> Function:
                 current = if current % {divisor} == 0 {{
                     current / {divisor}
                 }} else {{
-                    {growth.replace('n', 'current')}
+                    {growth.replace("n", "current")}
                 }};
             }}
             {bound}
@@ -584,7 +639,9 @@ def in_other_base(draw: Draw) -> Function:
             """,
         ],
         oracle=oracle,
-        inputs=lambda: (draw.arguments.choice((0, 1, draw.arguments.randint(2, 70), draw.arguments.randint(70, 5000))),),
+        inputs=lambda: (
+            draw.arguments.choice((0, 1, draw.arguments.randint(2, 70), draw.arguments.randint(70, 5000))),
+        ),
     )
 
 
@@ -600,7 +657,13 @@ def rounded_division(draw: Draw) -> Function:
             raise Undefined
         return {"down": n // step, "up": -(-n // step), "nearest": (n + step // 2) // step}[how] * step
 
-    words = {"down": "the largest multiple of {k} that is not above it", "up": "the smallest multiple of {k} that is not below it", "nearest": "the nearest multiple of {k}, upwards if two are equally near" if step % 2 == 0 else "the nearest multiple of {k}"}[how].format(k=step)
+    words = {
+        "down": "the largest multiple of {k} that is not above it",
+        "up": "the smallest multiple of {k} that is not below it",
+        "nearest": "the nearest multiple of {k}, upwards if two are equally near"
+        if step % 2 == 0
+        else "the nearest multiple of {k}",
+    }[how].format(k=step)
     forms = {
         "down": [f"n / {step} * {step}", f"n - n % {step}", f"let extra = n % {step};\nn - extra"],
         "up": [f"(n + {step - 1}) / {step} * {step}", f"match n % {step} {{\n    0 => n,\n    extra => n + ({step} - extra),\n}}", f"let extra = n % {step};\nif extra == 0 {{\n    n\n}} else {{\n    n - extra + {step}\n}}"],
@@ -660,12 +723,16 @@ def split_units(draw: Draw) -> Function:
             f"Converts `total` {names[2]} to ({names[0]}, {names[1]}, {names[2]}), where {names[0]} have {big} and {names[1]} {small}.",
         ],
         forms=[
-            f"(total / {big}, total % {big} / {small}, total % {small})" if big % small == 0 else f"(total / {big}, total % {big} / {small}, total % {big} % {small})",
+            f"(total / {big}, total % {big} / {small}, total % {small})"
+            if big % small == 0
+            else f"(total / {big}, total % {big} / {small}, total % {big} % {small})",
             f"let first = total / {big};\nlet rest = total % {big};\nlet second = rest / {small};\nlet third = rest % {small};\n(first, second, third)",
             f"let mut rest = total;\nlet first = rest / {big};\nrest -= first * {big};\nlet second = rest / {small};\nrest -= second * {small};\n(first, second, rest)",
         ],
         oracle=lambda total: (total // big, total % big // small, total % big % small),
-        inputs=lambda: (draw.arguments.choice((0, draw.arguments.randint(0, 100), draw.arguments.randint(100, 20000))),),
+        inputs=lambda: (
+            draw.arguments.choice((0, draw.arguments.randint(0, 100), draw.arguments.randint(100, 20000))),
+        ),
     )
 
 
@@ -673,7 +740,12 @@ def split_units(draw: Draw) -> Function:
 def pick_of_three(draw: Draw) -> Function:
     kind = draw.choose(*INTEGERS)
     wanted = draw.choose("largest", "smallest", "middle", "spread")
-    oracle = {"largest": max, "smallest": min, "middle": lambda *v: sorted(v)[1], "spread": lambda *v: max(v) - min(v)}[wanted]
+    oracle = {
+        "largest": max,
+        "smallest": min,
+        "middle": lambda *v: sorted(v)[1],
+        "spread": lambda *v: max(v) - min(v),
+    }[wanted]
     words = {
         "largest": ["Returns the largest of three numbers.", "The greatest of `a`, `b` and `c`."],
         "smallest": ["Returns the smallest of three numbers.", "The least of `a`, `b` and `c`."],
@@ -705,8 +777,16 @@ def two_number_formula(draw: Draw) -> Function:
         name=draw.style("combine", "weighted", "score", "formula", "linear", "mix"),
         parameters={"a": kind, "b": kind},
         returns=kind,
-        words=[f"Computes {formula}.", f"Returns the value of {formula} for two numbers.", f"Combines `a` and `b` as {formula}."],
-        forms=[formula, f"let first = {first};\nlet second = {second};\nfirst {sign} second{last}", f"let mut result = {first};\nresult {sign}= {second};\nresult{last}"],
+        words=[
+            f"Computes {formula}.",
+            f"Returns the value of {formula} for two numbers.",
+            f"Combines `a` and `b` as {formula}.",
+        ],
+        forms=[
+            formula,
+            f"let first = {first};\nlet second = {second};\nfirst {sign} second{last}",
+            f"let mut result = {first};\nresult {sign}= {second};\nresult{last}",
+        ],
         oracle=lambda a, b: p * a + (q * b if sign == "+" else -q * b) + c,
     )
 
@@ -723,7 +803,10 @@ def power_modulo(draw: Draw) -> Function:
         name=draw.style("power_mod", "pow_mod", "modular_power", f"residue_mod_{modulus}"),
         parameters=parameters,
         returns="u64",
-        words=[f"Returns the remainder of `base` {told} when divided by {modulus}.", f"Raises `base` {told}, modulo {modulus}."],
+        words=[
+            f"Returns the remainder of `base` {told} when divided by {modulus}.",
+            f"Raises `base` {told}, modulo {modulus}.",
+        ],
         forms=[
             f"""
             let mut result = 1 % {modulus};

@@ -156,9 +156,9 @@ def _examples(cases: Sequence[Case], draw: Draw) -> list[Case]:
     short = [
         each
         for each in cases
-        if not each.setup and len(each.actual + each.expected) < 60 and not re.search("to_string|std::", each.expected)
+        if not each.setup and len(each.actual + each.expected) < 60 and not re.search("to_string|::", each.expected)
     ]
-    return short[-draw.style(0, 0, 1, 2) :][: len(cases) // 2] if draw.style(True, True, False) else []
+    return draw.wording.sample(short, min(draw.style(0, 0, 0, 1, 1, 2), len(short), len(cases) // 2))
 
 
 def _shown(examples: Sequence[Case], draw: Draw) -> list[str]:
@@ -313,7 +313,8 @@ def _as_task(name: str, code: str, cases: Sequence[Case]) -> Checked:
         elif node.type in ITEMS and prompt_end is None:
             declared.append(f"{ITEMS[node.type]} {text(item)};")
     checks = [f"check!({case.actual} == {case.expected});" for case in cases]
-    blocks = [f"{{ {case.setup} {check} }}" if case.setup else check for case, check in zip(cases, checks, strict=True)]
+    pairs = zip(cases, checks, strict=True)
+    blocks = [f"{{ {case.setup} {check} }}" if case.setup else check for case, check in pairs]
     return Checked(
         prompt=encoded[:prompt_end].decode() + "\n",
         solution=encoded[prompt_end:].decode().removeprefix("\n"),

@@ -1,0 +1,126 @@
+"""What a set of Rust is like, in figures that can be compared: how varied, which names, how difficult."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from evaluation.rust.syntax import analyse, level
+from trainers.data.rewriting.bindings import parse, text, walk
+from trainers.data.rewriting.renaming import canonical
+
+LITERALS = re.compile(r"\d[\w.]*|[\"'].*", re.DOTALL)
+COMPLEXITIES = (1, 2, 4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """
+    Figures of a set of texts.
+
+    Attributes:
+        texts: How many.
+        unparsed: Of these, how many the syntax tree has errors in; they count for nothing else.
+        bytes: Of the others, together.
+        distinct: Distinct canonical token sequences.
+        distinct_masked: Distinct ones when every literal counts as the same.
+        identifiers: Distinct names.
+        methods: Distinct names of methods called, most of them the standard library's.
+        paths: Distinct paths into the standard library and its types, such as `Vec::new`.
+        complexity: Texts by the cyclomatic complexity of all their functions: at most 1, 2, 4 ...
+        levels: Texts by difficulty.
+    """
+
+    texts: int
+    unparsed: int
+    bytes: int
+    distinct: int
+    distinct_masked: int
+    identifiers: int
+    methods: int
+    paths: int
+    complexity: dict[str, int]
+    levels: dict[str, int]
+
+
+def measure(codes: Iterable[str]) -> Figures:
+    """Figures of these texts."""
+    texts = unparsed = size = 0
+    whole, masked = set(), set()
+    identifiers, methods, paths = set(), set(), set()
+    complexity, levels = Counter(), Counter()
+    for code in codes:
+        texts += 1
+        try:
+            root = parse(code)
+        except ValueError:
+            unparsed += 1
+            continue
+        size += len(code.encode())
+        tokens = canonical(code)
+        whole.add(tokens)
+        masked.add(tuple("0" if LITERALS.fullmatch(token) else token for token in tokens))
+        for node in walk(root):
+            if node.type in ("identifier", "type_identifier", "field_identifier", "shorthand_field_identifier"):
+                identifiers.add(text(node))
+            if node.type == "field_expression" and node.parent.type in ("call_expression", "generic_function"):
+                methods.add(text(node.child_by_field_name("field")))
+            if node.type == "scoped_identifier":
+                paths.add(re.sub(r"\s|::<.*?>", "", text(node)))
+        metadata = analyse(code).metadata
+        bound = next((each for each in COMPLEXITIES if metadata.complexity <= each), None)
+        complexity[f"at most {bound}" if bound else f"above {COMPLEXITIES[-1]}"] += 1
+        levels[level(metadata.difficulty)] += 1
+    return Figures(
+        texts, unparsed, size, len(whole), len(masked), len(identifiers), len(methods), len(paths),
+        dict(complexity), dict(levels),
+    )  # fmt: skip
+
+
+def read_codes(path: Path) -> list[str]:
+    """
+    The column `code` of a file of JSON lines.
+
+    Raises:
+        ValueError: A line has none.
+    """
+    codes = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            codes.append(str(json.loads(line)["code"]))
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{path} must hold rows with a column code; line {number} has none") from None
+    return codes
+
+
+def comparison(sets: Sequence[tuple[str, Figures]]) -> Table:
+    """The sets side by side; shares are of the texts that parse."""
+    table = Table(title="What is in it", title_justify="left")
+    table.add_column("figure")
+    for name, _ in sets:
+        table.add_column(name, justify="right", overflow="fold")
+
+    def row(title: str, values: Iterable[str]) -> None:
+        table.add_row(title, *values)
+
+    parsed = [(figures, max(1, figures.texts - figures.unparsed)) for _, figures in sets]
+    row("texts", (f"{figures.texts:,}" for figures, _ in parsed))
+    row("of them not parsed", (f"{figures.unparsed:,}" for figures, _ in parsed))
+    row("bytes per text", (f"{figures.bytes / count:,.0f}" for figures, count in parsed))
+    row("distinct", (f"{figures.distinct / count:.1%}" for figures, count in parsed))
+    row("distinct, literals masked", (f"{figures.distinct_masked / count:.1%}" for figures, count in parsed))
+    row("identifiers", (f"{figures.identifiers:,}" for figures, _ in parsed))
+    row("methods called", (f"{figures.methods:,}" for figures, _ in parsed))
+    row("paths named", (f"{figures.paths:,}" for figures, _ in parsed))
+    for title, column, names in (
+        ("complexity", "complexity", [*(f"at most {bound}" for bound in COMPLEXITIES), f"above {COMPLEXITIES[-1]}"]),
+        ("difficulty", "levels", ["easy", "medium", "hard"]),
+    ):
+        for name in names:
+            shares = ((getattr(figures, column).get(name, 0) / count, count) for figures, count in parsed)
+            row(f"{title} {name}", (f"{share:6.1%} {'█' * round(20 * share):<20}" for share, _ in shares))
+    return table

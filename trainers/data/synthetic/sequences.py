@@ -1,0 +1,414 @@
+"""Functions of slices as a whole: searching, sorting, runs, two at once, rows and columns."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from trainers.data.synthetic.family import Draw, Function, Undefined, family
+from trainers.data.synthetic.literals import INTEGERS, SIGNED
+
+
+@family(tier=2)
+def ranked(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    rank = draw.integer(1, 4)
+    largest, distinct = draw.choose(True, False), draw.choose(True, False)
+    order = "largest" if largest else "smallest"
+    ordinal = {1: "", 2: "second ", 3: "third ", 4: "fourth "}[rank]
+    dedup = "sorted.dedup();\n" if distinct else ""
+    sort = "sorted.sort_by(|a, b| b.cmp(a));" if largest else "sorted.sort();"
+    note = "equal ones count once" if distinct else "equal ones count each"
+
+    def oracle(values: Sequence[int]):
+        found = sorted(set(values) if distinct else values, reverse=largest)
+        return found[rank - 1] if len(found) >= rank else None
+
+    return Function(
+        name=draw.style(
+            f"{ordinal.strip() or 'the'}_{order}", f"nth_{order}", f"{order}_number_{rank}", "ranked_value"
+        ),
+        parameters={"values": f"&[{kind}]"},
+        returns=f"Option<{kind}>",
+        words=[
+            f"Returns the {ordinal}{order} of `values`, where {note}, or `None` if there are too few.",
+            f"Finds the {ordinal}{order} value; {note}.",
+        ],
+        forms=[
+            f"let mut sorted = values.to_vec();\n{sort}\n{dedup}sorted.get({rank - 1}).copied()",
+            f"let mut rest: Vec<{kind}> = values.to_vec();\nlet mut found = None;\nfor _ in 0..{rank} {{\n    let best = *rest.iter().{'max' if largest else 'min'}()?;\n    found = Some(best);\n"
+            + (
+                "    rest.retain(|&value| value != best);\n"
+                if distinct
+                else "    let index = rest.iter().position(|&value| value == best)?;\n    rest.remove(index);\n"
+            )
+            + "}\nfound",
+        ],
+        oracle=oracle,
+        inputs=lambda: ([draw.arguments.randint(0, 12) for _ in range(draw.arguments.randint(0, 8))],),
+    )
+
+
+@family(tier=2)
+def sorted_by_key(draw: Draw) -> Function:
+    kind = draw.choose(*SIGNED)
+    mapping = draw.integer_mapping(kind)
+    descending = draw.choose(True, False)
+    key = mapping.on("value")
+    order = "descending" if descending else "ascending"
+    return Function(
+        name=draw.style("sorted_by_key", "order_by", "arrange", "ranked", "in_order"),
+        parameters={"values": f"Vec<{kind}>"},
+        returns=f"Vec<{kind}>",
+        words=[
+            f"Sorts the values by what they are when {mapping.participle}, in {order} order; equal ones keep their order.",
+            f"Returns `values` in {order} order of their keys, a key being the value {mapping.participle}. The sort is stable.",
+        ],
+        forms=[
+            "let mut result = values;\n"
+            + (
+                f"result.sort_by_key(|&value| std::cmp::Reverse({key}));"
+                if descending
+                else f"result.sort_by_key(|&value| {key});"
+            )
+            + "\nresult",
+            f"let key = |value: {kind}| {key};\nlet mut result = values;\nresult.sort_by(|&a, &b| {'key(b).cmp(&key(a))' if descending else 'key(a).cmp(&key(b))'});\nresult",
+            f"fn key(value: {kind}) -> {kind} {{\n    {key}\n}}\nlet mut result = Vec::new();\nfor value in values {{\n    let index = result.iter().take_while(|&&other| key(other) {'>=' if descending else '<='} key(value)).count();\n    result.insert(index, value);\n}}\nresult",
+        ],
+        oracle=lambda values: (
+            sorted(values, key=mapping, reverse=False) if not descending else sorted(values, key=lambda v: -mapping(v))
+        ),
+    )
+
+
+@family(tier=3)
+def search_sorted(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    wanted = draw.choose("lower", "upper", "exact", "nearest_below", "count_equal", "count_between")
+    offset = draw.integer(0, 6)
+    target = "target" if not offset else f"target + {offset}"
+    parameters = {"sorted": f"&[{kind}]", "target": kind}
+    told = "`target`" if not offset else f"`target` + {offset}"
+    search = "let mut low = 0;\nlet mut high = sorted.len();\nwhile low < high {{\n    let middle = low + (high - low) / 2;\n    if sorted[middle] {} {} {{\n        low = middle + 1;\n    }} else {{\n        high = middle;\n    }}\n}}\n"
+    less, up_to = search.format("<", target), search.format("<=", target)
+    table = {
+        "lower": ("usize", f"Returns how many values of a sorted slice are less than {told}.", [less + "low", f"sorted.partition_point(|&value| value < {target})", f"sorted.iter().take_while(|&&value| value < {target}).count()"]),
+        "upper": ("usize", f"Returns how many values of a sorted slice are at most {told}.", [up_to + "low", f"sorted.partition_point(|&value| value <= {target})"]),
+        "exact": ("Option<usize>", f"Finds the first index of {told} in a sorted slice.", [less + f"if low < sorted.len() && sorted[low] == {target} {{\n    Some(low)\n}} else {{\n    None\n}}", f"let index = sorted.partition_point(|&value| value < {target});\nmatch sorted.get(index) {{\n    Some(&value) if value == {target} => Some(index),\n    _ => None,\n}}"]),
+        "nearest_below": (f"Option<{kind}>", f"Returns the largest value of a sorted slice that is at most {told}.", [up_to + "if low == 0 {\n    None\n} else {\n    Some(sorted[low - 1])\n}", f"sorted.iter().copied().take_while(|&value| value <= {target}).last()"]),
+        "count_equal": ("usize", f"Counts how often {told} occurs in a sorted slice.", [f"let first = sorted.partition_point(|&value| value < {target});\nlet end = sorted.partition_point(|&value| value <= {target});\nend - first", f"sorted.iter().filter(|&&value| value == {target}).count()"]),
+        "count_between": ("usize", f"Counts the values of a sorted slice from `target` to `target` + {offset}, both included.", [f"let first = sorted.partition_point(|&value| value < target);\nlet end = sorted.partition_point(|&value| value <= {target});\nend - first", f"sorted.iter().filter(|&&value| value >= target && value <= {target}).count()"]),
+    }  # fmt: skip
+    returns, words, forms = table[wanted]
+
+    def oracle(values: Sequence[int], target: int):
+        t = target + offset
+        below, most = [v for v in values if v < t], [v for v in values if v <= t]
+        return {
+            "lower": len(below), "upper": len(most), "exact": values.index(t) if t in values else None,
+            "nearest_below": most[-1] if most else None, "count_equal": values.count(t), "count_between": sum(target <= v <= t for v in values),
+        }[wanted]  # fmt: skip
+
+    return Function(
+        name=draw.style(f"search_{wanted}", wanted if "_" in wanted else f"{wanted}_bound", "binary_search_for", "locate"),
+        parameters=parameters, returns=returns, words=[words, words.replace("a sorted slice", "`sorted`, which is in ascending order,")], forms=forms, oracle=oracle,
+        inputs=lambda: (sorted(draw.arguments.randint(0, 14) for _ in range(draw.arguments.randint(0, 8))), draw.arguments.randint(0, 14)),
+    )  # fmt: skip
+
+
+@family(tier=2)
+def longest_run(draw: Draw) -> Function:
+    kind = draw.choose(*SIGNED)
+    by = draw.choose("equal", "predicate", "rising", "step")
+    keep = draw.integer_predicate(kind)
+    step = draw.integer(1, 5)
+    words = {
+        "equal": "equal values",
+        "predicate": keep.plural,
+        "rising": "strictly rising values",
+        "step": f"values that differ by at most {step} from their neighbour",
+    }[by]
+    condition = {
+        "equal": "values[index] == values[index - 1]",
+        "rising": "values[index] > values[index - 1]",
+        "step": f"(values[index] - values[index - 1]).abs() <= {step}",
+    }.get(by)
+
+    def oracle(values: Sequence[int]):
+        if by == "predicate":
+            return max((len(list(group)) for kept, group in groupby(values, keep) if kept), default=0)
+        best = length = 0
+        for i, v in enumerate(values):
+            goes_on = (
+                i > 0
+                and {"equal": v == values[i - 1], "rising": v > values[i - 1], "step": abs(v - values[i - 1]) <= step}[
+                    by
+                ]
+            )
+            length = length + 1 if goes_on else 1
+            best = max(best, length)
+        return best
+
+    simple = f"let mut best = 0;\nlet mut length = 0;\nfor &value in values {{\n    if {keep.on('value')} {{\n        length += 1;\n        best = best.max(length);\n    }} else {{\n        length = 0;\n    }}\n}}\nbest"
+    split = (
+        f"values\n    .split(|&value| !({keep.on('value')}))\n    .map(|run| run.len())\n    .max()\n    .unwrap_or(0)"
+    )
+    pairs = [
+        f"let mut best = 0;\nlet mut length = 0;\nfor index in 0..values.len() {{\n    if index > 0 && {condition} {{\n        length += 1;\n    }} else {{\n        length = 1;\n    }}\n    best = best.max(length);\n}}\nbest",
+        f"if values.is_empty() {{\n    return 0;\n}}\nlet mut best = 1;\nlet mut length = 1;\nfor index in 1..values.len() {{\n    length = if {condition} {{ length + 1 }} else {{ 1 }};\n    if length > best {{\n        best = length;\n    }}\n}}\nbest",
+    ]
+    return Function(
+        name=draw.style("longest_run", "longest_streak", "longest_stretch", f"{by}_run"),
+        parameters={"values": f"&[{kind}]"},
+        returns="usize",
+        words=[
+            f"Returns the length of the longest run of {words}.",
+            f"How many {words} follow each other at most in `values`; 0 for none.",
+        ],
+        forms=[simple, split] if by == "predicate" else pairs,
+        oracle=oracle,
+        inputs=lambda: (
+            [draw.arguments.choice((1, 2, 2, 3, 5, 8, 20, -4)) for _ in range(draw.arguments.randint(0, 9))],
+        ),
+    )
+
+
+@family(tier=1)
+def two_slices(draw: Draw) -> Function:
+    kind = draw.choose(*SIGNED)
+    k = draw.integer(2, 6)
+    rust, words, compute = draw.choose(
+        ("x + y", "sum", lambda x, y: x + y), ("x * y", "product", lambda x, y: x * y), ("(x - y).abs()", "distance", lambda x, y: abs(x - y)),
+        ("x.max(y)", "larger", max), ("x.min(y)", "smaller", min), (f"x * {k} - y", f"{k}-fold first minus the second", lambda x, y: x * k - y),
+    )  # fmt: skip
+    figure = draw.choose("list", "sum", "max")
+    returns = {"list": f"Vec<{kind}>", "sum": kind, "max": f"Option<{kind}>"}[figure]
+    end = {"list": ".collect()", "sum": ".sum()", "max": ".max()"}[figure]
+    begin, step, last = {
+        "list": ("let mut result = Vec::new();", "result.push({});", "result"),
+        "sum": ("let mut total = 0;", "total += {};", "total"),
+        "max": (f"let mut best: Option<{kind}> = None;", "best = best.max(Some({}));", "best"),
+    }[figure]
+    finish = {"list": list, "sum": sum, "max": lambda values: max(values, default=None)}[figure]
+    draw.parameters[-2] = rust
+    return Function(
+        name=draw.style(f"{figure}_of_pairs", "combine_slices", "pairwise", "zip_values"),
+        parameters={"left": f"&[{kind}]", "right": f"&[{kind}]"},
+        returns=returns,
+        words=[
+            {
+                "list": f"Returns the {words} of each pair of values at the same position.",
+                "sum": f"Adds up, position by position, the {words} of the two values.",
+                "max": f"Returns the largest among, position by position, the {words} of the two values.",
+            }[figure]
+            + " The longer slice is cut.",
+            f"Goes through `left` and `right` together, as far as both reach, takes of each two the {words}, and returns "
+            + {"list": "all of these.", "sum": "the total.", "max": "the largest, if any."}[figure],
+        ],
+        forms=[
+            f"left\n    .iter()\n    .zip(right)\n    .map(|(&x, &y)| {rust})\n    {end}",
+            f"{begin}\nfor index in 0..left.len().min(right.len()) {{\n    let (x, y) = (left[index], right[index]);\n    {step.format(rust)}\n}}\n{last}",
+            f"{begin}\nfor (&x, &y) in left.iter().zip(right.iter()) {{\n    {step.format(rust)}\n}}\n{last}",
+        ],
+        oracle=lambda left, right: finish([compute(x, y) for x, y in zip(left, right, strict=False)]),
+    )
+
+
+@family(tier=2)
+def rows_and_columns(draw: Draw) -> Function:
+    kind = draw.choose(*SIGNED)
+    wanted = draw.choose("row_sums", "column_sums", "transpose", "flatten", "max_row", "scale", "count")
+    k = draw.integer(2, 9)
+    keep = draw.integer_predicate(kind)
+    returns = {
+        "transpose": f"Vec<Vec<{kind}>>",
+        "scale": f"Vec<Vec<{kind}>>",
+        "max_row": "Option<usize>",
+        "count": "usize",
+    }.get(wanted, f"Vec<{kind}>")
+    table = {
+        "row_sums": (["Returns the sum of each row.", "Adds up every row of a table."], [f"rows.iter().map(|row| row.iter().sum::<{kind}>() * {k}).collect()", f"let mut result = Vec::new();\nfor row in rows {{\n    let mut total = 0;\n    for value in row {{\n        total += value * {k};\n    }}\n    result.push(total);\n}}\nresult"], lambda rows: [sum(row) * k for row in rows]),
+        "column_sums": (["Returns the sum of each column; all rows are equally long."], [f"let width = rows.first().map_or(0, |row| row.len());\n(0..width).map(|column| rows.iter().map(|row| row[column]).sum::<{kind}>() * {k}).collect()", f"let mut result = vec![0; rows.first().map_or(0, Vec::len)];\nfor row in rows {{\n    for (index, value) in row.iter().enumerate() {{\n        result[index] += value * {k};\n    }}\n}}\nresult"], lambda rows: [sum(column) * k for column in zip(*rows, strict=True)]),
+        "transpose": ([f"Exchanges rows and columns and adds {k} to every value; all rows are equally long."], [f"let width = rows.first().map_or(0, |row| row.len());\n(0..width).map(|column| rows.iter().map(|row| row[column] + {k}).collect()).collect()", f"let mut result = Vec::new();\nlet width = if rows.is_empty() {{ 0 }} else {{ rows[0].len() }};\nfor column in 0..width {{\n    let mut line = Vec::new();\n    for row in rows {{\n        line.push(row[column] + {k});\n    }}\n    result.push(line);\n}}\nresult"], lambda rows: [[v + k for v in column] for column in zip(*rows, strict=True)]),
+        "flatten": ([f"Lists the {keep.plural} of all rows, one row after the other."], [f"rows.iter().flatten().copied().filter(|&value| {keep.on('value')}).collect()", f"let mut result = Vec::new();\nfor row in rows {{\n    for &value in row {{\n        if {keep.on('value')} {{\n            result.push(value);\n        }}\n    }}\n}}\nresult"], lambda rows: [v for row in rows for v in row if keep(v)]),
+        "max_row": ([f"Returns the index of the first row with the most {keep.plural}, or `None` without rows."], [f"let mut best = None;\nlet mut most = 0;\nfor (index, row) in rows.iter().enumerate() {{\n    let count = row.iter().filter(|&&value| {keep.on('value')}).count();\n    if best.is_none() || count > most {{\n        best = Some(index);\n        most = count;\n    }}\n}}\nbest", f"(0..rows.len()).rev().max_by_key(|&index| rows[index].iter().filter(|&&value| {keep.on('value')}).count())"], lambda rows: max(range(len(rows)), key=lambda i: (sum(map(keep, rows[i])), -i)) if rows else None),
+        "scale": ([f"Returns the table with every value multiplied by {k}."], [f"rows.iter().map(|row| row.iter().map(|value| value * {k}).collect()).collect()", f"let mut result = rows.to_vec();\nfor row in &mut result {{\n    for value in row.iter_mut() {{\n        *value *= {k};\n    }}\n}}\nresult"], lambda rows: [[v * k for v in row] for row in rows]),
+        "count": ([f"Counts the {keep.plural} in all rows."], [f"rows.iter().flatten().filter(|&&value| {keep.on('value')}).count()", f"let mut count = 0;\nfor row in rows {{\n    for &value in row {{\n        if {keep.on('value')} {{\n            count += 1;\n        }}\n    }}\n}}\ncount"], lambda rows: sum(keep(v) for row in rows for v in row)),
+    }  # fmt: skip
+    words, forms, oracle = table[wanted]
+    if wanted.endswith("sums"):
+        words = [f"{each[:-1]}, times {k}." for each in words]
+
+    def inputs():
+        width = draw.arguments.randint(1, 3)
+        return ([[draw.value(kind) for _ in range(width)] for _ in range(draw.arguments.randint(0, 3))],)
+
+    return Function(
+        name=draw.style(wanted, f"table_{wanted}", f"{wanted}_of"),
+        parameters={"rows": f"&[Vec<{kind}>]"},
+        returns=returns,
+        words=words,
+        forms=forms,
+        oracle=oracle,
+        inputs=inputs,
+    )
+
+
+@family(tier=2)
+def group_figures(draw: Draw) -> Function:
+    kind = draw.choose(*SIGNED)
+    size = draw.integer(2, 5)
+    mapping = draw.integer_mapping(kind)
+    figure = draw.choose("sum", "max", "first", "count")
+    compute = {
+        "sum": lambda c: sum(map(mapping, c)),
+        "max": lambda c: max(map(mapping, c)),
+        "first": lambda c: mapping(c[0]),
+        "count": lambda c: len(c),
+    }[figure]
+    each = mapping.on("value")
+    rust = {
+        "sum": f"chunk.iter().map(|&value| {each}).sum::<{kind}>()",
+        "max": f"chunk.iter().map(|&value| {each}).max().unwrap_or_default()",
+        "first": f"{{\n        let value = chunk[0];\n        {each}\n    }}",
+        "count": f"chunk.len() as {kind}",
+    }[figure]
+    said = {
+        "sum": f"sum of its values, each {mapping.participle}",
+        "max": f"largest of its values, each {mapping.participle}",
+        "first": f"first value, {mapping.participle}",
+        "count": "number of its values",
+    }[figure]
+    return Function(
+        name=draw.style(f"chunk_{figure}", f"{figure}_by_group", "summarize_groups", "grouped"),
+        parameters={"values": f"&[{kind}]"},
+        returns=f"Vec<{kind}>",
+        words=[
+            f"Cuts the values into groups of {size}, the last one perhaps shorter, and returns for each the {said}.",
+            f"For every {size} values in a row: the {said}.",
+        ],
+        forms=[
+            f"values.chunks({size}).map(|chunk| {rust}).collect()",
+            f"let mut result = Vec::new();\nfor chunk in values.chunks({size}) {{\n    let figure = {rust};\n    result.push(figure);\n}}\nresult",
+        ],
+        oracle=lambda values: [compute(values[i : i + size]) for i in range(0, len(values), size)],
+    )
+
+
+@family(tier=2)
+def without_repetition(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS, "char")
+    least = draw.integer(2, 4)
+    wanted = draw.choose("consecutive", "all", "repeated", "once", "last_seen")
+    words = {
+        "consecutive": "Leaves only the first of equal values that follow each other.", "all": "Returns each value once, in the order in which they first occur.",
+        "repeated": f"Returns the values that occur at least {least} times, each once, in the order in which they first occur.", "once": "Returns the values that occur exactly once, in their order.",
+        "last_seen": "Returns each value once, in the order of their last occurrence.",
+    }[wanted]  # fmt: skip
+    count = "values.iter().filter(|&other| other == value).count()"
+    forms = {
+        "consecutive": ["let mut result = values.to_vec();\nresult.dedup();\nresult", "let mut result = Vec::new();\nfor &value in values {\n    if result.last() != Some(&value) {\n        result.push(value);\n    }\n}\nresult"],
+        "all": ["let mut result = Vec::new();\nfor value in values {\n    if !result.contains(value) {\n        result.push(*value);\n    }\n}\nresult", "values\n    .iter()\n    .enumerate()\n    .filter(|(index, value)| !values[..*index].contains(value))\n    .map(|(_, &value)| value)\n    .collect()"],
+        "repeated": [f"let mut result = Vec::new();\nfor value in values {{\n    if {count} >= {least} && !result.contains(value) {{\n        result.push(*value);\n    }}\n}}\nresult"],
+        "once": ["values\n    .iter()\n    .filter(|value| values.iter().filter(|other| other == value).count() == 1)\n    .copied()\n    .collect()", f"let mut result = Vec::new();\nfor value in values {{\n    if {count} == 1 {{\n        result.push(*value);\n    }}\n}}\nresult"],
+        "last_seen": ["let mut result = Vec::new();\nfor &value in values.iter().rev() {\n    if !result.contains(&value) {\n        result.push(value);\n    }\n}\nresult.reverse();\nresult", "let mut result: Vec<_> = Vec::new();\nfor &value in values {\n    result.retain(|&other| other != value);\n    result.push(value);\n}\nresult"],
+    }[wanted]  # fmt: skip
+
+    def oracle(values: Sequence):
+        unique = list(dict.fromkeys(values))
+        return {
+            "consecutive": [key for key, _ in groupby(values)], "all": unique, "repeated": [v for v in unique if values.count(v) >= least],
+            "once": [v for v in values if values.count(v) == 1], "last_seen": list(dict.fromkeys(values[::-1]))[::-1],
+        }[wanted]  # fmt: skip
+
+    def inputs():
+        some = [draw.value(kind) for _ in range(3)]
+        return ([draw.arguments.choice(some) for _ in range(draw.arguments.randint(0, 9))],)
+
+    return Function(
+        name=draw.style("deduplicate", "unique", f"{wanted}_values", "without_repetition"),
+        parameters={"values": f"&[{kind}]"},
+        returns=f"Vec<{kind}>",
+        words=[words, words.replace("values", "elements")],
+        forms=forms,
+        oracle=oracle,
+        inputs=inputs,
+    )
+
+
+@family(tier=4)
+def score_and_rank(draw: Draw) -> Function:
+    kind = draw.choose(*SIGNED)
+    keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
+    bonus = draw.integer(1, 9)
+    score = draw.style("score", "points_for", "rate", "evaluate", "weigh")
+    name = draw.style("best_score", "highest_rated", "top_score", "winning_score")
+
+    def score_of(value: int) -> int:
+        return mapping(value) + (bonus if keep(value) else 0)
+
+    def best(values: Sequence[int]):
+        return max(map(score_of, values), default=None)
+
+    part = Function(
+        name=score, parameters={"value": kind}, returns=kind, oracle=score_of,
+        words=[f"The value {mapping.participle}, and {bonus} more if it {keep.clause}."],
+        forms=[
+            f"let result = {mapping.on('value')};\nif {keep.on('value')} {{\n    result + {bonus}\n}} else {{\n    result\n}}",
+            f"let bonus = if {keep.on('value')} {{ {bonus} }} else {{ 0 }};\n{mapping.on('value')} + bonus",
+        ],
+    )  # fmt: skip
+    return Function(
+        name=name, parameters={"values": f"&[{kind}]"}, returns=f"Option<{kind}>", oracle=best, parts=(part,),
+        words=[f"Returns the highest `{score}` among `values`, or `None` if there are none.", f"Finds the largest result that `{score}` gives for one of `values`."],
+        forms=[
+            f"values.iter().map(|&value| {score}(value)).max()",
+            f"let mut best = None;\nfor &value in values {{\n    let current = {score}(value);\n    if best.is_none() || Some(current) > best {{\n        best = Some(current);\n    }}\n}}\nbest",
+        ],
+    )  # fmt: skip
+
+
+@family(tier=4)
+def transform_then_check(draw: Draw) -> Function:
+    kind = draw.choose(*SIGNED)
+    first, second = draw.integer_mapping(kind), draw.integer_mapping(kind)
+    keep = draw.integer_predicate(kind)
+    limit = draw.integer(2, 40)
+    step, test = (
+        draw.style("step", "advance", "update", "change"),
+        draw.style("is_done", "reached", "stops_at", "finished"),
+    )
+
+    def advance(value: int) -> int:
+        return first(value) if keep(value) else second(value)
+
+    def run(start: int, rounds: int) -> int:
+        value = start
+        for _ in range(rounds):
+            if abs(value) > limit:
+                break
+            value = advance(value)
+        if abs(value) > 2**24:
+            raise Undefined
+        return value
+
+    parts = (
+        Function(
+            name=step, parameters={"value": kind}, returns=kind, oracle=advance,
+            words=[f"A number that {keep.clause} is {first.participle}, any other {second.participle}."],
+            forms=[f"if {keep.on('value')} {{\n    {first.on('value')}\n}} else {{\n    {second.on('value')}\n}}", f"if {keep.on('value')} {{\n    return {first.on('value')};\n}}\n{second.on('value')}"],
+        ),
+        Function(
+            name=test, parameters={"value": kind}, returns="bool", oracle=lambda value: abs(value) > limit,
+            words=[f"Whether the number is more than {limit} away from zero."],
+            forms=[f"value.abs() > {limit}", f"value > {limit} || value < -{limit}"],
+        ),
+    )  # fmt: skip
+    return Function(
+        name=draw.style("run", "simulate", "iterate", "evolve"), parameters={"start": kind, "rounds": "u32"}, returns=kind, oracle=run, parts=parts,
+        words=[f"Applies `{step}` to `start` for at most `rounds` times, ending early as soon as `{test}` holds, and returns the value."],
+        forms=[
+            f"let mut value = start;\nfor _ in 0..rounds {{\n    if {test}(value) {{\n        break;\n    }}\n    value = {step}(value);\n}}\nvalue",
+            f"let mut value = start;\nlet mut count = 0;\nwhile count < rounds && !{test}(value) {{\n    value = {step}(value);\n    count += 1;\n}}\nvalue",
+            f"(0..rounds).fold(start, |value, _| if {test}(value) {{ value }} else {{ {step}(value) }})",
+        ],
+        inputs=lambda: (draw.value(kind), draw.arguments.randint(0, 6)),
+    )  # fmt: skip

@@ -1,0 +1,440 @@
+"""Functions of slices of numbers: choosing, changing, summing."""
+
+from collections.abc import Sequence
+
+from trainers.data.synthetic.family import Draw, Function, family
+from trainers.data.synthetic.literals import INTEGERS, SIGNED
+from trainers.data.synthetic.pieces import quotient, remainder
+
+
+@family(tier=1)
+def filter_map_sum(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
+    return Function(
+        name=draw.style(f"sum_{keep.slug}", "filtered_sum", "total_of_selected", f"{keep.slug}_total", "sum_where"),
+        parameters={"values": f"&[{kind}]"},
+        returns=kind,
+        words=[
+            f"Sums the {keep.plural} in `values`, each {mapping.participle}.",
+            f"Returns the total of all {keep.plural}, where each of them is {mapping.participle} first.",
+            f"Takes from `values` every one that {keep.clause}; what is taken is {mapping.participle} and added up.",
+        ],
+        forms=[
+            f"""
+            let mut total = 0;
+            for &value in values {{
+                if {keep.on("value")} {{
+                    total += {mapping.on("value")};
+                }}
+            }}
+            total
+            """,
+            f"""
+            values
+                .iter()
+                .copied()
+                .filter(|&value| {keep.on("value")})
+                .map(|value| {mapping.on("value")})
+                .sum()
+            """,
+            f"""
+            values.iter().fold(0, |total, &value| {{
+                if {keep.on("value")} {{
+                    total + ({mapping.on("value")})
+                }} else {{
+                    total
+                }}
+            }})
+            """,
+            f"""
+            let mut total = 0;
+            for index in 0..values.len() {{
+                let value = values[index];
+                if !({keep.on("value")}) {{
+                    continue;
+                }}
+                total += {mapping.on("value")};
+            }}
+            total
+            """,
+        ],
+        oracle=lambda values: sum(mapping(v) for v in values if keep(v)),
+    )
+
+
+@family(tier=1)
+def filter_map_list(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
+    owned = draw.choose(True, False)
+    start = "values.into_iter()" if owned else "values.iter().copied()"
+    item = "value" if owned else "&value"
+    return Function(
+        name=draw.style(
+            f"select_{keep.slug}", "select_and_map", "pick_and_change", f"transformed_{keep.slug}", "collect_matching"
+        ),
+        parameters={"values": f"Vec<{kind}>" if owned else f"&[{kind}]"},
+        returns=f"Vec<{kind}>",
+        words=[
+            f"Returns the {keep.plural} of `values`, each {mapping.participle}, in their order.",
+            f"Collects every one of `values` that {keep.clause}, {mapping.participle}.",
+            f"Leaves out all but the {keep.plural}; those that remain are {mapping.participle}.",
+        ],
+        forms=[
+            f"""
+            {start}
+                .filter(|&value| {keep.on("value")})
+                .map(|value| {mapping.on("value")})
+                .collect()
+            """,
+            f"""
+            let mut result = Vec::new();
+            for {item} in values {{
+                if {keep.on("value")} {{
+                    result.push({mapping.on("value")});
+                }}
+            }}
+            result
+            """,
+            f"""
+            {start}
+                .filter_map(|value| {{
+                    if {keep.on("value")} {{
+                        Some({mapping.on("value")})
+                    }} else {{
+                        None
+                    }}
+                }})
+                .collect()
+            """,
+            f"""
+            let mut result = Vec::with_capacity(values.len());
+            for {item} in values {{
+                if !({keep.on("value")}) {{
+                    continue;
+                }}
+                let changed = {mapping.on("value")};
+                result.push(changed);
+            }}
+            result
+            """,
+        ],
+        oracle=lambda values: [mapping(v) for v in values if keep(v)],
+    )
+
+
+@family(tier=1)
+def count_matching(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    keep = draw.integer_predicate(kind)
+    wanted = draw.choose("count", "any", "all", "none", "first", "last", "where")
+    returns = {"count": "usize", "first": f"Option<{kind}>", "last": f"Option<{kind}>", "where": "Option<usize>"}.get(
+        wanted, "bool"
+    )
+    on, off = keep.on("value"), f"!({keep.on('value')})"
+    names = {
+        "count": (f"count_{keep.slug}", "count_matching", "how_many"), "any": (f"has_{keep.slug}", "any_matches", "contains_match"),
+        "all": (f"all_{keep.slug}", "all_match", "every_one_matches"), "none": (f"no_{keep.slug}", "none_matches", "lacks_match"),
+        "first": (f"first_of_{keep.slug}", "first_match", "find_first"), "last": (f"last_of_{keep.slug}", "last_match", "find_last"),
+        "where": (f"position_of_{keep.slug}", "first_position", "find_index"),
+    }[wanted]  # fmt: skip
+    words = {
+        "count": [f"Counts the {keep.plural} in `values`.", f"Returns how many of the values there are of which each {keep.clause}."],
+        "any": [f"Tells whether some value {keep.clause}.", f"Returns `true` if there is at least one among `values` that {keep.clause}."],
+        "all": [f"Tells whether `values` holds only {keep.plural}.", f"Returns `true` if every value {keep.clause}; so it is for none."],
+        "none": [f"Tells whether there are no {keep.plural} in `values`.", f"Returns `false` as soon as some value {keep.clause}, otherwise `true`."],
+        "first": [f"Returns the first value that {keep.clause}, if any.", f"Finds the first of the {keep.plural} in `values`."],
+        "last": [f"Returns the last value that {keep.clause}, if any.", f"Of the {keep.plural} in `values`, the one that comes last."],
+        "where": [f"Returns the index of the first value that {keep.clause}.", f"Finds where the first of the {keep.plural} stands, counted from 0."],
+    }[wanted]  # fmt: skip
+    loop = "for &value in values {{\n    if {} {{\n        {}\n    }}\n}}\n{}"
+    forms = {
+        "count": [f"values.iter().filter(|&&value| {on}).count()", "let mut count = 0;\n" + loop.format(on, "count += 1;", "count"), f"values.iter().map(|&value| usize::from({on})).sum()"],
+        "any": [f"values.iter().any(|&value| {on})", loop.format(on, "return true;", "false"), f"!values.iter().all(|&value| {off})"],
+        "all": [f"values.iter().all(|&value| {on})", loop.format(off, "return false;", "true"), f"!values.iter().any(|&value| {off})"],
+        "none": [f"!values.iter().any(|&value| {on})", loop.format(on, "return false;", "true"), f"values.iter().all(|&value| {off})"],
+        "first": [f"values.iter().copied().find(|&value| {on})", loop.format(on, "return Some(value);", "None"), f"values.iter().filter(|&&value| {on}).next().copied()"],
+        "last": [f"values.iter().copied().rev().find(|&value| {on})", "let mut found = None;\n" + loop.format(on, "found = Some(value);", "found"), f"values.iter().copied().filter(|&value| {on}).last()"],
+        "where": [f"values.iter().position(|&value| {on})", f"for (index, &value) in values.iter().enumerate() {{\n    if {on} {{\n        return Some(index);\n    }}\n}}\nNone"],
+    }[wanted]  # fmt: skip
+
+    def oracle(values: Sequence[int]):
+        found = [v for v in values if keep(v)]
+        return {
+            "count": len(found), "any": bool(found), "all": len(found) == len(values), "none": not found,
+            "first": found[0] if found else None, "last": found[-1] if found else None,
+            "where": values.index(found[0]) if found else None,
+        }[wanted]  # fmt: skip
+
+    return Function(
+        name=draw.style(*names),
+        parameters={"values": f"&[{kind}]"},
+        returns=returns,
+        words=words,
+        forms=forms,
+        oracle=oracle,
+    )
+
+
+@family(tier=2)
+def extreme_by(draw: Draw) -> Function:
+    kind = draw.choose(*SIGNED)
+    mapping = draw.integer_mapping(kind)
+    largest = draw.choose(True, False)
+    word, sign, method = ("largest", ">", "max_by_key") if largest else ("smallest", "<", "min_by_key")
+    # Of equal ones max_by_key takes the last and min_by_key the first; so do the loops.
+    sign = ">=" if largest else "<"
+    tie = "last" if largest else "first"
+
+    def oracle(values: Sequence[int]):
+        if not values:
+            return None
+        best = (max if largest else min)(mapping(v) for v in values)
+        found = [v for v in values if mapping(v) == best]
+        return found[-1] if largest else found[0]
+
+    return Function(
+        name=draw.style(f"{word}_by_key", f"{word}_when_mapped", "best_value", "winner", f"argument_of_{word}"),
+        parameters={"values": f"&[{kind}]"},
+        returns=f"Option<{kind}>",
+        words=[
+            f"Returns that one of `values` which is {word} when {mapping.participle}; of equal ones the {tie}.",
+            f"Compares the values {mapping.participle} and returns the original with the {word} outcome ({tie} one of several), or `None` for none.",
+        ],
+        forms=[
+            f"values.iter().copied().{method}(|&value| {mapping.on('value')})",
+            f"""
+            let mut best: Option<{kind}> = None;
+            for &value in values {{
+                best = match best {{
+                    Some(other) if !({mapping.on("value")} {sign} {mapping.on("other")}) => Some(other),
+                    _ => Some(value),
+                }};
+            }}
+            best
+            """,
+            f"""
+            let mut best = *values.first()?;
+            for &value in &values[1..] {{
+                let candidate = {mapping.on("value")};
+                let known = {mapping.on("best")};
+                if candidate {sign} known {{
+                    best = value;
+                }}
+            }}
+            Some(best)
+            """,
+        ],
+        oracle=oracle,
+    )
+
+
+@family(tier=2)
+def sliding_windows(draw: Draw) -> Function:
+    kind = draw.choose(*SIGNED)
+    width = draw.integer(2, 5)
+    figure = draw.choose("sum", "max", "min", "difference", "mean")
+    rust = {
+        "sum": "window.iter().sum()",
+        "max": "*window.iter().max().unwrap()",
+        "min": "*window.iter().min().unwrap()",
+        "difference": f"window[{width - 1}] - window[0]",
+        "mean": f"window.iter().sum::<{kind}>() / {width}",
+    }[figure]
+    words = {
+        "sum": "sum",
+        "max": "largest value",
+        "min": "smallest value",
+        "difference": "difference between last and first",
+        "mean": "average, rounded towards zero,",
+    }[figure]
+    start = {
+        "sum": "0",
+        "max": "values[start]",
+        "min": "values[start]",
+        "difference": f"values[start + {width - 1}] - values[start]",
+        "mean": "0",
+    }[figure]
+    step = {
+        "sum": "figure += values[index];",
+        "max": "figure = figure.max(values[index]);",
+        "min": "figure = figure.min(values[index]);",
+        "mean": "figure += values[index];",
+    }.get(figure)
+    compute = {
+        "sum": sum,
+        "max": max,
+        "min": min,
+        "difference": lambda w: w[-1] - w[0],
+        "mean": lambda w: quotient(sum(w), width),
+    }[figure]
+    inner = (
+        f"    let mut figure = {start};\n    for index in start..start + {width} {{\n        {step}\n    }}\n"
+        if step
+        else f"    let figure = {start};\n"
+    )
+    last = f"figure / {width}" if figure == "mean" else "figure"
+    return Function(
+        name=draw.style(f"window_{figure}", f"moving_{figure}", f"rolling_{figure}", f"{figure}_of_neighbours"),
+        parameters={"values": f"&[{kind}]"},
+        returns=f"Vec<{kind}>",
+        words=[
+            f"Returns the {words} of every {width} neighbouring values, from left to right.",
+            f"Slides a window of {width} over `values` and collects the {words} in each position; empty if there are fewer values.",
+        ],
+        forms=[
+            f"values.windows({width}).map(|window| {rust}).collect()",
+            f"let mut result = Vec::new();\nfor start in 0..(values.len() + 1).saturating_sub({width}) {{\n{inner}    result.push({last});\n}}\nresult",
+            f"let mut result = Vec::new();\nfor window in values.windows({width}) {{\n    let figure: {kind} = {rust};\n    result.push(figure);\n}}\nresult",
+        ],
+        oracle=lambda values: [compute(values[i : i + width]) for i in range(len(values) - width + 1)],
+    )
+
+
+@family(tier=2)
+def neighbours(draw: Draw) -> Function:
+    kind = draw.choose(*SIGNED)
+    gap = draw.integer(1, 9)
+    rust, words, test = draw.choose(
+        ("right > left", "rises from one to the next", lambda a, b: b > a), ("right < left", "falls from one to the next", lambda a, b: b < a),
+        (f"right - left > {gap}", f"grows by more than {gap}", lambda a, b: b - a > gap), (f"(right - left).abs() <= {gap}", f"changes by at most {gap}", lambda a, b: abs(b - a) <= gap),
+        ("left % 2 != right % 2", "changes between even and odd", lambda a, b: remainder(a, 2) != remainder(b, 2)), (f"left + right > {gap}", f"has two neighbours that sum to more than {gap}", lambda a, b: a + b > gap),
+    )  # fmt: skip
+    wanted = draw.choose("count", "all", "first")
+    returns = {"count": "usize", "all": "bool", "first": "Option<usize>"}[wanted]
+    pair = "let (left, right) = (pair[0], pair[1]);"
+    forms = {
+        "count": [f"values\n    .windows(2)\n    .filter(|pair| {{\n        {pair}\n        {rust}\n    }})\n    .count()", f"let mut count = 0;\nfor index in 1..values.len() {{\n    let left = values[index - 1];\n    let right = values[index];\n    if {rust} {{\n        count += 1;\n    }}\n}}\ncount", f"values\n    .iter()\n    .zip(values.iter().skip(1))\n    .filter(|&(&left, &right)| {rust})\n    .count()"],
+        "all": [f"values.windows(2).all(|pair| {{\n    {pair}\n    {rust}\n}})", f"for pair in values.windows(2) {{\n    {pair}\n    if !({rust}) {{\n        return false;\n    }}\n}}\ntrue", f"values.iter().zip(values.iter().skip(1)).all(|(&left, &right)| {rust})"],
+        "first": [f"values.windows(2).position(|pair| {{\n    {pair}\n    {rust}\n}})", f"for index in 1..values.len() {{\n    let left = values[index - 1];\n    let right = values[index];\n    if {rust} {{\n        return Some(index - 1);\n    }}\n}}\nNone"],
+    }[wanted]  # fmt: skip
+
+    def oracle(values: Sequence[int]):
+        found = [i for i in range(len(values) - 1) if test(values[i], values[i + 1])]
+        return {
+            "count": len(found),
+            "all": len(found) == max(0, len(values) - 1),
+            "first": found[0] if found else None,
+        }[wanted]
+
+    draw.parameters[-2:-1] = [rust]
+    return Function(
+        name=draw.style(f"{wanted}_changes", f"{wanted}_of_pairs", "compare_neighbours", "scan_pairs"),
+        parameters={"values": f"&[{kind}]"}, returns=returns, forms=forms, oracle=oracle,
+        words={
+            "count": [f"Counts how often the sequence {words}.", f"Returns the number of neighbouring pairs in `values` at which the sequence {words}."],
+            "all": [f"Tells whether the sequence {words} everywhere.", f"Returns `true` if `values` {words} at every step; fewer than two values do."],
+            "first": [f"Returns the index at which the sequence first {words}: that of the left of the two neighbours.", f"Finds the first place where `values` {words}, as the index of the left neighbour."],
+        }[wanted],
+    )  # fmt: skip
+
+
+@family(tier=1)
+def running_figure(draw: Draw) -> Function:
+    kind = draw.choose(*SIGNED)
+    start = draw.integer(-5, 10)
+    mapping = draw.integer_mapping(kind)
+    figure = draw.choose("sum", "max", "min")
+    combine = {
+        "sum": f"state + ({mapping.on('value')})",
+        "max": f"state.max({mapping.on('value')})",
+        "min": f"state.min({mapping.on('value')})",
+    }[figure]
+    compute = {"sum": lambda s, v: s + v, "max": max, "min": min}[figure]
+    said = {"sum": "running total", "max": "largest so far", "min": "smallest so far"}[figure]
+
+    def oracle(values: Sequence[int]):
+        state, found = start, []
+        for v in values:
+            state = compute(state, mapping(v))
+            found.append(state)
+        return found
+
+    return Function(
+        name=draw.style(f"running_{figure}", f"cumulative_{figure}", "accumulate", "prefix_figures", "progress"),
+        parameters={"values": f"&[{kind}]"},
+        returns=f"Vec<{kind}>",
+        words=[
+            f"Returns the {said} after each value, starting from {start}; every value is {mapping.participle} first.",
+            f"For each position the {said} of {start} and the values up to there, each {mapping.participle}.",
+        ],
+        forms=[
+            f"let mut state = {start};\nlet mut result = Vec::with_capacity(values.len());\nfor &value in values {{\n    state = {combine};\n    result.push(state);\n}}\nresult",
+            f"values\n    .iter()\n    .scan({start}, |total, &value| {{\n        let state: {kind} = *total;\n        *total = {combine};\n        Some(*total)\n    }})\n    .collect()",
+            f"let mut state: {kind} = {start};\nvalues\n    .iter()\n    .map(|&value| {{\n        state = {combine};\n        state\n    }})\n    .collect()",
+        ],
+        oracle=oracle,
+    )
+
+
+@family(tier=2)
+def reordered(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS, "char")
+    shift = draw.integer(1, 6)
+    how = draw.choose("left", "right", "reverse_chunks", "every", "interleave_halves")
+    names = {
+        "left": ("rotate_left", "shift_left"),
+        "right": ("rotate_right", "shift_right"),
+        "reverse_chunks": ("reverse_in_groups", "flip_chunks"),
+        "every": ("every_nth", "sample_every"),
+        "interleave_halves": ("drop_and_reverse", "tail_reversed"),
+    }[how]
+    words = {
+        "left": [f"Returns the values moved {shift} places to the left; what falls off comes in at the right."],
+        "right": [f"Returns the values moved {shift} places to the right; what falls off comes in at the left."],
+        "reverse_chunks": [f"Reverses every group of {shift + 1} values; the last group may be shorter."],
+        "every": [f"Keeps the first value and every {shift + 1}-th after it."],
+        "interleave_halves": [f"Leaves out the first {shift} values and returns the others in reverse order."],
+    }[how]  # fmt: skip
+    forms = {
+        "left": [f"let mut result = values.to_vec();\nif !result.is_empty() {{\n    let places = {shift} % result.len();\n    result.rotate_left(places);\n}}\nresult", f"let count = values.len();\n(0..count).map(|index| values[(index + {shift}) % count]).collect()"],
+        "right": [f"let mut result = values.to_vec();\nif !result.is_empty() {{\n    let places = {shift} % result.len();\n    result.rotate_right(places);\n}}\nresult", f"let count = values.len();\n(0..count).map(|index| values[(index + count * {shift} - {shift}) % count]).collect()"],
+        "reverse_chunks": [f"values\n    .chunks({shift + 1})\n    .flat_map(|chunk| chunk.iter().rev().copied())\n    .collect()", f"let mut result = values.to_vec();\nfor chunk in result.chunks_mut({shift + 1}) {{\n    chunk.reverse();\n}}\nresult"],
+        "every": [f"values.iter().step_by({shift + 1}).copied().collect()", f"let mut result = Vec::new();\nfor (index, &value) in values.iter().enumerate() {{\n    if index % {shift + 1} == 0 {{\n        result.push(value);\n    }}\n}}\nresult"],
+        "interleave_halves": [f"values.iter().skip({shift}).rev().copied().collect()", f"let mut result = Vec::new();\nfor index in ({shift}..values.len()).rev() {{\n    result.push(values[index]);\n}}\nresult"],
+    }[how]  # fmt: skip
+
+    def oracle(values: Sequence):
+        n = len(values)
+        if how in ("left", "right") and n:
+            k = shift % n if how == "left" else -shift % n
+            return values[k:] + values[:k]
+        if how == "reverse_chunks":
+            return [v for i in range(0, n, shift + 1) for v in values[i : i + shift + 1][::-1]]
+        return {
+            "left": values,
+            "right": values,
+            "every": values[:: shift + 1],
+            "interleave_halves": values[shift:][::-1],
+        }[how]
+
+    return Function(
+        name=draw.style(*names),
+        parameters={"values": f"&[{kind}]"},
+        returns=f"Vec<{kind}>",
+        words=words,
+        forms=forms,
+        oracle=oracle,
+    )
+
+
+@family(tier=2)
+def partition_values(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    keep = draw.integer_predicate(kind)
+    return Function(
+        name=draw.style(f"split_{keep.slug}", "partition_values", "separate", "divide", f"{keep.slug}_and_others"),
+        parameters={"values": f"&[{kind}]"},
+        returns=f"(Vec<{kind}>, Vec<{kind}>)",
+        words=[
+            f"Separates the {keep.plural} from the others; both keep their order.",
+            f"Returns two lists: every one of `values` that {keep.clause}, and the rest.",
+        ],
+        forms=[
+            f"values.iter().copied().partition(|&value| {keep.on('value')})",
+            f"let mut kept = Vec::new();\nlet mut others = Vec::new();\nfor &value in values {{\n    if {keep.on('value')} {{\n        kept.push(value);\n    }} else {{\n        others.push(value);\n    }}\n}}\n(kept, others)",
+            f"let kept = values.iter().copied().filter(|&value| {keep.on('value')}).collect();\nlet others = values.iter().copied().filter(|&value| !({keep.on('value')})).collect();\n(kept, others)",
+        ],
+        oracle=lambda values: ([v for v in values if keep(v)], [v for v in values if not keep(v)]),
+    )

@@ -1,0 +1,119 @@
+"""Samples and tasks whose Rust the compiler has accepted and whose tests have passed, as rows."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from evaluation.rust import RustVerifier
+from trainers.data.kept import keep_verified
+from trainers.data.rows import verified_row
+from trainers.data.sources import Row
+from trainers.data.synthetic.family import Family
+from trainers.data.synthetic.sample import Sample
+from trainers.data.synthetic.stream import draw_samples, split_of
+from trainers.tasks.task import Task, find_faults
+
+SOURCE = "synthetic"
+LICENCE = "MIT"
+
+
+def sample_row(sample: Sample) -> Row:
+    """The sample with its tests."""
+    return Row.of(SOURCE, f"{sample.group}/{sample.family}", "file", LICENCE, f"{sample.code}\n{sample.tests}")
+
+
+def task_of(sample: Sample) -> Task:
+    """The task of a sample that has one."""
+    its = sample.task
+    row = Row.of(SOURCE, "", "task", LICENCE, sample.code)
+    return Task(
+        row.id, its.prompt, its.solution, its.signature, its.checker, sample.tier, sample.family, split_of(sample)
+    )
+
+
+def verify_samples(samples: Sequence[Sample], verifier: RustVerifier) -> list[dict[str, Any] | None]:
+    """A row for each sample that compiles and whose tests pass."""
+    codes, tests = [sample.code for sample in samples], [sample.tests for sample in samples]
+    verdicts = verifier.verify(codes, tests, trusted=True)
+    return [
+        verified_row(sample_row(sample), verdict, mix="synthetic", family=sample.family, tier=sample.tier)
+        if verdict.ok
+        else None
+        for sample, verdict in zip(samples, verdicts, strict=True)
+    ]
+
+
+def verify_tasks(samples: Sequence[Sample], verifier: RustVerifier) -> list[dict[str, Any] | None]:
+    """A row for each task whose cases tell its solution from wrong ones."""
+    tasks = [task_of(sample) for sample in samples]
+    faults = find_faults(tasks, verifier)
+    # Asked again, the judge remembers.
+    verdicts = verifier.verify([task.code for task in tasks], [task.tests for task in tasks], rules="reward")
+    return [
+        verified_row(
+            Row(task.id, SOURCE, f"{sample.group}/{sample.family}", "task", LICENCE, task.code),
+            verdict,
+            mix="tasks",
+            prompt=task.prompt,
+            solution=task.solution,
+            signature=task.signature,
+            checker=task.checker,
+            tier=task.tier,
+            family=task.family,
+            split=task.split,
+        )
+        if fault is None
+        else None
+        for sample, task, fault, verdict in zip(samples, tasks, faults, verdicts, strict=True)
+    ]
+
+
+def write_synthetic(
+    path: Path,
+    families: Sequence[Family],
+    count: int,
+    seed: int,
+    verifier: RustVerifier,
+    tasks: bool = False,
+    advance: Callable[[int], None] = lambda done: None,
+    drawn: Callable[[int], None] = lambda done: None,
+) -> int:
+    """
+    Writes `count` verified samples, or tasks, to a file of JSON lines; continues one that an interrupted, equal call
+    left.
+
+    Args:
+        path: The file.
+        families: To draw from.
+        count: Rows wanted.
+        seed: Equal seeds give equal files.
+        verifier: Compiles and runs.
+        tasks: Tasks instead of samples.
+        advance: Is told of rows that were written.
+        drawn: Is told of samples that were drawn, which comes first.
+
+    Returns:
+        How many rows there are: fewer than `count` if so many were drawn but some failed.
+
+    Raises:
+        ValueError: The families have fewer than `count` samples, or the file holds others.
+        CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
+    """
+    stream = draw_samples(families, seed, tasks)
+    first = []
+    for sample in islice(stream, count):
+        first.append(sample)
+        drawn(1)
+    if len(first) < count:
+        what = "tasks" if tasks else "samples"
+        raise ValueError(
+            f"n must be at most the {len(first)} distinct {what} of {len(families)} families with seed {seed}, got {count}"
+        )
+    check = verify_tasks if tasks else verify_samples
+
+    def identify(sample: Sample) -> str:
+        return task_of(sample).id if tasks else sample_row(sample).id
+
+    candidates: Iterator[Sample] = chain(first, stream)
+    return keep_verified(path, candidates, identify, lambda batch: check(batch, verifier), count, advance=advance)

@@ -1,0 +1,196 @@
+"""Wrong variants of a solution: what a task's cases must be able to tell from the right one.
+
+Each has one change: another operator, another constant, a negated branch, an end of a range moved by one, another
+method, a statement less. Changes inside `while` and `loop` come last, because they may never end; where a body offers
+too little, its result is changed instead.
+"""
+
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tree_sitter import Node
+
+from trainers.data.rewriting.bindings import parse, text, walk
+from trainers.data.rewriting.renaming import apply_edits
+
+OPERATORS = {
+    "+": "-", "-": "+", "*": "+", "/": "*", "%": "/", "<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=",
+    "!=": "==", "&&": "||", "||": "&&", "&": "|", "|": "&", "^": "|", "<<": ">>", ">>": "<<", "+=": "-=", "-=": "+=",
+    "*=": "+=", "/=": "*=", "%=": "/=",
+}  # fmt: skip
+OFF_BY_ONE = {"<", "<=", ">", ">="}
+METHODS = (
+    ("max", "min"), ("any", "all"), ("first", "last"), ("take", "skip"), ("is_some", "is_none"), ("is_ok", "is_err"),
+    ("to_uppercase", "to_lowercase"), ("to_ascii_uppercase", "to_ascii_lowercase"), ("starts_with", "ends_with"),
+    ("sum", "product"), ("min_by_key", "max_by_key"), ("take_while", "skip_while"), ("is_uppercase", "is_lowercase"),
+    ("trim_start", "trim_end"), ("find", "rfind"), ("position", "rposition"), ("saturating_sub", "wrapping_add"),
+    ("checked_add", "checked_sub"), ("count_ones", "count_zeros"), ("pop_front", "pop_back"), ("floor", "ceil"),
+    ("is_lt", "is_gt"), ("push_front", "push_back"), ("is_alphabetic", "is_numeric"), ("div_euclid", "rem_euclid"),
+    ("rotate_left", "rotate_right"), ("pow", "max"), ("cmp", "partial_cmp"), ("union", "intersection"),
+)  # fmt: skip
+OTHER_METHOD = {a: b for a, b in METHODS} | {b: a for a, b in METHODS}
+DROPPED = {"rev", "filter", "map", "skip_while", "step_by", "chain", "trim", "abs", "unwrap_or", "copied", "enumerate"}
+INTEGER = r"[iu](?:8|16|32|64|128|size)"
+# By the type of the result: what is returned instead of it.
+RESULTS = tuple(
+    (re.compile(pattern), expressions)
+    for pattern, expressions in (
+        (INTEGER, ("{r}.wrapping_add(1)", "{r}.wrapping_sub(1)", "{r}.wrapping_mul(3)")),
+        (r"f(?:32|64)", ("{r} + 1.0", "-{r} - 1.0", "{r} * 3.0 + 1.0")),
+        (r"bool", ("!{r}", "{r} || true", "{r} && false")),
+        (r"String", ('{r} + "x"', "{r}.chars().skip(1).collect()", "{r}.chars().rev().collect()")),
+        (
+            r"Vec<.*>",
+            tuple(f"{{r}}.into_iter().{each}.collect()" for each in ("skip(1)", "rev()", "take(1)")),
+        ),
+        (rf"Option<{INTEGER}>", ("{r}.map(|each| each.wrapping_add(1))", "{r}.map(|each| each / 2)")),
+        (r"Option<.*>", ("{r}.and(None)", "{r}.or(Some(Default::default()))", "{r}.xor(Some(Default::default()))")),
+        (r"Result<.*>", ("{r}.and(Ok(Default::default()))", "{r}.or(Ok(Default::default()))")),
+        (r"\((.+), \1\)", ("({r}.1, {r}.0)", "({r}.0.clone(), {r}.0)", "({r}.1.clone(), {r}.1)")),
+    )
+)
+MOST = 12
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A code with one change."""
+
+    kind: str
+    """operator, constant, branch, off_by_one, method, statement or result."""
+    code: str
+
+
+def mutants(prompt: str, solution: str, seed: int = 0) -> list[Mutant]:
+    """
+    Up to `MOST` wrong variants of a solution, those first that are likely to end, of as many kinds as there are. Some
+    may not compile, and some may be right after all: the judge finds out.
+    """
+    code = prompt + solution
+    root = parse(code)
+    begin = len(prompt.encode()) - 2
+    safe: dict[str, list[str]] = defaultdict(list)
+    risky: list[Mutant] = []
+    for node in walk(root):
+        if node.start_byte < begin:
+            continue
+        for kind, start, end, new in _changes(node):
+            changed = apply_edits(code, [(start, end, new)])
+            if _may_never_end(node):
+                risky.append(Mutant(kind, changed))
+            else:
+                safe[kind].append(changed)
+    pick = random.Random(f"{seed} {code}")
+    found = []
+    for kind in sorted(safe):
+        pick.shuffle(safe[kind])
+    while any(safe.values()):
+        found += [Mutant(kind, safe[kind].pop()) for kind in sorted(safe) if safe[kind]]
+    pick.shuffle(risky)
+    results = [Mutant("result", each) for each in _other_results(code, root, begin)]
+    if len(found) < 4:
+        return (found + results + risky)[:MOST]
+    return (found[: MOST - 4] + (results + risky)[:4])[:MOST]
+
+
+def _may_never_end(node: Node) -> bool:
+    above = node.parent
+    while above is not None:
+        if above.type in ("while_expression", "loop_expression"):
+            return True
+        above = above.parent
+    return False
+
+
+Change = tuple[str, int, int, str]
+
+
+def _changes(node: Node) -> Iterator[Change]:
+    """Kind, start, end and new text."""
+    if node.type in ("binary_expression", "compound_assignment_expr"):
+        operator = node.child_by_field_name("operator")
+        sign = text(operator)
+        if sign in OPERATORS:
+            yield "off_by_one" if sign in OFF_BY_ONE else "operator", *operator.byte_range, OPERATORS[sign]
+    elif node.type == "range_expression":
+        for child in node.children:
+            if child.type in ("..", "..=") and child.end_byte < node.end_byte:
+                yield "off_by_one", *child.byte_range, "..=" if child.type == ".." else ".."
+    elif node.type == "integer_literal":
+        match = re.fullmatch(r"(\d+)(\D.*)?", text(node))
+        if match and node.parent.type not in ("range_pattern", "array_type"):
+            number, suffix = int(match[1]), match[2] or ""
+            yield "constant", *node.byte_range, f"{number + 1}{suffix}"
+            if number:
+                yield "constant", *node.byte_range, f"{number - 1}{suffix}"
+    elif node.type == "unary_expression" and text(node).startswith("-"):
+        yield "operator", node.start_byte, node.start_byte + 1, ""
+    elif node.type == "boolean_literal":
+        yield "constant", *node.byte_range, "false" if text(node) == "true" else "true"
+    elif node.type == "string_literal" and len(text(node)) > 2 and node.parent.type != "token_tree":
+        yield "constant", node.end_byte - 1, node.end_byte - 1, "_"
+    elif node.type == "field_identifier" and node.parent.parent.type in ("call_expression", "generic_function"):
+        receiver = node.parent.child_by_field_name("value")
+        if text(node) in OTHER_METHOD:
+            yield "method", *node.byte_range, OTHER_METHOD[text(node)]
+        elif text(node) in DROPPED and receiver.type == "call_expression":
+            call = node.parent.parent if node.parent.parent.type == "call_expression" else node.parent.parent.parent
+            yield "method", receiver.end_byte, call.end_byte, ""
+    elif node.type in ("if_expression", "match_pattern"):
+        condition = node.child_by_field_name("condition")
+        if condition is not None and condition.type not in ("let_condition", "let_chain"):
+            yield "branch", *condition.byte_range, f"!({text(condition)})"
+    elif node.type == "expression_statement" and text(node).endswith(";"):
+        if node.named_child(0).type in ("assignment_expression", "compound_assignment_expr", "call_expression"):
+            yield "statement", *node.byte_range, ""
+
+
+def _other_results(code: str, root: Node, begin: int) -> Iterator[str]:
+    """Codes whose first function computes what it should and returns something else."""
+    functions = [node for node in root.named_children if node.type == "function_item"]
+    function = next(node for node in functions if node.child_by_field_name("body").end_byte > begin)
+    returns, body = function.child_by_field_name("return_type"), function.child_by_field_name("body")
+    kind = text(returns)
+    for pattern, expressions in RESULTS:
+        if pattern.fullmatch(kind):
+            for expression in expressions:
+                given = f"{{ let given = (move || -> {kind} {text(body)})(); {expression.format(r='given')} }}"
+                yield apply_edits(code, [(*body.byte_range, given)])
+
+
+def constant(prompt: str, solution: str, checker: str) -> str:
+    """The code with every function after the prompt returning what most of its cases expect, whatever it is given."""
+    code = prompt + solution
+    begin = len(prompt.encode()) - 2
+    edits = []
+    for node in parse(code).named_children:
+        if node.type != "function_item" or node.child_by_field_name("body").end_byte <= begin:
+            continue
+        expected = _expected(checker, text(node.child_by_field_name("name")))
+        returns = node.child_by_field_name("return_type")
+        usual = max(expected, key=expected.count) if expected else "Default::default()"
+        edits.append((*node.child_by_field_name("body").byte_range, "{}" if returns is None else f"{{ {usual} }}"))
+    return apply_edits(code, edits)
+
+
+def _expected(checker: str, name: str) -> list[str]:
+    """The right sides of the cases `check!(name(..) == expected)`."""
+    found = []
+    for case in re.finditer(rf"check!\({name}\(", checker):
+        depth, index, left_end = 2, case.end(), None
+        quoted = False
+        while depth and index < len(checker):
+            character = checker[index]
+            if character == '"' and checker[index - 1] != "\\" and checker[index - 1 : index + 2] != "'\"'":
+                quoted = not quoted
+            if not quoted and checker[index - 1] != "'":
+                depth += (character in "([{") - (character in ")]}")
+                if depth == 1 and left_end is None and checker.startswith(" == ", index):
+                    left_end = index + 4
+            index += 1
+        if left_end is not None:
+            found.append(checker[left_end : index - 1])
+    return found
