@@ -1,11 +1,13 @@
 """Adds and removes the types of `let`.
 
-Which type to add the compiler says: at the end of its block a variable is compared with `()`, and the error names the
-type that was inferred.
+Which types they are the compiler says. Every type that might go is taken away, every variable is compared with `()` at
+the end of its block, and the error names the type that was inferred: what was not written can be written then, and
+what was written and is inferred all the same can be left out.
 """
 
 import random
 import re
+from dataclasses import dataclass
 
 from tree_sitter import Node
 
@@ -14,119 +16,133 @@ from trainers.data.rewriting.bindings import parse, text, walk
 from trainers.data.rewriting.renaming import apply_edits
 
 FOUND = re.compile(r"this expression has type `([^`]+)`")
+# What a number becomes when nothing else decides.
+DEFAULTS = {"integer": "i32", "{integer}": "i32", "float": "f64", "{float}": "f64"}
 ALWAYS_NAMED = set(
     "bool char str i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize f32 f64 String Vec Option Result Box".split()
 )
 LONGEST = 48
-# What these give depends on the type that is asked for.
-ASKED_FOR = re.compile(r"\b(?:collect|parse|into|sum|product|default|from|new|try_into|with_capacity|None|Err|Ok)\b")
+# What these give depends on the type that is asked for; without it, nothing at all might be inferred.
+ASKED_FOR = re.compile(r"\b(?:collect|parse|into|sum|product|default|try_into|None)\b")
+TAIL = "nanochat_tail"
 
 
-def remove_types(code: str, pick: random.Random) -> str | None:
+@dataclass(frozen=True)
+class Probe:
     """
-    The code with the types of some `let` taken away where the value tells them; None where there is none.
+    A code that does not compile, for its errors.
 
-    A number without a suffix would become an `i32`, and a value that is made to order another one: their types stay.
+    Attributes:
+        code: To be given to the compiler.
+        lines: Each line with a comparison, and the `let` whose variable it is about.
+    """
+
+    code: str
+    lines: dict[int, Node]
+
+
+def probe_types(code: str) -> Probe | None:
+    """
+    Asks for the types of all variables bound by a plain `let`; None where there is none.
 
     Raises:
         ValueError: The code does not parse.
     """
-    edits = []
-    for node in walk(parse(code)):
-        if node.type != "let_declaration":
-            continue
-        kind, value = node.child_by_field_name("type"), node.child_by_field_name("value")
-        if kind is None or value is None or ASKED_FOR.search(text(value)) or _has_open_number(value):
-            continue
-        if any(token.type in ("dyn", "_", "closure_expression") for part in (kind, value) for token in walk(part)):
-            continue
-        edits.append((node.child_by_field_name("pattern").end_byte, kind.end_byte, ""))
-    return apply_edits(code, _some(edits, pick)) if edits else None
+    edits: list[tuple[int, int, str, Node | None]] = []
+    for block in walk(parse(code)):
+        if block.type == "block":
+            asked = [node for node in block.named_children if _can_be_asked(node, block)]
+            edits += _questions(block, asked) if asked else []
+    if not edits:
+        return None
+    encoded, result, position, lines = code.encode(), "", 0, {}
+    for start, end, new, node in sorted(edits, key=lambda edit: edit[:2]):
+        result += encoded[position:start].decode() + new
+        if node is not None:
+            lines[result.count("\n")] = node
+        position = end
+    return Probe(result + encoded[position:].decode(), lines)
 
 
-def _has_open_number(value: Node) -> bool:
-    return any(
-        node.type in ("integer_literal", "float_literal") and not re.search(r"[iuf]\d|size", text(node))
-        for node in walk(value)
+def _can_be_asked(node: Node, block: Node) -> bool:
+    """Whether a statement is `let name = value` whose name still means it at the end of the block."""
+    if node.type != "let_declaration" or node.child_by_field_name("value") is None:
+        return False
+    pattern = node.child_by_field_name("pattern")
+    if pattern.type != "identifier" or node.child_by_field_name("alternative") is not None:
+        return False
+    later = (each for each in block.named_children if each.start_byte > node.end_byte)
+    return not any(
+        text(name) == text(pattern)
+        for each in later
+        if each.type == "let_declaration"
+        for name in walk(each.child_by_field_name("pattern"))
     )
 
 
-def probe_types(code: str) -> tuple[str, dict[int, Node]] | None:
-    """
-    A code that does not compile, and says the types of the variables that have none: in the compiler's error on each
-    of the lines that are returned with their `let`. None where there is no such variable.
-
-    Raises:
-        ValueError: The code does not parse.
-    """
-    root = parse(code)
-    insertions: list[tuple[int, Node]] = []
-    for node in walk(root):
-        pattern = node.child_by_field_name("pattern") if node.type == "let_declaration" else None
-        if pattern is None or pattern.type != "identifier" or node.child_by_field_name("type") is not None:
-            continue
-        if node.child_by_field_name("value") is None or node.parent.type != "block":
-            continue
-        block = node.parent
-        later = [each for each in block.named_children if each.start_byte > node.end_byte]
-        if any(each.type == "let_declaration" and _binds(each, text(pattern)) for each in later):
-            continue
-        insertions.append((_end_of_statements(block), node))
-    if not insertions:
-        return None
-    encoded, lines = code.encode(), {}
-    result, position, line = b"", 0, 1
-    for place, node in sorted(insertions, key=lambda pair: pair[0]):
-        part = encoded[position:place]
-        result += part + b"\n"
-        line += part.count(b"\n") + 1
-        lines[line] = node
-        result += f"let () = {text(node.child_by_field_name('pattern'))};\n".encode()
-        line += 1
-        position = place
-    return (result + encoded[position:]).decode(), lines
-
-
-def _binds(declaration: Node, name: str) -> bool:
-    return any(text(each) == name for each in walk(declaration.child_by_field_name("pattern")))
-
-
-def _end_of_statements(block: Node) -> int:
-    """Before the value of the block, or before its brace."""
+def _questions(block: Node, asked: list[Node]) -> list[tuple[int, int, str, Node | None]]:
+    """Edits: the types that might go, the value of the block bound to a name, and behind it the comparisons."""
+    edits: list[tuple[int, int, str, Node | None]] = []
+    for node in asked:
+        kind = node.child_by_field_name("type")
+        if kind is not None and not ASKED_FOR.search(text(node.child_by_field_name("value"))):
+            edits.append((node.child_by_field_name("pattern").end_byte, kind.end_byte, "", None))
     inner = [each for each in block.named_children if each.type not in ("line_comment", "block_comment")]
+    end = block.end_byte - 1
     last = inner[-1]
-    is_value = last.type not in ("let_declaration", "expression_statement", "empty_statement")
-    is_value |= last.type == "expression_statement" and not text(last).endswith(";")
-    return last.start_byte if is_value and not last.type.endswith("_item") else block.end_byte - 1
+    if last.type not in ("let_declaration", "empty_statement") and not text(last).endswith((";", "}")):
+        end = last.end_byte
+        returned = block.parent.child_by_field_name("return_type") if block.parent.type == "function_item" else None
+        kind = "" if returned is None or "impl" in text(returned) else f": {text(returned)}"
+        edits.append((last.start_byte, last.start_byte, f"let {TAIL}{kind} = ", None))
+        edits.append((end, end, ";", None))
+    for node in asked:
+        edits.append((end, end, f"\nlet () = {text(node.child_by_field_name('pattern'))};\n", node))
+    return edits
 
 
-def add_types(code: str, lines: dict[int, Node], verdict: Verdict, pick: random.Random) -> str | None:
+def vary_types(code: str, probe: Probe, verdict: Verdict, pick: random.Random) -> str | None:
     """
-    The code with types of some `let` added.
+    The code with the types of some `let` added or taken away; None where none can be.
 
     Args:
         code: The original.
-        lines: What `probe_types` gave.
-        verdict: On the code that it gave.
+        probe: What `probe_types` made of it.
+        verdict: On the probe's code.
         pick: Decides which.
     """
-    named = ALWAYS_NAMED | set(re.findall(r"\b[A-Z]\w*", code))
-    edits = []
+    edits: set[tuple[int, int, str]] = set()
+    # An error of another kind says that without some of the types nothing is inferred in time.
+    enough = all(diagnostic.code == "E0308" for diagnostic in verdict.diagnostics)
     for diagnostic in verdict.diagnostics:
         found = FOUND.search(diagnostic.rendered)
-        if diagnostic.line not in lines or found is None or not _can_be_written(found[1], named):
+        if found is None or diagnostic.line not in probe.lines:
             continue
-        end = lines[diagnostic.line].child_by_field_name("pattern").end_byte
-        edits.append((end, end, f": {found[1]}"))
-    edits = list(dict.fromkeys(edits))
-    return apply_edits(code, _some(edits, pick)) if edits else None
+        node = probe.lines[diagnostic.line]
+        end, kind = node.child_by_field_name("pattern").end_byte, node.child_by_field_name("type")
+        inferred = DEFAULTS.get(found[1], found[1])
+        if kind is None and _can_be_written(inferred, code, node) and found[1] not in DEFAULTS:
+            edits.add((end, end, f": {inferred}"))
+        elif kind is not None and enough and _plain(text(kind)) == _plain(inferred):
+            edits.add((end, kind.end_byte, ""))
+    chosen = pick.sample(sorted(edits), pick.randint(1, len(edits))) if edits else []
+    return apply_edits(code, chosen) if chosen else None
 
 
-def _can_be_written(kind: str, named: set[str]) -> bool:
-    if len(kind) > LONGEST or re.search(r"[{}@+]|\b_\b|'_|\b(?:impl|dyn|fn|closure)\b|::", kind):
+def _plain(kind: str) -> str:
+    return re.sub(r"\s", "", kind)
+
+
+def _can_be_written(kind: str, code: str, node: Node) -> bool:
+    """Whether the type can be named at this place, as far as its words tell."""
+    if len(kind) > LONGEST or re.search(r"[{}@+]|\b_\b|'_|\b(?:impl|dyn|fn|closure)\b|::|^str$|^\[[^;]*$", kind):
         return False
+    named = ALWAYS_NAMED | set(re.findall(r"\b[A-Z]\w*", code))
+    generics = set(re.findall(r"\b(?:fn|impl|struct|enum|trait)\s*\w*<([^>{]*)", code))
+    named -= {name for declared in generics for name in re.findall(r"\b[A-Z]\w*(?=\s*[:,]|\s*$)", declared)}
+    around = node.parent
+    while around is not None:
+        parameters = around.child_by_field_name("type_parameters")
+        named |= set(re.findall(r"\b[A-Z]\w*", text(parameters)))
+        around = around.parent
     return all(word in named for word in re.findall(r"(?<!')\b[A-Za-z_]\w*", kind) if word != "mut")
-
-
-def _some(edits: list[tuple[int, int, str]], pick: random.Random) -> list[tuple[int, int, str]]:
-    return pick.sample(edits, pick.randint(1, len(edits)))

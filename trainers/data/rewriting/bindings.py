@@ -73,6 +73,11 @@ def walk(node: Node) -> Iterator[Node]:
         waiting += reversed(node.children)
 
 
+def captured_names(literal: Node) -> list[str]:
+    """Names that a string captures, if it is a format: `{total}`, `{:width$}`."""
+    return [name or width for name, width in CAPTURED.findall(text(literal))]
+
+
 def find_bindings(root: Node) -> list[Binding]:
     """All bindings below a node, in the order of the text."""
     resolver = _Resolver()
@@ -133,7 +138,7 @@ class _Resolver:
         opened = [outer, inner, {}]
         for child in node.children:
             if child.type == "parameters":
-                self.visit_parameters(child, opened, node)
+                self.bind_parameters(child, opened, node)
             elif child == node.child_by_field_name("name"):
                 continue
             elif child.type == "type_parameters":
@@ -143,16 +148,14 @@ class _Resolver:
             else:
                 self.visit(child, opened, node)
 
-    def visit_parameters(self, node: Node, scopes: list[Scope], item: Node) -> None:
+    def bind_parameters(self, node: Node, scopes: list[Scope], item: Node) -> None:
         for parameter in node.named_children:
             pattern = parameter.child_by_field_name("pattern")
             if parameter.type != "parameter" or pattern is None:
-                self.visit_children(parameter, scopes, item)
+                self.visit(parameter, scopes, item)
                 continue
             self.visit(parameter.child_by_field_name("type"), scopes, item)
             self.bind_pattern(pattern, scopes, item, "parameter", _is_mutable(parameter))
-
-    visit_closure_parameters = visit_parameters
 
     def bind_pattern(
         self, pattern: Node, scopes: list[Scope], item: Node, kind: Kind = "local", mutable: bool = False
@@ -295,9 +298,9 @@ class _Resolver:
             if node.type == "token_tree":
                 self.visit_tokens(node, scopes, fixed)
             elif node.type in ("string_literal", "raw_string_literal"):
-                for found in CAPTURED.findall(text(node)):
+                for name in captured_names(node):
                     for scope in reversed(scopes):
-                        binding = scope.get(found[0] or found[1])
+                        binding = scope.get(name)
                         if binding is not None:
                             binding.fixed = True
                             break

@@ -69,7 +69,7 @@ def _rewrite(form: str, first: Node, last: Node, new: str) -> Rewrite:
 def _for_to_for_each(node: Node, names: set[str]) -> Rewrite | None:
     """`for p in e { .. }` is `e.into_iter().for_each(|p| { .. })` when nothing in it leaves the loop."""
     body, value, pattern = (node.child_by_field_name(name) for name in ("body", "value", "pattern"))
-    if _label(node) is not None or _leaves(body) or not _is_statement(node):
+    if _label(node) is not None or _leaves(body) or not _is_statement(node) or _keeps_borrows(body):
         return None
     new = f"{_receiver(value)}.into_iter().for_each(|{text(pattern)}| {text(body)});"
     return _rewrite("for_to_iterator", node, node, new)
@@ -247,22 +247,19 @@ def _return_to_else(node: Node, names: set[str]) -> Rewrite | None:
     if leaving is None or leaving.type != "return_expression" or following is None:
         return None
     final = _last_code(block)
-    if final.type not in ("expression_statement", "let_declaration") or final.type == "expression_statement":
-        value = leaving.named_child(0) if leaving.named_child_count else None
-        returns = block.parent.child_by_field_name("return_type") is not None
-        has_tail = final.type not in ("let_declaration", "empty_statement") and not text(final).endswith(";")
-        if returns != (value is not None) or (returns and not has_tail):
-            return None
-        source = block.text
-        kept = consequence.text[: last.start_byte - consequence.start_byte].decode().rstrip()
-        margin = _margin(statement)
-        inner = f"{kept}\n{margin}    {text(value)}\n{margin}}}" if value is not None else f"{kept}\n{margin}}}"
-        rest = source[following.start_byte - block.start_byte : final.end_byte - block.start_byte].decode()
-        rest = rest.replace("\n", "\n    ")
-        condition = text(node.child_by_field_name("condition"))
-        new = f"if {condition} {inner} else {{\n{margin}    {rest}\n{margin}}}"
-        return _rewrite("return_to_else", statement, final, new)
-    return None
+    value = leaving.named_child(0) if leaving.named_child_count else None
+    returns = block.parent.child_by_field_name("return_type") is not None
+    has_value = final.type not in ("let_declaration", "empty_statement") and not text(final).endswith(";")
+    if returns != (value is not None) or (returns and not has_value):
+        return None
+    kept = consequence.text[: last.start_byte - consequence.start_byte].decode().rstrip()
+    margin = _margin(statement)
+    inner = f"{kept}\n{margin}    {text(value)}\n{margin}}}" if value is not None else f"{kept}\n{margin}}}"
+    rest = block.text[following.start_byte - block.start_byte : final.end_byte - block.start_byte].decode()
+    rest = rest.replace("\n", "\n    ")
+    condition = text(node.child_by_field_name("condition"))
+    new = f"if {condition} {inner} else {{\n{margin}    {rest}\n{margin}}}"
+    return _rewrite("return_to_else", statement, final, new)
 
 
 def _else_to_return(node: Node, names: set[str]) -> Rewrite | None:
@@ -302,6 +299,18 @@ def _leaves(node: Node) -> bool:
             continue
         inside = in_loop or current.type in LOOPS
         waiting += [(child, inside) for child in current.named_children]
+    return False
+
+
+def _keeps_borrows(body: Node) -> bool:
+    """Whether it gives an outer variable what a closure could not: a mutable borrow, or its own value moved."""
+    for node in walk(body):
+        if node.type == "assignment_expression":
+            left, right = text(node.child_by_field_name("left")), node.child_by_field_name("right")
+            if re.search(r"&mut\b|\.(?:entry|as_mut|iter_mut|next|take)\(", text(right)):
+                return True
+            if right.type == "binary_expression" and text(right).startswith(f"{left} + ") and "&" in text(right):
+                return True
     return False
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tree_sitter import Node
 
 from evaluation.rust.syntax import COMMENTS
-from trainers.data.rewriting.bindings import parse, text, walk
+from trainers.data.rewriting.bindings import captured_names, parse, text, walk
 from trainers.data.rewriting.renaming import apply_edits
 
 PURE_METHODS = set(
@@ -84,9 +84,10 @@ def _item_pairs(parent: Node) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     start = None
     for child in parent.named_children:
         if child.type in COMMENTS or child.type == "attribute_item":
-            # What ends its line behind an item belongs to that item.
+            # What ends its line behind an item belongs to that item, an inner comment to the whole.
             trails = child.prev_sibling is not None and child.prev_sibling.end_point[0] == child.start_point[0]
-            if trails:
+            inner = text(child).startswith(("//!", "/*!"))
+            if trails or inner:
                 spans.append(None)
             elif start is None:
                 start = child.start_byte
@@ -122,6 +123,7 @@ def _effects(statement: Node) -> _Effects | None:
         return None
     names = {text(node) for node in walk(statement) if node.type == "identifier"}
     names |= {text(node) for node in walk(statement) if node.type == "self"}
+    names |= {name for node in walk(statement) if node.type == "string_literal" for name in captured_names(node)}
     writes, unknown = set(), False
     for node in walk(statement):
         if node.type == "let_declaration":
