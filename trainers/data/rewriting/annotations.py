@@ -80,12 +80,18 @@ def _can_be_asked(node: Node, block: Node) -> bool:
     )
 
 
+def _might_go(declaration: Node) -> bool:
+    """Whether it has a type that its value does not ask for."""
+    has_type = declaration.child_by_field_name("type") is not None
+    return has_type and not ASKED_FOR.search(text(declaration.child_by_field_name("value")))
+
+
 def _questions(block: Node, asked: list[Node]) -> list[tuple[int, int, str, Node | None]]:
     """Edits: the types that might go, the value of the block bound to a name, and behind it the comparisons."""
     edits: list[tuple[int, int, str, Node | None]] = []
     for node in asked:
         kind = node.child_by_field_name("type")
-        if kind is not None and not ASKED_FOR.search(text(node.child_by_field_name("value"))):
+        if _might_go(node):
             edits.append((node.child_by_field_name("pattern").end_byte, kind.end_byte, "", None))
     inner = [each for each in block.named_children if each.type not in ("line_comment", "block_comment")]
     end = block.end_byte - 1
@@ -123,7 +129,7 @@ def vary_types(code: str, probe: Probe, verdict: Verdict, pick: random.Random) -
         inferred = DEFAULTS.get(found[1], found[1])
         if kind is None and _can_be_written(inferred, code, node) and found[1] not in DEFAULTS:
             edits.add((end, end, f": {inferred}"))
-        elif kind is not None and enough and _plain(text(kind)) == _plain(inferred):
+        elif _might_go(node) and enough and _plain(text(kind)) == _plain(inferred):
             edits.add((end, kind.end_byte, ""))
     chosen = pick.sample(sorted(edits), pick.randint(1, len(edits))) if edits else []
     return apply_edits(code, chosen) if chosen else None

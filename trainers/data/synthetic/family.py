@@ -131,8 +131,9 @@ class Draw:
 
     def choose(self, *options: Option) -> Option:
         """One of the options; it is part of what the sample means."""
-        chosen = self.meaning.choice(options)
-        self.parameters.append(str(chosen))
+        index = self.meaning.randrange(len(options))
+        chosen = options[index]
+        self.parameters.append(str(chosen) if isinstance(chosen, str | int) else f"option {index}")
         return chosen
 
     def integer(self, low: int, high: int) -> int:

@@ -311,7 +311,7 @@ def _as_task(name: str, code: str, cases: Sequence[Case]) -> Checked:
         elif node.type == "use_declaration":
             declared.append(text(node))
         elif node.type in ITEMS and prompt_end is None:
-            declared.append(f"{ITEMS[node.type]} {text(item)};")
+            declared.append(f"{ITEMS[node.type]} {text(item)}{' {}' if node.type == 'enum_item' else ';'}")
     checks = [f"check!({case.actual} == {case.expected});" for case in cases]
     pairs = zip(cases, checks, strict=True)
     blocks = [f"{{ {case.setup} {check} }}" if case.setup else check for case, check in pairs]

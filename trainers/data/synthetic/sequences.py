@@ -188,7 +188,6 @@ def two_slices(draw: Draw) -> Function:
         "max": (f"let mut best: Option<{kind}> = None;", "best = best.max(Some({}));", "best"),
     }[figure]
     finish = {"list": list, "sum": sum, "max": lambda values: max(values, default=None)}[figure]
-    draw.parameters[-2] = rust
     return Function(
         name=draw.style(f"{figure}_of_pairs", "combine_slices", "pairwise", "zip_values"),
         parameters={"left": f"&[{kind}]", "right": f"&[{kind}]"},

@@ -318,7 +318,6 @@ def neighbours(draw: Draw) -> Function:
             "first": found[0] if found else None,
         }[wanted]
 
-    draw.parameters[-2:-1] = [rust]
     return Function(
         name=draw.style(f"{wanted}_changes", f"{wanted}_of_pairs", "compare_neighbours", "scan_pairs"),
         parameters={"values": f"&[{kind}]"}, returns=returns, forms=forms, oracle=oracle,

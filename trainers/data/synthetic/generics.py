@@ -1,0 +1,499 @@
+"""Generic functions, functions that take or return closures, and generic types."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from trainers.data.synthetic.family import Case, Draw, Function, Items, family
+from trainers.data.synthetic.literals import INTEGERS, Raw, literal
+from trainers.data.synthetic.pieces import quotient
+
+
+@dataclass(frozen=True)
+class Closure(Raw):
+    """A closure as an argument; called, it computes in Python."""
+
+    compute: Callable[..., Any]
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.compute(*arguments)
+
+
+def _number_closure(draw: Draw) -> Closure:
+    k = draw.arguments.randint(2, 6)
+    return draw.arguments.choice((
+        Closure(f"|x| x + {k}", lambda x: x + k), Closure(f"|x| x - {k}", lambda x: x - k), Closure(f"|x| x * {k}", lambda x: x * k),
+        Closure(f"|x| {k} - x", lambda x: k - x), Closure(f"|x| x / {k}", lambda x: quotient(x, k)),
+    ))  # fmt: skip
+
+
+def _test_closure(draw: Draw, reference: str) -> Closure:
+    k = draw.arguments.randint(2, 6)
+    return draw.arguments.choice((
+        Closure(f"|{reference}x| x > {k}", lambda x: x > k), Closure(f"|{reference}x| x % 2 == 0", lambda x: x % 2 == 0), Closure(f"|{reference}x| x < {k}", lambda x: x < k),
+        Closure(f"|{reference}x| x % {k} == 0", lambda x: x % k == 0), Closure(f"|{reference}x| x != {k}", lambda x: x != k),
+    ))  # fmt: skip
+
+
+def _elements(draw: Draw, kind: str, least: int = 1, most: int = 7) -> list:
+    pick = draw.arguments
+    one = {"i32": lambda: pick.randint(-5, 12), "i64": lambda: pick.randint(-5, 12), "u32": lambda: pick.randint(0, 9), "char": lambda: pick.choice("abcxyz"),
+           "f64": lambda: pick.randint(-9, 12) / 2, "&str": lambda: pick.choice(("tea", "sun", "oak", "fox", "map")), "bool": lambda: pick.random() < 0.5}[kind]  # fmt: skip
+    return [one() for _ in range(pick.randint(least, most))]
+
+
+@family(tier=1)
+def generic_extreme(draw: Draw) -> Function:
+    kind, wanted, returns = draw.choose("i32", "u32", "char", "f64", "&str"), draw.choose("largest", "smallest"), draw.choose("value", "reference", "index", "count", "both")
+    ties, bound = draw.choose("first", "last") if returns == "index" else "first", draw.choose("PartialOrd + Copy", "PartialOrd + Clone", "PartialOrd")
+    bound = "PartialOrd + Copy" if returns in ("both", "value") and bound == "PartialOrd" else bound
+    copied, sign = "*{}" if "Copy" in bound else "{}.clone()", {"largest": ">", "smallest": "<"}[wanted]
+    better = f"{sign}=" if ties == "last" else sign
+
+    def oracle(values: list) -> object:
+        best = max(values) if wanted == "largest" else min(values)
+        indices = [i for i, v in enumerate(values) if v == best]
+        return {"value": best, "reference": best, "index": indices[0 if ties == "first" else -1], "count": len(indices), "both": (min(values), max(values))}[returns]
+
+    get = copied.format("best").replace("best", "{}")
+    loop = f"let mut best = values.first()?;\nfor value in &values[1..] {{\n    if value {sign} best {{\n        best = value;\n    }}\n}}\n"
+    forms = {
+        "value": [f"{loop}Some({get.format('best')})", f"let mut best = {copied.format('values.first()?').replace('.clone()', '.clone()')};\nfor value in values {{\n    if *value {sign} best {{\n        best = {copied.format('value')};\n    }}\n}}\nSome(best)",
+                  f"values\n    .iter()\n    .reduce(|best, value| if value {sign} best {{ value }} else {{ best }})\n    .{'copied' if 'Copy' in bound else 'cloned'}()"],
+        "reference": [f"{loop}Some(best)", f"values\n    .iter()\n    .reduce(|best, value| if value {sign} best {{ value }} else {{ best }})", f"let mut values = values.iter();\nlet first = values.next()?;\nSome(values.fold(first, |best, value| if value {sign} best {{ value }} else {{ best }}))"],
+        "index": [f"if values.is_empty() {{\n    return None;\n}}\nlet mut best = 0;\nfor index in 1..values.len() {{\n    if values[index] {better} values[best] {{\n        best = index;\n    }}\n}}\nSome(best)",
+                  f"let mut best: Option<usize> = None;\nfor (index, value) in values.iter().enumerate() {{\n    match best {{\n        Some(held) if !(*value {better} values[held]) => {{}}\n        _ => best = Some(index),\n    }}\n}}\nbest"],
+        "count": [f"let mut best = values.first()?;\nlet mut count = 0;\nfor value in values {{\n    if value {sign} best {{\n        best = value;\n        count = 1;\n    }} else if value == best {{\n        count += 1;\n    }}\n}}\nSome(count)", f"{loop}Some(values.iter().filter(|value| *value == best).count())"],
+        "both": [f"let mut low = {copied.format('values.first()?')};\nlet mut high = {'low' if 'Copy' in bound else 'low.clone()'};\nfor value in values {{\n    if *value < low {{\n        low = {copied.format('value')};\n    }}\n    if *value > high {{\n        high = {copied.format('value')};\n    }}\n}}\nSome((low, high))",
+                 f"let mut low = values.first()?;\nlet mut high = low;\nfor value in values.iter().skip(1) {{\n    if value < low {{\n        low = value;\n    }} else if value > high {{\n        high = value;\n    }}\n}}\nSome(({copied.format('low')}, {copied.format('high')}))"],
+    }[returns]  # fmt: skip
+    told = {"value": f"the {wanted} element", "reference": f"a reference to the {wanted} element (the first of equals)", "index": f"the index of the {wanted} element, the {ties} of equals", "count": f"how many elements are equal to the {wanted}", "both": "the smallest and the largest element"}[returns]
+    return Function(
+        name=draw.style(wanted, f"{wanted}_{returns}", f"find_{wanted}", "extreme"), generics=f"<T: {bound}>", types={"T": kind}, parameters={"values": "&[T]"},
+        returns={"value": "Option<T>", "reference": "Option<&T>", "both": "Option<(T, T)>"}.get(returns, "Option<usize>"), forms=forms, oracle=oracle, inputs=lambda: (_elements(draw, kind),),
+        words=[f"Returns {told}, or `None` for an empty slice.", f"Finds {told} of `values`, for any type that can be compared. `None` if there are no elements."],
+    )  # fmt: skip
+
+
+@family(tier=1)
+def generic_equality(draw: Draw) -> Function:
+    kind, wanted = draw.choose("i32", "u32", "char", "&str", "bool"), draw.choose("equal", "different", "runs", "longest run", "distinct", "after", "before", "between", "nth", "until", "exactly")
+    least, base = draw.integer(1, 6), draw.choose(0, 1)
+    least = min(least, 3) if wanted in ("equal", "runs", "nth", "exactly") and kind != "bool" else least
+    needs_target = wanted not in ("runs", "longest run", "distinct")
+
+    def runs(values: list) -> list[int]:
+        lengths = []
+        for i, v in enumerate(values):
+            if i and values[i - 1] == v:
+                lengths[-1] += 1
+            else:
+                lengths.append(1)
+        return lengths
+
+    def oracle(values: list, target: object = None) -> int | bool | None:
+        places = [i for i, v in enumerate(values) if v == target]
+        return {
+            "equal": lambda: len(places) >= least, "different": lambda: len(values) - len(places) + base, "runs": lambda: sum(n >= least for n in runs(values)),
+            "longest run": lambda: max(runs(values), default=0) + base, "distinct": lambda: len({str(v) for v in values}) + base,
+            "nth": lambda: places[least - 1] + base if len(places) >= least else None, "until": lambda: min(places[0] if places else len(values), least), "exactly": lambda: len(places) == least,
+            "after": lambda: len(values) - places[0] - 1 if places else None, "before": lambda: places[-1] + base if places else None, "between": lambda: places[-1] - places[0] + base if places else None,
+        }[wanted]()  # fmt: skip
+
+    plus = f" + {base}" if base else ""
+    more = f", plus {base}" if base else ""
+    count = "values.iter().filter(|&value| {} target).count()"
+    first, last = "values.iter().position(|value| value == target)?", "values.iter().rposition(|value| value == target)?"
+    returns, told, forms = {
+        "equal": ("bool", f"whether at least {least} elements equal `target`", [count.format("value ==") + f" >= {least}", f"let mut count = 0;\nfor value in values {{\n    if value == target {{\n        count += 1;\n        if count == {least} {{\n            return true;\n        }}\n    }}\n}}\nfalse", f"values.iter().filter(|value| *value == target).nth({least - 1}).is_some()"]),
+        "nth": ("Option<usize>", f"the index, counted from {base}, of occurrence number {least} of `target`, or `None`", [f"let mut count = 0;\nfor (index, value) in values.iter().enumerate() {{\n    if value == target {{\n        count += 1;\n        if count == {least} {{\n            return Some(index{plus});\n        }}\n    }}\n}}\nNone", f"values\n    .iter()\n    .enumerate()\n    .filter(|(_, value)| *value == target)\n    .map(|(index, _)| index{plus})\n    .nth({least - 1})"]),
+        "until": ("usize", f"the number of elements before the first that equals `target`, or of all if there is none, but at most {least}", [f"values\n    .iter()\n    .take({least})\n    .take_while(|&value| value != target)\n    .count()", f"let mut count = 0;\nwhile count < values.len().min({least}) && values[count] != *target {{\n    count += 1;\n}}\ncount"]),
+        "exactly": ("bool", f"whether exactly {least} elements equal `target`", [count.format("value ==") + f" == {least}", f"let mut left = {least};\nfor value in values {{\n    if value != target {{\n        continue;\n    }}\n    if left == 0 {{\n        return false;\n    }}\n    left -= 1;\n}}\nleft == 0"]),
+        "different": ("usize", f"the number of elements that differ from `target`{more}", [count.format("value !=") + plus, f"let mut count = {base};\nfor value in values {{\n    if value != target {{\n        count += 1;\n    }}\n}}\ncount"]),
+        "runs": ("usize", f"the number of runs of at least {least} equal neighbours; an element alone is a run of 1", [f"values\n    .chunk_by(|a, b| a == b)\n    .filter(|run| run.len() >= {least})\n    .count()", f"let mut count = 0;\nlet mut length = 0;\nfor index in 0..values.len() {{\n    if index > 0 && values[index] == values[index - 1] {{\n        length += 1;\n    }} else {{\n        length = 1;\n    }}\n    if length == {least} {{\n        count += 1;\n    }}\n}}\ncount"]),
+        "longest run": ("usize", f"the length of the longest run of equal neighbours{more}", [f"let mut best = 0;\nlet mut length = 0;\nlet mut previous: Option<&T> = None;\nfor value in values {{\n    length = if previous == Some(value) {{ length + 1 }} else {{ 1 }};\n    best = best.max(length);\n    previous = Some(value);\n}}\nbest{plus}", f"values\n    .chunk_by(|a, b| a == b)\n    .map(|run| run.len())\n    .max()\n    .unwrap_or(0){plus and chr(10) + '    ' + plus.strip()}"]),
+        "distinct": ("usize", f"the number of different elements{more}", [f"let mut seen: Vec<&T> = Vec::new();\nfor value in values {{\n    if !seen.contains(&value) {{\n        seen.push(value);\n    }}\n}}\nseen.len(){plus}", f"let mut count = {base};\nfor (index, value) in values.iter().enumerate() {{\n    if !values[..index].contains(value) {{\n        count += 1;\n    }}\n}}\ncount"]),
+        "after": ("Option<usize>", "how many elements follow the first that equals `target`, or `None`", [f"let index = {first};\nSome(values.len() - index - 1)", "values\n    .iter()\n    .position(|value| value == target)\n    .map(|index| values.len() - index - 1)"]),
+        "before": ("Option<usize>", f"the index of the last element equal to `target`, counted from {base}, or `None`", [f"let index = {last};\nSome(index{plus})", f"let mut result = None;\nfor (index, value) in values.iter().enumerate() {{\n    if value == target {{\n        result = Some(index{plus});\n    }}\n}}\nresult"]),
+        "between": ("Option<usize>", f"the distance from the first to the last element equal to `target`{more}, or `None`", [f"let first = {first};\nlet last = {last};\nSome(last - first{plus})"]),
+    }[wanted]  # fmt: skip
+    return Function(
+        name=draw.style(f"{wanted.replace(' ', '_')}_elements", "compare_all", f"figure_{wanted.replace(' ', '_')}", "inspect"), generics="<T: PartialEq>", types={"T": kind},
+        parameters={"values": "&[T]", "target": "&T"} if needs_target else {"values": "&[T]"}, returns=returns, forms=forms, oracle=oracle,
+        inputs=lambda: (_elements(draw, kind), *([_elements(draw, kind, 1, 1)[0]] if needs_target else [])), words=[f"Returns {told}.", f"Tells {told}, for elements of any type that can be compared for equality."],
+    )  # fmt: skip
+
+
+@family(tier=1)
+def generic_rearranged(draw: Draw) -> Function:
+    kind, wanted = draw.choose("i32", "char", "&str", "u32"), draw.choose("rotate", "swap ends", "every", "reverse first", "interleave", "repeat", "drop ends", "chunks")
+    k = draw.integer(2, 6)
+    in_place = wanted in ("swap ends", "reverse first") or wanted == "rotate" and draw.choose(True, False)
+    left = draw.choose(True, False)
+
+    def changed(v: list, other: list) -> list:
+        turn = (k if left else -k) % len(v) if v else 0
+        return {
+            "rotate": v[turn:] + v[:turn], "swap ends": v[::-1] if len(v) < 2 * k else v[-k:][::-1] + v[k:-k] + v[:k][::-1], "every": v[::k] if left else v[k - 1 :: k],
+            "reverse first": v[:k][::-1] + v[k:] if left else v[: max(0, len(v) - k)] + v[max(0, len(v) - k) :][::-1], "interleave": [x for pair in zip(v, other, strict=False) for x in (pair if left else pair[::-1])],
+            "repeat": [x for x in v for _ in range(k)] if left else v * k, "drop ends": v[1 : max(1, len(v) - k + 1)] if left else v[k - 1 : max(k - 1, len(v) - 1)], "chunks": [v[i : i + k] for i in range(0, len(v), k)],
+        }[wanted]  # fmt: skip
+
+    def oracle(values: list, other: list | None = None) -> list | None:
+        result = changed(values, other or [])
+        if not in_place:
+            return result
+        values[:] = result
+        return None
+
+    ends = "left" if left else "right"
+    order = "a.clone(), b.clone()" if left else "b.clone(), a.clone()"
+    told, forms = {
+        "rotate": (f"the elements rotated by {k} places to the {ends}", [f"if values.is_empty() {{\n    return;\n}}\nlet steps = {k} % values.len();\nvalues.rotate_{ends}(steps);", f"let length = values.len();\nif length > 0 {{\n    values.rotate_{ends}({k} % length);\n}}"] if in_place else
+                   [f"let mut result = values.to_vec();\nif !result.is_empty() {{\n    let steps = {k} % values.len();\n    result.rotate_{ends}(steps);\n}}\nresult", f"let length = values.len();\n(0..length)\n    .map(|index| values[(index + {k if left else f'(length - {k} % length)'}) % length].clone())\n    .collect()"]),
+        "swap ends": (f"the first {k} elements exchanged with the last {k}, outermost with outermost; in a shorter slice all change places", [f"let length = values.len();\nfor index in 0..{k}.min(length / 2) {{\n    values.swap(index, length - 1 - index);\n}}", f"let mut index = 0;\nwhile index < {k} && index < values.len() / 2 {{\n    let other = values.len() - 1 - index;\n    values.swap(index, other);\n    index += 1;\n}}"]),
+        "every": (f"every {k}{['', '', 'nd', 'rd'][k] if k < 4 else 'th'} element, beginning with the {'first' if left else f'one at index {k - 1}'}", [f"values.iter(){'' if left else f'.skip({k - 1})'}.step_by({k}).cloned().collect()", f"let mut result = Vec::new();\nlet mut index = {0 if left else k - 1};\nwhile index < values.len() {{\n    result.push(values[index].clone());\n    index += {k};\n}}\nresult"]),
+        "reverse first": (f"the {'first' if left else 'last'} {k} elements in reverse order, or all if there are fewer", [f"let end = values.len().min({k});\nvalues[..end].reverse();" if left else f"let start = values.len().saturating_sub({k});\nvalues[start..].reverse();", f"let count = if values.len() < {k} {{ values.len() }} else {{ {k} }};\nlet start = {0 if left else 'values.len() - count'};\nvalues[start..start + count].reverse();"]),
+        "interleave": (f"the elements of both slices in turn, beginning with `{'values' if left else 'other'}`, as long as both have one", [f"let mut result = Vec::new();\nfor (a, b) in values.iter().zip(other) {{\n    result.extend([{order}]);\n}}\nresult", f"values\n    .iter()\n    .zip(other.iter())\n    .flat_map(|(a, b)| [{order}])\n    .collect()"]),
+        "repeat": (f"each element {k} times in a row" if left else f"all elements in order, {k} times over", [f"let mut result = Vec::with_capacity(values.len() * {k});\nfor value in values {{\n    for _ in 0..{k} {{\n        result.push(value.clone());\n    }}\n}}\nresult", f"values\n    .iter()\n    .flat_map(|value| std::iter::repeat(value.clone()).take({k}))\n    .collect()"] if left else [f"let mut result = Vec::new();\nfor _ in 0..{k} {{\n    result.extend_from_slice(values);\n}}\nresult", f"values.iter().cloned().cycle().take(values.len() * {k}).collect()"]),
+        "drop ends": (f"the elements without the first {1 if left else k - 1} and the last {k - 1 if left else 1}", [f"let end = values.len().saturating_sub({k - 1 if left else 1});\nvalues.iter().take(end).skip({1 if left else k - 1}).cloned().collect()", f"if values.len() <= {k} {{\n    return Vec::new();\n}}\nvalues[{1 if left else k - 1}..values.len() - {k - 1 if left else 1}].to_vec()"]),
+        "chunks": (f"the elements in groups of {k}; the last group may be smaller", [f"values.chunks({k}).map(|chunk| chunk.to_vec()).collect()", f"let mut result: Vec<Vec<T>> = Vec::new();\nfor (index, value) in values.iter().enumerate() {{\n    if index % {k} == 0 {{\n        result.push(Vec::new());\n    }}\n    if let Some(last) = result.last_mut() {{\n        last.push(value.clone());\n    }}\n}}\nresult"]),
+    }[wanted]  # fmt: skip
+    return Function(
+        name=draw.style("arrange", f"{wanted.replace(' ', '_')}_items", f"{wanted.replace(' ', '_')}_{k}", "reorder"), generics="<T>" if in_place else "<T: Clone>", types={"T": kind},
+        parameters={"values": "&mut [T]" if in_place else "&[T]"} | ({"other": "&[T]"} if wanted == "interleave" else {}), returns=None if in_place else "Vec<Vec<T>>" if wanted == "chunks" else "Vec<T>", forms=forms, oracle=oracle,
+        inputs=lambda: (_elements(draw, kind, 1, 9), *([_elements(draw, kind)] if wanted == "interleave" else [])),
+        words=[f"Changes `values` in place: {told}.", f"Leaves in `values` {told}."] if in_place else [f"Returns {told}.", f"Makes a vector of {told}, for any type that can be cloned."],
+    )  # fmt: skip
+
+
+@family(tier=2)
+def repeated_application(draw: Draw) -> Function:
+    kind, wanted, times = draw.choose("i32", "i64"), draw.choose("times", "stages", "while", "last different", "twice"), draw.integer(2, 6)
+    keep, given = draw.integer_predicate(kind), draw.choose(True, False)
+    given = given and wanted == "times"
+    generic = wanted in ("times", "stages") and draw.choose(True, False)
+    value = "T" if generic else kind
+    clone = "value.clone()" if generic else "value"
+    bound = draw.style("Fn", "FnMut") if generic or wanted != "twice" else "Fn"
+    amount = "n" if given else str(times)
+
+    def oracle(start: int, *rest: object) -> object:
+        f, n = rest[-1], rest[0] if given else times
+        stages = [start]
+        for _ in range(n):
+            if wanted == "while" and not keep(stages[-1]):
+                break
+            stages.append(f(stages[-1]))
+        return {"times": stages[-1], "stages": stages, "while": stages[-1], "last different": (stages[-1], len(set(stages))), "twice": stages[-1] if keep(start) else f(start)}[wanted]
+
+    returns, told, forms = {
+        "times": (value, f"applies `f` {'`n`' if given else times} times, each time to the last result", [f"let mut value = start;\nfor _ in 0..{amount} {{\n    value = f(value);\n}}\nvalue", f"(0..{amount}).fold(start, |value, _| f(value))"]),
+        "stages": (f"Vec<{value}>", f"applies `f` {times} times and returns the start and all results", [f"let mut value = start;\nlet mut result = vec![{clone}];\nfor _ in 0..{times} {{\n    value = f(value);\n    result.push({clone});\n}}\nresult", f"let mut result = Vec::with_capacity({times + 1});\nlet mut value = start;\nwhile result.len() < {times} {{\n    result.push({clone});\n    value = f(value);\n}}\nresult.push(value);\nresult"]),
+        "while": (value, f"applies `f` as long as the value {keep.clause}, at most {times} times", [f"let mut value = start;\nlet mut count = 0;\nwhile count < {times} && ({keep.on('value')}) {{\n    value = f(value);\n    count += 1;\n}}\nvalue", f"let mut value = start;\nfor _ in 0..{times} {{\n    let go_on = {keep.on('value')};\n    if !go_on {{\n        break;\n    }}\n    value = f(value);\n}}\nvalue"]),
+        "last different": (f"({value}, usize)", f"applies `f` {times} times and returns the outcome and the number of different values met, with the first", [f"let mut seen = vec![start];\nlet mut value = start;\nfor _ in 0..{times} {{\n    value = f(value);\n    if !seen.contains(&value) {{\n        seen.push(value);\n    }}\n}}\n(value, seen.len())"]),
+        "twice": (value, f"applies `f` once, or {times} times if `start` {keep.clause}", [f"let times = if {keep.on('start')} {{ {times} }} else {{ 1 }};\nlet mut value = start;\nfor _ in 0..times {{\n    value = f(value);\n}}\nvalue", f"let mut value = f(start);\nif {keep.on('start')} {{\n    for _ in 1..{times} {{\n        value = f(value);\n    }}\n}}\nvalue"]),
+    }[wanted]  # fmt: skip
+    bounds = f"F: {bound}({value}) -> {value}"
+    where = draw.style(True, False) and not generic
+    names = [*(["T"] if generic else []), "F"]
+    clone_bound = "T: Clone" if generic and wanted == "stages" else "T" if generic else None
+    generics = "<" + ", ".join(names) + ">" if where else "<" + ", ".join([*([clone_bound] if clone_bound else []), bounds]) + ">"
+    clauses = ", ".join([*(["T: Clone"] if clone_bound == "T: Clone" else []), bounds])
+    mutable = "mut f" if bound == "FnMut" else "f"
+    return Function(
+        name=draw.style("apply_n", "iterate", "repeat_apply", f"apply_{wanted.replace(' ', '_')}", "run"), generics=generics, where_clause=f"where {clauses}" if where else "", types={"T": kind} if generic else {},
+        parameters={"start": value} | ({"n": "usize"} if given else {}) | {mutable: "F"}, returns=returns, forms=forms, oracle=oracle,
+        inputs=lambda: (draw.arguments.randint(-4, 12), *([draw.arguments.randint(0, 5)] if given else []), _number_closure(draw)),
+        words=[f"Starting with `start`, {told}.", f"{told.capitalize().replace('`f`', '`f`')}; the first argument is `start`."],
+    )  # fmt: skip
+
+
+@family(tier=2)
+def returned_closure(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    wanted = draw.choose("maker", "filter", "compose", "conditional", "pipeline", "boxed")
+    mapping, other, keep = draw.integer_mapping(kind), draw.integer_mapping(kind), draw.integer_predicate(kind)
+    add = draw.choose(True, False)
+    sign, compute = ("+", lambda x, n: x + n) if add else ("*", lambda x, n: x * n)
+    pick = draw.arguments
+    number = lambda: pick.randint(-9 if kind[0] == "i" else 0, 30)  # noqa: E731
+    function = f"impl Fn({kind}) -> {kind}"
+    name = draw.style(f"make_{mapping.slug}", "make_function", "closure_for", "build", f"{wanted}_function")
+    y = mapping.on("x")
+    parameters, returns, told, forms, call, result = {
+        "maker": ({"n": kind}, function, f"takes a number and returns it {mapping.participle}, then {'increased by' if add else 'multiplied by'} `n`", [f"move |x| ({y}) {sign} n", f"move |x| {{\n    let result = {y};\n    result {sign} n\n}}"], lambda n, x: (str(n), str(x)), lambda n, x: compute(mapping(x), n)),
+        "filter": ({"limit": kind}, f"impl Fn({kind}) -> bool", f"tells whether a number {keep.clause} and is {'less' if add else 'greater'} than `limit`", [f"move |x| ({keep.on('x')}) && x {'<' if add else '>'} limit", f"move |x| {{\n    if x {'>=' if add else '<='} limit {{\n        return false;\n    }}\n    {keep.on('x')}\n}}"], lambda n, x: (str(n), str(x)), lambda n, x: keep(x) and (x < n if add else x > n)),
+        "compose": ({"f": function}, function, f"takes a number {mapping.participle}, and applies `f` to that" if add else f"applies `f` and returns its result {mapping.participle}", [f"move |x| f({y})", f"move |x| {{\n    let first = {y};\n    f(first)\n}}"] if add else [f"move |x| {{\n    let x = f(x);\n    {y}\n}}"], lambda n, x: (f"|v| v + {n}", str(x)), lambda n, x: mapping(x) + n if add else mapping(x + n)),
+        "conditional": ({"f": function}, function, f"applies `f` to a number that {keep.clause}, and returns any other one {mapping.participle}", [f"move |x| {{\n    if {keep.on('x')} {{\n        f(x)\n    }} else {{\n        {y}\n    }}\n}}", f"move |x| match {keep.on('x')} {{\n    true => f(x),\n    false => {y},\n}}"], lambda n, x: (f"|v| v + {n}", str(x)), lambda n, x: x + n if keep(x) else mapping(x)),
+        "pipeline": ({"f": function, "g": function}, function, f"applies `f`, then takes the result {mapping.participle}, then applies `g`", [f"move |x| {{\n    let x = f(x);\n    g({y})\n}}"], lambda n, x: (f"|v| v + {n}, |v| v * 2", str(x)), lambda n, x: 2 * mapping(x + n)),
+        "boxed": ({"swap": "bool"}, f"Box<dyn Fn({kind}) -> {kind}>", f"returns a number {mapping.participle}, or {other.participle} if `swap` holds", [f"if swap {{\n    Box::new(|x| {other.on('x')})\n}} else {{\n    Box::new(|x| {y})\n}}", f"match swap {{\n    true => Box::new(|x| {other.on('x')}),\n    false => Box::new(|x| {y}),\n}}"], lambda n, x: (str(n % 2 == 0).lower(), str(x)), lambda n, x: other(x) if n % 2 == 0 else mapping(x)),
+    }[wanted]  # fmt: skip
+    expected = "bool" if wanted == "filter" else kind
+    cases = {}
+    for _ in range(14):
+        n, x = abs(number()), number()
+        first, second = call(n, x)
+        cases[f"{name}({first})({second})"] = Case(f"{name}({first})({second})", literal(result(n, x), expected))
+    return Function(
+        name=name, parameters=parameters, returns=returns, forms=forms, cases=list(cases.values()),
+        words=[f"Returns a function that {told}.", f"Builds a closure which {told}."],
+    )  # fmt: skip
+
+
+@family(tier=2)
+def by_closure(draw: Draw) -> Function:
+    kind = draw.choose("i32", "i64")
+    wanted, keep = draw.choose("split", "first k", "while", "count", "zip", "scan", "reduce", "best", "map kept", "all"), draw.integer_predicate(kind)
+    mapping, k = draw.integer_mapping(kind), draw.integer(1, 9)
+    unary, binary = wanted in ("split", "first k", "while", "count", "all"), wanted in ("zip", "scan", "reduce")
+    condition, mapped = keep.on("value"), mapping.on("value")
+    both = f"({condition}) && f(&value)"
+
+    def oracle(values: list[int], f: Closure) -> object:
+        kept = [v for v in values if keep(v)]
+        if wanted == "scan":
+            sums = [k]
+            for v in kept:
+                sums.append(f(sums[-1], v))
+            return sums[1:]
+        if wanted == "reduce":
+            total = k
+            for v in values:
+                total = f(total, mapping(v))
+            return total
+        return {
+            "split": lambda: ([v for v in kept if f(v)], [v for v in kept if not f(v)]), "first k": lambda: [mapping(v) for v in values if f(v)][:k],
+            "while": lambda: [mapping(v) for v in values[: next((i for i, v in enumerate(values) if not f(v)), len(values))]], "count": lambda: sum(keep(v) and f(v) for v in values) >= k,
+            "zip": lambda: [f(a, mapping(b)) for a, b in zip(values, values[1:], strict=False)], "best": lambda: max(kept, key=f, default=None), "map kept": lambda: [f(v) if keep(v) else v + k for v in values],
+            "all": lambda: all(f(v) for v in kept),
+        }[wanted]()  # fmt: skip
+
+    returns, told, forms = {
+        "split": (f"(Vec<{kind}>, Vec<{kind}>)", f"the {keep.plural} for which `f` holds, and apart from them the {keep.plural} for which it does not", [f"values\n    .iter()\n    .copied()\n    .filter(|&value| {condition})\n    .partition(|value| f(value))", f"let mut accepted = Vec::new();\nlet mut refused = Vec::new();\nfor &value in values {{\n    if {condition} {{\n        if f(&value) {{\n            accepted.push(value);\n        }} else {{\n            refused.push(value);\n        }}\n    }}\n}}\n(accepted, refused)"]),
+        "first k": (f"Vec<{kind}>", f"the first {k} elements for which `f` holds, {mapping.participle}", [f"values\n    .iter()\n    .copied()\n    .filter(|value| f(value))\n    .take({k})\n    .map(|value| {mapped})\n    .collect()", f"let mut result = Vec::new();\nfor &value in values {{\n    if result.len() == {k} {{\n        break;\n    }}\n    if f(&value) {{\n        result.push({mapped});\n    }}\n}}\nresult"]),
+        "while": (f"Vec<{kind}>", f"the elements before the first for which `f` does not hold, {mapping.participle}", [f"values\n    .iter()\n    .take_while(|value| f(value))\n    .map(|&value| {mapped})\n    .collect()", f"let mut result = Vec::new();\nfor &value in values {{\n    if !f(&value) {{\n        return result;\n    }}\n    result.push({mapped});\n}}\nresult"]),
+        "count": ("bool", f"whether `f` holds for at least {k} of the {keep.plural}", [f"values.iter().filter(|&&value| {both}).count() >= {k}", f"let mut count = 0;\nfor &value in values {{\n    if {both} {{\n        count += 1;\n    }}\n}}\ncount >= {k}"]),
+        "zip": (f"Vec<{kind}>", f"`f` of each element and the following one, the latter {mapping.participle}", [f"values\n    .iter()\n    .zip(values.iter().skip(1))\n    .map(|(&first, &value)| f(first, {mapped}))\n    .collect()", f"let mut result = Vec::new();\nfor pair in values.windows(2) {{\n    let value = pair[1];\n    result.push(f(pair[0], {mapped}));\n}}\nresult"]),
+        "scan": (f"Vec<{kind}>", f"all partial results of folding the {keep.plural} by `f`, beginning with {k}, which is left out", [f"let mut total = {k};\nlet mut result = Vec::new();\nfor &value in values {{\n    if {condition} {{\n        total = f(total, value);\n        result.push(total);\n    }}\n}}\nresult", f"values\n    .iter()\n    .filter(|&&value| {condition})\n    .scan({k}, |total, &value| {{\n        *total = f(*total, value);\n        Some(*total)\n    }})\n    .collect()"]),
+        "reduce": (kind, f"the elements, each {mapping.participle}, folded by `f`, beginning with {k}", [f"values.iter().fold({k}, |total, &value| f(total, {mapped}))", f"let mut total = {k};\nfor &value in values {{\n    total = f(total, {mapped});\n}}\ntotal"]),
+        "best": (f"Option<{kind}>", f"that of the {keep.plural} for which `f` gives most, the first of equals, or `None`", [f"values\n    .iter()\n    .copied()\n    .filter(|&value| {condition})\n    .rev()\n    .max_by_key(|&value| f(value))", f"let mut best: Option<{kind}> = None;\nfor &value in values {{\n    if {condition} {{\n        best = match best {{\n            Some(held) if f(held) >= f(value) => Some(held),\n            _ => Some(value),\n        }};\n    }}\n}}\nbest"]),
+        "map kept": (f"Vec<{kind}>", f"the elements, where `f` is applied to the {keep.plural} and {k} is added to the others", [f"values\n    .iter()\n    .map(|&value| if {condition} {{ f(value) }} else {{ value + {k} }})\n    .collect()", f"let mut result = Vec::with_capacity(values.len());\nfor &value in values {{\n    if {condition} {{\n        result.push(f(value));\n    }} else {{\n        result.push(value + {k});\n    }}\n}}\nresult"]),
+        "all": ("bool", f"whether `f` holds for all of the {keep.plural}", [f"values.iter().all(|&value| !({condition}) || f(&value))", f"values.iter().filter(|&&value| {condition}).all(f)", f"for value in values.iter().copied() {{\n    if ({condition}) && !f(&value) {{\n        return false;\n    }}\n}}\ntrue"]),
+    }[wanted]  # fmt: skip
+    signature = f"Fn(&{kind}) -> bool" if unary else f"Fn({kind}, {kind}) -> {kind}" if binary else f"Fn({kind}) -> {kind}"
+    pairs = (Closure("|a, b| a + b", lambda a, b: a + b), Closure("|a, b| a - b", lambda a, b: a - b), Closure("|a, b| b - a", lambda a, b: b - a), Closure("|a, b| a.max(b)", max), Closure("|a, b| a.min(b)", min))
+    generic = draw.style("impl", "where", "bound")
+    closure = lambda: _test_closure(draw, "&") if unary else draw.arguments.choice(pairs) if binary else _number_closure(draw)  # noqa: E731
+    return Function(
+        name=draw.style(f"{wanted.replace(' ', '_')}_by", "process", f"{wanted.replace(' ', '_')}_with", "apply"), generics={"impl": "", "where": "<F>", "bound": f"<F: {signature}>"}[generic], where_clause=f"where F: {signature}" if generic == "where" else "",
+        parameters={"values": f"&[{kind}]", "f": f"impl {signature}" if generic == "impl" else "F"}, returns=returns, forms=forms, oracle=oracle,
+        inputs=lambda: ([draw.arguments.randint(-6, 25) for _ in range(draw.arguments.randint(0, 7))], closure()), words=[f"Returns {told}.", f"Gives {told}. The order of `values` is kept." if returns.startswith("Vec") else f"Computes {told}."],
+    )  # fmt: skip
+
+
+@family(tier=2)
+def displayed(draw: Draw) -> Function:
+    kind = draw.choose("i32", "char", "&str", "u32")
+    wanted, (left, right) = draw.choose("join", "limit", "last", "numbered", "padded", "pairs"), draw.choose(("", ""), ("[", "]"), ("(", ")"), ("<", ">"), ("|", "|"))
+    sign, k = draw.choose(", ", "; ", " ", "-", " | ", "/", "+"), draw.integer(2, 5)
+    word = draw.choose("and", "or", "then")
+
+    def oracle(values: list, other: list | None = None) -> str:
+        texts = [str(v) for v in values]
+        inner = {
+            "join": lambda: sign.join(texts), "limit": lambda: sign.join(texts[:k]) + (f"{sign}..{len(texts) - k} more" if len(texts) > k else ""),
+            "last": lambda: texts[0] if len(texts) == 1 else sign.join(texts[:-1]) + f" {word} " + texts[-1], "numbered": lambda: sign.join(f"{i}:{t}" for i, t in enumerate(texts, k)),
+            "padded": lambda: sign.join(t.rjust(k) for t in texts), "pairs": lambda: sign.join(f"{a}={b}" for a, b in zip(values, other, strict=False)),
+        }[wanted]()  # fmt: skip
+        return left + inner + right
+
+    iterate = {"limit": f"values.iter().take({k}).enumerate()", "pairs": "values.iter().zip(other).enumerate()"}.get(wanted, "values.iter().enumerate()")
+    pattern, shown = {"pairs": ("(index, (value, partner))", 'format!("{}={}", value, partner)'), "numbered": ("(index, value)", f'format!("{{}}:{{}}", index + {k}, value)'), "padded": ("(index, value)", f'format!("{{:>{k}}}", value.to_string())')}.get(wanted, ("(index, value)", "value.to_string()"))
+    separator = f'        result.push_str(if index + 1 == values.len() {{ " {word} " }} else {{ "{sign}" }});' if wanted == "last" else f'        result.push_str("{sign}");'
+    begin = f'let mut result = String::from("{left}");' if left else "let mut result = String::new();"
+    end = ([f"result.push('{right}');"] if right else []) + ["result"]
+    more = [f"if values.len() > {k} {{", f'    result.push_str(&format!("{sign}..{{}} more", values.len() - {k}));', "}"] if wanted == "limit" else []
+    loop = "\n".join([begin, f"for {pattern} in {iterate} {{", "    if index > 0 {", separator, "    }", f"    result.push_str(&{shown});", "}", *more, *end])
+    collect = {"pairs": "values\n    .iter()\n    .zip(other)\n    .map(|(value, partner)| {})", "numbered": "values\n    .iter()\n    .enumerate()\n    .map(|(index, value)| {})", "limit": f"values\n    .iter()\n    .take({k})\n    .map(|value| {{}})"}.get(wanted, "values\n    .iter()\n    .map(|value| {})").format(shown)
+    before, after = (f'format!("{left}{{}}{right}", ', ")") if left else ("", "")
+    texts = f"let parts: Vec<String> = {collect}\n    .collect();"
+    forms = {
+        "last": [loop], "limit": [loop, f'let mut parts: Vec<String> = {collect}\n    .collect();\nif values.len() > {k} {{\n    parts.push(format!("..{{}} more", values.len() - {k}));\n}}\n' + f'{before}parts.join("{sign}"){after}'],
+    }.get(wanted, [loop, f"{texts}\n" + f'{before}parts.join("{sign}"){after}'])  # fmt: skip
+    told = {
+        "join": f'separated by "{sign}"', "limit": f'separated by "{sign}"; after {k} of them, "..n more" tells how many are left out', "last": f'separated by "{sign}", but the last one by " {word} "',
+        "numbered": f'separated by "{sign}", each preceded by its number and a colon, counted from {k}', "padded": f'separated by "{sign}", each at least {k} characters wide and aligned to the right', "pairs": f'separated by "{sign}", each as `a=b` with its partner in `other`',
+    }[wanted]  # fmt: skip
+    around = f" The whole stands between `{left}` and `{right}`." if left else ""
+    bound = draw.style("Display", "ToString") if wanted in ("join", "limit", "last", "padded") else "Display"
+    names = ["T", "U"] if wanted == "pairs" else ["T"]
+    where = draw.style(True, False)
+    return Function(
+        name=draw.style("join", "show_all", f"show_{wanted}", "format_list", "describe"), generics=f"<{', '.join(names if where else [f'{name}: {bound}' for name in names])}>", where_clause="where " + ", ".join(f"{name}: {bound}" for name in names) if where else "",
+        types={"T": kind, "U": "i32"}, imports=["use std::fmt::Display;"] if bound == "Display" else [], parameters={"values": "&[T]"} | ({"other": "&[U]"} if wanted == "pairs" else {}), returns="String", forms=forms, oracle=oracle,
+        inputs=lambda: (_elements(draw, kind), *([_elements(draw, "i32")] if wanted == "pairs" else [])), words=[f"Writes the elements {told}.{around}", f"Returns the `values` as text, {told}.{around}"],
+    )  # fmt: skip
+
+
+@family(tier=1)
+def generic_comparison(draw: Draw) -> Function:
+    kind, wanted, strict = draw.choose("i32", "char", "&str", "u32", "f64"), draw.choose("ordered", "between", "clamp", "median", "overlap", "rank", "outer"), draw.choose(True, False)
+    upwards, reference = draw.choose(True, False), draw.choose(True, False)
+    sign = "<" if strict else "<="
+    names = {"ordered": "ab", "between": ("value", "low", "high"), "clamp": ("value", "low", "high"), "median": "abc", "overlap": ("a", "b", "c", "d"), "rank": "abc", "outer": "abc"}[wanted]
+    less = (lambda a, b: a < b) if strict else (lambda a, b: a <= b)
+    said = "strictly " if strict else ""
+
+    def oracle(*v: Any) -> object:
+        if wanted in ("between", "clamp"):
+            value, low, high = v[0], *sorted(v[1:])
+            inside = less(low, value) and less(value, high)
+            return inside == upwards if wanted == "between" else (value, 0) if low <= value <= high else (low, -1 if upwards else 1) if value < low else (high, 1 if upwards else -1)
+        if wanted == "overlap":
+            return (less(max(v[0], v[2]), min(v[1], v[3]))) == upwards
+        return {"ordered": lambda: tuple(sorted(v, reverse=not upwards)), "median": lambda: sorted(v)[1], "rank": lambda: sum(less(x, v[0]) if upwards else less(v[0], x) for x in v[1:]), "outer": lambda: (max(v), min(v)) if upwards else (min(v), max(v))}[wanted]()
+
+    def inputs() -> tuple:
+        v = _elements(draw, kind, len(names), len(names))
+        return (v[0], *sorted(v[1:])) if wanted in ("between", "clamp") else (*sorted(v[:2]), *sorted(v[2:])) if wanted == "overlap" else tuple(v)
+
+    inside, no = f"low {sign} value && value {sign} high", "" if upwards else "!"
+    below, above = ("-1", "1") if upwards else ("1", "-1")
+    count = f"[b, c].iter().filter(|&other| *other {sign if upwards else sign.replace('<', '>')} a).count()"
+    returns, told, forms = {
+        "ordered": ("(T, T)", f"the two values, the {'smaller' if upwards else 'larger'} first", [f"if a {'<=' if upwards else '>='} b {{\n    (a, b)\n}} else {{\n    (b, a)\n}}", f"if b {'<' if upwards else '>'} a {{\n    return (b, a);\n}}\n(a, b)"]),
+        "between": ("bool", f"whether `value` lies {said}{'between' if upwards else 'not between'} `low` and `high`", [f"{inside}" if upwards else f"!({inside})", f"if {inside} {{\n    {str(upwards).lower()}\n}} else {{\n    {str(not upwards).lower()}\n}}", f"let inside = {inside};\n{no}inside"]),
+        "clamp": ("(T, i32)", f"`value` limited to the range from `low` to `high`, and {below} if it was below, {above} if it was above, 0 otherwise", [f"if value < low {{\n    (low, {below})\n}} else if value > high {{\n    (high, {above})\n}} else {{\n    (value, 0)\n}}", f"match value {{\n    v if v < low => (low, {below}),\n    v if v > high => (high, {above}),\n    v => (v, 0),\n}}"]),
+        "median": ("T", "the middle one of three values", ["if (b <= a && a <= c) || (c <= a && a <= b) {\n    a\n} else if (a <= b && b <= c) || (c <= b && b <= a) {\n    b\n} else {\n    c\n}", "let (low, high) = if a < b { (a, b) } else { (b, a) };\nif c < low {\n    low\n} else if c > high {\n    high\n} else {\n    c\n}"]),
+        "overlap": ("bool", f"whether the ranges from `a` to `b` and from `c` to `d` {'have' if upwards else 'have not'} {'more than one point' if strict else 'a point'} in common", ["let start = if a > c { a } else { c };\nlet end = if b < d { b } else { d };\n" + (f"start {sign} end" if upwards else f"!(start {sign} end)")]),
+        "rank": ("usize", f"how many of `b` and `c` are {'less' if upwards else 'greater'} than{'' if strict else ' or equal to'} `a`", [count, f"let mut rank = 0;\nfor other in [b, c] {{\n    if other {sign if upwards else sign.replace('<', '>')} a {{\n        rank += 1;\n    }}\n}}\nrank"]),
+        "outer": ("(T, T)", f"the {'largest and the smallest' if upwards else 'smallest and the largest'} of three values", [f"let mut low = a;\nlet mut high = a;\nfor value in [b, c] {{\n    if value < low {{\n        low = value;\n    }}\n    if value > high {{\n        high = value;\n    }}\n}}\n({'high, low' if upwards else 'low, high'})"]),
+    }[wanted]  # fmt: skip
+    copy = reference or wanted in ("median", "rank", "outer", "overlap")
+    return Function(
+        name=draw.style(wanted, f"{wanted}_of", f"compare_{wanted}", f"{wanted}_values"), generics="<T: PartialOrd + Copy>" if copy else "<T: PartialOrd>", types={"T": kind}, parameters=dict.fromkeys(names, "T"), returns=returns, forms=forms, oracle=oracle,
+        inputs=inputs, words=[f"Returns {told}.", f"For values of any ordered type: {told}."],
+    )  # fmt: skip
+
+
+@family(tier=2)
+def fixed_size_array(draw: Draw) -> Function:
+    kind, wanted = draw.choose("i32", "i64"), draw.choose("map", "dot", "shift", "differences", "place", "matrix", "maximum", "first sorted")
+    mapping, keep, k = draw.integer_mapping(kind), draw.integer_predicate(kind), draw.integer(1, 3)
+    size = draw.arguments.randint(2, 4)
+    x = mapping.on("x")
+
+    def oracle(values: list, other: list | None = None) -> object:
+        return {
+            "map": lambda: [mapping(v) if keep(v) else v for v in values], "dot": lambda: sum(mapping(a) * b for a, b in zip(values, other, strict=True)), "shift": lambda: [mapping(values[(i + k) % size]) for i in range(size)],
+            "differences": lambda: [mapping(a) - b for a, b in zip(values, other, strict=True)], "place": lambda: [i * k if keep(v) else 0 for i, v in enumerate(values)], "matrix": lambda: [mapping(sum(row)) for row in values],
+            "maximum": lambda: max((mapping(v) for v in values if keep(v)), default=k), "first sorted": lambda: sorted(mapping(v) for v in values),
+        }[wanted]()  # fmt: skip
+
+    array = f"[{kind}; N]"
+    returns, told, forms = {
+        "map": (array, f"the array with the {keep.plural} {mapping.participle}", [f"values.map(|x| if {keep.on('x')} {{ {x} }} else {{ x }})", f"let mut result = values;\nfor slot in result.iter_mut() {{\n    let x = *slot;\n    if {keep.on('x')} {{\n        *slot = {x};\n    }}\n}}\nresult"]),
+        "dot": (kind, f"the sum of the products of the elements of both arrays, those of the first {mapping.participle}", [f"let mut total = 0;\nfor i in 0..N {{\n    let x = values[i];\n    total += ({x}) * other[i];\n}}\ntotal", f"values\n    .iter()\n    .zip(other.iter())\n    .map(|(&x, y)| ({x}) * y)\n    .sum()"]),
+        "shift": (array, f"the elements {mapping.participle} and moved {k} places to the front, the first ones to the end", [f"let mut result = values.map(|x| {x});\nresult.rotate_left({k} % N);\nresult", f"std::array::from_fn(|i| {{\n    let x = values[(i + {k}) % N];\n    {x}\n}})"]),
+        "differences": (array, f"the elements of the first array {mapping.participle}, minus those of the second", [f"let mut result = [0; N];\nfor i in 0..N {{\n    let x = values[i];\n    result[i] = {x} - other[i];\n}}\nresult", f"let mut result = values.map(|x| {x});\nfor (slot, y) in result.iter_mut().zip(other) {{\n    *slot -= y;\n}}\nresult"]),
+        "place": ("[usize; N]", f"for each element its index times {k} if it {keep.clause}, otherwise 0", [f"let mut result = [0; N];\nfor (i, &x) in values.iter().enumerate() {{\n    if {keep.on('x')} {{\n        result[i] = i * {k};\n    }}\n}}\nresult", f"std::array::from_fn(|i| {{\n    let x = values[i];\n    if {keep.on('x')} {{\n        i * {k}\n    }} else {{\n        0\n    }}\n}})"]),
+        "matrix": (f"[{kind}; M]", f"the sum of each row, {mapping.participle}", [f"values.map(|row| {{\n    let x: {kind} = row.iter().sum();\n    {x}\n}})", f"let mut result = [0; M];\nfor (slot, row) in result.iter_mut().zip(values.iter()) {{\n    let x = row.iter().sum::<{kind}>();\n    *slot = {x};\n}}\nresult"]),
+        "maximum": (kind, f"the largest of the {keep.plural}, each {mapping.participle}, or {k} if there are none", [f"values\n    .into_iter()\n    .filter(|&x| {keep.on('x')})\n    .map(|x| {x})\n    .max()\n    .unwrap_or({k})", f"let mut best = None;\nfor x in values {{\n    if {keep.on('x')} {{\n        best = best.max(Some({x}));\n    }}\n}}\nbest.unwrap_or({k})"]),
+        "first sorted": (array, f"the elements {mapping.participle}, in ascending order", [f"let mut result = values.map(|x| {x});\nresult.sort();\nresult", f"let mut result = values;\nfor slot in &mut result {{\n    let x = *slot;\n    *slot = {x};\n}}\nresult.sort_unstable();\nresult"]),
+    }[wanted]  # fmt: skip
+    two, rows = wanted in ("dot", "differences"), wanted == "matrix"
+    numbers = lambda: [draw.arguments.randint(-8, 15) for _ in range(size)]  # noqa: E731
+    return Function(
+        name=draw.style(f"array_{wanted.replace(' ', '_')}", "convert_array", f"{wanted.replace(' ', '_')}_fixed", "process_array"), generics="<const N: usize, const M: usize>" if rows else "<const N: usize>", types={"N": str(size), "M": "2"},
+        parameters={"values": f"[[{kind}; N]; M]" if rows else array} | ({"other": array} if two else {}), returns=returns, forms=forms, oracle=oracle,
+        inputs=lambda: ([numbers(), numbers()],) if rows else (numbers(), numbers()) if two else (numbers(),), words=[f"Returns {told}.", f"Computes for arrays of any size {told}."],
+    )  # fmt: skip
+
+
+@family(tier=3)
+def generic_container(draw: Draw) -> Items:
+    shape, bound = draw.choose("Stack", "Queue", "Recent", "Ranked", "Unique", "Ring"), draw.choose(2, 3, 4, 5)
+    extras = sorted({draw.choose("contains", "swap", "map", "drain", "count", "largest") for _ in range(3)})
+    names = {"Stack": ("Pile", "Stack", "Tower"), "Queue": ("Line", "Fifo", "WaitingLine"), "Recent": ("History", "Latest", "Recent"), "Ranked": ("Sorted", "Ranking", "Ordered"), "Unique": ("Unique", "Collector", "Distinct"), "Ring": ("Ring", "Carousel", "Wheel")}[shape]  # fmt: skip
+    name, field = draw.style(*names), draw.style("items", "entries", "elements", "inner", "data")
+    put, take = draw.style("push", "add", "insert", "put"), draw.style("pop", "take", "remove", "next_out")
+    adding = {
+        "Stack": [f"if self.{field}.len() == {bound} {{", "    return false;", "}", f"self.{field}.push(item);", "true"], "Queue": [f"let room = self.{field}.len() < {bound};", "if room {", f"    self.{field}.push(item);", "}", "room"],
+        "Recent": [f"let full = self.{field}.len() == {bound};", "if full {", f"    self.{field}.remove(0);", "}", f"self.{field}.push(item);", "!full"],
+        "Ranked": [f"let index = self.{field}.iter().filter(|held| **held <= item).count();", f"self.{field}.insert(index, item);", f"self.{field}.truncate({bound});", f"index < {bound}"],
+        "Unique": [f"if self.{field}.contains(&item) || self.{field}.len() >= {bound} {{", "    return false;", "}", f"self.{field}.push(item);", "true"], "Ring": [f"self.{field}.insert(0, item);", f"if self.{field}.len() > {bound} {{", f"    self.{field}.pop();", "    return false;", "}", "true"],
+    }[shape]  # fmt: skip
+    front = shape in ("Queue", "Ranked", "Recent")
+    taking = [f"if self.{field}.is_empty() {{", "    None", "} else {", f"    Some(self.{field}.remove(0))", "}"] if front else [f"self.{field}.pop()"]
+    told = {"Stack": f"At most {bound} things, of which the last one comes out first.", "Queue": f"At most {bound} things that come out as they went in.", "Recent": f"The {bound} latest things; an older one makes room.", "Ranked": f"The {bound} smallest things, in ascending order.", "Unique": f"At most {bound} different things.", "Ring": f"Keeps {bound} things, the newest in front; the oldest falls out."}[shape]  # fmt: skip
+    methods = {
+        "contains": ["/// Whether an equal one is held.", "pub fn contains(&self, item: &T) -> bool {", f"    self.{field}.iter().any(|held| held == item)", "}"],
+        "swap": ["/// Exchanges the first and the last.", "pub fn swap_ends(&mut self) {", f"    let length = self.{field}.len();", "    if length > 1 {", f"        self.{field}.swap(0, length - 1);", "    }", "}"],
+        "map": ["/// Applies `f` to all that is held.", "pub fn map<U>(&self, f: impl Fn(&T) -> U) -> Vec<U> {", f"    self.{field}.iter().map(f).collect()", "}"],
+        "drain": ["/// Takes everything out, in order.", "pub fn drain_all(&mut self) -> Vec<T> {", f"    std::mem::take(&mut self.{field})", "}"],
+        "count": ["/// How many satisfy `test`.", "pub fn count_where<F>(&self, test: F) -> usize", "where", "    F: Fn(&T) -> bool,", "{", f"    self.{field}.iter().filter(|held| test(held)).count()", "}"],
+        "largest": ["/// The largest one, if any.", "pub fn largest(&self) -> Option<&T> {", f"    self.{field}.iter().max()", "}"],
+    }  # fmt: skip
+    written = [["/// Starts empty.", "pub fn new() -> Self {", f"    {draw.style('Self', name)} {{", f"        {field}: Vec::new(),", "    }", "}"],
+               [f"/// {draw.style('Takes in', 'Adds', 'Stores')} a thing; tells whether {'nothing had to go' if shape in ('Recent', 'Ring') else 'it is kept'}.", f"pub fn {put}(&mut self, item: T) -> bool {{", *(f"    {line}" for line in adding), "}"],
+               [f"/// Takes out the {'first' if front else 'last'} one.", f"pub fn {take}(&mut self) -> Option<T> {{", *(f"    {line}" for line in taking), "}"],
+               [f"/// {draw.style('How many are held.', 'The number of things inside.')}", "pub fn len(&self) -> usize {", f"    self.{field}.len()", "}"], *(methods[extra] for extra in extras)]  # fmt: skip
+    body = "\n\n".join("\n".join(f"    {line}" for line in method) for method in written)
+    pub, clause = draw.style("pub ", ""), draw.style("<T: Ord>", "<T: Ord + Clone>", "<T: Ord + std::fmt::Debug>")
+    code = f"/// {told}\n#[derive(Debug, Clone, PartialEq)]\n{pub}struct {name}<T> {{\n    {field}: Vec<T>,\n}}\n\nimpl{clause} {name}<T> {{\n{body}\n}}\n"
+
+    def case() -> Case:
+        held, added = [], []
+        for number in _elements(draw, "i32", 2, 7):
+            full = len(held) >= bound
+            kept = {"Stack": not full, "Queue": not full, "Recent": not full, "Ring": not full, "Ranked": not full or number < max(held), "Unique": not full and number not in held}[shape]
+            orders = {"Recent": [*held, number][-bound:], "Ring": [number, *held][:bound], "Ranked": sorted([*held, number])[:bound]}
+            held = orders.get(shape, [*held, number] if kept else held)
+            added.append((number, kept))
+        setup = f"let mut it = {name}::new(); " + " ".join(f"it.{put}({number});" for number, _ in added[:-1])
+        checks = [(f"it.{put}({added[-1][0]})", str(added[-1][1]).lower()), ("it.len()", str(len(held)))]
+        out = held[0] if front else held[-1]
+        more = {"contains": ("it.contains(&2)", str(2 in held).lower()), "map": ("it.map(|x| x * 2)", f"vec!{[2 * v for v in held]}"), "count": ("it.count_where(|x| *x > 1)", str(sum(v > 1 for v in held))), "largest": ("it.largest().copied()", f"Some({max(held)})")}
+        checks += [more[extra] for extra in extras if extra in more]
+        checks += [(f"it.{take}()", f"Some({out})")]
+        if "drain" in extras:
+            checks += [("it.drain_all()", f"vec!{held[1:] if front else held[:-1]}" if len(held) > 1 else "Vec::<i32>::new()")]
+        return Case(f"({', '.join(c for c, _ in checks)})", f"({', '.join(e for _, e in checks)})", setup)
+
+    cases = {each.setup: each for each in (case() for _ in range(5))}
+    return Items(code, list(cases.values()))
+
+
+@family(tier=3)
+def default_builder(draw: Draw) -> Items:
+    name, all_fields = draw.choose(
+        ("Window", ("width", "height", "margin", "layers")), ("Server", ("port", "workers", "timeout", "retries")), ("Robot", ("speed", "arms", "battery", "range")), ("Recipe", ("servings", "minutes", "degrees", "steps")),
+        ("Tournament", ("rounds", "players", "prizes", "courts")), ("Cache", ("capacity", "shards", "lifetime", "hits")), ("Garden", ("beds", "trees", "paths", "ponds")), ("Train", ("cars", "seats", "stops", "doors")),
+    )  # fmt: skip
+    fields = all_fields[: draw.choose(2, 3, 4)]
+    defaults, kind = [draw.integer(0, 20) for _ in fields], draw.choose("u32", "i32", "u64")
+    validated, minimum, wrapper = draw.choose(True, False), draw.integer(1, 9), draw.style("Builder", "Options", "Settings")
+    mapping = draw.integer_mapping(kind)
+    builder, prefix, finish = f"{name}{wrapper}", draw.style("", "with_", "set_"), draw.style("build", "finish", "create")
+    first = fields[0]
+    setters = "\n\n".join(f"    /// {draw.style('Sets', 'Chooses', 'Changes')} the {field}.\n    pub fn {prefix}{field}(mut self, value: {kind}) -> Self {{\n        self.{field} = {'value' if field != fields[-1] else mapping.on('value')};\n        self\n    }}" for field in fields)
+    made = f"{name} {{\n            " + ",\n            ".join(f"{field}: self.{field}" for field in fields) + ",\n        }"
+    check = f"        if self.{first} < {minimum} {{\n            return Err(format!(\"too few {first}: {{}}\", self.{first}));\n        }}\n        Ok({made})" if validated else f"        {made}"
+    result = f"Result<{name}, String>" if validated else name
+    declared = "".join(f"    pub {field}: {kind},\n" for field in fields)
+    values = "".join(f"            {field}: {value},\n" for field, value in zip(fields, defaults, strict=True))
+    code = (
+        f"/// A {name.lower()} as it was built.\n#[derive(Debug, Clone, PartialEq)]\npub struct {name} {{\n{declared}}}\n\n/// Builds a [`{name}`]; what is not set keeps its default. The {fields[-1]} given are {mapping.participle}.\n#[derive(Debug, Clone)]\npub struct {builder} {{\n"
+        f"{declared.replace('pub ', '')}}}\n\nimpl Default for {builder} {{\n    fn default() -> Self {{\n        Self {{\n{values}        }}\n    }}\n}}\n\nimpl {builder} {{\n{setters}\n\n    /// Makes the {name.lower()}{f'; at least {minimum} {first} are needed' if validated else ''}.\n    pub fn {finish}(self) -> {result} {{\n{check}\n    }}\n}}\n"
+    )  # fmt: skip
+
+    def case(chosen: list[str]) -> Case:
+        given = {field: draw.arguments.randint(0, 25) for field in chosen}
+        held = dict(zip(fields, defaults, strict=True)) | {f: mapping(v) if f == fields[-1] else v for f, v in given.items()}
+        calls = "".join(f".{prefix}{field}({value})" for field, value in given.items())
+        expected = f"{name} {{ {', '.join(f'{field}: {value}' for field, value in held.items())} }}"
+        expected = (f'Err("too few {first}: {held[first]}".to_string())' if held[first] < minimum else f"Ok({expected})") if validated else expected
+        return Case(f"{builder}::default(){calls}.{finish}()", expected)
+
+    return Items(code, [case([]), case([fields[-1]]), case([first]), case(list(fields))])

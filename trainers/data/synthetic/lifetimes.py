@@ -1,0 +1,441 @@
+"""Functions that return references into what they are given, and types that hold references."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trainers.data.synthetic.family import Case, Draw, Function, Items, family
+from trainers.data.synthetic.literals import INTEGERS, Err, Ok, literal
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that a text has."""
+
+    rust: str
+    compute: Callable[[str], int]
+    noun: str
+    slug: str
+
+    def on(self, name: str) -> str:
+        return self.rust.replace("@", name)
+
+
+def _measure(draw: Draw) -> Measure:
+    keep = draw.char_predicate()
+    one = draw.choose("a", "e", "i", "o", "r", "t", "l")
+    return draw.choose(
+        Measure("@.len()", len, "length in bytes", "length"), Measure("@.split_whitespace().count()", lambda s: len(s.split()), "number of words", "words"),
+        *[Measure(f"@.chars().filter(|&c| {keep.on('c')}).count()", lambda s: sum(map(keep, s)), f"number of {keep.plural}", keep.slug)] * 3,
+        Measure(f"@.find('{one}').unwrap_or(@.len())", lambda s: s.find(one) if one in s else len(s), f"number of bytes before the first `{one}` (all if there is none)", f"before_{one}"),
+        Measure(f"@.matches('{one}').count()", lambda s: s.count(one), f"number of letters `{one}`", f"count_{one}"),
+    )  # fmt: skip
+
+
+def _word(draw: Draw) -> str:
+    return draw.arguments.choice(("river", "Tea", "stone42", "lamp", "orbit", "A", "green", "level", "Oak7", "x1", "noon", "to", ""))
+
+
+@family(tier=1)
+def preferred_text(draw: Draw) -> Function:
+    measure, wanted, ties, many = _measure(draw), draw.choose("more", "less"), draw.choose("first", "last"), draw.choose(2, 2, 3)
+    sign = {"more": ">", "less": "<"}[wanted]
+    best = {"more": "greatest", "less": "smallest"}[wanted] if many == 3 else {"more": "greater", "less": "smaller"}[wanted]
+    keeps = f"{sign}=" if ties == "first" else sign
+    beats = sign if ties == "first" else f"{sign}="
+    a, b = measure.on("a"), measure.on("b")
+    names = "abc"[:many]
+
+    def oracle(*texts: str) -> str:
+        ordered = texts if ties == "first" else texts[::-1]
+        return (max if wanted == "more" else min)(ordered, key=measure.compute)
+
+    if many == 2:
+        forms = [f"if {a} {keeps} {b} {{\n    a\n}} else {{\n    b\n}}", f"let first = {a};\nlet second = {b};\nif second {beats} first {{\n    return b;\n}}\na",
+                 f"match {a}.cmp(&{b}) {{\n    std::cmp::Ordering::{'Greater' if wanted == 'more' else 'Less'} => a,\n    std::cmp::Ordering::Equal => {'a' if ties == 'first' else 'b'},\n    std::cmp::Ordering::{'Less' if wanted == 'more' else 'Greater'} => b,\n}}"]  # fmt: skip
+    else:
+        forms = [f"let mut best = a;\nfor text in [b, c] {{\n    if {measure.on('text')} {beats} {measure.on('best')} {{\n        best = text;\n    }}\n}}\nbest",
+                 f"let measure = |text: &str| {measure.on('text')};\nlet best = if measure(b) {beats} measure(a) {{ b }} else {{ a }};\nif measure(c) {beats} measure(best) {{\n    c\n}} else {{\n    best\n}}"]  # fmt: skip
+    which = "the first" if ties == "first" else "the last" if many == 3 else "the second"
+    return Function(
+        name=draw.style(f"{best}_{measure.slug}", "choose_text", "pick", f"with_{wanted}_{measure.slug}", "prefer"), generics="<'a>", parameters=dict.fromkeys(names, "&'a str"), returns="&'a str", forms=forms, oracle=oracle,
+        inputs=lambda: tuple(draw.text() for _ in names), words=[f"Returns the text with the {best} {measure.noun}; of equals {which}.", f"Compares {'two' if many == 2 else 'three'} texts by the {measure.noun} and gives the one where it is {best}, {which} if they are equal."],
+    )  # fmt: skip
+
+
+@family(tier=2)
+def chosen_from_list(draw: Draw) -> Function:
+    measure, wanted, source = _measure(draw), draw.choose("greatest", "smallest", "first", "all", "sorted", "position"), draw.choose("list", "words", "lines")
+    limit, limited = draw.integer(1, 4), draw.choose(True, False)
+    value, enough = measure.on("part"), f"{measure.on('part')} >= {limit}"
+    parameters, iterate, begin = {"list": ({"parts": "&[&'a str]"}, "parts.iter().copied()", list), "words": ({"text": "&'a str"}, "text.split_whitespace()", str.split), "lines": ({"text": "&'a str"}, "text.lines()", str.splitlines)}[source]
+    limited = limited or wanted in ("first", "all", "position")
+    noun = {"list": "part", "words": "word", "lines": "line"}[source]
+
+    def oracle(given: object) -> object:
+        parts = [part for part in begin(given) if not limited or measure.compute(part) >= limit]
+        key = measure.compute
+        return {"greatest": lambda: max(parts, key=key, default=None), "smallest": lambda: min(parts, key=key, default=None), "first": lambda: parts[0] if parts else None, "all": lambda: parts, "sorted": lambda: sorted(parts, key=key), "position": lambda: (begin(given).index(parts[0]), parts[0]) if parts else None}[wanted]()
+
+    def inputs() -> tuple:
+        many = [draw.text(draw.arguments.randint(1, 3)) if source != "words" else _word(draw) for _ in range(draw.arguments.randint(0, 5))]
+        return (many if source == "list" else {"words": " ", "lines": "\n"}[source].join(many),)
+
+    chain = [iterate, *([f"    .filter(|part| {enough})"] if limited else [])]
+    sign = ">" if wanted == "greatest" else "<"
+    skip = [f"    if {measure.on('part')} < {limit} {{", "        continue;", "    }"] if limited else []
+    loop = f"for part in {iterate} {{"
+    best = ["let mut best: Option<&'a str> = None;", loop, *skip, "    match best {", f"        Some(held) if {measure.on('held')} {sign}= {value} => {{}}", "        _ => best = Some(part),", "    }", "}", "best"]
+    kept = ["let mut result = Vec::new();", loop, *(f"    {line}" for line in ([f"if {enough} {{", "    result.push(part);", "}"] if limited else ["result.push(part);"])), "}"]
+    collected = [*chain, "    .collect();"] if limited else [f"{iterate}.collect();"]
+    gathered = ["let mut result: Vec<&str> = " + collected[0], *collected[1:], f"result.sort_by_key(|part| {value});", "result"]
+    forms = {
+        "greatest": [best, [*chain, "    .fold(None, |best: Option<&'a str>, part| match best {", f"        Some(held) if {measure.on('held')} >= {value} => Some(held),", "        _ => Some(part),", "    })"]],
+        "smallest": [best, [*chain, f"    .min_by_key(|part| {value})"]], "first": [[loop, f"    if {enough} {{", "        return Some(part);", "    }", "}", "None"], [f"{iterate}", f"    .find(|part| {enough})"]],
+        "all": [[*chain, "    .collect()"], [*kept, "result"]], "sorted": [gathered, [*kept, f"result.sort_by_key(|part| {value});", "result"]],
+        "position": [[loop.replace("for part in ", "for (index, part) in ").replace(" {", ".enumerate() {"), f"    if {enough} {{", "        return Some((index, part));", "    }", "}", "None"], [iterate, "    .enumerate()", f"    .find(|(_, part)| {enough})"]],
+    }[wanted]  # fmt: skip
+    only = f" Only {noun}s where it is at least {limit} count." if limited else ""
+    told = {"greatest": f"the {noun} with the greatest {measure.noun}, the first of equals, or `None`", "smallest": f"the {noun} with the smallest {measure.noun}, the first of equals, or `None`", "first": f"the first {noun}, judged by the {measure.noun}, or `None`", "all": f"all {noun}s, judged by the {measure.noun}", "sorted": f"the {noun}s sorted by the {measure.noun}; equal ones keep their order", "position": f"index and text of the first {noun}, judged by the {measure.noun}, or `None`"}[wanted]
+    given = next(iter(parameters))
+    return Function(
+        name=draw.style(f"{wanted}_{noun}", f"{wanted}_by_{measure.slug}", f"select_{noun}s", f"pick_{noun}"), generics="<'a>", parameters=parameters, returns={"all": "Vec<&'a str>", "sorted": "Vec<&'a str>", "position": "Option<(usize, &'a str)>"}.get(wanted, "Option<&'a str>"),
+        forms=["\n".join(form) for form in forms], oracle=oracle, inputs=inputs, words=[f"Returns {told}.{only}", f"Of the {noun}s of `{given}`, returns {told}.{only}"],
+    )  # fmt: skip
+
+
+@family(tier=1)
+def split_around(draw: Draw) -> Function:
+    wanted, sign = draw.choose("first", "last", "predicate", "middle"), draw.choose(":", "=", ",", "-", ";", "/", "->", "=>", "::", "@", "#")
+    keep, trimmed, swapped, failure = draw.char_predicate(), draw.choose(True, False), draw.choose(True, False), draw.choose("none", "whole", "error")
+    trim = ".trim()" if trimmed else ""
+    quoted = f"'{sign}'" if len(sign) == 1 else f'"{sign}"'
+
+    def oracle(text: str) -> object:
+        if wanted == "predicate":
+            at = next((i for i, c in enumerate(text) if keep(c)), -1)
+            pair = (text[:at], text[at:]) if at >= 0 else None
+        elif wanted == "middle":
+            pair = (text[: len(text) // 2], text[len(text) // 2 :]) if text else None
+        else:
+            pair = tuple(text.split(sign, 1) if wanted == "first" else text.rsplit(sign, 1)) if sign in text else None
+        if pair is not None:
+            pair = tuple(part.strip() for part in pair) if trimmed else pair
+            pair = pair[::-1] if swapped else pair
+            return Ok(pair) if failure == "error" else pair
+        return {"none": None, "whole": (text, ""), "error": Err(text)}[failure]
+
+    good, bad, returns = {"none": ("Some({})", "None", "Option<(&str, &str)>"), "whole": ("{}", '(text, "")', "(&str, &str)"), "error": ("Ok({})", "Err(text)", "Result<(&str, &str), &str>")}[failure]
+    pair = good.format(f"(right{trim}, left{trim})" if swapped else f"(left{trim}, right{trim})")
+    place = {"first": f"text.find({quoted})", "last": f"text.rfind({quoted})", "predicate": f"text.find(|c: char| {keep.on('c')})"}.get(wanted)
+    if wanted == "middle":
+        forms = [f"if text.is_empty() {{\n    return {bad};\n}}\nlet (left, right) = text.split_at(text.len() / 2);\n{pair}", f"let middle = text.len() / 2;\nmatch text.len() {{\n    0 => {bad},\n    _ => {{\n        let (left, right) = (&text[..middle], &text[middle..]);\n        {pair}\n    }}\n}}"]
+    else:
+        width = "" if wanted == "predicate" else f" + {len(sign)}"
+        forms = [f"match {place} {{\n    Some(index) => {{\n        let (left, right) = (&text[..index], &text[index{width}..]);\n        {pair}\n    }}\n    None => {bad},\n}}", f"let Some(index) = {place} else {{\n    return {bad};\n}};\nlet left = &text[..index];\nlet right = &text[index{width}..];\n{pair}"]
+        if wanted != "predicate":
+            once = f"text.{'r' if wanted == 'last' else ''}split_once({quoted})"
+            forms += [f"match {once} {{\n    Some((left, right)) => {pair},\n    None => {bad},\n}}", f"let Some((left, right)) = {once} else {{\n    return {bad};\n}};\n{pair}"]
+    where = {"first": f"at the first `{sign}`, which belongs to neither part", "last": f"at the last `{sign}`, which belongs to neither part", "predicate": f"before the first character that {keep.clause}", "middle": "in the middle; of an odd length the second part is longer. The text is ASCII, not empty"}[wanted]
+    rest = (", both trimmed" if trimmed else "") + (", the second part first" if swapped else "")
+    otherwise = {"none": "`None` if there is no such place.", "whole": "If that is not possible, the whole text comes first, with an empty second part.", "error": "If that is not possible, the text is the error."}[failure]
+    a = draw.style(True, False)
+    return Function(
+        name=draw.style("split_text", "split_around", "cut", f"split_{wanted}", "halves"), generics="<'a>" if a else "", parameters={"text": "&'a str" if a else "&str"}, returns=returns.replace("&", "&'a ") if a else returns, forms=forms, oracle=oracle,
+        inputs=lambda: (draw.arguments.choice(("", " ")).join(_word(draw) + draw.arguments.choice(("", sign, sign)) for _ in range(draw.arguments.randint(0, 3))),),
+        words=[f"Splits `text` {where}, and returns both parts{rest}. {otherwise}", f"Returns the two parts of a text{rest}, which is cut {where}. {otherwise}"],
+    )  # fmt: skip
+
+
+@family(tier=1)
+def stripped_text(draw: Draw) -> Function:
+    wanted, side, failure = draw.choose("fixed", "given", "both", "matching", "repeated"), draw.choose("start", "end"), draw.choose("none", "same", "empty")
+    mark, keep = draw.choose("#", "//", "re: ", "--", "http://", "0x", "$", ".rs", "!", "> ", "_"), draw.char_predicate()
+    left, right = draw.choose(("(", ")"), ("[", "]"), ("<", ">"), ("{", "}"), ("\\\"", "\\\""), ("/*", "*/"))
+    trimmed = draw.choose(True, False)
+    left_text, right_text = left.replace("\\", ""), right.replace("\\", "")
+    start = side == "start"
+    total = wanted in ("matching", "repeated")
+    word = "prefix" if start else "suffix"
+
+    def oracle(text: str, given: str = "") -> str | None:
+        cut = given if wanted == "given" else mark
+        if wanted == "both":
+            found = text.startswith(left_text) and text[len(left_text) :].endswith(right_text)
+            inner = text[len(left_text) : len(text) - len(right_text)]
+        elif wanted == "matching":
+            kept = [i for i, c in enumerate(text) if not keep(c)]
+            found, inner = True, (text[kept[0] :] if start else text[: kept[-1] + 1]) if kept else ""
+        elif wanted == "repeated":
+            found, inner = True, text
+            while inner and (inner.startswith(cut) if start else inner.endswith(cut)):
+                inner = inner[len(cut) :] if start else inner[: -len(cut)]
+        else:
+            found = text.startswith(cut) if start else text.endswith(cut)
+            inner = (text[len(cut) :] if start else text[: len(text) - len(cut)]) if found else text
+        if found:
+            return inner.strip() if trimmed else inner
+        return {"none": None, "same": text, "empty": ""}[failure]
+
+    def inputs() -> tuple:
+        pick, text = draw.arguments, draw.text()
+        given = pick.choice(("ri", "a", "x", "42", text[:2] if start else text[-2:], "T"))
+        return {
+            "given": (text, given), "both": (pick.choice(("", left_text, left_text)) + text + pick.choice(("", right_text, right_text)),), "matching": (pick.choice(("", "aA", "12 ", "ee")) + text + pick.choice(("", "Ee", "7!", " a")),),
+        }.get(wanted, (mark * pick.randint(0, 2) + text if start else text + mark * pick.randint(0, 2),))  # fmt: skip
+
+    trim = ".trim()" if trimmed else ""
+    what = "affix" if wanted == "given" else f'"{mark}"'
+    strip = f'text.strip_prefix("{left}").and_then(|rest| rest.strip_suffix("{right}"))' if wanted == "both" else f"text.strip_{word}({what})"
+    bad = {"none": "None", "same": "text", "empty": '""'}[failure]
+    good = f"Some(rest{trim})" if failure == "none" else f"rest{trim}"
+    if wanted == "matching":
+        forms = [f"text.trim_{side}_matches(|c: char| {keep.on('c')}){trim}", f"let mut rest = text;\nwhile let Some(c) = rest.chars().{'next()' if start else 'last()'} {{\n    if {keep.on('c')} {{\n        rest = &rest[{'c.len_utf8()..' if start else '..rest.len() - c.len_utf8()'}];\n    }} else {{\n        break;\n    }}\n}}\nrest{trim}"]
+    elif wanted == "repeated":
+        forms = [f"text.trim_{side}_matches({what}){trim}", f"let mut rest = text;\nwhile let Some(shorter) = rest.strip_{word}({what}) {{\n    rest = shorter;\n}}\nrest{trim}"]
+    else:
+        forms = [f"match {strip} {{\n    Some(rest) => {good},\n    None => {bad},\n}}", f"if let Some(rest) = {strip} {{\n    {good}\n}} else {{\n    {bad}\n}}"]
+        forms += {"none": [f"let rest = {strip}?;\n{good}", f"{strip}.map(|rest| rest.trim())" if trimmed else strip], "same": [strip + (".map_or(text, |rest| rest.trim())" if trimmed else ".unwrap_or(text)")], "empty": [f"{strip}.unwrap_or_default(){trim}"]}[failure]
+    place = "beginning" if start else "end"
+    told = {"fixed": f"without \"{mark}\" at the {place}", "given": f"without `affix` at the {place}", "both": f"without `{left_text}` at the beginning and `{right_text}` at the end", "matching": f"without the {keep.plural} at the {place}", "repeated": f"without any \"{mark}\" at the {place}, however often it stands there"}[wanted]
+    otherwise = "" if total else {"none": " Gives `None` if it does not have that.", "same": " If it does not have that, it is returned as it is.", "empty": " The result is empty if it does not have that."}[failure]
+    two = wanted == "given"
+    a = two or draw.style(True, False)
+    reference = "&'a str" if a else "&str"
+    affix = draw.style("&str", "&'b str")
+    return Function(
+        name=draw.style("strip", f"strip_{wanted}", f"without_{word}", f"remove_{word}", "unwrap_text"), generics=("<'a, 'b>" if two and "'b" in affix else "<'a>") if a else "", parameters={"text": reference} | ({"affix": affix} if two else {}),
+        returns=f"Option<{reference}>" if failure == "none" and not total else reference, forms=forms, oracle=oracle, inputs=inputs, words=[f"Returns `text` {told}{', trimmed' if trimmed else ''}.{otherwise}", f"Gives the text {told}{'; spaces around the result are removed' if trimmed else ''}.{otherwise}"],
+    )  # fmt: skip
+
+
+@family(tier=2)
+def part_of_slice(draw: Draw) -> Function:
+    kind, wanted = draw.choose(*INTEGERS), draw.choose("prefix", "suffix", "longest run", "window", "after", "between", "middle")
+    keep, k, mapping = draw.integer_predicate(kind), draw.integer(1, 4), draw.integer_mapping(kind)
+    condition = keep.on("value")
+
+    def oracle(values: list[int]) -> list[int]:
+        flags = [keep(v) for v in values]
+        marks = [i for i, flag in enumerate(flags) if flag]
+        if wanted == "longest run":
+            runs = [values[i:j] for i in range(len(values)) for j in range(i + 1, len(values) + 1) if all(flags[i:j])]
+            return max(runs, key=len, default=[])
+        if wanted == "window":
+            return max((values[i : i + k] for i in range(len(values) - k + 1)), key=lambda w: sum(mapping(v) for v in w), default=[])
+        misses = [i for i, flag in enumerate(flags) if not flag]
+        return {"prefix": lambda: values[: misses[0] if misses else len(values)], "suffix": lambda: values[misses[-1] + 1 if misses else 0 :], "after": lambda: values[marks[0] + 1 :] if marks else [], "between": lambda: values[marks[0] : marks[-1] + 1] if marks else [], "middle": lambda: values[k:-k] if len(values) > 2 * k else []}[wanted]()
+
+    no = f"!({condition})"
+    told, forms = {
+        "prefix": (f"the longest beginning that has only {keep.plural}", [f"let end = values\n    .iter()\n    .position(|&value| {no})\n    .unwrap_or(values.len());\n&values[..end]", f"for (index, &value) in values.iter().enumerate() {{\n    if {no} {{\n        return &values[..index];\n    }}\n}}\nvalues"]),
+        "suffix": (f"the longest end that has only {keep.plural}", [f"match values.iter().rposition(|&value| {no}) {{\n    Some(index) => &values[index + 1..],\n    None => values,\n}}", f"let mut rest = values;\nwhile let Some((&value, before)) = rest.split_last() {{\n    if {no} {{\n        break;\n    }}\n    rest = before;\n}}\n&values[rest.len()..]"]),
+        "longest run": (f"the longest run of neighbours that are {keep.plural}, the first of equally long ones", [f"let mut best = &values[..0];\nlet mut start = 0;\nfor (index, &value) in values.iter().enumerate() {{\n    if {condition} {{\n        if index + 1 - start > best.len() {{\n            best = &values[start..=index];\n        }}\n    }} else {{\n        start = index + 1;\n    }}\n}}\nbest", f"values\n    .split(|&value| {no})\n    .rev()\n    .max_by_key(|run| run.len())\n    .unwrap_or(&[])"]),
+        "window": (f"the {k} neighbours with the largest sum, each {mapping.participle}, the first of equals; nothing if there are fewer than {k}", [f"values\n    .windows({k})\n    .rev()\n    .max_by_key(|window| window.iter().map(|&value| {mapping.on('value')}).sum::<{kind}>())\n    .unwrap_or(&[])", f"let mut best: Option<(&[{kind}], {kind})> = None;\nfor window in values.windows({k}) {{\n    let mut total = 0;\n    for &value in window {{\n        total += {mapping.on('value')};\n    }}\n    match best {{\n        Some((_, held)) if held >= total => {{}}\n        _ => best = Some((window, total)),\n    }}\n}}\nbest.map_or(&[], |(window, _)| window)"]),
+        "after": (f"what follows the first of the {keep.plural}, or nothing", [f"match values.iter().position(|&value| {condition}) {{\n    Some(index) => &values[index + 1..],\n    None => &[],\n}}", f"let mut rest = values;\nwhile let [value, others @ ..] = rest {{\n    let value = *value;\n    rest = others;\n    if {condition} {{\n        break;\n    }}\n}}\nrest"]),
+        "between": (f"the part from the first to the last of the {keep.plural}, both included", [f"let start = values.iter().position(|&value| {condition});\nlet end = values.iter().rposition(|&value| {condition});\nmatch (start, end) {{\n    (Some(start), Some(end)) => &values[start..=end],\n    _ => &[],\n}}"]),
+        "middle": (f"the part without the first {k} and the last {k} elements", [f"values.get({k}..values.len().saturating_sub({k})).unwrap_or(&[])", f"if values.len() <= {2 * k} {{\n    return &[];\n}}\n&values[{k}..values.len() - {k}]"]),
+    }[wanted]  # fmt: skip
+    a = draw.style(True, False)
+    reference = f"&'a [{kind}]" if a else f"&[{kind}]"
+    return Function(
+        name=draw.style(wanted.replace(" ", "_"), f"{wanted.replace(' ', '_')}_slice", "part_of", "narrow"), generics="<'a>" if a else "", parameters={"values": reference}, returns=reference, forms=forms, oracle=oracle,
+        inputs=lambda: ([draw.arguments.randint(-9 if kind[0] == "i" else 0, 25) for _ in range(draw.arguments.randint(0, 8))],), words=[f"Returns {told}.", f"Returns, as a slice of `values`, {told}. Nothing is copied."],
+    )  # fmt: skip
+
+
+@family(tier=2)
+def chosen_references(draw: Draw) -> Function:
+    kind, wanted = draw.choose(*INTEGERS), draw.choose("best", "kept", "pair", "or else", "matching", "last two")
+    keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
+    key, condition = mapping.on("value"), keep.on("value")
+
+    def oracle(values: list[int], other: object = None) -> object:
+        kept = [v for v in values if keep(v)]
+        return {
+            "best": lambda: max(kept, key=mapping, default=None), "kept": lambda: kept, "pair": lambda: (kept[0], kept[-1]) if kept else None, "or else": lambda: kept[0] if kept else other,
+            "matching": lambda: [v for v in values if mapping(v) in other], "last two": lambda: tuple(kept[-2:]) if len(kept) > 1 else None,
+        }[wanted]()  # fmt: skip
+
+    returns, told, forms = {
+        "best": (f"Option<&'a {kind}>", f"that of the {keep.plural} which is largest when {mapping.participle}, the first of equals, or `None`", [f"let mut best: Option<&'a {kind}> = None;\nfor held in values {{\n    let value = *held;\n    if !({condition}) {{\n        continue;\n    }}\n    let key = {key};\n    let better = match best {{\n        Some(&value) => key > {key},\n        None => true,\n    }};\n    if better {{\n        best = Some(held);\n    }}\n}}\nbest", f"values\n    .iter()\n    .filter(|&&value| {condition})\n    .rev()\n    .max_by_key(|&&value| {key})"]),
+        "kept": (f"Vec<&'a {kind}>", f"the {keep.plural}", [f"values.iter().filter(|&&value| {condition}).collect()", f"let mut result = Vec::new();\nfor held in values {{\n    let value = *held;\n    if {condition} {{\n        result.push(held);\n    }}\n}}\nresult"]),
+        "pair": (f"Option<(&'a {kind}, &'a {kind})>", f"the first and the last of the {keep.plural}, or `None`", [f"let first = values.iter().find(|&&value| {condition})?;\nlet last = values.iter().rfind(|&&value| {condition})?;\nSome((first, last))", f"let mut found = values.iter().filter(|&&value| {condition});\nlet first = found.next()?;\nSome((first, found.last().unwrap_or(first)))"]),
+        "or else": (f"&'a {kind}", f"the first of the {keep.plural}, or `other` if there are none", [f"values.iter().find(|&&value| {condition}).unwrap_or(other)", f"for held in values {{\n    let value = *held;\n    if {condition} {{\n        return held;\n    }}\n}}\nother"]),
+        "matching": (f"Vec<&'a {kind}>", f"those elements that are, {mapping.participle}, in `other`", [f"values.iter().filter(|&&value| other.contains(&({key}))).collect()", f"let mut result = Vec::new();\nfor held in values {{\n    let value = *held;\n    let key = {key};\n    if other.contains(&key) {{\n        result.push(held);\n    }}\n}}\nresult"]),
+        "last two": (f"Option<(&'a {kind}, &'a {kind})>", f"the last two of the {keep.plural}, or `None` if there are not so many", [f"let mut found = values.iter().rev().filter(|&&value| {condition});\nlet last = found.next()?;\nlet before = found.next()?;\nSome((before, last))", f"let found: Vec<&{kind}> = values.iter().filter(|&&value| {condition}).collect();\nmatch found[..] {{\n    [.., before, last] => Some((before, last)),\n    _ => None,\n}}"]),
+    }[wanted]  # fmt: skip
+    numbers = lambda: [draw.arguments.randint(-6 if kind[0] == "i" else 0, 24) for _ in range(draw.arguments.randint(0, 8))]  # noqa: E731
+    second = {"or else": lambda: (draw.arguments.randint(0, 99),), "matching": lambda: ([mapping(v) for v in numbers()] + numbers(),)}.get(wanted, tuple)
+    extra = {"or else": {"other": f"&'a {kind}"}, "matching": {"other": f"&[{kind}]"}}.get(wanted, {})
+    return Function(
+        name=draw.style(f"{wanted.replace(' ', '_')}_{keep.slug}", "find_references", f"borrow_{wanted.replace(' ', '_')}", "select"), generics="<'a>", parameters={"values": f"&'a [{kind}]"} | extra, returns=returns, forms=forms, oracle=oracle,
+        inputs=lambda: (numbers(), *second()), words=[f"Returns {told}; by reference, from `values`.", f"Borrows from `values` {told}."],
+    )  # fmt: skip
+
+
+@family(tier=4)
+def borrowed_pairs(draw: Draw) -> Function:
+    between, within, measure = draw.choose(";", ",", "&", "|", "\\n"), draw.choose("=", ":", "->", "~"), _measure(draw)
+    wanted, least, lost = draw.choose("pairs", "find", "keys", "longest", "count"), draw.integer(1, 3), draw.choose("skip", "empty")
+    separator = "\n" if between == "\\n" else between
+    part = draw.style("split_pair", "parse_pair", "key_and_value", "parse_entry")
+
+    def split(entry: str) -> tuple | None:
+        key, sign, value = entry.partition(within)
+        key = key.strip()
+        return None if not key or (not sign and lost == "skip") else (key, value.strip())
+
+    def oracle(text: str, key: str = "") -> object:
+        pairs = [pair for pair in map(split, text.split(separator)) if pair is not None]
+        good = [pair for pair in pairs if measure.compute(pair[1]) >= least]
+        return {"pairs": lambda: good, "find": lambda: next((v for k, v in pairs if k == key), None), "keys": lambda: [k for k, _ in good], "longest": lambda: max(pairs, key=lambda p: measure.compute(p[1]), default=None), "count": lambda: (len(pairs), len(good))}[wanted]()
+
+    def entry() -> str:
+        pick = draw.arguments
+        return pick.choice(("a", "b", "key", " n ", "")) + pick.choice((within, within, within, "")) + pick.choice(("", " ")) + draw.text(pick.randint(0, 2))
+
+    enough = f"{measure.on('value')} >= {least}"
+    pairs = f"text.split('{between}').filter_map({part})"
+    returns, told, forms = {
+        "pairs": ("Vec<(&'a str, &'a str)>", f"the pairs of which the value has a {measure.noun} of at least {least}", [f"text.split('{between}')\n    .filter_map({part})\n    .filter(|(_, value)| {enough})\n    .collect()", f"let mut result = Vec::new();\nfor entry in text.split('{between}') {{\n    if let Some((key, value)) = {part}(entry) {{\n        if {enough} {{\n            result.push((key, value));\n        }}\n    }}\n}}\nresult"]),
+        "find": ("Option<&'a str>", "the value of the first pair with this `key`, or `None`", [f"for (name, value) in {pairs} {{\n    if name == key {{\n        return Some(value);\n    }}\n}}\nNone", f"text.split('{between}')\n    .filter_map({part})\n    .find(|(name, _)| *name == key)\n    .map(|(_, value)| value)"]),
+        "keys": ("Vec<&'a str>", f"the keys whose value has a {measure.noun} of at least {least}", [f"let mut keys = Vec::new();\nfor (key, value) in {pairs} {{\n    if {enough} {{\n        keys.push(key);\n    }}\n}}\nkeys", f"text.split('{between}')\n    .filter_map({part})\n    .filter(|(_, value)| {enough})\n    .map(|(key, _)| key)\n    .collect()"]),
+        "longest": ("Option<(&'a str, &'a str)>", f"the pair whose value has the greatest {measure.noun}, the first of equals", [f"let mut best: Option<(&'a str, &'a str)> = None;\nfor (key, value) in {pairs} {{\n    match best {{\n        Some((_, held)) if {measure.on('held')} >= {measure.on('value')} => {{}}\n        _ => best = Some((key, value)),\n    }}\n}}\nbest"]),
+        "count": ("(usize, usize)", f"how many pairs there are, and how many of them have a value with a {measure.noun} of at least {least}", [f"let mut all = 0;\nlet mut good = 0;\nfor (_, value) in {pairs} {{\n    all += 1;\n    if {enough} {{\n        good += 1;\n    }}\n}}\n(all, good)", f"text.split('{between}')\n    .filter_map({part})\n    .fold((0, 0), |(all, good), (_, value)| (all + 1, good + ({enough}) as usize))"]),
+    }[wanted]  # fmt: skip
+    alone = f"Without `{within}` there is none." if lost == "skip" else f"Without `{within}` the value is empty."
+    bad = "None" if lost == "skip" else '(text, "")'
+    begin = [f'let (key, value) = text.split_once("{within}")?;'] if lost == "skip" else [f'let (key, value) = text.split_once("{within}").unwrap_or({bad});']
+    other = [f'let (key, value) = match text.split_once("{within}") {{', "    Some(pair) => pair,", "    None => return None," if lost == "skip" else f"    None => {bad},", "};"]
+    helper = Function(
+        name=part, parameters={"text": "&str"}, returns="Option<(&str, &str)>", oracle=split, inputs=lambda: (entry(),), words=[f"Splits a text at the first `{within}` into a key, which must not be empty, and a value, both trimmed. {alone}"],
+        forms=["\n".join([*begin, "let key = key.trim();", "if key.is_empty() {", "    return None;", "}", "Some((key, value.trim()))"]), "\n".join([*other, "match key.trim() {", '    "" => None,', "    key => Some((key, value.trim())),", "}"])],
+    )  # fmt: skip
+    find = wanted == "find"
+    return Function(
+        name=draw.style("settings", f"{wanted}_of_settings", "read_options", f"{wanted}_in_text", "query"), generics="" if wanted == "count" else "<'a>", parameters={"text": "&str" if wanted == "count" else "&'a str"} | ({"key": "&str"} if find else {}), returns=returns, forms=forms, oracle=oracle, parts=[helper],
+        inputs=lambda: (separator.join(entry() for _ in range(draw.arguments.randint(0, 4))), *((draw.arguments.choice(("a", "b", "key", "n")),) if find else ())), words=[f"Reads pairs such as \"key{within}value\", separated by `{between}`, and returns {told}.", f"The `text` is made of entries with `{between}` between them and a `{within}` in each. Returns {told}."],
+    )  # fmt: skip
+
+
+@family(tier=3)
+def borrowing_iterator(draw: Draw) -> Items:
+    wanted, least, sign = draw.choose("words", "fields", "chunks", "runs", "numbers", "pairs"), draw.integer(1, 4), draw.choose(",", ";", "|", "/", ":")
+    keep, field = draw.char_predicate(), draw.style("rest", "remaining", "text", "input", "tail")
+    name = draw.style(*{"words": ("Words", "Tokens", "Terms"), "fields": ("Fields", "Columns", "Cells"), "chunks": ("Chunks", "Pieces", "Slices"), "runs": ("Runs", "Spans", "Groups"), "numbers": ("Numbers", "Readings", "Amounts"), "pairs": ("Pairs", "Neighbours", "Steps")}[wanted])
+    item = {"numbers": "i32", "pairs": "(&'a str, &'a str)"}.get(wanted, "&'a str")
+    rest = f"self.{field}"
+    cut = [f"let end = {rest}.find('{sign}').unwrap_or({rest}.len());", f"let part = &{rest}[..end];", f"{rest} = {rest}.get(end + 1..).unwrap_or(\"\");"]
+    bodies = {
+        "words": ["loop {", f"    let start = {rest}.trim_start();", "    if start.is_empty() {", "        return None;", "    }", "    let end = start.find(char::is_whitespace).unwrap_or(start.len());", f"    {rest} = &start[end..];", f"    if end >= {least} {{", "        return Some(&start[..end]);", "    }", "}"],
+        "fields": [f"while !{rest}.is_empty() {{", *(f"    {line}" for line in cut), "    let part = part.trim();", f"    if part.len() >= {least} {{", "        return Some(part);", "    }", "}", "None"],
+        "chunks": [f"if {rest}.is_empty() {{", "    return None;", "}", f"let (part, rest) = {rest}.split_at({rest}.len().min({least + 1}));", f"{rest} = rest;", "Some(part)"],
+        "runs": [f"let start = {rest}.find(|c: char| {keep.on('c')})?;", f"let text = &{rest}[start..];", f"let end = text.find(|c: char| !({keep.on('c')})).unwrap_or(text.len());", f"{rest} = &text[end..];", "Some(&text[..end])"],
+        "numbers": [f"while !{rest}.is_empty() {{", *(f"    {line}" for line in cut), "    if let Ok(number) = part.trim().parse::<i32>() {", f"        return Some(number * {least});", "    }", "}", "None"],
+        "pairs": ["let mut words = " + rest + ".split_whitespace();", "let first = words.next()?;", f"let second = words.nth({least - 1})?;", f"let start = {rest}.trim_start();", f"{rest} = &start[first.len()..];", "Some((first, second))"],
+    }[wanted]  # fmt: skip
+    told = {"words": f"the words of at least {least} bytes", "fields": f"the fields between `{sign}`, trimmed, of at least {least} bytes", "chunks": f"pieces of {least + 1} bytes of an ASCII text; the last may be shorter", "runs": f"the longest runs of {keep.plural}", "numbers": f"the numbers between `{sign}`, multiplied by {least}; other fields are passed over", "pairs": f"each word with the one that is {least} further on"}[wanted]
+    made = draw.style("new", "over", "of", "from_text")
+    code = (
+        f"/// {draw.style('Iterates over', 'Gives one by one', 'An iterator over')} {told}.\n#[derive(Debug, Clone)]\npub struct {name}<'a> {{\n    {field}: &'a str,\n}}\n\nimpl<'a> {name}<'a> {{\n    /// {draw.style('Begins at the start of', 'Takes', 'Borrows')} `source`.\n    pub fn {made}(source: &'a str) -> Self {{\n        {name} {{ {field}: source }}\n    }}\n\n"
+        f"    /// What has not been visited yet.\n    pub fn unread(&self) -> &'a str {{\n        self.{field}\n    }}\n}}\n\nimpl<'a> Iterator for {name}<'a> {{\n    type Item = {item};\n\n    fn next(&mut self) -> Option<Self::Item> {{\n" + "".join(f"        {line}\n" for line in bodies) + "    }\n}\n"
+    )  # fmt: skip
+
+    def items(text: str) -> list:
+        words = text.split()
+        runs = "".join(c if keep(c) else "\0" for c in text).split("\0")
+        fields = [each.strip() for each in text.split(sign)]
+        return {
+            "words": lambda: [w for w in words if len(w) >= least], "fields": lambda: [f for f in fields if len(f) >= least], "chunks": lambda: [text[i : i + least + 1] for i in range(0, len(text), least + 1)], "runs": lambda: [run for run in runs if run],
+            "numbers": lambda: [int(f) * least for f in fields if f.lstrip("-").isdigit()], "pairs": lambda: list(zip(words, words[least:], strict=False)),
+        }[wanted]()  # fmt: skip
+
+    def text() -> str:
+        pick = draw.arguments
+        entry = lambda: pick.choice((str(pick.randint(-9, 60)), _word(draw), f" {pick.randint(0, 99)}", str(pick.randint(0, 9))))  # noqa: E731
+        return sign.join(entry() for _ in range(pick.randint(1, 5))) if wanted in ("fields", "numbers") else draw.text(pick.randint(1, 5))
+
+    kind = item.replace("'a ", "")
+    cases, seen = [], set()
+    for index in range(24):
+        source = text()
+        found = items(source)
+        shown = [Case(f"{name}::{made}({literal(source, '&str')}).collect::<Vec<_>>()", literal(found, f"Vec<{kind}>")), Case(f"{name}::{made}({literal(source, '&str')}).count()", str(len(found))), Case(f"{name}::{made}({literal(source, '&str')}).last()", literal(found[-1] if found else None, f"Option<{kind}>"))][index % 3]
+        if shown.expected not in seen:
+            seen.add(shown.expected)
+            cases.append(shown)
+    return Items(code, cases[:6])
+
+
+@family(tier=3)
+def text_holder(draw: Draw) -> Items:
+    domain, field = draw.choose("Cursor", "Excerpt", "Highlighter", "Scanner", "Label", "Reader"), draw.style("text", "source", "input", "content")
+    measure, k, keep = _measure(draw), draw.integer(1, 5), draw.char_predicate()
+    name = draw.style(domain, {"Cursor": "Position", "Excerpt": "Quote", "Highlighter": "Marker", "Scanner": "Walker", "Label": "Caption", "Reader": "Source"}[domain])
+    left, right = draw.choose(("*", "*"), ("[", "]"), ("<b>", "</b>"), ("_", "_"), (">>", "<<"))
+    chosen = sorted({draw.choose("measure", "first", "shorten", "mark", "skip", "split", "starts") for _ in range(5)} | {draw.choose("skip", "mark")})
+    f, x = f"self.{field}", measure.on(f"self.{field}")
+    lower = f"{keep.on('c')}"
+    methods = {
+        "measure": (f"The {measure.noun}.", "measure(&self) -> usize", [x], "measure()", lambda s: measure.compute(s), "usize"),
+        "first": (f"The first {k} bytes of an ASCII text, or all of a shorter one.", "head(&self) -> &'a str", draw.style([f"{f}.get(..{k}).unwrap_or({f})"], [f"&{f}[..{f}.len().min({k})]"]), "head()", lambda s: s[:k], "&str"),
+        "shorten": (f"The text without its last {k} bytes; empty if there are not more.", "shortened(&self) -> &'a str", draw.style([f"let end = {f}.len().saturating_sub({k});", f"&{f}[..end]"], [f"if {f}.len() <= {k} {{", '    return "";', "}", f"&{f}[..{f}.len() - {k}]"]), "shortened()", lambda s: s[:-k], "&str"),
+        "mark": (f"The text with each word that contains one of the {keep.plural} between `{left}` and `{right}`, and one space between words.", "marked(&self) -> String", [
+            f"let mut words = Vec::new();\nfor word in {f}.split_whitespace() {{\n    if word.chars().any(|c| {lower}) {{\n        words.push(format!(\"{left}{{}}{right}\", word));\n    }} else {{\n        words.push(word.to_string());\n    }}\n}}\nwords.join(\" \")"], "marked()", lambda s: " ".join(left + w + right if any(map(keep, w)) else w for w in s.split()), "String"),
+        "skip": (f"Passes over the {keep.plural} at the beginning and tells how many there were.", "skip(&mut self) -> usize", draw.style([f"let rest = {f}.trim_start_matches(|c: char| {lower});", f"let count = {f}.len() - rest.len();", f"{f} = rest;", "count"], ["let mut count = 0;", f"while let Some(c) = {f}.chars().next() {{", f"    if !({lower}) {{", "        break;", "    }", f"    {f} = &{f}[c.len_utf8()..];", "    count += 1;", "}", "count"]), "skip()", None, "usize"),
+        "split": ("The first word and what follows it, if there is a word.", "split_word(&self) -> Option<(&'a str, &'a str)>", [f"let text = {f}.trim_start();", "if text.is_empty() {", "    return None;", "}", "Some(text.split_once(' ').unwrap_or((text, \"\")))"], "split_word()", lambda s: None if not s.strip() else tuple((s.strip() + " ").split(" ", 1)) if " " not in s.lstrip() else tuple(s.lstrip().split(" ", 1)), "Option<(&str, &str)>"),
+        "starts": (f"Whether the text begins with one of the {keep.plural}.", "begins_well(&self) -> bool", [f"{f}.starts_with(|c: char| {lower})"], "begins_well()", lambda s: bool(s) and keep(s[0]), "bool"),
+    }  # fmt: skip
+    new = draw.style("new", "over", "of")
+    parts = [f"    /// Borrows the text.\n    pub fn {new}({field}: &'a str) -> Self {{\n        Self {{ {field} }}\n    }}"]
+    for each in chosen:
+        doc, signature, body, *_ = methods[each]
+        lines = "\n".join(body).split("\n")
+        parts.append(f"    /// {doc}\n    pub fn {signature} {{\n" + "".join(f"        {line}\n" for line in lines) + "    }")
+    told = draw.style(f"A {name.lower()} that borrows its text.", f"Looks at a text without owning it: {', '.join(methods[each][1].partition('(')[0] for each in chosen)}.", "Holds a reference to a text.")
+    code = f"/// {told}\n#[derive(Debug, Clone, Copy, PartialEq)]\npub struct {name}<'a> {{\n    {field}: &'a str,\n}}\n\nimpl<'a> {name}<'a> {{\n" + "\n\n".join(parts) + "\n}\n"
+    cases, seen = [], set()
+    for index in range(30):
+        text = draw.text(draw.arguments.randint(1, 4))
+        each = chosen[index % len(chosen)]
+        call, compute, kind = methods[each][3:]
+        if each == "skip":
+            rest = text[next((i for i, c in enumerate(text) if not keep(c)), len(text)) :]
+            case = Case(f"(it.skip(), it.{field})", literal((len(text) - len(rest), rest), "(usize, &str)"), f"let mut it = {name}::{new}({literal(text, '&str')});")
+        else:
+            case = Case(f"{name}::{new}({literal(text, '&str')}).{call}", literal(compute(text), kind))
+        if (each, case.expected) not in seen:
+            seen.add((each, case.expected))
+            cases.append(case)
+    return Items(code, cases[:8])
+
+
+@family(tier=3)
+def slice_view(draw: Draw) -> Items:
+    kind, size = draw.choose("i32", "i64", "u32", "u64"), draw.integer(2, 4)
+    mapping, keep = draw.integer_mapping(kind), draw.integer_predicate(kind)
+    name, field = draw.style("View", "Samples", "Readings", "Track", "Measurements", "Scores", "Row"), draw.style("values", "items", "data", "points")
+    chosen = sorted({draw.choose("windows", "at", "best", "kept", "halves", "total") for _ in range(4)} | {draw.choose("windows", "kept")})
+    f = f"self.{field}"
+    value = mapping.on("value")
+    new = draw.style("new", "over", "of")
+    methods = {
+        "windows": (f"The sums of each {size} neighbours, every one {mapping.participle}.", f"sums(&self) -> Vec<{kind}>", [f"{f}", f"    .windows({size})", f"    .map(|window| window.iter().map(|&value| {value}).sum())", "    .collect()"], "sums()", lambda v: [sum(map(mapping, v[i : i + size])) for i in range(len(v) - size + 1)], f"Vec<{kind}>"),
+        "at": ("The element at `index`; beyond the end it begins anew. `None` if there are none.", f"at(&self, index: usize) -> Option<&'a {kind}>", draw.style([f"if {f}.is_empty() {{", "    return None;", "}", f"{f}.get(index % {f}.len())"], [f"let index = index.checked_rem({f}.len())?;", f"Some(&{f}[index])"]), f"at({size + 3})", lambda v: v[(size + 3) % len(v)] if v else None, f"Option<&{kind}>"),
+        "best": (f"The element that is largest when {mapping.participle}, the first of equals.", f"best(&self) -> Option<&'a {kind}>", [f"{f}.iter().rev().max_by_key(|&&value| {value})"], "best()", lambda v: max(v, key=mapping, default=None), f"Option<&{kind}>"),
+        "kept": (f"The {keep.plural}.", f"kept(&self) -> Vec<&'a {kind}>", draw.style([f"{f}.iter().filter(|&&value| {keep.on('value')}).collect()"], ["let mut result = Vec::new();", f"for held in {f} {{", "    let value = *held;", f"    if {keep.on('value')} {{", "        result.push(held);", "    }", "}", "result"]), "kept()", lambda v: [x for x in v if keep(x)], f"Vec<&{kind}>"),
+        "halves": ("Both halves; the second is longer if the length is odd.", f"halves(&self) -> (&'a [{kind}], &'a [{kind}])", draw.style([f"{f}.split_at({f}.len() / 2)"], [f"let middle = {f}.len() / 2;", f"(&{f}[..middle], &{f}[middle..])"]), "halves()", lambda v: (v[: len(v) // 2], v[len(v) // 2 :]), f"(&[{kind}], &[{kind}])"),
+        "total": (f"The sum of the {keep.plural}.", f"total(&self) -> {kind}", draw.style([f"{f}.iter().filter(|&&value| {keep.on('value')}).sum()"], ["let mut total = 0;", f"for &value in {f} {{", f"    if {keep.on('value')} {{", "        total += value;", "    }", "}", "total"]), "total()", lambda v: sum(x for x in v if keep(x)), kind),
+    }  # fmt: skip
+    parts = [f"    /// {draw.style('Looks at', 'Borrows', 'Wraps')} `{field}`.\n    pub fn {new}({field}: &'a [{kind}]) -> Self {{\n        {name} {{ {field} }}\n    }}"]
+    parts += [f"    /// {methods[each][0]}\n    pub fn {methods[each][1]} {{\n" + "".join(f"        {line}\n" for line in methods[each][2]) + "    }" for each in chosen]
+    code = f"/// {draw.style('Numbers that somebody else owns.', f'A borrowed row of {kind}.', 'A view of a slice, with some figures.')}\n#[derive(Debug, Clone, Copy)]\npub struct {name}<'a> {{\n    {field}: &'a [{kind}],\n}}\n\nimpl<'a> {name}<'a> {{\n" + "\n\n".join(parts) + "\n}\n"
+    cases, seen = [], set()
+    for index in range(24):
+        numbers = [draw.arguments.randint(-6 if kind[0] == "i" else 0, 24) for _ in range(draw.arguments.randint(1, 6))]
+        each = chosen[index % len(chosen)]
+        case = Case(f"{name}::{new}(&{numbers}).{methods[each][3]}", literal(methods[each][4](numbers), methods[each][5]))
+        if case.expected not in seen:
+            seen.add(case.expected)
+            cases.append(case)
+    return Items(code, cases[:8])

@@ -1,0 +1,529 @@
+"""State machines: tables of transitions, robots, counters, lights, scanners and retries."""
+
+import textwrap
+
+from trainers.data.synthetic.enums import Variant, blocks, declare, fill, match_on
+from trainers.data.synthetic.family import Case, Draw, Function, Items, family
+from trainers.data.synthetic.literals import Err, Ok, Raw, literal
+
+MACHINES = (
+    ("Turnstile|Gate", "a turnstile", "Locked Coin Unlocked, Unlocked Push Locked, Locked Break Broken, Unlocked Break Broken, Broken Repair Locked"),
+    ("Door|Hatch", "a door", "Open Shut Closed, Closed Pull Open, Closed Lock Locked, Locked Unlock Closed"),
+    ("Order|Purchase", "an order", "Created Pay Paid, Paid Ship Shipped, Shipped Deliver Delivered, Created Cancel Cancelled, Paid Cancel Cancelled"),
+    ("Connection|Socket|Link", "a connection", "Closed Dial Connecting, Connecting Accept Open, Connecting Refuse Closed, Open Hang Closed"),
+    ("Player|Recorder", "a media player", "Stopped Play Playing, Playing Pause Paused, Paused Play Playing, Playing Stop Stopped, Paused Stop Stopped"),
+    ("Job|Task", "a background job", "Queued Start Running, Running Finish Done, Running Crash Failed, Failed Retry Queued"),
+    ("Lamp|Light", "a dimmable lamp", "Off Press Low, Low Press High, High Press Off, Low Hold Off, High Hold Off"),
+    ("Kettle|Boiler", "a kettle", "Empty Fill Cold, Cold Heat Hot, Hot Cool Cold, Hot Pour Empty, Cold Pour Empty"),
+    ("Article|Post", "an article", "Draft Submit Review, Review Approve Published, Review Reject Draft, Published Retract Draft"),
+    ("Elevator|Lift", "an elevator", "Idle Call Moving, Moving Arrive Boarding, Boarding Close Idle, Moving Halt Stuck, Stuck Reset Idle"),
+    ("Phone|Handset", "a telephone", "Resting Ring Ringing, Ringing Answer Talking, Talking Hang Resting, Ringing Ignore Resting"),
+    ("Plant|Crop", "a plant", "Seed Water Sprout, Sprout Water Flower, Flower Water Fruit, Fruit Pick Seed, Flower Frost Seed"),
+    ("Washer|Dishwasher", "a washing machine", "Ready Start Washing, Washing Rinse Rinsing, Rinsing Spin Spinning, Spinning Finish Ready, Washing Stop Ready"),
+    ("Parcel|Shipment", "a parcel", "Packed Collect Transit, Transit Arrive Depot, Depot Load Transit, Depot Hand Received"),
+    ("Session|Login", "a session", "Guest Login Active, Active Expire Stale, Stale Refresh Active, Active Logout Guest, Stale Logout Guest"),
+    ("Drone|Copter", "a drone", "Landed Launch Hovering, Hovering Go Flying, Flying Brake Hovering, Hovering Land Landed"),
+    ("Creature|Monster", "a creature in a game", "Asleep Noise Alert, Alert Sight Hunting, Hunting Lose Alert, Alert Calm Asleep"),
+)  # fmt: skip
+
+
+class Machine:
+    """A table of transitions, with names for its two enums."""
+
+    def __init__(self, draw: Draw):
+        names, self.said, rows = draw.choose(*MACHINES)
+        self.name = draw.style(*names.split("|"))
+        self.rows = [tuple(row.split()) for row in rows.split(", ")]
+        self.state = draw.style("State", "Status", f"{self.name}State", "Phase")
+        self.event = draw.style("Event", "Input", f"{self.name}Event", "Signal")
+        self.states = list(dict.fromkeys(each for first, _, last in self.rows for each in (first, last)))
+        self.events = list(dict.fromkeys(event for _, event, _ in self.rows))
+        self.table = {(first, event): last for first, event, last in self.rows}
+        self.context = blocks(declare(draw, self.state, f"what {self.said} is doing", self.states), declare(draw, self.event, f"what happens to {self.said}", self.events))
+        self.told = "; ".join(f"`{event}` leads from `{first}` to `{last}`" for first, event, last in self.rows)
+
+    def arms(self, good: str, rest: str) -> list[tuple[str, str]]:
+        """Of a match on the pair of state and event."""
+        listed = [(f"({self.state}::{first}, {self.event}::{event})", good.format(f"{self.state}::{last}")) for first, event, last in self.rows]
+        return [*listed, ("_", rest)]
+
+    def draw_events(self, draw: Draw, state: str, length: int) -> list[Variant]:
+        """Events, most of which mean something in their state."""
+        events = []
+        for _ in range(length):
+            possible = [event for first, event in self.table if first == state]
+            event = draw.arguments.choice(possible if possible and draw.arguments.random() < 0.75 else self.events)
+            state = self.table.get((state, event), state)
+            events.append(Variant(f"{self.event}::{event}", event, ()))
+        return events
+
+
+@family(tier=2)
+def machine_run(draw: Draw) -> Function:
+    machine = Machine(draw)
+    start, target = draw.choose(*machine.states[:2]), draw.choose(*machine.states[1:])
+    wanted = draw.choose("final", "changes", "ignored", "visits", "fails")
+    state, event = machine.state, machine.event
+
+    def oracle(events: list[Variant]) -> object:
+        now, changes, visits = start, 0, 0
+        for index, each in enumerate(events):
+            after = machine.table.get((now, each.name))
+            if after is None and wanted == "fails":
+                return Err(index)
+            changes += after is not None
+            visits += after == target
+            now = after or now
+        return {"final": Raw(f"{state}::{now}"), "changes": changes, "ignored": len(events) - changes, "visits": visits, "fails": Ok(Raw(f"{state}::{now}"))}[wanted]
+
+    stay = match_on("(state, event)", machine.arms("{}", "state"))
+    option = match_on("(state, event)", machine.arms("Some({})", "None"))
+    loops = {
+        "final": [fill("let mut state = $start;\nfor &event in events {\n    state = $stay;\n}\nstate", start=f"{state}::{start}", stay=stay),
+                  fill("events.iter().fold($start, |state, &event| $stay)", start=f"{state}::{start}", stay=stay)],
+        "changes": ["if let Some(next) = step {\n    state = next;\n    count += 1;\n}", "let Some(next) = step else {\n    continue;\n};\nstate = next;\ncount += 1;"],
+        "ignored": ["match step {\n    Some(next) => state = next,\n    None => count += 1,\n}", "if let Some(next) = step {\n    state = next;\n} else {\n    count += 1;\n}"],
+        "visits": [f"if let Some(next) = step {{\n    state = next;\n    if state == {state}::{target} {{\n        count += 1;\n    }}\n}}", f"if step == Some({state}::{target}) {{\n    count += 1;\n}}\nstate = step.unwrap_or(state);"],
+        "fails": [fill("let mut state = $start;\nfor (index, &event) in events.iter().enumerate() {\n    state = $arms;\n}\nOk(state)", start=f"{state}::{start}", arms=match_on("(state, event)", machine.arms("{}", "return Err(index)"))),
+                  fill("let mut state = $start;\nlet mut index = 0;\nwhile index < events.len() {\n    let event = events[index];\n    let step = $option;\n    match step {\n        Some(next) => state = next,\n        None => return Err(index),\n    }\n    index += 1;\n}\nOk(state)", start=f"{state}::{start}", option=option)],
+    }[wanted]  # fmt: skip
+    if wanted in ("changes", "ignored", "visits"):
+        loops = [fill("let mut state = $start;\nlet mut count = 0;\nfor &event in events {\n    let step = $option;\n    $after\n}\ncount", start=f"{state}::{start}", option=option, after=each) for each in loops]
+    result = {"final": "the state in which it ends", "changes": "how many events changed the state", "ignored": "how many events had no effect", "visits": f"how often it entered `{target}`", "fails": "the last state, or as an error the index of the first event that is not possible"}[wanted]
+    rest = "" if wanted == "fails" else draw.style(" Other events change nothing.", " All other events are ignored.")
+    return Function(
+        name={"final": draw.style("run", "final_state", "simulate", "replay"), "changes": draw.style("count_changes", "changes", "transitions"), "ignored": draw.style("count_ignored", "useless_events", "ignored"), "visits": draw.style("count_visits", f"times_{target.lower()}", "visits"), "fails": draw.style("check_events", "try_run", "validate")}[wanted],
+        parameters={"events": f"&[{event}]"}, returns={"final": state, "fails": f"Result<{state}, usize>"}.get(wanted, draw.style("usize", "u32")),
+        words=[f"Runs {machine.said} that starts as `{start}` through `events` and returns {result}: {machine.told}.{rest}", f"Returns {result}, for {machine.said} that begins in `{start}` and sees `events`. There, {machine.told}.{rest}"],
+        forms=loops, oracle=oracle, inputs=lambda: (machine.draw_events(draw, start, draw.arguments.randint(0, 6)),), context=machine.context,
+    )  # fmt: skip
+
+
+@family(tier=4)
+def machine_with_step(draw: Draw) -> Function:
+    machine = Machine(draw)
+    state, event = machine.state, machine.event
+    wanted = draw.choose("path", "reaches", "last")
+    goal = draw.choose(*machine.states)
+    step = draw.style("next_state", "step", "transition", "after")
+
+    def part_oracle(now: Variant, happened: Variant) -> Raw | None:
+        last = machine.table.get((now.name, happened.name))
+        return last and Raw(f"Some({state}::{last})")
+
+    def oracle(first: Variant, events: list[Variant]) -> object:
+        path = [first.name]
+        for each in events:
+            path.append(machine.table.get((path[-1], each.name), path[-1]))
+        return {"path": [Raw(f"{state}::{each}") for each in path], "reaches": goal in path, "last": Raw(f"Some({state}::{path[-1]})") if path[-1] != goal else None}[wanted]
+
+    def start() -> Variant:
+        name = draw.arguments.choice(machine.states)
+        return Variant(f"{state}::{name}", name, ())
+
+    def inputs() -> tuple[Variant, list[Variant]]:
+        first = start()
+        return first, machine.draw_events(draw, first.name, draw.arguments.randint(0, 5))
+
+    part = Function(
+        name=step, parameters={"state": state, "event": event}, returns=f"Option<{state}>",
+        words=[f"The state to which `event` leads from `state`, if it is possible there: {machine.told}.", f"Returns what follows `state` upon `event`, or `None` where the event is not possible: {machine.told}."],
+        forms=[match_on("(state, event)", machine.arms("Some({})", "None")), fill("let next = $arms;\nSome(next)", arms=match_on("(state, event)", machine.arms("{}", "return None")))],
+        oracle=part_oracle, inputs=lambda: (start(), Variant(f"{event}::{(name := draw.arguments.choice(machine.events))}", name, ())),
+    )  # fmt: skip
+    forms = {
+        "path": [f"let mut path = vec![first];\nlet mut state = first;\nfor &event in events {{\n    state = {step}(state, event).unwrap_or(state);\n    path.push(state);\n}}\npath",
+                 f"let mut path = Vec::with_capacity(events.len() + 1);\npath.push(first);\nfor (i, &event) in events.iter().enumerate() {{\n    let before = path[i];\n    match {step}(before, event) {{\n        Some(next) => path.push(next),\n        None => path.push(before),\n    }}\n}}\npath"],
+        "reaches": [f"let mut state = first;\nfor &event in events {{\n    if state == {state}::{goal} {{\n        return true;\n    }}\n    if let Some(next) = {step}(state, event) {{\n        state = next;\n    }}\n}}\nstate == {state}::{goal}",
+                    f"let mut state = first;\nfirst == {state}::{goal}\n    || events.iter().any(|&event| {{\n        state = {step}(state, event).unwrap_or(state);\n        state == {state}::{goal}\n    }})"],
+        "last": [f"let last = events\n    .iter()\n    .fold(first, |state, &event| {step}(state, event).unwrap_or(state));\nSome(last).filter(|&state| state != {state}::{goal})",
+                 f"let mut state = first;\nfor &event in events {{\n    if let Some(next) = {step}(state, event) {{\n        state = next;\n    }}\n}}\nif state == {state}::{goal} {{\n    None\n}} else {{\n    Some(state)\n}}"],
+    }[wanted]  # fmt: skip
+    said = {"path": "Returns all states that {} goes through under `events`, from `first` on, one more for every event", "reaches": f"Tells whether {{}} that begins in `first` is ever `{goal}` under `events`", "last": f"Returns the state in which `events` leave {{}} that began in `first`, or `None` if that is `{goal}`"}[wanted].format(machine.said)
+    return Function(
+        name={"path": draw.style("trace", "history", "path"), "reaches": draw.style("reaches", f"ever_{goal.lower()}", f"becomes_{goal.lower()}"), "last": draw.style("outcome", "last_state", f"unless_{goal.lower()}")}[wanted],
+        parameters={"first": state, "events": f"&[{event}]"}, returns={"path": f"Vec<{state}>", "reaches": "bool", "last": f"Option<{state}>"}[wanted],
+        words=[f"{said}. An event that is not possible leaves the state as it is.", f"{said}. Events that are not possible are skipped."], forms=forms, oracle=oracle, inputs=inputs, context=machine.context, parts=(part,),
+    )  # fmt: skip
+
+
+@family(tier=3)
+def machine_type(draw: Draw) -> Items:
+    machine = Machine(draw)
+    name, state, event = machine.name, machine.state, machine.event
+    start = draw.choose(*machine.states[:2])
+    answer, kept = draw.choose("bool", "Result", "Option"), draw.choose("changes", "rejected", "history", "nothing")
+    handle = draw.style("handle", "apply", "on", "fire", "process")
+    field = {"changes": draw.style("changes", "steps", "moves"), "rejected": draw.style("rejected", "refused", "errors"), "history": draw.style("history", "visited", "log"), "nothing": ""}[kept]
+    kind = f"Vec<{state}>" if kept == "history" else "u32"
+    advance = ["self.state = next;", f"self.{field} += 1;" if kept == "changes" else "", f"self.{field}.push(next);" if kept == "history" else ""]
+    refuse = f"self.{field} += 1;" if kept == "rejected" else ""
+    good = {"bool": "true", "Result": "Ok(next)", "Option": "Some(next)"}[answer]
+    wrong = {"bool": "false", "Result": 'Err(format!("{:?} is not possible in {:?}", event, self.state))', "Option": "None"}[answer]
+    returned = {"bool": "bool", "Result": f"Result<{state}, String>", "Option": f"Option<{state}>"}[answer]
+    advanced = "\n".join(each for each in advance if each)
+    taken = draw.style(
+        fill("let next = $arms;\n$advanced\n$good", arms=match_on("(self.state, event)", machine.arms("{}", f"{{\n        {refuse}\n        return {wrong};\n    }}" if refuse else f"return {wrong}")), advanced=advanced, good=good),
+        fill("let step = $arms;\nmatch step {\n    Some(next) => {\n        $advanced\n        $good\n    }\n    None => $refused,\n}", arms=match_on("(self.state, event)", machine.arms("Some({})", "None")), advanced=advanced, good=good, refused=f"{{\n    {refuse}\n    {wrong}\n}}" if refuse else wrong),
+    )  # fmt: skip
+    derives = draw.style("Debug", "Debug, Clone", "Debug, Clone, PartialEq")
+    initial = "Vec::new()" if kept == "history" else "0"
+    struct = fill("/// $says\n#[derive($derives)]\npub struct $name {\n    state: $state,\n    $field\n}", says=draw.style(machine.said.capitalize() + ".", f"{machine.said.capitalize()}, which starts as `{start}`.", f"The state machine of {machine.said}."), derives=derives, name=name, state=state, field=f"{field}: {kind}," if field else "")
+    getter = fill("/// $says\npub fn $field(&self) -> $kind {\n    $body\n}", field=field, kind=f"&[{state}]" if kept == "history" else kind, body=f"&self.{field}" if kept == "history" else f"self.{field}",
+                  says={"changes": "How often the state changed.", "rejected": "How many events were not possible.", "history": "The states that were entered, in order.", "nothing": ""}[kept]) if field else ""  # fmt: skip
+    constructor = fill("/// $says\npub fn new() -> Self {\n    $body\n}", says=f"Starts as `{start}`.", body=f"Self {{ state: {state}::{start}, {field}: {initial} }}" if field else f"Self {{ state: {state}::{start} }}")
+    handler = fill("/// $says\npub fn $handle(&mut self, event: $event) -> $returned {\n    $taken\n}", handle=handle, event=event, returned=returned, taken=taken,
+                   says=draw.style("Takes `event` if it is possible now", "Reacts to `event`, unless it is not possible") + {"bool": "; tells whether it was.", "Result": " and returns the new state.", "Option": " and returns the new state."}[answer])  # fmt: skip
+    reader = fill("/// $says\npub fn state(&self) -> $state {\n    self.state\n}", says=draw.style("The current state.", "What it is doing."), state=state)
+    code = blocks(machine.context, struct, fill("impl $name {\n    $methods\n}", name=name, methods=blocks(constructor, handler, reader, getter)))
+    cases = []
+    for length in (2, 3, 5):
+        events, now, changes, path = machine.draw_events(draw, start, length), start, 0, []
+        for each in events:
+            last = machine.table.get((now, each.name))
+            changes += last is not None
+            path += [f"{state}::{last}"] if last else []
+            before, now = now, last or now
+        setup = f"let mut machine = {name}::new();" + "".join(f" machine.{handle}({each.rust});" if answer == "bool" else f" let _ = machine.{handle}({each.rust});" for each in events[:-1])
+        final = {"bool": str(last is not None).lower(), "Result": f"Ok({state}::{now})" if last else f'Err("{events[-1].name} is not possible in {before}".to_string())', "Option": f"Some({state}::{now})" if last else "None"}[answer]
+        seen = {"changes": str(changes), "rejected": str(length - changes), "history": f"vec![{', '.join(path)}]"}.get(kept)
+        owned = f"machine.{field}(){'.to_vec()' if kept == 'history' else ''}"
+        cases.append(Case(f"(machine.state(), {owned})" if field else "machine.state()", f"({state}::{now}, {seen})" if field else f"{state}::{now}", f"{setup} let _ = machine.{handle}({events[-1].rust});"))
+        cases.append(Case(f"machine.{handle}({events[-1].rust})", final, setup))
+    return Items(code, cases)
+
+
+@family(tier=1)
+def wrapping_counter(draw: Draw) -> Items:
+    name, small, large = draw.choose(
+        ("Odometer", "metres", "kilometres"), ("Clock", "minutes", "hours"), ("Reel", "frames", "seconds"), ("Lap", "steps", "rounds"), ("Calendar", "days", "weeks"), ("Dial", "clicks", "turns"), ("Abacus", "beads", "rows"),
+        ("Shelf", "books", "boards"), ("Egg", "eggs", "trays"), ("Ticker", "ticks", "beats"), ("Meter", "pulses", "units"), ("Chapter", "pages", "chapters"),
+    )  # fmt: skip
+    kind = draw.choose("u32", "u64", "usize")
+    size = draw.choose(5, 6, 7, 8, 10, 12, 16, 20, 24, 25, 30, 50, 60, 100)
+    bounded = draw.choose(None, None, 3, 4, 7)
+    name += draw.style("", "Counter", "Count")
+    tick, add = draw.style("tick", "step", "increment", "click"), draw.style("advance", "add", "forward")
+    wrap = f" % {bounded}" if bounded else ""
+    again = f", and {large} after {bounded} of them" if bounded else ""
+    one = draw.style(
+        f"self.{small} += 1;\nif self.{small} == {size} {{\n    self.{small} = 0;\n    self.{large} = (self.{large} + 1){wrap};\n}}" if bounded else f"self.{small} += 1;\nif self.{small} == {size} {{\n    self.{small} = 0;\n    self.{large} += 1;\n}}",
+        f"self.{small} = (self.{small} + 1) % {size};\nif self.{small} == 0 {{\n    self.{large} = (self.{large} + 1){wrap};\n}}" if bounded else f"self.{small} = (self.{small} + 1) % {size};\nif self.{small} == 0 {{\n    self.{large} += 1;\n}}",
+        f"self.{add}(1);",
+    )  # fmt: skip
+    carried = f"(self.{large} + total / {size}){wrap}" if bounded else f"self.{large} + total / {size}"
+    loop = fill("for _ in 0..amount {\n    self.$tick();\n}", tick=tick)
+    many = f"let total = self.{small} + amount;\nself.{small} = total % {size};\nself.{large} = {carried};"
+    many = many if one.startswith(f"self.{add}") else draw.style(many, loop)
+    code = fill(
+        """
+        /// $says
+        #[derive($derives)]
+        pub struct $name {
+            pub $small: $kind,
+            pub $large: $kind,
+        }
+
+        impl $name {
+            /// $first
+            pub fn $tick(&mut self) {
+                $one
+            }
+
+            /// $second
+            pub fn $add(&mut self, amount: $kind) {
+                $many
+            }
+        }
+        """,
+        says=draw.style(f"Counts {small} and {large}: {small} start over after {size}{again}.", f"Every {size} {small} make one of the {large}{f', which go around after {bounded}' if bounded else ''}."),
+        derives=draw.style("Debug, Clone, Default, PartialEq", "Debug, Default, PartialEq, Eq", "Clone, Copy, Debug, Default, PartialEq, Eq"), name=name, small=small, large=large, kind=kind, tick=tick, add=add,
+        one=one, many=many, first=draw.style(f"Counts one of the {small}.", "Goes on by one."), second=draw.style(f"Counts `amount` {small} at once.", "Goes on by `amount`."),
+    )  # fmt: skip
+    cases = []
+    for ticks, amount in ((draw.arguments.randint(1, 3), 0), (0, draw.arguments.randint(size, 3 * size)), (draw.arguments.randint(1, 4), draw.arguments.randint(size - 2, 6 * size))):
+        total = ticks + amount
+        calls = [f"count.{tick}();"] * ticks + ([f"count.{add}({amount});"] if amount else [])
+        laps = total // size % bounded if bounded else total // size
+        cases.append(Case(f"(count.{small}, count.{large})", f"({total % size}, {laps})", f"let mut count = {name}::default(); {' '.join(calls)}"))
+    return Items(code, cases)
+
+
+@family(tier=2)
+def robot_walk(draw: Draw) -> Function:
+    go, left, right, back = draw.choose(("F", "L", "R", "B"), ("f", "l", "r", "b"), ("^", "<", ">", "v"), ("G", "L", "R", "T"), ("W", "A", "D", "S"), ("m", "a", "d", "u"), ("*", "-", "+", "/"))
+    wanted, stride = draw.choose("position", "distance", "facing", "steps", "returns"), draw.integer(1, 6)
+    first = draw.choose((0, 1), (1, 0), (0, -1), (-1, 0))
+    headings = {(0, 1): "north", (1, 0): "east", (0, -1): "south", (-1, 0): "west"}
+
+    def oracle(commands: str) -> object:
+        (x, y), (dx, dy), steps = (0, 0), first, 0
+        for c in commands:
+            if c in (go, back):
+                sign = stride if c == go else -1
+                x, y, steps = x + dx * sign, y + dy * sign, steps + 1
+            elif c == left:
+                dx, dy = -dy, dx
+            elif c == right:
+                dx, dy = dy, -dx
+        return {"position": (x, y), "distance": abs(x) + abs(y), "facing": (dx, dy), "steps": steps, "returns": (x, y) == (0, 0)}[wanted]
+
+    moves = f"x += {stride} * dx;\ny += {stride} * dy;" if stride > 1 else "x += dx;\ny += dy;"
+    result = {"position": "(x, y)", "distance": "x.abs() + y.abs()", "facing": "(dx, dy)", "steps": "count", "returns": draw.style("x == 0 && y == 0", "(x, y) == (0, 0)")}[wanted]
+    needs = wanted not in ("facing", "steps")
+    turns = wanted != "steps"
+    tally = "count += 1;"
+    ahead = moves if needs else tally if wanted == "steps" else ""
+    behind = "x -= dx;\ny -= dy;" if needs else ahead
+    declared = "\n".join(line for line, used in ((draw.style("let mut x = 0i32;\nlet mut y = 0i32;", "let (mut x, mut y) = (0i32, 0i32);"), needs), (f"let (mut dx, mut dy) = ({first[0]}, {first[1]});", turns), ("let mut count = 0;", not turns)) if used)
+    arms = [(f"'{go}'", f"{{\n{textwrap.indent(ahead, ' ' * 8)}\n    }}"), (f"'{back}'", f"{{\n{textwrap.indent(behind, ' ' * 8)}\n    }}")] if ahead else []
+    arms += [(f"'{left}'", "(dx, dy) = (-dy, dx)"), (f"'{right}'", "(dx, dy) = (dy, -dx)")] if turns else []
+    matched = match_on("command", [*arms, ("_", "{}")])
+    chain = [(f"command == '{go}'", ahead), (f"command == '{back}'", behind)] if ahead else []
+    chain += [(f"command == '{left}'", "(dx, dy) = (-dy, dx);"), (f"command == '{right}'", "(dx, dy) = (dy, -dx);")] if turns else []
+    chained = " else ".join(f"if {condition} {{\n{textwrap.indent(body, '    ')}\n}}" for condition, body in chain)
+    loops = [fill("$declared\nfor command in commands.chars() {\n    $body\n}\n$result", declared=declared, body=body, result=result) for body in (matched, chained)]
+    if wanted == "steps":
+        loops = [f"commands.chars().filter(|c| *c == '{go}' || *c == '{back}').count() as i32", loops[0], f"let mut count = 0;\nfor command in commands.chars() {{\n    if matches!(command, '{go}' | '{back}') {{\n        count += 1;\n    }}\n}}\ncount"]
+    final = {"position": "where it ends, as (x, y)", "distance": "how far from the start it ends, along the axes", "facing": "the direction it faces in the end, as (dx, dy)", "steps": "how many moves it makes", "returns": "whether it ends where it began"}[wanted]
+    what = f"`{go}` moves {stride} forward, `{back}` moves 1 back, `{left}` turns left and `{right}` turns right"
+    begin = f"It starts at (0, 0) and faces {headings[first]}, where y grows to the north"
+    return Function(
+        name={"position": draw.style("walk", "follow", "final_position"), "distance": draw.style("distance_after", "walked_distance", "how_far"), "facing": draw.style("final_direction", "facing", "heading_after"), "steps": draw.style("count_moves", "moves", "steps"), "returns": draw.style("comes_home", "is_closed_walk", "returns_to_start")}[wanted],
+        parameters={"commands": "&str"}, returns={"position": "(i32, i32)", "facing": "(i32, i32)", "returns": "bool"}.get(wanted, "i32"),
+        words=[f"Lets a robot follow `commands` and returns {final}: {what}; other characters mean nothing. {begin}.", f"Returns {final}, when a robot obeys `commands`. {begin}; {what}, and all else is ignored."],
+        forms=loops, oracle=oracle, inputs=lambda: (draw.arguments.choice(("", go + left, (go + right) * 4 if stride < 3 else (go + left) * 4, "".join(draw.arguments.choice((go, go, left, right, back, " ")) for _ in range(draw.arguments.randint(1, 9))))),),
+    )  # fmt: skip
+
+
+@family(tier=3)
+def command_parser(draw: Draw) -> Function:
+    name, said, words = draw.choose(
+        ("Command", "a robot", "Move Turn Stop"), ("Action", "a game", "Hit Heal Wait"), ("Request", "a bank", "Deposit Withdraw Balance"), ("Order", "a shop", "Buy Sell List"), ("Instruction", "a calculator", "Push Add Clear"),
+        ("Message", "a thermostat", "Heat Cool Status"), ("Operation", "an editor", "Insert Delete Undo"), ("Step", "a recipe", "Mix Bake Serve"), ("Cue", "a stage light", "Raise Lower Blackout"), ("Query", "a counter", "Plus Minus Show"),
+    )  # fmt: skip
+    first, second, last = words.split()
+    kind, limit = draw.choose("u32", "i32", "i64", "u64"), draw.choose(None, 9, 10, 20, 50, 100)
+    fails = draw.choose("Option", "String", "str")
+    bad = {"Option": "None", "String": 'Err(format!("not a command: {}", text))', "str": 'Err("not a command")'}[fails]
+    good = "Some({})" if fails == "Option" else "Ok({})"
+    separator = draw.choose(" ", ":", "=")
+
+    def oracle(text: str) -> object:
+        head, found, tail = text.partition(separator)
+        result = None
+        number = tail[1:] if tail[:1] == "+" else tail
+        if not found:
+            result = Raw(f"{name}::{last}") if head == last.lower() else None
+        elif head in (first.lower(), second.lower()) and number.removeprefix("-" if kind[0] == "i" and tail[0] != "+" else " ").isdigit() and (limit is None or int(number) <= limit):
+            result = Raw(f"{name}::{head.capitalize()}({int(number)})")
+        if fails == "Option":
+            return result and Raw(f"Some({result.rust})")
+        return Ok(result) if result else Err(f"not a command: {text}" if fails == "String" else "not a command")
+
+    within = f"if value > {limit} {{\n    return {bad};\n}}" if limit else ""
+    filtered = f".filter(|value| *value <= {limit})" if limit else ""
+    turn = {"Option": "", "String": '.ok_or_else(|| format!("not a command: {}", text))', "str": '.ok_or("not a command")'}[fails]
+    parts = fill(
+        """
+        if text == "$lowest" {
+            return $plain;
+        }
+        let Some((word, rest)) = text.split_once('$separator') else {
+            return $bad;
+        };
+        let Ok(value) = rest.parse::<$kind>() else {
+            return $bad;
+        };
+        $within
+        match word {
+            "$one" => $made_one,
+            "$two" => $made_two,
+            _ => $bad,
+        }
+        """,
+        lowest=last.lower(), plain=good.format(f"{name}::{last}"), separator=separator, bad=bad, kind=kind, within=within, one=first.lower(), two=second.lower(),
+        made_one=good.format(f"{name}::{first}(value)"), made_two=good.format(f"{name}::{second}(value)"),
+    )  # fmt: skip
+    split = fill(
+        """
+        let parts: Vec<&str> = text.splitn(2, '$separator').collect();
+        let command = match parts.as_slice() {
+            ["$lowest"] => Some($name::$last),
+            [word, rest] => {
+                let value = rest.parse::<$kind>().ok()$filtered;
+                match *word {
+                    "$one" => value.map($name::$first),
+                    "$two" => value.map($name::$second),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        command$turn
+        """,
+        separator=separator, lowest=last.lower(), name=name, last=last, kind=kind, filtered=filtered, one=first.lower(), two=second.lower(), first=first, second=second, turn=turn,
+    )  # fmt: skip
+    numbered = f"`{first.lower()}{separator}3`, `{second.lower()}{separator}3` and `{last.lower()}`" + (f", with numbers up to {limit}" if limit else "")
+    failing = {"Option": "Anything else gives `None`", "String": "Anything else is an error that quotes `text`", "str": 'Anything else is the error "not a command"'}[fails]
+    return Function(
+        name=draw.style("parse", f"parse_{name.lower()}", f"read_{name.lower()}", "interpret"), parameters={"text": "&str"}, returns={"Option": f"Option<{name}>", "String": f"Result<{name}, String>", "str": f"Result<{name}, &'static str>"}[fails],
+        words=[f"Parses what is asked of {said}, such as {numbered}. {failing}.", f"Reads one {name.lower()} from `text`: it has the form of {numbered}. {failing}."], forms=[parts, split], oracle=oracle,
+        inputs=lambda: (draw.arguments.choice((last.lower(), last.lower() + separator, f"{first.lower()}{separator}x", first, "", f"{draw.arguments.choice((first, second)).lower()}{separator}{draw.arguments.randint(0, 30)}", f"{second.lower()}{separator}{draw.arguments.randint(0, 200)}", f"{first.lower()}{separator}-{draw.arguments.randint(1, 9)}", f"{last.lower()}{separator}{draw.arguments.randint(1, 9)}")),),
+        context=declare(draw, name, f"what is asked of {said}", [f"{first}({kind})", f"{second}({kind})", last]),
+    )  # fmt: skip
+
+
+@family(tier=2)
+def timed_cycle(draw: Draw) -> Items:
+    name, said, phases = draw.choose(
+        ("TrafficLight", "a traffic light", "Green Yellow Red"), ("Washer", "a washing machine", "Soak Wash Spin"), ("Sprinkler", "a garden sprinkler", "Front Side Rest"), ("Workout", "a training plan", "Run Walk Rest"), ("Lighthouse", "a lighthouse", "Flash Dark Pulse"),
+        ("Oven", "an oven", "Preheat Bake Cool"), ("Tide", "the tide", "Rising High Falling"), ("Pump", "a pump", "Fill Hold Drain"), ("Billboard", "a billboard", "Weather News Ads"), ("Shift", "a watch at sea", "Steering Lookout Sleep"),
+    )  # fmt: skip
+    first, second, third = phases.split()
+    lengths = [draw.integer(1, 9), draw.integer(1, 6), draw.integer(1, 8)]
+    enum, method = draw.style("Phase", "Step", f"{name}Phase", "Stage"), draw.style("tick", "advance", "step", "wait")
+    duration = fill("/// $says\npub fn $called(self) -> u32 {\n    $body\n}", called=(called := draw.style("duration", "length", "ticks")), says=draw.style("How many ticks it lasts.", "The number of ticks before the next."), body=match_on("self", [(f"{enum}::{each}", count) for each, count in zip((first, second, third), lengths, strict=True)]))
+    follow = fill("/// $says\npub fn next(self) -> Self {\n    $body\n}", says=draw.style("What comes after it.", "The one that follows."), body=match_on("self", [(f"{enum}::{a}", f"{enum}::{b}") for a, b in ((first, second), (second, third), (third, first))]))
+    body = draw.style(
+        "self.elapsed += 1;\nif self.elapsed == self.current.$called() {\n    self.elapsed = 0;\n    self.current = self.current.next();\n}",
+        "if self.elapsed + 1 < self.current.$called() {\n    self.elapsed += 1;\n} else {\n    self.current = self.current.next();\n    self.elapsed = 0;\n}",
+        "self.elapsed = (self.elapsed + 1) % self.current.$called();\nif self.elapsed == 0 {\n    self.current = self.current.next();\n}",
+    )  # fmt: skip
+    code = blocks(
+        declare(draw, enum, f"a phase of {said}", (first, second, third)), fill("impl $enum {\n    $methods\n}", enum=enum, methods=blocks(duration, follow)),
+        f"/// {draw.style(said.capitalize(), f'Drives {said}')}: {lengths[0]}, {lengths[1]} and {lengths[2]} ticks, over and over.\n#[derive(Debug, Clone)]\npub struct {name} {{\n    pub current: {enum},\n    elapsed: u32,\n}}",
+        fill("impl $name {\n    /// $says\n    pub fn new() -> Self {\n        $name { current: $enum::$first, elapsed: 0 }\n    }\n\n    /// $what\n    pub fn $method(&mut self) {\n        $body\n    }\n}",
+             name=name, enum=enum, first=first, method=method, body=fill(body, called=called), says=f"Begins with `{first}`.", what=draw.style("Lets one tick pass.", "One tick of time.", "Goes on by a tick, to the next phase if this one is over.")),
+    )  # fmt: skip
+    bounds = sum(lengths)
+    cases = []
+    for ticks in sorted({0, *draw.arguments.sample(range(1, 2 * bounds + 1), 2), lengths[0]}):
+        left = ticks % bounds
+        now = first if left < lengths[0] else second if left < lengths[0] + lengths[1] else third
+        cases.append(Case("cycle.current", f"{enum}::{now}", f"let mut cycle = {name}::new(); for _ in 0..{ticks} {{ cycle.{method}(); }}" if ticks else f"let cycle = {name}::new();"))
+    return Items(code, cases)
+
+
+@family(tier=3)
+def scan_outside(draw: Draw) -> Function:
+    opening, closing, said = draw.choose(("#", "\n", "a comment, which starts with `#` and ends with its line"), ("(", ")", "parentheses"), ("[", "]", "brackets"), ('"', '"', "double quotes"), ("{", "}", "braces"), ("<", ">", "angle brackets"), ("|", "|", "bars"), (";", "\n", "a comment from `;` to the end of the line"), ("%", "\n", "a comment, from `%` to the line's end"))
+    holds = draw.char_predicate()
+    where = draw.choose("outside", "inside")
+    wanted = draw.choose("count", "collect")
+
+    def oracle(text: str) -> object:
+        inside, kept = False, ""
+        for c in text:
+            if inside and c == closing:
+                inside = False
+            elif not inside and c == opening:
+                inside = True
+            elif inside == (where == "inside") and holds(c):
+                kept += c
+        return len(kept) if wanted == "count" else kept
+
+    shut, begin = literal(closing, "char"), literal(opening, "char")
+    push, start, result = ("count += 1", "let mut count = 0;", "count") if wanted == "count" else ("result.push(c)", "let mut result = String::new();", "result")
+    mine = "inside" if where == "inside" else "!inside"
+    matched = fill("$start\nlet mut inside = false;\nfor c in text.chars() {\n    match (inside, c) {\n        (true, $shut) => inside = false,\n        (false, $begin) => inside = true,\n        _ if $mine && ($holds) => $push,\n        _ => {}\n    }\n}\n$result", start=start, shut=shut, begin=begin, mine=mine, holds=holds.on("c"), push=push, result=result)
+    chained = fill("$start\nlet mut inside = false;\nfor c in text.chars() {\n    if inside && c == $shut {\n        inside = false;\n    } else if !inside && c == $begin {\n        inside = true;\n    } else if $mine && ($holds) {\n        $push;\n    }\n}\n$result", start=start, shut=shut, begin=begin, mine=mine, holds=holds.on("c"), push=push, result=result)
+    modes = fill("enum Mode {\n    Outside,\n    Inside,\n}\n\n$start\nlet mut mode = Mode::Outside;\nfor c in text.chars() {\n    match mode {\n        Mode::Inside if c == $shut => mode = Mode::Outside,\n        Mode::Outside if c == $begin => mode = Mode::Inside,\n        Mode::$wanted if $holds => $push,\n        _ => {}\n    }\n}\n$result", start=start, shut=shut, begin=begin, wanted=where.capitalize(), holds=holds.on("c"), push=push, result=result)
+    asked = f"{holds.plural} {where} of {said}"
+    return Function(
+        name=draw.style(f"{wanted}_{where}", f"{wanted}_{holds.slug}_{where}", f"scan_{where}"), parameters={"text": "&str"}, returns="usize" if wanted == "count" else "String",
+        words=[f"{'Counts the' if wanted == 'count' else 'Collects the'} {asked}. The delimiters themselves do not belong to it and do not nest.", f"Goes through `text` and returns {'how many' if wanted == 'count' else 'the'} {asked}{' there are' if wanted == 'count' else ', in order'}. Delimiters are skipped; they do not nest."],
+        forms=[matched, chained, modes], oracle=oracle,
+        inputs=lambda: ("".join(draw.arguments.choice((draw.text(1), draw.text(1), opening, closing, " ", "a1", "E o", "-")) for _ in range(draw.arguments.randint(1, 7))),),
+    )  # fmt: skip
+
+
+@family(tier=2)
+def retry_delays(draw: Draw) -> Function:
+    base, factor, cap = draw.integer(1, 12), draw.integer(2, 4), draw.choose(20, 30, 50, 60, 64, 100, 120, 250)
+    wanted, kind = draw.choose("list", "total", "failures"), draw.choose("u32", "u64")
+    thing = draw.choose("a connection", "a download", "a login", "a job", "a sensor reading", "a payment")
+    most = draw.integer(3, 8)
+
+    def delays(count: int) -> list[int]:
+        return [min(cap, base * factor**i) for i in range(count)]
+
+    grow = f"delay = (delay * {factor}).min({cap});"
+    words = f"the first delay is {min(base, cap)}, and each is {factor} times the one before, but at most {cap}"
+    if wanted == "failures":
+        return Function(
+            name=draw.style("waiting_time", "time_lost", "total_wait", "waited"), parameters={"outcomes": "&[bool]"}, returns=f"Option<{kind}>",
+            words=[f"Returns how long one waits until {thing} succeeds, given the `outcomes` of the attempts: after a failure, {words}. Without a success among the first {most}, the result is `None`.", f"The sum of the delays before the first `true` of `outcomes`, or `None` if the first {most} have none. For {thing}, {words}."],
+            forms=[f"let mut delay = {min(base, cap)};\nlet mut total = 0;\nfor &success in outcomes.iter().take({most}) {{\n    if success {{\n        return Some(total);\n    }}\n    total += delay;\n    {grow}\n}}\nNone",
+                   f"let failures = outcomes.iter().take({most}).position(|success| *success)?;\nlet mut delay = {min(base, cap)};\nlet mut total = 0;\nfor _ in 0..failures {{\n    total += delay;\n    {grow}\n}}\nSome(total)"],
+            oracle=lambda outcomes: sum(delays(outcomes.index(True))) if True in outcomes[:most] else None, inputs=lambda: ([draw.arguments.random() < 0.25 for _ in range(draw.arguments.randint(0, most + 2))],),
+        )  # fmt: skip
+    listed = wanted == "list"
+    return Function(
+        name=draw.style("backoff", "retry_delays", "waits", "delays_for") if listed else draw.style("total_delay", "total_backoff", "waiting_time"), parameters={"attempts": "u32"}, returns=f"Vec<{kind}>" if listed else kind,
+        words=[f"Returns the {'delays' if listed else 'sum of the delays'} between `attempts` repeated tries of {thing}: {words}.", f"{'Lists' if listed else 'Adds up'} how long to wait after each of `attempts` failures of {thing}; {words}."],
+        forms=[f"let mut delays = Vec::new();\nlet mut delay = {min(base, cap)};\nfor _ in 0..attempts {{\n    delays.push(delay);\n    {grow}\n}}\ndelays", f"std::iter::successors(Some({min(base, cap)}), |delay| Some((delay * {factor}).min({cap})))\n    .take(attempts as usize)\n    .collect()"] if listed
+        else [f"let mut total = 0;\nlet mut delay = {min(base, cap)};\nfor _ in 0..attempts {{\n    total += delay;\n    {grow}\n}}\ntotal", f"std::iter::successors(Some({min(base, cap)}), |delay| Some((delay * {factor}).min({cap})))\n    .take(attempts as usize)\n    .sum()"],
+        oracle=lambda attempts: delays(attempts) if listed else sum(delays(attempts)), inputs=lambda: (draw.arguments.randint(0, 9),),
+    )  # fmt: skip
+
+
+@family(tier=3)
+def vending_machine(draw: Draw) -> Items:
+    name, item = draw.choose(("VendingMachine", "drinks"), ("Jukebox", "songs"), ("ParkingMeter", "tickets"), ("CoffeeMachine", "cups"), ("StampBox", "stamps"), ("Arcade", "games"), ("SnackBox", "snacks"), ("PhotoBooth", "photos"), ("Laundry", "washes"), ("Telescope", "looks"))
+    price, stock, kind = draw.integer(2, 30), draw.integer(1, 4), draw.choose("u32", "u64")
+    error = draw.choose("String", "&'static str")
+    pay, buy, field = draw.style("insert", "pay", "deposit"), draw.style("buy", "take", "press", "dispense"), draw.style("credit", "inserted", "paid")
+    missing = f'Err(format!("{{}} missing", {price} - self.{field}))' if error == "String" else 'Err("not enough money")'
+    gone = 'Err("sold out".to_string())' if error == "String" else 'Err("sold out")'
+    change = draw.style(f"let change = self.{field} - {price};\nself.{field} = 0;", f"let change = std::mem::take(&mut self.{field}) - {price};")
+    add = f"self.{field} += amount;"
+    code = fill(
+        """
+        /// $says
+        #[derive(Debug)]
+        pub struct $name {
+            $field: $kind,
+            pub $item: $kind,
+        }
+
+        impl $name {
+            /// $first
+            pub fn new($item: $kind) -> Self {
+                Self { $field: 0, $item }
+            }
+
+            /// $second
+            pub fn $pay(&mut self, amount: $kind) -> $kind {
+                $add
+                self.$field
+            }
+
+            /// $third
+            pub fn $buy(&mut self) -> Result<$kind, $error> {
+                if self.$item == 0 {
+                    return $gone;
+                }
+                if self.$field < $price {
+                    return $missing;
+                }
+                $change
+                self.$item -= 1;
+                Ok(change)
+            }
+        }
+        """,
+        says=draw.style(f"Sells {item} for {price} each.", f"A machine with {item}, which cost {price} each."), name=name, field=field, kind=kind, item=item, pay=pay, buy=buy, error=error, gone=gone, missing=missing, change=change, price=price, add=add,
+        first=draw.style(f"Filled with a number of {item}.", f"With so many {item} and no money."), second=draw.style("Takes money; returns how much there is now.", "Adds `amount` to what was paid and returns the sum."),
+        third=draw.style("Sells one and gives back the change, unless it is empty or too little was paid.", f"Sells one of the {item}; returns the change."),
+    )  # fmt: skip
+    few, more = draw.arguments.randint(1, price - 1), draw.arguments.randint(0, 20)
+    wrap = (lambda text: f'Err("{text}".to_string())') if error == "String" else (lambda text: f'Err("{text}")')
+    begin = f"let mut machine = {name}::new({stock});"
+    sold = f" machine.{pay}({price}); let _ = machine.{buy}();" * stock
+    return Items(code, [
+        Case(f"machine.{pay}({more})", str(few + more), f"{begin} machine.{pay}({few});"),
+        Case(f"machine.{buy}()", wrap(f"{price - few} missing" if error == "String" else "not enough money"), f"{begin} machine.{pay}({few});"),
+        Case(f"(machine.{buy}(), machine.{item})", f"(Ok({more}), {stock - 1})", f"{begin} machine.{pay}({price + more});"),
+        Case(f"machine.{buy}()", wrap("sold out"), begin + sold),
+    ])  # fmt: skip

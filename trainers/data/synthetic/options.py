@@ -1,0 +1,472 @@
+"""Functions that may have no result: `Option` and `Result`."""
+
+import re
+
+from trainers.data.synthetic.family import Draw, Function, family
+from trainers.data.synthetic.literals import BITS, INTEGERS, SIGNED, Err, Ok
+from trainers.data.synthetic.pieces import quotient, remainder
+
+OPERATIONS = {
+    "add": ("+", lambda a, b: a + b), "sub": ("-", lambda a, b: a - b), "mul": ("*", lambda a, b: a * b),
+    "div": ("/", quotient), "rem": ("%", remainder),
+}  # fmt: skip
+
+
+def _fits(value: int, kind: str) -> bool:
+    bits = BITS[kind]
+    return -(1 << (bits - 1)) <= value < 1 << (bits - 1) if kind[0] == "i" else 0 <= value < 1 << bits
+
+
+def _parsed(text: str, kind: str) -> int | None:
+    """What `str::parse` gives."""
+    sign = "[+-]?" if kind[0] == "i" else "[+]?"
+    return int(text) if re.fullmatch(sign + "[0-9]+", text) and _fits(int(text), kind) else None
+
+
+def _not(condition: str) -> str:
+    if " " in condition:
+        return f"!({condition})"
+    return condition[1:] if condition.startswith("!") else f"!{condition}"
+
+
+def _number_text(draw: Draw, kind: str) -> str:
+    """Mostly a number, sometimes none."""
+    pick = draw.arguments
+    low = -30 if kind[0] == "i" else 0
+    return pick.choice((str(pick.randint(low, 60)), str(pick.randint(low, 60)), str(pick.randint(low, 12)), f" {pick.randint(0, 60)} ", "x", "", "4a", "7 5"))
+
+
+@family(tier=1)
+def checked_formula(draw: Draw) -> Function:
+    kind = draw.choose("u8", "i8", "u16", "i16", "i32", "u32", "i64", "u64")
+    first, second = draw.choose("add", "sub", "mul", "div", "rem"), draw.choose("add", "sub", "mul")
+    by, fallback = draw.integer(2, 9), draw.choose(None, None, "zero", "max")
+    (sign, compute), (then, combine) = OPERATIONS[first], OPERATIONS[second]
+    steps = f"a.checked_{first}(b)", f"checked_{second}({by})"
+    formula = f"(a {sign} b) {then} {by}"
+    end = {"zero": ".unwrap_or(0)", "max": f".unwrap_or({kind}::MAX)"}.get(fallback, "")
+    otherwise = {"zero": "0", "max": f"{kind}::MAX"}.get(fallback, "None")
+
+    def oracle(a: int, b: int) -> int | None:
+        missing = {"zero": 0, "max": (1 << (BITS[kind] - (kind[0] == "i"))) - 1}.get(fallback)
+        if first in ("div", "rem") and (b == 0 or not _fits(quotient(a, b), kind)):
+            return missing
+        middle = compute(a, b)
+        result = combine(middle, by)
+        return result if _fits(middle, kind) and _fits(result, kind) else missing
+
+    def number() -> int:
+        pick, bits = draw.arguments, BITS[kind]
+        low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if kind[0] == "i" else (0, (1 << bits) - 1)
+        return pick.choice((0, 1, pick.randint(0, 12), pick.randint(0, 12), pick.randint(low, high), high - pick.randint(0, 9)))
+
+    forms = [f"{steps[0]}.and_then(|result| result.{steps[1]}){end}",
+             f"match {steps[0]} {{\n    Some(result) => result.{steps[1]}{end},\n    None => {otherwise},\n}}",
+             f"let Some(result) = {steps[0]} else {{\n    return {otherwise};\n}};\nresult.{steps[1]}{end}"]  # fmt: skip
+    if not fallback:
+        forms += [f"{steps[0]}?.{steps[1]}", f"let result = {steps[0]}?;\nlet result = result.{steps[1]}?;\nSome(result)"]
+    said = f"`{otherwise}`" if fallback != "zero" else "0"
+    zero = " or `b` is zero" if first in ("div", "rem") else ""
+    return Function(
+        name=draw.style("checked_formula", "try_compute", f"checked_{first}_{second}", "safe_compute", "compute"), parameters={"a": kind, "b": kind},
+        returns=kind if fallback else f"Option<{kind}>", forms=forms, oracle=oracle, inputs=lambda: (number(), number()),
+        words=[f"Computes {formula}; gives {said} if a step does not fit into {kind}{zero}.", f"Returns {formula}, or {said} on overflow{zero and ' or division by zero'}."],
+    )  # fmt: skip
+
+
+@family(tier=1)
+def matching_element(draw: Draw) -> Function:
+    kind, which, result = draw.choose(*INTEGERS), draw.choose("first", "last", "second"), draw.choose("value", "mapped", "index", "pair")
+    keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
+    condition = keep.on("value")
+    returns = {"index": "usize", "pair": f"(usize, {kind})"}.get(result, kind)
+    given = {"value": "value", "mapped": mapping.on("value"), "index": "index", "pair": "(index, value)"}[result]
+    told = {"value": "the {} element", "mapped": f"the {{}} element, {mapping.participle},", "index": "the index of the {} element", "pair": "index and value of the {} element"}[result].format(which)
+
+    def oracle(values: list[int]) -> object:
+        found = [(index, value) for index, value in enumerate(values) if keep(value)][{"first": slice(0, 1), "last": slice(-1, None), "second": slice(1, 2)}[which]]
+        return {"value": found[0][1], "mapped": mapping(found[0][1]), "index": found[0][0], "pair": found[0]}[result] if found else None
+
+    indexed = result in ("index", "pair")
+    source = ["values", "    .iter()", "    .copied()", *(["    .enumerate()"] if indexed else []), *(["    .rev()"] if which == "last" else [])]
+    bound = "(index, value)" if result == "pair" else "(index, _)"
+    take = {"second": "nth(1)"}.get(which, "next()")
+    chain = [*source, f"    .filter(|&{'(_, value)' if indexed else 'value'}| {condition})", f"    .{take}"]
+    chain += {"mapped": [f"    .map(|value| {given})"], "index": [f"    .map(|{bound}| index)"]}.get(result, [])
+    header = "for (index, &value) in values.iter().enumerate()" if indexed else "for &value in values"
+    if which == "last":
+        loops = [f"let mut result = None;\n{header} {{\n    if {condition} {{\n        result = Some({given});\n    }}\n}}\nresult",
+                 f"{header}.rev() {{\n    if {condition} {{\n        return Some({given});\n    }}\n}}\nNone".replace("in values.rev", "in values.iter().rev")]  # fmt: skip
+    elif which == "first":
+        loops = [f"{header} {{\n    if {condition} {{\n        return Some({given});\n    }}\n}}\nNone",
+                 f"{header} {{\n    if {_not(condition)} {{\n        continue;\n    }}\n    return Some({given});\n}}\nNone"]  # fmt: skip
+    else:
+        loops = [f"let mut met = false;\n{header} {{\n    if {condition} {{\n        if met {{\n            return Some({given});\n        }}\n        met = true;\n    }}\n}}\nNone",
+                 f"let mut count = 0;\n{header} {{\n    if {condition} {{\n        count += 1;\n    }}\n    if count == 2 {{\n        return Some({given});\n    }}\n}}\nNone"]  # fmt: skip
+    return Function(
+        name=draw.style(f"{which}_{keep.slug}", f"find_{which}", f"{which}_match", "search"), parameters={"values": f"&[{kind}]"}, returns=f"Option<{returns}>",
+        forms=["\n".join(chain).replace(".filter(", ".find(").replace("\n    .next()", "") if which != "second" else "\n".join(chain), *loops], oracle=oracle,
+        words=[f"Returns {told} that {keep.clause}, or `None`.", f"Searches `values` for {told} which {keep.clause}.", f"Of the {keep.plural} in `values`: {told.replace('element', 'one')}; `None` if there are too few."],
+    )  # fmt: skip
+
+
+@family(tier=2)
+def validated_number(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
+    trimmed, altered, empty = draw.choose(True, False), draw.choose(True, False), draw.choose(True, False)
+    thing = draw.choose("number", "age", "port", "level", "quantity", "temperature", "score", "index")
+    parse = f"{'text.trim()' if trimmed else 'text'}.parse::<{kind}>()"
+    value = mapping.on("value") if altered else "value"
+    blank = [f"if {'text.trim()' if trimmed else 'text'}.is_empty() {{", f'    return Err("no {thing}".to_string());', "}"] if empty else []
+    quoted = draw.style('format!("not a {}: {{}}", text)', 'format!("not a {}: {{text}}")', 'String::from("not a {}: ") + text').format(thing)
+    refused = draw.style('format!("{} refused: {{}}", value)', 'format!("{} refused: {{value}}")').format(thing)
+
+    def oracle(text: str) -> Ok | Err:
+        number = _parsed(text.strip() if trimmed else text, kind)
+        if empty and not (text.strip() if trimmed else text):
+            return Err(f"no {thing}")
+        if number is None:
+            return Err(f"not a {thing}: {text}")
+        return Ok(mapping(number) if altered else number) if keep(number) else Err(f"{thing} refused: {number}")
+
+    check = [f"if {_not(keep.on('value'))} {{", f"    return Err({refused});", "}", f"Ok({value})"]
+    spaces = " Spaces around it are allowed." if trimmed else ""
+    more = f' An empty text gives "no {thing}".' if empty else ""
+    result = f", {mapping.participle}" if altered else ""
+    return Function(
+        name=draw.style(f"parse_{thing}", f"read_{thing}", f"validate_{thing}", "parse_checked"), parameters={"text": "&str"}, returns=f"Result<{kind}, String>", oracle=oracle,
+        forms=["\n".join([*blank, f"let value = {parse}.map_err(|_| {quoted})?;", *check]), "\n".join([*blank, f"let Ok(value) = {parse} else {{", f"    return Err({quoted});", "};", *check]),
+               "\n".join([*blank, f"match {parse} {{", f"    Ok(value) if {keep.on('value')} => Ok({value}),", f"    Ok(value) => Err({refused}),", f"    Err(_) => Err({quoted}),", "}"])],
+        inputs=lambda: (_number_text(draw, kind),),
+        words=[f'Parses `text` as a {thing} of type {kind} that {keep.clause}{result and " and returns it" + result}.{spaces} Otherwise the error is "not a {thing}: " or "{thing} refused: ", followed by the text or the number.{more}',
+               f'Reads a {thing} ({kind}). It is valid if it {keep.clause}; it is returned{result}.{spaces} Errors are "not a {thing}: .." with the text and "{thing} refused: .." with the number.{more}'],
+    )  # fmt: skip
+
+
+@family(tier=1)
+def combined_options(draw: Draw) -> Function:
+    kind, operation, single = draw.choose("i32", "i64", "u32", "u64"), draw.choose("sum", "product", "max", "min", "pair"), draw.choose("none", "that", "default", "mapped")
+    mapping, default = draw.integer_mapping(kind), draw.integer(1, 20)
+    single = "none" if operation == "pair" and single in ("that", "mapped") else single
+    both, compute = {"sum": ("a + b", lambda a, b: a + b), "product": ("a * b", lambda a, b: a * b), "max": ("a.max(b)", max), "min": ("a.min(b)", min), "pair": ("(a, b)", lambda a, b: (a, b))}[operation]
+    alone = {"that": "Some(value)", "mapped": f"Some({mapping.on('value')})"}.get(single)
+    told = {"sum": "the sum", "product": "the product", "max": "the larger", "min": "the smaller", "pair": "the pair"}[operation]
+
+    def oracle(a: int | None, b: int | None) -> object:
+        if single == "default":
+            return compute(default if a is None else a, default if b is None else b)
+        if a is not None and b is not None:
+            return compute(a, b)
+        value = a if b is None else b
+        return None if single == "none" or value is None else mapping(value) if single == "mapped" else value
+
+    if single == "default":
+        forms = [f"let a = a.unwrap_or({default});\nlet b = b.unwrap_or({default});\n{both}", f"let (a, b) = (a.unwrap_or({default}), b.unwrap_or({default}));\n{both}",
+                 f"let a = match a {{\n    Some(value) => value,\n    None => {default},\n}};\nlet b = match b {{\n    Some(value) => value,\n    None => {default},\n}};\n{both}"]  # fmt: skip
+    elif single == "none":
+        forms = [f"let a = a?;\nlet b = b?;\nSome({both})", f"match (a, b) {{\n    (Some(a), Some(b)) => Some({both}),\n    _ => None,\n}}", f"a.zip(b).map(|(a, b)| {both})",
+                 f"a.and_then(|a| b.map(|b| {both}))", f"if let (Some(a), Some(b)) = (a, b) {{\n    Some({both})\n}} else {{\n    None\n}}"]  # fmt: skip
+    else:
+        forms = [f"match (a, b) {{\n    (Some(a), Some(b)) => Some({both}),\n    (Some(value), None) | (None, Some(value)) => {alone},\n    (None, None) => None,\n}}",
+                 f"if let (Some(a), Some(b)) = (a, b) {{\n    return Some({both});\n}}\nlet value = a.or(b)?;\n{alone}", f"if let Some((a, b)) = a.zip(b) {{\n    Some({both})\n}} else {{\n    a.or(b).map(|value| {alone[5:-1]})\n}}"]  # fmt: skip
+    said = {"none": "`None` unless both are there", "that": "if only one is there, it is the result", "default": f"what is missing counts as {default}", "mapped": f"if only one is there, the result is that one {mapping.participle}"}[single]
+    inner = f"({kind}, {kind})" if operation == "pair" else kind
+    option = lambda: draw.arguments.choice((None, draw.arguments.randint(-9 if kind in SIGNED else 0, 40), draw.arguments.randint(0, 40)))  # noqa: E731
+    return Function(
+        name=draw.style("combine", f"{operation}_options", "merge_options", f"optional_{operation}", "join"), parameters={"a": f"Option<{kind}>", "b": f"Option<{kind}>"},
+        returns=inner if single == "default" else f"Option<{inner}>", forms=forms, oracle=oracle, inputs=lambda: (option(), option()),
+        words=[f"Returns {told} of `a` and `b`; {said}.", f"Combines two optional numbers to {told}; {said}."],
+    )  # fmt: skip
+
+
+@family(tier=2)
+def option_chain(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
+    source, end, order = draw.choose("option", "last", "max", "get"), draw.choose("option", "default", "error", "text"), draw.choose("filter first", "map first")
+    fallback = draw.integer(0, 20)
+    parameters, begin, take, said = {
+        "option": ({"value": f"Option<{kind}>"}, "value", lambda value: value, "the given number"),
+        "last": ({"values": f"&[{kind}]"}, "values.last().copied()", lambda values: values[-1] if values else None, "the last element"),
+        "max": ({"values": f"&[{kind}]"}, "values.iter().copied().max()", lambda values: max(values, default=None), "the largest element"),
+        "get": ({"values": f"&[{kind}]", "index": "usize"}, "values.get(index).copied()", lambda values, index: values[index] if index < len(values) else None, "the element at `index`"),
+    }[source]  # fmt: skip
+    filter_first = order == "filter first"
+    steps = [f"    .filter(|&n| {keep.on('n')})", f"    .map(|n| {mapping.on('n')})"]
+    last = {"option": [], "default": [f"    .unwrap_or({fallback})"], "error": [f'    .ok_or("nothing {fallback}")'], "text": ["    .map(|n| n.to_string())", "    .unwrap_or_default()"]}[end]
+    returns = {"option": f"Option<{kind}>", "default": kind, "error": f"Result<{kind}, &'static str>", "text": "String"}[end]
+    none = {"option": "None", "default": str(fallback), "error": f'Err("nothing {fallback}")', "text": "String::new()"}[end]
+    wrap = {"option": "Some({})", "default": "{}", "error": "Ok({})", "text": "{}.to_string()"}[end]
+    mapped = mapping.on("n")
+
+    def oracle(*arguments: object) -> object:
+        n = take(*arguments)
+        if n is not None:
+            n = (mapping(n) if keep(n) else None) if filter_first else (mapping(n) if keep(mapping(n)) else None)
+        if n is None:
+            return {"option": None, "default": fallback, "error": Err(f"nothing {fallback}"), "text": ""}[end]
+        return {"option": n, "default": n, "error": Ok(n), "text": str(n)}[end]
+
+    if filter_first:
+        final = wrap.format(f"({mapped})" if end == "text" else mapped)
+        forms = [f"match {begin} {{\n    Some(n) if {keep.on('n')} => {final},\n    _ => {none},\n}}", f"let Some(n) = {begin} else {{\n    return {none};\n}};\nif {keep.on('n')} {{\n    {final}\n}} else {{\n    {none}\n}}"]
+    else:
+        forms = [f"if let Some(n) = {begin} {{\n    let n = {mapped};\n    if {keep.on('n')} {{\n        return {wrap.format('n')};\n    }}\n}}\n{none}"]
+    chain = "\n".join([begin.replace(".", "\n    ."), *(steps if filter_first else steps[::-1]), *last])
+    missing = {"option": "`None`", "default": str(fallback), "error": f'the error "nothing {fallback}"', "text": "an empty text"}[end]
+    which = f"if {said} {keep.clause}, it, {mapping.participle}" if filter_first else f"{said} {mapping.participle}, if the outcome {keep.clause}"
+    return Function(
+        name=draw.style("pick", "resolve", "process", "evaluate", "derive_value"), parameters=parameters, returns=returns, forms=[chain, *forms], oracle=oracle,
+        inputs=(lambda: (draw.value(f"[{kind}]"), draw.arguments.randint(0, 5))) if source == "get" else None,
+        words=[f"Returns {which}{' as text' if end == 'text' else ''}; otherwise {missing}.", f"Gives {which}{' (as decimal text)' if end == 'text' else ''}, and {missing} in all other cases."],
+    )  # fmt: skip
+
+
+@family(tier=2)
+def collected_results(draw: Draw) -> Function:
+    kind = draw.choose("i32", "i64", "u32", "u64")
+    wanted, mapping, altered = draw.choose("values", "sum", "option", "split", "flags"), draw.integer_mapping(kind), draw.choose(True, False)
+    mark = draw.choose("bad number", "invalid", "cannot read", "not a number", "wrong entry")
+    value = mapping.on("value") if altered else "value"
+    error = 'format!("{mark}: {{}}", text)'.replace("{mark}", mark).replace("{{}}", "{}")
+    each = "for text in texts {"
+
+    def oracle(texts: list[str]) -> object:
+        numbers = [_parsed(text, kind) for text in texts]
+        good = [mapping(n) if altered else n for n in numbers if n is not None]
+        bad = [text for text, n in zip(texts, numbers, strict=True) if n is None]
+        whole = Err(f"{mark}: {bad[0]}") if bad else None
+        return {"values": whole or Ok(good), "sum": whole or Ok(sum(good)), "option": None if bad else good, "split": (good, bad), "flags": (sum(good), len(bad))}[wanted]
+
+    to_error = f".map_err(|_| {error})"
+    mapped = f"\n            .map(|value| {value})" if altered else ""
+    returns, said, forms = {
+        "values": (f"Result<Vec<{kind}>, String>", f'the numbers, or the error "{mark}: .." with the first text that is none', [
+            f"let mut values = Vec::with_capacity(texts.len());\n{each}\n    let value: {kind} = text.parse(){to_error}?;\n    values.push({value});\n}}\nOk(values)",
+            f"texts\n    .iter()\n    .map(|text| {{\n        text.parse::<{kind}>(){mapped}\n            {to_error}\n    }})\n    .collect()"]),
+        "sum": (f"Result<{kind}, String>", f'the sum of the numbers, or the error "{mark}: .." with the first text that is none', [
+            f"let mut total = 0;\n{each}\n    match text.parse::<{kind}>() {{\n        Ok(value) => total += {value},\n        Err(_) => return Err({error}),\n    }}\n}}\nOk(total)",
+            f"texts\n    .iter()\n    .map(|text| {{\n        text.parse::<{kind}>(){mapped}\n            {to_error}\n    }})\n    .sum()"]),
+        "option": (f"Option<Vec<{kind}>>", "the numbers, or `None` if any text is no number", [
+            f"let mut values = Vec::new();\n{each}\n    let value: {kind} = text.parse().ok()?;\n    values.push({value});\n}}\nSome(values)",
+            f"texts\n    .iter()\n    .map(|text| {{\n        text.parse::<{kind}>(){mapped}\n            .ok()\n    }})\n    .collect()"]),
+        "split": (f"(Vec<{kind}>, Vec<String>)", "the numbers, and apart from them the texts that are none", [
+            f"let mut values = Vec::new();\nlet mut bad = Vec::new();\n{each}\n    match text.parse::<{kind}>() {{\n        Ok(value) => values.push({value}),\n        Err(_) => bad.push(text.to_string()),\n    }}\n}}\n(values, bad)",
+            f"let mut values = Vec::new();\nlet mut bad = Vec::new();\n{each}\n    if let Ok(value) = text.parse::<{kind}>() {{\n        values.push({value});\n    }} else {{\n        bad.push(String::from(*text));\n    }}\n}}\n(values, bad)"]),
+        "flags": (f"({kind}, usize)", "the sum of the numbers and how many texts are none", [
+            f"let mut total = 0;\nlet mut failed = 0;\n{each}\n    match text.parse::<{kind}>() {{\n        Ok(value) => total += {value},\n        Err(_) => failed += 1,\n    }}\n}}\n(total, failed)",
+            f"texts.iter().fold((0, 0), |(total, failed), text| match text.parse::<{kind}>() {{\n    Ok(value) => (total + {value.replace('-value', '(-value)')}, failed),\n    Err(_) => (total, failed + 1),\n}})"]),
+    }[wanted]  # fmt: skip
+    return Function(
+        name=draw.style("parse_all", "read_numbers", f"parse_{wanted}", "collect_numbers"), parameters={"texts": "&[&str]"}, returns=returns, forms=forms, oracle=oracle,
+        words=[f"Parses each text as {kind}{' and takes the numbers ' + mapping.participle if altered else ''}; returns {said}.", f"Reads all `texts` as numbers of type {kind}{', each ' + mapping.participle if altered else ''}. Gives {said}."],
+        inputs=lambda: ([_number_text(draw, kind) if draw.arguments.random() < 0.4 else str(draw.arguments.randint(0, 40)) for _ in range(draw.arguments.randint(0, 4))],),
+    )  # fmt: skip
+
+
+@family(tier=1)
+def safe_division(draw: Draw) -> Function:
+    kind, rounding, failure = draw.choose("i32", "i64", "u32", "u64"), draw.choose("down", "up", "exact", "both", "percent"), draw.choose("option", "error", "text", "fallback")
+    mapping, shift = draw.integer_mapping(kind), draw.choose(True, False)
+    what = draw.choose("share", "rate", "ratio", "average", "speed")
+    rounding = "down" if rounding == "up" and kind[0] == "i" else rounding
+    divisor = mapping.on("b") if shift else "b"
+    rust, compute, told = {
+        "down": ("a / divisor", quotient, "`a` divided by {}, the fraction dropped"), "up": ("a.div_ceil(divisor)", lambda a, b: -(-a // b), "`a` divided by {}, rounded up"),
+        "exact": ("a / divisor", quotient, "`a` divided by {}, which must leave no remainder"), "both": ("(a / divisor, a % divisor)", lambda a, b: (quotient(a, b), remainder(a, b)), "quotient and remainder of `a` by {}"),
+        "percent": ("a * 100 / divisor", lambda a, b: quotient(a * 100, b), "how many percent `a` is of {}"),
+    }[rounding]  # fmt: skip
+    inner = f"({kind}, {kind})" if rounding == "both" else kind
+    default = ("(0, 0)", (0, 0)) if rounding == "both" else ("0", 0)
+    message = f"no {what}"
+    returns, bad, wrap, value = {"option": (f"Option<{inner}>", "None", "Some({})", None), "error": (f"Result<{inner}, &'static str>", f'Err("{message}")', "Ok({})", Err(message)),
+                                 "text": (f"Result<{inner}, String>", 'Err(format!("{message} of {}", a))'.replace("{message}", message), "Ok({})", None), "fallback": (inner, default[0], "{}", default[1])}[failure]  # fmt: skip
+    condition = "divisor == 0 || a % divisor != 0" if rounding == "exact" else "divisor == 0"
+
+    def oracle(a: int, b: int) -> object:
+        by = mapping(b) if shift else b
+        if by == 0 or rounding == "exact" and a % by:
+            return Err(f"{message} of {a}") if failure == "text" else value
+        return Ok(compute(a, by)) if failure in ("error", "text") else compute(a, by)
+
+    good = wrap.format(rust)
+    forms = [f"let divisor = {divisor};\nif {condition} {{\n    {bad}\n}} else {{\n    {good}\n}}", f"let divisor = {divisor};\nif {condition} {{\n    return {bad};\n}}\n{good}"]
+    if rounding == "exact":
+        forms += [f"match {divisor} {{\n    0 => {bad},\n    divisor if a % divisor != 0 => {bad},\n    divisor => {good},\n}}"]
+    else:
+        forms += [f"match {divisor} {{\n    0 => {bad},\n    divisor => {good},\n}}"]
+    by = f"`b` {mapping.participle}" if shift else "`b`"
+    cause = " or the division leaves a remainder" if rounding == "exact" else ""
+    else_words = {"option": "`None`", "error": f'the error "{message}"', "text": f'the error "{message} of .." with `a`', "fallback": default[0]}[failure]
+    small = lambda: draw.arguments.choice((0, 1, draw.arguments.randint(0, 12), draw.arguments.randint(0, 60), draw.arguments.randint(-20 if kind[0] == "i" else 2, 30)))  # noqa: E731
+    return Function(
+        name=draw.style(what, f"safe_{what}", f"{what}_of", f"try_{what}", "divide"), parameters={"a": kind, "b": kind}, returns=returns, forms=forms, oracle=oracle, inputs=lambda: (small() * draw.arguments.randint(1, 6), small()),
+        words=[f"Returns {told.format(by)}. If the divisor is zero{cause}, gives {else_words}.", f"The {what}: {told.format(by)}; {else_words} where the divisor is zero{cause}."],
+    )  # fmt: skip
+
+
+@family(tier=2)
+def extreme_where(draw: Draw) -> Function:
+    kind, wanted, by = draw.choose(*INTEGERS), draw.choose("largest", "smallest"), draw.choose("value", "key", "index", "range")
+    keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
+    condition, key, sign = keep.on("value"), mapping.on("value"), {"largest": ">", "smallest": "<"}[wanted]
+    method = {"largest": "max", "smallest": "min"}[wanted]
+
+    def oracle(values: list[int]) -> object:
+        kept = [(v, i) for i, v in enumerate(values) if keep(v)]
+        best = max if wanted == "largest" else min
+        if not kept:
+            return None
+        if by == "range":
+            return min(v for v, _ in kept), max(v for v, _ in kept)
+        return {"value": best(kept)[0], "key": best(kept, key=lambda pair: mapping(pair[0]))[0], "index": best(kept, key=lambda pair: pair[0])[1]}[by]
+
+    start = f"let mut best: Option<{kind}> = None;\nfor &value in values {{\n    if {_not(condition)} {{\n        continue;\n    }}\n"
+    kept = f"values\n    .iter()\n    .copied()\n    .filter(|&value| {condition})\n"
+    forms = {
+        "value": [f"{kept}    .{method}()", f"{start}    best = match best {{\n        Some(held) if held {sign}= value => Some(held),\n        _ => Some(value),\n    }};\n}}\nbest",
+                  f"{start}    best = Some(best.map_or(value, |held| held.{method}(value)));\n}}\nbest", f"{kept}    .fold(None, |best, value| match best {{\n        None => Some(value),\n        Some(held) => Some(held.{method}(value)),\n    }})"],
+        "key": [f"let mut best: Option<({kind}, {kind})> = None;\nfor &value in values {{\n    if {condition} {{\n        let key = {key};\n        match best {{\n            Some((held, _)) if held {sign}= key => {{}}\n            _ => best = Some((key, value)),\n        }}\n    }}\n}}\nbest.map(|pair| pair.1)",
+                (f"{kept}    .min_by_key(|&value| {key})" if wanted == "smallest" else f"{kept}    .rev()\n    .max_by_key(|&value| {key})")],
+        "index": [f"let mut best: Option<(usize, {kind})> = None;\nfor (index, &value) in values.iter().enumerate() {{\n    if {condition} {{\n        let better = match best {{\n            Some((_, held)) => value {sign} held,\n            None => true,\n        }};\n        if better {{\n            best = Some((index, value));\n        }}\n    }}\n}}\nbest.map(|(index, _)| index)",
+                  f"values\n    .iter()\n    .enumerate()\n    .filter(|&(_, &value)| {condition})\n" + ("    .rev()\n    .max_by_key" if wanted == "largest" else "    .min_by_key") + "(|&(_, &value)| value)\n    .map(|(index, _)| index)"],
+        "range": [f"let low = {kept}    .min()?;\nlet high = {kept}    .max()?;\nSome((low, high))".replace("\n    .", "\n    ."), f"let mut range: Option<({kind}, {kind})> = None;\nfor &value in values {{\n    if {condition} {{\n        range = match range {{\n            Some((low, high)) => Some((low.min(value), high.max(value))),\n            None => Some((value, value)),\n        }};\n    }}\n}}\nrange"],
+    }[by]  # fmt: skip
+    told = {"value": f"the {wanted} of the {keep.plural}", "key": f"that of the {keep.plural} which is {wanted} when {mapping.participle}; of equals the first", "index": f"the index of the {wanted} of the {keep.plural}; of equals the first",
+            "range": f"the smallest and the largest of the {keep.plural}"}[by]  # fmt: skip
+    return Function(
+        name=draw.style(f"{wanted}_{keep.slug}" if by != "range" else f"range_of_{keep.slug}", f"{by}_where", "extreme", f"find_{by}"), parameters={"values": f"&[{kind}]"},
+        returns={"index": "Option<usize>", "range": f"Option<({kind}, {kind})>"}.get(by, f"Option<{kind}>"), forms=forms, oracle=oracle,
+        words=[f"Returns {told}. `None` if there are none.", f"Looks in `values` for {told}. The result is `None` where nothing {keep.clause}."],
+    )  # fmt: skip
+
+
+TABLES = (
+    ("day", ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")), ("planet", ("Mercury", "Venus", "Earth", "Mars", "Jupiter", "Saturn")),
+    ("season", ("spring", "summer", "autumn", "winter")), ("note", ("do", "re", "mi", "fa", "so", "la", "ti")), ("suit", ("clubs", "diamonds", "hearts", "spades")),
+    ("piece", ("pawn", "knight", "bishop", "rook", "queen", "king")), ("size", ("tiny", "small", "medium", "large", "huge")), ("level", ("trace", "debug", "info", "warn", "error")),
+    ("unit", ("bytes", "kilobytes", "megabytes", "gigabytes")), ("direction", ("north", "east", "south", "west")), ("rank", ("private", "corporal", "sergeant", "captain", "major")),
+)  # fmt: skip
+
+
+@family(tier=1)
+def table_lookup(draw: Draw) -> Function:
+    (thing, table), wanted, base = draw.choose(*TABLES), draw.choose("name", "number", "next", "wrapped", "error", "prefix"), draw.choose(0, 1)
+    step = draw.integer(1, 3)
+    size, names = len(table), ", ".join(f'"{name}"' for name in table)
+    constant = f"const NAMES: [&str; {size}] = [{names}];" if len(names) < 60 else f"const NAMES: [&str; {size}] = [\n    " + names.replace(", ", ",\n    ") + ",\n];"
+    less, plus = (f"number.checked_sub({base})", f" + {base}") if base else ("Some(number)", "")
+    arms = [f"{index} => Some({name})," for index, name in enumerate(names.split(", "), base)]
+    listed = ", ".join(table)
+    number_words = f"with this number, counted from {base}"
+    by_name = wanted in ("number", "next", "prefix")
+    parameters = {"name": "&str"} if by_name else {"number": "usize"}
+
+    def oracle(given: object) -> object:
+        if wanted == "wrapped":
+            return table[(given + step) % size]
+        if by_name:
+            found = [i for i, name in enumerate(table) if (name.startswith(given) if wanted == "prefix" else name == given)]
+            return None if not found else table[(found[0] + step) % size] if wanted == "next" else found[0] + base
+        inside = base <= given < base + size
+        return (table[given - base] if inside else None) if wanted == "name" else Ok(table[given - base]) if inside else Err(f"no {thing} {given}")
+
+    def inputs() -> tuple:
+        name = draw.arguments.choice((*table, thing, "none"))
+        return ((name[: draw.arguments.randint(1, 5)] if wanted == "prefix" else name) if by_name else draw.arguments.randint(0, size + 3),)
+
+    find = "NAMES.iter().position(|&each| each == name)"
+    returns, told, forms = {
+        "name": ("Option<&'static str>", f"the {thing} {number_words}, or `None`", ["match number {\n" + "".join(f"    {arm}\n" for arm in arms) + "    _ => None,\n}",
+                 f"{constant}\n{less}.and_then(|index| NAMES.get(index).copied())" if base else f"{constant}\nNAMES.get(number).copied()", f"{constant}\nif number {'== 0 || number > NAMES.len()' if base else '>= NAMES.len()'} {{\n    return None;\n}}\nSome(NAMES[number{' - 1' if base else ''}])"]),
+        "error": ("Result<&'static str, String>", f'the {thing} {number_words}, or the error "no {thing} .." with the number', [
+                 f"{constant}\nmatch {less}.and_then(|index| NAMES.get(index)) {{\n    Some(name) => Ok(name),\n    None => Err(format!(\"no {thing} {{}}\", number)),\n}}" if base else f"{constant}\nNAMES.get(number)\n    .copied()\n    .ok_or_else(|| format!(\"no {thing} {{}}\", number))",
+                 "match number {\n" + "".join(f"    {arm.replace('Some', 'Ok')}\n" for arm in arms) + f"    _ => Err(format!(\"no {thing} {{number}}\")),\n}}"]),
+        "number": ("Option<usize>", f"the number of a {thing}, counted from {base}, or `None` for another name", [f"{constant}\n{find}" + (f".map(|index| index{plus})" if base else ""),
+                   "match name {\n" + "".join(f"    {name} => Some({index}),\n" for index, name in enumerate(names.split(", "), base)) + "    _ => None,\n}", f"{constant}\nfor (index, each) in NAMES.iter().enumerate() {{\n    if *each == name {{\n        return Some(index{plus});\n    }}\n}}\nNone"]),
+        "next": ("Option<&'static str>", f"the {thing} that is {step} after the named one, beginning anew at the end, or `None` for another name", [f"{constant}\nlet index = {find}?;\nSome(NAMES[(index + {step}) % NAMES.len()])", f"{constant}\n{find}.map(|index| NAMES[(index + {step}) % {size}])"]),
+        "prefix": ("Option<usize>", f"the number, counted from {base}, of the first {thing} that begins with `name`, or `None`", [f"{constant}\nNAMES.iter().position(|each| each.starts_with(name))" + (f".map(|index| index{plus})" if base else ""), f"{constant}\nlet index = NAMES.iter().position(|each| each.starts_with(name))?;\nSome(index{plus})"]),
+        "wrapped": ("&'static str", f"the {thing} at `number` plus {step}, counted from 0, beginning anew at the end", [f"{constant}\nNAMES[(number + {step}) % NAMES.len()]", f"{constant}\nlet index = (number + {step}) % {size};\nNAMES[index]", f"match (number + {step}) % {size} {{\n" + "".join(f"    {index} => {name},\n" for index, name in enumerate(names.split(", ")[:-1])) + f"    _ => {names.split(', ')[-1]},\n}}"]),
+    }[wanted]  # fmt: skip
+    return Function(
+        name=draw.style(f"{thing}_{wanted}", f"find_{thing}", f"{thing}_lookup", f"to_{thing}"), parameters=parameters, returns=returns, forms=forms, oracle=oracle, inputs=inputs,
+        words=[f"Returns {told}. The {thing}s are {listed}.", f"Gives {told}, where the {thing}s in order are: {listed}."],
+    )  # fmt: skip
+
+
+@family(tier=4)
+def parsed_record(draw: Draw) -> Function:
+    (first, second, sign), kind = draw.choose(("hours", "minutes", ":"), ("width", "height", "x"), ("low", "high", "-"), ("row", "column", ","), ("amount", "price", "@"), ("major", "minor", ".")), draw.choose("u32", "u64")
+    failure, limits, wanted = draw.choose("option", "error"), (draw.integer(10, 60), draw.integer(10, 60)), draw.choose("pair", "combined", "ordered")
+    p, q = draw.integer(1, 60), draw.integer(1, 9)
+    part = draw.style("parse_part", "read_part", "bounded_number", "parse_below")
+    option = failure == "option"
+    outer = (lambda inner: f"Option<{inner}>") if option else (lambda inner: f"Result<{inner}, String>")
+    good = "Some" if option else "Ok"
+
+    def parse(text: str, limit: int) -> object:
+        value = _parsed(text.strip(), kind)
+        valid = value is not None and value < limit
+        return (value if valid else None) if option else Ok(value) if valid else Err(f"bad part: {text}")
+
+    def oracle(text: str) -> object:
+        if sign not in text:
+            return None if option else Err(f"no {sign} in {text}")
+        parts = [parse(each, limit) for each, limit in zip(text.split(sign, 1), limits, strict=True)]
+        failed = [each for each in parts if each is None or isinstance(each, Err)]
+        if failed:
+            return failed[0]
+        a, b = parts if option else [each.value for each in parts]
+        value = {"pair": (a, b), "combined": a * p + b * q, "ordered": (min(a, b), max(a, b))}[wanted]
+        return value if option else Ok(value)
+
+    def record() -> tuple:
+        number = lambda: draw.arguments.choice((str(draw.arguments.randint(0, 30)), str(draw.arguments.randint(0, 9)), str(draw.arguments.randint(0, 80)), f" {draw.arguments.randint(0, 9)}", "a", ""))  # noqa: E731
+        return (number() + draw.arguments.choice((sign, sign, sign, sign, "/")) + number(),)
+
+    result = {"pair": f"({first}, {second})", "combined": " + ".join(n if k == 1 else f"{n} * {k}" for n, k in ((first, p), (second, q))), "ordered": f"({first}.min({second}), {first}.max({second}))"}[wanted]
+    missing, quoted = ("None", "") if option else (f'Err(format!("no {sign} in {{}}", text))', f".ok_or_else(|| format!(\"no {sign} in {{}}\", text))")
+    reads = f"let {first} = {part}(left, {limits[0]})?;\nlet {second} = {part}(right, {limits[1]})?;\n{good}({result})"
+    bad = "None" if option else 'Err(format!("bad part: {}", text))'
+    convert = "text.trim().parse().ok()?" if option else 'text\n    .trim()\n    .parse()\n    .map_err(|_| format!("bad part: {}", text))?'
+    told = {"pair": f"`({first}, {second})`", "combined": f"`{result}`", "ordered": "the two numbers, the smaller first"}[wanted]
+    fails = "Returns `None` for anything else." if option else f'Errors are "no {sign} in .." with the text and "bad part: .." with the part.'
+    helper = Function(
+        name=part, parameters={"text": "&str", "limit": kind}, returns=outer(kind), oracle=parse, inputs=lambda: (_number_text(draw, kind), draw.arguments.randint(10, 60)),
+        forms=[f"let value: {kind} = {convert};\nif value < limit {{\n    {good}(value)\n}} else {{\n    {bad}\n}}", f"match text.trim().parse::<{kind}>() {{\n    Ok(value) if value < limit => {good}(value),\n    _ => {bad},\n}}"],
+        words=["Parses a number below `limit`; spaces around it are allowed." + ("" if option else ' The error is "bad part: .." with the text.')],
+    )  # fmt: skip
+    return Function(
+        name=draw.style(f"parse_{first}_{second}", f"read_{first}_and_{second}", "parse_record", "parse_entry"), parameters={"text": "&str"}, returns=outer(kind if wanted == "combined" else f"({kind}, {kind})"),
+        forms=[f"let (left, right) = text.split_once('{sign}'){quoted}?;\n{reads}", f"let Some((left, right)) = text.split_once('{sign}') else {{\n    return {missing};\n}};\n{reads}", f"match text.split_once('{sign}') {{\n    None => {missing},\n    Some((left, right)) => {{\n        " + reads.replace("\n", "\n        ") + "\n    }\n}"],
+        oracle=oracle, inputs=record, parts=[helper],
+        words=[f"Parses {first} below {limits[0]} and {second} below {limits[1]}, separated by `{sign}`, and returns {told}. {fails}", f"Reads a text such as \"3{sign}7\": {first}, at most {limits[0] - 1}, then `{sign}`, then {second}, at most {limits[1] - 1}. The result is {told}. {fails}"],
+    )  # fmt: skip
+
+
+@family(tier=0)
+def fallback_choice(draw: Draw) -> Function:
+    kind, source, fallback = draw.choose(*INTEGERS), draw.choose("two", "three", "get", "first", "parse"), draw.integer(0, 40)
+    mapping, altered = draw.integer_mapping(kind), draw.choose(True, False)
+    value = mapping.on("value") if altered else "value"
+    parameters, begin, take, said = {
+        "two": ({"a": f"Option<{kind}>", "b": f"Option<{kind}>"}, "a.or(b)", lambda a, b: b if a is None else a, "the first of `a` and `b` that is there"),
+        "three": ({"a": f"Option<{kind}>", "b": f"Option<{kind}>", "c": f"Option<{kind}>"}, "a.or(b).or(c)", lambda a, b, c: next((v for v in (a, b, c) if v is not None), None), "the first of three options that is there"),
+        "get": ({"values": f"&[{kind}]", "index": "usize"}, "values.get(index).copied()", lambda values, index: values[index] if index < len(values) else None, "the element of `values` at `index`"),
+        "first": ({"values": f"&[{kind}]"}, "values.first().copied()", lambda values: values[0] if values else None, "the first of `values`"),
+        "parse": ({"text": "&str"}, f"text.parse::<{kind}>().ok()", lambda text: _parsed(text, kind), f"the {kind} that `text` contains"),
+    }[source]  # fmt: skip
+
+    def oracle(*arguments: object) -> int:
+        found = take(*arguments)
+        return fallback if found is None else mapping(found) if altered else found
+
+    forms = [f"{begin}.map(|value| {value}).unwrap_or({fallback})", f"{begin}.map_or({fallback}, |value| {value})"] if altered else [f"{begin}.unwrap_or({fallback})"]
+    forms += [f"match {begin} {{\n    Some(value) => {value},\n    None => {fallback},\n}}", f"if let Some(value) = {begin} {{\n    {value}\n}} else {{\n    {fallback}\n}}", f"let Some(value) = {begin} else {{\n    return {fallback};\n}};\n{value}"]
+    which = f"{said}, {mapping.participle}" if altered else said
+    return Function(
+        name=draw.style("value_or", "or_default", "pick_value", f"or_{fallback}", "with_fallback"), parameters=parameters, returns=kind, forms=forms, oracle=oracle,
+        inputs={"parse": lambda: (_number_text(draw, kind),), "get": lambda: (draw.value(f"[{kind}]"), draw.arguments.randint(0, 6))}.get(source),
+        words=[f"Returns {which}, or {fallback} if there is none.", f"Gives {which}; otherwise {fallback}.", f"{fallback} unless there is a value: then {which}."],
+    )  # fmt: skip

@@ -1,0 +1,441 @@
+"""Moving, borrowing and sharing: changes in place, taken values, boxes, `Rc`, `RefCell`, `Cow`."""
+
+import textwrap
+
+from trainers.data.synthetic.family import Case, Draw, Function, Items, family
+from trainers.data.synthetic.literals import literal
+
+KINDS = ("i32", "i64", "u32", "u64")
+
+
+def _block(head: str, *members: str) -> str:
+    """`head { members }`, with an empty line between members; the body of a function is one."""
+    return head + " {\n" + textwrap.indent("\n\n".join(each for each in members if each), "    ") + "\n}"
+
+
+def _code(*items: str) -> str:
+    return "\n\n".join(each for each in items if each) + "\n"
+
+
+def _numbers(draw: Draw, size: int, low: int = 1, high: int = 40) -> list[int]:
+    return [draw.arguments.randint(low, high) for _ in range(size)]
+
+
+def _any_list(draw: Draw, kind: str, longest: int = 8) -> list[int]:
+    return _numbers(draw, draw.arguments.randint(0, longest), -15 if kind.startswith("i") else 0, 30)
+
+
+def _one_of(draw: Draw, *options: tuple) -> tuple:
+    """One of the options, known by its place: they hold functions, which have no stable text."""
+    return options[draw.integer(0, len(options) - 1)]
+
+
+@family(tier=1)
+def owned_vector(draw: Draw) -> Function:
+    kind = draw.choose(*KINDS)
+    holds, k = draw.integer_predicate(kind), draw.integer(1, 5)
+    x = holds.on("value")
+    first, after, said = _one_of(draw,
+        ("result.reverse();", lambda v: v[::-1], "reversed"), ("result.sort();", sorted, "sorted"), ("result.dedup();", lambda v: [n for i, n in enumerate(v) if not i or v[i - 1] != n], "without repetitions of neighbours"),
+        (f"result.truncate({k});", lambda v: v[:k], f"cut to at most {k}"), (f"result.push({k});", lambda v: [*v, k], f"followed by {k}"), (f"result.insert(0, {k});", lambda v: [k, *v], f"after a leading {k}"), ("result.extend_from_within(..);", lambda v: v + v, "twice in a row"),
+    )  # fmt: skip
+    parameter = draw.style("values", "numbers", "list")
+    return Function(
+        name=draw.style("prepare", "filtered", "cleaned", "into_kept", "consume", "keep_" + holds.slug),
+        parameters={parameter: f"Vec<{kind}>"}, returns=f"Vec<{kind}>",
+        words=[f"Takes `{parameter}` and returns the {holds.plural}, {said}.", f"Consumes a vector; gives back its {holds.plural}, {said}.", f"The {holds.plural} of `{parameter}`, {said}."],
+        forms=[
+            f"let mut result = {parameter};\nresult.retain(|&value| {x});\n{first}\nresult",
+            f"let mut result: Vec<{kind}> = {parameter}.into_iter().filter(|&value| {x}).collect();\n{first}\nresult",
+            f"let mut result = Vec::new();\nfor value in {parameter} {{\n    if {x} {{\n        result.push(value);\n    }}\n}}\n{first}\nresult",
+        ],
+        oracle=lambda values: after([n for n in values if holds(n)]), inputs=lambda: (_any_list(draw, kind),),
+    )  # fmt: skip
+
+
+@family(tier=1)
+def changed_in_place(draw: Draw) -> Function:
+    kind = draw.choose(*KINDS)
+    holds, change = draw.integer_predicate(kind), draw.integer_mapping(kind)
+    counted, target = draw.choose(True, False), draw.choose("[{}]", "Vec<{}>")
+    x, m = holds.on("old"), change.on("old")
+    parameter = draw.style("values", "data", "numbers")
+    begin, step, end = ("let mut count = 0;\n", "\n        count += 1;", "\ncount") if counted else ("", "", "")
+
+    def oracle(values: list[int]) -> int | None:
+        chosen = [i for i, n in enumerate(values) if holds(n)]
+        for i in chosen:
+            values[i] = change(values[i])
+        return len(chosen) if counted else None
+
+    forms = [
+        f"{begin}for value in {parameter}.iter_mut() {{\n    let old = *value;\n    if {x} {{\n        *value = {m};{step}\n    }}\n}}{end}",
+        f"{begin}for index in 0..{parameter}.len() {{\n    let old = {parameter}[index];\n    if {x} {{\n        {parameter}[index] = {m};{step}\n    }}\n}}{end}",
+    ]
+    if not counted:
+        forms.append(f"{parameter}.iter_mut().for_each(|value| {{\n    let old = *value;\n    if {x} {{\n        *value = {m};\n    }}\n}});")
+    told = " Returns how many there were." if counted else ""
+    return Function(
+        name=draw.style("adjust", "update_all", "change_matching", "rewrite", f"update_{holds.slug}"),
+        parameters={parameter: "&mut " + target.format(kind)}, returns="usize" if counted else None,
+        words=[f"Replaces each number in `{parameter}` that {holds.clause} by itself {change.participle}.{told}", f"Changes `{parameter}` in place: {holds.plural} are {change.participle}.{told}"],
+        forms=forms, oracle=oracle, inputs=lambda: (_any_list(draw, kind),),
+    )  # fmt: skip
+
+
+@family(tier=2)
+def removed_from_vector(draw: Draw) -> Function:
+    kind = draw.choose(*KINDS)
+    holds, k = draw.integer_predicate(kind), draw.integer(1, 5)
+    x = holds.on("value")
+    way = draw.choose("partition", "partition", "from first", "last few", "first few", "first one")
+    parameter = draw.style("values", "queue", "stock", "pile")
+    v = parameter
+    returns = f"Option<{kind}>" if way == "first one" else f"Vec<{kind}>"
+    words, forms, split = {
+        "partition": ([f"Removes the {holds.plural} from `{v}` and returns them.", f"Moves every number that {holds.clause} out of `{v}`, into the returned vector."],
+                      [f"let mut removed = Vec::new();\n{v}.retain(|&value| {{\n    let chosen = {x};\n    if chosen {{\n        removed.push(value);\n    }}\n    !chosen\n}});\nremoved",
+                       f"let (removed, kept): (Vec<{kind}>, Vec<{kind}>) = {v}.drain(..).partition(|&value| {x});\n*{v} = kept;\nremoved",
+                       f"let mut removed = Vec::new();\nlet mut index = 0;\nwhile index < {v}.len() {{\n    let value = {v}[index];\n    if {x} {{\n        removed.push({v}.remove(index));\n    }} else {{\n        index += 1;\n    }}\n}}\nremoved"],
+                      lambda a: ([n for n in a if holds(n)], [n for n in a if not holds(n)])),
+        "from first": ([f"Cuts `{v}` before its first number that {holds.clause}, and returns what was cut off.", f"Splits off everything from the first of the {holds.plural} on; `{v}` keeps what is before."],
+                       [f"match {v}.iter().position(|&value| {x}) {{\n    Some(index) => {v}.split_off(index),\n    None => Vec::new(),\n}}", f"let index = {v}\n    .iter()\n    .position(|&value| {x})\n    .unwrap_or({v}.len());\n{v}.drain(index..).collect()"],
+                       lambda a: (lambda i: (a[i:], a[:i]))(next((i for i, n in enumerate(a) if holds(n)), len(a)))),
+        "last few": ([f"Takes the last {k} numbers out of `{v}`, or all if there are fewer, and returns the {holds.plural} among them."],
+                     [f"let start = {v}.len().saturating_sub({k});\nlet mut removed = {v}.split_off(start);\nremoved.retain(|&value| {x});\nremoved", f"let start = {v}.len().saturating_sub({k});\n{v}.drain(start..).filter(|&value| {x}).collect()"],
+                     lambda a: ([n for n in a[-k:] if holds(n)], a[:-k])),
+        "first few": ([f"Takes the first {k} numbers out of `{v}`, or all if there are fewer, and returns the {holds.plural} among them."],
+                      [f"let end = {v}.len().min({k});\n{v}.drain(..end).filter(|&value| {x}).collect()", f"let end = {v}.len().min({k});\nlet rest = {v}.split_off(end);\nlet mut removed = std::mem::replace({v}, rest);\nremoved.retain(|&value| {x});\nremoved"],
+                      lambda a: ([n for n in a[:k] if holds(n)], a[k:])),
+        "first one": ([f"Removes the first number in `{v}` that {holds.clause}, and returns it if there was one.", f"Takes the first of the {holds.plural} out of `{v}`."],
+                      [f"let index = {v}.iter().position(|&value| {x})?;\nSome({v}.remove(index))", f"for index in 0..{v}.len() {{\n    let value = {v}[index];\n    if {x} {{\n        {v}.remove(index);\n        return Some(value);\n    }}\n}}\nNone"],
+                      lambda a: (lambda i: (a[i], a[:i] + a[i + 1 :]) if i < len(a) else (None, a[:]))(next((i for i, n in enumerate(a) if holds(n)), len(a)))),
+    }[way]  # fmt: skip
+
+    def oracle(values: list[int]) -> list[int] | int | None:
+        removed, values[:] = split(values)
+        return removed
+
+    return Function(
+        name=draw.style("take_out", "extract", "remove_matching", "pull", "split_away"), parameters={v: f"&mut Vec<{kind}>"}, returns=returns,
+        words=words, forms=forms, oracle=oracle, inputs=lambda: (_any_list(draw, kind),),
+    )  # fmt: skip
+
+
+@family(tier=2)
+def emptied_into(draw: Draw) -> Function:
+    kind = draw.choose(*KINDS)
+    change, k = draw.integer_mapping(kind), draw.integer(1, 30)
+    left, leaves = _one_of(draw, ("std::mem::take(values)", "empty"), (f"std::mem::replace(values, vec![{k}])", f"with only {k}"), (f"std::mem::replace(values, vec![{k}; 2])", f"with {k} twice"))
+    count = {"e": 0, "w": 2 if "twice" in leaves else 1}[leaves[0]]
+    m = change.on("value")
+    loop = "let mut result = Vec::new();\nfor value in taken {{\n    {}\n}}\nresult"
+    returns, said, end, each, finish = _one_of(draw,
+        (f"Vec<{kind}>", "its numbers", f"taken.into_iter().map(|value| {m}).collect()", loop.format(f"result.push({m});"), list), (kind, "the sum of its numbers", f"taken.into_iter().map(|value| {m}).sum()", f"let mut total = 0;\nfor value in taken {{\n    total += {m};\n}}\ntotal", sum),
+        (f"Option<{kind}>", "the largest of its numbers", f"taken.into_iter().map(|value| {m}).max()", f"let mut best = None;\nfor value in taken {{\n    best = best.max(Some({m}));\n}}\nbest", lambda v: max(v, default=None)),
+    )  # fmt: skip
+
+    def oracle(values: list[int]) -> object:
+        taken, values[:] = values[:], [k] * count
+        return finish([change(n) for n in taken])
+
+    refill = f"values.push({k});\n" * count
+    drained = f"let taken: Vec<{kind}> = values.drain(..).collect();\n{refill}"
+    return Function(
+        name=draw.style("flush", "take_all", "empty_out", "harvest", "reset_and_return"), parameters={"values": f"&mut Vec<{kind}>"}, returns=returns,
+        words=[f"Leaves `values` {leaves} and returns {said}, each {change.participle}.", f"Takes everything out of `values`, which is left {leaves}; gives {said}, each {change.participle}."],
+        forms=[f"let taken = {left};\n{draw.style(end, each)}", f"{drained}{draw.style(end, each)}", f"let mut taken = vec![{k}; {count}];\nstd::mem::swap(values, &mut taken);\n{draw.style(end, each)}"],
+        oracle=oracle, inputs=lambda: (_any_list(draw, kind),),
+    )  # fmt: skip
+
+
+@family(tier=2)
+def taken_option(draw: Draw) -> Function:
+    kind = draw.choose(*KINDS)
+    holds, change = draw.integer_predicate(kind), draw.integer_mapping(kind)
+    way = draw.choose("take", "replace", "fill")
+    default = draw.integer(1, 40)
+    x, m = holds.on("value"), change.on("value")
+    words, forms = {
+        "take": ([f"Takes the number out of `slot` if it {holds.clause} and returns it {change.participle}; otherwise leaves it there.", f"Empties `slot` when its number {holds.clause}; that number is returned {change.participle}."],
+                 [f"match *slot {{\n    Some(value) if {x} => {{\n        *slot = None;\n        Some({m})\n    }}\n    _ => None,\n}}", f"let value = (*slot)?;\nif {x} {{\n    slot.take().map(|value| {m})\n}} else {{\n    None\n}}"]),
+        "replace": ([f"Puts {default} into `slot` if its number {holds.clause}; returns the old one, {change.participle}, if it was replaced.", f"Exchanges a number that {holds.clause} for {default} and returns it {change.participle}. Everything else is left alone."],
+                    [f"let value = slot.as_ref().copied()?;\nif {x} {{\n    slot.replace({default}).map(|value| {m})\n}} else {{\n    None\n}}", f"match slot {{\n    Some(inner) => {{\n        let value = *inner;\n        if {x} {{\n            *inner = {default};\n            Some({m})\n        }} else {{\n            None\n        }}\n    }}\n    None => None,\n}}"]),
+        "fill": ([f"Puts {default} into `slot` if it is empty. Then returns its number {change.participle}, but only if that number {holds.clause}."],
+                 [f"let value = *slot.get_or_insert({default});\nif {x} {{\n    Some({m})\n}} else {{\n    None\n}}", f"if slot.is_none() {{\n    *slot = Some({default});\n}}\nslot.filter(|&value| {x}).map(|value| {m})"]),
+    }[way]  # fmt: skip
+
+    def oracle(slot: list[int | None]) -> int | None:
+        if way == "fill" and slot[0] is None:
+            slot[0] = default
+        value = slot[0]
+        if value is None or not holds(value):
+            return None
+        if way != "fill":
+            slot[0] = None if way == "take" else default
+        return change(value)
+
+    low = -15 if kind.startswith("i") else 0
+    return Function(
+        name=draw.style(f"{way}_if", f"{way}_slot", f"{way}_{holds.slug}", f"try_{way}"), parameters={"slot": f"&mut Option<{kind}>"}, returns=f"Option<{kind}>",
+        words=words, forms=forms, oracle=oracle, inputs=lambda: ([draw.arguments.choice((None, *range(low, 40)))],),
+    )  # fmt: skip
+
+
+@family(tier=2)
+def split_borrow(draw: Draw) -> Function:
+    kind = draw.choose("i32", "i64")
+    part = draw.choose("half", "half", 2, 3, 4)
+    c, k = draw.integer(0, 9), draw.integer(1, 6)
+    plus = f" + {c}" if c else ""
+    update, compute, said = _one_of(draw,
+        (f"*b += *a * {k}{plus};", lambda a, b: (a, b + a * k + c), f"the second grows by {k} times the first{f' plus {c}' if c else ''}"), (f"*a -= *b * {k}{plus};", lambda a, b: (a - b * k - c, b), f"the first is reduced by {k} times the second{f' plus {c}' if c else ''}"),
+        (f"std::mem::swap(a, b);\n*a += {c + k};", lambda a, b: (b + c + k, a), f"they change places, and the one now in front grows by {c + k}"),
+        (f"if *a > *b + {c} {{\n    std::mem::swap(a, b);\n}}", lambda a, b: (b, a) if a > b + c else (a, b), f"they change places if the first is above the second{plus and f' by more than {c}'}"),
+    )  # fmt: skip
+
+    def oracle(values: list[int]) -> None:
+        size = len(values) // 2 if part == "half" else part
+        if part == "half":
+            pairs = [(i, i + size) for i in range(size)]
+        else:
+            pairs = [(i, min(i + size, len(values)) - 1) for i in range(0, len(values), size) if min(i + size, len(values)) - i > 1]
+        for i, j in pairs:
+            values[i], values[j] = compute(values[i], values[j])
+
+    def deep(text: str) -> str:
+        return text.replace("\n", "\n    ")
+
+    if part == "half":
+        where = "each number in the first half of `values` and its partner in the second (a last odd one has none)"
+        forms = [
+            f"let middle = values.len() / 2;\nlet (left, right) = values.split_at_mut(middle);\nfor (a, b) in left.iter_mut().zip(right) {{\n    {deep(update)}\n}}",
+            f"let middle = values.len() / 2;\nfor index in 0..middle {{\n    let (left, right) = values.split_at_mut(middle);\n    let a = &mut left[index];\n    let b = &mut right[index];\n    {deep(update)}\n}}",
+        ]
+    else:
+        where = f"the first and last of each block of {part} in `values` (the last block may be shorter; a single number is left alone)"
+        forms = [
+            f"for block in values.chunks_mut({part}) {{\n    if let [a, .., b] = block {{\n        {deep(deep(update))}\n    }}\n}}",
+            f"for block in values.chunks_mut({part}) {{\n    if let Some((a, rest)) = block.split_first_mut() {{\n        if let Some(b) = rest.last_mut() {{\n            {deep(deep(deep(update)))}\n        }}\n    }}\n}}",
+        ]
+    return Function(
+        name=draw.style("mix", "exchange", "update_pairs", "balance", "transfer"), parameters={"values": f"&mut [{kind}]"}, returns=None,
+        words=[f"For {where}: {said}.", f"Changes pairs in place, {where}: {said}."], forms=forms, oracle=oracle, inputs=lambda: (_any_list(draw, kind, 9),),
+    )  # fmt: skip
+
+
+@family(tier=1)
+def text_in_place(draw: Draw) -> Function:
+    holds = draw.char_predicate()
+    mark = draw.choose("-", ".", "*", "_", "x", "#")
+    x = holds.on("c")
+    way, words, forms, compute = _one_of(draw,
+        ("remove", [f"Removes all {holds.plural} from `text` and appends `{mark}`.", f"Takes the {holds.plural} out of `text`, then puts a `{mark}` at the end."], [f"text.retain(|c| !({x}));\ntext.push('{mark}');", f"let old = std::mem::take(text);\nfor c in old.chars() {{\n    if !({x}) {{\n        text.push(c);\n    }}\n}}\ntext.push('{mark}');"], lambda t: "".join(c for c in t if not holds(c)) + mark),
+        ("replace", [f"Replaces every character of `text` that {holds.clause} by `{mark}`.", f"Puts `{mark}` in the place of all {holds.plural}."], [f"*text = text.chars().map(|c| if {x} {{ '{mark}' }} else {{ c }}).collect();", f"let mut result = String::new();\nfor c in text.chars() {{\n    result.push(if {x} {{ '{mark}' }} else {{ c }});\n}}\n*text = result;"], lambda t: "".join(mark if holds(c) else c for c in t)),
+        ("cut", [f"Cuts `text` before the first character that {holds.clause}, then adds `{mark}`."], [f"if let Some(index) = text.find(|c: char| {x}) {{\n    text.truncate(index);\n}}\ntext.push('{mark}');", f"let kept: String = text.chars().take_while(|&c| !({x})).collect();\n*text = kept;\ntext.push('{mark}');"], lambda t: t[: next((i for i, c in enumerate(t) if holds(c)), len(t))] + mark),
+        ("mark", [f"Puts `{mark}` after every character of `text` that {holds.clause}."], [f"let old = std::mem::take(text);\nfor c in old.chars() {{\n    text.push(c);\n    if {x} {{\n        text.push('{mark}');\n    }}\n}}", f"let mut result = String::with_capacity(text.len());\nfor c in text.chars() {{\n    result.push(c);\n    if {x} {{\n        result.push('{mark}');\n    }}\n}}\n*text = result;"], lambda t: "".join(c + mark if holds(c) else c for c in t)),
+    )  # fmt: skip
+
+    def oracle(text: list[str]) -> None:
+        text[0] = compute(text[0])
+
+    return Function(
+        name=draw.style(f"{way}_characters", f"{way}_in_place", f"{way}_{holds.slug}", "clean_up"), parameters={"text": "&mut String"}, returns=None,
+        words=words, forms=forms, oracle=oracle, inputs=lambda: ([draw.arguments.choice(("", "42 ", "-- ")) + draw.text()],),
+    )  # fmt: skip
+
+
+@family(tier=4)
+def shared_state(draw: Draw) -> Items:
+    shared, handle, verb, field = draw.choose(
+        ("Account", "Card", "spend", "balance"), ("Tank", "Tap", "draw_water", "liters"), ("Journal", "Writer", "record", "entries"), ("Budget", "Department", "use_up", "money"),
+        ("Battery", "Device", "run", "charge"), ("Scoreboard", "Player", "report", "points"), ("Kitchen", "Cook", "serve", "plates"), ("Counter", "Button", "press", "clicks"),
+    )  # fmt: skip
+    kind, start, limit = draw.choose("i32", "i64"), draw.integer(0, 60), draw.integer(20, 90)
+    rate, guard = draw.integer(1, 6), draw.choose("none", "limit", "even")
+    grow = draw.choose("+", "-")
+    update = f"shared.{field} {grow}= amount{f' * {rate}' if rate > 1 else ''};\nshared.uses += 1;"
+    test = {"none": "", "limit": f"if amount > {limit} {{\n    return false;\n}}\n", "even": "if amount % 2 != 0 {\n    return false;\n}\n"}[guard]
+    rule = {"none": "", "limit": f" Amounts above {limit} are refused.", "even": " Odd amounts are refused."}[guard]
+    borrow = draw.style("let mut shared = self.shared.borrow_mut();", "let mut shared = RefCell::borrow_mut(&self.shared);")
+    clone = draw.style("Rc::clone(shared)", "shared.clone()")
+    code = _code(
+        "use std::cell::RefCell;\nuse std::rc::Rc;",
+        f"/// {draw.style('What all share.', f'Used by every {handle.lower()}.', 'Owned by several at once.')}\n#[derive(Debug, Default)]\n" + _block(f"pub struct {shared}", f"pub {field}: {kind},\npub uses: usize,"),
+        f"/// {draw.style('One of those who share it.', f'Refers to a {shared.lower()} that others use, too.')}\n" + _block(f"pub struct {handle}", f"shared: Rc<RefCell<{shared}>>,"),
+        _block(
+            f"impl {handle}",
+            _block(f"pub fn new(shared: &Rc<RefCell<{shared}>>) -> Self", f"{handle} {{ shared: {clone} }}"),
+            f"/// {'Adds' if grow == '+' else 'Takes away'} {f'{rate} times ' if rate > 1 else ''}the amount; tells whether that was done.{rule}\n" + _block(f"pub fn {verb}(&self, amount: {kind}) -> bool", f"{test}{borrow}\n{update}\ntrue"),
+        ),
+        f"/// Begins with {start}.\n" + _block(f"pub fn opened() -> Rc<RefCell<{shared}>>", f"Rc::new(RefCell::new({shared} {{ {field}: {start}, uses: 0 }}))"),
+    )  # fmt: skip
+    amounts = [*_numbers(draw, 3, 1, 40), limit + 1]
+    done = [n for n in amounts if guard == "none" or (n <= limit if guard == "limit" else n % 2 == 0)]
+    final = start + sum(done) * rate * (1 if grow == "+" else -1)
+    make = f"let shared = opened(); let one = {handle}::new(&shared); let two = {handle}::new(&shared);"
+    play = " ".join(f"{who}.{verb}({n});" for who, n in zip(("one", "two", "one", "two"), amounts, strict=True))
+    return Items(code, [
+        Case(f"shared.borrow().{field}", str(start), make), Case(f"shared.borrow().{field}", str(final), f"{make} {play}"), Case("shared.borrow().uses", str(len(done)), f"{make} {play}"),
+        Case(f"two.{verb}({amounts[0]})", "true" if amounts[0] in done else "false", make), Case("Rc::strong_count(&shared)", "2", f"{make} drop(one);"),
+    ])  # fmt: skip
+
+
+@family(tier=4)
+def linked_list(draw: Draw) -> Items:
+    kind = draw.choose(*KINDS)
+    holds, change = draw.integer_predicate(kind), draw.integer_mapping(kind)
+    name, node = draw.style(("Stack", "Node"), ("List", "Cell"), ("Chain", "Link"), ("Pile", "Plate"))
+    extra = draw.choose("sum", "count", "reverse", "last", "contains")
+    v, m = holds.on("value"), change.on("value")
+    walk = "let mut current = &self.head;\nwhile let Some(node) = current {{\n    let value = node.value;\n    {}\n    current = &node.next;\n}}\n"
+    own = node.lower()
+    walk = walk.replace("(node)", f"({own})").replace("node.", f"{own}.")
+    returns, said, body, compute = {
+        "sum": (kind, f"The sum of all values, each {change.participle}.", "let mut total = 0;\n" + walk.format(f"total += {m};") + "total", lambda a: str(sum(map(change, a)))),
+        "count": ("usize", f"How many values are {holds.plural}.", "let mut count = 0;\n" + walk.format(f"if {v} {{\n        count += 1;\n    }}") + "count", lambda a: str(sum(map(holds, a)))),
+        "last": (f"Option<{kind}>", f"The lowest of the {holds.plural}: the one that was pushed first.", "let mut result = None;\n" + walk.format(f"if {v} {{\n        result = Some(value);\n    }}") + "result", lambda a: literal(next((n for n in a if holds(n)), None), f"Option<{kind}>")),
+        "contains": ("bool", f"Whether any value {holds.clause}.", walk.format(f"if {v} {{\n        return true;\n    }}") + "false", lambda a: literal(any(map(holds, a)), "bool")),
+        "reverse": (f"Vec<{kind}>", f"All values from the top, each {change.participle}.", "let mut result = Vec::new();\n" + walk.format(f"result.push({m});") + "result", lambda a: literal([change(n) for n in reversed(a)], f"Vec<{kind}>")),
+    }[extra]  # fmt: skip
+    method = {"sum": draw.style("total", "sum"), "count": "count_" + holds.slug, "last": "lowest", "contains": "has_" + holds.slug, "reverse": draw.style("to_vec", "listed")}[extra]
+    push = draw.style(f"let next = self.head.take();\nself.head = Some(Box::new({node} {{ value, next }}));", f"let old = std::mem::take(&mut self.head);\nself.head = Some(Box::new({node} {{ value, next: old }}));")
+    pop = draw.style("let top = self.head.take()?;\nself.head = top.next;\nSome(top.value)", "self.head.take().map(|top| {\n    self.head = top.next;\n    top.value\n})", "match self.head.take() {\n    None => None,\n    Some(top) => {\n        self.head = top.next;\n        Some(top.value)\n    }\n}")
+    code = _code(
+        _block(f"struct {node}", f"value: {kind},\nnext: Option<Box<{node}>>,"),
+        f"/// {draw.style('A singly linked list; the last pushed comes first.', 'A stack of boxes, each of which owns the next.', 'Last in, first out.')}\n#[derive(Default)]\n" + _block(f"pub struct {name}", f"head: Option<Box<{node}>>,"),
+        _block(
+            f"impl {name}",
+            _block("pub fn new() -> Self", draw.style("Self { head: None }", f"{name} {{ head: None }}", "Self::default()")),
+            f"/// {draw.style('Puts a value on top.', 'Adds to the front.')}\n" + _block(f"pub fn push(&mut self, value: {kind})", push),
+            f"/// {draw.style('Takes the top value off.', 'Removes what was pushed last.')}\n" + _block(f"pub fn pop(&mut self) -> Option<{kind}>", pop),
+            f"/// {said}\n" + _block(f"pub fn {method}(&self) -> {returns}", body),
+        ),
+    )  # fmt: skip
+    values = _numbers(draw, 4, 12, 40)
+    fill = f"let mut list = {name}::new(); " + " ".join(f"list.push({n});" for n in values)
+    return Items(code, [
+        Case("list.pop()", f"Some({values[-1]})", fill), Case(f"list.{method}()", compute(values), fill), Case(f"list.{method}()", compute(values[:2]), f"{fill} list.pop(); list.pop();"),
+        Case(f"{name}::new().pop()", "None"), Case("list.pop()", f"Some({values[-2]})", f"{fill} list.pop();"),
+    ])  # fmt: skip
+
+
+@family(tier=4)
+def search_tree(draw: Draw) -> Items:
+    kind = draw.choose(*KINDS)
+    holds, change = draw.integer_predicate(kind), draw.integer_mapping(kind)
+    smaller = draw.choose(True, False)
+    sign = "<" if smaller else ">"
+    name, node = draw.style(("Tree", "Node"), ("SearchTree", "Branch"), ("Sorted", "Entry"), ("Index", "Knot"))
+    extra = draw.choose("depth", "sum", "listed", "count")
+    link = f"Option<Box<{node}>>"
+    returns, said, call, helper, compute = {
+        "depth": ("usize", "The number of levels.", "depth(&self.root)", _block(f"fn depth(link: &{link}) -> usize", "match link {\n    None => 0,\n    Some(node) => 1 + depth(&node.left).max(depth(&node.right)),\n}"), None),
+        "sum": (kind, f"The sum of all values, each {change.participle}.", "sum(&self.root)", _block(f"fn sum(link: &{link}) -> {kind}", f"let Some(node) = link else {{\n    return 0;\n}};\nlet value = node.value;\nsum(&node.left) + sum(&node.right) + ({change.on('value')})"), lambda v: sum(map(change, set(v)))),
+        "count": ("usize", f"How many values are {holds.plural}.", "count(&self.root)", _block(f"fn count(link: &{link}) -> usize", f"match link {{\n    None => 0,\n    Some(node) => {{\n        let value = node.value;\n        let own = if {holds.on('value')} {{ 1 }} else {{ 0 }};\n        own + count(&node.left) + count(&node.right)\n    }}\n}}"), lambda v: sum(map(holds, set(v)))),
+        "listed": (f"Vec<{kind}>", f"All values in order, each {change.participle}.", "{\n    let mut result = Vec::new();\n    list(&self.root, &mut result);\n    result\n}", _block(f"fn list(link: &{link}, result: &mut Vec<{kind}>)", f"if let Some(node) = link {{\n    let value = node.value;\n    list(&node.left, result);\n    result.push({change.on('value')});\n    list(&node.right, result);\n}}"), lambda v: [change(n) for n in sorted(set(v), reverse=not smaller)]),
+    }[extra]  # fmt: skip
+    if extra == "listed":
+        call = textwrap.dedent(call[2:-2])
+    method = {"depth": draw.style("depth", "height", "levels"), "sum": "total", "count": "count_" + holds.slug, "listed": draw.style("in_order", "to_vec")}[extra]
+    insert = draw.style(
+        f"let mut link = &mut self.root;\nwhile let Some(node) = link {{\n    if value == node.value {{\n        return false;\n    }}\n    link = if value {sign} node.value {{ &mut node.left }} else {{ &mut node.right }};\n}}\n*link = Some(Box::new({node} {{ value, left: None, right: None }}));\ntrue",
+        f"fn add(link: &mut {link}, value: {kind}) -> bool {{\n    match link {{\n        None => {{\n            *link = Some(Box::new({node} {{ value, left: None, right: None }}));\n            true\n        }}\n        Some(node) if value == node.value => false,\n        Some(node) if value {sign} node.value => add(&mut node.left, value),\n        Some(node) => add(&mut node.right, value),\n    }}\n}}\nadd(&mut self.root, value)",
+    )
+    contains = f"let mut link = &self.root;\nwhile let Some(node) = link {{\n    if node.value == value {{\n        return true;\n    }}\n    link = if value {sign} node.value {{ &node.left }} else {{ &node.right }};\n}}\nfalse"
+    code = _code(
+        _block(f"struct {node}", f"value: {kind},\nleft: {link},\nright: {link},"), helper,
+        f"/// {draw.style('A binary search tree', 'Values in a binary tree', 'An unbalanced search tree')}; {'smaller' if smaller else 'larger'} ones are on the left.\n#[derive(Default)]\n" + _block(f"pub struct {name}", f"root: {link},"),
+        _block(
+            f"impl {name}", _block("pub fn new() -> Self", draw.style("Self::default()", f"{name} {{ root: None }}")),
+            "/// Tells whether the value is new.\n" + _block(f"pub fn insert(&mut self, value: {kind}) -> bool", insert), _block(f"pub fn contains(&self, value: {kind}) -> bool", contains),
+            f"/// {said}\n" + _block(f"pub fn {method}(&self) -> {returns}", call),
+        ),
+    )  # fmt: skip
+    values = _numbers(draw, 6, 12, 40)
+
+    def depth(numbers: list[int]) -> int:
+        root, *rest = numbers or [0]
+        return 1 + max(depth([n for n in rest if n < root]), depth([n for n in rest if n > root])) if numbers else 0
+
+    compute = compute or depth
+    fill = lambda size: f"let mut tree = {name}::new(); for value in {values[:size]} {{ tree.insert(value); }}"  # noqa: E731
+    return Items(code, [*(Case(f"tree.{method}()", literal(compute(values[:size]), returns), fill(size)) for size in (1, 3, 6)), Case(f"tree.contains({values[2]})", "true", fill(4)), Case("tree.contains(50)", "false", fill(6)), Case(f"tree.insert({values[1]})", "false", fill(3))])
+
+
+@family(tier=3)
+def copied_if_needed(draw: Draw) -> Items:
+    holds, mark = draw.char_predicate(), draw.choose("_", "-", "?", "+", "~", "")
+    x = holds.on("c")
+    name = draw.style("cleaned", "sanitize", "normalized", "escaped", "tidy")
+    twice = mark and draw.choose(True, False)
+    made = f"'{mark}'" if mark else ""
+    change = f"text.chars().filter(|&c| !({x})).collect()" if not mark else f"text.chars().map(|c| if {x} {{ {made} }} else {{ c }}).collect()"
+    compute = lambda t: "".join(c if not holds(c) else mark for c in t)  # noqa: E731
+    if twice:
+        change = f"text\n    .chars()\n    .flat_map(|c| std::iter::once(c).chain(({x}).then_some({made})))\n    .collect()"
+        compute = lambda t: "".join(c + mark if holds(c) else c for c in t)  # noqa: E731
+    owned = f"let result: String = {change};\nCow::Owned(result)"
+    inner = owned.replace("\n", "\n    ")
+    body = draw.style(f"if !text.chars().any(|c| {x}) {{\n    return Cow::Borrowed(text);\n}}\n{owned}", f"if text.contains(|c: char| {x}) {{\n    {inner}\n}} else {{\n    Cow::Borrowed(text)\n}}", f"match text.find(|c: char| {x}) {{\n    None => text.into(),\n    Some(_) => {{\n        {inner.replace(chr(10), chr(10) + '    ')}\n    }}\n}}")
+    what = f"puts `{mark}` after {holds.plural}" if twice else f"replaces {holds.plural} by `{mark}`" if mark else f"leaves out {holds.plural}"
+    words = draw.style(f"{what.capitalize()}; copies the text only if it has any.", f"Borrows `text` when there is nothing to do; else it {what}.", f"A copy that {what}, or `text` itself if it has none.")
+    returns = draw.style("Cow<str>", "Cow<'_, str>")
+    code = _code("use std::borrow::Cow;", f"/// {words}\n" + _block(f"pub fn {name}(text: &str) -> {returns}", body))
+    texts = list(dict.fromkeys([draw.text(2), "tree_house in Ohio, 7 stars!", "q", draw.text(1) or "river"]))
+    cases = [Case(f"{name}({literal(t, '&str')})", literal(compute(t), "&str")) for t in texts]
+    return Items(code, cases + [Case(f"matches!({name}({literal(t, '&str')}), Cow::Borrowed(_))", literal(not any(map(holds, t)), "bool")) for t in texts[:3]])
+
+
+@family(tier=3)
+def copy_on_write(draw: Draw) -> Items:
+    name, field, verb = draw.choose(("Document", "lines", "edit"), ("Playlist", "songs", "add_song"), ("Snapshot", "values", "record"), ("Palette", "colors", "paint"), ("Route", "stops", "extend"), ("Inventory", "parts", "stock"), ("History", "moves", "play"))
+    kind = draw.choose(*KINDS)
+    change, holds = draw.integer_mapping(kind), draw.integer_predicate(kind)
+    pointer = draw.choose("Rc", "Arc")
+    path = {"Rc": "std::rc::Rc", "Arc": "std::sync::Arc"}[pointer]
+    update = draw.choose("push", "map", "retain")
+    parameters, call, body, compute, said = {
+        "push": (f", value: {kind}", lambda n: f"({n})", f"{pointer}::make_mut(&mut self.{field}).push({change.on('value')});", lambda v, n: [*v, change(n)], f"Appends `value`, {change.participle}"),
+        "map": ("", lambda n: "()", f"for each in {pointer}::make_mut(&mut self.{field}) {{\n    let value = *each;\n    *each = {change.on('value')};\n}}", lambda v, n: [change(x) for x in v], f"Every number is {change.participle}"),
+        "retain": ("", lambda n: "()", f"{pointer}::make_mut(&mut self.{field}).retain(|&value| {holds.on('value')});", lambda v, n: [x for x in v if holds(x)], f"Keeps only {holds.plural}"),
+    }[update]  # fmt: skip
+    verb = draw.style(verb, "change", "update")
+    code = _code(
+        f"use {path};",
+        f"/// {draw.style('Copies are cheap: they share their numbers until one changes.', 'Shares its contents with its clones.', 'Copied only when changed.')}\n#[derive(Debug, Clone, PartialEq)]\n" + _block(f"pub struct {name}", f"{field}: {pointer}<Vec<{kind}>>,"),
+        _block(
+            f"impl {name}", _block(f"pub fn new({field}: Vec<{kind}>) -> Self", f"{name} {{ {field}: {pointer}::new({field}) }}"),
+            f"/// {said}{draw.style('', '; clones do not see it', ', for this one alone')}.\n" + _block(f"pub fn {verb}(&mut self{parameters})", body),
+            f"/// {draw.style('What it holds.', 'Shows the numbers.')}\n" + _block(f"pub fn {field}(&self) -> &[{kind}]", f"&self.{field}"),
+            "/// Whether both have the same numbers in memory.\n" + _block("pub fn shares_with(&self, other: &Self) -> bool", f"{pointer}::ptr_eq(&self.{field}, &other.{field})"),
+        ),
+    )  # fmt: skip
+    values, n = _numbers(draw, 4, 10, 40), draw.arguments.randint(10, 30)
+    begin = f"let mut one = {name}::new(vec!{values}); let two = one.clone();"
+    changed = literal(compute(values, n), f"Vec<{kind}>")
+    return Items(code, [Case("one.shares_with(&two)", "true", begin.replace("mut ", "")), Case("one.shares_with(&two)", "false", f"{begin} one.{verb}{call(n)};"), Case(f"one.{field}().to_vec()", changed, f"{begin} one.{verb}{call(n)};"), Case(f"two.{field}().to_vec()", f"vec!{values}", f"{begin} one.{verb}{call(n)};")])
+
+
+@family(tier=2)
+def moved_closure(draw: Draw) -> Items:
+    kind = draw.choose(*KINDS)
+    change, holds = draw.integer_mapping(kind), draw.integer_predicate(kind)
+    way = draw.choose("count", "total", "all")
+    boxed = draw.choose(True, False)
+    k = draw.integer(0, 20)
+    name = draw.style({"count": "counter", "total": "accumulator", "all": "collector"}[way], f"make_{way}", f"{way}_keeper", "remembering")
+    state, step, said, returns = {
+        "count": (f"let mut count = {k};", f"if {holds.on('value')} {{\n        count += 1;\n    }}\n    count", f"counts how often its argument {holds.clause}, from {k} on", "usize"),
+        "total": (f"let mut total = {k};", f"if {holds.on('value')} {{\n        total += {change.on('value')};\n    }}\n    total", f"adds up its arguments that are {holds.plural}, each {change.participle}, beginning with {k}", kind),
+        "all": ("let mut seen = Vec::new();", f"if {holds.on('value')} {{\n        seen.push({change.on('value')});\n    }}\n    seen.len() as {kind} + seen.last().copied().unwrap_or({k})", f"remembers its arguments that are {holds.plural}, each {change.participle}; gives their number plus the last of them (or {k})", kind),
+    }[way]  # fmt: skip
+    kept, result = (f"Box<dyn FnMut({kind}) -> {returns}>", "Box::new({})") if boxed else (f"impl FnMut({kind}) -> {returns}", "{}")
+    code = f"/// {draw.style('Returns a function that', 'Makes a closure that', 'A function with a memory: it')} {said}.\n" + _block(f"pub fn {name}() -> {kept}", state + "\n" + result.format(f"move |value| {{\n    {step}\n}}")) + "\n"
+
+    def run(values: list[int]) -> int:
+        chosen = [change(n) for n in values if holds(n)]
+        return {"count": k + len(chosen), "total": k + sum(chosen), "all": len(chosen) + (chosen[-1] if chosen else k)}[way]
+
+    lists = [_numbers(draw, size, 9, 40) for size in (1, 2, 4)] + [[12, 7, 16, 25, 27, 30]]
+    return Items(code, [Case(f"call({v[-1]})", str(run(v)), f"let mut call = {name}(); " + " ".join(f"call({n});" for n in v[:-1])) for v in lists])
