@@ -18,11 +18,12 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFas
 from transformers.trainer_callback import ProgressCallback
 
 from evaluation.continuous import ContinuousEvaluation, may_run_programs
+from evaluation.rust.sandbox import require_consent
 from evaluation.suites import compile_rate, humaneval_rust
 from evaluation.suites.compile_rate import CompileRate
 from evaluation.suites.humaneval_rust import HumanEvalRust
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
-from recipes.prepare import Prepared, prepare
+from recipes.prepare import SYNTHETIC_FILE, Prepared, prepare
 from recipes.report import Pretrained, report
 from recipes.schema import GATE_STAGE, Recipe
 from trainers.callbacks import (
@@ -43,7 +44,7 @@ console = Console(highlight=False)
 
 
 # What a run makes in its folder; nothing else there is ever deleted.
-RUN_ENTRIES = ("prepare", GATE_STAGE, "evaluation", "report.json", "recipe.json")
+RUN_ENTRIES = ("prepare", SYNTHETIC_FILE, GATE_STAGE, "evaluation", "report.json", "recipe.json")
 # Held-out blocks of an evaluation in the middle of training; the closing report takes all.
 EVALUATED_BLOCKS = 32
 
@@ -247,6 +248,8 @@ def start(recipe: Recipe, resume: bool, overwrite: bool) -> Prepared:
     transformers.utils.logging.disable_progress_bar()
     use_all_cores()
     state = process_state()
+    if recipe.data.synthetic_samples or recipe.data.variants:
+        require_consent()
     report_to = recipe.training.report_to
     if report_to != "none" and find_spec(report_to) is None:
         raise ValueError(f'training.report_to={report_to} needs a package: pip install "nanochat-ternary[track]"')

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,15 +12,22 @@ from datasets import Dataset, load_from_disk
 from rich.console import Console
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from recipes.schema import Recipe
+from evaluation.rust import RustVerifier
+from recipes.schema import DataRecipe, Recipe
+from trainers.data.augment import KINDS, Augmentation, augment_rows
+from trainers.data.kept import read_kept
 from trainers.data.mix import mix_rows
 from trainers.data.pack import pack_blocks
 from trainers.data.sources import Row, read_rows
+from trainers.data.synthetic.stream import choose_families
+from trainers.data.synthetic.verified import write_synthetic
 from trainers.data.tokenizer import train_tokenizer
 from trainers.data.verify import verify_sample
 from trainers.stages import check
 
 console = Console(highlight=False)
+
+SYNTHETIC_FILE = "synthetic.jsonl"
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,9 @@ def prepare(recipe: Recipe, folder: Path) -> Prepared:
         print_sources(rows)
         # A token is rarely longer than eight bytes, so both parts fill at least a block.
         training, validation = split_rows(rows, recipe.data.validation_fraction, 8 * recipe.data.seq_len)
+        made = make_rows(recipe.data, training, folder.parent / SYNTHETIC_FILE)
+        print_sources(made)
+        training += made
         mixes = {mix_folder(mix): mix for mix in map(recipe.mix, recipe.stages)}
         parts = {name: training if mix is None else mix_rows(training, mix) for name, mix in mixes.items()}
         if recipe.data.verified_sample:
@@ -99,6 +109,31 @@ def prepare(recipe: Recipe, folder: Path) -> Prepared:
         rule = f"at most {tokens}, the tokens that there are to train on"
         check(f"stages.{stage.name}", "seq_len", stage.seq_len, rule, stage.seq_len <= tokens)
     return Prepared(tokenizer, training, load_from_disk(folder / "validation"))
+
+
+def make_rows(data: DataRecipe, training: Sequence[Row], path: Path) -> list[Row]:
+    """
+    Verified samples and variants of the training texts, to train on beside them. What is held out stays real.
+
+    Args:
+        data: How many.
+        training: What is varied, together with the samples.
+        path: Where samples are kept, so that an interrupted call need not make them again.
+
+    Raises:
+        CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
+        ValueError: There are not so many samples.
+    """
+    if not (data.synthetic_samples or data.variants):
+        return []
+    samples: list[Row] = []
+    with RustVerifier(run_timeout=1.0) as verifier:
+        if data.synthetic_samples:
+            console.print(f"Making {data.synthetic_samples:,} synthetic samples; the compiler and their tests decide")
+            write_synthetic(path, choose_families(), data.synthetic_samples, 0, verifier)
+            samples = [Row(**{name: row[name] for name in Row.__match_args__}) for row in read_kept(path)]
+        augmentation = Augmentation(dict.fromkeys(KINDS, data.variants))
+        return samples + augment_rows([*training, *samples], augmentation, verifier)
 
 
 def mix_folder(mix: Mapping[str, float] | None) -> str:

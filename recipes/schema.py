@@ -26,6 +26,8 @@ class DataRecipe:
         validation_fraction: Share of the texts that is held out.
         max_validation_blocks: At most so many held-out blocks are kept to measure the loss on.
         verified_sample: So many of the texts are given to the compiler, to know what the data are worth; 0 for none.
+        synthetic_samples: So many verified samples are made and trained on, as source "synthetic".
+        variants: Share of the training texts that are varied in each way, as source "augmented"; those that compile.
         mix: Shares of the training text by source, such as {"std-examples": 1, "std-sources": 3}; None reads
             everything once. In a folder the sources are its subfolders.
     """
@@ -36,6 +38,8 @@ class DataRecipe:
     validation_fraction: float = 0.02
     max_validation_blocks: int = 256
     verified_sample: int = 256
+    synthetic_samples: int = 0
+    variants: float = 0.0
     mix: Mapping[str, float] | None = None
 
     def __post_init__(self):
@@ -43,6 +47,9 @@ class DataRecipe:
         most = self.max_validation_blocks
         check("data", "max_validation_blocks", most, "at least 1", most >= 1)
         check("data", "verified_sample", self.verified_sample, "at least 0", self.verified_sample >= 0)
+        samples = self.synthetic_samples
+        check("data", "synthetic_samples", samples, "at least 0", samples >= 0)
+        check("data", "variants", self.variants, "from 0 to 1", 0 <= self.variants <= 1)
         rule = f"at least {SMALLEST_VOCABULARY}"
         check("data", "vocab_size", self.vocab_size, rule, self.vocab_size >= SMALLEST_VOCABULARY)
         fraction = self.validation_fraction

@@ -206,7 +206,11 @@ def _arguments(function: Function, draw: Draw, attempt: int) -> tuple[Any, ...]:
         return function.inputs()
     kinds = [_instance(kind, function.types) for kind in function.parameters.values()]
     arguments = [[draw.value(kind)] if _is_single(kind) else draw.value(kind) for kind in kinds]
-    # The first are the edges: nothing, then one of each.
+    # The first are the edges: nothing, then one of each; then some where arguments are equal.
+    if attempt in (2, 3, 4):
+        first = dict(reversed(list(zip(kinds, arguments, strict=True))))
+        equal = [first[kind] for kind in kinds]
+        arguments = equal[: attempt - 1] + arguments[attempt - 1 :]
     if attempt < 2:
         arguments = [each[:attempt] if isinstance(each, list | str) else each for each in arguments]
     return tuple(arguments)

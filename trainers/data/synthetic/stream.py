@@ -6,7 +6,7 @@ import pkgutil
 import random
 from collections.abc import Iterator, Sequence
 
-from trainers.data import synthetic
+from trainers.data.synthetic import families
 from trainers.data.synthetic.family import FAMILIES, TIERS, Family, Undefined
 from trainers.data.synthetic.sample import Sample, make_sample
 
@@ -15,8 +15,8 @@ MISSES = 80  # draws of a family that give nothing new: then it has nothing more
 
 def all_families() -> dict[str, Family]:
     """Every family of every group, by name."""
-    for module in pkgutil.iter_modules(synthetic.__path__):
-        importlib.import_module(f"{synthetic.__name__}.{module.name}")
+    for module in pkgutil.iter_modules(families.__path__):
+        importlib.import_module(f"{families.__name__}.{module.name}")
     return FAMILIES
 
 

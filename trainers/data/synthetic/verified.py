@@ -108,7 +108,8 @@ def write_synthetic(
     if len(first) < count:
         what = "tasks" if tasks else "samples"
         raise ValueError(
-            f"n must be at most the {len(first)} distinct {what} of {len(families)} families with seed {seed}, got {count}"
+            f"n must be at most the {len(first)} distinct {what} that {len(families)} families give with seed {seed}, "
+            f"got {count}"
         )
     check = verify_tasks if tasks else verify_samples
 

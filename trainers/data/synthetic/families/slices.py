@@ -367,55 +367,6 @@ def running_figure(draw: Draw) -> Function:
     )
 
 
-@family(tier=2)
-def reordered(draw: Draw) -> Function:
-    kind = draw.choose(*INTEGERS, "char")
-    shift = draw.integer(1, 6)
-    how = draw.choose("left", "right", "reverse_chunks", "every", "interleave_halves")
-    names = {
-        "left": ("rotate_left", "shift_left"),
-        "right": ("rotate_right", "shift_right"),
-        "reverse_chunks": ("reverse_in_groups", "flip_chunks"),
-        "every": ("every_nth", "sample_every"),
-        "interleave_halves": ("drop_and_reverse", "tail_reversed"),
-    }[how]
-    words = {
-        "left": [f"Returns the values moved {shift} places to the left; what falls off comes in at the right."],
-        "right": [f"Returns the values moved {shift} places to the right; what falls off comes in at the left."],
-        "reverse_chunks": [f"Reverses every group of {shift + 1} values; the last group may be shorter."],
-        "every": [f"Keeps the first value and every {shift + 1}-th after it."],
-        "interleave_halves": [f"Leaves out the first {shift} values and returns the others in reverse order."],
-    }[how]  # fmt: skip
-    forms = {
-        "left": [f"let mut result = values.to_vec();\nif !result.is_empty() {{\n    let places = {shift} % result.len();\n    result.rotate_left(places);\n}}\nresult", f"let count = values.len();\n(0..count).map(|index| values[(index + {shift}) % count]).collect()"],
-        "right": [f"let mut result = values.to_vec();\nif !result.is_empty() {{\n    let places = {shift} % result.len();\n    result.rotate_right(places);\n}}\nresult", f"let count = values.len();\n(0..count).map(|index| values[(index + count * {shift} - {shift}) % count]).collect()"],
-        "reverse_chunks": [f"values\n    .chunks({shift + 1})\n    .flat_map(|chunk| chunk.iter().rev().copied())\n    .collect()", f"let mut result = values.to_vec();\nfor chunk in result.chunks_mut({shift + 1}) {{\n    chunk.reverse();\n}}\nresult"],
-        "every": [f"values.iter().step_by({shift + 1}).copied().collect()", f"let mut result = Vec::new();\nfor (index, &value) in values.iter().enumerate() {{\n    if index % {shift + 1} == 0 {{\n        result.push(value);\n    }}\n}}\nresult"],
-        "interleave_halves": [f"values.iter().skip({shift}).rev().copied().collect()", f"let mut result = Vec::new();\nfor index in ({shift}..values.len()).rev() {{\n    result.push(values[index]);\n}}\nresult"],
-    }[how]  # fmt: skip
-
-    def oracle(values: Sequence):
-        n = len(values)
-        if how in ("left", "right") and n:
-            k = shift % n if how == "left" else -shift % n
-            return values[k:] + values[:k]
-        if how == "reverse_chunks":
-            return [v for i in range(0, n, shift + 1) for v in values[i : i + shift + 1][::-1]]
-        return {
-            "left": values,
-            "right": values,
-            "every": values[:: shift + 1],
-            "interleave_halves": values[shift:][::-1],
-        }[how]
-
-    return Function(
-        name=draw.style(*names),
-        parameters={"values": f"&[{kind}]"},
-        returns=f"Vec<{kind}>",
-        words=words,
-        forms=forms,
-        oracle=oracle,
-    )
 
 
 @family(tier=2)

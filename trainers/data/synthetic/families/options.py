@@ -1,6 +1,5 @@
 """Functions that may have no result: `Option` and `Result`."""
 
-import re
 
 from trainers.data.synthetic.family import Draw, Function, family
 from trainers.data.synthetic.literals import BITS, INTEGERS, SIGNED, Err, Ok
@@ -12,28 +11,19 @@ OPERATIONS = {
 }  # fmt: skip
 
 
-def _fits(value: int, kind: str) -> bool:
+def fits(value: int, kind: str) -> bool:
     bits = BITS[kind]
     return -(1 << (bits - 1)) <= value < 1 << (bits - 1) if kind[0] == "i" else 0 <= value < 1 << bits
 
 
-def _parsed(text: str, kind: str) -> int | None:
-    """What `str::parse` gives."""
-    sign = "[+-]?" if kind[0] == "i" else "[+]?"
-    return int(text) if re.fullmatch(sign + "[0-9]+", text) and _fits(int(text), kind) else None
 
 
-def _not(condition: str) -> str:
+def negation(condition: str) -> str:
     if " " in condition:
         return f"!({condition})"
     return condition[1:] if condition.startswith("!") else f"!{condition}"
 
 
-def _number_text(draw: Draw, kind: str) -> str:
-    """Mostly a number, sometimes none."""
-    pick = draw.arguments
-    low = -30 if kind[0] == "i" else 0
-    return pick.choice((str(pick.randint(low, 60)), str(pick.randint(low, 60)), str(pick.randint(low, 12)), f" {pick.randint(0, 60)} ", "x", "", "4a", "7 5"))
 
 
 @family(tier=1)
@@ -49,11 +39,11 @@ def checked_formula(draw: Draw) -> Function:
 
     def oracle(a: int, b: int) -> int | None:
         missing = {"zero": 0, "max": (1 << (BITS[kind] - (kind[0] == "i"))) - 1}.get(fallback)
-        if first in ("div", "rem") and (b == 0 or not _fits(quotient(a, b), kind)):
+        if first in ("div", "rem") and (b == 0 or not fits(quotient(a, b), kind)):
             return missing
         middle = compute(a, b)
         result = combine(middle, by)
-        return result if _fits(middle, kind) and _fits(result, kind) else missing
+        return result if fits(middle, kind) and fits(result, kind) else missing
 
     def number() -> int:
         pick, bits = draw.arguments, BITS[kind]
@@ -99,7 +89,7 @@ def matching_element(draw: Draw) -> Function:
                  f"{header}.rev() {{\n    if {condition} {{\n        return Some({given});\n    }}\n}}\nNone".replace("in values.rev", "in values.iter().rev")]  # fmt: skip
     elif which == "first":
         loops = [f"{header} {{\n    if {condition} {{\n        return Some({given});\n    }}\n}}\nNone",
-                 f"{header} {{\n    if {_not(condition)} {{\n        continue;\n    }}\n    return Some({given});\n}}\nNone"]  # fmt: skip
+                 f"{header} {{\n    if {negation(condition)} {{\n        continue;\n    }}\n    return Some({given});\n}}\nNone"]  # fmt: skip
     else:
         loops = [f"let mut met = false;\n{header} {{\n    if {condition} {{\n        if met {{\n            return Some({given});\n        }}\n        met = true;\n    }}\n}}\nNone",
                  f"let mut count = 0;\n{header} {{\n    if {condition} {{\n        count += 1;\n    }}\n    if count == 2 {{\n        return Some({given});\n    }}\n}}\nNone"]  # fmt: skip
@@ -110,38 +100,6 @@ def matching_element(draw: Draw) -> Function:
     )  # fmt: skip
 
 
-@family(tier=2)
-def validated_number(draw: Draw) -> Function:
-    kind = draw.choose(*INTEGERS)
-    keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
-    trimmed, altered, empty = draw.choose(True, False), draw.choose(True, False), draw.choose(True, False)
-    thing = draw.choose("number", "age", "port", "level", "quantity", "temperature", "score", "index")
-    parse = f"{'text.trim()' if trimmed else 'text'}.parse::<{kind}>()"
-    value = mapping.on("value") if altered else "value"
-    blank = [f"if {'text.trim()' if trimmed else 'text'}.is_empty() {{", f'    return Err("no {thing}".to_string());', "}"] if empty else []
-    quoted = draw.style('format!("not a {}: {{}}", text)', 'format!("not a {}: {{text}}")', 'String::from("not a {}: ") + text').format(thing)
-    refused = draw.style('format!("{} refused: {{}}", value)', 'format!("{} refused: {{value}}")').format(thing)
-
-    def oracle(text: str) -> Ok | Err:
-        number = _parsed(text.strip() if trimmed else text, kind)
-        if empty and not (text.strip() if trimmed else text):
-            return Err(f"no {thing}")
-        if number is None:
-            return Err(f"not a {thing}: {text}")
-        return Ok(mapping(number) if altered else number) if keep(number) else Err(f"{thing} refused: {number}")
-
-    check = [f"if {_not(keep.on('value'))} {{", f"    return Err({refused});", "}", f"Ok({value})"]
-    spaces = " Spaces around it are allowed." if trimmed else ""
-    more = f' An empty text gives "no {thing}".' if empty else ""
-    result = f", {mapping.participle}" if altered else ""
-    return Function(
-        name=draw.style(f"parse_{thing}", f"read_{thing}", f"validate_{thing}", "parse_checked"), parameters={"text": "&str"}, returns=f"Result<{kind}, String>", oracle=oracle,
-        forms=["\n".join([*blank, f"let value = {parse}.map_err(|_| {quoted})?;", *check]), "\n".join([*blank, f"let Ok(value) = {parse} else {{", f"    return Err({quoted});", "};", *check]),
-               "\n".join([*blank, f"match {parse} {{", f"    Ok(value) if {keep.on('value')} => Ok({value}),", f"    Ok(value) => Err({refused}),", f"    Err(_) => Err({quoted}),", "}"])],
-        inputs=lambda: (_number_text(draw, kind),),
-        words=[f'Parses `text` as a {thing} of type {kind} that {keep.clause}{result and " and returns it" + result}.{spaces} Otherwise the error is "not a {thing}: " or "{thing} refused: ", followed by the text or the number.{more}',
-               f'Reads a {thing} ({kind}). It is valid if it {keep.clause}; it is returned{result}.{spaces} Errors are "not a {thing}: .." with the text and "{thing} refused: .." with the number.{more}'],
-    )  # fmt: skip
 
 
 @family(tier=1)
@@ -223,46 +181,6 @@ def option_chain(draw: Draw) -> Function:
     )  # fmt: skip
 
 
-@family(tier=2)
-def collected_results(draw: Draw) -> Function:
-    kind = draw.choose("i32", "i64", "u32", "u64")
-    wanted, mapping, altered = draw.choose("values", "sum", "option", "split", "flags"), draw.integer_mapping(kind), draw.choose(True, False)
-    mark = draw.choose("bad number", "invalid", "cannot read", "not a number", "wrong entry")
-    value = mapping.on("value") if altered else "value"
-    error = 'format!("{mark}: {{}}", text)'.replace("{mark}", mark).replace("{{}}", "{}")
-    each = "for text in texts {"
-
-    def oracle(texts: list[str]) -> object:
-        numbers = [_parsed(text, kind) for text in texts]
-        good = [mapping(n) if altered else n for n in numbers if n is not None]
-        bad = [text for text, n in zip(texts, numbers, strict=True) if n is None]
-        whole = Err(f"{mark}: {bad[0]}") if bad else None
-        return {"values": whole or Ok(good), "sum": whole or Ok(sum(good)), "option": None if bad else good, "split": (good, bad), "flags": (sum(good), len(bad))}[wanted]
-
-    to_error = f".map_err(|_| {error})"
-    mapped = f"\n            .map(|value| {value})" if altered else ""
-    returns, said, forms = {
-        "values": (f"Result<Vec<{kind}>, String>", f'the numbers, or the error "{mark}: .." with the first text that is none', [
-            f"let mut values = Vec::with_capacity(texts.len());\n{each}\n    let value: {kind} = text.parse(){to_error}?;\n    values.push({value});\n}}\nOk(values)",
-            f"texts\n    .iter()\n    .map(|text| {{\n        text.parse::<{kind}>(){mapped}\n            {to_error}\n    }})\n    .collect()"]),
-        "sum": (f"Result<{kind}, String>", f'the sum of the numbers, or the error "{mark}: .." with the first text that is none', [
-            f"let mut total = 0;\n{each}\n    match text.parse::<{kind}>() {{\n        Ok(value) => total += {value},\n        Err(_) => return Err({error}),\n    }}\n}}\nOk(total)",
-            f"texts\n    .iter()\n    .map(|text| {{\n        text.parse::<{kind}>(){mapped}\n            {to_error}\n    }})\n    .sum()"]),
-        "option": (f"Option<Vec<{kind}>>", "the numbers, or `None` if any text is no number", [
-            f"let mut values = Vec::new();\n{each}\n    let value: {kind} = text.parse().ok()?;\n    values.push({value});\n}}\nSome(values)",
-            f"texts\n    .iter()\n    .map(|text| {{\n        text.parse::<{kind}>(){mapped}\n            .ok()\n    }})\n    .collect()"]),
-        "split": (f"(Vec<{kind}>, Vec<String>)", "the numbers, and apart from them the texts that are none", [
-            f"let mut values = Vec::new();\nlet mut bad = Vec::new();\n{each}\n    match text.parse::<{kind}>() {{\n        Ok(value) => values.push({value}),\n        Err(_) => bad.push(text.to_string()),\n    }}\n}}\n(values, bad)",
-            f"let mut values = Vec::new();\nlet mut bad = Vec::new();\n{each}\n    if let Ok(value) = text.parse::<{kind}>() {{\n        values.push({value});\n    }} else {{\n        bad.push(String::from(*text));\n    }}\n}}\n(values, bad)"]),
-        "flags": (f"({kind}, usize)", "the sum of the numbers and how many texts are none", [
-            f"let mut total = 0;\nlet mut failed = 0;\n{each}\n    match text.parse::<{kind}>() {{\n        Ok(value) => total += {value},\n        Err(_) => failed += 1,\n    }}\n}}\n(total, failed)",
-            f"texts.iter().fold((0, 0), |(total, failed), text| match text.parse::<{kind}>() {{\n    Ok(value) => (total + {value.replace('-value', '(-value)')}, failed),\n    Err(_) => (total, failed + 1),\n}})"]),
-    }[wanted]  # fmt: skip
-    return Function(
-        name=draw.style("parse_all", "read_numbers", f"parse_{wanted}", "collect_numbers"), parameters={"texts": "&[&str]"}, returns=returns, forms=forms, oracle=oracle,
-        words=[f"Parses each text as {kind}{' and takes the numbers ' + mapping.participle if altered else ''}; returns {said}.", f"Reads all `texts` as numbers of type {kind}{', each ' + mapping.participle if altered else ''}. Gives {said}."],
-        inputs=lambda: ([_number_text(draw, kind) if draw.arguments.random() < 0.4 else str(draw.arguments.randint(0, 40)) for _ in range(draw.arguments.randint(0, 4))],),
-    )  # fmt: skip
 
 
 @family(tier=1)
@@ -322,7 +240,7 @@ def extreme_where(draw: Draw) -> Function:
             return min(v for v, _ in kept), max(v for v, _ in kept)
         return {"value": best(kept)[0], "key": best(kept, key=lambda pair: mapping(pair[0]))[0], "index": best(kept, key=lambda pair: pair[0])[1]}[by]
 
-    start = f"let mut best: Option<{kind}> = None;\nfor &value in values {{\n    if {_not(condition)} {{\n        continue;\n    }}\n"
+    start = f"let mut best: Option<{kind}> = None;\nfor &value in values {{\n    if {negation(condition)} {{\n        continue;\n    }}\n"
     kept = f"values\n    .iter()\n    .copied()\n    .filter(|&value| {condition})\n"
     forms = {
         "value": [f"{kept}    .{method}()", f"{start}    best = match best {{\n        Some(held) if held {sign}= value => Some(held),\n        _ => Some(value),\n    }};\n}}\nbest",
@@ -395,78 +313,5 @@ def table_lookup(draw: Draw) -> Function:
     )  # fmt: skip
 
 
-@family(tier=4)
-def parsed_record(draw: Draw) -> Function:
-    (first, second, sign), kind = draw.choose(("hours", "minutes", ":"), ("width", "height", "x"), ("low", "high", "-"), ("row", "column", ","), ("amount", "price", "@"), ("major", "minor", ".")), draw.choose("u32", "u64")
-    failure, limits, wanted = draw.choose("option", "error"), (draw.integer(10, 60), draw.integer(10, 60)), draw.choose("pair", "combined", "ordered")
-    p, q = draw.integer(1, 60), draw.integer(1, 9)
-    part = draw.style("parse_part", "read_part", "bounded_number", "parse_below")
-    option = failure == "option"
-    outer = (lambda inner: f"Option<{inner}>") if option else (lambda inner: f"Result<{inner}, String>")
-    good = "Some" if option else "Ok"
-
-    def parse(text: str, limit: int) -> object:
-        value = _parsed(text.strip(), kind)
-        valid = value is not None and value < limit
-        return (value if valid else None) if option else Ok(value) if valid else Err(f"bad part: {text}")
-
-    def oracle(text: str) -> object:
-        if sign not in text:
-            return None if option else Err(f"no {sign} in {text}")
-        parts = [parse(each, limit) for each, limit in zip(text.split(sign, 1), limits, strict=True)]
-        failed = [each for each in parts if each is None or isinstance(each, Err)]
-        if failed:
-            return failed[0]
-        a, b = parts if option else [each.value for each in parts]
-        value = {"pair": (a, b), "combined": a * p + b * q, "ordered": (min(a, b), max(a, b))}[wanted]
-        return value if option else Ok(value)
-
-    def record() -> tuple:
-        number = lambda: draw.arguments.choice((str(draw.arguments.randint(0, 30)), str(draw.arguments.randint(0, 9)), str(draw.arguments.randint(0, 80)), f" {draw.arguments.randint(0, 9)}", "a", ""))  # noqa: E731
-        return (number() + draw.arguments.choice((sign, sign, sign, sign, "/")) + number(),)
-
-    result = {"pair": f"({first}, {second})", "combined": " + ".join(n if k == 1 else f"{n} * {k}" for n, k in ((first, p), (second, q))), "ordered": f"({first}.min({second}), {first}.max({second}))"}[wanted]
-    missing, quoted = ("None", "") if option else (f'Err(format!("no {sign} in {{}}", text))', f".ok_or_else(|| format!(\"no {sign} in {{}}\", text))")
-    reads = f"let {first} = {part}(left, {limits[0]})?;\nlet {second} = {part}(right, {limits[1]})?;\n{good}({result})"
-    bad = "None" if option else 'Err(format!("bad part: {}", text))'
-    convert = "text.trim().parse().ok()?" if option else 'text\n    .trim()\n    .parse()\n    .map_err(|_| format!("bad part: {}", text))?'
-    told = {"pair": f"`({first}, {second})`", "combined": f"`{result}`", "ordered": "the two numbers, the smaller first"}[wanted]
-    fails = "Returns `None` for anything else." if option else f'Errors are "no {sign} in .." with the text and "bad part: .." with the part.'
-    helper = Function(
-        name=part, parameters={"text": "&str", "limit": kind}, returns=outer(kind), oracle=parse, inputs=lambda: (_number_text(draw, kind), draw.arguments.randint(10, 60)),
-        forms=[f"let value: {kind} = {convert};\nif value < limit {{\n    {good}(value)\n}} else {{\n    {bad}\n}}", f"match text.trim().parse::<{kind}>() {{\n    Ok(value) if value < limit => {good}(value),\n    _ => {bad},\n}}"],
-        words=["Parses a number below `limit`; spaces around it are allowed." + ("" if option else ' The error is "bad part: .." with the text.')],
-    )  # fmt: skip
-    return Function(
-        name=draw.style(f"parse_{first}_{second}", f"read_{first}_and_{second}", "parse_record", "parse_entry"), parameters={"text": "&str"}, returns=outer(kind if wanted == "combined" else f"({kind}, {kind})"),
-        forms=[f"let (left, right) = text.split_once('{sign}'){quoted}?;\n{reads}", f"let Some((left, right)) = text.split_once('{sign}') else {{\n    return {missing};\n}};\n{reads}", f"match text.split_once('{sign}') {{\n    None => {missing},\n    Some((left, right)) => {{\n        " + reads.replace("\n", "\n        ") + "\n    }\n}"],
-        oracle=oracle, inputs=record, parts=[helper],
-        words=[f"Parses {first} below {limits[0]} and {second} below {limits[1]}, separated by `{sign}`, and returns {told}. {fails}", f"Reads a text such as \"3{sign}7\": {first}, at most {limits[0] - 1}, then `{sign}`, then {second}, at most {limits[1] - 1}. The result is {told}. {fails}"],
-    )  # fmt: skip
 
 
-@family(tier=0)
-def fallback_choice(draw: Draw) -> Function:
-    kind, source, fallback = draw.choose(*INTEGERS), draw.choose("two", "three", "get", "first", "parse"), draw.integer(0, 40)
-    mapping, altered = draw.integer_mapping(kind), draw.choose(True, False)
-    value = mapping.on("value") if altered else "value"
-    parameters, begin, take, said = {
-        "two": ({"a": f"Option<{kind}>", "b": f"Option<{kind}>"}, "a.or(b)", lambda a, b: b if a is None else a, "the first of `a` and `b` that is there"),
-        "three": ({"a": f"Option<{kind}>", "b": f"Option<{kind}>", "c": f"Option<{kind}>"}, "a.or(b).or(c)", lambda a, b, c: next((v for v in (a, b, c) if v is not None), None), "the first of three options that is there"),
-        "get": ({"values": f"&[{kind}]", "index": "usize"}, "values.get(index).copied()", lambda values, index: values[index] if index < len(values) else None, "the element of `values` at `index`"),
-        "first": ({"values": f"&[{kind}]"}, "values.first().copied()", lambda values: values[0] if values else None, "the first of `values`"),
-        "parse": ({"text": "&str"}, f"text.parse::<{kind}>().ok()", lambda text: _parsed(text, kind), f"the {kind} that `text` contains"),
-    }[source]  # fmt: skip
-
-    def oracle(*arguments: object) -> int:
-        found = take(*arguments)
-        return fallback if found is None else mapping(found) if altered else found
-
-    forms = [f"{begin}.map(|value| {value}).unwrap_or({fallback})", f"{begin}.map_or({fallback}, |value| {value})"] if altered else [f"{begin}.unwrap_or({fallback})"]
-    forms += [f"match {begin} {{\n    Some(value) => {value},\n    None => {fallback},\n}}", f"if let Some(value) = {begin} {{\n    {value}\n}} else {{\n    {fallback}\n}}", f"let Some(value) = {begin} else {{\n    return {fallback};\n}};\n{value}"]
-    which = f"{said}, {mapping.participle}" if altered else said
-    return Function(
-        name=draw.style("value_or", "or_default", "pick_value", f"or_{fallback}", "with_fallback"), parameters=parameters, returns=kind, forms=forms, oracle=oracle,
-        inputs={"parse": lambda: (_number_text(draw, kind),), "get": lambda: (draw.value(f"[{kind}]"), draw.arguments.randint(0, 6))}.get(source),
-        words=[f"Returns {which}, or {fallback} if there is none.", f"Gives {which}; otherwise {fallback}.", f"{fallback} unless there is a value: then {which}."],
-    )  # fmt: skip

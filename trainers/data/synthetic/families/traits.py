@@ -1,11 +1,10 @@
 """Traits: definitions with implementations, conversions, extension of known types, dispatch, errors."""
 
-import itertools
 import textwrap
 
 from trainers.data.synthetic.family import Case, Draw, Items, family
 from trainers.data.synthetic.literals import INTEGERS, SIGNED, literal
-from trainers.data.synthetic.pieces import quotient
+from trainers.data.synthetic.writing import braced, items
 
 # What a trait is about: its name, its method, and types with the field that the method looks at.
 SUBJECTS = (
@@ -22,22 +21,14 @@ SUBJECTS = (
 )  # fmt: skip
 
 
-def _linear(rate: int, base: int, field: str) -> str:
+def linear(rate: int, base: int, field: str) -> str:
     return f"self.{field}" + (f" * {rate}" if rate > 1 else "") + (f" + {base}" if base else "")
 
 
-def _block(head: str, *members: str) -> str:
-    """`head { members }`, with an empty line between members; the body of a function is one."""
-    return head + " {\n" + textwrap.indent("\n\n".join(each for each in members if each), "    ") + "\n}"
 
 
-def _code(*items: str) -> str:
-    return "\n\n".join(each for each in items if each) + "\n"
 
 
-def _one_of(draw: Draw, *options: tuple) -> tuple:
-    """One of the options, known by its place: they hold functions, which have no stable text."""
-    return options[draw.integer(0, len(options) - 1)]
 
 
 @family(tier=3)
@@ -48,21 +39,21 @@ def default_method(draw: Draw) -> Items:
     change, override = draw.integer_mapping(kind), draw.choose(True, False, False)
     derived = draw.style("adjusted", "effective", "final", "modified", "derived") + "_" + method
     n, m = draw.arguments.randint(1, 9), draw.arguments.randint(10, 19)
-    formula = draw.style(_linear(rate, base, its), f"let own = {_linear(rate, base, its)};\nown")
+    formula = draw.style(linear(rate, base, its), f"let own = {linear(rate, base, its)};\nown")
     told = draw.style(f"The {method} {change.participle}.", f"What `{method}` returns, {change.participle}.", f"Gives the {method}, {change.participle}.")
     body = draw.style(f"let {method} = self.{method}();\n{change.on(method)}", f"let value = self.{method}();\n{change.on('value')}")
     plain = draw.style(f"/// The {method} itself.", f"/// Returns the plain {method}.", f"/// The {method} as it is.")
-    code = _code(
+    code = items(
         f"/// {draw.style('Anything that has a', 'What has a', 'Things with a', 'Implemented by everything with a')} {method}.\n"
-        + _block(f"pub trait {trait}", f"{plain}\nfn {method}(&self) -> {kind};", f"/// {told}\n" + _block(f"fn {derived}(&self) -> {kind}", body)),
+        + braced(f"pub trait {trait}", f"{plain}\nfn {method}(&self) -> {kind};", f"/// {told}\n" + braced(f"fn {derived}(&self) -> {kind}", body)),
         f"/// {draw.style('Counts', 'Has', 'Is known by its')} {its}; the {method} is {rate} for each{f' and {base} more' if base else ''}.\n"
-        + _block(f"pub struct {first}", f"pub {its}: {kind},"),
-        _block(f"impl {trait} for {first}", _block(f"fn {method}(&self) -> {kind}", formula)),
+        + braced(f"pub struct {first}", f"pub {its}: {kind},"),
+        braced(f"impl {trait} for {first}", braced(f"fn {method}(&self) -> {kind}", formula)),
         f"/// The {method} of a {second.lower()} is {base2} and {rate2} for each of its {other}.\npub struct {second}(pub {kind});",
-        _block(
+        braced(
             f"impl {trait} for {second}",
-            _block(f"fn {method}(&self) -> {kind}", draw.style(f"{base2} + {rate2} * self.0", f"self.0 * {rate2} + {base2}")),
-            f"/// Here, {base2} less than the {method}.\n" + _block(f"fn {derived}(&self) -> {kind}", f"self.{method}() - {base2}") if override else "",
+            braced(f"fn {method}(&self) -> {kind}", draw.style(f"{base2} + {rate2} * self.0", f"self.0 * {rate2} + {base2}")),
+            f"/// Here, {base2} less than the {method}.\n" + braced(f"fn {derived}(&self) -> {kind}", f"self.{method}() - {base2}") if override else "",
         ),
     )
     a, b = n * rate + base, m * rate2 + base2
@@ -73,42 +64,6 @@ def default_method(draw: Draw) -> Items:
     ])  # fmt: skip
 
 
-@family(tier=4)
-def boxed_objects(draw: Draw) -> Items:
-    trait, method, ((first, its), (second, other), (third, _)) = draw.choose(*SUBJECTS)
-    kind = draw.choose("i32", "i64", "u32", "u64")
-    rate, base, rate2, fixed, bound = draw.integer(2, 9), draw.integer(0, 12), draw.integer(2, 9), draw.integer(5, 60), draw.integer(10, 30)
-    n, m = draw.arguments.randint(3, 9), draw.arguments.randint(1, 9)
-    returns, name, told, forms, compute = _one_of(draw,
-        (kind, draw.style(f"total_{method}", f"sum_of_{method}"), f"Adds up the {method} of all of them.", [
-            f"all.iter().map(|each| each.{method}()).sum()", f"let mut total = 0;\nfor each in all {{\n    total += each.{method}();\n}}\ntotal",
-            f"all.iter().fold(0, |total, each| total + each.{method}())"], sum),
-        (f"Option<{kind}>", f"largest_{method}", f"The largest {method}, or `None` if there is nothing.", [
-            f"all.iter().map(|each| each.{method}()).max()",
-            f"let mut best = None;\nfor each in all {{\n    best = best.max(Some(each.{method}()));\n}}\nbest"], lambda v: max(v, default=None)),
-        ("usize", draw.style("count_above", "how_many_above"), f"Counts those whose {method} is above {bound}.", [
-            f"all.iter().filter(|each| each.{method}() > {bound}).count()",
-            f"let mut count = 0;\nfor each in all {{\n    if each.{method}() > {bound} {{\n        count += 1;\n    }}\n}}\ncount"], lambda v: sum(x > bound for x in v)),
-        (f"Vec<{kind}>", draw.style(f"sorted_by_{method}", f"ordered_{method}"), f"Lists every {method}, the smallest first.", [
-            f"let mut result: Vec<{kind}> = all.iter().map(|each| each.{method}()).collect();\nresult.sort();\nresult",
-            f"let mut result = Vec::new();\nfor each in all {{\n    result.push(each.{method}());\n}}\nresult.sort_unstable();\nresult"], sorted),
-    )  # fmt: skip
-    pieces = {f"{first} {{ {its}: {n} }}": n * rate + base, f"{second} {{ {other}: {m} }}": m * rate2, third: fixed}
-    bodies = ((first, _linear(rate, base, its)), (second, f"{rate2} * self.{other}"), (third, str(fixed)))
-    code = _code(
-        f"/// {draw.style('Has a', 'Knows its', 'Can tell its')} {method}.\n" + _block(f"pub trait {trait}", f"fn {method}(&self) -> {kind};"),
-        _block(f"pub struct {first}", f"pub {its}: {kind},"),
-        _block(f"pub struct {second}", f"pub {other}: {kind},"),
-        f"/// Always has {draw.style('a', 'the same')} {method}{draw.style('', f': {fixed}')}.\npub struct {third};",
-        *[_block(f"impl {trait} for {each}", _block(f"fn {method}(&self) -> {kind}", body)) for each, body in bodies],
-        f"/// {told}\n" + _block(f"pub fn {name}(all: &[Box<dyn {trait}>]) -> {returns}", draw.style(*forms)),
-    )
-    listed = list(pieces)
-    cases = []
-    for chosen in ([], listed, listed[:1], listed[1:], [listed[2], listed[0], listed[2]]):
-        boxed = ", ".join(f"Box::new({each})" for each in chosen)
-        cases.append(Case(f"{name}(&all)", literal(compute([pieces[each] for each in chosen]), returns), f"let all: Vec<Box<dyn {trait}>> = vec![{boxed}];"))
-    return Items(code, [*cases, Case(f"{listed[0]}.{method}()", str(pieces[listed[0]]))])
 
 
 @family(tier=3)
@@ -120,22 +75,22 @@ def associated_constants(draw: Draw) -> Items:
     )  # fmt: skip
     kind, label = draw.choose("u32", "i64", "u64"), draw.choose(True, False)
     values = [draw.integer(2, 40), draw.integer(41, 90), draw.integer(91, 200)]
-    sign, compute = _one_of(draw, ("*", lambda c, n: c * n), ("+", lambda c, n: c + n))
+    sign, compute = draw.choose(("*", lambda c, n: c * n), ("+", lambda c, n: c + n))
     method = draw.style("scaled", "of", "amount_for", "for_count") if sign == "*" else draw.style("increased", "plus", "on_top_of", "raised")
     n, lower = draw.arguments.randint(2, 30), constant.lower()
     body = draw.style(f"T::{constant} {sign} n", f"let {lower} = T::{constant};\n{lower} {sign} n", f"<T as {trait}>::{constant} {sign} n")
     said = f"{lower} of `T` times `n`" if sign == "*" else f"`n` more than the {lower} of `T`"
     about = draw.style(f"A kind of {trait.lower()}, known when compiling.", f"What every {trait.lower()} has: {lower}.", f"Constants of a {trait.lower()}.")
     impls = [
-        _block(f"impl {trait} for {each}", (f'const NAME: &\'static str = "{each.lower()}";\n' if label else "") + f"const {constant}: {kind} = {value};")
+        braced(f"impl {trait} for {each}", (f'const NAME: &\'static str = "{each.lower()}";\n' if label else "") + f"const {constant}: {kind} = {value};")
         for each, value in zip(types, values, strict=True)
     ]
-    code = _code(
-        f"/// {about}\n" + _block(f"pub trait {trait}", ("const NAME: &'static str;\n" if label else "") + f"const {constant}: {kind};"),
+    code = items(
+        f"/// {about}\n" + braced(f"pub trait {trait}", ("const NAME: &'static str;\n" if label else "") + f"const {constant}: {kind};"),
         "\n".join(f"pub struct {each};" for each in types),
         *impls,
-        f"/// {draw.style('Returns the', 'Gives the', 'The')} {said}.\n" + _block(f"pub fn {method}<T: {trait}>(n: {kind}) -> {kind}", body),
-        "/// The name with its number.\n" + _block(f"pub fn label<T: {trait}>() -> String", f'format!("{{}}={{}}", T::NAME, T::{constant})') if label else "",
+        f"/// {draw.style('Returns the', 'Gives the', 'The')} {said}.\n" + braced(f"pub fn {method}<T: {trait}>(n: {kind}) -> {kind}", body),
+        "/// The name with its number.\n" + braced(f"pub fn label<T: {trait}>() -> String", f'format!("{{}}={{}}", T::NAME, T::{constant})') if label else "",
     )
     cases = [Case(f"{method}::<{each}>({n + i})", str(compute(value, n + i))) for i, (each, value) in enumerate(zip(types, values, strict=True))]
     cases.append(Case(f"<{types[2]} as {trait}>::{constant}", str(values[2])))
@@ -159,16 +114,16 @@ def from_conversion(draw: Draw) -> Items:
         return f"{name}({value})" if field == "0" else f"{name} {{ {field}: {value} }}"
 
     def struct(name: str) -> str:
-        return derives + "\n" + (f"pub struct {name}(pub {kind});" if field == "0" else _block(f"pub struct {name}", f"pub {field}: {kind},"))
+        return derives + "\n" + (f"pub struct {name}(pub {kind});" if field == "0" else braced(f"pub struct {name}", f"pub {field}: {kind},"))
 
     made = make(draw.style("Self", small), f"{argument}.{field} * {factor}" + (f" + {offset}" if offset else ""))
-    reverse = _block(f"fn from({small.lower()}: {small}) -> Self", make("Self", f"{small.lower()}.{field} / {factor}"))
-    code = _code(
+    reverse = braced(f"fn from({small.lower()}: {small}) -> Self", make("Self", f"{small.lower()}.{field} / {factor}"))
+    code = items(
         f"/// {draw.style(f'A number of {large.lower()}.', f'{large}, counted.', f'So many {large.lower()}.')}\n{struct(large)}",
         f"/// {draw.style(f'A number of {small.lower()}.', f'{small}, {factor} to the larger unit.', f'So many {small.lower()}.')}\n{struct(small)}",
         f"/// {draw.style(f'Each is worth {factor} {small.lower()}{plus}.', f'{factor} {small.lower()} for each one{plus}.')}\n"
-        + _block(f"impl From<{large}> for {small}", _block(f"fn from({argument}: {large}) -> {draw.style('Self', small)}", made)),
-        f"/// {draw.style('What is left over is lost.', 'Drops the rest.')}\n" + _block(f"impl From<{small}> for {large}", reverse) if back else "",
+        + braced(f"impl From<{large}> for {small}", braced(f"fn from({argument}: {large}) -> {draw.style('Self', small)}", made)),
+        f"/// {draw.style('What is left over is lost.', 'Drops the rest.')}\n" + braced(f"impl From<{small}> for {large}", reverse) if back else "",
     )
     n, m = draw.arguments.randint(2, 9), draw.arguments.randint(10, 40)
     cases = [
@@ -187,7 +142,7 @@ def checked_newtype(draw: Draw) -> Items:
     )  # fmt: skip
     kind = draw.choose("i32", "i64", "u32", "u64")
     holds = draw.integer_predicate(kind)
-    error, made, refused = _one_of(draw,
+    error, made, refused = draw.choose(
         ("String", f'format!("invalid {what}: {{}}", value)', lambda n: f'"invalid {what}: {n}".to_string()'),
         (f"Invalid{name}", f"Invalid{name} {{ value }}", lambda n: f"Invalid{name} {{ value: {n} }}"), (kind, "value", str),
     )  # fmt: skip
@@ -199,14 +154,14 @@ def checked_newtype(draw: Draw) -> Items:
     )
     told = draw.style(f"Refuses a number unless it {holds.clause}.", f"Succeeds if the number {holds.clause}.", f"Checks that `value` {holds.clause}.")
     struct = f"/// {draw.style(f'A number that is no {what}.', 'What was refused.')}\n#[derive(Debug, Clone, PartialEq)]\n"
-    code = _code(
+    code = items(
         f"/// {draw.style('A', 'A valid', 'A checked')} {what}: a number that {holds.clause}.\n#[derive(Debug, Clone, Copy, PartialEq)]\npub struct {name}({kind});",
-        struct + _block(f"pub struct {error}", f"pub value: {kind},") if error.startswith("Invalid") else "",
-        _block(f"impl {name}", "/// The number itself.\n" + _block(f"pub fn {getter}({draw.style('self', '&self')}) -> {kind}", "self.0")),
-        _block(
+        struct + braced(f"pub struct {error}", f"pub value: {kind},") if error.startswith("Invalid") else "",
+        braced(f"impl {name}", "/// The number itself.\n" + braced(f"pub fn {getter}({draw.style('self', '&self')}) -> {kind}", "self.0")),
+        braced(
             f"impl TryFrom<{kind}> for {name}",
             f"type Error = {error};",
-            f"/// {told}\n" + _block(f"fn try_from(value: {kind}) -> Result<Self, Self::Error>", body),
+            f"/// {told}\n" + braced(f"fn try_from(value: {kind}) -> Result<Self, Self::Error>", body),
         ),
     )
     candidates = [draw.arguments.randint(-40 if kind in SIGNED else 0, 60) for _ in range(40)] + [36, 7, 15, 16]
@@ -225,14 +180,14 @@ def integer_extension(draw: Draw) -> Items:
     compute = draw.style(change.slug, "transformed", "adjusted", "converted")
     receiver, value = draw.style(("&self", "let value = *self;"), ("self", "let value = self;"))
     first, second = f"fn {test}({receiver}) -> bool", f"fn {compute}({receiver}) -> {kind}"
-    code = _code(
+    code = items(
         f"/// {draw.style(f'Additional methods of `{kind}`.', f'What `{kind}` lacks.', f'Extends the integers of type `{kind}`.')}\n"
-        + _block(
+        + braced(
             f"pub trait {trait}",
             f"/// {draw.style('Whether it', 'Tells whether the number', '`true` if the number')} {holds.clause}.\n{first};",
             f"/// {draw.style('The number', 'Returns the number', 'Itself,')} {change.participle}.\n{second};",
         ),
-        _block(f"impl {trait} for {kind}", _block(first, f"{value}\n{holds.on('value')}"), _block(second, f"{value}\n{change.on('value')}")),
+        braced(f"impl {trait} for {kind}", braced(first, f"{value}\n{holds.on('value')}"), braced(second, f"{value}\n{change.on('value')}")),
     )
     numbers = [draw.arguments.randint(5, 60) for _ in range(3)] + [12, 7]
     cases = [Case(f"{n}{kind}.{test}()", "true" if holds(n) else "false") for n in numbers[:3]]
@@ -244,7 +199,7 @@ def text_extension(draw: Draw) -> Items:
     holds, owner = draw.char_predicate(), draw.choose("str", "String")
     trait = draw.style("TextExt", "StrExt", "TextTools", "Inspect", "StringExt")
     c = holds.on("c")
-    returns, told, forms, compute, method = _one_of(draw,
+    returns, told, forms, compute, method = draw.choose(
         ("usize", f"The number of {holds.plural}.", [f"self.chars().filter(|&c| {c}).count()", f"let mut count = 0;\nfor c in self.chars() {{\n    if {c} {{\n        count += 1;\n    }}\n}}\ncount"], lambda t: sum(map(holds, t)), "count"),
         ("String", f"Only the {holds.plural}.", [f"self.chars().filter(|&c| {c}).collect()", f"let mut result = String::new();\nfor c in self.chars() {{\n    if {c} {{\n        result.push(c);\n    }}\n}}\nresult"], lambda t: "".join(filter(holds, t)), "only"),
         ("String", f"Everything but the {holds.plural}.", [f"self.chars().filter(|&c| !({c})).collect()", f"let mut result = String::with_capacity(self.len());\nfor c in self.chars() {{\n    if {c} {{\n        continue;\n    }}\n    result.push(c);\n}}\nresult"], lambda t: "".join(x for x in t if not holds(x)), "without"),
@@ -252,10 +207,10 @@ def text_extension(draw: Draw) -> Items:
         ("bool", f"Whether there are any {holds.plural}.", [f"self.chars().any(|c| {c})", f"for c in self.chars() {{\n    if {c} {{\n        return true;\n    }}\n}}\nfalse"], lambda t: any(map(holds, t)), "has"),
     )  # fmt: skip
     method += "_" + draw.style(holds.slug, "matching", "chosen")
-    code = _code(
+    code = items(
         f"/// {draw.style('Looks into texts.', f'Additional methods for `{owner}`.', 'What one wants to know of a text.')}\n"
-        + _block(f"pub trait {trait}", f"/// {told}\nfn {method}(&self) -> {returns};"),
-        _block(f"impl {trait} for {owner}", _block(f"fn {method}(&self) -> {returns}", draw.style(*forms))),
+        + braced(f"pub trait {trait}", f"/// {told}\nfn {method}(&self) -> {returns};"),
+        braced(f"impl {trait} for {owner}", braced(f"fn {method}(&self) -> {returns}", draw.style(*forms))),
     )
     texts = [draw.text(2), draw.text(3), "Area 51", "tree_house in Ohio, 7 stars!", ""]
     return Items(code, [Case(f"{literal(t, '&str' if owner == 'str' else 'String')}.{method}()", literal(compute(t), returns)) for t in texts])
@@ -270,20 +225,20 @@ def default_settings(draw: Draw) -> Items:
     kind = draw.choose("u32", "i32", "usize", "u64")
     a, b, c = draw.integer(2, 50), draw.integer(2, 50), draw.choose("true", "false")
     step = draw.integer(2, 9)
-    result, formula, said = _one_of(draw,
+    result, formula, said = draw.choose(
         (a * b + step, f"self.{first} * self.{second} + {step}", f"{first} times {second}, and {step} more"), (a * step + b, f"self.{first} * {step} + self.{second}", f"{step} times {first}, plus {second}"),
         (a + b + step, f"self.{first} + self.{second} + {step}", f"{first} plus {second} plus {step}"), (max(a, b) * step, f"self.{first}.max(self.{second}) * {step}", f"{step} times the larger of {first} and {second}"),
     )  # fmt: skip
     method, setter = draw.style("total", "cost", "figure", "combined"), draw.style(f"with_{first}", f"set_{first}")
     setting = draw.style(f"self.{first} = {first};\nself", f"Self {{ {first}, ..self }}")
-    code = _code(
+    code = items(
         f"/// {draw.style('What can be set', 'The options', 'How it starts')}; the {first} is {a} and the {second} {b} unless said otherwise.\n#[derive(Debug, Clone, PartialEq)]\n"
-        + _block(f"pub struct {name}", f"pub {first}: {kind},\npub {second}: {kind},\npub {flag}: bool,"),
-        _block(f"impl Default for {name}", _block("fn default() -> Self", _block(draw.style("Self", name), f"{first}: {a},\n{second}: {b},\n{flag}: {c},"))),
-        _block(
+        + braced(f"pub struct {name}", f"pub {first}: {kind},\npub {second}: {kind},\npub {flag}: bool,"),
+        braced(f"impl Default for {name}", braced("fn default() -> Self", braced(draw.style("Self", name), f"{first}: {a},\n{second}: {b},\n{flag}: {c},"))),
+        braced(
             f"impl {name}",
-            f"/// The same with another {first}.\n" + _block(f"pub fn {setter}({'mut ' if '=' in setting else ''}self, {first}: {kind}) -> Self", setting),
-            f"/// {draw.style('The', 'Returns')} {said}.\n" + _block(f"pub fn {method}(&self) -> {kind}", formula),
+            f"/// The same with another {first}.\n" + braced(f"pub fn {setter}({'mut ' if '=' in setting else ''}self, {first}: {kind}) -> Self", setting),
+            f"/// {draw.style('The', 'Returns')} {said}.\n" + braced(f"pub fn {method}(&self) -> {kind}", formula),
         ),
     )
     n = draw.arguments.randint(51, 99)
@@ -301,20 +256,20 @@ def supertraits(draw: Draw) -> Items:
     )  # fmt: skip
     first, second = draw.choose(("Cat", "Dog"), ("Invoice", "Receipt"), ("River", "Lake"), ("Robot", "Drone"), ("Song", "Album"), ("Nurse", "Doctor"), ("Pump", "Valve"))
     before, after = draw.choose(("Hello, ", "!"), ("<", ">"), ("[", "]"), ("* ", ""), ("This is ", "."), ("-- ", " --"), ("#", ":"), ("I am ", ""))
-    shown, compute, what = _one_of(draw,
+    shown, compute, what = draw.choose(
         (f"self.{method}()", str, method), (f"self.{method}().to_uppercase()", str.upper, f"{method} in capitals"),
         (f"self.{method}().len()", lambda t: str(len(t)), f"length of the {method}"), (f"self.{method}().repeat(2)", lambda t: t * 2, f"{method}, twice"),
     )  # fmt: skip
     body = draw.style(f'format!("{before}{{}}{after}", {shown})', f'let shown = {shown};\nformat!("{before}{{shown}}{after}")')
     fixed = draw.choose("anna", "max", "zero", "echo", "nova")
-    code = _code(
-        f"/// {draw.style('Has a', 'Whatever has a')} {method}.\n" + _block(f"pub trait {base}", f"fn {method}(&self) -> String;"),
+    code = items(
+        f"/// {draw.style('Has a', 'Whatever has a')} {method}.\n" + braced(f"pub trait {base}", f"fn {method}(&self) -> String;"),
         f"/// {draw.style('Needs', 'Is built on', 'Uses')} the {method}.\n"
-        + _block(f"pub trait {derived}: {base}", f"/// The {what}, between `{before}` and `{after}`.\n" + _block(f"fn {longer}(&self) -> String", body)),
+        + braced(f"pub trait {derived}: {base}", f"/// The {what}, between `{before}` and `{after}`.\n" + braced(f"fn {longer}(&self) -> String", body)),
         f"pub struct {first} {{\n    pub {method}: String,\n}}",
         f"/// Its {method} is always {fixed}.\npub struct {second};",
-        _block(f"impl {base} for {first}", _block(f"fn {method}(&self) -> String", f"self.{method}.clone()")),
-        _block(f"impl {base} for {second}", _block(f"fn {method}(&self) -> String", draw.style(f'"{fixed}".to_string()', f'String::from("{fixed}")'))),
+        braced(f"impl {base} for {first}", braced(f"fn {method}(&self) -> String", f"self.{method}.clone()")),
+        braced(f"impl {base} for {second}", braced(f"fn {method}(&self) -> String", draw.style(f'"{fixed}".to_string()', f'String::from("{fixed}")'))),
         f"impl {derived} for {first} {{}}\n\nimpl {derived} for {second} {{}}",
     )
     words = [draw.text(1) or "a", draw.text(2)]
@@ -334,20 +289,20 @@ def generic_method_trait(draw: Draw) -> Items:
     opened = head + ("\n{\n" if bound == "F" else " {\n")
     step = draw.integer(1, 4)
     body = draw.style("for &value in &self.0 {\n    f(value);\n}", "self.0.iter().for_each(|&value| f(value));")
-    code = _code(
+    code = items(
         f"/// {draw.style('Something that hands out numbers.', 'Gives its numbers one after another.', 'Where numbers come from.')}\n"
-        + _block(
+        + braced(
             f"pub trait {trait}",
             f"/// Calls `f` for every number{draw.style('', ', in order')}.\n{declared.replace(',;', ';')}",
             f"/// The sum of the numbers, each {change.participle}.\n"
-            + _block(f"fn {total}(&self) -> {kind}", f"let mut total = 0;\nself.{visit}(|value| total += {change.on('value')});\ntotal"),
+            + braced(f"fn {total}(&self) -> {kind}", f"let mut total = 0;\nself.{visit}(|value| total += {change.on('value')});\ntotal"),
             f"/// How many of them are {holds.plural}.\n"
-            + _block(f"fn {count}(&self) -> usize", f"let mut count = 0;\nself.{visit}(|value| {{\n    if {holds.on('value')} {{\n        count += 1;\n    }}\n}});\ncount"),
+            + braced(f"fn {count}(&self) -> usize", f"let mut count = 0;\nself.{visit}(|value| {{\n    if {holds.on('value')} {{\n        count += 1;\n    }}\n}});\ncount"),
         ),
         f"/// Keeps its numbers.\npub struct {listed}(pub Vec<{kind}>);",
-        f"/// Every number from `from` to before `to`, {step} apart.\n" + _block(f"pub struct {span}", f"pub from: {kind},\npub to: {kind},"),
-        _block(f"impl {trait} for {listed}", opened + textwrap.indent(body, "    ") + "\n}"),
-        _block(f"impl {trait} for {span}", opened + f"    let mut next = self.from;\n    while next < self.to {{\n        f(next);\n        next += {step};\n    }}\n}}"),
+        f"/// Every number from `from` to before `to`, {step} apart.\n" + braced(f"pub struct {span}", f"pub from: {kind},\npub to: {kind},"),
+        braced(f"impl {trait} for {listed}", opened + textwrap.indent(body, "    ") + "\n}"),
+        braced(f"impl {trait} for {span}", opened + f"    let mut next = self.from;\n    while next < self.to {{\n        f(next);\n        next += {step};\n    }}\n}}"),
     )
     values = [draw.arguments.randint(-9, 40) for _ in range(5)]
     low = draw.arguments.randint(-3, 9)
@@ -357,89 +312,8 @@ def generic_method_trait(draw: Draw) -> Items:
     return Items(code, cases + [Case(f"{each}.{count}()", str(sum(map(holds, numbers)))) for each, numbers in made])
 
 
-@family(tier=4)
-def expression_visitor(draw: Draw) -> Items:
-    kind = draw.choose("i32", "i64")
-    operations = {
-        "Add": ("a + b", lambda a, b: a + b, "+"), "Sub": ("a - b", lambda a, b: a - b, "-"), "Mul": ("a * b", lambda a, b: a * b, "*"),
-        "Max": ("a.max(b)", max, "^"), "Min": ("a.min(b)", min, "_"), "Mean": ("(a + b) / 2", lambda a, b: quotient(a + b, 2), "~"),
-    }  # fmt: skip
-    one, two = draw.choose(*itertools.combinations(operations, 2))
-    other, returns, leaf, inner, compute_leaf, compute = _one_of(draw,
-        ("Depth", "usize", "1", "1 + a.max(b)", lambda n: 1, lambda a, b, sign: 1 + max(a, b)), ("Leaves", "usize", "1", "a + b", lambda n: 1, lambda a, b, sign: a + b),
-        ("Nodes", "usize", "1", "1 + a + b", lambda n: 1, lambda a, b, sign: 1 + a + b), ("Largest", kind, "number", "a.max(b)", lambda n: n, lambda a, b, sign: max(a, b)),
-        ("Show", "String", "number.to_string()", None, str, lambda a, b, sign: f"({a} {sign} {b})"), ("Polish", "String", "number.to_string()", "", str, lambda a, b, sign: f"{sign} {a} {b}"),
-    )  # fmt: skip
-    tree, number = draw.style(("Expr", "Number"), ("Node", "Leaf"), ("Term", "Value"), ("Formula", "Constant"))
-    visitor, accept = draw.style("Visitor", "Fold", "Walker", "Reader"), draw.style("accept", "walk", "visit", "apply")
-    evaluate = draw.style("Evaluate", "Compute", "Calculator", "Eval")
-
-    def bodies(name: str) -> str:
-        sign = operations[name][2]
-        return inner or (f'format!("({{}} {sign} {{}})", a, b)' if inner is None else f'format!("{sign} {{}} {{}}", a, b)')
-
-    def implement(name: str, output: str, of_leaf: str, of_one: str, of_two: str) -> str:
-        unused = "_number" if of_leaf == "1" else "number"
-        pair = f"&self, a: {output}, b: {output}"
-        return _block(f"impl {visitor} for {name}", f"type Output = {output};", _block(f"fn number(&self, {unused}: {kind}) -> {output}", of_leaf), _block(f"fn {one.lower()}({pair}) -> {output}", of_one), _block(f"fn {two.lower()}({pair}) -> {output}", of_two))
-
-    arms = "".join(f"\n    {tree}::{each}(a, b) => visitor.{each.lower()}(a.{accept}(visitor), b.{accept}(visitor))," for each in (one, two))
-    pair = "&self, a: Self::Output, b: Self::Output"
-    code = _code(
-        f"/// {draw.style('A formula as a tree.', 'What is to be computed.', 'An arithmetic expression.')}\n"
-        + _block(f"pub enum {tree}", f"{number}({kind}),\n{one}(Box<{tree}>, Box<{tree}>),\n{two}(Box<{tree}>, Box<{tree}>),"),
-        f"/// {draw.style('What is made of every part, from the leaves up.', 'Says what to do at every kind of node.')}\n"
-        + _block(f"pub trait {visitor}", "type Output;", f"fn number(&self, number: {kind}) -> Self::Output;", f"fn {one.lower()}({pair}) -> Self::Output;", f"fn {two.lower()}({pair}) -> Self::Output;"),
-        _block(f"impl {tree}", "/// Shows every part to the `visitor`, the inner ones first.\n" + _block(f"pub fn {accept}<V: {visitor}>(&self, visitor: &V) -> V::Output", f"match self {{\n    {tree}::{number}(number) => visitor.number(*number),{arms}\n}}")),
-        f"/// Computes the value.\npub struct {evaluate};",
-        implement(evaluate, kind, "number", operations[one][0], operations[two][0]),
-        f"pub struct {other};",
-        implement(other, returns, leaf, bodies(one), bodies(two)),
-    )  # fmt: skip
-    pick = draw.arguments
-
-    def grow(depth: int) -> tuple[str, int, object]:
-        if depth == 0:
-            n = pick.randint(0, 12)
-            return f"{tree}::{number}({n})", n, compute_leaf(n)
-        name = pick.choice((one, two))
-        (left, a, x), (right, b, y) = grow(depth - 1), grow(pick.randint(0, depth - 1))
-        return f"{tree}::{name}(Box::new({left}), Box::new({right}))", operations[name][1](a, b), compute(x, y, operations[name][2])
-
-    cases = []
-    for depth in (0, 1, 2):
-        written, value, figure = grow(depth)
-        cases += [Case(f"{written}.{accept}(&{evaluate})", str(value)), Case(f"{written}.{accept}(&{other})", literal(figure, "&str" if returns == "String" else returns))]
-    return Items(code, cases)
 
 
-@family(tier=3)
-def strategy_objects(draw: Draw) -> Items:
-    trait, method, holder, amount, first, second = draw.choose(
-        ("Discount", "reduce", "Checkout", "price", "Percent", "Voucher"), ("Scoring", "score", "Match", "goals", "PerGoal", "Bonus"), ("Routing", "cost", "Trip", "distance", "ByRoad", "ByTrain"),
-        ("Growth", "grow", "Colony", "size", "Doubling", "Feeding"), ("Tariff", "bill", "Meter", "usage", "Night", "Day"), ("Damage", "hit", "Fight", "strength", "Sword", "Bow"), ("Fee", "charge", "Account", "amount", "Relative", "Flat"),
-    )  # fmt: skip
-    kind = draw.choose("i32", "i64")
-    one, two = draw.integer_mapping(kind), draw.integer_mapping(kind)
-    change, run = draw.style("set", "switch", "replace", "use_other"), draw.style("run", "result", "compute", "outcome")
-    field = draw.style("strategy", "rule", "how", "policy")
-    code = _code(
-        f"/// {draw.style('One of several ways to compute it.', f'How the {amount} is treated.', 'A rule that can be exchanged.')}\n" + _block(f"pub trait {trait}", f"fn {method}(&self, {amount}: {kind}) -> {kind};"),
-        *[f"/// The {amount}, {mapping.participle}.\npub struct {name};\n\n" + _block(f"impl {trait} for {name}", _block(f"fn {method}(&self, {amount}: {kind}) -> {kind}", mapping.on(amount))) for name, mapping in ((first, one), (second, two))],
-        f"/// {draw.style('Follows', 'Applies', 'Works by')} a rule, which can be changed.\n" + _block(f"pub struct {holder}", f"{amount}: {kind},\n{field}: Box<dyn {trait}>,"),
-        _block(
-            f"impl {holder}",
-            _block(f"pub fn new({amount}: {kind}, {field}: Box<dyn {trait}>) -> Self", draw.style(f"Self {{ {amount}, {field} }}", f"{holder} {{ {amount}, {field} }}")),
-            "/// Takes another rule from now on.\n" + _block(f"pub fn {change}(&mut self, {field}: Box<dyn {trait}>)", f"self.{field} = {field};"),
-            f"/// What the rule makes of the {amount}.\n" + _block(f"pub fn {run}(&self) -> {kind}", f"self.{field}.{method}(self.{amount})"),
-        ),
-    )  # fmt: skip
-    n, m = draw.arguments.randint(3, 30), draw.arguments.randint(31, 70)
-    setup = f"let mut held = {holder}::new({n}, Box::new({second}));"
-    return Items(code, [
-        Case(f"{holder}::new({n}, Box::new({first})).{run}()", str(one(n))), Case(f"{holder}::new({m}, Box::new({second})).{run}()", str(two(m))),
-        Case(f"{first}.{method}({m})", str(one(m))), Case(f"held.{run}()", str(one(n)), f"{setup} held.{change}(Box::new({first}));"), Case(f"{second}.{method}(1)", str(two(1))),
-    ])  # fmt: skip
 
 
 @family(tier=4)
@@ -454,13 +328,13 @@ def error_conversion(draw: Draw) -> Items:
     check = draw.style(f"if {holds.on('value')} {{\n    Ok(value)\n}} else {{\n    Err({error}::{refused}(value))\n}}", f"if !({holds.on('value')}) {{\n    return Err({error}::{refused}(value));\n}}\nOk(value)")
     no_value, bad = draw.choose("no value", "nothing given", f"no `{sign}` found"), draw.choose("no number", "not a number", "bad number")
     arms = f'{error}::{missing} => write!(f, "{no_value}"),\n    {error}::{number}(error) => write!(f, "{bad}: {{}}", error),\n    {error}::{refused}(value) => write!(f, "{what} {{}} is not allowed", value),'
-    code = _code(
+    code = items(
         "use std::fmt;\nuse std::num::ParseIntError;",
-        f"/// {draw.style(f'Why a {what} could not be read.', 'What can go wrong.', f'The ways in which reading the {what} fails.')}\n#[derive(Debug, Clone, PartialEq)]\n" + _block(f"pub enum {error}", f"{missing},\n{number}(ParseIntError),\n{refused}({kind}),"),
-        _block(f"impl fmt::Display for {error}", _block("fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result", f"match self {{\n    {arms}\n}}")),
+        f"/// {draw.style(f'Why a {what} could not be read.', 'What can go wrong.', f'The ways in which reading the {what} fails.')}\n#[derive(Debug, Clone, PartialEq)]\n" + braced(f"pub enum {error}", f"{missing},\n{number}(ParseIntError),\n{refused}({kind}),"),
+        braced(f"impl fmt::Display for {error}", braced("fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result", f"match self {{\n    {arms}\n}}")),
         f"impl std::error::Error for {error} {{}}",
-        _block(f"impl From<ParseIntError> for {error}", _block("fn from(error: ParseIntError) -> Self", f"{error}::{number}(error)")),
-        f"/// Reads the {what} from a text such as `{key}{sign}12`; it must be one that {holds.clause}.\n" + _block(f"pub fn {name}(text: &str) -> Result<{kind}, {error}>", f"{split}\nlet value: {kind} = value.trim().parse()?;\n{check}"),
+        braced(f"impl From<ParseIntError> for {error}", braced("fn from(error: ParseIntError) -> Self", f"{error}::{number}(error)")),
+        f"/// Reads the {what} from a text such as `{key}{sign}12`; it must be one that {holds.clause}.\n" + braced(f"pub fn {name}(text: &str) -> Result<{kind}, {error}>", f"{split}\nlet value: {kind} = value.trim().parse()?;\n{check}"),
     )  # fmt: skip
     values = [draw.arguments.randint(0, 60) for _ in range(4)]
     cases = [Case(f'{name}("{key}{sign}{n}")', f"Ok({n})" if holds(n) else f"Err({error}::{refused}({n}))") for n in values]

@@ -1,23 +1,10 @@
-"""Iterators: types that are iterators, functions that return them, and what is made of those of slices."""
+"""Functions of slices by the methods of iterators."""
 
-import textwrap
 from collections.abc import Callable
 
-from trainers.data.synthetic.family import Case, Draw, Function, Items, Undefined, family
-from trainers.data.synthetic.literals import SIGNED, literal
-from trainers.data.synthetic.pieces import quotient
-
-KINDS = ("i32", "i64", "u32", "u64")
-ORDINALS = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth"}
-
-
-def _block(head: str, *members: str) -> str:
-    """`head { members }`, with an empty line between members; the body of a function is one."""
-    return head + " {\n" + textwrap.indent("\n\n".join(each for each in members if each), "    ") + "\n}"
-
-
-def _code(*items: str) -> str:
-    return "\n\n".join(each for each in items if each) + "\n"
+from trainers.data.synthetic.families.iterators import KINDS, ORDINALS
+from trainers.data.synthetic.family import Draw, Function, Undefined, family
+from trainers.data.synthetic.literals import SIGNED
 
 
 def _slice_function(draw: Draw, kind: str, returns: str, names: tuple, words: list, forms: list, oracle: Callable, longest: int = 9) -> Function:
@@ -35,211 +22,12 @@ def _slice_function(draw: Draw, kind: str, returns: str, names: tuple, words: li
     )
 
 
-def _one_of(draw: Draw, *options: tuple) -> tuple:
-    """One of the options, known by its place: they hold functions, which have no stable text."""
-    return options[draw.integer(0, len(options) - 1)]
-
-
-@family(tier=3)
-def sequence_iterator(draw: Draw) -> Items:
-    kind = draw.choose(*KINDS)
-    shape = draw.choose("down", "up", "geometric", "fibonacci", "collatz", "digits", "triangular")
-    a, b, end = draw.integer(1, 9), draw.integer(2, 7), draw.integer(60, 400)
-    names, said, field, start, stop, advance = {
-        "down": (("Countdown", "Falling", "StepsDown"), f"Counts down in steps of {b}; the last number is above {a}", "next", "from", f"next <= {a}", (f"next - {b}", lambda x: x - b)),
-        "up": (("Ramp", "Climb", "Stairs"), f"Counts up by {b} for as long as it stays below {end}", "next", "from", f"next >= {end}", (f"next + {b}", lambda x: x + b)),
-        "geometric": (("Powers", "Growth", "Geometric"), f"Multiplies by {b}, then adds {a}, and ends before {end}", "next", "from", f"next >= {end}", (f"next * {b} + {a}", lambda x: x * b + a)),
-        "collatz": (("Collatz", "Hailstone", "Chain"), f"Halves what is even, makes 3n + 1 of what is odd, until {a} or less", "next", "from", f"next <= {a}", ("if next % 2 == 0 { next / 2 } else { 3 * next + 1 }", lambda x: x // 2 if x % 2 == 0 else 3 * x + 1)),
-        "digits": (("Shrink", "Digits", "Quotients"), f"Divides by {b} again and again, as long as it is above {a}", "next", "from", f"next <= {a}", (f"next / {b}", lambda x: x // b)),
-        "fibonacci": (("Fibonacci", "Sums", "Rabbits"), f"Every number is the sum of the two before, of which the first is {a}; ends before {end}", "next", "from", f"next >= {end}", None),
-        "triangular": (("Triangular", "Widening", "Accelerating"), f"The steps begin with {a} and grow by {b}; ends before {end}", "next", "from", f"next >= {end}", None),
-    }[shape]  # fmt: skip
-    name = draw.style(*names)
-    second = {"fibonacci": "previous", "triangular": "step"}.get(shape)
-    update = {"fibonacci": f"self.{field} = next + self.previous;\nself.previous = next;", "triangular": f"self.{field} = next + self.step;\nself.step += {b};"}.get(shape) or f"self.{field} = {advance[0]};"
-    body = draw.style(
-        f"let next = self.{field};\nif {stop} {{\n    return None;\n}}\n{update}\nSome(next)",
-        f"let next = self.{field};\nif {stop} {{\n    None\n}} else {{\n{textwrap.indent(update, '    ')}\n    Some(next)\n}}",
-    ) if shape != "down" else f"let next = self.next;\nif {stop} {{\n    return None;\n}}\nself.next = next{draw.style(f'.saturating_sub({b})', f' - {b}.min(next)')};\nSome(next)"  # fmt: skip
-    fields = f"{field}: {kind}," + (f"\n{second}: {kind}," if second else "")
-    made = f"Self {{ {field}: from{f', {second}: {a}' if second else ''} }}"
-    code = _code(
-        f"/// {said}.\n" + draw.style("", "#[derive(Debug, Clone)]\n") + _block(f"pub struct {name}", fields),
-        _block(f"impl {name}", f"/// {draw.style('Begins with `from`.', 'The first number is `from`.')}\n" + _block(f"pub fn new(from: {kind}) -> Self", made)),
-        _block(f"impl Iterator for {name}", f"type Item = {kind};", _block(f"fn next(&mut self) -> Option<{draw.style('Self::Item', kind)}>", body)),
-    )
-
-    def run(first: int) -> list[int]:
-        found, extra = [], a
-        while first > a if stop.startswith("next <=") else first < end:
-            found.append(first)
-            if shape == "fibonacci":
-                first, extra = first + extra, first
-            elif shape == "triangular":
-                first, extra = first + extra, extra + b
-            else:
-                first = max(0, first - b) if shape == "down" else advance[1](first)
-        return found
-
-    starts = [draw.arguments.randint(1, 4), draw.arguments.randint(10, 30), draw.arguments.randint(31, 55), 52]
-    cases = [Case(f"{name}::new({n}).take(12).collect::<Vec<_>>()", literal(run(n)[:12], f"Vec<{kind}>")) for n in starts[:3]]
-    return Items(code, [*cases, Case(f"{name}::new({starts[3]}).take(5).sum::<{kind}>()", str(sum(run(starts[3])[:5]))), Case(f"{name}::new({starts[1]}).count()", str(len(run(starts[1]))))])
-
-
-@family(tier=3)
-def borrowing_iterator(draw: Draw) -> Items:
-    kind = draw.choose("i32", "u32", "i64")
-    change = draw.integer_mapping(kind)
-    k = draw.integer(2, 6)
-    wanted = draw.choose("cyclic", "pairs", "every", "backwards", "growing")
-    names, said, extra, body, run = {
-        "cyclic": (("Cyclic", "Wheel", "Rounds"), f"Goes through the numbers {k} times", "rounds", f"if self.index == self.values.len() {{\n    self.index = 0;\n    self.rounds += 1;\n}}\nif self.rounds >= {k} {{\n    return None;\n}}\nlet value = *self.values.get(self.index)?;\nself.index += 1;", lambda v: list(v) * k),
-        "pairs": (("Neighbours", "Pairs", "Differences"), f"Sums of each number and the one {k - 1} places further", "", f"let first = *self.values.get(self.index)?;\nlet second = *self.values.get(self.index + {k - 1})?;\nself.index += 1;\nlet value = first + second;", lambda v: [x + y for x, y in zip(v, v[k - 1 :], strict=False)]),
-        "every": (("EveryFew", "Strided", "Sparse"), f"Takes every {ORDINALS[k]} number, beginning with the first", "", f"let value = *self.values.get(self.index)?;\nself.index += {k};", lambda v: v[::k]),
-        "backwards": (("Backwards", "FromEnd", "Reversed"), f"Goes from the end to the front and stops before the first {k - 1}", "", f"let left = self.values.len() - self.index;\nif left < {k} {{\n    return None;\n}}\nself.index += 1;\nlet value = self.values[left - 1];", lambda v: v[k - 1 :][::-1]),
-        "growing": (("RunningTotals", "Partial", "Accumulated"), "Running totals", "total", f"let next = *self.values.get(self.index)?;\nself.index += 1;\nself.total += next;\nlet value = self.total / {k};", lambda v: [quotient(sum(v[: i + 1]), k) for i in range(len(v))]),
-    }[wanted]  # fmt: skip
-    if wanted == "growing":
-        said += f", each divided by {k}"
-    name = draw.style(*names)
-    typed = {"rounds": "usize", "total": kind}.get(extra)
-    made = f"{name} {{ values, index: 0{f', {extra}: 0' if extra else ''} }}"
-    build = draw.style("method", "function")
-    make = draw.style("new", "over", "of") if build == "method" else draw.style("iterate", "iter_over", "walk")
-    lifetime = draw.style("'a", "'s", "'v")
-    constructor = f"fn {make}(values: &{{}}[{kind}]) -> "
-    built = (
-        _block(f"impl<{lifetime}> {name}<{lifetime}>", _block("pub " + constructor.format(lifetime + " ") + "Self", made))
-        if build == "method"
-        else "/// Begins at the front.\n" + _block("pub " + constructor.format("") + f"{name}<'_>", made)
-    )
-    code = _code(
-        f"/// {said}; all {change.participle}{draw.style('', '. Borrows the numbers')}.\n" + _block(f"pub struct {name}<{lifetime}>", f"values: &{lifetime} [{kind}],\nindex: usize," + (f"\n{extra}: {typed}," if extra else "")),
-        built,
-        _block(f"impl Iterator for {name}<'_>", f"type Item = {kind};", _block("fn next(&mut self) -> Option<Self::Item>", f"{body}\nSome({change.on('value')})")),
-    )  # fmt: skip
-    call = f"{name}::{make}" if build == "method" else make
-    lists = [[draw.arguments.randint(12, 50) for _ in range(size)] for size in (1, 5, 7, 9)]
-    return Items(code, [Case(f"{call}(&{v}).collect::<Vec<_>>()", literal([change(n) for n in run(v)], f"Vec<{kind}>")) for v in lists])
-
-
-@family(tier=3)
-def double_ended_iterator(draw: Draw) -> Items:
-    kind = draw.choose("i32", "u32", "i64", "u64")
-    step, start = draw.integer(1, 9), draw.integer(0, 12)
-    shape, formula, compute, said = _one_of(draw,
-        ("linear", f"{start} + {step} * {{}}", lambda i: start + step * i, f"{start}, then always {step} more"), ("squares", f"{{}} * {{}} + {step}", lambda i: i * i + step, f"the squares from 0 on, each plus {step}"),
-        ("halves", f"({{}} + {start}) / {step + 1}", lambda i: (i + start) // (step + 1), f"the numbers from {start} on, divided by {step + 1}"), ("rests", f"({{}} * {step} + {start}) % 10", lambda i: (i * step + start) % 10, f"the last digits of {start}, and {step} more each time"),
-    )  # fmt: skip
-    name = draw.style("Terms", "Span", "Series", "Sequence", "Progression", "Values")
-    low, high = draw.style(("front", "back"), ("low", "high"), ("start", "end"), ("from", "to"))
-    helper = draw.style(True, False)
-    at = lambda x: f"term({x})" if helper else formula.replace("{}", x)  # noqa: E731
-    exact = draw.choose(True, False)
-    first = draw.style(
-        f"if self.{low} == self.{high} {{\n    return None;\n}}\nlet index = self.{low};\nself.{low} += 1;\nSome({at('index')})",
-        f"if self.{low} < self.{high} {{\n    let index = self.{low};\n    self.{low} += 1;\n    Some({at('index')})\n}} else {{\n    None\n}}",
-    )
-    last = draw.style(
-        f"if self.{low} == self.{high} {{\n    return None;\n}}\nself.{high} -= 1;\nlet index = self.{high};\nSome({at('index')})",
-        f"if self.{low} >= self.{high} {{\n    None\n}} else {{\n    self.{high} -= 1;\n    let index = self.{high};\n    Some({at('index')})\n}}",
-    )
-    size = _block("fn size_hint(&self) -> (usize, Option<usize>)", f"let left = (self.{high} - self.{low}) as usize;\n(left, Some(left))") if exact else ""
-    code = _code(
-        f"/// {draw.style('Gives', 'Iterates over')} {said}. Can be taken from both ends.\n" + _block(f"pub struct {name}", f"{low}: {kind},\n{high}: {kind},"),
-        _block(f"impl {name}", "/// The first `count` of them.\n" + _block(f"pub fn first(count: {kind}) -> Self", f"{name} {{ {low}: 0, {high}: count }}")),
-        _block(f"fn term(index: {kind}) -> {kind}", formula.replace("{}", "index")) if helper else "",
-        _block(f"impl Iterator for {name}", f"type Item = {kind};", _block("fn next(&mut self) -> Option<Self::Item>", first), size),
-        _block(f"impl DoubleEndedIterator for {name}", _block("fn next_back(&mut self) -> Option<Self::Item>", last)),
-        f"impl ExactSizeIterator for {name} {{}}" if exact else "",
-    )
-    n, m = draw.arguments.randint(3, 6), draw.arguments.randint(4, 8)
-    terms = lambda count: [compute(i) for i in range(count)]  # noqa: E731
-    cases = [
-        Case(f"{name}::first({n}).collect::<Vec<_>>()", literal(terms(n), f"Vec<{kind}>")),
-        Case(f"{name}::first({m}).rev().collect::<Vec<_>>()", literal(terms(m)[::-1], f"Vec<{kind}>")),
-        Case("(both.next(), both.next_back(), both.count())", f"(Some({compute(0)}), Some({compute(m - 1)}), {m - 2})", f"let mut both = {name}::first({m});"),
-        Case(f"{name}::first(0).next_back()", "None"),
-    ]
-    return Items(code, cases + ([Case(f"{name}::first({n}).len()", str(n))] if exact else []))
-
-
-@family(tier=3)
-def iterable_collection(draw: Draw) -> Items:
-    name, item, noun = draw.choose(
-        ("Basket", "price", "prices"), ("Playlist", "length", "lengths of songs"), ("Team", "score", "scores"), ("Journal", "mark", "marks"), ("Route", "distance", "distances"),
-        ("Station", "reading", "readings"), ("Wallet", "coin", "coins"), ("Library", "page_count", "page counts"), ("Orchard", "yield_of", "yields"),
-    )  # fmt: skip
-    kind = draw.choose("i32", "u32", "i64", "u64")
-    holds = draw.integer_predicate(kind)
-    add, field = draw.style("add", "push", "insert", "with"), draw.style("all", "inner", "stored", "entries")
-    owned, borrowed, collected = draw.choose((True, True, False), (True, False, True), (False, True, True), (True, True, True))
-    chained = add == "with"
-    body = f"self.{field}.push({item});"
-    filtered = draw.choose(True, False)
-    if filtered:
-        body = draw.style(f"if {holds.on(item)} {{\n    {body}\n}}", f"if !({holds.on(item)}) {{\n    return{' self' if chained else ''};\n}}\n{body}")
-    head = f"pub fn {add}({'mut self' if chained else '&mut self'}, {item}: {kind}){' -> Self' if chained else ''}"
-    code = _code(
-        f"/// {draw.style('Keeps', 'Holds', 'Collects')} {noun}{f'; only {holds.plural}' if filtered else ''}.\n#[derive(Debug, Default, Clone, PartialEq)]\n" + _block(f"pub struct {name}", f"{field}: Vec<{kind}>,"),
-        _block(f"impl {name}", _block("pub fn new() -> Self", draw.style("Self::default()", f"{name} {{ {field}: Vec::new() }}")), f"/// {draw.style('Adds one', 'Puts one more in')}{', if it is to be kept' if filtered else ''}.\n" + _block(head, body + ("\nself" if chained else ""))),
-        _block(f"impl IntoIterator for {name}", f"type Item = {kind};\ntype IntoIter = std::vec::IntoIter<{kind}>;", _block("fn into_iter(self) -> Self::IntoIter", f"self.{field}.into_iter()")) if owned else "",
-        _block(f"impl<'a> IntoIterator for &'a {name}", f"type Item = &'a {kind};\ntype IntoIter = std::slice::Iter<'a, {kind}>;", _block("fn into_iter(self) -> Self::IntoIter", f"self.{field}.iter()")) if borrowed else "",
-        _block(f"impl FromIterator<{kind}> for {name}", _block(f"fn from_iter<I: IntoIterator<Item = {kind}>>(values: I) -> Self", f"let mut made = {name}::new();\nfor value in values {{\n    {'made = ' if chained else ''}made.{add}(value);\n}}\nmade")) if collected else "",
-    )  # fmt: skip
-    values = [draw.arguments.randint(1, 40) for _ in range(4)]
-    kept = [n for n in values if holds(n) or not filtered]
-    fill = f"let made = {name}::new(){''.join(f'.{add}({n})' for n in values)};" if chained else f"let mut made = {name}::new(); " + " ".join(f"made.{add}({n});" for n in values)
-    cases = []
-    if owned:
-        cases += [Case("made.into_iter().collect::<Vec<_>>()", literal(kept, f"Vec<{kind}>"), fill), Case(f"made.into_iter().sum::<{kind}>()", str(sum(kept)), fill)]
-    if borrowed:
-        cases += [Case("(&made).into_iter().count()", str(len(kept)), fill), Case("total", str(sum(n + 1 for n in kept)), f"{fill} let mut total = 0; for value in &made {{ total += *value + 1; }}")]
-    if collected:
-        reader = "into_iter()" if owned else "into_iter().copied()"
-        source = "" if owned else "&"
-        reached = [n for n in range(1, 9) if holds(n) or not filtered]
-        cases += [Case(f"({source}(1..9).collect::<{name}>()).{reader}.collect::<Vec<{kind}>>()", literal(reached, f"Vec<{kind}>")), Case("made", f"{name}::new()", f"let made: {name} = Vec::new().into_iter().collect();")]
-    return Items(code, cases)
-
-
-@family(tier=2)
-def returned_iterator(draw: Draw) -> Items:
-    kind = draw.choose("i32", "u32", "i64", "u64")
-    holds, change = draw.integer_predicate(kind), draw.integer_mapping(kind)
-    source, skip = draw.choose("slice", "vec", "range"), draw.choose(0, 0, 1, 2)
-    v = "value"
-    name = draw.style("selected", "changed", "pipeline", "wanted", "kept_and_changed", "stream")
-    begin = {"slice": "values.iter().copied()", "vec": "values.into_iter()", "range": "(1..=limit)"}[source]
-    parameter = {"slice": f"values: &[{kind}]", "vec": f"values: Vec<{kind}>", "range": f"limit: {kind}"}[source]
-    returns = f"impl Iterator<Item = {kind}>" + (" + '_" if source == "slice" else "")
-    test, made = holds.on(v), change.on(v)
-    skipped = f".skip({skip})" if skip else ""
-    forms = [
-        f"{begin}\n    .filter(|&value| {test}){skipped and chr(10) + '    ' + skipped}\n    .map(|value| {made})",
-        f"{begin}\n    .filter_map(|value| if {test} {{ Some(value) }} else {{ None }}){skipped and chr(10) + '    ' + skipped}\n    .map(|value| {made})",
-    ]
-    if not skip:
-        forms.append(f"{begin}.filter_map(|value| ({test}).then(|| {made}))")
-    where = {"slice": "in `values`", "vec": "in `values`", "range": "from 1 to `limit`"}[source]
-    less = f", without the first {skip}" if skip else ""
-    words = draw.style(f"Iterates over the {holds.plural} {where}{less}, each {change.participle}.", f"Gives the {holds.plural} {where}{less}; each is {change.participle}.", f"An iterator over the {holds.plural} {where}{less}, {change.participle}.")
-    code = f"/// {words}\n" + _block(f"pub fn {name}({parameter}) -> {returns}", draw.style(*forms)) + "\n"
-    compute = lambda numbers: [change(n) for n in [n for n in numbers if holds(n)][skip:]]  # noqa: E731
-    if source == "range":
-        return Items(code, [Case(f"{name}({n}).collect::<Vec<_>>()", literal(compute(range(1, n + 1)), f"Vec<{kind}>")) for n in (draw.arguments.randint(5, 20), draw.arguments.randint(21, 40), 33)])
-    lists = [[draw.arguments.randint(9, 40) for _ in range(size)] for size in (4, 6)] + [[2, 7, 12, 16, 25, 27, 30, 36]]
-    prefix = "&" if source == "slice" else "vec!"
-    cases = [Case(f"{name}({prefix}{v}).collect::<Vec<_>>()", literal(compute(v), f"Vec<{kind}>")) for v in lists]
-    return Items(code, [*cases, Case(f"{name}({prefix}{lists[2]}).count()", str(len(compute(lists[2]))))])
-
-
 @family(tier=2)
 def scanned(draw: Draw) -> Function:
     kind = draw.choose(*KINDS)
     change = draw.integer_mapping(kind)
     start = draw.integer(0, 12)
-    combine, compute, said = _one_of(draw, ("total + {}", lambda a, b: a + b, "sums"), ("total.max({})", max, "maxima"), ("total.min({})", min, "minima"))
+    combine, compute, said = draw.choose(("total + {}", lambda a, b: a + b, "sums"), ("total.max({})", max, "maxima"), ("total.min({})", min, "minima"))
     step = combine.format(change.on("value"))
 
     def oracle(values: list[int]) -> list[int]:
@@ -311,7 +99,7 @@ def chunk_figures(draw: Draw) -> Function:
     kind = draw.choose(*KINDS)
     size, cut = draw.integer(2, 5), draw.choose("chunks", "windows", "chunks_exact")
     change = draw.integer_mapping(kind)
-    inner, compute, said = _one_of(draw,
+    inner, compute, said = draw.choose(
         (f"part.iter().copied().sum::<{kind}>()", sum, "sum"), ("part.iter().copied().max().unwrap_or(0)", max, "maximum"), ("part.iter().copied().min().unwrap_or(0)", min, "minimum"),
         ("part[0]", lambda p: p[0], "first number"), ("part[part.len() - 1]", lambda p: p[-1], "last number"), ("part.iter().fold(0, |sum, &each| sum * 2 + each)", _binary, "value, read as digits of base 2,"),
     )  # fmt: skip
@@ -344,7 +132,7 @@ def every_few(draw: Draw) -> Function:
     kind = draw.choose(*KINDS)
     step, start = draw.integer(2, 5), draw.integer(0, 3)
     change = draw.integer_mapping(kind)
-    figure, end, finish, returns = _one_of(draw, ("list", ".collect()", list, f"Vec<{kind}>"), ("sum", ".sum()", sum, kind), ("max", ".max()", lambda v: max(v, default=None), f"Option<{kind}>"))
+    figure, end, finish, returns = draw.choose(("list", ".collect()", list, f"Vec<{kind}>"), ("sum", ".sum()", sum, kind), ("max", ".max()", lambda v: max(v, default=None), f"Option<{kind}>"))
     said = {"list": "Lists", "sum": "Adds up", "max": "Returns the largest of"}[figure]
     order = draw.choose("front", "back")
     back = ".rev()" if order == "back" else ""
@@ -364,11 +152,11 @@ def every_few(draw: Draw) -> Function:
 def zipped(draw: Draw) -> Function:
     kind = draw.choose("i32", "i64")
     p, q = draw.integer(1, 6), draw.integer(1, 6)
-    pair, compute, what = _one_of(draw,
+    pair, compute, what = draw.choose(
         (f"{p} * a + {q} * b", lambda a, b: p * a + q * b, f"{p} times the first plus {q} times the second"), (f"{p} * a - {q} * b", lambda a, b: p * a - q * b, f"{p} times the first minus {q} times the second"),
         (f"a * b + {p}", lambda a, b: a * b + p, f"the product plus {p}"), (f"(a - b).abs() * {q}", lambda a, b: abs(a - b) * q, f"{q} times the distance"), (f"a.max(b) + {p}", lambda a, b: max(a, b) + p, f"the larger plus {p}"), (f"a.min(b) * {q}", lambda a, b: min(a, b) * q, f"{q} times the smaller"),
     )  # fmt: skip
-    figure, end, finish, returns = _one_of(draw, ("a vector", ".collect()", list, f"Vec<{kind}>"), ("the sum", ".sum()", sum, kind), ("the maximum", ".max()", lambda v: max(v, default=None), f"Option<{kind}>"))
+    figure, end, finish, returns = draw.choose(("a vector", ".collect()", list, f"Vec<{kind}>"), ("the sum", ".sum()", sum, kind), ("the maximum", ".max()", lambda v: max(v, default=None), f"Option<{kind}>"))
     back = draw.choose(False, True)
     rev = ".rev()" if back else ""
     left, right = draw.style(("left", "right"), ("first", "second"), ("prices", "amounts"), ("xs", "ys"))
@@ -419,13 +207,13 @@ def peeked_runs(draw: Draw) -> Function:
     kind = draw.choose(*KINDS)
     gap, least = draw.integer(0, 6), draw.integer(1, 2)
     signed = kind.startswith("i")
-    same, joined, said = _one_of(draw,
+    same, joined, said = draw.choose(
         (f"next.abs_diff(last) <= {gap}", lambda a, b: abs(a - b) <= gap, f"differ by at most {gap}"), (f"next >= last + {gap}", lambda a, b: b >= a + gap, f"rise by at least {gap}"),
         (f"next + {gap} <= last", lambda a, b: b + gap <= a, f"fall by at least {gap}"), (f"next % {gap + 2} == last % {gap + 2}", lambda a, b: a % (gap + 2) == b % (gap + 2), f"leave the same remainder by {gap + 2}"),
     )  # fmt: skip
     if signed and "%" in same:
         same = f"next.rem_euclid({gap + 2}) == last.rem_euclid({gap + 2})"
-    figure, compute, kept = _one_of(draw, ("the sum", sum, "total"), ("the length", len, "count"), ("the last number", lambda r: r[-1], "last"))
+    figure, compute, kept = draw.choose(("the sum", sum, "total"), ("the length", len, "count"), ("the last number", lambda r: r[-1], "last"))
     returned = "usize" if kept == "count" else kind
 
     def oracle(values: list[int]) -> list[int]:
@@ -484,7 +272,7 @@ def split_at_marker(draw: Draw) -> Function:
     kind = draw.choose("i32", "i64", "u32")
     holds = draw.integer_predicate(kind)
     empty = draw.choose("kept", "left out")
-    figure, compute, made, returned = _one_of(draw, ("the sum", sum, f"part.iter().sum::<{kind}>()", kind), ("the length", len, "part.len()", "usize"), ("the numbers", list, "part.to_vec()", f"Vec<{kind}>"))
+    figure, compute, made, returned = draw.choose(("the sum", sum, f"part.iter().sum::<{kind}>()", kind), ("the length", len, "part.len()", "usize"), ("the numbers", list, "part.to_vec()", f"Vec<{kind}>"))
 
     def oracle(values: list[int]) -> list:
         if not values:

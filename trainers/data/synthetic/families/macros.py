@@ -28,14 +28,11 @@ def _listed(values: list[int]) -> str:
     return ", ".join(map(str, values))
 
 
-def _one_of(draw: Draw, *options: tuple) -> tuple:
-    """One of the options, known by its place: they hold functions, which have no stable text."""
-    return options[draw.integer(0, len(options) - 1)]
 
 
 @family(tier=2)
 def extreme_macro(draw: Draw) -> Items:
-    pick, word, sign = _one_of(draw, (max, "largest", ">"), (min, "smallest", "<"))
+    pick, word, sign = draw.choose((max, "largest", ">"), (min, "smallest", "<"))
     kind = draw.choose(*KINDS)
     change = draw.integer_mapping(kind)
     name = draw.style(f"{word}_of", word, f"find_{word}", "extreme", pick.__name__ + "_all")
@@ -91,7 +88,7 @@ def collection_macro(draw: Draw) -> Items:
 def folding_macro(draw: Draw) -> Items:
     kind = draw.choose(*KINDS)
     holds = draw.integer_predicate(kind)
-    name, start, step, said, compute = _one_of(draw,
+    name, start, step, said, compute = draw.choose(
         ("sum_if", "0", "total += value;", "sum of the arguments that are", sum), ("count_if", "0", "total += 1;", "number of arguments that are", len),
         ("product_if", "1", "total *= value;", "product of the arguments that are", math.prod), ("last_if", "0", "total = value;", "last of the arguments (or 0) that are", lambda v: v[-1] if v else 0),
         ("alternate_if", "0", "total = value - total;", "result of subtracting all before from each next of the arguments, beginning with 0, that are", _alternate),
@@ -222,7 +219,7 @@ def matching_macro(draw: Draw) -> Items:
 
 @family(tier=2)
 def chained_comparison_macro(draw: Draw) -> Items:
-    (sign, compare, said), distance = _one_of(draw, ("<", lambda a, b: a < b, "rising"), ("<=", lambda a, b: a <= b, "never falling"), (">", lambda a, b: a > b, "falling"), (">=", lambda a, b: a >= b, "never rising"), ("!=", lambda a, b: a != b, "different from the next"), ("==", lambda a, b: a == b, "equal")), draw.integer(0, 9)
+    (sign, compare, said), distance = draw.choose(("<", lambda a, b: a < b, "rising"), ("<=", lambda a, b: a <= b, "never falling"), (">", lambda a, b: a > b, "falling"), (">=", lambda a, b: a >= b, "never rising"), ("!=", lambda a, b: a != b, "different from the next"), ("==", lambda a, b: a == b, "equal")), draw.integer(0, 9)
     k = draw.integer(1, 5)
     name = draw.style("ordered", "chain", "in_order", "compare_all", "holds")
     right = "$second" + (f" * {k}" if k > 1 else "") + (f" + {distance}" if distance else "")
@@ -283,7 +280,7 @@ def function_macro(draw: Draw) -> Items:
     names = draw.choose(("double", "shift", "widen"), ("near", "middle", "far"), ("cheap", "usual", "dear"), ("slow", "fast", "faster"), ("low", "medium", "high"), ("tin", "iron", "steel"), ("calm", "breeze", "storm"))
     values = draw.choose((2, 5, 9), (3, 4, 10), (1, 7, 20), (2, 8, 30), (6, 11, 12))
     base = draw.integer(0, 12)
-    sign, apply = _one_of(draw, ("*", lambda n, k: n * k), ("+", lambda n, k: n + k), ("/", lambda n, k: n // k), ("%", lambda n, k: n % k))
+    sign, apply = draw.choose(("*", lambda n, k: n * k), ("+", lambda n, k: n + k), ("/", lambda n, k: n // k), ("%", lambda n, k: n % k))
     macro = draw.style("make_function", "functions", "define_operation", "operation", "generate")
     after = f" + {base}" if base else ""
     one = f"pub fn $name(n: {kind}) -> {kind} {{\n    n {sign} $value{after}\n}}"
@@ -321,7 +318,7 @@ def implementing_macro(draw: Draw) -> Items:
 @family(tier=1)
 def text_macro(draw: Draw) -> Items:
     separator, before, after = draw.choose(", ", "-", " ", "/", "; ", ""), draw.choose("", "<", "[", "("), draw.choose("", "!", ".", ">")
-    wanted, shown, compute = _one_of(draw, ("", "$part.to_string()", str), (" in capitals", "$part.to_string().to_uppercase()", lambda t: str(t).upper()), (", doubled", "$part.to_string().repeat(2)", lambda t: str(t) * 2))
+    wanted, shown, compute = draw.choose(("", "$part.to_string()", str), (" in capitals", "$part.to_string().to_uppercase()", lambda t: str(t).upper()), (", doubled", "$part.to_string().repeat(2)", lambda t: str(t) * 2))
     name = draw.style("joined", "concat_all", "line", "text_of", "glue")
     body = draw.style(
         f'{{\n    let parts: Vec<String> = vec![$({shown}),*];\n    format!("{before}{{}}{after}", parts.join("{separator}"))\n}}',

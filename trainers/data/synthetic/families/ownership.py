@@ -1,33 +1,25 @@
 """Moving, borrowing and sharing: changes in place, taken values, boxes, `Rc`, `RefCell`, `Cow`."""
 
-import textwrap
 
 from trainers.data.synthetic.family import Case, Draw, Function, Items, family
 from trainers.data.synthetic.literals import literal
+from trainers.data.synthetic.writing import braced, items
 
 KINDS = ("i32", "i64", "u32", "u64")
 
 
-def _block(head: str, *members: str) -> str:
-    """`head { members }`, with an empty line between members; the body of a function is one."""
-    return head + " {\n" + textwrap.indent("\n\n".join(each for each in members if each), "    ") + "\n}"
 
 
-def _code(*items: str) -> str:
-    return "\n\n".join(each for each in items if each) + "\n"
 
 
-def _numbers(draw: Draw, size: int, low: int = 1, high: int = 40) -> list[int]:
+def numbers(draw: Draw, size: int, low: int = 1, high: int = 40) -> list[int]:
     return [draw.arguments.randint(low, high) for _ in range(size)]
 
 
 def _any_list(draw: Draw, kind: str, longest: int = 8) -> list[int]:
-    return _numbers(draw, draw.arguments.randint(0, longest), -15 if kind.startswith("i") else 0, 30)
+    return numbers(draw, draw.arguments.randint(0, longest), -15 if kind.startswith("i") else 0, 30)
 
 
-def _one_of(draw: Draw, *options: tuple) -> tuple:
-    """One of the options, known by its place: they hold functions, which have no stable text."""
-    return options[draw.integer(0, len(options) - 1)]
 
 
 @family(tier=1)
@@ -35,7 +27,7 @@ def owned_vector(draw: Draw) -> Function:
     kind = draw.choose(*KINDS)
     holds, k = draw.integer_predicate(kind), draw.integer(1, 5)
     x = holds.on("value")
-    first, after, said = _one_of(draw,
+    first, after, said = draw.choose(
         ("result.reverse();", lambda v: v[::-1], "reversed"), ("result.sort();", sorted, "sorted"), ("result.dedup();", lambda v: [n for i, n in enumerate(v) if not i or v[i - 1] != n], "without repetitions of neighbours"),
         (f"result.truncate({k});", lambda v: v[:k], f"cut to at most {k}"), (f"result.push({k});", lambda v: [*v, k], f"followed by {k}"), (f"result.insert(0, {k});", lambda v: [k, *v], f"after a leading {k}"), ("result.extend_from_within(..);", lambda v: v + v, "twice in a row"),
     )  # fmt: skip
@@ -126,11 +118,11 @@ def removed_from_vector(draw: Draw) -> Function:
 def emptied_into(draw: Draw) -> Function:
     kind = draw.choose(*KINDS)
     change, k = draw.integer_mapping(kind), draw.integer(1, 30)
-    left, leaves = _one_of(draw, ("std::mem::take(values)", "empty"), (f"std::mem::replace(values, vec![{k}])", f"with only {k}"), (f"std::mem::replace(values, vec![{k}; 2])", f"with {k} twice"))
+    left, leaves = draw.choose(("std::mem::take(values)", "empty"), (f"std::mem::replace(values, vec![{k}])", f"with only {k}"), (f"std::mem::replace(values, vec![{k}; 2])", f"with {k} twice"))
     count = {"e": 0, "w": 2 if "twice" in leaves else 1}[leaves[0]]
     m = change.on("value")
     loop = "let mut result = Vec::new();\nfor value in taken {{\n    {}\n}}\nresult"
-    returns, said, end, each, finish = _one_of(draw,
+    returns, said, end, each, finish = draw.choose(
         (f"Vec<{kind}>", "its numbers", f"taken.into_iter().map(|value| {m}).collect()", loop.format(f"result.push({m});"), list), (kind, "the sum of its numbers", f"taken.into_iter().map(|value| {m}).sum()", f"let mut total = 0;\nfor value in taken {{\n    total += {m};\n}}\ntotal", sum),
         (f"Option<{kind}>", "the largest of its numbers", f"taken.into_iter().map(|value| {m}).max()", f"let mut best = None;\nfor value in taken {{\n    best = best.max(Some({m}));\n}}\nbest", lambda v: max(v, default=None)),
     )  # fmt: skip
@@ -188,7 +180,7 @@ def split_borrow(draw: Draw) -> Function:
     part = draw.choose("half", "half", 2, 3, 4)
     c, k = draw.integer(0, 9), draw.integer(1, 6)
     plus = f" + {c}" if c else ""
-    update, compute, said = _one_of(draw,
+    update, compute, said = draw.choose(
         (f"*b += *a * {k}{plus};", lambda a, b: (a, b + a * k + c), f"the second grows by {k} times the first{f' plus {c}' if c else ''}"), (f"*a -= *b * {k}{plus};", lambda a, b: (a - b * k - c, b), f"the first is reduced by {k} times the second{f' plus {c}' if c else ''}"),
         (f"std::mem::swap(a, b);\n*a += {c + k};", lambda a, b: (b + c + k, a), f"they change places, and the one now in front grows by {c + k}"),
         (f"if *a > *b + {c} {{\n    std::mem::swap(a, b);\n}}", lambda a, b: (b, a) if a > b + c else (a, b), f"they change places if the first is above the second{plus and f' by more than {c}'}"),
@@ -229,7 +221,7 @@ def text_in_place(draw: Draw) -> Function:
     holds = draw.char_predicate()
     mark = draw.choose("-", ".", "*", "_", "x", "#")
     x = holds.on("c")
-    way, words, forms, compute = _one_of(draw,
+    way, words, forms, compute = draw.choose(
         ("remove", [f"Removes all {holds.plural} from `text` and appends `{mark}`.", f"Takes the {holds.plural} out of `text`, then puts a `{mark}` at the end."], [f"text.retain(|c| !({x}));\ntext.push('{mark}');", f"let old = std::mem::take(text);\nfor c in old.chars() {{\n    if !({x}) {{\n        text.push(c);\n    }}\n}}\ntext.push('{mark}');"], lambda t: "".join(c for c in t if not holds(c)) + mark),
         ("replace", [f"Replaces every character of `text` that {holds.clause} by `{mark}`.", f"Puts `{mark}` in the place of all {holds.plural}."], [f"*text = text.chars().map(|c| if {x} {{ '{mark}' }} else {{ c }}).collect();", f"let mut result = String::new();\nfor c in text.chars() {{\n    result.push(if {x} {{ '{mark}' }} else {{ c }});\n}}\n*text = result;"], lambda t: "".join(mark if holds(c) else c for c in t)),
         ("cut", [f"Cuts `text` before the first character that {holds.clause}, then adds `{mark}`."], [f"if let Some(index) = text.find(|c: char| {x}) {{\n    text.truncate(index);\n}}\ntext.push('{mark}');", f"let kept: String = text.chars().take_while(|&c| !({x})).collect();\n*text = kept;\ntext.push('{mark}');"], lambda t: t[: next((i for i, c in enumerate(t) if holds(c)), len(t))] + mark),
@@ -245,122 +237,10 @@ def text_in_place(draw: Draw) -> Function:
     )  # fmt: skip
 
 
-@family(tier=4)
-def shared_state(draw: Draw) -> Items:
-    shared, handle, verb, field = draw.choose(
-        ("Account", "Card", "spend", "balance"), ("Tank", "Tap", "draw_water", "liters"), ("Journal", "Writer", "record", "entries"), ("Budget", "Department", "use_up", "money"),
-        ("Battery", "Device", "run", "charge"), ("Scoreboard", "Player", "report", "points"), ("Kitchen", "Cook", "serve", "plates"), ("Counter", "Button", "press", "clicks"),
-    )  # fmt: skip
-    kind, start, limit = draw.choose("i32", "i64"), draw.integer(0, 60), draw.integer(20, 90)
-    rate, guard = draw.integer(1, 6), draw.choose("none", "limit", "even")
-    grow = draw.choose("+", "-")
-    update = f"shared.{field} {grow}= amount{f' * {rate}' if rate > 1 else ''};\nshared.uses += 1;"
-    test = {"none": "", "limit": f"if amount > {limit} {{\n    return false;\n}}\n", "even": "if amount % 2 != 0 {\n    return false;\n}\n"}[guard]
-    rule = {"none": "", "limit": f" Amounts above {limit} are refused.", "even": " Odd amounts are refused."}[guard]
-    borrow = draw.style("let mut shared = self.shared.borrow_mut();", "let mut shared = RefCell::borrow_mut(&self.shared);")
-    clone = draw.style("Rc::clone(shared)", "shared.clone()")
-    code = _code(
-        "use std::cell::RefCell;\nuse std::rc::Rc;",
-        f"/// {draw.style('What all share.', f'Used by every {handle.lower()}.', 'Owned by several at once.')}\n#[derive(Debug, Default)]\n" + _block(f"pub struct {shared}", f"pub {field}: {kind},\npub uses: usize,"),
-        f"/// {draw.style('One of those who share it.', f'Refers to a {shared.lower()} that others use, too.')}\n" + _block(f"pub struct {handle}", f"shared: Rc<RefCell<{shared}>>,"),
-        _block(
-            f"impl {handle}",
-            _block(f"pub fn new(shared: &Rc<RefCell<{shared}>>) -> Self", f"{handle} {{ shared: {clone} }}"),
-            f"/// {'Adds' if grow == '+' else 'Takes away'} {f'{rate} times ' if rate > 1 else ''}the amount; tells whether that was done.{rule}\n" + _block(f"pub fn {verb}(&self, amount: {kind}) -> bool", f"{test}{borrow}\n{update}\ntrue"),
-        ),
-        f"/// Begins with {start}.\n" + _block(f"pub fn opened() -> Rc<RefCell<{shared}>>", f"Rc::new(RefCell::new({shared} {{ {field}: {start}, uses: 0 }}))"),
-    )  # fmt: skip
-    amounts = [*_numbers(draw, 3, 1, 40), limit + 1]
-    done = [n for n in amounts if guard == "none" or (n <= limit if guard == "limit" else n % 2 == 0)]
-    final = start + sum(done) * rate * (1 if grow == "+" else -1)
-    make = f"let shared = opened(); let one = {handle}::new(&shared); let two = {handle}::new(&shared);"
-    play = " ".join(f"{who}.{verb}({n});" for who, n in zip(("one", "two", "one", "two"), amounts, strict=True))
-    return Items(code, [
-        Case(f"shared.borrow().{field}", str(start), make), Case(f"shared.borrow().{field}", str(final), f"{make} {play}"), Case("shared.borrow().uses", str(len(done)), f"{make} {play}"),
-        Case(f"two.{verb}({amounts[0]})", "true" if amounts[0] in done else "false", make), Case("Rc::strong_count(&shared)", "2", f"{make} drop(one);"),
-    ])  # fmt: skip
 
 
-@family(tier=4)
-def linked_list(draw: Draw) -> Items:
-    kind = draw.choose(*KINDS)
-    holds, change = draw.integer_predicate(kind), draw.integer_mapping(kind)
-    name, node = draw.style(("Stack", "Node"), ("List", "Cell"), ("Chain", "Link"), ("Pile", "Plate"))
-    extra = draw.choose("sum", "count", "reverse", "last", "contains")
-    v, m = holds.on("value"), change.on("value")
-    walk = "let mut current = &self.head;\nwhile let Some(node) = current {{\n    let value = node.value;\n    {}\n    current = &node.next;\n}}\n"
-    own = node.lower()
-    walk = walk.replace("(node)", f"({own})").replace("node.", f"{own}.")
-    returns, said, body, compute = {
-        "sum": (kind, f"The sum of all values, each {change.participle}.", "let mut total = 0;\n" + walk.format(f"total += {m};") + "total", lambda a: str(sum(map(change, a)))),
-        "count": ("usize", f"How many values are {holds.plural}.", "let mut count = 0;\n" + walk.format(f"if {v} {{\n        count += 1;\n    }}") + "count", lambda a: str(sum(map(holds, a)))),
-        "last": (f"Option<{kind}>", f"The lowest of the {holds.plural}: the one that was pushed first.", "let mut result = None;\n" + walk.format(f"if {v} {{\n        result = Some(value);\n    }}") + "result", lambda a: literal(next((n for n in a if holds(n)), None), f"Option<{kind}>")),
-        "contains": ("bool", f"Whether any value {holds.clause}.", walk.format(f"if {v} {{\n        return true;\n    }}") + "false", lambda a: literal(any(map(holds, a)), "bool")),
-        "reverse": (f"Vec<{kind}>", f"All values from the top, each {change.participle}.", "let mut result = Vec::new();\n" + walk.format(f"result.push({m});") + "result", lambda a: literal([change(n) for n in reversed(a)], f"Vec<{kind}>")),
-    }[extra]  # fmt: skip
-    method = {"sum": draw.style("total", "sum"), "count": "count_" + holds.slug, "last": "lowest", "contains": "has_" + holds.slug, "reverse": draw.style("to_vec", "listed")}[extra]
-    push = draw.style(f"let next = self.head.take();\nself.head = Some(Box::new({node} {{ value, next }}));", f"let old = std::mem::take(&mut self.head);\nself.head = Some(Box::new({node} {{ value, next: old }}));")
-    pop = draw.style("let top = self.head.take()?;\nself.head = top.next;\nSome(top.value)", "self.head.take().map(|top| {\n    self.head = top.next;\n    top.value\n})", "match self.head.take() {\n    None => None,\n    Some(top) => {\n        self.head = top.next;\n        Some(top.value)\n    }\n}")
-    code = _code(
-        _block(f"struct {node}", f"value: {kind},\nnext: Option<Box<{node}>>,"),
-        f"/// {draw.style('A singly linked list; the last pushed comes first.', 'A stack of boxes, each of which owns the next.', 'Last in, first out.')}\n#[derive(Default)]\n" + _block(f"pub struct {name}", f"head: Option<Box<{node}>>,"),
-        _block(
-            f"impl {name}",
-            _block("pub fn new() -> Self", draw.style("Self { head: None }", f"{name} {{ head: None }}", "Self::default()")),
-            f"/// {draw.style('Puts a value on top.', 'Adds to the front.')}\n" + _block(f"pub fn push(&mut self, value: {kind})", push),
-            f"/// {draw.style('Takes the top value off.', 'Removes what was pushed last.')}\n" + _block(f"pub fn pop(&mut self) -> Option<{kind}>", pop),
-            f"/// {said}\n" + _block(f"pub fn {method}(&self) -> {returns}", body),
-        ),
-    )  # fmt: skip
-    values = _numbers(draw, 4, 12, 40)
-    fill = f"let mut list = {name}::new(); " + " ".join(f"list.push({n});" for n in values)
-    return Items(code, [
-        Case("list.pop()", f"Some({values[-1]})", fill), Case(f"list.{method}()", compute(values), fill), Case(f"list.{method}()", compute(values[:2]), f"{fill} list.pop(); list.pop();"),
-        Case(f"{name}::new().pop()", "None"), Case("list.pop()", f"Some({values[-2]})", f"{fill} list.pop();"),
-    ])  # fmt: skip
 
 
-@family(tier=4)
-def search_tree(draw: Draw) -> Items:
-    kind = draw.choose(*KINDS)
-    holds, change = draw.integer_predicate(kind), draw.integer_mapping(kind)
-    smaller = draw.choose(True, False)
-    sign = "<" if smaller else ">"
-    name, node = draw.style(("Tree", "Node"), ("SearchTree", "Branch"), ("Sorted", "Entry"), ("Index", "Knot"))
-    extra = draw.choose("depth", "sum", "listed", "count")
-    link = f"Option<Box<{node}>>"
-    returns, said, call, helper, compute = {
-        "depth": ("usize", "The number of levels.", "depth(&self.root)", _block(f"fn depth(link: &{link}) -> usize", "match link {\n    None => 0,\n    Some(node) => 1 + depth(&node.left).max(depth(&node.right)),\n}"), None),
-        "sum": (kind, f"The sum of all values, each {change.participle}.", "sum(&self.root)", _block(f"fn sum(link: &{link}) -> {kind}", f"let Some(node) = link else {{\n    return 0;\n}};\nlet value = node.value;\nsum(&node.left) + sum(&node.right) + ({change.on('value')})"), lambda v: sum(map(change, set(v)))),
-        "count": ("usize", f"How many values are {holds.plural}.", "count(&self.root)", _block(f"fn count(link: &{link}) -> usize", f"match link {{\n    None => 0,\n    Some(node) => {{\n        let value = node.value;\n        let own = if {holds.on('value')} {{ 1 }} else {{ 0 }};\n        own + count(&node.left) + count(&node.right)\n    }}\n}}"), lambda v: sum(map(holds, set(v)))),
-        "listed": (f"Vec<{kind}>", f"All values in order, each {change.participle}.", "{\n    let mut result = Vec::new();\n    list(&self.root, &mut result);\n    result\n}", _block(f"fn list(link: &{link}, result: &mut Vec<{kind}>)", f"if let Some(node) = link {{\n    let value = node.value;\n    list(&node.left, result);\n    result.push({change.on('value')});\n    list(&node.right, result);\n}}"), lambda v: [change(n) for n in sorted(set(v), reverse=not smaller)]),
-    }[extra]  # fmt: skip
-    if extra == "listed":
-        call = textwrap.dedent(call[2:-2])
-    method = {"depth": draw.style("depth", "height", "levels"), "sum": "total", "count": "count_" + holds.slug, "listed": draw.style("in_order", "to_vec")}[extra]
-    insert = draw.style(
-        f"let mut link = &mut self.root;\nwhile let Some(node) = link {{\n    if value == node.value {{\n        return false;\n    }}\n    link = if value {sign} node.value {{ &mut node.left }} else {{ &mut node.right }};\n}}\n*link = Some(Box::new({node} {{ value, left: None, right: None }}));\ntrue",
-        f"fn add(link: &mut {link}, value: {kind}) -> bool {{\n    match link {{\n        None => {{\n            *link = Some(Box::new({node} {{ value, left: None, right: None }}));\n            true\n        }}\n        Some(node) if value == node.value => false,\n        Some(node) if value {sign} node.value => add(&mut node.left, value),\n        Some(node) => add(&mut node.right, value),\n    }}\n}}\nadd(&mut self.root, value)",
-    )
-    contains = f"let mut link = &self.root;\nwhile let Some(node) = link {{\n    if node.value == value {{\n        return true;\n    }}\n    link = if value {sign} node.value {{ &node.left }} else {{ &node.right }};\n}}\nfalse"
-    code = _code(
-        _block(f"struct {node}", f"value: {kind},\nleft: {link},\nright: {link},"), helper,
-        f"/// {draw.style('A binary search tree', 'Values in a binary tree', 'An unbalanced search tree')}; {'smaller' if smaller else 'larger'} ones are on the left.\n#[derive(Default)]\n" + _block(f"pub struct {name}", f"root: {link},"),
-        _block(
-            f"impl {name}", _block("pub fn new() -> Self", draw.style("Self::default()", f"{name} {{ root: None }}")),
-            "/// Tells whether the value is new.\n" + _block(f"pub fn insert(&mut self, value: {kind}) -> bool", insert), _block(f"pub fn contains(&self, value: {kind}) -> bool", contains),
-            f"/// {said}\n" + _block(f"pub fn {method}(&self) -> {returns}", call),
-        ),
-    )  # fmt: skip
-    values = _numbers(draw, 6, 12, 40)
-
-    def depth(numbers: list[int]) -> int:
-        root, *rest = numbers or [0]
-        return 1 + max(depth([n for n in rest if n < root]), depth([n for n in rest if n > root])) if numbers else 0
-
-    compute = compute or depth
-    fill = lambda size: f"let mut tree = {name}::new(); for value in {values[:size]} {{ tree.insert(value); }}"  # noqa: E731
-    return Items(code, [*(Case(f"tree.{method}()", literal(compute(values[:size]), returns), fill(size)) for size in (1, 3, 6)), Case(f"tree.contains({values[2]})", "true", fill(4)), Case("tree.contains(50)", "false", fill(6)), Case(f"tree.insert({values[1]})", "false", fill(3))])
 
 
 @family(tier=3)
@@ -381,40 +261,12 @@ def copied_if_needed(draw: Draw) -> Items:
     what = f"puts `{mark}` after {holds.plural}" if twice else f"replaces {holds.plural} by `{mark}`" if mark else f"leaves out {holds.plural}"
     words = draw.style(f"{what.capitalize()}; copies the text only if it has any.", f"Borrows `text` when there is nothing to do; else it {what}.", f"A copy that {what}, or `text` itself if it has none.")
     returns = draw.style("Cow<str>", "Cow<'_, str>")
-    code = _code("use std::borrow::Cow;", f"/// {words}\n" + _block(f"pub fn {name}(text: &str) -> {returns}", body))
+    code = items("use std::borrow::Cow;", f"/// {words}\n" + braced(f"pub fn {name}(text: &str) -> {returns}", body))
     texts = list(dict.fromkeys([draw.text(2), "tree_house in Ohio, 7 stars!", "q", draw.text(1) or "river"]))
     cases = [Case(f"{name}({literal(t, '&str')})", literal(compute(t), "&str")) for t in texts]
     return Items(code, cases + [Case(f"matches!({name}({literal(t, '&str')}), Cow::Borrowed(_))", literal(not any(map(holds, t)), "bool")) for t in texts[:3]])
 
 
-@family(tier=3)
-def copy_on_write(draw: Draw) -> Items:
-    name, field, verb = draw.choose(("Document", "lines", "edit"), ("Playlist", "songs", "add_song"), ("Snapshot", "values", "record"), ("Palette", "colors", "paint"), ("Route", "stops", "extend"), ("Inventory", "parts", "stock"), ("History", "moves", "play"))
-    kind = draw.choose(*KINDS)
-    change, holds = draw.integer_mapping(kind), draw.integer_predicate(kind)
-    pointer = draw.choose("Rc", "Arc")
-    path = {"Rc": "std::rc::Rc", "Arc": "std::sync::Arc"}[pointer]
-    update = draw.choose("push", "map", "retain")
-    parameters, call, body, compute, said = {
-        "push": (f", value: {kind}", lambda n: f"({n})", f"{pointer}::make_mut(&mut self.{field}).push({change.on('value')});", lambda v, n: [*v, change(n)], f"Appends `value`, {change.participle}"),
-        "map": ("", lambda n: "()", f"for each in {pointer}::make_mut(&mut self.{field}) {{\n    let value = *each;\n    *each = {change.on('value')};\n}}", lambda v, n: [change(x) for x in v], f"Every number is {change.participle}"),
-        "retain": ("", lambda n: "()", f"{pointer}::make_mut(&mut self.{field}).retain(|&value| {holds.on('value')});", lambda v, n: [x for x in v if holds(x)], f"Keeps only {holds.plural}"),
-    }[update]  # fmt: skip
-    verb = draw.style(verb, "change", "update")
-    code = _code(
-        f"use {path};",
-        f"/// {draw.style('Copies are cheap: they share their numbers until one changes.', 'Shares its contents with its clones.', 'Copied only when changed.')}\n#[derive(Debug, Clone, PartialEq)]\n" + _block(f"pub struct {name}", f"{field}: {pointer}<Vec<{kind}>>,"),
-        _block(
-            f"impl {name}", _block(f"pub fn new({field}: Vec<{kind}>) -> Self", f"{name} {{ {field}: {pointer}::new({field}) }}"),
-            f"/// {said}{draw.style('', '; clones do not see it', ', for this one alone')}.\n" + _block(f"pub fn {verb}(&mut self{parameters})", body),
-            f"/// {draw.style('What it holds.', 'Shows the numbers.')}\n" + _block(f"pub fn {field}(&self) -> &[{kind}]", f"&self.{field}"),
-            "/// Whether both have the same numbers in memory.\n" + _block("pub fn shares_with(&self, other: &Self) -> bool", f"{pointer}::ptr_eq(&self.{field}, &other.{field})"),
-        ),
-    )  # fmt: skip
-    values, n = _numbers(draw, 4, 10, 40), draw.arguments.randint(10, 30)
-    begin = f"let mut one = {name}::new(vec!{values}); let two = one.clone();"
-    changed = literal(compute(values, n), f"Vec<{kind}>")
-    return Items(code, [Case("one.shares_with(&two)", "true", begin.replace("mut ", "")), Case("one.shares_with(&two)", "false", f"{begin} one.{verb}{call(n)};"), Case(f"one.{field}().to_vec()", changed, f"{begin} one.{verb}{call(n)};"), Case(f"two.{field}().to_vec()", f"vec!{values}", f"{begin} one.{verb}{call(n)};")])
 
 
 @family(tier=2)
@@ -431,11 +283,11 @@ def moved_closure(draw: Draw) -> Items:
         "all": ("let mut seen = Vec::new();", f"if {holds.on('value')} {{\n        seen.push({change.on('value')});\n    }}\n    seen.len() as {kind} + seen.last().copied().unwrap_or({k})", f"remembers its arguments that are {holds.plural}, each {change.participle}; gives their number plus the last of them (or {k})", kind),
     }[way]  # fmt: skip
     kept, result = (f"Box<dyn FnMut({kind}) -> {returns}>", "Box::new({})") if boxed else (f"impl FnMut({kind}) -> {returns}", "{}")
-    code = f"/// {draw.style('Returns a function that', 'Makes a closure that', 'A function with a memory: it')} {said}.\n" + _block(f"pub fn {name}() -> {kept}", state + "\n" + result.format(f"move |value| {{\n    {step}\n}}")) + "\n"
+    code = f"/// {draw.style('Returns a function that', 'Makes a closure that', 'A function with a memory: it')} {said}.\n" + braced(f"pub fn {name}() -> {kept}", state + "\n" + result.format(f"move |value| {{\n    {step}\n}}")) + "\n"
 
     def run(values: list[int]) -> int:
         chosen = [change(n) for n in values if holds(n)]
         return {"count": k + len(chosen), "total": k + sum(chosen), "all": len(chosen) + (chosen[-1] if chosen else k)}[way]
 
-    lists = [_numbers(draw, size, 9, 40) for size in (1, 2, 4)] + [[12, 7, 16, 25, 27, 30]]
+    lists = [numbers(draw, size, 9, 40) for size in (1, 2, 4)] + [[12, 7, 16, 25, 27, 30]]
     return Items(code, [Case(f"call({v[-1]})", str(run(v)), f"let mut call = {name}(); " + " ".join(f"call({n});" for n in v[:-1])) for v in lists])

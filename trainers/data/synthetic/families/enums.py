@@ -1,6 +1,5 @@
 """Enums: what follows what, codes, texts, figures, expressions and classifications."""
 
-import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from trainers.data.synthetic.family import Case, Draw, Function, Items, Undefined, family
 from trainers.data.synthetic.literals import Raw, literal
 from trainers.data.synthetic.pieces import quotient
+from trainers.data.synthetic.writing import blocks, fill, match_on
 
 DOMAINS = (
     ("Direction|Heading|Compass", "a compass direction", "North East South West"), ("Weekday|Day", "a day of the week", "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"),
@@ -26,24 +26,10 @@ DOMAINS = (
 )  # fmt: skip
 
 
-def fill(template: str, **parts: object) -> str:
-    """The template with every `$name` replaced; a part of several lines is indented like the line it stands in."""
-    lines = []
-    for line in textwrap.dedent(template).strip("\n").split("\n"):
-        indent = line[: len(line) - len(line.lstrip())]
-        filled = re.sub(r"\$(\w+)", lambda found: _part(str(parts[found[1]])), line.lstrip())
-        if filled.strip() or not line.strip():
-            lines.append(textwrap.indent(filled, indent))
-    return "\n".join(lines)
 
 
-def _part(text: str) -> str:
-    return textwrap.dedent(text).strip("\n") if "\n" in text else text
 
 
-def blocks(*parts: str) -> str:
-    """Items or methods, with an empty line between two."""
-    return "\n\n".join(textwrap.dedent(part).strip("\n") for part in parts if part.strip())
 
 
 def draw_enum(draw: Draw) -> tuple[str, str, list[str]]:
@@ -61,9 +47,6 @@ def declare(draw: Draw, name: str, said: str, variants: Iterable[str], more: str
     return f"/// {begun}.\n#[derive({derived}{more})]\npub enum {name} {{\n{body}\n}}"
 
 
-def match_on(subject: str, arms: Iterable[tuple[object, object]]) -> str:
-    """A `match` with these arms."""
-    return f"match {subject} {{\n" + "".join(f"    {left} => {right},\n" for left, right in arms) + "}"
 
 
 @dataclass(frozen=True)

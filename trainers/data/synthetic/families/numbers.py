@@ -1,0 +1,427 @@
+"""Functions of one number or a few."""
+
+
+from trainers.data.synthetic.family import Draw, Function, Undefined, family
+from trainers.data.synthetic.literals import INTEGERS, SIGNED, UNSIGNED
+from trainers.data.synthetic.pieces import quotient, remainder
+
+
+@family(tier=0)
+def mapped_number(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    mapping = draw.integer_mapping(kind)
+    return Function(
+        name=draw.style("apply", "adjust", "convert", "transform", "map", "rescale")
+        + "_"
+        + draw.style("value", mapping.slug),
+        parameters={"n": kind},
+        returns=kind,
+        words=[
+            f"Returns `n` {mapping.participle}.",
+            f"Takes a number and gives it back {mapping.participle}.",
+            f"The value of `n`, {mapping.participle}.",
+        ],
+        forms=[
+            mapping.on("n"),
+            f"let result = {mapping.on('n')};\nresult",
+            f"return {mapping.on('n')};",
+        ],
+        oracle=mapping,
+    )
+
+
+@family(tier=0)
+def number_test(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    holds = draw.integer_predicate(kind)
+    return Function(
+        name=draw.style(f"is_{holds.slug}", "qualifies", "accepts", "is_wanted", "check_number"),
+        parameters={"n": kind},
+        returns="bool",
+        words=[
+            f"Tells whether `n` {holds.clause}.",
+            f"Returns `true` if `n` {holds.clause}, and `false` otherwise.",
+            f"Whether the number {holds.clause}.",
+        ],
+        forms=[
+            holds.on("n"),
+            f"if {holds.on('n')} {{\n    true\n}} else {{\n    false\n}}",
+            f"let accepted = {holds.on('n')};\naccepted",
+            f"if !({holds.on('n')}) {{\n    return false;\n}}\ntrue",
+        ],
+        oracle=holds,
+    )
+
+
+@family(tier=0)
+def clamp_between(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    low = draw.integer(-20, 5) if kind in SIGNED else draw.integer(1, 12)
+    high = low + draw.integer(4, 30)
+    return Function(
+        name=draw.style("limit", "clamp_value", "keep_in_range", "bounded", "restrict"),
+        parameters={"value": kind},
+        returns=kind,
+        words=[
+            f"Returns `value`, but at least {low} and at most {high}.",
+            f"Limits `value` to the range from {low} to {high}.",
+            f"Brings a number into {low}..={high}: what is outside becomes the nearer end.",
+        ],
+        forms=[
+            f"value.clamp({low}, {high})",
+            f"value.max({low}).min({high})",
+            f"""
+            if value < {low} {{
+                {low}
+            }} else if value > {high} {{
+                {high}
+            }} else {{
+                value
+            }}
+            """,
+            f"""
+            match value {{
+                v if v < {low} => {low},
+                v if v > {high} => {high},
+                v => v,
+            }}
+            """,
+        ],
+        oracle=lambda value: max(low, min(high, value)),
+    )
+
+
+
+
+
+
+
+
+@family(tier=1)
+def sum_up_to(draw: Draw) -> Function:
+    kind = draw.choose("u32", "u64", "i64")
+    keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
+    start = draw.integer(0, 2)
+
+    return Function(
+        name=draw.style("sum_up_to", "range_sum", "total_up_to", f"sum_{keep.slug}", "accumulate"),
+        parameters={"n": kind},
+        returns=kind,
+        words=[
+            f"Adds up all {keep.plural} from {start} to `n`, each {mapping.participle}.",
+            f"Returns the sum over those numbers in {start}..=`n` of which each {keep.clause}; every one is {mapping.participle} first.",
+            f"Goes through {start}..=`n`, takes the {keep.plural} and sums them, each {mapping.participle}.",
+        ],
+        forms=[
+            f"""
+            let mut total = 0;
+            for value in {start}..=n {{
+                if {keep.on("value")} {{
+                    total += {mapping.on("value")};
+                }}
+            }}
+            total
+            """,
+            f"""
+            ({start}..=n)
+                .filter(|&value| {keep.on("value")})
+                .map(|value| {mapping.on("value")})
+                .sum()
+            """,
+            f"""
+            let mut total = 0;
+            let mut value = {start};
+            while value <= n {{
+                if {keep.on("value")} {{
+                    total += {mapping.on("value")};
+                }}
+                value += 1;
+            }}
+            total
+            """,
+            f"""
+            ({start}..=n).fold(0, |total, value| {{
+                if {keep.on("value")} {{
+                    total + ({mapping.on("value")})
+                }} else {{
+                    total
+                }}
+            }})
+            """,
+        ],
+        oracle=lambda n: sum(mapping(v) for v in range(start, n + 1) if keep(v)),
+        inputs=lambda: (draw.arguments.randint(0, 40),),
+    )
+
+
+
+
+@family(tier=1)
+def brackets(draw: Draw) -> Function:
+    kind = draw.choose("u32", "u64", "i64")
+    bounds = sorted(draw.meaning.sample(range(5, 60, 5), draw.integer(2, 3)))
+    rates = sorted(draw.meaning.sample(range(1, 12), len(bounds) + 1))
+    draw.parameters.append(f"{bounds} {rates}")
+    subject = draw.style("parcel", "ticket", "order", "parking stay", "delivery")
+    cases = list(zip(bounds, rates, strict=False))
+    rule = ", ".join(f"{rate} up to {bound}" for bound, rate in cases) + f" and {rates[-1]} beyond that"
+    chain = " else ".join(f"if size <= {bound} {{\n    {rate}\n}}" for bound, rate in cases)
+    arms = "".join(
+        f"    0..={bound} => {rate},\n" if i == 0 else f"    {cases[i - 1][0] + 1}..={bound} => {rate},\n"
+        for i, (bound, rate) in enumerate(cases)
+    )
+    returns = "".join(f"if size <= {bound} {{\n    return {rate};\n}}\n" for bound, rate in cases)
+
+    def oracle(size: int) -> int:
+        return next((rate for bound, rate in cases if size <= bound), rates[-1])
+
+    return Function(
+        name=draw.style("fee", "price_for", "rate", "charge", "cost_of") + "_" + draw.style("size", "units", "amount"),
+        parameters={"size": kind},
+        returns="u32",
+        words=[
+            f"Returns what a {subject} of this size costs: {rule}.",
+            f"The price of a {subject} depends on its size: {rule}.",
+            f"Looks up the rate for `size`, which is not negative: {rule}.",
+        ],
+        forms=[
+            f"{chain} else {{\n    {rates[-1]}\n}}",
+            f"match size {{\n{arms}    _ => {rates[-1]},\n}}",
+            f"{returns}{rates[-1]}",
+        ],
+        oracle=oracle,
+        inputs=lambda: (
+            draw.arguments.choice(
+                (draw.arguments.randint(0, 70), draw.arguments.choice(bounds), draw.arguments.choice(bounds) + 1)
+            ),
+        ),
+    )
+
+
+@family(tier=1)
+def words_for_multiples(draw: Draw) -> Function:
+    a, b = draw.choose((3, 5), (2, 7), (3, 4), (5, 7), (2, 3), (4, 9), (2, 5))
+    one, two = draw.choose(
+        ("Fizz", "Buzz"), ("tick", "tock"), ("ping", "pong"), ("red", "blue"), ("foo", "bar"), ("hop", "skip")
+    )
+
+    def oracle(n: int) -> str:
+        return (one if n % a == 0 else "") + (two if n % b == 0 else "") or str(n)
+
+    return Function(
+        name=draw.style(f"{one.lower()}_{two.lower()}", "word_for", "say", "label"),
+        parameters={"n": "u32"},
+        returns="String",
+        words=[
+            f'Returns "{one}" for multiples of {a}, "{two}" for multiples of {b}, "{one}{two}" for multiples of both, and otherwise the number itself.',
+            f'Says "{one}" if {a} divides `n`, "{two}" if {b} does, both words joined if both do, else the number in digits.',
+        ],
+        forms=[
+            f"""
+            match (n % {a}, n % {b}) {{
+                (0, 0) => "{one}{two}".to_string(),
+                (0, _) => "{one}".to_string(),
+                (_, 0) => "{two}".to_string(),
+                _ => n.to_string(),
+            }}
+            """,
+            f"""
+            let mut result = String::new();
+            if n % {a} == 0 {{
+                result.push_str("{one}");
+            }}
+            if n % {b} == 0 {{
+                result.push_str("{two}");
+            }}
+            if result.is_empty() {{
+                result = n.to_string();
+            }}
+            result
+            """,
+            f"""
+            if n % {a} == 0 && n % {b} == 0 {{
+                String::from("{one}{two}")
+            }} else if n % {a} == 0 {{
+                String::from("{one}")
+            }} else if n % {b} == 0 {{
+                String::from("{two}")
+            }} else {{
+                n.to_string()
+            }}
+            """,
+        ],
+        oracle=oracle,
+        inputs=lambda: (draw.arguments.choice((a, b, a * b, 2 * a, draw.arguments.randint(1, 60))),),
+    )
+
+
+
+
+
+
+@family(tier=1)
+def rounded_division(draw: Draw) -> Function:
+    kind = draw.choose(*SIGNED, *UNSIGNED)
+    step = draw.integer(2, 25)
+    how = draw.choose("down", "up", "nearest")
+    signed = kind in SIGNED
+
+    def oracle(n: int) -> int:
+        if n < 0:
+            raise Undefined
+        return {"down": n // step, "up": -(-n // step), "nearest": (n + step // 2) // step}[how] * step
+
+    words = {
+        "down": "the largest multiple of {k} that is not above it",
+        "up": "the smallest multiple of {k} that is not below it",
+        "nearest": "the nearest multiple of {k}, upwards if two are equally near"
+        if step % 2 == 0
+        else "the nearest multiple of {k}",
+    }[how].format(k=step)
+    forms = {
+        "down": [f"n / {step} * {step}", f"n - n % {step}", f"let extra = n % {step};\nn - extra"],
+        "up": [f"(n + {step - 1}) / {step} * {step}", f"match n % {step} {{\n    0 => n,\n    extra => n + ({step} - extra),\n}}", f"let extra = n % {step};\nif extra == 0 {{\n    n\n}} else {{\n    n - extra + {step}\n}}"],
+        "nearest": [f"(n + {step // 2}) / {step} * {step}", f"let extra = n % {step};\nlet lower = n - extra;\nif 2 * extra >= {step} {{\n    lower + {step}\n}} else {{\n    lower\n}}"],
+    }[how]  # fmt: skip
+    note = " The number is not negative." if signed else ""
+    return Function(
+        name=draw.style(f"round_{how}", "round_to_multiple", "snap", f"align_{how}"),
+        parameters={"n": kind},
+        returns=kind,
+        words=[f"Rounds `n` to {words}.{note}", f"Returns {words.replace('it', 'the given number')}.{note}"],
+        forms=forms,
+        oracle=oracle,
+        inputs=lambda: (draw.arguments.randint(0, 90),),
+    )
+
+
+
+
+@family(tier=1)
+def split_units(draw: Draw) -> Function:
+    names, sizes = draw.choose(
+        (("hours", "minutes", "seconds"), (3600, 60)), (("weeks", "days", "hours"), (168, 24)), (("dozens", "pairs", "single pieces"), (12, 2)),
+        (("pounds", "shillings", "pence"), (240, 12)), (("days", "hours", "minutes"), (1440, 60)), (("boxes", "bags", "items"), (50, 10)),
+        (("miles", "yards", "feet"), (5280, 3)), (("crates", "trays", "eggs"), (120, 30)),
+    )  # fmt: skip
+    kind = draw.choose(*UNSIGNED)
+    big, small = sizes
+    return Function(
+        name=draw.style("split", "break_down", "decompose", f"to_{names[0]}", "as_units"),
+        parameters={"total": kind},
+        returns=f"({kind}, {kind}, {kind})",
+        words=[
+            f"Splits a number of {names[2]} into {names[0]} of {big}, {names[1]} of {small} and the remaining {names[2]}.",
+            f"Converts `total` {names[2]} to ({names[0]}, {names[1]}, {names[2]}), where {names[0]} have {big} and {names[1]} {small}.",
+        ],
+        forms=[
+            f"(total / {big}, total % {big} / {small}, total % {small})"
+            if big % small == 0
+            else f"(total / {big}, total % {big} / {small}, total % {big} % {small})",
+            f"let first = total / {big};\nlet rest = total % {big};\nlet second = rest / {small};\nlet third = rest % {small};\n(first, second, third)",
+            f"let mut rest = total;\nlet first = rest / {big};\nrest -= first * {big};\nlet second = rest / {small};\nrest -= second * {small};\n(first, second, rest)",
+        ],
+        oracle=lambda total: (total // big, total % big // small, total % big % small),
+        inputs=lambda: (
+            draw.arguments.choice((0, draw.arguments.randint(0, 100), draw.arguments.randint(100, 20000))),
+        ),
+    )
+
+
+@family(tier=1)
+def pick_of_three(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    wanted = draw.choose("largest", "smallest", "middle", "spread")
+    oracle = {
+        "largest": max,
+        "smallest": min,
+        "middle": lambda *v: sorted(v)[1],
+        "spread": lambda *v: max(v) - min(v),
+    }[wanted]
+    words = {
+        "largest": ["Returns the largest of three numbers.", "The greatest of `a`, `b` and `c`."],
+        "smallest": ["Returns the smallest of three numbers.", "The least of `a`, `b` and `c`."],
+        "middle": ["Returns the median of three numbers.", "Of `a`, `b` and `c`, the one that lies between the two others."],
+        "spread": ["Returns the difference between the largest and the smallest of three numbers.", "How far apart the extremes of `a`, `b` and `c` are."],
+    }[wanted]  # fmt: skip
+    forms = {
+        "largest": ["a.max(b).max(c)", "if a >= b && a >= c {\n    a\n} else if b >= c {\n    b\n} else {\n    c\n}", "let mut best = a;\nif b > best {\n    best = b;\n}\nif c > best {\n    best = c;\n}\nbest"],
+        "smallest": ["a.min(b).min(c)", "if a <= b && a <= c {\n    a\n} else if b <= c {\n    b\n} else {\n    c\n}", "let mut best = a;\nfor other in [b, c] {\n    if other < best {\n        best = other;\n    }\n}\nbest"],
+        "middle": ["let mut all = [a, b, c];\nall.sort();\nall[1]", "a.max(b).min(a.min(b).max(c))"],
+        "spread": ["a.max(b).max(c) - a.min(b).min(c)", "let largest = a.max(b).max(c);\nlet smallest = a.min(b).min(c);\nlargest - smallest", "let mut all = [a, b, c];\nall.sort();\nall[2] - all[0]"],
+    }[wanted]  # fmt: skip
+    return Function(
+        name=draw.style(f"{wanted}_of_three", f"{wanted}_of", f"find_{wanted}"), parameters={"a": kind, "b": kind, "c": kind}, returns=kind,
+        words=words, forms=forms, oracle=oracle,
+    )  # fmt: skip
+
+
+@family(tier=0)
+def two_number_formula(draw: Draw) -> Function:
+    kind = draw.choose("i32", "i64")
+    p, q, c = draw.integer(1, 7), draw.integer(1, 7), draw.integer(0, 9)
+    sign = draw.choose("+", "-")
+    first = "a" if p == 1 else f"{p} * a"
+    second = "b" if q == 1 else f"{q} * b"
+    last = f" + {c}" if c else ""
+    formula = f"{first} {sign} {second}{last}"
+    return Function(
+        name=draw.style("combine", "weighted", "score", "formula", "linear", "mix"),
+        parameters={"a": kind, "b": kind},
+        returns=kind,
+        words=[
+            f"Computes {formula}.",
+            f"Returns the value of {formula} for two numbers.",
+            f"Combines `a` and `b` as {formula}.",
+        ],
+        forms=[
+            formula,
+            f"let first = {first};\nlet second = {second};\nfirst {sign} second{last}",
+            f"let mut result = {first};\nresult {sign}= {second};\nresult{last}",
+        ],
+        oracle=lambda a, b: p * a + (q * b if sign == "+" else -q * b) + c,
+    )
+
+
+
+
+@family(tier=1)
+def checked_difference(draw: Draw) -> Function:
+    kind = draw.choose(*INTEGERS)
+    step = draw.integer(2, 9)
+    wanted = draw.choose("abs", "steps", "remainder")
+    words, forms, oracle = {
+        "abs": ([f"Returns {step} times the distance between `a` and `b`.", f"The absolute difference of two numbers, multiplied by {step}."],
+                [f"if a > b {{\n    (a - b) * {step}\n}} else {{\n    (b - a) * {step}\n}}", f"(a.max(b) - a.min(b)) * {step}", f"let difference = match a.cmp(&b) {{\n    std::cmp::Ordering::Less => b - a,\n    _ => a - b,\n}};\ndifference * {step}"],
+                lambda a, b: abs(a - b) * step),
+        "steps": ([f"Returns how many whole steps of {step} fit between `a` and `b`, in either direction."],
+                  [f"(a.max(b) - a.min(b)) / {step}", f"let distance = if a < b {{ b - a }} else {{ a - b }};\ndistance / {step}"],
+                  lambda a, b: abs(a - b) // step),
+        "remainder": ([f"Returns what remains of the distance between `a` and `b` after whole steps of {step}."],
+                      [f"(a.max(b) - a.min(b)) % {step}", f"let distance = if a < b {{ b - a }} else {{ a - b }};\ndistance % {step}"],
+                      lambda a, b: remainder(abs(a - b), step)),
+    }[wanted]  # fmt: skip
+    return Function(
+        name=draw.style("distance", "gap", "difference", "spread_between"), parameters={"a": kind, "b": kind}, returns=kind, words=words,
+        forms=forms, oracle=oracle,
+    )  # fmt: skip
+
+
+@family(tier=1)
+def average_of_numbers(draw: Draw) -> Function:
+    kind = draw.choose("i32", "i64", "u32", "u64")
+    weight, other = draw.integer(1, 5), draw.integer(1, 5)
+    whole = weight + other
+    mine = lambda k, n: n if k == 1 else f"{k} * {n}"  # noqa: E731
+    formula = f"({mine(weight, 'a')} + {mine(other, 'b')}) / {whole}"
+    return Function(
+        name=draw.style("weighted_average", "blend", "mean_of", "average"),
+        parameters={"a": kind, "b": kind},
+        returns=kind,
+        words=[
+            f"Returns the average of `a` with weight {weight} and `b` with weight {other}, rounded towards zero.",
+            f"Averages two numbers of which the first counts {weight} and the second {other} times; the fraction is dropped.",
+        ],
+        forms=[formula, f"let sum = {mine(weight, 'a')} + {mine(other, 'b')};\nsum / {whole}"],
+        oracle=lambda a, b: quotient(weight * a + other * b, whole),
+    )
