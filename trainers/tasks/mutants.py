@@ -53,6 +53,8 @@ RESULTS = tuple(
     )
 )
 MOST = 12
+# Those first that most often compile and are wrong.
+KINDS = ("branch", "operator", "statement", "constant", "off_by_one", "method")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Mutant:
     """A code with one change."""
 
     kind: str
-    """operator, constant, branch, off_by_one, method, statement or result."""
+    """One of `KINDS`, or result."""
     code: str
 
 
@@ -85,10 +87,10 @@ def mutants(prompt: str, solution: str, seed: int = 0) -> list[Mutant]:
                 safe[kind].append(changed)
     pick = random.Random(f"{seed} {code}")
     found = []
-    for kind in sorted(safe):
+    for kind in KINDS:
         pick.shuffle(safe[kind])
     while any(safe.values()):
-        found += [Mutant(kind, safe[kind].pop()) for kind in sorted(safe) if safe[kind]]
+        found += [Mutant(kind, safe[kind].pop()) for kind in KINDS if safe[kind]]
     pick.shuffle(risky)
     results = [Mutant("result", each) for each in _other_results(code, root, begin)]
     if len(found) < 4:
@@ -172,6 +174,11 @@ def constant(prompt: str, solution: str, checker: str) -> str:
         expected = _expected(checker, text(node.child_by_field_name("name")))
         returns = node.child_by_field_name("return_type")
         usual = max(expected, key=expected.count) if expected else "Default::default()"
+        # An array or a `&str` may stand there for what it equals.
+        if text(returns).startswith("Vec<") and usual.startswith("["):
+            usual = f"vec!{usual}"
+        if text(returns) == "String" and usual.startswith('"'):
+            usual = f"{usual}.to_string()"
         edits.append((*node.child_by_field_name("body").byte_range, "{}" if returns is None else f"{{ {usual} }}"))
     return apply_edits(code, edits)
 

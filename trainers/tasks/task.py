@@ -7,14 +7,43 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-from evaluation.rust import HiddenTests, RustVerifier
+from evaluation.rust import HiddenTests, RustVerifier, Verdict
+from trainers.data.rewriting.bindings import parse, text
 from trainers.tasks.mutants import constant, mutants
 
 Split = Literal["train", "held_out_family", "held_out_parameters"]
 SPLITS: tuple[str, ...] = Split.__args__
-KILLED = {"tests_failed", "timeout", "resource_limit"}
-LEAST_KILLED = 3
-FIRST_MUTANTS = 4  # of each task; the others are tried when too few of these are caught
+LEAST_CAUGHT = 3
+# So many wrong variants of a task are tried, with so many cases at most; further ones only if too few are caught. Who
+# fails some of the cases fails them all, and fewer are faster.
+ROUNDS = ((3, 5), (3, 20), (6, 1000))
+# A test that passes when some case fails. What never ends is left behind in its thread.
+NOTICES = """
+#[cfg(test)]
+mod nanochat_wrong {{
+    use super::*;
+    {imports}
+    macro_rules! check {{
+        ($($holds:tt)+) => {{ assert!({{ $($holds)+ }}) }};
+    }}
+    fn cases() {{
+        {checker}
+    }}
+    #[test]
+    fn is_noticed() {{
+        // By its type the thread is the same for every task, and compiled once for all.
+        let running = std::thread::spawn(cases as fn());
+        let begun = std::time::Instant::now();
+        while begun.elapsed().as_millis() < 300 {{
+            if running.is_finished() {{
+                assert!(running.join().is_err());
+                return;
+            }}
+            std::thread::sleep(std::time::Duration::from_micros(50));
+        }}
+    }}
+}}
+"""
 
 
 @dataclass(frozen=True)
@@ -65,44 +94,77 @@ class Task:
 
 def find_faults(tasks: Sequence[Task], verifier: RustVerifier, progress: bool = False) -> list[str | None]:
     """
-    What is wrong with each task, under the rules for rewards; None where nothing is: the solution passes, a function
-    that always returns the same fails, and so do at least three wrong variants of the solution.
+    What is wrong with each task; None where nothing is: the judge passes the solution under the rules for rewards, and
+    the cases fail for a function that always returns the same, and for at least three wrong variants of the solution.
 
     Raises:
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
     """
-    wrong = [mutants(task.prompt, task.solution) for task in tasks]
-    first = [
-        [task.code, constant(task.prompt, task.solution, task.checker), *(each.code for each in its[:FIRST_MUTANTS])]
-        for task, its in zip(tasks, wrong, strict=True)
-    ]
-    verdicts = _judge(first, tasks, verifier, progress)
-    killed = [sum(verdict.status in KILLED for verdict in its[2:]) for its in verdicts]
-    doubtful = [index for index, number in enumerate(killed) if number < LEAST_KILLED and verdicts[index][0].ok]
-    more = [[each.code for each in wrong[index][FIRST_MUTANTS:]] for index in doubtful]
-    for index, its in zip(doubtful, _judge(more, [tasks[index] for index in doubtful], verifier, False), strict=True):
-        killed[index] += sum(verdict.status in KILLED for verdict in its)
+    codes, tests = [task.code for task in tasks], [task.tests for task in tasks]
+    verdicts = verifier.verify(codes, tests, rules="reward", progress=progress)
+    passing = [index for index, verdict in enumerate(verdicts) if verdict.ok]
+    same = [(index, constant(tasks[index].prompt, tasks[index].solution, tasks[index].checker)) for index in passing]
+    answers = zip(same, notice(same, tasks, verifier, 1000), strict=True)
+    stays = {index for (index, _), verdict in answers if verdict.status == "tests_failed"}
+    wrong = {index: mutants(tasks[index].prompt, tasks[index].solution) for index in passing}
+    caught, tried = dict.fromkeys(passing, 0), dict.fromkeys(passing, 0)
+    for number, cases in ROUNDS:
+        doubtful = [index for index in passing if caught[index] < LEAST_CAUGHT]
+        chosen = [(index, each.code) for index in doubtful for each in wrong[index][tried[index] :][:number]]
+        for (index, _), verdict in zip(chosen, notice(chosen, tasks, verifier, cases), strict=True):
+            tried[index] += 1
+            caught[index] += verdict.ok
     faults: list[str | None] = []
-    for its, number, tried in zip(verdicts, killed, wrong, strict=True):
-        solution, same = its[:2]
-        if not solution.ok:
-            why = solution.diagnostics[0].message if solution.diagnostics else ""
-            faults.append(f"its solution does not pass: {solution.status} {why}".strip())
-        elif same.ok:
+    for index, verdict in enumerate(verdicts):
+        if not verdict.ok:
+            why = verdict.diagnostics[0].message if verdict.diagnostics else ""
+            faults.append(f"its solution does not pass: {verdict.status} {why}".strip())
+        elif index in stays:
             faults.append("a function that always returns the same passes")
-        elif number < LEAST_KILLED:
-            faults.append(f"only {number} of {len(tried)} wrong variants fail, {LEAST_KILLED} must")
+        elif caught[index] < LEAST_CAUGHT:
+            faults.append(f"only {caught[index]} of {tried[index]} wrong variants fail, {LEAST_CAUGHT} must")
         else:
             faults.append(None)
     return faults
 
 
-def _judge(codes: Sequence[Sequence[str]], tasks: Sequence[Task], verifier: RustVerifier, progress: bool):
-    """Verdicts on several codes for each task."""
-    flat = [code for its in codes for code in its]
-    tests = [task.tests for its, task in zip(codes, tasks, strict=True) for _ in its]
-    verdicts = iter(verifier.verify(flat, tests, rules="reward", progress=progress))
-    return [[next(verdicts) for _ in its] for its in codes]
+def notice(
+    wrong: Sequence[tuple[int, str]], tasks: Sequence[Task], verifier: RustVerifier, cases: int
+) -> list[Verdict]:
+    """
+    Whether the cases of a task notice that a code is wrong. They do where the verdict is `valid`: the code compiles,
+    and some case fails or never ends. `tests_failed` says that all cases hold.
+
+    Many are run in one process, which is faster than the judge and enough for codes that do not search for holes.
+
+    Args:
+        wrong: Each code with the index of its task.
+        tasks: All of them.
+        verifier: Compiles and runs.
+        cases: At most so many of a task's cases are put to a code.
+    """
+    verdicts = verifier.verify([code for _, code in wrong])
+    # To know beforehand that a program will compile is cheaper than to build it in vain.
+    compiling = [place for place, verdict in enumerate(verdicts) if verdict.ok]
+    tests = [
+        NOTICES.format(imports=task.tests.declarations.imports, checker=first_cases(task.checker, cases))
+        for task in (tasks[wrong[place][0]] for place in compiling)
+    ]
+    answers = verifier.verify([wrong[place][1] for place in compiling], tests, trusted=True)
+    for place, answer in zip(compiling, answers, strict=True):
+        verdicts[place] = answer
+    return verdicts
+
+
+def first_cases(checker: str, most: int) -> str:
+    """The checker without the statements that have cases beyond the first `most` of these."""
+    function = parse(f"fn checker() {{\n{checker}\n}}").named_child(0)
+    kept, found = [], 0
+    for statement in function.child_by_field_name("body").named_children:
+        found += "check!" in text(statement)
+        if "check!" not in text(statement) or found <= most:
+            kept.append(text(statement))
+    return "\n".join(kept)
 
 
 def read_tasks(path: Path) -> list[Task]:

@@ -11,6 +11,7 @@ function in Python: it gives what the Rust must return.
 """
 
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from trainers.data.synthetic.pieces import integer_predicate as any_integer_pred
 
 Option = TypeVar("Option")
 TIERS = range(5)
+NUMBERS = re.compile(r"(?<![A-Za-z\d])(minus_|-)?(\d+)(?![A-Za-z\d])")
 
 
 class Undefined(Exception):
@@ -167,9 +169,9 @@ class Draw:
         kind = kind.removeprefix("&").removeprefix("mut ").strip()
         pick = self.arguments
         if kind in ("i8", "i16", "i32", "i64", "i128", "isize"):
-            return pick.choice((0, 1, -1, pick.randint(-30, 30), pick.randint(-9, 60)))
+            return pick.choice((0, 1, -1, pick.randint(-30, 30), pick.randint(-9, 60), *self.near()))
         if kind[0] == "u" and kind[1:] in ("8", "16", "32", "64", "128", "size"):
-            return pick.choice((0, 1, pick.randint(0, 12), pick.randint(0, 60)))
+            return pick.choice((0, 1, pick.randint(0, 12), pick.randint(0, 60), *map(abs, self.near())))
         if kind in ("f32", "f64"):
             return pick.randint(-40, 40) / 4
         if kind == "bool":
@@ -196,6 +198,12 @@ class Draw:
         if outer == "Box":
             return self.value(inner[0])
         raise TypeError(f"no argument of type {kind} can be drawn: give `inputs`")
+
+    def near(self) -> list[int]:
+        """Numbers at which the function may change what it does: two of those in its meaning, or beside them."""
+        found = [(-1 if minus else 1) * int(digits) for minus, digits in NUMBERS.findall(" ".join(self.parameters))]
+        small = [number for number in found if abs(number) <= 100]
+        return [self.arguments.choice(small) + self.arguments.choice((-1, 0, 1)) for _ in range(2)] if small else []
 
     def text(self, words: int | None = None) -> str:
         """A text of a few words; sometimes with capitals, digits or signs."""

@@ -316,7 +316,7 @@ def _as_task(name: str, code: str, cases: Sequence[Case]) -> Checked:
             declared.append(text(node))
         elif node.type in ITEMS and prompt_end is None:
             declared.append(f"{ITEMS[node.type]} {text(item)}{' {}' if node.type == 'enum_item' else ';'}")
-    checks = [f"check!({case.actual} == {case.expected});" for case in cases]
+    checks = [f"check!({case.actual} == {_quick(case.expected)});" for case in cases]
     pairs = zip(cases, checks, strict=True)
     blocks = [f"{{ {case.setup} {check} }}" if case.setup else check for case, check in pairs]
     return Checked(
@@ -325,6 +325,13 @@ def _as_task(name: str, code: str, cases: Sequence[Case]) -> Checked:
         signature="\n".join(declared),
         checker="\n".join(blocks),
     )
+
+
+def _quick(expected: str) -> str:
+    """The same in a form that compiles faster: a vector equals an array, a `String` a `&str`."""
+    if expected.startswith("vec!["):
+        return expected.removeprefix("vec!")
+    return re.sub(r'^("(?:[^"\\]|\\.)*")\.to_string\(\)$', r"\1", expected)
 
 
 def _declared(function: Node) -> str:
