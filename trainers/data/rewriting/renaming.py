@@ -8,6 +8,7 @@ follow it.
 import random
 import re
 from collections.abc import Callable, Iterator
+from itertools import count
 
 from tree_sitter import Node
 
@@ -169,15 +170,13 @@ def canonical(code: str) -> tuple[str, ...]:
     Raises:
         ValueError: The code does not parse.
     """
-    root = parse(code)
-    numbers: dict[int, str] = {}
-    for number, binding in enumerate(find_bindings(root)):
-        numbers |= {place.start_byte: f"{binding.kind[0]}{number}" for place in binding.places}
-    functions = {
-        text(node.child_by_field_name("name")): f"f{index}"
-        for index, node in enumerate(each for each in walk(root) if each.type == "function_item")
-    }
-    return tuple(numbers.get(node.start_byte) or functions.get(text(node)) or text(node) for node in tokens(root))
+    numbers = count()
+    root = parse(rename(code, lambda binding, taken: f"nanochat_{binding.kind}_{next(numbers)}"))
+    functions: dict[str, str] = {}
+    for node in walk(root):
+        if node.type == "function_item":
+            functions.setdefault(text(node.child_by_field_name("name")), f"nanochat_function_{len(functions)}")
+    return tuple(functions.get(text(token), text(token)) for token in tokens(root))
 
 
 def tokens(node: Node) -> Iterator[Node]:

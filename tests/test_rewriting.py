@@ -1,0 +1,209 @@
+"""Rewriting Rust: names follow their scopes, and what is exchanged or written otherwise means the same."""
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evaluation.rust import RustVerifier
+from trainers.data.rewriting.annotations import probe_types, vary_types
+from trainers.data.rewriting.bindings import find_bindings, parse, text, walk
+from trainers.data.rewriting.forms import find_rewrites
+from trainers.data.rewriting.renaming import apply_edits, canonical, plausible_names, rename
+from trainers.data.rewriting.reordering import reorder
+from trainers.data.sources import read_builtin
+
+BUILTIN = [row.code for row in read_builtin()]
+
+
+def numbered(code):
+    """Every name that may be, replaced by what it is and its number in the order of the text."""
+    found = iter(range(1000))
+    return rename(code, lambda binding, taken: f"{binding.kind[0].upper()}{next(found)}")
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("fn f(x: u8) { let x = x + 1; g(x); }", "fn f(P0: u8) { let L1 = P0 + 1; g(L1); }"),
+        ("fn f(x: u8) { { let x = 2; g(x); } g(x) }", "fn f(P0: u8) { { let L1 = 2; g(L1); } g(P0) }"),
+        ("fn f(x: u8) { h(|x| x + 1, x) }", "fn f(P0: u8) { h(|L1| L1 + 1, P0) }"),
+        ("fn f(x: u8) { fn g(x: u8) -> u8 { x } g(x); }", "fn f(P0: u8) { fn g(P1: u8) -> u8 { P1 } g(P0); }"),
+        ("fn f(p: P) { p.x(p.y); P { p }; }", "fn f(P0: P) { P0.x(P0.y); P { p: P0 }; }"),
+        (
+            "fn f(P { x, ref y, z: w }: P) { x + y + w }",
+            "fn f(P { x: P0, y: ref P1, z: P2 }: P) { P0 + P1 + P2 }",
+        ),
+        (
+            "fn f(v: V) { match v { A(x) | B(x) if x > 0 => x, None => 0, k @ 1..=2 => k } }",
+            "fn f(P0: V) { match P0 { A(L1) | B(L1) if L1 > 0 => L1, None => 0, L2 @ 1..=2 => L2 } }",
+        ),
+        (
+            "fn f(x: X) { if let Some(x) = x { x } else { g(x) } }",
+            "fn f(P0: X) { if let Some(L1) = P0 { L1 } else { g(P0) } }",
+        ),
+        (
+            "fn f(x: X) { let Some(x) = x else { return g(x) }; x }",
+            "fn f(P0: X) { let Some(L1) = P0 else { return g(P0) }; L1 }",
+        ),
+        (
+            "fn f(x: X) { while let Some(x) = x.pop() { g(x) } }",
+            "fn f(P0: X) { while let Some(L1) = P0.pop() { g(L1) } }",
+        ),
+        ("fn f() { 'a: for a in b { break 'a; } a }", "fn f() { 'a: for L0 in b { break 'a; } a }"),
+        (
+            "impl<'a, T: B> S<'a, T> { fn f<U>(&'a self, u: U) -> T { T::new(u) } }",
+            "impl<'L0, G1: B> S<'L0, G1> { fn f<G2>(&'L0 self, P3: G2) -> G1 { G1::new(P3) } }",
+        ),
+        ("fn f<T, F: Fn(T, T) -> T>(g: F, t: T) {}", "fn f<G0, G1: Fn(G0, G0) -> G0>(P2: G1, P3: G0) {}"),
+        ("fn f<const N: usize>(a: [u8; N]) -> usize { N }", "fn f<const G0: usize>(P1: [u8; G0]) -> usize { G0 }"),
+        ("fn f(a: A) { vec![a, b.a, a.b, A::a, a!(a)]; }", "fn f(P0: A) { vec![P0, b.a, P0.b, A::a, a!(P0)]; }"),
+        ('fn f(a: A, b: B) { println!("{a} {}", b); }', 'fn f(a: A, P0: B) { println!("{a} {}", P0); }'),
+        ('fn f(a: A) { format!("{{a}} {:a$}", a) }', 'fn f(a: A) { format!("{{a}} {:a$}", a) }'),
+        ("fn f(a: A) { mine!(a); }", "fn f(a: A) { mine!(a); }"),
+        ('/// Of `a`.\nfn f(a: A) -> &str { "a" }', '/// Of `P0`.\nfn f(P0: A) -> &str { "a" }'),
+        ("const a: u8 = 1; fn f() -> u8 { a }", "const a: u8 = 1; fn f() -> u8 { a }"),
+    ],
+)
+def test_a_name_changes_where_it_is_bound_and_meant_and_nowhere_else(code, expected):
+    assert numbered(code) == expected
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10**6), code=st.sampled_from(BUILTIN))
+def test_other_names_leave_the_canonical_form_and_all_other_tokens_alone(seed, code):
+    renamed = rename(code, plausible_names(random.Random(seed)))
+    assert canonical(renamed) == canonical(code)
+
+    def kept(source):
+        """What is never renamed: fields, methods, macros, strings."""
+        kinds = {"field_identifier", "string_content", "shorthand_field_identifier", "shorthand_field_initializer"}
+        return Counter(text(node) for node in walk(parse(source)) if node.type in kinds)
+
+    assert kept(renamed) == kept(code)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10**6), code=st.sampled_from(BUILTIN))
+def test_new_names_are_new_and_no_keywords(seed, code):
+    before = {binding.name for binding in find_bindings(parse(code))}
+    others = {text(node) for node in walk(parse(code)) if not node.child_count} - before
+    renamed = rename(code, plausible_names(random.Random(seed)))
+    assert others.isdisjoint({binding.name for binding in find_bindings(parse(renamed))} - before)
+
+
+def test_the_canonical_form_tells_constants_and_operators_apart():
+    forms = [canonical(f"fn f(x: u8) -> u8 {{ x {sign} {number} }}") for sign in "+-" for number in (1, 2)]
+    assert len(set(forms)) == 4
+    assert canonical("fn g(y: u8) -> u8 {\n    // note\n    y + 1\n}") == forms[0]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "let a = 1; let b = a;",
+        "let a = next(); let b = next();",
+        "let a = it.next(); let b = it.next();",
+        "let a = v; let b = v.len();",
+        "v.push(1); v.push(2);",
+        "let a = f(&mut v); let b = v.len();",
+        "x += 1; y = x;",
+        'println!("a"); println!("b");',
+        "let a = g()?; let b = 1;",
+        'let a = 1; let b = format!("{a}");',
+        "x = y; y = 1;",
+        "take(v); let n = v.len();",
+    ],
+)
+def test_statements_that_depend_on_each_other_are_never_exchanged(body):
+    assert all(reorder(f"fn f() {{ {body} }}", random.Random(seed)) is None for seed in range(5))
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("fn f() { let a = x.len(); let b = 2; }", "fn f() { let b = 2; let a = x.len(); }"),
+        ("fn f() { v.push(1); w.push(2); }", "fn f() { w.push(2); v.push(1); }"),
+        ("/// A.\nfn a() {}\n\n#[test]\nfn b() {}", "#[test]\nfn b() {}\n\n/// A.\nfn a() {}"),
+        ("use a::b;\nuse c::d;", "use c::d;\nuse a::b;"),
+        ("impl S {\n    fn a() {}\n    fn b() {}\n}", "impl S {\n    fn b() {}\n    fn a() {}\n}"),
+        ("//! Inner.\nfn a() {}\nfn b() {}", "//! Inner.\nfn b() {}\nfn a() {}"),
+        ("macro_rules! m { () => {} }\nfn a() {}\nfn b() {}", None),
+    ],
+)
+def test_independent_neighbours_are_exchanged_with_what_belongs_to_them(code, expected):
+    assert reorder(code, random.Random(0)) == expected
+
+
+FORMS = {
+    "for_to_iterator": "pub fn f(v: &[i32]) -> i32 { let mut t = 0; for x in v { t += x; } t }",
+    "loop_to_chain": "pub fn f(v: &[i32]) -> i32 { let mut w = vec![]; for x in v { if *x > 1 { w.push(x * 2); } } w.iter().sum() }",
+    "chain_to_loop": "pub fn f(v: &[i32]) -> i32 { v.iter().map(|x| x * 3).sum() }",
+    "iterator_to_for": "pub fn f(v: &[i32]) -> i32 { let mut t = 0; v.iter().for_each(|x| t += x); t }",
+    "match_to_if_let": "pub fn f(v: &[i32]) -> i32 { match v.first() { Some(x) => *x, None => -1 } }",
+    "if_let_to_match": "pub fn f(v: &[i32]) -> i32 { if let [a, b] = v { a - b } else { 7 } }",
+    "return_to_else": "pub fn f(v: &[i32]) -> i32 { if v.is_empty() { return 5; } let n = v[0]; n + 1 }",
+    "else_to_return": "pub fn f(v: &[i32]) -> i32 { if v.len() > 2 { 1 } else if v.is_empty() { 2 } else { 3 } }",
+}
+ENDINGS = {
+    "any": ("bool", "v.iter().any(|&x| x > 2)"),
+    "all": ("bool", "for x in v { if *x > 2 { return false; } } true"),
+    "every": ("bool", "v.iter().all(|x| *x < 3)"),
+    "count": ("usize", "v.iter().filter(|x| **x > 1).count()"),
+    "collect": ("Vec<i32>", "v.iter().map(|x| x + 1).collect()"),
+    "fold": ("i32", "v.iter().fold(1, |t, x| t * 2 + x)"),
+}
+
+
+def test_every_form_gives_what_the_original_gives(monkeypatch):
+    monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
+    originals = list(FORMS.values())
+    originals += [f"pub fn f(v: &[i32]) -> {kind} {{ {body} }}" for kind, body in ENDINGS.values()]
+    found = [(code, rewrite) for code in originals for rewrite in find_rewrites(code)]
+    assert {rewrite.form for _, rewrite in found} == set(FORMS)
+    codes, tests = [], []
+    for code, rewrite in found:
+        # Both in one crate, put to the same arguments.
+        other = apply_edits(code, [(rewrite.start, rewrite.end, rewrite.new)])
+        codes.append(f"mod a {{ {code} }}\nmod b {{ {other} }}")
+        lists = "[&[][..], &[1], &[3, 1], &[2, 2, 5], &[0, -1, 4, 9]]"
+        tests.append(f'#[test] fn same() {{ for v in {lists} {{ assert_eq!(a::f(v), b::f(v), "{{:?}}", v); }} }}')
+    with RustVerifier() as verifier:
+        for (code, rewrite), verdict in zip(found, verifier.verify(codes, tests), strict=True):
+            assert verdict.ok, f"{code}\n{rewrite}\n{verdict.diagnostics}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "for x in v { if *x > 1 { return 1; } } 0",
+        "for x in v { if *x > 1 { break; } t += x; } t",
+        "'a: for x in v { for y in v { continue 'a; } } 0",
+        "for x in v { g(x)?; } 0",
+        "match n { 1 => 2, 3 => 4, _ => 5 }",
+        "match n { x if x > 1 => 2, _ => 5 }",
+        "let y = if let x = n { x } else { 1 }; y",
+    ],
+)
+def test_what_leaves_a_loop_or_needs_a_match_keeps_its_form(body):
+    assert list(find_rewrites(f"fn f(v: &[i32], n: i32) -> i32 {{ {body} }}")) == []
+
+
+def test_types_are_added_and_removed_as_the_compiler_infers_them():
+    code = (
+        "pub fn f(v: &[u8]) -> Vec<u64> {\n    let n = v.len();\n    let mut w = Vec::new();\n    let one: i64 = 1;\n"
+        "    let first: u64 = 7;\n    let text: String = v.iter().map(|b| *b as char).collect();\n"
+        "    w.push(n as u64 + first + text.len() as u64 + one as u64);\n    w\n}\n"
+    )
+    probe = probe_types(code)
+    with RustVerifier() as verifier:
+        (verdict,) = verifier.verify([probe.code])
+        lines = set()
+        for seed in range(30):
+            variant = vary_types(code, probe, verdict, random.Random(seed))
+            assert verifier.verify([variant])[0].ok
+            lines |= set(variant.splitlines()) - set(code.splitlines())
+    # An i64 that would become an i32 keeps its type, and so does what `collect` is told to make.
+    assert lines == {"    let n: usize = v.len();", "    let mut w: Vec<u64> = Vec::new();", "    let first = 7;"}
