@@ -139,7 +139,9 @@ def test_independent_neighbours_are_exchanged_with_what_belongs_to_them(code, ex
 
 FORMS = {
     "for_to_iterator": "pub fn f(v: &[i32]) -> i32 { let mut t = 0; for x in v { t += x; } t }",
-    "loop_to_chain": "pub fn f(v: &[i32]) -> i32 { let mut w = vec![]; for x in v { if *x > 1 { w.push(x * 2); } } w.iter().sum() }",
+    "loop_to_chain": (
+        "pub fn f(v: &[i32]) -> Vec<i32> { let mut w = vec![]; for x in v { if *x > 1 { w.push(x * 2); } } w }"
+    ),
     "chain_to_loop": "pub fn f(v: &[i32]) -> i32 { v.iter().map(|x| x * 3).sum() }",
     "iterator_to_for": "pub fn f(v: &[i32]) -> i32 { let mut t = 0; v.iter().for_each(|x| t += x); t }",
     "match_to_if_let": "pub fn f(v: &[i32]) -> i32 { match v.first() { Some(x) => *x, None => -1 } }",

@@ -100,7 +100,7 @@ def read_codes(path: Path) -> list[str]:
 def comparison(sets: Sequence[tuple[str, Figures]]) -> Table:
     """The sets side by side; shares are of the texts that parse."""
     table = Table(title="What is in it", title_justify="left")
-    table.add_column("figure")
+    table.add_column("figure", no_wrap=True)
     for name, _ in sets:
         table.add_column(name, justify="right", overflow="fold")
 
@@ -122,5 +122,5 @@ def comparison(sets: Sequence[tuple[str, Figures]]) -> Table:
     ):
         for name in names:
             shares = ((getattr(figures, column).get(name, 0) / count, count) for figures, count in parsed)
-            row(f"{title} {name}", (f"{share:6.1%} {'█' * round(20 * share):<20}" for share, _ in shares))
+            row(f"{title} {name}", (f"{share:6.1%} {'█' * round(10 * share):<10}" for share, _ in shares))
     return table

@@ -1,0 +1,255 @@
+"""Synthetic Rust: every family gives distinct samples that compile, and Python and Rust agree on what they compute."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluation.rust import RustVerifier
+from trainers.data.__main__ import main
+from trainers.data.kept import keep_verified, read_kept
+from trainers.data.synthetic.family import Undefined
+from trainers.data.synthetic.literals import Err, Ok, OutOfRange, literal
+from trainers.data.synthetic.pieces import char_predicate, integer_mapping, integer_predicate, quotient, remainder
+from trainers.data.synthetic.report import measure
+from trainers.data.synthetic.sample import make_sample
+from trainers.data.synthetic.stream import all_families, choose_families, draw_samples
+
+FAMILIES = all_families()
+
+
+@pytest.fixture(autouse=True)
+def consent(monkeypatch):
+    monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
+
+
+def synth(*arguments):
+    return main(["synth", *map(str, arguments)])
+
+
+def test_there_are_many_families_of_every_tier_in_several_groups():
+    assert len(FAMILIES) >= 60
+    assert {family.tier for family in FAMILIES.values()} == set(range(5))
+    assert len({family.group for family in FAMILIES.values()}) >= 15
+
+
+def test_samples_of_all_families_compile_and_pass_their_tests():
+    samples = list(islice(draw_samples(choose_families(), seed=7), len(FAMILIES)))
+    assert {sample.family for sample in samples} == set(FAMILIES)
+    with RustVerifier() as verifier:
+        verdicts = verifier.verify(
+            [sample.code for sample in samples], [sample.tests for sample in samples], trusted=True
+        )
+    failed = [
+        f"{sample.code}\n{sample.tests}\n{verdict.diagnostics}"
+        for sample, verdict in zip(samples, verdicts, strict=True)
+        if not verdict.ok
+    ]
+    assert not failed, "\n".join(failed)
+
+
+def test_no_two_samples_have_the_same_tokens_and_no_two_tasks_the_same_meaning():
+    samples = list(islice(draw_samples(choose_families(), seed=3), 500))
+    assert len({sample.tokens for sample in samples}) == 500
+    tasks = list(islice(draw_samples(choose_families(), seed=3, tasks=True), 500))
+    assert len({sample.meaning for sample in tasks}) == len({sample.tokens for sample in tasks}) == 500
+
+
+def test_samples_differ_in_names_words_and_shape():
+    """A family that always writes the same would give itself away."""
+    for family in FAMILIES.values():
+        samples = [sample for seed in range(8) if (sample := drawn(family, str(seed))) is not None]
+        assert len({sample.code for sample in samples}) > 0.8 * len(samples), family.name
+        words = [re.sub(r"\d+", "0", "".join(re.findall(r"///.*", sample.code))) for sample in samples]
+        assert len(set(words)) > 2, family.name
+
+
+def drawn(family, seed):
+    try:
+        return make_sample(family, seed)
+    except Undefined:
+        return None
+
+
+def test_equal_seeds_give_equal_samples_in_every_process():
+    program = (
+        "import hashlib\nfrom itertools import islice\n"
+        "from trainers.data.synthetic.stream import choose_families, draw_samples\n"
+        "samples = islice(draw_samples(choose_families(), 5), 230)\n"
+        "print(hashlib.sha256(repr([(s.code, s.tests, s.meaning) for s in samples]).encode()).hexdigest())"
+    )
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert outputs[0] == outputs[1] != ""
+
+
+def test_conditions_and_computations_are_the_same_in_python_and_rust():
+    pick = random.Random(0)
+    numbers = [*range(-12, 31), -30, 45, 60]
+    lines = []
+    for kind in ("i32", "u64"):
+        values = [number for number in numbers if kind[0] == "i" or number >= 0]
+        for _ in range(80):
+            holds, mapping = integer_predicate(pick, kind), integer_mapping(pick, kind)
+            expected = ", ".join(str(holds(value)).lower() for value in values)
+            lines.append(f"for (x, y) in {values}.into_iter().map(|x: {kind}| x).zip([{expected}]) {{")
+            lines.append(f'    assert_eq!({holds.on("x")}, y, "{{}} {holds.slug}", x);\n}}')
+            results = [mapping(value) for value in values]
+            lines.append(f"for (x, y) in {values}.into_iter().map(|x: {kind}| x).zip({results}) {{")
+            lines.append(f'    assert_eq!({mapping.on("x")}, y, "{{}} {mapping.slug}", x);\n}}')
+    text = "aAbeEiouxyzZ09 _-!\t"
+    for _ in range(60):
+        holds = char_predicate(pick)
+        expected = ", ".join(str(holds(character)).lower() for character in text)
+        lines.append(f"for (x, y) in {literal(text, '&str')}.chars().zip([{expected}]) {{")
+        lines.append(f'    assert_eq!({holds.on("x")}, y, "{{}} {holds.slug}", x);\n}}')
+    test = "#[test] fn agree() {\n" + "\n".join(lines) + "\n}"
+    with RustVerifier() as verifier:
+        (verdict,) = verifier.verify([""], [test])
+    assert verdict.ok, [diagnostic.rendered or diagnostic.message for diagnostic in verdict.diagnostics]
+
+
+@given(a=st.integers(-1000, 1000), b=st.integers(-50, 50).filter(bool))
+def test_division_cuts_towards_zero(a, b):
+    assert quotient(a, b) * b + remainder(a, b) == a
+    assert abs(remainder(a, b)) < abs(b) and remainder(a, b) * a >= 0
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "rust"),
+    [
+        ([1, 2], "&[i32]", "&[1, 2]"),
+        ([], "Vec<u8>", "Vec::<u8>::new()"),
+        ([[1], []], "&[Vec<i32>]", "&[vec![1], Vec::<i32>::new()]"),
+        ([1], "Option<&[i32]>", "Some(&[1][..])"),
+        (None, "Option<String>", "None"),
+        ('a"\n', "&'a str", '"a\\"\\n"'),
+        ("'", "char", "'\\''"),
+        (("a", 1), "(String, usize)", '("a".to_string(), 1)'),
+        (Ok([True]), "Result<Vec<bool>, String>", "Ok(vec![true])"),
+        (Err("no"), "Result<u8, String>", 'Err("no".to_string())'),
+        ({"b": 1}, "BTreeMap<char, i64>", "std::collections::BTreeMap::from([('b', 1)])"),
+        ({3, 1}, "BTreeSet<u8>", "std::collections::BTreeSet::from([1, 3])"),
+        (2.0, "f64", "2.0"),
+    ],
+)
+def test_values_are_written_as_their_type_wants_it(value, kind, rust):
+    assert literal(value, kind) == rust
+
+
+def test_a_number_that_its_type_cannot_hold_is_no_case():
+    for value, kind in ((256, "u8"), (-1, "usize"), (2**31, "i32")):
+        with pytest.raises(OutOfRange, match=f"{value} is no {kind}"):
+            literal(value, kind)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--n", "0"], "--n must be at least 1, got 0"),
+        (["--n", "5", "--family", "unknown"], "families must be some of .*; got unknown"),
+        (["--n", "5", "--tier", "5"], "tier must be from 0 to 4, got 5"),
+        (["--n", "5", "--tier", "0", "--family", "primes"], "families must have some of tier 0, got primes"),
+        (["--n", "4000", "--family", "pick_of_three", "--tasks"], r"n must be at most the \d+ distinct tasks"),
+        (["--n", "5", "--tasks", "--family", "struct_macro"], "at most the 0 distinct tasks"),
+    ],
+)
+def test_bad_input_is_refused_before_any_work(arguments, message, tmp_path, capsys):
+    assert synth(*arguments, "--out", tmp_path / "out.jsonl") == 2
+    assert re.search(message, capsys.readouterr().err.replace("\n", " "))
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_programs_are_not_run_without_consent(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("HF_ALLOW_CODE_EVAL")
+    assert synth("--n", 1, "--out", tmp_path / "out.jsonl") == 2
+    assert "HF_ALLOW_CODE_EVAL=1" in capsys.readouterr().err
+
+
+def test_a_file_that_was_cut_anywhere_continues_to_the_same_file(tmp_path):
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    assert synth("--n", 40, "--seed", 2, "--out", whole) == 0
+    content = whole.read_bytes()
+    for end in (1, len(content) // 3, len(content) - 1):
+        cut.write_bytes(content[:end])
+        assert synth("--n", 40, "--seed", 2, "--out", cut) == 0
+        assert cut.read_bytes() == content
+    row = read_kept(whole)[0]
+    columns = (
+        "id source path kind licence prompt code status verdict complexity has_unsafe lifetime_complexity".split()
+    )
+    assert set(columns) | {"trait_bounds", "difficulty", "level", "mix", "family", "tier"} == set(row)
+    assert row["status"] == "valid" and row["verdict"]["tests_passed"] == row["verdict"]["tests_total"] > 0
+
+
+def test_a_file_of_other_settings_is_refused_and_kept(tmp_path, capsys):
+    path = tmp_path / "out.jsonl"
+    assert synth("--n", 5, "--seed", 2, "--out", path) == 0
+    content = path.read_bytes()
+    assert synth("--n", 5, "--seed", 3, "--out", path) == 2
+    assert synth("--n", 4, "--seed", 2, "--out", path) == 2
+    errors = capsys.readouterr().err
+    assert "holds rows of other settings" in errors and "holds 5 rows, more than the 4 wanted" in errors
+    path.write_text("no row\n")
+    assert synth("--n", 5, "--out", path) == 2
+    assert "line 1 has none" in capsys.readouterr().err
+    assert path.read_text() == "no row\n" and content
+
+
+def test_candidates_that_fail_are_skipped_again_after_an_interruption(tmp_path):
+    def candidates():
+        return iter(range(100))
+
+    def verify(batch):
+        return [{"id": str(each)} if each % 3 else None for each in batch]
+
+    for whole in (tmp_path / "a", tmp_path / "b"):
+        for count in (3, 20) if whole.name == "b" else (20,):
+            assert keep_verified(whole, candidates(), str, verify, count, batch=4) == count
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [[], ["--tasks"]])
+def test_a_killed_process_continues_to_the_same_file(tmp_path, kind):
+    count = "600" if kind else "1500"
+    command = [sys.executable, "-m", "trainers.data", "synth", "--n", count, "--seed", "4", *kind, "--out"]
+    subprocess.run([*command, tmp_path / "whole.jsonl"], check=True, capture_output=True)
+    path = tmp_path / "killed.jsonl"
+    for seconds in (9, 14):
+        running = subprocess.Popen([*command, path], start_new_session=True, stdout=subprocess.DEVNULL)
+        time.sleep(seconds)
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+    subprocess.run([*command, path], check=True, capture_output=True)
+    assert path.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_the_report_compares_files(tmp_path, capsys):
+    path = tmp_path / "some.jsonl"
+    assert synth("--n", 30, "--out", path) == 0
+    assert main(["report", str(path)]) == 0
+    assert "literals masked" in capsys.readouterr().out
+    path.write_text('{"id": "a"}\n')
+    assert main(["report", str(path)]) == 2
+    assert "must hold rows with a column code; line 1 has none" in capsys.readouterr().err
+
+
+def test_figures_count_what_they_say():
+    figures = measure(
+        ["fn f(a: u8) -> u8 { a + 1 }", "fn g(b: u8) -> u8 { b + 2 }", "fn h() { Vec::new().len(); }", "fn ("]
+    )
+    assert (figures.texts, figures.unparsed, figures.distinct, figures.distinct_masked) == (4, 1, 3, 2)
+    assert (figures.methods, figures.paths, figures.complexity) == (1, 1, {"at most 1": 3})
