@@ -9,9 +9,10 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 .PHONY: demo test test-all check install environment clean
 
+# HF_ALLOW_CODE_EVAL=1: the tests of synthetic samples are run, in the sandbox.
 demo: $(INSTALLED)
-	$(BIN)/accelerate launch --quiet --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
-		recipes/debug.py --overwrite
+	HF_ALLOW_CODE_EVAL=1 $(BIN)/accelerate launch --quiet --num_processes 1 --num_machines 1 --mixed_precision no \
+		--dynamo_backend no recipes/debug.py --overwrite --set data.synthetic_samples=1000 --set data.variants=0.1
 
 test: $(INSTALLED)
 	$(PYTEST) -m "not slow and not gpu"

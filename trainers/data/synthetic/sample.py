@@ -84,15 +84,22 @@ def make_sample(family: Family, seed: str) -> Sample:
     """
     draw = Draw(f"{family.name} {seed}")
     drawn = family.draw(draw)
-    names = ("works", "it_works", family.name, "behaves_as_documented", "examples", "usual_cases")
+    names = ("works", "it_works", "behaves_as_documented", "examples", "usual_cases", "basic_use", "small_example")
     if isinstance(drawn, Function):
         code, cases, task = _write_function(drawn, draw)
         names = ("works", f"{drawn.name}_works", f"test_{drawn.name}", "small_inputs", "examples", "known_values")
     else:
         code = rename(textwrap.dedent(drawn.code).strip("\n") + "\n", _names(draw))
         cases, task = drawn.cases, None
+        names = (*names, *(f"{name}_works" for name in _defined(code)[:1]))
     tests = write_tests(names, cases, draw)
     return Sample(family.name, family.group, family.tier, tuple(draw.parameters), code, tests, task)
+
+
+def _defined(code: str) -> list[str]:
+    """Names of the types, traits and macros, in snake_case."""
+    found = re.findall(r"^(?:pub )?(?:struct|enum|trait|macro_rules!) (\w+)", code, re.MULTILINE)
+    return [re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower() for name in found]
 
 
 def _names(draw: Draw) -> Choose:
