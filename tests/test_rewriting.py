@@ -63,6 +63,7 @@ def numbered(code):
         ('fn f(a: A, b: B) { println!("{a} {}", b); }', 'fn f(a: A, P0: B) { println!("{a} {}", P0); }'),
         ('fn f(a: A) { format!("{{a}} {:a$}", a) }', 'fn f(a: A) { format!("{{a}} {:a$}", a) }'),
         ("fn f(a: A) { mine!(a); }", "fn f(a: A) { mine!(a); }"),
+        ("fn f(a: A) { stringify!(a); }", "fn f(a: A) { stringify!(a); }"),
         ('/// Of `a`.\nfn f(a: A) -> &str { "a" }', '/// Of `P0`.\nfn f(P0: A) -> &str { "a" }'),
         ("const a: u8 = 1; fn f() -> u8 { a }", "const a: u8 = 1; fn f() -> u8 { a }"),
     ],
@@ -114,6 +115,7 @@ def test_the_canonical_form_tells_constants_and_operators_apart():
         "let a = g()?; let b = 1;",
         'let a = 1; let b = format!("{a}");',
         "x = y; y = 1;",
+        "let a = vec![next()]; let b = next();",
         "take(v); let n = v.len();",
     ],
 )
@@ -187,6 +189,7 @@ def test_every_form_gives_what_the_original_gives(monkeypatch):
         "match n { 1 => 2, 3 => 4, _ => 5 }",
         "match n { x if x > 1 => 2, _ => 5 }",
         "let y = if let x = n { x } else { 1 }; y",
+        'if v.is_empty() { return 1; } let t = "a\n    b"; t.len() as i32',
     ],
 )
 def test_what_leaves_a_loop_or_needs_a_match_keeps_its_form(body):

@@ -26,6 +26,7 @@ ITEMS_WITH_GENERICS = {
     "union_item",
 }  # fmt: skip
 ISOLATED = ITEMS_WITH_GENERICS | {"mod_item", "const_item", "static_item", "macro_definition", "use_declaration"}
+SPELLING = {"stringify", "dbg"}  # macros that write down what they are given
 CAPTURED = re.compile(r"(?<!\{)(?:\{\{)*\{\s*([a-z_]\w*)|[:.]([a-z_]\w*)\$")
 
 
@@ -286,10 +287,10 @@ class _Resolver:
         """Attributes name no locals."""
 
     def visit_macro_invocation(self, node: Node, scopes: list[Scope], item: Node) -> None:
-        own = text(node.child_by_field_name("macro")).rpartition("::")[2] not in STANDARD_MACROS
+        name = text(node.child_by_field_name("macro")).rpartition("::")[2]
         for child in node.children:
             if child.type == "token_tree":
-                self.visit_tokens(child, scopes, own)
+                self.visit_tokens(child, scopes, fixed=name not in STANDARD_MACROS - SPELLING)
 
     def visit_tokens(self, tree: Node, scopes: list[Scope], fixed: bool) -> None:
         """The tokens of a macro; nothing here opens a scope, so a name bound among them keeps the outer meaning."""

@@ -136,7 +136,7 @@ def _effects(statement: Node) -> _Effects | None:
         elif node.type == "reference_expression" and any(child.type == "mutable_specifier" for child in node.children):
             writes |= _root_names(node.child_by_field_name("value"))
         elif node.type == "macro_invocation":
-            unknown |= text(node.child_by_field_name("macro")) not in PURE_MACROS
+            unknown |= text(node.child_by_field_name("macro")) not in PURE_MACROS or _calls_among_tokens(node)
         elif node.type == "call_expression":
             function = node.child_by_field_name("function")
             if function.type == "generic_function":
@@ -152,6 +152,12 @@ def _effects(statement: Node) -> _Effects | None:
             else:
                 unknown |= text(function) not in PURE_FUNCTIONS
     return _Effects(frozenset(names), frozenset(writes), unknown)
+
+
+def _calls_among_tokens(macro: Node) -> bool:
+    """Whether something may be called among the tokens of a macro."""
+    trees = [node for node in walk(macro) if node.type == "token_tree" and node.parent.type == "token_tree"]
+    return any(text(tree).startswith("(") for tree in trees)
 
 
 def _root_names(node: Node) -> set[str]:

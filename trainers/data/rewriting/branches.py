@@ -1,0 +1,136 @@
+"""`match` and `if let`, early returns and `else`."""
+
+import re
+
+from tree_sitter import Node
+
+from evaluation.rust.syntax import COMMENTS
+from trainers.data.rewriting.bindings import text
+from trainers.data.rewriting.nodes import (
+    Rewrite,
+    function_of,
+    is_function_body,
+    is_function_tail,
+    last_code,
+    margin_of,
+    next_code,
+    rewrite_nodes,
+)
+
+
+def match_to_if_let(node: Node, names: set[str]) -> Rewrite | None:
+    """A `match` of two arms, of which one takes all that the other does not, is `if let .. else`."""
+    arms = [each for each in node.child_by_field_name("body").named_children if each.type not in COMMENTS]
+    if len(arms) != 2 or any(each.type != "match_arm" for each in arms):
+        return None
+    patterns = [each.child_by_field_name("pattern") for each in arms]
+    if any(each.child_by_field_name("condition") is not None for each in patterns):
+        return None
+    first, second = map(text, patterns)
+    rests = {"Some": "None", "Ok": "Err(_)", "Err": "Ok(_)"}
+    rest_of = [rests.get(each.partition("(")[0]) for each in (first, second)]
+    if second == "_" or (rest_of[0] is not None and second == rest_of[0]):
+        chosen, other = arms
+    elif rest_of[1] is not None and first == rest_of[1]:
+        other, chosen = arms
+    else:
+        return None
+    value, margin = node.child_by_field_name("value"), margin_of(node)
+    if first == "_" or value.type == "struct_expression":
+        return None
+    taken, left = (_as_block(each.child_by_field_name("value"), margin) for each in (chosen, other))
+    pattern = text(chosen.child_by_field_name("pattern"))
+    if re.fullmatch(r"true|false", pattern):
+        return None
+    new = f"if let {pattern} = {text(value)} {taken} else {left}"
+    return rewrite_nodes("match_to_if_let", node, node, new if _may_stand_bare(node) else f"({new})")
+
+
+def if_let_to_match(node: Node, names: set[str]) -> Rewrite | None:
+    """`if let p = e { a } else { b }` is `match e { p => a, _ => b }`."""
+    condition, alternative = node.child_by_field_name("condition"), node.child_by_field_name("alternative")
+    if condition.type != "let_condition" or node.parent.type == "else_clause":
+        return None
+    pattern = condition.child_by_field_name("pattern")
+    if pattern.type == "identifier" and text(pattern)[0].islower():
+        return None
+    margin = margin_of(node)
+    other = "{}" if alternative is None else _dedented_block(text(alternative.named_children[-1]))
+    taken = text(node.child_by_field_name("consequence"))
+    arms = "".join(
+        f"{margin}    {arm},\n".replace("\n", "\n    ").removesuffix("    ")
+        for arm in (f"{text(pattern)} => {taken}", f"_ => {other}")
+    )
+    new = f"match {text(condition.child_by_field_name('value'))} {{\n{arms}{margin}}}"
+    return rewrite_nodes("if_let_to_match", node, node, new)
+
+
+def return_to_else(node: Node, names: set[str]) -> Rewrite | None:
+    """`if c { return a; } b`, in the body of a function, is `if c { a } else { b }`."""
+    statement = node.parent if node.parent.type == "expression_statement" else node
+    block, consequence = statement.parent, node.child_by_field_name("consequence")
+    if node.child_by_field_name("alternative") is not None or not is_function_body(block):
+        return None
+    last = last_code(consequence)
+    leaving = None if last is None else last.named_child(0) if last.type == "expression_statement" else last
+    following = next_code(statement)
+    if leaving is None or leaving.type != "return_expression" or following is None:
+        return None
+    final = last_code(block)
+    value = leaving.named_child(0) if leaving.named_child_count else None
+    returns = block.parent.child_by_field_name("return_type") is not None
+    has_value = final.type not in ("let_declaration", "empty_statement") and not text(final).endswith(";")
+    if returns != (value is not None) or (returns and not has_value):
+        return None
+    kept = consequence.text[: last.start_byte - consequence.start_byte].decode().rstrip()
+    margin = margin_of(statement)
+    inner = f"{kept}\n{margin}    {text(value)}\n{margin}}}" if value is not None else f"{kept}\n{margin}}}"
+    rest = block.text[following.start_byte - block.start_byte : final.end_byte - block.start_byte].decode()
+    rest = rest.replace("\n", "\n    ")
+    condition = text(node.child_by_field_name("condition"))
+    new = f"if {condition} {inner} else {{\n{margin}    {rest}\n{margin}}}"
+    return rewrite_nodes("return_to_else", statement, final, new)
+
+
+def else_to_return(node: Node, names: set[str]) -> Rewrite | None:
+    """`if c { a } else { b }` at the end of a function is `if c { return a; } b`."""
+    alternative, consequence = node.child_by_field_name("alternative"), node.child_by_field_name("consequence")
+    statement = node.parent if node.parent.type == "expression_statement" else node
+    if alternative is None or text(statement).endswith(";") or not is_function_tail(statement):
+        return None
+    tail = last_code(consequence)
+    if function_of(node).child_by_field_name("return_type") is None or tail is None:
+        return None
+    if tail.type in ("let_declaration", "empty_statement") or text(tail).endswith(";"):
+        return None
+    margin = margin_of(node)
+    kept = consequence.text[: tail.start_byte - consequence.start_byte].decode()
+    other = alternative.named_children[-1]
+    rest = _inside(text(other), margin) if other.type == "block" else text(other)
+    condition = text(node.child_by_field_name("condition"))
+    new = f"if {condition} {kept}return {text(tail)};\n{margin}}}\n{margin}{rest}"
+    return rewrite_nodes("else_to_return", node, node, new)
+
+
+def _as_block(node: Node, margin: str) -> str:
+    if node.type == "block":
+        return _dedented_block(text(node))
+    return f"{{\n{margin}    {text(node)}\n{margin}}}"
+
+
+def _dedented_block(block: str) -> str:
+    """A block that stood one level deeper."""
+    return block.replace("\n    ", "\n")
+
+
+def _inside(block: str, margin: str) -> str:
+    """What is between the braces, one level further out."""
+    return block[1:-1].strip("\n").strip().replace("\n    ", "\n")
+
+
+def _may_stand_bare(node: Node) -> bool:
+    """Whether `if` may stand there without parentheses."""
+    return node.parent.type in (
+        "block", "expression_statement", "let_declaration", "match_arm", "return_expression", "arguments",
+        "assignment_expression", "field_initializer", "closure_expression", "tuple_expression", "else_clause",
+    )  # fmt: skip

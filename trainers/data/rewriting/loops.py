@@ -1,0 +1,221 @@
+"""Loops as iterators and chains of iterators as loops."""
+
+import re
+
+from tree_sitter import Node
+
+from trainers.data.rewriting.bindings import text, walk
+from trainers.data.rewriting.nodes import (
+    LEAVING,
+    Rewrite,
+    function_of,
+    is_function_tail,
+    label_of,
+    last_code,
+    leaves,
+    margin_of,
+    next_code,
+    rewrite_nodes,
+    statements_of,
+)
+
+# What a method can be called on without parentheses.
+POSTFIX = {
+    "identifier", "call_expression", "field_expression", "index_expression", "parenthesized_expression", "self",
+    "macro_invocation", "scoped_identifier", "array_expression", "string_literal",
+}  # fmt: skip
+INTEGER = re.compile(r"[iu](?:8|16|32|64|128|size)")
+
+
+def for_to_for_each(node: Node, names: set[str]) -> Rewrite | None:
+    """`for p in e { .. }` is `e.into_iter().for_each(|p| { .. })` when nothing in it leaves the loop."""
+    body, value, pattern = (node.child_by_field_name(name) for name in ("body", "value", "pattern"))
+    if label_of(node) is not None or leaves(body) or not _is_statement(node) or _keeps_borrows(body):
+        return None
+    new = f"{_receiver(value)}.into_iter().for_each(|{text(pattern)}| {text(body)});"
+    return rewrite_nodes("for_to_iterator", node, node, new)
+
+
+def push_loop_to_extend(node: Node, names: set[str]) -> Rewrite | None:
+    """`for p in e { v.push(x); }` is `v.extend(e.into_iter().map(|p| x))`."""
+    body, value, pattern = (node.child_by_field_name(name) for name in ("body", "value", "pattern"))
+    inner = _only(body)
+    if label_of(node) is not None or inner is None or leaves(body) or not _is_statement(node):
+        return None
+    condition = None
+    if inner.type == "if_expression" and inner.child_by_field_name("alternative") is None:
+        condition = inner.child_by_field_name("condition")
+        inner = _only(inner.child_by_field_name("consequence"))
+    pushed = _method_call(inner, "push") if inner is not None else None
+    if pushed is None or pushed[0].type != "identifier":
+        return None
+    target, (item,) = pushed
+    rest = [value, item] + ([condition] if condition is not None else [])
+    if any(text(each) == text(target) for part in rest for each in walk(part)):
+        return None
+    if condition is None:
+        mapped = f"map(|{text(pattern)}| {text(item)})"
+    else:
+        mapped = f"filter_map(|{text(pattern)}| if {text(condition)} {{ Some({text(item)}) }} else {{ None }})"
+    new = f"{text(target)}.extend({_receiver(value)}.into_iter().{mapped});"
+    return rewrite_nodes("loop_to_chain", node, node, new)
+
+
+def search_loop_to_chain(node: Node, names: set[str]) -> Rewrite | None:
+    """`for p in e { if c { return true; } } false`, at the end of a function, is `e.into_iter().any(|p| c)`."""
+    tail = next_code(node.parent) if node.parent.type == "expression_statement" else next_code(node)
+    inner = _only(node.child_by_field_name("body"))
+    if tail is None or not is_function_tail(tail) or inner is None or inner.type != "if_expression":
+        return None
+    condition, consequence = inner.child_by_field_name("condition"), inner.child_by_field_name("consequence")
+    if inner.child_by_field_name("alternative") is not None or condition.type in ("let_condition", "let_chain"):
+        return None
+    returned = {"true": "false", "false": "true"}.get(text(tail))
+    if returned is None or re.sub(r"\s|;", "", text(consequence)) != f"{{return{returned}}}" or leaves(condition):
+        return None
+    pattern, value = text(node.child_by_field_name("pattern")), _receiver(node.child_by_field_name("value"))
+    test = f"any(|{pattern}| {text(condition)})" if returned == "true" else f"all(|{pattern}| !({text(condition)}))"
+    return rewrite_nodes("loop_to_chain", node, tail, f"{value}.into_iter().{test}")
+
+
+def chain_to_loop(node: Node, names: set[str]) -> Rewrite | None:
+    """A chain that ends a function becomes a loop: `any`, `all`, `count`, `sum`, `fold`, `collect` to a vector."""
+    if not is_function_tail(node):
+        return None
+    function = function_of(node)
+    returned = re.sub(r"\s", "", text(function.child_by_field_name("return_type")))
+    call = node.child_by_field_name("function")
+    if call.type == "generic_function":
+        call = call.child_by_field_name("function")
+    if call.type != "field_expression":
+        return None
+    method, chain = text(call.child_by_field_name("field")), call.child_by_field_name("value")
+    arguments = node.child_by_field_name("arguments").named_children
+    if chain.type != "call_expression" or leaves(node):
+        return None
+    margin = margin_of(node)
+    source = text(chain)
+
+    def loop(before: str, pattern: str, inside: str, after: str, over: str = source) -> Rewrite:
+        new = f"{before}for {pattern} in {over} {{\n{margin}    {inside}\n{margin}}}\n{margin}{after}"
+        return rewrite_nodes("chain_to_loop", node, node, new)
+
+    if method in ("any", "all") and returned == "bool":
+        closure = _closure(arguments, 1)
+        if closure is None:
+            return None
+        (pattern,), body = closure
+        test, result = (body, "true") if method == "any" else (f"!({body})", "false")
+        other = "false" if result == "true" else "true"
+        return loop("", pattern, f"if {test} {{\n{margin}        return {result};\n{margin}    }}", other)
+    if method == "count" and returned == "usize":
+        name = _fresh("count", names)
+        return loop(f"let mut {name} = 0;\n{margin}", "_", f"{name} += 1;", name)
+    if method == "sum" and (INTEGER.fullmatch(returned) or returned in ("f32", "f64")):
+        name, each, zero = _fresh("total", names), _fresh("each", names), "0.0" if returned[0] == "f" else "0"
+        mapped = _mapped(chain)
+        if mapped is not None:
+            over, pattern, body = mapped
+            return loop(f"let mut {name} = {zero};\n{margin}", pattern, f"{name} += {body};", name, over)
+        return loop(f"let mut {name} = {zero};\n{margin}", each, f"{name} += {each};", name)
+    if method == "collect" and returned.startswith("Vec<"):
+        name, each = _fresh("collected", names), _fresh("each", names)
+        mapped = _mapped(chain)
+        if mapped is not None:
+            over, pattern, body = mapped
+            return loop(f"let mut {name} = Vec::new();\n{margin}", pattern, f"{name}.push({body});", name, over)
+        return loop(f"let mut {name} = Vec::new();\n{margin}", each, f"{name}.push({each});", name)
+    if method == "fold" and len(arguments) == 2:
+        closure = _closure(arguments[1:], 2)
+        if closure is None or not closure[0][0].isidentifier():
+            return None
+        (state, pattern), body = closure
+        kind = f": {returned}" if INTEGER.fullmatch(returned) else ""
+        before = f"let mut {state}{kind} = {text(arguments[0])};\n{margin}"
+        return loop(before, pattern, f"{state} = {body};", state)
+    return None
+
+
+def for_each_to_for(node: Node, names: set[str]) -> Rewrite | None:
+    """`e.for_each(|p| x);` is `for p in e { x; }`."""
+    called = _method_call(node, "for_each")
+    if called is None or node.parent.type != "expression_statement":
+        return None
+    closure = _closure(called[1], 1)
+    if closure is None:
+        return None
+    (pattern,), body = closure
+    block = body if body.startswith("{") else f"{{\n{margin_of(node)}    {body};\n{margin_of(node)}}}"
+    return rewrite_nodes("iterator_to_for", node.parent, node.parent, f"for {pattern} in {text(called[0])} {block}")
+
+
+def _keeps_borrows(body: Node) -> bool:
+    """Whether it gives an outer variable what a closure could not: a mutable borrow, or its own value moved."""
+    for node in walk(body):
+        if node.type == "assignment_expression":
+            left, right = text(node.child_by_field_name("left")), node.child_by_field_name("right")
+            if re.search(r"&mut\b|\.(?:entry|as_mut|iter_mut|next|take)\(", text(right)):
+                return True
+            if right.type == "binary_expression" and text(right).startswith(f"{left} + ") and "&" in text(right):
+                return True
+    return False
+
+
+def _is_statement(node: Node) -> bool:
+    """Whether it stands for itself, and not for a value."""
+    return node.parent.type in ("expression_statement", "block") and not (
+        node.parent.type == "block" and last_code(node.parent) == node and not _returns_nothing(node.parent)
+    )
+
+
+def _returns_nothing(block: Node) -> bool:
+    return block.parent.type == "function_item" and block.parent.child_by_field_name("return_type") is None
+
+
+def _receiver(node: Node) -> str:
+    return text(node) if node.type in POSTFIX else f"({text(node)})"
+
+
+def _only(block: Node) -> Node | None:
+    """The only statement of a block, without its `;`."""
+    inner = statements_of(block)
+    if len(inner) != 1 or len(block.named_children) != 1:
+        return None
+    return inner[0].named_child(0) if inner[0].type == "expression_statement" else inner[0]
+
+
+def _method_call(node: Node, name: str) -> tuple[Node, list[Node]] | None:
+    """Receiver and arguments of a call of this method."""
+    if node.type != "call_expression":
+        return None
+    function = node.child_by_field_name("function")
+    if function.type != "field_expression" or text(function.child_by_field_name("field")) != name:
+        return None
+    return function.child_by_field_name("value"), node.child_by_field_name("arguments").named_children
+
+
+def _closure(arguments: list[Node], count: int) -> tuple[list[str], str] | None:
+    """The patterns and the body of the only argument, if it is a closure that only computes."""
+    if len(arguments) != 1 or arguments[0].type != "closure_expression":
+        return None
+    closure = arguments[0]
+    parameters = closure.child_by_field_name("parameters").named_children
+    if len(parameters) != count or any(each.type == "parameter" for each in parameters):
+        return None
+    body = closure.child_by_field_name("body")
+    if any(node.type in LEAVING for node in walk(body)) or closure.child_by_field_name("return_type") is not None:
+        return None
+    return [text(each) for each in parameters], text(body)
+
+
+def _mapped(chain: Node) -> tuple[str, str, str] | None:
+    """What `.map(|p| e)` is called on, p, and e."""
+    called = _method_call(chain, "map")
+    closure = None if called is None else _closure(called[1], 1)
+    return None if closure is None else (text(called[0]), closure[0][0], closure[1])
+
+
+def _fresh(name: str, names: set[str]) -> str:
+    while name in names:
+        name += "_"
+    return name

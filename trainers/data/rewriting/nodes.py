@@ -1,0 +1,99 @@
+"""What the forms ask of the syntax tree."""
+
+import re
+from dataclasses import dataclass
+
+from tree_sitter import Node
+
+from evaluation.rust.syntax import COMMENTS
+from trainers.data.rewriting.bindings import text
+
+LEAVING = {"return_expression", "try_expression", "await_expression", "yield_expression"}
+LOOPS = {"for_expression", "while_expression", "loop_expression"}
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """One place written in another way: the bytes from `start` to `end` become `new`."""
+
+    form: str
+    start: int
+    end: int
+    new: str
+
+
+def rewrite_nodes(form: str, first: Node, last: Node, new: str) -> Rewrite:
+    """From the beginning of one node to the end of another."""
+    return Rewrite(form, first.start_byte, last.end_byte, new)
+
+
+def label_of(loop: Node) -> Node | None:
+    """The label of a loop, or of what leaves one."""
+    return next((child for child in loop.children if child.type == "label"), None)
+
+
+def leaves(node: Node) -> bool:
+    """Whether something in it ends the function, or a loop around it; what is in closures and items does not."""
+    waiting = [(node, False)]
+    while waiting:
+        current, in_loop = waiting.pop()
+        if current.type in LEAVING or (current.type == "macro_invocation" and mentions_leaving(current)):
+            return True
+        if current.type in ("break_expression", "continue_expression") and (not in_loop or label_of(current)):
+            return True
+        if current.type in ("closure_expression", "function_item"):
+            continue
+        inside = in_loop or current.type in LOOPS
+        waiting += [(child, inside) for child in current.named_children]
+    return False
+
+
+def mentions_leaving(macro: Node) -> bool:
+    """Whether the tokens of a macro may end a function or a loop."""
+    return bool(re.search(r"\b(?:return|break|continue|await)\b|\?", text(macro)))
+
+
+def statements_of(block: Node) -> list[Node]:
+    """What a block holds, without comments."""
+    return [each for each in block.named_children if each.type not in COMMENTS and each.type != "empty_statement"]
+
+
+def last_code(block: Node) -> Node | None:
+    """The last statement of a block, or its value."""
+    inner = statements_of(block)
+    return inner[-1] if inner else None
+
+
+def next_code(node: Node) -> Node | None:
+    """What follows a node, comments aside."""
+    following = node.next_named_sibling
+    while following is not None and following.type in COMMENTS:
+        following = following.next_named_sibling
+    return following
+
+
+def is_function_body(block: Node) -> bool:
+    """Whether a block is the body of a function."""
+    return block.type == "block" and block.parent.type == "function_item"
+
+
+def is_function_tail(node: Node) -> bool:
+    """Whether a node is the value of a function."""
+    return is_function_body(node.parent) and last_code(node.parent) == node
+
+
+def function_of(node: Node) -> Node:
+    """The function around a node."""
+    while node.type != "function_item":
+        node = node.parent
+    return node
+
+
+def margin_of(node: Node) -> str:
+    """The white space before the line on which a node begins."""
+    root = node
+    while root.parent is not None:
+        root = root.parent
+    start = node.start_byte - node.start_point[1]
+    line = root.text[start - root.start_byte :].split(b"\n", 1)[0].decode()
+    return line[: len(line) - len(line.lstrip())]
