@@ -12,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import tiny_model
 
-from evaluation.rust import ToolchainUnavailable
+from evaluation.rust import ToolchainUnavailable, Verdict
+from evaluation.rust.sandbox import SandboxFailure
+from evaluation.rust.verdict import NOT_REACHED
 from trainers.data import sources, verify
 from trainers.data.mix import MOST_READINGS, check_shares, mix_rows
 from trainers.data.pack import pack_blocks
 from trainers.data.sources import Row, read_builtin, read_folder, read_rows, unique_rows
 from trainers.data.tokenizer import check_special_tokens, special_token_ids, train_tokenizer
-from trainers.data.verify import as_program, verify_sample
+from trainers.data.verify import as_program, decided, verify_sample
 
 TEXTS = ["fn main() {\n    let total: u32 = (1..=10).sum();\n}\n", "struct Point { x: f64, y: f64 }\n"]
 
@@ -257,3 +259,10 @@ def test_the_sources_of_a_folder_are_its_subfolders(tmp_path):
         "web/a.rs": "web",
         "synthetic/deep/b.rs": "synthetic",
     }
+
+
+def test_a_verifier_that_failed_ends_the_work_instead_of_leaving_texts_out():
+    fine = Verdict("valid", dict(NOT_REACHED))
+    assert decided([fine]) == [fine]
+    with pytest.raises(SandboxFailure, match="the verifier failed for 1 codes"):
+        decided([fine, Verdict("unavailable", dict(NOT_REACHED))])

@@ -27,6 +27,7 @@ from trainers.data.rewriting.renaming import plausible_names, rename
 from trainers.data.rewriting.reordering import reorder
 from trainers.data.rows import verified_row
 from trainers.data.sources import Row
+from trainers.data.verify import decided
 
 KINDS = ("alpha", "reorder", "forms", "annotations")
 SOURCE = "augmented"
@@ -126,7 +127,8 @@ def make_variants(
         CodeExecutionNotAllowed: For originals with tests, without `HF_ALLOW_CODE_EVAL=1`.
     """
     originals = list({original.key: original for original, _ in wanted}.values())
-    verdicts = verifier.verify([each.code for each in originals], [each.tests for each in originals], trusted=True)
+    tests = [each.tests for each in originals]
+    verdicts = decided(verifier.verify([each.code for each in originals], tests, trusted=True))
     valid = {each.key for each, verdict in zip(originals, verdicts, strict=True) if verdict.ok}
     codes: dict[int, str] = {}
     probes: dict[int, Probe] = {}
@@ -141,14 +143,14 @@ def make_variants(
         made = _VARY[kind](original.code, augmentation.pick(original.key, kind))
         if made is not None and made != original.code:
             codes[index] = made
-    answers = verifier.verify([probe.code for probe in probes.values()])
+    answers = decided(verifier.verify([probe.code for probe in probes.values()]))
     for (index, probe), answer in zip(probes.items(), answers, strict=True):
         original, kind = wanted[index]
         made = vary_types(original.code, probe, answer, augmentation.pick(original.key, kind))
         if made is not None:
             codes[index] = made
     tests = [wanted[index][0].tests for index in codes]
-    reached = dict(zip(codes, verifier.verify(list(codes.values()), tests, trusted=True), strict=True))
+    reached = dict(zip(codes, decided(verifier.verify(list(codes.values()), tests, trusted=True)), strict=True))
     return [Variant(*pair, codes.get(index), reached.get(index)) for index, pair in enumerate(wanted)]
 
 

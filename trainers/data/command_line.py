@@ -52,7 +52,7 @@ def synth(options: argparse.Namespace) -> int:
     check_output(options.out)
     families = choose_families(options.family, options.tier)
     require_consent()
-    started, processor = time.perf_counter(), _processor_seconds()
+    started = time.perf_counter()
     with RustVerifier(workers=options.workers, run_timeout=1.0) as verifier, progress_bar() as bar:
         drawing = bar.add_task("drawing", total=options.n)
         verifying = bar.add_task("verifying", total=options.n)
@@ -64,16 +64,10 @@ def synth(options: argparse.Namespace) -> int:
     what = "tasks" if options.tasks else "samples"
     console.print(
         f"{count:,} verified {what} of {len(families)} families in {options.out}: {seconds:.1f} s, "
-        f"{count / seconds:.0f} per second on {len(os.sched_getaffinity(0))} processors, "
-        f"{(_processor_seconds() - processor) / max(1, count) * 1000:.0f} ms of processor time each",
+        f"{count / seconds:.0f} per second on {len(os.sched_getaffinity(0))} processors",
         markup=False,
     )
     return 0 if count == options.n else 1
-
-
-def _processor_seconds() -> float:
-    used = os.times()
-    return used.user + used.system + used.children_user + used.children_system
 
 
 def check_output(path: Path) -> None:

@@ -6,13 +6,15 @@ was interrupted.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 Candidate = TypeVar("Candidate")
-MOST_DROPPED = 500  # candidates in a row that are not kept; more, and the file was made in another way
+# Candidates in a row that are not kept, where a number of rows is wanted; more, and the file was made in another way.
+MOST_DROPPED = 500
 
 
 def read_kept(path: Path) -> list[dict[str, Any]]:
@@ -70,13 +72,14 @@ def keep_verified(
     there = read_kept(path)
     if count is not None and len(there) > count:
         raise ValueError(f"{path} holds {len(there)} rows, more than the {count} wanted; choose another file")
+    most_dropped = math.inf if count is None else MOST_DROPPED
     for row in there:
         passed = 0
         while (candidate := next(candidates, None)) is not None and identify(candidate) != row["id"]:
             passed += 1
-            if passed > MOST_DROPPED:
+            if passed > most_dropped:
                 break
-        if candidate is None or passed > MOST_DROPPED:
+        if candidate is None or passed > most_dropped:
             raise ValueError(f"{path} holds rows of other settings; choose another file, or delete it")
         advance(1 if count is not None else passed + 1)
     kept = len(there)

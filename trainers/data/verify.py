@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evaluation.rust import RustVerifier, SandboxUnavailable, ToolchainUnavailable
+from evaluation.rust import RustVerifier, SandboxUnavailable, ToolchainUnavailable, Verdict
+from evaluation.rust.sandbox import SandboxFailure
 from trainers.data.sources import Row
 
 _MAIN = re.compile(r"\bfn\s+main\s*\(")
@@ -31,6 +32,20 @@ class VerifiedSample:
     external: int = 0
     seconds: float = 0.0
     problem: str | None = None
+
+
+def decided(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """
+    The verdicts, where each says something about its code.
+
+    Raises:
+        SandboxFailure: The compiler or the sandbox failed for some: to leave these out would make another data set.
+    """
+    failed = [verdict for verdict in verdicts if verdict.status == "unavailable"]
+    if failed:
+        reason = failed[0].diagnostics[0].message if failed[0].diagnostics else "no reason was given"
+        raise SandboxFailure(f"the verifier failed for {len(failed)} codes ({reason}); start again to continue")
+    return list(verdicts)
 
 
 def as_program(row: Row) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
 from trainers.data.rewriting.bindings import parse, text
+from trainers.data.verify import decided
 from trainers.tasks.mutants import constant, mutants
 
 Split = Literal["train", "held_out_family", "held_out_parameters"]
@@ -101,7 +102,7 @@ def find_faults(tasks: Sequence[Task], verifier: RustVerifier, progress: bool = 
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
     """
     codes, tests = [task.code for task in tasks], [task.tests for task in tasks]
-    verdicts = verifier.verify(codes, tests, rules="reward", progress=progress)
+    verdicts = decided(verifier.verify(codes, tests, rules="reward", progress=progress))
     passing = [index for index, verdict in enumerate(verdicts) if verdict.ok]
     same = [(index, constant(tasks[index].prompt, tasks[index].solution, tasks[index].checker)) for index in passing]
     answers = zip(same, notice(same, tasks, verifier, 1000), strict=True)
@@ -143,14 +144,14 @@ def notice(
         verifier: Compiles and runs.
         cases: At most so many of a task's cases are put to a code.
     """
-    verdicts = verifier.verify([code for _, code in wrong])
+    verdicts = decided(verifier.verify([code for _, code in wrong]))
     # To know beforehand that a program will compile is cheaper than to build it in vain.
     compiling = [place for place, verdict in enumerate(verdicts) if verdict.ok]
     tests = [
         NOTICES.format(imports=task.tests.declarations.imports, checker=first_cases(task.checker, cases))
         for task in (tasks[wrong[place][0]] for place in compiling)
     ]
-    answers = verifier.verify([wrong[place][1] for place in compiling], tests, trusted=True)
+    answers = decided(verifier.verify([wrong[place][1] for place in compiling], tests, trusted=True))
     for place, answer in zip(compiling, answers, strict=True):
         verdicts[place] = answer
     return verdicts

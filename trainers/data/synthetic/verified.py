@@ -12,6 +12,7 @@ from trainers.data.sources import Row
 from trainers.data.synthetic.family import Family
 from trainers.data.synthetic.sample import Sample
 from trainers.data.synthetic.stream import draw_samples, split_of
+from trainers.data.verify import decided
 from trainers.tasks.task import Task, find_faults
 
 SOURCE = "synthetic"
@@ -35,7 +36,7 @@ def task_of(sample: Sample) -> Task:
 def verify_samples(samples: Sequence[Sample], verifier: RustVerifier) -> list[dict[str, Any] | None]:
     """A row for each sample that compiles and whose tests pass."""
     codes, tests = [sample.code for sample in samples], [sample.tests for sample in samples]
-    verdicts = verifier.verify(codes, tests, trusted=True)
+    verdicts = decided(verifier.verify(codes, tests, trusted=True))
     return [
         verified_row(sample_row(sample), verdict, mix="synthetic", family=sample.family, tier=sample.tier)
         if verdict.ok
