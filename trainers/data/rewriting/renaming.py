@@ -7,6 +7,7 @@ follow it.
 
 import random
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import count
 
@@ -69,13 +70,16 @@ def rename(code: str, choose: Choose) -> str:
     root = parse(code)
     taken = set(KEYWORDS) | {text(node) for node in walk(root) if not node.child_count}
     taken |= set(re.findall(r"\w+", code))
+    # A new name may be given again in another item, which cannot see this one's.
+    given: dict[int, set[str]] = defaultdict(set)
     edits: dict[int, tuple[int, str]] = {}
     for binding in find_bindings(root):
-        new = None if binding.fixed or binding.name.startswith("_") else choose(binding, taken)
+        here = given[_outermost(binding.item).start_byte]
+        new = None if binding.fixed or binding.name.startswith("_") else choose(binding, taken | here)
         if new is None:
             continue
-        assert new not in taken, f"the new name {new} is taken"
-        taken.add(new)
+        assert new not in taken | here, f"the new name {new} is taken"
+        here.add(new)
         for place in binding.places:
             start, end, replacement = _replacement(place, new)
             edits[start] = end, replacement
@@ -91,6 +95,12 @@ def apply_edits(code: str, edits: list[tuple[int, int, str]]) -> str:
     for start, end, new in sorted(edits, reverse=True):
         encoded = encoded[:start] + new.encode() + encoded[end:]
     return encoded.decode()
+
+
+def _outermost(item: Node) -> Node:
+    while item.parent is not None and item.parent.parent is not None:
+        item = item.parent
+    return item
 
 
 def _replacement(place: Node, new: str) -> tuple[int, int, str]:
