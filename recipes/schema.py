@@ -287,6 +287,7 @@ class Recipe:
                 seq_len=32 * (1 + lengths.index(self.data.seq_len)),
                 vocab_size=512,
                 verified_sample=4,
+                synthetic_samples=min(8, self.data.synthetic_samples),
                 mix=None,
             ),
             training=replace(
