@@ -7,16 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from itertools import islice
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.rust import RustVerifier
+from evaluation.rust import HiddenTests, RustVerifier
 from trainers.data.__main__ import main
 from trainers.data.kept import keep_verified, read_kept
-from trainers.data.synthetic.family import Undefined
+from trainers.data.synthetic import sample as sample_module
+from trainers.data.synthetic.family import Draw, Function, Undefined
 from trainers.data.synthetic.literals import Err, Ok, OutOfRange, literal
 from trainers.data.synthetic.pieces import char_predicate, integer_mapping, integer_predicate, quotient, remainder
 from trainers.data.synthetic.report import measure
@@ -219,6 +221,36 @@ def test_candidates_that_fail_are_skipped_again_after_an_interruption(tmp_path):
         for count in (3, 20) if whole.name == "b" else (20,):
             assert keep_verified(whole, candidates(), str, verify, count, batch=4) == count
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", ["1", "2", "3"])
+def test_every_form_of_every_family_gives_what_its_oracle_says(seed, monkeypatch):
+    """With all arguments there are, not only those that tests and checkers take."""
+    monkeypatch.setattr(sample_module, "MOST_CASES", sample_module.ARGUMENTS)
+    codes, tests, names = [], [], []
+    for family in FAMILIES.values():
+        drawn = family.draw(Draw(seed))
+        count = max(len(each.forms) for each in (drawn, *drawn.parts)) if isinstance(drawn, Function) else 0
+        for form in range(count):
+            draw = Draw(seed)
+            functions = family.draw(draw)
+            functions = replace(one_form(functions, form), parts=[one_form(part, form) for part in functions.parts])
+            try:
+                code, _, task = sample_module._write_function(functions, draw)
+            except Undefined:
+                continue
+            codes.append(code)
+            tests.append(HiddenTests(task.signature, task.checker))
+            names.append(f"{family.name} {form}")
+    assert len(codes) > 300
+    with RustVerifier() as verifier:
+        verdicts = verifier.verify(codes, tests)
+    assert [name for name, verdict in zip(names, verdicts, strict=True) if not verdict.ok] == []
+
+
+def one_form(function, form):
+    return replace(function, forms=[function.forms[form % len(function.forms)]])
 
 
 @pytest.mark.slow
