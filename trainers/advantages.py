@@ -1,0 +1,94 @@
+"""Advantages of groups of completions that succeed or fail: MaxRL's, and those it is compared with."""
+
+from typing import Literal
+
+import torch
+
+Estimator = Literal["maxrl", "maxrl_unbiased", "maxrl_nobaseline", "grpo", "rloo"]
+ESTIMATORS: tuple[str, ...] = Estimator.__args__
+
+
+def maxrl_advantages(
+    success: torch.Tensor,
+    estimator: Estimator = "maxrl",
+    quality: torch.Tensor | None = None,
+    quality_weight: float = 0.0,
+) -> torch.Tensor:
+    """
+    The advantage of each completion of each prompt, to be used as `mean_i A_i grad log pi(completion_i)`.
+
+    With n completions of which k succeed (arXiv 2602.02710; T is the order up to which the expected gradient follows
+    that of the log-likelihood of success, whose weight of `grad p` is `(1 - (1 - p)^T) / p`):
+
+    | estimator          | success               | failure     | k = 0    | k = n | expected T |
+    |--------------------|-----------------------|-------------|----------|-------|------------|
+    | `maxrl`            | n/k - 1               | -1          | 0        | 0     | n - 1      |
+    | `maxrl_unbiased`   | n/k - 1               | -1          | -1 (all) | 0     | n          |
+    | `maxrl_nobaseline` | n/k                   | 0           | 0        | 1     | n          |
+    | `grpo`             | (1 - m)/s             | -m/s        | 0        | 0     | none       |
+    | `rloo`             | (n - k)/(n - 1)       | -k/(n - 1)  | 0        | 0     | 1          |
+
+    with m = k/n and s the sample deviation. `maxrl` is the form that the paper's authors run, (r - mean)/mean. With two
+    completions it is plain reinforcement learning, T = 1.
+
+    Args:
+        success: (groups, n), 0 or 1; NaN for a completion that could not be judged, which leaves its group's n.
+        estimator: One of the table.
+        quality: (groups, n) in [0, 1], for `maxrl` only: successes share their group's advantage by the weights
+            `1 + quality_weight (q - mean q of the successes)`; the sum over the group stays 0.
+        quality_weight: At least 0 and below 1, so that no success weighs less than nothing.
+
+    Returns:
+        (groups, n) in float64. 0 for what could not be judged, and for groups of which fewer than two could.
+
+    Raises:
+        ValueError: A success is not 0, 1 or NaN; a group has fewer than two completions; an unknown estimator; a
+            quality or its weight outside their range, or with another estimator.
+    """
+    if estimator not in ESTIMATORS:
+        raise ValueError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
+    if success.dim() != 2 or success.shape[1] < 2:
+        raise ValueError(f"success must be (groups, n) with n at least 2, got the shape {tuple(success.shape)}")
+    success = success.double()
+    judged = ~success.isnan()
+    binary = (success == 0) | (success == 1) | ~judged
+    if not binary.all():
+        value = success[~binary][0].item()
+        raise ValueError(f"success must be 0, 1 or NaN: MaxRL is about success alone, not graded rewards; got {value}")
+    if quality_weight and estimator != "maxrl":
+        raise ValueError(f"quality_weight must be 0 with estimator={estimator}, got {quality_weight}")
+    if not 0 <= quality_weight < 1:
+        raise ValueError(f"quality_weight must be at least 0 and below 1, got {quality_weight}")
+
+    success = success.nan_to_num(0.0)
+    n = judged.sum(dim=1, keepdim=True).double()
+    k = success.sum(dim=1, keepdim=True)
+    # Where k is 0 nothing is divided by it.
+    some = k.clamp(min=1)
+    if estimator in ("maxrl", "maxrl_unbiased"):
+        advantages = n / some * success - 1
+        if quality is not None and quality_weight:
+            advantages = n * _shares(success, quality, quality_weight) - 1
+        if estimator == "maxrl":
+            advantages = torch.where(k > 0, advantages, 0.0)
+    elif estimator == "maxrl_nobaseline":
+        advantages = n / some * success
+    else:
+        mean = k / n.clamp(min=1)
+        deviation = (n / (n - 1).clamp(min=1) * mean * (1 - mean)).sqrt()
+        scale = n / (n - 1).clamp(min=1) if estimator == "rloo" else 1 / torch.where(deviation > 0, deviation, 1.0)
+        advantages = (success - mean) * scale
+    return torch.where(judged & (n >= 2), advantages, 0.0)
+
+
+def _shares(success: torch.Tensor, quality: torch.Tensor, quality_weight: float) -> torch.Tensor:
+    """What each success gets of its group's; they sum to 1 where there is one."""
+    quality = quality.double()
+    valid = (success == 0) | ((quality >= 0) & (quality <= 1))
+    if not valid.all():
+        raise ValueError(f"quality must be from 0 to 1, got {quality[~valid][0].item()}")
+    quality = torch.where(success > 0, quality, 0.0)
+    mean = quality.sum(dim=1, keepdim=True) / success.sum(dim=1, keepdim=True).clamp(min=1)
+    weights = success * (1 + quality_weight * (quality - mean))
+    total = weights.sum(dim=1, keepdim=True)
+    return weights / torch.where(total > 0, total, 1.0)
