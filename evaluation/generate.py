@@ -170,23 +170,33 @@ def check_depth(model: PreTrainedModel, sampling: Sampling) -> None:
         model(torch.zeros(1, 1, dtype=torch.long, device=model.device), **depth)
 
 
-class _FunctionEnd(StoppingCriteria):
-    """Stops each row when the rule finds its end, which is a closing brace."""
+class FunctionEnd(StoppingCriteria):
+    """
+    Stops each row when the rule finds its end, which is a closing brace.
+
+    Args:
+        rule: Says where a completion ends.
+        tokenizer: The model's.
+        prompts: Of each row.
+        prompt_length: Tokens of the padded prompts.
+    """
 
     def __init__(self, rule: StopRule, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], prompt_length: int):
         self.rule = rule
         self.tokenizer = tokenizer
         self.prompts = prompts
         self.prompt_length = prompt_length
-        self.done = [False] * len(prompts)
+        self.lengths: list[int | None] = [None] * len(prompts)
+        """Tokens of each row's completion up to its end; None while it goes on."""
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs) -> torch.BoolTensor:
         last = self.tokenizer.batch_decode(input_ids[:, -1:])
         for row, token in enumerate(last):
-            if not self.done[row] and "}" in token:
+            if self.lengths[row] is None and "}" in token:
                 text = self.tokenizer.decode(input_ids[row, self.prompt_length :], skip_special_tokens=True)
-                self.done[row] = self.rule(self.prompts[row], text) is not None
-        return torch.tensor(self.done, device=input_ids.device)
+                if self.rule(self.prompts[row], text) is not None:
+                    self.lengths[row] = input_ids.shape[1] - self.prompt_length
+        return torch.tensor([length is not None for length in self.lengths], device=input_ids.device)
 
 
 @torch.no_grad()
@@ -202,7 +212,7 @@ def _complete(
     settings = {"padding": True, "padding_side": "left", "return_token_type_ids": False}
     inputs = tokenizer(texts, return_tensors="pt", **settings).to(model.device)
     length = inputs["input_ids"].shape[1]
-    stop = StoppingCriteriaList([_FunctionEnd(rule, tokenizer, texts, length)])
+    stop = StoppingCriteriaList([FunctionEnd(rule, tokenizer, texts, length)])
     settings = sampling.arguments(model.config) | {"stopping_criteria": stop, "pad_token_id": tokenizer.pad_token_id}
     longest = positions(model)
     if longest is not None:

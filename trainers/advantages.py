@@ -28,8 +28,8 @@ def maxrl_advantages(
     | `grpo`             | (1 - m)/s             | -m/s        | 0        | 0     | none       |
     | `rloo`             | (n - k)/(n - 1)       | -k/(n - 1)  | 0        | 0     | 1          |
 
-    with m = k/n and s the sample deviation. `maxrl` is the form that the paper's authors run, (r - mean)/mean. With two
-    completions it is plain reinforcement learning, T = 1.
+    with m = k/n and s the sample deviation. `maxrl` is the form that the paper's authors run, (r - mean)/mean. With
+    two completions it is plain reinforcement learning, T = 1.
 
     Args:
         success: (groups, n), 0 or 1; NaN for a completion that could not be judged, which leaves its group's n.

@@ -11,6 +11,7 @@ import asyncio
 import json
 import math
 import os
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -137,6 +138,7 @@ class RustVerifier:
         rules: Literal["data", "reward"] = "data",
         trusted: bool = False,
         progress: bool = False,
+        deadline: float | None = None,
     ) -> list[Verdict]:
         """A verdict for each code, in their order; whatever the code is, it gets one.
 
@@ -153,6 +155,8 @@ class RustVerifier:
                 `"data"` refuses nothing.
             trusted: the codes are known solutions: appended tests of many run in one process.
             progress: show a progress bar on stderr.
+            deadline: seconds for all codes together; what has no verdict by then is `unavailable`. None for no limit
+                beyond that of each code.
 
         Raises:
             ValueError: for an argument outside its rule, before anything is compiled.
@@ -162,6 +166,8 @@ class RustVerifier:
             raise ValueError(f"crate_type must be auto, bin or lib, got {crate_type!r}")
         if rules not in ("data", "reward"):
             raise ValueError(f"rules must be data or reward, got {rules!r}")
+        if deadline is not None and not deadline > 0:
+            raise ValueError(f"deadline must be None or a positive number of seconds, got {deadline}")
         if isinstance(codes, (str, bytes)):
             raise ValueError("codes must be a list of source texts, got a single one")
         tests = _tests_of_each(tests, len(codes), rules)
@@ -181,10 +187,12 @@ class RustVerifier:
             advance(len(verdicts))
             missing = [(key, *question) for key, question in distinct.items() if key not in verdicts]
             tools = Tools(resources.compiler, self._run_limits, exact, rules == "reward" or trusted, trusted)
-            for reached in self._reach(missing, crate_type, tools, rules):
+            for reached in self._reach(missing, crate_type, tools, rules, deadline):
                 resources.cache.put(reached)
                 verdicts |= reached
                 advance(len(reached))
+            late = tools.verdict("unavailable", f"there was no verdict within the deadline of {deadline} seconds")
+            verdicts |= {key: late for key, *_ in missing if key not in verdicts}
         seen: set[bytes] = set()
         return [_once(verdicts[key], key, seen) for key in keys]
 
@@ -192,8 +200,11 @@ class RustVerifier:
         """`verify` without blocking the event loop."""
         return await asyncio.to_thread(self.verify, codes, tests, **options)
 
-    def _reach(self, missing: list[Missing], crate_type: str, tools: Tools, rules: str) -> Iterator[Verdicts]:
+    def _reach(
+        self, missing: list[Missing], crate_type: str, tools: Tools, rules: str, deadline: float | None
+    ) -> Iterator[Verdicts]:
         """Verdicts as they are reached: jobs go to the pool, and what they leave undecided goes there again."""
+        end = None if deadline is None else time.monotonic() + deadline
         pool, workers, running = self.resources.pool, self.resources.workers, set()
         try:
             for item in self._jobs(missing, crate_type, tools, rules):
@@ -202,7 +213,10 @@ class RustVerifier:
                 else:
                     running.add(pool.submit(item.run, tools))
             while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
+                left = None if end is None else max(0.0, end - time.monotonic())
+                done, running = wait(running, left, return_when=FIRST_COMPLETED)
+                if not done:
+                    return
                 for future in done:
                     verdicts, jobs = future.result()
                     if len(running) + len(jobs) <= 2 * workers:

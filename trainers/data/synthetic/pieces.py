@@ -83,7 +83,7 @@ def integer_predicate(pick: random.Random, kind: str) -> Predicate:
                   f"is below {above}"),
         Predicate(f"{{x}} >= {low} && {{x}} <= {high}", lambda v: low <= v <= high, f"from_{_slug(low)}_to_{high}"
                   if high >= 0 else f"from_{_slug(low)}_to_{_slug(high)}", f"numbers from {low} to {high}",
-                  f"lies between {low} and {high}, both included"),
+                  f"is at least {low} and at most {high}"),
         Predicate(f"({low}..{high}).contains(&{{x}})", lambda v: low <= v < high, f"in_{_slug(low)}_{_slug(high)}",
                   f"numbers from {low} up to but not including {high}", f"is at least {low} and below {high}"),
         Predicate(f"{{x}} < {low} || {{x}} > {high}", lambda v: v < low or v > high,
@@ -96,7 +96,7 @@ def integer_predicate(pick: random.Random, kind: str) -> Predicate:
     if signed:
         options += [
             Predicate(f"{{x}}.rem_euclid({k}) == {rest}", lambda v: v % k == rest, f"leaving_{rest}_mod_{k}",
-                      f"numbers whose remainder modulo {k} is {rest}", f"is {rest} modulo {k}"),
+                      f"numbers congruent to {rest} modulo {k}", f"is congruent to {rest} modulo {k}"),
             Predicate("{x} < 0", lambda v: v < 0, "negative", "negative numbers", "is negative"),
             Predicate("{x} > 0", lambda v: v > 0, "positive", "positive numbers", "is positive"),
             Predicate(f"{{x}}.abs() > {k}", lambda v: abs(v) > k, f"farther_than_{k}",
@@ -124,15 +124,16 @@ def integer_mapping(pick: random.Random, kind: str) -> MappingPiece:
         MappingPiece("{x} * {x}", lambda v: v * v, "squared", "squared"),
         MappingPiece(f"{{x}} * {k} + {c}", lambda v: v * k + c, f"times_{k}_plus_{c}",
                      f"multiplied by {k} and then increased by {c}"),
-        MappingPiece(f"{{x}} / {k}", lambda v: quotient(v, k), f"over_{k}", f"divided by {k}, rounded towards zero"),
-        MappingPiece(f"{{x}} % {k}", lambda v: remainder(v, k), f"mod_{k}", f"reduced to the remainder by {k}"),
+        MappingPiece(f"{{x}} / {k}", lambda v: quotient(v, k), f"over_{k}",
+                     f"divided by {k} and rounded towards zero"),
+        MappingPiece(f"{{x}} % {k}", lambda v: remainder(v, k), f"mod_{k}", f"reduced to the remainder of `% {k}`"),
         MappingPiece(f"{{x}}.min({top})", lambda v: min(v, top), f"capped_at_{top}", f"capped at {top}"),
         MappingPiece(f"({{x}} + {c}) * {k}", lambda v: (v + c) * k, f"plus_{c}_times_{k}",
                      f"increased by {c} and then multiplied by {k}"),
     ]  # fmt: skip
     if signed:
         options += [
-            MappingPiece("{x}.abs()", abs, "absolute", "taken without its sign"),
+            MappingPiece("{x}.abs()", abs, "absolute", "taken without sign"),
             MappingPiece("-{x}", lambda v: -v, "negated", "negated"),
             MappingPiece(f"{{x}} - {c}", lambda v: v - c, f"minus_{c}", f"decreased by {c}"),
             MappingPiece(f"{top} - {{x}}", lambda v: top - v, f"from_{top}", f"subtracted from {top}"),
@@ -142,9 +143,9 @@ def integer_mapping(pick: random.Random, kind: str) -> MappingPiece:
     else:
         options += [
             MappingPiece(f"{{x}}.saturating_sub({c})", lambda v: max(0, v - c), f"less_{c}",
-                         f"decreased by {c}, but not below zero"),
+                         f"decreased by {c} but not below zero"),
             MappingPiece(f"{{x}}.abs_diff({top})", lambda v: abs(v - top), f"distance_to_{top}",
-                         f"replaced by its distance to {top}"),
+                         f"replaced by the distance to {top}"),
         ]  # fmt: skip
     return pick.choice(options)
 
@@ -166,13 +167,13 @@ def char_predicate(pick: random.Random) -> Predicate:
         Predicate("matches!({x}, 'a' | 'e' | 'i' | 'o' | 'u')", lambda c: c in "aeiou", "vowels",
                   "lowercase vowels", "is a lowercase vowel"),
         Predicate('"aeiouAEIOU".contains({x})', lambda c: c in "aeiouAEIOU", "any_vowels",
-                  "vowels of either case", "is a vowel, in either case"),
+                  "vowels of either case", "is a vowel of either case"),
         Predicate(f"{{x}} == '{one}'", lambda c: c == one, f"letter_{one}", f"letters `{one}`", f"is `{one}`"),
         Predicate(f"{{x}}.eq_ignore_ascii_case(&'{one}')", lambda c: c.lower() == one, f"any_{one}",
                   f"letters `{one}` in either case", f"is `{one}` in either case"),
         Predicate(f"('{first}'..='{last}').contains(&{{x}})", lambda c: first <= c <= last,
                   f"from_{first}_to_{last}", f"letters from `{first}` to `{last}`",
-                  f"lies between `{first}` and `{last}`"),
+                  f"is a letter from `{first}` to `{last}`"),
         Predicate(f"{{x}} != '{one}'", lambda c: c != one, f"except_{one}", f"characters other than `{one}`",
                   f"is not `{one}`"),
     ]  # fmt: skip

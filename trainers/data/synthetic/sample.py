@@ -145,7 +145,7 @@ def _write(function: Function, body: str, examples: Sequence[Case], draw: Draw) 
     if function.parts:
         begins = draw.style("Uses", "Is built on", "Rests on")
         signatures = [f"`{declaration(part)}`: {_lowered(draw.style(*part.words))}" for part in function.parts]
-        paragraphs.append(f"{begins} {' and '.join(signatures)}")
+        paragraphs.append(f"{begins} {' Also '.join(signatures)}")
     paragraphs += _shown([case for case in examples if case.actual.startswith(f"{function.name}(")], draw)
     lines = [line for each in paragraphs for line in ("", *textwrap.wrap(each, WIDTH, break_long_words=False))][1:]
     comment = "\n".join(f"/// {line}".rstrip() for line in lines)

@@ -56,9 +56,9 @@ def digit_figure(draw: Draw) -> Function:
         parameters={"n": kind},
         returns=kind,
         words=[
-            f"Returns the {said} of the {scale} {which} of `n`, or 0 if there are none.",
-            f"Looks at the {scale} {which} of a number and returns their {said}; zero when there is none. The number 0 has no digits here.",
-            f"The {said} of all {which} in the {scale} notation of `n` (0 without any).",
+            f"Returns the {said} of the {scale} {which} of `n`, or 0 if there are none. The number 0 has no digits here.",
+            f"Looks at the {scale} {which} of a number and returns the {said} of them; zero when there is none. The number 0 has no digits here.",
+            f"The {said} of all {which} in the {scale} notation of `n` (0 without any; the number 0 has no digits here).",
         ],
         forms=[
             f"""
@@ -120,7 +120,7 @@ def common_divisor(draw: Draw) -> Function:
         "gcd": ["Returns the greatest common divisor of `a` and `b`.", "Finds the largest number that divides both `a` and `b`, by Euclid's algorithm."],
         "lcm": ["Returns the least common multiple of `a` and `b`, which are not zero.", "The smallest number that both `a` and `b` (positive) divide."],
         "coprime": ["Tells whether `a` and `b` have no common divisor but 1.", "Returns `true` if the greatest common divisor of the two numbers is 1."],
-        "reduced": ["Reduces the fraction `a / b` to lowest terms and returns numerator and denominator.", "Divides numerator `a` and denominator `b` by their greatest common divisor."],
+        "reduced": ["Reduces the fraction `a` / `b` to lowest terms and returns numerator and denominator.", "Divides numerator `a` and denominator `b` by their greatest common divisor."],
     }[wanted]  # fmt: skip
 
     def oracle(a: int, b: int):
@@ -200,7 +200,7 @@ def linear_recurrence(draw: Draw) -> Function:
         returns="u64",
         words=[
             f"Returns the term a(n) of the sequence with a(0) = {first}, a(1) = {second} and a(n) = {rule}.",
-            f"The `n`-th number of a sequence that starts with {first} and {second}; each further one is {rule}.",
+            f"The number at position `n`, counted from 0, of a sequence that starts with {first} and {second}; each further one is {rule}.",
             f"Computes a(n), where a(0) = {first}, a(1) = {second}, and from then on a(n) = {rule}.",
         ],
         forms=[
@@ -312,7 +312,7 @@ def steps_of_a_rule(draw: Draw) -> Function:
         returns="usize",
         words=[
             f"Counts the steps until a number is at most 1, but no more than {bound}: a multiple of {divisor} is divided by {divisor}, any other n becomes {growth}.",
-            f"Starting from `start`, n becomes n / {divisor} when {divisor} divides it and {growth} otherwise. Returns after how many steps n is 0 or 1; gives up after {bound}.",
+            f"Starting from `start`, n becomes n / {divisor} when {divisor} divides it and {growth} otherwise. Returns after how many steps n is 0 or 1, but at most {bound}.",
         ],
         forms=[
             f"""
@@ -362,7 +362,7 @@ def in_other_base(draw: Draw) -> Function:
         return separator.join(reversed(found))
 
     joined = f'digits.join("{separator}")' if separator else "digits.concat()"
-    extra = f", with `{separator}` between the digits" if separator else ""
+    extra = (f", with `{separator}` between the digits" if separator else "") + ("; above 9 they are lowercase letters" if base > 10 else "")
     return Function(
         name=draw.style("to_base", "in_base", "digits_in_base") + f"_{base}",
         parameters={"n": "u32"},

@@ -100,7 +100,7 @@ def robot_walk(draw: Draw) -> Function:
     loops = [fill("$declared\nfor command in commands.chars() {\n    $body\n}\n$result", declared=declared, body=body, result=result) for body in (matched, chained)]
     if wanted == "steps":
         loops = [f"commands.chars().filter(|c| *c == '{go}' || *c == '{back}').count() as i32", loops[0], f"let mut count = 0;\nfor command in commands.chars() {{\n    if matches!(command, '{go}' | '{back}') {{\n        count += 1;\n    }}\n}}\ncount"]
-    final = {"position": "where it ends, as (x, y)", "distance": "how far from the start it ends, along the axes", "facing": "the direction it faces in the end, as (dx, dy)", "steps": "how many moves it makes", "returns": "whether it ends where it began"}[wanted]
+    final = {"position": "where it ends, as (x, y)", "distance": "how far from the start it ends, along the axes", "facing": "the direction it faces in the end, as (dx, dy)", "steps": "how often it moves, no matter how far", "returns": "whether it ends where it began"}[wanted]
     what = f"`{go}` moves {stride} forward, `{back}` moves 1 back, `{left}` turns left and `{right}` turns right"
     begin = f"It starts at (0, 0) and faces {headings[first]}, where y grows to the north"
     return Function(
@@ -180,7 +180,7 @@ def command_parser(draw: Draw) -> Function:
         separator=separator, lowest=last.lower(), name=name, last=last, kind=kind, filtered=filtered, one=first.lower(), two=second.lower(), first=first, second=second, turn=turn,
     )  # fmt: skip
     numbered = f"`{first.lower()}{separator}3`, `{second.lower()}{separator}3` and `{last.lower()}`" + (f", with numbers up to {limit}" if limit else "")
-    failing = {"Option": "Anything else gives `None`", "String": "Anything else is an error that quotes `text`", "str": 'Anything else is the error "not a command"'}[fails]
+    failing = {"Option": "Anything else gives `None`", "String": 'Anything else is the error "not a command: " followed by `text`', "str": 'Anything else is the error "not a command"'}[fails]
     return Function(
         name=draw.style("parse", f"parse_{name.lower()}", f"read_{name.lower()}", "interpret"), parameters={"text": "&str"}, returns={"Option": f"Option<{name}>", "String": f"Result<{name}, String>", "str": f"Result<{name}, &'static str>"}[fails],
         words=[f"Parses what is asked of {said}, such as {numbered}. {failing}.", f"Reads one {name.lower()} from `text`: it has the form of {numbered}. {failing}."], forms=[parts, split], oracle=oracle,
@@ -247,7 +247,7 @@ def scan_outside(draw: Draw) -> Function:
     asked = f"{holds.plural} {where} of {said}"
     return Function(
         name=draw.style(f"{wanted}_{where}", f"{wanted}_{holds.slug}_{where}", f"scan_{where}"), parameters={"text": "&str"}, returns="usize" if wanted == "count" else "String",
-        words=[f"{'Counts the' if wanted == 'count' else 'Collects the'} {asked}. The delimiters themselves do not belong to it and do not nest.", f"Goes through `text` and returns {'how many' if wanted == 'count' else 'the'} {asked}{' there are' if wanted == 'count' else ', in order'}. Delimiters are skipped; they do not nest."],
+        words=[f"{'Counts the' if wanted == 'count' else 'Collects the'} {asked}. The delimiters themselves do not belong to it and do not nest; a further one is an ordinary character. What is not closed reaches to the end.", f"Goes through `text` and returns {'how many' if wanted == 'count' else 'the'} {asked}{' there are' if wanted == 'count' else ', in order'}. Delimiters are skipped; they do not nest, and a further one is an ordinary character. What is not closed reaches to the end."],
         forms=[matched, chained, modes], oracle=oracle,
         inputs=lambda: ("".join(draw.arguments.choice((draw.text(1), draw.text(1), opening, closing, " ", "a1", "E o", "-")) for _ in range(draw.arguments.randint(1, 7))),),
     )  # fmt: skip
@@ -276,7 +276,7 @@ def retry_delays(draw: Draw) -> Function:
     listed = wanted == "list"
     return Function(
         name=draw.style("backoff", "retry_delays", "waits", "delays_for") if listed else draw.style("total_delay", "total_backoff", "waiting_time"), parameters={"attempts": "u32"}, returns=f"Vec<{kind}>" if listed else kind,
-        words=[f"Returns the {'delays' if listed else 'sum of the delays'} between `attempts` repeated tries of {thing}: {words}.", f"{'Lists' if listed else 'Adds up'} how long to wait after each of `attempts` failures of {thing}; {words}."],
+        words=[f"Returns the {'delays' if listed else 'sum of the delays'} before each of `attempts` repeated tries of {thing}: {words}.", f"{'Lists' if listed else 'Adds up'} how long to wait after each of `attempts` failures of {thing}; {words}."],
         forms=[f"let mut delays = Vec::new();\nlet mut delay = {min(base, cap)};\nfor _ in 0..attempts {{\n    delays.push(delay);\n    {grow}\n}}\ndelays", f"std::iter::successors(Some({min(base, cap)}), |delay| Some((delay * {factor}).min({cap})))\n    .take(attempts as usize)\n    .collect()"] if listed
         else [f"let mut total = 0;\nlet mut delay = {min(base, cap)};\nfor _ in 0..attempts {{\n    total += delay;\n    {grow}\n}}\ntotal", f"std::iter::successors(Some({min(base, cap)}), |delay| Some((delay * {factor}).min({cap})))\n    .take(attempts as usize)\n    .sum()"],
         oracle=lambda attempts: delays(attempts) if listed else sum(delays(attempts)), inputs=lambda: (draw.arguments.randint(0, 9),),

@@ -266,8 +266,8 @@ def enum_total(draw: Draw) -> Function:
     floor = "\ntotal = total.max(0);" if floored else ""
     loop = fill("let mut total = $start;\nfor each in values {\n    $stepped\n    $floor\n}\ntotal", start=start, stepped=stepped, floor=floor)
     folded = fill("values.iter().fold($start, |total, each| {\n    let change = $chosen;\n    $after\n})", start=start, chosen=chosen, after="(total + change).max(0)" if floored else "total + change")
-    begin = f" It starts at {start}." if start else ""
-    stop = " It never goes below zero." if floored else ""
+    begin = f" It starts at {start}."
+    stop = " Whenever it would go below zero, it becomes zero." if floored else ""
     context = declare(draw, name, f"something that changes the {figure.replace('_', ' ')}", [f"{gain}({kind})", f"{loss}({kind})", f"{several}({kind}, {kind})", fixed])
     said = f"`{gain}` adds, `{loss}` subtracts, `{several}` adds the product of its numbers and `{fixed}` takes {amount} away"
     return Function(
@@ -388,12 +388,12 @@ def enum_worth(draw: Draw) -> Function:
     wanted = draw.choose("all", "all", "most", "lookup")
     worth_of = match_on("each", [(f"{name}::{each}", value) for each, value in worth.items()])
     said = ", ".join(f"`{each}` {value}" for each, value in worth.items())
-    context = declare(draw, name, f"what has {figure}", names)
+    context = declare(draw, name, f"a kind of {name.lower()}", names)
     if wanted == "lookup":
         chain = "".join(f'if word == "{each.lower()}" {{\n    return Some({value});\n}}\n' for each, value in worth.items())
         return Function(
             name=draw.style(f"{figure}_by_name", f"find_{figure}", f"lookup_{figure}"), parameters={"word": "&str"}, returns=f"Option<{kind}>",
-            words=[f"Returns the {figure} of the {name.lower()} with the lowercase name `word`, or `None` if there is none: {said}.", f"Looks up {figure} by name, in lowercase: {said}. Other names give `None`."],
+            words=[f"Returns the {figure} of the {name.lower()} with the lowercase name `word`, or `None` if there is none: {said}.", f"Looks up the {figure} by name, in lowercase: {said}. Other names give `None`."],
             forms=[match_on("word", [*((f'"{each.lower()}"', f"Some({value})") for each, value in worth.items()), ("_", "None")]), chain + "None"],
             oracle=lambda word: worth.get(word.capitalize()) if word.islower() else None, inputs=lambda: (draw.arguments.choice((*(each.lower() for each in names), names[0], "", "stone", names[1].lower() + "s")),),
         )  # fmt: skip
@@ -402,7 +402,7 @@ def enum_worth(draw: Draw) -> Function:
     mapped = fill("values\n    .iter()\n    .map(|each| $worth)\n    .$end", worth=worth_of, end="sum()" if summed else "max()\n.unwrap_or(0)")
     return Function(
         name=draw.style(f"total_{figure}", f"sum_{figure}", f"all_{figure}") if summed else draw.style(f"most_{figure}", f"largest_{figure}", f"max_{figure}"), parameters={"values": f"&[{name}]"}, returns=kind,
-        words=[f"Adds up the {figure} of `values`: {said}." if summed else f"Returns the most {figure} that any of `values` has, or 0 without any: {said}.", f"The {'total' if summed else 'largest number of'} {figure}, where the {figure} are {said}."],
+        words=[f"Adds up the {figure} of `values`: {said}." if summed else f"Returns the highest {figure} among `values`, or 0 if there are none: {said}.", f"The {figure} of {'all `values` together' if summed else 'the one of `values` that has most, or 0 without any'}: {said}."],
         forms=[loop, mapped], oracle=lambda values: (sum if summed else lambda all_: max(all_, default=0))([worth[each.name] for each in values]), context=context,
         inputs=lambda: ([Variant(f"{name}::{each}", each, ()) for each in (draw.arguments.choice(names) for _ in range(draw.arguments.randint(0, 5)))],),
     )  # fmt: skip

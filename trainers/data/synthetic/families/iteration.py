@@ -39,7 +39,7 @@ def scanned(draw: Draw) -> Function:
 
     return _slice_function(
         draw, kind, f"Vec<{kind}>", ("running", "accumulate", "running_totals", "prefix_figures", "scan_values"),
-        [f"Returns the running {said} of `values`, each {change.participle}, beginning with {start}.", f"For each position the {said[:-1] if said == 'sums' else said[:-1] + 'um'} of {start} and everything so far, each number {change.participle}."],
+        [f"Returns the running {said} of `values`, each {change.participle}, starting from {start}, which is not in the result itself.", f"For each position the {said[:-1] if said == 'sums' else said[:-1] + 'um'} of all numbers up to there, each {change.participle}, and of {start}."],
         [
             f"let mut total = {start};\nvalues\n    .iter()\n    .map(|&value| {{\n        total = {step};\n        total\n    }})\n    .collect()",
             f"values\n    .iter()\n    .scan({start}, |state, &value| {{\n        let total = *state;\n        *state = {step};\n        Some(*state)\n    }})\n    .collect()",
@@ -82,11 +82,11 @@ def weighted_positions(draw: Draw) -> Function:
     factor = f"({weight(f'index as {kind}')})"
     term = f"let term = {factor} * ({change.on('value')});"
     turned = "if index % 2 == 0 { term } else { -term }" if sign else "term"
-    alternating = ", with alternating signs" if sign else ""
+    alternating = ", with alternating signs (the first is added)" if sign else ""
     return _slice_function(
         draw, kind, kind, ("weighted_sum", "checksum", "position_weighted", "weigh", "moment"),
         [f"Adds up the numbers, each {change.participle} and multiplied by its weight{alternating}. Weights begin with {first} and grow by {step}.",
-         f"Returns the sum of `values`, each {change.participle}, times {first}, {first + step}, {first + 2 * step} and so on{alternating}{' (the first is added)' if sign else ''}."],
+         f"Returns the sum of `values`, each {change.participle}, times {first}, {first + step}, {first + 2 * step} and so on{alternating}."],
         [f"let mut total = 0;\nfor (index, &value) in values.iter().enumerate() {{\n    {term}\n    total += {turned};\n}}\ntotal",
          f"values\n    .iter()\n    .enumerate()\n    .map(|(index, &value)| {{\n        {term}\n        {turned}\n    }})\n    .sum()",
          f"values.iter().enumerate().fold(0, |total, (index, &value)| {{\n    {term}\n    total + {f'({turned})' if sign else 'term'}\n}})"],
@@ -101,9 +101,9 @@ def chunk_figures(draw: Draw) -> Function:
     change = draw.integer_mapping(kind)
     inner, compute, said = draw.choose(
         (f"part.iter().copied().sum::<{kind}>()", sum, "sum"), ("part.iter().copied().max().unwrap_or(0)", max, "maximum"), ("part.iter().copied().min().unwrap_or(0)", min, "minimum"),
-        ("part[0]", lambda p: p[0], "first number"), ("part[part.len() - 1]", lambda p: p[-1], "last number"), ("part.iter().fold(0, |sum, &each| sum * 2 + each)", _binary, "value, read as digits of base 2,"),
+        ("part[0]", lambda p: p[0], "first number"), ("part[part.len() - 1]", lambda p: p[-1], "last number"), ("part.iter().fold(0, |sum, &each| sum * 2 + each)", _binary, "value read as base-2 digits"),
     )  # fmt: skip
-    blocks = {"chunks": f"blocks of {size}, of which the last may be shorter", "windows": f"{size} numbers in a row", "chunks_exact": f"whole blocks of {size}; a shorter rest is left out"}[cut]
+    blocks = {"chunks": f"blocks of {size}, of which the last may be shorter", "windows": f"all runs of {size} neighbours, which overlap", "chunks_exact": f"whole blocks of {size}; a shorter rest is left out"}[cut]
 
     def oracle(values: list[int]) -> list[int]:
         starts = range(0, len(values), size) if cut != "windows" else range(len(values))
@@ -137,11 +137,12 @@ def every_few(draw: Draw) -> Function:
     order = draw.choose("front", "back")
     back = ".rev()" if order == "back" else ""
     ends = "the end" if back else "the front"
+    listed = " The result begins at the end, too." if back and figure == "list" else ""
     test = f"index >= {start} && (index - {start}) % {step} == 0" if start else f"index % {step} == 0"
     return _slice_function(
         draw, kind, returns, ("every_few", f"each_{step}", "sampled", "strided", "spread_out"),
-        [f"{said} every {ORDINALS[step]} element of `values`, each {change.participle}, {f'after leaving out {start} ' if start else ''}counted from {ends}.",
-         f"{said} what is found in steps of {step} from {ends}{f', from index {start} on,' if start else ''}, each {change.participle}."],
+        [f"{said} every {ORDINALS[step]} element of `values`, each {change.participle}, counted from {ends}; the first to be taken is at index {start} from there.{listed}",
+         f"{said} what is found in steps of {step} from {ends}, beginning at index {start} from there, each {change.participle}.{listed}"],
         [f"values\n    .iter(){back}\n    .skip({start})\n    .step_by({step})\n    .map(|&value| {change.on('value')})\n    {end}",
          f"values\n    .iter(){back}\n    .enumerate()\n    .filter(|&(index, _)| {test})\n    .map(|(_, &value)| {change.on('value')})\n    {end}"],
         lambda values: finish([change(n) for n in (values[::-1] if back else values)[start::step]]),
@@ -290,7 +291,7 @@ def split_at_marker(draw: Draw) -> Function:
     finish = lambda depth: f"result.push({made});" if empty == "kept" else f"if !part.is_empty() {{\n{depth}    result.push({made});\n{depth}}}"  # noqa: E731
     return _slice_function(
         draw, kind, f"Vec<{returned}>", ("split_by", "parts", "between_markers", "sections", "segments"),
-        [f"Splits `values` wherever a number {holds.clause} and returns {figure} of each part. Empty parts are {empty}.", f"Numbers that are {holds.plural} separate parts; gives {figure} of every part (empty ones are {empty}). The list has at least one number."],
+        [f"Splits `values` wherever a number {holds.clause} and returns {figure} of each part. Empty parts are {empty}.", f"{holds.plural.capitalize()} separate parts; gives {figure} of every part (empty ones are {empty}). The list has at least one number."],
         [f"values\n    .split(|&value| {x}){filtered}\n    .map(|part| {made})\n    .collect()",
          f"let mut result = Vec::new();\nlet mut part = Vec::new();\nfor &value in values {{\n    if {x} {{\n        {finish('        ')}\n        part.clear();\n    }} else {{\n        part.push(value);\n    }}\n}}\n{finish('')}\nresult"],
         oracle,

@@ -131,7 +131,7 @@ def repeated_value(draw: Draw) -> Function:
     same = f"the same value when {mapping.participle}" if keyed else "the same value"
     said = {
         "repeat": f"the first number that has {same} as one before it", "unique": f"the first number that has {same} as no other one",
-        "times": f"the number at which {same} has been met {times} times, the soonest one",
+        "times": f"the first number with which {same} has been met {times} times",
     }[wanted]  # fmt: skip
     loop = "for (index, &value) in values.iter().enumerate() {" if returns == "index" else "for &value in values {"
 
@@ -256,7 +256,7 @@ def most_frequent(draw: Draw) -> Function:
         name=draw.style(f"top_{noun}s", "most_frequent", f"favourite_{noun}s", f"top_{k}"), parameters={"text": kind},
         returns=f"Vec<({element}, usize)>" if counted else f"Vec<{element}>", imports=[import_of("BTreeMap")],
         words=[
-            f"Finds {said}{', with the count' if counted else ''}, the most frequent first; of equally frequent ones the {ties} comes first.{only}",
+            f"Finds {said}{', with the count' if counted else ''}, {'the most frequent first' if k > 1 else 'in a list of at most one'}; of equally frequent ones the {ties} comes first.{only}",
             f"Ranks the {noun}s of `text` by frequency, ties with the {ties} first, and returns at most {k}{' with their counts' if counted else ''}.{only}",
         ],
         forms=["\n".join([begin, *keep, rank, *end]), "\n".join([begin, *keep, *stable, "ranked.sort_by_key(|pair| std::cmp::Reverse(pair.1));", *end])],
@@ -347,8 +347,8 @@ def pairs_counted(draw: Draw) -> Function:
         put = "*counts.entry(b).or_insert(0) += 1;"
         stored = f"let a = b;\n    if {only} {{\n        {put}\n    }}" if filtered else put
         forms.append(f"let mut counts: HashMap<{kind}, usize> = HashMap::new();\nlet mut total = 0;\nfor &b in values {{\n    total += {found};\n    {stored}\n}}\ntotal")
-    first = f" The first of the two {keep.clause}." if filtered else ""
-    told = {"count": "Counts the pairs of elements that", "indices": "Finds the first pair of indices, in order, whose elements", "exists": "Tells whether there are two elements that"}[returns]
+    first = f" Only pairs whose first element {keep.clause} count." if filtered else ""
+    told = {"count": "Counts the pairs of elements that", "indices": "Finds the first pair of indices, by the earlier and then by the later one, whose elements", "exists": "Tells whether there are two elements that"}[returns]
     return Function(
         name=draw.style(f"pairs_with_{relation}", f"{relation}_pairs", "matching_pairs", f"pair_{returns}"), parameters={"values": f"&[{kind}]"}, returns=result,
         body_imports=[import_of("HashMap")], oracle=oracle, forms=forms, inputs=lambda: (few_numbers(draw, -4, 12, 8),),
@@ -369,7 +369,7 @@ def two_sum(draw: Draw) -> Function:
     plus = " + 1" if base else ""
     give = {"indices": f"(first{plus}, index{plus})", "values": "(values[first], value)", "second": "index"}[returns]
     result = {"indices": "Option<(usize, usize)>", "values": f"Option<({kind}, {kind})>", "second": "Option<usize>"}[returns]
-    told = {"indices": f"their indices, counted from {base}", "values": "the two numbers", "second": "the index of the later one"}[returns]
+    told = {"indices": f"both indices, counted from {base}", "values": "the two numbers", "second": "the index of the later one"}[returns]
 
     def oracle(values: list[int], target: int) -> object:
         for j, b in enumerate(values):
@@ -384,6 +384,6 @@ def two_sum(draw: Draw) -> Function:
     return Function(
         name=draw.style("two_sum", "find_pair", f"pair_with_{relation}", "matching_pair"), parameters={"values": f"&[{kind}]", "target": kind}, returns=result,
         body_imports=[import_of(each) for each in MAPS], forms=forms, oracle=oracle, inputs=lambda: (few_numbers(draw, -3, 10, 7), draw.arguments.randint(-3, 14)),
-        words=[f"Finds two different elements that {said} and returns {told}, or `None`. Of several pairs the one whose later element comes first is taken, then the earliest partner.",
-               f"Returns {told} of the first pair to {said.replace('are such', 'be such')}; pairs are ordered by their later, then by their earlier element. `None` if there is none."],
+        words=[f"Finds two elements at different places that {said} and returns {told}, or `None`. Of several pairs the one whose later element comes first is taken, then the earliest partner.",
+               f"Takes the first pair of elements that {said} and returns {told}; pairs are ordered by the place of the later, then of the earlier element. `None` if there is none."],
     )  # fmt: skip

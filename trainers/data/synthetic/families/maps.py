@@ -26,7 +26,7 @@ def frequency_of_chars(draw: Draw) -> Function:
     container, number, folded = draw.choose(*MAPS), draw.choose("usize", "u32", "u64"), draw.choose(False, True)
     keep = draw.char_predicate()
     key = "c.to_ascii_lowercase()" if folded else "c"
-    said = ", where letters of either case count as the same" if folded else ""
+    said = "; what is chosen is counted in lowercase" if folded else ""
     return Function(
         name=draw.style("char_counts", "frequencies", "letter_frequency", f"count_{keep.slug}", "histogram"),
         parameters={"text": "&str"},
@@ -215,7 +215,7 @@ def words_by_key(draw: Draw) -> Function:
         words=[
             f"Groups the words of `text`{limit} by {said}; the value is {told}.",
             f"For each {said.replace('whether it', 'answer to whether a word')} among the words{limit}, gives {told}.",
-            f"Maps the {said.replace('whether it', 'fact whether a word')} of words{limit} to {told}. Words are separated by whitespace.",
+            f"Makes a map of the words{limit}, separated by whitespace: a key is {said.replace('whether it', 'whether a word') if 'whether' in said else 'the ' + said}, its value {told}.",
         ],
         forms=forms if least > 1 else [plain],
         oracle=oracle,

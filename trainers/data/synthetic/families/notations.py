@@ -34,7 +34,7 @@ def balanced_brackets(draw: Draw) -> Function:
     nest = f"at most {limit} deep" if limit else "of any depth"
     words = {
         "test": [f"Tells whether the brackets {shown} in `text` are balanced and nested properly, {nest}.", f"Whether every bracket of {shown} is closed in the right order, {nest}; other characters do not matter."],
-        "depth": [f"Returns how deep the brackets {shown} in `text` are nested, {nest}, or `None` if they are not balanced so.", f"The greatest nesting depth of {shown}; `None` unless they are balanced, {nest}."],
+        "depth": [f"Returns how deep the brackets {shown} in `text` are nested, {nest}, or `None` if they are not balanced in this way.", f"The greatest nesting depth of {shown}; `None` unless they are balanced, {nest}."],
         "error": [f"Returns the position of the first character that breaks the nesting of {shown}, {nest}; brackets that stay open at the end are no error.", f"Finds the first closing bracket of {shown} in `text` without its partner{f', or the first opening one deeper than {limit}' if limit else ''}, counted in characters."],
         "groups": [f"Counts the outermost groups in brackets {shown}; `None` if the brackets are not balanced, {nest}."], "open": [f"Returns the brackets of {shown} that are still open at the end of `text`, outermost first, or `None` if one is closed wrongly{f' or the nesting exceeds {limit}' if limit else ''}."],
     }[wanted]  # fmt: skip
@@ -76,7 +76,7 @@ def number_in_base(draw: Draw) -> Function:
     source = f"{begin}.chars().filter(|&c| c != {quoted})" if gap else f"{begin}.chars()"
     empty = f"if !{begin}.contains(|c: char| c.is_digit({base})) {{\n    return {outcome.fail};\n}}\n" if gap else f"if {begin}.is_empty() {{\n    return {outcome.fail};\n}}\n"
     name = {2: "binary", 8: "octal", 16: "hex", 12: "dozenal", 3: "ternary"}.get(base, f"base_{base}")
-    told = f"a number in base {base}" + (f" with the prefix `{prefix}`" if prefix else "") + ({"": "", " ": ", whose digits may be separated by spaces"}.get(gap, f", whose digits may be separated by `{gap}`"))
+    told = f"a number in base {base}" + (f" with the prefix `{prefix}`" if prefix else "") + ({"": "", " ": ", in which spaces are skipped"}.get(gap, f", in which any `{gap}` is skipped"))
 
     def oracle(text: str):
         digits = text.removeprefix(prefix).replace(gap, "") if gap else text.removeprefix(prefix)
@@ -178,7 +178,7 @@ def split_fields(draw: Draw) -> Function:
 
     return Function(
         name=draw.style(*(("count_fields", "number_of_fields") if wanted == "usize" else ("split_fields", "parse_row", "split_line", "fields_of", "split_quoted"))), parameters={"line": "&str"}, returns=wanted,
-        words=[f"{'Counts the fields of' if wanted == 'usize' else 'Splits'} `line`{'' if wanted == 'usize' else ' into fields'}, which {shown} separate{'' if mark in (' ', chr(92) + 't') else 's'}; {' and '.join(rules).replace('it does not', 'nothing does', 1)}.{extra}", f"{'Returns the number of fields' if wanted == 'usize' else 'Returns the fields'} in a line. They are separated by {shown}, but {' and '.join(rules).replace('it does not', 'nothing does', 1)}.{extra}"],
+        words=[f"{'Counts the fields of' if wanted == 'usize' else 'Splits'} `line`{'' if wanted == 'usize' else ' into fields'}, which {shown} separate{'' if mark in (' ', chr(92) + 't') else 's'}; {' and '.join(rules).replace('it does not', 'nothing does', 1).replace('nothing does separate', 'nothing separates')}.{extra}", f"{'Returns the number of fields' if wanted == 'usize' else 'Returns the fields'} in a line. They are separated by {shown}, but {' and '.join(rules).replace('it does not', 'nothing does', 1).replace('nothing does separate', 'nothing separates')}.{extra}"],
         forms=[
             f"{head}{flags}for c in line.chars() {{\n    match c {{\n{escapes}{quote_arm}{mark_arm}        _ => field.push(c),\n    }}\n}}\n{check}{last}{end}",
             f"{head}{flags}for c in line.chars() {{\n{tests}c == '{mark}'{' && !quoted' if quote else ''} {{\n{push}    }} else {{\n        field.push(c);\n    }}\n}}\n{check}{last}{end}",
@@ -200,7 +200,7 @@ def unit_amount(draw: Draw) -> Function:
     find = f"    let (_, factor) = units.iter().find(|(unit, _)| *unit == c){outcome.option}?;\n"
     body = f"    if c.is_ascii_digit() {{\n        digits.push(c);\n        continue;\n    }}\n{{}}{seen}    let number: {kind} = digits.parse(){outcome.result}?;\n    total += number * factor;\n    digits.clear();\n}}\n{tail}{outcome.good('total')}"
     told = ", ".join(f"`{u}` is worth {f}" for u, f in units)
-    final = {"fail": "", "lowest": " A number without unit at the end counts once.", "ignored": " Digits at the end without a unit are ignored."}[bare] + ("" if repeat else " No unit may come twice.")
+    final = {"fail": "", "lowest": " A number at the end without a unit is added as it is.", "ignored": " Digits at the end without a unit are ignored."}[bare] + ("" if repeat else " No unit may come twice.")
     example = "".join(f"{n}{u}" for n, (u, _) in zip((3, 2, 5), units, strict=False))
 
     def oracle(text: str):
@@ -279,7 +279,7 @@ def expand_ranges(draw: Draw) -> Function:
     last, wanted, limit = draw.choose(True, False), draw.choose("list", "sum", "count", "set"), draw.choose(20, 30, 50, 60)
     outcome = Outcome(draw, "bad range", "invalid number", "out of range", "empty range")
     helper = draw.style("parse_range", "read_range", "bounds", "range_of")
-    closed = "both ends included" if last else "the ends not included"
+    closed = "both ends included" if last else "the end not included"
     start, step = {"list": ("Vec::new()", f"result.extend(first..{'=' * last}last);"), "sum": ("0", f"result += (first..{'=' * last}last).sum::<{kind}>();"), "count": ("0", f"result += (first..{'=' * last}last).count();"), "set": ("BTreeSet::new()", f"for number in first..{'=' * last}last {{\n        result.insert(number);\n    }}")}[wanted]
     returns = {"list": f"Vec<{kind}>", "sum": kind, "count": "usize", "set": f"BTreeSet<{kind}>"}[wanted]
     parts = "text.split_whitespace()" if mark == " " else f"text.split('{mark}')"

@@ -109,7 +109,7 @@ def sum_up_to(draw: Draw) -> Function:
         returns=kind,
         words=[
             f"Adds up all {keep.plural} from {start} to `n`, each {mapping.participle}.",
-            f"Returns the sum over those numbers in {start}..=`n` of which each {keep.clause}; every one is {mapping.participle} first.",
+            f"Takes every number in {start}..=`n` that {keep.clause}; returns the sum of them, each {mapping.participle}.",
             f"Goes through {start}..=`n`, takes the {keep.plural} and sums them, each {mapping.participle}.",
         ],
         forms=[
@@ -180,8 +180,8 @@ def brackets(draw: Draw) -> Function:
         parameters={"size": kind},
         returns="u32",
         words=[
-            f"Returns what a {subject} of this size costs: {rule}.",
-            f"The price of a {subject} depends on its size: {rule}.",
+            f"Returns what {'an' if subject == 'order' else 'a'} {subject} of this size costs: {rule}.",
+            f"The price of {'an' if subject == 'order' else 'a'} {subject} depends on its size: {rule}.",
             f"Looks up the rate for `size`, which is not negative: {rule}.",
         ],
         forms=[
@@ -365,14 +365,15 @@ def two_number_formula(draw: Draw) -> Function:
     second = "b" if q == 1 else f"{q} * b"
     last = f" + {c}" if c else ""
     formula = f"{first} {sign} {second}{last}"
+    said = formula.replace("a", "`a`").replace("b", "`b`")
     return Function(
         name=draw.style("combine", "weighted", "score", "formula", "linear", "mix"),
         parameters={"a": kind, "b": kind},
         returns=kind,
         words=[
-            f"Computes {formula}.",
-            f"Returns the value of {formula} for two numbers.",
-            f"Combines `a` and `b` as {formula}.",
+            f"Computes {said}.",
+            f"Returns the value of {said} for two numbers.",
+            f"Combines two numbers as {said}.",
         ],
         forms=[
             formula,

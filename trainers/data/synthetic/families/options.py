@@ -33,7 +33,7 @@ def checked_formula(draw: Draw) -> Function:
     by, fallback = draw.integer(2, 9), draw.choose(None, None, "zero", "max")
     (sign, compute), (then, combine) = OPERATIONS[first], OPERATIONS[second]
     steps = f"a.checked_{first}(b)", f"checked_{second}({by})"
-    formula = f"(a {sign} b) {then} {by}"
+    formula = f"(`a` {sign} `b`) {then} {by}"
     end = {"zero": ".unwrap_or(0)", "max": f".unwrap_or({kind}::MAX)"}.get(fallback, "")
     otherwise = {"zero": "0", "max": f"{kind}::MAX"}.get(fallback, "None")
 
@@ -71,7 +71,9 @@ def matching_element(draw: Draw) -> Function:
     condition = keep.on("value")
     returns = {"index": "usize", "pair": f"(usize, {kind})"}.get(result, kind)
     given = {"value": "value", "mapped": mapping.on("value"), "index": "index", "pair": "(index, value)"}[result]
-    told = {"value": "the {} element", "mapped": f"the {{}} element, {mapping.participle},", "index": "the index of the {} element", "pair": "index and value of the {} element"}[result].format(which)
+    told = {"value": "the {} element", "mapped": "the {} element", "index": "the index of the {} element", "pair": "index and value of the {} element"}[result].format(which)
+
+    then = f" What is found is then {mapping.participle}." if result == "mapped" else ""
 
     def oracle(values: list[int]) -> object:
         found = [(index, value) for index, value in enumerate(values) if keep(value)][{"first": slice(0, 1), "last": slice(-1, None), "second": slice(1, 2)}[which]]
@@ -96,7 +98,7 @@ def matching_element(draw: Draw) -> Function:
     return Function(
         name=draw.style(f"{which}_{keep.slug}", f"find_{which}", f"{which}_match", "search"), parameters={"values": f"&[{kind}]"}, returns=f"Option<{returns}>",
         forms=["\n".join(chain).replace(".filter(", ".find(").replace("\n    .next()", "") if which != "second" else "\n".join(chain), *loops], oracle=oracle,
-        words=[f"Returns {told} that {keep.clause}, or `None`.", f"Searches `values` for {told} which {keep.clause}.", f"Of the {keep.plural} in `values`: {told.replace('element', 'one')}; `None` if there are too few."],
+        words=[f"Returns {told} that {keep.clause}, or `None`.{then}", f"Searches `values` for {told} which {keep.clause}.{then}", f"Of the {keep.plural} in `values`: {told.replace('element', 'one')}; `None` if there are too few.{then}"],
     )  # fmt: skip
 
 
@@ -173,11 +175,12 @@ def option_chain(draw: Draw) -> Function:
         forms = [f"if let Some(n) = {begin} {{\n    let n = {mapped};\n    if {keep.on('n')} {{\n        return {wrap.format('n')};\n    }}\n}}\n{none}"]
     chain = "\n".join([begin.replace(".", "\n    ."), *(steps if filter_first else steps[::-1]), *last])
     missing = {"option": "`None`", "default": str(fallback), "error": f'the error "nothing {fallback}"', "text": "an empty text"}[end]
-    which = f"if {said} {keep.clause}, it, {mapping.participle}" if filter_first else f"{said} {mapping.participle}, if the outcome {keep.clause}"
+    text = " (as decimal text)" if end == "text" else ""
+    which = f"{said} {mapping.participle}{text}, if {'before that it' if filter_first else 'the outcome'} {keep.clause}"
     return Function(
         name=draw.style("pick", "resolve", "process", "evaluate", "derive_value"), parameters=parameters, returns=returns, forms=[chain, *forms], oracle=oracle,
         inputs=(lambda: (draw.value(f"[{kind}]"), draw.arguments.randint(0, 5))) if source == "get" else None,
-        words=[f"Returns {which}{' as text' if end == 'text' else ''}; otherwise {missing}.", f"Gives {which}{' (as decimal text)' if end == 'text' else ''}, and {missing} in all other cases."],
+        words=[f"Returns {which}; otherwise {missing}.", f"Gives {which}, and {missing} in all other cases."],
     )  # fmt: skip
 
 
@@ -193,7 +196,7 @@ def safe_division(draw: Draw) -> Function:
     rust, compute, told = {
         "down": ("a / divisor", quotient, "`a` divided by {}, the fraction dropped"), "up": ("a.div_ceil(divisor)", lambda a, b: -(-a // b), "`a` divided by {}, rounded up"),
         "exact": ("a / divisor", quotient, "`a` divided by {}, which must leave no remainder"), "both": ("(a / divisor, a % divisor)", lambda a, b: (quotient(a, b), remainder(a, b)), "quotient and remainder of `a` by {}"),
-        "percent": ("a * 100 / divisor", lambda a, b: quotient(a * 100, b), "how many percent `a` is of {}"),
+        "percent": ("a * 100 / divisor", lambda a, b: quotient(a * 100, b), "how many percent `a` is of {}, the fraction dropped"),
     }[rounding]  # fmt: skip
     inner = f"({kind}, {kind})" if rounding == "both" else kind
     default = ("(0, 0)", (0, 0)) if rounding == "both" else ("0", 0)
@@ -214,7 +217,7 @@ def safe_division(draw: Draw) -> Function:
         forms += [f"match {divisor} {{\n    0 => {bad},\n    divisor if a % divisor != 0 => {bad},\n    divisor => {good},\n}}"]
     else:
         forms += [f"match {divisor} {{\n    0 => {bad},\n    divisor => {good},\n}}"]
-    by = f"`b` {mapping.participle}" if shift else "`b`"
+    by = f"the divisor (`b` {mapping.participle})" if shift else "`b`"
     cause = " or the division leaves a remainder" if rounding == "exact" else ""
     else_words = {"option": "`None`", "error": f'the error "{message}"', "text": f'the error "{message} of .." with `a`', "fallback": default[0]}[failure]
     small = lambda: draw.arguments.choice((0, 1, draw.arguments.randint(0, 12), draw.arguments.randint(0, 60), draw.arguments.randint(-20 if kind[0] == "i" else 2, 30)))  # noqa: E731
@@ -256,7 +259,7 @@ def extreme_where(draw: Draw) -> Function:
     return Function(
         name=draw.style(f"{wanted}_{keep.slug}" if by != "range" else f"range_of_{keep.slug}", f"{by}_where", "extreme", f"find_{by}"), parameters={"values": f"&[{kind}]"},
         returns={"index": "Option<usize>", "range": f"Option<({kind}, {kind})>"}.get(by, f"Option<{kind}>"), forms=forms, oracle=oracle,
-        words=[f"Returns {told}. `None` if there are none.", f"Looks in `values` for {told}. The result is `None` where nothing {keep.clause}."],
+        words=[f"Returns {told}. `None` if there are none.", f"Looks in `values` for {told}. The result is `None` if there is no such number."],
     )  # fmt: skip
 
 

@@ -19,11 +19,11 @@ def reordered(draw: Draw) -> Function:
         "interleave_halves": ("drop_and_reverse", "tail_reversed"),
     }[how]
     words = {
-        "left": [f"Returns the values moved {shift} places to the left; what falls off comes in at the right."],
-        "right": [f"Returns the values moved {shift} places to the right; what falls off comes in at the left."],
+        "left": [f"Returns the values moved to the left by {shift}; what falls off comes in at the right."],
+        "right": [f"Returns the values moved to the right by {shift}; what falls off comes in at the left."],
         "reverse_chunks": [f"Reverses every group of {shift + 1} values; the last group may be shorter."],
-        "every": [f"Keeps the first value and every {shift + 1}-th after it."],
-        "interleave_halves": [f"Leaves out the first {shift} values and returns the others in reverse order."],
+        "every": [f"Keeps the first value and then only one in every {shift + 1}: those at the indices 0, {shift + 1}, {2 * shift + 2} and so on."],
+        "interleave_halves": [f"Leaves out {shift} of the values, from the front, and returns the others in reverse order."],
     }[how]  # fmt: skip
     forms = {
         "left": [f"let mut result = values.to_vec();\nif !result.is_empty() {{\n    let places = {shift} % result.len();\n    result.rotate_left(places);\n}}\nresult", f"let count = values.len();\n(0..count).map(|index| values[(index + {shift}) % count]).collect()"],
@@ -159,6 +159,6 @@ def search_sorted(draw: Draw) -> Function:
 
     return Function(
         name=draw.style(f"search_{wanted}", wanted if "_" in wanted else f"{wanted}_bound", "binary_search_for", "locate"),
-        parameters=parameters, returns=returns, words=[words, words.replace("a sorted slice", "`sorted`, which is in ascending order,")], forms=forms, oracle=oracle,
+        parameters=parameters, returns=returns, words=[words, words.replace("a sorted slice", "`sorted`, which is in ascending order,").replace(",.", ".")], forms=forms, oracle=oracle,
         inputs=lambda: (sorted(draw.arguments.randint(0, 14) for _ in range(draw.arguments.randint(0, 8))), draw.arguments.randint(0, 14)),
     )  # fmt: skip

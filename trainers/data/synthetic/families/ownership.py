@@ -153,7 +153,7 @@ def taken_option(draw: Draw) -> Function:
                  [f"match *slot {{\n    Some(value) if {x} => {{\n        *slot = None;\n        Some({m})\n    }}\n    _ => None,\n}}", f"let value = (*slot)?;\nif {x} {{\n    slot.take().map(|value| {m})\n}} else {{\n    None\n}}"]),
         "replace": ([f"Puts {default} into `slot` if its number {holds.clause}; returns the old one, {change.participle}, if it was replaced.", f"Exchanges a number that {holds.clause} for {default} and returns it {change.participle}. Everything else is left alone."],
                     [f"let value = slot.as_ref().copied()?;\nif {x} {{\n    slot.replace({default}).map(|value| {m})\n}} else {{\n    None\n}}", f"match slot {{\n    Some(inner) => {{\n        let value = *inner;\n        if {x} {{\n            *inner = {default};\n            Some({m})\n        }} else {{\n            None\n        }}\n    }}\n    None => None,\n}}"]),
-        "fill": ([f"Puts {default} into `slot` if it is empty. Then returns its number {change.participle}, but only if that number {holds.clause}."],
+        "fill": ([f"Puts {default} into `slot` if it is empty. Then, if its number {holds.clause}, returns that {change.participle}, otherwise `None`; what is in `slot` stays."],
                  [f"let value = *slot.get_or_insert({default});\nif {x} {{\n    Some({m})\n}} else {{\n    None\n}}", f"if slot.is_none() {{\n    *slot = Some({default});\n}}\nslot.filter(|&value| {x}).map(|value| {m})"]),
     }[way]  # fmt: skip
 

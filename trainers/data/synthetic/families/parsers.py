@@ -65,9 +65,10 @@ def figure_of_list(draw: Draw) -> Function:
     forms = [f"let mut result = {start};\n{loop}    let number: {kind} = {trimmed}.parse(){outcome.result}?;\n    {guarded(4)}\n}}\n{ending}",
         f"let mut result = {start};\n{loop}    match {trimmed}.parse::<{kind}>() {{\n        Ok(number) => {{\n            {guarded(12)}\n        }}\n        Err(_) => return {outcome.fail},\n    }}\n}}\n{ending}",
     ] if strict else [chain, f"let mut result = {start};\n{loop}    if let Ok(number) = {trimmed}.parse::<{kind}>() {{\n        {guarded(8)}\n    }}\n}}\nresult"]  # fmt: skip
-    said = {"sum": f"the sum of the {plural}", "count": f"how many {plural} there are", "largest": f"the largest of the {plural}, `None` without any", "smallest": f"the smallest of the {plural}, `None` without any", "list": f"the {plural}"}[what]
+    said = {"sum": f"the sum of the {plural}", "count": f"how many {plural} there are", "largest": f"the largest of the {plural} (`None` without any)", "smallest": f"the smallest of the {plural} (`None` without any)", "list": f"the {plural}"}[what]
     between = "separated by whitespace" if mark == " " else f"separated by `{mark}`"
     otherwise = f"If a part is not a number, the result is {outcome.said}." if strict else draw.style("Parts that are no numbers are skipped.", "What is not a number is ignored.")
+    otherwise += "" if mark == " " else " Spaces around a number do not matter."
 
     def oracle(text: str):
         numbers = [read_number(part.strip(), kind[0] == "i") for part in (text.split() if mark == " " else text.split(mark))]
@@ -113,6 +114,7 @@ def key_values(draw: Draw) -> Function:
     entries = f"one entry `key{sign}value` on each line" if mark == "\n" else f"entries `key{sign}value` separated by `{mark}`"
     gives = {"map": "a map", "list": "the pairs in their order", "keys": "the keys in their order", "lookup": f"the value of the key `name`, the {default} if there are several"}[wanted]
     otherwise = f"Empty entries are skipped; any other that does not fit gives {outcome.said}." if strict else draw.style("Entries that do not fit are skipped.", "Everything else is ignored.")
+    otherwise += " Spaces around keys and values do not matter; a key may be empty."
 
     def read(value: str):
         value = value.strip()
@@ -157,7 +159,7 @@ def two_part_time(draw: Draw) -> Function:
     bad = f"{low.format(first, 'whole')} || {low.format(second, 'part')}"
     digits = f"if before.len() != 2 || after.len() != 2 {{\n    return {outcome.fail};\n}}\n" if strict else ""
     tail = f"if {bad} {{\n    return {outcome.fail};\n}}\n{outcome.good(f'whole * {second} + part')}"
-    shape = f"`{'DD' if strict else 'D'}{mark}{'DD' if strict else 'D'}`"
+    shape = f"as two numbers{' of two digits each' if strict else ''} with `{mark}` between them"
 
     def oracle(text: str):
         before, found, after = text.partition(mark)
@@ -173,7 +175,7 @@ def two_part_time(draw: Draw) -> Function:
     return Function(
         name=draw.style(f"parse_{big}", f"to_{small}", f"{small}_of", f"parse_{big}_and_{small}", "parse_amount"), parameters={"text": "&str"}, returns=outcome.returns(kind),
         words=[
-            f"Converts {big} and {small}, written {shape}{' with two digits each' if strict else ''}, to {small}. There must be fewer than {first} {big} and {second} {small}, else the result is {outcome.said}.",
+            f"Converts {big} and {small}, written {shape}, to {small}. There must be fewer than {first} {big} and {second} {small}, else the result is {outcome.said}.",
             f"Reads `text` such as `{'03' if strict else '3'}{mark}{'04' if strict else '4'}`, that is {big} (below {first}) and {small} (below {second}){', of two digits each' if strict else ''}, and returns the number of {small}; anything else gives {outcome.said}.",
         ], forms=[
             f"let (before, after) = text.split_once('{mark}'){outcome.option}?;\n{digits}let whole: {kind} = before.parse(){outcome.result}?;\nlet part: {kind} = after.parse(){outcome.result}?;\n{tail}",
@@ -264,9 +266,9 @@ def sum_of_products(draw: Draw) -> Function:
     read = f"let number: {kind} = part.trim().parse(){outcome.result}?;\n        {update}" if strict else f"if let Ok(number) = part.trim().parse::<{kind}>() {{\n            {update}\n        }}"
     read_match = f"match part.trim().parse::<{kind}>() {{\n            Ok(number) => {update.replace(' *=', ' *=').rstrip(';')},\n            Err(_) => {'return ' + outcome.fail + ',' if strict else '{}'}\n        }}"
     forms = [f"let mut total = 0;\nfor term in {terms} {{\n    let mut value = {begin};\n    for part in term.split('{inner}') {{\n        {how}\n    }}\n    {step}\n}}\n{result}" for how in (read, read_match)]
-    said = {"sum": f"adds up the {each}s", "largest": f"returns the largest of the {each}s", "count": f"counts the {each}s above {bound}"}[fold]
+    said = {"sum": f"adds up the {each}s", "largest": f"returns the largest of the {each}s, but at least 0", "count": f"counts the {each}s above {bound}"}[fold]
     groups = {" ": "separated by whitespace", "\\n": "on lines of their own"}.get(outer, f"separated by `{outer}`")
-    otherwise = f"Anything but numbers gives {outcome.said}." if strict else "What is not a number is left out."
+    otherwise = f"Anything but numbers gives {outcome.said}." if strict else "What is not a number is left out" + ("; the product of no numbers is 1." if each == "product" else ".")
 
     def oracle(text: str):
         values = []
@@ -336,6 +338,7 @@ def run_commands(draw: Draw) -> Function:
         ("robot", "position", ("forward", "back", "turn", "home")), ("account", "balance", ("deposit", "withdraw", "fee", "close")), ("elevator", "floor", ("up", "down", "skip", "ground")), ("tank", "level", ("fill", "drain", "leak", "empty")),
         ("cart", "quantity", ("add", "remove", "return", "clear")), ("dial", "angle", ("right", "left", "nudge", "zero")), ("player", "health", ("heal", "hit", "poison", "die")), ("counter", "count", ("inc", "dec", "drop", "reset")),
     )  # fmt: skip
+    article = "an" if domain[0] in "ae" else "a"
     plus, minus, twice, zero = verbs
     start, factor, floor = draw.integer(0, 20), draw.integer(2, 5), draw.choose(True, False)
     mark, strict = draw.choose(";", ",", "\\n", "|"), draw.choose(True, False)
@@ -376,7 +379,7 @@ def run_commands(draw: Draw) -> Function:
     numbered = "let number = words.next().map(|word| word.parse::<i32>());"
     return Function(
         name=draw.style(f"run_{domain}", f"{state}_after", "run_commands", f"drive_{domain}", "execute", f"final_{state}"), parameters={"text": "&str"}, returns=outcome.returns("i32") if strict else "i32",
-        words=[f"Follows the commands of a {domain}, {'one on each line' if mark == chr(92) + 'n' else f'separated by `{mark}`'}, from {state} {start} on: {rule}. Returns the {state} after them. {otherwise}", f"Returns the {state} of a {domain} that begins at {start} and obeys the commands in `text`, {'one per line' if mark == chr(92) + 'n' else f'with `{mark}` between them'}: {rule}. {otherwise}"],
+        words=[f"Follows the commands of {article} {domain}, {'one on each line' if mark == chr(92) + 'n' else f'separated by `{mark}`'}, from {state} {start} on: {rule}. Returns the {state} after them. {otherwise}", f"Returns the {state} of {article} {domain} that begins at {start} and obeys the commands in `text`, {'one per line' if mark == chr(92) + 'n' else f'with `{mark}` between them'}: {rule}. {otherwise}"],
         forms=[
             f"let mut {state}: i32 = {start};\nfor command in {split} {{\n    let words: Vec<&str> = command.split_whitespace().collect();\n    let (verb, number) = match words[..] {{\n        [verb] => (verb, None),\n        [verb, number] => match number.parse::<i32>() {{\n            Ok(n) => (verb, Some(n)),\n            Err(_) => (\"\", None),\n        }},\n        _ => (\"\", None),\n    }};\n    match (verb, number) {{\n{indented(8)}    }}\n}}\n{result}",
             f"let mut {state}: i32 = {start};\nfor command in {split} {{\n    let mut words = command.split_whitespace();\n    let verb = words.next().unwrap_or(\"\");\n    {numbered}\n    if words.next().is_some() || matches!(number, Some(Err(_))) {{\n        {f'return {outcome.fail};' if strict else 'continue;'}\n    }}\n    match (verb, number.and_then(Result::ok)) {{\n{indented(8)}    }}\n}}\n{result}",

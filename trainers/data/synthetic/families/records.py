@@ -25,7 +25,7 @@ def validated_number(draw: Draw) -> Function:
     kind = draw.choose(*INTEGERS)
     keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
     trimmed, altered, empty = draw.choose(True, False), draw.choose(True, False), draw.choose(True, False)
-    thing = draw.choose("number", "age", "port", "level", "quantity", "temperature", "score", "index")
+    thing = draw.choose("number", "weight", "port", "level", "quantity", "temperature", "score", "rank")
     parse = f"{'text.trim()' if trimmed else 'text'}.parse::<{kind}>()"
     value = mapping.on("value") if altered else "value"
     blank = [f"if {'text.trim()' if trimmed else 'text'}.is_empty() {{", f'    return Err("no {thing}".to_string());', "}"] if empty else []
@@ -73,25 +73,25 @@ def collected_results(draw: Draw) -> Function:
     to_error = f".map_err(|_| {error})"
     mapped = f"\n            .map(|value| {value})" if altered else ""
     returns, said, forms = {
-        "values": (f"Result<Vec<{kind}>, String>", f'the numbers, or the error "{mark}: .." with the first text that is none', [
+        "values": (f"Result<Vec<{kind}>, String>", f'the numbers, or the error "{mark}: .." with the first text that is no number', [
             f"let mut values = Vec::with_capacity(texts.len());\n{each}\n    let value: {kind} = text.parse(){to_error}?;\n    values.push({value});\n}}\nOk(values)",
             f"texts\n    .iter()\n    .map(|text| {{\n        text.parse::<{kind}>(){mapped}\n            {to_error}\n    }})\n    .collect()"]),
-        "sum": (f"Result<{kind}, String>", f'the sum of the numbers, or the error "{mark}: .." with the first text that is none', [
+        "sum": (f"Result<{kind}, String>", f'the sum of the numbers, or the error "{mark}: .." with the first text that is no number', [
             f"let mut total = 0;\n{each}\n    match text.parse::<{kind}>() {{\n        Ok(value) => total += {value},\n        Err(_) => return Err({error}),\n    }}\n}}\nOk(total)",
             f"texts\n    .iter()\n    .map(|text| {{\n        text.parse::<{kind}>(){mapped}\n            {to_error}\n    }})\n    .sum()"]),
         "option": (f"Option<Vec<{kind}>>", "the numbers, or `None` if any text is no number", [
             f"let mut values = Vec::new();\n{each}\n    let value: {kind} = text.parse().ok()?;\n    values.push({value});\n}}\nSome(values)",
             f"texts\n    .iter()\n    .map(|text| {{\n        text.parse::<{kind}>(){mapped}\n            .ok()\n    }})\n    .collect()"]),
-        "split": (f"(Vec<{kind}>, Vec<String>)", "the numbers, and apart from them the texts that are none", [
+        "split": (f"(Vec<{kind}>, Vec<String>)", "the numbers, and apart from them the texts that are no numbers", [
             f"let mut values = Vec::new();\nlet mut bad = Vec::new();\n{each}\n    match text.parse::<{kind}>() {{\n        Ok(value) => values.push({value}),\n        Err(_) => bad.push(text.to_string()),\n    }}\n}}\n(values, bad)",
             f"let mut values = Vec::new();\nlet mut bad = Vec::new();\n{each}\n    if let Ok(value) = text.parse::<{kind}>() {{\n        values.push({value});\n    }} else {{\n        bad.push(String::from(*text));\n    }}\n}}\n(values, bad)"]),
-        "flags": (f"({kind}, usize)", "the sum of the numbers and how many texts are none", [
+        "flags": (f"({kind}, usize)", "the sum of the numbers and how many texts are no numbers", [
             f"let mut total = 0;\nlet mut failed = 0;\n{each}\n    match text.parse::<{kind}>() {{\n        Ok(value) => total += {value},\n        Err(_) => failed += 1,\n    }}\n}}\n(total, failed)",
             f"texts.iter().fold((0, 0), |(total, failed), text| match text.parse::<{kind}>() {{\n    Ok(value) => (total + {value.replace('-value', '(-value)')}, failed),\n    Err(_) => (total, failed + 1),\n}})"]),
     }[wanted]  # fmt: skip
     return Function(
         name=draw.style("parse_all", "read_numbers", f"parse_{wanted}", "collect_numbers"), parameters={"texts": "&[&str]"}, returns=returns, forms=forms, oracle=oracle,
-        words=[f"Parses each text as {kind}{' and takes the numbers ' + mapping.participle if altered else ''}; returns {said}.", f"Reads all `texts` as numbers of type {kind}{', each ' + mapping.participle if altered else ''}. Gives {said}."],
+        words=[f"Parses each text as {kind}{', every number then ' + mapping.participle if altered else ''}; returns {said}.", f"Reads all `texts` as numbers of type {kind}{', each ' + mapping.participle if altered else ''}. Gives {said}."],
         inputs=lambda: ([_number_text(draw, kind) if draw.arguments.random() < 0.4 else str(draw.arguments.randint(0, 40)) for _ in range(draw.arguments.randint(0, 4))],),
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ def longest_run(draw: Draw) -> Function:
         "equal": "equal values",
         "predicate": keep.plural,
         "rising": "strictly rising values",
-        "step": f"values that differ by at most {step} from their neighbour",
+        "step": f"values, each at most {step} away from the one before",
     }[by]
     condition = {
         "equal": "values[index] == values[index - 1]",
@@ -54,7 +54,7 @@ def longest_run(draw: Draw) -> Function:
         returns="usize",
         words=[
             f"Returns the length of the longest run of {words}.",
-            f"How many {words} follow each other at most in `values`; 0 for none.",
+            f"Looks in `values` for the longest run of {words}; returns how many they are, or 0 for none.",
         ],
         forms=[simple, split] if by == "predicate" else pairs,
         oracle=oracle,
@@ -175,7 +175,7 @@ def group_figures(draw: Draw) -> Function:
         returns=f"Vec<{kind}>",
         words=[
             f"Cuts the values into groups of {size}, the last one perhaps shorter, and returns for each the {said}.",
-            f"For every {size} values in a row: the {said}.",
+            f"For each group of {size} values, the last one perhaps smaller: the {said}.",
         ],
         forms=[
             f"values.chunks({size}).map(|chunk| {rust}).collect()",
@@ -296,7 +296,7 @@ def transform_then_check(draw: Draw) -> Function:
     )  # fmt: skip
     return Function(
         name=draw.style("run", "simulate", "iterate", "evolve"), parameters={"start": kind, "rounds": "u32"}, returns=kind, oracle=run, parts=parts,
-        words=[f"Applies `{step}` to `start` for at most `rounds` times, ending early as soon as `{test}` holds, and returns the value."],
+        words=[f"Applies `{step}` to `start` at most `rounds` times, ending early as soon as `{test}` holds, and returns the value."],
         forms=[
             f"let mut value = start;\nfor _ in 0..rounds {{\n    if {test}(value) {{\n        break;\n    }}\n    value = {step}(value);\n}}\nvalue",
             f"let mut value = start;\nlet mut count = 0;\nwhile count < rounds && !{test}(value) {{\n    value = {step}(value);\n    count += 1;\n}}\nvalue",

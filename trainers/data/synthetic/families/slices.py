@@ -140,9 +140,9 @@ def count_matching(draw: Draw) -> Function:
         "where": (f"position_of_{keep.slug}", "first_position", "find_index"),
     }[wanted]  # fmt: skip
     words = {
-        "count": [f"Counts the {keep.plural} in `values`.", f"Returns how many of the values there are of which each {keep.clause}."],
+        "count": [f"Counts the {keep.plural} in `values`.", f"Returns how many times a value in `values` {keep.clause}."],
         "any": [f"Tells whether some value {keep.clause}.", f"Returns `true` if there is at least one among `values` that {keep.clause}."],
-        "all": [f"Tells whether `values` holds only {keep.plural}.", f"Returns `true` if every value {keep.clause}; so it is for none."],
+        "all": [f"Tells whether `values` holds only {keep.plural}.", f"Returns `true` if every value {keep.clause}, or there is none."],
         "none": [f"Tells whether there are no {keep.plural} in `values`.", f"Returns `false` as soon as some value {keep.clause}, otherwise `true`."],
         "first": [f"Returns the first value that {keep.clause}, if any.", f"Finds the first of the {keep.plural} in `values`."],
         "last": [f"Returns the last value that {keep.clause}, if any.", f"Of the {keep.plural} in `values`, the one that comes last."],
@@ -356,7 +356,7 @@ def running_figure(draw: Draw) -> Function:
         returns=f"Vec<{kind}>",
         words=[
             f"Returns the {said} after each value, starting from {start}; every value is {mapping.participle} first.",
-            f"For each position the {said} of {start} and the values up to there, each {mapping.participle}.",
+            f"For each position the {said} of the values up to there, each {mapping.participle}, and of {start}.",
         ],
         forms=[
             f"let mut state = {start};\nlet mut result = Vec::with_capacity(values.len());\nfor &value in values {{\n    state = {combine};\n    result.push(state);\n}}\nresult",

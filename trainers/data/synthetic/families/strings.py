@@ -60,11 +60,12 @@ def _indented(code: str, depth: int) -> str:
 @family(tier=0)
 def text_figure(draw: Draw) -> Function:
     k, c = draw.meaning.randint(1, 9), draw.meaning.choice("abegilnoprst")
+    s = "s" if k > 1 else ""
     figures = (
         ("trimmed_length", "usize", ["Returns the length of `text` without the whitespace around it."], ["text.trim().len()", "let trimmed = text.trim();\ntrimmed.len()"], lambda t: len(t.strip())),
-        (f"is_longer_than_{k}", "bool", [f"Tells whether `text` has more than {k} characters."], [f"text.chars().count() > {k}", f"text.chars().nth({k}).is_some()"], lambda t: len(t) > k),
-        (f"first_{k}", "String", [f"Returns the first {k} characters, or all if there are fewer.", f"Cuts `text` after {k} characters."], [f"text.chars().take({k}).collect()"], lambda t: t[:k]),
-        (f"last_{k}", "String", [f"Returns the last {k} characters of `text`.", f"The end of the text: at most {k} characters."], [f"let count = text.chars().count();\ntext.chars().skip(count.saturating_sub({k})).collect()", f"let end: String = text.chars().rev().take({k}).collect();\nend.chars().rev().collect()"], lambda t: t[-k:]),
+        (f"is_longer_than_{k}", "bool", [f"Tells whether `text` has more than {k} character{s}."], [f"text.chars().count() > {k}", f"text.chars().nth({k}).is_some()"], lambda t: len(t) > k),
+        (f"first_{k}", "String", [f"Returns the first {k} character{s}, or all if there are fewer.", f"Cuts `text` after character number {k}, if it is longer."], [f"text.chars().take({k}).collect()"], lambda t: t[:k]),
+        (f"last_{k}", "String", [f"Returns the last {k} character{s} of `text`, or all.", f"The end of the text: at most {k} character{s}."], [f"let count = text.chars().count();\ntext.chars().skip(count.saturating_sub({k})).collect()", f"let end: String = text.chars().rev().take({k}).collect();\nend.chars().rev().collect()"], lambda t: t[-k:]),
         (f"char_at_{k}", "Option<char>", [f"Returns the character at position {k}, counted from 0, or `None`."], [f"text.chars().nth({k})", f"text.chars().skip({k}).next()"], lambda t: t[k] if k < len(t) else None),
         (f"without_{c}", "String", [f"Removes every `{c}` from `text`.", f"Returns the text without the letter `{c}`."], [f"text.replace('{c}', \"\")", f"text.chars().filter(|&x| x != '{c}').collect()"], lambda t: t.replace(c, "")),
         (f"before_{c}", "&str", [f"Returns the part before the first `{c}`, or all of `text` if there is none."], [f"text.split('{c}').next().unwrap_or(text)", f"match text.find('{c}') {{\n    Some(end) => &text[..end],\n    None => text,\n}}"], lambda t: t.split(c)[0]),
@@ -109,7 +110,7 @@ def keep_chars(draw: Draw) -> Function:
     return Function(name=draw.style(f"{verb}_{holds.slug}", f"{'only' if kept else 'without'}_{holds.slug}", "clean", "filter_text", "strip_text"),
         parameters={"text": "&str"}, returns="String", words=[
             f"{'Keeps only' if kept else 'Removes'} the {holds.plural} of `text` and returns {'them' if kept else 'the rest'}{said}.",
-            f"Returns the characters of `text`{said}, {'but only' if kept else 'except'} each that {holds.clause}."], forms=[
+            f"{'Returns every' if kept else 'Leaves out every'} character of `text` that {holds.clause}{'' if kept else ' and returns the others'}{said}."], forms=[
             f"text.chars().filter(|&c| {condition}){step}.collect()",
             f"let mut result = String::new();\nfor c in text.chars() {{\n    if {condition} {{\n        result.push(c{case});\n    }}\n}}\nresult",
             f"let mut result = String::with_capacity(text.len());\nfor c in text.chars() {{\n    if {negated(condition) if kept else holds.on('c')} {{\n        continue;\n    }}\n    result.push(c{case});\n}}\nresult",
@@ -183,28 +184,29 @@ def palindrome_figure(draw: Draw) -> Function:
     kept, keep, said = {"all": ("", lambda c: True, ""), "letters": (".filter(|c| c.is_alphabetic())", str.isalpha, ", looking at letters only"),
         "dense": (".filter(|c| !c.is_whitespace())", lambda c: c != " ", ", leaving out whitespace"),
         "signs": (".filter(|c| c.is_alphanumeric())", str.isalnum, ", where only letters and digits count")}[draw.choose("all", "letters", "dense", "signs")]  # fmt: skip
+    only = {"": "the characters", ", looking at letters only": "the letters", ", leaving out whitespace": "all but the whitespace"}.get(said, "the letters and digits")
     case = draw.choose(True, False)
     lower = "" if case else ".map(|c| c.to_ascii_lowercase())"
-    said += "" if case else draw.style(", whatever their case", " and ignoring case")
+    said += "" if case else draw.style(", whatever the case of letters", ", ignoring case")
     fold = (lambda t: t) if case else str.lower
     clean = lambda t: fold("".join(filter(keep, t)))  # noqa: E731
     parts = [".chars()", *([kept] if kept else []), *([lower] if lower else [])]
     gather = lambda source, depth: ("" if len(parts) < 3 else "\n" + " " * depth).join([source, *parts, ".collect()"])  # noqa: E731
     chars = f"let chars: Vec<char> = {gather('text', 4)};\n"
-    long = f", and has at least {least} characters" if least else ""
+    long = f", and {'keeps' if kept else 'has'} at least {least} character{'s' * (least > 1)}" if least else ""
     returns, words, forms, oracle = {
         "test": ("bool", [f"Tells whether `text` reads the same backwards{said}{long}.", f"Whether a text is a palindrome{said}{long}."], [
             f"{chars}{f'chars.len() >= {least} && ' if least else ''}chars.iter().eq(chars.iter().rev())",
             f"{chars}{f'if chars.len() < {least} {{{chr(10)}    return false;{chr(10)}}}{chr(10)}' if least else ''}let count = chars.len();\n(0..count / 2).all(|index| chars[index] == chars[count - 1 - index])",
         ], lambda t: clean(t) == clean(t)[::-1] and len(clean(t)) >= least),
-        "pairs": ("usize", [f"Counts in how many places `text` differs from a palindrome{said}: pairs of characters at equal distance from both ends that are not the same{f', from pair {least} on' if least else ''}."], [
+        "pairs": ("usize", [f"Counts in how many places `text` differs from a palindrome{said}: pairs of characters at equal distance from both ends that are not the same{f', from pair {least} on, counted from 0 at the ends' if least else ''}."], [
             f"{chars}let count = chars.len();\n({least}..count / 2).filter(|&i| chars[i] != chars[count - 1 - i]).count()",
             f"{chars}let half = chars.len() / 2;\nchars.iter().zip(chars.iter().rev()).take(half){f'.skip({least})' if least else ''}.filter(|(a, b)| a != b).count()",
         ], lambda t: sum(a != b for a, b in list(zip(clean(t), clean(t)[::-1], strict=True))[: len(clean(t)) // 2][least:])),
-        "words": ("usize", [f"Counts the words of `text` that read the same in both directions{said}, {f'and have more than {least} characters' if least else 'and are not empty'}."], [
+        "words": ("usize", [f"Counts the words of `text` that read the same in both directions{said}, and {'keep' if kept else 'have'} more than {least} character{'s' * (least != 1)}."], [
             f"let mut count = 0;\nfor word in text.split_whitespace() {{\n    let chars: Vec<char> = {gather('word', 8)};\n    if chars.len() > {least} && chars.iter().eq(chars.iter().rev()) {{\n        count += 1;\n    }}\n}}\ncount",
         ], lambda t: sum(clean(w) == clean(w)[::-1] and len(clean(w)) > least for w in t.split())),
-        "missing": ("String", [f"Completes `text` to a palindrome by putting its reverse behind it{said}; the last character is not doubled."], [
+        "missing": ("String", [f"Makes a palindrome of {only} of `text`{'' if case else ', in lowercase'}: behind them comes their reverse, without doubling the last one."], [
             f"{chars}chars.iter().chain(chars.iter().rev().skip(1)).collect()",
             f"{chars}let mut result: String = chars.iter().collect();\nfor c in chars.into_iter().rev().skip(1) {{\n    result.push(c);\n}}\nresult",
         ], lambda t: clean(t) + clean(t)[::-1][1:])}[figure]  # fmt: skip
@@ -301,10 +303,10 @@ def find_pattern(draw: Draw) -> Function:
     walk = f"{lower}let mut result = {start};\nlet mut start = 0;\nlet mut index = 0;\nwhile index < text.len() {{\n    if text[index..].starts_with({needle}) {{\n        {update}\n        index += {step};\n        start = index;\n    }} else {{\n        index += 1;\n    }}\n}}\nresult" if wanted == "gaps" else f"{lower}let mut result = {start};\nlet mut index = 0;\nwhile index < text.len() {{\n    if text[index..].starts_with({needle}) {{\n        {update}\n        index += {step};\n    }} else {{\n        index += 1;\n    }}\n}}\nresult"
     short = {"count": f"{lower}text.matches({needle}).count()", "positions": f"{lower}text.match_indices({needle}).map(|(index, _)| index).collect()", "last": f"{lower}text.match_indices({needle}).last().map(|(index, _)| index)"}.get(wanted)
     mode = "also where they overlap" if overlapping else "each beginning after the end of the one before"
-    how = mode + (", in any case" if folded else "")
+    how = mode + (", ignoring case" if folded else "")
     words = {
         "count": [f"Counts the occurrences of {said} in `text`, {how}.", f"How often {said} occurs in a text: {how}."], "positions": [f"Returns the positions at which {said} begins in `text`, {how}."], "last": [f"Returns where the last occurrence of {said} in `text` begins, searched from the left and {how}."],
-        "gaps": [f"Counts the characters that are passed over in searching `text` from left to right for {said}; the search goes on {'one character after where it was found' if overlapping else 'after its end'}{', and case is ignored' if folded else ''}."],
+        "gaps": [f"Counts the characters that are passed over in searching `text` from left to right for {said}; the search goes on {'one character after where it was found' if overlapping else 'after its end'}{', and case is ignored' if folded else ''}. What follows the last place does not count."],
     }[wanted]  # fmt: skip
 
     def oracle(text: str, given: str = ""):

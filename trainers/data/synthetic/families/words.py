@@ -10,7 +10,7 @@ from trainers.data.synthetic.pieces import MappingPiece, Predicate
 def _word_condition(draw: Draw) -> Predicate:
     k, c = draw.meaning.randint(2, 6), draw.meaning.choice("abegilnprst")
     return recorded(draw, (
-        Predicate(f"{{x}}.len() > {k}", lambda w: len(w) > k, f"longer_than_{k}", f"words of more than {k} characters", f"is longer than {k}"),
+        Predicate(f"{{x}}.len() > {k}", lambda w: len(w) > k, f"longer_than_{k}", f"words of more than {k} characters", f"is longer than {k} characters"),
         Predicate(f"{{x}}.len() <= {k}", lambda w: len(w) <= k, f"up_to_{k}", f"words of at most {k} characters", f"has at most {k} characters"),
         Predicate(f"{{x}}.starts_with('{c}')", lambda w: w.startswith(c), f"starting_with_{c}", f"words that start with `{c}`", f"starts with `{c}`"),
         Predicate(f"{{x}}.ends_with('{c}')", lambda w: w.endswith(c), f"ending_in_{c}", f"words ending in `{c}`", f"ends in `{c}`"),
@@ -75,7 +75,7 @@ def acronym(draw: Draw) -> Function:
     mapped = f"    .map(|c| c{change})\n" if change else ""
     which = f"of the {condition.plural} in `text`" if condition else "of the words of `text`"
     follow = f", each followed by `{mark}`" if mark else ""
-    said = {"upper": " as capitals", "lower": " in lowercase", "given": ""}[case]
+    said = {"upper": ", as capitals,", "lower": ", in lowercase,", "given": ""}[case]
     push = f"result.push(c{change});" + (f"\n        result.push('{mark}');" if mark else "")
 
     def oracle(text: str) -> str:
@@ -85,7 +85,7 @@ def acronym(draw: Draw) -> Function:
     body = f"if let Some(c) = word.{take} {{\n        {push}\n    }}"
     return Function(name=draw.style("acronym", "initials" if end == "first" else "final_letters", "abbreviate", "short_form"),
         parameters={"text": draw.style("&str", "&str", "String")}, returns="String",
-        words=[f"Returns the {end} characters {which}{said}{follow}.", f"Abbreviates: takes the {end} character {which.replace('of the', 'of all', 1)}{said}{follow}."],
+        words=[f"Returns the {end} characters{said} {which}{follow}.", f"Abbreviates: takes the {end} character{said} {which.replace('of the', 'of all', 1)}{follow}."],
         forms=[
             f"text.split_whitespace()\n{keep}    .filter_map(|word| word.{take})\n{mapped}    .collect()" if not mark else f"text.split_whitespace()\n{keep}    .filter_map(|word| word.{take})\n    .map(|c| format!(\"{{}}{mark}\", c{change}))\n    .collect()",
             "let mut result = String::new();\nfor word in text.split_whitespace() {\n" + (f"    if {negated(condition.on('word'))} {{\n        continue;\n    }}\n" if condition else "") + f"    {body}\n}}\nresult",
@@ -195,7 +195,8 @@ def tally_text(draw: Draw) -> Function:
     kind = {"chars": "char", "words": "String", "lengths": "usize", "initials": "char"}[unit]
     source = "text.chars()" if unit == "chars" else "text.split_whitespace()"
     key = {"chars": "item", "words": "item.to_lowercase()", "lengths": "item.len()", "initials": "item.chars().next().unwrap_or(' ')"}[unit]
-    noun = {"chars": "character", "words": "word in lowercase", "lengths": "word length", "initials": "initial of a word"}[unit]
+    noun = {"chars": "character", "words": "lowercased word", "lengths": "word length", "initials": "first character of a word"}[unit]
+    nouns = noun.replace(" of a word", "") + "s" + " of words" * (unit == "initials")
     skip = f"    if {negated(condition.on('item'))} {{\n        continue;\n    }}\n" if condition else ""
     counting = f"let mut counts: BTreeMap<{kind}, usize> = BTreeMap::new();\nfor item in {source} {{\n{skip}    *counts.entry({key}).or_insert(0) += 1;\n}}\n"
     step = f".filter(|{'&' if unit == 'chars' else ''}item| {condition.on('item')})" if condition else ""
@@ -205,10 +206,10 @@ def tally_text(draw: Draw) -> Function:
         "map": (f"BTreeMap<{kind}, usize>", [f"counts.into_iter().filter(|&(_, count)| count >= {least}).collect()", f"let mut counts = counts;\ncounts.retain(|_, count| *count >= {least});\ncounts"], [f"Counts how often each {noun} occurs in `text`; only what occurs at least {enough} is kept."]),
         "most": (f"Option<{kind}>", [f"counts.into_iter().filter(|&(_, count)| count >= {least}).rev().max_by_key(|&(_, count)| count).map(|(key, _)| key)"], [f"Returns the most frequent {noun} of `text` among those that occur at least {enough}; of several, the smallest."]),
         "repeated": (f"Vec<{kind}>", [f"counts.into_iter().filter(|&(_, count)| count > {least}).map(|(key, _)| key).collect()", f"let mut result = Vec::new();\nfor (key, count) in counts {{\n    if count > {least} {{\n        result.push(key);\n    }}\n}}\nresult"], [f"Returns, in order, each {noun} that occurs {often} in `text`."]),
-        "distinct": ("usize", [f"counts.values().filter(|&&count| count <= {least}).count()", f"counts.into_values().filter(|&count| count <= {least}).count()"], [f"Returns how many different values of the {noun} occur at most {enough} in `text`."]),
+        "distinct": ("usize", [f"counts.values().filter(|&&count| count <= {least}).count()", f"counts.into_values().filter(|&count| count <= {least}).count()"], [f"Returns how many different {nouns} occur at most {enough} in `text`."]),
         "ranking": (f"Vec<({kind}, usize)>", [f"let mut result: Vec<({kind}, usize)> = counts.into_iter().collect();\nresult.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));\nresult.truncate({least + 1});\nresult", f"let mut result: Vec<_> = counts.into_iter().collect();\nresult.sort_by_key(|&(_, count)| std::cmp::Reverse(count));\nresult.into_iter().take({least + 1}).collect()"], [f"Returns the {least + 1} most frequent entries, each a {noun}, of `text` with their counts, the most frequent first and equally frequent ones in order."]),
     }[wanted]  # fmt: skip
-    only = (f" Only {condition.plural} count." if condition else "") + draw.style("", " Nothing is counted in an empty text.")
+    only = (f" Only {condition.plural} count{', judged as they are written' if unit == 'words' else ''}." if condition else "") + draw.style("", " Nothing is counted in an empty text.")
 
     def oracle(text: str):
         items = [c for c in (text if unit == "chars" else text.split()) if condition is None or condition(c)]

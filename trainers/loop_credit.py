@@ -1,0 +1,83 @@
+"""Log-probabilities of a LoopLM's tokens that give credit to more loops than the last one."""
+
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+LoopCredit = Literal["final", "uniform", "progressive", "exit_pdf"]
+LOOP_CREDITS: tuple[str, ...] = LoopCredit.__args__
+# Logits of one chunk, in bytes of fp32.
+CHUNK_BYTES = 2**26
+
+
+def credit_weights(credit: LoopCredit, exit_pdf: torch.Tensor, power: float = 1.0) -> torch.Tensor:
+    """
+    How much of a token's log-probability each loop's prediction makes; sums to 1 over the loops (RLTT, arXiv
+    2602.10520).
+
+    Args:
+        credit: "final" (the last loop alone, as every trainer of TRL has it), "uniform", "progressive" (loop t by
+            t to the power), or "exit_pdf" (the gate's own distribution, without gradient).
+        exit_pdf: (batch, seq, loops), the gate's.
+        power: Of "progressive".
+
+    Returns:
+        (batch, seq, loops).
+    """
+    if credit == "exit_pdf":
+        return exit_pdf.detach()
+    loops = exit_pdf.shape[-1]
+    numbers = torch.arange(1, loops + 1, device=exit_pdf.device, dtype=torch.float32)
+    weights = {"final": (numbers == loops).float(), "uniform": torch.ones_like(numbers), "progressive": numbers**power}
+    return (weights[credit] / weights[credit].sum()).expand_as(exit_pdf)
+
+
+def token_log_probabilities(
+    hidden_states: torch.Tensor, head: nn.Module, tokens: torch.Tensor, temperature: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Log-probability of each token and entropy of its distribution, both (batch, seq) in fp32. The logits exist for one
+    chunk at a time and are computed again in backward.
+
+    Args:
+        hidden_states: (batch, seq, hidden), what predicts `tokens`.
+        head: From hidden to vocab.
+        tokens: (batch, seq).
+        temperature: Divides the logits.
+    """
+
+    def of_chunk(rows: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        log_probabilities = F.log_softmax(head(rows).float() / temperature, dim=-1)
+        entropy = -(log_probabilities.exp() * log_probabilities).sum(dim=-1)
+        return log_probabilities.gather(-1, labels[:, None]).squeeze(-1), entropy.detach()
+
+    size = max(1, CHUNK_BYTES // (4 * head.out_features))
+    parts = zip(hidden_states.flatten(0, 1).split(size), tokens.flatten().split(size), strict=True)
+    found = [checkpoint(of_chunk, *part, use_reentrant=False) for part in parts]
+    log_probabilities, entropies = (torch.cat(each).view(tokens.shape) for each in zip(*found, strict=True))
+    return log_probabilities, entropies
+
+
+def credited_log_probabilities(
+    loop_hidden_states: tuple[torch.Tensor, ...],
+    weights: torch.Tensor,
+    head: nn.Module,
+    tokens: torch.Tensor,
+    temperature: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    `sum_t w_t log pi_t` of each token, and the entropy of the last loop's prediction; (batch, seq) each.
+
+    Args:
+        loop_hidden_states: For each loop (batch, seq, hidden), what predicts `tokens`.
+        weights: (batch, seq, loops).
+        head, tokens, temperature: As in `token_log_probabilities`.
+    """
+    total = torch.zeros(tokens.shape, device=tokens.device)
+    for loop, states in enumerate(loop_hidden_states):
+        log_probabilities, entropy = token_log_probabilities(states, head, tokens, temperature)
+        total = total + weights[..., loop] * log_probabilities
+    return total, entropy

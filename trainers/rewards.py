@@ -1,0 +1,267 @@
+"""The compiler as judge of completions: a reward function for every trainer of TRL."""
+
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any, Literal
+
+from evaluation.rust import HiddenTests, RustVerifier, Verdict
+from evaluation.rust.completion import completed_function
+from evaluation.rust.sandbox import require_consent
+from evaluation.rust.verdict import STATUSES
+
+Text = str | list[dict[str, Any]]
+"""A plain text, or the messages of a conversation."""
+_CODE_BLOCK = re.compile(r"```(?:rust|rs)?[^\S\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+UNFINISHED = "unfinished"
+
+
+class RewardUnavailable(RuntimeError):
+    """The tool failed for a whole batch: to go on would train on nothing, or on a lie."""
+
+
+@dataclass(frozen=True)
+class SeedReward:
+    """
+    The graded reward of the project's first design. It is logged; only success is rewarded, because a graded reward
+    pays for what is not asked (dead branches raise the complexity, an unclosed brace is a single error).
+
+    Attributes:
+        compile_success_reward: For code that compiles.
+        complexity_bonus: More for each point of cyclomatic complexity.
+        lifetime_bonus: More for code that names lifetimes.
+        max_unsafe_blocks: More `unsafe` than this is fined.
+        unsafe_penalty: The fine.
+        partial_reward: For code that does not compile, divided by one more than its errors.
+    """
+
+    compile_success_reward: float = 1.0
+    complexity_bonus: float = 0.01
+    lifetime_bonus: float = 0.1
+    max_unsafe_blocks: int = 0
+    unsafe_penalty: float = 0.5
+    partial_reward: float = 0.2
+
+    def __post_init__(self):
+        for field in fields(self):
+            if not 0 <= getattr(self, field.name) < float("inf"):
+                raise ValueError(f"{field.name} must be at least 0 and finite, got {getattr(self, field.name)}")
+
+    def __call__(self, verdict: Verdict | None) -> float:
+        """Of a verdict; None is code that was not finished."""
+        if verdict is None:
+            return 0.0
+        metadata = verdict.metadata
+        if compiles(verdict) and metadata is not None:
+            reward = self.compile_success_reward + self.complexity_bonus * metadata.complexity
+            reward += self.lifetime_bonus * (metadata.lifetime_complexity > 0)
+            return reward - self.unsafe_penalty * (metadata.unsafe_blocks > self.max_unsafe_blocks)
+        if verdict.status in ("compilation_failed", "semantic_error"):
+            return self.partial_reward / (1 + len(verdict.diagnostics))
+        return 0.0
+
+    def quality(self, verdict: Verdict | None) -> float:
+        """What the bonuses add for code that compiles, in [0, 1] of `compile_success_reward`."""
+        if verdict is None or not compiles(verdict) or not self.compile_success_reward:
+            return 0.0
+        return min(1.0, max(0.0, self(verdict) / self.compile_success_reward - 1))
+
+
+def compiles(verdict: Verdict) -> bool:
+    """Whether the compiler accepts the code, whatever its tests say."""
+    return all(answer == "ok" for answer in verdict.checks.values())
+
+
+class RustReward:
+    """
+    1 for a completion that passes every gate, 0 for one that does not, None where the tool failed.
+
+    The gates, under the judge's rules for rewards: it is finished, parses, holds nothing that is refused
+    (`evaluation/rust/refusals.py`), compiles, defines what the signature demands, passes the hidden tests in another
+    crate, and uses no more `unsafe` than allowed.
+
+        trainer = GRPOTrainer(model, reward_funcs=[RustReward()], train_dataset=dataset, ...)
+
+    The data set has for each prompt `signature` and `checker`, as `HiddenTests` has them, or `tests`, both in one
+    text; with `mode="compile"` only `signature`. A prompt that is a text ends with a function's opening brace, and the
+    completion counts up to the brace that closes it. A prompt that is a conversation is answered by a whole program in
+    the answer's last block of code.
+
+    Besides the success it logs, through TRL, `compile_success_rate`, `avg_reward` (of `seed_reward`),
+    `reward_seconds`, the share of each verdict and, beside each completion, `verdict`, `message`, `seed_reward` and
+    `quality`.
+
+    Args:
+        mode: `"tests"`, or `"compile"`, where code that compiles with the demanded signature is a success. It says
+            nothing about what the code does: say so where the model is described.
+        reward_threshold: Share of the hidden tests that must hold.
+        seed_reward: Weights of the graded reward. Its `max_unsafe_blocks` is a gate too; above 0, code could forge the
+            outcome of its tests.
+        workers: Compilers at the same time; None for one per core, divided among the processes of this machine.
+        cache_dir: Keeps verdicts between runs; None for memory only.
+        deadline: Seconds for all completions of a call together. Those without a verdict by then get None.
+        run_timeout: Seconds of processor time a completion gets for its tests.
+
+    Raises:
+        ValueError: For a setting outside its rule, or a row without what the mode needs.
+        CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`, in mode "tests".
+        RewardUnavailable: When called, if the tool failed for every completion.
+    """
+
+    def __init__(
+        self,
+        mode: Literal["tests", "compile"] = "tests",
+        reward_threshold: float = 1.0,
+        seed_reward: SeedReward | None = None,
+        workers: int | None = None,
+        cache_dir: str | None = None,
+        deadline: float = 300.0,
+        run_timeout: float = 1.0,
+    ):
+        if mode not in ("tests", "compile"):
+            raise ValueError(f"mode must be tests or compile, got {mode!r}")
+        if not 0 < reward_threshold <= 1:
+            raise ValueError(
+                f"reward_threshold must be above 0 and at most 1, a share of tests, got {reward_threshold}"
+            )
+        if not deadline > 0:
+            raise ValueError(f"deadline must be a positive number of seconds, got {deadline}")
+        if mode == "tests":
+            require_consent()
+        if workers is None:
+            workers = max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+        self.mode = mode
+        self.reward_threshold = reward_threshold
+        self.seed_reward = seed_reward or SeedReward()
+        self.deadline = deadline
+        self.verifier = RustVerifier(workers=workers, cache_dir=cache_dir, run_timeout=run_timeout)
+        # TRL names what it logs after it.
+        self.__name__ = "rust_success" if mode == "tests" else "rust_compiles"
+
+    async def __call__(
+        self,
+        prompts: Sequence[Text],
+        completions: Sequence[Text],
+        log_extra: Callable[[str, list], None] | None = None,
+        log_metric: Callable[[str, float], None] | None = None,
+        **columns: Any,
+    ) -> list[float | None]:
+        """The reward of each completion; `columns` are those of the data set."""
+        started = time.perf_counter()
+        tests = self.demands(len(prompts), columns)
+        programs = [program_of(prompt, answer) for prompt, answer in zip(prompts, completions, strict=True)]
+        finished = [index for index, program in enumerate(programs) if program is not None]
+        found = await self.verifier.averify(
+            [programs[index] for index in finished],
+            [tests[index] for index in finished],
+            rules="reward",
+            deadline=self.deadline,
+        )
+        verdicts: list[Verdict | None] = [None] * len(programs)
+        for index, verdict in zip(finished, found, strict=True):
+            verdicts[index] = verdict
+        if found and all(verdict.status == "unavailable" for verdict in found):
+            reason = found[0].diagnostics[0].message if found[0].diagnostics else "no reason was given"
+            raise RewardUnavailable(
+                f"none of {len(found)} completions could be judged: {reason}. The last checkpoint is intact; mend the "
+                "compiler or the sandbox (python -m evaluation.rust --self-test tells more) and resume."
+            )
+        if log_metric is not None:
+            self._log(verdicts, time.perf_counter() - started, log_metric)
+        if log_extra is not None:
+            log_extra("verdict", [UNFINISHED if verdict is None else verdict.status for verdict in verdicts])
+            log_extra("message", [message_of(verdict) for verdict in verdicts])
+            log_extra("seed_reward", [self.seed_reward(verdict) for verdict in verdicts])
+            log_extra("quality", [self.seed_reward.quality(verdict) for verdict in verdicts])
+        return [self.success(verdict) for verdict in verdicts]
+
+    def success(self, verdict: Verdict | None) -> float | None:
+        """1 or 0, or None when the verdict says nothing about the code; no verdict is code that was not finished."""
+        if verdict is None:
+            return 0.0
+        if verdict.status == "unavailable":
+            return None
+        enough = verdict.ok
+        if verdict.status == "tests_failed" and verdict.tests_total:
+            enough = verdict.tests_passed / verdict.tests_total >= self.reward_threshold
+        unsafe = 0 if verdict.metadata is None else verdict.metadata.unsafe_blocks
+        return float(enough and unsafe <= self.seed_reward.max_unsafe_blocks)
+
+    def demands(self, count: int, columns: dict[str, Any]) -> list[HiddenTests]:
+        """What each of `count` rows demands. Raises `ValueError` where a row lacks what the mode needs."""
+        texts = {name: columns.get(name) or [None] * count for name in ("signature", "checker", "tests")}
+        rows = zip(*texts.values(), strict=True)
+        return [self._demand(number, *row) for number, row in enumerate(rows)]
+
+    def _demand(self, number: int, signature: str | None, checker: str | None, tests: str | None) -> HiddenTests:
+        unsafe = self.seed_reward.max_unsafe_blocks > 0
+        try:
+            demanded = read_tests(tests, unsafe) if tests else read_tests(signature or "", unsafe, checker or "")
+        except ValueError as error:
+            raise ValueError(
+                f"row {number} must say what is demanded, in signature and checker or tests: {error}"
+            ) from None
+        if self.mode == "compile":
+            return HiddenTests(demanded.signature, "", unsafe)
+        if demanded.blank:
+            raise ValueError(
+                f'row {number} must have hidden tests, in checker or tests; where there are none, mode="compile" '
+                "rewards what compiles"
+            )
+        return demanded
+
+    def _log(
+        self, verdicts: Sequence[Verdict | None], seconds: float, log_metric: Callable[[str, float], None]
+    ) -> None:
+        counts = Counter(UNFINISHED if verdict is None else verdict.status for verdict in verdicts)
+        for status in (*STATUSES, UNFINISHED):
+            log_metric(f"verdict/{status}", counts[status] / len(verdicts))
+        compiled = sum(verdict is not None and compiles(verdict) for verdict in verdicts)
+        log_metric("compile_success_rate", compiled / len(verdicts))
+        log_metric("avg_reward", sum(map(self.seed_reward, verdicts)) / len(verdicts))
+        log_metric("reward_seconds", seconds)
+
+    def close(self) -> None:
+        """Ends the sandbox's server; called again, the reward starts it anew."""
+        self.verifier.close()
+
+
+@lru_cache(maxsize=100_000)
+def read_tests(text: str, allow_unsafe: bool, checker: str | None = None) -> HiddenTests:
+    """Hidden tests from one text or from two. Raises `ValueError`."""
+    return HiddenTests.parse(text, allow_unsafe) if checker is None else HiddenTests(text, checker, allow_unsafe)
+
+
+def program_of(prompt: Text, completion: Text) -> str | None:
+    """The code that a completion makes of its prompt; None when it is not finished."""
+    if isinstance(prompt, str):
+        text = completion if isinstance(completion, str) else answer_of(completion)
+        function = completed_function(prompt, text)
+        return None if function is None else prompt + function
+    text = completion if isinstance(completion, str) else answer_of(completion)
+    blocks = _CODE_BLOCK.findall(text)
+    if blocks:
+        return blocks[-1]
+    return None if "```" in text else text
+
+
+def answer_of(messages: Sequence[dict[str, Any]]) -> str:
+    """What the last message says."""
+    content = messages[-1]["content"]
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if part["type"] == "text")
+
+
+def message_of(verdict: Verdict | None) -> str:
+    """The first reason of a verdict, as rustc prints it; empty when there is none."""
+    if verdict is None:
+        return "the completion did not come to its end"
+    if not verdict.diagnostics:
+        return ""
+    first = verdict.diagnostics[0]
+    return first.rendered or first.message
