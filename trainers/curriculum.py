@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 FORGETTING = 0.8
-PRIOR_STRENGTH = 2.0
+PRIOR_STRENGTH = 1.0
 LEAST_WEIGHT = 0.05
 
 
@@ -26,7 +26,7 @@ class Curriculum:
     Chooses prompts by the chance that a group of n completions holds both a success and a failure.
 
     For each prompt successes and failures are counted, older ones less (each visit leaves 0.8 of them). With the
-    counts a and b, to which the mean of the prompt's tier is added as if seen twice, the pass rate has the
+    counts a and b, to which the mean of the prompt's tier is added as if seen once, the pass rate has the
     distribution Beta(a, b), and the chance is `1 - E[p^n] - E[(1 - p)^n]`. So a tier that is too hard is visited less
     as a whole until it becomes solvable. No prompt's weight falls below 0.05: what was out of reach is tried again.
 
