@@ -81,8 +81,8 @@ class RustReward:
     1 for a completion that passes every gate, 0 for one that does not, None where the tool failed.
 
     The gates, under the judge's rules for rewards: it is finished, parses, holds nothing that is refused
-    (`evaluation/rust/refusals.py`), compiles, defines what the signature demands, passes the hidden tests in another
-    crate, and uses no more `unsafe` than allowed.
+    (`evaluation/rust/refusals.py`; `unsafe` code among it, which could forge the outcome of its tests), compiles,
+    defines what the signature demands, and passes the hidden tests in another crate.
 
         trainer = GRPOTrainer(model, reward_funcs=[RustReward()], train_dataset=dataset, ...)
 
@@ -99,8 +99,7 @@ class RustReward:
         mode: `"tests"`, or `"compile"`, where code that compiles with the demanded signature is a success. It says
             nothing about what the code does: say so where the model is described.
         reward_threshold: Share of the hidden tests that must hold.
-        seed_reward: Weights of the graded reward. Its `max_unsafe_blocks` is a gate too; above 0, code could forge the
-            outcome of its tests.
+        seed_reward: Weights of the graded reward.
         workers: Compilers at the same time; None for one per core, divided among the processes of this machine.
         cache_dir: Keeps verdicts between runs; None for memory only.
         deadline: Seconds for all completions of a call together. Those without a verdict by then get None.
@@ -188,8 +187,7 @@ class RustReward:
         enough = verdict.ok
         if verdict.status == "tests_failed" and verdict.tests_total:
             enough = verdict.tests_passed / verdict.tests_total >= self.reward_threshold
-        unsafe = 0 if verdict.metadata is None else verdict.metadata.unsafe_blocks
-        return float(enough and unsafe <= self.seed_reward.max_unsafe_blocks)
+        return float(enough)
 
     def demands(self, count: int, columns: dict[str, Any]) -> list[HiddenTests]:
         """What each of `count` rows demands. Raises `ValueError` where a row lacks what the mode needs."""
@@ -198,15 +196,14 @@ class RustReward:
         return [self._demand(number, *row) for number, row in enumerate(rows)]
 
     def _demand(self, number: int, signature: str | None, checker: str | None, tests: str | None) -> HiddenTests:
-        unsafe = self.seed_reward.max_unsafe_blocks > 0
         try:
-            demanded = read_tests(tests, unsafe) if tests else read_tests(signature or "", unsafe, checker or "")
+            demanded = read_tests(tests) if tests else read_tests(signature or "", checker or "")
         except ValueError as error:
             raise ValueError(
                 f"row {number} must say what is demanded, in signature and checker or tests: {error}"
             ) from None
         if self.mode == "compile":
-            return HiddenTests(demanded.signature, "", unsafe)
+            return HiddenTests(demanded.signature, "")
         if demanded.blank:
             raise ValueError(
                 f'row {number} must have hidden tests, in checker or tests; where there are none, mode="compile" '
@@ -231,9 +228,9 @@ class RustReward:
 
 
 @lru_cache(maxsize=100_000)
-def read_tests(text: str, allow_unsafe: bool, checker: str | None = None) -> HiddenTests:
+def read_tests(text: str, checker: str | None = None) -> HiddenTests:
     """Hidden tests from one text or from two. Raises `ValueError`."""
-    return HiddenTests.parse(text, allow_unsafe) if checker is None else HiddenTests(text, checker, allow_unsafe)
+    return HiddenTests.parse(text) if checker is None else HiddenTests(text, checker)
 
 
 def program_of(prompt: Text, completion: Text) -> str | None:
