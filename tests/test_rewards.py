@@ -136,8 +136,7 @@ def test_the_seeds_reward_is_its_formula():
 
 def test_a_tool_that_fails_for_some_scores_these_as_unknown_and_for_all_ends_the_run(verifier, monkeypatch):
     failed = verdict("unavailable", check="not_reached")
-    right = verdict("valid")
-    answers = [[right, failed], [failed, failed]]
+    answers = [[verdict("valid"), failed], [verdict("refused"), failed]]
 
     async def averify(codes, tests, **options):
         return answers.pop(0)
@@ -145,7 +144,7 @@ def test_a_tool_that_fails_for_some_scores_these_as_unknown_and_for_all_ends_the
     reward = RustReward()
     monkeypatch.setattr(reward.verifier, "averify", averify)
     assert rewarded([RIGHT, RIGHT], reward=reward)[0] == [1.0, None]
-    with pytest.raises(RewardUnavailable, match="none of 2 completions could be judged"):
+    with pytest.raises(RewardUnavailable, match="1 of 2 completions could not be judged"):
         rewarded([RIGHT, RIGHT], reward=reward)
 
 

@@ -21,7 +21,7 @@ UNFINISHED = "unfinished"
 
 
 class RewardUnavailable(RuntimeError):
-    """The tool failed for a whole batch: to go on would train on nothing, or on a lie."""
+    """The tool fails: to go on would train on nothing, or on a lie."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,19 @@ class SeedReward:
         return min(1.0, max(0.0, self(verdict) / self.compile_success_reward - 1))
 
 
+def check_compiler(verdicts: Sequence[Verdict]) -> None:
+    """Raises `RewardUnavailable` when the tool failed and the compiler said nothing new about any code."""
+    failed = [verdict for verdict in verdicts if verdict.status == "unavailable"]
+    spoke = any(verdict.status not in ("unavailable", "refused") and not verdict.cached for verdict in verdicts)
+    if failed and not spoke:
+        reason = failed[0].diagnostics[0].message if failed[0].diagnostics else "no reason was given"
+        raise RewardUnavailable(
+            f"{len(failed)} of {len(verdicts)} completions could not be judged, none by the compiler: {reason}. The "
+            "last checkpoint is intact; mend the compiler or the sandbox (python -m evaluation doctor tells more) and "
+            "resume."
+        )
+
+
 def compiles(verdict: Verdict) -> bool:
     """Whether the compiler accepts the code, whatever its tests say."""
     return all(answer == "ok" for answer in verdict.checks.values())
@@ -108,7 +121,7 @@ class RustReward:
     Raises:
         ValueError: For a setting outside its rule, or a row without what the mode needs.
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`, in mode "tests".
-        RewardUnavailable: When called, if the tool failed for every completion.
+        RewardUnavailable: When called, if the tool failed and the compiler judged none of the completions.
     """
 
     def __init__(
@@ -163,12 +176,7 @@ class RustReward:
         verdicts: list[Verdict | None] = [None] * len(programs)
         for index, verdict in zip(finished, found, strict=True):
             verdicts[index] = verdict
-        if found and all(verdict.status == "unavailable" for verdict in found):
-            reason = found[0].diagnostics[0].message if found[0].diagnostics else "no reason was given"
-            raise RewardUnavailable(
-                f"none of {len(found)} completions could be judged: {reason}. The last checkpoint is intact; mend the "
-                "compiler or the sandbox (python -m evaluation.rust --self-test tells more) and resume."
-            )
+        check_compiler(found)
         if log_metric is not None:
             self._log(verdicts, time.perf_counter() - started, log_metric)
         if log_extra is not None:

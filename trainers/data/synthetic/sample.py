@@ -21,6 +21,7 @@ ARGUMENTS = 40  # are drawn for the cases of a function
 MOST_CASES = 12
 WIDTH = 96
 RENAMED_SHARE = 0.55  # of the names in a sample
+ARTICLE = re.compile(r"\b([Aa]) (?=(?!and\b|are\b|on[ce])[aeio]\w\w|id\b)")  # before a vowel
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def make_sample(family: Family, seed: str) -> Sample:
         code, cases, task = _write_function(drawn, draw)
         names = ("works", f"{drawn.name}_works", f"test_{drawn.name}", "small_inputs", "examples", "known_values")
     else:
-        code = rename(textwrap.dedent(drawn.code).strip("\n") + "\n", _names(draw))
+        code = rename(_with_articles(textwrap.dedent(drawn.code).strip("\n") + "\n"), _names(draw))
         cases, task = drawn.cases, None
         names = (*names, *(f"{name}_works" for name in _defined(code)[:1]))
     tests = write_tests(names, cases, draw)
@@ -100,6 +101,11 @@ def _defined(code: str) -> list[str]:
     """Names of the types, traits and macros, in snake_case."""
     found = re.findall(r"^(?:pub )?(?:struct|enum|trait|macro_rules!) (\w+)", code, re.MULTILINE)
     return [re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower() for name in found]
+
+
+def _with_articles(code: str) -> str:
+    """The code with "an" for "a" before a vowel in its documentation."""
+    return re.sub(r"(?m)^ *///.*", lambda line: ARTICLE.sub(r"\1n ", line[0]), code)
 
 
 def _names(draw: Draw) -> Choose:
@@ -123,7 +129,7 @@ def _head(function: Function, bodies: str) -> list[str]:
     """Imports and the items that the function builds on."""
     used = [line for line in function.body_imports if re.search(rf"\b{_imported(line)}\b", bodies)]
     lines = list(dict.fromkeys([*function.imports, *used]))
-    context = textwrap.dedent(function.context).strip("\n")
+    context = _with_articles(textwrap.dedent(function.context).strip("\n"))
     return [*lines, *([""] if lines else []), *([context, ""] if context else [])]
 
 
@@ -141,7 +147,7 @@ def declaration(function: Function) -> str:
 
 def _write(function: Function, body: str, examples: Sequence[Case], draw: Draw) -> str:
     """The function with its documentation."""
-    paragraphs = [draw.style(*function.words)]
+    paragraphs = [ARTICLE.sub(r"\1n ", draw.style(*function.words))]
     if function.parts:
         begins = draw.style("Uses", "Is built on", "Rests on")
         signatures = [f"`{declaration(part)}`: {_lowered(draw.style(*part.words))}" for part in function.parts]

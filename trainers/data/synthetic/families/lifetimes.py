@@ -42,6 +42,7 @@ def preferred_text(draw: Draw) -> Function:
     best = {"more": "greatest", "less": "smallest"}[wanted] if many == 3 else {"more": "greater", "less": "smaller"}[wanted]
     keeps = f"{sign}=" if ties == "first" else sign
     beats = sign if ties == "first" else f"{sign}="
+    said = measure.noun.replace("`", "'")  # in backticks it would be renamed with the parameter
     a, b = measure.on("a"), measure.on("b")
     names = "abc"[:many]
 
@@ -58,7 +59,7 @@ def preferred_text(draw: Draw) -> Function:
     which = "the first" if ties == "first" else "the last" if many == 3 else "the second"
     return Function(
         name=draw.style(f"{best}_{measure.slug}", "choose_text", "pick", f"with_{wanted}_{measure.slug}", "prefer"), generics="<'a>", parameters=dict.fromkeys(names, "&'a str"), returns="&'a str", forms=forms, oracle=oracle,
-        inputs=lambda: tuple(draw.text() for _ in names), words=[f"Returns the text with the {best} {measure.noun}; of equals {which}.", f"Compares {'two' if many == 2 else 'three'} texts by the {measure.noun} and gives the one where it is {best}, {which} if they are equal."],
+        inputs=lambda: tuple(draw.text() for _ in names), words=[f"Returns the text with the {best} {said}; of equals {which}.", f"Compares {'two' if many == 2 else 'three'} texts by the {said} and gives the one where it is {best}, {which} if they are equal."],
     )  # fmt: skip
 
 

@@ -180,8 +180,8 @@ def brackets(draw: Draw) -> Function:
         parameters={"size": kind},
         returns="u32",
         words=[
-            f"Returns what {'an' if subject == 'order' else 'a'} {subject} of this size costs: {rule}.",
-            f"The price of {'an' if subject == 'order' else 'a'} {subject} depends on its size: {rule}.",
+            f"Returns what a {subject} of this size costs: {rule}.",
+            f"The price of a {subject} depends on its size: {rule}.",
             f"Looks up the rate for `size`, which is not negative: {rule}.",
         ],
         forms=[
@@ -421,7 +421,7 @@ def average_of_numbers(draw: Draw) -> Function:
         returns=kind,
         words=[
             f"Returns the average of `a` with weight {weight} and `b` with weight {other}, rounded towards zero.",
-            f"Averages two numbers of which the first counts {weight} and the second {other} times; the fraction is dropped.",
+            f"Averages two numbers with the weights {weight} and {other}; the fraction is dropped.",
         ],
         forms=[formula, f"let sum = {mine(weight, 'a')} + {mine(other, 'b')};\nsum / {whole}"],
         oracle=lambda a, b: quotient(weight * a + other * b, whole),

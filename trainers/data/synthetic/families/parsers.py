@@ -338,7 +338,6 @@ def run_commands(draw: Draw) -> Function:
         ("robot", "position", ("forward", "back", "turn", "home")), ("account", "balance", ("deposit", "withdraw", "fee", "close")), ("elevator", "floor", ("up", "down", "skip", "ground")), ("tank", "level", ("fill", "drain", "leak", "empty")),
         ("cart", "quantity", ("add", "remove", "return", "clear")), ("dial", "angle", ("right", "left", "nudge", "zero")), ("player", "health", ("heal", "hit", "poison", "die")), ("counter", "count", ("inc", "dec", "drop", "reset")),
     )  # fmt: skip
-    article = "an" if domain[0] in "ae" else "a"
     plus, minus, twice, zero = verbs
     start, factor, floor = draw.integer(0, 20), draw.integer(2, 5), draw.choose(True, False)
     mark, strict = draw.choose(";", ",", "\\n", "|"), draw.choose(True, False)
@@ -379,7 +378,7 @@ def run_commands(draw: Draw) -> Function:
     numbered = "let number = words.next().map(|word| word.parse::<i32>());"
     return Function(
         name=draw.style(f"run_{domain}", f"{state}_after", "run_commands", f"drive_{domain}", "execute", f"final_{state}"), parameters={"text": "&str"}, returns=outcome.returns("i32") if strict else "i32",
-        words=[f"Follows the commands of {article} {domain}, {'one on each line' if mark == chr(92) + 'n' else f'separated by `{mark}`'}, from {state} {start} on: {rule}. Returns the {state} after them. {otherwise}", f"Returns the {state} of {article} {domain} that begins at {start} and obeys the commands in `text`, {'one per line' if mark == chr(92) + 'n' else f'with `{mark}` between them'}: {rule}. {otherwise}"],
+        words=[f"Follows the commands of a {domain}, {'one on each line' if mark == chr(92) + 'n' else f'separated by `{mark}`'}, from {state} {start} on: {rule}. Returns the {state} after them. {otherwise}", f"Returns the {state} of a {domain} that begins at {start} and obeys the commands in `text`, {'one per line' if mark == chr(92) + 'n' else f'with `{mark}` between them'}: {rule}. {otherwise}"],
         forms=[
             f"let mut {state}: i32 = {start};\nfor command in {split} {{\n    let words: Vec<&str> = command.split_whitespace().collect();\n    let (verb, number) = match words[..] {{\n        [verb] => (verb, None),\n        [verb, number] => match number.parse::<i32>() {{\n            Ok(n) => (verb, Some(n)),\n            Err(_) => (\"\", None),\n        }},\n        _ => (\"\", None),\n    }};\n    match (verb, number) {{\n{indented(8)}    }}\n}}\n{result}",
             f"let mut {state}: i32 = {start};\nfor command in {split} {{\n    let mut words = command.split_whitespace();\n    let verb = words.next().unwrap_or(\"\");\n    {numbered}\n    if words.next().is_some() || matches!(number, Some(Err(_))) {{\n        {f'return {outcome.fail};' if strict else 'continue;'}\n    }}\n    match (verb, number.and_then(Result::ok)) {{\n{indented(8)}    }}\n}}\n{result}",

@@ -233,7 +233,7 @@ def char_runs(draw: Draw) -> Function:
     words = {
         "pairs": ["Returns the runs of equal characters in `text` with their lengths", "Lists each character with how often it stands there in a row"], "longest": ["Returns the length of the longest run of one character"],
         "groups": ["Cuts `text` into its runs of equal characters", "Splits a text wherever the next character is another one"],
-    }.get(layout, [f"Encodes the runs of equal characters in `text`: four letters a in a row become `{example}`", f"Run-length encoding; a run such as `aaaa` is written `{example}`"])  # fmt: skip
+    }.get(layout, [f"Encodes the runs of equal characters in `text`: four letters `a` in a row become `{example}`", f"Run-length encoding; a run such as `aaaa` is written `{example}`"])  # fmt: skip
     tail = f"; runs shorter than {least} {'count as 0' if layout == 'longest' else 'are left out' if not item else 'stay as they are'}." if least > 1 else "."
     guard = f"if count >= {least} {{\n        " if least > 1 else ""
     alone = "\n    } else {\n        result.push_str(&c.to_string().repeat(count));\n    }" if item else "\n    }"

@@ -232,12 +232,12 @@ def default_settings(draw: Draw) -> Items:
     method, setter = draw.style("total", "cost", "figure", "combined"), draw.style(f"with_{first}", f"set_{first}")
     setting = draw.style(f"self.{first} = {first};\nself", f"Self {{ {first}, ..self }}")
     code = items(
-        f"/// {draw.style('What can be set', 'The options', 'How it starts')}; the {first} is {a} and the {second} {b} unless said otherwise.\n#[derive(Debug, Clone, PartialEq)]\n"
+        f"/// {draw.style('What can be set', 'The options', 'How it starts')}; {first} {a} and {second} {b} unless said otherwise.\n#[derive(Debug, Clone, PartialEq)]\n"
         + braced(f"pub struct {name}", f"pub {first}: {kind},\npub {second}: {kind},\npub {flag}: bool,"),
         braced(f"impl Default for {name}", braced("fn default() -> Self", braced(draw.style("Self", name), f"{first}: {a},\n{second}: {b},\n{flag}: {c},"))),
         braced(
             f"impl {name}",
-            f"/// The same with another {first}.\n" + braced(f"pub fn {setter}({'mut ' if '=' in setting else ''}self, {first}: {kind}) -> Self", setting),
+            f"/// The same with `{first}` changed.\n" + braced(f"pub fn {setter}({'mut ' if '=' in setting else ''}self, {first}: {kind}) -> Self", setting),
             f"/// {draw.style('The', 'Returns')} {said}.\n" + braced(f"pub fn {method}(&self) -> {kind}", formula),
         ),
     )

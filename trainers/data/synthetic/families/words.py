@@ -28,8 +28,8 @@ def _word_mapping(draw: Draw) -> MappingPiece:
     return recorded(draw, (MappingPiece("{x}.chars().rev().collect::<String>()", lambda w: w[::-1], "reversed", "reversed"),
         MappingPiece("{x}.to_uppercase()", str.upper, "upper", "in capitals"), MappingPiece("{x}.to_lowercase()", str.lower, "lower", "in lowercase"),
         MappingPiece(f"{{x}}.repeat({k + 1})", lambda w: w * (k + 1), f"repeated_{k + 1}", f"repeated {k + 1} times"),
-        MappingPiece(f"{{x}}.chars().take({k}).collect::<String>()", lambda w: w[:k], f"cut_to_{k}", f"cut to the first {k} characters"),
-        MappingPiece(f"{{x}}.chars().skip({k}).collect::<String>()", lambda w: w[k:], f"without_first_{k}", f"without the first {k} characters"),
+        MappingPiece(f"{{x}}.chars().take({k}).collect::<String>()", lambda w: w[:k], f"cut_to_{k}", f"cut to the first {k} character{'s' * (k > 1)}"),
+        MappingPiece(f"{{x}}.chars().skip({k}).collect::<String>()", lambda w: w[k:], f"without_first_{k}", f"without the first {k} character{'s' * (k > 1)}"),
         MappingPiece(f"{{x}}.replace('{c}', \"{d}\")", lambda w: w.replace(c, d), f"{c}_to_{d}", f"with every `{c}` replaced by `{d}`"),
         MappingPiece(f'format!("{{{{}}}}{ending}", {{x}})', lambda w: w + ending, f"ending_{ending}", f"followed by `{ending}`"),
         MappingPiece(f'format!("{d}{{{{}}}}", {{x}})', lambda w: d + w, f"beginning_{d}", f"preceded by `{d}`")))  # fmt: skip

@@ -1,0 +1,357 @@
+"""Whether reinforcement learning from the compiler works: MaxRL against GRPO and RLOO from the same start.
+
+    HF_ALLOW_CODE_EVAL=1 python benchmarks/maxrl.py --jobs 2
+
+Makes verified tasks of tier 0, pretrains a small ternary LoopLM on the solutions of half of them, trains it on the
+prompts of the other half with every estimator and seed, at equal samples, and measures pass@1 and pass@8 on tasks
+with held-out parameters before, between and after. Writes `docs/maxrl.md`, with this command, and `docs/maxrl.png`.
+What was stopped continues, what is finished is not repeated.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Queue
+
+import matplotlib
+
+matplotlib.use("Agg")
+import psutil  # noqa: E402
+import torch  # noqa: E402
+from exit_gate import ROOT, shares_of_cores, table  # noqa: E402
+from matplotlib import pyplot as plt  # noqa: E402
+from rich.progress import track  # noqa: E402
+from transformers import AutoTokenizer, DataCollatorForLanguageModeling, TrainerCallback, set_seed  # noqa: E402
+
+from evaluation.generate import Sampling  # noqa: E402
+from evaluation.pass_at_k import pass_at_k  # noqa: E402
+from evaluation.results import Interval, bootstrap  # noqa: E402
+from evaluation.rust import RustVerifier  # noqa: E402
+from evaluation.rust.sandbox import require_consent  # noqa: E402
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM  # noqa: E402
+from trainers.callbacks import MetricsFileCallback  # noqa: E402
+from trainers.data.pack import pack_blocks  # noqa: E402
+from trainers.data.synthetic.stream import choose_families  # noqa: E402
+from trainers.data.synthetic.verified import write_synthetic  # noqa: E402
+from trainers.data.tokenizer import special_token_ids, train_tokenizer  # noqa: E402
+from trainers.maxrl import MaxRLConfig, MaxRLTrainer  # noqa: E402
+from trainers.plots import read_metrics  # noqa: E402
+from trainers.pretraining import LoopLMTrainer, last_complete_checkpoint, pretraining_arguments  # noqa: E402
+from trainers.rewards import RustReward  # noqa: E402
+from trainers.tasks import Task, measure_tasks, task_prompts  # noqa: E402
+from trainers.tasks.task import read_tasks  # noqa: E402
+
+SEQ_LEN = 256
+SAMPLES = 8
+EVALUATIONS = 4
+COLORS = {"maxrl": "tab:blue", "grpo": "tab:orange", "rloo": "tab:green"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training."""
+
+    estimator: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"{self.estimator}_seed_{self.seed}"
+
+
+def make_tasks(options: argparse.Namespace) -> dict[str, list[Task]]:
+    """Tasks to read, to practise on, and to be measured by."""
+    path, finished = options.output / "tasks.jsonl", options.output / "tasks.finished"
+    if not finished.exists():
+        with RustVerifier(run_timeout=1.0) as verifier:
+            write_synthetic(path, choose_families(tier=0), options.tasks, 1, verifier, tasks=True)
+        finished.touch()
+    tasks = read_tasks(path)
+    train = [task for task in tasks if task.split == "train"]
+    held_out = [task for task in tasks if task.split == "held_out_parameters"]
+    chosen = random.Random(0).sample(held_out, min(options.held_out, len(held_out)))
+    return {"read": train[::2], "practise": train[1::2], "held_out": chosen}
+
+
+def pretrain(tasks: list[Task], options: argparse.Namespace) -> Path:
+    """The start of all runs: a model that has read solutions."""
+    folder = options.output / "start"
+    if (folder / "finished").exists():
+        return folder
+    texts = [task.code for task in tasks]
+    tokenizer = train_tokenizer(texts, 1024, SEQ_LEN)
+    epochs = 1 + options.pretrain_steps * 16 * SEQ_LEN // sum(map(len, tokenizer(texts)["input_ids"]))
+    generator = random.Random(0)
+    blocks = pack_blocks(
+        [text for _ in range(epochs) for text in generator.sample(texts, len(texts))], tokenizer, SEQ_LEN
+    )
+    set_seed(0)
+    config = LoopLMConfig(
+        vocab_size=1024, hidden_size=192, intermediate_size=480, num_shared_layers=2, num_loops=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=SEQ_LEN, ternary_group_size=32,
+        exit_entropy_weight=0.1, **special_token_ids(tokenizer),
+    )  # fmt: skip
+    trainer = LoopLMTrainer(
+        model=LoopLMForCausalLM(config),
+        args=pretraining_arguments(
+            output_dir=str(folder), max_steps=options.pretrain_steps, per_device_train_batch_size=16,
+            optimizer="muon_lion", muon_lr=0.02, lion_lr=3e-4, lion_impl="torch", lr_scheduler_type="cosine",
+            warmup_steps=20, logging_steps=50, save_steps=250,
+        ),
+        train_dataset=blocks,
+        processing_class=tokenizer,
+        data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
+        callbacks=[MetricsFileCallback(folder / "metrics.jsonl")],
+    )  # fmt: skip
+    checkpoint = last_complete_checkpoint(folder) if folder.exists() else None
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    trainer.save_model(str(folder))
+    tokenizer.save_pretrained(folder)
+    (folder / "finished").touch()
+    return folder
+
+
+class Measure(TrainerCallback):
+    """Measures the held-out tasks every so many steps, and before the first."""
+
+    def __init__(self, tasks: list[Task], tokenizer, folder: Path, steps: int):
+        self.tasks, self.tokenizer, self.folder, self.steps = tasks, tokenizer, folder, steps
+
+    def on_step_begin(self, args, state, control, model=None, **kwargs):
+        if state.global_step == 0:
+            self.measure(model, 0)
+
+    def on_save(self, args, state, control, model=None, **kwargs):
+        if state.global_step % self.steps == 0:
+            self.measure(model, state.global_step)
+
+    def measure(self, model, step: int):
+        """Writes how many of each task's samples succeed."""
+        path = self.folder / f"held_out_{step}.json"
+        if path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sampling = Sampling(SAMPLES, temperature=1.0, top_p=1.0, max_new_tokens=96, batch_size=64)
+        state = torch.get_rng_state()
+        with RustVerifier(workers=1, run_timeout=1.0) as verifier:
+            samples = self.folder / "samples" / f"{step}.jsonl"
+            solved = measure_tasks(model, self.tokenizer, self.tasks, sampling, verifier, samples)
+        torch.set_rng_state(state)
+        path.write_text(json.dumps({"correct": solved.correct, "compiled": solved.compiled}) + "\n")
+
+
+def train(run: Run, options: argparse.Namespace) -> None:
+    """Trains, or continues."""
+    torch.set_num_threads(1)
+    started = time.perf_counter()
+    folder, start = options.output / run.name, options.output / "start"
+    tasks, tokenizer = make_tasks(options), AutoTokenizer.from_pretrained(start)
+    reward = RustReward(workers=1)
+    every = options.steps // EVALUATIONS
+    trainer = MaxRLTrainer(
+        model=LoopLMForCausalLM.from_pretrained(start),
+        reward_funcs=[reward],
+        args=MaxRLConfig(
+            output_dir=str(folder), estimator=run.estimator, max_steps=options.steps, seed=run.seed,
+            per_device_train_batch_size=64,
+            gradient_accumulation_steps=options.prompts * options.num_generations // 64,
+            num_generations=options.num_generations, max_completion_length=96, learning_rate=options.learning_rate,
+            lr_scheduler_type="constant_with_warmup", warmup_steps=5, logging_steps=1, save_steps=every,
+            save_total_limit=1, report_to="none", gradient_checkpointing=False, use_cpu=True, bf16=False,
+            stop_at_function_end=True, sample_steps=every, disable_tqdm=True,
+        ),
+        train_dataset=task_prompts(tasks["practise"]),
+        processing_class=tokenizer,
+        callbacks=[
+            MetricsFileCallback(folder / "metrics.jsonl"), Measure(tasks["held_out"], tokenizer, folder, every),
+        ],
+    )  # fmt: skip
+    checkpoint = last_complete_checkpoint(folder) if folder.exists() else None
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    (folder / "finished.json").write_text(json.dumps({"seconds": time.perf_counter() - started}) + "\n")
+
+
+def start_training(run: Run, options: argparse.Namespace, shares: Queue) -> None:
+    """In a process of its own, on its share of the cores."""
+    folder = options.output / run.name
+    if (folder / "finished.json").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    cores = shares.get()
+    with (folder / "output.txt").open("a") as output:
+        command = [sys.executable, *sys.argv, "--only", f"{run.estimator}:{run.seed}"]
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        psutil.Process(process.pid).cpu_affinity(cores)
+        status = process.wait()
+    shares.put(cores)
+    if status != 0:
+        raise RuntimeError(f"{run.name} failed, see {folder / 'output.txt'}")
+
+
+def rates(folder: Path, step: int, k: int) -> list[float]:
+    """pass@k of each held-out task."""
+    correct = json.loads((folder / f"held_out_{step}.json").read_text())["correct"]
+    return [pass_at_k(SAMPLES, each, k) for each in correct]
+
+
+def of_seeds(estimator: str, step: int, k: int, options: argparse.Namespace) -> list[float]:
+    """pass@k of each held-out task, the mean over the seeds."""
+    folders = [options.output / Run(estimator, seed).name for seed in options.seeds]
+    return [statistics.mean(each) for each in zip(*(rates(folder, step, k) for folder in folders), strict=True)]
+
+
+def difference(one: list[float], other: list[float]) -> Interval:
+    """The mean difference over tasks, with its bootstrap interval."""
+    return bootstrap([a - b for a, b in zip(one, other, strict=True)])
+
+
+def percent(interval: Interval, sign: str = "") -> str:
+    """With its interval."""
+    return f"{interval.value:{sign}.1%} ({interval.low:{sign}.1%} to {interval.high:{sign}.1%})"
+
+
+def write_report(options: argparse.Namespace, tasks: dict[str, list[Task]], path: Path) -> None:
+    """Tables in Markdown."""
+    steps = [options.steps // EVALUATIONS * index for index in range(EVALUATIONS + 1)]
+    curves, gains, shares, peers = [], [], [], []
+    for estimator in options.estimators:
+        for k in (1, 8):
+            values = [bootstrap(of_seeds(estimator, step, k, options)) for step in steps]
+            curves.append([estimator, f"pass@{k}", *(f"{each.value:.1%}" for each in values)])
+        first, last = ([of_seeds(estimator, step, k, options) for k in (1, 8)] for step in (0, steps[-1]))
+        found = [percent(difference(*pair), "+") for pair in zip(last, first, strict=True)]
+        each = [
+            statistics.mean(rates(options.output / Run(estimator, seed).name, steps[-1], 1)) for seed in options.seeds
+        ]
+        gains.append([estimator, *found, ", ".join(f"{value:.1%}" for value in each)])
+        logs = [log for seed in options.seeds for log in read_metrics(options.output / Run(estimator, seed).name)[0]]
+        seconds = [
+            json.loads((options.output / Run(estimator, seed).name / "finished.json").read_text())["seconds"]
+            for seed in options.seeds
+        ]
+        quarter = len(logs) // len(options.seeds) // 4
+        per_seed = len(logs) // len(options.seeds)
+        begin = [log for index, log in enumerate(logs) if index % per_seed < quarter]
+        end = [log for index, log in enumerate(logs) if index % per_seed >= per_seed - quarter]
+        shares.append(
+            [
+                estimator,
+                *(f"{statistics.mean(log['groups/dead'] for log in part):.0%}" for part in (begin, end)),
+                *(f"{statistics.mean(log['entropy'] for log in part):.2f}" for part in (begin, end)),
+                f"{sum(log['reward_seconds'] for log in logs) / sum(log['step_time'] for log in logs):.0%}",
+                f"{statistics.mean(seconds) / 60:.1f}",
+            ]
+        )
+    ours = {k: of_seeds("maxrl", steps[-1], k, options) for k in (1, 8)} if "maxrl" in options.estimators else {}
+    for estimator in options.estimators:
+        if ours and estimator != "maxrl":
+            differences = [
+                percent(difference(ours[k], of_seeds(estimator, steps[-1], k, options)), "+") for k in (1, 8)
+            ]
+            peers.append([f"maxrl - {estimator}", *differences])
+    command = f"""python benchmarks/maxrl.py --estimators {" ".join(options.estimators)} \\
+    --seeds {" ".join(map(str, options.seeds))} --steps {options.steps} --prompts {options.prompts} \\
+    --num-generations {options.num_generations} --learning-rate {options.learning_rate:g} --tasks {options.tasks} \\
+    --held-out {options.held_out} --pretrain-steps {options.pretrain_steps} --jobs {options.jobs}"""
+    path.write_text(f"""# Learning from the compiler
+
+Written by
+
+```bash
+HF_ALLOW_CODE_EVAL=1 {command}
+```
+
+A ternary LoopLM (hidden size 192, 2 blocks, 2 loops) reads the solutions of {len(tasks["read"]):,} verified tasks of
+tier 0 for {options.pretrain_steps:,} steps. From there each estimator trains it on the prompts of
+{len(tasks["practise"]):,} other tasks: {options.steps} steps of {options.prompts} prompts with
+{options.num_generations} completions each, AdamW at {options.learning_rate:g}, `loss_type="dapo"`, the curriculum on,
+one core per run. Measured on {len(tasks["held_out"])} tasks with other parameters, {SAMPLES} samples each at
+temperature 1. Means over the seeds {", ".join(map(str, options.seeds))}; intervals are 95 % bootstrap intervals over
+the tasks. torch {torch.__version__}.
+
+![pass@1 and pass@8 over training](maxrl.png)
+
+{table(["estimator", "measure", *(f"step {step}" for step in steps)], curves)}
+
+Gain over the start at the last step, and pass@1 of each seed there:
+
+{table(["estimator", "pass@1", "pass@8", "pass@1 by seed"], gains)}
+
+MaxRL against its peers at the last step, task by task:
+
+{table(["", "pass@1", "pass@8"], peers)}
+
+Groups that teach nothing (all of their completions fail, or all succeed) and the entropy of the policy in nats, in
+the first and the last quarter of the steps; the reward's share of the step; minutes of one run, evaluations included:
+
+{table(["estimator", "dead, first", "dead, last", "entropy, first", "entropy, last", "reward", "minutes"], shares)}
+""")
+
+
+def draw(options: argparse.Namespace, path: Path) -> None:
+    """Curves of every estimator: the mean over the seeds and their range."""
+    steps = [options.steps // EVALUATIONS * index for index in range(EVALUATIONS + 1)]
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for axis, k in zip(axes, (1, 8), strict=True):
+        for estimator in options.estimators:
+            folders = [options.output / Run(estimator, seed).name for seed in options.seeds]
+            curves = [[100 * statistics.mean(rates(folder, step, k)) for step in steps] for folder in folders]
+            means, lows, highs = (list(map(each, zip(*curves, strict=True))) for each in (statistics.mean, min, max))
+            axis.plot(steps, means, "o-", color=COLORS.get(estimator), label=estimator)
+            axis.fill_between(steps, lows, highs, color=COLORS.get(estimator), alpha=0.15)
+        axis.set(title=f"pass@{k} on held-out tasks", xlabel="step", ylabel="percent", ylim=(0, None))
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Trains, measures, writes."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--estimators", nargs="+", default=["maxrl", "grpo", "rloo"], help="to compare")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of each training")
+    parser.add_argument("--steps", type=int, default=100, help="of reinforcement learning")
+    parser.add_argument("--prompts", type=int, default=8, help="per step")
+    parser.add_argument("--num-generations", type=int, default=16, help="completions per prompt")
+    parser.add_argument("--learning-rate", type=float, default=3e-4, help="of all estimators")
+    parser.add_argument("--tasks", type=int, default=8000, help="verified tasks to make")
+    parser.add_argument("--held-out", type=int, default=200, help="tasks to measure with")
+    parser.add_argument("--pretrain-steps", type=int, default=1500, help="of reading solutions")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, which divide the cores")
+    parser.add_argument("--output", type=Path, default=Path("results/maxrl"), help="folder of the trainings")
+    parser.add_argument("--report", type=Path, default=ROOT / "docs" / "maxrl.md", help="Markdown file; PNG beside")
+    parser.add_argument("--only", metavar="ESTIMATOR:SEED", help="this training alone, here and now; no report")
+    options = parser.parse_args()
+    if options.steps % EVALUATIONS or options.prompts * options.num_generations % 64:
+        parser.error(f"--steps must be a multiple of {EVALUATIONS}, prompts times completions one of 64")
+    require_consent()
+    if options.only:
+        estimator, _, seed = options.only.partition(":")
+        return train(Run(estimator, int(seed)), options)
+
+    tasks = make_tasks(options)
+    pretrain(tasks["read"], options)
+    runs = [Run(estimator, seed) for seed in options.seeds for estimator in options.estimators]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        shares = shares_of_cores(options.jobs)
+        trainings = pool.map(lambda run: start_training(run, options, shares), runs)
+        for _ in track(trainings, "training", total=len(runs)):
+            pass
+    write_report(options, tasks, options.report)
+    draw(options, options.report.with_suffix(".png"))
+    print(f"Written to {options.report}")
+
+
+if __name__ == "__main__":
+    main()
