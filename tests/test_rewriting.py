@@ -59,13 +59,32 @@ def numbered(code):
         ),
         ("fn f<T, F: Fn(T, T) -> T>(g: F, t: T) {}", "fn f<G0, G1: Fn(G0, G0) -> G0>(P2: G1, P3: G0) {}"),
         ("fn f<const N: usize>(a: [u8; N]) -> usize { N }", "fn f<const G0: usize>(P1: [u8; G0]) -> usize { G0 }"),
-        ("fn f(a: A) { vec![a, b.a, a.b, A::a, a!(a)]; }", "fn f(P0: A) { vec![P0, b.a, P0.b, A::a, a!(P0)]; }"),
+        (
+            "fn f(a: A) { vec![a, b.a, a.b, A::a, a!(), vec![a]]; }",
+            "fn f(P0: A) { vec![P0, b.a, P0.b, A::a, a!(), vec![P0]]; }",
+        ),
+        ("fn f(a: A) { vec![stringify!(a), a]; }", "fn f(a: A) { vec![stringify!(a), a]; }"),
+        ("fn f(a: A, b: B) { vec![mine!(a), b && !(b)]; }", "fn f(a: A, P0: B) { vec![mine!(a), P0 && !(P0)]; }"),
         ('fn f(a: A, b: B) { println!("{a} {}", b); }', 'fn f(a: A, P0: B) { println!("{a} {}", P0); }'),
         ('fn f(a: A) { format!("{{a}} {:a$}", a) }', 'fn f(a: A) { format!("{{a}} {:a$}", a) }'),
+        ('fn f(a: A, b: B) { format!("{b:>a$} {:0a$}", 1) }', 'fn f(a: A, b: B) { format!("{b:>a$} {:0a$}", 1) }'),
+        ('fn f<const N: usize>() { format!("{N}") }', 'fn f<const N: usize>() { format!("{N}") }'),
         ("fn f(a: A) { mine!(a); }", "fn f(a: A) { mine!(a); }"),
+        (
+            "fn f(a: A) { macro_rules! m { () => { a } } let a = 1; m!(); }",
+            "fn f(a: A) { macro_rules! m { () => { a } } let a = 1; m!(); }",
+        ),
         ("fn f(a: A) { stringify!(a); }", "fn f(a: A) { stringify!(a); }"),
         ('/// Of `a`.\nfn f(a: A) -> &str { "a" }', '/// Of `P0`.\nfn f(P0: A) -> &str { "a" }'),
         ("const a: u8 = 1; fn f() -> u8 { a }", "const a: u8 = 1; fn f() -> u8 { a }"),
+        (
+            "const a: u8 = 1; fn f(x: u8) { match x { a => 1, b => b } }",
+            "const a: u8 = 1; fn f(P0: u8) { match P0 { a => 1, L1 => L1 } }",
+        ),
+        (
+            "enum E { a, b } fn f(x: E) { match x { a => 1, b => 2 } }",
+            "enum E { a, b } fn f(P0: E) { match P0 { a => 1, b => 2 } }",
+        ),
     ],
 )
 def test_a_name_changes_where_it_is_bound_and_meant_and_nowhere_else(code, expected):
@@ -117,10 +136,41 @@ def test_the_canonical_form_tells_constants_and_operators_apart():
         "x = y; y = 1;",
         "let a = vec![next()]; let b = next();",
         "take(v); let n = v.len();",
+        "let n = s.v.len(); fill(s.v);",
+        "let n = self.v.len(); fill(self);",
+        "let a = it.nth(0); let b = it.nth(0);",
+        "let a = it.take(2).count(); let b = it.count();",
+        "let a = slot.take(); let b = slot.is_none();",
+        "let a = vec![x?]; *n += 1;",
+        'let a = a + 1; let b = format!(r"{a}");',
+        'let w = w + 1; let b = format!("{:>w$}", 1);',
+        "let P { x, y } = p; let z = x + 1;",
+        "let a = vec![v.pop()]; let n = v.len();",
+        'let a = write!(s, "x"); let n = s.len();',
+        "let a = v.iter().map(print).count(); let b = w.iter().map(show).count();",
+        "a.say(); b.say();",
+        "check(&v); let a = v[0];",
+        'check(&v); let a = x.expect("one");',
+        "let a = rc.clone(); let n = Rc::strong_count(&rc);",
+        "let p = &raw mut x; let a = unsafe { *p };",
+        "let start = Instant::now(); v.sort();",
     ],
 )
 def test_statements_that_depend_on_each_other_are_never_exchanged(body):
     assert all(reorder(f"fn f() {{ {body} }}", random.Random(seed)) is None for seed in range(5))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "impl P { fn parse(&mut self) -> u8 { 1 } fn f(p: P) { let a = p.parse(); let b = p.parse(); } }",
+        "impl Drop for D { fn drop(&mut self) {} fn f() { let a = D { n: 1 }; let b = D { n: 2 }; } }",
+        "impl S { fn f() { let x = 1; #[cfg(unix)] let x = 2; let y = 3; } }",
+    ],
+)
+def test_methods_of_the_code_drops_and_attributes_keep_statements_where_they_are(code):
+    body = code[code.index("let") : code.rindex(";")]
+    assert all(body in (reorder(code, random.Random(seed)) or code) for seed in range(20))
 
 
 @pytest.mark.parametrize(
@@ -133,6 +183,7 @@ def test_statements_that_depend_on_each_other_are_never_exchanged(body):
         ("impl S {\n    fn a() {}\n    fn b() {}\n}", "impl S {\n    fn b() {}\n    fn a() {}\n}"),
         ("//! Inner.\nfn a() {}\nfn b() {}", "//! Inner.\nfn b() {}\nfn a() {}"),
         ("macro_rules! m { () => {} }\nfn a() {}\nfn b() {}", None),
+        ("#[cfg(unix)] fn b() {} #[cfg(windows)] fn c() {}", "#[cfg(windows)] fn c() {} #[cfg(unix)] fn b() {}"),
     ],
 )
 def test_independent_neighbours_are_exchanged_with_what_belongs_to_them(code, expected):
@@ -194,6 +245,37 @@ def test_every_form_gives_what_the_original_gives(monkeypatch):
 )
 def test_what_leaves_a_loop_or_needs_a_match_keeps_its_form(body):
     assert list(find_rewrites(f"fn f(v: &[i32], n: i32) -> i32 {{ {body} }}")) == []
+
+
+@pytest.mark.parametrize(
+    ("form", "code"),
+    [
+        ("iterator_to_for", "fn f(v: &[i32]) -> i32 { let mut t = 0; v.iter().for_each(move |x| t += x); t }"),
+        ("iterator_to_for", "impl S { fn for_each(&self, g: G) {} } fn f(s: &S) { s.for_each(|x| g(x)); }"),
+        ("for_to_iterator", "fn f(v: &[i32]) { for x in v { stop!(x); g(x); } }"),
+        ("for_to_iterator", "fn f(v: Box<[i32]>) { for x in v { g(size_of_val(&x)); } }"),
+        ("chain_to_loop", "fn f(v: &[i32]) -> bool { v.iter().any(|x| { skip!(x); *x > 1 }) }"),
+        ("chain_to_loop", "fn f(n: i32) -> i32 { (0..n).map(|x| x + 1).fold(1, |n, x| n * x) }"),
+        ("chain_to_loop", "fn f() -> i32 { a().iter().fold(b(), |t, x| t + x) }"),
+        ("chain_to_loop", "fn f(v: &[f64]) -> f64 { v.iter().map(|x| x * 2.0).sum() }"),
+        ("loop_to_chain", "fn f(r: &mut Vec<i32>, v: &mut Vec<Vec<i32>>) { for r in v { r.push(0); } }"),
+        ("loop_to_chain", "fn f(v: &[i32]) { let mut h = BinaryHeap::new(); for x in v { h.push(x); } g(h); }"),
+        ("match_to_if_let", "fn f(x: Option<i32>) -> i32 { match x { #[cfg(unix)] Some(1) => 1, _ => 0 } }"),
+        ("return_to_else", "fn f(c: bool) { #[cfg(unix)] if c { return; } g(); }"),
+        ("return_to_else", "fn f(c: i32) -> i32 { if c == N { return 0; } const N: i32 = 2; N }"),
+        ("else_to_return", "fn f(c: i32) -> i32 { if c == N { N } else { const N: i32 = 2; N } }"),
+        (
+            "return_to_else",
+            "fn f(c: &RefCell<V>) -> i32 { if let Some(x) = c.borrow().get(0) { return *x; } g(c.borrow_mut()) }",
+        ),
+        (
+            "return_to_else",
+            "impl Drop for D { fn drop(&mut self) {} } fn f() -> i32 { let a = D(1); if g() { return 1; } D(2).v() }",
+        ),
+    ],
+)
+def test_what_another_form_would_change_keeps_its_form(form, code):
+    assert form not in {rewrite.form for rewrite in find_rewrites(code)}
 
 
 def test_types_are_added_and_removed_as_the_compiler_infers_them():

@@ -27,7 +27,7 @@ ITEMS_WITH_GENERICS = {
 }  # fmt: skip
 ISOLATED = ITEMS_WITH_GENERICS | {"mod_item", "const_item", "static_item", "macro_definition", "use_declaration"}
 SPELLING = {"stringify", "dbg"}  # macros that write down what they are given
-CAPTURED = re.compile(r"(?<!\{)(?:\{\{)*\{\s*([a-z_]\w*)|[:.]([a-z_]\w*)\$")
+CAPTURED = re.compile(r"(?<!\{)(?:\{\{)*\{\s*([^\W\d]\w*)|([^\W\d]\w{0,99})\$")
 
 
 @dataclass
@@ -75,13 +75,13 @@ def walk(node: Node) -> Iterator[Node]:
 
 
 def captured_names(literal: Node) -> list[str]:
-    """Names that a string captures, if it is a format: `{total}`, `{:width$}`."""
+    """Names that a string captures, if it is a format: `{total}`, `{:>width$}`."""
     return [name or width for name, width in CAPTURED.findall(text(literal))]
 
 
 def find_bindings(root: Node) -> list[Binding]:
     """All bindings below a node, in the order of the text."""
-    resolver = _Resolver()
+    resolver = _Resolver(set(_kept_names(root)))
     resolver.visit(root, [{}], root)
     return resolver.bindings
 
@@ -89,11 +89,13 @@ def find_bindings(root: Node) -> list[Binding]:
 class _Resolver:
     """Walks the tree with the scopes that are open, innermost last."""
 
-    def __init__(self):
+    def __init__(self, kept: set[str]):
         self.bindings: list[Binding] = []
+        self.kept = kept
 
     def bind(self, scope: Scope, place: Node, kind: Kind, item: Node, mutable: bool = False) -> None:
-        binding = Binding(text(place), kind, item, [place], mutable=mutable)
+        name = text(place)
+        binding = Binding(name, kind, item, [place], fixed=name in self.kept, mutable=mutable)
         scope[binding.name] = binding
         self.bindings.append(binding)
 
@@ -297,7 +299,9 @@ class _Resolver:
         children = tree.children
         for index, node in enumerate(children):
             if node.type == "token_tree":
-                self.visit_tokens(node, scopes, fixed)
+                is_macro = index > 1 and text(children[index - 1]) == "!" and children[index - 2].type == "identifier"
+                doubtful = is_macro and text(children[index - 2]) not in STANDARD_MACROS - SPELLING
+                self.visit_tokens(node, scopes, fixed or doubtful)
             elif node.type in ("string_literal", "raw_string_literal"):
                 for name in captured_names(node):
                     for scope in reversed(scopes):
@@ -316,6 +320,21 @@ class _Resolver:
                 self.use(scopes, node, kinds, fixed or doubtful)
             elif node.type == "lifetime":
                 self.use(scopes, node.named_child(0), ("lifetime",), fixed)
+
+
+def _kept_names(root: Node) -> Iterator[str]:
+    """Names that may mean a constant in a pattern, or that a macro among statements may take from around it."""
+    for node in walk(root):
+        if node.type == "macro_definition" and node.parent.type == "block":
+            for each in walk(node):
+                if each.type == "identifier":
+                    yield text(each)
+                elif each.type in ("string_literal", "raw_string_literal"):
+                    yield from captured_names(each)
+        if node.type in ("const_item", "enum_variant") or (
+            node.type == "struct_item" and node.child_by_field_name("body") is None
+        ):
+            yield text(node.child_by_field_name("name"))
 
 
 def _is_braced(tree: Node) -> bool:

@@ -15,7 +15,11 @@ from trainers.data.rewriting.nodes import (
     margin_of,
     next_code,
     rewrite_nodes,
+    statements_of,
 )
+
+# What `if let` looks at lives as long as its `else`, and may keep a lock or count as an owner.
+HELD = {"RefCell", "Mutex", "RwLock", "borrow", "borrow_mut", "lock", "Rc", "Arc"}
 
 
 def match_to_if_let(node: Node, names: set[str]) -> Rewrite | None:
@@ -26,6 +30,8 @@ def match_to_if_let(node: Node, names: set[str]) -> Rewrite | None:
     patterns = [each.child_by_field_name("pattern") for each in arms]
     if any(each.child_by_field_name("condition") is not None for each in patterns):
         return None
+    if any(arm.start_byte != pattern.start_byte for arm, pattern in zip(arms, patterns, strict=True)):
+        return None  # an attribute
     first, second = map(text, patterns)
     rests = {"Some": "None", "Ok": "Err(_)", "Err": "Ok(_)"}
     rest_of = [rests.get(each.partition("(")[0]) for each in (first, second)]
@@ -71,12 +77,16 @@ def return_to_else(node: Node, names: set[str]) -> Rewrite | None:
     block, consequence = statement.parent, node.child_by_field_name("consequence")
     if node.child_by_field_name("alternative") is not None or not is_function_body(block):
         return None
+    if _holds(node, names):
+        return None
     last = last_code(consequence)
     leaving = None if last is None else last.named_child(0) if last.type == "expression_statement" else last
     following = next_code(statement)
     if leaving is None or leaving.type != "return_expression" or following is None:
         return None
     final = last_code(block)
+    if _has_items([each for each in statements_of(block) if each.start_byte >= following.start_byte]):
+        return None
     value = leaving.named_child(0) if leaving.named_child_count else None
     returns = block.parent.child_by_field_name("return_type") is not None
     has_value = final.type not in ("let_declaration", "empty_statement") and not text(final).endswith(";")
@@ -98,6 +108,8 @@ def else_to_return(node: Node, names: set[str]) -> Rewrite | None:
     statement = node.parent if node.parent.type == "expression_statement" else node
     if alternative is None or text(statement).endswith(";") or not is_function_tail(statement):
         return None
+    if _holds(node, names) or _has_items(statements_of(alternative.named_children[-1])):
+        return None
     tail = last_code(consequence)
     if function_of(node).child_by_field_name("return_type") is None or tail is None:
         return None
@@ -110,6 +122,19 @@ def else_to_return(node: Node, names: set[str]) -> Rewrite | None:
     condition = text(node.child_by_field_name("condition"))
     new = f"if {condition} {kept}return {text(tail)};\n{margin}}}\n{margin}{rest}"
     return rewrite_nodes("else_to_return", node, node, new)
+
+
+def _holds(node: Node, names: set[str]) -> bool:
+    """Whether the condition of an `if` may hold something for as long as its branches last."""
+    return node.child_by_field_name("condition").type in ("let_condition", "let_chain") and bool(names & HELD)
+
+
+def _has_items(statements: list[Node]) -> bool:
+    """Whether there are items, which mean the same before and after them in their block."""
+    kinds = ("use_declaration", "macro_definition", "extern_crate_declaration")
+    return any(
+        each.type in kinds or (each.type.endswith("_item") and "attribute" not in each.type) for each in statements
+    )
 
 
 def _as_block(node: Node, margin: str) -> str:

@@ -5,6 +5,7 @@ compiles; the compiler has the last word on types and borrows.
 """
 
 import random
+import re
 from collections.abc import Callable, Iterator
 
 from tree_sitter import Node
@@ -19,8 +20,17 @@ from trainers.data.rewriting.loops import (
     push_loop_to_extend,
     search_loop_to_chain,
 )
-from trainers.data.rewriting.nodes import Rewrite
+from trainers.data.rewriting.nodes import Rewrite, has_attribute, own_methods
 from trainers.data.rewriting.renaming import apply_edits
+
+# Of values whose drop can be seen it would have to be known when each is dropped.
+DROPS = {"Drop"}
+ITERATING = {"for_to_iterator", "loop_to_chain", "chain_to_loop", "iterator_to_for"}
+ITERATORS = {
+    "into_iter", "for_each", "map", "filter_map", "any", "all", "count", "sum", "fold", "collect", "push", "extend",
+}  # fmt: skip
+# `into_iter` borrows what a `for` takes.
+BOXED_SLICE = re.compile(r"\bBox\s*(?:::\s*)?<\s*\[|\binto_boxed_slice\b")
 
 
 def alternative_forms(code: str, pick: random.Random, most: int = 2) -> str | None:
@@ -43,10 +53,15 @@ def find_rewrites(code: str) -> Iterator[Rewrite]:
     """Every place that has another form, with that form."""
     root = parse(code)
     names = {text(node) for node in walk(root) if not node.child_count}
+    if names & DROPS:
+        return
+    iterates = not (own_methods(root) & ITERATORS) and BOXED_SLICE.search(code) is None
     for node in walk(root):
         for form in FORMS.get(node.type, ()):
-            rewrite = form(node, names)
-            if rewrite is not None and not _has_text_of_lines(root, rewrite):
+            rewrite = None if has_attribute(node) else form(node, names)
+            if rewrite is None or _has_text_of_lines(root, rewrite):
+                continue
+            if iterates or rewrite.form not in ITERATING:
                 yield rewrite
 
 

@@ -14,10 +14,12 @@ from trainers.data.rewriting.nodes import (
     last_code,
     leaves,
     margin_of,
+    may_leave,
     next_code,
     rewrite_nodes,
     statements_of,
 )
+from trainers.data.rewriting.reordering import PURE_FUNCTIONS
 
 # What a method can be called on without parentheses.
 POSTFIX = {
@@ -47,10 +49,11 @@ def push_loop_to_extend(node: Node, names: set[str]) -> Rewrite | None:
         condition = inner.child_by_field_name("condition")
         inner = _only(inner.child_by_field_name("consequence"))
     pushed = _method_call(inner, "push") if inner is not None else None
-    if pushed is None or pushed[0].type != "identifier":
+    # A heap that is extended may order what is equal otherwise.
+    if pushed is None or pushed[0].type != "identifier" or "BinaryHeap" in names:
         return None
     target, (item,) = pushed
-    rest = [value, item] + ([condition] if condition is not None else [])
+    rest = [pattern, value, item] + ([condition] if condition is not None else [])
     if any(text(each) == text(target) for part in rest for each in walk(part)):
         return None
     if condition is None:
@@ -111,13 +114,14 @@ def chain_to_loop(node: Node, names: set[str]) -> Rewrite | None:
     if method == "count" and returned == "usize":
         name = _fresh("count", names)
         return loop(f"let mut {name} = 0;\n{margin}", "_", f"{name} += 1;", name)
-    if method == "sum" and (INTEGER.fullmatch(returned) or returned in ("f32", "f64")):
-        name, each, zero = _fresh("total", names), _fresh("each", names), "0.0" if returned[0] == "f" else "0"
+    # The sum of no floats is -0.0.
+    if method == "sum" and INTEGER.fullmatch(returned):
+        name, each = _fresh("total", names), _fresh("each", names)
         mapped = _mapped(chain)
         if mapped is not None:
             over, pattern, body = mapped
-            return loop(f"let mut {name} = {zero};\n{margin}", pattern, f"{name} += {body};", name, over)
-        return loop(f"let mut {name} = {zero};\n{margin}", each, f"{name} += {each};", name)
+            return loop(f"let mut {name} = 0;\n{margin}", pattern, f"{name} += {body};", name, over)
+        return loop(f"let mut {name} = 0;\n{margin}", each, f"{name} += {each};", name)
     if method == "collect" and returned.startswith("Vec<"):
         name, each = _fresh("collected", names), _fresh("each", names)
         mapped = _mapped(chain)
@@ -130,6 +134,8 @@ def chain_to_loop(node: Node, names: set[str]) -> Rewrite | None:
         if closure is None or not closure[0][0].isidentifier():
             return None
         (state, pattern), body = closure
+        if re.search(rf"\b{state}\b", source) or not _may_go_first(arguments[0]):
+            return None
         kind = f": {returned}" if INTEGER.fullmatch(returned) else ""
         before = f"let mut {state}{kind} = {text(arguments[0])};\n{margin}"
         return loop(before, pattern, f"{state} = {body};", state)
@@ -203,9 +209,22 @@ def _closure(arguments: list[Node], count: int) -> tuple[list[str], str] | None:
     if len(parameters) != count or any(each.type == "parameter" for each in parameters):
         return None
     body = closure.child_by_field_name("body")
-    if any(node.type in LEAVING for node in walk(body)) or closure.child_by_field_name("return_type") is not None:
+    if any(node.type in LEAVING or (node.type == "macro_invocation" and may_leave(node)) for node in walk(body)):
+        return None
+    # One that moves what it captures changes copies.
+    if closure.children[0].type != "closure_parameters" or closure.child_by_field_name("return_type") is not None:
         return None
     return [text(each) for each in parameters], text(body)
+
+
+def _may_go_first(initial: Node) -> bool:
+    """Whether a value may as well be computed before what stands before it."""
+    for node in walk(initial):
+        if node.type == "call_expression" and text(node.child_by_field_name("function")) not in PURE_FUNCTIONS:
+            return False
+        if node.type in (*LEAVING, "index_expression") or (node.type == "macro_invocation" and text(node) != "vec![]"):
+            return False
+    return True
 
 
 def _mapped(chain: Node) -> tuple[str, str, str] | None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
+from evaluation.rust.refusals import STANDARD_MACROS
 from evaluation.rust.syntax import COMMENTS
-from trainers.data.rewriting.bindings import text
+from trainers.data.rewriting.bindings import text, walk
 
 LEAVING = {"return_expression", "try_expression", "await_expression", "yield_expression"}
 LOOPS = {"for_expression", "while_expression", "loop_expression"}
@@ -37,7 +38,7 @@ def leaves(node: Node) -> bool:
     waiting = [(node, False)]
     while waiting:
         current, in_loop = waiting.pop()
-        if current.type in LEAVING or (current.type == "macro_invocation" and mentions_leaving(current)):
+        if current.type in LEAVING or (current.type == "macro_invocation" and may_leave(current)):
             return True
         if current.type in ("break_expression", "continue_expression") and (not in_loop or label_of(current)):
             return True
@@ -48,9 +49,25 @@ def leaves(node: Node) -> bool:
     return False
 
 
-def mentions_leaving(macro: Node) -> bool:
-    """Whether the tokens of a macro may end a function or a loop."""
-    return bool(re.search(r"\b(?:return|break|continue|await)\b|\?", text(macro)))
+def may_leave(macro: Node) -> bool:
+    """Whether a macro may end a function or a loop: its tokens say so, or nobody knows what it expands to."""
+    name = text(macro.child_by_field_name("macro")).rpartition("::")[2]
+    leaving = re.search(r"\b(?:return|break|continue|await)\b|\?", text(macro))
+    return name not in STANDARD_MACROS - {"try"} or leaving is not None
+
+
+def has_attribute(node: Node) -> bool:
+    """Whether an attribute stands before the statement that a node is, such as one that switches it off."""
+    statement = node.parent if node.parent.type == "expression_statement" else node
+    before = statement.prev_named_sibling
+    return before is not None and before.type == "attribute_item"
+
+
+def own_methods(root: Node) -> set[str]:
+    """The names of the methods that a piece of Rust declares itself."""
+    return {
+        text(node.parent.parent.child_by_field_name("name")) for node in walk(root) if node.type == "self_parameter"
+    }
 
 
 def statements_of(block: Node) -> list[Node]:

@@ -1,17 +1,20 @@
 """Exchanges neighbours whose order means nothing: independent statements, and items.
 
 Two statements are independent when neither writes what the other reads or writes, and at most one of them does
-something that cannot be seen from its text. Written are the names that a statement binds, assigns, borrows mutably, or
-calls a method of that is not known to leave its receiver alone.
+something that cannot be seen from its text; where one does, the other must not panic. Written are the names that a
+statement binds, assigns, borrows mutably, hands over, or calls a method of that is not known to leave its receiver
+alone. Code whose state can change behind a shared reference, or in which a drop can be seen, keeps its statements.
 """
 
 import random
+import re
 from dataclasses import dataclass
 
 from tree_sitter import Node
 
 from evaluation.rust.syntax import COMMENTS
 from trainers.data.rewriting.bindings import captured_names, parse, text, walk
+from trainers.data.rewriting.nodes import has_attribute, may_leave, own_methods
 from trainers.data.rewriting.renaming import apply_edits
 
 PURE_METHODS = set(
@@ -26,6 +29,28 @@ PURE_METHODS = set(
     "to_string to_uppercase to_vec trim trim_end trim_matches trim_start trunc unwrap_or unwrap_or_default values "
     "windows wrapping_add wrapping_mul zip".split()
 )
+# Of these, the ones that draw from an iterator, or change an option, when they are called on it directly.
+DRAWING = set(
+    "all any cloned cmp collect copied count enumerate eq filter filter_map find flat_map flatten fold last map max "
+    "max_by max_by_key min min_by min_by_key nth partition position product replace rev rfind skip skip_while step_by "
+    "sum take take_while zip".split()
+)
+# And the ones that may call what they are given, or draw from it.
+CALLING = set(
+    "all any filter filter_map find flat_map fold map max_by max_by_key min_by min_by_key partition position rfind "
+    "skip_while take_while zip".split()
+)
+# What changes the receiver and nothing else.
+CHANGING = set(
+    "as_mut clear dedup entry fill get_mut insert iter_mut or_default or_insert pop pop_back pop_front push push_back "
+    "push_front push_str remove reverse sort sort_unstable swap truncate".split()
+)
+PANICKING = set("chunks clamp expect insert nth remove split_at step_by swap unwrap windows".split())
+HIDDEN_STATE = re.compile(
+    r"\b(?:Drop|unsafe|(?<!')static|thread_local|Rc|Arc|Weak|\w*Cell|\w*Lock|Mutex|Condvar|Atomic\w+|Instant|SystemTime|"
+    r"stdin|stdout|stderr|mpsc|thread|File)\b"
+)
+PLACES = {"identifier", "self", "field_expression", "index_expression", "unary_expression"}
 PURE_FUNCTIONS = {
     "Some", "Ok", "Err", "String::new", "String::from", "Vec::new", "Vec::with_capacity", "HashMap::new",
     "HashSet::new", "BTreeMap::new", "BTreeSet::new", "VecDeque::new", "Box::new", "String::with_capacity",
@@ -45,6 +70,8 @@ class _Effects:
     writes: frozenset[str]
     unknown: bool
     """It may do something that its text does not show, such as printing."""
+    panics: bool
+    """It may panic, other than by an overflow."""
 
 
 def reorder(code: str, pick: random.Random) -> str | None:
@@ -56,10 +83,11 @@ def reorder(code: str, pick: random.Random) -> str | None:
     """
     root = parse(code)
     statements, items = [], []
+    own, still = own_methods(root), HIDDEN_STATE.search(code) is None
     for node in walk(root):
-        if node.type == "block":
+        if node.type == "block" and still:
             inner = node.named_children
-            statements += [(a, b) for a, b in zip(inner, inner[1:], strict=False) if _independent(a, b)]
+            statements += [(a, b) for a, b in zip(inner, inner[1:], strict=False) if _independent(a, b, own)]
         elif node.type in ("source_file", "declaration_list"):
             items += _item_pairs(node)
     edits: list[tuple[int, int, str]] = []
@@ -85,7 +113,8 @@ def _item_pairs(parent: Node) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     for child in parent.named_children:
         if child.type in COMMENTS or child.type == "attribute_item":
             # What ends its line behind an item belongs to that item, an inner comment to the whole.
-            trails = child.prev_sibling is not None and child.prev_sibling.end_point[0] == child.start_point[0]
+            before = child.prev_sibling
+            trails = child.type in COMMENTS and before is not None and before.end_point[0] == child.start_point[0]
             inner = text(child).startswith(("//!", "/*!"))
             if trails or inner:
                 spans.append(None)
@@ -99,11 +128,11 @@ def _item_pairs(parent: Node) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     return [(a, b) for a, b in zip(spans, spans[1:], strict=False) if a is not None and b is not None]
 
 
-def _independent(first: Node, second: Node) -> bool:
-    if first.type not in STATEMENTS or second.type not in STATEMENTS:
+def _independent(first: Node, second: Node, own: set[str]) -> bool:
+    if first.type not in STATEMENTS or second.type not in STATEMENTS or has_attribute(first):
         return False
-    a, b = _effects(first), _effects(second)
-    if a is None or b is None or (a.unknown and b.unknown):
+    a, b = _effects(first, own), _effects(second, own)
+    if a is None or b is None or (a.unknown and (b.unknown or b.panics)) or (b.unknown and a.panics):
         return False
     return a.writes.isdisjoint(b.reads | b.writes) and b.writes.isdisjoint(a.reads)
 
@@ -111,9 +140,15 @@ def _independent(first: Node, second: Node) -> bool:
 STATEMENTS = {"let_declaration", "expression_statement"}
 
 
-def _effects(statement: Node) -> _Effects | None:
-    """What a statement reads and writes; None for one that may leave its block, or that is not understood."""
-    if any(node.type in LEAVING for node in walk(statement)):
+def _effects(statement: Node, own: set[str]) -> _Effects | None:
+    """
+    What a statement reads and writes; None for one that may leave its block, or that is not understood.
+
+    Args:
+        statement: In a block.
+        own: Methods that the code has itself, whatever others of these names do.
+    """
+    if any(node.type in LEAVING or (node.type == "macro_invocation" and may_leave(node)) for node in walk(statement)):
         return None
     if statement.type == "expression_statement":
         kind = statement.named_child(0).type
@@ -123,20 +158,27 @@ def _effects(statement: Node) -> _Effects | None:
         return None
     names = {text(node) for node in walk(statement) if node.type == "identifier"}
     names |= {text(node) for node in walk(statement) if node.type == "self"}
-    names |= {name for node in walk(statement) if node.type == "string_literal" for name in captured_names(node)}
-    writes, unknown = set(), False
+    names |= {name for node in walk(statement) if node.type in STRINGS for name in captured_names(node)}
+    writes, unknown, panics = set(), False, False
     for node in walk(statement):
         if node.type == "let_declaration":
             pattern = node.child_by_field_name("pattern")
-            writes |= {text(each) for each in walk(pattern) if each.type == "identifier"}
+            writes |= {text(each) for each in walk(pattern) if each.type in BOUND}
             value = node.child_by_field_name("value")
             writes |= {text(value)} if value is not None and value.type == "identifier" else set()
         elif node.type in ("assignment_expression", "compound_assignment_expr"):
             writes |= _root_names(node.child_by_field_name("left"))
+            panics |= text(node.child_by_field_name("operator")) in ("-=", "/=", "%=")
         elif node.type == "reference_expression" and any(child.type == "mutable_specifier" for child in node.children):
             writes |= _root_names(node.child_by_field_name("value"))
         elif node.type == "macro_invocation":
-            unknown |= text(node.child_by_field_name("macro")) not in PURE_MACROS or _calls_among_tokens(node)
+            if text(node.child_by_field_name("macro")) not in PURE_MACROS or _acts_among_tokens(node):
+                unknown = True
+                writes |= {text(each) for each in walk(node) if each.type in ("identifier", "self")}
+        elif node.type == "index_expression":
+            panics = True
+        elif node.type == "binary_expression":
+            panics |= text(node.child_by_field_name("operator")) in ("-", "/", "%")
         elif node.type == "call_expression":
             function = node.child_by_field_name("function")
             if function.type == "generic_function":
@@ -144,20 +186,41 @@ def _effects(statement: Node) -> _Effects | None:
             # What is handed over may be moved.
             arguments = node.child_by_field_name("arguments").named_children
             writes |= {text(each) for each in arguments if each.type == "identifier"}
+            pure = text(function) in PURE_FUNCTIONS
             if function.type == "field_expression":
-                method = text(function.child_by_field_name("field"))
-                if method not in PURE_METHODS:
-                    writes |= _root_names(function.child_by_field_name("value"))
-                    unknown |= method not in MOVING and not _root_names(function.child_by_field_name("value"))
+                receiver, method = (function.child_by_field_name(name) for name in ("value", "field"))
+                method = text(method)
+                pure = method in PURE_METHODS and method not in own
+                if not pure or (method in DRAWING and _is_place(receiver)):
+                    writes |= _root_names(receiver)
+                    unknown |= method in own or method not in MOVING | CHANGING
+                    unknown |= method not in MOVING and not _root_names(receiver)
+                unknown |= method in CALLING and any(each.type not in GIVEN for each in arguments)
+                panics |= method in PANICKING
             else:
-                unknown |= text(function) not in PURE_FUNCTIONS
-    return _Effects(frozenset(names), frozenset(writes), unknown)
+                unknown |= not pure
+            if not pure:
+                # A mutable reference is lent.
+                writes |= {name for each in arguments if each.type in PLACES for name in _root_names(each)}
+            unknown |= any(each.type == "scoped_identifier" for each in arguments)
+    return _Effects(frozenset(names), frozenset(writes), unknown, panics)
 
 
-def _calls_among_tokens(macro: Node) -> bool:
-    """Whether something may be called among the tokens of a macro."""
-    trees = [node for node in walk(macro) if node.type == "token_tree" and node.parent.type == "token_tree"]
-    return any(text(tree).startswith("(") for tree in trees)
+STRINGS = {"string_literal", "raw_string_literal"}
+BOUND = {"identifier", "shorthand_field_identifier"}
+# Arguments that call nothing but what can be seen.
+GIVEN = {"closure_expression", "integer_literal", "float_literal", "string_literal", "char_literal", "boolean_literal"}
+
+
+def _is_place(node: Node) -> bool:
+    while node.type == "parenthesized_expression":
+        node = node.named_child(0)
+    return node.type in PLACES
+
+
+def _acts_among_tokens(macro: Node) -> bool:
+    """Whether something may be called, assigned or looked up among the tokens of a macro."""
+    return any(node.type == "token_tree" and node.parent.type == "token_tree" for node in walk(macro))
 
 
 def _root_names(node: Node) -> set[str]:
