@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
 
 from modeling_nanochat import LoopLMConfig
 from recipes.schema import DataRecipe, Recipe, TrainingRecipe
+from trainers.stages import MaxRLStage, Stage
 
 RECIPE = Recipe(
     name="debug",
@@ -28,7 +29,7 @@ RECIPE = Recipe(
         max_position_embeddings=512,
         exit_entropy_weight=0.5,
     ),
-    data=DataRecipe(seq_len=512, vocab_size=4096),
+    data=DataRecipe(seq_len=512, vocab_size=4096, tasks=400, task_tier=0),
     training=TrainingRecipe(
         total_steps=300,
         warmup_steps=20,
@@ -41,6 +42,29 @@ RECIPE = Recipe(
         save_steps=60,
         eval_steps=60,
         eval_prompts=24,
+    ),
+    later_stages=(
+        Stage(
+            name="tasks",
+            total_steps=300,
+            batch_size=8,
+            seq_len=128,
+            peak_lr=1.2e-3,
+            min_lr=1.2e-4,
+            decay_steps=200,
+            mix={"tasks": 1},
+        ),
+        MaxRLStage(
+            name="maxrl",
+            total_steps=20,
+            prompts_per_step=4,
+            num_generations=16,
+            max_completion_length=96,
+            learning_rate=3e-4,
+            mode="compile",
+            held_out_tasks=32,
+            sample_steps=10,
+        ),
     ),
 )
 

@@ -23,7 +23,8 @@ from evaluation.suites import compile_rate, humaneval_rust
 from evaluation.suites.compile_rate import CompileRate
 from evaluation.suites.humaneval_rust import HumanEvalRust
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
-from recipes.prepare import SYNTHETIC_FILE, Prepared, prepare
+from recipes.prepare import SYNTHETIC_FILE, TASKS_FILE, Prepared, prepare
+from recipes.reinforce import reinforce
 from recipes.report import Pretrained, report
 from recipes.schema import GATE_STAGE, Recipe
 from trainers.callbacks import (
@@ -38,13 +39,13 @@ from trainers.data.tokenizer import check_special_tokens, special_token_ids
 from trainers.gate import GateTrainer
 from trainers.hardware import has_no_accelerator
 from trainers.pretraining import LoopLMTrainer, last_complete_checkpoint, pretraining_arguments
-from trainers.stages import Stage
+from trainers.stages import MaxRLStage, Stage
 
 console = Console(highlight=False)
 
 
 # What a run makes in its folder; nothing else there is ever deleted.
-RUN_ENTRIES = ("prepare", SYNTHETIC_FILE, GATE_STAGE, "evaluation", "report.json", "recipe.json")
+RUN_ENTRIES = ("prepare", SYNTHETIC_FILE, TASKS_FILE, GATE_STAGE, "evaluation", "report.json", "recipe.json")
 # Held-out blocks of an evaluation in the middle of training; the closing report takes all.
 EVALUATED_BLOCKS = 32
 
@@ -248,7 +249,7 @@ def start(recipe: Recipe, resume: bool, overwrite: bool) -> Prepared:
     transformers.utils.logging.disable_progress_bar()
     use_all_cores()
     state = process_state()
-    if recipe.data.synthetic_samples or recipe.data.variants:
+    if recipe.data.synthetic_samples or recipe.data.variants or recipe.data.tasks:
         require_consent()
     report_to = recipe.training.report_to
     if report_to != "none" and find_spec(report_to) is None:
@@ -259,7 +260,10 @@ def start(recipe: Recipe, resume: bool, overwrite: bool) -> Prepared:
             "recipes/launch/ddp_2.yaml, or recipes/launch/fsdp2_2.yaml where the model does not fit one GPU"
         )
     for stage in recipe.stages:
-        recipe.training.micro_batch_for(stage, recipe.data.seq_len, state.num_processes)
+        if isinstance(stage, MaxRLStage):
+            stage.micro_batch_for(state.num_processes)
+        else:
+            recipe.training.micro_batch_for(stage, recipe.data.seq_len, state.num_processes)
     if state.is_main_process:
         start_folder(recipe, resume, overwrite)
         console.print(f"[bold]{recipe.name}[/bold]: {recipe.description}")
@@ -284,8 +288,14 @@ def finish(recipe: Recipe, prepared: Prepared, only: str | None = None) -> None:
         model_folder = recipe.stage_dir(stage) / "model"
         if only in (None, stage.name):
             if len(recipe.stages) > 1 and process_state().is_main_process:
-                console.print(f"Stage {stage.name}: {stage.total_steps:,} steps of {stage.tokens_per_step:,} tokens")
-            finished.append(pretrain(recipe, stage, prepared, previous))
+                text = isinstance(stage, Stage)
+                size = f"{stage.tokens_per_step:,} tokens" if text else f"{stage.completions_per_step:,} completions"
+                console.print(f"Stage {stage.name}: {stage.total_steps:,} steps of {size}")
+            if isinstance(stage, Stage):
+                finished.append(pretrain(recipe, stage, prepared, previous))
+            else:
+                model = reinforce(recipe, stage, prepared, previous)
+                finished.append(Pretrained(model, model_folder, 0, None))
         previous = model_folder
     if process_state().is_main_process:
         # The speed is that of the stage with the most tokens.

@@ -20,14 +20,16 @@ from trainers.data.mix import mix_rows
 from trainers.data.pack import pack_blocks
 from trainers.data.sources import Row, read_rows
 from trainers.data.synthetic.stream import choose_families
-from trainers.data.synthetic.verified import write_synthetic
+from trainers.data.synthetic.verified import LICENCE, write_synthetic
 from trainers.data.tokenizer import train_tokenizer
 from trainers.data.verify import verify_sample
 from trainers.stages import check
+from trainers.tasks.task import read_tasks, split_tasks
 
 console = Console(highlight=False)
 
 SYNTHETIC_FILE = "synthetic.jsonl"
+TASKS_FILE = "tasks.jsonl"
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,10 @@ def prepare(recipe: Recipe, folder: Path) -> Prepared:
         print_sources(rows)
         # A token is rarely longer than eight bytes, so both parts fill at least a block.
         training, validation = split_rows(rows, recipe.data.validation_fraction, 8 * recipe.data.seq_len)
-        made = make_rows(recipe.data, training, folder.parent / SYNTHETIC_FILE)
+        made = make_rows(recipe.data, training, folder.parent)
         print_sources(made)
         training += made
-        mixes = {mix_folder(mix): mix for mix in map(recipe.mix, recipe.stages)}
+        mixes = {mix_folder(mix): mix for mix in map(recipe.mix, recipe.text_stages)}
         parts = {name: training if mix is None else mix_rows(training, mix) for name, mix in mixes.items()}
         if recipe.data.verified_sample:
             sample = verify_sample(rows, recipe.data.verified_sample, progress=console.is_terminal)
@@ -103,37 +105,49 @@ def prepare(recipe: Recipe, folder: Path) -> Prepared:
             blocks.save_to_disk(folder / name)
         finished.write_text(json.dumps({"texts": len(rows)}) + "\n")
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-    training = {stage.name: load_from_disk(folder / mix_folder(recipe.mix(stage))) for stage in recipe.stages}
-    for stage in recipe.stages:
+    training = {stage.name: load_from_disk(folder / mix_folder(recipe.mix(stage))) for stage in recipe.text_stages}
+    for stage in recipe.text_stages:
         tokens = len(training[stage.name]) * recipe.data.seq_len
         rule = f"at most {tokens}, the tokens that there are to train on"
         check(f"stages.{stage.name}", "seq_len", stage.seq_len, rule, stage.seq_len <= tokens)
     return Prepared(tokenizer, training, load_from_disk(folder / "validation"))
 
 
-def make_rows(data: DataRecipe, training: Sequence[Row], path: Path) -> list[Row]:
+def make_rows(data: DataRecipe, training: Sequence[Row], folder: Path) -> list[Row]:
     """
-    Verified samples and variants of the training texts, to train on beside them. What is held out stays real.
+    Verified samples, solutions of tasks and variants of the training texts, to train on beside them. What is held out
+    stays real.
 
     Args:
         data: How many.
         training: What is varied, together with the samples.
-        path: Where samples are kept, so that an interrupted call need not make them again.
+        folder: Where samples and tasks are kept, so that an interrupted call need not make them again.
 
     Raises:
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
         ValueError: There are not so many samples.
     """
-    if not (data.synthetic_samples or data.variants):
+    if not (data.synthetic_samples or data.variants or data.tasks):
         return []
     samples: list[Row] = []
+    solutions: list[Row] = []
     with RustVerifier(run_timeout=1.0) as verifier:
         if data.synthetic_samples:
             console.print(f"Making {data.synthetic_samples:,} synthetic samples; the compiler and their tests decide")
+            path = folder / SYNTHETIC_FILE
             write_synthetic(path, choose_families(), data.synthetic_samples, 0, verifier)
             samples = [Row(**{name: row[name] for name in Row.__match_args__}) for row in read_kept(path)]
+        if data.tasks:
+            console.print(f"Making {data.tasks:,} tasks; their hidden cases must tell right from wrong")
+            path = folder / TASKS_FILE
+            write_synthetic(path, choose_families(tier=data.task_tier), data.tasks, 0, verifier, tasks=True)
+            solutions = [
+                Row.of("tasks", task.family, "file", LICENCE, task.code) for task in split_tasks(read_tasks(path)).read
+            ]
+        if not data.variants:
+            return samples + solutions
         augmentation = Augmentation(dict.fromkeys(KINDS, data.variants))
-        return samples + augment_rows([*training, *samples], augmentation, verifier)
+        return samples + solutions + augment_rows([*training, *samples], augmentation, verifier)
 
 
 def mix_folder(mix: Mapping[str, float] | None) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table
 from transformers import PreTrainedTokenizerFast
 
 from evaluation.generate import Sampling
-from evaluation.results import Results
+from evaluation.results import Interval, Results
 from evaluation.run import Report, describe, run_programs
 from evaluation.rust import RustVerifier, SandboxUnavailable, ToolchainUnavailable
 from evaluation.scoring import GoldFailed, ScoringUnavailable
@@ -23,8 +23,10 @@ from evaluation.suites.compile_rate import CompileRate
 from evaluation.suites.perplexity import loss_by_depth
 from modeling_nanochat import BitLinear, LoopLMForCausalLM
 from recipes.prepare import Prepared
+from recipes.reinforce import Reinforced
 from recipes.schema import Recipe
 from trainers.data.verify import VerifiedSample
+from trainers.stages import MaxRLStage
 
 # Of a completion; most functions that are asked for are shorter.
 EVALUATED_TOKENS = 96
@@ -101,11 +103,17 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained) -> None:
     rate = None
     if recipe.training.eval_prompts:
         rate = compile_rate_of(model, prepared.tokenizer, recipe, pretrained.folder)
+    reinforced = {
+        stage.name: Reinforced.read(recipe.stage_dir(stage) / "finished.json")
+        for stage in recipe.stages
+        if isinstance(stage, MaxRLStage)
+    }
     results = {
         "recipe": recipe.name,
         "verified_sample": sample and asdict(sample),
         "loss_by_depth": loss_by_depth(model, prepared.validation),
         "compile_rate": rate.metrics["compiles@1"].value if isinstance(rate, Results) else rate,
+        "reinforced": {name: asdict(each) for name, each in reinforced.items()},
         "tokens_seen": pretrained.tokens,
         "tokens_per_second": pretrained.tokens_per_second,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -126,6 +134,10 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained) -> None:
         table.add_row(f"validation loss after loop {loop}", f"{loss:.4f} nats per token")
     if rate is not None:
         table.add_row(f"completions that compile, of {recipe.training.eval_prompts}", _rate_words(rate))
+    for name, each in reinforced.items():
+        what = f"{each.tasks} held-out tasks x {each.samples}, {name}"
+        table.add_row(f"{what}: completions that compile", "{:.1%} before, {:.1%} after".format(*each.compiles))
+        table.add_row(f"{what}: that solve them", " before, ".join(map(_share_words, each.solved)) + " after")
     table.add_row("tokens seen", f"{pretrained.tokens:,}")
     speed = pretrained.tokens_per_second
     table.add_row("speed, evaluations included", "not measured" if speed is None else f"{speed:,.0f} tokens/s")
@@ -135,6 +147,10 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained) -> None:
         table.add_row(name, f"{size / 1e6:,.3f} MB")
     console.print(table)
     console.print(f"Everything is in {recipe.run_dir}")
+
+
+def _share_words(share: Interval) -> str:
+    return f"{share.value:.1%} ({share.low:.1%} to {share.high:.1%})"
 
 
 def _rate_words(rate: Results | str) -> str:

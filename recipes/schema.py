@@ -9,7 +9,7 @@ from modeling_nanochat import LoopLMConfig
 from trainers.data.mix import check_shares
 from trainers.data.sources import BUILTIN_RUST
 from trainers.data.tokenizer import SMALLEST_VOCABULARY
-from trainers.stages import Stage, check
+from trainers.stages import MaxRLStage, Stage, check
 
 GATE_STAGE = "gate"
 
@@ -28,6 +28,9 @@ class DataRecipe:
         verified_sample: So many of the texts are given to the compiler, to know what the data are worth; 0 for none.
         synthetic_samples: So many verified samples are made and trained on, as source "synthetic".
         variants: Share of the training texts that are varied in each way, as source "augmented"; those that compile.
+        tasks: So many verified tasks are made for reinforcement learning. The solutions of half of those to train on
+            are read as source "tasks", the other half's prompts are practised on.
+        task_tier: Only tasks of this tier, 0 (one line) to 4; None takes all.
         mix: Shares of the training text by source, such as {"std-examples": 1, "std-sources": 3}; None reads
             everything once. In a folder the sources are its subfolders.
     """
@@ -40,6 +43,8 @@ class DataRecipe:
     verified_sample: int = 256
     synthetic_samples: int = 0
     variants: float = 0.0
+    tasks: int = 0
+    task_tier: int | None = None
     mix: Mapping[str, float] | None = None
 
     def __post_init__(self):
@@ -49,6 +54,9 @@ class DataRecipe:
         check("data", "verified_sample", self.verified_sample, "at least 0", self.verified_sample >= 0)
         samples = self.synthetic_samples
         check("data", "synthetic_samples", samples, "at least 0", samples >= 0)
+        check("data", "tasks", self.tasks, "at least 0", self.tasks >= 0)
+        tier = self.task_tier
+        check("data", "task_tier", tier, "from 0 to 4, or None", tier is None or 0 <= tier <= 4)
         check("data", "variants", self.variants, "from 0 to 1", 0 <= self.variants <= 1)
         rule = f"at least {SMALLEST_VOCABULARY}"
         check("data", "vocab_size", self.vocab_size, rule, self.vocab_size >= SMALLEST_VOCABULARY)
@@ -217,7 +225,7 @@ class Recipe:
     model: LoopLMConfig
     data: DataRecipe
     training: TrainingRecipe
-    later_stages: tuple[Stage, ...] = ()
+    later_stages: tuple[Stage | MaxRLStage, ...] = ()
     output_dir: Path = field(default=Path("runs"))
     prompt: str = "fn "
 
@@ -230,12 +238,24 @@ class Recipe:
         check("model", "vocab_size", vocab_size, rule, vocab_size >= self.data.vocab_size)
         names = [stage.name for stage in self.stages]
         check("recipe", "stages", names, "of different names", len(set(names)) == len(names))
+        for stage in self.later_stages:
+            if isinstance(stage, MaxRLStage):
+                rule = f"at least {2 * stage.prompts_per_step}, for stages.{stage.name} has prompts_per_step of them"
+                check("data", "tasks", self.data.tasks, rule, self.data.tasks >= 2 * stage.prompts_per_step)
+                rule = f"below model.max_position_embeddings={longest}, which prompts need too"
+                length = stage.max_completion_length
+                check(f"stages.{stage.name}", "max_completion_length", length, rule, length < longest)
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
+    def text_stages(self) -> tuple[Stage, ...]:
+        """The stages that read text."""
+        return tuple(stage for stage in self.stages if isinstance(stage, Stage))
+
+    @property
+    def stages(self) -> tuple[Stage | MaxRLStage, ...]:
         """All stages in their order; the gate's own is the last."""
         first = self.training.stage(self.data.seq_len)
-        last = (first, *self.later_stages)[-1]
+        last = [stage for stage in (first, *self.later_stages) if isinstance(stage, Stage)][-1]
         gate = ()
         if self.training.gate_steps:
             changes = {"total_steps": self.training.gate_steps, "peak_lr": self.training.gate_lr, "min_lr": 0.0}
@@ -248,7 +268,7 @@ class Recipe:
         """What a stage reads: its own mix or the recipe's."""
         return self.data.mix if stage.mix is None else stage.mix
 
-    def stage_dir(self, stage: Stage) -> Path:
+    def stage_dir(self, stage: Stage | MaxRLStage) -> Path:
         """Where a stage keeps its checkpoints, logs and model."""
         return self.run_dir / stage.name
 
@@ -272,9 +292,19 @@ class Recipe:
             "ternary_group_size": 64,
         }  # fmt: skip
         steps = {"total_steps": 2, "warmup_steps": 1, "decay_steps": 0, "batch_size": 2}
-        lengths = sorted({stage.seq_len for stage in self.stages})
+        lengths = sorted({stage.seq_len for stage in self.text_stages})
+        practice = {
+            "total_steps": 2,
+            "warmup_steps": 1,
+            "prompts_per_step": 2,
+            "num_generations": 2,
+            "sample_steps": 1,
+        }
+        practice |= {"max_completion_length": 16, "held_out_tasks": 1, "samples": 1}
         later = [
             replace(stage, seq_len=32 * (1 + lengths.index(stage.seq_len)), mix=None, **steps)
+            if isinstance(stage, Stage)
+            else replace(stage, **practice)
             for stage in self.later_stages
         ]
         return replace(
@@ -288,6 +318,7 @@ class Recipe:
                 vocab_size=512,
                 verified_sample=4,
                 synthetic_samples=min(8, self.data.synthetic_samples),
+                tasks=min(48, self.data.tasks),
                 mix=None,
             ),
             training=replace(

@@ -15,7 +15,7 @@ from rich.table import Table
 from modeling_nanochat import BitLinear, LoopLMConfig, LoopLMForCausalLM
 from modeling_nanochat.configuration_nanochat import FIELD_RULES
 from recipes.schema import DataRecipe, Recipe, TrainingRecipe
-from trainers.stages import Stage
+from trainers.stages import MaxRLStage, Stage
 
 SECTIONS = {"model": LoopLMConfig, "data": DataRecipe, "training": TrainingRecipe}
 ENTRY = re.compile(r"^ {4}(\w+(?:, \w+)*): (.*(?:\n {8}.*)*)", re.MULTILINE)
@@ -61,7 +61,7 @@ def with_settings(recipe: Recipe, changes: list[str]) -> Recipe:
             near = get_close_matches(name, known, n=1, cutoff=0.0)[0]
             raise ValueError(f"--set {name} is no setting of this recipe; the nearest is {near} (--show lists all)")
         section, _, field = name.rpartition(".")
-        parts.setdefault(section, {})[field] = _value(name, text, known[name], section)
+        parts.setdefault(section, {})[field] = _value(name, text, known[name], owner_of(recipe, section))
     changed: dict[str, Any] = {
         section: dataclasses.replace(getattr(recipe, section), **parts[section])
         for section in ("data", "training")
@@ -73,9 +73,16 @@ def with_settings(recipe: Recipe, changes: list[str]) -> Recipe:
     return dataclasses.replace(recipe, later_stages=tuple(stages), **changed)
 
 
-def _value(name: str, text: str, present: Any, section: str) -> Any:
+def owner_of(recipe: Recipe, section: str) -> type:
+    """The class whose fields a section has."""
+    if section in SECTIONS:
+        return SECTIONS[section]
+    return next(type(stage) for stage in recipe.later_stages if section == f"stages.{stage.name}")
+
+
+def _value(name: str, text: str, present: Any, owner: type) -> Any:
     """A text as a value of the setting's type."""
-    kind = _annotation(section, name.rpartition(".")[2])
+    kind = _annotation(owner, name.rpartition(".")[2])
     if text == "None" and (present is None or "None" in kind):
         return None
     if "Path" in kind:
@@ -94,10 +101,9 @@ def _value(name: str, text: str, present: Any, section: str) -> Any:
     raise ValueError(f"{name} must be a value of type {wanted.__name__} such as {present!r}, got {text!r}")
 
 
-def _annotation(section: str, field: str) -> str:
-    if section == "model":
+def _annotation(owner: type, field: str) -> str:
+    if owner is LoopLMConfig:
         return ""
-    owner = Stage if section.startswith("stages.") else SECTIONS[section]
     return str(next(each.type for each in dataclasses.fields(owner) if each.name == field))
 
 
@@ -114,19 +120,24 @@ def show(recipe: Recipe, console: Console) -> None:
     table = Table(title=f"{recipe.name}: {recipe.description}", title_justify="left")
     for column in ("setting", "value", "meaning"):
         table.add_column(column, overflow="fold")
-    explained = {name: meanings(section) for name, section in SECTIONS.items()} | {"stages": meanings(Stage)}
     before = ""
     for name, value in settings(recipe).items():
         section = name.rpartition(".")[0]
         if section != before:
             table.add_section()
         before = section
-        meaning = explained[section.partition(".")[0]].get(name.rpartition(".")[2], "")
+        meaning = meanings(owner_of(recipe, section)).get(name.rpartition(".")[2], "")
         table.add_row(name, str(value), meaning)
     console.print(table)
     total, ternary = parameters(recipe)
     console.print(f"{total:,} parameters, {ternary:,} of them ternary")
     for stage in recipe.stages:
+        if isinstance(stage, MaxRLStage):
+            console.print(
+                f"stage {stage.name}: {stage.total_steps:,} steps of {stage.prompts_per_step} prompts with "
+                f"{stage.num_generations} completions"
+            )
+            continue
         tokens = stage.total_steps * stage.tokens_per_step
         console.print(
             f"stage {stage.name}: {stage.total_steps:,} steps of {stage.tokens_per_step:,} tokens, "
@@ -139,5 +150,6 @@ def explanation() -> str:
     lines = ["settings for --set NAME=VALUE:"]
     for section, owner in SECTIONS.items():
         lines += [f"  {section}.{name}: {meaning}" for name, meaning in meanings(owner).items()]
-    lines += [f"  stages.STAGE.{name}: {meaning}" for name, meaning in meanings(Stage).items() if name != "name"]
+    for owner, title in ((Stage, "STAGE"), (MaxRLStage, "MAXRL_STAGE")):
+        lines += [f"  stages.{title}.{name}: {meaning}" for name, meaning in meanings(owner).items() if name != "name"]
     return "\n".join(lines)

@@ -28,6 +28,24 @@ class LoopProgressCallback(ProgressCallback):
         )
 
 
+class SuccessProgressCallback(ProgressCallback):
+    """The Trainer's progress bar with one readable line per log of reinforcement learning."""
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if not state.is_world_process_zero or self.training_bar is None or "success_rate" not in logs:
+            return
+        shares = {
+            "success": logs["success_rate"], "compile": logs.get("compile_success_rate"),
+            "groups that teach nothing": logs["groups/dead"], "cut off": logs["truncated"],
+            "reward's share of the time": logs.get("reward_share"),
+        }  # fmt: skip
+        self.training_bar.write(
+            f"step {state.global_step:>6}  "
+            + "  ".join(f"{name} {share:.0%}" for name, share in shares.items() if share is not None)
+            + f"  entropy {logs['entropy']:.2f}  {logs['completions/mean_length']:.0f} tokens"
+        )
+
+
 class MetricsFileCallback(TrainerCallback):
     """Appends every log as one JSON line with its step."""
 
@@ -90,14 +108,15 @@ class DivergenceCallback(TrainerCallback):
 
 
 class PlotCallback(TrainerCallback):
-    """Draws the metrics of a folder at every save and at the end."""
+    """Draws the metrics of a folder, by `plot`, at every save and at the end."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, plot: Callable[[Path], Path | None] = plot_metrics):
         self.folder = folder
+        self.plot = plot
 
     def on_save(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
-            plot_metrics(self.folder)
+            self.plot(self.folder)
 
     def on_train_end(self, args, state, control, **kwargs):
         self.on_save(args, state, control)

@@ -59,14 +59,66 @@ def plot_metrics(folder: Path) -> Path | None:
     timed = [entry for entry in logs if "tokens_per_second" in entry]
     speed.plot([entry["step"] for entry in timed], _values(timed, "tokens_per_second"), color="tab:green")
     speed.set(title="Speed", xlabel="step", ylabel="tokens per second", ylim=(0, None))
-    for axis in axes.flat:
+    return _save(figure, folder / "metrics.png")
+
+
+def plot_maxrl(folder: Path) -> Path | None:
+    """
+    Draws success and pass@k, groups that teach nothing, verdicts over time, length and entropy, and where the seconds
+    go, into `metrics.png`; None when there are fewer than two logs.
+    """
+    logs, _ = read_metrics(folder)
+    if len(logs) < 2:
+        return None
+    steps = [entry["step"] for entry in logs]
+    figure, axes = plt.subplots(2, 3, figsize=(15, 7), layout="constrained")
+    (success, groups, verdicts), (length, entropy, seconds) = axes
+
+    passes = sorted((name for name in logs[-1] if name.startswith("pass@")), key=lambda name: int(name[5:]))
+    colors = plt.get_cmap("viridis")([index / max(1, len(passes) - 1) * 0.9 for index in range(len(passes))])
+    for name, color in zip(passes, colors, strict=True):
+        success.plot(steps, _values(logs, name), color=color, label=name)
+    success.set(title="Success, as the groups estimate it", ylabel="share", ylim=(0, 1))
+    success.legend()
+
+    parts = [_values(logs, "groups/all_failed"), _values(logs, "groups/all_passed")]
+    groups.stackplot(steps, parts, labels=["all fail", "all pass"], colors=["tab:red", "tab:green"], alpha=0.6)
+    groups.set(title="Groups that teach nothing", ylabel="share of prompts", ylim=(0, 1))
+    groups.legend(loc="upper right")
+
+    names = [name for name in logs[-1] if name.startswith("verdict/") and max(_values(logs, name)) > 0]
+    palette = plt.get_cmap("tab10").colors
+    verdicts.stackplot(
+        steps, [_values(logs, name) for name in names], labels=[name.removeprefix("verdict/") for name in names],
+        colors=palette[: len(names)],
+    )  # fmt: skip
+    verdicts.set(title="Verdicts", ylabel="share of completions", ylim=(0, 1))
+    if names:
+        verdicts.legend(loc="lower left", fontsize="small")
+
+    length.plot(steps, _values(logs, "completions/mean_length"), label="mean")
+    length.plot(steps, _values(logs, "completions/max_length"), label="longest", alpha=0.5)
+    length.set(title="Length of the completions", xlabel="step", ylabel="tokens", ylim=(0, None))
+    length.legend()
+
+    entropy.plot(steps, _values(logs, "entropy"), color="tab:purple")
+    entropy.set(title="Entropy of the policy", xlabel="step", ylabel="nats per token", ylim=(0, None))
+
+    seconds.plot(steps, _values(logs, "step_time"), label="step")
+    seconds.plot(steps, _values(logs, "reward_seconds"), label="of it the reward")
+    seconds.set(title="Seconds", xlabel="step", ylabel="seconds per step", ylim=(0, None))
+    seconds.legend()
+    return _save(figure, folder / "metrics.png")
+
+
+def _save(figure: plt.Figure, path: Path) -> Path:
+    """With a grid, and not half written at any time."""
+    for axis in figure.axes:
         axis.grid(alpha=0.3)
-    path = folder / "metrics.png"
-    unfinished = folder / "metrics.new.png"
+    unfinished = path.with_suffix(".new.png")
     figure.savefig(unfinished, dpi=110)
     plt.close(figure)
-    unfinished.replace(path)
-    return path
+    return unfinished.replace(path)
 
 
 def _values(logs: list[dict], name: str) -> list[float]:

@@ -1,11 +1,13 @@
-"""Stages of pretraining: each continues from the one before with its own depth, length, rates and schedule."""
+"""Stages of a training: each continues from the one before with its own depth, length, rates and schedule."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from modeling_nanochat import LoopLMConfig
+from trainers.advantages import ESTIMATORS, Estimator
 from trainers.data.mix import check_shares
+from trainers.loop_credit import LOOP_CREDITS, LoopCredit
 
 Schedule = Literal["wsd", "cosine", "constant"]
 
@@ -108,6 +110,82 @@ class Stage:
             settings["rope_parameters"] = settings["rope_parameters"] | {"rope_theta": self.rope_theta}
         settings["max_position_embeddings"] = max(config.max_position_embeddings, self.seq_len)
         return LoopLMConfig.from_dict(settings)
+
+
+@dataclass(frozen=True)
+class MaxRLStage:
+    """
+    A stage of reinforcement learning on the recipe's tasks (`data.tasks`), with the compiler as judge.
+
+    Attributes:
+        name: Names the stage and its folder in the run.
+        total_steps: Optimizer steps.
+        prompts_per_step: Different prompts per step, over all processes.
+        num_generations: Completions per prompt; MaxRL follows the likelihood of success up to this order less one.
+        micro_batch_size: At most so many completions per forward pass; the rest is accumulated.
+        max_completion_length: Tokens after which a completion counts as a failure.
+        learning_rate: AdamW's, constant after the warmup.
+        warmup_steps: Steps of linear warmup from 0.
+        estimator: "maxrl", "maxrl_unbiased", "maxrl_nobaseline", "grpo" or "rloo".
+        loop_credit: Which loops' predictions are trained: "final", "uniform", "progressive" or "exit_pdf".
+        loss_type: "dapo" as in the paper's runs; "dr_grpo" has the estimator's expectation exactly.
+        mode: "tests", or "compile", where what compiles with the demanded signature is a success.
+        reward_threshold: Share of a task's hidden tests that must hold.
+        held_out_tasks: So many tasks with held-out parameters are solved before and after.
+        samples: Completions of each of them.
+        sample_steps: A page of completions and verdicts is written every so many steps; 0 for none.
+    """
+
+    name: str
+    total_steps: int
+    prompts_per_step: int = 8
+    num_generations: int = 8
+    micro_batch_size: int = 32
+    max_completion_length: int = 256
+    learning_rate: float = 1e-5
+    warmup_steps: int = 0
+    estimator: Estimator = "maxrl"
+    loop_credit: LoopCredit = "final"
+    loss_type: Literal["dapo", "dr_grpo"] = "dapo"
+    mode: Literal["tests", "compile"] = "tests"
+    reward_threshold: float = 1.0
+    held_out_tasks: int = 64
+    samples: int = 8
+    sample_steps: int = 50
+
+    def __post_init__(self):
+        section = f"stages.{self.name}"
+        for name in (
+            "total_steps", "prompts_per_step", "micro_batch_size", "max_completion_length", "held_out_tasks", "samples"
+        ):  # fmt: skip
+            check(section, name, getattr(self, name), "at least 1", getattr(self, name) >= 1)
+        for name in ("warmup_steps", "sample_steps"):
+            check(section, name, getattr(self, name), "at least 0", getattr(self, name) >= 0)
+        check(section, "num_generations", self.num_generations, "at least 2", self.num_generations >= 2)
+        finite = 0 < self.learning_rate < float("inf")
+        check(section, "learning_rate", self.learning_rate, "above 0 and finite", finite)
+        threshold = self.reward_threshold
+        check(section, "reward_threshold", threshold, "above 0 and at most 1", 0 < threshold <= 1)
+        for name, choices in (
+            ("estimator", ESTIMATORS),
+            ("loop_credit", LOOP_CREDITS),
+            ("loss_type", ("dapo", "dr_grpo")),
+            ("mode", ("tests", "compile")),
+        ):
+            check(section, name, getattr(self, name), f"one of {', '.join(choices)}", getattr(self, name) in choices)
+
+    @property
+    def completions_per_step(self) -> int:
+        """Over all processes."""
+        return self.prompts_per_step * self.num_generations
+
+    def micro_batch_for(self, num_processes: int) -> int:
+        """The largest micro-batch that divides the completions of a process. May raise `ValueError`."""
+        rule = f"such that {num_processes} processes share its completions evenly"
+        fits = self.completions_per_step % num_processes == 0
+        check(f"stages.{self.name}", "prompts_per_step", self.prompts_per_step, rule, fits)
+        share = self.completions_per_step // num_processes
+        return next(size for size in range(min(self.micro_batch_size, share), 0, -1) if share % size == 0)
 
 
 @dataclass(frozen=True)

@@ -191,6 +191,31 @@ def read_tasks(path: Path) -> list[Task]:
     return tasks
 
 
+@dataclass(frozen=True)
+class SplitTasks:
+    """
+    Tasks by what they are for: none is read and practised on.
+
+    Attributes:
+        read: Their solutions are trained on.
+        practise: Prompts for reinforcement learning.
+        held_out: Of families that are trained on, with other parameters; to measure with.
+        other_families: Of families that are held out.
+    """
+
+    read: list[Task]
+    practise: list[Task]
+    held_out: list[Task]
+    other_families: list[Task]
+
+
+def split_tasks(tasks: Sequence[Task]) -> SplitTasks:
+    """Every second task to train on is read, the others are practised."""
+    of_split = {split: [task for task in tasks if task.split == split] for split in SPLITS}
+    train = of_split["train"]
+    return SplitTasks(train[::2], train[1::2], of_split["held_out_parameters"], of_split["held_out_family"])
+
+
 def load_tasks(
     path: Path, verifier: RustVerifier, split: Split | None = None, sample: int = 16, seed: int = 0
 ) -> list[Task]:

@@ -1,0 +1,148 @@
+"""The reinforcement-learning stage of a recipe: tasks, judged by the compiler; measured before and after."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from accelerate import PartialState
+from rich.console import Console
+from transformers import PreTrainedTokenizerFast
+from transformers.trainer_callback import ProgressCallback
+
+from evaluation.generate import Sampling
+from evaluation.results import Interval
+from evaluation.rust import RustVerifier
+from modeling_nanochat import LoopLMForCausalLM
+from recipes.prepare import TASKS_FILE, Prepared
+from recipes.schema import Recipe
+from trainers.callbacks import DivergenceCallback, MetricsFileCallback, PlotCallback, SuccessProgressCallback
+from trainers.hardware import has_fast_bf16, has_no_accelerator
+from trainers.maxrl import MaxRLConfig, MaxRLTrainer
+from trainers.plots import plot_maxrl
+from trainers.pretraining import last_complete_checkpoint
+from trainers.rewards import RustReward
+from trainers.stages import MaxRLStage
+from trainers.tasks import Task, load_tasks, measure_tasks, split_tasks, task_prompts
+
+console = Console(highlight=False)
+
+
+@dataclass(frozen=True)
+class Reinforced:
+    """
+    Held-out tasks before and after the stage, with bootstrap intervals over the tasks.
+
+    Attributes:
+        tasks: How many.
+        samples: Completions of each, at temperature 1.
+        solved: pass@1 before and after.
+        solved_at_all: pass@samples before and after.
+        compiles: Share of the completions that compile with the demanded signature, before and after.
+    """
+
+    tasks: int
+    samples: int
+    solved: tuple[Interval, Interval]
+    solved_at_all: tuple[Interval, Interval]
+    compiles: tuple[float, float]
+
+    @classmethod
+    def read(cls, path: Path) -> "Reinforced":
+        """Of a finished stage."""
+        values = json.loads(path.read_text())
+        for name in ("solved", "solved_at_all"):
+            values[name] = tuple(Interval(**each) for each in values[name])
+        return cls(**values | {"compiles": tuple(values["compiles"])})
+
+
+def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: Path) -> LoopLMForCausalLM:
+    """
+    Trains the model in `previous`; continues from the last checkpoint in the stage's folder, and does nothing when it
+    is finished.
+
+    Raises:
+        ValueError: The tasks are faulty, or too few of their prompts leave room for a completion.
+        CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
+    """
+    state, folder = PartialState(), recipe.stage_dir(stage)
+    model_folder, finished = folder / "model", folder / "finished.json"
+    if finished.exists():
+        return LoopLMForCausalLM.from_pretrained(model_folder)
+    with RustVerifier(run_timeout=1.0) as verifier:
+        tasks = split_tasks(load_tasks(recipe.run_dir / TASKS_FILE, verifier))
+    model = LoopLMForCausalLM.from_pretrained(previous)
+    room = model.config.max_position_embeddings - stage.max_completion_length
+    practise, held_out = ([task for task in part if _fits(task, prepared.tokenizer, room)] for part in
+                          (tasks.practise, tasks.held_out))  # fmt: skip
+    if len(practise) < stage.prompts_per_step or not held_out:
+        raise ValueError(
+            f"stages.{stage.name}.max_completion_length must leave room for prompts: {room} tokens are left, in which "
+            f"{len(practise)} prompts to practise on fit and {len(held_out)} to measure with"
+        )
+    held_out = held_out[: stage.held_out_tasks]
+    micro_batch_size = stage.micro_batch_for(state.num_processes)
+    logging_steps = max(1, min(10, stage.total_steps // 20))
+    saves = max(1, min(recipe.training.save_steps, stage.total_steps // 4) // logging_steps)
+    trainer = MaxRLTrainer(
+        model=model,
+        reward_funcs=[RustReward(stage.mode, stage.reward_threshold)],
+        args=MaxRLConfig(
+            output_dir=str(folder),
+            max_steps=stage.total_steps,
+            per_device_train_batch_size=micro_batch_size,
+            gradient_accumulation_steps=stage.completions_per_step // (micro_batch_size * state.num_processes),
+            num_generations=stage.num_generations,
+            max_completion_length=stage.max_completion_length,
+            estimator=stage.estimator,
+            loop_credit=stage.loop_credit,
+            loss_type=stage.loss_type,
+            learning_rate=stage.learning_rate,
+            lr_scheduler_type="constant_with_warmup",
+            warmup_steps=stage.warmup_steps,
+            stop_at_function_end=True,
+            sample_steps=stage.sample_steps,
+            gradient_checkpointing=recipe.training.checkpointing != "none",
+            logging_steps=logging_steps,
+            save_steps=logging_steps * saves,
+            save_total_limit=2,
+            report_to=recipe.training.report_to,
+            seed=recipe.training.seed,
+            bf16=has_fast_bf16(),
+            use_cpu=has_no_accelerator(),
+        ),
+        train_dataset=task_prompts(practise),
+        processing_class=prepared.tokenizer,
+        callbacks=[
+            MetricsFileCallback(folder / "metrics.jsonl"), DivergenceCallback(), PlotCallback(folder, plot_maxrl)
+        ],
+    )  # fmt: skip
+    trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(SuccessProgressCallback)
+
+    def measure(when: str):
+        sampling = Sampling(stage.samples, temperature=1.0, top_p=1.0, max_new_tokens=stage.max_completion_length)
+        with RustVerifier(run_timeout=1.0) as verifier:
+            path = folder / "held_out" / f"{when}.jsonl"
+            return measure_tasks(trainer.policy, prepared.tokenizer, held_out, sampling, verifier, path, True)
+
+    checkpoint = last_complete_checkpoint(folder)
+    if checkpoint is not None:
+        console.print(f"Continuing from {checkpoint}")
+    # Measured by the main process; a continued stage finds its first samples in their file.
+    before = measure("before") if state.is_main_process else None
+    state.wait_for_everyone()
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    trainer.save_model(str(model_folder))
+    if state.is_main_process:
+        after = measure("after")
+        found = Reinforced(
+            len(held_out), stage.samples, (before.pass_at(1), after.pass_at(1)),
+            (before.pass_at(stage.samples), after.pass_at(stage.samples)), (before.compile_rate, after.compile_rate),
+        )  # fmt: skip
+        finished.write_text(json.dumps(asdict(found)) + "\n")
+    state.wait_for_everyone()
+    return trainer.policy
+
+
+def _fits(task: Task, tokenizer: PreTrainedTokenizerFast, room: int) -> bool:
+    return len(tokenizer(task.prompt)["input_ids"]) <= room
