@@ -149,7 +149,8 @@ def _read_errors(stderr: bytes, sources: dict[str, int]) -> tuple[dict[int, list
     """Errors by source, errors without one, and the lines that are no diagnostics."""
     errors: dict[int, list[Diagnostic]] = {}
     unplaced, other = [], []
-    for line in stderr.decode("utf-8", "replace").splitlines():
+    # Not splitlines: the code that is quoted may hold other separators, such as U+2028.
+    for line in stderr.decode("utf-8", "replace").split("\n"):
         try:
             message = json.loads(line)
         except ValueError:

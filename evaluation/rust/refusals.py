@@ -123,8 +123,8 @@ def refusals(code: bytes, tests: HiddenTests | None = None) -> list[Refusal]:
     checked = tests is not None and not tests.blank
     rules = (
         _words(tokens, unsafe), _paths(tokens, defines_macros=bool(nodes["macro_definition"])),
-        _attributes(nodes, tokens), _modules(nodes), _macros(nodes, checked), _conditions(nodes), _lifetimes(nodes),
-        _impls(nodes), _equality(root, tokens, nodes, tests), _bodies(root, nodes, tests),
+        _attributes(nodes, tokens), _modules(nodes), _macros(nodes, tokens, checked), _conditions(nodes),
+        _lifetimes(nodes), _impls(nodes), _equality(root, tokens, nodes, tests), _bodies(root, nodes, tests),
     )  # fmt: skip
     found = {}
     lines = code.split(b"\n")
@@ -264,7 +264,19 @@ def _modules(nodes: Nodes) -> Found:
             yield node, "has a module in another file"
 
 
-def _macros(nodes: Nodes, checked: bool) -> Found:
+def _macros(nodes: Nodes, tokens: Sequence[Node], checked: bool) -> Found:
+    lifetimes = set()
+    for before, node in zip(tokens, tokens[1:], strict=False):
+        # What the rules on lifetimes and impls look for would not be seen in a macro.
+        if node.text == b"Sized" and _in_macro(node):
+            yield node, "makes bounds by macros"
+        elif before.text == b"'" and _in_macro(before):
+            lifetimes.add(node.text)
+            if len(lifetimes - {b"static", b"_"}) == 2:
+                yield node, "makes lifetimes by macros"
+    for node in nodes["fragment_specifier"]:
+        if node.text == b"lifetime":
+            yield node, "makes lifetimes by macros"
     for node in nodes["macro_definition"]:
         name = node.child_by_field_name("name").text.decode().removeprefix("r#")
         if name in STANDARD_MACROS:

@@ -39,7 +39,7 @@ Missing = tuple[bytes, bytes, Tests]
 BATCH_CODES = 64
 TRUSTED_BATCH_CODES = 256  # few of them fail
 BATCH_BYTES = 200_000
-VERDICT_FORMAT = 3  # goes into the cache's keys: raised whenever equal input may get another verdict
+VERDICT_FORMAT = 4  # goes into the cache's keys: raised whenever equal input may get another verdict
 
 
 class _Resources:
