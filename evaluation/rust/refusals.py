@@ -6,19 +6,20 @@ where there are no hidden tests. Where nothing but the signature is demanded, a 
 told from a useful one in general; the rules on bodies catch the usual ones.
 """
 
-import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
 from tree_sitter import Node, Parser
 
 from evaluation.rust.harness import HiddenTests
-from evaluation.rust.syntax import COMMENTS, PLACEHOLDER_MACROS, RUST, is_placeholder
+from evaluation.rust.nodes import Found, Nodes, in_macro, walk
+from evaluation.rust.refused_bodies import bodies
+from evaluation.rust.refused_types import equality, impls, lifetimes
+from evaluation.rust.syntax import COMMENTS, RUST, TEXTS
 from evaluation.rust.verdict import Diagnostic
 
-TEXTS = {"string_literal", "raw_string_literal", "char_literal"}
 ROOTS = {b"std", b"core", b"alloc"}
 FORBIDDEN_PATHS = {
     "process": "ends or starts processes",
@@ -72,19 +73,6 @@ ATTRIBUTES = {
 }  # fmt: skip
 INNER_ATTRIBUTES = {"allow", "warn", "deny", "forbid", "expect", "doc"}
 RESERVED = b"nanochat_"
-# What an iterator says about its items; whoever writes these anew can say anything.
-JUDGEMENTS = {b"eq", b"ne", b"lt", b"le", b"gt", b"ge", b"cmp", b"partial_cmp", b"all", b"any"}
-COMPARISONS = {b"PartialEq", b"PartialOrd"}
-LEAVING = {"return", "break", "?"}
-BRANCHES = {
-    "if", "match", "while", "for", "?", "&&", "||", "|", "return", "break", "else", "async", "macro_invocation",
-}  # fmt: skip
-EFFECTS = {
-    "call_expression", "macro_invocation", "assignment_expression", "compound_assignment_expr", "return_expression",
-    "break_expression", "continue_expression", "if_expression", "match_expression", "loop_expression",
-    "while_expression", "for_expression", "block", "try_expression", "await_expression",
-}  # fmt: skip
-IDLE_CALLS = {b"drop", b"forget", b"black_box"}
 
 
 @dataclass(frozen=True)
@@ -124,7 +112,7 @@ def refusals(code: bytes, tests: HiddenTests | None = None) -> list[Refusal]:
     rules = (
         _words(tokens, unsafe), _paths(tokens, defines_macros=bool(nodes["macro_definition"])),
         _attributes(nodes, tokens), _modules(nodes), _macros(nodes, tokens, checked), _conditions(nodes),
-        _lifetimes(nodes), _impls(nodes), _equality(root, tokens, nodes, tests), _bodies(root, nodes, tests),
+        lifetimes(nodes), impls(nodes), equality(root, tokens, nodes, tests), bodies(root, nodes, tests),
     )  # fmt: skip
     found = {}
     lines = code.split(b"\n")
@@ -137,24 +125,10 @@ def refusals(code: bytes, tests: HiddenTests | None = None) -> list[Refusal]:
     return list(found.values())
 
 
-Nodes = dict[str, list[Node]]
-Found = Iterator[tuple[Node, str]]
-
-
-def _walk(node: Node, skipped: Callable[[Node], bool] = lambda node: False) -> Iterator[Node]:
-    """The node and all below it, in the order of the text; nothing of what is skipped. Trees can be very deep."""
-    waiting = [node]
-    while waiting:
-        node = waiting.pop()
-        if not skipped(node):
-            yield node
-            waiting += reversed(node.children)
-
-
 def _read(root: Node) -> tuple[list[Node], dict[str, list[Node]]]:
     """The leaves of the tree but for comments and texts, and the named nodes by their kind."""
     tokens, nodes = [], defaultdict(list)
-    for node in _walk(root, lambda node: node.type in COMMENTS or node.type in TEXTS):
+    for node in walk(root, lambda node: node.type in COMMENTS or node.type in TEXTS):
         if node.is_named:
             nodes[node.type].append(node)
         if not node.child_count:
@@ -188,12 +162,8 @@ def _paths(tokens: Sequence[Node], defines_macros: bool) -> Found:
         elif following == b"as" or (before in (b"use", b"crate", b"{", b",") and following in (b";", b"}")):
             if before in (b"use", b"crate", b"::", b"{", b","):
                 yield node, f"gives `{node.text.decode()}` another name"
-        elif defines_macros and node.text == b"std" and _in_macro(node):
+        elif defines_macros and node.text == b"std" and in_macro(node):
             yield node, "makes paths by macros: `std`"
-
-
-def _in_macro(node: Node) -> bool:
-    return node.parent is not None and node.parent.type in ("token_tree", "token_tree_pattern")
 
 
 def _tree(tokens: Sequence[Node], index: int, prefix: tuple[bytes, ...]) -> Found:
@@ -239,7 +209,7 @@ def _attributes(nodes: Nodes, tokens: Sequence[Node]) -> Found:
             yield node, f"has an attribute that solutions do not need: `{name}`"
     # Tokens of a macro that may become an attribute.
     for hash_sign, *following in zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False):
-        if hash_sign.text != b"#" or not _in_macro(hash_sign):
+        if hash_sign.text != b"#" or not in_macro(hash_sign):
             continue
         name = next((token for token in following if token.text not in (b"!", b"[")), None)
         if name is not None and name.text.decode("utf-8", "replace") not in ATTRIBUTES:
@@ -268,9 +238,9 @@ def _macros(nodes: Nodes, tokens: Sequence[Node], checked: bool) -> Found:
     lifetimes = set()
     for before, node in zip(tokens, tokens[1:], strict=False):
         # What the rules on lifetimes and impls look for would not be seen in a macro.
-        if node.text == b"Sized" and _in_macro(node):
+        if node.text == b"Sized" and in_macro(node):
             yield node, "makes bounds by macros"
-        elif before.text == b"'" and _in_macro(before):
+        elif before.text == b"'" and in_macro(before):
             lifetimes.add(node.text)
             if len(lifetimes - {b"static", b"_"}) == 2:
                 yield node, "makes lifetimes by macros"
@@ -296,222 +266,4 @@ def _conditions(nodes: Nodes) -> Found:
 
 def _names_something(node: Node) -> bool:
     kinds = ("identifier", "self", "scoped_identifier", "macro_invocation", "block", "closure_expression")
-    return any(below.type in kinds for below in _walk(node))
-
-
-def _lifetimes(nodes: Nodes) -> Found:
-    for function in nodes["function_item"]:
-        parameters = function.child_by_field_name("type_parameters")
-        if parameters is None:
-            continue
-        body = function.child_by_field_name("body")
-        declared = {
-            parameter.child_by_field_name("name").text: parameter
-            for parameter in parameters.named_children
-            if parameter.type == "lifetime_parameter"
-        }
-        # Bounds of types use a lifetime, bounds of other lifetimes do not.
-        signature = _walk(function, lambda node, body=body: node == body or node.type == "lifetime_parameter")
-        used = {node.text for node in signature if node.type == "lifetime"}
-        for name, parameter in declared.items():
-            if name not in used:
-                yield parameter, f"declares a lifetime it never uses: `{name.decode()}`"
-    traits = [node.child_by_field_name("trait") for node in nodes["impl_item"]]
-    places = [node.child_by_field_name("type") for node in nodes["parameter"] + nodes["impl_item"]]
-    places += (
-        nodes["function_type"] + nodes["higher_ranked_trait_bound"] + [trait for trait in traits if trait is not None]
-    )
-    for place in places:
-        names = {node.text for node in _walk(place) if node.type == "lifetime"} - {b"'static", b"'_"}
-        if len(names) > 1:
-            yield place, "has one type with two lifetimes: what the compiler infers from that is not sound"
-
-
-def _impls(nodes: Nodes) -> Found:
-    """`impl<T: ?Sized> Trait for T` with a type in it: `dyn Trait` then has two such types, and each is the other."""
-    for node in nodes["impl_item"]:
-        parameters, body = node.child_by_field_name("type_parameters"), node.child_by_field_name("body")
-        if parameters is None or body is None or node.child_by_field_name("trait") is None:
-            continue
-        names = {below.text for below in _walk(parameters) if below.type == "type_identifier"}
-        header = _walk(node, lambda below, body=body: below == body)
-        unsized = any(below.type == "removed_trait_bound" for below in header)
-        associated = any(child.type == "type_item" for child in body.named_children)
-        if unsized and associated and node.child_by_field_name("type").text in names:
-            yield node, "has a trait with a type for all types: what the compiler infers from that is not sound"
-
-
-def _equality(root: Node, tokens: Sequence[Node], nodes: Nodes, tests: HiddenTests | None) -> Found:
-    """Where the cases compare values of the candidate's own types: it may not say what is equal."""
-    if tests is None or tests.blank:
-        return
-    demanded = {name.encode() for kind, name in tests.declarations.items if kind != "fn"}
-    if demanded:
-        yield from _own_comparisons(tokens, nodes, demanded)
-        yield from _false_variants(root, tests)
-    if "Iterator" not in tests.signature:
-        return
-    for implementation in nodes["impl_item"]:
-        for node in _walk(implementation):
-            if node.type == "function_item" and _name(node).encode() in JUDGEMENTS:
-                yield node, f"replaces how an iterator is judged: `{_name(node)}`"
-
-
-def _own_comparisons(tokens: Sequence[Node], nodes: Nodes, demanded: set[bytes]) -> Found:
-    own = {_name(node).encode() for kind in ("struct_item", "enum_item") for node in nodes[kind]} - demanded
-    own -= {_name(node).encode() for node in nodes["type_item"]}
-    own -= {node.child_by_field_name("alias").text for node in nodes["use_as_clause"]}
-    for node in nodes["impl_item"]:
-        trait = node.child_by_field_name("trait")
-        if trait is None:
-            continue
-        name, kind = (_without_arguments(part).text for part in (trait, node.child_by_field_name("type")))
-        name = name.rpartition(b"::")[2].strip()
-        if name in COMPARISONS and (trait.type == "generic_type" or (name == b"PartialEq" and kind not in own)):
-            yield node, f"says itself what its answers are equal to: `impl {trait.text.decode()}`"
-    for node, following in zip_longest(tokens, tokens[1:]):
-        renamed = following is not None and following.text == b"as"
-        if node.text in COMPARISONS and (renamed or _in_macro(node) and not _is_derived(node)):
-            yield node, f"gives `{node.text.decode()}` by other ways than an impl"
-
-
-def _without_arguments(kind: Node) -> Node:
-    return kind.child_by_field_name("type") if kind.type == "generic_type" else kind
-
-
-def _is_derived(node: Node | None) -> bool:
-    while node is not None and node.type not in ("macro_definition", "macro_invocation", "attribute"):
-        node = node.parent
-    return node is not None and node.type == "attribute"
-
-
-def _false_variants(root: Node, tests: HiddenTests) -> Found:
-    """Constants and functions that look like an enum's variants may all be one."""
-    demanded = {name for kind, name in tests.declarations.items if kind == "enum"}
-    for node in root.named_children:
-        if node.type != "enum_item" or _name(node) not in demanded:
-            continue
-        body = node.child_by_field_name("body")
-        variants = {_name(child) for child in body.named_children if child.type == "enum_variant"}
-        for name in re.findall(rf"\b{_name(node)}::([A-Z]\w*)", tests.checker):
-            if name not in variants:
-                yield node, f"`{_name(node)}` has no variant `{name}`"
-                break
-
-
-def _bodies(root: Node, nodes: Nodes, tests: HiddenTests | None) -> Found:
-    if tests is None:
-        if all(is_placeholder(function) or _only_ends(function) for function in nodes["function_item"]):
-            yield root, "has no function that does something"
-        return
-    demanded = {name for kind, name in tests.declarations.items if kind == "fn"}
-    for function in root.named_children:
-        if function.type != "function_item" or _name(function) not in demanded:
-            continue
-        if is_placeholder(function) or _only_ends(function):
-            yield function, f"`fn {_name(function)}` does nothing"
-        elif not nodes["macro_definition"] and _never_returns(function):
-            yield function, f"`fn {_name(function)}` never returns"
-        elif _ignores_parameters(function):
-            yield function, f"`fn {_name(function)}` never looks at its parameters"
-
-
-def _name(node: Node) -> str:
-    name = node.child_by_field_name("name")
-    return "" if name is None else name.text.decode()
-
-
-def _only_ends(function: Node) -> bool:
-    """Whether the body is a single call of the function itself, an endless empty loop, or a default."""
-    statements = [child for child in function.child_by_field_name("body").named_children if child.type not in COMMENTS]
-    if len(statements) != 1:
-        return False
-    inner = statements[0].named_children[0] if statements[0].type == "expression_statement" else statements[0]
-    if inner.type == "return_expression" and inner.named_child_count:
-        inner = inner.named_children[0]
-    if inner.type in ("loop_expression", "while_expression"):
-        return not inner.child_by_field_name("body").named_child_count
-    if inner.type != "call_expression":
-        return False
-    called = inner.child_by_field_name("function").text.decode().rpartition("::")[2].strip()
-    return called in (_name(function), "default", "exit", "abort")
-
-
-def _never_returns(function: Node) -> bool:
-    """Whether it calls itself in any case, or every way through its body ends in a panic or an endless loop."""
-    body = function.child_by_field_name("body")
-    if any(node.type == "function_item" and _name(node) == _name(function) for node in _walk(body)):
-        return False
-    inside = list(_walk(body, _is_item))
-    kinds = {node.type for node in inside}
-    calls = {node.child_by_field_name("function").text for node in inside if node.type == "call_expression"}
-    if _name(function).encode() in calls and not kinds & BRANCHES:
-        return True
-    return not kinds & {"return", "?"} and _diverges(body)
-
-
-def _diverges(node: Node | None) -> bool:
-    if node is None:
-        return False
-    children = [child for child in node.named_children if child.type not in COMMENTS]
-    if children and children[0].type == "label" and node.type == "block":
-        return False
-    if node.type in ("block", "expression_statement", "else_clause"):
-        return bool(children) and _diverges(children[-1])
-    if node.type == "if_expression":
-        return all(_diverges(node.child_by_field_name(name)) for name in ("consequence", "alternative"))
-    if node.type == "match_expression":
-        arms = [child for child in node.child_by_field_name("body").named_children if child.type == "match_arm"]
-        return bool(arms) and all(_diverges(arm.child_by_field_name("value")) for arm in arms)
-    if node.type == "loop_expression":
-        return not any(below.type in LEAVING for below in _walk(node))
-    if node.type == "macro_invocation":
-        return node.child_by_field_name("macro").text.decode().rpartition("::")[2].strip() in PLACEHOLDER_MACROS
-    return False
-
-
-def _is_item(node: Node) -> bool:
-    """What is within a function and cannot see its parameters."""
-    return node.type.endswith("_item") and node.type not in ("attribute_item", "inner_attribute_item")
-
-
-def _ignores_parameters(function: Node) -> bool:
-    """Whether the body uses none of the parameters; statements that name them and do nothing are no use."""
-    parameters = function.child_by_field_name("parameters")
-    patterns = [node.child_by_field_name("pattern") for node in parameters.named_children if node.type == "parameter"]
-    names = {
-        node.text
-        for pattern in patterns
-        for node in _walk(pattern)
-        if node.type in ("identifier", "shorthand_field_identifier")
-    }
-    if not names:
-        return bool(patterns)
-    formats = [b"{" + name for name in names]
-    for node in _walk(function.child_by_field_name("body"), _is_no_use):
-        if node.text in names or (node.type in TEXTS and any(name in node.text for name in formats)):
-            return False
-    return True
-
-
-def _is_no_use(node: Node) -> bool:
-    if node.type == "let_declaration":
-        value = node.child_by_field_name("value")
-        if value is None or _has_effect(value) or node.child_by_field_name("alternative") is not None:
-            return False
-        pattern = _walk(node.child_by_field_name("pattern"))
-        bound = [below.text for below in pattern if below.type in ("identifier", "shorthand_field_identifier")]
-        return all(name.startswith(b"_") and node.parent.text.count(name) == 1 for name in bound)
-    if node.type != "expression_statement":
-        return _is_item(node)
-    inner = node.named_children[0]
-    if inner.type == "assignment_expression":
-        return inner.child_by_field_name("left").text == b"_" and not _has_effect(inner.child_by_field_name("right"))
-    if inner.type == "call_expression" and node.next_named_sibling is not None:
-        called = inner.child_by_field_name("function").text.rpartition(b"::")[2].strip()
-        return called in IDLE_CALLS and not _has_effect(inner.child_by_field_name("arguments"))
-    return not _has_effect(inner)
-
-
-def _has_effect(node: Node) -> bool:
-    return any(below.type in EFFECTS for below in _walk(node))
+    return any(below.type in kinds for below in walk(node))

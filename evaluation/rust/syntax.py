@@ -58,6 +58,7 @@ PATHS = {
 }  # fmt: skip
 MAX_SUPERS = 100  # looked at; each costs a walk through the tree above it
 COMMENTS = {"line_comment", "block_comment"}
+TEXTS = {"string_literal", "raw_string_literal", "char_literal"}
 # What stands among bounds and is none; the last three hold bounds of their own.
 NO_BOUNDS = COMMENTS | {"lifetime", "use_bounds", "type_parameters", "bounded_type", "abstract_type", "dynamic_type"}
 BLOCKS = {"block", "unsafe_block", "async_block"}

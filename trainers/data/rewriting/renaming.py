@@ -13,8 +13,7 @@ from itertools import count
 
 from tree_sitter import Node
 
-from evaluation.rust.refusals import TEXTS
-from evaluation.rust.syntax import COMMENTS
+from evaluation.rust.syntax import COMMENTS, TEXTS
 from trainers.data.rewriting.bindings import Binding, find_bindings, parse, text, walk
 
 KEYWORDS = frozenset(
