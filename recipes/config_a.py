@@ -13,7 +13,7 @@ except ModuleNotFoundError as error:
 
 from modeling_nanochat import LoopLMConfig
 from recipes.schema import DataRecipe, Recipe, TrainingRecipe
-from trainers.stages import Stage
+from trainers.stages import MaxRLStage, Stage
 
 RECIPE = Recipe(
     name="config_a",
@@ -29,7 +29,7 @@ RECIPE = Recipe(
         mhc_num_streams=4,
         exit_entropy_weight=0.05,
     ),
-    data=DataRecipe(seq_len=8192, vocab_size=50257),
+    data=DataRecipe(seq_len=8192, vocab_size=50257, tasks=5000),
     training=TrainingRecipe(
         total_steps=100_000,
         warmup_steps=2000,
@@ -50,6 +50,19 @@ RECIPE = Recipe(
         compile_blocks=True,
     ),
     later_stages=(
+        MaxRLStage(
+            name="maxrl",
+            total_steps=50_000,
+            prompts_per_step=16,
+            num_generations=16,
+            micro_batch_size=8,
+            max_completion_length=1024,
+            learning_rate=1e-6,
+            warmup_steps=100,
+            reward_threshold=0.9,
+            held_out_tasks=128,
+            sample_steps=500,
+        ),
         Stage(
             name="long_context",
             total_steps=20_000,

@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
 
 from modeling_nanochat import LoopLMConfig
 from recipes.schema import DataRecipe, Recipe, TrainingRecipe
+from trainers.stages import MaxRLStage
 
 RECIPE = Recipe(
     name="config_c",
@@ -28,7 +29,7 @@ RECIPE = Recipe(
         mhc_num_streams=4,
         exit_entropy_weight=0.06,
     ),
-    data=DataRecipe(seq_len=6144, vocab_size=50257),
+    data=DataRecipe(seq_len=6144, vocab_size=50257, tasks=5000),
     training=TrainingRecipe(
         total_steps=120_000,
         warmup_steps=1500,
@@ -47,6 +48,21 @@ RECIPE = Recipe(
         eval_prompts=104,
         checkpointing="loop",
         compile_blocks=True,
+    ),
+    later_stages=(
+        MaxRLStage(
+            name="maxrl",
+            total_steps=60_000,
+            prompts_per_step=8,
+            num_generations=16,
+            micro_batch_size=8,
+            max_completion_length=512,
+            learning_rate=1e-6,
+            warmup_steps=100,
+            reward_threshold=0.9,
+            held_out_tasks=128,
+            sample_steps=500,
+        ),
     ),
 )
 

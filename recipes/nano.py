@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
 
 from modeling_nanochat import LoopLMConfig
 from recipes.schema import DataRecipe, Recipe, TrainingRecipe
+from trainers.stages import MaxRLStage
 
 RECIPE = Recipe(
     name="nano",
@@ -28,7 +29,7 @@ RECIPE = Recipe(
         max_position_embeddings=1024,
         exit_entropy_weight=0.1,
     ),
-    data=DataRecipe(seq_len=1024, vocab_size=8192),
+    data=DataRecipe(seq_len=1024, vocab_size=8192, synthetic_samples=5000, tasks=5000),
     training=TrainingRecipe(
         total_steps=10_000,
         warmup_steps=200,
@@ -44,6 +45,18 @@ RECIPE = Recipe(
         save_steps=500,
         eval_steps=500,
         eval_prompts=104,
+    ),
+    later_stages=(
+        MaxRLStage(
+            name="maxrl",
+            total_steps=500,
+            prompts_per_step=16,
+            num_generations=16,
+            max_completion_length=256,
+            learning_rate=5e-5,
+            warmup_steps=20,
+            held_out_tasks=128,
+        ),
     ),
 )
 

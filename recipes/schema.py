@@ -318,7 +318,7 @@ class Recipe:
                 vocab_size=512,
                 verified_sample=4,
                 synthetic_samples=min(8, self.data.synthetic_samples),
-                tasks=min(48, self.data.tasks),
+                tasks=min(96, self.data.tasks),
                 mix=None,
             ),
             training=replace(
