@@ -72,7 +72,7 @@ def sampled(rows: Sequence[dict], success: float, count: int) -> Workload:
         code = f"{row['declaration']}{body}\n{row['support']}\nconst _: u32 = {index};\n"
         candidates.append((code, row["hidden"]))
     generator.shuffle(candidates)
-    return Workload(f"hidden tests, {success:.0%} right", candidates)
+    return Workload(f"hidden tests of {len(rows)} tasks, {success:.0%} right", candidates)
 
 
 def scored(success: float, samples: int) -> Workload:
@@ -205,6 +205,8 @@ def main():
     rows = problems()
     with_hidden_tests = [row for row in rows if "hidden" in row]
     workloads = [sampled(with_hidden_tests, share, options.candidates) for share in (0.25, 0.75)]
+    # As a step of reinforcement learning has them.
+    workloads += [sampled(with_hidden_tests[:4], share, 32) for share in (0.25, 0.75)]
     workloads += [scored(0.25, options.samples), solutions(rows)]
     with console.status("measuring"):
         results = [measure(workload, options.workers, options.rounds) for workload in workloads]

@@ -26,7 +26,7 @@ from recipes.prepare import Prepared
 from recipes.reinforce import Reinforced
 from recipes.schema import Recipe
 from trainers.data.verify import VerifiedSample
-from trainers.stages import MaxRLStage
+from trainers.stages import MaxRLStage, Stage
 
 # Of a completion; most functions that are asked for are shorter.
 EVALUATED_TOKENS = 96
@@ -94,6 +94,16 @@ def file_sizes(folder: Path) -> dict[str, int]:
     return sizes | {"all files": sum(sizes.values())}
 
 
+def last_text_stage(recipe: Recipe) -> Stage:
+    """The last stage that reads what the held-out texts are of; one with a mix of its own reads something else."""
+    return [stage for stage in recipe.text_stages if stage.mix is None][-1]
+
+
+def read_text(recipe: Recipe) -> LoopLMForCausalLM:
+    """The model of that stage."""
+    return LoopLMForCausalLM.from_pretrained(recipe.stage_dir(last_text_stage(recipe)) / "model")
+
+
 def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained) -> None:
     """Print a completion and the closing table, and write `report.json` beside the stages."""
     model = pretrained.model
@@ -111,7 +121,7 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained) -> None:
     results = {
         "recipe": recipe.name,
         "verified_sample": sample and asdict(sample),
-        "loss_by_depth": loss_by_depth(model, prepared.validation),
+        "loss_by_depth": loss_by_depth(read_text(recipe), prepared.validation),
         "compile_rate": rate.metrics["compiles@1"].value if isinstance(rate, Results) else rate,
         "reinforced": {name: asdict(each) for name, each in reinforced.items()},
         "tokens_seen": pretrained.tokens,
@@ -130,8 +140,9 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained) -> None:
     if sample is not None:
         total = sum(sample.counts.values())
         table.add_row(f"rustc on {total} of {sample.texts:,} texts", sample.problem or _words(sample))
+    stage = "" if len(recipe.stages) == 1 else f"after {last_text_stage(recipe).name}, "
     for loop, loss in enumerate(results["loss_by_depth"], start=1):
-        table.add_row(f"validation loss after loop {loop}", f"{loss:.4f} nats per token")
+        table.add_row(f"validation loss {stage}loop {loop}", f"{loss:.4f} nats per token")
     if rate is not None:
         table.add_row(f"completions that compile, of {recipe.training.eval_prompts}", _rate_words(rate))
     for name, each in reinforced.items():
