@@ -82,10 +82,11 @@ def make_tasks(options: argparse.Namespace) -> dict[str, list[Task]]:
 
 
 def pretrain(tasks: list[Task], options: argparse.Namespace) -> Path:
-    """The start of all runs: a model that has read solutions."""
-    folder = options.output / "start"
+    """The start of all runs: a checkpoint of a model that reads solutions."""
+    folder = options.output / "pretrain"
+    start = folder / f"checkpoint-{options.start_at}"
     if (folder / "finished").exists():
-        return folder
+        return start
     texts = [task.code for task in tasks]
     tokenizer = train_tokenizer(texts, 1024, SEQ_LEN)
     epochs = 1 + options.pretrain_steps * 16 * SEQ_LEN // sum(map(len, tokenizer(texts)["input_ids"]))
@@ -104,7 +105,7 @@ def pretrain(tasks: list[Task], options: argparse.Namespace) -> Path:
         args=pretraining_arguments(
             output_dir=str(folder), max_steps=options.pretrain_steps, per_device_train_batch_size=16,
             optimizer="muon_lion", muon_lr=0.02, lion_lr=3e-4, lion_impl="torch", lr_scheduler_type="cosine",
-            warmup_steps=20, logging_steps=50, save_steps=250,
+            warmup_steps=20, logging_steps=50, save_steps=options.pretrain_steps // 6, save_total_limit=6,
         ),
         train_dataset=blocks,
         processing_class=tokenizer,
@@ -113,10 +114,8 @@ def pretrain(tasks: list[Task], options: argparse.Namespace) -> Path:
     )  # fmt: skip
     checkpoint = last_complete_checkpoint(folder) if folder.exists() else None
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    trainer.save_model(str(folder))
-    tokenizer.save_pretrained(folder)
     (folder / "finished").touch()
-    return folder
+    return start
 
 
 class Measure(TrainerCallback):
@@ -152,8 +151,9 @@ def train(run: Run, options: argparse.Namespace) -> None:
     """Trains, or continues."""
     torch.set_num_threads(1)
     started = time.perf_counter()
-    folder, start = options.output / run.name, options.output / "start"
-    tasks, tokenizer = make_tasks(options), AutoTokenizer.from_pretrained(start)
+    folder, tasks = options.output / run.name, make_tasks(options)
+    start = pretrain(tasks["read"], options)
+    tokenizer = AutoTokenizer.from_pretrained(start)
     reward = RustReward(workers=1)
     every = options.steps // EVALUATIONS
     trainer = MaxRLTrainer(
@@ -260,7 +260,8 @@ def write_report(options: argparse.Namespace, tasks: dict[str, list[Task]], path
     command = f"""python benchmarks/maxrl.py --estimators {" ".join(options.estimators)} \\
     --seeds {" ".join(map(str, options.seeds))} --steps {options.steps} --prompts {options.prompts} \\
     --num-generations {options.num_generations} --learning-rate {options.learning_rate:g} --tasks {options.tasks} \\
-    --held-out {options.held_out} --pretrain-steps {options.pretrain_steps} --jobs {options.jobs}"""
+    --held-out {options.held_out} --pretrain-steps {options.pretrain_steps} --start-at {options.start_at} \\
+    --jobs {options.jobs}"""
     path.write_text(f"""# Learning from the compiler
 
 Written by
@@ -270,8 +271,8 @@ HF_ALLOW_CODE_EVAL=1 {command}
 ```
 
 A ternary LoopLM (hidden size 192, 2 blocks, 2 loops) reads the solutions of {len(tasks["read"]):,} verified tasks of
-tier 0 for {options.pretrain_steps:,} steps. From there each estimator trains it on the prompts of
-{len(tasks["practise"]):,} other tasks: {options.steps} steps of {options.prompts} prompts with
+tier 0, {options.start_at:,} steps of a schedule of {options.pretrain_steps:,}. From there each estimator trains it on
+the prompts of {len(tasks["practise"]):,} other tasks: {options.steps} steps of {options.prompts} prompts with
 {options.num_generations} completions each, AdamW at {options.learning_rate:g}, `loss_type="dapo"`, the curriculum on,
 one core per run. Measured on {len(tasks["held_out"])} tasks with other parameters, {SAMPLES} samples each at
 temperature 1. Means over the seeds {", ".join(map(str, options.seeds))}; intervals are 95 % bootstrap intervals over
@@ -321,13 +322,14 @@ def main() -> None:
     )
     parser.add_argument("--estimators", nargs="+", default=["maxrl", "grpo", "rloo"], help="to compare")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of each training")
-    parser.add_argument("--steps", type=int, default=100, help="of reinforcement learning")
+    parser.add_argument("--steps", type=int, default=64, help="of reinforcement learning")
     parser.add_argument("--prompts", type=int, default=8, help="per step")
     parser.add_argument("--num-generations", type=int, default=16, help="completions per prompt")
-    parser.add_argument("--learning-rate", type=float, default=3e-4, help="of all estimators")
+    parser.add_argument("--learning-rate", type=float, default=3e-5, help="of all estimators")
     parser.add_argument("--tasks", type=int, default=8000, help="verified tasks to make")
     parser.add_argument("--held-out", type=int, default=200, help="tasks to measure with")
     parser.add_argument("--pretrain-steps", type=int, default=1500, help="of reading solutions")
+    parser.add_argument("--start-at", type=int, default=1250, help="the checkpoint of these that all runs start from")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, which divide the cores")
     parser.add_argument("--output", type=Path, default=Path("results/maxrl"), help="folder of the trainings")
     parser.add_argument("--report", type=Path, default=ROOT / "docs" / "maxrl.md", help="Markdown file; PNG beside")

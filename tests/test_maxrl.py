@@ -3,6 +3,7 @@
 import inspect
 import json
 import math
+from copy import deepcopy
 
 import pytest
 import torch
@@ -181,7 +182,15 @@ def test_loop_credit_weighs_each_loops_own_prediction(tokenizer, tmp_path, credi
     assert trainer.policy.model.exit_gate.weight.grad is None
 
 
-@pytest.mark.parametrize("settings", [{}, {"loop_credit": "exit_pdf"}, {"gradient_checkpointing": True}])
+def lora() -> LoraConfig:
+    return LoraConfig(r=8, lora_alpha=32, target_modules="all-linear", exclude_modules=["lm_head", "exit_gate"])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"loop_credit": "exit_pdf"}, {"gradient_checkpointing": True}, {"peft_config": lora()}],
+    ids=["plain", "loop credit", "checkpointing", "lora"],
+)
 def test_training_makes_what_is_rewarded_likelier(tokenizer, tmp_path, settings):
     def chance(model) -> float:
         tokens = tokenizer(PROMPTS, return_tensors="pt")["input_ids"]
@@ -189,12 +198,32 @@ def test_training_makes_what_is_rewarded_likelier(tokenizer, tmp_path, settings)
             return model.eval()(tokens).logits[:, -1].softmax(-1)[:, :140].sum(-1).mean().item()
 
     settings |= dict(max_steps=10, max_completion_length=1, per_device_train_batch_size=32, num_generations=8)
-    trainer = trainer_of(tokenizer, tmp_path, learning_rate=3e-2, logging_steps=10, **settings)
+    trainer = trainer_of(tokenizer, tmp_path, **dict(learning_rate=3e-2, logging_steps=10) | settings)
     call_them_finished(trainer)
     before, gate = chance(trainer.policy), trainer.policy.model.exit_gate.weight.clone()
     trainer.train()
     assert chance(trainer.policy) > before + 0.2
     assert torch.equal(trainer.policy.model.exit_gate.weight, gate)
+
+
+def test_conversations_are_drawn_by_the_chat_template(tokenizer, tmp_path):
+    heard = []
+
+    def reward(prompts, completions, **columns):
+        heard.extend(zip(prompts, completions, strict=True))
+        return [0.0] * len(prompts)
+
+    chatty = deepcopy(tokenizer)
+    chatty.chat_template = "{% for message in messages %}<{{ message['content'] }}>{% endfor %}"
+    rows = {"prompt": [[{"role": "user", "content": f"add {number}"}] for number in range(6)]}
+    trainer = MaxRLTrainer(
+        model=looped(tokenizer), reward_funcs=reward, args=arguments(tmp_path),
+        train_dataset=Dataset.from_dict(rows), processing_class=chatty,
+    )  # fmt: skip
+    batch = one_batch(trainer)
+    drawn_from = chatty.decode(batch["prompt_ids"][0][batch["prompt_mask"][0].bool()])
+    assert drawn_from == f"<{heard[0][0][0]['content']}>"
+    assert [message["role"] for message in heard[0][1]] == ["assistant"]
 
 
 def test_any_other_causal_model_can_be_trained(tokenizer, tmp_path):

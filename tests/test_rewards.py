@@ -124,6 +124,11 @@ def verdict(status: str, errors: int = 0, check: str = "ok", **metadata) -> Verd
     return Verdict(status, dict.fromkeys(CHECKS, check), ("",) * errors, found)
 
 
+def test_code_that_takes_the_compiler_down_is_a_failure_of_its_own():
+    for status in ("compiler_crash", "timeout", "resource_limit", "refused"):
+        assert RustReward().success(verdict(status, check="not_reached")) == 0
+
+
 def test_the_seeds_reward_is_its_formula():
     seed = SeedReward()
     assert seed(verdict("valid", complexity=7)) == pytest.approx(1 + 0.07)
