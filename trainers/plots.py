@@ -87,14 +87,16 @@ def plot_maxrl(folder: Path) -> Path | None:
     groups.legend(loc="upper right")
 
     names = [name for name in logs[-1] if name.startswith("verdict/") and max(_values(logs, name)) > 0]
-    palette = plt.get_cmap("tab10").colors
+    # The right ones below, in green.
+    names.sort(key=lambda name: name != "verdict/valid")
+    failures = plt.get_cmap("tab10")([1, 3, 4, 5, 6, 7, 8, 9, 0])
     verdicts.stackplot(
         steps, [_values(logs, name) for name in names], labels=[name.removeprefix("verdict/") for name in names],
-        colors=palette[: len(names)],
+        colors=["tab:green" if name == "verdict/valid" else failures[index] for index, name in enumerate(names)],
     )  # fmt: skip
     verdicts.set(title="Verdicts", ylabel="share of completions", ylim=(0, 1))
     if names:
-        verdicts.legend(loc="lower left", fontsize="small")
+        verdicts.legend(loc="upper left", fontsize="small")
 
     length.plot(steps, _values(logs, "completions/mean_length"), label="mean")
     length.plot(steps, _values(logs, "completions/max_length"), label="longest", alpha=0.5)
