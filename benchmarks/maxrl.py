@@ -43,7 +43,12 @@ from trainers.data.synthetic.verified import write_synthetic  # noqa: E402
 from trainers.data.tokenizer import special_token_ids, train_tokenizer  # noqa: E402
 from trainers.maxrl import MaxRLConfig, MaxRLTrainer  # noqa: E402
 from trainers.plots import read_metrics  # noqa: E402
-from trainers.pretraining import LoopLMTrainer, last_complete_checkpoint, pretraining_arguments  # noqa: E402
+from trainers.pretraining import (  # noqa: E402
+    LoopLMTrainer,
+    last_complete_checkpoint,
+    pretraining_arguments,
+    train_from,
+)
 from trainers.rewards import RustReward  # noqa: E402
 from trainers.tasks import Task, measure_tasks, task_prompts  # noqa: E402
 from trainers.tasks.task import read_tasks  # noqa: E402
@@ -113,7 +118,7 @@ def pretrain(tasks: list[Task], options: argparse.Namespace) -> Path:
         callbacks=[MetricsFileCallback(folder / "metrics.jsonl")],
     )  # fmt: skip
     checkpoint = last_complete_checkpoint(folder) if folder.exists() else None
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    train_from(trainer, checkpoint)
     (folder / "finished").touch()
     return start
 
@@ -124,9 +129,10 @@ class Measure(TrainerCallback):
     def __init__(self, tasks: list[Task], tokenizer, folder: Path, steps: int):
         self.tasks, self.tokenizer, self.folder, self.steps = tasks, tokenizer, folder, steps
 
-    def on_step_begin(self, args, state, control, model=None, **kwargs):
-        if state.global_step == 0:
-            self.measure(model, 0)
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
+        # Of a training that was killed while it measured, too.
+        if state.global_step % self.steps == 0:
+            self.measure(model, state.global_step)
 
     def on_save(self, args, state, control, model=None, **kwargs):
         if state.global_step % self.steps == 0:
@@ -156,6 +162,7 @@ def train(run: Run, options: argparse.Namespace) -> None:
     tokenizer = AutoTokenizer.from_pretrained(start)
     reward = RustReward(workers=1)
     every = options.steps // EVALUATIONS
+    measure = Measure(tasks["held_out"], tokenizer, folder, every)
     trainer = MaxRLTrainer(
         model=LoopLMForCausalLM.from_pretrained(start),
         reward_funcs=[reward],
@@ -171,11 +178,12 @@ def train(run: Run, options: argparse.Namespace) -> None:
         train_dataset=task_prompts(tasks["practise"]),
         processing_class=tokenizer,
         callbacks=[
-            MetricsFileCallback(folder / "metrics.jsonl"), Measure(tasks["held_out"], tokenizer, folder, every),
+            MetricsFileCallback(folder / "metrics.jsonl"), measure,
         ],
     )  # fmt: skip
     checkpoint = last_complete_checkpoint(folder) if folder.exists() else None
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    train_from(trainer, checkpoint)
+    measure.measure(trainer.policy, options.steps)
     (folder / "finished.json").write_text(json.dumps({"seconds": time.perf_counter() - started}) + "\n")
 
 
@@ -208,6 +216,25 @@ def of_seeds(estimator: str, step: int, k: int, options: argparse.Namespace) -> 
     return [statistics.mean(each) for each in zip(*(rates(folder, step, k) for folder in folders), strict=True)]
 
 
+def hardest(estimator: str, step: int, options: argparse.Namespace) -> tuple[list[float], int]:
+    """pass@1 of the tasks that the start solves in none of its samples, the mean over the seeds; how many they are."""
+    start = rates(options.output / Run(estimator, options.seeds[0]).name, 0, 1)
+    values = of_seeds(estimator, step, 1, options)
+    chosen = [value for value, before in zip(values, start, strict=True) if before == 0]
+    return chosen, len(chosen)
+
+
+def verdict(differences: list[Interval], peer: str) -> str:
+    """What the intervals allow to say."""
+    words = []
+    for name, interval in zip(("pass@1", "pass@8"), differences, strict=True):
+        if interval.low <= 0 <= interval.high:
+            words.append(f"in {name} they cannot be told apart")
+        else:
+            words.append(f"in {name} MaxRL is {'better' if interval.value > 0 else 'worse'}")
+    return f"Against {peer}: {', '.join(words)}."
+
+
 def difference(one: list[float], other: list[float]) -> Interval:
     """The mean difference over tasks, with its bootstrap interval."""
     return bootstrap([a - b for a, b in zip(one, other, strict=True)])
@@ -221,13 +248,16 @@ def percent(interval: Interval, sign: str = "") -> str:
 def write_report(options: argparse.Namespace, tasks: dict[str, list[Task]], path: Path) -> None:
     """Tables in Markdown."""
     steps = [options.steps // EVALUATIONS * index for index in range(EVALUATIONS + 1)]
-    curves, gains, shares, peers = [], [], [], []
+    curves, gains, shares, peers, said = [], [], [], [], []
+    _, never = hardest(options.estimators[0], 0, options)
     for estimator in options.estimators:
         for k in (1, 8):
             values = [bootstrap(of_seeds(estimator, step, k, options)) for step in steps]
             curves.append([estimator, f"pass@{k}", *(f"{each.value:.1%}" for each in values)])
         first, last = ([of_seeds(estimator, step, k, options) for k in (1, 8)] for step in (0, steps[-1]))
         found = [percent(difference(*pair), "+") for pair in zip(last, first, strict=True)]
+        unsolved, _ = hardest(estimator, steps[-1], options)
+        found.append(f"{bootstrap(unsolved).value:.1%}" if unsolved else "none")
         each = [
             statistics.mean(rates(options.output / Run(estimator, seed).name, steps[-1], 1)) for seed in options.seeds
         ]
@@ -253,10 +283,9 @@ def write_report(options: argparse.Namespace, tasks: dict[str, list[Task]], path
     ours = {k: of_seeds("maxrl", steps[-1], k, options) for k in (1, 8)} if "maxrl" in options.estimators else {}
     for estimator in options.estimators:
         if ours and estimator != "maxrl":
-            differences = [
-                percent(difference(ours[k], of_seeds(estimator, steps[-1], k, options)), "+") for k in (1, 8)
-            ]
-            peers.append([f"maxrl - {estimator}", *differences])
+            differences = [difference(ours[k], of_seeds(estimator, steps[-1], k, options)) for k in (1, 8)]
+            peers.append([f"maxrl - {estimator}", *(percent(each, "+") for each in differences)])
+            said.append(verdict(differences, estimator.upper()))
     command = f"""python benchmarks/maxrl.py --estimators {" ".join(options.estimators)} \\
     --seeds {" ".join(map(str, options.seeds))} --steps {options.steps} --prompts {options.prompts} \\
     --num-generations {options.num_generations} --learning-rate {options.learning_rate:g} --tasks {options.tasks} \\
@@ -282,13 +311,19 @@ the tasks. torch {torch.__version__}.
 
 {table(["estimator", "measure", *(f"step {step}" for step in steps)], curves)}
 
-Gain over the start at the last step, and pass@1 of each seed there:
+Gain over the start at the last step; pass@1 there on the {never} tasks that the start solved in none of {SAMPLES}
+samples; pass@1 of each seed:
 
-{table(["estimator", "pass@1", "pass@8", "pass@1 by seed"], gains)}
+{table(["estimator", "gain in pass@1", "gain in pass@8", f"pass@1 of {never}", "pass@1 by seed"], gains)}
 
 MaxRL against its peers at the last step, task by task:
 
 {table(["", "pass@1", "pass@8"], peers)}
+
+{" ".join(said)} The estimators differ in how much a prompt counts: solved at rate p, its gradient is weighted by
+(1 - (1 - p)^{options.num_generations - 1})/p in MaxRL, by 1 in RLOO, by something between in GRPO. What is common to
+all prompts AdamW takes out, so the difference is in prompts that are rarely solved, and of those the curriculum brings
+few: it looks for groups with both a success and a failure.
 
 Groups that teach nothing (all of their completions fail, or all succeed) and the entropy of the policy in nats, in
 the first and the last quarter of the steps; the reward's share of the step; minutes of one run, evaluations included:

@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from dataclasses import asdict, replace
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,7 +39,7 @@ from trainers.data.pack import regroup_blocks
 from trainers.data.tokenizer import check_special_tokens, special_token_ids
 from trainers.gate import GateTrainer
 from trainers.hardware import has_no_accelerator
-from trainers.pretraining import LoopLMTrainer, last_complete_checkpoint, pretraining_arguments
+from trainers.pretraining import LoopLMTrainer, last_complete_checkpoint, pretraining_arguments, train_from
 from trainers.stages import MaxRLStage, Stage
 
 console = Console(highlight=False)
@@ -123,7 +124,7 @@ def pretrain(recipe: Recipe, stage: Stage, prepared: Prepared, previous: Path | 
         console.print(f"Continuing from {checkpoint}")
         start_step = int(checkpoint.name.removeprefix("checkpoint-"))
     started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    train_from(trainer, checkpoint)
     seconds = time.perf_counter() - started
     trainer.save_model(str(model_folder))
     new_tokens = (stage.total_steps - start_step) * stage.tokens_per_step
@@ -170,7 +171,8 @@ def use_all_cores() -> None:
 
 def process_state() -> PartialState:
     """This process among those of the run; without a GPU they must be told to work together on the processor."""
-    return PartialState(cpu=has_no_accelerator())
+    # The others wait while the first one measures.
+    return PartialState(cpu=has_no_accelerator(), timeout=timedelta(hours=2))
 
 
 def kept_settings(run_dir: Path) -> dict | None:
@@ -258,6 +260,11 @@ def start(recipe: Recipe, resume: bool, overwrite: bool) -> Prepared:
         raise ValueError(
             "tensor-parallel training needs a plan of how to split the model, and it has none yet. Use "
             "recipes/launch/ddp_2.yaml, or recipes/launch/fsdp2_2.yaml where the model does not fit one GPU"
+        )
+    if os.environ.get("ACCELERATE_USE_FSDP", "false") == "true" and len(recipe.text_stages) < len(recipe.stages):
+        raise ValueError(
+            "reinforcement learning needs the whole model in every process, and FSDP shards it. Use "
+            "recipes/launch/ddp_2.yaml; or pretrain with FSDP (--stage pretrain), and launch --stage maxrl without"
         )
     for stage in recipe.stages:
         if isinstance(stage, MaxRLStage):

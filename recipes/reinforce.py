@@ -6,7 +6,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 from rich.console import Console
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, set_seed
 from transformers.trainer_callback import ProgressCallback
 
 from evaluation.generate import Sampling
@@ -19,7 +19,7 @@ from trainers.callbacks import DivergenceCallback, MetricsFileCallback, PlotCall
 from trainers.hardware import has_fast_bf16, has_no_accelerator
 from trainers.maxrl import MaxRLConfig, MaxRLTrainer
 from trainers.plots import plot_maxrl
-from trainers.pretraining import last_complete_checkpoint
+from trainers.pretraining import last_complete_checkpoint, train_from
 from trainers.rewards import RustReward
 from trainers.stages import MaxRLStage
 from trainers.tasks import Task, load_tasks, measure_tasks, split_tasks, task_prompts
@@ -30,7 +30,8 @@ console = Console(highlight=False)
 @dataclass(frozen=True)
 class Reinforced:
     """
-    Held-out tasks before and after the stage, with bootstrap intervals over the tasks.
+    Held-out tasks before and after the stage, with bootstrap intervals over the tasks. A task is solved when all its
+    hidden tests hold, whatever the stage rewards.
 
     Attributes:
         tasks: How many.
@@ -83,9 +84,10 @@ def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: P
     micro_batch_size = stage.micro_batch_for(state.num_processes)
     logging_steps = max(1, min(10, stage.total_steps // 20))
     saves = max(1, min(recipe.training.save_steps, stage.total_steps // 4) // logging_steps)
+    reward = RustReward(stage.mode, stage.reward_threshold)
     trainer = MaxRLTrainer(
         model=model,
-        reward_funcs=[RustReward(stage.mode, stage.reward_threshold)],
+        reward_funcs=[reward],
         args=MaxRLConfig(
             output_dir=str(folder),
             max_steps=stage.total_steps,
@@ -120,8 +122,9 @@ def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: P
     trainer.add_callback(SuccessProgressCallback)
 
     def measure(when: str):
-        sampling = Sampling(stage.samples, temperature=1.0, top_p=1.0, max_new_tokens=stage.max_completion_length)
-        with RustVerifier(run_timeout=1.0) as verifier:
+        settings = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": stage.max_completion_length, "batch_size": 64}
+        sampling = Sampling(stage.samples, **settings)
+        with RustVerifier(run_timeout=1.0) as verifier, trainer.accelerator.autocast():
             path = folder / "held_out" / f"{when}.jsonl"
             return measure_tasks(trainer.policy, prepared.tokenizer, held_out, sampling, verifier, path, True)
 
@@ -131,8 +134,11 @@ def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: P
     # Measured by the main process; a continued stage finds its first samples in their file.
     before = measure("before") if state.is_main_process else None
     state.wait_for_everyone()
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    # Measuring sets the seeds, or does not where its samples are there already.
+    set_seed(recipe.training.seed, device_specific=True)
+    train_from(trainer, checkpoint)
     trainer.save_model(str(model_folder))
+    reward.close()
     if state.is_main_process:
         after = measure("after")
         found = Reinforced(

@@ -95,8 +95,9 @@ def file_sizes(folder: Path) -> dict[str, int]:
 
 
 def last_text_stage(recipe: Recipe) -> Stage:
-    """The last stage that reads what the held-out texts are of; one with a mix of its own reads something else."""
-    return [stage for stage in recipe.text_stages if stage.mix is None][-1]
+    """The last finished stage that reads what the held-out texts are of; one with a mix of its own does not."""
+    finished = [stage for stage in recipe.text_stages if (recipe.stage_dir(stage) / "finished.json").exists()]
+    return [stage for stage in finished if stage.mix is None][-1]
 
 
 def read_text(recipe: Recipe) -> LoopLMForCausalLM:
@@ -116,7 +117,7 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained) -> None:
     reinforced = {
         stage.name: Reinforced.read(recipe.stage_dir(stage) / "finished.json")
         for stage in recipe.stages
-        if isinstance(stage, MaxRLStage)
+        if isinstance(stage, MaxRLStage) and (recipe.stage_dir(stage) / "finished.json").exists()
     }
     results = {
         "recipe": recipe.name,

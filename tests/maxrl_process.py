@@ -75,6 +75,7 @@ def main() -> None:
     checkpoint = last_complete_checkpoint(Path(output_dir)) if "--resume" in options else None
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     print(f"processes {trainer.args.world_size}")
+    reward.close()
     torch.save(trainer.policy.state_dict(), Path(output_dir) / f"weights_{trainer.accelerator.process_index}.pt")
 
 

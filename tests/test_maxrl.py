@@ -17,6 +17,7 @@ from modeling_nanochat import LoopLMForCausalLM
 from trainers.advantages import maxrl_advantages
 from trainers.data.tokenizer import special_token_ids, train_tokenizer
 from trainers.maxrl import MaxRLConfig, MaxRLTrainer
+from trainers.rewards import RustReward
 
 PROMPTS = [f"fn add_{number}(x: i32) -> i32 {{" for number in range(6)]
 
@@ -188,7 +189,12 @@ def lora() -> LoraConfig:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"loop_credit": "exit_pdf"}, {"gradient_checkpointing": True}, {"peft_config": lora()}],
+    [
+        {},
+        {"loop_credit": "exit_pdf"},
+        {"gradient_checkpointing": True},
+        {"peft_config": lora(), "learning_rate": 0.1, "max_steps": 20},
+    ],
     ids=["plain", "loop credit", "checkpointing", "lora"],
 )
 def test_training_makes_what_is_rewarded_likelier(tokenizer, tmp_path, settings):
@@ -197,12 +203,15 @@ def test_training_makes_what_is_rewarded_likelier(tokenizer, tmp_path, settings)
         with torch.no_grad():
             return model.eval()(tokens).logits[:, -1].softmax(-1)[:, :140].sum(-1).mean().item()
 
-    settings |= dict(max_steps=10, max_completion_length=1, per_device_train_batch_size=32, num_generations=8)
-    trainer = trainer_of(tokenizer, tmp_path, **dict(learning_rate=3e-2, logging_steps=10) | settings)
+    settings = dict(max_completion_length=1, per_device_train_batch_size=32, num_generations=8) | settings
+    model = looped(tokenizer, initializer_range=0.3)
+    trainer = trainer_of(
+        tokenizer, tmp_path, model, **dict(learning_rate=3e-2, logging_steps=10, max_steps=10) | settings
+    )
     call_them_finished(trainer)
     before, gate = chance(trainer.policy), trainer.policy.model.exit_gate.weight.clone()
     trainer.train()
-    assert chance(trainer.policy) > before + 0.2
+    assert chance(trainer.policy) > before + 0.1
     assert torch.equal(trainer.policy.model.exit_gate.weight, gate)
 
 
@@ -220,6 +229,11 @@ def test_conversations_are_drawn_by_the_chat_template(tokenizer, tmp_path):
         model=looped(tokenizer), reward_funcs=reward, args=arguments(tmp_path),
         train_dataset=Dataset.from_dict(rows), processing_class=chatty,
     )  # fmt: skip
+    with pytest.raises(ValueError, match="stop_at_function_end must be False for conversations"):
+        MaxRLTrainer(
+            model=looped(tokenizer), reward_funcs=reward, args=arguments(tmp_path, stop_at_function_end=True),
+            train_dataset=Dataset.from_dict(rows), processing_class=chatty,
+        )  # fmt: skip
     batch = one_batch(trainer)
     drawn_from = chatty.decode(batch["prompt_ids"][0][batch["prompt_mask"][0].bool()])
     assert drawn_from == f"<{heard[0][0][0]['content']}>"
@@ -278,6 +292,9 @@ def test_a_resumed_run_is_the_undisturbed_one(tokenizer, tmp_path):
         ({"quality_weight": 0.5, "estimator": "rloo"}, "0 with other estimators than maxrl"),
         ({"gradient_checkpointing_kwargs": {"use_reentrant": True}}, "use_reentrant must be False"),
         ({"generation_kwargs": {"exit_at_loop": 1}}, "without early exit.*exit_at_loop"),
+        ({"top_p": 0.9}, "drawn from the policy that is trained: leave .*top_p"),
+        ({"use_transformers_continuous_batching": True}, "nothing stops it"),
+        ({"max_completion_length": 250}, "leave room for max_completion_length=250 within the model's 256 positions"),
     ],
 )
 def test_settings_that_cannot_be_right_are_refused_with_the_reason(tokenizer, tmp_path, settings, rule):
@@ -298,6 +315,20 @@ def test_models_that_cannot_be_trained_so_are_refused(tokenizer, tmp_path):
     early.config.exit_threshold = 0.5
     with pytest.raises(ValueError, match="without early exit.*exit_threshold=0.5"):
         trainer_of(tokenizer, tmp_path, early)
+
+
+def test_what_the_model_came_with_does_not_change_how_is_drawn(tokenizer, tmp_path):
+    model = looped(tokenizer)
+    model.generation_config.suppress_tokens = list(range(3, len(tokenizer)))
+    trainer = trainer_of(tokenizer, tmp_path, model)
+    assert (one_batch(trainer)["completion_ids"] > 2).any()
+    assert trainer.policy.generation_config.suppress_tokens
+
+
+def test_rows_that_cannot_be_judged_are_refused_before_any_work(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
+    with pytest.raises(ValueError, match="row 0 must say what is demanded"):
+        trainer_of(tokenizer, tmp_path, reward=RustReward(workers=1))
 
 
 def test_only_one_reward_says_what_success_is_and_it_is_binary(tokenizer, tmp_path):

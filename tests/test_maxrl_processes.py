@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -67,7 +66,7 @@ def test_killed_it_continues_to_the_same_model(tmp_path):
 def test_without_a_compiler_it_stops_with_the_reason_and_its_checkpoint(tmp_path):
     broken = run(tmp_path, SETTINGS, "--break-compiler-at", "3")
     assert broken.returncode != 0
-    assert re.search("RewardUnavailable: . of 8 completions could not be judged", broken.stderr)
+    assert "RewardUnavailable: completions can no longer be judged" in broken.stderr
     assert [step for step, *_ in metrics(tmp_path)] == [1, 2, 3]
     assert (tmp_path / "checkpoint-2" / "trainer_state.json").exists()
     resumed = run(tmp_path, SETTINGS, "--resume")

@@ -141,15 +141,15 @@ def test_the_seeds_reward_is_its_formula():
 
 def test_a_tool_that_fails_for_some_scores_these_as_unknown_and_for_all_ends_the_run(verifier, monkeypatch):
     failed = verdict("unavailable", check="not_reached")
-    answers = [[verdict("valid"), failed], [verdict("refused"), failed]]
+    answers = [[verdict("refused"), failed], [verdict("valid")], [verdict("valid"), failed], [failed]]
 
-    async def averify(codes, tests, **options):
+    async def averify(codes, tests=None, **options):
         return answers.pop(0)
 
     reward = RustReward()
     monkeypatch.setattr(reward.verifier, "averify", averify)
-    assert rewarded([RIGHT, RIGHT], reward=reward)[0] == [1.0, None]
-    with pytest.raises(RewardUnavailable, match="1 of 2 completions could not be judged"):
+    assert rewarded([RIGHT, RIGHT], reward=reward)[0] == [0.0, None]
+    with pytest.raises(RewardUnavailable, match="can no longer be judged"):
         rewarded([RIGHT, RIGHT], reward=reward)
 
 

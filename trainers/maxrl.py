@@ -10,17 +10,19 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather
+from datasets import Dataset
 from peft import PeftModel
-from transformers import PreTrainedModel, StoppingCriteriaList
+from transformers import GenerationConfig, PreTrainedModel, StoppingCriteriaList
 from trl import GRPOConfig, GRPOTrainer
 
-from evaluation.generate import FunctionEnd
+from evaluation.generate import FunctionEnd, positions
 from evaluation.pass_at_k import pass_at_k
 from evaluation.rust.completion import completed_function
 from modeling_nanochat import LoopLMConfig
 from trainers.advantages import ESTIMATORS, maxrl_advantages
 from trainers.curriculum import Curriculum, Outcome
 from trainers.loop_credit import LOOP_CREDITS, credit_weights, credited_log_probabilities
+from trainers.rewards import RustReward
 from trainers.sample_page import JudgedSample, write_page
 
 __all__ = ["MaxRLConfig", "MaxRLTrainer", "maxrl_advantages"]
@@ -85,6 +87,19 @@ class MaxRLConfig(GRPOConfig):
                 "use_vllm must be False: vLLM keeps one set of keys and values per layer, which the loops of a LoopLM "
                 "would overwrite, and it does not know ternary layers. What it drew would come from another policy"
             )
+        if self.use_transformers_continuous_batching:
+            raise ValueError(
+                "use_transformers_continuous_batching must be False: nothing stops it at a function's end"
+            )
+        drawn = {"top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0}
+        changed = {
+            name: getattr(self, name) for name, value in drawn.items() if getattr(self, name) not in (value, None)
+        }
+        if changed:
+            raise ValueError(f"completions must be drawn from the policy that is trained: leave {changed} as they are")
+        # The gate is frozen, so that every parameter that is trained has a gradient.
+        if self.ddp_find_unused_parameters is None:
+            self.ddp_find_unused_parameters = False
         kwargs = self.gradient_checkpointing_kwargs or {}
         if kwargs.get("use_reentrant"):
             raise ValueError("gradient_checkpointing_kwargs.use_reentrant must be False: loops share their parameters")
@@ -117,7 +132,16 @@ class MaxRLTrainer(GRPOTrainer):
                 f"reward_weights={self.reward_weights.tolist()} for {', '.join(self.reward_func_names)}"
             )
         self.success_index = weighted[0]
+        if self.rollout_func is not None:
+            raise ValueError("rollout_func must be None: whether its completions are finished cannot be known")
+        if self.args.curriculum and self.is_deepspeed_enabled:
+            raise ValueError("curriculum must be False with DeepSpeed, which loads checkpoints without it")
+        if self.args.loop_credit != "final" and self.is_fsdp_enabled:
+            raise ValueError(
+                f'loop_credit must be "final" with FSDP, which shards the head, got {self.args.loop_credit!r}'
+            )
         _check_model(self.policy, self.args)
+        self._check_prompts()
         if isinstance(self.policy.config, LoopLMConfig):
             self.policy.freeze_gate()
         self.curriculum = self._new_curriculum() if self.args.curriculum else None
@@ -129,6 +153,31 @@ class MaxRLTrainer(GRPOTrainer):
         """The model itself, without adapters around it and unsharded."""
         model = self.accelerator.unwrap_model(self.model)
         return model.get_base_model() if isinstance(model, PeftModel) else model
+
+    def _check_prompts(self) -> None:
+        """Raises `ValueError` for prompts that cannot be completed, and for rows that the judge cannot read."""
+        if not isinstance(self.train_dataset, Dataset):
+            return
+        prompts = self.train_dataset["prompt"]
+        for reward in self.reward_funcs:
+            if isinstance(reward, RustReward):
+                columns = {name: self.train_dataset[name] for name in self.train_dataset.column_names}
+                reward.demands(len(prompts), columns)
+        if not isinstance(prompts[0], str):
+            if self.args.stop_at_function_end:
+                raise ValueError(
+                    "stop_at_function_end must be False for conversations: an answer goes on behind a brace"
+                )
+            return
+        longest = positions(self.policy)
+        if longest is None:
+            return
+        for number, ids in enumerate(self.processing_class(text=list(prompts))["input_ids"]):
+            if len(ids) + self.max_completion_length > longest:
+                raise ValueError(
+                    f"prompts must leave room for max_completion_length={self.max_completion_length} within the "
+                    f"model's {longest} positions, row {number} has {len(ids)} tokens"
+                )
 
     def _new_curriculum(self) -> Curriculum:
         if not hasattr(self.train_dataset, "__getitem__"):
@@ -143,15 +192,17 @@ class MaxRLTrainer(GRPOTrainer):
         return Curriculum(tiers, self.args.num_generations, self.args.seed)
 
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
+        model = self.accelerator.unwrap_model(self.model_wrapped)
         if not self.args.stop_at_function_end:
-            completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+            with _drawing(model, None), self.accelerator.autocast():
+                completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
             ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
             self._finished = [ids[-1] in ends for ids in completion_ids]
             return completion_ids, logprobs
         texts = self._tokenizer.batch_decode(prompt_ids, skip_special_tokens=True)
         longest, multiple = max(map(len, prompt_ids)), self.pad_to_multiple_of or 1
         end = FunctionEnd(completed_function, self._tokenizer, texts, -(-longest // multiple) * multiple)
-        with _stopping(self.accelerator.unwrap_model(self.model_wrapped), end):
+        with _drawing(model, end), self.accelerator.autocast():
             completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
         self._finished = [length is not None for length in end.lengths]
         # Nothing behind the end was chosen by the policy.
@@ -183,6 +234,7 @@ class MaxRLTrainer(GRPOTrainer):
         output = super()._generate_and_score_completions(inputs)
 
         groups = self._success.view(-1, self.num_generations if mode == "train" else self.num_generations_eval)
+        self._note(groups, mode)
         if groups.shape[1] < 2:
             return output | {"advantages": torch.zeros_like(output["advantages"])}
         quality = self._quality.view_as(groups) if self.args.quality_weight else None
@@ -194,7 +246,6 @@ class MaxRLTrainer(GRPOTrainer):
         kept = list(logged)[: -len(advantages)]
         logged.clear()
         logged.extend(kept + advantages.tolist())
-        self._note(groups, mode)
         if chosen:
             judged, solved = (~groups.isnan()).sum(dim=1).tolist(), groups.nansum(dim=1).int().tolist()
             self.curriculum.learn([Outcome(*each) for each in zip(chosen, judged, solved, strict=True)])
@@ -317,10 +368,17 @@ def _check_model(model: PreTrainedModel, args: MaxRLConfig) -> None:
 
 
 @contextmanager
-def _stopping(model: PreTrainedModel, end: FunctionEnd) -> Iterator[None]:
-    """TRL calls `generate` without a criterion to stop by; within this context there is one."""
-    model.generate = functools.partial(model.generate, stopping_criteria=StoppingCriteriaList([end]))
+def _drawing(model: PreTrainedModel, end: FunctionEnd | None) -> Iterator[None]:
+    """
+    TRL calls `generate` without a criterion to stop by; within this context there is one. What the model's own
+    generation configuration adds to TRL's (a filter, a penalty) is put aside: it would be another policy.
+    """
+    own, model.generation_config = model.generation_config, GenerationConfig()
+    if end is not None:
+        model.generate = functools.partial(model.generate, stopping_criteria=StoppingCriteriaList([end]))
     try:
         yield
     finally:
-        del model.generate
+        model.generation_config = own
+        if end is not None:
+            del model.generate

@@ -89,10 +89,11 @@ def plot_maxrl(folder: Path) -> Path | None:
     names = [name for name in logs[-1] if name.startswith("verdict/") and max(_values(logs, name)) > 0]
     # The right ones below, in green.
     names.sort(key=lambda name: name != "verdict/valid")
-    failures = plt.get_cmap("tab10")([1, 3, 4, 5, 6, 7, 8, 9, 0])
+    failures = plt.get_cmap("tab20c")(range(20))
+    colors = ["tab:green" if name == "verdict/valid" else failures[index] for index, name in enumerate(names)]
     verdicts.stackplot(
         steps, [_values(logs, name) for name in names], labels=[name.removeprefix("verdict/") for name in names],
-        colors=["tab:green" if name == "verdict/valid" else failures[index] for index, name in enumerate(names)],
+        colors=colors,
     )  # fmt: skip
     verdicts.set(title="Verdicts", ylabel="share of completions", ylim=(0, 1))
     if names:

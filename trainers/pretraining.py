@@ -216,6 +216,17 @@ def last_complete_checkpoint(folder: Path) -> Path | None:
     return max(complete, key=lambda path: int(path.name.removeprefix("checkpoint-")), default=None)
 
 
+def train_from(trainer: Trainer, checkpoint: Path | None) -> None:
+    """
+    Trains to the end, from a checkpoint if there is one. From that of the last step the weights are only loaded: the
+    Trainer would do one step more.
+    """
+    if checkpoint is not None and int(checkpoint.name.removeprefix("checkpoint-")) >= trainer.args.max_steps:
+        trainer._load_from_checkpoint(str(checkpoint))
+        return
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+
+
 def pretraining_arguments(**settings) -> LoopLMTrainingArguments:
     """Training arguments with this project's defaults; `settings` are the fields of [`LoopLMTrainingArguments`]."""
     defaults = dict(

@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -71,19 +72,6 @@ class SeedReward:
         return min(1.0, max(0.0, self(verdict) / self.compile_success_reward - 1))
 
 
-def check_compiler(verdicts: Sequence[Verdict]) -> None:
-    """Raises `RewardUnavailable` when the tool failed and the compiler said nothing new about any code."""
-    failed = [verdict for verdict in verdicts if verdict.status == "unavailable"]
-    spoke = any(verdict.status not in ("unavailable", "refused") and not verdict.cached for verdict in verdicts)
-    if failed and not spoke:
-        reason = failed[0].diagnostics[0].message if failed[0].diagnostics else "no reason was given"
-        raise RewardUnavailable(
-            f"{len(failed)} of {len(verdicts)} completions could not be judged, none by the compiler: {reason}. The "
-            "last checkpoint is intact; mend the compiler or the sandbox (python -m evaluation doctor tells more) and "
-            "resume."
-        )
-
-
 def compiles(verdict: Verdict) -> bool:
     """Whether the compiler accepts the code, whatever its tests say."""
     return all(answer == "ok" for answer in verdict.checks.values())
@@ -121,7 +109,7 @@ class RustReward:
     Raises:
         ValueError: For a setting outside its rule, or a row without what the mode needs.
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`, in mode "tests".
-        RewardUnavailable: When called, if the tool failed and the compiler judged none of the completions.
+        RewardUnavailable: When called, if the compiler or the sandbox fails.
     """
 
     def __init__(
@@ -176,7 +164,8 @@ class RustReward:
         verdicts: list[Verdict | None] = [None] * len(programs)
         for index, verdict in zip(finished, found, strict=True):
             verdicts[index] = verdict
-        check_compiler(found)
+        if any(verdict.status == "unavailable" for verdict in found):
+            await self.check_compiler()
         if log_metric is not None:
             self._log(verdicts, time.perf_counter() - started, log_metric)
         if log_extra is not None:
@@ -185,6 +174,17 @@ class RustReward:
             log_extra("seed_reward", [self.seed_reward(verdict) for verdict in verdicts])
             log_extra("quality", [self.seed_reward.quality(verdict) for verdict in verdicts])
         return [self.success(verdict) for verdict in verdicts]
+
+    async def check_compiler(self) -> None:
+        """Raises `RewardUnavailable` unless the compiler still accepts what is right."""
+        code = f"pub const PROBE: u128 = {secrets.randbits(120)};"
+        (verdict,) = await self.verifier.averify([code])
+        if not verdict.ok:
+            reason = verdict.diagnostics[0].message if verdict.diagnostics else verdict.status
+            raise RewardUnavailable(
+                f"completions can no longer be judged: {reason}. The last checkpoint is intact; mend the compiler or "
+                "the sandbox (python -m evaluation doctor tells more) and resume."
+            )
 
     def success(self, verdict: Verdict | None) -> float | None:
         """1 or 0, or None when the verdict says nothing about the code; no verdict is code that was not finished."""

@@ -51,7 +51,7 @@ def measure_tasks(
     progress: bool = False,
 ) -> Solved:
     """
-    Draws completions for each task and judges them as the reward does.
+    Draws completions for each task and judges them by the reward's rules; all hidden tests must hold.
 
     Args:
         path: Where samples are kept; an interrupted call continues there.
