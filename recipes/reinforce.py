@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from accelerate import PartialState
+from accelerate.utils import set_seed
 from rich.console import Console
-from transformers import PreTrainedTokenizerFast, set_seed
+from transformers import PreTrainedTokenizerFast
 from transformers.trainer_callback import ProgressCallback
 
 from evaluation.generate import Sampling
