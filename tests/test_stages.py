@@ -18,12 +18,13 @@ from transformers.optimization import get_scheduler
 from recipes import pipeline
 from recipes.__main__ import all_recipes
 from recipes.command_line import main
-from recipes.pipeline import start
+from recipes.pipeline import finish, start
+from recipes.reinforce import Reinforced
 from recipes.settings import meanings, owner_of, with_settings
 from recipes.settings import settings as settings_of
 from trainers.callbacks import DivergenceCallback, TrainingDiverged
 from trainers.data.pack import regroup_blocks
-from trainers.stages import LOOPLM_STAGES, Stage
+from trainers.stages import LOOPLM_STAGES, MaxRLStage, Stage
 
 
 def rates(stage: Stage, last_epoch=-1):
@@ -234,6 +235,28 @@ def test_every_recipe_shows_itself(name, capsys):
     main(all_recipes()[name], ["--show"])
     shown = capsys.readouterr().out
     assert "training.peak_lr" in shown and "parameters" in shown and "stage pretrain" in shown
+
+
+def test_a_stage_of_reinforcement_learning_is_measured_and_not_repeated(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
+    toy = all_recipes()["debug"].toy()
+    data = replace(toy.data, tasks=60, synthetic_samples=0)
+    stages = tuple(stage for stage in toy.later_stages if isinstance(stage, MaxRLStage))
+    recipe = replace(toy, data=data, later_stages=stages, output_dir=tmp_path)
+    finish(recipe, start(recipe, resume=False, overwrite=False))
+    told = capsys.readouterr().out
+    assert "Stage maxrl: 2 steps of 4 completions" in told and "that compile" in told
+    folder = recipe.run_dir / "maxrl"
+    found = Reinforced.read(folder / "finished.json")
+    assert found.tasks == 1 and 0 <= found.compiles[0] <= 1
+    assert len(list((folder / "samples").iterdir())) == 2
+
+    # Killed while it measured for the last time: nothing is trained again.
+    weights = (folder / "model" / "model.safetensors").read_bytes()
+    (folder / "finished.json").unlink()
+    finish(recipe, start(recipe, resume=True, overwrite=False), "maxrl")
+    assert (folder / "model" / "model.safetensors").read_bytes() == weights
+    assert not (folder / "checkpoint-3").exists()
 
 
 @pytest.mark.slow
