@@ -1,4 +1,4 @@
-"""What llama.cpp's looped architecture `nanbeige` cannot express, each with the setting that would make it so."""
+"""What llama.cpp's looped architecture `nanbeige` cannot express, and the setting that would make it exportable."""
 
 import torch
 
@@ -103,7 +103,8 @@ def fold_streams(checkpoint: Checkpoint) -> dict[str, float]:
             if fault is not None:
                 raise ValueError(
                     f"LoopLMConfig.mhc_num_streams must be 1 for streams that differ, got {streams}: {module} "
-                    f"{fault}, and llama.cpp's looped architecture has one residual stream; train with mhc_num_streams=1"
+                    f"{fault}, and llama.cpp's looped architecture has one residual stream; train with "
+                    "mhc_num_streams=1"
                 )
             factors[module] = (2 * post[0].sigmoid()).item()
     return factors

@@ -54,8 +54,8 @@ class Agreement:
         activation_bits: With which the model was run.
         positions: Tokens that were predicted by both.
         max_difference: Largest difference of log-probabilities, in nats, over the model's 20 likeliest tokens.
-        kl: Mean Kullback-Leibler divergence of llama.cpp's prediction from the model's, in nats. Beyond 1024 tokens the
-            unlikely ones count as one, which makes it a lower bound.
+        kl: Mean Kullback-Leibler divergence of llama.cpp's prediction from the model's, in nats. Beyond 1024 tokens
+            the unlikely ones count as one, which makes it a lower bound.
         top1: Share of positions with the same likeliest token.
         texts, wrong_texts: Number of texts whose token ids were compared, and those whose ids differ.
     """
