@@ -7,7 +7,7 @@ an error from deep inside numpy.
 
 import mmap
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
@@ -45,12 +45,11 @@ class GgufFile:
     tensors: dict[str, GgufTensor]
     nbytes: int
     """Size that the description asks of the file."""
-    _bytes: mmap.mmap = field(repr=False)
 
     def raw(self, name: str) -> np.ndarray:
         """A tensor's bytes, uint8 (rows, bytes of a row), read from the file on access."""
         tensor = self.tensors[name]
-        flat = np.frombuffer(self._bytes, dtype=np.uint8, count=tensor.nbytes, offset=tensor.offset)
+        flat = np.fromfile(self.path, dtype=np.uint8, count=tensor.nbytes, offset=tensor.offset)
         return flat.reshape(prod(tensor.shape[:-1]), -1)
 
     def values(self, name: str) -> np.ndarray:
@@ -121,8 +120,12 @@ def read_gguf(path: str | Path) -> GgufFile:
         beginning = file.read(len(MAGIC))
         if beginning != MAGIC:
             raise ValueError(f"{path} is not a GGUF file: it must begin with {MAGIC!r}, got {beginning!r}")
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    cursor = _Cursor(path, data)
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _read_description(_Cursor(path, data))
+
+
+def _read_description(cursor: _Cursor) -> GgufFile:
+    path, size = cursor.path, len(cursor.data)
     cursor.take(len(MAGIC))
     version = cursor.number("I")
     if version != VERSION:
@@ -141,10 +144,10 @@ def read_gguf(path: str | Path) -> GgufFile:
     for name, shape, block_format, offset in descriptions:
         tensors[name] = GgufTensor(name, shape, block_format, start + offset, block_format.nbytes(prod(shape)))
         end = max(end, _aligned(start + offset + tensors[name].nbytes, alignment))
-    if len(data) != end:
-        fault = "is truncated" if len(data) < end else "has bytes after its last tensor"
-        raise ValueError(f"{path} {fault}: it must have {end} bytes, got {len(data)}. Copy or export it again.")
-    return GgufFile(path, metadata, value_offsets, tensors, end, data)
+    if size != end:
+        fault = "is truncated" if size < end else "has bytes after its last tensor"
+        raise ValueError(f"{path} {fault}: it must have {end} bytes, got {size}. Copy or export it again.")
+    return GgufFile(path, metadata, value_offsets, tensors, end)
 
 
 def _aligned(position: int, alignment: int) -> int:
