@@ -19,7 +19,7 @@ def add_gguf(subcommands):
     parser.add_argument("model", type=Path, help="folder of a saved model with its tokenizer")
     parser.add_argument("out", type=Path, help="file to write")
     parser.add_argument(
-        "--type", choices=TYPES, default="tq2_0", help="of the ternary matrices; each of them carries them exactly"
+        "--type", choices=TYPES, default="q4_0", help="of the ternary matrices; each of them carries them exactly"
     )
     parser.add_argument(
         "--embedding-type", choices=FLOAT_TYPES, help="of the embedding; None is f32 in an f32 file, else f16"

@@ -53,7 +53,7 @@ def export_gguf(
     tokenizer: PreTrainedTokenizerFast,
     path: str | Path,
     *,
-    type: str = "tq2_0",
+    type: str = "q4_0",
     embedding_type: str | None = None,
     head_type: str | None = None,
     name: str | None = None,
@@ -65,7 +65,8 @@ def export_gguf(
         checkpoint: See [`Checkpoint.of_folder`] and [`Checkpoint.of_model`].
         tokenizer: The model's.
         path: The file to write; one that exists is replaced when the new one is complete.
-        type: Of the ternary matrices: f32, f16, q8_0, q4_0, q2_0, tq1_0, tq2_0 or q2_k. All carry them exactly.
+        type: Of the ternary matrices: f32, f16, q8_0, q4_0, q2_0, tq1_0, tq2_0 or q2_k. All carry them exactly; q4_0
+            fits most group sizes (multiples of 32) and runs on every backend.
         embedding_type, head_type: f32, f16 or q8_0; None is f32 in an f32 file and f16 in all others. A tied head has
             no type of its own.
         name: For `general.name`.
@@ -172,12 +173,13 @@ def model_metadata(checkpoint: Checkpoint, matrix: BlockFormat, name: str | None
         f"{ARCHITECTURE}.num_loops": exported_loops(config),
         f"{ARCHITECTURE}.skip_loop_final_norm": False,
         f"{OWN_PREFIX}.config": json.dumps(config.to_dict(), sort_keys=True),
-        f"{OWN_PREFIX}.ternary_group_size": str(config.ternary_group_size if config.ternary else None),
         f"{OWN_PREFIX}.exit_gate.weight": gate_weight.flatten().tolist(),
         f"{OWN_PREFIX}.exit_gate.bias": gate_bias.flatten().tolist(),
         f"{OWN_PREFIX}.exit_temperature": float(config.exit_temperature),
         f"{OWN_PREFIX}.exit_threshold": float(config.exit_threshold),
     }
+    if config.ternary:
+        metadata[f"{OWN_PREFIX}.ternary_group_size"] = np.int32(config.ternary_group_size)
     return metadata if name is None else {"general.name": name} | metadata
 
 
@@ -245,7 +247,7 @@ def _write(path: Path, metadata: dict[str, object], tensors: list[ExportedTensor
 
     writer = GGUFWriter(path, ARCHITECTURE)
     types = {bool: GGUFValueType.BOOL, int: GGUFValueType.UINT32, float: GGUFValueType.FLOAT32}
-    types |= {str: GGUFValueType.STRING, list: GGUFValueType.ARRAY}
+    types |= {str: GGUFValueType.STRING, list: GGUFValueType.ARRAY, np.int32: GGUFValueType.INT32}
     for key, value in metadata.items():
         if key != "general.architecture":  # The writer has it already.
             writer.add_key_value(key, value, types[type(value)])

@@ -16,7 +16,7 @@ def tokenizer_metadata(tokenizer: PreTrainedTokenizerFast, config: LoopLMConfig)
 
     Raises:
         ValueError: The tokenizer splits or merges in a way that "gpt-2" does not, does not fit the model, or disagrees
-            with it about bos or pad.
+            with it about bos, eos or pad.
     """
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     _check_kind(state)
@@ -38,6 +38,8 @@ def tokenizer_metadata(tokenizer: PreTrainedTokenizerFast, config: LoopLMConfig)
         tokens[index], types[index] = token, NORMAL
     for added in state["added_tokens"]:
         types[added["id"]] = CONTROL if added["special"] else USER_DEFINED
+    if len(set(tokens)) != len(tokens):
+        raise ValueError("tokenizer: no token may be called <|unused_N|>, which names rows without a token")
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in state["model"]["merges"]]
 
     metadata = {
@@ -47,11 +49,17 @@ def tokenizer_metadata(tokenizer: PreTrainedTokenizerFast, config: LoopLMConfig)
         "tokenizer.ggml.token_type": types,
         "tokenizer.ggml.merges": merges,
         "tokenizer.ggml.add_bos_token": _adds_bos(tokenizer),
+        "tokenizer.ggml.add_eos_token": False,
         "tokenizer.ggml.add_space_prefix": False,
     }
     ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     if len(ends) > 2:
         raise ValueError(f"LoopLMConfig.eos_token_id must be at most two tokens (eos and eot) for GGUF, got {ends}")
+    if tokenizer.eos_token_id not in ends:
+        raise ValueError(
+            f"eos_token_id must agree, got {tokenizer.eos_token_id} in the tokenizer and {config.eos_token_id} in "
+            "LoopLMConfig"
+        )
     special = {"bos": config.bos_token_id, "padding": config.pad_token_id, "eos": ends[0]}
     if len(ends) == 2:
         special["eot"] = ends[1]

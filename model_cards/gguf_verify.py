@@ -259,6 +259,7 @@ def _divergence(expected: torch.Tensor, found: dict[int, float]) -> float:
     ours = expected[tokens].double()
     divergence = (ours.exp() * (ours - theirs)).sum().item()
     if len(tokens) < len(expected):
-        our_rest, their_rest = (max(1 - part.exp().sum().item(), 1e-9) for part in (ours, theirs))
+        # What is left of two sums of rounded numbers; below 1e-6 it is nothing but their rounding.
+        our_rest, their_rest = (max(1 - part.exp().sum().item(), 1e-6) for part in (ours, theirs))
         divergence += our_rest * math.log(our_rest / their_rest)
     return divergence

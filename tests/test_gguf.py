@@ -90,7 +90,7 @@ def test_gate_thresholds_and_configuration_travel_as_metadata(tmp_path):
     weight = np.array(metadata["nanochat.exit_gate.weight"], dtype=np.float32)
     assert np.array_equal(weight, model.model.exit_gate.weight.detach().numpy()[0])
     assert (metadata["nanochat.exit_threshold"], metadata["nanochat.exit_temperature"]) == (0.75, 2.0)
-    assert metadata["nanochat.ternary_group_size"] == "256"
+    assert metadata["nanochat.ternary_group_size"] == 256
     assert json.loads(metadata["nanochat.config"])["ternary_group_size"] == 256
 
 
@@ -224,8 +224,21 @@ def test_tokenizers_that_llama_cpp_would_read_differently_are_refused(tmp_path):
         export_gguf(Checkpoint.of_model(model), digits, tmp_path / "model.gguf")
     with pytest.raises(ValueError, match="vocab_size must be above the tokenizer's largest id"):
         export(gguf_model(vocab_size=300), tmp_path / "model.gguf")
-    with pytest.raises(ValueError, match="bos_token_id must agree, got 1 in the tokenizer and 5 in LoopLMConfig"):
-        export(gguf_model(bos_token_id=5), tmp_path / "model.gguf")
+    for name in ("bos", "eos", "pad"):
+        with pytest.raises(
+            ValueError, match=f"{name}_token_id must agree, got [012] in the tokenizer and 5 in LoopLM"
+        ):
+            export(gguf_model(**{f"{name}_token_id": 5}), tmp_path / "model.gguf")
+
+
+def test_a_second_end_and_unused_rows_are_in_the_vocabulary(tmp_path):
+    metadata = export(gguf_model(eos_token_id=[2, 7]), tmp_path / "model.gguf").metadata
+    assert (metadata["tokenizer.ggml.eos_token_id"], metadata["tokenizer.ggml.eot_token_id"]) == (2, 7)
+    types = metadata["tokenizer.ggml.token_type"]
+    assert len(types) == len(metadata["tokenizer.ggml.tokens"]) == 448
+    assert types[:4] == [3, 3, 3, 1] and set(types[len(TOKENIZER) :]) == {5}
+    with pytest.raises(ValueError, match="eos_token_id must be at most two tokens"):
+        export(gguf_model(eos_token_id=[2, 7, 8]), tmp_path / "model.gguf")
 
 
 @pytest.mark.parametrize(
