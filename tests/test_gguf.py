@@ -10,12 +10,13 @@ from gguf import GGUFReader
 from gguf_models import TOKENIZER, gguf_model, patched
 from torch import nn
 
-from model_cards import gguf
+from model_cards import gguf_tensors
 from model_cards.checkpoint import Checkpoint
-from model_cards.gguf import export_gguf, permute_rotary, restore_rotary
+from model_cards.gguf import export_gguf
 from model_cards.gguf_blocks import FORMATS
 from model_cards.gguf_file import read_gguf
 from model_cards.gguf_limits import config_obstacles
+from model_cards.gguf_tensors import permute_rotary, restore_rotary
 from modeling_nanochat.ternary_nanochat import quantize_weight
 from trainers.data.tokenizer import train_tokenizer
 
@@ -245,12 +246,12 @@ def test_a_second_end_and_unused_rows_are_in_the_vocabulary(tmp_path):
     ("break_it", "message"),
     [
         (
-            lambda monkeypatch: monkeypatch.setattr(gguf, "permute_rotary", lambda rows, heads: rows),
+            lambda monkeypatch: monkeypatch.setattr(gguf_tensors, "permute_rotary", lambda rows, heads: rows),
             "attn_q.weight must",
         ),
         (
             lambda monkeypatch: monkeypatch.setattr(
-                gguf, "block_scales", lambda *given: gguf_block_scales(*given)[:, ::-1]
+                gguf_tensors, "block_scales", lambda *given: gguf_block_scales(*given)[:, ::-1]
             ),
             "attn_q.weight must hold the values of .*q_proj.weight, got [0-9]+ of",
         ),
@@ -263,7 +264,7 @@ def test_a_file_that_differs_from_the_checkpoint_is_never_left_behind(tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
-gguf_block_scales = gguf.block_scales
+gguf_block_scales = gguf_tensors.block_scales
 
 
 def test_foreign_truncated_and_overlong_files_are_told_apart(tmp_path):

@@ -9,8 +9,9 @@ import torch
 from gguf_models import TOKENIZER, gguf_model, patched
 
 from model_cards.checkpoint import Checkpoint
-from model_cards.gguf import export_gguf, restore_rotary
+from model_cards.gguf import export_gguf
 from model_cards.gguf_blocks import FORMATS
+from model_cards.gguf_tensors import restore_rotary
 from model_cards.gguf_verify import TEXTS, Agreement, LlamaCpp, verify_gguf
 
 PROMPTS = ("fn main() {\n    let mut total = 0;\n    for i in 0..10 {", "pub struct Größe<'a>(&'a str); // 日本 🦀")
