@@ -1,0 +1,34 @@
+"""`python -m model_cards`: export a model for llama.cpp (`gguf`)."""
+
+import argparse
+import sys
+
+from model_cards import command_line
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one subcommand; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m model_cards", description=__doc__)
+    subcommands = parser.add_subparsers(dest="command", required=True)
+    command_line.add_gguf(subcommands)
+    options = parser.parse_args(arguments)
+    try:
+        return options.run(options)
+    except (ValueError, OSError) as error:
+        print(f"{parser.prog} {options.command}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name not in ("gguf", "xllamacpp"):
+            raise
+        print(
+            f"{parser.prog} {options.command}: {error.name} is not installed: run pip install "
+            '"nanochat-ternary[gguf]"',
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

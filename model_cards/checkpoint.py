@@ -1,0 +1,69 @@
+"""A LoopLM checkpoint as tensors by name, from a saved folder (one tensor in memory at a time) or from a model."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """
+    Attributes:
+        config: The model's configuration.
+        names: Of all its tensors.
+        read: Gives the tensor of a name, in the type it is stored in.
+        name: What to call the checkpoint in messages.
+    """
+
+    config: LoopLMConfig
+    names: frozenset[str]
+    read: Callable[[str], torch.Tensor]
+    name: str
+
+    @classmethod
+    def of_model(cls, model: LoopLMForCausalLM) -> "Checkpoint":
+        """The model's own tensors, not copies."""
+        tensors = model.state_dict()
+        if model.config.tie_word_embeddings:
+            tensors.pop("lm_head.weight")
+        return cls(model.config, frozenset(tensors), tensors.__getitem__, "the model")
+
+    @classmethod
+    def of_folder(cls, folder: str | Path) -> "Checkpoint":
+        """
+        The tensors that `save_pretrained` wrote, each read from its file when asked for.
+
+        Raises:
+            FileNotFoundError: The folder lacks its configuration or its weights.
+            ValueError: The configuration is another model's.
+        """
+        folder = Path(folder)
+        sharded = (folder / INDEX).exists()
+        for needed in ("config.json", INDEX if sharded else WEIGHTS):
+            if not (folder / needed).exists():
+                raise FileNotFoundError(f"{folder} must be a folder that save_pretrained wrote: it has no {needed}")
+        settings = json.loads((folder / "config.json").read_text())
+        if settings.get("model_type") != LoopLMConfig.model_type:
+            raise ValueError(
+                f"{folder}/config.json: model_type must be {LoopLMConfig.model_type!r}, got "
+                f"{settings.get('model_type')!r}"
+            )
+        if sharded:
+            files = json.loads((folder / INDEX).read_text())["weight_map"]
+        else:
+            with safe_open(folder / WEIGHTS, framework="pt") as file:
+                files = dict.fromkeys(file.keys(), WEIGHTS)
+
+        def read(name: str) -> torch.Tensor:
+            with safe_open(folder / files[name], framework="pt") as file:
+                return file.get_tensor(name)
+
+        return cls(LoopLMConfig.from_pretrained(folder), frozenset(files), read, str(folder))

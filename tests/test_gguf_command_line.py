@@ -1,0 +1,40 @@
+"""`python -m model_cards gguf`: from a saved folder to a verified file, and one line on standard error otherwise."""
+
+import sys
+
+import pytest
+from gguf_models import TOKENIZER, gguf_model
+
+from model_cards.__main__ import main
+from model_cards.command_line import FLOAT_TYPES, TYPES
+from model_cards.gguf_blocks import FORMATS
+from model_cards.gguf_file import read_gguf
+from model_cards.gguf_limits import DENSE_TYPES
+
+
+@pytest.fixture
+def folder(tmp_path):
+    gguf_model(initializer_range=0.02).bfloat16().save_pretrained(tmp_path / "model")
+    TOKENIZER.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_the_choices_are_the_formats():
+    assert set(TYPES) == set(FORMATS) and FLOAT_TYPES == DENSE_TYPES
+
+
+@pytest.mark.parametrize("type", ["f32", "q2_k"])
+def test_a_saved_model_is_exported_and_verified(folder, tmp_path, capsys, type):
+    assert main(["gguf", str(folder), str(tmp_path / "out.gguf"), "--type", type, "--verify"]) == 0
+    printed = capsys.readouterr().out
+    assert "every weight as in" in printed and "13 of 13" in printed and "agrees" in printed
+    assert read_gguf(tmp_path / "out.gguf").metadata["general.name"] == "model"
+
+
+def test_what_cannot_be_done_is_one_line_and_status_two(folder, tmp_path, capsys, monkeypatch):
+    out = str(tmp_path / "out.gguf")
+    assert main(["gguf", str(tmp_path), out]) == 2
+    assert "save_pretrained wrote: it has no config.json" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    assert main(["gguf", str(folder), out]) == 2
+    assert 'gguf is not installed: run pip install "nanochat-ternary[gguf]"' in capsys.readouterr().err
