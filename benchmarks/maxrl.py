@@ -51,7 +51,7 @@ from trainers.pretraining import (  # noqa: E402
 )
 from trainers.rewards import RustReward  # noqa: E402
 from trainers.tasks import Task, measure_tasks, task_prompts  # noqa: E402
-from trainers.tasks.task import read_tasks  # noqa: E402
+from trainers.tasks.task import read_tasks, split_tasks  # noqa: E402
 
 SEQ_LEN = 256
 SAMPLES = 8
@@ -79,11 +79,9 @@ def make_tasks(options: argparse.Namespace) -> dict[str, list[Task]]:
         with RustVerifier(run_timeout=1.0) as verifier:
             write_synthetic(path, choose_families(tier=0), options.tasks, 1, verifier, tasks=True)
         finished.touch()
-    tasks = read_tasks(path)
-    train = [task for task in tasks if task.split == "train"]
-    held_out = [task for task in tasks if task.split == "held_out_parameters"]
-    chosen = random.Random(0).sample(held_out, min(options.held_out, len(held_out)))
-    return {"read": train[::2], "practise": train[1::2], "held_out": chosen}
+    tasks = split_tasks(read_tasks(path))
+    chosen = random.Random(0).sample(tasks.held_out, min(options.held_out, len(tasks.held_out)))
+    return {"read": tasks.read, "practise": tasks.practise, "held_out": chosen}
 
 
 def pretrain(tasks: list[Task], options: argparse.Namespace) -> Path:
