@@ -1,9 +1,41 @@
 """Key-value cache slots of a looped model: one per (loop, shared layer)."""
 
+import inspect
+
 import torch
 from torch import nn
 from transformers import PreTrainedConfig
 from transformers.cache_utils import Cache, DynamicLayer, StaticLayer
+from transformers.masking_utils import create_causal_mask
+
+# The cache's name in calls and outputs: `past_key_values` until transformers 5.23, `cache` since 5.24.
+OLD_CACHE_NAME = "past_key_values"
+CACHE_NAME = "cache" if "cache" in inspect.signature(create_causal_mask).parameters else OLD_CACHE_NAME
+
+
+def name_cache_field(output_class: type) -> type:
+    """A class decorator below `dataclass`: its field `past_key_values` gets the name that transformers has for it."""
+    if CACHE_NAME != OLD_CACHE_NAME:
+        fields = inspect.get_annotations(output_class)
+        output_class.__annotations__ = {
+            CACHE_NAME if name == OLD_CACHE_NAME else name: kind for name, kind in fields.items()
+        }
+        setattr(output_class, CACHE_NAME, None)
+        delattr(output_class, OLD_CACHE_NAME)
+    return output_class
+
+
+def given_cache(past_key_values: Cache | None, kwargs: dict) -> Cache | None:
+    """
+    The cache of a call, by whichever of its names; the new one is taken out of `kwargs`.
+
+    Raises:
+        ValueError: Both are given.
+    """
+    cache = kwargs.pop(CACHE_NAME, None)
+    if past_key_values is not None and cache is not None:
+        raise ValueError("past_key_values and cache are two names of one argument: give one of them")
+    return cache if past_key_values is None else past_key_values
 
 
 def slot_index(loop: int, layer: int, num_shared_layers: int) -> int:
@@ -36,6 +68,8 @@ def ensure_slots(cache: Cache, num_slots: int) -> None:
     """
     if torch.compiler.is_compiling():
         return  # The uncompiled prefill has been here.
+    if not isinstance(cache, Cache):
+        return  # The pages of continuous batching, which has made as many slots as the configuration says.
     filled_slots = vars(cache).get("looplm_slots", num_slots)
     if filled_slots < num_slots and int(cache.get_seq_length()) > 0:
         raise ValueError(

@@ -136,6 +136,7 @@ class LoopLMConfig(PreTrainedConfig):
     model_type = "nanochat_looplm"
     keys_to_ignore_at_inference = [
         "past_key_values",
+        "cache",
         "hidden_states",
         "attentions",
         "ce_loss",

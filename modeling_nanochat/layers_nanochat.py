@@ -10,7 +10,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb, eager_attention_forward
 
-from .cache_nanochat import AttentionSlot, slot_index
+from .cache_nanochat import CACHE_NAME, AttentionSlot, slot_index
 from .configuration_nanochat import LoopLMConfig
 from .streams_nanochat import PlainResidual, ResidualStreams
 from .ternary_nanochat import BitLinear
@@ -75,7 +75,7 @@ class LoopLMAttention(nn.Module):
         # Without a cache the loop makes no difference, and compiled code must not depend on it.
         slot = self._without_cache[0] if loop is None else self.slot(loop)
         if past_key_values is not None:
-            key, value = past_key_values.update(key, value, slot.layer_idx)
+            key, value = past_key_values.update(key, value, slot.layer_idx, kwargs=kwargs)
         attention = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
         output, weights = attention(
             slot, query, key, value, attention_mask, dropout=0.0, scaling=self.scaling, **kwargs
@@ -119,8 +119,10 @@ class LoopLMDecoderLayer(GradientCheckpointingLayer):
         """Set by `compile_blocks`: one compiled function for all blocks and loops, for passes without a cache."""
 
     def forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
-        if self.compiled_block is None or kwargs["past_key_values"] is not None:
-            return self.block(hidden_states, **kwargs)
+        # Under its name in transformers, which sets it to None where activations are checkpointed.
+        past_key_values = kwargs.pop(CACHE_NAME)
+        if self.compiled_block is None or past_key_values is not None:
+            return self.block(hidden_states, past_key_values=past_key_values, **kwargs)
         mask, embeddings = kwargs["attention_mask"], kwargs["position_embeddings"]
         return self.compiled_block(self, hidden_states, mask, embeddings)
 

@@ -18,7 +18,7 @@ from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
-from .cache_nanochat import ensure_slots
+from .cache_nanochat import CACHE_NAME, ensure_slots, given_cache, name_cache_field
 from .configuration_nanochat import FIELD_RULES, LoopLMConfig
 from .exit_nanochat import exit_log_probabilities
 from .layers_nanochat import LoopLMAttention, LoopLMDecoderLayer, run_block
@@ -28,13 +28,15 @@ from .ternary_nanochat import BitLinear
 
 
 @dataclass
+@name_cache_field
 class LoopLMModelOutput(ModelOutput):
     """
     Output of [`LoopLMModel`].
 
     Attributes:
         last_hidden_state: (batch, seq, hidden), normed, of the last loop that ran: what the head reads.
-        past_key_values: The cache, one layer per (loop, shared layer).
+        past_key_values: The cache, one layer per (loop, shared layer). Its field is called `cache` since transformers
+            5.24.
         hidden_states: With `output_hidden_states`, the input and the output of every block application, each
             (batch, seq, hidden), or (streams, batch, seq, hidden) when there are several streams; the last one is
             `last_hidden_state`.
@@ -60,6 +62,7 @@ class LoopLMModelOutput(ModelOutput):
 
 
 @dataclass
+@name_cache_field
 class LoopLMCausalLMOutput(ModelOutput):
     """
     Output of [`LoopLMForCausalLM`]; the fields of [`LoopLMModelOutput`] and
@@ -94,7 +97,7 @@ class LoopLMPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
     _no_split_modules = ["LoopLMDecoderLayer"]
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement = ["past_key_values", "cache"]
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
@@ -177,9 +180,11 @@ class LoopLMModel(LoopLMPreTrainedModel):
             exit_threshold: Below 1, not available yet (NotImplementedError).
             exit_at_loop: Stop after this loop (1-based, at most `num_loops`).
             output_loop_states: Also return what the head reads after each loop.
+            kwargs: For the attention functions; with transformers 5.24 also `cache`, its name of `past_key_values`.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("Give exactly one of input_ids and inputs_embeds.")
+        past_key_values = given_cache(past_key_values, kwargs)
         loops = self._loops_to_run(num_loops, exit_threshold, exit_at_loop)
         if inputs_embeds is None:
             inputs_embeds = self.embed_tokens(input_ids)
@@ -194,8 +199,8 @@ class LoopLMModel(LoopLMPreTrainedModel):
             config=self.config,
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
-            past_key_values=past_key_values,
             position_ids=position_ids,
+            **{CACHE_NAME: past_key_values},
         )
         position_embeddings = self.rotary_emb(inputs_embeds, position_ids=position_ids)
         reuse_weights = self._weights_rest and not torch.is_grad_enabled()
@@ -217,9 +222,9 @@ class LoopLMModel(LoopLMPreTrainedModel):
                 loop=loop,
                 attention_mask=causal_mask,
                 position_ids=position_ids,
-                past_key_values=past_key_values,
                 use_cache=use_cache,
                 position_embeddings=position_embeddings,
+                **{CACHE_NAME: past_key_values},
                 **kwargs,
             )
             if checkpoint_loops:
@@ -244,12 +249,12 @@ class LoopLMModel(LoopLMPreTrainedModel):
         gate_logits = torch.stack(gate_logits, dim=-1)
         return LoopLMModelOutput(
             last_hidden_state=loop_state,
-            past_key_values=past_key_values,
             gate_logits=gate_logits,
             exit_pdf=exit_log_probabilities(gate_logits).exp(),
             loops_used=torch.full(inputs_embeds.shape[:2], loops, device=inputs_embeds.device),
             loop_hidden_states=tuple(loop_hidden_states) if output_loop_states else None,
             stream_divergence=divergence,
+            **{CACHE_NAME: past_key_values},
         )
 
     def _one_loop(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
@@ -395,8 +400,8 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, GenerationMixin):
             loops_used=outputs.loops_used,
             gate_logits=outputs.gate_logits,
             loop_hidden_states=outputs.loop_hidden_states if output_loop_states else None,
-            past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             stream_divergence=outputs.stream_divergence,
+            **{CACHE_NAME: getattr(outputs, CACHE_NAME)},
         )
