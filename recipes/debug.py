@@ -12,7 +12,7 @@ except ModuleNotFoundError as error:
     raise SystemExit("nanochat-ternary is not installed: run `make install`, or `pip install -e .`") from None
 
 from modeling_nanochat import LoopLMConfig
-from recipes.schema import DataRecipe, Recipe, TrainingRecipe
+from recipes.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
 from trainers.stages import MaxRLStage, Stage
 
 RECIPE = Recipe(
@@ -21,12 +21,13 @@ RECIPE = Recipe(
     model=LoopLMConfig(
         vocab_size=4096,
         hidden_size=256,
-        intermediate_size=640,
+        intermediate_size=512,
         num_shared_layers=2,
         num_loops=4,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=512,
+        ternary_group_size=256,
         exit_entropy_weight=0.5,
     ),
     data=DataRecipe(seq_len=512, vocab_size=4096, tasks=400, task_tier=0),
@@ -43,6 +44,7 @@ RECIPE = Recipe(
         eval_steps=60,
         eval_prompts=24,
     ),
+    export=ExportRecipe(gguf="tq2_0"),
     later_stages=(
         Stage(
             name="tasks",

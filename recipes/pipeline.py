@@ -1,4 +1,4 @@
-"""The pipeline every recipe goes through: prepare the data, pretrain, report."""
+"""The pipeline every recipe goes through: prepare the data, the stages of training, export, report."""
 
 import json
 import os
@@ -24,6 +24,7 @@ from evaluation.suites import compile_rate, humaneval_rust
 from evaluation.suites.compile_rate import CompileRate
 from evaluation.suites.humaneval_rust import HumanEvalRust
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from recipes.export import check_export, export, export_plan
 from recipes.prepare import SYNTHETIC_FILE, TASKS_FILE, Prepared, prepare
 from recipes.reinforce import reinforce
 from recipes.report import Pretrained, report
@@ -46,7 +47,7 @@ console = Console(highlight=False)
 
 
 # What a run makes in its folder; nothing else there is ever deleted.
-RUN_ENTRIES = ("prepare", SYNTHETIC_FILE, TASKS_FILE, GATE_STAGE, "evaluation", "report.json", "recipe.json")
+RUN_ENTRIES = ("prepare", SYNTHETIC_FILE, TASKS_FILE, GATE_STAGE, "evaluation", "export", "report.json", "recipe.json")
 # Held-out blocks of an evaluation in the middle of training; the closing report takes all.
 EVALUATED_BLOCKS = 32
 
@@ -256,6 +257,7 @@ def start(recipe: Recipe, resume: bool, overwrite: bool) -> Prepared:
     report_to = recipe.training.report_to
     if report_to != "none" and find_spec(report_to) is None:
         raise ValueError(f'training.report_to={report_to} needs a package: pip install "nanochat-ternary[track]"')
+    check_export(recipe)
     if int(os.environ.get("PARALLELISM_CONFIG_TP_SIZE", 1)) > 1:
         raise ValueError(
             "tensor-parallel training needs a plan of how to split the model, and it has none yet. Use "
@@ -274,6 +276,7 @@ def start(recipe: Recipe, resume: bool, overwrite: bool) -> Prepared:
     if state.is_main_process:
         start_folder(recipe, resume, overwrite)
         console.print(f"[bold]{recipe.name}[/bold]: {recipe.description}")
+        console.print(export_plan(recipe), markup=False)
         console.print("Reading Rust, training the tokenizer, packing blocks")
     with state.main_process_first():
         prepared = prepare(recipe, recipe.run_dir / "prepare")
@@ -309,5 +312,5 @@ def finish(recipe: Recipe, prepared: Prepared, only: str | None = None) -> None:
         longest = max(finished, key=lambda each: each.tokens)
         tokens = sum(each.tokens for each in finished)
         whole = replace(finished[-1], tokens=tokens, tokens_per_second=longest.tokens_per_second)
-        report(recipe, prepared, whole)
+        report(recipe, prepared, whole, export(recipe, whole.folder, prepared.tokenizer))
     process_state().wait_for_everyone()

@@ -21,7 +21,9 @@ from evaluation.scoring import GoldFailed, ScoringUnavailable
 from evaluation.suites import compile_rate
 from evaluation.suites.compile_rate import CompileRate
 from evaluation.suites.perplexity import loss_by_depth
+from model_cards.gguf_verify import Agreement
 from modeling_nanochat import BitLinear, LoopLMForCausalLM
+from recipes.export import Exported
 from recipes.prepare import Prepared
 from recipes.reinforce import Reinforced
 from recipes.schema import Recipe
@@ -105,7 +107,7 @@ def read_text(recipe: Recipe) -> LoopLMForCausalLM:
     return LoopLMForCausalLM.from_pretrained(recipe.stage_dir(last_text_stage(recipe)) / "model")
 
 
-def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained) -> None:
+def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained, exported: Exported | None) -> None:
     """Print a completion and the closing table, and write `report.json` beside the stages."""
     model = pretrained.model
     verification = recipe.run_dir / "prepare" / "verification.json"
@@ -130,6 +132,7 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained) -> None:
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "ternary_parameters": sum(m.weight.numel() for m in model.modules() if isinstance(m, BitLinear)),
         "file_sizes": file_sizes(pretrained.folder),
+        "export": exported and _export_values(exported),
         "prompt": recipe.prompt,
         "completion": completion,
     }
@@ -157,8 +160,24 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained) -> None:
     table.add_row("blocks applied per token", f"{model.config.num_shared_layers} x {model.config.num_loops} loops")
     for name, size in results["file_sizes"].items():
         table.add_row(name, f"{size / 1e6:,.3f} MB")
+    if exported is not None:
+        table.add_row(f"{exported.path.name}, for llama.cpp", f"{exported.nbytes / 1e6:,.3f} MB")
+        table.add_row("llama.cpp and the model agree", _agreement_words(exported.agreement))
     console.print(table)
     console.print(f"Everything is in {recipe.run_dir}")
+
+
+def _export_values(exported: Exported) -> dict:
+    agreement = exported.agreement
+    values = {"file": exported.path.name, "nbytes": exported.nbytes, "problems": agreement.problems}
+    names = ("type", "loops", "positions", "max_difference", "kl", "top1", "texts", "wrong_texts")
+    return values | {name: getattr(agreement, name) for name in names}
+
+
+def _agreement_words(agreement: Agreement) -> str:
+    texts = f"{agreement.texts - len(agreement.wrong_texts)} of {agreement.texts} texts have equal token ids"
+    values = f"KL {agreement.kl:.1e} nats, likeliest token equal at {agreement.top1:.1%} of {agreement.positions}"
+    return "\n".join([*agreement.problems, values, texts])
 
 
 def _share_words(share: Interval) -> str:

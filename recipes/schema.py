@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from model_cards.gguf_blocks import FORMATS
 from modeling_nanochat import LoopLMConfig
 from trainers.data.mix import check_shares
 from trainers.data.sources import BUILTIN_RUST
@@ -205,6 +206,22 @@ class TrainingRecipe:
 
 
 @dataclass(frozen=True)
+class ExportRecipe:
+    """
+    What is made of the last stage's model, in the run's folder under `export`.
+
+    Attributes:
+        gguf: Type of the ternary matrices in a file for llama.cpp, such as "q4_0" or "tq2_0"; None for no file.
+    """
+
+    gguf: str | None = None
+
+    def __post_init__(self):
+        rule = f"one of {', '.join(FORMATS)}, or None"
+        check("export", "gguf", self.gguf, rule, self.gguf is None or self.gguf in FORMATS)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """
     A whole run.
@@ -215,6 +232,7 @@ class Recipe:
         model: The model's configuration; vocabulary and special tokens are taken from the tokenizer.
         data: What it reads.
         training: How it is trained.
+        export: What is made of it for others.
         later_stages: Further stages, each from the one before.
         output_dir: Where the run is kept.
         prompt: What the finished model is asked to continue.
@@ -225,6 +243,7 @@ class Recipe:
     model: LoopLMConfig
     data: DataRecipe
     training: TrainingRecipe
+    export: ExportRecipe = ExportRecipe()
     later_stages: tuple[Stage | MaxRLStage, ...] = ()
     output_dir: Path = field(default=Path("runs"))
     prompt: str = "fn "
@@ -330,6 +349,8 @@ class Recipe:
                 compile_blocks=False,
                 **steps,
             ),
+            # Of a type that the narrow model fits.
+            export=replace(self.export, gguf=self.export.gguf and "q4_0"),
             later_stages=tuple(later),
         )
 

@@ -14,10 +14,10 @@ from rich.table import Table
 
 from modeling_nanochat import BitLinear, LoopLMConfig, LoopLMForCausalLM
 from modeling_nanochat.configuration_nanochat import FIELD_RULES
-from recipes.schema import DataRecipe, Recipe, TrainingRecipe
+from recipes.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
 from trainers.stages import MaxRLStage, Stage
 
-SECTIONS = {"model": LoopLMConfig, "data": DataRecipe, "training": TrainingRecipe}
+SECTIONS = {"model": LoopLMConfig, "data": DataRecipe, "training": TrainingRecipe, "export": ExportRecipe}
 ENTRY = re.compile(r"^ {4}(\w+(?:, \w+)*): (.*(?:\n {8}.*)*)", re.MULTILINE)
 
 
@@ -34,7 +34,7 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     """Every setting of a recipe under its name, such as `training.peak_lr`."""
     model = recipe.model.to_dict()
     found = {f"model.{name}": model[name] for name in (*FIELD_RULES, "rope_parameters") if name in model}
-    for section in ("data", "training"):
+    for section in ("data", "training", "export"):
         part = getattr(recipe, section)
         found |= {f"{section}.{field.name}": getattr(part, field.name) for field in dataclasses.fields(part)}
     for stage in recipe.later_stages:
@@ -64,7 +64,7 @@ def with_settings(recipe: Recipe, changes: list[str]) -> Recipe:
         parts.setdefault(section, {})[field] = _value(name, text, known[name], owner_of(recipe, section))
     changed: dict[str, Any] = {
         section: dataclasses.replace(getattr(recipe, section), **parts[section])
-        for section in ("data", "training")
+        for section in ("data", "training", "export")
         if section in parts
     }
     if "model" in parts:

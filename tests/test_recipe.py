@@ -15,12 +15,13 @@ from tiny import tiny_config
 from transformers import AutoModelForCausalLM
 
 from evaluation.results import Results
+from model_cards.gguf_file import read_gguf
 from modeling_nanochat import LoopLMConfig
 from recipes import debug
 from recipes.command_line import main
 from recipes.pipeline import build_model, pretrain, start_folder
 from recipes.prepare import Prepared, split_rows
-from recipes.schema import DataRecipe, Recipe, TrainingRecipe
+from recipes.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
 from trainers.callbacks import MetricsFileCallback
 from trainers.data.pack import pack_blocks
 from trainers.data.sources import Row
@@ -65,8 +66,10 @@ def prepared():
 
 def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys):
     recipe = tiny_recipe(tmp_path, eval_steps=6, eval_prompts=2, eval_seconds=0.1)
-    model = LoopLMConfig.from_dict(recipe.model.to_dict() | {"max_position_embeddings": 1024})
-    recipe = replace(recipe, model=model)
+    model = LoopLMConfig.from_dict(
+        recipe.model.to_dict() | {"max_position_embeddings": 1024, "ternary_group_size": 32}
+    )
+    recipe = replace(recipe, model=model, export=ExportRecipe(gguf="q8_0"))
     main(recipe, [])
     shown = capsys.readouterr().out
     results = json.loads((tmp_path / "tiny" / "report.json").read_text())
@@ -77,6 +80,9 @@ def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys
     for loss in results["loss_by_depth"]:
         assert f"{loss:.4f}" in shown
     assert f"{results['parameters']:,}" in shown
+    exported = read_gguf(tmp_path / "tiny" / "export" / "tiny-q8_0.gguf")
+    assert results["export"]["nbytes"] == exported.nbytes
+    assert f"{results['export']['kl']:.1e}" in shown and "13 of 13 texts" in shown
     rate = Results.read(tmp_path / "tiny" / "evaluation" / "report" / "compilation_success_rate.json")
     assert rate.num_problems == 2 and rate.metrics["compiles@1"].value == results["compile_rate"]
     assert "completions that compile, of 2" in shown
@@ -319,3 +325,17 @@ def test_a_recipe_started_without_the_project_installed_says_what_to_do(tmp_path
     finished = subprocess.run([sys.executable, "-S", "-E", script], capture_output=True, text=True, cwd=tmp_path)
     assert finished.returncode == 1
     assert finished.stderr == "nanochat-ternary is not installed: run `make install`, or `pip install -e .`\n"
+
+
+def test_an_export_that_cannot_be_made_is_refused_before_any_work(tmp_path, capsys):
+    recipe = tiny_recipe(tmp_path)
+    streams = LoopLMConfig.from_dict(recipe.model.to_dict() | {"mhc_num_streams": 2})
+    for changed, message in (
+        (replace(recipe, export=ExportRecipe(gguf="tq2_0")), "hidden_size must be a multiple of 256, got 32"),
+        (replace(recipe, export=ExportRecipe(gguf="f32"), model=streams), "mhc_num_streams must be 1, got 2"),
+    ):
+        with pytest.raises(SystemExit):
+            main(changed, [])
+        assert message in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="export.gguf must be one of f32, .*, or None, got 'tq3_0'"):
+        ExportRecipe(gguf="tq3_0")

@@ -1,0 +1,88 @@
+"""What a run leaves for others: its last model as a GGUF file, held against the model in llama.cpp."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from model_cards.checkpoint import Checkpoint
+from model_cards.gguf import export_gguf
+from model_cards.gguf_limits import config_obstacles
+from model_cards.gguf_verify import Agreement, verify_gguf
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from recipes.schema import Recipe
+
+PACKAGES = ("gguf", "xllamacpp")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """
+    Attributes:
+        path: The file.
+        nbytes: Its size.
+        agreement: Of llama.cpp with the model.
+    """
+
+    path: Path
+    nbytes: int
+    agreement: Agreement
+
+
+def obstacles(model: LoopLMConfig, gguf: str) -> list[str]:
+    """Why models of this configuration cannot be trained and then be such a file, a sentence each."""
+    found = config_obstacles(model, gguf)
+    if model.mhc_num_streams > 1:
+        found.append(
+            f"LoopLMConfig.mhc_num_streams must be 1, got {model.mhc_num_streams}: streams part in training, and "
+            "llama.cpp's looped architecture has one; --set model.mhc_num_streams=1"
+        )
+    return found
+
+
+def check_export(recipe: Recipe) -> None:
+    """
+    What is asked for can be made at the end of the run.
+
+    Raises:
+        ValueError: llama.cpp cannot express the model, or a package is missing.
+    """
+    if recipe.export.gguf is None:
+        return
+    found = obstacles(recipe.model, recipe.export.gguf)
+    if found:
+        raise ValueError(
+            f"export.gguf={recipe.export.gguf} is not possible (--set export.gguf=None exports no file):\n"
+            + "\n".join(found)
+        )
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f"export.gguf={recipe.export.gguf} needs {' and '.join(missing)}: pip install "
+            '"nanochat-ternary[gguf]", or --set export.gguf=None'
+        )
+
+
+def export_plan(recipe: Recipe) -> str:
+    """A sentence for the beginning of a run."""
+    if recipe.export.gguf is not None:
+        return f"The run ends with a GGUF file for llama.cpp, its matrices in {recipe.export.gguf}"
+    found = obstacles(recipe.model, "q4_0")
+    if found:
+        return "llama.cpp cannot run this model: " + "; ".join(found)
+    return "llama.cpp can run this model: --set export.gguf=q4_0 ends the run with a file for it"
+
+
+def export(recipe: Recipe, model_folder: Path, tokenizer: PreTrainedTokenizerFast) -> Exported | None:
+    """The file that the recipe asks for, made of a saved model; None if it asks for none."""
+    gguf = recipe.export.gguf
+    if gguf is None:
+        return None
+    folder = recipe.run_dir / "export"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{recipe.name}-{gguf}.gguf"
+    file = export_gguf(Checkpoint.of_folder(model_folder), tokenizer, path, type=gguf, name=recipe.name)
+    model = LoopLMForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval()
+    return Exported(path, file.nbytes, verify_gguf(path, model, tokenizer))
