@@ -128,7 +128,7 @@ def model_card(
         specifications=_specifications(counted, files),
         rows=card_results.rows(results),
         interval=INTERVAL,
-        measured=bool(card_results.eval_results(results)),
+        measured=bool(evaluated),
         nothing_passed=card_results.nothing_passed(results),
         verdicts=card_results.verdicts(results),
         versions=card_results.versions(results),
@@ -211,10 +211,15 @@ def _memory_note(counted: Counted) -> str:
 
 def _specifications(counted: Counted, files: Sequence[GgufRelease]) -> list[tuple[str, str]]:
     config = counted.config
-    heads = f"{config.num_attention_heads} heads of {config.head_dim}, {config.num_key_value_heads} for keys and values"
+    heads = (
+        f"{config.num_attention_heads} heads of {config.head_dim}, {config.num_key_value_heads} for keys and values"
+    )
     found = [
         ("Parameters", f"{counted.parameters:,}"),
-        ("Layers", f"{config.num_shared_layers} shared x {config.num_loops} loops = {config.num_hidden_layers} applied"),
+        (
+            "Layers",
+            f"{config.num_shared_layers} shared x {config.num_loops} loops = {config.num_hidden_layers} applied",
+        ),
         ("Width", f"{config.hidden_size:,}, feed-forward {config.intermediate_size:,}"),
         ("Attention", heads),
         ("Vocabulary", f"{config.vocab_size:,} tokens{', head tied' if config.tie_word_embeddings else ''}"),
@@ -262,7 +267,7 @@ def python_usage(name: str, loops: int) -> str:
         fewer = max(1, loops // 2)
         lines += [
             "",
-            f"# Faster and less accurate: {fewer} of the {loops} loops, or all of them but read after the first.",
+            f"# Cheaper: {fewer} of the {loops} loops; or stop after the first.",
             f"tokens = model.generate(**inputs, max_new_tokens=64, num_loops={fewer})",
             "logits = model(**inputs, exit_at_loop=1).logits",
         ]

@@ -175,9 +175,10 @@ def speeds(results: Sequence[Results]) -> list[dict[str, Any]]:
     for each in results:
         for speed in each.details.get("speeds", ()) if each.benchmark == performance.NAME else ():
             peak = speed["peak_memory_bytes"]
+            machine = (each.details["device"], each.details["dtype"], f"{each.details['threads']} thread(s)")
             found.append(
                 {
-                    "device": f"{each.details['device']}, {each.details['dtype']}, {each.details['threads']} thread(s)",
+                    "device": ", ".join(machine),
                     "batch": speed["batch_size"],
                     "loops": speed["num_loops"],
                     "prompt": f"{statistics.median(speed['prompt_tokens_per_second']):,.1f}",

@@ -58,7 +58,8 @@ def publish(options: argparse.Namespace) -> int:
         staging = options.staging or Path(temporary)
         folders = {publication.repo: staging / publication.name}
         stage_model(options.model, folders[publication.repo])
-        console.print(f"Reloaded in a clean process, it continues: {reload(folders[publication.repo])!r}", markup=False)
+        text = reload(folders[publication.repo])
+        console.print(f"Reloaded in a clean process, it continues: {text!r}", markup=False)
         gguf: list[GgufRelease] | str
         if isinstance(types, str):
             gguf = types if options.no_gguf else f"cannot run this model. {types}"
@@ -79,7 +80,7 @@ def publish(options: argparse.Namespace) -> int:
             return 0
         console.print(f"Uploading as {user}")
         for repo, folder in folders.items():
-            done = upload(folder, repo, options.private, "Upload the model")
+            done = upload(folder, repo, options.private, f"Upload {publication.name}")
             for what, names in (("Left as they were", done.kept), ("Removed weights", done.removed)):
                 if names:
                     console.print(f"{what} in {repo}: {', '.join(names)}", markup=False)

@@ -26,19 +26,20 @@ def add_publish(subcommands):
     parser = subcommands.add_parser(
         "publish",
         help="publish a model and its GGUF files on the Hub",
-        description="Stages a saved LoopLM with its code and card, reloads it in a clean process, exports and verifies "
-        "GGUF files, and shows what would be uploaded. Only with --push is anything sent.",
+        description="Stages a saved LoopLM with its code and card, reloads it in a clean process, exports and "
+        "verifies GGUF files, and shows what would be uploaded. Only with --push is anything sent.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     _add_shared(parser)
     parser.add_argument("--repo", required=True, help="user/name on the Hub; the GGUF files go to user/name-GGUF")
-    parser.add_argument(
+    formats = parser.add_mutually_exclusive_group()
+    formats.add_argument(
         "--gguf-types",
         nargs="+",
         choices=TYPES,
         help="types of the GGUF files; None takes q4_0, and q2_k and tq2_0 or else q2_0, as the group size allows",
     )
-    parser.add_argument("--no-gguf", action="store_true", help="only the model's own repository")
+    formats.add_argument("--no-gguf", action="store_true", help="only the model's own repository")
     parser.add_argument("--private", action="store_true", help="repositories that are created are private")
     parser.add_argument("--push", action="store_true", help="upload; needs a token that may write (hf auth login)")
     parser.add_argument(
@@ -50,7 +51,11 @@ def add_publish(subcommands):
 def _add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="folder of a saved model with its tokenizer")
     parser.add_argument(
-        "--results", type=Path, nargs="+", default=[], help="folders that python -m evaluation run wrote for this model"
+        "--results",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="folders that python -m evaluation run wrote for this model",
     )
     parser.add_argument("--license", default="mit", help="of the weights, by its identifier on the Hub")
     parser.add_argument("--datasets", nargs="+", default=[], help="data sets on the Hub that it was trained on")

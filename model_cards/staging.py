@@ -31,8 +31,8 @@ TOKENIZER = (
 )  # fmt: skip
 NEEDED = (*CONFIGURATION, "tokenizer.json", "tokenizer_config.json")
 PROMPT = "fn main() {\n"
-# Q4_0 runs on every backend; Q2_K does, too, in half the size; TQ2_0 is the smallest that most of them run. Q2_0 stands
-# in for these two where groups are smaller than their blocks.
+# Q4_0 runs on every backend; Q2_K does, too, in less space; TQ2_0 is the smallest that most of them run.
+# Q2_0 stands in for these two where groups are smaller than their blocks.
 EVERYWHERE, SMALL, SMALL_BLOCKS, FLOAT = ("q4_0",), ("q2_k", "tq2_0"), ("q2_0",), ("f16",)
 
 
@@ -130,8 +130,7 @@ def reload(folder: Path) -> str:
     with tempfile.TemporaryDirectory() as modules:
         finished = subprocess.run(
             [sys.executable, "-I", "-W", "ignore", str(script), str(folder.resolve()), PROMPT],
-            env=os.environ
-            | {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": modules, "TRANSFORMERS_VERBOSITY": "error"},
+            env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": modules, "TRANSFORMERS_VERBOSITY": "error"},
             cwd=modules,
             stdin=subprocess.DEVNULL,
             capture_output=True,

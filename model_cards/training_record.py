@@ -22,7 +22,7 @@ class TrainingRecord:
     @classmethod
     def of_model(cls, folder: Path) -> "TrainingRecord | None":
         """Of a model that a recipe left in `run/stage/model`; None for any other folder."""
-        stage_folder = folder.resolve().parent
+        stage_folder = folder.absolute().parent
         run = stage_folder.parent
         if not (run / "recipe.json").is_file() or not (stage_folder / "finished.json").is_file():
             return None

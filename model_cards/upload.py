@@ -34,7 +34,9 @@ def log_in() -> str:
         ValueError: There is no token, or the Hub does not accept it.
     """
     if get_token() is None:
-        raise ValueError("--push needs a token that may write to the Hub: log in with `hf auth login`, or set HF_TOKEN")
+        raise ValueError(
+            "--push needs a token that may write to the Hub: log in with `hf auth login`, or set HF_TOKEN"
+        )
     with _in_a_sentence():
         return HfApi().whoami()["name"]
 
@@ -50,6 +52,8 @@ def upload(folder: Path, repo: str, private: bool, message: str) -> Uploaded:
     with _in_a_sentence():
         api = HfApi()
         api.create_repo(repo, private=private, exist_ok=True)
+        if private and not api.model_info(repo).private:
+            raise ValueError(f"--private needs a private repository, and {repo} is public: change it on the Hub first")
         own = {path.name: path for path in sorted(folder.iterdir())}
         others = [name for name in api.list_repo_files(repo) if name not in own and name != ".gitattributes"]
         removed = [name for name in others if any(Path(name).match(each) for each in WEIGHTS) and "/" not in name]
@@ -74,10 +78,9 @@ def _in_a_sentence() -> Iterator[None]:
     except HTTPError as error:
         raise ValueError(f"the Hub must be reachable, got: {error}; start again to continue") from error
     except RuntimeError as error:
-        # So the library wraps what went wrong with a large file.
-        if not isinstance(error.__cause__, HTTPError):
-            raise
-        raise ValueError(f"{error} {error.__cause__}".splitlines()[0] + "; start again to continue") from error
+        # So the library says what went wrong with a large file.
+        reason = f"{error} {error.__cause__ or ''}".strip().splitlines()[0]
+        raise ValueError(f"{reason}; start again to continue") from error
 
 
 def _words(error: HfHubHTTPError) -> str:

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 TOKEN = "hf_of_the_tests"
@@ -24,6 +25,7 @@ class Hub:
         hold: While it is set, a large file that begins to arrive is never answered.
         arriving: Set when a large file begins to arrive.
         full: The storage refuses large files.
+        xet: Folder that hf_xet uses as its storage, in place of one on the network.
     """
 
     def __init__(self):
@@ -34,6 +36,7 @@ class Hub:
         self.objects: dict[str, bytes] = {}
         self.hold, self.arriving = threading.Event(), threading.Event()
         self.full = False
+        self.xet: Path | None = None
 
     def __enter__(self) -> "Hub":
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
@@ -88,7 +91,8 @@ class Hub:
             if line["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
-                files[value["path"]] = self.objects[value["oid"]]
+                # What is in Xet's storage stands here by its hash.
+                files[value["path"]] = value["oid"].encode() if self.xet else self.objects[value["oid"]]
             else:
                 assert line["key"] == "deletedFile"
                 del files[value["path"]]
@@ -132,6 +136,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         hub, path = self.hub, urlsplit(self.path).path
+        if path == "/api/agent-harnesses":  # Asked for at times, to describe the caller.
+            return self._answer(404, {})
         hub.requests.append(f"{self.command} {path}")
         if self.command == "PUT":  # The address is the permission, as with the Hub's storage.
             hub.arriving.set()
@@ -172,6 +178,9 @@ class _Handler(BaseHTTPRequestHandler):
                 for path, kept in hub.repositories[name].items()
             ]
             return self._answer(200, entries)
+        if rest == ["xet-write-token", "main"]:
+            expiration = int(time.time()) + 3600
+            return self._answer(200, {"casUrl": f"local://{hub.xet}", "accessToken": "token", "exp": expiration})
         assert self.command == "GET" and rest[:1] in ([], ["revision"]), path
         self._answer(200, {"id": name, "sha": hub.revision(name), "siblings": [], "private": hub.private[name]})
 

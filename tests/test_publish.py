@@ -1,5 +1,6 @@
 """`python -m model_cards publish`: what reaches the Hub is the model, and nothing reaches it unasked."""
 
+import hashlib
 import json
 import os
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import huggingface_hub
+import huggingface_hub.constants
 import pytest
 import torch
 from gguf_models import TOKENIZER, gguf_model
@@ -22,6 +23,7 @@ from model_cards.upload import upload
 from modeling_nanochat import LoopLMForCausalLM
 
 REPO = "tester/small-rust"
+CARD = b"---\nlicense: mit\n---\n"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,7 @@ def saved(tmp_path_factory):
 def hub(monkeypatch):
     with Hub() as hub:
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.endpoint)
-        # Without it the library sends large files to a storage of its own protocol.
+        # Large files by Git LFS, which shows what was sent; one test is of the other way.
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", "/nonexistent")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -126,7 +128,7 @@ def test_without_a_right_token_nothing_is_done_and_one_sentence_says_so(saved, h
 
 
 def test_an_upload_that_was_killed_can_be_repeated_to_the_same_end(hub, tmp_path):
-    folder = written({"model.safetensors": bytes(3_000_000), "README.md": b"---\nlicense: mit\n---\n"}, tmp_path / "it")
+    folder = written({"model.safetensors": bytes(3_000_000), "README.md": CARD}, tmp_path / "it")
     upload = f"from model_cards.upload import upload; upload(Path({str(folder)!r}), {REPO!r}, False, 'Upload')"
     command = [sys.executable, "-c", f"from pathlib import Path; {upload}"]
     environment = os.environ | {
@@ -154,6 +156,28 @@ def test_weights_of_an_earlier_model_go_and_what_others_put_there_stays(hub, tmp
     done = upload(written({"model.safetensors": b"new"}, tmp_path / "it"), REPO, False, "Upload")
     assert done.kept == ("figure.png",) and done.removed == ("model-00001-of-00002.safetensors",)
     assert sorted(hub.repositories[REPO]) == [".gitattributes", "figure.png", "model.safetensors"]
+
+
+def test_with_xet_the_large_file_arrives_in_its_storage(hub, tmp_path, monkeypatch):
+    hf_xet = pytest.importorskip("hf_xet")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", False)
+    hub.xet = tmp_path / "storage"
+    content = torch.rand(100_000, generator=torch.Generator().manual_seed(0)).numpy().tobytes()
+    folder = written({"model.safetensors": content, "README.md": CARD}, tmp_path / "it")
+    upload(folder, REPO, False, "Upload")
+    assert hub.repositories[REPO]["model.safetensors"] == hashlib.sha256(content).hexdigest().encode()
+    assert hub.commits[REPO] == [["README.md", "model.safetensors"]]
+    (stored,) = hf_xet.hash_files([str(folder / "model.safetensors")])
+    with hf_xet.XetSession().new_file_download_group(endpoint=f"local://{hub.xet}") as group:
+        group.start_download_file(hf_xet.XetFileInfo(stored.hash, len(content)), str(tmp_path / "back"))
+    assert (tmp_path / "back").read_bytes() == content
+
+
+def test_nothing_private_goes_to_a_public_repository(hub, tmp_path):
+    hub.create({"organization": "tester", "name": "small-rust"})
+    with pytest.raises(ValueError, match="tester/small-rust is public"):
+        upload(written({"README.md": CARD}, tmp_path / "it"), REPO, True, "Upload")
+    assert hub.commits[REPO] == []
 
 
 def test_a_refused_file_is_one_sentence_and_no_commit(hub, tmp_path):
