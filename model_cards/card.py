@@ -248,8 +248,10 @@ def tested_transformers() -> str:
     try:
         (requirement,) = (each for each in requires("nanochat-ternary") or () if each.startswith("transformers"))
     except PackageNotFoundError:
-        requirement = f"transformers=={version('transformers')}"
-    return f"`{requirement}`"
+        return f"transformers=={version('transformers')}"
+    # The lower bound first.
+    bounds = sorted(requirement.removeprefix("transformers").split(","), reverse=True)
+    return f"transformers{','.join(bounds)}"
 
 
 def python_usage(name: str, loops: int) -> str:

@@ -113,8 +113,9 @@ def how(results: Results) -> str:
     sampling = "greedy" if settings["temperature"] == 0 else (
         f"temperature {settings['temperature']}, top-p {settings['top_p']}"
     )  # fmt: skip
+    count = settings["num_samples"]
     words = [
-        f"{settings['num_samples']} sample(s) per problem",
+        f"{count} sample{'s' if count > 1 else ''} per problem",
         sampling,
         f"at most {settings['max_new_tokens']} tokens",
         f"seed {settings['seed']}",

@@ -40,6 +40,7 @@ class TrainingRecord:
             lines[f"Stage `{name}`"] = _stage(stages[name], run / name)
         training = recipe["training"]
         lines["Optimizer"] = f"{training['optimizer']}, peak learning rate {training['peak_lr']}"
+        lines["Hardware, duration"] = NOT_RECORDED
         return cls(lines, any("num_generations" in stages[name] for name in done))
 
 
