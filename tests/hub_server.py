@@ -52,6 +52,8 @@ class Hub:
 
     def create(self, request: dict) -> tuple[int, dict]:
         name = f"{request['organization']}/{request['name']}"
+        if request["organization"] != "tester":
+            return 403, {"error": "You don't have the rights to create a model under this namespace"}
         if name in self.repositories:
             return 409, {"error": "You already created this model repo", "url": f"{self.endpoint}/{name}"}
         self.repositories[name] = {".gitattributes": b"*.safetensors filter=lfs\n"}

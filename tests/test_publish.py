@@ -18,7 +18,7 @@ from tiny import tiny_model
 
 from model_cards.__main__ import main
 from model_cards.gguf_file import read_gguf
-from model_cards.staging import PROMPT
+from model_cards.staging import PROMPT, stage_model
 from model_cards.upload import upload
 from modeling_nanochat import LoopLMForCausalLM
 
@@ -180,12 +180,30 @@ def test_nothing_private_goes_to_a_public_repository(hub, tmp_path):
     assert hub.commits[REPO] == []
 
 
+def test_a_strangers_name_is_refused_in_one_sentence(hub, tmp_path):
+    with pytest.raises(ValueError, match="permission to write: You don't have the rights") as refused:
+        upload(written({"README.md": CARD}, tmp_path / "it"), "someone/else", False, "Upload")
+    assert "\n" not in str(refused.value) and hub.repositories == {}
+
+
 def test_a_refused_file_is_one_sentence_and_no_commit(hub, tmp_path):
     hub.full = True
     with pytest.raises(ValueError, match="^Error while uploading 'model.safetensors' to the Hub.*403") as refused:
         upload(written({"model.safetensors": b"new"}, tmp_path / "it"), REPO, False, "Upload")
     assert "\n" not in str(refused.value)
     assert hub.commits[REPO] == []
+
+
+def test_all_shards_and_no_others_are_staged(saved, tmp_path):
+    LoopLMForCausalLM.from_pretrained(saved).save_pretrained(tmp_path / "sharded", max_shard_size="2MB")
+    TOKENIZER.save_pretrained(tmp_path / "sharded")
+    shards = {path.name for path in (tmp_path / "sharded").glob("*.safetensors")}
+    (tmp_path / "sharded" / "model-00009-of-00009.safetensors").write_bytes(b"another model's")
+    stage_model(tmp_path / "sharded", tmp_path / "staged")
+    assert len(shards) > 1 and {path.name for path in (tmp_path / "staged").glob("*.safetensors")} == shards
+    loaded, original = (LoopLMForCausalLM.from_pretrained(folder) for folder in (tmp_path / "staged", saved))
+    pairs = zip(loaded.parameters(), original.parameters(), strict=True)
+    assert all(torch.equal(first, second) for first, second in pairs)
 
 
 def change_json(path, **changes):
