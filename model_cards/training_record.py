@@ -1,0 +1,84 @@
+"""What a recipe's run folder tells about the training of the model in it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+NOT_RECORDED = "not recorded"
+FIRST_STAGE, GATE_STAGE = "pretrain", "gate"
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """
+    Attributes:
+        lines: What is known, by name, in words.
+        reinforced: Whether a stage of reinforcement learning, with the compiler as judge, is part of it.
+    """
+
+    lines: dict[str, str]
+    reinforced: bool
+
+    @classmethod
+    def of_model(cls, folder: Path) -> "TrainingRecord | None":
+        """Of a model that a recipe left in `run/stage/model`; None for any other folder."""
+        stage_folder = folder.absolute().parent
+        run = stage_folder.parent
+        if not (run / "recipe.json").is_file() or not (stage_folder / "finished.json").is_file():
+            return None
+        recipe = _read(run / "recipe.json")
+        stages = {FIRST_STAGE: recipe["training"] | {"seq_len": recipe["data"]["seq_len"]}}
+        later = {key.removeprefix("stages."): value for key, value in recipe.items() if key.startswith("stages.")}
+        stages |= later
+        if recipe["training"].get("gate_steps"):
+            stages[GATE_STAGE] = {"total_steps": recipe["training"]["gate_steps"]}
+        if stage_folder.name not in stages:
+            return None
+        done = list(stages)[: list(stages).index(stage_folder.name) + 1]
+        lines = _data(recipe["data"], run / "prepare")
+        for name in done:
+            lines[f"Stage `{name}`"] = _stage(stages[name], run / name)
+        training = recipe["training"]
+        lines["Optimizer"] = f"{training['optimizer']}, peak learning rate {training['peak_lr']}"
+        lines["Hardware, duration"] = NOT_RECORDED
+        return cls(lines, any("num_generations" in stages[name] for name in done))
+
+
+def _read(path: Path) -> dict:
+    return json.loads(path.read_text())
+
+
+def _data(data: dict, prepared: Path) -> dict[str, str]:
+    own = "a folder of `.rs` files (not published)"
+    toolchain = "documentation and sources that come with the Rust toolchain (MIT OR Apache-2.0)"
+    text = toolchain if data["data_dir"] is None else own
+    if (prepared / "finished.json").is_file():
+        text += f", {_read(prepared / 'finished.json')['texts']:,} texts"
+    made = {
+        "synthetic_samples": "{:,} synthetic programs that compile and pass their tests",
+        "variants": "variants of the texts that still compile, a share of {} in each way",
+        "tasks": "{:,} tasks with hidden tests, half of them with their solutions",
+    }
+    text += "".join("; " + words.format(data[name]) for name, words in made.items() if data.get(name))
+    lines = {"Training text": text}
+    if (prepared / "verification.json").is_file():
+        sample = _read(prepared / "verification.json")
+        counts = ", ".join(f"{count:,} {status}" for status, count in sample["counts"].items())
+        lines["Compiler's verdict on a sample of it"] = sample["problem"] or (
+            f"{counts} ({sample['external']:,} fail only for crates or files that are not there)"
+        )
+    return lines
+
+
+def _stage(settings: dict, folder: Path) -> str:
+    steps = f"{settings['total_steps']:,} steps"
+    finished = _read(folder / "finished.json") if (folder / "finished.json").is_file() else {}
+    if "num_generations" in settings:
+        prompts = f"{settings['prompts_per_step']} prompts x {settings['num_generations']} completions"
+        words = f"reinforcement learning ({settings['estimator']}), {steps} of {prompts}"
+        if "solved" in finished:
+            before, after = (f"{e['value']:.1%} ({e['low']:.1%} to {e['high']:.1%})" for e in finished["solved"])
+            words += f"; of {finished['tasks']} held-out tasks it solved {before} before and {after} after"
+        return words
+    words = steps if "seq_len" not in settings else f"{steps}, {settings['seq_len']:,} tokens per block"
+    return words + (f", {finished['tokens']:,} tokens" if "tokens" in finished else "")
