@@ -23,6 +23,7 @@ from .configuration_nanochat import FIELD_RULES, LoopLMConfig
 from .exit_nanochat import exit_log_probabilities
 from .layers_nanochat import LoopLMAttention, LoopLMDecoderLayer, run_block
 from .loss_nanochat import IGNORE_INDEX, loop_loss
+from .parallel_nanochat import check_tensor_parallel, share_ternary_layers
 from .streams_nanochat import LoopRMSNorm, ResidualStreams, collapse_streams, expand_streams, stream_divergence
 from .ternary_nanochat import BitLinear
 
@@ -111,6 +112,22 @@ class LoopLMPreTrainedModel(PreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, ResidualStreams):
             module.reset_parameters()
+
+    @classmethod
+    def maybe_distribute_model(cls, model, distributed_config, mesh_manager):
+        """
+        Called by `from_pretrained(distributed_config=...)` before the weights are read; raises as
+        [`check_tensor_parallel`] does.
+        """
+        tensor_parallel = mesh_manager is not None and distributed_config.tp_size > 1
+        if tensor_parallel:
+            check_tensor_parallel(model.config, distributed_config.tp_size)
+            if distributed_config.dp_size > 1:
+                raise NotImplementedError("Tensor parallelism together with FSDP is not available: use one of them.")
+        model = super().maybe_distribute_model(model, distributed_config, mesh_manager)
+        if tensor_parallel:
+            share_ternary_layers(model, mesh_manager.get_mesh("tp"))
+        return model
 
 
 class LoopLMModel(LoopLMPreTrainedModel):
@@ -294,6 +311,7 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, GenerationMixin):
     """LoopLM with a float language-modelling head and the objective over all loops."""
 
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}
+    _tp_plan = {"lm_head": "colwise_gather_output"}
 
     def __init__(self, config: LoopLMConfig):
         super().__init__(config)
@@ -313,7 +331,12 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, GenerationMixin):
 
         Args:
             options: For `torch.compile`.
+
+        Raises:
+            NotImplementedError: Processes share the weights (tensor parallelism): a block is then not one graph.
         """
+        if self.tp_size is not None and self.tp_size > 1:
+            raise NotImplementedError("compile_blocks is not available for a tensor-parallel model: run it eagerly.")
         compiled = torch.compile(run_block, **options)
         for layer in self.model.layers:
             layer.compiled_block = compiled
