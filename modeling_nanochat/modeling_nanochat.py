@@ -18,6 +18,7 @@ from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
+from .adapters_nanochat import warn_of_merged_adapters
 from .cache_nanochat import CACHE_NAME, ensure_slots, given_cache, name_cache_field
 from .configuration_nanochat import FIELD_RULES, LoopLMConfig
 from .exit_nanochat import exit_log_probabilities
@@ -203,6 +204,8 @@ class LoopLMModel(LoopLMPreTrainedModel):
             raise ValueError("Give exactly one of input_ids and inputs_embeds.")
         past_key_values = given_cache(past_key_values, kwargs)
         loops = self._loops_to_run(num_loops, exit_threshold, exit_at_loop)
+        if not torch.compiler.is_compiling():
+            warn_of_merged_adapters(part for layer in self.layers for part in (layer.self_attn, layer.mlp))
         if inputs_embeds is None:
             inputs_embeds = self.embed_tokens(input_ids)
         if use_cache and past_key_values is None:
@@ -321,13 +324,18 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, GenerationMixin):
         self.post_init()
 
     def freeze_gate(self) -> None:
-        """Stop training the exit gate, e.g. for objectives that do not use it."""
+        """
+        Stop training the exit gate, for objectives that do not use it, such as the cross-entropy of `logits`. Call it
+        before the optimizer and DistributedDataParallel see the model: the latter raises in its second step ("did not
+        receive grad") when a parameter that trains gets no gradient.
+        """
         self.model.exit_gate.requires_grad_(False)
 
     def compile_blocks(self, **options) -> None:
         """
         Compile the shared block with `torch.compile`, once for all layers and any number of loops. Passes with a cache
-        are not compiled. It computes what the eager block does, up to rounding.
+        are not compiled. It computes what the eager block does, up to rounding. Layers with adapters are compiled as
+        well, in blocks that were compiled before or after the adapter came.
 
         Args:
             options: For `torch.compile`.
