@@ -10,6 +10,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb, eager_attention_forward
 
+from .adapters_nanochat import AdapterHost
 from .cache_nanochat import CACHE_NAME, AttentionSlot, slot_index
 from .configuration_nanochat import LoopLMConfig
 from .streams_nanochat import PlainResidual, ResidualStreams
@@ -30,7 +31,7 @@ def _make_residual(config: LoopLMConfig, sublayer_index: int) -> nn.Module:
     )
 
 
-class LoopLMAttention(nn.Module):
+class LoopLMAttention(AdapterHost):
     """Grouped-query attention with rotary embeddings; `loop` (from 0) selects the cache slot, None is for none."""
 
     def __init__(self, config: LoopLMConfig, layer: int):
@@ -83,7 +84,7 @@ class LoopLMAttention(nn.Module):
         return self.o_proj(output.reshape(*input_shape, -1).contiguous()), weights
 
 
-class LoopLMMLP(nn.Module):
+class LoopLMMLP(AdapterHost):
     """SwiGLU."""
 
     def __init__(self, config: LoopLMConfig):

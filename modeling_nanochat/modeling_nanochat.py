@@ -18,11 +18,13 @@ from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
+from .adapters_nanochat import warn_of_merged_adapters
 from .cache_nanochat import CACHE_NAME, ensure_slots, given_cache, name_cache_field
 from .configuration_nanochat import FIELD_RULES, LoopLMConfig
 from .exit_nanochat import exit_log_probabilities
 from .layers_nanochat import LoopLMAttention, LoopLMDecoderLayer, run_block
 from .loss_nanochat import IGNORE_INDEX, loop_loss
+from .parallel_nanochat import check_tensor_parallel, share_ternary_layers
 from .streams_nanochat import LoopRMSNorm, ResidualStreams, collapse_streams, expand_streams, stream_divergence
 from .ternary_nanochat import BitLinear
 
@@ -112,6 +114,22 @@ class LoopLMPreTrainedModel(PreTrainedModel):
         if isinstance(module, ResidualStreams):
             module.reset_parameters()
 
+    @classmethod
+    def maybe_distribute_model(cls, model, distributed_config, mesh_manager):
+        """
+        Called by `from_pretrained(distributed_config=...)` before the weights are read; raises as
+        [`check_tensor_parallel`] does.
+        """
+        tensor_parallel = mesh_manager is not None and distributed_config.tp_size > 1
+        if tensor_parallel:
+            check_tensor_parallel(model.config, distributed_config.tp_size)
+            if distributed_config.dp_size > 1:
+                raise NotImplementedError("Tensor parallelism together with FSDP is not available: use one of them.")
+        model = super().maybe_distribute_model(model, distributed_config, mesh_manager)
+        if tensor_parallel:
+            share_ternary_layers(model, mesh_manager.get_mesh("tp"))
+        return model
+
 
 class LoopLMModel(LoopLMPreTrainedModel):
     """The looped transformer without a head."""
@@ -186,6 +204,8 @@ class LoopLMModel(LoopLMPreTrainedModel):
             raise ValueError("Give exactly one of input_ids and inputs_embeds.")
         past_key_values = given_cache(past_key_values, kwargs)
         loops = self._loops_to_run(num_loops, exit_threshold, exit_at_loop)
+        if not torch.compiler.is_compiling():
+            warn_of_merged_adapters(part for layer in self.layers for part in (layer.self_attn, layer.mlp))
         if inputs_embeds is None:
             inputs_embeds = self.embed_tokens(input_ids)
         if use_cache and past_key_values is None:
@@ -294,6 +314,7 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, GenerationMixin):
     """LoopLM with a float language-modelling head and the objective over all loops."""
 
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}
+    _tp_plan = {"lm_head": "colwise_gather_output"}
 
     def __init__(self, config: LoopLMConfig):
         super().__init__(config)
@@ -303,17 +324,27 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, GenerationMixin):
         self.post_init()
 
     def freeze_gate(self) -> None:
-        """Stop training the exit gate, e.g. for objectives that do not use it."""
+        """
+        Stop training the exit gate, for objectives that do not use it, such as the cross-entropy of `logits`. Call it
+        before the optimizer and DistributedDataParallel see the model: the latter raises in its second step ("did not
+        receive grad") when a parameter that trains gets no gradient.
+        """
         self.model.exit_gate.requires_grad_(False)
 
     def compile_blocks(self, **options) -> None:
         """
         Compile the shared block with `torch.compile`, once for all layers and any number of loops. Passes with a cache
-        are not compiled. It computes what the eager block does, up to rounding.
+        are not compiled. It computes what the eager block does, up to rounding. Layers with adapters are compiled as
+        well, in blocks that were compiled before or after the adapter came.
 
         Args:
             options: For `torch.compile`.
+
+        Raises:
+            NotImplementedError: Processes share the weights (tensor parallelism): a block is then not one graph.
         """
+        if self.tp_size is not None and self.tp_size > 1:
+            raise NotImplementedError("compile_blocks is not available for a tensor-parallel model: run it eagerly.")
         compiled = torch.compile(run_block, **options)
         for layer in self.model.layers:
             layer.compiled_block = compiled

@@ -1,6 +1,9 @@
 """Ternary linear layer: latent float weights, quantised to {-1, 0, 1} x scale in every forward pass."""
 
+from typing import NamedTuple
+
 import torch
+from torch import distributed as dist
 from torch import nn
 from torch.nn import functional as F
 
@@ -30,8 +33,27 @@ def _round_to_bf16(values: torch.Tensor) -> torch.Tensor:
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) & -0x10000).view(torch.float32)
 
 
-def _scales(groups: torch.Tensor) -> torch.Tensor:
-    return _round_to_bf16(groups.abs().mean(dim=-1, keepdim=True).clamp(SMALLEST_SCALE, LARGEST_SCALE))
+class WeightShard(NamedTuple):
+    """
+    How the weight of one layer is divided among processes.
+
+    Attributes:
+        process_group: The processes that share it.
+        dim: 0 when each holds some of the outputs' rows, 1 when each holds some of the inputs' columns and is given
+            those inputs.
+    """
+
+    process_group: dist.ProcessGroup
+    dim: int
+
+
+def _scales(groups: torch.Tensor, process_group: dist.ProcessGroup | None = None) -> torch.Tensor:
+    """Scales of (..., group_size) weights; with a process group, of groups that its processes hold in equal parts."""
+    means = groups.abs().mean(dim=-1, keepdim=True)
+    if process_group is not None:
+        dist.all_reduce(means, group=process_group)
+        means /= process_group.size()
+    return _round_to_bf16(means.clamp(SMALLEST_SCALE, LARGEST_SCALE))
 
 
 def ternary_codes(weight: torch.Tensor, group_size: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -60,33 +82,40 @@ class _TernaryWeight(torch.autograd.Function):
     """Fake-quantised weight with a straight-through gradient. Saves nothing for backward."""
 
     @staticmethod
-    def forward(ctx, weight: torch.Tensor, group_size: int, dtype: torch.dtype) -> torch.Tensor:
+    def forward(
+        ctx, weight: torch.Tensor, group_size: int, dtype: torch.dtype, shard: WeightShard | None
+    ) -> torch.Tensor:
         ctx.weight_dtype = weight.dtype
         groups = _grouped(weight, group_size)
-        scales = _scales(groups)
+        scales = _scales(groups, shard.process_group if shard is not None and group_size == -1 else None)
         return ((groups / scales).round_().clamp_(-1, 1) * scales).reshape(weight.shape).to(dtype)
 
     @staticmethod
     def backward(ctx, grad_output: torch.Tensor):
-        return grad_output.to(ctx.weight_dtype), None, None
+        return grad_output.to(ctx.weight_dtype), None, None, None
 
 
 class _Int8Activation(torch.autograd.Function):
     """Fake-quantised activation, one absmax scale per token, with a straight-through gradient."""
 
     @staticmethod
-    def forward(ctx, hidden_states: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    def forward(ctx, hidden_states: torch.Tensor, dtype: torch.dtype, shard: WeightShard | None) -> torch.Tensor:
         ctx.input_dtype = hidden_states.dtype
         hidden_states = hidden_states.float()
-        scales = hidden_states.abs().amax(dim=-1, keepdim=True).clamp_(min=SMALLEST_ACTIVATION) / 127
+        largest = hidden_states.abs().amax(dim=-1, keepdim=True)
+        if shard is not None and shard.dim == 1:
+            dist.all_reduce(largest, op=dist.ReduceOp.MAX, group=shard.process_group)
+        scales = largest.clamp_(min=SMALLEST_ACTIVATION) / 127
         return (hidden_states / scales).round_().clamp_(-127, 127).mul_(scales).to(dtype)
 
     @staticmethod
     def backward(ctx, grad_output: torch.Tensor):
-        return grad_output.to(ctx.input_dtype), None
+        return grad_output.to(ctx.input_dtype), None, None
 
 
-def quantize_weight(weight: torch.Tensor, group_size: int, dtype: torch.dtype | None = None) -> torch.Tensor:
+def quantize_weight(
+    weight: torch.Tensor, group_size: int, dtype: torch.dtype | None = None, shard: WeightShard | None = None
+) -> torch.Tensor:
     """
     The weight a ternary layer computes with, of shape (out, in); its gradient reaches `weight` unchanged.
 
@@ -94,16 +123,27 @@ def quantize_weight(weight: torch.Tensor, group_size: int, dtype: torch.dtype | 
         weight: (out, in) latent weight.
         group_size: As in [`ternary_codes`].
         dtype: Type of the result. bf16 and fp16 hold it exactly, because the scales are chosen so.
+        shard: Of which whole this is this process's part; one scale per tensor is then that of the whole tensor.
     """
-    return _TernaryWeight.apply(weight, group_size, weight.dtype if dtype is None else dtype)
+    return _TernaryWeight.apply(weight, group_size, weight.dtype if dtype is None else dtype, shard)
 
 
-def quantize_activation(hidden_states: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+def quantize_activation(
+    hidden_states: torch.Tensor, dtype: torch.dtype | None = None, shard: WeightShard | None = None
+) -> torch.Tensor:
     """
     Round (..., features) to 255 levels between minus and plus each token's largest magnitude; the gradient passes
-    unchanged. A token of zeros stays zero.
+    unchanged. A token of zeros stays zero. With the shard of a layer that gets some of the features, the largest
+    magnitude is that among all of them.
     """
-    return _Int8Activation.apply(hidden_states, hidden_states.dtype if dtype is None else dtype)
+    return _Int8Activation.apply(hidden_states, hidden_states.dtype if dtype is None else dtype, shard)
+
+
+def _version(weight: torch.Tensor) -> int | None:
+    # Neither compiled code nor tensors made in inference mode have a version.
+    if torch.compiler.is_compiling() or weight.is_inference():
+        return None
+    return weight._version
 
 
 class BitLinear(nn.Linear):
@@ -116,45 +156,56 @@ class BitLinear(nn.Linear):
 
     Nothing is kept from one pass to the next unless the model is told that its weights rest: many writers leave no
     trace that a comparison could find (optimizers with raw pointers, `weight.data` when an adapter is merged).
+
+    Attributes:
+        shard: Under tensor parallelism, how the weight is divided; transformers then puts this process's part in its
+            place while the layer is called.
     """
+
+    # transformers asks a layer for this: quantise one's own part, rather than trace it as a distributed tensor.
+    _hf_quantized_needs_local_tp = True
 
     def __init__(self, in_features: int, out_features: int, group_size: int = 128, activation_bits: int | None = 8):
         super().__init__(in_features, out_features, bias=False)
         self.group_size = group_size
         self.activation_bits = activation_bits
+        self.shard: WeightShard | None = None
         self.clear_quantized_weight()
 
     def keep_quantized_weight(self, reuse: bool) -> None:
         """Quantise the weight for the applications to come; with `reuse`, one that is kept already will do."""
         if self.weight.is_meta or self.weight.numel() == 0:
             return  # The weight is elsewhere until the layer's own forward (offloading, sharding).
-        if not reuse or self._usable_weight() is None:
-            weight = quantize_weight(self.weight, self.group_size, self._compute_dtype())
-            self._kept = (weight, self.weight, self._weight_version())
+        source = self.weight if self.shard is None else self.weight.to_local()
+        if not reuse or self._usable_weight(source) is None:
+            weight = quantize_weight(source, self.group_size, self._compute_dtype(), self.shard)
+            self._kept = (weight, source, _version(source))
 
     def clear_quantized_weight(self) -> None:
         """Forget the kept quantised weight."""
         self._kept: tuple[torch.Tensor, nn.Parameter, int | None] | None = None
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        weight = self._usable_weight()
+        weight = self._usable_weight(self.weight)
         if weight is None:
-            weight = quantize_weight(self.weight, self.group_size, self._compute_dtype())
+            weight = quantize_weight(self.weight, self.group_size, self._compute_dtype(), self.shard)
         if self.activation_bits is not None:
-            hidden_states = quantize_activation(hidden_states, weight.dtype)
+            hidden_states = quantize_activation(hidden_states, weight.dtype, self.shard)
         return F.linear(hidden_states, weight)
 
-    def _usable_weight(self) -> torch.Tensor | None:
+    def _usable_weight(self, weight: torch.Tensor) -> torch.Tensor | None:
         """The kept quantised weight, if it is this weight's and fits the present modes."""
         kept = self._kept  # Read once: another thread may clear it.
         if kept is None:
             return None
         quantized, source, version = kept
-        if source is not self.weight or version != self._weight_version() or quantized.dtype != self._compute_dtype():
+        # A process's own part is a new view in every call.
+        is_source = source is weight or (self.shard is not None and source.data_ptr() == weight.data_ptr())
+        if not is_source or version != _version(weight) or quantized.dtype != self._compute_dtype():
             return None
         if torch.is_grad_enabled():
             # One without a graph, from a pass without gradients, would silently stop the gradient.
-            if self.weight.requires_grad and not quantized.requires_grad:
+            if weight.requires_grad and not quantized.requires_grad:
                 return None
             if (
                 not torch.compiler.is_compiling()
@@ -169,12 +220,6 @@ class BitLinear(nn.Linear):
         if device_type != "meta" and torch.is_autocast_enabled(device_type):
             return torch.get_autocast_dtype(device_type)
         return self.weight.dtype
-
-    def _weight_version(self) -> int | None:
-        # Neither compiled code nor tensors made in inference mode have a version.
-        if torch.compiler.is_compiling() or self.weight.is_inference():
-            return None
-        return self.weight._version
 
     def __getstate__(self):
         return self.__dict__ | {"_kept": None}

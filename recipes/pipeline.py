@@ -260,8 +260,9 @@ def start(recipe: Recipe, resume: bool, overwrite: bool) -> Prepared:
     check_export(recipe)
     if int(os.environ.get("PARALLELISM_CONFIG_TP_SIZE", 1)) > 1:
         raise ValueError(
-            "tensor-parallel training needs a plan of how to split the model, and it has none yet. Use "
-            "recipes/launch/ddp_2.yaml, or recipes/launch/fsdp2_2.yaml where the model does not fit one GPU"
+            "recipes do not train with tensor parallelism: their optimizers and checkpoints are made for whole or "
+            "FSDP-sharded weights. Use recipes/launch/ddp_2.yaml, or recipes/launch/fsdp2_2.yaml where the model does "
+            "not fit one GPU"
         )
     if os.environ.get("ACCELERATE_USE_FSDP", "false") == "true" and len(recipe.text_stages) < len(recipe.stages):
         raise ValueError(

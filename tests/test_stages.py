@@ -219,7 +219,7 @@ def test_tensor_parallel_training_is_refused_with_what_to_use_instead(tmp_path, 
     monkeypatch.setenv("PARALLELISM_CONFIG_TP_SIZE", "2")
     with pytest.raises(SystemExit):
         main(staged_recipe(tmp_path), [])
-    assert "tensor-parallel training needs a plan" in capsys.readouterr().err
+    assert "recipes do not train with tensor parallelism" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes" / "launch").glob("*.yaml")), ids=lambda path: path.stem)
