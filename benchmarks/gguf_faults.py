@@ -49,7 +49,7 @@ def vary_scales(model: LoopLMForCausalLM, generator: torch.Generator) -> None:
 
 
 def trained_model(steps: int = 40) -> tuple[LoopLMForCausalLM, PreTrainedTokenizerFast]:
-    """A small model that has learnt one file of Rust nearly by heart, and its tokenizer."""
+    """A small model that has learnt much of one file of Rust, and its tokenizer."""
     text = RUST.read_text()
     tokenizer = train_tokenizer([text], 400, 2048)
     tokens = torch.tensor(tokenizer(text)["input_ids"])
@@ -67,7 +67,7 @@ def trained_model(steps: int = 40) -> tuple[LoopLMForCausalLM, PreTrainedTokeniz
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps, pct_start=0.1)
     model.train()
     for _ in range(steps):
-        starts = torch.randint(0, len(tokens) - 48, (8,), generator=generator).tolist()
+        starts = torch.randint(0, len(tokens) - 48, (5,), generator=generator).tolist()
         batch = torch.stack([tokens[start : start + 48] for start in starts])
         model(input_ids=batch, labels=batch, use_cache=False).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -98,6 +98,12 @@ def without_the_norm_between_loops(file: GgufFile) -> Changes:
 def with_other_rotary_base(file: GgufFile) -> Changes:
     """500 instead of the model's."""
     return {file.value_offsets["nanbeige.rope.freq_base"]: struct.pack("<f", 500.0)}
+
+
+def with_one_loop_more(file: GgufFile) -> Changes:
+    """The whole stack runs once too often."""
+    loops = file.metadata["nanbeige.num_loops"]
+    return {file.value_offsets["nanbeige.num_loops"]: struct.pack("<I", loops + 1)}
 
 
 def with_merges_backwards(file: GgufFile) -> Changes:
@@ -151,6 +157,7 @@ FAULTS = (
     Fault("rows of queries and keys not reordered", without_permutation, TYPES),
     Fault("no norm between the loops", without_the_norm_between_loops, TYPES),
     Fault("another rotary base", with_other_rotary_base, TYPES),
+    Fault("one loop more", with_one_loop_more, ("f32",)),
     Fault("scales swapped between rows", with_scales_swapped, PACKED),
     Fault("ternary weights quantised anew", with_scales_of_ternary_weights, PACKED),
     Fault("merges in the wrong order", with_merges_backwards, ("f32",)),
@@ -223,7 +230,8 @@ python benchmarks/gguf_faults.py --steps {options.steps} --report docs/{options.
 
 A small model, trained for {options.steps} steps on one file of built-in Rust, is exported; its files are broken on
 purpose, in the ways in which exporters err, and compared with the model by `verify_gguf` ([gguf.md](gguf.md) says what
-that compares). `f32` files are compared with the model without rounding of activations.
+that compares). `f32` files are compared with the model without rounding of activations. A file with another number of
+loops computes what the model computes with as many; it is refused for their number.
 
 {chr(10).join(lines)}
 """)

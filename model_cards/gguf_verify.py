@@ -19,6 +19,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from model_cards.gguf_file import GgufFile, read_gguf
+from model_cards.gguf_limits import exported_loops
 from modeling_nanochat import BitLinear, LoopLMForCausalLM
 
 PROMPTS = (
@@ -51,6 +52,7 @@ class Agreement:
 
     Attributes:
         path, type, loops: The file, the type of its matrices, and how often it loops.
+        wanted_loops: How often it should.
         activation_bits: With which the model was run.
         positions: Tokens that were predicted by both.
         max_difference: Largest difference of log-probabilities, in nats, over the model's 20 likeliest tokens.
@@ -63,6 +65,7 @@ class Agreement:
     path: Path
     type: str
     loops: int
+    wanted_loops: int
     activation_bits: int | None
     positions: int
     max_difference: float
@@ -75,6 +78,8 @@ class Agreement:
     def problems(self) -> tuple[str, ...]:
         """What is beyond the tolerances, a sentence each; empty when the file may be published."""
         found = []
+        if self.loops != self.wanted_loops:
+            found.append(f"the file must loop {self.wanted_loops} times, got {self.loops}")
         if self.type == "f32" and not self.max_difference <= LARGEST_DIFFERENCE:
             found.append(
                 f"log-probabilities must differ by at most {LARGEST_DIFFERENCE} nats, got {self.max_difference:.3g}"
@@ -135,6 +140,8 @@ class LlamaCpp:
         # The server lists no probabilities when the token that it samples ends within a character; this one does not.
         (letter,) = self._post("/tokenize", {"content": "a"})["tokens"]
         self._sampled = [[letter, 1e6]]
+        # A server that is given up before its loop begins waits for itself forever; once it has answered, it loops.
+        self.complete([letter], 1)
 
     def __enter__(self) -> "LlamaCpp":
         return self
@@ -185,6 +192,7 @@ def verify_gguf(
     tokenizer: PreTrainedTokenizerFast,
     prompts: tuple[str, ...] = PROMPTS,
     max_tokens: int = 48,
+    loops: int | None = None,
 ) -> Agreement:
     """
     Compare a file in llama.cpp with the model it was exported from, at every position of the prompts. Files with
@@ -194,6 +202,7 @@ def verify_gguf(
         model: In fp32, on the CPU; it may be in training.
         prompts: Texts to predict the next tokens of.
         max_tokens: So many of each prompt's tokens at most.
+        loops: How often the file should loop; None means as often as the model.
 
     Raises:
         ValueError: The file cannot be read or loaded or has another vocabulary, or the model is not in fp32 or not on
@@ -214,14 +223,14 @@ def verify_gguf(
         )
     int8 = model.config.ternary and matrix_type not in ("f32", "f16")
     bits = model.config.activation_bits if int8 else None
-    loops = file.metadata["nanbeige.num_loops"]
+    file_loops = file.metadata["nanbeige.num_loops"]
     count = min(model.config.vocab_size, LISTED_TOKENS)
     max_tokens = min(max_tokens, file.metadata["nanbeige.context_length"] - 1)
     differences, divergences, same = [], [], []
     with LlamaCpp(path, context=max_tokens + 1) as engine:
         for prompt in prompts:
             ids = tokenizer(prompt)["input_ids"][:max_tokens]
-            predictions = _model_log_probabilities(model, ids, loops, bits)
+            predictions = _model_log_probabilities(model, ids, file_loops, bits)
             for length, expected in enumerate(predictions, start=1):
                 found = engine.log_probabilities(ids[:length], count, reuse=length < len(ids))
                 differences.append(_largest_difference(expected, found))
@@ -231,11 +240,13 @@ def verify_gguf(
     return Agreement(
         path=Path(path),
         type=matrix_type,
-        loops=loops,
+        loops=file_loops,
+        wanted_loops=exported_loops(model.config) if loops is None else loops,
         activation_bits=bits,
         positions=len(same),
         max_difference=max(differences),
-        kl=sum(divergences) / len(divergences),
+        # Equal predictions are rounded apart, to either side.
+        kl=max(0.0, sum(divergences) / len(divergences)),
         top1=sum(same) / len(same),
         texts=len(TEXTS),
         wrong_texts=wrong,

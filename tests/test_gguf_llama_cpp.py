@@ -74,8 +74,10 @@ def test_the_files_depth_can_be_changed_in_its_metadata(tmp_path, loops):
     file = export(model, tmp_path / "model.gguf", type="f32")
     offset = file.value_offsets["nanbeige.num_loops"]
     path = patched(file, tmp_path / "other.gguf", {offset: struct.pack("<I", loops)})
-    agreement = verify(path, model)
-    assert agreement.loops == loops and agreement.max_difference < 1e-4, agreement.table()
+    agreement = verify_gguf(path, model, TOKENIZER, PROMPTS, 24, loops=loops)
+    assert agreement.problems == () and agreement.loops == loops and agreement.max_difference < 1e-4, agreement.table()
+    (problem,) = replace(agreement, wanted_loops=3).problems
+    assert problem == f"the file must loop 3 times, got {loops}"
 
 
 def test_embedding_and_head_may_have_types_of_their_own(tmp_path):
@@ -130,7 +132,8 @@ def test_a_trained_models_files_are_within_all_tolerances(trained, trained_file,
 def test_a_broken_export_is_caught(tmp_path, trained, trained_file, fault, type):
     path = patched(trained_file(type), tmp_path / "broken.gguf", fault.changes(trained_file(type)))
     agreement = verify_gguf(path, *trained, PROMPTS, max_tokens=20)
-    problem = "token ids" if fault.title.startswith(("merges", "no bos")) else "nats"
+    others = {"one loop more": "must loop", "merges in the wrong order": "ids", "no bos token in front": "ids"}
+    problem = others.get(fault.title, "nats")
     assert problem in " ".join(agreement.problems), agreement.table()
 
 
@@ -203,7 +206,7 @@ def test_added_tokens_are_found_as_the_tokenizer_finds_them(tmp_path):
 
 
 def test_tolerances_are_read_from_the_agreement(tmp_path):
-    good = Agreement(tmp_path, "f32", 2, None, 10, 1e-6, 1e-7, 1.0, 3, ())
+    good = Agreement(tmp_path, "f32", 2, 2, None, 10, 1e-6, 1e-7, 1.0, 3, ())
     assert good.problems == () and "3 of 3" in good.table()
     for change, problem in (
         ({"max_difference": float("nan")}, "log-probabilities"),
