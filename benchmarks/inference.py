@@ -313,9 +313,9 @@ MB is the file (for transformers, the parameters in that type). The bound is wha
 array as large as the weights ("read", the fastest of the turns), over the bytes that a token reads: the blocks once
 per loop and the head once, {loops} x blocks + head. Weights that fit into the processor's cache are read from there in
 all loops but the first, and the speed measured with an array of their size includes that. What is missing to the bound
-is arithmetic: unpacking, rounding of activations, attention, and in transformers the time between kernels. The array is
-read by PyTorch's sum; a share above 100 % means that the engine reads faster than that sum, or was disturbed less by
-other programs. llama.cpp has no x86 kernel for `q2_0`.
+is arithmetic: unpacking, rounding of activations, attention, and in transformers the time between kernels. The array
+is read by PyTorch's sum; a share above 100 % means that the engine reads faster than that sum, or was disturbed less
+by other programs. llama.cpp has no x86 kernel for `q2_0`.
 
 ## By depth
 
