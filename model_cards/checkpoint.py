@@ -1,12 +1,13 @@
 """A LoopLM checkpoint as tensors by name, from a saved folder (one tensor in memory at a time) or from a model."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 
@@ -43,7 +44,7 @@ class Checkpoint:
 
         Raises:
             FileNotFoundError: The folder lacks its configuration or its weights.
-            ValueError: The configuration is another model's.
+            ValueError: The configuration is another model's, or a file of weights is damaged; `read` raises it, too.
         """
         folder = Path(folder)
         sharded = (folder / INDEX).exists()
@@ -59,11 +60,20 @@ class Checkpoint:
         if sharded:
             files = json.loads((folder / INDEX).read_text())["weight_map"]
         else:
-            with safe_open(folder / WEIGHTS, framework="pt") as file:
+            with _weights(folder / WEIGHTS) as file:
                 files = dict.fromkeys(file.keys(), WEIGHTS)
 
         def read(name: str) -> torch.Tensor:
-            with safe_open(folder / files[name], framework="pt") as file:
+            with _weights(folder / files[name]) as file:
                 return file.get_tensor(name)
 
         return cls(LoopLMConfig.from_pretrained(folder), frozenset(files), read, str(folder))
+
+
+@contextmanager
+def _weights(path: Path) -> Iterator[safe_open]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or belongs to another checkpoint: {error}. Copy it again.") from error

@@ -11,9 +11,11 @@ it gets its name.
 """
 
 import json
+import secrets
 from pathlib import Path
 
 import numpy as np
+import torch
 from transformers import PreTrainedTokenizerFast
 
 from model_cards.checkpoint import Checkpoint
@@ -22,6 +24,7 @@ from model_cards.gguf_file import GgufFile, read_gguf
 from model_cards.gguf_limits import DENSE_TYPES, config_obstacles, exported_loops, find_format, fold_streams
 from model_cards.gguf_tensors import ExportedTensor, check_tensors, encode, exported_tensors
 from model_cards.gguf_tokenizer import tokenizer_metadata
+from modeling_nanochat import LoopLMForCausalLM
 
 ARCHITECTURE = "nanbeige"
 OWN_PREFIX = "nanochat"
@@ -56,13 +59,18 @@ def export_gguf(
     Raises:
         ValueError: llama.cpp cannot run this model in this form (all reasons are listed), a weight is not finite or
             too large for fp16, the tokenizer does not fit, or the checkpoint has tensors that are not the model's.
+        OSError: The file cannot be written there.
     """
     config, path = checkpoint.config, Path(path)
+    if path.is_dir() or not path.parent.is_dir():
+        fault = "is a folder" if path.is_dir() else f"is in {path.parent}, which is no folder"
+        raise FileNotFoundError(f"path must name a file in a folder that exists, got {path}, which {fault}")
     obstacles = config_obstacles(config, type)
     if obstacles:
         raise ValueError(f"{checkpoint.name} cannot be exported to GGUF:\n" + "\n".join(obstacles))
     if head_type is not None and config.tie_word_embeddings:
         raise ValueError(f"head_type must be None when LoopLMConfig.tie_word_embeddings=True, got {head_type!r}")
+    _check_names(checkpoint)
     default_type = "f32" if type == "f32" else "f16"
     tensors = list(
         exported_tensors(
@@ -79,10 +87,10 @@ def export_gguf(
                 f"LoopLMConfig.hidden_size must be a multiple of {tensor.format.block} for {tensor.name} in "
                 f"{tensor.format.name}, got {config.hidden_size}: take f16"
             )
-    _check_names(checkpoint, tensors)
     metadata = model_metadata(checkpoint, find_format(type, "type"), name) | tokenizer_metadata(tokenizer, config)
 
-    partial = path.with_name(path.name + ".partial")
+    # A name of its own: two exports to one path must not write into each other's file.
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
     try:
         _write(partial, metadata, tensors, checkpoint)
         written = read_gguf(partial)
@@ -97,7 +105,10 @@ def export_gguf(
 def model_metadata(checkpoint: Checkpoint, matrix: BlockFormat, name: str | None) -> dict[str, object]:
     """Keys and values of the model, without the tokenizer."""
     config = checkpoint.config
-    gate_weight, gate_bias = (checkpoint.read(f"model.exit_gate.{part}").float() for part in ("weight", "bias"))
+    gate = {part: checkpoint.read(f"model.exit_gate.{part}").float() for part in ("weight", "bias")}
+    for part, values in gate.items():
+        if not torch.isfinite(values).all():
+            raise ValueError(f"{checkpoint.name}: model.exit_gate.{part} must be finite, got NaN or infinity")
     metadata = {
         "general.architecture": ARCHITECTURE,
         "general.file_type": matrix.file_type,
@@ -117,8 +128,8 @@ def model_metadata(checkpoint: Checkpoint, matrix: BlockFormat, name: str | None
         f"{ARCHITECTURE}.num_loops": exported_loops(config),
         f"{ARCHITECTURE}.skip_loop_final_norm": False,
         f"{OWN_PREFIX}.config": json.dumps(config.to_dict(), sort_keys=True),
-        f"{OWN_PREFIX}.exit_gate.weight": gate_weight.flatten().tolist(),
-        f"{OWN_PREFIX}.exit_gate.bias": gate_bias.flatten().tolist(),
+        f"{OWN_PREFIX}.exit_gate.weight": gate["weight"].flatten().tolist(),
+        f"{OWN_PREFIX}.exit_gate.bias": gate["bias"].flatten().tolist(),
         f"{OWN_PREFIX}.exit_temperature": float(config.exit_temperature),
         f"{OWN_PREFIX}.exit_threshold": float(config.exit_threshold),
     }
@@ -146,6 +157,9 @@ def _write(path: Path, metadata: dict[str, object], tensors: list[ExportedTensor
         writer.write_ti_data_to_file()
         for tensor in tensors:
             writer.write_tensor_data(encode(tensor, checkpoint))
+    except OSError as error:
+        # NumPy's own words are only "458752 requested and 85952 written".
+        raise OSError(f"{path.parent} must have room for {path.name}, writing it failed: {error}") from error
     finally:
         writer.close()
 
@@ -161,11 +175,11 @@ def _check_metadata(file: GgufFile, metadata: dict[str, object]) -> None:
             raise ValueError(f"{file.path}: {key} must be {str(value)[:80]}, got {str(found)[:80]}")
 
 
-def _check_names(checkpoint: Checkpoint, tensors: list[ExportedTensor]) -> None:
-    """The checkpoint has what the file needs, and nothing that the file would silently lack."""
-    needed = {tensor.source for tensor in tensors}
-    extra = {name for name in checkpoint.names if ".exit_gate." not in name and "_residual." not in name} - needed
-    missing = needed - checkpoint.names
+def _check_names(checkpoint: Checkpoint) -> None:
+    """The checkpoint has what its configuration asks for, and nothing that the file would silently lack."""
+    with torch.device("meta"):
+        needed = Checkpoint.of_model(LoopLMForCausalLM(checkpoint.config)).names
+    extra, missing = checkpoint.names - needed, needed - checkpoint.names
     if extra or missing:
         fault = f"lacks {sorted(missing)[:3]}" if missing else f"also has {sorted(extra)[:3]}"
         raise ValueError(

@@ -18,6 +18,7 @@ from model_cards.gguf_blocks import FORMAT_OF_ID, BlockFormat, dequantize
 MAGIC = b"GGUF"
 VERSION = 3
 ALIGNMENT = 32
+MOST_DIMENSIONS = 4
 STRING, ARRAY = 8, 9
 # Struct codes of the numbers, by GGUF's number of the type.
 NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -78,7 +79,11 @@ class _Cursor:
         return struct.unpack("<" + code, self.take(struct.calcsize("<" + code)))[0]
 
     def string(self) -> str:
-        return self.take(self.number("Q")).decode()
+        start = self.position
+        try:
+            return self.take(self.number("Q")).decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self.path} is damaged: the text at byte {start} is not UTF-8") from error
 
     def value(self, kind: int) -> object:
         if kind in NUMBERS:
@@ -89,19 +94,29 @@ class _Cursor:
             raise ValueError(f"{self.path} has a metadata value of the unknown type {kind}, near byte {self.position}")
         item_kind, length = self.number("I"), self.number("Q")
         if item_kind in NUMBERS:
-            code = f"<{length}{NUMBERS[item_kind]}"
-            return list(struct.unpack(code, self.take(struct.calcsize(code))))
-        return [self.value(item_kind) for _ in range(length)]
+            content = self.take(length * struct.calcsize("<" + NUMBERS[item_kind]))
+            return list(struct.unpack(f"<{length}{NUMBERS[item_kind]}", content))
+        if item_kind != STRING:
+            raise ValueError(f"{self.path} has an array of the unknown type {item_kind}, near byte {self.position}")
+        return [self.string() for _ in range(length)]
 
 
 def _tensor(cursor: _Cursor) -> tuple[str, tuple[int, ...], BlockFormat, int]:
     """Name, shape, type and offset (from the start of the tensors' bytes) of the next description."""
     name = cursor.string()
-    dimensions = [cursor.number("Q") for _ in range(cursor.number("I"))]
+    count = cursor.number("I")
+    if not 1 <= count <= MOST_DIMENSIONS:
+        raise ValueError(f"{cursor.path}: tensor {name} must have 1 to {MOST_DIMENSIONS} dimensions, got {count}")
+    dimensions = [cursor.number("Q") for _ in range(count)]
     type_id, offset = cursor.number("I"), cursor.number("Q")
     if type_id not in FORMAT_OF_ID:
         known = ", ".join(f"{block_format.name} ({number})" for number, block_format in FORMAT_OF_ID.items())
         raise ValueError(f"{cursor.path}: tensor {name} must have one of the types {known}, got type {type_id}")
+    if not all(dimensions) or dimensions[0] % FORMAT_OF_ID[type_id].block:
+        raise ValueError(
+            f"{cursor.path}: tensor {name} must have rows of whole blocks of {FORMAT_OF_ID[type_id].block}, got the "
+            f"shape {dimensions[::-1]}"
+        )
     # GGUF writes the fastest dimension first.
     return name, tuple(reversed(dimensions)), FORMAT_OF_ID[type_id], offset
 
@@ -139,6 +154,8 @@ def _read_description(cursor: _Cursor) -> GgufFile:
     descriptions = [_tensor(cursor) for _ in range(tensor_count)]
 
     alignment = metadata.get("general.alignment", ALIGNMENT)
+    if type(alignment) is not int or alignment < 8 or alignment % 8:
+        raise ValueError(f"{path}: general.alignment must be a multiple of 8, got {alignment!r}")
     start = end = _aligned(cursor.position, alignment)
     tensors = {}
     for name, shape, block_format, offset in descriptions:

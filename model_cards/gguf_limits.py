@@ -49,7 +49,6 @@ def config_obstacles(config: LoopLMConfig, matrix_type: str) -> list[str]:
         )
     if not config.ternary and matrix_type not in DENSE_TYPES:
         refuse("ternary", f"True for {matrix_type}", f"train with ternary=True, or take {', '.join(DENSE_TYPES)}")
-        return obstacles
 
     block, group_size = block_format.block, config.ternary_group_size
     for field, width in (

@@ -109,12 +109,27 @@ def encode(tensor: ExportedTensor, checkpoint: Checkpoint) -> np.ndarray:
     rows, columns = tensor.shape
     # Float formats have no block; the smallest run of weights with one scale serves as theirs.
     run = tensor.format.block if tensor.format.pack else max(config.ternary_group_size, 1)
-    scales = block_scales(scales * np.float32(tensor.factor), config.ternary_group_size, rows, columns, run)
+    scales = scales * np.float32(tensor.factor)
+    if tensor.format.name != "f32":
+        _check_folded(scales, tensor)
+    scales = block_scales(scales, config.ternary_group_size, rows, columns, run)
     if tensor.heads is not None:
         codes, scales = permute_rotary(codes, tensor.heads), permute_rotary(scales, tensor.heads)
     if tensor.format.pack is not None:
         return pack_ternary(codes, scales, tensor.format)
     return _encode_floats(codes * np.repeat(scales, run, axis=1), tensor)
+
+
+def _check_folded(scales: np.ndarray, tensor: ExportedTensor) -> None:
+    """The scales are in fp16's normal range, as the model's own are; a factor of folded streams may lead out of it."""
+    smallest, largest = np.finfo(np.float16).smallest_normal, np.finfo(np.float16).max
+    # Half of the smallest still has 10 bits.
+    if scales.min() < smallest / 2 or scales.max() > largest:
+        raise ValueError(
+            f"{tensor.source}: its scales must be from {smallest / 2:.2g} to {largest:.0f} for "
+            f"{tensor.format.name} once they are multiplied with the streams' factor {tensor.factor:.3g}, got "
+            f"{scales.min():.2g} to {scales.max():.2g}: take f32"
+        )
 
 
 def _encode_floats(values: np.ndarray, tensor: ExportedTensor) -> np.ndarray:

@@ -37,9 +37,17 @@ def tokenizer_metadata(tokenizer: PreTrainedTokenizerFast, config: LoopLMConfig)
     for token, index in vocabulary.items():
         tokens[index], types[index] = token, NORMAL
     for added in state["added_tokens"]:
+        for flag in ("single_word", "lstrip", "rstrip"):
+            if added[flag]:
+                raise ValueError(
+                    f"tokenizer: {flag} must be False for the added token {added['content']!r}, got True: llama.cpp "
+                    "finds added tokens anywhere, and takes nothing around them"
+                )
         types[added["id"]] = CONTROL if added["special"] else USER_DEFINED
     if len(set(tokens)) != len(tokens):
         raise ValueError("tokenizer: no token may be called <|unused_N|>, which names rows without a token")
+    if not state["model"]["merges"]:
+        raise ValueError("tokenizer: it must have merges for llama.cpp to load it, got none: train a larger one")
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in state["model"]["merges"]]
 
     metadata = {
@@ -52,6 +60,10 @@ def tokenizer_metadata(tokenizer: PreTrainedTokenizerFast, config: LoopLMConfig)
         "tokenizer.ggml.add_eos_token": False,
         "tokenizer.ggml.add_space_prefix": False,
     }
+    if config.eos_token_id is None:
+        raise ValueError(
+            "LoopLMConfig.eos_token_id must be a token for GGUF, got None: llama.cpp would stop at token 11 instead"
+        )
     ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     if len(ends) > 2:
         raise ValueError(f"LoopLMConfig.eos_token_id must be at most two tokens (eos and eot) for GGUF, got {ends}")
@@ -64,8 +76,16 @@ def tokenizer_metadata(tokenizer: PreTrainedTokenizerFast, config: LoopLMConfig)
     if len(ends) == 2:
         special["eot"] = ends[1]
     metadata |= {f"tokenizer.ggml.{name}_token_id": index for name, index in special.items() if index is not None}
-    if isinstance(tokenizer.chat_template, str):
-        metadata["tokenizer.chat_template"] = tokenizer.chat_template
+    templates = tokenizer.chat_template or {}
+    if isinstance(templates, str):
+        templates = {"default": templates}
+    # As the `gguf` package names them.
+    named = [name for name in templates if name != "default"]
+    metadata |= {f"tokenizer.chat_template.{name}": templates[name] for name in named}
+    if named:
+        metadata["tokenizer.chat_templates"] = named
+    if "default" in templates:
+        metadata["tokenizer.chat_template"] = templates["default"]
     return metadata
 
 

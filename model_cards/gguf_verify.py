@@ -19,6 +19,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from model_cards.gguf_file import GgufFile, read_gguf
+from model_cards.gguf_limits import exported_loops
 from modeling_nanochat import BitLinear, LoopLMForCausalLM
 
 PROMPTS = (
@@ -51,6 +52,7 @@ class Agreement:
 
     Attributes:
         path, type, loops: The file, the type of its matrices, and how often it loops.
+        wanted_loops: How often it should.
         activation_bits: With which the model was run.
         positions: Tokens that were predicted by both.
         max_difference: Largest difference of log-probabilities, in nats, over the model's 20 likeliest tokens.
@@ -63,6 +65,7 @@ class Agreement:
     path: Path
     type: str
     loops: int
+    wanted_loops: int
     activation_bits: int | None
     positions: int
     max_difference: float
@@ -75,6 +78,8 @@ class Agreement:
     def problems(self) -> tuple[str, ...]:
         """What is beyond the tolerances, a sentence each; empty when the file may be published."""
         found = []
+        if self.loops != self.wanted_loops:
+            found.append(f"the file must loop {self.wanted_loops} times, got {self.loops}")
         if self.type == "f32" and not self.max_difference <= LARGEST_DIFFERENCE:
             found.append(
                 f"log-probabilities must differ by at most {LARGEST_DIFFERENCE} nats, got {self.max_difference:.3g}"
@@ -104,9 +109,15 @@ class Agreement:
 
 
 class LlamaCpp:
-    """A file in llama.cpp's own server, on loopback, with one thread and fp32 keys and values; a context manager."""
+    """
+    A file in llama.cpp's own server, on loopback, with one thread; a context manager.
 
-    def __init__(self, path: str | Path, context: int = 512):
+    Args:
+        context: Most tokens.
+        precise: With fp32 keys and values, and plain attention; False leaves llama.cpp's own choice.
+    """
+
+    def __init__(self, path: str | Path, context: int = 512, precise: bool = True):
         import xllamacpp
 
         parameters = xllamacpp.CommonParams()
@@ -115,8 +126,9 @@ class LlamaCpp:
         parameters.n_parallel = 1
         parameters.n_gpu_layers = 0
         parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
-        parameters.cache_type_k = parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
-        parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        if precise:
+            parameters.cache_type_k = parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+            parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
         parameters.warmup = False
         parameters.verbosity = -1
         try:
@@ -128,6 +140,8 @@ class LlamaCpp:
         # The server lists no probabilities when the token that it samples ends within a character; this one does not.
         (letter,) = self._post("/tokenize", {"content": "a"})["tokens"]
         self._sampled = [[letter, 1e6]]
+        # A server that is given up before its loop begins waits for itself forever; once it has answered, it loops.
+        self.complete([letter], 1)
 
     def __enter__(self) -> "LlamaCpp":
         return self
@@ -145,6 +159,19 @@ class LlamaCpp:
     def tokenize(self, text: str) -> list[int]:
         """Token ids, with what the file's metadata adds in front."""
         return self._post("/tokenize", {"content": text, "add_special": True})["tokens"]
+
+    def complete(self, ids: list[int], count: int, reuse: bool = True) -> dict:
+        """
+        Continue `ids` greedily by `count` tokens, whatever they are.
+
+        Args:
+            reuse: See [`LlamaCpp.log_probabilities`].
+
+        Returns:
+            The server's answer, with its `timings`.
+        """
+        body = {"prompt": ids, "n_predict": count, "temperature": 0, "ignore_eos": True, "cache_prompt": reuse}
+        return self._post("/completion", body)
 
     def log_probabilities(self, ids: list[int], count: int, reuse: bool = True) -> dict[int, float]:
         """
@@ -165,47 +192,61 @@ def verify_gguf(
     tokenizer: PreTrainedTokenizerFast,
     prompts: tuple[str, ...] = PROMPTS,
     max_tokens: int = 48,
+    loops: int | None = None,
 ) -> Agreement:
     """
     Compare a file in llama.cpp with the model it was exported from, at every position of the prompts. Files with
     quantised matrices are compared with the model as it is, f32 and f16 with its activations left float.
 
     Args:
-        model: In fp32, on the CPU.
+        model: In fp32, on the CPU; it may be in training.
         prompts: Texts to predict the next tokens of.
         max_tokens: So many of each prompt's tokens at most.
+        loops: How often the file should loop; None means as often as the model.
 
     Raises:
-        ValueError: The file cannot be read or loaded, or the model is not in fp32. Disagreement does not raise: see
-            [`Agreement.problems`].
+        ValueError: The file cannot be read or loaded or has another vocabulary, or the model is not in fp32 or not on
+            the CPU. Disagreement does not raise: see [`Agreement.problems`].
     """
-    if model.dtype != torch.float32:
-        raise ValueError(f"model must be loaded with dtype=torch.float32 to be compared, got {model.dtype}")
+    if model.dtype != torch.float32 or model.device.type != "cpu":
+        raise ValueError(
+            f"model must be loaded with dtype=torch.float32 to be compared, on the CPU, got {model.dtype} on "
+            f"{model.device}"
+        )
     file = read_gguf(path)
     matrix_type = _matrix_type(file)
-    bits = None if matrix_type in ("f32", "f16") else model.config.activation_bits
-    loops = file.metadata["nanbeige.num_loops"]
+    rows = file.metadata["nanbeige.vocab_size"]
+    if rows != model.config.vocab_size:
+        raise ValueError(
+            f"{path} must be a file of this model: its vocabulary has {rows} tokens, LoopLMConfig.vocab_size is "
+            f"{model.config.vocab_size}"
+        )
+    int8 = model.config.ternary and matrix_type not in ("f32", "f16")
+    bits = model.config.activation_bits if int8 else None
+    file_loops = file.metadata["nanbeige.num_loops"]
     count = min(model.config.vocab_size, LISTED_TOKENS)
-    max_tokens = min(max_tokens, model.config.max_position_embeddings - 1)
+    max_tokens = min(max_tokens, file.metadata["nanbeige.context_length"] - 1)
     differences, divergences, same = [], [], []
-    with LlamaCpp(path) as engine:
+    with LlamaCpp(path, context=max_tokens + 1) as engine:
         for prompt in prompts:
             ids = tokenizer(prompt)["input_ids"][:max_tokens]
-            predictions = _model_log_probabilities(model, ids, loops, bits)
+            predictions = _model_log_probabilities(model, ids, file_loops, bits)
             for length, expected in enumerate(predictions, start=1):
                 found = engine.log_probabilities(ids[:length], count, reuse=length < len(ids))
                 differences.append(_largest_difference(expected, found))
-                divergences.append(_divergence(expected, found))
+                divergences.append(divergence(expected, found))
                 same.append(next(iter(found)) == expected.argmax().item())
         wrong = tuple(text for text in TEXTS if engine.tokenize(text) != tokenizer(text)["input_ids"])
     return Agreement(
         path=Path(path),
         type=matrix_type,
-        loops=loops,
+        loops=file_loops,
+        wanted_loops=exported_loops(model.config) if loops is None else loops,
         activation_bits=bits,
         positions=len(same),
         max_difference=max(differences),
-        kl=sum(divergences) / len(divergences),
+        # Equal predictions are rounded apart, to either side.
+        kl=max(0.0, sum(divergences) / len(divergences)),
         top1=sum(same) / len(same),
         texts=len(TEXTS),
         wrong_texts=wrong,
@@ -213,7 +254,8 @@ def verify_gguf(
 
 
 def _matrix_type(file: GgufFile) -> str:
-    for name in ("blk.0.attn_q.weight", "nanbeige.num_loops"):
+    keys = ("num_loops", "vocab_size", "context_length")
+    for name in ("blk.0.attn_q.weight", *(f"nanbeige.{key}" for key in keys)):
         if name not in file.tensors and name not in file.metadata:
             raise ValueError(f"{file.path} must be a file of the architecture nanbeige: it has no {name}")
     return file.tensors["blk.0.attn_q.weight"].format.name
@@ -253,7 +295,15 @@ def _largest_difference(expected: torch.Tensor, found: dict[int, float]) -> floa
     return max(abs(found[token] - value) if token in found else math.inf for token, value in pairs)
 
 
-def _divergence(expected: torch.Tensor, found: dict[int, float]) -> float:
+def divergence(expected: torch.Tensor, found: dict[int, float]) -> float:
+    """
+    Kullback-Leibler divergence of a prediction of which only the likeliest tokens are known, all others taken as one.
+    That is at most the divergence over all tokens (log-sum inequality).
+
+    Args:
+        expected: (vocab,) log-probabilities.
+        found: Log-probabilities by token.
+    """
     tokens = list(found)
     theirs = torch.tensor([found[token] for token in tokens], dtype=torch.float64)
     ours = expected[tokens].double()

@@ -1,13 +1,11 @@
-"""Models, a tokenizer and a way to break files, for the tests of GGUF."""
-
-from pathlib import Path
+"""A model and a tokenizer for the tests of GGUF."""
 
 import torch
 from tiny import tiny_model
 
+from benchmarks.gguf_faults import RUST, vary_scales
 from trainers.data.tokenizer import train_tokenizer
 
-RUST = Path(__file__).parent.parent / "trainers" / "data" / "builtin_rust" / "enums.rs"
 TOKENIZER = train_tokenizer([RUST.read_text()], 400, 128)
 
 
@@ -24,22 +22,5 @@ def gguf_model(**overrides):
         initializer_range=0.04,
     )
     model = tiny_model(**(settings | overrides))
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in model.model.named_parameters():
-            if "norm" in name:
-                parameter.uniform_(0.5, 1.5, generator=generator)
-            elif "_proj.weight" in name:
-                columns = torch.rand(1, parameter.shape[1] // 32, generator=generator).repeat_interleave(32, dim=1)
-                rows = torch.rand(parameter.shape[0], 1, generator=generator)
-                parameter.mul_((1 + columns) * (0.5 + rows))
+    vary_scales(model, torch.Generator().manual_seed(1))
     return model
-
-
-def patched(file, path, changes):
-    """Write a file's bytes to `path` with others at the given offsets."""
-    content = bytearray(file.path.read_bytes())
-    for offset, replacement in changes.items():
-        content[offset : offset + len(replacement)] = replacement
-    path.write_bytes(content)
-    return path

@@ -1,15 +1,22 @@
 """Export to GGUF: what is in the file is the model, and what llama.cpp cannot express is refused by name."""
 
+import copy
 import json
+import resource
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from gguf import GGUFReader
-from gguf_models import TOKENIZER, gguf_model, patched
+from gguf_models import TOKENIZER, gguf_model
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import AddedToken
 from torch import nn
 
+from benchmarks.gguf_faults import patched
 from model_cards import gguf_tensors
 from model_cards.checkpoint import Checkpoint
 from model_cards.gguf import export_gguf
@@ -142,6 +149,14 @@ def test_what_llama_cpp_cannot_express_is_refused_with_the_setting_that_helps(tm
         export(gguf_model(**overrides), tmp_path / "model.gguf", type=type)
 
 
+def test_widths_of_a_dense_model_must_be_whole_blocks_as_well():
+    config = gguf_model(ternary=False).config
+    config.intermediate_size = 336
+    (obstacle,) = config_obstacles(config, "q8_0")
+    assert obstacle.startswith("LoopLMConfig.intermediate_size must be a multiple of 32, got 336: ")
+    assert obstacle.endswith("fits f32, f16") and config_obstacles(config, "f16") == []
+
+
 def test_all_obstacles_are_listed_at_once():
     config = gguf_model(sandwich_norm=True, intermediate_size=384, ternary_group_size=64).config
     assert len(config_obstacles(config, "tq2_0")) == 3
@@ -205,11 +220,63 @@ def test_weights_that_no_file_can_hold_are_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model.gguf"]
 
 
+def test_an_exit_gate_that_is_not_finite_is_refused(tmp_path):
+    model = gguf_model()
+    with torch.no_grad():
+        model.model.exit_gate.bias[0] = float("inf")
+    with pytest.raises(ValueError, match="model.exit_gate.bias must be finite, got NaN or infinity"):
+        export(model, tmp_path / "model.gguf")
+
+
+def test_a_factor_that_leads_scales_out_of_fp16_is_refused(tmp_path):
+    model = gguf_model(mhc_num_streams=2)
+    equal_streams(model, post=-12.0)
+    with pytest.raises(
+        ValueError, match="o_proj.weight: its scales must be from .* factor 1.23e-05, got .*: take f32"
+    ):
+        export(model, tmp_path / "model.gguf")
+    export(model, tmp_path / "model.gguf", type="f32")
+
+
+def test_a_path_that_cannot_be_written_is_refused_before_any_work(tmp_path):
+    checkpoint = replace(Checkpoint.of_model(gguf_model()), read=None)
+    for path, message in ((tmp_path, "which is a folder"), (tmp_path / "no" / "model.gguf", "no, which is no folder")):
+        with pytest.raises(FileNotFoundError, match=f"path must name a file in a folder that exists, got .*{message}"):
+            export_gguf(checkpoint, TOKENIZER, path)
+
+
+def test_exports_to_one_path_at_once_leave_one_whole_file(tmp_path):
+    model = gguf_model()
+    types = ["f32", "q4_0", "tq2_0", "f16"]
+    with ThreadPoolExecutor(len(types)) as pool:
+        list(pool.map(lambda type: export(model, tmp_path / "model.gguf", type=type), types))
+    assert [path.name for path in tmp_path.iterdir()] == ["model.gguf"]
+    left = read_gguf(tmp_path / "model.gguf")
+    type = left.tensors["blk.0.attn_q.weight"].format.name
+    assert (tmp_path / "model.gguf").read_bytes() == export(model, tmp_path / "alone", type=type).path.read_bytes()
+
+
+def test_a_full_disk_leaves_the_old_file_as_it_was(tmp_path):
+    model = gguf_model()
+    before = export(model, tmp_path / "model.gguf", type="q4_0").path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="must have room for model.gguf.* requested and"):
+            export(model, tmp_path / "model.gguf", type="f32")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.gguf"]
+    assert (tmp_path / "model.gguf").read_bytes() == before
+
+
 def test_tensors_that_the_file_would_lack_are_refused(tmp_path):
     checkpoint = Checkpoint.of_model(gguf_model())
     for names, message in (
         (checkpoint.names | {"model.layers.0.mlp.up_proj.lora_A.weight"}, "also has .*lora_A.* must be merged"),
+        (checkpoint.names | {"model.layers.0.mlp_residual.bias"}, "also has .*mlp_residual"),
         (checkpoint.names - {"lm_head.weight"}, "lacks .*lm_head"),
+        (checkpoint.names - {"model.exit_gate.weight"}, "lacks .*exit_gate"),
     ):
         with pytest.raises(ValueError, match=message):
             export_gguf(replace(checkpoint, names=names), TOKENIZER, tmp_path / "model.gguf")
@@ -230,6 +297,43 @@ def test_tokenizers_that_llama_cpp_would_read_differently_are_refused(tmp_path):
             ValueError, match=f"{name}_token_id must agree, got [012] in the tokenizer and 5 in LoopLM"
         ):
             export(gguf_model(**{f"{name}_token_id": 5}), tmp_path / "model.gguf")
+
+
+def changed_tokenizer(change):
+    tokenizer = copy.deepcopy(TOKENIZER)
+    change(tokenizer)
+    return tokenizer
+
+
+def test_without_an_end_llama_cpp_would_stop_at_another_token(tmp_path):
+    tokenizer = changed_tokenizer(lambda tokenizer: setattr(tokenizer, "eos_token", None))
+    with pytest.raises(ValueError, match="eos_token_id must be a token for GGUF, got None: .* token 11"):
+        export_gguf(Checkpoint.of_model(gguf_model(eos_token_id=None)), tokenizer, tmp_path / "model.gguf")
+
+
+@pytest.mark.parametrize("flag", ["single_word", "lstrip", "rstrip"])
+def test_added_tokens_that_look_around_are_refused(tmp_path, flag):
+    tokenizer = changed_tokenizer(lambda tokenizer: tokenizer.add_tokens([AddedToken("fn", **{flag: True})]))
+    with pytest.raises(ValueError, match=f"{flag} must be False for the added token 'fn'"):
+        export_gguf(Checkpoint.of_model(gguf_model()), tokenizer, tmp_path / "model.gguf")
+
+
+def test_a_tokenizer_without_merges_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="it must have merges for llama.cpp to load it"):
+        export_gguf(Checkpoint.of_model(gguf_model()), train_tokenizer(["a"], 259, 64), tmp_path / "model.gguf")
+
+
+def test_chat_templates_travel_with_their_names(tmp_path):
+    for template, expected in (
+        ("{{ messages }}", {"": "{{ messages }}"}),
+        ({"default": "A", "tools": "B"}, {"": "A", ".tools": "B", "s": ["tools"]}),
+    ):
+        tokenizer = changed_tokenizer(
+            lambda tokenizer, template=template: setattr(tokenizer, "chat_template", template)
+        )
+        metadata = export_gguf(Checkpoint.of_model(gguf_model()), tokenizer, tmp_path / "model.gguf").metadata
+        key = "tokenizer.chat_template"
+        assert {name.removeprefix(key): metadata[name] for name in metadata if name.startswith(key)} == expected
 
 
 def test_a_second_end_and_unused_rows_are_in_the_vocabulary(tmp_path):
@@ -265,6 +369,35 @@ def test_a_file_that_differs_from_the_checkpoint_is_never_left_behind(tmp_path, 
 
 
 gguf_block_scales = gguf_tensors.block_scales
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A file, and its bytes."""
+    file = export(gguf_model(), tmp_path_factory.mktemp("whole") / "model.gguf", type="tq1_0")
+    return file, file.path.read_bytes()
+
+
+@given(data=st.data())
+def test_a_damaged_description_is_read_or_refused_by_name(whole, data):
+    file, content = whole
+    beginnings = [4, 8, 16, *file.value_offsets.values()]
+    near = st.sampled_from(beginnings).flatmap(lambda start: st.integers(start - 12, start + 12))
+    anywhere = st.integers(4, min(tensor.offset for tensor in file.tensors.values()) - 8)
+    place, other = data.draw(near | anywhere), data.draw(st.binary(min_size=1, max_size=8))
+    path = patched(file, file.path.with_name("damaged.gguf"), {max(place, 4): other})
+    try:
+        assert read_gguf(path).nbytes == len(content)
+    except ValueError as error:
+        assert str(path) in str(error)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    gguf_model().save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    with pytest.raises(ValueError, match="model.safetensors is damaged or belongs to another checkpoint: .* Copy it"):
+        Checkpoint.of_folder(tmp_path)
 
 
 def test_foreign_truncated_and_overlong_files_are_told_apart(tmp_path):

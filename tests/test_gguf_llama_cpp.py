@@ -1,18 +1,19 @@
 """Exported files in stock llama.cpp: they compute what the model computes, and broken ones are caught."""
 
+import copy
 import struct
 from dataclasses import replace
+from functools import cache
 
-import numpy as np
 import pytest
 import torch
-from gguf_models import TOKENIZER, gguf_model, patched
+from gguf_models import TOKENIZER, gguf_model
 
+from benchmarks.gguf_faults import FAULTS, RUST, patched, trained_model
 from model_cards.checkpoint import Checkpoint
 from model_cards.gguf import export_gguf
 from model_cards.gguf_blocks import FORMATS
-from model_cards.gguf_tensors import restore_rotary
-from model_cards.gguf_verify import TEXTS, Agreement, LlamaCpp, verify_gguf
+from model_cards.gguf_verify import LISTED_TOKENS, TEXTS, Agreement, LlamaCpp, divergence, verify_gguf
 
 PROMPTS = ("fn main() {\n    let mut total = 0;\n    for i in 0..10 {", "pub struct Größe<'a>(&'a str); // 日本 🦀")
 
@@ -45,8 +46,7 @@ def test_an_fp32_file_computes_what_the_model_computes(tmp_path, overrides):
     assert agreement.positions > 40 and agreement.activation_bits is None
 
 
-@pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("group_size", [32, 128, 256, -1])
+@pytest.mark.parametrize(("group_size", "tied"), [(32, True), (128, False), (256, True), (-1, False)])
 def test_packed_files_agree_up_to_the_rounding_of_activations(tmp_path, group_size, tied):
     model = gguf_model(ternary_group_size=group_size, tie_word_embeddings=tied)
     for type, block_format in FORMATS.items():
@@ -74,8 +74,10 @@ def test_the_files_depth_can_be_changed_in_its_metadata(tmp_path, loops):
     file = export(model, tmp_path / "model.gguf", type="f32")
     offset = file.value_offsets["nanbeige.num_loops"]
     path = patched(file, tmp_path / "other.gguf", {offset: struct.pack("<I", loops)})
-    agreement = verify(path, model)
-    assert agreement.loops == loops and agreement.max_difference < 1e-4, agreement.table()
+    agreement = verify_gguf(path, model, TOKENIZER, PROMPTS, 24, loops=loops)
+    assert agreement.problems == () and agreement.loops == loops and agreement.max_difference < 1e-4, agreement.table()
+    (problem,) = replace(agreement, wanted_loops=3).problems
+    assert problem == f"the file must loop 3 times, got {loops}"
 
 
 def test_embedding_and_head_may_have_types_of_their_own(tmp_path):
@@ -83,7 +85,7 @@ def test_embedding_and_head_may_have_types_of_their_own(tmp_path):
     for embedding_type in ("f32", "f16", "q8_0"):
         path = tmp_path / f"{embedding_type}.gguf"
         file = export(model, path, type="q4_0", embedding_type=embedding_type, head_type="q8_0")
-        agreement = verify(file.path, model)
+        agreement = verify(file.path, model, max_tokens=16)
         assert agreement.kl < 1e-3 and agreement.top1 > 0.85, agreement.table()
 
 
@@ -99,78 +101,40 @@ def test_a_prompt_at_once_and_token_by_token_give_the_same(tmp_path):
     assert list(at_once.values()) == pytest.approx(list(decoded.values()), abs=1e-4)
 
 
-def without_permutation(file):
-    """Query and key rows as the model has them."""
-    changes = {}
-    for name, tensor in file.tensors.items():
-        heads = {"attn_q": 4, "attn_k": 2}.get(name.split(".")[-2])
-        if heads:
-            changes[tensor.offset] = restore_rotary(file.raw(name), heads).tobytes()
-    return changes
+@pytest.fixture(scope="module")
+def trained():
+    """A model that has learnt, and its tokenizer."""
+    return trained_model()
 
 
-def without_the_norm_between_loops(file):
-    return {file.value_offsets["nanbeige.skip_loop_final_norm"]: b"\1"}
+@pytest.fixture(scope="module")
+def trained_file(trained, tmp_path_factory):
+    """Its file of a type, written once."""
+    folder = tmp_path_factory.mktemp("trained")
+    return cache(lambda type: export_gguf(Checkpoint.of_model(trained[0]), trained[1], folder / type, type=type))
 
 
-def with_other_rotary_base(file):
-    return {file.value_offsets["nanbeige.rope.freq_base"]: struct.pack("<f", 500.0)}
-
-
-def with_merges_backwards(file):
-    offset = file.value_offsets["tokenizer.ggml.merges"] + 12  # Behind the type and the length of the array.
-    strings = [merge.encode() for merge in reversed(file.metadata["tokenizer.ggml.merges"])]
-    return {offset: b"".join(struct.pack("<Q", len(string)) + string for string in strings)}
-
-
-def without_bos(file):
-    return {file.value_offsets["tokenizer.ggml.add_bos_token"]: b"\0"}
-
-
-def _with_scales(file, change):
-    """The blocks of a q8_0 file, their scales (rows, blocks) changed."""
-    changes = {}
-    for name, tensor in file.tensors.items():
-        if tensor.format.name == "q8_0":
-            blocks = file.raw(name).reshape(tensor.shape[0], -1, 34).copy()
-            codes = blocks[..., 2:].view(np.int8)
-            scales = blocks[..., :2].copy().view("<f2")[..., 0].astype(np.float32)
-            blocks[..., :2] = np.ascontiguousarray(change(codes, scales), dtype="<f2")[..., None].view(np.uint8)
-            changes[tensor.offset] = blocks.tobytes()
-    return changes
-
-
-def with_scales_swapped(file):
-    return _with_scales(file, lambda codes, scales: scales[:, ::-1])
-
-
-def with_scales_of_ternary_weights(file):
-    """What quantising the ternary weights anew by their mean magnitude gives."""
-    return _with_scales(file, lambda codes, scales: scales * np.abs(codes).mean(axis=-1))
+@pytest.mark.parametrize("type", ["f32", "q8_0", "q4_0", "q2_0", "tq1_0", "tq2_0", "q2_k"])
+def test_a_trained_models_files_are_within_all_tolerances(trained, trained_file, type):
+    agreement = verify_gguf(trained_file(type).path, *trained, max_tokens=26)
+    assert agreement.problems == () and agreement.positions > 100, agreement.table()
 
 
 @pytest.mark.parametrize(
-    ("type", "break_it", "problem"),
+    ("fault", "type"),
     [
-        ("f32", without_permutation, "log-probabilities must differ by at most"),
-        ("f32", without_the_norm_between_loops, "log-probabilities must differ by at most"),
-        ("f32", with_other_rotary_base, "log-probabilities must differ by at most"),
-        ("q8_0", without_permutation, "KL divergence must be below"),
-        ("q8_0", without_the_norm_between_loops, "KL divergence must be below"),
-        ("q8_0", with_scales_swapped, "KL divergence must be below"),
-        ("q8_0", with_scales_of_ternary_weights, "KL divergence must be below"),
-        ("f32", with_merges_backwards, "token ids must be the same, got others for"),
-        ("f32", without_bos, "token ids must be the same"),
+        pytest.param(fault, type, id=f"{fault.title}-{type}")
+        for fault in FAULTS
+        for type in ("f32", "q4_0", "tq2_0")
+        if type in fault.types
     ],
 )
-def test_a_broken_export_is_caught(tmp_path, type, break_it, problem):
-    model = gguf_model(ternary_group_size=32)
-    file = export(model, tmp_path / "model.gguf", type=type)
-    intact, broken = (
-        verify(patched(file, tmp_path / "other.gguf", changes), model) for changes in ({}, break_it(file))
-    )
-    assert problem not in " ".join(intact.problems), intact.table()
-    assert problem in " ".join(broken.problems), broken.table()
+def test_a_broken_export_is_caught(tmp_path, trained, trained_file, fault, type):
+    path = patched(trained_file(type), tmp_path / "broken.gguf", fault.changes(trained_file(type)))
+    agreement = verify_gguf(path, *trained, PROMPTS, max_tokens=20)
+    others = {"one loop more": "must loop", "merges in the wrong order": "ids", "no bos token in front": "ids"}
+    problem = others.get(fault.title, "nats")
+    assert problem in " ".join(agreement.problems), agreement.table()
 
 
 def test_ids_are_equal_on_rust_and_unicode_and_special_tokens(tmp_path):
@@ -195,8 +159,54 @@ def test_a_file_that_llama_cpp_cannot_load_is_a_clear_error(tmp_path):
         verify(file.path, model.bfloat16())
 
 
+def test_a_file_of_another_vocabulary_is_refused_before_anything_runs(tmp_path):
+    file = export(gguf_model(), tmp_path / "model.gguf", type="q8_0")
+    with pytest.raises(ValueError, match="its vocabulary has 448 tokens, LoopLMConfig.vocab_size is 512"):
+        verify(file.path, gguf_model(vocab_size=512))
+
+
+def test_a_model_in_training_and_prompts_beyond_the_context_are_compared_as_well(tmp_path):
+    model = gguf_model(max_position_embeddings=64).train()
+    file = export(model, tmp_path / "model.gguf", type="f32")
+    agreement = verify_gguf(file.path, model, TOKENIZER, (RUST.read_text(),), max_tokens=1000)
+    assert agreement.positions == 63 and agreement.max_difference < 1e-4, agreement.table()
+    assert model.training
+
+
+def test_a_dense_model_has_no_rounding_of_activations_to_compare_with(tmp_path):
+    model = gguf_model(ternary=False)
+    agreement = verify(export(model, tmp_path / "model.gguf", type="q8_0").path, model)
+    assert agreement.activation_bits is None and agreement.kl < 1e-3, agreement.table()
+
+
+def test_the_divergence_of_listed_tokens_is_that_of_all_others_taken_as_one():
+    generator = torch.Generator().manual_seed(0)
+    ours, theirs = (torch.randn(3000, generator=generator, dtype=torch.float64) * 2 for _ in range(2))
+    ours, theirs = ours.log_softmax(0), (ours + 0.3 * theirs).log_softmax(0)
+    whole = (ours.exp() * (ours - theirs)).sum().item()
+    listed = theirs.topk(LISTED_TOKENS).indices
+    rest = torch.ones(3000, dtype=torch.bool).index_fill(0, listed, False)
+    coarse = [torch.cat([part[listed], part[rest].logsumexp(0, keepdim=True)]) for part in (ours, theirs)]
+    expected = (coarse[0].exp() * (coarse[0] - coarse[1])).sum().item()
+    found = divergence(ours, {token: theirs[token].item() for token in listed.tolist()})
+    assert found == pytest.approx(expected, rel=1e-6) and 0.5 * whole < found < whole
+    every = {token: theirs[token].item() for token in theirs.argsort(descending=True).tolist()}
+    assert divergence(ours, every) == pytest.approx(whole, rel=1e-6)
+
+
+def test_added_tokens_are_found_as_the_tokenizer_finds_them(tmp_path):
+    tokenizer = copy.deepcopy(TOKENIZER)
+    tokenizer.add_tokens(["unwrap_or_else", "größe 日本"])
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|user|>"]})
+    file = export_gguf(Checkpoint.of_model(gguf_model()), tokenizer, tmp_path / "model.gguf")
+    with LlamaCpp(file.path) as engine:
+        for text in ("x.unwrap_or_else(|| 3)", "a größe 日本!", "<|user|>fn"):
+            ids = tokenizer(text)["input_ids"]
+            assert engine.tokenize(text) == ids and max(ids) >= len(TOKENIZER), text
+
+
 def test_tolerances_are_read_from_the_agreement(tmp_path):
-    good = Agreement(tmp_path, "f32", 2, None, 10, 1e-6, 1e-7, 1.0, 3, ())
+    good = Agreement(tmp_path, "f32", 2, 2, None, 10, 1e-6, 1e-7, 1.0, 3, ())
     assert good.problems == () and "3 of 3" in good.table()
     for change, problem in (
         ({"max_difference": float("nan")}, "log-probabilities"),

@@ -1,0 +1,409 @@
+"""Prompt and decode speed of one model in transformers and in llama.cpp, by type and by depth, on one thread.
+
+    python benchmarks/inference.py --shape 150m --report docs/inference.md
+
+All contenders have the same weights (random ones, or those of `--model`) and take turns in one run: `generate` of
+transformers in fp32 and bf16, and stock llama.cpp (the wheel `xllamacpp`) with a file of every type. Reported are
+tokens per second of processor time, which other processes disturb less than they disturb the wall clock, as medians
+over the rounds; llama.cpp's own timings, by the wall clock, are in the JSON.
+
+Decoding is bound by reading: every token reads the looped blocks once per loop, and the head once. The bound is the
+speed at which one thread reads so many bytes over and over, measured in the same turns; small weights stay in the
+processor's cache between the loops and are read the faster for it.
+"""
+
+import argparse
+import copy
+import json
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import torch  # noqa: E402
+import xllamacpp  # noqa: E402
+from matplotlib import pyplot as plt  # noqa: E402
+from rich.progress import Progress  # noqa: E402
+from transformers import PreTrainedTokenizerFast, StoppingCriteria, StoppingCriteriaList  # noqa: E402
+
+from model_cards.checkpoint import Checkpoint  # noqa: E402
+from model_cards.gguf import export_gguf  # noqa: E402
+from model_cards.gguf_blocks import FORMATS  # noqa: E402
+from model_cards.gguf_file import GgufFile  # noqa: E402
+from model_cards.gguf_limits import config_obstacles  # noqa: E402
+from model_cards.gguf_verify import LlamaCpp  # noqa: E402
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM  # noqa: E402
+from trainers.data.tokenizer import train_tokenizer  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILTIN_RUST = ROOT / "trainers" / "data" / "builtin_rust"
+SHAPES = {
+    "tiny": dict(
+        vocab_size=512, hidden_size=256, intermediate_size=512, num_shared_layers=2, num_attention_heads=4,
+    ),
+    "debug": dict(
+        vocab_size=4096, hidden_size=256, intermediate_size=768, num_shared_layers=2, num_attention_heads=4,
+        num_key_value_heads=2,
+    ),
+    "150m": dict(
+        vocab_size=50304, hidden_size=1024, intermediate_size=2816, num_shared_layers=8, num_attention_heads=16,
+        num_key_value_heads=4,
+    ),
+}  # fmt: skip
+# Bytes that no cache holds; larger weights are read no slower.
+LARGEST_READ = 2**28
+TRANSFORMERS = {"transformers, fp32": torch.float32, "transformers, bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """
+    One engine with one form of the weights.
+
+    Attributes:
+        name: In tables.
+        megabytes: Of the weights' file.
+        block_bytes, head_bytes: Of the looped blocks and of the head, as they are read to decode.
+        run: Seconds of processor time for the prompt and for each decoded token, at that many loops.
+    """
+
+    name: str
+    megabytes: float
+    block_bytes: int
+    head_bytes: int
+    run: Callable[[int], "Seconds"]
+
+    def bytes_per_token(self, loops: int) -> int:
+        """Read to decode one token."""
+        return loops * self.block_bytes + self.head_bytes
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Of processor time: the whole prompt, and one decoded token; `own` are llama.cpp's own timings, by the wall."""
+
+    prompt: float
+    token: float
+    own: dict[str, float] | None = None
+
+
+class _Clock(StoppingCriteria):
+    """Notes when each token was done; stops nothing."""
+
+    def __init__(self):
+        self.ticks: list[float] = []
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs) -> torch.Tensor:
+        self.ticks.append(time.process_time())
+        return torch.zeros(len(input_ids), dtype=torch.bool)
+
+
+def run_transformers(model: LoopLMForCausalLM, ids: list[int], tokens: int, loops: int) -> Seconds:
+    """Greedy `generate`; a first call, not timed, leaves the quantised weights behind."""
+    prompt = torch.tensor([ids])
+    with model.model.resting_weights():
+        for length in (1, tokens + 1):
+            clock = _Clock()
+            started = time.process_time()
+            model.generate(
+                prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=length,
+                min_new_tokens=length, num_loops=loops, stopping_criteria=StoppingCriteriaList([clock]),
+            )  # fmt: skip
+    return Seconds(clock.ticks[0] - started, (clock.ticks[-1] - clock.ticks[0]) / tokens)
+
+
+def run_llama_cpp(file: GgufFile, ids: list[int], tokens: int, loops: int) -> Seconds:
+    """The file's depth is set in its metadata: the wheel has no override."""
+    with file.path.open("r+b") as stream:
+        stream.seek(file.value_offsets["nanbeige.num_loops"])
+        stream.write(loops.to_bytes(4, "little"))
+    with LlamaCpp(file.path, context=len(ids) + tokens + 1, precise=False) as engine:
+        engine.complete(ids[:1], 1)
+        started = time.process_time()
+        prompt = engine.complete(ids, 1, reuse=False)
+        after_prompt = time.process_time()
+        # The last token of a cached prompt is run again, so this runs `tokens` passes of one token.
+        decode = engine.complete(ids, tokens)
+        finished = time.process_time()
+    own = {
+        "prompt_per_second": prompt["timings"]["prompt_per_second"],
+        "predicted_per_second": decode["timings"]["predicted_per_second"],
+    }
+    return Seconds(after_prompt - started, (finished - after_prompt) / tokens, own)
+
+
+def read_speed(memory: torch.Tensor, size: int) -> float:
+    """Most bytes per second of processor time that one thread reads from so many bytes of `memory`, over and over."""
+    array = memory[: max(1, size // memory.itemsize)]
+    array.sum()
+    repeats = max(1, memory.nbytes // array.nbytes)
+    seconds = []
+    for _ in range(3):
+        started = time.process_time()
+        for _ in range(repeats):
+            array.sum()
+        seconds.append(time.process_time() - started)
+    return repeats * array.nbytes / min(seconds)
+
+
+def random_model(config: LoopLMConfig) -> tuple[LoopLMForCausalLM, PreTrainedTokenizerFast]:
+    """A model as training begins, and a tokenizer; rows beyond its tokens are unused ones."""
+    torch.manual_seed(0)
+    texts = [path.read_text() for path in sorted(BUILTIN_RUST.glob("*.rs"))]
+    tokenizer = train_tokenizer(texts, min(config.vocab_size, 4096), config.max_position_embeddings)
+    return LoopLMForCausalLM(config).eval(), tokenizer
+
+
+def contenders(
+    model: LoopLMForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    types: list[str],
+    folder: Path,
+    ids: list[int],
+    tokens: int,
+) -> list[Contender]:
+    """All of them; the files are written into `folder`."""
+    head = model.lm_head.weight.numel()
+    blocks = sum(module.weight.numel() for layer in model.model.layers for module in layer.modules()
+                 if isinstance(module, torch.nn.Linear))  # fmt: skip
+    found = []
+    for name, dtype in TRANSFORMERS.items():
+        typed = copy.deepcopy(model).to(dtype)
+        parameters = sum(parameter.nbytes for parameter in typed.parameters())
+        found.append(
+            Contender(
+                name, parameters / 1e6, blocks * dtype.itemsize, head * dtype.itemsize,
+                lambda loops, typed=typed: run_transformers(typed, ids, tokens, loops),
+            )
+        )  # fmt: skip
+    head_name = "token_embd.weight" if model.config.tie_word_embeddings else "output.weight"
+    for type in types:
+        file = export_gguf(Checkpoint.of_model(model), tokenizer, folder / f"{type}.gguf", type=type)
+        matrices = sum(
+            tensor.nbytes
+            for name, tensor in file.tensors.items()
+            if name.startswith("blk.") and len(tensor.shape) == 2
+        )
+        found.append(
+            Contender(
+                f"llama.cpp, {type}", file.nbytes / 1e6, matrices, file.tensors[head_name].nbytes,
+                lambda loops, file=file: run_llama_cpp(file, ids, tokens, loops),
+            )
+        )  # fmt: skip
+    return found
+
+
+@dataclass(frozen=True)
+class Result:
+    """
+    Medians of one contender at one depth.
+
+    Attributes:
+        prompt, decode: Tokens per second of processor time.
+        read_speed: Most bytes per second of one thread that reads as many bytes as the weights have.
+        bound: Tokens per second if nothing but the weights were read, at that speed.
+        rounds: What was measured in each turn.
+    """
+
+    contender: str
+    megabytes: float
+    loops: int
+    prompt: float
+    decode: float
+    read_speed: float
+    bound: float
+    rounds: list[Seconds]
+
+
+def measure(entrants: list[Contender], loops: int, prompt: int, rounds: int) -> list[Result]:
+    """Every contender at every depth, in turns."""
+    seconds: dict[tuple[str, int], list[Seconds]] = {}
+    speeds: dict[str, list[float]] = {}
+    memory = torch.ones(LARGEST_READ // 4)
+    with Progress(transient=True) as progress:
+        task = progress.add_task("measuring", total=rounds * len(entrants) * loops)
+        for _ in range(rounds):
+            for each in entrants:
+                for depth in range(1, loops + 1):
+                    speed = read_speed(memory, each.block_bytes + each.head_bytes)
+                    speeds.setdefault(each.name, []).append(speed)
+                    seconds.setdefault((each.name, depth), []).append(each.run(depth))
+                    progress.advance(task)
+    results = []
+    for each in entrants:
+        speed = max(speeds[each.name])
+        for depth in range(1, loops + 1):
+            turns = seconds[each.name, depth]
+            results.append(
+                Result(
+                    each.name, each.megabytes, depth,
+                    prompt / statistics.median(turn.prompt for turn in turns),
+                    1 / statistics.median(turn.token for turn in turns),
+                    speed, speed / each.bytes_per_token(depth), turns,
+                )
+            )  # fmt: skip
+    return results
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """In Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def number(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def by_depth(results: list[Result], quantity: str) -> str:
+    """A table of one quantity, a row for each contender."""
+    depths = sorted({each.loops for each in results})
+    names = list(dict.fromkeys(each.contender for each in results))
+    values = {(each.contender, each.loops): getattr(each, quantity) for each in results}
+    rows = [[name, *(number(values[name, depth]) for depth in depths)] for name in names]
+    return table(["", *(f"{depth} loop{'s' * (depth > 1)}" for depth in depths)], rows)
+
+
+def at_full_depth(results: list[Result]) -> str:
+    """The table of all contenders."""
+    full = [each for each in results if each.loops == max(each.loops for each in results)]
+    rows = [
+        [
+            each.contender, number(each.megabytes), number(each.prompt), number(each.decode),
+            f"{each.decode / full[0].decode:.1f}", number(each.read_speed / 1e9), number(each.bound),
+            f"{each.decode / each.bound:.0%}",
+        ]
+        for each in full
+    ]  # fmt: skip
+    header = ["", "MB", "prompt, tokens/s", "decode, tokens/s", f"decode / {full[0].contender}", "read, GB/s",
+              "bound, tokens/s", "of the bound"]  # fmt: skip
+    return table(header, rows)
+
+
+def write_report(results: list[Result], description: str, options: argparse.Namespace) -> None:
+    """The page, and the plot beside it."""
+    loops = max(each.loops for each in results)
+    model = f"--model {options.model}" if options.model else f"--shape {options.shape}"
+    options.report.write_text(f"""# Speed of inference
+
+Written by
+
+```bash
+python benchmarks/inference.py {model} --prompt {options.prompt} --tokens {options.tokens} \\
+    --rounds {options.rounds} --report docs/{options.report.name}
+```
+
+{description} One thread on {machine()}; torch {torch.__version__}, xllamacpp {xllamacpp.__version__}.
+All contenders have the same weights and took turns: a prompt of {options.prompt} tokens, then {options.tokens} decoded
+ones; medians of {options.rounds} rounds. Seconds are those of the processor, not of the wall, because the machine was
+shared with other programs; compare rows, do not take them as records.
+
+## {loops} loops
+
+{at_full_depth(results)}
+
+MB is the file (for transformers, the parameters in that type). The bound is what one thread reads per second from an
+array as large as the weights ("read", the fastest of the turns), over the bytes that a token reads: the blocks once
+per loop and the head once, {loops} x blocks + head. Weights that fit into the processor's cache are read from there in
+all loops but the first, and the speed measured with an array of their size includes that. What is missing to the bound
+is arithmetic: unpacking, rounding of activations, attention, and in transformers the time between kernels. The array
+is read by PyTorch's sum; a share above 100 % means that the engine reads faster than that sum, or was disturbed less
+by other programs. llama.cpp has no x86 kernel for `q2_0`.
+
+## By depth
+
+Decoded tokens per second:
+
+{by_depth(results, "decode")}
+
+Tokens of the prompt per second:
+
+{by_depth(results, "prompt")}
+
+![decoded tokens per second by depth]({options.report.with_suffix(".png").name})
+""")
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained", sharex=True)
+    names = list(dict.fromkeys(each.contender for each in results))
+    for axis, quantity in zip(axes, ("prompt", "decode"), strict=True):
+        for index, name in enumerate(names):
+            own = [each for each in results if each.contender == name]
+            axis.plot(
+                [each.loops for each in own], [getattr(each, quantity) for each in own],
+                "s--" if name in TRANSFORMERS else "o-", color=plt.get_cmap("tab10")(index), label=name,
+            )  # fmt: skip
+        axis.set(title=quantity, xlabel="loops", ylabel="tokens per second of one thread", yscale="log")
+        axis.set_xticks(range(1, loops + 1))
+        axis.grid(alpha=0.3, which="both")
+    axes[1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
+    figure.savefig(options.report.with_suffix(".png"), dpi=110)
+    plt.close(figure)
+
+
+def machine() -> str:
+    """The processor's name."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    features = [name for name in ("avx2", "avx512f", "avx512_bf16") if any(name in line.split() for line in lines)]
+    return f"{names[0] if names else platform.processor()} ({', '.join(features) or platform.machine()})"
+
+
+def main() -> None:
+    """Measures, prints, writes."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--shape", choices=SHAPES, default="debug", help="of the random model")
+    parser.add_argument("--model", type=Path, help="folder of a saved model with its tokenizer, instead of a shape")
+    parser.add_argument("--loops", type=int, help="largest depth; None is the model's")
+    parser.add_argument("--types", nargs="+", choices=FORMATS, help="of the files; None is all that fit the model")
+    parser.add_argument("--prompt", type=int, default=64, help="tokens of the prompt")
+    parser.add_argument("--tokens", type=int, default=16, help="to decode")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of every contender")
+    parser.add_argument("--output", type=Path, default=Path("results/inference.json"), help="JSON file to write")
+    parser.add_argument("--report", type=Path, help="Markdown file to write, with a PNG beside it")
+    options = parser.parse_args()
+
+    torch.set_num_threads(1)
+    if options.model:
+        model = LoopLMForCausalLM.from_pretrained(options.model, dtype=torch.float32).eval()
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(options.model)
+        description = f"The model {options.model.name}:"
+    else:
+        # One scale per tensor, which every type can hold.
+        model, tokenizer = random_model(LoopLMConfig(**SHAPES[options.shape], ternary_group_size=-1))
+        description = f"A random model of the shape `{options.shape}`:"
+    config = model.config
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    description += (
+        f" {parameters / 1e6:.0f} million parameters, {config.num_shared_layers} blocks of width "
+        f"{config.hidden_size}, {config.vocab_size} tokens."
+    )
+    types = options.types or [type for type in FORMATS if not config_obstacles(config, type)]
+    ids = torch.randint(3, len(tokenizer), (options.prompt,), generator=torch.Generator().manual_seed(0)).tolist()
+    with tempfile.TemporaryDirectory() as folder:
+        entrants = contenders(model, tokenizer, types, Path(folder), ids, options.tokens)
+        results = measure(entrants, options.loops or config.num_loops, options.prompt, options.rounds)
+
+    print(f"{description} One thread on {machine()}.\n\n{at_full_depth(results)}\n\nDecoded tokens per second:\n")
+    print(by_depth(results, "decode"))
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    summary = {
+        "description": description, "machine": machine(), "torch": torch.__version__,
+        "xllamacpp": xllamacpp.__version__, "prompt": options.prompt, "tokens": options.tokens,
+        "results": [asdict(each) for each in results],
+    }  # fmt: skip
+    options.output.write_text(json.dumps(summary, indent=2) + "\n")
+    if options.report:
+        write_report(results, description, options)
+        print(f"\nWritten to {options.report}")
+
+
+if __name__ == "__main__":
+    main()
