@@ -1,0 +1,35 @@
+"""A small ternary model that knows three functions by heart: one compiles, one does not, one does every other time."""
+
+import torch
+from gguf_models import TOKENIZER
+from tiny import tiny_model
+
+COMPILES = ("fn one() -> u32 {", "\n    1\n}")
+FAILS = ("fn two() -> u32 {", "\n    true\n}")
+EITHER = ("fn any() -> bool {", "\n    true\n}", "\n    1\n}")
+
+
+def memorised_model():
+    """Continues each prompt as above, the last one in both ways equally often; no text ends by itself."""
+    model = tiny_model(
+        vocab_size=448,
+        hidden_size=64,
+        intermediate_size=128,
+        num_shared_layers=1,
+        num_loops=2,
+        max_position_embeddings=32768,
+        ternary_group_size=32,
+        activation_bits=8,
+        mhc_num_streams=1,
+        initializer_range=0.05,
+    )
+    texts = [prompt + answer + "\n" for prompt, *answers in (COMPILES, FAILS, EITHER) for answer in answers]
+    inputs = TOKENIZER(texts, return_tensors="pt", padding=True, padding_side="right")
+    labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=0.0)
+    model.train()
+    for _ in range(100):
+        model(**inputs, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model.eval()
