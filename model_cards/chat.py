@@ -17,7 +17,7 @@ from rich.text import Text
 
 from evaluation.rust import RustVerifier, Verdict
 from evaluation.rust.compiler import ROOT
-from model_cards.text_engine import Answer, Decoding, TextEngine, text_engine
+from model_cards.text_engine import Answer, Decoding, Show, TextEngine, text_engine
 
 # Control characters steer the terminal, format characters reorder or hide what is read.
 STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -81,20 +81,20 @@ def chat(model: str, prompt: str | None, settings: ChatSettings) -> int:
         verifier = None
         if settings.verify or settings.best_of is not None:
             verifier = stack.enter_context(RustVerifier())
-        engine = stack.enter_context(text_engine(model, settings.loops))
-        conversation = Conversation(engine, settings, verifier)
+        notes = Console(stderr=True, highlight=False, soft_wrap=True)
+        with notes.status(f"loading {visible(model)}"):
+            engine = stack.enter_context(text_engine(model, settings.loops))
+        conversation = Conversation(engine, settings, verifier, notes)
         if not typed:
             return 0 if conversation.answer(prompt) else 1
-        conversation.notes.print(
-            "Type Rust for the model to continue; an empty line sends it. Ctrl-C ends an answer, Ctrl-D the program."
-        )
+        notes.print("Type Rust for the model to continue; an empty line sends it. Ctrl-C ends an answer, Ctrl-D chat.")
         for prompt in _typed_prompts():
             try:
                 conversation.answer(prompt)
             except KeyboardInterrupt:
-                conversation.notes.print("\nStopped.", style="yellow")
+                notes.print("\nStopped.", style="yellow")
             except ValueError as error:
-                conversation.notes.print(Text(visible(str(error))), style="red")
+                notes.print(Text(visible(str(error))), style="red")
     return 0
 
 
@@ -132,11 +132,11 @@ def _typed_prompts() -> Iterator[str]:
 class Conversation:
     """Answers prompts on standard output and says on standard error what the compiler thinks of them."""
 
-    def __init__(self, engine: TextEngine, settings: ChatSettings, verifier: RustVerifier | None):
-        self.notes = Console(stderr=True, highlight=False, soft_wrap=True)
+    def __init__(self, engine: TextEngine, settings: ChatSettings, verifier: RustVerifier | None, notes: Console):
         self._engine = engine
         self._settings = settings
         self._verifier = verifier
+        self._notes = notes
         self._seeds = count(settings.seed)
 
     def answer(self, prompt: str) -> bool:
@@ -152,29 +152,29 @@ class Conversation:
             return True
         verdict = self._verify(answer)
         if verdict.ok:
-            self.notes.print(f"✓ compiles (rustc {verdict.rustc})", style="green")
+            self._notes.print(f"✓ compiles (rustc {verdict.rustc})", style="green")
         else:
             self._explain(answer, verdict)
         return verdict.ok
 
     def _best_of(self, prompt: str, samples: int) -> bool:
         for number in range(1, samples + 1):
-            with self.notes.status(f"sample {number} of {samples}"):
+            with self._notes.status(f"sample {number} of {samples}"):
                 answer = self._draw(prompt, lambda piece: None)
                 verdict = self._verify(answer)
             if verdict.ok:
                 break
-            self.notes.print(Text(f"✗ sample {number}: {_headline(verdict)}", style="red"))
+            self._notes.print(Text(f"✗ sample {number}: {_headline(verdict)}", style="red"))
         self._write_prompt(prompt)
         self._write(answer.text + "\n")
         if verdict.ok:
-            self.notes.print(f"✓ compiled after {_samples(number)} (rustc {verdict.rustc})", style="green")
+            self._notes.print(f"✓ compiled after {_samples(number)} (rustc {verdict.rustc})", style="green")
         else:
-            self.notes.print(f"✗ nothing compiled in {_samples(samples)}; this is the last one", style="red")
+            self._notes.print(f"✗ nothing compiled in {_samples(samples)}; this is the last one", style="red")
             self._explain(answer, verdict)
         return verdict.ok
 
-    def _draw(self, prompt: str, show) -> Answer:
+    def _draw(self, prompt: str, show: Show) -> Answer:
         return self._engine.answer(prompt, self._settings.decoding, next(self._seeds) % 2**31, show)
 
     def _verify(self, answer: Answer) -> Verdict:
@@ -183,15 +183,15 @@ class Conversation:
 
     def _explain(self, answer: Answer, verdict: Verdict) -> None:
         if not answer.finished:
-            self.notes.print("The answer does not end its function.", style="red")
-        self.notes.print(Text(f"✗ {_headline(verdict)}", style="red"))
+            self._notes.print("The answer does not end its function.", style="red")
+        self._notes.print(Text(f"✗ {_headline(verdict)}", style="red"))
         for diagnostic in verdict.diagnostics[:LISTED_ERRORS]:
             message = diagnostic.rendered.rstrip().replace(f" {ROOT}:", " answer:")
             if message:
-                self.notes.print(Text(visible(message)))
+                self._notes.print(Text(visible(message)))
         more = len(verdict.diagnostics) - LISTED_ERRORS
         if more > 0:
-            self.notes.print(f"and {more} more")
+            self._notes.print(f"and {more} more")
 
     def _write_prompt(self, prompt: str) -> None:
         if sys.stdout.isatty():

@@ -19,7 +19,7 @@ class PieceStreamer(BaseStreamer):
         self._tokenizer = tokenizer
         self._answer = answer
         self._ids: list[int] | None = None
-        self._text = ""
+        self._length = 0
 
     def put(self, value: torch.Tensor) -> None:
         """Takes the prompt first (1, seq), then each token (1,)."""
@@ -28,17 +28,12 @@ class PieceStreamer(BaseStreamer):
             return
         self._ids += value.tolist()
         # The last character may lack bytes that come with the next token.
-        self._add(self._decoded().removesuffix(UNFINISHED))
+        text = self._tokenizer.decode(self._ids, skip_special_tokens=True).removesuffix(UNFINISHED)
+        self._answer.add(text[self._length :])
+        self._length = len(text)
 
     def end(self) -> None:
-        self._add(self._decoded())
-
-    def _decoded(self) -> str:
-        return self._tokenizer.decode(self._ids, skip_special_tokens=True)
-
-    def _add(self, text: str) -> None:
-        self._answer.add(text[len(self._text) :])
-        self._text = text
+        """A character that is still incomplete is dropped, as llama.cpp does."""
 
 
 class EndOfAnswer(StoppingCriteria):
