@@ -76,7 +76,7 @@ def chat(model: str, prompt: str | None, settings: ChatSettings) -> int:
     """
     typed = prompt is None and sys.stdin.isatty()
     if not typed:
-        prompt = _check_prompt(sys.stdin.buffer.read().decode() if prompt is None else prompt)
+        prompt = _check_prompt(sys.stdin.buffer.read().decode(errors="surrogateescape") if prompt is None else prompt)
     with ExitStack() as stack:
         verifier = None
         if settings.verify or settings.best_of is not None:
@@ -95,6 +95,7 @@ def chat(model: str, prompt: str | None, settings: ChatSettings) -> int:
                 notes.print("\nStopped.", style="yellow")
             except ValueError as error:
                 notes.print(Text(visible(str(error))), style="red")
+            notes.print()
     return 0
 
 
@@ -154,6 +155,7 @@ class Conversation:
         if verdict.ok:
             self._notes.print(f"✓ compiles (rustc {verdict.rustc})", style="green")
         else:
+            self._notes.print(f"✗ {verdict.status} (rustc {verdict.rustc})", style="red")
             self._explain(answer, verdict)
         return verdict.ok
 
@@ -170,7 +172,9 @@ class Conversation:
         if verdict.ok:
             self._notes.print(f"✓ compiled after {_samples(number)} (rustc {verdict.rustc})", style="green")
         else:
-            self._notes.print(f"✗ nothing compiled in {_samples(samples)}; this is the last one", style="red")
+            self._notes.print(
+                f"✗ none of {_samples(samples)} compiled, this is the last one (rustc {verdict.rustc})", style="red"
+            )
             self._explain(answer, verdict)
         return verdict.ok
 
@@ -184,11 +188,9 @@ class Conversation:
     def _explain(self, answer: Answer, verdict: Verdict) -> None:
         if not answer.finished:
             self._notes.print("The answer does not end its function.", style="red")
-        self._notes.print(Text(f"✗ {_headline(verdict)}", style="red"))
         for diagnostic in verdict.diagnostics[:LISTED_ERRORS]:
-            message = diagnostic.rendered.rstrip().replace(f" {ROOT}:", " answer:")
-            if message:
-                self._notes.print(Text(visible(message)))
+            message = diagnostic.rendered.rstrip().replace(f" {ROOT}:", " answer:") or diagnostic.message
+            self._notes.print(Text(visible(message)))
         more = len(verdict.diagnostics) - LISTED_ERRORS
         if more > 0:
             self._notes.print(f"and {more} more")
@@ -209,9 +211,9 @@ def _samples(number: int) -> str:
 
 
 def _headline(verdict: Verdict) -> str:
-    """Status and first error in one line."""
+    """The first error in one line, or the status of a verdict without one."""
     if not verdict.diagnostics:
         return verdict.status
     first = verdict.diagnostics[0]
     code = "" if first.code is None else f"[{first.code}]"
-    return visible(f"{verdict.status}: error{code}: {first.message}").replace("\n", " ")
+    return visible(f"error{code}: {first.message}").replace("\n", " ")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 from model_cards.gguf_file import ARCHITECTURE, GgufFile
@@ -24,8 +25,11 @@ def serve(path: Path, settings: ServerSettings) -> int:
         print(_greeting(file, settings, server), flush=True)
         try:
             while True:
-                signal.pause()
+                # `signal.pause` would miss a signal that comes just before it.
+                time.sleep(1)
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             print("Stopped.", flush=True)
         # llama.cpp would wait for clients that wait for it. Ending the process closes their connections, and nothing
         # is left to be tidied up.
@@ -40,7 +44,7 @@ def _greeting(file: GgufFile, settings: ServerSettings, server: RunningServer) -
     asked = "" if settings.api_key is None else ", with an API key"
     body = '{"prompt": "fn main() {", "max_tokens": 64}'
     return (
-        f"{file.path.name}: {blocks} blocks x {server.loops} loops, weights {file.nbytes / 1e6:.1f} MB, keys and "
+        f"{file.path.name}: blocks x loops {blocks} x {server.loops}, file {file.nbytes / 1e6:.1f} MB, keys and "
         f"values {cached / 1e6:.1f} MB\n"
         f"{settings.parallel} requests at a time, {server.context} tokens each, {server.threads} threads\n"
         f"Serving at {server.address}/v1{asked}; Ctrl-C ends it. Try:\n\n"

@@ -101,7 +101,7 @@ def test_what_was_verified_is_told_with_rustcs_own_message(models, capsys):
     assert main(["chat", str(models["file"]), "--prompt", FAILS[0], *GREEDY, "--verify"]) == 1
     out, err = capsys.readouterr()
     assert out == "".join(FAILS) + "\n"
-    assert "✗ semantic_error: error[E0308]: mismatched types" in err
+    assert err.startswith("✗ semantic_error (rustc ") and "error[E0308]: mismatched types" in err
     assert "--> answer:2:5" in err and "expected `u32`, found `bool`" in err
     assert main(["chat", str(models["file"]), "--prompt", FAILS[0], "--verify", "--max-new-tokens", "2"]) == 1
     assert "The answer does not end its function." in capsys.readouterr().err
@@ -117,7 +117,7 @@ def test_the_best_of_several_is_the_first_that_compiles(models, capsys):
         *failed, last = err.splitlines()
         needed.append(int(re.fullmatch(r"✓ compiled after (\d+) samples? \(rustc [\d.]+\)", last)[1]))
         assert len(failed) == needed[-1] - 1
-        assert all(re.match(r"✗ sample \d+: \w+: error", line) for line in failed)
+        assert all(re.match(r"✗ sample \d+: error", line) for line in failed)
     assert min(needed) == 1 < max(needed), needed
 
 
@@ -126,7 +126,7 @@ def test_when_none_of_several_compiles_the_last_one_is_shown_with_its_error(mode
     assert main(["chat", str(models["folder"]), *options]) == 1
     out, err = capsys.readouterr()
     assert out == "".join(FAILS) + "\n"
-    assert "✗ sample 3:" in err and "✗ nothing compiled in 3 samples; this is the last one" in err
+    assert "✗ sample 3:" in err and "✗ none of 3 samples compiled, this is the last one" in err
     assert "expected `u32`, found `bool`" in err
 
 
