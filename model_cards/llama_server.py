@@ -172,6 +172,8 @@ def llama_server(file: GgufFile, settings: ServerSettings) -> Iterator[RunningSe
             server = xllamacpp.Server(parameters)
         except RuntimeError as error:
             raise ValueError(f"llama.cpp must be able to load {file.path}; what it says is above") from error
+    # Its loop must have begun: told to end before that, it would begin all the same and never end.
+    server.handle_completions({"prompt": "a", "max_tokens": 1})
     try:
         yield RunningServer(server.listening_address, context, loops, threads)
     finally:

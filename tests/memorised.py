@@ -1,4 +1,7 @@
-"""A small ternary model that knows three functions by heart: one compiles, one does not, one does every other time."""
+"""
+A small ternary model that knows four texts by heart: a function that compiles, one that does not, one that does every
+other time, and a module that clears the screen for ever.
+"""
 
 import torch
 from gguf_models import TOKENIZER
@@ -8,9 +11,11 @@ COMPILES = ("fn one() -> u32 {", "\n    1\n}")
 FAILS = ("fn two() -> u32 {", "\n    true\n}")
 EITHER = ("fn any() -> bool {", "\n    true\n}", "\n    1\n}")
 
+ENDLESS = ("mod endless {", "\x1b[2J" * 12)
+
 
 def memorised_model():
-    """Continues each prompt as above, the last one in both ways equally often; no text ends by itself."""
+    """Continues each prompt as above, `EITHER` in both ways equally often; no text ends by itself."""
     model = tiny_model(
         vocab_size=448,
         hidden_size=64,
@@ -23,7 +28,9 @@ def memorised_model():
         mhc_num_streams=1,
         initializer_range=0.05,
     )
-    texts = [prompt + answer + "\n" for prompt, *answers in (COMPILES, FAILS, EITHER) for answer in answers]
+    known = [(prompt, answer + "
+") for prompt, *answers in (COMPILES, FAILS, EITHER) for answer in answers]
+    texts = ["".join(pair) for pair in (*known, ENDLESS)]
     inputs = TOKENIZER(texts, return_tensors="pt", padding=True, padding_side="right")
     labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=0.0)

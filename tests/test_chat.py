@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 from gguf_models import TOKENIZER, gguf_model
-from memorised import COMPILES, EITHER, FAILS, memorised_model
-from tiny import tiny_model
+from memorised import COMPILES, EITHER, ENDLESS, FAILS, memorised_model
 
 from model_cards.__main__ import main
 from model_cards.chat import ChatSettings, visible
@@ -183,19 +182,12 @@ def test_a_terminal_asks_again_after_each_answer_and_ends_with_the_input(models)
         assert terminal.process.wait(30) == 0
 
 
-def test_ctrl_c_ends_the_answer_then_the_program_and_no_output_steers_the_terminal(tmp_path):
-    # A random model, which writes every byte sooner or later.
-    model = tiny_model(
-        vocab_size=448, hidden_size=32, num_loops=1, num_shared_layers=1, mhc_num_streams=1, ternary=False,
-        max_position_embeddings=1 << 20,
-    )  # fmt: skip
-    path = export_gguf(Checkpoint.of_model(model), TOKENIZER, tmp_path / "random.gguf", type="f32").path
-    endless = ("--temperature", "5", "--top-p", "1", "--max-new-tokens", "1000000")
-    with Terminal(str(path), *endless) as terminal:
+def test_ctrl_c_ends_the_answer_then_the_program_and_no_output_steers_the_terminal(models):
+    with Terminal(str(models["file"]), *GREEDY, "--max-new-tokens", "1000000") as terminal:
         terminal.read_until(">>> ")
-        # Never closed, so that the answer does not end.
-        terminal.type("mod endless { mod deep { mod deeper { mod deepest {\n\n")
-        written = terminal.read_until("\\u{1b}")
+        terminal.type(f"{ENDLESS[0]}\n\n")
+        # More would fill the terminal before the answer ends, so the model waits here.
+        written = terminal.read_until("\\u{1b}[2J\\u{1b}[2J")
         terminal.type("\x03")
         written += terminal.read_until("Stopped.")
         written += terminal.read_until(">>> ")
@@ -203,6 +195,14 @@ def test_ctrl_c_ends_the_answer_then_the_program_and_no_output_steers_the_termin
         terminal.type("\x03")
         assert terminal.process.wait(30) == 130
         assert b"Traceback" not in terminal.output
+
+
+def test_a_reader_that_goes_away_ends_it(models):
+    command = [*COMMAND, str(models["file"]), *GREEDY, "--prompt", COMPILES[0]]
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.wait(60) != 0
+        assert b"Broken pipe" in process.stderr.read()
 
 
 def test_sigterm_ends_it_though_it_waits_for_a_prompt(models):

@@ -147,8 +147,14 @@ def test_another_depth_equals_pytorch_at_that_depth(tmp_path, loops):
     prompt = "pub fn f(x: u8) -> u8 {"
     before = path.read_bytes()
     with serving(path, "--loops", str(loops)) as (_, address), client_of(address) as client:
+        # The bias decides what is drawn and not what is listed; nothing is listed for a part of a character.
         completion = client.chat.completions.create(
-            model="", messages=[{"role": "user", "content": prompt}], max_tokens=1, logprobs=True, top_logprobs=20
+            model="",
+            messages=[{"role": "user", "content": prompt}],
+            max_tokens=1,
+            logprobs=True,
+            top_logprobs=20,
+            logit_bias={str(TOKENIZER("a")["input_ids"][-1]): 100},
         )
     found = [entry.logprob for entry in completion.choices[0].logprobs.content[0].top_logprobs]
     for layer in model.modules():
