@@ -22,8 +22,8 @@ def serve(path: Path, settings: ServerSettings) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     file = open_model(path)
     with llama_server(file, settings) as server:
-        print(_greeting(file, settings, server), flush=True)
         try:
+            print(_greeting(file, settings, server), flush=True)
             while True:
                 # `signal.pause` would miss a signal that comes just before it.
                 time.sleep(1)

@@ -28,8 +28,7 @@ def memorised_model():
         mhc_num_streams=1,
         initializer_range=0.05,
     )
-    known = [(prompt, answer + "
-") for prompt, *answers in (COMPILES, FAILS, EITHER) for answer in answers]
+    known = [(prompt, answer + "\n") for prompt, *answers in (COMPILES, FAILS, EITHER) for answer in answers]
     texts = ["".join(pair) for pair in (*known, ENDLESS)]
     inputs = TOKENIZER(texts, return_tensors="pt", padding=True, padding_side="right")
     labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
