@@ -1,9 +1,9 @@
-"""`python -m model_cards`: export a model for llama.cpp (`gguf`), write its `card`, `publish` it."""
+"""`python -m model_cards`: a model for llama.cpp (`gguf`, `serve`), to try (`chat`), to show (`card`, `publish`)."""
 
 import argparse
 import sys
 
-from model_cards import command_line, publish_command_line
+from model_cards import command_line, publish_command_line, serve_command_line
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -11,6 +11,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m model_cards", description=__doc__)
     subcommands = parser.add_subparsers(dest="command", required=True)
     command_line.add_gguf(subcommands)
+    serve_command_line.add_serve(subcommands)
+    serve_command_line.add_chat(subcommands)
     publish_command_line.add_card(subcommands)
     publish_command_line.add_publish(subcommands)
     options = parser.parse_args(arguments)

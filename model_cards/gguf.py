@@ -20,13 +20,12 @@ from transformers import PreTrainedTokenizerFast
 
 from model_cards.checkpoint import Checkpoint
 from model_cards.gguf_blocks import BlockFormat
-from model_cards.gguf_file import GgufFile, read_gguf
+from model_cards.gguf_file import ARCHITECTURE, GgufFile, read_gguf
 from model_cards.gguf_limits import DENSE_TYPES, config_obstacles, exported_loops, find_format, fold_streams
 from model_cards.gguf_tensors import ExportedTensor, check_tensors, encode, exported_tensors
 from model_cards.gguf_tokenizer import tokenizer_metadata
 from modeling_nanochat import LoopLMForCausalLM
 
-ARCHITECTURE = "nanbeige"
 OWN_PREFIX = "nanochat"
 
 

@@ -15,6 +15,9 @@ import numpy as np
 
 from model_cards.gguf_blocks import FORMAT_OF_ID, BlockFormat, dequantize
 
+ARCHITECTURE = "nanbeige"
+# LLAMA_MAX_LAYERS (ggml-org/llama.cpp: src/llama-hparams.h), loops included.
+MOST_LAYERS = 512
 MAGIC = b"GGUF"
 VERSION = 3
 ALIGNMENT = 32

@@ -4,10 +4,9 @@ import torch
 
 from model_cards.checkpoint import Checkpoint
 from model_cards.gguf_blocks import FORMATS, BlockFormat
+from model_cards.gguf_file import MOST_LAYERS
 from modeling_nanochat import LoopLMConfig
 
-# LLAMA_MAX_LAYERS (ggml-org/llama.cpp: src/llama-hparams.h).
-MOST_LAYERS = 512
 DENSE_TYPES = ("f32", "f16", "q8_0")
 
 
