@@ -17,9 +17,10 @@ from urllib.request import ProxyHandler, Request, build_opener
 import openai
 import pytest
 import torch
-from gguf_models import TOKENIZER, gguf_model, patched
+from gguf_models import TOKENIZER, gguf_model
 from memorised import COMPILES, FAILS, memorised_model
 
+from benchmarks.gguf_faults import patched
 from model_cards.__main__ import main
 from model_cards.checkpoint import Checkpoint
 from model_cards.gguf import export_gguf
