@@ -1,9 +1,12 @@
-"""`python -m model_cards`: a model for llama.cpp (`gguf`, `serve`), to try (`chat`), to show (`card`, `publish`)."""
+"""
+`python -m model_cards`: a model with packed weights (`pack`), for llama.cpp (`gguf`, `serve`), to try (`chat`), to
+show (`card`, `publish`).
+"""
 
 import argparse
 import sys
 
-from model_cards import command_line, publish_command_line, serve_command_line
+from model_cards import command_line, pack_command_line, publish_command_line, serve_command_line
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -11,6 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m model_cards", description=__doc__)
     subcommands = parser.add_subparsers(dest="command", required=True)
     command_line.add_gguf(subcommands)
+    pack_command_line.add_pack(subcommands)
     serve_command_line.add_serve(subcommands)
     serve_command_line.add_chat(subcommands)
     publish_command_line.add_card(subcommands)

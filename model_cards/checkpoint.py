@@ -1,7 +1,7 @@
 """A LoopLM checkpoint as tensors by name, from a saved folder (one tensor in memory at a time) or from a model."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +10,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from modeling_nanochat.packed_nanochat import unpack_codes, unpack_weight
+from modeling_nanochat.ternary_nanochat import quantize_weight, ternary_codes
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+CODES, SCALES = "_codes", "_scales"
+"""What the names of a packed weight's two tensors have in addition."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +23,8 @@ class Checkpoint:
     """
     Attributes:
         config: The model's configuration.
-        names: Of all its tensors.
-        read: Gives the tensor of a name, in the type it is stored in.
+        names: Of all its tensors; a packed weight has the name of the latent one.
+        read: Gives the stored tensor of a name, in the type it is stored in.
         name: What to call the checkpoint in messages.
     """
 
@@ -35,7 +39,7 @@ class Checkpoint:
         tensors = model.state_dict()
         if model.config.tie_word_embeddings:
             tensors.pop("lm_head.weight")
-        return cls(model.config, frozenset(tensors), tensors.__getitem__, "the model")
+        return cls(model.config, _names(tensors.keys()), tensors.__getitem__, "the model")
 
     @classmethod
     def of_folder(cls, folder: str | Path) -> "Checkpoint":
@@ -67,7 +71,33 @@ class Checkpoint:
             with _weights(folder / files[name]) as file:
                 return file.get_tensor(name)
 
-        return cls(LoopLMConfig.from_pretrained(folder), frozenset(files), read, str(folder))
+        return cls(LoopLMConfig.from_pretrained(folder), _names(files.keys()), read, str(folder))
+
+    def read_finite(self, name: str) -> torch.Tensor:
+        """As `read`; raises ValueError when the tensor holds NaN or infinity."""
+        tensor = self.read(name)
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"{self.name}: {name} must be finite, got NaN or infinity")
+        return tensor
+
+    def ternary(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Codes and scales of a ternary weight in whichever form it is stored, as [`ternary_codes`] gives them."""
+        if self.config.weight_format == "packed":
+            return unpack_codes(self.read(name + CODES)), self.read_finite(name + SCALES).float()
+        return ternary_codes(self.read_finite(name), self.config.ternary_group_size)
+
+    def computed_weight(self, name: str) -> torch.Tensor:
+        """What the model's own layer makes of a ternary weight and computes with, fp32 (out, in)."""
+        if self.config.weight_format == "packed":
+            return unpack_weight(self.read(name + CODES), self.read_finite(name + SCALES))
+        return quantize_weight(self.read_finite(name), self.config.ternary_group_size, torch.float32)
+
+
+def _names(stored: Set[str]) -> frozenset[str]:
+    """Names of tensors, with one name for the two parts of each packed weight."""
+    weights = {name.removesuffix(CODES) for name in stored if name.endswith(CODES)}
+    weights = {weight for weight in weights if weight + SCALES in stored}
+    return frozenset(stored - {weight + part for weight in weights for part in (CODES, SCALES)} | weights)
 
 
 @contextmanager

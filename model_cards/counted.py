@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from model_cards.checkpoint import Checkpoint
-from modeling_nanochat import BitLinear, LoopLMConfig, LoopLMForCausalLM
+from modeling_nanochat import BitLinear, LoopLMConfig, LoopLMForCausalLM, PackedBitLinear
 
 SCALE_BITS = 16
 CACHE_BYTES = 2
@@ -40,15 +40,18 @@ class Counted:
         """
         with torch.device("meta"):
             model = LoopLMForCausalLM(checkpoint.config)
-        shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
-        if shapes.keys() != checkpoint.names:
-            missing, extra = shapes.keys() - checkpoint.names, checkpoint.names - shapes.keys()
+        expected = Checkpoint.of_model(model)
+        if expected.names != checkpoint.names:
+            missing, extra = expected.names - checkpoint.names, checkpoint.names - expected.names
             fault = f"lacks {sorted(missing)[:3]}" if missing else f"also has {sorted(extra)[:3]}"
             raise ValueError(
                 f"{checkpoint.name} must have exactly the tensors of its configuration: it {fault}. Adapters must be "
                 "merged first."
             )
         dtypes, weight_bytes = set(), 0
+        shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        if checkpoint.config.tie_word_embeddings:
+            del shapes["lm_head.weight"]
         for name, shape in shapes.items():
             tensor = checkpoint.read(name)
             if tuple(tensor.shape) != shape:
@@ -59,8 +62,12 @@ class Counted:
             weight_bytes += tensor.nbytes
         return cls(
             config=checkpoint.config,
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
-            ternary_parameters=sum(each.weight.numel() for each in model.modules() if isinstance(each, BitLinear)),
+            parameters=model.num_parameters(),
+            ternary_parameters=sum(
+                each.in_features * each.out_features
+                for each in model.modules()
+                if isinstance(each, (BitLinear, PackedBitLinear))
+            ),
             dtypes=tuple(sorted(dtypes)),
             weight_bytes=weight_bytes,
         )

@@ -104,10 +104,10 @@ def export_gguf(
 def model_metadata(checkpoint: Checkpoint, matrix: BlockFormat, name: str | None) -> dict[str, object]:
     """Keys and values of the model, without the tokenizer."""
     config = checkpoint.config
-    gate = {part: checkpoint.read(f"model.exit_gate.{part}").float() for part in ("weight", "bias")}
-    for part, values in gate.items():
-        if not torch.isfinite(values).all():
-            raise ValueError(f"{checkpoint.name}: model.exit_gate.{part} must be finite, got NaN or infinity")
+    settings = config.to_dict()
+    # How the weights were stored before is no property of this file.
+    del settings["weight_format"]
+    gate = {part: checkpoint.read_finite(f"model.exit_gate.{part}").float() for part in ("weight", "bias")}
     metadata = {
         "general.architecture": ARCHITECTURE,
         "general.file_type": matrix.file_type,
@@ -126,7 +126,7 @@ def model_metadata(checkpoint: Checkpoint, matrix: BlockFormat, name: str | None
         f"{ARCHITECTURE}.rope.dimension_count": config.head_dim,
         f"{ARCHITECTURE}.num_loops": exported_loops(config),
         f"{ARCHITECTURE}.skip_loop_final_norm": False,
-        f"{OWN_PREFIX}.config": json.dumps(config.to_dict(), sort_keys=True),
+        f"{OWN_PREFIX}.config": json.dumps(settings, sort_keys=True),
         f"{OWN_PREFIX}.exit_gate.weight": gate["weight"].flatten().tolist(),
         f"{OWN_PREFIX}.exit_gate.bias": gate["bias"].flatten().tolist(),
         f"{OWN_PREFIX}.exit_temperature": float(config.exit_temperature),

@@ -35,8 +35,6 @@ def config_obstacles(config: LoopLMConfig, matrix_type: str) -> list[str]:
 
     if config.sandwich_norm:
         refuse("sandwich_norm", "False", "llama.cpp has no norm after a branch; train with sandwich_norm=False")
-    if config.weight_format != "latent":
-        refuse("weight_format", '"latent"', "export the checkpoint with latent weights")
     rope = dict(config.rope_parameters)
     if rope.get("rope_type", "default") != "default" or rope.get("partial_rotary_factor", 1.0) != 1.0:
         refuse("rope_parameters", 'of rope_type "default" over whole heads', "train with the default rotary embedding")

@@ -17,7 +17,6 @@ from model_cards.gguf_blocks import BlockFormat, block_scales, pack_ternary
 from model_cards.gguf_file import GgufFile
 from model_cards.gguf_limits import find_format
 from modeling_nanochat import LoopLMConfig
-from modeling_nanochat.ternary_nanochat import quantize_weight, ternary_codes
 
 FLOAT, MATRIX = "float", "matrix"
 """Kinds of tensors: stored as they are (or rounded), and the ternary matrices of the blocks."""
@@ -86,26 +85,25 @@ def restore_rotary(rows: np.ndarray, heads: int) -> np.ndarray:
     return rows.reshape(heads, -1, 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
-def _read_checked(tensor: ExportedTensor, checkpoint: Checkpoint) -> torch.Tensor:
-    weight = checkpoint.read(tensor.source)
+def _check_shape(weight: torch.Tensor, tensor: ExportedTensor, checkpoint: Checkpoint) -> None:
     if tuple(weight.shape) != tensor.shape:
         raise ValueError(
             f"{checkpoint.name}: {tensor.source} must have the shape {tensor.shape}, got {tuple(weight.shape)}"
         )
-    if not torch.isfinite(weight).all():
-        raise ValueError(f"{checkpoint.name}: {tensor.source} must be finite, got NaN or infinity")
-    return weight
 
 
 def encode(tensor: ExportedTensor, checkpoint: Checkpoint) -> np.ndarray:
     """A tensor's bytes, uint8 (rows, bytes of a row)."""
     config = checkpoint.config
-    weight = _read_checked(tensor, checkpoint)
     if tensor.kind == FLOAT or not config.ternary:
+        weight = checkpoint.read_finite(tensor.source)
+        _check_shape(weight, tensor, checkpoint)
         values = weight.float().numpy() * np.float32(tensor.factor)
         values = values if tensor.heads is None else permute_rotary(values, tensor.heads)
         return _encode_floats(values, tensor)
-    codes, scales = (part.numpy() for part in ternary_codes(weight, config.ternary_group_size))
+    codes, scales = checkpoint.ternary(tensor.source)
+    _check_shape(codes, tensor, checkpoint)
+    codes, scales = codes.numpy(), scales.numpy()
     rows, columns = tensor.shape
     # Float formats have no block; the smallest run of weights with one scale serves as theirs.
     run = tensor.format.block if tensor.format.pack else max(config.ternary_group_size, 1)
@@ -179,12 +177,11 @@ def check_tensors(file: GgufFile, tensors: list[ExportedTensor], checkpoint: Che
 def _expected_values(tensor: ExportedTensor, checkpoint: Checkpoint) -> np.ndarray:
     """What the model computes with, fp32, in the order of its rows, and rounded only where the type rounds."""
     config = checkpoint.config
-    weight = _read_checked(tensor, checkpoint)
     if tensor.kind == MATRIX and config.ternary:
-        weight = quantize_weight(weight, config.ternary_group_size, torch.float32) * tensor.factor
+        weight = checkpoint.computed_weight(tensor.source) * tensor.factor
         # A scale times a factor is a scale no more that fp16 holds exactly.
         return weight.numpy() if tensor.format.name == "f32" else weight.half().float().numpy()
-    values = weight.float().numpy() * np.float32(tensor.factor)
+    values = checkpoint.read_finite(tensor.source).float().numpy() * np.float32(tensor.factor)
     if tensor.format.pack is None:
         return values.astype("<f4" if tensor.format.name == "f32" else "<f2").astype(np.float32)
     from gguf import GGMLQuantizationType, quants

@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerFast
 
 from model_cards.gguf_file import GgufFile, read_gguf
 from model_cards.gguf_limits import exported_loops
-from modeling_nanochat import BitLinear, LoopLMForCausalLM
+from modeling_nanochat import BitLinear, LoopLMForCausalLM, PackedBitLinear
 
 PROMPTS = (
     "/// Returns the largest element of a slice.\nfn largest<T: PartialOrd>(items: &[T]) -> Option<&T> {\n",
@@ -263,7 +263,7 @@ def _matrix_type(file: GgufFile) -> str:
 
 @contextmanager
 def _activation_bits(model: LoopLMForCausalLM, bits: int | None) -> Iterator[None]:
-    layers = [module for module in model.modules() if isinstance(module, BitLinear)]
+    layers = [module for module in model.modules() if isinstance(module, (BitLinear, PackedBitLinear))]
     before = [layer.activation_bits for layer in layers]
     try:
         for layer in layers:

@@ -7,6 +7,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from .configuration_nanochat import LoopLMConfig
 from .modeling_nanochat import LoopLMCausalLMOutput, LoopLMForCausalLM, LoopLMModel, LoopLMModelOutput
+from .packed_nanochat import PackedBitLinear
 from .ternary_nanochat import BitLinear
 
 AutoConfig.register(LoopLMConfig.model_type, LoopLMConfig)
@@ -24,4 +25,5 @@ __all__ = [
     "LoopLMForCausalLM",
     "LoopLMModel",
     "LoopLMModelOutput",
+    "PackedBitLinear",
 ]

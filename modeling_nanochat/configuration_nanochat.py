@@ -85,6 +85,9 @@ FIELD_RULES: dict[str, FieldRule] = {
 }
 
 
+PACKED_CODES = 4
+"""Ternary codes in a byte of packed weights."""
+
 FOREIGN_FIELDS = {
     "max_loop_depth": "give num_loops to forward or generate to bound the depth at run time",
     "sliding_window": "attention is always over the whole context",
@@ -247,22 +250,24 @@ class LoopLMConfig(PreTrainedConfig):
             self._refuse("exit_at_loop", f"None when exit_threshold={self.exit_threshold} is below 1")
         if self.weight_format == "packed" and not self.ternary:
             self._refuse("weight_format", '"latent" when ternary=False')
+        if self.weight_format == "packed":
+            self._check_widths(PACKED_CODES, f'{PACKED_CODES} when weight_format="packed"')
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
             value = getattr(self, name)
             for token_id in value if isinstance(value, list) else [value]:
                 if token_id is not None and token_id >= self.vocab_size:
                     self._refuse(name, f"below vocab_size={self.vocab_size}")
         if self.ternary and self.ternary_group_size > 0:
-            group_size = self.ternary_group_size
-            for name in ("hidden_size", "intermediate_size"):
-                if getattr(self, name) % group_size:
-                    self._refuse(name, f"a multiple of ternary_group_size={group_size}")
-            if self.num_attention_heads * self.head_dim % group_size:
-                self._refuse(
-                    "head_dim",
-                    f"such that num_attention_heads={self.num_attention_heads} x head_dim is a multiple of "
-                    f"ternary_group_size={group_size}",
-                )
+            self._check_widths(self.ternary_group_size, f"ternary_group_size={self.ternary_group_size}")
+
+    def _check_widths(self, divisor: int, text: str) -> None:
+        """The input widths of the ternary layers are multiples of a number."""
+        for name in ("hidden_size", "intermediate_size"):
+            if getattr(self, name) % divisor:
+                self._refuse(name, f"a multiple of {text}")
+        if self.num_attention_heads * self.head_dim % divisor:
+            heads = self.num_attention_heads
+            self._refuse("head_dim", f"such that num_attention_heads={heads} x head_dim is a multiple of {text}")
 
     def _refuse(self, name: str, rule: str):
         raise ValueError(f"LoopLMConfig.{name} must be {rule}, got {getattr(self, name)!r}")

@@ -13,13 +13,15 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_
 from .adapters_nanochat import AdapterHost
 from .cache_nanochat import CACHE_NAME, AttentionSlot, slot_index
 from .configuration_nanochat import LoopLMConfig
+from .packed_nanochat import PackedBitLinear
 from .streams_nanochat import PlainResidual, ResidualStreams
 from .ternary_nanochat import BitLinear
 
 
-def _make_linear(config: LoopLMConfig, in_features: int, out_features: int) -> nn.Linear:
+def _make_linear(config: LoopLMConfig, in_features: int, out_features: int) -> nn.Module:
     if config.ternary:
-        return BitLinear(in_features, out_features, config.ternary_group_size, config.activation_bits)
+        layer = PackedBitLinear if config.weight_format == "packed" else BitLinear
+        return layer(in_features, out_features, config.ternary_group_size, config.activation_bits)
     return nn.Linear(in_features, out_features, bias=False)
 
 

@@ -24,6 +24,8 @@ from .configuration_nanochat import FIELD_RULES, LoopLMConfig
 from .exit_nanochat import exit_log_probabilities
 from .layers_nanochat import LoopLMAttention, LoopLMDecoderLayer, run_block
 from .loss_nanochat import IGNORE_INDEX, loop_loss
+from .packed_nanochat import PackedBitLinear
+from .packing_nanochat import PackedWeightsMixin
 from .parallel_nanochat import check_tensor_parallel, share_ternary_layers
 from .streams_nanochat import LoopRMSNorm, ResidualStreams, collapse_streams, expand_streams, stream_divergence
 from .ternary_nanochat import BitLinear
@@ -91,7 +93,7 @@ class LoopLMCausalLMOutput(ModelOutput):
     stream_divergence: torch.FloatTensor | None = None
 
 
-class LoopLMPreTrainedModel(PreTrainedModel):
+class LoopLMPreTrainedModel(PackedWeightsMixin, PreTrainedModel):
     """What the model classes share: capabilities, initialisation, loading."""
 
     config: LoopLMConfig
@@ -136,9 +138,8 @@ class LoopLMModel(LoopLMPreTrainedModel):
 
     def __init__(self, config: LoopLMConfig):
         config.validate_architecture()
-        for name, planned in (("weight_format", "packed"), ("kv_reuse", "last")):
-            if getattr(config, name) == planned:
-                raise NotImplementedError(f'LoopLMConfig.{name}="{planned}" is not available yet.')
+        if config.kv_reuse == "last":
+            raise NotImplementedError('LoopLMConfig.kv_reuse="last" is not available yet.')
         super().__init__(config)
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList([LoopLMDecoderLayer(config, layer) for layer in range(config.num_shared_layers)])
@@ -167,8 +168,11 @@ class LoopLMModel(LoopLMPreTrainedModel):
             if not was_resting:
                 self._clear_quantized_weights()
 
-    def _ternary_layers(self) -> list[BitLinear]:
-        return [module for module in self.layers.modules() if isinstance(module, BitLinear)]
+    def _ternary_layers(self) -> list[BitLinear | PackedBitLinear]:
+        return [module for module in self.layers.modules() if isinstance(module, (BitLinear, PackedBitLinear))]
+
+    def __getstate__(self):
+        return self.__dict__ | {"_weights_rest": False}
 
     def _clear_quantized_weights(self) -> None:
         for module in self._ternary_layers():

@@ -95,18 +95,36 @@ class _TernaryWeight(torch.autograd.Function):
         return grad_output.to(ctx.weight_dtype), None, None, None
 
 
+def activation_levels(
+    hidden_states: torch.Tensor, shard: WeightShard | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Levels of (..., features), whole numbers from -127 to 127 in fp32, and the scale of each token, (..., 1): its
+    largest magnitude / 127. With a shard as in [`quantize_activation`].
+    """
+    hidden_states = hidden_states.float()
+    largest = hidden_states.abs().amax(dim=-1, keepdim=True)
+    if shard is not None and shard.dim == 1:
+        dist.all_reduce(largest, op=dist.ReduceOp.MAX, group=shard.process_group)
+    scales = largest.clamp_(min=SMALLEST_ACTIVATION) / 127
+    # The largest quotient is 127 up to one rounding, which `round` takes away: there is nothing to clamp.
+    return (hidden_states / scales).round_(), scales
+
+
+def _rounded_activation(
+    hidden_states: torch.Tensor, dtype: torch.dtype, shard: WeightShard | None = None
+) -> torch.Tensor:
+    levels, scales = activation_levels(hidden_states, shard)
+    return levels.mul_(scales).to(dtype)
+
+
 class _Int8Activation(torch.autograd.Function):
     """Fake-quantised activation, one absmax scale per token, with a straight-through gradient."""
 
     @staticmethod
     def forward(ctx, hidden_states: torch.Tensor, dtype: torch.dtype, shard: WeightShard | None) -> torch.Tensor:
         ctx.input_dtype = hidden_states.dtype
-        hidden_states = hidden_states.float()
-        largest = hidden_states.abs().amax(dim=-1, keepdim=True)
-        if shard is not None and shard.dim == 1:
-            dist.all_reduce(largest, op=dist.ReduceOp.MAX, group=shard.process_group)
-        scales = largest.clamp_(min=SMALLEST_ACTIVATION) / 127
-        return (hidden_states / scales).round_().clamp_(-127, 127).mul_(scales).to(dtype)
+        return _rounded_activation(hidden_states, dtype, shard)
 
     @staticmethod
     def backward(ctx, grad_output: torch.Tensor):
@@ -136,7 +154,11 @@ def quantize_activation(
     unchanged. A token of zeros stays zero. With the shard of a layer that gets some of the features, the largest
     magnitude is that among all of them.
     """
-    return _Int8Activation.apply(hidden_states, hidden_states.dtype if dtype is None else dtype, shard)
+    dtype = hidden_states.dtype if dtype is None else dtype
+    if torch.is_grad_enabled() and hidden_states.requires_grad:
+        return _Int8Activation.apply(hidden_states, dtype, shard)
+    # In decoding, entering an autograd function costs almost as much as what it computes.
+    return _rounded_activation(hidden_states, dtype, shard)
 
 
 def _version(weight: torch.Tensor) -> int | None:

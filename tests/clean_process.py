@@ -39,6 +39,16 @@ def main(work: Path) -> None:
     result["modules"] = sorted({type(model).__module__.split(".")[0] for model in (base, causal, deeper)})
     result["classes"] = [type(model).__name__ for model in (base, causal)]
 
+    for folder in sorted((work / "packed").iterdir()):
+        for dtype in ("float32", "bfloat16", "auto"):
+            packed = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True, dtype=dtype)
+            layers = {name: layer for name, layer in packed.named_modules() if hasattr(layer, "weight_codes")}
+            outputs[f"packed/{folder.name}/{dtype}"] = {
+                "dtype": (packed.dtype, packed.config.dtype),
+                "logits": packed(inputs["tokens"]).logits.detach(),
+                "weights": {name: layer.quantized_weight() for name, layer in layers.items()},
+            }
+
     # Saved once more from here, the folder must still be complete.
     causal.save_pretrained(work / "saved_again")
 

@@ -12,7 +12,8 @@ import pytest
 import torch
 from tiny import random_tokens, tiny_model
 
-from modeling_nanochat import LoopLMForCausalLM
+from modeling_nanochat import BitLinear, LoopLMForCausalLM
+from modeling_nanochat.ternary_nanochat import quantize_weight
 from trainers.data.tokenizer import train_tokenizer
 from trainers.pretraining import LoopLMTrainer, pretraining_arguments
 
@@ -29,6 +30,11 @@ SETTINGS = dict(
 )
 
 
+def latent_model(group_size):
+    shape = dict(hidden_size=256, intermediate_size=512, num_shared_layers=1, mhc_num_streams=1)
+    return tiny_model(ternary_group_size=group_size, activation_bits=8, initializer_range=0.04, **shape)
+
+
 @pytest.fixture(scope="module")
 def process(tmp_path_factory):
     """One process for all tests here: starting it costs more than what it does."""
@@ -36,6 +42,8 @@ def process(tmp_path_factory):
     model = tiny_model(activation_bits=8, mhc_num_streams=2)
     tokens, rows = random_tokens(2, 7), random_tokens(12, 8, seed=1)
     model.save_pretrained(work / "saved")
+    for group_size in (128, 256, -1):
+        latent_model(group_size).pack().save_pretrained(work / "packed" / str(group_size))
     train_tokenizer(["fn main() {}"], vocab_size=300, max_length=64).save_pretrained(work / "saved")
     expected = {
         "hidden_state": model.model(tokens).last_hidden_state.detach(),
@@ -90,6 +98,23 @@ def test_both_auto_classes_load_what_one_of_them_saved(process):
 
 def test_the_tokenizer_comes_along(process):
     assert process[3]["text"] == "fn main() {}"
+
+
+@pytest.mark.parametrize("group_size", [128, 256, -1])
+def test_packed_folders_hold_the_latent_models_weights_in_every_type(process, group_size):
+    _, _, outputs, _ = process
+    latent = latent_model(group_size)
+    layers = {name: layer for name, layer in latent.named_modules() if isinstance(layer, BitLinear)}
+    expected_logits = latent(torch.load(process[0] / "inputs.pt")["tokens"]).logits.detach()
+    for dtype in ("float32", "bfloat16", "auto"):
+        loaded = outputs[f"packed/{group_size}/{dtype}"]
+        assert loaded["dtype"] == (torch.bfloat16 if dtype == "bfloat16" else torch.float32,) * 2
+        assert loaded["weights"].keys() == layers.keys()
+        for name, layer in layers.items():
+            assert torch.equal(loaded["weights"][name], quantize_weight(layer.weight, group_size).detach()), name
+        if dtype != "bfloat16":
+            assert torch.equal(loaded["logits"], expected_logits)
+        assert torch.isfinite(loaded["logits"]).all()
 
 
 def test_every_saved_folder_holds_the_code_and_all_auto_classes(process):

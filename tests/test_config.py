@@ -80,7 +80,7 @@ def test_sizes_need_not_divide_without_ternary_layers():
     tiny_config(ternary_group_size=-1, hidden_size=40, intermediate_size=50)
 
 
-@pytest.mark.parametrize("settings", [dict(weight_format="packed"), dict(kv_reuse="last")])
+@pytest.mark.parametrize("settings", [dict(kv_reuse="last")])
 def test_what_is_not_built_yet_says_so(settings):
     with pytest.raises(NotImplementedError, match=next(iter(settings))):
         LoopLMForCausalLM(tiny_config(**settings))

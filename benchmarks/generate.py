@@ -1,0 +1,348 @@
+"""How fast tokens are written, with latent and with packed weights, against a Llama of equal effective depth.
+
+    python benchmarks/generate.py
+
+The contenders have random weights and the same widths, and take turns; a LoopLM of L layers and T loops meets a Llama
+of L x T layers. Reported are tokens per second through `generate`, without prompt and first token, medians over the
+rounds: of processor time with one thread, of wall time otherwise. The shares of matrix products and attention come
+from profiled runs, whose own cost counts as the rest: an upper bound of the time outside matrix products. Beside the
+speed stands what a variant changes in the logits, and the bytes of packed weights.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.profiler import ProfilerActivity, profile
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
+
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+
+# The profiler would note each start and stop on standard error.
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+MATRIX_PRODUCTS = (
+    "aten::mm",
+    "aten::addmm",
+    "aten::bmm",
+    "aten::baddbmm",
+    "aten::_int_mm",
+    "aten::_weight_int4pack_mm_for_cpu",
+)
+ATTENTION = "scaled_dot_product"
+LLAMA, LATENT = "Llama", "latent"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The size all contenders share."""
+
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    loops: int
+    heads: int
+    vocab_size: int
+    prompt_tokens: int
+    new_tokens: int
+
+
+SHAPE = tuple(Shape.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """
+    One row of the table.
+
+    Attributes:
+        name: What it is called.
+        make: Gives the model.
+        reference: The model whose logits it should have; None for one that is compared with nothing.
+        arguments: For `generate`.
+    """
+
+    name: str
+    make: Callable[[], PreTrainedModel]
+    reference: Callable[[], PreTrainedModel] | None = None
+    arguments: dict = field(default_factory=dict)
+
+
+def latent(shape: Shape, dtype: torch.dtype, group_size: int = 128) -> LoopLMForCausalLM:
+    """This project's model."""
+    config = LoopLMConfig(
+        vocab_size=shape.vocab_size, hidden_size=shape.hidden_size, intermediate_size=shape.intermediate_size,
+        num_shared_layers=shape.layers, num_loops=shape.loops, num_attention_heads=shape.heads,
+        ternary_group_size=group_size,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    return LoopLMForCausalLM(config).to(dtype).eval()
+
+
+def packed(shape: Shape, dtype: torch.dtype, group_size: int = 128, **kernel) -> LoopLMForCausalLM:
+    """The same, packed; `kernel` is for `set_packed_kernel`."""
+    model = latent(shape, dtype, group_size).pack()
+    model.set_packed_kernel(**kernel)
+    return model
+
+
+def llama(shape: Shape, dtype: torch.dtype) -> LlamaForCausalLM:
+    """Llama of transformers with as many layers as ours has layer applications."""
+    config = LlamaConfig(
+        vocab_size=shape.vocab_size, hidden_size=shape.hidden_size, intermediate_size=shape.intermediate_size,
+        num_hidden_layers=shape.layers * shape.loops, num_attention_heads=shape.heads,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    return LlamaForCausalLM(config).to(dtype).eval()
+
+
+def variants(shape: Shape, dtype: torch.dtype) -> list[Variant]:
+    """All rows, in order."""
+
+    def reference():
+        return latent(shape, dtype)
+
+    return [
+        Variant(LLAMA, lambda: llama(shape, dtype)),
+        Variant(LATENT, reference),
+        Variant("packed", lambda: packed(shape, dtype), reference),
+        Variant("packed, int8", lambda: packed(shape, dtype, kernel="int8"), reference),
+        Variant(
+            "packed, int8, one scale",
+            lambda: packed(shape, dtype, -1, kernel="int8"),
+            lambda: latent(shape, dtype, -1),
+        ),
+        Variant("packed, int4", lambda: packed(shape, dtype, kernel="int4"), reference),
+        Variant("packed, no cache", lambda: packed(shape, dtype, cache=False), reference),
+    ]
+
+
+class Decoding(StoppingCriteria):
+    """Does something when the first new token is there and when the last one is; stops nothing."""
+
+    def __init__(self, new_tokens: int, at_first: Callable[[], None], at_last: Callable[[], None]):
+        self.calls = 0
+        self.actions = {1: at_first, new_tokens: at_last}
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs) -> torch.BoolTensor:
+        self.calls += 1
+        self.actions.get(self.calls, lambda: None)()
+        return torch.zeros(input_ids.shape[0], dtype=torch.bool)
+
+
+@torch.no_grad()
+def decode(
+    model: PreTrainedModel,
+    arguments: dict,
+    tokens: torch.Tensor,
+    new_tokens: int,
+    at_first: Callable[[], None] = lambda: None,
+    at_last: Callable[[], None] = lambda: None,
+) -> None:
+    """Writes so many tokens after each row; the actions are [`Decoding`]'s."""
+    criteria = StoppingCriteriaList([Decoding(new_tokens, at_first, at_last)])
+    model.generate(
+        tokens, attention_mask=torch.ones_like(tokens), do_sample=False, pad_token_id=0, max_new_tokens=new_tokens,
+        min_new_tokens=new_tokens, stopping_criteria=criteria, **arguments,
+    )  # fmt: skip
+
+
+def tokens_per_second(model: PreTrainedModel, arguments: dict, tokens: torch.Tensor, new_tokens: int) -> float:
+    """Of all rows together, for the tokens after the first."""
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    times: list[float] = []
+    decode(model, arguments, tokens, new_tokens, *[lambda: times.append(clock())] * 2)
+    return tokens.shape[0] * (new_tokens - 1) / (times[1] - times[0])
+
+
+def shares(model: PreTrainedModel, arguments: dict, tokens: torch.Tensor) -> tuple[float, float]:
+    """Of the time of one decoding step: matrix products, and attention."""
+    profiler = profile(activities=[ProfilerActivity.CPU])
+    times: list[float] = []
+
+    def start():
+        profiler.start()
+        times.append(time.perf_counter())
+
+    def stop():
+        times.append(time.perf_counter())
+        profiler.stop()
+
+    decode(model, arguments, tokens, 2, start, stop)
+    total = times[1] - times[0]
+    seconds = {"products": 0.0, "attention": 0.0}
+    for event in profiler.key_averages():
+        if event.key in MATRIX_PRODUCTS:
+            seconds["products"] += event.self_cpu_time_total / 1e6
+        elif ATTENTION in event.key:
+            seconds["attention"] += event.self_cpu_time_total / 1e6
+    return seconds["products"] / total, seconds["attention"] / total
+
+
+@torch.no_grad()
+def change_of_logits(model: PreTrainedModel, reference: PreTrainedModel, vocab_size: int) -> dict[str, float]:
+    """What differs on eight prompts of 32 random tokens, one at a time: few enough for every kernel."""
+    tokens = torch.randint(3, vocab_size, (8, 1, 32), generator=torch.Generator().manual_seed(1))
+    found, expected = (torch.cat([each(row).logits.float() for row in tokens]) for each in (model, reference))
+    return {
+        "largest_difference": (found - expected).abs().max().item(),
+        "standard_deviation": expected.std().item(),
+        "same_likeliest": (found.argmax(-1) == expected.argmax(-1)).float().mean().item(),
+    }
+
+
+def measure(shape: Shape, dtype: torch.dtype, options: argparse.Namespace, console: Console) -> list[dict]:
+    """The rows of one type."""
+    chosen = [each for each in variants(shape, dtype) if options.only is None or each.name in options.only]
+    models, facts = {}, {}
+    for variant in chosen:
+        with console.status(f"{variant.name}, {dtype}"):
+            model = models[variant.name] = variant.make()
+            fact = facts[variant.name] = {}
+            if variant.reference is not None:
+                fact["logits"] = change_of_logits(model, variant.reference(), shape.vocab_size)
+            if isinstance(model.config, LoopLMConfig) and model.config.weight_format == "packed":
+                memory = model.packed_memory()
+                fact["memory"] = asdict(memory) | {"bits_per_weight": memory.bits_per_weight}
+    rows = []
+    for batch in options.batch_sizes:
+        generator = torch.Generator().manual_seed(0)
+        tokens = torch.randint(3, shape.vocab_size, (batch, shape.prompt_tokens), generator=generator)
+        speeds: dict[str, list[float]] = {each.name: [] for each in chosen}
+        profiles: dict[str, list[tuple[float, float]]] = {each.name: [] for each in chosen}
+        with console.status(f"batch {batch}, {dtype}"):
+            for each in chosen:  # the first time allocates
+                decode(models[each.name], each.arguments, tokens, 2)
+            for _ in range(options.rounds):
+                for each in chosen:
+                    model = models[each.name]
+                    speeds[each.name].append(tokens_per_second(model, each.arguments, tokens, shape.new_tokens))
+                    profiles[each.name].append(shares(model, each.arguments, tokens))
+        for each in chosen:
+            products, attention = map(statistics.median, zip(*profiles[each.name], strict=True))
+            rows.append(
+                {
+                    "variant": each.name, "dtype": str(dtype).removeprefix("torch."), "batch": batch,
+                    "tokens_per_second": statistics.median(speeds[each.name]), "rounds": speeds[each.name],
+                    "matrix_products": products, "attention": attention, **facts[each.name],
+                }
+            )  # fmt: skip
+    return rows
+
+
+def speed_table(rows: list[dict], title: str) -> Table:
+    """Speeds, their ratios to Llama's and the latent model's, and where the time goes."""
+    table = Table(title=title)
+    for column in (
+        "type, batch",
+        "variant",
+        "tokens/s",
+        f"of {LLAMA}",
+        f"of {LATENT}",
+        "products",
+        "attention",
+        "rest",
+    ):
+        table.add_column(column, justify="left" if column in ("type, batch", "variant") else "right")
+    before = None
+    for row in rows:
+        place = f"{row['dtype']}, {row['batch']}"
+        if place != before:
+            table.add_section()
+        peers = {
+            each["variant"]: each for each in rows if (each["dtype"], each["batch"]) == (row["dtype"], row["batch"])
+        }
+        ratios = [
+            f"{row['tokens_per_second'] / peers[name]['tokens_per_second']:.2f}x" if name in peers else ""
+            for name in (LLAMA, LATENT)
+        ]
+        rest = 1 - row["matrix_products"] - row["attention"]
+        table.add_row(
+            "" if place == before else place, row["variant"], f"{row['tokens_per_second']:.1f}", *ratios,
+            f"{row['matrix_products']:.0%}", f"{row['attention']:.0%}", f"{rest:.0%}",
+        )  # fmt: skip
+        before = place
+    return table
+
+
+def packed_table(rows: list[dict]) -> Table:
+    """What variants change in the logits, and what packed weights take."""
+    table = Table(title="packed weights, and logits against the latent model of the same type")
+    for column in (
+        "type",
+        "variant",
+        "logits differ by",
+        "their deviation",
+        "same likeliest",
+        "bits",
+        "MB",
+        "cache MB",
+    ):
+        table.add_column(column, justify="left" if column in ("type", "variant") else "right")
+    for row in {(row["dtype"], row["variant"]): row for row in rows if "logits" in row}.values():
+        logits, memory = row["logits"], row.get("memory")
+        sizes = ["", "", ""]
+        if memory is not None:
+            size = (memory["code_bytes"] + memory["scale_bytes"]) / 1e6
+            sizes = [f"{memory['bits_per_weight']:.3f}", f"{size:.2f}", f"{memory['cache_bytes'] / 1e6:.2f}"]
+        table.add_row(
+            row["dtype"], row["variant"], f"{logits['largest_difference']:.2g}",
+            f"{logits['standard_deviation']:.2g}", f"{logits['same_likeliest']:.1%}", *sizes,
+        )  # fmt: skip
+    return table
+
+
+def main():
+    """Measures, prints the tables, writes JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    for name, value in (
+        ("hidden-size", 512), ("intermediate-size", 1536), ("layers", 4), ("loops", 4), ("heads", 8),
+        ("vocab-size", 8192), ("prompt-tokens", 8), ("new-tokens", 8), ("rounds", 3), ("threads", 1),
+    ):  # fmt: skip
+        parser.add_argument(f"--{name}", type=int, default=value, help="of the model and the measurement")
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 4, 16], help="sequences at a time")
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES), help="of the models")
+    parser.add_argument("--only", nargs="+", metavar="VARIANT", help="variants of these names")
+    parser.add_argument("--quick", action="store_true", help="one small round, to see that it runs")
+    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/generate.json"), help="JSON file")
+    options = parser.parse_args()
+    if options.quick:
+        options.hidden_size, options.intermediate_size, options.layers, options.loops = 128, 256, 1, 2
+        options.vocab_size, options.new_tokens, options.rounds, options.batch_sizes = 256, 4, 1, [1, 2]
+    known = [each.name for each in variants(Shape(**dict.fromkeys(SHAPE, 1)), torch.float32)]
+    for name in options.only or []:
+        if name not in known:
+            parser.error(f"--only must name variants of {known}, got {name!r}")
+    if options.new_tokens < 2:
+        parser.error(f"--new-tokens must be at least 2, because the first is not measured, got {options.new_tokens}")
+    shape = Shape(**{name: getattr(options, name) for name in SHAPE})
+
+    torch.set_num_threads(options.threads)
+    console = Console(highlight=False)
+    rows = [row for name in options.dtypes for row in measure(shape, DTYPES[name], options, console)]
+    depth = f"{shape.layers} layers x {shape.loops} loops of width {shape.hidden_size}"
+    console.print(speed_table(rows, f"{depth}, {options.threads} threads, medians of {options.rounds}"))
+    console.print(packed_table(rows))
+    report = {
+        "benchmark": "generate", "machine": platform.machine(), "threads": options.threads, "rounds": options.rounds,
+        "clock": "processor" if options.threads == 1 else "wall", "torch": torch.__version__,
+        "load": os.getloadavg(), "shape": asdict(shape), "rows": rows,
+    }  # fmt: skip
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(report, indent=2) + "\n")
+    console.print(f"Written to {options.output}")
+
+
+if __name__ == "__main__":
+    main()
