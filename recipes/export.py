@@ -1,4 +1,4 @@
-"""What a run leaves for others: its last model as a GGUF file, held against the model in llama.cpp."""
+"""What a run leaves for others: its last model packed, and as a GGUF file that is held against it in llama.cpp."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from model_cards.checkpoint import Checkpoint
 from model_cards.gguf import export_gguf
+from model_cards.gguf_file import GgufFile
 from model_cards.gguf_limits import config_obstacles
 from model_cards.gguf_verify import Agreement, verify_gguf
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
@@ -21,14 +22,14 @@ PACKAGES = ("gguf", "xllamacpp")
 class Exported:
     """
     Attributes:
-        path: The file.
-        nbytes: Its size.
-        agreement: Of llama.cpp with the model.
+        packed: Folder of the model with packed weights; None when it has no ternary weights.
+        gguf: The file for llama.cpp; None when none was asked for.
+        agreement: Of llama.cpp, running that file, with the model.
     """
 
-    path: Path
-    nbytes: int
-    agreement: Agreement
+    packed: Path | None
+    gguf: GgufFile | None
+    agreement: Agreement | None
 
 
 def obstacles(model: LoopLMConfig, gguf: str) -> list[str]:
@@ -75,14 +76,18 @@ def export_plan(recipe: Recipe) -> str:
     return "llama.cpp can run this model: --set export.gguf=q4_0 ends the run with a file for it"
 
 
-def export(recipe: Recipe, model_folder: Path, tokenizer: PreTrainedTokenizerFast) -> Exported | None:
-    """The file that the recipe asks for, made of a saved model; None if it asks for none."""
-    gguf = recipe.export.gguf
-    if gguf is None:
-        return None
-    folder = recipe.run_dir / "export"
+def export(recipe: Recipe, model_folder: Path, tokenizer: PreTrainedTokenizerFast) -> Exported:
+    """Makes of a saved model what others use, in the run's folder `export`."""
+    folder, gguf = recipe.run_dir / "export", recipe.export.gguf
     folder.mkdir(exist_ok=True)
-    path = folder / f"{recipe.name}-{gguf}.gguf"
-    file = export_gguf(Checkpoint.of_folder(model_folder), tokenizer, path, type=gguf, name=recipe.name)
     model = LoopLMForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval()
-    return Exported(path, file.nbytes, verify_gguf(path, model, tokenizer))
+    packed = file = agreement = None
+    if model.config.ternary:
+        packed = folder / "packed"
+        model.pack().save_pretrained(packed)
+        tokenizer.save_pretrained(packed)
+    if gguf is not None:
+        path = folder / f"{recipe.name}-{gguf}.gguf"
+        file = export_gguf(Checkpoint.of_folder(model_folder), tokenizer, path, type=gguf, name=recipe.name)
+        agreement = verify_gguf(path, model, tokenizer)
+    return Exported(packed, file, agreement)

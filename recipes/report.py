@@ -107,7 +107,7 @@ def read_text(recipe: Recipe) -> LoopLMForCausalLM:
     return LoopLMForCausalLM.from_pretrained(recipe.stage_dir(last_text_stage(recipe)) / "model")
 
 
-def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained, exported: Exported | None) -> None:
+def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained, exported: Exported) -> None:
     """Print a completion and the closing table, and write `report.json` beside the stages."""
     model = pretrained.model
     verification = recipe.run_dir / "prepare" / "verification.json"
@@ -132,7 +132,7 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained, exported:
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "ternary_parameters": sum(m.weight.numel() for m in model.modules() if isinstance(m, BitLinear)),
         "file_sizes": file_sizes(pretrained.folder),
-        "export": exported and _export_values(exported),
+        "export": _export_values(exported),
         "prompt": recipe.prompt,
         "completion": completion,
     }
@@ -160,18 +160,24 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained, exported:
     table.add_row("blocks applied per token", f"{model.config.num_shared_layers} x {model.config.num_loops} loops")
     for name, size in results["file_sizes"].items():
         table.add_row(name, f"{size / 1e6:,.3f} MB")
-    if exported is not None:
-        table.add_row(f"{exported.path.name}, for llama.cpp", f"{exported.nbytes / 1e6:,.3f} MB")
+    for name, size in results["export"]["file_sizes"].items():
+        table.add_row(f"exported: {name}", f"{size / 1e6:,.3f} MB")
+    if exported.agreement is not None:
         table.add_row("llama.cpp and the model agree", _agreement_words(exported.agreement))
     console.print(table)
     console.print(f"Everything is in {recipe.run_dir}")
 
 
 def _export_values(exported: Exported) -> dict:
+    sizes = {}
+    if exported.packed is not None:
+        weights = exported.packed.glob("*.safetensors")
+        sizes["packed weights"] = sum(file.stat().st_size for file in weights)
+    if exported.gguf is not None:
+        sizes[exported.gguf.path.name] = exported.gguf.nbytes
     agreement = exported.agreement
-    values = {"file": exported.path.name, "nbytes": exported.nbytes, "problems": agreement.problems}
-    names = ("type", "loops", "positions", "max_difference", "kl", "top1", "texts", "wrong_texts")
-    return values | {name: getattr(agreement, name) for name in names}
+    compared = agreement and asdict(agreement) | {"path": agreement.path.name, "problems": agreement.problems}
+    return {"file_sizes": sizes, "agreement": compared}
 
 
 def _agreement_words(agreement: Agreement) -> str:

@@ -81,8 +81,11 @@ def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys
         assert f"{loss:.4f}" in shown
     assert f"{results['parameters']:,}" in shown
     exported = read_gguf(tmp_path / "tiny" / "export" / "tiny-q8_0.gguf")
-    assert results["export"]["nbytes"] == exported.nbytes
-    assert f"{results['export']['kl']:.1e}" in shown and "13 of 13 texts" in shown
+    assert results["export"]["file_sizes"]["tiny-q8_0.gguf"] == exported.nbytes
+    assert f"{results['export']['agreement']['kl']:.1e}" in shown and "13 of 13 texts" in shown
+    packed = AutoModelForCausalLM.from_pretrained(tmp_path / "tiny" / "export" / "packed", trust_remote_code=True)
+    tokens = torch.arange(3, 20)[None]
+    assert packed.config.weight_format == "packed" and torch.equal(packed(tokens).logits, model(tokens).logits)
     rate = Results.read(tmp_path / "tiny" / "evaluation" / "report" / "compilation_success_rate.json")
     assert rate.num_problems == 2 and rate.metrics["compiles@1"].value == results["compile_rate"]
     assert "completions that compile, of 2" in shown
