@@ -13,7 +13,9 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -239,66 +241,91 @@ def measure(shape: Shape, dtype: torch.dtype, options: argparse.Namespace, conso
     return rows
 
 
-def speed_table(rows: list[dict], title: str) -> Table:
+@dataclass(frozen=True)
+class Columns:
+    """A table to print and to write: the first `left` columns hold words, the others numbers."""
+
+    titles: tuple[str, ...]
+    left: int
+    rows: list[list[str]]
+
+    def rich(self, title: str) -> Table:
+        """For the terminal."""
+        table = Table(title=title)
+        for index, name in enumerate(self.titles):
+            table.add_column(name, justify="left" if index < self.left else "right")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+    def markdown(self) -> str:
+        """For a page."""
+        rule = ["---" if index < self.left else "---:" for index in range(len(self.titles))]
+        return "\n".join("| " + " | ".join(cells) + " |" for cells in (self.titles, rule, *self.rows))
+
+
+def speed_columns(rows: list[dict]) -> Columns:
     """Speeds, their ratios to Llama's and the latent model's, and where the time goes."""
-    table = Table(title=title)
-    for column in (
-        "type, batch",
-        "variant",
-        "tokens/s",
-        f"of {LLAMA}",
-        f"of {LATENT}",
-        "products",
-        "attention",
-        "rest",
-    ):
-        table.add_column(column, justify="left" if column in ("type, batch", "variant") else "right")
-    before = None
+    found = []
     for row in rows:
-        place = f"{row['dtype']}, {row['batch']}"
-        if place != before:
-            table.add_section()
-        peers = {
-            each["variant"]: each for each in rows if (each["dtype"], each["batch"]) == (row["dtype"], row["batch"])
-        }
+        key = (row["dtype"], row["batch"])
+        peers = {each["variant"]: each for each in rows if (each["dtype"], each["batch"]) == key}
         ratios = [
-            f"{row['tokens_per_second'] / peers[name]['tokens_per_second']:.2f}x" if name in peers else ""
+            f"{row['tokens_per_second'] / peers[name]['tokens_per_second']:.2f}" if name in peers else ""
             for name in (LLAMA, LATENT)
         ]
-        rest = 1 - row["matrix_products"] - row["attention"]
-        table.add_row(
-            "" if place == before else place, row["variant"], f"{row['tokens_per_second']:.1f}", *ratios,
-            f"{row['matrix_products']:.0%}", f"{row['attention']:.0%}", f"{rest:.0%}",
-        )  # fmt: skip
-        before = place
-    return table
+        shares = row["matrix_products"], row["attention"], 1 - row["matrix_products"] - row["attention"]
+        speed = f"{row['tokens_per_second']:.1f}"
+        found.append(
+            [row["dtype"], str(row["batch"]), row["variant"], speed, *ratios, *(f"{each:.0%}" for each in shares)]
+        )
+    titles = ("type", "batch", "variant", "tokens/s", f"of {LLAMA}", f"of {LATENT}", "products", "attention", "rest")
+    return Columns(titles, 3, found)
 
 
-def packed_table(rows: list[dict]) -> Table:
+def packed_columns(rows: list[dict]) -> Columns:
     """What variants change in the logits, and what packed weights take."""
-    table = Table(title="packed weights, and logits against the latent model of the same type")
-    for column in (
-        "type",
-        "variant",
-        "logits differ by",
-        "their deviation",
-        "same likeliest",
-        "bits",
-        "MB",
-        "cache MB",
-    ):
-        table.add_column(column, justify="left" if column in ("type", "variant") else "right")
+    found = []
     for row in {(row["dtype"], row["variant"]): row for row in rows if "logits" in row}.values():
         logits, memory = row["logits"], row.get("memory")
         sizes = ["", "", ""]
         if memory is not None:
             size = (memory["code_bytes"] + memory["scale_bytes"]) / 1e6
             sizes = [f"{memory['bits_per_weight']:.3f}", f"{size:.2f}", f"{memory['cache_bytes'] / 1e6:.2f}"]
-        table.add_row(
-            row["dtype"], row["variant"], f"{logits['largest_difference']:.2g}",
-            f"{logits['standard_deviation']:.2g}", f"{logits['same_likeliest']:.1%}", *sizes,
+        found.append(
+            [
+                row["dtype"], row["variant"], f"{logits['largest_difference']:.2g}",
+                f"{logits['standard_deviation']:.2g}", f"{logits['same_likeliest']:.1%}", *sizes,
+            ]
         )  # fmt: skip
-    return table
+    titles = ("type", "variant", "logits differ by", "their deviation", "same likeliest")
+    return Columns((*titles, "bits per weight", "MB", "cache, MB"), 2, found)
+
+
+def page(report: dict, rows: list[dict], shape: Shape, command: str) -> str:
+    """The results as a page of the documentation."""
+    return f"""# Speed of generation in transformers
+
+Written by
+
+```bash
+{command}
+```
+
+{shape.layers} blocks x {shape.loops} loops of width {shape.hidden_size}, {shape.vocab_size} tokens, random weights;
+Llama has {shape.layers * shape.loops} layers of the same widths. Tokens per second of all sequences together after the
+first token, in {report["clock"]} time, with {report["threads"]} thread(s): medians of {report["rounds"]} rounds, in
+turns, on a machine that other work may have shared (load {report["load"][0]:.1f} at the end), so compare
+rows. "Rest" is the share of the time outside matrix products and attention; the profiler's own cost is in it, which
+makes it an upper bound. torch {report["torch"]}.
+
+{speed_columns(rows).markdown()}
+
+What a variant changes in the logits of the latent model of its type, on random tokens; the memory of the ternary
+weights, and what is kept unpacked while `generate` runs ([packed.md](packed.md) explains the variants):
+
+{packed_columns(rows).markdown()}
+"""
 
 
 def main():
@@ -316,6 +343,7 @@ def main():
     parser.add_argument("--only", nargs="+", metavar="VARIANT", help="variants of these names")
     parser.add_argument("--quick", action="store_true", help="one small round, to see that it runs")
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks/generate.json"), help="JSON file")
+    parser.add_argument("--report", type=Path, help="also write a page, such as docs/generation.md")
     options = parser.parse_args()
     if options.quick:
         options.hidden_size, options.intermediate_size, options.layers, options.loops = 128, 256, 1, 2
@@ -332,8 +360,8 @@ def main():
     console = Console(highlight=False)
     rows = [row for name in options.dtypes for row in measure(shape, DTYPES[name], options, console)]
     depth = f"{shape.layers} layers x {shape.loops} loops of width {shape.hidden_size}"
-    console.print(speed_table(rows, f"{depth}, {options.threads} threads, medians of {options.rounds}"))
-    console.print(packed_table(rows))
+    console.print(speed_columns(rows).rich(f"{depth}, {options.threads} threads, medians of {options.rounds}"))
+    console.print(packed_columns(rows).rich("packed weights, and logits against the latent model of the same type"))
     report = {
         "benchmark": "generate", "machine": platform.machine(), "threads": options.threads, "rounds": options.rounds,
         "clock": "processor" if options.threads == 1 else "wall", "torch": torch.__version__,
@@ -341,6 +369,9 @@ def main():
     }  # fmt: skip
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(report, indent=2) + "\n")
+    if options.report is not None:
+        command = shlex.join(["python", "benchmarks/generate.py", *sys.argv[1:]])
+        options.report.write_text(page(report, rows, shape, command))
     console.print(f"Written to {options.output}")
 
 
