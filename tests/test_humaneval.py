@@ -183,7 +183,7 @@ def test_a_run_leaves_results_samples_and_verdicts_and_a_killed_one_the_same(fil
         (["--limit", "0"], "--limit must be at least 1, got 0"),
         (["--exit-at-loop", "9"], "exit_at_loop must be an integer from 1 to num_loops=3, got 9"),
         (["--exit-threshold", "-1"], "exit_threshold must be"),
-        (["--exit-threshold", "0.5"], "exit_threshold below 1 (early exit per token) is not available yet"),
+        (["--exit-threshold", "0.5", "--exit-at-loop", "2"], "exit_threshold below 1 and exit_at_loop are two forms"),
         (["--temperature", "-1"], "temperature must be at least 0"),
         (["--model", "./nothing"], "must be the folder of a saved model or a Hub name, got './nothing'"),
         (["--problems", "nothing.jsonl"], "must be a file of HumanEvalPack's rows, got nothing.jsonl"),
