@@ -99,8 +99,7 @@ class Sample:
         completion: Cut where the function ends, whole if it does not.
         finished: Whether it does.
         tokens: Generated, also those that were cut.
-        mean_loops: Loops per token of a LoopLM, None for other models. The first token is the prompt's, whose passes are
-            of full depth.
+        mean_loops: Loops per token of a LoopLM, None for other models.
     """
 
     prompt: str

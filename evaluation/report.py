@@ -105,14 +105,13 @@ def _print_speeds(console: Console, results: Results) -> None:
     console.print(f"{details['device']}, {details['dtype']}, {details['threads']} threads")
     title = f"{results.benchmark}, {results.settings['prompt_tokens']} + {results.settings['new_tokens']} tokens"
     table = Table(title=f"{title}, {results.model['path']}")
-    for column in ("batch", "loops", "exit at", "mean loops", "prompt tokens/s", "decode tokens/s", "peak memory"):
+    for column in ("batch", "exit at", "loops", "prompt tokens/s", "decode tokens/s", "peak memory"):
         table.add_column(column, justify="right")
     for speed in details["speeds"]:
-        peak = speed["peak_memory_bytes"]
+        peak, leaves = speed["peak_memory_bytes"], speed["exit_threshold"] is not None
         table.add_row(
-            str(speed["batch_size"]), str(speed["num_loops"] or "none"),
-            "" if speed["exit_threshold"] is None else f"{speed['exit_threshold']:g}",
-            "" if speed["mean_loops"] is None else f"{speed['mean_loops']:.2f}",
+            str(speed["batch_size"]), f"{speed['exit_threshold']:g}" if leaves else "",
+            f"{speed['mean_loops']:.2f}" if leaves else str(speed["num_loops"] or "none"),
             f"{statistics.median(speed['prompt_tokens_per_second']):,.1f}",
             f"{statistics.median(speed['decode_tokens_per_second']):,.1f}",
             "not measured" if peak is None else f"{peak / 2**20:,.0f} MiB",
@@ -146,9 +145,9 @@ def plot_depth_quality(results: Results, folder: Path) -> Path:
 
 def plot_exit_speed(results: Results, folder: Path) -> Path:
     """
-    The time axis of the depth-quality curve, into `exit_speed.png`: decode tokens per second against the exit threshold,
-    with the fixed depths as lines, and beside it the loss against tokens per second where the perplexity of the same
-    model is in the folder, otherwise the mean loops of each threshold.
+    The time axis of the depth-quality curve, into `exit_speed.png`: decode tokens per second against the exit
+    threshold, with the fixed depths as lines, and beside it the loss against tokens per second where the perplexity of
+    the same model is in the folder, otherwise the mean loops of each threshold.
     """
     speeds = results.details["speeds"]
     batch_sizes = sorted({each["batch_size"] for each in speeds})
@@ -168,7 +167,8 @@ def plot_exit_speed(results: Results, folder: Path) -> Path:
             by_threshold.axhline(rate, color=colors(color), alpha=0.35, linestyle="--", linewidth=1)
             by_threshold.text(1.005, rate, f"{each['num_loops']}", fontsize=8, va="center", color=colors(color))
         if losses is None:
-            by_quality.plot(thresholds, [each["mean_loops"] for each in leaving], "o-", color=colors(color), label=label)
+            mean_loops = [each["mean_loops"] for each in leaving]
+            by_quality.plot(thresholds, mean_loops, "o-", color=colors(color), label=label)
             continue
         pairs = [(_decode_rate(each), losses["fixed"].get(each["num_loops"])) for each in fixed]
         _plot_known(by_quality, pairs, "s--", colors(color), f"{label}, fixed depth")
@@ -190,7 +190,7 @@ def _decode_rate(speed: Mapping[str, Any]) -> float:
 
 
 def _losses_by_depth(results: Results, folder: Path) -> dict[str, dict[float, float]] | None:
-    """Loss by number of loops and by exit threshold, of the perplexity of the same model in the folder; None without."""
+    """Loss by number of loops and by exit threshold, of the same model's perplexity in the folder; None without."""
     path = folder / f"{perplexity.NAME}.json"
     if not path.exists():
         return None

@@ -269,8 +269,8 @@ def score_texts(
     is predicted once, from at most `window - 1` tokens before it and a start token.
 
     `details` has the perplexity per token after each loop and, for a LoopLM, the depth-quality curve: loss against
-    mean loops for a sweep of exit thresholds, chosen from one pass at full depth. With an exit threshold below 1, asked
-    for or configured, the bits per byte are those of decoding with it, and `details` has that point as `decoded`.
+    mean loops for a sweep of exit thresholds, chosen from one pass at full depth. With an exit threshold below 1,
+    asked for or configured, the bits per byte are those of decoding with it, and `decoded` is that point.
 
     Raises:
         ValueError: The window is below 2, or depth is asked of a model that has none.
