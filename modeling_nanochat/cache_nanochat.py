@@ -141,7 +141,7 @@ class PassCache:
         """As [`Cache.update`]: the keys and values to attend to, of earlier passes and of this one."""
         loop, layer = divmod(slot, self.num_shared_layers)
         if self.early_exit is not None:
-            if loop > 0:
+            if self.early_exit.some_left:
                 running = self.early_exit.running[:, None, :, None]
                 newest_key, newest_value = self._newest[layer]
                 key, value = torch.where(running, key, newest_key), torch.where(running, value, newest_value)

@@ -101,6 +101,7 @@ class EarlyExit:
         self.ignored = ignored
         self.running: torch.BoolTensor | None = None
         """(batch, seq), the tokens that have not left; None before the first loop, which all run."""
+        self.some_left = False
         self.state: torch.Tensor | None = None
         """(batch, seq, hidden), of each token what it left with, or what it has so far."""
         self.loops_used: torch.LongTensor | None = None
@@ -119,7 +120,7 @@ class EarlyExit:
             self._log_stay = torch.zeros_like(gate_logits)
             self._reached = torch.zeros_like(gate_logits)
         else:
-            self.state = torch.where(self.running[..., None], state, self.state)
+            self.state = torch.where(self.running[..., None], state, self.state) if self.some_left else state
             self.loops_used = self.loops_used + self.running
         # One more term of `exit_log_probabilities`, and of its sum.
         self._reached = self._reached + (F.logsigmoid(gate_logits) + self._log_stay).exp()
@@ -130,7 +131,9 @@ class EarlyExit:
         if self.ignored is not None:
             leaving = leaving | self.ignored
         self.running = self.running & ~leaving
-        return not bool(self.running.any())
+        still_running = int(self.running.sum())
+        self.some_left = still_running < self.running.numel()
+        return still_running == 0
 
     def distribution(self, gate_logits: torch.Tensor, num_loops: int) -> tuple[torch.Tensor, torch.Tensor]:
         """

@@ -168,7 +168,8 @@ class LoopLMGenerationMixin(GenerationMixin):
         self, outputs: ModelOutput, model_kwargs: dict, is_encoder_decoder: bool = False, num_new_tokens: int = 1
     ) -> dict:
         record = _record.get()
-        record.add(outputs, num_new_tokens)
-        if "prompt_length" in model_kwargs:
-            model_kwargs["finished"] = record.finished
+        if record is not None:  # a loop of the user's own has none
+            record.add(outputs, num_new_tokens)
+            if "prompt_length" in model_kwargs:
+                model_kwargs["finished"] = record.finished
         return super()._update_model_kwargs_for_generation(outputs, model_kwargs, is_encoder_decoder, num_new_tokens)

@@ -190,6 +190,18 @@ def test_the_first_token_and_a_prompt_in_chunks_are_of_full_depth(model):
     assert torch.equal(whole.sequences, chunks.sequences) and torch.equal(whole.loops_used, chunks.loops_used)
 
 
+def test_a_prompt_behind_the_cache_of_an_earlier_turn_is_of_full_depth(model):
+    first = greedy(model, random_tokens(1, 6), exit_threshold=0.5)
+    passes = []
+    hook = model.model.register_forward_hook(lambda module, inputs, output: passes.append(output.loops_used))
+    second = torch.cat([first.sequences, random_tokens(1, 5, seed=1)], dim=1)
+    greedy(model, second, exit_threshold=0.5, past_key_values=first.past_key_values)
+    hook.remove()
+    # The last token of the first turn has not been read yet.
+    assert passes[0].shape[1] == 6 and (passes[0] == LOOPS).all()
+    assert {each.shape[1] for each in passes[1:]} == {1} and min(int(each) for each in passes[1:]) < LOOPS
+
+
 @pytest.mark.parametrize("threshold", THRESHOLDS)
 def test_prompt_lookup_gives_the_greedy_tokens(model, threshold):
     tokens = random_tokens(1, 5).repeat(1, 3)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from test_early_exit import LAYERS, LOOPS, greedy
 from tiny import random_tokens, tiny_model
-from transformers import ContinuousBatchingConfig, DynamicCache
+from transformers import CompileConfig, ContinuousBatchingConfig, DynamicCache
 
 
 def cache_bytes(cache) -> int:
@@ -31,8 +31,11 @@ def test_the_prompt_and_the_first_token_are_those_of_all_loops():
     shared, plain, tokens = tiny_model(kv_reuse="last"), tiny_model(), random_tokens(2, 9)
     assert torch.equal(shared(tokens).logits, plain(tokens).logits)
     assert torch.equal(greedy(shared, tokens, 1).sequences, greedy(plain, tokens, 1).sequences)
-    shared.train(), plain.train()
-    assert torch.equal(shared(tokens, labels=tokens).loss, plain(tokens, labels=tokens).loss)
+    for model in (shared.train(), plain.train()):
+        with torch.enable_grad():
+            model(tokens, labels=tokens).loss.backward()
+    for found, expected in zip(shared.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, expected.grad)
 
 
 @torch.no_grad()
@@ -54,6 +57,15 @@ def test_depth_may_change_from_pass_to_pass():
     for piece, num_loops in zip(tokens.split(2, dim=1), (3, 1, 5, 2), strict=True):
         assert model(piece, past_key_values=cache, num_loops=num_loops).logits.isfinite().all()
     assert cache.get_seq_length() == 8
+
+
+@pytest.mark.slow
+def test_a_compiled_static_cache_gives_the_tokens_of_a_dynamic_one():
+    model, tokens = tiny_model(num_shared_layers=1, num_loops=2, kv_reuse="last"), random_tokens(2, 6)
+    everywhere = CompileConfig(backend="eager", fullgraph=True)
+    everywhere._compile_all_devices = True
+    settings = dict(cache_implementation="static", compile_config=everywhere)
+    assert torch.equal(greedy(model, tokens, **settings).sequences, greedy(model, tokens).sequences)
 
 
 def test_what_would_read_other_keys_is_refused_with_its_reason():
