@@ -117,16 +117,15 @@ def test_a_left_padded_row_equals_the_row_alone_over_64_tokens(threshold):
         assert torch.equal(alone.loops_used[0], batch.loops_used[index])
 
 
-@torch.no_grad()
 def test_loops_that_no_token_needs_are_not_run(model):
-    tokens, all_calls = random_tokens(1, 6), []
-    for threshold in (0.01, *THRESHOLDS, 1.0):
+    all_calls = []
+    for rows, threshold in ((3, 0.8), (1, 0.01), *((1, threshold) for threshold in THRESHOLDS), (1, 1.0)):
         with counted_layer_calls(model) as calls:
-            loops = greedy(model, tokens, 16, exit_threshold=threshold).loops_used
+            loops = greedy(model, random_tokens(rows, 6), 16, exit_threshold=threshold).loops_used
         # A pass goes on for its slowest row, and not a layer longer.
         assert calls[0] == LAYERS * int(loops.amax(dim=0).sum())
         all_calls.append(calls[0])
-    assert all_calls == sorted(set(all_calls)), "fewer calls with every lower threshold"
+    assert all_calls[1:] == sorted(set(all_calls[1:])), "fewer calls with every lower threshold"
     assert all_calls[-1] == LAYERS * LOOPS * 16
 
 
@@ -283,8 +282,8 @@ def test_training_and_passes_without_a_cache_never_leave(model):
     assert (with_labels.loops_used == LOOPS).all() and with_labels.loss.isfinite()
 
 
-def test_every_form_of_depth_is_an_argument_of_generate_and_tells_its_loops(model):
-    tokens = random_tokens(2, 6)
+def test_every_form_of_depth_is_an_argument_of_generate_and_tells_its_loops():
+    model, tokens = tiny_model(num_loops=LOOPS), random_tokens(2, 6)
     for arguments, loops in ((dict(num_loops=2), 2), (dict(exit_at_loop=3), 3), (dict(num_loops=5), 5)):
         assert (greedy(model, tokens, **arguments).loops_used == loops).all()
     assert isinstance(greedy(model, tokens, exit_threshold=0.5, return_dict_in_generate=False), torch.Tensor)
