@@ -5,8 +5,8 @@
 Without `--model` a small model is trained on nine tenths of the text first, and measured on the rest. Texts are cut
 into windows. The first tokens of each are the prompt, read in one pass; the others are fed one by one, as if they had
 been drawn. Of those are reported the loss, the loops per token, the blocks applied per pass, the tokens per second of
-processor time (on a GPU of wall time; medians over the rounds, in which the settings take turns) and the bytes of the
-cache at the end.
+processor time (on a GPU of wall time) and the bytes of the cache at the end. The settings take turns, batch by batch;
+speeds are medians over the batches, and so are their ratios to all loops with `kv_reuse="none"`.
 """
 
 import argparse
@@ -37,17 +37,20 @@ class Setting:
 
     kv_reuse: str
     depth: dict[str, float]
-    loss: float = float("nan")
-    mean_loops: float = float("nan")
-    blocks_per_pass: float = float("nan")
+    loss: float = 0.0
+    """Of all tokens together, in nats; loops, blocks and passes are sums as well."""
+    loops: int = 0
+    blocks: int = 0
+    passes: int = 0
     cache_bytes: int = 0
     tokens_per_second: list[float] = field(default_factory=list)
+    """Of each batch of windows."""
 
     @property
     def name(self) -> str:
         """Of its row."""
         ((kind, value),) = self.depth.items()
-        return f"loop {value}" if kind == "exit_at_loop" else f"exit at {value:g}" if value < 1 else "all loops"
+        return f"loop {value}" if kind == "exit_at_loop" else f"q = {value:g}"
 
 
 def blocks_of(texts: list[str], tokenizer: PreTrainedTokenizerBase, length: int) -> torch.Tensor:
@@ -98,36 +101,33 @@ def cache_bytes(cache: DynamicCache) -> int:
 
 
 @torch.no_grad()
-def decode(model: LoopLMForCausalLM, windows: torch.Tensor, prompt_tokens: int, batch: int, setting: Setting) -> None:
-    """All windows, some at a time; the values go into the setting."""
+def decode(model: LoopLMForCausalLM, rows: torch.Tensor, prompt_tokens: int, setting: Setting) -> None:
+    """Windows (batch, tokens); what is found is added to the setting."""
     model.config.kv_reuse = setting.kv_reuse
     calls = [0]
 
     def count(*_):
         calls[0] += 1
 
-    hooks = [layer.register_forward_hook(count) for layer in model.model.layers]
-    loss, loops, passes, tokens, seconds = 0.0, 0, 0, 0, 0.0
+    cache, seconds = DynamicCache(config=model.config), 0.0
+    exit_at_loop = setting.depth.get("exit_at_loop")
+    places = range(prompt_tokens, rows.shape[1] - 1)
     with model.model.resting_weights():
-        for rows in windows.split(batch):
-            cache = DynamicCache(config=model.config)
-            exit_at_loop = setting.depth.get("exit_at_loop")
-            model(rows[:, :prompt_tokens], past_key_values=cache, logits_to_keep=1, exit_at_loop=exit_at_loop)
-            calls[0] -= len(model.model.layers) * (exit_at_loop or model.config.num_loops)
-            for place in range(prompt_tokens, rows.shape[1] - 1):
-                started = clock(rows.device)
-                output = model(rows[:, place : place + 1], past_key_values=cache, **setting.depth)
-                seconds += clock(rows.device) - started
-                scores = output.logits[:, 0].float().log_softmax(-1)
-                loss -= float(scores.gather(1, rows[:, place + 1, None]).double().sum())
-                loops += int(output.loops_used.sum())
-                passes += 1
-            tokens += len(rows) * (rows.shape[1] - 1 - prompt_tokens)
-            setting.cache_bytes = max(setting.cache_bytes, cache_bytes(cache))
+        model(rows[:, :prompt_tokens], past_key_values=cache, logits_to_keep=1, exit_at_loop=exit_at_loop)
+        hooks = [layer.register_forward_hook(count) for layer in model.model.layers]
+        for place in places:
+            started = clock(rows.device)
+            output = model(rows[:, place : place + 1], past_key_values=cache, **setting.depth)
+            seconds += clock(rows.device) - started
+            scores = output.logits[:, 0].float().log_softmax(-1)
+            setting.loss -= float(scores.gather(1, rows[:, place + 1, None]).double().sum())
+            setting.loops += int(output.loops_used.sum())
     for hook in hooks:
         hook.remove()
-    setting.loss, setting.mean_loops, setting.blocks_per_pass = loss / tokens, loops / tokens, calls[0] / passes
-    setting.tokens_per_second.append(tokens / seconds)
+    setting.blocks += calls[0]
+    setting.passes += len(places)
+    setting.cache_bytes = max(setting.cache_bytes, cache_bytes(cache))
+    setting.tokens_per_second.append(len(rows) * len(places) / seconds)
 
 
 def main():
@@ -145,7 +145,6 @@ def main():
     parser.add_argument("--new-tokens", type=int, default=64, help="of a window, fed one by one")
     parser.add_argument("--windows", type=int, default=32, help="of the texts, evenly from all of them")
     parser.add_argument("--batch", type=int, default=1, help="windows at a time")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each setting")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks/early_exit.json"), help="JSON file")
     options = parser.parse_args()
@@ -171,27 +170,28 @@ def main():
     depths = [{"exit_threshold": value} for value in (1.0, *options.thresholds)]
     fixed = [{"exit_at_loop": loop} for loop in range(model.config.num_loops - 1, 0, -1)]
     settings = [Setting("none", depth) for depth in (*depths, *fixed)] + [Setting("last", depth) for depth in depths]
-    for _ in range(options.rounds):
-        for setting in settings:
-            with console.status(f"kv_reuse {setting.kv_reuse}, {setting.name}"):
-                decode(model, windows, options.prompt_tokens, options.batch, setting)
+    decode(model, windows[: options.batch], options.prompt_tokens, Setting("none", depths[0]))  # warms up
+    with console.status("decoding"):
+        for rows in windows.split(options.batch):
+            for setting in settings:
+                decode(model, rows, options.prompt_tokens, setting)
 
+    tokens = options.windows * options.new_tokens
     machine = f"{model.device.type}, {options.threads} threads, batch {options.batch}"
     table = Table(title=f"{machine}, {options.windows} x {options.prompt_tokens} + {options.new_tokens} tokens")
-    for column in ("kv_reuse", "depth", "loss", "loops", "blocks/pass", "tokens/s", "faster by", "cache KiB"):
+    for column in ("kv_reuse", "depth", "loss", "loops", "blocks", "tokens/s", "speed", "KiB"):
         table.add_column(column, justify="left" if column in ("kv_reuse", "depth") else "right")
-    slowest = statistics.median(settings[0].tokens_per_second)
     for setting in settings:
-        speed = statistics.median(setting.tokens_per_second)
+        pairs = zip(setting.tokens_per_second, settings[0].tokens_per_second, strict=True)
         table.add_row(
-            setting.kv_reuse, setting.name, f"{setting.loss:.4f}", f"{setting.mean_loops:.2f}",
-            f"{setting.blocks_per_pass:.2f}", f"{speed:.1f}", f"{speed / slowest:.2f}x",
-            f"{setting.cache_bytes / 1024:.1f}",
+            setting.kv_reuse, setting.name, f"{setting.loss / tokens:.4f}", f"{setting.loops / tokens:.2f}",
+            f"{setting.blocks / setting.passes:.2f}", f"{statistics.median(setting.tokens_per_second):.0f}",
+            f"{statistics.median(own / full for own, full in pairs):.2f}x", f"{setting.cache_bytes / 1024:.0f}",
         )  # fmt: skip
     console.print(table)
     report = {
         "benchmark": "early_exit", "machine": platform.machine(), "device": model.device.type,
-        "threads": options.threads, "rounds": options.rounds, "torch": torch.__version__, "load": os.getloadavg(),
+        "threads": options.threads, "torch": torch.__version__, "load": os.getloadavg(),
         "model": options.model, "batch": options.batch, "windows": options.windows,
         "prompt_tokens": options.prompt_tokens, "new_tokens": options.new_tokens,
         "settings": [vars(setting) | {"name": setting.name} for setting in settings],
