@@ -11,6 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from evaluation.__main__ import main
 from evaluation.results import Results
 from evaluation.suites.performance import Workload, measure, settings
+from model_cards import card_results
 
 SMALL = Workload(batch_sizes=(1, 2), prompt_tokens=5, new_tokens=3, rounds=2, exit_thresholds=())
 
@@ -56,9 +57,13 @@ def test_other_models_have_one_depth():
 def test_a_threshold_has_the_loops_of_its_tokens_whatever_the_configuration_says():
     leaving = tiny_model(exit_threshold=0.3)
     workload = Workload((2,), 5, 20, 1, None, (0.5, 0.95))
-    speeds = measure(leaving, workload).details["speeds"]
+    measured = measure(leaving, workload)
+    speeds = measured.details["speeds"]
     assert [(each["num_loops"], each["exit_threshold"]) for each in speeds] == [
         (1, None), (2, None), (3, None), (3, 0.5), (3, 0.95)
+    ]  # fmt: skip
+    assert [each["loops"] for each in card_results.speeds([measured])][2:4] == [
+        3, f"{speeds[3]['mean_loops']:.2f} (exit at 0.5)"
     ]  # fmt: skip
     loops = [each["mean_loops"] for each in speeds]
     assert loops[:3] == [1, 2, 3] and 1 < loops[3] < loops[4] < 3
