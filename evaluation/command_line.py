@@ -39,6 +39,12 @@ def add_run(subcommands):
     )
     parser.add_argument("--prompt-tokens", type=int, default=128, help="of a sequence, for the performance")
     parser.add_argument("--new-tokens", type=int, default=32, help="written to a sequence, for the performance")
+    parser.add_argument(
+        "--exit-thresholds",
+        type=float,
+        nargs="*",
+        help="of a LoopLM, for the performance; None takes --exit-threshold, else 0.5, 0.8 and 0.95",
+    )
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each setting, for the performance")
     parser.add_argument("--temperature", type=float, default=0.2, help="0 always takes the likeliest token")
     parser.add_argument("--top-p", type=float, default=0.95, help="smallest share of the probability that is kept")
@@ -50,7 +56,7 @@ def add_run(subcommands):
     parser.add_argument(
         "--exit-threshold",
         type=float,
-        help="exit probability, summed over loops, at which a token may leave; 1 never",
+        help="exit probability, summed over loops, at which a token of a LoopLM leaves; 1 never, None the model's own",
     )
     parser.add_argument(
         "--edition", choices=EDITIONS, help="of the language; None takes the benchmark's: 2021, MultiPL-E's is 2015"

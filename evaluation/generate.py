@@ -163,7 +163,6 @@ def check_depth(model: PreTrainedModel, sampling: Sampling) -> None:
 
     Raises:
         ValueError: The model has no depth, or not this one.
-        NotImplementedError: The model cannot do it yet.
     """
     depth = sampling.depth(model.config)
     if depth:
@@ -217,24 +216,18 @@ def _complete(
     longest = positions(model)
     if longest is not None:
         settings["max_new_tokens"] = min(sampling.max_new_tokens, longest - length)
-    output = model.generate(**inputs, **settings)
+    output = model.generate(**inputs, **settings, return_dict_in_generate=True)
+    loops = [None] * len(batch)
+    if isinstance(model.config, LoopLMConfig):
+        loops = output.mean_loops.tolist()
     samples = []
-    for (prompt, index), row in zip(batch, output[:, length:].tolist(), strict=True):
+    for (prompt, index), row, mean_loops in zip(batch, output.sequences[:, length:].tolist(), loops, strict=True):
         tokens = next((place for place, token in enumerate(row) if token == tokenizer.pad_token_id), len(row))
         text = tokenizer.decode(row, skip_special_tokens=True)
         function = rule(prompt.text, text)
         completion = text if function is None else function
-        mean_loops = _loops(model.config, sampling)
         samples.append(Sample(prompt.name, index, completion, function is not None, tokens, mean_loops))
     return samples
-
-
-def _loops(config: Any, sampling: Sampling) -> float | None:
-    """Loops of every token: early exit per token is not available yet, and the model refuses to be asked for it."""
-    if not isinstance(config, LoopLMConfig):
-        return None
-    candidates = (sampling.exit_at_loop, config.exit_at_loop, sampling.num_loops, config.num_loops)
-    return float(next(value for value in candidates if value is not None))
 
 
 def generate(

@@ -16,6 +16,7 @@ from rich.table import Table
 from transformers import PreTrainedModel
 
 from evaluation.results import Results
+from evaluation.suites import perplexity
 from modeling_nanochat import LoopLMConfig
 
 matplotlib.use("Agg")
@@ -71,6 +72,8 @@ def print_results(console: Console, results: Results, folder: Path) -> None:
     console.print(f"Written to {folder / results.benchmark}.json")
     if "depth_quality" in results.details:
         console.print(f"Drawn in {plot_depth_quality(results, folder)}")
+    if any(speed["exit_threshold"] is not None for speed in results.details.get("speeds", ())):
+        console.print(f"Drawn in {plot_exit_speed(results, folder)}")
 
 
 def _print_metrics(console: Console, results: Results) -> None:
@@ -86,6 +89,11 @@ def _print_metrics(console: Console, results: Results) -> None:
         table.add_row(status, f"{count:,}", f"{count / total:.1%} of the samples")
     for loop, value in enumerate(results.details.get("perplexity_by_loop", ()), start=1):
         table.add_row(f"perplexity, loop {loop}", f"{value:.3f}", "per token")
+    if "decoded" in results.details:
+        decoded = results.details["decoded"]
+        table.add_row(f"loops, exit at {decoded['threshold']:g}", f"{decoded['mean_loops']:.3f}", "per token, decoded")
+    if results.details.get("mean_loops") is not None:
+        table.add_row("loops", f"{results.details['mean_loops']:.3f}", "per token, mean of the completions")
     if "completions" in results.details:
         finished, total = results.details["completions_that_end_their_function"], results.details["completions"]
         table.add_row("end their function", f"{finished:,}", f"of {total:,} completions")
@@ -97,12 +105,13 @@ def _print_speeds(console: Console, results: Results) -> None:
     console.print(f"{details['device']}, {details['dtype']}, {details['threads']} threads")
     title = f"{results.benchmark}, {results.settings['prompt_tokens']} + {results.settings['new_tokens']} tokens"
     table = Table(title=f"{title}, {results.model['path']}")
-    for column in ("batch", "loops", "prompt tokens/s", "decode tokens/s", "peak memory"):
+    for column in ("batch", "exit at", "loops", "prompt tokens/s", "decode tokens/s", "peak memory"):
         table.add_column(column, justify="right")
     for speed in details["speeds"]:
-        peak = speed["peak_memory_bytes"]
+        peak, leaves = speed["peak_memory_bytes"], speed["exit_threshold"] is not None
         table.add_row(
-            str(speed["batch_size"]), str(speed["num_loops"] or "none"),
+            str(speed["batch_size"]), f"{speed['exit_threshold']:g}" if leaves else "",
+            f"{speed['mean_loops']:.2f}" if leaves else str(speed["num_loops"] or "none"),
             f"{statistics.median(speed['prompt_tokens_per_second']):,.1f}",
             f"{statistics.median(speed['decode_tokens_per_second']):,.1f}",
             "not measured" if peak is None else f"{peak / 2**20:,.0f} MiB",
@@ -124,10 +133,85 @@ def plot_depth_quality(results: Results, folder: Path) -> Path:
         [each["mean_loops"] for each in points], [each["loss"] for each in points], ".-", color="tab:blue",
         label="tokens leave where the exit gate says",
     )  # fmt: skip
+    if "decoded" in results.details:
+        point = results.details["decoded"]
+        axis.plot(
+            point["mean_loops"], point["loss"], "*", color="tab:red", markersize=12,
+            label=f"decoded with early exit at {point['threshold']:g}",
+        )  # fmt: skip
     axis.set(xlabel="loops per token, mean", ylabel="loss, nats per token", title="Quality by depth", xticks=loops)
-    axis.grid(alpha=0.3)
-    axis.legend()
-    path = folder / "depth_quality.png"
+    return _save(figure, folder / "depth_quality.png")
+
+
+def plot_exit_speed(results: Results, folder: Path) -> Path:
+    """
+    The time axis of the depth-quality curve, into `exit_speed.png`: decode tokens per second against the exit
+    threshold, with the fixed depths as lines, and beside it the loss against tokens per second where the perplexity of
+    the same model is in the folder, otherwise the mean loops of each threshold.
+    """
+    speeds = results.details["speeds"]
+    batch_sizes = sorted({each["batch_size"] for each in speeds})
+    figure, (by_threshold, by_quality) = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
+    colors = plt.get_cmap("tab10")
+    losses = _losses_by_depth(results, folder)
+    for color, batch_size in enumerate(batch_sizes):
+        of_batch = [each for each in speeds if each["batch_size"] == batch_size]
+        fixed = [each for each in of_batch if each["exit_threshold"] is None]
+        leaving = sorted((each for each in of_batch if each not in fixed), key=lambda each: each["exit_threshold"])
+        rates = [_decode_rate(each) for each in leaving]
+        label = f"batch {batch_size}"
+        thresholds = [each["exit_threshold"] for each in leaving]
+        by_threshold.plot(thresholds, rates, "o-", color=colors(color), label=label)
+        for each in fixed:
+            rate = _decode_rate(each)
+            by_threshold.axhline(rate, color=colors(color), alpha=0.35, linestyle="--", linewidth=1)
+            by_threshold.text(1.005, rate, f"{each['num_loops']}", fontsize=8, va="center", color=colors(color))
+        if losses is None:
+            mean_loops = [each["mean_loops"] for each in leaving]
+            by_quality.plot(thresholds, mean_loops, "o-", color=colors(color), label=label)
+            continue
+        pairs = [(_decode_rate(each), losses["fixed"].get(each["num_loops"])) for each in fixed]
+        _plot_known(by_quality, pairs, "s--", colors(color), f"{label}, fixed depth")
+        pairs = [(_decode_rate(each), losses["exit"].get(round(each["exit_threshold"], 6))) for each in leaving]
+        _plot_known(by_quality, pairs, "o-", colors(color), f"{label}, exit gate")
+    by_threshold.set(
+        xlabel="exit threshold", ylabel="decode tokens per second", xlim=(0, 1), ylim=(0, None),
+        title="Speed by threshold (dashed: so many loops for every token)",
+    )  # fmt: skip
+    if losses is None:
+        by_quality.set(xlabel="exit threshold", ylabel="loops per decoded token, mean", title="Depth by threshold")
+    else:
+        by_quality.set(xlabel="decode tokens per second", ylabel="loss, nats per token", title="Quality by speed")
+    return _save(figure, folder / "exit_speed.png")
+
+
+def _decode_rate(speed: Mapping[str, Any]) -> float:
+    return statistics.median(speed["decode_tokens_per_second"])
+
+
+def _losses_by_depth(results: Results, folder: Path) -> dict[str, dict[float, float]] | None:
+    """Loss by number of loops and by exit threshold, of the same model's perplexity in the folder; None without."""
+    path = folder / f"{perplexity.NAME}.json"
+    if not path.exists():
+        return None
+    found = Results.read(path)
+    if found.model != results.model or "depth_quality" not in found.details:
+        return None
+    fixed = {loop: math.log(value) for loop, value in enumerate(found.details["perplexity_by_loop"], start=1)}
+    leaving = {round(point["threshold"], 6): point["loss"] for point in found.details["depth_quality"]}
+    return {"fixed": fixed, "exit": leaving}
+
+
+def _plot_known(axis: plt.Axes, pairs: list[tuple[float, float | None]], form: str, color: Any, label: str) -> None:
+    known = [(rate, loss) for rate, loss in pairs if loss is not None]
+    if known:
+        axis.plot(*zip(*known, strict=True), form, color=color, label=label)
+
+
+def _save(figure: plt.Figure, path: Path) -> Path:
+    for axis in figure.axes:
+        axis.grid(alpha=0.3)
+        axis.legend()
     figure.savefig(path, dpi=110)
     plt.close(figure)
     return path

@@ -69,9 +69,11 @@ def run(options: argparse.Namespace) -> int:
         started = time.perf_counter()
         window = min(options.window, positions(model) or options.window)
         found = perplexity.score_texts(
-            model, tokenizer, texts, window, options.num_loops, options.batch_size, progress
-        )
-        results = report.write(found, {"window": window, "text": str(options.text)}, started)
+            model, tokenizer, texts, window, options.num_loops, options.batch_size, progress,
+            options.exit_at_loop, options.exit_threshold,
+        )  # fmt: skip
+        settings = {"window": window, "text": str(options.text)} | sampling.depth(model.config)
+        results = report.write(found, settings, started)
         print_results(console, results, options.out)
     if workload:
         started = time.perf_counter()
@@ -104,9 +106,13 @@ def _texts(options: argparse.Namespace) -> dict[str, str]:
 def _workload(options: argparse.Namespace) -> performance.Workload | None:
     if options.suite not in ("performance", "all"):
         return None
-    depths = None if options.num_loops is None else [options.num_loops]
+    depth = options.num_loops if options.exit_at_loop is None else options.exit_at_loop
+    thresholds = options.exit_thresholds
+    if thresholds is None and options.exit_threshold is not None:
+        thresholds = [options.exit_threshold] if options.exit_threshold < 1 else []
     return performance.Workload(
-        options.batch_sizes, options.prompt_tokens, options.new_tokens, options.rounds, depths
+        options.batch_sizes, options.prompt_tokens, options.new_tokens, options.rounds,
+        None if depth is None else [depth], thresholds,
     )  # fmt: skip
 
 

@@ -109,7 +109,11 @@ def how(results: Results) -> str:
     settings = results.settings
     if results.benchmark == perplexity.NAME:
         loops = len(results.details["perplexity_by_loop"])
-        return f"windows of {settings['window']} tokens of {Path(settings['text']).name}, {loops} loops"
+        words = f"windows of {settings['window']} tokens of {Path(settings['text']).name}, {loops} loops"
+        decoded = results.details.get("decoded")
+        if decoded is None:
+            return words
+        return f"{words}; without a loop in its name decoded, {_leaving(decoded['threshold'], decoded['mean_loops'])}"
     sampling = "greedy" if settings["temperature"] == 0 else (
         f"temperature {settings['temperature']}, top-p {settings['top_p']}"
     )  # fmt: skip
@@ -131,7 +135,13 @@ def depth(results: Results) -> str:
     if settings["exit_at_loop"] is not None:
         return f"read after loop {settings['exit_at_loop']}"
     loops = f"{settings['num_loops'] or results.model['num_loops']} loops"
-    return loops if settings["exit_threshold"] is None else f"{loops}, exit threshold {settings['exit_threshold']}"
+    if settings["exit_threshold"] is None or settings["exit_threshold"] >= 1:
+        return loops
+    return f"{loops}, {_leaving(settings['exit_threshold'], results.details['mean_loops'])}"
+
+
+def _leaving(threshold: float, mean_loops: float) -> str:
+    return f"exit threshold {threshold}: {mean_loops:.2f} loops per token"
 
 
 def verdicts(results: Sequence[Results]) -> list[str]:
@@ -176,12 +186,15 @@ def speeds(results: Sequence[Results]) -> list[dict[str, Any]]:
     for each in results:
         for speed in each.details.get("speeds", ()) if each.benchmark == performance.NAME else ():
             peak = speed["peak_memory_bytes"]
+            threshold = speed.get("exit_threshold")
             machine = (each.details["device"], each.details["dtype"], f"{each.details['threads']} thread(s)")
             found.append(
                 {
                     "device": ", ".join(machine),
                     "batch": speed["batch_size"],
-                    "loops": speed["num_loops"],
+                    "loops": speed["num_loops"]
+                    if threshold is None
+                    else f"{speed['mean_loops']:.2f} (exit at {threshold:g})",
                     "prompt": f"{statistics.median(speed['prompt_tokens_per_second']):,.1f}",
                     "decode": f"{statistics.median(speed['decode_tokens_per_second']):,.1f}",
                     "rounds": len(speed["decode_tokens_per_second"]),

@@ -85,9 +85,10 @@ class Counted:
 
     @property
     def cache_bytes_per_token(self) -> int:
-        """Of keys and values in 16-bit floats: every loop of every layer keeps its own."""
+        """Of keys and values in 16-bit floats: every loop of every layer keeps its own, or the last loop's alone."""
         width = self.config.num_key_value_heads * self.config.head_dim
-        return 2 * CACHE_BYTES * width * self.config.num_hidden_layers
+        slots = self.config.num_shared_layers if self.config.kv_reuse == "last" else self.config.num_hidden_layers
+        return 2 * CACHE_BYTES * width * slots
 
 
 def file_sizes(folder: Path) -> dict[str, int]:

@@ -6,7 +6,8 @@ checkpoint, so that `trust_remote_code=True` loads them where the project is not
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from .configuration_nanochat import LoopLMConfig
-from .modeling_nanochat import LoopLMCausalLMOutput, LoopLMForCausalLM, LoopLMModel, LoopLMModelOutput
+from .modeling_nanochat import LoopLMForCausalLM, LoopLMModel
+from .outputs_nanochat import LoopLMCausalLMOutput, LoopLMModelOutput
 from .packed_nanochat import PackedBitLinear
 from .ternary_nanochat import BitLinear
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -10,87 +9,25 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers.cache_utils import Cache, DynamicCache
-from transformers.generation import GenerationMixin
 from transformers.masking_utils import create_causal_mask
 from transformers.modeling_utils import PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
-from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from .adapters_nanochat import warn_of_merged_adapters
-from .cache_nanochat import CACHE_NAME, ensure_slots, given_cache, name_cache_field
-from .configuration_nanochat import FIELD_RULES, LoopLMConfig
-from .exit_nanochat import exit_log_probabilities
+from .cache_nanochat import CACHE_NAME, PassCache, ensure_slots, given_cache
+from .configuration_nanochat import LoopLMConfig
+from .exit_nanochat import depth_to_run, early_exit_of_pass, exit_log_probabilities
+from .generation_nanochat import LoopLMGenerationMixin
 from .layers_nanochat import LoopLMAttention, LoopLMDecoderLayer, run_block
 from .loss_nanochat import IGNORE_INDEX, loop_loss
+from .outputs_nanochat import LoopLMCausalLMOutput, LoopLMModelOutput
 from .packed_nanochat import PackedBitLinear
 from .packing_nanochat import PackedWeightsMixin
 from .parallel_nanochat import check_tensor_parallel, share_ternary_layers
 from .streams_nanochat import LoopRMSNorm, ResidualStreams, collapse_streams, expand_streams, stream_divergence
 from .ternary_nanochat import BitLinear
-
-
-@dataclass
-@name_cache_field
-class LoopLMModelOutput(ModelOutput):
-    """
-    Output of [`LoopLMModel`].
-
-    Attributes:
-        last_hidden_state: (batch, seq, hidden), normed, of the last loop that ran: what the head reads.
-        past_key_values: The cache, one layer per (loop, shared layer). Its field is called `cache` since transformers
-            5.24.
-        hidden_states: With `output_hidden_states`, the input and the output of every block application, each
-            (batch, seq, hidden), or (streams, batch, seq, hidden) when there are several streams; the last one is
-            `last_hidden_state`.
-        attentions: With `output_attentions`, (batch, heads, seq, keys) of every block application.
-        gate_logits: (batch, seq, loops), fp32, divided by `exit_temperature`.
-        exit_pdf: (batch, seq, loops), fp32, the probability of leaving after each loop.
-        loops_used: (batch, seq), how many loops each token went through.
-        loop_hidden_states: With `output_loop_states`, what the head reads after each loop, loops times
-            (batch, seq, hidden).
-        stream_divergence: In training with several streams, how far they are apart after the last loop: the norm of
-            their deviation from their mean over the norm of the streams, without gradient; 0 if they are equal.
-    """
-
-    last_hidden_state: torch.FloatTensor | None = None
-    past_key_values: Cache | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
-    gate_logits: torch.FloatTensor | None = None
-    exit_pdf: torch.FloatTensor | None = None
-    loops_used: torch.LongTensor | None = None
-    loop_hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    stream_divergence: torch.FloatTensor | None = None
-
-
-@dataclass
-@name_cache_field
-class LoopLMCausalLMOutput(ModelOutput):
-    """
-    Output of [`LoopLMForCausalLM`]; the fields of [`LoopLMModelOutput`] and
-
-    Attributes:
-        loss: With `labels`, the training objective (see `loop_loss`).
-        logits: (batch, seq or logits_to_keep, vocab) of the last loop that ran.
-        ce_loss, entropy_penalty: Its parts, means in nats over the labels, without gradient.
-        loop_losses: (loops,) mean cross-entropy of each loop's prediction, without gradient.
-    """
-
-    loss: torch.FloatTensor | None = None
-    logits: torch.FloatTensor | None = None
-    ce_loss: torch.FloatTensor | None = None
-    entropy_penalty: torch.FloatTensor | None = None
-    loop_losses: torch.FloatTensor | None = None
-    exit_pdf: torch.FloatTensor | None = None
-    loops_used: torch.LongTensor | None = None
-    gate_logits: torch.FloatTensor | None = None
-    loop_hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    past_key_values: Cache | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
-    stream_divergence: torch.FloatTensor | None = None
 
 
 class LoopLMPreTrainedModel(PackedWeightsMixin, PreTrainedModel):
@@ -138,8 +75,6 @@ class LoopLMModel(LoopLMPreTrainedModel):
 
     def __init__(self, config: LoopLMConfig):
         config.validate_architecture()
-        if config.kv_reuse == "last":
-            raise NotImplementedError('LoopLMConfig.kv_reuse="last" is not available yet.')
         super().__init__(config)
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList([LoopLMDecoderLayer(config, layer) for layer in range(config.num_shared_layers)])
@@ -192,6 +127,8 @@ class LoopLMModel(LoopLMPreTrainedModel):
         exit_threshold: float | None = None,
         exit_at_loop: int | None = None,
         output_loop_states: bool = False,
+        prompt_length: int | None = None,
+        finished: torch.BoolTensor | None = None,
         **kwargs,
     ) -> LoopLMModelOutput:
         """
@@ -199,23 +136,34 @@ class LoopLMModel(LoopLMPreTrainedModel):
             input_ids, attention_mask, position_ids, past_key_values, inputs_embeds, use_cache: As in every causal
                 model of transformers.
             num_loops: Loops to run, instead of the configuration's.
-            exit_threshold: Below 1, not available yet (NotImplementedError).
+            exit_threshold: Below 1, each token leaves after its first loop at which its exit distribution sums to this
+                much, and loops that no token needs are skipped. The prompt, which is the pass that finds the cache
+                empty, runs all loops, and so does everything in training and without a cache.
             exit_at_loop: Stop after this loop (1-based, at most `num_loops`).
             output_loop_states: Also return what the head reads after each loop.
+            prompt_length: For `exit_threshold`: tokens at the beginning of the cache that run all loops, also if they
+                come in several passes or together with others.
+            finished: (batch,), for `exit_threshold`: rows whose tokens nobody reads; no loop runs for them alone.
             kwargs: For the attention functions; with transformers 5.24 also `cache`, its name of `past_key_values`.
+
+        Raises:
+            ValueError: An argument or their combination is impossible, the cache does not fit, or tokens should leave
+                early in a compiled pass.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("Give exactly one of input_ids and inputs_embeds.")
         past_key_values = given_cache(past_key_values, kwargs)
-        loops = self._loops_to_run(num_loops, exit_threshold, exit_at_loop)
+        loops, exit_threshold = depth_to_run(self.config, num_loops, exit_threshold, exit_at_loop)
         if not torch.compiler.is_compiling():
             warn_of_merged_adapters(part for layer in self.layers for part in (layer.self_attn, layer.mlp))
         if inputs_embeds is None:
             inputs_embeds = self.embed_tokens(input_ids)
+        early_exit, may_leave = None, exit_threshold < 1 and past_key_values is not None and not self.training
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.config)
         if past_key_values is not None:
-            ensure_slots(past_key_values, loops * self.config.num_shared_layers)
+            kept_loops = 1 if self.config.kv_reuse == "last" else loops
+            ensure_slots(past_key_values, kept_loops * self.config.num_shared_layers, self.config.kv_reuse)
         if position_ids is None:
             past = 0 if past_key_values is None else past_key_values.get_seq_length()
             position_ids = (torch.arange(inputs_embeds.shape[1], device=inputs_embeds.device) + past).unsqueeze(0)
@@ -227,6 +175,13 @@ class LoopLMModel(LoopLMPreTrainedModel):
             **{CACHE_NAME: past_key_values},
         )
         position_embeddings = self.rotary_emb(inputs_embeds, position_ids=position_ids)
+        if may_leave:
+            early_exit = early_exit_of_pass(
+                exit_threshold, inputs_embeds, attention_mask, past_key_values, prompt_length, finished
+            )
+        cache = past_key_values
+        if early_exit is not None or (cache is not None and self.config.kv_reuse == "last"):
+            cache = PassCache(cache, self.config.num_shared_layers, self.config.kv_reuse, early_exit)
         reuse_weights = self._weights_rest and not torch.is_grad_enabled()
         # A compiled block quantises the weight itself, at no cost; one made outside would be new to it every time.
         if self.layers[0].compiled_block is not None and past_key_values is None:
@@ -248,7 +203,7 @@ class LoopLMModel(LoopLMPreTrainedModel):
                 position_ids=position_ids,
                 use_cache=use_cache,
                 position_embeddings=position_embeddings,
-                **{CACHE_NAME: past_key_values},
+                **{CACHE_NAME: cache},
                 **kwargs,
             )
             if checkpoint_loops:
@@ -257,8 +212,11 @@ class LoopLMModel(LoopLMPreTrainedModel):
                 hidden_states = one_loop(hidden_states)
             loop_state = self.norm(collapse_streams(hidden_states, num_streams))
             gate_logits.append(self._gate_logits(loop_state))
+            all_left = early_exit is not None and early_exit.after_loop(loop_state, gate_logits[-1])
             if output_loop_states:
-                loop_hidden_states.append(loop_state)
+                loop_hidden_states.append(loop_state if early_exit is None else early_exit.state)
+            if all_left:
+                break
             if num_streams == 1:
                 hidden_states = loop_state
             else:
@@ -271,11 +229,19 @@ class LoopLMModel(LoopLMPreTrainedModel):
             self._clear_quantized_weights()
 
         gate_logits = torch.stack(gate_logits, dim=-1)
+        if early_exit is None:
+            exit_pdf = exit_log_probabilities(gate_logits).exp()
+            loops_used = torch.full(inputs_embeds.shape[:2], loops, device=inputs_embeds.device)
+        else:
+            cache.fill_deeper_slots(loop + 1, loops)
+            loop_state, loops_used = early_exit.state, early_exit.loops_used
+            gate_logits, exit_pdf = early_exit.distribution(gate_logits, loops)
+            loop_hidden_states += [loop_state] * (loops - len(loop_hidden_states))
         return LoopLMModelOutput(
             last_hidden_state=loop_state,
             gate_logits=gate_logits,
-            exit_pdf=exit_log_probabilities(gate_logits).exp(),
-            loops_used=torch.full(inputs_embeds.shape[:2], loops, device=inputs_embeds.device),
+            exit_pdf=exit_pdf,
+            loops_used=loops_used,
             loop_hidden_states=tuple(loop_hidden_states) if output_loop_states else None,
             stream_divergence=divergence,
             **{CACHE_NAME: past_key_values},
@@ -293,28 +259,8 @@ class LoopLMModel(LoopLMPreTrainedModel):
             logits = self.exit_gate(loop_state.to(self.exit_gate.weight.dtype))
         return logits.squeeze(-1).float() / self.config.exit_temperature
 
-    def _loops_to_run(self, num_loops: int | None, exit_threshold: float | None, exit_at_loop: int | None) -> int:
-        """The depth that the arguments and the configuration ask for; raises on impossible ones."""
-        num_loops = self.config.num_loops if num_loops is None else num_loops
-        exit_threshold = self.config.exit_threshold if exit_threshold is None else exit_threshold
-        exit_at_loop = self.config.exit_at_loop if exit_at_loop is None else exit_at_loop
-        for name, value in (("num_loops", num_loops), ("exit_threshold", exit_threshold)):
-            rule = FIELD_RULES[name]
-            if not rule.accepts(value):
-                raise ValueError(f"{name} must be {rule.text}, got {value!r}")
-        if exit_threshold < 1:
-            raise NotImplementedError(
-                f"exit_threshold below 1 (early exit per token) is not available yet, got {exit_threshold}. Use "
-                "exit_at_loop for a fixed depth, or exit_threshold=1 for full depth."
-            )
-        if exit_at_loop is None:
-            return num_loops
-        if not FIELD_RULES["exit_at_loop"].accepts(exit_at_loop) or exit_at_loop > num_loops:
-            raise ValueError(f"exit_at_loop must be an integer from 1 to num_loops={num_loops}, got {exit_at_loop!r}")
-        return exit_at_loop
 
-
-class LoopLMForCausalLM(LoopLMPreTrainedModel, GenerationMixin):
+class LoopLMForCausalLM(LoopLMPreTrainedModel, LoopLMGenerationMixin):
     """LoopLM with a float language-modelling head and the objective over all loops."""
 
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}
@@ -353,16 +299,6 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, GenerationMixin):
         for layer in self.model.layers:
             layer.compiled_block = compiled
 
-    def generate(self, *args, **kwargs):
-        """As in every causal model of transformers; the weights are quantised once per call."""
-        with self.model.resting_weights():
-            return super().generate(*args, **kwargs)
-
-    def generate_batch(self, *args, **kwargs):
-        """As in every causal model of transformers; the weights are quantised once per call."""
-        with self.model.resting_weights():
-            return super().generate_batch(*args, **kwargs)
-
     @can_return_tuple
     def forward(
         self,
@@ -379,6 +315,8 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, GenerationMixin):
         exit_threshold: float | None = None,
         exit_at_loop: int | None = None,
         output_loop_states: bool = False,
+        prompt_length: int | None = None,
+        finished: torch.BoolTensor | None = None,
         **kwargs,
     ) -> LoopLMCausalLMOutput:
         """
@@ -387,7 +325,8 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, GenerationMixin):
                 taken from the keyword arguments, as the Trainer passes them.
             logits_to_keep: Compute the logits of the last so many positions only (0: all), or of the given ones.
             return_logits: None computes them except in training with labels, where the loss needs none.
-            num_loops, exit_threshold, exit_at_loop, output_loop_states: See [`LoopLMModel.forward`].
+            num_loops, exit_threshold, exit_at_loop, output_loop_states, prompt_length, finished: See
+                [`LoopLMModel.forward`]. With labels no token leaves early: the objective is over all loops.
 
         The other arguments are those of every causal model of transformers.
         """
@@ -406,9 +345,11 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, GenerationMixin):
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             num_loops=num_loops,
-            exit_threshold=exit_threshold,
+            exit_threshold=exit_threshold if shift_labels is None else 1.0,
             exit_at_loop=exit_at_loop,
             output_loop_states=output_loop_states or shift_labels is not None,
+            prompt_length=prompt_length,
+            finished=finished,
             **kwargs,
         )
         logits = None

@@ -2,6 +2,7 @@
 
 import json
 import re
+from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -91,6 +92,13 @@ def test_a_tied_head_counts_once(tied):
     model = gguf_model(tie_word_embeddings=tied, mhc_num_streams=2)
     counted = Counted.of(Checkpoint.of_model(model))
     assert counted.parameters == sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_keys_and_values_of_the_last_loop_alone_take_its_share():
+    every = Counted.of(Checkpoint.of_model(gguf_model()))
+    config = deepcopy(every.config)
+    config.kv_reuse = "last"
+    assert replace(every, config=config).cache_bytes_per_token * config.num_loops == every.cache_bytes_per_token
 
 
 def test_a_measured_number_comes_with_interval_problems_sampling_and_command(saved, measured, capsys):

@@ -80,12 +80,6 @@ def test_sizes_need_not_divide_without_ternary_layers():
     tiny_config(ternary_group_size=-1, hidden_size=40, intermediate_size=50)
 
 
-@pytest.mark.parametrize("settings", [dict(kv_reuse="last")])
-def test_what_is_not_built_yet_says_so(settings):
-    with pytest.raises(NotImplementedError, match=next(iter(settings))):
-        LoopLMForCausalLM(tiny_config(**settings))
-
-
 def test_the_effective_depth_follows_the_loops_and_cannot_be_set():
     config = tiny_config(num_shared_layers=2, num_loops=3)
     config.num_loops = 5

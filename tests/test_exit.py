@@ -108,11 +108,3 @@ def test_the_output_tells_the_depth_of_every_token():
 def test_an_impossible_depth_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         tiny_model()(random_tokens(1, 3), **arguments)
-
-
-def test_early_exit_says_that_it_is_not_available_yet():
-    with pytest.raises(ValueError, match="exit_threshold must be a finite number > 0, got nan"):
-        tiny_model()(random_tokens(1, 3), exit_threshold=float("nan"))
-    with pytest.raises(NotImplementedError, match="exit_threshold below 1 .* not available yet"):
-        tiny_model()(random_tokens(1, 3), exit_threshold=0.9)
-    assert tiny_model()(random_tokens(1, 3), exit_threshold=1).logits is not None

@@ -135,6 +135,22 @@ def test_depth_is_chosen_and_recorded(model, tokenizer, tmp_path):
     assert [sample.completion for sample in found[0]] != [sample.completion for sample in found[1]]
 
 
+def test_the_mean_loops_are_those_of_the_samples_own_tokens(model, tokenizer, tmp_path):
+    sampling = replace(SAMPLING, exit_threshold=0.5)
+    together = generate(model, tokenizer, PROMPTS, sampling, tmp_path / "a.jsonl", progress=False)
+    assert all(1 < sample.mean_loops < 3 for sample in together)
+    assert len({sample.mean_loops for sample in together}) > 2
+    greedy = replace(sampling, temperature=0, num_samples=1)
+    batched = generate(model, tokenizer, PROMPTS, greedy, tmp_path / "b.jsonl", progress=False)
+    alone = generate(model, tokenizer, PROMPTS, replace(greedy, batch_size=1), tmp_path / "c.jsonl", progress=False)
+    assert [each.mean_loops for each in batched] == pytest.approx([each.mean_loops for each in alone])
+    # What was drawn, token by token, is not in the sample; its depth is that of the model asked directly.
+    inputs = tokenizer(PROMPTS[0].text, return_tensors="pt", return_token_type_ids=False)
+    settings = dict(max_new_tokens=alone[0].tokens, do_sample=False, exit_threshold=0.5)
+    output = model.generate(**inputs, **settings, return_dict_in_generate=True)
+    assert alone[0].mean_loops == pytest.approx(float(output.loops_used.float().mean()))
+
+
 def test_any_causal_model_is_sampled_the_same_way(tokenizer, tmp_path):
     torch.manual_seed(0)
     shape = dict(vocab_size=300, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)

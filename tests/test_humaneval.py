@@ -174,6 +174,13 @@ def test_a_run_leaves_results_samples_and_verdicts_and_a_killed_one_the_same(fil
     assert "+0.0000" in capsys.readouterr().out
 
 
+def test_a_run_with_early_exit_tells_its_loops(files, capsys):
+    assert evaluate(files, "early", "--exit-threshold", "0.5") == 0
+    found = Results.read(files / "early" / "humaneval_rust.json")
+    assert 1 < found.details["mean_loops"] < 3 and found.settings["exit_threshold"] == 0.5
+    assert f"{found.details['mean_loops']:.3f}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "options, message",
     [
@@ -183,7 +190,7 @@ def test_a_run_leaves_results_samples_and_verdicts_and_a_killed_one_the_same(fil
         (["--limit", "0"], "--limit must be at least 1, got 0"),
         (["--exit-at-loop", "9"], "exit_at_loop must be an integer from 1 to num_loops=3, got 9"),
         (["--exit-threshold", "-1"], "exit_threshold must be"),
-        (["--exit-threshold", "0.5"], "exit_threshold below 1 (early exit per token) is not available yet"),
+        (["--exit-threshold", "0.5", "--exit-at-loop", "2"], "exit_threshold below 1 and exit_at_loop are two forms"),
         (["--temperature", "-1"], "temperature must be at least 0"),
         (["--model", "./nothing"], "must be the folder of a saved model or a Hub name, got './nothing'"),
         (["--problems", "nothing.jsonl"], "must be a file of HumanEvalPack's rows, got nothing.jsonl"),
@@ -200,10 +207,17 @@ def test_the_perplexity_needs_no_consent_and_tells_every_loop(files, capsys, mon
     monkeypatch.delenv("HF_ALLOW_CODE_EVAL")
     (files / "text").mkdir()
     (files / "text" / "a.rs").write_text("fn a() -> i32 { 1 }\n" * 30)
-    assert evaluate(files, "out", "--suite", "perplexity", "--text", str(files / "text"), "--window", "64") == 0
+    options = ["--suite", "perplexity", "--text", str(files / "text"), "--window", "64"]
+    assert evaluate(files, "out", *options) == 0
     assert "bits_per_byte_loop_3" in capsys.readouterr().out
     results = Results.read(files / "out" / "perplexity.json")
     assert len(results.details["perplexity_by_loop"]) == 3 and results.settings["window"] == 64
+    assert "decoded" not in results.details
+    assert evaluate(files, "early", *options, "--exit-threshold", "0.8") == 0
+    assert "loops, exit at 0.8" in capsys.readouterr().out
+    early = Results.read(files / "early" / "perplexity.json")
+    assert early.settings["exit_threshold"] == 0.8 and 1 < early.details["decoded"]["mean_loops"] < 3
+    assert early.metrics["bits_per_byte_loop_3"] == results.metrics["bits_per_byte_loop_3"]
 
 
 def test_without_consent_nothing_is_sampled(files, capsys, monkeypatch):

@@ -157,9 +157,12 @@ def test_exactly_one_kind_of_input_is_needed():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings", [{}, dict(exit_threshold=0.5, kv_reuse="last")], ids=["plain", "decodes_otherwise"]
+)
 @torch.no_grad()
-def test_the_compiled_model_rounds_as_the_eager_one_and_sees_new_weights():
-    model, tokens = tiny_model(num_shared_layers=1, num_loops=2), random_tokens(2, 9)
+def test_the_compiled_model_rounds_as_the_eager_one_and_sees_new_weights(settings):
+    model, tokens = tiny_model(num_shared_layers=1, num_loops=2, **settings), random_tokens(2, 9)
     compiled = torch.compile(model, fullgraph=True)
     torch.testing.assert_close(compiled(tokens).logits, model(tokens).logits, atol=1e-4, rtol=1e-4)
     model.model.layers[0].mlp.up_proj.weight.neg_()

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_recipe import BUILTIN
 from tiny import random_tokens, tiny_model
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
 from evaluation.suites.perplexity import (
     best_mixture_of_depths,
+    decoded_losses,
     depth_quality,
     loss_by_depth,
     read_texts,
@@ -115,6 +116,41 @@ def test_padding_and_neighbours_change_nothing(tokenizer):
     for name, text in texts.items():
         alone = score_texts(model, tokenizer, {name: text}, 32, batch_size=1, progress=False)
         assert together[name] == pytest.approx(alone.per_problem["bits_per_byte"][name], rel=1e-5)
+
+
+@pytest.mark.parametrize("kv_reuse", ["none", "last"])
+@torch.no_grad()
+def test_the_loss_of_decoding_is_that_of_tokens_fed_one_by_one(kv_reuse):
+    model, tokens = tiny_model(kv_reuse=kv_reuse), random_tokens(2, 20)
+    labels = torch.nn.functional.pad(tokens[:, 1:], (0, 1), value=-100)
+    losses, loops = decoded_losses(model, tokens, labels, exit_threshold=0.8)
+    cache, expected, used = DynamicCache(config=model.config), [], []
+    for piece in tokens.split(1, dim=1):
+        output = model(piece, past_key_values=cache, exit_threshold=0.8)
+        expected.append(output.logits)
+        used.append(output.loops_used)
+    scores = torch.cat(expected, 1)[:, :-1].log_softmax(-1).gather(2, tokens[:, 1:, None])
+    torch.testing.assert_close(losses, -scores.flatten(), atol=1e-4, rtol=1e-4)
+    assert torch.equal(loops, torch.cat(used, 1)[:, :-1].flatten()) and loops.unique().tolist() == [1, 2, 3]
+
+
+def test_with_a_threshold_the_bits_are_those_of_decoding(tokenizer):
+    model, texts = tiny_model(vocab_size=300), {"a": "fn a() {}\n" * 9, "b": "struct B;"}
+    full = score_texts(model, tokenizer, texts, 32, progress=False)
+    found = score_texts(model, tokenizer, texts, 32, progress=False, exit_threshold=0.6)
+    decoded = found.details["decoded"]
+    assert 1 < decoded["mean_loops"] < 3 and decoded["threshold"] == 0.6
+    bits = sum(value * len(texts[name]) for name, value in found.per_problem["bits_per_byte"].items())
+    assert bits == pytest.approx(decoded["loss"] / math.log(2) * found.details["tokens"])
+    assert found.per_problem["bits_per_byte"] != full.per_problem["bits_per_byte"]
+    for loop in (1, 2, 3):
+        name = f"bits_per_byte_loop_{loop}"
+        assert found.per_problem[name] == full.per_problem[name]
+    model.config.exit_threshold = 0.6
+    assert score_texts(model, tokenizer, texts, 32, progress=False).details["decoded"] == decoded
+    shallow = score_texts(model, tokenizer, texts, 32, progress=False, exit_at_loop=2)
+    assert shallow.per_problem["bits_per_byte"] == pytest.approx(full.per_problem["bits_per_byte_loop_2"])
+    assert "decoded" not in shallow.details
 
 
 def test_other_models_are_measured_the_same_way(tokenizer):

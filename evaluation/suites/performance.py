@@ -14,6 +14,7 @@ from evaluation.results import Results, bootstrap
 from modeling_nanochat import LoopLMConfig
 
 NAME = "performance_benchmarks"
+EXIT_THRESHOLDS = (0.5, 0.8, 0.95)
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Workload:
         new_tokens: Written after the prompt; their speed is that of all but the first.
         rounds: Each setting is measured so often, in turns with the others.
         num_loops: Depths of a LoopLM; None takes every depth up to the configuration's.
+        exit_thresholds: Of a LoopLM, measured at its greatest depth; None takes 0.5, 0.8 and 0.95.
     """
 
     batch_sizes: Sequence[int] = (1, 8)
@@ -34,6 +36,7 @@ class Workload:
     new_tokens: int = 32
     rounds: int = 3
     num_loops: Sequence[int] | None = None
+    exit_thresholds: Sequence[float] | None = None
 
     def __post_init__(self):
         least = {"prompt_tokens": 1, "new_tokens": 2, "rounds": 1}
@@ -43,6 +46,8 @@ class Workload:
         for name, values in (("batch_sizes", self.batch_sizes), ("num_loops", self.num_loops)):
             if values is not None and (not values or min(values) < 1):
                 raise ValueError(f"{name} must be numbers of at least 1, got {list(values)}")
+        if not all(0 < threshold < 1 for threshold in self.exit_thresholds or ()):
+            raise ValueError(f"exit_thresholds must be above 0 and below 1, got {list(self.exit_thresholds)}")
 
 
 @dataclass
@@ -53,6 +58,8 @@ class Speed:
     Attributes:
         batch_size: Sequences at a time.
         num_loops: None for a model that has no loops.
+        exit_threshold: None where all tokens run all loops.
+        mean_loops: Of the tokens after the first; None for a model that has no loops.
         prompt_tokens_per_second: Of all sequences together, one value per round.
         decode_tokens_per_second: The same of the tokens after the first.
         peak_memory_bytes: Allocated on the GPU; on a processor, resident in the whole process; None where the system
@@ -61,13 +68,24 @@ class Speed:
 
     batch_size: int
     num_loops: int | None
+    exit_threshold: float | None = None
+    mean_loops: float | None = None
     prompt_tokens_per_second: list[float] = field(default_factory=list)
     decode_tokens_per_second: list[float] = field(default_factory=list)
     peak_memory_bytes: int | None = None
 
     def __str__(self) -> str:
         loops = "" if self.num_loops is None else f", {self.num_loops} loops"
-        return f"batch {self.batch_size}{loops}"
+        leaving = "" if self.exit_threshold is None else f", exit at {self.exit_threshold:g}"
+        return f"batch {self.batch_size}{loops}{leaving}"
+
+    def depth(self) -> dict[str, float]:
+        """For `generate`, whatever the configuration says."""
+        if self.num_loops is None:
+            return {}
+        if self.exit_threshold is None:
+            return {"num_loops": self.num_loops, "exit_at_loop": self.num_loops}
+        return {"num_loops": self.num_loops, "exit_threshold": self.exit_threshold}
 
 
 class _Clock(StoppingCriteria):
@@ -113,15 +131,19 @@ def settings(model: PreTrainedModel, workload: Workload) -> list[Speed]:
     Raises:
         ValueError: Depths are asked of a model without loops, or the tokens exceed its positions.
     """
-    depths: Sequence[int | None] = [None]
+    depths: list[tuple[int | None, float | None]] = [(None, None)]
     if isinstance(model.config, LoopLMConfig):
-        depths = workload.num_loops or range(1, model.config.num_loops + 1)
-    elif workload.num_loops is not None:
-        raise ValueError(f"num_loops needs a LoopLM, got a model of type {model.config.model_type}")
+        loops = workload.num_loops or range(1, model.config.num_loops + 1)
+        thresholds = EXIT_THRESHOLDS if workload.exit_thresholds is None else workload.exit_thresholds
+        depths = [(each, None) for each in loops] + [(max(loops), each) for each in thresholds]
+    else:
+        for name in ("num_loops", "exit_thresholds"):
+            if getattr(workload, name) is not None:
+                raise ValueError(f"{name} needs a LoopLM, got a model of type {model.config.model_type}")
     longest, length = positions(model), workload.prompt_tokens + workload.new_tokens
     if longest is not None and length > longest:
         raise ValueError(f"prompt_tokens and new_tokens must be at most the model's {longest} positions, got {length}")
-    return [Speed(batch_size, depth) for batch_size in workload.batch_sizes for depth in depths]
+    return [Speed(batch_size, *depth) for batch_size in workload.batch_sizes for depth in depths]
 
 
 def measure(model: PreTrainedModel, workload: Workload, progress: bool = False) -> Results:
@@ -153,14 +175,16 @@ def _generate(model: PreTrainedModel, speed: Speed, workload: Workload) -> tuple
     generator = torch.Generator().manual_seed(0)
     shape = (speed.batch_size, workload.prompt_tokens)
     tokens = torch.randint(model.get_input_embeddings().num_embeddings, shape, generator=generator).to(model.device)
-    clock, depth = _Clock(), {} if speed.num_loops is None else {"num_loops": speed.num_loops}
+    clock = _Clock()
     started = _now(model.device)
-    model.generate(
+    output = model.generate(
         tokens, attention_mask=torch.ones_like(tokens), do_sample=False, pad_token_id=0,
         max_new_tokens=workload.new_tokens, min_new_tokens=workload.new_tokens,
-        stopping_criteria=StoppingCriteriaList([clock]), **depth,
+        stopping_criteria=StoppingCriteriaList([clock]), return_dict_in_generate=True, **speed.depth(),
     )  # fmt: skip
     assert len(clock.seconds) == workload.new_tokens
+    if speed.num_loops is not None:
+        speed.mean_loops = float(output.loops_used[:, 1:].float().mean())
     first, last = clock.seconds[0], clock.seconds[-1]
     return tokens.numel() / (first - started), speed.batch_size * (workload.new_tokens - 1) / (last - first)
 

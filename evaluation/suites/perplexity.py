@@ -1,4 +1,4 @@
-"""Loss of a model on held-out text, after every loop and where its exit gate would leave."""
+"""Loss of a model on held-out text, after every loop and where its exit gate leaves."""
 
 import gzip
 import json
@@ -13,10 +13,11 @@ from datasets import Dataset
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.results import Results, bootstrap
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from modeling_nanochat.exit_nanochat import depth_to_run, exit_loops
 from modeling_nanochat.loss_nanochat import IGNORE_INDEX, chunked_cross_entropy
 
 NAME = "perplexity"
@@ -41,10 +42,14 @@ class DepthPoint:
 
 @torch.no_grad()
 def _token_losses(
-    model: PreTrainedModel, input_ids: torch.Tensor, labels: torch.Tensor, num_loops: int | None = None
+    model: PreTrainedModel,
+    input_ids: torch.Tensor,
+    labels: torch.Tensor,
+    num_loops: int | None = None,
+    exit_at_loop: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """
-    From one pass at full depth.
+    From one pass at full depth, or the fixed depth that is asked for.
 
     Args:
         model: A LoopLM, or any other causal language model, which has one loop.
@@ -62,11 +67,57 @@ def _token_losses(
         return losses, torch.ones_like(losses.t())
     output = model(
         input_ids, use_cache=False, return_logits=False, output_loop_states=True, num_loops=num_loops,
+        exit_at_loop=exit_at_loop,
     )  # fmt: skip
     states = torch.stack([state.flatten(0, 1)[valid] for state in output.loop_hidden_states])
+    return _cross_entropies(model, states, labels[valid]), output.exit_pdf.flatten(0, 1)[valid]
+
+
+def _cross_entropies(model: LoopLMForCausalLM, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """In nats, of (loops, tokens, hidden) against (tokens,): (loops, tokens)."""
     weights = torch.ones(states.shape[:2], device=states.device)
-    _, losses = chunked_cross_entropy(states, model.lm_head, labels[valid], weights)
-    return losses, output.exit_pdf.flatten(0, 1)[valid]
+    return chunked_cross_entropy(states, model.lm_head, labels, weights)[1]
+
+
+@torch.no_grad()
+def decoded_losses(
+    model: LoopLMForCausalLM,
+    input_ids: torch.Tensor,
+    labels: torch.Tensor,
+    num_loops: int | None = None,
+    exit_threshold: float | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Of texts as if each token were decoded after the one before it: the first is the prompt, and what a token leaves in
+    the cache is what later ones find there.
+
+    Args:
+        model: In evaluation mode.
+        input_ids: (batch, seq).
+        labels: (batch, seq), the token that follows each; -100 is left out.
+        num_loops, exit_threshold: None takes the configuration's.
+
+    Returns:
+        (tokens,) cross-entropies in nats and (tokens,) loops, of the tokens with a label.
+    """
+    cache = DynamicCache(config=model.config)
+    # Tokens of one pass leave as if they came one by one; but they see each other in the same loop, and with
+    # `kv_reuse="last"` a later token is to see the last one's.
+    step = 1 if model.config.kv_reuse == "last" else max(1, input_ids.shape[1] - 1)
+    states, loops = [], []
+    for piece in (input_ids[:, :1], *input_ids[:, 1:].split(step, dim=1)):
+        if piece.shape[1] == 0:
+            continue
+        output = model(
+            piece, past_key_values=cache, use_cache=True, return_logits=False, output_loop_states=True,
+            num_loops=num_loops, exit_threshold=exit_threshold,
+        )  # fmt: skip
+        states.append(output.loop_hidden_states[-1])
+        loops.append(output.loops_used)
+    labels = labels.flatten()
+    valid = labels != IGNORE_INDEX
+    losses = _cross_entropies(model, torch.cat(states, dim=1).flatten(0, 1)[valid][None], labels[valid])
+    return losses[0], torch.cat(loops, dim=1).flatten()[valid]
 
 
 @contextmanager
@@ -144,12 +195,10 @@ class _ExitSums:
 
     def add(self, losses: torch.Tensor, exit_pdf: torch.Tensor) -> None:
         """(loops, tokens) and (tokens, loops)."""
-        reached = exit_pdf.cumsum(dim=-1)
         for index, threshold in enumerate(self.thresholds):
-            # Rounding may leave the whole sum below 1: the last loop takes all that are left.
-            leave = (reached[:, :-1] < threshold).sum(dim=-1)
-            chosen = losses.gather(0, leave[None]).double().sum()
-            self.sums[index] += torch.stack([(leave + 1).double().sum(), chosen]).cpu()
+            loops = exit_loops(exit_pdf, threshold)
+            chosen = losses.gather(0, loops[None] - 1).double().sum()
+            self.sums[index] += torch.stack([loops.double().sum(), chosen]).cpu()
         self.tokens += losses.shape[1]
 
     def points(self) -> list[DepthPoint]:
@@ -212,13 +261,16 @@ def score_texts(
     num_loops: int | None = None,
     batch_size: int = 4,
     progress: bool = True,
+    exit_at_loop: int | None = None,
+    exit_threshold: float | None = None,
 ) -> Results:
     """
     Bits per byte of texts after each loop, a mean over the texts, comparable between tokenizers. Every token of a text
     is predicted once, from at most `window - 1` tokens before it and a start token.
 
     `details` has the perplexity per token after each loop and, for a LoopLM, the depth-quality curve: loss against
-    mean loops for a sweep of exit thresholds, chosen from one pass at full depth.
+    mean loops for a sweep of exit thresholds, chosen from one pass at full depth. With an exit threshold below 1,
+    asked for or configured, the bits per byte are those of decoding with it, and `decoded` is that point.
 
     Raises:
         ValueError: The window is below 2, or depth is asked of a model that has none.
@@ -226,8 +278,11 @@ def score_texts(
     if window < 2:
         raise ValueError(f"window must be at least 2 tokens, got {window}")
     is_loop_model = isinstance(model.config, LoopLMConfig)
-    if num_loops is not None and not is_loop_model:
-        raise ValueError(f"num_loops needs a LoopLM, got a model of type {model.config.model_type}")
+    depth = {"num_loops": num_loops, "exit_at_loop": exit_at_loop, "exit_threshold": exit_threshold}
+    asked = [name for name, value in depth.items() if value is not None]
+    if asked and not is_loop_model:
+        raise ValueError(f"{', '.join(asked)} needs a LoopLM, got a model of type {model.config.model_type}")
+    threshold = depth_to_run(model.config, **depth)[1] if is_loop_model else 1.0
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     pieces: list[tuple[str, list[int]]] = []
     for name, text in texts.items():
@@ -236,6 +291,7 @@ def score_texts(
         tokens = [start, *tokenizer(text, **settings)["input_ids"]]
         pieces += [(name, tokens[at : at + window]) for at in range(0, len(tokens) - 1, window - 1)]
     sums, nats = _ExitSums(THRESHOLDS), {name: torch.zeros(1, dtype=torch.float64) for name in texts}
+    decoded_nats, decoded_loops = dict.fromkeys(texts, 0.0), 0.0
     with _measuring(model):
         batches = range(0, len(pieces), batch_size)
         for at in tqdm(batches, desc="Perplexity", disable=not progress):
@@ -244,19 +300,31 @@ def score_texts(
             # Causal attention: what is padded behind a text changes nothing in it.
             input_ids = torch.tensor([tokens + [start] * (length - len(tokens)) for _, tokens in batch])
             labels = torch.tensor([tokens[1:] + [IGNORE_INDEX] * (length - len(tokens) + 1) for _, tokens in batch])
-            losses, exit_pdf = _token_losses(model, input_ids.to(model.device), labels.to(model.device), num_loops)
+            input_ids, labels = input_ids.to(model.device), labels.to(model.device)
+            losses, exit_pdf = _token_losses(model, input_ids, labels, num_loops, exit_at_loop)
             sums.add(losses, exit_pdf)
-            parts = losses.double().split([len(tokens) - 1 for _, tokens in batch], dim=1)
-            for (name, _), part in zip(batch, parts, strict=True):
+            lengths = [len(tokens) - 1 for _, tokens in batch]
+            for (name, _), part in zip(batch, losses.double().split(lengths, dim=1), strict=True):
                 nats[name] = nats[name] + part.sum(dim=1).cpu()
+            if threshold < 1:
+                losses, loops = decoded_losses(model, input_ids, labels, num_loops, threshold)
+                decoded_loops += float(loops.sum())
+                for (name, _), part in zip(batch, losses.double().split(lengths), strict=True):
+                    decoded_nats[name] += float(part.sum())
     bits = {name: value / math.log(2) / len(texts[name].encode()) for name, value in nats.items()}
     loops = len(next(iter(bits.values())))
     per_problem = {f"bits_per_byte_loop_{loop + 1}": {name: float(each[loop]) for name, each in bits.items()}
                    for loop in range(loops)}  # fmt: skip
-    per_problem = {"bits_per_byte": per_problem[f"bits_per_byte_loop_{loops}"]} | per_problem
+    headline = per_problem[f"bits_per_byte_loop_{loops}"]
+    if threshold < 1:
+        headline = {name: value / math.log(2) / len(texts[name].encode()) for name, value in decoded_nats.items()}
+    per_problem = {"bits_per_byte": headline} | per_problem
     total = sum(nats.values())
     details: dict = {"perplexity_by_loop": (total / sums.tokens).exp().tolist(), "tokens": sums.tokens}
     if is_loop_model:
         details["depth_quality"] = [asdict(point) for point in sums.points()]
+    if threshold < 1:
+        point = DepthPoint(threshold, decoded_loops / sums.tokens, sum(decoded_nats.values()) / sums.tokens)
+        details["decoded"] = asdict(point)
     metrics = {name: bootstrap(list(values.values())) for name, values in per_problem.items()}
     return Results(NAME, {}, metrics, per_problem, details=details)

@@ -1,0 +1,205 @@
+"""What leaving early and keeping one loop's keys and values cost and save in decoding, on a trained model.
+
+    python benchmarks/early_exit.py --text FOLDER_OF_RS_FILES
+
+Without `--model` a small model is trained on nine tenths of the text first, and measured on the rest. Texts are cut
+into windows. The first tokens of each are the prompt, read in one pass; the others are fed one by one, as if they had
+been drawn. Of those are reported the loss, the loops per token, the blocks applied per pass, the tokens per second of
+processor time (on a GPU of wall time) and the bytes of the cache at the end. The settings take turns, batch by batch;
+speeds are medians over the batches, and so are their ratios to all loops with `kv_reuse="none"`.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.nn.utils import clip_grad_norm_
+from transformers import DynamicCache, PreTrainedTokenizerBase
+
+from evaluation.generate import load_model
+from evaluation.suites.perplexity import read_texts
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from trainers.data.tokenizer import train_tokenizer
+
+
+@dataclass
+class Setting:
+    """How to decode, and what was found."""
+
+    kv_reuse: str
+    depth: dict[str, float]
+    loss: float = 0.0
+    """Of all tokens together, in nats; loops, blocks and passes are sums as well."""
+    loops: int = 0
+    blocks: int = 0
+    passes: int = 0
+    cache_bytes: int = 0
+    tokens_per_second: list[float] = field(default_factory=list)
+    """Of each batch of windows."""
+
+    @property
+    def name(self) -> str:
+        """Of its row."""
+        ((kind, value),) = self.depth.items()
+        return f"loop {value}" if kind == "exit_at_loop" else f"q = {value:g}"
+
+
+def blocks_of(texts: list[str], tokenizer: PreTrainedTokenizerBase, length: int) -> torch.Tensor:
+    """The tokens of all texts, (blocks, length)."""
+    ids = [token for text in texts for token in tokenizer(text, verbose=False)["input_ids"]]
+    return torch.tensor(ids[: len(ids) // length * length], dtype=torch.long).view(-1, length)
+
+
+def train_small_model(texts: list[str], steps: int, console: Console) -> tuple[LoopLMForCausalLM, object]:
+    """Two ternary blocks and four loops, with the paper's loss."""
+    torch.manual_seed(0)
+    tokenizer = train_tokenizer(texts, 1024, 1024)
+    config = LoopLMConfig(
+        vocab_size=1024, hidden_size=128, intermediate_size=384, num_shared_layers=2, num_loops=4,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=1024,
+    )  # fmt: skip
+    model = LoopLMForCausalLM(config).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
+    blocks = blocks_of(texts, tokenizer, 128)
+    with console.status("training a small model") as status:
+        for step in range(steps):
+            batch = blocks[torch.randint(len(blocks), (8,))]
+            output = model(batch, labels=batch, use_cache=False)
+            output.loss.backward()
+            clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            losses = ", ".join(f"{loss:.2f}" for loss in output.loop_losses.tolist())
+            status.update(f"training a small model: step {step + 1} of {steps}, loss by loop {losses}")
+    console.print(f"trained {steps} steps; last loss by loop {losses}")
+    return model.eval(), tokenizer
+
+
+def clock(device: torch.device) -> float:
+    """Seconds of this process's processor, or of the wall once the GPU is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time()
+
+
+def cache_bytes(cache: DynamicCache) -> int:
+    """Of its keys and values."""
+    layers = [layer for layer in cache.layers if layer.is_initialized]
+    return sum(tensor.numel() * tensor.element_size() for layer in layers for tensor in (layer.keys, layer.values))
+
+
+@torch.no_grad()
+def decode(model: LoopLMForCausalLM, rows: torch.Tensor, prompt_tokens: int, setting: Setting) -> None:
+    """Windows (batch, tokens); what is found is added to the setting."""
+    model.config.kv_reuse = setting.kv_reuse
+    calls = [0]
+
+    def count(*_):
+        calls[0] += 1
+
+    cache, seconds = DynamicCache(config=model.config), 0.0
+    exit_at_loop = setting.depth.get("exit_at_loop")
+    places = range(prompt_tokens, rows.shape[1] - 1)
+    with model.model.resting_weights():
+        model(rows[:, :prompt_tokens], past_key_values=cache, logits_to_keep=1, exit_at_loop=exit_at_loop)
+        hooks = [layer.register_forward_hook(count) for layer in model.model.layers]
+        for place in places:
+            started = clock(rows.device)
+            output = model(rows[:, place : place + 1], past_key_values=cache, **setting.depth)
+            seconds += clock(rows.device) - started
+            scores = output.logits[:, 0].float().log_softmax(-1)
+            setting.loss -= float(scores.gather(1, rows[:, place + 1, None]).double().sum())
+            setting.loops += int(output.loops_used.sum())
+    for hook in hooks:
+        hook.remove()
+    setting.blocks += calls[0]
+    setting.passes += len(places)
+    setting.cache_bytes = max(setting.cache_bytes, cache_bytes(cache))
+    setting.tokens_per_second.append(len(rows) * len(places) / seconds)
+
+
+def main():
+    """Measures, prints a table, writes JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--model", help="folder of a trained LoopLM; None trains a small one first")
+    parser.add_argument("--steps", type=int, default=600, help="of that training")
+    parser.add_argument(
+        "--text", type=Path, required=True, help="folder of .rs files, or JSON lines with a column code"
+    )
+    parser.add_argument("--thresholds", type=float, nargs="+", default=[0.95, 0.8, 0.5], help="exit thresholds")
+    parser.add_argument("--prompt-tokens", type=int, default=32, help="of a window, read in one pass")
+    parser.add_argument("--new-tokens", type=int, default=64, help="of a window, fed one by one")
+    parser.add_argument("--windows", type=int, default=32, help="of the texts, evenly from all of them")
+    parser.add_argument("--batch", type=int, default=1, help="windows at a time")
+    parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
+    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/early_exit.json"), help="JSON file")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    console = Console(highlight=False)
+    texts = list(read_texts(options.text).values())
+    if options.model is None:
+        random.Random(0).shuffle(texts)
+        held_out = len(texts) // 10
+        model, tokenizer = train_small_model(texts[held_out:], options.steps, console)
+        texts = texts[:held_out]
+    else:
+        model, tokenizer = load_model(options.model)
+    if not isinstance(model, LoopLMForCausalLM):
+        parser.error(f"--model must be a LoopLM, got a model of type {model.config.model_type}")
+    length = options.prompt_tokens + options.new_tokens + 1
+    blocks = blocks_of(texts, tokenizer, length)
+    if len(blocks) < options.windows:
+        parser.error(f"--text must give {options.windows} windows of {length} tokens, got {len(blocks)}")
+    chosen = torch.linspace(0, len(blocks) - 1, options.windows).long()
+    windows = blocks[chosen].to(model.device)
+
+    depths = [{"exit_threshold": value} for value in (1.0, *options.thresholds)]
+    fixed = [{"exit_at_loop": loop} for loop in range(model.config.num_loops - 1, 0, -1)]
+    settings = [Setting("none", depth) for depth in (*depths, *fixed)] + [Setting("last", depth) for depth in depths]
+    decode(model, windows[: options.batch], options.prompt_tokens, Setting("none", depths[0]))  # warms up
+    with console.status("decoding"):
+        for rows in windows.split(options.batch):
+            for setting in settings:
+                decode(model, rows, options.prompt_tokens, setting)
+
+    tokens = options.windows * options.new_tokens
+    machine = f"{model.device.type}, {options.threads} threads, batch {options.batch}"
+    table = Table(title=f"{machine}, {options.windows} x {options.prompt_tokens} + {options.new_tokens} tokens")
+    for column in ("kv_reuse", "depth", "loss", "loops", "blocks", "tokens/s", "speed", "KiB"):
+        table.add_column(column, justify="left" if column in ("kv_reuse", "depth") else "right")
+    for setting in settings:
+        pairs = zip(setting.tokens_per_second, settings[0].tokens_per_second, strict=True)
+        table.add_row(
+            setting.kv_reuse, setting.name, f"{setting.loss / tokens:.4f}", f"{setting.loops / tokens:.2f}",
+            f"{setting.blocks / setting.passes:.2f}", f"{statistics.median(setting.tokens_per_second):.0f}",
+            f"{statistics.median(own / full for own, full in pairs):.2f}x", f"{setting.cache_bytes / 1024:.0f}",
+        )  # fmt: skip
+    console.print(table)
+    report = {
+        "benchmark": "early_exit", "machine": platform.machine(), "device": model.device.type,
+        "threads": options.threads, "torch": torch.__version__, "load": os.getloadavg(),
+        "model": options.model, "batch": options.batch, "windows": options.windows,
+        "prompt_tokens": options.prompt_tokens, "new_tokens": options.new_tokens,
+        "settings": [vars(setting) | {"name": setting.name} for setting in settings],
+    }  # fmt: skip
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(report, indent=2) + "\n")
+    console.print(f"Written to {options.output}")
+
+
+if __name__ == "__main__":
+    main()
