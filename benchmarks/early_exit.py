@@ -14,14 +14,16 @@ import json
 import os
 import platform
 import random
+import shlex
 import statistics
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from columns import Columns
 from rich.console import Console
-from rich.table import Table
 from torch.nn.utils import clip_grad_norm_
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
@@ -130,6 +132,32 @@ def decode(model: LoopLMForCausalLM, rows: torch.Tensor, prompt_tokens: int, set
     setting.tokens_per_second.append(len(rows) * len(places) / seconds)
 
 
+def page(columns: Columns, options: argparse.Namespace, model: LoopLMForCausalLM) -> str:
+    """The table as a page of the documentation."""
+    config = model.config
+    trained = f"trained here for {options.steps} steps" if options.model is None else options.model
+    command = shlex.join(["python", "benchmarks/early_exit.py", *sys.argv[1:]])
+    return f"""# What early exit and one loop's keys cost and gain
+
+Written by
+
+```bash
+{command}
+```
+
+A LoopLM of {config.num_shared_layers} blocks, {config.num_loops} loops and width {config.hidden_size}, {trained}.
+Held-out texts are fed token by token after a prompt of {options.prompt_tokens}: {options.windows} windows of
+{options.new_tokens} tokens, {options.batch} at a time, on {model.device.type} with {options.threads} thread(s) of a
+machine that other work may have shared; torch {torch.__version__}. Speeds are medians over the windows, "speed" is the
+median ratio to the first row, window by window. [early_exit.md](early_exit.md) explains the settings.
+
+{columns.markdown()}
+
+A short training makes no deep model: how much the loops are worth, and what a gate finds, is the subject of
+[exit_gate.md](exit_gate.md). Measure your own model with `--model FOLDER`.
+"""
+
+
 def main():
     """Measures, prints a table, writes JSON."""
     parser = argparse.ArgumentParser(
@@ -147,6 +175,7 @@ def main():
     parser.add_argument("--batch", type=int, default=1, help="windows at a time")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks/early_exit.json"), help="JSON file")
+    parser.add_argument("--report", type=Path, help="also write a page, such as docs/early_exit_speed.md")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     console = Console(highlight=False)
@@ -178,17 +207,21 @@ def main():
 
     tokens = options.windows * options.new_tokens
     machine = f"{model.device.type}, {options.threads} threads, batch {options.batch}"
-    table = Table(title=f"{machine}, {options.windows} x {options.prompt_tokens} + {options.new_tokens} tokens")
-    for column in ("kv_reuse", "depth", "loss", "loops", "blocks", "tokens/s", "speed", "KiB"):
-        table.add_column(column, justify="left" if column in ("kv_reuse", "depth") else "right")
+    rows = []
     for setting in settings:
         pairs = zip(setting.tokens_per_second, settings[0].tokens_per_second, strict=True)
-        table.add_row(
-            setting.kv_reuse, setting.name, f"{setting.loss / tokens:.4f}", f"{setting.loops / tokens:.2f}",
-            f"{setting.blocks / setting.passes:.2f}", f"{statistics.median(setting.tokens_per_second):.0f}",
-            f"{statistics.median(own / full for own, full in pairs):.2f}x", f"{setting.cache_bytes / 1024:.0f}",
+        rows.append(
+            [
+                setting.kv_reuse, setting.name, f"{setting.loss / tokens:.4f}", f"{setting.loops / tokens:.2f}",
+                f"{setting.blocks / setting.passes:.2f}", f"{statistics.median(setting.tokens_per_second):.0f}",
+                f"{statistics.median(own / full for own, full in pairs):.2f}", f"{setting.cache_bytes / 1024:.0f}",
+            ]
         )  # fmt: skip
-    console.print(table)
+    titles = ("kv_reuse", "depth", "loss, nats", "loops", "blocks per pass", "tokens/s", "speed", "cache, KiB")
+    columns = Columns(titles, 2, rows)
+    console.print(
+        columns.rich(f"{machine}, {options.windows} x {options.prompt_tokens} + {options.new_tokens} tokens")
+    )
     report = {
         "benchmark": "early_exit", "machine": platform.machine(), "device": model.device.type,
         "threads": options.threads, "torch": torch.__version__, "load": os.getloadavg(),
@@ -198,6 +231,8 @@ def main():
     }  # fmt: skip
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(report, indent=2) + "\n")
+    if options.report is not None:
+        options.report.write_text(page(columns, options, model))
     console.print(f"Written to {options.output}")
 
 

@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from columns import Columns
 from rich.console import Console
-from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
@@ -239,29 +239,6 @@ def measure(shape: Shape, dtype: torch.dtype, options: argparse.Namespace, conso
                 }
             )  # fmt: skip
     return rows
-
-
-@dataclass(frozen=True)
-class Columns:
-    """A table to print and to write: the first `left` columns hold words, the others numbers."""
-
-    titles: tuple[str, ...]
-    left: int
-    rows: list[list[str]]
-
-    def rich(self, title: str) -> Table:
-        """For the terminal."""
-        table = Table(title=title)
-        for index, name in enumerate(self.titles):
-            table.add_column(name, justify="left" if index < self.left else "right")
-        for row in self.rows:
-            table.add_row(*row)
-        return table
-
-    def markdown(self) -> str:
-        """For a page."""
-        rule = ["---" if index < self.left else "---:" for index in range(len(self.titles))]
-        return "\n".join("| " + " | ".join(cells) + " |" for cells in (self.titles, rule, *self.rows))
 
 
 def speed_columns(rows: list[dict]) -> Columns:
