@@ -5,6 +5,7 @@ Our models are base models: there are no turns, each prompt is continued on its 
 everything else to standard error; so `chat ... < prompt.rs > answer.rs` gives a file of Rust and nothing else.
 """
 
+import signal
 import sys
 import unicodedata
 from collections.abc import Iterator
@@ -87,6 +88,8 @@ def chat(model: str, prompt: str | None, settings: ChatSettings) -> int:
         conversation = Conversation(engine, settings, verifier, notes)
         if not typed:
             return 0 if conversation.answer(prompt) else 1
+        # Also where it is ignored, as it is for a shell's background jobs and what they start.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         notes.print("Type Rust for the model to continue; an empty line sends it. Ctrl-C ends an answer, Ctrl-D chat.")
         for prompt in _typed_prompts():
             try:

@@ -18,8 +18,9 @@ def serve(path: Path, settings: ServerSettings) -> int:
     Raises:
         ValueError, OSError: See [`open_model`] and [`llama_server`].
     """
-    # As Ctrl-C, so that a copy that is being made is removed.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Both as Ctrl-C, so that a copy that is being made is removed; a shell's background jobs would ignore SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     file = open_model(path)
     with llama_server(file, settings) as server:
         try:
