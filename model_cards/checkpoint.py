@@ -51,7 +51,8 @@ class Checkpoint:
             ValueError: The configuration is another model's, or a file of weights is damaged; `read` raises it, too.
         """
         folder = Path(folder)
-        sharded = (folder / INDEX).exists()
+        # As transformers loads it: of two forms the one file, which an earlier or later save may have left.
+        sharded = (folder / INDEX).exists() and not (folder / WEIGHTS).exists()
         for needed in ("config.json", INDEX if sharded else WEIGHTS):
             if not (folder / needed).exists():
                 raise FileNotFoundError(f"{folder} must be a folder that save_pretrained wrote: it has no {needed}")

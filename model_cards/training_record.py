@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NOT_RECORDED = "not recorded"
-FIRST_STAGE, GATE_STAGE = "pretrain", "gate"
+FIRST_STAGE, GATE_STAGE, EXPORT = "pretrain", "gate", "export"
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,11 @@ class TrainingRecord:
 
     @classmethod
     def of_model(cls, folder: Path) -> "TrainingRecord | None":
-        """Of a model that a recipe left in `run/stage/model`; None for any other folder."""
+        """Of a model that a recipe left in `run/stage/model` or `run/export/packed`; None for any other folder."""
         stage_folder = folder.absolute().parent
         run = stage_folder.parent
+        if stage_folder.name == EXPORT and (stage_folder / "finished.json").is_file():
+            stage_folder = run / _read(stage_folder / "finished.json")["stage"]
         if not (run / "recipe.json").is_file() or not (stage_folder / "finished.json").is_file():
             return None
         recipe = _read(run / "recipe.json")

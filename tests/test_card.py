@@ -213,6 +213,12 @@ def test_the_training_is_told_from_the_run_that_made_the_model(saved, tmp_path, 
     }  # fmt: skip
     (run / "recipe.json").write_text(json.dumps(recipe))
     made = card(run / "maxrl" / "model", capsys=capsys)
+    # The same for what was exported of it.
+    (run / "export").mkdir()
+    (run / "export" / "finished.json").write_text('{"stage": "maxrl"}')
+    (run / "export" / "packed").symlink_to(saved)
+    exported = card(run / "export" / "packed", capsys=capsys)
+    assert exported.text.split("## Training details")[1] == made.text.split("## Training details")[1]
     assert "| Stage `pretrain` | 9 steps, 64 tokens per block, 12,345 tokens |" in made.text
     assert "reinforcement learning (maxrl), 4 steps of 2 prompts x 8 completions" in made.text
     assert "17 valid, 3 semantic_error (2 fail only for crates" in made.text

@@ -19,6 +19,7 @@ from model_cards.gguf_file import read_gguf
 from modeling_nanochat import LoopLMConfig
 from recipes import debug
 from recipes.command_line import main
+from recipes.export import export
 from recipes.pipeline import build_model, pretrain, start_folder
 from recipes.prepare import Prepared, split_rows
 from recipes.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
@@ -328,6 +329,25 @@ def test_a_recipe_started_without_the_project_installed_says_what_to_do(tmp_path
     finished = subprocess.run([sys.executable, "-S", "-E", script], capture_output=True, text=True, cwd=tmp_path)
     assert finished.returncode == 1
     assert finished.stderr == "nanochat-ternary is not installed: run `make install`, or `pip install -e .`\n"
+
+
+def test_an_export_that_was_killed_is_made_anew_and_tells_its_stage(tmp_path, prepared):
+    recipe = tiny_recipe(tmp_path)
+    config = LoopLMConfig.from_dict(recipe.model.to_dict() | {"max_position_embeddings": 64, "ternary_group_size": 32})
+    recipe = replace(recipe, model=config, export=ExportRecipe(gguf="f32"))
+    folder = recipe.run_dir / "tasks" / "model"
+    build_model(recipe, prepared.tokenizer).save_pretrained(folder)
+    left = recipe.run_dir / "export" / "packed"
+    left.mkdir(parents=True)
+    (left / "model.safetensors.index.json").write_text("{}")
+    for name in ("packed/model-00002-of-00003.safetensors", "tiny-q4_0.gguf", "tiny-f32.gguf.0a1b.partial", "mine.txt"):
+        (left.parent / name).write_bytes(b"half")
+    exported = export(recipe, folder, prepared.tokenizer)
+    assert exported.agreement.problems == ()
+    assert [path.name for path in left.glob("*.safetensors*")] == ["model.safetensors"]
+    found = sorted(path.name for path in left.parent.iterdir())
+    assert found == ["finished.json", "mine.txt", "packed", "tiny-f32.gguf"]
+    assert json.loads((left.parent / "finished.json").read_text()) == {"stage": "tasks"}
 
 
 def test_an_export_that_cannot_be_made_is_refused_before_any_work(tmp_path, capsys):
