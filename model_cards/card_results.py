@@ -130,14 +130,17 @@ def how(results: Results) -> str:
 
 
 def depth(results: Results) -> str:
-    """How many loops were run."""
+    """How many loops were run: as asked for, else as the model's configuration has it."""
     settings = results.settings
-    if settings["exit_at_loop"] is not None:
-        return f"read after loop {settings['exit_at_loop']}"
+    asked = settings["exit_at_loop"] is not None or settings["exit_threshold"] is not None
+    source = settings if asked else results.model
+    exit_at_loop, threshold = source.get("exit_at_loop"), source.get("exit_threshold")
+    if exit_at_loop is not None:
+        return f"read after loop {exit_at_loop}"
     loops = f"{settings['num_loops'] or results.model['num_loops']} loops"
-    if settings["exit_threshold"] is None or settings["exit_threshold"] >= 1:
+    if threshold is None or threshold >= 1:
         return loops
-    return f"{loops}, {_leaving(settings['exit_threshold'], results.details['mean_loops'])}"
+    return f"{loops}, {_leaving(threshold, results.details['mean_loops'])}"
 
 
 def _leaving(threshold: float, mean_loops: float) -> str:

@@ -13,9 +13,11 @@ from huggingface_hub import ModelCard
 
 from evaluation import __main__ as evaluation
 from evaluation.generate import Sampling
+from evaluation.report import describe
 from evaluation.results import Results, bootstrap
 from model_cards.__main__ import main
 from model_cards.card import TEMPLATES
+from model_cards.card_results import depth
 from model_cards.checkpoint import Checkpoint
 from model_cards.counted import Counted
 from model_cards.metadata import problems
@@ -191,6 +193,38 @@ def test_the_usage_in_the_card_runs(saved, capsys, monkeypatch, tmp_path):
     exec(program, names)
     assert "fn larger(a: i32, b: i32) -> i32 {" in capsys.readouterr().out
     assert names["logits"].shape[-1] == 448 and names["tokens"].shape[-1] > 8
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [({"exit_at_loop": 3}, "always after loop 3"), ({"exit_threshold": 0.7}, "early, at threshold 0.7")],
+)
+def test_a_model_that_leaves_by_itself_says_so_in_its_card_and_in_its_results(
+    measured, capsys, monkeypatch, tmp_path, settings, said
+):
+    model = gguf_model(num_loops=4, initializer_range=0.02, **settings)
+    model.save_pretrained(tmp_path / "model")
+    TOKENIZER.save_pretrained(tmp_path / "model")
+    text = card(tmp_path / "model", capsys=capsys).text
+    assert f"| Exit | {said}, unless asked otherwise |" in text
+    program = re.search(r"```python\n(.*?)```", text, re.S)[1].replace("someone/small-rust", str(tmp_path / "model"))
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    exec(program, {})
+
+    found = replace(
+        Results.read(measured / "humaneval_rust.json"), model=describe(model, "it"), details={"mean_loops": 2.25}
+    )
+    assert (
+        depth(found)
+        == {
+            "exit_at_loop": "read after loop 3",
+            "exit_threshold": "4 loops, exit threshold 0.7: 2.25 loops per token",
+        }[next(iter(settings))]
+    )
+    # What was asked for replaces both.
+    asked = replace(found, settings=found.settings | {"exit_at_loop": 1, "exit_threshold": None})
+    assert depth(asked) == "read after loop 1"
+    assert depth(replace(found, settings=found.settings | {"exit_threshold": 1.0})) == "4 loops"
 
 
 def test_the_training_is_told_from_the_run_that_made_the_model(saved, tmp_path, capsys):

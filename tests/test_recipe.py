@@ -340,7 +340,8 @@ def test_an_export_that_was_killed_is_made_anew_and_tells_its_stage(tmp_path, pr
     left = recipe.run_dir / "export" / "packed"
     left.mkdir(parents=True)
     (left / "model.safetensors.index.json").write_text("{}")
-    for name in ("packed/model-00002-of-00003.safetensors", "tiny-q4_0.gguf", "tiny-f32.gguf.0a1b.partial", "mine.txt"):
+    half = ("packed/model-00002-of-00003.safetensors", "tiny-q4_0.gguf", "tiny-f32.gguf.0a1b.partial")
+    for name in (*half, "mine.txt"):
         (left.parent / name).write_bytes(b"half")
     exported = export(recipe, folder, prepared.tokenizer)
     assert exported.agreement.problems == ()
