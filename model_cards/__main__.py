@@ -4,6 +4,7 @@ show (`card`, `publish`).
 """
 
 import argparse
+import logging
 import os
 import sys
 
@@ -24,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     publish_command_line.add_card(subcommands)
     publish_command_line.add_publish(subcommands)
     options = parser.parse_args(arguments)
+    # It tells users of processors with AVX-512 about a kernel that is not used here.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         status = options.run(options)
         sys.stdout.flush()

@@ -166,11 +166,20 @@ def commands(results: Sequence[Results], repo: str) -> list[str]:
     """What made the results, with the model's name on the Hub and without the folders of the machine."""
     found: list[str] = []
     for each in results:
-        words = [repo if word == each.model["path"] else word for word in shlex.split(each.command)]
-        command = shlex.join(Path(word).name if Path(word).is_absolute() else word for word in words)
+        command = shlex.join(_public(word, each.model["path"], repo) for word in shlex.split(each.command))
         if command and command not in found:
             found.append(command)
     return found
+
+
+def _public(word: str, model: str, repo: str) -> str:
+    """A word of a command, or what it gives an option (`--out=FOLDER`), as it may be read by others."""
+    option, equals, value = word.rpartition("=") if word.startswith("-") else ("", "", word)
+    if value == model:
+        value = repo
+    elif Path(value).is_absolute():
+        value = Path(value).name
+    return f"{option}{equals}{value}"
 
 
 def versions(results: Sequence[Results]) -> str:

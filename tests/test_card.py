@@ -52,7 +52,7 @@ def measured(saved, tmp_path_factory):
         details={},
         settings=asdict(Sampling(num_samples=1, temperature=0.3, seed=11)) | {"edition": "2021", "run_timeout": 5.0},
         versions=perplexity.versions | {"rustc": "rustc 9.9.9"},
-        command=f"python -m evaluation run --model {saved} --problems /home/me/secret/rows.jsonl --temperature 0.3",
+        command=f"python -m evaluation run --model {saved} --problems /home/me/secret/rows.jsonl --out=/home/results",
     ).write(folder)
     return folder
 
@@ -115,7 +115,7 @@ def test_a_measured_number_comes_with_interval_problems_sampling_and_command(sav
     assert "HumanEval-Rust (MultiPL-E) |  | not measured" in made.text
     assert "40 samples: 10 valid, 30 tests_failed." in made.text and "rustc 9.9.9" in made.text
     # The command names the model as a stranger would, and no folder of this machine.
-    command = "python -m evaluation run --model someone/small-rust --problems rows.jsonl --temperature 0.3"
+    command = "python -m evaluation run --model someone/small-rust --problems rows.jsonl --out=results"
     assert command in made.text
     assert "/home" not in str(made) and str(saved.parent) not in str(made)
     (speed, *_) = results["performance_benchmarks"].details["speeds"]

@@ -351,7 +351,7 @@ def test_an_export_that_was_killed_is_made_anew_and_tells_its_stage(tmp_path, pr
     assert json.loads((left.parent / "finished.json").read_text()) == {"stage": "tasks"}
 
 
-def test_an_export_that_cannot_be_made_is_refused_before_any_work(tmp_path, capsys):
+def test_an_export_that_cannot_be_made_is_refused_before_any_work(tmp_path, capsys, monkeypatch):
     recipe = tiny_recipe(tmp_path)
     streams = LoopLMConfig.from_dict(recipe.model.to_dict() | {"mhc_num_streams": 2})
     for changed, message in (
@@ -361,5 +361,11 @@ def test_an_export_that_cannot_be_made_is_refused_before_any_work(tmp_path, caps
         with pytest.raises(SystemExit):
             main(changed, [])
         assert message in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    with pytest.raises(SystemExit):
+        main(replace(recipe, export=ExportRecipe(gguf="f32")), [])
+    error = capsys.readouterr().err
+    assert 'export.gguf=f32 needs xllamacpp: pip install "nanochat-ternary[gguf]"' in error
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="export.gguf must be one of f32, .*, or None, got 'tq3_0'"):
         ExportRecipe(gguf="tq3_0")
