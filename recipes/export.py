@@ -73,10 +73,12 @@ def export_plan(recipe: Recipe) -> str:
     """A sentence for the beginning of a run."""
     if recipe.export.gguf is not None:
         return f"The run ends with a GGUF file for llama.cpp, its matrices in {recipe.export.gguf}"
-    found = obstacles(recipe.model, "q4_0")
-    if found:
-        return "llama.cpp cannot run this model: " + "; ".join(found)
-    return "llama.cpp can run this model: --set export.gguf=q4_0 ends the run with a file for it"
+    # The float type has fewest conditions, and is what models without ternary weights are exported in.
+    for gguf in ("q4_0", "f16"):
+        found = obstacles(recipe.model, gguf)
+        if not found:
+            return f"llama.cpp can run this model: --set export.gguf={gguf} ends the run with a file for it"
+    return "llama.cpp cannot run this model: " + "; ".join(found)
 
 
 def export(recipe: Recipe, model_folder: Path, tokenizer: PreTrainedTokenizerFast) -> Exported:

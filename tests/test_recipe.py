@@ -19,7 +19,7 @@ from model_cards.gguf_file import read_gguf
 from modeling_nanochat import LoopLMConfig
 from recipes import debug
 from recipes.command_line import main
-from recipes.export import export
+from recipes.export import export, export_plan
 from recipes.pipeline import build_model, pretrain, start_folder
 from recipes.prepare import Prepared, split_rows
 from recipes.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
@@ -349,6 +349,21 @@ def test_an_export_that_was_killed_is_made_anew_and_tells_its_stage(tmp_path, pr
     found = sorted(path.name for path in left.parent.iterdir())
     assert found == ["finished.json", "mine.txt", "packed", "tiny-f32.gguf"]
     assert json.loads((left.parent / "finished.json").read_text()) == {"stage": "tasks"}
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        (dict(ternary_group_size=32), "--set export.gguf=q4_0"),
+        (dict(ternary_group_size=16), "--set export.gguf=f16"),
+        (dict(ternary=False), "--set export.gguf=f16"),
+        (dict(sandwich_norm=True), "llama.cpp cannot run this model: LoopLMConfig.sandwich_norm must be False"),
+    ],
+)
+def test_a_run_says_at_the_start_what_llama_cpp_will_make_of_it(tmp_path, settings, said):
+    recipe = tiny_recipe(tmp_path)
+    model = LoopLMConfig.from_dict(recipe.model.to_dict() | settings)
+    assert said in export_plan(replace(recipe, model=model))
 
 
 def test_an_export_that_cannot_be_made_is_refused_before_any_work(tmp_path, capsys, monkeypatch):
