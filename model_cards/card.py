@@ -94,7 +94,7 @@ def model_card(
     config = counted.config
     evaluated = card_results.eval_results(results)
     samples = any(each.verdicts for each in results)
-    reinforced = record is not None and record.reinforced
+    reinforced = None if record is None else record.reinforced
     tags = ["rust", "code", "code-generation", "looplm", *(["ternary", "bitnet"] if config.ternary else [])]
     data = ModelCardData(
         license=publication.license,
