@@ -102,6 +102,8 @@ def test_a_dry_run_sends_nothing_and_what_llama_cpp_cannot_run_is_left_out_with_
     tmp_path, hub, capsys, monkeypatch
 ):
     monkeypatch.delenv("HF_TOKEN")
+    # The clean process, which is offline, was started by the test before.
+    monkeypatch.setattr("model_cards.publish.reload", lambda folder: "")
     tiny_model(vocab_size=448, sandwich_norm=True).save_pretrained(tmp_path / "model")
     TOKENIZER.save_pretrained(tmp_path / "model")
     assert publish(tmp_path / "model", "--staging", tmp_path / "staging") == 0
