@@ -65,7 +65,9 @@ def prepared():
     return Prepared(tokenizer, training, pack_blocks(texts[:1], tokenizer, 32))
 
 
-def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys):
+def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys, monkeypatch):
+    # An untrained model ends no function; long completions would only take longer.
+    monkeypatch.setattr("recipes.report.EVALUATED_TOKENS", 8)
     recipe = tiny_recipe(tmp_path, eval_steps=6, eval_prompts=2, eval_seconds=0.1)
     model = LoopLMConfig.from_dict(
         recipe.model.to_dict() | {"max_position_embeddings": 1024, "ternary_group_size": 32}
