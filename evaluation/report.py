@@ -59,7 +59,8 @@ def describe(model: PreTrainedModel, path: str) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
     if isinstance(model.config, LoopLMConfig):
-        found |= {"num_loops": model.config.num_loops, "num_shared_layers": model.config.num_shared_layers}
+        names = ("num_loops", "num_shared_layers", "exit_at_loop", "exit_threshold", "kv_reuse")
+        found |= {name: getattr(model.config, name) for name in names}
     return found
 
 

@@ -94,7 +94,7 @@ def model_card(
     config = counted.config
     evaluated = card_results.eval_results(results)
     samples = any(each.verdicts for each in results)
-    reinforced = record is not None and record.reinforced
+    reinforced = None if record is None else record.reinforced
     tags = ["rust", "code", "code-generation", "looplm", *(["ternary", "bitnet"] if config.ternary else [])]
     data = ModelCardData(
         license=publication.license,
@@ -138,7 +138,7 @@ def model_card(
         memory_note=_memory_note(counted),
         cache_size=f"{counted.cache_bytes_per_token / 1e3:,.1f} kB",
         requirement=tested_transformers(),
-        python_usage=python_usage(publication.repo, config.num_loops),
+        python_usage=python_usage(publication.repo, exported_loops(config)),
         llama_cpp=LLAMA_CPP,
         llama_usage=llama_usage(publication, files),
         gguf_note=gguf,
@@ -226,6 +226,12 @@ def _specifications(counted: Counted, files: Sequence[GgufRelease]) -> list[tupl
         ("Context", f"{config.max_position_embeddings:,} tokens"),
         ("Residual streams", f"{config.mhc_num_streams}"),
     ]
+    if config.exit_at_loop is not None:
+        found.append(("Exit", f"always after loop {config.exit_at_loop}, unless asked otherwise"))
+    if config.exit_threshold < 1:
+        found.append(("Exit", f"early, at threshold {config.exit_threshold:g}, unless asked otherwise"))
+    if config.kv_reuse == "last":
+        found.append(("Keys and values", "of the last loop alone, after the prompt"))
     if config.ternary:
         found += [
             ("Ternary parameters", f"{counted.ternary_parameters:,} ({counted.ternary_share:.1%})"),
@@ -255,7 +261,7 @@ def tested_transformers() -> str:
 
 
 def python_usage(name: str, loops: int) -> str:
-    """A program that loads the model by its own code and continues a prompt."""
+    """A program that loads the model by its own code and continues a prompt, at `loops` and at less."""
     lines = [
         "from transformers import AutoModelForCausalLM, AutoTokenizer",
         "",
@@ -270,7 +276,7 @@ def python_usage(name: str, loops: int) -> str:
         lines += [
             "",
             f"# Cheaper: {fewer} of the {loops} loops; or stop after the first.",
-            f"tokens = model.generate(**inputs, max_new_tokens=64, num_loops={fewer})",
+            f"tokens = model.generate(**inputs, max_new_tokens=64, exit_at_loop={fewer})",
             "logits = model(**inputs, exit_at_loop=1).logits",
         ]
     return "\n".join(lines)

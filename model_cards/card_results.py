@@ -130,14 +130,17 @@ def how(results: Results) -> str:
 
 
 def depth(results: Results) -> str:
-    """How many loops were run."""
+    """How many loops were run: as asked for, else as the model's configuration has it."""
     settings = results.settings
-    if settings["exit_at_loop"] is not None:
-        return f"read after loop {settings['exit_at_loop']}"
+    asked = settings["exit_at_loop"] is not None or settings["exit_threshold"] is not None
+    source = settings if asked else results.model
+    exit_at_loop, threshold = source.get("exit_at_loop"), source.get("exit_threshold")
+    if exit_at_loop is not None:
+        return f"read after loop {exit_at_loop}"
     loops = f"{settings['num_loops'] or results.model['num_loops']} loops"
-    if settings["exit_threshold"] is None or settings["exit_threshold"] >= 1:
+    if threshold is None or threshold >= 1:
         return loops
-    return f"{loops}, {_leaving(settings['exit_threshold'], results.details['mean_loops'])}"
+    return f"{loops}, {_leaving(threshold, results.details['mean_loops'])}"
 
 
 def _leaving(threshold: float, mean_loops: float) -> str:
@@ -163,11 +166,20 @@ def commands(results: Sequence[Results], repo: str) -> list[str]:
     """What made the results, with the model's name on the Hub and without the folders of the machine."""
     found: list[str] = []
     for each in results:
-        words = [repo if word == each.model["path"] else word for word in shlex.split(each.command)]
-        command = shlex.join(Path(word).name if Path(word).is_absolute() else word for word in words)
+        command = shlex.join(_public(word, each.model["path"], repo) for word in shlex.split(each.command))
         if command and command not in found:
             found.append(command)
     return found
+
+
+def _public(word: str, model: str, repo: str) -> str:
+    """A word of a command, or what it gives an option (`--out=FOLDER`), as it may be read by others."""
+    option, equals, value = word.rpartition("=") if word.startswith("-") else ("", "", word)
+    if value == model:
+        value = repo
+    elif Path(value).is_absolute():
+        value = Path(value).name
+    return f"{option}{equals}{value}"
 
 
 def versions(results: Sequence[Results]) -> str:

@@ -1,4 +1,7 @@
-"""A LoopLM checkpoint as tensors by name, from a saved folder (one tensor in memory at a time) or from a model."""
+"""
+A LoopLM checkpoint as tensors by name, from a saved folder (one tensor in memory at a time) or from a model; and the
+tokenizer beside it.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Set
@@ -8,14 +11,26 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from modeling_nanochat.packed_nanochat import unpack_codes, unpack_weight
 from modeling_nanochat.ternary_nanochat import quantize_weight, ternary_codes
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+TOKENIZER = "tokenizer.json"
 CODES, SCALES = "_codes", "_scales"
 """What the names of a packed weight's two tensors have in addition."""
+
+
+def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer beside a saved model. Raises `FileNotFoundError` when there is none."""
+    if not (folder / TOKENIZER).is_file():
+        raise FileNotFoundError(
+            f"{folder} must hold a model with its tokenizer: it has no {TOKENIZER}, which tokenizer.save_pretrained "
+            "writes"
+        )
+    return AutoTokenizer.from_pretrained(folder)
 
 
 @dataclass(frozen=True)
@@ -51,7 +66,8 @@ class Checkpoint:
             ValueError: The configuration is another model's, or a file of weights is damaged; `read` raises it, too.
         """
         folder = Path(folder)
-        sharded = (folder / INDEX).exists()
+        # As transformers loads it: of two forms the one file, which an earlier or later save may have left.
+        sharded = (folder / INDEX).exists() and not (folder / WEIGHTS).exists()
         for needed in ("config.json", INDEX if sharded else WEIGHTS):
             if not (folder / needed).exists():
                 raise FileNotFoundError(f"{folder} must be a folder that save_pretrained wrote: it has no {needed}")

@@ -36,15 +36,14 @@ def add_gguf(subcommands):
 def _gguf(options: argparse.Namespace) -> int:
     # `--help` answers at once, without PyTorch.
     import torch
-    from transformers import AutoTokenizer
 
-    from model_cards.checkpoint import Checkpoint
+    from model_cards.checkpoint import Checkpoint, read_tokenizer
     from model_cards.gguf import export_gguf
     from model_cards.gguf_verify import verify_gguf
     from modeling_nanochat import LoopLMForCausalLM
 
     checkpoint = Checkpoint.of_folder(options.model)
-    tokenizer = AutoTokenizer.from_pretrained(options.model)
+    tokenizer = read_tokenizer(options.model)
     file = export_gguf(
         checkpoint,
         tokenizer,

@@ -61,8 +61,11 @@ def export_gguf(
         OSError: The file cannot be written there.
     """
     config, path = checkpoint.config, Path(path)
-    if path.is_dir() or not path.parent.is_dir():
-        fault = "is a folder" if path.is_dir() else f"is in {path.parent}, which is no folder"
+    if not path.parent.is_dir() or (path.exists() and not path.is_file()):
+        # The file takes the place of what was there, which must not be a device such as /dev/null.
+        fault = f"is in {path.parent}, which is no folder"
+        if path.exists():
+            fault = "is a folder" if path.is_dir() else "is no regular file"
         raise FileNotFoundError(f"path must name a file in a folder that exists, got {path}, which {fault}")
     obstacles = config_obstacles(config, type)
     if obstacles:

@@ -181,7 +181,7 @@ def llama_server(file: GgufFile, settings: ServerSettings) -> Iterator[RunningSe
 
 
 def _cores() -> int:
-    allowed = len(os.sched_getaffinity(0))
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(allowed, psutil.cpu_count(logical=False) or allowed)
 
 

@@ -21,13 +21,11 @@ def _pack(options: argparse.Namespace) -> int:
     if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
         raise ValueError(f"out must be an empty folder or not be there, got {options.out}")
     # `--help` answers at once, without PyTorch.
-    from transformers import AutoTokenizer
-
-    from model_cards.checkpoint import Checkpoint
+    from model_cards.checkpoint import Checkpoint, read_tokenizer
     from modeling_nanochat import LoopLMForCausalLM
 
     Checkpoint.of_folder(options.model)  # says what is missing
-    tokenizer = AutoTokenizer.from_pretrained(options.model)
+    tokenizer = read_tokenizer(options.model)
     # In the type it is stored in: latent weights must not be rounded before they are packed.
     packed = LoopLMForCausalLM.from_pretrained(options.model, dtype="auto").pack()
     packed.save_pretrained(options.out)

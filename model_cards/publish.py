@@ -44,7 +44,8 @@ def publish(options: argparse.Namespace) -> int:
     """Stages both repositories, shows them, and uploads them with `--push`."""
     publication = _publication(options, options.repo)
     metadata.check_repo(publication.gguf_repo, "--repo with -GGUF at its end")
-    if options.staging is not None and options.staging.exists() and any(options.staging.iterdir()):
+    staging = options.staging
+    if staging is not None and staging.exists() and (not staging.is_dir() or any(staging.iterdir())):
         raise ValueError(f"--staging must be a new or empty folder, got {options.staging}")
     user = log_in() if options.push else None
     checkpoint = Checkpoint.of_folder(options.model)

@@ -108,11 +108,11 @@ def stage_model(source: Path, target: Path) -> None:
     """
     names = [*NEEDED, *code_files(source)]
     names += [name for name in TOKENIZER if (source / name).is_file() and name not in names]
-    if (source / INDEX).is_file():
+    if (source / WEIGHTS).is_file():
+        names.append(WEIGHTS)
+    else:
         shards = sorted(set(json.loads((source / INDEX).read_text())["weight_map"].values()))
         names += [INDEX, *shards]
-    else:
-        names.append(WEIGHTS)
     target.mkdir(parents=True, exist_ok=True)
     for name in names:
         shutil.copyfile(source / name, target / name)

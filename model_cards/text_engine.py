@@ -5,7 +5,6 @@ Both hand over pieces of text as they come, and both stop where the function end
 """
 
 import json
-import logging
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -144,8 +143,6 @@ class TransformersEngine(TextEngine):
 
     def __init__(self, folder: str, loops: int | None = None):
         """Raises `ValueError` when the model cannot be loaded, or has no such depth."""
-        # It tells users of processors with AVX-512 about a kernel that is not used here.
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         # Only this engine needs PyTorch.
         from transformers.utils.logging import disable_progress_bar
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NOT_RECORDED = "not recorded"
-FIRST_STAGE, GATE_STAGE = "pretrain", "gate"
+FIRST_STAGE, GATE_STAGE, EXPORT = "pretrain", "gate", "export"
+REWARDED = {"compile": "completions that compile", "tests": "completions that compile and pass hidden tests"}
 
 
 @dataclass(frozen=True)
@@ -13,17 +14,19 @@ class TrainingRecord:
     """
     Attributes:
         lines: What is known, by name, in words.
-        reinforced: Whether a stage of reinforcement learning, with the compiler as judge, is part of it.
+        reinforced: What the last stage of reinforcement learning, with the compiler as judge, rewarded; None without.
     """
 
     lines: dict[str, str]
-    reinforced: bool
+    reinforced: str | None
 
     @classmethod
     def of_model(cls, folder: Path) -> "TrainingRecord | None":
-        """Of a model that a recipe left in `run/stage/model`; None for any other folder."""
+        """Of a model that a recipe left in `run/stage/model` or `run/export/packed`; None for any other folder."""
         stage_folder = folder.absolute().parent
         run = stage_folder.parent
+        if stage_folder.name == EXPORT and (stage_folder / "finished.json").is_file():
+            stage_folder = run / _read(stage_folder / "finished.json")["stage"]
         if not (run / "recipe.json").is_file() or not (stage_folder / "finished.json").is_file():
             return None
         recipe = _read(run / "recipe.json")
@@ -41,7 +44,8 @@ class TrainingRecord:
         training = recipe["training"]
         lines["Optimizer"] = f"{training['optimizer']}, peak learning rate {training['peak_lr']}"
         lines["Hardware, duration"] = NOT_RECORDED
-        return cls(lines, any("num_generations" in stages[name] for name in done))
+        rewarded = [REWARDED[stages[name]["mode"]] for name in done if "num_generations" in stages[name]]
+        return cls(lines, rewarded[-1] if rewarded else None)
 
 
 def _read(path: Path) -> dict:
@@ -75,10 +79,12 @@ def _stage(settings: dict, folder: Path) -> str:
     finished = _read(folder / "finished.json") if (folder / "finished.json").is_file() else {}
     if "num_generations" in settings:
         prompts = f"{settings['prompts_per_step']} prompts x {settings['num_generations']} completions"
-        words = f"reinforcement learning ({settings['estimator']}), {steps} of {prompts}"
+        rewarded = REWARDED[settings["mode"]]
+        words = f"reinforcement learning ({settings['estimator']}), {steps} of {prompts}, rewarding {rewarded}"
         if "solved" in finished:
             before, after = (f"{e['value']:.1%} ({e['low']:.1%} to {e['high']:.1%})" for e in finished["solved"])
             words += f"; of {finished['tasks']} held-out tasks it solved {before} before and {after} after"
+            words += ", of its completions {:.1%} compiled before and {:.1%} after".format(*finished["compiles"])
         return words
     words = steps if "seq_len" not in settings else f"{steps}, {settings['seq_len']:,} tokens per block"
     return words + (f", {finished['tokens']:,} tokens" if "tokens" in finished else "")

@@ -1,5 +1,8 @@
 """What a run leaves for others: its last model packed, and as a GGUF file that is held against it in llama.cpp."""
 
+import glob
+import json
+import shutil
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,16 +73,26 @@ def export_plan(recipe: Recipe) -> str:
     """A sentence for the beginning of a run."""
     if recipe.export.gguf is not None:
         return f"The run ends with a GGUF file for llama.cpp, its matrices in {recipe.export.gguf}"
-    found = obstacles(recipe.model, "q4_0")
-    if found:
-        return "llama.cpp cannot run this model: " + "; ".join(found)
-    return "llama.cpp can run this model: --set export.gguf=q4_0 ends the run with a file for it"
+    # The float type has fewest conditions, and is what models without ternary weights are exported in.
+    for gguf in ("q4_0", "f16"):
+        found = obstacles(recipe.model, gguf)
+        if not found:
+            return f"llama.cpp can run this model: --set export.gguf={gguf} ends the run with a file for it"
+    return "llama.cpp cannot run this model: " + "; ".join(found)
 
 
 def export(recipe: Recipe, model_folder: Path, tokenizer: PreTrainedTokenizerFast) -> Exported:
-    """Makes of a saved model what others use, in the run's folder `export`."""
+    """
+    Makes of a stage's saved model what others use, in the run's folder `export`; what an earlier call made or began
+    there is made anew.
+    """
     folder, gguf = recipe.run_dir / "export", recipe.export.gguf
     folder.mkdir(exist_ok=True)
+    finished = folder / "finished.json"
+    finished.unlink(missing_ok=True)
+    shutil.rmtree(folder / "packed", ignore_errors=True)
+    for earlier in folder.glob(f"{glob.escape(recipe.name)}-*.gguf*"):
+        earlier.unlink()
     model = LoopLMForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval()
     packed = file = agreement = None
     if model.config.ternary:
@@ -90,4 +103,6 @@ def export(recipe: Recipe, model_folder: Path, tokenizer: PreTrainedTokenizerFas
         path = folder / f"{recipe.name}-{gguf}.gguf"
         file = export_gguf(Checkpoint.of_folder(model_folder), tokenizer, path, type=gguf, name=recipe.name)
         agreement = verify_gguf(path, model, tokenizer)
+    # Of which stage it is, for the model's card.
+    finished.write_text(json.dumps({"stage": model_folder.parent.name}) + "\n")
     return Exported(packed, file, agreement)

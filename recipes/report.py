@@ -163,7 +163,7 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained, exported:
     for name, size in results["export"]["file_sizes"].items():
         table.add_row(f"exported: {name}", f"{size / 1e6:,.3f} MB")
     if exported.agreement is not None:
-        table.add_row("llama.cpp and the model agree", _agreement_words(exported.agreement))
+        table.add_row("llama.cpp and the model", _agreement_words(exported.agreement))
     console.print(table)
     console.print(f"Everything is in {recipe.run_dir}")
 
@@ -183,7 +183,7 @@ def _export_values(exported: Exported) -> dict:
 def _agreement_words(agreement: Agreement) -> str:
     texts = f"{agreement.texts - len(agreement.wrong_texts)} of {agreement.texts} texts have equal token ids"
     values = f"KL {agreement.kl:.1e} nats, likeliest token equal at {agreement.top1:.1%} of {agreement.positions}"
-    return "\n".join([*agreement.problems, values, texts])
+    return "\n".join([*(agreement.problems or ["agree"]), values, texts])
 
 
 def _share_words(share: Interval) -> str:

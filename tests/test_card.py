@@ -13,9 +13,11 @@ from huggingface_hub import ModelCard
 
 from evaluation import __main__ as evaluation
 from evaluation.generate import Sampling
+from evaluation.report import describe
 from evaluation.results import Results, bootstrap
 from model_cards.__main__ import main
 from model_cards.card import TEMPLATES
+from model_cards.card_results import depth
 from model_cards.checkpoint import Checkpoint
 from model_cards.counted import Counted
 from model_cards.metadata import problems
@@ -50,7 +52,7 @@ def measured(saved, tmp_path_factory):
         details={},
         settings=asdict(Sampling(num_samples=1, temperature=0.3, seed=11)) | {"edition": "2021", "run_timeout": 5.0},
         versions=perplexity.versions | {"rustc": "rustc 9.9.9"},
-        command=f"python -m evaluation run --model {saved} --problems /home/me/secret/rows.jsonl --temperature 0.3",
+        command=f"python -m evaluation run --model {saved} --problems /home/me/secret/rows.jsonl --out=/home/results",
     ).write(folder)
     return folder
 
@@ -113,7 +115,7 @@ def test_a_measured_number_comes_with_interval_problems_sampling_and_command(sav
     assert "HumanEval-Rust (MultiPL-E) |  | not measured" in made.text
     assert "40 samples: 10 valid, 30 tests_failed." in made.text and "rustc 9.9.9" in made.text
     # The command names the model as a stranger would, and no folder of this machine.
-    command = "python -m evaluation run --model someone/small-rust --problems rows.jsonl --temperature 0.3"
+    command = "python -m evaluation run --model someone/small-rust --problems rows.jsonl --out=results"
     assert command in made.text
     assert "/home" not in str(made) and str(saved.parent) not in str(made)
     (speed, *_) = results["performance_benchmarks"].details["speeds"]
@@ -193,9 +195,43 @@ def test_the_usage_in_the_card_runs(saved, capsys, monkeypatch, tmp_path):
     assert names["logits"].shape[-1] == 448 and names["tokens"].shape[-1] > 8
 
 
+@pytest.mark.parametrize(
+    "settings, said",
+    [({"exit_at_loop": 3}, "always after loop 3"), ({"exit_threshold": 0.7}, "early, at threshold 0.7")],
+)
+def test_a_model_that_leaves_by_itself_says_so_in_its_card_and_in_its_results(
+    measured, capsys, monkeypatch, tmp_path, settings, said
+):
+    model = gguf_model(num_loops=4, initializer_range=0.02, **settings)
+    model.save_pretrained(tmp_path / "model")
+    TOKENIZER.save_pretrained(tmp_path / "model")
+    text = card(tmp_path / "model", capsys=capsys).text
+    assert f"| Exit | {said}, unless asked otherwise |" in text
+    program = re.search(r"```python\n(.*?)```", text, re.S)[1].replace("someone/small-rust", str(tmp_path / "model"))
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    exec(program, {})
+
+    found = replace(
+        Results.read(measured / "humaneval_rust.json"), model=describe(model, "it"), details={"mean_loops": 2.25}
+    )
+    assert (
+        depth(found)
+        == {
+            "exit_at_loop": "read after loop 3",
+            "exit_threshold": "4 loops, exit threshold 0.7: 2.25 loops per token",
+        }[next(iter(settings))]
+    )
+    # What was asked for replaces both.
+    asked = replace(found, settings=found.settings | {"exit_at_loop": 1, "exit_threshold": None})
+    assert depth(asked) == "read after loop 1"
+    assert depth(replace(found, settings=found.settings | {"exit_threshold": 1.0})) == "4 loops"
+
+
 def test_the_training_is_told_from_the_run_that_made_the_model(saved, tmp_path, capsys):
     run = tmp_path / "run"
-    for stage, finished in (("pretrain", {"tokens": 12345}), ("maxrl", {}), ("later", {"tokens": 777})):
+    share = {"value": 0.25, "low": 0.125, "high": 0.5}
+    judged = {"tasks": 8, "solved": [share, share], "compiles": [0.5, 0.625]}
+    for stage, finished in (("pretrain", {"tokens": 12345}), ("maxrl", judged), ("later", {"tokens": 777})):
         (run / stage).mkdir(parents=True)
         (run / stage / "finished.json").write_text(json.dumps(finished))
     (run / "maxrl" / "model").symlink_to(saved)
@@ -207,14 +243,23 @@ def test_the_training_is_told_from_the_run_that_made_the_model(saved, tmp_path, 
         "data": {"data_dir": "/home/me/secret", "seq_len": 64, "tasks": 50},
         "training": {"total_steps": 9, "optimizer": "adamw", "peak_lr": 0.001},
         "stages.maxrl": {
-            "total_steps": 4, "prompts_per_step": 2, "num_generations": 8, "estimator": "maxrl"
+            "total_steps": 4, "prompts_per_step": 2, "num_generations": 8, "estimator": "maxrl", "mode": "compile"
         },
         "stages.later": {"total_steps": 5, "seq_len": 64},
     }  # fmt: skip
     (run / "recipe.json").write_text(json.dumps(recipe))
     made = card(run / "maxrl" / "model", capsys=capsys)
+    # The same for what was exported of it.
+    (run / "export").mkdir()
+    (run / "export" / "finished.json").write_text('{"stage": "maxrl"}')
+    (run / "export" / "packed").symlink_to(saved)
+    exported = card(run / "export" / "packed", capsys=capsys)
+    assert exported.text.split("## Training details")[1] == made.text.split("## Training details")[1]
     assert "| Stage `pretrain` | 9 steps, 64 tokens per block, 12,345 tokens |" in made.text
-    assert "reinforcement learning (maxrl), 4 steps of 2 prompts x 8 completions" in made.text
+    assert "(maxrl), 4 steps of 2 prompts x 8 completions, rewarding completions that compile; of 8" in made.text
+    assert "it solved 25.0% (12.5% to 50.0%) before" in made.text
+    assert "50.0% compiled before and 62.5% after" in made.text
+    assert "rewarded completions that compile; see" in made.text and "pass hidden tests" not in made.text
     assert "17 valid, 3 semantic_error (2 fail only for crates" in made.text
     assert "777" not in made.text and "secret" not in made.text
     assert "compiler-verified" in made.data.tags

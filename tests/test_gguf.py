@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import resource
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -240,7 +241,12 @@ def test_a_factor_that_leads_scales_out_of_fp16_is_refused(tmp_path):
 
 def test_a_path_that_cannot_be_written_is_refused_before_any_work(tmp_path):
     checkpoint = replace(Checkpoint.of_model(gguf_model()), read=None)
-    for path, message in ((tmp_path, "which is a folder"), (tmp_path / "no" / "model.gguf", "no, which is no folder")):
+    os.mkfifo(tmp_path / "pipe")
+    for path, message in (
+        (tmp_path, "which is a folder"),
+        (tmp_path / "no" / "model.gguf", "no, which is no folder"),
+        (tmp_path / "pipe", "which is no regular file"),
+    ):
         with pytest.raises(FileNotFoundError, match=f"path must name a file in a folder that exists, got .*{message}"):
             export_gguf(checkpoint, TOKENIZER, path)
 

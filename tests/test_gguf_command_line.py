@@ -57,6 +57,11 @@ def test_what_cannot_be_done_is_one_line_and_status_two(folder, tmp_path, capsys
     out = str(tmp_path / "out.gguf")
     assert main(["gguf", str(tmp_path), out]) == 2
     assert "save_pretrained wrote: it has no config.json" in capsys.readouterr().err
+    (folder / "tokenizer.json").rename(tmp_path / "tokenizer.json")
+    for command in ("gguf", "pack"):
+        assert main([command, str(folder), out]) == 2
+        assert "must hold a model with its tokenizer: it has no tokenizer.json" in capsys.readouterr().err
+    (tmp_path / "tokenizer.json").rename(folder / "tokenizer.json")
     monkeypatch.setitem(sys.modules, "gguf", None)
     assert main(["gguf", str(folder), out]) == 2
     assert 'gguf is not installed: run pip install "nanochat-ternary[gguf]"' in capsys.readouterr().err

@@ -17,6 +17,7 @@ from huggingface_hub import ModelCard
 from tiny import tiny_model
 
 from model_cards.__main__ import main
+from model_cards.checkpoint import Checkpoint
 from model_cards.gguf_file import read_gguf
 from model_cards.staging import PROMPT, stage_model
 from model_cards.upload import upload
@@ -101,6 +102,8 @@ def test_a_dry_run_sends_nothing_and_what_llama_cpp_cannot_run_is_left_out_with_
     tmp_path, hub, capsys, monkeypatch
 ):
     monkeypatch.delenv("HF_TOKEN")
+    # The clean process, which is offline, was started by the test before.
+    monkeypatch.setattr("model_cards.publish.reload", lambda folder: "")
     tiny_model(vocab_size=448, sandwich_norm=True).save_pretrained(tmp_path / "model")
     TOKENIZER.save_pretrained(tmp_path / "model")
     assert publish(tmp_path / "model", "--staging", tmp_path / "staging") == 0
@@ -204,6 +207,20 @@ def test_all_shards_and_no_others_are_staged(saved, tmp_path):
     loaded, original = (LoopLMForCausalLM.from_pretrained(folder) for folder in (tmp_path / "staged", saved))
     pairs = zip(loaded.parameters(), original.parameters(), strict=True)
     assert all(torch.equal(first, second) for first, second in pairs)
+
+
+def test_of_two_forms_of_weights_the_one_that_transformers_loads_is_taken(tmp_path):
+    """`save_pretrained` leaves the index of an earlier, sharded save, or the one file of an earlier, whole one."""
+    folder = tmp_path / "model"
+    earlier, later = (tiny_model(vocab_size=448, initializer_range=scale) for scale in (0.01, 0.1))
+    TOKENIZER.save_pretrained(folder)
+    for sizes in (("50KB", "1GB"), ("1GB", "50KB")):
+        for model, size in zip((earlier, later), sizes, strict=True):
+            model.save_pretrained(folder, max_shard_size=size)
+        stage_model(folder, tmp_path / "staged")
+        loaded = LoopLMForCausalLM.from_pretrained(folder).lm_head.weight
+        assert torch.equal(Checkpoint.of_folder(folder).read("lm_head.weight"), loaded)
+        assert torch.equal(LoopLMForCausalLM.from_pretrained(tmp_path / "staged").lm_head.weight, loaded)
 
 
 def change_json(path, **changes):

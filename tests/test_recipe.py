@@ -19,6 +19,7 @@ from model_cards.gguf_file import read_gguf
 from modeling_nanochat import LoopLMConfig
 from recipes import debug
 from recipes.command_line import main
+from recipes.export import export, export_plan
 from recipes.pipeline import build_model, pretrain, start_folder
 from recipes.prepare import Prepared, split_rows
 from recipes.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
@@ -64,7 +65,9 @@ def prepared():
     return Prepared(tokenizer, training, pack_blocks(texts[:1], tokenizer, 32))
 
 
-def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys):
+def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys, monkeypatch):
+    # An untrained model ends no function; long completions would only take longer.
+    monkeypatch.setattr("recipes.report.EVALUATED_TOKENS", 8)
     recipe = tiny_recipe(tmp_path, eval_steps=6, eval_prompts=2, eval_seconds=0.1)
     model = LoopLMConfig.from_dict(
         recipe.model.to_dict() | {"max_position_embeddings": 1024, "ternary_group_size": 32}
@@ -330,7 +333,42 @@ def test_a_recipe_started_without_the_project_installed_says_what_to_do(tmp_path
     assert finished.stderr == "nanochat-ternary is not installed: run `make install`, or `pip install -e .`\n"
 
 
-def test_an_export_that_cannot_be_made_is_refused_before_any_work(tmp_path, capsys):
+def test_an_export_that_was_killed_is_made_anew_and_tells_its_stage(tmp_path, prepared):
+    recipe = tiny_recipe(tmp_path)
+    config = LoopLMConfig.from_dict(recipe.model.to_dict() | {"max_position_embeddings": 64, "ternary_group_size": 32})
+    recipe = replace(recipe, model=config, export=ExportRecipe(gguf="f32"))
+    folder = recipe.run_dir / "tasks" / "model"
+    build_model(recipe, prepared.tokenizer).save_pretrained(folder)
+    left = recipe.run_dir / "export" / "packed"
+    left.mkdir(parents=True)
+    (left / "model.safetensors.index.json").write_text("{}")
+    half = ("packed/model-00002-of-00003.safetensors", "tiny-q4_0.gguf", "tiny-f32.gguf.0a1b.partial")
+    for name in (*half, "mine.txt"):
+        (left.parent / name).write_bytes(b"half")
+    exported = export(recipe, folder, prepared.tokenizer)
+    assert exported.agreement.problems == ()
+    assert [path.name for path in left.glob("*.safetensors*")] == ["model.safetensors"]
+    found = sorted(path.name for path in left.parent.iterdir())
+    assert found == ["finished.json", "mine.txt", "packed", "tiny-f32.gguf"]
+    assert json.loads((left.parent / "finished.json").read_text()) == {"stage": "tasks"}
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        (dict(ternary_group_size=32), "--set export.gguf=q4_0"),
+        (dict(ternary_group_size=16), "--set export.gguf=f16"),
+        (dict(ternary=False), "--set export.gguf=f16"),
+        (dict(sandwich_norm=True), "llama.cpp cannot run this model: LoopLMConfig.sandwich_norm must be False"),
+    ],
+)
+def test_a_run_says_at_the_start_what_llama_cpp_will_make_of_it(tmp_path, settings, said):
+    recipe = tiny_recipe(tmp_path)
+    model = LoopLMConfig.from_dict(recipe.model.to_dict() | settings)
+    assert said in export_plan(replace(recipe, model=model))
+
+
+def test_an_export_that_cannot_be_made_is_refused_before_any_work(tmp_path, capsys, monkeypatch):
     recipe = tiny_recipe(tmp_path)
     streams = LoopLMConfig.from_dict(recipe.model.to_dict() | {"mhc_num_streams": 2})
     for changed, message in (
@@ -340,5 +378,11 @@ def test_an_export_that_cannot_be_made_is_refused_before_any_work(tmp_path, caps
         with pytest.raises(SystemExit):
             main(changed, [])
         assert message in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    with pytest.raises(SystemExit):
+        main(replace(recipe, export=ExportRecipe(gguf="f32")), [])
+    error = capsys.readouterr().err
+    assert 'export.gguf=f32 needs xllamacpp: pip install "nanochat-ternary[gguf]"' in error
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="export.gguf must be one of f32, .*, or None, got 'tq3_0'"):
         ExportRecipe(gguf="tq3_0")
