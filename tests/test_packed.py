@@ -229,6 +229,10 @@ def test_packed_weights_never_begin_at_random(tmp_path):
     with torch.device("meta"):
         empty = LoopLMForCausalLM(tiny_config(weight_format="packed"))
     packed = latent.pack()
+    packed.save_pretrained(tmp_path / "packed")
+    for kind in (LoopLMForCausalLM, LoopLMModel):
+        with pytest.raises(ValueError, match='weight_format must be "packed" for .* codes do not tell the latent'):
+            kind.from_pretrained(tmp_path / "packed", weight_format="latent")
     assert empty.num_parameters() == packed.num_parameters() == latent.num_parameters()
     assert packed.num_parameters(only_trainable=True) < latent.num_parameters(only_trainable=True)
 
