@@ -21,6 +21,7 @@ from model_cards.card_results import depth
 from model_cards.checkpoint import Checkpoint
 from model_cards.counted import Counted
 from model_cards.metadata import problems
+from modeling_nanochat import LoopLMForCausalLM
 
 OPTIONS = ["--repo", "someone/small-rust"]
 
@@ -127,6 +128,35 @@ def test_a_measured_number_comes_with_interval_problems_sampling_and_command(sav
         ("perplexity", "bits_per_byte"): pytest.approx(results["perplexity"].metrics["bits_per_byte"].value, abs=1e-6),
     }
     assert made.data.metrics == ["code_eval"]
+
+
+def test_results_of_a_packed_model_are_its_own_and_tell_the_depth_it_is_configured_with(saved, tmp_path, capsys):
+    model = LoopLMForCausalLM.from_pretrained(saved, exit_threshold=0.4, kv_reuse="last").pack()
+    folder, results = tmp_path / "packed", tmp_path / "results"
+    model.save_pretrained(folder), TOKENIZER.save_pretrained(folder)
+    text = ["--suite", "perplexity", "--text", str(RUST), "--window", "32", "--limit", "1"]
+    assert evaluation.main(["run", "--model", str(folder), "--out", str(results), *text]) == 0
+    decoded = Results.read(results / "perplexity.json").details["decoded"]
+    made = card(folder, "--results", results, capsys=capsys)
+    assert f"exit threshold 0.4: {decoded['mean_loops']:.2f} loops per token, keys and values of the last" in made.text
+
+
+@pytest.mark.parametrize(
+    "asked, configured, words",
+    [
+        ({}, {}, "2 loops"),
+        ({}, {"exit_threshold": 0.5}, "2 loops, exit threshold 0.5: 1.25 loops per token"),
+        ({"exit_threshold": 1.0}, {"exit_threshold": 0.5}, "2 loops"),
+        ({"exit_at_loop": 2}, {"exit_threshold": 0.5}, "read after loop 2"),
+        ({}, {"exit_at_loop": 1}, "read after loop 1"),
+        ({"exit_threshold": 0.8}, {"exit_at_loop": 1}, "2 loops, exit threshold 0.8: 1.25 loops per token"),
+        ({}, {"kv_reuse": "last"}, "2 loops, keys and values of the last loop alone"),
+    ],
+)
+def test_the_depth_is_that_asked_for_or_else_the_configured_one(measured, asked, configured, words):
+    results = Results.read(measured / "humaneval_rust.json")
+    changed = {"settings": results.settings | asked, "model": results.model | configured}
+    assert depth(replace(results, details={"mean_loops": 1.25}, **changed)) == words
 
 
 def test_results_of_another_model_are_refused(saved, measured, tmp_path, capsys):
