@@ -70,7 +70,10 @@ class PackedWeightsMixin:
         Raises:
             ValueError: It is packed already, has no ternary weights, a width that four does not divide, weights that
                 are not finite or not in memory, or more than its configuration says (adapters).
+            NotImplementedError: Processes share the weights (tensor parallelism).
         """
+        if self.tp_size is not None and self.tp_size > 1:
+            raise NotImplementedError("pack is not available for a tensor-parallel model: pack the whole one.")
         if self.config.weight_format == "packed":
             raise ValueError('LoopLMConfig.weight_format must be "latent" to be packed, got "packed"')
         config = copy.deepcopy(self.config)
