@@ -17,7 +17,6 @@ from model_cards.gguf_limits import exported_loops
 from model_cards.gguf_verify import Agreement
 from model_cards.metadata import problems
 from model_cards.training_record import NOT_RECORDED, TrainingRecord
-from modeling_nanochat import LoopLMConfig
 
 TEMPLATES = Path(__file__).with_name("templates")
 LINKS = {
@@ -210,19 +209,6 @@ def _memory_note(counted: Counted) -> str:
     return f" (float weights of {', '.join(counted.dtypes)}, made ternary in every pass)"
 
 
-def _decoding(config: LoopLMConfig) -> list[tuple[str, str]]:
-    """What the configuration says of decoding, where it is not all loops with all their keys and values."""
-    found = []
-    if config.exit_at_loop is not None:
-        found.append(("Depth as configured", f"after loop {config.exit_at_loop}, `exit_at_loop` takes another"))
-    if config.exit_threshold < 1:
-        rule = f"when its exit distribution sums to {config.exit_threshold}; `exit_threshold=1` runs all loops"
-        found.append(("Early exit as configured", f"a token that is decoded leaves {rule}"))
-    if config.kv_reuse == "last":
-        found.append(("Keys and values", "those of the last loop alone are kept"))
-    return found
-
-
 def _specifications(counted: Counted, files: Sequence[GgufRelease]) -> list[tuple[str, str]]:
     config = counted.config
     heads = (
@@ -234,13 +220,14 @@ def _specifications(counted: Counted, files: Sequence[GgufRelease]) -> list[tupl
             "Layers",
             f"{config.num_shared_layers} shared x {config.num_loops} loops = {config.num_hidden_layers} applied",
         ),
-        *_decoding(config),
         ("Width", f"{config.hidden_size:,}, feed-forward {config.intermediate_size:,}"),
         ("Attention", heads),
         ("Vocabulary", f"{config.vocab_size:,} tokens{', head tied' if config.tie_word_embeddings else ''}"),
         ("Context", f"{config.max_position_embeddings:,} tokens"),
         ("Residual streams", f"{config.mhc_num_streams}"),
     ]
+    if config.kv_reuse == "last":
+        found.append(("Keys and values", "those of the last loop alone are kept"))
     if config.exit_at_loop is not None:
         found.append(("Exit", f"always after loop {config.exit_at_loop}, unless asked otherwise"))
     if config.exit_threshold < 1:
