@@ -226,8 +226,6 @@ def _specifications(counted: Counted, files: Sequence[GgufRelease]) -> list[tupl
         ("Context", f"{config.max_position_embeddings:,} tokens"),
         ("Residual streams", f"{config.mhc_num_streams}"),
     ]
-    if config.kv_reuse == "last":
-        found.append(("Keys and values", "those of the last loop alone are kept"))
     if config.exit_at_loop is not None:
         found.append(("Exit", f"always after loop {config.exit_at_loop}, unless asked otherwise"))
     if config.exit_threshold < 1:

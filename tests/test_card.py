@@ -138,7 +138,7 @@ def test_results_of_a_packed_model_are_its_own_and_tell_the_depth_it_is_configur
     assert evaluation.main(["run", "--model", str(folder), "--out", str(results), *text]) == 0
     decoded = Results.read(results / "perplexity.json").details["decoded"]
     made = card(folder, "--results", results, capsys=capsys)
-    assert "| Keys and values | those of the last loop alone are kept |" in made.text
+    assert "| Keys and values | of the last loop alone, after the prompt |" in made.text
     assert f"exit threshold 0.4: {decoded['mean_loops']:.2f} loops per token, keys and values of the last" in made.text
 
 
