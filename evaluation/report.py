@@ -56,7 +56,7 @@ def describe(model: PreTrainedModel, path: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "path": path,
         "model_type": model.config.model_type,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "parameters": model.num_parameters(),
     }
     if isinstance(model.config, LoopLMConfig):
         names = ("num_loops", "num_shared_layers", "exit_at_loop", "exit_threshold", "kv_reuse")

@@ -113,7 +113,8 @@ def how(results: Results) -> str:
         decoded = results.details.get("decoded")
         if decoded is None:
             return words
-        return f"{words}; without a loop in its name decoded, {_leaving(decoded['threshold'], decoded['mean_loops'])}"
+        leaving = _leaving(decoded["threshold"], decoded["mean_loops"])
+        return f"{words}; without a loop in its name decoded, {leaving}{_keys(results)}"
     sampling = "greedy" if settings["temperature"] == 0 else (
         f"temperature {settings['temperature']}, top-p {settings['top_p']}"
     )  # fmt: skip
@@ -130,17 +131,24 @@ def how(results: Results) -> str:
 
 
 def depth(results: Results) -> str:
-    """How many loops were run: as asked for, else as the model's configuration has it."""
-    settings = results.settings
-    asked = settings["exit_at_loop"] is not None or settings["exit_threshold"] is not None
-    source = settings if asked else results.model
-    exit_at_loop, threshold = source.get("exit_at_loop"), source.get("exit_threshold")
+    """How many loops were run, as asked for or else as the model's configuration says."""
+    settings, model = results.settings, results.model
+    exit_at_loop, threshold = settings["exit_at_loop"], settings["exit_threshold"]
+    if exit_at_loop is None and threshold is None:
+        threshold = model.get("exit_threshold")
+    if exit_at_loop is None and (threshold is None or threshold >= 1):
+        exit_at_loop = model.get("exit_at_loop")
     if exit_at_loop is not None:
-        return f"read after loop {exit_at_loop}"
-    loops = f"{settings['num_loops'] or results.model['num_loops']} loops"
-    if threshold is None or threshold >= 1:
-        return loops
-    return f"{loops}, {_leaving(threshold, results.details['mean_loops'])}"
+        words = f"read after loop {exit_at_loop}"
+    else:
+        words = f"{settings['num_loops'] or model['num_loops']} loops"
+        if threshold is not None and threshold < 1:
+            words += f", {_leaving(threshold, results.details['mean_loops'])}"
+    return words + _keys(results)
+
+
+def _keys(results: Results) -> str:
+    return ", keys and values of the last loop alone" if results.model.get("kv_reuse") == "last" else ""
 
 
 def _leaving(threshold: float, mean_loops: float) -> str:

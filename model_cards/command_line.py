@@ -39,6 +39,7 @@ def _gguf(options: argparse.Namespace) -> int:
 
     from model_cards.checkpoint import Checkpoint, read_tokenizer
     from model_cards.gguf import export_gguf
+    from model_cards.gguf_limits import ignored_settings
     from model_cards.gguf_verify import verify_gguf
     from modeling_nanochat import LoopLMForCausalLM
 
@@ -54,6 +55,8 @@ def _gguf(options: argparse.Namespace) -> int:
         name=options.model.resolve().name,
     )
     print(f"{file.path}: {file.nbytes / 1e6:.1f} MB, {len(file.tensors)} tensors, every weight as in {options.model}")
+    for sentence in ignored_settings(checkpoint.config):
+        print(sentence)
     if not options.verify:
         return 0
     model = LoopLMForCausalLM.from_pretrained(options.model, dtype=torch.float32).eval()

@@ -70,6 +70,21 @@ def config_obstacles(config: LoopLMConfig, matrix_type: str) -> list[str]:
     return obstacles
 
 
+def ignored_settings(config: LoopLMConfig) -> list[str]:
+    """What of a model's way of decoding llama.cpp does not follow with the same weights, a sentence each."""
+    found = []
+    if config.exit_threshold < 1:
+        found.append(
+            f"exit_threshold={config.exit_threshold} is not followed: llama.cpp runs all loops of every token"
+        )
+    if config.kv_reuse == "last":
+        found.append(
+            'kv_reuse="last" is not followed: llama.cpp keeps the keys and values of every loop, and continues a '
+            'prompt as the model does with kv_reuse="none"'
+        )
+    return found
+
+
 def fold_streams(checkpoint: Checkpoint) -> dict[str, float]:
     """
     What several residual streams come to when they never part: a factor on the output of every sublayer.

@@ -149,9 +149,10 @@ class TransformersEngine(TextEngine):
         from evaluation.generate import Sampling, check_depth, load_model
 
         disable_progress_bar()
-        self._loops = loops
+        # Of every token, as in a file, whatever the configuration says.
+        self._depth = {"num_loops": loops, "exit_at_loop": loops}
         self._model, self._tokenizer = load_model(folder)
-        check_depth(self._model, Sampling(num_loops=loops))
+        check_depth(self._model, Sampling(**self._depth))
 
     def answer(self, prompt: str, decoding: Decoding, seed: int, show: Show) -> Answer:
         from transformers import set_seed
@@ -168,7 +169,7 @@ class TransformersEngine(TextEngine):
             temperature=decoding.temperature,
             top_p=decoding.top_p,
             max_new_tokens=min(decoding.max_new_tokens, room),
-            num_loops=self._loops,
+            **self._depth,
         )
         answer = Answer(prompt, show)
         streamer = PieceStreamer(self._tokenizer, answer)

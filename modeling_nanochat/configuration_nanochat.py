@@ -238,6 +238,11 @@ class LoopLMConfig(PreTrainedConfig):
             f"got num_hidden_layers={value!r}"
         )
 
+    def validate(self) -> None:
+        """Asked by `save_pretrained`, because fields can be set later; raises ValueError."""
+        super().validate()
+        self.validate_architecture()
+
     def validate_architecture(self) -> None:
         """Check the fields against each other; raises ValueError."""
         if self.num_attention_heads % self.num_key_value_heads:

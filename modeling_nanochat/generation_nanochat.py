@@ -38,7 +38,9 @@ class _Record:
             self.finished = done if self.finished is None else self.finished | done
 
     def write(self, output: ModelOutput) -> None:
-        """Adds `loops_used` and `mean_loops` to what `generate` returns."""
+        """Adds `loops_used` and `mean_loops` to what `generate` returns, unless a loop of the user's own decoded."""
+        if not self.passes:
+            return
         loops = torch.cat(self.passes, dim=1)
         if "beam_indices" in output:
             # Which running beam each token came from; -1 behind the end of a sequence.

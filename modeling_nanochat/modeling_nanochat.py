@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from threading import Lock
 
 import torch
 from torch import nn
@@ -28,6 +29,9 @@ from .packing_nanochat import PackedWeightsMixin
 from .parallel_nanochat import check_tensor_parallel, share_ternary_layers
 from .streams_nanochat import LoopRMSNorm, ResidualStreams, collapse_streams, expand_streams, stream_divergence
 from .ternary_nanochat import BitLinear
+
+# Threads enter and leave `resting_weights` of one model in any order. A lock of its own could not be copied.
+_counting_callers = Lock()
 
 
 class LoopLMPreTrainedModel(PackedWeightsMixin, PreTrainedModel):
@@ -87,27 +91,32 @@ class LoopLMModel(LoopLMPreTrainedModel):
         checkpointed layers there are two levels: the inputs of the layers then exist for one loop at a time.
         """
         self._weights_rest = False
+        self._resting_callers = 0
         self.post_init()
 
     @contextmanager
     def resting_weights(self) -> Iterator[None]:
         """
         Within this context, passes without gradients share their quantised weights, which saves making them anew for
-        every pass. `generate` uses it by itself. The weights must not change meanwhile.
+        every pass. `generate` uses it by itself. The weights must not change meanwhile, in any thread that is within.
         """
-        was_resting, self._weights_rest = self._weights_rest, True
+        with _counting_callers:
+            self._resting_callers += 1
+            self._weights_rest = True
         try:
             yield
         finally:
-            self._weights_rest = was_resting
-            if not was_resting:
+            with _counting_callers:
+                self._resting_callers -= 1
+                self._weights_rest = self._resting_callers > 0
+            if not self._weights_rest:
                 self._clear_quantized_weights()
 
     def _ternary_layers(self) -> list[BitLinear | PackedBitLinear]:
         return [module for module in self.layers.modules() if isinstance(module, (BitLinear, PackedBitLinear))]
 
     def __getstate__(self):
-        return self.__dict__ | {"_weights_rest": False}
+        return self.__dict__ | {"_weights_rest": False, "_resting_callers": 0}
 
     def _clear_quantized_weights(self) -> None:
         for module in self._ternary_layers():
@@ -153,6 +162,11 @@ class LoopLMModel(LoopLMPreTrainedModel):
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("Give exactly one of input_ids and inputs_embeds.")
         past_key_values = given_cache(past_key_values, kwargs)
+        checkpoint_loops = self.checkpoint_loops and self.training and torch.is_grad_enabled()
+        if checkpoint_loops:
+            if past_key_values is not None:
+                raise ValueError("past_key_values must be None where loops are checkpointed: backward runs them again")
+            use_cache = False
         loops, exit_threshold = depth_to_run(self.config, num_loops, exit_threshold, exit_at_loop)
         if not torch.compiler.is_compiling():
             warn_of_merged_adapters(part for layer in self.layers for part in (layer.self_attn, layer.mlp))
@@ -193,7 +207,6 @@ class LoopLMModel(LoopLMPreTrainedModel):
         num_streams = self.config.mhc_num_streams
         hidden_states = expand_streams(inputs_embeds, num_streams)
         loop_hidden_states, gate_logits = [], []
-        checkpoint_loops = self.checkpoint_loops and self.training and torch.is_grad_enabled()
         divergence = None
         for loop in range(loops):
             one_loop = partial(

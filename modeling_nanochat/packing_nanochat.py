@@ -48,6 +48,19 @@ class PackedWeightsMixin:
 
     config: LoopLMConfig
 
+    @classmethod
+    def from_pretrained(cls, *args, output_loading_info: bool = False, **kwargs):
+        """As of every model of transformers; raises ValueError when packed weights are asked for as latent ones."""
+        model, information = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        has_codes = any(name.endswith("weight_codes") for name in information["unexpected_keys"])
+        if model.config.weight_format == "latent" and has_codes:
+            raise ValueError(
+                'LoopLMConfig.weight_format must be "packed" for a folder that a packed model was saved in, got '
+                '"latent": codes do not tell the latent weights they were made of. Leave weight_format out, or load '
+                "the model that was packed"
+            )
+        return (model, information) if output_loading_info else model
+
     @torch.no_grad()
     def pack(self) -> Self:
         """
@@ -57,7 +70,10 @@ class PackedWeightsMixin:
         Raises:
             ValueError: It is packed already, has no ternary weights, a width that four does not divide, weights that
                 are not finite or not in memory, or more than its configuration says (adapters).
+            NotImplementedError: Processes share the weights (tensor parallelism).
         """
+        if self.tp_size is not None and self.tp_size > 1:
+            raise NotImplementedError("pack is not available for a tensor-parallel model: pack the whole one.")
         if self.config.weight_format == "packed":
             raise ValueError('LoopLMConfig.weight_format must be "latent" to be packed, got "packed"')
         config = copy.deepcopy(self.config)

@@ -255,6 +255,13 @@ class Recipe:
         vocab_size = self.model.vocab_size
         rule = f"at least data.vocab_size={self.data.vocab_size}"
         check("model", "vocab_size", vocab_size, rule, vocab_size >= self.data.vocab_size)
+        weights = self.model.weight_format
+        check("model", "weight_format", weights, "latent: packed weights cannot be trained", weights == "latent")
+        for stage in self.text_stages:
+            exit_at = self.model.exit_at_loop
+            rule = f"at most stages.{stage.name}.num_loops={stage.num_loops}"
+            fits = exit_at is None or stage.num_loops is None or exit_at <= stage.num_loops
+            check("model", "exit_at_loop", exit_at, rule, fits)
         names = [stage.name for stage in self.stages]
         check("recipe", "stages", names, "of different names", len(set(names)) == len(names))
         for stage in self.later_stages:
@@ -264,6 +271,10 @@ class Recipe:
                 rule = f"below model.max_position_embeddings={longest}, which prompts need too"
                 length = stage.max_completion_length
                 check(f"stages.{stage.name}", "max_completion_length", length, rule, length < longest)
+                rule = f"{{}} for stages.{stage.name}, which draws completions as it trains them; set it afterwards"
+                threshold, kept = self.model.exit_threshold, self.model.kv_reuse
+                check("model", "exit_threshold", threshold, rule.format("at least 1"), threshold >= 1)
+                check("model", "kv_reuse", kept, rule.format("none"), kept == "none")
 
     @property
     def text_stages(self) -> tuple[Stage, ...]:

@@ -58,6 +58,11 @@ def compare(folder: Path) -> dict:
         )
         for cache in ("dynamic", "static")
     }
+    # Who leaves is decided in every process, from the same numbers.
+    early = dict(exit_threshold=0.6, max_new_tokens=6, do_sample=False, return_dict_in_generate=True)
+    first, second = whole.generate(tokens, **early), shared.generate(tokens, **early)
+    found["leaves_alike"] = torch.equal(first.loops_used, second.loops_used)
+    found["loops"] = first.loops_used.unique().tolist()
     with torch.no_grad():
         pairs = zip(whole.modules(), shared.modules(), strict=True)
         layers = [(one, two) for one, two in pairs if isinstance(one, BitLinear)]
@@ -93,11 +98,12 @@ def main(folder: Path) -> None:
     found = {path.name: compare(path) for path in sorted(folder.iterdir())}
     found["wide_group"] = refusal(folder / "int8_groups", ternary_group_size=32)
     shared = LoopLMForCausalLM.from_pretrained(folder / "int8_groups", distributed_config=TWO)
-    try:
-        shared.compile_blocks()
-        found["compile_blocks"] = "none"
-    except NotImplementedError as error:
-        found["compile_blocks"] = str(error)
+    for method in (shared.compile_blocks, shared.pack):
+        try:
+            method()
+            found[method.__name__] = "none"
+        except NotImplementedError as error:
+            found[method.__name__] = str(error)
     if dist.get_rank() == 0:
         print(json.dumps(found))
     dist.destroy_process_group()

@@ -21,6 +21,7 @@ from model_cards.card_results import depth
 from model_cards.checkpoint import Checkpoint
 from model_cards.counted import Counted
 from model_cards.metadata import problems
+from modeling_nanochat import LoopLMForCausalLM
 
 OPTIONS = ["--repo", "someone/small-rust"]
 
@@ -129,6 +130,36 @@ def test_a_measured_number_comes_with_interval_problems_sampling_and_command(sav
     assert made.data.metrics == ["code_eval"]
 
 
+def test_results_of_a_packed_model_are_its_own_and_tell_the_depth_it_is_configured_with(saved, tmp_path, capsys):
+    model = LoopLMForCausalLM.from_pretrained(saved, exit_threshold=0.4, kv_reuse="last").pack()
+    folder, results = tmp_path / "packed", tmp_path / "results"
+    model.save_pretrained(folder), TOKENIZER.save_pretrained(folder)
+    text = ["--suite", "perplexity", "--text", str(RUST), "--window", "32", "--limit", "1"]
+    assert evaluation.main(["run", "--model", str(folder), "--out", str(results), *text]) == 0
+    decoded = Results.read(results / "perplexity.json").details["decoded"]
+    made = card(folder, "--results", results, capsys=capsys)
+    assert "| Keys and values | of the last loop alone, after the prompt |" in made.text
+    assert f"exit threshold 0.4: {decoded['mean_loops']:.2f} loops per token, keys and values of the last" in made.text
+
+
+@pytest.mark.parametrize(
+    "asked, configured, words",
+    [
+        ({}, {}, "2 loops"),
+        ({}, {"exit_threshold": 0.5}, "2 loops, exit threshold 0.5: 1.25 loops per token"),
+        ({"exit_threshold": 1.0}, {"exit_threshold": 0.5}, "2 loops"),
+        ({"exit_at_loop": 2}, {"exit_threshold": 0.5}, "read after loop 2"),
+        ({}, {"exit_at_loop": 1}, "read after loop 1"),
+        ({"exit_threshold": 0.8}, {"exit_at_loop": 1}, "2 loops, exit threshold 0.8: 1.25 loops per token"),
+        ({}, {"kv_reuse": "last"}, "2 loops, keys and values of the last loop alone"),
+    ],
+)
+def test_the_depth_is_that_asked_for_or_else_the_configured_one(measured, asked, configured, words):
+    results = Results.read(measured / "humaneval_rust.json")
+    changed = {"settings": results.settings | asked, "model": results.model | configured}
+    assert depth(replace(results, details={"mean_loops": 1.25}, **changed)) == words
+
+
 def test_results_of_another_model_are_refused(saved, measured, tmp_path, capsys):
     content = json.loads((measured / "humaneval_rust.json").read_text())
     content["model"]["parameters"] += 1
@@ -221,10 +252,11 @@ def test_a_model_that_leaves_by_itself_says_so_in_its_card_and_in_its_results(
             "exit_threshold": "4 loops, exit threshold 0.7: 2.25 loops per token",
         }[next(iter(settings))]
     )
-    # What was asked for replaces both.
+    # A depth that was asked for replaces both; a threshold of 1 the other threshold.
     asked = replace(found, settings=found.settings | {"exit_at_loop": 1, "exit_threshold": None})
     assert depth(asked) == "read after loop 1"
-    assert depth(replace(found, settings=found.settings | {"exit_threshold": 1.0})) == "4 loops"
+    never = replace(found, settings=found.settings | {"exit_threshold": 1.0})
+    assert depth(never) == ("read after loop 3" if "exit_at_loop" in settings else "4 loops")
 
 
 def test_the_training_is_told_from_the_run_that_made_the_model(saved, tmp_path, capsys):

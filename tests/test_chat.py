@@ -76,19 +76,21 @@ def test_equal_seeds_draw_equal_answers_and_others_draw_others(models, kind):
     assert drawn[:6] == drawn[6:] and set(drawn) >= set(EITHER[1:])
 
 
-def test_file_and_folder_answer_alike_at_every_depth(tmp_path, capsys):
-    model = gguf_model(activation_bits=None)
+@pytest.mark.parametrize("configured", [{}, {"exit_threshold": 0.01}, {"exit_at_loop": 2}])
+def test_file_and_folder_answer_alike_at_every_depth(tmp_path, capsys, configured):
+    model = gguf_model(activation_bits=None, **configured)
     model.save_pretrained(tmp_path / "model")
     TOKENIZER.save_pretrained(tmp_path / "model")
     export_gguf(Checkpoint.of_model(model), TOKENIZER, tmp_path / "model.gguf", type="f32")
     answers = set()
-    for depth in ((), ("--loops", "1"), ("--loops", "3")):
+    depths = (("--loops", "1"), ("--loops", "3"), *([()] if not configured else []))
+    for depth in depths:
         options = ("--prompt", COMPILES[0], *GREEDY, "--max-new-tokens", "8", *depth)
         for name in ("model", "model.gguf"):
             assert main(["chat", str(tmp_path / name), *options]) == 0
             # They differ in what they make of a character that is incomplete at the end.
             answers.add((depth, capsys.readouterr().out.rstrip("\N{REPLACEMENT CHARACTER}\n")))
-    assert len(answers) == 3 and len({answer for _, answer in answers}) == 3
+    assert len(answers) == len(depths) and len({answer for _, answer in answers}) == len(depths)
     for name in ("model", "model.gguf"):
         assert main(["chat", str(tmp_path / name), "--prompt", "a", "--loops", "0"]) == 2
         assert "loops must be" in capsys.readouterr().err

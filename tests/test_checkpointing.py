@@ -5,6 +5,9 @@ import torch
 from tiny import random_tokens, tiny_model
 from torch._dynamo.utils import counters
 from torch.distributed._tools.mem_tracker import MemTracker
+from transformers import DynamicCache
+
+from modeling_nanochat.cache_nanochat import CACHE_NAME
 
 TOKENS = random_tokens(4, 64)
 
@@ -47,6 +50,19 @@ def test_gradients_are_those_without_checkpointing(granularity, ternary, streams
     expected, found = gradients(model_with(None, **shape)), gradients(model_with(granularity, **shape))
     for name, value in expected.items():
         assert torch.equal(found[name], value), name
+
+
+@pytest.mark.parametrize("kv_reuse", ["none", "last"])
+def test_loops_that_run_again_in_backward_find_no_cache(kv_reuse):
+    model, plain = model_with(None, kv_reuse=kv_reuse), model_with(None)
+    model.model.checkpoint_loops = True
+    output = model(TOKENS, labels=TOKENS)
+    output.loss.backward()
+    expected = gradients(plain)
+    assert getattr(output, CACHE_NAME) is None
+    assert all(torch.equal(value.grad, expected[name]) for name, value in model.named_parameters())
+    with pytest.raises(ValueError, match="past_key_values must be None where loops are checkpointed"):
+        model(TOKENS, past_key_values=DynamicCache(config=model.config))
 
 
 @pytest.mark.parametrize("streams", [1, 2])

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tiny import tiny_config
+from tiny import tiny_config, tiny_model
 
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 
@@ -68,11 +68,16 @@ def test_impossible_combinations_are_refused_by_name(field, settings):
         tiny_config(**settings)
 
 
-def test_a_combination_made_by_assignment_is_refused_by_the_model():
+def test_a_combination_made_by_assignment_is_refused_by_the_model_and_in_saving(tmp_path):
     config = tiny_config(exit_at_loop=3)
     config.num_loops = 2
     with pytest.raises(ValueError, match="exit_at_loop must be at most num_loops=2"):
         LoopLMForCausalLM(config)
+    model = tiny_model(exit_at_loop=2)
+    model.config.exit_threshold = 0.5
+    with pytest.raises(ValueError, match="exit_at_loop must be None when exit_threshold=0.5 is below 1, got 2"):
+        model.save_pretrained(tmp_path)
+    assert not (tmp_path / "config.json").exists(), "a folder that would not load"
 
 
 def test_sizes_need_not_divide_without_ternary_layers():

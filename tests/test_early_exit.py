@@ -8,6 +8,7 @@ import torch
 from tiny import random_tokens, tiny_model
 from torch.nn import functional as F
 from transformers import CompileConfig, ContinuousBatchingConfig, DynamicCache, StaticCache
+from transformers.generation import GenerateDecoderOnlyOutput
 
 from modeling_nanochat.exit_nanochat import EarlyExit, exit_log_probabilities, exit_loops
 
@@ -304,6 +305,14 @@ def test_another_models_assistant_has_its_own_depth():
     tokens = random_tokens(1, 6)
     found = greedy(model, tokens, exit_threshold=0.8, assistant_model=assistant)
     assert torch.equal(found.sequences, greedy(model, tokens, exit_threshold=0.8).sequences)
+
+
+def test_a_decoding_loop_of_the_users_own_is_not_counted():
+    def own_loop(model, input_ids, **kwargs):
+        return GenerateDecoderOnlyOutput(sequences=input_ids)
+
+    tokens = random_tokens(1, 4)
+    assert list(greedy(tiny_model(), tokens, custom_generate=own_loop)) == ["sequences"]
 
 
 def test_what_cannot_be_is_refused_with_its_reason():

@@ -11,7 +11,7 @@ from model_cards.command_line import FLOAT_TYPES, TYPES
 from model_cards.gguf_blocks import FORMATS
 from model_cards.gguf_file import read_gguf
 from model_cards.gguf_limits import DENSE_TYPES
-from modeling_nanochat import LoopLMForCausalLM
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 
 
 @pytest.fixture
@@ -33,6 +33,16 @@ def test_a_saved_model_is_exported_and_verified(folder, tmp_path, capsys, type):
     printed = capsys.readouterr().out
     assert "every weight as in" in printed and "13 of 13" in printed and "agrees" in printed
     assert read_gguf(tmp_path / "out.gguf").metadata["general.name"] == "model"
+
+
+def test_what_llama_cpp_does_not_follow_is_said(folder, tmp_path, capsys):
+    config = LoopLMConfig.from_pretrained(folder)
+    config.exit_threshold, config.kv_reuse = 0.75, "last"
+    config.save_pretrained(folder)
+    assert main(["gguf", str(folder), str(tmp_path / "out.gguf")]) == 0
+    printed = capsys.readouterr().out
+    assert "exit_threshold=0.75 is not followed: llama.cpp runs all loops" in printed
+    assert 'kv_reuse="last" is not followed: llama.cpp keeps the keys and values of every loop' in printed
 
 
 def test_a_packed_folder_is_exported_and_verified(folder, tmp_path, capsys):

@@ -73,6 +73,40 @@ def test_logits_and_tokens_are_the_latent_models(settings, dtype):
         assert torch.equal(packed(TOKENS).logits, latent(TOKENS).logits)
 
 
+@pytest.mark.parametrize("kv_reuse", ["none", "last"])
+@pytest.mark.parametrize(
+    "decoding", [{}, {"num_beams": 3}, {"do_sample": True}, {"cache_implementation": "static", "num_loops": 5}]
+)
+def test_tokens_leave_packed_weights_where_they_leave_latent_ones(kv_reuse, decoding):
+    latent = tiny_model(num_loops=4, activation_bits=8, kv_reuse=kv_reuse, exit_threshold=0.7)
+    settings = dict(max_new_tokens=8, min_new_tokens=8, do_sample=False, return_dict_in_generate=True) | decoding
+    found = []
+    for model in (latent, latent.pack()):
+        torch.manual_seed(0)
+        found.append(model.generate(TOKENS, **settings))
+    assert torch.equal(found[0].sequences, found[1].sequences)
+    assert torch.equal(found[0].loops_used, found[1].loops_used) and len(found[0].loops_used.unique()) > 1
+
+
+def test_a_generation_that_fails_leaves_nothing_behind():
+    packed = tiny_model(num_loops=4, exit_threshold=0.7, kv_reuse="last").pack()
+    settings = dict(max_new_tokens=8, min_new_tokens=8, do_sample=False, return_dict_in_generate=True)
+    expected, calls = packed.generate(TOKENS, **settings), []
+
+    def fail(*_):
+        calls.append(1)
+        if len(calls) == 9:
+            raise MemoryError
+
+    hook = packed.model.layers[1].register_forward_hook(fail)
+    with pytest.raises(MemoryError):
+        packed.generate(TOKENS, **settings)
+    hook.remove()
+    assert all(layer._kept is None for layer in layers_of(packed, PackedBitLinear).values())
+    again = packed.generate(TOKENS, **settings)
+    assert torch.equal(again.sequences, expected.sequences) and torch.equal(again.loops_used, expected.loops_used)
+
+
 CASTS = {
     "to": lambda model: model.to(torch.bfloat16),
     "half": lambda model: model.half(),
@@ -229,6 +263,10 @@ def test_packed_weights_never_begin_at_random(tmp_path):
     with torch.device("meta"):
         empty = LoopLMForCausalLM(tiny_config(weight_format="packed"))
     packed = latent.pack()
+    packed.save_pretrained(tmp_path / "packed")
+    for kind in (LoopLMForCausalLM, LoopLMModel):
+        with pytest.raises(ValueError, match='weight_format must be "packed" for .* codes do not tell the latent'):
+            kind.from_pretrained(tmp_path / "packed", weight_format="latent")
     assert empty.num_parameters() == packed.num_parameters() == latent.num_parameters()
     assert packed.num_parameters(only_trainable=True) < latent.num_parameters(only_trainable=True)
 

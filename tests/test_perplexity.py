@@ -153,6 +153,16 @@ def test_with_a_threshold_the_bits_are_those_of_decoding(tokenizer):
     assert "decoded" not in shallow.details
 
 
+def test_with_the_last_loops_keys_alone_the_bits_are_those_of_decoding(tokenizer):
+    texts = {"a": "fn a() {}\n" * 9}
+    every, last = (tiny_model(vocab_size=300, kv_reuse=kv_reuse) for kv_reuse in ("none", "last"))
+    for depth in ({}, {"num_loops": 4}, {"exit_at_loop": 2}):
+        full, found = (score_texts(model, tokenizer, texts, 32, progress=False, **depth) for model in (every, last))
+        assert found.details["perplexity_by_loop"] == full.details["perplexity_by_loop"]
+        assert found.metrics["bits_per_byte"] != full.metrics["bits_per_byte"]
+        assert found.details["decoded"]["mean_loops"] == max(depth.values(), default=3)
+
+
 def test_other_models_are_measured_the_same_way(tokenizer):
     torch.manual_seed(0)
     shape = dict(vocab_size=300, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)

@@ -23,11 +23,13 @@ from recipes.export import export, export_plan
 from recipes.pipeline import build_model, pretrain, start_folder
 from recipes.prepare import Prepared, split_rows
 from recipes.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
+from recipes.settings import with_settings
 from trainers.callbacks import MetricsFileCallback
 from trainers.data.pack import pack_blocks
 from trainers.data.sources import Row
 from trainers.data.tokenizer import train_tokenizer
 from trainers.plots import read_metrics
+from trainers.stages import MaxRLStage
 
 ROOT = Path(__file__).parent.parent
 BUILTIN = Path(str(files("trainers.data").joinpath("builtin_rust")))
@@ -204,6 +206,30 @@ def test_impossible_data_settings_are_refused_by_name(tmp_path):
             replace(recipe.data, **changes)
     with pytest.raises(ValueError, match="data.seq_len must be at most model.max_position_embeddings=256, got 257"):
         replace(recipe, data=replace(recipe.data, seq_len=257))
+
+
+@pytest.mark.parametrize(
+    "name, value, message",
+    [
+        (
+            "weight_format",
+            "packed",
+            "model.weight_format must be latent: packed weights cannot be trained, got 'packed'",
+        ),
+        ("exit_at_loop", "3", "model.exit_at_loop must be at most stages.longer.num_loops=2, got 3"),
+        ("exit_threshold", "0.8", "model.exit_threshold must be at least 1 for stages.maxrl, which draws .* got 0.8"),
+        ("kv_reuse", "last", "model.kv_reuse must be none for stages.maxrl, which draws completions .* got 'last'"),
+    ],
+)
+def test_models_that_a_stage_cannot_train_are_refused_before_the_first(tmp_path, name, value, message):
+    recipe = tiny_recipe(tmp_path)
+    longer = replace(recipe.training.stage(32), name="longer", num_loops=2)
+    maxrl = MaxRLStage("maxrl", total_steps=1, prompts_per_step=2, max_completion_length=8)
+    recipe = replace(recipe, data=replace(recipe.data, tasks=4), later_stages=(longer, maxrl))
+    with pytest.raises(ValueError, match=message):
+        with_settings(recipe, [f"model.{name}={value}"])
+    if name in ("exit_threshold", "kv_reuse"):
+        with_settings(replace(recipe, later_stages=()), [f"model.{name}={value}"])
 
 
 def test_a_stretched_schedule_keeps_its_proportions():

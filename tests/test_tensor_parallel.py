@@ -14,7 +14,7 @@ from modeling_nanochat.parallel_nanochat import check_tensor_parallel
 MODELS = {
     "float_tied": dict(ternary=False, tie_word_embeddings=True, mhc_num_streams=1),
     "int8_groups": dict(ternary_group_size=16, activation_bits=8),
-    "int8_one_scale": dict(ternary_group_size=-1, activation_bits=8, sandwich_norm=True),
+    "int8_one_scale": dict(ternary_group_size=-1, activation_bits=8, sandwich_norm=True, kv_reuse="last"),
 }
 
 
@@ -39,6 +39,7 @@ def test_logits_of_every_loop_and_generated_tokens_equal_those_of_one_process(fo
     for quantity in ("logits", "loop_states", "exit_pdf"):
         assert found[name][quantity] < 1e-5, quantity
     assert found[name]["generates_alike"] == {"dynamic": True, "static": True}
+    assert found[name]["leaves_alike"] and len(found[name]["loops"]) > 1, "one depth for all would prove nothing"
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -58,6 +59,7 @@ def test_a_shared_model_refuses_what_it_cannot_do(found):
         "LoopLMConfig.num_attention_heads x head_dim must be a multiple of tp_size=2 x ternary_group_size=32, got 32"
     )
     assert "compile_blocks is not available for a tensor-parallel model" in found["compile_blocks"]
+    assert "pack is not available for a tensor-parallel model: pack the whole one" in found["pack"]
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,23 @@ def test_the_kept_weight_is_never_stale(training, checkpointing):
         assert_fresh()
 
 
+@torch.no_grad()
+def test_weights_rest_until_the_last_caller_is_done_in_whichever_order_they_end():
+    """As threads do that generate with one model."""
+    model, tokens = tiny_model(), random_tokens(1, 6)
+    layer = model.model.layers[0].mlp.up_proj
+    first, second = model.model.resting_weights(), model.model.resting_weights()
+    first.__enter__(), second.__enter__()
+    first.__exit__(None, None, None)
+    model(tokens)
+    assert layer._kept is not None
+    second.__exit__(None, None, None)
+    assert layer._kept is None
+    for _ in range(2):
+        change_behind_autograd(model)
+        assert torch.equal(model(tokens).logits, logits_of_a_fresh_copy(model, tokens))
+
+
 @pytest.mark.parametrize("use_reentrant", [None, False, True])
 @pytest.mark.parametrize("other_pass", [torch.no_grad, torch.inference_mode])
 def test_a_pass_without_gradients_before_backward_changes_no_gradient(use_reentrant, other_pass):

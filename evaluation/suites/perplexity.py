@@ -86,6 +86,7 @@ def decoded_losses(
     labels: torch.Tensor,
     num_loops: int | None = None,
     exit_threshold: float | None = None,
+    exit_at_loop: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """
     Of texts as if each token were decoded after the one before it: the first is the prompt, and what a token leaves in
@@ -95,7 +96,7 @@ def decoded_losses(
         model: In evaluation mode.
         input_ids: (batch, seq).
         labels: (batch, seq), the token that follows each; -100 is left out.
-        num_loops, exit_threshold: None takes the configuration's.
+        num_loops, exit_threshold, exit_at_loop: None takes the configuration's.
 
     Returns:
         (tokens,) cross-entropies in nats and (tokens,) loops, of the tokens with a label.
@@ -110,7 +111,7 @@ def decoded_losses(
             continue
         output = model(
             piece, past_key_values=cache, use_cache=True, return_logits=False, output_loop_states=True,
-            num_loops=num_loops, exit_threshold=exit_threshold,
+            num_loops=num_loops, exit_threshold=exit_threshold, exit_at_loop=exit_at_loop,
         )  # fmt: skip
         states.append(output.loop_hidden_states[-1])
         loops.append(output.loops_used)
@@ -270,7 +271,8 @@ def score_texts(
 
     `details` has the perplexity per token after each loop and, for a LoopLM, the depth-quality curve: loss against
     mean loops for a sweep of exit thresholds, chosen from one pass at full depth. With an exit threshold below 1,
-    asked for or configured, the bits per byte are those of decoding with it, and `decoded` is that point.
+    asked for or configured, or a model that keeps the last loop's keys and values alone, the bits per byte are those
+    of decoding so, and `decoded` is that point.
 
     Raises:
         ValueError: The window is below 2, or depth is asked of a model that has none.
@@ -283,6 +285,7 @@ def score_texts(
     if asked and not is_loop_model:
         raise ValueError(f"{', '.join(asked)} needs a LoopLM, got a model of type {model.config.model_type}")
     threshold = depth_to_run(model.config, **depth)[1] if is_loop_model else 1.0
+    decodes = threshold < 1 or (is_loop_model and model.config.kv_reuse == "last")
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     pieces: list[tuple[str, list[int]]] = []
     for name, text in texts.items():
@@ -306,8 +309,8 @@ def score_texts(
             lengths = [len(tokens) - 1 for _, tokens in batch]
             for (name, _), part in zip(batch, losses.double().split(lengths, dim=1), strict=True):
                 nats[name] = nats[name] + part.sum(dim=1).cpu()
-            if threshold < 1:
-                losses, loops = decoded_losses(model, input_ids, labels, num_loops, threshold)
+            if decodes:
+                losses, loops = decoded_losses(model, input_ids, labels, num_loops, exit_threshold, exit_at_loop)
                 decoded_loops += float(loops.sum())
                 for (name, _), part in zip(batch, losses.double().split(lengths), strict=True):
                     decoded_nats[name] += float(part.sum())
@@ -316,14 +319,14 @@ def score_texts(
     per_problem = {f"bits_per_byte_loop_{loop + 1}": {name: float(each[loop]) for name, each in bits.items()}
                    for loop in range(loops)}  # fmt: skip
     headline = per_problem[f"bits_per_byte_loop_{loops}"]
-    if threshold < 1:
+    if decodes:
         headline = {name: value / math.log(2) / len(texts[name].encode()) for name, value in decoded_nats.items()}
     per_problem = {"bits_per_byte": headline} | per_problem
     total = sum(nats.values())
     details: dict = {"perplexity_by_loop": (total / sums.tokens).exp().tolist(), "tokens": sums.tokens}
     if is_loop_model:
         details["depth_quality"] = [asdict(point) for point in sums.points()]
-    if threshold < 1:
+    if decodes:
         point = DepthPoint(threshold, decoded_loops / sums.tokens, sum(decoded_nats.values()) / sums.tokens)
         details["decoded"] = asdict(point)
     metrics = {name: bootstrap(list(values.values())) for name, values in per_problem.items()}
