@@ -28,11 +28,13 @@ class Exported:
         packed: Folder of the model with packed weights; None when it has no ternary weights.
         gguf: The file for llama.cpp; None when none was asked for.
         agreement: Of llama.cpp, running that file, with the model.
+        problem: Why something of this could not be made; the training is done and saved all the same.
     """
 
-    packed: Path | None
-    gguf: GgufFile | None
-    agreement: Agreement | None
+    packed: Path | None = None
+    gguf: GgufFile | None = None
+    agreement: Agreement | None = None
+    problem: str | None = None
 
 
 def obstacles(model: LoopLMConfig, gguf: str) -> list[str]:
@@ -95,14 +97,17 @@ def export(recipe: Recipe, model_folder: Path, tokenizer: PreTrainedTokenizerFas
         earlier.unlink()
     model = LoopLMForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval()
     packed = file = agreement = None
-    if model.config.ternary:
-        packed = folder / "packed"
-        model.pack().save_pretrained(packed)
-        tokenizer.save_pretrained(packed)
-    if gguf is not None:
-        path = folder / f"{recipe.name}-{gguf}.gguf"
-        file = export_gguf(Checkpoint.of_folder(model_folder), tokenizer, path, type=gguf, name=recipe.name)
-        agreement = verify_gguf(path, model, tokenizer)
+    try:
+        if model.config.ternary:
+            model.pack().save_pretrained(folder / "packed")
+            tokenizer.save_pretrained(folder / "packed")
+            packed = folder / "packed"
+        if gguf is not None:
+            path = folder / f"{recipe.name}-{gguf}.gguf"
+            file = export_gguf(Checkpoint.of_folder(model_folder), tokenizer, path, type=gguf, name=recipe.name)
+            agreement = verify_gguf(path, model, tokenizer)
+    except (ValueError, OSError) as error:
+        return Exported(packed, file, agreement, str(error))
     # Of which stage it is, for the model's card.
     finished.write_text(json.dumps({"stage": model_folder.parent.name}) + "\n")
     return Exported(packed, file, agreement)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from transformers import PreTrainedTokenizerFast
 
 from evaluation.generate import Sampling
@@ -162,6 +163,8 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained, exported:
         table.add_row(name, f"{size / 1e6:,.3f} MB")
     for name, size in results["export"]["file_sizes"].items():
         table.add_row(f"exported: {name}", f"{size / 1e6:,.3f} MB")
+    if exported.problem is not None:
+        table.add_row("not exported", Text(exported.problem))
     if exported.agreement is not None:
         table.add_row("llama.cpp and the model", _agreement_words(exported.agreement))
     console.print(table)
@@ -177,7 +180,7 @@ def _export_values(exported: Exported) -> dict:
         sizes[exported.gguf.path.name] = exported.gguf.nbytes
     agreement = exported.agreement
     compared = agreement and asdict(agreement) | {"path": agreement.path.name, "problems": agreement.problems}
-    return {"file_sizes": sizes, "agreement": compared}
+    return {"file_sizes": sizes, "agreement": compared, "problem": exported.problem}
 
 
 def _agreement_words(agreement: Agreement) -> str:

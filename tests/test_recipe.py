@@ -412,3 +412,14 @@ def test_an_export_that_cannot_be_made_is_refused_before_any_work(tmp_path, caps
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="export.gguf must be one of f32, .*, or None, got 'tq3_0'"):
         ExportRecipe(gguf="tq3_0")
+
+
+def test_a_model_that_cannot_be_exported_is_said_so_and_costs_nothing_else(tmp_path, prepared):
+    recipe = replace(tiny_recipe(tmp_path), export=ExportRecipe(gguf="f32"))
+    model = build_model(recipe, prepared.tokenizer)
+    with torch.no_grad():
+        model.lm_head.weight[0, 0] = float("nan")
+    model.save_pretrained(tmp_path / "tiny" / "pretrain" / "model")
+    exported = export(recipe, tmp_path / "tiny" / "pretrain" / "model", prepared.tokenizer)
+    assert "lm_head.weight must be finite" in exported.problem and exported.gguf is None
+    assert [path.name for path in (tmp_path / "tiny" / "export").iterdir()] == ["packed"]
