@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return options.run(options)
-    except (*rust_command_line.USER_ERRORS, GoldFailed, ScoringUnavailable, NotImplementedError) as error:
+    except (*rust_command_line.USER_ERRORS, GoldFailed, ScoringUnavailable) as error:
         print(f"{parser.prog} {options.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
