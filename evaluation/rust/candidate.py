@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from evaluation.rust.checkers import Checkers
 from evaluation.rust.compiler import Compilation, Compiler, CrateType
 from evaluation.rust.harness import AppendedTests, HiddenTests
 from evaluation.rust.sandbox import Limits
@@ -33,6 +34,7 @@ class Tools:
     """What jobs work with, and how."""
 
     compiler: Compiler
+    checkers: Checkers
     run_limits: Limits
     exact: bool
     """Compile each failing code alone."""
@@ -58,10 +60,10 @@ class Tools:
         return replace(verdict, checks=dict.fromkeys(CHECKS, "ok"), metadata=candidate.metadata)
 
     def tested(
-        self, candidate: Candidate, status: Status, reason: str, passed: int, total: int, seconds: float
+        self, candidate: Candidate, status: Status, reason: Diagnostic | str, passed: int, total: int, seconds: float
     ) -> Verdict:
         """A verdict on a code whose tests were run."""
-        reasons = [Diagnostic(None, "tests", reason)] if reason else []
+        reasons = [Diagnostic(None, "tests", reason) if isinstance(reason, str) else reason] if reason else []
         verdict = self.after_compiling(candidate, status, *reasons)
         return replace(verdict, tests_passed=passed, tests_total=total, seconds=seconds)
 

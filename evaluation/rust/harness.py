@@ -1,26 +1,33 @@
 """Tests that a candidate never sees, and the programs that put it to them.
 
-The candidate is a crate of its own. The checker is another one: for every function asked for it has a typed `fn`
-pointer to the candidate's, it counts the cases that hold, and it reports `nonce finished passed total` on a channel of
-its own. The report is the verdict; the exit status says nothing. `harness_main.rs` is the checker's main.
+The candidate is a crate of its own, without unsafe code. The checker is another one: it counts the cases that hold,
+and reports on a channel of its own. The report is the verdict; the exit status says nothing.
+
+Where the signature allows it (`separate.py`), checker and candidate are two processes. The checker's has functions of
+the demanded types that send their arguments to the candidate's and return what comes back: a candidate that could read
+and write all of its own memory would find there the arguments of the call, and could do nothing but answer. Other
+tests, those on types of the candidate, generic functions and closures, are linked with the candidate.
 
 What a candidate could try, and what stops it:
 
-- end the process, abort it, hang, overflow the stack: then there is no report;
-- write the report itself: standard output is nothing by then, the channel's number is of use to unsafe code only,
-  which the compiler forbids, and the nonce is read and gone before the candidate's code runs;
+- end the process, abort it, hang, overflow the stack: then there is no report of an end;
+- write the report itself: in the candidate's process there is no channel for it. Where the process is shared, standard
+  output is nothing by then, the channel's number is of use to unsafe code only, which the compiler forbids, and the
+  nonce is read and gone before the candidate's code runs;
+- write to the counters by a fault of the compiler: in the candidate's process there are none. Where it is shared, a
+  keyed code seals them, and the keys are checked outside; whoever can find the keys as well can forge it;
 - read the checker or its own memory from files, start a process, ask the network: a seccomp filter lets the process
   compute and nothing else; the nonce is neither in its arguments nor in its environment;
 - lie about equality, shadow `i32` or `assert_eq!`, switch code off with `cfg`: the checker's types and macros are its
   own, and the standard library's types have one equality;
 - run before main: that takes an attribute that counts as unsafe code, or a linker's option.
 
-What remains possible in principle: a fault of the compiler that lets safe code write memory it does not own (one such,
-by bounds that are implied between lifetimes, is refused by `refusals.py`; others exist), or of the kernel; tests whose
-answers can be guessed or are too few; an answer of a type that the candidate defines itself, which may claim to equal
-anything: check plain values. With `allow_unsafe` the candidate can do what the checker can: use it for code that does
-not search for holes. Without hidden cases, when only the signature is demanded, a body that compiles is all there is
-to reward, and it cannot be told from a useless one.
+What remains possible in principle: a fault of the kernel; where the process is shared, a fault of the compiler that
+lets safe code read and write memory it does not own (the known ones with a shape are refused, `refusals.py`); tests
+whose answers can be guessed or are too few; an answer of a type that the candidate defines itself, which may claim to
+equal anything: check plain values. With `allow_unsafe` a candidate that shares the checker's process can do what the
+checker can: use it for code that does not search for holes. Without hidden cases, when only the signature is demanded,
+a body that compiles is all there is to reward, and it cannot be told from a useless one.
 
 Tests given as text are appended to the candidate, as public benchmarks do it (HumanEval, Exercism). They share its
 crate, so it can cheat them in many ways: they are for measuring, never for rewards. Demanded are exit status 0 and as
@@ -32,25 +39,16 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from hashlib import sha256
-from pathlib import Path
 
 from tree_sitter import Node, Parser
 
+from evaluation.rust import separate
 from evaluation.rust.compiler import MODULE, ROOT
+from evaluation.rust.declarations import DECLARATION, ITEMS, Declarations, has_body, read_declarations
 from evaluation.rust.syntax import RUST
 
 CANDIDATES = "candidates"
 CHECKER = "checker"
-MAIN = Path(__file__).with_name("harness_main.rs").read_text(encoding="utf-8")
-CHECKER_VERSION = sha256(MAIN.encode()).hexdigest()
-ITEMS = {
-    "function_item": "fn", "function_signature_item": "fn", "struct_item": "struct", "enum_item": "enum",
-    "trait_item": "trait", "type_item": "type", "const_item": "const",
-}  # fmt: skip
-DECLARATION = (
-    "declarations such as `fn add(a: i32, b: i32) -> i32;`, `struct Stack;` or `use std::collections::HashMap;`"
-)
 
 
 @dataclass(frozen=True)
@@ -87,9 +85,18 @@ class HiddenTests:
         return not self.checker.strip()
 
     @cached_property
-    def declarations(self) -> "Declarations":
+    def declarations(self) -> Declarations:
         """The signature, read."""
         return read_declarations(self.signature)
+
+    @cached_property
+    def shared_because(self) -> str | None:
+        """Why the checker must share a process with the candidate; None when each has its own."""
+        return separate.obstacle(self.declarations, self.checker)
+
+    def __getstate__(self) -> dict[str, str | bool]:
+        # Syntax trees cannot be copied to other processes.
+        return {name: self.__dict__[name] for name in ("signature", "checker", "allow_unsafe")}
 
     @classmethod
     def parse(cls, text: str, allow_unsafe: bool = False) -> "HiddenTests":
@@ -97,92 +104,12 @@ class HiddenTests:
         code = text.encode()
         end = 0
         for node in Parser(RUST).parse(code).root_node.named_children:
-            if node.type not in (*ITEMS, "use_declaration", "line_comment", "block_comment") or _has_body(node):
+            if node.type not in (*ITEMS, "use_declaration", "line_comment", "block_comment") or has_body(node):
                 break
             end = node.end_byte
         # Lines of errors are then those of the text.
         checker = "\n" * code[:end].count(b"\n") + code[end:].decode()
         return cls(code[:end].decode(), checker, allow_unsafe)
-
-
-@dataclass(frozen=True)
-class Declarations:
-    """What a candidate must define."""
-
-    items: tuple[tuple[str, str], ...]
-    """Kind and name, such as `("fn", "add")`."""
-    imports: str
-    """The `use` declarations."""
-    pointers: str
-    """Rust: for each function one of the same name and type that calls the candidate's by a typed `fn` pointer."""
-
-
-def read_declarations(signature: str) -> Declarations:
-    """Reads the declarations of a signature. Raises `ValueError`."""
-    text = signature.strip()
-    code = (text if text.endswith((";", "}")) else text + ";").encode()
-    root = Parser(RUST).parse(code).root_node
-    items, imports, pointers = [], [], []
-    for node in root.named_children:
-        if node.type == "use_declaration":
-            imports.append(_text(node))
-        elif node.type in ITEMS and not root.has_error:
-            items.append((ITEMS[node.type], _text(node.child_by_field_name("name"))))
-            if ITEMS[node.type] == "fn":
-                pointers.append(_pointer(node))
-        elif node.type not in ("line_comment", "block_comment", "empty_statement"):
-            raise ValueError(f"signature must have {DECLARATION}, got {signature!r}")
-    return Declarations(tuple(items), " ".join(imports), "\n".join(pointers))
-
-
-def _pointer(function: Node) -> str:
-    """A function of the same name and type that calls the candidate's by a typed pointer."""
-    if _has_body(function) or any(child.type == "function_modifiers" for child in function.children):
-        raise ValueError(f"signature must declare plain functions, without a body, got `{_text(function)}`")
-    name = _text(function.child_by_field_name("name"))
-    types = []
-    for parameter in function.child_by_field_name("parameters").named_children:
-        if parameter.type != "parameter":
-            raise ValueError(f"signature must declare functions, not methods, got `{_text(function)}`")
-        types.append(parameter.child_by_field_name("type"))
-    returned = function.child_by_field_name("return_type")
-    generics = _text(function.child_by_field_name("type_parameters"))
-    where = " ".join(_text(child) for child in function.children if child.type == "where_clause")
-    parameters = ", ".join(f"nanochat_{index}: {_text(kind)}" for index, kind in enumerate(types))
-    arguments = ", ".join(f"nanochat_{index}" for index in range(len(types)))
-    result = "" if returned is None else f" -> {_text(returned)}"
-    pointed = "" if returned is None else f" -> {_in_pointer(returned)}"
-    return (
-        f"#[allow(dead_code)] fn {name}{generics}({parameters}){result} {where} {{ "
-        f"let nanochat_function: fn({', '.join(map(_in_pointer, types))}){pointed} = nanochat_candidate::{name}; "
-        f"nanochat_function({arguments}) }}"
-    )
-
-
-def _in_pointer(kind: Node) -> str:
-    """A type as it may stand in a pointer's: where `impl Trait` stands the compiler finds out."""
-    impls = [kind] if kind.type == "abstract_type" else _descendants(kind, "abstract_type")
-    text, start = kind.text, kind.start_byte
-    for node in reversed(impls):
-        text = text[: node.start_byte - start] + b"_" + text[node.end_byte - start :]
-    return text.decode()
-
-
-def _descendants(node: Node, kind: str) -> list[Node]:
-    """The outermost nodes of this kind below a node."""
-    found = []
-    for child in node.named_children:
-        found += [child] if child.type == kind else _descendants(child, kind)
-    return found
-
-
-def _has_body(node: Node) -> bool:
-    body = node.child_by_field_name("body")
-    return body is not None and body.type == "block"
-
-
-def _text(node: Node | None) -> str:
-    return "" if node is None else node.text.decode()
 
 
 def publish(code: bytes, tests: HiddenTests) -> tuple[bytes, list[str]]:
@@ -201,57 +128,89 @@ def publish(code: bytes, tests: HiddenTests) -> tuple[bytes, list[str]]:
     return code, [f"{kind} {name}" for kind, name in missing]
 
 
-def checker_files(tests: Sequence[HiddenTests], together: bool) -> dict[str, bytes]:
-    """The checker's crate for these candidates, which share a crate or are a single one with a crate of its own.
+def server_files(tests: Sequence[HiddenTests], inside: bool) -> dict[str, bytes]:
+    """The root of the program that serves calls of these candidates, then a file for each.
 
-    First its root, then a file for each candidate. The candidates are compiled beside them and could include them, but
-    for their names, which nobody can know.
+    Either the candidates are modules of the program itself (`inside`), or there is a single one with a crate of its
+    own. Nothing that they could do to the program would tell them more than the arguments of the calls.
+    """
+    texts = []
+    for index, test in enumerate(tests):
+        path = f"crate::{MODULE}{index}" if inside else f"::{CANDIDATES}"
+        texts.append(
+            f"use {path} as nanochat_candidate; {test.declarations.imports}\n{separate.server(test.declarations)}"
+        )
+    modules = [f"{MODULE}{index}" for index in range(len(tests))] if inside else []
+    kind = "fn(u32, &mut nanochat_harness::Question, &mut nanochat_harness::Answer)"
+    return _program("calls", texts, kind, "serve", modules)
+
+
+def checker_files(tests: Sequence[HiddenTests]) -> dict[str, bytes]:
+    """The root of the program that runs these tests in a process without candidates, then a file for each."""
+    texts = [f"{_checks(test)}{test.declarations.imports}\n{separate.proxies(test.declarations)}\n" for test in tests]
+    return _program("checks", texts, "fn()", "run_checks")
+
+
+def shared_files(tests: Sequence[HiddenTests], together: bool) -> dict[str, bytes]:
+    """The root of a checker that is linked with its candidates, then a file for each.
+
+    The candidates are compiled beside the files and could include them, but for their names, which nobody can know.
+    """
+    texts = []
+    for index, test in enumerate(tests):
+        declarations = test.declarations
+        types = ", ".join(name for kind, name in declarations.items if kind != "fn")
+        wrappers = "\n".join(function.wrapper() for function in declarations.functions)
+        texts.append(
+            f"{_checks(test)}use {_path(index, together)} as nanochat_candidate; use nanochat_candidate::{{{types}}}; "
+            f"{declarations.imports}\n{wrappers}\n"
+        )
+    return _program("checks", texts, "fn()", "run_checks")
+
+
+def can_be_stubbed(tests: HiddenTests) -> bool:
+    """Whether functions alone are demanded, for each of which there is a stub."""
+    declarations = tests.declarations
+    functions = all(kind == "fn" for kind, _ in declarations.items)
+    return functions and all(function.stub() for function in declarations.functions)
+
+
+def stubbed_files(tests: Sequence[HiddenTests]) -> dict[str, bytes]:
+    """The root of a checker with stubs in the place of candidates, then a file for each of the tests."""
+    texts = []
+    for test in tests:
+        stubs = "\n".join(str(function.stub()) for function in test.declarations.functions)
+        texts.append(f"{_checks(test)}{test.declarations.imports}\n{stubs}\n")
+    return _program("checks", texts, "fn()", "run_checks")
+
+
+def _path(index: int, together: bool) -> str:
+    return f"::{CANDIDATES}::{MODULE}{index}" if together else f"::{CANDIDATES}"
+
+
+def _checks(tests: HiddenTests) -> str:
+    """The checker's statements stand first, so that their lines are those of its text."""
+    return f"pub fn nanochat_checks() {{ {tests.checker}\n}}\n"
+
+
+def _program(name: str, texts: Sequence[str], kind: str, main: str, modules: Sequence[str] = ()) -> dict[str, bytes]:
+    """A crate whose main is one of the harness's, over the function `nanochat_<name>` of each text.
+
+    The other modules are in files of their names.
     """
     secret = secrets.token_hex(16)
-    names = [f"check_{index}_{secret}.rs" for index in range(len(tests))]
-    modules = "".join(f'#[path = "{name}"] mod check_{index};\n' for index, name in enumerate(names))
-    checks = ", ".join(f"check_{index}::nanochat_checks" for index in range(len(tests)))
-    root = f"{MAIN}\n{modules}const CHECKS: [fn(); {len(tests)}] = [{checks}];\n"
-    files = {f"{CHECKER}_{secret}.rs": root.encode()}
-    for index, (name, test) in enumerate(zip(names, tests, strict=True)):
-        path = f"::{CANDIDATES}::{MODULE}{index}" if together else f"::{CANDIDATES}"
-        files[name] = _check(test, path).encode()
-    return files
-
-
-def _check(tests: HiddenTests, path: str) -> str:
-    """The checker's statements first, so that their lines are those of its text."""
-    declarations = tests.declarations
-    types = ", ".join(name for kind, name in declarations.items if kind != "fn")
-    return (
-        f"pub fn nanochat_checks() {{ {tests.checker}\n}}\n"
-        f"use {path} as nanochat_candidate; use nanochat_candidate::{{{types}}}; {declarations.imports}\n"
-        f"{declarations.pointers}\n"
+    names = [f"{name}_{index}_{secret}.rs" for index in range(len(texts))]
+    paths = [(f"{name}_{index}", file) for index, file in enumerate(names)]
+    paths += [(module, f"{module}.rs") for module in modules]
+    declared = "".join(f'#[path = "{file}"] mod {module};\n' for module, file in paths)
+    functions = ", ".join(f"{name}_{index}::nanochat_{name}" for index in range(len(texts)))
+    macros = "" if modules else "#[macro_use] "
+    root = (
+        f"{macros}extern crate nanochat_harness;\n{declared}const ALL: [{kind}; {len(texts)}] = [{functions}];\n"
+        f"fn main() {{ nanochat_harness::{main}(&ALL) }}\n"
     )
-
-
-@dataclass(frozen=True)
-class Report:
-    """What the checker said."""
-
-    finished: bool
-    """False when a panic outside the cases ended the checks."""
-    passed: int
-    total: int
-    first_failed_line: int
-    """1-based line of the checker's text; 0 for none."""
-
-
-def read_report(stdout: bytes, nonce: str) -> Report | str | None:
-    """The report; a text when the checker could not confine itself; None when there is no report."""
-    text = stdout.decode("ascii", "replace")
-    if text.startswith(f"{nonce} unconfined "):
-        return text.removeprefix(f"{nonce} unconfined ")
-    match = re.fullmatch(rf"{nonce} ([01]) (\d+) (\d+) (\d+)", text)
-    if match is None:
-        return None
-    finished, passed, total, line = map(int, match.groups())
-    return Report(bool(finished), passed, total, line)
+    files = {f"{name}_{secret}.rs": root.encode()}
+    return files | {file: text.encode() for file, text in zip(names, texts, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -303,6 +262,10 @@ def _count_tests(node: Node) -> int:
                 total += _count_tests(child)
         attributes = []
     return total
+
+
+def _text(node: Node | None) -> str:
+    return "" if node is None else node.text.decode()
 
 
 SUMMARY = re.compile(r"^test result: (\w+)\. (\d+) passed; (\d+) failed; (\d+) ignored;", re.MULTILINE)

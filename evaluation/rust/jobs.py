@@ -13,16 +13,17 @@ from dataclasses import dataclass, replace
 
 from evaluation.rust import harness
 from evaluation.rust.candidate import Candidate, Tools, Verdicts
+from evaluation.rust.checkers import EDITION, HARNESS_FILE, CheckersUnavailable, link
 from evaluation.rust.compiler import BUILD_FLAGS, ROOT, Compilation, CrateType, as_modules, names_others
 from evaluation.rust.harness import AppendedTests, HiddenTests
-from evaluation.rust.runs import PROGRAM, Run, RunAppendedJob, RunHiddenJob, TrustedRunJob
+from evaluation.rust.hidden_runs import RunHiddenJob, separate_runs, shared_runs, unavailable
+from evaluation.rust.runs import PROGRAM, RunAppendedJob, TrustedRunJob
 from evaluation.rust.semantics import phase
 from evaluation.rust.verdict import Diagnostic, Verdict
 
 SMALLEST_PART = 16
 SECONDS_ALONE = 0.05  # about what one code costs alone, to choose between halving a batch and giving it up
 CONFIRMED_ALONE = {"E0119", "E0282", "E0283", "E0284"}  # errors that an impl of a neighbour can cause
-RUNS_PER_ATTEMPT = 8
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,11 @@ class CompileJob:
                 verdicts[candidate.key] = replace(verdict, seconds=compilation.seconds / len(self.candidates))
         together = [candidate for candidate in tested if candidate.together and not _has_main(candidate)]
         jobs: list[Job] = [BuildJob((candidate,), False) for candidate in tested if candidate not in together]
-        for unsafe in (False, True):
-            group = tuple(candidate for candidate in together if _allows_unsafe(candidate) is unsafe)
-            if group:
-                jobs.append(BuildJob(group, True))
+        groups: dict[tuple[bool, ...], list[Candidate]] = {}
+        for candidate in together:
+            kind = _allows_unsafe(candidate), _is_shared(candidate), _is_blank(candidate)
+            groups.setdefault(kind, []).append(candidate)
+        jobs += [BuildJob(tuple(group), True) for group in groups.values()]
         return verdicts, jobs
 
     def parts(self, workers: int) -> list["CompileJob"]:
@@ -116,9 +118,19 @@ def _allows_unsafe(candidate: Candidate) -> bool:
     return isinstance(candidate.tests, HiddenTests) and candidate.tests.allow_unsafe
 
 
+def _is_shared(candidate: Candidate) -> bool:
+    """Whether its tests are linked with it."""
+    return isinstance(candidate.tests, HiddenTests) and candidate.tests.shared_because is not None
+
+
+def _is_blank(candidate: Candidate) -> bool:
+    """Whether its signature alone is looked at."""
+    return isinstance(candidate.tests, HiddenTests) and candidate.tests.blank
+
+
 @dataclass(frozen=True)
 class BuildJob:
-    """Valid codes and their tests for one program, in which each can be run without the others."""
+    """Valid codes, all with tests of a kind, for one program, in which each can be run without the others."""
 
     candidates: tuple[Candidate, ...]
     together: bool
@@ -128,8 +140,12 @@ class BuildJob:
 
     def run(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
         """Verdicts for codes that do not fit their tests, and a run for each of the others."""
-        hidden = isinstance(self.candidates[0].tests, HiddenTests)
-        return self._build_hidden(tools) if hidden else self._build_appended(tools)
+        if not isinstance(self.candidates[0].tests, HiddenTests):
+            return self._build_appended(tools)
+        try:
+            return self._build_hidden(tools)
+        except CheckersUnavailable as failure:
+            return unavailable(self.candidates, str(failure), tools), []
 
     def _build_hidden(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
         verdicts: Verdicts = {}
@@ -145,19 +161,23 @@ class BuildJob:
                 complete.append(candidate)
         if not complete:
             return verdicts, []
+        tests = [candidate.tests for candidate in complete]
+        shared = _is_shared(complete[0])
+        inside = self.together and not shared
         files = as_modules(texts, "pub ") if self.together else {ROOT: texts[0]}
-        checks = harness.checker_files([candidate.tests for candidate in complete], self.together)
-        files |= checks
-        root, *names = checks
+        program = harness.shared_files(tests, self.together) if shared else harness.server_files(tests, inside)
+        root, *names = program
         names = [harness.candidate_file(index, self.together) for index in range(len(complete))] + names
-        crate, checker = harness.CANDIDATES, harness.CHECKER
+        crate, compiler = harness.CANDIDATES, tools.compiler
         unsafe = [] if _allows_unsafe(complete[0]) else ["-F", "unsafe_code"]
-        build = [*tools.compiler.kind("lib"), "--crate-name", crate, *unsafe, *BUILD_FLAGS, ROOT]
-        # The checker is written in edition 2021, whatever the candidate's is.
-        link = ["--edition", "2021", "--crate-name", checker, "--extern", f"{crate}=lib{crate}.rlib", *BUILD_FLAGS]
-        calls = [build, [*link, root]]
-        compilation, program = tools.compiler.call(files, calls, _numbered(names), result=checker)
-        decided, jobs = self._built(tuple(complete), compilation, program, tools)
+        if inside:
+            calls = [link(PROGRAM, root, compiler.edition, *unsafe)]
+        else:
+            library = [*compiler.kind("lib"), "--crate-name", crate, *unsafe, *BUILD_FLAGS, ROOT]
+            calls = [library, link(PROGRAM, root, EDITION, "--extern", f"{crate}=lib{crate}.rlib")]
+        files |= program | {HARNESS_FILE: tools.checkers.harness()}
+        compilation, built = compiler.call(files, calls, _numbered(names), result=PROGRAM)
+        decided, jobs = self._built(tuple(complete), compilation, built, tools)
         return verdicts | decided, jobs
 
     def _build_appended(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
@@ -180,10 +200,11 @@ class BuildJob:
             return {}, [RunAppendedJob(candidate, index, self.together, program) for index, candidate in runs]
         if compilation.accepted:
             # Where there are no cases, fitting the signature is all that is asked, and nothing is run.
-            fits = {each.key: tools.tested(each, "valid", "", 0, 0, 0.0) for each in candidates if each.tests.blank}
-            numbered = tuple((index, each) for index, each in enumerate(candidates) if not each.tests.blank)
-            starts = range(0, len(numbered), RUNS_PER_ATTEMPT)
-            return fits, [RunHiddenJob(numbered[start : start + RUNS_PER_ATTEMPT], program) for start in starts]
+            if candidates[0].tests.blank:
+                return {each.key: tools.tested(each, "valid", "", 0, 0, 0.0) for each in candidates}, []
+            if _is_shared(candidates[0]):
+                return {}, shared_runs(candidates, program)
+            return {}, separate_runs(candidates, program, tools)
         if not self.compiled:
             return {}, [CompileJob(candidates)]
         verdicts: Verdicts = {}
@@ -194,6 +215,8 @@ class BuildJob:
             if self.together and any(error.code in CONFIRMED_ALONE for error in own + of_the_checker):
                 alone.append(BuildJob((candidate,), False))
             elif own or of_the_checker:
+                if of_the_checker and not appended:
+                    tools.checkers.check([candidate.tests])
                 verdicts[candidate.key] = _misfit(candidate, own, of_the_checker, tools)
             else:
                 rest.append(candidate)
@@ -219,18 +242,16 @@ def _misfit(
         return tools.after_compiling(candidate, "refused", *(replace(error, category="refusal") for error in own))
     if own:
         return tools.after_compiling(candidate, "compilation_failed", *own)
-    if any(phase(error) == "syntax" for error in of_the_checker):
-        return tools.after_compiling(candidate, "unavailable", "the checker is no Rust", *of_the_checker)
-    lines = candidate.tests.checker.count("\n") + 1
+    lines, shared = candidate.tests.checker.count("\n") + 1, _is_shared(candidate)
     told = [
         replace(
             error,
-            category="tests" if error.line is not None and error.line <= lines else "signature",
-            rendered=re.sub(r"check_\d+_\w+\.rs", harness.CHECKER, error.rendered),
+            category="tests" if shared and error.line is not None and error.line <= lines else "signature",
+            rendered=re.sub(r"(?:calls|checks)_\d+_\w+\.rs", harness.CHECKER, error.rendered),
         )
         for error in of_the_checker
     ]
     return tools.after_compiling(candidate, "tests_failed", *told)
 
 
-Job = CompileJob | BuildJob | Run
+Job = CompileJob | BuildJob | RunHiddenJob | RunAppendedJob | TrustedRunJob

@@ -24,8 +24,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from evaluation.rust.cache import VerdictCache, cache_key
 from evaluation.rust.candidate import Candidate, Tools, Verdicts
+from evaluation.rust.checkers import HARNESS_VERSION, Checkers
 from evaluation.rust.compiler import FLAGS, Compiler
-from evaluation.rust.harness import CHECKER_VERSION, AppendedTests, HiddenTests
+from evaluation.rust.harness import AppendedTests, HiddenTests
 from evaluation.rust.jobs import BuildJob, CompileJob, Job
 from evaluation.rust.refusals import refusals
 from evaluation.rust.routing import as_module, must_compile_alone, refusal
@@ -39,7 +40,7 @@ Missing = tuple[bytes, bytes, Tests]
 BATCH_CODES = 64
 TRUSTED_BATCH_CODES = 256  # few of them fail
 BATCH_BYTES = 200_000
-VERDICT_FORMAT = 4  # goes into the cache's keys: raised whenever equal input may get another verdict
+VERDICT_FORMAT = 5  # goes into the cache's keys: raised whenever equal input may get another verdict
 
 
 class _Resources:
@@ -54,6 +55,7 @@ class _Resources:
         self.cache = VerdictCache(verifier.cache_dir)
         self.workers = verifier.workers or len(os.sched_getaffinity(0))
         self.pool = ThreadPoolExecutor(self.workers, thread_name_prefix="rust-verifier")
+        self.checkers = Checkers(self.compiler)
 
     def close(self):
         self.sandbox.close()
@@ -159,7 +161,8 @@ class RustVerifier:
                 beyond that of each code.
 
         Raises:
-            ValueError: for an argument outside its rule, before anything is compiled.
+            ValueError: for an argument outside its rule, before anything is compiled; also for a checker that does not
+                compile, which `check_tests` finds beforehand.
             CodeExecutionNotAllowed: for tests without `HF_ALLOW_CODE_EVAL=1`.
         """
         if crate_type not in ("auto", "bin", "lib"):
@@ -177,7 +180,7 @@ class RustVerifier:
         question = {
             "format": VERDICT_FORMAT, "edition": self.edition, "crate_type": crate_type, "exact": exact,
             "rules": rules, "flags": FLAGS, "timeout": self.timeout, "run_timeout": self.run_timeout,
-            "rustc": resources.toolchain.identity, "sandbox": resources.sandbox.level, "checker": CHECKER_VERSION,
+            "rustc": resources.toolchain.identity, "sandbox": resources.sandbox.level, "checker": HARNESS_VERSION,
         }  # fmt: skip
         encoded = [code.encode("utf-8", "surrogatepass") if isinstance(code, str) else bytes(code) for code in codes]
         keys = [cache_key(code, question, _text_of(test)) for code, test in zip(encoded, tests, strict=True)]
@@ -186,7 +189,10 @@ class RustVerifier:
         with _progress_bar(progress, len(distinct)) as advance:
             advance(len(verdicts))
             missing = [(key, *question) for key, question in distinct.items() if key not in verdicts]
-            tools = Tools(resources.compiler, self._run_limits, exact, rules == "reward" or trusted, trusted)
+            tools = Tools(
+                resources.compiler, resources.checkers, self._run_limits, exact,
+                confirm=rules == "reward" or trusted, trusted=trusted,
+            )  # fmt: skip
             for reached in self._reach(missing, crate_type, tools, rules, deadline):
                 resources.cache.put(reached)
                 verdicts |= reached
@@ -195,6 +201,28 @@ class RustVerifier:
             verdicts |= {key: late for key, *_ in missing if key not in verdicts}
         seen: set[bytes] = set()
         return [_once(verdicts[key], key, seen) for key in keys]
+
+    def check_tests(self, tests: Sequence[HiddenTests], progress: bool = False) -> None:
+        """Looks whether checkers compile where the demanded functions are there; nothing is run.
+
+        Those that use types which the candidate defines cannot be looked at without one.
+
+        Raises:
+            ValueError: for the first that does not, with the compiler's message.
+            CheckersUnavailable: when the compiler or the sandbox fails.
+        """
+        distinct = list(dict.fromkeys(tests))
+        resources = self.resources
+        parts = [distinct[start : start + BATCH_CODES] for start in range(0, len(distinct), BATCH_CODES)]
+        with _progress_bar(progress, len(distinct)) as advance:
+            jobs = [(resources.pool.submit(resources.checkers.check, part), len(part)) for part in parts]
+            try:
+                for job, count in jobs:
+                    job.result()
+                    advance(count)
+            finally:
+                for job, _ in jobs:
+                    job.cancel()
 
     async def averify(self, codes: Sequence[str | bytes], tests: Sequence[Tests] | Tests = None, **options):
         """`verify` without blocking the event loop."""

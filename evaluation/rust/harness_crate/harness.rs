@@ -1,0 +1,24 @@
+//! Linked with every program that runs hidden tests; `evaluation/rust/harness.py` writes the rest of them.
+//!
+//! Where the signature allows it, a candidate runs in a process of its own (`serving`), which calls its functions when
+//! it is asked to and hands out what they return. The tests run in another process (`checks`), in which functions of
+//! the same signatures ask that process (`calls`). No code of a candidate is ever in the process that compares and
+//! counts, and nothing that is compared is ever in the process of the candidate. Other tests are linked with the
+//! candidate and share its process.
+
+mod calls;
+mod checks;
+mod confinement;
+mod serving;
+mod wire;
+
+pub use calls::Call;
+pub use checks::{count, run_checks};
+pub use serving::{serve, Answer, Question};
+pub use wire::{Decode, Encode, Input, Update};
+
+/// One case: an expression that is true if the candidate is right; a panic is wrong.
+#[macro_export]
+macro_rules! check {
+    ($($holds:tt)+) => { $crate::count(line!(), Box::new(|| -> bool { $($holds)+ })) };
+}

@@ -1,0 +1,124 @@
+"""Runs of hidden tests, and what their reports amount to."""
+
+import logging
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from evaluation.rust.candidate import Candidate, Tools, Verdicts
+from evaluation.rust.harness import CHECKER
+from evaluation.rust.reports import Report, Request, Run, read_runs
+from evaluation.rust.runs import PROGRAM, command, ending, first_line
+from evaluation.rust.sandbox import Completed, SandboxFailure
+from evaluation.rust.verdict import Diagnostic, Status, Verdict
+
+RUNS_PER_ATTEMPT = 8
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A candidate, and where it and its tests are in the programs."""
+
+    candidate: Candidate
+    number: int
+    """Of the candidate in the program that holds it."""
+    tests: int
+    """Of its tests in the program that holds those."""
+
+
+@dataclass(frozen=True)
+class RunHiddenJob:
+    """The hidden tests of some candidates, each in processes of its own.
+
+    They share an attempt of the sandbox: a process that can do nothing but compute leaves nothing behind for the next.
+    """
+
+    numbered: tuple[Numbered, ...]
+    program: bytes
+    """Holds the candidates."""
+    checker: bytes
+    """Holds the tests; empty when `program` holds them too. Then there is one candidate: it could know what comes next.
+    """
+
+    def run(self, tools: Tools) -> tuple[Verdicts, list["RunHiddenJob"]]:
+        """Verdicts up to the first that did not come to its end, and a job for those behind it."""
+        requests = [Request() for _ in self.numbered]
+        lines = [
+            request.encode(each.tests, each.number) for request, each in zip(requests, self.numbered, strict=True)
+        ]
+        files = {PROGRAM: self.program} | ({CHECKER: self.checker} if self.checker else {})
+        name, arguments = (CHECKER, ["{directory}/" + PROGRAM]) if self.checker else (PROGRAM, [])
+        # There are no files to write but messages.
+        limits = replace(tools.run_limits, file_bytes=tools.run_limits.output_bytes)
+        try:
+            run = command(name, arguments, b"".join(lines), tools)
+            (completed,) = tools.compiler.sandbox.run(files, [run], limits)
+        except SandboxFailure as failure:
+            return unavailable([each.candidate for each in self.numbered], str(failure), tools), []
+        runs = read_runs(requests, completed.stdout) or [Run(Report("none"), completed)]
+        verdicts = {
+            each.candidate.key: _judge(each.candidate, run, tools)
+            for each, run in zip(self.numbered, runs, strict=False)
+        }
+        # The one that was running at the deadline had a part of the time: once more, from its own start.
+        rest = self.numbered[len(runs) :]
+        return verdicts, [replace(self, numbered=rest)] if rest else []
+
+
+def separate_runs(candidates: Sequence[Candidate], program: bytes, tools: Tools) -> list[RunHiddenJob]:
+    """Of candidates that have a program, and tests that have others. Raises as `Checkers.programs` does."""
+    checkers = tools.checkers.programs([candidate.tests for candidate in candidates])
+    groups: dict[bytes, list[Numbered]] = {}
+    for number, candidate in enumerate(candidates):
+        checker = checkers[candidate.tests]
+        groups.setdefault(checker.program, []).append(Numbered(candidate, number, checker.number))
+    return [
+        RunHiddenJob(tuple(group[start : start + RUNS_PER_ATTEMPT]), program, checker)
+        for checker, group in groups.items()
+        for start in range(0, len(group), RUNS_PER_ATTEMPT)
+    ]
+
+
+def shared_runs(candidates: Sequence[Candidate], program: bytes) -> list[RunHiddenJob]:
+    """Of candidates that have a program together with their tests."""
+    return [
+        RunHiddenJob((Numbered(candidate, number, number),), program, b"")
+        for number, candidate in enumerate(candidates)
+    ]
+
+
+def unavailable(candidates: Sequence[Candidate], reason: str, tools: Tools) -> Verdicts:
+    """The tool failed for these."""
+    return {each.key: tools.after_compiling(each, "unavailable", reason) for each in candidates}
+
+
+def _judge(candidate: Candidate, run: Run, tools: Tools) -> Verdict:
+    report, completed = run.report, run.completed
+    passed = total = 0
+    if report.outcome == "unconfined":
+        status, reason = "unavailable", f"the checker cannot confine itself: {report.reason}"
+    elif report.outcome == "forged":
+        text = candidate.code.decode("utf-8", "replace")
+        logger.warning("a candidate tried to forge the report of its tests: %s\n%s", report.reason, text)
+        status, reason = "tests_failed", Diagnostic(None, "forgery", f"the report is forged: {report.reason}")
+    elif report.outcome in ("died", "none"):
+        if report.outcome == "died":
+            ended_by = "signal" if report.status < 0 else "exit"
+            completed = replace(completed, status=report.status, ended_by=ended_by)
+        status, reason = ending(completed, tools.run_limits)
+        if status == "tests_failed" and completed.status == -signal.SIGKILL:
+            status, reason = "unavailable", "the program was killed from outside"  # it cannot do that to itself
+    else:
+        status, reason = _reported(report, completed)
+        passed, total = report.passed, report.total
+    return tools.tested(candidate, status, reason, passed, total, completed.seconds)
+
+
+def _reported(report: Report, completed: Completed) -> tuple[Status, str]:
+    if report.outcome == "panicked":
+        return "tests_failed", f"panicked outside the cases: {first_line(completed.stderr)}"
+    if report.passed < report.total:
+        place = f"the first that does not is at line {report.first_failed_line} of the checker"
+        return "tests_failed", f"{report.passed} of {report.total} cases hold; {place}"
+    return ("valid", "") if report.total else ("tests_failed", "no case was run")
