@@ -55,7 +55,9 @@ class Function:
 
     def wrapper(self) -> str:
         """A function of the same name and type that calls the candidate's by a typed `fn` pointer."""
-        types = ", ".join(kind.in_pointer for kind in self.parameters)
+        # In a pointer's type a reference may live for any time, on which the type behind an `impl Trait` may not depend.
+        opaque = self.result is not None and self.result.in_pointer != self.result.text
+        types = ", ".join("_" if opaque and _is_elided(kind) else kind.in_pointer for kind in self.parameters)
         result = "" if self.result is None else f" -> {self.result.in_pointer}"
         return (
             f"#[allow(dead_code)] {self.head()} {{ let nanochat_function: fn({types}){result} = "
@@ -133,6 +135,13 @@ def _type(node: Node) -> Type:
     for found in reversed(impls):
         text = text[: found.start_byte - start] + b"_" + text[found.end_byte - start :]
     return Type(node.text.decode(), text.decode(), node)
+
+
+def _is_elided(kind: Type) -> bool:
+    """Whether it holds a reference for a time that has no name."""
+    references = [node for node in walk(kind.node) if node.type == "reference_type"]
+    named = all(any(child.type == "lifetime" for child in node.children) for node in references)
+    return not named or "'_" in kind.text
 
 
 def _is_impl(node: Node) -> bool:

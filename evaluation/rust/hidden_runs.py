@@ -38,8 +38,7 @@ class RunHiddenJob:
     program: bytes
     """Holds the candidates."""
     checker: bytes
-    """Holds the tests; empty when `program` holds them too. Then there is one candidate: it could know what comes next.
-    """
+    """Holds the tests; empty when `program` holds them too. There is one candidate then: it could see the requests."""
 
     def run(self, tools: Tools) -> tuple[Verdicts, list["RunHiddenJob"]]:
         """Verdicts up to the first that did not come to its end, and a job for those behind it."""

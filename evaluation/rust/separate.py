@@ -90,6 +90,8 @@ def _is_plain(path: str, name: str, imported: dict[str, str]) -> bool:
     if name in BUILT_IN and name not in imported:
         return True
     first, _, rest = path.partition("::")
+    if first in imported and rest:
+        first, _, rest = f"{imported[first]}::{rest}".partition("::")
     return f"{'std' if first in ('core', 'alloc') else first}::{rest}" in PLAIN_TYPES
 
 
@@ -152,7 +154,7 @@ def _served(function: Function) -> str:
 
 
 def _held(kind: Node) -> tuple[str, str]:
-    """How an argument is passed, and the type of what holds it until the call is over: that it need not stay for ever."""
+    """How an argument is passed, and the type of what holds it until the call is over: it need not be leaked then."""
     if kind.type != "reference_type" or any(child.text == b"'static" for child in kind.children):
         return "", _anonymous(kind)
     inner = kind.child_by_field_name("type")
