@@ -5,8 +5,9 @@
 The tests are HumanEval's, as hidden tests and as they were published, which is how `python -m evaluation run` scores
 samples of all its problems. Wrong candidates are its faulty solutions, which
 compile and fail, and solutions with a word left out, most of which do not compile; half of each. No two candidates are
-equal and the cache is cold. Each alone is what a script does, rustc with its own defaults, and once more with the
-flags of the judge. Contenders take turns; medians over the rounds.
+equal and the cache is cold. Hidden tests are run as they are, and once more all in the process of the candidate, which
+is what a report that cannot be forged costs. Each alone is what a script does, rustc with its own defaults, and once
+more with the flags of the judge. Contenders take turns; medians over the rounds.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import re
 import statistics
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -28,13 +29,16 @@ from verifier import rows_of, seconds_of
 
 from evaluation.rust import HiddenTests, RustVerifier, Verdict, harness
 from evaluation.rust.assertions import as_hidden_tests
+from evaluation.rust.checkers import HARNESS_FILE, WITH_HARNESS
 from evaluation.rust.compiler import BUILD_FLAGS, ROOT
+from evaluation.rust.reports import Request, read_runs
 from evaluation.rust.sandbox import OPT_IN, Command, Limits
 from evaluation.rust.toolchain import find_toolchain
 from evaluation.suites import humaneval_rust
 
 TOOLCHAIN = find_toolchain()
 LIMITS = Limits(wall_seconds=60.0)
+REQUEST = Request()
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,23 @@ def solutions(rows: Sequence[dict]) -> Workload:
 def judged(workload: Workload, workers: int) -> tuple[float, int]:
     """The judge as it is used; seconds, and how many pass."""
     codes, tests = zip(*workload.candidates, strict=True)
+    return verified(workload, codes, tests, workers)
+
+
+def in_one_process(workload: Workload, workers: int) -> tuple[float, int]:
+    """The judge with all hidden tests in the candidate's process."""
+    codes, tests = zip(*workload.candidates, strict=True)
+    shared = []
+    for test in tests:
+        test = replace(test) if isinstance(test, HiddenTests) else test
+        if isinstance(test, HiddenTests):
+            test.__dict__["shared_because"] = "it is measured"
+        shared.append(test)
+    return verified(workload, codes, shared, workers)
+
+
+def verified(workload: Workload, codes: Sequence[str], tests: Sequence, workers: int) -> tuple[float, int]:
+    """Seconds, and how many pass."""
     with RustVerifier(workers=workers) as verifier:
         verdicts: list[Verdict] = []
         seconds = seconds_of(
@@ -120,10 +141,15 @@ def alone(workload: Workload, workers: int, flags: Sequence[str] = ()) -> tuple[
 
         def attempt(candidate: tuple[str, HiddenTests | str]) -> bool:
             code, tests = candidate
-            files, commands = (hidden if isinstance(tests, HiddenTests) else published)(code, tests, flags)
+            if isinstance(tests, HiddenTests):
+                files, commands = hidden(code, tests, flags)
+                files |= {HARNESS_FILE: harness_crate}
+            else:
+                files, commands = published(code, tests, flags)
             results = sandbox.run(files, commands, LIMITS)
             return len(results) == len(commands) and passed(results[-1].stdout, tests)
 
+        harness_crate = verifier.resources.checkers.harness()
         outcomes: list[bool] = []
         seconds = seconds_of(lambda: outcomes.extend(pool.map(attempt, workload.candidates)))
     return seconds, sum(outcomes)
@@ -137,11 +163,12 @@ def rustc(*arguments: str) -> Command:
 def hidden(code: str, tests: HiddenTests, flags: Sequence[str]) -> tuple[dict[str, bytes], list[Command]]:
     """Files and commands for one candidate with hidden tests."""
     text, _ = harness.publish(code.encode(), tests)
-    checker = harness.checker_files([tests], together=False)
+    checker = harness.shared_files([tests], together=False)
     library = rustc("--crate-type", "lib", "--crate-name", harness.CANDIDATES, "-F", "unsafe_code", *flags, ROOT)
     extern = f"{harness.CANDIDATES}=lib{harness.CANDIDATES}.rlib"
-    program = rustc("--crate-name", "program", "--extern", extern, *flags, next(iter(checker)))
-    run = Command(["{directory}/program"], TOOLCHAIN.environment, b"nonce 0")
+    root = next(iter(checker))
+    program = rustc("--crate-name", "program", *WITH_HARNESS, "--extern", extern, *flags, root)
+    run = Command(["{directory}/program"], TOOLCHAIN.environment, REQUEST.encode(0, 0))
     return {ROOT: text, **checker}, [library, program, run]
 
 
@@ -155,12 +182,13 @@ def passed(stdout: bytes, tests: HiddenTests | str) -> bool:
     """Whether the run says so."""
     if isinstance(tests, str):
         return b"test result: ok" in stdout
-    report = harness.read_report(stdout, "nonce")
-    return isinstance(report, harness.Report) and report.finished and report.passed == report.total
+    runs = read_runs([REQUEST], stdout)
+    return bool(runs) and runs[0].report.outcome == "finished" and runs[0].report.passed == runs[0].report.total
 
 
 CONTENDERS: dict[str, Callable[[Workload, int], tuple[float, int]]] = {
     "judge": judged,
+    "judge, one process": in_one_process,
     "each alone": alone,
     "each alone, our flags": lambda workload, workers: alone(workload, workers, BUILD_FLAGS),
 }

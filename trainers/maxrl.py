@@ -162,7 +162,7 @@ class MaxRLTrainer(GRPOTrainer):
         for reward in self.reward_funcs:
             if isinstance(reward, RustReward):
                 columns = {name: self.train_dataset[name] for name in self.train_dataset.column_names}
-                reward.demands(len(prompts), columns)
+                reward.check_demands(len(prompts), columns)
         if not isinstance(prompts[0], str):
             if self.args.stop_at_function_end:
                 raise ValueError(

@@ -93,8 +93,8 @@ class RustReward:
     the answer's last block of code.
 
     Besides the success it logs, through TRL, `compile_success_rate`, `avg_reward` (of `seed_reward`),
-    `reward_seconds`, the share of each verdict and, beside each completion, `verdict`, `message`, `seed_reward` and
-    `quality`.
+    `reward_seconds`, `forged_reports` (how many completions tried to forge the outcome of their tests), the share of
+    each verdict and, beside each completion, `verdict`, `message`, `seed_reward` and `quality`.
 
     Args:
         mode: `"tests"`, or `"compile"`, where code that compiles with the demanded signature is a success. It says
@@ -203,6 +203,16 @@ class RustReward:
         rows = zip(*texts.values(), strict=True)
         return [self._demand(number, *row) for number, row in enumerate(rows)]
 
+    def check_demands(self, count: int, columns: dict[str, Any]) -> None:
+        """
+        Looks at what `count` rows demand before anything is trained on them.
+
+        Raises:
+            ValueError: A row lacks what the mode needs, or its checker does not compile where the demanded functions
+                are there.
+        """
+        self.verifier.check_tests(self.demands(count, columns), progress=True)
+
     def _demand(self, number: int, signature: str | None, checker: str | None, tests: str | None) -> HiddenTests:
         try:
             demanded = read_tests(tests) if tests else read_tests(signature or "", checker or "")
@@ -226,6 +236,8 @@ class RustReward:
         for status in (*STATUSES, UNFINISHED):
             log_metric(f"verdict/{status}", counts[status] / len(verdicts))
         compiled = sum(verdict is not None and compiles(verdict) for verdict in verdicts)
+        forged = sum(is_forgery(verdict) for verdict in verdicts)
+        log_metric("forged_reports", forged)
         log_metric("compile_success_rate", compiled / len(verdicts))
         log_metric("avg_reward", sum(map(self.seed_reward, verdicts)) / len(verdicts))
         log_metric("reward_seconds", seconds)
@@ -252,6 +264,11 @@ def program_of(prompt: Text, completion: Text) -> str | None:
     if blocks:
         return blocks[-1]
     return None if "```" in text else text
+
+
+def is_forgery(verdict: Verdict | None) -> bool:
+    """Whether the code tried to forge the report of its tests."""
+    return verdict is not None and any(diagnostic.category == "forgery" for diagnostic in verdict.diagnostics)
 
 
 def answer_of(messages: Sequence[dict[str, Any]]) -> str:

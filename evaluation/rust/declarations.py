@@ -55,7 +55,7 @@ class Function:
 
     def wrapper(self) -> str:
         """A function of the same name and type that calls the candidate's by a typed `fn` pointer."""
-        # In a pointer's type a reference may live for any time, on which the type behind an `impl Trait` may not depend.
+        # In a pointer's type a reference lives for any time, on which the type behind an `impl Trait` may not depend.
         opaque = self.result is not None and self.result.in_pointer != self.result.text
         types = ", ".join("_" if opaque and _is_elided(kind) else kind.in_pointer for kind in self.parameters)
         result = "" if self.result is None else f" -> {self.result.in_pointer}"

@@ -61,6 +61,8 @@ class HiddenTests:
             the types of parameters or result.
         checker: statements in Rust 2021. `check!(expression)` is a case; it holds if the expression is true, and a
             panic is a case that does not. Other statements prepare. When blank, only the signature is demanded.
+            Where all demanded items are functions of plain values it runs in a process without the candidate
+            (`shared_because`).
         allow_unsafe: accept unsafe code. It can forge its result.
 
     Raises `ValueError` when signature or checker is not of this form.

@@ -29,7 +29,9 @@ class Diagnostic:
     code: str | None
     """rustc's error code, such as `E0382`; None for errors without one (syntax, most macro errors)."""
     category: str
-    """One of `semantics.CATEGORIES`; `refusal`, `signature` or `tests` for what the judge says beyond the compiler."""
+    """One of `semantics.CATEGORIES`; `refusal`, `signature`, `tests` or `forgery` for what the judge says beyond the
+    compiler.
+    """
     message: str
     """rustc's message, one line."""
     line: int | None = None
