@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from trainers.data.rewriting.bindings import parse, text, walk
+from evaluation.rust.nodes import walk
+from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.renaming import apply_edits
 
 OPERATORS = {

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from tree_sitter import Node
 
 from evaluation.rust import Verdict
-from trainers.data.rewriting.bindings import parse, text, walk
+from evaluation.rust.nodes import walk
+from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.renaming import apply_edits
 
 FOUND = re.compile(r"this expression has type `([^`]+)`")

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 
 from tree_sitter import Node
 
+from evaluation.rust.nodes import walk
 from evaluation.rust.syntax import TEXTS
-from trainers.data.rewriting.bindings import parse, text, walk
+from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.branches import else_to_return, if_let_to_match, match_to_if_let, return_to_else
 from trainers.data.rewriting.loops import (
     chain_to_loop,

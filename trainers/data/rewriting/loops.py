@@ -4,7 +4,8 @@ import re
 
 from tree_sitter import Node
 
-from trainers.data.rewriting.bindings import text, walk
+from evaluation.rust.nodes import walk
+from trainers.data.rewriting.bindings import text
 from trainers.data.rewriting.nodes import (
     LEAVING,
     Rewrite,

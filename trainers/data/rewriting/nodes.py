@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
+from evaluation.rust.nodes import walk
 from evaluation.rust.refusals import STANDARD_MACROS
 from evaluation.rust.syntax import COMMENTS
-from trainers.data.rewriting.bindings import text, walk
+from trainers.data.rewriting.bindings import text
 
 LEAVING = {"return_expression", "try_expression", "await_expression", "yield_expression"}
 LOOPS = {"for_expression", "while_expression", "loop_expression"}

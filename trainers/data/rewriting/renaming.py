@@ -13,8 +13,9 @@ from itertools import count
 
 from tree_sitter import Node
 
+from evaluation.rust.nodes import walk
 from evaluation.rust.syntax import COMMENTS, TEXTS
-from trainers.data.rewriting.bindings import Binding, find_bindings, parse, text, walk
+from trainers.data.rewriting.bindings import Binding, find_bindings, parse, text
 
 KEYWORDS = frozenset(
     "as async await box break const continue crate do dyn else enum extern false fn for gen if impl in let loop macro "
@@ -190,10 +191,6 @@ def canonical(code: str) -> tuple[str, ...]:
 
 def tokens(node: Node) -> Iterator[Node]:
     """The tokens below a node, without comments; a literal is one."""
-    if node.type in COMMENTS:
-        return
-    if not node.child_count or node.type in TEXTS:
-        yield node
-        return
-    for child in node.children:
-        yield from tokens(child)
+    for each in walk(node, lambda below: below.type in COMMENTS, lambda below: below.type in TEXTS):
+        if not each.child_count or each.type in TEXTS:
+            yield each

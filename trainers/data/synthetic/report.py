@@ -9,8 +9,9 @@ from pathlib import Path
 
 from rich.table import Table
 
+from evaluation.rust.nodes import walk
 from evaluation.rust.syntax import analyse, level
-from trainers.data.rewriting.bindings import parse, text, walk
+from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.renaming import canonical
 
 LITERALS = re.compile(r"\d[\w.]*|[\"'].*", re.DOTALL)
