@@ -24,6 +24,19 @@ class Rewrite:
     new: str
 
 
+@dataclass(frozen=True)
+class Source:
+    """The text that nodes stand in, and the names and other tokens it has."""
+
+    code: bytes
+    names: set[str]
+
+    def margin(self, node: Node) -> str:
+        """The white space before the line on which a node begins."""
+        line = self.code[node.start_byte - node.start_point[1] : node.start_byte].decode()
+        return line[: len(line) - len(line.lstrip())]
+
+
 def rewrite_nodes(form: str, first: Node, last: Node, new: str) -> Rewrite:
     """From the beginning of one node to the end of another."""
     return Rewrite(form, first.start_byte, last.end_byte, new)
@@ -105,13 +118,3 @@ def function_of(node: Node) -> Node:
     while node.type != "function_item":
         node = node.parent
     return node
-
-
-def margin_of(node: Node) -> str:
-    """The white space before the line on which a node begins."""
-    root = node
-    while root.parent is not None:
-        root = root.parent
-    start = node.start_byte - node.start_point[1]
-    line = root.text[start - root.start_byte :].split(b"\n", 1)[0].decode()
-    return line[: len(line) - len(line.lstrip())]
