@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.rust import RustVerifier
+from evaluation.rust.nodes import walk
 from trainers.data.rewriting.annotations import probe_types, vary_types
-from trainers.data.rewriting.bindings import find_bindings, parse, text, walk
+from trainers.data.rewriting.bindings import find_bindings, parse, text
 from trainers.data.rewriting.forms import find_rewrites
 from trainers.data.rewriting.renaming import apply_edits, canonical, plausible_names, rename
 from trainers.data.rewriting.reordering import reorder

@@ -3,7 +3,7 @@
 from tree_sitter import Node
 
 from evaluation.rust.harness import HiddenTests
-from evaluation.rust.nodes import Found, Nodes, name_of, walk
+from evaluation.rust.nodes import Found, Nodes, Visit, evaluate, name_of, walk
 from evaluation.rust.syntax import COMMENTS, PLACEHOLDER_MACROS, TEXTS, is_placeholder
 
 LEAVING = {"return", "break", "?"}
@@ -62,27 +62,32 @@ def _never_returns(function: Node) -> bool:
     calls = {node.child_by_field_name("function").text for node in inside if node.type == "call_expression"}
     if name_of(function).encode() in calls and not kinds & BRANCHES:
         return True
-    return not kinds & {"return", "?"} and _diverges(body)
+    return not kinds & {"return", "?"} and evaluate(_diverges(body))
 
 
-def _diverges(node: Node | None) -> bool:
+def _diverges(node: Node | None) -> Visit:
+    """Returns whether every way through it ends in a panic or an endless loop."""
     if node is None:
         return False
     children = [child for child in node.named_children if child.type not in COMMENTS]
     if children and children[0].type == "label" and node.type == "block":
         return False
+    ways: list[Node | None] = []
     if node.type in ("block", "expression_statement", "else_clause"):
-        return bool(children) and _diverges(children[-1])
-    if node.type == "if_expression":
-        return all(_diverges(node.child_by_field_name(name)) for name in ("consequence", "alternative"))
-    if node.type == "match_expression":
+        ways = children[-1:]
+    elif node.type == "if_expression":
+        ways = [node.child_by_field_name(name) for name in ("consequence", "alternative")]
+    elif node.type == "match_expression":
         arms = [child for child in node.child_by_field_name("body").named_children if child.type == "match_arm"]
-        return bool(arms) and all(_diverges(arm.child_by_field_name("value")) for arm in arms)
-    if node.type == "loop_expression":
+        ways = [arm.child_by_field_name("value") for arm in arms]
+    elif node.type == "loop_expression":
         return not any(below.type in LEAVING for below in walk(node))
-    if node.type == "macro_invocation":
+    elif node.type == "macro_invocation":
         return node.child_by_field_name("macro").text.decode().rpartition("::")[2].strip() in PLACEHOLDER_MACROS
-    return False
+    for way in ways:
+        if not (yield _diverges(way)):
+            return False
+    return bool(ways)
 
 
 def _is_item(node: Node) -> bool:

@@ -1,6 +1,7 @@
 """What is refused of a candidate's types: answers that claim to equal anything, holes in the compiler's inference."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import zip_longest
 
@@ -37,8 +38,11 @@ def lifetimes(nodes: Nodes) -> Found:
     places += (
         nodes["function_type"] + nodes["higher_ranked_trait_bound"] + [trait for trait in traits if trait is not None]
     )
+    starts = [node.start_byte for node in nodes["lifetime"]]
     for place in places:
-        names = {node.text for node in walk(place) if node.type == "lifetime"} - {b"'static", b"'_"}
+        # Places may lie within each other: what is below each of them is not walked again.
+        inside = nodes["lifetime"][bisect_left(starts, place.start_byte) : bisect_left(starts, place.end_byte)]
+        names = {node.text for node in inside} - {b"'static", b"'_"}
         if len(names) > 1:
             yield place, "has one type with two lifetimes: what the compiler infers from that is not sound"
 

@@ -8,12 +8,13 @@ too little, its result is changed instead.
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from trainers.data.rewriting.bindings import parse, text, walk
+from evaluation.rust.nodes import walk
+from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.renaming import apply_edits
 
 OPERATORS = {
@@ -74,43 +75,39 @@ def mutants(prompt: str, solution: str, seed: int = 0) -> list[Mutant]:
     code = prompt + solution
     root = parse(code)
     begin = len(prompt.encode()) - 2
-    safe: dict[str, list[str]] = defaultdict(list)
-    risky: list[Mutant] = []
+    # A node asked for its parent looks for it from the root down.
+    parents = {child: node for node in walk(root) for child in node.children}
+    safe: dict[str, list[Edit]] = defaultdict(list)
+    risky: list[tuple[str, Edit]] = []
+    endless = 0
     for node in walk(root):
+        if node.type in ("while_expression", "loop_expression"):
+            endless = max(endless, node.end_byte)
         if node.start_byte < begin:
             continue
-        for kind, start, end, new in _changes(node):
-            changed = apply_edits(code, [(start, end, new)])
-            if _may_never_end(node):
-                risky.append(Mutant(kind, changed))
+        for kind, *edit in _changes(node, parents):
+            if node.start_byte < endless:
+                risky.append((kind, tuple(edit)))
             else:
-                safe[kind].append(changed)
+                safe[kind].append(tuple(edit))
     pick = random.Random(f"{seed} {code}")
     found = []
     for kind in KINDS:
         pick.shuffle(safe[kind])
-    while any(safe.values()):
-        found += [Mutant(kind, safe[kind].pop()) for kind in KINDS if safe[kind]]
+    while len(found) < MOST and any(safe.values()):
+        found += [(kind, safe[kind].pop()) for kind in KINDS if safe[kind]]
     pick.shuffle(risky)
-    results = [Mutant("result", each) for each in _other_results(code, root, begin)]
-    if len(found) < 4:
-        return (found + results + risky)[:MOST]
-    return (found[: MOST - 4] + (results + risky)[:4])[:MOST]
+    results = [("result", edit) for edit in _other_results(root, begin)]
+    rest = results + risky
+    chosen = found + rest if len(found) < 4 else found[: MOST - 4] + rest[:4]
+    return [Mutant(kind, apply_edits(code, [edit])) for kind, edit in chosen[:MOST]]
 
 
-def _may_never_end(node: Node) -> bool:
-    above = node.parent
-    while above is not None:
-        if above.type in ("while_expression", "loop_expression"):
-            return True
-        above = above.parent
-    return False
-
-
+Edit = tuple[int, int, str]
 Change = tuple[str, int, int, str]
 
 
-def _changes(node: Node) -> Iterator[Change]:
+def _changes(node: Node, parents: Mapping[Node, Node]) -> Iterator[Change]:
     """Kind, start, end and new text."""
     if node.type in ("binary_expression", "compound_assignment_expr"):
         operator = node.child_by_field_name("operator")
@@ -123,44 +120,47 @@ def _changes(node: Node) -> Iterator[Change]:
                 yield "off_by_one", *child.byte_range, "..=" if child.type == ".." else ".."
     elif node.type == "integer_literal":
         match = re.fullmatch(r"(\d+)(\D.*)?", text(node))
-        if match and node.parent.type not in ("range_pattern", "array_type"):
+        if match and parents[node].type not in ("range_pattern", "array_type"):
             number, suffix = int(match[1]), match[2] or ""
             yield "constant", *node.byte_range, f"{number + 1}{suffix}"
             if number:
                 yield "constant", *node.byte_range, f"{number - 1}{suffix}"
-    elif node.type == "unary_expression" and text(node).startswith("-"):
+    elif node.type == "unary_expression" and node.children[0].type == "-":
         yield "operator", node.start_byte, node.start_byte + 1, ""
     elif node.type == "boolean_literal":
         yield "constant", *node.byte_range, "false" if text(node) == "true" else "true"
-    elif node.type == "string_literal" and len(text(node)) > 2 and node.parent.type != "token_tree":
+    elif node.type == "string_literal" and len(text(node)) > 2 and parents[node].type != "token_tree":
         yield "constant", node.end_byte - 1, node.end_byte - 1, "_"
-    elif node.type == "field_identifier" and node.parent.parent.type in ("call_expression", "generic_function"):
-        receiver = node.parent.child_by_field_name("value")
+    elif node.type == "field_identifier" and parents[parents[node]].type in ("call_expression", "generic_function"):
+        receiver = parents[node].child_by_field_name("value")
         if text(node) in OTHER_METHOD:
             yield "method", *node.byte_range, OTHER_METHOD[text(node)]
         elif text(node) in DROPPED and receiver.type == "call_expression":
-            call = node.parent.parent if node.parent.parent.type == "call_expression" else node.parent.parent.parent
+            call = parents[parents[node]]
+            call = call if call.type == "call_expression" else parents[call]
             yield "method", receiver.end_byte, call.end_byte, ""
     elif node.type in ("if_expression", "match_pattern"):
         condition = node.child_by_field_name("condition")
         if condition is not None and condition.type not in ("let_condition", "let_chain"):
             yield "branch", *condition.byte_range, f"!({text(condition)})"
-    elif node.type == "expression_statement" and text(node).endswith(";"):
+    elif node.type == "expression_statement" and node.children[-1].type == ";":
         if node.named_child(0).type in ("assignment_expression", "compound_assignment_expr", "call_expression"):
             yield "statement", *node.byte_range, ""
 
 
-def _other_results(code: str, root: Node, begin: int) -> Iterator[str]:
-    """Codes whose first function computes what it should and returns something else."""
-    functions = [node for node in root.named_children if node.type == "function_item"]
-    function = next(node for node in functions if node.child_by_field_name("body").end_byte > begin)
+def _other_results(root: Node, begin: int) -> Iterator[Edit]:
+    """Bodies of the first function that compute what they should and return something else."""
+    functions = (node for node in root.named_children if node.type == "function_item" and node.end_byte > begin)
+    function = next(functions, None)
+    if function is None:
+        return
     returns, body = function.child_by_field_name("return_type"), function.child_by_field_name("body")
     kind = text(returns)
     for pattern, expressions in RESULTS:
         if pattern.fullmatch(kind):
             for expression in expressions:
                 given = f"{{ let given = (move || -> {kind} {text(body)})(); {expression.format(r='given')} }}"
-                yield apply_edits(code, [(*body.byte_range, given)])
+                yield *body.byte_range, given
 
 
 def constant(prompt: str, solution: str, checker: str) -> str:

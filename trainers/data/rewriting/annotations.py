@@ -2,17 +2,20 @@
 
 Which types they are the compiler says. Every type that might go is taken away, every variable is compared with `()` at
 the end of its block, and the error names the type that was inferred: what was not written can be written then, and
-what was written and is inferred all the same can be left out.
+what was written and is inferred all the same can be left out. A block keeps its value, on which what is around it may
+depend; and where the compiler finds anything else wrong in a function, nothing it says of this function counts.
 """
 
 import random
 import re
 from dataclasses import dataclass
 
-from tree_sitter import Node
+from tree_sitter import Node, Parser
 
 from evaluation.rust import Verdict
-from trainers.data.rewriting.bindings import parse, text, walk
+from evaluation.rust.nodes import walk
+from evaluation.rust.syntax import COMMENTS, RUST
+from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.renaming import apply_edits
 
 FOUND = re.compile(r"this expression has type `([^`]+)`")
@@ -25,6 +28,7 @@ LONGEST = 48
 # What these give depends on the type that is asked for; without it, nothing at all might be inferred.
 ASKED_FOR = re.compile(r"\b(?:collect|parse|into|sum|product|default|try_into|None)\b")
 TAIL = "nanochat_tail"
+RETURNING = {"function_item", "closure_expression"}
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,20 @@ class Probe:
     Attributes:
         code: To be given to the compiler.
         lines: Each line with a comparison, and the `let` whose variable it is about.
+        functions: First and last line of each function, in which types are inferred together.
     """
 
     code: str
     lines: dict[int, Node]
+    functions: list[range]
+
+    def doubtful(self, verdict: Verdict) -> set[int]:
+        """The lines of comparisons of which an answer with other errors says nothing certain."""
+        wrong = {each.line for each in verdict.diagnostics if each.code != "E0308" or each.line not in self.lines}
+        spoiled = [lines for lines in self.functions if any(line in lines for line in wrong)]
+        if not all(any(line in lines for lines in spoiled) for line in wrong):
+            return set(self.lines)
+        return {line for line in self.lines if any(line in lines for lines in spoiled)}
 
 
 def probe_types(code: str) -> Probe | None:
@@ -61,7 +75,9 @@ def probe_types(code: str) -> Probe | None:
         if node is not None:
             lines[result.count("\n")] = node
         position = end
-    return Probe(result + encoded[position:].decode(), lines)
+    probe = result + encoded[position:].decode()
+    functions = (node for node in walk(Parser(RUST).parse(probe.encode()).root_node) if node.type == "function_item")
+    return Probe(probe, lines, [range(node.start_point[0] + 1, node.end_point[0] + 2) for node in functions])
 
 
 def _can_be_asked(node: Node, block: Node) -> bool:
@@ -93,18 +109,27 @@ def _questions(block: Node, asked: list[Node]) -> list[tuple[int, int, str, Node
         kind = node.child_by_field_name("type")
         if _might_go(node):
             edits.append((node.child_by_field_name("pattern").end_byte, kind.end_byte, "", None))
-    inner = [each for each in block.named_children if each.type not in ("line_comment", "block_comment")]
     end = block.end_byte - 1
-    last = inner[-1]
-    if last.type not in ("let_declaration", "empty_statement") and not text(last).endswith((";", "}")):
-        end = last.end_byte
-        returned = block.parent.child_by_field_name("return_type") if block.parent.type == "function_item" else None
-        kind = "" if returned is None or "impl" in text(returned) else f": {text(returned)}"
-        edits.append((last.start_byte, last.start_byte, f"let {TAIL}{kind} = ", None))
+    value = _value_of(block)
+    if value is not None:
+        end = value.end_byte
+        returned = block.parent.child_by_field_name("return_type") if block.parent.type in RETURNING else None
+        kind = "" if returned is None or re.search(r"\bimpl\b|^!$", text(returned)) else f": {text(returned)}"
+        edits.append((value.start_byte, value.start_byte, f"let {TAIL}{kind} = ", None))
         edits.append((end, end, ";", None))
     for node in asked:
         edits.append((end, end, f"\nlet () = {text(node.child_by_field_name('pattern'))};\n", node))
+    if value is not None:
+        edits.append((end, end, TAIL, None))
     return edits
+
+
+def _value_of(block: Node) -> Node | None:
+    """The expression at the end of a block that is its value."""
+    last = [each for each in block.named_children if each.type not in COMMENTS][-1]
+    if last.type == "expression_statement":
+        return None if last.children[-1].type == ";" else last
+    return None if last.type.endswith(("_declaration", "_item", "_definition", "_statement")) else last
 
 
 def vary_types(code: str, probe: Probe, verdict: Verdict, pick: random.Random) -> str | None:
@@ -118,18 +143,18 @@ def vary_types(code: str, probe: Probe, verdict: Verdict, pick: random.Random) -
         pick: Decides which.
     """
     edits: set[tuple[int, int, str]] = set()
-    # An error of another kind says that without some of the types nothing is inferred in time.
-    enough = all(diagnostic.code == "E0308" for diagnostic in verdict.diagnostics)
+    # Without some of the types something else may have been inferred, or nothing in time.
+    doubtful = probe.doubtful(verdict)
     for diagnostic in verdict.diagnostics:
         found = FOUND.search(diagnostic.rendered)
-        if found is None or diagnostic.line not in probe.lines:
+        if found is None or diagnostic.line not in probe.lines or diagnostic.line in doubtful:
             continue
         node = probe.lines[diagnostic.line]
         end, kind = node.child_by_field_name("pattern").end_byte, node.child_by_field_name("type")
         inferred = DEFAULTS.get(found[1], found[1])
-        if kind is None and _can_be_written(inferred, code, node) and found[1] not in DEFAULTS:
+        if kind is None and _can_be_written(inferred, node) and found[1] not in DEFAULTS:
             edits.add((end, end, f": {inferred}"))
-        elif _might_go(node) and enough and _plain(text(kind)) == _plain(inferred):
+        elif _might_go(node) and _plain(text(kind)) == _plain(inferred):
             edits.add((end, kind.end_byte, ""))
     chosen = pick.sample(sorted(edits), pick.randint(1, len(edits))) if edits else []
     return apply_edits(code, chosen) if chosen else None
@@ -139,16 +164,56 @@ def _plain(kind: str) -> str:
     return re.sub(r"\s", "", kind)
 
 
-def _can_be_written(kind: str, code: str, node: Node) -> bool:
-    """Whether the type can be named at this place, as far as its words tell."""
+def _can_be_written(kind: str, node: Node) -> bool:
+    """Whether the type can be named at this place: every name in it is in scope, and means what the compiler means."""
     if len(kind) > LONGEST or re.search(r"[{}@+]|\b_\b|'_|\b(?:impl|dyn|fn|closure)\b|::|^str$|^\[[^;]*$", kind):
         return False
-    named = ALWAYS_NAMED | set(re.findall(r"\b[A-Z]\w*", code))
-    generics = set(re.findall(r"\b(?:fn|impl|struct|enum|trait)\s*\w*<([^>{]*)", code))
-    named -= {name for declared in generics for name in re.findall(r"\b[A-Z]\w*(?=\s*[:,]|\s*$)", declared)}
+    named = _named_at(node)
+    return all(word in named for word in re.findall(r"(?<!')\b[A-Za-z_]\w*", kind) if word != "mut")
+
+
+def _named_at(node: Node) -> set[str]:
+    """The types whose own names mean them at this place; what a `use` of everything brings is not known."""
+    declared: set[str] = set()
+    others: set[str] = set()
+    generics = True
     around = node.parent
     while around is not None:
+        if around.type in ("block", "declaration_list", "source_file"):
+            for item in around.named_children:
+                if item.type in ("struct_item", "enum_item", "union_item"):
+                    declared.add(text(item.child_by_field_name("name")))
+                elif item.type in ("type_item", "trait_item"):
+                    others.add(text(item.child_by_field_name("name")))
+                elif item.type == "use_declaration":
+                    names, aliases = _imported(item)
+                    declared |= names
+                    others |= aliases
+        if around.type == "mod_item":
+            break
         parameters = around.child_by_field_name("type_parameters")
-        named |= set(re.findall(r"\b[A-Z]\w*", text(parameters)))
+        if generics and parameters is not None:
+            names = (each.child_by_field_name("name") for each in parameters.named_children)
+            declared |= {text(name) for name in names if name is not None}
+        # An item in a block does not see the generics around it.
+        generics = generics and not (around.type.endswith("_item") and around.parent.type == "block")
         around = around.parent
-    return all(word in named for word in re.findall(r"(?<!')\b[A-Za-z_]\w*", kind) if word != "mut")
+    return (ALWAYS_NAMED - declared | declared - ALWAYS_NAMED) - others
+
+
+def _imported(use: Node) -> tuple[set[str], set[str]]:
+    """What a `use` brings under its own name, and the other names it gives."""
+    names, aliases, waiting = set(), set(), [use.child_by_field_name("argument")]
+    while waiting:
+        tree = waiting.pop()
+        if tree.type == "identifier":
+            names.add(text(tree))
+        elif tree.type == "scoped_identifier":
+            names.add(text(tree.child_by_field_name("name")))
+        elif tree.type == "use_as_clause":
+            aliases.add(text(tree.child_by_field_name("alias")))
+        elif tree.type == "scoped_use_list":
+            waiting.append(tree.child_by_field_name("list"))
+        elif tree.type == "use_list":
+            waiting += tree.named_children
+    return names, aliases

@@ -8,11 +8,11 @@ from evaluation.rust.syntax import COMMENTS
 from trainers.data.rewriting.bindings import text
 from trainers.data.rewriting.nodes import (
     Rewrite,
+    Source,
     function_of,
     is_function_body,
     is_function_tail,
     last_code,
-    margin_of,
     next_code,
     rewrite_nodes,
     statements_of,
@@ -22,7 +22,7 @@ from trainers.data.rewriting.nodes import (
 HELD = {"RefCell", "Mutex", "RwLock", "borrow", "borrow_mut", "lock", "Rc", "Arc"}
 
 
-def match_to_if_let(node: Node, names: set[str]) -> Rewrite | None:
+def match_to_if_let(node: Node, source: Source) -> Rewrite | None:
     """A `match` of two arms, of which one takes all that the other does not, is `if let .. else`."""
     arms = [each for each in node.child_by_field_name("body").named_children if each.type not in COMMENTS]
     if len(arms) != 2 or any(each.type != "match_arm" for each in arms):
@@ -41,7 +41,7 @@ def match_to_if_let(node: Node, names: set[str]) -> Rewrite | None:
         other, chosen = arms
     else:
         return None
-    value, margin = node.child_by_field_name("value"), margin_of(node)
+    value, margin = node.child_by_field_name("value"), source.margin(node)
     if first == "_" or value.type == "struct_expression":
         return None
     taken, left = (_as_block(each.child_by_field_name("value"), margin) for each in (chosen, other))
@@ -52,7 +52,7 @@ def match_to_if_let(node: Node, names: set[str]) -> Rewrite | None:
     return rewrite_nodes("match_to_if_let", node, node, new if _may_stand_bare(node) else f"({new})")
 
 
-def if_let_to_match(node: Node, names: set[str]) -> Rewrite | None:
+def if_let_to_match(node: Node, source: Source) -> Rewrite | None:
     """`if let p = e { a } else { b }` is `match e { p => a, _ => b }`."""
     condition, alternative = node.child_by_field_name("condition"), node.child_by_field_name("alternative")
     if condition.type != "let_condition" or node.parent.type == "else_clause":
@@ -60,7 +60,7 @@ def if_let_to_match(node: Node, names: set[str]) -> Rewrite | None:
     pattern = condition.child_by_field_name("pattern")
     if pattern.type == "identifier" and text(pattern)[0].islower():
         return None
-    margin = margin_of(node)
+    margin = source.margin(node)
     other = "{}" if alternative is None else _dedented_block(text(alternative.named_children[-1]))
     taken = text(node.child_by_field_name("consequence"))
     arms = "".join(
@@ -71,13 +71,15 @@ def if_let_to_match(node: Node, names: set[str]) -> Rewrite | None:
     return rewrite_nodes("if_let_to_match", node, node, new)
 
 
-def return_to_else(node: Node, names: set[str]) -> Rewrite | None:
+def return_to_else(node: Node, source: Source) -> Rewrite | None:
     """`if c { return a; } b`, in the body of a function, is `if c { a } else { b }`."""
+    if node.child_by_field_name("alternative") is not None:
+        return None
     statement = node.parent if node.parent.type == "expression_statement" else node
     block, consequence = statement.parent, node.child_by_field_name("consequence")
-    if node.child_by_field_name("alternative") is not None or not is_function_body(block):
+    if not is_function_body(block):
         return None
-    if _holds(node, names):
+    if _holds(node, source.names):
         return None
     last = last_code(consequence)
     leaving = None if last is None else last.named_child(0) if last.type == "expression_statement" else last
@@ -93,7 +95,7 @@ def return_to_else(node: Node, names: set[str]) -> Rewrite | None:
     if returns != (value is not None) or (returns and not has_value):
         return None
     kept = consequence.text[: last.start_byte - consequence.start_byte].decode().rstrip()
-    margin = margin_of(statement)
+    margin = source.margin(statement)
     inner = f"{kept}\n{margin}    {text(value)}\n{margin}}}" if value is not None else f"{kept}\n{margin}}}"
     rest = block.text[following.start_byte - block.start_byte : final.end_byte - block.start_byte].decode()
     rest = rest.replace("\n", "\n    ")
@@ -102,20 +104,20 @@ def return_to_else(node: Node, names: set[str]) -> Rewrite | None:
     return rewrite_nodes("return_to_else", statement, final, new)
 
 
-def else_to_return(node: Node, names: set[str]) -> Rewrite | None:
+def else_to_return(node: Node, source: Source) -> Rewrite | None:
     """`if c { a } else { b }` at the end of a function is `if c { return a; } b`."""
     alternative, consequence = node.child_by_field_name("alternative"), node.child_by_field_name("consequence")
     statement = node.parent if node.parent.type == "expression_statement" else node
     if alternative is None or text(statement).endswith(";") or not is_function_tail(statement):
         return None
-    if _holds(node, names) or _has_items(statements_of(alternative.named_children[-1])):
+    if _holds(node, source.names) or _has_items(statements_of(alternative.named_children[-1])):
         return None
     tail = last_code(consequence)
     if function_of(node).child_by_field_name("return_type") is None or tail is None:
         return None
     if tail.type in ("let_declaration", "empty_statement") or text(tail).endswith(";"):
         return None
-    margin = margin_of(node)
+    margin = source.margin(node)
     kept = consequence.text[: tail.start_byte - consequence.start_byte].decode()
     other = alternative.named_children[-1]
     rest = _inside(text(other), margin) if other.type == "block" else text(other)

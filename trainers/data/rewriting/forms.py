@@ -6,12 +6,14 @@ compiles; the compiler has the last word on types and borrows.
 
 import random
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 
 from tree_sitter import Node
 
+from evaluation.rust.nodes import walk
 from evaluation.rust.syntax import TEXTS
-from trainers.data.rewriting.bindings import parse, text, walk
+from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.branches import else_to_return, if_let_to_match, match_to_if_let, return_to_else
 from trainers.data.rewriting.loops import (
     chain_to_loop,
@@ -20,7 +22,7 @@ from trainers.data.rewriting.loops import (
     push_loop_to_extend,
     search_loop_to_chain,
 )
-from trainers.data.rewriting.nodes import Rewrite, has_attribute, own_methods
+from trainers.data.rewriting.nodes import Rewrite, Source, has_attribute, own_methods
 from trainers.data.rewriting.renaming import apply_edits
 
 # Of values whose drop can be seen it would have to be known when each is dropped.
@@ -52,29 +54,26 @@ def alternative_forms(code: str, pick: random.Random, most: int = 2) -> str | No
 def find_rewrites(code: str) -> Iterator[Rewrite]:
     """Every place that has another form, with that form."""
     root = parse(code)
-    names = {text(node) for node in walk(root) if not node.child_count}
+    nodes = list(walk(root))
+    names = {text(node) for node in nodes if not node.child_count}
     if names & DROPS:
         return
+    source = Source(code.encode(), names)
     iterates = not (own_methods(root) & ITERATORS) and BOXED_SLICE.search(code) is None
-    for node in walk(root):
+    # A text of several lines would be changed by new indentation.
+    texts = (node for node in nodes if node.type in TEXTS)
+    of_lines = [node.start_byte for node in texts if node.start_point[0] != node.end_point[0]]
+    for node in nodes:
         for form in FORMS.get(node.type, ()):
-            rewrite = None if has_attribute(node) else form(node, names)
-            if rewrite is None or _has_text_of_lines(root, rewrite):
+            rewrite = form(node, source)
+            if rewrite is None or has_attribute(node):
                 continue
-            if iterates or rewrite.form not in ITERATING:
+            indented = bisect_left(of_lines, rewrite.start) < bisect_left(of_lines, rewrite.end)
+            if not indented and (iterates or rewrite.form not in ITERATING):
                 yield rewrite
 
 
-def _has_text_of_lines(root: Node, rewrite: Rewrite) -> bool:
-    """Whether a string of several lines stands there: new indentation would change it."""
-    return any(
-        node.type in TEXTS and node.start_point[0] != node.end_point[0]
-        for node in walk(root)
-        if rewrite.start <= node.start_byte < rewrite.end
-    )
-
-
-Form = Callable[[Node, set[str]], Rewrite | None]
+Form = Callable[[Node, Source], Rewrite | None]
 
 
 FORMS: dict[str, tuple[Form, ...]] = {

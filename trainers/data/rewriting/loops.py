@@ -4,16 +4,17 @@ import re
 
 from tree_sitter import Node
 
-from trainers.data.rewriting.bindings import text, walk
+from evaluation.rust.nodes import walk
+from trainers.data.rewriting.bindings import text
 from trainers.data.rewriting.nodes import (
     LEAVING,
     Rewrite,
+    Source,
     function_of,
     is_function_tail,
     label_of,
     last_code,
     leaves,
-    margin_of,
     may_leave,
     next_code,
     rewrite_nodes,
@@ -26,10 +27,11 @@ POSTFIX = {
     "identifier", "call_expression", "field_expression", "index_expression", "parenthesized_expression", "self",
     "macro_invocation", "scoped_identifier", "array_expression", "string_literal",
 }  # fmt: skip
+ENDINGS = {"any", "all", "count", "sum", "collect", "fold"}
 INTEGER = re.compile(r"[iu](?:8|16|32|64|128|size)")
 
 
-def for_to_for_each(node: Node, names: set[str]) -> Rewrite | None:
+def for_to_for_each(node: Node, source: Source) -> Rewrite | None:
     """`for p in e { .. }` is `e.into_iter().for_each(|p| { .. })` when nothing in it leaves the loop."""
     body, value, pattern = (node.child_by_field_name(name) for name in ("body", "value", "pattern"))
     if label_of(node) is not None or leaves(body) or not _is_statement(node) or _keeps_borrows(body):
@@ -38,7 +40,7 @@ def for_to_for_each(node: Node, names: set[str]) -> Rewrite | None:
     return rewrite_nodes("for_to_iterator", node, node, new)
 
 
-def push_loop_to_extend(node: Node, names: set[str]) -> Rewrite | None:
+def push_loop_to_extend(node: Node, source: Source) -> Rewrite | None:
     """`for p in e { v.push(x); }` is `v.extend(e.into_iter().map(|p| x))`."""
     body, value, pattern = (node.child_by_field_name(name) for name in ("body", "value", "pattern"))
     inner = _only(body)
@@ -50,7 +52,7 @@ def push_loop_to_extend(node: Node, names: set[str]) -> Rewrite | None:
         inner = _only(inner.child_by_field_name("consequence"))
     pushed = _method_call(inner, "push") if inner is not None else None
     # A heap that is extended may order what is equal otherwise.
-    if pushed is None or pushed[0].type != "identifier" or "BinaryHeap" in names:
+    if pushed is None or pushed[0].type != "identifier" or "BinaryHeap" in source.names:
         return None
     target, (item,) = pushed
     rest = [pattern, value, item] + ([condition] if condition is not None else [])
@@ -64,7 +66,7 @@ def push_loop_to_extend(node: Node, names: set[str]) -> Rewrite | None:
     return rewrite_nodes("loop_to_chain", node, node, new)
 
 
-def search_loop_to_chain(node: Node, names: set[str]) -> Rewrite | None:
+def search_loop_to_chain(node: Node, source: Source) -> Rewrite | None:
     """`for p in e { if c { return true; } } false`, at the end of a function, is `e.into_iter().any(|p| c)`."""
     tail = next_code(node.parent) if node.parent.type == "expression_statement" else next_code(node)
     inner = _only(node.child_by_field_name("body"))
@@ -81,25 +83,25 @@ def search_loop_to_chain(node: Node, names: set[str]) -> Rewrite | None:
     return rewrite_nodes("loop_to_chain", node, tail, f"{value}.into_iter().{test}")
 
 
-def chain_to_loop(node: Node, names: set[str]) -> Rewrite | None:
+def chain_to_loop(node: Node, source: Source) -> Rewrite | None:
     """A chain that ends a function becomes a loop: `any`, `all`, `count`, `sum`, `fold`, `collect` to a vector."""
-    if not is_function_tail(node):
-        return None
-    function = function_of(node)
-    returned = re.sub(r"\s", "", text(function.child_by_field_name("return_type")))
     call = node.child_by_field_name("function")
     if call.type == "generic_function":
         call = call.child_by_field_name("function")
     if call.type != "field_expression":
         return None
     method, chain = text(call.child_by_field_name("field")), call.child_by_field_name("value")
+    if method not in ENDINGS or not is_function_tail(node):
+        return None
+    function = function_of(node)
+    returned = re.sub(r"\s", "", text(function.child_by_field_name("return_type")))
     arguments = node.child_by_field_name("arguments").named_children
     if chain.type != "call_expression" or leaves(node):
         return None
-    margin = margin_of(node)
-    source = text(chain)
+    margin = source.margin(node)
+    iterated = text(chain)
 
-    def loop(before: str, pattern: str, inside: str, after: str, over: str = source) -> Rewrite:
+    def loop(before: str, pattern: str, inside: str, after: str, over: str = iterated) -> Rewrite:
         new = f"{before}for {pattern} in {over} {{\n{margin}    {inside}\n{margin}}}\n{margin}{after}"
         return rewrite_nodes("chain_to_loop", node, node, new)
 
@@ -112,18 +114,18 @@ def chain_to_loop(node: Node, names: set[str]) -> Rewrite | None:
         other = "false" if result == "true" else "true"
         return loop("", pattern, f"if {test} {{\n{margin}        return {result};\n{margin}    }}", other)
     if method == "count" and returned == "usize":
-        name = _fresh("count", names)
+        name = _fresh("count", source.names)
         return loop(f"let mut {name} = 0;\n{margin}", "_", f"{name} += 1;", name)
     # The sum of no floats is -0.0.
     if method == "sum" and INTEGER.fullmatch(returned):
-        name, each = _fresh("total", names), _fresh("each", names)
+        name, each = _fresh("total", source.names), _fresh("each", source.names)
         mapped = _mapped(chain)
         if mapped is not None:
             over, pattern, body = mapped
             return loop(f"let mut {name} = 0;\n{margin}", pattern, f"{name} += {body};", name, over)
         return loop(f"let mut {name} = 0;\n{margin}", each, f"{name} += {each};", name)
     if method == "collect" and returned.startswith("Vec<"):
-        name, each = _fresh("collected", names), _fresh("each", names)
+        name, each = _fresh("collected", source.names), _fresh("each", source.names)
         mapped = _mapped(chain)
         if mapped is not None:
             over, pattern, body = mapped
@@ -134,7 +136,7 @@ def chain_to_loop(node: Node, names: set[str]) -> Rewrite | None:
         if closure is None or not closure[0][0].isidentifier():
             return None
         (state, pattern), body = closure
-        if re.search(rf"\b{state}\b", source) or not _may_go_first(arguments[0]):
+        if re.search(rf"\b{state}\b", iterated) or not _may_go_first(arguments[0]):
             return None
         kind = f": {returned}" if INTEGER.fullmatch(returned) else ""
         before = f"let mut {state}{kind} = {text(arguments[0])};\n{margin}"
@@ -142,7 +144,7 @@ def chain_to_loop(node: Node, names: set[str]) -> Rewrite | None:
     return None
 
 
-def for_each_to_for(node: Node, names: set[str]) -> Rewrite | None:
+def for_each_to_for(node: Node, source: Source) -> Rewrite | None:
     """`e.for_each(|p| x);` is `for p in e { x; }`."""
     called = _method_call(node, "for_each")
     if called is None or node.parent.type != "expression_statement":
@@ -151,7 +153,7 @@ def for_each_to_for(node: Node, names: set[str]) -> Rewrite | None:
     if closure is None:
         return None
     (pattern,), body = closure
-    block = body if body.startswith("{") else f"{{\n{margin_of(node)}    {body};\n{margin_of(node)}}}"
+    block = body if body.startswith("{") else f"{{\n{source.margin(node)}    {body};\n{source.margin(node)}}}"
     return rewrite_nodes("iterator_to_for", node.parent, node.parent, f"for {pattern} in {text(called[0])} {block}")
 
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
+from evaluation.rust.nodes import walk
 from evaluation.rust.refusals import STANDARD_MACROS
 from evaluation.rust.syntax import COMMENTS
-from trainers.data.rewriting.bindings import text, walk
+from trainers.data.rewriting.bindings import text
 
 LEAVING = {"return_expression", "try_expression", "await_expression", "yield_expression"}
 LOOPS = {"for_expression", "while_expression", "loop_expression"}
@@ -21,6 +22,19 @@ class Rewrite:
     start: int
     end: int
     new: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """The text that nodes stand in, and the names and other tokens it has."""
+
+    code: bytes
+    names: set[str]
+
+    def margin(self, node: Node) -> str:
+        """The white space before the line on which a node begins."""
+        line = self.code[node.start_byte - node.start_point[1] : node.start_byte].decode()
+        return line[: len(line) - len(line.lstrip())]
 
 
 def rewrite_nodes(form: str, first: Node, last: Node, new: str) -> Rewrite:
@@ -104,13 +118,3 @@ def function_of(node: Node) -> Node:
     while node.type != "function_item":
         node = node.parent
     return node
-
-
-def margin_of(node: Node) -> str:
-    """The white space before the line on which a node begins."""
-    root = node
-    while root.parent is not None:
-        root = root.parent
-    start = node.start_byte - node.start_point[1]
-    line = root.text[start - root.start_byte :].split(b"\n", 1)[0].decode()
-    return line[: len(line) - len(line.lstrip())]

@@ -7,14 +7,16 @@ follow it.
 
 import random
 import re
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from itertools import count
 
 from tree_sitter import Node
 
+from evaluation.rust.nodes import walk
 from evaluation.rust.syntax import COMMENTS, TEXTS
-from trainers.data.rewriting.bindings import Binding, find_bindings, parse, text, walk
+from trainers.data.rewriting.bindings import Binding, find_bindings, parse, text
 
 KEYWORDS = frozenset(
     "as async await box break const continue crate do dyn else enum extern false fn for gen if impl in let loop macro "
@@ -67,23 +69,27 @@ def rename(code: str, choose: Choose) -> str:
         ValueError: The code does not parse.
     """
     root = parse(code)
-    taken = set(KEYWORDS) | {text(node) for node in walk(root) if not node.child_count}
+    nodes = list(walk(root))
+    taken = set(KEYWORDS) | {text(node) for node in nodes if not node.child_count}
     taken |= set(re.findall(r"\w+", code))
+    comments = [node for node in nodes if node.type in COMMENTS]
+    shorthands = {node.start_byte for node in nodes if node.type == "shorthand_field_initializer"}
     # A new name may be given again in another item, which cannot see this one's.
+    items = [child.start_byte for child in root.children]
     given: dict[int, set[str]] = defaultdict(set)
     edits: dict[int, tuple[int, str]] = {}
     for binding in find_bindings(root):
-        here = given[_outermost(binding.item).start_byte]
+        here = given[bisect_right(items, binding.item.start_byte)]
         new = None if binding.fixed or binding.name.startswith("_") else choose(binding, taken | here)
         if new is None:
             continue
         assert new not in taken | here, f"the new name {new} is taken"
         here.add(new)
         for place in binding.places:
-            start, end, replacement = _replacement(place, new)
+            start, end, replacement = _replacement(place, new, place.start_byte in shorthands)
             edits[start] = end, replacement
         if binding.kind == "parameter":
-            for start, end in _mentions(binding):
+            for start, end in _mentions(binding, comments):
                 edits[start] = end, new
     return apply_edits(code, [(start, end, new) for start, (end, new) in edits.items()])
 
@@ -96,35 +102,31 @@ def apply_edits(code: str, edits: list[tuple[int, int, str]]) -> str:
     return encoded.decode()
 
 
-def _outermost(item: Node) -> Node:
-    while item.parent is not None and item.parent.parent is not None:
-        item = item.parent
-    return item
-
-
-def _replacement(place: Node, new: str) -> tuple[int, int, str]:
+def _replacement(place: Node, new: str, is_shorthand: bool) -> tuple[int, int, str]:
     """A field's shorthand gives the field its name, which stays: `Point { ref x }` becomes `Point { x: ref new }`."""
-    name, parent = text(place), place.parent
-    if parent is not None and parent.type == "shorthand_field_initializer":
+    name = text(place)
+    if is_shorthand:
         return place.start_byte, place.end_byte, f"{name}: {new}"
     if place.type == "shorthand_field_identifier":
-        modifiers = parent.text[: place.start_byte - parent.start_byte].decode()
-        return parent.start_byte, place.end_byte, f"{name}: {modifiers}{new}"
+        pattern = place.parent
+        modifiers = pattern.text[: place.start_byte - pattern.start_byte].decode()
+        return pattern.start_byte, place.end_byte, f"{name}: {modifiers}{new}"
     return place.start_byte, place.end_byte, new
 
 
-def _mentions(binding: Binding) -> list[tuple[int, int]]:
-    """Where comments above or within the function have the name in backticks."""
-    comments = [node for node in walk(binding.item) if node.type in COMMENTS]
+def _mentions(binding: Binding, comments: list[Node]) -> list[tuple[int, int]]:
+    """Where those of the comments that stand above or within the function have the name in backticks."""
+    start = binding.item.start_byte
     before = binding.item.prev_sibling
     while before is not None and before.type in (*COMMENTS, "attribute_item"):
-        comments.append(before)
+        start = before.start_byte
         before = before.prev_sibling
+    first = bisect_left(comments, start, key=lambda node: node.start_byte)
+    last = bisect_left(comments, binding.item.end_byte, key=lambda node: node.start_byte)
     pattern = re.compile(rf"(?<=`){re.escape(binding.name)}(?=`)".encode())
     return [
         (comment.start_byte + found.start(), comment.start_byte + found.end())
-        for comment in comments
-        if comment.type in COMMENTS
+        for comment in comments[first:last]
         for found in pattern.finditer(comment.text)
     ]
 
@@ -190,10 +192,6 @@ def canonical(code: str) -> tuple[str, ...]:
 
 def tokens(node: Node) -> Iterator[Node]:
     """The tokens below a node, without comments; a literal is one."""
-    if node.type in COMMENTS:
-        return
-    if not node.child_count or node.type in TEXTS:
-        yield node
-        return
-    for child in node.children:
-        yield from tokens(child)
+    for each in walk(node, lambda below: below.type in COMMENTS, lambda below: below.type in TEXTS):
+        if not each.child_count or each.type in TEXTS:
+            yield each

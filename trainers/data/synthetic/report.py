@@ -9,8 +9,9 @@ from pathlib import Path
 
 from rich.table import Table
 
+from evaluation.rust.nodes import walk
 from evaluation.rust.syntax import analyse, level
-from trainers.data.rewriting.bindings import parse, text, walk
+from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.renaming import canonical
 
 LITERALS = re.compile(r"\d[\w.]*|[\"'].*", re.DOTALL)
@@ -67,8 +68,9 @@ def measure(codes: Iterable[str]) -> Figures:
         for node in walk(root):
             if node.type in ("identifier", "type_identifier", "field_identifier", "shorthand_field_identifier"):
                 identifiers.add(text(node))
-            if node.type == "field_expression" and node.parent.type in ("call_expression", "generic_function"):
-                methods.add(text(node.child_by_field_name("field")))
+            function = node.child_by_field_name("function")
+            if function is not None and function.type == "field_expression":
+                methods.add(text(function.child_by_field_name("field")))
             if node.type == "scoped_identifier":
                 paths.add(re.sub(r"\s|::<.*?>", "", text(node)))
         metadata = analyse(code).metadata
