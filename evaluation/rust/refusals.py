@@ -113,7 +113,7 @@ def refusals(code: bytes, tests: HiddenTests | None = None) -> list[Refusal]:
     rules = (
         _words(tokens, unsafe), _paths(tokens, defines_macros=bool(nodes["macro_definition"])),
         _attributes(nodes, tokens), _modules(nodes), _macros(nodes, tokens, checked), _conditions(nodes),
-        unused_lifetimes(nodes), holes(nodes), equality(root, tokens, nodes, tests), bodies(root, nodes, tests),
+        unused_lifetimes(nodes), holes(root, nodes), equality(root, tokens, nodes, tests), bodies(root, nodes, tests),
     )  # fmt: skip
     found = {}
     lines = code.split(b"\n")
