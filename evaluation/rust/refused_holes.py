@@ -15,8 +15,8 @@ from itertools import zip_longest
 
 from tree_sitter import Node
 
-from evaluation.rust.macro_contents import macro_contents
-from evaluation.rust.nodes import Found, Nodes, walk
+from evaluation.rust.macro_contents import NAME, macro_contents
+from evaluation.rust.nodes import Found, Nodes, name_of, walk
 from evaluation.rust.refused_borrows import guards, indices, jumping_arguments
 from evaluation.rust.refused_lifetimes import (
     function_pointers,
@@ -34,15 +34,10 @@ PLACES_OF_TYPES = {
 }  # fmt: skip
 # What a macro must not put together of pieces.
 MADE_OF_TOKENS = (b"impl", b"trait", b"fn", b"match")
-RULES = (
-    nested_lifetimes, function_pointers, blanket_impls, projected_impls, bound_types, ranked_supertraits,
-    ranked_objects, outliving_projections, jumping_arguments, guards, indices,
-)  # fmt: skip
 
 
 def holes(root: Node, nodes: Nodes) -> Found:
     """Shapes of code that make the compiler accept what it should not; in macros, too."""
-    yield from _unseen(nodes)
     read = defaultdict(list, {kind: list(found) for kind, found in nodes.items()})
     macros = {}
     for macro, content in macro_contents(nodes, len(root.text)):
@@ -58,7 +53,7 @@ def holes(root: Node, nodes: Nodes) -> Found:
             yield macros.get(_root(node).id, node), reason
 
 
-def _unseen(nodes: Nodes) -> Found:
+def unread_macros(nodes: Nodes) -> Found:
     """Macros that put code together of tokens, or stand for types: what they become is not read."""
     tokens = {
         binding.child_by_field_name("name").text
@@ -76,8 +71,11 @@ def _unseen(nodes: Nodes) -> Found:
                 break
     for node in nodes["macro_invocation"]:
         place = node.parent
+        item = place.parent if place.type == "declaration_list" else place
+        if item.type in ("trait_item", "type_item") and name_of(item).encode() == NAME:
+            continue
         declares = any(place.child_by_field_name(name) == node for name in ("type", "return_type"))
-        if declares or place.type in PLACES_OF_TYPES or (place.parent and place.parent.type == "trait_item"):
+        if declares or place.type in PLACES_OF_TYPES or item.type == "trait_item":
             yield node, "makes types by macros: what they are cannot be seen"
 
 
@@ -85,3 +83,9 @@ def _root(node: Node) -> Node:
     while node.parent is not None:
         node = node.parent
     return node
+
+
+RULES = (
+    unread_macros, nested_lifetimes, function_pointers, blanket_impls, projected_impls, bound_types,
+    ranked_supertraits, ranked_objects, outliving_projections, jumping_arguments, guards, indices,
+)  # fmt: skip
