@@ -16,7 +16,8 @@ from tree_sitter import Node, Parser
 from evaluation.rust.harness import HiddenTests
 from evaluation.rust.nodes import Found, Nodes, in_macro, walk
 from evaluation.rust.refused_bodies import bodies
-from evaluation.rust.refused_types import equality, impls, lifetimes
+from evaluation.rust.refused_holes import holes
+from evaluation.rust.refused_types import equality, unused_lifetimes
 from evaluation.rust.syntax import COMMENTS, RUST, TEXTS
 from evaluation.rust.verdict import Diagnostic
 
@@ -112,7 +113,7 @@ def refusals(code: bytes, tests: HiddenTests | None = None) -> list[Refusal]:
     rules = (
         _words(tokens, unsafe), _paths(tokens, defines_macros=bool(nodes["macro_definition"])),
         _attributes(nodes, tokens), _modules(nodes), _macros(nodes, tokens, checked), _conditions(nodes),
-        lifetimes(nodes), impls(nodes), equality(root, tokens, nodes, tests), bodies(root, nodes, tests),
+        unused_lifetimes(nodes), holes(root, nodes), equality(root, tokens, nodes, tests), bodies(root, nodes, tests),
     )  # fmt: skip
     found = {}
     lines = code.split(b"\n")

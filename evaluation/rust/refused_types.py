@@ -1,7 +1,6 @@
-"""What is refused of a candidate's types: answers that claim to equal anything, holes in the compiler's inference."""
+"""What is refused of a candidate's types: lifetimes for nothing, and answers that claim to equal anything."""
 
 import re
-from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import zip_longest
 
@@ -15,8 +14,8 @@ JUDGEMENTS = {b"eq", b"ne", b"lt", b"le", b"gt", b"ge", b"cmp", b"partial_cmp", 
 COMPARISONS = {b"PartialEq", b"PartialOrd"}
 
 
-def lifetimes(nodes: Nodes) -> Found:
-    """Lifetimes that are not used, and types with two of them."""
+def unused_lifetimes(nodes: Nodes) -> Found:
+    """Lifetimes that a function declares and never uses."""
     for function in nodes["function_item"]:
         parameters = function.child_by_field_name("type_parameters")
         if parameters is None:
@@ -33,32 +32,6 @@ def lifetimes(nodes: Nodes) -> Found:
         for name, parameter in declared.items():
             if name not in used:
                 yield parameter, f"declares a lifetime it never uses: `{name.decode()}`"
-    traits = [node.child_by_field_name("trait") for node in nodes["impl_item"]]
-    places = [node.child_by_field_name("type") for node in nodes["parameter"] + nodes["impl_item"]]
-    places += (
-        nodes["function_type"] + nodes["higher_ranked_trait_bound"] + [trait for trait in traits if trait is not None]
-    )
-    starts = [node.start_byte for node in nodes["lifetime"]]
-    for place in places:
-        # Places may lie within each other: what is below each of them is not walked again.
-        inside = nodes["lifetime"][bisect_left(starts, place.start_byte) : bisect_left(starts, place.end_byte)]
-        names = {node.text for node in inside} - {b"'static", b"'_"}
-        if len(names) > 1:
-            yield place, "has one type with two lifetimes: what the compiler infers from that is not sound"
-
-
-def impls(nodes: Nodes) -> Found:
-    """`impl<T: ?Sized> Trait for T` with a type in it: `dyn Trait` then has two such types, and each is the other."""
-    for node in nodes["impl_item"]:
-        parameters, body = node.child_by_field_name("type_parameters"), node.child_by_field_name("body")
-        if parameters is None or body is None or node.child_by_field_name("trait") is None:
-            continue
-        names = {below.text for below in walk(parameters) if below.type == "type_identifier"}
-        header = walk(node, lambda below, body=body: below == body)
-        unsized = any(below.type == "removed_trait_bound" for below in header)
-        associated = any(child.type == "type_item" for child in body.named_children)
-        if unsized and associated and node.child_by_field_name("type").text in names:
-            yield node, "has a trait with a type for all types: what the compiler infers from that is not sound"
 
 
 def equality(root: Node, tokens: Sequence[Node], nodes: Nodes, tests: HiddenTests | None) -> Found:
