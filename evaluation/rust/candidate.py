@@ -24,8 +24,8 @@ class Candidate:
     metadata: CodeMetadata
     together: bool
     """It may share a crate with others."""
-    readable: bool = True
-    """False when the code is judged by its syntax tree and the tree has errors."""
+    refused: tuple[Diagnostic, ...] = ()
+    """Why the code earns nothing even if the compiler accepts it, of one that seemed not to parse."""
     tests: HiddenTests | AppendedTests | None = None
 
 
@@ -69,9 +69,8 @@ class Tools:
 
     def decide(self, candidate: Candidate, compilation: Compilation, errors: Sequence[Diagnostic]) -> Verdict:
         """What the compiler's answer amounts to."""
-        if compilation.accepted and not candidate.readable:
-            reason = "the judge cannot read it, though the compiler can: nothing could be looked for in it"
-            return self.after_compiling(candidate, "refused", Diagnostic(None, "refusal", reason))
+        if compilation.accepted and candidate.refused:
+            return self.after_compiling(candidate, "refused", *candidate.refused)
         if compilation.accepted:
             return self.after_compiling(candidate, "valid")
         if compilation.failure:

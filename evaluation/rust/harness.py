@@ -46,9 +46,11 @@ from evaluation.rust import separate
 from evaluation.rust.compiler import MODULE, ROOT
 from evaluation.rust.declarations import DECLARATION, ITEMS, Declarations, has_body, read_declarations
 from evaluation.rust.syntax import RUST
+from evaluation.rust.tokens import is_balanced, tokens, top_level
 
 CANDIDATES = "candidates"
 CHECKER = "checker"
+MODIFIERS = {"const", "async", "unsafe", "safe", "extern"}
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,7 @@ class HiddenTests:
     def __post_init__(self):
         if not self.declarations.items:
             raise ValueError(f"signature must have {DECLARATION}, got {self.signature!r}")
-        tree = Parser(RUST).parse(f"fn checker() {{\n{self.checker}\n}}".encode())
-        if tree.root_node.has_error or tree.root_node.named_child_count != 1:
+        if not is_balanced(self.checker):
             raise ValueError(f"checker must be Rust statements, got {self.checker!r}")
         if not self.blank and "check!" not in self.checker:
             raise ValueError(f"checker must have a case, `check!(...)`, got {self.checker!r}")
@@ -116,18 +117,29 @@ class HiddenTests:
 
 def publish(code: bytes, tests: HiddenTests) -> tuple[bytes, list[str]]:
     """The code with the items asked for made public, and those of them that it does not define at its top level."""
+    text = code.decode()
     missing = dict.fromkeys(tests.declarations.items)
+    found = list(tokens(text))
     edits = []
-    for node in Parser(RUST).parse(code).root_node.named_children:
-        item = (ITEMS.get(node.type), _text(node.child_by_field_name("name")))
-        if item not in missing or node.type == "function_signature_item":
+    for index, name, kind in top_level(found):
+        if (kind, name.text) not in missing:
             continue
-        del missing[item]
-        visibility = next((child for child in node.children if child.type == "visibility_modifier"), None)
-        edits.append((node.start_byte, node.start_byte) if visibility is None else visibility.byte_range)
-    for start, end in sorted(edits, reverse=True):
-        code = code[:start] + (b"pub " if start == end else b"pub") + code[end:]
-    return code, [f"{kind} {name}" for kind, name in missing]
+        del missing[kind, name.text]
+        first = index - 1
+        while first and (found[first - 1].text in MODIFIERS or found[first - 1].kind == "literal"):
+            first -= 1
+        visible = first - 1
+        if first and found[visible].text == ")":
+            while visible and found[visible].text != "(":
+                visible -= 1
+            visible -= 1
+        if visible >= 0 and found[visible].text == "pub":
+            edits.append((found[visible].start, found[first - 1].end, "pub"))
+        else:
+            edits.append((found[first].start, found[first].start, "pub "))
+    for start, end, visibility in sorted(edits, reverse=True):
+        text = text[:start] + visibility + text[end:]
+    return text.encode(), [f"{kind} {name}" for kind, name in missing]
 
 
 def server_files(tests: Sequence[HiddenTests], inside: bool) -> dict[str, bytes]:

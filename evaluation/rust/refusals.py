@@ -1,6 +1,7 @@
 """What is refused under reward rules, before any compile: what no honest solution needs and a dishonest one does.
 
-Judged on the syntax tree and its tokens, those inside macros included; comments and texts do not count. The compiler,
+Judged on the syntax tree and its tokens, those inside macros included; comments and texts do not count. Of what the
+grammar of trees does not know the tokens alone are judged (`unparsed.py`). The compiler,
 the hidden tests and the sandbox stop most of it too (`harness.py`); a refusal is cheaper, says why, and also holds
 where there are no hidden tests. Where nothing but the signature is demanded, a useless body that compiles cannot be
 told from a useful one in general; the rules on bodies catch the usual ones.
@@ -19,6 +20,7 @@ from evaluation.rust.refused_bodies import bodies
 from evaluation.rust.refused_holes import holes
 from evaluation.rust.refused_types import equality, unused_lifetimes
 from evaluation.rust.syntax import COMMENTS, RUST, TEXTS
+from evaluation.rust.unparsed import idle_functions, leaves, repaired, unseen
 from evaluation.rust.verdict import Diagnostic
 
 ROOTS = {b"std", b"core", b"alloc"}
@@ -102,19 +104,17 @@ def refusals(code: bytes, tests: HiddenTests | None = None) -> list[Refusal]:
     """Why this code earns nothing, whatever it computes; in the order of the rules, each place once.
 
     Args:
-        code: a text whose syntax tree has no errors; of another the tree says too little.
+        code: what the compiler accepts. Where the grammar of trees does not know it, its tokens are looked at.
         tests: what it is for. Without cases, only the signature can be checked, so macros of its own are refused too:
             nobody can see what they leave of their arguments.
     """
     root = Parser(RUST).parse(code).root_node
-    tokens, nodes = _read(root)
-    unsafe = tests is not None and tests.allow_unsafe
-    checked = tests is not None and not tests.blank
-    rules = (
-        _words(tokens, unsafe), _paths(tokens, defines_macros=bool(nodes["macro_definition"])),
-        _attributes(nodes, tokens), _modules(nodes), _macros(nodes, tokens, checked), _conditions(nodes),
-        unused_lifetimes(nodes), holes(root, nodes), equality(root, tokens, nodes, tests), bodies(root, nodes, tests),
-    )  # fmt: skip
+    if root.has_error:
+        text = repaired(code.decode())
+        root = Parser(RUST).parse(text.encode()).root_node
+        rules = _rules_of_tokens(text, root, tests) if root.has_error else _rules_of_trees(root, tests)
+    else:
+        rules = _rules_of_trees(root, tests)
     found = {}
     lines = code.split(b"\n")
     for rule in rules:
@@ -124,6 +124,27 @@ def refusals(code: bytes, tests: HiddenTests | None = None) -> list[Refusal]:
             characters = len(line[:column].decode("utf-8", "replace"))
             found.setdefault((reason, row), Refusal(reason, row + 1, characters + 1, line.decode("utf-8", "replace")))
     return list(found.values())
+
+
+def _rules_of_trees(root: Node, tests: HiddenTests | None) -> Sequence[Found]:
+    tokens, nodes = _read(root)
+    unsafe = tests is not None and tests.allow_unsafe
+    checked = tests is not None and not tests.blank
+    return (
+        _words(tokens, unsafe), _paths(tokens, defines_macros=bool(nodes["macro_definition"])),
+        _attributes(nodes, tokens), _modules(nodes), _macros(nodes, tokens, checked), _conditions(nodes),
+        unused_lifetimes(nodes), holes(root, nodes), equality(root, tokens, nodes, tests), bodies(root, nodes, tests),
+    )  # fmt: skip
+
+
+def _rules_of_tokens(code: str, root: Node, tests: HiddenTests | None) -> Sequence[Found]:
+    tokens = leaves(code)
+    unsafe = tests is not None and tests.allow_unsafe
+    macros = any(token.text == b"macro_rules" for token in tokens)
+    return (
+        _words(tokens, unsafe), _paths(tokens, defines_macros=macros), unseen(code, tokens, tests, ATTRIBUTES),
+        idle_functions(code, root, tests),
+    )  # fmt: skip
 
 
 def _read(root: Node) -> tuple[list[Node], dict[str, list[Node]]]:

@@ -1,7 +1,7 @@
-"""The tokens of Rust, of any text: also of one that is no whole program, or that the grammar of trees does not know."""
+"""The tokens of Rust in any text, also one that is no whole program, or that the grammar of trees does not know."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 COMMENT_MARK = re.compile(r"/\*|\*/")
@@ -13,6 +13,10 @@ QUOTE_REST = re.compile(r"\w+'?|[^\\]'|(?:[^'\\\n]|\\.)*(?:'|(?=\n))", re.DOTALL
 TOKEN = re.compile(
     r"""//|/\*|\b[bc]?r\#*"|\b[bc]?"|\bb?'|(?:r\#)?[^\W\d]\w*|\d\w*(?:\.\d\w*)?|::|\.\.|->|=>|[^\s\w]""", re.VERBOSE
 )
+
+SHEBANG = re.compile(r"#!(?!\s*\[).*")
+OPENING, CLOSING = set("([{"), set(")]}")
+ITEM_KINDS = {"fn", "struct", "enum", "trait", "type", "const"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ def tokens(text: str) -> Iterator[Token]:
     The tokens of a text. A literal or comment that stays open ends it: there are no tokens behind its beginning. The
     time is linear.
     """
-    position: int | None = 0
+    shebang = SHEBANG.match(text)
+    position: int | None = 0 if shebang is None else shebang.end()
     while position is not None and (found := TOKEN.search(text, position)) is not None:
         begun, start = found[0], found.start()
         position = found.end()
@@ -70,3 +75,39 @@ def literal_end(text: str, begun: str, position: int) -> int | None:
     closing = begun[begun.index('"') :] + begun.lstrip("bcr").rstrip('"')
     end = text.find(closing, position)
     return None if end < 0 else end + len(closing)
+
+
+def top_level(found: Sequence[Token]) -> Iterator[tuple[int, Token, str]]:
+    """Of each item at the top level with a name: the index of the name's token, the token, and its kind."""
+    depth = 0
+    for index, token in enumerate(found):
+        if token.kind == "sign":
+            depth += (token.text in OPENING) - (token.text in CLOSING)
+        elif depth == 0 and token.text in ITEM_KINDS and index + 1 < len(found) and found[index + 1].kind == "word":
+            if not (token.text == "const" and found[index + 1].text in ("fn", "unsafe", "async", "extern")):
+                yield index + 1, found[index + 1], token.text
+
+
+def is_balanced(code: str) -> bool:
+    """Whether brackets are closed by their own kind, all of them, and no literal or comment stays open."""
+    waiting, last = [], 0
+    for token in tokens(code + "\n;"):
+        if token.kind != "sign":
+            continue
+        if token.text in OPENING:
+            waiting.append(token.text)
+        elif token.text in CLOSING and (not waiting or waiting.pop() + token.text not in ("()", "[]", "{}")):
+            return False
+        last = token.end
+    return not waiting and last == len(code) + 2
+
+
+def closed(found: Sequence[Token], start: int) -> int:
+    """The index of the token that closes the bracket at `start`."""
+    depth = 0
+    for index in range(start, len(found)):
+        if found[index].kind == "sign":
+            depth += (found[index].text in OPENING) - (found[index].text in CLOSING)
+            if depth <= 0:
+                return index
+    return len(found)

@@ -300,11 +300,12 @@ class RustVerifier:
         appended = AppendedTests.read(tests) if isinstance(tests, str) else None
         text = code if appended is None else code + b"\n" + appended.text.encode()
         report = analyse(text)
-        if rules == "reward" and not report.has_error:
-            reasons = refusals(code, tests)
-            if reasons:
-                verdict = tools.verdict("refused", *(reason.diagnostic() for reason in reasons))
-                return replace(verdict, metadata=report.metadata)
+        refused: tuple[Diagnostic, ...] = ()
+        if rules == "reward":
+            refused = tuple(reason.diagnostic() for reason in refusals(code, tests))
+            # What does not parse is told so, and not what is in it besides.
+            if refused and not report.has_error:
+                return replace(tools.verdict("refused", *refused), metadata=report.metadata)
         if appended is not None:
             crate_type = "bin" if appended.has_main else "test"
         elif tests is not None:
@@ -315,8 +316,7 @@ class RustVerifier:
         module = as_module(text, report, crate_type)
         candidate = Candidate(
             key, text, module, crate_type, report.metadata, together=alone is None,
-            readable=rules != "reward" or not report.has_error,
-            tests=tests if appended is None else appended.behind(code),
+            refused=refused, tests=tests if appended is None else appended.behind(code),
         )  # fmt: skip
         return candidate, report.has_error
 
