@@ -74,16 +74,24 @@ def _disturbs(node: Node, macros: set[bytes], nodes: Nodes) -> bool:
 
 
 def _macros_with(words: set[bytes], nodes: Nodes) -> set[bytes]:
-    """The code's own macros and their variables, if one has or is given one of these words, or may not come back."""
-    own = {plain(macro.child_by_field_name("name")) for macro in nodes["macro_definition"]}
-    if not own:
-        return set()
-    made = [*nodes["macro_definition"], *(node for node in nodes["macro_invocation"] if _called_macro(node) in own)]
-    tokens = (node.text for macro in made for node in walk(macro) if not node.child_count)
-    if not nodes["never_type"] and words.isdisjoint(tokens):
-        return set()
-    bindings = [binding.child_by_field_name("name") for binding in nodes["token_binding_pattern"]]
-    return own | {binding.text.removeprefix(b"$") for binding in bindings}
+    """The code's own macros that have or are given one of these words, and the variables of those."""
+    tokens: dict[bytes, set[bytes]] = {}
+    for macro in nodes["macro_definition"]:
+        tokens.setdefault(plain(macro.child_by_field_name("name")), set()).update(_tokens(macro))
+    for node in nodes["macro_invocation"]:
+        if (name := _called_macro(node)) in tokens:
+            tokens[name].update(_tokens(node))
+    if nodes["never_type"]:
+        found = set(tokens)
+    else:
+        found = {name for name, within in tokens.items() if within & words}
+        while more := {name for name, within in tokens.items() if within & found} - found:
+            found |= more
+    return found | {word.removeprefix(b"$") for name in found for word in tokens[name] if word.startswith(b"$")}
+
+
+def _tokens(macro: Node) -> set[bytes]:
+    return {node.text for node in walk(macro) if not node.child_count or node.type == "metavariable"}
 
 
 def _called_macro(node: Node) -> bytes | None:
