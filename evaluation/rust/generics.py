@@ -1,5 +1,6 @@
-"""What items declare: their type parameters, bounds and lifetimes."""
+"""What items declare, their type parameters, bounds and lifetimes; and what macros are called."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from tree_sitter import Node
@@ -80,3 +81,27 @@ def supertraits(trait: Node) -> list[Node]:
 def trait_impls(nodes: Nodes) -> list[Node]:
     """Those of traits."""
     return [node for node in nodes["impl_item"] if node.child_by_field_name("trait") is not None]
+
+
+def called_macro(node: Node) -> bytes | None:
+    """The name of the macro it calls; None for what is no call of one."""
+    if node.type != "macro_invocation":
+        return None
+    return node.child_by_field_name("macro").text.rpartition(b"::")[2].strip().removeprefix(b"r#")
+
+
+def with_other_names(names: set[bytes], nodes: Nodes) -> set[bytes]:
+    """The names, those that `use .. as ..` gives them, and the aliases of types they stand in."""
+    kinds = (("use_as_clause", "path", "alias"), ("type_item", "type", "name"))
+    given = defaultdict(set)
+    for kind, thing, alias in kinds:
+        for node in nodes[kind]:
+            for name in names_in(node.child_by_field_name(thing)):
+                given[name].add(plain(node.child_by_field_name(alias)))
+    found, waiting = set(), list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += given[name]
+    return found

@@ -5,7 +5,7 @@ The numbers are open reports of rust-lang/rust.
 
 from tree_sitter import Node
 
-from evaluation.rust.generics import plain
+from evaluation.rust.generics import called_macro, plain
 from evaluation.rust.nodes import Found, Nodes, walk
 
 LOOPS = {"loop_expression", "while_expression", "for_expression"}
@@ -27,7 +27,7 @@ def jumping_arguments(nodes: Nodes) -> Found:
         if function.type != "field_expression":
             continue
         for below in walk(node.child_by_field_name("arguments"), lambda n: n.type in BODIES):
-            if _called_macro(below) in macros or _jumps_out(below, node):
+            if _may_hold(below, LEAVING_WORDS, macros) or _jumps_out(below, node):
                 yield below, f"jumps out of a method's arguments: {UNSOUND}"
                 break
 
@@ -70,23 +70,32 @@ def _disturbs(node: Node, macros: set[bytes], nodes: Nodes) -> bool:
         return not node.child_by_field_name("body").named_child_count
     if node.type == "call_expression":
         return bool(nodes["never_type"])
-    return node.type in JUMPS or _called_macro(node) in macros
+    return node.type in JUMPS or _may_hold(node, DISTURBING_WORDS, macros)
+
+
+def _may_hold(node: Node, words: set[bytes], macros: set[bytes]) -> bool:
+    """Whether it is a call of one of these macros, or of one that is given one of these words."""
+    return (name := called_macro(node)) is not None and (name in macros or not words.isdisjoint(_tokens(node)))
 
 
 def _macros_with(words: set[bytes], nodes: Nodes) -> set[bytes]:
-    """The code's own macros and their variables, if one has or is given one of these words, or may not come back."""
-    own = {plain(macro.child_by_field_name("name")) for macro in nodes["macro_definition"]}
-    if not own:
-        return set()
-    made = [*nodes["macro_definition"], *(node for node in nodes["macro_invocation"] if _called_macro(node) in own)]
-    tokens = (node.text for macro in made for node in walk(macro) if not node.child_count)
-    if not nodes["never_type"] and words.isdisjoint(tokens):
-        return set()
-    bindings = [binding.child_by_field_name("name") for binding in nodes["token_binding_pattern"]]
-    return own | {binding.text.removeprefix(b"$") for binding in bindings}
+    """The code's own macros that have or are given one of these words, their variables, and names given by `use`."""
+    tokens: dict[bytes, set[bytes]] = {}
+    for macro in nodes["macro_definition"]:
+        tokens.setdefault(plain(macro.child_by_field_name("name")), set()).update(_tokens(macro))
+    for node in nodes["macro_invocation"]:
+        if (name := called_macro(node)) in tokens:
+            tokens[name].update(_tokens(node))
+    if nodes["never_type"]:
+        found = set(tokens)
+    else:
+        found = {name for name, within in tokens.items() if within & words}
+        while more := {name for name, within in tokens.items() if within & found} - found:
+            found |= more
+    found |= {plain(node.child_by_field_name("alias")) for node in nodes["use_as_clause"]}
+    within = (word for name in found & set(tokens) for word in tokens[name])
+    return found | {word.removeprefix(b"$") for word in within if word.startswith(b"$")}
 
 
-def _called_macro(node: Node) -> bytes | None:
-    if node.type != "macro_invocation":
-        return None
-    return plain(node.child_by_field_name("macro")).rpartition(b"::")[2]
+def _tokens(macro: Node) -> set[bytes]:
+    return {node.text for node in walk(macro) if not node.child_count or node.type == "metavariable"}

@@ -15,6 +15,7 @@ from itertools import zip_longest
 
 from tree_sitter import Node
 
+from evaluation.rust.generics import called_macro, plain
 from evaluation.rust.macro_contents import NAME, macro_contents
 from evaluation.rust.nodes import Found, Nodes, name_of, walk
 from evaluation.rust.refused_borrows import guards, indices, jumping_arguments
@@ -69,10 +70,12 @@ def unread_macros(nodes: Nodes) -> Found:
             if pieces and leaf.text in MADE_OF_TOKENS and not named:
                 yield leaf, "makes code of a macro's tokens: what it is cannot be seen"
                 break
+    own = {plain(macro.child_by_field_name("name")) for macro in nodes["macro_definition"]}
+    own |= {plain(node.child_by_field_name("alias")) for node in nodes["use_as_clause"]}
     for node in nodes["macro_invocation"]:
         place = node.parent
         item = place.parent if place.type == "declaration_list" else place
-        if item.type in ("trait_item", "type_item") and name_of(item).encode() == NAME:
+        if called_macro(node) not in own or name_of(item).encode() == NAME:
             continue
         declares = any(place.child_by_field_name(name) == node for name in ("type", "return_type"))
         if declares or place.type in PLACES_OF_TYPES or item.type == "trait_item":

@@ -15,6 +15,7 @@ from evaluation.rust.generics import (
     supertraits,
     trait_impls,
     type_parameters,
+    with_other_names,
 )
 from evaluation.rust.nodes import Found, Nodes, walk
 
@@ -60,6 +61,7 @@ def function_pointers(nodes: Nodes) -> Found:
         for node in nodes["struct_item"] + nodes["enum_item"]
         if outliving_parameters(node) or any(_is_outliving_lifetime(below) for below in walk(node))
     }
+    demanding = with_other_names(demanding, nodes)
     for function in nodes["function_item"]:
         given = function.child_by_field_name("parameters")
         undeclared = type_parameters(function) - outliving_parameters(function)
@@ -103,6 +105,7 @@ def ranked_supertraits(nodes: Nodes) -> Found:
         for node in nodes["trait_item"]
         if any(below.type == "generic_type" for place in supertraits(node) for below in walk(place))
     }
+    generic = with_other_names(generic, nodes)
     ranked = [n for n in nodes["abstract_type"] if any(child.type == "type_parameters" for child in n.named_children)]
     for node in nodes["higher_ranked_trait_bound"] + ranked:
         place = node.parent if node.parent.type == "where_predicate" else node
@@ -123,16 +126,13 @@ def outliving_projections(nodes: Nodes) -> Found:
 
     What it gives can come by another parameter, too, or stand in a type beside it.
     """
-    outliving = {
-        plain(node.child_by_field_name("name"))
-        for node in nodes["trait_item"]
-        if any(child.type == "lifetime" for place in supertraits(node) for child in place.named_children)
-    }
+    outliving = _outliving_traits(nodes)
     beside = {
         plain(node.child_by_field_name("name"))
         for node in nodes["struct_item"] + nodes["enum_item"]
         if (body := node.child_by_field_name("body")) is not None and _projected(body) & type_parameters(node)
     }
+    beside = with_other_names(beside, nodes)
     for node in nodes["function_item"]:
         given = [node.child_by_field_name("parameters")]
         given += [below for place in bounded(node) for below in walk(place) if below.type == "type_binding"]
@@ -151,6 +151,16 @@ def outliving_projections(nodes: Nodes) -> Found:
                 continue
             if any(child.type == "lifetime" for child in bounds.named_children) or names_in(bounds) & outliving:
                 yield place, f"has something that is known to live as long as another type: {UNSOUND}"
+
+
+def _outliving_traits(nodes: Nodes) -> set[bytes]:
+    """Traits with a lifetime among their supertraits, or with such a trait there."""
+    bounds = [(plain(node.child_by_field_name("name")), supertraits(node)) for node in nodes["trait_item"]]
+    found = {name for name, places in bounds if any(c.type == "lifetime" for p in places for c in p.named_children)}
+    found = with_other_names(found | {b"Any"}, nodes)
+    while more := {name for name, places in bounds if any(names_in(place) & found for place in places)} - found:
+        found = with_other_names(found | more, nodes)
+    return found
 
 
 def _projected(place: Node) -> set[bytes]:

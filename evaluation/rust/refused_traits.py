@@ -3,9 +3,19 @@
 The numbers are open reports of rust-lang/rust.
 """
 
+from collections import defaultdict
+
 from tree_sitter import Node
 
-from evaluation.rust.generics import body_of, names_in, plain, predicates, supertraits, trait_impls, type_parameters
+from evaluation.rust.generics import (
+    body_of,
+    names_in,
+    plain,
+    predicates,
+    supertraits,
+    trait_impls,
+    type_parameters,
+)
 from evaluation.rust.nodes import Found, Nodes, walk
 
 UNSOUND = "what the compiler infers from that is not sound"
@@ -71,8 +81,13 @@ def bound_types(nodes: Nodes) -> Found:
     itself, `type A: Trait<B = C> where ..`, nobody checks the condition.
     """
     traits = {plain(node.child_by_field_name("name")): node for node in nodes["trait_item"]}
-    leads = {name: _names_of_bounds(node) & set(traits) for name, node in traits.items()}
-    saying = {name for name, node in traits.items() if any(_said(b) & set(traits) for b in supertraits(node))}
+    called = _called(set(traits), nodes)
+
+    def own(names: set[bytes]) -> set[bytes]:
+        return {called[name] for name in names if name in called}
+
+    leads = {name: own(_names_of_bounds(node)) for name, node in traits.items()}
+    saying = {name for name, node in traits.items() if any(own(_said(bound)) for bound in supertraits(node))}
     for name, node in traits.items():
         types = [child for child in body_of(node) if child.type == "associated_type"]
         for place in types + [p for p in predicates(node) if plain(p.child_by_field_name("left")) != b"Self"]:
@@ -80,9 +95,24 @@ def bound_types(nodes: Nodes) -> Found:
             bounds = [b for p in (place, *predicates(place)) if (b := p.child_by_field_name("bounds")) is not None]
             conditions += [p for p in walk(place) if p.type == "type_parameter" and p.child_by_field_name("bounds")]
             said = set().union(*map(_said, bounds))
-            back = (said | saying & set().union(*map(names_in, bounds))) & set(traits)
+            back = own(said) | (saying & own(set().union(*map(names_in, bounds))))
             if (said and conditions) or _leads_to(name, back, leads):
                 yield place, f"has a type that is known by bounds of another: {UNSOUND}"
+
+
+def _called(names: set[bytes], nodes: Nodes) -> dict[bytes, bytes]:
+    """The names, and those that `use .. as ..` gives them, each with what it stands for."""
+    given = defaultdict(list)
+    for node in nodes["use_as_clause"]:
+        path = node.child_by_field_name("path")
+        given[plain(path.child_by_field_name("name") or path)].append(plain(node.child_by_field_name("alias")))
+    called, waiting = {}, [(name, name) for name in names]
+    while waiting:
+        name, meant = waiting.pop()
+        if name not in called:
+            called[name] = meant
+            waiting += [(other, meant) for other in given[name]]
+    return called
 
 
 def _leads_to(name: bytes, starts: set[bytes], leads: dict[bytes, set[bytes]]) -> bool:
