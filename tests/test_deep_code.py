@@ -123,7 +123,7 @@ def test_long_chains_get_a_verdict_under_the_rules_for_rewards():
     codes = list(CHAINS.values())
     with RustVerifier() as verifier:
         found = [verdict.status for verdict in verifier.verify(codes, TESTS, rules="reward")]
-    assert found == ["tests_failed", "compilation_failed", "valid", "tests_failed"]
+    assert found == ["valid", "compilation_failed", "valid", "tests_failed"]
 
 
 def test_long_chains_are_rewarded_as_short_ones_are():
@@ -131,7 +131,7 @@ def test_long_chains_are_rewarded_as_short_ones_are():
     completions = [code.removeprefix(prompt) for code in CHAINS.values()]
     columns = {"signature": [TESTS.signature] * len(CHAINS), "checker": [TESTS.checker] * len(CHAINS)}
     reward = RustReward()
-    assert asyncio.run(reward([prompt] * len(CHAINS), completions, **columns)) == [0.0, 0.0, 1.0, 0.0]
+    assert asyncio.run(reward([prompt] * len(CHAINS), completions, **columns)) == [1.0, 0.0, 1.0, 0.0]
     reward.close()
 
 
