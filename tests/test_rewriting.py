@@ -76,11 +76,24 @@ def numbered(code):
             "fn f(a: A) { macro_rules! m { () => { a } } let a = 1; m!(); }",
         ),
         ("fn f(a: A) { stringify!(a); }", "fn f(a: A) { stringify!(a); }"),
+        # The condition is the message of the panic, unless there is one.
+        ("fn f(a: A, b: B) { assert!(a > 0); g(b); }", "fn f(a: A, P0: B) { assert!(a > 0); g(P0); }"),
+        ("fn f(a: A) { vec![debug_assert!(g::<A, B>(a),)]; }", "fn f(a: A) { vec![debug_assert!(g::<A, B>(a),)]; }"),
+        ('fn f(a: A) { assert!(a > 0, "few"); }', 'fn f(P0: A) { assert!(P0 > 0, "few"); }'),
+        ("fn f(a: A) { assert_eq!(a, 0); }", "fn f(P0: A) { assert_eq!(P0, 0); }"),
         ('/// Of `a`.\nfn f(a: A) -> &str { "a" }', '/// Of `P0`.\nfn f(P0: A) -> &str { "a" }'),
         ("const a: u8 = 1; fn f() -> u8 { a }", "const a: u8 = 1; fn f() -> u8 { a }"),
         (
             "const a: u8 = 1; fn f(x: u8) { match x { a => 1, b => b } }",
             "const a: u8 = 1; fn f(P0: u8) { match P0 { a => 1, L1 => L1 } }",
+        ),
+        (
+            "use m::{A as a, b}; fn f(x: u8) { match x { a => 1, b => 2, c => c } }",
+            "use m::{A as a, b}; fn f(P0: u8) { match P0 { a => 1, b => 2, L1 => L1 } }",
+        ),
+        (
+            "constant!(a); fn f(x: u8) { match x { a => 1, b => b } }",
+            "constant!(a); fn f(P0: u8) { match P0 { a => 1, L1 => L1 } }",
         ),
         (
             "enum E { a, b } fn f(x: E) { match x { a => 1, b => 2 } }",
@@ -295,3 +308,69 @@ def test_types_are_added_and_removed_as_the_compiler_infers_them():
             lines |= set(variant.splitlines()) - set(code.splitlines())
     # An i64 that would become an i32 keeps its type, and so does what `collect` is told to make.
     assert lines == {"    let n: usize = v.len();", "    let mut w: Vec<u64> = Vec::new();", "    let first = 7;"}
+
+
+def annotated(code, verifier, seeds=12):
+    """The lines that some variant has in place of the code's own; every variant compiles."""
+    probe = probe_types(code)
+    answer, original = verifier.verify([probe.code, code])
+    assert original.ok, original.diagnostics
+    variants = {vary_types(code, probe, answer, random.Random(seed)) for seed in range(seeds)} - {None}
+    for variant, verdict in zip(variants, verifier.verify(list(variants)), strict=True):
+        assert verdict.ok, f"{variant}\n{verdict.diagnostics}"
+    return {line.strip() for each in variants for line in set(each.splitlines()) - set(code.splitlines())}
+
+
+SCOPES = {
+    "a type without its use": (
+        "pub fn f() -> usize {\n    let m = std::collections::HashSet::<u8>::new();\n    let n = m.len();\n    n\n}\n",
+        {"let n: usize = m.len();"},
+    ),
+    "a type under another name": (
+        "use std::num::Wrapping as W;\npub fn f() -> u8 {\n    let w = W(1u8);\n    let n = w.0;\n    n\n}\n",
+        {"let n: u8 = w.0;"},
+    ),
+    "a name that means another type": (
+        "use std::fmt::Result;\npub fn f(s: &str) -> usize {\n    let r = s.parse::<u8>();\n    let n = s.len();\n"
+        "    n + r.is_ok() as usize\n}\npub fn g() -> Result { Ok(()) }\n",
+        {"let n: usize = s.len();"},
+    ),
+    "a type of another module": (
+        "mod m { pub struct P(pub u8); }\npub fn f() -> u8 {\n    let p = m::P(1);\n    let n = p.0;\n    n\n}\n",
+        {"let n: u8 = p.0;"},
+    ),
+    "a type of this block": (
+        "pub fn f() -> u8 {\n    use std::collections::BTreeSet;\n    let m = BTreeSet::from([1u8]);\n"
+        "    m.len() as u8\n}\n",
+        {"let m: BTreeSet<u8> = BTreeSet::from([1u8]);"},
+    ),
+    "the value of a closure's block": (
+        "pub fn f(v: &[i64]) -> i64 {\n    let m = v.iter().map(|x| {\n        let y = *x;\n        y * 2\n"
+        "    }).max();\n    m.unwrap_or(0)\n}\n",
+        {"let m: Option<i64> = v.iter().map(|x| {", "let y: i64 = *x;"},
+    ),
+    "the value of a match": (
+        "pub fn f(v: &[i64]) -> i64 {\n    let n = v.len();\n    match n {\n"
+        "        0 => 1,\n        _ => v[0],\n    }\n}\n",
+        {"let n: usize = v.len();"},
+    ),
+    "a hidden type": (
+        "pub fn f(n: u8) -> impl Iterator<Item = u8> {\n    let m = n + 1;\n    let it = (0..m)"
+        ".filter(|x| x % 2 == 0);\n    it\n}\n",
+        {"let m: u8 = n + 1;"},
+    ),
+    # Without `: u64` the element is taken for a `()`, and the list for one of these.
+    "a type on which others rest": (
+        "pub fn f(v: &[u8]) -> usize {\n    let mut w = Vec::new();\n"
+        "    for x in v {\n        let t: u64 = g(*x);\n        w.push(t);\n    }\n    w.len()\n}\n"
+        "pub fn g<T: From<u8>>(x: u8) -> T {\n    let n = x + 1;\n    n.into()\n}\n",
+        {"let n: u8 = x + 1;"},
+    ),
+}  # fmt: skip
+
+
+def test_a_type_is_written_only_where_its_names_mean_it():
+    with RustVerifier() as verifier:
+        assert {name: annotated(code, verifier) for name, (code, _) in SCOPES.items()} == {
+            name: lines for name, (_, lines) in SCOPES.items()
+        }

@@ -12,6 +12,7 @@ from typing import Literal
 import tree_sitter_rust
 from tree_sitter import Language, Node, Parser, Query, QueryCursor
 
+from evaluation.rust.nodes import walk
 from evaluation.rust.verdict import CodeMetadata
 
 Level = Literal["easy", "medium", "hard"]
@@ -56,7 +57,7 @@ PATHS = {
     "super", "scoped_identifier", "scoped_type_identifier", "scoped_use_list", "use_list", "use_as_clause",
     "use_wildcard", "visibility_modifier",
 }  # fmt: skip
-MAX_SUPERS = 100  # looked at; each costs a walk through the tree above it
+MAX_DEPTH = 65_530  # of a query; tree-sitter counts depth in 16 bits, and what is deeper takes it quadratic time
 COMMENTS = {"line_comment", "block_comment"}
 TEXTS = {"string_literal", "raw_string_literal", "char_literal"}
 # What stands among bounds and is none; the last three hold bounds of their own.
@@ -98,7 +99,7 @@ class SyntaxReport:
 def analyse(source: str | bytes) -> SyntaxReport:
     """Parses a file and measures it; never fails, whatever the text is.
 
-    Time is linear in code that parses; 100 KB of nothing but brackets take seconds, and beyond a depth of 65 535
+    Time is linear in code that parses; 100 KB of nothing but brackets take seconds, and beyond a depth of 65 530
     nodes nothing is counted. `routing.refusal` keeps such code away.
 
     Of the metadata,
@@ -113,7 +114,9 @@ def analyse(source: str | bytes) -> SyntaxReport:
     code = source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
     # A new parser each time costs nothing that can be measured; a shared one must not be used by two threads at once.
     tree = Parser(RUST).parse(code)
-    found = QueryCursor(QUERY).captures(tree.root_node)
+    cursor = QueryCursor(QUERY)
+    cursor.set_max_start_depth(MAX_DEPTH)
+    found = cursor.captures(tree.root_node)
 
     def nodes(name: str) -> list[Node]:
         return found.get(name, [])
@@ -148,7 +151,7 @@ def analyse(source: str | bytes) -> SyntaxReport:
         main=_main(tree.root_node),
         foreign_impl=hidden_impl or any(_is_foreign(node, traits, types) for node in nodes("impl")),
         bodiless_module=hidden_mod or bool(nodes("bodiless")),
-        inner_supers=sum(map(_stays_inside, nodes("super")[:MAX_SUPERS])),
+        inner_supers=_inner_supers(tree.root_node) if nodes("super") else 0,
         placeholders=tuple(_text(node.child_by_field_name("name")) for node in functions if is_placeholder(node)),
         attributes=_sorted(map(_attribute, outer)) + _sorted("!" + _attribute(node) for node in inner),
         macros=_sorted(_text(node) for node in nodes("macro")),
@@ -233,17 +236,21 @@ def _kind_of_main(function: Node) -> Main:
     return "returning" if kinds == ["fn", "identifier", "parameters", "->", "block"] else "other"
 
 
-def _stays_inside(node: Node) -> bool:
-    """Whether a path with `super` in it leads no higher than the file's own root."""
-    ups = modules = 0
-    above: Node | None = node
-    while above is not None:
-        if above.type == "mod_item":
-            modules += 1
-        elif not modules and above.type in PATHS:
-            ups = above.text.count(b"super")
-        above = above.parent
-    return 0 < ups <= modules
+def _inner_supers(root: Node) -> int:
+    """How many `super` are in paths that lead no higher than the file's own root."""
+    total = ups = path_end = 0
+    modules: list[tuple[int, int, int]] = []
+    for node in walk(root):
+        while modules and modules[-1][0] <= node.start_byte:
+            _, ups, path_end = modules.pop()
+        if node.type == "mod_item":
+            modules.append((node.end_byte, ups, path_end))
+            path_end = 0
+        elif node.type in PATHS and path_end <= node.start_byte:
+            # The outermost path: those within it are parts of it.
+            ups, path_end = node.text.count(b"super"), node.end_byte
+        total += node.type == "super" and 0 < ups <= len(modules)
+    return total
 
 
 def _is_foreign(node: Node, traits: set[bytes], types: set[bytes]) -> bool:

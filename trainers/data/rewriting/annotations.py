@@ -65,7 +65,7 @@ def probe_types(code: str) -> Probe | None:
     edits: list[tuple[int, int, str, Node | None]] = []
     for block in walk(parse(code)):
         if block.type == "block":
-            asked = [node for node in block.named_children if _can_be_asked(node, block)]
+            asked = _asked(block)
             edits += _questions(block, asked) if asked else []
     if not edits:
         return None
@@ -80,20 +80,18 @@ def probe_types(code: str) -> Probe | None:
     return Probe(probe, lines, [range(node.start_point[0] + 1, node.end_point[0] + 2) for node in functions])
 
 
-def _can_be_asked(node: Node, block: Node) -> bool:
-    """Whether a statement is `let name = value` whose name still means it at the end of the block."""
-    if node.type != "let_declaration" or node.child_by_field_name("value") is None:
-        return False
-    pattern = node.child_by_field_name("pattern")
-    if pattern.type != "identifier" or node.child_by_field_name("alternative") is not None:
-        return False
-    later = (each for each in block.named_children if each.start_byte > node.end_byte)
-    return not any(
-        text(name) == text(pattern)
-        for each in later
-        if each.type == "let_declaration"
-        for name in walk(each.child_by_field_name("pattern"))
-    )
+def _asked(block: Node) -> list[Node]:
+    """The statements `let name = value` whose name still means it at the end of the block."""
+    asked: list[Node] = []
+    rebound: set[str] = set()
+    for node in reversed(block.named_children):
+        if node.type == "let_declaration":
+            pattern, value, alternative = map(node.child_by_field_name, ("pattern", "value", "alternative"))
+            plain = pattern.type == "identifier" and value is not None and alternative is None
+            if plain and text(pattern) not in rebound:
+                asked.append(node)
+            rebound |= {text(name) for name in walk(pattern)}
+    return asked[::-1]
 
 
 def _might_go(declaration: Node) -> bool:

@@ -1,0 +1,123 @@
+"""Rust that nests deeply in every form that the grammar has."""
+
+# What stands before it, a level's beginning, the innermost, a level's end, and what stands behind it.
+NESTING: dict[str, tuple[str, str, str, str, str]] = {
+    # Expressions with one inside.
+    "block": ("fn f(a: u8) -> u8 { ", "{ ", "a", " }", " }"),
+    "statement": ("fn f(a: u8) { ", "{ g(a); ", "", " }", " }"),
+    "parentheses": ("fn f(a: u8) -> u8 { ", "(", "a", ")", " }"),
+    "tuple": ("fn f(a: u8) { let b = ", "(1, ", "a", ")", "; }"),
+    "array": ("fn f(a: u8) { let b = ", "[", "a", "]", "; }"),
+    "negation": ("fn f(a: i8) -> i8 { ", "-", "a", "", " }"),
+    "not": ("fn f(a: bool) -> bool { ", "!", "a", "", " }"),
+    "dereference": ("fn f(a: R) -> u8 { ", "*", "a", "", " }"),
+    "reference": ("fn f(a: u8) { let b = ", "& ", "a", "", "; }"),
+    "mutable reference": ("fn f(a: u8) { let b = ", "&mut ", "a", "", "; }"),
+    "cast": ("fn f(a: u8) -> u8 { a", " as u8", "", "", " }"),
+    "question mark": ("fn f(a: R) -> R { a", "?", "", "", " }"),
+    "field": ("fn f(a: R) -> R { a", ".b", "", "", " }"),
+    "index": ("fn f(a: R) -> R { a", "[0]", "", "", " }"),
+    "index inside": ("fn f(a: R) -> R { ", "a[", "0", "]", " }"),
+    "call": ("fn f(a: R) -> R { a", "()", "", "", " }"),
+    "call inside": ("fn f(a: u8) -> u8 { ", "g(", "a", ")", " }"),
+    "method": ("fn f(a: u8) -> u8 { a", ".max(1)", "", "", " }"),
+    "iterator": ("fn f(a: I) -> usize { a", ".map(|x| x)", ".count()", "", " }"),
+    "turbofish": ("fn f(a: R) -> R { a", ".b::<u8>()", "", "", " }"),
+    "await": ("async fn f(a: R) { a", ".await", "", "", "; }"),
+    "closure": ("fn f(a: u8) { let b = ", "|x| ", "a", "", "; }"),
+    "closure with a block": ("fn f(a: u8) { let b = ", "move |x: u8| { ", "a", " }", "; }"),
+    "return": ("fn f(a: u8) -> u8 { ", "return ", "a", "", " }"),
+    "break": ("fn f(a: u8) -> u8 { loop { ", "break ", "a", "", " } }"),
+    "range": ("fn f(a: u8) { let b = ", "..(", "a", ")", "; }"),
+    "struct": ("fn f(a: u8) { let b = ", "P { x: ", "a", " }", "; }"),
+    "struct base": ("fn f(a: P) { let b = ", "P { ..", "a", " }", "; }"),
+    # Chains of operators.
+    "or": ("fn f(a: bool) -> bool { a", " || a", "", "", " }"),
+    "and": ("fn f(a: bool) -> bool { a", " && a", "", "", " }"),
+    "sum": ("fn f(a: i32) -> i32 { a", " + 1", "", "", " }"),
+    "comparison": ("fn f(a: i32) -> bool { a == ", "a & ", "1", "", " }"),
+    "assignment": ("fn f(mut a: u8) { ", "a = ", "1", "", "; }"),
+    "compound assignment": ("fn f(mut a: u8) { ", "a += ", "1", "", "; }"),
+    "let chain": ("fn f(a: O) { if a.b", " && let Some(x) = a", "", "", " { g(); } }"),
+    # Control flow.
+    "else if": ("fn f(a: u8) -> u8 { if a == 0 { 0 }", " else if a == 1 { 1 }", "", "", " else { 2 } }"),
+    "else if let": ("fn f(a: O) { if let Some(x) = a { }", " else if let Some(x) = a { }", "", "", " }"),
+    "if": ("fn f(a: u8) { ", "if a > 1 { ", "", " }", " }"),
+    "condition": ("fn f(a: u8) { ", "if ", "a", " { true } else { false }", " { } }"),
+    "while": ("fn f(a: u8) { ", "while a > 1 { ", "", " }", " }"),
+    "for": ("fn f(a: R) { ", "for x in a { ", "", " }", " }"),
+    "loop": ("fn f(a: u8) { ", "loop { ", "", " }", " }"),
+    "labels": ("fn f(a: u8) { ", "'a: loop { ", "break 'a;", " }", " }"),
+    "match": ("fn f(a: u8) -> u8 { ", "match a { 0 => 1, _ => ", "a", " }", " }"),
+    "match on a match": ("fn f(a: u8) -> u8 { ", "match ", "a", " { b => b }", " }"),
+    "guard": ("fn f(a: u8) -> u8 { match a { x if ", "!", "x", "", " => 1, _ => 2 } }"),
+    "diverging": ("fn f(a: u8) { ", "if a > 1 { ", "panic!()", " } else { panic!() }", " }"),
+    "let else": ("fn f(a: O) { ", "let Some(x) = a else { ", "return", " };", " }"),
+    "unsafe": ("fn f(a: u8) { ", "unsafe { ", "", " }", " }"),
+    "async": ("fn f(a: u8) { ", "async { ", "", " };", " }"),
+    "const": ("fn f(a: u8) { ", "const { ", "", " };", " }"),
+    # Patterns.
+    "reference pattern": ("fn f(", "&", "a", "", ": R) -> u8 { a }"),
+    "tuple pattern": ("fn f(", "(a, ", "b", ")", ": R) -> u8 { b }"),
+    "slice pattern": ("fn f(a: R) { let ", "[", "x", "]", " = a else { return }; g(x); }"),
+    "variant pattern": ("fn f(a: R) { if let ", "Some(", "x", ")", " = a { g(x); } }"),
+    "struct pattern": ("fn f(a: R) { let ", "P { x: ", "y", " }", " = a; g(y); }"),
+    "alternatives": ("fn f(a: u8) -> u8 { match a { 0", " | 1", "", "", " => 1, _ => 2 } }"),
+    "captured pattern": ("fn f(a: u8) -> u8 { match a { ", "x @ (", "1", ")", " => 1, _ => 2 } }"),
+    # Types and paths.
+    "path": ("fn f(a: u8) -> u8 { ", "a::", "b", "", "(a) }"),
+    "standard path": ("fn f(a: u8) -> u8 { std", "::b", "", "", "(a) }"),
+    "parent path": ("fn f(a: u8) -> u8 { ", "super::", "b", "", "(a) }"),
+    "type path": ("fn f(a: ", "a::", "B", "", ") -> u8 { 1 }"),
+    "reference type": ("fn f(a: ", "& ", "u8", "", ") { g(a) }"),
+    "pointer type": ("fn f(a: ", "*const ", "u8", "", ") { g(a) }"),
+    "type arguments": ("fn f(a: ", "Vec<", "u8", " >", ") { g(a) }"),
+    "bound arguments": ("fn f<T: ", "A<B = ", "u8", " >", ">(a: T) { g(a) }"),
+    "tuple type": ("fn f(a: ", "(u8, ", "u8", ")", ") { g(a) }"),
+    "array type": ("fn f(a: ", "[", "u8", "; 1]", ") { g(a) }"),
+    "slice type": ("fn f(a: ", "&[", "u8", "]", ") { g(a) }"),
+    "function type": ("fn f(a: ", "fn(", "u8", ")", ") { g(a) }"),
+    "result of a function type": ("fn f(a: ", "fn() -> ", "u8", "", ") { g(a) }"),
+    "impl type": ("fn f(a: ", "impl Fn(", "u8", ")", ") { g(a) }"),
+    "dyn type": ("fn f(a: ", "Box<dyn Fn() -> ", "u8", " >", ") { g(a) }"),
+    "associated type": ("fn f<T: A>(a: ", "<", "T", " as A>::B", ") { g(a) }"),
+    "bounds": ("fn f<T: A", " + A", "", "", ">(a: T) { g(a) }"),
+    "annotation": ("fn f(a: u8) { let b: ", "Vec<", "u8", " >", " = g(a); }"),
+    # Items.
+    "functions": ("", "fn f(a: u8) { ", "", " }", ""),
+    "generic functions": ("", "fn f<T>(a: T) { ", "", " }", ""),
+    "modules": ("", "mod m { ", "fn f() {}", " }", ""),
+    "tests in modules": ("", "#[cfg(test)] mod m { ", "#[test] fn f() { assert!(true); }", " }", ""),
+    "impl": ("", "impl S { fn f(&self) { ", "", " } }", ""),
+    "trait": ("", "trait S { fn f(&self) { ", "", " } }", ""),
+    "use tree": ("use ", "a::{", "b", "}", "; fn f(a: u8) -> u8 { a }"),
+    "use path": ("use ", "a::", "b", "", "; fn f(a: u8) -> u8 { a }"),
+    "use of the standard library": ("use std::{", "b::{", "c", "}", "}; fn f(a: u8) -> u8 { a }"),
+    "constant": ("const A: bool = ", "!", "true", "", "; fn f(a: u8) -> u8 { a }"),
+    "visibility": ("pub(in ", "a::", "b", "", ") fn f(a: u8) -> u8 { a }"),
+    # Tokens, texts, comments.
+    "macro tokens": ("fn f(a: u8) { m!(", "(", "a", ")", "); }"),
+    "macros": ("fn f(a: u8) { ", "vec![", "a", "]", "; }"),
+    "macro blocks": ("fn f(a: u8) { ", "m! { ", "a", " }", " }"),
+    "macro definition": ("macro_rules! m { (", "(", "$a:expr", ")", ") => { $a }; } fn f(a: u8) -> u8 { a }"),
+    "macro repetition": ("macro_rules! m { (", "$(", "$a:expr", "),*", ") => { 1 }; } fn f(a: u8) -> u8 { a }"),
+    "assertion": ("fn f(a: u8) { assert!(", "(", "a > 1", ")", "); }"),
+    "attribute": ("#[doc", "(a", "", ")", "] fn f(a: u8) -> u8 { a }"),
+    "attributes": ("", "#[inline] ", "", "", "fn f(a: u8) -> u8 { a }"),
+    "comment": ("fn f(a: u8) -> u8 { ", "/* ", "", " */", " a }"),
+    "string continuation": ('fn f(a: u8) -> &str { "', "\\\n", "", "", '" }'),
+    "escapes": ('fn f(a: u8) -> &str { "', '\\"', "", "", '" }'),
+    "lines": ("fn f(a: u8) -> u8 { ", "let b = a;\n", "", "", " a }"),
+    "hashes": ("fn f(a: u8) -> &str { r", "#", '"}"', "#", " }"),
+}  # fmt: skip
+
+
+def nested(form: str, depth: int) -> str:
+    """A program that nests so often in this form."""
+    before, begin, innermost, end, behind = NESTING[form]
+    return before + begin * depth + innermost + end * depth + behind
+
+
+def deepest(form: str, size: int) -> int:
+    """How often it can nest within so many bytes."""
+    return (size - len(nested(form, 0))) // (len(nested(form, 1)) - len(nested(form, 0)))
