@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from stored import needs_data, rows
 
 from evaluation.rust import CodeExecutionNotAllowed, HiddenTests, RustVerifier
+from evaluation.rust.appended import AppendedTests
 from evaluation.rust.assertions import as_hidden_tests
-from evaluation.rust.harness import AppendedTests, publish
+from evaluation.rust.harness import publish
 from evaluation.rust.refusals import refusals
 from evaluation.rust.syntax import analyse
 

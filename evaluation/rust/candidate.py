@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from evaluation.rust.appended import AppendedTests
 from evaluation.rust.compiler import Compilation, Compiler, CrateType
-from evaluation.rust.harness import AppendedTests, HiddenTests
+from evaluation.rust.harness import HiddenTests
 from evaluation.rust.sandbox import Limits
 from evaluation.rust.semantics import classify
 from evaluation.rust.verdict import CHECKS, NOT_REACHED, CodeMetadata, Diagnostic, Status, Verdict

@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from evaluation.rust.appended import AppendedTests
 from evaluation.rust.cache import FILE_NAME, VerdictCache
 from evaluation.rust.compiler import ROOT
-from evaluation.rust.harness import AppendedTests, HiddenTests
+from evaluation.rust.harness import HiddenTests
 from evaluation.rust.sandbox import (
     LEVELS,
     OPT_IN,

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evaluation.rust import harness
+from evaluation.rust.appended import AppendedTests
+from evaluation.rust.appended_runs import RunAppendedJob, TrustedRunJob
 from evaluation.rust.candidate import Candidate, Tools, Verdicts
 from evaluation.rust.compiler import BUILD_FLAGS, ROOT, Compilation, CrateType, as_modules, names_others
-from evaluation.rust.harness import AppendedTests, HiddenTests
-from evaluation.rust.runs import PROGRAM, Run, RunAppendedJob, RunHiddenJob, TrustedRunJob
+from evaluation.rust.harness import HiddenTests
+from evaluation.rust.runs import PROGRAM, RunHiddenJob
 from evaluation.rust.semantics import phase
 from evaluation.rust.verdict import Diagnostic, Verdict
 
@@ -233,4 +235,4 @@ def _misfit(
     return tools.after_compiling(candidate, "tests_failed", *told)
 
 
-Job = CompileJob | BuildJob | Run
+Job = CompileJob | BuildJob | RunHiddenJob | RunAppendedJob | TrustedRunJob

@@ -24,12 +24,12 @@ class RunHiddenJob:
     """Each with its number in the program."""
     program: bytes
 
-    def run(self, tools: Tools) -> tuple[Verdicts, list["Run"]]:
+    def run(self, tools: Tools) -> tuple[Verdicts, list["RunHiddenJob"]]:
         """Verdicts up to the first that did not come to its end, and a job for those behind it."""
         nonces = [secrets.token_hex(16) for _ in self.numbered]
         inputs = [f"{nonce} {number}".encode() for nonce, (number, _) in zip(nonces, self.numbered, strict=True)]
         try:
-            results = _run(self.program, [], inputs, tools, tools.run_limits)
+            results = run_program(self.program, [], inputs, tools, tools.run_limits)
         except SandboxFailure as failure:
             return {c.key: tools.after_compiling(c, "unavailable", str(failure)) for _, c in self.numbered}, []
         if len(results) > 1 and results[-1].ended_by == "deadline":
@@ -46,7 +46,7 @@ class RunHiddenJob:
         if isinstance(report, str):
             status, reason = "unavailable", f"the checker cannot confine itself: {report}"
         elif report is None:
-            status, reason = _ending(completed, tools.run_limits)
+            status, reason = ending(completed, tools.run_limits)
             if status == "tests_failed" and completed.status == -signal.SIGKILL:
                 status, reason = "unavailable", "the program was killed from outside"  # it cannot do that to itself
         else:
@@ -57,84 +57,14 @@ class RunHiddenJob:
 
 def _reported(report: harness.Report, completed: Completed) -> tuple[Status, str]:
     if not report.finished:
-        return "tests_failed", f"panicked outside the cases: {_first_line(completed.stderr)}"
+        return "tests_failed", f"panicked outside the cases: {first_line(completed.stderr)}"
     if report.passed < report.total:
         place = f"the first that does not is at line {report.first_failed_line} of the checker"
         return "tests_failed", f"{report.passed} of {report.total} cases hold; {place}"
     return ("valid", "") if report.total else ("tests_failed", "no case was run")
 
 
-@dataclass(frozen=True)
-class RunAppendedJob:
-    """The appended tests of one candidate, in a process and an attempt of its own."""
-
-    candidate: Candidate
-    index: int
-    together: bool
-    program: bytes
-
-    def run(self, tools: Tools) -> tuple[Verdicts, list["Run"]]:
-        """The verdict."""
-        candidate, tests = self.candidate, self.candidate.tests
-        arguments = [] if tests.has_main else ["--test-threads=1", "--include-ignored"]
-        if self.together:
-            arguments.append(harness.candidate_file(self.index, True).replace(".rs", "::"))
-        try:
-            (completed,) = _run(self.program, arguments, [b""], tools, tools.run_limits)
-        except SandboxFailure as failure:
-            return {candidate.key: tools.after_compiling(candidate, "unavailable", str(failure))}, []
-        if tests.has_main:
-            passed = 1 if completed.status == 0 else None
-        else:
-            passed = harness.passed_of_libtest(completed.stdout.decode("utf-8", "replace"))
-        expected = tests.total + tests.own
-        if passed is None:
-            status, reason = _ending(completed, tools.run_limits)
-        elif completed.status == 0 and passed == expected:
-            status, reason = "valid", ""
-        else:
-            status, reason = "tests_failed", f"{passed} of {expected} tests pass"
-        # Which of them failed nobody but the candidate knows, if it has tests of its own.
-        known = status == "valid" or not tests.own
-        passed = min(passed or 0, tests.total) if known else 0
-        return {candidate.key: tools.tested(candidate, status, reason, passed, tests.total, completed.seconds)}, []
-
-
-@dataclass(frozen=True)
-class TrustedRunJob:
-    """Appended tests of many codes in one process: for codes that do no harm to each other."""
-
-    candidates: tuple[Candidate, ...]
-    program: bytes
-
-    def run(self, tools: Tools) -> tuple[Verdicts, list["Run"]]:
-        """Verdicts for those whose tests all pass; the others are run by themselves."""
-        limits = replace(
-            tools.run_limits,
-            wall_seconds=tools.run_limits.wall_seconds + len(self.candidates),
-            cpu_seconds=tools.run_limits.cpu_seconds + len(self.candidates),
-        )
-        try:
-            (completed,) = _run(self.program, ["--test-threads=1", "--include-ignored"], [b""], tools, limits)
-        except SandboxFailure as failure:
-            return {c.key: tools.after_compiling(c, "unavailable", str(failure)) for c in self.candidates}, []
-        passed = harness.passed_by_module(completed.stdout.decode("utf-8", "replace"))
-        verdicts: Verdicts = {}
-        jobs: list[Run] = []
-        for index, candidate in enumerate(self.candidates):
-            total = candidate.tests.total
-            if passed.get(index) == total + candidate.tests.own:
-                share = completed.seconds / len(self.candidates)
-                verdicts[candidate.key] = tools.tested(candidate, "valid", "", total, total, share)
-            else:
-                jobs.append(RunAppendedJob(candidate, index, True, self.program))
-        return verdicts, jobs
-
-
-Run = RunHiddenJob | RunAppendedJob | TrustedRunJob
-
-
-def _run(
+def run_program(
     program: bytes, arguments: Sequence[str], inputs: Sequence[bytes], tools: Tools, limits: Limits
 ) -> list[Completed]:
     """Runs the program once for each input, until one of them fails."""
@@ -143,7 +73,7 @@ def _run(
     return tools.compiler.sandbox.run({PROGRAM: program}, commands, limits)
 
 
-def _ending(completed: Completed, limits: Limits) -> tuple[Status, str]:
+def ending(completed: Completed, limits: Limits) -> tuple[Status, str]:
     """How a program ended that did not come to the end of its tests."""
     if completed.ended_by == "output":
         return "resource_limit", "printed too much"
@@ -152,12 +82,12 @@ def _ending(completed: Completed, limits: Limits) -> tuple[Status, str]:
         seconds = f"{completed.seconds:.1f} s, {completed.cpu_seconds:.1f} s of them at work"
         return "timeout", f"still running after {seconds}"
     how = f"signal {-completed.status}" if completed.ended_by == "signal" else f"status {completed.status}"
-    said = _first_line(completed.stderr)
+    said = first_line(completed.stderr)
     reason = f"ended with {how} before its tests did" + (f": {said}" if said else "")
     much = completed.status == -signal.SIGKILL and completed.peak_bytes > limits.memory_bytes / 4
     return "resource_limit" if much or b"memory allocation of" in completed.stderr else "tests_failed", reason
 
 
-def _first_line(stderr: bytes) -> str:
+def first_line(stderr: bytes) -> str:
     lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     return lines[0][:200] if lines else ""

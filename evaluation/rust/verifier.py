@@ -22,10 +22,11 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from evaluation.rust.appended import AppendedTests
 from evaluation.rust.cache import VerdictCache, cache_key
 from evaluation.rust.candidate import Candidate, Tools, Verdicts
 from evaluation.rust.compiler import FLAGS, Compiler
-from evaluation.rust.harness import CHECKER_VERSION, AppendedTests, HiddenTests
+from evaluation.rust.harness import CHECKER_VERSION, HiddenTests
 from evaluation.rust.jobs import BuildJob, CompileJob, Job
 from evaluation.rust.refusals import refusals
 from evaluation.rust.routing import as_module, must_compile_alone, refusal
