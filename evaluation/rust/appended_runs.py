@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass, replace
 
-from evaluation.rust.appended import passed_by_module, passed_of_libtest
+from evaluation.rust.appended import listed_tests, of_module, passed_by_name, passed_of_libtest
 from evaluation.rust.candidate import Candidate, Tools, Verdicts
-from evaluation.rust.harness import candidate_file
-from evaluation.rust.runs import ending, run_program
-from evaluation.rust.sandbox import SandboxFailure
+from evaluation.rust.compiler import MODULE
+from evaluation.rust.runs import ending, limit_hit, run_program
+from evaluation.rust.sandbox import Completed, SandboxFailure
+from evaluation.rust.verdict import Verdict
+
+LIST = ["--list", "--format=terse"]
+RUN = ["--test-threads=1", "--include-ignored"]
 
 
 @dataclass(frozen=True)
@@ -20,29 +24,46 @@ class RunAppendedJob:
 
     def run(self, tools: Tools) -> tuple[Verdicts, list["RunAppendedJob"]]:
         """The verdict."""
-        candidate, tests = self.candidate, self.candidate.tests
-        arguments = [] if tests.has_main else ["--test-threads=1", "--include-ignored"]
-        if self.together:
-            arguments.append(candidate_file(self.index, True).replace(".rs", "::"))
         try:
-            (completed,) = run_program(self.program, arguments, [b""], tools, tools.run_limits)
+            verdict = self._run_main(tools) if self.candidate.tests.has_main else self._run_listed(tools)
         except SandboxFailure as failure:
-            return {candidate.key: tools.after_compiling(candidate, "unavailable", str(failure))}, []
-        if tests.has_main:
-            passed = 1 if completed.status == 0 else None
-        else:
-            passed = passed_of_libtest(completed.stdout.decode("utf-8", "replace"))
-        expected = tests.total + tests.own
+            verdict = tools.after_compiling(self.candidate, "unavailable", str(failure))
+        return {self.candidate.key: verdict}, []
+
+    def _run_main(self, tools: Tools) -> Verdict:
+        (completed,) = run_program(self.program, [], [b""], tools, tools.run_limits)
+        if completed.status == 0:
+            return tools.tested(self.candidate, "valid", "", 1, 1, completed.seconds)
+        status, reason = ending(completed, tools.run_limits)
+        return tools.tested(self.candidate, status, reason, 0, 1, completed.seconds)
+
+    def _run_listed(self, tools: Tools) -> Verdict:
+        candidate = self.candidate
+        (completed,) = run_program(self.program, LIST, [b""], tools, tools.run_limits)
+        if completed.status != 0:
+            status, reason = ending(completed, tools.run_limits)
+            return tools.tested(candidate, status, reason, 0, len(candidate.tests.names), completed.seconds)
+        listed, prefix = listed_tests(_text(completed)), ""
+        if self.together:
+            prefix = f"{MODULE}{self.index}::"
+            listed = of_module(listed, f"{MODULE}{self.index}")
+        names, missing = candidate.tests.published(listed)
+        total = len(names) + len(missing)
+        if not names:
+            reason = f"the program has none of the tests: {', '.join(missing[:3]) or 'the macros make none'}"
+            return tools.tested(candidate, "tests_failed", reason, 0, total, completed.seconds)
+        arguments = [*RUN, "--exact", *(prefix + name for name in names)]
+        (completed,) = run_program(self.program, arguments, [b""], tools, tools.run_limits)
+        passed = passed_of_libtest(_text(completed))
         if passed is None:
             status, reason = ending(completed, tools.run_limits)
-        elif completed.status == 0 and passed == expected:
+        elif completed.status == 0 and passed == total:
             status, reason = "valid", ""
         else:
-            status, reason = "tests_failed", f"{passed} of {expected} tests pass"
-        # Which of them failed nobody but the candidate knows, if it has tests of its own.
-        known = status == "valid" or not tests.own
-        passed = min(passed or 0, tests.total) if known else 0
-        return {candidate.key: tools.tested(candidate, status, reason, passed, tests.total, completed.seconds)}, []
+            hit = limit_hit(completed.stdout + completed.stderr)
+            status, reason = ("resource_limit" if hit else "tests_failed"), f"{passed} of {total} tests pass"
+            reason += f"; {hit}" if hit else ""
+        return tools.tested(candidate, status, reason, min(passed or 0, total), total, completed.seconds)
 
 
 @dataclass(frozen=True)
@@ -60,17 +81,22 @@ class TrustedRunJob:
             cpu_seconds=tools.run_limits.cpu_seconds + len(self.candidates),
         )
         try:
-            (completed,) = run_program(self.program, ["--test-threads=1", "--include-ignored"], [b""], tools, limits)
+            (listing,) = run_program(self.program, LIST, [b""], tools, limits)
+            (completed,) = run_program(self.program, RUN, [b""], tools, limits)
         except SandboxFailure as failure:
             return {c.key: tools.after_compiling(c, "unavailable", str(failure)) for c in self.candidates}, []
-        passed = passed_by_module(completed.stdout.decode("utf-8", "replace"))
+        listed, passed = listed_tests(_text(listing)), passed_by_name(_text(completed))
         verdicts: Verdicts = {}
         jobs: list[RunAppendedJob] = []
         for index, candidate in enumerate(self.candidates):
-            total = candidate.tests.total
-            if passed.get(index) == total + candidate.tests.own:
+            names, missing = candidate.tests.published(of_module(listed, f"{MODULE}{index}"))
+            if names and not missing and all(f"{MODULE}{index}::{name}" in passed for name in names):
                 share = completed.seconds / len(self.candidates)
-                verdicts[candidate.key] = tools.tested(candidate, "valid", "", total, total, share)
+                verdicts[candidate.key] = tools.tested(candidate, "valid", "", len(names), len(names), share)
             else:
                 jobs.append(RunAppendedJob(candidate, index, True, self.program))
         return verdicts, jobs
+
+
+def _text(completed: Completed) -> str:
+    return completed.stdout.decode("utf-8", "replace")

@@ -27,6 +27,8 @@ class Candidate:
     readable: bool = True
     """False when the code is judged by its syntax tree and the tree has errors."""
     tests: HiddenTests | AppendedTests | None = None
+    notes: tuple[str, ...] = ()
+    """What was changed in the code, because it is compiled as a part of a program with its tests."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Tools:
     def after_compiling(self, candidate: Candidate, status: Status, *reasons: Diagnostic | str) -> Verdict:
         """A verdict on a code that the compiler accepts."""
         verdict = self.verdict(status, *reasons)
-        return replace(verdict, checks=dict.fromkeys(CHECKS, "ok"), metadata=candidate.metadata)
+        return replace(verdict, checks=dict.fromkeys(CHECKS, "ok"), metadata=candidate.metadata, notes=candidate.notes)
 
     def tested(
         self, candidate: Candidate, status: Status, reason: str, passed: int, total: int, seconds: float
@@ -74,10 +76,16 @@ class Tools:
         if compilation.accepted:
             return self.after_compiling(candidate, "valid")
         if compilation.failure:
-            return replace(self.verdict(compilation.failure, compilation.reason), metadata=candidate.metadata)
+            return replace(
+                self.verdict(compilation.failure, compilation.reason),
+                metadata=candidate.metadata,
+                notes=candidate.notes,
+            )
         kind = classify(errors)
         verdict = self.verdict(kind.status, *errors)
-        return replace(verdict, checks=kind.checks, external=kind.external, metadata=candidate.metadata)
+        return replace(
+            verdict, checks=kind.checks, external=kind.external, metadata=candidate.metadata, notes=candidate.notes
+        )
 
 
 Verdicts = dict[bytes, Verdict]

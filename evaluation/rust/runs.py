@@ -11,6 +11,15 @@ from evaluation.rust.sandbox import Command, Completed, Limits, SandboxFailure
 from evaluation.rust.verdict import Status, Verdict
 
 PROGRAM = "program"
+# As the standard library words what the system refuses.
+LIMIT_SIGNS = {
+    b"memory allocation of": "it needed more memory than it may have",
+    b"failed to spawn thread: Os { code: 11": "it needed more threads than it may have",
+    b"Os { code: 11, kind: WouldBlock": "it needed more threads than it may have",
+    b"Os { code: 24,": "it needed more open files than it may have",
+    b"Os { code: 27,": "it wrote a larger file than it may",
+    b"Os { code: 28,": "it wrote more than its directory may hold",
+}
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,14 @@ def run_program(
     return tools.compiler.sandbox.run({PROGRAM: program}, commands, limits)
 
 
+def limit_hit(output: bytes) -> str | None:
+    """Which limit of the sandbox a program complains of; None if of none.
+
+    A program could print that by itself: it would only choose between two ways to fail.
+    """
+    return next((limit for sign, limit in LIMIT_SIGNS.items() if sign in output), None)
+
+
 def ending(completed: Completed, limits: Limits) -> tuple[Status, str]:
     """How a program ended that did not come to the end of its tests."""
     if completed.ended_by == "output":
@@ -84,8 +101,11 @@ def ending(completed: Completed, limits: Limits) -> tuple[Status, str]:
     how = f"signal {-completed.status}" if completed.ended_by == "signal" else f"status {completed.status}"
     said = first_line(completed.stderr)
     reason = f"ended with {how} before its tests did" + (f": {said}" if said else "")
+    hit = limit_hit(completed.stdout + completed.stderr)
+    if hit:
+        return "resource_limit", f"{reason}; {hit}"
     much = completed.status == -signal.SIGKILL and completed.peak_bytes > limits.memory_bytes / 4
-    return "resource_limit" if much or b"memory allocation of" in completed.stderr else "tests_failed", reason
+    return "resource_limit" if much else "tests_failed", reason
 
 
 def first_line(stderr: bytes) -> str:

@@ -63,6 +63,8 @@ class Verdict:
     checks: dict[str, Check]
     """`types`, `ownership` and `lifetimes`: `ok`, `error`, or `not_reached` when an earlier phase failed."""
     diagnostics: tuple[Diagnostic, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the judge changed in the code before it was compiled with its tests."""
     metadata: CodeMetadata | None = None
     """None when the code was not parsed: too large, or not UTF-8."""
     tests_passed: int = 0
@@ -98,6 +100,7 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """A dictionary of JSON values; `from_dict` turns it back into an equal verdict."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values["notes"] = list(self.notes)
         values["diagnostics"] = [vars(diagnostic).copy() for diagnostic in self.diagnostics]
         values["metadata"] = None if self.metadata is None else vars(self.metadata).copy()
         values["checks"] = dict(self.checks)
@@ -108,4 +111,4 @@ class Verdict:
         """Raises `ValueError` or `TypeError` when `values` is not what `to_dict` writes."""
         diagnostics = tuple(Diagnostic(**diagnostic) for diagnostic in values["diagnostics"])
         metadata = None if values["metadata"] is None else CodeMetadata(**values["metadata"])
-        return cls(**{**values, "diagnostics": diagnostics, "metadata": metadata})
+        return cls(**{**values, "diagnostics": diagnostics, "notes": tuple(values["notes"]), "metadata": metadata})
