@@ -95,7 +95,7 @@ class AppendedTests:
 
 
 def without_attributes_of_the_program(code: bytes) -> tuple[bytes, tuple[str, ...]]:
-    """The code with those attributes blank that fail because it is compiled as a part of our program, and a note on each."""
+    """The code with those attributes blank that fail because it is a part of our program, and a note on each."""
     if not OF_THE_PROGRAM.search(code):
         return code, ()
     found = QueryCursor(ATTRIBUTES).captures(Parser(RUST).parse(code).root_node).get("attribute", [])

@@ -38,8 +38,8 @@ from evaluation.rust.verdict import Diagnostic, Verdict
 Tests = str | HiddenTests | None
 Missing = tuple[bytes, bytes, Tests]
 BATCH_CODES = 64
-MIN_MEMORY_GIB = 0.25  # less is not enough to start rustc
-MIN_THREADS = 4  # the program, its test, and the sandbox's own
+MIN_MEMORY_GIB = 0.25
+MIN_THREADS = 4  # the program's own, the harness's, and some of the code's
 TRUSTED_BATCH_CODES = 256  # few of them fail
 BATCH_BYTES = 200_000
 VERDICT_FORMAT = 4  # goes into the cache's keys: raised whenever equal input may get another verdict
