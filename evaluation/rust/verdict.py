@@ -63,8 +63,6 @@ class Verdict:
     checks: dict[str, Check]
     """`types`, `ownership` and `lifetimes`: `ok`, `error`, or `not_reached` when an earlier phase failed."""
     diagnostics: tuple[Diagnostic, ...] = ()
-    notes: tuple[str, ...] = ()
-    """What the judge changed in the code before it was compiled with its tests."""
     metadata: CodeMetadata | None = None
     """None when the code was not parsed: too large, or not UTF-8."""
     tests_passed: int = 0
@@ -80,6 +78,8 @@ class Verdict:
     """Wall time; for a code verified in a batch, its share of the batch."""
     cached: bool = False
     """Read from the cache or decided by an equal code of the same call."""
+    notes: tuple[str, ...] = ()
+    """What the judge changed in the code before it was compiled with its tests."""
 
     def __post_init__(self):
         if self.status not in STATUSES:
