@@ -105,6 +105,9 @@ class RustReward:
         cache_dir: Keeps verdicts between runs; None for memory only.
         deadline: Seconds for all completions of a call together. Those without a verdict by then get None.
         run_timeout: Seconds of processor time a completion gets for its tests.
+        edition: Of the language, that of the completions.
+        timeout, compiler_memory_gib: Seconds of processor time and GiB of address space of the compiler.
+        run_memory_gib, run_threads: GiB of address space, and number of threads, of a completion with its tests.
 
     Raises:
         ValueError: For a setting outside its rule, or a row without what the mode needs.
@@ -121,6 +124,11 @@ class RustReward:
         cache_dir: str | None = None,
         deadline: float = 300.0,
         run_timeout: float = 1.0,
+        edition: str = "2021",
+        timeout: float = 10.0,
+        compiler_memory_gib: float = 4.0,
+        run_memory_gib: float = 2.0,
+        run_threads: int = 64,
     ):
         if mode not in ("tests", "compile"):
             raise ValueError(f"mode must be tests or compile, got {mode!r}")
@@ -138,7 +146,10 @@ class RustReward:
         self.reward_threshold = reward_threshold
         self.seed_reward = seed_reward or SeedReward()
         self.deadline = deadline
-        self.verifier = RustVerifier(workers=workers, cache_dir=cache_dir, run_timeout=run_timeout)
+        self.verifier = RustVerifier(
+            edition, workers, cache_dir, timeout=timeout, run_timeout=run_timeout,
+            compiler_memory_gib=compiler_memory_gib, run_memory_gib=run_memory_gib, run_threads=run_threads,
+        )  # fmt: skip
         # TRL names what it logs after it.
         self.__name__ = "rust_success" if mode == "tests" else "rust_compiles"
 

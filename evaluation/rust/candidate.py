@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from evaluation.rust.appended import AppendedTests
 from evaluation.rust.checkers import Checkers
 from evaluation.rust.compiler import Compilation, Compiler, CrateType
-from evaluation.rust.harness import AppendedTests, HiddenTests
+from evaluation.rust.harness import HiddenTests
 from evaluation.rust.sandbox import Limits
 from evaluation.rust.semantics import classify
 from evaluation.rust.verdict import CHECKS, NOT_REACHED, CodeMetadata, Diagnostic, Status, Verdict
@@ -27,6 +28,8 @@ class Candidate:
     refused: tuple[Diagnostic, ...] = ()
     """Why the code earns nothing even if the compiler accepts it, of one that seemed not to parse."""
     tests: HiddenTests | AppendedTests | None = None
+    notes: tuple[str, ...] = ()
+    """What was changed in the code, because it is compiled as a part of a program with its tests."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Tools:
     def after_compiling(self, candidate: Candidate, status: Status, *reasons: Diagnostic | str) -> Verdict:
         """A verdict on a code that the compiler accepts."""
         verdict = self.verdict(status, *reasons)
-        return replace(verdict, checks=dict.fromkeys(CHECKS, "ok"), metadata=candidate.metadata)
+        return replace(verdict, checks=dict.fromkeys(CHECKS, "ok"), metadata=candidate.metadata, notes=candidate.notes)
 
     def tested(
         self, candidate: Candidate, status: Status, reason: Diagnostic | str, passed: int, total: int, seconds: float
@@ -74,10 +77,16 @@ class Tools:
         if compilation.accepted:
             return self.after_compiling(candidate, "valid")
         if compilation.failure:
-            return replace(self.verdict(compilation.failure, compilation.reason), metadata=candidate.metadata)
+            return replace(
+                self.verdict(compilation.failure, compilation.reason),
+                metadata=candidate.metadata,
+                notes=candidate.notes,
+            )
         kind = classify(errors)
         verdict = self.verdict(kind.status, *errors)
-        return replace(verdict, checks=kind.checks, external=kind.external, metadata=candidate.metadata)
+        return replace(
+            verdict, checks=kind.checks, external=kind.external, metadata=candidate.metadata, notes=candidate.notes
+        )
 
 
 Verdicts = dict[bytes, Verdict]

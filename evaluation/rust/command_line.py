@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from evaluation.rust.appended import AppendedTests
 from evaluation.rust.cache import FILE_NAME, VerdictCache
 from evaluation.rust.compiler import ROOT
-from evaluation.rust.harness import AppendedTests, HiddenTests
+from evaluation.rust.harness import HiddenTests
 from evaluation.rust.sandbox import (
     LEVELS,
     OPT_IN,
@@ -73,6 +74,9 @@ def add_verify(subcommands):
         help="reward: refuse what no honest solution needs and a dishonest one does, and say where it is",
     )  # fmt: skip
     parser.add_argument("--run-timeout", type=float, default=3.0, help="seconds of processor time for the tests")
+    parser.add_argument("--compiler-memory-gib", type=float, default=4.0, help="address space of the compiler")
+    parser.add_argument("--run-memory-gib", type=float, default=2.0, help="address space of a program with its tests")
+    parser.add_argument("--run-threads", type=int, default=64, help="processes and threads of a run together")
     parser.add_argument("--exact", action="store_true", help="list all errors of each failing file (slower)")
     parser.add_argument("--cache-dir", type=Path, help="keep verdicts in this directory; None does not")
     parser.add_argument("--sandbox", default="auto", choices=("auto", *LEVELS), help="lowest protection to accept")
@@ -85,7 +89,8 @@ def verify(options: argparse.Namespace) -> int:
     tests = None if options.tests is None else _read_tests(options.tests)
     settings = {
         "cache_dir": options.cache_dir, "sandbox": options.sandbox, "timeout": options.timeout,
-        "run_timeout": options.run_timeout,
+        "run_timeout": options.run_timeout, "compiler_memory_gib": options.compiler_memory_gib,
+        "run_memory_gib": options.run_memory_gib, "run_threads": options.run_threads,
     }  # fmt: skip
     with RustVerifier(options.edition, options.workers, **settings) as verifier:
         shown = sys.stderr.isatty() and not options.json
@@ -128,6 +133,8 @@ def _print_verdicts(console: Console, names: Sequence[str], verdicts: Sequence[V
             text = text.rstrip().replace(f" {ROOT}:", f" {name}:")
             console.print(Text(text), soft_wrap=True)
             console.print()
+        for note in verdict.notes:
+            console.print(Text(f"{name}: note: {note}"), soft_wrap=True)
     table = Table()
     table.add_column("file", overflow="fold")
     table.add_column("verdict", no_wrap=True)

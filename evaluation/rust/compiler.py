@@ -22,6 +22,7 @@ FLAGS = ("--emit=metadata", *COMMON_FLAGS)
 QUICK = ("debuginfo=0", "prefer-dynamic", "embed-bitcode=no", "codegen-units=1")
 BUILD_FLAGS = (*(part for flag in QUICK for part in ("-C", flag)), *COMMON_FLAGS)
 OUTPUT_BYTES = 16 << 20
+TOO_LARGE = "tried to allocate more memory than available to compiler"  # an E0080, but of our limit
 NO_SPACE = "(os error 28)"
 MUCH_MEMORY = 1 << 30
 
@@ -45,7 +46,7 @@ class Compilation:
 class Compiler:
     """Checks Rust sources without making code: parsing, names, types, borrows; nothing is run."""
 
-    def __init__(self, toolchain: Toolchain, sandbox: Sandbox, edition: str, timeout: float):
+    def __init__(self, toolchain: Toolchain, sandbox: Sandbox, edition: str, timeout: float, memory_gib: float = 4.0):
         self.toolchain = toolchain
         self.sandbox = sandbox
         self.edition = edition
@@ -53,6 +54,7 @@ class Compiler:
             cpu_seconds=math.ceil(timeout),
             # rustc never waits for anything: processor time is the limit, this is for a machine that is overloaded.
             wall_seconds=4 * timeout + 5,
+            memory_bytes=int(memory_gib * (1 << 30)),
             output_bytes=OUTPUT_BYTES,
         )
 
@@ -97,13 +99,16 @@ class Compiler:
         if completed.status == 0:
             return Compilation(accepted=True, seconds=seconds), completed.stdout
         errors, unplaced, other = _read_errors(completed.stderr, sources)
-        failure, reason = self._failure(completed, other, unplaced, rejected=bool(errors or unplaced))
+        failure, reason = self._failure(
+            completed, other, unplaced, [error for each in errors.values() for error in each] + unplaced
+        )
         return Compilation(False, errors, unplaced, failure, reason, seconds), b""
 
     def _failure(
-        self, completed: Completed, other: str, unplaced: list[Diagnostic], rejected: bool
+        self, completed: Completed, other: str, unplaced: list[Diagnostic], told: list[Diagnostic]
     ) -> tuple[Status | None, str]:
         """Why the compiler came to no answer; None when it did."""
+        rejected = bool(told)
         if completed.ended_by == "deadline":
             if completed.cpu_seconds < self.limits.cpu_seconds / 2:
                 return "unavailable", "the machine is too busy: the compiler got less than half of its processor time"
@@ -112,6 +117,11 @@ class Compiler:
             completed.status == -signal.SIGKILL and completed.cpu_seconds >= self.limits.cpu_seconds
         ):
             return "timeout", f"the compiler used up its {self.limits.cpu_seconds} s of processor time"
+        if any(TOO_LARGE in error.message for error in told):
+            return (
+                "resource_limit",
+                f"the compiler needed more than {self.limits.memory_bytes / (1 << 30):g} GiB of memory",
+            )
         if completed.ended_by == "output":
             return (None, "") if rejected else ("resource_limit", "the compiler's output was too long")
         if completed.status == -signal.SIGKILL and completed.peak_bytes < MUCH_MEMORY:
@@ -124,7 +134,10 @@ class Compiler:
             status = "resource_limit" if self.sandbox.level == 2 else "unavailable"
             return status, "no space left in the compiler's directory"
         if "memory allocation of" in other or "out of memory" in other or completed.status == -signal.SIGKILL:
-            return "resource_limit", f"the compiler needed more than {self.limits.memory_bytes >> 30} GiB of memory"
+            return (
+                "resource_limit",
+                f"the compiler needed more than {self.limits.memory_bytes / (1 << 30):g} GiB of memory",
+            )
         if completed.status == 101 or completed.ended_by == "signal":
             return "compiler_crash", _crash(completed, other)
         if completed.status == 1 and rejected:

@@ -23,24 +23,21 @@ What a candidate could try, and what stops it:
 - run before main: that takes an attribute that counts as unsafe code, or a linker's option.
 
 What remains possible in principle: a fault of the kernel; where the process is shared, a fault of the compiler that
-lets safe code read and write memory it does not own (the known ones with a shape are refused, `refusals.py`); tests
+lets safe code read and write memory it does not own (the known ones with a shape are refused, `refused_holes.py`); tests
 whose answers can be guessed or are too few; an answer of a type that the candidate defines itself, which may claim to
 equal anything: check plain values. With `allow_unsafe` a candidate that shares the checker's process can do what the
 checker can: use it for code that does not search for holes. Without hidden cases, when only the signature is demanded,
 a body that compiles is all there is to reward, and it cannot be told from a useless one.
 
-Tests given as text are appended to the candidate, as public benchmarks do it (HumanEval, Exercism). They share its
-crate, so it can cheat them in many ways: they are for measuring, never for rewards. Demanded are exit status 0 and as
-many passed tests as were given.
+Tests given as text are another matter (`appended.py`): they share the candidate's crate and are for measuring.
 """
 
-import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from dataclasses import dataclass
+from functools import cached_property
 
-from tree_sitter import Node, Parser
+from tree_sitter import Parser
 
 from evaluation.rust import separate
 from evaluation.rust.compiler import MODULE, ROOT
@@ -225,79 +222,6 @@ def _program(name: str, texts: Sequence[str], kind: str, main: str, modules: Seq
     )
     files = {f"{name}_{secret}.rs": root.encode()}
     return files | {file: text.encode() for file, text in zip(names, texts, strict=True)}
-
-
-@dataclass(frozen=True)
-class AppendedTests:
-    """Tests that stand behind the candidate in one file, as public benchmarks have them.
-
-    Either functions with `#[test]`, or a `fn main` that ends with status 0 when they pass.
-    """
-
-    text: str
-    total: int
-    """How many there are; 1 for a `fn main`."""
-    has_main: bool
-    own: int = 0
-    """How many the candidate brings itself: they are run too, and must pass."""
-
-    @classmethod
-    @lru_cache(maxsize=1024)
-    def read(cls, text: str) -> "AppendedTests":
-        """Raises `ValueError` when the text has neither."""
-        # What begins with `}` ends the candidate's function.
-        code = re.sub(r"^\s*\}", "", text).encode()
-        root = Parser(RUST).parse(code).root_node
-        total = _count_tests(root)
-        if total:
-            return cls(text, total, False)
-        if any(n.type == "function_item" and _text(n.child_by_field_name("name")) == "main" for n in root.children):
-            return cls(text, 1, True)
-        raise ValueError(f"tests given as text must have functions with #[test], or a fn main, got {text[:200]!r}")
-
-    def behind(self, code: bytes) -> "AppendedTests":
-        """These tests, appended to this code."""
-        return self if self.has_main else replace(self, own=_count_tests(Parser(RUST).parse(code).root_node))
-
-
-def _count_tests(node: Node) -> int:
-    """Functions with `#[test]`, but for those of a feature: none is switched on."""
-    total, attributes = 0, []
-    for child in node.named_children:
-        if child.type == "attribute_item":
-            attributes.append(child.text.replace(b" ", b""))
-            continue
-        if child.type in ("line_comment", "block_comment"):
-            continue
-        if not any(attribute.startswith(b"#[cfg(feature") for attribute in attributes):
-            if child.type == "function_item":
-                total += b"#[test]" in attributes
-            elif child.type in ("mod_item", "declaration_list"):
-                total += _count_tests(child)
-        attributes = []
-    return total
-
-
-def _text(node: Node | None) -> str:
-    return "" if node is None else node.text.decode()
-
-
-SUMMARY = re.compile(r"^test result: (\w+)\. (\d+) passed; (\d+) failed; (\d+) ignored;", re.MULTILINE)
-TEST_LINE = re.compile(rf"^test {MODULE}(\d+)::\S+(?: - should panic)? \.\.\. (\w+)", re.MULTILINE)
-
-
-def passed_of_libtest(stdout: str) -> int | None:
-    """How many tests passed; None unless there is exactly one summary."""
-    summaries = SUMMARY.findall(stdout)
-    return int(summaries[0][1]) if len(summaries) == 1 else None
-
-
-def passed_by_module(stdout: str) -> dict[int, int]:
-    """How many tests passed of each module of a batch."""
-    passed: dict[int, int] = {}
-    for module, result in TEST_LINE.findall(stdout):
-        passed[int(module)] = passed.get(int(module), 0) + (result == "ok")
-    return passed
 
 
 def candidate_file(index: int, together: bool) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from evaluation.rust.candidate import Candidate, Tools, Verdicts
 from evaluation.rust.harness import CHECKER
 from evaluation.rust.reports import Report, Request, Run, read_runs
-from evaluation.rust.runs import PROGRAM, command, ending, first_line
+from evaluation.rust.runs import PROGRAM, command, ending, first_line, limit_hit
 from evaluation.rust.sandbox import Completed, SandboxFailure
 from evaluation.rust.verdict import Diagnostic, Status, Verdict
 
@@ -117,6 +117,9 @@ def _judge(candidate: Candidate, run: Run, tools: Tools) -> Verdict:
 def _reported(report: Report, completed: Completed) -> tuple[Status, str]:
     if report.outcome == "panicked":
         return "tests_failed", f"panicked outside the cases: {first_line(completed.stderr)}"
+    hit = limit_hit(completed.stderr) if report.passed < report.total else None
+    if hit:
+        return "resource_limit", f"{report.passed} of {report.total} cases hold; {hit}"
     if report.passed < report.total:
         place = f"the first that does not is at line {report.first_failed_line} of the checker"
         return "tests_failed", f"{report.passed} of {report.total} cases hold; {place}"

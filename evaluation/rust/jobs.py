@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evaluation.rust import harness
+from evaluation.rust.appended import AppendedTests
+from evaluation.rust.appended_runs import RunAppendedJob, TrustedRunJob
 from evaluation.rust.candidate import Candidate, Tools, Verdicts
 from evaluation.rust.checkers import EDITION, HARNESS_FILE, CheckersUnavailable, link
 from evaluation.rust.compiler import BUILD_FLAGS, ROOT, Compilation, CrateType, as_modules, names_others
-from evaluation.rust.harness import AppendedTests, HiddenTests
+from evaluation.rust.harness import HiddenTests
 from evaluation.rust.hidden_runs import RunHiddenJob, separate_runs, shared_runs, unavailable
-from evaluation.rust.runs import PROGRAM, RunAppendedJob, TrustedRunJob
+from evaluation.rust.runs import PROGRAM
 from evaluation.rust.semantics import phase
 from evaluation.rust.verdict import Diagnostic, Verdict
 

@@ -80,6 +80,8 @@ class Verdict:
     """Wall time; for a code verified in a batch, its share of the batch."""
     cached: bool = False
     """Read from the cache or decided by an equal code of the same call."""
+    notes: tuple[str, ...] = ()
+    """What the judge changed in the code before it was compiled with its tests."""
 
     def __post_init__(self):
         if self.status not in STATUSES:
@@ -100,6 +102,7 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """A dictionary of JSON values; `from_dict` turns it back into an equal verdict."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values["notes"] = list(self.notes)
         values["diagnostics"] = [vars(diagnostic).copy() for diagnostic in self.diagnostics]
         values["metadata"] = None if self.metadata is None else vars(self.metadata).copy()
         values["checks"] = dict(self.checks)
@@ -110,4 +113,4 @@ class Verdict:
         """Raises `ValueError` or `TypeError` when `values` is not what `to_dict` writes."""
         diagnostics = tuple(Diagnostic(**diagnostic) for diagnostic in values["diagnostics"])
         metadata = None if values["metadata"] is None else CodeMetadata(**values["metadata"])
-        return cls(**{**values, "diagnostics": diagnostics, "metadata": metadata})
+        return cls(**{**values, "diagnostics": diagnostics, "notes": tuple(values["notes"]), "metadata": metadata})

@@ -22,11 +22,12 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from evaluation.rust.appended import AppendedTests, without_attributes_of_the_program
 from evaluation.rust.cache import VerdictCache, cache_key
 from evaluation.rust.candidate import Candidate, Tools, Verdicts
 from evaluation.rust.checkers import HARNESS_VERSION, Checkers
 from evaluation.rust.compiler import FLAGS, Compiler
-from evaluation.rust.harness import AppendedTests, HiddenTests
+from evaluation.rust.harness import HiddenTests
 from evaluation.rust.jobs import BuildJob, CompileJob, Job
 from evaluation.rust.refusals import refusals
 from evaluation.rust.routing import as_module, must_compile_alone, refusal
@@ -38,6 +39,8 @@ from evaluation.rust.verdict import Diagnostic, Verdict
 Tests = str | HiddenTests | None
 Missing = tuple[bytes, bytes, Tests]
 BATCH_CODES = 64
+MIN_MEMORY_GIB = 0.25
+MIN_THREADS = 4  # the program's own, the harness's, and some of the code's
 TRUSTED_BATCH_CODES = 256  # few of them fail
 BATCH_BYTES = 200_000
 VERDICT_FORMAT = 5  # goes into the cache's keys: raised whenever equal input may get another verdict
@@ -51,7 +54,9 @@ class _Resources:
         self.toolchain = find_toolchain()
         probe = Command([self.toolchain.rustc, "-V"], self.toolchain.environment)
         self.sandbox = Sandbox([self.toolchain.sysroot], probe, verifier.sandbox)
-        self.compiler = Compiler(self.toolchain, self.sandbox, verifier.edition, verifier.timeout)
+        self.compiler = Compiler(
+            self.toolchain, self.sandbox, verifier.edition, verifier.timeout, verifier.compiler_memory_gib
+        )
         self.cache = VerdictCache(verifier.cache_dir)
         self.workers = verifier.workers or len(os.sched_getaffinity(0))
         self.pool = ThreadPoolExecutor(self.workers, thread_name_prefix="rust-verifier")
@@ -74,6 +79,9 @@ class RustVerifier:
             accepts any. The best this machine gives is taken, and `Verdict.sandbox_level` says which it was.
         timeout: seconds of processor time the compiler gets.
         run_timeout: seconds of processor time a code gets to run its tests; on the clock three times that.
+        compiler_memory_gib: address space of the compiler, in GiB.
+        run_memory_gib: address space of a program with its tests, in GiB.
+        run_threads: processes and threads of a run together, its own main thread and the harness's among them.
 
     May be copied to other processes (`datasets.map(num_proc=...)`): each gets a sandbox and a cache connection of its
     own.
@@ -91,18 +99,29 @@ class RustVerifier:
         sandbox: str | int = "auto",
         timeout: float = 10.0,
         run_timeout: float = 3.0,
+        compiler_memory_gib: float = 4.0,
+        run_memory_gib: float = 2.0,
+        run_threads: int = 64,
     ):
         if workers is not None and workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
         for name, seconds in (("timeout", timeout), ("run_timeout", run_timeout)):
             if not 0 < seconds < math.inf:
                 raise ValueError(f"{name} must be a positive number of seconds, got {seconds}")
+        for name, size in (("compiler_memory_gib", compiler_memory_gib), ("run_memory_gib", run_memory_gib)):
+            if not MIN_MEMORY_GIB <= size < math.inf:
+                raise ValueError(f"{name} must be at least {MIN_MEMORY_GIB} GiB, got {size}")
+        if isinstance(run_threads, bool) or not isinstance(run_threads, int) or run_threads < MIN_THREADS:
+            raise ValueError(f"run_threads must be a whole number of at least {MIN_THREADS}, got {run_threads!r}")
         self.edition = check_edition(edition)
         self.workers = workers
         self.cache_dir = cache_dir
         self.sandbox = sandbox
         self.timeout = timeout
         self.run_timeout = run_timeout
+        self.compiler_memory_gib = compiler_memory_gib
+        self.run_memory_gib = run_memory_gib
+        self.run_threads = run_threads
         self._resources: _Resources | None = _Resources(self)
         self._parents: _Resources | None = None
 
@@ -180,6 +199,8 @@ class RustVerifier:
         question = {
             "format": VERDICT_FORMAT, "edition": self.edition, "crate_type": crate_type, "exact": exact,
             "rules": rules, "flags": FLAGS, "timeout": self.timeout, "run_timeout": self.run_timeout,
+            "compiler_memory_gib": self.compiler_memory_gib, "run_memory_gib": self.run_memory_gib,
+            "run_threads": self.run_threads,
             "rustc": resources.toolchain.identity, "sandbox": resources.sandbox.level, "checker": HARNESS_VERSION,
         }  # fmt: skip
         encoded = [code.encode("utf-8", "surrogatepass") if isinstance(code, str) else bytes(code) for code in codes]
@@ -298,7 +319,8 @@ class RustVerifier:
         if reason:
             return tools.verdict("refused", reason)
         appended = AppendedTests.read(tests) if isinstance(tests, str) else None
-        text = code if appended is None else code + b"\n" + appended.text.encode()
+        own, notes = (code, ()) if tests is None else without_attributes_of_the_program(code)
+        text = own if appended is None else appended.behind(own)
         report = analyse(text)
         refused: tuple[Diagnostic, ...] = ()
         if rules == "reward":
@@ -316,7 +338,7 @@ class RustVerifier:
         module = as_module(text, report, crate_type)
         candidate = Candidate(
             key, text, module, crate_type, report.metadata, together=alone is None,
-            refused=refused, tests=tests if appended is None else appended.behind(code),
+            refused=refused, tests=tests if appended is None else appended, notes=notes,
         )  # fmt: skip
         return candidate, report.has_error
 
@@ -326,8 +348,8 @@ class RustVerifier:
         return Limits(
             cpu_seconds=math.ceil(self.run_timeout),
             wall_seconds=3 * self.run_timeout + 1,
-            memory_bytes=2 << 30,
-            processes=64,
+            memory_bytes=int(self.run_memory_gib * (1 << 30)),
+            processes=self.run_threads,
         )
 
 

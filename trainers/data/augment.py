@@ -18,7 +18,7 @@ from typing import Any
 from rich.table import Table
 
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
-from evaluation.rust.harness import AppendedTests
+from evaluation.rust.appended import AppendedTests
 from trainers.data.kept import keep_verified, read_kept
 from trainers.data.rewriting.annotations import Probe, probe_types, vary_types
 from trainers.data.rewriting.bindings import parse, text
