@@ -23,8 +23,8 @@ class Candidate:
     metadata: CodeMetadata
     together: bool
     """It may share a crate with others."""
-    readable: bool = True
-    """False when the code is judged by its syntax tree and the tree has errors."""
+    refusals: tuple[Diagnostic, ...] = ()
+    """Why it is refused if the compiler accepts it, though the grammar finds errors in it."""
     tests: HiddenTests | AppendedTests | None = None
 
 
@@ -67,9 +67,8 @@ class Tools:
 
     def decide(self, candidate: Candidate, compilation: Compilation, errors: Sequence[Diagnostic]) -> Verdict:
         """What the compiler's answer amounts to."""
-        if compilation.accepted and not candidate.readable:
-            reason = "the judge cannot read it, though the compiler can: nothing could be looked for in it"
-            return self.after_compiling(candidate, "refused", Diagnostic(None, "refusal", reason))
+        if compilation.accepted and candidate.refusals:
+            return self.after_compiling(candidate, "refused", *candidate.refusals)
         if compilation.accepted:
             return self.after_compiling(candidate, "valid")
         if compilation.failure:

@@ -6,6 +6,7 @@ from tree_sitter import Node
 
 Nodes = dict[str, list[Node]]
 Found = Iterator[tuple[Node, str]]
+MACRO_PARTS = {"token_tree", "token_tree_pattern", "token_repetition", "token_repetition_pattern"}
 
 
 def walk(node: Node, skipped: Callable[[Node], bool] = lambda node: False) -> Iterator[Node]:
@@ -20,7 +21,7 @@ def walk(node: Node, skipped: Callable[[Node], bool] = lambda node: False) -> It
 
 def in_macro(node: Node) -> bool:
     """Whether it is a token of a macro's call or definition."""
-    return node.parent is not None and node.parent.type in ("token_tree", "token_tree_pattern")
+    return node.parent is not None and node.parent.type in MACRO_PARTS
 
 
 def name_of(node: Node) -> str:

@@ -16,6 +16,7 @@ from tree_sitter import Node, Parser
 from evaluation.rust.harness import HiddenTests
 from evaluation.rust.nodes import Found, Nodes, in_macro, walk
 from evaluation.rust.refused_bodies import bodies
+from evaluation.rust.refused_tokens import LINES_BEFORE, read_tokens, token_rules
 from evaluation.rust.refused_types import equality, impls, lifetimes
 from evaluation.rust.syntax import COMMENTS, RUST, TEXTS
 from evaluation.rust.verdict import Diagnostic
@@ -101,7 +102,7 @@ def refusals(code: bytes, tests: HiddenTests | None = None) -> list[Refusal]:
     """Why this code earns nothing, whatever it computes; in the order of the rules, each place once.
 
     Args:
-        code: a text whose syntax tree has no errors; of another the tree says too little.
+        code: a text. Where its syntax tree has errors the tree says too little, and its tokens decide alone.
         tests: what it is for. Without cases, only the signature can be checked, so macros of its own are refused too:
             nobody can see what they leave of their arguments.
     """
@@ -109,16 +110,28 @@ def refusals(code: bytes, tests: HiddenTests | None = None) -> list[Refusal]:
     tokens, nodes = _read(root)
     unsafe = tests is not None and tests.allow_unsafe
     checked = tests is not None and not tests.blank
+    lines_before = 0
     rules = (
         _words(tokens, unsafe), _paths(tokens, defines_macros=bool(nodes["macro_definition"])),
         _attributes(nodes, tokens), _modules(nodes), _macros(nodes, tokens, checked), _conditions(nodes),
         lifetimes(nodes), impls(nodes), equality(root, tokens, nodes, tests), bodies(root, nodes, tests),
     )  # fmt: skip
+    if root.has_error:
+        tokens, lines_before = read_tokens(code), LINES_BEFORE
+        if tokens is None:
+            return [
+                Refusal("cannot be read, not even as tokens", 1, 1, code.split(b"\n")[0].decode("utf-8", "replace"))
+            ]
+        rules = (
+            _words(tokens, unsafe), _paths(tokens, defines_macros=any(t.text == b"macro_rules" for t in tokens)),
+            token_rules(tokens, root, tests, STANDARD_MACROS, (ATTRIBUTES, INNER_ATTRIBUTES)),
+            () if checked else bodies(root, nodes, tests),
+        )  # fmt: skip
     found = {}
     lines = code.split(b"\n")
     for rule in rules:
         for node, reason in rule:
-            row, column = node.start_point
+            row, column = node.start_point[0] - lines_before, node.start_point[1]
             line = lines[row] if row < len(lines) else b""
             characters = len(line[:column].decode("utf-8", "replace"))
             found.setdefault((reason, row), Refusal(reason, row + 1, characters + 1, line.decode("utf-8", "replace")))

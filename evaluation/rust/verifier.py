@@ -274,11 +274,10 @@ class RustVerifier:
         appended = AppendedTests.read(tests) if isinstance(tests, str) else None
         text = code if appended is None else code + b"\n" + appended.text.encode()
         report = analyse(text)
-        if rules == "reward" and not report.has_error:
-            reasons = refusals(code, tests)
-            if reasons:
-                verdict = tools.verdict("refused", *(reason.diagnostic() for reason in reasons))
-                return replace(verdict, metadata=report.metadata)
+        reasons = tuple(each.diagnostic() for each in refusals(code, tests)) if rules == "reward" else ()
+        # What does not fit the grammar is most often no Rust: the compiler is asked first.
+        if reasons and not report.has_error:
+            return replace(tools.verdict("refused", *reasons), metadata=report.metadata)
         if appended is not None:
             crate_type = "bin" if appended.has_main else "test"
         elif tests is not None:
@@ -289,7 +288,7 @@ class RustVerifier:
         module = as_module(text, report, crate_type)
         candidate = Candidate(
             key, text, module, crate_type, report.metadata, together=alone is None,
-            readable=rules != "reward" or not report.has_error,
+            refusals=reasons,
             tests=tests if appended is None else appended.behind(code),
         )  # fmt: skip
         return candidate, report.has_error
