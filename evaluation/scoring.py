@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 from evaluation.pass_at_k import pass_at_k
 from evaluation.results import Results, bootstrap
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
+from evaluation.rust.steady import verify_steadily
 
 
 class ScoringUnavailable(RuntimeError):
@@ -34,7 +36,8 @@ def verify_samples(
         programs: For each problem its programs.
         tests: For each problem the text to append, or what it must define and the cases that are hidden from it.
         rules: "reward" refuses what an honest solution does not need.
-        trusted: The programs are known solutions, which may share a process.
+        trusted: The programs are known solutions: they may share a process, and what passes is run several times, so
+            that what is flaky is found.
         progress: Show a progress bar.
 
     Raises:
@@ -46,7 +49,8 @@ def verify_samples(
         raise ValueError(f"there must be one test for each of the problems, got {len(tests)} for {len(programs)}")
     codes = [code for each in programs for code in each]
     appended = [test for each, test in zip(programs, tests, strict=True) for _ in each]
-    verdicts = verifier.verify(codes, appended, rules=rules, trusted=trusted, progress=progress)
+    verify = partial(verify_steadily, verifier) if trusted else verifier.verify
+    verdicts = verify(codes, appended, rules=rules, trusted=trusted, progress=progress)
     failed = [verdict for verdict in verdicts if verdict.status == "unavailable"]
     if failed:
         reason = failed[0].diagnostics[0].message if failed[0].diagnostics else "no reason was given"
@@ -63,11 +67,17 @@ def check_solutions(names: Sequence[str], verdicts: Sequence[Sequence[Verdict]],
         GoldFailed: Names the problems where it is otherwise.
     """
     pairs = zip(names, verdicts, strict=True)
-    wrong = [f"{name} ({verdict.status})" for name, (verdict,) in pairs if verdict.ok != passes]
+    wrong = [f"{name} ({_told(verdict)})" for name, (verdict,) in pairs if verdict.ok != passes]
     if wrong:
         what = "known solutions fail" if passes else "known faulty solutions pass"
         first = ", ".join(wrong[:10]) + (f" and {len(wrong) - 10} more" if len(wrong) > 10 else "")
         raise GoldFailed(f"nothing is scored: {what} on this machine: {first}")
+
+
+def _told(verdict: Verdict) -> str:
+    """The status; of what passes only sometimes, how often it does."""
+    first = verdict.diagnostics[0].message if verdict.diagnostics else ""
+    return f"{verdict.status}, {first}" if first.startswith("flaky") else verdict.status
 
 
 def results_of(

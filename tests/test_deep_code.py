@@ -12,9 +12,9 @@ from deep_rust import NESTING, deepest, nested
 from tree_sitter import Parser
 
 from evaluation.rust import HiddenTests, RustVerifier
+from evaluation.rust.appended import AppendedTests
 from evaluation.rust.assertions import as_hidden_tests
 from evaluation.rust.completion import completed_function
-from evaluation.rust.appended import AppendedTests
 from evaluation.rust.declarations import read_declarations
 from evaluation.rust.harness import publish
 from evaluation.rust.refusals import refusals

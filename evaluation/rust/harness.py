@@ -23,8 +23,8 @@ What a candidate could try, and what stops it:
 - run before main: that takes an attribute that counts as unsafe code, or a linker's option.
 
 What remains possible in principle: a fault of the kernel; where the process is shared, a fault of the compiler that
-lets safe code read and write memory it does not own (the known ones with a shape are refused, `refused_holes.py`); tests
-whose answers can be guessed or are too few; an answer of a type that the candidate defines itself, which may claim to
+lets safe code read and write memory it does not own (known ones are refused by shape, `refused_holes.py`); tests whose
+answers can be guessed or are too few; an answer of a type that the candidate defines itself, which may claim to
 equal anything: check plain values. With `allow_unsafe` a candidate that shares the checker's process can do what the
 checker can: use it for code that does not search for holes. Without hidden cases, when only the signature is demanded,
 a body that compiles is all there is to reward, and it cannot be told from a useless one.

@@ -8,6 +8,7 @@ from tree_sitter import Node
 Nodes = dict[str, list[Node]]
 Found = Iterator[tuple[Node, str]]
 Visit = Generator["Visit | None", Any, Any]
+MACRO_PARTS = {"token_tree", "token_tree_pattern", "token_repetition", "token_repetition_pattern"}
 
 
 def walk(
@@ -46,7 +47,7 @@ def evaluate(visit: Visit) -> Any:
 
 def in_macro(node: Node) -> bool:
     """Whether it is a token of a macro's call or definition."""
-    return node.parent is not None and node.parent.type in ("token_tree", "token_tree_pattern")
+    return node.parent is not None and node.parent.type in MACRO_PARTS
 
 
 def name_of(node: Node) -> str:

@@ -8,7 +8,7 @@ told from a useful one in general; the rules on bodies catch the usual ones.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -46,6 +46,7 @@ FORBIDDEN_PATHS = {
     "cfg": "switches code on or off",
     "mem::transmute": "is unsafe",
 }  # fmt: skip
+LONGEST_PATH = 1 + max(path.count("::") + 1 for path in FORBIDDEN_PATHS)
 FORBIDDEN_WORDS = {
     b"extern": "declares foreign code or crates",
     b"include_str": "reads files",
@@ -190,35 +191,41 @@ def _paths(tokens: Sequence[Node], defines_macros: bool) -> Found:
 
 def _tree(tokens: Sequence[Node], index: int, prefix: tuple[bytes, ...]) -> Found:
     """The paths that start here, below `prefix`."""
-    if index >= len(tokens):
-        return
-    node = tokens[index]
-    if node.text == b"{":
-        depth, start = 1, True
+    waiting = [(index, prefix)]
+    while waiting:
+        index, prefix = waiting.pop()
+        if index >= len(tokens):
+            continue
+        node = tokens[index]
+        if node.text == b"{":
+            waiting += reversed([(start, prefix) for start in _branches(tokens, index)])
+        elif node.text == b"*" and not prefix:
+            yield node, "takes in all names of the standard library: what it uses cannot be seen"
+        elif node.text == b"self" and not prefix:
+            yield node, "gives the standard library another name"
+        elif node.text in (b"$", b"(") or node.type == "metavariable":
+            yield node, "makes paths by macros"
+        elif node.text != b"<":
+            # No forbidden path has more segments; further ones are only looked at for macros.
+            path = (*prefix, node.text.removeprefix(b"r#"))[:LONGEST_PATH]
+            reason = FORBIDDEN_PATHS.get(b"::".join(path).decode("utf-8", "replace"))
+            if reason:
+                yield node, f"{reason}: `{b'::'.join((b'std', *path)).decode()}`"
+            elif index + 1 < len(tokens) and tokens[index + 1].text == b"::":
+                waiting.append((index + 2, path))
+
+
+def _branches(tokens: Sequence[Node], index: int) -> Iterator[int]:
+    """Where the paths begin in the braces that are opened here."""
+    depth, start = 1, True
+    index += 1
+    while index < len(tokens) and depth:
+        text = tokens[index].text
+        if start and depth == 1 and text not in (b"{", b"}", b","):
+            yield index
+        start = text == b"," and depth == 1
+        depth += (text == b"{") - (text == b"}")
         index += 1
-        while index < len(tokens) and depth:
-            text = tokens[index].text
-            if start and depth == 1 and text not in (b"{", b"}", b","):
-                yield from _tree(tokens, index, prefix)
-            start = text == b"," and depth == 1
-            depth += (text == b"{") - (text == b"}")
-            index += 1
-        return
-    if node.text == b"*" and not prefix:
-        yield node, "takes in all names of the standard library: what it uses cannot be seen"
-    elif node.text == b"self" and not prefix:
-        yield node, "gives the standard library another name"
-    elif node.text in (b"$", b"(") or node.type == "metavariable":
-        yield node, "makes paths by macros"
-    elif node.text == b"<":
-        return
-    else:
-        path = (*prefix, node.text.removeprefix(b"r#"))
-        reason = FORBIDDEN_PATHS.get(b"::".join(path).decode())
-        if reason:
-            yield node, f"{reason}: `{b'::'.join((b'std', *path)).decode()}`"
-        elif index + 1 < len(tokens) and tokens[index + 1].text == b"::":
-            yield from _tree(tokens, index + 2, path)
 
 
 def _attributes(nodes: Nodes, tokens: Sequence[Node]) -> Found:

@@ -160,6 +160,7 @@ class RustVerifier:
         trusted: bool = False,
         progress: bool = False,
         deadline: float | None = None,
+        fresh: bool = False,
     ) -> list[Verdict]:
         """A verdict for each code, in their order; whatever the code is, it gets one.
 
@@ -178,6 +179,7 @@ class RustVerifier:
             progress: show a progress bar on stderr.
             deadline: seconds for all codes together; what has no verdict by then is `unavailable`. None for no limit
                 beyond that of each code.
+            fresh: reach every verdict anew, whatever the cache has; it then has the new one.
 
         Raises:
             ValueError: for an argument outside its rule, before anything is compiled; also for a checker that does not
@@ -193,7 +195,7 @@ class RustVerifier:
         if isinstance(codes, (str, bytes)):
             raise ValueError("codes must be a list of source texts, got a single one")
         tests = _tests_of_each(tests, len(codes), rules)
-        if any(_runs(test) for test in tests):
+        if any(runs_code(test) for test in tests):
             require_consent()
         resources = self.resources
         question = {
@@ -206,7 +208,7 @@ class RustVerifier:
         encoded = [code.encode("utf-8", "surrogatepass") if isinstance(code, str) else bytes(code) for code in codes]
         keys = [cache_key(code, question, _text_of(test)) for code, test in zip(encoded, tests, strict=True)]
         distinct = dict(zip(keys, zip(encoded, tests, strict=True), strict=True))
-        verdicts = resources.cache.get(distinct)
+        verdicts = {} if fresh else resources.cache.get(distinct)
         with _progress_bar(progress, len(distinct)) as advance:
             advance(len(verdicts))
             missing = [(key, *question) for key, question in distinct.items() if key not in verdicts]
@@ -378,7 +380,7 @@ def _tests_of_each(tests: Sequence[Tests] | Tests, count: int, rules: str) -> li
     return each
 
 
-def _runs(tests: Tests) -> bool:
+def runs_code(tests: Tests) -> bool:
     """Whether a code with these tests is run, and not only compiled."""
     return tests is not None and not (isinstance(tests, HiddenTests) and tests.blank)
 

@@ -122,7 +122,9 @@ class MultiplERust:
         known = [problem for problem in self.problems if problem.reference is not None]
         if known:
             programs = [[f"{problem.reference}\n"] for problem in known]
-            verdicts = verify_samples(verifier, programs, [each.test for each in known], progress=progress)
+            verdicts = verify_samples(
+                verifier, programs, [each.test for each in known], trusted=True, progress=progress
+            )
             check_solutions([problem.name for problem in known], verdicts)
         unwritten = self.verify([["\n    todo!()"]] * len(self.problems), verifier, progress=progress)
         check_solutions(self.names, unwritten, passes=False)

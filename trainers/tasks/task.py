@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
+from evaluation.rust.steady import verify_steadily
 from trainers.data.rewriting.bindings import parse, text
 from trainers.data.verify import decided
 from trainers.tasks.mutants import constant, mutants
@@ -95,14 +96,15 @@ class Task:
 
 def find_faults(tasks: Sequence[Task], verifier: RustVerifier, progress: bool = False) -> list[str | None]:
     """
-    What is wrong with each task; None where nothing is: the judge passes the solution under the rules for rewards, and
-    the cases fail for a function that always returns the same, and for at least three wrong variants of the solution.
+    What is wrong with each task; None where nothing is: the judge passes the solution under the rules for rewards, in
+    each of several runs, and the cases fail for a function that always returns the same, and for at least three wrong
+    variants of the solution.
 
     Raises:
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
     """
     codes, tests = [task.code for task in tasks], [task.tests for task in tasks]
-    verdicts = decided(verifier.verify(codes, tests, rules="reward", progress=progress))
+    verdicts = decided(verify_steadily(verifier, codes, tests, rules="reward", progress=progress))
     passing = [index for index, verdict in enumerate(verdicts) if verdict.ok]
     same = [(index, constant(tasks[index].prompt, tasks[index].solution, tasks[index].checker)) for index in passing]
     answers = zip(same, notice(same, tasks, verifier, 1000), strict=True)
