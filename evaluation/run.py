@@ -75,9 +75,11 @@ def run(options: argparse.Namespace) -> int:
                 console.print(f"{suite.name}: left out {line}", markup=False)
         for suite in suites:
             verifier = verifiers[options.edition or suite.edition]
+            source = {MultiplERust: options.multipl_e, HumanEvalRust: options.problems}.get(type(suite))
             results = run_programs(
-                suite, model, tokenizer, sampling, verifier, report, options.k, progress, chat, left_out[suite.name]
-            )
+                suite, model, tokenizer, sampling, verifier, report, options.k, progress, chat, left_out[suite.name],
+                source,
+            )  # fmt: skip
             print_results(console, results, options.out)
     if texts:
         started = time.perf_counter()
@@ -182,8 +184,9 @@ def run_programs(
     progress: bool = False,
     chat: ChatMode | None = None,
     left_out: Sequence[str] = (),
+    source: Path | None = None,
 ) -> Results:
-    """Samples, verifies and writes one benchmark of programs; `left_out` are rows that are no problems of it."""
+    """Samples, verifies and writes one benchmark of programs; `left_out` are rows of `source` without a problem."""
     started = time.perf_counter()
     path = report.folder / f"{suite.name}.samples.jsonl"
     samples = generate(model, tokenizer, suite.prompts(), sampling, path, progress, suite.stop, chat)
@@ -194,6 +197,7 @@ def run_programs(
     _write_verdicts(suite.names, verdicts, report.folder / f"{suite.name}.verdicts.jsonl")
     loops = [sample.mean_loops for sample in samples if sample.mean_loops is not None]
     settings = asdict(sampling) | {"edition": verifier.edition, "run_timeout": verifier.run_timeout}
+    settings["problems"] = None if source is None else str(source)
     settings |= {"mode": "base"} if chat is None else {"mode": "chat"} | chat.record(tokenizer)
     details = {
         "completions": len(samples),

@@ -104,7 +104,7 @@ class CompileRate:
         trusted: bool = False,
         progress: bool = False,
     ) -> list[list[Verdict]]:
-        """The verdict on each problem's completions, or answers if `chat`, by the reward's rules; see `verify_samples`."""
+        """By the rules of the reward, of each problem's completions, or answers if `chat`; see `verify_samples`."""
         pairs = zip(self.problems, completions, strict=True)
         programs = [
             [problem.answered(text) if self.chat else problem.prompt + text for text in each]
