@@ -31,6 +31,23 @@ def add_run(subcommands):
         "--multipl-e", type=Path, help="file with MultiPL-E's rows; None takes NANOCHAT_DATA or the Hub"
     )
     parser.add_argument(
+        "--skip-bad-rows",
+        action="store_true",
+        help="leave out rows of --problems and --multipl-e that hold no sound problem, and list them",
+    )
+    parser.add_argument(
+        "--chat",
+        action="store_true",
+        help="for an instruction-tuned model: ask in its chat template, and take the program out of the answer",
+    )
+    parser.add_argument(
+        "--chat-template", type=Path, help="file with a template in Jinja, for --chat; None takes the model's"
+    )
+    parser.add_argument(
+        "--instruction",
+        help="for --chat, with {prompt} where the problem goes; None takes the one of docs/evaluation.md",
+    )
+    parser.add_argument(
         "--text", type=Path, help="for the perplexity: folder of .rs files, one file, or JSON lines with a column code"
     )
     parser.add_argument("--window", type=int, default=512, help="tokens the perplexity looks at together")

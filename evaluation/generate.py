@@ -19,6 +19,7 @@ from transformers import (
     set_seed,
 )
 
+from evaluation.chat_mode import ChatMode, begun_answer
 from evaluation.rust.completion import completed_function
 from modeling_nanochat import LoopLMConfig
 
@@ -96,8 +97,8 @@ class Sample:
     Attributes:
         prompt: The problem's name.
         index: Which of the problem's samples, from 0.
-        completion: Cut where the function ends, whole if it does not.
-        finished: Whether it does.
+        completion: Cut where the function ends, whole if it does not; of a chat the whole answer.
+        finished: Whether the function ends; of a chat, whether the model ended its answer.
         tokens: Generated, also those that were cut.
         mean_loops: Loops per token of a LoopLM, None for other models.
     """
@@ -198,21 +199,34 @@ class FunctionEnd(StoppingCriteria):
         return torch.tensor([length is not None for length in self.lengths], device=input_ids.device)
 
 
+def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Ids that end an answer: chat models name more than one."""
+    ends = model.generation_config.eos_token_id
+    ends = set(ends) if isinstance(ends, list) else {ends}
+    return (ends | {tokenizer.eos_token_id}) - {None}
+
+
 @torch.no_grad()
 def _complete(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     batch: Sequence[tuple[Prompt, int]],
     sampling: Sampling,
-    rule: StopRule,
+    rule: StopRule | None,
 ) -> list[Sample]:
+    """Where there is no rule, the prompts are rendered chats, and the model ends its answers."""
     texts = [prompt.text for prompt, _ in batch]
     # Some tokenizers give token types, which few decoders take.
     settings = {"padding": True, "padding_side": "left", "return_token_type_ids": False}
+    settings["add_special_tokens"] = rule is not None
     inputs = tokenizer(texts, return_tensors="pt", **settings).to(model.device)
     length = inputs["input_ids"].shape[1]
-    stop = StoppingCriteriaList([FunctionEnd(rule, tokenizer, texts, length)])
-    settings = sampling.arguments(model.config) | {"stopping_criteria": stop, "pad_token_id": tokenizer.pad_token_id}
+    ends = _end_tokens(model, tokenizer)
+    settings = sampling.arguments(model.config) | {"pad_token_id": tokenizer.pad_token_id}
+    if rule is None:
+        settings["eos_token_id"] = sorted(ends)
+    else:
+        settings["stopping_criteria"] = StoppingCriteriaList([FunctionEnd(rule, tokenizer, texts, length)])
     longest = positions(model)
     if longest is not None:
         settings["max_new_tokens"] = min(sampling.max_new_tokens, longest - length)
@@ -223,6 +237,13 @@ def _complete(
     samples = []
     for (prompt, index), row, mean_loops in zip(batch, output.sequences[:, length:].tolist(), loops, strict=True):
         tokens = next((place for place, token in enumerate(row) if token == tokenizer.pad_token_id), len(row))
+        if rule is None:
+            end = next((place for place, token in enumerate(row) if token in ends), None)
+            # The tags of a thought may be special tokens.
+            text = begun_answer(prompt.text) + tokenizer.decode(row[: tokens if end is None else end])
+            tokens = tokens if end is None else end + 1
+            samples.append(Sample(prompt.name, index, text, end is not None, tokens, mean_loops))
+            continue
         text = tokenizer.decode(row, skip_special_tokens=True)
         function = rule(prompt.text, text)
         completion = text if function is None else function
@@ -238,23 +259,30 @@ def generate(
     path: Path,
     progress: bool = True,
     rule: StopRule = completed_function,
+    chat: ChatMode | None = None,
 ) -> list[Sample]:
     """
     All samples of all prompts, problem by problem, also written to `path` as JSON lines after each batch. What an
     earlier call with the same model, prompts and sampling left there is used, so that a killed one continues to the
-    same samples. `rule` says where a completion ends.
+    same samples. `rule` says where a completion ends. With `chat` the prompts are asked by its instruction in its
+    template, and an answer ends where the model ends it.
 
     Raises:
-        ValueError: `path` holds samples of another model, other prompts or another sampling, or a prompt is longer
-            than the model's positions allow.
+        ValueError: `path` holds samples of another model, other prompts, another sampling or another mode, a prompt is
+            longer than the model's positions allow, or there is no chat template.
     """
     check_depth(model, sampling)
+    if chat is not None:
+        prompts = [Prompt(prompt.name, chat.render(tokenizer, prompt.text)) for prompt in prompts]
     rows = [(prompt, index) for prompt in prompts for index in range(sampling.num_samples)]
-    _check_lengths(model, tokenizer, prompts)
+    _check_lengths(model, tokenizer, prompts, special_tokens=chat is None)
     texts = json.dumps([asdict(prompt) for prompt in prompts])
     prompts_hash = hashlib.sha256(texts.encode()).hexdigest()
-    header = {"model": fingerprint(model), "sampling": asdict(sampling), "prompts": prompts_hash}
-    header["stop"] = rule.__name__
+    header: dict[str, Any] = {"model": fingerprint(model), "sampling": asdict(sampling)}
+    header["stop"] = "end_of_answer" if chat else rule.__name__
+    # Files from before there was a chat mode lack it, and hold completions.
+    header["chat"] = None if chat is None else chat.record(tokenizer)
+    header["prompts"] = prompts_hash
     samples = _read_samples(path, header, sampling.batch_size, len(rows))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
@@ -266,7 +294,9 @@ def generate(
             for start in starts:
                 # Each batch has a seed of its own: it is the same whatever was drawn before.
                 set_seed((sampling.seed * 1_000_003 + start) % 2**32)
-                drawn = _complete(model, tokenizer, rows[start : start + sampling.batch_size], sampling, rule)
+                drawn = _complete(
+                    model, tokenizer, rows[start : start + sampling.batch_size], sampling, None if chat else rule
+                )
                 file.writelines(json.dumps(asdict(sample)) + "\n" for sample in drawn)
                 file.flush()
                 samples += drawn
@@ -279,12 +309,14 @@ def positions(model: PreTrainedModel) -> int | None:
     return model.config.to_dict().get("max_position_embeddings") or model.config.to_dict().get("n_positions")
 
 
-def _check_lengths(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> None:
+def _check_lengths(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], special_tokens: bool
+) -> None:
     longest = positions(model)
     if longest is None:
         return
     for prompt in prompts:
-        length = len(tokenizer(prompt.text)["input_ids"])
+        length = len(tokenizer(prompt.text, add_special_tokens=special_tokens)["input_ids"])
         if length + 1 > longest:
             raise ValueError(
                 f"prompt {prompt.name} must leave room within the model's {longest} positions, got {length} tokens"

@@ -22,6 +22,12 @@ from modeling_nanochat import LoopLMConfig
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
 
+ENDS = {
+    "completions_that_end_their_function": "end their function",
+    "answers_that_end": "come to their end",
+    "answers_with_a_program": "hold a whole program",
+}
+
 
 @dataclass(frozen=True)
 class Report:
@@ -78,7 +84,8 @@ def print_results(console: Console, results: Results, folder: Path) -> None:
 
 
 def _print_metrics(console: Console, results: Results) -> None:
-    table = Table(title=f"{results.benchmark}, {results.num_problems} problems, {results.model['path']}")
+    mode = ", asked in its chat template" if results.settings.get("mode") == "chat" else ""
+    table = Table(title=f"{results.benchmark}, {results.num_problems} problems, {results.model['path']}{mode}")
     for column in ("metric", "value", "95 % interval over the problems"):
         table.add_column(column, justify="left" if column == "metric" else "right")
     shape = ".2%" if results.verdicts else ".4f"
@@ -95,9 +102,12 @@ def _print_metrics(console: Console, results: Results) -> None:
         table.add_row(f"loops, exit at {decoded['threshold']:g}", f"{decoded['mean_loops']:.3f}", "per token, decoded")
     if results.details.get("mean_loops") is not None:
         table.add_row("loops", f"{results.details['mean_loops']:.3f}", "per token, mean of the completions")
-    if "completions" in results.details:
-        finished, total = results.details["completions_that_end_their_function"], results.details["completions"]
-        table.add_row("end their function", f"{finished:,}", f"of {total:,} completions")
+    total = results.details.get("completions")
+    for name, words in ENDS.items():
+        if name in results.details:
+            table.add_row(words, f"{results.details[name]:,}", f"of {total:,} completions")
+    if results.details.get("rows_left_out"):
+        table.add_row("left out", f"{results.details['rows_left_out']:,}", "rows that hold no sound problem")
     console.print(table)
 
 

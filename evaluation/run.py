@@ -15,17 +15,22 @@ from rich.console import Console
 from rich.table import Table
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from evaluation.chat_mode import INSTRUCTION, ChatMode
 from evaluation.generate import Sampling, check_depth, generate, load_model, positions
 from evaluation.report import Report, describe, print_results
 from evaluation.results import Results, compare
 from evaluation.rust import RustVerifier, Verdict
+from evaluation.rust.answers import extract_rust
 from evaluation.rust.sandbox import require_consent
-from evaluation.scoring import results_of
+from evaluation.scoring import GoldFailed, results_of
 from evaluation.suites import compile_rate, humaneval_rust, multipl_e_rust, performance, perplexity
 from evaluation.suites.compile_rate import CompileRate
 from evaluation.suites.humaneval_rust import HumanEvalRust
 from evaluation.suites.multipl_e_rust import MultiplERust
+from evaluation.suites.rows import HINT, BadRow
 
+MODE = {"mode": "base", "instruction": None, "chat_template_sha256": None}
+"""The settings that say how a model was asked, as results from before there was a chat mode have them."""
 Suite = HumanEvalRust | MultiplERust | CompileRate
 
 
@@ -40,10 +45,13 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError(f"--k must be from 1 to --n {options.n}, the samples per problem, got {size}")
     if options.limit is not None and options.limit < 1:
         raise ValueError(f"--limit must be at least 1, got {options.limit}")
-    suites, texts, workload = _suites(options), _texts(options), _workload(options)
+    chat = _chat(options)
+    (suites, left_out), texts, workload = _suites(options), _texts(options), _workload(options)
     if any(isinstance(suite, HumanEvalRust | MultiplERust) for suite in suites):
         require_consent()
     model, tokenizer = load_model(options.model, options.trust_remote_code, options.dtype, options.device)
+    if chat:
+        chat.render(tokenizer, "")  # refuses a model that cannot be asked before the long work
     check_depth(model, sampling)
     if workload:
         performance.settings(model, workload)  # refuses what cannot be measured before the long work
@@ -56,14 +64,22 @@ def run(options: argparse.Namespace) -> int:
             edition: stack.enter_context(RustVerifier(edition, options.workers, run_timeout=options.run_timeout))
             for edition in sorted(editions)
         }
-        for suite in suites:
+        for index, suite in enumerate(suites):
             console.print(
                 f"{suite.name}: checking {len(suite.problems)} problems by what is known to pass and to fail"
             )
-            suite.check_gold(verifiers[options.edition or suite.edition], progress)
+            verifier = verifiers[options.edition or suite.edition]
+            suites[index], unsound = _sound(suite, verifier, options.skip_bad_rows, progress)
+            left_out[suite.name] += unsound
+            for line in left_out[suite.name]:
+                console.print(f"{suite.name}: left out {line}", markup=False)
         for suite in suites:
             verifier = verifiers[options.edition or suite.edition]
-            results = run_programs(suite, model, tokenizer, sampling, verifier, report, options.k, progress)
+            source = {MultiplERust: options.multipl_e, HumanEvalRust: options.problems}.get(type(suite))
+            results = run_programs(
+                suite, model, tokenizer, sampling, verifier, report, options.k, progress, chat, left_out[suite.name],
+                source,
+            )  # fmt: skip
             print_results(console, results, options.out)
     if texts:
         started = time.perf_counter()
@@ -82,15 +98,56 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _suites(options: argparse.Namespace) -> list[Suite]:
+def _chat(options: argparse.Namespace) -> ChatMode | None:
+    if not options.chat:
+        given = [name for name in ("chat_template", "instruction") if getattr(options, name) is not None]
+        if given:
+            raise ValueError(f"--{given[0].replace('_', '-')} needs --chat, which asks the model in its chat template")
+        return None
+    if options.suite in ("perplexity", "performance"):
+        raise ValueError(f"--chat needs a benchmark of programs, got --suite {options.suite}")
+    instruction = INSTRUCTION if options.instruction is None else options.instruction
+    if options.chat_template is None:
+        return ChatMode(instruction)
+    try:
+        return ChatMode(instruction, options.chat_template.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"--chat-template must be a file with a template, got {error}") from error
+
+
+def _suites(options: argparse.Namespace) -> tuple[list[Suite], dict[str, list[str]]]:
+    """The benchmarks, and for each the rows that were left out."""
     suites: list[Suite] = []
+    left_out: dict[str, list[str]] = {}
+
+    def add(kind: type[Suite], problems: Sequence, bad: Sequence[BadRow] = ()) -> None:
+        suites.append(kind(problems[: options.limit], options.chat))
+        left_out[suites[-1].name] = [str(row) for row in bad]
+
     if options.suite in ("multipl-e-rust", "all"):
-        suites.append(MultiplERust(multipl_e_rust.read_problems(options.multipl_e)[: options.limit]))
+        add(MultiplERust, *multipl_e_rust.read_rows(options.multipl_e, options.skip_bad_rows))
     if options.suite in ("humaneval-rust", "all"):
-        suites.append(HumanEvalRust(humaneval_rust.read_problems(options.problems)[: options.limit]))
+        add(HumanEvalRust, *humaneval_rust.read_rows(options.problems, options.skip_bad_rows))
     if options.suite in ("compile-rate", "all"):
-        suites.append(CompileRate(compile_rate.read_problems()[: options.limit]))
-    return suites
+        add(CompileRate, compile_rate.read_problems())
+    return suites, left_out
+
+
+def _sound(suite: Suite, verifier: RustVerifier, skip_bad_rows: bool, progress: bool) -> tuple[Suite, list[str]]:
+    """The benchmark without the problems whose own solutions contradict their tests, if they may be left out."""
+    left_out: list[str] = []
+    while True:
+        try:
+            suite.check_gold(verifier, progress)
+            return suite, left_out
+        except GoldFailed as error:
+            if isinstance(suite, CompileRate):
+                raise
+            problems = [problem for problem in suite.problems if problem.name not in error.problems]
+            if not skip_bad_rows or not problems:
+                raise GoldFailed(f"{error.what} ({HINT})" if problems else error.what, error.wrong) from error
+            left_out += [f"{name}: {reason}" for name, reason in error.problems.items()]
+            suite = type(suite)(problems, suite.chat)
 
 
 def _texts(options: argparse.Namespace) -> dict[str, str]:
@@ -125,11 +182,14 @@ def run_programs(
     report: "Report",
     k: Sequence[int] = (1,),
     progress: bool = False,
+    chat: ChatMode | None = None,
+    left_out: Sequence[str] = (),
+    source: Path | None = None,
 ) -> Results:
-    """Samples, verifies and writes one benchmark of programs."""
+    """Samples, verifies and writes one benchmark of programs; `left_out` are rows of `source` without a problem."""
     started = time.perf_counter()
     path = report.folder / f"{suite.name}.samples.jsonl"
-    samples = generate(model, tokenizer, suite.prompts(), sampling, path, progress, suite.stop)
+    samples = generate(model, tokenizer, suite.prompts(), sampling, path, progress, suite.stop, chat)
     completions: dict[str, list[str]] = {name: [] for name in suite.names}
     for sample in samples:
         completions[sample.prompt].append(sample.completion)
@@ -137,11 +197,19 @@ def run_programs(
     _write_verdicts(suite.names, verdicts, report.folder / f"{suite.name}.verdicts.jsonl")
     loops = [sample.mean_loops for sample in samples if sample.mean_loops is not None]
     settings = asdict(sampling) | {"edition": verifier.edition, "run_timeout": verifier.run_timeout}
+    settings["problems"] = None if source is None else str(source)
+    settings |= {"mode": "base"} if chat is None else {"mode": "chat"} | chat.record(tokenizer)
     details = {
         "completions": len(samples),
         "completions_that_end_their_function": sum(sample.finished for sample in samples),
         "mean_loops": sum(loops) / len(loops) if loops else None,
+        "rows_left_out": len(left_out),
+        "left_out": list(left_out),
     }
+    if chat is not None:
+        programs = sum(extract_rust(sample.completion) is not None for sample in samples)
+        details |= {"answers_that_end": details.pop("completions_that_end_their_function")}
+        details |= {"answers_with_a_program": programs}
     found = replace(results_of(suite.name, suite.metric, suite.names, verdicts, k), details=details)
     return report.write(found, settings, started, {"rustc": verifier.resources.toolchain.version})
 
@@ -160,6 +228,7 @@ def _write_verdicts(names: Sequence[str], verdicts: Sequence[Sequence[Verdict]],
 def compare_files(options: argparse.Namespace) -> int:
     """Prints the differences of two results files."""
     first, second = Results.read(options.first), Results.read(options.second)
+    console = Console(highlight=False)
     table = Table(title=f"{first.benchmark}: {options.first} and {options.second}")
     for column in ("metric", "problems", "first", "second", "second - first", "95 % interval", "p"):
         table.add_column(column, justify="left" if column == "metric" else "right")
@@ -169,5 +238,9 @@ def compare_files(options: argparse.Namespace) -> int:
             f"{found.difference.value:+.4f}", f"{found.difference.low:+.4f} to {found.difference.high:+.4f}",
             f"{found.p_value:.4f}",
         )  # fmt: skip
-    Console(highlight=False).print(table)
+    console.print(table)
+    for name in MODE:
+        if first.settings.get(name, MODE[name]) != second.settings.get(name, MODE[name]):
+            values = [json.dumps(each.settings.get(name, MODE[name])) for each in (first, second)]
+            console.print(f"They were asked in different ways: {name} {values[0]} and {values[1]}", markup=False)
     return 0

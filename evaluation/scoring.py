@@ -1,7 +1,7 @@
 """From samples and tests to verdicts, for every benchmark that runs programs."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Literal
 
@@ -16,7 +16,21 @@ class ScoringUnavailable(RuntimeError):
 
 
 class GoldFailed(RuntimeError):
-    """A benchmark's own solution does not pass on this machine, so that no score would mean anything."""
+    """
+    A benchmark's own solution does not pass on this machine, so that no score would mean anything.
+
+    Attributes:
+        what: Is so where it should not be.
+        wrong: The problems' names, and the verdicts on them.
+        problems: Their names, and why.
+    """
+
+    def __init__(self, what: str, wrong: Mapping[str, str]):
+        named = [f"{name} ({why})" for name, why in wrong.items()]
+        first = ", ".join(named[:10]) + (f" and {len(named) - 10} more" if len(named) > 10 else "")
+        super().__init__(f"nothing is scored: {what} on this machine: {first}")
+        self.what, self.wrong = what, wrong
+        self.problems = {name: f"{what}: {why}" for name, why in wrong.items()}
 
 
 def verify_samples(
@@ -67,11 +81,9 @@ def check_solutions(names: Sequence[str], verdicts: Sequence[Sequence[Verdict]],
         GoldFailed: Names the problems where it is otherwise.
     """
     pairs = zip(names, verdicts, strict=True)
-    wrong = [f"{name} ({_told(verdict)})" for name, (verdict,) in pairs if verdict.ok != passes]
+    wrong = {name: _told(verdict) for name, (verdict,) in pairs if verdict.ok != passes}
     if wrong:
-        what = "known solutions fail" if passes else "known faulty solutions pass"
-        first = ", ".join(wrong[:10]) + (f" and {len(wrong) - 10} more" if len(wrong) > 10 else "")
-        raise GoldFailed(f"nothing is scored: {what} on this machine: {first}")
+        raise GoldFailed("known solutions fail" if passes else "known faulty solutions pass", wrong)
 
 
 def _told(verdict: Verdict) -> str:

@@ -127,6 +127,8 @@ def how(results: Results) -> str:
         depth(results),
         f"edition {settings['edition']}",
     ]
+    if settings.get("mode") == "chat":
+        words.insert(0, "asked by an instruction in the chat template")
     return ", ".join(words)
 
 

@@ -1,4 +1,4 @@
-"""MultiPL-E's form: its own stop rule, its edition, its 156 problems."""
+"""MultiPL-E's form: its own stop rule, its edition, its 156 problems, and other files of the form."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,7 @@ from evaluation.__main__ import main
 from evaluation.results import Results
 from evaluation.rust import RustVerifier
 from evaluation.scoring import GoldFailed
-from evaluation.suites.multipl_e_rust import MultiplERust, Problem, before_closing_brace, read_problems
+from evaluation.suites.multipl_e_rust import MultiplERust, Problem, before_closing_brace, read_problems, read_rows
 
 PROMPT = "/// The length.\nfn length(text: String) -> isize {\n"
 ROW = {
@@ -77,7 +77,69 @@ def test_it_runs_from_the_command_line_in_its_own_edition(tmp_path, model, token
     assert header["stop"] == "before_closing_brace"
     (tmp_path / "other.jsonl").write_text(json.dumps(ROW | {"tests": "fn main() {}"}) + "\n")
     assert main([*arguments, "--multipl-e", str(tmp_path / "other.jsonl"), "--out", str(tmp_path / "no")]) == 2
-    assert "has another form than MultiPL-E's Rust" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "row 1 (HumanEval_23_length): it has another form than MultiPL-E's Rust" in error
+    assert "--skip-bad-rows leaves such rows out" in error
+
+
+TESTS = ROW["tests"]
+BAD = {
+    "a column is missing": (
+        {"name": "mbpp_1_a", "prompt": PROMPT, "stop_tokens": ["\n}"]},
+        "tests must be a text, got no",
+    ),
+    "another type": (ROW | {"name": "mbpp_1_a", "prompt": 3}, "the column prompt must be a text, got int"),
+    "no name": (ROW | {"name": None}, "the column name must be a text, got NoneType"),
+    "other stop tokens": (ROW | {"name": "mbpp_1_a", "stop_tokens": ["\nfn"]}, "stop_tokens must be"),
+    "stop tokens of another type": (ROW | {"name": "mbpp_1_a", "stop_tokens": None}, "stop_tokens must be"),
+    "no closing brace": (ROW | {"name": "mbpp_1_a", "tests": TESTS[1:]}, "tests must begin with the function's brace"),
+    "no main": (ROW | {"name": "mbpp_1_a", "tests": "}\nfn check() {}"}, "tests must have a main with assertions"),
+    "nothing asserted": (ROW | {"name": "mbpp_1_a", "tests": "}\nfn main() {}"}, "tests must have a main with"),
+    "tests that do not parse": (ROW | {"name": "mbpp_1_a", "tests": TESTS[:-4]}, "tests must have a main with"),
+    "a prompt that is closed": (
+        ROW | {"name": "mbpp_1_a", "prompt": "fn f() {}"},
+        "prompt must end with the open brace",
+    ),
+    "the name of another": (ROW | {"name": "mbpp_2_length"}, "an earlier row has this name"),
+    "no object": ([1], "it must be a JSON object, got list"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_a_bad_row_is_named_and_may_be_left_out(tmp_path, fault):
+    row, reason = BAD[fault]
+    path = tmp_path / "mbpp.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in (ROW | {"name": "mbpp_2_length"}, row)))
+    with pytest.raises(ValueError, match=r"row 2 \(.*" + reason + r".*; --skip-bad-rows leaves such rows out"):
+        read_problems(path)
+    problems, (bad,) = read_rows(path, skip_bad_rows=True)
+    assert [problem.name for problem in problems] == ["mbpp_2_length"] and bad.row == 2 and reason in bad.reason
+    path.write_text(json.dumps(row) + "\nnot JSON\n")
+    if fault != "the name of another":
+        with pytest.raises(ValueError, match="no row is left"):
+            read_rows(path, skip_bad_rows=True)
+
+
+def test_another_file_is_a_benchmark_of_its_own_without_its_bad_rows(tmp_path, model, tokenizer, capsys):  # noqa: F811
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    unsound = ROW | {"name": "mbpp_3_wrong", "gpt4_reference": PROMPT + "    0\n}"}
+    unknown = ROW | {"name": "mbpp_4_unknown", "prompt": "fn length(text: Nothing) -> isize {", "gpt4_reference": None}
+    written = [ROW | {"name": "mbpp_2_length"}, BAD["no main"][0], unsound, unknown]
+    (tmp_path / "mbpp.jsonl").write_text("".join(json.dumps(each) + "\n" for each in written))
+    arguments = ["run", "--suite", "multipl-e-rust", "--model", tmp_path / "model", "--max-new-tokens", "6"]
+    arguments += ["--multipl-e", tmp_path / "mbpp.jsonl", "--out", tmp_path / "out", "--skip-bad-rows"]
+    assert main([str(argument) for argument in arguments]) == 0
+    results = Results.read(tmp_path / "out" / "mbpp_rust_multiple.json")
+    assert results.benchmark == "mbpp_rust_multiple" and results.num_problems == 1
+    assert results.details["rows_left_out"] == 3 and results.settings["problems"] == str(tmp_path / "mbpp.jsonl")
+    shown = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "row 2 (mbpp_1_a): it has",
+        "mbpp_3_wrong: known solutions fail: tests_failed",
+        "mbpp_4_unknown: these do",
+    ):
+        assert words in shown and any(words in each for each in results.details["left_out"])
 
 
 @needs_data

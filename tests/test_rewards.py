@@ -84,7 +84,7 @@ def test_one_column_of_tests_says_the_same_as_two(verifier):
     assert found == [1.0, 0.0]
 
 
-def test_a_conversation_is_answered_in_its_last_block_of_code(verifier):
+def test_a_conversation_is_answered_in_its_last_block_of_rust(verifier):
     question = [{"role": "user", "content": "Write larger."}]
     program = f"{PROMPT}{RIGHT}"
     answers = [
@@ -95,10 +95,25 @@ def test_a_conversation_is_answered_in_its_last_block_of_code(verifier):
     ]
     messages = [[{"role": "assistant", "content": answer}] for answer in answers]
     found, extra, _ = rewarded(messages, prompts=[question] * 4, verifier=verifier)
-    assert found == [1.0, 0.0, 0.0, 1.0]
+    assert found == [1.0, 1.0, 0.0, 1.0]
     assert extra["verdict"][2] == "unfinished"
     parts = [{"type": "text", "text": answers[0]}]
     assert program_of(question, [{"role": "assistant", "content": parts}]) == program
+
+
+def test_a_message_without_text_is_unfinished_and_fails_alone(verifier):
+    call = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "run", "arguments": {}}}]}
+    messages = [
+        [call],
+        [{"role": "assistant", "content": None}],
+        [],
+        [{"role": "assistant", "content": PROMPT + RIGHT}],
+    ]
+    found, extra, _ = rewarded(
+        messages, prompts=[[{"role": "user", "content": "Write larger."}]] * 4, verifier=verifier
+    )
+    assert found == [0.0, 0.0, 0.0, 1.0] and extra["verdict"][:3] == ["unfinished"] * 3
+    assert rewarded([[call]], verifier=verifier)[0] == [0.0]
 
 
 def test_equal_completions_are_compiled_once(verifier, monkeypatch):

@@ -36,6 +36,21 @@ def test_each_program_counts_for_its_problem_with_its_reason(metric):
     assert statuses == [["valid", "tests_failed", "timeout"], ["semantic_error", "semantic_error", "tests_failed"]]
 
 
+def test_answers_of_a_chat_model_are_programs_in_markdown(metric):
+    answers = [
+        f"So:\n```rust\n{RIGHT}\n```\n",
+        "```\n2 * x\n```",
+        f"```rust\n{RIGHT}",
+        f"```rust\n{WRONG}```",
+        "Sorry.",
+    ]
+    settings = {"references": [TEST], "mode": "chat", "prompts": ["fn double(x: i32) -> i32 {"]}
+    _, (found,) = metric.compute(predictions=[answers], **settings)
+    assert [each["passed"] for each in found] == [True, True, False, False, False]
+    with pytest.raises(ValueError, match="prompts must be one for each of the 1 problems, in mode chat"):
+        metric.compute(predictions=[answers], **settings | {"mode": "base"})
+
+
 @pytest.mark.parametrize("sizes, k", [([3, 1], [2]), ([1], [1, 10]), ([2], [0])])
 def test_more_than_there_are_samples_is_refused(metric, sizes, k):
     with pytest.raises(ValueError, match="k must be from 1 to the number of programs of every problem"):

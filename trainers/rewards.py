@@ -1,7 +1,6 @@
 """The compiler as judge of completions: a reward function for every trainer of TRL."""
 
 import os
-import re
 import secrets
 import time
 from collections import Counter
@@ -11,13 +10,13 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
+from evaluation.rust.answers import extract_rust, text_of
 from evaluation.rust.completion import completed_function
 from evaluation.rust.sandbox import require_consent
 from evaluation.rust.verdict import STATUSES
 
 Text = str | list[dict[str, Any]]
 """A plain text, or the messages of a conversation."""
-_CODE_BLOCK = re.compile(r"```(?:rust|rs)?[^\S\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 UNFINISHED = "unfinished"
 
 
@@ -89,8 +88,8 @@ class RustReward:
 
     The data set has for each prompt `signature` and `checker`, as `HiddenTests` has them, or `tests`, both in one
     text; with `mode="compile"` only `signature`. A prompt that is a text ends with a function's opening brace, and the
-    completion counts up to the brace that closes it. A prompt that is a conversation is answered by a whole program in
-    the answer's last block of code.
+    completion counts up to the brace that closes it. A prompt that is a conversation is answered by a whole program,
+    which `extract_rust` finds in the answer's last message.
 
     Besides the success it logs, through TRL, `compile_success_rate`, `avg_reward` (of `seed_reward`),
     `reward_seconds`, `forged_reports` (how many completions tried to forge the outcome of their tests), the share of
@@ -266,28 +265,16 @@ def read_tests(text: str, checker: str | None = None) -> HiddenTests:
 
 def program_of(prompt: Text, completion: Text) -> str | None:
     """The code that a completion makes of its prompt; None when it is not finished."""
-    if isinstance(prompt, str):
-        text = completion if isinstance(completion, str) else answer_of(completion)
-        function = completed_function(prompt, text)
-        return None if function is None else prompt + function
-    text = completion if isinstance(completion, str) else answer_of(completion)
-    blocks = _CODE_BLOCK.findall(text)
-    if blocks:
-        return blocks[-1]
-    return None if "```" in text else text
+    if not isinstance(prompt, str):
+        return extract_rust(completion)
+    text = text_of(completion)
+    function = None if text is None else completed_function(prompt, text)
+    return None if function is None else prompt + function
 
 
 def is_forgery(verdict: Verdict | None) -> bool:
     """Whether the code tried to forge the report of its tests."""
     return verdict is not None and any(diagnostic.category == "forgery" for diagnostic in verdict.diagnostics)
-
-
-def answer_of(messages: Sequence[dict[str, Any]]) -> str:
-    """What the last message says."""
-    content = messages[-1]["content"]
-    if isinstance(content, str):
-        return content
-    return "".join(part["text"] for part in content if part["type"] == "text")
 
 
 def message_of(verdict: Verdict | None) -> str:

@@ -15,7 +15,9 @@ from tree_sitter import Node, Parser
 
 from evaluation.generate import Prompt
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
+from evaluation.rust.answers import extract_rust
 from evaluation.rust.completion import completed_function
+from evaluation.rust.merging import merged_program
 from evaluation.rust.syntax import RUST
 from evaluation.scoring import check_solutions, verify_samples
 
@@ -40,6 +42,11 @@ class Problem:
     prompt: str
     required: HiddenTests
     reference: str
+
+    def answered(self, answer: str) -> str:
+        """The program of a chat model's answer; one that is not finished leaves the function open."""
+        code = extract_rust(answer)
+        return self.prompt if code is None else merged_program(self.prompt, code)
 
 
 def read_problems() -> list[Problem]:
@@ -81,7 +88,8 @@ class CompileRate:
     edition = "2021"
     stop = staticmethod(completed_function)
 
-    def __init__(self, problems: Sequence[Problem]):
+    def __init__(self, problems: Sequence[Problem], chat: bool = False):
+        self.chat = chat
         self.problems = problems
         self.names = [problem.name for problem in problems]
 
@@ -96,9 +104,12 @@ class CompileRate:
         trusted: bool = False,
         progress: bool = False,
     ) -> list[list[Verdict]]:
-        """The verdict on each problem's completions, under the rules of the reward; see `verify_samples`."""
+        """By the rules of the reward, of each problem's completions, or answers if `chat`; see `verify_samples`."""
         pairs = zip(self.problems, completions, strict=True)
-        programs = [[problem.prompt + body for body in each] for problem, each in pairs]
+        programs = [
+            [problem.answered(text) if self.chat else problem.prompt + text for text in each]
+            for problem, each in pairs
+        ]
         required = [problem.required for problem in self.problems]
         return verify_samples(verifier, programs, required, rules="reward", trusted=trusted, progress=progress)
 
@@ -107,7 +118,8 @@ class CompileRate:
         Raises:
             GoldFailed: A reference does not compile, or a body that does nothing counts.
         """
+        completing = CompileRate(self.problems)
         references = [[problem.reference] for problem in self.problems]
-        check_solutions(self.names, self.verify(references, verifier, trusted=True, progress=progress))
+        check_solutions(self.names, completing.verify(references, verifier, trusted=True, progress=progress))
         stubs = [["    todo!()\n}\n"] for _ in self.problems]
-        check_solutions(self.names, self.verify(stubs, verifier, progress=progress), passes=False)
+        check_solutions(self.names, completing.verify(stubs, verifier, progress=progress), passes=False)

@@ -8,8 +8,6 @@ benchmark's own protocol: comparable with published numbers, and no reward to tr
 a test in its own crate.
 """
 
-import gzip
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -20,8 +18,11 @@ from huggingface_hub import hf_hub_download
 
 from evaluation.generate import Prompt
 from evaluation.rust import RustVerifier, Verdict
+from evaluation.rust.answers import extract_rust
 from evaluation.rust.completion import completed_function
+from evaluation.rust.merging import merged_program
 from evaluation.scoring import check_solutions, verify_samples
+from evaluation.suites.rows import BadRow, problems_of, read_lines, text_in
 
 NAME = "humaneval_rust"
 NUM_PROBLEMS = 164
@@ -82,7 +83,11 @@ class Problem:
 
     @classmethod
     def of(cls, row: dict[str, str]) -> "Problem":
-        """Of a published row, with what it needs of crates replaced."""
+        """Of a published row, with what it needs of crates replaced. Raises `ValueError`."""
+        for column in ("task_id", "declaration", "prompt", "test", "canonical_solution", "buggy_solution"):
+            text_in(row, column)
+        if not row["declaration"].rstrip().endswith("{"):
+            raise ValueError("declaration must end with the open brace of a function")
         name = row["task_id"]
         declaration, prompt, test = (_without_crates(row[part]) for part in ("declaration", "prompt", "test"))
         # A keyword since the edition of 2024, and the method's name in the crate.
@@ -98,18 +103,28 @@ class Problem:
         """Without its test."""
         return self.declaration + body + "\n"
 
+    def answered(self, answer: str) -> str:
+        """The program of a chat model's answer; one that is not finished leaves the function open."""
+        code = extract_rust(answer)
+        return self.declaration if code is None else merged_program(self.declaration, code, self.test)
+
 
 def _without_crates(text: str) -> str:
     return _EMPTY_MAIN.sub("", _CRATE_IMPORT.sub("", text))
 
 
 def read_problems(path: Path | None = None) -> list[Problem]:
+    """The problems of `read_rows`, where no row is bad."""
+    return read_rows(path)[0]
+
+
+def read_rows(path: Path | None = None, skip_bad_rows: bool = False) -> tuple[list[Problem], list[BadRow]]:
     """
     The problems, from a file of HumanEvalPack's rows (.jsonl or .jsonl.gz), else from the folder that NANOCHAT_DATA
-    names, else from the Hub.
+    names, else from the Hub; and the rows that were left out.
 
     Raises:
-        ValueError: There is no such file, it holds other rows, or the Hub cannot be reached.
+        ValueError: There is no such file, it holds bad rows that are not to be left out, or the Hub cannot be reached.
     """
     folder = os.environ.get("NANOCHAT_DATA")
     if path is None and folder and (Path(folder) / f"{NAME}.jsonl.gz").is_file():
@@ -125,11 +140,9 @@ def read_problems(path: Path | None = None) -> list[Problem]:
     if not path.is_file():
         raise ValueError(f"the problems must be a file of HumanEvalPack's rows, got {path}")
     try:
-        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
-            rows = [json.loads(line) for line in file]
-        return [Problem.of(row) for row in rows]
-    except (UnicodeDecodeError, json.JSONDecodeError, gzip.BadGzipFile, KeyError, TypeError) as error:
-        raise ValueError(f"{path} must hold HumanEvalPack's rows, one JSON object per line, got {error!r}") from error
+        return problems_of(read_lines(path), Problem.of, "task_id", skip_bad_rows)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} must hold HumanEvalPack's rows, one JSON object per line: {error}") from error
 
 
 class HumanEvalRust:
@@ -140,7 +153,8 @@ class HumanEvalRust:
     edition = "2021"
     stop = staticmethod(completed_function)
 
-    def __init__(self, problems: Sequence[Problem]):
+    def __init__(self, problems: Sequence[Problem], chat: bool = False):
+        self.chat = chat
         self.problems = problems
         self.names = [problem.name for problem in problems]
 
@@ -155,9 +169,12 @@ class HumanEvalRust:
         trusted: bool = False,
         progress: bool = False,
     ) -> list[list[Verdict]]:
-        """The verdict on each problem's completions; see `verify_samples`."""
+        """The verdict on each problem's completions, or answers if `chat`; see `verify_samples`."""
         pairs = zip(self.problems, completions, strict=True)
-        programs = [[problem.program(body) for body in each] for problem, each in pairs]
+        programs = [
+            [problem.answered(text) if self.chat else problem.program(text) for text in each]
+            for problem, each in pairs
+        ]
         tests = [problem.test for problem in self.problems]
         return verify_samples(verifier, programs, tests, trusted=trusted, progress=progress)
 
@@ -166,7 +183,8 @@ class HumanEvalRust:
         Raises:
             GoldFailed: A published solution does not pass, or a published faulty one does.
         """
+        completing = HumanEvalRust(self.problems)
         solutions = [[problem.solution] for problem in self.problems]
-        check_solutions(self.names, self.verify(solutions, verifier, trusted=True, progress=progress))
+        check_solutions(self.names, completing.verify(solutions, verifier, trusted=True, progress=progress))
         faulty = [[problem.faulty] for problem in self.problems]
-        check_solutions(self.names, self.verify(faulty, verifier, progress=progress), passes=False)
+        check_solutions(self.names, completing.verify(faulty, verifier, progress=progress), passes=False)

@@ -1,26 +1,34 @@
 """pass@k for Rust, as a metric of `evaluate`; see `README.md` beside it."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import datasets
 import evaluate
 
 from evaluation.pass_at_k import pass_at_k
 from evaluation.rust import RustVerifier
+from evaluation.rust.answers import extract_rust
+from evaluation.rust.merging import merged_program
 from evaluation.scoring import verify_samples
 
+# Of an answer that is not finished or has no program: no crate either.
+UNFINISHED = "fn unfinished() {"
 DESCRIPTION = """
 Compiles each program with its test and runs it, sandboxed, and estimates the probability that one of k samples passes.
 Running programs needs the environment variable HF_ALLOW_CODE_EVAL=1.
 """
 INPUTS = """
 Args:
-    predictions: for each problem a list of whole programs.
+    predictions: for each problem a list of whole programs, or of answers.
     references: for each problem the text that is appended to each of its programs: `#[test]` functions or a `fn main`.
     k: numbers of samples to estimate for; none may be larger than the number of a problem's programs.
     num_workers: compilers at the same time; None for one per processor.
     timeout: seconds of processor time a program gets.
     edition: of the language.
+    mode: "base" takes a prediction as the program; "chat" as a chat model's answer, and the program out of it.
+    prompts: for "chat", for each problem the text that ends with the open function. An answer may then give the body
+        only, and lack the imports that are there; one that is not finished fails. Without them an answer is a program.
 Returns:
     pass_at_k: `pass@k` for each k, the mean over the problems.
     results: for each problem a list with `passed`, `status` and the test counts of each program. `status` is that of
@@ -52,6 +60,8 @@ class RustPassAtK(evaluate.Metric):
         num_workers: int | None = None,
         timeout: float = 3.0,
         edition: str = "2021",
+        mode: Literal["base", "chat"] = "base",
+        prompts: Sequence[str] | None = None,
     ) -> tuple[dict[str, float], list[list[dict]]]:
         for index, programs in enumerate(predictions):
             for size in k:
@@ -60,6 +70,16 @@ class RustPassAtK(evaluate.Metric):
                         f"k must be from 1 to the number of programs of every problem, got {size} for problem {index} "
                         f"with {len(programs)}"
                     )
+        if mode not in ("base", "chat"):
+            raise ValueError(f"mode must be base or chat, got {mode!r}")
+        if prompts is not None and (mode == "base" or len(prompts) != len(predictions)):
+            raise ValueError(
+                f"prompts must be one for each of the {len(predictions)} problems, in mode chat, got {len(prompts)} "
+                f"in mode {mode}"
+            )
+        if mode == "chat":
+            rows = zip(predictions, references, prompts or [None] * len(predictions), strict=True)
+            predictions = [[program_of(answer, test, prompt) for answer in each] for each, test, prompt in rows]
         with RustVerifier(edition, num_workers, run_timeout=timeout) as verifier:
             verdicts = verify_samples(verifier, predictions, references)
         scores = {
@@ -80,3 +100,11 @@ class RustPassAtK(evaluate.Metric):
             for each in verdicts
         ]
         return scores, results
+
+
+def program_of(answer: str, test: str, prompt: str | None) -> str:
+    """The program of a chat model's answer to a prompt."""
+    code = extract_rust(answer)
+    if code is None:
+        return UNFINISHED
+    return code if prompt is None else merged_program(prompt, code, test)

@@ -1,0 +1,69 @@
+"""How an instruction-tuned model is asked for a program: by an instruction, in a chat template."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+PLACE = "{prompt}"
+INSTRUCTION = f"""Write this Rust function so that it does what its description says.
+
+```rust
+{PLACE}
+```
+
+Answer with the whole function and all that it needs, in one block of Rust."""
+
+
+@dataclass(frozen=True)
+class ChatMode:
+    """
+    Attributes:
+        instruction: What the user says; `{prompt}` stands for the problem's text, which ends with the open function.
+        template: In Jinja; None takes the tokenizer's.
+    """
+
+    instruction: str = INSTRUCTION
+    template: str | None = None
+
+    def __post_init__(self):
+        if self.instruction.count(PLACE) != 1:
+            raise ValueError(
+                f"the instruction must have {PLACE} once, where the problem goes, got {self.instruction!r}"
+            )
+
+    def render(self, tokenizer: PreTrainedTokenizerBase, problem: str) -> str:
+        """
+        The text that the model continues with its answer. It has the special tokens already.
+
+        Raises:
+            ValueError: There is no template, or it cannot be rendered.
+        """
+        messages = [{"role": "user", "content": self.instruction.replace(PLACE, problem.strip("\n"))}]
+        template = self._template(tokenizer)
+        try:
+            return tokenizer.apply_chat_template(
+                messages, chat_template=template, add_generation_prompt=True, tokenize=False
+            )
+        except TemplateError as error:
+            raise ValueError(f"the chat template cannot be rendered for one message of a user: {error}") from error
+
+    def record(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+        """What results keep of it."""
+        template = hashlib.sha256(self._template(tokenizer).encode()).hexdigest()
+        return {"instruction": self.instruction, "chat_template_sha256": template}
+
+    def _template(self, tokenizer: PreTrainedTokenizerBase) -> str:
+        if self.template is None and not tokenizer.chat_template:
+            raise ValueError(
+                "the model must have a chat template to be asked as in a chat, and has none: give one with "
+                "--chat-template FILE, or leave out --chat for a base model"
+            )
+        return tokenizer.get_chat_template(self.template)
+
+
+def begun_answer(rendered: str) -> str:
+    """What a template has written of the answer that belongs to its reading: the tag that opens a thought."""
+    return "<think>" if rendered.rstrip().endswith("<think>") else ""
