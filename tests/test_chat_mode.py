@@ -14,6 +14,7 @@ from evaluation.chat_mode import INSTRUCTION, ChatMode
 from evaluation.generate import Prompt, Sampling, generate
 from evaluation.results import Results
 from evaluation.rust import RustVerifier
+from evaluation.rust.completion import completed_function
 from evaluation.suites.humaneval_rust import HumanEvalRust, read_problems
 
 TEMPLATE = "{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}<|assistant|>"
@@ -30,11 +31,13 @@ def answers(problem, body):
     """A solution as chat models give it."""
     whole = problem.declaration + body
     repeated = whole + "\n" + OWN_MAIN
+    inner = body.rstrip().removesuffix("}").rstrip()
+    alone = completed_function(problem.declaration, body).strip() == body.strip()  # some bring their helpers
     return [
         f"Sure!\n\n```rust\n{whole}\n```\n\nIt works.",
         f"```bash\ncargo new a\n```\n```Rust,ignore\r\n{repeated}{SHOWN}\n```\n".replace("\n", "\r\n"),
         f"<think>\n```rust\nfn wrong() {{}}\n```\n</think>\n~~~\n{body}\n~~~",
-        f"```rust\n{body.rstrip().removesuffix('}')}```" if body.count("{") + 1 == body.count("}") else whole,
+        f"```rust\n{inner}\n```" if alone else whole,
         whole,
     ]
 
