@@ -2,13 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Literal
 
 from evaluation.pass_at_k import pass_at_k
 from evaluation.results import Results, bootstrap
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
-from evaluation.rust.steady import verify_steadily
+from evaluation.rust.verifier import RUNS_OF_SOLUTIONS
 
 
 class ScoringUnavailable(RuntimeError):
@@ -63,8 +62,8 @@ def verify_samples(
         raise ValueError(f"there must be one test for each of the problems, got {len(tests)} for {len(programs)}")
     codes = [code for each in programs for code in each]
     appended = [test for each, test in zip(programs, tests, strict=True) for _ in each]
-    verify = partial(verify_steadily, verifier) if trusted else verifier.verify
-    verdicts = verify(codes, appended, rules=rules, trusted=trusted, progress=progress)
+    runs = RUNS_OF_SOLUTIONS if trusted else 1
+    verdicts = verifier.verify(codes, appended, rules=rules, trusted=trusted, progress=progress, runs=runs)
     failed = [verdict for verdict in verdicts if verdict.status == "unavailable"]
     if failed:
         reason = failed[0].diagnostics[0].message if failed[0].diagnostics else "no reason was given"

@@ -36,7 +36,7 @@ def test_the_holes_are_open_in_this_compiler(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "dress", ["{}", "mod inner {{ pub {} }}", ITEMS, STATEMENTS], ids=["bare", "mod", "items", "block"]
+    "dress", ["{}", "mod inner {{ {} }}", ITEMS, STATEMENTS], ids=["bare", "mod", "items", "block"]
 )
 def test_every_hole_is_refused_however_it_is_dressed(dress):
     assert [hole["name"] for hole in HOLES if not unsound(dress.format(hole["code"]))] == []

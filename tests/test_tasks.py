@@ -6,8 +6,7 @@ from itertools import islice
 
 import pytest
 
-from evaluation.rust import RustVerifier
-from evaluation.rust.steady import verify_steadily
+from evaluation.rust import HiddenTests, RustVerifier
 from trainers.data.synthetic.stream import choose_families, draw_samples, split_of
 from trainers.data.synthetic.verified import task_of
 from trainers.tasks import Task, load_tasks
@@ -183,7 +182,11 @@ def test_fewer_cases_keep_what_prepares_them():
 def test_a_solution_that_passes_only_sometimes_is_refused_as_flaky(verifier):
     # Every set has another order. One code passes thrice or fails at once by chance (17/27), all sixty never.
     code = "fn first() -> u32 { *(0..3).collect::<std::collections::HashSet<u32>>().iter().next().unwrap() }"
-    tests = [f"#[test] fn t() {{ assert!(first() != {n % 3}); assert!(first() < {n + 3}); }}" for n in range(60)]
-    verdicts = verify_steadily(verifier, [code] * 60, tests, trusted=True)
-    flaky = [each for each in verdicts if not each.ok and each.diagnostics[0].message.startswith("flaky: passed ")]
-    assert flaky and "of 3 runs, first failing: tests_failed" in flaky[0].diagnostics[0].message
+    published = [f"#[test] fn t() {{ assert!(first() != {n % 3}); assert!(first() < {n + 3}); }}" for n in range(60)]
+    hidden = [
+        HiddenTests("fn first() -> u32;", f"check!(first() != {n % 3}); check!(first() < {n + 3});") for n in range(9)
+    ]
+    for tests, trusted in ((published, True), (hidden, False)):
+        verdicts = verifier.verify([code] * len(tests), tests, trusted=trusted, runs=3)
+        messages = [verdict.diagnostics[0].message for verdict in verdicts if not verdict.ok]
+        assert any(message.startswith("flaky: passed ") for message in messages)

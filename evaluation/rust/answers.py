@@ -23,6 +23,7 @@ _RUST = re.compile(r"(?:rust|rs)(?:20\d\d)?", re.IGNORECASE)
 _CLOSED_BEHIND_CODE = re.compile(r"(?P<code>\s*(?!//|/\*|\*).*[};])[^\S\n]*(?P<fence>`{3,}|~{3,})\s*")
 MOST_REPAIRS = 20  # each reads the answer once more; no honest one needs so many
 # Between backticks it is spoken of, not used.
+_THOUGHTS_FIRST = re.compile(r"\A(?:\s*<think>(?:(?!<think>).)*?</think>)+", re.DOTALL)
 _THINK = re.compile(r"(?<!`)<(?P<close>/?)think>")
 
 
@@ -61,6 +62,7 @@ def text_of(answer: Answer) -> str | None:
 
 def _without_thoughts(text: str) -> str | None:
     """The text around the thoughts; None when the last thought is not finished."""
+    text = _THOUGHTS_FIRST.sub("", text)
     for _ in range(MOST_REPAIRS):
         tag = _think_tag(text)
         if tag is None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from evaluation.rust.appended import listed_tests, of_module, passed_by_name, passed_of_libtest
 from evaluation.rust.candidate import Candidate, Tools, Verdicts
 from evaluation.rust.compiler import MODULE
-from evaluation.rust.runs import ending, limit_hit, run_program
+from evaluation.rust.runs import ending, limit_hit, run_program, steady
 from evaluation.rust.sandbox import Completed, SandboxFailure
 from evaluation.rust.verdict import Verdict
 
@@ -25,10 +25,13 @@ class RunAppendedJob:
     def run(self, tools: Tools) -> tuple[Verdicts, list["RunAppendedJob"]]:
         """The verdict."""
         try:
-            verdict = self._run_main(tools) if self.candidate.tests.has_main else self._run_listed(tools)
+            verdict = steady(self._verdict(tools), lambda: self._verdict(tools), tools)
         except SandboxFailure as failure:
             verdict = tools.after_compiling(self.candidate, "unavailable", str(failure))
         return {self.candidate.key: verdict}, []
+
+    def _verdict(self, tools: Tools) -> Verdict:
+        return self._run_main(tools) if self.candidate.tests.has_main else self._run_listed(tools)
 
     def _run_main(self, tools: Tools) -> Verdict:
         (completed,) = run_program(self.program, [], [b""], tools, tools.run_limits)
@@ -82,17 +85,23 @@ class TrustedRunJob:
         )
         try:
             (listing,) = run_program(self.program, LIST, [b""], tools, limits)
-            (completed,) = run_program(self.program, RUN, [b""], tools, limits)
+            runs = [run_program(self.program, RUN, [b""], tools, limits)[0] for _ in range(tools.runs)]
         except SandboxFailure as failure:
             return {c.key: tools.after_compiling(c, "unavailable", str(failure)) for c in self.candidates}, []
-        listed, passed = listed_tests(_text(listing)), passed_by_name(_text(completed))
+        listed = listed_tests(_text(listing))
+        passed = [passed_by_name(_text(completed)) for completed in runs]
         verdicts: Verdicts = {}
         jobs: list[RunAppendedJob] = []
         for index, candidate in enumerate(self.candidates):
             names, missing = candidate.tests.published(of_module(listed, f"{MODULE}{index}::"))
-            if names and not missing and all(f"{MODULE}{index}::{name}" in passed for name in names):
-                share = completed.seconds / len(self.candidates)
-                verdicts[candidate.key] = tools.tested(candidate, "valid", "", len(names), len(names), share)
+            wanted, total = {f"{MODULE}{index}::{name}" for name in names}, len(names)
+            times = sum(wanted <= each for each in passed) if names and not missing else 0
+            share = runs[0].seconds / len(self.candidates)
+            if times == tools.runs:
+                verdicts[candidate.key] = tools.tested(candidate, "valid", "", total, total, share)
+            elif times:
+                reason = f"flaky: passed {times} of {tools.runs} runs"
+                verdicts[candidate.key] = tools.tested(candidate, "tests_failed", reason, 0, total, share)
             else:
                 jobs.append(RunAppendedJob(candidate, index, True, self.program))
         return verdicts, jobs

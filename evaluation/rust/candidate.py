@@ -45,6 +45,8 @@ class Tools:
     """Compile codes alone whose errors an impl of a neighbour can cause."""
     trusted: bool
     """Run the appended tests of many codes in one process."""
+    runs: int
+    """How often a code that passes is run."""
 
     def verdict(self, status: Status, *reasons: Diagnostic | str) -> Verdict:
         """A verdict that says why; nothing is known of the checks yet."""

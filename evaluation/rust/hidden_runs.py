@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from evaluation.rust.candidate import Candidate, Tools, Verdicts
 from evaluation.rust.harness import CHECKER
 from evaluation.rust.reports import Report, Request, Run, read_runs
-from evaluation.rust.runs import PROGRAM, command, ending, first_line, limit_hit
+from evaluation.rust.runs import PROGRAM, command, ending, first_line, limit_hit, steady
 from evaluation.rust.sandbox import Completed, SandboxFailure
 from evaluation.rust.verdict import Diagnostic, Status, Verdict
 
@@ -42,27 +42,32 @@ class RunHiddenJob:
 
     def run(self, tools: Tools) -> tuple[Verdicts, list["RunHiddenJob"]]:
         """Verdicts up to the first that did not come to its end, and a job for those behind it."""
-        requests = [Request() for _ in self.numbered]
-        lines = [
-            request.encode(each.tests, each.number) for request, each in zip(requests, self.numbered, strict=True)
-        ]
+        try:
+            verdicts = self._verdicts(self.numbered, tools)
+            passing = [number for number, verdict in enumerate(verdicts) if verdict.ok] if tools.runs > 1 else []
+            for number in passing:
+                one = self.numbered[number : number + 1]
+                verdicts[number] = steady(verdicts[number], lambda one=one: self._verdicts(one, tools)[0], tools)
+        except SandboxFailure as failure:
+            return unavailable([each.candidate for each in self.numbered], str(failure), tools), []
+        # The one that was running at the deadline had a part of the time: once more, from its own start.
+        rest = self.numbered[len(verdicts) :]
+        reached = {each.candidate.key: verdict for each, verdict in zip(self.numbered, verdicts, strict=False)}
+        return reached, [replace(self, numbered=rest)] if rest else []
+
+    def _verdicts(self, numbered: Sequence[Numbered], tools: Tools) -> list[Verdict]:
+        """Of these candidates, up to the first that did not come to its end."""
+        requests = [Request() for _ in numbered]
+        pairs = zip(requests, numbered, strict=True)
+        lines = [request.encode(each.tests, each.number) for request, each in pairs]
         files = {PROGRAM: self.program} | ({CHECKER: self.checker} if self.checker else {})
         name, arguments = (CHECKER, ["{directory}/" + PROGRAM]) if self.checker else (PROGRAM, [])
         # There are no files to write but messages.
         limits = replace(tools.run_limits, file_bytes=tools.run_limits.output_bytes)
-        try:
-            run = command(name, arguments, b"".join(lines), tools)
-            (completed,) = tools.compiler.sandbox.run(files, [run], limits)
-        except SandboxFailure as failure:
-            return unavailable([each.candidate for each in self.numbered], str(failure), tools), []
+        run = command(name, arguments, b"".join(lines), tools)
+        (completed,) = tools.compiler.sandbox.run(files, [run], limits)
         runs = read_runs(requests, completed.stdout) or [Run(Report("none"), completed)]
-        verdicts = {
-            each.candidate.key: _judge(each.candidate, run, tools)
-            for each, run in zip(self.numbered, runs, strict=False)
-        }
-        # The one that was running at the deadline had a part of the time: once more, from its own start.
-        rest = self.numbered[len(runs) :]
-        return verdicts, [replace(self, numbered=rest)] if rest else []
+        return [_judge(each.candidate, run, tools) for each, run in zip(numbered, runs, strict=False)]
 
 
 def separate_runs(candidates: Sequence[Candidate], program: bytes, tools: Tools) -> list[RunHiddenJob]:

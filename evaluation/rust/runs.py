@@ -1,11 +1,12 @@
 """Runs of programs with tests, and what their ends say."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from evaluation.rust.candidate import Tools
 from evaluation.rust.sandbox import Command, Completed, Limits
-from evaluation.rust.verdict import Status
+from evaluation.rust.verdict import Diagnostic, Status, Verdict
 
 PROGRAM = "program"
 # As the standard library words what the system refuses.
@@ -62,3 +63,18 @@ def first_line(stderr: bytes) -> str:
     """The first line that says something."""
     lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     return lines[0][:200] if lines else ""
+
+
+def steady(first: Verdict, again: Callable[[], Verdict], tools: Tools) -> Verdict:
+    """A verdict that passes in every run; otherwise that of the first which does not, and how many did."""
+    if not first.ok:
+        return first
+    for number in range(1, tools.runs):
+        verdict = again()
+        if verdict.status == "unavailable":
+            return verdict
+        if not verdict.ok:
+            why = verdict.diagnostics[0].message if verdict.diagnostics else verdict.status
+            reason = f"flaky: passed {number} of {number + 1} runs, then {verdict.status}: {why}"
+            return replace(verdict, diagnostics=(Diagnostic(None, "tests", reason), *verdict.diagnostics))
+    return first

@@ -43,6 +43,7 @@ MIN_MEMORY_GIB = 0.25
 MIN_THREADS = 4  # the program's own, the harness's, and some of the code's
 TRUSTED_BATCH_CODES = 256  # few of them fail
 BATCH_BYTES = 200_000
+RUNS_OF_SOLUTIONS = 3  # of known solutions: one whose tests pass only sometimes must not become a reference
 VERDICT_FORMAT = 5  # goes into the cache's keys: raised whenever equal input may get another verdict
 
 
@@ -160,7 +161,7 @@ class RustVerifier:
         trusted: bool = False,
         progress: bool = False,
         deadline: float | None = None,
-        fresh: bool = False,
+        runs: int = 1,
     ) -> list[Verdict]:
         """A verdict for each code, in their order; whatever the code is, it gets one.
 
@@ -179,7 +180,8 @@ class RustVerifier:
             progress: show a progress bar on stderr.
             deadline: seconds for all codes together; what has no verdict by then is `unavailable`. None for no limit
                 beyond that of each code.
-            fresh: reach every verdict anew, whatever the cache has; it then has the new one.
+            runs: how often a code that passes its tests is run in all, in new processes; what does not pass each time is
+                `tests_failed`, and its first diagnostic begins with `flaky`.
 
         Raises:
             ValueError: for an argument outside its rule, before anything is compiled; also for a checker that does not
@@ -190,31 +192,33 @@ class RustVerifier:
             raise ValueError(f"crate_type must be auto, bin or lib, got {crate_type!r}")
         if rules not in ("data", "reward"):
             raise ValueError(f"rules must be data or reward, got {rules!r}")
+        if runs < 1:
+            raise ValueError(f"runs must be at least 1, got {runs}")
         if deadline is not None and not deadline > 0:
             raise ValueError(f"deadline must be None or a positive number of seconds, got {deadline}")
         if isinstance(codes, (str, bytes)):
             raise ValueError("codes must be a list of source texts, got a single one")
         tests = _tests_of_each(tests, len(codes), rules)
-        if any(runs_code(test) for test in tests):
+        if any(_runs(test) for test in tests):
             require_consent()
         resources = self.resources
         question = {
             "format": VERDICT_FORMAT, "edition": self.edition, "crate_type": crate_type, "exact": exact,
             "rules": rules, "flags": FLAGS, "timeout": self.timeout, "run_timeout": self.run_timeout,
             "compiler_memory_gib": self.compiler_memory_gib, "run_memory_gib": self.run_memory_gib,
-            "run_threads": self.run_threads,
+            "run_threads": self.run_threads, "runs": runs,
             "rustc": resources.toolchain.identity, "sandbox": resources.sandbox.level, "checker": HARNESS_VERSION,
         }  # fmt: skip
         encoded = [code.encode("utf-8", "surrogatepass") if isinstance(code, str) else bytes(code) for code in codes]
         keys = [cache_key(code, question, _text_of(test)) for code, test in zip(encoded, tests, strict=True)]
         distinct = dict(zip(keys, zip(encoded, tests, strict=True), strict=True))
-        verdicts = {} if fresh else resources.cache.get(distinct)
+        verdicts = resources.cache.get(distinct)
         with _progress_bar(progress, len(distinct)) as advance:
             advance(len(verdicts))
             missing = [(key, *question) for key, question in distinct.items() if key not in verdicts]
             tools = Tools(
                 resources.compiler, resources.checkers, self._run_limits, exact,
-                confirm=rules == "reward" or trusted, trusted=trusted,
+                confirm=rules == "reward" or trusted, trusted=trusted, runs=runs,
             )  # fmt: skip
             for reached in self._reach(missing, crate_type, tools, rules, deadline):
                 resources.cache.put(reached)
@@ -380,7 +384,7 @@ def _tests_of_each(tests: Sequence[Tests] | Tests, count: int, rules: str) -> li
     return each
 
 
-def runs_code(tests: Tests) -> bool:
+def _runs(tests: Tests) -> bool:
     """Whether a code with these tests is run, and not only compiled."""
     return tests is not None and not (isinstance(tests, HiddenTests) and tests.blank)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
-from evaluation.rust.steady import verify_steadily
+from evaluation.rust.verifier import RUNS_OF_SOLUTIONS
 from trainers.data.rewriting.bindings import parse, text
 from trainers.data.verify import decided
 from trainers.tasks.mutants import constant, mutants
@@ -104,7 +104,7 @@ def find_faults(tasks: Sequence[Task], verifier: RustVerifier, progress: bool = 
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
     """
     codes, tests = [task.code for task in tasks], [task.tests for task in tasks]
-    verdicts = decided(verify_steadily(verifier, codes, tests, rules="reward", progress=progress))
+    verdicts = decided(verifier.verify(codes, tests, rules="reward", progress=progress, runs=RUNS_OF_SOLUTIONS))
     passing = [index for index, verdict in enumerate(verdicts) if verdict.ok]
     same = [(index, constant(tasks[index].prompt, tasks[index].solution, tasks[index].checker)) for index in passing]
     answers = zip(same, notice(same, tasks, verifier, 1000), strict=True)
@@ -232,7 +232,8 @@ def load_tasks(
         seed: Chooses them.
 
     Raises:
-        ValueError: A line is no task, there is none of this split, or one of the sample is not worth rewarding.
+        ValueError: A line is no task, there is none of this split, a checker does not compile, or one of the sample is not
+            worth rewarding.
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
     """
     if split is not None and split not in SPLITS:
@@ -240,6 +241,10 @@ def load_tasks(
     tasks = [task for task in read_tasks(path) if split in (None, task.split)]
     if not tasks:
         raise ValueError(f"{path} must hold tasks of split {split}, got none")
+    try:
+        verifier.check_tests([HiddenTests(task.signature, task.checker) for task in tasks])
+    except ValueError as error:
+        raise ValueError(f"{path} must hold tasks whose checkers compile: {error}") from error
     chosen = random.Random(seed).sample(tasks, min(sample, len(tasks)))
     faults = [(task, fault) for task, fault in zip(chosen, find_faults(chosen, verifier), strict=True) if fault]
     if faults:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.rust import RustVerifier
-from evaluation.rust.steady import verify_steadily
+from evaluation.rust.verifier import RUNS_OF_SOLUTIONS
 from trainers.data.kept import keep_verified
 from trainers.data.rows import verified_row
 from trainers.data.sources import Row
@@ -37,7 +37,7 @@ def task_of(sample: Sample) -> Task:
 def verify_samples(samples: Sequence[Sample], verifier: RustVerifier) -> list[dict[str, Any] | None]:
     """A row for each sample that compiles and whose tests pass in each of several runs."""
     codes, tests = [sample.code for sample in samples], [sample.tests for sample in samples]
-    verdicts = decided(verify_steadily(verifier, codes, tests, trusted=True))
+    verdicts = decided(verifier.verify(codes, tests, trusted=True, runs=RUNS_OF_SOLUTIONS))
     return [
         verified_row(sample_row(sample), verdict, mix="synthetic", family=sample.family, tier=sample.tier)
         if verdict.ok
