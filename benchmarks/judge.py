@@ -28,9 +28,9 @@ from rich.table import Table
 from verifier import rows_of, seconds_of
 
 from evaluation.rust import HiddenTests, RustVerifier, Verdict, harness
-from evaluation.rust.assertions import as_hidden_tests
 from evaluation.rust.checkers import HARNESS_FILE, WITH_HARNESS
 from evaluation.rust.compiler import BUILD_FLAGS, ROOT
+from evaluation.rust.published_tests import as_hidden_tests
 from evaluation.rust.reports import Request, read_runs
 from evaluation.rust.sandbox import OPT_IN, Command, Limits
 from evaluation.rust.toolchain import find_toolchain

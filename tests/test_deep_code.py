@@ -13,10 +13,10 @@ from tree_sitter import Parser
 
 from evaluation.rust import HiddenTests, RustVerifier
 from evaluation.rust.appended import AppendedTests
-from evaluation.rust.assertions import as_hidden_tests
 from evaluation.rust.completion import completed_function
 from evaluation.rust.declarations import read_declarations
 from evaluation.rust.harness import publish
+from evaluation.rust.published_tests import as_hidden_tests
 from evaluation.rust.refusals import refusals
 from evaluation.rust.routing import MAX_BYTES, must_compile_alone
 from evaluation.rust.syntax import RUST, analyse

@@ -18,7 +18,8 @@ HIDDEN = HiddenTests("fn f(x: u8) -> u8;", "check!(f(1) == 2);")
 
 @pytest.fixture(scope="module")
 def verifier():
-    with RustVerifier(timeout=5, run_timeout=1) as verifier:
+    with pytest.MonkeyPatch.context() as patch, RustVerifier(timeout=5, run_timeout=1) as verifier:
+        patch.setenv("HF_ALLOW_CODE_EVAL", "1")
         yield verifier
 
 
@@ -27,6 +28,7 @@ OWN = {
     "hangs": "#[test] fn three() { loop {} }",
     "has the module's name": "#[cfg(test)] mod tests { use super::*; #[test] fn one() { panic!() } }",
     "has the module's name without cfg": "mod tests { #[test] fn one() { panic!() } }",
+    "has the module's name and only helpers": "#[cfg(all(test))] mod tests { pub fn helper() {} }",
     "does not compile": "#[cfg(test)] mod tests { #[test] fn one() { nothing() } }",
     "is documented at the end": "/// Tests.\n#[test]\nfn three() { panic!() }",
     "is made by a macro": "macro_rules! t { ($n:ident) => { #[test] fn $n() { panic!() } } }\nt!(three);",

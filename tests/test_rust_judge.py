@@ -13,8 +13,8 @@ from stored import needs_data, rows
 
 from evaluation.rust import CodeExecutionNotAllowed, HiddenTests, RustVerifier
 from evaluation.rust.appended import AppendedTests
-from evaluation.rust.assertions import as_hidden_tests
 from evaluation.rust.harness import publish
+from evaluation.rust.published_tests import as_hidden_tests
 from evaluation.rust.refusals import refusals
 from evaluation.rust.syntax import analyse
 
@@ -272,32 +272,6 @@ def test_published_tests_can_be_made_hidden_ones(verifier):
     assert len(problems) == 159
     assert [row["task_id"] for row, verdict in zip(problems, verdicts, strict=True) if not verdict.ok] == []
     assert all(verdict.tests_passed for verdict in verdicts)
-
-
-@pytest.mark.parametrize(
-    "assertion, case",
-    [
-        ("assert_eq!(f(1), 2);", "check!((f(1)) == (2));"),
-        ('assert_ne!(f(1), 2, "told {}", 1);', "check!((f(1)) != (2));"),
-        ('assert!(f(1) == 2, "told");', "check!(f(1) == 2);"),
-        (
-            "assert_eq!(f::<u8, u8>(1), HashMap::<u8, u8>::new());",
-            "check!((f::<u8, u8>(1)) == (HashMap::<u8, u8>::new()));",
-        ),
-        ("for x in 0..2 { assert!(f(x)); }", "for x in 0..2 { check!(f(x)); }"),
-        ('println!("assert!(x)"); assert!(x)', 'println!("assert!(x)"); check!(x)'),
-    ],
-)
-def test_an_assertion_becomes_a_case(assertion, case):
-    tests = as_hidden_tests(
-        "fn f();", f"mod other {{}}\n#[cfg(test)]\nmod tests {{ use super::*; #[test] fn t() {{ {assertion} }} }}"
-    )
-    assert tests.checker == f"mod other {{}}\n{{ {case} }}"
-
-
-def test_tests_without_assertions_cannot_become_hidden_ones():
-    with pytest.raises(ValueError, match="with assertions"):
-        as_hidden_tests("fn f();", "#[test] fn t() { f(); }")
 
 
 def exercism(row):

@@ -22,6 +22,7 @@ ATTRIBUTES = Query(RUST, "[(attribute_item) (inner_attribute_item)] @attribute")
 # What a text that is compiled as a part of a program cannot keep: lints that become errors, because more stands beside
 # it than its author wrote, and what names or shapes the program, which is ours to say.
 OF_THE_PROGRAM = re.compile(rb"\b(?:deny|forbid)\s*\(|\bcrate_name\b|\bno_main\b")
+STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 LISTED = re.compile(r"^(\S+): test$", re.MULTILINE)
 SUMMARY = re.compile(r"^test result: (\w+)\. (\d+) passed; (\d+) failed; (\d+) ignored;", re.MULTILINE)
 TEST_LINE = re.compile(rf"^test ({MODULE}\d+::\S+)(?: - should panic)? \.\.\. (\w+)", re.MULTILINE)
@@ -84,7 +85,8 @@ class AppendedTests:
                 continue
             outer = [attribute.text for attribute in attributes]
             own = any(CFG_TEST.fullmatch(text) for text in outer) or _is_test(attributes)
-            own |= node.type == "mod_item" and _name(node) in self.modules and bool(TEST.search(node.text))
+            # Two modules of a name do not compile; the published one is wanted.
+            own |= node.type == "mod_item" and node.parent.type == "source_file" and _name(node) in self.modules
             own |= self.has_main and node.type == "function_item" and node.parent.type == "source_file" and (
                 _name(node) == b"main"
             )  # fmt: skip
@@ -103,7 +105,7 @@ def without_attributes_of_the_program(code: bytes) -> tuple[bytes, tuple[str, ..
     if not OF_THE_PROGRAM.search(code):
         return code, ()
     found = QueryCursor(ATTRIBUTES).captures(Parser(RUST).parse(code).root_node).get("attribute", [])
-    taken = [node for node in found if OF_THE_PROGRAM.search(node.text)]
+    taken = [node for node in found if OF_THE_PROGRAM.search(STRINGS.sub(b"", node.text))]
     taken.sort(key=lambda node: node.start_byte)
     notes = tuple(f"`{node.text.decode().strip()}` was taken off: beside tests it makes errors" for node in taken)
     return _blank(code, [node.byte_range for node in taken]), notes

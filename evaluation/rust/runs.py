@@ -12,6 +12,7 @@ PROGRAM = "program"
 # As the standard library words what the system refuses.
 LIMIT_SIGNS = {
     b"memory allocation of": "it needed more memory than it may have",
+    b"TryReserveError { kind: AllocError": "it needed more memory than it may have",
     b"failed to spawn thread: Os { code: 11": "it needed more threads than it may have",
     b"Os { code: 11, kind: WouldBlock": "it needed more threads than it may have",
     b"Os { code: 24,": "it needed more open files than it may have",

@@ -180,8 +180,8 @@ class RustVerifier:
             progress: show a progress bar on stderr.
             deadline: seconds for all codes together; what has no verdict by then is `unavailable`. None for no limit
                 beyond that of each code.
-            runs: how often a code that passes its tests is run in all, in new processes; what does not pass each time is
-                `tests_failed`, and its first diagnostic begins with `flaky`.
+            runs: how often a code that passes its tests is run, each time in a new process; what does not always pass
+                is not `valid`, and its first diagnostic begins with `flaky`.
 
         Raises:
             ValueError: for an argument outside its rule, before anything is compiled; also for a checker that does not

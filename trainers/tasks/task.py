@@ -232,8 +232,8 @@ def load_tasks(
         seed: Chooses them.
 
     Raises:
-        ValueError: A line is no task, there is none of this split, a checker does not compile, or one of the sample is not
-            worth rewarding.
+        ValueError: A line is no task, there is none of this split, a checker does not compile, or a task of the sample
+            is not worth rewarding.
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
     """
     if split is not None and split not in SPLITS:
