@@ -75,6 +75,11 @@ class HiddenTests:
     def __post_init__(self):
         if not self.declarations.items:
             raise ValueError(f"signature must have {DECLARATION}, got {self.signature!r}")
+        reserved = [name for _, name in self.declarations.items if name.startswith("nanochat_")]
+        if reserved:
+            raise ValueError(
+                f"names in signature must not begin with `nanochat_`, which the harness uses, got {reserved}"
+            )
         tree = Parser(RUST).parse(f"fn checker() {{\n{self.checker}\n}}".encode())
         if tree.root_node.has_error or tree.root_node.named_child_count != 1:
             raise ValueError(f"checker must be Rust statements, got {self.checker!r}")
