@@ -1,6 +1,8 @@
 """Whatever type a signature has, the judge's own text of it is Rust, and a fault of the tests is theirs."""
 
+import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,21 @@ def test_without_being_looked_at_first_such_a_checker_raises_where_code_would_be
     generic = HiddenTests("fn f<T: Copy>(x: T) -> T;", 'check!(f(1) == "1");')
     with pytest.raises(ValueError, match="checker must compile"):
         verifier.verify(["fn f<T: Copy>(x: T) -> T { x }"], generic)
+
+
+def test_a_faulty_checker_of_one_caller_is_not_raised_to_another_who_waits_for_the_same_build(verifier):
+    signature, code = "fn f(x: u8) -> u8;", "fn f(x: u8) -> u8 { x }"
+    wrong, good = HiddenTests(signature, 'check!(f(2) == "2");'), HiddenTests(signature, "check!(f(2) == 2);")
+    checkers = verifier.resources.checkers
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(checkers.programs, [good, wrong])
+        while good not in checkers._built and not first.done():
+            time.sleep(0.001)
+        second = pool.submit(checkers.programs, [good])
+        with pytest.raises(ValueError, match="checker must compile"):
+            first.result()
+        assert set(second.result()) == {good}
+    assert verifier.verify([code], good)[0].status == "valid"
 
 
 def test_code_of_another_type_is_the_codes_fault(verifier):

@@ -160,6 +160,12 @@ def test_a_candidate_remembers_its_calls_and_no_others(verifier):
         ("fn f(x: Option<&mut u8>);", "check!({ f(None); true });", "takes `Option<&mut u8>`"),
         ("fn f(x: &mut &str);", "let mut x = \"\"; f(&mut x); check!(x == \"\");", "takes `&mut &str`"),
         ("fn f(x: &[u8]) -> &[u8];", "let x = [1]; check!(f(&x).as_ptr() == x.as_ptr());", "`as_ptr`"),
+        (
+            "fn f(x: &mut Vec<u8>);",
+            "let mut x = vec![]; let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| f(&mut x))); "
+            "check!(x.is_empty());",
+            "`catch_unwind`",
+        ),
         ("fn f() -> !;", "check!({ f() });", "no plain value: `!`"),
         ("use std::sync::atomic::Ordering; fn f() -> Ordering;", "check!(f() == Ordering::SeqCst);", "`Ordering`"),
     ],
@@ -172,3 +178,38 @@ def test_hidden_tests_can_be_sent_to_other_processes_once_they_were_read():
     tests = HiddenTests("fn f() -> u8;", "check!(f() == 1);")
     assert tests.shared_because is None
     assert pickle.loads(pickle.dumps(tests)) == tests
+
+
+@pytest.mark.parametrize(
+    ("imports", "signature", "checker", "body"),
+    [
+        ("use std::collections::VecDeque as Vec;", "fn f(x: &[u8]) -> Vec<u8>", "f(&[1]).len() < 2",
+         "x.to_vec().into()"),
+        ("use std::vec::Vec as String;", "fn f(x: &str) -> String<u8>", 'f("a") == [97]', "x.bytes().collect()"),
+    ],
+)  # fmt: skip
+def test_an_import_may_take_a_name_of_the_standard_library(verifier, imports, signature, checker, body):
+    verdict = judged(verifier, f"{imports} {signature} {{ {body} }}", f"{imports} {signature};", f"check!({checker});")
+    assert verdict.status == "valid", verdict.diagnostics
+
+
+def test_a_checker_may_have_types_of_any_name(verifier):
+    checker = "enum Shape { Box } use Shape::Box; type bool = u8; let one: bool = 1; check!(f(one) == Box as u8);"
+    assert judged(verifier, "fn f(x: u8) -> u8 { x - 1 }", "fn f(x: u8) -> u8;", checker).status == "valid"
+
+
+def test_a_result_that_is_too_long_is_no_attempt_to_forge(verifier):
+    verdict = judged(
+        verifier, 'fn f() -> String { "x".repeat(270 << 20) }', "fn f() -> String;", "check!(!f().is_empty());"
+    )
+    assert (verdict.status, "256 MiB" in verdict.diagnostics[0].message) == ("resource_limit", True)
+
+
+def test_values_without_a_size_may_be_many(verifier):
+    code, checker = "fn f() -> Vec<()> { vec![(); 2 << 20] }", "check!(f().len() == 2 << 20);"
+    assert judged(verifier, code, "fn f() -> Vec<()>;", checker).status == "valid"
+
+
+def test_names_of_the_harness_cannot_be_demanded():
+    with pytest.raises(ValueError, match="must not begin with `nanochat_`"):
+        HiddenTests("fn nanochat_calls(x: u8) -> u8;", "check!(nanochat_calls(1) == 1);")

@@ -8,7 +8,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +22,7 @@ SOURCES = {path.name: path.read_bytes() for path in sorted(Path(__file__).with_n
 HARNESS = "nanochat_harness"
 HARNESS_FILE = f"lib{HARNESS}.rlib"
 HARNESS_VERSION = sha256(b"".join(SOURCES.values())).hexdigest()
-MOST_KEPT = 4096  # tests
+MOST_KEPT = 512  # tests, each with a share of a program
 EDITION = "2021"  # of checkers, whatever the candidate's is
 WITH_HARNESS = ("--extern", f"{HARNESS}={HARNESS_FILE}")
 
@@ -79,11 +79,17 @@ class Checkers:
             missing = [test for test in distinct if test not in self._built]
             self._built |= {test: Future() for test in missing}
             found = {test: self._built[test] for test in distinct}
+            for test in distinct:
+                self._built.move_to_end(test)
             while len(self._built) > MOST_KEPT:
                 self._built.popitem(last=False)
         if missing:
             self._build(missing, found)
-        return {test: future.result() for test, future in found.items()}
+        try:
+            return {test: future.result() for test, future in found.items()}
+        except CancelledError:
+            # Another call built them with tests of its own, and failed for a reason that may be its own.
+            return self.programs(distinct)
 
     def _build(self, tests: Sequence[HiddenTests], futures: dict[HiddenTests, Future[Checker]]) -> None:
         try:
@@ -94,14 +100,14 @@ class Checkers:
             if not compilation.accepted:
                 self.check(tests)
                 raise CheckersUnavailable(f"the checkers of hidden tests: {_told(compilation)}")
-        except (ValueError, CheckersUnavailable) as error:
+            for number, test in enumerate(tests):
+                futures[test].set_result(Checker(program, number))
+        finally:
             with self._lock:
                 for test in tests:
-                    self._built.pop(test, None)
-                    futures[test].set_exception(error)
-            return
-        for number, test in enumerate(tests):
-            futures[test].set_result(Checker(program, number))
+                    # Only what failed can still be canceled.
+                    if futures[test].cancel() and self._built.get(test) is futures[test]:
+                        del self._built[test]
 
     def check(self, tests: Sequence[HiddenTests]) -> None:
         """

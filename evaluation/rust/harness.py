@@ -74,6 +74,11 @@ class HiddenTests:
     def __post_init__(self):
         if not self.declarations.items:
             raise ValueError(f"signature must have {DECLARATION}, got {self.signature!r}")
+        reserved = [name for _, name in self.declarations.items if name.startswith("nanochat_")]
+        if reserved:
+            raise ValueError(
+                f"names in signature must not begin with `nanochat_`, which the harness uses, got {reserved}"
+            )
         if not is_balanced(self.checker):
             raise ValueError(f"checker must be Rust statements, got {self.checker!r}")
         if not self.blank and "check!" not in self.checker:

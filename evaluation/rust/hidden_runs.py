@@ -102,6 +102,8 @@ def _judge(candidate: Candidate, run: Run, tools: Tools) -> Verdict:
     passed = total = 0
     if report.outcome == "unconfined":
         status, reason = "unavailable", f"the checker cannot confine itself: {report.reason}"
+    elif report.outcome == "too_long":
+        status, reason = "resource_limit", "a result, with what is behind `&mut`, is longer than 256 MiB"
     elif report.outcome == "forged":
         text = candidate.code.decode("utf-8", "replace")
         logger.warning("a candidate tried to forge the report of its tests: %s\n%s", report.reason, text)

@@ -16,9 +16,10 @@ MODULUS = 2**61 - 1
 class Report:
     """How the tests of one candidate went."""
 
-    outcome: Literal["finished", "panicked", "died", "unconfined", "forged", "none"]
+    outcome: Literal["finished", "panicked", "died", "unconfined", "too_long", "forged", "none"]
     """`panicked`: outside the cases. `died`: the candidate's own process. `unconfined`: the kernel does not give the
-    protection. `forged`: the report contradicts itself. `none`: the program ended without one.
+    protection. `too_long`: what a call gave. `forged`: the report contradicts itself. `none`: the program ended
+    without one.
     """
     passed: int = 0
     total: int = 0
@@ -63,6 +64,8 @@ class Request:
         """The report in a line behind its nonce."""
         if said.startswith("unconfined "):
             return Report("unconfined", reason=said.removeprefix("unconfined "))
+        if said == "too long":
+            return Report("too_long")
         if said == "garbled":
             return Report("forged", reason="the candidate's process wrote what its functions cannot have returned")
         died = re.fullmatch(r"died (-?\d+)", said)

@@ -33,6 +33,9 @@ MOST_PARTS_OF_A_TUPLE = 8
 # What asks where a value lies, or how much room it has: a copy gives another answer.
 PLACES = re.compile(r"\b(?:ptr|as_ptr|as_mut_ptr|as_ptr_range|addr_of|capacity|type_name|type_name_of_val)\b")
 
+# What goes on after a panic: the changes that a call made before it panicked are not sent back.
+CATCHES = re.compile(r"\b(?:catch_unwind|spawn)\b")
+
 
 def obstacle(declarations: Declarations, checker: str) -> str | None:
     """Why tests must share a process with the candidate; None where they need not."""
@@ -41,6 +44,12 @@ def obstacle(declarations: Declarations, checker: str) -> str | None:
         return f"the tests use the candidate's own {kind}"
     if PLACES.search(checker):
         return f"the tests ask for `{PLACES.search(checker)[0]}`, which a copy of a value answers otherwise"
+    if CATCHES.search(checker) and any(
+        _is_mutable(kind.node) for f in declarations.functions for kind in f.parameters
+    ):
+        return (
+            f"the tests use `{CATCHES.search(checker)[0]}`, and could see what a call that panics left behind `&mut`"
+        )
     for function in declarations.functions:
         reason = _obstacle_of(function, declarations.imported)
         if reason:
@@ -160,9 +169,9 @@ def _held(kind: Node) -> tuple[str, str]:
     inner = kind.child_by_field_name("type")
     borrow = "&mut " if _is_mutable(kind) else "&"
     if inner.text == b"str":
-        return borrow, "String"
+        return borrow, "::std::string::String"
     if inner.type == "array_type" and inner.child_by_field_name("length") is None:
-        return borrow, f"Vec<{_anonymous(inner.child_by_field_name('element'))}>"
+        return borrow, f"::std::vec::Vec<{_anonymous(inner.child_by_field_name('element'))}>"
     return borrow, _anonymous(inner)
 
 

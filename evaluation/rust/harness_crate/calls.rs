@@ -1,14 +1,12 @@
 //! Questions to the candidate's process, from the process of the tests. Nothing it says is believed but its answers.
 
 use crate::checks::{end, End};
-use crate::serving::{PANICKED, RETURNED};
+use crate::serving::{LONGEST_ANSWER, PANICKED, RETURNED, TOO_LONG};
 use crate::wire::{Decode, Encode, Input, Update};
 use std::io::{BufReader, Read, Write};
 use std::panic::{panic_any, resume_unwind};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
-
-const LONGEST_ANSWER: u32 = 256 << 20; // bytes
 
 struct Candidate {
     process: Child,
@@ -94,6 +92,7 @@ impl Call {
                 Some((false, text)) => resume_unwind(Box::new(text)),
                 None => panic_any(()),
             },
+            Some(TOO_LONG) => end(End::TooLong),
             _ => end(End::Garbled),
         }
     }

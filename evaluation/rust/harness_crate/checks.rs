@@ -54,6 +54,8 @@ pub enum End {
     Unconfined(String),
     /// The candidate's process ended: with this status, or minus the number of a signal.
     Died(i32),
+    /// What a call gave is longer than an answer may be.
+    TooLong,
     /// The candidate's process said what its functions cannot have returned.
     Garbled,
 }
@@ -142,6 +144,7 @@ pub fn end(how: End) -> ! {
         }
         End::Unconfined(reason) => format!("unconfined {reason}"),
         End::Died(status) => format!("died {status}"),
+        End::TooLong => "too long".to_owned(),
         End::Garbled => "garbled".to_owned(),
     };
     let _ = (&report.channel).write_all(format!("{} {text}\n", report.nonce).as_bytes());

@@ -20,5 +20,5 @@ pub use wire::{Decode, Encode, Input, Update};
 /// One case: an expression that is true if the candidate is right; a panic is wrong.
 #[macro_export]
 macro_rules! check {
-    ($($holds:tt)+) => { $crate::count(line!(), Box::new(|| -> bool { $($holds)+ })) };
+    ($($holds:tt)+) => { $crate::count(line!(), ::std::boxed::Box::new(|| -> ::std::primitive::bool { $($holds)+ })) };
 }

@@ -1,7 +1,7 @@
 //! The process of a candidate: it calls the candidate's functions when it is asked to and hands out what they return.
 //!
 //! A question is the number of a function and its arguments; an answer is `RETURNED` with the result and the values
-//! behind `&mut` parameters, or `PANICKED` with the message. Each has its length before it, as u32.
+//! behind `&mut` parameters, `PANICKED` with the message, or `TOO_LONG` where that would be more than `LONGEST_ANSWER`. Each has its length before it, as u32.
 
 use crate::confinement;
 use crate::wire::{Decode, Encode, Input};
@@ -12,6 +12,8 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 
 pub const RETURNED: u8 = 0;
 pub const PANICKED: u8 = 1;
+pub const TOO_LONG: u8 = 2;
+pub const LONGEST_ANSWER: u32 = 256 << 20; // bytes
 
 /// The arguments of a call.
 pub struct Question(Input);
@@ -54,6 +56,9 @@ pub fn serve(candidates: &[fn(u32, &mut Question, &mut Answer)]) {
             answer.0 = vec![PANICKED];
             message(&*payload).encode(&mut answer.0);
             std::mem::forget(payload); // to drop it would run code of the candidate
+        }
+        if answer.0.len() > LONGEST_ANSWER as usize {
+            answer.0 = vec![TOO_LONG];
         }
         send(&mut answers, &answer.0);
     }

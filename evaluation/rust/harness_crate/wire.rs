@@ -43,11 +43,8 @@ impl Input {
     }
 
     fn elements<T: Decode, C: Default + Extend<T>>(&mut self) -> Option<C> {
-        // The length is not believed: memory is taken as elements come, and those without a size come for nothing.
+        // The length is not believed: memory is taken as elements come. Those without a size cost time alone.
         let length = u64::decode(self)?;
-        if size_of::<T>() == 0 && length > 1 << 20 {
-            return None;
-        }
         let mut elements = C::default();
         for _ in 0..length {
             elements.extend([T::decode(self)?]);
@@ -111,7 +108,7 @@ impl Encode for Ordering {
 
 impl Decode for Ordering {
     fn decode(input: &mut Input) -> Option<Ordering> {
-        [Ordering::Less, Ordering::Equal, Ordering::Greater].into_iter().nth(usize::try_from(i8::decode(input)? + 1).ok()?)
+        [Ordering::Less, Ordering::Equal, Ordering::Greater].get(i8::decode(input)?.wrapping_add(1) as usize).copied()
     }
 }
 
