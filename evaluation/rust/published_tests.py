@@ -32,21 +32,9 @@ OPENED = "mod nanochat_tests { use super::*; pub mod nanochat_crate { "
 CLOSED = """
 use super::*;
 }
-pub mod nanochat_libtest {
-    pub fn succeeds<T: std::process::Termination>(test: fn() -> T) -> bool {
-        test().report() == std::process::ExitCode::SUCCESS
-    }
-    pub fn panics(test: fn(), expected: Option<&str>) -> bool {
-        let Err(payload) = std::panic::catch_unwind(test) else { return false };
-        let text = payload.downcast_ref::<&'static str>().copied();
-        let text = text.or(payload.downcast_ref::<String>().map(String::as_str));
-        let holds = expected.map_or(true, |expected| text.is_some_and(|text| text.contains(expected)));
-        std::mem::forget(payload); // to drop it may run code of the candidate
-        holds
-    }
-}
 }
 nanochat_tests::nanochat_crate::nanochat_run();"""
+LIBTEST = "::nanochat_harness::libtest"
 
 
 @dataclass(frozen=True)
@@ -217,7 +205,8 @@ def _is_of_cfg(name: Node) -> bool:
 
 def _make_cases(item: _Item, convert: bool, edits: _Edits) -> None:
     """The function becomes one in a function that has it as a case."""
-    case = "succeeds(nanochat_test)"
+    returning = item.node.child_by_field_name("return_type") is not None
+    case = "succeeds(nanochat_test)" if returning else "passes(nanochat_test)"
     if "should_panic" in item.attributes:
         case = f"panics(nanochat_test, {_expected(item.attributes['should_panic'])})"
     elif convert:
@@ -230,7 +219,7 @@ def _make_cases(item: _Item, convert: bool, edits: _Edits) -> None:
     name = item.node.child_by_field_name("name")
     edits.add(*name.byte_range, f"{item.name}() {{ fn nanochat_test")
     end = item.node.end_byte
-    edits.add(end, end, f" check!({_outside(item.depth)}::nanochat_libtest::{case}) }}")
+    edits.add(end, end, f" check!({LIBTEST}::{case}) }}")
 
 
 def _expected(attribute: Node) -> str:

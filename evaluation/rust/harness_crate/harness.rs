@@ -9,6 +9,7 @@
 mod calls;
 mod checks;
 mod confinement;
+pub mod libtest;
 mod serving;
 mod wire;
 
