@@ -5,7 +5,6 @@ Our models are base models: there are no turns, each prompt is continued on its 
 everything else to standard error; so `chat ... < prompt.rs > answer.rs` gives a file of Rust and nothing else.
 """
 
-import re
 import signal
 import sys
 import unicodedata
@@ -18,14 +17,12 @@ from rich.console import Console
 from rich.text import Text
 
 from evaluation.rust import RustVerifier, Verdict
-from evaluation.rust.answers import extract_rust
 from evaluation.rust.compiler import ROOT
 from model_cards.text_engine import Answer, Decoding, Show, TextEngine, text_engine
 
 # Control characters steer the terminal, format characters reorder or hide what is read.
 STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 LISTED_ERRORS = 3
-FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -188,9 +185,7 @@ class Conversation:
         return self._engine.answer(prompt, self._settings.decoding, next(self._seeds) % 2**31, show)
 
     def _verify(self, answer: Answer) -> Verdict:
-        """Of the prompt and its continuation; of a program in a block of Markdown, when the model answers so."""
-        program = extract_rust(answer.text) if FENCE.search(answer.text) else None
-        (verdict,) = self._verifier.verify([program or answer.prompt + answer.text], exact=True)
+        (verdict,) = self._verifier.verify([answer.program], exact=True)
         return verdict
 
     def _explain(self, answer: Answer, verdict: Verdict) -> None:

@@ -5,6 +5,7 @@ Both hand over pieces of text as they come, and both stop where the function end
 """
 
 import json
+import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from evaluation.rust.answers import extract_rust
 from evaluation.rust.completion import completed_function
 from model_cards.llama_server import RunningServer, ServerSettings, llama_server, open_model
 
@@ -44,6 +46,9 @@ class Decoding:
             raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
 
 
+FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
+
+
 class Answer:
     """What a model has written after a prompt; pieces are shown as they are added, up to the function's end."""
 
@@ -51,16 +56,28 @@ class Answer:
         self.prompt = prompt
         self.text = ""
         self.finished = False
-        """The function has ended."""
+        """The function, or the block of code, has ended."""
         self._show = show
 
+    @property
+    def in_markdown(self) -> bool:
+        """The model answers the prompt, with a block of code, and does not continue it."""
+        return FENCE.search(self.text) is not None
+
+    @property
+    def program(self) -> str:
+        """The prompt with its continuation, or the program in a block of code, as far as there is one."""
+        return (extract_rust(self.text) if self.in_markdown else None) or self.prompt + self.text
+
     def add(self, piece: str) -> None:
-        """Adds what comes next; what is added after the function's end is dropped."""
+        """Adds what comes next; what is added after the end of the function, or of its block, is dropped."""
         if self.finished or not piece:
             return
         before = len(self.text)
         self.text += piece
-        if "}" in piece:
+        if self.in_markdown:
+            self.finished = extract_rust(self.text) is not None
+        elif "}" in piece:
             function = completed_function(self.prompt, self.text)
             if function is not None:
                 self.text, self.finished = function, True

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from gguf_models import TOKENIZER, gguf_model
 from memorised import COMPILES, EITHER, ENDLESS, FAILS, memorised_model
+from rich.console import Console
 
+from evaluation.rust import RustVerifier
 from model_cards.__main__ import main
-from model_cards.chat import ChatSettings, visible
+from model_cards.chat import ChatSettings, Conversation, visible
 from model_cards.checkpoint import Checkpoint
 from model_cards.gguf import export_gguf
 from model_cards.streaming import PieceStreamer
@@ -229,6 +231,16 @@ def test_an_answer_ends_within_a_token_and_ignores_what_follows():
     for piece in (" g('}');", " }\n\n} x", "fn "):
         answer.add(piece)
     assert answer.finished and answer.text == " g('}'); }" == "".join(shown)
+
+
+def test_an_answer_in_markdown_ends_with_its_block_and_its_program_is_verified():
+    answer = Answer("Write a function.", lambda piece: None)
+    for piece in ("Here:\n", "```rust\nfn f() -> u8 {", " 1 }\n", "```", "\nIt", " is one."):
+        answer.add(piece)
+    assert answer.finished and answer.text.endswith("```") and answer.program == "fn f() -> u8 { 1 }\n"
+    with RustVerifier() as verifier:
+        conversation = Conversation(None, ChatSettings(), verifier, Console(stderr=True))
+        assert conversation._verify(answer).ok
 
 
 def test_characters_are_streamed_whole():
