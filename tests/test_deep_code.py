@@ -57,6 +57,7 @@ LOOKS = {
     "constant": lambda code: constant("", code, "check!(f(1) == 1);"),
     "first_cases": lambda code: first_cases(f"{code}\ncheck!(true);", 1),
 }
+SLOWEST = {"refusals of a library", "report", "canonical"}  # they share their walks with the others
 
 
 def look(name, code):
@@ -91,7 +92,9 @@ def test_every_form_is_rust_and_nests():
         assert len(nested(form, 4)) > len(nested(form, 3))
 
 
-@pytest.mark.parametrize("name", LOOKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOWEST else name for name in LOOKS]
+)
 def test_depth_costs_no_stack(name, little_stack):
     look(name, nested("block", 1))
     for form in NESTING:

@@ -72,7 +72,7 @@ def test_a_right_solution_earns_its_reward_whatever_stands_beside_it(verifier, g
 
 @pytest.mark.parametrize("gap", ["negative argument", "no bounds"])
 def test_no_hack_becomes_good_by_what_cannot_be_parsed(verifier, gap):
-    hacks = HACKED[::10]
+    hacks = HACKED[::25]
     codes = [f"{hack['code']}\n{GAPS[gap]}" for hack in hacks]
     verdicts = verifier.verify(codes, list(map(hidden_tests_of, hacks)), rules="reward")
     assert not {hack["name"]: verdict.status for hack, verdict in zip(hacks, verdicts, strict=True) if verdict.ok}
