@@ -2,10 +2,10 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 
+from evaluation.rust import answers
 from evaluation.rust.answers import extract_rust
 
 CODE = "fn one() -> u32 {\n    1\n}\n"
@@ -145,8 +145,9 @@ def test_it_needs_no_learning_library():
 
 
 @pytest.mark.parametrize("piece", ["}```\n", "```\n", "> ", "- ", "<think>", "</think>\n", "`", "~~~ a\n", "* "])
-def test_the_time_is_bounded_for_answers_of_anything(piece):
-    text = "```rust\n" + piece * (20_000 // len(piece))
-    started = time.process_time()
-    extract_rust(text)
-    assert time.process_time() - started < 5
+def test_no_answer_is_read_more_than_a_few_times(piece, monkeypatch):
+    readings = []
+    parse = answers._MARKDOWN.parse
+    monkeypatch.setattr(answers._MARKDOWN, "parse", lambda text: readings.append(text) or parse(text))
+    extract_rust("```rust\n" + piece * (20_000 // len(piece)))
+    assert len(readings) <= 3 * answers.MOST_REPAIRS

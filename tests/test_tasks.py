@@ -184,7 +184,7 @@ def test_a_solution_that_passes_only_sometimes_is_refused_as_flaky(verifier):
     code = "fn first() -> u32 { *(0..3).collect::<std::collections::HashSet<u32>>().iter().next().unwrap() }"
     published = [f"#[test] fn t() {{ assert!(first() != {n % 3}); assert!(first() < {n + 3}); }}" for n in range(60)]
     hidden = [
-        HiddenTests("fn first() -> u32;", f"check!(first() != {n % 3}); check!(first() < {n + 3});") for n in range(9)
+        HiddenTests("fn first() -> u32;", f"check!(first() != {n % 3}); check!(first() < {n + 3});") for n in range(40)
     ]
     for tests, trusted in ((published, True), (hidden, False)):
         verdicts = verifier.verify([code] * len(tests), tests, trusted=trusted, runs=3)

@@ -13,6 +13,7 @@ from evaluation.rust.sandbox import Completed, SandboxFailure
 from evaluation.rust.verdict import Diagnostic, Status, Verdict
 
 RUNS_PER_ATTEMPT = 8
+OUR_PROCESSES = 2  # the one that reads the requests, and its copy that runs the tests
 logger = logging.getLogger(__name__)
 
 
@@ -62,8 +63,9 @@ class RunHiddenJob:
         lines = [request.encode(each.tests, each.number) for request, each in pairs]
         files = {PROGRAM: self.program} | ({CHECKER: self.checker} if self.checker else {})
         name, arguments = (CHECKER, ["{directory}/" + PROGRAM]) if self.checker else (PROGRAM, [])
-        # There are no files to write but messages.
-        limits = replace(tools.run_limits, file_bytes=tools.run_limits.output_bytes)
+        # There are no files to write but messages, and the candidate's threads are not to pay for our processes.
+        limits = tools.run_limits
+        limits = replace(limits, file_bytes=limits.output_bytes, processes=limits.processes + OUR_PROCESSES)
         run = command(name, arguments, b"".join(lines), tools)
         (completed,) = tools.compiler.sandbox.run(files, [run], limits)
         runs = read_runs(requests, completed.stdout) or [Run(Report("none"), completed)]

@@ -14,16 +14,14 @@ from evaluation.rust.nodes import walk
 from evaluation.rust.syntax import COMMENTS
 
 BUILT_IN = {"String", "Vec", "Option", "Result", "Box"}
+# A range that counts up to its end remembers whether it is used up, which cannot be written down.
 PLAIN_TYPES = {
-    **{f"std::collections::{name}": name for name in (
+    *(f"std::collections::{name}" for name in (
         "BTreeMap", "BTreeSet", "BinaryHeap", "HashMap", "HashSet", "LinkedList", "VecDeque",
-    )},
-    "std::collections::hash_map::HashMap": "HashMap",
-    "std::collections::btree_map::BTreeMap": "BTreeMap",
-    "std::borrow::Cow": "Cow", "std::cmp::Ordering": "Ordering", "std::cmp::Reverse": "Reverse",
-    "std::num::Wrapping": "Wrapping", "std::ops::Range": "Range", "std::ops::RangeInclusive": "RangeInclusive",
-    "std::time::Duration": "Duration", "std::string::String": "String", "std::vec::Vec": "Vec",
-    "std::option::Option": "Option", "std::result::Result": "Result", "std::boxed::Box": "Box",
+    )),
+    "std::collections::hash_map::HashMap", "std::collections::btree_map::BTreeMap", "std::borrow::Cow",
+    "std::cmp::Ordering", "std::cmp::Reverse", "std::num::Wrapping", "std::ops::Range", "std::time::Duration",
+    "std::string::String", "std::vec::Vec", "std::option::Option", "std::result::Result", "std::boxed::Box",
 }  # fmt: skip
 PARTS = COMMENTS | {
     "primitive_type", "type_identifier", "scoped_type_identifier", "generic_type", "type_arguments", "reference_type",
@@ -32,7 +30,6 @@ PARTS = COMMENTS | {
 MOST_PARTS_OF_A_TUPLE = 8
 # What asks where a value lies, or how much room it has: a copy gives another answer.
 PLACES = re.compile(r"\b(?:ptr|as_ptr|as_mut_ptr|as_ptr_range|addr_of|capacity|type_name|type_name_of_val)\b")
-
 # What goes on after a panic: the changes that a call made before it panicked are not sent back.
 CATCHES = re.compile(r"\b(?:catch_unwind|spawn)\b")
 

@@ -5,7 +5,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
 use std::hash::Hash;
 use std::num::Wrapping;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::time::Duration;
 
 /// Can be written.
@@ -332,18 +332,6 @@ impl<T: Encode> Encode for Range<T> {
 impl<T: Decode> Decode for Range<T> {
     fn decode(input: &mut Input) -> Option<Self> {
         <(T, T)>::decode(input).map(|(start, end)| start..end)
-    }
-}
-
-impl<T: Encode> Encode for RangeInclusive<T> {
-    fn encode(&self, bytes: &mut Vec<u8>) {
-        (self.start(), self.end()).encode(bytes);
-    }
-}
-
-impl<T: Decode> Decode for RangeInclusive<T> {
-    fn decode(input: &mut Input) -> Option<Self> {
-        <(T, T)>::decode(input).map(|(start, end)| start..=end)
     }
 }
 
