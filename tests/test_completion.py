@@ -133,6 +133,6 @@ def test_a_prompt_may_end_inside_a_comment_or_a_literal():
 
 @pytest.mark.parametrize("unit", ["{", "}{", '"\\', "'", "'\\", "'a ", "/*", "r#", 'r"', 'br#"', "//\n", "é'", "r"])
 def test_the_time_is_linear_in_the_text(unit):
-    begun = time.perf_counter()
+    begun = time.process_time()
     completed_function("fn f() {", unit * (1_000_000 // len(unit)))
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
