@@ -15,7 +15,7 @@ from itertools import zip_longest
 from tree_sitter import Node, Parser
 
 from evaluation.rust.harness import HiddenTests
-from evaluation.rust.nodes import Found, Nodes, in_macro, walk
+from evaluation.rust.nodes import MACRO_PARTS, Found, Nodes, in_macro, walk
 from evaluation.rust.refused_bodies import bodies
 from evaluation.rust.refused_holes import holes
 from evaluation.rust.refused_types import equality, unused_lifetimes
@@ -265,11 +265,13 @@ def _modules(nodes: Nodes) -> Found:
 
 def _macros(nodes: Nodes, tokens: Sequence[Node], checked: bool) -> Found:
     lifetimes = set()
+    # To ask every token for its parent would search for each from the root.
+    inside = {child.id for kind in MACRO_PARTS for part in nodes[kind] for child in part.children}
     for before, node in zip(tokens, tokens[1:], strict=False):
         # What the rules on lifetimes and impls look for would not be seen in a macro.
-        if node.text == b"Sized" and in_macro(node):
+        if node.text == b"Sized" and node.id in inside:
             yield node, "makes bounds by macros"
-        elif before.text == b"'" and in_macro(before):
+        elif before.text == b"'" and before.id in inside:
             lifetimes.add(node.text)
             if len(lifetimes - {b"static", b"_"}) == 2:
                 yield node, "makes lifetimes by macros"
