@@ -23,7 +23,7 @@ from trainers.data.synthetic.stream import choose_families
 from trainers.data.synthetic.verified import LICENCE, write_synthetic
 from trainers.data.tokenizer import train_tokenizer
 from trainers.data.verify import verify_sample
-from trainers.stages import check
+from trainers.typed_settings import check
 from trainers.tasks.task import read_tasks, split_tasks
 
 console = Console(highlight=False)

@@ -1,11 +1,9 @@
 """A recipe's settings by name: to show them, to explain them, to change them from the command line."""
 
-import ast
 import dataclasses
 import inspect
 import re
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +14,7 @@ from modeling_nanochat import BitLinear, LoopLMConfig, LoopLMForCausalLM
 from modeling_nanochat.configuration_nanochat import FIELD_RULES
 from recipes.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
 from trainers.stages import MaxRLStage, Stage
+from trainers.typed_settings import annotations, check, described, is_of, value_of
 
 SECTIONS = {"model": LoopLMConfig, "data": DataRecipe, "training": TrainingRecipe, "export": ExportRecipe}
 ENTRY = re.compile(r"^ {4}(\w+(?:, \w+)*): (.*(?:\n {8}.*)*)", re.MULTILINE)
@@ -61,7 +60,7 @@ def with_settings(recipe: Recipe, changes: list[str]) -> Recipe:
             near = get_close_matches(name, known, n=1, cutoff=0.0)[0]
             raise ValueError(f"--set {name} is no setting of this recipe; the nearest is {near} (--show lists all)")
         section, _, field = name.rpartition(".")
-        parts.setdefault(section, {})[field] = _value(name, text, known[name], owner_of(recipe, section))
+        parts.setdefault(section, {})[field] = _value(section, field, text, owner_of(recipe, section))
     changed: dict[str, Any] = {
         section: dataclasses.replace(getattr(recipe, section), **parts[section])
         for section in ("data", "training", "export")
@@ -80,31 +79,12 @@ def owner_of(recipe: Recipe, section: str) -> type:
     return next(type(stage) for stage in recipe.later_stages if section == f"stages.{stage.name}")
 
 
-def _value(name: str, text: str, present: Any, owner: type) -> Any:
-    """A text as a value of the setting's type."""
-    kind = _annotation(owner, name.rpartition(".")[2])
-    if text == "None" and (present is None or "None" in kind):
-        return None
-    if "Path" in kind:
-        return Path(text).resolve()
-    if isinstance(present, str) or kind.startswith(("str", "Literal", "typing.Literal", "Schedule")):
-        return text
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        value = text
-    wanted = type(present) if present is not None else None
-    if wanted is float and type(value) is int:
-        value = float(value)
-    if wanted is None or isinstance(value, wanted) and not (isinstance(value, bool) and wanted is not bool):
-        return value
-    raise ValueError(f"{name} must be a value of type {wanted.__name__} such as {present!r}, got {text!r}")
-
-
-def _annotation(owner: type, field: str) -> str:
-    if owner is LoopLMConfig:
-        return ""
-    return str(next(each.type for each in dataclasses.fields(owner) if each.name == field))
+def _value(section: str, field: str, text: str, owner: type) -> Any:
+    """A text as a value of the setting's type. Raises `ValueError`."""
+    annotation = annotations(owner)[field]
+    value = value_of(text, annotation)
+    check(section, field, value, described(annotation), is_of(value, annotation))
+    return value
 
 
 def parameters(recipe: Recipe) -> tuple[int, int]:

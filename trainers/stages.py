@@ -5,17 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from modeling_nanochat import LoopLMConfig
-from trainers.advantages import ESTIMATORS, Estimator
+from trainers.advantages import Estimator
 from trainers.data.mix import check_shares
-from trainers.loop_credit import LOOP_CREDITS, LoopCredit
+from trainers.loop_credit import LoopCredit
+from trainers.typed_settings import check, check_types
 
 Schedule = Literal["wsd", "cosine", "constant"]
-
-
-def check(section: str, name: str, value: object, rule: str, holds: bool) -> None:
-    """Raises `ValueError` with field, rule and value unless it holds."""
-    if not holds:
-        raise ValueError(f"{section}.{name} must be {rule}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -57,6 +52,7 @@ class Stage:
 
     def __post_init__(self):
         section = f"stages.{self.name}"
+        check_types(section, self)
         for name in ("total_steps", "batch_size"):
             check(section, name, getattr(self, name), "at least 1", getattr(self, name) >= 1)
         check(section, "seq_len", self.seq_len, "at least 2", self.seq_len >= 2)
@@ -66,8 +62,6 @@ class Stage:
         finite = self.min_lr < self.peak_lr < float("inf")
         check(section, "peak_lr", self.peak_lr, "above min_lr and finite", finite)
         check_shares(f"{section}.mix", self.mix)
-        choices = ("wsd", "cosine", "constant")
-        check(section, "schedule", self.schedule, f"one of {', '.join(choices)}", self.schedule in choices)
         rule = f"at most total_steps={self.total_steps} together with decay_steps={self.decay_steps}"
         fits = self.warmup_steps + self.decay_steps <= self.total_steps
         check(section, "warmup_steps", self.warmup_steps, rule, fits)
@@ -155,6 +149,7 @@ class MaxRLStage:
 
     def __post_init__(self):
         section = f"stages.{self.name}"
+        check_types(section, self)
         for name in (
             "total_steps", "prompts_per_step", "micro_batch_size", "max_completion_length", "held_out_tasks", "samples"
         ):  # fmt: skip
@@ -166,13 +161,6 @@ class MaxRLStage:
         check(section, "learning_rate", self.learning_rate, "above 0 and finite", finite)
         threshold = self.reward_threshold
         check(section, "reward_threshold", threshold, "above 0 and at most 1", 0 < threshold <= 1)
-        for name, choices in (
-            ("estimator", ESTIMATORS),
-            ("loop_credit", LOOP_CREDITS),
-            ("loss_type", ("dapo", "dr_grpo")),
-            ("mode", ("tests", "compile")),
-        ):
-            check(section, name, getattr(self, name), f"one of {', '.join(choices)}", getattr(self, name) in choices)
 
     @property
     def completions_per_step(self) -> int:
