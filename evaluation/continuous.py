@@ -52,9 +52,9 @@ class ContinuousEvaluation:
 
     def __call__(self, model: PreTrainedModel, step: int) -> dict[str, float]:
         """
-        `eval_loss`, `eval_loop_N_loss` in nats and `eval_perplexity`; per suite `eval_compiles` and
-        `eval_semantic_score`, the share of the compiler's three checks (types, ownership, lifetimes) that hold, or
-        `eval_humaneval_pass`; and the number of completions of each, `eval_compiles_of`.
+        `eval_loss`, `eval_loop_N_loss` in nats and `eval_perplexity`, of `eval_blocks` blocks; per suite
+        `eval_compiles` and `eval_semantic_score`, the share of the compiler's three checks (types, ownership,
+        lifetimes) that hold, or `eval_humaneval_pass`; and the number of completions of each, `eval_compiles_of`.
         """
         with _same_random_state():
             return self._measure(model)
@@ -63,6 +63,7 @@ class ContinuousEvaluation:
         losses = loss_by_depth(model, self.blocks)
         found = {f"eval_loop_{loop}_loss": loss for loop, loss in enumerate(losses, start=1)}
         found = {"eval_loss": losses[-1], "eval_perplexity": math.exp(losses[-1])} | found
+        found["eval_blocks"] = len(self.blocks)
         suites = [each for each in self.suites if not isinstance(each, HumanEvalRust) or may_run_programs()]
         end = time.monotonic() + self.seconds
         for index, suite in enumerate(suites):

@@ -1,15 +1,40 @@
 """The command line that every recipe has."""
 
 import argparse
+import errno
+import os
+import signal
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
+import psutil
+import torch
+from accelerate.utils import broadcast_object_list
 from rich.console import Console
+from safetensors import SafetensorError
 
-from recipes.pipeline import finish, start
+from recipes.folder import RunLock, differences, kept_settings, remembered, resume_command
+from recipes.pipeline import finish
+from recipes.processes import REFUSALS, on_main_process, process_state
 from recipes.schema import Recipe
 from recipes.settings import explanation, show, with_settings
+from recipes.start import start
+from trainers.callbacks import TrainingDiverged
+
+console = Console(highlight=False)
+REFUSED = 2
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser whose errors end as all others do."""
+
+    def error(self, message: str) -> NoReturn:
+        _end(f"{self.format_usage()}{self.prog}: error: {message}", REFUSED)
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -17,10 +42,8 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
 
 
 def main(recipe: Recipe, arguments: list[str] | None = None) -> None:
-    """Run a recipe with what the command line changes of it; bad input ends with one line that says why."""
-    parser = argparse.ArgumentParser(
-        description=recipe.description, epilog=explanation(), formatter_class=HelpFormatter
-    )
+    """Run a recipe with what the command line changes of it; what cannot be done ends with one line that says why."""
+    parser = OneLineParser(description=recipe.description, epilog=explanation(), formatter_class=HelpFormatter)
     parser.add_argument(
         "--data-dir",
         type=Path,
@@ -36,8 +59,12 @@ def main(recipe: Recipe, arguments: list[str] | None = None) -> None:
     names = [stage.name for stage in recipe.stages]
     parser.add_argument("--stage", choices=names, help="only this stage, from the one before it; needs --resume then")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--resume", action="store_true", help="continue the run that is in the output folder")
-    what.add_argument("--overwrite", action="store_true", help="delete the run that is in the output folder")
+    what.add_argument(
+        "--resume", action="store_true", help="continue the run in the output folder, with the settings it has"
+    )
+    what.add_argument(
+        "--overwrite", action="store_true", help="put a new run in the place of the one in the output folder"
+    )
     what.add_argument("--show", action="store_true", help="print every setting, its value and meaning, and stop")
     what.add_argument(
         "--dry-run", action="store_true", help="two steps of every stage at toy size, in a folder that is deleted"
@@ -45,34 +72,111 @@ def main(recipe: Recipe, arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     try:
-        recipe = with_settings(recipe, options.changes)
-        training = recipe.training
-        if options.seed != parser.get_default("seed"):
-            training = replace(training, seed=options.seed)
-        if options.total_steps is not None:
-            training = training.with_total_steps(options.total_steps)
-        if options.data_dir != parser.get_default("data_dir"):
-            recipe = replace(recipe, data=replace(recipe.data, data_dir=options.data_dir))
-        data_dir = recipe.data.data_dir
-        data = replace(recipe.data, data_dir=data_dir and data_dir.resolve())
-        recipe = replace(recipe, data=data, training=training, output_dir=options.output_dir)
+        recipe = _chosen(recipe, options, parser)
         if options.show:
-            show(recipe, Console(highlight=False))
-            return
-        if options.dry_run:
-            dry_run(recipe)
-            return
-        prepared = start(recipe, options.resume, options.overwrite)
-        if options.stage is not None:
-            recipe.check_stage_before(options.stage)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
-    finish(recipe, prepared, options.stage)
+            show(recipe, console)
+        elif options.dry_run:
+            dry_run(recipe, options.stage)
+        else:
+            with _claimed(recipe):
+                prepared = start(recipe, options.resume, options.overwrite, options.stage)
+                with _ending_in_one_line(recipe):
+                    finish(recipe, prepared, options.stage)
+    except REFUSALS as error:
+        _end(f"{parser.prog}: error: {error}", REFUSED)
 
 
-def dry_run(recipe: Recipe) -> None:
-    """The whole pipeline at toy size; leaves nothing behind."""
+def _chosen(recipe: Recipe, options: argparse.Namespace, parser: argparse.ArgumentParser) -> Recipe:
+    """
+    The recipe with the settings of the run that is continued, and what the command line changes.
+
+    Raises:
+        ValueError: There is no such run, or a change is not possible.
+    """
+    recipe = replace(recipe, output_dir=options.output_dir)
+    if options.resume:
+        kept = kept_settings(recipe.run_dir)
+        if kept is None:
+            raise ValueError(f"--resume needs a run to continue, got none in {recipe.run_dir}")
+        changed = differences(kept, recipe)
+        recipe = remembered(recipe, kept)
+        if changed and os.environ.get("RANK", "0") == "0":
+            console.print("Settings of the run that are not the recipe's:\n" + "\n".join(changed), markup=False)
+    recipe = with_settings(recipe, options.changes)
+    training = recipe.training
+    if options.seed != parser.get_default("seed"):
+        training = replace(training, seed=options.seed)
+    if options.total_steps is not None:
+        training = training.with_total_steps(options.total_steps)
+    data = recipe.data
+    if options.data_dir != parser.get_default("data_dir"):
+        data = replace(data, data_dir=options.data_dir)
+    data = replace(data, data_dir=data.data_dir and data.data_dir.resolve())
+    return replace(recipe, data=data, training=training)
+
+
+def dry_run(recipe: Recipe, only: str | None = None) -> None:
+    """The whole pipeline, or its stages up to one of them, at toy size; leaves nothing behind."""
+    state = process_state()
     with tempfile.TemporaryDirectory() as folder:
-        toy = replace(recipe.toy(), output_dir=Path(folder))
-        finish(toy, start(toy, resume=False, overwrite=False))
-    print("The dry run went through; nothing of it was kept.")
+        # One folder for all processes.
+        shared = [folder]
+        if state.num_processes > 1:
+            broadcast_object_list(shared)
+        toy = replace(recipe.toy(), output_dir=Path(shared[0]))
+        toy = toy if only is None else toy.up_to(only)
+        finish(toy, start(toy))
+    if state.is_main_process:
+        print("The dry run went through; nothing of it was kept.")
+
+
+@contextmanager
+def _claimed(recipe: Recipe) -> Iterator[None]:
+    """Holds the run's folder, for all processes of this run."""
+    lock: list[RunLock] = []
+    on_main_process(lambda: lock.append(RunLock(recipe.run_dir)))
+    try:
+        yield
+    finally:
+        for each in lock:
+            each.release()
+
+
+@contextmanager
+def _ending_in_one_line(recipe: Recipe) -> Iterator[None]:
+    """What ends a training from outside is told in a line, with how to go on."""
+    go_on = f"Continue with: {resume_command(recipe)}"
+    try:
+        yield
+    except KeyboardInterrupt:
+        _end(f"Interrupted. {go_on}", 130)
+    except TrainingDiverged as error:
+        _end(f"Stopped: {error}", 1)
+    except torch.OutOfMemoryError as error:
+        reason = str(error).partition(". ")[0]
+        _end(
+            f"Out of the device's memory: {reason}. Smaller: --set training.micro_batch_size=..., "
+            "--set training.checkpointing=loop",
+            1,
+        )
+    except (OSError, SafetensorError) as error:
+        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not is_full and "No space left" not in str(error):
+            raise
+        _end(f"No space is left on the disk of {recipe.run_dir}. Make room. {go_on}", 1)
+
+
+def _end(message: str, status: int) -> NoReturn:
+    """Ends this process with a line on stderr, from the main process alone, and the launcher without a traceback."""
+    if os.environ.get("RANK", "0") == "0":
+        print(message, file=sys.stderr, flush=True)
+    launcher = psutil.Process().parent()
+    command = launcher.cmdline() if launcher is not None else []
+    if "launch" in command and any(Path(part).name == "accelerate" for part in command):
+        # It would print a traceback of its own, which says nothing but that this process ended with an error.
+        if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+            launcher.send_signal(signal.SIGTERM)
+        elif status == REFUSED:
+            # All processes end alike; the launcher of several catches every gentler signal.
+            launcher.send_signal(signal.SIGKILL)
+    sys.exit(status)

@@ -67,7 +67,7 @@ def check_export(recipe: Recipe) -> None:
     if missing:
         raise ValueError(
             f"export.gguf={recipe.export.gguf} needs {' and '.join(missing)}: pip install "
-            '"nanochat-ternary[gguf]", or --set export.gguf=None'
+            '-e ".[gguf]", or --set export.gguf=None'
         )
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from evaluation.rust import RustVerifier
+from recipes.folder import PREPARED, SYNTHETIC_FILE, TASKS_FILE
 from recipes.schema import DataRecipe, Recipe
 from trainers.data.augment import KINDS, Augmentation, augment_rows
 from trainers.data.kept import read_kept
@@ -23,13 +24,14 @@ from trainers.data.synthetic.stream import choose_families
 from trainers.data.synthetic.verified import LICENCE, write_synthetic
 from trainers.data.tokenizer import train_tokenizer
 from trainers.data.verify import verify_sample
-from trainers.typed_settings import check
+from trainers.stages import Stage
 from trainers.tasks.task import read_tasks, split_tasks
+from trainers.typed_settings import check
 
 console = Console(highlight=False)
 
-SYNTHETIC_FILE = "synthetic.jsonl"
-TASKS_FILE = "tasks.jsonl"
+# Names in a mix for more than one source: the real text that the first stage reads, and the user's folder.
+TEXT, OWN = "text", "data_dir"
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,14 @@ def split_rows(rows: list[Row], validation_fraction: float, least_bytes: int) ->
     return training, validation
 
 
-def prepare(recipe: Recipe, folder: Path) -> Prepared:
+def check_data(recipe: Recipe) -> None:
+    """Raises `ValueError` when the recipe is about a folder of the user's that was not given."""
+    for stage in recipe.text_stages:
+        if recipe.data.data_dir is None and OWN in (recipe.mix(stage) or {}):
+            raise ValueError(f"stage {stage.name} reads a project of yours: name its folder with --data-dir")
+
+
+def prepare(recipe: Recipe, folder: Path) -> None:
     """
     Read the data, train the tokenizer, pack the blocks; what an earlier, equal call made is used again.
 
@@ -81,29 +90,47 @@ def prepare(recipe: Recipe, folder: Path) -> Prepared:
         ValueError: The data are too few for a stage, or lack a source that a mix names.
     """
     finished = folder / "finished.json"
-    if not finished.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        rows = read_rows(recipe.data.data_dir)
-        print_sources(rows)
-        # A token is rarely longer than eight bytes, so both parts fill at least a block.
-        training, validation = split_rows(rows, recipe.data.validation_fraction, 8 * recipe.data.seq_len)
-        made = make_rows(recipe.data, training, folder.parent)
-        print_sources(made)
-        training += made
-        mixes = {mix_folder(mix): mix for mix in map(recipe.mix, recipe.text_stages)}
-        parts = {name: training if mix is None else mix_rows(training, mix) for name, mix in mixes.items()}
-        if recipe.data.verified_sample:
-            sample = verify_sample(rows, recipe.data.verified_sample, progress=console.is_terminal)
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "verification.json").write_text(json.dumps(asdict(sample)) + "\n")
-        tokenizer = train_tokenizer((row.code for row in training), recipe.data.vocab_size, recipe.data.seq_len)
-        tokenizer.save_pretrained(folder / "tokenizer")
-        for name, part in (parts | {"validation": validation}).items():
-            blocks = pack_blocks([row.code for row in part], tokenizer, recipe.data.seq_len)
-            if name == "validation":
-                blocks = blocks.select(range(min(len(blocks), recipe.data.max_validation_blocks)))
-            blocks.save_to_disk(folder / name)
-        finished.write_text(json.dumps({"texts": len(rows)}) + "\n")
+    if finished.exists():
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    data = recipe.data
+    rows = read_rows(data.data_dir)
+    print_sources(rows)
+    # A token is rarely longer than eight bytes, so both parts fill at least a block.
+    own, validation = split_rows(rows, data.validation_fraction, 8 * data.seq_len)
+    text = list(own)
+    if data.toolchain_docs and data.data_dir is not None:
+        beside = read_rows(None)
+        print_sources(beside)
+        known = {row.id for row in rows}
+        text += [row for row in beside if row.id not in known]
+    made = make_rows(data, text, folder.parent)
+    print_sources(made)
+    training, groups = text + made, {TEXT: text, OWN: own}
+    mixes = {mix_folder(mix): mix for mix in map(recipe.mix, recipe.text_stages)}
+    parts = {name: training if mix is None else mix_rows(training, mix, groups) for name, mix in mixes.items()}
+    if data.verified_sample:
+        sample = verify_sample(rows, data.verified_sample, progress=console.is_terminal)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "verification.json").write_text(json.dumps(asdict(sample)) + "\n")
+    tokenizer = train_tokenizer((row.code for row in training), data.vocab_size, data.seq_len)
+    tokenizer.save_pretrained(folder / "tokenizer")
+    for name, part in (parts | {"validation": validation}).items():
+        blocks = pack_blocks([row.code for row in part], tokenizer, data.seq_len)
+        if name == "validation":
+            blocks = blocks.select(range(min(len(blocks), data.max_validation_blocks)))
+        blocks.save_to_disk(folder / name)
+    most = {name: max(Counter(row.id for row in part).values()) for name, part in parts.items()}
+    finished.write_text(json.dumps({"texts": len(rows), "repetitions": most}) + "\n")
+
+
+def read_prepared(recipe: Recipe, folder: Path) -> Prepared:
+    """
+    What [`prepare`] left in a folder.
+
+    Raises:
+        ValueError: A stage's blocks are longer than all text there is.
+    """
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
     training = {stage.name: load_from_disk(folder / mix_folder(recipe.mix(stage))) for stage in recipe.text_stages}
     for stage in recipe.text_stages:
@@ -111,6 +138,12 @@ def prepare(recipe: Recipe, folder: Path) -> Prepared:
         rule = f"at most {tokens}, the tokens that there are to train on"
         check(f"stages.{stage.name}", "seq_len", stage.seq_len, rule, stage.seq_len <= tokens)
     return Prepared(tokenizer, training, load_from_disk(folder / "validation"))
+
+
+def repetitions(recipe: Recipe, stage: Stage) -> int:
+    """How often the text that a stage reads holds its most frequent piece: a mix repeats scarce sources."""
+    finished = json.loads((recipe.run_dir / PREPARED / "finished.json").read_text())
+    return finished["repetitions"][mix_folder(recipe.mix(stage))]
 
 
 def make_rows(data: DataRecipe, training: Sequence[Row], folder: Path) -> list[Row]:
@@ -124,14 +157,14 @@ def make_rows(data: DataRecipe, training: Sequence[Row], folder: Path) -> list[R
         folder: Where samples and tasks are kept, so that an interrupted call need not make them again.
 
     Raises:
-        CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
+        CodeExecutionNotAllowed: With variants, whose originals' tests are run, and without `HF_ALLOW_CODE_EVAL=1`.
         ValueError: There are not so many samples.
     """
-    if not (data.synthetic_samples or data.variants or data.tasks):
+    if not data.makes_programs:
         return []
     samples: list[Row] = []
     solutions: list[Row] = []
-    with RustVerifier(run_timeout=1.0) as verifier:
+    with RustVerifier(run_timeout=1.0, own_programs=True) as verifier:
         if data.synthetic_samples:
             console.print(f"Making {data.synthetic_samples:,} synthetic samples; the compiler and their tests decide")
             path = folder / SYNTHETIC_FILE
@@ -144,9 +177,10 @@ def make_rows(data: DataRecipe, training: Sequence[Row], folder: Path) -> list[R
             solutions = [
                 Row.of("tasks", task.family, "file", LICENCE, task.code) for task in split_tasks(read_tasks(path)).read
             ]
-        if not data.variants:
-            return samples + solutions
-        augmentation = Augmentation(dict.fromkeys(KINDS, data.variants))
+    if not data.variants:
+        return samples + solutions
+    augmentation = Augmentation(dict.fromkeys(KINDS, data.variants))
+    with RustVerifier(run_timeout=1.0) as verifier:
         return samples + solutions + augment_rows([*training, *samples], augmentation, verifier)
 
 

@@ -1,6 +1,7 @@
 """The reinforcement-learning stage of a recipe: tasks, judged by the compiler; measured before and after."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from transformers.trainer_callback import ProgressCallback
 from evaluation.generate import Sampling
 from evaluation.results import Interval
 from evaluation.rust import RustVerifier
+from evaluation.suites.perplexity import loss_by_depth
 from modeling_nanochat import LoopLMForCausalLM
-from recipes.prepare import TASKS_FILE, Prepared
+from recipes.folder import TASKS_FILE
+from recipes.prepare import Prepared
 from recipes.schema import Recipe
 from trainers.callbacks import DivergenceCallback, MetricsFileCallback, PlotCallback, SuccessProgressCallback
 from trainers.hardware import has_fast_bf16, has_no_accelerator
@@ -24,6 +27,7 @@ from trainers.pretraining import last_complete_checkpoint, train_from
 from trainers.rewards import RustReward
 from trainers.stages import MaxRLStage
 from trainers.tasks import Task, load_tasks, measure_tasks, split_tasks, task_prompts
+from trainers.tasks.task import read_tasks
 
 console = Console(highlight=False)
 
@@ -40,6 +44,7 @@ class Reinforced:
         solved: pass@1 before and after.
         solved_at_all: pass@samples before and after.
         compiles: Share of the completions that compile with the demanded signature, before and after.
+        held_out_loss: Of the text, after each loop, in nats per token, when the stage had ended.
     """
 
     tasks: int
@@ -47,6 +52,7 @@ class Reinforced:
     solved: tuple[Interval, Interval]
     solved_at_all: tuple[Interval, Interval]
     compiles: tuple[float, float]
+    held_out_loss: Sequence[float] = ()
 
     @classmethod
     def read(cls, path: Path) -> "Reinforced":
@@ -57,13 +63,26 @@ class Reinforced:
         return cls(**values | {"compiles": tuple(values["compiles"])})
 
 
+def check_room(recipe: Recipe, stage: MaxRLStage, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Raises `ValueError` unless enough prompts of the tasks in a folder leave room for a completion."""
+    tasks = split_tasks(read_tasks(folder / TASKS_FILE))
+    longest = max(recipe.model.max_position_embeddings, *(text.seq_len for text in recipe.text_stages))
+    room = longest - stage.max_completion_length
+    practise, held_out = (_fitting(part, tokenizer, room) for part in (tasks.practise, tasks.held_out))
+    if len(practise) < stage.prompts_per_step or not held_out:
+        raise ValueError(
+            f"stages.{stage.name}.max_completion_length must leave room for prompts: {room} tokens are left, in which "
+            f"{len(practise)} prompts to practise on fit and {len(held_out)} to measure with"
+        )
+
+
 def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: Path) -> LoopLMForCausalLM:
     """
     Trains the model in `previous`; continues from the last checkpoint in the stage's folder, and does nothing when it
     is finished.
 
     Raises:
-        ValueError: The tasks are faulty, or too few of their prompts leave room for a completion.
+        ValueError: The tasks are faulty.
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
     """
     state, folder = PartialState(), recipe.stage_dir(stage)
@@ -74,13 +93,7 @@ def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: P
         tasks = split_tasks(load_tasks(recipe.run_dir / TASKS_FILE, verifier))
     model = LoopLMForCausalLM.from_pretrained(previous)
     room = model.config.max_position_embeddings - stage.max_completion_length
-    practise, held_out = ([task for task in part if _fits(task, prepared.tokenizer, room)] for part in
-                          (tasks.practise, tasks.held_out))  # fmt: skip
-    if len(practise) < stage.prompts_per_step or not held_out:
-        raise ValueError(
-            f"stages.{stage.name}.max_completion_length must leave room for prompts: {room} tokens are left, in which "
-            f"{len(practise)} prompts to practise on fit and {len(held_out)} to measure with"
-        )
+    practise, held_out = (_fitting(part, prepared.tokenizer, room) for part in (tasks.practise, tasks.held_out))
     held_out = held_out[: stage.held_out_tasks]
     micro_batch_size = stage.micro_batch_for(state.num_processes)
     logging_steps = max(1, min(10, stage.total_steps // 20))
@@ -140,16 +153,18 @@ def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: P
     train_from(trainer, checkpoint)
     trainer.save_model(str(model_folder))
     reward.close()
+    held_out_loss = loss_by_depth(trainer.policy, prepared.validation)
     if state.is_main_process:
         after = measure("after")
         found = Reinforced(
             len(held_out), stage.samples, (before.pass_at(1), after.pass_at(1)),
             (before.pass_at(stage.samples), after.pass_at(stage.samples)), (before.compile_rate, after.compile_rate),
+            held_out_loss,
         )  # fmt: skip
         finished.write_text(json.dumps(asdict(found)) + "\n")
     state.wait_for_everyone()
     return trainer.policy
 
 
-def _fits(task: Task, tokenizer: PreTrainedTokenizerFast, room: int) -> bool:
-    return len(tokenizer(task.prompt)["input_ids"]) <= room
+def _fitting(tasks: Sequence[Task], tokenizer: PreTrainedTokenizerFast, room: int) -> list[Task]:
+    return [task for task in tasks if len(tokenizer(task.prompt)["input_ids"]) <= room]

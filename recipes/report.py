@@ -21,37 +21,20 @@ from evaluation.rust import RustVerifier, SandboxUnavailable, ToolchainUnavailab
 from evaluation.scoring import GoldFailed, ScoringUnavailable
 from evaluation.suites import compile_rate
 from evaluation.suites.compile_rate import CompileRate
-from evaluation.suites.perplexity import loss_by_depth
 from model_cards.gguf_verify import Agreement
 from modeling_nanochat import BitLinear, LoopLMForCausalLM
 from recipes.export import Exported
 from recipes.prepare import Prepared
+from recipes.pretrain import Pretrained
 from recipes.reinforce import Reinforced
 from recipes.schema import Recipe
+from trainers.callbacks import NOTABLE_RISE
 from trainers.data.verify import VerifiedSample
 from trainers.stages import MaxRLStage, Stage
 
 # Of a completion; most functions that are asked for are shorter.
 EVALUATED_TOKENS = 96
 console = Console(highlight=False)
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """
-    Result of the second stage.
-
-    Attributes:
-        model: The trained model.
-        folder: Where it is saved.
-        tokens: Tokens seen in training.
-        tokens_per_second: Of the training loop since its last start; None when no step was left to do.
-    """
-
-    model: LoopLMForCausalLM
-    folder: Path
-    tokens: int
-    tokens_per_second: float | None
 
 
 def complete_in_clean_process(folder: Path, prompt: str) -> str:
@@ -97,42 +80,73 @@ def file_sizes(folder: Path) -> dict[str, int]:
     return sizes | {"all files": sum(sizes.values())}
 
 
-def last_text_stage(recipe: Recipe) -> Stage:
-    """The last finished stage that reads what the held-out texts are of; one with a mix of its own does not."""
-    finished = [stage for stage in recipe.text_stages if (recipe.stage_dir(stage) / "finished.json").exists()]
-    return [stage for stage in finished if stage.mix is None][-1]
+@dataclass(frozen=True)
+class FinishedStages:
+    """
+    What the finished stages left, by the stages' names in their order.
+
+    Attributes:
+        text: Of those that read text.
+        reinforced: Of those that practised.
+    """
+
+    text: dict[str, Pretrained]
+    reinforced: dict[str, Reinforced]
+
+    @classmethod
+    def of_run(cls, recipe: Recipe) -> "FinishedStages":
+        """Read from the run's folder."""
+        found = cls({}, {})
+        for stage in recipe.stages:
+            path = recipe.stage_dir(stage) / "finished.json"
+            if path.exists() and isinstance(stage, MaxRLStage):
+                found.reinforced[stage.name] = Reinforced.read(path)
+            elif path.exists():
+                found.text[stage.name] = Pretrained.read(path)
+        return found
+
+    def held_out_loss(self, recipe: Recipe) -> dict[str, list[float]]:
+        """After each loop, by stage in their order; of those that were measured."""
+        every = self.text | self.reinforced
+        losses = {stage.name: list(every[stage.name].held_out_loss) for stage in recipe.stages if stage.name in every}
+        return {name: by_loop for name, by_loop in losses.items() if by_loop}
+
+    @property
+    def tokens(self) -> int:
+        """Seen by all stages."""
+        return sum(each.tokens for each in self.text.values())
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Of the stage with the most tokens."""
+        return max(self.text.values(), key=lambda each: each.tokens).tokens_per_second
 
 
-def read_text(recipe: Recipe) -> LoopLMForCausalLM:
-    """The model of that stage."""
-    return LoopLMForCausalLM.from_pretrained(recipe.stage_dir(last_text_stage(recipe)) / "model")
-
-
-def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained, exported: Exported) -> None:
-    """Print a completion and the closing table, and write `report.json` beside the stages."""
-    model = pretrained.model
+def report(recipe: Recipe, prepared: Prepared, last: Stage | MaxRLStage, exported: Exported) -> None:
+    """Print a completion and the closing tables, and write `report.json` beside the stages."""
+    folder, stages = recipe.stage_dir(last) / "model", FinishedStages.of_run(recipe)
+    model = LoopLMForCausalLM.from_pretrained(folder)
     verification = recipe.run_dir / "prepare" / "verification.json"
     sample = VerifiedSample(**json.loads(verification.read_text())) if recipe.data.verified_sample else None
-    completion = complete_in_clean_process(pretrained.folder, recipe.prompt)
+    completion = complete_in_clean_process(folder, recipe.prompt)
     rate = None
     if recipe.training.eval_prompts:
-        rate = compile_rate_of(model, prepared.tokenizer, recipe, pretrained.folder)
-    reinforced = {
-        stage.name: Reinforced.read(recipe.stage_dir(stage) / "finished.json")
-        for stage in recipe.stages
-        if isinstance(stage, MaxRLStage) and (recipe.stage_dir(stage) / "finished.json").exists()
-    }
+        rate = compile_rate_of(model, prepared.tokenizer, recipe, folder)
+    losses = stages.held_out_loss(recipe)
     results = {
         "recipe": recipe.name,
+        "description": recipe.description,
+        "last_stage": last.name,
         "verified_sample": sample and asdict(sample),
-        "loss_by_depth": loss_by_depth(read_text(recipe), prepared.validation),
+        "held_out_blocks": len(prepared.validation),
+        "held_out_loss": losses,
         "compile_rate": rate.metrics["compiles@1"].value if isinstance(rate, Results) else rate,
-        "reinforced": {name: asdict(each) for name, each in reinforced.items()},
-        "tokens_seen": pretrained.tokens,
-        "tokens_per_second": pretrained.tokens_per_second,
+        "reinforced": {name: asdict(each) for name, each in stages.reinforced.items()},
+        "tokens_seen": stages.tokens,
+        "tokens_per_second": stages.tokens_per_second,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "ternary_parameters": sum(m.weight.numel() for m in model.modules() if isinstance(m, BitLinear)),
-        "file_sizes": file_sizes(pretrained.folder),
+        "file_sizes": file_sizes(folder),
         "export": _export_values(exported),
         "prompt": recipe.prompt,
         "completion": completion,
@@ -141,26 +155,25 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained, exported:
 
     console.print("\nReloaded in a clean process with trust_remote_code, the model continues:\n")
     console.print(completion, markup=False, soft_wrap=True)
+    console.print(_loss_table(losses, prepared))
+    console.print(_rise(losses), markup=False)
     table = Table(title=f"\n{recipe.name}: {recipe.description}", show_header=False, title_justify="left")
     if sample is not None:
         total = sum(sample.counts.values())
         table.add_row(f"rustc on {total} of {sample.texts:,} texts", sample.problem or _words(sample))
-    stage = "" if len(recipe.stages) == 1 else f"after {last_text_stage(recipe).name}, "
-    for loop, loss in enumerate(results["loss_by_depth"], start=1):
-        table.add_row(f"validation loss {stage}loop {loop}", f"{loss:.4f} nats per token")
     if rate is not None:
         table.add_row(f"completions that compile, of {recipe.training.eval_prompts}", _rate_words(rate))
-    for name, each in reinforced.items():
+    for name, each in stages.reinforced.items():
         what = f"{each.tasks} held-out tasks x {each.samples}, {name}"
         table.add_row(f"{what}: completions that compile", "{:.1%} before, {:.1%} after".format(*each.compiles))
         table.add_row(f"{what}: that solve them", " before, ".join(map(_share_words, each.solved)) + " after")
-    table.add_row("tokens seen", f"{pretrained.tokens:,}")
-    speed = pretrained.tokens_per_second
+    table.add_row("tokens seen", f"{results['tokens_seen']:,}")
+    speed = results["tokens_per_second"]
     table.add_row("speed, evaluations included", "not measured" if speed is None else f"{speed:,.0f} tokens/s")
     table.add_row("parameters", f"{results['parameters']:,}, of them ternary {results['ternary_parameters']:,}")
     table.add_row("blocks applied per token", f"{model.config.num_shared_layers} x {model.config.num_loops} loops")
     for name, size in results["file_sizes"].items():
-        table.add_row(name, f"{size / 1e6:,.3f} MB")
+        table.add_row(f"{last.name}/model: {name}", f"{size / 1e6:,.3f} MB")
     for name, size in results["export"]["file_sizes"].items():
         table.add_row(f"exported: {name}", f"{size / 1e6:,.3f} MB")
     if exported.problem is not None:
@@ -169,6 +182,31 @@ def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained, exported:
         table.add_row("llama.cpp and the model", _agreement_words(exported.agreement))
     console.print(table)
     console.print(f"Everything is in {recipe.run_dir}")
+
+
+def _loss_table(losses: dict[str, list[float]], prepared: Prepared) -> Table:
+    """A line for each stage."""
+    title = f"\nLoss on all {len(prepared.validation)} held-out blocks, in nats per token"
+    table = Table("after stage", title=title, title_justify="left")
+    for loop in range(1, 1 + max(map(len, losses.values()), default=0)):
+        table.add_column(f"loop {loop}", justify="right")
+    for name, by_loop in losses.items():
+        table.add_row(name, *(f"{loss:.4f}" for loss in by_loop))
+    return table
+
+
+def _rise(losses: dict[str, list[float]]) -> str:
+    """What to do when the last stage's model knows the held-out text less well than an earlier one; "" if not."""
+    last = {name: by_loop[-1] for name, by_loop in losses.items()}
+    best = min(last, key=last.get, default="")
+    if not last or last[list(last)[-1]] <= last[best] + NOTABLE_RISE:
+        return ""
+    worst = list(last)[-1]
+    return (
+        f"The held-out loss rose from {last[best]:.2f} after {best} to {last[worst]:.2f} after {worst}: the later "
+        f"stages cost the model some of what it had learned from its text. {best}/model still has it; a larger share "
+        'of "text" in the mix of a later stage keeps more of it.'
+    )
 
 
 def _export_values(exported: Exported) -> dict:

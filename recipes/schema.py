@@ -23,6 +23,8 @@ class DataRecipe:
 
     Attributes:
         data_dir: Folder with .rs files; None takes the installed toolchain's documentation.
+        toolchain_docs: Where there is a `data_dir`, read the installed toolchain's documentation beside it. What is
+            held out is of `data_dir` alone.
         seq_len: Tokens per block.
         vocab_size: Tokens of the tokenizer that is trained on the data.
         validation_fraction: Share of the texts that is held out.
@@ -34,10 +36,12 @@ class DataRecipe:
             are read as source "tasks", the other half's prompts are practised on.
         task_tier: Only tasks of this tier, 0 (one line) to 4; None takes all.
         mix: Shares of the training text by source, such as {"std-examples": 1, "std-sources": 3}; None reads
-            everything once. In a folder the sources are its subfolders.
+            everything once. In a folder the sources are its subfolders. "text" is all real text, "data_dir" all of
+            the folder, "synthetic", "tasks" and "augmented" are what was made.
     """
 
     data_dir: Path | None = None
+    toolchain_docs: bool = False
     seq_len: int = 512
     vocab_size: int = 4096
     validation_fraction: float = 0.02
@@ -66,6 +70,11 @@ class DataRecipe:
         fraction = self.validation_fraction
         check("data", "validation_fraction", fraction, "above 0 and below 0.5", 0 < fraction < 0.5)
         check_shares("data.mix", self.mix)
+
+    @property
+    def makes_programs(self) -> bool:
+        """Whether programs are made, or varied, and verified."""
+        return bool(self.synthetic_samples or self.variants or self.tasks)
 
 
 @dataclass(frozen=True)
@@ -306,6 +315,13 @@ class Recipe:
             raise ValueError(
                 f"--stage {name} needs the stage before it, {before.name}, to be finished in {self.run_dir}"
             )
+
+    def up_to(self, name: str) -> "Recipe":
+        """The recipe that ends with the named stage."""
+        names = [stage.name for stage in self.stages]
+        later = tuple(stage for stage in self.later_stages if names.index(stage.name) <= names.index(name))
+        gate_steps = self.training.gate_steps if name == GATE_STAGE else 0
+        return replace(self, later_stages=later, training=replace(self.training, gate_steps=gate_steps))
 
     def toy(self) -> "Recipe":
         """

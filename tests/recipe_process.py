@@ -12,16 +12,17 @@ from pathlib import Path
 import torch
 from test_recipe import tiny_recipe
 
-from recipes import pipeline
+from recipes import start as beginning
+from recipes.pretrain import pretrain
 
 
 def main() -> None:
     output_dir, settings, *options = sys.argv[1:]
     recipe = tiny_recipe(Path(output_dir), **json.loads(settings))
     # Both processes of a test share the cores with others; a model so small only waits for a second thread.
-    pipeline.use_all_cores = partial(torch.set_num_threads, 1)
-    prepared = pipeline.start(recipe, resume="--resume" in options, overwrite=False)
-    pipeline.pretrain(recipe, recipe.stages[0], prepared, None)
+    beginning.use_all_cores = partial(torch.set_num_threads, 1)
+    prepared = beginning.start(recipe, resume="--resume" in options)
+    pretrain(recipe, recipe.stages[0], prepared, None)
 
 
 if __name__ == "__main__":

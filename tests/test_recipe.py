@@ -1,6 +1,7 @@
 """The pipeline of every recipe: from Rust text to a model that loads elsewhere, resumable, and careful with files."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from tiny import tiny_config
 from transformers import AutoModelForCausalLM
 
@@ -20,8 +22,9 @@ from modeling_nanochat import LoopLMConfig
 from recipes import debug
 from recipes.command_line import main
 from recipes.export import export, export_plan
-from recipes.pipeline import build_model, pretrain, start_folder
+from recipes.folder import SETTINGS_FILE, kept_settings, locked, must_prepare, next_folder, remembered, take_place
 from recipes.prepare import Prepared, split_rows
+from recipes.pretrain import build_model, pretrain
 from recipes.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
 from recipes.settings import with_settings
 from trainers.callbacks import MetricsFileCallback
@@ -80,9 +83,9 @@ def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys
     results = json.loads((tmp_path / "tiny" / "report.json").read_text())
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "tiny" / "pretrain" / "model", trust_remote_code=True)
     assert results["parameters"] == sum(parameter.numel() for parameter in model.parameters())
-    assert results["tokens_seen"] == 6 * 4 * 32 and len(results["loss_by_depth"]) == 3
+    assert results["tokens_seen"] == 6 * 4 * 32 and len(results["held_out_loss"]["pretrain"]) == 3
     assert results["completion"].startswith("fn ") and "the model continues:\n\nfn " in shown
-    for loss in results["loss_by_depth"]:
+    for loss in results["held_out_loss"]["pretrain"]:
         assert f"{loss:.4f}" in shown
     assert f"{results['parameters']:,}" in shown
     exported = read_gguf(tmp_path / "tiny" / "export" / "tiny-q8_0.gguf")
@@ -107,7 +110,7 @@ def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys
     assert "already holds a run: continue it with --resume, delete it with --overwrite" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(recipe, ["--resume", "--seed", "5"])
-    assert "these differ: ['training.seed']" in capsys.readouterr().err
+    assert "training.seed: 0 in the run, 5 now" in capsys.readouterr().err
 
 
 class Interrupt(RuntimeError):
@@ -118,9 +121,10 @@ class Interrupt(RuntimeError):
 def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path, prepared, monkeypatch, settings):
     def train(name):
         recipe = replace(tiny_recipe(tmp_path, **settings), name=name)
-        return pretrain(recipe, recipe.stages[0], prepared, None)
+        found = pretrain(recipe, recipe.stages[0], prepared, None)
+        return found, load_file(tmp_path / name / "pretrain" / "model" / "model.safetensors")
 
-    undisturbed = train("undisturbed")
+    _, undisturbed = train("undisturbed")
 
     original = MetricsFileCallback.on_log
 
@@ -138,18 +142,16 @@ def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path, prepared,
     unfinished.mkdir()
     (unfinished / "trainer_state.json").write_text('{"global_st')
 
-    resumed = train("interrupted")
-    for name, value in undisturbed.model.state_dict().items():
-        assert torch.equal(resumed.model.state_dict()[name], value), name
+    found, resumed = train("interrupted")
+    for name, value in undisturbed.items():
+        assert torch.equal(resumed[name], value), name
 
     def logged(folder):
         lines = map(json.loads, (tmp_path / folder / "pretrain" / "metrics.jsonl").open())
         return [(line["step"], line["loss"]) for line in lines if "loss" in line]
 
     assert logged("interrupted") == logged("undisturbed")
-    again = train("interrupted")
-    assert again.tokens_per_second == resumed.tokens_per_second, "a finished run is not trained again"
-    assert torch.equal(again.model.lm_head.weight, resumed.model.lm_head.weight)
+    assert train("interrupted")[0] == found, "a finished run is not trained again"
 
 
 def test_the_debug_recipe_builds_its_model_for_any_tokenizer_of_its_vocabulary(prepared):
@@ -272,12 +274,20 @@ def test_files_that_are_no_run_are_never_deleted(tmp_path, capsys, content):
     assert (recipe.run_dir / "thesis.tex").exists()
 
 
+def begin(recipe: Recipe) -> None:
+    """A run that has trained some steps, as far as its folder shows."""
+    prepared = next_folder(recipe) / "prepare"
+    prepared.mkdir()
+    (prepared / "finished.json").write_text("{}")
+    take_place(recipe)
+    (recipe.run_dir / "pretrain").mkdir()
+    (recipe.run_dir / "pretrain" / "metrics.jsonl").write_text('{"step": 1, "loss": 3.0}\n')
+
+
 @pytest.fixture
 def existing_run(tmp_path):
     recipe = tiny_recipe(tmp_path)
-    start_folder(recipe, resume=False, overwrite=False)
-    (recipe.run_dir / "prepare").mkdir()
-    (recipe.run_dir / "prepare" / "finished.json").write_text("{}")
+    begin(recipe)
     (recipe.run_dir / "notes.txt").write_text("mine")
     return recipe
 
@@ -299,15 +309,91 @@ def test_bad_input_deletes_nothing(existing_run, tmp_path, capsys):
 
 
 def test_overwriting_deletes_what_a_run_makes_and_nothing_else(existing_run):
-    start_folder(existing_run, resume=False, overwrite=True)
+    assert must_prepare(existing_run, resume=False, overwrite=True)
+    next_folder(existing_run)
+    assert (existing_run.run_dir / "pretrain" / "metrics.jsonl").exists()
+    take_place(existing_run)
     assert sorted(path.name for path in existing_run.run_dir.iterdir()) == ["notes.txt", "recipe.json"]
 
 
 def test_a_prepared_run_resumes_without_its_sources(existing_run, tmp_path):
-    start_folder(existing_run, resume=True, overwrite=False)
+    assert not must_prepare(existing_run, resume=True, overwrite=False)
     moved = replace(existing_run, data=replace(existing_run.data, data_dir=tmp_path / "gone"))
-    with pytest.raises(ValueError, match="these differ: .'data.data_dir'"):
-        start_folder(moved, resume=True, overwrite=False)
+    with pytest.raises(ValueError, match="data.data_dir: .*builtin_rust' in the run, .*gone' now"):
+        must_prepare(moved, resume=True, overwrite=False)
+
+
+def test_an_overwrite_that_the_data_refuse_leaves_the_old_run_whole(existing_run, tmp_path, capsys):
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "lib.rs").write_text("pub fn f() {}")
+    before = {path: path.read_bytes() for path in existing_run.run_dir.rglob("*") if path.is_file()}
+    for arguments, message in (
+        (["--data-dir", str(tmp_path / "small")], "the data must hold several texts"),
+        (["--set", "data.mix={'web': 1}"], "a mix must name sources that there are"),
+    ):
+        with pytest.raises(SystemExit):
+            main(existing_run, ["--overwrite", *arguments])
+        assert message in capsys.readouterr().err
+        assert {path: path.read_bytes() for path in before} == before
+    later = replace(existing_run.training.stage(32), name="later")
+    with pytest.raises(SystemExit):
+        main(replace(existing_run, later_stages=(later,)), ["--overwrite", "--stage", "later"])
+    assert "--stage later needs the stage before it" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_run_that_never_trained_gives_way_without_an_option(tmp_path):
+    recipe = tiny_recipe(tmp_path)
+    begin(recipe)
+    (recipe.run_dir / "pretrain" / "metrics.jsonl").unlink()
+    assert not must_prepare(recipe, resume=False, overwrite=False), "what is prepared is used"
+    other = replace(recipe, training=replace(recipe.training, seed=3))
+    assert must_prepare(other, resume=False, overwrite=False)
+    next_folder(other)
+    take_place(other)
+    assert kept_settings(recipe.run_dir)["training"]["seed"] == 3
+
+
+def test_a_preparation_is_continued_only_by_a_run_of_equal_settings(tmp_path):
+    recipe = tiny_recipe(tmp_path)
+    (next_folder(recipe) / "tasks.jsonl").write_text("half\n")
+    assert (next_folder(recipe) / "tasks.jsonl").exists() and kept_settings(recipe.run_dir) is not None
+    other = replace(recipe, training=replace(recipe.training, seed=3))
+    assert [path.name for path in next_folder(other).iterdir()] == [SETTINGS_FILE]
+
+
+def test_a_second_process_in_the_folder_is_refused_by_the_first_ones_number(tmp_path, capsys):
+    recipe = tiny_recipe(tmp_path)
+    begin(recipe)
+    with locked(recipe.run_dir):
+        for options in (["--overwrite"], ["--resume"], []):
+            with pytest.raises(SystemExit):
+                main(recipe, options)
+            assert f"is in use by process {os.getpid()} on" in capsys.readouterr().err
+    assert (recipe.run_dir / "pretrain" / "metrics.jsonl").exists()
+    assert not (recipe.run_dir / "lock").exists()
+
+
+def test_a_killed_owner_holds_no_folder(tmp_path):
+    script = "import os, sys; from pathlib import Path; from recipes.folder import RunLock\n"
+    script += "lock = RunLock(Path(sys.argv[1])); os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", script, tmp_path / "run"], cwd=ROOT).returncode == -9
+    with locked(tmp_path / "run"):
+        pass
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_resumed_run_has_its_own_settings_and_an_option_that_differs_is_told_with_both_values(tmp_path, capsys):
+    recipe = tiny_recipe(tmp_path)
+    begin(replace(recipe, training=replace(recipe.training, total_steps=40, seed=4)))
+    restored = remembered(recipe, kept_settings(recipe.run_dir))
+    assert (restored.training.total_steps, restored.training.seed, restored.data) == (40, 4, recipe.data)
+    assert not must_prepare(restored, resume=True, overwrite=False)
+    with pytest.raises(SystemExit):
+        main(recipe, ["--resume", "--seed", "5", "--set", "training.grad_clip=2"])
+    shown = capsys.readouterr()
+    assert "training.grad_clip: 1.0 in the run, 2.0 now\ntraining.seed: 4 in the run, 5 now" in shown.err
+    assert "training.total_steps: 40 in the run, 6 now" in shown.out
 
 
 def test_too_little_data_is_one_line_and_the_next_try_needs_no_option(tmp_path, capsys):
@@ -317,7 +403,7 @@ def test_too_little_data_is_one_line_and_the_next_try_needs_no_option(tmp_path, 
     with pytest.raises(SystemExit):
         main(recipe, ["--data-dir", str(tmp_path / "small")])
     assert "the data must hold several texts" in capsys.readouterr().err
-    start_folder(recipe, resume=False, overwrite=False)
+    assert must_prepare(recipe, resume=False, overwrite=False)
 
 
 def test_an_output_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
@@ -408,7 +494,7 @@ def test_an_export_that_cannot_be_made_is_refused_before_any_work(tmp_path, caps
     with pytest.raises(SystemExit):
         main(replace(recipe, export=ExportRecipe(gguf="f32")), [])
     error = capsys.readouterr().err
-    assert 'export.gguf=f32 needs xllamacpp: pip install "nanochat-ternary[gguf]"' in error
+    assert 'export.gguf=f32 needs xllamacpp: pip install -e ".[gguf]"' in error
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="export.gguf must be one of f32, .*, or None, got 'tq3_0'"):
         ExportRecipe(gguf="tq3_0")

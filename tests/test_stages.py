@@ -15,13 +15,14 @@ from test_recipe import ROOT, tiny_recipe
 from transformers import AutoModelForCausalLM
 from transformers.optimization import get_scheduler
 
-from recipes import pipeline
+from recipes import start as beginning
 from recipes.__main__ import all_recipes
 from recipes.command_line import main
-from recipes.pipeline import finish, start
+from recipes.pipeline import finish
 from recipes.reinforce import Reinforced
 from recipes.settings import meanings, owner_of, with_settings
 from recipes.settings import settings as settings_of
+from recipes.start import start
 from trainers.callbacks import DivergenceCallback, TrainingDiverged
 from trainers.data.pack import regroup_blocks
 from trainers.stages import LOOPLM_STAGES, MaxRLStage, Stage
@@ -128,7 +129,7 @@ def test_a_stage_reads_its_own_mix(tmp_path):
     recipe = staged_recipe(tmp_path)
     data = replace(recipe.data, data_dir=tmp_path / "data", verified_sample=0)
     stages = tuple(replace(stage, mix={"book": 1.0}) for stage in recipe.later_stages)
-    prepared = start(replace(recipe, data=data, later_stages=stages), resume=False, overwrite=False)
+    prepared = start(replace(recipe, data=data, later_stages=stages))
     read = {
         name: "".join(prepared.tokenizer.batch_decode(blocks["input_ids"][:]))
         for name, blocks in prepared.training.items()
@@ -201,7 +202,7 @@ def test_a_wrong_setting_is_one_line_before_any_work(tmp_path, capsys, change, m
 @pytest.mark.parametrize(
     "change, message",
     [
-        ("data.mix={'web': 1}", "a mix must name sources that there are (builtin_rust), got web"),
+        ("data.mix={'web': 1}", "a mix must name sources that there are (builtin_rust, data_dir, text), got web"),
         ("stages.deeper.seq_len=99999999", "stages.deeper.seq_len must be at most"),
     ],
 )
@@ -212,10 +213,10 @@ def test_what_the_data_cannot_give_is_known_before_training(tmp_path, capsys, ch
 
 
 def test_a_tracker_that_is_not_installed_is_one_line(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(pipeline, "find_spec", lambda name: None)
+    monkeypatch.setattr(beginning, "find_spec", lambda name: None)
     with pytest.raises(SystemExit):
         main(staged_recipe(tmp_path), ["--set", "training.report_to=tensorboard"])
-    assert 'report_to=tensorboard needs a package: pip install "nanochat-ternary[track]"' in capsys.readouterr().err
+    assert 'report_to=tensorboard needs a package: pip install -e ".[track]"' in capsys.readouterr().err
 
 
 def test_tensor_parallel_training_is_refused_with_what_to_use_instead(tmp_path, capsys, monkeypatch):
@@ -246,7 +247,7 @@ def test_a_stage_of_reinforcement_learning_is_measured_and_not_repeated(tmp_path
     data = replace(toy.data, tasks=60, synthetic_samples=0)
     stages = tuple(stage for stage in toy.later_stages if isinstance(stage, MaxRLStage))
     recipe = replace(toy, data=data, later_stages=stages, output_dir=tmp_path)
-    finish(recipe, start(recipe, resume=False, overwrite=False))
+    finish(recipe, start(recipe))
     told = capsys.readouterr().out
     assert "Stage maxrl: 2 steps of 4 completions" in told and "that compile" in told
     folder = recipe.run_dir / "maxrl"
@@ -257,7 +258,7 @@ def test_a_stage_of_reinforcement_learning_is_measured_and_not_repeated(tmp_path
     # Killed while it measured for the last time: nothing is trained again.
     weights = (folder / "model" / "model.safetensors").read_bytes()
     (folder / "finished.json").unlink()
-    finish(recipe, start(recipe, resume=True, overwrite=False), "maxrl")
+    finish(recipe, start(recipe, resume=True), "maxrl")
     assert (folder / "model" / "model.safetensors").read_bytes() == weights
     assert not (folder / "checkpoint-3").exists()
 

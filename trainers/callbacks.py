@@ -13,6 +13,9 @@ from transformers.trainer_callback import ProgressCallback
 
 from trainers.plots import is_evaluation, plot_metrics
 
+# Nats per token between two evaluations; less is chance.
+NOTABLE_RISE = 0.02
+
 
 class LoopProgressCallback(ProgressCallback):
     """The Trainer's progress bar with one readable line per log: loss, loss after each loop, mean exit loop, speed."""
@@ -151,5 +154,19 @@ class EvaluateCallback(TrainerCallback):
         if state.is_world_process_zero:
             with self.path.open("a") as file:
                 file.write(json.dumps({"step": state.global_step, **found}) + "\n")
-            numbers = "  ".join(f"{name} {value:.4f}" for name, value in found.items())
+            numbers = "  ".join(
+                f"{name} {value}" if isinstance(value, int) else f"{name} {value:.4f}" for name, value in found.items()
+            )
             tqdm.write(f"step {state.global_step:>6}  {numbers}")
+            if "eval_loss" in found:
+                self._warn_of_rise()
+
+    def _warn_of_rise(self) -> None:
+        logged = map(json.loads, self.path.read_text().splitlines())
+        losses = {entry["step"]: entry["eval_loss"] for entry in logged if is_evaluation(entry)}
+        best, last = min(losses, key=losses.get), max(losses)
+        if losses[last] > losses[best] + NOTABLE_RISE:
+            tqdm.write(
+                f"The held-out loss rose from {losses[best]:.3f} at step {best} to {losses[last]:.3f}: the model "
+                "learns its text by heart. More text or fewer steps help."
+            )

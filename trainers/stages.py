@@ -32,8 +32,8 @@ class Stage:
         num_loops: How often the stack is applied; None keeps what the model has.
         exit_entropy_weight: Of the exit distribution's entropy; None keeps the model's.
         rope_theta: Base of the rotary embedding; None keeps the model's.
-        mix: Shares of the text by source, such as {"std-examples": 1, "std-sources": 3}; None reads what
-            `data.mix` says.
+        mix: Shares of the text by source, such as {"tasks": 3, "text": 1}, where "text" keeps a share of what came
+            before; None reads what `data.mix` says.
     """
 
     name: str

@@ -113,6 +113,7 @@ class Sandbox:
         probe: a command that must succeed before a level is trusted.
         require: the lowest level to accept, by name or number; `"auto"` accepts any. The highest there is is taken.
         highest: the highest level to try.
+        own_programs: every program that will run is text of this package: running it needs no consent.
 
     Raises `SandboxUnavailable` when the level cannot be had, with the kernel's reason.
     """
@@ -123,10 +124,12 @@ class Sandbox:
         probe: Command,
         require: str | int = "auto",
         highest: int = len(LEVELS) - 1,
+        own_programs: bool = False,
     ):
         minimum = _minimum_level(require)
         if sys.platform != "linux":
             raise SandboxUnavailable(f"The sandbox needs Linux, this is {sys.platform}: run it in a Linux container.")
+        self._own_programs = own_programs
         self._readable = [path for path in SYSTEM_PATHS if os.path.exists(path)]
         self._readable += [path for path in map(str, readable) if not Path(path).is_relative_to("/usr")]
         self._lock = threading.Lock()
@@ -215,6 +218,7 @@ class Sandbox:
         for name in files:
             if name in ("", ".", "..") or "/" in name:
                 raise ValueError(f"file names must have no directory in them, got {name!r}")
+        our_own = our_own or self._own_programs
         if not our_own and any(command.arguments[0].startswith("{directory}") for command in commands):
             require_consent()
         ours, theirs = socket.socketpair()
@@ -252,13 +256,13 @@ class Sandbox:
         ]
 
 
-def require_consent():
+def require_consent(programs: str = "programs that a model wrote"):
     """Raises `CodeExecutionNotAllowed` unless `HF_ALLOW_CODE_EVAL` is `1`, the convention of `evaluate`'s
     code_eval.
     """
     if os.environ.get(OPT_IN) != "1":
         raise CodeExecutionNotAllowed(
-            f"This runs programs that a model wrote. They are confined (see `python -m evaluation doctor`), but no "
+            f"This runs {programs}. They are confined (see `python -m evaluation doctor`), but no "
             f"sandbox is perfect. If you accept that, set the environment variable {OPT_IN}=1 and start again."
         )
 

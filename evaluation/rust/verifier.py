@@ -54,7 +54,7 @@ class _Resources:
         self.process = os.getpid()
         self.toolchain = find_toolchain()
         probe = Command([self.toolchain.rustc, "-V"], self.toolchain.environment)
-        self.sandbox = Sandbox([self.toolchain.sysroot], probe, verifier.sandbox)
+        self.sandbox = Sandbox([self.toolchain.sysroot], probe, verifier.sandbox, own_programs=verifier.own_programs)
         self.compiler = Compiler(
             self.toolchain, self.sandbox, verifier.edition, verifier.timeout, verifier.compiler_memory_gib
         )
@@ -83,6 +83,8 @@ class RustVerifier:
         compiler_memory_gib: address space of the compiler, in GiB.
         run_memory_gib: address space of a program with its tests, in GiB.
         run_threads: processes and threads of a run together, its own main thread and the harness's among them.
+        own_programs: codes and tests are text of this package, such as synthetic samples: running them, in the same
+            sandbox, needs no consent. Never for what a model wrote or somebody else published.
 
     May be copied to other processes (`datasets.map(num_proc=...)`): each gets a sandbox and a cache connection of its
     own.
@@ -103,6 +105,7 @@ class RustVerifier:
         compiler_memory_gib: float = 4.0,
         run_memory_gib: float = 2.0,
         run_threads: int = 64,
+        own_programs: bool = False,
     ):
         if workers is not None and workers < 1:
             raise ValueError(f"workers must be at least 1, got {workers}")
@@ -123,6 +126,7 @@ class RustVerifier:
         self.compiler_memory_gib = compiler_memory_gib
         self.run_memory_gib = run_memory_gib
         self.run_threads = run_threads
+        self.own_programs = own_programs
         self._resources: _Resources | None = _Resources(self)
         self._parents: _Resources | None = None
 
@@ -186,7 +190,7 @@ class RustVerifier:
         Raises:
             ValueError: for an argument outside its rule, before anything is compiled; also for a checker that does not
                 compile, which `check_tests` finds beforehand.
-            CodeExecutionNotAllowed: for tests without `HF_ALLOW_CODE_EVAL=1`.
+            CodeExecutionNotAllowed: for tests without `HF_ALLOW_CODE_EVAL=1`, unless they are `own_programs`.
         """
         if crate_type not in ("auto", "bin", "lib"):
             raise ValueError(f"crate_type must be auto, bin or lib, got {crate_type!r}")
@@ -199,7 +203,7 @@ class RustVerifier:
         if isinstance(codes, (str, bytes)):
             raise ValueError("codes must be a list of source texts, got a single one")
         tests = _tests_of_each(tests, len(codes), rules)
-        if any(_runs(test) for test in tests):
+        if not self.own_programs and any(_runs(test) for test in tests):
             require_consent()
         resources = self.resources
         question = {

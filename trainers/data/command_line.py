@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from evaluation.rust import RustVerifier
-from evaluation.rust.sandbox import require_consent
 from trainers.data.augment import KINDS, Augmentation, augment_file
 from trainers.data.sources import RUST_DOCS_HINT, read_rust_by_example, toolchain_docs
 from trainers.data.synthetic.report import comparison, measure, read_codes
@@ -31,8 +30,8 @@ def add_synth(subcommands):
         "synth",
         help="make verified samples, or tasks",
         description="Draws Rust from families and keeps what compiles and passes its tests, one JSON object in a "
-        "line. Runs the programs it makes: needs HF_ALLOW_CODE_EVAL=1. After an interruption the same command "
-        "continues; the file is the same then.",
+        "line. The programs it makes are run in the sandbox. After an interruption the same command continues; the "
+        "file is the same then.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--n", type=int, required=True, help="rows wanted")
@@ -51,9 +50,9 @@ def synth(options: argparse.Namespace) -> int:
         raise ValueError(f"--n must be at least 1, got {options.n}")
     check_output(options.out)
     families = choose_families(options.family, options.tier)
-    require_consent()
     started = time.perf_counter()
-    with RustVerifier(workers=options.workers, run_timeout=1.0) as verifier, progress_bar() as bar:
+    workers = options.workers
+    with RustVerifier(workers=workers, run_timeout=1.0, own_programs=True) as verifier, progress_bar() as bar:
         drawing = bar.add_task("drawing", total=options.n)
         verifying = bar.add_task("verifying", total=options.n)
         count = write_synthetic(

@@ -22,7 +22,9 @@ def check_shares(name: str, shares: Mapping[str, float] | None) -> None:
         raise ValueError(f"{name} must be None or positive shares by the sources' names, got {shares!r}")
 
 
-def mix_rows(rows: Sequence[Row], shares: Mapping[str, float]) -> list[Row]:
+def mix_rows(
+    rows: Sequence[Row], shares: Mapping[str, float], groups: Mapping[str, Sequence[Row]] | None = None
+) -> list[Row]:
     """
     Rows of the named sources, so that each source holds its share of the bytes, up to one text.
 
@@ -31,7 +33,8 @@ def mix_rows(rows: Sequence[Row], shares: Mapping[str, float]) -> list[Row]:
 
     Args:
         rows: Of any sources.
-        shares: Of the bytes, by source; they need not sum to 1.
+        shares: Of the bytes, by source or group; they need not sum to 1.
+        groups: Rows of several sources under one name.
 
     Raises:
         ValueError: A source has no rows.
@@ -39,6 +42,7 @@ def mix_rows(rows: Sequence[Row], shares: Mapping[str, float]) -> list[Row]:
     by_source: dict[str, list[Row]] = {source: [] for source in shares}
     for row in rows:
         by_source.setdefault(row.source, []).append(row)
+    by_source |= {name: list(group) for name, group in (groups or {}).items()}
     missing = [source for source in shares if not by_source[source]]
     if missing:
         there = sorted(source for source, found in by_source.items() if found)
