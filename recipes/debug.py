@@ -54,7 +54,7 @@ RECIPE = Recipe(
             peak_lr=1.2e-3,
             min_lr=1.2e-4,
             decay_steps=150,
-            mix={"tasks": 1},
+            mix={"tasks": 2, "text": 1},
         ),
         MaxRLStage(
             name="maxrl",

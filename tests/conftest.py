@@ -10,11 +10,9 @@ settings.load_profile("reproducible")
 
 
 @pytest.fixture(autouse=True)
-def same_number_of_threads():
-    """Recipes use all cores; the next test must not."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+def one_thread(monkeypatch):
+    """Recipes use all cores. Here several tests run at a time, and models so small only wait for a second thread."""
+    monkeypatch.setattr("recipes.start.use_all_cores", lambda: None)
 
 
 def pytest_collection_modifyitems(items):

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,16 +17,20 @@ from test_recipe import ROOT, tiny_recipe
 from transformers import AutoModelForCausalLM
 from transformers.optimization import get_scheduler
 
+from evaluation.rust.sandbox import CodeExecutionNotAllowed
+from recipes import prepare
 from recipes import start as beginning
 from recipes.__main__ import all_recipes
 from recipes.command_line import main
 from recipes.pipeline import finish
 from recipes.reinforce import Reinforced
+from recipes.schema import ExportRecipe
 from recipes.settings import meanings, owner_of, with_settings
 from recipes.settings import settings as settings_of
 from recipes.start import start
 from trainers.callbacks import DivergenceCallback, TrainingDiverged
 from trainers.data.pack import regroup_blocks
+from trainers.data.sources import Row
 from trainers.stages import LOOPLM_STAGES, MaxRLStage, Stage
 
 
@@ -138,6 +144,44 @@ def test_a_stage_reads_its_own_mix(tmp_path):
     assert "fn web" not in read["deeper"] and "struct Book" in read["deeper"]
 
 
+def test_a_mix_of_groups_keeps_a_share_of_all_real_text_beside_the_users_folder(tmp_path, monkeypatch):
+    for index in range(40):
+        (tmp_path / "data" / "src").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / "src" / f"{index}.rs").write_text(f"// {index}\nfn own() {{ let x = 1; }}\n")
+    docs = [Row.of("std", f"{i}", "file", "MIT", f"// {i}\nstruct Documented {{ pages: u32 }}\n") for i in range(40)]
+    read = prepare.read_rows
+    monkeypatch.setattr(prepare, "read_rows", lambda folder: docs if folder is None else read(folder))
+    recipe = staged_recipe(tmp_path)
+    data = replace(recipe.data, data_dir=tmp_path / "data", toolchain_docs=True, verified_sample=0)
+    stages = tuple(replace(stage, mix={"data_dir": 3, "text": 1}) for stage in recipe.later_stages)
+    prepared = start(replace(recipe, data=data, later_stages=stages))
+
+    def shares(blocks):
+        text = "".join(prepared.tokenizer.batch_decode(blocks["input_ids"][:]))
+        own, documented = text.count("fn own"), text.count("struct Documented")
+        return own / (own + documented)
+
+    assert shares(prepared.validation) == 1, "what is held out is of the folder"
+    assert 0.3 < shares(prepared.training["pretrain"]) < 0.6
+    assert 0.75 < shares(prepared.training["deeper"]) < 0.95
+
+
+def test_a_recipe_about_a_project_asks_for_its_folder_before_any_work(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(replace(all_recipes()["project"], output_dir=tmp_path), [])
+    assert "stage project reads a project of yours: name its folder with --data-dir" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_text_that_is_read_many_times_is_told_before_it_is(tmp_path, capsys):
+    recipe = tiny_recipe(tmp_path)
+    recipe = replace(recipe, data=replace(recipe.data, verified_sample=0))
+    for steps, told in ((6, False), (4000, True)):
+        start(replace(recipe, training=replace(recipe.training, total_steps=steps)))
+        shown = " ".join(capsys.readouterr().out.split())
+        assert bool(re.search(r"Stage pretrain reads some of its text \d+ times", shown)) == told
+
+
 def test_a_stage_without_the_one_before_it_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(staged_recipe(tmp_path), ["--stage", "deeper"])
@@ -241,13 +285,31 @@ def test_every_recipe_shows_itself(name, capsys):
     assert "training.peak_lr" in shown and "parameters" in shown and "stage pretrain" in shown
 
 
-def test_a_stage_of_reinforcement_learning_is_measured_and_not_repeated(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
+def test_a_stage_of_reinforcement_learning_waits_for_consent_is_measured_and_not_repeated(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.delenv("HF_ALLOW_CODE_EVAL", raising=False)
+    monkeypatch.setattr("sys.argv", ["recipes/debug.py"])
     toy = all_recipes()["debug"].toy()
     data = replace(toy.data, tasks=60, synthetic_samples=0)
     stages = tuple(stage for stage in toy.later_stages if isinstance(stage, MaxRLStage))
-    recipe = replace(toy, data=data, later_stages=stages, output_dir=tmp_path)
+    training = replace(toy.training, eval_prompts=0)
+    recipe = replace(
+        toy, data=data, training=training, export=ExportRecipe(), later_stages=stages, output_dir=tmp_path
+    )
     finish(recipe, start(recipe))
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Stage maxrl runs programs that the model writes and needs HF_ALLOW_CODE_EVAL=1, which is not set" in told
+    assert f"HF_ALLOW_CODE_EVAL=1 accelerate launch recipes/debug.py --resume --output-dir {tmp_path}" in told
+    assert (recipe.run_dir / "pretrain" / "finished.json").exists() and not (recipe.run_dir / "maxrl").exists()
+    with pytest.raises(CodeExecutionNotAllowed, match="stage maxrl: This runs programs that a model wrote"):
+        start(recipe, resume=True)
+
+    monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
+    finish(recipe, start(recipe, resume=True))
+    results = json.loads((recipe.run_dir / "report.json").read_text())
+    assert results["tokens_seen"] == 2 * recipe.stages[0].tokens_per_step and results["tokens_per_second"] > 0
+    assert list(results["held_out_loss"]) == ["pretrain", "maxrl"] and results["last_stage"] == "maxrl"
     told = capsys.readouterr().out
     assert "Stage maxrl: 2 steps of 4 completions" in told and "that compile" in told
     folder = recipe.run_dir / "maxrl"
@@ -261,6 +323,34 @@ def test_a_stage_of_reinforcement_learning_is_measured_and_not_repeated(tmp_path
     finish(recipe, start(recipe, resume=True), "maxrl")
     assert (folder / "model" / "model.safetensors").read_bytes() == weights
     assert not (folder / "checkpoint-3").exists()
+
+
+def launch(*arguments, processes=1, **environment):
+    """A recipe as users start it: by accelerate's launcher, which has a traceback of its own for a failed process."""
+    command = [Path(sys.executable).with_name("accelerate"), "launch", "--cpu"]
+    command += ["--num_processes", str(processes), "--num_machines", "1", "--mixed_precision", "no"]
+    command += ["--dynamo_backend", "no", *map(str, arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | environment
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+
+
+def test_a_refusal_under_the_launcher_is_one_line(tmp_path):
+    found = launch("recipes/debug.py", "--output-dir", tmp_path, "--set", "training.grad_clip=0")
+    assert found.returncode != 0 and "Traceback" not in found.stderr
+    assert "debug.py: error: training.grad_clip must be above 0, got 0" in found.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_two_processes_refuse_as_one_and_run_dry_in_one_folder(tmp_path):
+    recipe = ("recipes/debug.py", "--output-dir", tmp_path)
+    (tmp_path / "debug").mkdir()
+    (tmp_path / "debug" / "thesis.tex").write_text("years of work")
+    found = launch(*recipe, processes=2)
+    assert found.returncode != 0 and "Traceback" not in found.stderr
+    assert found.stderr.count("holds files that are no run") == 1
+    found = launch(*recipe, "--dry-run", "--stage", "tasks", processes=2)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.count("The dry run went through") == 1
 
 
 @pytest.mark.slow

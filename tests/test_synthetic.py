@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.rust import HiddenTests, RustVerifier
+from evaluation.rust import CodeExecutionNotAllowed, HiddenTests, RustVerifier
 from trainers.data.__main__ import main
 from trainers.data.kept import keep_verified, read_kept
 from trainers.data.synthetic import sample as sample_module
@@ -174,10 +174,11 @@ def test_bad_input_is_refused_before_any_work(arguments, message, tmp_path, caps
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_programs_are_not_run_without_consent(tmp_path, monkeypatch, capsys):
+def test_our_own_programs_run_without_consent_and_no_others_do(tmp_path, monkeypatch):
     monkeypatch.delenv("HF_ALLOW_CODE_EVAL")
-    assert synth("--n", 1, "--out", tmp_path / "out.jsonl") == 2
-    assert "HF_ALLOW_CODE_EVAL=1" in capsys.readouterr().err
+    assert synth("--n", 1, "--out", tmp_path / "out.jsonl") == 0
+    with RustVerifier() as verifier, pytest.raises(CodeExecutionNotAllowed, match="HF_ALLOW_CODE_EVAL=1"):
+        verifier.verify(["fn f() {}"], "#[test] fn t() { super::f() }")
 
 
 def test_a_file_that_was_cut_anywhere_continues_to_the_same_file(tmp_path):

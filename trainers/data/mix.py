@@ -42,7 +42,8 @@ def mix_rows(
     by_source: dict[str, list[Row]] = {source: [] for source in shares}
     for row in rows:
         by_source.setdefault(row.source, []).append(row)
-    by_source |= {name: list(group) for name, group in (groups or {}).items()}
+    # In the order of their hashes: a part of a group is then a part of each of its sources.
+    by_source |= {name: sorted(group, key=lambda row: row.id) for name, group in (groups or {}).items()}
     missing = [source for source in shares if not by_source[source]]
     if missing:
         there = sorted(source for source, found in by_source.items() if found)
