@@ -6,6 +6,7 @@ import torch
 from torch import distributed as dist
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 # The scale is a bf16 number within fp16's normal range. Latent training, the packed form (fp16 scales), GGUF (fp16
 # block scale) and a dense bf16 export then all hold the same number, bit for bit.
@@ -168,7 +169,7 @@ def _version(weight: torch.Tensor) -> int | None:
     return weight._version
 
 
-class BitLinear(nn.Linear):
+class BitLinear(NonDynamicallyQuantizableLinear):
     """
     Linear layer without bias whose weight is ternary and whose input is int8 (`activation_bits=8`) or float (None).
 
@@ -178,6 +179,9 @@ class BitLinear(nn.Linear):
 
     Nothing is kept from one pass to the next unless the model is told that its weights rest: many writers leave no
     trace that a comparison could find (optimizers with raw pointers, `weight.data` when an adapter is merged).
+
+    Call the layer rather than read its weight; [`quantize_weight`] gives what it computes with. Its base is the class
+    that PyTorch's quantisers (torchao) pass over.
 
     Attributes:
         shard: Under tensor parallelism, how the weight is divided; transformers then puts this process's part in its
