@@ -5,6 +5,7 @@ import torch
 from tiny import random_tokens, tiny_model
 from torch import nn
 from torch.ao.quantization import quantize_dynamic
+from torch.testing._internal.two_tensor import TwoTensor
 from transformers import BitNetQuantConfig, BitsAndBytesConfig
 from transformers.utils.quantization_config import QuantizationMethod
 
@@ -73,6 +74,13 @@ def test_every_other_quantizer_is_refused_by_name_and_float_models_take_it(metho
     with pytest.raises(ValueError, match=f'quant_method="{method.value}"'):
         model.quantization_method = method
     float_model.quantization_method = method
+
+
+def test_a_quantized_tensor_in_place_of_a_latent_weight_is_refused():
+    """As torchao sets it; a tensor of two tensors stands for its codes and scales."""
+    layer = tiny_model().model.layers[0].mlp.up_proj
+    with pytest.raises(ValueError, match="must be a plain tensor, got a TwoTensor: quantised"):
+        layer.weight = nn.Parameter(TwoTensor(layer.weight.detach(), layer.weight.detach()))
 
 
 def test_replacing_a_ternary_layer_is_refused_at_once():
