@@ -203,9 +203,9 @@ class BitLinear(NonDynamicallyQuantizableLinear):
     def __setattr__(self, name: str, value) -> None:
         if name == "weight" and is_traceable_wrapper_subclass(value) and not is_dtensor(value):
             raise ValueError(
-                f"the latent weight of a ternary layer must be a plain tensor, got a {type(value).__name__}: quantised, "
-                "it would be rounded to another ternary weight. Leave the ternary layers out; pack() gives them 2 bits "
-                "without any error"
+                f"the latent weight of a ternary layer must be a plain tensor, got a {type(value).__name__}: "
+                "quantised, it would be rounded to another ternary weight. Leave the ternary layers out; pack() gives "
+                "them 2 bits without any error"
             )
         super().__setattr__(name, value)
 
