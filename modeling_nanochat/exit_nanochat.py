@@ -2,9 +2,21 @@
 
 import torch
 from torch.nn import functional as F
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from transformers.cache_utils import Cache
 
 from .configuration_nanochat import FIELD_RULES, LoopLMConfig
+
+
+class ExitGate(NonDynamicallyQuantizableLinear):
+    """(..., hidden) to (..., 1), in its own type, which stays fp32 in a bf16 model."""
+
+    def __init__(self, hidden_size: int):
+        super().__init__(hidden_size, 1)
+
+    def forward(self, loop_state: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(loop_state.device.type, enabled=False):
+            return super().forward(loop_state.to(self.weight.dtype))
 
 
 def exit_log_probabilities(gate_logits: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb, eager_attention_forward
 
-from .adapters_nanochat import AdapterHost
+from .adapters_nanochat import TernaryHost
 from .cache_nanochat import CACHE_NAME, AttentionSlot, slot_index
 from .configuration_nanochat import LoopLMConfig
 from .packed_nanochat import PackedBitLinear
@@ -33,7 +33,7 @@ def _make_residual(config: LoopLMConfig, sublayer_index: int) -> nn.Module:
     )
 
 
-class LoopLMAttention(AdapterHost):
+class LoopLMAttention(TernaryHost):
     """Grouped-query attention with rotary embeddings; `loop` (from 0) selects the cache slot, None is for none."""
 
     def __init__(self, config: LoopLMConfig, layer: int):
@@ -86,7 +86,7 @@ class LoopLMAttention(AdapterHost):
         return self.o_proj(output.reshape(*input_shape, -1).contiguous()), weights
 
 
-class LoopLMMLP(AdapterHost):
+class LoopLMMLP(TernaryHost):
     """SwiGLU."""
 
     def __init__(self, config: LoopLMConfig):

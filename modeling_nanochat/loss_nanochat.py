@@ -103,7 +103,10 @@ def _cross_entropy_through(head, hidden_states, labels, row_weights):
     def chunk_losses(part_rows, part_labels):
         return F.cross_entropy(head(part_rows).float(), part_labels, ignore_index=IGNORE_INDEX, reduction="none")
 
-    size = _rows_per_chunk(rows.device.type, head.out_features)
+    # Asked by a call, because a wrapped head has no attribute that tells its width.
+    with torch.no_grad():
+        vocab_size = head(rows[:1]).shape[-1]
+    size = _rows_per_chunk(rows.device.type, vocab_size)
     parts = zip(rows.split(size), labels.split(size), strict=True)
     losses = torch.cat([checkpoint(chunk_losses, *part, use_reentrant=False) for part in parts])
     losses = losses.view(loops, tokens)
@@ -112,7 +115,8 @@ def _cross_entropy_through(head, hidden_states, labels, row_weights):
 
 def _is_plain(head: nn.Module) -> bool:
     # Adapters and sharding change the type; offloading and casts replace the instance's forward.
-    return type(head) is nn.Linear and head.bias is None and "forward" not in vars(head)
+    hooks = head._forward_pre_hooks or head._forward_hooks or head._backward_pre_hooks or head._backward_hooks
+    return type(head) is nn.Linear and head.bias is None and "forward" not in vars(head) and not hooks
 
 
 def chunked_cross_entropy(

@@ -16,10 +16,10 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
-from .adapters_nanochat import warn_of_merged_adapters
+from .adapters_nanochat import check_adapters, check_hosts, check_quantizer
 from .cache_nanochat import CACHE_NAME, PassCache, ensure_slots, given_cache
 from .configuration_nanochat import LoopLMConfig
-from .exit_nanochat import depth_to_run, early_exit_of_pass, exit_log_probabilities
+from .exit_nanochat import ExitGate, depth_to_run, early_exit_of_pass, exit_log_probabilities
 from .generation_nanochat import LoopLMGenerationMixin
 from .layers_nanochat import LoopLMAttention, LoopLMDecoderLayer, run_block
 from .loss_nanochat import IGNORE_INDEX, loop_loss
@@ -49,7 +49,17 @@ class LoopLMPreTrainedModel(PackedWeightsMixin, PreTrainedModel):
     _supports_attention_backend = True
     _can_compile_fullgraph = True
     _can_record_outputs = {"hidden_states": LoopLMDecoderLayer, "attentions": LoopLMAttention}
-    _keep_in_fp32_modules_strict = ["exit_gate", "attention_residual", "mlp_residual"]
+    # Quantisers read the first list, casts to bf16 the second.
+    _keep_in_fp32_modules = ["exit_gate", "attention_residual", "mlp_residual"]
+    _keep_in_fp32_modules_strict = _keep_in_fp32_modules
+
+    def __setattr__(self, name: str, value) -> None:
+        super().__setattr__(name, value)
+        # PEFT and transformers tell a model so what they have put on it, or are about to.
+        if name == "peft_config":
+            check_adapters(self, value)
+        elif name == "quantization_method" and self.config.ternary:
+            check_quantizer(value)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -83,7 +93,7 @@ class LoopLMModel(LoopLMPreTrainedModel):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList([LoopLMDecoderLayer(config, layer) for layer in range(config.num_shared_layers)])
         self.norm = LoopRMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.exit_gate = nn.Linear(config.hidden_size, 1)
+        self.exit_gate = ExitGate(config.hidden_size)
         self.rotary_emb = LlamaRotaryEmbedding(config=config)
         self.gradient_checkpointing = False
         self.checkpoint_loops = False
@@ -169,7 +179,8 @@ class LoopLMModel(LoopLMPreTrainedModel):
             use_cache = False
         loops, exit_threshold = depth_to_run(self.config, num_loops, exit_threshold, exit_at_loop)
         if not torch.compiler.is_compiling():
-            warn_of_merged_adapters(part for layer in self.layers for part in (layer.self_attn, layer.mlp))
+            check_adapters(self, vars(self).get("peft_config", {}))
+            check_hosts(part for layer in self.layers for part in (layer.self_attn, layer.mlp))
         if inputs_embeds is None:
             inputs_embeds = self.embed_tokens(input_ids)
         early_exit, may_leave = None, exit_threshold < 1 and past_key_values is not None and not self.training
@@ -267,10 +278,8 @@ class LoopLMModel(LoopLMPreTrainedModel):
         return hidden_states
 
     def _gate_logits(self, loop_state: torch.Tensor) -> torch.Tensor:
-        """(batch, seq, hidden) to (batch, seq), in the gate's own type, which stays fp32 in a bf16 model."""
-        with torch.autocast(loop_state.device.type, enabled=False):
-            logits = self.exit_gate(loop_state.to(self.exit_gate.weight.dtype))
-        return logits.squeeze(-1).float() / self.config.exit_temperature
+        """(batch, seq, hidden) to (batch, seq), in fp32."""
+        return self.exit_gate(loop_state).squeeze(-1).float() / self.config.exit_temperature
 
 
 class LoopLMForCausalLM(LoopLMPreTrainedModel, LoopLMGenerationMixin):
@@ -343,6 +352,8 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, LoopLMGenerationMixin):
 
         The other arguments are those of every causal model of transformers.
         """
+        if not torch.compiler.is_compiling():
+            check_adapters(self, vars(self).get("peft_config", {}))
         shift_labels = kwargs.pop("shift_labels", None)
         num_items_in_batch = kwargs.pop("num_items_in_batch", None)
         if labels is not None and shift_labels is None:

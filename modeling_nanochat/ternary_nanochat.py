@@ -6,6 +6,9 @@ import torch
 from torch import distributed as dist
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+from transformers.distributed.utils import is_dtensor
 
 # The scale is a bf16 number within fp16's normal range. Latent training, the packed form (fp16 scales), GGUF (fp16
 # block scale) and a dense bf16 export then all hold the same number, bit for bit.
@@ -168,7 +171,7 @@ def _version(weight: torch.Tensor) -> int | None:
     return weight._version
 
 
-class BitLinear(nn.Linear):
+class BitLinear(NonDynamicallyQuantizableLinear):
     """
     Linear layer without bias whose weight is ternary and whose input is int8 (`activation_bits=8`) or float (None).
 
@@ -178,6 +181,9 @@ class BitLinear(nn.Linear):
 
     Nothing is kept from one pass to the next unless the model is told that its weights rest: many writers leave no
     trace that a comparison could find (optimizers with raw pointers, `weight.data` when an adapter is merged).
+
+    Call the layer rather than read its weight; [`quantize_weight`] gives what it computes with. Its base is the class
+    that PyTorch's own quantisers pass over; a weight that is a quantised tensor (torchao) raises ValueError.
 
     Attributes:
         shard: Under tensor parallelism, how the weight is divided; transformers then puts this process's part in its
@@ -193,6 +199,15 @@ class BitLinear(nn.Linear):
         self.activation_bits = activation_bits
         self.shard: WeightShard | None = None
         self.clear_quantized_weight()
+
+    def __setattr__(self, name: str, value) -> None:
+        if name == "weight" and is_traceable_wrapper_subclass(value) and not is_dtensor(value):
+            raise ValueError(
+                f"the latent weight of a ternary layer must be a plain tensor, got a {type(value).__name__}: "
+                "quantised, it would be rounded to another ternary weight. Leave the ternary layers out; pack() gives "
+                "them 2 bits without any error"
+            )
+        super().__setattr__(name, value)
 
     def keep_quantized_weight(self, reuse: bool) -> None:
         """Quantise the weight for the applications to come; with `reuse`, one that is kept already will do."""

@@ -32,7 +32,7 @@ def test_merging_warns_that_weights_are_rounded_anew_and_the_model_computes_with
     adapted = with_adapter(tiny_model(activation_bits=8), target_modules=TERNARY).eval()
     adapted.generate(input_ids=tokens, max_new_tokens=2, do_sample=False)
     before = adapted(tokens).logits
-    with pytest.warns(UserWarning, match="adapter default was merged into ternary weights, which are rounded again"):
+    with pytest.warns(UserWarning, match="weights of ternary layers have changed since an adapter"):
         merged = adapted.merge_and_unload(safe_merge=safe_merge)
     merged.save_pretrained(tmp_path)
     assert torch.equal(merged(tokens).logits, LoopLMForCausalLM.from_pretrained(tmp_path)(tokens).logits)
@@ -48,7 +48,7 @@ def test_an_adapter_that_is_merged_and_kept_warns_when_the_model_is_used(recwarn
     adapted = with_adapter(tiny_model(), target_modules=TERNARY).eval()
     assert not [each for each in recwarn if "ternary" in str(each.message)], "nothing was merged so far"
     adapted.merge_adapter()
-    with pytest.warns(UserWarning, match="merged into ternary weights"):
+    with pytest.warns(UserWarning, match="weights of ternary layers have changed"):
         adapted(tokens)
     adapted.unmerge_adapter()
     recwarn.clear()
@@ -133,7 +133,7 @@ def test_compiled_blocks_train_an_adapter_as_eager_ones_do(backend):
     assert counters["stats"]["unique_graphs"] == 2, "one graph for all blocks and any number of loops"
 
 
-@pytest.mark.filterwarnings("ignore:The adapter")
+@pytest.mark.filterwarnings("ignore:The weights of ternary layers")
 @torch.no_grad()
 def test_compiled_blocks_see_adapters_come_change_and_merge():
     torch._dynamo.reset()

@@ -54,8 +54,12 @@ def token_log_probabilities(
         entropy = -(log_probabilities.exp() * log_probabilities).sum(dim=-1)
         return log_probabilities.gather(-1, labels[:, None]).squeeze(-1), entropy.detach()
 
-    size = max(1, CHUNK_BYTES // (4 * head.out_features))
-    parts = zip(hidden_states.flatten(0, 1).split(size), tokens.flatten().split(size), strict=True)
+    rows = hidden_states.flatten(0, 1)
+    # Asked by a call, because a wrapped head has no attribute that tells its width.
+    with torch.no_grad():
+        vocab_size = head(rows[:1]).shape[-1]
+    size = max(1, CHUNK_BYTES // (4 * vocab_size))
+    parts = zip(rows.split(size), tokens.flatten().split(size), strict=True)
     found = [checkpoint(of_chunk, *part, use_reentrant=False) for part in parts]
     log_probabilities, entropies = (torch.cat(each).view(tokens.shape) for each in zip(*found, strict=True))
     return log_probabilities, entropies
