@@ -2,6 +2,7 @@
 # make test   the tests; the first call of either makes .venv and installs everything into it
 
 PYTHON ?= python3
+RUNS ?= runs
 BIN := .venv/bin
 INSTALLED := .venv/installed
 # Two processes with one thread each: the models of the tests are too small for more threads.
@@ -9,10 +10,12 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 .PHONY: demo test test-all check install environment clean
 
-# HF_ALLOW_CODE_EVAL=1: the tests of synthetic samples are run, in the sandbox.
+# HF_ALLOW_CODE_EVAL=1: its last stage runs what the model writes, in the sandbox. A demo that is there is continued, so
+# that a second call shows its result again; nothing is deleted. Another folder: make demo RUNS=elsewhere
 demo: $(INSTALLED)
 	HF_ALLOW_CODE_EVAL=1 $(BIN)/accelerate launch --quiet --num_processes 1 --num_machines 1 --mixed_precision no \
-		--dynamo_backend no recipes/debug.py --overwrite --set data.synthetic_samples=1000 --set data.variants=0.1
+		--dynamo_backend no recipes/debug.py --output-dir $(RUNS) $(if $(wildcard $(RUNS)/debug/recipe.json),--resume) \
+		--set data.synthetic_samples=1000 --set data.variants=0.1
 
 test: $(INSTALLED)
 	$(PYTEST) -m "not slow and not gpu"
