@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 
 from recipes.folder import RunLock, differences, kept_settings, remembered, resume_command
 from recipes.pipeline import finish
-from recipes.processes import REFUSALS, on_main_process, process_state
+from recipes.processes import MACHINE_FAILURES, REFUSALS, on_main_process, process_state
 from recipes.schema import Recipe
 from recipes.settings import explanation, show, with_settings
 from recipes.start import start
@@ -71,19 +71,23 @@ def main(recipe: Recipe, arguments: list[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
 
-    try:
-        recipe = _chosen(recipe, options, parser)
-        if options.show:
-            show(recipe, console)
-        elif options.dry_run:
-            dry_run(recipe, options.stage)
-        else:
-            with _claimed(recipe):
-                prepared = start(recipe, options.resume, options.overwrite, options.stage)
-                with _ending_in_one_line(recipe):
-                    finish(recipe, prepared, options.stage)
-    except REFUSALS as error:
-        _end(f"{parser.prog}: error: {error}", REFUSED)
+    only = options.stage
+    with ExitStack() as stack:
+        with _refusing(parser.prog):
+            recipe = _chosen(recipe, options, parser)
+            if options.show:
+                show(recipe, console)
+                return
+            go_on = "" if options.dry_run else f" Continue with: {resume_command(recipe)}"
+            stack.enter_context(_ending_in_one_line(recipe, go_on))
+            if options.dry_run:
+                recipe, only = stack.enter_context(_toy(recipe, only)), None
+            else:
+                stack.enter_context(_claimed(recipe))
+            prepared = start(recipe, options.resume, options.overwrite, only)
+        finish(recipe, prepared, only)
+    if options.dry_run and process_state().is_main_process:
+        console.print("The dry run went through; nothing of it was kept.")
 
 
 def _chosen(recipe: Recipe, options: argparse.Namespace, parser: argparse.ArgumentParser) -> Recipe:
@@ -115,19 +119,16 @@ def _chosen(recipe: Recipe, options: argparse.Namespace, parser: argparse.Argume
     return replace(recipe, data=data, training=training)
 
 
-def dry_run(recipe: Recipe, only: str | None = None) -> None:
-    """The whole pipeline, or its stages up to one of them, at toy size; leaves nothing behind."""
-    state = process_state()
+@contextmanager
+def _toy(recipe: Recipe, last: str | None) -> Iterator[Recipe]:
+    """The recipe, or its stages up to one of them, at toy size, in a folder that is deleted."""
     with tempfile.TemporaryDirectory() as folder:
         # One folder for all processes.
         shared = [folder]
-        if state.num_processes > 1:
+        if process_state().num_processes > 1:
             broadcast_object_list(shared)
         toy = replace(recipe.toy(), output_dir=Path(shared[0]))
-        toy = toy if only is None else toy.up_to(only)
-        finish(toy, start(toy))
-    if state.is_main_process:
-        print("The dry run went through; nothing of it was kept.")
+        yield toy if last is None else toy.up_to(last)
 
 
 @contextmanager
@@ -143,27 +144,38 @@ def _claimed(recipe: Recipe) -> Iterator[None]:
 
 
 @contextmanager
-def _ending_in_one_line(recipe: Recipe) -> Iterator[None]:
-    """What ends a training from outside is told in a line, with how to go on."""
-    go_on = f"Continue with: {resume_command(recipe)}"
+def _refusing(program: str) -> Iterator[None]:
+    """What cannot be started is told in a line."""
+    try:
+        yield
+    except REFUSALS as error:
+        if _is_full(error):
+            raise
+        _end(f"{program}: error: {error}", REFUSED)
+
+
+@contextmanager
+def _ending_in_one_line(recipe: Recipe, go_on: str) -> Iterator[None]:
+    """What ends a run from outside is told in a line, with how to go on."""
     try:
         yield
     except KeyboardInterrupt:
-        _end(f"Interrupted. {go_on}", 130)
-    except TrainingDiverged as error:
-        _end(f"Stopped: {error}", 1)
+        _end(f"Interrupted.{go_on}", 130)
+    except (TrainingDiverged, *MACHINE_FAILURES) as error:
+        _end(f"Stopped: {error}{go_on}", 1)
     except torch.OutOfMemoryError as error:
-        reason = str(error).partition(". ")[0]
-        _end(
-            f"Out of the device's memory: {reason}. Smaller: --set training.micro_batch_size=..., "
-            "--set training.checkpointing=loop",
-            1,
-        )
+        smaller = "--set training.micro_batch_size=1, --set training.checkpointing=loop"
+        _end(f"Out of the device's memory: {str(error).partition('. ')[0]}. What needs less: {smaller}", 1)
     except (OSError, SafetensorError) as error:
-        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if not is_full and "No space left" not in str(error):
+        if not _is_full(error):
             raise
-        _end(f"No space is left on the disk of {recipe.run_dir}. Make room. {go_on}", 1)
+        _end(f"No space is left on the disk of {recipe.run_dir}. Make room.{go_on}", 1)
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether an error says that a disk is full; libraries in other languages have no number for it."""
+    is_numbered = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return is_numbered or "No space left on device" in str(error)
 
 
 def _end(message: str, status: int) -> NoReturn:

@@ -15,7 +15,8 @@ from evaluation.rust.sandbox import SandboxFailure
 from trainers.hardware import has_no_accelerator
 
 # Why a run cannot start or go on; each says in a sentence what to do.
-REFUSALS = (ValueError, OSError, ToolchainUnavailable, SandboxUnavailable, SandboxFailure)
+MACHINE_FAILURES = (ToolchainUnavailable, SandboxUnavailable, SandboxFailure)
+REFUSALS = (ValueError, OSError, *MACHINE_FAILURES)
 Result = TypeVar("Result")
 
 

@@ -1,5 +1,6 @@
 """The pipeline of every recipe: from Rust text to a model that loads elsewhere, resumable, and careful with files."""
 
+import errno
 import json
 import os
 import subprocess
@@ -12,11 +13,13 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from tiny import tiny_config
 from transformers import AutoModelForCausalLM
 
 from evaluation.results import Results
+from evaluation.rust.sandbox import SandboxFailure
 from model_cards.gguf_file import read_gguf
 from modeling_nanochat import LoopLMConfig
 from recipes import debug
@@ -509,3 +512,34 @@ def test_a_model_that_cannot_be_exported_is_said_so_and_costs_nothing_else(tmp_p
     exported = export(recipe, tmp_path / "tiny" / "pretrain" / "model", prepared.tokenizer)
     assert "lm_head.weight must be finite" in exported.problem and exported.gguf is None
     assert [path.name for path in (tmp_path / "tiny" / "export").iterdir()] == ["packed"]
+
+
+@pytest.mark.parametrize(
+    "error, told",
+    [
+        (KeyboardInterrupt(), "Interrupted. Continue with: accelerate launch"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space is left on the disk of"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "No space is left on the disk of"),
+        (SandboxFailure("the server was killed"), "Stopped: the server was killed Continue with: accelerate launch"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), "CUDA out of memory. What needs less: --set training"),
+    ],
+)
+def test_what_ends_a_training_from_outside_is_one_line_that_says_how_to_go_on(
+    tmp_path, capsys, monkeypatch, error, told
+):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("recipes.command_line.start", lambda *_: None)
+    monkeypatch.setattr("recipes.command_line.finish", fail)
+    with pytest.raises(SystemExit) as ended:
+        main(tiny_recipe(tmp_path), [])
+    shown = capsys.readouterr().err
+    assert told in shown and len(shown.splitlines()) == 1 and ended.value.code != 0
+
+
+def test_a_fault_of_the_code_keeps_its_traceback(tmp_path, monkeypatch):
+    monkeypatch.setattr("recipes.command_line.start", lambda *_: None)
+    monkeypatch.setattr("recipes.command_line.finish", lambda *_: [][0])
+    with pytest.raises(IndexError):
+        main(tiny_recipe(tmp_path), [])
