@@ -140,9 +140,8 @@ class LoopLMTrainer(Trainer):
         super().log(logs, start_time)
 
     def _learning_rates(self, logged: float) -> dict[str, float]:
-        """Of every part at the step that is logged; `logged` is that of the first."""
-        parts = self.optimizer.optimizer.parts  # the Trainer's optimizer is accelerate's, around ours
-        peaks = {f"{name}_lr": part.param_groups[0]["initial_lr"] for name, part in parts.items()}
+        """Of every kind of parameter at the step that is logged; `logged` is that of the first."""
+        peaks = {f"{group['kind']}_lr": group["initial_lr"] for group in self.optimizer.param_groups}
         shape = logged / next(iter(peaks.values()))
         return {name: peak * shape for name, peak in peaks.items()}
 
