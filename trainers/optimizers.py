@@ -85,14 +85,11 @@ class MuonAndLion(Optimizer):
         plain = []
         for parameter in parameters:
             has_kernel = (
-                group["implementation"] != "torch"
-                and parameter.is_contiguous()
-                and not isinstance(parameter, DTensor)
+                group["implementation"] != "torch" and parameter.is_contiguous() and not isinstance(parameter, DTensor)
             )
             state = self.state[parameter]
             if not state:
-                in_8_bits = group["implementation"] == "bitsandbytes_8bit" and parameter.numel() >= SMALLEST_8BIT_TENSOR
-                state |= _lion_state(parameter, has_kernel, in_8_bits)
+                state |= _lion_state(parameter, has_kernel, in_8_bits=group["implementation"] == "bitsandbytes_8bit")
             if has_kernel:
                 _step_by_kernel(parameter, state, group)
             else:
@@ -143,8 +140,8 @@ class MuonAndLion(Optimizer):
 def _check_kinds(state_dict: dict[str, Any], kinds: list[str]) -> None:
     if "param_groups" not in state_dict:
         raise ValueError(
-            f"the optimizer's state must have the entries state and param_groups, got {', '.join(map(str, state_dict))}; "
-            "from a checkpoint of an older version of this project only the weights can be used"
+            f"the optimizer's state must hold state and param_groups, got {', '.join(map(str, state_dict))}; of a "
+            "checkpoint from an older version of this project only the weights can be used"
         )
     found = [group.get("kind") for group in state_dict["param_groups"]]
     if found != kinds:
@@ -174,7 +171,7 @@ def orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
 def _lion_state(parameter: torch.Tensor, has_kernel: bool, in_8_bits: bool) -> dict[str, torch.Tensor]:
     if not has_kernel:
         return {"momentum_buffer": torch.zeros_like(parameter)}
-    if not in_8_bits:
+    if not in_8_bits or parameter.numel() < SMALLEST_8BIT_TENSOR:
         return {"momentum_buffer": torch.zeros_like(parameter, dtype=torch.float32)}
     blocks = -(-parameter.numel() // BLOCK_SIZE)
     return {
@@ -219,7 +216,9 @@ def hidden_matrices(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
     ]
 
 
-def muon_and_lion(model: nn.Module, muon_lr: float, lion_lr: float, weight_decay: float, lion: LionName) -> MuonAndLion:
+def muon_and_lion(
+    model: nn.Module, muon_lr: float, lion_lr: float, weight_decay: float, lion: LionName
+) -> MuonAndLion:
     """
     One optimizer over the trainable parameters, each group at its own peak learning rate.
 
