@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
+from torch.distributed.fsdp import FSDPModule
 from torch.optim import Optimizer
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
@@ -163,6 +164,16 @@ class LoopLMTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
         _check_shapes(Path(resume_from_checkpoint), self.model)
         super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        own_class = type(self.model)
+        if isinstance(self.model, FSDPModule):
+            # transformers saves the file of the model's class as its code; sharding made it a class of PyTorch's.
+            self.model.__class__ = own_class.__bases__[1]
+        try:
+            super()._save(output_dir, state_dict)
+        finally:
+            self.model.__class__ = own_class
 
     def _save_checkpoint(self, *args, **kwargs):
         needed = SAVED_BYTES_PER_PARAMETER * sum(parameter.numel() for parameter in self.model.parameters())
