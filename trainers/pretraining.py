@@ -17,6 +17,7 @@ from modeling_nanochat import LoopLMCausalLMOutput
 from trainers.hardware import has_fast_bf16, has_no_accelerator, peak_flops
 from trainers.optimizers import muon_and_lion
 from trainers.statistics import LoopStatistics, TernaryHealth, training_flops_per_token
+from trainers.versions import warn_of_untested_torch
 
 SAVED_BYTES_PER_PARAMETER = 16  # weight, two moments and a margin, in fp32
 
@@ -89,6 +90,7 @@ class LoopLMTrainer(Trainer):
         super().__init__(*args, **kwargs)
         if not isinstance(self.args, LoopLMTrainingArguments):
             raise ValueError(f"args must be LoopLMTrainingArguments, got {type(self.args).__name__}")
+        warn_of_untested_torch()
         if self.args.fsdp and not self.is_fsdp_enabled:
             raise ValueError(
                 "fsdp needs GPUs and accelerate's FSDP launch (recipes/launch/fsdp2_2.yaml); here it would not shard"
