@@ -147,6 +147,7 @@ def test_a_group_that_is_added_trains_and_one_of_no_kind_is_refused():
     optimizer = MuonAndLion([{"kind": "lion", "params": [bias], "lr": 0.25}])
     for group, message in (
         ({"params": [weight]}, "must be one of muon, lion, got None"),
+        ({"kind": "lion", "params": [weight], "implementation": "jax"}, "implementation must be one of .* got 'jax'"),
         ({"kind": "muon", "params": [torch.nn.Parameter(torch.ones(2))]}, r"matrices only, got the shapes \[\(2,\)\]"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
@@ -49,10 +49,13 @@ class MuonAndLion(Optimizer):
         super().__init__(params, {})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Raises `ValueError` when the group names no kind, or `muon` for what is no matrix."""
+        """Raises `ValueError` for an unknown kind or implementation, and for `muon` of what is no matrix."""
         kind = param_group.get("kind")
         if kind not in DEFAULTS:
             raise ValueError(f"the kind of a parameter group must be one of {', '.join(DEFAULTS)}, got {kind!r}")
+        implementation = param_group.get("implementation", "torch")
+        if implementation not in get_args(LionName):
+            raise ValueError(f"implementation must be one of {', '.join(get_args(LionName))}, got {implementation!r}")
         super().add_param_group(DEFAULTS[kind] | param_group)
         shapes = [tuple(parameter.shape) for parameter in self.param_groups[-1]["params"]]
         if kind == "muon" and any(len(shape) != 2 for shape in shapes):
