@@ -2,18 +2,21 @@
 
     python benchmarks/training_step.py
 
-Contenders take turns on the same tokens; each does forward and backward in the same type with the same number of loss
-heads where it has several. Reported are tokens and model GFLOP/s per second of processor time (on a GPU of wall time),
-medians over the rounds, and the share of the matrix product's own speed (the roof), measured beside it. The FLOPs are
-those of `training_flops_per_token`; a peer with one loss head is credited with one.
+Contenders are built, measured and dropped one after another, so that each has the memory for itself; all get the same
+tokens, and each does forward and backward in the same type. One counts only if each of its parameters gets a finite
+gradient that is not zero: a backward pass that is not computed costs nothing. Reported are tokens and model GFLOP/s
+per second of processor time (on a GPU of wall time), medians over the rounds, and the share of the matrix product's
+own speed (the roof), measured right before. The FLOPs are those of `training_flops_per_token`; a peer with one loss
+head is credited with one.
 """
 
 import argparse
-import copy
+import gc
 import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -131,15 +134,23 @@ def clock(device: torch.device) -> float:
 
 
 def step_seconds(contender: Contender, tokens: torch.Tensor, dtype: torch.dtype) -> float:
-    """Forward and backward once."""
+    """Forward and backward once; the gradients stay."""
+    contender.model.zero_grad()
     device = tokens.device
     started = clock(device)
     with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
         loss = contender.loss(tokens)
     loss.backward()
-    seconds = clock(device) - started
-    contender.model.zero_grad()
-    return seconds
+    return clock(device) - started
+
+
+def parameters_without_gradient(model: nn.Module) -> list[str]:
+    """Names of the parameters whose gradient is missing, zero, or not finite."""
+    return [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.grad is None or not parameter.grad.isfinite().all() or not parameter.grad.any()
+    ]
 
 
 def roof(device: torch.device, dtype: torch.dtype) -> float:
@@ -164,18 +175,50 @@ def flops_per_token(shape: Shape, heads: int) -> int:
     return every_head - 6 * shape.hidden_size * shape.vocab_size * (shape.loops - heads)
 
 
-def optimizer_seconds(contender: Contender, device: torch.device) -> float:
-    """One step of Muon and Lion on gradients that are there."""
-    model = copy.deepcopy(contender.model)
+def optimizer_seconds(model: nn.Module, device: torch.device) -> float:
+    """One step of Muon and Lion on the gradients that are there."""
     optimizer = muon_and_lion(model, 0.02, 1e-4, 0.0, "torch")
-    for parameter in model.parameters():
-        parameter.grad = torch.randn_like(parameter)
     seconds = []
     for _ in range(3):
         started = clock(device)
         optimizer.step()
         seconds.append(clock(device) - started)
     return statistics.median(seconds)
+
+
+class NoGradient(ValueError):
+    """Some parameters of a contender are not trained."""
+
+
+def measure(contender: Contender, shape: Shape, tokens: torch.Tensor, dtype: torch.dtype, rounds: int) -> dict:
+    """
+    The contender's row of the report.
+
+    Raises:
+        NoGradient: Some of its parameters get none.
+    """
+    device = tokens.device
+    contender.model.to(device)
+    for parameter in contender.model.parameters():
+        # The factors of one that starts at zero get no gradient in the first step.
+        if not parameter.any():
+            nn.init.normal_(parameter, std=0.02)
+    for _ in range(2):
+        step_seconds(contender, tokens, dtype)
+    missing = parameters_without_gradient(contender.model)
+    if missing:
+        raise NoGradient(f"{len(missing)} parameters get no finite, non-zero gradient, such as {missing[0]}")
+    peak = roof(device, dtype)
+    seconds = statistics.median(step_seconds(contender, tokens, dtype) for _ in range(rounds))
+    flops = flops_per_token(shape, contender.heads) * tokens.numel() / seconds
+    row = {
+        "seconds": seconds, "tokens_per_second": tokens.numel() / seconds, "gflops_per_second": flops / 1e9,
+        "roof_gflops_per_second": peak / 1e9, "share_of_roof": flops / peak, "loss_heads": contender.heads,
+        "optimizer_seconds": optimizer_seconds(contender.model, device),
+    }  # fmt: skip
+    if device.type == "cuda" and peak_flops() is not None:
+        row["mfu"] = flops / peak_flops()
+    return row
 
 
 def main():
@@ -201,28 +244,22 @@ def main():
     tokens = torch.randint(3, shape.vocab_size, (shape.batch, shape.seq_len), device=device)
     console = Console(highlight=False)
     chosen = {name: make for name, make in contenders(shape).items() if options.only is None or options.only in name}
-    built: dict[str, Contender] = {}
+    rows, not_counted = {}, {}
     for name, make in chosen.items():
-        with console.status(f"warming up: {name}"):
-            built[name] = make()
-            built[name].model.to(device)
-            for _ in range(2):
-                step_seconds(built[name], tokens, dtype)
-    times: dict[str, list[float]] = {name: [] for name in built}
-    for _ in range(options.rounds):
-        for name, contender in built.items():
-            times[name].append(step_seconds(contender, tokens, dtype))
-    peak = roof(device, dtype)
-    rows = {}
-    for name, contender in built.items():
-        seconds = statistics.median(times[name])
-        flops = flops_per_token(shape, contender.heads) * tokens.numel() / seconds
-        rows[name] = {
-            "seconds": seconds, "tokens_per_second": tokens.numel() / seconds, "gflops_per_second": flops / 1e9,
-            "share_of_roof": flops / peak, "loss_heads": contender.heads,
-        }  # fmt: skip
-        if device.type == "cuda" and peak_flops() is not None:
-            rows[name]["mfu"] = flops / peak_flops()
+        with console.status(name):
+            try:
+                rows[name] = measure(make(), shape, tokens, dtype, options.rounds)
+            except NoGradient as error:
+                not_counted[name] = str(error)
+        # What is compiled keeps its contender, and counts towards the next one's limit of recompilations.
+        torch._dynamo.reset()
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+    for name, reason in not_counted.items():
+        console.print(f"{name} does not count: {reason}")
+    if not rows:
+        sys.exit("no contender counts")
     first = next(iter(rows))
     table = Table(title=f"{device.type}, {dtype}, {options.threads} threads, medians of {options.rounds}")
     for column in ("contender", "heads", "tokens/s", "GFLOP/s", "of the roof", f"{first} is faster by"):
@@ -234,17 +271,16 @@ def main():
             f"{row['share_of_roof']:.0%}", f"{ratio:.2f}x",
         )  # fmt: skip
     console.print(table)
-    optimizer = optimizer_seconds(built[first], device)
+    optimizer, peak = rows[first]["optimizer_seconds"], rows[first]["roof_gflops_per_second"]
     tokens_8k = 8192 / rows[first]["tokens_per_second"]
     console.print(
-        f"roof: {peak / 1e9:.0f} GFLOP/s; Muon and Lion: {optimizer * 1000:.0f} ms a step, "
+        f"{first}: roof {peak:.0f} GFLOP/s; Muon and Lion {optimizer * 1000:.0f} ms a step, "
         f"{optimizer / (optimizer + tokens_8k):.1%} of a step of 8192 tokens"
     )
     report = {
         "benchmark": "training_step", "machine": platform.machine(), "device": device.type, "dtype": str(dtype),
         "threads": options.threads, "rounds": options.rounds, "torch": torch.__version__, "load": os.getloadavg(),
-        "shape": vars(shape), "contenders": rows, "roof_gflops_per_second": peak / 1e9,
-        "optimizer_seconds": optimizer,
+        "shape": vars(shape), "contenders": rows, "not_counted": not_counted,
     }  # fmt: skip
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(report, indent=2) + "\n")

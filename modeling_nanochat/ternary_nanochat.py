@@ -81,6 +81,13 @@ def ternary_codes(weight: torch.Tensor, group_size: int) -> tuple[torch.Tensor, 
     return codes.reshape(weight.shape), scales.squeeze(-1)
 
 
+def _converted(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The same values in a type that holds them."""
+    # torch 2.11 compiles an autograd function to one without gradient if its result is another name of a tensor it
+    # made before, as that of `to` with the same type or of an operation in place (pytorch/pytorch issue 180642).
+    return values if values.dtype == dtype else values.to(dtype)
+
+
 class _TernaryWeight(torch.autograd.Function):
     """Fake-quantised weight with a straight-through gradient. Saves nothing for backward."""
 
@@ -91,7 +98,7 @@ class _TernaryWeight(torch.autograd.Function):
         ctx.weight_dtype = weight.dtype
         groups = _grouped(weight, group_size)
         scales = _scales(groups, shard.process_group if shard is not None and group_size == -1 else None)
-        return ((groups / scales).round_().clamp_(-1, 1) * scales).reshape(weight.shape).to(dtype)
+        return _converted(((groups / scales).round_().clamp_(-1, 1) * scales).reshape(weight.shape), dtype)
 
     @staticmethod
     def backward(ctx, grad_output: torch.Tensor):
@@ -118,7 +125,7 @@ def _rounded_activation(
     hidden_states: torch.Tensor, dtype: torch.dtype, shard: WeightShard | None = None
 ) -> torch.Tensor:
     levels, scales = activation_levels(hidden_states, shard)
-    return levels.mul_(scales).to(dtype)
+    return _converted(levels * scales, dtype)
 
 
 class _Int8Activation(torch.autograd.Function):

@@ -60,12 +60,18 @@ def test_a_group_size_that_does_not_divide_is_refused_by_name():
         quantize_weight(torch.zeros(2, 16), 5)
 
 
-def test_the_gradient_passes_the_rounding_unchanged():
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_gradient_passes_the_rounding_unchanged(dtype, compiled):
+    def rounded(weight, inputs):
+        return quantize_weight(weight, 4, dtype), quantize_activation(inputs, dtype)
+
+    torch._dynamo.reset()
     weight = torch.tensor([[0.01, -5.0, 0.3, 0.0]], requires_grad=True)
     inputs = torch.tensor([[0.01, -7.0, 0.3, 0.0]], requires_grad=True)
     gradient = torch.tensor([[1.0, -2.0, 3.0, -4.0]])
-    quantize_weight(weight, 4).backward(gradient)
-    quantize_activation(inputs).backward(gradient)
+    results = (torch.compile(rounded, backend="eager") if compiled else rounded)(weight, inputs)
+    torch.autograd.backward(results, [gradient.to(dtype)] * 2)
     assert torch.equal(weight.grad, gradient) and torch.equal(inputs.grad, gradient)
 
 

@@ -1,149 +1,213 @@
-"""Muon for the hidden matrices, Lion for everything else, as one optimizer."""
+"""Muon for the hidden matrices, Lion for everything else, in one optimizer."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from collections.abc import Callable
+from functools import cache
+from itertools import chain
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
-from torch.optim import Muon, Optimizer
+from torch.optim import Optimizer
 
 from trainers.hardware import has_fast_bf16
 
 LionName = Literal["bitsandbytes", "bitsandbytes_8bit", "torch"]
+DEFAULTS = {
+    "muon": {"lr": 0.02, "momentum": 0.95, "weight_decay": 0.0},
+    "lion": {"lr": 1e-4, "betas": (0.9, 0.99), "weight_decay": 0.0, "implementation": "torch"},
+}
+# Those of torch.optim.Muon.
+NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+NEWTON_SCHULZ_STEPS = 5
+SMALLEST_NORM = 1e-7
+# bitsandbytes' own: tensors with fewer elements keep a 32-bit state, others are quantised in blocks of 256.
+SMALLEST_8BIT_TENSOR = 4096
+BLOCK_SIZE = 256
 
 
-class Lion(Optimizer):
+class MuonAndLion(Optimizer):
     """
-    Lion in plain PyTorch, which also works on sharded parameters.
+    Muon and Lion, by parameter group: each group names its `kind`.
 
-    `update = sign(beta1 m + (1 - beta1) g)`, `m <- beta2 m + (1 - beta2) g` (Chen et al., 2023, arXiv 2302.06675,
-    Program 1); weight decay is decoupled.
-    """
+    - `muon` takes matrices. Its update is orthogonal and scaled by `max(1, rows / columns) ** 0.5` (what
+      [`torch.optim.Muon`] calls "original"), with Nesterov momentum; its Newton-Schulz iteration runs in bf16 where
+      that is fast, and in fp32 elsewhere.
+    - `lion` takes anything: `update = sign(beta1 m + (1 - beta1) g)`, `m <- beta2 m + (1 - beta2) g` (Chen et al.,
+      2023, arXiv 2302.06675, Program 1). Its `implementation` is bitsandbytes' kernel with a 32-bit or an 8-bit
+      state, or plain PyTorch; the kernels read whole, contiguous tensors, so others (FSDP2's shards) are moved by
+      plain PyTorch.
 
-    def __init__(self, params, lr: float, betas: tuple[float, float] = (0.9, 0.99), weight_decay: float = 0.0):
-        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+    Weight decay is decoupled. The state of a parameter is its `momentum_buffer`, and in 8 bits also the `absmax` of
+    its blocks.
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step; returns what the closure returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            beta1, beta2 = group["betas"]
-            params = [param for param in group["params"] if param.grad is not None]
-            if not params:
-                continue
-            gradients = [param.grad for param in params]
-            momenta = [self._momentum(param) for param in params]
-            if group["weight_decay"]:
-                torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
-            updates = torch._foreach_lerp(momenta, gradients, 1 - beta1)
-            torch._foreach_sign_(updates)
-            torch._foreach_add_(params, updates, alpha=-group["lr"])
-            torch._foreach_lerp_(momenta, gradients, 1 - beta2)
-        return loss
-
-    def _momentum(self, param: torch.Tensor) -> torch.Tensor:
-        state = self.state[param]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(param)
-        return state["momentum"]
-
-
-class Float32Muon(Muon):
-    """
-    [`torch.optim.Muon`] with its Newton-Schulz iteration in fp32, for processors without bf16 instructions: there
-    PyTorch's bf16 matrix product makes a step take a hundred times longer. Momentum, Nesterov, weight decay and the
-    learning rate's scaling ("original") are the same.
+    Args:
+        params: The groups: dictionaries of `params`, `kind`, and what differs from `DEFAULTS[kind]`.
     """
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step; returns what the closure returns."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for param in group["params"]:
-                if param.grad is None:
-                    continue
-                state = self.state[param]
-                if "momentum_buffer" not in state:
-                    state["momentum_buffer"] = torch.zeros_like(param.grad)
-                momentum = state["momentum_buffer"].lerp_(param.grad, 1 - group["momentum"])
-                update = param.grad.lerp(momentum, group["momentum"]) if group["nesterov"] else momentum
-                update = orthogonalized(update, group["ns_coefficients"], group["ns_steps"], group["eps"])
-                scale = max(1, param.shape[0] / param.shape[1]) ** 0.5
-                param.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)
-        return loss
-
-
-def orthogonalized(
-    matrix: torch.Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
-) -> torch.Tensor:
-    """A matrix of the same shape with all singular values near 1, by the quintic Newton-Schulz iteration in fp32."""
-    a, b, c = coefficients
-    wide = matrix.shape[0] <= matrix.shape[1]
-    x = (matrix if wide else matrix.t()).float()
-    x = x / x.norm().clamp(min=eps)
-    for _ in range(steps):
-        gram = x @ x.t()
-        x = a * x + torch.addmm(gram, gram, gram, beta=b, alpha=c) @ x
-    return (x if wide else x.t()).to(matrix.dtype)
-
-
-class CombinedOptimizer(Optimizer):
-    """
-    Several optimizers behind one: steps them together, and saves and loads their states by name.
-
-    `param_groups` are the parts' own groups, so a scheduler that scales each group's learning rate works as it is.
-    """
-
-    def __init__(self, parts: dict[str, Optimizer]):
-        # Not super().__init__: it would make param_groups of its own.
-        self.parts = parts
-        self.defaults: dict[str, Any] = {}
-        self.state: defaultdict = defaultdict(dict)
-        self.param_groups = [group for part in parts.values() for group in part.param_groups]
-        for hooks in ("step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_state_dict_pre"):
-            setattr(self, f"_optimizer_{hooks}_hooks", {})
-        self._optimizer_load_state_dict_post_hooks = {}
-
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step of every part; the closure, if any, is evaluated once before them."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for part in self.parts.values():
-            part.step()
-        return loss
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        for part in self.parts.values():
-            part.zero_grad(set_to_none)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The parts' states under their names."""
-        return {name: part.state_dict() for name, part in self.parts.items()}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Raises `ValueError` when the state is one of other parts."""
-        if state_dict.keys() != self.parts.keys():
-            raise ValueError(
-                f"the optimizer's state must be one of {', '.join(self.parts)}, got {', '.join(map(str, state_dict))}"
-            )
-        for name, part in self.parts.items():
-            part.load_state_dict(state_dict[name])
-        self.param_groups = [group for part in self.parts.values() for group in part.param_groups]
+    def __init__(self, params: list[dict[str, Any]]):
+        super().__init__(params, {})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        raise NotImplementedError("Parameters cannot be added: which part they belong to is decided at the start.")
+        """Raises `ValueError` for an unknown kind or implementation, and for `muon` of what is no matrix."""
+        kind = param_group.get("kind")
+        if kind not in DEFAULTS:
+            raise ValueError(f"the kind of a parameter group must be one of {', '.join(DEFAULTS)}, got {kind!r}")
+        implementation = param_group.get("implementation", "torch")
+        if implementation not in get_args(LionName):
+            raise ValueError(f"implementation must be one of {', '.join(get_args(LionName))}, got {implementation!r}")
+        super().add_param_group(DEFAULTS[kind] | param_group)
+        shapes = [tuple(parameter.shape) for parameter in self.param_groups[-1]["params"]]
+        if kind == "muon" and any(len(shape) != 2 for shape in shapes):
+            self.param_groups.pop()
+            raise ValueError(f"a group of kind muon must hold matrices only, got the shapes {shapes}")
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """One step; returns what the closure returns."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            move = self._muon if group["kind"] == "muon" else self._lion
+            move(group, [parameter for parameter in group["params"] if parameter.grad is not None])
+        return loss
+
+    def _muon(self, group: dict[str, Any], parameters: list[torch.Tensor]) -> None:
+        for parameter in parameters:
+            state, gradient = self.state[parameter], parameter.grad
+            if not state:
+                state["momentum_buffer"] = torch.zeros_like(gradient)
+            momentum = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
+            update = orthogonalized(gradient.lerp(momentum, group["momentum"]))
+            scale = max(1, parameter.shape[0] / parameter.shape[1]) ** 0.5
+            parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)
+
+    def _lion(self, group: dict[str, Any], parameters: list[torch.Tensor]) -> None:
+        plain = []
+        for parameter in parameters:
+            has_kernel = (
+                group["implementation"] != "torch" and parameter.is_contiguous() and not isinstance(parameter, DTensor)
+            )
+            state = self.state[parameter]
+            if not state:
+                state |= _lion_state(parameter, has_kernel, in_8_bits=group["implementation"] == "bitsandbytes_8bit")
+            if has_kernel:
+                _step_by_kernel(parameter, state, group)
+            else:
+                plain.append(parameter)
+        if plain:
+            self._lion_in_pytorch(group, plain)
+
+    def _lion_in_pytorch(self, group: dict[str, Any], parameters: list[torch.Tensor]) -> None:
+        beta1, beta2 = group["betas"]
+        gradients = [parameter.grad for parameter in parameters]
+        momenta = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+        if group["weight_decay"]:
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        updates = torch._foreach_lerp(momenta, gradients, 1 - beta1)
+        torch._foreach_sign_(updates)
+        torch._foreach_add_(parameters, updates, alpha=-group["lr"])
+        torch._foreach_lerp_(momenta, gradients, 1 - beta2)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Raises `ValueError` when the state is that of another optimizer."""
+        saved: dict[str, Any] = {}
+
+        def check(_, final: dict[str, Any]) -> None:
+            _check_kinds(final, [group["kind"] for group in self.param_groups])
+            saved.update(final)
+
+        # After the hooks of others that change the state, and before those that look at what was loaded.
+        hooks = (
+            self.register_load_state_dict_pre_hook(check),
+            self.register_load_state_dict_post_hook(lambda _: self._restore_types(saved), prepend=True),
+        )
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _restore_types(self, saved: dict[str, Any]) -> None:
+        """Undoes PyTorch's cast of every state to its parameter's type: 8-bit codes are no fp32 numbers."""
+        indices = chain.from_iterable(group["params"] for group in saved["param_groups"])
+        parameters = chain.from_iterable(group["params"] for group in self.param_groups)
+        for index, parameter in zip(indices, parameters, strict=True):
+            for name, value in saved["state"].get(index, {}).items():
+                if value.dtype != parameter.dtype:
+                    self.state[parameter][name] = value.to(parameter.device)
+
+
+def _check_kinds(state_dict: dict[str, Any], kinds: list[str]) -> None:
+    if "param_groups" not in state_dict:
+        raise ValueError(
+            f"the optimizer's state must hold state and param_groups, got {', '.join(map(str, state_dict))}; of a "
+            "checkpoint from an older version of this project only the weights can be used"
+        )
+    found = [group.get("kind") for group in state_dict["param_groups"]]
+    if found != kinds:
+        raise ValueError(f"the optimizer's state must have groups of the kinds {kinds}, got {found}")
+
+
+def orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
+    """
+    A matrix of the same shape with all singular values near 1, by the quintic Newton-Schulz iteration: in bf16 where
+    that is fast, in fp32 where PyTorch's bf16 matrix product would take a hundred times longer.
+    """
+    a, b, c = NEWTON_SCHULZ_COEFFICIENTS
+    in_bf16 = has_fast_bf16()
+    x = matrix.to(torch.bfloat16 if in_bf16 else torch.float32)
+    is_tall = x.shape[0] > x.shape[1]
+    if is_tall:
+        x = x.t()
+    x = x / x.norm().clamp(min=SMALLEST_NORM)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = x @ x.t()
+        polynomial = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        # In bf16 product and sum are rounded once, as in torch.optim.Muon.
+        x = torch.addmm(x, polynomial, x, beta=a) if in_bf16 else a * x + polynomial @ x
+    return x.t() if is_tall else x
+
+
+def _lion_state(parameter: torch.Tensor, has_kernel: bool, in_8_bits: bool) -> dict[str, torch.Tensor]:
+    if not has_kernel:
+        return {"momentum_buffer": torch.zeros_like(parameter)}
+    if not in_8_bits or parameter.numel() < SMALLEST_8BIT_TENSOR:
+        return {"momentum_buffer": torch.zeros_like(parameter, dtype=torch.float32)}
+    blocks = -(-parameter.numel() // BLOCK_SIZE)
+    return {
+        "momentum_buffer": torch.zeros_like(parameter, dtype=torch.uint8),
+        "absmax": torch.zeros(blocks, dtype=torch.float32, device=parameter.device),
+    }
+
+
+@cache
+def _quantiles(device: torch.device) -> torch.Tensor:
+    """The 256 numbers that bitsandbytes' 8-bit codes stand for, as shares of a block's largest."""
+    import bitsandbytes.functional
+
+    return bitsandbytes.functional.create_dynamic_map(signed=True).to(device)
+
+
+def _step_by_kernel(parameter: torch.Tensor, state: dict[str, torch.Tensor], group: dict[str, Any]) -> None:
+    # Imported late: it looks for GPUs and takes a while.
+    import bitsandbytes.functional as kernels
+
+    beta1, beta2 = group["betas"]
+    common = dict(
+        optimizer_name="lion", g=parameter.grad.contiguous(), p=parameter, state1=state["momentum_buffer"],
+        beta1=beta1, beta2=beta2, eps=0.0, lr=group["lr"], weight_decay=group["weight_decay"],
+        step=1,  # which Lion does not use
+    )  # fmt: skip
+    if "absmax" in state:
+        kernels.optimizer_update_8bit_blockwise(
+            **common, state2=None, beta3=0.0, alpha=0.0, qmap1=_quantiles(parameter.device), qmap2=None,
+            absmax1=state["absmax"], absmax2=None,
+        )  # fmt: skip
+    else:
+        kernels.optimizer_update_32bit(**common)
 
 
 def hidden_matrices(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
@@ -155,13 +219,14 @@ def hidden_matrices(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
     ]
 
 
-def muon_and_lion(model: nn.Module, muon_lr: float, lion_lr: float, weight_decay: float, lion: LionName) -> Optimizer:
+def muon_and_lion(
+    model: nn.Module, muon_lr: float, lion_lr: float, weight_decay: float, lion: LionName
+) -> MuonAndLion:
     """
     One optimizer over the trainable parameters, each group at its own peak learning rate.
 
     Args:
-        muon_lr: Of the hidden matrices. Muon's update is orthogonal and scaled by `max(1, rows / columns) ** 0.5`
-            ("original"); its momentum is 0.95 with Nesterov, its Newton-Schulz iteration in bf16 where that is fast.
+        muon_lr: Of the hidden matrices.
         lion_lr: Of embedding, head, norms, gate and streams.
         weight_decay: Decoupled, on the hidden matrices alone.
         lion: bitsandbytes' Lion with 32- or 8-bit state, or the one in plain PyTorch. Parameters that are sharded
@@ -169,25 +234,13 @@ def muon_and_lion(model: nn.Module, muon_lr: float, lion_lr: float, weight_decay
     """
     matrices = hidden_matrices(model)
     chosen = {name for name, _ in matrices}
-    rest = [p for name, p in model.named_parameters() if p.requires_grad and name not in chosen]
-    weights = [parameter for _, parameter in matrices]
-    parts: dict[str, Optimizer] = {}
-    if weights:
-        muon = Muon if has_fast_bf16() else Float32Muon
-        parts["muon"] = muon(weights, lr=muon_lr, weight_decay=weight_decay, momentum=0.95, adjust_lr_fn="original")
-    if rest:
-        parts["lion"] = _lion(rest, lion_lr, lion)
-    return CombinedOptimizer(parts)
-
-
-def _is_sharded(parameters: Iterable[nn.Parameter]) -> bool:
-    return any(isinstance(parameter, DTensor) for parameter in parameters)
-
-
-def _lion(parameters: list[nn.Parameter], lr: float, name: LionName) -> Optimizer:
-    if name == "torch" or _is_sharded(parameters):
-        return Lion(parameters, lr)
-    # Imported late: it looks for GPUs and takes a while.
-    import bitsandbytes
-
-    return bitsandbytes.optim.Lion(parameters, lr, optim_bits=8 if name == "bitsandbytes_8bit" else 32)
+    groups = [
+        {"kind": "muon", "params": [matrix for _, matrix in matrices], "lr": muon_lr, "weight_decay": weight_decay},
+        {
+            "kind": "lion",
+            "params": [p for name, p in model.named_parameters() if p.requires_grad and name not in chosen],
+            "lr": lion_lr,
+            "implementation": lion,
+        },
+    ]
+    return MuonAndLion([group for group in groups if group["params"]])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
+from torch.distributed.fsdp import FSDPModule
 from torch.optim import Optimizer
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
@@ -16,6 +17,7 @@ from modeling_nanochat import LoopLMCausalLMOutput
 from trainers.hardware import has_fast_bf16, has_no_accelerator, peak_flops
 from trainers.optimizers import muon_and_lion
 from trainers.statistics import LoopStatistics, TernaryHealth, training_flops_per_token
+from trainers.versions import warn_of_untested_torch
 
 SAVED_BYTES_PER_PARAMETER = 16  # weight, two moments and a margin, in fp32
 
@@ -88,6 +90,7 @@ class LoopLMTrainer(Trainer):
         super().__init__(*args, **kwargs)
         if not isinstance(self.args, LoopLMTrainingArguments):
             raise ValueError(f"args must be LoopLMTrainingArguments, got {type(self.args).__name__}")
+        warn_of_untested_torch()
         if self.args.fsdp and not self.is_fsdp_enabled:
             raise ValueError(
                 "fsdp needs GPUs and accelerate's FSDP launch (recipes/launch/fsdp2_2.yaml); here it would not shard"
@@ -140,9 +143,8 @@ class LoopLMTrainer(Trainer):
         super().log(logs, start_time)
 
     def _learning_rates(self, logged: float) -> dict[str, float]:
-        """Of every part at the step that is logged; `logged` is that of the first."""
-        parts = self.optimizer.optimizer.parts  # the Trainer's optimizer is accelerate's, around ours
-        peaks = {f"{name}_lr": part.param_groups[0]["initial_lr"] for name, part in parts.items()}
+        """Of every kind of parameter at the step that is logged; `logged` is that of the first."""
+        peaks = {f"{group['kind']}_lr": group["initial_lr"] for group in self.optimizer.param_groups}
         shape = logged / next(iter(peaks.values()))
         return {name: peak * shape for name, peak in peaks.items()}
 
@@ -164,6 +166,16 @@ class LoopLMTrainer(Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
         _check_shapes(Path(resume_from_checkpoint), self.model)
         super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        own_class = type(self.model)
+        if isinstance(self.model, FSDPModule):
+            # transformers saves the file of the model's class as its code; sharding made it a class of PyTorch's.
+            self.model.__class__ = own_class.__bases__[1]
+        try:
+            super()._save(output_dir, state_dict)
+        finally:
+            self.model.__class__ = own_class
 
     def _save_checkpoint(self, *args, **kwargs):
         needed = SAVED_BYTES_PER_PARAMETER * sum(parameter.numel() for parameter in self.model.parameters())
