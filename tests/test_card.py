@@ -14,7 +14,7 @@ from huggingface_hub import ModelCard
 from evaluation import __main__ as evaluation
 from evaluation.generate import Sampling
 from evaluation.report import describe
-from evaluation.results import Results, bootstrap
+from evaluation.results import Results, share_interval
 from model_cards.__main__ import main
 from model_cards.card import TEMPLATES
 from model_cards.card_results import depth
@@ -47,7 +47,7 @@ def measured(saved, tmp_path_factory):
     replace(
         perplexity,
         benchmark="humaneval_rust",
-        metrics={"pass@1": bootstrap(list(solved.values()))},
+        metrics={"pass@1": share_interval(list(solved.values()))},
         per_problem={"pass@1": solved},
         verdicts={"valid": 10, "tests_failed": 30},
         details={},
