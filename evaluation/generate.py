@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from evaluation.chat_mode import ChatMode, begun_answer
-from evaluation.progress import progress as show_progress
+from evaluation.progress import show_progress
 from evaluation.rust.completion import completed_function
 from modeling_nanochat import LoopLMConfig
 

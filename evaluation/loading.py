@@ -110,16 +110,17 @@ def _model(name: str, trust_remote_code: bool, dtype: str) -> PreTrainedModel:
 
 
 def _tokenizer(name: str, trust_remote_code: bool) -> PreTrainedTokenizerBase:
-    needed = "which tokenizer.save_pretrained writes into the model's folder"
+    missing = f"model {name!r} has no tokenizer, which tokenizer.save_pretrained writes into the model's folder"
+    folder = Path(name)
+    if folder.is_dir() and not any(path.name.startswith(("tokenizer", "vocab")) for path in folder.iterdir()):
+        raise ValueError(missing)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(
-            f"model {name!r} has no tokenizer that can be loaded, {needed}: {_first_line(error)}"
-        ) from error
+        raise ValueError(f"model {name!r} has a tokenizer that cannot be loaded: {_first_line(error)}") from error
     # Of some types of model the library makes one without a vocabulary.
     if not tokenizer("fn", add_special_tokens=False)["input_ids"]:
-        raise ValueError(f"model {name!r} has no tokenizer, {needed}")
+        raise ValueError(missing)
     if tokenizer.eos_token_id is None:
         raise ValueError(f"model {name!r} must have a tokenizer with an end token, got eos_token=None")
     if tokenizer.pad_token_id is None:

@@ -24,7 +24,7 @@ def write_line(text: str) -> None:
 
 
 @contextmanager
-def progress(
+def show_progress(
     description: str, total: int | None, unit: str = "", done: int = 0, shown: bool = True
 ) -> Iterator[Advance]:
     """
@@ -86,10 +86,11 @@ class _Lines:
 
     def _write(self) -> None:
         self.last_line, self.done_at_last_line = time.monotonic(), self.done
-        count = _amount(self.done, self.unit)
+        words = f"{self.description}: {_amount(self.done, self.unit)}"
         if self.total:
-            count += f" of {_amount(self.total, self.unit)} ({self.done / self.total:.0%})"
-        print(f"{self.description}: {count}, {self.last_line - self.started:.0f} s", file=sys.stderr, flush=True)
+            share = f"{self.done / self.total:.0%}"
+            words = f"{self.description}: {share} of {_amount(self.total, self.unit)}"
+        print(f"{words}, {self.last_line - self.started:.0f} s", file=sys.stderr, flush=True)
 
 
 def _amount(count: int, unit: str) -> str:

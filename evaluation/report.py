@@ -115,7 +115,8 @@ def _print_metrics(console: Console, results: Results) -> None:
 
 def _print_speeds(console: Console, results: Results) -> None:
     details = results.details
-    console.print(f"{details['device']}, {details['dtype']}, {details['threads']} threads")
+    threads = details["threads"]
+    console.print(f"{details['device']}, {details['dtype']}, {threads} thread{'' if threads == 1 else 's'}")
     title = f"{results.benchmark}, {results.settings['prompt_tokens']} + {results.settings['new_tokens']} tokens"
     table = Table(title=f"{title}, {results.model['path']}")
     for column in ("batch", "exit at", "loops", "prompt tokens/s", "decode tokens/s", "peak memory"):

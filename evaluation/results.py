@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.text_files import read_text
+
 SCHEMA_VERSION = 1
 RESAMPLINGS = 10_000
 Z = 1.959964  # of a normal distribution, 95 % lie within so many standard deviations
@@ -168,11 +170,11 @@ class Results:
     def read(cls, path: Path) -> "Results":
         """
         Raises:
-            ValueError: The file does not hold results of this form.
+            ValueError: The file cannot be read, or does not hold results of this form.
         """
         try:
-            content = json.loads(path.read_text())
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            content = json.loads(read_text(path))
+        except json.JSONDecodeError as error:
             raise ValueError(f"{path} must be a results file, got no JSON: {error}") from error
         version = content.get("schema_version") if isinstance(content, dict) else None
         if version != SCHEMA_VERSION:

@@ -23,7 +23,6 @@ from evaluation.results import Results, compare
 from evaluation.rust import RustVerifier, Verdict
 from evaluation.rust.answers import extract_rust
 from evaluation.rust.sandbox import require_consent
-from evaluation.rust.toolchain import find_toolchain
 from evaluation.scoring import GoldFailed, results_of
 from evaluation.suites import compile_rate, humaneval_rust, multipl_e_rust, performance, perplexity
 from evaluation.suites.compile_rate import CompileRate
@@ -55,8 +54,10 @@ def run(options: argparse.Namespace) -> int:
     device_of(options.device)
     if options.suite in ("humaneval-rust", "multipl-e-rust", "all"):
         require_consent()
-    if options.suite not in ("perplexity", "performance"):
-        find_toolchain()
+    if options.window < 2:
+        raise ValueError(f"--window must be at least 2 tokens, got {options.window}")
+    if options.out.exists() and not options.out.is_dir():
+        raise ValueError(f"--out must be a folder, got {options.out}, which is a file")
     hide_library_bars()
     (suites, left_out, skipped), texts, workload = _suites(options), _texts(options), _workload(options)
     if options.suite == "all" and not texts:
@@ -64,20 +65,21 @@ def run(options: argparse.Namespace) -> int:
     console = plain_console()
     for name, reason in skipped.items():
         console.print(f"{name}: skipped, {reason}", markup=False)
-    model, tokenizer = load_model(options.model, options.trust_remote_code, options.dtype, options.device)
-    if chat:
-        chat.render(tokenizer, "")  # refuses a model that cannot be asked before the long work
-    check_depth(model, sampling)
-    if workload:
-        performance.settings(model, workload)  # refuses what cannot be measured before the long work
-    command = shlex.join(["python", "-m", "evaluation", *sys.argv[1:]])
-    report = Report(options.out, describe(model, options.model), command)
     with ExitStack() as stack:
+        # Before the model is loaded, because it may be a compiler or a sandbox that is missing.
         editions = {options.edition or suite.edition for suite in suites}
         verifiers = {
             edition: stack.enter_context(RustVerifier(edition, options.workers, run_timeout=options.run_timeout))
             for edition in sorted(editions)
         }
+        model, tokenizer = load_model(options.model, options.trust_remote_code, options.dtype, options.device)
+        if chat:
+            chat.render(tokenizer, "")  # refuses a model that cannot be asked before the long work
+        check_depth(model, sampling)
+        if workload:
+            performance.settings(model, workload)  # refuses what cannot be measured before the long work
+        command = shlex.join(["python", "-m", "evaluation", *sys.argv[1:]])
+        report = Report(options.out, describe(model, options.model), command)
         for index, suite in enumerate(suites):
             console.print(
                 f"{suite.name}: checking {len(suite.problems)} problems by what is known to pass and to fail"

@@ -5,41 +5,62 @@ import math
 import statistics
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
-from tqdm.auto import tqdm
 from transformers import PreTrainedModel, TrainerCallback
-from transformers.trainer_callback import ProgressCallback
 
+from evaluation.progress import show_progress, write_line
 from trainers.plots import is_evaluation, plot_metrics
 
 
-class LoopProgressCallback(ProgressCallback):
-    """The Trainer's progress bar with one readable line per log: loss, loss after each loop, mean exit loop, speed."""
+class TrainingProgressCallback(TrainerCallback):
+    """Steps that are done, in the main process; unlike the Trainer's own bar without carriage returns in a pipe."""
+
+    def __init__(self):
+        self._shown = ExitStack()
+        self._advance = None
+        self._step = 0
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self._step = state.global_step
+        shown = show_progress("Training", state.max_steps, "steps", self._step, state.is_world_process_zero)
+        self._advance = self._shown.enter_context(shown)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self._advance(state.global_step - self._step)
+        self._step = state.global_step
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self._shown.close()
+
+
+class LoopProgressCallback(TrainingProgressCallback):
+    """With one readable line per log: loss, loss after each loop, mean exit loop, speed."""
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if not state.is_world_process_zero or self.training_bar is None or "loss" not in logs:
+        if not state.is_world_process_zero or "loss" not in logs:
             return
         losses = [value for name, value in logs.items() if name.startswith("loop_")]
-        self.training_bar.write(
+        write_line(
             f"step {state.global_step:>6}  objective {logs['loss']:.4f}  loss by loop "
             + " ".join(f"{loss:.3f}" for loss in losses)
             + f"  mean exit loop {logs['mean_exit_loop']:.2f}  lr {logs['learning_rate']:.1e}"
         )
 
 
-class SuccessProgressCallback(ProgressCallback):
-    """The Trainer's progress bar with one readable line per log of reinforcement learning."""
+class SuccessProgressCallback(TrainingProgressCallback):
+    """With one readable line per log of reinforcement learning."""
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if not state.is_world_process_zero or self.training_bar is None or "success_rate" not in logs:
+        if not state.is_world_process_zero or "success_rate" not in logs:
             return
         shares = {
             "success": logs["success_rate"], "compile": logs.get("compile_success_rate"),
             "groups that teach nothing": logs["groups/dead"], "cut off": logs["truncated"],
             "reward's share of the time": logs.get("reward_share"),
         }  # fmt: skip
-        self.training_bar.write(
+        write_line(
             f"step {state.global_step:>6}  "
             + "  ".join(f"{name} {share:.0%}" for name, share in shares.items() if share is not None)
             + f"  entropy {logs['entropy']:.2f}  {logs['completions/mean_length']:.0f} tokens"
@@ -152,4 +173,4 @@ class EvaluateCallback(TrainerCallback):
             with self.path.open("a") as file:
                 file.write(json.dumps({"step": state.global_step, **found}) + "\n")
             numbers = "  ".join(f"{name} {value:.4f}" for name, value in found.items())
-            tqdm.write(f"step {state.global_step:>6}  {numbers}")
+            write_line(f"step {state.global_step:>6}  {numbers}")

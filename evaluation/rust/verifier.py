@@ -19,7 +19,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Literal
 
-from evaluation.progress import progress as show_progress
+from evaluation.progress import show_progress
 from evaluation.rust.appended import AppendedTests, without_attributes_of_the_program
 from evaluation.rust.cache import VerdictCache, cache_key
 from evaluation.rust.candidate import Candidate, Tools, Verdicts

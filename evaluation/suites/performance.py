@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
 from evaluation.generate import positions
-from evaluation.progress import progress as show_progress
+from evaluation.progress import show_progress
 from evaluation.results import Results, bootstrap
 from modeling_nanochat import LoopLMConfig
 

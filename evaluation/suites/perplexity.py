@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from evaluation.progress import progress as show_progress
+from evaluation.progress import show_progress
 from evaluation.results import Results, bootstrap
 from evaluation.suites.rows import text_in
 from evaluation.text_files import read_text
