@@ -35,7 +35,7 @@ from evaluation.text_files import read_text
 MODE = {"mode": "base", "instruction": None, "chat_template_sha256": None}
 """The settings that say how a model was asked, as results from before there was a chat mode have them."""
 Suite = HumanEvalRust | MultiplERust | CompileRate
-NO_TEXT = "it needs text: .rs files or JSON lines with a column code, given by --text"
+NO_TEXT = "the perplexity needs text: give .rs files or JSON lines by --text"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         skipped["perplexity"] = NO_TEXT
     console = plain_console()
     for name, reason in skipped.items():
-        console.print(f"{name}: skipped, {reason}", markup=False)
+        console.print(f"{name} is skipped: {reason}", markup=False)
     with ExitStack() as stack:
         # Before the model is loaded, because it may be a compiler or a sandbox that is missing.
         editions = {options.edition or suite.edition for suite in suites}
@@ -179,7 +179,7 @@ def _texts(options: argparse.Namespace) -> dict[str, str]:
     if options.text is None:
         if options.suite == "all":
             return {}
-        raise ValueError(f"the perplexity cannot be measured: {NO_TEXT}")
+        raise ValueError(NO_TEXT)
     return dict(islice(perplexity.read_texts(options.text).items(), options.limit))
 
 
