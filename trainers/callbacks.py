@@ -10,7 +10,7 @@ from pathlib import Path
 
 from transformers import PreTrainedModel, TrainerCallback
 
-from evaluation.progress import show_progress, write_line
+from evaluation.progress import hide_library_bars, show_progress, write_line
 from trainers.plots import is_evaluation, plot_metrics
 
 
@@ -23,6 +23,7 @@ class TrainingProgressCallback(TrainerCallback):
         self._step = 0
 
     def on_train_begin(self, args, state, control, **kwargs):
+        hide_library_bars()
         self._step = state.global_step
         shown = show_progress("Training", state.max_steps, "steps", self._step, state.is_world_process_zero)
         self._advance = self._shown.enter_context(shown)
