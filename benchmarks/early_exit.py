@@ -27,7 +27,7 @@ from rich.console import Console
 from torch.nn.utils import clip_grad_norm_
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
-from evaluation.generate import load_model
+from evaluation.loading import load_model
 from evaluation.suites.perplexity import read_texts
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from trainers.data.tokenizer import train_tokenizer

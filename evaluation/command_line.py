@@ -14,16 +14,23 @@ def add_run(subcommands):
         "run",
         help="run a benchmark on a model",
         description="Samples completions, runs them in the sandbox, and writes results, samples and verdicts as "
-        "files. A run that was killed continues when it is started again. All but the perplexity and the performance "
-        "need HF_ALLOW_CODE_EVAL=1.",
+        "files. A run that was killed continues when it is started again. humaneval-rust and multipl-e-rust run "
+        "programs that the model wrote, and need HF_ALLOW_CODE_EVAL=1.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--model", required=True, help="folder of a saved model, or its name on the Hub")
-    parser.add_argument("--suite", default="all", choices=(*SUITES, "all"), help="which benchmark")
+    parser.add_argument(
+        "--suite",
+        default="all",
+        choices=(*SUITES, "all"),
+        help="which benchmark; all skips those whose problems or texts are missing, and says what they need",
+    )
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the files")
     parser.add_argument("--k", type=int, nargs="+", default=[1], help="numbers of samples to estimate pass@k for")
     parser.add_argument("--n", type=int, default=1, help="samples per problem; at least the largest k")
-    parser.add_argument("--limit", type=int, help="only the first so many problems of a benchmark; None takes all")
+    parser.add_argument(
+        "--limit", type=int, help="only the first N problems, or texts, of a benchmark; None takes all"
+    )
     parser.add_argument(
         "--problems", type=Path, help="file with HumanEval-Rust's rows; None takes NANOCHAT_DATA or the Hub"
     )

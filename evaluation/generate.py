@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
 from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     StoppingCriteria,
@@ -20,6 +17,7 @@ from transformers import (
 )
 
 from evaluation.chat_mode import ChatMode, begun_answer
+from evaluation.progress import show_progress
 from evaluation.rust.completion import completed_function
 from modeling_nanochat import LoopLMConfig
 
@@ -109,37 +107,6 @@ class Sample:
     finished: bool
     tokens: int
     mean_loops: float | None
-
-
-def load_model(
-    name: str, trust_remote_code: bool = False, dtype: str = "auto", device: str | None = None
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """
-    A causal language model and its tokenizer, of a folder or from the Hub.
-
-    Raises:
-        ValueError: There is no such model, it is no causal language model, or the tokenizer has more tokens than it.
-    """
-    folder = Path(name)
-    looks_local = folder.exists() or folder.is_absolute() or name.startswith(".") or name.count("/") != 1
-    if looks_local and not (folder / "config.json").is_file():
-        raise ValueError(f"model must be the folder of a saved model or a Hub name, got {name!r}")
-    try:
-        model = AutoModelForCausalLM.from_pretrained(name, trust_remote_code=trust_remote_code, dtype=dtype)
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"model {name!r} cannot be loaded as a causal language model: {error}") from error
-    vocab_size = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > vocab_size:
-        raise ValueError(
-            f"model {name!r} must have an embedding for every token of its tokenizer, got {vocab_size} for "
-            f"{len(tokenizer)}"
-        )
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device).eval(), tokenizer
 
 
 @torch.no_grad()
@@ -290,7 +257,7 @@ def generate(
         file.writelines(json.dumps(line) + "\n" for line in (header, *map(asdict, samples)))
         file.flush()
         starts = range(len(samples), len(rows), sampling.batch_size)
-        with tqdm(total=len(rows), initial=len(samples), desc="Sampling", disable=not progress) as bar:
+        with show_progress("Sampling", len(rows), "completions", len(samples), progress) as advance:
             for start in starts:
                 # Each batch has a seed of its own: it is the same whatever was drawn before.
                 set_seed((sampling.seed * 1_000_003 + start) % 2**32)
@@ -300,7 +267,7 @@ def generate(
                 file.writelines(json.dumps(asdict(sample)) + "\n" for sample in drawn)
                 file.flush()
                 samples += drawn
-                bar.update(len(drawn))
+                advance(len(drawn))
     return samples
 
 

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from evaluation.results import Results
 from evaluation.suites import perplexity
+from evaluation.tables import print_table
 from modeling_nanochat import LoopLMConfig
 
 matplotlib.use("Agg")
@@ -76,27 +77,28 @@ def print_results(console: Console, results: Results, folder: Path) -> None:
         _print_speeds(console, results)
     else:
         _print_metrics(console, results)
-    console.print(f"Written to {folder / results.benchmark}.json")
+    console.print(f"Written to {folder / results.benchmark}.json", markup=False)
     if "depth_quality" in results.details:
-        console.print(f"Drawn in {plot_depth_quality(results, folder)}")
+        console.print(f"Drawn in {plot_depth_quality(results, folder)}", markup=False)
     if any(speed["exit_threshold"] is not None for speed in results.details.get("speeds", ())):
-        console.print(f"Drawn in {plot_exit_speed(results, folder)}")
+        console.print(f"Drawn in {plot_exit_speed(results, folder)}", markup=False)
 
 
 def _print_metrics(console: Console, results: Results) -> None:
     mode = ", asked in its chat template" if results.settings.get("mode") == "chat" else ""
-    table = Table(title=f"{results.benchmark}, {results.num_problems} problems, {results.model['path']}{mode}")
-    for column in ("metric", "value", "95 % interval over the problems"):
+    table = Table(title=f"{results.benchmark}, {results.num_problems} {results.unit}, {results.model['path']}{mode}")
+    for column in ("metric", "value", f"95 % interval over the {results.unit}"):
         table.add_column(column, justify="left" if column == "metric" else "right")
     shape = ".2%" if results.verdicts else ".4f"
     for name, interval in results.metrics.items():
-        table.add_row(name, f"{interval.value:{shape}}", f"{interval.low:{shape}} to {interval.high:{shape}}")
+        table.add_row(name, f"{interval.value:{shape}}", interval.limits(shape))
     table.add_section()
     total = sum(results.verdicts.values())
     for status, count in results.verdicts.items():
         table.add_row(status, f"{count:,}", f"{count / total:.1%} of the samples")
     for loop, value in enumerate(results.details.get("perplexity_by_loop", ()), start=1):
-        table.add_row(f"perplexity, loop {loop}", f"{value:.3f}", "per token")
+        loops = f", loop {loop}" if "num_loops" in results.model else ""
+        table.add_row(f"perplexity{loops}", f"{value:.3f}", "per token")
     if "decoded" in results.details:
         decoded = results.details["decoded"]
         table.add_row(f"loops, exit at {decoded['threshold']:g}", f"{decoded['mean_loops']:.3f}", "per token, decoded")
@@ -108,12 +110,13 @@ def _print_metrics(console: Console, results: Results) -> None:
             table.add_row(words, f"{results.details[name]:,}", f"of {total:,} completions")
     if results.details.get("rows_left_out"):
         table.add_row("left out", f"{results.details['rows_left_out']:,}", "rows that hold no sound problem")
-    console.print(table)
+    print_table(console, table)
 
 
 def _print_speeds(console: Console, results: Results) -> None:
     details = results.details
-    console.print(f"{details['device']}, {details['dtype']}, {details['threads']} threads")
+    threads = details["threads"]
+    console.print(f"{details['device']}, {details['dtype']}, {threads} thread{'' if threads == 1 else 's'}")
     title = f"{results.benchmark}, {results.settings['prompt_tokens']} + {results.settings['new_tokens']} tokens"
     table = Table(title=f"{title}, {results.model['path']}")
     for column in ("batch", "exit at", "loops", "prompt tokens/s", "decode tokens/s", "peak memory"):
@@ -127,7 +130,7 @@ def _print_speeds(console: Console, results: Results) -> None:
             f"{statistics.median(speed['decode_tokens_per_second']):,.1f}",
             "not measured" if peak is None else f"{peak / 2**20:,.0f} MiB",
         )  # fmt: skip
-    console.print(table)
+    print_table(console, table)
 
 
 def plot_depth_quality(results: Results, folder: Path) -> Path:

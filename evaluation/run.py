@@ -11,12 +11,13 @@ from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.chat_mode import INSTRUCTION, ChatMode
-from evaluation.generate import Sampling, check_depth, generate, load_model, positions
+from evaluation.generate import Sampling, check_depth, generate, positions
+from evaluation.loading import check_dtype, device_of, load_model
+from evaluation.progress import hide_library_bars
 from evaluation.report import Report, describe, print_results
 from evaluation.results import Results, compare
 from evaluation.rust import RustVerifier, Verdict
@@ -27,11 +28,14 @@ from evaluation.suites import compile_rate, humaneval_rust, multipl_e_rust, perf
 from evaluation.suites.compile_rate import CompileRate
 from evaluation.suites.humaneval_rust import HumanEvalRust
 from evaluation.suites.multipl_e_rust import MultiplERust
-from evaluation.suites.rows import HINT, BadRow
+from evaluation.suites.rows import HINT, BadRow, ProblemsMissing
+from evaluation.tables import plain_console, print_table
+from evaluation.text_files import read_text
 
 MODE = {"mode": "base", "instruction": None, "chat_template_sha256": None}
 """The settings that say how a model was asked, as results from before there was a chat mode have them."""
 Suite = HumanEvalRust | MultiplERust | CompileRate
+NO_TEXT = "the perplexity needs text: give .rs files or JSON lines by --text"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,30 +50,42 @@ def run(options: argparse.Namespace) -> int:
     if options.limit is not None and options.limit < 1:
         raise ValueError(f"--limit must be at least 1, got {options.limit}")
     chat = _chat(options)
-    (suites, left_out), texts, workload = _suites(options), _texts(options), _workload(options)
-    if any(isinstance(suite, HumanEvalRust | MultiplERust) for suite in suites):
+    check_dtype(options.dtype)
+    device_of(options.device)
+    if options.suite in ("humaneval-rust", "multipl-e-rust", "all"):
         require_consent()
-    model, tokenizer = load_model(options.model, options.trust_remote_code, options.dtype, options.device)
-    if chat:
-        chat.render(tokenizer, "")  # refuses a model that cannot be asked before the long work
-    check_depth(model, sampling)
-    if workload:
-        performance.settings(model, workload)  # refuses what cannot be measured before the long work
-    command = shlex.join(["python", "-m", "evaluation", *sys.argv[1:]])
-    report = Report(options.out, describe(model, options.model), command)
-    console, progress = Console(highlight=False), sys.stderr.isatty()
+    if options.window < 2:
+        raise ValueError(f"--window must be at least 2 tokens, got {options.window}")
+    if options.out.exists() and not options.out.is_dir():
+        raise ValueError(f"--out must be a folder, got {options.out}, which is a file")
+    hide_library_bars()
+    (suites, left_out, skipped), texts, workload = _suites(options), _texts(options), _workload(options)
+    if options.suite == "all" and not texts:
+        skipped["perplexity"] = NO_TEXT
+    console = plain_console()
+    for name, reason in skipped.items():
+        console.print(f"{name} is skipped: {reason}", markup=False)
     with ExitStack() as stack:
+        # Before the model is loaded, because it may be a compiler or a sandbox that is missing.
         editions = {options.edition or suite.edition for suite in suites}
         verifiers = {
             edition: stack.enter_context(RustVerifier(edition, options.workers, run_timeout=options.run_timeout))
             for edition in sorted(editions)
         }
+        model, tokenizer = load_model(options.model, options.trust_remote_code, options.dtype, options.device)
+        if chat:
+            chat.render(tokenizer, "")  # refuses a model that cannot be asked before the long work
+        check_depth(model, sampling)
+        if workload:
+            performance.settings(model, workload)  # refuses what cannot be measured before the long work
+        command = shlex.join(["python", "-m", "evaluation", *sys.argv[1:]])
+        report = Report(options.out, describe(model, options.model), command)
         for index, suite in enumerate(suites):
             console.print(
                 f"{suite.name}: checking {len(suite.problems)} problems by what is known to pass and to fail"
             )
             verifier = verifiers[options.edition or suite.edition]
-            suites[index], unsound = _sound(suite, verifier, options.skip_bad_rows, progress)
+            suites[index], unsound = _sound(suite, verifier, options.skip_bad_rows)
             left_out[suite.name] += unsound
             for line in left_out[suite.name]:
                 console.print(f"{suite.name}: left out {line}", markup=False)
@@ -77,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
             verifier = verifiers[options.edition or suite.edition]
             source = {MultiplERust: options.multipl_e, HumanEvalRust: options.problems}.get(type(suite))
             results = run_programs(
-                suite, model, tokenizer, sampling, verifier, report, options.k, progress, chat, left_out[suite.name],
+                suite, model, tokenizer, sampling, verifier, report, options.k, True, chat, left_out[suite.name],
                 source,
             )  # fmt: skip
             print_results(console, results, options.out)
@@ -85,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
         started = time.perf_counter()
         window = min(options.window, positions(model) or options.window)
         found = perplexity.score_texts(
-            model, tokenizer, texts, window, options.num_loops, options.batch_size, progress,
+            model, tokenizer, texts, window, options.num_loops, options.batch_size, True,
             options.exit_at_loop, options.exit_threshold,
         )  # fmt: skip
         settings = {"window": window, "text": str(options.text)} | sampling.depth(model.config)
@@ -93,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
         print_results(console, results, options.out)
     if workload:
         started = time.perf_counter()
-        results = report.write(performance.measure(model, workload, progress), asdict(workload), started)
+        results = report.write(performance.measure(model, workload, progress=True), asdict(workload), started)
         print_results(console, results, options.out)
     return 0
 
@@ -109,36 +125,43 @@ def _chat(options: argparse.Namespace) -> ChatMode | None:
     instruction = INSTRUCTION if options.instruction is None else options.instruction
     if options.chat_template is None:
         return ChatMode(instruction)
-    try:
-        return ChatMode(instruction, options.chat_template.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"--chat-template must be a file with a template, got {error}") from error
+    return ChatMode(instruction, read_text(options.chat_template))
 
 
-def _suites(options: argparse.Namespace) -> tuple[list[Suite], dict[str, list[str]]]:
-    """The benchmarks, and for each the rows that were left out."""
+def _suites(options: argparse.Namespace) -> tuple[list[Suite], dict[str, list[str]], dict[str, str]]:
+    """The benchmarks of programs, for each the rows that were left out, and what the others of "all" need."""
     suites: list[Suite] = []
     left_out: dict[str, list[str]] = {}
+    skipped: dict[str, str] = {}
 
     def add(kind: type[Suite], problems: Sequence, bad: Sequence[BadRow] = ()) -> None:
         suites.append(kind(problems[: options.limit], options.chat))
         left_out[suites[-1].name] = [str(row) for row in bad]
 
-    if options.suite in ("multipl-e-rust", "all"):
-        add(MultiplERust, *multipl_e_rust.read_rows(options.multipl_e, options.skip_bad_rows))
-    if options.suite in ("humaneval-rust", "all"):
-        add(HumanEvalRust, *humaneval_rust.read_rows(options.problems, options.skip_bad_rows))
+    sources = {
+        "multipl-e-rust": (MultiplERust, multipl_e_rust.read_rows, options.multipl_e),
+        "humaneval-rust": (HumanEvalRust, humaneval_rust.read_rows, options.problems),
+    }
+    for name, (kind, read_rows, path) in sources.items():
+        if options.suite not in (name, "all"):
+            continue
+        try:
+            add(kind, *read_rows(path, options.skip_bad_rows))
+        except ProblemsMissing as error:
+            if options.suite != "all":
+                raise
+            skipped[name] = str(error)
     if options.suite in ("compile-rate", "all"):
         add(CompileRate, compile_rate.read_problems())
-    return suites, left_out
+    return suites, left_out, skipped
 
 
-def _sound(suite: Suite, verifier: RustVerifier, skip_bad_rows: bool, progress: bool) -> tuple[Suite, list[str]]:
+def _sound(suite: Suite, verifier: RustVerifier, skip_bad_rows: bool) -> tuple[Suite, list[str]]:
     """The benchmark without the problems whose own solutions contradict their tests, if they may be left out."""
     left_out: list[str] = []
     while True:
         try:
-            suite.check_gold(verifier, progress)
+            suite.check_gold(verifier, progress=True)
             return suite, left_out
         except GoldFailed as error:
             if isinstance(suite, CompileRate):
@@ -154,9 +177,9 @@ def _texts(options: argparse.Namespace) -> dict[str, str]:
     if options.suite not in ("perplexity", "all"):
         return {}
     if options.text is None:
-        raise ValueError(
-            "the perplexity needs text: give .rs files or JSON lines by --text, or choose another --suite"
-        )
+        if options.suite == "all":
+            return {}
+        raise ValueError(NO_TEXT)
     return dict(islice(perplexity.read_texts(options.text).items(), options.limit))
 
 
@@ -228,17 +251,17 @@ def _write_verdicts(names: Sequence[str], verdicts: Sequence[Sequence[Verdict]],
 def compare_files(options: argparse.Namespace) -> int:
     """Prints the differences of two results files."""
     first, second = Results.read(options.first), Results.read(options.second)
-    console = Console(highlight=False)
+    console = plain_console()
     table = Table(title=f"{first.benchmark}: {options.first} and {options.second}")
-    for column in ("metric", "problems", "first", "second", "second - first", "95 % interval", "p"):
+    for column in ("metric", first.unit, "first", "second", "second - first", "95 % interval", "p"):
         table.add_column(column, justify="left" if column == "metric" else "right")
     for found in compare(first, second):
         table.add_row(
             found.metric, str(found.num_problems), f"{found.first:.4f}", f"{found.second:.4f}",
-            f"{found.difference.value:+.4f}", f"{found.difference.low:+.4f} to {found.difference.high:+.4f}",
+            f"{found.difference.value:+.4f}", found.difference.limits("+.4f"),
             f"{found.p_value:.4f}",
         )  # fmt: skip
-    console.print(table)
+    print_table(console, table)
     for name in MODE:
         if first.settings.get(name, MODE[name]) != second.settings.get(name, MODE[name]):
             values = [json.dumps(each.settings.get(name, MODE[name])) for each in (first, second)]

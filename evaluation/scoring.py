@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from evaluation.pass_at_k import pass_at_k
-from evaluation.results import Results, bootstrap
+from evaluation.results import Results, share_interval
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
 from evaluation.rust.verifier import RUNS_OF_SOLUTIONS
 
@@ -111,6 +111,6 @@ def results_of(
         }
         for size in k
     }
-    metrics = {name: bootstrap(list(values.values())) for name, values in per_problem.items()}
+    metrics = {name: share_interval(list(values.values())) for name, values in per_problem.items()}
     counts = Counter(verdict.status for each in verdicts for verdict in each)
     return Results(benchmark, {}, metrics, per_problem, dict(counts.most_common()))

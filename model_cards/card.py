@@ -129,7 +129,6 @@ def model_card(
         rows=card_results.rows(results),
         interval=INTERVAL,
         measured=bool(evaluated),
-        nothing_passed=card_results.nothing_passed(results),
         verdicts=card_results.verdicts(results),
         versions=card_results.versions(results),
         commands=card_results.commands(results, publication.repo),

@@ -35,7 +35,7 @@ class Row:
     metric: str
     value: str
     interval: str
-    problems: str
+    measured_on: str
     how: str
 
 
@@ -91,8 +91,8 @@ def rows(results: Sequence[Results]) -> list[Row]:
                     title,
                     name.replace("_", " "),
                     _number(each, interval.value),
-                    f"{_number(each, interval.low)} to {_number(each, interval.high)}",
-                    f"{len(each.per_problem[name]):,}",
+                    interval.limits(".1%" if each.verdicts else ".4f"),
+                    f"{len(each.per_problem[name]):,} {each.unit}",
                     how(each),
                 )
                 for name, interval in each.metrics.items()
@@ -167,11 +167,6 @@ def verdicts(results: Sequence[Results]) -> list[str]:
     return found
 
 
-def nothing_passed(results: Sequence[Results]) -> bool:
-    """Whether some interval is empty because no sample passed."""
-    return any(interval.high == 0 for each in results if each.verdicts for interval in each.metrics.values())
-
-
 def commands(results: Sequence[Results], repo: str) -> list[str]:
     """What made the results, with the model's name on the Hub and without the folders of the machine."""
     found: list[str] = []
@@ -240,7 +235,7 @@ def eval_results(results: Sequence[Results]) -> list[EvalResult]:
                 EvalResult(
                     task_type="text-generation",
                     dataset_type=dataset,
-                    dataset_name=f"{TITLES[each.benchmark]}, {len(each.per_problem[name])} problems",
+                    dataset_name=f"{TITLES[each.benchmark]}, {len(each.per_problem[name])} {each.unit}",
                     dataset_config=config,
                     dataset_split=None if config is None else "test",
                     dataset_revision=revision,

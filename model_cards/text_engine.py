@@ -163,7 +163,8 @@ class TransformersEngine(TextEngine):
         # Only this engine needs PyTorch.
         from transformers.utils.logging import disable_progress_bar
 
-        from evaluation.generate import Sampling, check_depth, load_model
+        from evaluation.generate import Sampling, check_depth
+        from evaluation.loading import load_model
 
         disable_progress_bar()
         # Of every token, as in a file, whatever the configuration says.

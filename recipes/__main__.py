@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from evaluation.tables import print_table
 from recipes.schema import Recipe
 from recipes.settings import parameters
 
@@ -24,7 +25,7 @@ def main() -> None:
     table = Table()
     for column in ("recipe", "parameters", "ternary", "layers x loops", "tokens"):
         table.add_column(column, justify="left" if column == "recipe" else "right")
-    table.add_column("stages", overflow="fold")
+    table.add_column("stages")
     recipes = all_recipes()
     for name, recipe in recipes.items():
         total, ternary = parameters(recipe)
@@ -35,7 +36,7 @@ def main() -> None:
             ", ".join(stage.name for stage in recipe.stages),
         )  # fmt: skip
     console = Console(highlight=False)
-    console.print(table)
+    print_table(console, table, prose=["stages"])
     for name, recipe in recipes.items():
         console.print(f"{name}: {recipe.description}")
     console.print("Start one with: accelerate launch recipes/NAME.py (--help, --show, --dry-run)")

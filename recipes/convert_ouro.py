@@ -19,11 +19,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast
 from transformers.dynamic_module_utils import custom_object_save
 
 try:
+    from evaluation.progress import Advance, show_progress
     from evaluation.suites.perplexity import score_texts
     from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 except ModuleNotFoundError as error:
@@ -203,7 +203,7 @@ def read_checkpoint(folder: Path, **changes) -> Checkpoint:
     return Checkpoint(folder, config, shards, tensors)
 
 
-def copy_shard(source: Path, target: Path, progress: tqdm) -> None:
+def copy_shard(source: Path, target: Path, advance: Advance) -> None:
     """
     Copy a safetensors file with LoopLM's names: a header of JSON behind its length (8 bytes, little-endian), then the
     tensors' bytes at offsets that do not depend on the header.
@@ -216,10 +216,10 @@ def copy_shard(source: Path, target: Path, progress: tqdm) -> None:
         encoded = json.dumps(header, separators=(",", ":")).encode()
         encoded += b" " * (-len(encoded) % 8)
         writer.write(len(encoded).to_bytes(8, "little") + encoded)
-        progress.update(8 + length)
+        advance(8 + length)
         while part := reader.read(COPY_BYTES):
             writer.write(part)
-            progress.update(len(part))
+            advance(len(part))
 
 
 def convert(checkpoint: Checkpoint, out: Path) -> None:
@@ -243,9 +243,9 @@ def convert(checkpoint: Checkpoint, out: Path) -> None:
         if count > 1:
             names = [f"model-{index + 1:05}-of-{count:05}.safetensors" for index in range(count)]
         targets = dict(zip(checkpoint.shards, names, strict=True))
-        with tqdm(total=checkpoint.size, unit="B", unit_scale=True, desc="Converting") as progress:
+        with show_progress("Converting", checkpoint.size, "B") as advance:
             for shard, name in targets.items():
-                copy_shard(shard, folder / name, progress)
+                copy_shard(shard, folder / name, advance)
         if count > 1:
             weight_map = {name: targets[shard] for name, shard in sorted(checkpoint.tensors.items())}
             index = {"metadata": {"total_size": checkpoint.size}, "weight_map": weight_map}

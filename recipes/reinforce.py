@@ -35,7 +35,7 @@ console = Console(highlight=False)
 @dataclass(frozen=True)
 class Reinforced:
     """
-    Held-out tasks before and after the stage, with bootstrap intervals over the tasks. A task is solved when all its
+    Held-out tasks before and after the stage, with 95 % intervals over the tasks. A task is solved when all its
     hidden tests hold, whatever the stage rewards.
 
     Attributes:

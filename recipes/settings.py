@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from evaluation.tables import print_table
 from modeling_nanochat import BitLinear, LoopLMConfig, LoopLMForCausalLM
 from modeling_nanochat.configuration_nanochat import FIELD_RULES
 from recipes.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
@@ -99,7 +100,7 @@ def show(recipe: Recipe, console: Console) -> None:
     """Prints every setting with its value and meaning, and what follows from them."""
     table = Table(title=f"{recipe.name}: {recipe.description}", title_justify="left")
     for column in ("setting", "value", "meaning"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column)
     before = ""
     for name, value in settings(recipe).items():
         section = name.rpartition(".")[0]
@@ -108,7 +109,7 @@ def show(recipe: Recipe, console: Console) -> None:
         before = section
         meaning = meanings(owner_of(recipe, section)).get(name.rpartition(".")[2], "")
         table.add_row(name, str(value), meaning)
-    console.print(table)
+    print_table(console, table, prose=["value", "meaning"])
     total, ternary = parameters(recipe)
     console.print(f"{total:,} parameters, {ternary:,} of them ternary")
     for stage in recipe.stages:

@@ -14,7 +14,7 @@ from huggingface_hub import ModelCard
 from evaluation import __main__ as evaluation
 from evaluation.generate import Sampling
 from evaluation.report import describe
-from evaluation.results import Results, bootstrap
+from evaluation.results import Results, share_interval
 from model_cards.__main__ import main
 from model_cards.card import TEMPLATES
 from model_cards.card_results import depth
@@ -47,7 +47,7 @@ def measured(saved, tmp_path_factory):
     replace(
         perplexity,
         benchmark="humaneval_rust",
-        metrics={"pass@1": bootstrap(list(solved.values()))},
+        metrics={"pass@1": share_interval(list(solved.values()))},
         per_problem={"pass@1": solved},
         verdicts={"valid": 10, "tests_failed": 30},
         details={},
@@ -109,10 +109,10 @@ def test_a_measured_number_comes_with_interval_problems_sampling_and_command(sav
     results = {path.stem: Results.read(path) for path in measured.glob("*.json")}
     share = results["humaneval_rust"].metrics["pass@1"]
     how = "1 sample per problem, temperature 0.3, top-p 0.95, at most 512 tokens, seed 11, 2 loops, edition 2021"
-    row = f"pass@1 | {share.value:.1%} | {share.low:.1%} to {share.high:.1%} | 40 | {how} |"
+    row = f"pass@1 | {share.value:.1%} | {share.low:.1%} to {share.high:.1%} | 40 problems | {how} |"
     assert row in made.text and share.low < share.value < share.high
     bits = results["perplexity"].metrics["bits_per_byte_loop_1"]
-    assert f"bits per byte loop 1 | {bits.value:.4f} | {bits.low:.4f} to {bits.high:.4f} |" in made.text
+    assert f"bits per byte loop 1 | {bits.value:.4f} | {bits.limits('.4f')} |" in made.text
     assert "HumanEval-Rust (MultiPL-E) |  | not measured" in made.text
     assert "40 samples: 10 valid, 30 tests_failed." in made.text and "rustc 9.9.9" in made.text
     # The command names the model as a stranger would, and no folder of this machine.

@@ -13,7 +13,8 @@ from test_recipe import BUILTIN
 from tiny import tiny_model
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from evaluation.generate import Prompt, Sampling, fingerprint, generate, load_model
+from evaluation.generate import Prompt, Sampling, fingerprint, generate
+from evaluation.loading import load_model
 from evaluation.rust.completion import completed_function
 from trainers.data.tokenizer import train_tokenizer
 

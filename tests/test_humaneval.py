@@ -11,6 +11,7 @@ from test_generate import model, tokenizer  # noqa: F401  (fixtures)
 from evaluation.__main__ import main
 from evaluation.results import Results
 from evaluation.rust import RustVerifier
+from evaluation.rust.toolchain import find_toolchain
 from evaluation.scoring import GoldFailed, results_of
 from evaluation.suites.humaneval_rust import SHIMS, HumanEvalRust, Problem, read_problems
 
@@ -195,12 +196,45 @@ def test_a_run_with_early_exit_tells_its_loops(files, capsys):
         (["--model", "./nothing"], "must be the folder of a saved model or a Hub name, got './nothing'"),
         (["--problems", "nothing.jsonl"], "must be a file of HumanEvalPack's rows, got nothing.jsonl"),
         (["--problems", "MODEL"], "must hold HumanEvalPack's rows, one JSON object per line"),
+        (["--device", "nonsense"], "device must be one that PyTorch"),
+        (["--dtype", "nonsense"], "dtype must be one of"),
+        (["--window", "1"], "--window must be at least 2"),
+        (["--workers", "0"], "workers must be at least 1"),
+        (["--out", "LATIN_1"], "--out must be a folder"),
+        (["--problems", "LATIN_1"], "latin_1.rs must be text in UTF-8"),
+        (["--suite", "multipl-e-rust", "--multipl-e", "LATIN_1"], "latin_1.rs must be text in UTF-8"),
+        (["--chat", "--chat-template", "LATIN_1"], "latin_1.rs must be text in UTF-8"),
+        (["--suite", "perplexity", "--text", "LATIN_1"], "latin_1.rs must be text in UTF-8"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(files, capsys, options, message):
-    options = [str(files / "model" / "config.json") if option == "MODEL" else option for option in options]
-    assert evaluate(files, "out", *options) == 2
-    assert message in capsys.readouterr().err and not (files / "out").exists()
+    (files / "latin_1.rs").write_bytes("// Übung".encode("latin-1"))
+    paths = {"MODEL": str(files / "model" / "config.json"), "LATIN_1": str(files / "latin_1.rs")}
+    assert evaluate(files, "out", *(paths.get(option, option) for option in options)) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1 and not (files / "out").exists()
+
+
+def test_a_compiler_that_is_missing_is_said_before_the_model_is_loaded(files, capsys, monkeypatch):
+    monkeypatch.setenv("PATH", str(files))
+    find_toolchain.cache_clear()
+    assert evaluate(files, "out", "--suite", "compile-rate", "--model", "no/model") == 2
+    find_toolchain.cache_clear()
+    said = capsys.readouterr().err
+    assert "rustup.rs" in said and said.count("\n") == 1 and not (files / "out").exists()
+
+
+def test_all_benchmarks_skip_those_that_lack_their_input(files, capsys, monkeypatch):
+    monkeypatch.delenv("NANOCHAT_DATA", raising=False)
+    for library in ("huggingface_hub.constants", "datasets.config"):
+        monkeypatch.setattr(f"{library}.HF_HUB_OFFLINE", True)
+    settings = ["--suite", "all", "--limit", "1", "--rounds", "1", "--batch-sizes", "1", "--prompt-tokens", "4"]
+    assert evaluate(files, "out", *settings, "--new-tokens", "2", "--exit-thresholds") == 0
+    shown = capsys.readouterr().out
+    assert "perplexity is skipped: the perplexity needs text: give .rs files or JSON lines by --text\n" in shown
+    assert "multipl-e-rust is skipped: MultiPL-E needs its problems" in shown and "--multipl-e FILE" in shown
+    written = {path.stem for path in (files / "out").glob("*.json")}
+    assert written == {"humaneval_rust", "compilation_success_rate", "performance_benchmarks"}
 
 
 def test_the_perplexity_needs_no_consent_and_tells_every_loop(files, capsys, monkeypatch):

@@ -1,5 +1,6 @@
 """The loss by depth is the mean over all predicted tokens, and measuring it leaves the model as it was."""
 
+import gzip
 import math
 
 import pytest
@@ -173,6 +174,8 @@ def test_other_models_are_measured_the_same_way(tokenizer):
         expected = model(tokens, labels=tokens).loss.item() * (tokens.shape[1] - 1) / math.log(2) / 9
     assert results.per_problem["bits_per_byte"]["a"] == pytest.approx(expected, rel=1e-5)
     assert "depth_quality" not in results.details
+    # A model without loops has no value for one.
+    assert list(results.metrics) == ["bits_per_byte"] and results.unit == "texts"
     with pytest.raises(ValueError, match="num_loops needs a LoopLM, got a model of type llama"):
         score_texts(model, tokenizer, {"a": "fn a() {}"}, 64, num_loops=2)
 
@@ -184,6 +187,18 @@ def test_texts_are_files_or_rows_or_refused(tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"id": "x", "code": "fn x() {}"}\n')
     assert read_texts(tmp_path) == {"deep/a.rs": "fn a() {}"}
     assert read_texts(tmp_path / "rows.jsonl") == {"x 0": "fn x() {}"}
+    (tmp_path / "numbers.jsonl").write_text('{"code": "fn x() {}"}\n{"code": 5}\n')
+    with pytest.raises(ValueError, match=r"numbers.jsonl, line 2: the column code must be a text, got int"):
+        read_texts(tmp_path / "numbers.jsonl")
+    packed = tmp_path / "rows.jsonl.gz"
+    packed.write_bytes(gzip.compress(b'{"code": "fn x() {}"}\n' * 50))
+    assert len(read_texts(packed)) == 50
+    packed.write_bytes(packed.read_bytes()[:-9])
+    with pytest.raises(ValueError, match="rows.jsonl.gz must be a whole gzip file"):
+        read_texts(packed)
+    (tmp_path / "deep" / "latin_1.rs").write_bytes("// Übung".encode("latin-1"))
+    with pytest.raises(ValueError, match="latin_1.rs must be text in UTF-8, got .* at byte 3"):
+        read_texts(tmp_path)
     for bad in ("none", "empty.rs"):
         with pytest.raises(ValueError, match="text must be .rs files or JSON lines with a column code, got"):
             read_texts(tmp_path / bad)

@@ -4,18 +4,21 @@ import json
 from dataclasses import replace
 from math import comb
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.pass_at_k import pass_at_k
-from evaluation.results import Results, bootstrap, compare
+from evaluation.results import Interval, Results, bootstrap, compare, share_difference, share_interval
 
 SCORES = {f"problem {index}": index % 3 / 2 for index in range(30)}
 
 
 def results(scores=SCORES, benchmark="humaneval_rust"):
-    found = Results(benchmark, {"path": "model"}, {"pass@1": bootstrap(list(scores.values()))}, {"pass@1": scores})
+    found = Results(
+        benchmark, {"path": "model"}, {"pass@1": share_interval(list(scores.values()))}, {"pass@1": scores}
+    )
     context = {"settings": {"seed": 0}, "versions": {"rustc": "1.95.0"}, "command": "python -m evaluation run"}
     return replace(found, verdicts={"valid": 3}, details={"curve": [1.0]}, seconds=1.5, **context)
 
@@ -57,8 +60,62 @@ def test_another_file_is_no_results_file(tmp_path, content, message):
         Results.read(tmp_path / "x.json")
 
 
+def wilson(successes, trials):
+    """Wilson's score interval as Brown, Cai and DasGupta (2001) write it."""
+    share, squared = successes / trials, 1.959964**2
+    middle = (successes + squared / 2) / (trials + squared)
+    half = 1.959964 * trials**0.5 / (trials + squared) * (share * (1 - share) + squared / (4 * trials)) ** 0.5
+    return pytest.approx((middle - half, middle + half), abs=1e-9)
+
+
+@given(st.integers(1, 200), st.data())
+def test_the_interval_of_zeros_and_ones_is_wilsons(trials, data):
+    successes = data.draw(st.integers(0, trials))
+    interval = share_interval([1] * successes + [0] * (trials - successes))
+    assert (interval.low, interval.high) == wilson(successes, trials)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=50))
+def test_an_interval_of_shares_holds_its_mean_and_is_never_empty(shares):
+    interval = share_interval(shares)
+    assert 0 <= interval.low <= interval.value <= interval.high <= 1
+    assert interval.high - interval.low > 0.01
+
+
+def test_one_sample_that_passes_does_not_make_an_interval_much_narrower_than_none():
+    """An average over 20 samples of each problem is not 20 problems."""
+    none, one = share_interval([0.0] * 24), share_interval([0.05] + [0.0] * 23)
+    assert none.limits(".1%") == "0.0% to 13.8%"
+    assert one.high == pytest.approx(none.high, abs=0.005)
+
+
+@pytest.mark.parametrize("problems, samples", [(24, 1), (24, 20), (104, 5), (164, 1)])
+@pytest.mark.parametrize("a, b", [(0.02, 2), (0.3, 0.7), (1, 1), (5, 5)])
+def test_intervals_of_shares_hold_the_truth_in_95_of_100_draws(problems, samples, a, b):
+    generator = np.random.default_rng(0)
+    solved = generator.binomial(samples, generator.beta(a, b, (1000, problems))) / samples
+    held = [found.low <= a / (a + b) <= found.high for found in map(share_interval, solved)]
+    assert np.mean(held) > 0.92
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_what_is_no_share_has_no_interval_of_shares(share):
+    with pytest.raises(ValueError, match="must be f"):
+        share_interval([0.5, share])
+
+
+def test_one_text_has_a_mean_and_no_interval():
+    found = bootstrap([3.5])
+    assert (found.value, found.low, found.high) == (3.5, None, None) and "none" in found.limits(".4f")
+
+
+def test_shares_in_an_older_file_get_an_interval_that_is_not_empty(tmp_path):
+    old = replace(results(dict.fromkeys(SCORES, 0.0)), metrics={"pass@1": Interval(0.0, 0.0, 0.0)})
+    assert Results.read(old.write(tmp_path)).metrics["pass@1"].high > 0.1
+
+
 @settings(max_examples=20)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
 def test_the_interval_holds_the_mean_and_stays_within_the_values(values):
     interval = bootstrap(values)
     assert min(values) - 1e-9 <= interval.low <= interval.value + 1e-9
@@ -67,11 +124,27 @@ def test_the_interval_holds_the_mean_and_stays_within_the_values(values):
 
 def test_a_model_does_not_differ_from_itself():
     (found,) = compare(results(), results())
-    assert (found.difference.value, found.difference.low, found.difference.high) == (0, 0, 0) and found.p_value == 1
+    assert found.difference.value == 0 and found.p_value == 1
+
+
+@pytest.mark.parametrize("scores", [SCORES, dict.fromkeys(SCORES, 0.0)])
+def test_equal_results_do_not_prove_that_other_problems_would_be_equal(scores):
+    (found,) = compare(results(scores), results(scores))
+    assert found.difference.high > 0.1 and found.difference.low == pytest.approx(-found.difference.high)
+
+
+@pytest.mark.parametrize("problems, samples", [(24, 1), (104, 1), (164, 5)])
+def test_intervals_of_differences_hold_the_truth_in_95_of_100_draws(problems, samples):
+    generator = np.random.default_rng(0)
+    first, second = (generator.beta(1, 4, (1000, problems)), generator.beta(2, 4, (1000, problems)))
+    drawn = (generator.binomial(samples, second) - generator.binomial(samples, first)) / samples
+    held = [found.low <= 2 / 6 - 1 / 5 <= found.high for found in map(share_difference, drawn)]
+    assert np.mean(held) > 0.93
 
 
 def test_a_small_gain_on_every_problem_is_seen_and_one_on_few_is_not():
-    everywhere = compare(results(), results({name: value + 0.01 for name, value in SCORES.items()}))[0]
+    lower = {name: value * 0.9 for name, value in SCORES.items()}
+    everywhere = compare(results(lower), results({name: value + 0.01 for name, value in lower.items()}))[0]
     assert everywhere.p_value < 0.001 and everywhere.difference.low > 0
     few = {**SCORES, "problem 0": 1.0, "problem 3": 1.0}
     rarely = compare(results(), results(few))[0]

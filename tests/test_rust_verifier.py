@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.rust import RustVerifier
+from evaluation.rust import HiddenTests, RustVerifier
 from evaluation.rust.routing import refusal
 from evaluation.rust.sandbox import SandboxFailure
 
@@ -212,7 +212,11 @@ def test_an_event_loop_goes_on_meanwhile(verifier):
     [
         ({"edition": "2020"}, "edition must be one of"),
         ({"workers": 0}, "workers must be at least 1"),
+        ({"workers": 1.5}, "workers must be at least 1, a whole number, got 1.5"),
+        ({"workers": "2"}, "workers must be at least 1, a whole number, got '2'"),
         ({"timeout": 0}, "timeout must be a positive"),
+        ({"timeout": "5"}, "timeout must be a positive number of seconds, got '5'"),
+        ({"run_memory_gib": "2"}, "run_memory_gib must be at least 0.25 GiB, got '2'"),
         ({"sandbox": "strong"}, "sandbox must be"),
     ],
 )
@@ -222,6 +226,19 @@ def test_a_wrong_setting_is_refused_by_its_rule(setting, rule):
 
 
 def test_wrong_arguments_are_refused_by_their_rule(verifier):
+    for codes, rule in (
+        ([GOOD, 5], "codes must be source texts .*, got int at index 1"),
+        ([None], "codes must be source texts .*, got NoneType at index 0"),
+        (None, "codes must be a list of source texts .*, got a single NoneType"),
+    ):
+        with pytest.raises(ValueError, match=rule):
+            verifier.verify(codes)
+    with pytest.raises(ValueError, match="tests must be None, texts or HiddenTests, got int at index 1"):
+        verifier.verify([GOOD, GOOD], [None, 5])
+    with pytest.raises(ValueError, match="tests must be HiddenTests, got str at index 0"):
+        verifier.check_tests(["fn f();"])
+    with pytest.raises(ValueError, match="checker must be Rust as text, got int"):
+        HiddenTests("fn f();", 5)
     with pytest.raises(ValueError, match="codes must be a list"):
         verifier.verify(GOOD)
     with pytest.raises(ValueError, match="crate_type must be"):

@@ -7,7 +7,8 @@ import torch
 from tiny import VOCAB_SIZE, random_tokens, tiny_model
 from transformers import Trainer
 
-from trainers.callbacks import EvaluateCallback, MetricsFileCallback
+from evaluation import progress
+from trainers.callbacks import EvaluateCallback, LoopProgressCallback, MetricsFileCallback
 from trainers.plots import plot_metrics, read_metrics
 from trainers.pretraining import LoopLMTrainer, last_complete_checkpoint, pretraining_arguments
 
@@ -133,3 +134,13 @@ def test_an_evaluation_that_fails_leaves_the_checkpoint_and_is_made_up_for(tmp_p
     assert [entry["step"] for entry in evaluations] == [2, 4, 6]
     assert [entry["step"] for entry in logs] == [1, 2, 3, 4, 5, 6]
     assert plot_metrics(tmp_path).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_training_in_a_pipe_tells_its_steps_in_lines(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "LEAST_SECONDS_BETWEEN_LINES", 0)
+    trainer = make_trainer(tmp_path, max_steps=2)
+    trainer.add_callback(LoopProgressCallback)
+    trainer.train()
+    shown = capsys.readouterr()
+    assert "Training: 50% of 2 steps" in shown.err and "Training: 100% of 2 steps" in shown.err
+    assert "step      2  objective" in shown.out and "\r" not in shown.out + shown.err

@@ -5,44 +5,75 @@ import math
 import statistics
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
-from tqdm.auto import tqdm
 from transformers import PreTrainedModel, TrainerCallback
-from transformers.trainer_callback import ProgressCallback
 
+from evaluation.progress import hide_library_bars, show_progress, write_line
 from trainers.plots import is_evaluation, plot_metrics
 
 # Nats per token between two evaluations; less is chance.
 NOTABLE_RISE = 0.02
 
 
-class LoopProgressCallback(ProgressCallback):
-    """The Trainer's progress bar with one readable line per log: loss, loss after each loop, mean exit loop, speed."""
+class TrainingProgressCallback(TrainerCallback):
+    """Steps that are done, in the main process; unlike the Trainer's own bar without carriage returns in a pipe."""
+
+    def __init__(self):
+        self._shown = ExitStack()
+        self._advance = None
+        self._step = 0
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        hide_library_bars()
+        self._step = state.global_step
+        shown = show_progress("Training", state.max_steps, "steps", self._step, state.is_world_process_zero)
+        self._advance = self._shown.enter_context(shown)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self._advance(state.global_step - self._step)
+        self._step = state.global_step
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self._shown.close()
+
+
+class LoopProgressCallback(TrainingProgressCallback):
+    """With one readable line per log: loss, loss after each loop, mean exit loop, speed."""
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
+        super().on_train_begin(args, state, control, **kwargs)
+        weight = model.config.exit_entropy_weight
+        if state.is_world_process_zero and weight and model.config.loop_loss == "expected":
+            write_line(
+                f"The objective is the expected loss minus {weight:g} x the entropy of the exits, so it may be negative; "
+                "the losses by loop are in nats per token."
+            )
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if not state.is_world_process_zero or self.training_bar is None or "loss" not in logs:
+        if not state.is_world_process_zero or "loss" not in logs:
             return
         losses = [value for name, value in logs.items() if name.startswith("loop_")]
-        self.training_bar.write(
+        write_line(
             f"step {state.global_step:>6}  objective {logs['loss']:.4f}  loss by loop "
             + " ".join(f"{loss:.3f}" for loss in losses)
             + f"  mean exit loop {logs['mean_exit_loop']:.2f}  lr {logs['learning_rate']:.1e}"
         )
 
 
-class SuccessProgressCallback(ProgressCallback):
-    """The Trainer's progress bar with one readable line per log of reinforcement learning."""
+class SuccessProgressCallback(TrainingProgressCallback):
+    """With one readable line per log of reinforcement learning."""
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if not state.is_world_process_zero or self.training_bar is None or "success_rate" not in logs:
+        if not state.is_world_process_zero or "success_rate" not in logs:
             return
         shares = {
             "success": logs["success_rate"], "compile": logs.get("compile_success_rate"),
             "groups that teach nothing": logs["groups/dead"], "cut off": logs["truncated"],
             "reward's share of the time": logs.get("reward_share"),
         }  # fmt: skip
-        self.training_bar.write(
+        write_line(
             f"step {state.global_step:>6}  "
             + "  ".join(f"{name} {share:.0%}" for name, share in shares.items() if share is not None)
             + f"  entropy {logs['entropy']:.2f}  {logs['completions/mean_length']:.0f} tokens"
@@ -157,7 +188,7 @@ class EvaluateCallback(TrainerCallback):
             numbers = "  ".join(
                 f"{name} {value}" if isinstance(value, int) else f"{name} {value:.4f}" for name, value in found.items()
             )
-            tqdm.write(f"step {state.global_step:>6}  {numbers}")
+            write_line(f"step {state.global_step:>6}  {numbers}")
             if "eval_loss" in found:
                 self._warn_of_rise()
 
@@ -166,7 +197,7 @@ class EvaluateCallback(TrainerCallback):
         losses = {entry["step"]: entry["eval_loss"] for entry in logged if is_evaluation(entry)}
         best, last = min(losses, key=losses.get), max(losses)
         if losses[last] > losses[best] + NOTABLE_RISE:
-            tqdm.write(
+            write_line(
                 f"The held-out loss rose from {losses[best]:.3f} at step {best} to {losses[last]:.3f}: the model "
                 "learns its text by heart. More text or fewer steps help."
             )

@@ -29,6 +29,8 @@ from evaluation.rust.self_test import SelfTestFailed, self_test
 from evaluation.rust.toolchain import EDITIONS, ToolchainUnavailable, find_toolchain
 from evaluation.rust.verdict import CHECKS, Verdict
 from evaluation.rust.verifier import RustVerifier
+from evaluation.tables import plain_console, print_table
+from evaluation.text_files import read_text
 
 USER_ERRORS = (
     ValueError, OSError, ToolchainUnavailable, SandboxUnavailable, SandboxFailure, SelfTestFailed,
@@ -93,14 +95,13 @@ def verify(options: argparse.Namespace) -> int:
         "run_memory_gib": options.run_memory_gib, "run_threads": options.run_threads,
     }  # fmt: skip
     with RustVerifier(options.edition, options.workers, **settings) as verifier:
-        shown = sys.stderr.isatty() and not options.json
         arguments = {"crate_type": options.crate_type, "exact": options.exact, "rules": options.rules}
-        verdicts = verifier.verify(codes, tests, **arguments, progress=shown)
+        verdicts = verifier.verify(codes, tests, **arguments, progress=not options.json)
     if options.json:
         for name, verdict in zip(options.files, verdicts, strict=True):
             print(json.dumps({"file": name, **verdict.to_dict()}))
     else:
-        _print_verdicts(Console(highlight=False), options.files, verdicts)
+        _print_verdicts(plain_console(), options.files, verdicts)
     if any(verdict.status == "unavailable" for verdict in verdicts):
         return 3
     return 0 if all(verdict.ok for verdict in verdicts) else 1
@@ -117,7 +118,7 @@ def _read(name: str) -> bytes:
 
 def _read_tests(path: Path) -> str | HiddenTests:
     """Tests to append if the file holds such, hidden ones otherwise."""
-    text = _read(str(path)).decode()
+    text = read_text(path)
     try:
         AppendedTests.read(text)
         return text
@@ -131,18 +132,14 @@ def _print_verdicts(console: Console, names: Sequence[str], verdicts: Sequence[V
             gate = f"{diagnostic.category}: " if diagnostic.category in GATES else ""
             text = diagnostic.rendered or f"{name}: {gate}{diagnostic.message}"
             text = text.rstrip().replace(f" {ROOT}:", f" {name}:")
-            console.print(Text(text), soft_wrap=True)
+            console.print(Text(text))
             console.print()
         for note in verdict.notes:
-            console.print(Text(f"{name}: note: {note}"), soft_wrap=True)
-    table = Table()
-    table.add_column("file", overflow="fold")
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("errors", overflow="fold")
-    table.add_column("failed check", no_wrap=True)
+            console.print(Text(f"{name}: note: {note}"))
+    table = Table("file", "verdict", "errors", "failed check")
     if any(verdict.tests_total for verdict in verdicts):
-        table.add_column("tests", justify="right", no_wrap=True)
-    table.add_column("difficulty", justify="right", no_wrap=True)
+        table.add_column("tests", justify="right")
+    table.add_column("difficulty", justify="right")
     for name, verdict in zip(names, verdicts, strict=True):
         status = Text(verdict.status, style="green" if verdict.ok else "red")
         codes = " ".join(code for code in verdict.error_codes if code != "NOCODE")
@@ -154,7 +151,7 @@ def _print_verdicts(console: Console, names: Sequence[str], verdicts: Sequence[V
         if any(verdict.tests_total for verdict in verdicts):
             cells.append(f"{verdict.tests_passed} of {verdict.tests_total}")
         table.add_row(*cells, difficulty)
-    console.print(table)
+    print_table(console, table, prose=["errors", "failed check"])
     counts = Counter(verdict.status for verdict in verdicts)
     level = LEVELS[verdicts[0].sandbox_level]
     console.print(
@@ -185,13 +182,11 @@ def add_doctor(subcommands):
 
 def doctor(options: argparse.Namespace) -> int:
     """Prints toolchain, sandbox and cache, and the outcome of the self-test; 0 if every promise holds."""
-    console = Console(highlight=False)
+    console = plain_console()
     toolchain = find_toolchain()
     probe = Command([toolchain.rustc, "-V"], toolchain.environment)
     sandbox = Sandbox([toolchain.sysroot], probe, options.sandbox, LEVELS.index(options.highest))
-    facts = Table(show_header=False, title="What the verifier uses", title_justify="left")
-    facts.add_column(no_wrap=True)
-    facts.add_column(overflow="fold")
+    facts = Table("fact", "value", show_header=False, title="What the verifier uses")
     facts.add_row("compiler", toolchain.rustc)
     facts.add_row("version", toolchain.identity.splitlines()[0])
     facts.add_row("workers", f"{len(os.sched_getaffinity(0))}, one per processor")
@@ -205,12 +200,9 @@ def doctor(options: argparse.Namespace) -> int:
     generated = f"allowed, {OPT_IN}=1 is set" if consent else f"refused; {OPT_IN}=1 would allow it"
     facts.add_row("running generated programs", generated)
     facts.add_row("cache", _cache_size(options.cache_dir))
-    console.print(facts)
+    print_table(console, facts, prose=["value"])
 
-    table = Table(title="Attempts to break out, made just now", title_justify="left")
-    table.add_column("protection")
-    table.add_column("result", no_wrap=True)
-    table.add_column("what happened", overflow="fold")
+    table = Table("protection", "result", "what happened", title="Attempts to break out, made just now")
     broken, open_ = [], []
     with self_test(toolchain, sandbox) as protections, console.status("trying to break out"):
         for protection in protections:
@@ -224,7 +216,7 @@ def doctor(options: argparse.Namespace) -> int:
                 open_.append(protection.name)
             table.add_row(protection.name, result, Text(protection.observed))
     sandbox.close()
-    console.print(table)
+    print_table(console, table, prose=["protection", "what happened"])
     if open_:
         console.print(Text(f"Not protected at this level: {'; '.join(open_)}.", style="yellow"))
     console.print(NOT_COVERED)

@@ -72,6 +72,9 @@ class HiddenTests:
     allow_unsafe: bool = False
 
     def __post_init__(self):
+        for name in ("signature", "checker"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} must be Rust as text, got {type(getattr(self, name)).__name__}")
         if not self.declarations.items:
             raise ValueError(f"signature must have {DECLARATION}, got {self.signature!r}")
         reserved = [name for _, name in self.declarations.items if name.startswith("nanochat_")]

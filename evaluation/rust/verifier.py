@@ -12,16 +12,14 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import NoneType
 from typing import Literal
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
+from evaluation.progress import show_progress
 from evaluation.rust.appended import AppendedTests, without_attributes_of_the_program
 from evaluation.rust.cache import VerdictCache, cache_key
 from evaluation.rust.candidate import Candidate, Tools, Verdicts
@@ -107,16 +105,14 @@ class RustVerifier:
         run_threads: int = 64,
         own_programs: bool = False,
     ):
-        if workers is not None and workers < 1:
-            raise ValueError(f"workers must be at least 1, got {workers}")
+        if workers is not None:
+            _check_count("workers", workers, 1)
         for name, seconds in (("timeout", timeout), ("run_timeout", run_timeout)):
-            if not 0 < seconds < math.inf:
-                raise ValueError(f"{name} must be a positive number of seconds, got {seconds}")
+            _check_seconds(name, seconds)
         for name, size in (("compiler_memory_gib", compiler_memory_gib), ("run_memory_gib", run_memory_gib)):
-            if not MIN_MEMORY_GIB <= size < math.inf:
-                raise ValueError(f"{name} must be at least {MIN_MEMORY_GIB} GiB, got {size}")
-        if isinstance(run_threads, bool) or not isinstance(run_threads, int) or run_threads < MIN_THREADS:
-            raise ValueError(f"run_threads must be a whole number of at least {MIN_THREADS}, got {run_threads!r}")
+            if not _is_number(size) or not MIN_MEMORY_GIB <= size < math.inf:
+                raise ValueError(f"{name} must be at least {MIN_MEMORY_GIB} GiB, got {size!r}")
+        _check_count("run_threads", run_threads, MIN_THREADS)
         self.edition = check_edition(edition)
         self.workers = workers
         self.cache_dir = cache_dir
@@ -181,7 +177,7 @@ class RustVerifier:
             rules: `"reward"` refuses what an honest solution does not need and a dishonest one does (`refusals.py`);
                 `"data"` refuses nothing.
             trusted: the codes are known solutions: appended tests of many run in one process.
-            progress: show a progress bar on stderr.
+            progress: show on stderr how far it is.
             deadline: seconds for all codes together; what has no verdict by then is `unavailable`. None for no limit
                 beyond that of each code.
             runs: how often a code that passes its tests is run, each time in a new process; what does not always pass
@@ -196,12 +192,10 @@ class RustVerifier:
             raise ValueError(f"crate_type must be auto, bin or lib, got {crate_type!r}")
         if rules not in ("data", "reward"):
             raise ValueError(f"rules must be data or reward, got {rules!r}")
-        if runs < 1:
-            raise ValueError(f"runs must be at least 1, got {runs}")
-        if deadline is not None and not deadline > 0:
-            raise ValueError(f"deadline must be None or a positive number of seconds, got {deadline}")
-        if isinstance(codes, (str, bytes)):
-            raise ValueError("codes must be a list of source texts, got a single one")
+        _check_count("runs", runs, 1)
+        if deadline is not None:
+            _check_seconds("deadline", deadline)
+        codes = _source_texts(codes)
         tests = _tests_of_each(tests, len(codes), rules)
         if not self.own_programs and any(_runs(test) for test in tests):
             require_consent()
@@ -213,11 +207,11 @@ class RustVerifier:
             "run_threads": self.run_threads, "runs": runs,
             "rustc": resources.toolchain.identity, "sandbox": resources.sandbox.level, "checker": HARNESS_VERSION,
         }  # fmt: skip
-        encoded = [code.encode("utf-8", "surrogatepass") if isinstance(code, str) else bytes(code) for code in codes]
+        encoded = [code.encode("utf-8", "surrogatepass") if isinstance(code, str) else code for code in codes]
         keys = [cache_key(code, question, _text_of(test)) for code, test in zip(encoded, tests, strict=True)]
         distinct = dict(zip(keys, zip(encoded, tests, strict=True), strict=True))
         verdicts = resources.cache.get(distinct)
-        with _progress_bar(progress, len(distinct)) as advance:
+        with show_progress("Verifying", len(distinct), "codes", shown=progress) as advance:
             advance(len(verdicts))
             missing = [(key, *question) for key, question in distinct.items() if key not in verdicts]
             tools = Tools(
@@ -242,10 +236,10 @@ class RustVerifier:
             ValueError: for the first that does not, with the compiler's message.
             CheckersUnavailable: when the compiler or the sandbox fails.
         """
-        distinct = list(dict.fromkeys(tests))
+        distinct = list(dict.fromkeys(_elements("tests", tests, (HiddenTests,), "HiddenTests")))
         resources = self.resources
         parts = [distinct[start : start + BATCH_CODES] for start in range(0, len(distinct), BATCH_CODES)]
-        with _progress_bar(progress, len(distinct)) as advance:
+        with show_progress("Looking at tests", len(distinct), "checkers", shown=progress) as advance:
             jobs = [(resources.pool.submit(resources.checkers.check, part), len(part)) for part in parts]
             try:
                 for job, count in jobs:
@@ -369,14 +363,46 @@ def _first_job(batch: list[Candidate], suspected: bool, believed: bool) -> Job:
     return CompileJob(tuple(batch), suspected)
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_count(name: str, value: int, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be at least {least}, a whole number, got {value!r}")
+
+
+def _check_seconds(name: str, value: float) -> None:
+    if not _is_number(value) or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a positive number of seconds, got {value!r}")
+
+
+def _elements(name: str, values: object, kinds: tuple[type, ...], told: str) -> list:
+    """The elements of a list, all of these kinds. Raises `ValueError` with the place and the type of another."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise ValueError(f"{name} must be a list of {told}, got a single {type(values).__name__}")
+    values = list(values)
+    for index, value in enumerate(values):
+        if not isinstance(value, kinds):
+            raise ValueError(f"{name} must be {told}, got {type(value).__name__} at index {index}")
+    return values
+
+
+def _source_texts(codes: object) -> list[str | bytes]:
+    return _elements("codes", codes, (str, bytes), "source texts (str or bytes)")
+
+
 def _tests_of_each(tests: Sequence[Tests] | Tests, count: int, rules: str) -> list[Tests]:
     """One entry for each code, all of them of a kind that the rules allow. Raises `ValueError`."""
-    each = [tests] * count if tests is None or isinstance(tests, (str, HiddenTests)) else list(tests)
+    one = tests is None or isinstance(tests, str | HiddenTests)
+    each = (
+        [tests] * count
+        if one
+        else _elements("tests", tests, (str, HiddenTests, NoneType), "None, texts or HiddenTests")
+    )
     if len(each) != count:
         raise ValueError(f"tests must be one for all codes or one for each, got {len(each)} for {count} codes")
     for test in {id(test): test for test in each}.values():
-        if not (test is None or isinstance(test, (str, HiddenTests))):
-            raise ValueError(f"tests must be None, a text or HiddenTests, got {type(test).__name__}")
         if isinstance(test, str):
             AppendedTests.read(test)
             if rules == "reward":
@@ -406,14 +432,3 @@ def _once(verdict: Verdict, key: bytes, seen: set[bytes]) -> Verdict:
         return replace(verdict, cached=True)
     seen.add(key)
     return verdict
-
-
-@contextmanager
-def _progress_bar(shown: bool, total: int):
-    if not shown:
-        yield lambda _: None
-        return
-    columns = TextColumn("verifying"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda count: bar.advance(task, count)

@@ -22,7 +22,7 @@ from evaluation.rust.answers import extract_rust
 from evaluation.rust.completion import completed_function
 from evaluation.rust.merging import merged_program
 from evaluation.scoring import check_solutions, verify_samples
-from evaluation.suites.rows import BadRow, problems_of, read_lines, text_in
+from evaluation.suites.rows import BadRow, ProblemsMissing, problems_of, read_lines, text_in
 
 NAME = "humaneval_rust"
 NUM_PROBLEMS = 164
@@ -124,7 +124,8 @@ def read_rows(path: Path | None = None, skip_bad_rows: bool = False) -> tuple[li
     names, else from the Hub; and the rows that were left out.
 
     Raises:
-        ValueError: There is no such file, it holds bad rows that are not to be left out, or the Hub cannot be reached.
+        ProblemsMissing: No file is named, and the Hub cannot be reached.
+        ValueError: There is no such file, or it holds bad rows that are not to be left out.
     """
     folder = os.environ.get("NANOCHAT_DATA")
     if path is None and folder and (Path(folder) / f"{NAME}.jsonl.gz").is_file():
@@ -133,15 +134,16 @@ def read_rows(path: Path | None = None, skip_bad_rows: bool = False) -> tuple[li
         try:
             path = Path(hf_hub_download(HUB_DATASET, HUB_FILE, repo_type="dataset", revision=HUB_REVISION))
         except OSError as error:
-            raise ValueError(
+            raise ProblemsMissing(
                 f"HumanEval-Rust needs its problems: {HUB_DATASET} on the Hub cannot be reached. Give its file "
                 f"{HUB_FILE} with --problems FILE"
             ) from error
     if not path.is_file():
         raise ValueError(f"the problems must be a file of HumanEvalPack's rows, got {path}")
+    lines = read_lines(path)
     try:
-        return problems_of(read_lines(path), Problem.of, "task_id", skip_bad_rows)
-    except (OSError, ValueError) as error:
+        return problems_of(lines, Problem.of, "task_id", skip_bad_rows)
+    except ValueError as error:
         raise ValueError(f"{path} must hold HumanEvalPack's rows, one JSON object per line: {error}") from error
 
 

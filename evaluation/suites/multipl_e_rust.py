@@ -22,7 +22,7 @@ from evaluation.rust.merging import merged_program
 from evaluation.rust.nodes import name_of
 from evaluation.rust.syntax import RUST
 from evaluation.scoring import GoldFailed, check_solutions, verify_samples
-from evaluation.suites.rows import BadRow, problems_of, read_lines, text_in
+from evaluation.suites.rows import BadRow, ProblemsMissing, problems_of, read_lines, text_in
 
 NAME = "humaneval_rust_multiple"
 HUB_DATASET, HUB_CONFIG = "nuprl/MultiPL-E", "humaneval-rs"
@@ -96,17 +96,18 @@ def read_rows(path: Path | None = None, skip_bad_rows: bool = False) -> tuple[li
     else from the Hub; and the rows that were left out.
 
     Raises:
-        ValueError: There is no such file, it holds bad rows that are not to be left out, or the Hub cannot be reached.
+        ProblemsMissing: No file is named, and the Hub cannot be reached.
+        ValueError: There is no such file, or it holds bad rows that are not to be left out.
     """
     folder = os.environ.get("NANOCHAT_DATA")
     if path is None and folder and (Path(folder) / f"{NAME}.jsonl.gz").is_file():
         path = Path(folder) / f"{NAME}.jsonl.gz"
     try:
         rows = list(load_dataset(HUB_DATASET, HUB_CONFIG, split="test")) if path is None else read_lines(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"MultiPL-E needs its problems: {HUB_DATASET} ({HUB_CONFIG}) on the Hub, or its rows in a file with "
-            f"--multipl-e FILE, got {error!r}"
+    except OSError as error:
+        raise ProblemsMissing(
+            f"MultiPL-E needs its problems: {HUB_DATASET} ({HUB_CONFIG}) on the Hub cannot be reached. Give its rows "
+            "with --multipl-e FILE"
         ) from error
     try:
         return problems_of(rows, Problem.of, "name", skip_bad_rows)

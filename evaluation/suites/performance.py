@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from tqdm.auto import tqdm
 from transformers import PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
 from evaluation.generate import positions
+from evaluation.progress import show_progress
 from evaluation.results import Results, bootstrap
 from modeling_nanochat import LoopLMConfig
 
@@ -156,7 +156,7 @@ def measure(model: PreTrainedModel, workload: Workload, progress: bool = False) 
     speeds = settings(model, workload)
     for speed in speeds:
         _generate(model, speed, workload)  # the first time allocates and, where it is used, compiles
-    with tqdm(total=workload.rounds * len(speeds), desc="Speed", disable=not progress) as bar:
+    with show_progress("Speed", workload.rounds * len(speeds), "measurements", shown=progress) as advance:
         for _ in range(workload.rounds):
             for speed in speeds:
                 known = _forget_peak(model.device)
@@ -165,7 +165,7 @@ def measure(model: PreTrainedModel, workload: Workload, progress: bool = False) 
                 speed.decode_tokens_per_second.append(decode)
                 if known:
                     speed.peak_memory_bytes = max(speed.peak_memory_bytes or 0, _peak(model.device))
-                bar.update()
+                advance(1)
     return _results(speeds, model)
 
 

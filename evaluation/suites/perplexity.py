@@ -1,6 +1,5 @@
 """Loss of a model on held-out text, after every loop and where its exit gate leaves."""
 
-import gzip
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,10 +11,12 @@ import torch
 from datasets import Dataset
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
+from evaluation.progress import show_progress
 from evaluation.results import Results, bootstrap
+from evaluation.suites.rows import text_in
+from evaluation.text_files import read_text
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from modeling_nanochat.exit_nanochat import depth_to_run, exit_loops
 from modeling_nanochat.loss_nanochat import IGNORE_INDEX, chunked_cross_entropy
@@ -142,11 +143,12 @@ def _losses_and_exits(
     # A generator of its own: a loader draws from the global one even when it does not shuffle, and a training in whose
     # middle this is called must not depend on it.
     loader = DataLoader(blocks.with_format("torch"), batch_size=batch_size, generator=torch.Generator())
-    with _measuring(model):
-        for batch in tqdm(loader, desc="Loss by depth", leave=False):
+    with _measuring(model), show_progress("Loss by depth", len(blocks), "blocks") as advance:
+        for batch in loader:
             input_ids = batch["input_ids"].to(model.device, torch.long)
             labels = F.pad(input_ids[:, 1:], (0, 1), value=IGNORE_INDEX)
             yield _token_losses(model, input_ids, labels, num_loops)
+            advance(len(input_ids))
 
 
 def loss_by_depth(
@@ -233,25 +235,35 @@ def read_texts(path: Path) -> dict[str, str]:
     Texts by their name: the .rs files of a folder, one such file, or the column `code` of a .jsonl or .jsonl.gz file.
 
     Raises:
-        ValueError: There are none.
+        ValueError: There are none, or a file cannot be read or is not UTF-8; it is named.
     """
-    texts: dict[str, str] = {}
-    try:
-        if path.is_dir():
-            files = sorted(path.rglob("*.rs"))
-            texts = {file.relative_to(path).as_posix(): file.read_text(encoding="utf-8") for file in files}
-        elif path.suffix == ".rs":
-            texts = {path.name: path.read_text(encoding="utf-8")}
-        else:
-            with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
-                rows = [json.loads(line) for line in file]
-            texts = {f"{row.get('id', 'row')} {index}": row["code"] for index, row in enumerate(rows)}
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"text must be .rs files or JSON lines with a column code, got {path}: {error!r}") from error
+    if not path.exists():
+        raise ValueError(f"text must be .rs files or JSON lines with a column code, got {path}, which does not exist")
+    if path.is_dir():
+        files = (file for file in sorted(path.rglob("*.rs")) if file.is_file())
+        texts = {file.relative_to(path).as_posix(): read_text(file) for file in files}
+    elif path.suffix == ".rs":
+        texts = {path.name: read_text(path)}
+    else:
+        texts = dict(_codes(path))
     texts = {name: text for name, text in texts.items() if text.strip()}
     if not texts:
         raise ValueError(f"text must be .rs files or JSON lines with a column code, got none in {path}")
     return texts
+
+
+def _codes(path: Path) -> Iterator[tuple[str, str]]:
+    # Not `splitlines`: JSON leaves some of the characters that it takes for ends of lines as they are.
+    for index, line in enumerate(read_text(path).split("\n")):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            yield f"{row.get('id', 'row')} {index}", text_in(row, "code")
+        except (ValueError, AttributeError) as error:
+            raise ValueError(
+                f"text must be .rs files or JSON lines with a column code, got {path}, line {index + 1}: {error}"
+            ) from error
 
 
 def score_texts(
@@ -295,9 +307,8 @@ def score_texts(
         pieces += [(name, tokens[at : at + window]) for at in range(0, len(tokens) - 1, window - 1)]
     sums, nats = _ExitSums(THRESHOLDS), {name: torch.zeros(1, dtype=torch.float64) for name in texts}
     decoded_nats, decoded_loops = dict.fromkeys(texts, 0.0), 0.0
-    with _measuring(model):
-        batches = range(0, len(pieces), batch_size)
-        for at in tqdm(batches, desc="Perplexity", disable=not progress):
+    with _measuring(model), show_progress("Perplexity", len(pieces), "windows", shown=progress) as advance:
+        for at in range(0, len(pieces), batch_size):
             batch = pieces[at : at + batch_size]
             length = max(len(tokens) for _, tokens in batch)
             # Causal attention: what is padded behind a text changes nothing in it.
@@ -314,14 +325,18 @@ def score_texts(
                 decoded_loops += float(loops.sum())
                 for (name, _), part in zip(batch, losses.double().split(lengths), strict=True):
                     decoded_nats[name] += float(part.sum())
+            advance(len(batch))
     bits = {name: value / math.log(2) / len(texts[name].encode()) for name, value in nats.items()}
     loops = len(next(iter(bits.values())))
-    per_problem = {f"bits_per_byte_loop_{loop + 1}": {name: float(each[loop]) for name, each in bits.items()}
-                   for loop in range(loops)}  # fmt: skip
-    headline = per_problem[f"bits_per_byte_loop_{loops}"]
+    headline = {name: float(each[-1]) for name, each in bits.items()}
     if decodes:
         headline = {name: value / math.log(2) / len(texts[name].encode()) for name, value in decoded_nats.items()}
-    per_problem = {"bits_per_byte": headline} | per_problem
+    per_problem = {"bits_per_byte": headline}
+    if is_loop_model:
+        per_problem |= {
+            f"bits_per_byte_loop_{loop + 1}": {name: float(each[loop]) for name, each in bits.items()}
+            for loop in range(loops)
+        }
     total = sum(nats.values())
     details: dict = {"perplexity_by_loop": (total / sums.tokens).exp().tolist(), "tokens": sums.tokens}
     if is_loop_model:

@@ -1,14 +1,19 @@
 """Rows of a benchmark's file: read one by one, so that a bad one is named, or left out."""
 
-import gzip
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from evaluation.text_files import read_text
+
 Problem = TypeVar("Problem")
 HINT = "--skip-bad-rows leaves such rows out"
+
+
+class ProblemsMissing(ValueError):
+    """A benchmark has nothing to read its problems from: no file was named, and the Hub cannot be reached."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,9 @@ class BadRow:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a file (.jsonl or .jsonl.gz) that are not blank. Raises `OSError` or `UnicodeDecodeError`."""
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
-        return [line for line in file if line.strip()]
+    """The lines of a file (.jsonl or .jsonl.gz) that are not blank. Raises `ValueError` if it cannot be read."""
+    # Not `splitlines`: JSON leaves some of the characters that it takes for ends of lines as they are.
+    return [line for line in read_text(path).split("\n") if line.strip()]
 
 
 def problems_of(

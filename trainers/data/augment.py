@@ -17,6 +17,7 @@ from typing import Any
 
 from rich.table import Table
 
+from evaluation.progress import show_progress
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
 from evaluation.rust.appended import AppendedTests
 from trainers.data.kept import keep_verified, read_kept
@@ -233,7 +234,7 @@ def augment_file(
     out: Path,
     augmentation: Augmentation,
     verifier: RustVerifier,
-    advance: Callable[[int, int], None] = lambda done, total: None,
+    shown: bool = False,
 ) -> Tally:
     """
     Writes the variants that pass; continues what an interrupted, equal call left.
@@ -243,7 +244,7 @@ def augment_file(
         out: A file of JSON lines.
         augmentation: Which variants.
         verifier: Compiles and runs.
-        advance: Is told how many variants of how many were done.
+        shown: Show how far it is.
 
     Returns:
         What came of those that this call tried, and how many rows the file has.
@@ -259,7 +260,7 @@ def augment_file(
         for kind in KINDS
         if augmentation.takes(original.key, kind)
     ]
-    tally, done = Tally(originals=len(originals)), 0
+    tally = Tally(originals=len(originals))
 
     def identify(candidate: tuple[Original, dict[str, Any], str]) -> str:
         original, _, kind = candidate
@@ -273,12 +274,8 @@ def augment_file(
             for candidate, variant in zip(batch, variants, strict=True)
         ]
 
-    def told(count: int) -> None:
-        nonlocal done
-        done += count
-        advance(done, len(wanted))
-
-    tally.kept = keep_verified(out, iter(wanted), identify, verify, advance=told)
+    with show_progress("Varying", len(wanted), "variants", shown=shown) as advance:
+        tally.kept = keep_verified(out, iter(wanted), identify, verify, advance=advance)
     return tally
 
 

@@ -5,23 +5,16 @@ import os
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
+from evaluation.progress import show_progress
 from evaluation.rust import RustVerifier
+from evaluation.tables import plain_console, print_table
 from trainers.data.augment import KINDS, Augmentation, augment_file
 from trainers.data.sources import RUST_DOCS_HINT, read_rust_by_example, toolchain_docs
 from trainers.data.synthetic.report import comparison, measure, read_codes
 from trainers.data.synthetic.stream import choose_families
 from trainers.data.synthetic.verified import write_synthetic
 
-console = Console(highlight=False)
-
-
-def progress_bar() -> Progress:
-    """A bar on stderr, so that output can be redirected."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+console = plain_console()
 
 
 def add_synth(subcommands):
@@ -51,13 +44,14 @@ def synth(options: argparse.Namespace) -> int:
     check_output(options.out)
     families = choose_families(options.family, options.tier)
     started = time.perf_counter()
-    workers = options.workers
-    with RustVerifier(workers=workers, run_timeout=1.0, own_programs=True) as verifier, progress_bar() as bar:
-        drawing = bar.add_task("drawing", total=options.n)
-        verifying = bar.add_task("verifying", total=options.n)
+    with (
+        RustVerifier(workers=options.workers, run_timeout=1.0, own_programs=True) as verifier,
+        show_progress("Drawing", options.n, "rows") as drawn,
+        show_progress("Verifying", options.n, "rows") as verified,
+    ):
         count = write_synthetic(
             options.out, families, options.n, options.seed, verifier, options.tasks,
-            advance=lambda done: bar.advance(verifying, done), drawn=lambda done: bar.advance(drawing, done),
+            advance=verified, drawn=drawn,
         )  # fmt: skip
     seconds = time.perf_counter() - started
     what = "tasks" if options.tasks else "samples"
@@ -96,7 +90,7 @@ def report(options: argparse.Namespace) -> int:
         console.print(f"Rust by Example is not installed: {RUST_DOCS_HINT}")
     else:
         sets.append(("Rust by Example", measure(row.code for row in read_rust_by_example(docs))))
-    console.print(comparison(sets))
+    print_table(console, comparison(sets))
     return 0
 
 
@@ -126,12 +120,9 @@ def augment(options: argparse.Namespace) -> int:
     augmentation = Augmentation(parse_shares(options.kinds), options.seed)
     out = options.out or options.file.with_name(f"{options.file.stem}.augmented.jsonl")
     check_output(out)
-    with RustVerifier(workers=options.workers, run_timeout=1.0) as verifier, progress_bar() as bar:
-        task = bar.add_task("varying", total=None)
-        tallies = augment_file(
-            options.file, out, augmentation, verifier, lambda done, of: bar.update(task, completed=done, total=of)
-        )
-    console.print(tallies.table())
+    with RustVerifier(workers=options.workers, run_timeout=1.0) as verifier:
+        tallies = augment_file(options.file, out, augmentation, verifier, shown=True)
+    print_table(console, tallies.table())
     console.print(f"{tallies.kept:,} variants in {out}", markup=False)
     return 0
 

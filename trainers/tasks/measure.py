@@ -8,7 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.generate import Prompt, Sampling, generate
 from evaluation.pass_at_k import pass_at_k
-from evaluation.results import Interval, bootstrap
+from evaluation.results import Interval, share_interval
 from evaluation.rust import RustVerifier
 from evaluation.rust.completion import completed_function
 from evaluation.scoring import verify_samples
@@ -32,8 +32,8 @@ class Solved:
     num_samples: int
 
     def pass_at(self, k: int) -> Interval:
-        """pass@k with its bootstrap interval over the tasks."""
-        return bootstrap([pass_at_k(self.num_samples, correct, k) for correct in self.correct])
+        """pass@k with its 95 % interval over the tasks."""
+        return share_interval([pass_at_k(self.num_samples, correct, k) for correct in self.correct])
 
     @property
     def compile_rate(self) -> float:

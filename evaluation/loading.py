@@ -1,0 +1,152 @@
+"""Loads a model with its tokenizer; what is wrong with the folder or an option is told in one sentence."""
+
+import json
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
+
+import modeling_nanochat  # noqa: F401 - makes the LoopLM known to the Auto classes
+from evaluation.text_files import read_text
+
+SETTINGS = (
+    "config.json", "generation_config.json", "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json"
+)  # fmt: skip
+DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
+
+
+def load_model(
+    name: str, trust_remote_code: bool = False, dtype: str = "auto", device: str | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """
+    A causal language model and its tokenizer, of a folder or from the Hub.
+
+    Args:
+        name: The folder, or the name on the Hub.
+        trust_remote_code: Run the code that comes with the model.
+        dtype: Of the weights; "auto" takes the saved one.
+        device: None takes a GPU where there is one.
+
+    Raises:
+        ValueError: There is no such model or device, it is no causal language model, its files are damaged or
+            incomplete, or the tokenizer is missing or another model's.
+    """
+    place = device_of(device)
+    check_dtype(dtype)
+    folder = Path(name)
+    looks_local = folder.exists() or folder.is_absolute() or name.startswith(".") or name.count("/") != 1
+    if looks_local and not (folder / "config.json").is_file():
+        raise ValueError(f"model must be the folder of a saved model or a Hub name, got {name!r}")
+    _check_settings(folder)
+    with _only_errors():
+        model = _model(name, trust_remote_code, dtype)
+        tokenizer = _tokenizer(name, trust_remote_code)
+    vocab_size = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > vocab_size:
+        raise ValueError(
+            f"model {name!r} must have an embedding for every token of its tokenizer, got {vocab_size} for "
+            f"{len(tokenizer)}"
+        )
+    return model.to(place).eval(), tokenizer
+
+
+def device_of(name: str | None) -> torch.device:
+    """The device of this name, a GPU for None where there is one. Raises `ValueError` if PyTorch cannot use it."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        usable = "cpu, cuda" if torch.cuda.is_available() else "cpu"
+        raise ValueError(
+            f"device must be one that PyTorch {torch.__version__} can use on this machine ({usable}), got {name!r}"
+        ) from error
+    return torch.device(name)
+
+
+def check_dtype(name: str) -> None:
+    """Raises `ValueError` for what is no type of weights."""
+    if name not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {name!r}")
+
+
+def _check_settings(folder: Path) -> None:
+    """Raises `ValueError` for a file of settings that is half-copied: some the library would leave out silently."""
+    for name in SETTINGS:
+        if (folder / name).is_file():
+            try:
+                json.loads(read_text(folder / name))
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{folder / name} is damaged (half-copied?): {error}") from error
+
+
+def _model(name: str, trust_remote_code: bool, dtype: str) -> PreTrainedModel:
+    # Weights that are missing or of another shape are filled at random: they are looked for below.
+    settings = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    settings |= {"trust_remote_code": trust_remote_code, "dtype": dtype}
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(name, **settings)
+    except SafetensorError as error:
+        raise ValueError(
+            f"model {name!r} has a damaged file of weights, {_damaged_file(Path(name))} (half-copied?): "
+            f"{_first_line(error)}"
+        ) from error
+    except (OSError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"model {name!r} cannot be loaded as a causal language model: {_first_line(error)}"
+        ) from error
+    wrong = sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])})
+    if wrong:
+        raise ValueError(
+            f"model {name!r} must have the weights that its config.json describes, {len(wrong)} are missing or of "
+            f"another shape, such as {wrong[0]}"
+        )
+    return model
+
+
+def _tokenizer(name: str, trust_remote_code: bool) -> PreTrainedTokenizerBase:
+    missing = f"model {name!r} has no tokenizer, which tokenizer.save_pretrained writes into the model's folder"
+    folder = Path(name)
+    if folder.is_dir() and not any(path.name.startswith(("tokenizer", "vocab")) for path in folder.iterdir()):
+        raise ValueError(missing)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"model {name!r} has a tokenizer that cannot be loaded: {_first_line(error)}") from error
+    # Of some types of model the library makes one without a vocabulary.
+    if not tokenizer("fn", add_special_tokens=False)["input_ids"]:
+        raise ValueError(missing)
+    if tokenizer.eos_token_id is None:
+        raise ValueError(f"model {name!r} must have a tokenizer with an end token, got eos_token=None")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+@contextmanager
+def _only_errors() -> Iterator[None]:
+    """Without the library's reports of what is told in one sentence."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _damaged_file(folder: Path) -> str:
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            safe_open(path, "pt")
+        except SafetensorError:
+            return path.name
+    return "of which the name is not known"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".: ")

@@ -1,0 +1,99 @@
+"""Progress of long work: a bar on a terminal; in a pipe or a file a line now and then, without carriage returns."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 30.0
+LEAST_SECONDS_BETWEEN_LINES = 1.0
+Advance = Callable[[int], None]
+"""Says that so much more is done."""
+
+
+def shows_bars() -> bool:
+    """Whether there is a terminal on stderr, which can draw over a line."""
+    return sys.stderr.isatty()
+
+
+def write_line(text: str) -> None:
+    """A line on stdout, which does not break a bar that is shown."""
+    tqdm.write(text)
+
+
+@contextmanager
+def show_progress(
+    description: str, total: int | None, unit: str = "", done: int = 0, shown: bool = True
+) -> Iterator[Advance]:
+    """
+    Shows how much of some work is done, on stderr; gives the function to advance it by.
+
+    In a pipe there is a line after each tenth of the work (at most one in a second), or else every 30 seconds, and one
+    at the end; none for what takes less than a second.
+
+    Args:
+        description: What is done, such as "Sampling".
+        total: How much there is to do; None where it is not known.
+        unit: What it is counted in. "B" are bytes, shown as kB, MB or GB.
+        done: How much was done before.
+        shown: False shows nothing.
+    """
+    if not shown:
+        yield lambda count: None
+    elif shows_bars():
+        with tqdm(
+            total=total, initial=done, desc=description, unit=unit or "it", unit_scale=unit == "B", leave=False
+        ) as bar:
+            yield bar.update
+    else:
+        lines = _Lines(description, total, unit, done)
+        yield lines.advance
+        lines.end()
+
+
+def hide_library_bars() -> None:
+    """Where no bar can be drawn, those of the Hugging Face libraries are turned off for this process."""
+    if shows_bars():
+        return
+    import datasets
+    import huggingface_hub.utils
+    import transformers.utils.logging
+
+    for library in (datasets, huggingface_hub.utils):
+        library.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+
+
+class _Lines:
+    def __init__(self, description: str, total: int | None, unit: str, done: int):
+        self.description, self.total, self.unit = description, total, unit
+        self.done = self.done_at_last_line = done
+        self.started = self.last_line = time.monotonic()
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        seconds = time.monotonic() - self.last_line
+        tenth = self.total is not None and self.done - self.done_at_last_line >= self.total / 10
+        if seconds >= SECONDS_BETWEEN_LINES or (tenth and seconds >= LEAST_SECONDS_BETWEEN_LINES):
+            self._write()
+
+    def end(self) -> None:
+        quick = time.monotonic() - self.started < LEAST_SECONDS_BETWEEN_LINES
+        if self.done > self.done_at_last_line and not quick:
+            self._write()
+
+    def _write(self) -> None:
+        self.last_line, self.done_at_last_line = time.monotonic(), self.done
+        words = f"{self.description}: {_amount(self.done, self.unit)}"
+        if self.total:
+            share = f"{self.done / self.total:.0%}"
+            words = f"{self.description}: {share} of {_amount(self.total, self.unit)}"
+        print(f"{words}, {self.last_line - self.started:.0f} s", file=sys.stderr, flush=True)
+
+
+def _amount(count: int, unit: str) -> str:
+    if unit == "B":
+        return tqdm.format_sizeof(count, suffix="B", divisor=1000)
+    return f"{count:,} {unit}".rstrip()

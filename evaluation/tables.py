@@ -1,0 +1,35 @@
+"""Tables and lines for a terminal or a pipe, in which nothing that may be copied is broken or cut."""
+
+from collections.abc import Collection
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+
+def plain_console(stderr: bool = False) -> Console:
+    """A console that leaves the wrapping of lines to the terminal, so that paths and commands stay whole in a pipe."""
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def print_table(console: Console, table: Table, prose: Collection[str] = ()) -> None:
+    """
+    Prints a table whose cells stay whole.
+
+    On a terminal the columns with a header in `prose` are folded between words to fit its width; a terminal that is
+    too narrow even so wraps the lines itself. In a pipe every row is one line. The title stands above as a line.
+    """
+    whole = console.options.update(max_width=1 << 20)
+    for column in table.columns:
+        cells = [column.header, *column.cells]
+        sizes = [Measurement.get(console, whole, cell) for cell in cells]
+        column.no_wrap = not console.is_terminal or column.header not in prose
+        column.overflow = "fold"
+        column.min_width = max(size.maximum if column.no_wrap else size.minimum for size in sizes)
+    needed = Measurement.get(console, whole, table).minimum
+    if table.title:
+        console.print(Text(str(table.title)), soft_wrap=True, style="bold")
+        table.title = None
+    table.width = None if console.is_terminal and needed <= console.width else needed
+    console.print(table, crop=False)
