@@ -10,11 +10,10 @@ import matplotlib
 from matplotlib.axes import Axes
 
 from evaluation.figures import legend_below, ordered_colors, panels, save
+from trainers.sample_page import UNKNOWN_SUCCESS
 
 Logs = list[dict]
 STEPS = "optimizer steps"
-# Of runs whose metrics do not say what their reward asks for.
-UNKNOWN_SUCCESS = "by the reward"
 
 
 def is_evaluation(entry: dict) -> bool:
@@ -37,9 +36,9 @@ def meaning_of_success(logs: Logs) -> str:
 
 def plot_metrics(folder: Path) -> Path | None:
     """
-    Draws a training on text into `metrics.png`: loss by loop with the held-out loss, the difference to loop 1, the exit
-    distribution, learning rates, changes of the ternary weights and speed, as far as they were logged. None when there
-    are fewer than two logs.
+    Draws a training on text into `metrics.png`: loss by loop with the held-out loss, the difference to loop 1, the
+    exit distribution, learning rates, changes of the ternary weights and speed, as far as they were logged. None when
+    there are fewer than two logs.
     """
     logs, evaluations = read_metrics(folder)
     if len(logs) < 2:
