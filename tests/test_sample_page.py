@@ -2,36 +2,12 @@
 
 import json
 import math
-from html.parser import HTMLParser
+
+from html_reader import Reader
 
 from trainers.sample_page import JudgedSample, SamplePage, write_page
 
 ATTACK = '</pre><script>fetch("https://example.org")</script><img src=x onerror=alert(1)> {{ 7 * 7 }} \x00\ud800'
-
-
-class Reader(HTMLParser):
-    """Tags with their attributes, and the text, of a page."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.tags, self.open, self.text = [], [], ""
-        self.feed(page)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in ("meta", "img", "link", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-    def attribute(self, tag, name):
-        """Values of an attribute, in the order of the tags."""
-        return [attributes[name] for each, attributes in self.tags if each == tag and name in attributes]
 
 
 def read(path):
@@ -87,10 +63,8 @@ def test_what_a_model_writes_stays_text(tmp_path):
     attacked = JudgedSample(ATTACK, ATTACK, 0.0, -1.0, ATTACK, ATTACK)
     path = write_page(tmp_path / "step_1.html", ATTACK, [attacked], ATTACK)
     for page in map(read, (path, tmp_path / "index.html")):
-        assert {tag for tag, _ in page.tags}.isdisjoint({"script", "img", "link", "iframe"})
-        assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
-        assert "{{ 7 * 7 }}" in page.text
-        assert "default-src 'none'" in page.attribute("meta", "content")[1]
+        page.assert_inert()
+        assert "{{ 7 * 7 }}" in page.text and "img" not in page.names
 
 
 def test_conversations_are_shown_as_their_messages(tmp_path):
