@@ -33,8 +33,10 @@ def maxrl_lines(success=TESTS_HOLD, steps=6):
         line |= {f"pass@{k}": 1 - (1 - rate) ** k for k in (1, 2, 16)}
         line |= {"groups/all_failed": 0.5, "groups/all_passed": 0.0, "reward_seconds": 2.0}
         line |= {"verdict/valid": rate, "verdict/refused": 1 - rate, "verdict/timeout": 0.0}
-        yield line | {"completions/mean_length": 20.0, "completions/max_length": 64} | (
-            {"success": success} if success else {}
+        yield (
+            line
+            | {"completions/mean_length": 20.0, "completions/max_length": 64}
+            | ({"success": success} if success else {})
         )
 
 
