@@ -142,7 +142,7 @@ def _table(report: Mapping[str, Any]) -> Iterator[Row]:
         yield "speed, evaluations included", "not measured" if speed is None else f"{speed:,.0f} tokens/s"
         yield "parameters", f"{report['parameters']:,}, of them ternary {report['ternary_parameters']:,}"
         for name, size in report["file_sizes"].items():
-            yield f"{report['last_stage']}/model: {name}", f"{size / 1e6:,.3f} MB"
+            yield f"model: {name}", f"{size / 1e6:,.3f} MB"
     export = report.get("export", {})
     for name, size in export.get("file_sizes", {}).items():
         yield f"exported: {name}", f"{size / 1e6:,.3f} MB"
@@ -165,10 +165,9 @@ def _reinforced(report: Mapping[str, Any]) -> Iterator[Row]:
     """Of each stage of reinforcement learning before and after."""
     for stage, found in report.get("reinforced", {}).items():
         of = f"{found['tasks']} held-out tasks x {found['samples']}"
-        names = {
-            "compiles": "completions that compile", "solved": "pass@1, all hidden tests hold",
-            "solved_at_all": f"pass@{found['samples']}, all hidden tests hold",
-        }  # fmt: skip
+        names = {"compiles": "completions that compile", "solved": "pass@1, all hidden tests hold"}
+        if found["samples"] > 1:
+            names["solved_at_all"] = f"pass@{found['samples']}, all hidden tests hold"
         for key, name in names.items():
             for when, share in zip(("before", "after"), found[key], strict=True):
                 yield f"{name}, {when} {stage}", of, *_share(share)
