@@ -5,9 +5,11 @@ import math
 
 import pytest
 from matplotlib.figure import Figure
+from transformers import TrainerState
 
 from evaluation import figures
 from trainers import plots
+from trainers.callbacks import MetricsFileCallback
 
 TESTS_HOLD = "all hidden tests hold and costs $1 or $2"
 
@@ -136,3 +138,11 @@ def test_a_plot_is_never_half_written(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         figures.save(figure, path)
     assert path.read_bytes() == before
+
+
+def test_every_line_of_the_metrics_tells_what_is_known_of_all(tmp_path):
+    callback = MetricsFileCallback(tmp_path / "metrics.jsonl", {"success": TESTS_HOLD})
+    state = TrainerState(global_step=3)
+    callback.on_train_begin(None, state, None)
+    callback.on_log(None, state, None, logs={"loss": 1.0})
+    assert plots.meaning_of_success(plots.read_metrics(tmp_path)[0]) == TESTS_HOLD

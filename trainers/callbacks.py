@@ -4,7 +4,7 @@ import json
 import math
 import statistics
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tqdm.auto import tqdm
@@ -47,10 +47,11 @@ class SuccessProgressCallback(ProgressCallback):
 
 
 class MetricsFileCallback(TrainerCallback):
-    """Appends every log as one JSON line with its step."""
+    """Appends every log as one JSON line with its step and what is `known` of all of them, such as the reward."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, known: Mapping[str, str] | None = None):
         self.path = path
+        self.known = dict(known or {})
 
     def on_train_begin(self, args, state, control, **kwargs):
         if not state.is_world_process_zero:
@@ -66,7 +67,7 @@ class MetricsFileCallback(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs):
         if state.is_world_process_zero:
             with self.path.open("a") as file:
-                file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+                file.write(json.dumps({"step": state.global_step, **logs, **self.known}) + "\n")
 
 
 class TrainingDiverged(RuntimeError):
