@@ -9,6 +9,7 @@ stopped continues, one that is finished is not repeated. Losses are those on the
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -17,21 +18,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
 
-import matplotlib
+import psutil
+import torch
+from datasets import load_from_disk
+from matplotlib.axes import Axes
+from rich.progress import track
 
-matplotlib.use("Agg")
-import psutil  # noqa: E402
-import torch  # noqa: E402
-from datasets import load_from_disk  # noqa: E402
-from matplotlib import pyplot as plt  # noqa: E402
-from rich.progress import track  # noqa: E402
-
-from evaluation.suites.perplexity import DepthPoint, best_mixture_of_depths, depth_quality, loss_by_depth  # noqa: E402
-from modeling_nanochat import LoopLMForCausalLM  # noqa: E402
-from trainers.plots import read_metrics  # noqa: E402
+from evaluation.figures import legend_below, ordered_colors, panels, save
+from evaluation.suites.perplexity import DepthPoint, best_mixture_of_depths, depth_quality, loss_by_depth
+from modeling_nanochat import LoopLMForCausalLM
+from trainers.plots import read_metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 THRESHOLDS = [index / 50 for index in range(1, 50)]
+STAGES = {"pretrain": "before", "gate": "after"}
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,65 @@ def measure(run: Run, folder: Path) -> Found:
     return Found(read_metrics(place / "pretrain")[0], loss_by_depth(models["pretrain"], blocks), curves)
 
 
-def spread(values: list[float], digits: int) -> str:
-    """Mean and range."""
-    if len(values) == 1:
-        return f"{values[0]:.{digits}f}"
-    return f"{statistics.mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+@dataclass(frozen=True)
+class Spread:
+    """Mean, range and number of a quantity over the seeds."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+    @classmethod
+    def of(cls, values: list[float]) -> "Spread":
+        """Of at least one value."""
+        return cls(statistics.mean(values), min(values), max(values), len(values))
+
+    def words(self, digits: int) -> str:
+        """Mean and range."""
+        if self.count == 1:
+            return f"{self.mean:.{digits}f}"
+        return f"{self.mean:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """
+    What the seeds of one entropy weight came to, for the tables and the plot.
+
+    Attributes:
+        seeds: How many.
+        exits: Share of tokens that would exit after each loop, in the last training log.
+        mean_exit_loop, exit_entropy: Of the same log; the entropy in nats.
+        loss_by_depth: When every token exits after the same loop, nats per token.
+        gains: By stage ("pretrain", "gate") and mean loops, in nats per token; None where no run comes there.
+    """
+
+    seeds: int
+    exits: list[Spread]
+    mean_exit_loop: Spread
+    exit_entropy: Spread
+    loss_by_depth: list[Spread]
+    gains: dict[str, dict[float, Spread | None]]
+
+    @classmethod
+    def of(cls, results: list[Found], mean_loops: list[float]) -> "Summary":
+        """Of the runs of one weight."""
+        last = [each.logs[-1] for each in results]
+        gains: dict[str, dict[float, Spread | None]] = {stage: {} for stage in STAGES}
+        for stage in STAGES:
+            for loops in mean_loops:
+                there = [gain for each in results if (gain := each.gain(stage, loops)) is not None]
+                gains[stage][loops] = Spread.of(there) if there else None
+        depths = range(len(results[0].by_depth))
+        return cls(
+            seeds=len(results),
+            exits=[Spread.of([log[f"exit_{depth + 1}"] for log in last]) for depth in depths],
+            mean_exit_loop=Spread.of([log["mean_exit_loop"] for log in last]),
+            exit_entropy=Spread.of([log["exit_entropy"] for log in last]),
+            loss_by_depth=[Spread.of([each.by_depth[depth] for each in results]) for depth in depths],
+            gains=gains,
+        )
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -125,33 +179,23 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def write_report(found: dict[Run, Found], options: argparse.Namespace, path: Path) -> None:
+def write_report(summaries: dict[float, Summary], options: argparse.Namespace, path: Path) -> None:
     """Tables in Markdown, over the seeds of each weight."""
-    weights = sorted({run.entropy_weight for run in found})
-    num_loops = len(next(iter(found.values())).by_depth)
+    num_loops = len(next(iter(summaries.values())).exits)
     loops = range(1, num_loops + 1)
-    of_weight = {weight: [each for run, each in found.items() if run.entropy_weight == weight] for weight in weights}
+    exits, losses, gains = [], [], []
+    for weight, found in summaries.items():
+        shares = [*found.exits, found.mean_exit_loop, found.exit_entropy]
+        exits.append([f"{weight:g}", *(each.words(2) for each in shares)])
+        losses.append([f"{weight:g}", *(each.words(3) for each in found.loss_by_depth)])
+        for stage, title in STAGES.items():
+            row = [
+                f"{each.words(4)}, {each.count} of {found.seeds}" if each else "not reached"
+                for each in found.gains[stage].values()
+            ]
+            gains.append([f"{weight:g}", title, *row])
 
-    exits = []
-    for weight, results in of_weight.items():
-        last = [each.logs[-1] for each in results]
-        shares = [spread([log[f"exit_{loop}"] for log in last], 2) for loop in loops]
-        exits.append([f"{weight:g}", *shares, *(spread([log[name] for log in last], 2)
-                                                for name in ("mean_exit_loop", "exit_entropy"))])  # fmt: skip
-    losses = [
-        [f"{weight:g}", *(spread([each.by_depth[loop - 1] for each in results], 3) for loop in loops)]
-        for weight, results in of_weight.items()
-    ]
-    gains = []
-    for weight, results in of_weight.items():
-        for stage, title in (("pretrain", "before"), ("gate", "after")):
-            row = [f"{weight:g}", title]
-            for mean_loops in options.mean_loops:
-                there = [gain for each in results if (gain := each.gain(stage, mean_loops)) is not None]
-                row.append(f"{spread(there, 4)}, {len(there)} of {len(results)}" if there else "not reached")
-            gains.append(row)
-
-    weights_text, seeds = (" ".join(f"{value:g}" for value in values) for values in (weights, options.seeds))
+    weights_text, seeds = (" ".join(f"{value:g}" for value in values) for values in (summaries, options.seeds))
     path.write_text(f"""# Exit distribution and exit gate
 
 Written by
@@ -164,14 +208,16 @@ python benchmarks/exit_gate.py --weights {weights_text} --seeds {seeds} --total-
 The debug recipe, {options.total_steps} steps, then {options.gate_steps} steps of the gate alone; torch
 {torch.__version__}. Means over the seeds {seeds}, with their range. Losses are held-out nats per token.
 
+![exit distribution, loss by depth and what the gate gains]({path.with_suffix(".png").name})
+
+The plot shows the numbers of the tables; bars are ranges over the seeds.
+
 ## The entropy weight holds the exit distribution open
 
 Exit distribution of the last training log: share of tokens that would leave after each loop, the mean exit loop and
-the entropy (at most {torch.log(torch.tensor(float(num_loops))):.2f} nats).
+the entropy (at most {math.log(num_loops):.2f} nats).
 
 {table(["entropy weight", *(f"loop {loop}" for loop in loops), "mean exit loop", "entropy"], exits)}
-
-![exit distribution and depth-quality curves](exit_gate.png)
 
 Loss when every token leaves after the same loop:
 
@@ -187,34 +233,54 @@ need more loops.
 """)
 
 
-def draw(found: dict[Run, Found], path: Path) -> None:
-    """Mean exit loop over the training, and the depth-quality curves of the first seed."""
-    weights = sorted({run.entropy_weight for run in found})
-    figure, axes = plt.subplots(1, 1 + len(weights), figsize=(4.2 * (1 + len(weights)), 3.8), layout="constrained")
-    colors = plt.get_cmap("viridis")([index / max(1, len(weights) - 1) * 0.85 for index in range(len(weights))])
-    for weight, color in zip(weights, colors, strict=True):
-        of_weight = [each for run, each in found.items() if run.entropy_weight == weight]
-        for index, each in enumerate(of_weight):
-            label = f"entropy weight {weight:g}" if index == 0 else None
-            steps = [log["step"] for log in each.logs]
-            axes[0].plot(steps, [log["mean_exit_loop"] for log in each.logs], color=color, label=label)
-    axes[0].set(title="Mean exit loop", xlabel="step", ylim=(0.9, len(of_weight[0].by_depth) + 0.1))
-    axes[0].legend()
-    for axis, weight in zip(axes[1:], weights, strict=True):
-        first = next(each for run, each in found.items() if run.entropy_weight == weight)
-        axis.plot(range(1, len(first.by_depth) + 1), first.by_depth, "ko--", label="fixed depth")
-        for stage, label, color in (("pretrain", "before", "tab:orange"), ("gate", "after", "tab:green")):
-            points = sorted(first.curves[stage], key=lambda point: point.mean_loops)
-            axis.plot(
-                [point.mean_loops for point in points], [point.loss for point in points],
-                ".-", color=color, label=f"exit gate, {label} its stage",
-            )  # fmt: skip
-        axis.set(title=f"entropy weight {weight:g}", xlabel="mean loops per token", ylabel="nats per token")
-        axis.legend()
-    for axis in axes:
-        axis.grid(alpha=0.3)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+def draw(summaries: dict[float, Summary], path: Path) -> None:
+    """Exit distribution and loss by depth of each entropy weight, and the gate's gain, all with ranges over seeds."""
+    figure, axes = panels(math.ceil((2 + len(summaries)) / 3), 3)
+    exits, losses, *gains = axes[: 2 + len(summaries)]
+    for axis in axes[2 + len(summaries) :]:
+        axis.remove()
+    names = [f"{weight:g}" for weight in summaries]
+    bottom = [0.0] * len(names)
+    num_loops = len(next(iter(summaries.values())).exits)
+    for depth, color in enumerate(ordered_colors(num_loops)):
+        shares = [found.exits[depth].mean for found in summaries.values()]
+        exits.bar(names, shares, bottom=bottom, color=color, label=f"loop {depth + 1}")
+        bottom = [below + share for below, share in zip(bottom, shares, strict=True)]
+    exits.set(title="Exit distribution", xlabel="entropy weight", ylabel="share of tokens", ylim=(0, 1))
+    legend_below(exits, columns=num_loops)
+
+    for index, (weight, color) in enumerate(zip(summaries, ordered_colors(len(names)), strict=True)):
+        # Beside each other, or the bars would hide one another.
+        loops = [loop + 0.08 * (index - (len(names) - 1) / 2) for loop in range(1, num_loops + 1)]
+        draw_spreads(losses, loops, summaries[weight].loss_by_depth, color, f"entropy weight {weight:g}")
+    losses.set(title="Held-out loss at a fixed depth", xlabel="loops of every token", ylabel="nats per token")
+    losses.set_xticks(range(1, num_loops + 1))
+    legend_below(losses)
+
+    for axis, (weight, found) in zip(gains, summaries.items(), strict=True):
+        axis.axhline(0, color="black", linewidth=1)
+        for (stage, title), shift, color in zip(
+            STAGES.items(), (-0.02, 0.02), ("tab:orange", "tab:green"), strict=True
+        ):
+            reached = {loops: each for loops, each in found.gains[stage].items() if each is not None}
+            places = [loops + shift for loops in reached]
+            draw_spreads(axis, places, list(reached.values()), color, f"{title} the gate's stage")
+        axis.set(
+            title=f"Gain of the gate, entropy weight {weight:g}",
+            xlabel="mean loops per token",
+            ylabel="nats per token",
+        )
+        axis.set_xlim(min(found.gains["gate"]) - 0.2, max(found.gains["gate"]) + 0.2)
+        axis.ticklabel_format(axis="y", style="sci", scilimits=(-3, 3), useMathText=True)
+        legend_below(axis)
+    save(figure, path)
+
+
+def draw_spreads(axis: Axes, places: list[float], spreads: list[Spread], color, label: str) -> None:
+    """Means with bars from the lowest to the highest seed."""
+    means = [each.mean for each in spreads]
+    below, above = [each.mean - each.low for each in spreads], [each.high - each.mean for each in spreads]
+    axis.errorbar(places, means, [below, above], fmt="o-", markersize=4, capsize=3, color=color, label=label)
 
 
 def main() -> None:
@@ -243,8 +309,12 @@ def main() -> None:
     found = {run: measure(run, options.output) for run in track(runs, "measuring")}
     summary = {run.name: {"loss_by_depth": each.by_depth, "last_log": each.logs[-1]} for run, each in found.items()}
     (options.output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    write_report(found, options, options.report)
-    draw(found, options.report.with_suffix(".png"))
+    summaries = {
+        weight: Summary.of([each for run, each in found.items() if run.entropy_weight == weight], options.mean_loops)
+        for weight in sorted({run.entropy_weight for run in found})
+    }
+    write_report(summaries, options, options.report)
+    draw(summaries, options.report.with_suffix(".png"))
     print(f"Written to {options.report}")
 
 

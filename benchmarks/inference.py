@@ -24,22 +24,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import matplotlib
+import torch
+import xllamacpp
+from matplotlib.ticker import ScalarFormatter
+from rich.progress import Progress
+from transformers import PreTrainedTokenizerFast, StoppingCriteria, StoppingCriteriaList
 
-matplotlib.use("Agg")
-import torch  # noqa: E402
-import xllamacpp  # noqa: E402
-from matplotlib import pyplot as plt  # noqa: E402
-from rich.progress import Progress  # noqa: E402
-from transformers import PreTrainedTokenizerFast, StoppingCriteria, StoppingCriteriaList  # noqa: E402
-
-from model_cards.checkpoint import Checkpoint  # noqa: E402
-from model_cards.gguf import export_gguf  # noqa: E402
-from model_cards.gguf_blocks import FORMATS  # noqa: E402
-from model_cards.gguf_file import GgufFile  # noqa: E402
-from model_cards.gguf_limits import config_obstacles  # noqa: E402
-from model_cards.gguf_verify import LlamaCpp  # noqa: E402
-from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM  # noqa: E402
-from trainers.data.tokenizer import train_tokenizer  # noqa: E402
+from evaluation.figures import panels, save
+from model_cards.checkpoint import Checkpoint
+from model_cards.gguf import export_gguf
+from model_cards.gguf_blocks import FORMATS
+from model_cards.gguf_file import GgufFile
+from model_cards.gguf_limits import config_obstacles
+from model_cards.gguf_verify import LlamaCpp
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from trainers.data.tokenizer import train_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILTIN_RUST = ROOT / "trainers" / "data" / "builtin_rust"
@@ -58,6 +57,7 @@ SHAPES = {
 }  # fmt: skip
 # Bytes that no cache holds; larger weights are read no slower.
 LARGEST_READ = 2**28
+QUANTITIES = {"prompt": "Reading the prompt", "decode": "Decoding"}
 TRANSFORMERS = {"transformers, fp32": torch.float32, "transformers, bf16": torch.bfloat16}
 
 
@@ -288,7 +288,7 @@ def at_full_depth(results: list[Result]) -> str:
 
 
 def write_report(results: list[Result], description: str, options: argparse.Namespace) -> None:
-    """The page, and the plot beside it."""
+    """The page, which shows the plot beside it."""
     loops = max(each.loops for each in results)
     model = f"--model {options.model}" if options.model else f"--shape {options.shape}"
     options.report.write_text(f"""# Speed of inference
@@ -327,23 +327,30 @@ Tokens of the prompt per second:
 
 {by_depth(results, "prompt")}
 
-![decoded tokens per second by depth]({options.report.with_suffix(".png").name})
+![tokens per second by depth, of the prompt and of decoding]({options.report.with_suffix(".png").name})
 """)
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained", sharex=True)
+
+
+def draw(results: list[Result], path: Path) -> None:
+    """Tokens per second of every contender by depth, of the prompt and of decoding, on one scale."""
+    figure, axes = panels(1, 2, width=6.2, height=5)
     names = list(dict.fromkeys(each.contender for each in results))
-    for axis, quantity in zip(axes, ("prompt", "decode"), strict=True):
+    for axis, (quantity, title) in zip(axes, QUANTITIES.items(), strict=True):
         for index, name in enumerate(names):
             own = [each for each in results if each.contender == name]
             axis.plot(
                 [each.loops for each in own], [getattr(each, quantity) for each in own],
-                "s--" if name in TRANSFORMERS else "o-", color=plt.get_cmap("tab10")(index), label=name,
+                "s--" if name in TRANSFORMERS else "o-", color=matplotlib.colormaps["tab10"](index % 10), label=name,
             )  # fmt: skip
-        axis.set(title=quantity, xlabel="loops", ylabel="tokens per second of one thread", yscale="log")
-        axis.set_xticks(range(1, loops + 1))
-        axis.grid(alpha=0.3, which="both")
-    axes[1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
-    figure.savefig(options.report.with_suffix(".png"), dpi=110)
-    plt.close(figure)
+        axis.set(title=title, xlabel="loops of every token", yscale="log")
+        axis.set_ylabel("tokens per second of processor time, one thread")
+        axis.set_xticks(sorted({each.loops for each in results}))
+        axis.yaxis.set_major_formatter(ScalarFormatter())
+    limits = [limit for axis in axes for limit in axis.get_ylim()]
+    for axis in axes:
+        axis.set_ylim(min(limits), max(limits))
+    axes[1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+    save(figure, path)
 
 
 def machine() -> str:
@@ -402,6 +409,7 @@ def main() -> None:
     options.output.write_text(json.dumps(summary, indent=2) + "\n")
     if options.report:
         write_report(results, description, options)
+        draw(results, options.report.with_suffix(".png"))
         print(f"\nWritten to {options.report}")
 
 

@@ -20,38 +20,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
 
-import matplotlib
+import psutil
+import torch
+from exit_gate import ROOT, shares_of_cores, table
+from rich.progress import track
+from transformers import AutoTokenizer, DataCollatorForLanguageModeling, TrainerCallback, set_seed
 
-matplotlib.use("Agg")
-import psutil  # noqa: E402
-import torch  # noqa: E402
-from exit_gate import ROOT, shares_of_cores, table  # noqa: E402
-from matplotlib import pyplot as plt  # noqa: E402
-from rich.progress import track  # noqa: E402
-from transformers import AutoTokenizer, DataCollatorForLanguageModeling, TrainerCallback, set_seed  # noqa: E402
-
-from evaluation.generate import Sampling  # noqa: E402
-from evaluation.pass_at_k import pass_at_k  # noqa: E402
-from evaluation.results import Interval, bootstrap  # noqa: E402
-from evaluation.rust import RustVerifier  # noqa: E402
-from evaluation.rust.sandbox import require_consent  # noqa: E402
-from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM  # noqa: E402
-from trainers.callbacks import MetricsFileCallback  # noqa: E402
-from trainers.data.pack import pack_blocks  # noqa: E402
-from trainers.data.synthetic.stream import choose_families  # noqa: E402
-from trainers.data.synthetic.verified import write_synthetic  # noqa: E402
-from trainers.data.tokenizer import special_token_ids, train_tokenizer  # noqa: E402
-from trainers.maxrl import MaxRLConfig, MaxRLTrainer  # noqa: E402
-from trainers.plots import read_metrics  # noqa: E402
-from trainers.pretraining import (  # noqa: E402
+from evaluation.figures import legend_below, panels, save
+from evaluation.generate import Sampling
+from evaluation.pass_at_k import pass_at_k
+from evaluation.results import Interval, bootstrap
+from evaluation.rust import RustVerifier
+from evaluation.rust.sandbox import require_consent
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from trainers.callbacks import MetricsFileCallback
+from trainers.data.pack import pack_blocks
+from trainers.data.synthetic.stream import choose_families
+from trainers.data.synthetic.verified import write_synthetic
+from trainers.data.tokenizer import special_token_ids, train_tokenizer
+from trainers.maxrl import MaxRLConfig, MaxRLTrainer
+from trainers.plots import read_metrics
+from trainers.pretraining import (
     LoopLMTrainer,
     last_complete_checkpoint,
     pretraining_arguments,
     train_from,
 )
-from trainers.rewards import RustReward  # noqa: E402
-from trainers.tasks import Task, measure_tasks, task_prompts  # noqa: E402
-from trainers.tasks.task import read_tasks, split_tasks  # noqa: E402
+from trainers.rewards import RustReward
+from trainers.tasks import Task, measure_tasks, task_prompts
+from trainers.tasks.task import read_tasks, split_tasks
 
 SEQ_LEN = 256
 SAMPLES = 8
@@ -176,7 +173,7 @@ def train(run: Run, options: argparse.Namespace) -> None:
         train_dataset=task_prompts(tasks["practise"]),
         processing_class=tokenizer,
         callbacks=[
-            MetricsFileCallback(folder / "metrics.jsonl"), measure,
+            MetricsFileCallback(folder / "metrics.jsonl", {"success": reward.meaning}), measure,
         ],
     )  # fmt: skip
     checkpoint = last_complete_checkpoint(folder) if folder.exists() else None
@@ -305,7 +302,10 @@ one core per run. Measured on {len(tasks["held_out"])} tasks with other paramete
 temperature 1. Means over the seeds {", ".join(map(str, options.seeds))}; intervals are 95 % bootstrap intervals over
 the tasks. torch {torch.__version__}.
 
-![pass@1 and pass@8 over training](maxrl.png)
+![gain in pass@1 and pass@8 over training]({path.with_suffix(".png").name})
+
+A success is a completion with which all hidden tests of its task hold. The plot shows the gain over the start, task by
+task, with 95 % intervals.
 
 {table(["estimator", "measure", *(f"step {step}" for step in steps)], curves)}
 
@@ -330,22 +330,60 @@ the first and the last quarter of the steps; the reward's share of the step; min
 """)
 
 
-def draw(options: argparse.Namespace, path: Path) -> None:
-    """Curves of every estimator: the mean over the seeds and their range."""
+@dataclass(frozen=True)
+class Curve:
+    """
+    pass@k of one estimator on the held-out tasks, the mean over the seeds.
+
+    Attributes:
+        estimator, k: Of what.
+        start: The share before the first step.
+        gains: Over the start by step, task by task, with 95 % intervals over the tasks.
+    """
+
+    estimator: str
+    k: int
+    start: float
+    gains: dict[int, Interval]
+
+
+def curves_of(options: argparse.Namespace) -> list[Curve]:
+    """Of every estimator and k."""
     steps = [options.steps // EVALUATIONS * index for index in range(EVALUATIONS + 1)]
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for axis, k in zip(axes, (1, 8), strict=True):
-        for estimator in options.estimators:
-            folders = [options.output / Run(estimator, seed).name for seed in options.seeds]
-            curves = [[100 * statistics.mean(rates(folder, step, k)) for step in steps] for folder in folders]
-            means, lows, highs = (list(map(each, zip(*curves, strict=True))) for each in (statistics.mean, min, max))
-            axis.plot(steps, means, "o-", color=COLORS.get(estimator), label=estimator)
-            axis.fill_between(steps, lows, highs, color=COLORS.get(estimator), alpha=0.15)
-        axis.set(title=f"pass@{k} on held-out tasks", xlabel="step", ylabel="percent", ylim=(0, None))
-        axis.grid(alpha=0.3)
-        axis.legend()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    curves = []
+    for estimator in options.estimators:
+        for k in (1, SAMPLES):
+            start, *later = (of_seeds(estimator, step, k, options) for step in steps)
+            gains = {step: difference(each, start) for step, each in zip(steps[1:], later, strict=True)}
+            curves.append(Curve(estimator, k, statistics.mean(start), gains))
+    return curves
+
+
+def draw(curves: list[Curve], path: Path) -> None:
+    """Gain of every estimator over the start, with intervals, which say what the curves can be told apart by."""
+    figure, axes = panels(1, 2)
+    estimators = list(dict.fromkeys(each.estimator for each in curves))
+    for axis, k in zip(axes, sorted({each.k for each in curves}), strict=True):
+        axis.axhline(0, color="black", linewidth=1)
+        of_k = [each for each in curves if each.k == k]
+        for index, each in enumerate(of_k):
+            # Beside each other, or the bars would hide one another.
+            shift = max(each.gains) / 60 * (index - (len(of_k) - 1) / 2)
+            found = each.gains.values()
+            reach = [
+                [100 * (gain.value - gain.low) for gain in found], [100 * (gain.high - gain.value) for gain in found]
+            ]  # fmt: skip
+            axis.errorbar(
+                [step + shift for step in each.gains], [100 * gain.value for gain in found], reach, fmt="o-",
+                markersize=4, capsize=3, color=COLORS.get(each.estimator), label=each.estimator,
+            )  # fmt: skip
+        axis.set(
+            title=f"Gain in pass@{k} over the start ({of_k[0].start:.1%})", xlabel="optimizer steps",
+            ylabel="percentage points, 95 % intervals",
+        )  # fmt: skip
+        legend_below(axis, columns=len(estimators))
+    figure.suptitle("Success: all hidden tests of the held-out task hold")
+    save(figure, path)
 
 
 def main() -> None:
@@ -384,7 +422,7 @@ def main() -> None:
         for _ in track(trainings, "training", total=len(runs)):
             pass
     write_report(options, tasks, options.report)
-    draw(options, options.report.with_suffix(".png"))
+    draw(curves_of(options), options.report.with_suffix(".png"))
     print(f"Written to {options.report}")
 
 

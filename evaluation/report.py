@@ -1,6 +1,5 @@
 """What a benchmark leaves for a reader: the file with its context, a table, and a picture where there is a curve."""
 
-import math
 import statistics
 import time
 from collections.abc import Mapping
@@ -8,20 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import torch
 import transformers
 from rich.console import Console
 from rich.table import Table
 from transformers import PreTrainedModel
 
+from evaluation.plots import plot_depth_quality, plot_exit_speed
 from evaluation.results import Results
-from evaluation.suites import perplexity
 from evaluation.tables import print_table
 from modeling_nanochat import LoopLMConfig
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
 
 ENDS = {
     "completions_that_end_their_function": "end their function",
@@ -131,101 +126,3 @@ def _print_speeds(console: Console, results: Results) -> None:
             "not measured" if peak is None else f"{peak / 2**20:,.0f} MiB",
         )  # fmt: skip
     print_table(console, table)
-
-
-def plot_depth_quality(results: Results, folder: Path) -> Path:
-    """
-    Draws the loss against mean loops for every exit threshold of a perplexity, and beside it that of fixed depths,
-    which a gate has to beat, into `depth_quality.png`.
-    """
-    points = results.details["depth_quality"]
-    fixed = [math.log(value) for value in results.details["perplexity_by_loop"]]
-    figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    loops = range(1, len(fixed) + 1)
-    axis.plot(loops, fixed, "o--", color="tab:gray", label="every token leaves after the same loop")
-    axis.plot(
-        [each["mean_loops"] for each in points], [each["loss"] for each in points], ".-", color="tab:blue",
-        label="tokens leave where the exit gate says",
-    )  # fmt: skip
-    if "decoded" in results.details:
-        point = results.details["decoded"]
-        axis.plot(
-            point["mean_loops"], point["loss"], "*", color="tab:red", markersize=12,
-            label=f"decoded with early exit at {point['threshold']:g}",
-        )  # fmt: skip
-    axis.set(xlabel="loops per token, mean", ylabel="loss, nats per token", title="Quality by depth", xticks=loops)
-    return _save(figure, folder / "depth_quality.png")
-
-
-def plot_exit_speed(results: Results, folder: Path) -> Path:
-    """
-    The time axis of the depth-quality curve, into `exit_speed.png`: decode tokens per second against the exit
-    threshold, with the fixed depths as lines, and beside it the loss against tokens per second where the perplexity of
-    the same model is in the folder, otherwise the mean loops of each threshold.
-    """
-    speeds = results.details["speeds"]
-    batch_sizes = sorted({each["batch_size"] for each in speeds})
-    figure, (by_threshold, by_quality) = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
-    colors = plt.get_cmap("tab10")
-    losses = _losses_by_depth(results, folder)
-    for color, batch_size in enumerate(batch_sizes):
-        of_batch = [each for each in speeds if each["batch_size"] == batch_size]
-        fixed = [each for each in of_batch if each["exit_threshold"] is None]
-        leaving = sorted((each for each in of_batch if each not in fixed), key=lambda each: each["exit_threshold"])
-        rates = [_decode_rate(each) for each in leaving]
-        label = f"batch {batch_size}"
-        thresholds = [each["exit_threshold"] for each in leaving]
-        by_threshold.plot(thresholds, rates, "o-", color=colors(color), label=label)
-        for each in fixed:
-            rate = _decode_rate(each)
-            by_threshold.axhline(rate, color=colors(color), alpha=0.35, linestyle="--", linewidth=1)
-            by_threshold.text(1.005, rate, f"{each['num_loops']}", fontsize=8, va="center", color=colors(color))
-        if losses is None:
-            mean_loops = [each["mean_loops"] for each in leaving]
-            by_quality.plot(thresholds, mean_loops, "o-", color=colors(color), label=label)
-            continue
-        pairs = [(_decode_rate(each), losses["fixed"].get(each["num_loops"])) for each in fixed]
-        _plot_known(by_quality, pairs, "s--", colors(color), f"{label}, fixed depth")
-        pairs = [(_decode_rate(each), losses["exit"].get(round(each["exit_threshold"], 6))) for each in leaving]
-        _plot_known(by_quality, pairs, "o-", colors(color), f"{label}, exit gate")
-    by_threshold.set(
-        xlabel="exit threshold", ylabel="decode tokens per second", xlim=(0, 1), ylim=(0, None),
-        title="Speed by threshold (dashed: so many loops for every token)",
-    )  # fmt: skip
-    if losses is None:
-        by_quality.set(xlabel="exit threshold", ylabel="loops per decoded token, mean", title="Depth by threshold")
-    else:
-        by_quality.set(xlabel="decode tokens per second", ylabel="loss, nats per token", title="Quality by speed")
-    return _save(figure, folder / "exit_speed.png")
-
-
-def _decode_rate(speed: Mapping[str, Any]) -> float:
-    return statistics.median(speed["decode_tokens_per_second"])
-
-
-def _losses_by_depth(results: Results, folder: Path) -> dict[str, dict[float, float]] | None:
-    """Loss by number of loops and by exit threshold, of the same model's perplexity in the folder; None without."""
-    path = folder / f"{perplexity.NAME}.json"
-    if not path.exists():
-        return None
-    found = Results.read(path)
-    if found.model != results.model or "depth_quality" not in found.details:
-        return None
-    fixed = {loop: math.log(value) for loop, value in enumerate(found.details["perplexity_by_loop"], start=1)}
-    leaving = {round(point["threshold"], 6): point["loss"] for point in found.details["depth_quality"]}
-    return {"fixed": fixed, "exit": leaving}
-
-
-def _plot_known(axis: plt.Axes, pairs: list[tuple[float, float | None]], form: str, color: Any, label: str) -> None:
-    known = [(rate, loss) for rate, loss in pairs if loss is not None]
-    if known:
-        axis.plot(*zip(*known, strict=True), form, color=color, label=label)
-
-
-def _save(figure: plt.Figure, path: Path) -> Path:
-    for axis in figure.axes:
-        axis.grid(alpha=0.3)
-        axis.legend()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-    return path

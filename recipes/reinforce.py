@@ -129,7 +129,8 @@ def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: P
         train_dataset=task_prompts(practise),
         processing_class=prepared.tokenizer,
         callbacks=[
-            MetricsFileCallback(folder / "metrics.jsonl"), DivergenceCallback(), PlotCallback(folder, plot_maxrl)
+            MetricsFileCallback(folder / "metrics.jsonl", {"success": reward.meaning}), DivergenceCallback(),
+            PlotCallback(folder, plot_maxrl),
         ],
     )  # fmt: skip
     trainer.remove_callback(ProgressCallback)

@@ -9,7 +9,6 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from transformers import PreTrainedTokenizerFast
@@ -21,12 +20,14 @@ from evaluation.rust import RustVerifier, SandboxUnavailable, ToolchainUnavailab
 from evaluation.scoring import GoldFailed, ScoringUnavailable
 from evaluation.suites import compile_rate
 from evaluation.suites.compile_rate import CompileRate
+from evaluation.tables import plain_console, print_table
 from model_cards.gguf_verify import Agreement
 from modeling_nanochat import BitLinear, LoopLMForCausalLM
 from recipes.export import Exported
 from recipes.prepare import Prepared
 from recipes.pretrain import Pretrained
 from recipes.reinforce import Reinforced
+from recipes.report_page import write_page
 from recipes.schema import Recipe
 from trainers.callbacks import NOTABLE_RISE
 from trainers.data.verify import VerifiedSample
@@ -34,7 +35,7 @@ from trainers.stages import MaxRLStage, Stage
 
 # Of a completion; most functions that are asked for are shorter.
 EVALUATED_TOKENS = 96
-console = Console(highlight=False)
+console = plain_console()
 
 
 def complete_in_clean_process(folder: Path, prompt: str) -> str:
@@ -152,10 +153,11 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage | MaxRLStage, exporte
         "completion": completion,
     }
     (recipe.run_dir / "report.json").write_text(json.dumps(results, indent=2) + "\n")
+    page = write_page(recipe.run_dir)
 
     console.print("\nReloaded in a clean process with trust_remote_code, the model continues:\n")
     console.print(completion, markup=False, soft_wrap=True)
-    console.print(_loss_table(losses, prepared))
+    print_table(console, _loss_table(losses, prepared))
     console.print(_rise(losses), markup=False)
     table = Table(title=f"\n{recipe.name}: {recipe.description}", show_header=False, title_justify="left")
     if sample is not None:
@@ -180,8 +182,8 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage | MaxRLStage, exporte
         table.add_row("not exported", Text(exported.problem))
     if exported.agreement is not None:
         table.add_row("llama.cpp and the model", _agreement_words(exported.agreement))
-    console.print(table)
-    console.print(f"Everything is in {recipe.run_dir}")
+    print_table(console, table)
+    console.print(f"Everything is in {recipe.run_dir}; {page} shows it with plots and samples", markup=False, soft_wrap=True)
 
 
 def _loss_table(losses: dict[str, list[float]], prepared: Prepared) -> Table:

@@ -260,7 +260,8 @@ def test_logs_tell_success_groups_and_pass_at_k(tokenizer, tmp_path):
     assert log["groups/dead"] == pytest.approx(log["groups/all_failed"] + log["groups/all_passed"])
     assert {"truncated", "unscorable", "entropy", "completions/mean_length"} <= log.keys()
     page = (tmp_path / "samples" / "step_000000.html").read_text()
-    assert page.count("<article") == 8 and "fn add_" in page and "http" not in page
+    assert page.count("<article") == 8 and "fn add_" in page and "://" not in page
+    assert "Success: by the reward first_token_is_low." in page
 
 
 def test_a_resumed_run_is_the_undisturbed_one(tokenizer, tmp_path):

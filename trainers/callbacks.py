@@ -4,7 +4,7 @@ import json
 import math
 import statistics
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class LoopProgressCallback(TrainingProgressCallback):
         weight = model.config.exit_entropy_weight
         if state.is_world_process_zero and weight and model.config.loop_loss == "expected":
             write_line(
-                f"The objective is the expected loss minus {weight:g} x the entropy of the exits, so it may be negative; "
+                f"The objective is the expected loss minus {weight:g} x the entropy of the exits and may be negative; "
                 "the losses by loop are in nats per token."
             )
 
@@ -70,7 +70,7 @@ class SuccessProgressCallback(TrainingProgressCallback):
             return
         shares = {
             "success": logs["success_rate"], "compile": logs.get("compile_success_rate"),
-            "groups that teach nothing": logs["groups/dead"], "cut off": logs["truncated"],
+            "zero-variance groups": logs["groups/dead"], "cut off": logs["truncated"],
             "reward's share of the time": logs.get("reward_share"),
         }  # fmt: skip
         write_line(
@@ -81,10 +81,11 @@ class SuccessProgressCallback(TrainingProgressCallback):
 
 
 class MetricsFileCallback(TrainerCallback):
-    """Appends every log as one JSON line with its step."""
+    """Appends every log as one JSON line with its step and what is `known` of all of them, such as the reward."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, known: Mapping[str, str] | None = None):
         self.path = path
+        self.known = dict(known or {})
 
     def on_train_begin(self, args, state, control, **kwargs):
         if not state.is_world_process_zero:
@@ -100,7 +101,7 @@ class MetricsFileCallback(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs):
         if state.is_world_process_zero:
             with self.path.open("a") as file:
-                file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+                file.write(json.dumps({"step": state.global_step, **logs, **self.known}) + "\n")
 
 
 class TrainingDiverged(RuntimeError):

@@ -154,6 +154,14 @@ class MaxRLTrainer(GRPOTrainer):
         model = self.accelerator.unwrap_model(self.model)
         return model.get_base_model() if isinstance(model, PeftModel) else model
 
+    @property
+    def meaning_of_success(self) -> str:
+        """In words, as far as the reward has any."""
+        reward = self.reward_funcs[self.success_index]
+        if isinstance(reward, RustReward):
+            return reward.meaning
+        return f"by the reward {self.reward_func_names[self.success_index]}"
+
     def _check_prompts(self) -> None:
         """Raises `ValueError` for prompts that cannot be completed, and for rows that the judge cannot read."""
         if not isinstance(self.train_dataset, Dataset):
@@ -314,7 +322,12 @@ class MaxRLTrainer(GRPOTrainer):
         texts = extra.get("verdict", empty), extra.get("message", empty)
         samples = [JudgedSample(*each) for each in zip(*columns, *texts, strict=True)]
         step = self.state.global_step
-        write_page(Path(self.args.output_dir) / "samples" / f"step_{step:06d}.html", f"Step {step}", samples)
+        write_page(
+            Path(self.args.output_dir) / "samples" / f"step_{step:06d}.html",
+            f"Step {step}",
+            samples,
+            self.meaning_of_success,
+        )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         metrics = self._metrics["train" if self.model.training else "eval"]

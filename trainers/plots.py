@@ -1,12 +1,19 @@
-"""Pictures of a training run, drawn from its `metrics.jsonl`."""
+"""Plots of a training run, drawn from its `metrics.jsonl`."""
 
 import json
+import math
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
+from matplotlib.axes import Axes
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
+from evaluation.figures import legend_below, ordered_colors, panels, save
+from trainers.sample_page import UNKNOWN_SUCCESS
+
+Logs = list[dict]
+STEPS = "optimizer steps"
 
 
 def is_evaluation(entry: dict) -> bool:
@@ -14,115 +21,185 @@ def is_evaluation(entry: dict) -> bool:
     return any(name.startswith("eval_") for name in entry)
 
 
-def read_metrics(folder: Path) -> tuple[list[dict], list[dict]]:
-    """The training logs of a folder and its evaluations, in their order."""
+def read_metrics(folder: Path) -> tuple[Logs, Logs]:
+    """The training logs of a folder and its evaluations, in their order; a line that is not whole is left out."""
     path = folder / "metrics.jsonl"
-    entries = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    entries = [json.loads(line) for line in lines if line.endswith("\n")]
     return [entry for entry in entries if "loss" in entry], [entry for entry in entries if is_evaluation(entry)]
+
+
+def meaning_of_success(logs: Logs) -> str:
+    """What the reward of a run asks for, in words."""
+    return next((entry["success"] for entry in reversed(logs) if "success" in entry), UNKNOWN_SUCCESS)
 
 
 def plot_metrics(folder: Path) -> Path | None:
     """
-    Draws loss per loop, the exit distribution over time, learning rates and speed into `metrics.png`; None when
+    Draws a training on text into `metrics.png`: loss by loop with the held-out loss, the difference to loop 1, the
+    exit distribution, learning rates, changes of the ternary weights and speed, as far as they were logged. None when
     there are fewer than two logs.
     """
     logs, evaluations = read_metrics(folder)
     if len(logs) < 2:
         return None
-    steps = [entry["step"] for entry in logs]
-    figure, axes = plt.subplots(2, 2, figsize=(11, 7), layout="constrained")
-    (losses, exits), (rates, speed) = axes
+    names = {name for entry in logs for name in entry}
+    drawn: list[tuple[Callable[[Axes, Logs, Logs], None], set[str]]] = [
+        (_draw_losses, {"loss"}),
+        (_draw_differences, {"loop_2_loss"}),
+        (_draw_exits, {"exit_1"}),
+        (_draw_learning_rates, {"learning_rate"}),
+        (_draw_ternary_weights, {"zero_weights"}),
+        (_draw_speed, {"tokens_per_second"}),
+    ]
+    chosen = [draw for draw, needed in drawn if needed <= names]
+    columns = min(3, len(chosen))
+    figure, axes = panels(math.ceil(len(chosen) / columns), columns)
+    for axis, draw in zip(axes, chosen, strict=False):
+        axis.set_xlabel(STEPS)
+        draw(axis, logs, evaluations)
+    for axis in axes[len(chosen) :]:
+        axis.remove()
+    return save(figure, folder / "metrics.png")
 
-    loops = [name for name in logs[-1] if name.startswith("loop_")]
-    colors = plt.get_cmap("viridis")([index / max(1, len(loops) - 1) * 0.9 for index in range(len(loops))])
-    for name, color in zip(loops, colors, strict=True):
-        losses.plot(steps, _values(logs, name), color=color, label=f"after loop {name.split('_')[1]}")
-    if evaluations:
-        evaluated = [entry["step"] for entry in evaluations]
-        losses.plot(evaluated, _values(evaluations, "eval_loss"), "k.--", label="held out, after the last loop")
-    losses.set(title="Loss by loop", ylabel="nats per token")
-    losses.legend()
 
-    shares = [_values(logs, f"exit_{loop}") for loop in range(1, len(loops) + 1)]
-    exits.stackplot(steps, shares, colors=colors, labels=[f"loop {loop}" for loop in range(1, len(loops) + 1)])
-    exits.set(title="Exit distribution", ylabel="share of tokens that would leave", ylim=(0, 1))
-    exits.legend(loc="lower left")
+def _draw_losses(axis: Axes, logs: Logs, evaluations: Logs) -> None:
+    loops = range(1, _num_loops(logs) + 1)
+    for loop, color in zip(loops, ordered_colors(len(loops)), strict=True):
+        axis.plot(*_curve(logs, f"loop_{loop}_loss"), color=color, label=f"training, loop {loop}")
+    if not loops:
+        axis.plot(*_curve(logs, "loss"), color="tab:blue", label="training objective")
+    if any("eval_loss" in entry for entry in evaluations):
+        axis.plot(*_curve(evaluations, "eval_loss"), "ko--", markersize=4, label="held-out text, last loop")
+    if "tokens_seen" in logs[-1] and logs[-1]["step"]:
+        millions = logs[-1]["tokens_seen"] / logs[-1]["step"] / 1e6
+        top = axis.secondary_xaxis("top", (lambda step: step * millions, lambda tokens: tokens / millions))
+        top.set_xlabel("million tokens")
+    axis.set(title="Loss", ylabel="nats per token")
+    legend_below(axis)
 
-    named = [name for name in ("muon_lr", "lion_lr") if name in logs[-1]] or ["learning_rate"]
-    for name in named:
-        rates.plot(steps, _values(logs, name), label=name)
-    rates.set(title="Learning rate", xlabel="step")
-    if len(named) > 1:
-        rates.set_yscale("log")
-    rates.legend()
 
-    timed = [entry for entry in logs if "tokens_per_second" in entry]
-    speed.plot([entry["step"] for entry in timed], _values(timed, "tokens_per_second"), color="tab:green")
-    speed.set(title="Speed", xlabel="step", ylabel="tokens per second", ylim=(0, None))
-    return _save(figure, folder / "metrics.png")
+def _draw_differences(axis: Axes, logs: Logs, evaluations: Logs) -> None:
+    loops = range(1, _num_loops(logs) + 1)
+    later = list(zip(loops, ordered_colors(len(loops)), strict=True))[1:]
+    axis.axhline(0, color="black", linewidth=1)
+    for loop, color in later:
+        axis.plot(*_difference(logs, f"loop_{loop}_loss", "loop_1_loss"), color=color, label=f"training, loop {loop}")
+    for loop, color in later:
+        held_out = _difference(evaluations, f"eval_loop_{loop}_loss", "eval_loop_1_loss")
+        if held_out[0]:
+            axis.plot(*held_out, "o", color=color, markeredgecolor="black", label=f"held-out text, loop {loop}")
+    axis.set(title="Loss minus loss after loop 1\n(below 0 the loop helps)", ylabel="nats per token")
+    legend_below(axis)
+
+
+def _draw_exits(axis: Axes, logs: Logs, evaluations: Logs) -> None:
+    loops = range(1, sum(name.removeprefix("exit_").isdigit() for name in logs[-1]) + 1)
+    logged = [entry for entry in logs if "exit_1" in entry]
+    axis.stackplot(
+        [entry["step"] for entry in logged], [[entry[f"exit_{loop}"] for entry in logged] for loop in loops],
+        colors=ordered_colors(len(loops)), labels=[f"loop {loop}" for loop in loops],
+    )  # fmt: skip
+    axis.set(title="Exit distribution", ylabel="share of tokens that exit after the loop", ylim=(0, 1))
+    legend_below(axis, columns=4)
+
+
+def _draw_learning_rates(axis: Axes, logs: Logs, evaluations: Logs) -> None:
+    axis.set(title="Learning rate", ylabel="learning rate")
+    if "muon_lr" not in logs[-1]:
+        axis.plot(*_curve(logs, "learning_rate"))
+        axis.set_ylim(0, None)
+        return
+    for name, label in (("muon_lr", "Muon"), ("lion_lr", "Lion")):
+        axis.plot(*_curve(logs, name), label=label)
+    axis.set_yscale("log")
+    legend_below(axis)
+
+
+def _draw_ternary_weights(axis: Axes, logs: Logs, evaluations: Logs) -> None:
+    axis.plot(*_curve(logs, "zero_weights", 100), color="tab:gray", label="are 0")
+    if any("changed_weights" in entry for entry in logs):
+        axis.plot(*_curve(logs, "changed_weights", 100), color="tab:red", label="changed, per 100 steps")
+    axis.set(title="Ternary weights", ylabel="percent of the ternary weights", ylim=(0, None))
+    legend_below(axis)
+
+
+def _draw_speed(axis: Axes, logs: Logs, evaluations: Logs) -> None:
+    axis.plot(*_curve(logs, "tokens_per_second"), color="tab:green")
+    axis.set(title="Training speed", ylabel="tokens per second", ylim=(0, None))
 
 
 def plot_maxrl(folder: Path) -> Path | None:
     """
-    Draws success and pass@k, groups that teach nothing, verdicts over time, length and entropy, and where the seconds
-    go, into `metrics.png`; None when there are fewer than two logs.
+    Draws reinforcement learning into `metrics.png`: what a success is, the success rate and pass@k, zero-variance
+    groups, verdicts, length of the completions, entropy and time. None when there are fewer than two logs.
     """
     logs, _ = read_metrics(folder)
     if len(logs) < 2:
         return None
     steps = [entry["step"] for entry in logs]
-    figure, axes = plt.subplots(2, 3, figsize=(15, 7), layout="constrained")
-    (success, groups, verdicts), (length, entropy, seconds) = axes
+    figure, axes = panels(2, 3)
+    success, groups, verdicts, length, entropy, seconds = axes
+    meaning = textwrap.fill(f"Success: {meaning_of_success(logs)}", 110)
+    figure.suptitle(meaning, parse_math=False)
 
     passes = sorted((name for name in logs[-1] if name.startswith("pass@")), key=lambda name: int(name[5:]))
-    colors = plt.get_cmap("viridis")([index / max(1, len(passes) - 1) * 0.9 for index in range(len(passes))])
-    for name, color in zip(passes, colors, strict=True):
-        success.plot(steps, _values(logs, name), color=color, label=name)
-    success.set(title="Success, as the groups estimate it", ylabel="share", ylim=(0, 1))
-    success.legend()
+    for name, color in zip(passes, ordered_colors(len(passes)), strict=True):
+        label = "pass@1, the success rate" if name == "pass@1" else name
+        success.plot(*_curve(logs, name), color=color, label=label)
+    success.set(title="Success rate and pass@k", ylabel="estimated from the groups of the step")
+    # Rates near 0 are what a run begins with: a fixed range to 1 would hide their growth.
+    success.set_ylim(0, max(0.05, 1.05 * _largest(logs, passes)))
+    legend_below(success)
 
-    parts = [_values(logs, "groups/all_failed"), _values(logs, "groups/all_passed")]
-    groups.stackplot(steps, parts, labels=["all fail", "all pass"], colors=["tab:red", "tab:green"], alpha=0.6)
-    groups.set(title="Groups that teach nothing", ylabel="share of prompts", ylim=(0, 1))
-    groups.legend(loc="upper right")
+    parts = [[entry.get(f"groups/{name}", 0.0) for entry in logs] for name in ("all_failed", "all_passed")]
+    groups.stackplot(steps, parts, labels=["all fail", "all succeed"], colors=["tab:red", "tab:green"], alpha=0.6)
+    groups.set(title="Zero-variance groups", ylabel="share of the step's prompts", ylim=(0, 1))
+    legend_below(groups)
 
-    names = [name for name in logs[-1] if name.startswith("verdict/") and max(_values(logs, name)) > 0]
-    # The right ones below, in green.
+    # The successes below, in green.
+    names = sorted({name for entry in logs for name, value in entry.items()
+                    if name.startswith("verdict/") and value > 0})  # fmt: skip
     names.sort(key=lambda name: name != "verdict/valid")
-    failures = plt.get_cmap("tab20c")(range(20))
-    colors = ["tab:green" if name == "verdict/valid" else failures[index] for index, name in enumerate(names)]
-    verdicts.stackplot(
-        steps, [_values(logs, name) for name in names], labels=[name.removeprefix("verdict/") for name in names],
-        colors=colors,
-    )  # fmt: skip
+    failures = iter(matplotlib.colormaps["tab20c"](range(20)))
+    colors = ["tab:green" if name == "verdict/valid" else next(failures) for name in names]
+    shares = [[entry.get(name, 0.0) for entry in logs] for name in names]
+    verdicts.stackplot(steps, shares, labels=[name.removeprefix("verdict/") for name in names], colors=colors)
     verdicts.set(title="Verdicts", ylabel="share of completions", ylim=(0, 1))
-    if names:
-        verdicts.legend(loc="upper left", fontsize="small")
+    legend_below(verdicts, columns=3)
 
-    length.plot(steps, _values(logs, "completions/mean_length"), label="mean")
-    length.plot(steps, _values(logs, "completions/max_length"), label="longest", alpha=0.5)
-    length.set(title="Length of the completions", xlabel="step", ylabel="tokens", ylim=(0, None))
-    length.legend()
+    length.plot(*_curve(logs, "completions/mean_length"), label="mean")
+    length.plot(*_curve(logs, "completions/max_length"), label="longest", alpha=0.5)
+    length.set(title="Length of the completions", ylabel="tokens", ylim=(0, None))
+    legend_below(length)
 
-    entropy.plot(steps, _values(logs, "entropy"), color="tab:purple")
-    entropy.set(title="Entropy of the policy", xlabel="step", ylabel="nats per token", ylim=(0, None))
+    entropy.plot(*_curve(logs, "entropy"), color="tab:purple")
+    entropy.set(title="Entropy of the policy", ylabel="nats per token", ylim=(0, None))
 
-    seconds.plot(steps, _values(logs, "step_time"), label="step")
-    seconds.plot(steps, _values(logs, "reward_seconds"), label="of it the reward")
-    seconds.set(title="Seconds", xlabel="step", ylabel="seconds per step", ylim=(0, None))
-    seconds.legend()
-    return _save(figure, folder / "metrics.png")
-
-
-def _save(figure: plt.Figure, path: Path) -> Path:
-    """With a grid, and not half written at any time."""
-    for axis in figure.axes:
-        axis.grid(alpha=0.3)
-    unfinished = path.with_suffix(".new.png")
-    figure.savefig(unfinished, dpi=110)
-    plt.close(figure)
-    return unfinished.replace(path)
+    seconds.plot(*_curve(logs, "step_time"), label="whole step")
+    seconds.plot(*_curve(logs, "reward_seconds"), label="of it the reward")
+    seconds.set(title="Time", ylabel="seconds per step", ylim=(0, None))
+    legend_below(seconds)
+    for axis in axes:
+        axis.set_xlabel(STEPS)
+    return save(figure, folder / "metrics.png")
 
 
-def _values(logs: list[dict], name: str) -> list[float]:
-    return [entry.get(name, float("nan")) for entry in logs]
+def _num_loops(logs: Logs) -> int:
+    return sum(name.startswith("loop_") and name.endswith("_loss") for name in logs[-1])
+
+
+def _curve(logs: Logs, name: str, factor: float = 1.0) -> tuple[list[int], list[float]]:
+    """Steps and values of the logs that have it."""
+    known = [entry for entry in logs if name in entry]
+    return [entry["step"] for entry in known], [entry[name] * factor for entry in known]
+
+
+def _difference(logs: Logs, name: str, other: str) -> tuple[list[int], list[float]]:
+    known = [entry for entry in logs if name in entry and other in entry]
+    return [entry["step"] for entry in known], [entry[name] - entry[other] for entry in known]
+
+
+def _largest(logs: Logs, names: list[str]) -> float:
+    values = [entry[name] for entry in logs for name in names if name in entry]
+    return max((value for value in values if not math.isnan(value)), default=0.0)

@@ -185,6 +185,15 @@ class RustReward:
             log_extra("quality", [self.seed_reward.quality(verdict) for verdict in verdicts])
         return [self.success(verdict) for verdict in verdicts]
 
+    @property
+    def meaning(self) -> str:
+        """What a success is, for the readers of plots and samples."""
+        if self.mode == "compile":
+            return "the completion compiles with the demanded signature; what it does is not asked"
+        if self.reward_threshold == 1:
+            return "all hidden tests hold"
+        return f"at least {self.reward_threshold:g} of the hidden tests hold"
+
     async def check_compiler(self) -> None:
         """Raises `RewardUnavailable` unless the compiler still accepts what is right."""
         code = f"pub const PROBE: u128 = {secrets.randbits(120)};"

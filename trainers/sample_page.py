@@ -1,28 +1,19 @@
-"""A page of completions and what the judge says of them, for people to read."""
+"""Pages of completions and what the judge says of them, for people to read, with an index and links between them."""
 
-import html
+import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1b1f24; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.05rem; margin: 2.2rem 0 .4rem; }
-pre { background: #f6f8fa; border-radius: 6px; margin: .3rem 0; overflow-x: auto; padding: .6rem .8rem; }
-pre.message { background: #fff4f0; } pre .prompt { color: #6a737d; }
-table.counts td { padding: .1rem 1rem .1rem 0; }
-article { border-left: 4px solid #d0d7de; margin: .8rem 0; padding-left: .8rem; }
-article.success { border-color: #2da44e; } article.failure { border-color: #cf222e; }
-.label { color: #57606a; font-size: .9rem; }
-@media (prefers-color-scheme: dark) {
-  body { background: #0d1117; color: #e6edf3; } pre { background: #161b22; } pre.message { background: #2d1a16; }
-  pre .prompt, .label { color: #8b949e; }
-}
-"""
+from trainers.html_pages import as_text, render, write_whole
+
+INDEX = "index.html"
+# Of runs that do not say what their reward asks for.
+UNKNOWN_SUCCESS = "by the reward"
 
 
 @dataclass(frozen=True)
@@ -32,9 +23,9 @@ class JudgedSample:
 
     Attributes:
         prompt: A text, or the messages of a conversation.
-        completion: What the model made of it, in the same form.
+        completion: The model's answer, in the same form.
         success: 1 or 0, NaN where the judge could not say.
-        advantage: What training makes of it.
+        advantage: Its weight in the policy gradient.
         verdict: The verdict's status; empty when it is not known.
         message: The first reason, as rustc prints it.
     """
@@ -46,43 +37,99 @@ class JudgedSample:
     verdict: str
     message: str
 
-
-def write_page(path: Path, title: str, samples: Sequence[JudgedSample]) -> Path:
-    """One self-contained HTML file; completions of one prompt stand together, successes first."""
-    counts = Counter(sample.verdict for sample in samples)
-    rows = "".join(f"<tr><td>{html.escape(name)}</td><td>{count}</td></tr>" for name, count in counts.most_common())
-    solved = sum(sample.success == 1 for sample in samples)
-    parts = [
-        f"<h1>{html.escape(title)}: {solved} of {len(samples)} completions succeed</h1>",
-        f'<table class="counts">{rows}</table>',
-    ]
-    ordered = sorted(samples, key=lambda sample: (as_text(sample.prompt), -sample.advantage))
-    for number, (prompt, group) in enumerate(groupby(ordered, key=lambda sample: as_text(sample.prompt)), 1):
-        group = list(group)
-        solved = sum(sample.success == 1 for sample in group)
-        parts.append(f"<h2>Prompt {number}: {solved} of {len(group)}</h2>")
-        parts += [_article(prompt, sample) for sample in group]
-    page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".new")
-    unfinished.write_text(page, encoding="utf-8")
-    return unfinished.replace(path)
+    @property
+    def kind(self) -> str:
+        """`success`, `failure`, or `unscorable` where the judge could not say."""
+        return "unscorable" if math.isnan(self.success) else "success" if self.success else "failure"
 
 
-def _article(prompt: str, sample: JudgedSample) -> str:
-    kind = "unscorable" if math.isnan(sample.success) else "success" if sample.success else "failure"
-    label = f"{kind} &middot; {html.escape(sample.verdict)} &middot; advantage {sample.advantage:+.2f}"
-    code = f'<span class="prompt">{html.escape(prompt)}</span>{html.escape(as_text(sample.completion))}'
-    message = f'<pre class="message">{html.escape(sample.message)}</pre>' if sample.message else ""
-    return f'<article class="{kind}"><div class="label">{label}</div><pre>{code}</pre>{message}</article>'
+@dataclass(frozen=True)
+class SamplePage:
+    """
+    The completions of one step.
+
+    Attributes:
+        title: Such as "Step 8".
+        success: What the reward asks for, in words.
+        samples: In the order in which they are shown.
+    """
+
+    title: str
+    success: str
+    samples: tuple[JudgedSample, ...]
+
+    @classmethod
+    def of(cls, title: str, success: str, samples: Sequence[JudgedSample]) -> "SamplePage":
+        """Completions of one prompt together; prompts that are solved most often and successes come first."""
+        rates: dict[str, list[bool]] = {}
+        for sample in samples:
+            rates.setdefault(as_text(sample.prompt), []).append(sample.kind == "success")
+
+        def place(sample: JudgedSample) -> tuple:
+            prompt = as_text(sample.prompt)
+            solved = sum(rates[prompt]) / len(rates[prompt])
+            return -solved, prompt, sample.kind != "success", -sample.advantage
+
+        return cls(title, success, tuple(sorted(samples, key=place)))
+
+    @property
+    def groups(self) -> list[list[JudgedSample]]:
+        """The completions by prompt."""
+        return [list(group) for _, group in groupby(self.samples, key=lambda sample: as_text(sample.prompt))]
+
+    @property
+    def solved(self) -> int:
+        """How many completions succeed."""
+        return sum(sample.kind == "success" for sample in self.samples)
+
+    @property
+    def groups_solved(self) -> int:
+        """How many prompts have a success."""
+        return sum(any(sample.kind == "success" for sample in group) for group in self.groups)
+
+    @property
+    def verdicts(self) -> list[tuple[str, int]]:
+        """Statuses and their number, the most frequent first."""
+        return Counter(sample.verdict for sample in self.samples).most_common()
+
+    @classmethod
+    def read(cls, path: Path) -> "SamplePage":
+        """Of the JSON file beside a page."""
+        values = json.loads(path.read_text(encoding="utf-8"))
+        rows = [row | {"success": math.nan if row["success"] is None else row["success"]} for row in values["samples"]]
+        return cls(values["title"], values["success"], tuple(JudgedSample(**row) for row in rows))
+
+    def write(self, path: Path) -> Path:
+        """As JSON, in which an unknown success is null."""
+        rows = [asdict(sample) for sample in self.samples]
+        rows = [row | {"success": None if math.isnan(row["success"]) else row["success"]} for row in rows]
+        content = {"title": self.title, "success": self.success, "samples": rows}
+        return write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
-def as_text(part: Any) -> str:
-    """A prompt or a completion as text; the messages of a conversation one after the other."""
-    if isinstance(part, str):
-        return part
-    return "\n".join(f"{message['role']}: {message['content']}" for message in part) + "\n"
+def write_page(
+    path: Path, title: str, samples: Sequence[JudgedSample], success: str = UNKNOWN_SUCCESS
+) -> Path:  # fmt: skip
+    """
+    Writes a page, the same as JSON beside it, and the folder's `index.html`; the page before it gets its link.
+
+    Args:
+        path: The HTML file; the pages of a folder follow each other by their names. Later ones, which a run left that
+            was killed and continues from an earlier step, are removed.
+        title: Of the page, such as "Step 8".
+        samples: In any order.
+        success: What the reward asks for, in words.
+    """
+    folder = path.parent
+    for later in [each for each in folder.glob("*.json") if each.stem > path.stem]:
+        later.with_suffix(".html").unlink(missing_ok=True)
+        later.unlink()
+    SamplePage.of(title, success, samples).write(path.with_suffix(".json"))
+    pages = [(each.with_suffix(".html").name, SamplePage.read(each)) for each in sorted(folder.glob("*.json"))]
+    names = [None, *(name for name, _ in pages), None]
+    for number in range(max(0, len(pages) - 2), len(pages)):
+        name, page = pages[number]
+        values = {"title": page.title, "page": page, "previous": names[number], "next": names[number + 2]}
+        write_whole(folder / name, render("sample_page.html", **values))
+    write_whole(folder / INDEX, render("sample_index.html", title="Completions", success=success, pages=pages))
+    return path

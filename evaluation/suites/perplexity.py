@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.progress import show_progress
-from evaluation.results import Results, bootstrap
+from evaluation.results import Interval, Results, bootstrap
 from evaluation.suites.rows import text_in
 from evaluation.text_files import read_text
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
@@ -210,6 +211,25 @@ class _ExitSums:
         return [DepthPoint(q, *row) for q, row in zip(self.thresholds, means, strict=True)]
 
 
+def differences_to_loop_1(nats: Mapping[str, torch.Tensor], lengths: Mapping[str, int]) -> list[Interval]:
+    """
+    In nats per token, of loop 1 and each later one, with intervals over the texts: how much a text costs more than
+    another is common to all loops and does not widen them.
+
+    Args:
+        nats: Of each text the sums after each loop.
+        lengths: Its tokens.
+    """
+    sums, tokens = torch.stack(list(nats.values())), torch.tensor([lengths[name] for name in nats])
+    intervals = []
+    for differences in (sums - sums[:, :1]).t():
+        mean = differences.sum() / tokens.sum()
+        # The mean of these is that of the tokens; long texts count for more, and their number varies with the texts.
+        per_text = mean + (differences - mean * tokens) / tokens.double().mean()
+        intervals.append(bootstrap(per_text.tolist()))
+    return intervals
+
+
 def best_mixture_of_depths(losses: Sequence[float], mean_loops: float) -> float:
     """
     The lowest loss of a choice of depths that does not look at the tokens, with `mean_loops` loops on average: what a
@@ -282,9 +302,10 @@ def score_texts(
     is predicted once, from at most `window - 1` tokens before it and a start token.
 
     `details` has the perplexity per token after each loop and, for a LoopLM, the depth-quality curve: loss against
-    mean loops for a sweep of exit thresholds, chosen from one pass at full depth. With an exit threshold below 1,
-    asked for or configured, or a model that keeps the last loop's keys and values alone, the bits per byte are those
-    of decoding so, and `decoded` is that point.
+    mean loops for a sweep of exit thresholds, chosen from one pass at full depth, and the loss after each loop minus
+    that after loop 1 with intervals over the texts. With an exit threshold below 1, asked for or configured, or a
+    model that keeps the last loop's keys and values alone, the bits per byte are those of decoding so, and `decoded`
+    is that point.
 
     Raises:
         ValueError: The window is below 2, or depth is asked of a model that has none.
@@ -341,6 +362,10 @@ def score_texts(
     details: dict = {"perplexity_by_loop": (total / sums.tokens).exp().tolist(), "tokens": sums.tokens}
     if is_loop_model:
         details["depth_quality"] = [asdict(point) for point in sums.points()]
+        lengths = Counter()
+        for name, tokens in pieces:
+            lengths[name] += len(tokens) - 1
+        details["loss_minus_loop_1"] = [asdict(each) for each in differences_to_loop_1(nats, lengths)]
     if decodes:
         point = DepthPoint(threshold, decoded_loops / sums.tokens, sum(decoded_nats.values()) / sums.tokens)
         details["decoded"] = asdict(point)
