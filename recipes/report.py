@@ -183,7 +183,9 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage | MaxRLStage, exporte
     if exported.agreement is not None:
         table.add_row("llama.cpp and the model", _agreement_words(exported.agreement))
     print_table(console, table)
-    console.print(f"Everything is in {recipe.run_dir}; {page} shows it with plots and samples", markup=False, soft_wrap=True)
+    console.print(
+        f"Everything is in {recipe.run_dir}; {page} shows it with plots and samples", markup=False, soft_wrap=True
+    )
 
 
 def _loss_table(losses: dict[str, list[float]], prepared: Prepared) -> Table:

@@ -1,13 +1,15 @@
 """The reward as TRL calls it: what counts as finished, what is asked, what is logged, and what a failing tool does."""
 
-import asyncio
 from collections import defaultdict
 
 import pytest
+from datasets import Dataset
+from gguf_models import TOKENIZER, gguf_model
 
-from evaluation.rust import RustVerifier, Verdict
+from evaluation.rust import HiddenTests, RustVerifier, Verdict
 from evaluation.rust.verdict import CHECKS, CodeMetadata
-from trainers.rewards import RewardUnavailable, RustReward, SeedReward, program_of
+from modeling_nanochat import LoopLMForCausalLM
+from trainers.rewards import RewardUnavailable, RustReward, SeedReward, obstacle_of, program_of
 
 PROMPT = "/// The larger of both.\nfn larger(a: i32, b: i32) -> i32 {"
 SIGNATURE = "fn larger(a: i32, b: i32) -> i32;"
@@ -35,15 +37,13 @@ def rewarded(completions, prompts=None, reward=None, verifier=None, **columns):
         reward.verifier = verifier
     columns = {"signature": SIGNATURE, "checker": CHECKER} | columns
     extra, metrics = defaultdict(list), {}
-    found = asyncio.run(
-        reward(
-            prompts=prompts or [PROMPT] * len(completions),
-            completions=completions,
-            completion_ids=[[1]] * len(completions),
-            log_extra=lambda name, values: extra[name].extend(values),
-            log_metric=lambda name, value: metrics.update({name: value}),
-            **{name: [value] * len(completions) for name, value in columns.items() if value is not None},
-        )
+    found = reward(
+        prompts=prompts or [PROMPT] * len(completions),
+        completions=completions,
+        completion_ids=[[1]] * len(completions),
+        log_extra=lambda name, values: extra[name].extend(values),
+        log_metric=lambda name, value: metrics.update({name: value}),
+        **{name: [value] * len(completions) for name, value in columns.items() if value is not None},
     )
     return found, extra, metrics
 
@@ -167,11 +167,11 @@ def test_a_tool_that_fails_for_some_scores_these_as_unknown_and_for_all_ends_the
     failed = verdict("unavailable", check="not_reached")
     answers = [[verdict("refused"), failed], [verdict("valid")], [verdict("valid"), failed], [failed]]
 
-    async def averify(codes, tests=None, **options):
+    def verify(codes, tests=None, **options):
         return answers.pop(0)
 
     reward = RustReward()
-    monkeypatch.setattr(reward.verifier, "averify", averify)
+    monkeypatch.setattr(reward.verifier, "verify", verify)
     assert rewarded([RIGHT, RIGHT], reward=reward)[0] == [0.0, None]
     with pytest.raises(RewardUnavailable, match="can no longer be judged"):
         rewarded([RIGHT, RIGHT], reward=reward)
@@ -198,3 +198,73 @@ def test_bad_settings_are_refused(settings, rule):
         RustReward(**settings)
     with pytest.raises(ValueError, match="partial_reward must be at least 0"):
         SeedReward(partial_reward=-1)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reason"),
+    [
+        ("", "its prompt is empty"),
+        ("  \n", "its prompt is empty"),
+        ([], "its prompt is empty"),
+        ("Write a function that returns the larger of two numbers.", "must be Rust that ends with an open function"),
+        ("fn larger(a: i32, b: i32) -> i32", "must be Rust that ends with an open function"),
+        ("fn larger(a: i32, b: i32) -> i32 { a }}", "must be Rust that ends with an open function"),
+        ("fn smaller(a: i32, b: i32) -> i32 {", "opens another function than the demanded larger"),
+    ],
+)
+def test_a_row_that_can_never_succeed_is_refused_by_its_number(verifier, prompt, reason):
+    reward = RustReward(workers=1)
+    columns = {"signature": [SIGNATURE] * 2, "checker": [CHECKER] * 2}
+    with pytest.raises(ValueError, match=f"row 1 can never succeed: .*{reason}"):
+        reward.check_rows([PROMPT, prompt], columns)
+    with pytest.raises(ValueError, match="row 0 can never succeed"):
+        reward([prompt], [RIGHT], **{name: values[:1] for name, values in columns.items()})
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        PROMPT,
+        "use std::fmt;\n" + PROMPT + "\n    if a > b {",
+        "// The larger of both, as `larger`.\n",
+        "struct S;\n",
+        'const BRACE: &str = "}}";\nfn helper() {}\n' + PROMPT,
+    ],
+)
+def test_a_prompt_that_some_function_completes_is_taken(prompt):
+    assert obstacle_of(prompt, HiddenTests(SIGNATURE, CHECKER)) is None
+
+
+class CountingReward(RustReward):
+    """Knows how many completions it was asked about."""
+
+    judged = 0
+
+    def demands(self, prompts, columns):
+        self.judged += len(prompts)
+        return super().demands(prompts, columns)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_it_rewards_in_the_trainers_of_trl_that_take_reward_functions(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
+    from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
+    from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
+
+    data = Dataset.from_list([{"prompt": PROMPT, "signature": SIGNATURE, "checker": CHECKER}] * 2)
+    settings = dict(
+        per_device_train_batch_size=2, max_steps=1, use_cpu=True, bf16=False, report_to="none", save_strategy="no"
+    )  # fmt: skip
+    gguf_model().save_pretrained(tmp_path / "model")
+    for trainer, config, more in (
+        (GRPOTrainer, GRPOConfig, dict(num_generations=2, max_completion_length=4)),
+        (RLOOTrainer, RLOOConfig, dict(num_generations=2, max_completion_length=4)),
+        (OnlineDPOTrainer, OnlineDPOConfig, dict(max_new_tokens=4)),
+    ):
+        model, reward = LoopLMForCausalLM.from_pretrained(tmp_path / "model"), CountingReward(workers=1)
+        trainer(
+            model=model, args=config(output_dir=str(tmp_path), **settings, **more), train_dataset=data,
+            processing_class=TOKENIZER, reward_funcs=[reward],
+        ).train()  # fmt: skip
+        assert reward.judged > 0, trainer.__name__

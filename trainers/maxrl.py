@@ -170,7 +170,7 @@ class MaxRLTrainer(GRPOTrainer):
         for reward in self.reward_funcs:
             if isinstance(reward, RustReward):
                 columns = {name: self.train_dataset[name] for name in self.train_dataset.column_names}
-                reward.check_demands(len(prompts), columns)
+                reward.check_rows(prompts, columns)
         if not isinstance(prompts[0], str):
             if self.args.stop_at_function_end:
                 raise ValueError(
@@ -181,6 +181,8 @@ class MaxRLTrainer(GRPOTrainer):
         if longest is None:
             return
         for number, ids in enumerate(self.processing_class(text=list(prompts))["input_ids"]):
+            if not ids:
+                raise ValueError(f"prompts must hold at least one token, row {number} has none")
             if len(ids) + self.max_completion_length > longest:
                 raise ValueError(
                     f"prompts must leave room for max_completion_length={self.max_completion_length} within the "

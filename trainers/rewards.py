@@ -1,6 +1,7 @@
 """The compiler as judge of completions: a reward function for every trainer of TRL."""
 
 import os
+import re
 import secrets
 import time
 from collections import Counter
@@ -13,6 +14,9 @@ from evaluation.rust import HiddenTests, RustVerifier, Verdict
 from evaluation.rust.answers import extract_rust, text_of
 from evaluation.rust.completion import completed_function
 from evaluation.rust.sandbox import require_consent
+from evaluation.rust.syntax import analyse
+from evaluation.rust.tokens import tokens
+from evaluation.rust.unparsed import repaired
 from evaluation.rust.verdict import STATUSES
 
 Text = str | list[dict[str, Any]]
@@ -86,6 +90,8 @@ class RustReward:
 
         trainer = GRPOTrainer(model, reward_funcs=[RustReward()], train_dataset=dataset, ...)
 
+    It is an ordinary function; GRPO, RLOO and online DPO of TRL were tried with it, besides `MaxRLTrainer`.
+
     The data set has for each prompt `signature` and `checker`, as `HiddenTests` has them, or `tests`, both in one
     text; with `mode="compile"` only `signature`. A prompt that is a text ends with a function's opening brace, and the
     completion counts up to the brace that closes it. A prompt that is a conversation is answered by a whole program,
@@ -109,7 +115,7 @@ class RustReward:
         run_memory_gib, run_threads: GiB of address space, and number of threads, of a completion with its tests.
 
     Raises:
-        ValueError: For a setting outside its rule, or a row without what the mode needs.
+        ValueError: For a setting outside its rule, or a row without what the mode needs or that can never succeed.
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`, in mode "tests".
         RewardUnavailable: When called, if the compiler or the sandbox fails.
     """
@@ -152,7 +158,7 @@ class RustReward:
         # TRL names what it logs after it.
         self.__name__ = "rust_success" if mode == "tests" else "rust_compiles"
 
-    async def __call__(
+    def __call__(
         self,
         prompts: Sequence[Text],
         completions: Sequence[Text],
@@ -162,10 +168,10 @@ class RustReward:
     ) -> list[float | None]:
         """The reward of each completion; `columns` are those of the data set."""
         started = time.perf_counter()
-        tests = self.demands(len(prompts), columns)
+        tests = self.demands(prompts, columns)
         programs = [program_of(prompt, answer) for prompt, answer in zip(prompts, completions, strict=True)]
         finished = [index for index, program in enumerate(programs) if program is not None]
-        found = await self.verifier.averify(
+        found = self.verifier.verify(
             [programs[index] for index in finished],
             [tests[index] for index in finished],
             rules="reward",
@@ -175,7 +181,7 @@ class RustReward:
         for index, verdict in zip(finished, found, strict=True):
             verdicts[index] = verdict
         if any(verdict.status == "unavailable" for verdict in found):
-            await self.check_compiler()
+            self.check_compiler()
         if log_metric is not None:
             self._log(verdicts, time.perf_counter() - started, log_metric)
         if log_extra is not None:
@@ -194,10 +200,10 @@ class RustReward:
             return "all hidden tests hold"
         return f"at least {self.reward_threshold:g} of the hidden tests hold"
 
-    async def check_compiler(self) -> None:
+    def check_compiler(self) -> None:
         """Raises `RewardUnavailable` unless the compiler still accepts what is right."""
         code = f"pub const PROBE: u128 = {secrets.randbits(120)};"
-        (verdict,) = await self.verifier.averify([code])
+        (verdict,) = self.verifier.verify([code])
         if not verdict.ok:
             reason = verdict.diagnostics[0].message if verdict.diagnostics else verdict.status
             raise RewardUnavailable(
@@ -216,21 +222,25 @@ class RustReward:
             enough = verdict.tests_passed / verdict.tests_total >= self.reward_threshold
         return float(enough)
 
-    def demands(self, count: int, columns: dict[str, Any]) -> list[HiddenTests]:
-        """What each of `count` rows demands. Raises `ValueError` where a row lacks what the mode needs."""
-        texts = {name: columns.get(name) or [None] * count for name in ("signature", "checker", "tests")}
-        rows = zip(*texts.values(), strict=True)
-        return [self._demand(number, *row) for number, row in enumerate(rows)]
+    def demands(self, prompts: Sequence[Text], columns: dict[str, Any]) -> list[HiddenTests]:
+        """What each row demands. Raises `ValueError` for a row that lacks what the mode needs or can never succeed."""
+        texts = {name: columns.get(name) or [None] * len(prompts) for name in ("signature", "checker", "tests")}
+        found = [self._demand(number, *row) for number, row in enumerate(zip(*texts.values(), strict=True))]
+        for number, (prompt, tests) in enumerate(zip(prompts, found, strict=True)):
+            obstacle = obstacle_of(prompt, tests)
+            if obstacle is not None:
+                raise ValueError(f"row {number} can never succeed: {obstacle}")
+        return found
 
-    def check_demands(self, count: int, columns: dict[str, Any]) -> None:
+    def check_rows(self, prompts: Sequence[Text], columns: dict[str, Any]) -> None:
         """
-        Looks at what `count` rows demand before anything is trained on them.
+        Looks at the rows of a data set before anything is trained on them.
 
         Raises:
-            ValueError: A row lacks what the mode needs, or its checker does not compile where the demanded functions
-                are there.
+            ValueError: A row lacks what the mode needs, can never succeed, or its checker does not compile where the
+                demanded functions are there.
         """
-        self.verifier.check_tests(self.demands(count, columns), progress=True)
+        self.verifier.check_tests(self.demands(prompts, columns), progress=True)
 
     def _demand(self, number: int, signature: str | None, checker: str | None, tests: str | None) -> HiddenTests:
         try:
@@ -279,6 +289,28 @@ def program_of(prompt: Text, completion: Text) -> str | None:
     text = text_of(completion)
     function = None if text is None else completed_function(prompt, text)
     return None if function is None else prompt + function
+
+
+@lru_cache(maxsize=100_000)
+def _obstacle_of_text(prompt: str, tests: HiddenTests) -> str | None:
+    if not prompt.strip():
+        return "its prompt is empty"
+    depth = sum({"{": 1, "}": -1}.get(token.text, 0) for token in tokens(prompt))
+    end = " todo!() " + "}" * depth if depth > 0 else "\nfn end() {}"
+    if analyse(repaired(prompt + end)).has_error:
+        return "a prompt that is a text must be Rust that ends with an open function, such as `fn f() {`"
+    defined = {name for kind, name in tests.declarations.items if kind == "fn"}
+    missing = sorted(name for name in defined if not re.search(rf"\bfn\s+{name}\b", prompt))
+    if depth > 0 and missing:
+        return f"its prompt opens another function than the demanded {', '.join(missing)}"
+    return None
+
+
+def obstacle_of(prompt: Text, tests: HiddenTests) -> str | None:
+    """Why no completion of a prompt can pass; None where one may."""
+    if not prompt:
+        return "its prompt is empty"
+    return _obstacle_of_text(prompt, tests) if isinstance(prompt, str) else None
 
 
 def is_forgery(verdict: Verdict | None) -> bool:
