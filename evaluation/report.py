@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from evaluation.results import Results
 from evaluation.suites import perplexity
-from modeling_nanochat import LoopLMConfig
+from modeling_nanochat import is_looplm
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
@@ -64,7 +64,7 @@ def describe(model: PreTrainedModel, path: str) -> dict[str, Any]:
         "model_type": model.config.model_type,
         "parameters": model.num_parameters(),
     }
-    if isinstance(model.config, LoopLMConfig):
+    if is_looplm(model.config):
         names = ("num_loops", "num_shared_layers", "exit_at_loop", "exit_threshold", "kv_reuse")
         found |= {name: getattr(model.config, name) for name in names}
     return found

@@ -278,7 +278,7 @@ class LoopLMConfig(PreTrainedConfig):
         )
 
     def to_json_file(self, json_file_path: str | os.PathLike, use_diff: bool = True) -> None:
-        """As of every configuration, but with `use_cache=True`: the Trainer turns it off, and a saved model is used."""
+        """As of every configuration, but with `use_cache=True`, which the Trainer turns off in the model it trains."""
         saved = copy.copy(self)
         saved.use_cache = True
         super(LoopLMConfig, saved).to_json_file(json_file_path, use_diff)

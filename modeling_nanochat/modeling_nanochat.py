@@ -343,9 +343,9 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, LoopLMGenerationMixin):
     ) -> LoopLMCausalLMOutput:
         """
         Args:
-            labels: (batch, seq) token ids, not shifted; -100 is ignored, and so is what `attention_mask` masks and what
-                follows it. `shift_labels` and `num_items_in_batch` are taken from the keyword arguments, as the
-                Trainer passes them; the latter without labels raises `ValueError`.
+            labels: (batch, seq) token ids, not shifted; -100 is ignored, and so are tokens that `attention_mask` masks
+                and those right behind them. `shift_labels` and `num_items_in_batch` are taken from the keyword
+                arguments, as the Trainer passes them; the latter without labels raises `ValueError`.
             logits_to_keep: Compute the logits of the last so many positions only (0: all), or of the given ones.
             return_logits: None computes them except in training with labels, where the loss needs none.
             num_loops, exit_threshold, exit_at_loop, output_loop_states, prompt_length, finished: See

@@ -17,7 +17,7 @@ from modeling_nanochat import LoopLMForCausalLM
 from recipes.prepare import TASKS_FILE, Prepared
 from recipes.schema import Recipe
 from trainers.callbacks import DivergenceCallback, MetricsFileCallback, PlotCallback, SuccessProgressCallback
-from trainers.hardware import has_fast_bf16, has_no_accelerator
+from trainers.hardware import allows_tf32, has_fast_bf16, has_no_accelerator
 from trainers.maxrl import MaxRLConfig, MaxRLTrainer
 from trainers.plots import plot_maxrl
 from trainers.pretraining import last_complete_checkpoint, train_from
@@ -112,6 +112,7 @@ def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: P
             seed=recipe.training.seed,
             bf16=has_fast_bf16(),
             use_cpu=has_no_accelerator(),
+            tf32=allows_tf32() or None,
         ),
         train_dataset=task_prompts(practise),
         processing_class=prepared.tokenizer,

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from transformers import PreTrainedTokenizerFast
 
+from evaluation.device import inference_device
 from evaluation.generate import Sampling
 from evaluation.results import Interval, Results
 from evaluation.run import Report, describe, run_programs
@@ -105,12 +106,13 @@ def last_text_stage(recipe: Recipe) -> Stage:
 
 def read_text(recipe: Recipe) -> LoopLMForCausalLM:
     """The model of that stage."""
-    return LoopLMForCausalLM.from_pretrained(recipe.stage_dir(last_text_stage(recipe)) / "model")
+    folder = recipe.stage_dir(last_text_stage(recipe)) / "model"
+    return LoopLMForCausalLM.from_pretrained(folder).to(inference_device())
 
 
 def report(recipe: Recipe, prepared: Prepared, pretrained: Pretrained, exported: Exported) -> None:
     """Print a completion and the closing table, and write `report.json` beside the stages."""
-    model = pretrained.model
+    model = pretrained.model.to(inference_device())
     verification = recipe.run_dir / "prepare" / "verification.json"
     sample = VerifiedSample(**json.loads(verification.read_text())) if recipe.data.verified_sample else None
     completion = complete_in_clean_process(pretrained.folder, recipe.prompt)

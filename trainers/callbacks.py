@@ -11,10 +11,20 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, TrainerCallback
 from transformers.trainer_callback import ProgressCallback
 
+from trainers.hardware import fp32_precision
 from trainers.plots import is_evaluation, plot_metrics
 
 
-class LoopProgressCallback(ProgressCallback):
+class PrecisionProgressCallback(ProgressCallback):
+    """The Trainer's progress bar, which begins by telling in what precision is multiplied."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        super().on_train_begin(args, state, control, **kwargs)
+        if state.is_world_process_zero:
+            self.training_bar.write(f"{'bf16 autocast' if args.bf16 else 'no autocast'}, {fp32_precision()}")
+
+
+class LoopProgressCallback(PrecisionProgressCallback):
     """The Trainer's progress bar with one readable line per log: loss, loss after each loop, mean exit loop, speed."""
 
     def on_log(self, args, state, control, logs=None, **kwargs):
@@ -28,7 +38,7 @@ class LoopProgressCallback(ProgressCallback):
         )
 
 
-class SuccessProgressCallback(ProgressCallback):
+class SuccessProgressCallback(PrecisionProgressCallback):
     """The Trainer's progress bar with one readable line per log of reinforcement learning."""
 
     def on_log(self, args, state, control, logs=None, **kwargs):
