@@ -17,10 +17,9 @@ def inference_device() -> torch.device:
 @contextmanager
 def full_precision() -> Iterator[None]:
     """Within this context the products of fp32 matrices on a GPU are fp32, also after a training that chose TF32."""
-    matmul = torch.backends.cuda.matmul
-    before = matmul.fp32_precision
-    matmul.fp32_precision = "ieee"
+    in_tf32 = torch.backends.cuda.matmul.fp32_precision == "tf32"
+    torch.set_float32_matmul_precision("highest")
     try:
         yield
     finally:
-        matmul.fp32_precision = before
+        torch.set_float32_matmul_precision("high" if in_tf32 else "highest")

@@ -22,12 +22,14 @@ def has_fast_bf16() -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def allows_tf32() -> bool:
+def use_tf32() -> None:
     """
-    Whether this machine's GPU multiplies fp32 matrices in TF32: with 10 bits of mantissa instead of 23, many times as
-    fast. What training does in fp32 under bf16 autocast (the streams' coefficients, the gate) needs no more.
+    Let this process multiply fp32 matrices in TF32 on a GPU that can: with 10 bits of mantissa instead of 23, many
+    times as fast. What training computes in fp32 beside bf16 autocast needs no more.
     """
-    return is_torch_tf32_available()
+    if is_torch_tf32_available():
+        # Not by `TrainingArguments.tf32`: what compilers ask, `get_float32_matmul_precision`, raises after that.
+        torch.set_float32_matmul_precision("high")
 
 
 def fp32_precision() -> str:

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from modeling_nanochat import LoopLMCausalLMOutput, is_looplm
 from modeling_nanochat.loss_nanochat import IGNORE_INDEX, next_labels
-from trainers.hardware import allows_tf32, has_fast_bf16, has_no_accelerator, peak_flops
+from trainers.hardware import has_fast_bf16, has_no_accelerator, peak_flops, use_tf32
 from trainers.optimizers import muon_and_lion
 from trainers.statistics import LoopStatistics, TernaryHealth, TokenCounter, training_flops_per_token
 
@@ -121,6 +121,8 @@ class LoopLMTrainer(Trainer):
         )
         if self.args.compile_blocks:
             self.model.compile_blocks()
+        if self.args.tf32 is None:
+            use_tf32()
         self._loop_statistics = LoopStatistics()
         self._ternary_health = TernaryHealth()
         self._tokens_seen = TokenCounter()
@@ -280,7 +282,6 @@ def pretraining_arguments(**settings) -> LoopLMTrainingArguments:
     defaults = dict(
         bf16=has_fast_bf16(),
         use_cpu=has_no_accelerator(),
-        tf32=allows_tf32() or None,
         report_to="none",
         logging_nan_inf_filter=False,
         remove_unused_columns=False,
