@@ -136,6 +136,10 @@ class LoopLMTrainer(Trainer):
             self.optimizer = muon_and_lion(model, *arguments)
         return super().create_optimizer(model)
 
+    def _prepare_inputs(self, inputs):
+        _check_length("a batch", inputs["input_ids"].shape[1], self.model.config.max_position_embeddings)
+        return super()._prepare_inputs(inputs)
+
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor | int | None:
         """The labels that the loss is over; the Trainer would also count those that the attention mask takes out."""
         shifted = [
@@ -233,9 +237,12 @@ def _check_rows(rows: Iterable | None, longest: int) -> None:
         return
     if len(rows) == 0:
         raise ValueError("train_dataset must hold at least one row, got none")
-    length = len(rows[0]["input_ids"])
+    _check_length("train_dataset", len(rows[0]["input_ids"]), longest)
+
+
+def _check_length(name: str, length: int, longest: int) -> None:
     if length > longest:
-        raise ValueError(f"train_dataset must hold rows of at most max_position_embeddings={longest}, got {length}")
+        raise ValueError(f"{name} must hold rows of at most max_position_embeddings={longest}, got {length}")
 
 
 def _check_shapes(checkpoint: Path, model: PreTrainedModel) -> None:
