@@ -29,7 +29,7 @@ from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from evaluation.loading import load_model
 from evaluation.suites.perplexity import read_texts
-from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM, is_looplm
 from trainers.data.tokenizer import train_tokenizer
 
 
@@ -187,7 +187,7 @@ def main():
         texts = texts[:held_out]
     else:
         model, tokenizer = load_model(options.model)
-    if not isinstance(model, LoopLMForCausalLM):
+    if not is_looplm(model.config):
         parser.error(f"--model must be a LoopLM, got a model of type {model.config.model_type}")
     length = options.prompt_tokens + options.new_tokens + 1
     blocks = blocks_of(texts, tokenizer, length)

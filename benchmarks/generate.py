@@ -27,7 +27,7 @@ from rich.console import Console
 from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 
-from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM, is_looplm
 
 # The profiler would note each start and stop on standard error.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
@@ -212,7 +212,7 @@ def measure(shape: Shape, dtype: torch.dtype, options: argparse.Namespace, conso
             fact = facts[variant.name] = {}
             if variant.reference is not None:
                 fact["logits"] = change_of_logits(model, variant.reference(), shape.vocab_size)
-            if isinstance(model.config, LoopLMConfig) and model.config.weight_format == "packed":
+            if is_looplm(model.config) and model.config.weight_format == "packed":
                 memory = model.packed_memory()
                 fact["memory"] = asdict(memory) | {"bits_per_weight": memory.bits_per_weight}
     rows = []

@@ -19,7 +19,9 @@ from transformers import (
 from evaluation.chat_mode import ChatMode, begun_answer
 from evaluation.progress import show_progress
 from evaluation.rust.completion import completed_function
-from modeling_nanochat import LoopLMConfig
+from modeling_nanochat import is_looplm
+
+DEPTH = ("num_loops", "exit_at_loop", "exit_threshold")
 
 StopRule = Callable[[str, str], str | None]
 """From a prompt and what was drawn so far to the completion, cut; None while it goes on."""
@@ -72,9 +74,8 @@ class Sampling:
 
     def depth(self, config: Any) -> dict[str, Any]:
         """What is asked of a LoopLM's depth. Raises `ValueError` when depth is asked of a model that has none."""
-        names = ("num_loops", "exit_at_loop", "exit_threshold")
-        depth = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        if depth and not isinstance(config, LoopLMConfig):
+        depth = {name: getattr(self, name) for name in DEPTH if getattr(self, name) is not None}
+        if depth and not is_looplm(config):
             raise ValueError(f"{', '.join(depth)} need a LoopLM, got a model of type {config.model_type}")
         return depth
 
@@ -111,10 +112,13 @@ class Sample:
 
 @torch.no_grad()
 def fingerprint(model: PreTrainedModel) -> str:
-    """Of a model's weights and configuration, wherever they are saved."""
+    """Of a model's weights, its configuration and the depth it generates at, wherever they are saved."""
     digest = hashlib.sha256()
     settings = {name: value for name, value in model.config.to_dict().items() if not name.startswith("_")}
     settings.pop("transformers_version", None)
+    settings.pop("use_cache", None)  # trainers turn it off
+    depth = {name: value for name, value in model.generation_config.to_dict().items() if name in DEPTH}
+    settings |= {"generation": depth} if depth else {}
     digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
     for name, value in model.state_dict().items():
         # The sum of the weights times their place changes when any of them does, or when two change places.
@@ -199,7 +203,7 @@ def _complete(
         settings["max_new_tokens"] = min(sampling.max_new_tokens, longest - length)
     output = model.generate(**inputs, **settings, return_dict_in_generate=True)
     loops = [None] * len(batch)
-    if isinstance(model.config, LoopLMConfig):
+    if is_looplm(model.config):
         loops = output.mean_loops.tolist()
     samples = []
     for (prompt, index), row, mean_loops in zip(batch, output.sequences[:, length:].tolist(), loops, strict=True):

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging
 
 import modeling_nanochat  # noqa: F401 - makes the LoopLM known to the Auto classes
+from evaluation.device import inference_device
 from evaluation.text_files import read_text
 
 SETTINGS = (
@@ -58,7 +59,7 @@ def load_model(
 def device_of(name: str | None) -> torch.device:
     """The device of this name, a GPU for None where there is one. Raises `ValueError` if PyTorch cannot use it."""
     if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return inference_device()
     try:
         torch.zeros(1, device=name).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:

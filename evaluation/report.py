@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from evaluation.plots import plot_depth_quality, plot_exit_speed
 from evaluation.results import Results
 from evaluation.tables import print_table
-from modeling_nanochat import LoopLMConfig
+from modeling_nanochat import is_looplm
 
 ENDS = {
     "completions_that_end_their_function": "end their function",
@@ -60,7 +60,7 @@ def describe(model: PreTrainedModel, path: str) -> dict[str, Any]:
         "model_type": model.config.model_type,
         "parameters": model.num_parameters(),
     }
-    if isinstance(model.config, LoopLMConfig):
+    if is_looplm(model.config):
         names = ("num_loops", "num_shared_layers", "exit_at_loop", "exit_threshold", "kv_reuse")
         found |= {name: getattr(model.config, name) for name in names}
     return found

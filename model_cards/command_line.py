@@ -37,6 +37,7 @@ def _gguf(options: argparse.Namespace) -> int:
     # `--help` answers at once, without PyTorch.
     import torch
 
+    from evaluation.device import inference_device
     from model_cards.checkpoint import Checkpoint, read_tokenizer
     from model_cards.gguf import export_gguf
     from model_cards.gguf_limits import ignored_settings
@@ -59,7 +60,7 @@ def _gguf(options: argparse.Namespace) -> int:
         print(sentence)
     if not options.verify:
         return 0
-    model = LoopLMForCausalLM.from_pretrained(options.model, dtype=torch.float32).eval()
+    model = LoopLMForCausalLM.from_pretrained(options.model, dtype=torch.float32).eval().to(inference_device())
     agreement = verify_gguf(file.path, model, tokenizer)
     print(agreement.table())
     return 1 if agreement.problems else 0

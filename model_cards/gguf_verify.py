@@ -18,9 +18,10 @@ from urllib.request import ProxyHandler, Request, build_opener
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from evaluation.device import full_precision
 from model_cards.gguf_file import GgufFile, read_gguf
 from model_cards.gguf_limits import exported_loops
-from modeling_nanochat import BitLinear, LoopLMForCausalLM, PackedBitLinear
+from modeling_nanochat import LoopLMForCausalLM
 
 PROMPTS = (
     "/// Returns the largest element of a slice.\nfn largest<T: PartialOrd>(items: &[T]) -> Option<&T> {\n",
@@ -199,20 +200,17 @@ def verify_gguf(
     quantised matrices are compared with the model as it is, f32 and f16 with its activations left float.
 
     Args:
-        model: In fp32, on the CPU; it may be in training.
+        model: In fp32; it may be in training.
         prompts: Texts to predict the next tokens of.
         max_tokens: So many of each prompt's tokens at most.
         loops: How often the file should loop; None means as often as the model.
 
     Raises:
-        ValueError: The file cannot be read or loaded or has another vocabulary, or the model is not in fp32 or not on
-            the CPU. Disagreement does not raise: see [`Agreement.problems`].
+        ValueError: The file cannot be read or loaded or has another vocabulary, or the model is not in fp32.
+            Disagreement does not raise: see [`Agreement.problems`].
     """
-    if model.dtype != torch.float32 or model.device.type != "cpu":
-        raise ValueError(
-            f"model must be loaded with dtype=torch.float32 to be compared, on the CPU, got {model.dtype} on "
-            f"{model.device}"
-        )
+    if model.dtype != torch.float32:
+        raise ValueError(f"model must be loaded with dtype=torch.float32 to be compared, got {model.dtype}")
     file = read_gguf(path)
     matrix_type = _matrix_type(file)
     rows = file.metadata["nanbeige.vocab_size"]
@@ -263,7 +261,7 @@ def _matrix_type(file: GgufFile) -> str:
 
 @contextmanager
 def _activation_bits(model: LoopLMForCausalLM, bits: int | None) -> Iterator[None]:
-    layers = [module for module in model.modules() if isinstance(module, (BitLinear, PackedBitLinear))]
+    layers = model.get_decoder().ternary_layers()
     before = [layer.activation_bits for layer in layers]
     try:
         for layer in layers:
@@ -276,17 +274,17 @@ def _activation_bits(model: LoopLMForCausalLM, bits: int | None) -> Iterator[Non
 
 @torch.no_grad()
 def _model_log_probabilities(model: LoopLMForCausalLM, ids: list[int], loops: int, bits: int | None) -> torch.Tensor:
-    """(tokens, vocab) fp32, for the token after each of `ids`."""
-    with _activation_bits(model, bits):
+    """(tokens, vocab) fp32 on the processor, for the token after each of `ids`."""
+    with _activation_bits(model, bits), full_precision():
         output = model(
-            input_ids=torch.tensor([ids]),
+            input_ids=torch.tensor([ids], device=model.device),
             num_loops=loops,
             exit_at_loop=loops,
             exit_threshold=1.0,
             use_cache=False,
             return_logits=True,
         )
-    return output.logits[0].log_softmax(dim=-1)
+    return output.logits[0].log_softmax(dim=-1).cpu()
 
 
 def _largest_difference(expected: torch.Tensor, found: dict[int, float]) -> float:

@@ -16,6 +16,7 @@ import torch
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
 from transformers.dynamic_module_utils import get_relative_imports
 
+from evaluation.device import inference_device
 from model_cards.card import GgufRelease, Publication, gguf_card
 from model_cards.checkpoint import INDEX, WEIGHTS, Checkpoint
 from model_cards.counted import Counted
@@ -190,7 +191,7 @@ def stage_gguf(
     """
     target.mkdir(parents=True, exist_ok=True)
     files = []
-    model = LoopLMForCausalLM.from_pretrained(source, dtype=torch.float32).eval()
+    model = LoopLMForCausalLM.from_pretrained(source, dtype=torch.float32).eval().to(inference_device())
     for type in types:
         name = f"{publication.name}-{type.upper()}.gguf"
         written = export_gguf(checkpoint, tokenizer, target / name, type=type, name=publication.name)

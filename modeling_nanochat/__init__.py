@@ -5,7 +5,7 @@ checkpoint, so that `trust_remote_code=True` loads them where the project is not
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
-from .configuration_nanochat import LoopLMConfig
+from .configuration_nanochat import LoopLMConfig, is_looplm
 from .modeling_nanochat import LoopLMForCausalLM, LoopLMModel
 from .outputs_nanochat import LoopLMCausalLMOutput, LoopLMModelOutput
 from .packed_nanochat import PackedBitLinear
@@ -27,4 +27,5 @@ __all__ = [
     "LoopLMModel",
     "LoopLMModelOutput",
     "PackedBitLinear",
+    "is_looplm",
 ]

@@ -1,10 +1,13 @@
 """Configuration of the ternary looped language model (LoopLM)."""
 
+import copy
+import os
+import warnings
 from collections.abc import Callable
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from transformers import PreTrainedConfig
+from transformers import GenerationConfig, PreTrainedConfig
 from transformers.modeling_rope_utils import RopeParameters
 
 
@@ -95,7 +98,35 @@ FOREIGN_FIELDS = {
     "hidden_act": "the MLP is always SwiGLU",
     "attention_bias": "no layer has a bias",
     "mlp_bias": "no layer has a bias",
+    "attention_dropout": "no layer has dropout",
+    "hidden_dropout": "no layer has dropout",
+    "use_sliding_window": "attention is always over the whole context",
+    "max_window_layers": "attention is always over the whole context",
+    "total_ut_steps": "use num_loops",
+    "early_exit_threshold": "use exit_threshold",
+    "early_exit_step": "use exit_at_loop",
+    "n_layers": "use num_shared_layers",
+    "num_layers": "use num_shared_layers",
+    "dim": "use hidden_size",
+    "max_seq_len": "use max_position_embeddings",
+    "group_size": "use ternary_group_size",
 }
+
+TRANSFORMERS_FIELDS = {
+    *("model_type", "torch_dtype", "num_labels", "name_or_path", "output_attentions", "attn_implementation"),
+    *("experts_implementation", "per_layer_config", "quantization_config"),
+    *("rope_theta", "rope_scaling", "partial_rotary_factor"),
+    *GenerationConfig._get_default_generation_params(),
+}
+"""Names that [`~transformers.PreTrainedConfig`] understands without a field for them."""
+
+
+def is_looplm(config: PreTrainedConfig) -> bool:
+    """
+    Whether a model's configuration is a LoopLM's. By `model_type`, because `trust_remote_code` loads other classes of
+    the same name, of which `isinstance` says no.
+    """
+    return config.model_type == LoopLMConfig.model_type
 
 
 class LoopLMConfig(PreTrainedConfig):
@@ -211,16 +242,24 @@ class LoopLMConfig(PreTrainedConfig):
                 "AutoModel": "modeling_nanochat.LoopLMModel",
                 "AutoModelForCausalLM": "modeling_nanochat.LoopLMForCausalLM",
             }
-        for name in kwargs:
-            # transformers keeps unknown names silently; these would be taken for settings that have an effect.
+        for name, value in kwargs.items():
+            # transformers keeps unknown names silently, and they would be taken for settings that have an effect.
+            if name in TRANSFORMERS_FIELDS or name in FOREIGN_FIELDS or name.startswith("_"):
+                continue
             meant = get_close_matches(name, FIELD_RULES, n=1, cutoff=0.8)
-            if meant or name in FOREIGN_FIELDS:
-                instead = FOREIGN_FIELDS.get(name) or f"did you mean {meant[0]}?"
-                raise ValueError(f"LoopLMConfig has no field {name}: {instead}, got {name}={kwargs[name]!r}")
+            if meant:
+                raise ValueError(f"LoopLMConfig has no field {name}: did you mean {meant[0]}? got {name}={value!r}")
+            warnings.warn(
+                f"LoopLMConfig has no field {name}: it is kept and has no effect, got {name}={value!r}. Leave it out, "
+                "or use a field of LoopLMConfig.",
+                stacklevel=2,
+            )
         super().__post_init__(**kwargs)
         self.validate_architecture()
 
     def __setattr__(self, name, value):
+        if name in FOREIGN_FIELDS:
+            raise ValueError(f"LoopLMConfig has no field {name}: {FOREIGN_FIELDS[name]}, got {name}={value!r}")
         rule = FIELD_RULES.get(name)
         if rule is not None and not rule.accepts(value):
             raise ValueError(f"LoopLMConfig.{name} must be {rule.text}, got {value!r}")
@@ -237,6 +276,12 @@ class LoopLMConfig(PreTrainedConfig):
             "LoopLMConfig.num_hidden_layers is num_shared_layers * num_loops; set those instead, "
             f"got num_hidden_layers={value!r}"
         )
+
+    def to_json_file(self, json_file_path: str | os.PathLike, use_diff: bool = True) -> None:
+        """As of every configuration, but with `use_cache=True`, which the Trainer turns off in the model it trains."""
+        saved = copy.copy(self)
+        saved.use_cache = True
+        super(LoopLMConfig, saved).to_json_file(json_file_path, use_diff)
 
     def validate(self) -> None:
         """Asked by `save_pretrained`, because fields can be set later; raises ValueError."""

@@ -11,7 +11,16 @@ from transformers.utils import ModelOutput
 
 from .exit_nanochat import depth_to_run
 
-DEPTH_ARGUMENTS = ("num_loops", "exit_threshold", "exit_at_loop", "prompt_length", "finished")
+EXIT_FORMS = ("exit_threshold", "exit_at_loop")
+DEPTHS = ("num_loops", *EXIT_FORMS)
+DEPTH_ARGUMENTS = (*DEPTHS, "prompt_length", "finished")
+FILE_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+
+
+def _configured_depth(generation_config: GenerationConfig | None) -> dict:
+    """What a generation configuration says of the depth; these are no fields of its class."""
+    values = {} if generation_config is None else vars(generation_config)
+    return {name: values[name] for name in DEPTHS if values.get(name) is not None}
 
 
 class _Record:
@@ -80,7 +89,8 @@ class LoopLMGenerationMixin(GenerationMixin):
     def generate(self, *args, **kwargs):
         """
         As in every causal model of transformers; the weights are quantised once per call. `num_loops`,
-        `exit_threshold` and `exit_at_loop` are those of [`LoopLMModel.forward`].
+        `exit_threshold` and `exit_at_loop` are those of [`LoopLMModel.forward`]; a generation configuration may hold
+        them too.
 
         With `return_dict_in_generate=True` the output also has `loops_used` (rows, new tokens), the loops each new
         token took, 0 behind the end of a row, and `mean_loops` (rows,). The first token comes from the prompt's pass,
@@ -101,13 +111,20 @@ class LoopLMGenerationMixin(GenerationMixin):
         with self.model.resting_weights():
             return super().generate_batch(*args, **kwargs)
 
-    def init_continuous_batching(self, *args, **kwargs):
+    def init_continuous_batching(self, generation_config: GenerationConfig | None = None, *args, **kwargs):
         """
         As in every causal model of transformers.
 
         Raises:
-            ValueError: The configuration asks for `exit_threshold` below 1 or `kv_reuse="last"`.
+            ValueError: The configuration asks for `exit_threshold` below 1 or `kv_reuse="last"`, or the generation
+                configuration for a depth.
         """
+        asked = _configured_depth(self.generation_config if generation_config is None else generation_config)
+        if asked:
+            raise ValueError(
+                "continuous batching runs at the depth of the model's configuration: set it there instead of in the "
+                f"generation configuration, got {asked}"
+            )
         _, threshold = depth_to_run(self.config)
         if threshold < 1 or self.config.kv_reuse == "last":
             asked = f"exit_threshold={threshold}" if threshold < 1 else 'kv_reuse="last"'
@@ -116,7 +133,40 @@ class LoopLMGenerationMixin(GenerationMixin):
                 "(loop, layer) slots and its batches have a fixed depth. Use generate, or set exit_threshold=1 and "
                 'kv_reuse="none" in the configuration.'
             )
-        return super().init_continuous_batching(*args, **kwargs)
+        return super().init_continuous_batching(generation_config, *args, **kwargs)
+
+    def adjust_generation_fn(
+        self, generation_config, from_auto_class, from_pipeline, pretrained_model_name_or_path, **kwargs
+    ) -> None:
+        """Called by `from_pretrained` to read the generation configuration."""
+        super().adjust_generation_fn(
+            generation_config, from_auto_class, from_pipeline, pretrained_model_name_or_path, **kwargs
+        )
+        if generation_config is not None or not self.generation_config._from_model_config:
+            return
+        # Of a file that was made from a model's configuration, transformers reads its own fields only.
+        settings = {name: kwargs[name] for name in FILE_ARGUMENTS if name in kwargs}
+        try:
+            written = GenerationConfig.from_pretrained(
+                pretrained_model_name_or_path, _from_model_config=False, **settings
+            )
+        except OSError:
+            return  # there is no such file
+        for name, value in _configured_depth(written).items():
+            setattr(self.generation_config, name, value)
+
+    def _prepare_generation_config(self, generation_config: GenerationConfig | None, **kwargs):
+        depth: dict = {}
+        asked = {name: kwargs[name] for name in DEPTHS if kwargs.get(name) is not None}
+        for source in (_configured_depth(self.generation_config), _configured_depth(generation_config), asked):
+            if any(name in source for name in EXIT_FORMS):
+                depth = {name: value for name, value in depth.items() if name not in EXIT_FORMS}
+            depth |= source
+        generation_config, model_kwargs = super()._prepare_generation_config(generation_config, **kwargs)
+        # This copy is handed on to an assistant, which has a depth of its own.
+        for name in DEPTHS:
+            vars(generation_config).pop(name, None)
+        return generation_config, model_kwargs | depth
 
     def _prepare_cache_for_generation(
         self, generation_config: GenerationConfig, model_kwargs: dict, generation_mode: GenerationMode, *args, **kwargs

@@ -126,8 +126,8 @@ class LoopLMDecoderLayer(GradientCheckpointingLayer):
         past_key_values = kwargs.pop(CACHE_NAME)
         if self.compiled_block is None or past_key_values is not None:
             return self.block(hidden_states, past_key_values=past_key_values, **kwargs)
-        mask, embeddings = kwargs["attention_mask"], kwargs["position_embeddings"]
-        return self.compiled_block(self, hidden_states, mask, embeddings)
+        # One graph serves all loops, so it must not be told which one it is.
+        return self.compiled_block(self, hidden_states, **kwargs | {"loop": None})
 
     def block(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
         """The block itself, whether or not there is a compiled one."""
@@ -147,20 +147,10 @@ class LoopLMDecoderLayer(GradientCheckpointingLayer):
         return self.__dict__ | {"compiled_block": None}
 
 
-def run_block(
-    layer: LoopLMDecoderLayer,
-    hidden_states: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    position_embeddings: tuple[torch.Tensor, torch.Tensor],
-) -> torch.Tensor:
+def run_block(layer: LoopLMDecoderLayer, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
     """
     One block without a cache, as a function of nothing that differs from block to block or loop to loop but tensors:
-    compiled, it is one graph for all of them.
+    compiled, it is one graph for all of them. The keyword arguments are those of the block, down to the attention
+    function's.
     """
-    return layer.block(
-        hidden_states,
-        loop=None,
-        attention_mask=attention_mask,
-        position_embeddings=position_embeddings,
-        past_key_values=None,
-    )
+    return layer.block(hidden_states, past_key_values=None, **kwargs)

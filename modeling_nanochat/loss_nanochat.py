@@ -16,6 +16,27 @@ IGNORE_INDEX = -100
 CHUNK_BYTES = {"cpu": 2**23, "default": 2**28}
 
 
+def next_labels(
+    labels: torch.Tensor | None, shift_labels: torch.Tensor | None = None, attention_mask: torch.Tensor | None = None
+) -> torch.Tensor:
+    """
+    What each position has to predict, (batch, seq): the label of the token after it, -100 for none. A masked position
+    predicts nothing and is not predicted: behind left padding, the first token of a text is no target.
+
+    Args:
+        labels: (batch, seq) of each token itself; -100 is ignored.
+        shift_labels: The same for the token after each, instead.
+        attention_mask: (batch, seq, or more for what is cached), 0 is masked; others say nothing about padding.
+    """
+    if shift_labels is None:
+        shift_labels = F.pad(labels[..., 1:], (0, 1), value=IGNORE_INDEX)
+    if not torch.is_tensor(attention_mask) or attention_mask.ndim != 2:
+        return shift_labels
+    real = attention_mask[:, -shift_labels.shape[1] :].to(shift_labels.device) != 0
+    next_is_real = F.pad(real[:, 1:], (0, 1), value=True)
+    return shift_labels.masked_fill(~(real & next_is_real), IGNORE_INDEX)
+
+
 def _rows_per_chunk(device_type: str, vocab_size: int) -> int:
     chunk_bytes = CHUNK_BYTES.get(device_type, CHUNK_BYTES["default"])
     return max(32, chunk_bytes // (4 * vocab_size))

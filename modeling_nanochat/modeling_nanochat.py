@@ -7,7 +7,6 @@ from threading import Lock
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.masking_utils import create_causal_mask
@@ -22,13 +21,19 @@ from .configuration_nanochat import LoopLMConfig
 from .exit_nanochat import ExitGate, depth_to_run, early_exit_of_pass, exit_log_probabilities
 from .generation_nanochat import LoopLMGenerationMixin
 from .layers_nanochat import LoopLMAttention, LoopLMDecoderLayer, run_block
-from .loss_nanochat import IGNORE_INDEX, loop_loss
+from .loss_nanochat import loop_loss, next_labels
 from .outputs_nanochat import LoopLMCausalLMOutput, LoopLMModelOutput
 from .packed_nanochat import PackedBitLinear
 from .packing_nanochat import PackedWeightsMixin
 from .parallel_nanochat import check_tensor_parallel, share_ternary_layers
 from .streams_nanochat import LoopRMSNorm, ResidualStreams, collapse_streams, expand_streams, stream_divergence
 from .ternary_nanochat import BitLinear
+
+LABELS_TAKEN = (
+    "labels must be given with num_items_in_batch, got none: the Trainer keeps them from the model for "
+    "label_smoothing_factor and compute_loss_func, whose loss would leave out all loops but the last, and the former "
+    "compares each token with itself. Leave both out: the loss is the model's own"
+)
 
 # Threads enter and leave `resting_weights` of one model in any order. A lock of its own could not be copied.
 _counting_callers = Lock()
@@ -122,14 +127,15 @@ class LoopLMModel(LoopLMPreTrainedModel):
             if not self._weights_rest:
                 self._clear_quantized_weights()
 
-    def _ternary_layers(self) -> list[BitLinear | PackedBitLinear]:
+    def ternary_layers(self) -> list[BitLinear | PackedBitLinear]:
+        """Those of all blocks, also where an adapter stands around one."""
         return [module for module in self.layers.modules() if isinstance(module, (BitLinear, PackedBitLinear))]
 
     def __getstate__(self):
         return self.__dict__ | {"_weights_rest": False, "_resting_callers": 0}
 
     def _clear_quantized_weights(self) -> None:
-        for module in self._ternary_layers():
+        for module in self.ternary_layers():
             module.clear_quantized_weight()
 
     @merge_with_config_defaults
@@ -189,7 +195,11 @@ class LoopLMModel(LoopLMPreTrainedModel):
         if past_key_values is not None:
             kept_loops = 1 if self.config.kv_reuse == "last" else loops
             ensure_slots(past_key_values, kept_loops * self.config.num_shared_layers, self.config.kv_reuse)
-        if position_ids is None:
+        attention_arguments = kwargs
+        if position_ids is not None:
+            # Only those that were given can say where documents begin; attention functions would search ours for it.
+            attention_arguments = kwargs | {"position_ids": position_ids}
+        else:
             past = 0 if past_key_values is None else past_key_values.get_seq_length()
             position_ids = (torch.arange(inputs_embeds.shape[1], device=inputs_embeds.device) + past).unsqueeze(0)
         causal_mask = create_causal_mask(
@@ -212,7 +222,7 @@ class LoopLMModel(LoopLMPreTrainedModel):
         if self.layers[0].compiled_block is not None and past_key_values is None:
             self._clear_quantized_weights()
         else:
-            for module in self._ternary_layers():
+            for module in self.ternary_layers():
                 module.keep_quantized_weight(reuse=reuse_weights)
 
         num_streams = self.config.mhc_num_streams
@@ -224,11 +234,10 @@ class LoopLMModel(LoopLMPreTrainedModel):
                 self._one_loop,
                 loop=loop,
                 attention_mask=causal_mask,
-                position_ids=position_ids,
                 use_cache=use_cache,
                 position_embeddings=position_embeddings,
                 **{CACHE_NAME: cache},
-                **kwargs,
+                **attention_arguments,
             )
             if checkpoint_loops:
                 hidden_states = checkpoint(one_loop, hidden_states, use_reentrant=False)
@@ -245,7 +254,7 @@ class LoopLMModel(LoopLMPreTrainedModel):
                 hidden_states = loop_state
             else:
                 if self.training and loop == loops - 1:
-                    divergence = stream_divergence(hidden_states)
+                    divergence = stream_divergence(hidden_states, attention_mask)
                 hidden_states = self.norm(hidden_states, dim=(0, -1))
         # Activation checkpointing applies the layers once more in backward.
         recomputes = self.training and (checkpoint_loops or any(layer.gradient_checkpointing for layer in self.layers))
@@ -343,8 +352,9 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, LoopLMGenerationMixin):
     ) -> LoopLMCausalLMOutput:
         """
         Args:
-            labels: (batch, seq) token ids, not shifted; -100 is ignored. `shift_labels` and `num_items_in_batch` are
-                taken from the keyword arguments, as the Trainer passes them.
+            labels: (batch, seq) token ids, not shifted; -100 is ignored, and so are tokens that `attention_mask` masks
+                and those right behind them. `shift_labels` and `num_items_in_batch` are taken from the keyword
+                arguments, as the Trainer passes them; the latter without labels raises `ValueError`.
             logits_to_keep: Compute the logits of the last so many positions only (0: all), or of the given ones.
             return_logits: None computes them except in training with labels, where the loss needs none.
             num_loops, exit_threshold, exit_at_loop, output_loop_states, prompt_length, finished: See
@@ -356,8 +366,10 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, LoopLMGenerationMixin):
             check_adapters(self, vars(self).get("peft_config", {}))
         shift_labels = kwargs.pop("shift_labels", None)
         num_items_in_batch = kwargs.pop("num_items_in_batch", None)
-        if labels is not None and shift_labels is None:
-            shift_labels = F.pad(labels[..., 1:], (0, 1), value=IGNORE_INDEX)
+        if labels is not None or shift_labels is not None:
+            shift_labels = next_labels(labels, shift_labels, attention_mask)
+        elif num_items_in_batch is not None:
+            raise ValueError(LABELS_TAKEN)
         if return_logits is None:
             return_logits = shift_labels is None or not self.training
 

@@ -134,9 +134,15 @@ def collapse_streams(streams: torch.Tensor, num_streams: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def stream_divergence(streams: torch.Tensor) -> torch.Tensor:
-    """How far (streams, batch, seq, hidden) are apart: from 0, when they are equal, to 1, when their mean is 0."""
+def stream_divergence(streams: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+    """
+    How far (streams, batch, seq, hidden) are apart: from 0, when they are equal, to 1, when their mean is 0. Tokens
+    that a (batch, seq) mask has 0 for do not count.
+    """
     streams = streams.float()
+    if torch.is_tensor(attention_mask) and attention_mask.ndim == 2:
+        real = attention_mask[:, -streams.shape[2] :] != 0
+        streams = streams * real[..., None]
     return (streams - streams.mean(dim=0)).norm() / streams.norm()
 
 

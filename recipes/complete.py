@@ -7,6 +7,7 @@ Load a saved model by its own code and continue a prompt; needs transformers and
 import argparse
 from pathlib import Path
 
+import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
 
@@ -26,15 +27,16 @@ def main() -> None:
     if is_local and not (folder / "config.json").is_file():
         parser.error(f"model must be the folder of a saved model or a Hub name, got {arguments.model!r}")
     set_seed(arguments.seed)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = AutoTokenizer.from_pretrained(arguments.model, trust_remote_code=True)
-    model = AutoModelForCausalLM.from_pretrained(arguments.model, trust_remote_code=True).eval()
+    model = AutoModelForCausalLM.from_pretrained(arguments.model, trust_remote_code=True).eval().to(device)
     sampling: dict = {"do_sample": False}
     if arguments.temperature > 0:
         sampling = {"do_sample": True, "temperature": arguments.temperature, "top_p": 0.95}
     if arguments.num_loops is not None:
         sampling["num_loops"] = arguments.num_loops
     length = {"min_new_tokens": arguments.min_new_tokens, "max_new_tokens": arguments.max_new_tokens}
-    inputs = tokenizer(arguments.prompt, return_tensors="pt")
+    inputs = tokenizer(arguments.prompt, return_tensors="pt").to(device)
     tokens = model.generate(**inputs, **length, **sampling)
     print(tokenizer.decode(tokens[0], skip_special_tokens=True))
 

@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.dynamic_module_utils import custom_object_save
 
 try:
+    from evaluation.device import inference_device
     from evaluation.progress import Advance, show_progress
     from evaluation.suites.perplexity import score_texts
     from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
@@ -263,7 +264,7 @@ def convert(checkpoint: Checkpoint, out: Path) -> None:
 
 def cross_entropy(folder: Path, tokenizer: PreTrainedTokenizerFast, text: str, ternary: bool) -> float:
     """Nats per token of a text under a converted model, with or without rounding its weights."""
-    model = LoopLMForCausalLM.from_pretrained(folder, ternary=ternary).eval()
+    model = LoopLMForCausalLM.from_pretrained(folder, ternary=ternary).eval().to(inference_device())
     window = min(WINDOW, model.config.max_position_embeddings)
     results = score_texts(model, tokenizer, {"text": text}, window, batch_size=1)
     return math.log(results.details["perplexity_by_loop"][-1])

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from evaluation.device import inference_device
 from model_cards.checkpoint import Checkpoint
 from model_cards.gguf import export_gguf
 from model_cards.gguf_file import GgufFile
@@ -95,7 +96,7 @@ def export(recipe: Recipe, model_folder: Path, tokenizer: PreTrainedTokenizerFas
     shutil.rmtree(folder / "packed", ignore_errors=True)
     for earlier in folder.glob(f"{glob.escape(recipe.name)}-*.gguf*"):
         earlier.unlink()
-    model = LoopLMForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval()
+    model = LoopLMForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval().to(inference_device())
     packed = file = agreement = None
     try:
         if model.config.ternary:

@@ -20,7 +20,7 @@ from recipes.folder import TASKS_FILE
 from recipes.prepare import Prepared
 from recipes.schema import Recipe
 from trainers.callbacks import DivergenceCallback, MetricsFileCallback, PlotCallback, SuccessProgressCallback
-from trainers.hardware import has_fast_bf16, has_no_accelerator
+from trainers.hardware import has_fast_bf16, has_no_accelerator, use_tf32
 from trainers.maxrl import MaxRLConfig, MaxRLTrainer
 from trainers.plots import plot_maxrl
 from trainers.pretraining import last_complete_checkpoint, train_from
@@ -99,6 +99,7 @@ def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: P
     logging_steps = max(1, min(10, stage.total_steps // 20))
     saves = max(1, min(recipe.training.save_steps, stage.total_steps // 4) // logging_steps)
     reward = RustReward(stage.mode, stage.reward_threshold)
+    use_tf32()
     trainer = MaxRLTrainer(
         model=model,
         reward_funcs=[reward],

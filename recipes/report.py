@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from transformers import PreTrainedTokenizerFast
 
+from evaluation.device import inference_device
 from evaluation.generate import Sampling
 from evaluation.results import Interval, Results
 from evaluation.run import Report, describe, run_programs
@@ -126,7 +127,7 @@ class FinishedStages:
 def report(recipe: Recipe, prepared: Prepared, last: Stage | MaxRLStage, exported: Exported) -> None:
     """Print a completion and the closing tables, and write `report.json` beside the stages."""
     folder, stages = recipe.stage_dir(last) / "model", FinishedStages.of_run(recipe)
-    model = LoopLMForCausalLM.from_pretrained(folder)
+    model = LoopLMForCausalLM.from_pretrained(folder).to(inference_device())
     verification = recipe.run_dir / "prepare" / "verification.json"
     sample = VerifiedSample(**json.loads(verification.read_text())) if recipe.data.verified_sample else None
     completion = complete_in_clean_process(folder, recipe.prompt)

@@ -5,7 +5,9 @@ import torch
 from tiny import random_tokens, tiny_model
 from torch._dynamo.utils import counters
 from torch.distributed._tools.mem_tracker import MemTracker
+from torch.nn import functional as F
 from transformers import DynamicCache
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from modeling_nanochat.cache_nanochat import CACHE_NAME
 
@@ -116,3 +118,37 @@ def test_calls_with_a_cache_are_not_compiled():
     model.compile_blocks(backend="aot_eager")
     assert torch.equal(model.generate(TOKENS[:1, :8], max_new_tokens=4, do_sample=False), expected)
     assert counters["stats"]["unique_graphs"] == 0
+
+
+def attention_by_documents(
+    module, query, key, value, attention_mask, scaling, position_ids=None, cu_seq_lens_q=None, **kwargs
+):
+    """As flash attention, told where the documents of a row begin by nothing but its arguments."""
+    place, document = torch.arange(query.shape[2]), torch.zeros(query.shape[2])
+    if cu_seq_lens_q is not None:
+        document = torch.searchsorted(cu_seq_lens_q, place, right=True)
+    elif position_ids is not None:
+        document = (position_ids[0] == 0).cumsum(0)
+    mask = (document[:, None] == document) & (place[:, None] >= place)
+    output = F.scaled_dot_product_attention(query, key, value, mask, scale=scaling, enable_gqa=True)
+    return output.transpose(1, 2), None
+
+
+@pytest.mark.parametrize("by_lengths", [False, True])
+@torch.no_grad()
+def test_documents_packed_in_a_row_do_not_mix_in_compiled_blocks(monkeypatch, by_lengths):
+    torch._dynamo.reset()
+    counters.clear()
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, "by_documents", attention_by_documents)
+    model = tiny_model(num_shared_layers=1, num_loops=2, mhc_num_streams=1, ternary=False, use_cache=False)
+    model.set_attn_implementation("by_documents")
+    lengths, row = (24, 40), TOKENS[:1]
+    places = torch.cat([torch.arange(length) for length in lengths])[None]
+    arguments = {"position_ids": places}
+    if by_lengths:
+        ends = torch.tensor([0, 24, 64], dtype=torch.int32)
+        arguments |= dict(cu_seq_lens_q=ends, cu_seq_lens_k=ends, max_length_q=40, max_length_k=40)
+    alone = torch.cat([model(document).logits for document in row.split(lengths, dim=1)], dim=1)
+    model.compile_blocks(backend="eager")
+    torch.testing.assert_close(model(row, **arguments).logits, alone, atol=1e-5, rtol=1e-4)
+    assert counters["stats"]["unique_graphs"] == 1

@@ -99,11 +99,41 @@ def test_the_effective_depth_follows_the_loops_and_cannot_be_set():
         ("n_loops", "did you mean num_loops?"),
         ("max_loop_depth", "give num_loops to forward or generate"),
         ("sliding_window", "attention is always over the whole context"),
+        ("total_ut_steps", "use num_loops"),
+        ("early_exit_step", "use exit_at_loop"),
+        ("attention_dropout", "no layer has dropout"),
     ],
 )
 def test_a_name_that_would_have_no_effect_is_refused(name, hint):
     with pytest.raises(ValueError, match=f"LoopLMConfig has no field {name}: {hint}"):
         tiny_config(**{name: 4})
+
+
+def test_an_old_name_is_refused_in_a_file_and_by_assignment(tmp_path):
+    config = tiny_config()
+    config.save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"attention_dropout": 0.1}))
+    with pytest.raises(ValueError, match="no field attention_dropout: no layer has dropout, got"):
+        LoopLMConfig.from_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="no field total_ut_steps: use num_loops, got total_ut_steps=4"):
+        config.total_ut_steps = 4
+
+
+def test_an_unknown_name_is_told_and_what_transformers_writes_is_not(tmp_path, recwarn):
+    model = tiny_model(rope_parameters={"rope_type": "default", "rope_theta": 5e5})
+    model.save_pretrained(tmp_path)
+    LoopLMForCausalLM.from_pretrained(tmp_path, dtype="auto", attn_implementation="eager")
+    assert not [each for each in recwarn if "LoopLMConfig" in str(each.message)]
+    with pytest.warns(UserWarning, match="LoopLMConfig has no field favourite: it is kept and has no effect"):
+        assert tiny_config(favourite=3).favourite == 3
+
+
+def test_a_saved_configuration_uses_the_cache_whatever_a_trainer_set(tmp_path):
+    config = tiny_config()
+    config.use_cache = False
+    config.save_pretrained(tmp_path)
+    assert LoopLMConfig.from_pretrained(tmp_path).use_cache and config.use_cache is False
 
 
 def test_every_field_survives_saving(tmp_path):

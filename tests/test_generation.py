@@ -5,6 +5,8 @@ import torch
 from tiny import random_tokens, tiny_model
 from transformers import ContinuousBatchingConfig, DynamicCache, GenerationConfig, StaticCache
 
+from modeling_nanochat import LoopLMForCausalLM
+
 NEW_TOKENS = 12
 EXACT = 1e-5
 INT8 = 2e-2
@@ -131,3 +133,35 @@ def test_a_cache_filled_at_one_depth_is_refused_at_a_greater_one(make_cache):
             model(tokens, past_key_values=cache, num_loops=num_loops)
     cache.reset()
     model(tokens, past_key_values=cache, num_loops=3)
+
+
+def test_a_generation_configuration_says_the_depth_and_a_call_overrides_it(tmp_path):
+    model, tokens = tiny_model(), random_tokens(1, 5)
+    settings = dict(max_new_tokens=3, do_sample=False, return_dict_in_generate=True)
+
+    def loops(model, **depth):
+        return model.generate(tokens, **settings, **depth).loops_used.unique().tolist()
+
+    model.generation_config.num_loops = 1
+    model.save_pretrained(tmp_path)
+    saved = LoopLMForCausalLM.from_pretrained(tmp_path)
+    assert loops(model) == loops(saved) == [1]
+    assert loops(saved, num_loops=2) == [2]
+    assert loops(saved, generation_config=GenerationConfig(num_loops=2, **settings)) == [2]
+    saved.generation_config.num_loops, saved.generation_config.exit_threshold = None, 1e-6
+    assert loops(saved) == [1, 3], "the prompt runs all loops"
+    assert loops(saved, exit_at_loop=2) == [2], "one form of exit replaces the other"
+
+
+def test_an_assistant_keeps_its_own_depth():
+    model, assistant, tokens = tiny_model(), tiny_model(seed=1), random_tokens(1, 5)
+    depths = []
+    assistant.model.register_forward_hook(lambda module, inputs, output: depths.append(int(output.loops_used.max())))
+    model.generation_config.num_loops = 1
+    model.generate(tokens, max_new_tokens=3, do_sample=False, assistant_model=assistant)
+    assert set(depths) == {3}
+
+
+def test_continuous_batching_refuses_a_depth_of_the_generation_configuration():
+    with pytest.raises(ValueError, match="runs at the depth of the model's configuration.*'num_loops': 1"):
+        tiny_model().generate_batch([[3, 4]], generation_config=GenerationConfig(max_new_tokens=1, num_loops=1))

@@ -204,6 +204,28 @@ def test_the_model_shifts_labels_and_gate_alike():
     torch.testing.assert_close(already_shifted.loss, output.loss)
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("form", ["expected", "final"])
+def test_what_padding_adds_is_no_target(form, side):
+    """A padded batch has the loss and the gradient of its rows, although the padding and what follows has labels."""
+    lengths, model = (8, 3, 5, 2), tiny_model(loop_loss=form).train()
+    rows = [row[None, :length] for row, length in zip(random_tokens(4, 8), lengths, strict=True)]
+    num_items = sum(lengths) - len(lengths)
+    expected = sum(model(row, labels=row, num_items_in_batch=num_items).loss for row in rows)
+    expected.backward()
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    pads = [(8 - length, 0) if side == "left" else (0, 8 - length) for length in lengths]
+    tokens = torch.cat([F.pad(row, pad) for row, pad in zip(rows, pads, strict=True)])
+    mask = torch.cat([F.pad(torch.ones_like(row), pad) for row, pad in zip(rows, pads, strict=True)])
+    output = model(tokens, attention_mask=mask, labels=tokens, num_items_in_batch=num_items)
+    output.loss.backward()
+    torch.testing.assert_close(output.loss, expected)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, gradients[name], atol=2e-5, rtol=1e-3)
+    assert torch.equal(model(tokens, attention_mask=mask, labels=tokens).loss, output.loss), "it counts them as well"
+
+
 def test_training_with_labels_makes_no_logits_unless_asked():
     model, tokens = tiny_model(), random_tokens(1, 6)
     assert model(tokens, labels=tokens).logits.shape == (1, 6, VOCAB_SIZE)

@@ -8,7 +8,13 @@ from tiny import random_tokens, tiny_config, tiny_model
 from torch import nn
 
 from modeling_nanochat import LoopLMForCausalLM
-from modeling_nanochat.streams_nanochat import LoopRMSNorm, ResidualStreams, collapse_streams, expand_streams
+from modeling_nanochat.streams_nanochat import (
+    LoopRMSNorm,
+    ResidualStreams,
+    collapse_streams,
+    expand_streams,
+    stream_divergence,
+)
 
 
 def make_streams(num_streams, dynamic, sublayer_index=0, hidden_size=8):
@@ -124,6 +130,13 @@ def test_between_loops_all_streams_share_one_norm():
     torch.testing.assert_close(normed[1] / normed[0], streams[1] / streams[0])
     hidden_states = torch.randn(3, 4, 8)
     assert torch.equal(collapse_streams(expand_streams(hidden_states, 4), 4), hidden_states)
+
+
+def test_padding_does_not_count_for_how_far_streams_are_apart():
+    streams = torch.randn(2, 3, 4, 8)
+    padded = torch.cat([torch.full((2, 3, 2, 8), 9.0), streams], dim=2)
+    mask = torch.tensor([[0, 0, 1, 1, 1, 1]]).expand(3, 6)
+    torch.testing.assert_close(stream_divergence(padded, mask), stream_divergence(streams))
 
 
 @pytest.mark.parametrize("dynamic", [False, True])

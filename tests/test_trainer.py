@@ -1,16 +1,20 @@
 """The Hugging Face Trainer with this model: right scaling under accumulation, evaluation, readable logs."""
 
+import json
 import shutil
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from tiny import VOCAB_SIZE, random_tokens, tiny_model
+from torch.nn import functional as F
 from transformers import Trainer
 
 from evaluation import progress
 from trainers.callbacks import EvaluateCallback, LoopProgressCallback, MetricsFileCallback
+from trainers.gate import GateTrainer
 from trainers.plots import plot_metrics, read_metrics
-from trainers.pretraining import LoopLMTrainer, last_complete_checkpoint, pretraining_arguments
+from trainers.pretraining import LoopLMTrainer, checkpoint_bytes, last_complete_checkpoint, pretraining_arguments
 
 
 def rows_with_unequal_labels(num_rows=4, length=8):
@@ -20,6 +24,21 @@ def rows_with_unequal_labels(num_rows=4, length=8):
     for index in range(num_rows):
         labels[index, : 2 * index] = -100
     return [{"input_ids": row, "labels": row_labels} for row, row_labels in zip(tokens, labels, strict=True)]
+
+
+LENGTHS = (8, 3, 5, 2)
+
+
+def ragged_rows():
+    rows = [tokens[:length] for tokens, length in zip(random_tokens(4, 8), LENGTHS, strict=True)]
+    return [{"input_ids": row, "labels": row, "attention_mask": torch.ones_like(row)} for row in rows]
+
+
+def padded(rows, side):
+    """All of them by zeros to 8 tokens, their labels too."""
+    missing = [8 - len(row["input_ids"]) for row in rows]
+    pads = [(count, 0) if side == "left" else (0, count) for count in missing]
+    return [{name: F.pad(value, pad) for name, value in row.items()} for row, pad in zip(rows, pads, strict=True)]
 
 
 def make_trainer(folder, model=None, trainer_class=LoopLMTrainer, rows=None, **settings):
@@ -48,6 +67,86 @@ def test_accumulating_four_rows_is_a_batch_of_four(tmp_path, form):
     assert not torch.equal(states[0]["lm_head.weight"], before["lm_head.weight"])
     for name, value in states[0].items():
         torch.testing.assert_close(states[1][name], value, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("trainer_class, streams", [(LoopLMTrainer, 1), (GateTrainer, 2)])
+def test_padding_changes_neither_the_step_nor_the_log(tmp_path, trainer_class, streams, side):
+    weights, logs = [], []
+    for rows, batch_size, accumulation in ((padded(ragged_rows(), side), 4, 1), (ragged_rows(), 1, 4)):
+        trainer = make_trainer(
+            tmp_path,
+            model=tiny_model(mhc_num_streams=streams, activation_bits=8),
+            trainer_class=trainer_class,
+            rows=rows,
+            optim="sgd",
+            max_grad_norm=0,
+            per_device_train_batch_size=batch_size,
+            gradient_accumulation_steps=accumulation,
+        )
+        trainer.train()
+        weights.append(trainer.model.state_dict())
+        logs.append(trainer.state.log_history[0])
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, atol=1e-6, rtol=1e-4)
+    assert logs[0]["tokens_seen"] == logs[1]["tokens_seen"] == sum(LENGTHS)
+    names = [name for name in logs[0] if "loop" in name or name.startswith("exit") or name in ("loss", "grad_norm")]
+    assert {"loop_1_loss", "exit_3", "mean_exit_loop"} <= set(names)
+    assert [logs[1][name] for name in names] == pytest.approx([logs[0][name] for name in names], rel=1e-4)
+
+
+def test_the_tokens_seen_are_counted_and_go_on_after_a_checkpoint(tmp_path):
+    rows = padded(ragged_rows(), "right")
+    settings = dict(rows=rows, per_device_train_batch_size=4, save_steps=1, logging_steps=2)
+    make_trainer(tmp_path, max_steps=1, **settings).train()
+    trainer = make_trainer(tmp_path, max_steps=2, **settings)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+    seen = [entry["tokens_seen"] for entry in trainer.state.log_history if "tokens_seen" in entry]
+    assert seen == [2 * sum(LENGTHS)]
+
+
+@pytest.mark.parametrize("trainer_class", [LoopLMTrainer, GateTrainer])
+def test_another_loss_than_the_models_is_refused_by_name(tmp_path, trainer_class):
+    with pytest.raises(ValueError, match=r"label_smoothing_factor must be left out: .* got 0.1"):
+        make_trainer(tmp_path, trainer_class=trainer_class, label_smoothing_factor=0.1)
+    arguments = pretraining_arguments(output_dir=str(tmp_path))
+    with pytest.raises(ValueError, match="compute_loss_func must be left out"):
+        trainer_class(model=tiny_model(), args=arguments, compute_loss_func=lambda *_, **__: None)
+
+
+def test_a_plain_trainer_that_keeps_the_labels_back_is_told(tmp_path):
+    trainers = [make_trainer(tmp_path, trainer_class=Trainer, label_smoothing_factor=0.1)]
+    trainers += [make_trainer(tmp_path, trainer_class=Trainer)]
+    trainers[1].compute_loss_func = lambda outputs, labels, num_items_in_batch: outputs.logits.sum()
+    for trainer in trainers:
+        for call in (trainer.train, trainer.evaluate):
+            with pytest.raises(
+                ValueError, match="labels must be given .* label_smoothing_factor and compute_loss_func"
+            ):
+                call()
+
+
+def with_lora(model):
+    return get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj", "v_proj"]))
+
+
+def test_what_is_asked_of_a_model_reaches_it_within_adapters(tmp_path):
+    model = tiny_model()
+    trainer = make_trainer(
+        tmp_path, model=with_lora(model), activation_checkpointing=True, checkpoint_granularity="loop"
+    )
+    assert model.model.checkpoint_loops
+    trainer.train()
+    assert 0 < trainer.state.log_history[0]["zero_weights"] < 1
+    GateTrainer(model=with_lora(tiny_model()), args=pretraining_arguments(output_dir=str(tmp_path)))
+
+
+def test_a_saved_model_uses_its_cache(tmp_path):
+    for trainer_class in (Trainer, LoopLMTrainer):
+        trainer = make_trainer(tmp_path, trainer_class=trainer_class, save_steps=1)
+        trainer.train()
+        assert json.loads((tmp_path / "checkpoint-1" / "config.json").read_text())["use_cache"] is True
+        assert not trainer.model.config.use_cache
 
 
 @pytest.mark.parametrize("trainer_class", [Trainer, LoopLMTrainer])
@@ -102,6 +201,24 @@ def test_a_full_disk_is_noticed_before_the_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no checkpoint was written at step 1: it needs about .* GB are free"):
         trainer.train()
     assert not list(tmp_path.glob("checkpoint-*"))
+
+
+def test_an_adapters_checkpoint_needs_no_room_for_the_model(tmp_path):
+    model = tiny_model()
+    whole, adapted = checkpoint_bytes(model), checkpoint_bytes(with_lora(model))
+    trained = sum(each.numel() for each in model.parameters() if each.requires_grad)
+    assert adapted == 16 * trained < whole / 10
+    model = tiny_model()
+    model.requires_grad_(False)
+    assert checkpoint_bytes(model) == sum(each.nbytes for each in model.parameters()), "frozen ones are saved as well"
+
+
+def test_a_row_that_is_too_long_is_refused_wherever_it_is(tmp_path):
+    model = tiny_model(max_position_embeddings=8)
+    rows = [{"input_ids": row, "labels": row} for row in (random_tokens(1, 8)[0], random_tokens(1, 9)[0])]
+    trainer = make_trainer(tmp_path, model=model, rows=rows, per_device_train_batch_size=1, max_steps=2)
+    with pytest.raises(ValueError, match="rows of at most max_position_embeddings=8, got 9"):
+        trainer.train()
 
 
 class EvaluationFailed(RuntimeError):

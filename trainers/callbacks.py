@@ -11,6 +11,7 @@ from pathlib import Path
 from transformers import PreTrainedModel, TrainerCallback
 
 from evaluation.progress import hide_library_bars, show_progress, write_line
+from trainers.hardware import fp32_precision
 from trainers.plots import is_evaluation, plot_metrics
 
 # Nats per token between two evaluations; less is chance.
@@ -18,7 +19,10 @@ NOTABLE_RISE = 0.02
 
 
 class TrainingProgressCallback(TrainerCallback):
-    """Steps that are done, in the main process; unlike the Trainer's own bar without carriage returns in a pipe."""
+    """
+    Steps that are done, in the main process, and at the start in what precision is multiplied; unlike the Trainer's
+    own bar without carriage returns in a pipe.
+    """
 
     def __init__(self):
         self._shown = ExitStack()
@@ -30,6 +34,8 @@ class TrainingProgressCallback(TrainerCallback):
         self._step = state.global_step
         shown = show_progress("Training", state.max_steps, "steps", self._step, state.is_world_process_zero)
         self._advance = self._shown.enter_context(shown)
+        if state.is_world_process_zero:
+            write_line(f"{'bf16 autocast' if args.bf16 else 'no autocast'}, {fp32_precision()}")
 
     def on_step_end(self, args, state, control, **kwargs):
         self._advance(state.global_step - self._step)

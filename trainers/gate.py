@@ -8,13 +8,18 @@ from torch.nn import functional as F
 from modeling_nanochat import LoopLMForCausalLM
 from modeling_nanochat.exit_nanochat import exit_entropy, exit_log_probabilities
 from modeling_nanochat.loss_nanochat import IGNORE_INDEX, chunked_cross_entropy
-from trainers.pretraining import LoopLMTrainer
+from trainers.pretraining import LoopLMTrainer, labels_of
 
 SHARPNESS = 50.0
 SMALLEST_IMPROVEMENT = 0.005
 
 
-def gate_loss(gate_logits: torch.Tensor, losses: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+def gate_loss(
+    gate_logits: torch.Tensor,
+    losses: torch.Tensor,
+    valid: torch.Tensor,
+    num_items: torch.Tensor | int | None = None,
+) -> torch.Tensor:
     """
     What the gate minimises (Ouro, arXiv 2510.25741, Stage II).
 
@@ -25,17 +30,19 @@ def gate_loss(gate_logits: torch.Tensor, losses: torch.Tensor, valid: torch.Tens
         gate_logits: (tokens, loops), of the hazards lambda.
         losses: (loops, tokens), the cross-entropy of each loop's prediction in nats.
         valid: (tokens,), which tokens count.
+        num_items: What the sum over tokens is divided by; None is the number of those that count. Under gradient
+            accumulation it is that of the whole batch.
     """
     improvement = (losses[:-1] - losses[1:]).clamp(min=0).t()
     go_on = torch.sigmoid(SHARPNESS * (improvement.detach() - SMALLEST_IMPROVEMENT))
     per_token = F.binary_cross_entropy_with_logits(-gate_logits[:, 1:], go_on, reduction="none").mean(dim=-1)
-    return torch.where(valid, per_token, 0.0).sum() / valid.sum().clamp(min=1)
+    return torch.where(valid, per_token, 0.0).sum() / (valid.sum().clamp(min=1) if num_items is None else num_items)
 
 
 def freeze_all_but_gate(model: LoopLMForCausalLM) -> None:
     """Leaves only the exit gate to be trained."""
     model.requires_grad_(False)
-    model.model.exit_gate.requires_grad_(True)
+    model.get_decoder().exit_gate.requires_grad_(True)
 
 
 class GateTrainer(LoopLMTrainer):
@@ -48,9 +55,9 @@ class GateTrainer(LoopLMTrainer):
         freeze_all_but_gate(self.model)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        labels = F.pad(inputs["labels"][..., 1:], (0, 1), value=IGNORE_INDEX).reshape(-1)
+        labels = labels_of(inputs).reshape(-1)
         valid = labels != IGNORE_INDEX
-        tokens = {name: value for name, value in inputs.items() if name != "labels"}
+        tokens = {name: value for name, value in inputs.items() if name not in ("labels", "shift_labels")}
         # What is frozen leaves no graph: only the gate's logits carry a gradient.
         outputs = model(**tokens, use_cache=False, output_loop_states=True, return_logits=False)
         with torch.no_grad():
@@ -59,13 +66,15 @@ class GateTrainer(LoopLMTrainer):
             _, losses = chunked_cross_entropy(
                 states, head, labels, torch.zeros(states.shape[:2], device=states.device)
             )
-        loss = gate_loss(outputs.gate_logits.flatten(0, 1), losses, valid)
+        loss = gate_loss(outputs.gate_logits.flatten(0, 1), losses, valid, num_items_in_batch)
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            # They are those of all processes, whose gradients are averaged.
+            loss = loss * self.accelerator.num_processes
         if model.training:
             with torch.no_grad():
                 entropy = exit_entropy(exit_log_probabilities(outputs.gate_logits)).flatten()
-                outputs.loop_losses = losses.sum(dim=1) / valid.sum()
-                outputs.entropy_penalty = math.log(len(losses)) - entropy[valid].mean()
+                count = valid.sum().clamp(min=1)
+                outputs.loop_losses = losses.sum(dim=1) / count
+                outputs.entropy_penalty = math.log(len(losses)) - torch.where(valid, entropy, 0.0).sum() / count
             self.note(outputs, inputs)
-        # The Trainer divides by nothing when it is told the number of labels.
-        accumulated = self.args.gradient_accumulation_steps if num_items_in_batch is not None else 1
-        return (loss / accumulated, outputs) if return_outputs else loss / accumulated
+        return (loss, outputs) if return_outputs else loss

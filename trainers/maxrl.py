@@ -18,7 +18,7 @@ from trl import GRPOConfig, GRPOTrainer
 from evaluation.generate import FunctionEnd, positions
 from evaluation.pass_at_k import pass_at_k
 from evaluation.rust.completion import completed_function
-from modeling_nanochat import LoopLMConfig
+from modeling_nanochat import is_looplm
 from trainers.advantages import ESTIMATORS, maxrl_advantages
 from trainers.curriculum import Curriculum, Outcome
 from trainers.loop_credit import LOOP_CREDITS, credit_weights, credited_log_probabilities
@@ -142,7 +142,7 @@ class MaxRLTrainer(GRPOTrainer):
             )
         _check_model(self.policy, self.args)
         self._check_prompts()
-        if isinstance(self.policy.config, LoopLMConfig):
+        if is_looplm(self.policy.config):
             self.policy.freeze_gate()
         self.curriculum = self._new_curriculum() if self.args.curriculum else None
         self._finished: list[bool] = []
@@ -358,7 +358,7 @@ class MaxRLTrainer(GRPOTrainer):
 def _check_model(model: PreTrainedModel, args: MaxRLConfig) -> None:
     """Raises `ValueError` when completions would be drawn from another policy than is trained, or none can be."""
     config = model.config
-    if not isinstance(config, LoopLMConfig):
+    if not is_looplm(config):
         if args.loop_credit != "final":
             raise ValueError(f'loop_credit must be "final" for a model without loops, got {args.loop_credit!r}')
         return

@@ -3,23 +3,26 @@
 import json
 import shutil
 import time
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from peft import PeftModel
 from safetensors import safe_open
+from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.optim import Optimizer
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
-from modeling_nanochat import LoopLMCausalLMOutput
-from trainers.hardware import has_fast_bf16, has_no_accelerator, peak_flops
+from modeling_nanochat import LoopLMCausalLMOutput, is_looplm
+from modeling_nanochat.loss_nanochat import IGNORE_INDEX, next_labels
+from trainers.hardware import has_fast_bf16, has_no_accelerator, peak_flops, use_tf32
 from trainers.optimizers import muon_and_lion
-from trainers.statistics import LoopStatistics, TernaryHealth, training_flops_per_token
+from trainers.statistics import LoopStatistics, TernaryHealth, TokenCounter, training_flops_per_token
 from trainers.versions import warn_of_untested_torch
 
-SAVED_BYTES_PER_PARAMETER = 16  # weight, two moments and a margin, in fp32
+SAVED_BYTES_PER_TRAINED_PARAMETER = 16  # weight, two moments and a margin, in fp32
 
 
 @dataclass
@@ -83,7 +86,13 @@ class LoopLMTrainer(Trainer):
     the ternary weights, how far the residual streams are apart, tokens seen and per second, and the throughput of
     the model's arithmetic (`model_tflops`; `mfu` where the GPU's peak is known).
 
+    Loops and tokens are those that are predicted and seen: padding counts nowhere.
+
     Before a checkpoint is written it checks that it fits on the disk.
+
+    Raises:
+        ValueError: The model is no LoopLM, the arguments ask for another loss than the model's, or there is nothing to
+            train on; says why.
     """
 
     def __init__(self, *args, **kwargs):
@@ -91,6 +100,17 @@ class LoopLMTrainer(Trainer):
         if not isinstance(self.args, LoopLMTrainingArguments):
             raise ValueError(f"args must be LoopLMTrainingArguments, got {type(self.args).__name__}")
         warn_of_untested_torch()
+        if not is_looplm(self.model.config):
+            raise ValueError(f"model must be a LoopLM, got a model of type {self.model.config.model_type}")
+        for name, value in (
+            ("label_smoothing_factor", self.args.label_smoothing_factor),
+            ("compute_loss_func", self.compute_loss_func),
+        ):
+            if value:
+                raise ValueError(
+                    f"{name} must be left out: the loss would be another than the model's, which is over all loops, "
+                    f"got {value!r}"
+                )
         if self.args.fsdp and not self.is_fsdp_enabled:
             raise ValueError(
                 "fsdp needs GPUs and accelerate's FSDP launch (recipes/launch/fsdp2_2.yaml); here it would not shard"
@@ -98,14 +118,18 @@ class LoopLMTrainer(Trainer):
         _check_rows(self.train_dataset, self.model.config.max_position_embeddings)
         if self.args.exit_entropy_weight is not None:
             self.model.config.exit_entropy_weight = self.args.exit_entropy_weight
-        self.model.model.checkpoint_loops = (
+        # `get_decoder` is found through the wrappers of adapters; the attribute `model` is another's there.
+        self.model.get_decoder().checkpoint_loops = (
             self.args.activation_checkpointing and self.args.checkpoint_granularity == "loop"
         )
         if self.args.compile_blocks:
             self.model.compile_blocks()
+        if self.args.tf32 is None:
+            use_tf32()
         self._loop_statistics = LoopStatistics()
         self._ternary_health = TernaryHealth()
-        self._tokens_since_log = 0
+        self._tokens_seen = TokenCounter()
+        self._tokens_since_log = TokenCounter()
         self._last_log: float | None = None
 
     def create_optimizer(self, model=None) -> Optimizer:
@@ -115,6 +139,17 @@ class LoopLMTrainer(Trainer):
             self.optimizer = muon_and_lion(model, *arguments)
         return super().create_optimizer(model)
 
+    def _prepare_inputs(self, inputs):
+        _check_length("a batch", inputs["input_ids"].shape[1], self.model.config.max_position_embeddings)
+        return super()._prepare_inputs(inputs)
+
+    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor | int | None:
+        """The labels that the loss is over; the Trainer would also count those that the attention mask takes out."""
+        shifted = [
+            {**batch, "shift_labels": labels_of(batch)} if "labels" in batch else batch for batch in batch_samples
+        ]
+        return super()._get_num_items_in_batch(shifted, device)
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         if model.training:
@@ -123,19 +158,17 @@ class LoopLMTrainer(Trainer):
 
     def note(self, outputs: LoopLMCausalLMOutput, inputs: dict[str, torch.Tensor]) -> None:
         """Keeps what the next log says of this batch."""
-        self._loop_statistics.add(outputs)
-        self._tokens_since_log += inputs["input_ids"].numel()
-        self._seq_len = inputs["input_ids"].shape[1]
+        self._loop_statistics.add(outputs, labels_of(inputs) != IGNORE_INDEX)
+        tokens = inputs["input_ids"], inputs.get("attention_mask")
+        self._tokens_seen.add(*tokens)
         if self._last_log is None:
             self._last_log = time.perf_counter()
-            self._tokens_since_log = 0
+        else:
+            self._tokens_since_log.add(*tokens)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
-            means = self._loop_statistics.take()
-            # The loss is a mean over all processes; every process logs.
-            reduced = self.accelerator.reduce(torch.tensor(list(means.values()), device=self.args.device), "mean")
-            logs = logs | dict(zip(means, reduced.tolist(), strict=True))
+            logs = logs | self._loop_statistics.take(self.accelerator)  # every process logs
             if self.args.optimizer == "muon_lion":
                 logs |= self._learning_rates(logs["learning_rate"])
             logs |= self._ternary_health.look(self.model, self.state.global_step)
@@ -149,19 +182,25 @@ class LoopLMTrainer(Trainer):
         return {name: peak * shape for name, peak in peaks.items()}
 
     def _speed(self) -> dict[str, float]:
-        processes = self.args.world_size
-        per_step = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps * processes
-        found = {"tokens_seen": self.state.global_step * per_step * self._seq_len}
+        self._count_tokens()
+        found = {"tokens_seen": self.state.num_input_tokens_seen}
+        tokens, row_length = self._tokens_since_log.take(self.accelerator)
         now = time.perf_counter()
-        if self._tokens_since_log and self._last_log is not None:
-            speed = self._tokens_since_log * processes / (now - self._last_log)
-            flops = speed * training_flops_per_token(self.model.config, self._seq_len)
+        if tokens and self._last_log is not None:
+            speed = tokens / (now - self._last_log)
+            flops = speed * training_flops_per_token(self.model.config, row_length)
             found |= {"tokens_per_second": speed, "model_tflops": flops / 1e12}
             peak = peak_flops()
             if peak is not None:
-                found["mfu"] = flops / (peak * processes)
-        self._last_log, self._tokens_since_log = now, 0
+                found["mfu"] = flops / (peak * self.args.world_size)
+        self._last_log = now
         return found
+
+    def _count_tokens(self) -> None:
+        """Into the state, which is saved with checkpoints; the Trainer itself would wait for the device every step."""
+        tokens, _ = self._tokens_seen.take(self.accelerator)
+        if self.args.include_num_input_tokens_seen == "no":
+            self.state.num_input_tokens_seen += tokens
 
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
         _check_shapes(Path(resume_from_checkpoint), self.model)
@@ -178,7 +217,8 @@ class LoopLMTrainer(Trainer):
             self.model.__class__ = own_class
 
     def _save_checkpoint(self, *args, **kwargs):
-        needed = SAVED_BYTES_PER_PARAMETER * sum(parameter.numel() for parameter in self.model.parameters())
+        self._count_tokens()
+        needed = checkpoint_bytes(self.model)
         free = shutil.disk_usage(self.args.output_dir).free
         if free < needed:
             raise OSError(
@@ -187,6 +227,20 @@ class LoopLMTrainer(Trainer):
             )
         super()._save_checkpoint(*args, **kwargs)
         self._last_log = None  # what saving takes is not training's
+        self._tokens_since_log.forget()
+
+
+def labels_of(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Of a batch what each position has to predict, (batch, seq), as the model's loss has it; -100 for nothing."""
+    return next_labels(inputs.get("labels"), inputs.get("shift_labels"), inputs.get("attention_mask"))
+
+
+def checkpoint_bytes(model: nn.Module) -> int:
+    """About what a checkpoint takes: what the model saves, which is only the adapters where there are some."""
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    saves_adapters = isinstance(model, PeftModel) or model._hf_peft_config_loaded
+    frozen = 0 if saves_adapters else sum(each.nbytes for each in model.parameters() if not each.requires_grad)
+    return SAVED_BYTES_PER_TRAINED_PARAMETER * trained + frozen
 
 
 def _check_rows(rows: Iterable | None, longest: int) -> None:
@@ -195,9 +249,12 @@ def _check_rows(rows: Iterable | None, longest: int) -> None:
         return
     if len(rows) == 0:
         raise ValueError("train_dataset must hold at least one row, got none")
-    length = len(rows[0]["input_ids"])
+    _check_length("train_dataset", len(rows[0]["input_ids"]), longest)
+
+
+def _check_length(name: str, length: int, longest: int) -> None:
     if length > longest:
-        raise ValueError(f"train_dataset must hold rows of at most max_position_embeddings={longest}, got {length}")
+        raise ValueError(f"{name} must hold rows of at most max_position_embeddings={longest}, got {length}")
 
 
 def _check_shapes(checkpoint: Path, model: PreTrainedModel) -> None:

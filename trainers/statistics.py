@@ -1,39 +1,93 @@
 """What a looped ternary model does while it trains: means per log, cheap enough for every run."""
 
-import torch
-from torch import nn
+from typing import NamedTuple
 
-from modeling_nanochat import BitLinear, LoopLMCausalLMOutput, LoopLMConfig
+import torch
+from accelerate import Accelerator
+from transformers import PreTrainedModel
+
+from modeling_nanochat import LoopLMCausalLMOutput, LoopLMConfig
 from modeling_nanochat.exit_nanochat import mean_exit_loop
 from modeling_nanochat.ternary_nanochat import ternary_codes
 
 
 class LoopStatistics:
-    """Running means of what the loops of a model do, kept on the device until they are read."""
+    """What the loops of a model do, summed over the tokens that are predicted, on the device until it is read."""
 
     def __init__(self) -> None:
-        self.sums: dict[str, torch.Tensor] = {}
-        self.count = 0
+        self._sums: dict[str, torch.Tensor] = {}
 
-    def add(self, outputs: LoopLMCausalLMOutput) -> None:
-        """Add one batch; every batch counts alike."""
+    def add(self, outputs: LoopLMCausalLMOutput, predicted: torch.Tensor) -> None:
+        """
+        Add one batch.
+
+        Args:
+            predicted: (batch, seq), True where the next token is predicted; padding is not.
+        """
+        count = predicted.sum().float()
         exit_pdf = outputs.exit_pdf.detach()
-        values = {f"loop_{loop}_loss": loss for loop, loss in enumerate(outputs.loop_losses.detach(), start=1)}
-        values |= {f"exit_{loop}": share for loop, share in enumerate(exit_pdf.mean(dim=(0, 1)), start=1)}
-        values["mean_exit_loop"] = mean_exit_loop(exit_pdf).mean()
-        values["exit_entropy"] = -torch.xlogy(exit_pdf, exit_pdf).sum(dim=-1).mean()
-        values["entropy_penalty"] = outputs.entropy_penalty
+        each = {f"exit_{loop}": share for loop, share in enumerate(exit_pdf.unbind(-1), start=1)}
+        each["mean_exit_loop"] = mean_exit_loop(exit_pdf)
+        each["exit_entropy"] = -torch.xlogy(exit_pdf, exit_pdf).sum(dim=-1)
+        means = {f"loop_{loop}_loss": loss for loop, loss in enumerate(outputs.loop_losses.detach(), start=1)}
+        means["entropy_penalty"] = outputs.entropy_penalty
         if outputs.stream_divergence is not None:
-            values["stream_divergence"] = outputs.stream_divergence
-        for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0) + value
-        self.count += 1
+            means["stream_divergence"] = outputs.stream_divergence
+        sums = {name: mean * count for name, mean in means.items()}
+        sums |= {name: torch.where(predicted, values, 0.0).sum() for name, values in each.items()}
+        for name, value in (sums | {"count": count}).items():
+            self._sums[name] = self._sums.get(name, 0) + value
 
-    def take(self) -> dict[str, float]:
-        """The means since the last call."""
-        means = {name: float(value) / self.count for name, value in self.sums.items()}
-        self.sums, self.count = {}, 0
-        return means
+    def take(self, accelerator: Accelerator) -> dict[str, float]:
+        """The means since the last call over the tokens of all processes, which must all call."""
+        if not self._sums:
+            return {}
+        names, values = zip(*self._sums.items(), strict=True)
+        self._sums = {}
+        sums = dict(zip(names, accelerator.reduce(torch.stack(values), "sum").tolist(), strict=True))
+        count = max(1.0, sums.pop("count"))
+        return {name: value / count for name, value in sums.items()}
+
+
+class TokenCounts(NamedTuple):
+    """
+    Of some rows, without their padding.
+
+    Attributes:
+        tokens: How many.
+        row_length: Mean over the tokens of their rows' lengths.
+    """
+
+    tokens: int
+    row_length: float
+
+
+class TokenCounter:
+    """Counts the tokens of batches, on the device until they are read; padding is none."""
+
+    def __init__(self) -> None:
+        self._sums: torch.Tensor | None = None
+
+    def add(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> None:
+        """(batch, seq) each; masks of other shapes say nothing about padding."""
+        real = torch.ones_like(input_ids)
+        if torch.is_tensor(attention_mask) and attention_mask.shape == input_ids.shape:
+            real = attention_mask != 0
+        lengths = real.sum(dim=1)
+        sums = torch.stack([lengths.sum(), lengths.square().sum()])
+        self._sums = sums if self._sums is None else self._sums + sums
+
+    def forget(self) -> None:
+        """Count anew."""
+        self._sums = None
+
+    def take(self, accelerator: Accelerator) -> TokenCounts:
+        """Those since the last call in all processes, which must all call."""
+        if self._sums is None:
+            return TokenCounts(0, 0.0)
+        tokens, squares = accelerator.reduce(self._sums, "sum").tolist()
+        self.forget()
+        return TokenCounts(tokens, squares / max(1, tokens))
 
 
 class TernaryHealth:
@@ -44,9 +98,9 @@ class TernaryHealth:
         self.step = 0
 
     @torch.no_grad()
-    def look(self, model: nn.Module, step: int) -> dict[str, float]:
+    def look(self, model: PreTrainedModel, step: int) -> dict[str, float]:
         """`zero_weights`, a share; `changed_weights`, the share per 100 steps, from the second look on."""
-        layers = [module for module in model.modules() if isinstance(module, BitLinear)]
+        layers = model.get_decoder().ternary_layers()
         codes = [ternary_codes(layer.weight, layer.group_size)[0].to(torch.int8) for layer in layers]
         if not codes:
             return {}
@@ -59,10 +113,10 @@ class TernaryHealth:
         return found
 
 
-def training_flops_per_token(config: LoopLMConfig, seq_len: int) -> int:
+def training_flops_per_token(config: LoopLMConfig, seq_len: float) -> float:
     """
     Floating-point operations of forward and backward per token: 6 per weight and application, also of the head after
-    every loop, and causal attention. Recomputation by checkpointing does not count.
+    every loop, and causal attention in rows of `seq_len` tokens. Recomputation by checkpointing does not count.
     """
     queries = config.num_attention_heads * config.head_dim
     keys = config.num_key_value_heads * config.head_dim

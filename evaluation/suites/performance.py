@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, StoppingCriteria, StoppingCriteriaList
 from evaluation.generate import positions
 from evaluation.progress import show_progress
 from evaluation.results import Results, bootstrap
-from modeling_nanochat import LoopLMConfig
+from modeling_nanochat import is_looplm
 
 NAME = "performance_benchmarks"
 EXIT_THRESHOLDS = (0.5, 0.8, 0.95)
@@ -132,7 +132,7 @@ def settings(model: PreTrainedModel, workload: Workload) -> list[Speed]:
         ValueError: Depths are asked of a model without loops, or the tokens exceed its positions.
     """
     depths: list[tuple[int | None, float | None]] = [(None, None)]
-    if isinstance(model.config, LoopLMConfig):
+    if is_looplm(model.config):
         loops = workload.num_loops or range(1, model.config.num_loops + 1)
         thresholds = EXIT_THRESHOLDS if workload.exit_thresholds is None else workload.exit_thresholds
         depths = [(each, None) for each in loops] + [(max(loops), each) for each in thresholds]

@@ -18,7 +18,7 @@ from evaluation.progress import show_progress
 from evaluation.results import Interval, Results, bootstrap
 from evaluation.suites.rows import text_in
 from evaluation.text_files import read_text
-from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from modeling_nanochat import LoopLMForCausalLM, is_looplm
 from modeling_nanochat.exit_nanochat import depth_to_run, exit_loops
 from modeling_nanochat.loss_nanochat import IGNORE_INDEX, chunked_cross_entropy
 
@@ -63,7 +63,7 @@ def _token_losses(
     """
     labels = labels.flatten()
     valid = labels != IGNORE_INDEX
-    if not isinstance(model.config, LoopLMConfig):
+    if not is_looplm(model.config):
         logits = model(input_ids, use_cache=False).logits.flatten(0, 1)[valid]
         losses = F.cross_entropy(logits.float(), labels[valid], reduction="none")[None]
         return losses, torch.ones_like(losses.t())
@@ -129,7 +129,7 @@ def _measuring(model: PreTrainedModel) -> Iterator[None]:
     was_training = model.training
     model.eval()
     try:
-        with model.model.resting_weights() if isinstance(model.config, LoopLMConfig) else nullcontext():
+        with model.get_decoder().resting_weights() if is_looplm(model.config) else nullcontext():
             yield
     finally:
         model.train(was_training)
@@ -312,7 +312,7 @@ def score_texts(
     """
     if window < 2:
         raise ValueError(f"window must be at least 2 tokens, got {window}")
-    is_loop_model = isinstance(model.config, LoopLMConfig)
+    is_loop_model = is_looplm(model.config)
     depth = {"num_loops": num_loops, "exit_at_loop": exit_at_loop, "exit_threshold": exit_threshold}
     asked = [name for name, value in depth.items() if value is not None]
     if asked and not is_loop_model:
