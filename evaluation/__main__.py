@@ -4,8 +4,8 @@ import argparse
 import sys
 
 from evaluation import command_line
+from evaluation.exit_status import exit_status
 from evaluation.rust import command_line as rust_command_line
-from evaluation.scoring import GoldFailed, ScoringUnavailable
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,13 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     rust_command_line.add_verify(subcommands)
     rust_command_line.add_doctor(subcommands)
     options = parser.parse_args(arguments)
-    try:
-        return options.run(options)
-    except (*rust_command_line.USER_ERRORS, GoldFailed, ScoringUnavailable) as error:
-        print(f"{parser.prog} {options.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return exit_status(f"{parser.prog} {options.command}", lambda: options.run(options))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """The data on the command line: `synth`, `report` and `augment`."""
 
 import argparse
+import math
 import os
+import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -23,6 +26,23 @@ def progress_bar() -> Progress:
     """A bar on stderr, so that output can be redirected."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+
+
+class ProgressLines:
+    """What a bar shows, for a stderr that is no terminal: a line when something was done, a few seconds apart."""
+
+    def __init__(self, of: int, seconds: float = 10.0):
+        self._counts: dict[str, int] = {}
+        self._of, self._seconds = of, seconds
+        self._last = -math.inf
+
+    def advance(self, what: str, done: int) -> None:
+        """So many more were drawn, or verified."""
+        self._counts[what] = self._counts.get(what, 0) + done
+        if time.monotonic() - self._last >= self._seconds:
+            self._last = time.monotonic()
+            parts = ", ".join(f"{count:,} {what}" for what, count in self._counts.items())
+            print(f"{parts} of {self._of:,}", file=sys.stderr, flush=True)
 
 
 def add_synth(subcommands):
@@ -54,11 +74,14 @@ def synth(options: argparse.Namespace) -> int:
     require_consent()
     started = time.perf_counter()
     with RustVerifier(workers=options.workers, run_timeout=1.0) as verifier, progress_bar() as bar:
-        drawing = bar.add_task("drawing", total=options.n)
-        verifying = bar.add_task("verifying", total=options.n)
+        if bar.console.is_terminal:
+            tasks = {what: bar.add_task(what, total=options.n) for what in ("drawn", "verified")}
+            told = lambda what, done: bar.advance(tasks[what], done)  # noqa: E731
+        else:
+            told = ProgressLines(options.n).advance
         count = write_synthetic(
             options.out, families, options.n, options.seed, verifier, options.tasks,
-            advance=lambda done: bar.advance(verifying, done), drawn=lambda done: bar.advance(drawing, done),
+            advance=partial(told, "verified"), drawn=partial(told, "drawn"),
         )  # fmt: skip
     seconds = time.perf_counter() - started
     what = "tasks" if options.tasks else "samples"
