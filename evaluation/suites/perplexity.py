@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.results import Results, bootstrap
+from evaluation.rust_files import rust_files
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from modeling_nanochat.exit_nanochat import depth_to_run, exit_loops
 from modeling_nanochat.loss_nanochat import IGNORE_INDEX, chunked_cross_entropy
@@ -230,7 +231,8 @@ def best_mixture_of_depths(losses: Sequence[float], mean_loops: float) -> float:
 
 def read_texts(path: Path) -> dict[str, str]:
     """
-    Texts by their name: the .rs files of a folder, one such file, or the column `code` of a .jsonl or .jsonl.gz file.
+    Texts by their name: the .rs files of a folder that [`rust_files`] takes, one such file, or the column `code` of a
+    .jsonl or .jsonl.gz file.
 
     Raises:
         ValueError: There are none.
@@ -238,8 +240,10 @@ def read_texts(path: Path) -> dict[str, str]:
     texts: dict[str, str] = {}
     try:
         if path.is_dir():
-            files = sorted(path.rglob("*.rs"))
-            texts = {file.relative_to(path).as_posix(): file.read_text(encoding="utf-8") for file in files}
+            files = rust_files(path)
+            texts = {file.relative_to(path).as_posix(): file.read_text(encoding="utf-8") for file in files.paths}
+            if files.left_out:
+                print(f"{path}: {len(texts):,} files read; left out: {files}")
         elif path.suffix == ".rs":
             texts = {path.name: path.read_text(encoding="utf-8")}
         else:
