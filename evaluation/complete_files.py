@@ -50,8 +50,9 @@ def complete_folder(path: Path) -> Iterator[Path]:
         ValueError: `path` exists and is no empty folder.
         OSError: Something cannot be written; names `path`.
     """
+    path = path.absolute()
     check_new_folder(path)
-    made = [parent for parent in path.absolute().parents if not parent.exists()]
+    made = [parent for parent in path.parents if not parent.exists()]
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         with named_in_errors(path):

@@ -74,4 +74,4 @@ def test_what_cannot_be_done_is_one_line_and_status_two(folder, tmp_path, capsys
     (tmp_path / "tokenizer.json").rename(folder / "tokenizer.json")
     monkeypatch.setitem(sys.modules, "gguf", None)
     assert main(["gguf", str(folder), out]) == 2
-    assert 'gguf is not installed: run pip install "nanochat-ternary[gguf]"' in capsys.readouterr().err
+    assert 'gguf is not installed: pip install -e ".[gguf]"' in capsys.readouterr().err
