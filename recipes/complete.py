@@ -7,8 +7,6 @@ Load a saved model by its own code and continue a prompt; needs transformers and
 import argparse
 from pathlib import Path
 
-from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Continue a prompt with a saved model.")
@@ -25,6 +23,9 @@ def main() -> None:
     is_local = folder.exists() or folder.is_absolute() or arguments.model.count("/") != 1
     if is_local and not (folder / "config.json").is_file():
         parser.error(f"model must be the folder of a saved model or a Hub name, got {arguments.model!r}")
+    # `--help` and errors come at once, without PyTorch.
+    from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+
     set_seed(arguments.seed)
     tokenizer = AutoTokenizer.from_pretrained(arguments.model, trust_remote_code=True)
     model = AutoModelForCausalLM.from_pretrained(arguments.model, trust_remote_code=True).eval()

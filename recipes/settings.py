@@ -3,7 +3,6 @@
 import ast
 import dataclasses
 import inspect
-import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,11 @@ from rich.table import Table
 
 from modeling_nanochat import BitLinear, LoopLMConfig, LoopLMForCausalLM
 from modeling_nanochat.configuration_nanochat import FIELD_RULES
+from recipes.options import meanings
 from recipes.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
-from trainers.stages import MaxRLStage, Stage
+from trainers.stages import MaxRLStage
 
 SECTIONS = {"model": LoopLMConfig, "data": DataRecipe, "training": TrainingRecipe, "export": ExportRecipe}
-ENTRY = re.compile(r"^ {4}(\w+(?:, \w+)*): (.*(?:\n {8}.*)*)", re.MULTILINE)
-
-
-def meanings(section: type) -> dict[str, str]:
-    """What each field of a section means, from its docstring."""
-    found = {}
-    for names, text in ENTRY.findall(inspect.getdoc(section)):
-        for name in names.split(", "):
-            found[name] = " ".join(text.split())
-    return found
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:
@@ -126,7 +116,7 @@ def show(recipe: Recipe, console: Console) -> None:
         if section != before:
             table.add_section()
         before = section
-        meaning = meanings(owner_of(recipe, section)).get(name.rpartition(".")[2], "")
+        meaning = meanings(inspect.getdoc(owner_of(recipe, section))).get(name.rpartition(".")[2], "")
         table.add_row(name, str(value), meaning)
     console.print(table)
     total, ternary = parameters(recipe)
@@ -143,13 +133,3 @@ def show(recipe: Recipe, console: Console) -> None:
             f"stage {stage.name}: {stage.total_steps:,} steps of {stage.tokens_per_step:,} tokens, "
             f"{tokens / 1e9:.2f} billion in all"
         )
-
-
-def explanation() -> str:
-    """Every setting's meaning, for `--help`."""
-    lines = ["settings for --set NAME=VALUE:"]
-    for section, owner in SECTIONS.items():
-        lines += [f"  {section}.{name}: {meaning}" for name, meaning in meanings(owner).items()]
-    for owner, title in ((Stage, "STAGE"), (MaxRLStage, "MAXRL_STAGE")):
-        lines += [f"  stages.{title}.{name}: {meaning}" for name, meaning in meanings(owner).items() if name != "name"]
-    return "\n".join(lines)
