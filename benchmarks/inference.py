@@ -23,26 +23,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import matplotlib
+from model_cards.gguf_blocks import FORMATS
 
-matplotlib.use("Agg")
-import torch  # noqa: E402
-import xllamacpp  # noqa: E402
-from matplotlib import pyplot as plt  # noqa: E402
-from rich.progress import Progress  # noqa: E402
-from transformers import PreTrainedTokenizerFast, StoppingCriteria, StoppingCriteriaList  # noqa: E402
-
-from model_cards.checkpoint import Checkpoint  # noqa: E402
-from model_cards.gguf import export_gguf  # noqa: E402
-from model_cards.gguf_blocks import FORMATS  # noqa: E402
-from model_cards.gguf_file import GgufFile  # noqa: E402
-from model_cards.gguf_limits import config_obstacles  # noqa: E402
-from model_cards.gguf_verify import LlamaCpp  # noqa: E402
-from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM  # noqa: E402
-from trainers.data.tokenizer import train_tokenizer  # noqa: E402
-
-ROOT = Path(__file__).resolve().parent.parent
-BUILTIN_RUST = ROOT / "trainers" / "data" / "builtin_rust"
 SHAPES = {
     "tiny": dict(
         vocab_size=512, hidden_size=256, intermediate_size=512, num_shared_layers=2, num_attention_heads=4,
@@ -56,6 +38,42 @@ SHAPES = {
         num_key_value_heads=4,
     ),
 }  # fmt: skip
+
+if __name__ == "__main__":
+    # `--help` needs no PyTorch.
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--shape", choices=SHAPES, default="debug", help="of the random model")
+    parser.add_argument("--model", type=Path, help="folder of a saved model with its tokenizer, instead of a shape")
+    parser.add_argument("--loops", type=int, help="largest depth; None is the model's")
+    parser.add_argument("--types", nargs="+", choices=FORMATS, help="of the files; None is all that fit the model")
+    parser.add_argument("--prompt", type=int, default=64, help="tokens of the prompt")
+    parser.add_argument("--tokens", type=int, default=16, help="to decode")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of every contender")
+    parser.add_argument("--output", type=Path, default=Path("results/inference.json"), help="JSON file to write")
+    parser.add_argument("--report", type=Path, help="Markdown file to write, with a PNG beside it")
+    options = parser.parse_args()
+
+import matplotlib  # noqa: E402
+
+matplotlib.use("Agg")
+import torch  # noqa: E402
+import xllamacpp  # noqa: E402
+from matplotlib import pyplot as plt  # noqa: E402
+from rich.progress import Progress  # noqa: E402
+from transformers import PreTrainedTokenizerFast, StoppingCriteria, StoppingCriteriaList  # noqa: E402
+
+from model_cards.checkpoint import Checkpoint  # noqa: E402
+from model_cards.gguf import export_gguf  # noqa: E402
+from model_cards.gguf_file import GgufFile  # noqa: E402
+from model_cards.gguf_limits import config_obstacles  # noqa: E402
+from model_cards.gguf_verify import LlamaCpp  # noqa: E402
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM  # noqa: E402
+from trainers.data.tokenizer import train_tokenizer  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILTIN_RUST = ROOT / "trainers" / "data" / "builtin_rust"
 # Bytes that no cache holds; larger weights are read no slower.
 LARGEST_READ = 2**28
 TRANSFORMERS = {"transformers, fp32": torch.float32, "transformers, bf16": torch.bfloat16}
@@ -354,22 +372,8 @@ def machine() -> str:
     return f"{names[0] if names else platform.processor()} ({', '.join(features) or platform.machine()})"
 
 
-def main() -> None:
+def main(options: argparse.Namespace) -> None:
     """Measures, prints, writes."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--shape", choices=SHAPES, default="debug", help="of the random model")
-    parser.add_argument("--model", type=Path, help="folder of a saved model with its tokenizer, instead of a shape")
-    parser.add_argument("--loops", type=int, help="largest depth; None is the model's")
-    parser.add_argument("--types", nargs="+", choices=FORMATS, help="of the files; None is all that fit the model")
-    parser.add_argument("--prompt", type=int, default=64, help="tokens of the prompt")
-    parser.add_argument("--tokens", type=int, default=16, help="to decode")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of every contender")
-    parser.add_argument("--output", type=Path, default=Path("results/inference.json"), help="JSON file to write")
-    parser.add_argument("--report", type=Path, help="Markdown file to write, with a PNG beside it")
-    options = parser.parse_args()
-
     torch.set_num_threads(1)
     if options.model:
         model = LoopLMForCausalLM.from_pretrained(options.model, dtype=torch.float32).eval()
@@ -406,4 +410,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(options)
