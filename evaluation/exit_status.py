@@ -60,7 +60,8 @@ def exit_status(name: str, run: Callable[[], int], interrupted: str = "Interrupt
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_IS_GONE
     except KeyboardInterrupt:
-        print(f"\n{interrupted}", file=sys.stderr)
+        # A terminal shows "^C" in the line before.
+        print("\n" * sys.stderr.isatty() + interrupted, file=sys.stderr)
         return INTERRUPTED
     except USER_ERRORS as error:
         print(f"{name}: {one_line(error)}", file=sys.stderr)
@@ -72,7 +73,8 @@ def exit_status(name: str, run: Callable[[], int], interrupted: str = "Interrupt
 
 
 def one_line(error: Exception) -> str:
-    """An error in words, with the file where it is one of the operating system."""
+    """An error in words, with the file, or the two files of a copy, where it is one of the operating system."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+        names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
+        return f"{' to '.join(names)}: {error.strerror}"
     return str(error)

@@ -23,9 +23,11 @@ console = Console(highlight=False)
 
 
 def progress_bar() -> Progress:
-    """A bar on stderr, so that output can be redirected."""
+    """A bar on stderr, so that output can be redirected; none where that is no terminal."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+    times = TimeElapsedColumn(), TimeRemainingColumn()
+    stderr = Console(stderr=True)
+    return Progress(*columns, *times, console=stderr, transient=True, disable=not stderr.is_terminal)
 
 
 class ProgressLines:

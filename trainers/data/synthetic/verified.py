@@ -2,12 +2,13 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from evaluation.rust import RustVerifier
 from evaluation.rust.verifier import RUNS_OF_SOLUTIONS
-from trainers.data.kept import keep_verified
+from trainers.data.kept import BATCH, keep_verified
 from trainers.data.rows import verified_row
 from trainers.data.sources import Row
 from trainers.data.synthetic.family import Family
@@ -101,7 +102,7 @@ def write_synthetic(
 
     Raises:
         ValueError: The disk has no room for `count` rows, the families have fewer than `count` samples (their rows
-            are in the file then), or the file holds others.
+            are in the file then, but where they end in the first batch), or the file holds others.
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
     """
     check_room(path, count)
@@ -118,13 +119,16 @@ def write_synthetic(
     def identify(sample: Sample) -> str:
         return task_of(sample).id if tasks else sample_row(sample).id
 
-    kept = keep_verified(path, candidates(), identify, lambda batch: check(batch, verifier), count, advance=advance)
+    what = "tasks" if tasks else "samples"
+    rule = f"distinct {what} that {len(families)} families give with seed {seed}, got {count}"
+    stream = candidates()
+    first = list(islice(stream, min(count, BATCH)))
+    if total < min(count, BATCH):
+        raise ValueError(f"n must be at most the {total} {rule}")
+    stream = chain(first, stream)
+    kept = keep_verified(path, stream, identify, lambda batch: check(batch, verifier), count, advance=advance)
     if total < count:
-        what = "tasks" if tasks else "samples"
-        raise ValueError(
-            f"n must be at most the {total} distinct {what} that {len(families)} families give with seed {seed}, got "
-            f"{count}; {kept} of them were verified and are in {path}"
-        )
+        raise ValueError(f"n must be at most the {total} {rule}; the {kept} of them that pass are in {path}")
     return kept
 
 
