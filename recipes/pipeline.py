@@ -19,6 +19,7 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFas
 from transformers.trainer_callback import ProgressCallback
 
 from evaluation.continuous import ContinuousEvaluation, may_run_programs
+from evaluation.exit_status import hint
 from evaluation.rust.sandbox import require_consent
 from evaluation.suites import compile_rate, humaneval_rust
 from evaluation.suites.compile_rate import CompileRate
@@ -256,7 +257,7 @@ def start(recipe: Recipe, resume: bool, overwrite: bool) -> Prepared:
         require_consent()
     report_to = recipe.training.report_to
     if report_to != "none" and find_spec(report_to) is None:
-        raise ValueError(f'training.report_to={report_to} needs a package: pip install "nanochat-ternary[track]"')
+        raise ValueError(f"training.report_to={report_to} needs a package: {hint(report_to)}")
     check_export(recipe)
     if int(os.environ.get("PARALLELISM_CONFIG_TP_SIZE", 1)) > 1:
         raise ValueError(

@@ -408,7 +408,7 @@ def test_an_export_that_cannot_be_made_is_refused_before_any_work(tmp_path, caps
     with pytest.raises(SystemExit):
         main(replace(recipe, export=ExportRecipe(gguf="f32")), [])
     error = capsys.readouterr().err
-    assert 'export.gguf=f32 needs xllamacpp: pip install "nanochat-ternary[gguf]"' in error
+    assert 'export.gguf=f32 needs xllamacpp: pip install -e ".[gguf]"' in error
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="export.gguf must be one of f32, .*, or None, got 'tq3_0'"):
         ExportRecipe(gguf="tq3_0")

@@ -212,7 +212,7 @@ def test_a_tracker_that_is_not_installed_is_one_line(tmp_path, capsys, monkeypat
     monkeypatch.setattr(pipeline, "find_spec", lambda name: None)
     with pytest.raises(SystemExit):
         main(staged_recipe(tmp_path), ["--set", "training.report_to=tensorboard"])
-    assert 'report_to=tensorboard needs a package: pip install "nanochat-ternary[track]"' in capsys.readouterr().err
+    assert 'report_to=tensorboard needs a package: pip install -e ".[track]"' in capsys.readouterr().err
 
 
 def test_tensor_parallel_training_is_refused_with_what_to_use_instead(tmp_path, capsys, monkeypatch):
