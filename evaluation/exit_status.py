@@ -31,11 +31,11 @@ def hint(package: str) -> str:
 
 
 def quiet_libraries() -> None:
-    """Silences what libraries say at their import of things that no user of this project can act on."""
+    """Silences what libraries say of things that no user of this project can act on."""
     # About kernels for 4-bit inference, which is not used here.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    # About defaults of a later version, while the version is pinned.
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"trl(\.|$)")
+    # TRL sets an argument of transformers under its old name.
+    warnings.filterwarnings("ignore", "`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
 
 
 def exit_status(name: str, run: Callable[[], int], interrupted: str = "Interrupted.") -> int:

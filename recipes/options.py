@@ -72,7 +72,7 @@ def before_imports(description: str) -> None:
     quiet_libraries()
 
 
-def meanings(docstring: str) -> dict[str, str]:
+def documented_fields(docstring: str) -> dict[str, str]:
     """What each field of a class means, from its docstring."""
     found = {}
     for names, text in ENTRY.findall(docstring):
@@ -87,6 +87,6 @@ def explanation() -> str:
     for section, (file, owner) in SETTINGS.items():
         tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
         (definition,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == owner)
-        fields = meanings(inspect.cleandoc(ast.get_docstring(definition)))
+        fields = documented_fields(inspect.cleandoc(ast.get_docstring(definition)))
         lines += [f"  {section}.{name}: {meaning}" for name, meaning in fields.items() if name != "name"]
     return "\n".join(lines)

@@ -13,11 +13,16 @@ from rich.table import Table
 
 from modeling_nanochat import BitLinear, LoopLMConfig, LoopLMForCausalLM
 from modeling_nanochat.configuration_nanochat import FIELD_RULES
-from recipes.options import meanings
+from recipes.options import documented_fields
 from recipes.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
 from trainers.stages import MaxRLStage
 
 SECTIONS = {"model": LoopLMConfig, "data": DataRecipe, "training": TrainingRecipe, "export": ExportRecipe}
+
+
+def meanings(section: type) -> dict[str, str]:
+    """What each field of a section means, from its docstring."""
+    return documented_fields(inspect.getdoc(section))
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:
@@ -116,7 +121,7 @@ def show(recipe: Recipe, console: Console) -> None:
         if section != before:
             table.add_section()
         before = section
-        meaning = meanings(inspect.getdoc(owner_of(recipe, section))).get(name.rpartition(".")[2], "")
+        meaning = meanings(owner_of(recipe, section)).get(name.rpartition(".")[2], "")
         table.add_row(name, str(value), meaning)
     console.print(table)
     total, ternary = parameters(recipe)

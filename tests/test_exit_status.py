@@ -4,12 +4,13 @@ import errno
 import logging
 import os
 import resource
+import warnings
 
 import pytest
 from safetensors import SafetensorError
 
 from evaluation.complete_files import complete_file, complete_folder
-from evaluation.exit_status import exit_status
+from evaluation.exit_status import exit_status, quiet_libraries
 from evaluation.rust import CodeExecutionNotAllowed, SandboxUnavailable
 
 
@@ -48,8 +49,13 @@ def test_ctrl_c_is_one_line_and_a_shells_status(capsys):
     assert capsys.readouterr().err == "Interrupted; go on.\n"
 
 
-def test_a_warning_about_kernels_that_are_not_used_is_silenced():
-    exit_status("do it", lambda: 0)
+def test_what_only_libraries_can_mend_is_silenced(recwarn):
+    warnings.simplefilter("always")
+    quiet_libraries()
+    warnings.warn("`gradient_checkpointing` is deprecated and will be removed in v6.", FutureWarning, stacklevel=1)
+    assert len(recwarn) == 0
+    warnings.warn("our own is deprecated", FutureWarning, stacklevel=1)
+    assert len(recwarn) == 1
     assert not logging.getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(logging.WARNING)
 
 
