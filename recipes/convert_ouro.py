@@ -2,7 +2,7 @@
 Turn an Ouro checkpoint (arXiv 2510.25741) into a LoopLM folder, which loads by its own code:
 
     python recipes/convert_ouro.py Ouro-1.4B looplm-1.4b
-    python recipes/convert_ouro.py Ouro-1.4B looplm-1.4b-ternary --ternary --text trainers/data/builtin_rust/iterators.rs
+    python recipes/convert_ouro.py Ouro-1.4B looplm-ternary --ternary --text trainers/data/builtin_rust/iterators.rs
 
 The weights are copied as they are, byte for byte; only their names change. So the memory needed does not grow with the
 checkpoint, and bf16 stays bf16. With --ternary the same weights are the latent ones of ternary layers: every pass
