@@ -18,6 +18,15 @@ from pathlib import Path
 
 from rich.console import Console
 
+if __name__ == "__main__":
+    # `--help` needs no PyTorch.
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=400, help="synthetic ones (400)")
+    parser.add_argument("--seed", type=int, default=0, help="of the variants and the samples (0)")
+    parser.add_argument("--failures", action="store_true", help="show variants that fail")
+    parser.add_argument("--out", type=Path, default=Path("results/augmentation.json"), help="where the figures go")
+    options = parser.parse_args()
+
 from evaluation.rust import RustVerifier
 from evaluation.suites.humaneval_rust import read_problems
 from trainers.data.augment import KINDS, Augmentation, Original, Tally, make_variants
@@ -52,13 +61,7 @@ def synthetic(count: int, seed: int) -> Iterator[Original]:
         yield Original(f"{sample.family} {' '.join(sample.parameters)}", sample.code, sample.tests)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=400, help="synthetic ones (400)")
-    parser.add_argument("--seed", type=int, default=0, help="of the variants and the samples (0)")
-    parser.add_argument("--failures", action="store_true", help="show variants that fail")
-    parser.add_argument("--out", type=Path, default=Path("results/augmentation.json"), help="where the figures go")
-    options = parser.parse_args()
+def main(options: argparse.Namespace) -> None:
     folder = os.environ.get("NANOCHAT_DATA")
     if folder is None:
         raise SystemExit("NANOCHAT_DATA must name the folder with humaneval_rust.jsonl.gz and rust_corpus.jsonl.gz")
@@ -97,4 +100,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(options)

@@ -15,6 +15,14 @@ import tempfile
 import time
 from pathlib import Path
 
+if __name__ == "__main__":
+    # `--help` needs no PyTorch.
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--layers", type=int, default=24, help="24 is Ouro-1.4B, 48 is Ouro-2.6B (24)")
+    parser.add_argument("--layers-per-shard", type=int, default=6, help="as many as --layers make one file (6)")
+    parser.add_argument("--out", type=Path, default=Path("results/convert_ouro.json"), help="where the figures go")
+    options = parser.parse_args()
+
 import psutil
 import torch
 from rich.console import Console
@@ -81,12 +89,7 @@ def write_checkpoint(folder: Path, layers: int, layers_per_shard: int) -> int:
     return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--layers", type=int, default=24, help="24 is Ouro-1.4B, 48 is Ouro-2.6B (24)")
-    parser.add_argument("--layers-per-shard", type=int, default=6, help="as many as --layers make one file (6)")
-    parser.add_argument("--out", type=Path, default=Path("results/convert_ouro.json"), help="where the figures go")
-    options = parser.parse_args()
+def main(options: argparse.Namespace) -> None:
     script = Path(__file__).parent.parent / "recipes" / "convert_ouro.py"
     with tempfile.TemporaryDirectory() as name:
         size = write_checkpoint(Path(name, "ouro"), options.layers, options.layers_per_shard)
@@ -110,4 +113,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(options)

@@ -21,6 +21,26 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+if __name__ == "__main__":
+    # `--help` needs no PyTorch.
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--model", help="folder of a trained LoopLM; None trains a small one first")
+    parser.add_argument("--steps", type=int, default=600, help="of that training")
+    parser.add_argument(
+        "--text", type=Path, required=True, help="folder of .rs files, or JSON lines with a column code"
+    )
+    parser.add_argument("--thresholds", type=float, nargs="+", default=[0.95, 0.8, 0.5], help="exit thresholds")
+    parser.add_argument("--prompt-tokens", type=int, default=32, help="of a window, read in one pass")
+    parser.add_argument("--new-tokens", type=int, default=64, help="of a window, fed one by one")
+    parser.add_argument("--windows", type=int, default=32, help="of the texts, evenly from all of them")
+    parser.add_argument("--batch", type=int, default=1, help="windows at a time")
+    parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
+    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/early_exit.json"), help="JSON file")
+    parser.add_argument("--report", type=Path, help="also write a page, such as docs/early_exit_speed.md")
+    options = parser.parse_args()
+
 import torch
 from columns import Columns
 from rich.console import Console
@@ -158,25 +178,8 @@ A short training makes no deep model: how much the loops are worth, and what a g
 """
 
 
-def main():
+def main(parser: argparse.ArgumentParser, options: argparse.Namespace):
     """Measures, prints a table, writes JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--model", help="folder of a trained LoopLM; None trains a small one first")
-    parser.add_argument("--steps", type=int, default=600, help="of that training")
-    parser.add_argument(
-        "--text", type=Path, required=True, help="folder of .rs files, or JSON lines with a column code"
-    )
-    parser.add_argument("--thresholds", type=float, nargs="+", default=[0.95, 0.8, 0.5], help="exit thresholds")
-    parser.add_argument("--prompt-tokens", type=int, default=32, help="of a window, read in one pass")
-    parser.add_argument("--new-tokens", type=int, default=64, help="of a window, fed one by one")
-    parser.add_argument("--windows", type=int, default=32, help="of the texts, evenly from all of them")
-    parser.add_argument("--batch", type=int, default=1, help="windows at a time")
-    parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
-    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/early_exit.json"), help="JSON file")
-    parser.add_argument("--report", type=Path, help="also write a page, such as docs/early_exit_speed.md")
-    options = parser.parse_args()
     torch.set_num_threads(options.threads)
     console = Console(highlight=False)
     texts = list(read_texts(options.text).values())
@@ -237,4 +240,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(parser, options)

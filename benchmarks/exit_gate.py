@@ -18,6 +18,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
 
+ROOT = Path(__file__).resolve().parent.parent
+
+if __name__ == "__main__":
+    # `--help` needs no PyTorch.
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--weights", type=float, nargs="+", default=[0, 0.1, 0.5], help="entropy weights")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of each training")
+    parser.add_argument("--total-steps", type=int, default=300, help="of pretraining")
+    parser.add_argument("--gate-steps", type=int, default=100, help="of the gate's stage")
+    parser.add_argument("--mean-loops", type=float, nargs="+", default=[1.5, 2, 2.5, 3], help="where gains are read")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, which divide the cores")
+    parser.add_argument("--output", type=Path, default=Path("results/exit_gate"), help="folder of the trainings")
+    parser.add_argument(
+        "--report", type=Path, default=ROOT / "docs" / "exit_gate.md", help="Markdown file; PNG beside"
+    )
+    options = parser.parse_args()
+
 import psutil
 import torch
 from datasets import load_from_disk
@@ -29,7 +48,6 @@ from evaluation.suites.perplexity import DepthPoint, best_mixture_of_depths, dep
 from modeling_nanochat import LoopLMForCausalLM
 from trainers.plots import read_metrics
 
-ROOT = Path(__file__).resolve().parent.parent
 THRESHOLDS = [index / 50 for index in range(1, 50)]
 STAGES = {"pretrain": "before", "gate": "after"}
 
@@ -283,23 +301,8 @@ def draw_spreads(axis: Axes, places: list[float], spreads: list[Spread], color, 
     axis.errorbar(places, means, [below, above], fmt="o-", markersize=4, capsize=3, color=color, label=label)
 
 
-def main() -> None:
+def main(options: argparse.Namespace) -> None:
     """Trains, measures, writes."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--weights", type=float, nargs="+", default=[0, 0.1, 0.5], help="entropy weights")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of each training")
-    parser.add_argument("--total-steps", type=int, default=300, help="of pretraining")
-    parser.add_argument("--gate-steps", type=int, default=100, help="of the gate's stage")
-    parser.add_argument("--mean-loops", type=float, nargs="+", default=[1.5, 2, 2.5, 3], help="where gains are read")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, which divide the cores")
-    parser.add_argument("--output", type=Path, default=Path("results/exit_gate"), help="folder of the trainings")
-    parser.add_argument(
-        "--report", type=Path, default=ROOT / "docs" / "exit_gate.md", help="Markdown file; PNG beside"
-    )
-    options = parser.parse_args()
-
     runs = [Run(weight, seed) for seed in options.seeds for weight in options.weights]
     with ThreadPoolExecutor(options.jobs) as pool:
         shares = shares_of_cores(options.jobs)
@@ -319,4 +322,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(options)

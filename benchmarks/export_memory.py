@@ -19,13 +19,32 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from model_cards.gguf_blocks import FORMATS
+
+if __name__ == "__main__":
+    # `--help` needs no PyTorch.
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--types", nargs="+", choices=FORMATS, default=["tq2_0"], help="to export, one after another")
+    parser.add_argument("--hidden-size", type=int, default=2048, help="of the model")
+    parser.add_argument("--intermediate-size", type=int, default=5632, help="of the model")
+    parser.add_argument("--layers", type=int, default=24, help="shared blocks of the model")
+    parser.add_argument("--vocab-size", type=int, default=50304, help="of the model")
+    parser.add_argument("--group-size", type=int, default=256, help="of the ternary weights")
+    parser.add_argument("--tied", action="store_true", help="head and embedding are one matrix")
+    parser.add_argument("--limit", type=float, default=6.0, help="GiB of memory that an export may take")
+    parser.add_argument("--folder", type=Path, help="where to write; None is the system's folder for temporary files")
+    parser.add_argument("--output", type=Path, default=Path("results/export_memory.json"), help="JSON file to write")
+    parser.add_argument("--report", type=Path, help="Markdown file to write")
+    options = parser.parse_args()
+
 import psutil
 import torch
 from rich.progress import track
 from safetensors.torch import save_file
 
 from model_cards.checkpoint import INDEX
-from model_cards.gguf_blocks import FORMATS
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from trainers.data.tokenizer import train_tokenizer
 
@@ -98,24 +117,8 @@ def table(exports: list[Export]) -> str:
     return "\n".join(["| type | file, MB | peak memory, GiB | seconds |", "| --- | --- | --- | --- |", *rows])
 
 
-def main() -> int:
+def main(options: argparse.Namespace) -> int:
     """Measures, prints, writes; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--types", nargs="+", choices=FORMATS, default=["tq2_0"], help="to export, one after another")
-    parser.add_argument("--hidden-size", type=int, default=2048, help="of the model")
-    parser.add_argument("--intermediate-size", type=int, default=5632, help="of the model")
-    parser.add_argument("--layers", type=int, default=24, help="shared blocks of the model")
-    parser.add_argument("--vocab-size", type=int, default=50304, help="of the model")
-    parser.add_argument("--group-size", type=int, default=256, help="of the ternary weights")
-    parser.add_argument("--tied", action="store_true", help="head and embedding are one matrix")
-    parser.add_argument("--limit", type=float, default=6.0, help="GiB of memory that an export may take")
-    parser.add_argument("--folder", type=Path, help="where to write; None is the system's folder for temporary files")
-    parser.add_argument("--output", type=Path, default=Path("results/export_memory.json"), help="JSON file to write")
-    parser.add_argument("--report", type=Path, help="Markdown file to write")
-    options = parser.parse_args()
-
     config = LoopLMConfig(
         vocab_size=options.vocab_size, hidden_size=options.hidden_size, intermediate_size=options.intermediate_size,
         num_shared_layers=options.layers, num_attention_heads=options.hidden_size // 128,

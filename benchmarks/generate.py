@@ -21,6 +21,26 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+if __name__ == "__main__":
+    # `--help` needs no PyTorch.
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    for name, value in (
+        ("hidden-size", 512), ("intermediate-size", 1536), ("layers", 4), ("loops", 4), ("heads", 8),
+        ("vocab-size", 8192), ("prompt-tokens", 8), ("new-tokens", 8), ("rounds", 3), ("threads", 1),
+    ):  # fmt: skip
+        parser.add_argument(f"--{name}", type=int, default=value, help="of the model and the measurement")
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 4, 16], help="sequences at a time")
+    parser.add_argument(
+        "--dtypes", nargs="+", choices=("float32", "bfloat16"), default=["float32", "bfloat16"], help="of the models"
+    )
+    parser.add_argument("--only", nargs="+", metavar="VARIANT", help="variants of these names")
+    parser.add_argument("--quick", action="store_true", help="one small round, to see that it runs")
+    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/generate.json"), help="JSON file")
+    parser.add_argument("--report", type=Path, help="also write a page, such as docs/generation.md")
+    options = parser.parse_args()
+
 import torch
 from columns import Columns
 from rich.console import Console
@@ -305,23 +325,8 @@ weights, and what is kept unpacked while `generate` runs ([packed.md](packed.md)
 """
 
 
-def main():
+def main(parser: argparse.ArgumentParser, options: argparse.Namespace):
     """Measures, prints the tables, writes JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    for name, value in (
-        ("hidden-size", 512), ("intermediate-size", 1536), ("layers", 4), ("loops", 4), ("heads", 8),
-        ("vocab-size", 8192), ("prompt-tokens", 8), ("new-tokens", 8), ("rounds", 3), ("threads", 1),
-    ):  # fmt: skip
-        parser.add_argument(f"--{name}", type=int, default=value, help="of the model and the measurement")
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 4, 16], help="sequences at a time")
-    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=list(DTYPES), help="of the models")
-    parser.add_argument("--only", nargs="+", metavar="VARIANT", help="variants of these names")
-    parser.add_argument("--quick", action="store_true", help="one small round, to see that it runs")
-    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/generate.json"), help="JSON file")
-    parser.add_argument("--report", type=Path, help="also write a page, such as docs/generation.md")
-    options = parser.parse_args()
     if options.quick:
         options.hidden_size, options.intermediate_size, options.layers, options.loops = 128, 256, 1, 2
         options.vocab_size, options.new_tokens, options.rounds, options.batch_sizes = 256, 4, 1, [1, 2]
@@ -353,4 +358,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(parser, options)

@@ -16,6 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+if __name__ == "__main__":
+    # `--help` needs no PyTorch.
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=40, help="of training")
+    parser.add_argument("--output", type=Path, default=Path("results/gguf_faults.json"), help="JSON file to write")
+    parser.add_argument("--report", type=Path, help="Markdown file to write")
+    options = parser.parse_args()
+
 import torch
 from transformers import PreTrainedTokenizerFast
 
@@ -183,16 +194,8 @@ def row(title: str, agreement: Agreement) -> str:
     )
 
 
-def main() -> None:
+def main(options: argparse.Namespace) -> None:
     """Trains, breaks, compares, writes."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--steps", type=int, default=40, help="of training")
-    parser.add_argument("--output", type=Path, default=Path("results/gguf_faults.json"), help="JSON file to write")
-    parser.add_argument("--report", type=Path, help="Markdown file to write")
-    options = parser.parse_args()
-
     torch.set_num_threads(1)
     model, tokenizer = trained_model(options.steps)
     found: list[tuple[str, Agreement]] = []
@@ -238,4 +241,4 @@ loops computes what the model computes with as many; it is refused for their num
 
 
 if __name__ == "__main__":
-    main()
+    main(options)

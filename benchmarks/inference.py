@@ -23,25 +23,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import matplotlib
-import torch
-import xllamacpp
-from matplotlib.ticker import ScalarFormatter
-from rich.progress import Progress
-from transformers import PreTrainedTokenizerFast, StoppingCriteria, StoppingCriteriaList
-
-from evaluation.figures import panels, save
-from model_cards.checkpoint import Checkpoint
-from model_cards.gguf import export_gguf
 from model_cards.gguf_blocks import FORMATS
-from model_cards.gguf_file import GgufFile
-from model_cards.gguf_limits import config_obstacles
-from model_cards.gguf_verify import LlamaCpp
-from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
-from trainers.data.tokenizer import train_tokenizer
 
-ROOT = Path(__file__).resolve().parent.parent
-BUILTIN_RUST = ROOT / "trainers" / "data" / "builtin_rust"
 SHAPES = {
     "tiny": dict(
         vocab_size=512, hidden_size=256, intermediate_size=512, num_shared_layers=2, num_attention_heads=4,
@@ -55,6 +38,41 @@ SHAPES = {
         num_key_value_heads=4,
     ),
 }  # fmt: skip
+
+if __name__ == "__main__":
+    # `--help` needs no PyTorch.
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--shape", choices=SHAPES, default="debug", help="of the random model")
+    parser.add_argument("--model", type=Path, help="folder of a saved model with its tokenizer, instead of a shape")
+    parser.add_argument("--loops", type=int, help="largest depth; None is the model's")
+    parser.add_argument("--types", nargs="+", choices=FORMATS, help="of the files; None is all that fit the model")
+    parser.add_argument("--prompt", type=int, default=64, help="tokens of the prompt")
+    parser.add_argument("--tokens", type=int, default=16, help="to decode")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of every contender")
+    parser.add_argument("--output", type=Path, default=Path("results/inference.json"), help="JSON file to write")
+    parser.add_argument("--report", type=Path, help="Markdown file to write, with a PNG beside it")
+    options = parser.parse_args()
+
+import matplotlib
+import torch
+import xllamacpp
+from matplotlib.ticker import ScalarFormatter
+from rich.progress import Progress
+from transformers import PreTrainedTokenizerFast, StoppingCriteria, StoppingCriteriaList
+
+from evaluation.figures import panels, save
+from model_cards.checkpoint import Checkpoint
+from model_cards.gguf import export_gguf
+from model_cards.gguf_file import GgufFile
+from model_cards.gguf_limits import config_obstacles
+from model_cards.gguf_verify import LlamaCpp
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from trainers.data.tokenizer import train_tokenizer
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILTIN_RUST = ROOT / "trainers" / "data" / "builtin_rust"
 # Bytes that no cache holds; larger weights are read no slower.
 LARGEST_READ = 2**28
 QUANTITIES = {"prompt": "Reading the prompt", "decode": "Decoding"}
@@ -361,22 +379,8 @@ def machine() -> str:
     return f"{names[0] if names else platform.processor()} ({', '.join(features) or platform.machine()})"
 
 
-def main() -> None:
+def main(options: argparse.Namespace) -> None:
     """Measures, prints, writes."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--shape", choices=SHAPES, default="debug", help="of the random model")
-    parser.add_argument("--model", type=Path, help="folder of a saved model with its tokenizer, instead of a shape")
-    parser.add_argument("--loops", type=int, help="largest depth; None is the model's")
-    parser.add_argument("--types", nargs="+", choices=FORMATS, help="of the files; None is all that fit the model")
-    parser.add_argument("--prompt", type=int, default=64, help="tokens of the prompt")
-    parser.add_argument("--tokens", type=int, default=16, help="to decode")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of every contender")
-    parser.add_argument("--output", type=Path, default=Path("results/inference.json"), help="JSON file to write")
-    parser.add_argument("--report", type=Path, help="Markdown file to write, with a PNG beside it")
-    options = parser.parse_args()
-
     torch.set_num_threads(1)
     if options.model:
         model = LoopLMForCausalLM.from_pretrained(options.model, dtype=torch.float32).eval()
@@ -414,4 +418,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(options)

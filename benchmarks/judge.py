@@ -27,6 +27,18 @@ from rich.console import Console
 from rich.table import Table
 from verifier import rows_of, seconds_of
 
+if __name__ == "__main__":
+    # `--help` needs no PyTorch.
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="compilers at the same time")
+    parser.add_argument("--rounds", type=int, default=3, help="medians are taken over so many")
+    parser.add_argument("--candidates", type=int, default=128, help="candidates with hidden tests")
+    parser.add_argument("--samples", type=int, default=4, help="samples of each problem with published tests")
+    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/judge.json"), help="JSON file")
+    options = parser.parse_args()
+
 from evaluation.rust import HiddenTests, RustVerifier, Verdict, harness
 from evaluation.rust.checkers import HARNESS_FILE, WITH_HARNESS
 from evaluation.rust.compiler import BUILD_FLAGS, ROOT
@@ -213,17 +225,8 @@ def measure(workload: Workload, workers: int, rounds: int) -> dict:
     }  # fmt: skip
 
 
-def main():
+def main(parser: argparse.ArgumentParser, options: argparse.Namespace):
     """Measures, prints a table, writes JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="compilers at the same time")
-    parser.add_argument("--rounds", type=int, default=3, help="medians are taken over so many")
-    parser.add_argument("--candidates", type=int, default=128, help="candidates with hidden tests")
-    parser.add_argument("--samples", type=int, default=4, help="samples of each problem with published tests")
-    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/judge.json"), help="JSON file")
-    options = parser.parse_args()
     if "NANOCHAT_DATA" not in os.environ:
         parser.error("NANOCHAT_DATA must name the folder with humaneval_rust.jsonl.gz")
     if os.environ.get(OPT_IN) != "1":
@@ -262,4 +265,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(parser, options)

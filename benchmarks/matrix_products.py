@@ -16,6 +16,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+if __name__ == "__main__":
+    # `--help` needs no PyTorch.
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--tokens", type=int, nargs="+", default=[1, 4, 16], help="rows of the activations")
+    parser.add_argument("--rounds", type=int, default=5, help="of measurement")
+    parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
+    parser.add_argument("--quick", action="store_true", help="one small shape and round, to see that it runs")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/benchmarks/matrix_products.json"), help="JSON file"
+    )
+    options = parser.parse_args()
+
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -68,19 +82,8 @@ def error(layer: BitLinear, product: Callable, inputs: torch.Tensor) -> float:
 
 
 @torch.no_grad()
-def main():
+def main(options: argparse.Namespace):
     """Measures, prints a table, writes JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--tokens", type=int, nargs="+", default=[1, 4, 16], help="rows of the activations")
-    parser.add_argument("--rounds", type=int, default=5, help="of measurement")
-    parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
-    parser.add_argument("--quick", action="store_true", help="one small shape and round, to see that it runs")
-    parser.add_argument(
-        "--output", type=Path, default=Path("results/benchmarks/matrix_products.json"), help="JSON file"
-    )
-    options = parser.parse_args()
     if options.quick:
         options.rounds, options.tokens = 1, [2]
     torch.set_num_threads(options.threads)
@@ -113,4 +116,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(options)

@@ -20,9 +20,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
 
+ROOT = Path(__file__).resolve().parent.parent
+
+if __name__ == "__main__":
+    # `--help` needs no PyTorch.
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--estimators", nargs="+", default=["maxrl", "grpo", "rloo"], help="to compare")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of each training")
+    parser.add_argument("--steps", type=int, default=64, help="of reinforcement learning")
+    parser.add_argument("--prompts", type=int, default=8, help="per step")
+    parser.add_argument("--num-generations", type=int, default=16, help="completions per prompt")
+    parser.add_argument("--learning-rate", type=float, default=3e-5, help="of all estimators")
+    parser.add_argument("--tasks", type=int, default=8000, help="verified tasks to make")
+    parser.add_argument("--held-out", type=int, default=200, help="tasks to measure with")
+    parser.add_argument("--pretrain-steps", type=int, default=1500, help="of reading solutions")
+    parser.add_argument("--start-at", type=int, default=1250, help="the checkpoint of these that all runs start from")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, which divide the cores")
+    parser.add_argument("--output", type=Path, default=Path("results/maxrl"), help="folder of the trainings")
+    parser.add_argument("--report", type=Path, default=ROOT / "docs" / "maxrl.md", help="Markdown file; PNG beside")
+    parser.add_argument("--only", metavar="ESTIMATOR:SEED", help="this training alone, here and now; no report")
+    options = parser.parse_args()
+
 import psutil
 import torch
-from exit_gate import ROOT, shares_of_cores, table
+from exit_gate import shares_of_cores, table
 from rich.progress import track
 from transformers import AutoTokenizer, DataCollatorForLanguageModeling, TrainerCallback, set_seed
 
@@ -386,26 +409,8 @@ def draw(curves: list[Curve], path: Path) -> None:
     save(figure, path)
 
 
-def main() -> None:
+def main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Trains, measures, writes."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--estimators", nargs="+", default=["maxrl", "grpo", "rloo"], help="to compare")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of each training")
-    parser.add_argument("--steps", type=int, default=64, help="of reinforcement learning")
-    parser.add_argument("--prompts", type=int, default=8, help="per step")
-    parser.add_argument("--num-generations", type=int, default=16, help="completions per prompt")
-    parser.add_argument("--learning-rate", type=float, default=3e-5, help="of all estimators")
-    parser.add_argument("--tasks", type=int, default=8000, help="verified tasks to make")
-    parser.add_argument("--held-out", type=int, default=200, help="tasks to measure with")
-    parser.add_argument("--pretrain-steps", type=int, default=1500, help="of reading solutions")
-    parser.add_argument("--start-at", type=int, default=1250, help="the checkpoint of these that all runs start from")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, which divide the cores")
-    parser.add_argument("--output", type=Path, default=Path("results/maxrl"), help="folder of the trainings")
-    parser.add_argument("--report", type=Path, default=ROOT / "docs" / "maxrl.md", help="Markdown file; PNG beside")
-    parser.add_argument("--only", metavar="ESTIMATOR:SEED", help="this training alone, here and now; no report")
-    options = parser.parse_args()
     if options.steps % EVALUATIONS or options.prompts * options.num_generations % 64:
         parser.error(f"--steps must be a multiple of {EVALUATIONS}, prompts times completions one of 64")
     require_consent()
@@ -427,4 +432,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(parser, options)

@@ -22,6 +22,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+if __name__ == "__main__":
+    # `--help` needs no PyTorch.
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    for name, value in (
+        ("hidden-size", 384), ("intermediate-size", 1024), ("layers", 6), ("loops", 4), ("heads", 6),
+        ("vocab-size", 8192), ("seq-len", 512), ("batch", 1), ("rounds", 5), ("threads", 1),
+    ):  # fmt: skip
+        parser.add_argument(f"--{name}", type=int, default=value, help="of the model and the measurement")
+    parser.add_argument("--only", help="contenders whose name contains this")
+    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/training_step.json"), help="JSON file")
+    options = parser.parse_args()
+
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -221,19 +235,8 @@ def measure(contender: Contender, shape: Shape, tokens: torch.Tensor, dtype: tor
     return row
 
 
-def main():
+def main(options: argparse.Namespace):
     """Measures, prints a table, writes JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    for name, value in (
-        ("hidden-size", 384), ("intermediate-size", 1024), ("layers", 6), ("loops", 4), ("heads", 6),
-        ("vocab-size", 8192), ("seq-len", 512), ("batch", 1), ("rounds", 5), ("threads", 1),
-    ):  # fmt: skip
-        parser.add_argument(f"--{name}", type=int, default=value, help="of the model and the measurement")
-    parser.add_argument("--only", help="contenders whose name contains this")
-    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/training_step.json"), help="JSON file")
-    options = parser.parse_args()
     names = ("hidden_size", "intermediate_size", "layers", "loops", "heads", "vocab_size", "seq_len", "batch")
     shape = Shape(**{name: getattr(options, name) for name in names})
 
@@ -288,4 +291,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(options)

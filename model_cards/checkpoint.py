@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,19 +18,41 @@ from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from modeling_nanochat.packed_nanochat import unpack_codes, unpack_weight
 from modeling_nanochat.ternary_nanochat import quantize_weight, ternary_codes
 
+GENERATION = "generation_config.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 TOKENIZER = "tokenizer.json"
+TOKENIZER_FILES = (TOKENIZER, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 CODES, SCALES = "_codes", "_scales"
 """What the names of a packed weight's two tensors have in addition."""
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """An object in a file of a saved model. Raises `ValueError` when the file holds none, or only half of it."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged, it holds no JSON: {error}. Copy it again.") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} must hold an object in JSON, got {type(found).__name__}")
+    return found
+
+
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer beside a saved model. Raises `FileNotFoundError` when there is none."""
+    """
+    The tokenizer beside a saved model.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ValueError: One of its files is damaged.
+    """
     if not (folder / TOKENIZER).is_file():
         raise FileNotFoundError(
             f"{folder} must hold a model with its tokenizer: it has no {TOKENIZER}, which tokenizer.save_pretrained "
             "writes"
         )
+    for name in TOKENIZER_FILES:
+        if (folder / name).is_file():
+            read_json(folder / name)
     return AutoTokenizer.from_pretrained(folder)
 
 
@@ -71,23 +94,45 @@ class Checkpoint:
         for needed in ("config.json", INDEX if sharded else WEIGHTS):
             if not (folder / needed).exists():
                 raise FileNotFoundError(f"{folder} must be a folder that save_pretrained wrote: it has no {needed}")
-        settings = json.loads((folder / "config.json").read_text())
-        if settings.get("model_type") != LoopLMConfig.model_type:
+        model_type = read_json(folder / "config.json").get("model_type")
+        if model_type != LoopLMConfig.model_type:
             raise ValueError(
-                f"{folder}/config.json: model_type must be {LoopLMConfig.model_type!r}, got "
-                f"{settings.get('model_type')!r}"
+                f"{folder} must hold a LoopLM, whose config.json says model_type {LoopLMConfig.model_type!r}, got "
+                f"{model_type!r}"
             )
+        if (folder / GENERATION).exists():
+            read_json(folder / GENERATION)
         if sharded:
-            files = json.loads((folder / INDEX).read_text())["weight_map"]
+            files = read_json(folder / INDEX).get("weight_map")
+            if not isinstance(files, dict):
+                raise ValueError(f"{folder / INDEX} must name the file of each tensor under weight_map")
         else:
             with _weights(folder / WEIGHTS) as file:
                 files = dict.fromkeys(file.keys(), WEIGHTS)
+        for name in sorted(set(files.values())):
+            if not (folder / name).is_file():
+                raise FileNotFoundError(f"{folder} lacks {name}, which {INDEX} names. Copy it again.")
+            # Opening finds a file that was copied in part.
+            with _weights(folder / name):
+                pass
 
         def read(name: str) -> torch.Tensor:
             with _weights(folder / files[name]) as file:
                 return file.get_tensor(name)
 
         return cls(LoopLMConfig.from_pretrained(folder), _names(files.keys()), read, str(folder))
+
+    def check_names(self) -> None:
+        """Raises `ValueError` unless the checkpoint has the tensors of its configuration, and no others."""
+        with torch.device("meta"):
+            needed = Checkpoint.of_model(LoopLMForCausalLM(self.config)).names
+        extra, missing = self.names - needed, needed - self.names
+        if extra or missing:
+            fault = f"lacks {sorted(missing)[:3]}" if missing else f"also has {sorted(extra)[:3]}"
+            raise ValueError(
+                f"{self.name} must have exactly the tensors of its configuration: it {fault}. Adapters must be merged "
+                "first."
+            )
 
     def read_finite(self, name: str) -> torch.Tensor:
         """As `read`; raises ValueError when the tensor holds NaN or infinity."""

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from evaluation.complete_files import check_new_file
+
 TYPES = ("f32", "f16", "q8_0", "q4_0", "q2_0", "tq1_0", "tq2_0", "q2_k")
 FLOAT_TYPES = ("f32", "f16", "q8_0")
 
@@ -18,6 +20,7 @@ def add_gguf(subcommands):
     )
     parser.add_argument("model", type=Path, help="folder of a saved model with its tokenizer")
     parser.add_argument("out", type=Path, help="file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     parser.add_argument(
         "--type", choices=TYPES, default="q4_0", help="of the ternary matrices; each of them carries them exactly"
     )
@@ -34,6 +37,7 @@ def add_gguf(subcommands):
 
 
 def _gguf(options: argparse.Namespace) -> int:
+    check_new_file(options.out, options.overwrite)
     # `--help` answers at once, without PyTorch.
     import torch
 

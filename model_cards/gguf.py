@@ -11,20 +11,18 @@ it gets its name.
 """
 
 import json
-import secrets
 from pathlib import Path
 
 import numpy as np
-import torch
 from transformers import PreTrainedTokenizerFast
 
+from evaluation.complete_files import complete_file
 from model_cards.checkpoint import Checkpoint
 from model_cards.gguf_blocks import BlockFormat
 from model_cards.gguf_file import ARCHITECTURE, GgufFile, read_gguf
 from model_cards.gguf_limits import DENSE_TYPES, config_obstacles, exported_loops, find_format, fold_streams
 from model_cards.gguf_tensors import ExportedTensor, check_tensors, encode, exported_tensors
 from model_cards.gguf_tokenizer import tokenizer_metadata
-from modeling_nanochat import LoopLMForCausalLM
 
 OWN_PREFIX = "nanochat"
 
@@ -72,7 +70,7 @@ def export_gguf(
         raise ValueError(f"{checkpoint.name} cannot be exported to GGUF:\n" + "\n".join(obstacles))
     if head_type is not None and config.tie_word_embeddings:
         raise ValueError(f"head_type must be None when LoopLMConfig.tie_word_embeddings=True, got {head_type!r}")
-    _check_names(checkpoint)
+    checkpoint.check_names()
     default_type = "f32" if type == "f32" else "f16"
     tensors = list(
         exported_tensors(
@@ -91,16 +89,11 @@ def export_gguf(
             )
     metadata = model_metadata(checkpoint, find_format(type, "type"), name) | tokenizer_metadata(tokenizer, config)
 
-    # A name of its own: two exports to one path must not write into each other's file.
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        _write(partial, metadata, tensors, checkpoint)
+    with complete_file(path) as partial:
+        _write(partial, path, metadata, tensors, checkpoint)
         written = read_gguf(partial)
         check_tensors(written, tensors, checkpoint)
         _check_metadata(written, metadata)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return read_gguf(path)
 
 
@@ -140,10 +133,12 @@ def model_metadata(checkpoint: Checkpoint, matrix: BlockFormat, name: str | None
     return metadata if name is None else {"general.name": name} | metadata
 
 
-def _write(path: Path, metadata: dict[str, object], tensors: list[ExportedTensor], checkpoint: Checkpoint) -> None:
+def _write(
+    partial: Path, path: Path, metadata: dict[str, object], tensors: list[ExportedTensor], checkpoint: Checkpoint
+) -> None:
     from gguf import GGUFValueType, GGUFWriter
 
-    writer = GGUFWriter(path, ARCHITECTURE)
+    writer = GGUFWriter(partial, ARCHITECTURE)
     types = {bool: GGUFValueType.BOOL, int: GGUFValueType.UINT32, float: GGUFValueType.FLOAT32}
     types |= {str: GGUFValueType.STRING, list: GGUFValueType.ARRAY, np.int32: GGUFValueType.INT32}
     for key, value in metadata.items():
@@ -158,10 +153,12 @@ def _write(path: Path, metadata: dict[str, object], tensors: list[ExportedTensor
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         for tensor in tensors:
-            writer.write_tensor_data(encode(tensor, checkpoint))
-    except OSError as error:
-        # NumPy's own words are only "458752 requested and 85952 written".
-        raise OSError(f"{path.parent} must have room for {path.name}, writing it failed: {error}") from error
+            data = encode(tensor, checkpoint)
+            try:
+                writer.write_tensor_data(data)
+            except OSError as error:
+                # NumPy's own words are only "458752 requested and 85952 written".
+                raise OSError(f"{path.parent} must have room for {path.name}, writing it failed: {error}") from error
     finally:
         writer.close()
 
@@ -175,16 +172,3 @@ def _check_metadata(file: GgufFile, metadata: dict[str, object]) -> None:
             found, value = np.float32(found).tolist(), np.float32(value).tolist()
         if found != value:
             raise ValueError(f"{file.path}: {key} must be {str(value)[:80]}, got {str(found)[:80]}")
-
-
-def _check_names(checkpoint: Checkpoint) -> None:
-    """The checkpoint has what its configuration asks for, and nothing that the file would silently lack."""
-    with torch.device("meta"):
-        needed = Checkpoint.of_model(LoopLMForCausalLM(checkpoint.config)).names
-    extra, missing = checkpoint.names - needed, needed - checkpoint.names
-    if extra or missing:
-        fault = f"lacks {sorted(missing)[:3]}" if missing else f"also has {sorted(extra)[:3]}"
-        raise ValueError(
-            f"{checkpoint.name} must have exactly the tensors of its configuration: it {fault}. Adapters must be "
-            "merged before the export."
-        )

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from evaluation.complete_files import check_new_folder, complete_folder
+
 
 def add_pack(subcommands):
     """Adds the subcommand `pack`."""
@@ -18,18 +20,26 @@ def add_pack(subcommands):
 
 
 def _pack(options: argparse.Namespace) -> int:
-    if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
-        raise ValueError(f"out must be an empty folder or not be there, got {options.out}")
+    check_new_folder(options.out)
     # `--help` answers at once, without PyTorch.
+    from safetensors import SafetensorError
+    from transformers.utils.logging import disable_progress_bar
+
     from model_cards.checkpoint import Checkpoint, read_tokenizer
+    from model_cards.counted import Counted
     from modeling_nanochat import LoopLMForCausalLM
 
-    Checkpoint.of_folder(options.model)  # says what is missing
+    Counted.of(Checkpoint.of_folder(options.model))  # says what is missing or wrong
     tokenizer = read_tokenizer(options.model)
+    disable_progress_bar()
     # In the type it is stored in: latent weights must not be rounded before they are packed.
     packed = LoopLMForCausalLM.from_pretrained(options.model, dtype="auto").pack()
-    packed.save_pretrained(options.out)
-    tokenizer.save_pretrained(options.out)
+    with complete_folder(options.out) as folder:
+        try:
+            packed.save_pretrained(folder)
+        except SafetensorError as error:
+            raise OSError(f"{options.out} cannot be written: {error}") from error
+        tokenizer.save_pretrained(folder)
     before, after = _weight_bytes(options.model), _weight_bytes(options.out)
     print(f"{options.out}: {after / 1e6:.1f} MB instead of {before / 1e6:.1f} MB")
     print(packed.packed_memory())

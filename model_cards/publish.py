@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from evaluation.complete_files import complete_file, complete_folder
 from model_cards import card_results, metadata
 from model_cards.card import GgufRelease, Publication, model_card
 from model_cards.checkpoint import Checkpoint
@@ -35,7 +36,8 @@ def card(options: argparse.Namespace) -> int:
     if options.out is None:
         print(made)
         return 0
-    made.save(options.out)
+    with complete_file(options.out) as file:
+        made.save(file)
     print(f"Written to {options.out}")
     return 0
 
@@ -44,9 +46,6 @@ def publish(options: argparse.Namespace) -> int:
     """Stages both repositories, shows them, and uploads them with `--push`."""
     publication = _publication(options, options.repo)
     metadata.check_repo(publication.gguf_repo, "--repo with -GGUF at its end")
-    staging = options.staging
-    if staging is not None and staging.exists() and (not staging.is_dir() or any(staging.iterdir())):
-        raise ValueError(f"--staging must be a new or empty folder, got {options.staging}")
     user = log_in() if options.push else None
     checkpoint = Checkpoint.of_folder(options.model)
     tokenizer = read_tokenizer(options.model, checkpoint.config)
@@ -55,8 +54,8 @@ def publish(options: argparse.Namespace) -> int:
     results = card_results.read_results(options.results, counted)
     record = TrainingRecord.of_model(options.model)
 
-    with tempfile.TemporaryDirectory() as temporary:
-        staging = options.staging or Path(temporary)
+    with tempfile.TemporaryDirectory() if options.staging is None else complete_folder(options.staging) as folder:
+        staging = Path(folder)
         folders = {publication.repo: staging / publication.name}
         stage_model(options.model, folders[publication.repo])
         text = reload(folders[publication.repo])

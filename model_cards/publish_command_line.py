@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from evaluation.complete_files import check_new_file, check_new_folder
 from model_cards.command_line import TYPES
 
 
@@ -18,6 +19,7 @@ def add_card(subcommands):
     _add_shared(parser)
     parser.add_argument("--repo", help="user/name on the Hub, for the usage; None takes user/ and the folder's name")
     parser.add_argument("--out", type=Path, help="file to write, such as README.md; None prints the card")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file where it is there")
     parser.set_defaults(run=_card)
 
 
@@ -63,6 +65,8 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
 
 
 def _card(options: argparse.Namespace) -> int:
+    if options.out is not None:
+        check_new_file(options.out, options.overwrite)
     # `--help` answers at once, without PyTorch.
     from model_cards.publish import card
 
@@ -70,6 +74,8 @@ def _card(options: argparse.Namespace) -> int:
 
 
 def _publish(options: argparse.Namespace) -> int:
+    if options.staging is not None:
+        check_new_folder(options.staging)
     from model_cards.publish import publish
 
     return publish(options)

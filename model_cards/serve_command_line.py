@@ -77,7 +77,6 @@ def add_chat(subcommands):
 
 
 def _chat(options: argparse.Namespace) -> int:
-    from evaluation.rust import SandboxUnavailable, ToolchainUnavailable
     from model_cards.chat import ChatSettings, chat
     from model_cards.text_engine import Decoding
 
@@ -88,7 +87,4 @@ def _chat(options: argparse.Namespace) -> int:
         verify=options.verify,
         best_of=options.best_of,
     )
-    try:
-        return chat(options.model, options.prompt, settings)
-    except (SandboxUnavailable, ToolchainUnavailable) as error:
-        raise ValueError(str(error)) from error
+    return chat(options.model, options.prompt, settings)

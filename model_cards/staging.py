@@ -18,7 +18,7 @@ from transformers.dynamic_module_utils import get_relative_imports
 
 from evaluation.device import inference_device
 from model_cards.card import GgufRelease, Publication, gguf_card
-from model_cards.checkpoint import INDEX, WEIGHTS, Checkpoint
+from model_cards.checkpoint import INDEX, TOKENIZER_FILES, WEIGHTS, Checkpoint, read_json
 from model_cards.counted import Counted
 from model_cards.gguf import export_gguf
 from model_cards.gguf_limits import config_obstacles, fold_streams
@@ -26,10 +26,7 @@ from model_cards.gguf_verify import verify_gguf
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 
 CONFIGURATION = ("config.json", "generation_config.json")
-TOKENIZER = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-    "merges.txt", "chat_template.jinja",
-)  # fmt: skip
+TOKENIZER = (*TOKENIZER_FILES, "vocab.json", "merges.txt", "chat_template.jinja")
 NEEDED = (*CONFIGURATION, "tokenizer.json", "tokenizer_config.json")
 PROMPT = "fn main() {\n"
 # Q4_0 runs on every backend; Q2_K does, too, in less space; TQ2_0 is the smallest that most of them run.
@@ -49,6 +46,7 @@ def read_tokenizer(folder: Path, config: LoopLMConfig) -> PreTrainedTokenizerFas
     for name in NEEDED:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} must hold a model with its tokenizer: it has no {name}")
+        read_json(folder / name)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     generation = GenerationConfig.from_pretrained(folder)
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
@@ -79,7 +77,7 @@ def code_files(folder: Path) -> list[str]:
     Raises:
         ValueError: `auto_map` is missing, or names code that is not in the folder.
     """
-    auto_map = json.loads((folder / "config.json").read_text()).get("auto_map") or {}
+    auto_map = read_json(folder / "config.json").get("auto_map") or {}
     for name in ("AutoConfig", "AutoModel", "AutoModelForCausalLM"):
         if name not in auto_map:
             raise ValueError(
@@ -112,7 +110,7 @@ def stage_model(source: Path, target: Path) -> None:
     if (source / WEIGHTS).is_file():
         names.append(WEIGHTS)
     else:
-        shards = sorted(set(json.loads((source / INDEX).read_text())["weight_map"].values()))
+        shards = sorted(set(read_json(source / INDEX)["weight_map"].values()))
         names += [INDEX, *shards]
     target.mkdir(parents=True, exist_ok=True)
     for name in names:

@@ -1,8 +1,9 @@
 """What a recipe's run folder tells about the training of the model in it."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+
+from model_cards.checkpoint import read_json
 
 NOT_RECORDED = "not recorded"
 FIRST_STAGE, GATE_STAGE, EXPORT = "pretrain", "gate", "export"
@@ -26,10 +27,10 @@ class TrainingRecord:
         stage_folder = folder.absolute().parent
         run = stage_folder.parent
         if stage_folder.name == EXPORT and (stage_folder / "finished.json").is_file():
-            stage_folder = run / _read(stage_folder / "finished.json")["stage"]
+            stage_folder = run / read_json(stage_folder / "finished.json")["stage"]
         if not (run / "recipe.json").is_file() or not (stage_folder / "finished.json").is_file():
             return None
-        recipe = _read(run / "recipe.json")
+        recipe = read_json(run / "recipe.json")
         stages = {FIRST_STAGE: recipe["training"] | {"seq_len": recipe["data"]["seq_len"]}}
         later = {key.removeprefix("stages."): value for key, value in recipe.items() if key.startswith("stages.")}
         stages |= later
@@ -48,16 +49,12 @@ class TrainingRecord:
         return cls(lines, rewarded[-1] if rewarded else None)
 
 
-def _read(path: Path) -> dict:
-    return json.loads(path.read_text())
-
-
 def _data(data: dict, prepared: Path) -> dict[str, str]:
     own = "a folder of `.rs` files (not published)"
     toolchain = "documentation and sources that come with the Rust toolchain (MIT OR Apache-2.0)"
     text = toolchain if data["data_dir"] is None else own
     if (prepared / "finished.json").is_file():
-        text += f", {_read(prepared / 'finished.json')['texts']:,} texts"
+        text += f", {read_json(prepared / 'finished.json')['texts']:,} texts"
     made = {
         "synthetic_samples": "{:,} synthetic programs that compile and pass their tests",
         "variants": "variants of the texts that still compile, a share of {} in each way",
@@ -66,7 +63,7 @@ def _data(data: dict, prepared: Path) -> dict[str, str]:
     text += "".join("; " + words.format(data[name]) for name, words in made.items() if data.get(name))
     lines = {"Training text": text}
     if (prepared / "verification.json").is_file():
-        sample = _read(prepared / "verification.json")
+        sample = read_json(prepared / "verification.json")
         counts = ", ".join(f"{count:,} {status}" for status, count in sample["counts"].items())
         lines["Compiler's verdict on a sample of it"] = sample["problem"] or (
             f"{counts} ({sample['external']:,} fail only for crates or files that are not there)"
@@ -76,7 +73,7 @@ def _data(data: dict, prepared: Path) -> dict[str, str]:
 
 def _stage(settings: dict, folder: Path) -> str:
     steps = f"{settings['total_steps']:,} steps"
-    finished = _read(folder / "finished.json") if (folder / "finished.json").is_file() else {}
+    finished = read_json(folder / "finished.json") if (folder / "finished.json").is_file() else {}
     if "num_generations" in settings:
         prompts = f"{settings['prompts_per_step']} prompts x {settings['num_generations']} completions"
         rewarded = REWARDED[settings["mode"]]

@@ -1,17 +1,22 @@
 """`python -m recipes` lists the recipes with what they cost."""
 
+import argparse
+import sys
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
+from evaluation.exit_status import exit_status
 from evaluation.tables import print_table
-from recipes.schema import Recipe
-from recipes.settings import parameters
+
+if TYPE_CHECKING:
+    from recipes.schema import Recipe
 
 
-def all_recipes() -> dict[str, Recipe]:
+def all_recipes() -> "dict[str, Recipe]":
     """The recipes of this folder by the name of their file."""
     found = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
@@ -20,8 +25,21 @@ def all_recipes() -> dict[str, Recipe]:
     return found
 
 
-def main() -> None:
-    """Prints the table."""
+def main(arguments: list[str] | None = None) -> int:
+    """Prints the table; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m recipes",
+        description="Lists the recipes: the parameters, loops and tokens of each, and its stages.",
+    )
+    parser.parse_args(arguments)
+    return exit_status(parser.prog, print_recipes)
+
+
+def print_recipes() -> int:
+    """Prints the table; returns the exit status."""
+    # `--help` answers at once, without PyTorch.
+    from recipes.settings import parameters
+
     table = Table()
     for column in ("recipe", "parameters", "ternary", "layers x loops", "tokens"):
         table.add_column(column, justify="left" if column == "recipe" else "right")
@@ -40,7 +58,8 @@ def main() -> None:
     for name, recipe in recipes.items():
         console.print(f"{name}: {recipe.description}")
     console.print("Start one with: accelerate launch recipes/NAME.py (--help, --show, --dry-run)")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -18,59 +18,34 @@ from accelerate.utils import broadcast_object_list
 from rich.console import Console
 from safetensors import SafetensorError
 
+from evaluation.exit_status import BAD_INPUT, INTERRUPTED, USER_ERRORS, one_line
+from evaluation.rust import SandboxUnavailable, ToolchainUnavailable
+from evaluation.rust.sandbox import SandboxFailure
 from recipes.folder import RunLock, differences, kept_settings, remembered, resume_command
+from recipes.options import add_options
 from recipes.pipeline import finish
-from recipes.processes import MACHINE_FAILURES, REFUSALS, on_main_process, process_state
+from recipes.processes import on_main_process, process_state
 from recipes.schema import Recipe
-from recipes.settings import explanation, show, with_settings
+from recipes.settings import show, with_settings
 from recipes.start import start
 from trainers.callbacks import TrainingDiverged
+from trainers.rewards import RewardUnavailable
 
 console = Console(highlight=False)
-REFUSED = 2
 
 
 class OneLineParser(argparse.ArgumentParser):
     """A parser whose errors end as all others do."""
 
     def error(self, message: str) -> NoReturn:
-        _end(f"{self.format_usage()}{self.prog}: error: {message}", REFUSED)
-
-
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Defaults after each option, and the settings as they are written."""
+        _end(f"{self.format_usage()}{self.prog}: error: {message}", BAD_INPUT)
 
 
 def main(recipe: Recipe, arguments: list[str] | None = None) -> None:
     """Run a recipe with what the command line changes of it; what cannot be done ends with one line that says why."""
-    parser = OneLineParser(description=recipe.description, epilog=explanation(), formatter_class=HelpFormatter)
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        default=recipe.data.data_dir,
-        help="train on the .rs files in this folder; None takes the documentation of the installed Rust toolchain",
-    )
-    parser.add_argument("--output-dir", type=Path, default=recipe.output_dir, help="parent of the run's folder")
-    parser.add_argument("--seed", type=int, default=recipe.training.seed, help="of weights and data order")
-    parser.add_argument("--total-steps", type=int, help="train so many steps first; warmup and decay are scaled")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", dest="changes", help="change a setting; repeatable"
-    )
-    names = [stage.name for stage in recipe.stages]
-    parser.add_argument("--stage", choices=names, help="only this stage, from the one before it; needs --resume then")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument(
-        "--resume", action="store_true", help="continue the run in the output folder, with the settings it has"
-    )
-    what.add_argument(
-        "--overwrite", action="store_true", help="put a new run in the place of the one in the output folder"
-    )
-    what.add_argument("--show", action="store_true", help="print every setting, its value and meaning, and stop")
-    what.add_argument(
-        "--dry-run", action="store_true", help="two steps of every stage at toy size, in a folder that is deleted"
-    )
+    parser = OneLineParser(description=recipe.description)
+    add_options(parser, recipe)
     options = parser.parse_args(arguments)
-
     only = options.stage
     with ExitStack() as stack:
         with _refusing(parser.prog):
@@ -148,10 +123,10 @@ def _refusing(program: str) -> Iterator[None]:
     """What cannot be started is told in a line."""
     try:
         yield
-    except REFUSALS as error:
+    except USER_ERRORS as error:
         if _is_full(error):
             raise
-        _end(f"{program}: error: {error}", REFUSED)
+        _end(f"{program}: error: {one_line(error)}", BAD_INPUT)
 
 
 @contextmanager
@@ -160,8 +135,8 @@ def _ending_in_one_line(recipe: Recipe, go_on: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _end(f"Interrupted.{go_on}", 130)
-    except (TrainingDiverged, *MACHINE_FAILURES) as error:
+        _end(f"Interrupted.{go_on}", INTERRUPTED)
+    except (TrainingDiverged, RewardUnavailable, ToolchainUnavailable, SandboxUnavailable, SandboxFailure) as error:
         _end(f"Stopped: {error}{go_on}", 1)
     except torch.OutOfMemoryError as error:
         smaller = "--set training.micro_batch_size=1, --set training.checkpointing=loop"
@@ -188,7 +163,7 @@ def _end(message: str, status: int) -> NoReturn:
         # It would print a traceback of its own, which says nothing but that this process ended with an error.
         if int(os.environ.get("WORLD_SIZE", 1)) == 1:
             launcher.send_signal(signal.SIGTERM)
-        elif status == REFUSED:
+        elif status == BAD_INPUT:
             # All processes end alike; the launcher of several catches every gentler signal.
             launcher.send_signal(signal.SIGKILL)
     sys.exit(status)

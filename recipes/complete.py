@@ -7,9 +7,6 @@ Load a saved model by its own code and continue a prompt; needs transformers and
 import argparse
 from pathlib import Path
 
-import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Continue a prompt with a saved model.")
@@ -26,6 +23,10 @@ def main() -> None:
     is_local = folder.exists() or folder.is_absolute() or arguments.model.count("/") != 1
     if is_local and not (folder / "config.json").is_file():
         parser.error(f"model must be the folder of a saved model or a Hub name, got {arguments.model!r}")
+    # `--help` and errors come at once, without PyTorch.
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+
     set_seed(arguments.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = AutoTokenizer.from_pretrained(arguments.model, trust_remote_code=True)

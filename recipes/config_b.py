@@ -5,13 +5,18 @@ The seed's configuration B: two GPUs with 24 GB each, 4K context.
 """
 
 try:
-    from recipes.command_line import main
+    from recipes.options import before_imports
 except ModuleNotFoundError as error:
     if error.name != "recipes":
         raise
     raise SystemExit("nanochat-ternary is not installed: run `make install`, or `pip install -e .`") from None
 
+if __name__ == "__main__":
+    # `--help` needs no PyTorch.
+    before_imports(__doc__)
+
 from modeling_nanochat import LoopLMConfig
+from recipes.command_line import main
 from recipes.schema import DataRecipe, Recipe, TrainingRecipe
 from trainers.stages import MaxRLStage
 

@@ -2,7 +2,7 @@
 Turn an Ouro checkpoint (arXiv 2510.25741) into a LoopLM folder, which loads by its own code:
 
     python recipes/convert_ouro.py Ouro-1.4B looplm-1.4b
-    python recipes/convert_ouro.py Ouro-1.4B looplm-1.4b-ternary --ternary --text some.rs
+    python recipes/convert_ouro.py Ouro-1.4B looplm-ternary --ternary --text trainers/data/builtin_rust/iterators.rs
 
 The weights are copied as they are, byte for byte; only their names change. So the memory needed does not grow with the
 checkpoint, and bf16 stays bf16. With --ternary the same weights are the latent ones of ternary layers: every pass
@@ -10,264 +10,14 @@ rounds them, which costs accuracy until the model is trained on; --text says how
 """
 
 import argparse
-import json
-import math
-import shutil
-import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError, safe_open
-from transformers import PreTrainedTokenizerFast
-from transformers.dynamic_module_utils import custom_object_save
-
 try:
-    from evaluation.device import inference_device
-    from evaluation.progress import Advance, show_progress
-    from evaluation.suites.perplexity import score_texts
-    from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+    from evaluation.exit_status import quiet_libraries
 except ModuleNotFoundError as error:
-    if error.name not in ("evaluation", "modeling_nanochat"):
+    if error.name != "evaluation":
         raise
     raise SystemExit("nanochat-ternary is not installed: run `make install`, or `pip install -e .`") from None
-
-INDEX_FILE = "model.safetensors.index.json"
-# What belongs to a tokenizer or to generation and says nothing about the architecture.
-COPIED_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "generation_config.json",
-)
-FLOAT_TYPES = ("F32", "BF16", "F16")
-COPY_BYTES = 2**22
-WINDOW = 1024
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """
-    An Ouro checkpoint that was checked against its configuration.
-
-    Attributes:
-        folder: Where it is.
-        config: The configuration of the LoopLM that computes the same.
-        shards: Its safetensors files.
-        tensors: The shard of each tensor, by LoopLM's names.
-    """
-
-    folder: Path
-    config: LoopLMConfig
-    shards: list[Path]
-    tensors: dict[str, Path]
-
-    @property
-    def size(self) -> int:
-        """Bytes of all shards."""
-        return sum(shard.stat().st_size for shard in self.shards)
-
-
-def ouro_name(name: str) -> str:
-    """The name of one of our tensors in Ouro's checkpoints; all but the gate's are the same."""
-    return name.replace("model.exit_gate.", "model.early_exit_gate.")
-
-
-def looplm_name(name: str) -> str:
-    """The other way round."""
-    return name.replace("model.early_exit_gate.", "model.exit_gate.")
-
-
-def read_json(path: Path) -> dict:
-    """An object in a JSON file; ValueError when there is none."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} must be a JSON file: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} must hold a JSON object, got a {type(found).__name__}")
-    return found
-
-
-def looplm_config(ouro: dict, **changes) -> LoopLMConfig:
-    """
-    The configuration of the LoopLM that computes what an Ouro model of configuration `ouro` does.
-
-    Raises:
-        ValueError: It is not Ouro's, lacks a field, or asks for something LoopLM does not have.
-    """
-    if ouro.get("model_type") != "ouro":
-        raise ValueError(f'config.json: model_type must be "ouro", got {ouro.get("model_type")!r}')
-    layers = ouro.get("num_hidden_layers")
-    for name, allowed in {
-        "hidden_act": ("silu",),
-        "use_sliding_window": (False, None),
-        "rope_scaling": (None,),
-        "layer_types": (None, ["full_attention"] * layers if isinstance(layers, int) else None),
-    }.items():
-        if name in ouro and ouro[name] not in allowed:
-            raise ValueError(f"config.json: {name} must be {allowed[0]!r}: LoopLM has no other, got {ouro[name]!r}")
-    names = {
-        name: name
-        for name in ("vocab_size", "hidden_size", "intermediate_size", "num_attention_heads",
-                     "max_position_embeddings", "rms_norm_eps")
-    } | {"num_hidden_layers": "num_shared_layers", "total_ut_steps": "num_loops"}  # fmt: skip
-    missing = [name for name in names if name not in ouro]
-    if missing:
-        raise ValueError(f"config.json lacks {', '.join(missing)}")
-    fields = {ours: ouro[theirs] for theirs, ours in names.items()}
-    for theirs, ours in {
-        "num_key_value_heads": "num_key_value_heads",
-        "head_dim": "head_dim",
-        "tie_word_embeddings": "tie_word_embeddings",
-        "initializer_range": "initializer_range",
-        "early_exit_threshold": "exit_threshold",
-        "dtype": "dtype",
-        "torch_dtype": "dtype",
-    }.items():
-        if ouro.get(theirs) is not None:
-            fields[ours] = ouro[theirs]
-    rope = ouro.get("rope_parameters") or {"rope_type": "default", "rope_theta": ouro.get("rope_theta", 10000.0)}
-    tokens = {name: ouro.get(name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    fields |= {"tie_word_embeddings": fields.get("tie_word_embeddings", False), "rope_parameters": rope} | tokens
-    return LoopLMConfig(**(fields | {"sandwich_norm": True, "ternary": False} | changes))
-
-
-def shard_files(folder: Path) -> list[Path]:
-    """The safetensors files of a checkpoint, sorted; ValueError when one or all are missing."""
-    if not (folder / INDEX_FILE).exists():
-        single = folder / "model.safetensors"
-        if not single.is_file():
-            raise ValueError(f"{folder} must hold model.safetensors or {INDEX_FILE}, got neither")
-        return [single]
-    weight_map = read_json(folder / INDEX_FILE).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise ValueError(f"{folder / INDEX_FILE} must hold a weight_map from tensors to files")
-    shards = [folder / name for name in sorted(set(weight_map.values()))]
-    absent = [shard.name for shard in shards if not shard.is_file()]
-    if absent:
-        raise ValueError(f"{folder} lacks {', '.join(absent)}, which {INDEX_FILE} names")
-    return shards
-
-
-def some(names: list[str]) -> str:
-    """The first few of many names."""
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def read_checkpoint(folder: Path, **changes) -> Checkpoint:
-    """
-    Read an Ouro checkpoint's configuration and the names, shapes and types of its tensors, none of their values.
-
-    Args:
-        folder: Holds config.json and model.safetensors, or shards with an index.
-        changes: Fields of LoopLMConfig to set differently, e.g. `ternary=True`.
-
-    Raises:
-        ValueError: It is no Ouro checkpoint, or tensors are missing, too many, of another shape or not float.
-    """
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"IN must be the folder of an Ouro checkpoint with config.json, got {str(folder)!r}")
-    config = looplm_config(read_json(folder / "config.json"), **changes)
-    with torch.device("meta"):
-        wanted = {name: list(value.shape) for name, value in LoopLMForCausalLM(config).state_dict().items()}
-    if config.tie_word_embeddings:
-        del wanted["lm_head.weight"]
-
-    shards, tensors, wrong = shard_files(folder), {}, []
-    for shard in shards:
-        try:
-            with safe_open(shard, framework="pt") as file:
-                for theirs in file.keys():
-                    name, tensor = looplm_name(theirs), file.get_slice(theirs)
-                    shape, dtype = tensor.get_shape(), tensor.get_dtype()
-                    if name in tensors:
-                        raise ValueError(f"{theirs} is in {tensors[name].name} and again in {shard.name}")
-                    tensors[name] = shard
-                    if name in wanted and (shape != wanted[name] or dtype not in FLOAT_TYPES):
-                        wrong.append(f"{theirs} is {dtype} {shape} and not float {wanted[name]}")
-        except SafetensorError as error:
-            raise ValueError(f"{shard} is not a whole safetensors file: {error}") from error
-    missing = [ouro_name(name) for name in wanted if name not in tensors]
-    extra = [ouro_name(name) for name in tensors if name not in wanted]
-    if missing:
-        raise ValueError(f"the checkpoint lacks {len(missing)} tensors that config.json asks for: {some(missing)}")
-    if extra:
-        raise ValueError(f"the checkpoint has {len(extra)} tensors that LoopLM has no place for: {some(extra)}")
-    if wrong:
-        raise ValueError(f"the checkpoint does not fit config.json: {some(wrong)}")
-    return Checkpoint(folder, config, shards, tensors)
-
-
-def copy_shard(source: Path, target: Path, advance: Advance) -> None:
-    """
-    Copy a safetensors file with LoopLM's names: a header of JSON behind its length (8 bytes, little-endian), then the
-    tensors' bytes at offsets that do not depend on the header.
-    """
-    with source.open("rb") as reader, target.open("wb") as writer:
-        length = int.from_bytes(reader.read(8), "little")
-        header = {looplm_name(name): value for name, value in json.loads(reader.read(length)).items()}
-        # transformers asks for the format.
-        header["__metadata__"] = header.get("__metadata__", {}) | {"format": "pt"}
-        encoded = json.dumps(header, separators=(",", ":")).encode()
-        encoded += b" " * (-len(encoded) % 8)
-        writer.write(len(encoded).to_bytes(8, "little") + encoded)
-        advance(8 + length)
-        while part := reader.read(COPY_BYTES):
-            writer.write(part)
-            advance(len(part))
-
-
-def convert(checkpoint: Checkpoint, out: Path) -> None:
-    """
-    Write the LoopLM folder. It appears under its name when it is whole; what an interrupted call wrote is removed.
-
-    Raises:
-        ValueError: `out` exists, or there is no room for it.
-    """
-    if out.exists():
-        raise ValueError(f"OUT must not exist yet, got {str(out)!r}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(out.parent).free
-    if free < checkpoint.size:
-        raise ValueError(f"OUT needs {checkpoint.size:,} bytes of disk, and {str(out.parent)!r} has {free:,} left")
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as parent:
-        folder = Path(parent, "model")
-        folder.mkdir()
-        count = len(checkpoint.shards)
-        names = ["model.safetensors"]
-        if count > 1:
-            names = [f"model-{index + 1:05}-of-{count:05}.safetensors" for index in range(count)]
-        targets = dict(zip(checkpoint.shards, names, strict=True))
-        with show_progress("Converting", checkpoint.size, "B") as advance:
-            for shard, name in targets.items():
-                copy_shard(shard, folder / name, advance)
-        if count > 1:
-            weight_map = {name: targets[shard] for name, shard in sorted(checkpoint.tensors.items())}
-            index = {"metadata": {"total_size": checkpoint.size}, "weight_map": weight_map}
-            (folder / INDEX_FILE).write_text(json.dumps(index, indent=2) + "\n")
-        for name in COPIED_FILES:
-            if (checkpoint.folder / name).is_file():
-                shutil.copyfile(checkpoint.folder / name, folder / name)
-        with torch.device("meta"):
-            model = LoopLMForCausalLM(checkpoint.config)
-        model.config.architectures = [type(model).__name__]
-        custom_object_save(model, folder, config=model.config)
-        model.config.save_pretrained(folder)
-        folder.rename(out)
-
-
-def cross_entropy(folder: Path, tokenizer: PreTrainedTokenizerFast, text: str, ternary: bool) -> float:
-    """Nats per token of a text under a converted model, with or without rounding its weights."""
-    model = LoopLMForCausalLM.from_pretrained(folder, ternary=ternary).eval().to(inference_device())
-    window = min(WINDOW, model.config.max_position_embeddings)
-    results = score_texts(model, tokenizer, {"text": text}, window, batch_size=1)
-    return math.log(results.details["perplexity_by_loop"][-1])
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -278,9 +28,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--group-size", type=int, help="with --ternary: weights per scale, -1 for all (default: 128)")
     parser.add_argument("--text", type=Path, help="with --ternary: a text file to measure the loss of accuracy on")
     options = parser.parse_args(arguments)
-
     if not options.ternary and (options.text is not None or options.group_size is not None):
         parser.error("--text and --group-size are about what --ternary does: give that too")
+    quiet_libraries()
+    # `--help` answers at once, without PyTorch.
+    from transformers import PreTrainedTokenizerFast
+
+    from recipes.ouro import convert, cross_entropy, read_checkpoint
+
     tokenizer = text = None
     try:
         changes = {"ternary": True} if options.ternary else {}

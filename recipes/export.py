@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from evaluation.device import inference_device
+from evaluation.exit_status import hint
 from model_cards.checkpoint import Checkpoint
 from model_cards.gguf import export_gguf
 from model_cards.gguf_file import GgufFile
@@ -67,8 +68,8 @@ def check_export(recipe: Recipe) -> None:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise ValueError(
-            f"export.gguf={recipe.export.gguf} needs {' and '.join(missing)}: pip install "
-            '-e ".[gguf]", or --set export.gguf=None'
+            f"export.gguf={recipe.export.gguf} needs {' and '.join(missing)}: {hint(missing[0])}, or "
+            "--set export.gguf=None"
         )
 
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+from evaluation.rust_files import rust_files
 from modeling_nanochat import LoopLMConfig
 from recipes.schema import GATE_STAGE, Recipe
 from trainers.typed_settings import annotations
@@ -130,7 +131,7 @@ def must_prepare(recipe: Recipe, resume: bool, overwrite: bool) -> bool:
     is_prepared = (run_dir / PREPARED / "finished.json").exists() and (run_dir / SETTINGS_FILE).exists()
     goes_on = is_prepared and not overwrite and not changed
     if data_dir is not None and not goes_on:
-        if not data_dir.is_dir() or next(data_dir.rglob("*.rs"), None) is None:
+        if not data_dir.is_dir() or not rust_files(data_dir).paths:
             raise ValueError(f"data.data_dir must be a folder with .rs files, got {str(data_dir)!r}")
         if data_dir.resolve().is_relative_to(run_dir.resolve()):
             raise ValueError(f"data.data_dir must lie outside the run's folder {run_dir}, got {str(data_dir)!r}")

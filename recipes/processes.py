@@ -10,13 +10,9 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
-from evaluation.rust import SandboxUnavailable, ToolchainUnavailable
-from evaluation.rust.sandbox import SandboxFailure
+from evaluation.exit_status import USER_ERRORS
 from trainers.hardware import has_no_accelerator
 
-# Why a run cannot start or go on; each says in a sentence what to do.
-MACHINE_FAILURES = (ToolchainUnavailable, SandboxUnavailable, SandboxFailure)
-REFUSALS = (ValueError, OSError, *MACHINE_FAILURES)
 Result = TypeVar("Result")
 
 
@@ -43,7 +39,7 @@ def on_main_process(action: Callable[[], Result]) -> Result:
     if state.is_main_process:
         try:
             outcome[0] = action()
-        except REFUSALS as error:
+        except USER_ERRORS as error:
             outcome[1] = error
     if state.num_processes > 1:
         broadcast_object_list(outcome)

@@ -8,15 +8,20 @@ reads the project, and a share of the documentation so that this is not forgotte
 """
 
 try:
-    from recipes.command_line import main
+    from recipes.options import before_imports
 except ModuleNotFoundError as error:
     if error.name != "recipes":
         raise
     raise SystemExit("nanochat-ternary is not installed: run `make install`, or `pip install -e .`") from None
 
+if __name__ == "__main__":
+    # `--help` needs no PyTorch.
+    before_imports(__doc__)
+
 from dataclasses import replace
 
 from recipes import debug
+from recipes.command_line import main
 from trainers.stages import Stage
 
 RECIPE = replace(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import re
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,21 +12,17 @@ from rich.table import Table
 from evaluation.tables import print_table
 from modeling_nanochat import BitLinear, LoopLMConfig, LoopLMForCausalLM
 from modeling_nanochat.configuration_nanochat import FIELD_RULES
+from recipes.options import documented_fields
 from recipes.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
-from trainers.stages import MaxRLStage, Stage
+from trainers.stages import MaxRLStage
 from trainers.typed_settings import annotations, check, described, is_of, value_of
 
 SECTIONS = {"model": LoopLMConfig, "data": DataRecipe, "training": TrainingRecipe, "export": ExportRecipe}
-ENTRY = re.compile(r"^ {4}(\w+(?:, \w+)*): (.*(?:\n {8}.*)*)", re.MULTILINE)
 
 
 def meanings(section: type) -> dict[str, str]:
     """What each field of a section means, from its docstring."""
-    found = {}
-    for names, text in ENTRY.findall(inspect.getdoc(section)):
-        for name in names.split(", "):
-            found[name] = " ".join(text.split())
-    return found
+    return documented_fields(inspect.getdoc(section))
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:
@@ -124,13 +119,3 @@ def show(recipe: Recipe, console: Console) -> None:
             f"stage {stage.name}: {stage.total_steps:,} steps of {stage.tokens_per_step:,} tokens, "
             f"{tokens / 1e9:.2f} billion in all"
         )
-
-
-def explanation() -> str:
-    """Every setting's meaning, for `--help`."""
-    lines = ["settings for --set NAME=VALUE:"]
-    for section, owner in SECTIONS.items():
-        lines += [f"  {section}.{name}: {meaning}" for name, meaning in meanings(owner).items()]
-    for owner, title in ((Stage, "STAGE"), (MaxRLStage, "MAXRL_STAGE")):
-        lines += [f"  stages.{title}.{name}: {meaning}" for name, meaning in meanings(owner).items() if name != "name"]
-    return "\n".join(lines)

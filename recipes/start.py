@@ -8,6 +8,7 @@ import transformers
 from rich.console import Console
 
 from evaluation.continuous import may_run_programs
+from evaluation.exit_status import hint
 from evaluation.rust.sandbox import OPT_IN, CodeExecutionNotAllowed, require_consent
 from evaluation.rust.toolchain import find_toolchain
 from recipes.export import check_export, export_plan
@@ -35,7 +36,7 @@ def start(recipe: Recipe, resume: bool = False, overwrite: bool = False, only: s
 
     Raises:
         ValueError, OSError, RuntimeError: What is wrong with the settings, the folders or the data; one of
-            `recipes.processes.REFUSALS`, in all processes alike.
+            `evaluation.exit_status.USER_ERRORS`, in all processes alike.
     """
     # Only the training and evaluation loops show progress bars of their own.
     datasets.disable_progress_bars()
@@ -85,7 +86,7 @@ def _check_machine(recipe: Recipe, stages: list[Stage | MaxRLStage]) -> None:
     """What the stages need of this machine and of the way they were launched."""
     report_to = recipe.training.report_to
     if report_to != "none" and find_spec(report_to) is None:
-        raise ValueError(f'training.report_to={report_to} needs a package: pip install -e ".[track]"')
+        raise ValueError(f"training.report_to={report_to} needs a package: {hint(report_to)}")
     check_export(recipe)
     check_data(recipe)
     if recipe.data.makes_programs or any(isinstance(stage, MaxRLStage) for stage in stages):

@@ -94,11 +94,13 @@ def test_a_folder_is_read_recursively_and_unreadable_files_are_named(tmp_path, c
     os.mkfifo(tmp_path / "pipe.rs")
     (tmp_path / "binary.rs").write_bytes(b"\xff\xfe\x00")
     assert [row.path for row in read_folder(tmp_path)] == ["src/lib.rs"]
-    assert "1 files" in capsys.readouterr().out
+    assert "1 files read; left out: 1 that cannot be read as UTF-8, 1 that are empty" in capsys.readouterr().out
     with pytest.raises(ValueError, match="data_dir must be a folder with .rs files in UTF-8"):
         list(read_folder(tmp_path / "missing"))
     (tmp_path / "src" / "lib.rs").unlink()
-    with pytest.raises(ValueError, match=r"data_dir must be a folder with .rs files .* got .*binary.rs first"):
+    with pytest.raises(
+        ValueError, match=r"data_dir must be a folder with .rs files .*left out: 1 that cannot be read as UTF-8"
+    ):
         list(read_folder(tmp_path))
 
 

@@ -126,7 +126,7 @@ def test_a_folder_that_is_no_checkpoint_is_named(tmp_path):
         Checkpoint.of_folder(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(ValueError, match="model_type must be 'nanochat_looplm', got 'llama'"):
+    with pytest.raises(ValueError, match="must hold a LoopLM, .* model_type 'nanochat_looplm', got 'llama'"):
         Checkpoint.of_folder(tmp_path)
 
 

@@ -1,5 +1,6 @@
 """`python -m model_cards gguf` and `pack`: from a folder to what was asked for, or one line on standard error."""
 
+import resource
 import sys
 
 import pytest
@@ -74,4 +75,48 @@ def test_what_cannot_be_done_is_one_line_and_status_two(folder, tmp_path, capsys
     (tmp_path / "tokenizer.json").rename(folder / "tokenizer.json")
     monkeypatch.setitem(sys.modules, "gguf", None)
     assert main(["gguf", str(folder), out]) == 2
-    assert 'gguf is not installed: run pip install "nanochat-ternary[gguf]"' in capsys.readouterr().err
+    assert 'gguf is not installed: pip install -e ".[gguf]"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["gguf"], ["card", "--out"]])
+def test_a_file_is_replaced_only_when_that_is_asked_for(folder, tmp_path, capsys, command):
+    out = tmp_path / "notes.txt"
+    out.write_text("mine")
+    ask = [command[0], str(folder), *command[1:], str(out)]
+    assert main(ask) == 2
+    assert "notes.txt exists: choose another name, or replace it with --overwrite" in capsys.readouterr().err
+    assert out.read_text() == "mine"
+    assert main([*ask, "--overwrite"]) == 0
+    assert out.read_bytes() != b"mine"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "generation_config.json"])
+@pytest.mark.parametrize("command", ["gguf", "pack"])
+def test_a_file_that_was_copied_in_part_is_named(folder, tmp_path, capsys, name, command):
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+    assert main([command, str(folder), str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{name} is damaged" in line and "Copy it again." in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pack_that_finds_the_disk_full_leaves_nothing(folder, tmp_path, capsys):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        assert main(["pack", str(folder), str(tmp_path / "deep" / "packed")]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "deep/packed cannot be written" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("command", [["gguf", "out"], ["pack", "out"], ["card"], ["publish", "--repo", "me/it"]])
+def test_a_model_of_another_kind_is_refused_in_one_line(folder, tmp_path, capsys, command):
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    rest = [str(tmp_path / each) if each == "out" else each for each in command[1:]]
+    assert main([command[0], str(folder), *rest]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "must hold a LoopLM" in line and "got 'llama'" in line

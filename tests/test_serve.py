@@ -254,4 +254,4 @@ def test_what_cannot_be_served_is_one_sentence(file, capsys, monkeypatch):
         with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
             ServerSettings(**{name: 0})
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    assert 'xllamacpp is not installed: run pip install "nanochat-ternary[gguf]"' in refusal(capsys, file)
+    assert 'xllamacpp is not installed: pip install -e ".[gguf]"' in refusal(capsys, file)

@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -83,7 +84,7 @@ def drawn(family, seed):
 
 def test_equal_seeds_give_equal_samples_in_every_process():
     program = (
-        "import hashlib\nfrom itertools import islice\n"
+        "import hashlib\nfrom itertools import count, islice\n"
         "from trainers.data.synthetic.stream import choose_families, draw_samples\n"
         "samples = islice(draw_samples(choose_families(), 5), 230)\n"
         "print(hashlib.sha256(repr([(s.code, s.tests, s.meaning) for s in samples]).encode()).hexdigest())"
@@ -222,6 +223,52 @@ def test_candidates_that_fail_are_skipped_again_after_an_interruption(tmp_path):
         for count in (3, 20) if whole.name == "b" else (20,):
             assert keep_verified(whole, candidates(), str, verify, count, batch=4) == count
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_no_more_is_drawn_than_is_verified_and_progress_is_told_at_once(tmp_path):
+    drawn, told = [], []
+
+    def candidates():
+        for each in range(100):
+            drawn.append(each)
+            yield each
+
+    def verify(batch):
+        assert len(drawn) - len(told) <= 4, "drawn ahead of what is verified"
+        told.extend(batch)
+        return [{"id": str(each)} for each in batch]
+
+    assert keep_verified(tmp_path / "rows", candidates(), str, verify, 10, batch=4) == 10
+    assert len(drawn) == 10
+
+
+def test_more_rows_than_the_disk_can_hold_are_refused_at_once(tmp_path, capsys):
+    assert synth("--n", 10**12, "--out", tmp_path / "rows.jsonl") == 2
+    assert "n must be at most" in capsys.readouterr().err and not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", ["a note without an end", '{"weights": 1}', '{"id": "a"}\nthe end'])
+def test_a_file_that_holds_something_else_is_never_cut(tmp_path, content):
+    path = tmp_path / "notes"
+    path.write_text(content)
+    with pytest.raises(ValueError, match="must hold rows with an id"):
+        keep_verified(path, iter("abc"), str, lambda batch: [{"id": each} for each in batch])
+    assert path.read_text() == content
+
+
+def test_a_full_disk_is_told_with_the_file_and_the_work_goes_on_later(tmp_path):
+    path, limits = tmp_path / "rows", resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def keep():
+        return keep_verified(path, iter("abcdef"), str, lambda batch: [{"id": each} for each in batch], batch=2)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large: .*rows"):
+            keep()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert keep() == 6 and [row["id"] for row in read_kept(path)] == list("abcdef")
 
 
 @pytest.mark.slow

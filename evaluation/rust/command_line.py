@@ -19,23 +19,16 @@ from evaluation.rust.harness import HiddenTests
 from evaluation.rust.sandbox import (
     LEVELS,
     OPT_IN,
-    CodeExecutionNotAllowed,
     Command,
     Sandbox,
-    SandboxFailure,
-    SandboxUnavailable,
 )
-from evaluation.rust.self_test import SelfTestFailed, self_test
-from evaluation.rust.toolchain import EDITIONS, ToolchainUnavailable, find_toolchain
+from evaluation.rust.self_test import self_test
+from evaluation.rust.toolchain import EDITIONS, find_toolchain
 from evaluation.rust.verdict import CHECKS, Verdict
 from evaluation.rust.verifier import RustVerifier
 from evaluation.tables import plain_console, print_table
 from evaluation.text_files import read_text
 
-USER_ERRORS = (
-    ValueError, OSError, ToolchainUnavailable, SandboxUnavailable, SandboxFailure, SelfTestFailed,
-    CodeExecutionNotAllowed,
-)  # fmt: skip
 GATES = ("signature", "tests")  # beyond the compiler's own errors, which speak for themselves, and refusals
 LEVEL_MEANING = {
     "limits": "limits on time, memory and output only; files and network are open. Against accidents, not malice.",

@@ -16,6 +16,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.progress import show_progress
 from evaluation.results import Interval, Results, bootstrap
+from evaluation.rust_files import rust_files
 from evaluation.suites.rows import text_in
 from evaluation.text_files import read_text
 from modeling_nanochat import LoopLMForCausalLM, is_looplm
@@ -252,7 +253,8 @@ def best_mixture_of_depths(losses: Sequence[float], mean_loops: float) -> float:
 
 def read_texts(path: Path) -> dict[str, str]:
     """
-    Texts by their name: the .rs files of a folder, one such file, or the column `code` of a .jsonl or .jsonl.gz file.
+    Texts by their name: the .rs files of a folder that [`rust_files`] takes, one such file, or the column `code` of a
+    .jsonl or .jsonl.gz file.
 
     Raises:
         ValueError: There are none, or a file cannot be read or is not UTF-8; it is named.
@@ -260,8 +262,10 @@ def read_texts(path: Path) -> dict[str, str]:
     if not path.exists():
         raise ValueError(f"text must be .rs files or JSON lines with a column code, got {path}, which does not exist")
     if path.is_dir():
-        files = (file for file in sorted(path.rglob("*.rs")) if file.is_file())
-        texts = {file.relative_to(path).as_posix(): read_text(file) for file in files}
+        files = rust_files(path)
+        texts = {file.relative_to(path).as_posix(): read_text(file) for file in files.paths}
+        if files.left_out:
+            print(f"{path}: {len(texts):,} files read; left out: {files}")
     elif path.suffix == ".rs":
         texts = {path.name: read_text(path)}
     else:

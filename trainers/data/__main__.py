@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from evaluation.rust.command_line import USER_ERRORS
+from evaluation.exit_status import exit_status
 from trainers.data import command_line
 
 
@@ -15,14 +15,8 @@ def main(arguments: list[str] | None = None) -> int:
     command_line.add_report(subcommands)
     command_line.add_augment(subcommands)
     options = parser.parse_args(arguments)
-    try:
-        return options.run(options)
-    except USER_ERRORS as error:
-        print(f"{parser.prog} {options.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted; the same command continues.", file=sys.stderr)
-        return 130
+    interrupted = "Interrupted." if options.command == "report" else "Interrupted; the same command continues."
+    return exit_status(f"{parser.prog} {options.command}", lambda: options.run(options), interrupted)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from evaluation.rust_files import rust_files
+
+UNREADABLE, EMPTY = "that cannot be read as UTF-8", "that are empty"
 TOOLCHAIN_LICENCE = "MIT OR Apache-2.0"
 RUST_DOCS_HINT = "rustup component add rust-docs"
 TRANSLATIONS = {"es", "fr", "ja", "ko", "pt-br", "ru", "vi", "zh"}
@@ -103,33 +106,33 @@ def read_std_sources(docs: Path) -> Iterator[Row]:
 
 def read_folder(folder: Path) -> Iterator[Row]:
     """
-    Every .rs file below a folder; folders that are symbolic links are not entered. The source of a file is the
-    subfolder it is in, or the folder itself.
+    Every .rs file below a folder that [`rust_files`] takes; prints how many are left out, and why. The source of a
+    file is the subfolder it is in, or the folder itself.
 
     Raises:
         ValueError: The folder does not exist, or holds no readable .rs file.
     """
-    readable, unreadable = 0, []
-    for path in sorted(folder.rglob("*.rs")):
-        if not path.is_file():
-            continue
+    files, readable = rust_files(folder), 0
+    for path in files.paths:
         try:
             code = path.read_text(encoding="utf-8")
         except (UnicodeDecodeError, OSError):
-            unreadable.append(path)
+            files.left_out[UNREADABLE] += 1
             continue
-        if code.strip():
-            readable += 1
-            relative = path.relative_to(folder)
-            source = relative.parts[0] if len(relative.parts) > 1 else folder.name
-            yield Row.of(source, relative.as_posix(), "file", "unknown", code)
+        if not code.strip():
+            files.left_out[EMPTY] += 1
+            continue
+        readable += 1
+        relative = path.relative_to(folder)
+        source = relative.parts[0] if len(relative.parts) > 1 else folder.name
+        yield Row.of(source, relative.as_posix(), "file", "unknown", code)
     if not readable:
         raise ValueError(
             f"data_dir must be a folder with .rs files in UTF-8, got {str(folder)!r} with none"
-            + (f" ({len(unreadable)} could not be read, {unreadable[0].name} first)" if unreadable else "")
+            + (f" (left out: {files})" if files.left_out else "")
         )
-    if unreadable:
-        print(f"{len(unreadable)} files in {folder} could not be read as UTF-8 and are left out.")
+    if files.left_out:
+        print(f"{folder}: {readable:,} files read; left out: {files}")
 
 
 def read_builtin() -> Iterator[Row]:

@@ -1,5 +1,6 @@
 """Samples and tasks whose Rust the compiler has accepted and whose tests have passed, as rows."""
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from evaluation.rust import RustVerifier
 from evaluation.rust.verifier import RUNS_OF_SOLUTIONS
-from trainers.data.kept import keep_verified
+from trainers.data.kept import BATCH, keep_verified
 from trainers.data.rows import verified_row
 from trainers.data.sources import Row
 from trainers.data.synthetic.family import Family
@@ -18,6 +19,7 @@ from trainers.tasks.task import Task, find_faults
 
 SOURCE = "synthetic"
 LICENCE = "MIT"
+LEAST_BYTES = 1000  # of a row, on average; 600 of them are what every row says of its verdict
 
 
 def sample_row(sample: Sample) -> Row:
@@ -83,7 +85,7 @@ def write_synthetic(
 ) -> int:
     """
     Writes `count` verified samples, or tasks, to a file of JSON lines; continues one that an interrupted, equal call
-    left.
+    left. They are drawn as they are needed, and of what was written only hashes are kept, about 100 bytes a sample.
 
     Args:
         path: The file.
@@ -93,30 +95,50 @@ def write_synthetic(
         verifier: Compiles and runs.
         tasks: Tasks instead of samples.
         advance: Is told of rows that were written.
-        drawn: Is told of samples that were drawn, which comes first.
+        drawn: Is told of samples that were drawn.
 
     Returns:
         How many rows there are: fewer than `count` if so many were drawn but some failed.
 
     Raises:
-        ValueError: The families have fewer than `count` samples, or the file holds others.
+        ValueError: The disk has no room for `count` rows, the families have fewer than `count` samples (their rows
+            are in the file then, but where they end in the first batch), or the file holds others.
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
     """
-    stream = draw_samples(families, seed, tasks)
-    first = []
-    for sample in islice(stream, count):
-        first.append(sample)
-        drawn(1)
-    if len(first) < count:
-        what = "tasks" if tasks else "samples"
-        raise ValueError(
-            f"n must be at most the {len(first)} distinct {what} that {len(families)} families give with seed {seed}, "
-            f"got {count}"
-        )
+    check_room(path, count)
     check = verify_tasks if tasks else verify_samples
+    total = 0
+
+    def candidates() -> Iterator[Sample]:
+        nonlocal total
+        for sample in draw_samples(families, seed, tasks):
+            total += 1
+            drawn(1)
+            yield sample
 
     def identify(sample: Sample) -> str:
         return task_of(sample).id if tasks else sample_row(sample).id
 
-    candidates: Iterator[Sample] = chain(first, stream)
-    return keep_verified(path, candidates, identify, lambda batch: check(batch, verifier), count, advance=advance)
+    what = "tasks" if tasks else "samples"
+    rule = f"distinct {what} that {len(families)} families give with seed {seed}, got {count}"
+    stream = candidates()
+    first = list(islice(stream, min(count, BATCH)))
+    if total < min(count, BATCH):
+        raise ValueError(f"n must be at most the {total} {rule}")
+    stream = chain(first, stream)
+    kept = keep_verified(path, stream, identify, lambda batch: check(batch, verifier), count, advance=advance)
+    if total < count:
+        raise ValueError(f"n must be at most the {total} {rule}; the {kept} of them that pass are in {path}")
+    return kept
+
+
+def check_room(path: Path, count: int) -> None:
+    """Raises `ValueError` when the disk has no room for so many rows."""
+    folder = next(parent for parent in path.absolute().parents if parent.is_dir())
+    there = path.stat().st_size if path.is_file() else 0
+    free, needed = shutil.disk_usage(folder).free, count * LEAST_BYTES - there
+    if needed > free:
+        raise ValueError(
+            f"n must be at most {(free + there) // LEAST_BYTES:,}, got {count:,}: rows take at least {LEAST_BYTES:,} "
+            f"bytes on average, and {folder} has {free / 1e9:,.1f} GB left"
+        )
