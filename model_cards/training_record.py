@@ -79,9 +79,12 @@ def _stage(settings: dict, folder: Path) -> str:
         rewarded = REWARDED[settings["mode"]]
         words = f"reinforcement learning ({settings['estimator']}), {steps} of {prompts}, rewarding {rewarded}"
         if "solved" in finished:
-            before, after = (f"{e['value']:.1%} ({e['low']:.1%} to {e['high']:.1%})" for e in finished["solved"])
-            words += f"; of {finished['tasks']} held-out tasks it solved {before} before and {after} after"
-            words += ", of its completions {:.1%} compiled before and {:.1%} after".format(*finished["compiles"])
+            solved, compiles = (
+                " before and ".join(f"{e['value']:.1%} ({e['low']:.1%} to {e['high']:.1%})" for e in finished[name])
+                for name in ("solved", "compiles")
+            )
+            words += f"; of {finished['tasks']} held-out tasks it solved {solved} after"
+            words += f", of its completions {compiles} after compiled"
         return words
     words = steps if "seq_len" not in settings else f"{steps}, {settings['seq_len']:,} tokens per block"
     return words + (f", {finished['tokens']:,} tokens" if "tokens" in finished else "")

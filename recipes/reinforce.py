@@ -51,16 +51,16 @@ class Reinforced:
     samples: int
     solved: tuple[Interval, Interval]
     solved_at_all: tuple[Interval, Interval]
-    compiles: tuple[float, float]
+    compiles: tuple[Interval, Interval]
     held_out_loss: Sequence[float] = ()
 
     @classmethod
     def read(cls, path: Path) -> "Reinforced":
         """Of a finished stage."""
         values = json.loads(path.read_text())
-        for name in ("solved", "solved_at_all"):
+        for name in ("solved", "solved_at_all", "compiles"):
             values[name] = tuple(Interval(**each) for each in values[name])
-        return cls(**values | {"compiles": tuple(values["compiles"])})
+        return cls(**values)
 
 
 def check_room(recipe: Recipe, stage: MaxRLStage, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:

@@ -168,8 +168,8 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage | MaxRLStage, exporte
         table.add_row(f"completions that compile, of {recipe.training.eval_prompts}", _rate_words(rate))
     for name, each in stages.reinforced.items():
         what = f"{each.tasks} held-out tasks x {each.samples}, {name}"
-        table.add_row(f"{what}: completions that compile", "{:.1%} before, {:.1%} after".format(*each.compiles))
-        table.add_row(f"{what}: that solve them", " before, ".join(map(_share_words, each.solved)) + " after")
+        table.add_row(f"{what}: completions that compile", _before_and_after(each.compiles))
+        table.add_row(f"{what}: that solve them", _before_and_after(each.solved))
     table.add_row("tokens seen", f"{results['tokens_seen']:,}")
     speed = results["tokens_per_second"]
     table.add_row("speed, evaluations included", "not measured" if speed is None else f"{speed:,.0f} tokens/s")
@@ -230,6 +230,10 @@ def _agreement_words(agreement: Agreement) -> str:
     texts = f"{agreement.texts - len(agreement.wrong_texts)} of {agreement.texts} texts have equal token ids"
     values = f"KL {agreement.kl:.1e} nats, likeliest token equal at {agreement.top1:.1%} of {agreement.positions}"
     return "\n".join([*(agreement.problems or ["agree"]), values, texts])
+
+
+def _before_and_after(shares: tuple[Interval, Interval]) -> str:
+    return " before, ".join(map(_share_words, shares)) + " after"
 
 
 def _share_words(share: Interval) -> str:

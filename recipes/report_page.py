@@ -158,7 +158,7 @@ def _measured(results: list[Results]) -> Iterator[Row]:
     """Of the finished model: what was measured, of what, value and interval."""
     for found in results:
         for name, interval in found.metrics.items():
-            yield f"{found.benchmark}: {name}", f"{found.num_problems} problems", *_share(asdict(interval))
+            yield f"{found.benchmark}: {name}", f"{found.num_problems} {found.unit}", *_share(asdict(interval))
 
 
 def _reinforced(report: Mapping[str, Any]) -> Iterator[Row]:

@@ -262,7 +262,7 @@ def test_a_model_that_leaves_by_itself_says_so_in_its_card_and_in_its_results(
 def test_the_training_is_told_from_the_run_that_made_the_model(saved, tmp_path, capsys):
     run = tmp_path / "run"
     share = {"value": 0.25, "low": 0.125, "high": 0.5}
-    judged = {"tasks": 8, "solved": [share, share], "compiles": [0.5, 0.625]}
+    judged = {"tasks": 8, "solved": [share, share], "compiles": [share, {"value": 0.625, "low": 0.5, "high": 0.75}]}
     for stage, finished in (("pretrain", {"tokens": 12345}), ("maxrl", judged), ("later", {"tokens": 777})):
         (run / stage).mkdir(parents=True)
         (run / stage / "finished.json").write_text(json.dumps(finished))
@@ -290,7 +290,7 @@ def test_the_training_is_told_from_the_run_that_made_the_model(saved, tmp_path, 
     assert "| Stage `pretrain` | 9 steps, 64 tokens per block, 12,345 tokens |" in made.text
     assert "(maxrl), 4 steps of 2 prompts x 8 completions, rewarding completions that compile; of 8" in made.text
     assert "it solved 25.0% (12.5% to 50.0%) before" in made.text
-    assert "50.0% compiled before and 62.5% after" in made.text
+    assert "completions 25.0% (12.5% to 50.0%) before and 62.5% (50.0% to 75.0%) after compiled" in made.text
     assert "rewarded completions that compile; see" in made.text and "pass hidden tests" not in made.text
     assert "17 valid, 3 semantic_error (2 fail only for crates" in made.text
     assert "777" not in made.text and "secret" not in made.text

@@ -36,9 +36,9 @@ class Solved:
         return share_interval([pass_at_k(self.num_samples, correct, k) for correct in self.correct])
 
     @property
-    def compile_rate(self) -> float:
-        """Share of the samples that compile."""
-        return sum(self.compiled) / (self.num_samples * len(self.compiled))
+    def compile_rate(self) -> Interval:
+        """Share of the samples that compile, with its 95 % interval over the tasks."""
+        return share_interval([compiled / self.num_samples for compiled in self.compiled])
 
 
 def measure_tasks(
