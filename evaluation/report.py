@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,16 @@ class Report:
     folder: Path
     model: Mapping[str, Any]
     command: str
+
+    def check_place(self, benchmarks: Iterable[str]) -> None:
+        """Raises `ValueError` where the folder holds another model's results of these, which would be replaced."""
+        for path in (self.folder / f"{name}.json" for name in benchmarks):
+            there = Results.read(path).model.get("path") if path.exists() else self.model["path"]
+            if there != self.model["path"]:
+                raise ValueError(
+                    f"{path} holds the results of {there}, which those of {self.model['path']} would replace: choose "
+                    "another folder with --out"
+                )
 
     def write(
         self, found: Results, settings: dict[str, Any], started: float, versions: Mapping[str, str] | None = None

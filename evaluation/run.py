@@ -80,6 +80,8 @@ def run(options: argparse.Namespace) -> int:
             performance.settings(model, workload)  # refuses what cannot be measured before the long work
         command = shlex.join(["python", "-m", "evaluation", *sys.argv[1:]])
         report = Report(options.out, describe(model, options.model), command)
+        asked = [*(suite.name for suite in suites), *([perplexity.NAME] if texts else [])]
+        report.check_place([*asked, *([performance.NAME] if workload else [])])
         for index, suite in enumerate(suites):
             console.print(
                 f"{suite.name}: checking {len(suite.problems)} problems by what is known to pass and to fail"

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.pass_at_k import pass_at_k
+from evaluation.report import Report
 from evaluation.results import Interval, Results, bootstrap, compare, share_difference, share_interval
 
 SCORES = {f"problem {index}": index % 3 / 2 for index in range(30)}
@@ -156,3 +157,10 @@ def test_different_things_are_not_compared():
         compare(results(), results(benchmark="perplexity"))
     with pytest.raises(ValueError, match="must have a metric on the same problems"):
         compare(results(), replace(results(), per_problem={"pass@1": {"problem 0": 1.0}}))
+
+
+def test_results_of_another_model_are_not_replaced(tmp_path):
+    Results("perplexity", {}, {}, {}, model={"path": "mine"}).write(tmp_path)
+    Report(tmp_path, {"path": "mine"}, "").check_place(["perplexity", "humaneval_rust"])
+    with pytest.raises(ValueError, match="perplexity.json holds the results of mine, which those of yours would"):
+        Report(tmp_path, {"path": "yours"}, "").check_place(["perplexity"])
