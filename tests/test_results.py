@@ -160,7 +160,7 @@ def test_different_things_are_not_compared():
 
 
 def test_results_of_another_model_are_not_replaced(tmp_path):
-    Results("perplexity", {}, {}, {}, model={"path": "mine"}).write(tmp_path)
+    Results("perplexity", {"path": "mine"}, {}, {}).write(tmp_path)
     Report(tmp_path, {"path": "mine"}, "").check_place(["perplexity", "humaneval_rust"])
     with pytest.raises(ValueError, match="perplexity.json holds the results of mine, which those of yours would"):
         Report(tmp_path, {"path": "yours"}, "").check_place(["perplexity"])
