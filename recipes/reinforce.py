@@ -8,7 +8,6 @@ from accelerate import PartialState
 from accelerate.utils import set_seed
 from rich.console import Console
 from transformers import PreTrainedTokenizerFast
-from transformers.trainer_callback import ProgressCallback
 
 from evaluation.generate import Sampling
 from evaluation.results import Interval
@@ -16,10 +15,8 @@ from evaluation.rust import RustVerifier
 from modeling_nanochat import LoopLMForCausalLM
 from recipes.prepare import TASKS_FILE, Prepared
 from recipes.schema import Recipe
-from trainers.callbacks import DivergenceCallback, MetricsFileCallback, PlotCallback, SuccessProgressCallback
-from trainers.hardware import has_fast_bf16, has_no_accelerator
+from trainers.callbacks import DivergenceCallback
 from trainers.maxrl import MaxRLConfig, MaxRLTrainer
-from trainers.plots import plot_maxrl
 from trainers.pretraining import last_complete_checkpoint, train_from
 from trainers.rewards import RustReward
 from trainers.stages import MaxRLStage
@@ -110,17 +107,11 @@ def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: P
             save_total_limit=2,
             report_to=recipe.training.report_to,
             seed=recipe.training.seed,
-            bf16=has_fast_bf16(),
-            use_cpu=has_no_accelerator(),
         ),
         train_dataset=task_prompts(practise),
         processing_class=prepared.tokenizer,
-        callbacks=[
-            MetricsFileCallback(folder / "metrics.jsonl"), DivergenceCallback(), PlotCallback(folder, plot_maxrl)
-        ],
-    )  # fmt: skip
-    trainer.remove_callback(ProgressCallback)
-    trainer.add_callback(SuccessProgressCallback)
+        callbacks=[DivergenceCallback()],
+    )
 
     def measure(when: str):
         settings = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": stage.max_completion_length, "batch_size": 64}

@@ -292,7 +292,11 @@ def test_a_resumed_run_is_the_undisturbed_one(tokenizer, tmp_path):
         ({"quality_weight": 0.5, "estimator": "rloo"}, "0 with other estimators than maxrl"),
         ({"gradient_checkpointing_kwargs": {"use_reentrant": True}}, "use_reentrant must be False"),
         ({"generation_kwargs": {"exit_at_loop": 1}}, "without early exit.*exit_at_loop"),
-        ({"top_p": 0.9}, "drawn from the policy that is trained: leave .*top_p"),
+        ({"top_p": 0.9}, "drawn from the policy that is trained.*leave .*top_p"),
+        ({"top_k": None}, "leave {'top_k': None} as they are .top_k: 0"),
+        ({"temperature": 0.0}, "temperature must be above 0"),
+        ({"disable_dropout": False}, "with dropout every pass is another policy"),
+        ({"cache_implementation": "quantized"}, "leave {'cache_implementation': 'quantized'}"),
         ({"use_transformers_continuous_batching": True}, "nothing stops it"),
         ({"max_completion_length": 250}, "leave room for max_completion_length=250 within the model's 256 positions"),
     ],
@@ -340,3 +344,60 @@ def test_only_one_reward_says_what_success_is_and_it_is_binary(tokenizer, tmp_pa
         one_batch(graded)
     logged = trainer_of(tokenizer, tmp_path, reward=[first_token_is_low, even_length], reward_weights=[1.0, 0.0])
     assert math.isfinite(one_batch(logged)["advantages"].sum())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"top_k": 5}, {"top_p": 0.9}, {"min_p": 0.1}, {"temperature": 0.5}, {"do_sample": False}, {"num_beams": 2},
+        {"repetition_penalty": 1.1}, {"no_repeat_ngram_size": 2}, {"suppress_tokens": [5]}, {"bad_words_ids": [[5]]},
+        {"min_new_tokens": 3}, {"forced_eos_token_id": 2}, {"guidance_scale": 1.5}, {"eos_token_id": 5},
+        {"max_new_tokens": 3}, {"logits_processor": []}, {"top_k": None}, {"num_loops": 1}, {"exit_threshold": 0.5},
+    ],
+    ids=lambda changed: "".join(changed),
+)  # fmt: skip
+def test_nothing_in_generation_kwargs_may_change_what_is_drawn(tmp_path, changed):
+    with pytest.raises(ValueError, match=f"drawn from the policy that is trained.*{next(iter(changed))}"):
+        arguments(tmp_path, generation_kwargs={"use_cache": True, "top_k": 0} | changed)
+
+
+def filtered(model):
+    """As a folder of the Hub may come: with filters and penalties in its generation configuration."""
+    settings = dict(top_k=5, min_p=0.2, repetition_penalty=1.5, no_repeat_ngram_size=2, min_new_tokens=3, num_beams=1)
+    model.generation_config.update(**settings, suppress_tokens=[5, 6, 7], sequence_bias=[[[9], 4.0]])
+    return model
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {},
+        {"temperature": 0.6},
+        {"temperature": 1.5, "loop_credit": "final", "peft_config": LoraConfig(target_modules=["q_proj", "v_proj"])},
+        {"generation_kwargs": {"use_cache": False, "temperature": 1.0, "min_p": 0}},
+        {"cache_implementation": "static"},
+        {"loops": {"exit_at_loop": 2}},
+    ],
+    ids=["plain", "temperature", "lora", "without a cache", "static cache", "a fixed exit"],
+)
+def test_each_token_is_drawn_with_the_probability_that_is_trained(tokenizer, tmp_path, monkeypatch, case):
+    """Whatever the model's own generation configuration says; what is drawn is seen where PyTorch draws it."""
+    drawn, multinomial = [], torch.multinomial
+
+    def draw(probabilities, *args, **kwargs):
+        tokens = multinomial(probabilities, *args, **kwargs)
+        drawn.append(probabilities.gather(1, tokens).squeeze(1).log())
+        return tokens
+
+    monkeypatch.setattr(torch, "multinomial", draw)
+    case = dict(case)
+    model = filtered(looped(tokenizer, initializer_range=0.3, **case.pop("loops", {})))
+    trainer = trainer_of(tokenizer, tmp_path, model, **case)
+    batch = one_batch(trainer)
+    tokens = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
+    mask, length = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1), batch["completion_ids"].shape[1]
+    with torch.no_grad():
+        trained, _, _ = trainer._get_per_token_logps_and_entropies(trainer.model, tokens, mask, length)
+    mask = batch["completion_mask"].bool()
+    torch.testing.assert_close(torch.stack(drawn, dim=1)[mask], trained[mask], rtol=0, atol=1e-4)
+    assert trainer.policy.generation_config.suppress_tokens == [5, 6, 7], "the model keeps its own"

@@ -1,6 +1,5 @@
 """What a trainer rewards: no completion that only seems to do its task, and every reference solution."""
 
-import asyncio
 import tomllib
 from collections import Counter
 from itertools import islice
@@ -27,7 +26,7 @@ def rewarded(prompts, completions, tasks, mode="tests"):
     reward = RustReward(mode=mode)
     columns = {name: [task[name] for task in tasks] for name in ("signature", "checker")}
     log = {"log_extra": lambda name, values: verdicts.extend(values) if name == "verdict" else None}
-    found = asyncio.run(reward(prompts=prompts, completions=completions, **columns, **log))
+    found = reward(prompts=prompts, completions=completions, **columns, **log)
     reward.close()
     print(f"\n{mode}:", Counter(verdicts))
     return found

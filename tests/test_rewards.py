@@ -1,6 +1,5 @@
 """The reward as TRL calls it: what counts as finished, what is asked, what is logged, and what a failing tool does."""
 
-import asyncio
 from collections import defaultdict
 
 import pytest
@@ -35,15 +34,13 @@ def rewarded(completions, prompts=None, reward=None, verifier=None, **columns):
         reward.verifier = verifier
     columns = {"signature": SIGNATURE, "checker": CHECKER} | columns
     extra, metrics = defaultdict(list), {}
-    found = asyncio.run(
-        reward(
-            prompts=prompts or [PROMPT] * len(completions),
-            completions=completions,
-            completion_ids=[[1]] * len(completions),
-            log_extra=lambda name, values: extra[name].extend(values),
-            log_metric=lambda name, value: metrics.update({name: value}),
-            **{name: [value] * len(completions) for name, value in columns.items() if value is not None},
-        )
+    found = reward(
+        prompts=prompts or [PROMPT] * len(completions),
+        completions=completions,
+        completion_ids=[[1]] * len(completions),
+        log_extra=lambda name, values: extra[name].extend(values),
+        log_metric=lambda name, value: metrics.update({name: value}),
+        **{name: [value] * len(completions) for name, value in columns.items() if value is not None},
     )
     return found, extra, metrics
 
@@ -158,11 +155,11 @@ def test_a_tool_that_fails_for_some_scores_these_as_unknown_and_for_all_ends_the
     failed = verdict("unavailable", check="not_reached")
     answers = [[verdict("refused"), failed], [verdict("valid")], [verdict("valid"), failed], [failed]]
 
-    async def averify(codes, tests=None, **options):
+    def verify(codes, tests=None, **options):
         return answers.pop(0)
 
     reward = RustReward()
-    monkeypatch.setattr(reward.verifier, "averify", averify)
+    monkeypatch.setattr(reward.verifier, "verify", verify)
     assert rewarded([RIGHT, RIGHT], reward=reward)[0] == [0.0, None]
     with pytest.raises(RewardUnavailable, match="can no longer be judged"):
         rewarded([RIGHT, RIGHT], reward=reward)

@@ -29,13 +29,22 @@ class LoopProgressCallback(ProgressCallback):
 
 
 class SuccessProgressCallback(ProgressCallback):
-    """The Trainer's progress bar with one readable line per log of reinforcement learning."""
+    """
+    The Trainer's progress bar with one readable line per log of reinforcement learning.
+
+    Args:
+        success_means: What a completion must do to be a success, in words.
+    """
+
+    def __init__(self, success_means: str):
+        super().__init__()
+        self.success_means = success_means
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not state.is_world_process_zero or self.training_bar is None or "success_rate" not in logs:
             return
         shares = {
-            "success": logs["success_rate"], "compile": logs.get("compile_success_rate"),
+            f"success ({self.success_means})": logs["success_rate"], "compile": logs.get("compile_success_rate"),
             "groups that teach nothing": logs["groups/dead"], "cut off": logs["truncated"],
             "reward's share of the time": logs.get("reward_share"),
         }  # fmt: skip
@@ -47,10 +56,17 @@ class SuccessProgressCallback(ProgressCallback):
 
 
 class MetricsFileCallback(TrainerCallback):
-    """Appends every log as one JSON line with its step."""
+    """
+    Appends every log as one JSON line with its step.
 
-    def __init__(self, path: Path):
+    Args:
+        path: The file.
+        constants: What every line also says.
+    """
+
+    def __init__(self, path: Path, constants: dict[str, str] | None = None):
         self.path = path
+        self.constants = constants or {}
 
     def on_train_begin(self, args, state, control, **kwargs):
         if not state.is_world_process_zero:
@@ -66,7 +82,7 @@ class MetricsFileCallback(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs):
         if state.is_world_process_zero:
             with self.path.open("a") as file:
-                file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+                file.write(json.dumps({"step": state.global_step, **self.constants, **logs}) + "\n")
 
 
 class TrainingDiverged(RuntimeError):

@@ -91,12 +91,12 @@ def plot_maxrl(folder: Path) -> Path | None:
     names.sort(key=lambda name: name != "verdict/valid")
     failures = plt.get_cmap("tab20c")(range(20))
     colors = ["tab:green" if name == "verdict/valid" else failures[index] for index, name in enumerate(names)]
-    verdicts.stackplot(
-        steps, [_values(logs, name) for name in names], labels=[name.removeprefix("verdict/") for name in names],
-        colors=colors,
-    )  # fmt: skip
     verdicts.set(title="Verdicts", ylabel="share of completions", ylim=(0, 1))
-    if names:
+    if names:  # other rewards than the compiler's have none
+        verdicts.stackplot(
+            steps, [_values(logs, name) for name in names], labels=[name.removeprefix("verdict/") for name in names],
+            colors=colors,
+        )  # fmt: skip
         verdicts.legend(loc="upper left", fontsize="small")
 
     length.plot(steps, _values(logs, "completions/mean_length"), label="mean")

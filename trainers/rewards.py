@@ -1,4 +1,4 @@
-"""The compiler as judge of completions: a reward function for every trainer of TRL."""
+"""The compiler as judge of completions: a reward function for every trainer of TRL that takes one."""
 
 import os
 import secrets
@@ -11,8 +11,10 @@ from typing import Any, Literal
 
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
 from evaluation.rust.answers import extract_rust, text_of
-from evaluation.rust.completion import completed_function
+from evaluation.rust.completion import completed_function, opened_function
+from evaluation.rust.harness import publish
 from evaluation.rust.sandbox import require_consent
+from evaluation.rust.syntax import analyse
 from evaluation.rust.verdict import STATUSES
 
 Text = str | list[dict[str, Any]]
@@ -86,10 +88,14 @@ class RustReward:
 
         trainer = GRPOTrainer(model, reward_funcs=[RustReward()], train_dataset=dataset, ...)
 
+    It is called and returns at once with the rewards, as MaxRL, GRPO, RLOO, Online DPO and other trainers call it;
+    the compilers share the cores while it is called.
+
     The data set has for each prompt `signature` and `checker`, as `HiddenTests` has them, or `tests`, both in one
-    text; with `mode="compile"` only `signature`. A prompt that is a text ends with a function's opening brace, and the
-    completion counts up to the brace that closes it. A prompt that is a conversation is answered by a whole program,
-    which `extract_rust` finds in the answer's last message.
+    text; with `mode="compile"` only `signature`. A prompt that is a text leaves one function open, as one that ends
+    with its opening brace, and the completion counts up to the brace that closes it: everything else that the
+    signature demands stands in the prompt. A prompt that is a conversation is answered by a whole program, which
+    `extract_rust` finds in the answer's last message.
 
     Besides the success it logs, through TRL, `compile_success_rate`, `avg_reward` (of `seed_reward`),
     `reward_seconds`, `forged_reports` (how many completions tried to forge the outcome of their tests), the share of
@@ -109,7 +115,8 @@ class RustReward:
         run_memory_gib, run_threads: GiB of address space, and number of threads, of a completion with its tests.
 
     Raises:
-        ValueError: For a setting outside its rule, or a row without what the mode needs.
+        ValueError: For a setting outside its rule; when called, for a row without what the mode needs, or whose
+            prompt nothing can complete.
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`, in mode "tests".
         RewardUnavailable: When called, if the compiler or the sandbox fails.
     """
@@ -152,7 +159,16 @@ class RustReward:
         # TRL names what it logs after it.
         self.__name__ = "rust_success" if mode == "tests" else "rust_compiles"
 
-    async def __call__(
+    @property
+    def success_means(self) -> str:
+        """What a completion must do to be a success, for people to read."""
+        if self.mode == "compile":
+            return "compiles with the demanded signature"
+        if self.reward_threshold < 1:
+            return f"at least {self.reward_threshold:.0%} of the hidden tests hold"
+        return "all hidden tests hold"
+
+    def __call__(
         self,
         prompts: Sequence[Text],
         completions: Sequence[Text],
@@ -162,10 +178,10 @@ class RustReward:
     ) -> list[float | None]:
         """The reward of each completion; `columns` are those of the data set."""
         started = time.perf_counter()
-        tests = self.demands(len(prompts), columns)
+        tests = self.demands(prompts, columns)
         programs = [program_of(prompt, answer) for prompt, answer in zip(prompts, completions, strict=True)]
         finished = [index for index, program in enumerate(programs) if program is not None]
-        found = await self.verifier.averify(
+        found = self.verifier.verify(
             [programs[index] for index in finished],
             [tests[index] for index in finished],
             rules="reward",
@@ -175,7 +191,7 @@ class RustReward:
         for index, verdict in zip(finished, found, strict=True):
             verdicts[index] = verdict
         if any(verdict.status == "unavailable" for verdict in found):
-            await self.check_compiler()
+            self.check_compiler()
         if log_metric is not None:
             self._log(verdicts, time.perf_counter() - started, log_metric)
         if log_extra is not None:
@@ -185,10 +201,10 @@ class RustReward:
             log_extra("quality", [self.seed_reward.quality(verdict) for verdict in verdicts])
         return [self.success(verdict) for verdict in verdicts]
 
-    async def check_compiler(self) -> None:
+    def check_compiler(self) -> None:
         """Raises `RewardUnavailable` unless the compiler still accepts what is right."""
         code = f"pub const PROBE: u128 = {secrets.randbits(120)};"
-        (verdict,) = await self.verifier.averify([code])
+        (verdict,) = self.verifier.verify([code])
         if not verdict.ok:
             reason = verdict.diagnostics[0].message if verdict.diagnostics else verdict.status
             raise RewardUnavailable(
@@ -207,21 +223,52 @@ class RustReward:
             enough = verdict.tests_passed / verdict.tests_total >= self.reward_threshold
         return float(enough)
 
-    def demands(self, count: int, columns: dict[str, Any]) -> list[HiddenTests]:
-        """What each of `count` rows demands. Raises `ValueError` where a row lacks what the mode needs."""
-        texts = {name: columns.get(name) or [None] * count for name in ("signature", "checker", "tests")}
-        rows = zip(*texts.values(), strict=True)
-        return [self._demand(number, *row) for number, row in enumerate(rows)]
-
-    def check_demands(self, count: int, columns: dict[str, Any]) -> None:
+    def demands(self, prompts: Sequence[Text], columns: dict[str, Any]) -> list[HiddenTests]:
         """
-        Looks at what `count` rows demand before anything is trained on them.
+        What each row demands.
 
         Raises:
-            ValueError: A row lacks what the mode needs, or its checker does not compile where the demanded functions
-                are there.
+            ValueError: A row lacks what the mode needs, or nothing that completes its prompt can be a success.
         """
-        self.verifier.check_tests(self.demands(count, columns), progress=True)
+        texts = {name: columns.get(name) or [None] * len(prompts) for name in ("signature", "checker", "tests")}
+        rows = zip(*texts.values(), strict=True)
+        found = [self._demand(number, *row) for number, row in enumerate(rows)]
+        doubted = {}
+        for number, (prompt, demanded) in enumerate(zip(prompts, found, strict=True)):
+            if isinstance(prompt, str):
+                program, missing, parses = with_empty_body(prompt, demanded)
+                if program is None:
+                    raise ValueError(
+                        f"row {number} must have a prompt that leaves one function open, as one that ends with "
+                        "`fn add(a: i32, b: i32) -> i32 {` does, or a conversation: otherwise no completion is a "
+                        f"success; got {shortened(prompt)}"
+                    )
+                if missing:
+                    raise ValueError(
+                        f"row {number} must have a prompt that has all of what its signature demands, the function "
+                        f"that is completed among it; {', '.join(missing)} is not in {shortened(prompt)}"
+                    )
+                if not parses:
+                    doubted.setdefault(program, number)
+        # The grammar of trees does not know all of Rust; the compiler does.
+        verdicts = self.verifier.verify(list(doubted)) if doubted else []
+        for program, verdict in zip(doubted, verdicts, strict=True):
+            if verdict.status == "invalid_syntax":
+                number = doubted[program]
+                raise ValueError(
+                    f"row {number} must have a prompt that is Rust up to the function it leaves open, or a "
+                    f"conversation: {message_of(verdict)}"
+                )
+        return found
+
+    def check_demands(self, prompts: Sequence[Text], columns: dict[str, Any]) -> None:
+        """
+        Looks at rows before anything is trained on them.
+
+        Raises:
+            ValueError: As `demands` does, or a row's checker does not compile where the demanded functions are there.
+        """
+        self.verifier.check_tests(self.demands(prompts, columns), progress=True)
 
     def _demand(self, number: int, signature: str | None, checker: str | None, tests: str | None) -> HiddenTests:
         try:
@@ -261,6 +308,24 @@ class RustReward:
 def read_tests(text: str, checker: str | None = None) -> HiddenTests:
     """Hidden tests from one text or from two. Raises `ValueError`."""
     return HiddenTests.parse(text) if checker is None else HiddenTests(text, checker)
+
+
+@lru_cache(maxsize=100_000)
+def with_empty_body(prompt: str, demanded: HiddenTests) -> tuple[str | None, list[str], bool]:
+    """
+    The shortest program that a text prompt can become, None where it leaves no single function open; what this lacks
+    of what is demanded; and whether it parses.
+    """
+    head = opened_function(prompt)
+    if head is None:
+        return None, [], False
+    program = head + "}"
+    return program, publish(program.encode(), demanded)[1], not analyse(program).has_error
+
+
+def shortened(prompt: str) -> str:
+    """The end of a prompt, for a message."""
+    return repr(prompt if len(prompt) <= 80 else "..." + prompt[-77:])
 
 
 def program_of(prompt: Text, completion: Text) -> str | None:
