@@ -186,3 +186,51 @@ def test_bad_settings_are_refused(settings, rule):
         RustReward(**settings)
     with pytest.raises(ValueError, match="partial_reward must be at least 0"):
         SeedReward(partial_reward=-1)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reason"),
+    [
+        ("", "leaves one function open"),
+        ("Write a function that returns the larger of two numbers.", "leaves one function open"),
+        ("fn larger(a: i32, b: i32) -> i32", "leaves one function open"),
+        (f"{PROMPT} a }}", "leaves one function open"),
+        (f"mod numbers {{ {PROMPT}", "leaves one function open"),
+        (f"{PROMPT} if a > b {{", "leaves one function open"),
+        (f"Complete this: {PROMPT}", "is Rust up to the function it leaves open"),
+        ("fn largest(a: i32, b: i32) -> i32 {", "no body adds fn larger"),
+        (f"fn peek(a: &i32) -> i32 {{ unsafe {{ *(a as *const i32) }} }}\n{PROMPT}", "it has unsafe code"),
+    ],
+)
+def test_a_row_whose_prompt_nothing_can_complete_is_refused_by_its_number(verifier, prompt, reason):
+    reward = RustReward(workers=1)
+    reward.verifier = verifier
+    columns = {"signature": [SIGNATURE] * 2, "checker": [CHECKER] * 2}
+    with pytest.raises(ValueError, match=f"row 1 must have a prompt that .*{reason}"):
+        reward.check_demands([PROMPT, prompt], columns)
+    with pytest.raises(ValueError, match=f"row 1 must have a prompt that .*{reason}"):
+        reward(prompts=[PROMPT, prompt], completions=[RIGHT, RIGHT], **columns)
+    reward.check_demands([PROMPT, [{"role": "user", "content": prompt}]], columns)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        f"{PROMPT}\n    let sign = if a > b {{ 1 }} else {{ -1 }};\n    if sign > (",
+        "struct Pair<const N: usize>([i32; N]);\nfn size() -> Pair<{ 1 + 1 }> { Pair([0; 2]) }\n" + PROMPT,
+        "trait Two { fn one(&self); fn two(&self) {} }\nfn larger(a: i32, b: i32) -> i32 where [(); { 3 }]: Sized {",
+        "fn larger(a: i32, b: i32) -> i32 { // {",
+        'fn larger(a: i32, b: i32) -> i32 { let text = "{ {',
+    ],
+)
+def test_a_prompt_may_end_anywhere_in_the_function_it_leaves_open(verifier, prompt):
+    reward = RustReward(workers=1)
+    reward.verifier = verifier
+    reward.check_demands([prompt], {"signature": [SIGNATURE], "checker": [CHECKER]})
+
+
+def test_the_reward_says_what_success_means():
+    meanings = [RustReward(), RustReward(reward_threshold=0.5), RustReward(mode="compile")]
+    assert [reward.success_means for reward in meanings] == [
+        "all hidden tests hold", "at least 50% of the hidden tests hold", "compiles with the demanded signature"
+    ]  # fmt: skip

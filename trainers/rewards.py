@@ -13,6 +13,7 @@ from evaluation.rust import HiddenTests, RustVerifier, Verdict
 from evaluation.rust.answers import extract_rust, text_of
 from evaluation.rust.completion import completed_function, opened_function
 from evaluation.rust.harness import publish
+from evaluation.rust.refusals import refusals
 from evaluation.rust.sandbox import require_consent
 from evaluation.rust.syntax import analyse
 from evaluation.rust.verdict import STATUSES
@@ -235,21 +236,13 @@ class RustReward:
         found = [self._demand(number, *row) for number, row in enumerate(rows)]
         doubted = {}
         for number, (prompt, demanded) in enumerate(zip(prompts, found, strict=True)):
-            if isinstance(prompt, str):
-                program, missing, parses = with_empty_body(prompt, demanded)
-                if program is None:
-                    raise ValueError(
-                        f"row {number} must have a prompt that leaves one function open, as one that ends with "
-                        "`fn add(a: i32, b: i32) -> i32 {` does, or a conversation: otherwise no completion is a "
-                        f"success; got {shortened(prompt)}"
-                    )
-                if missing:
-                    raise ValueError(
-                        f"row {number} must have a prompt that has all of what its signature demands, the function "
-                        f"that is completed among it; {', '.join(missing)} is not in {shortened(prompt)}"
-                    )
-                if not parses:
-                    doubted.setdefault(program, number)
+            if not isinstance(prompt, str):
+                continue
+            program, fault = with_empty_body(prompt, demanded)
+            if fault is not None:
+                raise ValueError(f"row {number} must have a prompt {fault}; got {shortened(prompt)}")
+            if program is not None:
+                doubted.setdefault(program, number)
         # The grammar of trees does not know all of Rust; the compiler does.
         verdicts = self.verifier.verify(list(doubted)) if doubted else []
         for program, verdict in zip(doubted, verdicts, strict=True):
@@ -311,16 +304,28 @@ def read_tests(text: str, checker: str | None = None) -> HiddenTests:
 
 
 @lru_cache(maxsize=100_000)
-def with_empty_body(prompt: str, demanded: HiddenTests) -> tuple[str | None, list[str], bool]:
+def with_empty_body(prompt: str, demanded: HiddenTests) -> tuple[str | None, str | None]:
     """
-    The shortest program that a text prompt can become, None where it leaves no single function open; what this lacks
-    of what is demanded; and whether it parses.
+    Looks whether a text prompt can become a program that succeeds.
+
+    Returns:
+        The shortest program it can become, if only the compiler can say whether that is Rust, and what is wrong with
+        the prompt, as the end of "must have a prompt ..."; None where there is nothing to say.
     """
     head = opened_function(prompt)
     if head is None:
-        return None, [], False
+        return None, (
+            "that leaves one function open, as one does that ends with `fn add(a: i32, b: i32) -> i32 {`, or a "
+            "conversation: a completion counts up to the brace that closes this function"
+        )
     program = head + "}"
-    return program, publish(program.encode(), demanded)[1], not analyse(program).has_error
+    missing = publish(program.encode(), demanded)[1]
+    if missing:
+        return None, f"that has all of what its signature demands, and no body adds {', '.join(missing)}"
+    if analyse(program).has_error:
+        return program, None
+    refused = refusals(program.encode(), demanded, continued=True)
+    return None, f"that is not refused whatever completes it: it {refused[0].reason}" if refused else None
 
 
 def shortened(prompt: str) -> str:
