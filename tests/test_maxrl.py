@@ -10,13 +10,16 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from tiny import tiny_config
+from tokenizers.processors import TemplateProcessing
 from transformers import LlamaConfig, LlamaForCausalLM, set_seed
 from trl import GRPOTrainer
 
 from modeling_nanochat import LoopLMForCausalLM
 from trainers.advantages import maxrl_advantages
+from trainers.callbacks import PlotCallback
 from trainers.data.tokenizer import special_token_ids, train_tokenizer
 from trainers.maxrl import MaxRLConfig, MaxRLTrainer
+from trainers.plots import plot_maxrl
 from trainers.rewards import RustReward
 
 PROMPTS = [f"fn add_{number}(x: i32) -> i32 {{" for number in range(6)]
@@ -52,7 +55,7 @@ def first_token_is_low(completion_ids, **columns) -> list[float]:
 
 def trainer_of(tokenizer, folder, model=None, reward=first_token_is_low, tiers=None, peft_config=None, **settings):
     rows = {"prompt": PROMPTS} | ({"tier": tiers} if tiers else {})
-    return MaxRLTrainer(
+    trainer = MaxRLTrainer(
         model=looped(tokenizer) if model is None else model,
         reward_funcs=reward,
         args=arguments(folder, **settings),
@@ -60,6 +63,9 @@ def trainer_of(tokenizer, folder, model=None, reward=first_token_is_low, tiers=N
         processing_class=tokenizer,
         peft_config=peft_config,
     )
+    # Drawing takes longer than these trainings.
+    trainer.remove_callback(PlotCallback)
+    return trainer
 
 
 def call_them_finished(trainer) -> None:
@@ -252,7 +258,7 @@ def test_any_other_causal_model_can_be_trained(tokenizer, tmp_path):
 
 
 def test_logs_tell_success_groups_and_pass_at_k(tokenizer, tmp_path):
-    trainer = trainer_of(tokenizer, tmp_path, sample_steps=1, max_steps=1)
+    trainer = trainer_of(tokenizer, tmp_path, sample_steps=1)
     trainer.train()
     log = trainer.state.log_history[0]
     assert log["pass@1"] == pytest.approx(log["success_rate"])
@@ -261,6 +267,9 @@ def test_logs_tell_success_groups_and_pass_at_k(tokenizer, tmp_path):
     assert {"truncated", "unscorable", "entropy", "completions/mean_length"} <= log.keys()
     page = (tmp_path / "samples" / "step_000000.html").read_text()
     assert page.count("<article") == 8 and "fn add_" in page and "http" not in page
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert {line["success_means"] for line in lines} == {"first_token_is_low is 1"}
+    assert plot_maxrl(tmp_path) is not None, "also of a reward that gives no verdicts"
 
 
 def test_a_resumed_run_is_the_undisturbed_one(tokenizer, tmp_path):
@@ -333,6 +342,17 @@ def test_rows_that_cannot_be_judged_are_refused_before_any_work(tokenizer, tmp_p
     monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
     with pytest.raises(ValueError, match="row 0 must say what is demanded"):
         trainer_of(tokenizer, tmp_path, reward=RustReward(workers=1))
+
+
+def test_a_prompt_without_a_token_is_refused_by_its_number_also_where_it_is_only_evaluated(tokenizer, tmp_path):
+    bare = deepcopy(tokenizer)
+    bare.backend_tokenizer.post_processor = TemplateProcessing(single="$A")  # no token for the beginning
+    settings = dict(model=looped(tokenizer), reward_funcs=even_length, processing_class=bare)
+    full, empty = Dataset.from_dict({"prompt": PROMPTS}), Dataset.from_dict({"prompt": [*PROMPTS[:4], "", ""]})
+    with pytest.raises(ValueError, match="at least one token to continue, row 4 has none"):
+        MaxRLTrainer(**settings, args=arguments(tmp_path), train_dataset=empty)
+    with pytest.raises(ValueError, match="at least one token to continue, row 4 has none"):
+        MaxRLTrainer(**settings, args=arguments(tmp_path), train_dataset=full, eval_dataset={"held out": empty})
 
 
 def test_only_one_reward_says_what_success_is_and_it_is_binary(tokenizer, tmp_path):
