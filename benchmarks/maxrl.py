@@ -195,9 +195,7 @@ def train(run: Run, options: argparse.Namespace) -> None:
         ),
         train_dataset=task_prompts(tasks["practise"]),
         processing_class=tokenizer,
-        callbacks=[
-            MetricsFileCallback(folder / "metrics.jsonl", {"success": reward.meaning}), measure,
-        ],
+        callbacks=[measure],
     )  # fmt: skip
     checkpoint = last_complete_checkpoint(folder) if folder.exists() else None
     train_from(trainer, checkpoint)

@@ -9,7 +9,6 @@ from accelerate import PartialState
 from accelerate.utils import set_seed
 from rich.console import Console
 from transformers import PreTrainedTokenizerFast
-from transformers.trainer_callback import ProgressCallback
 
 from evaluation.generate import Sampling
 from evaluation.results import Interval
@@ -19,10 +18,9 @@ from modeling_nanochat import LoopLMForCausalLM
 from recipes.folder import TASKS_FILE
 from recipes.prepare import Prepared
 from recipes.schema import Recipe
-from trainers.callbacks import DivergenceCallback, MetricsFileCallback, PlotCallback, SuccessProgressCallback
-from trainers.hardware import has_fast_bf16, has_no_accelerator, use_tf32
+from trainers.callbacks import DivergenceCallback
+from trainers.hardware import use_tf32
 from trainers.maxrl import MaxRLConfig, MaxRLTrainer
-from trainers.plots import plot_maxrl
 from trainers.pretraining import last_complete_checkpoint, train_from
 from trainers.rewards import RustReward
 from trainers.stages import MaxRLStage
@@ -124,18 +122,11 @@ def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: P
             save_total_limit=2,
             report_to=recipe.training.report_to,
             seed=recipe.training.seed,
-            bf16=has_fast_bf16(),
-            use_cpu=has_no_accelerator(),
         ),
         train_dataset=task_prompts(practise),
         processing_class=prepared.tokenizer,
-        callbacks=[
-            MetricsFileCallback(folder / "metrics.jsonl", {"success": reward.meaning}), DivergenceCallback(),
-            PlotCallback(folder, plot_maxrl),
-        ],
-    )  # fmt: skip
-    trainer.remove_callback(ProgressCallback)
-    trainer.add_callback(SuccessProgressCallback)
+        callbacks=[DivergenceCallback()],
+    )
 
     def measure(when: str):
         settings = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": stage.max_completion_length, "batch_size": 64}

@@ -13,7 +13,6 @@ from datasets import Dataset
 from test_maxrl import arguments, looped
 from transformers import TrainerCallback, set_seed
 
-from trainers.callbacks import MetricsFileCallback
 from trainers.data.tokenizer import train_tokenizer
 from trainers.maxrl import MaxRLTrainer
 from trainers.pretraining import last_complete_checkpoint
@@ -64,7 +63,6 @@ def main() -> None:
         args=arguments(Path(output_dir), **settings),
         train_dataset=Dataset.from_list(ROWS),
         processing_class=tokenizer,
-        callbacks=[MetricsFileCallback(Path(output_dir) / "metrics.jsonl")],
     )
     # So that some functions end, and some of those are right.
     likely = [tokenizer(text)["input_ids"][-1] for text in ("}", "x")]

@@ -136,7 +136,7 @@ def test_long_chains_are_rewarded_as_short_ones_are():
     completions = [code.removeprefix(prompt) for code in CHAINS.values()]
     columns = {"signature": [TESTS.signature] * len(CHAINS), "checker": [TESTS.checker] * len(CHAINS)}
     reward = RustReward()
-    assert (reward([prompt] * len(CHAINS), completions, **columns)) == [1.0, 0.0, 1.0, 0.0]
+    assert reward([prompt] * len(CHAINS), completions, **columns) == [1.0, 0.0, 1.0, 0.0]
     reward.close()
 
 

@@ -10,13 +10,16 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from tiny import tiny_config
+from tokenizers.processors import TemplateProcessing
 from transformers import LlamaConfig, LlamaForCausalLM, set_seed
 from trl import GRPOTrainer
 
 from modeling_nanochat import LoopLMForCausalLM
 from trainers.advantages import maxrl_advantages
+from trainers.callbacks import PlotCallback
 from trainers.data.tokenizer import special_token_ids, train_tokenizer
 from trainers.maxrl import MaxRLConfig, MaxRLTrainer
+from trainers.plots import plot_maxrl
 from trainers.rewards import RustReward
 
 PROMPTS = [f"fn add_{number}(x: i32) -> i32 {{" for number in range(6)]
@@ -52,7 +55,7 @@ def first_token_is_low(completion_ids, **columns) -> list[float]:
 
 def trainer_of(tokenizer, folder, model=None, reward=first_token_is_low, tiers=None, peft_config=None, **settings):
     rows = {"prompt": PROMPTS} | ({"tier": tiers} if tiers else {})
-    return MaxRLTrainer(
+    trainer = MaxRLTrainer(
         model=looped(tokenizer) if model is None else model,
         reward_funcs=reward,
         args=arguments(folder, **settings),
@@ -60,6 +63,9 @@ def trainer_of(tokenizer, folder, model=None, reward=first_token_is_low, tiers=N
         processing_class=tokenizer,
         peft_config=peft_config,
     )
+    # Drawing takes longer than these trainings.
+    trainer.remove_callback(PlotCallback)
+    return trainer
 
 
 def call_them_finished(trainer) -> None:
@@ -252,7 +258,7 @@ def test_any_other_causal_model_can_be_trained(tokenizer, tmp_path):
 
 
 def test_logs_tell_success_groups_and_pass_at_k(tokenizer, tmp_path):
-    trainer = trainer_of(tokenizer, tmp_path, sample_steps=1, max_steps=1)
+    trainer = trainer_of(tokenizer, tmp_path, sample_steps=1)
     trainer.train()
     log = trainer.state.log_history[0]
     assert log["pass@1"] == pytest.approx(log["success_rate"])
@@ -261,7 +267,10 @@ def test_logs_tell_success_groups_and_pass_at_k(tokenizer, tmp_path):
     assert {"truncated", "unscorable", "entropy", "completions/mean_length"} <= log.keys()
     page = (tmp_path / "samples" / "step_000000.html").read_text()
     assert page.count("<article") == 8 and "fn add_" in page and "://" not in page
-    assert "Success: by the reward first_token_is_low." in page
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert {line["success_means"] for line in lines} == {"first_token_is_low is 1"}
+    assert plot_maxrl(tmp_path) is not None, "also of a reward that gives no verdicts"
+    assert "Success: first_token_is_low is 1" in page
 
 
 def test_a_resumed_run_is_the_undisturbed_one(tokenizer, tmp_path):
@@ -293,7 +302,11 @@ def test_a_resumed_run_is_the_undisturbed_one(tokenizer, tmp_path):
         ({"quality_weight": 0.5, "estimator": "rloo"}, "0 with other estimators than maxrl"),
         ({"gradient_checkpointing_kwargs": {"use_reentrant": True}}, "use_reentrant must be False"),
         ({"generation_kwargs": {"exit_at_loop": 1}}, "without early exit.*exit_at_loop"),
-        ({"top_p": 0.9}, "drawn from the policy that is trained: leave .*top_p"),
+        ({"top_p": 0.9}, "drawn from the policy that is trained.*leave .*top_p"),
+        ({"top_k": None}, "leave {'top_k': None} as they are .top_k: 0"),
+        ({"temperature": 0.0}, "temperature must be above 0"),
+        ({"disable_dropout": False}, "with dropout every pass is another policy"),
+        ({"cache_implementation": "quantized"}, "leave {'cache_implementation': 'quantized'}"),
         ({"use_transformers_continuous_batching": True}, "nothing stops it"),
         ({"max_completion_length": 250}, "leave room for max_completion_length=250 within the model's 256 positions"),
     ],
@@ -332,6 +345,17 @@ def test_rows_that_cannot_be_judged_are_refused_before_any_work(tokenizer, tmp_p
         trainer_of(tokenizer, tmp_path, reward=RustReward(workers=1))
 
 
+def test_a_prompt_without_a_token_is_refused_by_its_number_also_where_it_is_only_evaluated(tokenizer, tmp_path):
+    bare = deepcopy(tokenizer)
+    bare.backend_tokenizer.post_processor = TemplateProcessing(single="$A")  # no token for the beginning
+    settings = dict(model=looped(tokenizer), reward_funcs=even_length, processing_class=bare)
+    full, empty = Dataset.from_dict({"prompt": PROMPTS}), Dataset.from_dict({"prompt": [*PROMPTS[:4], "", ""]})
+    with pytest.raises(ValueError, match="at least one token to continue, row 4 has none"):
+        MaxRLTrainer(**settings, args=arguments(tmp_path), train_dataset=empty)
+    with pytest.raises(ValueError, match="at least one token to continue, row 4 has none"):
+        MaxRLTrainer(**settings, args=arguments(tmp_path), train_dataset=full, eval_dataset={"held out": empty})
+
+
 def test_only_one_reward_says_what_success_is_and_it_is_binary(tokenizer, tmp_path):
     with pytest.raises(ValueError, match="exactly one reward function"):
         trainer_of(tokenizer, tmp_path, reward=[first_token_is_low, even_length])
@@ -341,3 +365,60 @@ def test_only_one_reward_says_what_success_is_and_it_is_binary(tokenizer, tmp_pa
         one_batch(graded)
     logged = trainer_of(tokenizer, tmp_path, reward=[first_token_is_low, even_length], reward_weights=[1.0, 0.0])
     assert math.isfinite(one_batch(logged)["advantages"].sum())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"top_k": 5}, {"top_p": 0.9}, {"min_p": 0.1}, {"temperature": 0.5}, {"do_sample": False}, {"num_beams": 2},
+        {"repetition_penalty": 1.1}, {"no_repeat_ngram_size": 2}, {"suppress_tokens": [5]}, {"bad_words_ids": [[5]]},
+        {"min_new_tokens": 3}, {"forced_eos_token_id": 2}, {"guidance_scale": 1.5}, {"eos_token_id": 5},
+        {"max_new_tokens": 3}, {"logits_processor": []}, {"top_k": None}, {"num_loops": 1}, {"exit_threshold": 0.5},
+    ],
+    ids=lambda changed: "".join(changed),
+)  # fmt: skip
+def test_nothing_in_generation_kwargs_may_change_what_is_drawn(tmp_path, changed):
+    with pytest.raises(ValueError, match=f"drawn from the policy that is trained.*{next(iter(changed))}"):
+        arguments(tmp_path, generation_kwargs={"use_cache": True, "top_k": 0} | changed)
+
+
+def filtered(model):
+    """As a folder of the Hub may come: with filters and penalties in its generation configuration."""
+    settings = dict(top_k=5, min_p=0.2, repetition_penalty=1.5, no_repeat_ngram_size=2, min_new_tokens=3, num_beams=1)
+    model.generation_config.update(**settings, suppress_tokens=[5, 6, 7], sequence_bias=[[[9], 4.0]])
+    return model
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {},
+        {"temperature": 0.6},
+        {"temperature": 1.5, "loop_credit": "final", "peft_config": LoraConfig(target_modules=["q_proj", "v_proj"])},
+        {"generation_kwargs": {"use_cache": False, "temperature": 1.0, "min_p": 0}},
+        {"cache_implementation": "static"},
+        {"loops": {"exit_at_loop": 2}},
+    ],
+    ids=["plain", "temperature", "lora", "without a cache", "static cache", "a fixed exit"],
+)
+def test_each_token_is_drawn_with_the_probability_that_is_trained(tokenizer, tmp_path, monkeypatch, case):
+    """Whatever the model's own generation configuration says; what is drawn is seen where PyTorch draws it."""
+    drawn, multinomial = [], torch.multinomial
+
+    def draw(probabilities, *args, **kwargs):
+        tokens = multinomial(probabilities, *args, **kwargs)
+        drawn.append(probabilities.gather(1, tokens).squeeze(1).log())
+        return tokens
+
+    monkeypatch.setattr(torch, "multinomial", draw)
+    case = dict(case)
+    model = filtered(looped(tokenizer, initializer_range=0.3, **case.pop("loops", {})))
+    trainer = trainer_of(tokenizer, tmp_path, model, **case)
+    batch = one_batch(trainer)
+    tokens = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
+    mask, length = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1), batch["completion_ids"].shape[1]
+    with torch.no_grad():
+        trained, _, _ = trainer._get_per_token_logps_and_entropies(trainer.model, tokens, mask, length)
+    mask = batch["completion_mask"].bool()
+    torch.testing.assert_close(torch.stack(drawn, dim=1)[mask], trained[mask], rtol=0, atol=1e-4)
+    assert trainer.policy.generation_config.suppress_tokens == [5, 6, 7], "the model keeps its own"

@@ -38,7 +38,7 @@ def maxrl_lines(success=TESTS_HOLD, steps=6):
         yield (
             line
             | {"completions/mean_length": 20.0, "completions/max_length": 64}
-            | ({"success": success} if success else {})
+            | ({"success_means": success} if success else {})
         )
 
 
@@ -141,7 +141,7 @@ def test_a_plot_is_never_half_written(tmp_path, monkeypatch):
 
 
 def test_every_line_of_the_metrics_tells_what_is_known_of_all(tmp_path):
-    callback = MetricsFileCallback(tmp_path / "metrics.jsonl", {"success": TESTS_HOLD})
+    callback = MetricsFileCallback(tmp_path / "metrics.jsonl", {"success_means": TESTS_HOLD})
     state = TrainerState(global_step=3)
     callback.on_train_begin(None, state, None)
     callback.on_log(None, state, None, logs={"loss": 1.0})

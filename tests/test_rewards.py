@@ -3,13 +3,10 @@
 from collections import defaultdict
 
 import pytest
-from datasets import Dataset
-from gguf_models import TOKENIZER, gguf_model
 
-from evaluation.rust import HiddenTests, RustVerifier, Verdict
+from evaluation.rust import RustVerifier, Verdict
 from evaluation.rust.verdict import CHECKS, CodeMetadata
-from modeling_nanochat import LoopLMForCausalLM
-from trainers.rewards import RewardUnavailable, RustReward, SeedReward, obstacle_of, program_of
+from trainers.rewards import RewardUnavailable, RustReward, SeedReward, program_of
 
 PROMPT = "/// The larger of both.\nfn larger(a: i32, b: i32) -> i32 {"
 SIGNATURE = "fn larger(a: i32, b: i32) -> i32;"
@@ -203,68 +200,46 @@ def test_bad_settings_are_refused(settings, rule):
 @pytest.mark.parametrize(
     ("prompt", "reason"),
     [
-        ("", "its prompt is empty"),
-        ("  \n", "its prompt is empty"),
-        ([], "its prompt is empty"),
-        ("Write a function that returns the larger of two numbers.", "must be Rust that ends with an open function"),
-        ("fn larger(a: i32, b: i32) -> i32", "must be Rust that ends with an open function"),
-        ("fn larger(a: i32, b: i32) -> i32 { a }}", "must be Rust that ends with an open function"),
-        ("fn smaller(a: i32, b: i32) -> i32 {", "opens another function than the demanded larger"),
+        ("", "leaves one function open"),
+        ("Write a function that returns the larger of two numbers.", "leaves one function open"),
+        ("fn larger(a: i32, b: i32) -> i32", "leaves one function open"),
+        (f"{PROMPT} a }}", "leaves one function open"),
+        (f"mod numbers {{ {PROMPT}", "leaves one function open"),
+        (f"{PROMPT} if a > b {{", "leaves one function open"),
+        (f"Complete this: {PROMPT}", "is Rust up to the function it leaves open"),
+        ("fn largest(a: i32, b: i32) -> i32 {", "no body adds fn larger"),
+        (f"fn peek(a: &i32) -> i32 {{ unsafe {{ *(a as *const i32) }} }}\n{PROMPT}", "it has unsafe code"),
     ],
 )
-def test_a_row_that_can_never_succeed_is_refused_by_its_number(verifier, prompt, reason):
+def test_a_row_whose_prompt_nothing_can_complete_is_refused_by_its_number(verifier, prompt, reason):
     reward = RustReward(workers=1)
+    reward.verifier = verifier
     columns = {"signature": [SIGNATURE] * 2, "checker": [CHECKER] * 2}
-    with pytest.raises(ValueError, match=f"row 1 can never succeed: .*{reason}"):
-        reward.check_rows([PROMPT, prompt], columns)
-    with pytest.raises(ValueError, match="row 0 can never succeed"):
-        reward([prompt], [RIGHT], **{name: values[:1] for name, values in columns.items()})
+    with pytest.raises(ValueError, match=f"row 1 must have a prompt that .*{reason}"):
+        reward.check_demands([PROMPT, prompt], columns)
+    with pytest.raises(ValueError, match=f"row 1 must have a prompt that .*{reason}"):
+        reward(prompts=[PROMPT, prompt], completions=[RIGHT, RIGHT], **columns)
+    reward.check_demands([PROMPT, [{"role": "user", "content": prompt}]], columns)
 
 
 @pytest.mark.parametrize(
     "prompt",
     [
-        PROMPT,
-        "use std::fmt;\n" + PROMPT + "\n    if a > b {",
-        "// The larger of both, as `larger`.\n",
-        "struct S;\n",
-        'const BRACE: &str = "}}";\nfn helper() {}\n' + PROMPT,
+        f"{PROMPT}\n    let sign = if a > b {{ 1 }} else {{ -1 }};\n    if sign > (",
+        "struct Pair<const N: usize>([i32; N]);\nfn size() -> Pair<{ 1 + 1 }> { Pair([0; 2]) }\n" + PROMPT,
+        "trait Two { fn one(&self); fn two(&self) {} }\nfn larger(a: i32, b: i32) -> i32 where [(); { 3 }]: Sized {",
+        "fn larger(a: i32, b: i32) -> i32 { // {",
+        'fn larger(a: i32, b: i32) -> i32 { let text = "{ {',
     ],
 )
-def test_a_prompt_that_some_function_completes_is_taken(prompt):
-    assert obstacle_of(prompt, HiddenTests(SIGNATURE, CHECKER)) is None
+def test_a_prompt_may_end_anywhere_in_the_function_it_leaves_open(verifier, prompt):
+    reward = RustReward(workers=1)
+    reward.verifier = verifier
+    reward.check_demands([prompt], {"signature": [SIGNATURE], "checker": [CHECKER]})
 
 
-class CountingReward(RustReward):
-    """Knows how many completions it was asked about."""
-
-    judged = 0
-
-    def demands(self, prompts, columns):
-        self.judged += len(prompts)
-        return super().demands(prompts, columns)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_it_rewards_in_the_trainers_of_trl_that_take_reward_functions(tmp_path, monkeypatch):
-    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
-    from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
-    from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
-
-    data = Dataset.from_list([{"prompt": PROMPT, "signature": SIGNATURE, "checker": CHECKER}] * 2)
-    settings = dict(
-        per_device_train_batch_size=2, max_steps=1, use_cpu=True, bf16=False, report_to="none", save_strategy="no"
-    )  # fmt: skip
-    gguf_model().save_pretrained(tmp_path / "model")
-    for trainer, config, more in (
-        (GRPOTrainer, GRPOConfig, dict(num_generations=2, max_completion_length=4)),
-        (RLOOTrainer, RLOOConfig, dict(num_generations=2, max_completion_length=4)),
-        (OnlineDPOTrainer, OnlineDPOConfig, dict(max_new_tokens=4)),
-    ):
-        model, reward = LoopLMForCausalLM.from_pretrained(tmp_path / "model"), CountingReward(workers=1)
-        trainer(
-            model=model, args=config(output_dir=str(tmp_path), **settings, **more), train_dataset=data,
-            processing_class=TOKENIZER, reward_funcs=[reward],
-        ).train()  # fmt: skip
-        assert reward.judged > 0, trainer.__name__
+def test_the_reward_says_what_success_means():
+    meanings = [RustReward(), RustReward(reward_threshold=0.5), RustReward(mode="compile")]
+    assert [reward.success_means for reward in meanings] == [
+        "all hidden tests hold", "at least 50% of the hidden tests hold", "compiles with the demanded signature"
+    ]  # fmt: skip

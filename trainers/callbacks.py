@@ -4,7 +4,7 @@ import json
 import math
 import statistics
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -69,13 +69,22 @@ class LoopProgressCallback(TrainingProgressCallback):
 
 
 class SuccessProgressCallback(TrainingProgressCallback):
-    """With one readable line per log of reinforcement learning."""
+    """
+    With one readable line per log of reinforcement learning.
+
+    Args:
+        success_means: What a completion must do to be a success, in words.
+    """
+
+    def __init__(self, success_means: str):
+        super().__init__()
+        self.success_means = success_means
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not state.is_world_process_zero or "success_rate" not in logs:
             return
         shares = {
-            "success": logs["success_rate"], "compile": logs.get("compile_success_rate"),
+            f"success ({self.success_means})": logs["success_rate"], "compile": logs.get("compile_success_rate"),
             "zero-variance groups": logs["groups/dead"], "cut off": logs["truncated"],
             "reward's share of the time": logs.get("reward_share"),
         }  # fmt: skip
@@ -87,11 +96,17 @@ class SuccessProgressCallback(TrainingProgressCallback):
 
 
 class MetricsFileCallback(TrainerCallback):
-    """Appends every log as one JSON line with its step and what is `known` of all of them, such as the reward."""
+    """
+    Appends every log as one JSON line with its step.
 
-    def __init__(self, path: Path, known: Mapping[str, str] | None = None):
+    Args:
+        path: The file.
+        constants: What every line also says.
+    """
+
+    def __init__(self, path: Path, constants: dict[str, str] | None = None):
         self.path = path
-        self.known = dict(known or {})
+        self.constants = constants or {}
 
     def on_train_begin(self, args, state, control, **kwargs):
         if not state.is_world_process_zero:
@@ -107,7 +122,7 @@ class MetricsFileCallback(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs):
         if state.is_world_process_zero:
             with self.path.open("a") as file:
-                file.write(json.dumps({"step": state.global_step, **logs, **self.known}) + "\n")
+                file.write(json.dumps({"step": state.global_step, **self.constants, **logs}) + "\n")
 
 
 class TrainingDiverged(RuntimeError):

@@ -1,9 +1,6 @@
 """MaxRL (arXiv 2602.02710) on TRL's GRPOTrainer: only what differs."""
 
-import functools
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +9,8 @@ import torch
 from accelerate.utils import gather
 from datasets import Dataset
 from peft import PeftModel
-from transformers import GenerationConfig, PreTrainedModel, StoppingCriteriaList
+from transformers import PreTrainedModel
+from transformers.trainer_callback import ProgressCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from evaluation.generate import FunctionEnd, positions
@@ -20,23 +18,27 @@ from evaluation.pass_at_k import pass_at_k
 from evaluation.rust.completion import completed_function
 from modeling_nanochat import is_looplm
 from trainers.advantages import ESTIMATORS, maxrl_advantages
+from trainers.callbacks import MetricsFileCallback, PlotCallback, SuccessProgressCallback
 from trainers.curriculum import Curriculum, Outcome
+from trainers.hardware import has_fast_bf16, has_no_accelerator
 from trainers.loop_credit import LOOP_CREDITS, credit_weights, credited_log_probabilities
+from trainers.on_policy import check_model, check_settings, drawing
+from trainers.plots import plot_maxrl
 from trainers.rewards import RustReward
 from trainers.sample_page import JudgedSample, write_page
 
 __all__ = ["MaxRLConfig", "MaxRLTrainer", "maxrl_advantages"]
 
 CURRICULUM_FILE = "curriculum.json"
-DEPTH_ARGUMENTS = {"num_loops", "exit_threshold", "exit_at_loop"}
 
 
 @dataclass
 class MaxRLConfig(GRPOConfig):
     """
-    [`trl.GRPOConfig`] for MaxRL. Completions are drawn from the policy that is trained (temperature 1, one update per
-    batch), there is no KL term, and `loss_type="dapo"` as in the paper's runs; `"dr_grpo"` is the one whose
-    expectation is exactly the estimator's, up to a constant.
+    [`trl.GRPOConfig`] for MaxRL. Completions are drawn from the policy that is trained (no filter, no penalty, one
+    update per batch; `temperature` scales both), there is no KL term, and `loss_type="dapo"` as in the paper's runs;
+    `"dr_grpo"` is the one whose expectation is exactly the estimator's, up to a constant. bf16 is taken where it is
+    fast, and the processor (`use_cpu`) where there is no accelerator.
     """
 
     estimator: str = field(default="maxrl", metadata={"help": "maxrl, maxrl_unbiased, maxrl_nobaseline, grpo or rloo"})
@@ -58,11 +60,16 @@ class MaxRLConfig(GRPOConfig):
         default=True, metadata={"help": "visit prompts less that are solved always or never; column tier is used"}
     )
     sample_steps: int = field(
-        default=0, metadata={"help": "write a page of completions with their verdicts every so many steps; 0 for none"}
+        default=50,
+        metadata={"help": "write a page of completions with their verdicts every so many steps; 0 for none"},
     )
+    disable_dropout: bool = field(default=True, metadata={"help": "must be True: dropout changes the policy"})
     scale_rewards: str = field(default="none", metadata={"help": "the estimator scales; nothing else may"})
 
     def __post_init__(self):
+        if self.bf16 is None and not self.fp16:
+            self.bf16 = has_fast_bf16()
+        self.use_cpu = self.use_cpu or has_no_accelerator()
         super().__post_init__()
         for name, choices in (("estimator", ESTIMATORS), ("loop_credit", LOOP_CREDITS)):
             if getattr(self, name) not in choices:
@@ -91,12 +98,7 @@ class MaxRLConfig(GRPOConfig):
             raise ValueError(
                 "use_transformers_continuous_batching must be False: nothing stops it at a function's end"
             )
-        drawn = {"top_p": 1.0, "top_k": 0, "min_p": None, "repetition_penalty": 1.0}
-        changed = {
-            name: getattr(self, name) for name, value in drawn.items() if getattr(self, name) not in (value, None)
-        }
-        if changed:
-            raise ValueError(f"completions must be drawn from the policy that is trained: leave {changed} as they are")
+        check_settings(self)
         # The gate is frozen, so that every parameter that is trained has a gradient.
         if self.ddp_find_unused_parameters is None:
             self.ddp_find_unused_parameters = False
@@ -113,12 +115,17 @@ class MaxRLTrainer(GRPOTrainer):
     Takes the same arguments. Exactly one of the reward functions, the one whose weight is not 0, says what a success
     is: 0, 1, or None where it cannot say. Any causal model can be trained; of a LoopLM the exit gate is frozen.
 
+    In `output_dir` it keeps `metrics.jsonl`, a line for each log, which also says what a success is
+    (`success_means`); `metrics.png`, their plot, drawn anew at every save and at the end; and `samples/`, a page of
+    completions with their verdicts every `sample_steps` steps. Its progress bar has a line for each log.
+
     Its logs also hold the `success_rate`, `pass@k` as the groups estimate it, the share of groups that all failed,
     all passed or either (`groups/...`), of completions that could not be judged (`unscorable`) or did not come to
     their end (`truncated`), and the reward's share of the step (`reward_share`).
 
     Raises:
-        ValueError: The model cannot be trained so, or the arguments contradict each other; says why.
+        ValueError: The model cannot be trained so, a row cannot be completed or judged, or the arguments contradict
+            each other; says why.
     """
 
     def __init__(self, *args, **kwargs):
@@ -132,6 +139,9 @@ class MaxRLTrainer(GRPOTrainer):
                 f"reward_weights={self.reward_weights.tolist()} for {', '.join(self.reward_func_names)}"
             )
         self.success_index = weighted[0]
+        reward = self.reward_funcs[self.success_index]
+        name = self.reward_func_names[self.success_index]
+        self.success_means = reward.success_means if isinstance(reward, RustReward) else f"{name} is 1"
         if self.rollout_func is not None:
             raise ValueError("rollout_func must be None: whether its completions are finished cannot be known")
         if self.args.curriculum and self.is_deepspeed_enabled:
@@ -140,13 +150,23 @@ class MaxRLTrainer(GRPOTrainer):
             raise ValueError(
                 f'loop_credit must be "final" with FSDP, which shards the head, got {self.args.loop_credit!r}'
             )
-        _check_model(self.policy, self.args)
-        self._check_prompts()
+        if self.args.loop_credit != "final" and not is_looplm(self.policy.config):
+            raise ValueError(f'loop_credit must be "final" for a model without loops, got {self.args.loop_credit!r}')
+        check_model(self.policy)
+        evaluated = self.eval_dataset if isinstance(self.eval_dataset, dict) else {"": self.eval_dataset}
+        for rows in (self.train_dataset, *evaluated.values()):
+            if isinstance(rows, Dataset):
+                self._check_rows(rows)
         if is_looplm(self.policy.config):
             self.policy.freeze_gate()
         self.curriculum = self._new_curriculum() if self.args.curriculum else None
         self._finished: list[bool] = []
         self._success = self._quality = torch.empty(0)
+        folder = Path(self.args.output_dir)
+        self.add_callback(MetricsFileCallback(folder / "metrics.jsonl", {"success_means": self.success_means}))
+        self.add_callback(PlotCallback(folder, plot_maxrl))
+        if self.pop_callback(ProgressCallback) is not None:
+            self.add_callback(SuccessProgressCallback(self.success_means))
 
     @property
     def policy(self) -> PreTrainedModel:
@@ -154,36 +174,23 @@ class MaxRLTrainer(GRPOTrainer):
         model = self.accelerator.unwrap_model(self.model)
         return model.get_base_model() if isinstance(model, PeftModel) else model
 
-    @property
-    def meaning_of_success(self) -> str:
-        """In words, as far as the reward has any."""
-        reward = self.reward_funcs[self.success_index]
-        if isinstance(reward, RustReward):
-            return reward.meaning
-        return f"by the reward {self.reward_func_names[self.success_index]}"
-
-    def _check_prompts(self) -> None:
+    def _check_rows(self, rows: Dataset) -> None:
         """Raises `ValueError` for prompts that cannot be completed, and for rows that the judge cannot read."""
-        if not isinstance(self.train_dataset, Dataset):
-            return
-        prompts = self.train_dataset["prompt"]
+        prompts = list(rows["prompt"])
         for reward in self.reward_funcs:
             if isinstance(reward, RustReward):
-                columns = {name: self.train_dataset[name] for name in self.train_dataset.column_names}
-                reward.check_rows(prompts, columns)
-        if not isinstance(prompts[0], str):
-            if self.args.stop_at_function_end:
+                reward.check_demands(prompts, {name: rows[name] for name in rows.column_names})
+        if not prompts or not isinstance(prompts[0], str):
+            if prompts and self.args.stop_at_function_end:
                 raise ValueError(
                     "stop_at_function_end must be False for conversations: an answer goes on behind a brace"
                 )
             return
         longest = positions(self.policy)
-        if longest is None:
-            return
-        for number, ids in enumerate(self.processing_class(text=list(prompts))["input_ids"]):
+        for number, ids in enumerate(self.processing_class(text=prompts)["input_ids"]):
             if not ids:
-                raise ValueError(f"prompts must hold at least one token, row {number} has none")
-            if len(ids) + self.max_completion_length > longest:
+                raise ValueError(f"prompts must have at least one token to continue, row {number} has none")
+            if longest is not None and len(ids) + self.max_completion_length > longest:
                 raise ValueError(
                     f"prompts must leave room for max_completion_length={self.max_completion_length} within the "
                     f"model's {longest} positions, row {number} has {len(ids)} tokens"
@@ -204,7 +211,7 @@ class MaxRLTrainer(GRPOTrainer):
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
         model = self.accelerator.unwrap_model(self.model_wrapped)
         if not self.args.stop_at_function_end:
-            with _drawing(model, None), self.accelerator.autocast():
+            with drawing(model, None), self.accelerator.autocast():
                 completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
             ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
             self._finished = [ids[-1] in ends for ids in completion_ids]
@@ -212,7 +219,7 @@ class MaxRLTrainer(GRPOTrainer):
         texts = self._tokenizer.batch_decode(prompt_ids, skip_special_tokens=True)
         longest, multiple = max(map(len, prompt_ids)), self.pad_to_multiple_of or 1
         end = FunctionEnd(completed_function, self._tokenizer, texts, -(-longest // multiple) * multiple)
-        with _drawing(model, end), self.accelerator.autocast():
+        with drawing(model, end), self.accelerator.autocast():
             completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
         self._finished = [length is not None for length in end.lengths]
         # Nothing behind the end was chosen by the policy.
@@ -324,12 +331,8 @@ class MaxRLTrainer(GRPOTrainer):
         texts = extra.get("verdict", empty), extra.get("message", empty)
         samples = [JudgedSample(*each) for each in zip(*columns, *texts, strict=True)]
         step = self.state.global_step
-        write_page(
-            Path(self.args.output_dir) / "samples" / f"step_{step:06d}.html",
-            f"Step {step}",
-            samples,
-            self.meaning_of_success,
-        )
+        path = Path(self.args.output_dir) / "samples" / f"step_{step:06d}.html"
+        write_page(path, f"Step {step}", samples, self.success_means)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         metrics = self._metrics["train" if self.model.training else "eval"]
@@ -353,47 +356,3 @@ class MaxRLTrainer(GRPOTrainer):
             if not path.exists():
                 raise ValueError(f"{path} must exist to continue the curriculum; or set curriculum=False")
             self.curriculum.restore(json.loads(path.read_text()))
-
-
-def _check_model(model: PreTrainedModel, args: MaxRLConfig) -> None:
-    """Raises `ValueError` when completions would be drawn from another policy than is trained, or none can be."""
-    config = model.config
-    if not is_looplm(config):
-        if args.loop_credit != "final":
-            raise ValueError(f'loop_credit must be "final" for a model without loops, got {args.loop_credit!r}')
-        return
-    if config.weight_format == "packed":
-        raise ValueError("the model must have latent weights: packed ones are codes and cannot be trained")
-    if "quantization_config" in config.to_dict():
-        raise ValueError(
-            "the model must not be quantised: the latent weights of ternary layers are what training moves, and four "
-            "bits of them mean nothing (no QLoRA). LoRA on the model as it is works: peft_config=LoraConfig(...)"
-        )
-    asked = DEPTH_ARGUMENTS & (args.generation_kwargs or {}).keys()
-    if config.exit_threshold < 1 or asked:
-        found = f"generation_kwargs {sorted(asked)}" if asked else f"exit_threshold={config.exit_threshold}"
-        raise ValueError(
-            "completions must be drawn at the depth they are trained at, without early exit (the configuration's "
-            f"num_loops={config.num_loops}): other ones come from another policy; got {found}"
-        )
-    if config.kv_reuse != "none":
-        raise ValueError(
-            f'the model\'s kv_reuse must be "none" in training: it changes the policy; got {config.kv_reuse!r}'
-        )
-
-
-@contextmanager
-def _drawing(model: PreTrainedModel, end: FunctionEnd | None) -> Iterator[None]:
-    """
-    TRL calls `generate` without a criterion to stop by; within this context there is one. What the model's own
-    generation configuration adds to TRL's (a filter, a penalty) is put aside: it would be another policy.
-    """
-    own, model.generation_config = model.generation_config, GenerationConfig()
-    if end is not None:
-        model.generate = functools.partial(model.generate, stopping_criteria=StoppingCriteriaList([end]))
-    try:
-        yield
-    finally:
-        model.generation_config = own
-        if end is not None:
-            del model.generate

@@ -31,7 +31,7 @@ def read_metrics(folder: Path) -> tuple[Logs, Logs]:
 
 def meaning_of_success(logs: Logs) -> str:
     """What the reward of a run asks for, in words."""
-    return next((entry["success"] for entry in reversed(logs) if "success" in entry), UNKNOWN_SUCCESS)
+    return next((entry["success_means"] for entry in reversed(logs) if "success_means" in entry), UNKNOWN_SUCCESS)
 
 
 def plot_metrics(folder: Path) -> Path | None:
@@ -161,12 +161,13 @@ def plot_maxrl(folder: Path) -> Path | None:
     names = sorted({name for entry in logs for name, value in entry.items()
                     if name.startswith("verdict/") and value > 0})  # fmt: skip
     names.sort(key=lambda name: name != "verdict/valid")
-    failures = iter(matplotlib.colormaps["tab20c"](range(20)))
-    colors = ["tab:green" if name == "verdict/valid" else next(failures) for name in names]
-    shares = [[entry.get(name, 0.0) for entry in logs] for name in names]
-    verdicts.stackplot(steps, shares, labels=[name.removeprefix("verdict/") for name in names], colors=colors)
     verdicts.set(title="Verdicts", ylabel="share of completions", ylim=(0, 1))
-    legend_below(verdicts, columns=3)
+    if names:  # other rewards than the compiler's have none
+        failures = iter(matplotlib.colormaps["tab20c"](range(20)))
+        colors = ["tab:green" if name == "verdict/valid" else next(failures) for name in names]
+        shares = [[entry.get(name, 0.0) for entry in logs] for name in names]
+        verdicts.stackplot(steps, shares, labels=[name.removeprefix("verdict/") for name in names], colors=colors)
+        legend_below(verdicts, columns=3)
 
     length.plot(*_curve(logs, "completions/mean_length"), label="mean")
     length.plot(*_curve(logs, "completions/max_length"), label="longest", alpha=0.5)

@@ -1,7 +1,6 @@
-"""The compiler as judge of completions: a reward function for every trainer of TRL."""
+"""The compiler as judge of completions: a reward function for every trainer of TRL that takes one."""
 
 import os
-import re
 import secrets
 import time
 from collections import Counter
@@ -12,11 +11,11 @@ from typing import Any, Literal
 
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
 from evaluation.rust.answers import extract_rust, text_of
-from evaluation.rust.completion import completed_function
+from evaluation.rust.completion import completed_function, opened_function
+from evaluation.rust.harness import publish
+from evaluation.rust.refusals import refusals
 from evaluation.rust.sandbox import require_consent
 from evaluation.rust.syntax import analyse
-from evaluation.rust.tokens import tokens
-from evaluation.rust.unparsed import repaired
 from evaluation.rust.verdict import STATUSES
 
 Text = str | list[dict[str, Any]]
@@ -90,12 +89,14 @@ class RustReward:
 
         trainer = GRPOTrainer(model, reward_funcs=[RustReward()], train_dataset=dataset, ...)
 
-    It is an ordinary function; GRPO, RLOO and online DPO of TRL were tried with it, besides `MaxRLTrainer`.
+    It is called and returns at once with the rewards, as MaxRL, GRPO, RLOO, Online DPO and other trainers call it;
+    the compilers share the cores while it is called.
 
     The data set has for each prompt `signature` and `checker`, as `HiddenTests` has them, or `tests`, both in one
-    text; with `mode="compile"` only `signature`. A prompt that is a text ends with a function's opening brace, and the
-    completion counts up to the brace that closes it. A prompt that is a conversation is answered by a whole program,
-    which `extract_rust` finds in the answer's last message.
+    text; with `mode="compile"` only `signature`. A prompt that is a text leaves one function open, as one that ends
+    with its opening brace, and the completion counts up to the brace that closes it: everything else that the
+    signature demands stands in the prompt. A prompt that is a conversation is answered by a whole program, which
+    `extract_rust` finds in the answer's last message.
 
     Besides the success it logs, through TRL, `compile_success_rate`, `avg_reward` (of `seed_reward`),
     `reward_seconds`, `forged_reports` (how many completions tried to forge the outcome of their tests), the share of
@@ -115,7 +116,8 @@ class RustReward:
         run_memory_gib, run_threads: GiB of address space, and number of threads, of a completion with its tests.
 
     Raises:
-        ValueError: For a setting outside its rule, or a row without what the mode needs or that can never succeed.
+        ValueError: For a setting outside its rule; when called, for a row without what the mode needs, or whose
+            prompt nothing can complete.
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`, in mode "tests".
         RewardUnavailable: When called, if the compiler or the sandbox fails.
     """
@@ -158,6 +160,15 @@ class RustReward:
         # TRL names what it logs after it.
         self.__name__ = "rust_success" if mode == "tests" else "rust_compiles"
 
+    @property
+    def success_means(self) -> str:
+        """What a completion must do to be a success, for people to read."""
+        if self.mode == "compile":
+            return "compiles with the demanded signature"
+        if self.reward_threshold < 1:
+            return f"at least {self.reward_threshold:.0%} of the hidden tests hold"
+        return "all hidden tests hold"
+
     def __call__(
         self,
         prompts: Sequence[Text],
@@ -191,15 +202,6 @@ class RustReward:
             log_extra("quality", [self.seed_reward.quality(verdict) for verdict in verdicts])
         return [self.success(verdict) for verdict in verdicts]
 
-    @property
-    def meaning(self) -> str:
-        """What a success is, for the readers of plots and samples."""
-        if self.mode == "compile":
-            return "the completion compiles with the demanded signature; what it does is not asked"
-        if self.reward_threshold == 1:
-            return "all hidden tests hold"
-        return f"at least {self.reward_threshold:g} of the hidden tests hold"
-
     def check_compiler(self) -> None:
         """Raises `RewardUnavailable` unless the compiler still accepts what is right."""
         code = f"pub const PROBE: u128 = {secrets.randbits(120)};"
@@ -223,22 +225,41 @@ class RustReward:
         return float(enough)
 
     def demands(self, prompts: Sequence[Text], columns: dict[str, Any]) -> list[HiddenTests]:
-        """What each row demands. Raises `ValueError` for a row that lacks what the mode needs or can never succeed."""
-        texts = {name: columns.get(name) or [None] * len(prompts) for name in ("signature", "checker", "tests")}
-        found = [self._demand(number, *row) for number, row in enumerate(zip(*texts.values(), strict=True))]
-        for number, (prompt, tests) in enumerate(zip(prompts, found, strict=True)):
-            obstacle = obstacle_of(prompt, tests)
-            if obstacle is not None:
-                raise ValueError(f"row {number} can never succeed: {obstacle}")
-        return found
-
-    def check_rows(self, prompts: Sequence[Text], columns: dict[str, Any]) -> None:
         """
-        Looks at the rows of a data set before anything is trained on them.
+        What each row demands.
 
         Raises:
-            ValueError: A row lacks what the mode needs, can never succeed, or its checker does not compile where the
-                demanded functions are there.
+            ValueError: A row lacks what the mode needs, or nothing that completes its prompt can be a success.
+        """
+        texts = {name: columns.get(name) or [None] * len(prompts) for name in ("signature", "checker", "tests")}
+        rows = zip(*texts.values(), strict=True)
+        found = [self._demand(number, *row) for number, row in enumerate(rows)]
+        doubted = {}
+        for number, (prompt, demanded) in enumerate(zip(prompts, found, strict=True)):
+            if not isinstance(prompt, str):
+                continue
+            program, fault = with_empty_body(prompt, demanded)
+            if fault is not None:
+                raise ValueError(f"row {number} must have a prompt {fault}; got {shortened(prompt)}")
+            if program is not None:
+                doubted.setdefault(program, number)
+        # The grammar of trees does not know all of Rust; the compiler does.
+        verdicts = self.verifier.verify(list(doubted)) if doubted else []
+        for program, verdict in zip(doubted, verdicts, strict=True):
+            if verdict.status == "invalid_syntax":
+                number = doubted[program]
+                raise ValueError(
+                    f"row {number} must have a prompt that is Rust up to the function it leaves open, or a "
+                    f"conversation: {message_of(verdict)}"
+                )
+        return found
+
+    def check_demands(self, prompts: Sequence[Text], columns: dict[str, Any]) -> None:
+        """
+        Looks at rows before anything is trained on them.
+
+        Raises:
+            ValueError: As `demands` does, or a row's checker does not compile where the demanded functions are there.
         """
         self.verifier.check_tests(self.demands(prompts, columns), progress=True)
 
@@ -282,6 +303,36 @@ def read_tests(text: str, checker: str | None = None) -> HiddenTests:
     return HiddenTests.parse(text) if checker is None else HiddenTests(text, checker)
 
 
+@lru_cache(maxsize=100_000)
+def with_empty_body(prompt: str, demanded: HiddenTests) -> tuple[str | None, str | None]:
+    """
+    Looks whether a text prompt can become a program that succeeds.
+
+    Returns:
+        The shortest program it can become, if only the compiler can say whether that is Rust, and what is wrong with
+        the prompt, as the end of "must have a prompt ..."; None where there is nothing to say.
+    """
+    head = opened_function(prompt)
+    if head is None:
+        return None, (
+            "that leaves one function open, as one does that ends with `fn add(a: i32, b: i32) -> i32 {`, or a "
+            "conversation: a completion counts up to the brace that closes this function"
+        )
+    program = head + "}"
+    missing = publish(program.encode(), demanded)[1]
+    if missing:
+        return None, f"that has all of what its signature demands, and no body adds {', '.join(missing)}"
+    if analyse(program).has_error:
+        return program, None
+    refused = refusals(program.encode(), demanded, continued=True)
+    return None, f"that is not refused whatever completes it: it {refused[0].reason}" if refused else None
+
+
+def shortened(prompt: str) -> str:
+    """The end of a prompt, for a message."""
+    return repr(prompt if len(prompt) <= 80 else "..." + prompt[-77:])
+
+
 def program_of(prompt: Text, completion: Text) -> str | None:
     """The code that a completion makes of its prompt; None when it is not finished."""
     if not isinstance(prompt, str):
@@ -289,28 +340,6 @@ def program_of(prompt: Text, completion: Text) -> str | None:
     text = text_of(completion)
     function = None if text is None else completed_function(prompt, text)
     return None if function is None else prompt + function
-
-
-@lru_cache(maxsize=100_000)
-def _obstacle_of_text(prompt: str, tests: HiddenTests) -> str | None:
-    if not prompt.strip():
-        return "its prompt is empty"
-    depth = sum({"{": 1, "}": -1}.get(token.text, 0) for token in tokens(prompt))
-    end = " todo!() " + "}" * depth if depth > 0 else "\nfn end() {}"
-    if analyse(repaired(prompt + end)).has_error:
-        return "a prompt that is a text must be Rust that ends with an open function, such as `fn f() {`"
-    defined = {name for kind, name in tests.declarations.items if kind == "fn"}
-    missing = sorted(name for name in defined if not re.search(rf"\bfn\s+{name}\b", prompt))
-    if depth > 0 and missing:
-        return f"its prompt opens another function than the demanded {', '.join(missing)}"
-    return None
-
-
-def obstacle_of(prompt: Text, tests: HiddenTests) -> str | None:
-    """Why no completion of a prompt can pass; None where one may."""
-    if not prompt:
-        return "its prompt is empty"
-    return _obstacle_of_text(prompt, tests) if isinstance(prompt, str) else None
 
 
 def is_forgery(verdict: Verdict | None) -> bool:

@@ -4,7 +4,7 @@ The braces are found by the tokens of the text, not by its syntax tree: what is 
 parser that recovers from errors sees braces inside a string that is still open.
 """
 
-from evaluation.rust.tokens import tokens
+from evaluation.rust.tokens import CLOSING, OPENING, tokens
 
 
 def completed_function(prompt: str, completion: str) -> str | None:
@@ -26,3 +26,30 @@ def completed_function(prompt: str, completion: str) -> str | None:
         if closed is not None and token.text == "}" and depth <= closed:
             return text[start : token.end]
     return None
+
+
+def opened_function(prompt: str) -> str | None:
+    """
+    A prompt up to the brace that opens the body of the function which it leaves open; None where it leaves no function
+    open, or another brace besides: `completed_function` closes one.
+    """
+    waiting: list[tuple[str, int]] = []  # the brackets that are open: `fn` for a function's brace, and where they end
+    header: int | None = None  # how many brackets were open where the head of a function began
+    before, closed_body = "", False
+    for token in tokens(prompt):
+        # Behind the brace of `-> Array<{ N }>` a head goes on.
+        if closed_body and token.text not in (">", ","):
+            header = None
+        closed_body = False
+        if token.kind == "word" and before == "fn":
+            header = len(waiting)
+        elif token.text in OPENING and token.kind == "sign":
+            is_body = token.text == "{" and header == len(waiting)
+            waiting.append(("fn" if is_body else token.text, token.end))
+        elif token.text in CLOSING and token.kind == "sign" and waiting:
+            closed_body = waiting.pop()[0] == "fn"
+        elif token.text == ";" and header == len(waiting):
+            header = None
+        before = token.text
+    braces = [end for kind, end in waiting if kind in ("fn", "{")]
+    return prompt[: braces[0]] if len(braces) == 1 and waiting[0][0] == "fn" else None

@@ -10,6 +10,7 @@ told from a useful one in general; the rules on bodies catch the usual ones.
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 
 from tree_sitter import Node, Parser
@@ -101,24 +102,25 @@ class Refusal:
         return Diagnostic(None, "refusal", self.reason, self.line, self.column, rendered)
 
 
-def refusals(code: bytes, tests: HiddenTests | None = None) -> list[Refusal]:
+def refusals(code: bytes, tests: HiddenTests | None = None, continued: bool = False) -> list[Refusal]:
     """Why this code earns nothing, whatever it computes; in the order of the rules, each place once.
 
     Args:
         code: what the compiler accepts. Where the grammar of trees does not know it, its tokens are looked at.
         tests: what it is for. Without cases, only the signature can be checked, so macros of its own are refused too:
             nobody can see what they leave of their arguments.
+        continued: the code is a prompt with a body that is still empty: only what no body can mend is a reason.
     """
     root = Parser(RUST).parse(code).root_node
     if root.has_error:
         text = repaired(code.decode())
         root = Parser(RUST).parse(text.encode()).root_node
-        rules = _rules_of_tokens(text, root, tests) if root.has_error else _rules_of_trees(root, tests)
+        read = partial(_rules_of_tokens, text) if root.has_error else _rules_of_trees
     else:
-        rules = _rules_of_trees(root, tests)
+        read = _rules_of_trees
     found = {}
     lines = code.split(b"\n")
-    for rule in rules:
+    for rule in read(root, tests, continued):
         for node, reason in rule:
             row, column = node.start_point
             line = lines[row] if row < len(lines) else b""
@@ -127,25 +129,30 @@ def refusals(code: bytes, tests: HiddenTests | None = None) -> list[Refusal]:
     return list(found.values())
 
 
-def _rules_of_trees(root: Node, tests: HiddenTests | None) -> Sequence[Found]:
+def _rules_of_trees(root: Node, tests: HiddenTests | None, continued: bool) -> Sequence[Found]:
     tokens, nodes = _read(root)
     unsafe = tests is not None and tests.allow_unsafe
     checked = tests is not None and not tests.blank
-    return (
+    lasting = (
         _words(tokens, unsafe), _paths(tokens, defines_macros=bool(nodes["macro_definition"])),
         _attributes(nodes, tokens), _modules(nodes), _macros(nodes, tokens, checked), _conditions(nodes),
-        unused_lifetimes(nodes), holes(root, nodes), equality(root, tokens, nodes, tests), bodies(root, nodes, tests),
+    )  # fmt: skip
+    if continued:
+        return lasting
+    return (
+        *lasting, unused_lifetimes(nodes), holes(root, nodes), equality(root, tokens, nodes, tests),
+        bodies(root, nodes, tests),
     )  # fmt: skip
 
 
-def _rules_of_tokens(code: str, root: Node, tests: HiddenTests | None) -> Sequence[Found]:
+def _rules_of_tokens(code: str, root: Node, tests: HiddenTests | None, continued: bool) -> Sequence[Found]:
     tokens = leaves(code)
     unsafe = tests is not None and tests.allow_unsafe
     macros = any(token.text == b"macro_rules" for token in tokens)
-    return (
-        _words(tokens, unsafe), _paths(tokens, defines_macros=macros), unseen(code, tokens, tests, ATTRIBUTES),
-        idle_functions(code, root, tests),
-    )  # fmt: skip
+    lasting = _words(tokens, unsafe), _paths(tokens, defines_macros=macros)
+    if continued:
+        return lasting
+    return *lasting, unseen(code, tokens, tests, ATTRIBUTES), idle_functions(code, root, tests)
 
 
 def _read(root: Node) -> tuple[list[Node], dict[str, list[Node]]]:
