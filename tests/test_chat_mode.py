@@ -107,7 +107,7 @@ def test_the_mode_is_recorded_and_samples_of_two_modes_are_never_mixed(files, ca
         (["--chat"], "the model must have a chat template to be asked as in a chat, and has none: give one with"),
         (["--instruction", "Do {prompt}"], "--instruction needs --chat"),
         (["--chat", "--instruction", "Do it."], "the instruction must have {prompt} once"),
-        (["--chat", "--chat-template", "nothing"], "--chat-template must be a file with a template"),
+        (["--chat", "--chat-template", "nothing"], "nothing cannot be read: No such file"),
         (["--chat", "--chat-template", "BROKEN"], "the chat template cannot be rendered"),
         (["--chat", "--suite", "performance"], "--chat needs a benchmark of programs, got --suite performance"),
     ],

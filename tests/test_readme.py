@@ -22,8 +22,8 @@ ROOT = Path(__file__).parent.parent
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-# Programs of others that this environment has not.
-FOREIGN = {"lm-eval"}
+# Programs of others, some of which this environment has not.
+FOREIGN = {"lm-eval", "echo"}
 # What stands for something of the reader's.
 STAND_INS = {
     "FOLDER_OR_HUB_NAME": "runs/debug/pretrain/model",
@@ -35,7 +35,7 @@ STAND_INS = {
 
 @dataclass(frozen=True)
 class Command:
-    """One command of a page, without its redirections."""
+    """One command of a page, the last one where several are piped together."""
 
     page: str
     line: str
@@ -43,7 +43,7 @@ class Command:
     @property
     def words(self) -> list[str]:
         """As a shell would pass them, without the variables before the program."""
-        line = re.sub(r"\s[<>]\s*\S+", "", self.line)
+        line = re.sub(r"\s[<>]\s\S+", "", self.line.rpartition("' | ")[2])
         for name, instead in STAND_INS.items():
             line = line.replace(name, instead)
         words = shlex.split(line, comments=True)

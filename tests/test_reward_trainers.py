@@ -88,5 +88,5 @@ def test_the_documented_example_runs_as_it_stands_and_keeps_what_is_promised(tok
     assert [log["step"] for log in logs if "loss" in log] == [1, 2]
     assert {log["success_means"] for log in logs} == {"all hidden tests hold"}
     assert Path("runs/mine/metrics.png").exists()
-    assert "success: all hidden tests hold" in Path("runs/mine/samples/step_000000.html").read_text()
+    assert "Success: all hidden tests hold" in Path("runs/mine/samples/step_000000.html").read_text()
     assert "success (all hidden tests hold) 0%" in "".join(capsys.readouterr())

@@ -45,15 +45,6 @@ def rewarded(completions, prompts=None, reward=None, verifier=None, **columns):
     return found, extra, metrics
 
 
-@pytest.mark.parametrize("settings, words", [
-    ({"mode": "compile"}, "compiles with the demanded signature"),
-    ({}, "all hidden tests hold"),
-    ({"reward_threshold": 0.5}, "at least 0.5 of the hidden tests hold"),
-])  # fmt: skip
-def test_it_says_what_a_success_is(settings, words):
-    assert words in RustReward(workers=1, **settings).meaning
-
-
 def test_only_a_finished_right_function_succeeds(verifier):
     completions = [
         RIGHT,
