@@ -174,6 +174,7 @@ class RunLock:
     """
 
     def __init__(self, run_dir: Path):
+        self.made = [folder for folder in (run_dir, *run_dir.parents) if not folder.exists()]
         run_dir.mkdir(parents=True, exist_ok=True)
         self.path = run_dir / LOCK_FILE
         while True:
@@ -199,11 +200,12 @@ class RunLock:
             ) from None
 
     def release(self) -> None:
-        """Ends the claim; a folder that holds nothing else goes with it."""
+        """Ends the claim; folders that were made for it and hold nothing else go with it."""
         self.path.unlink(missing_ok=True)
         self.file.close()
-        folder = self.path.parent
-        if folder.exists() and not any(folder.iterdir()):
+        for folder in self.made:
+            if any(folder.iterdir()):
+                break
             folder.rmdir()
 
 

@@ -383,7 +383,13 @@ def test_a_killed_owner_holds_no_folder(tmp_path):
     assert subprocess.run([sys.executable, "-c", script, tmp_path / "run"], cwd=ROOT).returncode == -9
     with locked(tmp_path / "run"):
         pass
-    assert not (tmp_path / "run").exists()
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_a_claim_on_a_folder_that_is_not_there_leaves_none(tmp_path):
+    with locked(tmp_path / "runs" / "debug"):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_resumed_run_has_its_own_settings_and_an_option_that_differs_is_told_with_both_values(tmp_path, capsys):
