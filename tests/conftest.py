@@ -15,6 +15,12 @@ def one_thread(monkeypatch):
     monkeypatch.setattr("recipes.start.use_all_cores", lambda: None)
 
 
+@pytest.fixture
+def no_clean_process(monkeypatch):
+    """The closing report loads the model in a new process; a test of the whole pipeline is enough to see it do so."""
+    monkeypatch.setattr("recipes.report.complete_in_clean_process", lambda folder, prompt: prompt)
+
+
 def pytest_collection_modifyitems(items):
     if torch.cuda.is_available():
         return

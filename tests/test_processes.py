@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from recipe_process import train as train_here
 from safetensors.torch import load_file
 
 SCRIPT = Path(__file__).with_name("recipe_process.py")
@@ -68,7 +69,7 @@ def trained(output_dir: Path) -> list[tuple]:
 def test_killed_at_random_moments_a_training_ends_as_the_undisturbed_one(tmp_path, settings, seed):
     settings = settings | dict(total_steps=24, save_steps=4, eval_steps=8)
     chance = random.Random(seed)
-    train(tmp_path / "undisturbed", settings)
+    train_here(tmp_path / "undisturbed", settings, resume=False)
     train_and_kill(tmp_path / "killed", settings, chance.randint(1, 10), chance.random())
     train_and_kill(tmp_path / "killed", settings, chance.randint(1, 6), chance.random() / 2, "--resume")
     train(tmp_path / "killed", settings, 1, "--resume")
@@ -78,8 +79,8 @@ def test_killed_at_random_moments_a_training_ends_as_the_undisturbed_one(tmp_pat
 
 
 def test_two_processes_train_with_muon_and_lion_as_one(tmp_path):
-    for processes in (1, 2):
-        train(tmp_path / str(processes), MUON, processes)
+    train_here(tmp_path / "1", MUON, resume=False)
+    train(tmp_path / "2", MUON, processes=2)
     one, two = trained(tmp_path / "1"), trained(tmp_path / "2")
     for expected, found in zip(one, two, strict=True):
         assert found[:-1] == pytest.approx(expected[:-1], rel=2e-4)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -25,7 +26,16 @@ from modeling_nanochat import LoopLMConfig
 from recipes import debug
 from recipes.command_line import main
 from recipes.export import export, export_plan
-from recipes.folder import SETTINGS_FILE, kept_settings, locked, must_prepare, next_folder, remembered, take_place
+from recipes.folder import (
+    SETTINGS_FILE,
+    RunLock,
+    kept_settings,
+    locked,
+    must_prepare,
+    next_folder,
+    remembered,
+    take_place,
+)
 from recipes.prepare import Prepared, split_rows
 from recipes.pretrain import build_model, pretrain
 from recipes.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
@@ -378,12 +388,16 @@ def test_a_second_process_in_the_folder_is_refused_by_the_first_ones_number(tmp_
 
 
 def test_a_killed_owner_holds_no_folder(tmp_path):
-    script = "import os, sys; from pathlib import Path; from recipes.folder import RunLock\n"
-    script += "lock = RunLock(Path(sys.argv[1])); os.kill(os.getpid(), 9)"
-    assert subprocess.run([sys.executable, "-c", script, tmp_path / "run"], cwd=ROOT).returncode == -9
-    with locked(tmp_path / "run"):
+    run_dir = tmp_path / "run"
+    child = os.fork()
+    if child == 0:
+        RunLock(run_dir)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert (run_dir / "lock").exists()
+    with locked(run_dir):
         pass
-    assert not list((tmp_path / "run").iterdir())
+    assert not list(run_dir.iterdir())
 
 
 def test_a_claim_on_a_folder_that_is_not_there_leaves_none(tmp_path):

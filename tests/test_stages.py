@@ -110,7 +110,7 @@ def staged_recipe(folder):
     return replace(recipe, later_stages=(later,))
 
 
-def test_a_stage_continues_from_the_one_before_with_its_own_settings(tmp_path, capsys):
+def test_a_stage_continues_from_the_one_before_with_its_own_settings(tmp_path, capsys, no_clean_process):
     recipe = staged_recipe(tmp_path)
     main(recipe, [])
     first, second = (AutoModelForCausalLM.from_pretrained(recipe.stage_dir(s) / "model") for s in recipe.stages)
@@ -286,12 +286,12 @@ def test_every_recipe_shows_itself(name, capsys):
 
 
 def test_a_stage_of_reinforcement_learning_waits_for_consent_is_measured_and_not_repeated(
-    tmp_path, monkeypatch, capsys
+    tmp_path, monkeypatch, capsys, no_clean_process
 ):
     monkeypatch.delenv("HF_ALLOW_CODE_EVAL", raising=False)
     monkeypatch.setattr("sys.argv", ["recipes/debug.py"])
     toy = all_recipes()["debug"].toy()
-    data = replace(toy.data, tasks=60, synthetic_samples=0)
+    data = replace(toy.data, tasks=40, synthetic_samples=0, verified_sample=0)
     stages = tuple(stage for stage in toy.later_stages if isinstance(stage, MaxRLStage))
     training = replace(toy.training, eval_prompts=0)
     recipe = replace(

@@ -3,6 +3,7 @@
 import json
 import math
 import statistics
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -164,18 +165,25 @@ class DivergenceCallback(TrainerCallback):
 
 
 class PlotCallback(TrainerCallback):
-    """Draws the metrics of a folder, by `plot`, at every save and at the end."""
+    """
+    Draws the metrics of a folder, by `plot`, after saves, at most once in `seconds` because it takes one or two, and
+    at the end.
+    """
 
-    def __init__(self, folder: Path, plot: Callable[[Path], Path | None] = plot_metrics):
+    def __init__(self, folder: Path, plot: Callable[[Path], Path | None] = plot_metrics, seconds: float = 60.0):
         self.folder = folder
         self.plot = plot
+        self.seconds = seconds
+        self.drawn = time.monotonic()
 
     def on_save(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:
-            self.plot(self.folder)
+        if time.monotonic() - self.drawn >= self.seconds:
+            self.on_train_end(args, state, control)
 
     def on_train_end(self, args, state, control, **kwargs):
-        self.on_save(args, state, control)
+        if state.is_world_process_zero:
+            self.plot(self.folder)
+            self.drawn = time.monotonic()
 
 
 class EvaluateCallback(TrainerCallback):

@@ -116,7 +116,7 @@ class MaxRLTrainer(GRPOTrainer):
     is: 0, 1, or None where it cannot say. Any causal model can be trained; of a LoopLM the exit gate is frozen.
 
     In `output_dir` it keeps `metrics.jsonl`, a line for each log, which also says what a success is
-    (`success_means`); `metrics.png`, their plot, drawn anew at every save and at the end; and `samples/`, a page of
+    (`success_means`); `metrics.png`, their plot, drawn after saves and at the end; and `samples/`, a page of
     completions with their verdicts every `sample_steps` steps. Its progress bar has a line for each log.
 
     Its logs also hold the `success_rate`, `pass@k` as the groups estimate it, the share of groups that all failed,
