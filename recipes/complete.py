@@ -25,12 +25,16 @@ def main() -> None:
         parser.error(f"model must be the folder of a saved model or a Hub name, got {arguments.model!r}")
     # `--help` and errors come at once, without PyTorch.
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
     set_seed(arguments.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    tokenizer = AutoTokenizer.from_pretrained(arguments.model, trust_remote_code=True)
-    model = AutoModelForCausalLM.from_pretrained(arguments.model, trust_remote_code=True).eval().to(device)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(arguments.model, trust_remote_code=True)
+        model = AutoModelForCausalLM.from_pretrained(arguments.model, trust_remote_code=True).eval().to(device)
+    except (OSError, ValueError, SafetensorError) as error:
+        parser.error(f"{arguments.model} cannot be loaded: {str(error).splitlines()[0]}")
     sampling: dict = {"do_sample": False}
     if arguments.temperature > 0:
         sampling = {"do_sample": True, "temperature": arguments.temperature, "top_p": 0.95}

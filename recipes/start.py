@@ -48,8 +48,9 @@ def start(recipe: Recipe, resume: bool = False, overwrite: bool = False, only: s
         recipe.check_stage_before(only)
         if overwrite and only != recipe.stages[0].name:
             raise ValueError(f"--stage {only} continues the run that --overwrite would delete; give --resume instead")
-    left = [stage for stage in stages if not (resume and _is_finished(recipe, stage))]
-    blocked = _check_consent(recipe, left)
+    if recipe.data.variants and not (resume and (recipe.run_dir / PREPARED / "finished.json").exists()):
+        require_consent("the tests of the texts that data.variants varies")
+    blocked = _blocked_stage([stage for stage in stages if not (resume and _is_finished(recipe, stage))])
 
     def prepare_or_continue() -> None:
         is_new = must_prepare(recipe, resume, overwrite)
@@ -119,10 +120,8 @@ def _is_finished(recipe: Recipe, stage: Stage | MaxRLStage) -> bool:
     return (recipe.stage_dir(stage) / "finished.json").exists()
 
 
-def _check_consent(recipe: Recipe, stages: list[Stage | MaxRLStage]) -> MaxRLStage | None:
+def _blocked_stage(stages: list[Stage | MaxRLStage]) -> MaxRLStage | None:
     """The stage before which the run will stop; raises `CodeExecutionNotAllowed` when nothing is left before it."""
-    if recipe.data.variants:
-        require_consent("the tests of the texts that data.variants varies")
     blocked = next((stage for stage in stages if needs_consent(stage)), None)
     if blocked is not None and stages[0] is blocked:
         try:
