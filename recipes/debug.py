@@ -53,12 +53,12 @@ RECIPE = Recipe(
     later_stages=(
         Stage(
             name="tasks",
-            total_steps=200,
+            total_steps=300,
             batch_size=8,
             seq_len=128,
             peak_lr=1.2e-3,
             min_lr=1.2e-4,
-            decay_steps=150,
+            decay_steps=225,
             mix={"tasks": 2, "text": 1},
         ),
         MaxRLStage(
