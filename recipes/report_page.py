@@ -119,8 +119,10 @@ def _data_uri(path: Path) -> str | None:
 
 
 def _evaluation(entry: Mapping[str, Any]) -> Row:
-    """Step, held-out loss, completions that compile."""
+    """Step, held-out loss and the number of blocks it is of, completions that compile."""
     loss = f"{entry['eval_loss']:.4f}" if "eval_loss" in entry else ""
+    if "eval_blocks" in entry:
+        loss += f" ({entry['eval_blocks']} blocks)"
     compiles = ""
     if "eval_compiles" in entry and "eval_compiles_of" in entry:
         count = entry["eval_compiles_of"]
