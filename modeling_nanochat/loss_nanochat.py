@@ -197,7 +197,7 @@ def loop_loss(
     num_items: torch.Tensor | int | None = None,
 ) -> LoopLoss:
     """
-    Training objective over all loops (Ouro, arXiv 2510.25741, equation 4, and the seed's variant).
+    Training objective over all loops (Ouro, arXiv 2510.25741, equation 4, and a variant on the last loop).
 
     Per token, with exit distribution p and T loops: `form="expected"` is `sum_t p_t CE_t - beta H(p)`, `form="final"`
     is `CE_T + beta (log T - H(p))`. Tokens with label -100 count nowhere.

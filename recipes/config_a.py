@@ -1,5 +1,5 @@
 """
-The seed's configuration A: one GPU with 96 GB, 8K context, then a stage at 64K.
+Configuration A: one GPU with 96 GB, 8K context, then a stage at 64K.
 
     accelerate launch recipes/config_a.py
 """

@@ -1,5 +1,5 @@
 """
-The seed's configuration B: two GPUs with 24 GB each, 4K context.
+Configuration B: two GPUs with 24 GB each, 4K context.
 
     accelerate launch recipes/config_b.py
 """

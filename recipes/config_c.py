@@ -1,5 +1,5 @@
 """
-The seed's configuration C: many processor cores and one GPU with 24 GB, 6K context.
+Configuration C: many processor cores and one GPU with 24 GB, 6K context.
 
     accelerate launch recipes/config_c.py
 """

@@ -178,7 +178,7 @@ class MaxRLStage:
 
 @dataclass(frozen=True)
 class StageShape:
-    """A stage of the LoopLM schedule, independent of the machine: the seed's table after Ouro (arXiv 2510.25741)."""
+    """A stage of the LoopLM schedule, independent of the machine: a table after Ouro (arXiv 2510.25741)."""
 
     name: str
     num_loops: int
