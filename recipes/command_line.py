@@ -20,10 +20,10 @@ from safetensors import SafetensorError
 
 from evaluation.exit_status import BAD_INPUT, INTERRUPTED, USER_ERRORS, one_line
 from evaluation.rust import SandboxUnavailable, ToolchainUnavailable
-from evaluation.rust.sandbox import SandboxFailure
+from evaluation.rust.sandbox import OPT_IN, SandboxFailure
 from recipes.folder import RunLock, differences, kept_settings, remembered, resume_command
 from recipes.options import add_options
-from recipes.pipeline import finish
+from recipes.pipeline import finish, how_to_go_on
 from recipes.processes import on_main_process, process_state
 from recipes.schema import Recipe
 from recipes.settings import show, with_settings
@@ -60,9 +60,14 @@ def main(recipe: Recipe, arguments: list[str] | None = None) -> None:
             else:
                 stack.enter_context(_claimed(recipe))
             prepared = start(recipe, options.resume, options.overwrite, only)
-        finish(recipe, prepared, only)
-    if options.dry_run and process_state().is_main_process:
-        console.print("The dry run went through; nothing of it was kept.")
+        blocked = finish(recipe, prepared, only)
+    if not process_state().is_main_process:
+        return
+    if options.dry_run:
+        untried = "" if blocked is None else f", but for stage {blocked.name}, which needs {OPT_IN}=1"
+        console.print(f"The dry run went through{untried}; nothing of it was kept.")
+    elif blocked is not None:
+        console.print(how_to_go_on(recipe, blocked), markup=False, soft_wrap=True)
 
 
 def _chosen(recipe: Recipe, options: argparse.Namespace, parser: argparse.ArgumentParser) -> Recipe:

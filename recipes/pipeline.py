@@ -14,16 +14,19 @@ from recipes.reinforce import reinforce
 from recipes.report import report
 from recipes.schema import Recipe
 from recipes.start import needs_consent
-from trainers.stages import Stage
+from trainers.stages import MaxRLStage, Stage
 
 console = Console(highlight=False)
 
 
-def finish(recipe: Recipe, prepared: Prepared, only: str | None = None) -> None:
+def finish(recipe: Recipe, prepared: Prepared, only: str | None = None) -> MaxRLStage | None:
     """
     The stages after the start, or only one of them, whose predecessor is finished; each uses what an earlier,
-    interrupted call left. Stops before a stage that runs programs the model wrote when the user has not allowed it,
-    and says how to go on. What was trained is exported and reported.
+    interrupted call left. What was trained is exported and reported.
+
+    Returns:
+        The stage before which it stopped, because it runs programs that the model wrote and the user has not allowed
+        it; None when all stages are finished.
     """
     is_main = process_state().is_main_process
     previous: Path | None = None
@@ -45,10 +48,13 @@ def finish(recipe: Recipe, prepared: Prepared, only: str | None = None) -> None:
         previous = recipe.stage_dir(stage) / "model"
     if is_main:
         report(recipe, prepared, trained, export(recipe, recipe.stage_dir(trained) / "model", prepared.tokenizer))
-        if blocked is not None:
-            console.print(
-                f"Stopped before stage {blocked.name}, which runs programs that the model writes, in the sandbox. "
-                f"If you accept that, go on with\n    {OPT_IN}=1 {resume_command(recipe)}",
-                markup=False, soft_wrap=True,
-            )  # fmt: skip
     process_state().wait_for_everyone()
+    return blocked
+
+
+def how_to_go_on(recipe: Recipe, blocked: MaxRLStage) -> str:
+    """What to type when a run stopped before a stage that needs the user's consent."""
+    return (
+        f"Stopped before stage {blocked.name}, which runs programs that the model writes, in the sandbox. If you "
+        f"accept that, go on with\n    {OPT_IN}=1 {resume_command(recipe)}"
+    )

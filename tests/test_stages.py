@@ -22,7 +22,7 @@ from recipes import prepare
 from recipes import start as beginning
 from recipes.__main__ import all_recipes
 from recipes.command_line import main
-from recipes.pipeline import finish
+from recipes.pipeline import finish, how_to_go_on
 from recipes.reinforce import Reinforced
 from recipes.schema import ExportRecipe
 from recipes.settings import meanings, owner_of, with_settings
@@ -297,16 +297,17 @@ def test_a_stage_of_reinforcement_learning_waits_for_consent_is_measured_and_not
     recipe = replace(
         toy, data=data, training=training, export=ExportRecipe(), later_stages=stages, output_dir=tmp_path
     )
-    finish(recipe, start(recipe))
+    blocked = finish(recipe, start(recipe))
     told = " ".join(capsys.readouterr().out.split())
     assert "Stage maxrl runs programs that the model writes and needs HF_ALLOW_CODE_EVAL=1, which is not set" in told
-    assert f"HF_ALLOW_CODE_EVAL=1 accelerate launch recipes/debug.py --resume --output-dir {tmp_path}" in told
+    command = f"HF_ALLOW_CODE_EVAL=1 accelerate launch recipes/debug.py --resume --output-dir {tmp_path}"
+    assert blocked.name == "maxrl" and command in how_to_go_on(recipe, blocked)
     assert (recipe.run_dir / "pretrain" / "finished.json").exists() and not (recipe.run_dir / "maxrl").exists()
     with pytest.raises(CodeExecutionNotAllowed, match="stage maxrl: This runs programs that a model wrote"):
         start(recipe, resume=True)
 
     monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
-    finish(recipe, start(recipe, resume=True))
+    assert finish(recipe, start(recipe, resume=True)) is None
     results = json.loads((recipe.run_dir / "report.json").read_text())
     assert results["tokens_seen"] == 2 * recipe.stages[0].tokens_per_step and results["tokens_per_second"] > 0
     assert list(results["held_out_loss"]) == ["pretrain", "maxrl"] and results["last_stage"] == "maxrl"
