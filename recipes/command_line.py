@@ -120,7 +120,7 @@ def _claimed(recipe: Recipe) -> Iterator[None]:
         yield
     finally:
         for each in lock:
-            each.release()
+            each.close()
 
 
 @contextmanager
@@ -142,14 +142,15 @@ def _ending_in_one_line(recipe: Recipe, go_on: str) -> Iterator[None]:
     except KeyboardInterrupt:
         _end(f"Interrupted.{go_on}", INTERRUPTED)
     except (TrainingDiverged, RewardUnavailable, ToolchainUnavailable, SandboxUnavailable, SandboxFailure) as error:
-        _end(f"Stopped: {error}{go_on}", 1)
+        _end(f"Stopped: {str(error).rstrip('.')}.{go_on}", 1)
     except torch.OutOfMemoryError as error:
         smaller = "--set training.micro_batch_size=1, --set training.checkpointing=loop"
         _end(f"Out of the device's memory: {str(error).partition('. ')[0]}. What needs less: {smaller}", 1)
     except (OSError, SafetensorError) as error:
         if not _is_full(error):
             raise
-        _end(f"No space is left on the disk of {recipe.run_dir}. Make room.{go_on}", 1)
+        reason = error.strerror if isinstance(error, OSError) else error
+        _end(f"No space is left on the disk of {recipe.run_dir} ({reason}). Make room.{go_on}", 1)
 
 
 def _is_full(error: Exception) -> bool:

@@ -7,8 +7,6 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -199,7 +197,7 @@ class RunLock:
                 f"{self.path.parent} is in use by {owner}; wait for it, or choose another place with --output-dir"
             ) from None
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Ends the claim; folders that were made for it and hold nothing else go with it."""
         self.path.unlink(missing_ok=True)
         self.file.close()
@@ -207,16 +205,6 @@ class RunLock:
             if any(folder.iterdir()):
                 break
             folder.rmdir()
-
-
-@contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
-    """Holds the folder of a run. Raises `ValueError` when another process does."""
-    lock = RunLock(run_dir)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def resume_command(recipe: Recipe) -> str:

@@ -1,5 +1,6 @@
 """Pretraining with the Hugging Face Trainer, plus what a looped ternary model needs: optimizers, logs, safe saves."""
 
+import errno
 import json
 import shutil
 import time
@@ -222,8 +223,9 @@ class LoopLMTrainer(Trainer):
         free = shutil.disk_usage(self.args.output_dir).free
         if free < needed:
             raise OSError(
+                errno.ENOSPC,
                 f"no checkpoint was written at step {self.state.global_step}: it needs about {needed / 1e9:.2f} GB in "
-                f"{self.args.output_dir}, {free / 1e9:.2f} GB are free. Make room, then continue with --resume."
+                f"{self.args.output_dir}, {free / 1e9:.2f} GB are free",
             )
         super()._save_checkpoint(*args, **kwargs)
         self._last_log = None  # what saving takes is not training's
