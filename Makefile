@@ -6,7 +6,8 @@ RUNS ?= runs
 BIN := .venv/bin
 INSTALLED := .venv/installed
 # Two processes with one thread each: the models of the tests are too small for more threads.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+# In the order of their names: by their number of tests the files with few and long ones would all come last.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all check install environment clean
 
