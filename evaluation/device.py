@@ -1,4 +1,4 @@
-"""Where models are run that are not in training, and how exactly."""
+"""The device and the precision of models that are not in training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""How every command of this project ends: with a status, and where something is wrong with one line that says what."""
+"""The end of every command: a status, and one line that says what is wrong where something is."""
 
 import logging
 import os

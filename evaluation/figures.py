@@ -1,4 +1,4 @@
-"""What the project's plots share: loop colors, legends that hide no data, files that are never half written."""
+"""Parts that all plots share: loop colors, legends that hide no data, files that are never half written."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -112,7 +112,7 @@ class Sample:
 
 @torch.no_grad()
 def fingerprint(model: PreTrainedModel) -> str:
-    """Of a model's weights, its configuration and the depth it generates at, wherever they are saved."""
+    """A hash of a model's weights, its configuration and the depth it generates at, wherever they are saved."""
     digest = hashlib.sha256()
     settings = {name: value for name, value in model.config.to_dict().items() if not name.startswith("_")}
     settings.pop("transformers_version", None)

@@ -54,7 +54,7 @@ def show_progress(
 
 
 def hide_library_bars() -> None:
-    """Where no bar can be drawn, those of the Hugging Face libraries are turned off for this process."""
+    """Turns off the bars of the Hugging Face libraries for this process, unless stderr is a terminal."""
     if shows_bars():
         return
     import datasets

@@ -16,7 +16,7 @@ SCHEMA_VERSION = 1
 RESAMPLINGS = 10_000
 Z = 1.959964  # of a normal distribution, 95 % lie within so many standard deviations
 UNITS = {"perplexity": "texts", "performance_benchmarks": "rounds"}
-"""What the values of a benchmark are of, where these are not problems."""
+"""The unit of a benchmark's values, where it is not problems."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Results:
 
     @property
     def unit(self) -> str:
-        """What there are `num_problems` of."""
+        """The unit that `num_problems` counts."""
         return UNITS.get(self.benchmark, "problems")
 
     def write(self, folder: Path) -> Path:

@@ -27,7 +27,7 @@ class RustFiles:
     left_out: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
-        """What was left out, in words; empty where nothing was."""
+        """The number of files left out by reason, in words; empty where none was."""
         return ", ".join(f"{count:,} {reason}" for reason, count in self.left_out.items())
 
 
@@ -91,7 +91,7 @@ def _with_rules_of(folder: Path, rules: Rules) -> Rules:
 
 
 def _rules_above(folder: Path) -> Rules:
-    """Of the repository that the folder is part of; none where it excludes the folder, which was asked for."""
+    """The rules of the repository around the folder; none where they exclude the folder, which was asked for."""
     if (folder / ".git").exists():
         return ()
     root = next((parent for parent in folder.parents if (parent / ".git").exists()), None)

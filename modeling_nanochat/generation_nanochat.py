@@ -18,7 +18,7 @@ FILE_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "r
 
 
 def _configured_depth(generation_config: GenerationConfig | None) -> dict:
-    """What a generation configuration says of the depth; these are no fields of its class."""
+    """The depth that a generation configuration asks for; these are no fields of its class."""
     values = {} if generation_config is None else vars(generation_config)
     return {name: values[name] for name in DEPTHS if values.get(name) is not None}
 

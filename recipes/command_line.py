@@ -125,7 +125,7 @@ def _claimed(recipe: Recipe) -> Iterator[None]:
 
 @contextmanager
 def _refusing(program: str) -> Iterator[None]:
-    """What cannot be started is told in a line."""
+    """Ends with one line where the run cannot be started."""
     try:
         yield
     except USER_ERRORS as error:
@@ -136,7 +136,7 @@ def _refusing(program: str) -> Iterator[None]:
 
 @contextmanager
 def _ending_in_one_line(recipe: Recipe, go_on: str) -> Iterator[None]:
-    """What ends a run from outside is told in a line, with how to go on."""
+    """Ends with one line, which says how to go on, where something from outside ends the run."""
     try:
         yield
     except KeyboardInterrupt:

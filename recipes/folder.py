@@ -88,7 +88,7 @@ def differences(kept: dict[str, dict[str, Any]], recipe: Recipe) -> list[str]:
 
 
 def stage_names(recipe: Recipe, kept: dict[str, dict[str, Any]] | None) -> list[str]:
-    """Of the recipe's stages, and of those of the run in its folder."""
+    """Names of the recipe's stages, and of those of the run in its folder."""
     earlier = [name.removeprefix("stages.") for name in kept or {} if name.startswith("stages.")]
     return sorted({stage.name for stage in recipe.stages} | set(earlier))
 
@@ -137,7 +137,7 @@ def must_prepare(recipe: Recipe, resume: bool, overwrite: bool) -> bool:
 
 
 def next_folder(recipe: Recipe) -> Path:
-    """Where a new run is prepared; what an interrupted preparation with equal settings left there is used."""
+    """The folder in which a new run is prepared; an interrupted preparation with equal settings is used again."""
     folder, settings = recipe.run_dir / NEXT, as_kept(recipe)
     if not (folder / SETTINGS_FILE).exists() or json.loads((folder / SETTINGS_FILE).read_text()) != settings:
         shutil.rmtree(folder, ignore_errors=True)
@@ -208,7 +208,7 @@ class RunLock:
 
 
 def resume_command(recipe: Recipe) -> str:
-    """What to type to continue a run; the settings are remembered."""
+    """The command that continues a run; its settings are remembered."""
     processes = int(os.environ.get("WORLD_SIZE", 1))
     many = f"--num_processes {processes} " if processes > 1 else ""
     place = "" if recipe.output_dir == Path("runs") else f" --output-dir {recipe.output_dir}"

@@ -23,7 +23,7 @@ SETTINGS = {
     "stages.STAGE": ("trainers/stages.py", "Stage"),
     "stages.MAXRL_STAGE": ("trainers/stages.py", "MaxRLStage"),
 }
-"""Where each section's class is, whose docstring says what its fields mean."""
+"""File and name of each section's class, whose docstring says what its fields mean."""
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -77,7 +77,7 @@ def before_imports(description: str) -> None:
 
 
 def documented_fields(docstring: str) -> dict[str, str]:
-    """What each field of a class means, from its docstring."""
+    """The meaning of each field of a class, from its docstring."""
     found = {}
     for names, text in ENTRY.findall(docstring):
         for name in names.split(", "):

@@ -53,7 +53,7 @@ def finish(recipe: Recipe, prepared: Prepared, only: str | None = None) -> MaxRL
 
 
 def how_to_go_on(recipe: Recipe, blocked: MaxRLStage) -> str:
-    """What to type when a run stopped before a stage that needs the user's consent."""
+    """The message of a run that stopped before a stage that needs the user's consent, with the command to go on."""
     return (
         f"Stopped before stage {blocked.name}, which runs programs that the model writes, in the sandbox. If you "
         f"accept that, go on with\n    {OPT_IN}=1 {resume_command(recipe)}"

@@ -141,7 +141,7 @@ def read_prepared(recipe: Recipe, folder: Path) -> Prepared:
 
 
 def repetitions(recipe: Recipe, stage: Stage) -> int:
-    """How often the text that a stage reads holds its most frequent piece: a mix repeats scarce sources."""
+    """The number of times a stage's text holds its most frequent piece: a mix repeats scarce sources."""
     finished = json.loads((recipe.run_dir / PREPARED / "finished.json").read_text())
     return finished["repetitions"][mix_folder(recipe.mix(stage))]
 

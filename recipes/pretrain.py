@@ -54,7 +54,7 @@ class Pretrained:
 
     @classmethod
     def read(cls, path: Path) -> "Pretrained":
-        """Of a finished stage."""
+        """Reads the result of a finished stage."""
         return cls(**json.loads(path.read_text()))
 
 
@@ -144,7 +144,7 @@ def pretrain(recipe: Recipe, stage: Stage, prepared: Prepared, previous: Path | 
 def continuous_evaluation(
     recipe: Recipe, stage: Stage, prepared: Prepared, model: LoopLMForCausalLM
 ) -> ContinuousEvaluation:
-    """What is measured after every `eval_steps` steps."""
+    """The evaluation that runs after every `eval_steps` steps."""
     suites: list[CompileRate | HumanEvalRust] = []
     if recipe.training.eval_seconds:
         suites.append(CompileRate(compile_rate.read_problems()))

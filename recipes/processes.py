@@ -33,7 +33,7 @@ def use_all_cores() -> None:
 
 
 def on_main_process(action: Callable[[], Result]) -> Result:
-    """What `action` returns in the main process, in every process; a refusal that it raises, all raise."""
+    """Runs `action` in the main process and returns its result in all; a refusal that it raises, all raise."""
     state = process_state()
     outcome: list = [None, None]
     if state.is_main_process:

@@ -23,7 +23,7 @@ from trainers.hardware import use_tf32
 from trainers.maxrl import MaxRLConfig, MaxRLTrainer
 from trainers.pretraining import last_complete_checkpoint, train_from
 from trainers.rewards import RustReward
-from trainers.stages import MaxRLStage
+from trainers.stages import MaxRLStage, Stage
 from trainers.tasks import Task, load_tasks, measure_tasks, split_tasks, task_prompts
 from trainers.tasks.task import read_tasks
 
@@ -54,7 +54,7 @@ class Reinforced:
 
     @classmethod
     def read(cls, path: Path) -> "Reinforced":
-        """Of a finished stage."""
+        """Reads the result of a finished stage."""
         values = json.loads(path.read_text())
         for name in ("solved", "solved_at_all", "compiles"):
             values[name] = tuple(Interval(**each) for each in values[name])
@@ -64,8 +64,7 @@ class Reinforced:
 def check_room(recipe: Recipe, stage: MaxRLStage, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Raises `ValueError` unless enough prompts of the tasks in a folder leave room for a completion."""
     tasks = split_tasks(read_tasks(folder / TASKS_FILE))
-    longest = max(recipe.model.max_position_embeddings, *(text.seq_len for text in recipe.text_stages))
-    room = longest - stage.max_completion_length
+    room = _room(recipe, stage)
     practise, held_out = (_fitting(part, tokenizer, room) for part in (tasks.practise, tasks.held_out))
     if len(practise) < stage.prompts_per_step or not held_out:
         raise ValueError(
@@ -74,10 +73,10 @@ def check_room(recipe: Recipe, stage: MaxRLStage, tokenizer: PreTrainedTokenizer
         )
 
 
-def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: Path) -> LoopLMForCausalLM:
+def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: Path) -> None:
     """
-    Trains the model in `previous`; continues from the last checkpoint in the stage's folder, and does nothing when it
-    is finished.
+    Trains the model in `previous` and saves it in the stage's folder `model`; continues from the last checkpoint
+    there, and does nothing when the stage is finished.
 
     Raises:
         ValueError: The tasks are faulty.
@@ -86,11 +85,11 @@ def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: P
     state, folder = PartialState(), recipe.stage_dir(stage)
     model_folder, finished = folder / "model", folder / "finished.json"
     if finished.exists():
-        return LoopLMForCausalLM.from_pretrained(model_folder)
+        return
     with RustVerifier(run_timeout=1.0) as verifier:
         tasks = split_tasks(load_tasks(recipe.run_dir / TASKS_FILE, verifier))
     model = LoopLMForCausalLM.from_pretrained(previous)
-    room = model.config.max_position_embeddings - stage.max_completion_length
+    room = _room(recipe, stage)
     practise, held_out = (_fitting(part, prepared.tokenizer, room) for part in (tasks.practise, tasks.held_out))
     held_out = held_out[: stage.held_out_tasks]
     micro_batch_size = stage.micro_batch_for(state.num_processes)
@@ -156,7 +155,13 @@ def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: P
         )  # fmt: skip
         finished.write_text(json.dumps(asdict(found)) + "\n")
     state.wait_for_everyone()
-    return trainer.policy
+
+
+def _room(recipe: Recipe, stage: MaxRLStage) -> int:
+    """Tokens that are left for a prompt; the stages before may have lengthened the model's positions."""
+    before = recipe.stages[: recipe.stages.index(stage)]
+    lengths = [each.seq_len for each in before if isinstance(each, Stage)]
+    return max(recipe.model.max_position_embeddings, *lengths) - stage.max_completion_length
 
 
 def _fitting(tasks: Sequence[Task], tokenizer: PreTrainedTokenizerFast, room: int) -> list[Task]:

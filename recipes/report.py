@@ -120,7 +120,7 @@ class FinishedStages:
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Of the stage with the most tokens."""
+        """The speed of the stage with the most tokens."""
         return max(self.text.values(), key=lambda each: each.tokens).tokens_per_second
 
 
@@ -201,7 +201,7 @@ def _loss_table(losses: dict[str, list[float]], prepared: Prepared) -> Table:
 
 
 def _rise(losses: dict[str, list[float]]) -> str:
-    """What to do when the last stage's model knows the held-out text less well than an earlier one; "" if not."""
+    """A warning that the last stage's model knows the held-out text less well than an earlier one; "" if not."""
     last = {name: by_loop[-1] for name, by_loop in losses.items()}
     best = min(last, key=last.get, default="")
     if not last or last[list(last)[-1]] <= last[best] + NOTABLE_RISE:

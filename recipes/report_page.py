@@ -157,14 +157,14 @@ def _table(report: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _measured(results: list[Results]) -> Iterator[Row]:
-    """Of the finished model: what was measured, of what, value and interval."""
+    """Rows of the finished model: what was measured, of what, value and interval."""
     for found in results:
         for name, interval in found.metrics.items():
             yield f"{found.benchmark}: {name}", f"{found.num_problems} {found.unit}", *_share(asdict(interval))
 
 
 def _reinforced(report: Mapping[str, Any]) -> Iterator[Row]:
-    """Of each stage of reinforcement learning before and after."""
+    """Rows of each stage of reinforcement learning, before and after."""
     for stage, found in report.get("reinforced", {}).items():
         of = f"{found['tasks']} held-out tasks x {found['samples']}"
         names = {"compiles": "completions that compile", "solved": "pass@1, all hidden tests hold"}

@@ -84,7 +84,7 @@ def start(recipe: Recipe, resume: bool = False, overwrite: bool = False, only: s
 
 
 def _check_machine(recipe: Recipe, stages: list[Stage | MaxRLStage]) -> None:
-    """What the stages need of this machine and of the way they were launched."""
+    """Checks what the stages need of this machine and of the way they were launched; raises as `start` does."""
     report_to = recipe.training.report_to
     if report_to != "none" and find_spec(report_to) is None:
         raise ValueError(f"training.report_to={report_to} needs a package: {hint(report_to)}")

@@ -33,7 +33,7 @@ def use_tf32() -> None:
 
 
 def fp32_precision() -> str:
-    """How the matrix products of fp32 numbers are computed, in words, for a log."""
+    """The precision of fp32 matrix products, in words, for a log."""
     if not torch.cuda.is_available():
         return "fp32 products in full precision"
     return f"fp32 products in {'TF32' if torch.backends.cuda.matmul.fp32_precision == 'tf32' else 'full precision'}"

@@ -1,4 +1,4 @@
-"""What is drawn is what is trained: the settings and the models with which the two are one policy."""
+"""Settings and models with which completions are drawn from the policy that is trained."""
 
 import functools
 from collections.abc import Iterator

@@ -30,7 +30,7 @@ def read_metrics(folder: Path) -> tuple[Logs, Logs]:
 
 
 def meaning_of_success(logs: Logs) -> str:
-    """What the reward of a run asks for, in words."""
+    """The meaning of a success in a run's rewards, in words."""
     return next((entry["success_means"] for entry in reversed(logs) if "success_means" in entry), UNKNOWN_SUCCESS)
 
 

@@ -177,7 +177,7 @@ class LoopLMTrainer(Trainer):
         super().log(logs, start_time)
 
     def _learning_rates(self, logged: float) -> dict[str, float]:
-        """Of every kind of parameter at the step that is logged; `logged` is that of the first."""
+        """The learning rate of every kind of parameter at the logged step; `logged` is that of the first kind."""
         peaks = {f"{group['kind']}_lr": group["initial_lr"] for group in self.optimizer.param_groups}
         shape = logged / next(iter(peaks.values()))
         return {name: peak * shape for name, peak in peaks.items()}
@@ -233,7 +233,7 @@ class LoopLMTrainer(Trainer):
 
 
 def labels_of(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Of a batch what each position has to predict, (batch, seq), as the model's loss has it; -100 for nothing."""
+    """The label that each position of a batch has to predict, (batch, seq), as in the model's loss; -100 for none."""
     return next_labels(inputs.get("labels"), inputs.get("shift_labels"), inputs.get("attention_mask"))
 
 

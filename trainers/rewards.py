@@ -162,7 +162,7 @@ class RustReward:
 
     @property
     def success_means(self) -> str:
-        """What a completion must do to be a success, for people to read."""
+        """The condition for a completion to be a success, in words."""
         if self.mode == "compile":
             return "compiles with the demanded signature"
         if self.reward_threshold < 1:

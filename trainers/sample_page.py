@@ -94,7 +94,7 @@ class SamplePage:
 
     @classmethod
     def read(cls, path: Path) -> "SamplePage":
-        """Of the JSON file beside a page."""
+        """Reads the JSON file beside a page."""
         values = json.loads(path.read_text(encoding="utf-8"))
         rows = [row | {"success": math.nan if row["success"] is None else row["success"]} for row in values["samples"]]
         return cls(values["title"], values["success"], tuple(JudgedSample(**row) for row in rows))

@@ -12,7 +12,7 @@ from modeling_nanochat.ternary_nanochat import ternary_codes
 
 
 class LoopStatistics:
-    """What the loops of a model do, summed over the tokens that are predicted, on the device until it is read."""
+    """Statistics of a model's loops, summed over the predicted tokens, on the device until they are read."""
 
     def __init__(self) -> None:
         self._sums: dict[str, torch.Tensor] = {}
