@@ -86,9 +86,15 @@ def train_small_model(texts: list[str], steps: int, console: Console) -> tuple[L
     torch.manual_seed(0)
     tokenizer = train_tokenizer(texts, 1024, 1024)
     config = LoopLMConfig(
-        vocab_size=1024, hidden_size=128, intermediate_size=384, num_shared_layers=2, num_loops=4,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=1024,
-    )  # fmt: skip
+        vocab_size=1024,
+        hidden_size=128,
+        intermediate_size=384,
+        num_shared_layers=2,
+        num_loops=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=1024,
+    )
     model = LoopLMForCausalLM(config).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
@@ -215,23 +221,35 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace):
         pairs = zip(setting.tokens_per_second, settings[0].tokens_per_second, strict=True)
         rows.append(
             [
-                setting.kv_reuse, setting.name, f"{setting.loss / tokens:.4f}", f"{setting.loops / tokens:.2f}",
-                f"{setting.blocks / setting.passes:.2f}", f"{statistics.median(setting.tokens_per_second):.0f}",
-                f"{statistics.median(own / full for own, full in pairs):.2f}", f"{setting.cache_bytes / 1024:.0f}",
+                setting.kv_reuse,
+                setting.name,
+                f"{setting.loss / tokens:.4f}",
+                f"{setting.loops / tokens:.2f}",
+                f"{setting.blocks / setting.passes:.2f}",
+                f"{statistics.median(setting.tokens_per_second):.0f}",
+                f"{statistics.median(own / full for own, full in pairs):.2f}",
+                f"{setting.cache_bytes / 1024:.0f}",
             ]
-        )  # fmt: skip
+        )
     titles = ("kv_reuse", "depth", "loss, nats", "loops", "blocks per pass", "tokens/s", "speed", "cache, KiB")
     columns = Columns(titles, 2, rows)
     console.print(
         columns.rich(f"{machine}, {options.windows} x {options.prompt_tokens} + {options.new_tokens} tokens")
     )
     report = {
-        "benchmark": "early_exit", "machine": platform.machine(), "device": model.device.type,
-        "threads": options.threads, "torch": torch.__version__, "load": os.getloadavg(),
-        "model": options.model, "batch": options.batch, "windows": options.windows,
-        "prompt_tokens": options.prompt_tokens, "new_tokens": options.new_tokens,
+        "benchmark": "early_exit",
+        "machine": platform.machine(),
+        "device": model.device.type,
+        "threads": options.threads,
+        "torch": torch.__version__,
+        "load": os.getloadavg(),
+        "model": options.model,
+        "batch": options.batch,
+        "windows": options.windows,
+        "prompt_tokens": options.prompt_tokens,
+        "new_tokens": options.new_tokens,
         "settings": [vars(setting) | {"name": setting.name} for setting in settings],
-    }  # fmt: skip
+    }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(report, indent=2) + "\n")
     if options.report is not None:

@@ -104,10 +104,21 @@ def train(run: Run, folder: Path, options: argparse.Namespace, shares: Queue) ->
     """Train, or continue, in a process of its own."""
     place = folder / run.name
     command = [
-        sys.executable, str(ROOT / "recipes" / "debug.py"), "--output-dir", str(place), "--seed", str(run.seed),
-        "--total-steps", str(options.total_steps), "--set", f"model.exit_entropy_weight={run.entropy_weight}",
-        "--set", f"training.gate_steps={options.gate_steps}", "--set", "data.verified_sample=0",
-    ]  # fmt: skip
+        sys.executable,
+        str(ROOT / "recipes" / "debug.py"),
+        "--output-dir",
+        str(place),
+        "--seed",
+        str(run.seed),
+        "--total-steps",
+        str(options.total_steps),
+        "--set",
+        f"model.exit_entropy_weight={run.entropy_weight}",
+        "--set",
+        f"training.gate_steps={options.gate_steps}",
+        "--set",
+        "data.verified_sample=0",
+    ]
     if (place / "debug" / "recipe.json").exists():
         command.append("--resume")
     place.mkdir(parents=True, exist_ok=True)

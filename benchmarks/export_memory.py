@@ -120,10 +120,14 @@ def table(exports: list[Export]) -> str:
 def main(options: argparse.Namespace) -> int:
     """Measures, prints, writes; returns the exit status."""
     config = LoopLMConfig(
-        vocab_size=options.vocab_size, hidden_size=options.hidden_size, intermediate_size=options.intermediate_size,
-        num_shared_layers=options.layers, num_attention_heads=options.hidden_size // 128,
-        ternary_group_size=options.group_size, tie_word_embeddings=options.tied,
-    )  # fmt: skip
+        vocab_size=options.vocab_size,
+        hidden_size=options.hidden_size,
+        intermediate_size=options.intermediate_size,
+        num_shared_layers=options.layers,
+        num_attention_heads=options.hidden_size // 128,
+        ternary_group_size=options.group_size,
+        tie_word_embeddings=options.tied,
+    )
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         checkpoint = Path(folder) / "model"
         checkpoint.mkdir()

@@ -27,9 +27,17 @@ if __name__ == "__main__":
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     for name, value in (
-        ("hidden-size", 512), ("intermediate-size", 1536), ("layers", 4), ("loops", 4), ("heads", 8),
-        ("vocab-size", 8192), ("prompt-tokens", 8), ("new-tokens", 8), ("rounds", 3), ("threads", 1),
-    ):  # fmt: skip
+        ("hidden-size", 512),
+        ("intermediate-size", 1536),
+        ("layers", 4),
+        ("loops", 4),
+        ("heads", 8),
+        ("vocab-size", 8192),
+        ("prompt-tokens", 8),
+        ("new-tokens", 8),
+        ("rounds", 3),
+        ("threads", 1),
+    ):
         parser.add_argument(f"--{name}", type=int, default=value, help="of the model and the measurement")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 4, 16], help="sequences at a time")
     parser.add_argument(
@@ -102,10 +110,14 @@ class Variant:
 def latent(shape: Shape, dtype: torch.dtype, group_size: int = 128) -> LoopLMForCausalLM:
     """This project's model."""
     config = LoopLMConfig(
-        vocab_size=shape.vocab_size, hidden_size=shape.hidden_size, intermediate_size=shape.intermediate_size,
-        num_shared_layers=shape.layers, num_loops=shape.loops, num_attention_heads=shape.heads,
+        vocab_size=shape.vocab_size,
+        hidden_size=shape.hidden_size,
+        intermediate_size=shape.intermediate_size,
+        num_shared_layers=shape.layers,
+        num_loops=shape.loops,
+        num_attention_heads=shape.heads,
         ternary_group_size=group_size,
-    )  # fmt: skip
+    )
     torch.manual_seed(0)
     return LoopLMForCausalLM(config).to(dtype).eval()
 
@@ -120,9 +132,12 @@ def packed(shape: Shape, dtype: torch.dtype, group_size: int = 128, **kernel) ->
 def llama(shape: Shape, dtype: torch.dtype) -> LlamaForCausalLM:
     """Llama of transformers with as many layers as ours has layer applications."""
     config = LlamaConfig(
-        vocab_size=shape.vocab_size, hidden_size=shape.hidden_size, intermediate_size=shape.intermediate_size,
-        num_hidden_layers=shape.layers * shape.loops, num_attention_heads=shape.heads,
-    )  # fmt: skip
+        vocab_size=shape.vocab_size,
+        hidden_size=shape.hidden_size,
+        intermediate_size=shape.intermediate_size,
+        num_hidden_layers=shape.layers * shape.loops,
+        num_attention_heads=shape.heads,
+    )
     torch.manual_seed(0)
     return LlamaForCausalLM(config).to(dtype).eval()
 
@@ -173,9 +188,15 @@ def decode(
     """Writes so many tokens after each row; the actions are [`Decoding`]'s."""
     criteria = StoppingCriteriaList([Decoding(new_tokens, at_first, at_last)])
     model.generate(
-        tokens, attention_mask=torch.ones_like(tokens), do_sample=False, pad_token_id=0, max_new_tokens=new_tokens,
-        min_new_tokens=new_tokens, stopping_criteria=criteria, **arguments,
-    )  # fmt: skip
+        tokens,
+        attention_mask=torch.ones_like(tokens),
+        do_sample=False,
+        pad_token_id=0,
+        max_new_tokens=new_tokens,
+        min_new_tokens=new_tokens,
+        stopping_criteria=criteria,
+        **arguments,
+    )
 
 
 def tokens_per_second(model: PreTrainedModel, arguments: dict, tokens: torch.Tensor, new_tokens: int) -> float:
@@ -253,11 +274,16 @@ def measure(shape: Shape, dtype: torch.dtype, options: argparse.Namespace, conso
             products, attention = map(statistics.median, zip(*profiles[each.name], strict=True))
             rows.append(
                 {
-                    "variant": each.name, "dtype": str(dtype).removeprefix("torch."), "batch": batch,
-                    "tokens_per_second": statistics.median(speeds[each.name]), "rounds": speeds[each.name],
-                    "matrix_products": products, "attention": attention, **facts[each.name],
+                    "variant": each.name,
+                    "dtype": str(dtype).removeprefix("torch."),
+                    "batch": batch,
+                    "tokens_per_second": statistics.median(speeds[each.name]),
+                    "rounds": speeds[each.name],
+                    "matrix_products": products,
+                    "attention": attention,
+                    **facts[each.name],
                 }
-            )  # fmt: skip
+            )
     return rows
 
 
@@ -291,10 +317,14 @@ def packed_columns(rows: list[dict]) -> Columns:
             sizes = [f"{memory['bits_per_weight']:.3f}", f"{size:.2f}", f"{memory['cache_bytes'] / 1e6:.2f}"]
         found.append(
             [
-                row["dtype"], row["variant"], f"{logits['largest_difference']:.2g}",
-                f"{logits['standard_deviation']:.2g}", f"{logits['same_likeliest']:.1%}", *sizes,
+                row["dtype"],
+                row["variant"],
+                f"{logits['largest_difference']:.2g}",
+                f"{logits['standard_deviation']:.2g}",
+                f"{logits['same_likeliest']:.1%}",
+                *sizes,
             ]
-        )  # fmt: skip
+        )
     titles = ("type", "variant", "logits differ by", "their deviation", "same likeliest")
     return Columns((*titles, "bits per weight", "MB", "cache, MB"), 2, found)
 
@@ -345,10 +375,16 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace):
     console.print(speed_columns(rows).rich(f"{depth}, {options.threads} threads, medians of {options.rounds}"))
     console.print(packed_columns(rows).rich("packed weights, and logits against the latent model of the same type"))
     report = {
-        "benchmark": "generate", "machine": platform.machine(), "threads": options.threads, "rounds": options.rounds,
-        "clock": "processor" if options.threads == 1 else "wall", "torch": torch.__version__,
-        "load": os.getloadavg(), "shape": asdict(shape), "rows": rows,
-    }  # fmt: skip
+        "benchmark": "generate",
+        "machine": platform.machine(),
+        "threads": options.threads,
+        "rounds": options.rounds,
+        "clock": "processor" if options.threads == 1 else "wall",
+        "torch": torch.__version__,
+        "load": os.getloadavg(),
+        "shape": asdict(shape),
+        "rows": rows,
+    }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(report, indent=2) + "\n")
     if options.report is not None:

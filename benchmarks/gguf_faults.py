@@ -68,11 +68,19 @@ def trained_model(steps: int = 40) -> tuple[LoopLMForCausalLM, PreTrainedTokeniz
     generator = torch.Generator().manual_seed(1)
     model = LoopLMForCausalLM(
         LoopLMConfig(
-            vocab_size=448, hidden_size=256, intermediate_size=512, num_shared_layers=2, num_loops=2,
-            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256, ternary_group_size=256,
-            tie_word_embeddings=False, initializer_range=0.04,
+            vocab_size=448,
+            hidden_size=256,
+            intermediate_size=512,
+            num_shared_layers=2,
+            num_loops=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=256,
+            ternary_group_size=256,
+            tie_word_embeddings=False,
+            initializer_range=0.04,
         )
-    )  # fmt: skip
+    )
     vary_scales(model, generator)
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps, pct_start=0.1)
@@ -217,10 +225,17 @@ def main(options: argparse.Namespace) -> None:
     print("\n".join(lines))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     summary = [
-        {"fault": title, "type": each.type, "max_difference": each.max_difference, "kl": each.kl, "top1": each.top1,
-         "wrong_texts": each.wrong_texts, "problems": each.problems}
+        {
+            "fault": title,
+            "type": each.type,
+            "max_difference": each.max_difference,
+            "kl": each.kl,
+            "top1": each.top1,
+            "wrong_texts": each.wrong_texts,
+            "problems": each.problems,
+        }
         for title, each in found
-    ]  # fmt: skip
+    ]
     options.output.write_text(json.dumps(summary, indent=2) + "\n")
     if options.report:
         options.report.write_text(f"""# What a broken GGUF file looks like

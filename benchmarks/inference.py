@@ -27,17 +27,29 @@ from model_cards.gguf_blocks import FORMATS
 
 SHAPES = {
     "tiny": dict(
-        vocab_size=512, hidden_size=256, intermediate_size=512, num_shared_layers=2, num_attention_heads=4,
+        vocab_size=512,
+        hidden_size=256,
+        intermediate_size=512,
+        num_shared_layers=2,
+        num_attention_heads=4,
     ),
     "debug": dict(
-        vocab_size=4096, hidden_size=256, intermediate_size=768, num_shared_layers=2, num_attention_heads=4,
+        vocab_size=4096,
+        hidden_size=256,
+        intermediate_size=768,
+        num_shared_layers=2,
+        num_attention_heads=4,
         num_key_value_heads=2,
     ),
     "150m": dict(
-        vocab_size=50304, hidden_size=1024, intermediate_size=2816, num_shared_layers=8, num_attention_heads=16,
+        vocab_size=50304,
+        hidden_size=1024,
+        intermediate_size=2816,
+        num_shared_layers=8,
+        num_attention_heads=16,
         num_key_value_heads=4,
     ),
-}  # fmt: skip
+}
 
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
@@ -130,9 +142,14 @@ def run_transformers(model: LoopLMForCausalLM, ids: list[int], tokens: int, loop
             clock = _Clock()
             started = time.process_time()
             model.generate(
-                prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=length,
-                min_new_tokens=length, num_loops=loops, stopping_criteria=StoppingCriteriaList([clock]),
-            )  # fmt: skip
+                prompt,
+                attention_mask=torch.ones_like(prompt),
+                do_sample=False,
+                max_new_tokens=length,
+                min_new_tokens=length,
+                num_loops=loops,
+                stopping_criteria=StoppingCriteriaList([clock]),
+            )
     return Seconds(clock.ticks[0] - started, (clock.ticks[-1] - clock.ticks[0]) / tokens)
 
 
@@ -188,18 +205,25 @@ def contenders(
 ) -> list[Contender]:
     """All of them; the files are written into `folder`."""
     head = model.lm_head.weight.numel()
-    blocks = sum(module.weight.numel() for layer in model.model.layers for module in layer.modules()
-                 if isinstance(module, torch.nn.Linear))  # fmt: skip
+    blocks = sum(
+        module.weight.numel()
+        for layer in model.model.layers
+        for module in layer.modules()
+        if isinstance(module, torch.nn.Linear)
+    )
     found = []
     for name, dtype in TRANSFORMERS.items():
         typed = copy.deepcopy(model).to(dtype)
         parameters = sum(parameter.nbytes for parameter in typed.parameters())
         found.append(
             Contender(
-                name, parameters / 1e6, blocks * dtype.itemsize, head * dtype.itemsize,
+                name,
+                parameters / 1e6,
+                blocks * dtype.itemsize,
+                head * dtype.itemsize,
                 lambda loops, typed=typed: run_transformers(typed, ids, tokens, loops),
             )
-        )  # fmt: skip
+        )
     head_name = "token_embd.weight" if model.config.tie_word_embeddings else "output.weight"
     for type in types:
         file = export_gguf(Checkpoint.of_model(model), tokenizer, folder / f"{type}.gguf", type=type)
@@ -210,10 +234,13 @@ def contenders(
         )
         found.append(
             Contender(
-                f"llama.cpp, {type}", file.nbytes / 1e6, matrices, file.tensors[head_name].nbytes,
+                f"llama.cpp, {type}",
+                file.nbytes / 1e6,
+                matrices,
+                file.tensors[head_name].nbytes,
                 lambda loops, file=file: run_llama_cpp(file, ids, tokens, loops),
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -260,12 +287,16 @@ def measure(entrants: list[Contender], loops: int, prompt: int, rounds: int) -> 
             turns = seconds[each.name, depth]
             results.append(
                 Result(
-                    each.name, each.megabytes, depth,
+                    each.name,
+                    each.megabytes,
+                    depth,
                     prompt / statistics.median(turn.prompt for turn in turns),
                     1 / statistics.median(turn.token for turn in turns),
-                    speed, speed / each.bytes_per_token(depth), turns,
+                    speed,
+                    speed / each.bytes_per_token(depth),
+                    turns,
                 )
-            )  # fmt: skip
+            )
     return results
 
 
@@ -294,14 +325,27 @@ def at_full_depth(results: list[Result]) -> str:
     full = [each for each in results if each.loops == max(each.loops for each in results)]
     rows = [
         [
-            each.contender, number(each.megabytes), number(each.prompt), number(each.decode),
-            f"{each.decode / full[0].decode:.1f}", number(each.read_speed / 1e9), number(each.bound),
+            each.contender,
+            number(each.megabytes),
+            number(each.prompt),
+            number(each.decode),
+            f"{each.decode / full[0].decode:.1f}",
+            number(each.read_speed / 1e9),
+            number(each.bound),
             f"{each.decode / each.bound:.0%}",
         ]
         for each in full
-    ]  # fmt: skip
-    header = ["", "MB", "prompt, tokens/s", "decode, tokens/s", f"decode / {full[0].contender}", "read, GB/s",
-              "bound, tokens/s", "of the bound"]  # fmt: skip
+    ]
+    header = [
+        "",
+        "MB",
+        "prompt, tokens/s",
+        "decode, tokens/s",
+        f"decode / {full[0].contender}",
+        "read, GB/s",
+        "bound, tokens/s",
+        "of the bound",
+    ]
     return table(header, rows)
 
 
@@ -357,9 +401,12 @@ def draw(results: list[Result], path: Path) -> None:
         for index, name in enumerate(names):
             own = [each for each in results if each.contender == name]
             axis.plot(
-                [each.loops for each in own], [getattr(each, quantity) for each in own],
-                "s--" if name in TRANSFORMERS else "o-", color=matplotlib.colormaps["tab10"](index % 10), label=name,
-            )  # fmt: skip
+                [each.loops for each in own],
+                [getattr(each, quantity) for each in own],
+                "s--" if name in TRANSFORMERS else "o-",
+                color=matplotlib.colormaps["tab10"](index % 10),
+                label=name,
+            )
         axis.set(title=title, xlabel="loops of every token", yscale="log")
         axis.set_ylabel("tokens per second of processor time, one thread")
         axis.set_xticks(sorted({each.loops for each in results}))
@@ -406,10 +453,14 @@ def main(options: argparse.Namespace) -> None:
     print(by_depth(results, "decode"))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     summary = {
-        "description": description, "machine": machine(), "torch": torch.__version__,
-        "xllamacpp": xllamacpp.__version__, "prompt": options.prompt, "tokens": options.tokens,
+        "description": description,
+        "machine": machine(),
+        "torch": torch.__version__,
+        "xllamacpp": xllamacpp.__version__,
+        "prompt": options.prompt,
+        "tokens": options.tokens,
         "results": [asdict(each) for each in results],
-    }  # fmt: skip
+    }
     options.output.write_text(json.dumps(summary, indent=2) + "\n")
     if options.report:
         write_report(results, description, options)

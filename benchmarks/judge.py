@@ -219,10 +219,12 @@ def measure(workload: Workload, workers: int, rounds: int) -> dict:
         for name, values in walls.items()
     }
     return {
-        "workload": workload.name, "candidates": len(workload.candidates), "passing": right,
+        "workload": workload.name,
+        "candidates": len(workload.candidates),
+        "passing": right,
         "seconds": {name: statistics.median(values) for name, values in walls.items()},
         "judge_is_faster_by": ratios,
-    }  # fmt: skip
+    }
 
 
 def main(parser: argparse.ArgumentParser, options: argparse.Namespace):
@@ -249,16 +251,25 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace):
             first = name == "judge"
             speed = result["candidates"] / result["seconds"][name]
             table.add_row(
-                result["workload"] if first else "", str(result["candidates"]) if first else "", name,
-                str(result["passing"][name]), f"{speed:.1f}", f"{speed / options.workers:.1f}",
+                result["workload"] if first else "",
+                str(result["candidates"]) if first else "",
+                name,
+                str(result["passing"][name]),
+                f"{speed:.1f}",
+                f"{speed / options.workers:.1f}",
                 "" if first else f"{result['judge_is_faster_by'][name]:.1f}x",
-            )  # fmt: skip
+            )
         table.add_section()
     console.print(table)
     report = {
-        "benchmark": "judge", "rustc": TOOLCHAIN.identity, "machine": platform.machine(), "workers": options.workers,
-        "rounds": options.rounds, "load": os.getloadavg(), "workloads": results,
-    }  # fmt: skip
+        "benchmark": "judge",
+        "rustc": TOOLCHAIN.identity,
+        "machine": platform.machine(),
+        "workers": options.workers,
+        "rounds": options.rounds,
+        "load": os.getloadavg(),
+        "workloads": results,
+    }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(report, indent=2) + "\n")
     console.print(f"Written to {options.output}")

@@ -107,9 +107,14 @@ def main(options: argparse.Namespace):
     console = Console(highlight=False)
     console.print(table)
     report = {
-        "benchmark": "matrix_products", "machine": platform.machine(), "threads": options.threads,
-        "rounds": options.rounds, "torch": torch.__version__, "load": os.getloadavg(), "results": results,
-    }  # fmt: skip
+        "benchmark": "matrix_products",
+        "machine": platform.machine(),
+        "threads": options.threads,
+        "rounds": options.rounds,
+        "torch": torch.__version__,
+        "load": os.getloadavg(),
+        "results": results,
+    }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(report, indent=2) + "\n")
     console.print(f"Written to {options.output}")

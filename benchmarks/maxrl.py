@@ -119,22 +119,39 @@ def pretrain(tasks: list[Task], options: argparse.Namespace) -> Path:
     )
     set_seed(0)
     config = LoopLMConfig(
-        vocab_size=1024, hidden_size=192, intermediate_size=480, num_shared_layers=2, num_loops=2,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=SEQ_LEN, ternary_group_size=32,
-        exit_entropy_weight=0.1, **special_token_ids(tokenizer),
-    )  # fmt: skip
+        vocab_size=1024,
+        hidden_size=192,
+        intermediate_size=480,
+        num_shared_layers=2,
+        num_loops=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=SEQ_LEN,
+        ternary_group_size=32,
+        exit_entropy_weight=0.1,
+        **special_token_ids(tokenizer),
+    )
     trainer = LoopLMTrainer(
         model=LoopLMForCausalLM(config),
         args=pretraining_arguments(
-            output_dir=str(folder), max_steps=options.pretrain_steps, per_device_train_batch_size=16,
-            optimizer="muon_lion", muon_lr=0.02, lion_lr=3e-4, lion_impl="torch", lr_scheduler_type="cosine",
-            warmup_steps=20, logging_steps=50, save_steps=options.pretrain_steps // 6, save_total_limit=6,
+            output_dir=str(folder),
+            max_steps=options.pretrain_steps,
+            per_device_train_batch_size=16,
+            optimizer="muon_lion",
+            muon_lr=0.02,
+            lion_lr=3e-4,
+            lion_impl="torch",
+            lr_scheduler_type="cosine",
+            warmup_steps=20,
+            logging_steps=50,
+            save_steps=options.pretrain_steps // 6,
+            save_total_limit=6,
         ),
         train_dataset=blocks,
         processing_class=tokenizer,
         data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
         callbacks=[MetricsFileCallback(folder / "metrics.jsonl")],
-    )  # fmt: skip
+    )
     checkpoint = last_complete_checkpoint(folder) if folder.exists() else None
     train_from(trainer, checkpoint)
     (folder / "finished").touch()
@@ -185,18 +202,32 @@ def train(run: Run, options: argparse.Namespace) -> None:
         model=LoopLMForCausalLM.from_pretrained(start),
         reward_funcs=[reward],
         args=MaxRLConfig(
-            output_dir=str(folder), estimator=run.estimator, max_steps=options.steps, seed=run.seed,
+            output_dir=str(folder),
+            estimator=run.estimator,
+            max_steps=options.steps,
+            seed=run.seed,
             per_device_train_batch_size=64,
             gradient_accumulation_steps=options.prompts * options.num_generations // 64,
-            num_generations=options.num_generations, max_completion_length=96, learning_rate=options.learning_rate,
-            lr_scheduler_type="constant_with_warmup", warmup_steps=5, logging_steps=1, save_steps=every,
-            save_total_limit=1, report_to="none", gradient_checkpointing=False, use_cpu=True, bf16=False,
-            stop_at_function_end=True, sample_steps=every, disable_tqdm=True,
+            num_generations=options.num_generations,
+            max_completion_length=96,
+            learning_rate=options.learning_rate,
+            lr_scheduler_type="constant_with_warmup",
+            warmup_steps=5,
+            logging_steps=1,
+            save_steps=every,
+            save_total_limit=1,
+            report_to="none",
+            gradient_checkpointing=False,
+            use_cpu=True,
+            bf16=False,
+            stop_at_function_end=True,
+            sample_steps=every,
+            disable_tqdm=True,
         ),
         train_dataset=task_prompts(tasks["practise"]),
         processing_class=tokenizer,
         callbacks=[measure],
-    )  # fmt: skip
+    )
     checkpoint = last_complete_checkpoint(folder) if folder.exists() else None
     train_from(trainer, checkpoint)
     measure.measure(trainer.policy, options.steps)
@@ -392,16 +423,24 @@ def draw(curves: list[Curve], path: Path) -> None:
             shift = max(each.gains) / 60 * (index - (len(of_k) - 1) / 2)
             found = each.gains.values()
             reach = [
-                [100 * (gain.value - gain.low) for gain in found], [100 * (gain.high - gain.value) for gain in found]
-            ]  # fmt: skip
+                [100 * (gain.value - gain.low) for gain in found],
+                [100 * (gain.high - gain.value) for gain in found],
+            ]
             axis.errorbar(
-                [step + shift for step in each.gains], [100 * gain.value for gain in found], reach, fmt="o-",
-                markersize=4, capsize=3, color=COLORS.get(each.estimator), label=each.estimator,
-            )  # fmt: skip
+                [step + shift for step in each.gains],
+                [100 * gain.value for gain in found],
+                reach,
+                fmt="o-",
+                markersize=4,
+                capsize=3,
+                color=COLORS.get(each.estimator),
+                label=each.estimator,
+            )
         axis.set(
-            title=f"Gain in pass@{k} over the start ({of_k[0].start:.1%})", xlabel="optimizer steps",
+            title=f"Gain in pass@{k} over the start ({of_k[0].start:.1%})",
+            xlabel="optimizer steps",
             ylabel="percentage points, 95 % intervals",
-        )  # fmt: skip
+        )
         legend_below(axis, columns=len(estimators))
     figure.suptitle("Success: all hidden tests of the held-out task hold")
     save(figure, path)

@@ -28,9 +28,17 @@ if __name__ == "__main__":
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     for name, value in (
-        ("hidden-size", 384), ("intermediate-size", 1024), ("layers", 6), ("loops", 4), ("heads", 6),
-        ("vocab-size", 8192), ("seq-len", 512), ("batch", 1), ("rounds", 5), ("threads", 1),
-    ):  # fmt: skip
+        ("hidden-size", 384),
+        ("intermediate-size", 1024),
+        ("layers", 6),
+        ("loops", 4),
+        ("heads", 6),
+        ("vocab-size", 8192),
+        ("seq-len", 512),
+        ("batch", 1),
+        ("rounds", 5),
+        ("threads", 1),
+    ):
         parser.add_argument(f"--{name}", type=int, default=value, help="of the model and the measurement")
     parser.add_argument("--only", help="contenders whose name contains this")
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks/training_step.json"), help="JSON file")
@@ -76,10 +84,16 @@ class Contender:
 def ours(shape: Shape, *, streams: int = 1, ternary: bool = True, compiled: bool = True) -> Contender:
     """This project's model, with a loss after every loop."""
     config = LoopLMConfig(
-        vocab_size=shape.vocab_size, hidden_size=shape.hidden_size, intermediate_size=shape.intermediate_size,
-        num_shared_layers=shape.layers, num_loops=shape.loops, num_attention_heads=shape.heads,
-        max_position_embeddings=shape.seq_len, mhc_num_streams=streams, ternary=ternary,
-    )  # fmt: skip
+        vocab_size=shape.vocab_size,
+        hidden_size=shape.hidden_size,
+        intermediate_size=shape.intermediate_size,
+        num_shared_layers=shape.layers,
+        num_loops=shape.loops,
+        num_attention_heads=shape.heads,
+        max_position_embeddings=shape.seq_len,
+        mhc_num_streams=streams,
+        ternary=ternary,
+    )
     model = LoopLMForCausalLM(config).train()
     if compiled:
         model.compile_blocks()
@@ -89,9 +103,13 @@ def ours(shape: Shape, *, streams: int = 1, ternary: bool = True, compiled: bool
 def llama(shape: Shape, layers: int, compiled: bool) -> Contender:
     """Llama of transformers; compiled layer by layer, as is usual."""
     config = LlamaConfig(
-        vocab_size=shape.vocab_size, hidden_size=shape.hidden_size, intermediate_size=shape.intermediate_size,
-        num_hidden_layers=layers, num_attention_heads=shape.heads, max_position_embeddings=shape.seq_len,
-    )  # fmt: skip
+        vocab_size=shape.vocab_size,
+        hidden_size=shape.hidden_size,
+        intermediate_size=shape.intermediate_size,
+        num_hidden_layers=layers,
+        num_attention_heads=shape.heads,
+        max_position_embeddings=shape.seq_len,
+    )
     model = LlamaForCausalLM(config).train()
     if compiled:
         for layer in model.model.layers:
@@ -182,9 +200,13 @@ def roof(device: torch.device, dtype: torch.dtype) -> float:
 def flops_per_token(shape: Shape, heads: int) -> int:
     """Of forward and backward with so many loss heads."""
     config = LoopLMConfig(
-        vocab_size=shape.vocab_size, hidden_size=shape.hidden_size, intermediate_size=shape.intermediate_size,
-        num_shared_layers=shape.layers, num_loops=shape.loops, num_attention_heads=shape.heads,
-    )  # fmt: skip
+        vocab_size=shape.vocab_size,
+        hidden_size=shape.hidden_size,
+        intermediate_size=shape.intermediate_size,
+        num_shared_layers=shape.layers,
+        num_loops=shape.loops,
+        num_attention_heads=shape.heads,
+    )
     every_head = training_flops_per_token(config, shape.seq_len)
     return every_head - 6 * shape.hidden_size * shape.vocab_size * (shape.loops - heads)
 
@@ -226,10 +248,14 @@ def measure(contender: Contender, shape: Shape, tokens: torch.Tensor, dtype: tor
     seconds = statistics.median(step_seconds(contender, tokens, dtype) for _ in range(rounds))
     flops = flops_per_token(shape, contender.heads) * tokens.numel() / seconds
     row = {
-        "seconds": seconds, "tokens_per_second": tokens.numel() / seconds, "gflops_per_second": flops / 1e9,
-        "roof_gflops_per_second": peak / 1e9, "share_of_roof": flops / peak, "loss_heads": contender.heads,
+        "seconds": seconds,
+        "tokens_per_second": tokens.numel() / seconds,
+        "gflops_per_second": flops / 1e9,
+        "roof_gflops_per_second": peak / 1e9,
+        "share_of_roof": flops / peak,
+        "loss_heads": contender.heads,
         "optimizer_seconds": optimizer_seconds(contender.model, device),
-    }  # fmt: skip
+    }
     if device.type == "cuda" and peak_flops() is not None:
         row["mfu"] = flops / peak_flops()
     return row
@@ -270,9 +296,13 @@ def main(options: argparse.Namespace):
     for name, row in rows.items():
         ratio = rows[first]["gflops_per_second"] / row["gflops_per_second"]
         table.add_row(
-            name, str(row["loss_heads"]), f"{row['tokens_per_second']:.0f}", f"{row['gflops_per_second']:.1f}",
-            f"{row['share_of_roof']:.0%}", f"{ratio:.2f}x",
-        )  # fmt: skip
+            name,
+            str(row["loss_heads"]),
+            f"{row['tokens_per_second']:.0f}",
+            f"{row['gflops_per_second']:.1f}",
+            f"{row['share_of_roof']:.0%}",
+            f"{ratio:.2f}x",
+        )
     console.print(table)
     optimizer, peak = rows[first]["optimizer_seconds"], rows[first]["roof_gflops_per_second"]
     tokens_8k = 8192 / rows[first]["tokens_per_second"]
@@ -281,10 +311,18 @@ def main(options: argparse.Namespace):
         f"{optimizer / (optimizer + tokens_8k):.1%} of a step of 8192 tokens"
     )
     report = {
-        "benchmark": "training_step", "machine": platform.machine(), "device": device.type, "dtype": str(dtype),
-        "threads": options.threads, "rounds": options.rounds, "torch": torch.__version__, "load": os.getloadavg(),
-        "shape": vars(shape), "contenders": rows, "not_counted": not_counted,
-    }  # fmt: skip
+        "benchmark": "training_step",
+        "machine": platform.machine(),
+        "device": device.type,
+        "dtype": str(dtype),
+        "threads": options.threads,
+        "rounds": options.rounds,
+        "torch": torch.__version__,
+        "load": os.getloadavg(),
+        "shape": vars(shape),
+        "contenders": rows,
+        "not_counted": not_counted,
+    }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(report, indent=2) + "\n")
     console.print(f"Written to {options.output}")

@@ -125,8 +125,10 @@ def bare(workload: Workload, workers: int) -> float:
 
 
 CONTENDERS: dict[str, Callable[[Workload, int], float]] = {
-    "verifier": batched, "one rustc per code, sandboxed": one_by_one, "one rustc per code, no sandbox": bare,
-}  # fmt: skip
+    "verifier": batched,
+    "one rustc per code, sandboxed": one_by_one,
+    "one rustc per code, no sandbox": bare,
+}
 
 
 def seconds_of(work: Callable[[], object]) -> float:
@@ -148,10 +150,13 @@ def measure(workload: Workload, workers: int, rounds: int) -> dict:
         for name, values in walls.items()
     }
     return {
-        "workload": workload.name, "codes": len(workload), "batched": workload.batched(),
-        "seconds": medians, "codes_per_second": {name: len(workload) / value for name, value in medians.items()},
+        "workload": workload.name,
+        "codes": len(workload),
+        "batched": workload.batched(),
+        "seconds": medians,
+        "codes_per_second": {name: len(workload) / value for name, value in medians.items()},
         "speedup_of_the_verifier": ratios,
-    }  # fmt: skip
+    }
 
 
 def measure_cache(codes: Sequence[str], rounds: int) -> dict:
@@ -169,9 +174,10 @@ def measure_cache(codes: Sequence[str], rounds: int) -> dict:
             with RustVerifier(cache_dir=folder) as verifier:
                 disk.append(seconds_of(lambda: verifier.verify(codes)))
     return {
-        "memory_per_second": len(many) / memory, "memory_distinct_per_second": len(codes) / distinct,
+        "memory_per_second": len(many) / memory,
+        "memory_distinct_per_second": len(codes) / distinct,
         "disk_per_second": len(codes) / statistics.median(disk),
-    }  # fmt: skip
+    }
 
 
 def measure_routing(workload: Workload, rounds: int) -> dict:
@@ -228,10 +234,14 @@ def main():
             first = name == "verifier"
             speed = result["codes_per_second"][name]
             table.add_row(
-                result["workload"] if first else "", str(result["codes"]) if first else "",
-                f"{result['batched'] / result['codes']:.0%}" if first else "", name, f"{speed:.0f}",
-                f"{speed / options.workers:.0f}", "" if first else f"{result['speedup_of_the_verifier'][name]:.1f}x",
-            )  # fmt: skip
+                result["workload"] if first else "",
+                str(result["codes"]) if first else "",
+                f"{result['batched'] / result['codes']:.0%}" if first else "",
+                name,
+                f"{speed:.0f}",
+                f"{speed / options.workers:.0f}",
+                "" if first else f"{result['speedup_of_the_verifier'][name]:.1f}x",
+            )
         table.add_section()
     console.print(table)
     console.print(
@@ -241,11 +251,17 @@ def main():
         f"floor, an empty compiler call: {floor['bare_ms']:.0f} ms bare, {floor['sandboxed_ms']:.0f} ms sandboxed"
     )
     report = {
-        "benchmark": "verifier", "rustc": TOOLCHAIN.identity, "machine": platform.machine(),
+        "benchmark": "verifier",
+        "rustc": TOOLCHAIN.identity,
+        "machine": platform.machine(),
         "workers": options.workers,
-        "rounds": options.rounds, "load": os.getloadavg(), "workloads": results, "cache": cache,
-        "routing": routing, "floor": floor,
-    }  # fmt: skip
+        "rounds": options.rounds,
+        "load": os.getloadavg(),
+        "workloads": results,
+        "cache": cache,
+        "routing": routing,
+        "floor": floor,
+    }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(report, indent=2) + "\n")
     console.print(f"Written to {options.output}")

@@ -14,9 +14,17 @@ from evaluation.rust.self_test import SelfTestFailed
 from evaluation.scoring import GoldFailed, ScoringUnavailable
 
 USER_ERRORS = (
-    ValueError, OSError, SafetensorError, ToolchainUnavailable, SandboxUnavailable, SandboxFailure, SelfTestFailed,
-    CodeExecutionNotAllowed, GoldFailed, ScoringUnavailable,
-)  # fmt: skip
+    ValueError,
+    OSError,
+    SafetensorError,
+    ToolchainUnavailable,
+    SandboxUnavailable,
+    SandboxFailure,
+    SelfTestFailed,
+    CodeExecutionNotAllowed,
+    GoldFailed,
+    ScoringUnavailable,
+)
 BAD_INPUT = 2
 # As a shell says it of a program that SIGINT or SIGPIPE ended.
 INTERRUPTED, READER_IS_GONE = 130, 141

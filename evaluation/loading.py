@@ -16,8 +16,12 @@ from evaluation.device import inference_device
 from evaluation.text_files import read_text
 
 SETTINGS = (
-    "config.json", "generation_config.json", "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json"
-)  # fmt: skip
+    "config.json",
+    "generation_config.json",
+    "model.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 
 

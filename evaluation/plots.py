@@ -32,23 +32,37 @@ def plot_depth_quality(results: Results, folder: Path) -> Path:
     loops = range(1, len(fixed) + 1)
     axis.axhline(0, color="black", linewidth=1)
     axis.errorbar(
-        loops, differences, reach if intervals else None, fmt="o--", capsize=4, color="tab:gray",
+        loops,
+        differences,
+        reach if intervals else None,
+        fmt="o--",
+        capsize=4,
+        color="tab:gray",
         label="every token exits after the same loop" + (", with 95 % intervals" if intervals else ""),
-    )  # fmt: skip
+    )
     axis.plot(
-        [each["mean_loops"] for each in points], [each["loss"] - fixed[0] for each in points], ".-", color="tab:blue",
+        [each["mean_loops"] for each in points],
+        [each["loss"] - fixed[0] for each in points],
+        ".-",
+        color="tab:blue",
         label="tokens exit where the gate says",
-    )  # fmt: skip
+    )
     if "decoded" in results.details:
         point = results.details["decoded"]
         axis.plot(
-            point["mean_loops"], point["loss"] - fixed[0], "*", color="tab:red", markersize=12,
+            point["mean_loops"],
+            point["loss"] - fixed[0],
+            "*",
+            color="tab:red",
+            markersize=12,
             label=f"decoded with early exit at {point['threshold']:g}",
-        )  # fmt: skip
+        )
     axis.set(
-        title=f"Quality by depth (loss after loop 1: {fixed[0]:.4f} nats per token)", xticks=loops,
-        xlabel="mean loops per token", ylabel="loss minus that after loop 1, nats per token",
-    )  # fmt: skip
+        title=f"Quality by depth (loss after loop 1: {fixed[0]:.4f} nats per token)",
+        xticks=loops,
+        xlabel="mean loops per token",
+        ylabel="loss minus that after loop 1, nats per token",
+    )
     legend_below(axis, columns=1)
     return save(figure, folder / "depth_quality.png")
 
@@ -85,9 +99,12 @@ def plot_exit_speed(results: Results, folder: Path) -> Path:
         pairs = [(_decode_rate(each), losses["exit"].get(round(each["exit_threshold"], 6))) for each in leaving]
         _plot_known(by_quality, pairs, "o-", colors(color), f"{label}, exit gate")
     by_threshold.set(
-        xlabel="exit threshold", ylabel="decode tokens per second", xlim=(0, 1), ylim=(0, None),
+        xlabel="exit threshold",
+        ylabel="decode tokens per second",
+        xlim=(0, 1),
+        ylim=(0, None),
         title="Speed by threshold (dashed: so many loops for every token)",
-    )  # fmt: skip
+    )
     if losses is None:
         by_quality.set(xlabel="exit threshold", ylabel="loops per decoded token, mean", title="Depth by threshold")
     else:

@@ -56,9 +56,13 @@ class Report:
         """The results with their context, written."""
         libraries = {"torch": torch.__version__, "transformers": transformers.__version__}
         results = replace(
-            found, model=self.model, settings=settings, versions=libraries | dict(versions or {}),
-            command=self.command, seconds=time.perf_counter() - started,
-        )  # fmt: skip
+            found,
+            model=self.model,
+            settings=settings,
+            versions=libraries | dict(versions or {}),
+            command=self.command,
+            seconds=time.perf_counter() - started,
+        )
         results.write(self.folder)
         return results
 
@@ -129,10 +133,11 @@ def _print_speeds(console: Console, results: Results) -> None:
     for speed in details["speeds"]:
         peak, leaves = speed["peak_memory_bytes"], speed["exit_threshold"] is not None
         table.add_row(
-            str(speed["batch_size"]), f"{speed['exit_threshold']:g}" if leaves else "",
+            str(speed["batch_size"]),
+            f"{speed['exit_threshold']:g}" if leaves else "",
             f"{speed['mean_loops']:.2f}" if leaves else str(speed["num_loops"] or "none"),
             f"{statistics.median(speed['prompt_tokens_per_second']):,.1f}",
             f"{statistics.median(speed['decode_tokens_per_second']):,.1f}",
             "not measured" if peak is None else f"{peak / 2**20:,.0f} MiB",
-        )  # fmt: skip
+        )
     print_table(console, table)

@@ -239,7 +239,7 @@ def compare(first: Results, second: Results, seed: int = 0) -> list[Difference]:
                 interval,
                 _permutation_test(pairs, seed),
                 pairs.size,
-            )  # fmt: skip
+            )
         )
     if not differences:
         raise ValueError("both results must have a metric on the same problems; were both run with the same settings?")

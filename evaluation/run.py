@@ -41,9 +41,16 @@ NO_TEXT = "the perplexity needs text: give .rs files or JSON lines by --text"
 def run(options: argparse.Namespace) -> int:
     """Runs the chosen benchmarks; prints a table for each."""
     sampling = Sampling(
-        options.n, options.temperature, options.top_p, options.max_new_tokens, options.seed, options.batch_size,
-        options.num_loops, options.exit_at_loop, options.exit_threshold,
-    )  # fmt: skip
+        options.n,
+        options.temperature,
+        options.top_p,
+        options.max_new_tokens,
+        options.seed,
+        options.batch_size,
+        options.num_loops,
+        options.exit_at_loop,
+        options.exit_threshold,
+    )
     for size in options.k:
         if not 1 <= size <= options.n:
             raise ValueError(f"--k must be from 1 to --n {options.n}, the samples per problem, got {size}")
@@ -95,17 +102,33 @@ def run(options: argparse.Namespace) -> int:
             verifier = verifiers[options.edition or suite.edition]
             source = {MultiplERust: options.multipl_e, HumanEvalRust: options.problems}.get(type(suite))
             results = run_programs(
-                suite, model, tokenizer, sampling, verifier, report, options.k, True, chat, left_out[suite.name],
+                suite,
+                model,
+                tokenizer,
+                sampling,
+                verifier,
+                report,
+                options.k,
+                True,
+                chat,
+                left_out[suite.name],
                 source,
-            )  # fmt: skip
+            )
             print_results(console, results, options.out)
     if texts:
         started = time.perf_counter()
         window = min(options.window, positions(model) or options.window)
         found = perplexity.score_texts(
-            model, tokenizer, texts, window, options.num_loops, options.batch_size, True,
-            options.exit_at_loop, options.exit_threshold,
-        )  # fmt: skip
+            model,
+            tokenizer,
+            texts,
+            window,
+            options.num_loops,
+            options.batch_size,
+            True,
+            options.exit_at_loop,
+            options.exit_threshold,
+        )
         settings = {"window": window, "text": str(options.text)} | sampling.depth(model.config)
         results = report.write(found, settings, started)
         print_results(console, results, options.out)
@@ -193,9 +216,13 @@ def _workload(options: argparse.Namespace) -> performance.Workload | None:
     if thresholds is None and options.exit_threshold is not None:
         thresholds = [options.exit_threshold] if options.exit_threshold < 1 else []
     return performance.Workload(
-        options.batch_sizes, options.prompt_tokens, options.new_tokens, options.rounds,
-        None if depth is None else [depth], thresholds,
-    )  # fmt: skip
+        options.batch_sizes,
+        options.prompt_tokens,
+        options.new_tokens,
+        options.rounds,
+        None if depth is None else [depth],
+        thresholds,
+    )
 
 
 def run_programs(
@@ -244,9 +271,13 @@ def _write_verdicts(names: Sequence[str], verdicts: Sequence[Sequence[Verdict]],
         for name, each in zip(names, verdicts, strict=True):
             for index, verdict in enumerate(each):
                 line = {
-                    "prompt": name, "index": index, "status": verdict.status, "errors": verdict.error_codes,
-                    "tests_passed": verdict.tests_passed, "tests_total": verdict.tests_total,
-                }  # fmt: skip
+                    "prompt": name,
+                    "index": index,
+                    "status": verdict.status,
+                    "errors": verdict.error_codes,
+                    "tests_passed": verdict.tests_passed,
+                    "tests_total": verdict.tests_total,
+                }
                 file.write(json.dumps(line) + "\n")
 
 
@@ -259,10 +290,14 @@ def compare_files(options: argparse.Namespace) -> int:
         table.add_column(column, justify="left" if column == "metric" else "right")
     for found in compare(first, second):
         table.add_row(
-            found.metric, str(found.num_problems), f"{found.first:.4f}", f"{found.second:.4f}",
-            f"{found.difference.value:+.4f}", found.difference.limits("+.4f"),
+            found.metric,
+            str(found.num_problems),
+            f"{found.first:.4f}",
+            f"{found.second:.4f}",
+            f"{found.difference.value:+.4f}",
+            found.difference.limits("+.4f"),
             f"{found.p_value:.4f}",
-        )  # fmt: skip
+        )
     print_table(console, table)
     for name in MODE:
         if first.settings.get(name, MODE[name]) != second.settings.get(name, MODE[name]):

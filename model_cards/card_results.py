@@ -115,9 +115,11 @@ def how(results: Results) -> str:
             return words
         leaving = _leaving(decoded["threshold"], decoded["mean_loops"])
         return f"{words}; without a loop in its name decoded, {leaving}{_keys(results)}"
-    sampling = "greedy" if settings["temperature"] == 0 else (
-        f"temperature {settings['temperature']}, top-p {settings['top_p']}"
-    )  # fmt: skip
+    sampling = (
+        "greedy"
+        if settings["temperature"] == 0
+        else (f"temperature {settings['temperature']}, top-p {settings['top_p']}")
+    )
     count = settings["num_samples"]
     words = [
         f"{count} sample{'s' if count > 1 else ''} per problem",

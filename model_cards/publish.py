@@ -29,9 +29,11 @@ def card(options: argparse.Namespace) -> int:
     counted = Counted.of(checkpoint)
     results = card_results.read_results(options.results, counted)
     types = gguf_types(checkpoint, None)
-    gguf = f"cannot run this model. {types}" if isinstance(types, str) else (
-        f"this model can be exported to GGUF ({', '.join(types)}); no files were made with this card."
-    )  # fmt: skip
+    gguf = (
+        f"cannot run this model. {types}"
+        if isinstance(types, str)
+        else (f"this model can be exported to GGUF ({', '.join(types)}); no files were made with this card.")
+    )
     made = model_card(publication, counted, results, TrainingRecord.of_model(options.model), gguf)
     if options.out is None:
         print(made)

@@ -17,8 +17,9 @@ def add_serve(subcommands):
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("file", type=Path, help="GGUF file of `gguf`")
-    parser.add_argument("--host", default="127.0.0.1", help="name or address to listen on; any but this machine's "
-                        "own needs an API key")  # fmt: skip
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="name or address to listen on; any but this machine's own needs an API key"
+    )
     parser.add_argument("--port", type=int, default=8080, help="to listen on; 0 takes a free one")
     parser.add_argument("--loops", type=int, help="depth; None takes the file's (others need a temporary copy of it)")
     parser.add_argument(

@@ -49,10 +49,13 @@ def print_recipes() -> int:
         total, ternary = parameters(recipe)
         tokens = sum(stage.total_steps * stage.tokens_per_step for stage in recipe.text_stages)
         table.add_row(
-            f"{name}.py", f"{total / 1e6:,.1f} M", f"{ternary / 1e6:,.1f} M",
-            f"{recipe.model.num_shared_layers} x {recipe.model.num_loops}", f"{tokens / 1e6:,.1f} M",
+            f"{name}.py",
+            f"{total / 1e6:,.1f} M",
+            f"{ternary / 1e6:,.1f} M",
+            f"{recipe.model.num_shared_layers} x {recipe.model.num_loops}",
+            f"{tokens / 1e6:,.1f} M",
             ", ".join(stage.name for stage in recipe.stages),
-        )  # fmt: skip
+        )
     console = Console(highlight=False)
     print_table(console, table, prose=["stages"])
     for name, recipe in recipes.items():

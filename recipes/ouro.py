@@ -99,9 +99,15 @@ def looplm_config(ouro: dict, **changes) -> LoopLMConfig:
             raise ValueError(f"config.json: {name} must be {allowed[0]!r}: LoopLM has no other, got {ouro[name]!r}")
     names = {
         name: name
-        for name in ("vocab_size", "hidden_size", "intermediate_size", "num_attention_heads",
-                     "max_position_embeddings", "rms_norm_eps")
-    } | {"num_hidden_layers": "num_shared_layers", "total_ut_steps": "num_loops"}  # fmt: skip
+        for name in (
+            "vocab_size",
+            "hidden_size",
+            "intermediate_size",
+            "num_attention_heads",
+            "max_position_embeddings",
+            "rms_norm_eps",
+        )
+    } | {"num_hidden_layers": "num_shared_layers", "total_ut_steps": "num_loops"}
     missing = [name for name in names if name not in ouro]
     if missing:
         raise ValueError(f"config.json lacks {', '.join(missing)}")

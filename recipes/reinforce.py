@@ -149,10 +149,13 @@ def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: P
     if state.is_main_process:
         after = measure("after")
         found = Reinforced(
-            len(held_out), stage.samples, (before.pass_at(1), after.pass_at(1)),
-            (before.pass_at(stage.samples), after.pass_at(stage.samples)), (before.compile_rate, after.compile_rate),
+            len(held_out),
+            stage.samples,
+            (before.pass_at(1), after.pass_at(1)),
+            (before.pass_at(stage.samples), after.pass_at(stage.samples)),
+            (before.compile_rate, after.compile_rate),
             held_out_loss,
-        )  # fmt: skip
+        )
         finished.write_text(json.dumps(asdict(found)) + "\n")
     state.wait_for_everyone()
 

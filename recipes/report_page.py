@@ -17,13 +17,23 @@ TEMPLATES = Path(__file__).with_name("templates")
 # What tells two runs apart; all other settings are folded away.
 MAIN_SETTINGS = {
     "model": (
-        "hidden_size", "intermediate_size", "num_shared_layers", "num_loops", "num_attention_heads",
-        "num_key_value_heads", "vocab_size", "max_position_embeddings", "ternary", "ternary_group_size",
-        "activation_bits", "mhc_num_streams", "exit_entropy_weight",
+        "hidden_size",
+        "intermediate_size",
+        "num_shared_layers",
+        "num_loops",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "vocab_size",
+        "max_position_embeddings",
+        "ternary",
+        "ternary_group_size",
+        "activation_bits",
+        "mhc_num_streams",
+        "exit_entropy_weight",
     ),
     "data": ("data_dir", "seq_len", "synthetic_samples", "variants", "tasks", "task_tier", "mix"),
     "training": ("total_steps", "batch_size", "optimizer", "peak_lr", "min_lr", "warmup_steps", "decay_steps", "seed"),
-}  # fmt: skip
+}
 SHOWN_PROMPTS, SHOWN_COMPLETIONS = 3, 6
 
 Row = tuple[str, ...]
@@ -103,13 +113,21 @@ def _stage(run_dir: Path, name: str, settings: Mapping[str, Any]) -> StagePart:
     last = SamplePage.read(pages[-1]) if pages else None
     success = meaning_of_success(logs) if "estimator" in settings.get(f"stages.{name}", {}) else None
     status = "finished" if (folder / "finished.json").exists() else "not finished" if logs else "did not run"
-    samples = [] if last is None else [
-        sample for group in last.groups[:SHOWN_PROMPTS] for sample in (group[0], *group[1:][-1:])
-    ]  # fmt: skip
+    samples = (
+        []
+        if last is None
+        else [sample for group in last.groups[:SHOWN_PROMPTS] for sample in (group[0], *group[1:][-1:])]
+    )
     return StagePart(
-        name, status, success, _data_uri(folder / "metrics.png"), [_evaluation(entry) for entry in evaluations],
-        last and last.title, samples, f"{name}/samples/{INDEX}",
-    )  # fmt: skip
+        name,
+        status,
+        success,
+        _data_uri(folder / "metrics.png"),
+        [_evaluation(entry) for entry in evaluations],
+        last and last.title,
+        samples,
+        f"{name}/samples/{INDEX}",
+    )
 
 
 def _data_uri(path: Path) -> str | None:

@@ -329,10 +329,16 @@ class Recipe:
         built-in texts; nothing is compiled, which would take minutes.
         """
         model = self.model.to_dict() | {
-            "hidden_size": 64, "intermediate_size": 128, "num_shared_layers": 2, "num_attention_heads": 4,
-            "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 512, "vocab_size": 512,
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_shared_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 16,
+            "max_position_embeddings": 512,
+            "vocab_size": 512,
             "ternary_group_size": 64,
-        }  # fmt: skip
+        }
         steps = {"total_steps": 2, "warmup_steps": 1, "decay_steps": 0, "batch_size": 2}
         lengths = sorted({stage.seq_len for stage in self.text_stages})
         practice = {

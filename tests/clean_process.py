@@ -14,8 +14,8 @@ from pathlib import Path
 # Without `site`, the .pth files that make the project importable are not read.
 sys.path.append(sys.argv[1])
 
-import torch  # noqa: E402
-from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments  # noqa: E402
+import torch
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments
 
 
 def main(work: Path) -> None:

@@ -109,7 +109,7 @@ NESTING: dict[str, tuple[str, str, str, str, str]] = {
     "escapes": ('fn f(a: u8) -> &str { "', '\\"', "", "", '" }'),
     "lines": ("fn f(a: u8) -> u8 { ", "let b = a;\n", "", "", " a }"),
     "hashes": ("fn f(a: u8) -> &str { r", "#", '"}"', "#", " }"),
-}  # fmt: skip
+}
 
 
 def nested(form: str, depth: int) -> str:

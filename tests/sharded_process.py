@@ -17,9 +17,12 @@ from trainers import optimizers
 from trainers.pretraining import LoopLMTrainer, last_complete_checkpoint, pretraining_arguments, train_from
 
 FSDP2 = {
-    "version": 2, "state_dict_type": "FULL_STATE_DICT", "reshard_after_forward": False,
-    "auto_wrap_policy": "TRANSFORMER_BASED_WRAP", "transformer_layer_cls_to_wrap": ["LoopLMDecoderLayer"],
-}  # fmt: skip
+    "version": 2,
+    "state_dict_type": "FULL_STATE_DICT",
+    "reshard_after_forward": False,
+    "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+    "transformer_layer_cls_to_wrap": ["LoopLMDecoderLayer"],
+}
 ROWS = [{"input_ids": row, "labels": row} for row in random_tokens(16, 16)]
 
 

@@ -275,10 +275,14 @@ def test_the_training_is_told_from_the_run_that_made_the_model(saved, tmp_path, 
         "data": {"data_dir": "/home/me/secret", "seq_len": 64, "tasks": 50},
         "training": {"total_steps": 9, "optimizer": "adamw", "peak_lr": 0.001},
         "stages.maxrl": {
-            "total_steps": 4, "prompts_per_step": 2, "num_generations": 8, "estimator": "maxrl", "mode": "compile"
+            "total_steps": 4,
+            "prompts_per_step": 2,
+            "num_generations": 8,
+            "estimator": "maxrl",
+            "mode": "compile",
         },
         "stages.later": {"total_steps": 5, "seq_len": 64},
-    }  # fmt: skip
+    }
     (run / "recipe.json").write_text(json.dumps(recipe))
     made = card(run / "maxrl" / "model", capsys=capsys)
     # The same for what was exported of it.

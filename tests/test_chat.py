@@ -143,10 +143,18 @@ class Terminal:
         streams = dict.fromkeys(("stdin", "stdout", "stderr"), slave)
         # A session of its own with this terminal, so that Ctrl-C reaches it as a signal.
         self.process = subprocess.Popen(
-            [sys.executable, "-c", "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-             "os.execv(sys.executable, sys.argv[1:])", *COMMAND, *options],
-            env=ENVIRONMENT, start_new_session=True, **streams,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-c",
+                "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+                "os.execv(sys.executable, sys.argv[1:])",
+                *COMMAND,
+                *options,
+            ],
+            env=ENVIRONMENT,
+            start_new_session=True,
+            **streams,
+        )
         os.close(slave)
         self._killer = threading.Timer(60, self.process.kill)
         self._killer.start()

@@ -191,8 +191,10 @@ def test_a_sample_is_the_same_each_time_and_counts_what_is_missing_apart():
     rows = [Row.of("docs", "page", "example", "MIT", code) for code in codes]
     sample = verify_sample(rows, 20, progress=False)
     assert (sample.texts, sample.counts, sample.external) == (
-        10, {"valid": 8, "compilation_failed": 1, "semantic_error": 1}, 1,
-    )  # fmt: skip
+        10,
+        {"valid": 8, "compilation_failed": 1, "semantic_error": 1},
+        1,
+    )
     assert verify_sample(rows, 3, progress=False).counts == verify_sample(rows, 3, progress=False).counts
 
 

@@ -73,8 +73,10 @@ def test_a_missing_compiler_is_said_not_counted(files, tmp_path):
     empty.mkdir()
     finished = subprocess.run(
         [sys.executable, "-m", "evaluation", "verify", str(files / "good.rs")],
-        env={**os.environ, "PATH": str(empty)}, capture_output=True, text=True,
-    )  # fmt: skip
+        env={**os.environ, "PATH": str(empty)},
+        capture_output=True,
+        text=True,
+    )
     assert finished.returncode == 2
     assert "rustup.rs" in finished.stderr and "Traceback" not in finished.stderr
 

@@ -38,10 +38,20 @@ def looped(tokenizer, **overrides) -> LoopLMForCausalLM:
 
 def arguments(folder, **settings) -> MaxRLConfig:
     defaults = dict(
-        output_dir=str(folder), max_steps=2, per_device_train_batch_size=8, num_generations=4, learning_rate=1e-2,
-        max_completion_length=6, logging_steps=1, save_strategy="no", report_to="none", use_cpu=True, bf16=False,
-        gradient_checkpointing=False, disable_tqdm=True,
-    )  # fmt: skip
+        output_dir=str(folder),
+        max_steps=2,
+        per_device_train_batch_size=8,
+        num_generations=4,
+        learning_rate=1e-2,
+        max_completion_length=6,
+        logging_steps=1,
+        save_strategy="no",
+        report_to="none",
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        disable_tqdm=True,
+    )
     return MaxRLConfig(**(defaults | settings))
 
 
@@ -232,14 +242,20 @@ def test_conversations_are_drawn_by_the_chat_template(tokenizer, tmp_path):
     chatty.chat_template = "{% for message in messages %}<{{ message['content'] }}>{% endfor %}"
     rows = {"prompt": [[{"role": "user", "content": f"add {number}"}] for number in range(6)]}
     trainer = MaxRLTrainer(
-        model=looped(tokenizer), reward_funcs=reward, args=arguments(tmp_path),
-        train_dataset=Dataset.from_dict(rows), processing_class=chatty,
-    )  # fmt: skip
+        model=looped(tokenizer),
+        reward_funcs=reward,
+        args=arguments(tmp_path),
+        train_dataset=Dataset.from_dict(rows),
+        processing_class=chatty,
+    )
     with pytest.raises(ValueError, match="stop_at_function_end must be False for conversations"):
         MaxRLTrainer(
-            model=looped(tokenizer), reward_funcs=reward, args=arguments(tmp_path, stop_at_function_end=True),
-            train_dataset=Dataset.from_dict(rows), processing_class=chatty,
-        )  # fmt: skip
+            model=looped(tokenizer),
+            reward_funcs=reward,
+            args=arguments(tmp_path, stop_at_function_end=True),
+            train_dataset=Dataset.from_dict(rows),
+            processing_class=chatty,
+        )
     batch = one_batch(trainer)
     drawn_from = chatty.decode(batch["prompt_ids"][0][batch["prompt_mask"][0].bool()])
     assert drawn_from == f"<{heard[0][0][0]['content']}>"
@@ -248,9 +264,13 @@ def test_conversations_are_drawn_by_the_chat_template(tokenizer, tmp_path):
 
 def test_any_other_causal_model_can_be_trained(tokenizer, tmp_path):
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
         **special_token_ids(tokenizer),
-    )  # fmt: skip
+    )
     trainer = trainer_of(tokenizer, tmp_path, LlamaForCausalLM(config), max_steps=1)
     trainer.train()
     with pytest.raises(ValueError, match='loop_credit must be "final" for a model without loops'):
@@ -370,13 +390,28 @@ def test_only_one_reward_says_what_success_is_and_it_is_binary(tokenizer, tmp_pa
 @pytest.mark.parametrize(
     "changed",
     [
-        {"top_k": 5}, {"top_p": 0.9}, {"min_p": 0.1}, {"temperature": 0.5}, {"do_sample": False}, {"num_beams": 2},
-        {"repetition_penalty": 1.1}, {"no_repeat_ngram_size": 2}, {"suppress_tokens": [5]}, {"bad_words_ids": [[5]]},
-        {"min_new_tokens": 3}, {"forced_eos_token_id": 2}, {"guidance_scale": 1.5}, {"eos_token_id": 5},
-        {"max_new_tokens": 3}, {"logits_processor": []}, {"top_k": None}, {"num_loops": 1}, {"exit_threshold": 0.5},
+        {"top_k": 5},
+        {"top_p": 0.9},
+        {"min_p": 0.1},
+        {"temperature": 0.5},
+        {"do_sample": False},
+        {"num_beams": 2},
+        {"repetition_penalty": 1.1},
+        {"no_repeat_ngram_size": 2},
+        {"suppress_tokens": [5]},
+        {"bad_words_ids": [[5]]},
+        {"min_new_tokens": 3},
+        {"forced_eos_token_id": 2},
+        {"guidance_scale": 1.5},
+        {"eos_token_id": 5},
+        {"max_new_tokens": 3},
+        {"logits_processor": []},
+        {"top_k": None},
+        {"num_loops": 1},
+        {"exit_threshold": 0.5},
     ],
     ids=lambda changed: "".join(changed),
-)  # fmt: skip
+)
 def test_nothing_in_generation_kwargs_may_change_what_is_drawn(tmp_path, changed):
     with pytest.raises(ValueError, match=f"drawn from the policy that is trained.*{next(iter(changed))}"):
         arguments(tmp_path, generation_kwargs={"use_cache": True, "top_k": 0} | changed)

@@ -48,9 +48,12 @@ def test_killed_it_continues_to_the_same_model(tmp_path):
     whole = run(tmp_path / "whole", SETTINGS)
     assert whole.returncode == 0, whole.stderr
     process = subprocess.Popen(
-        command(tmp_path / "killed", SETTINGS), start_new_session=True, env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        command(tmp_path / "killed", SETTINGS),
+        start_new_session=True,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     while process.poll() is None and len(metrics(tmp_path / "killed")) < 3:
         time.sleep(0.01)
     assert process.poll() is None, "it must be killed while it trains"

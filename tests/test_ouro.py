@@ -165,9 +165,18 @@ def spoil(folder: Path, what: str) -> str:
 
 @pytest.mark.parametrize(
     "what",
-    ["another model", "sliding attention", "no loops", "a tensor is missing", "a tensor too many", "another shape",
-     "quantised", "no weights", "cut off"],
-)  # fmt: skip
+    [
+        "another model",
+        "sliding attention",
+        "no loops",
+        "a tensor is missing",
+        "a tensor too many",
+        "another shape",
+        "quantised",
+        "no weights",
+        "cut off",
+    ],
+)
 def test_what_is_no_ouro_checkpoint_is_refused_and_nothing_is_written(tmp_path, capsys, what):
     config = ouro_config()
     folder = save_ouro(tmp_path / "ouro", config, ouro_weights(config))

@@ -60,16 +60,23 @@ def test_a_threshold_has_the_loops_of_its_tokens_whatever_the_configuration_says
     measured = measure(leaving, workload)
     speeds = measured.details["speeds"]
     assert [(each["num_loops"], each["exit_threshold"]) for each in speeds] == [
-        (1, None), (2, None), (3, None), (3, 0.5), (3, 0.95)
-    ]  # fmt: skip
+        (1, None),
+        (2, None),
+        (3, None),
+        (3, 0.5),
+        (3, 0.95),
+    ]
     assert [each["loops"] for each in card_results.speeds([measured])][2:4] == [
-        3, f"{speeds[3]['mean_loops']:.2f} (exit at 0.5)"
-    ]  # fmt: skip
+        3,
+        f"{speeds[3]['mean_loops']:.2f} (exit at 0.5)",
+    ]
     loops = [each["mean_loops"] for each in speeds]
     assert loops[:3] == [1, 2, 3] and 1 < loops[3] < loops[4] < 3
     assert [each.exit_threshold for each in settings(leaving, replace(workload, exit_thresholds=None))[3:]] == [
-        0.5, 0.8, 0.95
-    ]  # fmt: skip
+        0.5,
+        0.8,
+        0.95,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -59,10 +59,14 @@ def panels_of(figure):
     return {axis.get_title().partition("\n")[0]: axis for axis in figure.axes if axis.get_title()}
 
 
-@pytest.mark.parametrize("draw, lines", [
-    (plots.plot_metrics, list(pretraining_lines(muon=True))),
-    (plots.plot_maxrl, list(maxrl_lines())),
-], ids=["text", "maxrl"])  # fmt: skip
+@pytest.mark.parametrize(
+    "draw, lines",
+    [
+        (plots.plot_metrics, list(pretraining_lines(muon=True))),
+        (plots.plot_maxrl, list(maxrl_lines())),
+    ],
+    ids=["text", "maxrl"],
+)
 def test_axes_are_labelled_and_no_legend_lies_over_data(tmp_path, drawn, draw, lines):
     write_lines(tmp_path, lines)
     draw(tmp_path)

@@ -27,8 +27,10 @@ def command(output_dir: Path, settings: dict, processes: int = 1) -> list[str]:
 def train(output_dir: Path, settings: dict, processes: int = 1, *options: str) -> None:
     finished = subprocess.run(
         [*command(output_dir, settings, processes), *options],
-        capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
     assert finished.returncode == 0, finished.stderr
 
 
@@ -46,9 +48,12 @@ def train_and_kill(output_dir: Path, settings: dict, logs: int, seconds: float, 
     """SIGKILL for the whole group, some time after so many new logs."""
     before = len(metrics(output_dir))
     process = subprocess.Popen(
-        [*command(output_dir, settings), *options], start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        [*command(output_dir, settings), *options],
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
     while process.poll() is None and len(metrics(output_dir)) < min(before, 1) + logs:
         time.sleep(0.01)
     time.sleep(seconds)

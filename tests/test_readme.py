@@ -192,10 +192,14 @@ def test_the_python_of_a_page_runs_as_it_stands(page, place):
         with RustVerifier(own_programs=True) as verifier:
             write_synthetic(Path("tasks.jsonl"), choose_families(tier=0), 8, 0, verifier, tasks=True)
     names = {
-        "model": gguf_model(), "tokenizer": TOKENIZER, "inputs": TOKENIZER("fn main() {", return_tensors="pt"),
-        "code": "fn f() {}", "another": "fn g() {", "a_third": "fn h() -> u8 { 1 }",
+        "model": gguf_model(),
+        "tokenizer": TOKENIZER,
+        "inputs": TOKENIZER("fn main() {", return_tensors="pt"),
+        "code": "fn f() {}",
+        "another": "fn g() {",
+        "a_third": "fn h() -> u8 { 1 }",
         "candidates": ["fn add(a: i32, b: i32) -> i32 { a + b }"],
-    }  # fmt: skip
+    }
     for name, text in blocks("python"):
         if name == page:
             code = compile(text, page, "exec")

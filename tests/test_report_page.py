@@ -29,16 +29,35 @@ SETTINGS = {
 }
 SHARE = {"value": 0.25, "low": 0.125, "high": 0.375}
 REPORT = {
-    "recipe": "debug", "description": "The whole chain in minutes.", "last_stage": "maxrl",
+    "recipe": "debug",
+    "description": "The whole chain in minutes.",
+    "last_stage": "maxrl",
     "verified_sample": {"texts": 9000, "counts": {"valid": 200, "invalid_syntax": 56}, "external": 2, "problem": None},
-    "held_out_blocks": 20, "held_out_loss": {"pretrain": [4.5, 4.25], "maxrl": [4.75, 4.5]}, "compile_rate": 0.5,
-    "reinforced": {"maxrl": {"tasks": 16, "samples": 8, "solved": [SHARE, SHARE], "solved_at_all": [SHARE, SHARE],
-                             "compiles": [0.0703, SHARE]}},
-    "tokens_seen": 512_000, "tokens_per_second": None, "parameters": 2_229_761, "ternary_parameters": 1_179_648,
-    "file_sizes": {"model.safetensors": 8_921_356}, "prompt": "fn ", "completion": "fn main() {}",
-    "export": {"file_sizes": {"debug-q4_0.gguf": 2_536_352}, "problem": None,
-               "agreement": {"kl": 1e-4, "top1": 0.99, "problems": []}},
-}  # fmt: skip
+    "held_out_blocks": 20,
+    "held_out_loss": {"pretrain": [4.5, 4.25], "maxrl": [4.75, 4.5]},
+    "compile_rate": 0.5,
+    "reinforced": {
+        "maxrl": {
+            "tasks": 16,
+            "samples": 8,
+            "solved": [SHARE, SHARE],
+            "solved_at_all": [SHARE, SHARE],
+            "compiles": [0.0703, SHARE],
+        }
+    },
+    "tokens_seen": 512_000,
+    "tokens_per_second": None,
+    "parameters": 2_229_761,
+    "ternary_parameters": 1_179_648,
+    "file_sizes": {"model.safetensors": 8_921_356},
+    "prompt": "fn ",
+    "completion": "fn main() {}",
+    "export": {
+        "file_sizes": {"debug-q4_0.gguf": 2_536_352},
+        "problem": None,
+        "agreement": {"kl": 1e-4, "top1": 0.99, "problems": []},
+    },
+}
 
 
 def start_run(folder):
@@ -69,8 +88,10 @@ def finish_run(folder, text="fn f() {"):
     Results("compilation_success_rate", {}, metrics, rates, {"valid": 12, "refused": 12}).write(evaluation)
     drawn = [{"prompt": f"problem {index}", "index": 0, "completion": text} for index in range(24)]
     (evaluation / "compilation_success_rate.samples.jsonl").write_text("{}\n" + "\n".join(map(json.dumps, drawn)))
-    judged = [{"prompt": f"problem {23 - index}", "index": 0, "status": "valid" if index > 11 else "refused",
-               "errors": []} for index in range(24)]  # fmt: skip
+    judged = [
+        {"prompt": f"problem {23 - index}", "index": 0, "status": "valid" if index > 11 else "refused", "errors": []}
+        for index in range(24)
+    ]
     (evaluation / "compilation_success_rate.verdicts.jsonl").write_text("\n".join(map(json.dumps, judged)))
     return folder
 

@@ -31,8 +31,10 @@ def test_pass_at_k_equals_the_closed_form(samples, data):
     assert pass_at_k(samples, correct, k) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("arguments, message", [((5, 6, 1), "correct must be"), ((5, 1, 6), "k must be from 1 to"),
-                                               ((5, 1, 0), "k must be from 1 to")])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments, message",
+    [((5, 6, 1), "correct must be"), ((5, 1, 6), "k must be from 1 to"), ((5, 1, 0), "k must be from 1 to")],
+)
 def test_impossible_counts_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         pass_at_k(*arguments)

@@ -52,9 +52,16 @@ def test_the_trainers_of_trl_call_the_reward_as_it_is(name, tokenizer, tmp_path)
     from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
 
     settings = dict(
-        output_dir=str(tmp_path), max_steps=1, per_device_train_batch_size=2, report_to="none", use_cpu=True,
-        bf16=False, gradient_checkpointing=False, save_strategy="no", disable_tqdm=True,
-    )  # fmt: skip
+        output_dir=str(tmp_path),
+        max_steps=1,
+        per_device_train_batch_size=2,
+        report_to="none",
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        save_strategy="no",
+        disable_tqdm=True,
+    )
     grouped = settings | dict(num_generations=2, max_completion_length=4, beta=0.0)
     trainer, arguments = {
         "GRPO": (GRPOTrainer, lambda: GRPOConfig(**grouped)),
@@ -63,9 +70,12 @@ def test_the_trainers_of_trl_call_the_reward_as_it_is(name, tokenizer, tmp_path)
     }[name]
     reward = Recorded()
     trainer(
-        model=looped(tokenizer), reward_funcs=[reward], args=arguments(), train_dataset=Dataset.from_list(ROWS),
+        model=looped(tokenizer),
+        reward_funcs=[reward],
+        args=arguments(),
+        train_dataset=Dataset.from_list(ROWS),
         processing_class=tokenizer,
-    ).train()  # fmt: skip
+    ).train()
     reward.close()
     assert len(reward.given) >= 2 and set(reward.given) <= {0.0, 1.0}
 

@@ -232,5 +232,7 @@ def test_a_prompt_may_end_anywhere_in_the_function_it_leaves_open(verifier, prom
 def test_the_reward_says_what_success_means():
     meanings = [RustReward(), RustReward(reward_threshold=0.5), RustReward(mode="compile")]
     assert [reward.success_means for reward in meanings] == [
-        "all hidden tests hold", "at least 50% of the hidden tests hold", "compiles with the demanded signature"
-    ]  # fmt: skip
+        "all hidden tests hold",
+        "at least 50% of the hidden tests hold",
+        "compiles with the demanded signature",
+    ]

@@ -366,7 +366,7 @@ SCOPES = {
         "pub fn g<T: From<u8>>(x: u8) -> T {\n    let n = x + 1;\n    n.into()\n}\n",
         {"let n: u8 = x + 1;"},
     ),
-}  # fmt: skip
+}
 
 
 def test_a_type_is_written_only_where_its_names_mean_it():

@@ -75,9 +75,13 @@ def test_a_main_of_the_candidate_gives_way_to_that_of_the_tests(verifier):
 
 
 ATTRIBUTES = (
-    "#![deny(warnings)]", "#![deny(missing_docs)]", "#![forbid(dead_code)]", '#![crate_name = "solution"]',
-    "#![no_main]", "#![cfg_attr(test, deny(unused))]",
-)  # fmt: skip
+    "#![deny(warnings)]",
+    "#![deny(missing_docs)]",
+    "#![forbid(dead_code)]",
+    '#![crate_name = "solution"]',
+    "#![no_main]",
+    "#![cfg_attr(test, deny(unused))]",
+)
 
 
 @pytest.mark.parametrize("tests", [TESTS, HIDDEN], ids=["published", "hidden"])
@@ -104,9 +108,9 @@ THREADS = (
     "for each in all { each.join().unwrap() } x + 1 }"
 )
 FILES = (
-    "pub fn f(x: u8) -> u8 { let _a: Vec<_> = (0..300).map(|_| std::fs::File::open(\"/dev/null\").unwrap()).collect();"
+    'pub fn f(x: u8) -> u8 { let _a: Vec<_> = (0..300).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();'
     " x + 1 }"
-)  # fmt: skip
+)
 STATIC = "static A: [u8; 8 << 30] = [0; 8 << 30]; pub fn f(x: u8) -> u8 { A[x as usize] + x + 1 }"
 
 

@@ -253,7 +253,7 @@ def test_a_batch_takes_nothing_a_code_has_alone(verifier, name):
         ("/// see `super::x` and crate::y\npub fn f() {}", False),
         ("mod a { use super::*; }", False),
         ("mod a { use super::super::*; }", True),
-        ('/*\n// */ use super::x; /*\n*/', True),
+        ("/*\n// */ use super::x; /*\n*/", True),
         ('const A: &str = "\n// "; use super::x; const B: &str = "\n";', True),
         ("#![allow(unused, clippy::all)]\n#![warn(dead_code)]\npub fn f() {}", False),
         ("# ! [no_std]\npub fn f() {}", True),
@@ -261,9 +261,9 @@ def test_a_batch_takes_nothing_a_code_has_alone(verifier, name):
         ("#!#![allow(x)][feature(never_type)]", True),
         ("macro_rules! m { ($($n:ident)*) => { $(mod $n/**/;)* } }", True),
         ("#[unsafe(no_mangle)] pub fn f() {}", True),
-        ("pub fn f() { include_str!(\"x\"); }", True),
+        ('pub fn f() { include_str!("x"); }', True),
     ],
-)  # fmt: skip
+)
 def test_what_may_share_a_crate_is_read_from_the_code_not_from_its_comments(text, routed):
     assert bool(must_compile_alone(text.encode(), analyse(text), "2021", "lib")) is routed
 

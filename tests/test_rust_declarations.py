@@ -37,16 +37,16 @@ def test_functions_that_are_no_plain_ones_are_refused_with_what_they_are(declare
 @pytest.mark.parametrize(
     "signature, checker, told",
     [
-        ("fn f(x: u8) -> u8;", "check!(f(1) == \"1\");", "expected `u8`, found `&str`"),
+        ("fn f(x: u8) -> u8;", 'check!(f(1) == "1");', "expected `u8`, found `&str`"),
         ("fn f(x: u8) -> u8;", "check!(f(1, 2) == 1);", "takes 1 argument"),
         ("fn f(x: u8) -> HashMap<u8, u8>;", "check!(f(1).is_empty());", "cannot find type `HashMap`"),
-        ("fn f() -> impl Iterator<Item = u8>;", "check!(f().sum::<u8>() == \"\");", "E0308"),
+        ("fn f() -> impl Iterator<Item = u8>;", 'check!(f().sum::<u8>() == "");', "E0308"),
         ("fn f() -> impl Fn(u8, u8) -> u8;", "check!(f()(1) == 1);", "E0057"),
-        ("fn f<T: Copy>(x: T) -> T;", "check!(f(String::new()) == \"\");", "E0277"),
+        ("fn f<T: Copy>(x: T) -> T;", 'check!(f(String::new()) == "");', "E0277"),
         ("fn f(x: u8) -> u8;", "check!(g(1) == 1);", "cannot find function `g`"),
         ("fn f(x: Str) -> u8;", "", "cannot find type `Str`"),
     ],
-)  # fmt: skip
+)
 def test_a_checker_that_cannot_compile_is_refused_and_no_completion_blamed(verifier, signature, checker, told):
     good = HiddenTests("fn f(x: u8) -> u8;", "check!(f(1) == 1);")
     wrong = HiddenTests(signature, checker)

@@ -14,13 +14,30 @@ IGNORES = {
     "inner/all/.gitignore": "*\n",
 }
 KEPT = {
-    "lib.rs", "kept.bak.rs", "inner/important.bak.rs", "inner/x/kept.bak.rs", "inner/x/anchored.rs",
-    "inner/generated/a.rs", "src/target/mod.rs", "src/a.rs", "inner/targets/a.rs", "inner/x/name with space.rs",
-}  # fmt: skip
+    "lib.rs",
+    "kept.bak.rs",
+    "inner/important.bak.rs",
+    "inner/x/kept.bak.rs",
+    "inner/x/anchored.rs",
+    "inner/generated/a.rs",
+    "src/target/mod.rs",
+    "src/a.rs",
+    "inner/targets/a.rs",
+    "inner/x/name with space.rs",
+}
 EXCLUDED = {
-    "generated/a.rs", "x.bak.rs", "inner/y.bak.rs", "inner/local.rs", "inner/x/local.rs", "inner/anchored.rs",
-    "inner/a/deep/b.rs", "inner/out/a.rs", "out/kept.bak.rs", "inner/all/a.rs", "inner/only_root.rs",
-}  # fmt: skip
+    "generated/a.rs",
+    "x.bak.rs",
+    "inner/y.bak.rs",
+    "inner/local.rs",
+    "inner/x/local.rs",
+    "inner/anchored.rs",
+    "inner/a/deep/b.rs",
+    "inner/out/a.rs",
+    "out/kept.bak.rs",
+    "inner/all/a.rs",
+    "inner/only_root.rs",
+}
 BUILT = {"target/debug/build/a/out/bindings.rs", "inner/target/a.rs"}
 HIDDEN_FILES = {".cargo/registry/a.rs", ".hidden.rs"}
 

@@ -107,7 +107,7 @@ FLOOD = 'fn add(a: i32, b: i32) -> i32 { let text = "x".repeat(9999); loop { epr
         ("fn add(a: i32, b: i32) -> i32 { a + b ", "invalid_syntax", "unclosed delimiter"),
         (FLOOD, "resource_limit", "printed too much"),
     ],
-)  # fmt: skip
+)
 def test_a_failure_says_what_failed(verifier, code, status, told):
     good = "fn add(a: i32, b: i32) -> i32 { a + b }"
     wrong, right = verifier.verify([code, good], ADD)
@@ -208,9 +208,9 @@ LIBTEST = (
         ("fn f(x: u8) -> u8 { x + 1 }\n#[cfg(test)] mod mine { #[test] fn three() {} }", "valid", 2),
         ("fn f(x: u8) -> u8 { x + 1 }\n#[cfg(test)] mod mine { #[test] fn three() { panic!() } }", "valid", 2),
         ("fn g(x: u8) -> u8 { x + 1 }", "compilation_failed", 0),
-        ("fn f(x: u8) -> u8 { println!(\"test result: ok. 2 passed; 0 failed; 0 ignored;\"); 2 }", "tests_failed", 0),
+        ('fn f(x: u8) -> u8 { println!("test result: ok. 2 passed; 0 failed; 0 ignored;"); 2 }', "tests_failed", 0),
     ],
-)  # fmt: skip
+)
 def test_appended_tests_must_all_be_run_and_pass(verifier, code, status, passed):
     verdict, right = verifier.verify([code, "fn f(x: u8) -> u8 { 1 + x }"], LIBTEST)
     assert (verdict.status, verdict.tests_passed) == (status, passed)
@@ -321,13 +321,26 @@ def test_honest_solutions_are_not_refused():
 
 
 OTHER_SPELLINGS = (
-    ("std::", "::std::"), ("std::", "core::"), ("std::process", "std::/* */process"), ("std::", "std :: "),
-    ("process::exit(0)", "{ use std::process::exit as out; out(0) }"), ("unsafe ", "unsafe/**/ "), ("#[", "# ["),
-    ("exit(0)", "exit(1 - 1)"), ("use std::", "pub use ::std::"), ("!(", "! ("), ("1 23 23 0", "1 1 1 0"),
-    ("fn solve", "#[inline(always)] fn solve"), ("fn solve", "pub fn solve"), ("fn solve", "const fn solve"),
-    ("values.len() as i64", "values.iter().sum()"), ("values[0]", "values.iter().map(|v| v * v).sum::<i64>()"),
-    ("println!", "eprintln!"), ("std::fs", "std::{fs}; fs"), ("::exit", "::r#exit"),
-)  # fmt: skip
+    ("std::", "::std::"),
+    ("std::", "core::"),
+    ("std::process", "std::/* */process"),
+    ("std::", "std :: "),
+    ("process::exit(0)", "{ use std::process::exit as out; out(0) }"),
+    ("unsafe ", "unsafe/**/ "),
+    ("#[", "# ["),
+    ("exit(0)", "exit(1 - 1)"),
+    ("use std::", "pub use ::std::"),
+    ("!(", "! ("),
+    ("1 23 23 0", "1 1 1 0"),
+    ("fn solve", "#[inline(always)] fn solve"),
+    ("fn solve", "pub fn solve"),
+    ("fn solve", "const fn solve"),
+    ("values.len() as i64", "values.iter().sum()"),
+    ("values[0]", "values.iter().map(|v| v * v).sum::<i64>()"),
+    ("println!", "eprintln!"),
+    ("std::fs", "std::{fs}; fs"),
+    ("::exit", "::r#exit"),
+)
 
 
 def body_of(code):

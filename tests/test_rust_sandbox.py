@@ -217,8 +217,9 @@ def test_a_caller_that_is_killed_leaves_neither_process_nor_directory(sandbox, t
     """
     caller = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script)],
-        stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmp_path)},
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
     caller.stdout.readline()
     assert wait_until(lambda: running(marker) >= 2), "the programs did not start"
     caller.kill()

@@ -155,7 +155,7 @@ KINDS = {
     "lifetimes": "pub fn f<'a>(x: &'a u8, y: &u8) -> &'a u8 { let _ = x; y }",
     "macro": "pub fn f() { absent!() }",
     "syntax": "pub fn f() { let = 1; }",
-    "types": "pub fn f() -> u8 { \"\" }",
+    "types": 'pub fn f() -> u8 { "" }',
     "traits": "pub fn f() -> u8 { 1u8.clone_twice() }",
     "ownership": "pub fn f(x: String) -> (String, String) { (x, x) }",
     "borrows": "pub fn f(x: u8) { let y = &mut x; *y = 1; }",
@@ -167,7 +167,7 @@ KINDS = {
     "pattern": "pub fn f(x: bool) { match x { true => {} } }",
     "async": "pub fn f() { g().await } async fn g() {}",
     "feature": "#![feature(never_type)]",
-}  # fmt: skip
+}
 
 
 # rustc gives these no code, and their words are those of other errors.
@@ -224,10 +224,10 @@ OWN_FAULT = [
     "use Shape::Circle;",
     "pub fn f() { absent::<u8>() }",
     "pub fn f() -> Foo { Foo::new() }",
-    "use rand::Rng;\npub fn f() -> u8 { \"\" }",
+    'use rand::Rng;\npub fn f() -> u8 { "" }',
     "async fn main() {}",
     "pub fn f() { json!({}) }",
-]  # fmt: skip
+]
 
 
 def test_only_missing_crates_and_files_are_external():

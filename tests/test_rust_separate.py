@@ -157,7 +157,7 @@ def test_a_candidate_remembers_its_calls_and_no_others(verifier):
         ("use std::io; fn f() -> io::Result<u8>;", "check!(f().is_ok());", "standard library: `io::Result<u8>`"),
         ("fn f<'a>(x: &'a mut u8) -> &'a mut u8;", "check!(*f(&mut 1) == 1);", "returns `&'a mut u8`"),
         ("fn f(x: Option<&mut u8>);", "check!({ f(None); true });", "takes `Option<&mut u8>`"),
-        ("fn f(x: &mut &str);", "let mut x = \"\"; f(&mut x); check!(x == \"\");", "takes `&mut &str`"),
+        ("fn f(x: &mut &str);", 'let mut x = ""; f(&mut x); check!(x == "");', "takes `&mut &str`"),
         ("fn f(x: &[u8]) -> &[u8];", "let x = [1]; check!(f(&x).as_ptr() == x.as_ptr());", "`as_ptr`"),
         (
             "fn f(x: &mut Vec<u8>);",
@@ -169,7 +169,7 @@ def test_a_candidate_remembers_its_calls_and_no_others(verifier):
         ("fn f() -> !;", "check!({ f() });", "no plain value: `!`"),
         ("use std::sync::atomic::Ordering; fn f() -> Ordering;", "check!(f() == Ordering::SeqCst);", "`Ordering`"),
     ],
-)  # fmt: skip
+)
 def test_tests_that_need_the_candidates_own_process_say_why(signature, checker, why):
     assert why in (HiddenTests(signature, checker).shared_because or "")
 
@@ -183,11 +183,15 @@ def test_hidden_tests_can_be_sent_to_other_processes_once_they_were_read():
 @pytest.mark.parametrize(
     ("imports", "signature", "checker", "body"),
     [
-        ("use std::collections::VecDeque as Vec;", "fn f(x: &[u8]) -> Vec<u8>", "f(&[1]).len() < 2",
-         "x.to_vec().into()"),
+        (
+            "use std::collections::VecDeque as Vec;",
+            "fn f(x: &[u8]) -> Vec<u8>",
+            "f(&[1]).len() < 2",
+            "x.to_vec().into()",
+        ),
         ("use std::vec::Vec as String;", "fn f(x: &str) -> String<u8>", 'f("a") == [97]', "x.bytes().collect()"),
     ],
-)  # fmt: skip
+)
 def test_an_import_may_take_a_name_of_the_standard_library(verifier, imports, signature, checker, body):
     verdict = judged(verifier, f"{imports} {signature} {{ {body} }}", f"{imports} {signature};", f"check!({checker});")
     assert verdict.status == "valid", verdict.diagnostics

@@ -163,11 +163,25 @@ def test_tokens_are_the_leaves_of_the_tree_where_there_is_one(step):
 @pytest.mark.parametrize(
     "code, balanced",
     [
-        ("", True), ("f(1, [2]);", True), ("f(']');", True), ('f(")");', True), ("// )\n f()", True),
-        ("'a: loop {}", True), ("f(", False), ("f)", False), ("(]", False), ("} fn g() {", False), ('f("', False),
-        ("/* ", False), ("f() // (", True), ('r#"("#', True), ('br#"', False), ("b'('", True), ("'('", True),
+        ("", True),
+        ("f(1, [2]);", True),
+        ("f(']');", True),
+        ('f(")");', True),
+        ("// )\n f()", True),
+        ("'a: loop {}", True),
+        ("f(", False),
+        ("f)", False),
+        ("(]", False),
+        ("} fn g() {", False),
+        ('f("', False),
+        ("/* ", False),
+        ("f() // (", True),
+        ('r#"("#', True),
+        ('br#"', False),
+        ("b'('", True),
+        ("'('", True),
         ("'\\''", True),
     ],
-)  # fmt: skip
+)
 def test_brackets_are_balanced_by_tokens(code, balanced):
     assert is_balanced(code) == balanced

@@ -29,9 +29,13 @@ def links(path):
 
 def test_successes_come_first_and_prompts_that_are_solved_most_before_others(tmp_path):
     samples = [
-        sample("fn a() {", 0.0), sample("fn b() {", 0.0, -1.0), sample("fn b() {", 1.0, 1.0),
-        sample("fn b() {", math.nan), sample("fn c() {", 1.0), sample("fn a() {", 0.0),
-    ]  # fmt: skip
+        sample("fn a() {", 0.0),
+        sample("fn b() {", 0.0, -1.0),
+        sample("fn b() {", 1.0, 1.0),
+        sample("fn b() {", math.nan),
+        sample("fn c() {", 1.0),
+        sample("fn a() {", 0.0),
+    ]
     page = read(write_page(tmp_path / "step_1.html", "Step 1", samples))
     kinds = page.attribute("article", "class")
     assert kinds == ["success", "success", "unscorable", "failure", "failure", "failure"]

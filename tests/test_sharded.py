@@ -33,10 +33,11 @@ def start(folder: Path, settings: dict) -> list[subprocess.Popen]:
         subprocess.Popen(
             [sys.executable, str(SCRIPT), str(folder), json.dumps(settings)],
             env=os.environ | common | {"RANK": rank, "LOCAL_RANK": rank},
-            stdout=subprocess.DEVNULL, stderr=(folder / f"errors_{rank}.txt").open("w"),
+            stdout=subprocess.DEVNULL,
+            stderr=(folder / f"errors_{rank}.txt").open("w"),
         )
         for rank in ("0", "1")
-    ]  # fmt: skip
+    ]
 
 
 def train(folder: Path, settings: dict) -> None:

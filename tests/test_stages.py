@@ -359,9 +359,12 @@ def test_two_processes_refuse_as_one_and_run_dry_in_one_folder(tmp_path):
 def test_every_recipe_runs_dry(name, tmp_path):
     script = ROOT / "recipes" / f"{name}.py"
     finished = subprocess.run(
-        [sys.executable, script, "--dry-run"], capture_output=True, text=True, cwd=tmp_path,
+        [sys.executable, script, "--dry-run"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
         env=os.environ | {"HF_ALLOW_CODE_EVAL": "1"},
-    )  # fmt: skip
+    )
     assert finished.returncode == 0, finished.stderr
     assert "The dry run went through" in finished.stdout
     assert not list(tmp_path.iterdir())

@@ -66,12 +66,18 @@ def test_a_shared_model_refuses_what_it_cannot_do(found):
     "settings, size, message",
     [
         ({}, 4, "num_key_value_heads must be a multiple of tp_size=4, got 2"),
-        (dict(num_key_value_heads=4, ternary_group_size=8, intermediate_size=40), 2,
-         "intermediate_size must be a multiple of tp_size=2 x ternary_group_size=8, got 40"),
-        (dict(ternary_group_size=-1, intermediate_size=63), 2,
-         "intermediate_size must be a multiple of tp_size=2, got 63"),
+        (
+            dict(num_key_value_heads=4, ternary_group_size=8, intermediate_size=40),
+            2,
+            "intermediate_size must be a multiple of tp_size=2 x ternary_group_size=8, got 40",
+        ),
+        (
+            dict(ternary_group_size=-1, intermediate_size=63),
+            2,
+            "intermediate_size must be a multiple of tp_size=2, got 63",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_divided_is_refused_by_name(settings, size, message):
     with pytest.raises(ValueError, match=message):
         check_tensor_parallel(tiny_config(**settings), size)

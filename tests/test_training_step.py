@@ -6,9 +6,7 @@ from tiny import random_tokens
 
 from benchmarks.training_step import NoGradient, Shape, measure, ours
 
-SHAPE = Shape(
-    hidden_size=128, intermediate_size=128, layers=2, loops=2, heads=4, vocab_size=96, seq_len=16, batch=1
-)  # fmt: skip
+SHAPE = Shape(hidden_size=128, intermediate_size=128, layers=2, loops=2, heads=4, vocab_size=96, seq_len=16, batch=1)
 
 
 def row_of_a_contender(spoil):

@@ -85,10 +85,12 @@ class SuccessProgressCallback(TrainingProgressCallback):
         if not state.is_world_process_zero or "success_rate" not in logs:
             return
         shares = {
-            f"success ({self.success_means})": logs["success_rate"], "compile": logs.get("compile_success_rate"),
-            "zero-variance groups": logs["groups/dead"], "cut off": logs["truncated"],
+            f"success ({self.success_means})": logs["success_rate"],
+            "compile": logs.get("compile_success_rate"),
+            "zero-variance groups": logs["groups/dead"],
+            "cut off": logs["truncated"],
             "reward's share of the time": logs.get("reward_share"),
-        }  # fmt: skip
+        }
         write_line(
             f"step {state.global_step:>6}  "
             + "  ".join(f"{name} {share:.0%}" for name, share in shares.items() if share is not None)

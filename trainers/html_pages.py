@@ -22,9 +22,12 @@ def render(template: str, folders: Sequence[Path] = (), **values: Any) -> str:
     for templates before the common ones.
     """
     environment = Environment(
-        loader=FileSystemLoader([*folders, TEMPLATES]), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=FileSystemLoader([*folders, TEMPLATES]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["text"] = as_text
     return environment.get_template(template).render(values)
 

@@ -13,10 +13,15 @@ from modeling_nanochat import is_looplm
 # What `generate` may be told, and with which values: none of these changes the chance of any completion. A name that
 # is not here may, now or in a later version of transformers.
 NEUTRAL = {
-    "do_sample": (True,), "num_beams": (1,), "top_p": (1,), "top_k": (0,), "min_p": (None, 0),
-    "repetition_penalty": (1,), "use_cache": (True, False),
+    "do_sample": (True,),
+    "num_beams": (1,),
+    "top_p": (1,),
+    "top_k": (0,),
+    "min_p": (None, 0),
+    "repetition_penalty": (1,),
+    "use_cache": (True, False),
     "cache_implementation": (None, "dynamic", "static", "offloaded", "offloaded_static"),
-}  # fmt: skip
+}
 SETTINGS = ("top_p", "top_k", "min_p", "repetition_penalty", "cache_implementation")
 
 

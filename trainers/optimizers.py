@@ -197,15 +197,28 @@ def _step_by_kernel(parameter: torch.Tensor, state: dict[str, torch.Tensor], gro
 
     beta1, beta2 = group["betas"]
     common = dict(
-        optimizer_name="lion", g=parameter.grad.contiguous(), p=parameter, state1=state["momentum_buffer"],
-        beta1=beta1, beta2=beta2, eps=0.0, lr=group["lr"], weight_decay=group["weight_decay"],
+        optimizer_name="lion",
+        g=parameter.grad.contiguous(),
+        p=parameter,
+        state1=state["momentum_buffer"],
+        beta1=beta1,
+        beta2=beta2,
+        eps=0.0,
+        lr=group["lr"],
+        weight_decay=group["weight_decay"],
         step=1,  # which Lion does not use
-    )  # fmt: skip
+    )
     if "absmax" in state:
         kernels.optimizer_update_8bit_blockwise(
-            **common, state2=None, beta3=0.0, alpha=0.0, qmap1=_quantiles(parameter.device), qmap2=None,
-            absmax1=state["absmax"], absmax2=None,
-        )  # fmt: skip
+            **common,
+            state2=None,
+            beta3=0.0,
+            alpha=0.0,
+            qmap1=_quantiles(parameter.device),
+            qmap2=None,
+            absmax1=state["absmax"],
+            absmax2=None,
+        )
     else:
         kernels.optimizer_update_32bit(**common)
 

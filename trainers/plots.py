@@ -97,9 +97,11 @@ def _draw_exits(axis: Axes, logs: Logs, evaluations: Logs) -> None:
     loops = range(1, sum(name.removeprefix("exit_").isdigit() for name in logs[-1]) + 1)
     logged = [entry for entry in logs if "exit_1" in entry]
     axis.stackplot(
-        [entry["step"] for entry in logged], [[entry[f"exit_{loop}"] for entry in logged] for loop in loops],
-        colors=ordered_colors(len(loops)), labels=[f"loop {loop}" for loop in loops],
-    )  # fmt: skip
+        [entry["step"] for entry in logged],
+        [[entry[f"exit_{loop}"] for entry in logged] for loop in loops],
+        colors=ordered_colors(len(loops)),
+        labels=[f"loop {loop}" for loop in loops],
+    )
     axis.set(title="Exit distribution", ylabel="share of tokens that exit after the loop", ylim=(0, 1))
     legend_below(axis, columns=4)
 
@@ -158,8 +160,9 @@ def plot_maxrl(folder: Path) -> Path | None:
     legend_below(groups)
 
     # The successes below, in green.
-    names = sorted({name for entry in logs for name, value in entry.items()
-                    if name.startswith("verdict/") and value > 0})  # fmt: skip
+    names = sorted(
+        {name for entry in logs for name, value in entry.items() if name.startswith("verdict/") and value > 0}
+    )
     names.sort(key=lambda name: name != "verdict/valid")
     verdicts.set(title="Verdicts", ylabel="share of completions", ylim=(0, 1))
     if names:  # other rewards than the compiler's have none

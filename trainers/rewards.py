@@ -154,9 +154,15 @@ class RustReward:
         self.seed_reward = seed_reward or SeedReward()
         self.deadline = deadline
         self.verifier = RustVerifier(
-            edition, workers, cache_dir, timeout=timeout, run_timeout=run_timeout,
-            compiler_memory_gib=compiler_memory_gib, run_memory_gib=run_memory_gib, run_threads=run_threads,
-        )  # fmt: skip
+            edition,
+            workers,
+            cache_dir,
+            timeout=timeout,
+            run_timeout=run_timeout,
+            compiler_memory_gib=compiler_memory_gib,
+            run_memory_gib=run_memory_gib,
+            run_threads=run_threads,
+        )
         # TRL names what it logs after it.
         self.__name__ = "rust_success" if mode == "tests" else "rust_compiles"
 

@@ -107,9 +107,7 @@ class SamplePage:
         return write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
-def write_page(
-    path: Path, title: str, samples: Sequence[JudgedSample], success: str = UNKNOWN_SUCCESS
-) -> Path:  # fmt: skip
+def write_page(path: Path, title: str, samples: Sequence[JudgedSample], success: str = UNKNOWN_SUCCESS) -> Path:
     """
     Writes a page, the same as JSON beside it, and the folder's `index.html`; the page before it gets its link.
 

@@ -151,8 +151,13 @@ class MaxRLStage:
         section = f"stages.{self.name}"
         check_types(section, self)
         for name in (
-            "total_steps", "prompts_per_step", "micro_batch_size", "max_completion_length", "held_out_tasks", "samples"
-        ):  # fmt: skip
+            "total_steps",
+            "prompts_per_step",
+            "micro_batch_size",
+            "max_completion_length",
+            "held_out_tasks",
+            "samples",
+        ):
             check(section, name, getattr(self, name), "at least 1", getattr(self, name) >= 1)
         for name in ("warmup_steps", "sample_steps"):
             check(section, name, getattr(self, name), "at least 0", getattr(self, name) >= 0)

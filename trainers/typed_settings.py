@@ -64,9 +64,14 @@ def described(annotation: Any) -> str:
     if is_typeddict(annotation):
         return "a dictionary"
     words = {
-        int: "a whole number", float: "a number", bool: "True or False", str: "a text", Path: "a path",
-        dict: "a dictionary", type(None): "None",
-    }  # fmt: skip
+        int: "a whole number",
+        float: "a number",
+        bool: "True or False",
+        str: "a text",
+        Path: "a path",
+        dict: "a dictionary",
+        type(None): "None",
+    }
     return words[annotation]
 
 

@@ -87,9 +87,12 @@ class AppendedTests:
             own = any(CFG_TEST.fullmatch(text) for text in outer) or _is_test(attributes)
             # Two modules of a name do not compile; the published one is wanted.
             own |= node.type == "mod_item" and node.parent.type == "source_file" and _name(node) in self.modules
-            own |= self.has_main and node.type == "function_item" and node.parent.type == "source_file" and (
-                _name(node) == b"main"
-            )  # fmt: skip
+            own |= (
+                self.has_main
+                and node.type == "function_item"
+                and node.parent.type == "source_file"
+                and (_name(node) == b"main")
+            )
             if own:
                 spans.append((min(part.start_byte for part in (*attributes, node)), node.end_byte))
             elif node.type == "macro_definition" or _calls_a_macro(node):

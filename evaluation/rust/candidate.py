@@ -55,9 +55,13 @@ class Tools:
         )
         toolchain, level = self.compiler.toolchain, self.compiler.sandbox.level
         return Verdict(
-            status, dict(NOT_REACHED), diagnostics, edition=self.compiler.edition,
-            rustc=toolchain.version, sandbox_level=level,
-        )  # fmt: skip
+            status,
+            dict(NOT_REACHED),
+            diagnostics,
+            edition=self.compiler.edition,
+            rustc=toolchain.version,
+            sandbox_level=level,
+        )
 
     def after_compiling(self, candidate: Candidate, status: Status, *reasons: Diagnostic | str) -> Verdict:
         """A verdict on a code that the compiler accepts."""

@@ -59,15 +59,19 @@ def add_verify(subcommands):
     parser.add_argument("--workers", type=int, help="compilers at the same time; None takes one per processor")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds of processor time for the compiler")
     parser.add_argument(
-        "--tests", type=Path, metavar="CHECKER.rs",
+        "--tests",
+        type=Path,
+        metavar="CHECKER.rs",
         help="run each file's functions: declarations of what it must define, `fn add(a: i32, b: i32) -> i32;`, then "
         "statements with cases, `check!(add(1, 2) == 3);`, which are compiled apart from it. A file with #[test] "
         f"functions or a fn main is appended to it instead. Needs {OPT_IN}=1",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--rules", default="data", choices=("data", "reward"),
+        "--rules",
+        default="data",
+        choices=("data", "reward"),
         help="reward: refuse what no honest solution needs and a dishonest one does, and say where it is",
-    )  # fmt: skip
+    )
     parser.add_argument("--run-timeout", type=float, default=3.0, help="seconds of processor time for the tests")
     parser.add_argument("--compiler-memory-gib", type=float, default=4.0, help="address space of the compiler")
     parser.add_argument("--run-memory-gib", type=float, default=2.0, help="address space of a program with its tests")
@@ -83,10 +87,14 @@ def verify(options: argparse.Namespace) -> int:
     codes = [_read(name) for name in options.files]
     tests = None if options.tests is None else _read_tests(options.tests)
     settings = {
-        "cache_dir": options.cache_dir, "sandbox": options.sandbox, "timeout": options.timeout,
-        "run_timeout": options.run_timeout, "compiler_memory_gib": options.compiler_memory_gib,
-        "run_memory_gib": options.run_memory_gib, "run_threads": options.run_threads,
-    }  # fmt: skip
+        "cache_dir": options.cache_dir,
+        "sandbox": options.sandbox,
+        "timeout": options.timeout,
+        "run_timeout": options.run_timeout,
+        "compiler_memory_gib": options.compiler_memory_gib,
+        "run_memory_gib": options.run_memory_gib,
+        "run_threads": options.run_threads,
+    }
     with RustVerifier(options.edition, options.workers, **settings) as verifier:
         arguments = {"crate_type": options.crate_type, "exact": options.exact, "rules": options.rules}
         verdicts = verifier.verify(codes, tests, **arguments, progress=not options.json)

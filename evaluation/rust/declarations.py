@@ -10,9 +10,14 @@ from evaluation.rust.nodes import walk
 from evaluation.rust.syntax import COMMENTS, RUST
 
 ITEMS = {
-    "function_item": "fn", "function_signature_item": "fn", "struct_item": "struct", "enum_item": "enum",
-    "trait_item": "trait", "type_item": "type", "const_item": "const",
-}  # fmt: skip
+    "function_item": "fn",
+    "function_signature_item": "fn",
+    "struct_item": "struct",
+    "enum_item": "enum",
+    "trait_item": "trait",
+    "type_item": "type",
+    "const_item": "const",
+}
 DECLARATION = (
     "declarations such as `fn add(a: i32, b: i32) -> i32;`, `struct Stack;` or `use std::collections::HashMap;`"
 )

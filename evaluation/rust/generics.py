@@ -8,9 +8,15 @@ from tree_sitter import Node
 from evaluation.rust.nodes import Nodes, walk
 
 WITH_PARAMETERS = {
-    "function_item", "function_signature_item", "impl_item", "trait_item", "struct_item", "enum_item", "type_item",
+    "function_item",
+    "function_signature_item",
+    "impl_item",
+    "trait_item",
+    "struct_item",
+    "enum_item",
+    "type_item",
     "associated_type",
-}  # fmt: skip
+}
 
 
 def plain(node: Node | None) -> bytes:

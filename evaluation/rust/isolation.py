@@ -16,8 +16,13 @@ NOBODY = 65534
 HOST_PROC = "/host-proc"
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = (
-    0x00020000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000,
-)  # fmt: skip
+    0x00020000,
+    0x04000000,
+    0x08000000,
+    0x10000000,
+    0x20000000,
+    0x40000000,
+)
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 0x1000, 0x4000, 0x40000
 MNT_DETACH = 2
 AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID = -100, 0x8000, 0x1, 0x2
@@ -96,9 +101,13 @@ def landlock(readable: Iterable[str], writable: Iterable[str]):
             rights &= FILE_RIGHTS
         rule = struct.pack("=Qi", rights & handled, descriptor)
         _syscall(
-            SYS_LANDLOCK_ADD, f"landlock_add_rule({path})",
-            ctypes.c_int(ruleset), ctypes.c_uint32(1), rule, ctypes.c_uint32(0),
-        )  # fmt: skip
+            SYS_LANDLOCK_ADD,
+            f"landlock_add_rule({path})",
+            ctypes.c_int(ruleset),
+            ctypes.c_uint32(1),
+            rule,
+            ctypes.c_uint32(0),
+        )
         os.close(descriptor)
     _syscall(SYS_LANDLOCK_RESTRICT, "landlock_restrict_self", ctypes.c_int(ruleset), ctypes.c_uint32(0))
     os.close(ruleset)
@@ -143,9 +152,14 @@ def make_read_only(path: str):
     """Makes the mount at `path` and all below it read-only, and setuid programs there ordinary ones."""
     attributes = struct.pack("QQQQ", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, 0, 0, 0)
     _syscall(
-        SYS_MOUNT_SETATTR, f"mount_setattr({path})",
-        ctypes.c_int(AT_FDCWD), path.encode(), ctypes.c_uint(AT_RECURSIVE), attributes, ctypes.c_size_t(32),
-    )  # fmt: skip
+        SYS_MOUNT_SETATTR,
+        f"mount_setattr({path})",
+        ctypes.c_int(AT_FDCWD),
+        path.encode(),
+        ctypes.c_uint(AT_RECURSIVE),
+        attributes,
+        ctypes.c_size_t(32),
+    )
 
 
 def change_root(readable: Iterable[str], devices: Iterable[str], directory: str):

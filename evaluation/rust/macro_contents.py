@@ -11,9 +11,12 @@ MACROS = ("macro_definition", "macro_invocation")
 # What stands in a macro may be items, associated items, statements, arguments or a type.
 NAME = b"nanochat_context"
 CONTEXTS = (
-    (b"", b""), (b"trait " + NAME + b" {\n", b"\n}"), (b"fn f() {\n", b"\n}"), (b"fn f() { f(\n", b"\n) }"),
+    (b"", b""),
+    (b"trait " + NAME + b" {\n", b"\n}"),
+    (b"fn f() {\n", b"\n}"),
+    (b"fn f() { f(\n", b"\n) }"),
     (b"type " + NAME + b" =\n", b"\n;"),
-)  # fmt: skip
+)
 EXPRESSIONS = {"expr", "block", "stmt"}  # kinds of variables that may be any code
 READINGS = 6  # how many times the code's size is read at most
 

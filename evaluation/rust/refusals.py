@@ -42,11 +42,13 @@ FORBIDDEN_PATHS = {
     "panic::resume_unwind": "changes what a panic does",
     "panic::Location": "looks at its callers",
     "alloc": "changes how memory is had",
-    "include": "reads files", "include_str": "reads files", "include_bytes": "reads files",
+    "include": "reads files",
+    "include_str": "reads files",
+    "include_bytes": "reads files",
     "option_env": "reads the environment",
     "cfg": "switches code on or off",
     "mem::transmute": "is unsafe",
-}  # fmt: skip
+}
 LONGEST_PATH = 1 + max(path.count("::") + 1 for path in FORBIDDEN_PATHS)
 FORBIDDEN_WORDS = {
     b"extern": "declares foreign code or crates",
@@ -60,22 +62,79 @@ FORBIDDEN_WORDS = {
     b"take_hook": "changes what a panic does",
 }
 FORBIDDEN_MACROS = {
-    b"include": "reads files", b"env": "reads the environment", b"asm": "uses instructions of the processor",
-    b"cfg": "switches code on or off", b"concat_idents": "makes names", b"cfg_match": "switches code on or off",
+    b"include": "reads files",
+    b"env": "reads the environment",
+    b"asm": "uses instructions of the processor",
+    b"cfg": "switches code on or off",
+    b"concat_idents": "makes names",
+    b"cfg_match": "switches code on or off",
     b"cfg_select": "switches code on or off",
-}  # fmt: skip
+}
 STANDARD_MACROS = {
-    "assert", "assert_eq", "assert_ne", "cfg", "column", "compile_error", "concat", "dbg", "debug_assert",
-    "debug_assert_eq", "debug_assert_ne", "env", "eprint", "eprintln", "file", "format", "format_args", "include",
-    "include_bytes", "include_str", "is_x86_feature_detected", "line", "matches", "module_path", "option_env", "panic",
-    "print", "println", "stringify", "thread_local", "todo", "try", "unimplemented", "unreachable", "vec", "write",
+    "assert",
+    "assert_eq",
+    "assert_ne",
+    "cfg",
+    "column",
+    "compile_error",
+    "concat",
+    "dbg",
+    "debug_assert",
+    "debug_assert_eq",
+    "debug_assert_ne",
+    "env",
+    "eprint",
+    "eprintln",
+    "file",
+    "format",
+    "format_args",
+    "include",
+    "include_bytes",
+    "include_str",
+    "is_x86_feature_detected",
+    "line",
+    "matches",
+    "module_path",
+    "option_env",
+    "panic",
+    "print",
+    "println",
+    "stringify",
+    "thread_local",
+    "todo",
+    "try",
+    "unimplemented",
+    "unreachable",
+    "vec",
+    "write",
     "writeln",
-}  # fmt: skip
+}
 ATTRIBUTES = {
-    "allow", "warn", "deny", "forbid", "expect", "doc", "derive", "inline", "must_use", "cold", "track_caller",
-    "non_exhaustive", "repr", "default", "deprecated", "test", "ignore", "should_panic", "macro_export", "macro_use",
-    "automatically_derived", "diagnostic::on_unimplemented", "diagnostic::do_not_recommend", "rustfmt::skip",
-}  # fmt: skip
+    "allow",
+    "warn",
+    "deny",
+    "forbid",
+    "expect",
+    "doc",
+    "derive",
+    "inline",
+    "must_use",
+    "cold",
+    "track_caller",
+    "non_exhaustive",
+    "repr",
+    "default",
+    "deprecated",
+    "test",
+    "ignore",
+    "should_panic",
+    "macro_export",
+    "macro_use",
+    "automatically_derived",
+    "diagnostic::on_unimplemented",
+    "diagnostic::do_not_recommend",
+    "rustfmt::skip",
+}
 INNER_ATTRIBUTES = {"allow", "warn", "deny", "forbid", "expect", "doc"}
 RESERVED = b"nanochat_"
 
@@ -134,15 +193,22 @@ def _rules_of_trees(root: Node, tests: HiddenTests | None, continued: bool) -> S
     unsafe = tests is not None and tests.allow_unsafe
     checked = tests is not None and not tests.blank
     lasting = (
-        _words(tokens, unsafe), _paths(tokens, defines_macros=bool(nodes["macro_definition"])),
-        _attributes(nodes, tokens), _modules(nodes), _macros(nodes, tokens, checked), _conditions(nodes),
-    )  # fmt: skip
+        _words(tokens, unsafe),
+        _paths(tokens, defines_macros=bool(nodes["macro_definition"])),
+        _attributes(nodes, tokens),
+        _modules(nodes),
+        _macros(nodes, tokens, checked),
+        _conditions(nodes),
+    )
     if continued:
         return lasting
     return (
-        *lasting, unused_lifetimes(nodes), holes(root, nodes), equality(root, tokens, nodes, tests),
+        *lasting,
+        unused_lifetimes(nodes),
+        holes(root, nodes),
+        equality(root, tokens, nodes, tests),
         bodies(root, nodes, tests),
-    )  # fmt: skip
+    )
 
 
 def _rules_of_tokens(code: str, root: Node, tests: HiddenTests | None, continued: bool) -> Sequence[Found]:

@@ -8,13 +8,37 @@ from evaluation.rust.syntax import COMMENTS, PLACEHOLDER_MACROS, TEXTS, is_place
 
 LEAVING = {"return", "break", "?"}
 BRANCHES = {
-    "if", "match", "while", "for", "?", "&&", "||", "|", "return", "break", "else", "async", "macro_invocation",
-}  # fmt: skip
+    "if",
+    "match",
+    "while",
+    "for",
+    "?",
+    "&&",
+    "||",
+    "|",
+    "return",
+    "break",
+    "else",
+    "async",
+    "macro_invocation",
+}
 EFFECTS = {
-    "call_expression", "macro_invocation", "assignment_expression", "compound_assignment_expr", "return_expression",
-    "break_expression", "continue_expression", "if_expression", "match_expression", "loop_expression",
-    "while_expression", "for_expression", "block", "try_expression", "await_expression",
-}  # fmt: skip
+    "call_expression",
+    "macro_invocation",
+    "assignment_expression",
+    "compound_assignment_expr",
+    "return_expression",
+    "break_expression",
+    "continue_expression",
+    "if_expression",
+    "match_expression",
+    "loop_expression",
+    "while_expression",
+    "for_expression",
+    "block",
+    "try_expression",
+    "await_expression",
+}
 IDLE_CALLS = {b"drop", b"forget", b"black_box"}
 
 

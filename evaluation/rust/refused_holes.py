@@ -30,9 +30,21 @@ from evaluation.rust.refused_traits import blanket_impls, bound_types, projected
 from evaluation.rust.syntax import COMMENTS, TEXTS
 
 PLACES_OF_TYPES = {
-    "parameter", "reference_type", "type_arguments", "impl_item", "tuple_type", "generic_type", "type_item",
-    "type_binding", "function_type", "parameters", "trait_bounds", "qualified_type", "dynamic_type", "where_predicate",
-}  # fmt: skip
+    "parameter",
+    "reference_type",
+    "type_arguments",
+    "impl_item",
+    "tuple_type",
+    "generic_type",
+    "type_item",
+    "type_binding",
+    "function_type",
+    "parameters",
+    "trait_bounds",
+    "qualified_type",
+    "dynamic_type",
+    "where_predicate",
+}
 # What a macro must not put together of pieces.
 MADE_OF_TOKENS = (b"impl", b"trait", b"fn", b"match")
 
@@ -89,6 +101,16 @@ def _root(node: Node) -> Node:
 
 
 RULES = (
-    unread_macros, nested_lifetimes, function_pointers, blanket_impls, projected_impls, bound_types,
-    ranked_supertraits, ranked_objects, outliving_projections, jumping_arguments, guards, indices,
-)  # fmt: skip
+    unread_macros,
+    nested_lifetimes,
+    function_pointers,
+    blanket_impls,
+    projected_impls,
+    bound_types,
+    ranked_supertraits,
+    ranked_objects,
+    outliving_projections,
+    jumping_arguments,
+    guards,
+    indices,
+)

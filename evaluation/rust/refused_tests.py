@@ -12,9 +12,25 @@ OF_LIBTEST = ("test", "should_panic", "ignore")
 ATTRIBUTE_ITEMS = ("attribute_item", "inner_attribute_item")
 TOKENS = ("token_tree", "token_tree_pattern")
 ATTRIBUTES = {
-    *OF_LIBTEST, "allow", "cfg", "clippy", "cold", "default", "deprecated", "derive", "doc", "expect", "inline",
-    "macro_use", "must_use", "non_exhaustive", "repr", "rustfmt", "track_caller", "warn",
-}  # fmt: skip
+    *OF_LIBTEST,
+    "allow",
+    "cfg",
+    "clippy",
+    "cold",
+    "default",
+    "deprecated",
+    "derive",
+    "doc",
+    "expect",
+    "inline",
+    "macro_use",
+    "must_use",
+    "non_exhaustive",
+    "repr",
+    "rustfmt",
+    "track_caller",
+    "warn",
+}
 MACRO_ATTRIBUTES = ATTRIBUTES - {*OF_LIBTEST, "macro_use"}
 # The process of hidden tests can compute and nothing else, and to end it is no success.
 OUTSIDE = re.compile(

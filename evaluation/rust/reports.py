@@ -98,8 +98,13 @@ def read_runs(requests: Sequence[Request], stdout: bytes) -> list[Run]:
             reports = [Report("forged", reason="there are several")]
         status, microseconds, cpu_microseconds, peak_kilobytes = (int(number) for number in ends[0].groups()[:4])
         completed = Completed(
-            status, "exit" if status >= 0 else "signal", b"", bytes.fromhex(ends[0][5]), microseconds / 1e6,
-            cpu_microseconds / 1e6, peak_kilobytes << 10,
-        )  # fmt: skip
+            status,
+            "exit" if status >= 0 else "signal",
+            b"",
+            bytes.fromhex(ends[0][5]),
+            microseconds / 1e6,
+            cpu_microseconds / 1e6,
+            peak_kilobytes << 10,
+        )
         runs.append(Run(reports[0] if reports else Report("none"), completed))
     return runs

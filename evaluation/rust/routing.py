@@ -34,9 +34,23 @@ RULES = {
 }
 # One of these is in every text that a rule or SUPER matches; to look for them is a twentieth of the rules' work.
 WORDS = (
-    b"crate", b"super", b"deny", b"forbid", b"#", b"macro_", b"no_mangle", b"export_name", b"global_allocator",
-    b"panic_handler", b"link", b"module_path", b"file", b"Location", b"include", b"long_running_const_eval",
-)  # fmt: skip
+    b"crate",
+    b"super",
+    b"deny",
+    b"forbid",
+    b"#",
+    b"macro_",
+    b"no_mangle",
+    b"export_name",
+    b"global_allocator",
+    b"panic_handler",
+    b"link",
+    b"module_path",
+    b"file",
+    b"Location",
+    b"include",
+    b"long_running_const_eval",
+)
 ALONE = {reason: re.compile(pattern) for reason, pattern in RULES.items()}
 # A program's main may return what `Termination` takes; a library does not ask.
 RETURNING_MAIN = b"\nconst _: fn() = || { fn check<T: ::std::process::Termination>(_: fn() -> T) {} check(main); };\n"

@@ -37,8 +37,15 @@ from evaluation.rust import messages
 LEVELS = ("limits", "files", "isolated")
 OPT_IN = "HF_ALLOW_CODE_EVAL"
 SYSTEM_PATHS = (
-    "/usr", "/lib", "/lib32", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/alternatives", "/nix/store",
-)  # fmt: skip
+    "/usr",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/bin",
+    "/etc/ld.so.cache",
+    "/etc/alternatives",
+    "/nix/store",
+)
 DEVICES = ("/dev/null", "/dev/urandom")
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 GRACE_SECONDS = 10.0  # how long after its deadline an attempt may take to report
@@ -163,13 +170,20 @@ class Sandbox:
         self._control, theirs = socket.socketpair()
         with theirs:
             self._server = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", start], env=ENVIRONMENT,
-                stdin=theirs, stdout=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
+                [sys.executable, "-I", "-S", "-c", start],
+                env=ENVIRONMENT,
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         settings = {
-            "level": self.level, "nobody": self._nobody, "base": self._base, "readable": self._readable,
-            "devices": DEVICES, "environment": ENVIRONMENT,
-        }  # fmt: skip
+            "level": self.level,
+            "nobody": self._nobody,
+            "base": self._base,
+            "readable": self._readable,
+            "devices": DEVICES,
+            "environment": ENVIRONMENT,
+        }
         try:
             messages.send(self._control, settings)
             answer, _ = messages.receive(self._control)
@@ -233,9 +247,10 @@ class Sandbox:
                 self._attempts.add(ours)
             ours.settimeout(limits.wall_seconds + GRACE_SECONDS)
             request = {
-                "files": list(files), "limits": _limits_for_the_server(limits),
+                "files": list(files),
+                "limits": _limits_for_the_server(limits),
                 "commands": [{"arguments": list(c.arguments), "environment": c.environment} for c in commands],
-            }  # fmt: skip
+            }
             try:
                 messages.send(ours, request, [*files.values(), *(command.stdin for command in commands)])
                 answer, blobs = messages.receive(ours)
@@ -279,10 +294,16 @@ def _minimum_level(require: str | int) -> int:
 
 def _limits_for_the_server(limits: Limits) -> dict:
     resources = {
-        "cpu": limits.cpu_seconds, "as": limits.memory_bytes, "fsize": limits.file_bytes,
-        "nproc": limits.processes, "nofile": limits.open_files, "core": 0,
-    }  # fmt: skip
+        "cpu": limits.cpu_seconds,
+        "as": limits.memory_bytes,
+        "fsize": limits.file_bytes,
+        "nproc": limits.processes,
+        "nofile": limits.open_files,
+        "core": 0,
+    }
     return {
-        "wall_seconds": limits.wall_seconds, "disk_bytes": limits.disk_bytes,
-        "output_bytes": limits.output_bytes, "resources": resources,
-    }  # fmt: skip
+        "wall_seconds": limits.wall_seconds,
+        "disk_bytes": limits.disk_bytes,
+        "output_bytes": limits.output_bytes,
+        "resources": resources,
+    }

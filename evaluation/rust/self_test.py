@@ -15,9 +15,14 @@ from evaluation.rust.toolchain import Toolchain
 
 PROBE = Path(__file__).with_name("probe.rs")
 LIMITS = Limits(
-    wall_seconds=2.0, cpu_seconds=1, memory_bytes=256 << 20, file_bytes=8 << 20, disk_bytes=32 << 20, processes=40,
+    wall_seconds=2.0,
+    cpu_seconds=1,
+    memory_bytes=256 << 20,
+    file_bytes=8 << 20,
+    disk_bytes=32 << 20,
+    processes=40,
     output_bytes=100_000,
-)  # fmt: skip
+)
 HARMFUL = ("a fork bomb ends", "processes are limited", "threads are limited")  # where nothing stops them
 ALLOWANCE = 2.0  # seconds a machine under load may take to end an attempt after its deadline
 

@@ -16,14 +16,32 @@ from typing import Literal
 from evaluation.rust.verdict import CHECKS, Check, Diagnostic
 
 CATEGORIES = (
-    "types", "traits", "ownership", "borrows", "lifetimes", "resolve", "syntax", "macro", "const", "attribute",
-    "unsafe", "visibility", "pattern", "async", "feature", "other",
-)  # fmt: skip
+    "types",
+    "traits",
+    "ownership",
+    "borrows",
+    "lifetimes",
+    "resolve",
+    "syntax",
+    "macro",
+    "const",
+    "attribute",
+    "unsafe",
+    "visibility",
+    "pattern",
+    "async",
+    "feature",
+    "other",
+)
 PHASES = ("syntax", "resolve", "types", "borrows")
 SEMANTIC = {"types", "traits", "ownership", "borrows", "lifetimes"}
 CHECK_OF = {
-    "types": "types", "traits": "types", "ownership": "ownership", "borrows": "ownership", "lifetimes": "lifetimes",
-}  # fmt: skip
+    "types": "types",
+    "traits": "types",
+    "ownership": "ownership",
+    "borrows": "ownership",
+    "lifetimes": "lifetimes",
+}
 PHASE_OF_CHECK = {"types": "types", "ownership": "borrows", "lifetimes": "borrows"}
 USUAL_PHASE = {
     "syntax": "syntax",
@@ -76,15 +94,22 @@ LINTS = {
     "soft_unstable": "feature",
     **dict.fromkeys(
         (
-            "dependency_on_unit_never_type_fallback", "invalid_reference_casting", "invalid_type_param_default",
-            "mutable_transmutes", "never_type_fallback_flowing_into_unsafe",
+            "dependency_on_unit_never_type_fallback",
+            "invalid_reference_casting",
+            "invalid_type_param_default",
+            "mutable_transmutes",
+            "never_type_fallback_flowing_into_unsafe",
         ),
         "types",
     ),
     **dict.fromkeys(
         (
-            "dangerous_implicit_autorefs", "deref_nullptr", "invalid_from_utf8_unchecked", "invalid_null_arguments",
-            "static_mut_refs", "unsafe_code",
+            "dangerous_implicit_autorefs",
+            "deref_nullptr",
+            "invalid_from_utf8_unchecked",
+            "invalid_null_arguments",
+            "static_mut_refs",
+            "unsafe_code",
         ),
         "unsafe",
     ),
@@ -93,20 +118,29 @@ LINTS = {
     ),
     **dict.fromkeys(
         (
-            "binary_asm_labels", "incomplete_include", "legacy_derive_helpers",
-            "macro_expanded_macro_exports_accessed_by_absolute_paths", "meta_variable_misuse", "named_asm_labels",
-            "out_of_scope_macro_calls", "semicolon_in_expressions_from_macros",
+            "binary_asm_labels",
+            "incomplete_include",
+            "legacy_derive_helpers",
+            "macro_expanded_macro_exports_accessed_by_absolute_paths",
+            "meta_variable_misuse",
+            "named_asm_labels",
+            "out_of_scope_macro_calls",
+            "semicolon_in_expressions_from_macros",
         ),
         "macro",
     ),
     **dict.fromkeys(
         (
-            "ill_formed_attribute_input", "invalid_macro_export_arguments", "no_mangle_const_items",
-            "repr_transparent_non_zst_fields", "unknown_crate_types", "useless_deprecated",
+            "ill_formed_attribute_input",
+            "invalid_macro_export_arguments",
+            "no_mangle_const_items",
+            "repr_transparent_non_zst_fields",
+            "unknown_crate_types",
+            "useless_deprecated",
         ),
         "attribute",
     ),
-}  # fmt: skip
+}
 
 _table = json.loads(files("evaluation.rust").joinpath("rustc_error_codes.json").read_text(encoding="utf-8"))
 CODES: dict[str, str] = {code: name for name, codes in _table["categories"].items() for code in codes}

@@ -16,17 +16,47 @@ from evaluation.rust.syntax import COMMENTS
 BUILT_IN = {"String", "Vec", "Option", "Result", "Box"}
 # A range that counts up to its end remembers whether it is used up, which cannot be written down.
 PLAIN_TYPES = {
-    *(f"std::collections::{name}" for name in (
-        "BTreeMap", "BTreeSet", "BinaryHeap", "HashMap", "HashSet", "LinkedList", "VecDeque",
-    )),
-    "std::collections::hash_map::HashMap", "std::collections::btree_map::BTreeMap", "std::borrow::Cow",
-    "std::cmp::Ordering", "std::cmp::Reverse", "std::num::Wrapping", "std::ops::Range", "std::time::Duration",
-    "std::string::String", "std::vec::Vec", "std::option::Option", "std::result::Result", "std::boxed::Box",
-}  # fmt: skip
+    *(
+        f"std::collections::{name}"
+        for name in (
+            "BTreeMap",
+            "BTreeSet",
+            "BinaryHeap",
+            "HashMap",
+            "HashSet",
+            "LinkedList",
+            "VecDeque",
+        )
+    ),
+    "std::collections::hash_map::HashMap",
+    "std::collections::btree_map::BTreeMap",
+    "std::borrow::Cow",
+    "std::cmp::Ordering",
+    "std::cmp::Reverse",
+    "std::num::Wrapping",
+    "std::ops::Range",
+    "std::time::Duration",
+    "std::string::String",
+    "std::vec::Vec",
+    "std::option::Option",
+    "std::result::Result",
+    "std::boxed::Box",
+}
 PARTS = COMMENTS | {
-    "primitive_type", "type_identifier", "scoped_type_identifier", "generic_type", "type_arguments", "reference_type",
-    "lifetime", "identifier", "array_type", "tuple_type", "unit_type", "integer_literal", "mutable_specifier",
-}  # fmt: skip
+    "primitive_type",
+    "type_identifier",
+    "scoped_type_identifier",
+    "generic_type",
+    "type_arguments",
+    "reference_type",
+    "lifetime",
+    "identifier",
+    "array_type",
+    "tuple_type",
+    "unit_type",
+    "integer_literal",
+    "mutable_specifier",
+}
 MOST_PARTS_OF_A_TUPLE = 8
 # What asks where a value lies, or how much room it has: a copy gives another answer.
 PLACES = re.compile(r"\b(?:ptr|as_ptr|as_mut_ptr|as_ptr_range|addr_of|capacity|type_name|type_name_of_val)\b")

@@ -54,9 +54,15 @@ QUERY = Query(
 )
 PLACEHOLDER_MACROS = {"todo", "unimplemented", "unreachable", "panic"}
 PATHS = {
-    "super", "scoped_identifier", "scoped_type_identifier", "scoped_use_list", "use_list", "use_as_clause",
-    "use_wildcard", "visibility_modifier",
-}  # fmt: skip
+    "super",
+    "scoped_identifier",
+    "scoped_type_identifier",
+    "scoped_use_list",
+    "use_list",
+    "use_as_clause",
+    "use_wildcard",
+    "visibility_modifier",
+}
 MAX_DEPTH = 65_530  # of a query; tree-sitter counts depth in 16 bits, and what is deeper takes it quadratic time
 COMMENTS = {"line_comment", "block_comment"}
 TEXTS = {"string_literal", "raw_string_literal", "char_literal"}

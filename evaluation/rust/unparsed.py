@@ -104,8 +104,9 @@ def unseen(
         if text == "#":
             name = next((each for each in behind if each not in ("!", "[")), "")
             own_tests = "".join(texts[index : index + 7]) == "#[cfg(test)]" and texts[index + 7 : index + 8] in (
-                ["mod"], ["use"],
-            )  # fmt: skip
+                ["mod"],
+                ["use"],
+            )
             if name not in (*attributes, "clippy", "rustfmt") and not own_tests:
                 yield leaf, f"has an attribute that solutions do not need: `{name}`"
         elif text == "mod" and behind[1] == ";":

@@ -201,12 +201,22 @@ class RustVerifier:
             require_consent()
         resources = self.resources
         question = {
-            "format": VERDICT_FORMAT, "edition": self.edition, "crate_type": crate_type, "exact": exact,
-            "rules": rules, "flags": FLAGS, "timeout": self.timeout, "run_timeout": self.run_timeout,
-            "compiler_memory_gib": self.compiler_memory_gib, "run_memory_gib": self.run_memory_gib,
-            "run_threads": self.run_threads, "runs": runs,
-            "rustc": resources.toolchain.identity, "sandbox": resources.sandbox.level, "checker": HARNESS_VERSION,
-        }  # fmt: skip
+            "format": VERDICT_FORMAT,
+            "edition": self.edition,
+            "crate_type": crate_type,
+            "exact": exact,
+            "rules": rules,
+            "flags": FLAGS,
+            "timeout": self.timeout,
+            "run_timeout": self.run_timeout,
+            "compiler_memory_gib": self.compiler_memory_gib,
+            "run_memory_gib": self.run_memory_gib,
+            "run_threads": self.run_threads,
+            "runs": runs,
+            "rustc": resources.toolchain.identity,
+            "sandbox": resources.sandbox.level,
+            "checker": HARNESS_VERSION,
+        }
         encoded = [code.encode("utf-8", "surrogatepass") if isinstance(code, str) else code for code in codes]
         keys = [cache_key(code, question, _text_of(test)) for code, test in zip(encoded, tests, strict=True)]
         distinct = dict(zip(keys, zip(encoded, tests, strict=True), strict=True))
@@ -215,9 +225,14 @@ class RustVerifier:
             advance(len(verdicts))
             missing = [(key, *question) for key, question in distinct.items() if key not in verdicts]
             tools = Tools(
-                resources.compiler, resources.checkers, self._run_limits, exact,
-                confirm=rules == "reward" or trusted, trusted=trusted, runs=runs,
-            )  # fmt: skip
+                resources.compiler,
+                resources.checkers,
+                self._run_limits,
+                exact,
+                confirm=rules == "reward" or trusted,
+                trusted=trusted,
+                runs=runs,
+            )
             for reached in self._reach(missing, crate_type, tools, rules, deadline):
                 resources.cache.put(reached)
                 verdicts |= reached
@@ -341,9 +356,16 @@ class RustVerifier:
         alone = must_compile_alone(text, report, self.edition, crate_type, tools.confirm)
         module = as_module(text, report, crate_type)
         candidate = Candidate(
-            key, text, module, crate_type, report.metadata, together=alone is None,
-            refused=refused, tests=tests if appended is None else appended, notes=notes,
-        )  # fmt: skip
+            key,
+            text,
+            module,
+            crate_type,
+            report.metadata,
+            together=alone is None,
+            refused=refused,
+            tests=tests if appended is None else appended,
+            notes=notes,
+        )
         return candidate, report.has_error
 
     @property

@@ -178,10 +178,16 @@ def _generate(model: PreTrainedModel, speed: Speed, workload: Workload) -> tuple
     clock = _Clock()
     started = _now(model.device)
     output = model.generate(
-        tokens, attention_mask=torch.ones_like(tokens), do_sample=False, pad_token_id=0,
-        max_new_tokens=workload.new_tokens, min_new_tokens=workload.new_tokens,
-        stopping_criteria=StoppingCriteriaList([clock]), return_dict_in_generate=True, **speed.depth(),
-    )  # fmt: skip
+        tokens,
+        attention_mask=torch.ones_like(tokens),
+        do_sample=False,
+        pad_token_id=0,
+        max_new_tokens=workload.new_tokens,
+        min_new_tokens=workload.new_tokens,
+        stopping_criteria=StoppingCriteriaList([clock]),
+        return_dict_in_generate=True,
+        **speed.depth(),
+    )
     assert len(clock.seconds) == workload.new_tokens
     if speed.num_loops is not None:
         speed.mean_loops = float(output.loops_used[:, 1:].float().mean())
@@ -201,7 +207,9 @@ def _results(speeds: Sequence[Speed], model: PreTrainedModel) -> Results:
     metrics = {name: bootstrap(list(values.values())) for name, values in per_round.items()}
     device = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else model.device.type
     details = {
-        "speeds": [asdict(speed) for speed in speeds], "device": device, "threads": torch.get_num_threads(),
+        "speeds": [asdict(speed) for speed in speeds],
+        "device": device,
+        "threads": torch.get_num_threads(),
         "dtype": str(model.dtype).removeprefix("torch."),
-    }  # fmt: skip
+    }
     return Results(NAME, {}, metrics, per_round, details=details)

@@ -69,9 +69,13 @@ def _token_losses(
         losses = F.cross_entropy(logits.float(), labels[valid], reduction="none")[None]
         return losses, torch.ones_like(losses.t())
     output = model(
-        input_ids, use_cache=False, return_logits=False, output_loop_states=True, num_loops=num_loops,
+        input_ids,
+        use_cache=False,
+        return_logits=False,
+        output_loop_states=True,
+        num_loops=num_loops,
         exit_at_loop=exit_at_loop,
-    )  # fmt: skip
+    )
     states = torch.stack([state.flatten(0, 1)[valid] for state in output.loop_hidden_states])
     return _cross_entropies(model, states, labels[valid]), output.exit_pdf.flatten(0, 1)[valid]
 
@@ -113,9 +117,15 @@ def decoded_losses(
         if piece.shape[1] == 0:
             continue
         output = model(
-            piece, past_key_values=cache, use_cache=True, return_logits=False, output_loop_states=True,
-            num_loops=num_loops, exit_threshold=exit_threshold, exit_at_loop=exit_at_loop,
-        )  # fmt: skip
+            piece,
+            past_key_values=cache,
+            use_cache=True,
+            return_logits=False,
+            output_loop_states=True,
+            num_loops=num_loops,
+            exit_threshold=exit_threshold,
+            exit_at_loop=exit_at_loop,
+        )
         states.append(output.loop_hidden_states[-1])
         loops.append(output.loops_used)
     labels = labels.flatten()

@@ -50,9 +50,15 @@ def synth(options: argparse.Namespace) -> int:
         show_progress("Verifying", options.n, "rows") as verified,
     ):
         count = write_synthetic(
-            options.out, families, options.n, options.seed, verifier, options.tasks,
-            advance=verified, drawn=drawn,
-        )  # fmt: skip
+            options.out,
+            families,
+            options.n,
+            options.seed,
+            verifier,
+            options.tasks,
+            advance=verified,
+            drawn=drawn,
+        )
     seconds = time.perf_counter() - started
     what = "tasks" if options.tasks else "samples"
     console.print(
@@ -106,9 +112,12 @@ def add_augment(subcommands):
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="JSON lines with a column code, or a .rs file")
     parser.add_argument(
-        "--kinds", nargs="+", default=list(KINDS), metavar="KIND[=SHARE]",
+        "--kinds",
+        nargs="+",
+        default=list(KINDS),
+        metavar="KIND[=SHARE]",
         help=f"of {', '.join(KINDS)}; with the share of the rows that are varied so, 1 without it",
-    )  # fmt: skip
+    )
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other variants")
     parser.add_argument("--workers", type=int, help="compilers at the same time; None takes one per processor")
     parser.add_argument("--out", type=Path, metavar="FILE.jsonl", help="where variants go; None: beside FILE")

@@ -27,9 +27,15 @@ Kind = Literal["local", "parameter", "generic", "lifetime"]
 KINDS: tuple[Kind, ...] = Kind.__args__
 VALUES: tuple[Kind, ...] = ("local", "parameter", "generic")
 ITEMS_WITH_GENERICS = {
-    "function_item", "function_signature_item", "impl_item", "struct_item", "enum_item", "trait_item", "type_item",
+    "function_item",
+    "function_signature_item",
+    "impl_item",
+    "struct_item",
+    "enum_item",
+    "trait_item",
+    "type_item",
     "union_item",
-}  # fmt: skip
+}
 ISOLATED = ITEMS_WITH_GENERICS | {"mod_item", "const_item", "static_item", "macro_definition", "use_declaration"}
 SPELLING = {"stringify", "dbg"}  # macros that write down what they are given
 ASSERTIONS = {"assert", "debug_assert"}

@@ -158,6 +158,15 @@ def _inside(block: str, margin: str) -> str:
 def _may_stand_bare(node: Node) -> bool:
     """Whether `if` may stand there without parentheses."""
     return node.parent.type in (
-        "block", "expression_statement", "let_declaration", "match_arm", "return_expression", "arguments",
-        "assignment_expression", "field_initializer", "closure_expression", "tuple_expression", "else_clause",
-    )  # fmt: skip
+        "block",
+        "expression_statement",
+        "let_declaration",
+        "match_arm",
+        "return_expression",
+        "arguments",
+        "assignment_expression",
+        "field_initializer",
+        "closure_expression",
+        "tuple_expression",
+        "else_clause",
+    )

@@ -29,8 +29,19 @@ from trainers.data.rewriting.renaming import apply_edits
 DROPS = {"Drop"}
 ITERATING = {"for_to_iterator", "loop_to_chain", "chain_to_loop", "iterator_to_for"}
 ITERATORS = {
-    "into_iter", "for_each", "map", "filter_map", "any", "all", "count", "sum", "fold", "collect", "push", "extend",
-}  # fmt: skip
+    "into_iter",
+    "for_each",
+    "map",
+    "filter_map",
+    "any",
+    "all",
+    "count",
+    "sum",
+    "fold",
+    "collect",
+    "push",
+    "extend",
+}
 # `into_iter` borrows what a `for` takes.
 BOXED_SLICE = re.compile(r"\bBox\s*(?:::\s*)?<\s*\[|\binto_boxed_slice\b")
 

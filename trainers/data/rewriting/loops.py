@@ -24,9 +24,17 @@ from trainers.data.rewriting.reordering import PURE_FUNCTIONS
 
 # What a method can be called on without parentheses.
 POSTFIX = {
-    "identifier", "call_expression", "field_expression", "index_expression", "parenthesized_expression", "self",
-    "macro_invocation", "scoped_identifier", "array_expression", "string_literal",
-}  # fmt: skip
+    "identifier",
+    "call_expression",
+    "field_expression",
+    "index_expression",
+    "parenthesized_expression",
+    "self",
+    "macro_invocation",
+    "scoped_identifier",
+    "array_expression",
+    "string_literal",
+}
 ENDINGS = {"any", "all", "count", "sum", "collect", "fold"}
 INTEGER = re.compile(r"[iu](?:8|16|32|64|128|size)")
 

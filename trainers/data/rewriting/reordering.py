@@ -53,16 +53,35 @@ HIDDEN_STATE = re.compile(
 )
 PLACES = {"identifier", "self", "field_expression", "index_expression", "unary_expression"}
 PURE_FUNCTIONS = {
-    "Some", "Ok", "Err", "String::new", "String::from", "Vec::new", "Vec::with_capacity", "HashMap::new",
-    "HashSet::new", "BTreeMap::new", "BTreeSet::new", "VecDeque::new", "Box::new", "String::with_capacity",
-}  # fmt: skip
+    "Some",
+    "Ok",
+    "Err",
+    "String::new",
+    "String::from",
+    "Vec::new",
+    "Vec::with_capacity",
+    "HashMap::new",
+    "HashSet::new",
+    "BTreeMap::new",
+    "BTreeSet::new",
+    "VecDeque::new",
+    "Box::new",
+    "String::with_capacity",
+}
 PURE_MACROS = {"vec", "format", "matches"}
 MOVING = {"into_iter", "into_bytes", "into_boxed_slice", "into_inner", "unwrap", "expect"}
 LEAVING = {"return_expression", "break_expression", "continue_expression", "try_expression", "await_expression"}
 MOVABLE_ITEMS = {
-    "function_item", "struct_item", "enum_item", "impl_item", "trait_item", "const_item", "static_item", "type_item",
+    "function_item",
+    "struct_item",
+    "enum_item",
+    "impl_item",
+    "trait_item",
+    "const_item",
+    "static_item",
+    "type_item",
     "use_declaration",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

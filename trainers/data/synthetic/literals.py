@@ -9,8 +9,13 @@ SIGNED = ("i32", "i64")
 UNSIGNED = ("u32", "u64", "usize")
 INTEGERS = SIGNED + UNSIGNED
 BITS = {"i8": 8, "i16": 16, "i32": 32, "i64": 64, "i128": 128, "isize": 64} | {
-    "u8": 8, "u16": 16, "u32": 32, "u64": 64, "u128": 128, "usize": 64,
-}  # fmt: skip
+    "u8": 8,
+    "u16": 16,
+    "u32": 32,
+    "u64": 64,
+    "u128": 128,
+    "usize": 64,
+}
 COLLECTIONS = {"HashMap", "BTreeMap", "HashSet", "BTreeSet", "VecDeque"}
 _ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\", '"': '\\"', "\0": "\\0"}
 

@@ -73,44 +73,106 @@ def integer_predicate(pick: random.Random, kind: str) -> Predicate:
     options = [
         Predicate("{x} % 2 == 0", lambda v: v % 2 == 0, "even", "even numbers", "is even"),
         Predicate("{x} % 2 != 0", lambda v: v % 2 != 0, "odd", "odd numbers", "is odd"),
-        Predicate(f"{{x}} % {k} == 0", lambda v: v % k == 0, f"multiples_of_{k}", f"multiples of {k}",
-                  f"is a multiple of {k}"),
-        Predicate(f"{{x}} % {k} != 0", lambda v: v % k != 0, f"not_divisible_by_{k}",
-                  f"numbers that {k} does not divide", f"is not divisible by {k}"),
-        Predicate(f"{{x}} > {above}", lambda v: v > above, f"above_{_slug(above)}", f"numbers above {above}",
-                  f"is above {above}"),
-        Predicate(f"{{x}} < {above}", lambda v: v < above, f"below_{_slug(above)}", f"numbers below {above}",
-                  f"is below {above}"),
-        Predicate(f"{{x}} >= {low} && {{x}} <= {high}", lambda v: low <= v <= high, f"from_{_slug(low)}_to_{high}"
-                  if high >= 0 else f"from_{_slug(low)}_to_{_slug(high)}", f"numbers from {low} to {high}",
-                  f"is at least {low} and at most {high}"),
-        Predicate(f"({low}..{high}).contains(&{{x}})", lambda v: low <= v < high, f"in_{_slug(low)}_{_slug(high)}",
-                  f"numbers from {low} up to but not including {high}", f"is at least {low} and below {high}"),
-        Predicate(f"{{x}} < {low} || {{x}} > {high}", lambda v: v < low or v > high,
-                  f"outside_{_slug(low)}_{_slug(high)}", f"numbers outside {low} to {high}",
-                  f"is less than {low} or greater than {high}"),
-        Predicate(f"{{x}} % {other} == 0 && {{x}} > {above}", lambda v: v % other == 0 and v > above,
-                  f"multiples_of_{other}_above_{_slug(above)}", f"multiples of {other} above {above}",
-                  f"is a multiple of {other} and above {above}"),
-    ]  # fmt: skip
+        Predicate(
+            f"{{x}} % {k} == 0",
+            lambda v: v % k == 0,
+            f"multiples_of_{k}",
+            f"multiples of {k}",
+            f"is a multiple of {k}",
+        ),
+        Predicate(
+            f"{{x}} % {k} != 0",
+            lambda v: v % k != 0,
+            f"not_divisible_by_{k}",
+            f"numbers that {k} does not divide",
+            f"is not divisible by {k}",
+        ),
+        Predicate(
+            f"{{x}} > {above}",
+            lambda v: v > above,
+            f"above_{_slug(above)}",
+            f"numbers above {above}",
+            f"is above {above}",
+        ),
+        Predicate(
+            f"{{x}} < {above}",
+            lambda v: v < above,
+            f"below_{_slug(above)}",
+            f"numbers below {above}",
+            f"is below {above}",
+        ),
+        Predicate(
+            f"{{x}} >= {low} && {{x}} <= {high}",
+            lambda v: low <= v <= high,
+            f"from_{_slug(low)}_to_{high}" if high >= 0 else f"from_{_slug(low)}_to_{_slug(high)}",
+            f"numbers from {low} to {high}",
+            f"is at least {low} and at most {high}",
+        ),
+        Predicate(
+            f"({low}..{high}).contains(&{{x}})",
+            lambda v: low <= v < high,
+            f"in_{_slug(low)}_{_slug(high)}",
+            f"numbers from {low} up to but not including {high}",
+            f"is at least {low} and below {high}",
+        ),
+        Predicate(
+            f"{{x}} < {low} || {{x}} > {high}",
+            lambda v: v < low or v > high,
+            f"outside_{_slug(low)}_{_slug(high)}",
+            f"numbers outside {low} to {high}",
+            f"is less than {low} or greater than {high}",
+        ),
+        Predicate(
+            f"{{x}} % {other} == 0 && {{x}} > {above}",
+            lambda v: v % other == 0 and v > above,
+            f"multiples_of_{other}_above_{_slug(above)}",
+            f"multiples of {other} above {above}",
+            f"is a multiple of {other} and above {above}",
+        ),
+    ]
     if signed:
         options += [
-            Predicate(f"{{x}}.rem_euclid({k}) == {rest}", lambda v: v % k == rest, f"leaving_{rest}_mod_{k}",
-                      f"numbers congruent to {rest} modulo {k}", f"is congruent to {rest} modulo {k}"),
+            Predicate(
+                f"{{x}}.rem_euclid({k}) == {rest}",
+                lambda v: v % k == rest,
+                f"leaving_{rest}_mod_{k}",
+                f"numbers congruent to {rest} modulo {k}",
+                f"is congruent to {rest} modulo {k}",
+            ),
             Predicate("{x} < 0", lambda v: v < 0, "negative", "negative numbers", "is negative"),
             Predicate("{x} > 0", lambda v: v > 0, "positive", "positive numbers", "is positive"),
-            Predicate(f"{{x}}.abs() > {k}", lambda v: abs(v) > k, f"farther_than_{k}",
-                      f"numbers more than {k} away from zero", f"is more than {k} away from zero"),
-        ]  # fmt: skip
+            Predicate(
+                f"{{x}}.abs() > {k}",
+                lambda v: abs(v) > k,
+                f"farther_than_{k}",
+                f"numbers more than {k} away from zero",
+                f"is more than {k} away from zero",
+            ),
+        ]
     else:
         options += [
-            Predicate(f"{{x}} % {k} == {rest}", lambda v: v % k == rest, f"leaving_{rest}_mod_{k}",
-                      f"numbers that leave {rest} when divided by {k}", f"leaves {rest} when divided by {k}"),
-            Predicate("{x}.is_power_of_two()", lambda v: v > 0 and v & (v - 1) == 0, "powers_of_two",
-                      "powers of two", "is a power of two"),
-            Predicate(f"{{x}} != 0 && {{x}} <= {high}", lambda v: 0 < v <= high, f"nonzero_up_to_{high}",
-                      f"numbers from 1 to {high}", f"is not zero and at most {high}"),
-        ]  # fmt: skip
+            Predicate(
+                f"{{x}} % {k} == {rest}",
+                lambda v: v % k == rest,
+                f"leaving_{rest}_mod_{k}",
+                f"numbers that leave {rest} when divided by {k}",
+                f"leaves {rest} when divided by {k}",
+            ),
+            Predicate(
+                "{x}.is_power_of_two()",
+                lambda v: v > 0 and v & (v - 1) == 0,
+                "powers_of_two",
+                "powers of two",
+                "is a power of two",
+            ),
+            Predicate(
+                f"{{x}} != 0 && {{x}} <= {high}",
+                lambda v: 0 < v <= high,
+                f"nonzero_up_to_{high}",
+                f"numbers from 1 to {high}",
+                f"is not zero and at most {high}",
+            ),
+        ]
     return pick.choice(options)
 
 
@@ -122,31 +184,52 @@ def integer_mapping(pick: random.Random, kind: str) -> MappingPiece:
         MappingPiece(f"{{x}} * {k}", lambda v: v * k, f"times_{k}", f"multiplied by {k}"),
         MappingPiece(f"{{x}} + {c}", lambda v: v + c, f"plus_{c}", f"increased by {c}"),
         MappingPiece("{x} * {x}", lambda v: v * v, "squared", "squared"),
-        MappingPiece(f"{{x}} * {k} + {c}", lambda v: v * k + c, f"times_{k}_plus_{c}",
-                     f"multiplied by {k} and then increased by {c}"),
-        MappingPiece(f"{{x}} / {k}", lambda v: quotient(v, k), f"over_{k}",
-                     f"divided by {k} and rounded towards zero"),
+        MappingPiece(
+            f"{{x}} * {k} + {c}",
+            lambda v: v * k + c,
+            f"times_{k}_plus_{c}",
+            f"multiplied by {k} and then increased by {c}",
+        ),
+        MappingPiece(
+            f"{{x}} / {k}", lambda v: quotient(v, k), f"over_{k}", f"divided by {k} and rounded towards zero"
+        ),
         MappingPiece(f"{{x}} % {k}", lambda v: remainder(v, k), f"mod_{k}", f"reduced to the remainder of `% {k}`"),
         MappingPiece(f"{{x}}.min({top})", lambda v: min(v, top), f"capped_at_{top}", f"capped at {top}"),
-        MappingPiece(f"({{x}} + {c}) * {k}", lambda v: (v + c) * k, f"plus_{c}_times_{k}",
-                     f"increased by {c} and then multiplied by {k}"),
-    ]  # fmt: skip
+        MappingPiece(
+            f"({{x}} + {c}) * {k}",
+            lambda v: (v + c) * k,
+            f"plus_{c}_times_{k}",
+            f"increased by {c} and then multiplied by {k}",
+        ),
+    ]
     if signed:
         options += [
             MappingPiece("{x}.abs()", abs, "absolute", "taken without sign"),
             MappingPiece("-{x}", lambda v: -v, "negated", "negated"),
             MappingPiece(f"{{x}} - {c}", lambda v: v - c, f"minus_{c}", f"decreased by {c}"),
             MappingPiece(f"{top} - {{x}}", lambda v: top - v, f"from_{top}", f"subtracted from {top}"),
-            MappingPiece(f"{{x}}.clamp(-{k}, {top})", lambda v: max(-k, min(top, v)), f"clamped_{k}_{top}",
-                         f"clamped to -{k}..={top}"),
-        ]  # fmt: skip
+            MappingPiece(
+                f"{{x}}.clamp(-{k}, {top})",
+                lambda v: max(-k, min(top, v)),
+                f"clamped_{k}_{top}",
+                f"clamped to -{k}..={top}",
+            ),
+        ]
     else:
         options += [
-            MappingPiece(f"{{x}}.saturating_sub({c})", lambda v: max(0, v - c), f"less_{c}",
-                         f"decreased by {c} but not below zero"),
-            MappingPiece(f"{{x}}.abs_diff({top})", lambda v: abs(v - top), f"distance_to_{top}",
-                         f"replaced by the distance to {top}"),
-        ]  # fmt: skip
+            MappingPiece(
+                f"{{x}}.saturating_sub({c})",
+                lambda v: max(0, v - c),
+                f"less_{c}",
+                f"decreased by {c} but not below zero",
+            ),
+            MappingPiece(
+                f"{{x}}.abs_diff({top})",
+                lambda v: abs(v - top),
+                f"distance_to_{top}",
+                f"replaced by the distance to {top}",
+            ),
+        ]
     return pick.choice(options)
 
 
@@ -160,23 +243,53 @@ def char_predicate(pick: random.Random) -> Predicate:
         Predicate("{x}.is_uppercase()", str.isupper, "uppercase", "uppercase letters", "is uppercase"),
         Predicate("{x}.is_lowercase()", str.islower, "lowercase", "lowercase letters", "is lowercase"),
         Predicate("{x}.is_whitespace()", str.isspace, "whitespace", "whitespace characters", "is whitespace"),
-        Predicate("{x}.is_alphanumeric()", str.isalnum, "alphanumeric", "letters and digits",
-                  "is a letter or a digit"),
-        Predicate("!{x}.is_alphanumeric()", lambda c: not c.isalnum(), "other_signs",
-                  "characters that are neither letters nor digits", "is neither a letter nor a digit"),
-        Predicate("matches!({x}, 'a' | 'e' | 'i' | 'o' | 'u')", lambda c: c in "aeiou", "vowels",
-                  "lowercase vowels", "is a lowercase vowel"),
-        Predicate('"aeiouAEIOU".contains({x})', lambda c: c in "aeiouAEIOU", "any_vowels",
-                  "vowels of either case", "is a vowel of either case"),
+        Predicate(
+            "{x}.is_alphanumeric()", str.isalnum, "alphanumeric", "letters and digits", "is a letter or a digit"
+        ),
+        Predicate(
+            "!{x}.is_alphanumeric()",
+            lambda c: not c.isalnum(),
+            "other_signs",
+            "characters that are neither letters nor digits",
+            "is neither a letter nor a digit",
+        ),
+        Predicate(
+            "matches!({x}, 'a' | 'e' | 'i' | 'o' | 'u')",
+            lambda c: c in "aeiou",
+            "vowels",
+            "lowercase vowels",
+            "is a lowercase vowel",
+        ),
+        Predicate(
+            '"aeiouAEIOU".contains({x})',
+            lambda c: c in "aeiouAEIOU",
+            "any_vowels",
+            "vowels of either case",
+            "is a vowel of either case",
+        ),
         Predicate(f"{{x}} == '{one}'", lambda c: c == one, f"letter_{one}", f"letters `{one}`", f"is `{one}`"),
-        Predicate(f"{{x}}.eq_ignore_ascii_case(&'{one}')", lambda c: c.lower() == one, f"any_{one}",
-                  f"letters `{one}` in either case", f"is `{one}` in either case"),
-        Predicate(f"('{first}'..='{last}').contains(&{{x}})", lambda c: first <= c <= last,
-                  f"from_{first}_to_{last}", f"letters from `{first}` to `{last}`",
-                  f"is a letter from `{first}` to `{last}`"),
-        Predicate(f"{{x}} != '{one}'", lambda c: c != one, f"except_{one}", f"characters other than `{one}`",
-                  f"is not `{one}`"),
-    ]  # fmt: skip
+        Predicate(
+            f"{{x}}.eq_ignore_ascii_case(&'{one}')",
+            lambda c: c.lower() == one,
+            f"any_{one}",
+            f"letters `{one}` in either case",
+            f"is `{one}` in either case",
+        ),
+        Predicate(
+            f"('{first}'..='{last}').contains(&{{x}})",
+            lambda c: first <= c <= last,
+            f"from_{first}_to_{last}",
+            f"letters from `{first}` to `{last}`",
+            f"is a letter from `{first}` to `{last}`",
+        ),
+        Predicate(
+            f"{{x}} != '{one}'",
+            lambda c: c != one,
+            f"except_{one}",
+            f"characters other than `{one}`",
+            f"is not `{one}`",
+        ),
+    ]
     return pick.choice(options)
 
 

@@ -78,9 +78,17 @@ def measure(codes: Iterable[str]) -> Figures:
         complexity[f"at most {bound}" if bound else f"above {COMPLEXITIES[-1]}"] += 1
         levels[level(metadata.difficulty)] += 1
     return Figures(
-        texts, unparsed, size, len(whole), len(masked), len(identifiers), len(methods), len(paths),
-        dict(complexity), dict(levels),
-    )  # fmt: skip
+        texts,
+        unparsed,
+        size,
+        len(whole),
+        len(masked),
+        len(identifiers),
+        len(methods),
+        len(paths),
+        dict(complexity),
+        dict(levels),
+    )
 
 
 def read_codes(path: Path) -> list[str]:

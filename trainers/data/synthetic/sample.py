@@ -180,9 +180,13 @@ def _shown(examples: Sequence[Case], draw: Draw) -> list[str]:
     calls = [(case.actual, case.expected) for case in examples]
     first, *others = calls
     begun = draw.style(
-        "For example, `{}` is `{}`", "`{}` returns `{}`", "So `{}` gives `{}`", "For instance `{}` is `{}`",
-        "Example: `{}` == `{}`", "e.g. `{}` -> `{}`",
-    ).format(*first)  # fmt: skip
+        "For example, `{}` is `{}`",
+        "`{}` returns `{}`",
+        "So `{}` gives `{}`",
+        "For instance `{}` is `{}`",
+        "Example: `{}` == `{}`",
+        "e.g. `{}` -> `{}`",
+    ).format(*first)
     return ["".join([begun, *(f", and `{actual}` is `{expected}`" for actual, expected in others), "."])]
 
 

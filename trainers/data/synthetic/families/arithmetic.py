@@ -115,13 +115,13 @@ def common_divisor(draw: Draw) -> Function:
     name = {
         "gcd": ("gcd", "greatest_common_divisor", "common_factor"), "lcm": ("lcm", "least_common_multiple"),
         "coprime": ("are_coprime", "is_coprime", "share_no_factor"), "reduced": ("reduce_fraction", "simplify", "lowest_terms"),
-    }[wanted]  # fmt: skip
+    }[wanted]
     words = {
         "gcd": ["Returns the greatest common divisor of `a` and `b`.", "Finds the largest number that divides both `a` and `b`, by Euclid's algorithm."],
         "lcm": ["Returns the least common multiple of `a` and `b`, which are not zero.", "The smallest number that both `a` and `b` (positive) divide."],
         "coprime": ["Tells whether `a` and `b` have no common divisor but 1.", "Returns `true` if the greatest common divisor of the two numbers is 1."],
         "reduced": ["Reduces the fraction `a` / `b` to lowest terms and returns numerator and denominator.", "Divides numerator `a` and denominator `b` by their greatest common divisor."],
-    }[wanted]  # fmt: skip
+    }[wanted]
 
     def oracle(a: int, b: int):
         if not a or not b:
@@ -265,7 +265,7 @@ def primes(draw: Draw) -> Function:
         "proper_sum": (kind, ("aliquot_sum", "proper_divisor_sum"), ["Returns the sum of all divisors of `n` that are smaller than `n`.", "Adds up the proper divisors of a positive number."],
                        ["(1..n).filter(|d| n % d == 0).sum()",
                         "let mut total = 0;\nfor candidate in 1..n {\n    if n % candidate == 0 {\n        total += candidate;\n    }\n}\ntotal"]),
-    }  # fmt: skip
+    }
     returns, names, words, forms = table[wanted]
 
     def oracle(n: int):
@@ -282,12 +282,12 @@ def primes(draw: Draw) -> Function:
             "is_prime": prime(n), "count": sum(map(prime, range(n + 1))), "list": list(filter(prime, range(n))),
             "next": next(m for m in range(n + 1, 2 * n + 4) if prime(m)), "factors": factors,
             "largest_factor": max(factors, default=1), "divisors": divisors, "proper_sum": sum(divisors[:-1]),
-        }[wanted]  # fmt: skip
+        }[wanted]
 
     return Function(
         name=draw.style(*names), parameters={"n": kind}, returns=returns, words=words, forms=forms, oracle=oracle,
         inputs=lambda: (draw.arguments.randint(1, 60),),
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -420,11 +420,11 @@ def bit_figure(draw: Draw) -> Function:
         "highest": ("highest_bit", "Option<u32>", ["Returns the position of the highest bit that is set, or `None` for 0."], ["n.checked_ilog2()", f"if n == 0 {{\n    None\n}} else {{\n    Some({width - 1} - n.leading_zeros())\n}}", f"(0..{width}).rev().find(|i| n >> i & 1 == 1)"], lambda n: n.bit_length() - 1 if n else None),
         "parity": ("has_even_parity", "bool", ["Tells whether an even number of bits is set in `n`."], ["n.count_ones() % 2 == 0", "let mut even = true;\nlet mut rest = n;\nwhile rest > 0 {\n    if rest & 1 == 1 {\n        even = !even;\n    }\n    rest >>= 1;\n}\neven"], lambda n: n.bit_count() % 2 == 0),
         "swap": ("swap_halves", kind, [f"Exchanges the upper and lower {width // 2} bits of `n`."], [f"n.rotate_left({width // 2})", f"n << {width // 2} | n >> {width // 2}"], lambda n: (n << width // 2 | n >> width // 2) & ((1 << width) - 1)),
-    }[wanted]  # fmt: skip
+    }[wanted]
     return Function(
         name=draw.style(name, name + "_of", "bits_" + name), parameters={"n": kind}, returns=returns, words=words, forms=forms, oracle=oracle,
         inputs=lambda: (draw.arguments.choice((0, 1, draw.arguments.randint(0, 255), draw.arguments.getrandbits(width))),),
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)

@@ -13,7 +13,7 @@ def wrapping_counter(draw: Draw) -> Items:
     name, small, large = draw.choose(
         ("Odometer", "metres", "kilometres"), ("Clock", "minutes", "hours"), ("Reel", "frames", "seconds"), ("Lap", "steps", "rounds"), ("Calendar", "days", "weeks"), ("Dial", "clicks", "turns"), ("Abacus", "beads", "rows"),
         ("Shelf", "books", "boards"), ("Egg", "eggs", "trays"), ("Ticker", "ticks", "beats"), ("Meter", "pulses", "units"), ("Chapter", "pages", "chapters"),
-    )  # fmt: skip
+    )
     kind = draw.choose("u32", "u64", "usize")
     size = draw.choose(5, 6, 7, 8, 10, 12, 16, 20, 24, 25, 30, 50, 60, 100)
     bounded = draw.choose(None, None, 3, 4, 7)
@@ -25,7 +25,7 @@ def wrapping_counter(draw: Draw) -> Items:
         f"self.{small} += 1;\nif self.{small} == {size} {{\n    self.{small} = 0;\n    self.{large} = (self.{large} + 1){wrap};\n}}" if bounded else f"self.{small} += 1;\nif self.{small} == {size} {{\n    self.{small} = 0;\n    self.{large} += 1;\n}}",
         f"self.{small} = (self.{small} + 1) % {size};\nif self.{small} == 0 {{\n    self.{large} = (self.{large} + 1){wrap};\n}}" if bounded else f"self.{small} = (self.{small} + 1) % {size};\nif self.{small} == 0 {{\n    self.{large} += 1;\n}}",
         f"self.{add}(1);",
-    )  # fmt: skip
+    )
     carried = f"(self.{large} + total / {size}){wrap}" if bounded else f"self.{large} + total / {size}"
     loop = fill("for _ in 0..amount {\n    self.$tick();\n}", tick=tick)
     many = f"let total = self.{small} + amount;\nself.{small} = total % {size};\nself.{large} = {carried};"
@@ -54,7 +54,7 @@ def wrapping_counter(draw: Draw) -> Items:
         says=draw.style(f"Counts {small} and {large}: {small} start over after {size}{again}.", f"Every {size} {small} make one of the {large}{f', which go around after {bounded}' if bounded else ''}."),
         derives=draw.style("Debug, Clone, Default, PartialEq", "Debug, Default, PartialEq, Eq", "Clone, Copy, Debug, Default, PartialEq, Eq"), name=name, small=small, large=large, kind=kind, tick=tick, add=add,
         one=one, many=many, first=draw.style(f"Counts one of the {small}.", "Goes on by one."), second=draw.style(f"Counts `amount` {small} at once.", "Goes on by `amount`."),
-    )  # fmt: skip
+    )
     cases = []
     for ticks, amount in ((draw.arguments.randint(1, 3), 0), (0, draw.arguments.randint(size, 3 * size)), (draw.arguments.randint(1, 4), draw.arguments.randint(size - 2, 6 * size))):
         total = ticks + amount
@@ -108,7 +108,7 @@ def robot_walk(draw: Draw) -> Function:
         parameters={"commands": "&str"}, returns={"position": "(i32, i32)", "facing": "(i32, i32)", "returns": "bool"}.get(wanted, "i32"),
         words=[f"Lets a robot follow `commands` and returns {final}: {what}; other characters mean nothing. {begin}.", f"Returns {final}, when a robot obeys `commands`. {begin}; {what}, and all else is ignored."],
         forms=loops, oracle=oracle, inputs=lambda: (draw.arguments.choice(("", go + left, (go + right) * 4 if stride < 3 else (go + left) * 4, "".join(draw.arguments.choice((go, go, left, right, back, " ")) for _ in range(draw.arguments.randint(1, 9))))),),
-    )  # fmt: skip
+    )
 
 
 @family(tier=3)
@@ -116,7 +116,7 @@ def command_parser(draw: Draw) -> Function:
     name, said, words = draw.choose(
         ("Command", "a robot", "Move Turn Stop"), ("Action", "a game", "Hit Heal Wait"), ("Request", "a bank", "Deposit Withdraw Balance"), ("Order", "a shop", "Buy Sell List"), ("Instruction", "a calculator", "Push Add Clear"),
         ("Message", "a thermostat", "Heat Cool Status"), ("Operation", "an editor", "Insert Delete Undo"), ("Step", "a recipe", "Mix Bake Serve"), ("Cue", "a stage light", "Raise Lower Blackout"), ("Query", "a counter", "Plus Minus Show"),
-    )  # fmt: skip
+    )
     first, second, last = words.split()
     kind, limit = draw.choose("u32", "i32", "i64", "u64"), draw.choose(None, 9, 10, 20, 50, 100)
     fails = draw.choose("Option", "String", "str")
@@ -159,7 +159,7 @@ def command_parser(draw: Draw) -> Function:
         """,
         lowest=last.lower(), plain=good.format(f"{name}::{last}"), separator=separator, bad=bad, kind=kind, within=within, one=first.lower(), two=second.lower(),
         made_one=good.format(f"{name}::{first}(value)"), made_two=good.format(f"{name}::{second}(value)"),
-    )  # fmt: skip
+    )
     split = fill(
         """
         let parts: Vec<&str> = text.splitn(2, '$separator').collect();
@@ -178,7 +178,7 @@ def command_parser(draw: Draw) -> Function:
         command$turn
         """,
         separator=separator, lowest=last.lower(), name=name, last=last, kind=kind, filtered=filtered, one=first.lower(), two=second.lower(), first=first, second=second, turn=turn,
-    )  # fmt: skip
+    )
     numbered = f"`{first.lower()}{separator}3`, `{second.lower()}{separator}3` and `{last.lower()}`" + (f", with numbers up to {limit}" if limit else "")
     failing = {"Option": "Anything else gives `None`", "String": 'Anything else is the error "not a command: " followed by `text`', "str": 'Anything else is the error "not a command"'}[fails]
     return Function(
@@ -186,7 +186,7 @@ def command_parser(draw: Draw) -> Function:
         words=[f"Parses what is asked of {said}, such as {numbered}. {failing}.", f"Reads one {name.lower()} from `text`: it has the form of {numbered}. {failing}."], forms=[parts, split], oracle=oracle,
         inputs=lambda: (draw.arguments.choice((last.lower(), last.lower() + separator, f"{first.lower()}{separator}x", first, "", f"{draw.arguments.choice((first, second)).lower()}{separator}{draw.arguments.randint(0, 30)}", f"{second.lower()}{separator}{draw.arguments.randint(0, 200)}", f"{first.lower()}{separator}-{draw.arguments.randint(1, 9)}", f"{last.lower()}{separator}{draw.arguments.randint(1, 9)}")),),
         context=declare(draw, name, f"what is asked of {said}", [f"{first}({kind})", f"{second}({kind})", last]),
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -194,7 +194,7 @@ def timed_cycle(draw: Draw) -> Items:
     name, said, phases = draw.choose(
         ("TrafficLight", "a traffic light", "Green Yellow Red"), ("Washer", "a washing machine", "Soak Wash Spin"), ("Sprinkler", "a garden sprinkler", "Front Side Rest"), ("Workout", "a training plan", "Run Walk Rest"), ("Lighthouse", "a lighthouse", "Flash Dark Pulse"),
         ("Oven", "an oven", "Preheat Bake Cool"), ("Tide", "the tide", "Rising High Falling"), ("Pump", "a pump", "Fill Hold Drain"), ("Billboard", "a billboard", "Weather News Ads"), ("Shift", "a watch at sea", "Steering Lookout Sleep"),
-    )  # fmt: skip
+    )
     first, second, third = phases.split()
     lengths = [draw.integer(1, 9), draw.integer(1, 6), draw.integer(1, 8)]
     enum, method = draw.style("Phase", "Step", f"{name}Phase", "Stage"), draw.style("tick", "advance", "step", "wait")
@@ -204,13 +204,13 @@ def timed_cycle(draw: Draw) -> Items:
         "self.elapsed += 1;\nif self.elapsed == self.current.$called() {\n    self.elapsed = 0;\n    self.current = self.current.next();\n}",
         "if self.elapsed + 1 < self.current.$called() {\n    self.elapsed += 1;\n} else {\n    self.current = self.current.next();\n    self.elapsed = 0;\n}",
         "self.elapsed = (self.elapsed + 1) % self.current.$called();\nif self.elapsed == 0 {\n    self.current = self.current.next();\n}",
-    )  # fmt: skip
+    )
     code = blocks(
         declare(draw, enum, f"a phase of {said}", (first, second, third)), fill("impl $enum {\n    $methods\n}", enum=enum, methods=blocks(duration, follow)),
         f"/// {draw.style(said.capitalize(), f'Drives {said}')}: {lengths[0]}, {lengths[1]} and {lengths[2]} ticks, over and over.\n#[derive(Debug, Clone)]\npub struct {name} {{\n    pub current: {enum},\n    elapsed: u32,\n}}",
         fill("impl $name {\n    /// $says\n    pub fn new() -> Self {\n        $name { current: $enum::$first, elapsed: 0 }\n    }\n\n    /// $what\n    pub fn $method(&mut self) {\n        $body\n    }\n}",
              name=name, enum=enum, first=first, method=method, body=fill(body, called=called), says=f"Begins with `{first}`.", what=draw.style("Lets one tick pass.", "One tick of time.", "Goes on by a tick, to the next phase if this one is over.")),
-    )  # fmt: skip
+    )
     bounds = sum(lengths)
     cases = []
     for ticks in sorted({0, *draw.arguments.sample(range(1, 2 * bounds + 1), 2), lengths[0]}):
@@ -250,7 +250,7 @@ def scan_outside(draw: Draw) -> Function:
         words=[f"{'Counts the' if wanted == 'count' else 'Collects the'} {asked}. The delimiters themselves do not belong to it and do not nest; a further one is an ordinary character. What is not closed reaches to the end.", f"Goes through `text` and returns {'how many' if wanted == 'count' else 'the'} {asked}{' there are' if wanted == 'count' else ', in order'}. Delimiters are skipped; they do not nest, and a further one is an ordinary character. What is not closed reaches to the end."],
         forms=[matched, chained, modes], oracle=oracle,
         inputs=lambda: ("".join(draw.arguments.choice((draw.text(1), draw.text(1), opening, closing, " ", "a1", "E o", "-")) for _ in range(draw.arguments.randint(1, 7))),),
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -272,7 +272,7 @@ def retry_delays(draw: Draw) -> Function:
             forms=[f"let mut delay = {min(base, cap)};\nlet mut total = 0;\nfor &success in outcomes.iter().take({most}) {{\n    if success {{\n        return Some(total);\n    }}\n    total += delay;\n    {grow}\n}}\nNone",
                    f"let failures = outcomes.iter().take({most}).position(|success| *success)?;\nlet mut delay = {min(base, cap)};\nlet mut total = 0;\nfor _ in 0..failures {{\n    total += delay;\n    {grow}\n}}\nSome(total)"],
             oracle=lambda outcomes: sum(delays(outcomes.index(True))) if True in outcomes[:most] else None, inputs=lambda: ([draw.arguments.random() < 0.25 for _ in range(draw.arguments.randint(0, most + 2))],),
-        )  # fmt: skip
+        )
     listed = wanted == "list"
     return Function(
         name=draw.style("backoff", "retry_delays", "waits", "delays_for") if listed else draw.style("total_delay", "total_backoff", "waiting_time"), parameters={"attempts": "u32"}, returns=f"Vec<{kind}>" if listed else kind,
@@ -280,7 +280,7 @@ def retry_delays(draw: Draw) -> Function:
         forms=[f"let mut delays = Vec::new();\nlet mut delay = {min(base, cap)};\nfor _ in 0..attempts {{\n    delays.push(delay);\n    {grow}\n}}\ndelays", f"std::iter::successors(Some({min(base, cap)}), |delay| Some((delay * {factor}).min({cap})))\n    .take(attempts as usize)\n    .collect()"] if listed
         else [f"let mut total = 0;\nlet mut delay = {min(base, cap)};\nfor _ in 0..attempts {{\n    total += delay;\n    {grow}\n}}\ntotal", f"std::iter::successors(Some({min(base, cap)}), |delay| Some((delay * {factor}).min({cap})))\n    .take(attempts as usize)\n    .sum()"],
         oracle=lambda attempts: delays(attempts) if listed else sum(delays(attempts)), inputs=lambda: (draw.arguments.randint(0, 9),),
-    )  # fmt: skip
+    )
 
 
 @family(tier=3)
@@ -331,7 +331,7 @@ def vending_machine(draw: Draw) -> Items:
         says=draw.style(f"Sells {item} for {price} each.", f"A machine with {item}, which cost {price} each."), name=name, field=field, kind=kind, item=item, pay=pay, buy=buy, error=error, gone=gone, missing=missing, change=change, price=price, add=add,
         first=draw.style(f"Filled with a number of {item}.", f"With so many {item} and no money."), second=draw.style("Takes money; returns how much there is now.", "Adds `amount` to what was paid and returns the sum."),
         third=draw.style("Sells one and gives back the change, unless it is empty or too little was paid.", f"Sells one of the {item}; returns the change."),
-    )  # fmt: skip
+    )
     few, more = draw.arguments.randint(1, price - 1), draw.arguments.randint(0, 20)
     wrap = (lambda text: f'Err("{text}".to_string())') if error == "String" else (lambda text: f'Err("{text}")')
     begin = f"let mut machine = {name}::new({stock});"
@@ -341,4 +341,4 @@ def vending_machine(draw: Draw) -> Items:
         Case(f"machine.{buy}()", wrap(f"{price - few} missing" if error == "String" else "not enough money"), f"{begin} machine.{pay}({few});"),
         Case(f"(machine.{buy}(), machine.{item})", f"(Ok({more}), {stock - 1})", f"{begin} machine.{pay}({price + more});"),
         Case(f"machine.{buy}()", wrap("sold out"), begin + sold),
-    ])  # fmt: skip
+    ])

@@ -24,7 +24,7 @@ def _number_closure(draw: Draw) -> Closure:
     return draw.arguments.choice((
         Closure(f"|x| x + {k}", lambda x: x + k), Closure(f"|x| x - {k}", lambda x: x - k), Closure(f"|x| x * {k}", lambda x: x * k),
         Closure(f"|x| {k} - x", lambda x: k - x), Closure(f"|x| x / {k}", lambda x: quotient(x, k)),
-    ))  # fmt: skip
+    ))
 
 
 def _test_closure(draw: Draw, reference: str) -> Closure:
@@ -32,7 +32,7 @@ def _test_closure(draw: Draw, reference: str) -> Closure:
     return draw.arguments.choice((
         Closure(f"|{reference}x| x > {k}", lambda x: x > k), Closure(f"|{reference}x| x % 2 == 0", lambda x: x % 2 == 0), Closure(f"|{reference}x| x < {k}", lambda x: x < k),
         Closure(f"|{reference}x| x % {k} == 0", lambda x: x % k == 0), Closure(f"|{reference}x| x != {k}", lambda x: x != k),
-    ))  # fmt: skip
+    ))
 
 
 @family(tier=2)
@@ -61,7 +61,7 @@ def repeated_application(draw: Draw) -> Function:
         "while": (value, f"applies `f` as long as the value {keep.clause}, at most {times} times", [f"let mut value = start;\nlet mut count = 0;\nwhile count < {times} && ({keep.on('value')}) {{\n    value = f(value);\n    count += 1;\n}}\nvalue", f"let mut value = start;\nfor _ in 0..{times} {{\n    let go_on = {keep.on('value')};\n    if !go_on {{\n        break;\n    }}\n    value = f(value);\n}}\nvalue"]),
         "last different": (f"({value}, usize)", f"applies `f` {times} times and returns the outcome and the number of different values met, with the first", [f"let mut seen = vec![start];\nlet mut value = start;\nfor _ in 0..{times} {{\n    value = f(value);\n    if !seen.contains(&value) {{\n        seen.push(value);\n    }}\n}}\n(value, seen.len())"]),
         "twice": (value, f"applies `f` once, or {times} times if `start` {keep.clause}", [f"let times = if {keep.on('start')} {{ {times} }} else {{ 1 }};\nlet mut value = start;\nfor _ in 0..times {{\n    value = f(value);\n}}\nvalue", f"let mut value = f(start);\nif {keep.on('start')} {{\n    for _ in 1..{times} {{\n        value = f(value);\n    }}\n}}\nvalue"]),
-    }[wanted]  # fmt: skip
+    }[wanted]
     bounds = f"F: {bound}({value}) -> {value}"
     where = draw.style(True, False) and not generic
     names = [*(["T"] if generic else []), "F"]
@@ -74,7 +74,7 @@ def repeated_application(draw: Draw) -> Function:
         parameters={"start": value} | ({"n": "usize"} if given else {}) | {mutable: "F"}, returns=returns, forms=forms, oracle=oracle,
         inputs=lambda: (draw.arguments.randint(-4, 12), *([draw.arguments.randint(0, 5)] if given else []), _number_closure(draw)),
         words=[f"Starting with `start`, {told}.", f"{told.capitalize().replace('`f`', '`f`')}; the first argument is `start`."],
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -96,7 +96,7 @@ def returned_closure(draw: Draw) -> Function:
         "conditional": ({"f": function}, function, f"applies `f` to a number that {keep.clause}, and returns any other one {mapping.participle}", [f"move |x| {{\n    if {keep.on('x')} {{\n        f(x)\n    }} else {{\n        {y}\n    }}\n}}", f"move |x| match {keep.on('x')} {{\n    true => f(x),\n    false => {y},\n}}"], lambda n, x: (f"|v| v + {n}", str(x)), lambda n, x: x + n if keep(x) else mapping(x)),
         "pipeline": ({"f": function, "g": function}, function, f"applies `f`, then takes the result {mapping.participle}, then applies `g`", [f"move |x| {{\n    let x = f(x);\n    g({y})\n}}"], lambda n, x: (f"|v| v + {n}, |v| v * 2", str(x)), lambda n, x: 2 * mapping(x + n)),
         "boxed": ({"swap": "bool"}, f"Box<dyn Fn({kind}) -> {kind}>", f"returns a number {mapping.participle}, or {other.participle} if `swap` holds", [f"if swap {{\n    Box::new(|x| {other.on('x')})\n}} else {{\n    Box::new(|x| {y})\n}}", f"match swap {{\n    true => Box::new(|x| {other.on('x')}),\n    false => Box::new(|x| {y}),\n}}"], lambda n, x: (str(n % 2 == 0).lower(), str(x)), lambda n, x: other(x) if n % 2 == 0 else mapping(x)),
-    }[wanted]  # fmt: skip
+    }[wanted]
     expected = "bool" if wanted == "filter" else kind
     cases = {}
     for _ in range(14):
@@ -106,7 +106,7 @@ def returned_closure(draw: Draw) -> Function:
     return Function(
         name=name, parameters=parameters, returns=returns, forms=forms, cases=list(cases.values()),
         words=[f"Returns a function that {told}.", f"Builds a closure which {told}."],
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -135,7 +135,7 @@ def by_closure(draw: Draw) -> Function:
             "while": lambda: [mapping(v) for v in values[: next((i for i, v in enumerate(values) if not f(v)), len(values))]], "count": lambda: sum(keep(v) and f(v) for v in values) >= k,
             "zip": lambda: [f(a, mapping(b)) for a, b in zip(values, values[1:], strict=False)], "best": lambda: max(kept, key=f, default=None), "map kept": lambda: [f(v) if keep(v) else v + k for v in values],
             "all": lambda: all(f(v) for v in kept),
-        }[wanted]()  # fmt: skip
+        }[wanted]()
 
     returns, told, forms = {
         "split": (f"(Vec<{kind}>, Vec<{kind}>)", f"the {keep.plural} for which `f` holds, and apart from them the {keep.plural} for which it does not", [f"values\n    .iter()\n    .copied()\n    .filter(|&value| {condition})\n    .partition(|value| f(value))", f"let mut accepted = Vec::new();\nlet mut refused = Vec::new();\nfor &value in values {{\n    if {condition} {{\n        if f(&value) {{\n            accepted.push(value);\n        }} else {{\n            refused.push(value);\n        }}\n    }}\n}}\n(accepted, refused)"]),
@@ -148,7 +148,7 @@ def by_closure(draw: Draw) -> Function:
         "best": (f"Option<{kind}>", f"that of the {keep.plural} for which `f` gives most, the first of equals, or `None`", [f"values\n    .iter()\n    .copied()\n    .filter(|&value| {condition})\n    .rev()\n    .max_by_key(|&value| f(value))", f"let mut best: Option<{kind}> = None;\nfor &value in values {{\n    if {condition} {{\n        best = match best {{\n            Some(held) if f(held) >= f(value) => Some(held),\n            _ => Some(value),\n        }};\n    }}\n}}\nbest"]),
         "map kept": (f"Vec<{kind}>", f"the elements, where `f` is applied to the {keep.plural} and {k} is added to the others", [f"values\n    .iter()\n    .map(|&value| if {condition} {{ f(value) }} else {{ value + {k} }})\n    .collect()", f"let mut result = Vec::with_capacity(values.len());\nfor &value in values {{\n    if {condition} {{\n        result.push(f(value));\n    }} else {{\n        result.push(value + {k});\n    }}\n}}\nresult"]),
         "all": ("bool", f"whether `f` holds for all of the {keep.plural}", [f"values.iter().all(|&value| !({condition}) || f(&value))", f"values.iter().filter(|&&value| {condition}).all(f)", f"for value in values.iter().copied() {{\n    if ({condition}) && !f(&value) {{\n        return false;\n    }}\n}}\ntrue"]),
-    }[wanted]  # fmt: skip
+    }[wanted]
     signature = f"Fn(&{kind}) -> bool" if unary else f"Fn({kind}, {kind}) -> {kind}" if binary else f"Fn({kind}) -> {kind}"
     pairs = (Closure("|a, b| a + b", lambda a, b: a + b), Closure("|a, b| a - b", lambda a, b: a - b), Closure("|a, b| b - a", lambda a, b: b - a), Closure("|a, b| a.max(b)", max), Closure("|a, b| a.min(b)", min))
     generic = draw.style("impl", "where", "bound")
@@ -157,4 +157,4 @@ def by_closure(draw: Draw) -> Function:
         name=draw.style(f"{wanted.replace(' ', '_')}_by", "process", f"{wanted.replace(' ', '_')}_with", "apply"), generics={"impl": "", "where": "<F>", "bound": f"<F: {signature}>"}[generic], where_clause=f"where F: {signature}" if generic == "where" else "",
         parameters={"values": f"&[{kind}]", "f": f"impl {signature}" if generic == "impl" else "F"}, returns=returns, forms=forms, oracle=oracle,
         inputs=lambda: ([draw.arguments.randint(-6, 25) for _ in range(draw.arguments.randint(0, 7))], closure()), words=[f"Returns {told}.", f"Gives {told}. The order of `values` is kept." if returns.startswith("Vec") else f"Computes {told}."],
-    )  # fmt: skip
+    )

@@ -30,7 +30,7 @@ def bounded_collection(draw: Draw) -> Items:
         method(draw.style("Starts empty.", "An empty one."), "new() -> Self", f"Self {{ {field}: {owned}::new() }}"), method(says, f"{push}(&mut self, value: {kind}) -> {returned}", adding),
         method({"stack": "Removes the one that was added last.", "queue": "Removes the one that waits longest.", "ring": "Removes the oldest."}[order], f"{pop}(&mut self) -> Option<{kind}>", f"self.{field}.{from_end}()"),
         method("How many there are.", "len(&self) -> usize", f"self.{field}.len()") if draw.choose(True, False) else method("Whether there is room for more.", "has_room(&self) -> bool", f"self.{field}.len() < {capacity}"),
-    )  # fmt: skip
+    )
     code = blocks("use std::collections::VecDeque;" if owned == "VecDeque" else "", main)
     pool = {"char": "xyzabcde", "String": WORDS, "&'static str": WORDS}.get(kind, range(1, 40))
     cases = []
@@ -73,7 +73,7 @@ def keyed_store(draw: Draw) -> Items:
         clean = f"if *count == 0 {{\n    self.{field}.remove(name);\n}}\n" if gone == "drop" else ""
         adding = draw.style(f"let count = self.{field}.entry(name.to_string()).or_insert(0);\n*count = {counted};", f"let before = self.{field}.get(name).copied().unwrap_or(0);\nself.{field}.insert(name.to_string(), {summed});")
         removing = draw.style(f"match self.{field}.get_mut(name) {{\n    Some(count) if *count >= amount => {{\n        *count -= amount;\n        {clean.replace(chr(10), chr(10) + ' ' * 8)}true\n    }}\n    _ => false,\n}}",
-                              f"let Some(count) = self.{field}.get_mut(name) else {{\n    return false;\n}};\nif *count < amount {{\n    return false;\n}}\n*count -= amount;\n{clean}true")  # fmt: skip
+                              f"let Some(count) = self.{field}.get_mut(name) else {{\n    return false;\n}};\nif *count < amount {{\n    return false;\n}}\n*count -= amount;\n{clean}true")
         getting = draw.style(f"self.{field}.get(name).copied().unwrap_or(0)", f"match self.{field}.get(name) {{\n    Some(count) => *count,\n    None => 0,\n}}")
         ranking = f"self.{field}\n    .iter()\n    .max_by(|a, b| a.1.cmp(b.1).then(b.0.cmp(a.0)))\n    .map(|(name, _)| name.as_str())"
     get = draw.style("get", "count", "of", "amount_of")
@@ -83,7 +83,7 @@ def keyed_store(draw: Draw) -> Items:
         method("Takes `amount` from `name`, or nothing if there is less" + ("; names with nothing left are forgotten." if gone == "drop" else "."), f"{remove}(&mut self, name: &str, amount: {kind}) -> bool", removing),
         method(draw.style("What `name` has, or 0.", "How much there is for `name`."), f"{get}(&self, name: &str) -> {kind}", getting),
         method(draw.style("The name with the most, the first in the alphabet of equal ones.", "Who has the most; of equals, the alphabetically first."), f"{best}(&self) -> Option<&str>", ranking), more=", Default",
-    ))  # fmt: skip
+    ))
     cases = []
     for length in (0, 3, 4, 5):
         names = draw.arguments.sample([each for each in WORDS if len(each) > 2], 3)
@@ -119,14 +119,14 @@ def playlist_cursor(draw: Draw) -> Items:
         "jump": method(f"Goes to the {one} with this text, if there is one.", "jump(&mut self, text: &str) -> bool", draw.style(f"match self.{many}.iter().position(|each| each == text) {{\n    Some(index) => {{\n        self.{field} = index;\n        true\n    }}\n    None => false,\n}}", f"if let Some(index) = self.{many}.iter().position(|each| each == text) {{\n    self.{field} = index;\n    return true;\n}}\nfalse")),
         "remove": method(f"Removes the current {one}, after which the one behind it is current, or else the new last.", "remove(&mut self) -> Option<String>", f"if self.{many}.is_empty() {{\n    return None;\n}}\nlet removed = self.{many}.remove(self.{field});\nif self.{field} == self.{many}.len() {{\n    self.{field} = self.{field}.saturating_sub(1);\n}}\nSome(removed)"),
         "remaining": method(f"How many come after the current {one}.", "remaining(&self) -> usize", f"self.{many}.len().saturating_sub(self.{field} + 1)"), "none": "",
-    }[extra]  # fmt: skip
+    }[extra]
     said = {"wrap": "around at the ends", "stop": "no farther than the ends"}[ends]
     code = struct(
         draw, name, draw.style(f"The {many} of a {name.lower()}, one of which is current.", f"Moves through {many}, {said}."), f"{many}: Vec<String>,\n{field}: usize,",
         method(draw.style("Begins with the first.", f"Starts at the first of `{many}`."), f"new({many}: &[&str]) -> Self", f"Self {{\n    {many}: {many}.iter().map(|each| each.to_string()).collect(),\n    {field}: 0,\n}}"),
         method(draw.style(f"The current {one}.", f"The {one} it is at, if there is any."), f"{now}(&self) -> Option<&str>", f"self.{many}.get(self.{field}).map({draw.style('|each| each.as_str()', 'String::as_str')})"),
         method(f"Goes on by {skip}, {said}.", f"{forth}(&mut self)", ahead), method(f"Goes back by one, {said}.", f"{back}(&mut self)", behind), others,
-    )  # fmt: skip
+    )
     cases = []
     for length in (3, 4, 5, 0):
         words = draw.arguments.sample(WORDS, length)
@@ -171,13 +171,13 @@ def interval_type(draw: Draw) -> Items:
         "intersection": (f"intersection(&self, other: &{name}) -> Option<{name}>", draw.style(f"let low = {later};\nlet high = {earlier};\nif low {inside} high {{\n    Some({name} {{ {low}: low, {high}: high }})\n}} else {{\n    None\n}}", f"let common = {made.format(later, earlier)};\n(common.{low} {inside} common.{high}).then_some(common)"), "What lies in both, if anything."),
         "hull": (f"hull(&self, other: &{name}) -> {name}", f"{name} {{\n    {low}: self.{low}.min(other.{low}),\n    {high}: self.{high}.max(other.{high}),\n}}", "The smallest that holds both."),
         "gap": (f"gap(&self, other: &{name}) -> {kind}", f"let low = {later};\nlet high = {earlier};\nif low > high {{\n    low - high{' - 1' if closed else ''}\n}} else {{\n    0\n}}", "How much lies between the two."),
-    }  # fmt: skip
+    }
     size = draw.style("length", "len", "size", "duration")
     code = struct(
         draw, name, draw.style(f"From `{low}` to `{high}`, which {'belongs' if closed else 'does not belong'} to it.", f"What lies between two numbers, {'both included' if closed else 'the second excluded'}."), f"{low}: {kind},\n{high}: {kind},",
         method(f"`None` unless `{low}` is {'below' if least == '<' else 'at most'} `{high}`.", f"new({low}: {kind}, {high}: {kind}) -> Option<Self>", draw.style(f"if {low} {least} {high} {{\n    Some(Self {{ {low}, {high} }})\n}} else {{\n    None\n}}", f"({low} {least} {high}).then_some(Self {{ {low}, {high} }})")),
         method(draw.style("How many numbers it has.", "Its length."), f"{size}(&self) -> {kind}", length), *(method(contents[each][2], contents[each][0], contents[each][1]) for each in wanted),
-    )  # fmt: skip
+    )
     pick = draw.arguments.randint
 
     def show(a: int, b: int) -> str:
@@ -196,7 +196,7 @@ def interval_type(draw: Draw) -> Items:
                 "contains": (f"contains({value})", str(a <= value <= b if closed else a <= value < b).lower()), "shifted": (f"shifted({value})", show(a + value, b + value)), "overlaps": (f"overlaps(&{show(c, d)})", str(common).lower()),
                 "touches": (f"touches(&{show(c, d)})", str(b + one == c or d + one == a).lower()), "intersection": (f"intersection(&{show(c, d)})", f"Some({show(after, least_end)})" if common else "None"),
                 "hull": (f"hull(&{show(c, d)})", show(min(a, c), max(b, d))), "gap": (f"gap(&{show(c, d)})", str(max(0, after - least_end - one))),
-            }[each]  # fmt: skip
+            }[each]
             cases.append(Case(f"{show(a, b)}.{call}", result))
     a, b = pick(0, 9), pick(10, 25)
     return Items(code, [*cases, Case(f"{name}::new({a}, {b}).map(|it| it.{size}())", f"Some({b - a + one})")])
@@ -220,7 +220,7 @@ def small_matrix(draw: Draw) -> Items:
         "apply": (f"apply(&self, vector: [{kind}; {size}])", f"[{kind}; {size}]", draw.style(f"std::array::from_fn(|i| (0..{size}).map(|j| self.{cells}[i][j] * vector[j]).sum())", f"let mut result = [0; {size}];\nfor (i, row) in self.{cells}.iter().enumerate() {{\n    for (factor, value) in row.iter().zip(vector) {{\n        result[i] += factor * value;\n    }}\n}}\nresult"), "The product with a column vector.", lambda m: str([sum(m[i][j] * (j + 1) for j in span) for i in span])),
         "scaled": (f"scaled_by_{factor}(&self)", "Self", f"Self {{\n    {cells}: self.{cells}.map(|row| row.map(|value| {factor} * value)),\n}}", f"Every cell {factor} times as large.", lambda m: f"{name} {{ {cells}: {[[factor * v for v in row] for row in m]} }}"),
         "symmetric": ("is_symmetric(&self)", "bool", f"(0..{size}).all(|i| (0..i).all(|j| self.{cells}[i][j] == self.{cells}[j][i]))", "Whether it equals its transpose.", lambda m: str(all(m[i][j] == m[j][i] for i in span for j in span)).lower()),
-    }  # fmt: skip
+    }
     code = struct(draw, name, draw.style(f"{size} rows of {size} numbers.", f"A matrix of {size} by {size}."), f"pub {cells}: {array},", *(method(bodies[each][3], f"{bodies[each][0]} -> {bodies[each][1]}", bodies[each][2]) for each in wanted))
     cases = []
     for each in wanted:
@@ -244,7 +244,7 @@ def sliding_log(draw: Draw) -> Items:
         "rising": ("bool", draw.style(f"{many}.iter().zip({many}.iter().skip(1)).all(|(a, b)| a < b)", f"(1..{many}.len()).all(|i| {many}[i - 1] < {many}[i])"), "whether they rise", lambda v: all(a < b for a, b in zip(v, v[1:], strict=False))),
         "sum": (kind, draw.style(f"{many}.iter().sum()", f"{many}.iter().fold(0, |sum, each| sum + each)"), "sum", sum),
         "spread": ("bool", f"match ({many}.iter().min(), {many}.iter().max()) {{\n    (Some(low), Some(high)) => high - low <= {bound},\n    _ => true,\n}}", f"whether they differ by at most {bound}", lambda v: not v or max(v) - min(v) <= bound),
-    }[wanted]  # fmt: skip
+    }[wanted]
     call = {"rising": draw.style("is_rising", "rises"), "spread": draw.style("is_stable", "settled")}.get(wanted, draw.style(wanted, f"recent_{wanted}"))
     told = f"{what[0].upper()}{what[1:]}, of the last {window}." if wanted in ("rising", "spread") else f"The {what} of the last {window}."
     code = blocks("use std::collections::VecDeque;", struct(draw, name, draw.style(f"Remembers the last {window} {said}.", f"A log of {said} that forgets all but {window}."), f"{field}: VecDeque<{kind}>,", method(draw.style(f"Adds a {one} and forgets the oldest if need be.", f"Takes a {one} into the window."), f"{add}(&mut self, {one}: {kind})", adding), method(told.replace("Whether they", "Whether the values").replace(", of", " in") if wanted in ("rising", "spread") else told, f"{call}(&self) -> {returned}", body), more=", Default"))

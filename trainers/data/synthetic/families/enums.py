@@ -23,7 +23,7 @@ DOMAINS = (
     ("Roast|Coffee", "how dark the beans are", "Blonde Cinnamon City French"), ("Status|Progress", "how far a task has come", "Planned Started Reviewed Done"),
     ("Paper|Stock", "the grain of sandpaper", "Coarse Rough Fine Polishing"), ("Plan|Tier", "what a customer subscribed to", "Free Basic Team Enterprise"),
     ("Belt|Grade", "the belt of a student", "White Orange Blue Brown Black"), ("Terrain|Ground", "what a tile of the map consists of", "Sand Grass Rock Snow Water"),
-)  # fmt: skip
+)
 
 
 
@@ -74,12 +74,12 @@ def cyclic_enum(draw: Draw) -> Items:
         says = "follows this one; the last is followed by the first" if step > 0 else "comes before this one; before the first comes the last"
         jump = step % size
         body = f"Self::ALL[(self as usize + {jump}) % Self::ALL.len()]" if table else match_on(
-            "self", [(f"{path}::{each}", f"{path}::{variants[(i + step) % size]}") for i, each in enumerate(variants)])  # fmt: skip
+            "self", [(f"{path}::{each}", f"{path}::{variants[(i + step) % size]}") for i, each in enumerate(variants)])
         methods.append(fill("/// $what\npub fn $method(self) -> $name {\n    $body\n}", what=draw.style(f"Returns what {says}.", f"What {says}."), method=method, name=draw.style("Self", name), body=body))
         cases += [Case(f"{name}::{each}.{method}()", f"{name}::{variants[(i + step) % size]}") for i, each in enumerate(variants)]
     if wanted == "ends":
         body = "Self::ALL.get(self as usize + 1).copied()" if table else match_on(
-            "self", [(f"{path}::{each}", f"Some({path}::{variants[i + 1]})" if i + 1 < size else "None") for i, each in enumerate(variants)])  # fmt: skip
+            "self", [(f"{path}::{each}", f"Some({path}::{variants[i + 1]})" if i + 1 < size else "None") for i, each in enumerate(variants)])
         methods.append(fill("/// $what\npub fn $after(self) -> Option<Self> {\n    $body\n}", after=after, body=body, what=draw.style(f"What follows, or `None` after `{variants[-1]}`.", "Returns the one that follows, if this is not the last.")))
         cases = [Case(f"{name}::{each}.{after}()", f"Some({name}::{variants[i + 1]})" if i + 1 < size else "None") for i, each in enumerate(variants)]
     if wanted == "advance":
@@ -109,7 +109,7 @@ def enum_code(draw: Draw) -> Items:
     pairs = list(zip(variants, codes, strict=True))
     matched = match_on("code", [*((c, good.format(f"{path}::{v}")) for v, c in pairs), ("_", none)])
     back = draw.style(matched, matched,
-                      "\n".join(f"if code == {c} {{\n    return {good.format(f'{path}::{v}')};\n}}" for v, c in pairs) + f"\n{none}")  # fmt: skip
+                      "\n".join(f"if code == {c} {{\n    return {good.format(f'{path}::{v}')};\n}}" for v, c in pairs) + f"\n{none}")
     forth = match_on("self", [(f"{path}::{v}", c) for v, c in pairs])
     code = blocks(
         declare(draw, name, said, variants),
@@ -131,7 +131,7 @@ def enum_code(draw: Draw) -> Items:
             first=draw.style("The number that stands for it.", "Returns its number, for storage.", f"Encodes it: `{variants[0]}` is {codes[0]}, `{variants[1]}` is {codes[1]}, and so on."),
             second=draw.style("What the number `code` stands for, if anything.", "The reverse; fails for numbers that nothing has.", "Decodes `code`."),
         ),
-    )  # fmt: skip
+    )
     chosen, others = draw.arguments.sample(pairs, 2), draw.arguments.sample(pairs, 2)
     missing = "None" if fails == "Option" else f'Err("unknown code {unknown}".to_string())'
     cases = [Case(f"{name}::{v}.{to}()", str(c)) for v, c in chosen] + [Case(f"{name}::{of}({c})", good.format(f"{name}::{v}")) for v, c in others]
@@ -151,7 +151,7 @@ def enum_parse(draw: Draw) -> Items:
         "String": ("String", f'Err(format!("unknown {name.lower()}: {{}}", text))', lambda s: f'Err("unknown {name.lower()}: {s}".to_string())'),
         "unit": ("()", "Err(())", lambda s: "Err(())"),
         "struct": (failed, f"Err({failed}(text.to_string()))", lambda s: f'Err({failed}("{s}".to_string()))'),
-    }[fault]  # fmt: skip
+    }[fault]
     body = match_on(subject, [*((f'"{w}"', f"Ok({path}::{v})") for w, v in zip(written, variants, strict=True)), ("_", error)])
     extra = f"/// What is wrong with a text that names no `{name}`: the text.\n#[derive(Debug, Clone, PartialEq, Eq)]\npub struct {failed}(pub String);" if fault == "struct" else ""
     how = {"lowercase": "in lowercase", "any case": "in capitals or not", "trimmed": "in lowercase, spaces around it do not matter", "as written": "spelled like the variant"}[exact]
@@ -172,7 +172,7 @@ def enum_parse(draw: Draw) -> Items:
             name=name, kind=kind, body=body, error_kind=draw.style("Self::Err", kind),
             says=draw.style(f"Reads the name of a variant, {how}.", f"Parses a name, {how}.", f"Accepts the names of the variants, {how}."),
         ),
-    )  # fmt: skip
+    )
     pairs = list(zip(written, variants, strict=True))
     cases = []
     for word, variant in draw.arguments.sample(pairs, 2):
@@ -190,7 +190,7 @@ def band_of_number(draw: Draw) -> Function:
         ("Category", "Child Teen Adult Senior", "an age"), ("Tide", "Ebb Low High Flood", "a water level"), ("Wind", "Calm Breeze Gale Storm", "a wind speed"),
         ("Risk", "Minor Moderate Severe Extreme", "a rating"), ("Parcel", "Letter Small Medium Bulky", "a weight"), ("League", "Bronze Silver Gold Diamond", "a number of points"),
         ("Stock", "Empty Scarce Enough Plenty", "a number of pieces"), ("Pace", "Stroll Walk Jog Sprint", "a speed"), ("Bill", "Tiny Modest Large Huge", "an amount"),
-    )  # fmt: skip
+    )
     kind = draw.choose("u32", "i32", "u64", "i64")
     first, gap, other = draw.integer(0, 8), draw.integer(2, 9), draw.integer(2, 15)
     cuts = [first, first + gap, first + gap + other]
@@ -227,7 +227,7 @@ def band_of_number(draw: Draw) -> Function:
         words=[f"Classifies {what}: {bounds}, `{bands[0]}` below. {limits}.", f"The {name.lower()} of {what} `n`: {bounds}; lower ones are `{bands[0]}`. {limits}."],
         forms=[ranged, chained, ranged], oracle=oracle, context=declare(draw, name, f"what {what} amounts to", bands),
         inputs=lambda: (draw.arguments.choice((0, a, b, c, top, top + 1, draw.arguments.randint(0, top + 5), draw.arguments.randint(-5 if kind[0] == "i" else 0, c))),),
-    )  # fmt: skip
+    )
 
 
 EFFECTS = (
@@ -235,7 +235,7 @@ EFFECTS = (
     ("Change", "stock", "Delivery Sale Restock Loss"), ("Tick", "water_level", "Rain Drain Shower Evaporation"), ("Action", "energy", "Eat Run Feast Breathe"),
     ("Step", "altitude", "Climb Descend Flight Drop"), ("Entry", "ledger", "Credit Debit Series Tax"), ("Hit", "health", "Heal Damage Potion Poison"),
     ("Edit", "length", "Insert Delete Repeat Truncate"), ("Trip", "passengers", "Board Leave Group Driver"), ("Turn", "angle", "Left Right Spin Nudge"),
-)  # fmt: skip
+)
 
 
 @family(tier=2)
@@ -275,7 +275,7 @@ def enum_total(draw: Draw) -> Function:
         words=[f"Returns the {figure.replace('_', ' ')} after all of `values`: {said}.{begin}{stop}", f"Applies every {name.lower()} in order. {said}.{begin}{stop}"],
         forms=[loop, folded, *([] if floored else [fill("let change: $kind = values\n    .iter()\n    .map(|each| $chosen)\n    .sum();\n$added", kind=kind, chosen=chosen, added=f"{start} + change" if start else "change")])],
         oracle=oracle, inputs=lambda: ([one() for _ in range(draw.arguments.randint(0, 5))],), context=context,
-    )  # fmt: skip
+    )
 
 
 @family(tier=3)
@@ -305,7 +305,7 @@ def expression_tree(draw: Draw) -> Items:
     body = match_on("self", arms)
     body = f"let result = {body};\nSome(result)" if partial else body
     methods = [fill("/// $what\npub fn $evaluate(&self$argument) -> $returns {\n    $body\n}", evaluate=evaluate, argument=f", {argument}" if variable else "", returns=f"Option<{kind}>" if partial else kind, body=body,
-                    what=draw.style("Computes the value", "What the expression comes to", "Evaluates it recursively") + (" for `x`" if variable else "") + (", or `None` where something is divided by zero." if partial else "."))]  # fmt: skip
+                    what=draw.style("Computes the value", "What the expression comes to", "Evaluates it recursively") + (" for `x`" if variable else "") + (", or `None` where something is divided by zero." if partial else "."))]
     if extra:
         zero, two, under = (each.format(m=extra) for each in figures[extra])
         pairs = " | ".join(f"{path}::{each}(left, right)" for each in chosen)
@@ -315,7 +315,7 @@ def expression_tree(draw: Draw) -> Items:
     variants = [f"{leaf}({kind})", *(["X"] if variable else []), *(f"{each}(Box<{name}>, Box<{name}>)" for each in chosen), *([f"{unary}(Box<{name}>)"] if unary else [])]
     code = blocks(declare(draw, name, draw.style("an arithmetic expression", "a tree of operations on integers", "an expression of numbers"), variants, copies=False), fill("impl $name {\n    $methods\n}", name=name, methods=blocks(*methods)))
     compute = {"Add": lambda p, q: p + q, "Sub": lambda p, q: p - q, "Mul": lambda p, q: p * q, "Max": max, "Min": min, "Div": lambda p, q: quotient(p, q) if q else None, "Rem": lambda p, q: p - q * quotient(p, q) if q else None,
-               "Neg": lambda p: -p, "Square": lambda p: p * p, "Abs": abs, "Double": lambda p: 2 * p}  # fmt: skip
+               "Neg": lambda p: -p, "Square": lambda p: p * p, "Abs": abs, "Double": lambda p: 2 * p}
     x = draw.arguments.randint(2, 9)
 
     def grow(levels: int) -> tuple[str, int | None, int, int, int]:
@@ -348,7 +348,7 @@ def ordered_enum(draw: Draw) -> Items:
         ("Priority", "how urgent a ticket is", "Low Normal High Urgent"), ("Severity", "how bad a finding is", "Note Warning Error Fatal"), ("Role", "what a user may do", "Guest Member Editor Owner"),
         ("Quality", "how well a part was made", "Scrap Usable Good Perfect"), ("Rarity", "how rare an item is", "Common Uncommon Rare Legendary"), ("Heat", "how hot a sauce is", "Mild Medium Hot Extreme"),
         ("Class", "the class of a ticket", "Economy Premium Business First"), ("Alert", "the alarm level of a plant", "Green Yellow Orange Red"), ("Hand", "a hand of cards", "Pair Straight Flush Poker"),
-    )  # fmt: skip
+    )
     variants = ranks.split()
     least, fallback = draw.choose(*variants[1:]), draw.choose(*variants[:2])
     method, wanted = draw.style("is_serious", "qualifies", "counts", "passes"), draw.choose("highest", "lowest", "count")
@@ -382,7 +382,7 @@ def enum_worth(draw: Draw) -> Function:
     name, figure, variants = draw.choose(
         ("Coin", "cents", "Penny Nickel Dime Quarter"), ("Fruit", "calories", "Apple Banana Cherry Date"), ("Piece", "points", "Pawn Knight Rook Queen"), ("Brick", "studs", "Tile Plate Block Beam"), ("Task", "minutes", "Email Call Review Report"),
         ("Vehicle", "wheels", "Bicycle Car Truck Tricycle"), ("Tool", "grams", "Hammer Saw Drill Wrench"), ("Spell", "mana", "Spark Frost Flame Storm"), ("Drink", "price", "Water Tea Coffee Juice"), ("Building", "upkeep", "Hut Farm Tower Castle"),
-    )  # fmt: skip
+    )
     names, kind = variants.split(), draw.choose("u32", "u64", "i32", "i64")
     worth = {each: draw.integer(1, 30) for each in names}
     wanted = draw.choose("all", "all", "most", "lookup")
@@ -396,7 +396,7 @@ def enum_worth(draw: Draw) -> Function:
             words=[f"Returns the {figure} of the {name.lower()} with the lowercase name `word`, or `None` if there is none: {said}.", f"Looks up the {figure} by name, in lowercase: {said}. Other names give `None`."],
             forms=[match_on("word", [*((f'"{each.lower()}"', f"Some({value})") for each, value in worth.items()), ("_", "None")]), chain + "None"],
             oracle=lambda word: worth.get(word.capitalize()) if word.islower() else None, inputs=lambda: (draw.arguments.choice((*(each.lower() for each in names), names[0], "", "stone", names[1].lower() + "s")),),
-        )  # fmt: skip
+        )
     summed = wanted == "all"
     loop = f"let mut total = 0;\nfor each in values {{\n    {'total += ' if summed else 'let worth = '}{textwrap.indent(worth_of, '    ').lstrip()};\n{'' if summed else '    total = total.max(worth);' + chr(10)}}}\ntotal"
     mapped = fill("values\n    .iter()\n    .map(|each| $worth)\n    .$end", worth=worth_of, end="sum()" if summed else "max()\n.unwrap_or(0)")
@@ -405,4 +405,4 @@ def enum_worth(draw: Draw) -> Function:
         words=[f"Adds up the {figure} of `values`: {said}." if summed else f"Returns the highest {figure} among `values`, or 0 if there are none: {said}.", f"The {figure} of {'all `values` together' if summed else 'the one of `values` that has most, or 0 without any'}: {said}."],
         forms=[loop, mapped], oracle=lambda values: (sum if summed else lambda all_: max(all_, default=0))([worth[each.name] for each in values]), context=context,
         inputs=lambda: ([Variant(f"{name}::{each}", each, ()) for each in (draw.arguments.choice(names) for _ in range(draw.arguments.randint(0, 5)))],),
-    )  # fmt: skip
+    )

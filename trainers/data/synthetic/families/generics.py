@@ -8,7 +8,7 @@ from trainers.data.synthetic.family import Case, Draw, Function, Items, family
 def _elements(draw: Draw, kind: str, least: int = 1, most: int = 7) -> list:
     pick = draw.arguments
     one = {"i32": lambda: pick.randint(-5, 12), "i64": lambda: pick.randint(-5, 12), "u32": lambda: pick.randint(0, 9), "char": lambda: pick.choice("abcxyz"),
-           "f64": lambda: pick.randint(-9, 12) / 2, "&str": lambda: pick.choice(("tea", "sun", "oak", "fox", "map")), "bool": lambda: pick.random() < 0.5}[kind]  # fmt: skip
+           "f64": lambda: pick.randint(-9, 12) / 2, "&str": lambda: pick.choice(("tea", "sun", "oak", "fox", "map")), "bool": lambda: pick.random() < 0.5}[kind]
     return [one() for _ in range(pick.randint(least, most))]
 
 
@@ -36,13 +36,13 @@ def generic_extreme(draw: Draw) -> Function:
         "count": [f"let mut best = values.first()?;\nlet mut count = 0;\nfor value in values {{\n    if value {sign} best {{\n        best = value;\n        count = 1;\n    }} else if value == best {{\n        count += 1;\n    }}\n}}\nSome(count)", f"{loop}Some(values.iter().filter(|value| *value == best).count())"],
         "both": [f"let mut low = {copied.format('values.first()?')};\nlet mut high = {'low' if 'Copy' in bound else 'low.clone()'};\nfor value in values {{\n    if *value < low {{\n        low = {copied.format('value')};\n    }}\n    if *value > high {{\n        high = {copied.format('value')};\n    }}\n}}\nSome((low, high))",
                  f"let mut low = values.first()?;\nlet mut high = low;\nfor value in values.iter().skip(1) {{\n    if value < low {{\n        low = value;\n    }} else if value > high {{\n        high = value;\n    }}\n}}\nSome(({copied.format('low')}, {copied.format('high')}))"],
-    }[returns]  # fmt: skip
+    }[returns]
     told = {"value": f"the {wanted} element", "reference": f"a reference to the {wanted} element (the first of equals)", "index": f"the index of the {wanted} element, the {ties} of equals", "count": f"how many elements are equal to the {wanted}", "both": "the smallest and the largest element"}[returns]
     return Function(
         name=draw.style(wanted, f"{wanted}_{returns}", f"find_{wanted}", "extreme"), generics=f"<T: {bound}>", types={"T": kind}, parameters={"values": "&[T]"},
         returns={"value": "Option<T>", "reference": "Option<&T>", "both": "Option<(T, T)>"}.get(returns, "Option<usize>"), forms=forms, oracle=oracle, inputs=lambda: (_elements(draw, kind),),
         words=[f"Returns {told}, or `None` for an empty slice.", f"Finds {told} of `values`, for any type that can be compared. `None` if there are no elements."],
-    )  # fmt: skip
+    )
 
 
 @family(tier=1)
@@ -68,7 +68,7 @@ def generic_equality(draw: Draw) -> Function:
             "longest run": lambda: max(runs(values), default=0) + base, "distinct": lambda: len({str(v) for v in values}) + base,
             "nth": lambda: places[least - 1] + base if len(places) >= least else None, "until": lambda: min(places[0] if places else len(values), least), "exactly": lambda: len(places) == least,
             "after": lambda: len(values) - places[0] - 1 if places else None, "before": lambda: places[-1] + base if places else None, "between": lambda: places[-1] - places[0] + base if places else None,
-        }[wanted]()  # fmt: skip
+        }[wanted]()
 
     plus = f" + {base}" if base else ""
     more = f", plus {base}" if base else ""
@@ -86,12 +86,12 @@ def generic_equality(draw: Draw) -> Function:
         "after": ("Option<usize>", "how many elements follow the first that equals `target`, or `None`", [f"let index = {first};\nSome(values.len() - index - 1)", "values\n    .iter()\n    .position(|value| value == target)\n    .map(|index| values.len() - index - 1)"]),
         "before": ("Option<usize>", f"the index of the last element equal to `target`, counted from {base}, or `None`", [f"let index = {last};\nSome(index{plus})", f"let mut result = None;\nfor (index, value) in values.iter().enumerate() {{\n    if value == target {{\n        result = Some(index{plus});\n    }}\n}}\nresult"]),
         "between": ("Option<usize>", f"the distance from the first to the last element equal to `target`{more}, or `None`", [f"let first = {first};\nlet last = {last};\nSome(last - first{plus})"]),
-    }[wanted]  # fmt: skip
+    }[wanted]
     return Function(
         name=draw.style(f"{wanted.replace(' ', '_')}_elements", "compare_all", f"figure_{wanted.replace(' ', '_')}", "inspect"), generics="<T: PartialEq>", types={"T": kind},
         parameters={"values": "&[T]", "target": "&T"} if needs_target else {"values": "&[T]"}, returns=returns, forms=forms, oracle=oracle,
         inputs=lambda: (_elements(draw, kind), *([_elements(draw, kind, 1, 1)[0]] if needs_target else [])), words=[f"Returns {told}.", f"Tells {told}, for elements of any type that can be compared for equality."],
-    )  # fmt: skip
+    )
 
 
 @family(tier=1)
@@ -107,7 +107,7 @@ def generic_rearranged(draw: Draw) -> Function:
             "rotate": v[turn:] + v[:turn], "swap ends": v[::-1] if len(v) < 2 * k else v[-k:][::-1] + v[k:-k] + v[:k][::-1], "every": v[::k] if left else v[k - 1 :: k],
             "reverse first": v[:k][::-1] + v[k:] if left else v[: max(0, len(v) - k)] + v[max(0, len(v) - k) :][::-1], "interleave": [x for pair in zip(v, other, strict=False) for x in (pair if left else pair[::-1])],
             "repeat": [x for x in v for _ in range(k)] if left else v * k, "drop ends": v[1 : max(1, len(v) - k + 1)] if left else v[k - 1 : max(k - 1, len(v) - 1)], "chunks": [v[i : i + k] for i in range(0, len(v), k)],
-        }[wanted]  # fmt: skip
+        }[wanted]
 
     def oracle(values: list, other: list | None = None) -> list | None:
         result = changed(values, other or [])
@@ -128,13 +128,13 @@ def generic_rearranged(draw: Draw) -> Function:
         "repeat": (f"each element {k} times in a row" if left else f"all elements in order, {k} times over", [f"let mut result = Vec::with_capacity(values.len() * {k});\nfor value in values {{\n    for _ in 0..{k} {{\n        result.push(value.clone());\n    }}\n}}\nresult", f"values\n    .iter()\n    .flat_map(|value| std::iter::repeat(value.clone()).take({k}))\n    .collect()"] if left else [f"let mut result = Vec::new();\nfor _ in 0..{k} {{\n    result.extend_from_slice(values);\n}}\nresult", f"values.iter().cloned().cycle().take(values.len() * {k}).collect()"]),
         "drop ends": (f"the elements without the first {1 if left else k - 1} and the last {k - 1 if left else 1}", [f"let end = values.len().saturating_sub({k - 1 if left else 1});\nvalues.iter().take(end).skip({1 if left else k - 1}).cloned().collect()", f"if values.len() <= {k} {{\n    return Vec::new();\n}}\nvalues[{1 if left else k - 1}..values.len() - {k - 1 if left else 1}].to_vec()"]),
         "chunks": (f"the elements in groups of {k}; the last group may be smaller", [f"values.chunks({k}).map(|chunk| chunk.to_vec()).collect()", f"let mut result: Vec<Vec<T>> = Vec::new();\nfor (index, value) in values.iter().enumerate() {{\n    if index % {k} == 0 {{\n        result.push(Vec::new());\n    }}\n    if let Some(last) = result.last_mut() {{\n        last.push(value.clone());\n    }}\n}}\nresult"]),
-    }[wanted]  # fmt: skip
+    }[wanted]
     return Function(
         name=draw.style("arrange", f"{wanted.replace(' ', '_')}_items", f"{wanted.replace(' ', '_')}_{k}", "reorder"), generics="<T>" if in_place else "<T: Clone>", types={"T": kind},
         parameters={"values": "&mut [T]" if in_place else "&[T]"} | ({"other": "&[T]"} if wanted == "interleave" else {}), returns=None if in_place else "Vec<Vec<T>>" if wanted == "chunks" else "Vec<T>", forms=forms, oracle=oracle,
         inputs=lambda: (_elements(draw, kind, 1, 9), *([_elements(draw, kind)] if wanted == "interleave" else [])),
         words=[f"Changes `values` in place: {told}.", f"Leaves in `values` {told}."] if in_place else [f"Returns {told}.", f"Makes a vector of {told}, for any type that can be cloned."],
-    )  # fmt: skip
+    )
 
 
 
@@ -156,7 +156,7 @@ def displayed(draw: Draw) -> Function:
             "join": lambda: sign.join(texts), "limit": lambda: sign.join(texts[:k]) + (f"{sign}..{len(texts) - k} more" if len(texts) > k else ""),
             "last": lambda: texts[0] if len(texts) == 1 else sign.join(texts[:-1]) + f" {word} " + texts[-1], "numbered": lambda: sign.join(f"{i}:{t}" for i, t in enumerate(texts, k)),
             "padded": lambda: sign.join(t.rjust(k) for t in texts), "pairs": lambda: sign.join(f"{a}={b}" for a, b in zip(values, other, strict=False)),
-        }[wanted]()  # fmt: skip
+        }[wanted]()
         return left + inner + right
 
     iterate = {"limit": f"values.iter().take({k}).enumerate()", "pairs": "values.iter().zip(other).enumerate()"}.get(wanted, "values.iter().enumerate()")
@@ -171,11 +171,11 @@ def displayed(draw: Draw) -> Function:
     texts = f"let parts: Vec<String> = {collect}\n    .collect();"
     forms = {
         "last": [loop], "limit": [loop, f'let mut parts: Vec<String> = {collect}\n    .collect();\nif values.len() > {k} {{\n    parts.push(format!("..{{}} more", values.len() - {k}));\n}}\n' + f'{before}parts.join("{sign}"){after}'],
-    }.get(wanted, [loop, f"{texts}\n" + f'{before}parts.join("{sign}"){after}'])  # fmt: skip
+    }.get(wanted, [loop, f"{texts}\n" + f'{before}parts.join("{sign}"){after}'])
     told = {
         "join": f'separated by "{sign}"', "limit": f'separated by "{sign}"; of more than {k} only the first {k} are shown, and a last part such as "..2 more" tells how many are left out', "last": f'separated by "{sign}", but the last one by " {word} "',
         "numbered": f'separated by "{sign}", each preceded by its number, counted from {k}, and a colon without a space', "padded": f'separated by "{sign}", each at least {k} characters wide and aligned to the right', "pairs": f'separated by "{sign}", each as `a=b` with its partner in `other`',
-    }[wanted]  # fmt: skip
+    }[wanted]
     around = f" The whole stands between `{left}` and `{right}`." if left else ""
     bound = draw.style("Display", "ToString") if wanted in ("join", "limit", "last", "padded") else "Display"
     names = ["T", "U"] if wanted == "pairs" else ["T"]
@@ -184,7 +184,7 @@ def displayed(draw: Draw) -> Function:
         name=draw.style("join", "show_all", f"show_{wanted}", "format_list", "describe"), generics=f"<{', '.join(names if where else [f'{name}: {bound}' for name in names])}>", where_clause="where " + ", ".join(f"{name}: {bound}" for name in names) if where else "",
         types={"T": kind, "U": "i32"}, imports=["use std::fmt::Display;"] if bound == "Display" else [], parameters={"values": "&[T]"} | ({"other": "&[U]"} if wanted == "pairs" else {}), returns="String", forms=forms, oracle=oracle,
         inputs=lambda: (_elements(draw, kind), *([_elements(draw, "i32")] if wanted == "pairs" else [])), words=[f"Writes the elements {told}.{around}", f"Returns the `values` as text, {told}.{around}"],
-    )  # fmt: skip
+    )
 
 
 @family(tier=1)
@@ -220,12 +220,12 @@ def generic_comparison(draw: Draw) -> Function:
         "overlap": ("bool", f"whether the ranges from `a` to `b` and from `c` to `d` {'have' if upwards else 'do not have'} {'more than one point' if strict else 'a point'} in common", ["let start = if a > c { a } else { c };\nlet end = if b < d { b } else { d };\n" + (f"start {sign} end" if upwards else f"!(start {sign} end)")]),
         "rank": ("usize", f"how many of `b` and `c` are {'less' if upwards else 'greater'} than{'' if strict else ' or equal to'} `a`", [count, f"let mut rank = 0;\nfor other in [b, c] {{\n    if other {sign if upwards else sign.replace('<', '>')} a {{\n        rank += 1;\n    }}\n}}\nrank"]),
         "outer": ("(T, T)", f"the {'largest and the smallest' if upwards else 'smallest and the largest'} of three values", [f"let mut low = a;\nlet mut high = a;\nfor value in [b, c] {{\n    if value < low {{\n        low = value;\n    }}\n    if value > high {{\n        high = value;\n    }}\n}}\n({'high, low' if upwards else 'low, high'})"]),
-    }[wanted]  # fmt: skip
+    }[wanted]
     copy = reference or wanted in ("median", "rank", "outer", "overlap")
     return Function(
         name=draw.style(wanted, f"{wanted}_of", f"compare_{wanted}", f"{wanted}_values"), generics="<T: PartialOrd + Copy>" if copy else "<T: PartialOrd>", types={"T": kind}, parameters=dict.fromkeys(names, "T"), returns=returns, forms=forms, oracle=oracle,
         inputs=inputs, words=[f"Returns {told}.", f"For values of any ordered type: {told}."],
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -240,7 +240,7 @@ def fixed_size_array(draw: Draw) -> Function:
             "map": lambda: [mapping(v) if keep(v) else v for v in values], "dot": lambda: sum(mapping(a) * b for a, b in zip(values, other, strict=True)), "shift": lambda: [mapping(values[(i + k) % size]) for i in range(size)],
             "differences": lambda: [mapping(a) - b for a, b in zip(values, other, strict=True)], "place": lambda: [i * k if keep(v) else 0 for i, v in enumerate(values)], "matrix": lambda: [mapping(sum(row)) for row in values],
             "maximum": lambda: max((mapping(v) for v in values if keep(v)), default=k), "first sorted": lambda: sorted(mapping(v) for v in values),
-        }[wanted]()  # fmt: skip
+        }[wanted]()
 
     array = f"[{kind}; N]"
     returns, told, forms = {
@@ -252,21 +252,21 @@ def fixed_size_array(draw: Draw) -> Function:
         "matrix": (f"[{kind}; M]", f"the sum of each row, {mapping.participle}", [f"values.map(|row| {{\n    let x: {kind} = row.iter().sum();\n    {x}\n}})", f"let mut result = [0; M];\nfor (slot, row) in result.iter_mut().zip(values.iter()) {{\n    let x = row.iter().sum::<{kind}>();\n    *slot = {x};\n}}\nresult"]),
         "maximum": (kind, f"the largest of the {keep.plural}, each {mapping.participle}, or {k} if there are none", [f"values\n    .into_iter()\n    .filter(|&x| {keep.on('x')})\n    .map(|x| {x})\n    .max()\n    .unwrap_or({k})", f"let mut best = None;\nfor x in values {{\n    if {keep.on('x')} {{\n        best = best.max(Some({x}));\n    }}\n}}\nbest.unwrap_or({k})"]),
         "first sorted": (array, f"the elements {mapping.participle}, in ascending order", [f"let mut result = values.map(|x| {x});\nresult.sort();\nresult", f"let mut result = values;\nfor slot in &mut result {{\n    let x = *slot;\n    *slot = {x};\n}}\nresult.sort_unstable();\nresult"]),
-    }[wanted]  # fmt: skip
+    }[wanted]
     two, rows = wanted in ("dot", "differences"), wanted == "matrix"
     numbers = lambda: [draw.arguments.randint(-8, 15) for _ in range(size)]  # noqa: E731
     return Function(
         name=draw.style(f"array_{wanted.replace(' ', '_')}", "convert_array", f"{wanted.replace(' ', '_')}_fixed", "process_array"), generics="<const N: usize, const M: usize>" if rows else "<const N: usize>", types={"N": str(size), "M": "2"},
         parameters={"values": f"[[{kind}; N]; M]" if rows else array} | ({"other": array} if two else {}), returns=returns, forms=forms, oracle=oracle,
         inputs=lambda: ([numbers(), numbers()],) if rows else (numbers(), numbers()) if two else (numbers(),), words=[f"Returns {told}.", f"Computes for arrays of any size {told}."],
-    )  # fmt: skip
+    )
 
 
 @family(tier=3)
 def generic_container(draw: Draw) -> Items:
     shape, bound = draw.choose("Stack", "Queue", "Recent", "Ranked", "Unique", "Ring"), draw.choose(2, 3, 4, 5)
     extras = sorted({draw.choose("contains", "swap", "map", "drain", "count", "largest") for _ in range(3)})
-    names = {"Stack": ("Pile", "Stack", "Tower"), "Queue": ("Line", "Fifo", "WaitingLine"), "Recent": ("History", "Latest", "Recent"), "Ranked": ("Sorted", "Ranking", "Ordered"), "Unique": ("Unique", "Collector", "Distinct"), "Ring": ("Ring", "Carousel", "Wheel")}[shape]  # fmt: skip
+    names = {"Stack": ("Pile", "Stack", "Tower"), "Queue": ("Line", "Fifo", "WaitingLine"), "Recent": ("History", "Latest", "Recent"), "Ranked": ("Sorted", "Ranking", "Ordered"), "Unique": ("Unique", "Collector", "Distinct"), "Ring": ("Ring", "Carousel", "Wheel")}[shape]
     name, field = draw.style(*names), draw.style("items", "entries", "elements", "inner", "data")
     put, take = draw.style("push", "add", "insert", "put"), draw.style("pop", "take", "remove", "next_out")
     adding = {
@@ -274,10 +274,10 @@ def generic_container(draw: Draw) -> Items:
         "Recent": [f"let full = self.{field}.len() == {bound};", "if full {", f"    self.{field}.remove(0);", "}", f"self.{field}.push(item);", "!full"],
         "Ranked": [f"let index = self.{field}.iter().filter(|held| **held <= item).count();", f"self.{field}.insert(index, item);", f"self.{field}.truncate({bound});", f"index < {bound}"],
         "Unique": [f"if self.{field}.contains(&item) || self.{field}.len() >= {bound} {{", "    return false;", "}", f"self.{field}.push(item);", "true"], "Ring": [f"self.{field}.insert(0, item);", f"if self.{field}.len() > {bound} {{", f"    self.{field}.pop();", "    return false;", "}", "true"],
-    }[shape]  # fmt: skip
+    }[shape]
     front = shape in ("Queue", "Ranked", "Recent")
     taking = [f"if self.{field}.is_empty() {{", "    None", "} else {", f"    Some(self.{field}.remove(0))", "}"] if front else [f"self.{field}.pop()"]
-    told = {"Stack": f"At most {bound} things, of which the last one comes out first.", "Queue": f"At most {bound} things that come out as they went in.", "Recent": f"The {bound} latest things; an older one makes room.", "Ranked": f"The {bound} smallest things, in ascending order.", "Unique": f"At most {bound} different things.", "Ring": f"Keeps {bound} things, the newest in front; the oldest falls out."}[shape]  # fmt: skip
+    told = {"Stack": f"At most {bound} things, of which the last one comes out first.", "Queue": f"At most {bound} things that come out as they went in.", "Recent": f"The {bound} latest things; an older one makes room.", "Ranked": f"The {bound} smallest things, in ascending order.", "Unique": f"At most {bound} different things.", "Ring": f"Keeps {bound} things, the newest in front; the oldest falls out."}[shape]
     methods = {
         "contains": ["/// Whether an equal one is held.", "pub fn contains(&self, item: &T) -> bool {", f"    self.{field}.iter().any(|held| held == item)", "}"],
         "swap": ["/// Exchanges the first and the last.", "pub fn swap_ends(&mut self) {", f"    let length = self.{field}.len();", "    if length > 1 {", f"        self.{field}.swap(0, length - 1);", "    }", "}"],
@@ -285,11 +285,11 @@ def generic_container(draw: Draw) -> Items:
         "drain": ["/// Takes everything out, in order.", "pub fn drain_all(&mut self) -> Vec<T> {", f"    std::mem::take(&mut self.{field})", "}"],
         "count": ["/// How many satisfy `test`.", "pub fn count_where<F>(&self, test: F) -> usize", "where", "    F: Fn(&T) -> bool,", "{", f"    self.{field}.iter().filter(|held| test(held)).count()", "}"],
         "largest": ["/// The largest one, if any.", "pub fn largest(&self) -> Option<&T> {", f"    self.{field}.iter().max()", "}"],
-    }  # fmt: skip
+    }
     written = [["/// Starts empty.", "pub fn new() -> Self {", f"    {draw.style('Self', name)} {{", f"        {field}: Vec::new(),", "    }", "}"],
                [f"/// {draw.style('Takes in', 'Adds', 'Stores')} a thing; tells whether {'nothing had to go' if shape in ('Recent', 'Ring') else 'it is kept'}.", f"pub fn {put}(&mut self, item: T) -> bool {{", *(f"    {line}" for line in adding), "}"],
                [f"/// Takes out the {'first' if front else 'last'} one.", f"pub fn {take}(&mut self) -> Option<T> {{", *(f"    {line}" for line in taking), "}"],
-               [f"/// {draw.style('How many are held.', 'The number of things inside.')}", "pub fn len(&self) -> usize {", f"    self.{field}.len()", "}"], *(methods[extra] for extra in extras)]  # fmt: skip
+               [f"/// {draw.style('How many are held.', 'The number of things inside.')}", "pub fn len(&self) -> usize {", f"    self.{field}.len()", "}"], *(methods[extra] for extra in extras)]
     body = "\n\n".join("\n".join(f"    {line}" for line in method) for method in written)
     pub, clause = draw.style("pub ", ""), draw.style("<T: Ord>", "<T: Ord + Clone>", "<T: Ord + std::fmt::Debug>")
     code = f"/// {told}\n#[derive(Debug, Clone, PartialEq)]\n{pub}struct {name}<T> {{\n    {field}: Vec<T>,\n}}\n\nimpl{clause} {name}<T> {{\n{body}\n}}\n"
@@ -321,7 +321,7 @@ def default_builder(draw: Draw) -> Items:
     name, all_fields = draw.choose(
         ("Window", ("width", "height", "margin", "layers")), ("Server", ("port", "workers", "timeout", "retries")), ("Robot", ("speed", "arms", "battery", "range")), ("Recipe", ("servings", "minutes", "degrees", "steps")),
         ("Tournament", ("rounds", "players", "prizes", "courts")), ("Cache", ("capacity", "shards", "lifetime", "hits")), ("Garden", ("beds", "trees", "paths", "ponds")), ("Train", ("cars", "seats", "stops", "doors")),
-    )  # fmt: skip
+    )
     fields = all_fields[: draw.choose(2, 3, 4)]
     defaults, kind = [draw.integer(0, 20) for _ in fields], draw.choose("u32", "i32", "u64")
     validated, minimum, wrapper = draw.choose(True, False), draw.integer(1, 9), draw.style("Builder", "Options", "Settings")
@@ -337,7 +337,7 @@ def default_builder(draw: Draw) -> Items:
     code = (
         f"/// A {name.lower()} as it was built.\n#[derive(Debug, Clone, PartialEq)]\npub struct {name} {{\n{declared}}}\n\n/// Builds a [`{name}`]; what is not set keeps its default. The {fields[-1]} given are {mapping.participle}.\n#[derive(Debug, Clone)]\npub struct {builder} {{\n"
         f"{declared.replace('pub ', '')}}}\n\nimpl Default for {builder} {{\n    fn default() -> Self {{\n        Self {{\n{values}        }}\n    }}\n}}\n\nimpl {builder} {{\n{setters}\n\n    /// Makes the {name.lower()}{f', unless its {first} are below {minimum}' if validated else ''}.\n    pub fn {finish}(self) -> {result} {{\n{check}\n    }}\n}}\n"
-    )  # fmt: skip
+    )
 
     def case(chosen: list[str]) -> Case:
         given = {field: draw.arguments.randint(0, 25) for field in chosen}

@@ -46,7 +46,7 @@ def scanned(draw: Draw) -> Function:
             f"let mut total = {start};\nlet mut result = Vec::with_capacity(values.len());\nfor &value in values {{\n    total = {step};\n    result.push(total);\n}}\nresult",
         ],
         oracle,
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -70,7 +70,7 @@ def prefix_until(draw: Draw) -> Function:
          f"let place = values\n    .iter()\n    .position(|&value| {x})\n    .unwrap_or(values.len());\nvalues{taken}.iter().copied(){end}",
          f"let mut place = 0;\nwhile place < values.len() {{\n    let value = values[place];\n    if {x} {{\n        break;\n    }}\n    place += 1;\n}}\nvalues{taken}.iter().copied(){end}"],
         oracle,
-    )  # fmt: skip
+    )
 
 
 @family(tier=1)
@@ -91,7 +91,7 @@ def weighted_positions(draw: Draw) -> Function:
          f"values\n    .iter()\n    .enumerate()\n    .map(|(index, &value)| {{\n        {term}\n        {turned}\n    }})\n    .sum()",
          f"values.iter().enumerate().fold(0, |total, (index, &value)| {{\n    {term}\n    total + {f'({turned})' if sign else 'term'}\n}})"],
         lambda values: sum((first + step * i) * change(n) * (-1 if sign and i % 2 else 1) for i, n in enumerate(values)),
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -102,7 +102,7 @@ def chunk_figures(draw: Draw) -> Function:
     inner, compute, said = draw.choose(
         (f"part.iter().copied().sum::<{kind}>()", sum, "sum"), ("part.iter().copied().max().unwrap_or(0)", max, "maximum"), ("part.iter().copied().min().unwrap_or(0)", min, "minimum"),
         ("part[0]", lambda p: p[0], "first number"), ("part[part.len() - 1]", lambda p: p[-1], "last number"), ("part.iter().fold(0, |sum, &each| sum * 2 + each)", _binary, "value read as base-2 digits"),
-    )  # fmt: skip
+    )
     blocks = {"chunks": f"blocks of {size}, of which the last may be shorter", "windows": f"all runs of {size} neighbours, which overlap", "chunks_exact": f"whole blocks of {size}; a shorter rest is left out"}[cut]
 
     def oracle(values: list[int]) -> list[int]:
@@ -117,7 +117,7 @@ def chunk_figures(draw: Draw) -> Function:
         [f"values\n    .{cut}({size})\n    .map(|part| {{\n        {made}\n        {change.on('value')}\n    }})\n    .collect()",
          f"let mut result = Vec::new();\nfor part in values.{cut}({size}) {{\n    {made}\n    result.push({change.on('value')});\n}}\nresult"],
         oracle, 11,
-    )  # fmt: skip
+    )
 
 
 def _binary(part: list[int]) -> int:
@@ -146,7 +146,7 @@ def every_few(draw: Draw) -> Function:
         [f"values\n    .iter(){back}\n    .skip({start})\n    .step_by({step})\n    .map(|&value| {change.on('value')})\n    {end}",
          f"values\n    .iter(){back}\n    .enumerate()\n    .filter(|&(index, _)| {test})\n    .map(|(_, &value)| {change.on('value')})\n    {end}"],
         lambda values: finish([change(n) for n in (values[::-1] if back else values)[start::step]]),
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -156,7 +156,7 @@ def zipped(draw: Draw) -> Function:
     pair, compute, what = draw.choose(
         (f"{p} * a + {q} * b", lambda a, b: p * a + q * b, f"{p} times the first plus {q} times the second"), (f"{p} * a - {q} * b", lambda a, b: p * a - q * b, f"{p} times the first minus {q} times the second"),
         (f"a * b + {p}", lambda a, b: a * b + p, f"the product plus {p}"), (f"(a - b).abs() * {q}", lambda a, b: abs(a - b) * q, f"{q} times the distance"), (f"a.max(b) + {p}", lambda a, b: max(a, b) + p, f"the larger plus {p}"), (f"a.min(b) * {q}", lambda a, b: min(a, b) * q, f"{q} times the smaller"),
-    )  # fmt: skip
+    )
     figure, end, finish, returns = draw.choose(("a vector", ".collect()", list, f"Vec<{kind}>"), ("the sum", ".sum()", sum, kind), ("the maximum", ".max()", lambda v: max(v, default=None), f"Option<{kind}>"))
     back = draw.choose(False, True)
     rev = ".rev()" if back else ""
@@ -211,7 +211,7 @@ def peeked_runs(draw: Draw) -> Function:
     same, joined, said = draw.choose(
         (f"next.abs_diff(last) <= {gap}", lambda a, b: abs(a - b) <= gap, f"differ by at most {gap}"), (f"next >= last + {gap}", lambda a, b: b >= a + gap, f"rise by at least {gap}"),
         (f"next + {gap} <= last", lambda a, b: b + gap <= a, f"fall by at least {gap}"), (f"next % {gap + 2} == last % {gap + 2}", lambda a, b: a % (gap + 2) == b % (gap + 2), f"leave the same remainder by {gap + 2}"),
-    )  # fmt: skip
+    )
     if signed and "%" in same:
         same = f"next.rem_euclid({gap + 2}) == last.rem_euclid({gap + 2})"
     figure, compute, kept = draw.choose(("the sum", sum, "total"), ("the length", len, "count"), ("the last number", lambda r: r[-1], "last"))
@@ -235,7 +235,7 @@ def peeked_runs(draw: Draw) -> Function:
         [f"let mut result = Vec::new();\nlet mut rest = values.iter().copied().peekable();\nwhile let Some(first) = rest.next() {{\n    let mut last = first;\n    let mut count = 1;{begun}\n    while let Some(next) = rest.next_if(|&next| {same}) {{\n        last = next;\n        count += 1;{grown}\n    }}\n    if count >= {least} {{\n        result.push({kept});\n    }}\n}}\nresult",
          f"let mut runs: Vec<Vec<{kind}>> = Vec::new();\nfor &next in values {{\n    match runs.last_mut() {{\n        Some(run) if run.last().is_some_and(|&last| {same}) => run.push(next),\n        _ => runs.push(vec![next]),\n    }}\n}}\nruns.iter()\n    .filter(|run| run.len() >= {least})\n    .map(|run| {final})\n    .collect()"],
         oracle,
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -265,7 +265,7 @@ def merged_sorted(draw: Draw) -> Function:
         words=[f"Merges two {sorted_as} lists into one {sorted_as} list{word}.{chosen}", f"`left` and `right` are {sorted_as}; so is the result, which has the numbers of both{word}.{chosen}"],
         forms=[f"{common if twice == 'common' else loop}{dedup}{final}result", f"{plain}{dedup}{final}result"], oracle=oracle,
         inputs=lambda: tuple(sorted((pick.randint(-15 if kind in SIGNED else 0, 30) for _ in range(pick.randint(0, 9))), reverse=falling) for _ in range(2)),
-    )  # fmt: skip
+    )
 
 
 @family(tier=3)
@@ -295,4 +295,4 @@ def split_at_marker(draw: Draw) -> Function:
         [f"values\n    .split(|&value| {x}){filtered}\n    .map(|part| {made})\n    .collect()",
          f"let mut result = Vec::new();\nlet mut part = Vec::new();\nfor &value in values {{\n    if {x} {{\n        {finish('        ')}\n        part.clear();\n    }} else {{\n        part.push(value);\n    }}\n}}\n{finish('')}\nresult"],
         oracle,
-    )  # fmt: skip
+    )

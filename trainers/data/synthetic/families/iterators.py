@@ -32,14 +32,14 @@ def sequence_iterator(draw: Draw) -> Items:
         "digits": (("Shrink", "Digits", "Quotients"), f"Divides by {b} again and again, as long as it is above {a}", "next", "from", f"next <= {a}", (f"next / {b}", lambda x: x // b)),
         "fibonacci": (("Fibonacci", "Sums", "Rabbits"), f"Every number is the sum of the two before, of which the first is {a}; ends before {end}", "next", "from", f"next >= {end}", None),
         "triangular": (("Triangular", "Widening", "Accelerating"), f"The steps begin with {a} and grow by {b}; ends before {end}", "next", "from", f"next >= {end}", None),
-    }[shape]  # fmt: skip
+    }[shape]
     name = draw.style(*names)
     second = {"fibonacci": "previous", "triangular": "step"}.get(shape)
     update = {"fibonacci": f"self.{field} = next + self.previous;\nself.previous = next;", "triangular": f"self.{field} = next + self.step;\nself.step += {b};"}.get(shape) or f"self.{field} = {advance[0]};"
     body = draw.style(
         f"let next = self.{field};\nif {stop} {{\n    return None;\n}}\n{update}\nSome(next)",
         f"let next = self.{field};\nif {stop} {{\n    None\n}} else {{\n{textwrap.indent(update, '    ')}\n    Some(next)\n}}",
-    ) if shape != "down" else f"let next = self.next;\nif {stop} {{\n    return None;\n}}\nself.next = next{draw.style(f'.saturating_sub({b})', f' - {b}.min(next)')};\nSome(next)"  # fmt: skip
+    ) if shape != "down" else f"let next = self.next;\nif {stop} {{\n    return None;\n}}\nself.next = next{draw.style(f'.saturating_sub({b})', f' - {b}.min(next)')};\nSome(next)"
     fields = f"{field}: {kind}," + (f"\n{second}: {kind}," if second else "")
     made = f"Self {{ {field}: from{f', {second}: {a}' if second else ''} }}"
     code = items(
@@ -77,7 +77,7 @@ def borrowing_iterator(draw: Draw) -> Items:
         "every": (("EveryFew", "Strided", "Sparse"), f"Takes every {ORDINALS[k]} number, beginning with the first", "", f"let value = *self.values.get(self.index)?;\nself.index += {k};", lambda v: v[::k]),
         "backwards": (("Backwards", "FromEnd", "Reversed"), f"Goes from the end to the front and stops before the first {k - 1}", "", f"let left = self.values.len() - self.index;\nif left < {k} {{\n    return None;\n}}\nself.index += 1;\nlet value = self.values[left - 1];", lambda v: v[k - 1 :][::-1]),
         "growing": (("RunningTotals", "Partial", "Accumulated"), "Running totals", "total", f"let next = *self.values.get(self.index)?;\nself.index += 1;\nself.total += next;\nlet value = self.total / {k};", lambda v: [quotient(sum(v[: i + 1]), k) for i in range(len(v))]),
-    }[wanted]  # fmt: skip
+    }[wanted]
     if wanted == "growing":
         said += f", each divided by {k}"
     name = draw.style(*names)
@@ -96,7 +96,7 @@ def borrowing_iterator(draw: Draw) -> Items:
         f"/// {said}; all {change.participle}{draw.style('', '. Borrows the numbers')}.\n" + braced(f"pub struct {name}<{lifetime}>", f"values: &{lifetime} [{kind}],\nindex: usize," + (f"\n{extra}: {typed}," if extra else "")),
         built,
         braced(f"impl Iterator for {name}<'_>", f"type Item = {kind};", braced("fn next(&mut self) -> Option<Self::Item>", f"{body}\nSome({change.on('value')})")),
-    )  # fmt: skip
+    )
     call = f"{name}::{make}" if build == "method" else make
     lists = [[draw.arguments.randint(12, 50) for _ in range(size)] for size in (1, 5, 7, 9)]
     return Items(code, [Case(f"{call}(&{v}).collect::<Vec<_>>()", literal([change(n) for n in run(v)], f"Vec<{kind}>")) for v in lists])
@@ -109,7 +109,7 @@ def double_ended_iterator(draw: Draw) -> Items:
     shape, formula, compute, said = draw.choose(
         ("linear", f"{start} + {step} * {{}}", lambda i: start + step * i, f"{start}, then always {step} more"), ("squares", f"{{}} * {{}} + {step}", lambda i: i * i + step, f"the squares from 0 on, each plus {step}"),
         ("halves", f"({{}} + {start}) / {step + 1}", lambda i: (i + start) // (step + 1), f"the numbers from {start} on, divided by {step + 1}"), ("rests", f"({{}} * {step} + {start}) % 10", lambda i: (i * step + start) % 10, f"the last digits of {start}, and {step} more each time"),
-    )  # fmt: skip
+    )
     name = draw.style("Terms", "Span", "Series", "Sequence", "Progression", "Values")
     low, high = draw.style(("front", "back"), ("low", "high"), ("start", "end"), ("from", "to"))
     helper = draw.style(True, False)
@@ -148,7 +148,7 @@ def iterable_collection(draw: Draw) -> Items:
     name, item, noun = draw.choose(
         ("Basket", "price", "prices"), ("Playlist", "length", "lengths of songs"), ("Team", "score", "scores"), ("Journal", "mark", "marks"), ("Route", "distance", "distances"),
         ("Station", "reading", "readings"), ("Wallet", "coin", "coins"), ("Library", "page_count", "page counts"), ("Orchard", "yield_of", "yields"),
-    )  # fmt: skip
+    )
     kind = draw.choose("i32", "u32", "i64", "u64")
     holds = draw.integer_predicate(kind)
     add, field = draw.style("add", "push", "insert", "with"), draw.style("all", "inner", "stored", "entries")
@@ -165,7 +165,7 @@ def iterable_collection(draw: Draw) -> Items:
         braced(f"impl IntoIterator for {name}", f"type Item = {kind};\ntype IntoIter = std::vec::IntoIter<{kind}>;", braced("fn into_iter(self) -> Self::IntoIter", f"self.{field}.into_iter()")) if owned else "",
         braced(f"impl<'a> IntoIterator for &'a {name}", f"type Item = &'a {kind};\ntype IntoIter = std::slice::Iter<'a, {kind}>;", braced("fn into_iter(self) -> Self::IntoIter", f"self.{field}.iter()")) if borrowed else "",
         braced(f"impl FromIterator<{kind}> for {name}", braced(f"fn from_iter<I: IntoIterator<Item = {kind}>>(values: I) -> Self", f"let mut made = {name}::new();\nfor value in values {{\n    {'made = ' if chained else ''}made.{add}(value);\n}}\nmade")) if collected else "",
-    )  # fmt: skip
+    )
     values = [draw.arguments.randint(1, 40) for _ in range(4)]
     kept = [n for n in values if holds(n) or not filtered]
     fill = f"let made = {name}::new(){''.join(f'.{add}({n})' for n in values)};" if chained else f"let mut made = {name}::new(); " + " ".join(f"made.{add}({n});" for n in values)

@@ -28,7 +28,7 @@ def text_measure(draw: Draw) -> Measure:
         *[Measure(f"@.chars().filter(|&c| {keep.on('c')}).count()", lambda s: sum(map(keep, s)), f"number of {keep.plural}", keep.slug)] * 3,
         Measure(f"@.find('{one}').unwrap_or(@.len())", lambda s: s.find(one) if one in s else len(s), f"number of bytes before the first `{one}` (all if there is none)", f"before_{one}"),
         Measure(f"@.matches('{one}').count()", lambda s: s.count(one), f"number of letters `{one}`", f"count_{one}"),
-    )  # fmt: skip
+    )
 
 
 def draw_word(draw: Draw) -> str:
@@ -52,15 +52,15 @@ def preferred_text(draw: Draw) -> Function:
 
     if many == 2:
         forms = [f"if {a} {keeps} {b} {{\n    a\n}} else {{\n    b\n}}", f"let first = {a};\nlet second = {b};\nif second {beats} first {{\n    return b;\n}}\na",
-                 f"match {a}.cmp(&{b}) {{\n    std::cmp::Ordering::{'Greater' if wanted == 'more' else 'Less'} => a,\n    std::cmp::Ordering::Equal => {'a' if ties == 'first' else 'b'},\n    std::cmp::Ordering::{'Less' if wanted == 'more' else 'Greater'} => b,\n}}"]  # fmt: skip
+                 f"match {a}.cmp(&{b}) {{\n    std::cmp::Ordering::{'Greater' if wanted == 'more' else 'Less'} => a,\n    std::cmp::Ordering::Equal => {'a' if ties == 'first' else 'b'},\n    std::cmp::Ordering::{'Less' if wanted == 'more' else 'Greater'} => b,\n}}"]
     else:
         forms = [f"let mut best = a;\nfor text in [b, c] {{\n    if {measure.on('text')} {beats} {measure.on('best')} {{\n        best = text;\n    }}\n}}\nbest",
-                 f"let measure = |text: &str| {measure.on('text')};\nlet best = if measure(b) {beats} measure(a) {{ b }} else {{ a }};\nif measure(c) {beats} measure(best) {{\n    c\n}} else {{\n    best\n}}"]  # fmt: skip
+                 f"let measure = |text: &str| {measure.on('text')};\nlet best = if measure(b) {beats} measure(a) {{ b }} else {{ a }};\nif measure(c) {beats} measure(best) {{\n    c\n}} else {{\n    best\n}}"]
     which = "the first" if ties == "first" else "the last" if many == 3 else "the second"
     return Function(
         name=draw.style(f"{best}_{measure.slug}", "choose_text", "pick", f"with_{wanted}_{measure.slug}", "prefer"), generics="<'a>", parameters=dict.fromkeys(names, "&'a str"), returns="&'a str", forms=forms, oracle=oracle,
         inputs=lambda: tuple(draw.text() for _ in names), words=[f"Returns the text with the {best} {said}; of equals {which}.", f"Compares {'two' if many == 2 else 'three'} texts by the {said} and gives the one where it is {best}, {which} if they are equal."],
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -94,14 +94,14 @@ def chosen_from_list(draw: Draw) -> Function:
         "smallest": [best, [*chain, f"    .min_by_key(|part| {value})"]], "first": [[loop, f"    if {enough} {{", "        return Some(part);", "    }", "}", "None"], [f"{iterate}", f"    .find(|part| {enough})"]],
         "all": [[*chain, "    .collect()"], [*kept, "result"]], "sorted": [gathered, [*kept, f"result.sort_by_key(|part| {value});", "result"]],
         "position": [[loop.replace("for part in ", "for (index, part) in ").replace(" {", ".enumerate() {"), f"    if {enough} {{", "        return Some((index, part));", "    }", "}", "None"], [iterate, "    .enumerate()", f"    .find(|(_, part)| {enough})"]],
-    }[wanted]  # fmt: skip
+    }[wanted]
     only = f" Only {noun}s with a {measure.noun} of at least {limit} count." if limited else ""
     told = {"greatest": f"the {noun} with the greatest {measure.noun}, the first of equals, or `None`", "smallest": f"the {noun} with the smallest {measure.noun}, the first of equals, or `None`", "first": f"the first {noun}, or `None`", "all": f"all {noun}s", "sorted": f"the {noun}s sorted by the {measure.noun}; equal ones keep their order", "position": f"index (among all {noun}s) and text of the first {noun}, or `None`"}[wanted]
     given = next(iter(parameters))
     return Function(
         name=draw.style(f"{wanted}_{noun}", f"{wanted}_by_{measure.slug}", f"select_{noun}s", f"pick_{noun}"), generics="<'a>", parameters=parameters, returns={"all": "Vec<&'a str>", "sorted": "Vec<&'a str>", "position": "Option<(usize, &'a str)>"}.get(wanted, "Option<&'a str>"),
         forms=["\n".join(form) for form in forms], oracle=oracle, inputs=inputs, words=[f"Returns {told}.{only}", f"Of the {noun}s of `{given}`, returns {told}.{only}"],
-    )  # fmt: skip
+    )
 
 
 @family(tier=1)
@@ -144,7 +144,7 @@ def split_around(draw: Draw) -> Function:
         name=draw.style("split_text", "split_around", "cut", f"split_{wanted}", "halves"), generics="<'a>" if a else "", parameters={"text": "&'a str" if a else "&str"}, returns=returns.replace("&", "&'a ") if a else returns, forms=forms, oracle=oracle,
         inputs=lambda: (draw.arguments.choice(("", " ")).join(draw_word(draw) + draw.arguments.choice(("", sign, sign)) for _ in range(draw.arguments.randint(0, 3))),),
         words=[f"Splits `text` {where}, and returns both parts{rest}. {otherwise}", f"Returns the two parts of a text{rest}, which is cut {where}. {otherwise}"],
-    )  # fmt: skip
+    )
 
 
 @family(tier=1)
@@ -182,7 +182,7 @@ def stripped_text(draw: Draw) -> Function:
         given = pick.choice(("ri", "a", "x", "42", text[:2] if start else text[-2:], "T"))
         return {
             "given": (text, given), "both": (pick.choice(("", left_text, left_text)) + text + pick.choice(("", right_text, right_text)),), "matching": (pick.choice(("", "aA", "12 ", "ee")) + text + pick.choice(("", "Ee", "7!", " a")),),
-        }.get(wanted, (mark * pick.randint(0, 2) + text if start else text + mark * pick.randint(0, 2),))  # fmt: skip
+        }.get(wanted, (mark * pick.randint(0, 2) + text if start else text + mark * pick.randint(0, 2),))
 
     trim = ".trim()" if trimmed else ""
     what = "affix" if wanted == "given" else f'"{mark}"'
@@ -206,7 +206,7 @@ def stripped_text(draw: Draw) -> Function:
     return Function(
         name=draw.style("strip", f"strip_{wanted}", f"without_{word}", f"remove_{word}", "unwrap_text"), generics=("<'a, 'b>" if two and "'b" in affix else "<'a>") if a else "", parameters={"text": reference} | ({"affix": affix} if two else {}),
         returns=f"Option<{reference}>" if failure == "none" and not total else reference, forms=forms, oracle=oracle, inputs=inputs, words=[f"Returns `text` {told}{', trimmed' if trimmed else ''}.{otherwise}", f"Gives the text {told}{'; spaces around the result are removed' if trimmed else ''}.{otherwise}"],
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -235,13 +235,13 @@ def part_of_slice(draw: Draw) -> Function:
         "after": (f"what follows the first of the {keep.plural}, or nothing", [f"match values.iter().position(|&value| {condition}) {{\n    Some(index) => &values[index + 1..],\n    None => &[],\n}}", f"let mut rest = values;\nwhile let [value, others @ ..] = rest {{\n    let value = *value;\n    rest = others;\n    if {condition} {{\n        break;\n    }}\n}}\nrest"]),
         "between": (f"the part from the first to the last of the {keep.plural}, both included", [f"let start = values.iter().position(|&value| {condition});\nlet end = values.iter().rposition(|&value| {condition});\nmatch (start, end) {{\n    (Some(start), Some(end)) => &values[start..=end],\n    _ => &[],\n}}"]),
         "middle": (f"the part without {k} at the beginning and {k} at the end; nothing if there are no more", [f"values.get({k}..values.len().saturating_sub({k})).unwrap_or(&[])", f"if values.len() <= {2 * k} {{\n    return &[];\n}}\n&values[{k}..values.len() - {k}]"]),
-    }[wanted]  # fmt: skip
+    }[wanted]
     a = draw.style(True, False)
     reference = f"&'a [{kind}]" if a else f"&[{kind}]"
     return Function(
         name=draw.style(wanted.replace(" ", "_"), f"{wanted.replace(' ', '_')}_slice", "part_of", "narrow"), generics="<'a>" if a else "", parameters={"values": reference}, returns=reference, forms=forms, oracle=oracle,
         inputs=lambda: ([draw.arguments.randint(-9 if kind[0] == "i" else 0, 25) for _ in range(draw.arguments.randint(0, 8))],), words=[f"Returns {told}.", f"Returns, as a slice of `values`, {told}. Nothing is copied."],
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -255,7 +255,7 @@ def chosen_references(draw: Draw) -> Function:
         return {
             "best": lambda: max(kept, key=mapping, default=None), "kept": lambda: kept, "pair": lambda: (kept[0], kept[-1]) if kept else None, "or else": lambda: kept[0] if kept else other,
             "matching": lambda: [v for v in values if mapping(v) in other], "last two": lambda: tuple(kept[-2:]) if len(kept) > 1 else None,
-        }[wanted]()  # fmt: skip
+        }[wanted]()
 
     returns, told, forms = {
         "best": (f"Option<&'a {kind}>", f"that of the {keep.plural} which is largest when {mapping.participle}, the first of equals, or `None`", [f"let mut best: Option<&'a {kind}> = None;\nfor held in values {{\n    let value = *held;\n    if !({condition}) {{\n        continue;\n    }}\n    let key = {key};\n    let better = match best {{\n        Some(&value) => key > {key},\n        None => true,\n    }};\n    if better {{\n        best = Some(held);\n    }}\n}}\nbest", f"values\n    .iter()\n    .filter(|&&value| {condition})\n    .rev()\n    .max_by_key(|&&value| {key})"]),
@@ -264,14 +264,14 @@ def chosen_references(draw: Draw) -> Function:
         "or else": (f"&'a {kind}", f"the first of the {keep.plural}, or `other` if there are none", [f"values.iter().find(|&&value| {condition}).unwrap_or(other)", f"for held in values {{\n    let value = *held;\n    if {condition} {{\n        return held;\n    }}\n}}\nother"]),
         "matching": (f"Vec<&'a {kind}>", f"those elements that are, {mapping.participle}, in `other`", [f"values.iter().filter(|&&value| other.contains(&({key}))).collect()", f"let mut result = Vec::new();\nfor held in values {{\n    let value = *held;\n    let key = {key};\n    if other.contains(&key) {{\n        result.push(held);\n    }}\n}}\nresult"]),
         "last two": (f"Option<(&'a {kind}, &'a {kind})>", f"the last two of the {keep.plural}, or `None` if there are not so many", [f"let mut found = values.iter().rev().filter(|&&value| {condition});\nlet last = found.next()?;\nlet before = found.next()?;\nSome((before, last))", f"let found: Vec<&{kind}> = values.iter().filter(|&&value| {condition}).collect();\nmatch found[..] {{\n    [.., before, last] => Some((before, last)),\n    _ => None,\n}}"]),
-    }[wanted]  # fmt: skip
+    }[wanted]
     numbers = lambda: [draw.arguments.randint(-6 if kind[0] == "i" else 0, 24) for _ in range(draw.arguments.randint(0, 8))]  # noqa: E731
     second = {"or else": lambda: (draw.arguments.randint(0, 99),), "matching": lambda: ([mapping(v) for v in numbers()] + numbers(),)}.get(wanted, tuple)
     extra = {"or else": {"other": f"&'a {kind}"}, "matching": {"other": f"&[{kind}]"}}.get(wanted, {})
     return Function(
         name=draw.style(f"{wanted.replace(' ', '_')}_{keep.slug}", "find_references", f"borrow_{wanted.replace(' ', '_')}", "select"), generics="<'a>", parameters={"values": f"&'a [{kind}]"} | extra, returns=returns, forms=forms, oracle=oracle,
         inputs=lambda: (numbers(), *second()), words=[f"Returns {told}; by reference, from `values`.", f"Borrows from `values` {told}."],
-    )  # fmt: skip
+    )
 
 
 @family(tier=4)
@@ -303,7 +303,7 @@ def borrowed_pairs(draw: Draw) -> Function:
         "keys": ("Vec<&'a str>", f"the keys whose value has a {measure.noun} of at least {least}", [f"let mut keys = Vec::new();\nfor (key, value) in {pairs} {{\n    if {enough} {{\n        keys.push(key);\n    }}\n}}\nkeys", f"text.split('{between}')\n    .filter_map({part})\n    .filter(|(_, value)| {enough})\n    .map(|(key, _)| key)\n    .collect()"]),
         "longest": ("Option<(&'a str, &'a str)>", f"the pair whose value has the greatest {measure.noun}, the first of equals", [f"let mut best: Option<(&'a str, &'a str)> = None;\nfor (key, value) in {pairs} {{\n    match best {{\n        Some((_, held)) if {measure.on('held')} >= {measure.on('value')} => {{}}\n        _ => best = Some((key, value)),\n    }}\n}}\nbest"]),
         "count": ("(usize, usize)", f"how many pairs there are, and how many of them have a value with a {measure.noun} of at least {least}", [f"let mut all = 0;\nlet mut good = 0;\nfor (_, value) in {pairs} {{\n    all += 1;\n    if {enough} {{\n        good += 1;\n    }}\n}}\n(all, good)", f"text.split('{between}')\n    .filter_map({part})\n    .fold((0, 0), |(all, good), (_, value)| (all + 1, good + ({enough}) as usize))"]),
-    }[wanted]  # fmt: skip
+    }[wanted]
     alone = f"Without `{within}` there is none." if lost == "skip" else f"Without `{within}` the value is empty."
     bad = "None" if lost == "skip" else '(text, "")'
     begin = [f'let (key, value) = text.split_once("{within}")?;'] if lost == "skip" else [f'let (key, value) = text.split_once("{within}").unwrap_or({bad});']
@@ -311,12 +311,12 @@ def borrowed_pairs(draw: Draw) -> Function:
     helper = Function(
         name=part, parameters={"text": "&str"}, returns="Option<(&str, &str)>", oracle=split, inputs=lambda: (entry(),), words=[f"Splits a text at the first `{within}` into a key, which must not be empty, and a value, both trimmed. {alone}"],
         forms=["\n".join([*begin, "let key = key.trim();", "if key.is_empty() {", "    return None;", "}", "Some((key, value.trim()))"]), "\n".join([*other, "match key.trim() {", '    "" => None,', "    key => Some((key, value.trim())),", "}"])],
-    )  # fmt: skip
+    )
     find = wanted == "find"
     return Function(
         name=draw.style("settings", f"{wanted}_of_settings", "read_options", f"{wanted}_in_text", "query"), generics="" if wanted == "count" else "<'a>", parameters={"text": "&str" if wanted == "count" else "&'a str"} | ({"key": "&str"} if find else {}), returns=returns, forms=forms, oracle=oracle, parts=[helper],
         inputs=lambda: (separator.join(entry() for _ in range(draw.arguments.randint(0, 4))), *((draw.arguments.choice(("a", "b", "key", "n")),) if find else ())), words=[f"Reads pairs such as \"key{within}value\", separated by `{between}`, and returns {told}.", f"The `text` is made of entries with `{between}` between them and a `{within}` in each. Returns {told}."],
-    )  # fmt: skip
+    )
 
 
 

@@ -21,7 +21,7 @@ def order_total(draw: Draw) -> Function:
     unknown = {
         "skip": ["continue;"], "none": ["return None;"], "error": [f'return Err(format!("unknown {thing}: {{}}", name));'],
         "report": ["missing.push(name.to_string());", "continue;"],
-    }.get(missing)  # fmt: skip
+    }.get(missing)
     result = {"none": "Some(total)", "error": "Ok(total)", "report": "(total, missing)"}.get(missing, "total")
     begin = [start, *(["let mut missing = Vec::new();"] if missing == "report" else []), "for &(name, quantity) in order {"]
     if missing == "default":
@@ -31,7 +31,7 @@ def order_total(draw: Draw) -> Function:
             ["let Some(&each) = table.get(name) else {", *(f"    {line}" for line in unknown), "};"],
             ["let each = match table.get(name) {", "    Some(&each) => each,",
              *([f"    None => {unknown[0].rstrip(';')},"] if len(unknown) == 1 else ["    None => {", *(f"        {line}" for line in unknown), "    }"]), "};"],
-        ]  # fmt: skip
+        ]
     names = ("bolt", "nut", "gear", "lamp", "cable", "fuse")
 
     def oracle(order: list, table: dict) -> object:
@@ -60,7 +60,7 @@ def order_total(draw: Draw) -> Function:
     handled = {
         "skip": f"An unknown {thing} is left out.", "default": f"An unknown {thing} counts {default}.", "none": f"Returns `None` if any {thing} is unknown.",
         "error": f'The first unknown {thing} is an error, "unknown {thing}: .." with its name.', "report": "The second part of the result names what `table` lacks, in order.",
-    }[missing]  # fmt: skip
+    }[missing]
     rest = (f" From a quantity of {many}, {off} is taken off the {cost} of each." if discount else "") + (f" {fee} is added once." if fee else "")
     return Function(
         name=draw.style(f"total_{cost}", f"order_{cost}", "sum_up", f"{cost}_of_order", "checkout"),
@@ -86,7 +86,7 @@ def set_operation(draw: Draw) -> Function:
         "only": ("difference", lambda v, a, b: v in a and v not in b, "in `a` but not in `b`"),
         "either": ("symmetric_difference", lambda v, a, b: (v in a) != (v in b), "in exactly one of `a` and `b`"),
         "all": ("union", lambda v, a, b: True, "in `a` or `b`"),
-    }[wanted]  # fmt: skip
+    }[wanted]
     which = keep.plural if filtered else "numbers"
     condition = {"common": "b.contains(value)", "only": "!b.contains(value)"}.get(wanted)
     sort = ["result.sort();"] if order == "ascending" else ["result.sort_by(|x, y| y.cmp(x));"]
@@ -132,7 +132,7 @@ def repeated_value(draw: Draw) -> Function:
     said = {
         "repeat": f"the first number that has {same} as one before it", "unique": f"the first number that has {same} as no other one",
         "times": f"the first number with which {same} has been met {times} times",
-    }[wanted]  # fmt: skip
+    }[wanted]
     loop = "for (index, &value) in values.iter().enumerate() {" if returns == "index" else "for &value in values {"
 
     def oracle(values: list[int]) -> int | None:
@@ -156,7 +156,7 @@ def repeated_value(draw: Draw) -> Function:
             f"let mut counts = HashMap::new();\n{loop}\n    let count = counts.entry({key}).or_insert(0);\n    *count += 1;\n    if *count == {times} {{\n        return {given};\n    }}\n}}\nNone",
             f"let mut counts: BTreeMap<{kind}, u32> = BTreeMap::new();\n{loop}\n    let key = {key};\n    let count = counts.get(&key).map_or(1, |count| count + 1);\n    if count == {times} {{\n        return {given};\n    }}\n    counts.insert(key, count);\n}}\nNone",
         ],
-    }[wanted]  # fmt: skip
+    }[wanted]
     which = "number" if returns == "value" else "index"
     return Function(
         name=draw.style(f"first_{wanted}", f"find_{wanted}", f"{wanted}_{which}", "first_by_count"),
@@ -186,7 +186,7 @@ def positions_by_value(draw: Draw) -> Function:
         "last": ("usize", [f"positions.insert(value, {position});"], "the position of its last occurrence", lambda p: p[-1]),
         "all": ("Vec<usize>", [f"positions.entry(value).or_insert_with(Vec::new).push({position});"], "all of its positions", list),
         "span": ("(usize, usize)", [f"let place = {position};", "positions.entry(value).or_insert((place, place)).1 = place;"], "its first and its last position", lambda p: (p[0], p[-1])),
-    }[wanted]  # fmt: skip
+    }[wanted]
     header = "for (index, value) in values.chars().enumerate() {" if source == "chars" else "for (index, &value) in values.iter().enumerate() {"
     skip = [f"    if !({keep.on('value')}) {{", "        continue;", "    }"]
     inside = [f"    if {keep.on('value')} {{", *(f"        {line}" for line in put), "    }"]
@@ -220,7 +220,7 @@ def most_frequent(draw: Draw) -> Function:
     source, ties, k = draw.choose("words", "chars", "numbers"), draw.choose("smaller", "larger"), draw.integer(1, 4)
     counted, least = draw.choose(True, False), draw.integer(1, 2)
     kind, element, iterate = {"words": ("&str", "String", "text.split_whitespace().map(str::to_string)"), "chars": ("&str", "char", "text.chars()"),
-                              "numbers": ("&[i32]", "i32", "text.iter().copied()")}[source]  # fmt: skip
+                              "numbers": ("&[i32]", "i32", "text.iter().copied()")}[source]
     counts_type = f"BTreeMap<{element}, usize>"
     count = draw.style("count_each", "tally", "frequencies", "count_occurrences")
 
@@ -251,7 +251,7 @@ def most_frequent(draw: Draw) -> Function:
         words=[f"Counts how often each {noun} occurs.", f"Maps each {noun} to the number of its occurrences."],
         forms=[f"let mut counts = BTreeMap::new();\nfor each in {iterate} {{\n    *counts.entry(each).or_insert(0) += 1;\n}}\ncounts",
                f"let mut counts = BTreeMap::new();\nfor each in {iterate} {{\n    counts.entry(each).and_modify(|n| *n += 1).or_insert(1);\n}}\ncounts"],
-    )  # fmt: skip
+    )
     return Function(
         name=draw.style(f"top_{noun}s", "most_frequent", f"favourite_{noun}s", f"top_{k}"), parameters={"text": kind},
         returns=f"Vec<({element}, usize)>" if counted else f"Vec<{element}>", imports=[import_of("BTreeMap")],
@@ -261,7 +261,7 @@ def most_frequent(draw: Draw) -> Function:
         ],
         forms=["\n".join([begin, *keep, rank, *end]), "\n".join([begin, *keep, *stable, "ranked.sort_by_key(|pair| std::cmp::Reverse(pair.1));", *end])],
         oracle=oracle, inputs=inputs, parts=[helper],
-    )  # fmt: skip
+    )
 
 
 @family(tier=3)
@@ -273,7 +273,7 @@ def merged_maps(draw: Draw) -> Function:
         "sum": ("*mine + {}", lambda a, b: a + b, "are added"), "larger": ("(*mine).max({})", max, "give the larger one"),
         "smaller": ("(*mine).min({})", min, "give the smaller one"), "difference": ("*mine - {}", lambda a, b: a - b, "give the first minus the second"),
         "theirs": ("{}", lambda a, b: b, "give the second"), "product": ("*mine * {}", lambda a, b: a * b, "are multiplied"),
-    }[wanted]  # fmt: skip
+    }[wanted]
     value = mapping.on("value") if altered else "value"
     both = rust.format(f"({value})" if altered else "value")
     owned = "key.clone()" if key == "String" else "*key"
@@ -317,7 +317,7 @@ def merged_maps(draw: Draw) -> Function:
                f"Combines two maps{'' if target == 'new' else ', changing the first'}. Where both have a key, the values {said}; {alone}.{changed}"],
         forms=["\n".join([*begin, header, *(f"    {line}" for line in inner), "}", *end]) for header, inner in zip(loops, bodies, strict=True)],
         oracle=oracle, inputs=lambda: (one(), one()),
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -328,7 +328,7 @@ def pairs_counted(draw: Draw) -> Function:
     rust, holds, said = {
         "difference": (f"(a - b).abs() == {k}", lambda a, b: abs(a - b) == k, f"differ by {k}"), "sum": (f"a + b == {k}", lambda a, b: a + b == k, f"add up to {k}"),
         "multiple": (f"(a + b) % {k} == 0", lambda a, b: (a + b) % k == 0, f"have a sum divisible by {k}"), "product": (f"a * b == {k}", lambda a, b: a * b == k, f"multiply to {k}"),
-    }[relation]  # fmt: skip
+    }[relation]
     only = f"{keep.on('a')}" if filtered else ""
     whole = " && ".join([f"({only})" if "||" in only else only, rust]) if only else rust
     act = {"count": "count += 1;", "indices": "return Some((i, j));", "exists": "return true;"}[returns]
@@ -339,7 +339,7 @@ def pairs_counted(draw: Draw) -> Function:
         return {"count": len(pairs), "indices": pairs[0] if pairs else None, "exists": bool(pairs)}[returns]
 
     forms = [f"{begin}for i in 0..values.len() {{\n    for j in i + 1..values.len() {{\n        let (a, b) = (values[i], values[j]);\n        if {whole} {{\n            {act}\n        }}\n    }}\n}}\n{end}",
-             f"{begin}for (i, &a) in values.iter().enumerate() {{\n    for (j, &b) in values.iter().enumerate().skip(i + 1) {{\n        if {whole} {{\n            {act}\n        }}\n    }}\n}}\n{end}"]  # fmt: skip
+             f"{begin}for (i, &a) in values.iter().enumerate() {{\n    for (j, &b) in values.iter().enumerate().skip(i + 1) {{\n        if {whole} {{\n            {act}\n        }}\n    }}\n}}\n{end}"]
     if returns != "indices":
         forms = [forms[0], f"{begin}for (i, &a) in values.iter().enumerate() {{\n    for &b in &values[i + 1..] {{\n        if {whole} {{\n            {act}\n        }}\n    }}\n}}\n{end}"]
     if relation in ("sum", "difference") and returns == "count":
@@ -353,7 +353,7 @@ def pairs_counted(draw: Draw) -> Function:
         name=draw.style(f"pairs_with_{relation}", f"{relation}_pairs", "matching_pairs", f"pair_{returns}"), parameters={"values": f"&[{kind}]"}, returns=result,
         body_imports=[import_of("HashMap")], oracle=oracle, forms=forms, inputs=lambda: (few_numbers(draw, -4, 12, 8),),
         words=[f"{told} {said}.{first}", f"Looks at all pairs of places `i < j` in `values`. {told} {said}.{first}"],
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -365,7 +365,7 @@ def two_sum(draw: Draw) -> Function:
         "sum": ("target - value", lambda a, b, t: a + b == t, "add up to `target`"),
         "difference": ("value - target", lambda a, b, t: b - a == t, "are such that the later one exceeds the earlier by `target`"),
         "mapped": (f"target - ({mapping.on('value')})", lambda a, b, t: a + mapping(b) == t, f"add up to `target` if the later one is {mapping.participle}"),
-    }[relation]  # fmt: skip
+    }[relation]
     plus = " + 1" if base else ""
     give = {"indices": f"(first{plus}, index{plus})", "values": "(values[first], value)", "second": "index"}[returns]
     result = {"indices": "Option<(usize, usize)>", "values": f"Option<({kind}, {kind})>", "second": "Option<usize>"}[returns]
@@ -386,4 +386,4 @@ def two_sum(draw: Draw) -> Function:
         body_imports=[import_of(each) for each in MAPS], forms=forms, oracle=oracle, inputs=lambda: (few_numbers(draw, -3, 10, 7), draw.arguments.randint(-3, 14)),
         words=[f"Finds two elements at different places that {said} and returns {told}, or `None`. Of several pairs the one whose later element comes first is taken, then the earliest partner.",
                f"Takes the first pair of elements that {said} and returns {told}; pairs are ordered by the place of the later, then of the earlier element. `None` if there is none."],
-    )  # fmt: skip
+    )

@@ -24,7 +24,7 @@ MACHINES = (
     ("Session|Login", "a session", "Guest Login Active, Active Expire Stale, Stale Refresh Active, Active Logout Guest, Stale Logout Guest"),
     ("Drone|Copter", "a drone", "Landed Launch Hovering, Hovering Go Flying, Flying Brake Hovering, Hovering Land Landed"),
     ("Creature|Monster", "a creature in a game", "Asleep Noise Alert, Alert Sight Hunting, Hunting Lose Alert, Alert Calm Asleep"),
-)  # fmt: skip
+)
 
 
 class Machine:
@@ -86,7 +86,7 @@ def machine_run(draw: Draw) -> Function:
         "visits": [f"if let Some(next) = step {{\n    state = next;\n    if state == {state}::{target} {{\n        count += 1;\n    }}\n}}", f"if step == Some({state}::{target}) {{\n    count += 1;\n}}\nstate = step.unwrap_or(state);"],
         "fails": [fill("let mut state = $start;\nfor (index, &event) in events.iter().enumerate() {\n    state = $arms;\n}\nOk(state)", start=f"{state}::{start}", arms=match_on("(state, event)", machine.arms("{}", "return Err(index)"))),
                   fill("let mut state = $start;\nlet mut index = 0;\nwhile index < events.len() {\n    let event = events[index];\n    let step = $option;\n    match step {\n        Some(next) => state = next,\n        None => return Err(index),\n    }\n    index += 1;\n}\nOk(state)", start=f"{state}::{start}", option=option)],
-    }[wanted]  # fmt: skip
+    }[wanted]
     if wanted in ("changes", "ignored", "visits"):
         loops = [fill("let mut state = $start;\nlet mut count = 0;\nfor &event in events {\n    let step = $option;\n    $after\n}\ncount", start=f"{state}::{start}", option=option, after=each) for each in loops]
     result = {"final": "the state in which it ends", "changes": "how many events changed the state", "ignored": "how many events had no effect", "visits": f"how often it entered `{target}`", "fails": "the last state, or as an error the index of the first event that is not possible"}[wanted]
@@ -96,7 +96,7 @@ def machine_run(draw: Draw) -> Function:
         parameters={"events": f"&[{event}]"}, returns={"final": state, "fails": f"Result<{state}, usize>"}.get(wanted, draw.style("usize", "u32")),
         words=[f"Runs {machine.said} that starts as `{start}` through `events` and returns {result}: {machine.told}.{rest}", f"Returns {result}, for {machine.said} that begins in `{start}` and sees `events`. There, {machine.told}.{rest}"],
         forms=loops, oracle=oracle, inputs=lambda: (machine.draw_events(draw, start, draw.arguments.randint(0, 6)),), context=machine.context,
-    )  # fmt: skip
+    )
 
 
 @family(tier=4)
@@ -130,7 +130,7 @@ def machine_with_step(draw: Draw) -> Function:
         words=[f"The state to which `event` leads from `state`, if it is possible there: {machine.told}.", f"Returns what follows `state` upon `event`, or `None` where the event is not possible: {machine.told}."],
         forms=[match_on("(state, event)", machine.arms("Some({})", "None")), fill("let next = $arms;\nSome(next)", arms=match_on("(state, event)", machine.arms("{}", "return None")))],
         oracle=part_oracle, inputs=lambda: (start(), Variant(f"{event}::{(name := draw.arguments.choice(machine.events))}", name, ())),
-    )  # fmt: skip
+    )
     forms = {
         "path": [f"let mut path = vec![first];\nlet mut state = first;\nfor &event in events {{\n    state = {step}(state, event).unwrap_or(state);\n    path.push(state);\n}}\npath",
                  f"let mut path = Vec::with_capacity(events.len() + 1);\npath.push(first);\nfor (i, &event) in events.iter().enumerate() {{\n    let before = path[i];\n    match {step}(before, event) {{\n        Some(next) => path.push(next),\n        None => path.push(before),\n    }}\n}}\npath"],
@@ -138,13 +138,13 @@ def machine_with_step(draw: Draw) -> Function:
                     f"let mut state = first;\nfirst == {state}::{goal}\n    || events.iter().any(|&event| {{\n        state = {step}(state, event).unwrap_or(state);\n        state == {state}::{goal}\n    }})"],
         "last": [f"let last = events\n    .iter()\n    .fold(first, |state, &event| {step}(state, event).unwrap_or(state));\nSome(last).filter(|&state| state != {state}::{goal})",
                  f"let mut state = first;\nfor &event in events {{\n    if let Some(next) = {step}(state, event) {{\n        state = next;\n    }}\n}}\nif state == {state}::{goal} {{\n    None\n}} else {{\n    Some(state)\n}}"],
-    }[wanted]  # fmt: skip
+    }[wanted]
     said = {"path": "Returns all states that {} goes through under `events`, from `first` on, one more for every event", "reaches": f"Tells whether {{}} that begins in `first` is ever `{goal}` under `events`", "last": f"Returns the state in which `events` leave {{}} that began in `first`, or `None` if that is `{goal}`"}[wanted].format(machine.said)
     return Function(
         name={"path": draw.style("trace", "history", "path"), "reaches": draw.style("reaches", f"ever_{goal.lower()}", f"becomes_{goal.lower()}"), "last": draw.style("outcome", "last_state", f"unless_{goal.lower()}")}[wanted],
         parameters={"first": state, "events": f"&[{event}]"}, returns={"path": f"Vec<{state}>", "reaches": "bool", "last": f"Option<{state}>"}[wanted],
         words=[f"{said}. An event that is not possible leaves the state as it is.", f"{said}. Events that are not possible are skipped."], forms=forms, oracle=oracle, inputs=inputs, context=machine.context, parts=(part,),
-    )  # fmt: skip
+    )
 
 
 @family(tier=3)
@@ -165,15 +165,15 @@ def machine_type(draw: Draw) -> Items:
     taken = draw.style(
         fill("let next = $arms;\n$advanced\n$good", arms=match_on("(self.state, event)", machine.arms("{}", f"{{\n        {refuse}\n        return {wrong};\n    }}" if refuse else f"return {wrong}")), advanced=advanced, good=good),
         fill("let step = $arms;\nmatch step {\n    Some(next) => {\n        $advanced\n        $good\n    }\n    None => $refused,\n}", arms=match_on("(self.state, event)", machine.arms("Some({})", "None")), advanced=advanced, good=good, refused=f"{{\n    {refuse}\n    {wrong}\n}}" if refuse else wrong),
-    )  # fmt: skip
+    )
     derives = draw.style("Debug", "Debug, Clone", "Debug, Clone, PartialEq")
     initial = "Vec::new()" if kept == "history" else "0"
     struct = fill("/// $says\n#[derive($derives)]\npub struct $name {\n    state: $state,\n    $field\n}", says=draw.style(machine.said.capitalize() + ".", f"{machine.said.capitalize()}, which starts as `{start}`.", f"The state machine of {machine.said}."), derives=derives, name=name, state=state, field=f"{field}: {kind}," if field else "")
     getter = fill("/// $says\npub fn $field(&self) -> $kind {\n    $body\n}", field=field, kind=f"&[{state}]" if kept == "history" else kind, body=f"&self.{field}" if kept == "history" else f"self.{field}",
-                  says={"changes": "How often the state changed.", "rejected": "How many events were not possible.", "history": "The states that were entered, in order.", "nothing": ""}[kept]) if field else ""  # fmt: skip
+                  says={"changes": "How often the state changed.", "rejected": "How many events were not possible.", "history": "The states that were entered, in order.", "nothing": ""}[kept]) if field else ""
     constructor = fill("/// $says\npub fn new() -> Self {\n    $body\n}", says=f"Starts as `{start}`.", body=f"Self {{ state: {state}::{start}, {field}: {initial} }}" if field else f"Self {{ state: {state}::{start} }}")
     handler = fill("/// $says\npub fn $handle(&mut self, event: $event) -> $returned {\n    $taken\n}", handle=handle, event=event, returned=returned, taken=taken,
-                   says=draw.style("Takes `event` if it is possible now", "Reacts to `event`, unless it is not possible") + {"bool": "; tells whether it was.", "Result": " and returns the new state.", "Option": " and returns the new state."}[answer])  # fmt: skip
+                   says=draw.style("Takes `event` if it is possible now", "Reacts to `event`, unless it is not possible") + {"bool": "; tells whether it was.", "Result": " and returns the new state.", "Option": " and returns the new state."}[answer])
     reader = fill("/// $says\npub fn state(&self) -> $state {\n    self.state\n}", says=draw.style("The current state.", "What it is doing."), state=state)
     code = blocks(machine.context, struct, fill("impl $name {\n    $methods\n}", name=name, methods=blocks(constructor, handler, reader, getter)))
     cases = []

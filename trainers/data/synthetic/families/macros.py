@@ -92,7 +92,7 @@ def folding_macro(draw: Draw) -> Items:
         ("sum_if", "0", "total += value;", "sum of the arguments that are", sum), ("count_if", "0", "total += 1;", "number of arguments that are", len),
         ("product_if", "1", "total *= value;", "product of the arguments that are", math.prod), ("last_if", "0", "total = value;", "last of the arguments (or 0) that are", lambda v: v[-1] if v else 0),
         ("alternate_if", "0", "total = value - total;", "result of subtracting all before from each next of the arguments, beginning with 0, that are", _alternate),
-    )  # fmt: skip
+    )
     name = draw.style(name, name.replace("_if", "_of_" + holds.slug), name.replace("_if", "_matching"), "fold_" + name.replace("_if", ""))
     test = _block(f"if {holds.on('value')}", step)
     words = (f"The {said} {holds.plural}.", f"Computes the {said} {holds.plural}.", f"Expands to the {said} {holds.plural}.")
@@ -118,7 +118,7 @@ def struct_macro(draw: Draw) -> Items:
     name, one, two, three = draw.choose(
         ("Point", "x", "y", "z"), ("Item", "price", "stock", "weight"), ("Player", "level", "coins", "lives"), ("Box3", "width", "height", "depth"), ("Clock", "hours", "minutes", "seconds"),
         ("Trip", "distance", "stops", "cost"), ("Recipe", "eggs", "flour", "sugar"), ("Tower", "floors", "rooms", "windows"), ("Signal", "volume", "pitch", "length"),
-    )  # fmt: skip
+    )
     kind = draw.choose("i32", "u32", "i64", "u64")
     extra = draw.choose("sum", "array", "scaled")
     k, fields = draw.integer(2, 9), draw.choose(2, 3)
@@ -138,7 +138,7 @@ def struct_macro(draw: Draw) -> Items:
     body = "\n".join([
         "#[derive(Debug, Clone, PartialEq)]", _block("pub struct $name", fields_code), "",
         "impl $name {", f"    pub fn new({arguments}) -> Self {{\n        Self {{ $($field),* }}\n    }}", "", f"    pub fn {method}(&self) -> {returns} {{\n        {formula}\n    }}", "}",
-    ])  # fmt: skip
+    ])
     names = (one, two, three)[:fields]
     use = f"{macro}!({name} {{ {', '.join(f'{each}: {kind}' for each in names)} }});" if typed == "each" else f"{macro}!({name} => {', '.join(names)});"
     words = (f"Defines a struct with a constructor and a method that {said}.", f"A struct of numbers with `new`; `{method}` {said}.", f"Makes a struct whose `{method}` {said}.")
@@ -173,7 +173,7 @@ def named_enum_macro(draw: Draw) -> Items:
     name, variants = draw.choose(
         ("Color", "Red Green Blue White"), ("Suit", "Clubs Diamonds Hearts Spades"), ("Direction", "North East South West"), ("Size", "Small Medium Large Huge"), ("State", "Idle Running Paused Done"),
         ("Metal", "Iron Copper Silver Gold"), ("Gear", "Reverse Neutral Low High"), ("Season", "Spring Summer Autumn Winter"), ("Role", "Guest Member Editor Admin"), ("Shape", "Circle Square Cross Star"),
-    )  # fmt: skip
+    )
     variants = variants.split()[: draw.choose(3, 4)]
     start, step, wanted = draw.integer(0, 9), draw.choose(1, 2, 5, 10), draw.choose("name", "lower", "upper", "length")
     macro, method, parse, rank = draw.style("named_enum", "enum_with_names", "names", "simple_enum"), draw.style("name", "label", "as_text"), draw.style("parse", "from_name", "find"), draw.style("number", "rank", "code")
@@ -185,7 +185,7 @@ def named_enum_macro(draw: Draw) -> Items:
         f"    /// The variant's name{said}.\n    pub fn {method}(self) -> {returns} {{\n        match self {{\n            $($name::$variant => {shown}),*\n        }}\n    }}", "",
         f"    pub fn {parse}(text: &str) -> Option<Self> {{\n        match text {{\n            $(stringify!($variant) => Some($name::$variant),)*\n            _ => None,\n        }}\n    }}", "",
         f"    pub fn {rank}(self) -> u32 {{\n        self{position}\n    }}", "}",
-    ])  # fmt: skip
+    ])
     words = ("Defines an enum that knows the names of its variants.", f"An enum with `{method}`, `{parse}` and `{rank}`.", "Writes an enum and the matches over its variants.")
     code = _macro(draw, macro, words, (draw.style("$name:ident { $($variant:ident),* $(,)? }", "$name:ident { $($variant:ident),+ }"), body)) + f"\n{macro}!({name} {{ {', '.join(variants)} }});\n"
     kind = "usize" if wanted == "length" else "&str"
@@ -213,7 +213,7 @@ def matching_macro(draw: Draw) -> Items:
     forms = {
         "option": lambda x: (f"Some({x}{kind})", f"None::<{kind}>"), "result": lambda x: (f"Ok::<{kind}, String>({x})", f'Err::<{kind}, &str>("no")'),
         "text": lambda x: (f'"{x}"', f'"{x}x"'), "pattern": lambda x: (f"Some({x}), Some(n) => n", f"None::<{kind}>, Some(n) => n"),
-    }[source]  # fmt: skip
+    }[source]
     return Items(_macro(draw, name, words, *rules), [Case(f"{name}!({forms(n)[0]})", str(change(n))), Case(f"{name}!({forms(m)[0]})", str(change(m))), Case(f"{name}!({forms(m)[1]})", str(default)), Case(f"{name}!({forms(25)[0]})", str(change(25)))])
 
 
@@ -257,7 +257,7 @@ def setter_macro(draw: Draw) -> Items:
     name, one, two, three = draw.choose(
         ("Request", "retries", "timeout", "port"), ("Window", "width", "height", "border"), ("Cake", "eggs", "sugar", "layers"), ("Robot", "speed", "energy", "arms"), ("House", "rooms", "doors", "floors"),
         ("Report", "pages", "charts", "tables"), ("Car", "seats", "gears", "wheels"), ("Song", "tempo", "bars", "voices"), ("Farm", "cows", "hens", "fields"),
-    )  # fmt: skip
+    )
     kind = draw.choose("i32", "u32", "i64", "u64")
     change = draw.integer_mapping(kind)
     k = draw.integer(1, 20)
@@ -271,7 +271,7 @@ def setter_macro(draw: Draw) -> Items:
     return Items(code, [
         Case(f"{name}::new()", f"{name} {{ {one}: {k}, {two}: {k}, {three}: 1 }}"), Case(f"{name}::new().{one}({n}).{two}({m})", f"{name} {{ {one}: {change(n)}, {two}: {change(m)}, {three}: 1 }}"),
         Case(f"{name}::new().{two}({m}).{two}", str(change(m))), Case(f"{name}::new().{one}({n}).total()", str(change(n) + k + 1)),
-    ])  # fmt: skip
+    ])
 
 
 @family(tier=2)

@@ -144,13 +144,13 @@ def words_by_key(draw: Draw) -> Function:
         "vowels": ('word.chars().filter(|&c| "aeiou".contains(c)).count()', "usize", "number of lowercase vowels", lambda w: sum(c in "aeiou" for c in w)),
         "modulo": (f"word.len() % {k}", "usize", f"length modulo {k}", lambda w: len(w) % k),
         "capital": ("word.starts_with(char::is_uppercase)", "bool", "whether it begins with a capital letter", lambda w: w[0].isupper()),
-    }[by]  # fmt: skip
+    }[by]
     value_type, add, told, finish = {
         "words": ("Vec<String>", ".or_insert_with(Vec::new).push(word.to_string());", "the words in their order", list),
         "count": ("usize", "+= 1;", "how many words there are", len),
         "letters": ("usize", "+= word.len();", "the sum of the lengths", lambda group: sum(map(len, group))),
         "longest": ("String", "", "the longest word (the first of equals)", lambda group: max(group, key=len)),
-    }[collected]  # fmt: skip
+    }[collected]
     if collected == "words":
         put = f"groups.entry(key){add}"
     elif collected == "longest":
@@ -235,7 +235,7 @@ def numbers_by_key(draw: Draw) -> Function:
         "largest": (kind, "let best = groups.entry(key).or_insert(value);\n*best = value.max(*best);", "the largest of its numbers", max),
         "sum": (kind, "*groups.entry(key).or_insert(0) += value;", "the sum of its numbers", sum),
         "first": (kind, "groups.entry(key).or_insert(value);", "the first number that has it", lambda group: group[0]),
-    }[order]  # fmt: skip
+    }[order]
     inner = [f"let key = {key};", *put.split("\n")]
     skip = [f"if !({keep.on('value')}) {{", "    continue;", "}"] if filtered else []
     begin = f"let mut groups: BTreeMap<{kind}, {value_type}> = BTreeMap::new();"
@@ -285,7 +285,7 @@ def inverted_map(draw: Draw) -> Function:
         "count": ("usize", "the number of names that have it", ["*inverted.entry(key).or_insert(0) += 1;"]),
         "longest": ("String", "the longest name that has it (the first of equals)",
                     ["let best: &mut String = inverted.entry(key).or_default();", "if name.len() > best.len() {", "    *best = name.to_string();", "}"]),
-    }[on_clash]  # fmt: skip
+    }[on_clash]
     parameter, header = {
         "map": (f"&BTreeMap<String, {kind}>", "for (name, &number) in entries {"),
         "pairs": (f"&[(&str, {kind})]", "for &(name, number) in entries {"),
@@ -307,7 +307,7 @@ def inverted_map(draw: Draw) -> Function:
     what = draw.style("score", "badge", "room", "team", "number")
     altered_words = f", {mapping.participle}," if altered else ""
     fold = ["entries.iter().fold(BTreeMap::new(), |mut inverted, " + ("(name, &number)| {" if source == "map" else "&(name, number)| {"),
-            *(f"    {line}" for line in body), "    inverted", "})"]  # fmt: skip
+            *(f"    {line}" for line in body), "    inverted", "})"]
     return Function(
         name=draw.style("invert", "names_by_number", "reverse_index", f"by_{what}", "swap_keys"),
         parameters={"entries": parameter},

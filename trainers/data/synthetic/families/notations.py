@@ -18,7 +18,7 @@ def balanced_brackets(draw: Draw) -> Function:
     fail, returns, done = {
         "test": ("return false;", "bool", "stack.is_empty()"), "depth": ("return None;", "Option<usize>", "if stack.is_empty() {\n    Some(result)\n} else {\n    None\n}"), "error": ("return Some(index);", "Option<usize>", "None"),
         "groups": ("return None;", "Option<usize>", "if !stack.is_empty() {\n    return None;\n}\nSome(result)"), "open": ("return None;", "Option<String>", "Some(stack.into_iter().collect())"),
-    }[wanted]  # fmt: skip
+    }[wanted]
     index = "index" if wanted == "error" else ""
     head = "for (index, c) in text.chars().enumerate() {" if index else "for c in text.chars() {"
     count = {"depth": "        result = result.max(stack.len());\n", "groups": "        if stack.len() == 1 {\n            result += 1;\n        }\n"}.get(wanted, "")
@@ -37,7 +37,7 @@ def balanced_brackets(draw: Draw) -> Function:
         "depth": [f"Returns how deep the brackets {shown} in `text` are nested, {nest}, or `None` if they are not balanced in this way.", f"The greatest nesting depth of {shown}; `None` unless they are balanced, {nest}."],
         "error": [f"Returns the position of the first character that breaks the nesting of {shown}, {nest}; brackets that stay open at the end are no error.", f"Finds the first closing bracket of {shown} in `text` without its partner{f', or the first opening one deeper than {limit}' if limit else ''}, counted in characters."],
         "groups": [f"Counts the outermost groups in brackets {shown}; `None` if the brackets are not balanced, {nest}."], "open": [f"Returns the brackets of {shown} that are still open at the end of `text`, outermost first, or `None` if one is closed wrongly{f' or the nesting exceeds {limit}' if limit else ''}."],
-    }[wanted]  # fmt: skip
+    }[wanted]
 
     def oracle(text: str):
         stack, best, groups, wrong = [], 0, 0, False
@@ -62,7 +62,7 @@ def balanced_brackets(draw: Draw) -> Function:
 
     return Function(
         name=draw.style(*{"test": ("is_balanced", "brackets_match", "well_nested"), "depth": ("nesting_depth", "bracket_depth", "max_depth"), "error": ("first_mismatch", "find_error", "bracket_error"), "groups": ("count_groups", "top_level_groups"), "open": ("unclosed", "open_brackets", "still_open")}[wanted]),
-        parameters={"text": "&str"}, returns=returns, words=words, forms=[first, second, third], oracle=oracle, inputs=lambda: (argument(),))  # fmt: skip
+        parameters={"text": "&str"}, returns=returns, words=words, forms=[first, second, third], oracle=oracle, inputs=lambda: (argument(),))
 
 
 @family(tier=2)
@@ -95,7 +95,7 @@ def number_in_base(draw: Draw) -> Function:
             f"{rest}{empty}let mut result: {kind} = 0;\nfor c in {begin}.chars() {{\n{skip}    let digit = c.to_digit({base}){outcome.option}?;\n    result = result * {base} + {'digit' if kind == 'u32' else 'u64::from(digit)'};\n}}\n{outcome.good('result')}",
             f"{rest}{empty}let mut result = 0;\nfor c in {source} {{\n    match c.to_digit({base}) {{\n        Some(digit) => result = result * {base} + digit as {kind},\n        None => return {outcome.fail},\n    }}\n}}\n{outcome.good('result')}",
             f"{rest}{empty}{source}.try_fold(0, |result: {kind}, c| {{\n    let digit = c.to_digit({base}){outcome.option}?;\n    {outcome.good(f'result * {base} + digit as {kind}')}\n}})",
-        ], oracle=oracle, inputs=lambda: (argument(),))  # fmt: skip
+        ], oracle=oracle, inputs=lambda: (argument(),))
 
 
 @family(tier=2)
@@ -111,7 +111,7 @@ def compare_versions(draw: Draw) -> Function:
         "Ordering": ("Ordering", "Compares two versions", ["first.cmp(&second)"]), "i32": ("i32", "Returns -1, 0 or 1 as version `a` is older than `b`, the same or newer", ["first.cmp(&second) as i32", "match first.cmp(&second) {\n    Ordering::Less => -1,\n    Ordering::Equal => 0,\n    Ordering::Greater => 1,\n}"]),
         "newer": ("bool", "Tells whether version `a` is newer than `b`", ["first > second", "first.cmp(&second) == Ordering::Greater"]), "same": ("bool", "Tells whether `a` and `b` are the same version", ["first == second"]),
         "larger text": ("String", "Returns the newer of two versions as it is written, `a` if they are equal", ["if first >= second {\n    a.to_string()\n} else {\n    b.to_string()\n}"]),
-    }[wanted]  # fmt: skip
+    }[wanted]
 
     optional = (f", after an optional `{prefix}`" if prefix else "") + (f", of which at most {size} count{'s' * (size == 1)}" if size else "")
     rule = draw.style("Missing numbers are 0", "The shorter is filled up with zeros") if missing == "zero" else "If one is the beginning of the other, it is the older"
@@ -134,7 +134,7 @@ def compare_versions(draw: Draw) -> Function:
         name=draw.style(*{"newer": ("is_newer", "is_later"), "same": ("same_version", "equal_versions"), "larger text": ("newer_version", "latest")}.get(wanted, ("compare_versions", "version_order", "compare"))), parameters={"a": "&str", "b": "&str"}, returns=returns,
         words=[f"{said}: numbers separated by `{mark}`{optional}. {rule}; a part that is not a number counts as 0.", f"{said}. Versions are numbers with `{mark}` between them{optional}; other parts count as 0. {rule}."],
         forms=[start + end for start in (setup, read) for end in ends], oracle=oracle, inputs=argument, imports=["use std::cmp::Ordering;"] if wanted == "Ordering" else [], body_imports=["use std::cmp::Ordering;"],
-    )  # fmt: skip
+    )
 
 
 @family(tier=3)
@@ -183,7 +183,7 @@ def split_fields(draw: Draw) -> Function:
             f"{head}{flags}for c in line.chars() {{\n    match c {{\n{escapes}{quote_arm}{mark_arm}        _ => field.push(c),\n    }}\n}}\n{check}{last}{end}",
             f"{head}{flags}for c in line.chars() {{\n{tests}c == '{mark}'{' && !quoted' if quote else ''} {{\n{push}    }} else {{\n        field.push(c);\n    }}\n}}\n{check}{last}{end}",
         ], oracle=oracle, inputs=lambda: ("".join(draw.arguments.choice(("ab", "x", "1", separator, separator, quoter, quoter + "p" + separator + "q" + quoter, escaper, escaper + separator)) for _ in range(draw.arguments.randint(1, 7))),),
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -219,7 +219,7 @@ def unit_amount(draw: Draw) -> Function:
         name=draw.style("parse_amount", "parse_duration" if units[-1][0] in "hmsd" else "parse_quantity", "total_amount", "read_units", "amount_of"), parameters={"text": "&str"}, returns=outcome.returns(kind),
         words=[f"Adds up amounts with units, such as `{example}`: {told}. Anything else gives {outcome.said}.{final}", f"Reads numbers that are each followed by a unit ({told}) and returns the total, or {outcome.said} if `text` is malformed.{final}"],
         forms=[f"{start}for c in text.chars() {{\n" + body.replace("{}", factor, 1), f"let units = [{table}];\n{start}for c in text.chars() {{\n" + body.replace("{}", find, 1)], oracle=oracle, inputs=lambda: (argument(),),
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -256,7 +256,7 @@ def letter_numerals(draw: Draw) -> Function:
             forms=[
                 f"let mut rest = n;\nlet mut result = String::new();\nfor (value, letters) in [{rows}] {{\n    while rest >= value {{\n        result.push_str(letters);\n        rest -= value;\n    }}\n}}\nresult",
                 f"let table = [{rows}];\nlet mut rest = n as usize;\nlet mut result = String::new();\nfor (value, letters) in table {{\n    result += &letters.repeat(rest / value);\n    rest %= value;\n}}\nresult",
-            ], oracle=write, inputs=lambda: (draw.arguments.randint(0, greatest),))  # fmt: skip
+            ], oracle=write, inputs=lambda: (draw.arguments.randint(0, greatest),))
     update = "    if value > previous {\n        total -= 2 * previous;\n    }\n    previous = value;\n" if rule == "subtract" else ""
     back = "    if value < previous {\n        total -= value;\n    } else {\n        total += value;\n    }\n    previous = value;\n" if rule == "subtract" else "    total += value;\n"
     keep = "let mut previous = 0;\n" if rule == "subtract" else ""
@@ -270,7 +270,7 @@ def letter_numerals(draw: Draw) -> Function:
         forms=[
             f"let mut total = 0;\n{keep}for c in text.chars() {{\n    let value = match c {{\n{arms}        _ => return {outcome.fail},\n    }};\n{update}    total += value;\n}}\n{outcome.good('total')}",
             f"let mut total = 0;\n{keep}for c in text.chars().rev() {{\n    let value = match c {{\n{arms}        _ => return {outcome.fail},\n    }};\n{back}}}\n{outcome.good('total')}",
-        ], oracle=read, inputs=lambda: (numeral(),))  # fmt: skip
+        ], oracle=read, inputs=lambda: (numeral(),))
 
 
 @family(tier=4)
@@ -311,13 +311,13 @@ def expand_ranges(draw: Draw) -> Function:
         forms=[
             f"let Some((low, high)) = part.split_once(\"{dash}\") else {{\n    let number: {kind} = part.trim().parse(){outcome.result}?;\n    if number > {limit} {{\n        return {outcome.fail};\n    }}\n    return {single};\n}};\nlet first: {kind} = low.trim().parse(){outcome.result}?;\nlet last: {kind} = high.trim().parse(){outcome.result}?;\nif first > last || last > {limit} {{\n    return {outcome.fail};\n}}\n{outcome.good('(first, last)')}",
             f"let read = |text: &str| text.trim().parse::<{kind}>(){outcome.result};\nmatch part.split_once(\"{dash}\") {{\n    Some((low, high)) => match (read(low)?, read(high)?) {{\n        (first, last) if first <= last && last <= {limit} => {outcome.good('(first, last)')},\n        _ => {outcome.fail},\n    }},\n    None => match read(part)? {{\n        number if number <= {limit} => {single},\n        _ => {outcome.fail},\n    }},\n}}",
-        ])  # fmt: skip
+        ])
     shown = "whitespace" if mark == " " else f"`{mark}`"
     return Function(
         name=draw.style("expand_ranges", f"{wanted}_of_ranges", "parse_ranges", "numbers_in", "selection"), parameters={"text": "&str"}, returns=outcome.returns(returns), parts=(part,), oracle=oracle,
         words=[f"Reads ranges separated by {shown}, {closed}, and {said}. If one of them is wrong, the result is {outcome.said}.", f"Takes numbers and ranges like `3{dash}7` ({closed}) with {shown} between them and {said}; returns {outcome.said} if one cannot be read."],
         forms=[f"let mut result = {start};\nfor part in {parts} {{\n    let (first, last) = {helper}(part)?;\n    {step}\n}}\n{outcome.good('result')}", f"let ranges = {parts}.map({helper}).collect::<{outcome.returns('Vec<_>')}>()?;\nlet mut result = {start};\nfor (first, last) in ranges {{\n    {step}\n}}\n{outcome.good('result')}"],
-        inputs=lambda: (mark.join(one() for _ in range(draw.arguments.randint(1, 3))),), imports=["use std::collections::BTreeSet;"] if wanted == "set" else [])  # fmt: skip
+        inputs=lambda: (mark.join(one() for _ in range(draw.arguments.randint(1, 3))),), imports=["use std::collections::BTreeSet;"] if wanted == "set" else [])
 
 
 @family(tier=3)
@@ -325,7 +325,7 @@ def enum_from_text(draw: Draw) -> Items:
     name, variants = draw.choose(
         ("Direction", ("North", "East", "South", "West")), ("Level", ("Low", "Medium", "High")), ("Suit", ("Clubs", "Diamonds", "Hearts", "Spades")), ("Weather", ("Sunny", "Rainy", "Snowy", "Windy")), ("Priority", ("Urgent", "Normal", "Later")),
         ("Gear", ("Park", "Reverse", "Drive")), ("Status", ("Open", "Closed", "Pending", "Failed")), ("Meal", ("Breakfast", "Lunch", "Dinner")), ("Color", ("Red", "Green", "Blue", "Black")), ("Season", ("Spring", "Summer", "Autumn", "Winter")),
-    )  # fmt: skip
+    )
     unit, payload, cased = draw.choose("Custom", "Other", "Level"), draw.choose("u8", "u32", "i32"), draw.choose(True, False)
     mark, short, size = draw.choose(":", "=", "#", " "), draw.choose(True, False), draw.integer(2, len(variants))
     variants, message = sorted(draw.meaning.sample(variants, size)), draw.choose("unknown", "invalid", "no such")
@@ -340,12 +340,12 @@ def enum_from_text(draw: Draw) -> Items:
         "code": ("i64", "A number for each kind.", "".join(f"            {name}::{v} => {i},\n" for i, v in enumerate(variants, 1)) + f"            {name}::{unit}(number) => i64::from(*number) + {10 * size},\n"),
         "is_custom": ("bool", f"Whether it is `{unit}` with a number.", f"            {name}::{unit}(_) => true,\n            _ => false,\n"),
         "label": ("String", "What it is called.", "".join(f'            {name}::{v} => "{v.upper()}".to_string(),\n' for v in variants) + f'            {name}::{unit}(number) => format!("{unit.lower()}{mark}{{}}", number),\n'),
-    }[method]  # fmt: skip
+    }[method]
     tail = draw.style(
         f"        let (_, number) = text\n            .split_once('{mark}')\n            .filter(|(before, _)| *before == \"{unit.lower()}\")\n            .ok_or_else(|| {fail})?;\n        number.parse().map({name}::{unit}).map_err(|_| {fail})\n",
         f"        match text.strip_prefix(\"{unit.lower()}{mark}\").map(|number| number.parse()) {{\n            Some(Ok(number)) => Ok({name}::{unit}(number)),\n            _ => Err({fail}),\n        }}\n",
         f"        if let Some(rest) = text.strip_prefix(\"{unit.lower()}{mark}\") {{\n            if let Ok(number) = rest.parse() {{\n                return Ok(Self::{unit}(number));\n            }}\n        }}\n        Err({fail})\n",
-    )  # fmt: skip
+    )
     known = "".join(f"    {v},\n" for v in variants)
     wrong = draw.style("/// The text that could not be read.", f"/// A text that is no {name.lower()}.", "/// Says what was not understood.")
     structure = f"{wrong}\n#[derive(Debug, Clone, PartialEq)]\npub struct {failed}(pub String);\n\n" if error == "struct" else ""

@@ -282,7 +282,7 @@ def rounded_division(draw: Draw) -> Function:
         "down": [f"n / {step} * {step}", f"n - n % {step}", f"let extra = n % {step};\nn - extra"],
         "up": [f"(n + {step - 1}) / {step} * {step}", f"match n % {step} {{\n    0 => n,\n    extra => n + ({step} - extra),\n}}", f"let extra = n % {step};\nif extra == 0 {{\n    n\n}} else {{\n    n - extra + {step}\n}}"],
         "nearest": [f"(n + {step // 2}) / {step} * {step}", f"let extra = n % {step};\nlet lower = n - extra;\nif 2 * extra >= {step} {{\n    lower + {step}\n}} else {{\n    lower\n}}"],
-    }[how]  # fmt: skip
+    }[how]
     note = " The number is not negative." if signed else ""
     return Function(
         name=draw.style(f"round_{how}", "round_to_multiple", "snap", f"align_{how}"),
@@ -303,7 +303,7 @@ def split_units(draw: Draw) -> Function:
         (("hours", "minutes", "seconds"), (3600, 60)), (("weeks", "days", "hours"), (168, 24)), (("dozens", "pairs", "single pieces"), (12, 2)),
         (("pounds", "shillings", "pence"), (240, 12)), (("days", "hours", "minutes"), (1440, 60)), (("boxes", "bags", "items"), (50, 10)),
         (("miles", "yards", "feet"), (5280, 3)), (("crates", "trays", "eggs"), (120, 30)),
-    )  # fmt: skip
+    )
     kind = draw.choose(*UNSIGNED)
     big, small = sizes
     return Function(
@@ -343,17 +343,17 @@ def pick_of_three(draw: Draw) -> Function:
         "smallest": ["Returns the smallest of three numbers.", "The least of `a`, `b` and `c`."],
         "middle": ["Returns the median of three numbers.", "Of `a`, `b` and `c`, the one that lies between the two others."],
         "spread": ["Returns the difference between the largest and the smallest of three numbers.", "How far apart the extremes of `a`, `b` and `c` are."],
-    }[wanted]  # fmt: skip
+    }[wanted]
     forms = {
         "largest": ["a.max(b).max(c)", "if a >= b && a >= c {\n    a\n} else if b >= c {\n    b\n} else {\n    c\n}", "let mut best = a;\nif b > best {\n    best = b;\n}\nif c > best {\n    best = c;\n}\nbest"],
         "smallest": ["a.min(b).min(c)", "if a <= b && a <= c {\n    a\n} else if b <= c {\n    b\n} else {\n    c\n}", "let mut best = a;\nfor other in [b, c] {\n    if other < best {\n        best = other;\n    }\n}\nbest"],
         "middle": ["let mut all = [a, b, c];\nall.sort();\nall[1]", "a.max(b).min(a.min(b).max(c))"],
         "spread": ["a.max(b).max(c) - a.min(b).min(c)", "let largest = a.max(b).max(c);\nlet smallest = a.min(b).min(c);\nlargest - smallest", "let mut all = [a, b, c];\nall.sort();\nall[2] - all[0]"],
-    }[wanted]  # fmt: skip
+    }[wanted]
     return Function(
         name=draw.style(f"{wanted}_of_three", f"{wanted}_of", f"find_{wanted}"), parameters={"a": kind, "b": kind, "c": kind}, returns=kind,
         words=words, forms=forms, oracle=oracle,
-    )  # fmt: skip
+    )
 
 
 @family(tier=0)
@@ -401,11 +401,11 @@ def checked_difference(draw: Draw) -> Function:
         "remainder": ([f"Returns what remains of the distance between `a` and `b` after whole steps of {step}."],
                       [f"(a.max(b) - a.min(b)) % {step}", f"let distance = if a < b {{ b - a }} else {{ a - b }};\ndistance % {step}"],
                       lambda a, b: remainder(abs(a - b), step)),
-    }[wanted]  # fmt: skip
+    }[wanted]
     return Function(
         name=draw.style("distance", "gap", "difference", "spread_between"), parameters={"a": kind, "b": kind}, returns=kind, words=words,
         forms=forms, oracle=oracle,
-    )  # fmt: skip
+    )
 
 
 @family(tier=1)

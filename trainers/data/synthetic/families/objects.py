@@ -28,7 +28,7 @@ def boxed_objects(draw: Draw) -> Items:
         (f"Vec<{kind}>", draw.style(f"sorted_by_{method}", f"ordered_{method}"), f"Lists every {method}, the smallest first.", [
             f"let mut result: Vec<{kind}> = all.iter().map(|each| each.{method}()).collect();\nresult.sort();\nresult",
             f"let mut result = Vec::new();\nfor each in all {{\n    result.push(each.{method}());\n}}\nresult.sort_unstable();\nresult"], sorted),
-    )  # fmt: skip
+    )
     pieces = {f"{first} {{ {its}: {n} }}": n * rate + base, f"{second} {{ {other}: {m} }}": m * rate2, third: fixed}
     bodies = ((first, linear(rate, base, its)), (second, f"{rate2} * self.{other}"), (third, str(fixed)))
     code = items(
@@ -53,13 +53,13 @@ def expression_visitor(draw: Draw) -> Items:
     operations = {
         "Add": ("a + b", lambda a, b: a + b, "+"), "Sub": ("a - b", lambda a, b: a - b, "-"), "Mul": ("a * b", lambda a, b: a * b, "*"),
         "Max": ("a.max(b)", max, "^"), "Min": ("a.min(b)", min, "_"), "Mean": ("(a + b) / 2", lambda a, b: quotient(a + b, 2), "~"),
-    }  # fmt: skip
+    }
     one, two = draw.choose(*itertools.combinations(operations, 2))
     other, returns, leaf, inner, compute_leaf, compute = draw.choose(
         ("Depth", "usize", "1", "1 + a.max(b)", lambda n: 1, lambda a, b, sign: 1 + max(a, b)), ("Leaves", "usize", "1", "a + b", lambda n: 1, lambda a, b, sign: a + b),
         ("Nodes", "usize", "1", "1 + a + b", lambda n: 1, lambda a, b, sign: 1 + a + b), ("Largest", kind, "number", "a.max(b)", lambda n: n, lambda a, b, sign: max(a, b)),
         ("Show", "String", "number.to_string()", None, str, lambda a, b, sign: f"({a} {sign} {b})"), ("Polish", "String", "number.to_string()", "", str, lambda a, b, sign: f"{sign} {a} {b}"),
-    )  # fmt: skip
+    )
     tree, number = draw.style(("Expr", "Number"), ("Node", "Leaf"), ("Term", "Value"), ("Formula", "Constant"))
     visitor, accept = draw.style("Visitor", "Fold", "Walker", "Reader"), draw.style("accept", "walk", "visit", "apply")
     evaluate = draw.style("Evaluate", "Compute", "Calculator", "Eval")
@@ -85,7 +85,7 @@ def expression_visitor(draw: Draw) -> Items:
         implement(evaluate, kind, "number", operations[one][0], operations[two][0]),
         f"pub struct {other};",
         implement(other, returns, leaf, bodies(one), bodies(two)),
-    )  # fmt: skip
+    )
     pick = draw.arguments
 
     def grow(depth: int) -> tuple[str, int, object]:
@@ -108,7 +108,7 @@ def strategy_objects(draw: Draw) -> Items:
     trait, method, holder, amount, first, second = draw.choose(
         ("Discount", "reduce", "Checkout", "price", "Percent", "Voucher"), ("Scoring", "score", "Match", "goals", "PerGoal", "Bonus"), ("Routing", "cost", "Trip", "distance", "ByRoad", "ByTrain"),
         ("Growth", "grow", "Colony", "size", "Doubling", "Feeding"), ("Tariff", "bill", "Meter", "usage", "Night", "Day"), ("Damage", "hit", "Fight", "strength", "Sword", "Bow"), ("Fee", "charge", "Account", "amount", "Relative", "Flat"),
-    )  # fmt: skip
+    )
     kind = draw.choose("i32", "i64")
     one, two = draw.integer_mapping(kind), draw.integer_mapping(kind)
     change, run = draw.style("set", "switch", "replace", "use_other"), draw.style("run", "result", "compute", "outcome")
@@ -123,10 +123,10 @@ def strategy_objects(draw: Draw) -> Items:
             "/// Takes another rule from now on.\n" + braced(f"pub fn {change}(&mut self, {field}: Box<dyn {trait}>)", f"self.{field} = {field};"),
             f"/// What the rule makes of the {amount}.\n" + braced(f"pub fn {run}(&self) -> {kind}", f"self.{field}.{method}(self.{amount})"),
         ),
-    )  # fmt: skip
+    )
     n, m = draw.arguments.randint(3, 30), draw.arguments.randint(31, 70)
     setup = f"let mut held = {holder}::new({n}, Box::new({second}));"
     return Items(code, [
         Case(f"{holder}::new({n}, Box::new({first})).{run}()", str(one(n))), Case(f"{holder}::new({m}, Box::new({second})).{run}()", str(two(m))),
         Case(f"{first}.{method}({m})", str(one(m))), Case(f"held.{run}()", str(one(n)), f"{setup} held.{change}(Box::new({first}));"), Case(f"{second}.{method}(1)", str(two(1))),
-    ])  # fmt: skip
+    ])

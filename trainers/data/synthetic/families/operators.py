@@ -11,7 +11,7 @@ TUPLES = (
     ("Point|Position", "a point in the plane", "x y"), ("Vector|Vec3", "a vector in space", "x y z"), ("Money|Amount", "an amount of money", "euros cents"), ("Offset|Shift", "how far something moved", "rows columns"),
     ("Resources|Goods", "what a player owns", "wood stone gold"), ("Score|Result", "the score of a match", "home away"), ("Nutrition|Food", "what a meal contains", "protein fat sugar"), ("Effort|Cost", "what a task takes", "hours money"),
     ("Colour|Tint", "a change of colour", "red green blue"), ("Force|Thrust", "a force on a body", "along across"), ("Stats|Skills", "the skills of a hero", "strength speed wits"), ("Charge|Load", "a load on a beam", "left right"), ("Medals|Trophies", "what a country won", "gold silver bronze"),
-)  # fmt: skip
+)
 SYMBOLS = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/", "Rem": "%"}
 COMPUTE = {"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b, "/": quotient, "%": lambda a, b: a - b * quotient(a, b)}
 
@@ -78,7 +78,7 @@ def arithmetic_operators(draw: Draw) -> Items:
         "product": ("Mul", implement("Mul", shape.name, f"mul(self, {right}: Self) -> {kind}", " + ".join(f"self.{field} * {right}.{field}" for field in shape.fields), kind, says=draw.style("The scalar product.", "The sum of the products of the fields."))),
         "scale_left": ("Mul", implement("Mul", kind, f"mul(self, {right}: {shape.name}) -> {shape.name}", each(f"self * {right}.$").replace("Self", shape.name), shape.name, shape.name)),
         "number": (first, implement(first, shape.name, f"{first.lower()}(self, amount: {kind}) -> Self", each(f"self.$ {symbol} amount"), "Self", kind, says=draw.style("The same number for all fields.", "A plain number counts for every field."))),
-    }[second]  # fmt: skip
+    }[second]
     code = blocks(imported(draw, first, trait), shape.code, *parts, piece)
     cases = []
     for _ in range(2):
@@ -91,7 +91,7 @@ def arithmetic_operators(draw: Draw) -> Items:
             "scale": Case(f"{made} * {factor}", shape.made([x * factor for x in a])), "divide": Case(f"{made} / {factor}", shape.made([quotient(x, factor) for x in a])), "negate": Case(f"-{made}", shape.made([-x for x in a])),
             "product": Case(f"{made} * {shape.made(b)}", str(sum(x * y for x, y in zip(a, b, strict=True)))), "scale_left": Case(f"{factor} * {made}", shape.made([x * factor for x in a])),
             "number": Case(f"{made} {symbol} {factor}", shape.made([COMPUTE[symbol](x, factor) for x in a])),
-        }[second])  # fmt: skip
+        }[second])
     return Items(code, cases)
 
 
@@ -113,7 +113,7 @@ def assigning_operators(draw: Draw) -> Items:
     parts = [
         implement(first, shape.name, f"{plain}_assign(&mut self, other: Self)", "\n".join(step(each) for each in shape.fields), says=f"Keeps every field between {low} and {limit}." if bound else draw.style("", "Changes every field.", "Field by field.")),
         implement(trait, shape.name, f"{second[:3].lower()}_assign(&mut self, number: {shape.kind})", "\n".join(f"self.{each} {other}= number;" for each in shape.fields), argument=shape.kind, says=draw.style("", "The number is for every field.")),
-    ]  # fmt: skip
+    ]
     shown = [shape.code, *parts]
     traits = [first, trait]
     operator = draw.choose(True, False)
@@ -149,7 +149,7 @@ def indexed_type(draw: Draw) -> Items:
         imported(draw, "Index", "IndexMut"), f"/// {draw.style(f'A {name.lower()} with its {field}.', f'The {field} of a {name.lower()}.', f'Every {one} is of type `{kind}`.')}\n#[derive({draw.style('Debug, Clone, PartialEq', 'Clone, Debug')})]\npub struct {name} {{\n    pub {field}: Vec<{kind}>,\n}}",
         implement("Index", name, f"index(&self, index: {value}) -> &{draw.style(kind, 'Self::Output')}", inner, kind, value, says),
         implement("IndexMut", name, f"index_mut(&mut self, index: {value}) -> &mut {kind}", changed, argument=value),
-    )  # fmt: skip
+    )
     values = [draw.arguments.choice(list(pool)) for _ in range(size)]
     begin = f"let mut it = {name} {{ {field}: vec![{', '.join(literal(each, kind) for each in values)}] }};"
     numbers = {"around": [draw.arguments.randrange(3 * size) for _ in range(3)], "grid": [draw.arguments.randrange(size) for _ in range(3)], "name": [0, 1, size - 1]}.get(how, draw.arguments.sample(range(size), 3))
@@ -229,10 +229,10 @@ def number_type(draw: Draw) -> Items:
         "complex": {operators[0]: pair(f"self.{a} {sign} other.{a}", f"self.{b} {sign} other.{b}"), "Mul": f"Self {{\n    {a}: self.{a} * other.{a} - self.{b} * other.{b},\n    {b}: self.{a} * other.{b} + self.{b} * other.{a},\n}}", "Neg": pair(f"-self.{a}", f"-self.{b}")},
         "residue": {operators[0]: f"Self::new(self.{a} {sign} other.{a})", "Mul": f"Self::new(self.{a} * other.{a})", "Neg": f"Self::new(-self.{a})"},
         "dual": {operators[0]: pair(f"self.{a} {sign} other.{a}", f"self.{b} {sign} other.{b}"), "Mul": f"Self {{\n    {a}: self.{a} * other.{a},\n    {b}: self.{a} * other.{b} + self.{b} * other.{a},\n}}", "Neg": pair(f"-self.{a}", f"-self.{b}")},
-    }[what]  # fmt: skip
+    }[what]
     constructor = {
         "fraction": f"let divisor = gcd({a}.abs(), {b}.abs()) * {b}.signum();\nSelf {{ {a}: {a} / divisor, {b}: {b} / divisor }}", "residue": f"Self {{ {a}: {a}.rem_euclid({modulus}) }}",
-    }.get(what, f"Self {{ {a}, {b} }}")  # fmt: skip
+    }.get(what, f"Self {{ {a}, {b} }}")
     says = {"fraction": draw.style("Reduces it; `den` must not be zero.".replace("den", b), f"In lowest terms, with a positive `{b}`, which must not be 0."), "residue": draw.style(f"What is left of it modulo {modulus}.", f"Reduces it to 0..{modulus}.")}.get(what, "From its two parts.")
     arguments = f"{a}: {kind}" if what == "residue" else f"{a}: {kind}, {b}: {kind}"
     methods = [fill("/// $says\npub fn new($arguments) -> Self {\n    $body\n}", says=says, arguments=arguments, body=constructor)]
@@ -249,7 +249,7 @@ def number_type(draw: Draw) -> Items:
     code = blocks(
         imported(draw, *operators), f"/// {said}\n#[derive({draw.style('Debug, Clone, Copy, PartialEq', 'Clone, Copy, Debug, PartialEq, Eq')})]\npub struct {name} {{\n    {fields}\n}}", "" if plain else helper, fill("impl $name {\n    $methods\n}", name=name, methods=blocks(*methods)),
         *(implement(each, name, f"{each.lower()}(self{'' if each == 'Neg' else ', other: Self'}) -> {draw.style('Self', 'Self::Output')}", formulas[each], "Self") for each in operators),
-    )  # fmt: skip
+    )
 
     def made(value: tuple[int, ...]) -> str:
         return f"{name}::new({', '.join(map(str, value))})"
@@ -260,7 +260,7 @@ def number_type(draw: Draw) -> Items:
         values = {
             "fraction": {operators[0]: (x[0] * y[-1] + (1 if sign == "+" else -1) * y[0] * x[-1], x[-1] * y[-1]), "Mul": (x[0] * y[0], x[-1] * y[-1]), "Neg": (-x[0], x[-1])},
             "residue": {operators[0]: (COMPUTE[sign](x[0], y[0]) % modulus,), "Mul": (x[0] * y[0] % modulus,), "Neg": (-x[0] % modulus,)},
-        }.get(what, {operators[0]: (COMPUTE[sign](x[0], y[0]), COMPUTE[sign](x[-1], y[-1])), "Neg": (-x[0], -x[-1]), "Mul": (x[0] * y[0] - (x[-1] * y[-1] if what == "complex" else 0), x[0] * y[-1] + x[-1] * y[0])})  # fmt: skip
+        }.get(what, {operators[0]: (COMPUTE[sign](x[0], y[0]), COMPUTE[sign](x[-1], y[-1])), "Neg": (-x[0], -x[-1]), "Mul": (x[0] * y[0] - (x[-1] * y[-1] if what == "complex" else 0), x[0] * y[-1] + x[-1] * y[0])})
         if what == "fraction":
             values = {key: (n // math.gcd(n, d), d // math.gcd(n, d)) for key, (n, d) in values.items()}
         cases += [Case(f"-{made(x)}" if each == "Neg" else f"{made(x)} {SYMBOLS[each]} {made(y)}", made(values[each])) for each in operators]

@@ -8,7 +8,7 @@ from trainers.data.synthetic.pieces import quotient, remainder
 OPERATIONS = {
     "add": ("+", lambda a, b: a + b), "sub": ("-", lambda a, b: a - b), "mul": ("*", lambda a, b: a * b),
     "div": ("/", quotient), "rem": ("%", remainder),
-}  # fmt: skip
+}
 
 
 def fits(value: int, kind: str) -> bool:
@@ -52,7 +52,7 @@ def checked_formula(draw: Draw) -> Function:
 
     forms = [f"{steps[0]}.and_then(|result| result.{steps[1]}){end}",
              f"match {steps[0]} {{\n    Some(result) => result.{steps[1]}{end},\n    None => {otherwise},\n}}",
-             f"let Some(result) = {steps[0]} else {{\n    return {otherwise};\n}};\nresult.{steps[1]}{end}"]  # fmt: skip
+             f"let Some(result) = {steps[0]} else {{\n    return {otherwise};\n}};\nresult.{steps[1]}{end}"]
     if not fallback:
         forms += [f"{steps[0]}?.{steps[1]}", f"let result = {steps[0]}?;\nlet result = result.{steps[1]}?;\nSome(result)"]
     said = f"`{otherwise}`" if fallback != "zero" else "0"
@@ -61,7 +61,7 @@ def checked_formula(draw: Draw) -> Function:
         name=draw.style("checked_formula", "try_compute", f"checked_{first}_{second}", "safe_compute", "compute"), parameters={"a": kind, "b": kind},
         returns=kind if fallback else f"Option<{kind}>", forms=forms, oracle=oracle, inputs=lambda: (number(), number()),
         words=[f"Computes {formula}; gives {said} if a step does not fit into {kind}{zero}.", f"Returns {formula}, or {said} on overflow{zero and ' or division by zero'}."],
-    )  # fmt: skip
+    )
 
 
 @family(tier=1)
@@ -88,18 +88,18 @@ def matching_element(draw: Draw) -> Function:
     header = "for (index, &value) in values.iter().enumerate()" if indexed else "for &value in values"
     if which == "last":
         loops = [f"let mut result = None;\n{header} {{\n    if {condition} {{\n        result = Some({given});\n    }}\n}}\nresult",
-                 f"{header}.rev() {{\n    if {condition} {{\n        return Some({given});\n    }}\n}}\nNone".replace("in values.rev", "in values.iter().rev")]  # fmt: skip
+                 f"{header}.rev() {{\n    if {condition} {{\n        return Some({given});\n    }}\n}}\nNone".replace("in values.rev", "in values.iter().rev")]
     elif which == "first":
         loops = [f"{header} {{\n    if {condition} {{\n        return Some({given});\n    }}\n}}\nNone",
-                 f"{header} {{\n    if {negation(condition)} {{\n        continue;\n    }}\n    return Some({given});\n}}\nNone"]  # fmt: skip
+                 f"{header} {{\n    if {negation(condition)} {{\n        continue;\n    }}\n    return Some({given});\n}}\nNone"]
     else:
         loops = [f"let mut met = false;\n{header} {{\n    if {condition} {{\n        if met {{\n            return Some({given});\n        }}\n        met = true;\n    }}\n}}\nNone",
-                 f"let mut count = 0;\n{header} {{\n    if {condition} {{\n        count += 1;\n    }}\n    if count == 2 {{\n        return Some({given});\n    }}\n}}\nNone"]  # fmt: skip
+                 f"let mut count = 0;\n{header} {{\n    if {condition} {{\n        count += 1;\n    }}\n    if count == 2 {{\n        return Some({given});\n    }}\n}}\nNone"]
     return Function(
         name=draw.style(f"{which}_{keep.slug}", f"find_{which}", f"{which}_match", "search"), parameters={"values": f"&[{kind}]"}, returns=f"Option<{returns}>",
         forms=["\n".join(chain).replace(".filter(", ".find(").replace("\n    .next()", "") if which != "second" else "\n".join(chain), *loops], oracle=oracle,
         words=[f"Returns {told} that {keep.clause}, or `None`.{then}", f"Searches `values` for {told} which {keep.clause}.{then}", f"Of the {keep.plural} in `values`: {told.replace('element', 'one')}; `None` if there are too few.{then}"],
-    )  # fmt: skip
+    )
 
 
 
@@ -123,13 +123,13 @@ def combined_options(draw: Draw) -> Function:
 
     if single == "default":
         forms = [f"let a = a.unwrap_or({default});\nlet b = b.unwrap_or({default});\n{both}", f"let (a, b) = (a.unwrap_or({default}), b.unwrap_or({default}));\n{both}",
-                 f"let a = match a {{\n    Some(value) => value,\n    None => {default},\n}};\nlet b = match b {{\n    Some(value) => value,\n    None => {default},\n}};\n{both}"]  # fmt: skip
+                 f"let a = match a {{\n    Some(value) => value,\n    None => {default},\n}};\nlet b = match b {{\n    Some(value) => value,\n    None => {default},\n}};\n{both}"]
     elif single == "none":
         forms = [f"let a = a?;\nlet b = b?;\nSome({both})", f"match (a, b) {{\n    (Some(a), Some(b)) => Some({both}),\n    _ => None,\n}}", f"a.zip(b).map(|(a, b)| {both})",
-                 f"a.and_then(|a| b.map(|b| {both}))", f"if let (Some(a), Some(b)) = (a, b) {{\n    Some({both})\n}} else {{\n    None\n}}"]  # fmt: skip
+                 f"a.and_then(|a| b.map(|b| {both}))", f"if let (Some(a), Some(b)) = (a, b) {{\n    Some({both})\n}} else {{\n    None\n}}"]
     else:
         forms = [f"match (a, b) {{\n    (Some(a), Some(b)) => Some({both}),\n    (Some(value), None) | (None, Some(value)) => {alone},\n    (None, None) => None,\n}}",
-                 f"if let (Some(a), Some(b)) = (a, b) {{\n    return Some({both});\n}}\nlet value = a.or(b)?;\n{alone}", f"if let Some((a, b)) = a.zip(b) {{\n    Some({both})\n}} else {{\n    a.or(b).map(|value| {alone[5:-1]})\n}}"]  # fmt: skip
+                 f"if let (Some(a), Some(b)) = (a, b) {{\n    return Some({both});\n}}\nlet value = a.or(b)?;\n{alone}", f"if let Some((a, b)) = a.zip(b) {{\n    Some({both})\n}} else {{\n    a.or(b).map(|value| {alone[5:-1]})\n}}"]
     said = {"none": "`None` unless both are there", "that": "if only one is there, it is the result", "default": f"what is missing counts as {default}", "mapped": f"if only one is there, the result is that one {mapping.participle}"}[single]
     inner = f"({kind}, {kind})" if operation == "pair" else kind
     option = lambda: draw.arguments.choice((None, draw.arguments.randint(-9 if kind in SIGNED else 0, 40), draw.arguments.randint(0, 40)))  # noqa: E731
@@ -137,7 +137,7 @@ def combined_options(draw: Draw) -> Function:
         name=draw.style("combine", f"{operation}_options", "merge_options", f"optional_{operation}", "join"), parameters={"a": f"Option<{kind}>", "b": f"Option<{kind}>"},
         returns=inner if single == "default" else f"Option<{inner}>", forms=forms, oracle=oracle, inputs=lambda: (option(), option()),
         words=[f"Returns {told} of `a` and `b`; {said}.", f"Combines two optional numbers to {told}; {said}."],
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -151,7 +151,7 @@ def option_chain(draw: Draw) -> Function:
         "last": ({"values": f"&[{kind}]"}, "values.last().copied()", lambda values: values[-1] if values else None, "the last element"),
         "max": ({"values": f"&[{kind}]"}, "values.iter().copied().max()", lambda values: max(values, default=None), "the largest element"),
         "get": ({"values": f"&[{kind}]", "index": "usize"}, "values.get(index).copied()", lambda values, index: values[index] if index < len(values) else None, "the element at `index`"),
-    }[source]  # fmt: skip
+    }[source]
     filter_first = order == "filter first"
     steps = [f"    .filter(|&n| {keep.on('n')})", f"    .map(|n| {mapping.on('n')})"]
     last = {"option": [], "default": [f"    .unwrap_or({fallback})"], "error": [f'    .ok_or("nothing {fallback}")'], "text": ["    .map(|n| n.to_string())", "    .unwrap_or_default()"]}[end]
@@ -181,7 +181,7 @@ def option_chain(draw: Draw) -> Function:
         name=draw.style("pick", "resolve", "process", "evaluate", "derive_value"), parameters=parameters, returns=returns, forms=[chain, *forms], oracle=oracle,
         inputs=(lambda: (draw.value(f"[{kind}]"), draw.arguments.randint(0, 5))) if source == "get" else None,
         words=[f"Returns {which}; otherwise {missing}.", f"Gives {which}, and {missing} in all other cases."],
-    )  # fmt: skip
+    )
 
 
 
@@ -197,12 +197,12 @@ def safe_division(draw: Draw) -> Function:
         "down": ("a / divisor", quotient, "`a` divided by {}, the fraction dropped"), "up": ("a.div_ceil(divisor)", lambda a, b: -(-a // b), "`a` divided by {}, rounded up"),
         "exact": ("a / divisor", quotient, "`a` divided by {}, which must leave no remainder"), "both": ("(a / divisor, a % divisor)", lambda a, b: (quotient(a, b), remainder(a, b)), "quotient and remainder of `a` by {}"),
         "percent": ("a * 100 / divisor", lambda a, b: quotient(a * 100, b), "how many percent `a` is of {}, the fraction dropped"),
-    }[rounding]  # fmt: skip
+    }[rounding]
     inner = f"({kind}, {kind})" if rounding == "both" else kind
     default = ("(0, 0)", (0, 0)) if rounding == "both" else ("0", 0)
     message = f"no {what}"
     returns, bad, wrap, value = {"option": (f"Option<{inner}>", "None", "Some({})", None), "error": (f"Result<{inner}, &'static str>", f'Err("{message}")', "Ok({})", Err(message)),
-                                 "text": (f"Result<{inner}, String>", 'Err(format!("{message} of {}", a))'.replace("{message}", message), "Ok({})", None), "fallback": (inner, default[0], "{}", default[1])}[failure]  # fmt: skip
+                                 "text": (f"Result<{inner}, String>", 'Err(format!("{message} of {}", a))'.replace("{message}", message), "Ok({})", None), "fallback": (inner, default[0], "{}", default[1])}[failure]
     condition = "divisor == 0 || a % divisor != 0" if rounding == "exact" else "divisor == 0"
 
     def oracle(a: int, b: int) -> object:
@@ -224,7 +224,7 @@ def safe_division(draw: Draw) -> Function:
     return Function(
         name=draw.style(what, f"safe_{what}", f"{what}_of", f"try_{what}", "divide"), parameters={"a": kind, "b": kind}, returns=returns, forms=forms, oracle=oracle, inputs=lambda: (small() * draw.arguments.randint(1, 6), small()),
         words=[f"Returns {told.format(by)}. If the divisor is zero{cause}, gives {else_words}.", f"The {what}: {told.format(by)}; {else_words} where the divisor is zero{cause}."],
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -253,14 +253,14 @@ def extreme_where(draw: Draw) -> Function:
         "index": [f"let mut best: Option<(usize, {kind})> = None;\nfor (index, &value) in values.iter().enumerate() {{\n    if {condition} {{\n        let better = match best {{\n            Some((_, held)) => value {sign} held,\n            None => true,\n        }};\n        if better {{\n            best = Some((index, value));\n        }}\n    }}\n}}\nbest.map(|(index, _)| index)",
                   f"values\n    .iter()\n    .enumerate()\n    .filter(|&(_, &value)| {condition})\n" + ("    .rev()\n    .max_by_key" if wanted == "largest" else "    .min_by_key") + "(|&(_, &value)| value)\n    .map(|(index, _)| index)"],
         "range": [f"let low = {kept}    .min()?;\nlet high = {kept}    .max()?;\nSome((low, high))".replace("\n    .", "\n    ."), f"let mut range: Option<({kind}, {kind})> = None;\nfor &value in values {{\n    if {condition} {{\n        range = match range {{\n            Some((low, high)) => Some((low.min(value), high.max(value))),\n            None => Some((value, value)),\n        }};\n    }}\n}}\nrange"],
-    }[by]  # fmt: skip
+    }[by]
     told = {"value": f"the {wanted} of the {keep.plural}", "key": f"that of the {keep.plural} which is {wanted} when {mapping.participle}; of equals the first", "index": f"the index of the {wanted} of the {keep.plural}; of equals the first",
-            "range": f"the smallest and the largest of the {keep.plural}"}[by]  # fmt: skip
+            "range": f"the smallest and the largest of the {keep.plural}"}[by]
     return Function(
         name=draw.style(f"{wanted}_{keep.slug}" if by != "range" else f"range_of_{keep.slug}", f"{by}_where", "extreme", f"find_{by}"), parameters={"values": f"&[{kind}]"},
         returns={"index": "Option<usize>", "range": f"Option<({kind}, {kind})>"}.get(by, f"Option<{kind}>"), forms=forms, oracle=oracle,
         words=[f"Returns {told}. `None` if there are none.", f"Looks in `values` for {told}. The result is `None` if there is no such number."],
-    )  # fmt: skip
+    )
 
 
 TABLES = (
@@ -268,7 +268,7 @@ TABLES = (
     ("season", ("spring", "summer", "autumn", "winter")), ("note", ("do", "re", "mi", "fa", "so", "la", "ti")), ("suit", ("clubs", "diamonds", "hearts", "spades")),
     ("piece", ("pawn", "knight", "bishop", "rook", "queen", "king")), ("size", ("tiny", "small", "medium", "large", "huge")), ("level", ("trace", "debug", "info", "warn", "error")),
     ("unit", ("bytes", "kilobytes", "megabytes", "gigabytes")), ("direction", ("north", "east", "south", "west")), ("rank", ("private", "corporal", "sergeant", "captain", "major")),
-)  # fmt: skip
+)
 
 
 @family(tier=1)
@@ -309,11 +309,11 @@ def table_lookup(draw: Draw) -> Function:
         "next": ("Option<&'static str>", f"the {thing} that is {step} after the named one, beginning anew at the end, or `None` for another name", [f"{constant}\nlet index = {find}?;\nSome(NAMES[(index + {step}) % NAMES.len()])", f"{constant}\n{find}.map(|index| NAMES[(index + {step}) % {size}])"]),
         "prefix": ("Option<usize>", f"the number, counted from {base}, of the first {thing} that begins with `name`, or `None`", [f"{constant}\nNAMES.iter().position(|each| each.starts_with(name))" + (f".map(|index| index{plus})" if base else ""), f"{constant}\nlet index = NAMES.iter().position(|each| each.starts_with(name))?;\nSome(index{plus})"]),
         "wrapped": ("&'static str", f"the {thing} at `number` plus {step}, counted from 0, beginning anew at the end", [f"{constant}\nNAMES[(number + {step}) % NAMES.len()]", f"{constant}\nlet index = (number + {step}) % {size};\nNAMES[index]", f"match (number + {step}) % {size} {{\n" + "".join(f"    {index} => {name},\n" for index, name in enumerate(names.split(", ")[:-1])) + f"    _ => {names.split(', ')[-1]},\n}}"]),
-    }[wanted]  # fmt: skip
+    }[wanted]
     return Function(
         name=draw.style(f"{thing}_{wanted}", f"find_{thing}", f"{thing}_lookup", f"to_{thing}"), parameters=parameters, returns=returns, forms=forms, oracle=oracle, inputs=inputs,
         words=[f"Returns {told}. The {thing}s are {listed}.", f"Gives {told}, where the {thing}s in order are: {listed}."],
-    )  # fmt: skip
+    )
 
 
 

@@ -24,14 +24,14 @@ def reordered(draw: Draw) -> Function:
         "reverse_chunks": [f"Reverses every group of {shift + 1} values; the last group may be shorter."],
         "every": [f"Keeps the first value and then only one in every {shift + 1}: those at the indices 0, {shift + 1}, {2 * shift + 2} and so on."],
         "interleave_halves": [f"Leaves out {shift} of the values, from the front, and returns the others in reverse order."],
-    }[how]  # fmt: skip
+    }[how]
     forms = {
         "left": [f"let mut result = values.to_vec();\nif !result.is_empty() {{\n    let places = {shift} % result.len();\n    result.rotate_left(places);\n}}\nresult", f"let count = values.len();\n(0..count).map(|index| values[(index + {shift}) % count]).collect()"],
         "right": [f"let mut result = values.to_vec();\nif !result.is_empty() {{\n    let places = {shift} % result.len();\n    result.rotate_right(places);\n}}\nresult", f"let count = values.len();\n(0..count).map(|index| values[(index + count * {shift} - {shift}) % count]).collect()"],
         "reverse_chunks": [f"values\n    .chunks({shift + 1})\n    .flat_map(|chunk| chunk.iter().rev().copied())\n    .collect()", f"let mut result = values.to_vec();\nfor chunk in result.chunks_mut({shift + 1}) {{\n    chunk.reverse();\n}}\nresult"],
         "every": [f"values.iter().step_by({shift + 1}).copied().collect()", f"let mut result = Vec::new();\nfor (index, &value) in values.iter().enumerate() {{\n    if index % {shift + 1} == 0 {{\n        result.push(value);\n    }}\n}}\nresult"],
         "interleave_halves": [f"values.iter().skip({shift}).rev().copied().collect()", f"let mut result = Vec::new();\nfor index in ({shift}..values.len()).rev() {{\n    result.push(values[index]);\n}}\nresult"],
-    }[how]  # fmt: skip
+    }[how]
 
     def oracle(values: Sequence):
         n = len(values)
@@ -146,7 +146,7 @@ def search_sorted(draw: Draw) -> Function:
         "nearest_below": (f"Option<{kind}>", f"Returns the largest value of a sorted slice that is at most {told}.", [up_to + "if low == 0 {\n    None\n} else {\n    Some(sorted[low - 1])\n}", f"sorted.iter().copied().take_while(|&value| value <= {target}).last()"]),
         "count_equal": ("usize", f"Counts how often {told} occurs in a sorted slice.", [f"let first = sorted.partition_point(|&value| value < {target});\nlet end = sorted.partition_point(|&value| value <= {target});\nend - first", f"sorted.iter().filter(|&&value| value == {target}).count()"]),
         "count_between": ("usize", f"Counts the values of a sorted slice from `target` to `target` + {offset}, both included.", [f"let first = sorted.partition_point(|&value| value < target);\nlet end = sorted.partition_point(|&value| value <= {target});\nend - first", f"sorted.iter().filter(|&&value| value >= target && value <= {target}).count()"]),
-    }  # fmt: skip
+    }
     returns, words, forms = table[wanted]
 
     def oracle(values: Sequence[int], target: int):
@@ -155,10 +155,10 @@ def search_sorted(draw: Draw) -> Function:
         return {
             "lower": len(below), "upper": len(most), "exact": values.index(t) if t in values else None,
             "nearest_below": most[-1] if most else None, "count_equal": values.count(t), "count_between": sum(target <= v <= t for v in values),
-        }[wanted]  # fmt: skip
+        }[wanted]
 
     return Function(
         name=draw.style(f"search_{wanted}", wanted if "_" in wanted else f"{wanted}_bound", "binary_search_for", "locate"),
         parameters=parameters, returns=returns, words=[words, words.replace("a sorted slice", "`sorted`, which is in ascending order,").replace(",.", ".")], forms=forms, oracle=oracle,
         inputs=lambda: (sorted(draw.arguments.randint(0, 14) for _ in range(draw.arguments.randint(0, 8))), draw.arguments.randint(0, 14)),
-    )  # fmt: skip
+    )

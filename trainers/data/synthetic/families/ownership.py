@@ -30,7 +30,7 @@ def owned_vector(draw: Draw) -> Function:
     first, after, said = draw.choose(
         ("result.reverse();", lambda v: v[::-1], "reversed"), ("result.sort();", sorted, "sorted"), ("result.dedup();", lambda v: [n for i, n in enumerate(v) if not i or v[i - 1] != n], "without repetitions of neighbours"),
         (f"result.truncate({k});", lambda v: v[:k], f"cut to at most {k}"), (f"result.push({k});", lambda v: [*v, k], f"followed by {k}"), (f"result.insert(0, {k});", lambda v: [k, *v], f"after a leading {k}"), ("result.extend_from_within(..);", lambda v: v + v, "twice in a row"),
-    )  # fmt: skip
+    )
     parameter = draw.style("values", "numbers", "list")
     return Function(
         name=draw.style("prepare", "filtered", "cleaned", "into_kept", "consume", "keep_" + holds.slug),
@@ -42,7 +42,7 @@ def owned_vector(draw: Draw) -> Function:
             f"let mut result = Vec::new();\nfor value in {parameter} {{\n    if {x} {{\n        result.push(value);\n    }}\n}}\n{first}\nresult",
         ],
         oracle=lambda values: after([n for n in values if holds(n)]), inputs=lambda: (_any_list(draw, kind),),
-    )  # fmt: skip
+    )
 
 
 @family(tier=1)
@@ -72,7 +72,7 @@ def changed_in_place(draw: Draw) -> Function:
         parameters={parameter: "&mut " + target.format(kind)}, returns="usize" if counted else None,
         words=[f"Replaces each number in `{parameter}` that {holds.clause} by itself {change.participle}.{told}", f"Changes `{parameter}` in place: {holds.plural} are {change.participle}.{told}"],
         forms=forms, oracle=oracle, inputs=lambda: (_any_list(draw, kind),),
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -102,7 +102,7 @@ def removed_from_vector(draw: Draw) -> Function:
         "first one": ([f"Removes the first number in `{v}` that {holds.clause}, and returns it if there was one.", f"Takes the first of the {holds.plural} out of `{v}`."],
                       [f"let index = {v}.iter().position(|&value| {x})?;\nSome({v}.remove(index))", f"for index in 0..{v}.len() {{\n    let value = {v}[index];\n    if {x} {{\n        {v}.remove(index);\n        return Some(value);\n    }}\n}}\nNone"],
                       lambda a: (lambda i: (a[i], a[:i] + a[i + 1 :]) if i < len(a) else (None, a[:]))(next((i for i, n in enumerate(a) if holds(n)), len(a)))),
-    }[way]  # fmt: skip
+    }[way]
 
     def oracle(values: list[int]) -> list[int] | int | None:
         removed, values[:] = split(values)
@@ -111,7 +111,7 @@ def removed_from_vector(draw: Draw) -> Function:
     return Function(
         name=draw.style("take_out", "extract", "remove_matching", "pull", "split_away"), parameters={v: f"&mut Vec<{kind}>"}, returns=returns,
         words=words, forms=forms, oracle=oracle, inputs=lambda: (_any_list(draw, kind),),
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -125,7 +125,7 @@ def emptied_into(draw: Draw) -> Function:
     returns, said, end, each, finish = draw.choose(
         (f"Vec<{kind}>", "its numbers", f"taken.into_iter().map(|value| {m}).collect()", loop.format(f"result.push({m});"), list), (kind, "the sum of its numbers", f"taken.into_iter().map(|value| {m}).sum()", f"let mut total = 0;\nfor value in taken {{\n    total += {m};\n}}\ntotal", sum),
         (f"Option<{kind}>", "the largest of its numbers", f"taken.into_iter().map(|value| {m}).max()", f"let mut best = None;\nfor value in taken {{\n    best = best.max(Some({m}));\n}}\nbest", lambda v: max(v, default=None)),
-    )  # fmt: skip
+    )
 
     def oracle(values: list[int]) -> object:
         taken, values[:] = values[:], [k] * count
@@ -138,7 +138,7 @@ def emptied_into(draw: Draw) -> Function:
         words=[f"Leaves `values` {leaves} and returns {said}, each {change.participle}.", f"Takes everything out of `values`, which is left {leaves}; gives {said}, each {change.participle}."],
         forms=[f"let taken = {left};\n{draw.style(end, each)}", f"{drained}{draw.style(end, each)}", f"let mut taken = vec![{k}; {count}];\nstd::mem::swap(values, &mut taken);\n{draw.style(end, each)}"],
         oracle=oracle, inputs=lambda: (_any_list(draw, kind),),
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -155,7 +155,7 @@ def taken_option(draw: Draw) -> Function:
                     [f"let value = slot.as_ref().copied()?;\nif {x} {{\n    slot.replace({default}).map(|value| {m})\n}} else {{\n    None\n}}", f"match slot {{\n    Some(inner) => {{\n        let value = *inner;\n        if {x} {{\n            *inner = {default};\n            Some({m})\n        }} else {{\n            None\n        }}\n    }}\n    None => None,\n}}"]),
         "fill": ([f"Puts {default} into `slot` if it is empty. Then, if its number {holds.clause}, returns that {change.participle}, otherwise `None`; what is in `slot` stays."],
                  [f"let value = *slot.get_or_insert({default});\nif {x} {{\n    Some({m})\n}} else {{\n    None\n}}", f"if slot.is_none() {{\n    *slot = Some({default});\n}}\nslot.filter(|&value| {x}).map(|value| {m})"]),
-    }[way]  # fmt: skip
+    }[way]
 
     def oracle(slot: list[int | None]) -> int | None:
         if way == "fill" and slot[0] is None:
@@ -171,7 +171,7 @@ def taken_option(draw: Draw) -> Function:
     return Function(
         name=draw.style(f"{way}_if", f"{way}_slot", f"{way}_{holds.slug}", f"try_{way}"), parameters={"slot": f"&mut Option<{kind}>"}, returns=f"Option<{kind}>",
         words=words, forms=forms, oracle=oracle, inputs=lambda: ([draw.arguments.choice((None, *range(low, 40)))],),
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -184,7 +184,7 @@ def split_borrow(draw: Draw) -> Function:
         (f"*b += *a * {k}{plus};", lambda a, b: (a, b + a * k + c), f"the second grows by {k} times the first{f' plus {c}' if c else ''}"), (f"*a -= *b * {k}{plus};", lambda a, b: (a - b * k - c, b), f"the first is reduced by {k} times the second{f' plus {c}' if c else ''}"),
         (f"std::mem::swap(a, b);\n*a += {c + k};", lambda a, b: (b + c + k, a), f"they change places, and the one now in front grows by {c + k}"),
         (f"if *a > *b + {c} {{\n    std::mem::swap(a, b);\n}}", lambda a, b: (b, a) if a > b + c else (a, b), f"they change places if the first is above the second{plus and f' by more than {c}'}"),
-    )  # fmt: skip
+    )
 
     def oracle(values: list[int]) -> None:
         size = len(values) // 2 if part == "half" else part
@@ -213,7 +213,7 @@ def split_borrow(draw: Draw) -> Function:
     return Function(
         name=draw.style("mix", "exchange", "update_pairs", "balance", "transfer"), parameters={"values": f"&mut [{kind}]"}, returns=None,
         words=[f"For {where}: {said}.", f"Changes pairs in place, {where}: {said}."], forms=forms, oracle=oracle, inputs=lambda: (_any_list(draw, kind, 9),),
-    )  # fmt: skip
+    )
 
 
 @family(tier=1)
@@ -226,7 +226,7 @@ def text_in_place(draw: Draw) -> Function:
         ("replace", [f"Replaces every character of `text` that {holds.clause} by `{mark}`.", f"Puts `{mark}` in the place of all {holds.plural}."], [f"*text = text.chars().map(|c| if {x} {{ '{mark}' }} else {{ c }}).collect();", f"let mut result = String::new();\nfor c in text.chars() {{\n    result.push(if {x} {{ '{mark}' }} else {{ c }});\n}}\n*text = result;"], lambda t: "".join(mark if holds(c) else c for c in t)),
         ("cut", [f"Cuts `text` before the first character that {holds.clause}, then adds `{mark}`."], [f"if let Some(index) = text.find(|c: char| {x}) {{\n    text.truncate(index);\n}}\ntext.push('{mark}');", f"let kept: String = text.chars().take_while(|&c| !({x})).collect();\n*text = kept;\ntext.push('{mark}');"], lambda t: t[: next((i for i, c in enumerate(t) if holds(c)), len(t))] + mark),
         ("mark", [f"Puts `{mark}` after every character of `text` that {holds.clause}."], [f"let old = std::mem::take(text);\nfor c in old.chars() {{\n    text.push(c);\n    if {x} {{\n        text.push('{mark}');\n    }}\n}}", f"let mut result = String::with_capacity(text.len());\nfor c in text.chars() {{\n    result.push(c);\n    if {x} {{\n        result.push('{mark}');\n    }}\n}}\n*text = result;"], lambda t: "".join(c + mark if holds(c) else c for c in t)),
-    )  # fmt: skip
+    )
 
     def oracle(text: list[str]) -> None:
         text[0] = compute(text[0])
@@ -234,7 +234,7 @@ def text_in_place(draw: Draw) -> Function:
     return Function(
         name=draw.style(f"{way}_characters", f"{way}_in_place", f"{way}_{holds.slug}", "clean_up"), parameters={"text": "&mut String"}, returns=None,
         words=words, forms=forms, oracle=oracle, inputs=lambda: ([draw.arguments.choice(("", "42 ", "-- ")) + draw.text()],),
-    )  # fmt: skip
+    )
 
 
 
@@ -281,7 +281,7 @@ def moved_closure(draw: Draw) -> Items:
         "count": (f"let mut count = {k};", f"if {holds.on('value')} {{\n        count += 1;\n    }}\n    count", f"counts how often its argument {holds.clause}, from {k} on", "usize"),
         "total": (f"let mut total = {k};", f"if {holds.on('value')} {{\n        total += {change.on('value')};\n    }}\n    total", f"adds up its arguments that are {holds.plural}, each {change.participle}, beginning with {k}", kind),
         "all": ("let mut seen = Vec::new();", f"if {holds.on('value')} {{\n        seen.push({change.on('value')});\n    }}\n    seen.len() as {kind} + seen.last().copied().unwrap_or({k})", f"remembers its arguments that are {holds.plural}, each {change.participle}; gives their number plus the last of them (or {k})", kind),
-    }[way]  # fmt: skip
+    }[way]
     kept, result = (f"Box<dyn FnMut({kind}) -> {returns}>", "Box::new({})") if boxed else (f"impl FnMut({kind}) -> {returns}", "{}")
     code = f"/// {draw.style('Returns a function that', 'Makes a closure that', 'A function with a memory: it')} {said}.\n" + braced(f"pub fn {name}() -> {kept}", state + "\n" + result.format(f"move |value| {{\n    {step}\n}}")) + "\n"
 

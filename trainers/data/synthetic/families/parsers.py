@@ -54,7 +54,7 @@ def figure_of_list(draw: Draw) -> Function:
     returns, start, step = {
         "sum": (kind, "0", "result += number;"), "count": ("usize", "0", "result += 1;"), "list": (f"Vec<{kind}>", "Vec::new()", "result.push(number);"),
         "largest": (f"Option<{kind}>", "None", "result = result.max(Some(number));"), "smallest": (f"Option<{kind}>", "None", f"result = Some(result.map_or(number, |best: {kind}| best.min(number)));"),
-    }[what]  # fmt: skip
+    }[what]
     guarded = lambda depth: f"if {condition} {{\n{' ' * (depth + 4)}{step}\n{' ' * depth}}}" if holds else step  # noqa: E731
     ending = outcome.good("result") if strict else "result"
     parts = "text.split_whitespace()" if mark == " " else f"text.split('{mark}')"
@@ -64,7 +64,7 @@ def figure_of_list(draw: Draw) -> Function:
     loop = f"for part in {parts} {{\n"
     forms = [f"let mut result = {start};\n{loop}    let number: {kind} = {trimmed}.parse(){outcome.result}?;\n    {guarded(4)}\n}}\n{ending}",
         f"let mut result = {start};\n{loop}    match {trimmed}.parse::<{kind}>() {{\n        Ok(number) => {{\n            {guarded(12)}\n        }}\n        Err(_) => return {outcome.fail},\n    }}\n}}\n{ending}",
-    ] if strict else [chain, f"let mut result = {start};\n{loop}    if let Ok(number) = {trimmed}.parse::<{kind}>() {{\n        {guarded(8)}\n    }}\n}}\nresult"]  # fmt: skip
+    ] if strict else [chain, f"let mut result = {start};\n{loop}    if let Ok(number) = {trimmed}.parse::<{kind}>() {{\n        {guarded(8)}\n    }}\n}}\nresult"]
     said = {"sum": f"the sum of the {plural}", "count": f"how many {plural} there are", "largest": f"the largest of the {plural} (`None` without any)", "smallest": f"the smallest of the {plural} (`None` without any)", "list": f"the {plural}"}[what]
     between = "separated by whitespace" if mark == " " else f"separated by `{mark}`"
     otherwise = f"If a part is not a number, the result is {outcome.said}." if strict else draw.style("Parts that are no numbers are skipped.", "What is not a number is ignored.")
@@ -86,7 +86,7 @@ def figure_of_list(draw: Draw) -> Function:
     return Function(
         name=draw.style(f"parse_{what}", f"{what}_of_list", f"read_{what}", f"{what}_from_text"), parameters={"text": "&str"}, returns=outcome.returns(returns) if strict else returns,
         words=[f"Reads numbers {between} from `text` and returns {said}. {otherwise}", f"Returns {said} in `text`, where numbers are {between}. {otherwise}"], forms=forms, oracle=oracle, inputs=lambda: (argument(),),
-    )  # fmt: skip
+    )
 
 
 @family(tier=3)
@@ -103,13 +103,13 @@ def key_values(draw: Draw) -> Function:
         "map": (f"BTreeMap<String, {kind}>", "BTreeMap::new()", "result.insert(key.trim().to_string(), value);"), "list": (f"Vec<(String, {kind})>", "Vec::new()", "result.push((key.trim().to_string(), value));"),
         "keys": ("Vec<String>", "Vec::new()", "result.push(key.trim().to_string());"),
         "lookup": (f"Option<{kind}>", "None", "if key.trim() == name" + (" && result.is_none()" if default == "first" else "") + " {\n        result = Some(value);\n    }"),
-    }[wanted]  # fmt: skip
+    }[wanted]
     unused = "_" if wanted == "keys" else ""
     fallible = outcome and (f"let (key, value) = part.split_once(\"{sign}\"){outcome.option}?;\n    let {unused}value = {value_of}{outcome.result + '?' if kind != 'String' else ''};\n    {keep}")
     forms = [f"let mut result = {start};\nfor part in {parts} {{\n    if part.trim().is_empty() {{\n        continue;\n    }}\n    {fallible}\n}}\n{outcome.good('result')}"] if strict else [
         f"let mut result = {start};\nfor part in {parts} {{\n    let Some((key, value)) = part.split_once(\"{sign}\") else {{\n        continue;\n    }};\n" + (f"    let {unused}value = {value_of};\n" if kind == "String" else f"    let Ok({unused}value) = {value_of} else {{\n        continue;\n    }};\n") + f"    {keep}\n}}\nresult",
         f"let mut result = {start};\nfor (key, value) in {parts}.filter_map(|part| part.split_once(\"{sign}\")) {{\n" + (f"    let {unused}value = {value_of};\n    {keep}\n" if kind == "String" else f"    if let Ok({unused}value) = {value_of} {{\n        {keep.replace(chr(10), chr(10) + '    ')}\n    }}\n") + "}\nresult",
-    ]  # fmt: skip
+    ]
     values = {"i32": "whole numbers", "u64": "numbers", "String": "texts", "bool": "`true` or `false`"}[kind]
     entries = f"one entry `key{sign}value` on each line" if mark == "\n" else f"entries `key{sign}value` separated by `{mark}`"
     gives = {"map": "a map", "list": "the pairs in their order", "keys": "the keys in their order", "lookup": f"the value of the key `name`, the {default} if there are several"}[wanted]
@@ -146,7 +146,7 @@ def key_values(draw: Draw) -> Function:
         name=draw.style(*{"map": ("parse_settings", "parse_map", "read_options"), "list": ("parse_pairs", "read_entries", "split_pairs"), "keys": ("parse_keys", "list_keys", "names_of"), "lookup": ("find_value", "lookup", "get_setting")}[wanted]),
         parameters={"text": "&str", "name": "&str"} if wanted == "lookup" else {"text": "&str"}, returns=outcome.returns(inner) if strict else inner,
         words=[f"Parses {entries}, with {values} as values, and returns {gives}. {otherwise}", f"Reads `text`, which has {entries}; the values are {values}. Returns {gives}. {otherwise}"],
-        forms=forms, oracle=oracle, inputs=argument, imports=["use std::collections::BTreeMap;"] if wanted == "map" else [])  # fmt: skip
+        forms=forms, oracle=oracle, inputs=argument, imports=["use std::collections::BTreeMap;"] if wanted == "map" else [])
 
 
 @family(tier=2)
@@ -180,7 +180,7 @@ def two_part_time(draw: Draw) -> Function:
         ], forms=[
             f"let (before, after) = text.split_once('{mark}'){outcome.option}?;\n{digits}let whole: {kind} = before.parse(){outcome.result}?;\nlet part: {kind} = after.parse(){outcome.result}?;\n{tail}",
             f"let Some((before, after)) = text.split_once('{mark}') else {{\n    return {outcome.fail};\n}};\n{digits}match (before.parse::<{kind}>(), after.parse::<{kind}>()) {{\n    (Ok(whole), Ok(part)) if !({bad}) => {outcome.good(f'whole * {second} + part')},\n    _ => {outcome.fail},\n}}",
-        ], oracle=oracle, inputs=lambda: (argument(),))  # fmt: skip
+        ], oracle=oracle, inputs=lambda: (argument(),))
 
 
 @family(tier=4)
@@ -189,7 +189,7 @@ def evaluate_operations(draw: Draw) -> Function:
     every = {
         "sum": (("+", "plus", "add"), "a + b", lambda a, b: a + b), "difference": (("-", "minus", "sub"), "a - b", lambda a, b: a - b), "product": (("*", "times", "mul", "x"), "a * b", lambda a, b: a * b),
         "quotient": (("/", "over", "div"), None, lambda a, b: quotient(a, b) if b else None), "larger": ((">", "max", "or"), "a.max(b)", max), "smaller": (("<", "min", "and"), "a.min(b)", min),
-        "distance": (("~", "to", "dist"), "(a - b).abs()", lambda a, b: abs(a - b))}  # fmt: skip
+        "distance": (("~", "to", "dist"), "(a - b).abs()", lambda a, b: abs(a - b))}
     chosen = sorted(draw.meaning.sample(sorted(every), 3))
     level = draw.integer(0, 2)
     sign = {what: every[what][0][level] for what in chosen}
@@ -240,15 +240,15 @@ def evaluate_operations(draw: Draw) -> Function:
     ] if notation == "infix" else [
         f"let mut stack: Vec<{kind}> = Vec::new();\nfor token in text.split_whitespace() {{\n    if let Ok(number) = token.parse() {{\n        stack.push(number);\n        continue;\n    }}\n    let b = stack.pop(){outcome.option}?;\n    let a = stack.pop(){outcome.option}?;\n    stack.push({helper}(token, a, b)?);\n}}\nmatch stack[..] {{\n    [result] => {wrap('result')},\n    _ => {outcome.fail},\n}}",
         f"let mut stack = Vec::new();\nfor token in text.split_whitespace() {{\n    let value = match token.parse::<{kind}>() {{\n        Ok(number) => number,\n        Err(_) => {{\n            let b = stack.pop(){outcome.option}?;\n            let a = stack.pop(){outcome.option}?;\n            {helper}(token, a, b)?\n        }}\n    }};\n    stack.push(value);\n}}\nif stack.len() != 1 {{\n    return {outcome.fail};\n}}\n{wrap('stack[0]')}",
-    ]  # fmt: skip
+    ]
     part = Function(
         name=helper, parameters={"operator": "&str", "a": kind, "b": kind}, returns=outcome.returns(kind), words=[f"Applies an operator to two numbers: {told}. Any other operator gives {outcome.said}.{zero}"],
         forms=[f"match operator {{\n{arms}    _ => {outcome.fail},\n}}", f"{branches}{outcome.fail}"], oracle=lambda operator, a, b: outcome.answer(apply(operator, a, b)),
-        inputs=lambda: (draw.arguments.choice((*sign.values(), *sign.values(), "?")), draw.arguments.randint(-9, 40), draw.arguments.randint(-2, 9)))  # fmt: skip
+        inputs=lambda: (draw.arguments.choice((*sign.values(), *sign.values(), "?")), draw.arguments.randint(-9, 40), draw.arguments.randint(-2, 9)))
     return Function(
         name=draw.style("evaluate", "calculate_line", "eval_text", "compute", "run_calculation"), parameters={"text": "&str"}, returns=outcome.returns(kind),
         words=[f"Evaluates numbers and operators, separated by whitespace, {how}. What cannot be evaluated gives {outcome.said}.", f"Computes an expression such as {example}, read {how}; the result is {outcome.said} if that fails."],
-        forms=forms, oracle=oracle, inputs=lambda: (argument(),), parts=(part,))  # fmt: skip
+        forms=forms, oracle=oracle, inputs=lambda: (argument(),), parts=(part,))
 
 
 @family(tier=2)
@@ -291,7 +291,7 @@ def sum_of_products(draw: Draw) -> Function:
     return Function(
         name=draw.style("evaluate_terms", f"{fold}_of_{each}s", "total", "evaluate_sum" if fold == "sum" else "read_groups", "compute_groups"), parameters={"text": "&str"}, returns=outcome.returns("usize" if fold == "count" else kind) if strict else "usize" if fold == "count" else kind,
         words=[f"Reads groups of numbers: groups are {groups}, the numbers in them separated by `{inner}`. Forms the {each} of each group and {said}. {otherwise}", f"The groups in `text` are {groups}, the numbers of a group separated by `{inner}`. Takes the {each} of every group and {said}. {otherwise}"],
-        forms=forms, oracle=oracle, inputs=lambda: (argument(),))  # fmt: skip
+        forms=forms, oracle=oracle, inputs=lambda: (argument(),))
 
 
 
@@ -329,7 +329,7 @@ def parse_tuple(draw: Draw) -> Function:
             f"let inner = text{strip};\nlet mut parts = inner.split('{mark}');\n{reads}if parts.next().is_some() {{\n    return {outcome.fail};\n}}\n{outcome.good(f'({slots})')}",
             f"let inner = text{strip};\nlet parts: Vec<&str> = inner.split('{mark}').collect();\nlet [{slots}] = parts[..] else {{\n    return {outcome.fail};\n}};\n{outcome.good(f'({converted})')}",
             f"let parts: Vec<&str> = text{strip}.split('{mark}').collect();\nmatch parts.as_slice() {{\n    [{slots}] => {outcome.good(f'({converted})')},\n    _ => {outcome.fail},\n}}",
-        ], oracle=oracle, inputs=lambda: (argument(),))  # fmt: skip
+        ], oracle=oracle, inputs=lambda: (argument(),))
 
 
 @family(tier=3)
@@ -337,7 +337,7 @@ def run_commands(draw: Draw) -> Function:
     domain, state, verbs = draw.choose(
         ("robot", "position", ("forward", "back", "turn", "home")), ("account", "balance", ("deposit", "withdraw", "fee", "close")), ("elevator", "floor", ("up", "down", "skip", "ground")), ("tank", "level", ("fill", "drain", "leak", "empty")),
         ("cart", "quantity", ("add", "remove", "return", "clear")), ("dial", "angle", ("right", "left", "nudge", "zero")), ("player", "health", ("heal", "hit", "poison", "die")), ("counter", "count", ("inc", "dec", "drop", "reset")),
-    )  # fmt: skip
+    )
     plus, minus, twice, zero = verbs
     start, factor, floor = draw.integer(0, 20), draw.integer(2, 5), draw.choose(True, False)
     mark, strict = draw.choose(";", ",", "\\n", "|"), draw.choose(True, False)
@@ -382,7 +382,7 @@ def run_commands(draw: Draw) -> Function:
         forms=[
             f"let mut {state}: i32 = {start};\nfor command in {split} {{\n    let words: Vec<&str> = command.split_whitespace().collect();\n    let (verb, number) = match words[..] {{\n        [verb] => (verb, None),\n        [verb, number] => match number.parse::<i32>() {{\n            Ok(n) => (verb, Some(n)),\n            Err(_) => (\"\", None),\n        }},\n        _ => (\"\", None),\n    }};\n    match (verb, number) {{\n{indented(8)}    }}\n}}\n{result}",
             f"let mut {state}: i32 = {start};\nfor command in {split} {{\n    let mut words = command.split_whitespace();\n    let verb = words.next().unwrap_or(\"\");\n    {numbered}\n    if words.next().is_some() || matches!(number, Some(Err(_))) {{\n        {f'return {outcome.fail};' if strict else 'continue;'}\n    }}\n    match (verb, number.and_then(Result::ok)) {{\n{indented(8)}    }}\n}}\n{result}",
-        ], oracle=oracle, inputs=lambda: (argument(),))  # fmt: skip
+        ], oracle=oracle, inputs=lambda: (argument(),))
 
 
 

@@ -13,7 +13,7 @@ def shared_state(draw: Draw) -> Items:
     shared, handle, verb, field = draw.choose(
         ("Account", "Card", "spend", "balance"), ("Tank", "Tap", "draw_water", "liters"), ("Journal", "Writer", "record", "entries"), ("Budget", "Department", "use_up", "money"),
         ("Battery", "Device", "run", "charge"), ("Scoreboard", "Player", "report", "points"), ("Kitchen", "Cook", "serve", "plates"), ("Counter", "Button", "press", "clicks"),
-    )  # fmt: skip
+    )
     kind, start, limit = draw.choose("i32", "i64"), draw.integer(0, 60), draw.integer(20, 90)
     rate, guard = draw.integer(1, 6), draw.choose("none", "limit", "even")
     grow = draw.choose("+", "-")
@@ -32,7 +32,7 @@ def shared_state(draw: Draw) -> Items:
             f"/// {'Adds' if grow == '+' else 'Takes away'} {f'{rate} times ' if rate > 1 else ''}the amount; tells whether that was done.{rule}\n" + braced(f"pub fn {verb}(&self, amount: {kind}) -> bool", f"{test}{borrow}\n{update}\ntrue"),
         ),
         f"/// Begins with {start}.\n" + braced(f"pub fn opened() -> Rc<RefCell<{shared}>>", f"Rc::new(RefCell::new({shared} {{ {field}: {start}, uses: 0 }}))"),
-    )  # fmt: skip
+    )
     amounts = [*numbers(draw, 3, 1, 40), limit + 1]
     done = [n for n in amounts if guard == "none" or (n <= limit if guard == "limit" else n % 2 == 0)]
     final = start + sum(done) * rate * (1 if grow == "+" else -1)
@@ -41,7 +41,7 @@ def shared_state(draw: Draw) -> Items:
     return Items(code, [
         Case(f"shared.borrow().{field}", str(start), make), Case(f"shared.borrow().{field}", str(final), f"{make} {play}"), Case("shared.borrow().uses", str(len(done)), f"{make} {play}"),
         Case(f"two.{verb}({amounts[0]})", "true" if amounts[0] in done else "false", make), Case("Rc::strong_count(&shared)", "2", f"{make} drop(one);"),
-    ])  # fmt: skip
+    ])
 
 
 @family(tier=4)
@@ -60,7 +60,7 @@ def linked_list(draw: Draw) -> Items:
         "last": (f"Option<{kind}>", f"The lowest of the {holds.plural}: the one that was pushed first.", "let mut result = None;\n" + walk.format(f"if {v} {{\n        result = Some(value);\n    }}") + "result", lambda a: literal(next((n for n in a if holds(n)), None), f"Option<{kind}>")),
         "contains": ("bool", f"Whether any value {holds.clause}.", walk.format(f"if {v} {{\n        return true;\n    }}") + "false", lambda a: literal(any(map(holds, a)), "bool")),
         "reverse": (f"Vec<{kind}>", f"All values from the top, each {change.participle}.", "let mut result = Vec::new();\n" + walk.format(f"result.push({m});") + "result", lambda a: literal([change(n) for n in reversed(a)], f"Vec<{kind}>")),
-    }[extra]  # fmt: skip
+    }[extra]
     method = {"sum": draw.style("total", "sum"), "count": "count_" + holds.slug, "last": "lowest", "contains": "has_" + holds.slug, "reverse": draw.style("to_vec", "listed")}[extra]
     push = draw.style(f"let next = self.head.take();\nself.head = Some(Box::new({node} {{ value, next }}));", f"let old = std::mem::take(&mut self.head);\nself.head = Some(Box::new({node} {{ value, next: old }}));")
     pop = draw.style("let top = self.head.take()?;\nself.head = top.next;\nSome(top.value)", "self.head.take().map(|top| {\n    self.head = top.next;\n    top.value\n})", "match self.head.take() {\n    None => None,\n    Some(top) => {\n        self.head = top.next;\n        Some(top.value)\n    }\n}")
@@ -74,13 +74,13 @@ def linked_list(draw: Draw) -> Items:
             f"/// {draw.style('Takes the top value off.', 'Removes what was pushed last.')}\n" + braced(f"pub fn pop(&mut self) -> Option<{kind}>", pop),
             f"/// {said}\n" + braced(f"pub fn {method}(&self) -> {returns}", body),
         ),
-    )  # fmt: skip
+    )
     values = numbers(draw, 4, 12, 40)
     fill = f"let mut list = {name}::new(); " + " ".join(f"list.push({n});" for n in values)
     return Items(code, [
         Case("list.pop()", f"Some({values[-1]})", fill), Case(f"list.{method}()", compute(values), fill), Case(f"list.{method}()", compute(values[:2]), f"{fill} list.pop(); list.pop();"),
         Case(f"{name}::new().pop()", "None"), Case("list.pop()", f"Some({values[-2]})", f"{fill} list.pop();"),
-    ])  # fmt: skip
+    ])
 
 
 @family(tier=4)
@@ -97,7 +97,7 @@ def search_tree(draw: Draw) -> Items:
         "sum": (kind, f"The sum of all values, each {change.participle}.", "sum(&self.root)", braced(f"fn sum(link: &{link}) -> {kind}", f"let Some(node) = link else {{\n    return 0;\n}};\nlet value = node.value;\nsum(&node.left) + sum(&node.right) + ({change.on('value')})"), lambda v: sum(map(change, set(v)))),
         "count": ("usize", f"How many values are {holds.plural}.", "count(&self.root)", braced(f"fn count(link: &{link}) -> usize", f"match link {{\n    None => 0,\n    Some(node) => {{\n        let value = node.value;\n        let own = if {holds.on('value')} {{ 1 }} else {{ 0 }};\n        own + count(&node.left) + count(&node.right)\n    }}\n}}"), lambda v: sum(map(holds, set(v)))),
         "listed": (f"Vec<{kind}>", f"All values in order, each {change.participle}.", "{\n    let mut result = Vec::new();\n    list(&self.root, &mut result);\n    result\n}", braced(f"fn list(link: &{link}, result: &mut Vec<{kind}>)", f"if let Some(node) = link {{\n    let value = node.value;\n    list(&node.left, result);\n    result.push({change.on('value')});\n    list(&node.right, result);\n}}"), lambda v: [change(n) for n in sorted(set(v), reverse=not smaller)]),
-    }[extra]  # fmt: skip
+    }[extra]
     if extra == "listed":
         call = textwrap.dedent(call[2:-2])
     method = {"depth": draw.style("depth", "height", "levels"), "sum": "total", "count": "count_" + holds.slug, "listed": draw.style("in_order", "to_vec")}[extra]
@@ -114,7 +114,7 @@ def search_tree(draw: Draw) -> Items:
             "/// Tells whether the value is new.\n" + braced(f"pub fn insert(&mut self, value: {kind}) -> bool", insert), braced(f"pub fn contains(&self, value: {kind}) -> bool", contains),
             f"/// {said}\n" + braced(f"pub fn {method}(&self) -> {returns}", call),
         ),
-    )  # fmt: skip
+    )
     values = numbers(draw, 6, 12, 40)
 
     def depth(numbers: list[int]) -> int:
@@ -138,7 +138,7 @@ def copy_on_write(draw: Draw) -> Items:
         "push": (f", value: {kind}", lambda n: f"({n})", f"{pointer}::make_mut(&mut self.{field}).push({change.on('value')});", lambda v, n: [*v, change(n)], f"Appends `value`, {change.participle}"),
         "map": ("", lambda n: "()", f"for each in {pointer}::make_mut(&mut self.{field}) {{\n    let value = *each;\n    *each = {change.on('value')};\n}}", lambda v, n: [change(x) for x in v], f"Every number is {change.participle}"),
         "retain": ("", lambda n: "()", f"{pointer}::make_mut(&mut self.{field}).retain(|&value| {holds.on('value')});", lambda v, n: [x for x in v if holds(x)], f"Keeps only {holds.plural}"),
-    }[update]  # fmt: skip
+    }[update]
     verb = draw.style(verb, "change", "update")
     code = items(
         f"use {path};",
@@ -149,7 +149,7 @@ def copy_on_write(draw: Draw) -> Items:
             f"/// {draw.style('What it holds.', 'Shows the numbers.')}\n" + braced(f"pub fn {field}(&self) -> &[{kind}]", f"&self.{field}"),
             "/// Whether both have the same numbers in memory.\n" + braced("pub fn shares_with(&self, other: &Self) -> bool", f"{pointer}::ptr_eq(&self.{field}, &other.{field})"),
         ),
-    )  # fmt: skip
+    )
     values, n = numbers(draw, 4, 10, 40), draw.arguments.randint(10, 30)
     begin = f"let mut one = {name}::new(vec!{values}); let two = one.clone();"
     changed = literal(compute(values, n), f"Vec<{kind}>")

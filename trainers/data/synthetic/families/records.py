@@ -51,7 +51,7 @@ def validated_number(draw: Draw) -> Function:
         inputs=lambda: (_number_text(draw, kind),),
         words=[f'Parses `text` as a {thing} of type {kind} that {keep.clause}{result and " and returns it" + result}.{spaces} Otherwise the error is "not a {thing}: " or "{thing} refused: ", followed by the text or the number.{more}',
                f'Reads a {thing} ({kind}). It is valid if it {keep.clause}; it is returned{result}.{spaces} Errors are "not a {thing}: .." with the text and "{thing} refused: .." with the number.{more}'],
-    )  # fmt: skip
+    )
 
 
 @family(tier=2)
@@ -88,12 +88,12 @@ def collected_results(draw: Draw) -> Function:
         "flags": (f"({kind}, usize)", "the sum of the numbers and how many texts are no numbers", [
             f"let mut total = 0;\nlet mut failed = 0;\n{each}\n    match text.parse::<{kind}>() {{\n        Ok(value) => total += {value},\n        Err(_) => failed += 1,\n    }}\n}}\n(total, failed)",
             f"texts.iter().fold((0, 0), |(total, failed), text| match text.parse::<{kind}>() {{\n    Ok(value) => (total + {value.replace('-value', '(-value)')}, failed),\n    Err(_) => (total, failed + 1),\n}})"]),
-    }[wanted]  # fmt: skip
+    }[wanted]
     return Function(
         name=draw.style("parse_all", "read_numbers", f"parse_{wanted}", "collect_numbers"), parameters={"texts": "&[&str]"}, returns=returns, forms=forms, oracle=oracle,
         words=[f"Parses each text as {kind}{', every number then ' + mapping.participle if altered else ''}; returns {said}.", f"Reads all `texts` as numbers of type {kind}{', each ' + mapping.participle if altered else ''}. Gives {said}."],
         inputs=lambda: ([_number_text(draw, kind) if draw.arguments.random() < 0.4 else str(draw.arguments.randint(0, 40)) for _ in range(draw.arguments.randint(0, 4))],),
-    )  # fmt: skip
+    )
 
 
 @family(tier=4)
@@ -137,13 +137,13 @@ def parsed_record(draw: Draw) -> Function:
         name=part, parameters={"text": "&str", "limit": kind}, returns=outer(kind), oracle=parse, inputs=lambda: (_number_text(draw, kind), draw.arguments.randint(10, 60)),
         forms=[f"let value: {kind} = {convert};\nif value < limit {{\n    {good}(value)\n}} else {{\n    {bad}\n}}", f"match text.trim().parse::<{kind}>() {{\n    Ok(value) if value < limit => {good}(value),\n    _ => {bad},\n}}"],
         words=["Parses a number below `limit`; spaces around it are allowed." + ("" if option else ' The error is "bad part: .." with the text.')],
-    )  # fmt: skip
+    )
     return Function(
         name=draw.style(f"parse_{first}_{second}", f"read_{first}_and_{second}", "parse_record", "parse_entry"), parameters={"text": "&str"}, returns=outer(kind if wanted == "combined" else f"({kind}, {kind})"),
         forms=[f"let (left, right) = text.split_once('{sign}'){quoted}?;\n{reads}", f"let Some((left, right)) = text.split_once('{sign}') else {{\n    return {missing};\n}};\n{reads}", f"match text.split_once('{sign}') {{\n    None => {missing},\n    Some((left, right)) => {{\n        " + reads.replace("\n", "\n        ") + "\n    }\n}"],
         oracle=oracle, inputs=record, parts=[helper],
         words=[f"Parses {first} below {limits[0]} and {second} below {limits[1]}, separated by `{sign}`, and returns {told}. {fails}", f"Reads a text such as \"3{sign}7\": {first}, at most {limits[0] - 1}, then `{sign}`, then {second}, at most {limits[1] - 1}. The result is {told}. {fails}"],
-    )  # fmt: skip
+    )
 
 
 @family(tier=0)
@@ -157,7 +157,7 @@ def fallback_choice(draw: Draw) -> Function:
         "get": ({"values": f"&[{kind}]", "index": "usize"}, "values.get(index).copied()", lambda values, index: values[index] if index < len(values) else None, "the element of `values` at `index`"),
         "first": ({"values": f"&[{kind}]"}, "values.first().copied()", lambda values: values[0] if values else None, "the first of `values`"),
         "parse": ({"text": "&str"}, f"text.parse::<{kind}>().ok()", lambda text: _parsed(text, kind), f"the {kind} that `text` contains"),
-    }[source]  # fmt: skip
+    }[source]
 
     def oracle(*arguments: object) -> int:
         found = take(*arguments)
@@ -170,4 +170,4 @@ def fallback_choice(draw: Draw) -> Function:
         name=draw.style("value_or", "or_default", "pick_value", f"or_{fallback}", "with_fallback"), parameters=parameters, returns=kind, forms=forms, oracle=oracle,
         inputs={"parse": lambda: (_number_text(draw, kind),), "get": lambda: (draw.value(f"[{kind}]"), draw.arguments.randint(0, 6))}.get(source),
         words=[f"Returns {which}, or {fallback} if there is none.", f"Gives {which}; otherwise {fallback}.", f"{fallback} unless there is a value: then {which}."],
-    )  # fmt: skip
+    )

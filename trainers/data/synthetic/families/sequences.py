@@ -71,7 +71,7 @@ def two_slices(draw: Draw) -> Function:
     rust, words, compute = draw.choose(
         ("x + y", "sum", lambda x, y: x + y), ("x * y", "product", lambda x, y: x * y), ("(x - y).abs()", "distance", lambda x, y: abs(x - y)),
         ("x.max(y)", "larger", max), ("x.min(y)", "smaller", min), (f"x * {k} - y", f"{k}-fold first minus the second", lambda x, y: x * k - y),
-    )  # fmt: skip
+    )
     figure = draw.choose("list", "sum", "max")
     returns = {"list": f"Vec<{kind}>", "sum": kind, "max": f"Option<{kind}>"}[figure]
     end = {"list": ".collect()", "sum": ".sum()", "max": ".max()"}[figure]
@@ -124,7 +124,7 @@ def rows_and_columns(draw: Draw) -> Function:
         "max_row": ([f"Returns the index of the first row with the most {keep.plural}, or `None` without rows."], [f"let mut best = None;\nlet mut most = 0;\nfor (index, row) in rows.iter().enumerate() {{\n    let count = row.iter().filter(|&&value| {keep.on('value')}).count();\n    if best.is_none() || count > most {{\n        best = Some(index);\n        most = count;\n    }}\n}}\nbest", f"(0..rows.len()).rev().max_by_key(|&index| rows[index].iter().filter(|&&value| {keep.on('value')}).count())"], lambda rows: max(range(len(rows)), key=lambda i: (sum(map(keep, rows[i])), -i)) if rows else None),
         "scale": ([f"Returns the table with every value multiplied by {k}."], [f"rows.iter().map(|row| row.iter().map(|value| value * {k}).collect()).collect()", f"let mut result = rows.to_vec();\nfor row in &mut result {{\n    for value in row.iter_mut() {{\n        *value *= {k};\n    }}\n}}\nresult"], lambda rows: [[v * k for v in row] for row in rows]),
         "count": ([f"Counts the {keep.plural} in all rows."], [f"rows.iter().flatten().filter(|&&value| {keep.on('value')}).count()", f"let mut count = 0;\nfor row in rows {{\n    for &value in row {{\n        if {keep.on('value')} {{\n            count += 1;\n        }}\n    }}\n}}\ncount"], lambda rows: sum(keep(v) for row in rows for v in row)),
-    }  # fmt: skip
+    }
     words, forms, oracle = table[wanted]
     if wanted.endswith("sums"):
         words = [f"{each[:-1]}, times {k}." for each in words]
@@ -194,7 +194,7 @@ def without_repetition(draw: Draw) -> Function:
         "consecutive": "Leaves only the first of equal values that follow each other.", "all": "Returns each value once, in the order in which they first occur.",
         "repeated": f"Returns the values that occur at least {least} times, each once, in the order in which they first occur.", "once": "Returns the values that occur exactly once, in their order.",
         "last_seen": "Returns each value once, in the order of their last occurrence.",
-    }[wanted]  # fmt: skip
+    }[wanted]
     count = "values.iter().filter(|&other| other == value).count()"
     forms = {
         "consecutive": ["let mut result = values.to_vec();\nresult.dedup();\nresult", "let mut result = Vec::new();\nfor &value in values {\n    if result.last() != Some(&value) {\n        result.push(value);\n    }\n}\nresult"],
@@ -202,14 +202,14 @@ def without_repetition(draw: Draw) -> Function:
         "repeated": [f"let mut result = Vec::new();\nfor value in values {{\n    if {count} >= {least} && !result.contains(value) {{\n        result.push(*value);\n    }}\n}}\nresult"],
         "once": ["values\n    .iter()\n    .filter(|value| values.iter().filter(|other| other == value).count() == 1)\n    .copied()\n    .collect()", f"let mut result = Vec::new();\nfor value in values {{\n    if {count} == 1 {{\n        result.push(*value);\n    }}\n}}\nresult"],
         "last_seen": ["let mut result = Vec::new();\nfor &value in values.iter().rev() {\n    if !result.contains(&value) {\n        result.push(value);\n    }\n}\nresult.reverse();\nresult", "let mut result: Vec<_> = Vec::new();\nfor &value in values {\n    result.retain(|&other| other != value);\n    result.push(value);\n}\nresult"],
-    }[wanted]  # fmt: skip
+    }[wanted]
 
     def oracle(values: Sequence):
         unique = list(dict.fromkeys(values))
         return {
             "consecutive": [key for key, _ in groupby(values)], "all": unique, "repeated": [v for v in unique if values.count(v) >= least],
             "once": [v for v in values if values.count(v) == 1], "last_seen": list(dict.fromkeys(values[::-1]))[::-1],
-        }[wanted]  # fmt: skip
+        }[wanted]
 
     def inputs():
         some = [draw.value(kind) for _ in range(3)]
@@ -247,7 +247,7 @@ def score_and_rank(draw: Draw) -> Function:
             f"let result = {mapping.on('value')};\nif {keep.on('value')} {{\n    result + {bonus}\n}} else {{\n    result\n}}",
             f"let bonus = if {keep.on('value')} {{ {bonus} }} else {{ 0 }};\n{mapping.on('value')} + bonus",
         ],
-    )  # fmt: skip
+    )
     return Function(
         name=name, parameters={"values": f"&[{kind}]"}, returns=f"Option<{kind}>", oracle=best, parts=(part,),
         words=[f"Returns the highest `{score}` among `values`, or `None` if there are none.", f"Finds the largest result that `{score}` gives for one of `values`."],
@@ -255,7 +255,7 @@ def score_and_rank(draw: Draw) -> Function:
             f"values.iter().map(|&value| {score}(value)).max()",
             f"let mut best = None;\nfor &value in values {{\n    let current = {score}(value);\n    if best.is_none() || Some(current) > best {{\n        best = Some(current);\n    }}\n}}\nbest",
         ],
-    )  # fmt: skip
+    )
 
 
 @family(tier=4)
@@ -293,7 +293,7 @@ def transform_then_check(draw: Draw) -> Function:
             words=[f"Whether the number is more than {limit} away from zero."],
             forms=[f"value.abs() > {limit}", f"value > {limit} || value < -{limit}"],
         ),
-    )  # fmt: skip
+    )
     return Function(
         name=draw.style("run", "simulate", "iterate", "evolve"), parameters={"start": kind, "rounds": "u32"}, returns=kind, oracle=run, parts=parts,
         words=[f"Applies `{step}` to `start` at most `rounds` times, ending early as soon as `{test}` holds, and returns the value."],
@@ -303,4 +303,4 @@ def transform_then_check(draw: Draw) -> Function:
             f"(0..rounds).fold(start, |value, _| if {test}(value) {{ value }} else {{ {step}(value) }})",
         ],
         inputs=lambda: (draw.value(kind), draw.arguments.randint(0, 6)),
-    )  # fmt: skip
+    )

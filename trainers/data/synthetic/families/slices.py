@@ -138,7 +138,7 @@ def count_matching(draw: Draw) -> Function:
         "all": (f"all_{keep.slug}", "all_match", "every_one_matches"), "none": (f"no_{keep.slug}", "none_matches", "lacks_match"),
         "first": (f"first_of_{keep.slug}", "first_match", "find_first"), "last": (f"last_of_{keep.slug}", "last_match", "find_last"),
         "where": (f"position_of_{keep.slug}", "first_position", "find_index"),
-    }[wanted]  # fmt: skip
+    }[wanted]
     words = {
         "count": [f"Counts the {keep.plural} in `values`.", f"Returns how many times a value in `values` {keep.clause}."],
         "any": [f"Tells whether some value {keep.clause}.", f"Returns `true` if there is at least one among `values` that {keep.clause}."],
@@ -147,7 +147,7 @@ def count_matching(draw: Draw) -> Function:
         "first": [f"Returns the first value that {keep.clause}, if any.", f"Finds the first of the {keep.plural} in `values`."],
         "last": [f"Returns the last value that {keep.clause}, if any.", f"Of the {keep.plural} in `values`, the one that comes last."],
         "where": [f"Returns the index of the first value that {keep.clause}.", f"Finds where the first of the {keep.plural} stands, counted from 0."],
-    }[wanted]  # fmt: skip
+    }[wanted]
     loop = "for &value in values {{\n    if {} {{\n        {}\n    }}\n}}\n{}"
     forms = {
         "count": [f"values.iter().filter(|&&value| {on}).count()", "let mut count = 0;\n" + loop.format(on, "count += 1;", "count"), f"values.iter().map(|&value| usize::from({on})).sum()"],
@@ -157,7 +157,7 @@ def count_matching(draw: Draw) -> Function:
         "first": [f"values.iter().copied().find(|&value| {on})", loop.format(on, "return Some(value);", "None"), f"values.iter().filter(|&&value| {on}).next().copied()"],
         "last": [f"values.iter().copied().rev().find(|&value| {on})", "let mut found = None;\n" + loop.format(on, "found = Some(value);", "found"), f"values.iter().copied().filter(|&value| {on}).last()"],
         "where": [f"values.iter().position(|&value| {on})", f"for (index, &value) in values.iter().enumerate() {{\n    if {on} {{\n        return Some(index);\n    }}\n}}\nNone"],
-    }[wanted]  # fmt: skip
+    }[wanted]
 
     def oracle(values: Sequence[int]):
         found = [v for v in values if keep(v)]
@@ -165,7 +165,7 @@ def count_matching(draw: Draw) -> Function:
             "count": len(found), "any": bool(found), "all": len(found) == len(values), "none": not found,
             "first": found[0] if found else None, "last": found[-1] if found else None,
             "where": values.index(found[0]) if found else None,
-        }[wanted]  # fmt: skip
+        }[wanted]
 
     return Function(
         name=draw.style(*names),
@@ -300,7 +300,7 @@ def neighbours(draw: Draw) -> Function:
         ("right > left", "rises from one to the next", lambda a, b: b > a), ("right < left", "falls from one to the next", lambda a, b: b < a),
         (f"right - left > {gap}", f"grows by more than {gap}", lambda a, b: b - a > gap), (f"(right - left).abs() <= {gap}", f"changes by at most {gap}", lambda a, b: abs(b - a) <= gap),
         ("left % 2 != right % 2", "changes between even and odd", lambda a, b: remainder(a, 2) != remainder(b, 2)), (f"left + right > {gap}", f"has two neighbours that sum to more than {gap}", lambda a, b: a + b > gap),
-    )  # fmt: skip
+    )
     wanted = draw.choose("count", "all", "first")
     returns = {"count": "usize", "all": "bool", "first": "Option<usize>"}[wanted]
     pair = "let (left, right) = (pair[0], pair[1]);"
@@ -308,7 +308,7 @@ def neighbours(draw: Draw) -> Function:
         "count": [f"values\n    .windows(2)\n    .filter(|pair| {{\n        {pair}\n        {rust}\n    }})\n    .count()", f"let mut count = 0;\nfor index in 1..values.len() {{\n    let left = values[index - 1];\n    let right = values[index];\n    if {rust} {{\n        count += 1;\n    }}\n}}\ncount", f"values\n    .iter()\n    .zip(values.iter().skip(1))\n    .filter(|&(&left, &right)| {rust})\n    .count()"],
         "all": [f"values.windows(2).all(|pair| {{\n    {pair}\n    {rust}\n}})", f"for pair in values.windows(2) {{\n    {pair}\n    if !({rust}) {{\n        return false;\n    }}\n}}\ntrue", f"values.iter().zip(values.iter().skip(1)).all(|(&left, &right)| {rust})"],
         "first": [f"values.windows(2).position(|pair| {{\n    {pair}\n    {rust}\n}})", f"for index in 1..values.len() {{\n    let left = values[index - 1];\n    let right = values[index];\n    if {rust} {{\n        return Some(index - 1);\n    }}\n}}\nNone"],
-    }[wanted]  # fmt: skip
+    }[wanted]
 
     def oracle(values: Sequence[int]):
         found = [i for i in range(len(values) - 1) if test(values[i], values[i + 1])]
@@ -326,7 +326,7 @@ def neighbours(draw: Draw) -> Function:
             "all": [f"Tells whether the sequence {words} everywhere.", f"Returns `true` if `values` {words} at every step; fewer than two values do."],
             "first": [f"Returns the index at which the sequence first {words}: that of the left of the two neighbours.", f"Finds the first place where `values` {words}, as the index of the left neighbour."],
         }[wanted],
-    )  # fmt: skip
+    )
 
 
 @family(tier=1)

@@ -49,7 +49,7 @@ def _char_mapping(draw: Draw) -> MappingPiece:
         MappingPiece(f"match {{x}} {{{{\n    '{c}' => '{d}',\n    '{d}' => '{c}',\n    other => other,\n}}}}", lambda x: {c: d, d: c}.get(x, x), f"swap_{c}{d}", f"`{c}` and `{d}` change places"),
         MappingPiece("if {x}.is_ascii_uppercase() {{\n    {x}.to_ascii_lowercase()\n}} else {{\n    {x}.to_ascii_uppercase()\n}}", str.swapcase, "swapped", "capitals and small letters are exchanged"),
         *[MappingPiece(f"if {holds.rust} {{{{ '{sign}' }}}} else {{{{ {{x}} }}}}", lambda x: sign if holds(x) else x, f"mask_{holds.slug}" + ("_x" if sign == "x" else ""), f"each character that {holds.clause} is replaced by `{sign}`")] * 4,
-    ))  # fmt: skip
+    ))
 
 
 def _indented(code: str, depth: int) -> str:
@@ -73,11 +73,11 @@ def text_figure(draw: Draw) -> Function:
         (f"occurrences_of_{c}", "usize", [f"Counts how often `{c}` occurs in `text`."], [f"text.matches('{c}').count()", f"text.chars().filter(|&x| x == '{c}').count()", f"text.split('{c}').count() - 1"], lambda t: t.count(c)),
         ("mirrored", "String", ["Returns `text` followed by its reverse."], ["text.chars().chain(text.chars().rev()).collect()", "let reverse: String = text.chars().rev().collect();\nformat!(\"{}{}\", text, reverse)"], lambda t: t + t[::-1]),
         (f"is_{c}_name", "bool", [f"Tells whether `text` starts with `{c}` in either case."], [f"text.to_lowercase().starts_with('{c}')", f"text.starts_with(['{c}', '{c.upper()}'])", f"matches!(text.chars().next(), Some('{c}' | '{c.upper()}'))"], lambda t: t.lower().startswith(c)),
-    )  # fmt: skip
+    )
     name, returns, words, forms, oracle = draw.meaning.choice(figures)
     draw.parameters.append(name)
     return Function(name=draw.style(name, f"text_{name}", f"{name}_of"), parameters={"text": "&str"}, returns=returns, words=words, forms=forms, oracle=oracle,
-        inputs=lambda: (draw.arguments.choice(("", " ")) + _mixed(draw, "abegilnoprstABPX 01"),))  # fmt: skip
+        inputs=lambda: (draw.arguments.choice(("", " ")) + _mixed(draw, "abegilnoprstABPX 01"),))
 
 
 @family(tier=1)
@@ -91,7 +91,7 @@ def count_chars(draw: Draw) -> Function:
             f"let mut count = 0;\nfor c in text.chars() {{\n    if {holds.on('c')} {{\n        count += 1;\n    }}\n}}\ncount",
             f"text\n    .chars()\n    .map(|c| if {holds.on('c')} {{ 1 }} else {{ 0 }})\n    .sum()",
             f"text.chars().fold(0, |count, c| if {holds.on('c')} {{ count + 1 }} else {{ count }})"], oracle=lambda text: sum(map(bool, map(holds, text))),
-        inputs=lambda: (_mixed(draw),))  # fmt: skip
+        inputs=lambda: (_mixed(draw),))
 
 
 @family(tier=1)
@@ -115,7 +115,7 @@ def keep_chars(draw: Draw) -> Function:
             f"let mut result = String::new();\nfor c in text.chars() {{\n    if {condition} {{\n        result.push(c{case});\n    }}\n}}\nresult",
             f"let mut result = String::with_capacity(text.len());\nfor c in text.chars() {{\n    if {negated(condition) if kept else holds.on('c')} {{\n        continue;\n    }}\n    result.push(c{case});\n}}\nresult",
             *([f"let mut result = text.to_string();\nresult.retain(|c| {condition});\nresult"] if not case else [])], oracle=oracle,
-        inputs=lambda: (_mixed(draw),))  # fmt: skip
+        inputs=lambda: (_mixed(draw),))
 
 
 @family(tier=1)
@@ -138,7 +138,7 @@ def map_chars(draw: Draw) -> Function:
             f"Returns a copy of `text` in which {mapping.participle}.", f"Rewrites a text: {mapping.participle}.",
             f"Goes through `text` character by character; {mapping.participle}."],
         forms=[f"*text = {collect};", f"{loop}*text = result;"] if in_place else [collect, f"{loop}result"], oracle=oracle,
-        inputs=lambda: ([_mixed(draw)],) if in_place else (_mixed(draw),))  # fmt: skip
+        inputs=lambda: ([_mixed(draw)],) if in_place else (_mixed(draw),))
 
 
 @family(tier=2)
@@ -172,7 +172,7 @@ def caesar_shift(draw: Draw) -> Function:
             f"text\n    .chars()\n    .map(|c| match c {{\n{matched}        _ => c,\n    }})\n    .collect()",
             f"let rotate = |c: char, first: u8| ((c as u8 - first + {amount}) % 26 + first) as char;\nlet mut result = String::with_capacity(text.len());\nfor c in text.chars() {{\n    result.push(match c {{\n"
             + "".join(f"        {ranges[a][0]} => rotate(c, {ranges[a][1]}),\n" for a in arms) + "        other => other,\n    });\n}\nresult"], oracle=oracle,
-        inputs=lambda: (_mixed(draw, "abmnyzABMNYZ 1!"),))  # fmt: skip
+        inputs=lambda: (_mixed(draw, "abmnyzABMNYZ 1!"),))
 
 
 
@@ -183,7 +183,7 @@ def palindrome_figure(draw: Draw) -> Function:
     least = draw.integer(0, 4)
     kept, keep, said = {"all": ("", lambda c: True, ""), "letters": (".filter(|c| c.is_alphabetic())", str.isalpha, ", looking at letters only"),
         "dense": (".filter(|c| !c.is_whitespace())", lambda c: c != " ", ", leaving out whitespace"),
-        "signs": (".filter(|c| c.is_alphanumeric())", str.isalnum, ", where only letters and digits count")}[draw.choose("all", "letters", "dense", "signs")]  # fmt: skip
+        "signs": (".filter(|c| c.is_alphanumeric())", str.isalnum, ", where only letters and digits count")}[draw.choose("all", "letters", "dense", "signs")]
     only = {"": "the characters", ", looking at letters only": "the letters", ", leaving out whitespace": "all but the whitespace"}.get(said, "the letters and digits")
     case = draw.choose(True, False)
     lower = "" if case else ".map(|c| c.to_ascii_lowercase())"
@@ -209,7 +209,7 @@ def palindrome_figure(draw: Draw) -> Function:
         "missing": ("String", [f"Makes a palindrome of {only} of `text`{'' if case else ', in lowercase'}: behind them comes their reverse, without doubling the last one."], [
             f"{chars}chars.iter().chain(chars.iter().rev().skip(1)).collect()",
             f"{chars}let mut result: String = chars.iter().collect();\nfor c in chars.into_iter().rev().skip(1) {{\n    result.push(c);\n}}\nresult",
-        ], lambda t: clean(t) + clean(t)[::-1][1:])}[figure]  # fmt: skip
+        ], lambda t: clean(t) + clean(t)[::-1][1:])}[figure]
 
     def argument() -> str:
         pick = draw.arguments
@@ -218,7 +218,7 @@ def palindrome_figure(draw: Draw) -> Function:
 
     return Function(
         name=draw.style(*{"test": ("is_palindrome", "reads_backwards", "is_symmetric"), "pairs": ("mismatches", "palindrome_distance"), "words": ("count_palindromes", "palindromic_words"), "missing": ("complete_palindrome", "to_palindrome")}[figure]),
-        parameters={"text": "&str"}, returns=returns, words=words, forms=forms, oracle=oracle, inputs=lambda: (argument(),))  # fmt: skip
+        parameters={"text": "&str"}, returns=returns, words=words, forms=forms, oracle=oracle, inputs=lambda: (argument(),))
 
 
 
@@ -233,7 +233,7 @@ def char_runs(draw: Draw) -> Function:
     words = {
         "pairs": ["Returns the runs of equal characters in `text` with their lengths", "Lists each character with how often it stands there in a row"], "longest": ["Returns the length of the longest run of one character"],
         "groups": ["Cuts `text` into its runs of equal characters", "Splits a text wherever the next character is another one"],
-    }.get(layout, [f"Encodes the runs of equal characters in `text`: four letters `a` in a row become `{example}`", f"Run-length encoding; a run such as `aaaa` is written `{example}`"])  # fmt: skip
+    }.get(layout, [f"Encodes the runs of equal characters in `text`: four letters `a` in a row become `{example}`", f"Run-length encoding; a run such as `aaaa` is written `{example}`"])
     tail = f"; runs shorter than {least} {'count as 0' if layout == 'longest' else 'are left out' if not item else 'stay as they are'}." if least > 1 else "."
     guard = f"if count >= {least} {{\n        " if least > 1 else ""
     alone = "\n    } else {\n        result.push_str(&c.to_string().repeat(count));\n    }" if item else "\n    }"
@@ -253,7 +253,7 @@ def char_runs(draw: Draw) -> Function:
         parameters={"text": "&str"}, returns=returns, words=[each + tail for each in words], forms=[
             f"let mut result = {start};\nlet mut rest = text.chars().peekable();\nwhile let Some(c) = rest.next() {{\n    let mut count = 1;\n    while rest.next_if_eq(&c).is_some() {{\n        count += 1;\n    }}\n    {push}\n}}\nresult",
             f"let chars: Vec<char> = text.chars().collect();\nlet mut result = {start};\nlet mut index = 0;\nwhile index < chars.len() {{\n    let c = chars[index];\n    let count = chars[index..].iter().take_while(|&&other| other == c).count();\n    {push}\n    index += count;\n}}\nresult",
-        ], oracle=oracle, inputs=lambda: (_repetitive(draw),))  # fmt: skip
+        ], oracle=oracle, inputs=lambda: (_repetitive(draw),))
 
 
 
@@ -284,7 +284,7 @@ def join_items(draw: Draw) -> Function:
         name=draw.style("join", "join_items", "format_list", "list_text", "enumerate_items", "display_all"), parameters={"items": kind}, returns="String",
         words=[f"Joins the items by `{mark}`{others}{around}.", f"Writes all `items` as one text, separated by `{mark}`{others}{around}."],
         forms=[joined if last == mark else two, f"let mut result = {begin};\nfor (index, item) in items.iter().enumerate() {{\n{between}    result.push_str(&item.to_string());\n}}\n{end}result"],
-        oracle=oracle, inputs=lambda: (draw.text().split() if kind in ("&[&str]", "&[String]") else draw.value(kind),))  # fmt: skip
+        oracle=oracle, inputs=lambda: (draw.text().split() if kind in ("&[&str]", "&[String]") else draw.value(kind),))
 
 
 
@@ -307,7 +307,7 @@ def find_pattern(draw: Draw) -> Function:
     words = {
         "count": [f"Counts the occurrences of {said} in `text`, {how}.", f"How often {said} occurs in a text: {how}."], "positions": [f"Returns the positions at which {said} begins in `text`, {how}."], "last": [f"Returns where the last occurrence of {said} in `text` begins, searched from the left and {how}."],
         "gaps": [f"Counts the characters that are passed over in searching `text` from left to right for {said}; the search goes on {'one character after where it was found' if overlapping else 'after its end'}{', and case is ignored' if folded else ''}. What follows the last place does not count."],
-    }[wanted]  # fmt: skip
+    }[wanted]
 
     def oracle(text: str, given: str = ""):
         text, part = (text.lower(), (pattern or given).lower()) if folded else (text, pattern or given)
@@ -324,7 +324,7 @@ def find_pattern(draw: Draw) -> Function:
     return Function(
         name=draw.style(*{"count": ("count_occurrences", "count_pattern", "occurrences"), "positions": ("find_all", "match_positions"), "last": ("last_occurrence", "find_last"), "gaps": ("skipped", "chars_between")}[wanted]),
         parameters={"text": "&str"} | ({} if pattern else {"pattern": "&str"}), returns=returns, words=[each if pattern else each + " The pattern is not empty." for each in words], forms=[search, walk, *([short] if short and not overlapping else [])], oracle=oracle,
-        inputs=lambda: (argument(),) + (() if pattern else (draw.arguments.choice(("a", "ab", "aa", "b", "Ba", "aba")),)))  # fmt: skip
+        inputs=lambda: (argument(),) + (() if pattern else (draw.arguments.choice(("a", "ab", "aa", "b", "Ba", "aba")),)))
 
 
 

@@ -27,7 +27,7 @@ def limited_account(draw: Draw) -> Items:
     name, held, put, take = draw.choose(
         ("Account", "balance", "deposit", "withdraw"), ("Tank", "litres", "pour", "drain"), ("Battery", "charge", "load", "use_up"), ("Wallet", "coins", "earn", "spend"), ("Silo", "grain", "store", "remove"),
         ("Backpack", "weight", "pack", "unpack"), ("Bus", "passengers", "board", "leave"), ("Health", "points", "heal", "hurt"), ("Warehouse", "crates", "receive", "ship"), ("Library", "books", "donate", "lend"),
-    )  # fmt: skip
+    )
     kind, limit, floor = draw.choose("u32", "u64", "i32", "i64"), draw.choose(20, 25, 30, 40, 50, 60, 80, 100), draw.choose(0, 0, 2, 5)
     answer = draw.choose("bool", "Result", "String")
     good, full, low = {"bool": ("true", "false", "false"), "Result": ("Ok(())", 'Err("too much")', 'Err("not enough")'), "String": (f"Ok(self.{held})", f'Err(String::from("more than {limit}"))', f'Err(format!("only {{}} left", self.{held}))')}[answer]
@@ -43,7 +43,7 @@ def limited_account(draw: Draw) -> Items:
         method(draw.style(f"Adds `amount`, unless it is more than {limit} then.", f"Puts in `amount` if that does not exceed {limit}."), f"{put}(&mut self, amount: {kind}) -> {returned}", more),
         method(draw.style("Takes `amount` away if there is enough.", f"Removes `amount`, unless less than {floor} would be left."), f"{take}(&mut self, amount: {kind}) -> {returned}", less),
         method(draw.style("How much there is.", f"The current {held}."), f"{held}(&self) -> {kind}", f"self.{held}"),
-    )  # fmt: skip
+    )
     cases, amount = [], draw.arguments
     for adds, takes in ((amount.randint(0, 4), limit), (limit + 1, amount.randint(0, start)), (amount.randint(1, limit - start), amount.randint(0, limit)), (limit - start, amount.randint(1, limit))):
         after = start + adds if start + adds <= limit else start
@@ -62,7 +62,7 @@ def builder(draw: Draw) -> Items:
     name, text, number, flag = draw.choose(
         ("Pizza", "sauce", "slices", "vegan"), ("Server", "host", "port", "secure"), ("Window", "title", "width", "resizable"), ("Email", "subject", "priority", "signed"), ("Character", "class", "strength", "magical"), ("House", "roof", "rooms", "heated"),
         ("Query", "table", "limit", "distinct"), ("Trip", "target", "nights", "refundable"), ("Robot", "model", "arms", "waterproof"), ("Cake", "flavour", "layers", "glazed"), ("Poster", "motif", "copies", "framed"), ("Camera", "lens", "pixels", "mirrorless"),
-    )  # fmt: skip
+    )
     default, count, switched = draw.choose("plain", "none", "basic", "standard", "blank"), draw.integer(1, 12), draw.choose(True, False)
     kind, least, fails = draw.choose("u32", "u16", "usize"), draw.integer(1, 4), draw.choose(True, False)
     made = f"{name}Builder"
@@ -86,7 +86,7 @@ def builder(draw: Draw) -> Items:
             method(draw.style("Starts with the defaults.", f"The defaults: \"{default}\", {count} and {str(switched).lower()}."), "new() -> Self", f"Self {{\n    {text}: \"{default}\".to_string(),\n    {number}: {count},\n    {flag}: {str(switched).lower()},\n}}"),
             set_one(text, f"{text}.to_string()", f"{text}: &str"), set_one(number, number, f"{number}: {kind}"), set_one(flag, flag, f"{flag}: bool"),
             method(draw.style("Makes it", "The finished value") + (f", unless `{number}` is below {least}." if fails else "."), f"{build}(self) -> " + (f"Result<{name}, String>" if fails else name), checked))),
-    )  # fmt: skip
+    )
     cases = []
     for chosen in ((), (text,), (number, flag), (text, number), (number,)):
         values = {text: default, number: count, flag: switched}
@@ -115,7 +115,7 @@ def box_measures(draw: Draw) -> Items:
         "even": ("is_square" if flat else "is_cube", "bool", " && ".join(f"self.{sides[0]} == self.{each}" for each in sides[1:]), lambda v: literal(len(set(v)) == 1, "bool")),
         "longest": ("longest_side", kind, f"self.{sides[0]}" + "".join(f".max(self.{each})" for each in sides[1:]), lambda v: literal(max(v), kind)),
         "price": (draw.style("price", "cost"), kind, f"{factor} * {product}" + (f" + {offset}" if offset else ""), lambda v: literal(factor * _product(v) + offset, kind)),
-    }  # fmt: skip
+    }
     chosen = [draw.choose("size", "around"), draw.choose("surface", "even"), draw.choose("longest", "price")]
     said = {"size": draw.style("What it covers." if flat else "What it contains.", f"The product of its {len(sides)} sides."), "around": "The length of all its edges.", "surface": "Twice the area." if flat else "The area of its six faces.", "even": "Whether all sides are equal.", "longest": "Its longest side.", "price": f"What it costs: {factor} for each unit" + (f", and {offset} for all." if offset else ".")}
     grown = draw.choose("scaled", "grown", "turned")
@@ -125,7 +125,7 @@ def box_measures(draw: Draw) -> Items:
         draw, name, draw.style(f"{name} with whole-numbered sides.", f"A {name.lower()}.", f"The measures of a {name.lower()}."), "\n".join(f"pub {each}: {kind}," for each in sides),
         *(method(said[each], f"{measures[each][0]}(&self) -> {measures[each][1]}", draw.style(measures[each][2], f"let result = {measures[each][2]};\nresult")) for each in chosen),
         method(draw.style(f"A copy with every side {change[2]}.", f"The same, each side {change[2]}.") if change[2] else "The same with its sides exchanged in turn.", f"{grown}(&self{', ' if change[0] else ''}{change[0]}) -> Self", changed),
-    )  # fmt: skip
+    )
     cases = []
     for each in chosen:
         values = [draw.arguments.randint(1, 9) for _ in sides]
@@ -163,12 +163,12 @@ def running_statistics(draw: Draw) -> Items:
         "range": (f"Option<{kind}>", draw.style("Some(self.largest? - self.smallest?)", "match (self.smallest, self.largest) {\n    (Some(low), Some(high)) => Some(high - low),\n    _ => None,\n}"), "The difference between the largest and the smallest.", lambda v: literal(max(v) - min(v) if v else None, f"Option<{kind}>")),
         "largest": (f"Option<{kind}>", "self.largest", "The largest so far.", lambda v: literal(max(v, default=None), f"Option<{kind}>")), "smallest": (f"Option<{kind}>", "self.smallest", "The smallest so far.", lambda v: literal(min(v, default=None), f"Option<{kind}>")),
         "count": ("usize", "self.count", f"How many were counted{f', which are those from {floor} on' if floor is not None else ''}.", lambda v: str(len(v))),
-    }  # fmt: skip
+    }
     code = struct(
         draw, name, draw.style(f"Figures about every {one} so far, none of which is kept.", f"Summarizes a stream, one {one} after the other."), "\n".join(f"{each}: {fields[each]}," for each in used),
         method(f"Takes note of a {one}" + (f"; below {floor} it does not count." if floor is not None else "."), f"{add}(&mut self, {one}: {kind})", guard + "\n".join(steps[each] for each in used)),
         *(method(readers[each][2], f"{each}(&self) -> {readers[each][0]}", readers[each][1]) for each in wanted), more=", Default",
-    )  # fmt: skip
+    )
     cases = []
     for length in (0, 2, 3, 5):
         values = [draw.arguments.randint(-20, 40) for _ in range(length)]
@@ -194,7 +194,7 @@ def clock_time(draw: Draw) -> Items:
     methods = [
         method(f"Of {big} below {turn} and {small} below {size}; `None` for others." if checked else f"What exceeds {turn} or {size} goes around.", f"new({big}: {kind}, {small}: {kind}) -> {'Option<Self>' if checked else 'Self'}", new),
         method(draw.style(f"Counted in {small} from the start.", f"The number of {small} since the start."), f"{total}(&self) -> {kind}", draw.style(f"self.{big} * {size} + self.{small}", f"{size} * self.{big} + self.{small}")),
-    ]  # fmt: skip
+    ]
     methods += [method(draw.style("Later by this much, around the end.", f"Goes on by `{small}`; after the end it starts over."), f"{plus}(&self, {small}: {kind}) -> Self", adding)] if delta != "until" else []
     methods += [method(draw.style(f"How many {small} pass before `other` comes.", f"The {small} from this one to `other`, around the end if need be."), f"{until}(&self, other: &{name}) -> {kind}", waiting)] if delta != "plus" else []
     code = struct(draw, name, draw.style(f"{big.capitalize()} and {small}: {turn} times {size}.", f"One of {turn} times {size}, which go around."), f"pub {big}: {kind},\npub {small}: {kind},", *methods)
@@ -238,7 +238,7 @@ def polynomial_type(draw: Draw) -> Items:
         "derivative": ("derivative(&self) -> Self", (f"let {field} = self.{field}\n    .iter()\n    .enumerate()\n    .skip(1)\n    .map(|(power, factor)| power as {kind} * factor)\n    .collect();\nSelf {{ {field} }}" if first == "lowest" else f"let count = self.{field}.len().saturating_sub(1);\nlet {field} = self.{field}[..count]\n    .iter()\n    .enumerate()\n    .map(|(index, factor)| (count - index) as {kind} * factor)\n    .collect();\nSelf {{ {field} }}"), "Its derivative."),
         "scaled": (draw.style(f"times_{by}(&self) -> Self", f"times_{by}(&self) -> {name}"), draw.style(f"let {field} = self.{field}.iter().map(|factor| {by} * factor).collect();\nSelf {{ {field} }}", f"let mut result = self.clone();\nfor factor in result.{field}.iter_mut() {{\n    *factor *= {by};\n}}\nresult"), f"{by} times the polynomial."),
         "plus": (f"plus_{by}(&self) -> Self", f"let mut {field} = self.{field}.clone();\nmatch {field}.{'first' if first == 'lowest' else 'last'}_mut() {{\n    Some(factor) => *factor += {by},\n    None => {field}.push({by}),\n}}\nSelf {{ {field} }}", f"The polynomial plus {by}."),
-    }[extra]  # fmt: skip
+    }[extra]
     where = "the constant comes first" if first == "lowest" else "the constant comes last"
     says = draw.style(f"A polynomial; of its factors, {where}.", f"A sum of powers with factors, where {where}.")
     code = fill("/// $says\n#[derive(Debug, Clone, PartialEq)]\npub struct $name {\n    pub $field: Vec<$kind>,\n}\n\nimpl $name {\n    $methods\n}", says=says, name=name, field=field, kind=kind, methods=blocks(method(draw.style(f"Its value at `x`{remaining}.", f"Evaluates it at `x` by Horner's rule{remaining}."), f"{evaluate}(&self, x: {kind}) -> {kind}", horner), method(others[2], others[0], others[1])))

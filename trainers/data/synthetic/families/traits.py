@@ -18,7 +18,7 @@ SUBJECTS = (
     ("Measured", "length", (("Rope", "knots"), ("Train", "wagons"), ("Fence", "posts"))),
     ("Rated", "rating", (("Hotel", "stars"), ("Book", "reviews"), ("Camera", "lenses"))),
     ("Storage", "capacity", (("Shelf", "boards"), ("Drive", "platters"), ("Depot", "halls"))),
-)  # fmt: skip
+)
 
 
 def linear(rate: int, base: int, field: str) -> str:
@@ -61,7 +61,7 @@ def default_method(draw: Draw) -> Items:
         Case(f"{first} {{ {its}: {n} }}.{method}()", str(a)), Case(f"{first} {{ {its}: {n} }}.{derived}()", str(change(a))),
         Case(f"{second}({m}).{method}()", str(b)), Case(f"{second}({m}).{derived}()", str(b - base2 if override else change(b))),
         Case(f"{first} {{ {its}: {m} }}.{method}()", str(m * rate + base)),
-    ])  # fmt: skip
+    ])
 
 
 
@@ -72,7 +72,7 @@ def associated_constants(draw: Draw) -> Items:
         ("Currency", "CENTS", "Euro", "Dinar", "Krone"), ("Unit", "FACTOR", "Meter", "Foot", "Mile"), ("Planet", "MOONS", "Mars", "Saturn", "Neptune"),
         ("Animal", "LEGS", "Spider", "Horse", "Bird"), ("Card", "POINTS", "Ace", "King", "Ten"), ("Paper", "WIDTH", "Letter", "Poster", "Banner"),
         ("Engine", "CYLINDERS", "Diesel", "Racing", "Marine"), ("Level", "ENEMIES", "Forest", "Desert", "Castle"),
-    )  # fmt: skip
+    )
     kind, label = draw.choose("u32", "i64", "u64"), draw.choose(True, False)
     values = [draw.integer(2, 40), draw.integer(41, 90), draw.integer(91, 200)]
     sign, compute = draw.choose(("*", lambda c, n: c * n), ("+", lambda c, n: c + n))
@@ -102,7 +102,7 @@ def from_conversion(draw: Draw) -> Items:
     large, small, factor = draw.choose(
         ("Hours", "Minutes", 60), ("Days", "Hours", 24), ("Kilometers", "Meters", 1000), ("Dozens", "Eggs", 12), ("Weeks", "Days", 7), ("Feet", "Inches", 12),
         ("Yards", "Feet", 3), ("Bytes", "Bits", 8), ("Pounds", "Ounces", 16), ("Euros", "Cents", 100), ("Gallons", "Pints", 8), ("Years", "Months", 12),
-    )  # fmt: skip
+    )
     kind = draw.choose(*INTEGERS)
     offset, back = draw.choose((0, True), (0, False), (0, True), (1, False), (5, False), (10, False), (30, False))
     field = draw.style("0", "value", "amount")
@@ -139,13 +139,13 @@ def checked_newtype(draw: Draw) -> Items:
     name, what = draw.choose(
         ("Age", "age"), ("Seat", "seat number"), ("Level", "level"), ("Channel", "channel"), ("Grade", "grade"), ("Speed", "speed"), ("PinCode", "code"),
         ("Slot", "slot"), ("Floor", "floor"), ("Batch", "batch size"), ("Volume", "volume"), ("Track", "track"), ("Dose", "dose"), ("Locker", "locker"),
-    )  # fmt: skip
+    )
     kind = draw.choose("i32", "i64", "u32", "u64")
     holds = draw.integer_predicate(kind)
     error, made, refused = draw.choose(
         ("String", f'format!("invalid {what}: {{}}", value)', lambda n: f'"invalid {what}: {n}".to_string()'),
         (f"Invalid{name}", f"Invalid{name} {{ value }}", lambda n: f"Invalid{name} {{ value: {n} }}"), (kind, "value", str),
-    )  # fmt: skip
+    )
     accepted, getter = draw.style("Ok(Self(value))", f"Ok({name}(value))"), draw.style("get", "value", "number", "as_number")
     body = draw.style(
         f"if {holds.on('value')} {{\n    {accepted}\n}} else {{\n    Err({made})\n}}",
@@ -205,7 +205,7 @@ def text_extension(draw: Draw) -> Items:
         ("String", f"Everything but the {holds.plural}.", [f"self.chars().filter(|&c| !({c})).collect()", f"let mut result = String::with_capacity(self.len());\nfor c in self.chars() {{\n    if {c} {{\n        continue;\n    }}\n    result.push(c);\n}}\nresult"], lambda t: "".join(x for x in t if not holds(x)), "without"),
         ("Option<char>", f"The first of the {holds.plural}.", [f"self.chars().find(|&c| {c})", f"for c in self.chars() {{\n    if {c} {{\n        return Some(c);\n    }}\n}}\nNone"], lambda t: next(filter(holds, t), None), "first"),
         ("bool", f"Whether there are any {holds.plural}.", [f"self.chars().any(|c| {c})", f"for c in self.chars() {{\n    if {c} {{\n        return true;\n    }}\n}}\nfalse"], lambda t: any(map(holds, t)), "has"),
-    )  # fmt: skip
+    )
     method += "_" + draw.style(holds.slug, "matching", "chosen")
     code = items(
         f"/// {draw.style('Looks into texts.', f'Additional methods for `{owner}`.', 'What one wants to know of a text.')}\n"
@@ -221,14 +221,14 @@ def default_settings(draw: Draw) -> Items:
     name, first, second, flag = draw.choose(
         ("Settings", "width", "height", "visible"), ("Retry", "attempts", "delay", "enabled"), ("Camera", "zoom", "exposure", "flash"), ("Printer", "copies", "margin", "duplex"),
         ("Game", "lives", "speed", "paused"), ("Oven", "degrees", "minutes", "fan"), ("Alarm", "hour", "volume", "repeats"), ("Player", "health", "armor", "poisoned"),
-    )  # fmt: skip
+    )
     kind = draw.choose("u32", "i32", "usize", "u64")
     a, b, c = draw.integer(2, 50), draw.integer(2, 50), draw.choose("true", "false")
     step = draw.integer(2, 9)
     result, formula, said = draw.choose(
         (a * b + step, f"self.{first} * self.{second} + {step}", f"{first} times {second}, and {step} more"), (a * step + b, f"self.{first} * {step} + self.{second}", f"{step} times {first}, plus {second}"),
         (a + b + step, f"self.{first} + self.{second} + {step}", f"{first} plus {second} plus {step}"), (max(a, b) * step, f"self.{first}.max(self.{second}) * {step}", f"{step} times the larger of {first} and {second}"),
-    )  # fmt: skip
+    )
     method, setter = draw.style("total", "cost", "figure", "combined"), draw.style(f"with_{first}", f"set_{first}")
     setting = draw.style(f"self.{first} = {first};\nself", f"Self {{ {first}, ..self }}")
     code = items(
@@ -245,7 +245,7 @@ def default_settings(draw: Draw) -> Items:
     return Items(code, [
         Case(f"{name}::default()", f"{name} {{ {first}: {a}, {second}: {b}, {flag}: {c} }}"), Case(f"{name}::default().{method}()", str(result)),
         Case(f"{name}::default().{setter}({n})", f"{name} {{ {first}: {n}, ..Default::default() }}"), Case(f"{name}::default().{setter}({n}).{first}", str(n)),
-    ])  # fmt: skip
+    ])
 
 
 @family(tier=3)
@@ -253,13 +253,13 @@ def supertraits(draw: Draw) -> Items:
     base, method, derived, longer = draw.choose(
         ("Named", "name", "Greeter", "greet"), ("Titled", "title", "Described", "describe"), ("Labelled", "label", "Printable", "print_line"), ("Coded", "code", "Listed", "entry"),
         ("Tagged", "tag", "Marked", "mark"), ("Identified", "id", "Logged", "log_line"),
-    )  # fmt: skip
+    )
     first, second = draw.choose(("Cat", "Dog"), ("Invoice", "Receipt"), ("River", "Lake"), ("Robot", "Drone"), ("Song", "Album"), ("Nurse", "Doctor"), ("Pump", "Valve"))
     before, after = draw.choose(("Hello, ", "!"), ("<", ">"), ("[", "]"), ("* ", ""), ("This is ", "."), ("-- ", " --"), ("#", ":"), ("I am ", ""))
     shown, compute, what = draw.choose(
         (f"self.{method}()", str, method), (f"self.{method}().to_uppercase()", str.upper, f"{method} in capitals"),
         (f"self.{method}().len()", lambda t: str(len(t)), f"length of the {method}"), (f"self.{method}().repeat(2)", lambda t: t * 2, f"{method}, twice"),
-    )  # fmt: skip
+    )
     body = draw.style(f'format!("{before}{{}}{after}", {shown})', f'let shown = {shown};\nformat!("{before}{{shown}}{after}")')
     fixed = draw.choose("anna", "max", "zero", "echo", "nova")
     code = items(
@@ -335,7 +335,7 @@ def error_conversion(draw: Draw) -> Items:
         f"impl std::error::Error for {error} {{}}",
         braced(f"impl From<ParseIntError> for {error}", braced("fn from(error: ParseIntError) -> Self", f"{error}::{number}(error)")),
         f"/// Reads the {what} from a text such as `{key}{sign}12`; it must be one that {holds.clause}.\n" + braced(f"pub fn {name}(text: &str) -> Result<{kind}, {error}>", f"{split}\nlet value: {kind} = value.trim().parse()?;\n{check}"),
-    )  # fmt: skip
+    )
     values = [draw.arguments.randint(0, 60) for _ in range(4)]
     cases = [Case(f'{name}("{key}{sign}{n}")', f"Ok({n})" if holds(n) else f"Err({error}::{refused}({n}))") for n in values]
     cases += [Case(f'{name}("{key}{sign} {n}").map_err(|error| error.to_string())', f"Ok({n})" if holds(n) else f'Err("{what} {n} is not allowed".to_string())') for n in (12, 25)]

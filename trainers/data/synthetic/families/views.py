@@ -20,13 +20,13 @@ def text_iterator(draw: Draw) -> Items:
         "runs": [f"let start = {rest}.find(|c: char| {keep.on('c')})?;", f"let text = &{rest}[start..];", f"let end = text.find(|c: char| !({keep.on('c')})).unwrap_or(text.len());", f"{rest} = &text[end..];", "Some(&text[..end])"],
         "numbers": [f"while !{rest}.is_empty() {{", *(f"    {line}" for line in cut), "    if let Ok(number) = part.trim().parse::<i32>() {", f"        return Some(number * {least});", "    }", "}", "None"],
         "pairs": ["let mut words = " + rest + ".split_whitespace();", "let first = words.next()?;", f"let second = words.nth({least - 1})?;", f"let start = {rest}.trim_start();", f"{rest} = &start[first.len()..];", "Some((first, second))"],
-    }[wanted]  # fmt: skip
+    }[wanted]
     told = {"words": f"the words of at least {least} bytes", "fields": f"the fields between `{sign}`, trimmed, of at least {least} bytes", "chunks": f"pieces of {least + 1} bytes of an ASCII text; the last may be shorter", "runs": f"the longest runs of {keep.plural}", "numbers": f"the numbers between `{sign}`, multiplied by {least}; other fields are passed over", "pairs": f"each word with the one that is {least} further on"}[wanted]
     made = draw.style("new", "over", "of", "from_text")
     code = (
         f"/// {draw.style('Iterates over', 'Gives one by one', 'An iterator over')} {told}.\n#[derive(Debug, Clone)]\npub struct {name}<'a> {{\n    {field}: &'a str,\n}}\n\nimpl<'a> {name}<'a> {{\n    /// {draw.style('Begins at the start of', 'Takes', 'Borrows')} `source`.\n    pub fn {made}(source: &'a str) -> Self {{\n        {name} {{ {field}: source }}\n    }}\n\n"
         f"    /// What has not been visited yet.\n    pub fn unread(&self) -> &'a str {{\n        self.{field}\n    }}\n}}\n\nimpl<'a> Iterator for {name}<'a> {{\n    type Item = {item};\n\n    fn next(&mut self) -> Option<Self::Item> {{\n" + "".join(f"        {line}\n" for line in bodies) + "    }\n}\n"
-    )  # fmt: skip
+    )
 
     def items(text: str) -> list:
         words = text.split()
@@ -35,7 +35,7 @@ def text_iterator(draw: Draw) -> Items:
         return {
             "words": lambda: [w for w in words if len(w) >= least], "fields": lambda: [f for f in fields if len(f) >= least], "chunks": lambda: [text[i : i + least + 1] for i in range(0, len(text), least + 1)], "runs": lambda: [run for run in runs if run],
             "numbers": lambda: [int(f) * least for f in fields if f.lstrip("-").isdigit()], "pairs": lambda: list(zip(words, words[least:], strict=False)),
-        }[wanted]()  # fmt: skip
+        }[wanted]()
 
     def text() -> str:
         pick = draw.arguments
@@ -72,7 +72,7 @@ def text_holder(draw: Draw) -> Items:
         "skip": (f"Passes over the {keep.plural} at the beginning and tells how many there were.", "skip(&mut self) -> usize", draw.style([f"let rest = {f}.trim_start_matches(|c: char| {lower});", f"let count = {f}.len() - rest.len();", f"{f} = rest;", "count"], ["let mut count = 0;", f"while let Some(c) = {f}.chars().next() {{", f"    if !({lower}) {{", "        break;", "    }", f"    {f} = &{f}[c.len_utf8()..];", "    count += 1;", "}", "count"]), "skip()", None, "usize"),
         "split": ("The first word and what follows it, if there is a word.", "split_word(&self) -> Option<(&'a str, &'a str)>", [f"let text = {f}.trim_start();", "if text.is_empty() {", "    return None;", "}", "Some(text.split_once(' ').unwrap_or((text, \"\")))"], "split_word()", lambda s: None if not s.strip() else tuple((s.strip() + " ").split(" ", 1)) if " " not in s.lstrip() else tuple(s.lstrip().split(" ", 1)), "Option<(&str, &str)>"),
         "starts": (f"Whether the text begins with one of the {keep.plural}.", "begins_well(&self) -> bool", [f"{f}.starts_with(|c: char| {lower})"], "begins_well()", lambda s: bool(s) and keep(s[0]), "bool"),
-    }  # fmt: skip
+    }
     new = draw.style("new", "over", "of")
     parts = [f"    /// Borrows the text.\n    pub fn {new}({field}: &'a str) -> Self {{\n        Self {{ {field} }}\n    }}"]
     for each in chosen:
@@ -113,7 +113,7 @@ def slice_view(draw: Draw) -> Items:
         "kept": (f"The {keep.plural}.", f"kept(&self) -> Vec<&'a {kind}>", draw.style([f"{f}.iter().filter(|&&value| {keep.on('value')}).collect()"], ["let mut result = Vec::new();", f"for held in {f} {{", "    let value = *held;", f"    if {keep.on('value')} {{", "        result.push(held);", "    }", "}", "result"]), "kept()", lambda v: [x for x in v if keep(x)], f"Vec<&{kind}>"),
         "halves": ("Both halves; the second is longer if the length is odd.", f"halves(&self) -> (&'a [{kind}], &'a [{kind}])", draw.style([f"{f}.split_at({f}.len() / 2)"], [f"let middle = {f}.len() / 2;", f"(&{f}[..middle], &{f}[middle..])"]), "halves()", lambda v: (v[: len(v) // 2], v[len(v) // 2 :]), f"(&[{kind}], &[{kind}])"),
         "total": (f"The sum of the {keep.plural}.", f"total(&self) -> {kind}", draw.style([f"{f}.iter().filter(|&&value| {keep.on('value')}).sum()"], ["let mut total = 0;", f"for &value in {f} {{", f"    if {keep.on('value')} {{", "        total += value;", "    }", "}", "total"]), "total()", lambda v: sum(x for x in v if keep(x)), kind),
-    }  # fmt: skip
+    }
     parts = [f"    /// {draw.style('Looks at', 'Borrows', 'Wraps')} `{field}`.\n    pub fn {new}({field}: &'a [{kind}]) -> Self {{\n        {name} {{ {field} }}\n    }}"]
     parts += [f"    /// {methods[each][0]}\n    pub fn {methods[each][1]} {{\n" + "".join(f"        {line}\n" for line in methods[each][2]) + "    }" for each in chosen]
     code = f"/// {draw.style('Numbers that somebody else owns.', f'A borrowed row of {kind}.', 'A view of a slice, with some figures.')}\n#[derive(Debug, Clone, Copy)]\npub struct {name}<'a> {{\n    {field}: &'a [{kind}],\n}}\n\nimpl<'a> {name}<'a> {{\n" + "\n\n".join(parts) + "\n}\n"

@@ -19,7 +19,7 @@ def _word_condition(draw: Draw) -> Predicate:
         Predicate("{x}.len() % 2 == 0", lambda w: len(w) % 2 == 0, "of_even_length", "words of even length", "has an even length"),
         Predicate("{x}.starts_with(char::is_uppercase)", lambda w: w[:1].isupper(), "capitalised", "capitalised words", "begins with a capital"),
         Predicate("{x}.contains(char::is_uppercase)", lambda w: any(map(str.isupper, w)), "with_capitals", "words with a capital in them", "has a capital letter"),
-        Predicate("{x}.chars().all(char::is_alphabetic)", str.isalpha, "purely_letters", "words made of letters only", "consists of letters")))  # fmt: skip
+        Predicate("{x}.chars().all(char::is_alphabetic)", str.isalpha, "purely_letters", "words made of letters only", "consists of letters")))
 
 
 def _word_mapping(draw: Draw) -> MappingPiece:
@@ -32,7 +32,7 @@ def _word_mapping(draw: Draw) -> MappingPiece:
         MappingPiece(f"{{x}}.chars().skip({k}).collect::<String>()", lambda w: w[k:], f"without_first_{k}", f"without the first {k} character{'s' * (k > 1)}"),
         MappingPiece(f"{{x}}.replace('{c}', \"{d}\")", lambda w: w.replace(c, d), f"{c}_to_{d}", f"with every `{c}` replaced by `{d}`"),
         MappingPiece(f'format!("{{{{}}}}{ending}", {{x}})', lambda w: w + ending, f"ending_{ending}", f"followed by `{ending}`"),
-        MappingPiece(f'format!("{d}{{{{}}}}", {{x}})', lambda w: d + w, f"beginning_{d}", f"preceded by `{d}`")))  # fmt: skip
+        MappingPiece(f'format!("{d}{{{{}}}}", {{x}})', lambda w: d + w, f"beginning_{d}", f"preceded by `{d}`")))
 
 
 @family(tier=2)
@@ -61,7 +61,7 @@ def transform_words(draw: Draw) -> Function:
             f"text.split_whitespace()\n{f'    {rev}{chr(10)}' if rev else ''}    .map({closure})\n    .collect::<Vec<_>>()\n    .join(\"{mark}\")",
             f"let mut result = String::new();\nfor (index, word) in text.split_whitespace(){rev}.enumerate() {{\n    if index > 0 {{\n        result.push_str(\"{mark}\");\n    }}\n    {push}\n}}\nresult",
             f"let mut words = Vec::new();\nfor word in text.split_whitespace() {{\n    words.push({what.replace(chr(10) + '    ', chr(10))});\n}}\n{'words.reverse();' + chr(10) if rev else ''}words.join(\"{mark}\")",
-        ], oracle=oracle, inputs=lambda: (draw.text(),))  # fmt: skip
+        ], oracle=oracle, inputs=lambda: (draw.text(),))
 
 
 @family(tier=1)
@@ -89,7 +89,7 @@ def acronym(draw: Draw) -> Function:
         forms=[
             f"text.split_whitespace()\n{keep}    .filter_map(|word| word.{take})\n{mapped}    .collect()" if not mark else f"text.split_whitespace()\n{keep}    .filter_map(|word| word.{take})\n    .map(|c| format!(\"{{}}{mark}\", c{change}))\n    .collect()",
             "let mut result = String::new();\nfor word in text.split_whitespace() {\n" + (f"    if {negated(condition.on('word'))} {{\n        continue;\n    }}\n" if condition else "") + f"    {body}\n}}\nresult",
-        ], oracle=oracle, inputs=lambda: (draw.text(),))  # fmt: skip
+        ], oracle=oracle, inputs=lambda: (draw.text(),))
 
 
 @family(tier=1)
@@ -116,7 +116,7 @@ def extreme_word(draw: Draw) -> Function:
         forms=[f"text.split_whitespace()\n{kept}{pick}" + (f"\n    {finish}" if finish else ""),
             f"let mut best: Option<&str> = None;\nfor word in text.split_whitespace() {{\n{skip}    if best.is_none_or(|other| word.len() {better} other.len()) {{\n        best = Some(word);\n    }}\n}}\nbest{finish}".replace("best.is_none_or(|other| word.len()", "best.map_or(true, |other| word.len()"),
             f"let mut best: Option<&str> = None;\nfor word in text.split_whitespace() {{\n{skip}    match best {{\n        Some(other) if !(word.len() {better} other.len()) => {{}}\n        _ => best = Some(word),\n    }}\n}}\nbest{finish}",
-        ], oracle=oracle, inputs=lambda: (draw.text(draw.arguments.randint(0, 6)),))  # fmt: skip
+        ], oracle=oracle, inputs=lambda: (draw.text(draw.arguments.randint(0, 6)),))
 
 
 @family(tier=1)
@@ -137,7 +137,7 @@ def words_with(draw: Draw) -> Function:
         "first": ("Option<String>", "first_word", [f"Returns the first word in `{name}` that {condition.clause}, if there is one."], [f"{each}.find(|word| {test}){owned}", f"for word in {each} {{\n    if {test} {{\n        return Some(word.to_string());\n    }}\n}}\nNone"], lambda found: found[0] if found else None),
         "joined": ("String", "join_words", [f"Joins the {plural} in `{name}` by commas."], [loop("String::new()", "if !result.is_empty() {\n            result.push(',');\n        }\n        result.push_str(word);", "result"), f"let chosen: Vec<String> = {each}.filter(|word| {test}){owned}.collect();\nchosen.join(\",\")"], ",".join),
         "positions": ("Vec<usize>", "word_positions", [f"Returns the positions of the {plural} in `{name}`, counted from 0."], [f"{each}\n    .enumerate()\n    .filter(|(_, word)| {test})\n    .map(|(index, _)| index)\n    .collect()", f"let mut result = Vec::new();\nfor (index, word) in {each}.enumerate() {{\n    if {test} {{\n        result.push(index);\n    }}\n}}\nresult"], None),
-    }[wanted]  # fmt: skip
+    }[wanted]
 
     def answer(given):
         found = [bool(condition(w)) for w in (given.split() if source == "text" else given)]
@@ -147,7 +147,7 @@ def words_with(draw: Draw) -> Function:
 
     return Function(
         name=draw.style(title, f"{title}_{condition.slug}", f"find_{condition.slug}", title), parameters={name: kind}, returns=returns, words=words, forms=forms, oracle=answer,
-        inputs=lambda: (draw.text() if source == "text" else draw.text().split(),))  # fmt: skip
+        inputs=lambda: (draw.text() if source == "text" else draw.text().split(),))
 
 
 @family(tier=1)
@@ -168,7 +168,7 @@ def compare_texts(draw: Draw) -> Function:
         "suffix length": ("usize", [f"Returns how many characters `a` and `b` have in common at their end{case}."], [f"{pairs.replace('.chars()', '.chars().rev()')}.take_while(|(x, y)| {test}).count()", loop("0", "result += 1;", "break;", "result").replace(".chars()", ".chars().rev()")]),
         "equal places": ("Vec<usize>", [f"Lists the positions in which `a` and `b` have the same character{case}."], [f"{pairs}\n    .enumerate()\n    .filter(|(_, (x, y))| {test})\n    .map(|(index, _)| index)\n    .collect()", f"let mut result = Vec::new();\nfor (index, (x, y)) in {pairs}.enumerate() {{\n    if {test} {{\n        result.push(index);\n    }}\n}}\nresult"]),
         "rest": ("String", [f"Returns the characters of `b` that differ from those of `a` at the same place{case}."], [f"{pairs}\n    .filter(|(x, y)| {unlike})\n    .map(|(_, y)| y)\n    .collect()", loop("String::new()", "continue;", "result.push(y);", "result")]),
-    }[wanted]  # fmt: skip
+    }[wanted]
     counted = draw.style(" Positions are counted from the first that is looked at.", " Position 0 is the first that is looked at.") if skip and returns in ("Option<usize>", "Vec<usize>") else ""
 
     def oracle(a: str, b: str):
@@ -176,7 +176,7 @@ def compare_texts(draw: Draw) -> Function:
         same = [x.lower() == y.lower() if folded else x == y for x, y in both]
         head = same.index(False) if False in same else len(same)
         return {"prefix length": head, "suffix length": head, "prefix": "".join(x for x, _ in both[:head]), "difference": head if head < len(same) else None, "distance": same.count(False),
-                "equal places": [i for i, each in enumerate(same) if each], "rest": "".join(y for (_, y), each in zip(both, same, strict=True) if not each)}[wanted]  # fmt: skip
+                "equal places": [i for i, each in enumerate(same) if each], "rest": "".join(y for (_, y), each in zip(both, same, strict=True) if not each)}[wanted]
 
     def arguments() -> tuple[str, str]:
         a, b = draw.text(1), draw.text(1)
@@ -185,7 +185,7 @@ def compare_texts(draw: Draw) -> Function:
     return Function(
         name=draw.style(*{"prefix length": ("common_prefix_length", "shared_prefix"), "prefix": ("common_prefix", "shared_start"), "difference": ("first_difference", "first_mismatch"), "distance": ("hamming", "count_differences"), "suffix length": ("common_suffix_length", "shared_end"), "equal places": ("equal_positions", "matching_places"), "rest": ("changed_chars", "differing")}[wanted]),
         parameters={"a": "&str", "b": "&str"}, returns=returns, words=[each + (later.replace("first", "last") if wanted == "suffix length" else later) + counted for each in words], forms=forms, oracle=oracle, inputs=arguments,
-    )  # fmt: skip
+    )
 
 
 @family(tier=3)
@@ -208,7 +208,7 @@ def tally_text(draw: Draw) -> Function:
         "repeated": (f"Vec<{kind}>", [f"counts.into_iter().filter(|&(_, count)| count > {least}).map(|(key, _)| key).collect()", f"let mut result = Vec::new();\nfor (key, count) in counts {{\n    if count > {least} {{\n        result.push(key);\n    }}\n}}\nresult"], [f"Returns, in order, each {noun} that occurs {often} in `text`."]),
         "distinct": ("usize", [f"counts.values().filter(|&&count| count <= {least}).count()", f"counts.into_values().filter(|&count| count <= {least}).count()"], [f"Returns how many different {nouns} occur at most {enough} in `text`."]),
         "ranking": (f"Vec<({kind}, usize)>", [f"let mut result: Vec<({kind}, usize)> = counts.into_iter().collect();\nresult.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));\nresult.truncate({least + 1});\nresult", f"let mut result: Vec<_> = counts.into_iter().collect();\nresult.sort_by_key(|&(_, count)| std::cmp::Reverse(count));\nresult.into_iter().take({least + 1}).collect()"], [f"Returns the {least + 1} most frequent entries, each a {noun}, of `text` with their counts, the most frequent first and equally frequent ones in order."]),
-    }[wanted]  # fmt: skip
+    }[wanted]
     only = (f" Only {condition.plural} count{', judged as they are written' if unit == 'words' else ''}." if condition else "") + draw.style("", " Nothing is counted in an empty text.")
 
     def oracle(text: str):
@@ -225,7 +225,7 @@ def tally_text(draw: Draw) -> Function:
     return Function(
         name=draw.style(*{"map": ("tally", "frequencies", f"count_{unit}_by_kind"), "most": ("most_frequent", "most_common"), "repeated": ("repeated", "duplicates"), "distinct": ("rare_entries", "count_rare"), "ranking": ("ranking", "top_entries")}[wanted]),
         parameters={"text": "&str"}, returns=returns, words=[each + only for each in words], forms=[count + end for count in (counting, folding) for end in ends], oracle=oracle, inputs=lambda: (argument(),), imports=["use std::collections::BTreeMap;"],
-    )  # fmt: skip
+    )
 
 
 @family(tier=4)
@@ -238,7 +238,7 @@ def secret_language(draw: Draw) -> Function:
         "first": ([f"let mut rest = word.chars();\nmatch rest.next() {{\n    Some(first) => format!(\"{{}}{{}}{suffix}\", rest.as_str(), first),\n    None => String::new(),\n}}", f"let Some(first) = word.chars().next() else {{\n    return String::new();\n}};\nlet mut result: String = word.chars().skip(1).collect();\nresult.push(first);\nresult + \"{suffix}\""], f"Moves the first letter of `word` to the end and adds `{suffix}`; an empty word stays empty.", lambda w: w[1:] + w[0] + suffix if w else ""),
         "swap": ([f"let mut chars: Vec<char> = word.chars().collect();\nlet count = chars.len();\nif count > 1 {{\n    chars.swap(0, count - 1);\n}}\nchars.into_iter().collect::<String>() + \"{suffix}\""], f"Exchanges the first and the last letter of `word` and adds `{suffix}`.", lambda w: (w[-1] + w[1:-1] + w[0] if len(w) > 1 else w) + suffix),
         "middle": ([f"let half = word.chars().count() / 2;\nlet start: String = word.chars().take(half).collect();\nlet end: String = word.chars().skip(half).collect();\nformat!(\"{{}}{insert}{{}}\", start, end)", f"let half = word.chars().count() / 2;\nlet mut result = String::new();\nfor (index, c) in word.chars().enumerate() {{\n    if index == half {{\n        result.push_str(\"{insert}\");\n    }}\n    result.push(c);\n}}\nif word.is_empty() {{\n    result.push_str(\"{insert}\");\n}}\nresult"], f"Puts `{insert}` into the middle of `word`; if its length is odd, before the middle letter.", lambda w: w[: len(w) // 2] + insert + w[len(w) // 2 :]),
-    }[rule]  # fmt: skip
+    }[rule]
     part = Function(name=helper, parameters={"word": "&str"}, returns="String", words=[told], forms=bodies, oracle=change, inputs=lambda: (draw.text(draw.arguments.choice((0, 1, 1, 1))),))
     which = f"every word of more than {least} characters" if least > 1 else "every word of at least two characters"
     turned = ", the last word first" if order else ""
@@ -248,4 +248,4 @@ def secret_language(draw: Draw) -> Function:
         forms=[
             f"text.split_whitespace()\n{'    .rev()' + chr(10) if order else ''}    .map(|word| {{\n        if word.chars().count() > {least} {{\n            {helper}(word)\n        }} else {{\n            word.to_string()\n        }}\n    }})\n    .collect::<Vec<_>>()\n    .join(\"{mark}\")",
             f"let mut words = Vec::new();\nfor word in text.split_whitespace(){order} {{\n    match word.chars().count() {{\n        0..={least} => words.push(word.to_string()),\n        _ => words.push({helper}(word)),\n    }}\n}}\nwords.join(\"{mark}\")",
-        ], oracle=lambda text: mark.join([change(w) if len(w) > least else w for w in text.split()][:: -1 if order else 1]), inputs=lambda: (draw.text(),))  # fmt: skip
+        ], oracle=lambda text: mark.join([change(w) if len(w) > least else w for w in text.split()][:: -1 if order else 1]), inputs=lambda: (draw.text(),))

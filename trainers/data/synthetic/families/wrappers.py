@@ -30,7 +30,7 @@ def custom_order(draw: Draw) -> Items:
         fill("impl $name {\n    /// $says\n    pub fn $make($number: $kind, $text: &str) -> Self {\n        Self { $number, $text: $text.to_string() }\n    }\n}", name=name, make=make, number=number, kind=kind, text=text, says=draw.style("From its parts.", f"A {name.lower()} of these.")),
         equal, f"/// {said}.\nimpl Ord for {name} {{\n    fn cmp(&self, other: &Self) -> Ordering {{\n" + "\n".join(f"        {line}" for line in body.split("\n")) + "\n    }\n}",
         f"impl PartialOrd for {name} {{\n    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {{\n        {order}\n    }}\n}}", f"/// {draw.style('Puts them in order.', 'All of them, the first in the order first.')}\n{fill(use, name=name)}",
-    )  # fmt: skip
+    )
 
     def key(pair: tuple[int, str]) -> tuple:
         value = pair[0] // modulus if modulus else pair[0]
@@ -54,7 +54,7 @@ def displayed_type(draw: Draw) -> Items:
     name, first, second, shape = draw.choose(
         ("Time", "hours", "minutes", "{:02}:{:02}"), ("Score", "home", "away", "{} - {}"), ("Ratio", "top", "bottom", "{}/{}"), ("Version", "major", "minor", "v{}.{}"), ("Point", "x", "y", "({}, {})"), ("Price", "euros", "cents", "{}.{:02} EUR"), ("Seat", "row", "number", "row {}, seat {}"),
         ("Size", "width", "height", "{}x{}"), ("Verse", "chapter", "line", "{}:{}"), ("Span", "start", "end", "[{}..{}]"), ("Angle", "degrees", "arcminutes", "{}d{:02}m"), ("Episode", "season", "part", "S{:02}E{:02}"), ("Height", "feet", "inches", "{}ft {}in"), ("Dice", "count", "sides", "{}d{}"), ("Date", "month", "day", "{:02}-{:02}"),
-    )  # fmt: skip
+    )
     kind = draw.choose("u32", "u8", "u64", "u16")
     special = draw.choose("none", "zero", "equal", "big")
     limit = draw.choose(10, 20, 50)
@@ -72,13 +72,13 @@ def displayed_type(draw: Draw) -> Items:
         "list": fill("/// $says\npub fn join(items: &[$name]) -> String {\n    $body\n}", name=name, says=f"All of them as text, with {literal(separator, '&str')} in between.", body=draw.style(f"items\n    .iter()\n    .map(|item| item.to_string())\n    .collect::<Vec<_>>()\n    .join({literal(separator, '&str')})", f"let mut text = String::new();\nfor (index, item) in items.iter().enumerate() {{\n    if index > 0 {{\n        text.push_str({literal(separator, '&str')});\n    }}\n    text += &item.to_string();\n}}\ntext")),
         "swap": fill("impl $name {\n    /// The two exchanged.\n    pub fn swapped(&self) -> Self {\n        Self { $first: self.$second, $second: self.$first }\n    }\n}", name=name, first=first, second=second),
         "parse": fill("impl From<($kind, $kind)> for $name {\n    fn from(pair: ($kind, $kind)) -> Self {\n        $body\n    }\n}", kind=kind, name=name, body=draw.style(f"let ({first}, {second}) = pair;\nSelf {{ {first}, {second} }}", f"Self {{ {first}: pair.0, {second}: pair.1 }}")), "none": "",
-    }[extra]  # fmt: skip
+    }[extra]
     note = {"zero": f"; two zeros are \"{said}\"", "equal": f"; equal numbers are \"{said}\"", "big": f"; \"{said}\" above {limit} {first}"}.get(special, "")
     example = shape.format(7, 5)
     code = blocks(
         imports[0], f"/// {draw.style(f'A {name.lower()} of {first} and {second}.', f'{first.capitalize()} and {second}.', f'Holds {first} and {second}.')}\n#[derive({draw.style('Debug, Clone, PartialEq', 'Debug, Clone, Copy', 'Clone, Debug')})]\npub struct {name} {{\n    pub {first}: {kind},\n    pub {second}: {kind},\n}}",
         f"/// {draw.style('Written', 'Shown', 'Looks')} like \"{example}\"{note}.\nimpl {trait} for {name} {{\n    fn fmt(&self, {formatter}: &mut {argument}) -> {draw.style('fmt::Result', 'std::fmt::Result')} {{\n" + "\n".join(f"        {line}" for line in body.split("\n")) + "\n    }\n}", more,
-    )  # fmt: skip
+    )
 
     def text(a: int, b: int) -> str:
         return said if {"zero": a == b == 0, "equal": a == b, "big": a > limit}.get(special) else shape.format(a, b)
@@ -110,7 +110,7 @@ def flag_set(draw: Draw) -> Items:
     constants = "\n".join(f"pub const {flag}: {name} = {name}({bit});" for flag, bit in zip(flags, bits, strict=True))
     methods = fill(
         "impl $name {\n    $constants\n\n    /// $says\n    pub fn $contains(self, other: Self) -> bool {\n        $body\n    }\n\n    /// $what\n    pub fn $count(self) -> u32 {\n        self.0.count_ones()\n    }\n}", name=name, constants=constants, contains=contains, count=count,
-        says=draw.style("Whether all of `other` are in it.", "Tells whether `other` is part of it."), what=draw.style("How many there are.", "The number of single flags."), body=draw.style("self.0 & other.0 == other.0", "other.0 & !self.0 == 0"))  # fmt: skip
+        says=draw.style("Whether all of `other` are in it.", "Tells whether `other` is part of it."), what=draw.style("How many there are.", "The number of single flags."), body=draw.style("self.0 & other.0 == other.0", "other.0 & !self.0 == 0"))
     code = blocks(imported(draw, *(trait for trait, _ in chosen)), f"/// {draw.style('A set of ' + name.lower() + '.', 'Any of ' + ', '.join(flags[:2]).lower() + ' and ' + flags[2].lower() + '.')}\n#[derive({draw.style('Debug, Clone, Copy, PartialEq, Eq', 'Clone, Copy, Debug, PartialEq')})]\npub struct {name}(pub {kind});", methods, *parts)
     cases = []
     for trait, symbol in chosen:
@@ -145,7 +145,7 @@ def wrapper_type(draw: Draw) -> Items:
         "use std::ops::Deref;" if target == "Deref" else "", f"/// {said[0].upper()}{said[1:]}, {told}.\n#[derive({draw.style('Debug, Clone, PartialEq', 'Clone, Debug, PartialEq, Eq')})]\npub struct {name}({inner});",
         fill("impl $name {\n    /// $says\n    pub fn new($mutable_inner: $inner) -> $returned {\n        $new\n    }\n\n    /// $what\n    pub fn $method(&self) -> $result {\n        $body\n    }\n\n    /// $ends\n    pub fn $unwrapped(self) -> $inner {\n        self.0\n    }\n}".replace("$mutable_inner", f"{mutable}inner"),
              name=name, inner=inner, returned=returned, new=new, method=method, result=result, body=body, what=what, unwrapped=unwrapped, says=draw.style("Takes the value over", f"Brings it into form, {told}") + (f"; `None` if it is then shorter than {least}." if checks else "."), ends=draw.style("Gives up the wrapper.", "What is in it.")), accessor,
-    )  # fmt: skip
+    )
     cases = []
     for length in (1, 3, 5):
         words = draw.arguments.sample(WORDS, length)
@@ -181,20 +181,20 @@ def mixed_equality(draw: Draw) -> Items:
         f"/// A number of {unit}.\n#[derive({derived})]\npub struct {small}{body}", f"/// {draw.style(f'{whole.capitalize()}, of {factor} {unit} each', f'A number of {whole}, each of {factor} {unit}')}.\n#[derive({derived})]\npub struct {large}{body}",
         fill("impl PartialEq<$large> for $small {\n    fn eq(&self, other: &$large) -> bool {\n        $equality\n    }\n}", large=large, small=small, equality=equality),
         fill("impl PartialEq<$small> for $large {\n    fn eq(&self, other: &$small) -> bool {\n        $back\n    }\n}", large=large, small=small, back=draw.style("other == self", f"self.{field} * {factor} == other.{field}")),
-    ]  # fmt: skip
+    ]
     extra, use = {
         "PartialOrd": (fill("impl PartialOrd<$large> for $small {\n    fn partial_cmp(&self, other: &$large) -> Option<Ordering> {\n        $body\n    }\n}", large=large, small=small, body=draw.style(f"self.{field}.partial_cmp(&(other.{field} * {factor}))", f"Some(self.{field}.cmp(&(other.{field} * {factor})))")), "use std::cmp::Ordering;"),
         "Add": (implement("Add", small, f"add(self, other: {large}) -> {small}", made(small, f"self.{field} + {factor} * other.{field}"), small, large), "use std::ops::Add;"),
         "Sub": (implement("Sub", large, f"sub(self, other: {large}) -> {small}", made(small, f"(self.{field} - other.{field}) * {factor}"), small), "use std::ops::Sub;"),
         "From": (fill("/// $says\nimpl From<$large> for $small {\n    fn from(other: $large) -> Self {\n        $body\n    }\n}", large=large, small=small, says=f"Converts {whole} to {unit}.", body=made("Self", f"other.{field} * {factor}")), ""),
         "plain": (fill("/// $says\nimpl PartialEq<$kind> for $small {\n    fn eq(&self, other: &$kind) -> bool {\n        self.$field == *other\n    }\n}", kind=kind, small=small, field=field, says=f"Also comparable with a plain number of {unit}."), ""),
-    }[second]  # fmt: skip
+    }[second]
     count, off, other = draw.arguments.randint(1, 9), draw.arguments.randint(1, factor), draw.arguments.randint(10, 20)
     cases = [Case(f"{made(small, count * factor)} == {made(large, count)}", "true"), Case(f"{made(small, count * factor + off)} == {made(large, count)}", "false"), Case(f"{made(large, other)} == {made(small, count * factor)}", "false")]
     cases += {
         "PartialOrd": [Case(f"{made(small, other * factor - off)} < {made(large, other)}", "true"), Case(f"{made(small, other * factor)} < {made(large, other)}", "false")], "Add": [Case(f"{made(small, off)} + {made(large, count)}", made(small, off + count * factor))],
         "Sub": [Case(f"{made(large, other)} - {made(large, count)}", made(small, (other - count) * factor))], "From": [Case(f"{small}::from({made(large, other)})", made(small, other * factor))], "plain": [Case(f"{made(small, other)} == {other}", "true"), Case(f"{made(small, other)} == {other + off}", "false")],
-    }[second]  # fmt: skip
+    }[second]
     return Items(blocks(use, *parts, extra), [_grouped(each) for each in cases])
 
 
@@ -216,14 +216,14 @@ def carrying_sum(draw: Draw) -> Items:
     other = {
         "Sub": ("Sub", f"sub(self, other: Self) -> Option<{name}>", f"let rest = self.{total}().checked_sub(other.{total}())?;\nSome({name}::{of}(rest))", f"Option<{name}>", "", "`None` if the other is greater."),
         "Mul": ("Mul", f"mul(self, factor: {kind}) -> {name}", f"{name}::{of}(self.{total}() * factor)", name, kind, "Several times as much."), "Div": ("Div", f"div(self, parts: {kind}) -> {name}", f"Self::{of}(self.{total}() / parts)", name, kind, f"One of equal parts, in whole {small}."), "none": None,
-    }[wanted]  # fmt: skip
+    }[wanted]
     first = f"let total = total{cap};\n" if limit else ""
     code = blocks(
         imported(draw, "Add", *([other[0]] if other else [])), f"/// {draw.style(f'{big.capitalize()} and {small}, {size} of which make one of the {big}', f'So many {big} and less than {size} {small}')}{f'; at most {limit} {big}' if limit else ''}.\n#[derive({draw.style('Debug, Clone, Copy, PartialEq', 'Clone, Copy, Debug, PartialEq, Eq')})]\npub struct {name} {{\n    pub {big}: {kind},\n    pub {small}: {kind},\n}}",
         fill("impl $name {\n    /// $says\n    pub fn $of(total: $kind) -> Self {\n        $body\n    }\n\n    /// $what\n    pub fn $total(self) -> $kind {\n        $whole\n    }\n}", name=name, of=of, total=total, kind=kind, says=draw.style(f"From a number of {small}", f"Splits `total` {small}") + (f", of which {limit * size} are the most." if limit else "."), what=draw.style(f"All of it in {small}.", f"The whole as {small}."),
              body=f"{first}Self {{ {big}: total / {size}, {small}: total % {size} }}", whole=draw.style(f"self.{big} * {size} + self.{small}", f"self.{small} + {size} * self.{big}")),
         implement("Add", name, f"add(self, other: Self) -> {draw.style('Self', name)}", draw.style(*sums), name, says=draw.style(f"Carries from {small} to {big}.", "")), implement(other[0], name, *other[1:]) if other else "",
-    )  # fmt: skip
+    )
 
     def made(value: int) -> str:
         value = min(value, limit * size) if limit else value
