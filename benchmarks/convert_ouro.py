@@ -90,7 +90,7 @@ def write_checkpoint(folder: Path, layers: int, layers_per_shard: int) -> int:
 
 
 def main(options: argparse.Namespace) -> None:
-    script = Path(__file__).parent.parent / "recipes" / "convert_ouro.py"
+    script = Path(__file__).parent.parent / "trainers" / "convert_ouro.py"
     with tempfile.TemporaryDirectory() as name:
         size = write_checkpoint(Path(name, "ouro"), options.layers, options.layers_per_shard)
         command = [sys.executable, str(script), str(Path(name, "ouro")), str(Path(name, "converted"))]

@@ -19,7 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from model_cards.gguf_blocks import FORMATS
+from model_cards.gguf.blocks import FORMATS
 
 if __name__ == "__main__":
     # `--help` needs no PyTorch.

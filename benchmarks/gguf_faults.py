@@ -31,10 +31,10 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from model_cards.checkpoint import Checkpoint
-from model_cards.gguf import export_gguf
-from model_cards.gguf_file import GgufFile
-from model_cards.gguf_tensors import restore_rotary
-from model_cards.gguf_verify import Agreement, verify_gguf
+from model_cards.gguf.export import export_gguf
+from model_cards.gguf.file import GgufFile
+from model_cards.gguf.tensors import restore_rotary
+from model_cards.gguf.verify import Agreement, verify_gguf
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from trainers.data.tokenizer import train_tokenizer
 

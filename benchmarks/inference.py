@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from model_cards.gguf_blocks import FORMATS
+from model_cards.gguf.blocks import FORMATS
 
 SHAPES = {
     "tiny": dict(
@@ -76,10 +76,10 @@ from transformers import PreTrainedTokenizerFast, StoppingCriteria, StoppingCrit
 
 from evaluation.figures import panels, save
 from model_cards.checkpoint import Checkpoint
-from model_cards.gguf import export_gguf
-from model_cards.gguf_file import GgufFile
-from model_cards.gguf_limits import config_obstacles
-from model_cards.gguf_verify import LlamaCpp
+from model_cards.gguf.export import export_gguf
+from model_cards.gguf.file import GgufFile
+from model_cards.gguf.limits import config_obstacles
+from model_cards.gguf.verify import LlamaCpp
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from trainers.data.tokenizer import train_tokenizer
 

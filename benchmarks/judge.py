@@ -39,13 +39,14 @@ if __name__ == "__main__":
     parser.add_argument("--output", type=Path, default=Path("results/benchmarks/judge.json"), help="JSON file")
     options = parser.parse_args()
 
-from evaluation.rust import HiddenTests, RustVerifier, Verdict, harness
-from evaluation.rust.checkers import HARNESS_FILE, WITH_HARNESS
-from evaluation.rust.compiler import BUILD_FLAGS, ROOT
-from evaluation.rust.published_tests import as_hidden_tests
-from evaluation.rust.reports import Request, read_runs
-from evaluation.rust.sandbox import OPT_IN, Command, Limits
-from evaluation.rust.toolchain import find_toolchain
+from evaluation.rust import HiddenTests, RustVerifier, Verdict
+from evaluation.rust.judge import harness
+from evaluation.rust.judge.checkers import HARNESS_FILE, WITH_HARNESS
+from evaluation.rust.judge.published_tests import as_hidden_tests
+from evaluation.rust.judge.reports import Request, read_runs
+from evaluation.rust.rustc.compiler import BUILD_FLAGS, ROOT
+from evaluation.rust.rustc.toolchain import find_toolchain
+from evaluation.rust.sandbox.runner import OPT_IN, Command, Limits
 from evaluation.suites import humaneval_rust
 
 TOOLCHAIN = find_toolchain()

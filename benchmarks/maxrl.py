@@ -54,14 +54,15 @@ from evaluation.generate import Sampling
 from evaluation.pass_at_k import pass_at_k
 from evaluation.results import Interval, bootstrap
 from evaluation.rust import RustVerifier
-from evaluation.rust.sandbox import require_consent
+from evaluation.rust.sandbox.runner import require_consent
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from trainers.callbacks import MetricsFileCallback
 from trainers.data.pack import pack_blocks
 from trainers.data.synthetic.stream import choose_families
 from trainers.data.synthetic.verified import write_synthetic
+from trainers.data.tasks import Task, measure_tasks, task_prompts
+from trainers.data.tasks.task import read_tasks, split_tasks
 from trainers.data.tokenizer import special_token_ids, train_tokenizer
-from trainers.maxrl import MaxRLConfig, MaxRLTrainer
 from trainers.plots import read_metrics
 from trainers.pretraining import (
     LoopLMTrainer,
@@ -69,9 +70,8 @@ from trainers.pretraining import (
     pretraining_arguments,
     train_from,
 )
-from trainers.rewards import RustReward
-from trainers.tasks import Task, measure_tasks, task_prompts
-from trainers.tasks.task import read_tasks, split_tasks
+from trainers.reinforcement.maxrl import MaxRLConfig, MaxRLTrainer
+from trainers.reinforcement.rewards import RustReward
 
 SEQ_LEN = 256
 SAMPLES = 8

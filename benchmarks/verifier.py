@@ -25,9 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluation.rust import RustVerifier
-from evaluation.rust.routing import must_compile_alone
-from evaluation.rust.syntax import analyse
-from evaluation.rust.toolchain import find_toolchain
+from evaluation.rust.rustc.routing import must_compile_alone
+from evaluation.rust.rustc.toolchain import find_toolchain
+from evaluation.rust.syntax.analysis import analyse
 
 TOOLCHAIN = find_toolchain()
 

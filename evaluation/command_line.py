@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from evaluation.rust.toolchain import EDITIONS
+from evaluation.rust.rustc.toolchain import EDITIONS
 
 SUITES = ("humaneval-rust", "multipl-e-rust", "compile-rate", "perplexity", "performance")
 

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.generate import Sampling, generate
 from evaluation.rust import RustVerifier, Verdict
-from evaluation.rust.sandbox import CodeExecutionNotAllowed, require_consent
+from evaluation.rust.sandbox.runner import CodeExecutionNotAllowed, require_consent
 from evaluation.rust.verdict import CHECKS
 from evaluation.suites.compile_rate import CompileRate
 from evaluation.suites.humaneval_rust import HumanEvalRust

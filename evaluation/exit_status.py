@@ -9,8 +9,8 @@ from collections.abc import Callable
 from safetensors import SafetensorError
 
 from evaluation.rust import CodeExecutionNotAllowed, SandboxUnavailable, ToolchainUnavailable
-from evaluation.rust.sandbox import SandboxFailure
-from evaluation.rust.self_test import SelfTestFailed
+from evaluation.rust.rustc.self_test import SelfTestFailed
+from evaluation.rust.sandbox.runner import SandboxFailure
 from evaluation.scoring import GoldFailed, ScoringUnavailable
 
 USER_ERRORS = (

@@ -18,7 +18,7 @@ from transformers import (
 
 from evaluation.chat_mode import ChatMode, begun_answer
 from evaluation.progress import show_progress
-from evaluation.rust.completion import completed_function
+from evaluation.rust.syntax.completion import completed_function
 from modeling_nanochat import is_looplm
 
 DEPTH = ("num_loops", "exit_at_loop", "exit_threshold")

@@ -21,8 +21,8 @@ from evaluation.progress import hide_library_bars
 from evaluation.report import Report, describe, print_results
 from evaluation.results import Results, compare
 from evaluation.rust import RustVerifier, Verdict
-from evaluation.rust.answers import extract_rust
-from evaluation.rust.sandbox import require_consent
+from evaluation.rust.sandbox.runner import require_consent
+from evaluation.rust.syntax.answers import extract_rust
 from evaluation.scoring import GoldFailed, results_of
 from evaluation.suites import compile_rate, humaneval_rust, multipl_e_rust, performance, perplexity
 from evaluation.suites.compile_rate import CompileRate

@@ -25,8 +25,8 @@ def _pack(options: argparse.Namespace) -> int:
     from safetensors import SafetensorError
     from transformers.utils.logging import disable_progress_bar
 
+    from model_cards.card.counted import Counted
     from model_cards.checkpoint import Checkpoint, read_tokenizer
-    from model_cards.counted import Counted
     from modeling_nanochat import LoopLMForCausalLM
 
     Counted.of(Checkpoint.of_folder(options.model))  # says what is missing or wrong

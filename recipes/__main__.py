@@ -13,7 +13,7 @@ from evaluation.exit_status import exit_status
 from evaluation.tables import print_table
 
 if TYPE_CHECKING:
-    from recipes.schema import Recipe
+    from recipes.pipeline.schema import Recipe
 
 
 def all_recipes() -> "dict[str, Recipe]":
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
 def print_recipes() -> int:
     """Prints the table; returns the exit status."""
     # `--help` answers at once, without PyTorch.
-    from recipes.settings import parameters
+    from recipes.pipeline.settings import parameters
 
     table = Table()
     for column in ("recipe", "parameters", "ternary", "layers x loops", "tokens"):

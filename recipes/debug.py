@@ -5,7 +5,7 @@ A small ternary LoopLM on the Rust that comes with the compiler, in a few minute
 """
 
 try:
-    from recipes.options import before_imports
+    from recipes.pipeline.options import before_imports
 except ModuleNotFoundError as error:
     if error.name != "recipes":
         raise
@@ -16,8 +16,8 @@ if __name__ == "__main__":
     before_imports(__doc__)
 
 from modeling_nanochat import LoopLMConfig
-from recipes.command_line import main
-from recipes.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
+from recipes.pipeline.command_line import main
+from recipes.pipeline.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
 from trainers.stages import MaxRLStage, Stage
 
 RECIPE = Recipe(

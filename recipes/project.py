@@ -8,7 +8,7 @@ reads the project, and a share of the documentation so that this is not forgotte
 """
 
 try:
-    from recipes.options import before_imports
+    from recipes.pipeline.options import before_imports
 except ModuleNotFoundError as error:
     if error.name != "recipes":
         raise
@@ -21,7 +21,7 @@ if __name__ == "__main__":
 from dataclasses import replace
 
 from recipes import debug
-from recipes.command_line import main
+from recipes.pipeline.command_line import main
 from trainers.stages import Stage
 
 RECIPE = replace(

@@ -1,8 +1,15 @@
 """Settings of the whole test suite."""
 
+import os
+
 import pytest
 import torch
 from hypothesis import settings
+
+from tests.helpers.paths import ROOT
+
+# Processes that tests start import this checkout and its tests, wherever they run.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
 # The same examples in every run, and no limit on the time of one: machines are slow now and then.
 settings.register_profile("reproducible", derandomize=True, deadline=None)
@@ -12,13 +19,13 @@ settings.load_profile("reproducible")
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
     """Recipes use all cores. Here several tests run at a time, and models so small only wait for a second thread."""
-    monkeypatch.setattr("recipes.start.use_all_cores", lambda: None)
+    monkeypatch.setattr("recipes.pipeline.start.use_all_cores", lambda: None)
 
 
 @pytest.fixture
 def no_clean_process(monkeypatch):
     """The closing report loads the model in a new process; a test of the whole pipeline is enough to see it do so."""
-    monkeypatch.setattr("recipes.report.complete_in_clean_process", lambda folder, prompt: prompt)
+    monkeypatch.setattr("recipes.pipeline.report.complete_in_clean_process", lambda folder, prompt: prompt)
 
 
 def pytest_collection_modifyitems(items):

@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.axes import Axes
 
 from evaluation.figures import legend_below, ordered_colors, panels, save
-from trainers.sample_page import UNKNOWN_SUCCESS
+from trainers.reinforcement.sample_page import UNKNOWN_SUCCESS
 
 Logs = list[dict]
 STEPS = "optimizer steps"

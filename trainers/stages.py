@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from modeling_nanochat import LoopLMConfig
-from trainers.advantages import Estimator
 from trainers.data.mix import check_shares
-from trainers.loop_credit import LoopCredit
+from trainers.reinforcement.advantages import Estimator
+from trainers.reinforcement.loop_credit import LoopCredit
 from trainers.typed_settings import check, check_types
 
 Schedule = Literal["wsd", "cosine", "constant"]

@@ -1,8 +1,8 @@
 """The Rust verifier: rustc's verdict on code nobody has read, sandboxed, batched and cached."""
 
-from evaluation.rust.harness import HiddenTests
-from evaluation.rust.sandbox import CodeExecutionNotAllowed, SandboxUnavailable
-from evaluation.rust.toolchain import ToolchainUnavailable
+from evaluation.rust.judge.harness import HiddenTests
+from evaluation.rust.rustc.toolchain import ToolchainUnavailable
+from evaluation.rust.sandbox.runner import CodeExecutionNotAllowed, SandboxUnavailable
 from evaluation.rust.verdict import CodeMetadata, Diagnostic, Verdict
 from evaluation.rust.verifier import RustVerifier
 

@@ -12,18 +12,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evaluation.rust.appended import AppendedTests
 from evaluation.rust.cache import FILE_NAME, VerdictCache
-from evaluation.rust.compiler import ROOT
-from evaluation.rust.harness import HiddenTests
-from evaluation.rust.sandbox import (
+from evaluation.rust.judge.appended import AppendedTests
+from evaluation.rust.judge.harness import HiddenTests
+from evaluation.rust.rustc.compiler import ROOT
+from evaluation.rust.rustc.self_test import self_test
+from evaluation.rust.rustc.toolchain import EDITIONS, find_toolchain
+from evaluation.rust.sandbox.runner import (
     LEVELS,
     OPT_IN,
     Command,
     Sandbox,
 )
-from evaluation.rust.self_test import self_test
-from evaluation.rust.toolchain import EDITIONS, find_toolchain
 from evaluation.rust.verdict import CHECKS, Verdict
 from evaluation.rust.verifier import RustVerifier
 from evaluation.tables import plain_console, print_table

@@ -44,7 +44,7 @@ class Diagnostic:
 
 @dataclass(frozen=True)
 class CodeMetadata:
-    """Sizes of a piece of code, counted on its syntax tree (`evaluation.rust.syntax` defines each)."""
+    """Sizes of a piece of code, counted on its syntax tree (`evaluation.rust.syntax.analysis` defines each)."""
 
     complexity: int
     unsafe_blocks: int

@@ -20,18 +20,18 @@ from types import NoneType
 from typing import Literal
 
 from evaluation.progress import show_progress
-from evaluation.rust.appended import AppendedTests, without_attributes_of_the_program
 from evaluation.rust.cache import VerdictCache, cache_key
-from evaluation.rust.candidate import Candidate, Tools, Verdicts
-from evaluation.rust.checkers import HARNESS_VERSION, Checkers
-from evaluation.rust.compiler import FLAGS, Compiler
-from evaluation.rust.harness import HiddenTests
-from evaluation.rust.jobs import BuildJob, CompileJob, Job
-from evaluation.rust.refusals import refusals
-from evaluation.rust.routing import as_module, must_compile_alone, refusal
-from evaluation.rust.sandbox import Command, Limits, Sandbox, require_consent
-from evaluation.rust.syntax import analyse
-from evaluation.rust.toolchain import check_edition, find_toolchain
+from evaluation.rust.judge.appended import AppendedTests, without_attributes_of_the_program
+from evaluation.rust.judge.candidate import Candidate, Tools, Verdicts
+from evaluation.rust.judge.checkers import HARNESS_VERSION, Checkers
+from evaluation.rust.judge.harness import HiddenTests
+from evaluation.rust.judge.jobs import BuildJob, CompileJob, Job
+from evaluation.rust.judge.refusals import refusals
+from evaluation.rust.rustc.compiler import FLAGS, Compiler
+from evaluation.rust.rustc.routing import as_module, must_compile_alone, refusal
+from evaluation.rust.rustc.toolchain import check_edition, find_toolchain
+from evaluation.rust.sandbox.runner import Command, Limits, Sandbox, require_consent
+from evaluation.rust.syntax.analysis import analyse
 from evaluation.rust.verdict import Diagnostic, Verdict
 
 Tests = str | HiddenTests | None

@@ -15,10 +15,10 @@ from tree_sitter import Node, Parser
 
 from evaluation.generate import Prompt
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
-from evaluation.rust.answers import extract_rust
-from evaluation.rust.completion import completed_function
-from evaluation.rust.merging import merged_program
-from evaluation.rust.syntax import RUST
+from evaluation.rust.syntax.analysis import RUST
+from evaluation.rust.syntax.answers import extract_rust
+from evaluation.rust.syntax.completion import completed_function
+from evaluation.rust.syntax.merging import merged_program
 from evaluation.scoring import check_solutions, verify_samples
 
 NAME = "compilation_success_rate"

@@ -18,9 +18,9 @@ from huggingface_hub import hf_hub_download
 
 from evaluation.generate import Prompt
 from evaluation.rust import RustVerifier, Verdict
-from evaluation.rust.answers import extract_rust
-from evaluation.rust.completion import completed_function
-from evaluation.rust.merging import merged_program
+from evaluation.rust.syntax.answers import extract_rust
+from evaluation.rust.syntax.completion import completed_function
+from evaluation.rust.syntax.merging import merged_program
 from evaluation.scoring import check_solutions, verify_samples
 from evaluation.suites.rows import BadRow, ProblemsMissing, problems_of, read_lines, text_in
 

@@ -17,10 +17,10 @@ from tree_sitter import Parser
 
 from evaluation.generate import Prompt
 from evaluation.rust import RustVerifier, Verdict
-from evaluation.rust.answers import extract_rust
-from evaluation.rust.merging import merged_program
-from evaluation.rust.nodes import name_of
-from evaluation.rust.syntax import RUST
+from evaluation.rust.syntax.analysis import RUST
+from evaluation.rust.syntax.answers import extract_rust
+from evaluation.rust.syntax.merging import merged_program
+from evaluation.rust.syntax.nodes import name_of
 from evaluation.scoring import GoldFailed, check_solutions, verify_samples
 from evaluation.suites.rows import BadRow, ProblemsMissing, problems_of, read_lines, text_in
 

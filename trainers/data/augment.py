@@ -19,7 +19,7 @@ from rich.table import Table
 
 from evaluation.progress import show_progress
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
-from evaluation.rust.appended import AppendedTests
+from evaluation.rust.judge.appended import AppendedTests
 from trainers.data.kept import keep_verified, read_kept
 from trainers.data.rewriting.annotations import Probe, probe_types, vary_types
 from trainers.data.rewriting.bindings import parse, text

@@ -3,7 +3,7 @@
 from typing import Any
 
 from evaluation.rust import Verdict
-from evaluation.rust.syntax import level
+from evaluation.rust.syntax.analysis import level
 from trainers.data.sources import Row
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evaluation.rust import RustVerifier, SandboxUnavailable, ToolchainUnavailable, Verdict
-from evaluation.rust.sandbox import SandboxFailure
+from evaluation.rust.sandbox.runner import SandboxFailure
 from trainers.data.sources import Row
 
 _MAIN = re.compile(r"\bfn\s+main\s*\(")

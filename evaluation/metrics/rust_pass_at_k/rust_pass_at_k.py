@@ -8,8 +8,8 @@ import evaluate
 
 from evaluation.pass_at_k import pass_at_k
 from evaluation.rust import RustVerifier
-from evaluation.rust.answers import extract_rust
-from evaluation.rust.merging import merged_program
+from evaluation.rust.syntax.answers import extract_rust
+from evaluation.rust.syntax.merging import merged_program
 from evaluation.scoring import verify_samples
 
 # Of an answer that is not finished or has no program: no crate either.

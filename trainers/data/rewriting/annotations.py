@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from tree_sitter import Node, Parser
 
 from evaluation.rust import Verdict
-from evaluation.rust.nodes import walk
-from evaluation.rust.syntax import COMMENTS, RUST
+from evaluation.rust.syntax.analysis import COMMENTS, RUST
+from evaluation.rust.syntax.nodes import walk
 from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.renaming import apply_edits
 

@@ -19,9 +19,9 @@ from typing import Literal
 
 from tree_sitter import Node, Parser
 
-from evaluation.rust.nodes import Visit, evaluate, walk
-from evaluation.rust.refusals import STANDARD_MACROS
-from evaluation.rust.syntax import COMMENTS, RUST, TEXTS
+from evaluation.rust.judge.refusals import STANDARD_MACROS
+from evaluation.rust.syntax.analysis import COMMENTS, RUST, TEXTS
+from evaluation.rust.syntax.nodes import Visit, evaluate, walk
 
 Kind = Literal["local", "parameter", "generic", "lifetime"]
 KINDS: tuple[Kind, ...] = Kind.__args__

@@ -4,7 +4,7 @@ import re
 
 from tree_sitter import Node
 
-from evaluation.rust.syntax import COMMENTS
+from evaluation.rust.syntax.analysis import COMMENTS
 from trainers.data.rewriting.bindings import text
 from trainers.data.rewriting.nodes import (
     Rewrite,

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 from tree_sitter import Node
 
-from evaluation.rust.nodes import walk
-from evaluation.rust.syntax import TEXTS
+from evaluation.rust.syntax.analysis import TEXTS
+from evaluation.rust.syntax.nodes import walk
 from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.branches import else_to_return, if_let_to_match, match_to_if_let, return_to_else
 from trainers.data.rewriting.loops import (

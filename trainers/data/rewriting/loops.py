@@ -4,7 +4,7 @@ import re
 
 from tree_sitter import Node
 
-from evaluation.rust.nodes import walk
+from evaluation.rust.syntax.nodes import walk
 from trainers.data.rewriting.bindings import text
 from trainers.data.rewriting.nodes import (
     LEAVING,

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from evaluation.rust.nodes import walk
-from evaluation.rust.refusals import STANDARD_MACROS
-from evaluation.rust.syntax import COMMENTS
+from evaluation.rust.judge.refusals import STANDARD_MACROS
+from evaluation.rust.syntax.analysis import COMMENTS
+from evaluation.rust.syntax.nodes import walk
 from trainers.data.rewriting.bindings import text
 
 LEAVING = {"return_expression", "try_expression", "await_expression", "yield_expression"}

@@ -14,8 +14,8 @@ from itertools import count
 
 from tree_sitter import Node
 
-from evaluation.rust.nodes import walk
-from evaluation.rust.syntax import COMMENTS, TEXTS
+from evaluation.rust.syntax.analysis import COMMENTS, TEXTS
+from evaluation.rust.syntax.nodes import walk
 from trainers.data.rewriting.bindings import Binding, find_bindings, parse, text
 
 KEYWORDS = frozenset(

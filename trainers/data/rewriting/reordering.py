@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from evaluation.rust.nodes import walk
-from evaluation.rust.syntax import COMMENTS
+from evaluation.rust.syntax.analysis import COMMENTS
+from evaluation.rust.syntax.nodes import walk
 from trainers.data.rewriting.bindings import captured_names, parse, text
 from trainers.data.rewriting.nodes import has_attribute, may_leave, own_methods
 from trainers.data.rewriting.renaming import apply_edits

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from evaluation.rust.nodes import walk
-from evaluation.rust.syntax import analyse, level
+from evaluation.rust.syntax.analysis import analyse, level
+from evaluation.rust.syntax.nodes import walk
 from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.renaming import canonical
 

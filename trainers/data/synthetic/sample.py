@@ -11,7 +11,7 @@ from typing import Any
 
 from tree_sitter import Node
 
-from evaluation.rust.harness import ITEMS
+from evaluation.rust.judge.harness import ITEMS
 from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.renaming import Choose, canonical, plausible_names, rename
 from trainers.data.synthetic.family import Case, Draw, Family, Function, Undefined

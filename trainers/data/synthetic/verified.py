@@ -14,8 +14,8 @@ from trainers.data.sources import Row
 from trainers.data.synthetic.family import Family
 from trainers.data.synthetic.sample import Sample
 from trainers.data.synthetic.stream import draw_samples, split_of
+from trainers.data.tasks.task import Task, find_faults
 from trainers.data.verify import decided
-from trainers.tasks.task import Task, find_faults
 
 SOURCE = "synthetic"
 LICENCE = "MIT"

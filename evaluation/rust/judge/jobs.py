@@ -1,0 +1,259 @@
+"""The work behind a verdict: calls of the compiler for many codes at once, and runs of what was built.
+
+    CompileJob --valid--> BuildJob --built--> RunHiddenJob, RunAppendedJob (a process for each candidate)
+
+A job decides what it can and leaves other jobs for the rest: a batch without those it found wrong, its halves, single
+codes. Codes without tests are decided by their compile job.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from evaluation.rust.judge import harness
+from evaluation.rust.judge.appended import AppendedTests
+from evaluation.rust.judge.appended_runs import RunAppendedJob, TrustedRunJob
+from evaluation.rust.judge.candidate import Candidate, Tools, Verdicts
+from evaluation.rust.judge.checkers import EDITION, HARNESS_FILE, CheckersUnavailable, link
+from evaluation.rust.judge.harness import HiddenTests
+from evaluation.rust.judge.hidden_runs import RunHiddenJob, separate_runs, shared_runs, unavailable
+from evaluation.rust.judge.runs import PROGRAM
+from evaluation.rust.rustc.compiler import BUILD_FLAGS, ROOT, Compilation, CrateType, as_modules, names_others
+from evaluation.rust.rustc.semantics import phase
+from evaluation.rust.verdict import Diagnostic, Verdict
+
+SMALLEST_PART = 16
+SECONDS_ALONE = 0.05  # about what one code costs alone, to choose between halving a batch and giving it up
+CONFIRMED_ALONE = {"E0119", "E0282", "E0283", "E0284"}  # errors that an impl of a neighbour can cause
+
+
+@dataclass(frozen=True)
+class CompileJob:
+    """Codes for one call of the compiler; nothing is built."""
+
+    candidates: tuple[Candidate, ...]
+    suspected: bool = False
+    """They seem not to parse. What the parser says of a file does not depend on other files, so that much is believed;
+    but the rules for sharing a crate are read from the syntax tree, so nothing else is.
+    """
+
+    def run(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
+        """The verdicts it decides, and jobs for what it does not."""
+        candidates, compiler = self.candidates, tools.compiler
+        if len(candidates) == 1:
+            (candidate,) = candidates
+            compilation = compiler.compile_alone(candidate.code, candidate.crate_type)
+            errors = [error for errors in compilation.errors.values() for error in errors] + compilation.unplaced
+            return self._reached([(candidate, errors)], compilation, tools)
+        compilation = compiler.compile_together([candidate.module for candidate in candidates], self.crate_type)
+        if compilation.failure == "unavailable" or (compilation.accepted and not self.suspected):
+            return self._reached([(candidate, []) for candidate in candidates], compilation, tools)
+        if compilation.failure or not (compilation.errors or self.suspected):
+            return {}, self._cut(compilation.seconds)
+        wrong, rest, alone = [], [], []
+        for index, candidate in enumerate(candidates):
+            errors = compilation.errors.get(index, [])
+            if self.suspected:
+                errors = [error for error in errors if phase(error) == "syntax"]
+            if errors and not _needs_confirmation(candidate, errors, tools):
+                wrong.append((candidate, errors))
+            elif errors or self.suspected:
+                alone.append(CompileJob((candidate,)))
+            else:
+                rest.append(candidate)
+        verdicts, _ = self._reached(wrong, compilation, tools)
+        return verdicts, alone + ([CompileJob(tuple(rest))] if rest else [])
+
+    @property
+    def crate_type(self) -> CrateType:
+        """Of a batch: codes with a main are libraries there."""
+        return "test" if self.candidates[0].crate_type == "test" else "lib"
+
+    def _reached(self, answers, compilation: Compilation, tools: Tools) -> tuple[Verdicts, list["Job"]]:
+        """Verdicts for those answered; those that are valid so far and have tests go on."""
+        verdicts, tested = {}, []
+        for candidate, errors in answers:
+            verdict = tools.decide(candidate, compilation, errors)
+            if verdict.ok and candidate.tests is not None:
+                tested.append(candidate)
+            else:
+                verdicts[candidate.key] = replace(verdict, seconds=compilation.seconds / len(self.candidates))
+        together = [candidate for candidate in tested if candidate.together and not _has_main(candidate)]
+        jobs: list[Job] = [BuildJob((candidate,), False) for candidate in tested if candidate not in together]
+        groups: dict[tuple[bool, ...], list[Candidate]] = {}
+        for candidate in together:
+            kind = _allows_unsafe(candidate), _is_shared(candidate), _is_blank(candidate)
+            groups.setdefault(kind, []).append(candidate)
+        jobs += [BuildJob(tuple(group), True) for group in groups.values()]
+        return verdicts, jobs
+
+    def parts(self, workers: int) -> list["CompileJob"]:
+        """Near the end no worker shall wait for another: a part for each, where it is worth one more call."""
+        size = max(SMALLEST_PART, math.ceil(len(self.candidates) / workers))
+        starts = range(0, len(self.candidates), size)
+        return [replace(self, candidates=self.candidates[start : start + size]) for start in starts]
+
+    def _cut(self, seconds: float) -> list["Job"]:
+        """Halves a batch that failed quickly, takes one apart that failed slowly: which finds the culprit sooner."""
+        if seconds * math.log2(len(self.candidates)) < SECONDS_ALONE * len(self.candidates):
+            return [replace(self, candidates=half) for half in _halves(self.candidates)]
+        return [CompileJob((candidate,)) for candidate in self.candidates]
+
+
+def _halves(candidates: tuple[Candidate, ...]) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
+    middle = len(candidates) // 2
+    return candidates[:middle], candidates[middle:]
+
+
+def _needs_confirmation(candidate: Candidate, errors: Sequence[Diagnostic], tools: Tools) -> bool:
+    """Whether errors found in a batch may be others than those the code has alone."""
+    caused = tools.confirm and any(error.code in CONFIRMED_ALONE for error in errors)
+    return tools.exact or caused or candidate.module != candidate.code or names_others(errors)
+
+
+def _has_main(candidate: Candidate) -> bool:
+    return isinstance(candidate.tests, AppendedTests) and candidate.tests.has_main
+
+
+def _allows_unsafe(candidate: Candidate) -> bool:
+    return isinstance(candidate.tests, HiddenTests) and candidate.tests.allow_unsafe
+
+
+def _is_shared(candidate: Candidate) -> bool:
+    """Whether its tests are linked with it."""
+    return isinstance(candidate.tests, HiddenTests) and candidate.tests.shared_because is not None
+
+
+def _is_blank(candidate: Candidate) -> bool:
+    """Whether its signature alone is looked at."""
+    return isinstance(candidate.tests, HiddenTests) and candidate.tests.blank
+
+
+@dataclass(frozen=True)
+class BuildJob:
+    """Valid codes, all with tests of a kind, for one program, in which each can be run without the others."""
+
+    candidates: tuple[Candidate, ...]
+    together: bool
+    """They are modules of one crate; otherwise there is one, with a crate of its own."""
+    compiled: bool = True
+    """The compiler has accepted each of them; otherwise they are believed to be valid until this fails."""
+
+    def run(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
+        """Verdicts for codes that do not fit their tests, and a run for each of the others."""
+        if not isinstance(self.candidates[0].tests, HiddenTests):
+            return self._build_appended(tools)
+        try:
+            return self._build_hidden(tools)
+        except CheckersUnavailable as failure:
+            return unavailable(self.candidates, str(failure), tools), []
+
+    def _build_hidden(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
+        verdicts: Verdicts = {}
+        texts, complete = [], []
+        for candidate in self.candidates:
+            text, missing = harness.publish(candidate.code, candidate.tests)
+            if missing:
+                reason = f"defines no {' and no '.join(missing)} at its top level"
+                diagnostic = Diagnostic(None, "signature", reason)
+                verdicts[candidate.key] = tools.after_compiling(candidate, "tests_failed", diagnostic)
+            else:
+                texts.append(text)
+                complete.append(candidate)
+        if not complete:
+            return verdicts, []
+        tests = [candidate.tests for candidate in complete]
+        shared = _is_shared(complete[0])
+        inside = self.together and not shared
+        files = as_modules(texts, "pub ") if self.together else {ROOT: texts[0]}
+        program = harness.shared_files(tests, self.together) if shared else harness.server_files(tests, inside)
+        root, *names = program
+        names = [harness.candidate_file(index, self.together) for index in range(len(complete))] + names
+        crate, compiler = harness.CANDIDATES, tools.compiler
+        unsafe = [] if _allows_unsafe(complete[0]) else ["-F", "unsafe_code"]
+        if inside:
+            calls = [link(PROGRAM, root, compiler.edition, *unsafe)]
+        else:
+            library = [*compiler.kind("lib"), "--crate-name", crate, *unsafe, *BUILD_FLAGS, ROOT]
+            calls = [library, link(PROGRAM, root, EDITION, "--extern", f"{crate}=lib{crate}.rlib")]
+        files |= program | {HARNESS_FILE: tools.checkers.harness()}
+        compilation, built = compiler.call(files, calls, _numbered(names), result=PROGRAM)
+        decided, jobs = self._built(tuple(complete), compilation, built, tools)
+        return verdicts | decided, jobs
+
+    def _build_appended(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
+        codes = [candidate.code for candidate in self.candidates]
+        files = as_modules(codes) if self.together else {ROOT: codes[0]}
+        names = [harness.candidate_file(index, self.together) for index in range(len(codes))]
+        kind = tools.compiler.kind(self.candidates[0].crate_type)
+        calls = [[*kind, "--crate-name", PROGRAM, *BUILD_FLAGS, ROOT]]
+        compilation, program = tools.compiler.call(files, calls, _numbered(names), result=PROGRAM)
+        return self._built(self.candidates, compilation, program, tools)
+
+    def _built(
+        self, candidates: tuple[Candidate, ...], compilation: Compilation, program: bytes, tools: Tools
+    ) -> tuple[Verdicts, list["Job"]]:
+        appended = isinstance(candidates[0].tests, AppendedTests)
+        if compilation.accepted and tools.trusted and appended and self.together:
+            return {}, [TrustedRunJob(candidates, program)]
+        if compilation.accepted and appended:
+            runs = enumerate(candidates)
+            return {}, [RunAppendedJob(candidate, index, self.together, program) for index, candidate in runs]
+        if compilation.accepted:
+            # Where there are no cases, fitting the signature is all that is asked, and nothing is run.
+            if candidates[0].tests.blank:
+                return {each.key: tools.tested(each, "valid", "", 0, 0, 0.0) for each in candidates}, []
+            if _is_shared(candidates[0]):
+                return {}, shared_runs(candidates, program)
+            return {}, separate_runs(candidates, program, tools)
+        if not self.compiled:
+            return {}, [CompileJob(candidates)]
+        verdicts: Verdicts = {}
+        rest, alone = [], []
+        for index, candidate in enumerate(candidates):
+            own = compilation.errors.get(index, [])
+            of_the_checker = compilation.errors.get(index + len(candidates), [])
+            if self.together and any(error.code in CONFIRMED_ALONE for error in own + of_the_checker):
+                alone.append(BuildJob((candidate,), False))
+            elif own or of_the_checker:
+                if of_the_checker and not appended:
+                    tools.checkers.check([candidate.tests])
+                verdicts[candidate.key] = _misfit(candidate, own, of_the_checker, tools)
+            else:
+                rest.append(candidate)
+        if verdicts or alone:
+            return verdicts, alone + ([BuildJob(tuple(rest), self.together)] if rest else [])
+        if len(candidates) > 1 and compilation.failure != "unavailable":
+            return {}, [replace(self, candidates=half) for half in _halves(candidates)]
+        # Also what the linker says: it has no place.
+        status = compilation.failure or "compilation_failed"
+        reasons = compilation.unplaced or [compilation.reason]
+        return {candidate.key: tools.after_compiling(candidate, status, *reasons) for candidate in candidates}, []
+
+
+def _numbered(names: Sequence[str]) -> dict[str, int]:
+    return {name: index for index, name in enumerate(names)}
+
+
+def _misfit(
+    candidate: Candidate, own: Sequence[Diagnostic], of_the_checker: Sequence[Diagnostic], tools: Tools
+) -> Verdict:
+    """A code that is valid, but not as a part of the program."""
+    if any(error.code == "unsafe_code" for error in own):
+        return tools.after_compiling(candidate, "refused", *(replace(error, category="refusal") for error in own))
+    if own:
+        return tools.after_compiling(candidate, "compilation_failed", *own)
+    lines, shared = candidate.tests.checker.count("\n") + 1, _is_shared(candidate)
+    told = [
+        replace(
+            error,
+            category="tests" if shared and error.line is not None and error.line <= lines else "signature",
+            rendered=re.sub(r"(?:calls|checks)_\d+_\w+\.rs", harness.CHECKER, error.rendered),
+        )
+        for error in of_the_checker
+    ]
+    return tools.after_compiling(candidate, "tests_failed", *told)
+
+
+Job = CompileJob | BuildJob | RunHiddenJob | RunAppendedJob | TrustedRunJob

@@ -1,0 +1,116 @@
+"""What is refused of safe code that this compiler accepts although it is not sound.
+
+Every rule is about the shape of one or more open reports of rust-lang/rust, which its docstring numbers; honest code
+hardly needs any of these shapes. A rule looks at the syntax tree only: names are compared as they are spelt, types are
+not inferred. What a macro is given or made of is looked at too, as far as it parses when its variables are taken for
+names.
+
+Known and not refused by shape, because honest code looks the same: a closure that lives longer than what it returns
+(#84366, #112905), but for the forms the rule on projections names. Of no use with the options the judge compiles with:
+comparisons of addresses that an optimizing build gets wrong (#107975).
+"""
+
+from collections import defaultdict
+from itertools import zip_longest
+
+from tree_sitter import Node
+
+from evaluation.rust.judge.refused_borrows import guards, indices, jumping_arguments
+from evaluation.rust.judge.refused_lifetimes import (
+    function_pointers,
+    nested_lifetimes,
+    outliving_projections,
+    ranked_objects,
+    ranked_supertraits,
+)
+from evaluation.rust.judge.refused_traits import blanket_impls, bound_types, projected_impls
+from evaluation.rust.syntax.analysis import COMMENTS, TEXTS
+from evaluation.rust.syntax.generics import called_macro, plain
+from evaluation.rust.syntax.macro_contents import NAME, macro_contents
+from evaluation.rust.syntax.nodes import Found, Nodes, name_of, walk
+
+PLACES_OF_TYPES = {
+    "parameter",
+    "reference_type",
+    "type_arguments",
+    "impl_item",
+    "tuple_type",
+    "generic_type",
+    "type_item",
+    "type_binding",
+    "function_type",
+    "parameters",
+    "trait_bounds",
+    "qualified_type",
+    "dynamic_type",
+    "where_predicate",
+}
+# What a macro must not put together of pieces.
+MADE_OF_TOKENS = (b"impl", b"trait", b"fn", b"match")
+
+
+def holes(root: Node, nodes: Nodes) -> Found:
+    """Shapes of code that make the compiler accept what it should not; in macros, too."""
+    read = defaultdict(list, {kind: list(found) for kind, found in nodes.items()})
+    macros = {}
+    for macro, content in macro_contents(nodes, len(root.text)):
+        if content is None:
+            yield macro, "has macros within macros that are too much to read"
+            return
+        macros[content.id] = macro
+        for node in walk(content, lambda node: node.type in COMMENTS or node.type in TEXTS):
+            if node.is_named:
+                read[node.type].append(node)
+    for rule in RULES:
+        for node, reason in rule(read):
+            yield macros.get(_root(node).id, node), reason
+
+
+def unread_macros(nodes: Nodes) -> Found:
+    """Macros that put code together of tokens, or stand for types: what they become is not read."""
+    tokens = {
+        binding.child_by_field_name("name").text
+        for binding in nodes["token_binding_pattern"]
+        if binding.child_by_field_name("type").text == b"tt"
+    }
+    for macro in [*nodes["macro_definition"], *nodes["macro_invocation"]] if tokens else ():
+        leaves = [node for node in walk(macro) if not node.child_count or node.type == "metavariable"]
+        pieces = macro.type == "macro_invocation" or any(leaf.text in tokens for leaf in leaves)
+        for leaf, following in zip_longest(leaves, leaves[1:]):
+            names = ("identifier", "metavariable") if leaf.text == b"fn" else ()
+            named = following is not None and following.type in names and following.text not in tokens
+            if pieces and leaf.text in MADE_OF_TOKENS and not named:
+                yield leaf, "makes code of a macro's tokens: what it is cannot be seen"
+                break
+    own = {plain(macro.child_by_field_name("name")) for macro in nodes["macro_definition"]}
+    own |= {plain(node.child_by_field_name("alias")) for node in nodes["use_as_clause"]}
+    for node in nodes["macro_invocation"]:
+        place = node.parent
+        item = place.parent if place.type == "declaration_list" else place
+        if called_macro(node) not in own or name_of(item).encode() == NAME:
+            continue
+        declares = any(place.child_by_field_name(name) == node for name in ("type", "return_type"))
+        if declares or place.type in PLACES_OF_TYPES or item.type == "trait_item":
+            yield node, "makes types by macros: what they are cannot be seen"
+
+
+def _root(node: Node) -> Node:
+    while node.parent is not None:
+        node = node.parent
+    return node
+
+
+RULES = (
+    unread_macros,
+    nested_lifetimes,
+    function_pointers,
+    blanket_impls,
+    projected_impls,
+    bound_types,
+    ranked_supertraits,
+    ranked_objects,
+    outliving_projections,
+    jumping_arguments,
+    guards,
+    indices,
+)

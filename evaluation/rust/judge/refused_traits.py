@@ -1,0 +1,137 @@
+"""What is refused of traits: shapes by which two types are taken for one.
+
+The numbers are open reports of rust-lang/rust.
+"""
+
+from collections import defaultdict
+
+from tree_sitter import Node
+
+from evaluation.rust.syntax.generics import (
+    body_of,
+    names_in,
+    plain,
+    predicates,
+    supertraits,
+    trait_impls,
+    type_parameters,
+)
+from evaluation.rust.syntax.nodes import Found, Nodes, walk
+
+UNSOUND = "what the compiler infers from that is not sound"
+
+
+def blanket_impls(nodes: Nodes) -> Found:
+    """`impl<T> Trait for T` with an associated type (#57893, #135011, #154172, #161405).
+
+    The compiler takes that type for known whatever `T` is; trait objects and types that are defined by themselves have
+    another. An alias or a macro may stand for `T`.
+    """
+    aliases = _aliases(nodes)
+    for node in trait_impls(nodes):
+        place = _resolved(node.child_by_field_name("type"), aliases)
+        if plain(place) not in type_parameters(place) and place.type != "macro_invocation":
+            continue
+        if any(child.type in ("type_item", "macro_invocation") for child in body_of(node)):
+            yield node, f"has a trait with a type for all types: {UNSOUND}"
+
+
+def projected_impls(nodes: Nodes) -> Found:
+    """`impl Trait for <A as B>::C`, also by an alias (#100051, #152783).
+
+    The type may be a trait object that has the trait already, or come with bounds that nobody checks.
+    """
+    aliases = _aliases(nodes)
+    for node in trait_impls(nodes):
+        place = _resolved(node.child_by_field_name("type"), aliases)
+        path = place.child_by_field_name("path") if place.type == "scoped_type_identifier" else None
+        if path is not None and (path.type == "bracketed_type" or plain(path) in type_parameters(place)):
+            yield node, f"has an impl for what another trait says: {UNSOUND}"
+
+
+def _aliases(nodes: Nodes) -> dict[bytes, Node]:
+    """What types with another name are; not the associated types of an impl."""
+    named = [
+        n for n in nodes["type_item"] if n.parent.type != "declaration_list" or n.parent.parent.type == "mod_item"
+    ]
+    return {plain(node.child_by_field_name("name")): node.child_by_field_name("type") for node in named}
+
+
+def _resolved(place: Node, aliases: dict[bytes, Node]) -> Node:
+    """Without parentheses and aliases."""
+    seen: set[bytes] = set()
+    while True:
+        while place.type == "tuple_type" and place.named_child_count == 1 and b"," not in _last_tokens(place):
+            place = place.named_children[0]
+        name = plain(place.child_by_field_name("type") if place.type == "generic_type" else place)
+        if name in seen or name not in aliases or plain(place) in type_parameters(place):
+            return place
+        seen.add(name)
+        place = aliases[name]
+
+
+def _last_tokens(place: Node) -> list[bytes]:
+    return [child.text for child in place.children[-2:]]
+
+
+def bound_types(nodes: Nodes) -> Found:
+    """Associated types whose bounds say what another associated type is: `type A: Trait<B = C>` (#135011, #154172).
+
+    Two such types may prove each other when `Trait` leads back to the trait they are in. With a condition on the type
+    itself, `type A: Trait<B = C> where ..`, nobody checks the condition.
+    """
+    traits = {plain(node.child_by_field_name("name")): node for node in nodes["trait_item"]}
+    called = _called(set(traits), nodes)
+
+    def own(names: set[bytes]) -> set[bytes]:
+        return {called[name] for name in names if name in called}
+
+    leads = {name: own(_names_of_bounds(node)) for name, node in traits.items()}
+    saying = {name for name, node in traits.items() if any(own(_said(bound)) for bound in supertraits(node))}
+    for name, node in traits.items():
+        types = [child for child in body_of(node) if child.type == "associated_type"]
+        for place in types + [p for p in predicates(node) if plain(p.child_by_field_name("left")) != b"Self"]:
+            conditions = [p for p in predicates(place) if plain(p.child_by_field_name("left")) != b"Self"]
+            bounds = [b for p in (place, *predicates(place)) if (b := p.child_by_field_name("bounds")) is not None]
+            conditions += [p for p in walk(place) if p.type == "type_parameter" and p.child_by_field_name("bounds")]
+            said = set().union(*map(_said, bounds))
+            back = own(said) | (saying & own(set().union(*map(names_in, bounds))))
+            if (said and conditions) or _leads_to(name, back, leads):
+                yield place, f"has a type that is known by bounds of another: {UNSOUND}"
+
+
+def _called(names: set[bytes], nodes: Nodes) -> dict[bytes, bytes]:
+    """The names, and those that `use .. as ..` gives them, each with what it stands for."""
+    given = defaultdict(list)
+    for node in nodes["use_as_clause"]:
+        path = node.child_by_field_name("path")
+        given[plain(path.child_by_field_name("name") or path)].append(plain(node.child_by_field_name("alias")))
+    called, waiting = {}, [(name, name) for name in names]
+    while waiting:
+        name, meant = waiting.pop()
+        if name not in called:
+            called[name] = meant
+            waiting += [(other, meant) for other in given[name]]
+    return called
+
+
+def _leads_to(name: bytes, starts: set[bytes], leads: dict[bytes, set[bytes]]) -> bool:
+    reached, waiting = set(), list(starts)
+    while waiting and name not in reached:
+        other = waiting.pop()
+        if other not in reached:
+            reached.add(other)
+            waiting += leads[other]
+    return name in reached
+
+
+def _names_of_bounds(trait: Node) -> set[bytes]:
+    """Names in the trait but for those in its functions."""
+    parts = (node for node in walk(trait, lambda n: n.type in ("function_item", "function_signature_item")))
+    return {plain(node) for node in parts if node.type == "type_identifier"}
+
+
+def _said(bounds: Node) -> set[bytes]:
+    """The traits of which associated types are said: `Trait` of `Trait<A = B>`."""
+    bindings = [node for node in walk(bounds) if node.type == "type_binding"]
+    return set().union(*(names_in(node.parent.parent.child_by_field_name("type")) for node in bindings))

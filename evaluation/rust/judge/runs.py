@@ -1,0 +1,81 @@
+"""Runs of programs with tests, and what their ends say."""
+
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from evaluation.rust.judge.candidate import Tools
+from evaluation.rust.sandbox.runner import Command, Completed, Limits
+from evaluation.rust.verdict import Diagnostic, Status, Verdict
+
+PROGRAM = "program"
+# As the standard library words what the system refuses.
+LIMIT_SIGNS = {
+    b"memory allocation of": "it needed more memory than it may have",
+    b"TryReserveError { kind: AllocError": "it needed more memory than it may have",
+    b"failed to spawn thread: Os { code: 11": "it needed more threads than it may have",
+    b"Os { code: 11, kind: WouldBlock": "it needed more threads than it may have",
+    b"Os { code: 24,": "it needed more open files than it may have",
+    b"Os { code: 27,": "it wrote a larger file than it may",
+    b"Os { code: 28,": "it wrote more than its directory may hold",
+}
+
+
+def run_program(
+    program: bytes, arguments: Sequence[str], inputs: Sequence[bytes], tools: Tools, limits: Limits
+) -> list[Completed]:
+    """Runs the program once for each input, until one of them fails."""
+    commands = [command(PROGRAM, arguments, stdin, tools) for stdin in inputs]
+    return tools.compiler.sandbox.run({PROGRAM: program}, commands, limits)
+
+
+def command(program: str, arguments: Sequence[str], stdin: bytes, tools: Tools) -> Command:
+    """To run a program of the attempt's own directory."""
+    return Command(["{directory}/" + program, *arguments], tools.compiler.toolchain.environment, stdin)
+
+
+def limit_hit(output: bytes) -> str | None:
+    """Which limit of the sandbox a program complains of; None if of none.
+
+    A program could print that by itself: it would only choose between two ways to fail.
+    """
+    return next((limit for sign, limit in LIMIT_SIGNS.items() if sign in output), None)
+
+
+def ending(completed: Completed, limits: Limits) -> tuple[Status, str]:
+    """How a program ended that did not come to the end of its tests."""
+    if completed.ended_by == "output" or completed.status == -signal.SIGXFSZ:
+        return "resource_limit", "printed too much"
+    used_up = completed.cpu_seconds >= 0.9 * limits.cpu_seconds
+    if completed.ended_by == "deadline" or completed.status == -signal.SIGXCPU or used_up:
+        seconds = f"{completed.seconds:.1f} s, {completed.cpu_seconds:.1f} s of them at work"
+        return "timeout", f"still running after {seconds}"
+    how = f"signal {-completed.status}" if completed.ended_by == "signal" else f"status {completed.status}"
+    said = first_line(completed.stderr)
+    reason = f"ended with {how} before its tests did" + (f": {said}" if said else "")
+    hit = limit_hit(completed.stdout + completed.stderr)
+    if hit:
+        return "resource_limit", f"{reason}; {hit}"
+    much = completed.status == -signal.SIGKILL and completed.peak_bytes > limits.memory_bytes / 4
+    return "resource_limit" if much else "tests_failed", reason
+
+
+def first_line(stderr: bytes) -> str:
+    """The first line that says something."""
+    lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+    return lines[0][:200] if lines else ""
+
+
+def steady(first: Verdict, again: Callable[[], Verdict], tools: Tools) -> Verdict:
+    """A verdict that passes in every run; otherwise that of the first which does not, and how many did."""
+    if not first.ok:
+        return first
+    for number in range(1, tools.runs):
+        verdict = again()
+        if verdict.status == "unavailable":
+            return verdict
+        if not verdict.ok:
+            why = verdict.diagnostics[0].message if verdict.diagnostics else verdict.status
+            reason = f"flaky: passed {number} of {number + 1} runs, then {verdict.status}: {why}"
+            return replace(verdict, diagnostics=(Diagnostic(None, "tests", reason), *verdict.diagnostics))
+    return first

@@ -1,0 +1,211 @@
+"""Which hidden tests leave the candidate a process of its own, and the Rust by which the two processes talk.
+
+The process of the tests has functions of the demanded names and types that send their arguments to the candidate's
+process and return what comes back. So arguments and results must be plain values, which can be written down: numbers,
+texts, the standard library's collections of them, references to such. `harness_crate/wire.rs` writes them.
+"""
+
+import re
+
+from tree_sitter import Node
+
+from evaluation.rust.syntax.analysis import COMMENTS
+from evaluation.rust.syntax.declarations import Declarations, Function
+from evaluation.rust.syntax.nodes import walk
+
+BUILT_IN = {"String", "Vec", "Option", "Result", "Box"}
+# A range that counts up to its end remembers whether it is used up, which cannot be written down.
+PLAIN_TYPES = {
+    *(
+        f"std::collections::{name}"
+        for name in (
+            "BTreeMap",
+            "BTreeSet",
+            "BinaryHeap",
+            "HashMap",
+            "HashSet",
+            "LinkedList",
+            "VecDeque",
+        )
+    ),
+    "std::collections::hash_map::HashMap",
+    "std::collections::btree_map::BTreeMap",
+    "std::borrow::Cow",
+    "std::cmp::Ordering",
+    "std::cmp::Reverse",
+    "std::num::Wrapping",
+    "std::ops::Range",
+    "std::time::Duration",
+    "std::string::String",
+    "std::vec::Vec",
+    "std::option::Option",
+    "std::result::Result",
+    "std::boxed::Box",
+}
+PARTS = COMMENTS | {
+    "primitive_type",
+    "type_identifier",
+    "scoped_type_identifier",
+    "generic_type",
+    "type_arguments",
+    "reference_type",
+    "lifetime",
+    "identifier",
+    "array_type",
+    "tuple_type",
+    "unit_type",
+    "integer_literal",
+    "mutable_specifier",
+}
+MOST_PARTS_OF_A_TUPLE = 8
+# What asks where a value lies, or how much room it has: a copy gives another answer.
+PLACES = re.compile(r"\b(?:ptr|as_ptr|as_mut_ptr|as_ptr_range|addr_of|capacity|type_name|type_name_of_val)\b")
+# What goes on after a panic: the changes that a call made before it panicked are not sent back.
+CATCHES = re.compile(r"\b(?:catch_unwind|spawn)\b")
+
+
+def obstacle(declarations: Declarations, checker: str) -> str | None:
+    """Why tests must share a process with the candidate; None where they need not."""
+    kind = next((f"`{kind} {name}`" for kind, name in declarations.items if kind != "fn"), None)
+    if kind is not None:
+        return f"the tests use the candidate's own {kind}"
+    if PLACES.search(checker):
+        return f"the tests ask for `{PLACES.search(checker)[0]}`, which a copy of a value answers otherwise"
+    if CATCHES.search(checker) and any(
+        _is_mutable(kind.node) for f in declarations.functions for kind in f.parameters
+    ):
+        return (
+            f"the tests use `{CATCHES.search(checker)[0]}`, and could see what a call that panics left behind `&mut`"
+        )
+    for function in declarations.functions:
+        reason = _obstacle_of(function, declarations.imported)
+        if reason:
+            return f"`fn {function.name}` {reason}"
+    return None
+
+
+def _obstacle_of(function: Function, imported: dict[str, str]) -> str | None:
+    generics = [] if function.type_parameters is None else function.type_parameters.named_children
+    if any(node.type not in COMMENTS | {"lifetime_parameter"} for node in generics):
+        return "is generic"
+    for kind in function.parameters:
+        reason = _not_plain(kind.node, imported)
+        if reason:
+            return reason
+        mutable = [node for node in walk(kind.node) if node.type == "mutable_specifier"]
+        if mutable and (len(mutable) > 1 or mutable[0].parent != kind.node or not _can_be_updated(kind.node)):
+            return f"takes `{kind.text}`"
+    if function.result is not None:
+        reason = _not_plain(function.result.node, imported)
+        if reason:
+            return reason
+        if any(node.type == "mutable_specifier" for node in walk(function.result.node)):
+            return f"returns `{function.result.text}`"
+    return None
+
+
+def _not_plain(kind: Node, imported: dict[str, str]) -> str | None:
+    for node in walk(kind, lambda node: node.parent is not None and node.parent.type == "scoped_type_identifier"):
+        text = re.sub(r"\s", "", node.text.decode())
+        if node.is_named and node.type not in PARTS:
+            return f"has a type that is no plain value: `{node.text.decode()}`"
+        if node.type == "type_identifier" and not _is_plain(imported.get(text, text), text, imported):
+            return f"has a type that is no plain value of the standard library: `{text}`"
+        if node.type == "scoped_type_identifier" and not _is_plain(text.removeprefix("::"), "", imported):
+            return f"has a type that is no plain value of the standard library: `{text}`"
+        if node.type == "tuple_type" and node.named_child_count > MOST_PARTS_OF_A_TUPLE:
+            return f"has a tuple of more than {MOST_PARTS_OF_A_TUPLE} values"
+        if node.type == "identifier" and node.parent.type != "lifetime":
+            return f"has an array of a named length: `{node.parent.text.decode()}`"
+        if node.type == "generic_type" and _name(node) == "Result" and _arguments(node) != 2:
+            return f"has a type that is no plain value of the standard library: `{text}`"
+    return None
+
+
+def _is_plain(path: str, name: str, imported: dict[str, str]) -> bool:
+    if name in BUILT_IN and name not in imported:
+        return True
+    first, _, rest = path.partition("::")
+    if first in imported and rest:
+        first, _, rest = f"{imported[first]}::{rest}".partition("::")
+    return f"{'std' if first in ('core', 'alloc') else first}::{rest}" in PLAIN_TYPES
+
+
+def _name(generic: Node) -> str:
+    return generic.child_by_field_name("type").text.decode().rpartition("::")[2].strip()
+
+
+def _arguments(generic: Node) -> int:
+    arguments = generic.child_by_field_name("type_arguments").named_children
+    return sum(argument.type not in COMMENTS | {"lifetime"} for argument in arguments)
+
+
+def _can_be_updated(reference: Node) -> bool:
+    """Whether what is behind `&mut` can be overwritten as a whole: it holds no references, and is no `str`."""
+    kinds = [node.type for node in walk(reference.child_by_field_name("type"))]
+    return reference.child_by_field_name("type").text != b"str" and not {"reference_type", "lifetime"} & set(kinds)
+
+
+def proxies(declarations: Declarations) -> str:
+    """For the tests: functions of the demanded names and types that ask the candidate's process."""
+    return "\n".join(_proxy(number, function) for number, function in enumerate(declarations.functions))
+
+
+def _proxy(number: int, function: Function) -> str:
+    arguments = function.arguments()
+    changed = [name for name, kind in zip(arguments, function.parameters, strict=True) if _is_mutable(kind.node)]
+    put = " ".join(f"nanochat_call.put(&{name});" for name in arguments)
+    update = " ".join(f"nanochat_returned.update({name});" for name in changed)
+    return (
+        f"#[allow(dead_code)] {function.head()} {{ let mut nanochat_call = nanochat_harness::Call::new({number}); "
+        f"{put} let mut nanochat_returned = nanochat_call.ask(); let nanochat_result = nanochat_returned.get(); "
+        f"{update} nanochat_result }}"
+    )
+
+
+def server(declarations: Declarations) -> str:
+    """For the candidate's process: `nanochat_calls`, which calls the candidate's functions by their numbers."""
+    functions = declarations.functions
+    arms = " ".join(f"{number} => {_served(function)}," for number, function in enumerate(functions))
+    wrappers = "\n".join(function.wrapper() for function in functions)
+    return (
+        "pub fn nanochat_calls(nanochat_number: u32, nanochat_question: &mut nanochat_harness::Question, "
+        f"nanochat_answer: &mut nanochat_harness::Answer) {{ match nanochat_number {{ {arms} "
+        f'_ => unreachable!("a number of a function") }} }}\n{wrappers}\n'
+    )
+
+
+def _served(function: Function) -> str:
+    """What a call does: reads the arguments, calls, writes the result and what is behind `&mut`."""
+    names = function.arguments()
+    lines, passed, changed = [], [], []
+    for name, kind in zip(names, function.parameters, strict=True):
+        borrow, held = _held(kind.node)
+        lines.append(f"let {'mut ' if borrow == '&mut ' else ''}{name}: {held} = nanochat_question.get();")
+        passed.append(borrow + name)
+        if borrow == "&mut ":
+            changed.append(f"nanochat_answer.put(&{name});")
+    call = f"nanochat_answer.put(&{function.name}({', '.join(passed)}));"
+    return f"{{ {' '.join([*lines, call, *changed])} }}"
+
+
+def _held(kind: Node) -> tuple[str, str]:
+    """How an argument is passed, and the type of what holds it until the call is over: it need not be leaked then."""
+    if kind.type != "reference_type" or any(child.text == b"'static" for child in kind.children):
+        return "", _anonymous(kind)
+    inner = kind.child_by_field_name("type")
+    borrow = "&mut " if _is_mutable(kind) else "&"
+    if inner.text == b"str":
+        return borrow, "::std::string::String"
+    if inner.type == "array_type" and inner.child_by_field_name("length") is None:
+        return borrow, f"::std::vec::Vec<{_anonymous(inner.child_by_field_name('element'))}>"
+    return borrow, _anonymous(inner)
+
+
+def _anonymous(kind: Node) -> str:
+    """The text of a type; the names of its lifetimes mean nothing elsewhere."""
+    return re.sub(r"'(?!static\b)\w+", "'_", kind.text.decode())
+
+
+def _is_mutable(kind: Node) -> bool:
+    return kind.type == "reference_type" and any(child.type == "mutable_specifier" for child in kind.children)

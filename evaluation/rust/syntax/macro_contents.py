@@ -1,0 +1,91 @@
+"""What macros are given and what they are made of, read as the code it becomes where it parses."""
+
+from collections.abc import Iterator
+
+from tree_sitter import Node, Parser
+
+from evaluation.rust.syntax.analysis import RUST
+from evaluation.rust.syntax.nodes import Nodes, walk
+
+MACROS = ("macro_definition", "macro_invocation")
+# What stands in a macro may be items, associated items, statements, arguments or a type.
+NAME = b"nanochat_context"
+CONTEXTS = (
+    (b"", b""),
+    (b"trait " + NAME + b" {\n", b"\n}"),
+    (b"fn f() {\n", b"\n}"),
+    (b"fn f() { f(\n", b"\n) }"),
+    (b"type " + NAME + b" =\n", b"\n;"),
+)
+EXPRESSIONS = {"expr", "block", "stmt"}  # kinds of variables that may be any code
+READINGS = 6  # how many times the code's size is read at most
+
+
+def macro_contents(nodes: Nodes, size: int) -> Iterator[tuple[Node, Node | None]]:
+    """Each macro's definition or call, and the root of what stands in it; None where that is too much to read.
+
+    Variables are taken for names, those for expressions for calls of macros; what may be repeated stands there once.
+    Calls within are read too, and belong to the outermost one; each level is read anew, so there is a limit.
+
+    Args:
+        nodes: of the code, by their kind.
+        size: bytes of the code.
+    """
+    waiting = [(macro, macro) for kind in MACROS for macro in nodes[kind]]
+    seen, left = set(), READINGS * size
+    while waiting:
+        outermost, macro = waiting.pop()
+        for text in _texts(macro):
+            if text in seen:
+                continue
+            seen.add(text)
+            left -= len(text)
+            if left < 0:
+                yield outermost, None
+                return
+            for root in _readings(text):
+                yield outermost, root
+                waiting += [(outermost, within) for within in walk(root) if within.type in MACROS]
+
+
+def _readings(text: bytes) -> list[Node]:
+    """As the first of the contexts it fits in, otherwise as all of them."""
+    roots = []
+    for before, after in CONTEXTS:
+        root = Parser(RUST).parse(before + text + after).root_node
+        if not root.has_error:
+            return [root]
+        roots.append(root)
+    return roots
+
+
+def _texts(macro: Node) -> Iterator[bytes]:
+    bindings = [node for node in walk(macro) if node.type == "token_binding_pattern"]
+    expressions = {
+        binding.child_by_field_name("name").text
+        for binding in bindings
+        if binding.child_by_field_name("type").text.decode() in EXPRESSIONS
+    }
+    for child in macro.named_children:
+        tree = child.child_by_field_name("right") if child.type == "macro_rule" else child
+        if tree is not None and tree.type == "token_tree":
+            yield b"".join(_pieces(tree, expressions))[1:-1]
+
+
+def _pieces(tree: Node, expressions: set[bytes]) -> Iterator[bytes]:
+    """The tree's text, other than that of variables and of the signs of repetitions."""
+    text, done = tree.text, 0
+    for node in walk(tree):
+        start, end = node.start_byte - tree.start_byte, node.end_byte - tree.start_byte
+        if node.type == "metavariable":
+            instead = node.text[1:] + (b"!()" if node.text in expressions else b"")
+        elif node.type == "token_repetition":
+            end, instead = start + 2, b" "
+        elif node.type == ")" and node.parent.type == "token_repetition":
+            end, instead = node.parent.end_byte - tree.start_byte, b" "
+        else:
+            continue
+        yield text[done:start]
+        yield instead
+        done = end
+    yield text[done:]

@@ -1,0 +1,174 @@
+"""
+Export of a LoopLM checkpoint to GGUF, as stock llama.cpp runs it.
+
+llama.cpp's architecture `nanbeige` is a Llama block looped `nanbeige.num_loops` times with the final norm between the
+loops (ggml-org/llama.cpp: src/models/nanbeige.cpp): each block is in the file once. What it cannot express is refused,
+see `gguf_limits`. The exit gate is no part of it; gate, thresholds and configuration travel as metadata that llama.cpp
+ignores.
+
+Tensors are made, written and forgotten one by one. The file is then read back and compared with the checkpoint before
+it gets its name.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedTokenizerFast
+
+from evaluation.complete_files import complete_file
+from model_cards.checkpoint import Checkpoint
+from model_cards.gguf.blocks import BlockFormat
+from model_cards.gguf.file import ARCHITECTURE, GgufFile, read_gguf
+from model_cards.gguf.limits import DENSE_TYPES, config_obstacles, exported_loops, find_format, fold_streams
+from model_cards.gguf.tensors import ExportedTensor, check_tensors, encode, exported_tensors
+from model_cards.gguf.tokenizer import tokenizer_metadata
+
+OWN_PREFIX = "nanochat"
+
+
+def export_gguf(
+    checkpoint: Checkpoint,
+    tokenizer: PreTrainedTokenizerFast,
+    path: str | Path,
+    *,
+    type: str = "q4_0",
+    embedding_type: str | None = None,
+    head_type: str | None = None,
+    name: str | None = None,
+) -> GgufFile:
+    """
+    Write a checkpoint as a GGUF file, and check the file against it.
+
+    Args:
+        checkpoint: See [`Checkpoint.of_folder`] and [`Checkpoint.of_model`].
+        tokenizer: The model's.
+        path: The file to write; one that exists is replaced when the new one is complete.
+        type: Of the ternary matrices: f32, f16, q8_0, q4_0, q2_0, tq1_0, tq2_0 or q2_k. All carry them exactly; q4_0
+            fits most group sizes (multiples of 32) and runs on every backend.
+        embedding_type, head_type: f32, f16 or q8_0; None is f32 in an f32 file and f16 in all others. A tied head has
+            no type of its own.
+        name: For `general.name`.
+
+    Returns:
+        The file's description.
+
+    Raises:
+        ValueError: llama.cpp cannot run this model in this form (all reasons are listed), a weight is not finite or
+            too large for fp16, the tokenizer does not fit, or the checkpoint has tensors that are not the model's.
+        OSError: The file cannot be written there.
+    """
+    config, path = checkpoint.config, Path(path)
+    if not path.parent.is_dir() or (path.exists() and not path.is_file()):
+        # The file takes the place of what was there, which must not be a device such as /dev/null.
+        fault = f"is in {path.parent}, which is no folder"
+        if path.exists():
+            fault = "is a folder" if path.is_dir() else "is no regular file"
+        raise FileNotFoundError(f"path must name a file in a folder that exists, got {path}, which {fault}")
+    obstacles = config_obstacles(config, type)
+    if obstacles:
+        raise ValueError(f"{checkpoint.name} cannot be exported to GGUF:\n" + "\n".join(obstacles))
+    if head_type is not None and config.tie_word_embeddings:
+        raise ValueError(f"head_type must be None when LoopLMConfig.tie_word_embeddings=True, got {head_type!r}")
+    checkpoint.check_names()
+    default_type = "f32" if type == "f32" else "f16"
+    tensors = list(
+        exported_tensors(
+            config,
+            find_format(type, "type"),
+            find_format(embedding_type or default_type, "embedding_type", DENSE_TYPES),
+            find_format(head_type or default_type, "head_type", DENSE_TYPES),
+            fold_streams(checkpoint),
+        )
+    )
+    for tensor in tensors:
+        if tensor.shape[-1] % tensor.format.block:
+            raise ValueError(
+                f"LoopLMConfig.hidden_size must be a multiple of {tensor.format.block} for {tensor.name} in "
+                f"{tensor.format.name}, got {config.hidden_size}: take f16"
+            )
+    metadata = model_metadata(checkpoint, find_format(type, "type"), name) | tokenizer_metadata(tokenizer, config)
+
+    with complete_file(path) as partial:
+        _write(partial, path, metadata, tensors, checkpoint)
+        written = read_gguf(partial)
+        check_tensors(written, tensors, checkpoint)
+        _check_metadata(written, metadata)
+    return read_gguf(path)
+
+
+def model_metadata(checkpoint: Checkpoint, matrix: BlockFormat, name: str | None) -> dict[str, object]:
+    """Keys and values of the model, without the tokenizer."""
+    config = checkpoint.config
+    settings = config.to_dict()
+    # How the weights were stored before is no property of this file.
+    del settings["weight_format"]
+    gate = {part: checkpoint.read_finite(f"model.exit_gate.{part}").float() for part in ("weight", "bias")}
+    metadata = {
+        "general.architecture": ARCHITECTURE,
+        "general.file_type": matrix.file_type,
+        "general.quantization_version": 2,
+        f"{ARCHITECTURE}.context_length": config.max_position_embeddings,
+        f"{ARCHITECTURE}.embedding_length": config.hidden_size,
+        f"{ARCHITECTURE}.block_count": config.num_shared_layers,
+        f"{ARCHITECTURE}.feed_forward_length": config.intermediate_size,
+        f"{ARCHITECTURE}.vocab_size": config.vocab_size,
+        f"{ARCHITECTURE}.attention.head_count": config.num_attention_heads,
+        f"{ARCHITECTURE}.attention.head_count_kv": config.num_key_value_heads,
+        f"{ARCHITECTURE}.attention.key_length": config.head_dim,
+        f"{ARCHITECTURE}.attention.value_length": config.head_dim,
+        f"{ARCHITECTURE}.attention.layer_norm_rms_epsilon": float(config.rms_norm_eps),
+        f"{ARCHITECTURE}.rope.freq_base": float(config.rope_parameters["rope_theta"]),
+        f"{ARCHITECTURE}.rope.dimension_count": config.head_dim,
+        f"{ARCHITECTURE}.num_loops": exported_loops(config),
+        f"{ARCHITECTURE}.skip_loop_final_norm": False,
+        f"{OWN_PREFIX}.config": json.dumps(settings, sort_keys=True),
+        f"{OWN_PREFIX}.exit_gate.weight": gate["weight"].flatten().tolist(),
+        f"{OWN_PREFIX}.exit_gate.bias": gate["bias"].flatten().tolist(),
+        f"{OWN_PREFIX}.exit_temperature": float(config.exit_temperature),
+        f"{OWN_PREFIX}.exit_threshold": float(config.exit_threshold),
+    }
+    if config.ternary:
+        metadata[f"{OWN_PREFIX}.ternary_group_size"] = np.int32(config.ternary_group_size)
+    return metadata if name is None else {"general.name": name} | metadata
+
+
+def _write(
+    partial: Path, path: Path, metadata: dict[str, object], tensors: list[ExportedTensor], checkpoint: Checkpoint
+) -> None:
+    from gguf import GGUFValueType, GGUFWriter
+
+    writer = GGUFWriter(partial, ARCHITECTURE)
+    types = {bool: GGUFValueType.BOOL, int: GGUFValueType.UINT32, float: GGUFValueType.FLOAT32}
+    types |= {str: GGUFValueType.STRING, list: GGUFValueType.ARRAY, np.int32: GGUFValueType.INT32}
+    for key, value in metadata.items():
+        if key != "general.architecture":  # The writer has it already.
+            writer.add_key_value(key, value, types[type(value)])
+    for tensor in tensors:
+        nbytes = tensor.format.nbytes(int(np.prod(tensor.shape)))
+        # Said to be int8, because the writer would derive the shape from bytes by a table that lacks Q2_0.
+        writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.int8), nbytes, tensor.format.type_id)
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for tensor in tensors:
+            data = encode(tensor, checkpoint)
+            try:
+                writer.write_tensor_data(data)
+            except OSError as error:
+                # NumPy's own words are only "458752 requested and 85952 written".
+                raise OSError(f"{path.parent} must have room for {path.name}, writing it failed: {error}") from error
+    finally:
+        writer.close()
+
+
+def _check_metadata(file: GgufFile, metadata: dict[str, object]) -> None:
+    for key, value in metadata.items():
+        found = file.metadata[key]
+        if isinstance(value, float):
+            found, value = np.float32(found), np.float32(value)
+        elif isinstance(value, list) and isinstance(value[0], float):
+            found, value = np.float32(found).tolist(), np.float32(value).tolist()
+        if found != value:
+            raise ValueError(f"{file.path}: {key} must be {str(value)[:80]}, got {str(found)[:80]}")

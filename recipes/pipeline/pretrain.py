@@ -1,0 +1,166 @@
+"""A stage that reads text: trained with the Trainer, resumable, measured on held-out text when it ends."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast, set_seed
+from transformers.trainer_callback import ProgressCallback
+
+from evaluation.continuous import ContinuousEvaluation, may_run_programs
+from evaluation.suites import compile_rate, humaneval_rust
+from evaluation.suites.compile_rate import CompileRate
+from evaluation.suites.humaneval_rust import HumanEvalRust
+from evaluation.suites.perplexity import loss_by_depth
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from recipes.pipeline.prepare import Prepared
+from recipes.pipeline.processes import process_state
+from recipes.pipeline.schema import GATE_STAGE, Recipe
+from trainers.callbacks import (
+    DivergenceCallback,
+    EvaluateCallback,
+    LoopProgressCallback,
+    MetricsFileCallback,
+    PlotCallback,
+)
+from trainers.data.pack import regroup_blocks
+from trainers.data.tokenizer import check_special_tokens, special_token_ids
+from trainers.gate import GateTrainer
+from trainers.pretraining import LoopLMTrainer, last_complete_checkpoint, pretraining_arguments, train_from
+from trainers.stages import Stage
+
+console = Console(highlight=False)
+# Held-out blocks of an evaluation in the middle of training; at the end of a stage all are taken.
+EVALUATED_BLOCKS = 32
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """
+    Result of a stage that reads text.
+
+    Attributes:
+        tokens: Tokens seen in training.
+        tokens_per_second: Of the training loop since its last start; None when no step was left to do.
+        held_out_loss: After each loop, in nats per token, over all held-out blocks.
+    """
+
+    tokens: int
+    tokens_per_second: float | None
+    held_out_loss: Sequence[float] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> "Pretrained":
+        """Reads the result of a finished stage."""
+        return cls(**json.loads(path.read_text()))
+
+
+def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LoopLMForCausalLM:
+    """A fresh model of the recipe's shape for this tokenizer."""
+    settings = recipe.model.to_dict() | special_token_ids(tokenizer)
+    set_seed(recipe.training.seed)
+    model = LoopLMForCausalLM(LoopLMConfig.from_dict(settings))
+    check_special_tokens(tokenizer, model)
+    return model
+
+
+def pretrain(recipe: Recipe, stage: Stage, prepared: Prepared, previous: Path | None) -> Pretrained:
+    """
+    Train one stage with the Trainer, from the model in `previous` or a fresh one, and save the model in the stage's
+    folder `model`; continues from the last checkpoint there, and does nothing when the stage is finished.
+    """
+    training, folder = recipe.training, recipe.stage_dir(stage)
+    processes = process_state().num_processes
+    micro_batch_size = training.micro_batch_for(stage, recipe.data.seq_len, processes)
+    tokens = stage.total_steps * stage.tokens_per_step
+    model_folder, finished = folder / "model", folder / "finished.json"
+    if finished.exists():
+        return Pretrained.read(finished)
+
+    if previous is None:
+        model = build_model(recipe, prepared.tokenizer)
+    else:
+        config = stage.changed(LoopLMConfig.from_pretrained(previous))
+        model = LoopLMForCausalLM.from_pretrained(previous, config=config)
+    scale = stage.peak_lr / training.peak_lr
+    only_gate = stage.name == GATE_STAGE
+    trainer_class = GateTrainer if only_gate else LoopLMTrainer
+    trainer = trainer_class(
+        model=model,
+        args=pretraining_arguments(
+            output_dir=str(folder),
+            max_steps=stage.total_steps,
+            per_device_train_batch_size=micro_batch_size,
+            gradient_accumulation_steps=stage.batch_size // (micro_batch_size * processes),
+            optimizer="adamw" if only_gate else training.optimizer,
+            learning_rate=stage.peak_lr,
+            muon_lr=training.muon_lr * scale,
+            lion_lr=training.lion_lr * scale,
+            lion_impl=training.lion_impl,
+            **stage.schedule_arguments(),
+            adam_beta2=training.adam_beta2,
+            weight_decay=training.weight_decay,
+            max_grad_norm=training.grad_clip,
+            activation_checkpointing=training.checkpointing != "none" and not only_gate,
+            activation_checkpointing_kwargs={"use_reentrant": False},
+            checkpoint_granularity="loop" if training.checkpointing == "loop" else "layer",
+            compile_blocks=training.compile_blocks,
+            logging_steps=training.logging_steps,
+            save_steps=training.save_steps,
+            report_to=training.report_to,
+            seed=training.seed,
+        ),
+        train_dataset=regroup_blocks(prepared.training[stage.name], stage.seq_len),
+        processing_class=prepared.tokenizer,
+        data_collator=DataCollatorForLanguageModeling(prepared.tokenizer, mlm=False),
+        callbacks=[MetricsFileCallback(folder / "metrics.jsonl"), DivergenceCallback()],
+    )
+    if training.eval_steps:
+        evaluate = continuous_evaluation(recipe, stage, prepared, model)
+        trainer.add_callback(EvaluateCallback(evaluate, folder / "metrics.jsonl", training.eval_steps))
+    trainer.add_callback(PlotCallback(folder))
+    trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(LoopProgressCallback)
+    checkpoint = last_complete_checkpoint(folder)
+    start_step = 0
+    if checkpoint is not None:
+        console.print(f"Continuing from {checkpoint}")
+        start_step = int(checkpoint.name.removeprefix("checkpoint-"))
+    started = time.perf_counter()
+    train_from(trainer, checkpoint)
+    seconds = time.perf_counter() - started
+    trainer.save_model(str(model_folder))
+    new_tokens = (stage.total_steps - start_step) * stage.tokens_per_step
+    speed = new_tokens / seconds if new_tokens else None
+    found = Pretrained(tokens, speed, loss_by_depth(trainer.model, prepared.validation))
+    if trainer.is_world_process_zero():
+        finished.write_text(json.dumps(asdict(found)) + "\n")
+    return found
+
+
+def continuous_evaluation(
+    recipe: Recipe, stage: Stage, prepared: Prepared, model: LoopLMForCausalLM
+) -> ContinuousEvaluation:
+    """The evaluation that runs after every `eval_steps` steps."""
+    suites: list[CompileRate | HumanEvalRust] = []
+    if recipe.training.eval_seconds:
+        suites.append(CompileRate(compile_rate.read_problems()))
+    if recipe.training.eval_seconds and may_run_programs():
+        try:
+            suites.append(HumanEvalRust(humaneval_rust.read_problems()))
+        except ValueError as error:
+            console.print(f"HumanEval-Rust is not evaluated in training: {error}", markup=False)
+
+    def fits(problem) -> bool:
+        return len(prepared.tokenizer(problem.prompt)["input_ids"]) < model.config.max_position_embeddings
+
+    return ContinuousEvaluation(
+        tokenizer=prepared.tokenizer,
+        blocks=prepared.validation.select(range(min(EVALUATED_BLOCKS, len(prepared.validation)))),
+        suites=[type(suite)([each for each in suite.problems if fits(each)]) for suite in suites],
+        folder=recipe.run_dir / "evaluation" / f"{stage.name}_process_{process_state().process_index}",
+        seconds=recipe.training.eval_seconds,
+    )

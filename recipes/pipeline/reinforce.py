@@ -1,0 +1,171 @@
+"""The reinforcement-learning stage of a recipe: tasks, judged by the compiler; measured before and after."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from accelerate import PartialState
+from accelerate.utils import set_seed
+from rich.console import Console
+from transformers import PreTrainedTokenizerFast
+
+from evaluation.generate import Sampling
+from evaluation.results import Interval
+from evaluation.rust import RustVerifier
+from evaluation.suites.perplexity import loss_by_depth
+from modeling_nanochat import LoopLMForCausalLM
+from recipes.pipeline.folder import TASKS_FILE
+from recipes.pipeline.prepare import Prepared
+from recipes.pipeline.schema import Recipe
+from trainers.callbacks import DivergenceCallback
+from trainers.data.tasks import Task, load_tasks, measure_tasks, split_tasks, task_prompts
+from trainers.data.tasks.task import read_tasks
+from trainers.hardware import use_tf32
+from trainers.pretraining import last_complete_checkpoint, train_from
+from trainers.reinforcement.maxrl import MaxRLConfig, MaxRLTrainer
+from trainers.reinforcement.rewards import RustReward
+from trainers.stages import MaxRLStage, Stage
+
+console = Console(highlight=False)
+
+
+@dataclass(frozen=True)
+class Reinforced:
+    """
+    Held-out tasks before and after the stage, with 95 % intervals over the tasks. A task is solved when all its
+    hidden tests hold, whatever the stage rewards.
+
+    Attributes:
+        tasks: How many.
+        samples: Completions of each, at temperature 1.
+        solved: pass@1 before and after.
+        solved_at_all: pass@samples before and after.
+        compiles: Share of the completions that compile with the demanded signature, before and after.
+        held_out_loss: Of the text, after each loop, in nats per token, when the stage had ended.
+    """
+
+    tasks: int
+    samples: int
+    solved: tuple[Interval, Interval]
+    solved_at_all: tuple[Interval, Interval]
+    compiles: tuple[Interval, Interval]
+    held_out_loss: Sequence[float] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> "Reinforced":
+        """Reads the result of a finished stage."""
+        values = json.loads(path.read_text())
+        for name in ("solved", "solved_at_all", "compiles"):
+            values[name] = tuple(Interval(**each) for each in values[name])
+        return cls(**values)
+
+
+def check_room(recipe: Recipe, stage: MaxRLStage, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Raises `ValueError` unless enough prompts of the tasks in a folder leave room for a completion."""
+    tasks = split_tasks(read_tasks(folder / TASKS_FILE))
+    room = _room(recipe, stage)
+    practise, held_out = (_fitting(part, tokenizer, room) for part in (tasks.practise, tasks.held_out))
+    if len(practise) < stage.prompts_per_step or not held_out:
+        raise ValueError(
+            f"stages.{stage.name}.max_completion_length must leave room for prompts: {room} tokens are left, in which "
+            f"{len(practise)} prompts to practise on fit and {len(held_out)} to measure with"
+        )
+
+
+def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: Path) -> None:
+    """
+    Trains the model in `previous` and saves it in the stage's folder `model`; continues from the last checkpoint
+    there, and does nothing when the stage is finished.
+
+    Raises:
+        ValueError: The tasks are faulty.
+        CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
+    """
+    state, folder = PartialState(), recipe.stage_dir(stage)
+    model_folder, finished = folder / "model", folder / "finished.json"
+    if finished.exists():
+        return
+    with RustVerifier(run_timeout=1.0) as verifier:
+        tasks = split_tasks(load_tasks(recipe.run_dir / TASKS_FILE, verifier))
+    model = LoopLMForCausalLM.from_pretrained(previous)
+    room = _room(recipe, stage)
+    practise, held_out = (_fitting(part, prepared.tokenizer, room) for part in (tasks.practise, tasks.held_out))
+    held_out = held_out[: stage.held_out_tasks]
+    micro_batch_size = stage.micro_batch_for(state.num_processes)
+    logging_steps = max(1, min(10, stage.total_steps // 20))
+    saves = max(1, min(recipe.training.save_steps, stage.total_steps // 4) // logging_steps)
+    reward = RustReward(stage.mode, stage.reward_threshold)
+    use_tf32()
+    trainer = MaxRLTrainer(
+        model=model,
+        reward_funcs=[reward],
+        args=MaxRLConfig(
+            output_dir=str(folder),
+            max_steps=stage.total_steps,
+            per_device_train_batch_size=micro_batch_size,
+            gradient_accumulation_steps=stage.completions_per_step // (micro_batch_size * state.num_processes),
+            num_generations=stage.num_generations,
+            max_completion_length=stage.max_completion_length,
+            estimator=stage.estimator,
+            loop_credit=stage.loop_credit,
+            loss_type=stage.loss_type,
+            learning_rate=stage.learning_rate,
+            lr_scheduler_type="constant_with_warmup",
+            warmup_steps=stage.warmup_steps,
+            stop_at_function_end=True,
+            sample_steps=stage.sample_steps,
+            gradient_checkpointing=recipe.training.checkpointing != "none",
+            logging_steps=logging_steps,
+            save_steps=logging_steps * saves,
+            save_total_limit=2,
+            report_to=recipe.training.report_to,
+            seed=recipe.training.seed,
+        ),
+        train_dataset=task_prompts(practise),
+        processing_class=prepared.tokenizer,
+        callbacks=[DivergenceCallback()],
+    )
+
+    def measure(when: str):
+        settings = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": stage.max_completion_length, "batch_size": 64}
+        sampling = Sampling(stage.samples, **settings)
+        with RustVerifier(run_timeout=1.0) as verifier, trainer.accelerator.autocast():
+            path = folder / "held_out" / f"{when}.jsonl"
+            return measure_tasks(trainer.policy, prepared.tokenizer, held_out, sampling, verifier, path, True)
+
+    checkpoint = last_complete_checkpoint(folder)
+    if checkpoint is not None:
+        console.print(f"Continuing from {checkpoint}")
+    # Measured by the main process; a continued stage finds its first samples in their file.
+    before = measure("before") if state.is_main_process else None
+    state.wait_for_everyone()
+    # Measuring sets the seeds, or does not where its samples are there already.
+    set_seed(recipe.training.seed, device_specific=True)
+    train_from(trainer, checkpoint)
+    trainer.save_model(str(model_folder))
+    reward.close()
+    held_out_loss = loss_by_depth(trainer.policy, prepared.validation)
+    if state.is_main_process:
+        after = measure("after")
+        found = Reinforced(
+            len(held_out),
+            stage.samples,
+            (before.pass_at(1), after.pass_at(1)),
+            (before.pass_at(stage.samples), after.pass_at(stage.samples)),
+            (before.compile_rate, after.compile_rate),
+            held_out_loss,
+        )
+        finished.write_text(json.dumps(asdict(found)) + "\n")
+    state.wait_for_everyone()
+
+
+def _room(recipe: Recipe, stage: MaxRLStage) -> int:
+    """Tokens that are left for a prompt; the stages before may have lengthened the model's positions."""
+    before = recipe.stages[: recipe.stages.index(stage)]
+    lengths = [each.seq_len for each in before if isinstance(each, Stage)]
+    return max(recipe.model.max_position_embeddings, *lengths) - stage.max_completion_length
+
+
+def _fitting(tasks: Sequence[Task], tokenizer: PreTrainedTokenizerFast, room: int) -> list[Task]:
+    return [task for task in tasks if len(tokenizer(task.prompt)["input_ids"]) <= room]

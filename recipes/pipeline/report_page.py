@@ -1,0 +1,235 @@
+"""A run as one HTML page: its table, settings, plots, rates and completions, read from the files in its folder."""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluation.results import Results
+from trainers.html_pages import render, write_whole
+from trainers.plots import meaning_of_success, read_metrics
+from trainers.reinforcement.sample_page import INDEX, JudgedSample, SamplePage
+
+PAGE = "report.html"
+TEMPLATES = Path(__file__).with_name("templates")
+# What tells two runs apart; all other settings are folded away.
+MAIN_SETTINGS = {
+    "model": (
+        "hidden_size",
+        "intermediate_size",
+        "num_shared_layers",
+        "num_loops",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "vocab_size",
+        "max_position_embeddings",
+        "ternary",
+        "ternary_group_size",
+        "activation_bits",
+        "mhc_num_streams",
+        "exit_entropy_weight",
+    ),
+    "data": ("data_dir", "seq_len", "synthetic_samples", "variants", "tasks", "task_tier", "mix"),
+    "training": ("total_steps", "batch_size", "optimizer", "peak_lr", "min_lr", "warmup_steps", "decay_steps", "seed"),
+}
+SHOWN_PROMPTS, SHOWN_COMPLETIONS = 3, 6
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StagePart:
+    """
+    What the page shows of a stage.
+
+    Attributes:
+        name: Of the stage and its folder.
+        status: "finished", "not finished" or "did not run".
+        success: What its reward asks for; None of a stage that reads text.
+        plot: Its `metrics.png` as a data URI; None where too little was logged.
+        evaluations: A row for each evaluation during the stage.
+        title: Of the last page of samples; None without one.
+        samples: Some of that page.
+        link: To the index of all pages, from the run's folder.
+    """
+
+    name: str
+    status: str
+    success: str | None
+    plot: str | None
+    evaluations: list[Row]
+    title: str | None
+    samples: list[JudgedSample]
+    link: str
+
+
+def write_page(run_dir: Path) -> Path:
+    """
+    Writes `report.html` into a run's folder. The page holds its plots, so that it can be copied alone; what the run
+    has not come to yet is left out.
+
+    Raises:
+        ValueError: There is no run in the folder.
+    """
+    if not (run_dir / "recipe.json").exists():
+        raise ValueError(f"run_dir must be the folder of a run, which holds recipe.json, got {run_dir}")
+    settings = _read(run_dir / "recipe.json")
+    report = _read(run_dir / "report.json")
+    stages = [_stage(run_dir, name, settings) for name in _stage_names(settings)]
+    evaluation = run_dir / "evaluation" / "report"
+    results = [Results.read(path) for path in sorted(evaluation.glob("*.json"))]
+    page = render(
+        "report.html",
+        [TEMPLATES],
+        title=report.get("recipe", run_dir.name),
+        report=report,
+        stages=stages,
+        losses=report.get("held_out_loss", {}),
+        table=list(_table(report)),
+        rates=[*_measured(results), *_reinforced(report)],
+        settings=list(_main_settings(settings)),
+        all_settings=json.dumps(settings, indent=2),
+        completions=[sample for found in results for sample in _completions(evaluation, found.benchmark)],
+    )
+    return write_whole(run_dir / PAGE, page)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def _stage_names(settings: Mapping[str, Any]) -> list[str]:
+    """In their order."""
+    later = [section.removeprefix("stages.") for section in settings if section.startswith("stages.")]
+    return ["pretrain", *later, *(["gate"] if settings["training"].get("gate_steps") else [])]
+
+
+def _stage(run_dir: Path, name: str, settings: Mapping[str, Any]) -> StagePart:
+    folder = run_dir / name
+    logs, evaluations = read_metrics(folder)
+    pages = sorted((folder / "samples").glob("*.json"))
+    last = SamplePage.read(pages[-1]) if pages else None
+    success = meaning_of_success(logs) if "estimator" in settings.get(f"stages.{name}", {}) else None
+    status = "finished" if (folder / "finished.json").exists() else "not finished" if logs else "did not run"
+    samples = (
+        []
+        if last is None
+        else [sample for group in last.groups[:SHOWN_PROMPTS] for sample in (group[0], *group[1:][-1:])]
+    )
+    return StagePart(
+        name,
+        status,
+        success,
+        _data_uri(folder / "metrics.png"),
+        [_evaluation(entry) for entry in evaluations],
+        last and last.title,
+        samples,
+        f"{name}/samples/{INDEX}",
+    )
+
+
+def _data_uri(path: Path) -> str | None:
+    if not path.exists():
+        return None
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _evaluation(entry: Mapping[str, Any]) -> Row:
+    """Step, held-out loss and the number of blocks it is of, completions that compile."""
+    loss = f"{entry['eval_loss']:.4f}" if "eval_loss" in entry else ""
+    if "eval_blocks" in entry:
+        loss += f" ({entry['eval_blocks']} blocks)"
+    compiles = ""
+    if "eval_compiles" in entry and "eval_compiles_of" in entry:
+        count = entry["eval_compiles_of"]
+        compiles = f"{round(entry['eval_compiles'] * count)} of {count}"
+    return f"{entry['step']:,}", loss, compiles
+
+
+def _table(report: Mapping[str, Any]) -> Iterator[Row]:
+    """The closing table, as far as the report has it."""
+    sample = report.get("verified_sample")
+    if sample:
+        counts = ", ".join(f"{count} {status}" for status, count in sample["counts"].items())
+        yield f"rustc on {sum(sample['counts'].values())} of {sample['texts']:,} texts", sample["problem"] or counts
+    if isinstance(report.get("compile_rate"), str):
+        yield "completions that compile", report["compile_rate"]
+    if "tokens_seen" in report:
+        yield "tokens seen", f"{report['tokens_seen']:,}"
+        speed = report["tokens_per_second"]
+        yield "speed, evaluations included", "not measured" if speed is None else f"{speed:,.0f} tokens/s"
+        yield "parameters", f"{report['parameters']:,}, of them ternary {report['ternary_parameters']:,}"
+        for name, size in report["file_sizes"].items():
+            yield f"model: {name}", f"{size / 1e6:,.3f} MB"
+    export = report.get("export", {})
+    for name, size in export.get("file_sizes", {}).items():
+        yield f"exported: {name}", f"{size / 1e6:,.3f} MB"
+    if export.get("problem"):
+        yield "not exported", export["problem"]
+    agreement = export.get("agreement")
+    if agreement:
+        values = f"KL {agreement['kl']:.1e} nats, likeliest token equal at {agreement['top1']:.1%}"
+        yield "llama.cpp and the model", "\n".join([*(agreement["problems"] or ["agree"]), values])
+
+
+def _measured(results: list[Results]) -> Iterator[Row]:
+    """Rows of the finished model: what was measured, of what, value and interval."""
+    for found in results:
+        for name, interval in found.metrics.items():
+            yield f"{found.benchmark}: {name}", f"{found.num_problems} {found.unit}", *_share(asdict(interval))
+
+
+def _reinforced(report: Mapping[str, Any]) -> Iterator[Row]:
+    """Rows of each stage of reinforcement learning, before and after."""
+    for stage, found in report.get("reinforced", {}).items():
+        of = f"{found['tasks']} held-out tasks x {found['samples']}"
+        names = {"compiles": "completions that compile", "solved": "pass@1, all hidden tests hold"}
+        if found["samples"] > 1:
+            names["solved_at_all"] = f"pass@{found['samples']}, all hidden tests hold"
+        for key, name in names.items():
+            for when, share in zip(("before", "after"), found[key], strict=True):
+                yield f"{name}, {when} {stage}", of, *_share(share)
+
+
+def _share(share: float | Mapping[str, float | None]) -> Row:
+    """Value and 95 % interval; a bare number and a single problem have none."""
+    if not isinstance(share, Mapping):
+        return f"{share:.1%}", ""
+    known = share["low"] is not None
+    return f"{share['value']:.1%}", f"{share['low']:.1%} to {share['high']:.1%}" if known else "none, of one value"
+
+
+def _main_settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, list[Row]]]:
+    """Sections with names and values; of the later stages all but what is not set."""
+    for section, values in settings.items():
+        if section in MAIN_SETTINGS:
+            names = [name for name in MAIN_SETTINGS[section] if name in values]
+        elif section.startswith("stages."):
+            names = [name for name, value in values.items() if name != "name" and value is not None]
+        else:
+            continue
+        yield section, [(name, json.dumps(values[name])) for name in names]
+
+
+def _completions(folder: Path, benchmark: str) -> list[dict[str, str]]:
+    """Some completions of the finished model with their verdicts, those that are right first."""
+    samples, verdicts = (folder / f"{benchmark}.{kind}.jsonl" for kind in ("samples", "verdicts"))
+    if not (samples.exists() and verdicts.exists()):
+        return []
+    # The first line of the samples' file says what they are of.
+    drawn = [json.loads(line) for line in samples.read_text(encoding="utf-8").split("\n")[1:] if line]
+    judged = [json.loads(line) for line in verdicts.read_text(encoding="utf-8").split("\n") if line]
+    found = {(each["prompt"], each["index"]): each["completion"] for each in drawn}
+    shown = sorted(judged, key=lambda each: each["status"] != "valid")[:SHOWN_COMPLETIONS]
+    return [
+        {
+            "problem": each["prompt"],
+            "kind": "success" if each["status"] == "valid" else "failure",
+            "verdict": " ".join([each["status"], *each["errors"]]),
+            "completion": found[each["prompt"], each["index"]],
+        }
+        for each in shown
+        if (each["prompt"], each["index"]) in found
+    ]

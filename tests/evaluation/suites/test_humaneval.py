@@ -1,0 +1,278 @@
+"""HumanEval-Rust: the published rows run on the standard library alone, and only what passes its test scores."""
+
+import gzip
+import json
+from collections import Counter
+
+import pytest
+
+from evaluation.__main__ import main
+from evaluation.results import Results
+from evaluation.rust import RustVerifier
+from evaluation.rust.rustc.toolchain import find_toolchain
+from evaluation.scoring import GoldFailed, results_of
+from evaluation.suites.humaneval_rust import SHIMS, HumanEvalRust, Problem, read_problems
+from tests.evaluation.test_generate import model, tokenizer  # noqa: F401  (fixtures)
+from tests.helpers.stored import needs_data, rows
+
+CRATES = "fn main(){    }\n\nuse rand::Rng;\nuse regex::Regex;\nuse md5;\nuse std::ascii::AsciiExt;\n"
+IMPORTS = CRATES + "use std::{cmp::max, collections::HashMap};\n"
+# In the form of the published rows, crates included.
+ROWS = [
+    {
+        "task_id": "Test/0",
+        "prompt": IMPORTS + "/*\n Twice the number.\n*/\nfn double(x: i32) -> i32 {\n",
+        "declaration": IMPORTS + "fn double(x: i32) -> i32 {\n",
+        "canonical_solution": "    x.wrapping_mul(2)\n}\n",
+        "buggy_solution": "    x\n}\n",
+        "test": """
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn test_double() {
+        let mut rng = rand::thread_rng();
+        for _ in 0..100 {
+            let x: i32 = rng.gen();
+            assert_eq!(double(x), x.wrapping_add(x));
+            assert!((3..7).contains(&rng.gen_range(3, 7)));
+        }
+    }
+}
+""",
+    },
+    {
+        "task_id": "Test/1",
+        "prompt": IMPORTS + "/*\n The digest.\n*/\nfn digest(text: &str) -> String {\n",
+        "declaration": IMPORTS + "fn digest(text: &str) -> String {\n",
+        "canonical_solution": '    format!("{:x}", md5::compute(text.as_bytes()))\n}\n',
+        "buggy_solution": '    String::from("d41d8cd98f00b204e9800998ecf8427e")\n}\n',
+        "test": """
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn test_digest() {
+        assert_eq!(digest(""), "d41d8cd98f00b204e9800998ecf8427e");
+        assert_eq!(digest("message digest"), "f96b697d7cb7938d525a2f31aaf161d0");
+        assert_eq!(
+            digest("12345678901234567890123456789012345678901234567890123456789012345678901234567890"),
+            "57edf4a22be3c955ac49da2e2107b67a"
+        );
+    }
+}
+""",
+    },
+]
+PROBLEMS = [Problem.of(row) for row in ROWS]
+SUITE = HumanEvalRust(PROBLEMS)
+
+
+def score(completions, k, verifier):
+    verdicts = SUITE.verify(completions, verifier)
+    return results_of("humaneval_rust", "pass", SUITE.names, verdicts, k), verdicts
+
+
+@pytest.fixture(scope="module", autouse=True)
+def consent():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_ALLOW_CODE_EVAL", "1")
+        patch.delenv("NANOCHAT_DATA", raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def verifier():
+    with RustVerifier() as verifier:
+        yield verifier
+
+
+def test_no_crate_is_left_and_what_they_gave_is_there(verifier):
+    for problem in PROBLEMS:
+        assert "use rand;" not in problem.prompt and "regex" not in problem.prompt + problem.declaration
+        assert "fn main" not in problem.declaration and "use std::" in problem.declaration
+    assert ["mod rand" in problem.test for problem in PROBLEMS] == [True, False]
+    assert ["mod md5" in problem.test for problem in PROBLEMS] == [False, True]
+    SUITE.check_gold(verifier)
+
+
+@pytest.mark.parametrize("edition", ["2015", "2021", "2024"])
+def test_the_replaced_crates_compile_in_every_edition(edition):
+    with RustVerifier(edition) as verifier:
+        assert all(verdict.ok for verdict in verifier.verify([path.read_text() for path in SHIMS.values()]))
+
+
+def test_solutions_score_one_and_stubs_zero(verifier):
+    for bodies, expected in (([each.solution for each in PROBLEMS], 1.0), (["    todo!()\n}\n"] * 2, 0.0)):
+        results, _ = score([[body] for body in bodies], [1], verifier)
+        assert results.metrics["pass@1"].value == expected
+    mixed = [[PROBLEMS[0].solution, PROBLEMS[0].faulty], [PROBLEMS[1].faulty, "    loop {}\n}\n"]]
+    results, verdicts = score(mixed, [1, 2], verifier)
+    assert results.per_problem == {
+        "pass@1": {"Test/0": 0.5, "Test/1": 0.0},
+        "pass@2": {"Test/0": 1.0, "Test/1": 0.0},
+    }
+    assert results.verdicts == {"valid": 1, "tests_failed": 2, "timeout": 1}
+    assert [[each.status for each in problem] for problem in verdicts][1] == ["tests_failed", "timeout"]
+    with pytest.raises(ValueError, match="k must be from 1 to the number of samples per problem, 2, got 3"):
+        score(mixed, [3], verifier)
+
+
+def test_nothing_is_scored_where_a_solution_fails(verifier):
+    broken = Problem.of(ROWS[0] | {"canonical_solution": "    x + 1\n}\n"})
+    with pytest.raises(GoldFailed, match=r"known solutions fail on this machine: Test/0 \(tests_failed\)"):
+        HumanEvalRust([broken, PROBLEMS[1]]).check_gold(verifier)
+    lenient = Problem.of(ROWS[0] | {"buggy_solution": ROWS[0]["canonical_solution"]})
+    with pytest.raises(GoldFailed, match=r"known faulty solutions pass on this machine: Test/0 \(valid\)"):
+        HumanEvalRust([lenient]).check_gold(verifier)
+
+
+@pytest.fixture
+def files(tmp_path, model, tokenizer):  # noqa: F811
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return tmp_path
+
+
+def evaluate(files, out, *options):
+    arguments = [
+        "run",
+        "--model",
+        str(files / "model"),
+        "--problems",
+        str(files / "rows.jsonl"),
+        "--suite",
+        "humaneval-rust",
+    ]
+    sampling = ["--n", "3", "--k", "1", "3", "--max-new-tokens", "8", "--batch-size", "4", "--temperature", "1"]
+    return main([*arguments, *sampling, "--out", str(files / out), *options])
+
+
+def test_a_run_leaves_results_samples_and_verdicts_and_a_killed_one_the_same(files, model, capsys):  # noqa: F811
+    assert evaluate(files, "a") == 0
+    shown = capsys.readouterr().out
+    assert "pass@3" in shown and "of 6 completions" in shown
+    first = Results.read(files / "a" / "humaneval_rust.json")
+    assert first.num_problems == 2 and sum(first.verdicts.values()) == 6
+    assert first.model["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    assert first.details["mean_loops"] == 3 and first.settings["seed"] == 0 and first.versions["rustc"]
+    statuses = [json.loads(line)["status"] for line in (files / "a" / "humaneval_rust.verdicts.jsonl").open()]
+    assert Counter(statuses) == first.verdicts
+
+    (files / "b").mkdir()
+    samples = (files / "a" / "humaneval_rust.samples.jsonl").read_text().splitlines(keepends=True)
+    (files / "b" / "humaneval_rust.samples.jsonl").write_text("".join(samples[:5]) + samples[5][:9])
+    assert evaluate(files, "b") == 0
+    second = Results.read(files / "b" / "humaneval_rust.json")
+    for name in ("metrics", "per_problem", "verdicts", "model", "settings", "versions"):
+        assert getattr(second, name) == getattr(first, name), name
+    for name in ("samples", "verdicts"):
+        paths = [files / each / f"humaneval_rust.{name}.jsonl" for each in "ab"]
+        assert paths[0].read_text() == paths[1].read_text()
+    capsys.readouterr()
+    assert main(["compare", *(str(files / each / "humaneval_rust.json") for each in "ab")]) == 0
+    assert "+0.0000" in capsys.readouterr().out
+
+
+def test_a_run_with_early_exit_tells_its_loops(files, capsys):
+    assert evaluate(files, "early", "--exit-threshold", "0.5") == 0
+    found = Results.read(files / "early" / "humaneval_rust.json")
+    assert 1 < found.details["mean_loops"] < 3 and found.settings["exit_threshold"] == 0.5
+    assert f"{found.details['mean_loops']:.3f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--k", "4"], "--k must be from 1 to --n 3, the samples per problem, got 4"),
+        (["--suite", "perplexity"], "the perplexity needs text: give .rs files or JSON lines by --text"),
+        (["--suite", "perplexity", "--text", "nothing"], "text must be .rs files or JSON lines with a column code"),
+        (["--limit", "0"], "--limit must be at least 1, got 0"),
+        (["--exit-at-loop", "9"], "exit_at_loop must be an integer from 1 to num_loops=3, got 9"),
+        (["--exit-threshold", "-1"], "exit_threshold must be"),
+        (["--exit-threshold", "0.5", "--exit-at-loop", "2"], "exit_threshold below 1 and exit_at_loop are two forms"),
+        (["--temperature", "-1"], "temperature must be at least 0"),
+        (["--model", "./nothing"], "must be the folder of a saved model or a Hub name, got './nothing'"),
+        (["--problems", "nothing.jsonl"], "must be a file of HumanEvalPack's rows, got nothing.jsonl"),
+        (["--problems", "MODEL"], "must hold HumanEvalPack's rows, one JSON object per line"),
+        (["--device", "nonsense"], "device must be one that PyTorch"),
+        (["--dtype", "nonsense"], "dtype must be one of"),
+        (["--window", "1"], "--window must be at least 2"),
+        (["--workers", "0"], "workers must be at least 1"),
+        (["--out", "LATIN_1"], "--out must be a folder"),
+        (["--problems", "LATIN_1"], "latin_1.rs must be text in UTF-8"),
+        (["--suite", "multipl-e-rust", "--multipl-e", "LATIN_1"], "latin_1.rs must be text in UTF-8"),
+        (["--chat", "--chat-template", "LATIN_1"], "latin_1.rs must be text in UTF-8"),
+        (["--suite", "perplexity", "--text", "LATIN_1"], "latin_1.rs must be text in UTF-8"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(files, capsys, options, message):
+    (files / "latin_1.rs").write_bytes("// Übung".encode("latin-1"))
+    paths = {"MODEL": str(files / "model" / "config.json"), "LATIN_1": str(files / "latin_1.rs")}
+    assert evaluate(files, "out", *(paths.get(option, option) for option in options)) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1 and not (files / "out").exists()
+
+
+def test_a_compiler_that_is_missing_is_said_before_the_model_is_loaded(files, capsys, monkeypatch):
+    monkeypatch.setenv("PATH", str(files))
+    find_toolchain.cache_clear()
+    assert evaluate(files, "out", "--suite", "compile-rate", "--model", "no/model") == 2
+    find_toolchain.cache_clear()
+    said = capsys.readouterr().err
+    assert "rustup.rs" in said and said.count("\n") == 1 and not (files / "out").exists()
+
+
+def test_all_benchmarks_skip_those_that_lack_their_input(files, capsys, monkeypatch):
+    monkeypatch.delenv("NANOCHAT_DATA", raising=False)
+    for library in ("huggingface_hub.constants", "datasets.config"):
+        monkeypatch.setattr(f"{library}.HF_HUB_OFFLINE", True)
+    settings = ["--suite", "all", "--limit", "1", "--rounds", "1", "--batch-sizes", "1", "--prompt-tokens", "4"]
+    assert evaluate(files, "out", *settings, "--new-tokens", "2", "--exit-thresholds") == 0
+    shown = capsys.readouterr().out
+    assert "perplexity is skipped: the perplexity needs text: give .rs files or JSON lines by --text\n" in shown
+    assert "multipl-e-rust is skipped: MultiPL-E needs its problems" in shown and "--multipl-e FILE" in shown
+    written = {path.stem for path in (files / "out").glob("*.json")}
+    assert written == {"humaneval_rust", "compilation_success_rate", "performance_benchmarks"}
+
+
+def test_the_perplexity_needs_no_consent_and_tells_every_loop(files, capsys, monkeypatch):
+    monkeypatch.delenv("HF_ALLOW_CODE_EVAL")
+    (files / "text").mkdir()
+    (files / "text" / "a.rs").write_text("fn a() -> i32 { 1 }\n" * 30)
+    options = ["--suite", "perplexity", "--text", str(files / "text"), "--window", "64"]
+    assert evaluate(files, "out", *options) == 0
+    assert "bits_per_byte_loop_3" in capsys.readouterr().out
+    results = Results.read(files / "out" / "perplexity.json")
+    assert len(results.details["perplexity_by_loop"]) == 3 and results.settings["window"] == 64
+    assert "decoded" not in results.details
+    assert evaluate(files, "early", *options, "--exit-threshold", "0.8") == 0
+    assert "loops, exit at 0.8" in capsys.readouterr().out
+    early = Results.read(files / "early" / "perplexity.json")
+    assert early.settings["exit_threshold"] == 0.8 and 1 < early.details["decoded"]["mean_loops"] < 3
+    assert early.metrics["bits_per_byte_loop_3"] == results.metrics["bits_per_byte_loop_3"]
+
+
+def test_without_consent_nothing_is_sampled(files, capsys, monkeypatch):
+    monkeypatch.delenv("HF_ALLOW_CODE_EVAL")
+    assert evaluate(files, "out") == 2
+    assert "HF_ALLOW_CODE_EVAL=1" in capsys.readouterr().err and not (files / "out").exists()
+
+
+def test_without_rows_it_says_where_they_come_from(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ValueError, match="bigcode/humanevalpack on the Hub cannot be reached. Give its file"):
+        read_problems()
+
+
+@needs_data
+def test_all_published_problems_run_without_crates(tmp_path, verifier):
+    """With our replacements instead of those that are stored with the rows, and with the crates asked for again."""
+    path = tmp_path / "rows.jsonl.gz"
+    published = [row | {"declaration": CRATES + row["declaration"]} for row in rows("humaneval_rust")]
+    with gzip.open(path, "wt") as file:
+        file.writelines(json.dumps(row) + "\n" for row in published)
+    problems = read_problems(path)
+    assert len(problems) == 164
+    HumanEvalRust(problems).check_gold(verifier)

@@ -1,0 +1,81 @@
+"""
+Run by test_maxrl_processes.py: reinforcement learning of a tiny model on three tasks, judged by the compiler.
+
+    maxrl_process.py OUTPUT_DIR SETTINGS [--resume] [--break-compiler-at STEP]
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from transformers import TrainerCallback, set_seed
+
+from tests.trainers.reinforcement.test_maxrl import arguments, looped
+from trainers.data.tokenizer import train_tokenizer
+from trainers.pretraining import last_complete_checkpoint
+from trainers.reinforcement.maxrl import MaxRLTrainer
+from trainers.reinforcement.rewards import RustReward
+
+ROWS = [
+    {"prompt": f"fn f{number}(x: u8) -> u8 {{", "signature": f"fn f{number}(x: u8) -> u8;", "checker": checker}
+    for number, checker in enumerate(["check!(f0(0) < 200);", "check!(f1(3) == 3);", "check!(f2(9) < 100);"])
+]
+
+
+class Recorded(MaxRLTrainer):
+    """Keeps what every process made of every batch."""
+
+    def _generate_and_score_completions(self, inputs):
+        output = super()._generate_and_score_completions(inputs)
+        found = {"success": self._success.tolist(), "advantages": output["advantages"].tolist()}
+        with (Path(self.args.output_dir) / f"process_{self.accelerator.process_index}.jsonl").open("a") as file:
+            file.write(json.dumps(found) + "\n")
+        return output
+
+
+class BreakCompiler(TrainerCallback):
+    """Takes the compiler away before a step."""
+
+    def __init__(self, reward: RustReward, step: int):
+        self.reward = reward
+        self.step = step
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            toolchain = self.reward.verifier.resources.toolchain
+            object.__setattr__(toolchain, "rustc", "/nowhere/rustc")
+
+
+def main() -> None:
+    output_dir, settings, *options = sys.argv[1:]
+    torch.set_num_threads(1)
+    set_seed(0)
+    bodies = ["x }", " x}", "0}", "{x}}", "1 }", "x+1}", "if x > 1 { x } else { 0 }}"]
+    tokenizer = train_tokenizer([row["prompt"] + body for row in ROWS for body in bodies], 280, 256)
+    model = looped(tokenizer, activation_bits=8)
+    reward = RustReward(workers=1)
+    settings = dict(save_strategy="steps", save_steps=2, stop_at_function_end=True) | json.loads(settings)
+    trainer = Recorded(
+        model=model,
+        reward_funcs=[reward],
+        args=arguments(Path(output_dir), **settings),
+        train_dataset=Dataset.from_list(ROWS),
+        processing_class=tokenizer,
+    )
+    # So that some functions end, and some of those are right.
+    likely = [tokenizer(text)["input_ids"][-1] for text in ("}", "x")]
+    trainer.generation_config.sequence_bias = [[[token], 6.0] for token in likely]
+    if "--break-compiler-at" in options:
+        step = int(options[options.index("--break-compiler-at") + 1])
+        trainer.add_callback(BreakCompiler(reward, step))
+    checkpoint = last_complete_checkpoint(Path(output_dir)) if "--resume" in options else None
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    print(f"processes {trainer.args.world_size}")
+    reward.close()
+    torch.save(trainer.policy.state_dict(), Path(output_dir) / f"weights_{trainer.accelerator.process_index}.pt")
+
+
+if __name__ == "__main__":
+    main()

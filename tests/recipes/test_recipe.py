@@ -1,0 +1,362 @@
+"""The pipeline of every recipe: from Rust text to a model that loads elsewhere, resumable, and careful with files."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from evaluation.results import Results
+from model_cards.gguf.file import read_gguf
+from modeling_nanochat import LoopLMConfig
+from recipes import debug
+from recipes.pipeline.command_line import main
+from recipes.pipeline.export import export, export_plan
+from recipes.pipeline.prepare import Prepared, split_rows
+from recipes.pipeline.pretrain import build_model, pretrain
+from recipes.pipeline.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
+from recipes.pipeline.settings import with_settings
+from tests.helpers.paths import ROOT
+from tests.helpers.tiny import tiny_config
+from trainers.callbacks import MetricsFileCallback
+from trainers.data.pack import pack_blocks
+from trainers.data.sources import Row
+from trainers.data.tokenizer import train_tokenizer
+from trainers.plots import read_metrics
+from trainers.stages import MaxRLStage
+
+BUILTIN = Path(str(files("trainers.data").joinpath("builtin_rust")))
+
+
+def tiny_recipe(output_dir: Path, **training) -> Recipe:
+    training = (
+        dict(
+            total_steps=6,
+            warmup_steps=1,
+            decay_steps=2,
+            batch_size=4,
+            micro_batch_size=2,
+            peak_lr=1e-2,
+            logging_steps=1,
+            save_steps=2,
+        )
+        | training
+    )
+    return Recipe(
+        name="tiny",
+        description="a recipe for tests",
+        model=tiny_config(activation_bits=8, mhc_num_streams=1, vocab_size=300),
+        data=DataRecipe(data_dir=BUILTIN, seq_len=32, vocab_size=300, validation_fraction=0.1),
+        training=TrainingRecipe(**training),
+        output_dir=output_dir,
+    )
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    texts = [path.read_text() for path in sorted(BUILTIN.glob("*.rs"))]
+    tokenizer = train_tokenizer(texts, 300, 32)
+    training = {"pretrain": pack_blocks(texts[1:], tokenizer, 32)}
+    return Prepared(tokenizer, training, pack_blocks(texts[:1], tokenizer, 32))
+
+
+def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys, monkeypatch):
+    # An untrained model ends no function; long completions would only take longer.
+    monkeypatch.setattr("recipes.pipeline.report.EVALUATED_TOKENS", 8)
+    recipe = tiny_recipe(tmp_path, eval_steps=6, eval_prompts=2, eval_seconds=0.1)
+    model = LoopLMConfig.from_dict(
+        recipe.model.to_dict() | {"max_position_embeddings": 1024, "ternary_group_size": 32}
+    )
+    recipe = replace(recipe, model=model, export=ExportRecipe(gguf="q8_0"))
+    main(recipe, [])
+    shown = capsys.readouterr().out
+    results = json.loads((tmp_path / "tiny" / "report.json").read_text())
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "tiny" / "pretrain" / "model", trust_remote_code=True)
+    assert results["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    assert results["tokens_seen"] == 6 * 4 * 32 and len(results["held_out_loss"]["pretrain"]) == 3
+    assert results["completion"].startswith("fn ") and "the model continues:\n\nfn " in shown
+    for loss in results["held_out_loss"]["pretrain"]:
+        assert f"{loss:.4f}" in shown
+    assert f"{results['parameters']:,}" in shown
+    exported = read_gguf(tmp_path / "tiny" / "export" / "tiny-q8_0.gguf")
+    assert results["export"]["file_sizes"]["tiny-q8_0.gguf"] == exported.nbytes
+    assert f"{results['export']['agreement']['kl']:.1e}" in shown and "13 of 13 texts" in shown
+    packed = AutoModelForCausalLM.from_pretrained(tmp_path / "tiny" / "export" / "packed", trust_remote_code=True)
+    tokens = torch.arange(3, 20)[None]
+    assert packed.config.weight_format == "packed" and torch.equal(packed(tokens).logits, model(tokens).logits)
+    rate = Results.read(tmp_path / "tiny" / "evaluation" / "report" / "compilation_success_rate.json")
+    assert rate.num_problems == 2 and rate.metrics["compiles@1"].value == results["compile_rate"]
+    assert "completions that compile, of 2" in shown
+    written = len(list(BUILTIN.glob("*.rs")))
+    assert results["verified_sample"]["counts"] == {"valid": written}
+    assert f"rustc on {written} of {written} texts" in shown and f"{written} valid" in shown
+    logs, evaluations = read_metrics(tmp_path / "tiny" / "pretrain")
+    assert [log["step"] for log in logs] == [1, 2, 3, 4, 5, 6]
+    assert [each["step"] for each in evaluations] == [6] and "eval_loop_3_loss" in evaluations[0]
+    assert evaluations[0]["eval_compiles_of"] == 8
+
+    with pytest.raises(SystemExit):
+        main(recipe, [])
+    assert "already holds a run: continue it with --resume, delete it with --overwrite" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(recipe, ["--resume", "--seed", "5"])
+    assert "training.seed: 0 in the run, 5 now" in capsys.readouterr().err
+
+
+class Interrupt(RuntimeError):
+    """Stands for a kill between two checkpoints."""
+
+
+@pytest.mark.parametrize("settings", [{}, dict(optimizer="muon_lion", checkpointing="loop", muon_lr=0.01)])
+def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path, prepared, monkeypatch, settings):
+    def train(name):
+        recipe = replace(tiny_recipe(tmp_path, **settings), name=name)
+        found = pretrain(recipe, recipe.stages[0], prepared, None)
+        return found, load_file(tmp_path / name / "pretrain" / "model" / "model.safetensors")
+
+    _, undisturbed = train("undisturbed")
+
+    original = MetricsFileCallback.on_log
+
+    def interrupt(self, args, state, control, **kwargs):
+        original(self, args, state, control, **kwargs)
+        if state.global_step == 5:
+            raise Interrupt
+
+    monkeypatch.setattr(MetricsFileCallback, "on_log", interrupt)
+    with pytest.raises(Interrupt):
+        train("interrupted")
+    monkeypatch.undo()
+    # A checkpoint that was not written to its end must not be taken for one.
+    unfinished = tmp_path / "interrupted" / "pretrain" / "checkpoint-5"
+    unfinished.mkdir()
+    (unfinished / "trainer_state.json").write_text('{"global_st')
+
+    found, resumed = train("interrupted")
+    for name, value in undisturbed.items():
+        assert torch.equal(resumed[name], value), name
+
+    def logged(folder):
+        lines = map(json.loads, (tmp_path / folder / "pretrain" / "metrics.jsonl").open())
+        return [(line["step"], line["loss"]) for line in lines if "loss" in line]
+
+    assert logged("interrupted") == logged("undisturbed")
+    assert train("interrupted")[0] == found, "a finished run is not trained again"
+
+
+def test_the_debug_recipe_builds_its_model_for_any_tokenizer_of_its_vocabulary(prepared):
+    model = build_model(debug.RECIPE, prepared.tokenizer)
+    assert model.config.vocab_size == debug.RECIPE.data.vocab_size
+    assert model.generation_config.eos_token_id == model.config.eos_token_id == prepared.tokenizer.eos_token_id
+
+
+@settings(max_examples=50)
+@given(st.sets(st.text(alphabet="abc{}", min_size=1, max_size=8), min_size=2, max_size=40), st.floats(0.01, 0.49))
+def test_the_split_depends_on_the_code_alone_and_loses_nothing(codes, fraction):
+    rows = [Row.of("s", code, "file", "MIT", code) for code in codes]
+    rows = list({row.id: row for row in rows}.values())
+    least = min(len(row.code.encode()) for row in rows)
+    try:
+        training, validation = split_rows(rows, fraction, least)
+    except ValueError:
+        assume(False)
+    assert sorted(row.id for row in training + validation) == sorted(row.id for row in rows)
+    assert validation
+    assert split_rows(rows[::-1], fraction, least) == (training, validation)
+    assert sum(len(row.code.encode()) for row in validation) >= least
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        (dict(save_steps=3, logging_steps=2), "training.save_steps must be a multiple of logging_steps=2"),
+        (dict(eval_steps=3), "training.eval_steps must be a multiple of save_steps=2"),
+        (dict(seed=2**32), "training.seed must be below 2"),
+        (dict(total_steps=10**10), "training.total_steps must be at most 10"),
+        (dict(total_steps=0), "training.total_steps must be at least 1, got 0"),
+        (dict(peak_lr=0.0), "training.peak_lr must be above min_lr, got 0.0"),
+        (dict(peak_lr=float("nan")), "training.peak_lr must be above min_lr, got nan"),
+        (dict(warmup_steps=5), "training.warmup_steps must be at most total_steps=6 together with decay_steps=2"),
+        (dict(grad_clip=0), "training.grad_clip must be above 0, got 0"),
+        (dict(adam_beta2=1), "training.adam_beta2 must be from 0 to below 1, got 1"),
+    ],
+)
+def test_impossible_training_settings_are_refused_by_name(tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_recipe(tmp_path, **settings)
+
+
+def test_impossible_data_settings_are_refused_by_name(tmp_path):
+    recipe = tiny_recipe(tmp_path)
+    for changes, message in (
+        (dict(seq_len=1), "data.seq_len must be at least 2, got 1"),
+        (dict(vocab_size=200), "data.vocab_size must be at least 259, got 200"),
+        (dict(validation_fraction=0.5), "data.validation_fraction must be above 0 and below 0.5, got 0.5"),
+        (dict(max_validation_blocks=0), "data.max_validation_blocks must be at least 1, got 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            replace(recipe.data, **changes)
+    with pytest.raises(ValueError, match="data.seq_len must be at most model.max_position_embeddings=256, got 257"):
+        replace(recipe, data=replace(recipe.data, seq_len=257))
+
+
+@pytest.mark.parametrize(
+    "name, value, message",
+    [
+        (
+            "weight_format",
+            "packed",
+            "model.weight_format must be latent: packed weights cannot be trained, got 'packed'",
+        ),
+        ("exit_at_loop", "3", "model.exit_at_loop must be at most stages.longer.num_loops=2, got 3"),
+        ("exit_threshold", "0.8", "model.exit_threshold must be at least 1 for stages.maxrl, which draws .* got 0.8"),
+        ("kv_reuse", "last", "model.kv_reuse must be none for stages.maxrl, which draws completions .* got 'last'"),
+    ],
+)
+def test_models_that_a_stage_cannot_train_are_refused_before_the_first(tmp_path, name, value, message):
+    recipe = tiny_recipe(tmp_path)
+    longer = replace(recipe.training.stage(32), name="longer", num_loops=2)
+    maxrl = MaxRLStage("maxrl", total_steps=1, prompts_per_step=2, max_completion_length=8)
+    recipe = replace(recipe, data=replace(recipe.data, tasks=4), later_stages=(longer, maxrl))
+    with pytest.raises(ValueError, match=message):
+        with_settings(recipe, [f"model.{name}={value}"])
+    if name in ("exit_threshold", "kv_reuse"):
+        with_settings(replace(recipe, later_stages=()), [f"model.{name}={value}"])
+
+
+def test_a_stretched_schedule_keeps_its_proportions():
+    training = TrainingRecipe(
+        total_steps=100, warmup_steps=10, decay_steps=30, batch_size=1, micro_batch_size=1, peak_lr=1
+    )
+    longer = training.with_total_steps(1000)
+    assert (longer.warmup_steps, longer.stable_steps, longer.decay_steps) == (100, 600, 300)
+    with pytest.raises(ValueError, match="total_steps must be at least 1, got 0"):
+        training.with_total_steps(0)
+
+
+def test_a_batch_is_divided_among_the_processes_or_refused():
+    training = TrainingRecipe(
+        total_steps=9, warmup_steps=1, decay_steps=1, batch_size=12, micro_batch_size=5, peak_lr=1
+    )
+    stage = training.stage(64)
+    assert [training.micro_batch_for(stage, 64, processes) for processes in (1, 2, 3, 4, 6)] == [4, 3, 4, 3, 2]
+    longer = replace(stage, seq_len=128)
+    assert [training.micro_batch_for(longer, 64, processes) for processes in (1, 2, 3)] == [2, 2, 2]
+    assert training.micro_batch_for(replace(stage, seq_len=6400), 64, 1) == 1
+    with pytest.raises(
+        ValueError, match="training.batch_size must be a multiple of the number of processes, 5, got 12"
+    ):
+        training.micro_batch_for(stage, 64, 5)
+
+
+def test_an_output_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit):
+        main(tiny_recipe(tmp_path / "file"), [])
+    assert "Not a directory" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_train_to_the_weights_of_one(tmp_path):
+    states = []
+    for processes in (1, 2):
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
+        arguments = ["--data-dir", BUILTIN, "--output-dir", tmp_path / str(processes), "--total-steps", "4"]
+        finished = subprocess.run(
+            [*torchrun, ROOT / "recipes" / "debug.py", *arguments], capture_output=True, text=True, cwd=tmp_path
+        )
+        assert finished.returncode == 0, finished.stderr
+        assert finished.stdout.count("tokens to train on") == 1
+        run_dir = tmp_path / str(processes) / "debug"
+        assert json.loads((run_dir / "report.json").read_text())["tokens_seen"] == 4 * 2 * 512
+        states.append(AutoModelForCausalLM.from_pretrained(run_dir / "pretrain" / "model").state_dict())
+    for name, value in states[0].items():
+        # Adam moves a weight whose gradient is all rounding by a whole step either way, so single ones may differ.
+        assert (states[1][name] - value).abs().mean() < 1e-5, name
+
+
+def test_resume_without_a_run_says_so(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(tiny_recipe(tmp_path), ["--resume"])
+    assert "--resume needs a run to continue, got none" in capsys.readouterr().err
+
+
+def test_a_recipe_started_without_the_project_installed_says_what_to_do(tmp_path):
+    script = ROOT / "recipes" / "debug.py"
+    finished = subprocess.run([sys.executable, "-S", "-E", script], capture_output=True, text=True, cwd=tmp_path)
+    assert finished.returncode == 1
+    assert finished.stderr == "nanochat-ternary is not installed: run `make install`, or `pip install -e .`\n"
+
+
+def test_an_export_that_was_killed_is_made_anew_and_tells_its_stage(tmp_path, prepared):
+    recipe = tiny_recipe(tmp_path)
+    config = LoopLMConfig.from_dict(recipe.model.to_dict() | {"max_position_embeddings": 64, "ternary_group_size": 32})
+    recipe = replace(recipe, model=config, export=ExportRecipe(gguf="f32"))
+    folder = recipe.run_dir / "tasks" / "model"
+    build_model(recipe, prepared.tokenizer).save_pretrained(folder)
+    left = recipe.run_dir / "export" / "packed"
+    left.mkdir(parents=True)
+    (left / "model.safetensors.index.json").write_text("{}")
+    half = ("packed/model-00002-of-00003.safetensors", "tiny-q4_0.gguf", "tiny-f32.gguf.0a1b.partial")
+    for name in (*half, "mine.txt"):
+        (left.parent / name).write_bytes(b"half")
+    exported = export(recipe, folder, prepared.tokenizer)
+    assert exported.agreement.problems == ()
+    assert [path.name for path in left.glob("*.safetensors*")] == ["model.safetensors"]
+    found = sorted(path.name for path in left.parent.iterdir())
+    assert found == ["finished.json", "mine.txt", "packed", "tiny-f32.gguf"]
+    assert json.loads((left.parent / "finished.json").read_text()) == {"stage": "tasks"}
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        (dict(ternary_group_size=32), "--set export.gguf=q4_0"),
+        (dict(ternary_group_size=16), "--set export.gguf=f16"),
+        (dict(ternary=False), "--set export.gguf=f16"),
+        (dict(sandwich_norm=True), "llama.cpp cannot run this model: LoopLMConfig.sandwich_norm must be False"),
+    ],
+)
+def test_a_run_says_at_the_start_what_llama_cpp_will_make_of_it(tmp_path, settings, said):
+    recipe = tiny_recipe(tmp_path)
+    model = LoopLMConfig.from_dict(recipe.model.to_dict() | settings)
+    assert said in export_plan(replace(recipe, model=model))
+
+
+def test_an_export_that_cannot_be_made_is_refused_before_any_work(tmp_path, capsys, monkeypatch):
+    recipe = tiny_recipe(tmp_path)
+    streams = LoopLMConfig.from_dict(recipe.model.to_dict() | {"mhc_num_streams": 2})
+    for changed, message in (
+        (replace(recipe, export=ExportRecipe(gguf="tq2_0")), "hidden_size must be a multiple of 256, got 32"),
+        (replace(recipe, export=ExportRecipe(gguf="f32"), model=streams), "mhc_num_streams must be 1, got 2"),
+    ):
+        with pytest.raises(SystemExit):
+            main(changed, [])
+        assert message in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    with pytest.raises(SystemExit):
+        main(replace(recipe, export=ExportRecipe(gguf="f32")), [])
+    error = capsys.readouterr().err
+    assert 'export.gguf=f32 needs xllamacpp: pip install -e ".[gguf]"' in error
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="export.gguf must be one of f32, .*, or None, got 'tq3_0'"):
+        ExportRecipe(gguf="tq3_0")
+
+
+def test_a_model_that_cannot_be_exported_is_said_so_and_costs_nothing_else(tmp_path, prepared):
+    recipe = replace(tiny_recipe(tmp_path), export=ExportRecipe(gguf="f32"))
+    model = build_model(recipe, prepared.tokenizer)
+    with torch.no_grad():
+        model.lm_head.weight[0, 0] = float("nan")
+    model.save_pretrained(tmp_path / "tiny" / "pretrain" / "model")
+    exported = export(recipe, tmp_path / "tiny" / "pretrain" / "model", prepared.tokenizer)
+    assert "lm_head.weight must be finite" in exported.problem and exported.gguf is None
+    assert [path.name for path in (tmp_path / "tiny" / "export").iterdir()] == ["packed"]

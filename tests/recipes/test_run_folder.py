@@ -1,0 +1,217 @@
+"""The folder of a run: one process works in it, it remembers its settings, and it says how what ended it goes on."""
+
+import errno
+import os
+import signal
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from evaluation.rust.sandbox.runner import SandboxFailure
+from recipes.pipeline.command_line import main
+from recipes.pipeline.folder import (
+    SETTINGS_FILE,
+    RunLock,
+    kept_settings,
+    must_prepare,
+    next_folder,
+    remembered,
+    take_place,
+)
+from recipes.pipeline.schema import Recipe
+from tests.recipes.test_recipe import tiny_recipe
+
+
+@pytest.mark.parametrize("content", [None, "{}", '{"name": "pancakes"}', '{"model": {'])
+def test_files_that_are_no_run_are_never_deleted(tmp_path, capsys, content):
+    recipe = tiny_recipe(tmp_path)
+    recipe.run_dir.mkdir()
+    (recipe.run_dir / "thesis.tex").write_text("years of work")
+    if content is not None:
+        (recipe.run_dir / "recipe.json").write_text(content)
+    for option in ("--overwrite", "--resume"):
+        with pytest.raises(SystemExit):
+            main(recipe, [option])
+    errors = capsys.readouterr().err
+    assert "holds files that are no run" in errors and "--resume needs a run to continue, got none" in errors
+    assert (recipe.run_dir / "thesis.tex").exists()
+
+
+def begin(recipe: Recipe) -> None:
+    """A run that has trained some steps, as far as its folder shows."""
+    prepared = next_folder(recipe) / "prepare"
+    prepared.mkdir()
+    (prepared / "finished.json").write_text("{}")
+    take_place(recipe)
+    (recipe.run_dir / "pretrain").mkdir()
+    (recipe.run_dir / "pretrain" / "metrics.jsonl").write_text('{"step": 1, "loss": 3.0}\n')
+
+
+@pytest.fixture
+def existing_run(tmp_path):
+    recipe = tiny_recipe(tmp_path)
+    begin(recipe)
+    (recipe.run_dir / "notes.txt").write_text("mine")
+    return recipe
+
+
+def test_bad_input_deletes_nothing(existing_run, tmp_path, capsys):
+    (existing_run.run_dir / "sources").mkdir()
+    (existing_run.run_dir / "sources" / "lib.rs").write_text("fn main() {}")
+    for arguments, message in (
+        (["--data-dir", str(tmp_path / "none")], "data.data_dir must be a folder with .rs files"),
+        (["--data-dir", str(existing_run.run_dir / "sources")], "data.data_dir must lie outside the run's folder"),
+        (["--seed", "-1"], "training.seed must be at least 0, got -1"),
+        (["--total-steps", "0"], "training.total_steps must be at least 1, got 0"),
+        (["--total-steps", "1" + 400 * "0"], "training.total_steps must be at most 10"),
+    ):
+        with pytest.raises(SystemExit):
+            main(existing_run, ["--overwrite", *arguments])
+        assert message in capsys.readouterr().err
+        assert (existing_run.run_dir / "prepare" / "finished.json").exists()
+
+
+def test_overwriting_deletes_what_a_run_makes_and_nothing_else(existing_run):
+    assert must_prepare(existing_run, resume=False, overwrite=True)
+    next_folder(existing_run)
+    assert (existing_run.run_dir / "pretrain" / "metrics.jsonl").exists()
+    take_place(existing_run)
+    assert sorted(path.name for path in existing_run.run_dir.iterdir()) == ["notes.txt", "recipe.json"]
+
+
+def test_a_prepared_run_resumes_without_its_sources(existing_run, tmp_path):
+    assert not must_prepare(existing_run, resume=True, overwrite=False)
+    moved = replace(existing_run, data=replace(existing_run.data, data_dir=tmp_path / "gone"))
+    with pytest.raises(ValueError, match="data.data_dir: .*builtin_rust' in the run, .*gone' now"):
+        must_prepare(moved, resume=True, overwrite=False)
+
+
+def test_an_overwrite_that_the_data_refuse_leaves_the_old_run_whole(existing_run, tmp_path, capsys):
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "lib.rs").write_text("pub fn f() {}")
+    before = {path: path.read_bytes() for path in existing_run.run_dir.rglob("*") if path.is_file()}
+    for arguments, message in (
+        (["--data-dir", str(tmp_path / "small")], "the data must hold several texts"),
+        (["--set", "data.mix={'web': 1}"], "a mix must name sources that there are"),
+    ):
+        with pytest.raises(SystemExit):
+            main(existing_run, ["--overwrite", *arguments])
+        assert message in capsys.readouterr().err
+        assert {path: path.read_bytes() for path in before} == before
+    later = replace(existing_run.training.stage(32), name="later")
+    with pytest.raises(SystemExit):
+        main(replace(existing_run, later_stages=(later,)), ["--overwrite", "--stage", "later"])
+    assert "--stage later needs the stage before it" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_run_that_never_trained_gives_way_without_an_option(tmp_path):
+    recipe = tiny_recipe(tmp_path)
+    begin(recipe)
+    (recipe.run_dir / "pretrain" / "metrics.jsonl").unlink()
+    assert not must_prepare(recipe, resume=False, overwrite=False), "what is prepared is used"
+    other = replace(recipe, training=replace(recipe.training, seed=3))
+    assert must_prepare(other, resume=False, overwrite=False)
+    next_folder(other)
+    take_place(other)
+    assert kept_settings(recipe.run_dir)["training"]["seed"] == 3
+
+
+def test_a_preparation_is_continued_only_by_a_run_of_equal_settings(tmp_path):
+    recipe = tiny_recipe(tmp_path)
+    (next_folder(recipe) / "tasks.jsonl").write_text("half\n")
+    assert (next_folder(recipe) / "tasks.jsonl").exists() and kept_settings(recipe.run_dir) is not None
+    other = replace(recipe, training=replace(recipe.training, seed=3))
+    assert [path.name for path in next_folder(other).iterdir()] == [SETTINGS_FILE]
+
+
+def test_a_second_process_in_the_folder_is_refused_by_the_first_ones_number(tmp_path, capsys):
+    recipe = tiny_recipe(tmp_path)
+    begin(recipe)
+    with closing(RunLock(recipe.run_dir)):
+        for options in (["--overwrite"], ["--resume"], []):
+            with pytest.raises(SystemExit):
+                main(recipe, options)
+            assert f"is in use by process {os.getpid()} on" in capsys.readouterr().err
+    assert (recipe.run_dir / "pretrain" / "metrics.jsonl").exists()
+    assert not (recipe.run_dir / "lock").exists()
+
+
+def test_a_killed_owner_holds_no_folder(tmp_path):
+    run_dir = tmp_path / "run"
+    child = os.fork()
+    if child == 0:
+        RunLock(run_dir)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert (run_dir / "lock").exists()
+    with closing(RunLock(run_dir)):
+        pass
+    assert not list(run_dir.iterdir())
+
+
+def test_a_claim_on_a_folder_that_is_not_there_leaves_none(tmp_path):
+    with closing(RunLock(tmp_path / "runs" / "debug")):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_resumed_run_has_its_own_settings_and_an_option_that_differs_is_told_with_both_values(tmp_path, capsys):
+    recipe = tiny_recipe(tmp_path)
+    begin(replace(recipe, training=replace(recipe.training, total_steps=40, seed=4)))
+    restored = remembered(recipe, kept_settings(recipe.run_dir))
+    assert (restored.training.total_steps, restored.training.seed, restored.data) == (40, 4, recipe.data)
+    assert not must_prepare(restored, resume=True, overwrite=False)
+    with pytest.raises(SystemExit):
+        main(recipe, ["--resume", "--seed", "5", "--set", "training.grad_clip=2"])
+    shown = capsys.readouterr()
+    assert "training.grad_clip: 1.0 in the run, 2.0 now\ntraining.seed: 4 in the run, 5 now" in shown.err
+    assert "training.total_steps: 40 in the run, 6 now" in shown.out
+
+
+def test_too_little_data_is_one_line_and_the_next_try_needs_no_option(tmp_path, capsys):
+    recipe = tiny_recipe(tmp_path / "out")
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "lib.rs").write_text("pub fn f() {}")
+    with pytest.raises(SystemExit):
+        main(recipe, ["--data-dir", str(tmp_path / "small")])
+    assert "the data must hold several texts" in capsys.readouterr().err
+    assert must_prepare(recipe, resume=False, overwrite=False)
+
+
+@pytest.mark.parametrize(
+    "error, told",
+    [
+        (KeyboardInterrupt(), "Interrupted. Continue with: accelerate launch"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space is left on the disk of"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "No space is left on the disk of"),
+        (
+            OSError(errno.ENOSPC, "no checkpoint was written: it needs about 1.00 GB"),
+            "no checkpoint was written: it needs about 1.00 GB). Make room. Continue with: accelerate launch",
+        ),
+        (SandboxFailure("the server was killed"), "Stopped: the server was killed. Continue with: accelerate launch"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), "CUDA out of memory. What needs less: --set training"),
+    ],
+)
+def test_what_ends_a_training_from_outside_is_one_line_that_says_how_to_go_on(
+    tmp_path, capsys, monkeypatch, error, told
+):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("recipes.pipeline.command_line.start", lambda *_: None)
+    monkeypatch.setattr("recipes.pipeline.command_line.finish", fail)
+    with pytest.raises(SystemExit) as ended:
+        main(tiny_recipe(tmp_path), [])
+    shown = capsys.readouterr().err
+    assert told in shown and len(shown.splitlines()) == 1 and ended.value.code != 0
+
+
+def test_a_fault_of_the_code_keeps_its_traceback(tmp_path, monkeypatch):
+    monkeypatch.setattr("recipes.pipeline.command_line.start", lambda *_: None)
+    monkeypatch.setattr("recipes.pipeline.command_line.finish", lambda *_: [][0])
+    with pytest.raises(IndexError):
+        main(tiny_recipe(tmp_path), [])

@@ -1,0 +1,387 @@
+"""Schedules and stages: every learning rate in closed form, every stage from where the one before ended."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.commands.config.config_args import load_config_from_file
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM
+from transformers.optimization import get_scheduler
+
+from evaluation.rust.sandbox.runner import CodeExecutionNotAllowed
+from recipes.__main__ import all_recipes
+from recipes.pipeline import prepare
+from recipes.pipeline import start as beginning
+from recipes.pipeline.command_line import main
+from recipes.pipeline.reinforce import Reinforced
+from recipes.pipeline.run import finish, how_to_go_on
+from recipes.pipeline.schema import ExportRecipe
+from recipes.pipeline.settings import meanings, owner_of, with_settings
+from recipes.pipeline.settings import settings as settings_of
+from recipes.pipeline.start import start
+from tests.recipes.test_recipe import ROOT, tiny_recipe
+from trainers.callbacks import DivergenceCallback, TrainingDiverged
+from trainers.data.pack import regroup_blocks
+from trainers.data.sources import Row
+from trainers.stages import LOOPLM_STAGES, MaxRLStage, Stage
+
+
+def rates(stage: Stage, last_epoch=-1):
+    """The learning rate of every step, by the Trainer's own schedule."""
+    optimizer = torch.optim.SGD([{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": stage.peak_lr}])
+    arguments = stage.schedule_arguments()
+    scheduler = get_scheduler(
+        arguments["lr_scheduler_type"],
+        optimizer,
+        num_warmup_steps=arguments["warmup_steps"],
+        num_training_steps=stage.total_steps,
+        scheduler_specific_kwargs=arguments.get("lr_scheduler_kwargs"),
+    )
+    found = []
+    for _ in range(stage.total_steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 20), st.integers(0, 30), st.integers(0, 20), st.floats(0, 0.9))
+def test_warmup_stable_decay_equals_its_closed_form(warmup, stable, decay, ratio):
+    total = max(1, warmup + stable + decay)
+    stage = Stage("s", total, 1, 8, peak_lr=2.0, min_lr=2.0 * ratio, warmup_steps=warmup, decay_steps=decay)
+
+    def closed_form(step):
+        if step < warmup:
+            return 2.0 * (ratio + (1 - ratio) * step / warmup)
+        if step < total - decay:
+            return 2.0
+        return 2.0 * (ratio + (1 - ratio) * (1 - (step - (total - decay)) / decay))
+
+    assert rates(stage) == pytest.approx([closed_form(step) for step in range(total)])
+
+
+def test_cosine_and_constant_start_at_the_peak_and_cosine_ends_low():
+    cosine = rates(Stage("s", 100, 1, 8, peak_lr=1.0, min_lr=0.1, warmup_steps=10, schedule="cosine"))
+    assert cosine[0] == 0 and cosine[10] == 1 and cosine[-1] == pytest.approx(0.1, abs=1e-3)
+    assert cosine[10:] == sorted(cosine[10:], reverse=True)
+    assert rates(Stage("s", 20, 1, 8, peak_lr=1.0, warmup_steps=4, schedule="constant"))[4:] == [1.0] * 16
+
+
+def test_the_seeds_table_makes_stages_of_its_batches():
+    stages = [shape.stage(total_steps=1000) for shape in LOOPLM_STAGES]
+    assert [stage.num_loops for stage in stages] == [8, 4, 4, 4, 4]
+    assert all(
+        abs(stage.tokens_per_step / shape.batch_tokens - 1) < 0.02
+        for stage, shape in zip(stages, LOOPLM_STAGES, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (dict(seq_len=1), "stages.s.seq_len must be at least 2, got 1"),
+        (dict(peak_lr=float("nan")), "stages.s.peak_lr must be above min_lr and finite, got nan"),
+        (dict(peak_lr=0.0), "stages.s.peak_lr must be above min_lr and finite, got 0.0"),
+        (dict(schedule="step"), "stages.s.schedule must be one of wsd, cosine, constant, got 'step'"),
+        (dict(warmup_steps=9, decay_steps=2), "stages.s.warmup_steps must be at most total_steps=10"),
+    ],
+)
+def test_impossible_stages_are_refused_by_name(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Stage(**(dict(name="s", total_steps=10, batch_size=1, seq_len=8, peak_lr=1.0) | changes))
+
+
+def staged_recipe(folder):
+    later = Stage(
+        "deeper", 2, 2, 64, peak_lr=1e-3, schedule="constant", num_loops=5, exit_entropy_weight=0.3, rope_theta=5e4
+    )
+    recipe = tiny_recipe(
+        folder, total_steps=2, decay_steps=0, save_steps=1, optimizer="muon_lion", muon_lr=0.02, lion_lr=1e-3
+    )
+    return replace(recipe, later_stages=(later,))
+
+
+def test_a_stage_continues_from_the_one_before_with_its_own_settings(tmp_path, capsys, no_clean_process):
+    recipe = staged_recipe(tmp_path)
+    main(recipe, [])
+    first, second = (AutoModelForCausalLM.from_pretrained(recipe.stage_dir(s) / "model") for s in recipe.stages)
+    assert (second.config.num_loops, second.config.exit_entropy_weight) == (5, 0.3)
+    assert second.config.rope_parameters["rope_theta"] == 5e4
+    lines = [json.loads(line) for line in (recipe.run_dir / "deeper" / "metrics.jsonl").open()]
+    logs = [line for line in lines if "loss" in line]
+    # The peaks of the parts scale by the stage's share of the recipe's peak, 1e-3 of 1e-2.
+    assert [(log["muon_lr"], log["lion_lr"]) for log in logs] == [(pytest.approx(2e-3), pytest.approx(1e-4))] * 2
+    assert "loop_5_loss" in logs[0] and logs[-1]["tokens_seen"] == 2 * 2 * 64
+    moved = max((a - b).abs().max() for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert 0 < moved < 0.1
+    assert (recipe.run_dir / "deeper" / "metrics.png").stat().st_size > 10_000
+    assert "Stage deeper: 2 steps of 128 tokens" in capsys.readouterr().out
+
+
+def test_a_stage_reads_its_own_mix(tmp_path):
+    for name, text in (("web", "fn web() { let x = 1; }\n"), ("book", "struct Book { pages: u32 }\n")):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for index in range(40):
+            (tmp_path / "data" / name / f"{index}.rs").write_text(f"// {index}\n" + text)
+    recipe = staged_recipe(tmp_path)
+    data = replace(recipe.data, data_dir=tmp_path / "data", verified_sample=0)
+    stages = tuple(replace(stage, mix={"book": 1.0}) for stage in recipe.later_stages)
+    prepared = start(replace(recipe, data=data, later_stages=stages))
+    read = {
+        name: "".join(prepared.tokenizer.batch_decode(blocks["input_ids"][:]))
+        for name, blocks in prepared.training.items()
+    }
+    assert "fn web" in read["pretrain"] and "struct Book" in read["pretrain"]
+    assert "fn web" not in read["deeper"] and "struct Book" in read["deeper"]
+
+
+def test_a_mix_of_groups_keeps_a_share_of_all_real_text_beside_the_users_folder(tmp_path, monkeypatch):
+    for index in range(40):
+        (tmp_path / "data" / "src").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / "src" / f"{index}.rs").write_text(f"// {index}\nfn own() {{ let x = 1; }}\n")
+    docs = [Row.of("std", f"{i}", "file", "MIT", f"// {i}\nstruct Documented {{ pages: u32 }}\n") for i in range(40)]
+    read = prepare.read_rows
+    monkeypatch.setattr(prepare, "read_rows", lambda folder: docs if folder is None else read(folder))
+    recipe = staged_recipe(tmp_path)
+    data = replace(recipe.data, data_dir=tmp_path / "data", toolchain_docs=True, verified_sample=0)
+    stages = tuple(replace(stage, mix={"data_dir": 3, "text": 1}) for stage in recipe.later_stages)
+    prepared = start(replace(recipe, data=data, later_stages=stages))
+
+    def shares(blocks):
+        text = "".join(prepared.tokenizer.batch_decode(blocks["input_ids"][:]))
+        own, documented = text.count("fn own"), text.count("struct Documented")
+        return own / (own + documented)
+
+    assert shares(prepared.validation) == 1, "what is held out is of the folder"
+    assert 0.3 < shares(prepared.training["pretrain"]) < 0.6
+    assert 0.75 < shares(prepared.training["deeper"]) < 0.95
+
+
+def test_a_recipe_about_a_project_asks_for_its_folder_before_any_work(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(replace(all_recipes()["project"], output_dir=tmp_path), [])
+    assert "stage project reads a project of yours: name its folder with --data-dir" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_text_that_is_read_many_times_is_told_before_it_is(tmp_path, capsys):
+    recipe = tiny_recipe(tmp_path)
+    recipe = replace(recipe, data=replace(recipe.data, verified_sample=0))
+    for steps, told in ((6, False), (4000, True)):
+        start(replace(recipe, training=replace(recipe.training, total_steps=steps)))
+        shown = " ".join(capsys.readouterr().out.split())
+        assert bool(re.search(r"Stage pretrain reads some of its text \d+ times", shown)) == told
+
+
+def test_a_stage_without_the_one_before_it_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(staged_recipe(tmp_path), ["--stage", "deeper"])
+    assert "--stage deeper needs the stage before it, pretrain, to be finished" in capsys.readouterr().err
+
+
+@given(st.integers(1, 9), st.integers(2, 40), st.integers(2, 40))
+def test_regrouped_blocks_are_the_same_tokens_in_the_same_order(count, before, after):
+    from datasets import Dataset
+
+    tokens = torch.arange(count * before).reshape(count, before).tolist()
+    blocks = Dataset.from_dict({"input_ids": tokens})
+    if count * before < after:
+        with pytest.raises(ValueError, match=f"at least one block of seq_len={after} tokens"):
+            regroup_blocks(blocks, after)
+        return
+    found = regroup_blocks(blocks, after)["input_ids"]
+    assert [len(row) for row in found] == [after] * (count * before // after)
+    assert [token for row in found for token in row] == list(range(count * before // after * after))
+
+
+def test_every_setting_of_every_recipe_has_a_meaning_and_can_be_set_to_what_it_is():
+    for name, recipe in all_recipes().items():
+        for setting, value in settings_of(recipe).items():
+            section, _, field = setting.rpartition(".")
+            if setting not in ("model.use_cache", "model.pad_token_id", "model.bos_token_id", "model.eos_token_id"):
+                assert field in meanings(owner_of(recipe, section)), setting
+            if setting != "data.data_dir":
+                assert settings_of(with_settings(recipe, [f"{setting}={value}"])) == settings_of(recipe), (
+                    name,
+                    setting,
+                )
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("training.peek_lr=1", "training.peek_lr is no setting of this recipe; the nearest is training.peak_lr"),
+        ("training.peak_lr", "--set needs name=value"),
+        ("training.total_steps=many", "training.total_steps must be a whole number, got 'many'"),
+        ("training.total_steps=1.5", "training.total_steps must be a whole number, got 1.5"),
+        ("training.compile_blocks=2", "training.compile_blocks must be True or False, got 2"),
+        ("training.optimizer=sgd", "training.optimizer must be one of muon_lion, adamw, got 'sgd'"),
+        ("stages.deeper.num_loops=banana", "stages.deeper.num_loops must be a whole number or None, got 'banana'"),
+        ("model.rope_parameters=banana", "model.rope_parameters must be a dictionary or None, got 'banana'"),
+        ("training.peak_lr=True", "training.peak_lr must be a number, got True"),
+        ("model.num_loops=0", "num_loops must be an integer >= 1"),
+        ("stages.deeper.seq_len=1", "stages.deeper.seq_len must be at least 2"),
+        ("data.mix={'web': -1}", "data.mix must be None or positive shares by the sources' names, got {'web': -1}"),
+        ("stages.deeper.mix=web", "stages.deeper.mix must be a dictionary such as"),
+        ("training.report_to=mail", "training.report_to must be one of none, tensorboard, trackio, got 'mail'"),
+        ("model.vocab_size=100", "model.vocab_size must be at least data.vocab_size=300, got 100"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_before_any_work(tmp_path, capsys, change, message):
+    with pytest.raises(SystemExit):
+        main(staged_recipe(tmp_path), ["--set", change])
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "tiny").exists()
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("data.mix={'web': 1}", "a mix must name sources that there are (builtin_rust, data_dir, text), got web"),
+        ("stages.deeper.seq_len=99999999", "stages.deeper.seq_len must be at most"),
+    ],
+)
+def test_what_the_data_cannot_give_is_known_before_training(tmp_path, capsys, change, message):
+    with pytest.raises(SystemExit):
+        main(staged_recipe(tmp_path), ["--set", change])
+    assert message in capsys.readouterr().err
+
+
+def test_a_tracker_that_is_not_installed_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(beginning, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        main(staged_recipe(tmp_path), ["--set", "training.report_to=tensorboard"])
+    assert 'report_to=tensorboard needs a package: pip install -e ".[track]"' in capsys.readouterr().err
+
+
+def test_tensor_parallel_training_is_refused_with_what_to_use_instead(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("PARALLELISM_CONFIG_TP_SIZE", "2")
+    with pytest.raises(SystemExit):
+        main(staged_recipe(tmp_path), [])
+    assert "recipes do not train with tensor parallelism" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes" / "launch").glob("*.yaml")), ids=lambda path: path.stem)
+def test_accelerate_reads_every_launch_file(path):
+    config = load_config_from_file(str(path))
+    assert config.num_processes == (2 if path.stem.endswith("_2") else 1)
+    size = config.parallelism_config.get("parallelism_config_tp_size", 1)
+    assert size == (2 if path.stem == "tp_2" else 1)
+
+
+@pytest.mark.parametrize("name", all_recipes())
+def test_every_recipe_shows_itself(name, capsys):
+    main(all_recipes()[name], ["--show"])
+    shown = capsys.readouterr().out
+    assert "training.peak_lr" in shown and "parameters" in shown and "stage pretrain" in shown
+
+
+def test_a_stage_of_reinforcement_learning_waits_for_consent_is_measured_and_not_repeated(
+    tmp_path, monkeypatch, capsys, no_clean_process
+):
+    monkeypatch.delenv("HF_ALLOW_CODE_EVAL", raising=False)
+    monkeypatch.setattr("sys.argv", ["recipes/debug.py"])
+    toy = all_recipes()["debug"].toy()
+    data = replace(toy.data, tasks=40, synthetic_samples=0, verified_sample=0)
+    stages = tuple(stage for stage in toy.later_stages if isinstance(stage, MaxRLStage))
+    training = replace(toy.training, eval_prompts=0)
+    recipe = replace(
+        toy, data=data, training=training, export=ExportRecipe(), later_stages=stages, output_dir=tmp_path
+    )
+    blocked = finish(recipe, start(recipe))
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Stage maxrl runs programs that the model writes and needs HF_ALLOW_CODE_EVAL=1, which is not set" in told
+    command = f"HF_ALLOW_CODE_EVAL=1 accelerate launch recipes/debug.py --resume --output-dir {tmp_path}"
+    assert blocked.name == "maxrl" and command in how_to_go_on(recipe, blocked)
+    assert (recipe.run_dir / "pretrain" / "finished.json").exists() and not (recipe.run_dir / "maxrl").exists()
+    with pytest.raises(CodeExecutionNotAllowed, match="stage maxrl: This runs programs that a model wrote"):
+        start(recipe, resume=True)
+
+    monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
+    assert finish(recipe, start(recipe, resume=True)) is None
+    results = json.loads((recipe.run_dir / "report.json").read_text())
+    assert results["tokens_seen"] == 2 * recipe.stages[0].tokens_per_step and results["tokens_per_second"] > 0
+    assert list(results["held_out_loss"]) == ["pretrain", "maxrl"] and results["last_stage"] == "maxrl"
+    told = capsys.readouterr().out
+    assert "Stage maxrl: 2 steps of 4 completions" in told and "that compile" in told
+    folder = recipe.run_dir / "maxrl"
+    found = Reinforced.read(folder / "finished.json")
+    assert found.tasks == 1 and 0 <= found.compiles[0].low < found.compiles[0].high <= 1
+    assert len(list((folder / "samples").glob("step_*.html"))) == 2
+
+    # Killed while it measured for the last time: nothing is trained again.
+    weights = (folder / "model" / "model.safetensors").read_bytes()
+    (folder / "finished.json").unlink()
+    finish(recipe, start(recipe, resume=True), "maxrl")
+    assert (folder / "model" / "model.safetensors").read_bytes() == weights
+    assert not (folder / "checkpoint-3").exists()
+
+
+def launch(*arguments, processes=1, **environment):
+    """A recipe as users start it: by accelerate's launcher, which has a traceback of its own for a failed process."""
+    command = [Path(sys.executable).with_name("accelerate"), "launch", "--cpu"]
+    command += ["--num_processes", str(processes), "--num_machines", "1", "--mixed_precision", "no"]
+    command += ["--dynamo_backend", "no", *map(str, arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | environment
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+
+
+def test_a_refusal_under_the_launcher_is_one_line(tmp_path):
+    found = launch("recipes/debug.py", "--output-dir", tmp_path, "--set", "training.grad_clip=0")
+    assert found.returncode != 0 and "Traceback" not in found.stderr
+    assert "debug.py: error: training.grad_clip must be above 0, got 0" in found.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_two_processes_refuse_as_one_and_run_dry_in_one_folder(tmp_path):
+    recipe = ("recipes/debug.py", "--output-dir", tmp_path)
+    (tmp_path / "debug").mkdir()
+    (tmp_path / "debug" / "thesis.tex").write_text("years of work")
+    found = launch(*recipe, processes=2)
+    assert found.returncode != 0 and "Traceback" not in found.stderr
+    assert found.stderr.count("holds files that are no run") == 1
+    found = launch(*recipe, "--dry-run", "--stage", "tasks", processes=2)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.count("The dry run went through") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", all_recipes())
+def test_every_recipe_runs_dry(name, tmp_path):
+    script = ROOT / "recipes" / f"{name}.py"
+    finished = subprocess.run(
+        [sys.executable, script, "--dry-run"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"HF_ALLOW_CODE_EVAL": "1"},
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "The dry run went through" in finished.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def diverging(losses):
+    callback, state = DivergenceCallback(spike=1.0, window=5, patience=2), type("State", (), {"global_step": 7})
+    for loss in losses:
+        callback.on_log(None, state, None, logs={"loss": loss, "grad_norm": 1.0})
+
+
+@pytest.mark.parametrize("losses", [[float("nan")], [3.0, float("inf")], [3.0] * 5 + [4.5, 4.5]])
+def test_a_diverging_training_ends_with_the_reason(losses):
+    with pytest.raises(TrainingDiverged, match="step 7. Continue from the last checkpoint"):
+        diverging(losses)
+
+
+@pytest.mark.parametrize("losses", [[9.0, 3.0] * 9, [3.0] * 5 + [4.5, 3.0] * 4, [3.0] * 9 + [3.9] * 9])
+def test_noise_does_not_end_a_training(losses):
+    diverging(losses)

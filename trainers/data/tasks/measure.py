@@ -1,0 +1,77 @@
+"""How many tasks a model solves: samples, the judge, pass@k."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from evaluation.generate import Prompt, Sampling, generate
+from evaluation.pass_at_k import pass_at_k
+from evaluation.results import Interval, share_interval
+from evaluation.rust import RustVerifier
+from evaluation.rust.syntax.completion import completed_function
+from evaluation.scoring import verify_samples
+from trainers.data.tasks.prompts import task_prompts
+from trainers.data.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Solved:
+    """
+    What a model's samples came to.
+
+    Attributes:
+        correct: For each task how many of its samples succeed.
+        compiled: For each task how many compile with the demanded signature.
+        num_samples: Per task.
+    """
+
+    correct: tuple[int, ...]
+    compiled: tuple[int, ...]
+    num_samples: int
+
+    def pass_at(self, k: int) -> Interval:
+        """pass@k with its 95 % interval over the tasks."""
+        return share_interval([pass_at_k(self.num_samples, correct, k) for correct in self.correct])
+
+    @property
+    def compile_rate(self) -> Interval:
+        """Share of the samples that compile, with its 95 % interval over the tasks."""
+        return share_interval([compiled / self.num_samples for compiled in self.compiled])
+
+
+def measure_tasks(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    tasks: Sequence[Task],
+    sampling: Sampling,
+    verifier: RustVerifier,
+    path: Path,
+    progress: bool = False,
+) -> Solved:
+    """
+    Draws completions for each task and judges them by the reward's rules; all hidden tests must hold.
+
+    Args:
+        path: Where samples are kept; an interrupted call continues there.
+
+    Raises:
+        ScoringUnavailable: The compiler or the sandbox failed.
+        CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
+    """
+    prompts = [Prompt(row["id"], row["prompt"]) for row in task_prompts(tasks)]
+    was_training = model.training
+    samples = generate(model.eval(), tokenizer, prompts, sampling, path, progress, completed_function)
+    model.train(was_training)
+    n = sampling.num_samples
+    programs = [
+        [prompt.text + sample.completion for sample in samples[index * n : (index + 1) * n]]
+        for index, prompt in enumerate(prompts)
+    ]
+    verdicts = verify_samples(verifier, programs, [task.tests for task in tasks], rules="reward")
+    return Solved(
+        correct=tuple(sum(verdict.ok for verdict in each) for each in verdicts),
+        compiled=tuple(sum(set(verdict.checks.values()) == {"ok"} for verdict in each) for each in verdicts),
+        num_samples=n,
+    )

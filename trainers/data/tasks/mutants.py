@@ -1,0 +1,245 @@
+"""Wrong variants of a solution: what a task's cases must be able to tell from the right one.
+
+Each has one change: another operator, another constant, a negated branch, an end of a range moved by one, another
+method, a statement less. Changes inside `while` and `loop` come last, because they may never end; where a body offers
+too little, its result is changed instead.
+"""
+
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tree_sitter import Node
+
+from evaluation.rust.syntax.nodes import walk
+from trainers.data.rewriting.bindings import parse, text
+from trainers.data.rewriting.renaming import apply_edits
+
+OPERATORS = {
+    "+": "-",
+    "-": "+",
+    "*": "+",
+    "/": "*",
+    "%": "/",
+    "<": "<=",
+    "<=": "<",
+    ">": ">=",
+    ">=": ">",
+    "==": "!=",
+    "!=": "==",
+    "&&": "||",
+    "||": "&&",
+    "&": "|",
+    "|": "&",
+    "^": "|",
+    "<<": ">>",
+    ">>": "<<",
+    "+=": "-=",
+    "-=": "+=",
+    "*=": "+=",
+    "/=": "*=",
+    "%=": "/=",
+}
+OFF_BY_ONE = {"<", "<=", ">", ">="}
+METHODS = (
+    ("max", "min"),
+    ("any", "all"),
+    ("first", "last"),
+    ("take", "skip"),
+    ("is_some", "is_none"),
+    ("is_ok", "is_err"),
+    ("to_uppercase", "to_lowercase"),
+    ("to_ascii_uppercase", "to_ascii_lowercase"),
+    ("starts_with", "ends_with"),
+    ("sum", "product"),
+    ("min_by_key", "max_by_key"),
+    ("take_while", "skip_while"),
+    ("is_uppercase", "is_lowercase"),
+    ("trim_start", "trim_end"),
+    ("find", "rfind"),
+    ("position", "rposition"),
+    ("saturating_sub", "wrapping_add"),
+    ("checked_add", "checked_sub"),
+    ("count_ones", "count_zeros"),
+    ("pop_front", "pop_back"),
+    ("floor", "ceil"),
+    ("is_lt", "is_gt"),
+    ("push_front", "push_back"),
+    ("is_alphabetic", "is_numeric"),
+    ("div_euclid", "rem_euclid"),
+    ("rotate_left", "rotate_right"),
+    ("pow", "max"),
+    ("cmp", "partial_cmp"),
+    ("union", "intersection"),
+)
+OTHER_METHOD = {a: b for a, b in METHODS} | {b: a for a, b in METHODS}
+DROPPED = {"rev", "filter", "map", "skip_while", "step_by", "chain", "trim", "abs", "unwrap_or", "copied", "enumerate"}
+INTEGER = r"[iu](?:8|16|32|64|128|size)"
+# By the type of the result: what is returned instead of it.
+RESULTS = tuple(
+    (re.compile(pattern), expressions)
+    for pattern, expressions in (
+        (INTEGER, ("{r}.wrapping_add(1)", "{r}.wrapping_sub(1)", "{r}.wrapping_mul(3)")),
+        (r"f(?:32|64)", ("{r} + 1.0", "-{r} - 1.0", "{r} * 3.0 + 1.0")),
+        (r"bool", ("!{r}", "{r} || true", "{r} && false")),
+        (r"String", ('{r} + "x"', "{r}.chars().skip(1).collect()", "{r}.chars().rev().collect()")),
+        (
+            r"Vec<.*>",
+            tuple(f"{{r}}.into_iter().{each}.collect()" for each in ("skip(1)", "rev()", "take(1)")),
+        ),
+        (rf"Option<{INTEGER}>", ("{r}.map(|each| each.wrapping_add(1))", "{r}.map(|each| each / 2)")),
+        (r"Option<.*>", ("{r}.and(None)", "{r}.or(Some(Default::default()))", "{r}.xor(Some(Default::default()))")),
+        (r"Result<.*>", ("{r}.and(Ok(Default::default()))", "{r}.or(Ok(Default::default()))")),
+        (r"\((.+), \1\)", ("({r}.1, {r}.0)", "({r}.0.clone(), {r}.0)", "({r}.1.clone(), {r}.1)")),
+    )
+)
+MOST = 12
+# Those first that most often compile and are wrong.
+KINDS = ("branch", "operator", "statement", "constant", "off_by_one", "method")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A code with one change."""
+
+    kind: str
+    """One of `KINDS`, or result."""
+    code: str
+
+
+def mutants(prompt: str, solution: str, seed: int = 0) -> list[Mutant]:
+    """
+    Up to `MOST` wrong variants of a solution, those first that are likely to end, of as many kinds as there are. Some
+    may not compile, and some may be right after all: the judge finds out.
+    """
+    code = prompt + solution
+    root = parse(code)
+    begin = len(prompt.encode()) - 2
+    # A node asked for its parent looks for it from the root down.
+    parents = {child: node for node in walk(root) for child in node.children}
+    safe: dict[str, list[Edit]] = defaultdict(list)
+    risky: list[tuple[str, Edit]] = []
+    endless = 0
+    for node in walk(root):
+        if node.type in ("while_expression", "loop_expression"):
+            endless = max(endless, node.end_byte)
+        if node.start_byte < begin:
+            continue
+        for kind, *edit in _changes(node, parents):
+            if node.start_byte < endless:
+                risky.append((kind, tuple(edit)))
+            else:
+                safe[kind].append(tuple(edit))
+    pick = random.Random(f"{seed} {code}")
+    found = []
+    for kind in KINDS:
+        pick.shuffle(safe[kind])
+    while len(found) < MOST and any(safe.values()):
+        found += [(kind, safe[kind].pop()) for kind in KINDS if safe[kind]]
+    pick.shuffle(risky)
+    results = [("result", edit) for edit in _other_results(root, begin)]
+    rest = results + risky
+    chosen = found + rest if len(found) < 4 else found[: MOST - 4] + rest[:4]
+    return [Mutant(kind, apply_edits(code, [edit])) for kind, edit in chosen[:MOST]]
+
+
+Edit = tuple[int, int, str]
+Change = tuple[str, int, int, str]
+
+
+def _changes(node: Node, parents: Mapping[Node, Node]) -> Iterator[Change]:
+    """Kind, start, end and new text."""
+    if node.type in ("binary_expression", "compound_assignment_expr"):
+        operator = node.child_by_field_name("operator")
+        sign = text(operator)
+        if sign in OPERATORS:
+            yield "off_by_one" if sign in OFF_BY_ONE else "operator", *operator.byte_range, OPERATORS[sign]
+    elif node.type == "range_expression":
+        for child in node.children:
+            if child.type in ("..", "..=") and child.end_byte < node.end_byte:
+                yield "off_by_one", *child.byte_range, "..=" if child.type == ".." else ".."
+    elif node.type == "integer_literal":
+        match = re.fullmatch(r"(\d+)(\D.*)?", text(node))
+        if match and parents[node].type not in ("range_pattern", "array_type"):
+            number, suffix = int(match[1]), match[2] or ""
+            yield "constant", *node.byte_range, f"{number + 1}{suffix}"
+            if number:
+                yield "constant", *node.byte_range, f"{number - 1}{suffix}"
+    elif node.type == "unary_expression" and node.children[0].type == "-":
+        yield "operator", node.start_byte, node.start_byte + 1, ""
+    elif node.type == "boolean_literal":
+        yield "constant", *node.byte_range, "false" if text(node) == "true" else "true"
+    elif node.type == "string_literal" and len(text(node)) > 2 and parents[node].type != "token_tree":
+        yield "constant", node.end_byte - 1, node.end_byte - 1, "_"
+    elif node.type == "field_identifier" and parents[parents[node]].type in ("call_expression", "generic_function"):
+        receiver = parents[node].child_by_field_name("value")
+        if text(node) in OTHER_METHOD:
+            yield "method", *node.byte_range, OTHER_METHOD[text(node)]
+        elif text(node) in DROPPED and receiver.type == "call_expression":
+            call = parents[parents[node]]
+            call = call if call.type == "call_expression" else parents[call]
+            yield "method", receiver.end_byte, call.end_byte, ""
+    elif node.type in ("if_expression", "match_pattern"):
+        condition = node.child_by_field_name("condition")
+        if condition is not None and condition.type not in ("let_condition", "let_chain"):
+            yield "branch", *condition.byte_range, f"!({text(condition)})"
+    elif node.type == "expression_statement" and node.children[-1].type == ";":
+        if node.named_child(0).type in ("assignment_expression", "compound_assignment_expr", "call_expression"):
+            yield "statement", *node.byte_range, ""
+
+
+def _other_results(root: Node, begin: int) -> Iterator[Edit]:
+    """Bodies of the first function that compute what they should and return something else."""
+    functions = (node for node in root.named_children if node.type == "function_item" and node.end_byte > begin)
+    function = next(functions, None)
+    if function is None:
+        return
+    returns, body = function.child_by_field_name("return_type"), function.child_by_field_name("body")
+    kind = text(returns)
+    for pattern, expressions in RESULTS:
+        if pattern.fullmatch(kind):
+            for expression in expressions:
+                given = f"{{ let given = (move || -> {kind} {text(body)})(); {expression.format(r='given')} }}"
+                yield *body.byte_range, given
+
+
+def constant(prompt: str, solution: str, checker: str) -> str:
+    """The code with every function after the prompt returning what most of its cases expect, whatever it is given."""
+    code = prompt + solution
+    begin = len(prompt.encode()) - 2
+    edits = []
+    for node in parse(code).named_children:
+        if node.type != "function_item" or node.child_by_field_name("body").end_byte <= begin:
+            continue
+        expected = _expected(checker, text(node.child_by_field_name("name")))
+        returns = node.child_by_field_name("return_type")
+        usual = max(expected, key=expected.count) if expected else "Default::default()"
+        # An array or a `&str` may stand there for what it equals.
+        if text(returns).startswith("Vec<") and usual.startswith("["):
+            usual = f"vec!{usual}"
+        if text(returns) == "String" and usual.startswith('"'):
+            usual = f"{usual}.to_string()"
+        edits.append((*node.child_by_field_name("body").byte_range, "{}" if returns is None else f"{{ {usual} }}"))
+    return apply_edits(code, edits)
+
+
+def _expected(checker: str, name: str) -> list[str]:
+    """The right sides of the cases `check!(name(..) == expected)`."""
+    found = []
+    for case in re.finditer(rf"check!\({name}\(", checker):
+        depth, index, left_end = 2, case.end(), None
+        quoted = False
+        while depth and index < len(checker):
+            character = checker[index]
+            if character == '"' and checker[index - 1] != "\\" and checker[index - 1 : index + 2] != "'\"'":
+                quoted = not quoted
+            if not quoted and checker[index - 1] != "'":
+                depth += (character in "([{") - (character in ")]}")
+                if depth == 1 and left_end is None and checker.startswith(" == ", index):
+                    left_end = index + 4
+            index += 1
+        if left_end is not None:
+            found.append(checker[left_end : index - 1])
+    return found

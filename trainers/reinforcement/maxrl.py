@@ -1,0 +1,358 @@
+"""MaxRL (arXiv 2602.02710) on TRL's GRPOTrainer: only what differs."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import gather
+from datasets import Dataset
+from peft import PeftModel
+from transformers import PreTrainedModel
+from transformers.trainer_callback import ProgressCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from evaluation.generate import FunctionEnd, positions
+from evaluation.pass_at_k import pass_at_k
+from evaluation.rust.syntax.completion import completed_function
+from modeling_nanochat import is_looplm
+from trainers.callbacks import MetricsFileCallback, PlotCallback, SuccessProgressCallback
+from trainers.hardware import has_fast_bf16, has_no_accelerator
+from trainers.plots import plot_maxrl
+from trainers.reinforcement.advantages import ESTIMATORS, maxrl_advantages
+from trainers.reinforcement.curriculum import Curriculum, Outcome
+from trainers.reinforcement.loop_credit import LOOP_CREDITS, credit_weights, credited_log_probabilities
+from trainers.reinforcement.on_policy import check_model, check_settings, drawing
+from trainers.reinforcement.rewards import RustReward
+from trainers.reinforcement.sample_page import JudgedSample, write_page
+
+__all__ = ["MaxRLConfig", "MaxRLTrainer", "maxrl_advantages"]
+
+CURRICULUM_FILE = "curriculum.json"
+
+
+@dataclass
+class MaxRLConfig(GRPOConfig):
+    """
+    [`trl.GRPOConfig`] for MaxRL. Completions are drawn from the policy that is trained (no filter, no penalty, one
+    update per batch; `temperature` scales both), there is no KL term, and `loss_type="dapo"` as in the paper's runs;
+    `"dr_grpo"` is the one whose expectation is exactly the estimator's, up to a constant. bf16 is taken where it is
+    fast, and the processor (`use_cpu`) where there is no accelerator.
+    """
+
+    estimator: str = field(default="maxrl", metadata={"help": "maxrl, maxrl_unbiased, maxrl_nobaseline, grpo or rloo"})
+    loop_credit: str = field(
+        default="final",
+        metadata={"help": "whose predictions a LoopLM is trained by: final, uniform, progressive or exit_pdf"},
+    )
+    loop_credit_power: float = field(
+        default=1.0, metadata={"help": "of loop_credit=progressive: loop t counts t**power"}
+    )
+    quality_weight: float = field(
+        default=0.0, metadata={"help": "from 0 to below 1: how much better successes get more of their group's weight"}
+    )
+    stop_at_function_end: bool = field(
+        default=False,
+        metadata={"help": "a completion ends with the function that its prompt began, not with the end-of-text token"},
+    )
+    curriculum: bool = field(
+        default=True, metadata={"help": "visit prompts less that are solved always or never; column tier is used"}
+    )
+    sample_steps: int = field(
+        default=50,
+        metadata={"help": "write a page of completions with their verdicts every so many steps; 0 for none"},
+    )
+    disable_dropout: bool = field(default=True, metadata={"help": "must be True: dropout changes the policy"})
+    scale_rewards: str = field(default="none", metadata={"help": "the estimator scales; nothing else may"})
+
+    def __post_init__(self):
+        if self.bf16 is None and not self.fp16:
+            self.bf16 = has_fast_bf16()
+        self.use_cpu = self.use_cpu or has_no_accelerator()
+        super().__post_init__()
+        for name, choices in (("estimator", ESTIMATORS), ("loop_credit", LOOP_CREDITS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        if self.scale_rewards != "none" or self.multi_objective_aggregation != "sum_then_normalize":
+            raise ValueError("scale_rewards and multi_objective_aggregation must be left alone: the estimator scales")
+        if not 0 <= self.quality_weight < 1 or (self.quality_weight and self.estimator != "maxrl"):
+            raise ValueError(
+                "quality_weight must be at least 0 and below 1, and 0 with other estimators than maxrl, got "
+                f"{self.quality_weight} with {self.estimator}"
+            )
+        if not 0 <= self.loop_credit_power < float("inf"):
+            raise ValueError(f"loop_credit_power must be at least 0 and finite, got {self.loop_credit_power}")
+        if self.sample_steps < 0:
+            raise ValueError(f"sample_steps must be at least 0, got {self.sample_steps}")
+        if self.mask_truncated_completions:
+            raise ValueError(
+                "mask_truncated_completions must be False: what is cut off is a failure and counts as one"
+            )
+        if self.use_vllm:
+            raise ValueError(
+                "use_vllm must be False: vLLM keeps one set of keys and values per layer, which the loops of a LoopLM "
+                "would overwrite, and it does not know ternary layers. What it drew would come from another policy"
+            )
+        if self.use_transformers_continuous_batching:
+            raise ValueError(
+                "use_transformers_continuous_batching must be False: nothing stops it at a function's end"
+            )
+        check_settings(self)
+        # The gate is frozen, so that every parameter that is trained has a gradient.
+        if self.ddp_find_unused_parameters is None:
+            self.ddp_find_unused_parameters = False
+        kwargs = self.gradient_checkpointing_kwargs or {}
+        if kwargs.get("use_reentrant"):
+            raise ValueError("gradient_checkpointing_kwargs.use_reentrant must be False: loops share their parameters")
+        self.gradient_checkpointing_kwargs = kwargs | {"use_reentrant": False}
+
+
+class MaxRLTrainer(GRPOTrainer):
+    """
+    [`trl.GRPOTrainer`] whose advantages come from [`maxrl_advantages`].
+
+    Takes the same arguments. Exactly one of the reward functions, the one whose weight is not 0, says what a success
+    is: 0, 1, or None where it cannot say. Any causal model can be trained; of a LoopLM the exit gate is frozen.
+
+    In `output_dir` it keeps `metrics.jsonl`, a line for each log, which also says what a success is
+    (`success_means`); `metrics.png`, their plot, drawn after saves and at the end; and `samples/`, a page of
+    completions with their verdicts every `sample_steps` steps. Its progress bar has a line for each log.
+
+    Its logs also hold the `success_rate`, `pass@k` as the groups estimate it, the share of groups that all failed,
+    all passed or either (`groups/...`), of completions that could not be judged (`unscorable`) or did not come to
+    their end (`truncated`), and the reward's share of the step (`reward_share`).
+
+    Raises:
+        ValueError: The model cannot be trained so, a row cannot be completed or judged, or the arguments contradict
+            each other; says why.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if not isinstance(self.args, MaxRLConfig):
+            raise ValueError(f"args must be MaxRLConfig, got {type(self.args).__name__}")
+        weighted = [index for index, weight in enumerate(self.reward_weights.tolist()) if weight]
+        if len(weighted) != 1:
+            raise ValueError(
+                "exactly one reward function must have a weight other than 0, the one that decides on success; got "
+                f"reward_weights={self.reward_weights.tolist()} for {', '.join(self.reward_func_names)}"
+            )
+        self.success_index = weighted[0]
+        reward = self.reward_funcs[self.success_index]
+        name = self.reward_func_names[self.success_index]
+        self.success_means = reward.success_means if isinstance(reward, RustReward) else f"{name} is 1"
+        if self.rollout_func is not None:
+            raise ValueError("rollout_func must be None: whether its completions are finished cannot be known")
+        if self.args.curriculum and self.is_deepspeed_enabled:
+            raise ValueError("curriculum must be False with DeepSpeed, which loads checkpoints without it")
+        if self.args.loop_credit != "final" and self.is_fsdp_enabled:
+            raise ValueError(
+                f'loop_credit must be "final" with FSDP, which shards the head, got {self.args.loop_credit!r}'
+            )
+        if self.args.loop_credit != "final" and not is_looplm(self.policy.config):
+            raise ValueError(f'loop_credit must be "final" for a model without loops, got {self.args.loop_credit!r}')
+        check_model(self.policy)
+        evaluated = self.eval_dataset if isinstance(self.eval_dataset, dict) else {"": self.eval_dataset}
+        for rows in (self.train_dataset, *evaluated.values()):
+            if isinstance(rows, Dataset):
+                self._check_rows(rows)
+        if is_looplm(self.policy.config):
+            self.policy.freeze_gate()
+        self.curriculum = self._new_curriculum() if self.args.curriculum else None
+        self._finished: list[bool] = []
+        self._success = self._quality = torch.empty(0)
+        folder = Path(self.args.output_dir)
+        self.add_callback(MetricsFileCallback(folder / "metrics.jsonl", {"success_means": self.success_means}))
+        self.add_callback(PlotCallback(folder, plot_maxrl))
+        if self.pop_callback(ProgressCallback) is not None:
+            self.add_callback(SuccessProgressCallback(self.success_means))
+
+    @property
+    def policy(self) -> PreTrainedModel:
+        """The model itself, without adapters around it and unsharded."""
+        model = self.accelerator.unwrap_model(self.model)
+        return model.get_base_model() if isinstance(model, PeftModel) else model
+
+    def _check_rows(self, rows: Dataset) -> None:
+        """Raises `ValueError` for prompts that cannot be completed, and for rows that the judge cannot read."""
+        prompts = list(rows["prompt"])
+        for reward in self.reward_funcs:
+            if isinstance(reward, RustReward):
+                reward.check_demands(prompts, {name: rows[name] for name in rows.column_names})
+        if not prompts or not isinstance(prompts[0], str):
+            if prompts and self.args.stop_at_function_end:
+                raise ValueError(
+                    "stop_at_function_end must be False for conversations: an answer goes on behind a brace"
+                )
+            return
+        longest = positions(self.policy)
+        for number, ids in enumerate(self.processing_class(text=prompts)["input_ids"]):
+            if not ids:
+                raise ValueError(f"prompts must have at least one token to continue, row {number} has none")
+            if longest is not None and len(ids) + self.max_completion_length > longest:
+                raise ValueError(
+                    f"prompts must leave room for max_completion_length={self.max_completion_length} within the "
+                    f"model's {longest} positions, row {number} has {len(ids)} tokens"
+                )
+
+    def _new_curriculum(self) -> Curriculum:
+        if not hasattr(self.train_dataset, "__getitem__"):
+            raise ValueError("curriculum must be False for an IterableDataset: it chooses prompts by their number")
+        count = self.args.generation_batch_size // self.args.num_generations
+        if len(self.train_dataset) < count:
+            raise ValueError(
+                f"train_dataset must hold at least {count} prompts, those of one step, got {len(self.train_dataset)}"
+            )
+        names = self.train_dataset.column_names
+        tiers = self.train_dataset["tier"] if "tier" in names else [0] * len(self.train_dataset)
+        return Curriculum(tiers, self.args.num_generations, self.args.seed)
+
+    def _generate_single_turn(self, prompt_ids, *args, **kwargs):
+        model = self.accelerator.unwrap_model(self.model_wrapped)
+        if not self.args.stop_at_function_end:
+            with drawing(model, None), self.accelerator.autocast():
+                completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+            ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
+            self._finished = [ids[-1] in ends for ids in completion_ids]
+            return completion_ids, logprobs
+        texts = self._tokenizer.batch_decode(prompt_ids, skip_special_tokens=True)
+        longest, multiple = max(map(len, prompt_ids)), self.pad_to_multiple_of or 1
+        end = FunctionEnd(completed_function, self._tokenizer, texts, -(-longest // multiple) * multiple)
+        with drawing(model, end), self.accelerator.autocast():
+            completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+        self._finished = [length is not None for length in end.lengths]
+        # Nothing behind the end was chosen by the policy.
+        return [ids[:length] for ids, length in zip(completion_ids, end.lengths, strict=True)], logprobs
+
+    def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
+        rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        finished = gather(torch.tensor(self._finished, device=rewards.device))
+        success = rewards[:, self.success_index]
+        rewards[:, self.success_index] = torch.where(finished | success.isnan(), success, 0.0)
+        self._success = rewards[:, self.success_index].clone()
+        if self.args.quality_weight:
+            if "quality" not in self._pending_extra_logs:
+                raise ValueError("quality_weight needs a reward function that logs the column quality, as RustReward")
+            quality = torch.tensor(self._pending_extra_logs["quality"], device=rewards.device)
+            self._quality = gather(quality)
+        mode = "train" if self.model.training else "eval"
+        self._metrics[mode]["truncated"].append(1 - finished.float().mean().item())
+        return rewards
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        mode = "train" if self.model.training else "eval"
+        chosen: list[int] = []
+        if self.curriculum is not None and mode == "train":
+            chosen = self.curriculum.choose(len(inputs) * self.accelerator.num_processes // self.num_generations)
+            rows = [prompt for prompt in chosen for _ in range(self.num_generations)]
+            start = self.accelerator.process_index * len(inputs)
+            inputs = [self.train_dataset[prompt] for prompt in rows[start : start + len(inputs)]]
+        output = super()._generate_and_score_completions(inputs)
+
+        groups = self._success.view(-1, self.num_generations if mode == "train" else self.num_generations_eval)
+        self._note(groups, mode)
+        if groups.shape[1] < 2:
+            return output | {"advantages": torch.zeros_like(output["advantages"])}
+        quality = self._quality.view_as(groups) if self.args.quality_weight else None
+        advantages = maxrl_advantages(groups, self.args.estimator, quality, self.args.quality_weight)
+        advantages = advantages.flatten().to(output["advantages"])
+        start = self.accelerator.process_index * len(inputs)
+        output["advantages"] = advantages[start : start + len(inputs)]
+        logged = self._logs["advantages"]
+        kept = list(logged)[: -len(advantages)]
+        logged.clear()
+        logged.extend(kept + advantages.tolist())
+        if chosen:
+            judged, solved = (~groups.isnan()).sum(dim=1).tolist(), groups.nansum(dim=1).int().tolist()
+            self.curriculum.learn([Outcome(*each) for each in zip(chosen, judged, solved, strict=True)])
+        if mode == "train" and self.args.sample_steps and self.state.global_step % self.args.sample_steps == 0:
+            self._write_samples()
+        return output
+
+    def _get_per_token_logps_and_entropies(
+        self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **others
+    ):
+        if self.args.loop_credit == "final":
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **others
+            )
+        positions = slice(-logits_to_keep - 1, -1)
+        found = []
+        for part, mask in zip(
+            input_ids.split(batch_size or len(input_ids)),
+            attention_mask.split(batch_size or len(input_ids)),
+            strict=True,
+        ):
+            with self.accelerator.autocast():
+                outputs = model(
+                    input_ids=part, attention_mask=mask, use_cache=False, output_loop_states=True, return_logits=False
+                )
+                weights = credit_weights(
+                    self.args.loop_credit, outputs.exit_pdf[:, positions], self.args.loop_credit_power
+                )
+                found.append(
+                    credited_log_probabilities(
+                        tuple(states[:, positions] for states in outputs.loop_hidden_states),
+                        weights,
+                        self.policy.lm_head,
+                        part[:, -logits_to_keep:],
+                        self.temperature,
+                    )
+                )
+        log_probabilities, entropies = (torch.cat(each) for each in zip(*found, strict=True))
+        return log_probabilities, entropies if compute_entropy else None, None
+
+    def _note(self, groups: torch.Tensor, mode: str) -> None:
+        """Metrics of the groups: (groups, n) of 0, 1 and NaN."""
+        metrics, size = self._metrics[mode], groups.shape[1]
+        judged, solved = (~groups.isnan()).sum(dim=1).tolist(), groups.nansum(dim=1).int().tolist()
+        metrics["success_rate"].append(groups.nanmean().item())
+        k = 1
+        while k <= size:
+            known = [pass_at_k(n, c, k) for n, c in zip(judged, solved, strict=True) if n >= k]
+            metrics[f"pass@{k}"].append(sum(known) / len(known) if known else float("nan"))
+            k *= 2
+        failed = sum(n > 0 and c == 0 for n, c in zip(judged, solved, strict=True)) / len(groups)
+        passed = sum(n > 0 and c == n for n, c in zip(judged, solved, strict=True)) / len(groups)
+        metrics["groups/all_failed"].append(failed)
+        metrics["groups/all_passed"].append(passed)
+        metrics["groups/dead"].append(failed + passed)
+        metrics["unscorable"].append(groups.isnan().float().mean().item())
+
+    def _write_samples(self) -> None:
+        """A page of the completions of this step; all processes have the same logs."""
+        if not self.accelerator.is_main_process:
+            return
+        extra = self._logs["extra"]
+        success = self._logs["rewards"][self.reward_func_names[self.success_index]]
+        empty = [""] * len(success)
+        columns = self._logs["prompt"], self._logs["completion"], success, self._logs["advantages"]
+        texts = extra.get("verdict", empty), extra.get("message", empty)
+        samples = [JudgedSample(*each) for each in zip(*columns, *texts, strict=True)]
+        step = self.state.global_step
+        path = Path(self.args.output_dir) / "samples" / f"step_{step:06d}.html"
+        write_page(path, f"Step {step}", samples, self.success_means)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        steps, rewards = sum(metrics.get("step_time", [])), sum(metrics.get("reward_seconds", []))
+        if steps and rewards:
+            metrics["reward_share"].append(rewards / steps)
+        super().log(logs, start_time)
+
+    def _save_checkpoint(self, model, trial):
+        # Before the Trainer writes its state, which says that a checkpoint is complete.
+        if self.curriculum is not None and self.args.should_save:
+            folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / CURRICULUM_FILE).write_text(json.dumps(self.curriculum.state()))
+        super()._save_checkpoint(model, trial)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self.curriculum is not None:
+            path = Path(resume_from_checkpoint) / CURRICULUM_FILE
+            if not path.exists():
+                raise ValueError(f"{path} must exist to continue the curriculum; or set curriculum=False")
+            self.curriculum.restore(json.loads(path.read_text()))
