@@ -27,7 +27,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 class _FormerName(argparse.Action):
     """A former way to give an option: still accepted, never listed."""
 
-    def __init__(self, option_strings, dest, present: argparse.Action):
+    def __init__(self, option_strings, dest, present: argparse.Action, **_):
         nargs = present.nargs if option_strings else "?"
         super().__init__(option_strings, dest, nargs, type=present.type, choices=present.choices)
         self.present, self.help, self.default = present, argparse.SUPPRESS, argparse.SUPPRESS
