@@ -3,45 +3,30 @@ A small ternary LoopLM of your own Rust, in a few minutes on two processor cores
 
     accelerate launch recipes/project.py --data-dir ~/src/my-crate
 
-It reads the toolchain's documentation first, which is more text than most projects have, and ends with a stage that
-reads the project, and a share of the documentation so that this is not forgotten. What is held out is of the project.
+It trains on the documentation of the toolchain first, which is more text than most projects have, and ends with a stage
+on the project, with a share of the documentation so that this is not forgotten. The held-out text is of the project.
 """
 
 try:
-    from recipes.pipeline.options import before_imports
+    from recipes.pipeline.program import main
 except ModuleNotFoundError as error:
     if error.name != "recipes":
         raise
     raise SystemExit("nanochat-ternary is not installed: run `make install`, or `pip install -e .`") from None
 
-if __name__ == "__main__":
-    # `--help` needs no PyTorch.
-    before_imports(__doc__)
+from recipes.base import small
+from recipes.pipeline.schema import Recipe
 
-from dataclasses import replace
 
-from recipes import debug
-from recipes.pipeline.command_line import main
-from trainers.stages import Stage
+def project() -> Recipe:
+    """The debug recipe's model, trained on the toolchain's documentation and then on a project of yours."""
+    return small().changed(
+        name="project",
+        description="a small model of the toolchain's documentation, and then of a project of yours",
+        data={"toolchain_docs": True, "validation_fraction": 0.05},
+        sft={"name": "project", "total_steps": 150, "decay_steps": 100, "mix": {"data_dir": 3, "text": 1}},
+    )
 
-RECIPE = replace(
-    debug.RECIPE,
-    name="project",
-    description="the debug recipe's model, trained on the toolchain's documentation and then on a project of yours",
-    data=replace(debug.RECIPE.data, toolchain_docs=True, tasks=0, task_tier=None, validation_fraction=0.05),
-    later_stages=(
-        Stage(
-            name="project",
-            total_steps=150,
-            batch_size=2,
-            seq_len=512,
-            peak_lr=6e-4,
-            min_lr=6e-5,
-            decay_steps=100,
-            mix={"data_dir": 3, "text": 1},
-        ),
-    ),
-)
 
 if __name__ == "__main__":
-    main(RECIPE)
+    main(project)

@@ -1,9 +1,9 @@
-"""What a run leaves for others: its last model packed, and as a GGUF file that is held against it in llama.cpp."""
+"""The export of a model: packed weights, and a GGUF file that is compared with the model in llama.cpp."""
 
 import glob
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,29 +14,14 @@ from evaluation.device import inference_device
 from evaluation.exit_status import hint
 from model_cards.checkpoint import Checkpoint
 from model_cards.gguf.export import export_gguf
-from model_cards.gguf.file import GgufFile
 from model_cards.gguf.limits import config_obstacles
-from model_cards.gguf.verify import Agreement, verify_gguf
+from model_cards.gguf.verify import verify_gguf
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from recipes.pipeline.schema import Recipe
+from recipes.pipeline.stages.export import RESULT, Export, Exported
+from recipes.pipeline.stages.stage import FINISHED
 
 PACKAGES = ("gguf", "xllamacpp")
-
-
-@dataclass(frozen=True)
-class Exported:
-    """
-    Attributes:
-        packed: Folder of the model with packed weights; None when it has no ternary weights.
-        gguf: The file for llama.cpp; None when none was asked for.
-        agreement: Of llama.cpp, running that file, with the model.
-        problem: Why something of this could not be made; the training is done and saved all the same.
-    """
-
-    packed: Path | None = None
-    gguf: GgufFile | None = None
-    agreement: Agreement | None = None
-    problem: str | None = None
 
 
 def obstacles(model: LoopLMConfig, gguf: str) -> list[str]:
@@ -50,66 +35,68 @@ def obstacles(model: LoopLMConfig, gguf: str) -> list[str]:
     return found
 
 
-def check_export(recipe: Recipe) -> None:
+def check_export(model: LoopLMConfig, stage: Export) -> None:
     """
-    What is asked for can be made at the end of the run.
+    Check that the export can be made at the end of the run.
 
     Raises:
         ValueError: llama.cpp cannot express the model, or a package is missing.
     """
-    if recipe.export.gguf is None:
+    if stage.gguf is None:
         return
-    found = obstacles(recipe.model, recipe.export.gguf)
+    name = f"{stage.name}.gguf"
+    found = obstacles(model, stage.gguf)
     if found:
         raise ValueError(
-            f"export.gguf={recipe.export.gguf} is not possible (--set export.gguf=None exports no file):\n"
-            + "\n".join(found)
+            f"{name}={stage.gguf} is not possible (--set {name}=None exports no file):\n" + "\n".join(found)
         )
-    missing = [name for name in PACKAGES if find_spec(name) is None]
+    missing = [package for package in PACKAGES if find_spec(package) is None]
     if missing:
         raise ValueError(
-            f"export.gguf={recipe.export.gguf} needs {' and '.join(missing)}: {hint(missing[0])}, or "
-            "--set export.gguf=None"
+            f"{name}={stage.gguf} needs {' and '.join(missing)}: {hint(missing[0])}, or --set {name}=None"
         )
 
 
-def export_plan(recipe: Recipe) -> str:
+def export_plan(model: LoopLMConfig, stage: Export) -> str:
     """A sentence for the beginning of a run."""
-    if recipe.export.gguf is not None:
-        return f"The run ends with a GGUF file for llama.cpp, its matrices in {recipe.export.gguf}"
-    # The float type has fewest conditions, and is what models without ternary weights are exported in.
+    if stage.gguf is not None:
+        return f"The run ends with a GGUF file for llama.cpp, its matrices in {stage.gguf}"
+    # The float type has the fewest conditions, and is the one for models without ternary weights.
     for gguf in ("q4_0", "f16"):
-        found = obstacles(recipe.model, gguf)
+        found = obstacles(model, gguf)
         if not found:
-            return f"llama.cpp can run this model: --set export.gguf={gguf} ends the run with a file for it"
+            return f"llama.cpp can run this model: --set {stage.name}.gguf={gguf} ends the run with a file for it"
     return "llama.cpp cannot run this model: " + "; ".join(found)
 
 
-def export(recipe: Recipe, model_folder: Path, tokenizer: PreTrainedTokenizerFast) -> Exported:
+def export(recipe: Recipe, stage: Export, model_folder: Path, tokenizer: PreTrainedTokenizerFast) -> Exported:
     """
-    Makes of a stage's saved model what others use, in the run's folder `export`; what an earlier call made or began
-    there is made anew.
+    Export a saved model into the stage's folder: packed weights, and a GGUF file that llama.cpp's outputs are compared
+    with. Files of an earlier or interrupted call are made again.
     """
-    folder, gguf = recipe.run_dir / "export", recipe.export.gguf
+    folder = recipe.stage_dir(stage)
     folder.mkdir(exist_ok=True)
-    finished = folder / "finished.json"
-    finished.unlink(missing_ok=True)
+    finished = folder / FINISHED
+    for earlier in (finished, folder / RESULT, *folder.glob(f"{glob.escape(recipe.name)}-*.gguf*")):
+        earlier.unlink(missing_ok=True)
     shutil.rmtree(folder / "packed", ignore_errors=True)
-    for earlier in folder.glob(f"{glob.escape(recipe.name)}-*.gguf*"):
-        earlier.unlink()
     model = LoopLMForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval().to(inference_device())
-    packed = file = agreement = None
+    trained, sizes = model_folder.parent.name, {}
     try:
         if model.config.ternary:
-            model.pack().save_pretrained(folder / "packed")
-            tokenizer.save_pretrained(folder / "packed")
             packed = folder / "packed"
-        if gguf is not None:
-            path = folder / f"{recipe.name}-{gguf}.gguf"
-            file = export_gguf(Checkpoint.of_folder(model_folder), tokenizer, path, type=gguf, name=recipe.name)
-            agreement = verify_gguf(path, model, tokenizer)
+            model.pack().save_pretrained(packed)
+            tokenizer.save_pretrained(packed)
+            sizes["packed weights"] = sum(file.stat().st_size for file in packed.glob("*.safetensors"))
+        agreement = None
+        if stage.gguf is not None:
+            path = folder / f"{recipe.name}-{stage.gguf}.gguf"
+            file = export_gguf(Checkpoint.of_folder(model_folder), tokenizer, path, type=stage.gguf, name=recipe.name)
+            sizes[path.name] = file.nbytes
+            found = verify_gguf(path, model, tokenizer)
+            agreement = asdict(found) | {"path": path.name, "problems": list(found.problems)}
     except (ValueError, OSError) as error:
-        return Exported(packed, file, agreement, str(error))
-    # Of which stage it is, for the model's card.
-    finished.write_text(json.dumps({"stage": model_folder.parent.name}) + "\n")
-    return Exported(packed, file, agreement)
+        return Exported(stage=trained, file_sizes=sizes, problem=str(error))
+    # The model's card tells from it which stage was exported.
+    finished.write_text(json.dumps({"stage": trained}) + "\n")
+    return Exported(stage=trained, file_sizes=sizes, agreement=agreement)

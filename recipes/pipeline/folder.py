@@ -3,18 +3,24 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 import sys
 import time
-from dataclasses import asdict, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from evaluation.rust_files import rust_files
-from modeling_nanochat import LoopLMConfig
-from recipes.pipeline.schema import GATE_STAGE, Recipe
-from trainers.typed_settings import annotations
+from recipes.pipeline.fields import from_json
+from recipes.pipeline.former_runs import from_former_run
+from recipes.pipeline.schema import DataSettings, Recipe, TrainingSettings
+from recipes.pipeline.stages.kinds import KINDS
+from recipes.pipeline.stages.stage import FINISHED
+
+Kept = dict[str, dict[str, Any]]
 
 PREPARED = "prepare"
 SYNTHETIC_FILE, TASKS_FILE = "synthetic.jsonl", "tasks.jsonl"
@@ -23,80 +29,97 @@ SETTINGS_FILE = "recipe.json"
 NEXT = "next"
 LOCK_FILE = "lock"
 # What a run makes in its folder, besides its stages' folders; nothing else there is ever deleted.
-RUN_ENTRIES = (PREPARED, SYNTHETIC_FILE, TASKS_FILE, GATE_STAGE, "evaluation", "export", "report.json", "report.html")
-# Sections that a continued run may change: they shape nothing that is there already.
-FREE_SECTIONS = ("export",)
+RUN_ENTRIES = (PREPARED, SYNTHETIC_FILE, TASKS_FILE, "evaluation", "report.json", "report.html")
 
 
-def as_kept(recipe: Recipe) -> dict[str, dict[str, Any]]:
-    """All settings by section, as they are kept in a run's folder."""
+def as_kept(recipe: Recipe) -> Kept:
+    """All settings by section, as they are kept in a run's folder; each stage with its kind."""
     model = {name: value for name, value in recipe.model.to_dict().items() if name != "transformers_version"}
-    settings = {"model": model, "data": asdict(recipe.data), "training": asdict(recipe.training)}
-    settings |= {"export": asdict(recipe.export)}
-    settings |= {f"stages.{stage.name}": asdict(stage) for stage in recipe.later_stages}
-    return json.loads(json.dumps(settings, default=str))
+    kept: Kept = {"model": model, "data": asdict(recipe.data), "training": asdict(recipe.training)}
+    kept |= {stage.name: {"kind": stage.section} | asdict(stage) for stage in recipe.stages}
+    return json.loads(json.dumps(kept, default=str))
 
 
-def kept_settings(folder: Path) -> dict[str, dict[str, Any]] | None:
-    """The settings of the run in a folder, or of one whose preparation was interrupted; None when there is no run."""
-    for place in (folder, folder / NEXT):
-        try:
-            settings = json.loads((place / SETTINGS_FILE).read_text())
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
-            continue
-        if isinstance(settings, dict) and {"model", "data", "training"} <= settings.keys():
-            return settings
-    return None
+def kept_settings(recipe: Recipe) -> Kept | None:
+    """The settings of the run in a recipe's folder, or of one whose preparation was interrupted; None without one."""
+    kinds = {stage.name: stage.section for stage in recipe.stages}
+    return read_settings(recipe.run_dir, kinds) or read_settings(recipe.run_dir / NEXT, kinds)
 
 
-def remembered(recipe: Recipe, kept: dict[str, dict[str, Any]]) -> Recipe:
+def read_settings(folder: Path, kinds: Mapping[str, str]) -> Kept | None:
     """
-    The recipe with the settings of an earlier run.
+    The settings in a folder; None where it holds no run.
+
+    Args:
+        folder: Of the run.
+        kinds: Kinds of the recipe's stages by name, for a run that kept none.
+    """
+    try:
+        kept = json.loads((folder / SETTINGS_FILE).read_text())
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return None
+    if not isinstance(kept, dict) or not {"model", "data", "training"} <= kept.keys():
+        return None
+    return kept if stage_settings(kept) else from_former_run(kept, kinds)
+
+
+def stage_settings(kept: Kept) -> dict[str, dict[str, Any]]:
+    """The settings of each stage of a run, in their order."""
+    # A section names the stage's folder, which a new run may delete.
+    return {name: values for name, values in kept.items() if "kind" in values and re.fullmatch(r"[\w-]+", name)}
+
+
+def remembered(recipe: Recipe, kept: Kept) -> Recipe:
+    """
+    The recipe with the settings and the stages of an earlier run.
 
     Raises:
-        ValueError: The run has other stages than the recipe.
+        ValueError: The run has a kind of stage that does not exist.
     """
-    names = [section.removeprefix("stages.") for section in kept if section.startswith("stages.")]
-    present = [stage.name for stage in recipe.later_stages]
-    if names != present:
+    unknown = sorted({values["kind"] for values in stage_settings(kept).values()} - KINDS.keys())
+    if unknown:
         raise ValueError(
-            f"--resume needs a recipe with the stages of the run in {recipe.run_dir}, {', '.join(names) or 'none'} "
-            f"after the first, got {', '.join(present) or 'none'}"
+            f"the run in {recipe.run_dir} has stages of the kind {', '.join(unknown)}; there are {', '.join(KINDS)}"
         )
-    stages = tuple(_restored(stage, kept[f"stages.{stage.name}"]) for stage in recipe.later_stages)
-    parts = {name: _restored(getattr(recipe, name), kept.get(name, {})) for name in ("data", "training", "export")}
-    model = LoopLMConfig.from_dict(recipe.model.to_dict() | kept["model"])
-    return replace(recipe, model=model, later_stages=stages, **parts)
+    return replace(
+        recipe,
+        model=type(recipe.model).from_dict(recipe.model.to_dict() | kept["model"]),
+        data=from_json(DataSettings, kept["data"]),
+        training=from_json(TrainingSettings, kept["training"]),
+        stages=tuple(from_json(KINDS[values["kind"]], values) for values in stage_settings(kept).values()),
+    )
 
 
-def _restored(settings: Any, kept: dict[str, Any]) -> Any:
-    """A part of a recipe with the values that are kept; those of settings that exist no more are left out."""
-    types = annotations(type(settings))
-    values = {field.name: kept[field.name] for field in fields(settings) if field.name in kept}
-    paths = {name: Path(value) for name, value in values.items() if value is not None and "Path" in str(types[name])}
-    return replace(settings, **values | paths)
-
-
-def differences(kept: dict[str, dict[str, Any]], recipe: Recipe) -> list[str]:
-    """Settings that a run and a recipe have both, with other values: a line for each with the old and the new one."""
-    return [
+def differences(kept: Kept, recipe: Recipe) -> list[str]:
+    """
+    Differences between the settings of a run and those of a recipe, a line for each; of settings that both have, and
+    that shape what is trained.
+    """
+    now = as_kept(recipe)
+    free = {stage.name for stage in recipe.stages if not stage.shapes_training}
+    lines = [
         f"{section}.{name}: {kept[section][name]!r} in the run, {value!r} now"
-        for section, values in as_kept(recipe).items()
+        for section, values in now.items()
         for name, value in values.items()
-        if section not in FREE_SECTIONS and name in kept.get(section, {}) and kept[section][name] != value
+        if section not in free and name in kept.get(section, {}) and kept[section][name] != value
     ]
+    before, after = (", ".join(_with_steps(settings)) for settings in (kept, now))
+    return lines if before == after else [*lines, f"stages: {before} in the run, {after} now"]
 
 
-def stage_names(recipe: Recipe, kept: dict[str, dict[str, Any]] | None) -> list[str]:
+def _with_steps(kept: Kept) -> list[str]:
+    return [section for section, values in stage_settings(kept).items() if values.get("total_steps", 0) > 0]
+
+
+def stage_names(recipe: Recipe, kept: Kept | None) -> list[str]:
     """Names of the recipe's stages, and of those of the run in its folder."""
-    earlier = [name.removeprefix("stages.") for name in kept or {} if name.startswith("stages.")]
-    return sorted({stage.name for stage in recipe.stages} | set(earlier))
+    return sorted({stage.name for stage in recipe.stages} | stage_settings(kept or {}).keys())
 
 
 def has_trained(recipe: Recipe) -> bool:
     """Whether the run in the folder got as far as its first training step."""
-    names = stage_names(recipe, kept_settings(recipe.run_dir))
-    traces = ("metrics.jsonl", "finished.json")
+    names = stage_names(recipe, kept_settings(recipe))
+    traces = ("metrics.jsonl", FINISHED)
     return any((recipe.run_dir / name / trace).exists() for name in names for trace in traces)
 
 
@@ -104,13 +127,13 @@ def must_prepare(recipe: Recipe, resume: bool, overwrite: bool) -> bool:
     """
     Whether a new run is to be prepared in the folder, or what is prepared there is continued. Changes nothing.
 
-    A run that never trained a step claims nothing: one of other settings takes its place without being asked to.
+    A run that never trained a step is replaced by one of other settings without an option.
 
     Raises:
         ValueError: There is a run and neither `resume` nor `overwrite` is set; what is there is no run, or one of
             other settings; the data are missing, or lie where they would be deleted.
     """
-    run_dir, data_dir, kept = recipe.run_dir, recipe.data.data_dir, kept_settings(recipe.run_dir)
+    run_dir, data_dir, kept = recipe.run_dir, recipe.data.data_dir, kept_settings(recipe)
     if resume and kept is None:
         raise ValueError(f"--resume needs a run to continue, got none in {run_dir}")
     strangers = run_dir.exists() and any(path.name not in (LOCK_FILE, NEXT) for path in run_dir.iterdir())
@@ -126,7 +149,7 @@ def must_prepare(recipe: Recipe, resume: bool, overwrite: bool) -> bool:
             f"{run_dir} already holds a run: continue it with --resume, delete it with --overwrite, or choose another "
             "place with --output-dir"
         )
-    is_prepared = (run_dir / PREPARED / "finished.json").exists() and (run_dir / SETTINGS_FILE).exists()
+    is_prepared = (run_dir / PREPARED / FINISHED).exists() and (run_dir / SETTINGS_FILE).exists()
     goes_on = is_prepared and not overwrite and not changed
     if data_dir is not None and not goes_on:
         if not data_dir.is_dir() or not rust_files(data_dir).paths:
@@ -136,22 +159,27 @@ def must_prepare(recipe: Recipe, resume: bool, overwrite: bool) -> bool:
     return not goes_on
 
 
+def keep_settings(recipe: Recipe, folder: Path) -> None:
+    """Write the settings of a run into a folder, whole or not at all."""
+    unfinished = folder / "unfinished"
+    unfinished.write_text(json.dumps(as_kept(recipe), indent=2) + "\n")
+    unfinished.replace(folder / SETTINGS_FILE)
+
+
 def next_folder(recipe: Recipe) -> Path:
     """The folder in which a new run is prepared; an interrupted preparation with equal settings is used again."""
     folder, settings = recipe.run_dir / NEXT, as_kept(recipe)
     if not (folder / SETTINGS_FILE).exists() or json.loads((folder / SETTINGS_FILE).read_text()) != settings:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        unfinished = folder / "unfinished"
-        unfinished.write_text(json.dumps(settings, indent=2) + "\n")
-        unfinished.replace(folder / SETTINGS_FILE)
+        keep_settings(recipe, folder)
     return folder
 
 
 def take_place(recipe: Recipe) -> None:
     """Deletes what an earlier run left in the folder and puts the one that was prepared in its place."""
     folder = recipe.run_dir / NEXT
-    names = stage_names(recipe, kept_settings(recipe.run_dir))
+    names = stage_names(recipe, kept_settings(recipe))
     for entry in (recipe.run_dir / name for name in (SETTINGS_FILE, *RUN_ENTRIES, *names)):
         if entry.is_dir():
             shutil.rmtree(entry)
@@ -208,8 +236,13 @@ class RunLock:
 
 
 def resume_command(recipe: Recipe) -> str:
-    """The command that continues a run; its settings are remembered."""
+    """The command that continues a run; the run's folder remembers its settings."""
     processes = int(os.environ.get("WORLD_SIZE", 1))
     many = f"--num_processes {processes} " if processes > 1 else ""
     place = "" if recipe.output_dir == Path("runs") else f" --output-dir {recipe.output_dir}"
-    return f"accelerate launch {many}{os.path.relpath(sys.argv[0])} --resume{place}"
+    program = Path(sys.argv[0])
+    if program.suffix == ".py" and program.name != "__main__.py":
+        return f"accelerate launch {many}{os.path.relpath(program)} --resume{place}"
+    if processes > 1:
+        return f"accelerate launch {many}-m nanochat_ternary train {recipe.name} --resume{place}"
+    return f"nanochat-ternary train {recipe.name} --resume{place}"

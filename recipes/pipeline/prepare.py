@@ -5,7 +5,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from datasets import Dataset, load_from_disk
@@ -13,8 +13,10 @@ from rich.console import Console
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from evaluation.rust import RustVerifier
-from recipes.pipeline.folder import PREPARED, SYNTHETIC_FILE, TASKS_FILE
-from recipes.pipeline.schema import DataRecipe, Recipe
+from recipes.pipeline.folder import SYNTHETIC_FILE, TASKS_FILE
+from recipes.pipeline.schema import DataSettings, Recipe
+from recipes.pipeline.stages.stage import FINISHED
+from recipes.pipeline.stages.text import OWN_TEXT
 from trainers.data.augment import KINDS, Augmentation, augment_rows
 from trainers.data.kept import read_kept
 from trainers.data.mix import mix_rows
@@ -25,13 +27,11 @@ from trainers.data.synthetic.verified import LICENCE, write_synthetic
 from trainers.data.tasks.task import read_tasks, split_tasks
 from trainers.data.tokenizer import train_tokenizer
 from trainers.data.verify import verify_sample
-from trainers.stages import Stage
-from trainers.typed_settings import check
 
 console = Console(highlight=False)
 
-# Names in a mix for more than one source: the real text that the first stage reads, and the user's folder.
-TEXT, OWN = "text", "data_dir"
+# Name in a mix for all real text.
+TEXT = "text"
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,14 @@ class Prepared:
         tokenizer: Trained on all training texts, whatever the stages read of them.
         training: Blocks by the name of the stage that reads them.
         validation: Held-out blocks, of all sources as they are.
+        repetitions: Number of times that a stage's blocks hold their most frequent text, by stage: a mix repeats
+            scarce sources.
     """
 
     tokenizer: PreTrainedTokenizerFast
-    training: dict[str, Dataset]
+    training: Mapping[str, Dataset]
     validation: Dataset
+    repetitions: Mapping[str, int] = field(default_factory=dict)
 
 
 def split_rows(rows: list[Row], validation_fraction: float, least_bytes: int) -> tuple[list[Row], list[Row]]:
@@ -75,13 +78,6 @@ def split_rows(rows: list[Row], validation_fraction: float, least_bytes: int) ->
     return training, validation
 
 
-def check_data(recipe: Recipe) -> None:
-    """Raises `ValueError` when the recipe is about a folder of the user's that was not given."""
-    for stage in recipe.text_stages:
-        if recipe.data.data_dir is None and OWN in (recipe.mix(stage) or {}):
-            raise ValueError(f"stage {stage.name} reads a project of yours: name its folder with --data-dir")
-
-
 def prepare(recipe: Recipe, folder: Path) -> None:
     """
     Read the data, train the tokenizer, pack the blocks; what an earlier, equal call made is used again.
@@ -89,7 +85,7 @@ def prepare(recipe: Recipe, folder: Path) -> None:
     Raises:
         ValueError: The data are too few for a stage, or lack a source that a mix names.
     """
-    finished = folder / "finished.json"
+    finished = folder / FINISHED
     if finished.exists():
         return
     shutil.rmtree(folder, ignore_errors=True)
@@ -106,8 +102,8 @@ def prepare(recipe: Recipe, folder: Path) -> None:
         text += [row for row in beside if row.id not in known]
     made = make_rows(data, text, folder.parent)
     print_sources(made)
-    training, groups = text + made, {TEXT: text, OWN: own}
-    mixes = {mix_folder(mix): mix for mix in map(recipe.mix, recipe.text_stages)}
+    training, groups = text + made, {TEXT: text, OWN_TEXT: own}
+    mixes = {mix_folder(mix): mix for stage in recipe.active_stages for mix in stage.mixes(recipe)}
     parts = {name: training if mix is None else mix_rows(training, mix, groups) for name, mix in mixes.items()}
     if data.verified_sample:
         sample = verify_sample(rows, data.verified_sample, progress=console.is_terminal)
@@ -125,28 +121,16 @@ def prepare(recipe: Recipe, folder: Path) -> None:
 
 
 def read_prepared(recipe: Recipe, folder: Path) -> Prepared:
-    """
-    What [`prepare`] left in a folder.
-
-    Raises:
-        ValueError: A stage's blocks are longer than all text there is.
-    """
+    """Read what [`prepare`] left in a folder."""
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-    training = {stage.name: load_from_disk(folder / mix_folder(recipe.mix(stage))) for stage in recipe.text_stages}
-    for stage in recipe.text_stages:
-        tokens = len(training[stage.name]) * recipe.data.seq_len
-        rule = f"at most {tokens}, the tokens that there are to train on"
-        check(f"stages.{stage.name}", "seq_len", stage.seq_len, rule, stage.seq_len <= tokens)
-    return Prepared(tokenizer, training, load_from_disk(folder / "validation"))
+    finished = json.loads((folder / FINISHED).read_text())
+    names = {stage.name: mix_folder(mix) for stage in recipe.active_stages for mix in stage.mixes(recipe)}
+    training = {stage: load_from_disk(folder / name) for stage, name in names.items()}
+    repetitions = {stage: finished.get("repetitions", {}).get(name, 1) for stage, name in names.items()}
+    return Prepared(tokenizer, training, load_from_disk(folder / "validation"), repetitions)
 
 
-def repetitions(recipe: Recipe, stage: Stage) -> int:
-    """The number of times a stage's text holds its most frequent piece: a mix repeats scarce sources."""
-    finished = json.loads((recipe.run_dir / PREPARED / "finished.json").read_text())
-    return finished["repetitions"][mix_folder(recipe.mix(stage))]
-
-
-def make_rows(data: DataRecipe, training: Sequence[Row], folder: Path) -> list[Row]:
+def make_rows(data: DataSettings, training: Sequence[Row], folder: Path) -> list[Row]:
     """
     Verified samples, solutions of tasks and variants of the training texts, to train on beside them. What is held out
     stays real.

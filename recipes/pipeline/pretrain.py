@@ -1,9 +1,6 @@
-"""A stage that reads text: trained with the Trainer, resumable, measured on held-out text when it ends."""
+"""Training on text with the Trainer: resumable, measured on held-out text at its end."""
 
-import json
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -18,7 +15,9 @@ from evaluation.suites.perplexity import loss_by_depth
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from recipes.pipeline.prepare import Prepared
 from recipes.pipeline.processes import process_state
-from recipes.pipeline.schema import GATE_STAGE, Recipe
+from recipes.pipeline.schema import Recipe
+from recipes.pipeline.stages.stage import FINISHED
+from recipes.pipeline.stages.text import TextStage, Trained
 from trainers.callbacks import (
     DivergenceCallback,
     EvaluateCallback,
@@ -28,34 +27,11 @@ from trainers.callbacks import (
 )
 from trainers.data.pack import regroup_blocks
 from trainers.data.tokenizer import check_special_tokens, special_token_ids
-from trainers.gate import GateTrainer
-from trainers.pretraining import LoopLMTrainer, last_complete_checkpoint, pretraining_arguments, train_from
-from trainers.stages import Stage
+from trainers.pretraining import last_complete_checkpoint, pretraining_arguments, train_from
 
 console = Console(highlight=False)
 # Held-out blocks of an evaluation in the middle of training; at the end of a stage all are taken.
 EVALUATED_BLOCKS = 32
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """
-    Result of a stage that reads text.
-
-    Attributes:
-        tokens: Tokens seen in training.
-        tokens_per_second: Of the training loop since its last start; None when no step was left to do.
-        held_out_loss: After each loop, in nats per token, over all held-out blocks.
-    """
-
-    tokens: int
-    tokens_per_second: float | None
-    held_out_loss: Sequence[float] = ()
-
-    @classmethod
-    def read(cls, path: Path) -> "Pretrained":
-        """Reads the result of a finished stage."""
-        return cls(**json.loads(path.read_text()))
 
 
 def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LoopLMForCausalLM:
@@ -67,44 +43,38 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LoopLMFor
     return model
 
 
-def pretrain(recipe: Recipe, stage: Stage, prepared: Prepared, previous: Path | None) -> Pretrained:
+def pretrain(recipe: Recipe, stage: TextStage, prepared: Prepared, previous: Path | None) -> Trained:
     """
-    Train one stage with the Trainer, from the model in `previous` or a fresh one, and save the model in the stage's
-    folder `model`; continues from the last checkpoint there, and does nothing when the stage is finished.
+    Train one stage with the Trainer, from the model in `previous` or a new one, and save the model in the stage's
+    folder `model`; continue from the last checkpoint there, and do nothing when the stage is finished.
     """
     training, folder = recipe.training, recipe.stage_dir(stage)
-    processes = process_state().num_processes
-    micro_batch_size = training.micro_batch_for(stage, recipe.data.seq_len, processes)
-    tokens = stage.total_steps * stage.tokens_per_step
-    model_folder, finished = folder / "model", folder / "finished.json"
-    if finished.exists():
-        return Pretrained.read(finished)
+    finished = stage.result(recipe)
+    if finished is not None:
+        return finished
 
     if previous is None:
         model = build_model(recipe, prepared.tokenizer)
     else:
-        config = stage.changed(LoopLMConfig.from_pretrained(previous))
+        config = stage.model_config(LoopLMConfig.from_pretrained(previous))
         model = LoopLMForCausalLM.from_pretrained(previous, config=config)
-    scale = stage.peak_lr / training.peak_lr
-    only_gate = stage.name == GATE_STAGE
-    trainer_class = GateTrainer if only_gate else LoopLMTrainer
-    trainer = trainer_class(
+    processes = process_state().num_processes
+    micro_batch_size = stage.micro_batch_size(recipe, processes)
+    scale = stage.peak_lr / recipe.peak_lr
+    trainer = stage.trainer_class()(
         model=model,
         args=pretraining_arguments(
             output_dir=str(folder),
             max_steps=stage.total_steps,
             per_device_train_batch_size=micro_batch_size,
             gradient_accumulation_steps=stage.batch_size // (micro_batch_size * processes),
-            optimizer="adamw" if only_gate else training.optimizer,
             learning_rate=stage.peak_lr,
             muon_lr=training.muon_lr * scale,
             lion_lr=training.lion_lr * scale,
             lion_impl=training.lion_impl,
-            **stage.schedule_arguments(),
             adam_beta2=training.adam_beta2,
             weight_decay=training.weight_decay,
             max_grad_norm=training.grad_clip,
-            activation_checkpointing=training.checkpointing != "none" and not only_gate,
             activation_checkpointing_kwargs={"use_reentrant": False},
             checkpoint_granularity="loop" if training.checkpointing == "loop" else "layer",
             compile_blocks=training.compile_blocks,
@@ -112,6 +82,8 @@ def pretrain(recipe: Recipe, stage: Stage, prepared: Prepared, previous: Path | 
             save_steps=training.save_steps,
             report_to=training.report_to,
             seed=training.seed,
+            **stage.schedule_arguments(),
+            **stage.training_arguments(training),
         ),
         train_dataset=regroup_blocks(prepared.training[stage.name], stage.seq_len),
         processing_class=prepared.tokenizer,
@@ -132,17 +104,20 @@ def pretrain(recipe: Recipe, stage: Stage, prepared: Prepared, previous: Path | 
     started = time.perf_counter()
     train_from(trainer, checkpoint)
     seconds = time.perf_counter() - started
-    trainer.save_model(str(model_folder))
+    trainer.save_model(str(folder / "model"))
     new_tokens = (stage.total_steps - start_step) * stage.tokens_per_step
-    speed = new_tokens / seconds if new_tokens else None
-    found = Pretrained(tokens, speed, loss_by_depth(trainer.model, prepared.validation))
+    found = Trained(
+        tokens=stage.total_steps * stage.tokens_per_step,
+        tokens_per_second=new_tokens / seconds if new_tokens else None,
+        held_out_loss=loss_by_depth(trainer.model, prepared.validation),
+    )
     if trainer.is_world_process_zero():
-        finished.write_text(json.dumps(asdict(found)) + "\n")
+        found.write(folder / FINISHED)
     return found
 
 
 def continuous_evaluation(
-    recipe: Recipe, stage: Stage, prepared: Prepared, model: LoopLMForCausalLM
+    recipe: Recipe, stage: TextStage, prepared: Prepared, model: LoopLMForCausalLM
 ) -> ContinuousEvaluation:
     """The evaluation that runs after every `eval_steps` steps."""
     suites: list[CompileRate | HumanEvalRust] = []

@@ -1,8 +1,6 @@
 """The reinforcement-learning stage of a recipe: tasks, judged by the compiler; measured before and after."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from accelerate import PartialState
@@ -11,13 +9,14 @@ from rich.console import Console
 from transformers import PreTrainedTokenizerFast
 
 from evaluation.generate import Sampling
-from evaluation.results import Interval
 from evaluation.rust import RustVerifier
 from evaluation.suites.perplexity import loss_by_depth
 from modeling_nanochat import LoopLMForCausalLM
 from recipes.pipeline.folder import TASKS_FILE
 from recipes.pipeline.prepare import Prepared
 from recipes.pipeline.schema import Recipe
+from recipes.pipeline.stages.maxrl import MaxRL, Reinforced
+from recipes.pipeline.stages.stage import FINISHED
 from trainers.callbacks import DivergenceCallback
 from trainers.data.tasks import Task, load_tasks, measure_tasks, split_tasks, task_prompts
 from trainers.data.tasks.task import read_tasks
@@ -25,55 +24,23 @@ from trainers.hardware import use_tf32
 from trainers.pretraining import last_complete_checkpoint, train_from
 from trainers.reinforcement.maxrl import MaxRLConfig, MaxRLTrainer
 from trainers.reinforcement.rewards import RustReward
-from trainers.stages import MaxRLStage, Stage
 
 console = Console(highlight=False)
 
 
-@dataclass(frozen=True)
-class Reinforced:
-    """
-    Held-out tasks before and after the stage, with 95 % intervals over the tasks. A task is solved when all its
-    hidden tests hold, whatever the stage rewards.
-
-    Attributes:
-        tasks: How many.
-        samples: Completions of each, at temperature 1.
-        solved: pass@1 before and after.
-        solved_at_all: pass@samples before and after.
-        compiles: Share of the completions that compile with the demanded signature, before and after.
-        held_out_loss: Of the text, after each loop, in nats per token, when the stage had ended.
-    """
-
-    tasks: int
-    samples: int
-    solved: tuple[Interval, Interval]
-    solved_at_all: tuple[Interval, Interval]
-    compiles: tuple[Interval, Interval]
-    held_out_loss: Sequence[float] = ()
-
-    @classmethod
-    def read(cls, path: Path) -> "Reinforced":
-        """Reads the result of a finished stage."""
-        values = json.loads(path.read_text())
-        for name in ("solved", "solved_at_all", "compiles"):
-            values[name] = tuple(Interval(**each) for each in values[name])
-        return cls(**values)
-
-
-def check_room(recipe: Recipe, stage: MaxRLStage, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def check_room(recipe: Recipe, stage: MaxRL, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Raises `ValueError` unless enough prompts of the tasks in a folder leave room for a completion."""
     tasks = split_tasks(read_tasks(folder / TASKS_FILE))
-    room = _room(recipe, stage)
+    room = stage.room(recipe)
     practise, held_out = (_fitting(part, tokenizer, room) for part in (tasks.practise, tasks.held_out))
     if len(practise) < stage.prompts_per_step or not held_out:
         raise ValueError(
-            f"stages.{stage.name}.max_completion_length must leave room for prompts: {room} tokens are left, in which "
+            f"{stage.name}.max_completion_length must leave room for prompts: {room} tokens are left, in which "
             f"{len(practise)} prompts to practise on fit and {len(held_out)} to measure with"
         )
 
 
-def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: Path) -> None:
+def reinforce(recipe: Recipe, stage: MaxRL, prepared: Prepared, previous: Path) -> None:
     """
     Trains the model in `previous` and saves it in the stage's folder `model`; continues from the last checkpoint
     there, and does nothing when the stage is finished.
@@ -83,13 +50,12 @@ def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: P
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
     """
     state, folder = PartialState(), recipe.stage_dir(stage)
-    model_folder, finished = folder / "model", folder / "finished.json"
-    if finished.exists():
+    if stage.is_finished(recipe):
         return
     with RustVerifier(run_timeout=1.0) as verifier:
         tasks = split_tasks(load_tasks(recipe.run_dir / TASKS_FILE, verifier))
     model = LoopLMForCausalLM.from_pretrained(previous)
-    room = _room(recipe, stage)
+    room = stage.room(recipe)
     practise, held_out = (_fitting(part, prepared.tokenizer, room) for part in (tasks.practise, tasks.held_out))
     held_out = held_out[: stage.held_out_tasks]
     micro_batch_size = stage.micro_batch_for(state.num_processes)
@@ -143,28 +109,20 @@ def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: P
     # Measuring sets the seeds, or does not where its samples are there already.
     set_seed(recipe.training.seed, device_specific=True)
     train_from(trainer, checkpoint)
-    trainer.save_model(str(model_folder))
+    trainer.save_model(str(folder / "model"))
     reward.close()
     held_out_loss = loss_by_depth(trainer.policy, prepared.validation)
     if state.is_main_process:
         after = measure("after")
-        found = Reinforced(
-            len(held_out),
-            stage.samples,
-            (before.pass_at(1), after.pass_at(1)),
-            (before.pass_at(stage.samples), after.pass_at(stage.samples)),
-            (before.compile_rate, after.compile_rate),
-            held_out_loss,
-        )
-        finished.write_text(json.dumps(asdict(found)) + "\n")
+        Reinforced(
+            tasks=len(held_out),
+            samples=stage.samples,
+            solved=(before.pass_at(1), after.pass_at(1)),
+            solved_at_all=(before.pass_at(stage.samples), after.pass_at(stage.samples)),
+            compiles=(before.compile_rate, after.compile_rate),
+            held_out_loss=held_out_loss,
+        ).write(folder / FINISHED)
     state.wait_for_everyone()
-
-
-def _room(recipe: Recipe, stage: MaxRLStage) -> int:
-    """Tokens that are left for a prompt; the stages before may have lengthened the model's positions."""
-    before = recipe.stages[: recipe.stages.index(stage)]
-    lengths = [each.seq_len for each in before if isinstance(each, Stage)]
-    return max(recipe.model.max_position_embeddings, *lengths) - stage.max_completion_length
 
 
 def _fitting(tasks: Sequence[Task], tokenizer: PreTrainedTokenizerFast, room: int) -> list[Task]:

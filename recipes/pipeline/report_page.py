@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.results import Results
+from recipes.pipeline.folder import read_settings, stage_settings
 from trainers.html_pages import render, write_whole
 from trainers.plots import meaning_of_success, read_metrics
 from trainers.reinforcement.sample_page import INDEX, JudgedSample, SamplePage
@@ -32,7 +33,7 @@ MAIN_SETTINGS = {
         "exit_entropy_weight",
     ),
     "data": ("data_dir", "seq_len", "synthetic_samples", "variants", "tasks", "task_tier", "mix"),
-    "training": ("total_steps", "batch_size", "optimizer", "peak_lr", "min_lr", "warmup_steps", "decay_steps", "seed"),
+    "training": ("optimizer", "muon_lr", "lion_lr", "grad_clip", "checkpointing", "seed"),
 }
 SHOWN_PROMPTS, SHOWN_COMPLETIONS = 3, 6
 
@@ -73,11 +74,11 @@ def write_page(run_dir: Path) -> Path:
     Raises:
         ValueError: There is no run in the folder.
     """
-    if not (run_dir / "recipe.json").exists():
+    settings = read_settings(run_dir, {})
+    if settings is None:
         raise ValueError(f"run_dir must be the folder of a run, which holds recipe.json, got {run_dir}")
-    settings = _read(run_dir / "recipe.json")
     report = _read(run_dir / "report.json")
-    stages = [_stage(run_dir, name, settings) for name in _stage_names(settings)]
+    stages = [_stage(run_dir, name) for name, values in stage_settings(settings).items() if values.get("total_steps")]
     evaluation = run_dir / "evaluation" / "report"
     results = [Results.read(path) for path in sorted(evaluation.glob("*.json"))]
     page = render(
@@ -100,18 +101,12 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def _stage_names(settings: Mapping[str, Any]) -> list[str]:
-    """In their order."""
-    later = [section.removeprefix("stages.") for section in settings if section.startswith("stages.")]
-    return ["pretrain", *later, *(["gate"] if settings["training"].get("gate_steps") else [])]
-
-
-def _stage(run_dir: Path, name: str, settings: Mapping[str, Any]) -> StagePart:
+def _stage(run_dir: Path, name: str) -> StagePart:
     folder = run_dir / name
     logs, evaluations = read_metrics(folder)
     pages = sorted((folder / "samples").glob("*.json"))
     last = SamplePage.read(pages[-1]) if pages else None
-    success = meaning_of_success(logs) if "estimator" in settings.get(f"stages.{name}", {}) else None
+    success = meaning_of_success(logs) if any("reward" in entry for entry in logs) else None
     status = "finished" if (folder / "finished.json").exists() else "not finished" if logs else "did not run"
     samples = (
         []
@@ -202,14 +197,12 @@ def _share(share: float | Mapping[str, float | None]) -> Row:
 
 
 def _main_settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, list[Row]]]:
-    """Sections with names and values; of the later stages all but what is not set."""
+    """Sections with names and values; those of stages without what is not set."""
+    stages = stage_settings(settings)
     for section, values in settings.items():
-        if section in MAIN_SETTINGS:
-            names = [name for name in MAIN_SETTINGS[section] if name in values]
-        elif section.startswith("stages."):
-            names = [name for name, value in values.items() if name != "name" and value is not None]
-        else:
-            continue
+        names = [name for name in MAIN_SETTINGS.get(section, values) if name in values]
+        if section in stages:
+            names = [name for name in names if name != "name" and values[name] is not None]
         yield section, [(name, json.dumps(values[name])) for name in names]
 
 

@@ -1,41 +1,56 @@
 """A recipe's settings by name: to show them, to explain them, to change them from the command line."""
 
-import dataclasses
-import inspect
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any
+from inspect import get_annotations
+from typing import TYPE_CHECKING, Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
 from evaluation.tables import print_table
-from modeling_nanochat import BitLinear, LoopLMConfig, LoopLMForCausalLM
-from modeling_nanochat.configuration_nanochat import FIELD_RULES
-from recipes.pipeline.options import documented_fields
-from recipes.pipeline.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
-from trainers.stages import MaxRLStage
-from trainers.typed_settings import annotations, check, described, is_of, value_of
+from recipes.pipeline.fields import Settings, meaning, names, parse, value_of
+from recipes.pipeline.options import model_meanings
+from recipes.pipeline.schema import DataSettings, Recipe, TrainingSettings
 
-SECTIONS = {"model": LoopLMConfig, "data": DataRecipe, "training": TrainingRecipe, "export": ExportRecipe}
+if TYPE_CHECKING:
+    from modeling_nanochat import LoopLMConfig
+
+FIRST_STAGE = "pretrain"
+FORMER_NAMES = {
+    f"training.{name}": f"{FIRST_STAGE}.{name}"
+    for name in ("total_steps", "warmup_steps", "decay_steps", "batch_size", "peak_lr", "min_lr")
+} | {"training.gate_steps": "gate.total_steps", "training.gate_lr": "gate.peak_lr"}
+"""Settings of the first stage and of the gate's, which used to be among those that all stages share."""
 
 
-def meanings(section: type) -> dict[str, str]:
-    """What each field of a section means, from its docstring."""
-    return documented_fields(inspect.getdoc(section))
+def sections(recipe: Recipe) -> Iterator[tuple[str, Settings]]:
+    """The parts of a recipe whose fields are declared, with their names."""
+    yield DataSettings.section, recipe.data
+    yield TrainingSettings.section, recipe.training
+    yield from ((stage.name, stage) for stage in recipe.stages)
 
 
 def settings(recipe: Recipe) -> dict[str, Any]:
-    """Every setting of a recipe under its name, such as `training.peak_lr`."""
-    model = recipe.model.to_dict()
-    found = {f"model.{name}": model[name] for name in (*FIELD_RULES, "rope_parameters") if name in model}
-    for section in ("data", "training", "export"):
-        part = getattr(recipe, section)
-        found |= {f"{section}.{field.name}": getattr(part, field.name) for field in dataclasses.fields(part)}
-    for stage in recipe.later_stages:
-        fields = [field.name for field in dataclasses.fields(stage) if field.name != "name"]
-        found |= {f"stages.{stage.name}.{name}": getattr(stage, name) for name in fields}
+    """Every setting of a recipe by its name, such as `training.muon_lr` or `pretrain.peak_lr`."""
+    found = {f"model.{name}": value for name, value in model_settings(recipe.model).items()}
+    for section, part in sections(recipe):
+        found |= {f"{section}.{name}": getattr(part, name) for name in names(type(part)) if name != "name"}
     return found
+
+
+def model_settings(model: "LoopLMConfig") -> dict[str, Any]:
+    """The settings of a model that a recipe may change."""
+    from modeling_nanochat.configuration_nanochat import FIELD_RULES
+
+    values = model.to_dict()
+    return {name: values[name] for name in (*FIELD_RULES, "rope_parameters") if name in values}
+
+
+def present_name(name: str) -> str:
+    """The name of a setting today; `stages.` used to stand before those of stages."""
+    name = name.removeprefix("stages.")
+    return FORMER_NAMES.get(name, name)
 
 
 def with_settings(recipe: Recipe, changes: list[str]) -> Recipe:
@@ -43,48 +58,35 @@ def with_settings(recipe: Recipe, changes: list[str]) -> Recipe:
     A recipe with some settings changed, each given as `name=value`.
 
     Raises:
-        ValueError: A name is unknown (the nearest one is told), a value is not of the setting's type, or the whole
-            does not fit together.
+        ValueError: A name does not exist (the message has the nearest one), a value breaks its rule, or the settings
+            contradict each other.
     """
     known = settings(recipe)
-    parts: dict[str, dict[str, Any]] = {}
+    owners: Mapping[str, Settings] = dict(sections(recipe))
+    changed: dict[str, dict[str, Any]] = {}
     for change in changes:
-        name, equals, text = change.partition("=")
+        given, equals, text = change.partition("=")
         if not equals:
             raise ValueError(f"--set needs name=value, got {change!r}")
+        name = present_name(given)
         if name not in known:
             near = get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise ValueError(f"--set {name} is no setting of this recipe; the nearest is {near} (--show lists all)")
+            raise ValueError(f"--set {given} is no setting of this recipe; the nearest is {near} (--show lists all)")
         section, _, field = name.rpartition(".")
-        parts.setdefault(section, {})[field] = _value(section, field, text, owner_of(recipe, section))
-    changed: dict[str, Any] = {
-        section: dataclasses.replace(getattr(recipe, section), **parts[section])
-        for section in ("data", "training", "export")
-        if section in parts
-    }
-    if "model" in parts:
-        changed["model"] = LoopLMConfig.from_dict(recipe.model.to_dict() | parts["model"])
-    stages = (dataclasses.replace(stage, **parts.get(f"stages.{stage.name}", {})) for stage in recipe.later_stages)
-    return dataclasses.replace(recipe, later_stages=tuple(stages), **changed)
-
-
-def owner_of(recipe: Recipe, section: str) -> type:
-    """The class whose fields a section has."""
-    if section in SECTIONS:
-        return SECTIONS[section]
-    return next(type(stage) for stage in recipe.later_stages if section == f"stages.{stage.name}")
-
-
-def _value(section: str, field: str, text: str, owner: type) -> Any:
-    """A text as a value of the setting's type. Raises `ValueError`."""
-    annotation = annotations(owner)[field]
-    value = value_of(text, annotation)
-    check(section, field, value, described(annotation), is_of(value, annotation))
-    return value
+        if section == "model":
+            value = parse(get_annotations(type(recipe.model))[field], text)
+        else:
+            value = value_of(type(owners[section]), field, text)
+        changed.setdefault(section, {})[field] = value
+    return recipe.changed(**changed)
 
 
 def parameters(recipe: Recipe) -> tuple[int, int]:
-    """How many parameters the model has, and how many of them are ternary; counted, without making them."""
+    """Number of the model's parameters, and of those that are ternary; counted without allocating them."""
+    import torch
+
+    from modeling_nanochat import BitLinear, LoopLMForCausalLM
+
     with torch.device("meta"):
         model = LoopLMForCausalLM(recipe.model)
     ternary = sum(module.weight.numel() for module in model.modules() if isinstance(module, BitLinear))
@@ -92,30 +94,20 @@ def parameters(recipe: Recipe) -> tuple[int, int]:
 
 
 def show(recipe: Recipe, console: Console) -> None:
-    """Prints every setting with its value and meaning, and what follows from them."""
+    """Print every setting with its value and meaning, and the size of the stages."""
     table = Table(title=f"{recipe.name}: {recipe.description}", title_justify="left")
     for column in ("setting", "value", "meaning"):
         table.add_column(column)
-    before = ""
-    for name, value in settings(recipe).items():
-        section = name.rpartition(".")[0]
-        if section != before:
-            table.add_section()
-        before = section
-        meaning = meanings(owner_of(recipe, section)).get(name.rpartition(".")[2], "")
-        table.add_row(name, str(value), meaning)
+    explained = model_meanings()
+    for name, value in model_settings(recipe.model).items():
+        table.add_row(f"model.{name}", str(value), explained.get(name, ""))
+    for section, part in sections(recipe):
+        table.add_section()
+        for name in names(type(part)):
+            if name != "name":
+                table.add_row(f"{section}.{name}", str(getattr(part, name)), meaning(type(part), name))
     print_table(console, table, prose=["value", "meaning"])
     total, ternary = parameters(recipe)
     console.print(f"{total:,} parameters, {ternary:,} of them ternary")
-    for stage in recipe.stages:
-        if isinstance(stage, MaxRLStage):
-            console.print(
-                f"stage {stage.name}: {stage.total_steps:,} steps of {stage.prompts_per_step} prompts with "
-                f"{stage.num_generations} completions"
-            )
-            continue
-        tokens = stage.total_steps * stage.tokens_per_step
-        console.print(
-            f"stage {stage.name}: {stage.total_steps:,} steps of {stage.tokens_per_step:,} tokens, "
-            f"{tokens / 1e9:.2f} billion in all"
-        )
+    for stage in recipe.active_stages:
+        console.print(f"stage {stage.name}: {stage.summary()}")

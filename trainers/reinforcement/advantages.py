@@ -1,11 +1,8 @@
 """Advantages of groups of completions that succeed or fail: MaxRL's, and those it is compared with."""
 
-from typing import Literal
-
 import torch
 
-Estimator = Literal["maxrl", "maxrl_unbiased", "maxrl_nobaseline", "grpo", "rloo"]
-ESTIMATORS: tuple[str, ...] = Estimator.__args__
+from trainers.reinforcement.choices import ESTIMATORS, Estimator
 
 
 def maxrl_advantages(

@@ -1,14 +1,12 @@
 """Log-probabilities of a LoopLM's tokens that give credit to more loops than the last one."""
 
-from typing import Literal
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-LoopCredit = Literal["final", "uniform", "progressive", "exit_pdf"]
-LOOP_CREDITS: tuple[str, ...] = LoopCredit.__args__
+from trainers.reinforcement.choices import LoopCredit
+
 # Logits of one chunk, in bytes of fp32.
 CHUNK_BYTES = 2**26
 

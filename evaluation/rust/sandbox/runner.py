@@ -271,6 +271,11 @@ class Sandbox:
         ]
 
 
+def is_execution_allowed() -> bool:
+    """Whether the user has allowed programs that a model wrote to run."""
+    return os.environ.get(OPT_IN) == "1"
+
+
 def require_consent(programs: str = "programs that a model wrote"):
     """Raises `CodeExecutionNotAllowed` unless `HF_ALLOW_CODE_EVAL` is `1`, the convention of `evaluate`'s
     code_eval.

@@ -1,0 +1,32 @@
+"""Training of the exit gate alone."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from recipes.pipeline.fields import setting, settings
+from recipes.pipeline.stages.text import TextStage
+
+if TYPE_CHECKING:
+    from recipes.pipeline.schema import TrainingSettings
+    from trainers.pretraining import LoopLMTrainer
+
+
+@settings
+class TrainGate(TextStage):
+    """
+    Train the exit gate where another loop no longer helps, with everything else frozen (Ouro, arXiv 2510.25741,
+    Stage II).
+    """
+
+    section: ClassVar[str] = "gate"
+
+    name: str = setting("Name of the stage and of its folder.", default="gate", min_length=1)
+    peak_lr: float = setting("AdamW's learning rate, constant.", default=1e-3, gt=0)
+
+    def trainer_class(self) -> "type[LoopLMTrainer]":
+        from trainers.gate import GateTrainer
+
+        return GateTrainer
+
+    def training_arguments(self, training: "TrainingSettings") -> dict[str, Any]:
+        # Frozen blocks keep no activations.
+        return {"optimizer": "adamw", "activation_checkpointing": False}

@@ -1,0 +1,184 @@
+"""Reinforcement learning on tasks, with the compiler as judge."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from evaluation.results import Interval
+from evaluation.rust.sandbox.runner import is_execution_allowed
+from recipes.pipeline.fields import check, setting, settings
+from recipes.pipeline.stages.stage import FINISHED, Stage, StageResult
+from trainers.reinforcement.choices import Estimator, LoopCredit
+
+if TYPE_CHECKING:
+    from recipes.pipeline.prepare import Prepared
+    from recipes.pipeline.schema import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reinforced(StageResult):
+    """
+    Held-out tasks before and after the stage, with 95 % intervals over the tasks. A task is solved when all its hidden
+    tests pass, whatever the stage rewards.
+
+    Attributes:
+        tasks: Number of tasks.
+        samples: Completions of each, at temperature 1.
+        solved: pass@1 before and after.
+        solved_at_all: pass@samples before and after.
+        compiles: Share of the completions that compile with the demanded signature, before and after.
+    """
+
+    tasks: int
+    samples: int
+    solved: tuple[Interval, Interval]
+    solved_at_all: tuple[Interval, Interval]
+    compiles: tuple[Interval, Interval]
+
+    def __post_init__(self) -> None:
+        # As they come out of JSON.
+        for name in ("solved", "solved_at_all", "compiles"):
+            shares = tuple(each if isinstance(each, Interval) else Interval(**each) for each in getattr(self, name))
+            object.__setattr__(self, name, shares)
+
+    def rows(self, stage: Stage) -> Iterator[tuple[str, str]]:
+        measured = f"{self.tasks} held-out tasks x {self.samples}, {stage.name}"
+        yield f"{measured}: completions that compile", _before_and_after(self.compiles)
+        yield f"{measured}: that solve them", _before_and_after(self.solved)
+
+    def add_to(self, report: dict[str, Any], stage: Stage) -> None:
+        report.setdefault("reinforced", {})[stage.name] = asdict(self)
+
+
+@settings
+class MaxRL(Stage):
+    """Reinforcement learning on the recipe's tasks (`data.tasks`), with the compiler as judge."""
+
+    section: ClassVar[str] = "maxrl"
+
+    name: str = setting("Name of the stage and of its folder.", default="maxrl", min_length=1)
+    total_steps: int = setting("Optimizer steps; 0 leaves the stage out.", ge=0, le=10**9)
+    prompts_per_step: int = setting("Different prompts per step, over all processes.", default=8, ge=1)
+    num_generations: int = setting(
+        "Completions per prompt; MaxRL follows the likelihood of success up to this order less one.", default=8, ge=2
+    )
+    micro_batch_size: int = setting(
+        "Maximum number of completions per forward pass; gradients are accumulated.", default=32, ge=1
+    )
+    max_completion_length: int = setting(
+        "Maximum number of tokens of a completion; one that has not ended by then fails.", default=256, ge=1
+    )
+    learning_rate: float = setting("AdamW's learning rate, constant after the warmup.", default=1e-5, gt=0)
+    warmup_steps: int = setting("Steps of linear warmup from 0.", default=0, ge=0)
+    estimator: Estimator = setting("Estimator of the advantages.", default="maxrl")
+    loop_credit: LoopCredit = setting("Loops whose predictions are trained.", default="final")
+    loss_type: Literal["dapo", "dr_grpo"] = setting(
+        '"dapo" as in the runs of the MaxRL paper; "dr_grpo" has exactly the expectation of the estimator.',
+        default="dapo",
+    )
+    mode: Literal["tests", "compile"] = setting(
+        '"tests" rewards programs that pass the hidden tests, "compile" those that compile with the right signature.',
+        default="tests",
+    )
+    reward_threshold: float = setting(
+        "Share of a task's hidden tests that must pass for a reward.", default=1.0, gt=0, le=1
+    )
+    held_out_tasks: int = setting("Number of held-out tasks measured before and after.", default=64, ge=1)
+    samples: int = setting("Completions of each held-out task.", default=8, ge=1)
+    sample_steps: int = setting("Steps between two pages of completions and verdicts; 0 for none.", default=50, ge=0)
+
+    @property
+    def is_active(self) -> bool:
+        return self.total_steps > 0
+
+    @property
+    def runs_compiler(self) -> bool:
+        return True
+
+    @property
+    def completions_per_step(self) -> int:
+        """Completions per optimizer step, over all processes."""
+        return self.prompts_per_step * self.num_generations
+
+    def needs_consent(self) -> bool:
+        return not is_execution_allowed()
+
+    def micro_batch_for(self, num_processes: int) -> int:
+        """
+        The largest micro-batch that divides the completions of a process.
+
+        Raises:
+            ValueError: The processes cannot share the completions evenly.
+        """
+        rule = f"such that {num_processes} processes share its completions evenly"
+        fits = self.completions_per_step % num_processes == 0
+        check(self.name, "prompts_per_step", self.prompts_per_step, rule, fits)
+        share = self.completions_per_step // num_processes
+        return next(size for size in range(min(self.micro_batch_size, share), 0, -1) if share % size == 0)
+
+    def room(self, recipe: "Recipe") -> int:
+        """Tokens that are left for a prompt; earlier stages may have lengthened the model's positions."""
+        blocks = (stage.longest_block for stage in recipe.before(self))
+        return max(recipe.model.max_position_embeddings, *blocks) - self.max_completion_length
+
+    def validate(self, recipe: "Recipe") -> None:
+        rule = f"at least {2 * self.prompts_per_step}, for {self.name}.prompts_per_step={self.prompts_per_step}"
+        check("data", "tasks", recipe.data.tasks, rule, recipe.data.tasks >= 2 * self.prompts_per_step)
+        longest = recipe.model.max_position_embeddings
+        rule = f"below model.max_position_embeddings={longest}, which prompts need too"
+        length = self.max_completion_length
+        check(self.name, "max_completion_length", length, rule, length < longest)
+        rule = f"{{}} for stage {self.name}, which samples completions as it trains on them; set it afterwards"
+        threshold, reuse = recipe.model.exit_threshold, recipe.model.kv_reuse
+        check("model", "exit_threshold", threshold, rule.format("at least 1"), threshold >= 1)
+        check("model", "kv_reuse", reuse, rule.format("none"), reuse == "none")
+
+    def check_machine(self, recipe: "Recipe", num_processes: int) -> None:
+        if os.environ.get("ACCELERATE_USE_FSDP", "false") == "true":
+            raise ValueError(
+                "reinforcement learning needs the whole model in every process, and FSDP shards it. Use "
+                "recipes/launch/ddp_2.yaml; or pretrain with FSDP (--stage pretrain), and launch --stage "
+                f"{self.name} without"
+            )
+        self.micro_batch_for(num_processes)
+
+    def check_prepared(self, recipe: "Recipe", prepared: "Prepared", folder: Path) -> None:
+        from recipes.pipeline.reinforce import check_room
+
+        check_room(recipe, self, prepared.tokenizer, folder)
+
+    def summary(self) -> str:
+        return (
+            f"{self.total_steps:,} steps of {self.completions_per_step:,} completions, "
+            f"{self.num_generations} for each of {self.prompts_per_step} prompts"
+        )
+
+    def toy(self, recipe: "Recipe") -> Self:
+        return replace(
+            self,
+            total_steps=2,
+            warmup_steps=1,
+            prompts_per_step=2,
+            num_generations=2,
+            sample_steps=1,
+            max_completion_length=16,
+            held_out_tasks=1,
+            samples=1,
+        )
+
+    def run(self, recipe: "Recipe", prepared: "Prepared", previous: Path | None) -> None:
+        from recipes.pipeline.reinforce import reinforce
+
+        assert previous is not None, "a recipe checks that its first stage builds the model"
+        reinforce(recipe, self, prepared, previous)
+
+    def result(self, recipe: "Recipe") -> Reinforced | None:
+        path = recipe.stage_dir(self) / FINISHED
+        return Reinforced.read(path) if path.exists() else None
+
+
+def _before_and_after(shares: tuple[Interval, Interval]) -> str:
+    words = (f"{share.value:.1%} ({share.limits('.1%')})" for share in shares)
+    return " before, ".join(words) + " after"

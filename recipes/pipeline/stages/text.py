@@ -1,0 +1,140 @@
+"""Stages that train on text with the Trainer: what they have in common."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from recipes.pipeline.fields import check, setting, settings
+from recipes.pipeline.stages.stage import FINISHED, Mix, Stage, StageResult
+from trainers.data.mix import check_shares
+
+if TYPE_CHECKING:
+    from modeling_nanochat import LoopLMConfig
+    from recipes.pipeline.prepare import Prepared
+    from recipes.pipeline.schema import Recipe, TrainingSettings
+    from trainers.pretraining import LoopLMTrainer
+
+OWN_TEXT = "data_dir"
+"""Name in a mix for the user's folder."""
+# A text that is repeated this many times is memorized rather than learned from.
+MANY_REPETITIONS = 5
+
+
+@dataclass(frozen=True)
+class Trained(StageResult):
+    """Result of a stage that trained on text."""
+
+
+@settings
+class TextStage(Stage):
+    """A stage that trains on packed blocks of text."""
+
+    name: str = setting("Name of the stage and of its folder.", default="", min_length=1)
+    total_steps: int = setting("Optimizer steps; 0 leaves the stage out.", ge=0, le=10**9)
+    batch_size: int = setting("Blocks per optimizer step, over all processes.", ge=1)
+    seq_len: int = setting("Tokens per block.", ge=2)
+    peak_lr: float = setting(
+        "Learning rate at its peak. With muon_lion, Muon and Lion have peaks of their own, scaled by this value over "
+        "that of the first stage.",
+        gt=0,
+    )
+    mix: Mapping[str, float] | None = setting(
+        "Shares of the text by source, such as {'tasks': 3, 'text': 1}, where 'text' is all real text; None uses "
+        "data.mix.",
+        default=None,
+    )
+
+    def __post_init__(self) -> None:
+        check_shares(f"{self.name}.mix", self.mix)
+
+    @property
+    def is_active(self) -> bool:
+        return self.total_steps > 0
+
+    @property
+    def longest_block(self) -> int:
+        return self.seq_len
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens per optimizer step."""
+        return self.batch_size * self.seq_len
+
+    def trainer_class(self) -> "type[LoopLMTrainer]":
+        """Trainer of the stage."""
+        from trainers.pretraining import LoopLMTrainer
+
+        return LoopLMTrainer
+
+    def schedule_arguments(self) -> dict[str, Any]:
+        """Arguments of the Trainer for the learning-rate schedule."""
+        return {"lr_scheduler_type": "constant_with_warmup", "warmup_steps": 0}
+
+    def training_arguments(self, training: "TrainingSettings") -> dict[str, Any]:
+        """Arguments of the Trainer that depend on the kind of stage."""
+        return {
+            "optimizer": training.optimizer,
+            "activation_checkpointing": training.checkpointing != "none",
+        }
+
+    def model_config(self, config: "LoopLMConfig") -> "LoopLMConfig":
+        """Configuration of the model in this stage, from that of the stage before; the weights fit both."""
+        return config
+
+    def micro_batch_size(self, recipe: "Recipe", num_processes: int) -> int:
+        """
+        The largest micro-batch that divides the batch among the processes and has no more tokens than the recipe's
+        micro-batch of `data.seq_len`; at least one block.
+
+        Raises:
+            ValueError: The processes cannot share the batch evenly.
+        """
+        rule = f"a multiple of the number of processes, {num_processes}"
+        check(self.name, "batch_size", self.batch_size, rule, self.batch_size % num_processes == 0)
+        per_process = self.batch_size // num_processes
+        tokens = recipe.training.micro_batch_size * recipe.data.seq_len
+        largest = max(1, min(tokens // self.seq_len, per_process))
+        return next(size for size in range(largest, 0, -1) if per_process % size == 0)
+
+    def mix_of(self, recipe: "Recipe") -> Mix:
+        """Its own mix, or the recipe's."""
+        return recipe.data.mix if self.mix is None else self.mix
+
+    def mixes(self, recipe: "Recipe") -> Iterator[Mix]:
+        yield self.mix_of(recipe)
+
+    def check_machine(self, recipe: "Recipe", num_processes: int) -> None:
+        if recipe.data.data_dir is None and OWN_TEXT in (self.mix_of(recipe) or {}):
+            raise ValueError(f"stage {self.name} trains on a project of yours: name its folder with --data-dir")
+        self.micro_batch_size(recipe, num_processes)
+
+    def check_prepared(self, recipe: "Recipe", prepared: "Prepared", folder: Path) -> None:
+        tokens = len(prepared.training[self.name]) * recipe.data.seq_len
+        rule = f"at most {tokens}, the number of tokens to train on"
+        check(self.name, "seq_len", self.seq_len, rule, self.seq_len <= tokens)
+
+    def warnings(self, recipe: "Recipe", prepared: "Prepared") -> Iterator[str]:
+        tokens = len(prepared.training[self.name]) * recipe.data.seq_len
+        epochs = self.total_steps * self.tokens_per_step / tokens * prepared.repetitions[self.name]
+        if epochs >= MANY_REPETITIONS:
+            yield (
+                f"Stage {self.name} repeats some of its text {epochs:,.0f} times: more text or fewer steps keep the "
+                "model from memorizing it; watch the held-out loss"
+            )
+
+    def summary(self) -> str:
+        total = self.total_steps * self.tokens_per_step
+        return f"{self.total_steps:,} steps of {self.tokens_per_step:,} tokens, {total / 1e6:,.1f} million in all"
+
+    def toy(self, recipe: "Recipe") -> Self:
+        return replace(self, total_steps=2, batch_size=2, seq_len=recipe.toy_length(self.seq_len), mix=None)
+
+    def run(self, recipe: "Recipe", prepared: "Prepared", previous: Path | None) -> None:
+        from recipes.pipeline.pretrain import pretrain
+
+        pretrain(recipe, self, prepared, previous)
+
+    def result(self, recipe: "Recipe") -> Trained | None:
+        path = recipe.stage_dir(self) / FINISHED
+        return Trained.read(path) if path.exists() else None
