@@ -35,6 +35,13 @@ def test_imports_go_one_way(package):
             assert level > 0 or not forbidden, f"{path.relative_to(ROOT)} imports {module}"
 
 
+def test_no_test_file_is_imported_by_another_file_of_the_tests():
+    for path in (ROOT / "tests").rglob("*.py"):
+        for _, module, names in imports(path):
+            parts = {*(module or "").split("."), *(names if (module or "").startswith("tests") else ())}
+            assert not [part for part in parts if part.startswith("test_")], f"{path.relative_to(ROOT)}: {module}"
+
+
 def test_the_models_folder_is_flat_and_imports_itself_only_as_the_hub_can_follow():
     folder = ROOT / "modeling_nanochat"
     assert [entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name != "__pycache__"] == []
