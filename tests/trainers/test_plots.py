@@ -10,6 +10,7 @@ from evaluation import figures
 from tests.helpers.metrics_lines import TESTS_HOLD, maxrl_lines, pretraining_lines, write_lines
 from trainers import plots
 from trainers.callbacks import MetricsFileCallback
+from trainers.reinforcement.plots import meaning_of_success, plot_maxrl
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def panels_of(figure):
     "draw, lines",
     [
         (plots.plot_metrics, list(pretraining_lines(muon=True))),
-        (plots.plot_maxrl, list(maxrl_lines())),
+        (plot_maxrl, list(maxrl_lines())),
     ],
     ids=["text", "maxrl"],
 )
@@ -71,17 +72,17 @@ def test_what_was_not_logged_has_no_panel(tmp_path, drawn):
 @pytest.mark.parametrize("success, shown", [(TESTS_HOLD, TESTS_HOLD), (None, "by the reward")])
 def test_a_plot_of_reinforcement_learning_says_what_a_success_is(tmp_path, drawn, success, shown):
     write_lines(tmp_path, maxrl_lines(success))
-    plots.plot_maxrl(tmp_path)
+    plot_maxrl(tmp_path)
     assert drawn[0].get_suptitle() == f"Success: {shown}"
 
 
 def test_low_success_rates_fill_their_panel(tmp_path, drawn):
     write_lines(tmp_path, [line | {"pass@16": math.nan} for line in maxrl_lines()])
-    plots.plot_maxrl(tmp_path)
+    plot_maxrl(tmp_path)
     assert panels_of(drawn[0])["Success rate and pass@k"].get_ylim()[1] < 0.2
 
 
-@pytest.mark.parametrize("draw", [plots.plot_metrics, plots.plot_maxrl])
+@pytest.mark.parametrize("draw", [plots.plot_metrics, plot_maxrl])
 def test_one_log_is_no_curve(tmp_path, draw):
     write_lines(tmp_path, [{"step": 1, "loss": 2.0}])
     assert draw(tmp_path) is None
@@ -114,4 +115,4 @@ def test_every_line_of_the_metrics_tells_what_is_known_of_all(tmp_path):
     state = TrainerState(global_step=3)
     callback.on_train_begin(None, state, None)
     callback.on_log(None, state, None, logs={"loss": 1.0})
-    assert plots.meaning_of_success(plots.read_metrics(tmp_path)[0]) == TESTS_HOLD
+    assert meaning_of_success(plots.read_metrics(tmp_path)[0]) == TESTS_HOLD

@@ -15,9 +15,9 @@ from trl import GRPOTrainer
 
 from tests.helpers.reinforcement import PROMPTS, arguments, first_token_is_low, looped, prompts_tokenizer, trainer_of
 from trainers.data.tokenizer import special_token_ids
-from trainers.plots import plot_maxrl
 from trainers.reinforcement.advantages import maxrl_advantages
 from trainers.reinforcement.maxrl import MaxRLTrainer
+from trainers.reinforcement.plots import plot_maxrl
 from trainers.reinforcement.rewards import RustReward
 
 
