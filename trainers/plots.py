@@ -2,15 +2,12 @@
 
 import json
 import math
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib
 from matplotlib.axes import Axes
 
 from evaluation.figures import legend_below, ordered_colors, panels, save
-from trainers.reinforcement.sample_page import UNKNOWN_SUCCESS
 
 Logs = list[dict]
 STEPS = "optimizer steps"
@@ -27,11 +24,6 @@ def read_metrics(folder: Path) -> tuple[Logs, Logs]:
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     entries = [json.loads(line) for line in lines if line.endswith("\n")]
     return [entry for entry in entries if "loss" in entry], [entry for entry in entries if is_evaluation(entry)]
-
-
-def meaning_of_success(logs: Logs) -> str:
-    """The meaning of a success in a run's rewards, in words."""
-    return next((entry["success_means"] for entry in reversed(logs) if "success_means" in entry), UNKNOWN_SUCCESS)
 
 
 def plot_metrics(folder: Path) -> Path | None:
@@ -66,11 +58,11 @@ def plot_metrics(folder: Path) -> Path | None:
 def _draw_losses(axis: Axes, logs: Logs, evaluations: Logs) -> None:
     loops = range(1, _num_loops(logs) + 1)
     for loop, color in zip(loops, ordered_colors(len(loops)), strict=True):
-        axis.plot(*_curve(logs, f"loop_{loop}_loss"), color=color, label=f"training, loop {loop}")
+        axis.plot(*curve(logs, f"loop_{loop}_loss"), color=color, label=f"training, loop {loop}")
     if not loops:
-        axis.plot(*_curve(logs, "loss"), color="tab:blue", label="training objective")
+        axis.plot(*curve(logs, "loss"), color="tab:blue", label="training objective")
     if any("eval_loss" in entry for entry in evaluations):
-        axis.plot(*_curve(evaluations, "eval_loss"), "ko--", markersize=4, label="held-out text, last loop")
+        axis.plot(*curve(evaluations, "eval_loss"), "ko--", markersize=4, label="held-out text, last loop")
     if "tokens_seen" in logs[-1] and logs[-1]["step"]:
         millions = logs[-1]["tokens_seen"] / logs[-1]["step"] / 1e6
         top = axis.secondary_xaxis("top", (lambda step: step * millions, lambda tokens: tokens / millions))
@@ -109,91 +101,33 @@ def _draw_exits(axis: Axes, logs: Logs, evaluations: Logs) -> None:
 def _draw_learning_rates(axis: Axes, logs: Logs, evaluations: Logs) -> None:
     axis.set(title="Learning rate", ylabel="learning rate")
     if "muon_lr" not in logs[-1]:
-        axis.plot(*_curve(logs, "learning_rate"))
+        axis.plot(*curve(logs, "learning_rate"))
         axis.set_ylim(0, None)
         return
     for name, label in (("muon_lr", "Muon"), ("lion_lr", "Lion")):
-        axis.plot(*_curve(logs, name), label=label)
+        axis.plot(*curve(logs, name), label=label)
     axis.set_yscale("log")
     legend_below(axis)
 
 
 def _draw_ternary_weights(axis: Axes, logs: Logs, evaluations: Logs) -> None:
-    axis.plot(*_curve(logs, "zero_weights", 100), color="tab:gray", label="are 0")
+    axis.plot(*curve(logs, "zero_weights", 100), color="tab:gray", label="are 0")
     if any("changed_weights" in entry for entry in logs):
-        axis.plot(*_curve(logs, "changed_weights", 100), color="tab:red", label="changed, per 100 steps")
+        axis.plot(*curve(logs, "changed_weights", 100), color="tab:red", label="changed, per 100 steps")
     axis.set(title="Ternary weights", ylabel="percent of the ternary weights", ylim=(0, None))
     legend_below(axis)
 
 
 def _draw_speed(axis: Axes, logs: Logs, evaluations: Logs) -> None:
-    axis.plot(*_curve(logs, "tokens_per_second"), color="tab:green")
+    axis.plot(*curve(logs, "tokens_per_second"), color="tab:green")
     axis.set(title="Training speed", ylabel="tokens per second", ylim=(0, None))
-
-
-def plot_maxrl(folder: Path) -> Path | None:
-    """
-    Draws reinforcement learning into `metrics.png`: what a success is, the success rate and pass@k, zero-variance
-    groups, verdicts, length of the completions, entropy and time. None when there are fewer than two logs.
-    """
-    logs, _ = read_metrics(folder)
-    if len(logs) < 2:
-        return None
-    steps = [entry["step"] for entry in logs]
-    figure, axes = panels(2, 3)
-    success, groups, verdicts, length, entropy, seconds = axes
-    meaning = textwrap.fill(f"Success: {meaning_of_success(logs)}", 110)
-    figure.suptitle(meaning, parse_math=False)
-
-    passes = sorted((name for name in logs[-1] if name.startswith("pass@")), key=lambda name: int(name[5:]))
-    for name, color in zip(passes, ordered_colors(len(passes)), strict=True):
-        label = "pass@1, the success rate" if name == "pass@1" else name
-        success.plot(*_curve(logs, name), color=color, label=label)
-    success.set(title="Success rate and pass@k", ylabel="estimated from the groups of the step")
-    # Rates near 0 are what a run begins with: a fixed range to 1 would hide their growth.
-    success.set_ylim(0, max(0.05, 1.05 * _largest(logs, passes)))
-    legend_below(success)
-
-    parts = [[entry.get(f"groups/{name}", 0.0) for entry in logs] for name in ("all_failed", "all_passed")]
-    groups.stackplot(steps, parts, labels=["all fail", "all succeed"], colors=["tab:red", "tab:green"], alpha=0.6)
-    groups.set(title="Zero-variance groups", ylabel="share of the step's prompts", ylim=(0, 1))
-    legend_below(groups)
-
-    # The successes below, in green.
-    names = sorted(
-        {name for entry in logs for name, value in entry.items() if name.startswith("verdict/") and value > 0}
-    )
-    names.sort(key=lambda name: name != "verdict/valid")
-    verdicts.set(title="Verdicts", ylabel="share of completions", ylim=(0, 1))
-    if names:  # other rewards than the compiler's have none
-        failures = iter(matplotlib.colormaps["tab20c"](range(20)))
-        colors = ["tab:green" if name == "verdict/valid" else next(failures) for name in names]
-        shares = [[entry.get(name, 0.0) for entry in logs] for name in names]
-        verdicts.stackplot(steps, shares, labels=[name.removeprefix("verdict/") for name in names], colors=colors)
-        legend_below(verdicts, columns=3)
-
-    length.plot(*_curve(logs, "completions/mean_length"), label="mean")
-    length.plot(*_curve(logs, "completions/max_length"), label="longest", alpha=0.5)
-    length.set(title="Length of the completions", ylabel="tokens", ylim=(0, None))
-    legend_below(length)
-
-    entropy.plot(*_curve(logs, "entropy"), color="tab:purple")
-    entropy.set(title="Entropy of the policy", ylabel="nats per token", ylim=(0, None))
-
-    seconds.plot(*_curve(logs, "step_time"), label="whole step")
-    seconds.plot(*_curve(logs, "reward_seconds"), label="of it the reward")
-    seconds.set(title="Time", ylabel="seconds per step", ylim=(0, None))
-    legend_below(seconds)
-    for axis in axes:
-        axis.set_xlabel(STEPS)
-    return save(figure, folder / "metrics.png")
 
 
 def _num_loops(logs: Logs) -> int:
     return sum(name.startswith("loop_") and name.endswith("_loss") for name in logs[-1])
 
 
-def _curve(logs: Logs, name: str, factor: float = 1.0) -> tuple[list[int], list[float]]:
+def curve(logs: Logs, name: str, factor: float = 1.0) -> tuple[list[int], list[float]]:
     """Steps and values of the logs that have it."""
     known = [entry for entry in logs if name in entry]
     return [entry["step"] for entry in known], [entry[name] * factor for entry in known]
@@ -202,8 +136,3 @@ def _curve(logs: Logs, name: str, factor: float = 1.0) -> tuple[list[int], list[
 def _difference(logs: Logs, name: str, other: str) -> tuple[list[int], list[float]]:
     known = [entry for entry in logs if name in entry and other in entry]
     return [entry["step"] for entry in known], [entry[name] - entry[other] for entry in known]
-
-
-def _largest(logs: Logs, names: list[str]) -> float:
-    values = [entry[name] for entry in logs for name in names if name in entry]
-    return max((value for value in values if not math.isnan(value)), default=0.0)

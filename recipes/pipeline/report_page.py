@@ -10,7 +10,8 @@ from typing import Any
 from evaluation.results import Results
 from recipes.pipeline.folder import read_settings, stage_settings
 from trainers.html_pages import render, write_whole
-from trainers.plots import meaning_of_success, read_metrics
+from trainers.plots import read_metrics
+from trainers.reinforcement.plots import meaning_of_success
 from trainers.reinforcement.sample_page import INDEX, JudgedSample, SamplePage
 
 PAGE = "report.html"

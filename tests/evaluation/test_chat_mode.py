@@ -12,8 +12,7 @@ from evaluation.results import Results
 from evaluation.rust import RustVerifier
 from evaluation.rust.syntax.completion import completed_function
 from evaluation.suites.humaneval_rust import HumanEvalRust, read_problems
-from tests.evaluation.suites.test_humaneval import PROBLEMS, ROWS
-from tests.evaluation.test_generate import model, tokenizer  # noqa: F401  (fixtures)
+from tests.helpers.humaneval_rows import PROBLEMS, ROWS
 from tests.helpers.stored import needs_data
 from tests.helpers.tiny import tiny_model
 
@@ -72,7 +71,7 @@ def test_all_solutions_of_humaneval_pass_in_every_form_and_faulty_ones_in_none()
 
 
 @pytest.fixture
-def files(tmp_path, model, tokenizer):  # noqa: F811
+def files(tmp_path, model, tokenizer):
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     (tmp_path / "template.jinja").write_text(TEMPLATE)
@@ -119,11 +118,11 @@ def test_bad_input_is_said_before_any_work(files, capsys, options, message):
     assert message in capsys.readouterr().err and not (files / "out").exists()
 
 
-def test_an_answer_ends_where_the_model_ends_it_and_a_template_may_open_a_thought(tokenizer, tmp_path):  # noqa: F811
+def test_an_answer_ends_where_the_model_ends_it_and_a_template_may_open_a_thought(tokenizer, tmp_path):
     """A model that always says the same token: the closing brace, which ends no answer, and then the end."""
     (brace,) = tokenizer("}", add_special_tokens=False)["input_ids"]
     for end, expected in ((2, "}}}}"), (brace, "")):
-        model = tiny_model(vocab_size=300, eos_token_id=end, pad_token_id=0)  # noqa: F811
+        model = tiny_model(vocab_size=300, eos_token_id=end, pad_token_id=0)
         with torch.no_grad():
             model.model.norm.weight.zero_()
             model.lm_head.weight.zero_()

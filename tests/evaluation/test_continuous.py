@@ -12,14 +12,13 @@ from evaluation.continuous import PROMPTS_AT_A_TIME, ContinuousEvaluation
 from evaluation.generate import Sampling
 from evaluation.suites.compile_rate import CompileRate, read_problems
 from evaluation.suites.humaneval_rust import HumanEvalRust
-from tests.evaluation.suites.test_humaneval import PROBLEMS
-from tests.evaluation.test_generate import tokenizer  # noqa: F401  (fixture)
+from tests.helpers.humaneval_rows import PROBLEMS
 from tests.helpers.tiny import random_tokens, tiny_model
 
 BLOCKS = Dataset.from_dict({"input_ids": random_tokens(2, 9).tolist()})
 
 
-def evaluation(tokenizer, folder, suites, seconds=300.0):  # noqa: F811
+def evaluation(tokenizer, folder, suites, seconds=300.0):
     sampling = Sampling(temperature=0, max_new_tokens=4)
     return ContinuousEvaluation(tokenizer, BLOCKS, suites, folder, seconds, sampling)
 
@@ -29,7 +28,7 @@ def model():
     return tiny_model(vocab_size=300, eos_token_id=2, pad_token_id=0, max_position_embeddings=1024)
 
 
-def test_every_number_of_the_design_is_there_with_how_many_it_is_of(model, tokenizer, tmp_path, monkeypatch):  # noqa: F811
+def test_every_number_of_the_design_is_there_with_how_many_it_is_of(model, tokenizer, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
     suites = [CompileRate(read_problems()[:10]), HumanEvalRust(PROBLEMS)]
     found = evaluation(tokenizer, tmp_path, suites)(model, 5)
@@ -41,7 +40,7 @@ def test_every_number_of_the_design_is_there_with_how_many_it_is_of(model, token
     assert "eval_humaneval_pass" not in evaluation(tokenizer, tmp_path, suites)(model, 5)
 
 
-def test_the_time_budget_ends_it_and_a_rate_is_of_what_was_reached(model, tokenizer, tmp_path, monkeypatch):  # noqa: F811
+def test_the_time_budget_ends_it_and_a_rate_is_of_what_was_reached(model, tokenizer, tmp_path, monkeypatch):
     suite = CompileRate(read_problems()[: 3 * PROMPTS_AT_A_TIME])
     nothing = evaluation(tokenizer, tmp_path, [suite], seconds=0.0)(model, 5)
     assert "eval_loss" in nothing and "eval_compiles" not in nothing
@@ -57,7 +56,7 @@ def test_the_time_budget_ends_it_and_a_rate_is_of_what_was_reached(model, tokeni
     assert drawn == [5, 9]
 
 
-def test_the_training_around_it_draws_what_it_would_have_drawn(model, tokenizer, tmp_path):  # noqa: F811
+def test_the_training_around_it_draws_what_it_would_have_drawn(model, tokenizer, tmp_path):
     def drawn():
         return torch.rand(3).tolist(), np.random.rand(3).tolist(), random.random()
 
@@ -72,7 +71,7 @@ def test_the_training_around_it_draws_what_it_would_have_drawn(model, tokenizer,
     model.eval()
 
 
-def test_references_count_as_compiling_and_as_semantically_right(tokenizer, tmp_path, monkeypatch):  # noqa: F811
+def test_references_count_as_compiling_and_as_semantically_right(tokenizer, tmp_path, monkeypatch):
     """A planted sampler: the model is not asked."""
     problems = {problem.name: problem for problem in read_problems()[:4]}
 

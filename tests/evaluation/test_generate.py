@@ -15,8 +15,6 @@ from evaluation.loading import load_model
 from evaluation.rust.syntax.completion import completed_function
 from tests.helpers.stored import needs_data, rows
 from tests.helpers.tiny import tiny_model
-from tests.recipes.test_recipe import BUILTIN
-from trainers.data.tokenizer import train_tokenizer
 
 PROMPTS = [Prompt("one", "fn one() -> i32 {\n"), Prompt("two", "/// {{\nfn two(text: &str) -> usize {\n")]
 SAMPLING = Sampling(num_samples=3, temperature=1.0, max_new_tokens=12, batch_size=4)
@@ -65,16 +63,6 @@ def test_every_solution_of_humaneval_ends_where_it_ends():
         assert found is not None and found.rstrip() == solution[: len(found)].rstrip(), row["task_id"]
         # What follows the first function, in a few solutions, are its helpers' or its own further lines.
         assert solution[len(found) :].strip() == "" or "fn " in solution[len(found) :], row["task_id"]
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return train_tokenizer([path.read_text() for path in sorted(BUILTIN.glob("*.rs"))], 300, 256)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny_model(vocab_size=300, eos_token_id=2, pad_token_id=0)
 
 
 def test_one_seed_draws_the_same_and_another_something_else(model, tokenizer, tmp_path):

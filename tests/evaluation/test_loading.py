@@ -9,12 +9,11 @@ from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from evaluation.loading import load_model
-from tests.evaluation.test_generate import tokenizer  # noqa: F401  (fixture)
 from tests.helpers.tiny import tiny_model
 
 
 @pytest.fixture
-def saved(tmp_path, tokenizer):  # noqa: F811
+def saved(tmp_path, tokenizer):
     tiny_model(vocab_size=300).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     return tmp_path

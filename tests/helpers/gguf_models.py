@@ -2,7 +2,7 @@
 
 import torch
 
-from benchmarks.gguf_faults import RUST, vary_scales
+from tests.helpers.gguf_faults import RUST, vary_scales
 from tests.helpers.tiny import tiny_model
 from trainers.data.tokenizer import train_tokenizer
 

@@ -2,6 +2,8 @@
 
 from html.parser import HTMLParser
 
+ATTACK = '</pre><script>fetch("https://example.org")</script><img src=x onerror=alert(1)> {{ 7 * 7 }} \x00\ud800'
+
 
 class Reader(HTMLParser):
     """Tags with their attributes, and the text, of a page."""

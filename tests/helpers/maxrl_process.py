@@ -12,7 +12,7 @@ import torch
 from datasets import Dataset
 from transformers import TrainerCallback, set_seed
 
-from tests.trainers.reinforcement.test_maxrl import arguments, looped
+from tests.helpers.reinforcement import arguments, looped
 from trainers.data.tokenizer import train_tokenizer
 from trainers.pretraining import last_complete_checkpoint
 from trainers.reinforcement.maxrl import MaxRLTrainer

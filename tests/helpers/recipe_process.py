@@ -14,7 +14,7 @@ import torch
 
 from recipes.pipeline import start as beginning
 from recipes.pipeline.pretrain import pretrain
-from tests.recipes.test_recipe import tiny_recipe
+from tests.helpers.tiny_recipe import tiny_recipe
 
 
 def train(output_dir: Path, settings: dict, resume: bool) -> None:

@@ -34,3 +34,8 @@ def tiny_model(seed: int = 0, **overrides) -> LoopLMForCausalLM:
 def random_tokens(batch: int, length: int, seed: int = 0) -> torch.Tensor:
     """Token ids that avoid the special tokens 0, 1 and 2."""
     return torch.randint(3, VOCAB_SIZE, (batch, length), generator=torch.Generator().manual_seed(seed))
+
+
+def greedy(model, tokens, new_tokens=12, **kwargs):
+    settings = dict(max_new_tokens=new_tokens, min_new_tokens=new_tokens, do_sample=False)
+    return model.generate(tokens, **(settings | dict(return_dict_in_generate=True) | kwargs))

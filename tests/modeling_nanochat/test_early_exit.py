@@ -10,7 +10,7 @@ from transformers import CompileConfig, ContinuousBatchingConfig, DynamicCache, 
 from transformers.generation import GenerateDecoderOnlyOutput
 
 from modeling_nanochat.exit_nanochat import EarlyExit, exit_log_probabilities, exit_loops
-from tests.helpers.tiny import random_tokens, tiny_model
+from tests.helpers.tiny import greedy, random_tokens, tiny_model
 
 EXACT = 1e-5
 LOOPS, LAYERS = 4, 2
@@ -20,11 +20,6 @@ THRESHOLDS = (0.5, 0.8, 0.95)
 @pytest.fixture(scope="module", params=[1, 2], ids=["one_stream", "two_streams"])
 def model(request):
     return tiny_model(num_loops=LOOPS, mhc_num_streams=request.param)
-
-
-def greedy(model, tokens, new_tokens=12, **kwargs):
-    settings = dict(max_new_tokens=new_tokens, min_new_tokens=new_tokens, do_sample=False)
-    return model.generate(tokens, **(settings | dict(return_dict_in_generate=True) | kwargs))
 
 
 @contextmanager

@@ -4,8 +4,9 @@ import pytest
 import torch
 from transformers import CompileConfig, ContinuousBatchingConfig, DynamicCache
 
-from tests.helpers.tiny import random_tokens, tiny_model
-from tests.modeling_nanochat.test_early_exit import LAYERS, LOOPS, greedy
+from tests.helpers.tiny import greedy, random_tokens, tiny_model
+
+LOOPS, LAYERS = 4, 2
 
 
 def cache_bytes(cache) -> int:

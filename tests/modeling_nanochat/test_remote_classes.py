@@ -11,10 +11,15 @@ from evaluation.suites.performance import Workload, settings
 from evaluation.suites.perplexity import loss_by_depth, score_texts
 from model_cards.gguf.verify import _activation_bits
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from tests.helpers.pretraining import make_trainer
+from tests.helpers.reinforcement import looped, prompts_tokenizer, trainer_of
 from tests.helpers.tiny import random_tokens, tiny_model
-from tests.trainers.reinforcement.test_maxrl import looped, tokenizer, trainer_of  # noqa: F401
-from tests.trainers.test_trainer import make_trainer
 from trainers.gate import GateTrainer
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return prompts_tokenizer()
 
 
 @pytest.fixture
@@ -31,7 +36,7 @@ def as_remote(tmp_path):
     return load
 
 
-def test_reinforcement_keeps_its_guards_freezes_the_gate_and_credits_loops(tokenizer, tmp_path, as_remote):  # noqa: F811
+def test_reinforcement_keeps_its_guards_freezes_the_gate_and_credits_loops(tokenizer, tmp_path, as_remote):
     trainer = trainer_of(tokenizer, tmp_path, as_remote(looped(tokenizer)), loop_credit="uniform")
     assert not any(parameter.requires_grad for parameter in trainer.policy.model.exit_gate.parameters())
     with pytest.raises(ValueError, match="without early exit .* got exit_threshold=0.5"):
@@ -46,7 +51,7 @@ def test_pretraining_sees_its_ternary_layers_and_trains_its_gate(tmp_path, as_re
     assert 0 < trainer.state.log_history[0]["zero_weights"] < 1
 
 
-def test_evaluation_measures_its_loops_and_takes_a_depth(tokenizer, tmp_path, as_remote):  # noqa: F811
+def test_evaluation_measures_its_loops_and_takes_a_depth(tokenizer, tmp_path, as_remote):
     own = looped(tokenizer)
     remote = as_remote(own)
     sampling = Sampling(temperature=0, max_new_tokens=2, num_loops=2)

@@ -2,6 +2,8 @@
 
 import ast
 import sys
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,22 @@ ALLOWED = {
     "model_cards": {"modeling_nanochat", "evaluation"},
     "recipes": {"modeling_nanochat", "evaluation", "trainers", "model_cards"},
 }
+# Rooms within a package: the other rooms of the package that each may import.
+ROOMS = {
+    "model_cards": set(),
+    "model_cards.gguf": {"model_cards"},
+    "model_cards.serving": {"model_cards", "model_cards.gguf"},
+    "model_cards.card": {"model_cards", "model_cards.gguf"},
+    "model_cards.hub": {"model_cards", "model_cards.gguf", "model_cards.card"},
+    "trainers": set(),
+    "trainers.data": {"trainers"},
+    "trainers.reinforcement": {"trainers", "trainers.data"},
+    "recipes.pipeline": set(),
+    "recipes": {"recipes.pipeline"},
+}
+# Modules that stand above the rooms of their package, besides its command-line files: settings that name what the
+# rooms offer.
+ABOVE_ROOMS = {"trainers.stages"}
 OPTIONAL = {"gguf", "xllamacpp", "trackio", "tensorboard", "datatrove", "pytest", "hypothesis", "ruff"}
 
 
@@ -26,6 +44,61 @@ def imports(path):
             yield node.level, node.module, [alias.name for alias in node.names]
 
 
+def module_of(path: Path) -> str:
+    """The dotted name of a file of the repository."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for package in ALLOWED for path in sorted((ROOT / package).rglob("*.py"))}
+
+
+def imported_modules(name: str, at_import: bool) -> set[str]:
+    """This project's modules that a module imports, where `at_import` only those it needs to be imported itself."""
+    path, found = MODULES[name], set()
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    waiting = [ast.parse(path.read_text())]
+    while waiting:
+        for node in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                above = package[: len(package) - node.level + 1] if node.level else []
+                base = ".".join([*above, *filter(None, [node.module])])
+                found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+            elif not (at_import and isinstance(node, ast.FunctionDef)):
+                waiting.append(node)
+    return (found & MODULES.keys()) - {name}
+
+
+def room_of(module: str) -> str:
+    """The room a module is in: the longest of `ROOMS` that is above it, or its package."""
+    path = MODULES[module]
+    folder = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    return max((room for room in ROOMS if f"{folder}.".startswith(f"{room}.")), key=len, default=folder.split(".")[0])
+
+
+def test_modules_do_not_import_each_other_in_circles():
+    graph = {name: imported_modules(name, at_import=True) for name in MODULES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' -> '.join(reversed(error.args[1]))}")
+
+
+def test_rooms_import_one_way():
+    TopologicalSorter(ROOMS).prepare()
+    above = []
+    for name in MODULES:
+        if name in ABOVE_ROOMS or name.endswith(("__main__", "command_line")) or room_of(name) not in ROOMS:
+            continue
+        room = room_of(name)
+        rooms = {room_of(each) for each in imported_modules(name, at_import=False)}
+        forbidden = {each for each in rooms & ROOMS.keys() if each.split(".")[0] == room.split(".")[0]}
+        above += [f"{name} imports {each}" for each in sorted(forbidden - ROOMS[room] - {room})]
+    assert above == []
+
+
 @pytest.mark.parametrize("package", ALLOWED)
 def test_imports_go_one_way(package):
     for path in (ROOT / package).rglob("*.py"):
@@ -33,6 +106,13 @@ def test_imports_go_one_way(package):
             top = (module or "").split(".")[0]
             forbidden = top in ALLOWED.keys() - ALLOWED[package] - {package}
             assert level > 0 or not forbidden, f"{path.relative_to(ROOT)} imports {module}"
+
+
+def test_no_test_file_is_imported_by_another_file_of_the_tests():
+    for path in (ROOT / "tests").rglob("*.py"):
+        for _, module, names in imports(path):
+            parts = {*(module or "").split("."), *(names if (module or "").startswith("tests") else ())}
+            assert not [part for part in parts if part.startswith("test_")], f"{path.relative_to(ROOT)}: {module}"
 
 
 def test_the_models_folder_is_flat_and_imports_itself_only_as_the_hub_can_follow():

@@ -4,8 +4,6 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from importlib.resources import files
-from pathlib import Path
 
 import pytest
 import torch
@@ -22,42 +20,16 @@ from recipes.pipeline.command_line import main
 from recipes.pipeline.export import export, export_plan
 from recipes.pipeline.prepare import Prepared, split_rows
 from recipes.pipeline.pretrain import build_model, pretrain
-from recipes.pipeline.schema import DataRecipe, ExportRecipe, Recipe, TrainingRecipe
+from recipes.pipeline.schema import ExportRecipe, TrainingRecipe
 from recipes.pipeline.settings import with_settings
-from tests.helpers.paths import ROOT
-from tests.helpers.tiny import tiny_config
+from tests.helpers.paths import BUILTIN, ROOT
+from tests.helpers.tiny_recipe import tiny_recipe
 from trainers.callbacks import MetricsFileCallback
 from trainers.data.pack import pack_blocks
 from trainers.data.sources import Row
 from trainers.data.tokenizer import train_tokenizer
 from trainers.plots import read_metrics
 from trainers.stages import MaxRLStage
-
-BUILTIN = Path(str(files("trainers.data").joinpath("builtin_rust")))
-
-
-def tiny_recipe(output_dir: Path, **training) -> Recipe:
-    training = (
-        dict(
-            total_steps=6,
-            warmup_steps=1,
-            decay_steps=2,
-            batch_size=4,
-            micro_batch_size=2,
-            peak_lr=1e-2,
-            logging_steps=1,
-            save_steps=2,
-        )
-        | training
-    )
-    return Recipe(
-        name="tiny",
-        description="a recipe for tests",
-        model=tiny_config(activation_bits=8, mhc_num_streams=1, vocab_size=300),
-        data=DataRecipe(data_dir=BUILTIN, seq_len=32, vocab_size=300, validation_fraction=0.1),
-        training=TrainingRecipe(**training),
-        output_dir=output_dir,
-    )
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,8 @@ import pytest
 
 from evaluation.results import Interval, Results
 from recipes.pipeline.report_page import write_page
-from tests.helpers.html_reader import Reader
-from tests.trainers.reinforcement.test_sample_page import ATTACK
-from tests.trainers.test_plots import maxrl_lines, pretraining_lines, write_lines
+from tests.helpers.html_reader import ATTACK, Reader
+from tests.helpers.metrics_lines import maxrl_lines, pretraining_lines, write_lines
 from trainers.reinforcement import sample_page
 from trainers.reinforcement.sample_page import JudgedSample
 

@@ -22,7 +22,7 @@ from recipes.pipeline.folder import (
     take_place,
 )
 from recipes.pipeline.schema import Recipe
-from tests.recipes.test_recipe import tiny_recipe
+from tests.helpers.tiny_recipe import tiny_recipe
 
 
 @pytest.mark.parametrize("content", [None, "{}", '{"name": "pancakes"}', '{"model": {'])

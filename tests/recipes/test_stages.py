@@ -27,7 +27,8 @@ from recipes.pipeline.schema import ExportRecipe
 from recipes.pipeline.settings import meanings, owner_of, with_settings
 from recipes.pipeline.settings import settings as settings_of
 from recipes.pipeline.start import start
-from tests.recipes.test_recipe import ROOT, tiny_recipe
+from tests.helpers.paths import ROOT
+from tests.helpers.tiny_recipe import tiny_recipe
 from trainers.callbacks import DivergenceCallback, TrainingDiverged
 from trainers.data.pack import regroup_blocks
 from trainers.data.sources import Row

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from recipes.pipeline.command_line import main
+from tests.helpers.pretraining import make_trainer
 from tests.helpers.tiny import random_tokens, tiny_model
-from tests.recipes.test_recipe import tiny_recipe
-from tests.trainers.test_trainer import make_trainer
+from tests.helpers.tiny_recipe import tiny_recipe
 from trainers.gate import GateTrainer, freeze_all_but_gate, gate_loss
 from trainers.pretraining import pretraining_arguments
 

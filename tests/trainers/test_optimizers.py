@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from tests.helpers.pretraining import make_trainer
 from tests.helpers.tiny import random_tokens, tiny_model
-from tests.trainers.test_trainer import make_trainer
 from trainers import optimizers
 from trainers.optimizers import MuonAndLion, hidden_matrices, muon_and_lion
 from trainers.pretraining import pretraining_arguments

@@ -1,6 +1,5 @@
 """Plots show what was logged, hide none of it, and say what their axes and the reward mean."""
 
-import json
 import math
 
 import pytest
@@ -8,43 +7,10 @@ from matplotlib.figure import Figure
 from transformers import TrainerState
 
 from evaluation import figures
+from tests.helpers.metrics_lines import TESTS_HOLD, maxrl_lines, pretraining_lines, write_lines
 from trainers import plots
 from trainers.callbacks import MetricsFileCallback
-
-TESTS_HOLD = "all hidden tests hold and costs $1 or $2"
-
-
-def pretraining_lines(steps=8, loops=4, muon=False):
-    """Metrics of a run whose deeper loops become better, with an evaluation behind every second log."""
-    for step in range(10, 10 * steps + 1, 10):
-        losses = {f"loop_{loop}_loss": 8 / step**0.3 - 0.01 * loop for loop in range(1, loops + 1)}
-        line = {"step": step, "loss": losses["loop_1_loss"], "learning_rate": 1e-3, "tokens_seen": step * 1000}
-        line |= losses | {f"exit_{loop}": 1 / loops for loop in range(1, loops + 1)}
-        line |= {"mean_exit_loop": 2.5, "zero_weights": 0.3, "tokens_per_second": 900.0}
-        yield line | ({"muon_lr": 0.02, "lion_lr": 1e-4} if muon else {})
-        if step % 20 == 0:
-            held_out = {f"eval_{name}": loss + 0.1 for name, loss in losses.items()}
-            yield {"step": step, "eval_loss": held_out[f"eval_loop_{loops}_loss"]} | held_out
-
-
-def maxrl_lines(success=TESTS_HOLD, steps=6):
-    """Metrics of reinforcement learning that begins at a low success rate."""
-    for step in range(1, steps + 1):
-        rate = step / 100
-        line = {"step": step, "loss": 0.1, "success_rate": rate, "entropy": 1.0, "step_time": 8.0}
-        line |= {f"pass@{k}": 1 - (1 - rate) ** k for k in (1, 2, 16)}
-        line |= {"groups/all_failed": 0.5, "groups/all_passed": 0.0, "reward_seconds": 2.0}
-        line |= {"verdict/valid": rate, "verdict/refused": 1 - rate, "verdict/timeout": 0.0}
-        yield (
-            line
-            | {"completions/mean_length": 20.0, "completions/max_length": 64}
-            | ({"success_means": success} if success else {})
-        )
-
-
-def write_lines(folder, lines):
-    """As the trainers write them."""
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+from trainers.reinforcement.plots import meaning_of_success, plot_maxrl
 
 
 @pytest.fixture
@@ -63,7 +29,7 @@ def panels_of(figure):
     "draw, lines",
     [
         (plots.plot_metrics, list(pretraining_lines(muon=True))),
-        (plots.plot_maxrl, list(maxrl_lines())),
+        (plot_maxrl, list(maxrl_lines())),
     ],
     ids=["text", "maxrl"],
 )
@@ -106,17 +72,17 @@ def test_what_was_not_logged_has_no_panel(tmp_path, drawn):
 @pytest.mark.parametrize("success, shown", [(TESTS_HOLD, TESTS_HOLD), (None, "by the reward")])
 def test_a_plot_of_reinforcement_learning_says_what_a_success_is(tmp_path, drawn, success, shown):
     write_lines(tmp_path, maxrl_lines(success))
-    plots.plot_maxrl(tmp_path)
+    plot_maxrl(tmp_path)
     assert drawn[0].get_suptitle() == f"Success: {shown}"
 
 
 def test_low_success_rates_fill_their_panel(tmp_path, drawn):
     write_lines(tmp_path, [line | {"pass@16": math.nan} for line in maxrl_lines()])
-    plots.plot_maxrl(tmp_path)
+    plot_maxrl(tmp_path)
     assert panels_of(drawn[0])["Success rate and pass@k"].get_ylim()[1] < 0.2
 
 
-@pytest.mark.parametrize("draw", [plots.plot_metrics, plots.plot_maxrl])
+@pytest.mark.parametrize("draw", [plots.plot_metrics, plot_maxrl])
 def test_one_log_is_no_curve(tmp_path, draw):
     write_lines(tmp_path, [{"step": 1, "loss": 2.0}])
     assert draw(tmp_path) is None
@@ -149,4 +115,4 @@ def test_every_line_of_the_metrics_tells_what_is_known_of_all(tmp_path):
     state = TrainerState(global_step=3)
     callback.on_train_begin(None, state, None)
     callback.on_log(None, state, None, logs={"loss": 1.0})
-    assert plots.meaning_of_success(plots.read_metrics(tmp_path)[0]) == TESTS_HOLD
+    assert meaning_of_success(plots.read_metrics(tmp_path)[0]) == TESTS_HOLD

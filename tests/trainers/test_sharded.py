@@ -13,9 +13,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tests.helpers.paths import HELPERS
+from tests.helpers.pretraining import make_trainer
 from tests.helpers.sharded_process import ROWS
 from tests.helpers.tiny import tiny_model
-from tests.trainers.test_trainer import make_trainer
 from trainers import optimizers
 from trainers.pretraining import last_complete_checkpoint
 

@@ -10,21 +10,12 @@ from torch.nn import functional as F
 from transformers import Trainer
 
 from evaluation import progress
+from tests.helpers.pretraining import make_trainer, rows_with_unequal_labels
 from tests.helpers.tiny import VOCAB_SIZE, random_tokens, tiny_model
 from trainers.callbacks import EvaluateCallback, LoopProgressCallback, MetricsFileCallback
 from trainers.gate import GateTrainer
 from trainers.plots import plot_metrics, read_metrics
 from trainers.pretraining import LoopLMTrainer, checkpoint_bytes, last_complete_checkpoint, pretraining_arguments
-
-
-def rows_with_unequal_labels(num_rows=4, length=8):
-    """Row i predicts from position 2 i on, so that a mean of means is not the mean."""
-    tokens = random_tokens(num_rows, length)
-    labels = tokens.clone()
-    for index in range(num_rows):
-        labels[index, : 2 * index] = -100
-    return [{"input_ids": row, "labels": row_labels} for row, row_labels in zip(tokens, labels, strict=True)]
-
 
 LENGTHS = (8, 3, 5, 2)
 
@@ -39,14 +30,6 @@ def padded(rows, side):
     missing = [8 - len(row["input_ids"]) for row in rows]
     pads = [(count, 0) if side == "left" else (0, count) for count in missing]
     return [{name: F.pad(value, pad) for name, value in row.items()} for row, pad in zip(rows, pads, strict=True)]
-
-
-def make_trainer(folder, model=None, trainer_class=LoopLMTrainer, rows=None, **settings):
-    settings = dict(max_steps=1, learning_rate=0.1, logging_steps=1, disable_tqdm=True, bf16=False) | settings
-    model = tiny_model() if model is None else model
-    rows = rows_with_unequal_labels() if rows is None else rows
-    arguments = pretraining_arguments(output_dir=str(folder), **settings)
-    return trainer_class(model=model, args=arguments, train_dataset=rows, eval_dataset=rows)
 
 
 @pytest.mark.parametrize("form", ["expected", "final"])

@@ -11,7 +11,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from tests.helpers.paths import ROOT
-from tests.trainers.test_trainer import make_trainer
+from tests.helpers.pretraining import make_trainer
 from trainers.versions import NEWEST_TESTED_TORCH
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -12,59 +12,9 @@ from evaluation.rust import RustVerifier
 from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.scoring import GoldFailed, results_of
 from evaluation.suites.humaneval_rust import SHIMS, HumanEvalRust, Problem, read_problems
-from tests.evaluation.test_generate import model, tokenizer  # noqa: F401  (fixtures)
+from tests.helpers.humaneval_rows import CRATES, PROBLEMS, ROWS
 from tests.helpers.stored import needs_data, rows
 
-CRATES = "fn main(){    }\n\nuse rand::Rng;\nuse regex::Regex;\nuse md5;\nuse std::ascii::AsciiExt;\n"
-IMPORTS = CRATES + "use std::{cmp::max, collections::HashMap};\n"
-# In the form of the published rows, crates included.
-ROWS = [
-    {
-        "task_id": "Test/0",
-        "prompt": IMPORTS + "/*\n Twice the number.\n*/\nfn double(x: i32) -> i32 {\n",
-        "declaration": IMPORTS + "fn double(x: i32) -> i32 {\n",
-        "canonical_solution": "    x.wrapping_mul(2)\n}\n",
-        "buggy_solution": "    x\n}\n",
-        "test": """
-#[cfg(test)]
-mod tests {
-    use super::*;
-    #[test]
-    fn test_double() {
-        let mut rng = rand::thread_rng();
-        for _ in 0..100 {
-            let x: i32 = rng.gen();
-            assert_eq!(double(x), x.wrapping_add(x));
-            assert!((3..7).contains(&rng.gen_range(3, 7)));
-        }
-    }
-}
-""",
-    },
-    {
-        "task_id": "Test/1",
-        "prompt": IMPORTS + "/*\n The digest.\n*/\nfn digest(text: &str) -> String {\n",
-        "declaration": IMPORTS + "fn digest(text: &str) -> String {\n",
-        "canonical_solution": '    format!("{:x}", md5::compute(text.as_bytes()))\n}\n',
-        "buggy_solution": '    String::from("d41d8cd98f00b204e9800998ecf8427e")\n}\n',
-        "test": """
-#[cfg(test)]
-mod tests {
-    use super::*;
-    #[test]
-    fn test_digest() {
-        assert_eq!(digest(""), "d41d8cd98f00b204e9800998ecf8427e");
-        assert_eq!(digest("message digest"), "f96b697d7cb7938d525a2f31aaf161d0");
-        assert_eq!(
-            digest("12345678901234567890123456789012345678901234567890123456789012345678901234567890"),
-            "57edf4a22be3c955ac49da2e2107b67a"
-        );
-    }
-}
-""",
-    },
-]
-PROBLEMS = [Problem.of(row) for row in ROWS]
 SUITE = HumanEvalRust(PROBLEMS)
 
 
@@ -128,7 +78,7 @@ def test_nothing_is_scored_where_a_solution_fails(verifier):
 
 
 @pytest.fixture
-def files(tmp_path, model, tokenizer):  # noqa: F811
+def files(tmp_path, model, tokenizer):
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
@@ -149,7 +99,7 @@ def evaluate(files, out, *options):
     return main([*arguments, *sampling, "--out", str(files / out), *options])
 
 
-def test_a_run_leaves_results_samples_and_verdicts_and_a_killed_one_the_same(files, model, capsys):  # noqa: F811
+def test_a_run_leaves_results_samples_and_verdicts_and_a_killed_one_the_same(files, model, capsys):
     assert evaluate(files, "a") == 0
     shown = capsys.readouterr().out
     assert "pass@3" in shown and "of 6 completions" in shown

@@ -10,7 +10,6 @@ from evaluation.results import Results
 from evaluation.rust import RustVerifier
 from evaluation.scoring import GoldFailed
 from evaluation.suites.multipl_e_rust import MultiplERust, Problem, before_closing_brace, read_problems, read_rows
-from tests.evaluation.test_generate import model, tokenizer  # noqa: F401  (fixtures)
 from tests.helpers.stored import needs_data, rows
 
 PROMPT = "/// The length.\nfn length(text: String) -> isize {\n"
@@ -65,7 +64,7 @@ def test_what_passes_passes_and_what_is_unwritten_does_not(verifier):
         MultiplERust([unknown_type]).check_gold(verifier)
 
 
-def test_it_runs_from_the_command_line_in_its_own_edition(tmp_path, model, tokenizer, capsys):  # noqa: F811
+def test_it_runs_from_the_command_line_in_its_own_edition(tmp_path, model, tokenizer, capsys):
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     (tmp_path / "rows.jsonl").write_text(json.dumps(ROW) + "\n")
@@ -120,7 +119,7 @@ def test_a_bad_row_is_named_and_may_be_left_out(tmp_path, fault):
             read_rows(path, skip_bad_rows=True)
 
 
-def test_another_file_is_a_benchmark_of_its_own_without_its_bad_rows(tmp_path, model, tokenizer, capsys):  # noqa: F811
+def test_another_file_is_a_benchmark_of_its_own_without_its_bad_rows(tmp_path, model, tokenizer, capsys):
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     unsound = ROW | {"name": "mbpp_3_wrong", "gpt4_reference": PROMPT + "    0\n}"}

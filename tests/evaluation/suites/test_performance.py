@@ -9,7 +9,6 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from evaluation.__main__ import main
 from evaluation.results import Results
 from evaluation.suites.performance import Workload, measure, settings
-from tests.evaluation.test_generate import model, tokenizer  # noqa: F401
 from tests.helpers.tiny import tiny_model
 
 SMALL = Workload(batch_sizes=(1, 2), prompt_tokens=5, new_tokens=3, rounds=2, exit_thresholds=())
@@ -93,7 +92,7 @@ def test_what_cannot_be_measured_is_refused(change, message):
         settings(tiny_model(), Workload(**change))
 
 
-def test_the_command_prints_and_writes_them(tmp_path, model, tokenizer, capsys):  # noqa: F811
+def test_the_command_prints_and_writes_them(tmp_path, model, tokenizer, capsys):
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     arguments = ["run", "--model", str(tmp_path / "model"), "--suite", "performance", "--out", str(tmp_path)]

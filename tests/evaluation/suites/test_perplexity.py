@@ -18,8 +18,8 @@ from evaluation.suites.perplexity import (
     read_texts,
     score_texts,
 )
+from tests.helpers.paths import BUILTIN
 from tests.helpers.tiny import random_tokens, tiny_model
-from tests.recipes.test_recipe import BUILTIN
 from trainers.data.tokenizer import train_tokenizer
 
 

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken
 from torch import nn
 
-from benchmarks.gguf_faults import patched
 from model_cards.checkpoint import Checkpoint
 from model_cards.gguf import tensors as gguf_tensors
 from model_cards.gguf.blocks import FORMATS
@@ -25,6 +24,7 @@ from model_cards.gguf.file import read_gguf
 from model_cards.gguf.limits import config_obstacles
 from model_cards.gguf.tensors import permute_rotary, restore_rotary
 from modeling_nanochat.ternary_nanochat import quantize_weight
+from tests.helpers.gguf_faults import patched
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
 from trainers.data.tokenizer import train_tokenizer
 

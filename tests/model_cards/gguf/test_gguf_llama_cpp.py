@@ -8,11 +8,11 @@ from functools import cache
 import pytest
 import torch
 
-from benchmarks.gguf_faults import FAULTS, RUST, patched, trained_model
 from model_cards.checkpoint import Checkpoint
 from model_cards.gguf.blocks import FORMATS
 from model_cards.gguf.export import export_gguf
 from model_cards.gguf.verify import LISTED_TOKENS, TEXTS, Agreement, LlamaCpp, divergence, verify_gguf
+from tests.helpers.gguf_faults import FAULTS, RUST, patched, trained_model
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
 
 PROMPTS = ("fn main() {\n    let mut total = 0;\n    for i in 0..10 {", "pub struct Größe<'a>(&'a str); // 日本 🦀")

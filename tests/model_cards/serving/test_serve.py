@@ -17,11 +17,11 @@ import openai
 import pytest
 import torch
 
-from benchmarks.gguf_faults import patched
 from model_cards.__main__ import main
 from model_cards.checkpoint import Checkpoint
 from model_cards.gguf.export import export_gguf
 from model_cards.serving.llama_server import ServerSettings, at_depth, open_model
+from tests.helpers.gguf_faults import patched
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
 from tests.helpers.memorised import COMPILES, FAILS, memorised_model
 from tests.helpers.paths import ROOT

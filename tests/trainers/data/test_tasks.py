@@ -7,24 +7,12 @@ from itertools import islice
 import pytest
 
 from evaluation.rust import HiddenTests, RustVerifier
+from tests.helpers.tasks import PROMPT, SOLUTION, TASK
 from trainers.data.synthetic.stream import choose_families, draw_samples, split_of
 from trainers.data.synthetic.verified import task_of
-from trainers.data.tasks import Task, load_tasks
+from trainers.data.tasks import load_tasks
 from trainers.data.tasks.mutants import constant, mutants
 from trainers.data.tasks.task import find_faults, first_cases
-
-PROMPT = "/// Adds up what is above 3.\nfn total(values: &[i32]) -> i32 {\n"
-SOLUTION = """    let mut sum = 0;
-    for &value in values {
-        if value > 3 {
-            sum += value;
-        }
-    }
-    sum
-}
-"""
-CASES = "check!(total(&[]) == 0);\ncheck!(total(&[3, 4]) == 4);\ncheck!(total(&[5, 1, 9]) == 14);"
-TASK = Task("a", PROMPT, SOLUTION, "fn total(values: &[i32]) -> i32;", CASES, 1, "made")
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from transformers import PreTrainedTokenizerFast
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from tests.helpers.paths import ROOT
-from tests.trainers.data.test_tasks import TASK
-from tests.trainers.reinforcement.test_maxrl import looped
+from tests.helpers.reinforcement import looped
+from tests.helpers.tasks import TASK
 from trainers.data.tokenizer import train_tokenizer
 from trainers.reinforcement.rewards import RustReward
 

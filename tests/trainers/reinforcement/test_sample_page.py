@@ -3,10 +3,8 @@
 import json
 import math
 
-from tests.helpers.html_reader import Reader
+from tests.helpers.html_reader import ATTACK, Reader
 from trainers.reinforcement.sample_page import JudgedSample, SamplePage, write_page
-
-ATTACK = '</pre><script>fetch("https://example.org")</script><img src=x onerror=alert(1)> {{ 7 * 7 }} \x00\ud800'
 
 
 def read(path):

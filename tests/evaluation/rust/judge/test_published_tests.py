@@ -8,7 +8,7 @@ from tree_sitter import Parser
 from evaluation.rust import RustVerifier
 from evaluation.rust.judge.published_tests import as_hidden_tests
 from evaluation.rust.syntax.analysis import RUST
-from tests.evaluation.rust.judge.test_rust_judge import exercism
+from tests.helpers.exercism import exercism
 from tests.helpers.paths import HELPERS
 from tests.helpers.stored import needs_data, rows
 

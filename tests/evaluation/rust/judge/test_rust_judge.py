@@ -15,6 +15,7 @@ from evaluation.rust.judge.harness import publish
 from evaluation.rust.judge.published_tests import as_hidden_tests
 from evaluation.rust.judge.refusals import refusals
 from evaluation.rust.syntax.analysis import analyse
+from tests.helpers.exercism import exercism
 from tests.helpers.paths import HELPERS
 from tests.helpers.stored import needs_data, rows
 
@@ -272,13 +273,6 @@ def test_published_tests_can_be_made_hidden_ones(verifier):
     assert len(problems) == 159
     assert [row["task_id"] for row, verdict in zip(problems, verdicts, strict=True) if not verdict.ok] == []
     assert all(verdict.tests_passed for verdict in verdicts)
-
-
-def exercism(row):
-    """An exercise as one text: its tests are written for a crate of its name."""
-    (code,) = row["example"].values()
-    tests = "\n".join(f"mod nanochat_{index} {{\n{text}\n}}" for index, text in enumerate(row["tests"].values()))
-    return code, f"extern crate self as {row['name']};\n#[cfg(test)]\nmod exercise {{\n{tests}\n}}"
 
 
 @needs_data

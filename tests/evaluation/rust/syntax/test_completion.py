@@ -10,9 +10,8 @@ from tree_sitter import Parser
 
 from evaluation.rust.syntax.analysis import RUST
 from evaluation.rust.syntax.completion import completed_function
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import BUILTIN, ROOT
 from tests.helpers.stored import DATA, needs_data, rows
-from tests.recipes.test_recipe import BUILTIN
 from trainers.data.synthetic.stream import choose_families, draw_samples
 from trainers.data.synthetic.verified import task_of
 from trainers.data.tokenizer import train_tokenizer
