@@ -115,7 +115,7 @@ def train(run: Run, folder: Path, options: argparse.Namespace, shares: Queue) ->
         "--set",
         f"model.exit_entropy_weight={run.entropy_weight}",
         "--set",
-        f"training.gate_steps={options.gate_steps}",
+        f"gate.total_steps={options.gate_steps}",
         "--set",
         "data.verified_sample=0",
     ]

@@ -1,4 +1,4 @@
-"""`python -m recipes` lists the recipes with what they cost."""
+"""`python -m recipes` lists the recipes with their sizes."""
 
 import argparse
 import sys
@@ -16,45 +16,50 @@ if TYPE_CHECKING:
     from recipes.pipeline.schema import Recipe
 
 
+def recipe_names() -> list[str]:
+    """Names of the recipes: the files of this folder that define a function of their own name."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return [path.stem for path in files if f"def {path.stem}() -> Recipe:" in path.read_text(encoding="utf-8")]
+
+
+def recipe_named(name: str) -> "Recipe":
+    """The recipe of this name; imports PyTorch."""
+    return getattr(import_module(f"recipes.{name}"), name)()
+
+
 def all_recipes() -> "dict[str, Recipe]":
-    """The recipes of this folder by the name of their file."""
-    found = {}
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        if "RECIPE = " in path.read_text(encoding="utf-8") and path.stem != "__main__":
-            found[path.stem] = import_module(f"recipes.{path.stem}").RECIPE
-    return found
+    """The recipes by name."""
+    return {name: recipe_named(name) for name in recipe_names()}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prints the table; returns the exit status."""
+    """Print the table; return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m recipes",
-        description="Lists the recipes: the parameters, loops and tokens of each, and its stages.",
+        description="List the recipes: parameters, loops and tokens of each, and its stages.",
     )
     parser.parse_args(arguments)
     return exit_status(parser.prog, print_recipes)
 
 
 def print_recipes() -> int:
-    """Prints the table; returns the exit status."""
+    """Print the table; return the exit status."""
     # `--help` answers at once, without PyTorch.
     from recipes.pipeline.settings import parameters
 
     table = Table()
-    for column in ("recipe", "parameters", "ternary", "layers x loops", "tokens"):
+    for column in ("recipe", "parameters", "ternary", "layers x loops"):
         table.add_column(column, justify="left" if column == "recipe" else "right")
     table.add_column("stages")
     recipes = all_recipes()
     for name, recipe in recipes.items():
         total, ternary = parameters(recipe)
-        tokens = sum(stage.total_steps * stage.tokens_per_step for stage in recipe.text_stages)
         table.add_row(
             f"{name}.py",
             f"{total / 1e6:,.1f} M",
             f"{ternary / 1e6:,.1f} M",
             f"{recipe.model.num_shared_layers} x {recipe.model.num_loops}",
-            f"{tokens / 1e6:,.1f} M",
-            ", ".join(stage.name for stage in recipe.stages),
+            "\n".join(f"{stage.name}: {stage.summary()}" for stage in recipe.active_stages),
         )
     console = Console(highlight=False)
     print_table(console, table, prose=["stages"])

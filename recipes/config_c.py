@@ -19,7 +19,7 @@ def config_c() -> Recipe:
     """1 billion parameters in 22 blocks and four loops, for one GPU with 24 GB and many processor cores."""
     return large().changed(
         name="config_c",
-        description="1 billion parameters in 22 blocks and four loops, for one GPU with 24 GB and many processor cores",
+        description="1 billion parameters in 22 blocks and four loops, for one GPU with 24 GB and many CPU cores",
         model={
             "hidden_size": 1792,
             "intermediate_size": 4864,

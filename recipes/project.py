@@ -3,8 +3,9 @@ A small ternary LoopLM of your own Rust, in a few minutes on two processor cores
 
     accelerate launch recipes/project.py --data-dir ~/src/my-crate
 
-It trains on the documentation of the toolchain first, which is more text than most projects have, and ends with a stage
-on the project, with a share of the documentation so that this is not forgotten. The held-out text is of the project.
+It trains on the documentation of the toolchain first, which is more text than most projects have, and ends with a
+stage on the project, with a share of the documentation so that this is not forgotten. The held-out text is of the
+project.
 """
 
 try:

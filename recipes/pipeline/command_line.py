@@ -73,7 +73,8 @@ def _chosen(recipe: Recipe, options: argparse.Namespace) -> Recipe:
     Raises:
         ValueError: There is no such run, or a change is not possible.
     """
-    recipe = replace(recipe, output_dir=options.output_dir)
+    if options.output_dir is not None:
+        recipe = replace(recipe, output_dir=options.output_dir)
     if options.schedule is not None:
         recipe = with_ouro_schedule(recipe)
     if options.resume:

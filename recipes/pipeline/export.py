@@ -1,7 +1,6 @@
 """The export of a model: packed weights, and a GGUF file that is compared with the model in llama.cpp."""
 
 import glob
-import json
 import shutil
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -18,7 +17,7 @@ from model_cards.gguf.limits import config_obstacles
 from model_cards.gguf.verify import verify_gguf
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from recipes.pipeline.schema import Recipe
-from recipes.pipeline.stages.export import RESULT, Export, Exported
+from recipes.pipeline.stages.export import Export, Exported
 from recipes.pipeline.stages.stage import FINISHED
 
 PACKAGES = ("gguf", "xllamacpp")
@@ -77,7 +76,7 @@ def export(recipe: Recipe, stage: Export, model_folder: Path, tokenizer: PreTrai
     folder = recipe.stage_dir(stage)
     folder.mkdir(exist_ok=True)
     finished = folder / FINISHED
-    for earlier in (finished, folder / RESULT, *folder.glob(f"{glob.escape(recipe.name)}-*.gguf*")):
+    for earlier in (finished, *folder.glob(f"{glob.escape(recipe.name)}-*.gguf*")):
         earlier.unlink(missing_ok=True)
     shutil.rmtree(folder / "packed", ignore_errors=True)
     model = LoopLMForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval().to(inference_device())
@@ -96,7 +95,8 @@ def export(recipe: Recipe, stage: Export, model_folder: Path, tokenizer: PreTrai
             found = verify_gguf(path, model, tokenizer)
             agreement = asdict(found) | {"path": path.name, "problems": list(found.problems)}
     except (ValueError, OSError) as error:
-        return Exported(stage=trained, file_sizes=sizes, problem=str(error))
-    # The model's card tells from it which stage was exported.
-    finished.write_text(json.dumps({"stage": trained}) + "\n")
-    return Exported(stage=trained, file_sizes=sizes, agreement=agreement)
+        exported = Exported(stage=trained, file_sizes=sizes, problem=str(error))
+    else:
+        exported = Exported(stage=trained, file_sizes=sizes, agreement=agreement)
+    exported.write(finished)
+    return exported

@@ -19,7 +19,7 @@ def from_former_run(kept: dict[str, dict[str, Any]], kinds: Mapping[str, str]) -
     """
     training = kept["training"]
     first = {name: training[name] for name in FIRST if name in training}
-    stages = {"pretrain": {"kind": "pretrain", "name": "pretrain", "seq_len": kept["data"]["seq_len"]} | first}
+    stages = {"pretrain": {"kind": "pretrain", "name": "pretrain", "seq_len": kept["data"].get("seq_len")} | first}
     for section, values in kept.items():
         if section.startswith("stages."):
             name = section.removeprefix("stages.")

@@ -21,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folder with .rs files to train on (default: the documentation of the installed Rust toolchain)",
     )
-    parser.add_argument("--output-dir", type=Path, default=Path("runs"), help="parent of the run's folder")
+    parser.add_argument("--output-dir", type=Path, help="parent of the run's folder (default: runs)")
     parser.add_argument("--seed", type=int, help="seed of weights and data order (default: the recipe's, 0)")
     parser.add_argument(
         "--total-steps",

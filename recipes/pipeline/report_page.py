@@ -107,7 +107,7 @@ def _stage(run_dir: Path, name: str) -> StagePart:
     logs, evaluations = read_metrics(folder)
     pages = sorted((folder / "samples").glob("*.json"))
     last = SamplePage.read(pages[-1]) if pages else None
-    success = meaning_of_success(logs) if any("reward" in entry for entry in logs) else None
+    success = meaning_of_success(logs) if any("success_rate" in entry for entry in logs) else None
     status = "finished" if (folder / "finished.json").exists() else "not finished" if logs else "did not run"
     samples = (
         []

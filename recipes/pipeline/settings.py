@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluation.tables import print_table
-from recipes.pipeline.fields import Settings, meaning, names, parse, value_of
+from recipes.pipeline.fields import Settings, check, meaning, names, parse, value_of
 from recipes.pipeline.options import model_meanings
 from recipes.pipeline.schema import DataSettings, Recipe, TrainingSettings
 
@@ -75,6 +75,8 @@ def with_settings(recipe: Recipe, changes: list[str]) -> Recipe:
         section, _, field = name.rpartition(".")
         if section == "model":
             value = parse(get_annotations(type(recipe.model))[field], text)
+            is_mapping = field != "rope_parameters" or isinstance(value, Mapping | None)
+            check("model", field, value, "a dictionary or None", is_mapping)
         else:
             value = value_of(type(owners[section]), field, text)
         changed.setdefault(section, {})[field] = value

@@ -1,31 +1,47 @@
-"""The smallest recipe that goes through the whole pipeline."""
+"""A recipe that trains in a second, and the command line of a recipe in this process."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from recipes.pipeline.schema import DataRecipe, Recipe, TrainingRecipe
+from recipes.pipeline.program import main
+from recipes.pipeline.schema import DataSettings, Recipe, TrainingSettings
+from recipes.pipeline.stages.export import Export
+from recipes.pipeline.stages.gate import TrainGate
+from recipes.pipeline.stages.pretrain import Pretrain
+from recipes.pipeline.stages.stage import Stage
 from tests.helpers.paths import BUILTIN
 from tests.helpers.tiny import tiny_config
 
 
-def tiny_recipe(output_dir: Path, **training) -> Recipe:
-    training = (
-        dict(
-            total_steps=6,
-            warmup_steps=1,
-            decay_steps=2,
-            batch_size=4,
-            micro_batch_size=2,
-            peak_lr=1e-2,
-            logging_steps=1,
-            save_steps=2,
-        )
-        | training
-    )
+def tiny_recipe(output_dir: Path, **settings) -> Recipe:
+    """
+    Args:
+        output_dir: Parent of the run's folder.
+        settings: Of the first stage, and of those that all stages share.
+    """
+    first = dict(total_steps=6, warmup_steps=1, decay_steps=2, batch_size=4, peak_lr=1e-2)
+    first |= {name: settings.pop(name) for name in (*first, "min_lr") if name in settings}
     return Recipe(
         name="tiny",
         description="a recipe for tests",
         model=tiny_config(activation_bits=8, mhc_num_streams=1, vocab_size=300),
-        data=DataRecipe(data_dir=BUILTIN, seq_len=32, vocab_size=300, validation_fraction=0.1),
-        training=TrainingRecipe(**training),
+        data=DataSettings(data_dir=BUILTIN, seq_len=32, vocab_size=300, validation_fraction=0.1),
+        training=TrainingSettings(**(dict(micro_batch_size=2, logging_steps=1, save_steps=2) | settings)),
+        stages=(
+            Pretrain(seq_len=32, **first),
+            TrainGate(total_steps=0, batch_size=4, seq_len=32, peak_lr=0.01),
+            Export(),
+        ),
         output_dir=output_dir,
     )
+
+
+def with_later(recipe: Recipe, *later: Stage) -> Recipe:
+    """The recipe with other stages behind the first."""
+    first, *_, gate, export = recipe.stages
+    return replace(recipe, stages=(first, *later, gate, export))
+
+
+def command(recipe: Recipe, options: list[str]) -> None:
+    """Run a recipe as a program does, with options."""
+    main(lambda: recipe, options)

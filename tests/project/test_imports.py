@@ -31,7 +31,7 @@ ROOMS = {
 }
 # Modules that stand above the rooms of their package, besides its command-line files: settings that name what the
 # rooms offer.
-ABOVE_ROOMS = {"trainers.stages"}
+ABOVE_ROOMS: set[str] = set()
 OPTIONAL = {"gguf", "xllamacpp", "trackio", "tensorboard", "datatrove", "pytest", "hypothesis", "ruff"}
 
 
@@ -66,9 +66,14 @@ def imported_modules(name: str, at_import: bool) -> set[str]:
                 above = package[: len(package) - node.level + 1] if node.level else []
                 base = ".".join([*above, *filter(None, [node.module])])
                 found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-            elif not (at_import and isinstance(node, ast.FunctionDef)):
+            elif not (at_import and (isinstance(node, ast.FunctionDef) or is_for_types(node))):
                 waiting.append(node)
     return (found & MODULES.keys()) - {name}
+
+
+def is_for_types(node: ast.AST) -> bool:
+    """Whether a statement is `if TYPE_CHECKING:`, which does not run."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def room_of(module: str) -> str:

@@ -15,21 +15,20 @@ from transformers import AutoModelForCausalLM
 from evaluation.results import Results
 from model_cards.gguf.file import read_gguf
 from modeling_nanochat import LoopLMConfig
-from recipes import debug
-from recipes.pipeline.command_line import main
+from recipes.debug import debug
 from recipes.pipeline.export import export, export_plan
 from recipes.pipeline.prepare import Prepared, split_rows
 from recipes.pipeline.pretrain import build_model, pretrain
-from recipes.pipeline.schema import ExportRecipe, TrainingRecipe
 from recipes.pipeline.settings import with_settings
+from recipes.pipeline.stages.export import Export, Exported
+from recipes.pipeline.stages.maxrl import MaxRL
 from tests.helpers.paths import BUILTIN, ROOT
-from tests.helpers.tiny_recipe import tiny_recipe
+from tests.helpers.tiny_recipe import command, tiny_recipe, with_later
 from trainers.callbacks import MetricsFileCallback
 from trainers.data.pack import pack_blocks
 from trainers.data.sources import Row
 from trainers.data.tokenizer import train_tokenizer
 from trainers.plots import read_metrics
-from trainers.stages import MaxRLStage
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +46,8 @@ def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys
     model = LoopLMConfig.from_dict(
         recipe.model.to_dict() | {"max_position_embeddings": 1024, "ternary_group_size": 32}
     )
-    recipe = replace(recipe, model=model, export=ExportRecipe(gguf="q8_0"))
-    main(recipe, [])
+    recipe = replace(recipe, model=model).changed(export={"gguf": "q8_0"})
+    command(recipe, [])
     shown = capsys.readouterr().out
     results = json.loads((tmp_path / "tiny" / "report.json").read_text())
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "tiny" / "pretrain" / "model", trust_remote_code=True)
@@ -76,10 +75,10 @@ def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys
     assert evaluations[0]["eval_compiles_of"] == 8
 
     with pytest.raises(SystemExit):
-        main(recipe, [])
+        command(recipe, [])
     assert "already holds a run: continue it with --resume, delete it with --overwrite" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main(recipe, ["--resume", "--seed", "5"])
+        command(recipe, ["--resume", "--seed", "5"])
     assert "training.seed: 0 in the run, 5 now" in capsys.readouterr().err
 
 
@@ -125,8 +124,8 @@ def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path, prepared,
 
 
 def test_the_debug_recipe_builds_its_model_for_any_tokenizer_of_its_vocabulary(prepared):
-    model = build_model(debug.RECIPE, prepared.tokenizer)
-    assert model.config.vocab_size == debug.RECIPE.data.vocab_size
+    model = build_model(debug(), prepared.tokenizer)
+    assert model.config.vocab_size == debug().data.vocab_size
     assert model.generation_config.eos_token_id == model.config.eos_token_id == prepared.tokenizer.eos_token_id
 
 
@@ -151,14 +150,15 @@ def test_the_split_depends_on_the_code_alone_and_loses_nothing(codes, fraction):
     [
         (dict(save_steps=3, logging_steps=2), "training.save_steps must be a multiple of logging_steps=2"),
         (dict(eval_steps=3), "training.eval_steps must be a multiple of save_steps=2"),
-        (dict(seed=2**32), "training.seed must be below 2"),
-        (dict(total_steps=10**10), "training.total_steps must be at most 10"),
-        (dict(total_steps=0), "training.total_steps must be at least 1, got 0"),
-        (dict(peak_lr=0.0), "training.peak_lr must be above min_lr, got 0.0"),
-        (dict(peak_lr=float("nan")), "training.peak_lr must be above min_lr, got nan"),
-        (dict(warmup_steps=5), "training.warmup_steps must be at most total_steps=6 together with decay_steps=2"),
+        (dict(seed=2**32), "training.seed must be below 4"),
+        (dict(total_steps=10**10), "pretrain.total_steps must be at most 1e"),
+        (dict(total_steps=0), "recipe.stages must be such that the first one with steps builds a model"),
+        (dict(peak_lr=0.0), "pretrain.peak_lr must be above 0, got 0.0"),
+        (dict(peak_lr=1.0, min_lr=1.0), "pretrain.peak_lr must be above min_lr, got 1.0"),
+        (dict(peak_lr=float("nan")), "pretrain.peak_lr must be finite, got nan"),
+        (dict(warmup_steps=5), "pretrain.warmup_steps must be at most total_steps=6 together with decay_steps=2"),
         (dict(grad_clip=0), "training.grad_clip must be above 0, got 0"),
-        (dict(adam_beta2=1), "training.adam_beta2 must be from 0 to below 1, got 1"),
+        (dict(adam_beta2=1), "training.adam_beta2 must be below 1, got 1"),
     ],
 )
 def test_impossible_training_settings_are_refused_by_name(tmp_path, settings, message):
@@ -171,7 +171,7 @@ def test_impossible_data_settings_are_refused_by_name(tmp_path):
     for changes, message in (
         (dict(seq_len=1), "data.seq_len must be at least 2, got 1"),
         (dict(vocab_size=200), "data.vocab_size must be at least 259, got 200"),
-        (dict(validation_fraction=0.5), "data.validation_fraction must be above 0 and below 0.5, got 0.5"),
+        (dict(validation_fraction=0.5), "data.validation_fraction must be below 0.5, got 0.5"),
         (dict(max_validation_blocks=0), "data.max_validation_blocks must be at least 1, got 0"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -188,51 +188,47 @@ def test_impossible_data_settings_are_refused_by_name(tmp_path):
             "packed",
             "model.weight_format must be latent: packed weights cannot be trained, got 'packed'",
         ),
-        ("exit_at_loop", "3", "model.exit_at_loop must be at most stages.longer.num_loops=2, got 3"),
-        ("exit_threshold", "0.8", "model.exit_threshold must be at least 1 for stages.maxrl, which draws .* got 0.8"),
-        ("kv_reuse", "last", "model.kv_reuse must be none for stages.maxrl, which draws completions .* got 'last'"),
+        ("exit_at_loop", "3", "model.exit_at_loop must be at most longer.num_loops=2, got 3"),
+        ("exit_threshold", "0.8", "model.exit_threshold must be at least 1 for stage maxrl, which samples .* got 0.8"),
+        ("kv_reuse", "last", "model.kv_reuse must be none for stage maxrl, which samples completions .* got 'last'"),
     ],
 )
 def test_models_that_a_stage_cannot_train_are_refused_before_the_first(tmp_path, name, value, message):
     recipe = tiny_recipe(tmp_path)
-    longer = replace(recipe.training.stage(32), name="longer", num_loops=2)
-    maxrl = MaxRLStage("maxrl", total_steps=1, prompts_per_step=2, max_completion_length=8)
-    recipe = replace(recipe, data=replace(recipe.data, tasks=4), later_stages=(longer, maxrl))
+    longer = replace(recipe.stages[0], name="longer", num_loops=2)
+    maxrl = MaxRL(total_steps=1, prompts_per_step=2, max_completion_length=8)
+    recipe = with_later(recipe.changed(data={"tasks": 4}), longer, maxrl)
     with pytest.raises(ValueError, match=message):
         with_settings(recipe, [f"model.{name}={value}"])
     if name in ("exit_threshold", "kv_reuse"):
-        with_settings(replace(recipe, later_stages=()), [f"model.{name}={value}"])
+        with_settings(with_later(recipe), [f"model.{name}={value}"])
 
 
-def test_a_stretched_schedule_keeps_its_proportions():
-    training = TrainingRecipe(
-        total_steps=100, warmup_steps=10, decay_steps=30, batch_size=1, micro_batch_size=1, peak_lr=1
-    )
-    longer = training.with_total_steps(1000)
-    assert (longer.warmup_steps, longer.stable_steps, longer.decay_steps) == (100, 600, 300)
-    with pytest.raises(ValueError, match="total_steps must be at least 1, got 0"):
-        training.with_total_steps(0)
+def test_a_stretched_schedule_keeps_its_proportions(tmp_path):
+    recipe = tiny_recipe(tmp_path, total_steps=100, warmup_steps=10, decay_steps=30, save_steps=10)
+    longer = recipe.with_total_steps(1000).stages[0]
+    assert (longer.total_steps, longer.warmup_steps, longer.decay_steps) == (1000, 100, 300)
+    with pytest.raises(ValueError, match="must be such that the first one with steps"):
+        recipe.with_total_steps(0)
 
 
-def test_a_batch_is_divided_among_the_processes_or_refused():
-    training = TrainingRecipe(
-        total_steps=9, warmup_steps=1, decay_steps=1, batch_size=12, micro_batch_size=5, peak_lr=1
-    )
-    stage = training.stage(64)
-    assert [training.micro_batch_for(stage, 64, processes) for processes in (1, 2, 3, 4, 6)] == [4, 3, 4, 3, 2]
-    longer = replace(stage, seq_len=128)
-    assert [training.micro_batch_for(longer, 64, processes) for processes in (1, 2, 3)] == [2, 2, 2]
-    assert training.micro_batch_for(replace(stage, seq_len=6400), 64, 1) == 1
+def test_a_batch_is_divided_among_the_processes_or_refused(tmp_path):
+    recipe = tiny_recipe(tmp_path, batch_size=12, micro_batch_size=5)
+    stage = recipe.stages[0]
+    assert [stage.micro_batch_size(recipe, processes) for processes in (1, 2, 3, 4, 6)] == [4, 3, 4, 3, 2]
+    longer = replace(stage, seq_len=64)
+    assert [longer.micro_batch_size(recipe, processes) for processes in (1, 2, 3)] == [2, 2, 2]
+    assert replace(stage, seq_len=3200).micro_batch_size(recipe, 1) == 1
     with pytest.raises(
-        ValueError, match="training.batch_size must be a multiple of the number of processes, 5, got 12"
+        ValueError, match="pretrain.batch_size must be a multiple of the number of processes, 5, got 12"
     ):
-        training.micro_batch_for(stage, 64, 5)
+        stage.micro_batch_size(recipe, 5)
 
 
 def test_an_output_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit):
-        main(tiny_recipe(tmp_path / "file"), [])
+        command(tiny_recipe(tmp_path / "file"), [])
     assert "Not a directory" in capsys.readouterr().err
 
 
@@ -257,7 +253,7 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path):
 
 def test_resume_without_a_run_says_so(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        main(tiny_recipe(tmp_path), ["--resume"])
+        command(tiny_recipe(tmp_path), ["--resume"])
     assert "--resume needs a run to continue, got none" in capsys.readouterr().err
 
 
@@ -271,7 +267,7 @@ def test_a_recipe_started_without_the_project_installed_says_what_to_do(tmp_path
 def test_an_export_that_was_killed_is_made_anew_and_tells_its_stage(tmp_path, prepared):
     recipe = tiny_recipe(tmp_path)
     config = LoopLMConfig.from_dict(recipe.model.to_dict() | {"max_position_embeddings": 64, "ternary_group_size": 32})
-    recipe = replace(recipe, model=config, export=ExportRecipe(gguf="f32"))
+    recipe = replace(recipe, model=config).changed(export={"gguf": "f32"})
     folder = recipe.run_dir / "tasks" / "model"
     build_model(recipe, prepared.tokenizer).save_pretrained(folder)
     left = recipe.run_dir / "export" / "packed"
@@ -280,12 +276,12 @@ def test_an_export_that_was_killed_is_made_anew_and_tells_its_stage(tmp_path, pr
     half = ("packed/model-00002-of-00003.safetensors", "tiny-q4_0.gguf", "tiny-f32.gguf.0a1b.partial")
     for name in (*half, "mine.txt"):
         (left.parent / name).write_bytes(b"half")
-    exported = export(recipe, folder, prepared.tokenizer)
-    assert exported.agreement.problems == ()
+    exported = export(recipe, recipe.stage("export"), folder, prepared.tokenizer)
+    assert exported.agreement["problems"] == []
     assert [path.name for path in left.glob("*.safetensors*")] == ["model.safetensors"]
     found = sorted(path.name for path in left.parent.iterdir())
     assert found == ["finished.json", "mine.txt", "packed", "tiny-f32.gguf"]
-    assert json.loads((left.parent / "finished.json").read_text()) == {"stage": "tasks"}
+    assert Exported.read(left.parent / "finished.json").stage == "tasks"
 
 
 @pytest.mark.parametrize(
@@ -300,35 +296,35 @@ def test_an_export_that_was_killed_is_made_anew_and_tells_its_stage(tmp_path, pr
 def test_a_run_says_at_the_start_what_llama_cpp_will_make_of_it(tmp_path, settings, said):
     recipe = tiny_recipe(tmp_path)
     model = LoopLMConfig.from_dict(recipe.model.to_dict() | settings)
-    assert said in export_plan(replace(recipe, model=model))
+    assert said in export_plan(model, Export())
 
 
 def test_an_export_that_cannot_be_made_is_refused_before_any_work(tmp_path, capsys, monkeypatch):
     recipe = tiny_recipe(tmp_path)
     streams = LoopLMConfig.from_dict(recipe.model.to_dict() | {"mhc_num_streams": 2})
     for changed, message in (
-        (replace(recipe, export=ExportRecipe(gguf="tq2_0")), "hidden_size must be a multiple of 256, got 32"),
-        (replace(recipe, export=ExportRecipe(gguf="f32"), model=streams), "mhc_num_streams must be 1, got 2"),
+        (recipe.changed(export={"gguf": "tq2_0"}), "hidden_size must be a multiple of 256, got 32"),
+        (replace(recipe, model=streams).changed(export={"gguf": "f32"}), "mhc_num_streams must be 1, got 2"),
     ):
         with pytest.raises(SystemExit):
-            main(changed, [])
+            command(changed, [])
         assert message in capsys.readouterr().err and list(tmp_path.iterdir()) == []
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     with pytest.raises(SystemExit):
-        main(replace(recipe, export=ExportRecipe(gguf="f32")), [])
+        command(recipe.changed(export={"gguf": "f32"}), [])
     error = capsys.readouterr().err
     assert 'export.gguf=f32 needs xllamacpp: pip install -e ".[gguf]"' in error
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="export.gguf must be one of f32, .*, or None, got 'tq3_0'"):
-        ExportRecipe(gguf="tq3_0")
+        Export(gguf="tq3_0")
 
 
 def test_a_model_that_cannot_be_exported_is_said_so_and_costs_nothing_else(tmp_path, prepared):
-    recipe = replace(tiny_recipe(tmp_path), export=ExportRecipe(gguf="f32"))
+    recipe = tiny_recipe(tmp_path).changed(export={"gguf": "f32"})
     model = build_model(recipe, prepared.tokenizer)
     with torch.no_grad():
         model.lm_head.weight[0, 0] = float("nan")
     model.save_pretrained(tmp_path / "tiny" / "pretrain" / "model")
-    exported = export(recipe, tmp_path / "tiny" / "pretrain" / "model", prepared.tokenizer)
-    assert "lm_head.weight must be finite" in exported.problem and exported.gguf is None
-    assert [path.name for path in (tmp_path / "tiny" / "export").iterdir()] == ["packed"]
+    exported = export(recipe, recipe.stage("export"), tmp_path / "tiny" / "pretrain" / "model", prepared.tokenizer)
+    assert "lm_head.weight must be finite" in exported.problem and exported.agreement is None
+    assert sorted(path.name for path in (tmp_path / "tiny" / "export").iterdir()) == ["finished.json", "packed"]

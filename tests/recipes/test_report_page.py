@@ -22,9 +22,11 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"".join(
 SETTINGS = {
     "model": {"hidden_size": 256, "num_loops": 4, "chunk_size_feed_forward": 0},
     "data": {"data_dir": None, "tasks": 400},
-    "training": {"total_steps": 300, "peak_lr": 0.0012, "seed": 0, "gate_steps": 0},
-    "stages.deeper": {"name": "deeper", "total_steps": 100, "peak_lr": 1e-4},
-    "stages.maxrl": {"name": "maxrl", "total_steps": 16, "estimator": "maxrl", "mode": "tests"},
+    "training": {"optimizer": "adamw", "seed": 0},
+    "pretrain": {"kind": "pretrain", "name": "pretrain", "total_steps": 300, "peak_lr": 0.0012},
+    "deeper": {"kind": "pretrain", "name": "deeper", "total_steps": 100, "peak_lr": 1e-4},
+    "maxrl": {"kind": "maxrl", "name": "maxrl", "total_steps": 16, "estimator": "maxrl", "mode": "tests"},
+    "gate": {"kind": "gate", "name": "gate", "total_steps": 0},
 }
 SHARE = {"value": 0.25, "low": 0.125, "high": 0.375}
 REPORT = {

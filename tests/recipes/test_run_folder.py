@@ -1,6 +1,7 @@
 """The folder of a run: one process works in it, it remembers its settings, and it says how what ended it goes on."""
 
 import errno
+import json
 import os
 import signal
 from contextlib import closing
@@ -11,18 +12,19 @@ import torch
 from safetensors import SafetensorError
 
 from evaluation.rust.sandbox.runner import SandboxFailure
-from recipes.pipeline.command_line import main
 from recipes.pipeline.folder import (
     SETTINGS_FILE,
     RunLock,
+    as_kept,
     kept_settings,
     must_prepare,
     next_folder,
     remembered,
     take_place,
 )
+from recipes.pipeline.former_runs import FIRST
 from recipes.pipeline.schema import Recipe
-from tests.helpers.tiny_recipe import tiny_recipe
+from tests.helpers.tiny_recipe import command, tiny_recipe, with_later
 
 
 @pytest.mark.parametrize("content", [None, "{}", '{"name": "pancakes"}', '{"model": {'])
@@ -34,7 +36,7 @@ def test_files_that_are_no_run_are_never_deleted(tmp_path, capsys, content):
         (recipe.run_dir / "recipe.json").write_text(content)
     for option in ("--overwrite", "--resume"):
         with pytest.raises(SystemExit):
-            main(recipe, [option])
+            command(recipe, [option])
     errors = capsys.readouterr().err
     assert "holds files that are no run" in errors and "--resume needs a run to continue, got none" in errors
     assert (recipe.run_dir / "thesis.tex").exists()
@@ -60,16 +62,16 @@ def existing_run(tmp_path):
 
 def test_bad_input_deletes_nothing(existing_run, tmp_path, capsys):
     (existing_run.run_dir / "sources").mkdir()
-    (existing_run.run_dir / "sources" / "lib.rs").write_text("fn main() {}")
+    (existing_run.run_dir / "sources" / "lib.rs").write_text("fn command() {}")
     for arguments, message in (
         (["--data-dir", str(tmp_path / "none")], "data.data_dir must be a folder with .rs files"),
         (["--data-dir", str(existing_run.run_dir / "sources")], "data.data_dir must lie outside the run's folder"),
         (["--seed", "-1"], "training.seed must be at least 0, got -1"),
-        (["--total-steps", "0"], "training.total_steps must be at least 1, got 0"),
-        (["--total-steps", "1" + 400 * "0"], "training.total_steps must be at most 10"),
+        (["--total-steps", "0"], "must be such that the first one with steps builds a model"),
+        (["--total-steps", "1" + 400 * "0"], "pretrain.total_steps must be at most 1e"),
     ):
         with pytest.raises(SystemExit):
-            main(existing_run, ["--overwrite", *arguments])
+            command(existing_run, ["--overwrite", *arguments])
         assert message in capsys.readouterr().err
         assert (existing_run.run_dir / "prepare" / "finished.json").exists()
 
@@ -98,12 +100,12 @@ def test_an_overwrite_that_the_data_refuse_leaves_the_old_run_whole(existing_run
         (["--set", "data.mix={'web': 1}"], "a mix must name sources that there are"),
     ):
         with pytest.raises(SystemExit):
-            main(existing_run, ["--overwrite", *arguments])
+            command(existing_run, ["--overwrite", *arguments])
         assert message in capsys.readouterr().err
         assert {path: path.read_bytes() for path in before} == before
-    later = replace(existing_run.training.stage(32), name="later")
+    later = replace(existing_run.stages[0], name="later")
     with pytest.raises(SystemExit):
-        main(replace(existing_run, later_stages=(later,)), ["--overwrite", "--stage", "later"])
+        command(with_later(existing_run, later), ["--overwrite", "--stage", "later"])
     assert "--stage later needs the stage before it" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in before} == before
 
@@ -117,13 +119,13 @@ def test_a_run_that_never_trained_gives_way_without_an_option(tmp_path):
     assert must_prepare(other, resume=False, overwrite=False)
     next_folder(other)
     take_place(other)
-    assert kept_settings(recipe.run_dir)["training"]["seed"] == 3
+    assert kept_settings(recipe)["training"]["seed"] == 3
 
 
 def test_a_preparation_is_continued_only_by_a_run_of_equal_settings(tmp_path):
     recipe = tiny_recipe(tmp_path)
     (next_folder(recipe) / "tasks.jsonl").write_text("half\n")
-    assert (next_folder(recipe) / "tasks.jsonl").exists() and kept_settings(recipe.run_dir) is not None
+    assert (next_folder(recipe) / "tasks.jsonl").exists() and kept_settings(recipe) is not None
     other = replace(recipe, training=replace(recipe.training, seed=3))
     assert [path.name for path in next_folder(other).iterdir()] == [SETTINGS_FILE]
 
@@ -134,7 +136,7 @@ def test_a_second_process_in_the_folder_is_refused_by_the_first_ones_number(tmp_
     with closing(RunLock(recipe.run_dir)):
         for options in (["--overwrite"], ["--resume"], []):
             with pytest.raises(SystemExit):
-                main(recipe, options)
+                command(recipe, options)
             assert f"is in use by process {os.getpid()} on" in capsys.readouterr().err
     assert (recipe.run_dir / "pretrain" / "metrics.jsonl").exists()
     assert not (recipe.run_dir / "lock").exists()
@@ -161,15 +163,15 @@ def test_a_claim_on_a_folder_that_is_not_there_leaves_none(tmp_path):
 
 def test_a_resumed_run_has_its_own_settings_and_an_option_that_differs_is_told_with_both_values(tmp_path, capsys):
     recipe = tiny_recipe(tmp_path)
-    begin(replace(recipe, training=replace(recipe.training, total_steps=40, seed=4)))
-    restored = remembered(recipe, kept_settings(recipe.run_dir))
-    assert (restored.training.total_steps, restored.training.seed, restored.data) == (40, 4, recipe.data)
+    begin(recipe.changed(training={"seed": 4}, pretrain={"total_steps": 40}))
+    restored = remembered(recipe, kept_settings(recipe))
+    assert (restored.stages[0].total_steps, restored.training.seed, restored.data) == (40, 4, recipe.data)
     assert not must_prepare(restored, resume=True, overwrite=False)
     with pytest.raises(SystemExit):
-        main(recipe, ["--resume", "--seed", "5", "--set", "training.grad_clip=2"])
+        command(recipe, ["--resume", "--seed", "5", "--set", "training.grad_clip=2"])
     shown = capsys.readouterr()
     assert "training.grad_clip: 1.0 in the run, 2.0 now\ntraining.seed: 4 in the run, 5 now" in shown.err
-    assert "training.total_steps: 40 in the run, 6 now" in shown.out
+    assert "pretrain.total_steps: 40 in the run, 6 now" in shown.out
 
 
 def test_too_little_data_is_one_line_and_the_next_try_needs_no_option(tmp_path, capsys):
@@ -177,7 +179,7 @@ def test_too_little_data_is_one_line_and_the_next_try_needs_no_option(tmp_path, 
     (tmp_path / "small").mkdir()
     (tmp_path / "small" / "lib.rs").write_text("pub fn f() {}")
     with pytest.raises(SystemExit):
-        main(recipe, ["--data-dir", str(tmp_path / "small")])
+        command(recipe, ["--data-dir", str(tmp_path / "small")])
     assert "the data must hold several texts" in capsys.readouterr().err
     assert must_prepare(recipe, resume=False, overwrite=False)
 
@@ -202,10 +204,11 @@ def test_what_ends_a_training_from_outside_is_one_line_that_says_how_to_go_on(
     def fail(*_):
         raise error
 
+    monkeypatch.setattr("sys.argv", ["recipes/debug.py"])
     monkeypatch.setattr("recipes.pipeline.command_line.start", lambda *_: None)
     monkeypatch.setattr("recipes.pipeline.command_line.finish", fail)
     with pytest.raises(SystemExit) as ended:
-        main(tiny_recipe(tmp_path), [])
+        command(tiny_recipe(tmp_path), [])
     shown = capsys.readouterr().err
     assert told in shown and len(shown.splitlines()) == 1 and ended.value.code != 0
 
@@ -214,4 +217,20 @@ def test_a_fault_of_the_code_keeps_its_traceback(tmp_path, monkeypatch):
     monkeypatch.setattr("recipes.pipeline.command_line.start", lambda *_: None)
     monkeypatch.setattr("recipes.pipeline.command_line.finish", lambda *_: [][0])
     with pytest.raises(IndexError):
-        main(tiny_recipe(tmp_path), [])
+        command(tiny_recipe(tmp_path), [])
+
+
+def test_a_run_of_before_stages_had_sections_is_continued(tmp_path):
+    recipe = with_later(tiny_recipe(tmp_path), replace(tiny_recipe(tmp_path).stages[0], name="deeper", num_loops=2))
+    begin(recipe)
+    kept = kept_settings(recipe)
+    first, gate = kept.pop("pretrain"), kept.pop("gate")
+    kept["training"] |= {name: first[name] for name in FIRST} | {"gate_steps": 3, "gate_lr": 0.01}
+    for name in ("deeper", "export"):
+        values = {field: value for field, value in kept.pop(name).items() if field != "kind"}
+        kept["export" if name == "export" else f"stages.{name}"] = values
+    (recipe.run_dir / SETTINGS_FILE).write_text(json.dumps(kept))
+    assert "kind" not in json.dumps(kept) and gate["total_steps"] == 0
+    restored = remembered(recipe, kept_settings(recipe))
+    assert as_kept(restored) == as_kept(recipe.changed(gate={"total_steps": 3}))
+    assert not must_prepare(restored, resume=True, overwrite=False)

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from recipes.pipeline.command_line import main
 from tests.helpers.pretraining import make_trainer
 from tests.helpers.tiny import random_tokens, tiny_model
-from tests.helpers.tiny_recipe import tiny_recipe
+from tests.helpers.tiny_recipe import command, tiny_recipe
 from trainers.gate import GateTrainer, freeze_all_but_gate, gate_loss
 from trainers.pretraining import pretraining_arguments
 
@@ -81,8 +80,8 @@ def test_frozen_means_no_graph_but_the_gates():
 
 
 def test_a_recipe_may_end_with_the_gates_stage(tmp_path, no_clean_process):
-    recipe = tiny_recipe(tmp_path, total_steps=2, decay_steps=0, save_steps=1, gate_steps=2, gate_lr=0.01)
-    main(recipe, [])
+    recipe = tiny_recipe(tmp_path, total_steps=2, decay_steps=0, save_steps=1).changed(gate={"total_steps": 2})
+    command(recipe, [])
     first, last = (
         AutoModelForCausalLM.from_pretrained(recipe.run_dir / name / "model") for name in ("pretrain", "gate")
     )

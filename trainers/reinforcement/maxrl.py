@@ -19,9 +19,10 @@ from evaluation.rust.syntax.completion import completed_function
 from modeling_nanochat import is_looplm
 from trainers.callbacks import MetricsFileCallback, PlotCallback, SuccessProgressCallback
 from trainers.hardware import has_fast_bf16, has_no_accelerator
-from trainers.reinforcement.advantages import ESTIMATORS, maxrl_advantages
+from trainers.reinforcement.advantages import maxrl_advantages
+from trainers.reinforcement.choices import ESTIMATORS, LOOP_CREDITS
 from trainers.reinforcement.curriculum import Curriculum, Outcome
-from trainers.reinforcement.loop_credit import LOOP_CREDITS, credit_weights, credited_log_probabilities
+from trainers.reinforcement.loop_credit import credit_weights, credited_log_probabilities
 from trainers.reinforcement.on_policy import check_model, check_settings, drawing
 from trainers.reinforcement.plots import plot_maxrl
 from trainers.reinforcement.rewards import RustReward

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from model_cards.gguf.blocks import FORMATS
 from recipes.pipeline.fields import check, setting, settings
-from recipes.pipeline.stages.stage import Stage, StageResult
+from recipes.pipeline.stages.stage import FINISHED, Stage, StageResult
 
 if TYPE_CHECKING:
     from recipes.pipeline.prepare import Prepared
     from recipes.pipeline.schema import Recipe
-
-RESULT = "result.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +86,13 @@ class Export(Stage):
         from recipes.pipeline.export import export
 
         assert previous is not None, "a recipe checks that its first stage builds the model"
-        export(recipe, self, previous, prepared.tokenizer).write(recipe.stage_dir(self) / RESULT)
+        export(recipe, self, previous, prepared.tokenizer)
 
     def model_folder(self, recipe: "Recipe") -> Path | None:
         return None
 
     def result(self, recipe: "Recipe") -> Exported | None:
-        path = recipe.stage_dir(self) / RESULT
+        path = recipe.stage_dir(self) / FINISHED
         return Exported.read(path) if path.exists() else None
 
 

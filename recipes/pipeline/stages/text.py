@@ -127,8 +127,9 @@ class TextStage(Stage):
         total = self.total_steps * self.tokens_per_step
         return f"{self.total_steps:,} steps of {self.tokens_per_step:,} tokens, {total / 1e6:,.1f} million in all"
 
-    def toy(self, recipe: "Recipe") -> Self:
-        return replace(self, total_steps=2, batch_size=2, seq_len=recipe.toy_length(self.seq_len), mix=None)
+    def toy(self, recipe: "Recipe", **changes: Any) -> Self:
+        seq_len = recipe.toy_length(self.seq_len)
+        return replace(self, total_steps=2, batch_size=2, seq_len=seq_len, mix=None, **changes)
 
     def run(self, recipe: "Recipe", prepared: "Prepared", previous: Path | None) -> None:
         from recipes.pipeline.pretrain import pretrain

@@ -11,7 +11,7 @@ import pytest
 from evaluation.rust import RustVerifier
 from evaluation.suites.humaneval_rust import read_problems
 from recipes.pipeline.prepare import make_rows
-from recipes.pipeline.schema import DataRecipe
+from recipes.pipeline.schema import DataSettings
 from trainers.data import augment
 from trainers.data.__main__ import main
 from trainers.data.augment import KINDS, Augmentation, Original, augment_rows, make_variants
@@ -154,11 +154,13 @@ def test_rows_that_do_not_parse_or_are_too_large_are_left_alone(verifier):
 
 def test_a_recipe_makes_samples_and_variants_to_train_on(tmp_path):
     training = list(read_builtin())[:4]
-    made = make_rows(DataRecipe(synthetic_samples=20, variants=0.5), training, tmp_path / "synthetic.jsonl")
+    made = make_rows(DataSettings(synthetic_samples=20, variants=0.5), training, tmp_path / "synthetic.jsonl")
     sources = [row.source for row in made]
     assert sources.count("synthetic") == 20 and sources.count("augmented") > 10
     assert len({row.id for row in [*made, *training]}) == len(made) + len(training)
-    assert make_rows(DataRecipe(), training, tmp_path / "none.jsonl") == [] and not (tmp_path / "none.jsonl").exists()
+    assert (
+        make_rows(DataSettings(), training, tmp_path / "none.jsonl") == [] and not (tmp_path / "none.jsonl").exists()
+    )
 
 
 @pytest.mark.slow
