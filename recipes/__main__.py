@@ -2,44 +2,38 @@
 
 import argparse
 import sys
-from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from evaluation.exit_status import exit_status
+from evaluation.options import add_command
 from evaluation.tables import print_table
+from recipes.pipeline.program import find_recipe, recipe_names
 
 if TYPE_CHECKING:
     from recipes.pipeline.schema import Recipe
 
 
-def recipe_names() -> list[str]:
-    """Names of the recipes: the files of this folder that define a function of their own name."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return [path.stem for path in files if f"def {path.stem}() -> Recipe:" in path.read_text(encoding="utf-8")]
-
-
-def recipe_named(name: str) -> "Recipe":
-    """The recipe of this name; imports PyTorch."""
-    return getattr(import_module(f"recipes.{name}"), name)()
+DESCRIPTION = "List the recipes: parameters and loops of each, and its stages."
 
 
 def all_recipes() -> "dict[str, Recipe]":
     """The recipes by name."""
-    return {name: recipe_named(name) for name in recipe_names()}
+    return {name: find_recipe(name)() for name in recipe_names()}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the table; return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m recipes",
-        description="List the recipes: parameters, loops and tokens of each, and its stages.",
-    )
+    parser = argparse.ArgumentParser(prog="python -m recipes", description=DESCRIPTION)
     parser.parse_args(arguments)
     return exit_status(parser.prog, print_recipes)
+
+
+def add_recipes(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command `recipes`."""
+    add_command(subcommands, "recipes", lambda _: print_recipes(), "list the recipes with their sizes", DESCRIPTION)
 
 
 def print_recipes() -> int:
@@ -65,7 +59,8 @@ def print_recipes() -> int:
     print_table(console, table, prose=["stages"])
     for name, recipe in recipes.items():
         console.print(f"{name}: {recipe.description}")
-    console.print("Start one with: accelerate launch recipes/NAME.py (--help, --show, --dry-run)")
+    console.print("Start one with: nanochat-ternary train NAME (--help, --show, --dry-run), or on several devices")
+    console.print("with: accelerate launch recipes/NAME.py")
     return 0
 
 

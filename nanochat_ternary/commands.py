@@ -1,0 +1,67 @@
+"""The commands of `nanochat-ternary`: a line for each, with the function that adds its options."""
+
+from importlib import import_module
+from typing import Any, NamedTuple
+
+
+class Command(NamedTuple):
+    """
+    A command.
+
+    Attributes:
+        help: One line in the list of commands.
+        target: "module:function"; the function adds the command to argparse's subcommands. Imported when it is needed.
+    """
+
+    help: str
+    target: str
+
+    def add(self, subcommands: Any) -> None:
+        """Add the command with its options."""
+        module, _, function = self.target.partition(":")
+        getattr(import_module(module), function)(subcommands)
+
+
+class Group(NamedTuple):
+    """
+    Commands under one word.
+
+    Attributes:
+        help: One line in the list of commands.
+        commands: By name.
+    """
+
+    help: str
+    commands: dict[str, Command]
+
+
+COMMANDS: dict[str, Command | Group] = {
+    "recipes": Command("list the recipes with their sizes", "recipes.__main__:add_recipes"),
+    "train": Command("train a model by a recipe", "recipes.pipeline.program:add_train"),
+    "data": Group(
+        "generate, rewrite and inspect training data",
+        {
+            "synth": Command("generate verified samples or tasks", "trainers.data.command_line:add_synth"),
+            "augment": Command("rewrite programs into verified variants", "trainers.data.command_line:add_augment"),
+            "report": Command("report the diversity of samples", "trainers.data.command_line:add_report"),
+        },
+    ),
+    "verify": Command("verify Rust files with the compiler", "evaluation.rust.command_line:add_verify"),
+    "doctor": Command("check the compiler and the sandbox", "evaluation.rust.command_line:add_doctor"),
+    "eval": Group(
+        "evaluate models and compare results",
+        {
+            "run": Command("run benchmarks on a model", "evaluation.command_line:add_run"),
+            "compare": Command("compare two results of one benchmark", "evaluation.command_line:add_compare"),
+            "report": Command("show the results in a folder", "evaluation.command_line:add_report"),
+        },
+    ),
+    "complete": Command("continue a prompt with a saved model", "evaluation.command_line:add_complete"),
+    "pack": Command("pack ternary weights into 2 bits", "model_cards.packed.command_line:add_pack"),
+    "gguf": Command("export a model for llama.cpp", "model_cards.gguf.command_line:add_gguf"),
+    "serve": Command("serve a GGUF file with llama.cpp", "model_cards.serving.command_line:add_serve"),
+    "chat": Command("chat with a model in the terminal", "model_cards.serving.command_line:add_chat"),
+    "card": Command("write a model card", "model_cards.card.command_line:add_card"),
+    "publish": Command("publish a model on the Hub", "model_cards.hub.command_line:add_publish"),
+    "convert": Command("convert an Ouro checkpoint to a LoopLM", "trainers.convert_ouro:add_convert"),
+}
