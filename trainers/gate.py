@@ -21,7 +21,7 @@ def gate_loss(
     num_items: torch.Tensor | int | None = None,
 ) -> torch.Tensor:
     """
-    What the gate minimises (Ouro, arXiv 2510.25741, Stage II).
+    What the gate minimizes (Ouro, arXiv 2510.25741, Stage II).
 
     With the improvement `I_t = max(0, CE_{t-1} - CE_t)` and `w_t = sigmoid(50 (I_t - 0.005))`, the wish to go on, it
     is the mean over tokens and over t = 2..T of `-(w_t log(1 - lambda_t) + (1 - w_t) log lambda_t)`.

@@ -116,7 +116,7 @@ def test_a_ternary_conversion_keeps_latent_weights_and_prints_what_rounding_cost
     losses = []
     for ternary in (False, True):
         model = LoopLMForCausalLM.from_pretrained(out, ternary=ternary)
-        # Windows of 64 tokens, of which neighbours share one.
+        # Windows of 64 tokens, of which neighbors share one.
         pieces = [tokens[:, at : at + 64] for at in range(0, tokens.shape[1] - 1, 63)]
         sums = [model(piece, labels=piece).loop_losses[-1].item() * (piece.shape[1] - 1) for piece in pieces]
         losses.append(sum(sums) / (tokens.shape[1] - 1))
