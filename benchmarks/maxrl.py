@@ -321,7 +321,7 @@ def write_report(options: argparse.Namespace, tasks: dict[str, list[Task]], path
         shares.append(
             [
                 estimator,
-                *(f"{statistics.mean(log['groups/dead'] for log in part):.0%}" for part in (begin, end)),
+                *(f"{statistics.mean(log['groups/zero_variance'] for log in part):.0%}" for part in (begin, end)),
                 *(f"{statistics.mean(log['entropy'] for log in part):.2f}" for part in (begin, end)),
                 f"{sum(log['reward_seconds'] for log in logs) / sum(log['step_time'] for log in logs):.0%}",
                 f"{statistics.mean(seconds) / 60:.1f}",
