@@ -1,5 +1,12 @@
-# make demo   train a small model on real Rust and show what it learnt
-# make test   the tests; the first call of either makes .venv and installs everything into it
+# make demo         train a small model on real Rust and show what it learned
+# make test         the tests, but for those that are slow, need a GPU, or build the wheel (under ten minutes on two cores)
+# make test-all     all tests
+# make test-wheel   build the wheel, install it in another environment, and run a recipe from it
+# make check        lint, format, spelling and import rules (seconds)
+# make install      create .venv and install everything into it; the targets above do so where it is missing
+# make clean        remove .venv and what builds leave
+#
+# Continuous integration (.github/workflows) runs check, test and test-wheel for every change, test-all every night.
 
 PYTHON ?= python3
 RUNS ?= runs
@@ -9,7 +16,7 @@ INSTALLED := .venv/installed
 # In the order of their names: by their number of tests the files with few and long ones would all come last.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all check install environment clean
+.PHONY: demo test test-all test-wheel check install environment clean
 
 # HF_ALLOW_CODE_EVAL=1: its last stage runs what the model writes, in the sandbox. A demo that is there is continued, so
 # that a second call shows its result again; nothing is deleted. Another folder: make demo RUNS=elsewhere
@@ -19,15 +26,19 @@ demo: $(INSTALLED)
 		--set data.synthetic_samples=1000 --set data.variants=0.1
 
 test: $(INSTALLED)
-	$(PYTEST) -m "not slow and not gpu"
+	$(PYTEST) -m "not slow and not gpu and not wheel"
 
 test-all: $(INSTALLED)
 	$(PYTEST)
 
+test-wheel: $(INSTALLED)
+	$(BIN)/python -m pytest -q -m wheel tests/project
+
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -q tests/test_imports.py
+	$(BIN)/codespell
+	$(BIN)/python -m pytest -q tests/project/test_imports.py
 
 install: $(INSTALLED)
 

@@ -135,7 +135,7 @@ class _Clock(StoppingCriteria):
 
 
 def run_transformers(model: LoopLMForCausalLM, ids: list[int], tokens: int, loops: int) -> Seconds:
-    """Greedy `generate`; a first call, not timed, leaves the quantised weights behind."""
+    """Greedy `generate`; a first call, not timed, leaves the quantized weights behind."""
     prompt = torch.tensor([ids])
     with model.model.resting_weights():
         for length in (1, tokens + 1):

@@ -93,7 +93,7 @@ class Run:
 
 
 def make_tasks(options: argparse.Namespace) -> dict[str, list[Task]]:
-    """Tasks to read, to practise on, and to be measured by."""
+    """Tasks to read, to practice on, and to be measured by."""
     path, finished = options.output / "tasks.jsonl", options.output / "tasks.finished"
     if not finished.exists():
         with RustVerifier(run_timeout=1.0) as verifier:
@@ -101,7 +101,7 @@ def make_tasks(options: argparse.Namespace) -> dict[str, list[Task]]:
         finished.touch()
     tasks = split_tasks(read_tasks(path))
     chosen = random.Random(0).sample(tasks.held_out, min(options.held_out, len(tasks.held_out)))
-    return {"read": tasks.read, "practise": tasks.practise, "held_out": chosen}
+    return {"read": tasks.read, "practice": tasks.practice, "held_out": chosen}
 
 
 def pretrain(tasks: list[Task], options: argparse.Namespace) -> Path:
@@ -224,7 +224,7 @@ def train(run: Run, options: argparse.Namespace) -> None:
             sample_steps=every,
             disable_tqdm=True,
         ),
-        train_dataset=task_prompts(tasks["practise"]),
+        train_dataset=task_prompts(tasks["practice"]),
         processing_class=tokenizer,
         callbacks=[measure],
     )
@@ -321,7 +321,7 @@ def write_report(options: argparse.Namespace, tasks: dict[str, list[Task]], path
         shares.append(
             [
                 estimator,
-                *(f"{statistics.mean(log['groups/dead'] for log in part):.0%}" for part in (begin, end)),
+                *(f"{statistics.mean(log['groups/zero_variance'] for log in part):.0%}" for part in (begin, end)),
                 *(f"{statistics.mean(log['entropy'] for log in part):.2f}" for part in (begin, end)),
                 f"{sum(log['reward_seconds'] for log in logs) / sum(log['step_time'] for log in logs):.0%}",
                 f"{statistics.mean(seconds) / 60:.1f}",
@@ -348,7 +348,7 @@ HF_ALLOW_CODE_EVAL=1 {command}
 
 A ternary LoopLM (hidden size 192, 2 blocks, 2 loops) reads the solutions of {len(tasks["read"]):,} verified tasks of
 tier 0, {options.start_at:,} steps of a schedule of {options.pretrain_steps:,}. From there each estimator trains it on
-the prompts of {len(tasks["practise"]):,} other tasks: {options.steps} steps of {options.prompts} prompts with
+the prompts of {len(tasks["practice"]):,} other tasks: {options.steps} steps of {options.prompts} prompts with
 {options.num_generations} completions each, AdamW at {options.learning_rate:g}, `loss_type="dapo"`, the curriculum on,
 one core per run. Measured on {len(tasks["held_out"])} tasks with other parameters, {SAMPLES} samples each at
 temperature 1. Means over the seeds {", ".join(map(str, options.seeds))}; intervals are 95 % bootstrap intervals over

@@ -54,7 +54,7 @@ from transformers.integrations.bitnet import AutoBitLinear
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from trainers.hardware import has_fast_bf16, peak_flops
 from trainers.optimizers import muon_and_lion
-from trainers.statistics import training_flops_per_token
+from trainers.training_statistics import training_flops_per_token
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 import argparse
 import sys
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 RunCommand = Callable[[argparse.Namespace], int]
 
@@ -24,12 +26,23 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return text + " (default: %(default)s)"
 
 
+def _unless_absent(type: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Leave the default of an absent positional argument as it is; argparse converts it like a given one."""
+
+    @wraps(type, updated=())
+    def convert(text: str) -> Any:
+        return text if text == argparse.SUPPRESS else type(text)
+
+    return convert
+
+
 class _FormerName(argparse.Action):
     """A former way to give an option: still accepted, never listed."""
 
     def __init__(self, option_strings, dest, present: argparse.Action, **_):
         nargs = present.nargs if option_strings else "?"
-        super().__init__(option_strings, dest, nargs, type=present.type, choices=present.choices)
+        type = present.type if option_strings or present.type is None else _unless_absent(present.type)
+        super().__init__(option_strings, dest, nargs, type=type, choices=present.choices)
         self.present, self.help, self.default = present, argparse.SUPPRESS, argparse.SUPPRESS
 
     def __call__(self, parser, namespace, values, option_string=None):

@@ -1,4 +1,4 @@
-"""What is shown and kept while a model trains."""
+"""Trainer callbacks: progress, logged metrics, plots, evaluation, and a stop when training diverges."""
 
 import json
 import math
@@ -15,14 +15,14 @@ from evaluation.progress import hide_library_bars, show_progress, write_line
 from trainers.hardware import fp32_precision
 from trainers.plots import is_evaluation, plot_metrics
 
-# Nats per token between two evaluations; less is chance.
+# Nats per token between two evaluations; a smaller rise is noise.
 NOTABLE_RISE = 0.02
 
 
 class TrainingProgressCallback(TrainerCallback):
     """
-    Steps that are done, in the main process, and at the start in what precision is multiplied; unlike the Trainer's
-    own bar without carriage returns in a pipe.
+    Show the finished steps in the main process, and at the start the precision of matrix products. Unlike the
+    Trainer's own bar, it writes no carriage returns into a pipe.
     """
 
     def __init__(self):
@@ -47,15 +47,15 @@ class TrainingProgressCallback(TrainerCallback):
 
 
 class LoopProgressCallback(TrainingProgressCallback):
-    """With one readable line per log: loss, loss after each loop, mean exit loop, speed."""
+    """Also write one line per log: objective, loss after each loop, mean exit loop and learning rate."""
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         super().on_train_begin(args, state, control, **kwargs)
         weight = model.config.exit_entropy_weight
         if state.is_world_process_zero and weight and model.config.loop_loss == "expected":
             write_line(
-                f"The objective is the expected loss minus {weight:g} x the entropy of the exits and may be negative; "
-                "the losses by loop are in nats per token."
+                f"The objective is the expected loss minus {weight:g} x the entropy of the exit distribution; "
+                "it may be negative. The losses by loop are in nats per token."
             )
 
     def on_log(self, args, state, control, logs=None, **kwargs):
@@ -71,10 +71,10 @@ class LoopProgressCallback(TrainingProgressCallback):
 
 class SuccessProgressCallback(TrainingProgressCallback):
     """
-    With one readable line per log of reinforcement learning.
+    Also write one line per log of reinforcement learning.
 
     Args:
-        success_means: What a completion must do to be a success, in words.
+        success_means: Condition for a completion to be a success, in words.
     """
 
     def __init__(self, success_means: str):
@@ -87,8 +87,8 @@ class SuccessProgressCallback(TrainingProgressCallback):
         shares = {
             f"success ({self.success_means})": logs["success_rate"],
             "compile": logs.get("compile_success_rate"),
-            "zero-variance groups": logs["groups/dead"],
-            "cut off": logs["truncated"],
+            "zero-variance groups": logs["groups/zero_variance"],
+            "truncated": logs["truncated"],
             "reward's share of the time": logs.get("reward_share"),
         }
         write_line(
@@ -100,11 +100,11 @@ class SuccessProgressCallback(TrainingProgressCallback):
 
 class MetricsFileCallback(TrainerCallback):
     """
-    Appends every log as one JSON line with its step.
+    Append every log to a file as one JSON line with its step.
 
     Args:
-        path: The file.
-        constants: What every line also says.
+        path: File to append to.
+        constants: Further entries of every line.
     """
 
     def __init__(self, path: Path, constants: dict[str, str] | None = None):
@@ -114,7 +114,7 @@ class MetricsFileCallback(TrainerCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         if not state.is_world_process_zero:
             return
-        # A run that was killed after its last checkpoint has logged steps that are now repeated.
+        # A run killed after its last checkpoint has logged steps that are now repeated.
         kept = []
         if self.path.exists() and state.global_step > 0:
             lines = self.path.read_text().splitlines(keepends=True)
@@ -129,15 +129,18 @@ class MetricsFileCallback(TrainerCallback):
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss is not finite, or rose and stayed up."""
+    """The loss is not finite, or it rose and did not fall again."""
 
 
 class DivergenceCallback(TrainerCallback):
     """
-    Ends a training that diverges, before its next checkpoint is written.
+    Stop a run that diverges, before its next checkpoint is written.
 
-    A loss that is not finite ends it at once; one that stays above the median of the last `window` logs by more than
-    `spike` nats does after `patience` logs.
+    A loss that is not finite stops it at once. A loss that exceeds the median of the last `window` logs by more than
+    `spike` nats stops it after `patience` such logs in a row.
+
+    Raises:
+        TrainingDiverged: When one of the two conditions holds.
     """
 
     def __init__(self, spike: float = 2.0, window: int = 20, patience: int = 3):
@@ -158,8 +161,8 @@ class DivergenceCallback(TrainerCallback):
             self.spikes += 1
             if self.spikes >= self.patience:
                 raise TrainingDiverged(
-                    f"the loss rose from {statistics.median(self.losses):.3f} to {loss:.3f} and stayed up until step "
-                    f"{state.global_step}. {advice}"
+                    f"the loss rose from {statistics.median(self.losses):.3f} to {loss:.3f} and had not fallen again "
+                    f"at step {state.global_step}. {advice}"
                 )
             return
         self.spikes = 0
@@ -168,31 +171,31 @@ class DivergenceCallback(TrainerCallback):
 
 class PlotCallback(TrainerCallback):
     """
-    Draws the metrics of a folder, by `plot`, after saves, at most once in `seconds` because it takes one or two, and
-    at the end.
+    Plot the metrics of a folder at the end of training, and after a checkpoint if the last plot is older than
+    `seconds` (a plot takes a second or two).
     """
 
     def __init__(self, folder: Path, plot: Callable[[Path], Path | None] = plot_metrics, seconds: float = 60.0):
         self.folder = folder
         self.plot = plot
         self.seconds = seconds
-        self.drawn = time.monotonic()
+        self.plotted = time.monotonic()
 
     def on_save(self, args, state, control, **kwargs):
-        if time.monotonic() - self.drawn >= self.seconds:
+        if time.monotonic() - self.plotted >= self.seconds:
             self.on_train_end(args, state, control)
 
     def on_train_end(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
             self.plot(self.folder)
-            self.drawn = time.monotonic()
+            self.plotted = time.monotonic()
 
 
 class EvaluateCallback(TrainerCallback):
     """
-    Calls `evaluate(model, step)` after the checkpoint of every `steps`-th step and appends the numbers it returns to
-    the metrics. The checkpoint is complete by then, so an evaluation that fails or is killed costs nothing but itself;
-    a training that continues from there makes up for it.
+    Call `evaluate(model, step)` after the checkpoint of every `steps`-th step, and append the numbers it returns to
+    the metrics. The checkpoint is complete by then: if an evaluation fails or is killed, only the evaluation is lost,
+    and a run that resumes from the checkpoint repeats it.
 
     All processes evaluate, because parameters may be sharded; the first one writes.
     """
@@ -231,5 +234,5 @@ class EvaluateCallback(TrainerCallback):
         if losses[last] > losses[best] + NOTABLE_RISE:
             write_line(
                 f"The held-out loss rose from {losses[best]:.3f} at step {best} to {losses[last]:.3f}: the model "
-                "learns its text by heart. More text or fewer steps help."
+                "overfits its text. More text or fewer steps help."
             )

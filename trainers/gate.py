@@ -1,4 +1,4 @@
-"""The gate's own short stage: the model is frozen, the exit gate learns where another loop no longer helps."""
+"""Training of the exit gate alone: the model is frozen, and the gate learns where another loop no longer helps."""
 
 import math
 
@@ -21,17 +21,17 @@ def gate_loss(
     num_items: torch.Tensor | int | None = None,
 ) -> torch.Tensor:
     """
-    What the gate minimises (Ouro, arXiv 2510.25741, Stage II).
+    Loss of the exit gate (Ouro, arXiv 2510.25741, Stage II).
 
-    With the improvement `I_t = max(0, CE_{t-1} - CE_t)` and `w_t = sigmoid(50 (I_t - 0.005))`, the wish to go on, it
-    is the mean over tokens and over t = 2..T of `-(w_t log(1 - lambda_t) + (1 - w_t) log lambda_t)`.
+    With the improvement `I_t = max(0, CE_{t-1} - CE_t)` and the target `w_t = sigmoid(50 (I_t - 0.005))` for going on,
+    it is the mean over tokens and over t = 2..T of `-(w_t log(1 - lambda_t) + (1 - w_t) log lambda_t)`.
 
     Args:
-        gate_logits: (tokens, loops), of the hazards lambda.
-        losses: (loops, tokens), the cross-entropy of each loop's prediction in nats.
-        valid: (tokens,), which tokens count.
-        num_items: What the sum over tokens is divided by; None is the number of those that count. Under gradient
-            accumulation it is that of the whole batch.
+        gate_logits: (tokens, loops), logits of the hazards lambda.
+        losses: (loops, tokens), cross-entropy of each loop's prediction in nats.
+        valid: (tokens,), True for the tokens that count.
+        num_items: Divisor of the sum over tokens; None for the number of tokens that count. Under gradient
+            accumulation it is the number in the whole batch.
     """
     improvement = (losses[:-1] - losses[1:]).clamp(min=0).t()
     go_on = torch.sigmoid(SHARPNESS * (improvement.detach() - SMALLEST_IMPROVEMENT))
@@ -40,13 +40,18 @@ def gate_loss(
 
 
 def freeze_all_but_gate(model: LoopLMForCausalLM) -> None:
-    """Leaves only the exit gate to be trained."""
+    """Freeze all parameters but the exit gate's."""
     model.requires_grad_(False)
     model.get_decoder().exit_gate.requires_grad_(True)
 
 
 class GateTrainer(LoopLMTrainer):
-    """[`LoopLMTrainer`] for the gate alone; its model must have more than one loop, and only the gate learns."""
+    """
+    [`LoopLMTrainer`] that trains the exit gate alone.
+
+    Raises:
+        ValueError: The model has fewer than two loops.
+    """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -58,7 +63,7 @@ class GateTrainer(LoopLMTrainer):
         labels = labels_of(inputs).reshape(-1)
         valid = labels != IGNORE_INDEX
         tokens = {name: value for name, value in inputs.items() if name not in ("labels", "shift_labels")}
-        # What is frozen leaves no graph: only the gate's logits carry a gradient.
+        # Frozen parameters build no graph: only the gate's logits have a gradient.
         outputs = model(**tokens, use_cache=False, output_loop_states=True, return_logits=False)
         with torch.no_grad():
             states = torch.stack([state.flatten(0, 1) for state in outputs.loop_hidden_states])
@@ -68,7 +73,7 @@ class GateTrainer(LoopLMTrainer):
             )
         loss = gate_loss(outputs.gate_logits.flatten(0, 1), losses, valid, num_items_in_batch)
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
-            # They are those of all processes, whose gradients are averaged.
+            # The items are those of all processes, and gradients are averaged over processes.
             loss = loss * self.accelerator.num_processes
         if model.training:
             with torch.no_grad():
@@ -76,5 +81,5 @@ class GateTrainer(LoopLMTrainer):
                 count = valid.sum().clamp(min=1)
                 outputs.loop_losses = losses.sum(dim=1) / count
                 outputs.entropy_penalty = math.log(len(losses)) - torch.where(valid, entropy, 0.0).sum() / count
-            self.note(outputs, inputs)
+            self.record(outputs, inputs)
         return (loss, outputs) if return_outputs else loss

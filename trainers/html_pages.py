@@ -1,4 +1,4 @@
-"""HTML pages that a browser shows without a network, without JavaScript and in light or dark."""
+"""HTML pages that need no network and no JavaScript, in light and dark mode."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 def as_text(part: Any) -> str:
-    """A prompt or a completion as text; the messages of a conversation one after the other."""
+    """A prompt or a completion as text; for a conversation, its messages one after the other."""
     if isinstance(part, str):
         return part
     return "\n".join(f"{message['role']}: {message['content']}" for message in part) + "\n"
@@ -18,8 +18,11 @@ def as_text(part: Any) -> str:
 
 def render(template: str, folders: Sequence[Path] = (), **values: Any) -> str:
     """
-    The page that a template makes of the values, each escaped: what a model wrote stays text. `folders` are searched
-    for templates before the common ones.
+    Render a template with the given values, all of them escaped, so that what a model wrote stays text.
+
+    Args:
+        template: File name of the template.
+        folders: Folders to search for templates before the common one.
     """
     environment = Environment(
         loader=FileSystemLoader([*folders, TEMPLATES]),
@@ -33,7 +36,7 @@ def render(template: str, folders: Sequence[Path] = (), **values: Any) -> str:
 
 
 def write_whole(path: Path, page: str) -> Path:
-    """Writes a file that is never half there; what UTF-8 has no form for is written as an escape."""
+    """Write a file atomically; characters that UTF-8 cannot encode (lone surrogates) are written as escapes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".new")
     unfinished.write_bytes(page.encode("utf-8", "backslashreplace"))

@@ -17,39 +17,44 @@ DEFAULTS = {
     "muon": {"lr": 0.02, "momentum": 0.95, "weight_decay": 0.0},
     "lion": {"lr": 1e-4, "betas": (0.9, 0.99), "weight_decay": 0.0, "implementation": "torch"},
 }
-# Those of torch.optim.Muon.
+# The defaults of torch.optim.Muon.
 NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
 SMALLEST_NORM = 1e-7
-# bitsandbytes' own: tensors with fewer elements keep a 32-bit state, others are quantised in blocks of 256.
+# As in bitsandbytes: smaller tensors keep a 32-bit state, others are quantized in blocks of 256.
 SMALLEST_8BIT_TENSOR = 4096
 BLOCK_SIZE = 256
 
 
 class MuonAndLion(Optimizer):
     """
-    Muon and Lion, by parameter group: each group names its `kind`.
+    Muon and Lion in one optimizer; the `kind` of a parameter group says which of them updates it.
 
-    - `muon` takes matrices. Its update is orthogonal and scaled by `max(1, rows / columns) ** 0.5` (what
-      [`torch.optim.Muon`] calls "original"), with Nesterov momentum; its Newton-Schulz iteration runs in bf16 where
-      that is fast, and in fp32 elsewhere.
-    - `lion` takes anything: `update = sign(beta1 m + (1 - beta1) g)`, `m <- beta2 m + (1 - beta2) g` (Chen et al.,
+    - `muon` takes matrices only. The update is orthogonalized and scaled by `max(1, rows / columns) ** 0.5` (the
+      "original" adjustment of [`torch.optim.Muon`]), with Nesterov momentum. The Newton-Schulz iteration runs in bf16
+      where that is fast, and in fp32 elsewhere.
+    - `lion` takes any tensor: `update = sign(beta1 m + (1 - beta1) g)`, `m <- beta2 m + (1 - beta2) g` (Chen et al.,
       2023, arXiv 2302.06675, Program 1). Its `implementation` is bitsandbytes' kernel with a 32-bit or an 8-bit
-      state, or plain PyTorch; the kernels read whole, contiguous tensors, so others (FSDP2's shards) are moved by
-      plain PyTorch.
+      state, or plain PyTorch. The kernels need whole, contiguous tensors; other tensors, such as FSDP2's shards, are
+      updated in plain PyTorch.
 
     Weight decay is decoupled. The state of a parameter is its `momentum_buffer`, and in 8 bits also the `absmax` of
     its blocks.
 
     Args:
-        params: The groups: dictionaries of `params`, `kind`, and what differs from `DEFAULTS[kind]`.
+        params: Parameter groups: dictionaries of `params`, `kind`, and settings that differ from `DEFAULTS[kind]`.
     """
 
     def __init__(self, params: list[dict[str, Any]]):
         super().__init__(params, {})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Raises `ValueError` for an unknown kind or implementation, and for `muon` of what is no matrix."""
+        """
+        Add a group.
+
+        Raises:
+            ValueError: The kind or the implementation is unknown, or a tensor of kind `muon` is not a matrix.
+        """
         kind = param_group.get("kind")
         if kind not in DEFAULTS:
             raise ValueError(f"the kind of a parameter group must be one of {', '.join(DEFAULTS)}, got {kind!r}")
@@ -64,14 +69,14 @@ class MuonAndLion(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step; returns what the closure returns."""
+        """Update the parameters once; return the value of the closure."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            move = self._muon if group["kind"] == "muon" else self._lion
-            move(group, [parameter for parameter in group["params"] if parameter.grad is not None])
+            update = self._muon if group["kind"] == "muon" else self._lion
+            update(group, [parameter for parameter in group["params"] if parameter.grad is not None])
         return loss
 
     def _muon(self, group: dict[str, Any], parameters: list[torch.Tensor]) -> None:
@@ -112,14 +117,19 @@ class MuonAndLion(Optimizer):
         torch._foreach_lerp_(momenta, gradients, 1 - beta2)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Raises `ValueError` when the state is that of another optimizer."""
+        """
+        Load a state.
+
+        Raises:
+            ValueError: The state belongs to an optimizer with other groups.
+        """
         saved: dict[str, Any] = {}
 
         def check(_, final: dict[str, Any]) -> None:
             _check_kinds(final, [group["kind"] for group in self.param_groups])
             saved.update(final)
 
-        # After the hooks of others that change the state, and before those that look at what was loaded.
+        # After other hooks that change the state, and before hooks that read what was loaded.
         hooks = (
             self.register_load_state_dict_pre_hook(check),
             self.register_load_state_dict_post_hook(lambda _: self._restore_types(saved), prepend=True),
@@ -131,7 +141,7 @@ class MuonAndLion(Optimizer):
                 hook.remove()
 
     def _restore_types(self, saved: dict[str, Any]) -> None:
-        """Undoes PyTorch's cast of every state to its parameter's type: 8-bit codes are no fp32 numbers."""
+        """Undo PyTorch's cast of every state to its parameter's type, which would spoil 8-bit codes."""
         indices = chain.from_iterable(group["params"] for group in saved["param_groups"])
         parameters = chain.from_iterable(group["params"] for group in self.param_groups)
         for index, parameter in zip(indices, parameters, strict=True):
@@ -143,8 +153,8 @@ class MuonAndLion(Optimizer):
 def _check_kinds(state_dict: dict[str, Any], kinds: list[str]) -> None:
     if "param_groups" not in state_dict:
         raise ValueError(
-            f"the optimizer's state must hold state and param_groups, got {', '.join(map(str, state_dict))}; of a "
-            "checkpoint from an older version of this project only the weights can be used"
+            f"the optimizer's state must hold state and param_groups, got {', '.join(map(str, state_dict))}; from "
+            "a checkpoint of an older version of this project only the weights can be used"
         )
     found = [group.get("kind") for group in state_dict["param_groups"]]
     if found != kinds:
@@ -185,14 +195,14 @@ def _lion_state(parameter: torch.Tensor, has_kernel: bool, in_8_bits: bool) -> d
 
 @cache
 def _quantiles(device: torch.device) -> torch.Tensor:
-    """The 256 numbers that bitsandbytes' 8-bit codes stand for, as shares of a block's largest."""
+    """Values of bitsandbytes' 256 8-bit codes, as fractions of a block's absolute maximum."""
     import bitsandbytes.functional
 
     return bitsandbytes.functional.create_dynamic_map(signed=True).to(device)
 
 
 def _step_by_kernel(parameter: torch.Tensor, state: dict[str, torch.Tensor], group: dict[str, Any]) -> None:
-    # Imported late: it looks for GPUs and takes a while.
+    # Imported late: it searches for GPUs, which takes a while.
     import bitsandbytes.functional as kernels
 
     beta1, beta2 = group["betas"]
@@ -206,7 +216,7 @@ def _step_by_kernel(parameter: torch.Tensor, state: dict[str, torch.Tensor], gro
         eps=0.0,
         lr=group["lr"],
         weight_decay=group["weight_decay"],
-        step=1,  # which Lion does not use
+        step=1,  # Lion does not use it
     )
     if "absmax" in state:
         kernels.optimizer_update_8bit_blockwise(
@@ -224,7 +234,7 @@ def _step_by_kernel(parameter: torch.Tensor, state: dict[str, torch.Tensor], gro
 
 
 def hidden_matrices(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """The trainable weights of attention and MLP in the shared blocks, with their names: what Muon is for."""
+    """Names and weights of the trainable attention and MLP projections in the shared blocks, which Muon updates."""
     return [
         (name, parameter)
         for name, parameter in model.named_parameters()
@@ -236,14 +246,15 @@ def muon_and_lion(
     model: nn.Module, muon_lr: float, lion_lr: float, weight_decay: float, lion: LionName
 ) -> MuonAndLion:
     """
-    One optimizer over the trainable parameters, each group at its own peak learning rate.
+    Make one optimizer of the trainable parameters, with a peak learning rate for each group.
 
     Args:
-        muon_lr: Of the hidden matrices.
-        lion_lr: Of embedding, head, norms, gate and streams.
-        weight_decay: Decoupled, on the hidden matrices alone.
-        lion: bitsandbytes' Lion with 32- or 8-bit state, or the one in plain PyTorch. Parameters that are sharded
-            (FSDP2) need the latter, and get it.
+        model: Model to train.
+        muon_lr: Peak learning rate of the hidden matrices.
+        lion_lr: Peak learning rate of embedding, head, norms, gate and streams.
+        weight_decay: Decoupled weight decay of the hidden matrices; the other parameters have none.
+        lion: Implementation of Lion: bitsandbytes with a 32- or 8-bit state, or plain PyTorch. Sharded parameters
+            (FSDP2) always take plain PyTorch.
     """
     matrices = hidden_matrices(model)
     chosen = {name for name, _ in matrices}

@@ -1,4 +1,4 @@
-"""Reading an Ouro checkpoint (arXiv 2510.25741) and writing it as a LoopLM folder, byte for byte."""
+"""Conversion of an Ouro checkpoint (arXiv 2510.25741) to a LoopLM folder, byte for byte."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from evaluation.suites.perplexity import score_texts
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 
 INDEX_FILE = "model.safetensors.index.json"
-# What belongs to a tokenizer or to generation and says nothing about the architecture.
+# Files of the tokenizer and of generation, which do not depend on the architecture.
 COPIED_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -41,10 +41,10 @@ class Checkpoint:
     An Ouro checkpoint that was checked against its configuration.
 
     Attributes:
-        folder: Where it is.
-        config: The configuration of the LoopLM that computes the same.
-        shards: Its safetensors files.
-        tensors: The shard of each tensor, by LoopLM's names.
+        folder: Folder of the checkpoint.
+        config: Configuration of the LoopLM with equal outputs.
+        shards: Safetensors files.
+        tensors: Shard of each tensor, by the tensor's name in LoopLM.
     """
 
     folder: Path
@@ -59,17 +59,17 @@ class Checkpoint:
 
 
 def ouro_name(name: str) -> str:
-    """The name of one of our tensors in Ouro's checkpoints; all but the gate's are the same."""
+    """Name in Ouro's checkpoints of a LoopLM tensor; only those of the exit gate differ."""
     return name.replace("model.exit_gate.", "model.early_exit_gate.")
 
 
 def looplm_name(name: str) -> str:
-    """The other way round."""
+    """Name in LoopLM of a tensor of Ouro's checkpoints."""
     return name.replace("model.early_exit_gate.", "model.exit_gate.")
 
 
 def read_json(path: Path) -> dict:
-    """An object in a JSON file; ValueError when there is none."""
+    """Read a JSON object from a file. Raises `ValueError` when there is none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -81,10 +81,14 @@ def read_json(path: Path) -> dict:
 
 def looplm_config(ouro: dict, **changes) -> LoopLMConfig:
     """
-    The configuration of the LoopLM that computes what an Ouro model of configuration `ouro` does.
+    Return the configuration of the LoopLM with the outputs of an Ouro model.
+
+    Args:
+        ouro: Content of the Ouro model's config.json.
+        changes: Fields of LoopLMConfig to set differently.
 
     Raises:
-        ValueError: It is not Ouro's, lacks a field, or asks for something LoopLM does not have.
+        ValueError: `ouro` is not Ouro's, lacks a field, or needs something that LoopLM does not have.
     """
     if ouro.get("model_type") != "ouro":
         raise ValueError(f'config.json: model_type must be "ouro", got {ouro.get("model_type")!r}')
@@ -130,7 +134,7 @@ def looplm_config(ouro: dict, **changes) -> LoopLMConfig:
 
 
 def shard_files(folder: Path) -> list[Path]:
-    """The safetensors files of a checkpoint, sorted; ValueError when one or all are missing."""
+    """Safetensors files of a checkpoint, sorted. Raises `ValueError` when one or all are missing."""
     if not (folder / INDEX_FILE).exists():
         single = folder / "model.safetensors"
         if not single.is_file():
@@ -147,23 +151,24 @@ def shard_files(folder: Path) -> list[Path]:
 
 
 def some(names: list[str]) -> str:
-    """The first few of many names."""
+    """The first five names and the number of the others, for a message."""
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def read_checkpoint(folder: Path, **changes) -> Checkpoint:
     """
-    Read an Ouro checkpoint's configuration and the names, shapes and types of its tensors, none of their values.
+    Read the configuration of an Ouro checkpoint and the names, shapes and types of its tensors, but no values.
 
     Args:
-        folder: Holds config.json and model.safetensors, or shards with an index.
+        folder: Folder with config.json and model.safetensors, or with shards and their index.
         changes: Fields of LoopLMConfig to set differently, e.g. `ternary=True`.
 
     Raises:
-        ValueError: It is no Ouro checkpoint, or tensors are missing, too many, of another shape or not float.
+        ValueError: The folder holds no Ouro checkpoint, or tensors are missing, unexpected, of another shape or not
+            of a floating-point type.
     """
     if not (folder / "config.json").is_file():
-        raise ValueError(f"IN must be the folder of an Ouro checkpoint with config.json, got {str(folder)!r}")
+        raise ValueError(f"model must be the folder of an Ouro checkpoint with config.json, got {str(folder)!r}")
     config = looplm_config(read_json(folder / "config.json"), **changes)
     with torch.device("meta"):
         wanted = {name: list(value.shape) for name, value in LoopLMForCausalLM(config).state_dict().items()}
@@ -189,7 +194,7 @@ def read_checkpoint(folder: Path, **changes) -> Checkpoint:
     if missing:
         raise ValueError(f"the checkpoint lacks {len(missing)} tensors that config.json asks for: {some(missing)}")
     if extra:
-        raise ValueError(f"the checkpoint has {len(extra)} tensors that LoopLM has no place for: {some(extra)}")
+        raise ValueError(f"the checkpoint has {len(extra)} tensors that LoopLM does not have: {some(extra)}")
     if wrong:
         raise ValueError(f"the checkpoint does not fit config.json: {some(wrong)}")
     return Checkpoint(folder, config, shards, tensors)
@@ -197,13 +202,13 @@ def read_checkpoint(folder: Path, **changes) -> Checkpoint:
 
 def copy_shard(source: Path, target: Path, advance: Advance) -> None:
     """
-    Copy a safetensors file with LoopLM's names: a header of JSON behind its length (8 bytes, little-endian), then the
-    tensors' bytes at offsets that do not depend on the header.
+    Copy a safetensors file with LoopLM's names. The format: the header's length (8 bytes, little-endian), the header
+    in JSON, then the tensors' bytes, whose offsets do not depend on the header.
     """
     with source.open("rb") as reader, target.open("wb") as writer:
         length = int.from_bytes(reader.read(8), "little")
         header = {looplm_name(name): value for name, value in json.loads(reader.read(length)).items()}
-        # transformers asks for the format.
+        # transformers requires the format.
         header["__metadata__"] = header.get("__metadata__", {}) | {"format": "pt"}
         encoded = json.dumps(header, separators=(",", ":")).encode()
         encoded += b" " * (-len(encoded) % 8)
@@ -214,20 +219,22 @@ def copy_shard(source: Path, target: Path, advance: Advance) -> None:
             advance(len(part))
 
 
-def convert(checkpoint: Checkpoint, out: Path) -> None:
+def convert(checkpoint: Checkpoint, output_dir: Path) -> None:
     """
-    Write the LoopLM folder. It appears under its name when it is whole; what an interrupted call wrote is removed.
+    Write the LoopLM folder. It gets its name when it is complete; an interrupted call leaves nothing behind.
 
     Raises:
-        ValueError: `out` exists, or there is no room for it.
+        ValueError: `output_dir` exists, or the disk lacks the space.
     """
-    if out.exists():
-        raise ValueError(f"OUT must not exist yet, got {str(out)!r}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(out.parent).free
+    if output_dir.exists():
+        raise ValueError(f"output_dir must not exist yet, got {str(output_dir)!r}")
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(output_dir.parent).free
     if free < checkpoint.size:
-        raise ValueError(f"OUT needs {checkpoint.size:,} bytes of disk, and {str(out.parent)!r} has {free:,} left")
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as parent:
+        raise ValueError(
+            f"output_dir needs {checkpoint.size:,} bytes of disk; {str(output_dir.parent)!r} has {free:,} left"
+        )
+    with tempfile.TemporaryDirectory(prefix=f".{output_dir.name}.", dir=output_dir.parent) as parent:
         folder = Path(parent, "model")
         folder.mkdir()
         count = len(checkpoint.shards)
@@ -250,11 +257,11 @@ def convert(checkpoint: Checkpoint, out: Path) -> None:
         model.config.architectures = [type(model).__name__]
         custom_object_save(model, folder, config=model.config)
         model.config.save_pretrained(folder)
-        folder.rename(out)
+        folder.rename(output_dir)
 
 
 def cross_entropy(folder: Path, tokenizer: PreTrainedTokenizerFast, text: str, ternary: bool) -> float:
-    """Nats per token of a text under a converted model, with or without rounding its weights."""
+    """Cross-entropy of a text in nats per token under a converted model, with or without ternary weights."""
     model = LoopLMForCausalLM.from_pretrained(folder, ternary=ternary).eval().to(inference_device())
     window = min(WINDOW, model.config.max_position_embeddings)
     results = score_texts(model, tokenizer, {"text": text}, window, batch_size=1)

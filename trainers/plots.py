@@ -1,4 +1,4 @@
-"""Plots of a training run, drawn from its `metrics.jsonl`."""
+"""Plots of a training run, made from its `metrics.jsonl`."""
 
 import json
 import math
@@ -14,12 +14,12 @@ STEPS = "optimizer steps"
 
 
 def is_evaluation(entry: dict) -> bool:
-    """Whether a line of the metrics is an evaluation's."""
+    """Whether an entry of the metrics was logged by an evaluation."""
     return any(name.startswith("eval_") for name in entry)
 
 
 def read_metrics(folder: Path) -> tuple[Logs, Logs]:
-    """The training logs of a folder and its evaluations, in their order; a line that is not whole is left out."""
+    """Read the training logs and the evaluations of a folder, in order; incomplete lines are left out."""
     path = folder / "metrics.jsonl"
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     entries = [json.loads(line) for line in lines if line.endswith("\n")]
@@ -28,34 +28,36 @@ def read_metrics(folder: Path) -> tuple[Logs, Logs]:
 
 def plot_metrics(folder: Path) -> Path | None:
     """
-    Draws a training on text into `metrics.png`: loss by loop with the held-out loss, the difference to loop 1, the
-    exit distribution, learning rates, changes of the ternary weights and speed, as far as they were logged. None when
-    there are fewer than two logs.
+    Plot pretraining to `metrics.png`: loss by loop with the held-out loss, the difference to loop 1, the exit
+    distribution, learning rates, changes of the ternary weights and speed, as far as they were logged.
+
+    Returns:
+        Path of the plot; None when there are fewer than two logs.
     """
     logs, evaluations = read_metrics(folder)
     if len(logs) < 2:
         return None
     names = {name for entry in logs for name in entry}
-    drawn: list[tuple[Callable[[Axes, Logs, Logs], None], set[str]]] = [
-        (_draw_losses, {"loss"}),
-        (_draw_differences, {"loop_2_loss"}),
-        (_draw_exits, {"exit_1"}),
-        (_draw_learning_rates, {"learning_rate"}),
-        (_draw_ternary_weights, {"zero_weights"}),
-        (_draw_speed, {"tokens_per_second"}),
+    plots: list[tuple[Callable[[Axes, Logs, Logs], None], set[str]]] = [
+        (_plot_losses, {"loss"}),
+        (_plot_differences, {"loop_2_loss"}),
+        (_plot_exits, {"exit_1"}),
+        (_plot_learning_rates, {"learning_rate"}),
+        (_plot_ternary_weights, {"zero_weights"}),
+        (_plot_speed, {"tokens_per_second"}),
     ]
-    chosen = [draw for draw, needed in drawn if needed <= names]
+    chosen = [plot for plot, needed in plots if needed <= names]
     columns = min(3, len(chosen))
     figure, axes = panels(math.ceil(len(chosen) / columns), columns)
-    for axis, draw in zip(axes, chosen, strict=False):
+    for axis, plot in zip(axes, chosen, strict=False):
         axis.set_xlabel(STEPS)
-        draw(axis, logs, evaluations)
+        plot(axis, logs, evaluations)
     for axis in axes[len(chosen) :]:
         axis.remove()
     return save(figure, folder / "metrics.png")
 
 
-def _draw_losses(axis: Axes, logs: Logs, evaluations: Logs) -> None:
+def _plot_losses(axis: Axes, logs: Logs, evaluations: Logs) -> None:
     loops = range(1, _num_loops(logs) + 1)
     for loop, color in zip(loops, ordered_colors(len(loops)), strict=True):
         axis.plot(*curve(logs, f"loop_{loop}_loss"), color=color, label=f"training, loop {loop}")
@@ -71,7 +73,7 @@ def _draw_losses(axis: Axes, logs: Logs, evaluations: Logs) -> None:
     legend_below(axis)
 
 
-def _draw_differences(axis: Axes, logs: Logs, evaluations: Logs) -> None:
+def _plot_differences(axis: Axes, logs: Logs, evaluations: Logs) -> None:
     loops = range(1, _num_loops(logs) + 1)
     later = list(zip(loops, ordered_colors(len(loops)), strict=True))[1:]
     axis.axhline(0, color="black", linewidth=1)
@@ -85,7 +87,7 @@ def _draw_differences(axis: Axes, logs: Logs, evaluations: Logs) -> None:
     legend_below(axis)
 
 
-def _draw_exits(axis: Axes, logs: Logs, evaluations: Logs) -> None:
+def _plot_exits(axis: Axes, logs: Logs, evaluations: Logs) -> None:
     loops = range(1, sum(name.removeprefix("exit_").isdigit() for name in logs[-1]) + 1)
     logged = [entry for entry in logs if "exit_1" in entry]
     axis.stackplot(
@@ -98,7 +100,7 @@ def _draw_exits(axis: Axes, logs: Logs, evaluations: Logs) -> None:
     legend_below(axis, columns=4)
 
 
-def _draw_learning_rates(axis: Axes, logs: Logs, evaluations: Logs) -> None:
+def _plot_learning_rates(axis: Axes, logs: Logs, evaluations: Logs) -> None:
     axis.set(title="Learning rate", ylabel="learning rate")
     if "muon_lr" not in logs[-1]:
         axis.plot(*curve(logs, "learning_rate"))
@@ -110,15 +112,15 @@ def _draw_learning_rates(axis: Axes, logs: Logs, evaluations: Logs) -> None:
     legend_below(axis)
 
 
-def _draw_ternary_weights(axis: Axes, logs: Logs, evaluations: Logs) -> None:
-    axis.plot(*curve(logs, "zero_weights", 100), color="tab:gray", label="are 0")
+def _plot_ternary_weights(axis: Axes, logs: Logs, evaluations: Logs) -> None:
+    axis.plot(*curve(logs, "zero_weights", 100), color="tab:gray", label="equal to 0")
     if any("changed_weights" in entry for entry in logs):
-        axis.plot(*curve(logs, "changed_weights", 100), color="tab:red", label="changed, per 100 steps")
+        axis.plot(*curve(logs, "changed_weights", 100), color="tab:red", label="changed per 100 steps")
     axis.set(title="Ternary weights", ylabel="percent of the ternary weights", ylim=(0, None))
     legend_below(axis)
 
 
-def _draw_speed(axis: Axes, logs: Logs, evaluations: Logs) -> None:
+def _plot_speed(axis: Axes, logs: Logs, evaluations: Logs) -> None:
     axis.plot(*curve(logs, "tokens_per_second"), color="tab:green")
     axis.set(title="Training speed", ylabel="tokens per second", ylim=(0, None))
 
@@ -128,7 +130,7 @@ def _num_loops(logs: Logs) -> int:
 
 
 def curve(logs: Logs, name: str, factor: float = 1.0) -> tuple[list[int], list[float]]:
-    """Steps and values of the logs that have it."""
+    """Steps and values of the entries that have the given name."""
     known = [entry for entry in logs if name in entry]
     return [entry["step"] for entry in known], [entry[name] * factor for entry in known]
 

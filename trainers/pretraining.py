@@ -1,4 +1,4 @@
-"""Pretraining with the Hugging Face Trainer, plus what a looped ternary model needs: optimizers, logs, safe saves."""
+"""Pretraining with the Hugging Face Trainer, with the optimizers, logs and checks of a looped ternary model."""
 
 import errno
 import json
@@ -20,7 +20,7 @@ from modeling_nanochat import LoopLMCausalLMOutput, is_looplm
 from modeling_nanochat.loss_nanochat import IGNORE_INDEX, next_labels
 from trainers.hardware import has_fast_bf16, has_no_accelerator, peak_flops, use_tf32
 from trainers.optimizers import muon_and_lion
-from trainers.statistics import LoopStatistics, TernaryHealth, TokenCounter, training_flops_per_token
+from trainers.training_statistics import LoopStatistics, TernaryStatistics, TokenCounter, training_flops_per_token
 from trainers.versions import warn_of_untested_torch
 
 SAVED_BYTES_PER_TRAINED_PARAMETER = 16  # weight, two moments and a margin, in fp32
@@ -29,33 +29,32 @@ SAVED_BYTES_PER_TRAINED_PARAMETER = 16  # weight, two moments and a margin, in f
 @dataclass
 class LoopLMTrainingArguments(TrainingArguments):
     """
-    [`transformers.TrainingArguments`] with this project's defaults and what a looped ternary model needs besides.
+    [`transformers.TrainingArguments`] with the further settings of a looped ternary model.
 
-    bf16 where it is fast, no reports to services, and losses logged as they are (the filter for NaN would hide them
-    and wait for the device at every step).
+    [`pretraining_arguments`] fills in this project's defaults.
     """
 
     optimizer: str = field(
         default="adamw",
-        metadata={"help": "muon_lion (Muon on the hidden matrices, Lion on the rest) or adamw (the Trainer's)"},
+        metadata={"help": "muon_lion (Muon for the hidden matrices, Lion for the others) or adamw (the Trainer's)"},
     )
-    muon_lr: float = field(default=0.02, metadata={"help": "peak learning rate of the matrices under muon_lion"})
-    lion_lr: float = field(default=1e-4, metadata={"help": "peak learning rate of everything else under muon_lion"})
+    muon_lr: float = field(default=0.02, metadata={"help": "peak learning rate of Muon, with optimizer=muon_lion"})
+    lion_lr: float = field(default=1e-4, metadata={"help": "peak learning rate of Lion, with optimizer=muon_lion"})
     lion_impl: str = field(
         default="bitsandbytes",
-        metadata={"help": "Lion by bitsandbytes, bitsandbytes_8bit or torch; sharded parameters always take torch"},
+        metadata={"help": "Lion by bitsandbytes, bitsandbytes_8bit or torch; always torch for sharded parameters"},
     )
     min_lr_ratio: float = field(
-        default=0.0, metadata={"help": "learning rate at the end of the schedule, as a share of each group's peak"}
+        default=0.0, metadata={"help": "learning rate at the end of the schedule, as a fraction of each group's peak"}
     )
     exit_entropy_weight: float | None = field(
-        default=None, metadata={"help": "weight of the exit distribution's entropy; None keeps the model's"}
+        default=None, metadata={"help": "weight of the exit distribution's entropy in the loss (default: the model's)"}
     )
     checkpoint_granularity: str = field(
         default="layer",
         metadata={
-            "help": "with activation_checkpointing: keep the input of every block application (layer), or only that "
-            "of every loop and recompute the blocks in two levels (loop)"
+            "help": "with activation_checkpointing: keep the input of every block in every loop (layer), or only the "
+            "input of every loop, at the cost of recomputing the blocks twice (loop)"
         },
     )
     compile_blocks: bool = field(default=False, metadata={"help": "compile the shared block once for all loops"})
@@ -80,20 +79,21 @@ class LoopLMTrainingArguments(TrainingArguments):
 
 class LoopLMTrainer(Trainer):
     """
-    [`transformers.Trainer`] for a LoopLM. The loss itself is the model's.
+    [`transformers.Trainer`] for a LoopLM. The loss is the model's own.
 
-    Its logs also hold, per loop, the loss (`loop_1_loss`, ...) and the share of tokens that would leave (`exit_1`,
-    ...), the mean exit loop and the entropy of the exit distribution, the learning rate of every group, the health of
-    the ternary weights, how far the residual streams are apart, tokens seen and per second, and the throughput of
-    the model's arithmetic (`model_tflops`; `mfu` where the GPU's peak is known).
+    Its logs also hold, for each loop, the loss (`loop_1_loss`, ...) and the share of tokens that exit (`exit_1`, ...),
+    the mean exit loop and the entropy of the exit distribution, the learning rate of every parameter group, the shares
+    of ternary weights that are zero and that changed, the divergence of the residual streams, tokens seen and per
+    second, and the model's throughput (`model_tflops`; `mfu` where the GPU's peak is known).
 
-    Loops and tokens are those that are predicted and seen: padding counts nowhere.
+    Losses and exits are means over the predicted tokens; padding counts nowhere.
 
-    Before a checkpoint is written it checks that it fits on the disk.
+    Before it writes a checkpoint it checks that there is enough disk space.
 
     Raises:
-        ValueError: The model is no LoopLM, the arguments ask for another loss than the model's, or there is nothing to
-            train on; says why.
+        ValueError: The model is not a LoopLM, the arguments ask for another loss than the model's, or the data set is
+            empty or has rows longer than the model's positions.
+        OSError: When saving, if the disk lacks the space for a checkpoint.
     """
 
     def __init__(self, *args, **kwargs):
@@ -109,17 +109,17 @@ class LoopLMTrainer(Trainer):
         ):
             if value:
                 raise ValueError(
-                    f"{name} must be left out: the loss would be another than the model's, which is over all loops, "
-                    f"got {value!r}"
+                    f"{name} must be left out, because it replaces the model's loss over all loops; got {value!r}"
                 )
         if self.args.fsdp and not self.is_fsdp_enabled:
             raise ValueError(
-                "fsdp needs GPUs and accelerate's FSDP launch (recipes/launch/fsdp2_2.yaml); here it would not shard"
+                "fsdp needs GPUs and accelerate's FSDP launch (recipes/launch/fsdp2_2.yaml): without them nothing is "
+                "sharded"
             )
         _check_rows(self.train_dataset, self.model.config.max_position_embeddings)
         if self.args.exit_entropy_weight is not None:
             self.model.config.exit_entropy_weight = self.args.exit_entropy_weight
-        # `get_decoder` is found through the wrappers of adapters; the attribute `model` is another's there.
+        # Unlike the attribute `model`, `get_decoder` works through the wrappers of adapters.
         self.model.get_decoder().checkpoint_loops = (
             self.args.activation_checkpointing and self.args.checkpoint_granularity == "loop"
         )
@@ -128,7 +128,7 @@ class LoopLMTrainer(Trainer):
         if self.args.tf32 is None:
             use_tf32()
         self._loop_statistics = LoopStatistics()
-        self._ternary_health = TernaryHealth()
+        self._ternary_statistics = TernaryStatistics()
         self._tokens_seen = TokenCounter()
         self._tokens_since_log = TokenCounter()
         self._last_log: float | None = None
@@ -145,7 +145,7 @@ class LoopLMTrainer(Trainer):
         return super()._prepare_inputs(inputs)
 
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor | int | None:
-        """The labels that the loss is over; the Trainer would also count those that the attention mask takes out."""
+        """Count the labels in the loss; the Trainer would also count those that the attention mask excludes."""
         shifted = [
             {**batch, "shift_labels": labels_of(batch)} if "labels" in batch else batch for batch in batch_samples
         ]
@@ -154,11 +154,11 @@ class LoopLMTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         if model.training:
-            self.note(outputs, inputs)
+            self.record(outputs, inputs)
         return (loss, outputs) if return_outputs else loss
 
-    def note(self, outputs: LoopLMCausalLMOutput, inputs: dict[str, torch.Tensor]) -> None:
-        """Keeps what the next log says of this batch."""
+    def record(self, outputs: LoopLMCausalLMOutput, inputs: dict[str, torch.Tensor]) -> None:
+        """Add a batch to the statistics of the next log."""
         self._loop_statistics.add(outputs, labels_of(inputs) != IGNORE_INDEX)
         tokens = inputs["input_ids"], inputs.get("attention_mask")
         self._tokens_seen.add(*tokens)
@@ -172,12 +172,12 @@ class LoopLMTrainer(Trainer):
             logs = logs | self._loop_statistics.take(self.accelerator)  # every process logs
             if self.args.optimizer == "muon_lion":
                 logs |= self._learning_rates(logs["learning_rate"])
-            logs |= self._ternary_health.look(self.model, self.state.global_step)
+            logs |= self._ternary_statistics.measure(self.model, self.state.global_step)
             logs |= self._speed()
         super().log(logs, start_time)
 
     def _learning_rates(self, logged: float) -> dict[str, float]:
-        """The learning rate of every kind of parameter at the logged step; `logged` is that of the first kind."""
+        """Learning rate of every kind of parameter group at the logged step; `logged` is that of the first group."""
         peaks = {f"{group['kind']}_lr": group["initial_lr"] for group in self.optimizer.param_groups}
         shape = logged / next(iter(peaks.values()))
         return {name: peak * shape for name, peak in peaks.items()}
@@ -198,7 +198,7 @@ class LoopLMTrainer(Trainer):
         return found
 
     def _count_tokens(self) -> None:
-        """Into the state, which is saved with checkpoints; the Trainer itself would wait for the device every step."""
+        """Add the new tokens to the state, which checkpoints save. The Trainer's own count synchronizes every step."""
         tokens, _ = self._tokens_seen.take(self.accelerator)
         if self.args.include_num_input_tokens_seen == "no":
             self.state.num_input_tokens_seen += tokens
@@ -210,7 +210,7 @@ class LoopLMTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         own_class = type(self.model)
         if isinstance(self.model, FSDPModule):
-            # transformers saves the file of the model's class as its code; sharding made it a class of PyTorch's.
+            # transformers saves the source file of the model's class; sharding replaced that by a class of PyTorch.
             self.model.__class__ = own_class.__bases__[1]
         try:
             super()._save(output_dir, state_dict)
@@ -225,20 +225,20 @@ class LoopLMTrainer(Trainer):
             raise OSError(
                 errno.ENOSPC,
                 f"no checkpoint was written at step {self.state.global_step}: it needs about {needed / 1e9:.2f} GB in "
-                f"{self.args.output_dir}, {free / 1e9:.2f} GB are free",
+                f"{self.args.output_dir}, where {free / 1e9:.2f} GB are free",
             )
         super()._save_checkpoint(*args, **kwargs)
-        self._last_log = None  # what saving takes is not training's
+        self._last_log = None  # the time of saving is not training time
         self._tokens_since_log.forget()
 
 
 def labels_of(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """The label that each position of a batch has to predict, (batch, seq), as in the model's loss; -100 for none."""
+    """Label that each position of a batch predicts, (batch, seq), as in the model's loss; -100 for none."""
     return next_labels(inputs.get("labels"), inputs.get("shift_labels"), inputs.get("attention_mask"))
 
 
 def checkpoint_bytes(model: nn.Module) -> int:
-    """About what a checkpoint takes: what the model saves, which is only the adapters where there are some."""
+    """Approximate bytes of a checkpoint; of a model with adapters, only these are saved."""
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     saves_adapters = isinstance(model, PeftModel) or model._hf_peft_config_loaded
     frozen = 0 if saves_adapters else sum(each.nbytes for each in model.parameters() if not each.requires_grad)
@@ -246,7 +246,7 @@ def checkpoint_bytes(model: nn.Module) -> int:
 
 
 def _check_rows(rows: Iterable | None, longest: int) -> None:
-    """Raises `ValueError` when there is nothing to train on, or the first row is longer than the position table."""
+    """Raise `ValueError` when the data set is empty or its first row is longer than the position table."""
     if not isinstance(rows, Sized):
         return
     if len(rows) == 0:
@@ -260,7 +260,7 @@ def _check_length(name: str, length: int, longest: int) -> None:
 
 
 def _check_shapes(checkpoint: Path, model: PreTrainedModel) -> None:
-    """Raises `ValueError` when a tensor in a checkpoint has another shape in the model."""
+    """Raise `ValueError` when a tensor in a checkpoint has another shape in the model."""
     expected = {name: list(value.shape) for name, value in model.state_dict().items()}
     for file in checkpoint.glob("*.safetensors"):
         with safe_open(file, framework="pt") as tensors:
@@ -268,13 +268,13 @@ def _check_shapes(checkpoint: Path, model: PreTrainedModel) -> None:
                 found = tensors.get_slice(name).get_shape()
                 if found != expected.get(name, found):
                     raise ValueError(
-                        f"checkpoint {checkpoint} must be one of this model, but {name} has the shape {found} there "
-                        f"and {expected[name]} here"
+                        f"checkpoint {checkpoint} must be one of this model, but {name} has the shape {found} in it "
+                        f"and {expected[name]} in the model"
                     )
 
 
 def last_complete_checkpoint(folder: Path) -> Path | None:
-    """The newest `checkpoint-N` in `folder` that was written to its end, or None."""
+    """Newest `checkpoint-N` in `folder` that is complete, or None."""
 
     def is_complete(state: Path) -> bool:
         # The Trainer writes the state last.
@@ -289,8 +289,8 @@ def last_complete_checkpoint(folder: Path) -> Path | None:
 
 def train_from(trainer: Trainer, checkpoint: Path | None) -> None:
     """
-    Trains to the end, from a checkpoint if there is one. From that of the last step the weights are only loaded: the
-    Trainer would do one step more.
+    Train to the end, from a checkpoint if one is given. From the checkpoint of the last step the weights are only
+    loaded, because the Trainer would take one more step.
     """
     if checkpoint is not None and int(checkpoint.name.removeprefix("checkpoint-")) >= trainer.args.max_steps:
         trainer._load_from_checkpoint(str(checkpoint))
@@ -299,7 +299,13 @@ def train_from(trainer: Trainer, checkpoint: Path | None) -> None:
 
 
 def pretraining_arguments(**settings) -> LoopLMTrainingArguments:
-    """Training arguments with this project's defaults; `settings` are the fields of [`LoopLMTrainingArguments`]."""
+    """
+    Return training arguments with this project's defaults: bf16 where it is fast, no reports to services, and losses
+    logged unfiltered (the filter for NaN would hide them and synchronize with the device at every step).
+
+    Args:
+        settings: Fields of [`LoopLMTrainingArguments`].
+    """
     defaults = dict(
         bf16=has_fast_bf16(),
         use_cpu=has_no_accelerator(),

@@ -1,4 +1,4 @@
-"""Which versions of PyTorch this project was tested with."""
+"""Versions of PyTorch that this project was tested with."""
 
 import warnings
 
@@ -6,14 +6,14 @@ import torch
 from packaging.version import Version
 
 NEWEST_TESTED_TORCH = "2.13"
-"""That of the tests' environment: the `dev` extra in pyproject.toml ends with it."""
+"""Newest version in the tests' environment, the upper bound of the `dev` extra in pyproject.toml."""
 
 
 def warn_of_untested_torch() -> None:
-    """A `UserWarning`, where PyTorch is newer than the newest that was tested."""
+    """Issue a `UserWarning` when PyTorch is newer than the newest tested version."""
     if Version(torch.__version__).release[:2] > Version(NEWEST_TESTED_TORCH).release:
         warnings.warn(
-            f"torch {torch.__version__} is newer than {NEWEST_TESTED_TORCH}, the newest this project was tested with; "
-            "compare a short run's losses with and without compiled blocks before a long one",
+            f"torch {torch.__version__} is newer than {NEWEST_TESTED_TORCH}, the newest version tested with this "
+            "project; before a long run, compare the losses of a short one with and without compiled blocks",
             stacklevel=3,
         )

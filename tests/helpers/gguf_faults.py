@@ -135,7 +135,7 @@ def with_scales_swapped(file: GgufFile) -> Changes:
 
 
 def with_scales_of_ternary_weights(file: GgufFile) -> Changes:
-    """The ternary weights quantised anew by their mean magnitude, which zeros make smaller."""
+    """The ternary weights quantized anew by their mean magnitude, which zeros make smaller."""
     return _with_scales(file, lambda codes, scales: scales * np.abs(codes).mean(axis=-1))
 
 
@@ -156,7 +156,7 @@ FAULTS = (
     Fault("another rotary base", with_other_rotary_base, TYPES),
     Fault("one loop more", with_one_loop_more, ("f32",)),
     Fault("scales swapped between rows", with_scales_swapped, PACKED),
-    Fault("ternary weights quantised anew", with_scales_of_ternary_weights, PACKED),
+    Fault("ternary weights quantized anew", with_scales_of_ternary_weights, PACKED),
     Fault("merges in the wrong order", with_merges_backwards, ("f32",)),
     Fault("no bos token in front", without_bos, ("f32",)),
 )

@@ -28,7 +28,7 @@ def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def loss_gradients_and_quantisations(model: LoopLMForCausalLM, tokens: torch.Tensor) -> tuple:
-    """Of one training step; how often a weight was quantised in it."""
+    """Of one training step; how often a weight was quantized in it."""
     calls, quantize = [], ternary_nanochat.quantize_weight
     ternary_nanochat.quantize_weight = lambda *arguments: calls.append(1) or quantize(*arguments)
     loss = model.train()(tokens, labels=tokens).loss

@@ -113,6 +113,14 @@ def test_imports_go_one_way(package):
             assert level > 0 or not forbidden, f"{path.relative_to(ROOT)} imports {module}"
 
 
+def test_no_module_beside_a_script_has_a_name_of_the_standard_library():
+    """A script finds its own folder first: `import statistics` of any library would be answered by ours."""
+    folders = {path.parent for path in ROOT.glob("*/*.py") if 'if __name__ == "__main__"' in path.read_text()}
+    assert len(folders) >= 4
+    hidden = [path for folder in folders for path in folder.glob("*.py") if path.stem in sys.stdlib_module_names]
+    assert hidden == []
+
+
 def test_no_test_file_is_imported_by_another_file_of_the_tests():
     for path in (ROOT / "tests").rglob("*.py"):
         for _, module, names in imports(path):

@@ -19,10 +19,10 @@ from tests.helpers.paths import ROOT
 from trainers.data.synthetic.stream import choose_families
 from trainers.data.synthetic.verified import write_synthetic
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Of the shell and of others, some of which this environment has not: nothing of this project to try.
-FOREIGN = {"lm-eval", "echo", "export"}
+FOREIGN = {"lm-eval", "echo", "export", "pre-commit"}
 # What stands for something of the reader's.
 STAND_INS = {
     "FOLDER_OR_HUB_NAME": "runs/debug/pretrain/model",

@@ -5,7 +5,12 @@ import subprocess
 import sys
 import sysconfig
 
+import pytest
+
 from tests.helpers.paths import ROOT
+
+PACKAGES = ("modeling_nanochat", "evaluation", "trainers", "recipes", "model_cards")
+pytestmark = pytest.mark.wheel
 
 
 def test_a_recipe_runs_dry_from_an_installed_wheel_in_another_folder(tmp_path):
@@ -31,6 +36,7 @@ def test_a_recipe_runs_dry_from_an_installed_wheel_in_another_folder(tmp_path):
     (packages / "libraries.pth").write_text(sysconfig.get_path("purelib"))
 
     assert (packages / "recipes" / "launch" / "fsdp2_2.yaml").is_file()
+    assert [name for name in PACKAGES if not (packages / name / "py.typed").is_file()] == []
     text = packages / "trainers" / "data" / "builtin_rust"
     shown = run(python, "-m", "recipes.project", "--data-dir", text, "--dry-run", "--set", "data.toolchain_docs=False")
     assert "The dry run went through" in shown

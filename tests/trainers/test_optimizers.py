@@ -131,7 +131,7 @@ def test_hooks_are_called_once_a_step_whatever_the_kinds():
 @pytest.mark.parametrize(
     "state, message",
     [
-        ({"muon": {}, "lion": {}}, "must hold state and param_groups, got muon, lion; of a checkpoint"),
+        ({"muon": {}, "lion": {}}, "must hold state and param_groups, got muon, lion; from a checkpoint"),
         ({"state": {}, "param_groups": [{"params": [0]}, {"params": [1]}]}, r"kinds \['muon', 'lion'\], got \[None"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Advantages of groups of completions that succeed or fail: MaxRL's, and those it is compared with."""
+"""Advantages for groups of completions with binary success: MaxRL's, and those it is compared with."""
 
 import torch
 
@@ -12,10 +12,10 @@ def maxrl_advantages(
     quality_weight: float = 0.0,
 ) -> torch.Tensor:
     """
-    The advantage of each completion of each prompt, to be used as `mean_i A_i grad log pi(completion_i)`.
+    Return the advantage of each completion, for the policy gradient `mean_i A_i grad log pi(completion_i)`.
 
-    With n completions of which k succeed (arXiv 2602.02710; T is the order up to which the expected gradient follows
-    that of the log-likelihood of success, whose weight of `grad p` is `(1 - (1 - p)^T) / p`):
+    With n completions of a prompt of which k succeed (arXiv 2602.02710; T is the truncation order of the
+    log-likelihood of success that the expected gradient maximizes: `grad p` has the weight `(1 - (1 - p)^T) / p`):
 
     | estimator          | success               | failure     | k = 0    | k = n | expected T |
     |--------------------|-----------------------|-------------|----------|-------|------------|
@@ -25,22 +25,23 @@ def maxrl_advantages(
     | `grpo`             | (1 - m)/s             | -m/s        | 0        | 0     | none       |
     | `rloo`             | (n - k)/(n - 1)       | -k/(n - 1)  | 0        | 0     | 1          |
 
-    with m = k/n and s the sample deviation. `maxrl` is the form that the paper's authors run, (r - mean)/mean. With
-    two completions it is plain reinforcement learning, T = 1.
+    where m = k/n and s is the sample standard deviation. `maxrl` is the form that the paper's authors run,
+    (r - mean)/mean. With two completions it is REINFORCE with a baseline, T = 1.
 
     Args:
-        success: (groups, n), 0 or 1; NaN for a completion that could not be judged, which leaves its group's n.
-        estimator: One of the table.
-        quality: (groups, n) in [0, 1], for `maxrl` only: successes share their group's advantage by the weights
-            `1 + quality_weight (q - mean q of the successes)`; the sum over the group stays 0.
-        quality_weight: At least 0 and below 1, so that no success weighs less than nothing.
+        success: (groups, n), 0 or 1; NaN for a completion that could not be judged, which is not counted in n.
+        estimator: A row of the table.
+        quality: (groups, n) in [0, 1], for `maxrl` only: the successes of a group share its positive advantage in
+            proportion to `1 + quality_weight (q - mean q of the successes)`. The sum over the group stays 0.
+        quality_weight: At least 0 and below 1, so that the weights are positive.
 
     Returns:
-        (groups, n) in float64. 0 for what could not be judged, and for groups of which fewer than two could.
+        (groups, n) in float64; 0 for completions that could not be judged, and for groups in which fewer than two
+        could.
 
     Raises:
-        ValueError: A success is not 0, 1 or NaN; a group has fewer than two completions; an unknown estimator; a
-            quality or its weight outside their range, or with another estimator.
+        ValueError: A success is not 0, 1 or NaN; a group has fewer than two completions; the estimator is unknown;
+            `quality` or `quality_weight` is out of range or not 0 with an estimator other than `maxrl`.
     """
     if estimator not in ESTIMATORS:
         raise ValueError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
@@ -60,7 +61,7 @@ def maxrl_advantages(
     success = success.nan_to_num(0.0)
     n = judged.sum(dim=1, keepdim=True).double()
     k = success.sum(dim=1, keepdim=True)
-    # Where k is 0 nothing is divided by it.
+    # Avoids a division by 0; groups with k = 0 are set below.
     some = k.clamp(min=1)
     if estimator in ("maxrl", "maxrl_unbiased"):
         advantages = n / some * success - 1
@@ -79,7 +80,7 @@ def maxrl_advantages(
 
 
 def _shares(success: torch.Tensor, quality: torch.Tensor, quality_weight: float) -> torch.Tensor:
-    """What each success gets of its group's; they sum to 1 where there is one."""
+    """Share of each success in its group; the shares of a group with a success sum to 1."""
     quality = quality.double()
     valid = (success == 0) | ((quality >= 0) & (quality <= 1))
     if not valid.all():

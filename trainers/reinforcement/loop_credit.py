@@ -1,4 +1,4 @@
-"""Log-probabilities of a LoopLM's tokens that give credit to more loops than the last one."""
+"""Log-probabilities of a LoopLM's tokens that assign credit to the predictions of several loops."""
 
 import torch
 from torch import nn
@@ -7,23 +7,22 @@ from torch.utils.checkpoint import checkpoint
 
 from trainers.reinforcement.choices import LoopCredit
 
-# Logits of one chunk, in bytes of fp32.
+# Size of the fp32 logits of one chunk.
 CHUNK_BYTES = 2**26
 
 
 def credit_weights(credit: LoopCredit, exit_pdf: torch.Tensor, power: float = 1.0) -> torch.Tensor:
     """
-    How much of a token's log-probability each loop's prediction makes; sums to 1 over the loops (RLTT, arXiv
-    2602.10520).
+    Return the weight of each loop's prediction in a token's log-probability (RLTT, arXiv 2602.10520).
 
     Args:
-        credit: "final" (the last loop alone, as every trainer of TRL has it), "uniform", "progressive" (loop t by
-            t to the power), or "exit_pdf" (the gate's own distribution, without gradient).
-        exit_pdf: (batch, seq, loops), the gate's.
-        power: Of "progressive".
+        credit: "final" (the last loop alone, as in every trainer of TRL), "uniform", "progressive" (loop t in
+            proportion to `t**power`), or "exit_pdf" (the gate's distribution, without gradient).
+        exit_pdf: (batch, seq, loops), the gate's exit distribution.
+        power: Exponent of "progressive".
 
     Returns:
-        (batch, seq, loops).
+        (batch, seq, loops); sums to 1 over the loops.
     """
     if credit == "exit_pdf":
         return exit_pdf.detach()
@@ -37,14 +36,14 @@ def token_log_probabilities(
     hidden_states: torch.Tensor, head: nn.Module, tokens: torch.Tensor, temperature: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """
-    Log-probability of each token and entropy of its distribution, both (batch, seq) in fp32. The logits exist for one
-    chunk at a time and are computed again in backward.
+    Return the log-probability of each token and the entropy of the distribution it is from, both (batch, seq) in
+    fp32. Logits are computed for one chunk at a time, and again in backward.
 
     Args:
-        hidden_states: (batch, seq, hidden), what predicts `tokens`.
-        head: From hidden to vocab.
-        tokens: (batch, seq).
-        temperature: Divides the logits.
+        hidden_states: (batch, seq, hidden), the states that predict `tokens`.
+        head: Language model head, from hidden to vocabulary.
+        tokens: (batch, seq), token ids.
+        temperature: Divisor of the logits.
     """
 
     def of_chunk(rows: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -53,7 +52,7 @@ def token_log_probabilities(
         return log_probabilities.gather(-1, labels[:, None]).squeeze(-1), entropy.detach()
 
     rows = hidden_states.flatten(0, 1)
-    # Asked by a call, because a wrapped head has no attribute that tells its width.
+    # By a call, because a wrapped head has no attribute for its width.
     with torch.no_grad():
         vocab_size = head(rows[:1]).shape[-1]
     size = max(1, CHUNK_BYTES // (4 * vocab_size))
@@ -71,11 +70,11 @@ def credited_log_probabilities(
     temperature: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """
-    `sum_t w_t log pi_t` of each token, and the entropy of the last loop's prediction; (batch, seq) each.
+    Return `sum_t w_t log pi_t` of each token, and the entropy of the last loop's prediction; (batch, seq) each.
 
     Args:
-        loop_hidden_states: For each loop (batch, seq, hidden), what predicts `tokens`.
-        weights: (batch, seq, loops).
+        loop_hidden_states: For each loop (batch, seq, hidden), the states that predict `tokens`.
+        weights: (batch, seq, loops), from `credit_weights`.
         head, tokens, temperature: As in `token_log_probabilities`.
     """
     total = torch.zeros(tokens.shape, device=tokens.device)

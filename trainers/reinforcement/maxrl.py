@@ -1,4 +1,4 @@
-"""MaxRL (arXiv 2602.02710) on TRL's GRPOTrainer: only what differs."""
+"""MaxRL (arXiv 2602.02710) as a subclass of TRL's GRPOTrainer."""
 
 import json
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from trainers.reinforcement.advantages import maxrl_advantages
 from trainers.reinforcement.choices import ESTIMATORS, LOOP_CREDITS
 from trainers.reinforcement.curriculum import Curriculum, Outcome
 from trainers.reinforcement.loop_credit import credit_weights, credited_log_probabilities
-from trainers.reinforcement.on_policy import check_model, check_settings, drawing
+from trainers.reinforcement.on_policy import check_model, check_settings, policy_sampling
 from trainers.reinforcement.plots import plot_maxrl
 from trainers.reinforcement.rewards import RustReward
 from trainers.reinforcement.sample_page import JudgedSample, write_page
@@ -36,36 +36,43 @@ CURRICULUM_FILE = "curriculum.json"
 @dataclass
 class MaxRLConfig(GRPOConfig):
     """
-    [`trl.GRPOConfig`] for MaxRL. Completions are drawn from the policy that is trained (no filter, no penalty, one
-    update per batch; `temperature` scales both), there is no KL term, and `loss_type="dapo"` as in the paper's runs;
-    `"dr_grpo"` is the one whose expectation is exactly the estimator's, up to a constant. bf16 is taken where it is
-    fast, and the processor (`use_cpu`) where there is no accelerator.
+    [`trl.GRPOConfig`] for MaxRL.
+
+    Completions are sampled from the policy that is trained: no filter, no penalty, one update per batch, and the same
+    `temperature` for sampling and log-probabilities. There is no KL term. `loss_type` is "dapo" as in the paper's
+    runs; with "dr_grpo" the expected gradient is exactly the estimator's, up to a constant. By default bf16 is used
+    where it is fast, and the CPU (`use_cpu`) where there is no accelerator.
     """
 
-    estimator: str = field(default="maxrl", metadata={"help": "maxrl, maxrl_unbiased, maxrl_nobaseline, grpo or rloo"})
+    estimator: str = field(
+        default="maxrl",
+        metadata={"help": "maxrl, maxrl_unbiased, maxrl_nobaseline, grpo or rloo"},
+    )
     loop_credit: str = field(
         default="final",
-        metadata={"help": "whose predictions a LoopLM is trained by: final, uniform, progressive or exit_pdf"},
+        metadata={"help": "weights of a LoopLM's loops in log-probabilities: final, uniform, progressive or exit_pdf"},
     )
     loop_credit_power: float = field(
-        default=1.0, metadata={"help": "of loop_credit=progressive: loop t counts t**power"}
+        default=1.0, metadata={"help": "with loop_credit=progressive, the weight of loop t is t**loop_credit_power"}
     )
     quality_weight: float = field(
-        default=0.0, metadata={"help": "from 0 to below 1: how much better successes get more of their group's weight"}
+        default=0.0,
+        metadata={"help": "how much more of the advantage better successes get, from 0 to below 1"},
     )
     stop_at_function_end: bool = field(
         default=False,
-        metadata={"help": "a completion ends with the function that its prompt began, not with the end-of-text token"},
+        metadata={"help": "end a completion with the function that its prompt begins, not with the end-of-text token"},
     )
     curriculum: bool = field(
-        default=True, metadata={"help": "visit prompts less that are solved always or never; column tier is used"}
+        default=True,
+        metadata={"help": "sample prompts less often if they are solved always or never; uses column tier"},
     )
     sample_steps: int = field(
         default=50,
-        metadata={"help": "write a page of completions with their verdicts every so many steps; 0 for none"},
+        metadata={"help": "steps between pages of completions with their verdicts; 0 for no pages"},
     )
     disable_dropout: bool = field(default=True, metadata={"help": "must be True: dropout changes the policy"})
-    scale_rewards: str = field(default="none", metadata={"help": "the estimator scales; nothing else may"})
+    scale_rewards: str = field(default="none", metadata={"help": "must be none: the estimator scales the advantages"})
 
     def __post_init__(self):
         if self.bf16 is None and not self.fp16:
@@ -76,10 +83,10 @@ class MaxRLConfig(GRPOConfig):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if self.scale_rewards != "none" or self.multi_objective_aggregation != "sum_then_normalize":
-            raise ValueError("scale_rewards and multi_objective_aggregation must be left alone: the estimator scales")
+            raise ValueError("scale_rewards and multi_objective_aggregation must be left out: the estimator scales")
         if not 0 <= self.quality_weight < 1 or (self.quality_weight and self.estimator != "maxrl"):
             raise ValueError(
-                "quality_weight must be at least 0 and below 1, and 0 with other estimators than maxrl, got "
+                "quality_weight must be at least 0 and below 1, and 0 with estimators other than maxrl, got "
                 f"{self.quality_weight} with {self.estimator}"
             )
         if not 0 <= self.loop_credit_power < float("inf"):
@@ -87,20 +94,18 @@ class MaxRLConfig(GRPOConfig):
         if self.sample_steps < 0:
             raise ValueError(f"sample_steps must be at least 0, got {self.sample_steps}")
         if self.mask_truncated_completions:
-            raise ValueError(
-                "mask_truncated_completions must be False: what is cut off is a failure and counts as one"
-            )
+            raise ValueError("mask_truncated_completions must be False: a truncated completion counts as a failure")
         if self.use_vllm:
             raise ValueError(
                 "use_vllm must be False: vLLM keeps one set of keys and values per layer, which the loops of a LoopLM "
-                "would overwrite, and it does not know ternary layers. What it drew would come from another policy"
+                "would overwrite, and it does not support ternary layers, so it would sample from another policy"
             )
         if self.use_transformers_continuous_batching:
             raise ValueError(
-                "use_transformers_continuous_batching must be False: nothing stops it at a function's end"
+                "use_transformers_continuous_batching must be False: it cannot stop at the end of a function"
             )
         check_settings(self)
-        # The gate is frozen, so that every parameter that is trained has a gradient.
+        # The exit gate is frozen, so all trained parameters have a gradient.
         if self.ddp_find_unused_parameters is None:
             self.ddp_find_unused_parameters = False
         kwargs = self.gradient_checkpointing_kwargs or {}
@@ -111,22 +116,24 @@ class MaxRLConfig(GRPOConfig):
 
 class MaxRLTrainer(GRPOTrainer):
     """
-    [`trl.GRPOTrainer`] whose advantages come from [`maxrl_advantages`].
+    [`trl.GRPOTrainer`] with the advantages of [`maxrl_advantages`].
 
-    Takes the same arguments. Exactly one of the reward functions, the one whose weight is not 0, says what a success
-    is: 0, 1, or None where it cannot say. Any causal model can be trained; of a LoopLM the exit gate is frozen.
+    It takes the same arguments. Exactly one reward function must have a weight other than 0. It decides on success:
+    it returns 1, 0, or None where it cannot decide. Any causal language model can be trained; the exit gate of a
+    LoopLM is frozen.
 
-    In `output_dir` it keeps `metrics.jsonl`, a line for each log, which also says what a success is
-    (`success_means`); `metrics.png`, their plot, drawn after saves and at the end; and `samples/`, a page of
-    completions with their verdicts every `sample_steps` steps. Its progress bar has a line for each log.
+    `output_dir` gets `metrics.jsonl` with a line for each log, which also states the condition for a success
+    (`success_means`); `metrics.png`, a plot of them; and `samples/`, a page of completions with their verdicts every
+    `sample_steps` steps. The progress bar prints a line for each log.
 
-    Its logs also hold the `success_rate`, `pass@k` as the groups estimate it, the share of groups that all failed,
-    all passed or either (`groups/...`), of completions that could not be judged (`unscorable`) or did not come to
-    their end (`truncated`), and the reward's share of the step (`reward_share`).
+    The logs also hold the `success_rate`; `pass@k`, estimated from the groups; the share of groups in which all
+    completions failed (`groups/all_failed`), all passed (`groups/all_passed`), or either (`groups/zero_variance`); the
+    share of completions that could not be judged (`unscorable`) or were truncated (`truncated`); and the reward's
+    share of the time of a step (`reward_share`).
 
     Raises:
-        ValueError: The model cannot be trained so, a row cannot be completed or judged, or the arguments contradict
-            each other; says why.
+        ValueError: The model cannot be trained this way, a row cannot be completed or judged, or the arguments
+            contradict each other.
     """
 
     def __init__(self, *args, **kwargs):
@@ -136,7 +143,7 @@ class MaxRLTrainer(GRPOTrainer):
         weighted = [index for index, weight in enumerate(self.reward_weights.tolist()) if weight]
         if len(weighted) != 1:
             raise ValueError(
-                "exactly one reward function must have a weight other than 0, the one that decides on success; got "
+                "exactly one reward function, which decides on success, must have a weight other than 0; got "
                 f"reward_weights={self.reward_weights.tolist()} for {', '.join(self.reward_func_names)}"
             )
         self.success_index = weighted[0]
@@ -144,9 +151,9 @@ class MaxRLTrainer(GRPOTrainer):
         name = self.reward_func_names[self.success_index]
         self.success_means = reward.success_means if isinstance(reward, RustReward) else f"{name} is 1"
         if self.rollout_func is not None:
-            raise ValueError("rollout_func must be None: whether its completions are finished cannot be known")
+            raise ValueError("rollout_func must be None: it does not tell whether its completions are finished")
         if self.args.curriculum and self.is_deepspeed_enabled:
-            raise ValueError("curriculum must be False with DeepSpeed, which loads checkpoints without it")
+            raise ValueError("curriculum must be False with DeepSpeed, whose checkpoints are loaded without it")
         if self.args.loop_credit != "final" and self.is_fsdp_enabled:
             raise ValueError(
                 f'loop_credit must be "final" with FSDP, which shards the head, got {self.args.loop_credit!r}'
@@ -171,20 +178,20 @@ class MaxRLTrainer(GRPOTrainer):
 
     @property
     def policy(self) -> PreTrainedModel:
-        """The model itself, without adapters around it and unsharded."""
+        """The model without wrappers for adapters and distributed training."""
         model = self.accelerator.unwrap_model(self.model)
         return model.get_base_model() if isinstance(model, PeftModel) else model
 
     def _check_rows(self, rows: Dataset) -> None:
-        """Raises `ValueError` for prompts that cannot be completed, and for rows that the judge cannot read."""
+        """Raise `ValueError` for prompts that cannot be completed, and for rows that cannot be judged."""
         prompts = list(rows["prompt"])
         for reward in self.reward_funcs:
             if isinstance(reward, RustReward):
-                reward.check_demands(prompts, {name: rows[name] for name in rows.column_names})
+                reward.check_rows(prompts, {name: rows[name] for name in rows.column_names})
         if not prompts or not isinstance(prompts[0], str):
             if prompts and self.args.stop_at_function_end:
                 raise ValueError(
-                    "stop_at_function_end must be False for conversations: an answer goes on behind a brace"
+                    "stop_at_function_end must be False for conversations: an answer continues after a brace"
                 )
             return
         longest = positions(self.policy)
@@ -199,11 +206,11 @@ class MaxRLTrainer(GRPOTrainer):
 
     def _new_curriculum(self) -> Curriculum:
         if not hasattr(self.train_dataset, "__getitem__"):
-            raise ValueError("curriculum must be False for an IterableDataset: it chooses prompts by their number")
+            raise ValueError("curriculum must be False for an IterableDataset: it samples prompts by their index")
         count = self.args.generation_batch_size // self.args.num_generations
         if len(self.train_dataset) < count:
             raise ValueError(
-                f"train_dataset must hold at least {count} prompts, those of one step, got {len(self.train_dataset)}"
+                f"train_dataset must hold at least {count} prompts, the number per step, got {len(self.train_dataset)}"
             )
         names = self.train_dataset.column_names
         tiers = self.train_dataset["tier"] if "tier" in names else [0] * len(self.train_dataset)
@@ -212,7 +219,7 @@ class MaxRLTrainer(GRPOTrainer):
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
         model = self.accelerator.unwrap_model(self.model_wrapped)
         if not self.args.stop_at_function_end:
-            with drawing(model, None), self.accelerator.autocast():
+            with policy_sampling(model, None), self.accelerator.autocast():
                 completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
             ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
             self._finished = [ids[-1] in ends for ids in completion_ids]
@@ -220,10 +227,10 @@ class MaxRLTrainer(GRPOTrainer):
         texts = self._tokenizer.batch_decode(prompt_ids, skip_special_tokens=True)
         longest, multiple = max(map(len, prompt_ids)), self.pad_to_multiple_of or 1
         end = FunctionEnd(completed_function, self._tokenizer, texts, -(-longest // multiple) * multiple)
-        with drawing(model, end), self.accelerator.autocast():
+        with policy_sampling(model, end), self.accelerator.autocast():
             completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
         self._finished = [length is not None for length in end.lengths]
-        # Nothing behind the end was chosen by the policy.
+        # Tokens after the end are padding, not the policy's.
         return [ids[:length] for ids, length in zip(completion_ids, end.lengths, strict=True)], logprobs
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
@@ -234,7 +241,9 @@ class MaxRLTrainer(GRPOTrainer):
         self._success = rewards[:, self.success_index].clone()
         if self.args.quality_weight:
             if "quality" not in self._pending_extra_logs:
-                raise ValueError("quality_weight needs a reward function that logs the column quality, as RustReward")
+                raise ValueError(
+                    "quality_weight needs a reward function that logs the column quality, such as RustReward"
+                )
             quality = torch.tensor(self._pending_extra_logs["quality"], device=rewards.device)
             self._quality = gather(quality)
         mode = "train" if self.model.training else "eval"
@@ -243,16 +252,16 @@ class MaxRLTrainer(GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         mode = "train" if self.model.training else "eval"
-        chosen: list[int] = []
+        sampled: list[int] = []
         if self.curriculum is not None and mode == "train":
-            chosen = self.curriculum.choose(len(inputs) * self.accelerator.num_processes // self.num_generations)
-            rows = [prompt for prompt in chosen for _ in range(self.num_generations)]
+            sampled = self.curriculum.sample(len(inputs) * self.accelerator.num_processes // self.num_generations)
+            rows = [prompt for prompt in sampled for _ in range(self.num_generations)]
             start = self.accelerator.process_index * len(inputs)
             inputs = [self.train_dataset[prompt] for prompt in rows[start : start + len(inputs)]]
         output = super()._generate_and_score_completions(inputs)
 
         groups = self._success.view(-1, self.num_generations if mode == "train" else self.num_generations_eval)
-        self._note(groups, mode)
+        self._record(groups, mode)
         if groups.shape[1] < 2:
             return output | {"advantages": torch.zeros_like(output["advantages"])}
         quality = self._quality.view_as(groups) if self.args.quality_weight else None
@@ -264,9 +273,9 @@ class MaxRLTrainer(GRPOTrainer):
         kept = list(logged)[: -len(advantages)]
         logged.clear()
         logged.extend(kept + advantages.tolist())
-        if chosen:
+        if sampled:
             judged, solved = (~groups.isnan()).sum(dim=1).tolist(), groups.nansum(dim=1).int().tolist()
-            self.curriculum.learn([Outcome(*each) for each in zip(chosen, judged, solved, strict=True)])
+            self.curriculum.update([Outcome(*each) for each in zip(sampled, judged, solved, strict=True)])
         if mode == "train" and self.args.sample_steps and self.state.global_step % self.args.sample_steps == 0:
             self._write_samples()
         return output
@@ -304,8 +313,8 @@ class MaxRLTrainer(GRPOTrainer):
         log_probabilities, entropies = (torch.cat(each) for each in zip(*found, strict=True))
         return log_probabilities, entropies if compute_entropy else None, None
 
-    def _note(self, groups: torch.Tensor, mode: str) -> None:
-        """Metrics of the groups: (groups, n) of 0, 1 and NaN."""
+    def _record(self, groups: torch.Tensor, mode: str) -> None:
+        """Log the metrics of groups, (groups, n) of 0, 1 and NaN."""
         metrics, size = self._metrics[mode], groups.shape[1]
         judged, solved = (~groups.isnan()).sum(dim=1).tolist(), groups.nansum(dim=1).int().tolist()
         metrics["success_rate"].append(groups.nanmean().item())
@@ -318,11 +327,11 @@ class MaxRLTrainer(GRPOTrainer):
         passed = sum(n > 0 and c == n for n, c in zip(judged, solved, strict=True)) / len(groups)
         metrics["groups/all_failed"].append(failed)
         metrics["groups/all_passed"].append(passed)
-        metrics["groups/dead"].append(failed + passed)
+        metrics["groups/zero_variance"].append(failed + passed)
         metrics["unscorable"].append(groups.isnan().float().mean().item())
 
     def _write_samples(self) -> None:
-        """A page of the completions of this step; all processes have the same logs."""
+        """Write a page of the completions of this step; all processes have the same logs."""
         if not self.accelerator.is_main_process:
             return
         extra = self._logs["extra"]
@@ -343,7 +352,7 @@ class MaxRLTrainer(GRPOTrainer):
         super().log(logs, start_time)
 
     def _save_checkpoint(self, model, trial):
-        # Before the Trainer writes its state, which says that a checkpoint is complete.
+        # Before the Trainer writes its state, which marks a checkpoint as complete.
         if self.curriculum is not None and self.args.should_save:
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
             folder.mkdir(parents=True, exist_ok=True)

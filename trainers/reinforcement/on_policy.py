@@ -1,4 +1,4 @@
-"""Settings and models with which completions are drawn from the policy that is trained."""
+"""Checks that completions are sampled from the policy that is trained."""
 
 import functools
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from trl import GRPOConfig
 
 from modeling_nanochat import is_looplm
 
-# What `generate` may be told, and with which values: none of these changes the chance of any completion. A name that
-# is not here may, now or in a later version of transformers.
+# Arguments of `generate` with the values that leave the probability of every completion as it is. Any other argument
+# may change it, now or in a later version of transformers.
 NEUTRAL = {
     "do_sample": (True,),
     "num_beams": (1,),
@@ -26,40 +26,40 @@ SETTINGS = ("top_p", "top_k", "min_p", "repetition_penalty", "cache_implementati
 
 
 def check_settings(args: GRPOConfig) -> None:
-    """Raises `ValueError` when completions would be drawn otherwise than their log-probabilities are computed."""
+    """Raise `ValueError` when completions would be sampled from another distribution than the policy's."""
     if not 0 < args.temperature < float("inf"):
         raise ValueError(f"temperature must be above 0 and finite, got {args.temperature}")
     if not args.disable_dropout:
-        raise ValueError("disable_dropout must be True: with dropout every pass is another policy")
-    # TRL divides the logits of its log-probabilities by the setting, and not by what generation_kwargs say.
+        raise ValueError("disable_dropout must be True: with dropout every forward pass has another policy")
+    # TRL computes log-probabilities with this setting, whatever generation_kwargs say.
     allowed = NEUTRAL | {"temperature": (args.temperature,)}
     asked = {name: getattr(args, name) for name in SETTINGS} | (args.generation_kwargs or {})
     others = {name: value for name, value in asked.items() if value not in allowed.get(name, ())}
     if others:
         known = ", ".join(f"{name}: {' or '.join(map(repr, allowed[name]))}" for name in others if name in allowed)
         raise ValueError(
-            "completions must be drawn from the policy that is trained, at full depth and without early exit: leave "
-            f"{others} as they are{f' ({known})' if known else ''}. MaxRLConfig has temperature and "
-            "max_completion_length of its own"
+            "completions must be sampled from the policy that is trained, at full depth and without early exit: leave "
+            f"{others} at their defaults{f' ({known})' if known else ''}. Set temperature and max_completion_length "
+            "in MaxRLConfig"
         )
 
 
 def check_model(model: PreTrainedModel) -> None:
-    """Raises `ValueError` when a LoopLM would draw from another policy than is trained, or cannot be trained."""
+    """Raise `ValueError` when a LoopLM cannot be trained, or would sample from another policy than is trained."""
     config = model.config
     if not is_looplm(config):
         return
     if config.weight_format == "packed":
-        raise ValueError("the model must have latent weights: packed ones are codes and cannot be trained")
+        raise ValueError("the model must have latent weights: packed weights cannot be trained")
     if "quantization_config" in config.to_dict():
         raise ValueError(
-            "the model must not be quantised: the latent weights of ternary layers are what training moves, and four "
-            "bits of them mean nothing (no QLoRA). LoRA on the model as it is works: peft_config=LoraConfig(...)"
+            "the model must not be quantized: training updates the latent weights of ternary layers, which need full "
+            "precision (no QLoRA). LoRA works on the unquantized model: peft_config=LoraConfig(...)"
         )
     if config.exit_threshold < 1:
         raise ValueError(
-            "completions must be drawn at the depth they are trained at, without early exit (the configuration's "
-            f"num_loops={config.num_loops}): other ones come from another policy; got "
+            "completions must be sampled at the depth that is trained, without early exit (the configuration has "
+            f"num_loops={config.num_loops}), because early exit is another policy; got "
             f"exit_threshold={config.exit_threshold}"
         )
     if config.kv_reuse != "none":
@@ -69,12 +69,16 @@ def check_model(model: PreTrainedModel) -> None:
 
 
 @contextmanager
-def drawing(model: PreTrainedModel | PeftModel, end: StoppingCriteria | None) -> Iterator[None]:
+def policy_sampling(model: PreTrainedModel | PeftModel, end: StoppingCriteria | None) -> Iterator[None]:
     """
-    TRL calls `generate` without a criterion to stop by; within this context there is one. What the model's own
-    generation configuration adds to TRL's (a filter, a penalty) is put aside: it would be another policy.
+    Context in which `generate` samples from the policy: the model's own generation configuration, which may add a
+    filter or a penalty to TRL's, is put aside.
+
+    Args:
+        model: Model that generates.
+        end: Further criterion to stop by, which TRL has no argument for.
     """
-    # PEFT gives its generation configuration to the model inside, and leaves it there.
+    # PEFT copies its generation configuration to the wrapped model and leaves it there.
     models = [model, model.get_base_model()] if isinstance(model, PeftModel) else [model]
     own = [each.generation_config for each in models]
     for each in models:

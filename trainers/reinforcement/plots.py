@@ -1,4 +1,4 @@
-"""Plots of reinforcement learning, drawn from its `metrics.jsonl`."""
+"""Plots of reinforcement learning, made from its `metrics.jsonl`."""
 
 import math
 import textwrap
@@ -12,14 +12,17 @@ from trainers.reinforcement.sample_page import UNKNOWN_SUCCESS
 
 
 def meaning_of_success(logs: Logs) -> str:
-    """The meaning of a success in a run's rewards, in words."""
+    """Condition for a completion to be a success in a run, in words."""
     return next((entry["success_means"] for entry in reversed(logs) if "success_means" in entry), UNKNOWN_SUCCESS)
 
 
 def plot_maxrl(folder: Path) -> Path | None:
     """
-    Draws reinforcement learning into `metrics.png`: what a success is, the success rate and pass@k, zero-variance
-    groups, verdicts, length of the completions, entropy and time. None when there are fewer than two logs.
+    Plot reinforcement learning to `metrics.png`: the condition for a success, success rate and pass@k, zero-variance
+    groups, verdicts, length of the completions, entropy and time.
+
+    Returns:
+        Path of the plot; None when there are fewer than two logs.
     """
     logs, _ = read_metrics(folder)
     if len(logs) < 2:
@@ -34,23 +37,29 @@ def plot_maxrl(folder: Path) -> Path | None:
     for name, color in zip(passes, ordered_colors(len(passes)), strict=True):
         label = "pass@1, the success rate" if name == "pass@1" else name
         success.plot(*curve(logs, name), color=color, label=label)
-    success.set(title="Success rate and pass@k", ylabel="estimated from the groups of the step")
-    # Rates near 0 are what a run begins with: a fixed range to 1 would hide their growth.
+    success.set(title="Success rate and pass@k", ylabel="estimated from the groups of a step")
+    # A run begins with rates near 0; a fixed range up to 1 would hide their growth.
     success.set_ylim(0, max(0.05, 1.05 * _largest(logs, passes)))
     legend_below(success)
 
     parts = [[entry.get(f"groups/{name}", 0.0) for entry in logs] for name in ("all_failed", "all_passed")]
-    groups.stackplot(steps, parts, labels=["all fail", "all succeed"], colors=["tab:red", "tab:green"], alpha=0.6)
-    groups.set(title="Zero-variance groups", ylabel="share of the step's prompts", ylim=(0, 1))
+    groups.stackplot(
+        steps,
+        parts,
+        labels=["all completions fail", "all completions succeed"],
+        colors=["tab:red", "tab:green"],
+        alpha=0.6,
+    )
+    groups.set(title="Zero-variance groups", ylabel="share of the prompts of a step", ylim=(0, 1))
     legend_below(groups)
 
-    # The successes below, in green.
+    # Valid code at the bottom, in green.
     names = sorted(
         {name for entry in logs for name, value in entry.items() if name.startswith("verdict/") and value > 0}
     )
     names.sort(key=lambda name: name != "verdict/valid")
     verdicts.set(title="Verdicts", ylabel="share of completions", ylim=(0, 1))
-    if names:  # other rewards than the compiler's have none
+    if names:  # only RustReward logs verdicts
         failures = iter(matplotlib.colormaps["tab20c"](range(20)))
         colors = ["tab:green" if name == "verdict/valid" else next(failures) for name in names]
         shares = [[entry.get(name, 0.0) for entry in logs] for name in names]
@@ -65,8 +74,8 @@ def plot_maxrl(folder: Path) -> Path | None:
     entropy.plot(*curve(logs, "entropy"), color="tab:purple")
     entropy.set(title="Entropy of the policy", ylabel="nats per token", ylim=(0, None))
 
-    seconds.plot(*curve(logs, "step_time"), label="whole step")
-    seconds.plot(*curve(logs, "reward_seconds"), label="of it the reward")
+    seconds.plot(*curve(logs, "step_time"), label="step in total")
+    seconds.plot(*curve(logs, "reward_seconds"), label="reward")
     seconds.set(title="Time", ylabel="seconds per step", ylim=(0, None))
     legend_below(seconds)
     for axis in axes:

@@ -1,4 +1,4 @@
-"""The compiler as judge of completions: a reward function for every trainer of TRL that takes one."""
+"""Reward by the Rust compiler and hidden tests, for every TRL trainer that takes a reward function."""
 
 import os
 import secrets
@@ -19,27 +19,27 @@ from evaluation.rust.syntax.completion import completed_function, opened_functio
 from evaluation.rust.verdict import STATUSES
 
 Text = str | list[dict[str, Any]]
-"""A plain text, or the messages of a conversation."""
+"""A text, or the messages of a conversation."""
 UNFINISHED = "unfinished"
 
 
 class RewardUnavailable(RuntimeError):
-    """The tool fails: to go on would train on nothing, or on a lie."""
+    """The compiler or the sandbox fails, so completions cannot be judged."""
 
 
 @dataclass(frozen=True)
-class SeedReward:
+class GradedReward:
     """
-    The graded reward of the project's first design. It is logged; only success is rewarded, because a graded reward
-    pays for what is not asked (dead branches raise the complexity, an unclosed brace is a single error).
+    Graded reward, which is logged but not trained on: it can be raised without doing the task (dead branches raise the
+    complexity, and an unclosed brace is a single error).
 
     Attributes:
-        compile_success_reward: For code that compiles.
-        complexity_bonus: More for each point of cyclomatic complexity.
-        lifetime_bonus: More for code that names lifetimes.
-        max_unsafe_blocks: More `unsafe` than this is fined.
-        unsafe_penalty: The fine.
-        partial_reward: For code that does not compile, divided by one more than its errors.
+        compile_success_reward: Reward for code that compiles.
+        complexity_bonus: Bonus for each point of cyclomatic complexity.
+        lifetime_bonus: Bonus for code that names lifetimes.
+        max_unsafe_blocks: Number of `unsafe` blocks without a penalty.
+        unsafe_penalty: Penalty for more `unsafe` blocks.
+        partial_reward: Reward for code that does not compile, divided by one plus the number of errors.
     """
 
     compile_success_reward: float = 1.0
@@ -55,7 +55,7 @@ class SeedReward:
                 raise ValueError(f"{field.name} must be at least 0 and finite, got {getattr(self, field.name)}")
 
     def __call__(self, verdict: Verdict | None) -> float:
-        """Of a verdict; None is code that was not finished."""
+        """Return the reward for a verdict, or 0 for None, an unfinished completion."""
         if verdict is None:
             return 0.0
         metadata = verdict.metadata
@@ -68,57 +68,56 @@ class SeedReward:
         return 0.0
 
     def quality(self, verdict: Verdict | None) -> float:
-        """What the bonuses add for code that compiles, in [0, 1] of `compile_success_reward`."""
+        """Return the bonuses of code that compiles as a fraction of `compile_success_reward`, clipped to [0, 1]."""
         if verdict is None or not compiles(verdict) or not self.compile_success_reward:
             return 0.0
         return min(1.0, max(0.0, self(verdict) / self.compile_success_reward - 1))
 
 
 def compiles(verdict: Verdict) -> bool:
-    """Whether the compiler accepts the code, whatever its tests say."""
+    """Whether the compiler accepts the code, whether or not its tests pass."""
     return all(answer == "ok" for answer in verdict.checks.values())
 
 
 class RustReward:
     """
-    1 for a completion that passes every gate, 0 for one that does not, None where the tool failed.
+    Reward function: 1 for a completion that passes all checks, 0 for one that does not, None if the tool failed.
 
-    The gates, under the judge's rules for rewards: it is finished, parses, holds nothing that is refused
-    (`evaluation/rust/judge/refusals.py`; `unsafe` code among it, which could forge the outcome of its tests),
-    compiles, defines what the signature demands, and passes the hidden tests in another crate.
+    The checks: the completion is finished; it parses; it contains nothing that the verifier's rules for rewards refuse
+    (`evaluation/rust/judge/refusals.py`), such as `unsafe` code, which could forge test results; it compiles; it
+    defines the items of the signature; and it passes the hidden tests, which are in another crate.
 
         trainer = GRPOTrainer(model, reward_funcs=[RustReward()], train_dataset=dataset, ...)
 
-    It is called and returns at once with the rewards, as MaxRL, GRPO, RLOO, Online DPO and other trainers call it;
-    the compilers share the cores while it is called.
+    It works with MaxRL, GRPO, RLOO, Online DPO and other trainers that call a reward function synchronously.
 
-    The data set has for each prompt `signature` and `checker`, as `HiddenTests` has them, or `tests`, both in one
-    text; with `mode="compile"` only `signature`. A prompt that is a text leaves one function open, as one that ends
-    with its opening brace, and the completion counts up to the brace that closes it: everything else that the
-    signature demands stands in the prompt. A prompt that is a conversation is answered by a whole program, which
-    `extract_rust` finds in the answer's last message.
+    The data set has the columns `signature` and `checker`, as in `HiddenTests`, or `tests`, both in one text; with
+    `mode="compile"` only `signature`. A text prompt ends within a function, usually after its opening brace, and the
+    completion counts up to the brace that closes the function; all other items of the signature must be in the prompt.
+    The answer to a conversation is a whole program, which `extract_rust` finds in the last message.
 
-    Besides the success it logs, through TRL, `compile_success_rate`, `avg_reward` (of `seed_reward`),
-    `reward_seconds`, `forged_reports` (how many completions tried to forge the outcome of their tests), the share of
-    each verdict and, beside each completion, `verdict`, `message`, `seed_reward` and `quality`.
+    Through TRL it logs `compile_success_rate`, `avg_reward` (the mean `graded_reward`), `reward_seconds`,
+    `forged_reports` (number of completions that tried to forge their test results), the share of each verdict and, for
+    each completion, `verdict`, `message`, `graded_reward` and `quality`.
 
     Args:
-        mode: `"tests"`, or `"compile"`, where code that compiles with the demanded signature is a success. It says
-            nothing about what the code does: say so where the model is described.
-        reward_threshold: Share of the hidden tests that must hold.
-        seed_reward: Weights of the graded reward.
-        workers: Compilers at the same time; None for one per core, divided among the processes of this machine.
-        cache_dir: Keeps verdicts between runs; None for memory only.
-        deadline: Seconds for all completions of a call together. Those without a verdict by then get None.
-        run_timeout: Seconds of processor time a completion gets for its tests.
-        edition: Of the language, that of the completions.
-        timeout, compiler_memory_gib: Seconds of processor time and GiB of address space of the compiler.
-        run_memory_gib, run_threads: GiB of address space, and number of threads, of a completion with its tests.
+        mode: "tests", or "compile": then code that compiles with the given signature is a success. That says nothing
+            about what the code does, which a description of the model should mention.
+        reward_threshold: Share of the hidden tests that must pass.
+        graded_reward: Weights of the graded reward.
+        workers: Number of compilers at the same time; None for one per core, divided among the processes of this
+            machine.
+        cache_dir: Folder that keeps verdicts between runs; None to keep them in memory only.
+        deadline: Seconds for all completions of a call. Completions without a verdict by then get None.
+        run_timeout: Seconds of CPU time of a completion with its tests.
+        edition: Rust edition of the completions.
+        timeout, compiler_memory_gib: Seconds of CPU time and GiB of address space of the compiler.
+        run_memory_gib, run_threads: GiB of address space and number of threads of a completion with its tests.
 
     Raises:
-        ValueError: For a setting outside its rule; when called, for a row without what the mode needs, or whose
-            prompt nothing can complete.
-        CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`, in mode "tests".
+        ValueError: A setting is out of range. When called: a row lacks a column that the mode needs, or no completion
+            of its prompt can be a success.
+        CodeExecutionNotAllowed: `HF_ALLOW_CODE_EVAL` is not 1, in mode "tests".
         RewardUnavailable: When called, if the compiler or the sandbox fails.
     """
 
@@ -126,7 +125,7 @@ class RustReward:
         self,
         mode: Literal["tests", "compile"] = "tests",
         reward_threshold: float = 1.0,
-        seed_reward: SeedReward | None = None,
+        graded_reward: GradedReward | None = None,
         workers: int | None = None,
         cache_dir: str | None = None,
         deadline: float = 300.0,
@@ -151,7 +150,7 @@ class RustReward:
             workers = max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
         self.mode = mode
         self.reward_threshold = reward_threshold
-        self.seed_reward = seed_reward or SeedReward()
+        self.graded_reward = graded_reward or GradedReward()
         self.deadline = deadline
         self.verifier = RustVerifier(
             edition,
@@ -163,14 +162,14 @@ class RustReward:
             run_memory_gib=run_memory_gib,
             run_threads=run_threads,
         )
-        # TRL names what it logs after it.
+        # TRL uses this name in its logs.
         self.__name__ = "rust_success" if mode == "tests" else "rust_compiles"
 
     @property
     def success_means(self) -> str:
-        """The condition for a completion to be a success, in words."""
+        """Condition for a completion to be a success, in words."""
         if self.mode == "compile":
-            return "compiles with the demanded signature"
+            return "compiles with the given signature"
         if self.reward_threshold < 1:
             return f"at least {self.reward_threshold:.0%} of the hidden tests hold"
         return "all hidden tests hold"
@@ -183,9 +182,9 @@ class RustReward:
         log_metric: Callable[[str, float], None] | None = None,
         **columns: Any,
     ) -> list[float | None]:
-        """The reward of each completion; `columns` are those of the data set."""
+        """Return the reward of each completion; `columns` are the columns of the data set."""
         started = time.perf_counter()
-        tests = self.demands(prompts, columns)
+        tests = self.hidden_tests(prompts, columns)
         programs = [program_of(prompt, answer) for prompt, answer in zip(prompts, completions, strict=True)]
         finished = [index for index, program in enumerate(programs) if program is not None]
         found = self.verifier.verify(
@@ -204,23 +203,23 @@ class RustReward:
         if log_extra is not None:
             log_extra("verdict", [UNFINISHED if verdict is None else verdict.status for verdict in verdicts])
             log_extra("message", [message_of(verdict) for verdict in verdicts])
-            log_extra("seed_reward", [self.seed_reward(verdict) for verdict in verdicts])
-            log_extra("quality", [self.seed_reward.quality(verdict) for verdict in verdicts])
+            log_extra("graded_reward", [self.graded_reward(verdict) for verdict in verdicts])
+            log_extra("quality", [self.graded_reward.quality(verdict) for verdict in verdicts])
         return [self.success(verdict) for verdict in verdicts]
 
     def check_compiler(self) -> None:
-        """Raises `RewardUnavailable` unless the compiler still accepts what is right."""
+        """Raise `RewardUnavailable` unless the compiler accepts a valid program."""
         code = f"pub const PROBE: u128 = {secrets.randbits(120)};"
         (verdict,) = self.verifier.verify([code])
         if not verdict.ok:
             reason = verdict.diagnostics[0].message if verdict.diagnostics else verdict.status
             raise RewardUnavailable(
-                f"completions can no longer be judged: {reason}. The last checkpoint is intact; mend the compiler or "
-                "the sandbox (python -m evaluation doctor tells more) and resume."
+                f"completions can no longer be judged: {reason}. The last checkpoint is intact; repair the compiler "
+                "or the sandbox (`python -m evaluation doctor` checks both) and resume."
             )
 
     def success(self, verdict: Verdict | None) -> float | None:
-        """1 or 0, or None when the verdict says nothing about the code; no verdict is code that was not finished."""
+        """Return 1 or 0, or None for a verdict that is unavailable; without a verdict the code is unfinished, so 0."""
         if verdict is None:
             return 0.0
         if verdict.status == "unavailable":
@@ -230,60 +229,60 @@ class RustReward:
             enough = verdict.tests_passed / verdict.tests_total >= self.reward_threshold
         return float(enough)
 
-    def demands(self, prompts: Sequence[Text], columns: dict[str, Any]) -> list[HiddenTests]:
+    def hidden_tests(self, prompts: Sequence[Text], columns: dict[str, Any]) -> list[HiddenTests]:
         """
-        What each row demands.
+        Return the hidden tests of each row.
 
         Raises:
-            ValueError: A row lacks what the mode needs, or nothing that completes its prompt can be a success.
+            ValueError: A row lacks a column that the mode needs, or no completion of its prompt can be a success.
         """
         texts = {name: columns.get(name) or [None] * len(prompts) for name in ("signature", "checker", "tests")}
         rows = zip(*texts.values(), strict=True)
-        found = [self._demand(number, *row) for number, row in enumerate(rows)]
-        doubted = {}
-        for number, (prompt, demanded) in enumerate(zip(prompts, found, strict=True)):
+        found = [self._hidden_tests(number, *row) for number, row in enumerate(rows)]
+        uncertain = {}
+        for number, (prompt, required) in enumerate(zip(prompts, found, strict=True)):
             if not isinstance(prompt, str):
                 continue
-            program, fault = with_empty_body(prompt, demanded)
+            program, fault = with_empty_body(prompt, required)
             if fault is not None:
                 raise ValueError(f"row {number} must have a prompt {fault}; got {shortened(prompt)}")
             if program is not None:
-                doubted.setdefault(program, number)
-        # The grammar of trees does not know all of Rust; the compiler does.
-        verdicts = self.verifier.verify(list(doubted)) if doubted else []
-        for program, verdict in zip(doubted, verdicts, strict=True):
+                uncertain.setdefault(program, number)
+        # The grammar of tree-sitter lacks parts of Rust; the compiler decides.
+        verdicts = self.verifier.verify(list(uncertain)) if uncertain else []
+        for program, verdict in zip(uncertain, verdicts, strict=True):
             if verdict.status == "invalid_syntax":
-                number = doubted[program]
+                number = uncertain[program]
                 raise ValueError(
-                    f"row {number} must have a prompt that is Rust up to the function it leaves open, or a "
+                    f"row {number} must have a prompt that is Rust up to the function to complete, or a "
                     f"conversation: {message_of(verdict)}"
                 )
         return found
 
-    def check_demands(self, prompts: Sequence[Text], columns: dict[str, Any]) -> None:
+    def check_rows(self, prompts: Sequence[Text], columns: dict[str, Any]) -> None:
         """
-        Looks at rows before anything is trained on them.
+        Check rows before training on them.
 
         Raises:
-            ValueError: As `demands` does, or a row's checker does not compile where the demanded functions are there.
+            ValueError: As in `hidden_tests`, or a row's checker does not compile against its signature.
         """
-        self.verifier.check_tests(self.demands(prompts, columns), progress=True)
+        self.verifier.check_tests(self.hidden_tests(prompts, columns), progress=True)
 
-    def _demand(self, number: int, signature: str | None, checker: str | None, tests: str | None) -> HiddenTests:
+    def _hidden_tests(self, number: int, signature: str | None, checker: str | None, tests: str | None) -> HiddenTests:
         try:
-            demanded = read_tests(tests) if tests else read_tests(signature or "", checker or "")
+            required = read_tests(tests) if tests else read_tests(signature or "", checker or "")
         except ValueError as error:
             raise ValueError(
-                f"row {number} must say what is demanded, in signature and checker or tests: {error}"
+                f"row {number} must have a signature and hidden tests, in signature and checker or in tests: {error}"
             ) from None
         if self.mode == "compile":
-            return HiddenTests(demanded.signature, "")
-        if demanded.blank:
+            return HiddenTests(required.signature, "")
+        if required.blank:
             raise ValueError(
-                f'row {number} must have hidden tests, in checker or tests; where there are none, mode="compile" '
-                "rewards what compiles"
+                f'row {number} must have hidden tests, in checker or tests; without them, use mode="compile", '
+                "which rewards code that compiles"
             )
-        return demanded
+        return required
 
     def _log(
         self, verdicts: Sequence[Verdict | None], seconds: float, log_metric: Callable[[str, float], None]
@@ -295,52 +294,52 @@ class RustReward:
         forged = sum(is_forgery(verdict) for verdict in verdicts)
         log_metric("forged_reports", forged)
         log_metric("compile_success_rate", compiled / len(verdicts))
-        log_metric("avg_reward", sum(map(self.seed_reward, verdicts)) / len(verdicts))
+        log_metric("avg_reward", sum(map(self.graded_reward, verdicts)) / len(verdicts))
         log_metric("reward_seconds", seconds)
 
     def close(self) -> None:
-        """Ends the sandbox's server; called again, the reward starts it anew."""
+        """Stop the sandbox's server; the next call of the reward starts it again."""
         self.verifier.close()
 
 
 @lru_cache(maxsize=100_000)
 def read_tests(text: str, checker: str | None = None) -> HiddenTests:
-    """Hidden tests from one text or from two. Raises `ValueError`."""
+    """Parse hidden tests from one text, or from signature and checker. Raises `ValueError`."""
     return HiddenTests.parse(text) if checker is None else HiddenTests(text, checker)
 
 
 @lru_cache(maxsize=100_000)
-def with_empty_body(prompt: str, demanded: HiddenTests) -> tuple[str | None, str | None]:
+def with_empty_body(prompt: str, required: HiddenTests) -> tuple[str | None, str | None]:
     """
-    Looks whether a text prompt can become a program that succeeds.
+    Check whether some completion of a text prompt can be a success, by completing it with an empty body.
 
     Returns:
-        The shortest program it can become, if only the compiler can say whether that is Rust, and what is wrong with
-        the prompt, as the end of "must have a prompt ..."; None where there is nothing to say.
+        The program with an empty body, if only the compiler can decide whether it is Rust, else None; and the fault of
+        the prompt, as the end of "must have a prompt ...", or None.
     """
     head = opened_function(prompt)
     if head is None:
         return None, (
-            "that leaves one function open, as one does that ends with `fn add(a: i32, b: i32) -> i32 {`, or a "
-            "conversation: a completion counts up to the brace that closes this function"
+            "that ends within a function, such as `fn add(a: i32, b: i32) -> i32 {`, or a conversation: a completion "
+            "counts up to the brace that closes the function"
         )
     program = head + "}"
-    missing = publish(program.encode(), demanded)[1]
+    missing = publish(program.encode(), required)[1]
     if missing:
-        return None, f"that has all of what its signature demands, and no body adds {', '.join(missing)}"
+        return None, f"that has all items of its signature; no function body can add {', '.join(missing)}"
     if analyse(program).has_error:
         return program, None
-    refused = refusals(program.encode(), demanded, continued=True)
-    return None, f"that is not refused whatever completes it: it {refused[0].reason}" if refused else None
+    refused = refusals(program.encode(), required, continued=True)
+    return None, f"that is not refused with every completion: it {refused[0].reason}" if refused else None
 
 
 def shortened(prompt: str) -> str:
-    """The end of a prompt, for a message."""
+    """End of a prompt, for a message."""
     return repr(prompt if len(prompt) <= 80 else "..." + prompt[-77:])
 
 
 def program_of(prompt: Text, completion: Text) -> str | None:
-    """The code that a completion makes of its prompt; None when it is not finished."""
+    """Program of a prompt and its completion; None when the completion is not finished."""
     if not isinstance(prompt, str):
         return extract_rust(completion)
     text = text_of(completion)
@@ -349,14 +348,14 @@ def program_of(prompt: Text, completion: Text) -> str | None:
 
 
 def is_forgery(verdict: Verdict | None) -> bool:
-    """Whether the code tried to forge the report of its tests."""
+    """Whether the code tried to forge its test results."""
     return verdict is not None and any(diagnostic.category == "forgery" for diagnostic in verdict.diagnostics)
 
 
 def message_of(verdict: Verdict | None) -> str:
-    """The first reason of a verdict, as rustc prints it; empty when there is none."""
+    """First diagnostic of a verdict, as rustc prints it; empty when there is none."""
     if verdict is None:
-        return "the completion did not come to its end"
+        return "the completion was truncated"
     if not verdict.diagnostics:
         return ""
     first = verdict.diagnostics[0]

@@ -1,4 +1,4 @@
-"""Pages of completions and what the judge says of them, for people to read, with an index and links between them."""
+"""HTML pages of completions with their verdicts, linked to each other and listed in an index."""
 
 import json
 import math
@@ -12,22 +12,22 @@ from typing import Any
 from trainers.html_pages import as_text, render, write_whole
 
 INDEX = "index.html"
-# Of runs that do not say what their reward asks for.
+# For runs that do not log the condition for a success.
 UNKNOWN_SUCCESS = "by the reward"
 
 
 @dataclass(frozen=True)
 class JudgedSample:
     """
-    One completion.
+    A completion with its judgment.
 
     Attributes:
         prompt: A text, or the messages of a conversation.
-        completion: The model's answer, in the same form.
-        success: 1 or 0, NaN where the judge could not say.
-        advantage: Its weight in the policy gradient.
-        verdict: The verdict's status; empty when it is not known.
-        message: The first reason, as rustc prints it.
+        completion: Completion in the form of the prompt.
+        success: 1 or 0; NaN where the completion could not be judged.
+        advantage: Weight in the policy gradient.
+        verdict: Status of the verdict; empty when there is none.
+        message: First diagnostic, as rustc prints it.
     """
 
     prompt: Any
@@ -39,19 +39,19 @@ class JudgedSample:
 
     @property
     def kind(self) -> str:
-        """`success`, `failure`, or `unscorable` where the judge could not say."""
+        """`success`, `failure`, or `unscorable` where the completion could not be judged."""
         return "unscorable" if math.isnan(self.success) else "success" if self.success else "failure"
 
 
 @dataclass(frozen=True)
 class SamplePage:
     """
-    The completions of one step.
+    Completions of one step.
 
     Attributes:
-        title: Such as "Step 8".
-        success: What the reward asks for, in words.
-        samples: In the order in which they are shown.
+        title: Title of the page, such as "Step 8".
+        success: Condition for a success, in words.
+        samples: Completions in the order of the page.
     """
 
     title: str
@@ -60,7 +60,7 @@ class SamplePage:
 
     @classmethod
     def of(cls, title: str, success: str, samples: Sequence[JudgedSample]) -> "SamplePage":
-        """Completions of one prompt together; prompts that are solved most often and successes come first."""
+        """Make a page: grouped by prompt, the most often solved prompts and the successes first."""
         rates: dict[str, list[bool]] = {}
         for sample in samples:
             rates.setdefault(as_text(sample.prompt), []).append(sample.kind == "success")
@@ -74,33 +74,33 @@ class SamplePage:
 
     @property
     def groups(self) -> list[list[JudgedSample]]:
-        """The completions by prompt."""
+        """Completions grouped by prompt."""
         return [list(group) for _, group in groupby(self.samples, key=lambda sample: as_text(sample.prompt))]
 
     @property
     def solved(self) -> int:
-        """How many completions succeed."""
+        """Number of completions that succeed."""
         return sum(sample.kind == "success" for sample in self.samples)
 
     @property
     def groups_solved(self) -> int:
-        """How many prompts have a success."""
+        """Number of prompts with a success."""
         return sum(any(sample.kind == "success" for sample in group) for group in self.groups)
 
     @property
     def verdicts(self) -> list[tuple[str, int]]:
-        """Statuses and their number, the most frequent first."""
+        """Verdicts and their number, the most frequent first."""
         return Counter(sample.verdict for sample in self.samples).most_common()
 
     @classmethod
     def read(cls, path: Path) -> "SamplePage":
-        """Reads the JSON file beside a page."""
+        """Read the JSON file beside a page."""
         values = json.loads(path.read_text(encoding="utf-8"))
         rows = [row | {"success": math.nan if row["success"] is None else row["success"]} for row in values["samples"]]
         return cls(values["title"], values["success"], tuple(JudgedSample(**row) for row in rows))
 
     def write(self, path: Path) -> Path:
-        """As JSON, in which an unknown success is null."""
+        """Write the page as JSON, with null for an unknown success."""
         rows = [asdict(sample) for sample in self.samples]
         rows = [row | {"success": None if math.isnan(row["success"]) else row["success"]} for row in rows]
         content = {"title": self.title, "success": self.success, "samples": rows}
@@ -109,14 +109,14 @@ class SamplePage:
 
 def write_page(path: Path, title: str, samples: Sequence[JudgedSample], success: str = UNKNOWN_SUCCESS) -> Path:
     """
-    Writes a page, the same as JSON beside it, and the folder's `index.html`; the page before it gets its link.
+    Write a page, its content as JSON beside it, and the folder's `index.html`, and link the previous page to it.
 
     Args:
-        path: The HTML file; the pages of a folder follow each other by their names. Later ones, which a run left that
-            was killed and continues from an earlier step, are removed.
-        title: Of the page, such as "Step 8".
-        samples: In any order.
-        success: What the reward asks for, in words.
+        path: HTML file. The pages of a folder are ordered by their names; pages after this one, left by a run that was
+            killed and now resumes from an earlier step, are removed.
+        title: Title of the page, such as "Step 8".
+        samples: Completions in any order.
+        success: Condition for a success, in words.
     """
     folder = path.parent
     for later in [each for each in folder.glob("*.json") if each.stem > path.stem]:

@@ -20,7 +20,7 @@ from model_cards.serving.chat import ChatSettings, Conversation, visible
 from model_cards.serving.streaming import PieceStreamer
 from model_cards.serving.text_engine import Answer, Decoding, text_engine
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
-from tests.helpers.memorised import COMPILES, EITHER, ENDLESS, FAILS, memorised_model
+from tests.helpers.memorized import COMPILES, EITHER, ENDLESS, FAILS, memorized_model
 from tests.helpers.paths import ROOT
 
 GREEDY = ("--temperature", "0")
@@ -38,7 +38,7 @@ def one_thread(monkeypatch):
 def models(tmp_path_factory):
     """The same model as a folder and as a GGUF file."""
     folder = tmp_path_factory.mktemp("chat")
-    model = memorised_model()
+    model = memorized_model()
     model.save_pretrained(folder / "model")
     TOKENIZER.save_pretrained(folder / "model")
     export_gguf(Checkpoint.of_model(model), TOKENIZER, folder / "model.gguf", type="q4_0")

@@ -23,7 +23,7 @@ from model_cards.gguf.export import export_gguf
 from model_cards.serving.llama_server import ServerSettings, at_depth, open_model
 from tests.helpers.gguf_faults import patched
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
-from tests.helpers.memorised import COMPILES, FAILS, memorised_model
+from tests.helpers.memorized import COMPILES, FAILS, memorized_model
 from tests.helpers.paths import ROOT
 
 KEY = "a-key"
@@ -64,8 +64,8 @@ def get(address, route, key=None):
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("served") / "memorised.gguf"
-    return export_gguf(Checkpoint.of_model(memorised_model()), TOKENIZER, path, type="q4_0").path
+    path = tmp_path_factory.mktemp("served") / "memorized.gguf"
+    return export_gguf(Checkpoint.of_model(memorized_model()), TOKENIZER, path, type="q4_0").path
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def complete(client, prompt, answer):
 
 def test_an_openai_client_gets_completions(address):
     with client_of(address) as client:
-        assert [model.id for model in client.models.list()] == ["memorised.gguf"]
+        assert [model.id for model in client.models.list()] == ["memorized.gguf"]
         for prompt, answer in (COMPILES, FAILS):
             assert complete(client, prompt, answer) == answer
 

@@ -18,9 +18,9 @@ def visits(steps: int, curriculum: Curriculum) -> np.ndarray:
     generator = np.random.default_rng(0)
     dead = np.zeros((steps, 8))
     for step in range(steps):
-        chosen = curriculum.choose(8)
+        chosen = curriculum.sample(8)
         solved = generator.binomial(curriculum.num_generations, RATES[chosen])
-        curriculum.learn([Outcome(prompt, 8, int(count)) for prompt, count in zip(chosen, solved, strict=True)])
+        curriculum.update([Outcome(prompt, 8, int(count)) for prompt, count in zip(chosen, solved, strict=True)])
         dead[step] = (solved == 0) | (solved == curriculum.num_generations)
     return dead
 
@@ -33,8 +33,8 @@ def test_groups_that_teach_nothing_become_rarer():
 
 def test_a_tier_that_is_too_hard_is_visited_less_as_a_whole():
     curriculum = Curriculum([0] * 50 + [4] * 50, num_generations=8)
-    curriculum.learn([Outcome(prompt, 8, 4) for prompt in range(10)])
-    curriculum.learn([Outcome(prompt, 8, 0) for prompt in range(50, 60)])
+    curriculum.update([Outcome(prompt, 8, 4) for prompt in range(10)])
+    curriculum.update([Outcome(prompt, 8, 0) for prompt in range(50, 60)])
     untouched = curriculum.weights()[[49, 99]]
     assert untouched[0] > 3 * untouched[1]
 
@@ -42,29 +42,29 @@ def test_a_tier_that_is_too_hard_is_visited_less_as_a_whole():
 def test_what_was_out_of_reach_is_tried_again():
     curriculum = Curriculum([0] * 10, num_generations=8)
     for _ in range(50):
-        curriculum.learn([Outcome(0, 8, 0)])
+        curriculum.update([Outcome(0, 8, 0)])
     assert curriculum.weights()[0] == LEAST_WEIGHT
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 8)), max_size=30), st.integers(2, 32))
 def test_weights_are_chances(outcomes: list[tuple[int, int]], n: int):
     curriculum = Curriculum([0, 1, 1, 2, 2], n)
-    curriculum.learn([Outcome(prompt, 8, solved) for prompt, solved in outcomes])
+    curriculum.update([Outcome(prompt, 8, solved) for prompt, solved in outcomes])
     assert ((curriculum.weights() >= LEAST_WEIGHT) & (curriculum.weights() <= 1)).all()
-    assert len(set(curriculum.choose(3))) == 3
+    assert len(set(curriculum.sample(3))) == 3
 
 
 def test_a_restored_curriculum_chooses_what_the_first_would_have():
     one = Curriculum([0, 0, 1, 1, 2, 2], 4, seed=3)
-    one.choose(2)
-    one.learn([Outcome(0, 4, 2), Outcome(5, 3, 0)])
+    one.sample(2)
+    one.update([Outcome(0, 4, 2), Outcome(5, 3, 0)])
     other = Curriculum([0, 0, 1, 1, 2, 2], 4, seed=3)
     other.restore(json.loads(json.dumps(one.state())))
-    assert [one.choose(3) for _ in range(5)] == [other.choose(3) for _ in range(5)]
+    assert [one.sample(3) for _ in range(5)] == [other.sample(3) for _ in range(5)]
 
 
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="at least 3 prompts.*got 2"):
-        Curriculum([0, 0], 4).choose(3)
-    with pytest.raises(ValueError, match="of the same 3 prompts, got 2"):
+        Curriculum([0, 0], 4).sample(3)
+    with pytest.raises(ValueError, match="for the same 3 prompts, got 2"):
         Curriculum([0, 0, 0], 4).restore(Curriculum([0, 0], 4).state())

@@ -235,7 +235,7 @@ def test_logs_tell_success_groups_and_pass_at_k(tokenizer, tmp_path):
     log = trainer.state.log_history[0]
     assert log["pass@1"] == pytest.approx(log["success_rate"])
     assert log["pass@1"] <= log["pass@2"] <= log["pass@4"]
-    assert log["groups/dead"] == pytest.approx(log["groups/all_failed"] + log["groups/all_passed"])
+    assert log["groups/zero_variance"] == pytest.approx(log["groups/all_failed"] + log["groups/all_passed"])
     assert {"truncated", "unscorable", "entropy", "completions/mean_length"} <= log.keys()
     page = (tmp_path / "samples" / "step_000000.html").read_text()
     assert page.count("<article") == 8 and "fn add_" in page and "://" not in page
@@ -257,7 +257,7 @@ def test_a_resumed_run_is_the_undisturbed_one(tokenizer, tmp_path):
     assert json.loads((tmp_path / "whole/checkpoint-2/curriculum.json").read_text())["choices"] == 2
     for (name, one), other in zip(whole.model.named_parameters(), again.model.parameters(), strict=True):
         assert torch.equal(one, other), name
-    names = ("loss", "success_rate", "groups/dead", "entropy")
+    names = ("loss", "success_rate", "groups/zero_variance", "entropy")
     last = [[log[name] for name in names] for log in (whole.state.log_history[3], again.state.log_history[3])]
     assert last[0] == pytest.approx(last[1], nan_ok=True)
 
@@ -269,17 +269,17 @@ def test_a_resumed_run_is_the_undisturbed_one(tokenizer, tmp_path):
         ({"loop_credit": "first"}, "loop_credit must be one of"),
         ({"num_generations": 1}, "at least 2 generations"),
         ({"scale_rewards": "group"}, "the estimator scales"),
-        ({"mask_truncated_completions": True}, "what is cut off is a failure"),
+        ({"mask_truncated_completions": True}, "a truncated completion counts as a failure"),
         ({"use_vllm": True}, "use_vllm must be False: vLLM keeps one set of keys"),
-        ({"quality_weight": 0.5, "estimator": "rloo"}, "0 with other estimators than maxrl"),
+        ({"quality_weight": 0.5, "estimator": "rloo"}, "0 with estimators other than maxrl"),
         ({"gradient_checkpointing_kwargs": {"use_reentrant": True}}, "use_reentrant must be False"),
         ({"generation_kwargs": {"exit_at_loop": 1}}, "without early exit.*exit_at_loop"),
-        ({"top_p": 0.9}, "drawn from the policy that is trained.*leave .*top_p"),
-        ({"top_k": None}, "leave {'top_k': None} as they are .top_k: 0"),
+        ({"top_p": 0.9}, "sampled from the policy that is trained.*leave .*top_p"),
+        ({"top_k": None}, "leave {'top_k': None} at their defaults .top_k: 0"),
         ({"temperature": 0.0}, "temperature must be above 0"),
-        ({"disable_dropout": False}, "with dropout every pass is another policy"),
+        ({"disable_dropout": False}, "with dropout every forward pass has another policy"),
         ({"cache_implementation": "quantized"}, "leave {'cache_implementation': 'quantized'}"),
-        ({"use_transformers_continuous_batching": True}, "nothing stops it"),
+        ({"use_transformers_continuous_batching": True}, "cannot stop at the end of a function"),
         ({"max_completion_length": 250}, "leave room for max_completion_length=250 within the model's 256 positions"),
     ],
 )
@@ -293,10 +293,10 @@ def test_models_that_cannot_be_trained_so_are_refused(tokenizer, tmp_path):
     packed.config.weight_format = "packed"
     with pytest.raises(ValueError, match="must have latent weights"):
         trainer_of(tokenizer, tmp_path, packed)
-    quantised = looped(tokenizer)
-    quantised.config.quantization_config = {"load_in_4bit": True}
+    quantized = looped(tokenizer)
+    quantized.config.quantization_config = {"load_in_4bit": True}
     with pytest.raises(ValueError, match="no QLoRA"):
-        trainer_of(tokenizer, tmp_path, quantised)
+        trainer_of(tokenizer, tmp_path, quantized)
     early = looped(tokenizer)
     early.config.exit_threshold = 0.5
     with pytest.raises(ValueError, match="without early exit.*exit_threshold=0.5"):
@@ -313,7 +313,7 @@ def test_what_the_model_came_with_does_not_change_how_is_drawn(tokenizer, tmp_pa
 
 def test_rows_that_cannot_be_judged_are_refused_before_any_work(tokenizer, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
-    with pytest.raises(ValueError, match="row 0 must say what is demanded"):
+    with pytest.raises(ValueError, match="row 0 must have a signature and hidden tests"):
         trainer_of(tokenizer, tmp_path, reward=RustReward(workers=1))
 
 
@@ -365,7 +365,7 @@ def test_only_one_reward_says_what_success_is_and_it_is_binary(tokenizer, tmp_pa
     ids=lambda changed: "".join(changed),
 )
 def test_nothing_in_generation_kwargs_may_change_what_is_drawn(tmp_path, changed):
-    with pytest.raises(ValueError, match=f"drawn from the policy that is trained.*{next(iter(changed))}"):
+    with pytest.raises(ValueError, match=f"sampled from the policy that is trained.*{next(iter(changed))}"):
         arguments(tmp_path, generation_kwargs={"use_cache": True, "top_k": 0} | changed)
 
 

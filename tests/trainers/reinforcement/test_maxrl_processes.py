@@ -33,7 +33,7 @@ def metrics(folder: Path) -> list[tuple]:
     path = folder / "metrics.jsonl"
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     entries = [json.loads(line) for line in lines if line.endswith("\n")]
-    names = ("step", "loss", "grad_norm", "success_rate", "groups/dead", "entropy", "verdict/valid")
+    names = ("step", "loss", "grad_norm", "success_rate", "groups/zero_variance", "entropy", "verdict/valid")
     return [tuple(entry[name] for name in names) for entry in entries if "loss" in entry]
 
 

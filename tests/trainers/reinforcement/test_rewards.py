@@ -6,7 +6,7 @@ import pytest
 
 from evaluation.rust import RustVerifier, Verdict
 from evaluation.rust.verdict import CHECKS, CodeMetadata
-from trainers.reinforcement.rewards import RewardUnavailable, RustReward, SeedReward, program_of
+from trainers.reinforcement.rewards import GradedReward, RewardUnavailable, RustReward, program_of
 
 PROMPT = "/// The larger of both.\nfn larger(a: i32, b: i32) -> i32 {"
 SIGNATURE = "fn larger(a: i32, b: i32) -> i32;"
@@ -125,7 +125,7 @@ def test_equal_completions_are_compiled_once(verifier, monkeypatch):
 
 def test_unsafe_code_earns_nothing_whatever_the_seeds_reward_allows(verifier):
     body = "\n    let x = &a;\n    let y = unsafe { *(x as *const i32) };\n    if y > b { y } else { b }\n}\n"
-    allowing = RustReward(seed_reward=SeedReward(max_unsafe_blocks=1))
+    allowing = RustReward(graded_reward=GradedReward(max_unsafe_blocks=1))
     found, extra, _ = rewarded([body], reward=allowing, verifier=verifier)
     assert found == [0.0] and extra["verdict"] == ["refused"]
 
@@ -142,7 +142,7 @@ def test_code_that_takes_the_compiler_down_is_a_failure_of_its_own():
 
 
 def test_the_seeds_reward_is_its_formula():
-    seed = SeedReward()
+    seed = GradedReward()
     assert seed(verdict("valid", complexity=7)) == pytest.approx(1 + 0.07)
     assert seed(verdict("tests_failed", complexity=7, lifetime_complexity=2)) == pytest.approx(1 + 0.07 + 0.1)
     assert seed(verdict("valid", unsafe_blocks=1)) == pytest.approx(1 + 0.01 - 0.5)
@@ -185,20 +185,20 @@ def test_bad_settings_are_refused(settings, rule):
     with pytest.raises(ValueError, match=rule):
         RustReward(**settings)
     with pytest.raises(ValueError, match="partial_reward must be at least 0"):
-        SeedReward(partial_reward=-1)
+        GradedReward(partial_reward=-1)
 
 
 @pytest.mark.parametrize(
     ("prompt", "reason"),
     [
-        ("", "leaves one function open"),
-        ("Write a function that returns the larger of two numbers.", "leaves one function open"),
-        ("fn larger(a: i32, b: i32) -> i32", "leaves one function open"),
-        (f"{PROMPT} a }}", "leaves one function open"),
-        (f"mod numbers {{ {PROMPT}", "leaves one function open"),
-        (f"{PROMPT} if a > b {{", "leaves one function open"),
-        (f"Complete this: {PROMPT}", "is Rust up to the function it leaves open"),
-        ("fn largest(a: i32, b: i32) -> i32 {", "no body adds fn larger"),
+        ("", "ends within a function"),
+        ("Write a function that returns the larger of two numbers.", "ends within a function"),
+        ("fn larger(a: i32, b: i32) -> i32", "ends within a function"),
+        (f"{PROMPT} a }}", "ends within a function"),
+        (f"mod numbers {{ {PROMPT}", "ends within a function"),
+        (f"{PROMPT} if a > b {{", "ends within a function"),
+        (f"Complete this: {PROMPT}", "is Rust up to the function to complete"),
+        ("fn largest(a: i32, b: i32) -> i32 {", "no function body can add fn larger"),
         (f"fn peek(a: &i32) -> i32 {{ unsafe {{ *(a as *const i32) }} }}\n{PROMPT}", "it has unsafe code"),
     ],
 )
@@ -207,10 +207,10 @@ def test_a_row_whose_prompt_nothing_can_complete_is_refused_by_its_number(verifi
     reward.verifier = verifier
     columns = {"signature": [SIGNATURE] * 2, "checker": [CHECKER] * 2}
     with pytest.raises(ValueError, match=f"row 1 must have a prompt that .*{reason}"):
-        reward.check_demands([PROMPT, prompt], columns)
+        reward.check_rows([PROMPT, prompt], columns)
     with pytest.raises(ValueError, match=f"row 1 must have a prompt that .*{reason}"):
         reward(prompts=[PROMPT, prompt], completions=[RIGHT, RIGHT], **columns)
-    reward.check_demands([PROMPT, [{"role": "user", "content": prompt}]], columns)
+    reward.check_rows([PROMPT, [{"role": "user", "content": prompt}]], columns)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_row_whose_prompt_nothing_can_complete_is_refused_by_its_number(verifi
 def test_a_prompt_may_end_anywhere_in_the_function_it_leaves_open(verifier, prompt):
     reward = RustReward(workers=1)
     reward.verifier = verifier
-    reward.check_demands([prompt], {"signature": [SIGNATURE], "checker": [CHECKER]})
+    reward.check_rows([prompt], {"signature": [SIGNATURE], "checker": [CHECKER]})
 
 
 def test_the_reward_says_what_success_means():
@@ -234,5 +234,5 @@ def test_the_reward_says_what_success_means():
     assert [reward.success_means for reward in meanings] == [
         "all hidden tests hold",
         "at least 50% of the hidden tests hold",
-        "compiles with the demanded signature",
+        "compiles with the given signature",
     ]

@@ -1,4 +1,4 @@
-"""What a looped ternary model does while it trains: means per log, cheap enough for every run."""
+"""Statistics of a looped ternary model in training, as means per log, cheap enough for every run."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from modeling_nanochat.ternary_nanochat import ternary_codes
 
 
 class LoopStatistics:
-    """Statistics of a model's loops, summed over the predicted tokens, on the device until they are read."""
+    """Statistics of a model's loops, summed over the predicted tokens and kept on the device until they are read."""
 
     def __init__(self) -> None:
         self._sums: dict[str, torch.Tensor] = {}
@@ -22,7 +22,8 @@ class LoopStatistics:
         Add one batch.
 
         Args:
-            predicted: (batch, seq), True where the next token is predicted; padding is not.
+            outputs: Output of the model for the batch.
+            predicted: (batch, seq), True at the positions whose prediction counts; False for padding.
         """
         count = predicted.sum().float()
         exit_pdf = outputs.exit_pdf.detach()
@@ -39,7 +40,7 @@ class LoopStatistics:
             self._sums[name] = self._sums.get(name, 0) + value
 
     def take(self, accelerator: Accelerator) -> dict[str, float]:
-        """The means since the last call over the tokens of all processes, which must all call."""
+        """Return the means since the last call, over the tokens of all processes. Every process must call this."""
         if not self._sums:
             return {}
         names, values = zip(*self._sums.items(), strict=True)
@@ -51,11 +52,11 @@ class LoopStatistics:
 
 class TokenCounts(NamedTuple):
     """
-    Of some rows, without their padding.
+    Counts without padding.
 
     Attributes:
-        tokens: How many.
-        row_length: Mean over the tokens of their rows' lengths.
+        tokens: Number of tokens.
+        row_length: Length of the row that a token is in, averaged over the tokens.
     """
 
     tokens: int
@@ -63,13 +64,13 @@ class TokenCounts(NamedTuple):
 
 
 class TokenCounter:
-    """Counts the tokens of batches, on the device until they are read; padding is none."""
+    """Number of tokens in batches, without padding, kept on the device until it is read."""
 
     def __init__(self) -> None:
         self._sums: torch.Tensor | None = None
 
     def add(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> None:
-        """(batch, seq) each; masks of other shapes say nothing about padding."""
+        """Add a batch. Both are (batch, seq); a mask of another shape is ignored."""
         real = torch.ones_like(input_ids)
         if torch.is_tensor(attention_mask) and attention_mask.shape == input_ids.shape:
             real = attention_mask != 0
@@ -78,11 +79,11 @@ class TokenCounter:
         self._sums = sums if self._sums is None else self._sums + sums
 
     def forget(self) -> None:
-        """Count anew."""
+        """Start again from 0."""
         self._sums = None
 
     def take(self, accelerator: Accelerator) -> TokenCounts:
-        """Those since the last call in all processes, which must all call."""
+        """Return the counts since the last call, of all processes. Every process must call this."""
         if self._sums is None:
             return TokenCounts(0, 0.0)
         tokens, squares = accelerator.reduce(self._sums, "sum").tolist()
@@ -90,16 +91,16 @@ class TokenCounter:
         return TokenCounts(tokens, squares / max(1, tokens))
 
 
-class TernaryHealth:
-    """How the ternary weights move: the share of zeros, and how many changed their value since the last look."""
+class TernaryStatistics:
+    """Share of the ternary weights that are zero, and share that changed since the last measurement."""
 
     def __init__(self) -> None:
         self.codes: list[torch.Tensor] = []
         self.step = 0
 
     @torch.no_grad()
-    def look(self, model: PreTrainedModel, step: int) -> dict[str, float]:
-        """`zero_weights`, a share; `changed_weights`, the share per 100 steps, from the second look on."""
+    def measure(self, model: PreTrainedModel, step: int) -> dict[str, float]:
+        """Return `zero_weights`, a share, and from the second call on `changed_weights`, the share per 100 steps."""
         layers = model.get_decoder().ternary_layers()
         codes = [ternary_codes(layer.weight, layer.group_size)[0].to(torch.int8) for layer in layers]
         if not codes:
@@ -115,8 +116,8 @@ class TernaryHealth:
 
 def training_flops_per_token(config: LoopLMConfig, seq_len: float) -> float:
     """
-    Floating-point operations of forward and backward per token: 6 per weight and application, also of the head after
-    every loop, and causal attention in rows of `seq_len` tokens. Recomputation by checkpointing does not count.
+    Floating-point operations per token of forward and backward: 6 per weight and use, with the head used after every
+    loop, and causal attention in rows of `seq_len` tokens. Recomputation by checkpointing does not count.
     """
     queries = config.num_attention_heads * config.head_dim
     keys = config.num_key_value_heads * config.head_dim

@@ -15,7 +15,7 @@ EITHER = ("fn any() -> bool {", "\n    true\n}", "\n    1\n}")
 ENDLESS = ("mod endless {", "\x1b[2J" * 12)
 
 
-def memorised_model():
+def memorized_model():
     """Continues each prompt as above, `EITHER` in both ways equally often; no text ends by itself."""
     model = tiny_model(
         vocab_size=448,
