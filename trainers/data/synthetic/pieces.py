@@ -84,22 +84,22 @@ def integer_predicate(pick: random.Random, kind: str) -> Predicate:
             f"{{x}} % {k} != 0",
             lambda v: v % k != 0,
             f"not_divisible_by_{k}",
-            f"numbers that {k} does not divide",
+            f"numbers not divisible by {k}",
             f"is not divisible by {k}",
         ),
         Predicate(
             f"{{x}} > {above}",
             lambda v: v > above,
             f"above_{_slug(above)}",
-            f"numbers above {above}",
-            f"is above {above}",
+            f"numbers greater than {above}",
+            f"is greater than {above}",
         ),
         Predicate(
             f"{{x}} < {above}",
             lambda v: v < above,
             f"below_{_slug(above)}",
-            f"numbers below {above}",
-            f"is below {above}",
+            f"numbers less than {above}",
+            f"is less than {above}",
         ),
         Predicate(
             f"{{x}} >= {low} && {{x}} <= {high}",
@@ -113,21 +113,21 @@ def integer_predicate(pick: random.Random, kind: str) -> Predicate:
             lambda v: low <= v < high,
             f"in_{_slug(low)}_{_slug(high)}",
             f"numbers from {low} up to but not including {high}",
-            f"is at least {low} and below {high}",
+            f"is at least {low} and less than {high}",
         ),
         Predicate(
             f"{{x}} < {low} || {{x}} > {high}",
             lambda v: v < low or v > high,
             f"outside_{_slug(low)}_{_slug(high)}",
-            f"numbers outside {low} to {high}",
+            f"numbers less than {low} or greater than {high}",
             f"is less than {low} or greater than {high}",
         ),
         Predicate(
             f"{{x}} % {other} == 0 && {{x}} > {above}",
             lambda v: v % other == 0 and v > above,
             f"multiples_of_{other}_above_{_slug(above)}",
-            f"multiples of {other} above {above}",
-            f"is a multiple of {other} and above {above}",
+            f"multiples of {other} greater than {above}",
+            f"is a multiple of {other} and greater than {above}",
         ),
     ]
     if signed:
@@ -155,8 +155,8 @@ def integer_predicate(pick: random.Random, kind: str) -> Predicate:
                 f"{{x}} % {k} == {rest}",
                 lambda v: v % k == rest,
                 f"leaving_{rest}_mod_{k}",
-                f"numbers that leave {rest} when divided by {k}",
-                f"leaves {rest} when divided by {k}",
+                f"numbers with remainder {rest} when divided by {k}",
+                f"has remainder {rest} when divided by {k}",
             ),
             Predicate(
                 "{x}.is_power_of_two()",
@@ -170,7 +170,7 @@ def integer_predicate(pick: random.Random, kind: str) -> Predicate:
                 lambda v: 0 < v <= high,
                 f"nonzero_up_to_{high}",
                 f"numbers from 1 to {high}",
-                f"is not zero and at most {high}",
+                f"is at least 1 and at most {high}",
             ),
         ]
     return pick.choice(options)
@@ -190,10 +190,13 @@ def integer_mapping(pick: random.Random, kind: str) -> MappingPiece:
             f"times_{k}_plus_{c}",
             f"multiplied by {k} and then increased by {c}",
         ),
+        MappingPiece(f"{{x}} / {k}", lambda v: quotient(v, k), f"over_{k}", f"divided by {k} and rounded toward zero"),
         MappingPiece(
-            f"{{x}} / {k}", lambda v: quotient(v, k), f"over_{k}", f"divided by {k} and rounded towards zero"
+            f"{{x}} % {k}",
+            lambda v: remainder(v, k),
+            f"mod_{k}",
+            f"mapped to the remainder after division by {k} (`%`)",
         ),
-        MappingPiece(f"{{x}} % {k}", lambda v: remainder(v, k), f"mod_{k}", f"reduced to the remainder of `% {k}`"),
         MappingPiece(f"{{x}}.min({top})", lambda v: min(v, top), f"capped_at_{top}", f"capped at {top}"),
         MappingPiece(
             f"({{x}} + {c}) * {k}",
@@ -204,7 +207,7 @@ def integer_mapping(pick: random.Random, kind: str) -> MappingPiece:
     ]
     if signed:
         options += [
-            MappingPiece("{x}.abs()", abs, "absolute", "taken without sign"),
+            MappingPiece("{x}.abs()", abs, "absolute", "mapped to the absolute value"),
             MappingPiece("-{x}", lambda v: -v, "negated", "negated"),
             MappingPiece(f"{{x}} - {c}", lambda v: v - c, f"minus_{c}", f"decreased by {c}"),
             MappingPiece(f"{top} - {{x}}", lambda v: top - v, f"from_{top}", f"subtracted from {top}"),
@@ -212,7 +215,7 @@ def integer_mapping(pick: random.Random, kind: str) -> MappingPiece:
                 f"{{x}}.clamp(-{k}, {top})",
                 lambda v: max(-k, min(top, v)),
                 f"clamped_{k}_{top}",
-                f"clamped to -{k}..={top}",
+                f"clamped to the range -{k} to {top}",
             ),
         ]
     else:
@@ -227,7 +230,7 @@ def integer_mapping(pick: random.Random, kind: str) -> MappingPiece:
                 f"{{x}}.abs_diff({top})",
                 lambda v: abs(v - top),
                 f"distance_to_{top}",
-                f"replaced by the distance to {top}",
+                f"mapped to the distance from {top}",
             ),
         ]
     return pick.choice(options)
@@ -249,7 +252,7 @@ def char_predicate(pick: random.Random) -> Predicate:
         Predicate(
             "!{x}.is_alphanumeric()",
             lambda c: not c.isalnum(),
-            "other_signs",
+            "not_alphanumeric",
             "characters that are neither letters nor digits",
             "is neither a letter nor a digit",
         ),
@@ -264,23 +267,23 @@ def char_predicate(pick: random.Random) -> Predicate:
             '"aeiouAEIOU".contains({x})',
             lambda c: c in "aeiouAEIOU",
             "any_vowels",
-            "vowels of either case",
-            "is a vowel of either case",
+            "vowels in either case",
+            "is a vowel in either case",
         ),
-        Predicate(f"{{x}} == '{one}'", lambda c: c == one, f"letter_{one}", f"letters `{one}`", f"is `{one}`"),
+        Predicate(f"{{x}} == '{one}'", lambda c: c == one, f"letter_{one}", f"`{one}` characters", f"is `{one}`"),
         Predicate(
             f"{{x}}.eq_ignore_ascii_case(&'{one}')",
             lambda c: c.lower() == one,
             f"any_{one}",
-            f"letters `{one}` in either case",
-            f"is `{one}` in either case",
+            f"`{one}` and `{one.upper()}` characters",
+            f"is `{one}` or `{one.upper()}`",
         ),
         Predicate(
             f"('{first}'..='{last}').contains(&{{x}})",
             lambda c: first <= c <= last,
             f"from_{first}_to_{last}",
-            f"letters from `{first}` to `{last}`",
-            f"is a letter from `{first}` to `{last}`",
+            f"lowercase letters from `{first}` to `{last}`",
+            f"is a lowercase letter from `{first}` to `{last}`",
         ),
         Predicate(
             f"{{x}} != '{one}'",

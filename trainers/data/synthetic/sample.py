@@ -149,15 +149,25 @@ def _write(function: Function, body: str, examples: Sequence[Case], draw: Draw) 
     """The function with its documentation."""
     paragraphs = [ARTICLE.sub(r"\1n ", draw.style(*function.words))]
     if function.parts:
-        begins = draw.style("Uses", "Is built on", "Rests on")
-        signatures = [f"`{declaration(part)}`: {_lowered(draw.style(*part.words))}" for part in function.parts]
-        paragraphs.append(f"{begins} {' Also '.join(signatures)}")
+        begins = draw.style("Uses the helper", "Calls the helper", "Relies on the helper")
+        helpers = [
+            f"`{declaration(part)}`, which {_lowered(_described(part, function, draw))}" for part in function.parts
+        ]
+        paragraphs.append(f"{begins} {' Also uses the helper '.join(helpers)}")
     paragraphs += _shown([case for case in examples if case.actual.startswith(f"{function.name}(")], draw)
     lines = [line for each in paragraphs for line in ("", *textwrap.wrap(each, WIDTH, break_long_words=False))][1:]
     comment = "\n".join(f"/// {line}".rstrip() for line in lines)
     visible = draw.style("pub ", "pub ", "")
     inner = textwrap.indent(textwrap.dedent(body).strip("\n"), "    ")
     return f"{comment}\n{visible}{declaration(function)} {{\n{inner}\n}}\n"
+
+
+def _described(part: Function, function: Function, draw: Draw) -> str:
+    """Description of a helper function. A parameter that is called like one of the caller's is not named."""
+    words = draw.style(*part.words)
+    for name in part.parameters.keys() & function.parameters.keys():
+        words = words.replace(f"`{name}`", "its argument")
+    return words
 
 
 def _lowered(words: str) -> str:
@@ -182,10 +192,10 @@ def _shown(examples: Sequence[Case], draw: Draw) -> list[str]:
     begun = draw.style(
         "For example, `{}` is `{}`",
         "`{}` returns `{}`",
-        "So `{}` gives `{}`",
-        "For instance `{}` is `{}`",
+        "For example, `{}` returns `{}`",
+        "For instance, `{}` returns `{}`",
         "Example: `{}` == `{}`",
-        "e.g. `{}` -> `{}`",
+        "Here is an example: `{}` returns `{}`",
     ).format(*first)
     return ["".join([begun, *(f", and `{actual}` is `{expected}`" for actual, expected in others), "."])]
 

@@ -56,9 +56,9 @@ def digit_figure(draw: Draw) -> Function:
         parameters={"n": kind},
         returns=kind,
         words=[
-            f"Returns the {said} of the {scale} {which} of `n`, or 0 if there are none. The number 0 has no digits here.",
-            f"Looks at the {scale} {which} of a number and returns the {said} of them; zero when there is none. The number 0 has no digits here.",
-            f"The {said} of all {which} in the {scale} notation of `n` (0 without any; the number 0 has no digits here).",
+            f"Returns the {said} of the {scale} {which} of `n`, or 0 if there are none. The number 0 has no digits.",
+            f"Splits `n` into its {scale} digits and returns the {said} of the {which}. Returns 0 if there are none; the number 0 has no digits.",
+            f"Computes the {said} of the {which} in the {scale} representation of `n`, or 0 if there are none. The number 0 is treated as having no digits.",
         ],
         forms=[
             f"""
@@ -117,10 +117,10 @@ def common_divisor(draw: Draw) -> Function:
         "coprime": ("are_coprime", "is_coprime", "share_no_factor"), "reduced": ("reduce_fraction", "simplify", "lowest_terms"),
     }[wanted]
     words = {
-        "gcd": ["Returns the greatest common divisor of `a` and `b`.", "Finds the largest number that divides both `a` and `b`, by Euclid's algorithm."],
-        "lcm": ["Returns the least common multiple of `a` and `b`, which are not zero.", "The smallest number that both `a` and `b` (positive) divide."],
-        "coprime": ["Tells whether `a` and `b` have no common divisor but 1.", "Returns `true` if the greatest common divisor of the two numbers is 1."],
-        "reduced": ["Reduces the fraction `a` / `b` to lowest terms and returns numerator and denominator.", "Divides numerator `a` and denominator `b` by their greatest common divisor."],
+        "gcd": ["Returns the greatest common divisor of `a` and `b`.", "Finds the largest number that divides both `a` and `b` with Euclid's algorithm."],
+        "lcm": ["Returns the least common multiple of `a` and `b`. Both numbers are positive.", "Finds the smallest positive number that is divisible by both `a` and `b`, which are positive."],
+        "coprime": ["Checks whether `a` and `b` have no common divisor other than 1.", "Returns `true` if the greatest common divisor of `a` and `b` is 1."],
+        "reduced": ["Reduces the fraction `a` / `b` to lowest terms and returns its numerator and denominator.", "Divides the numerator `a` and the denominator `b` by their greatest common divisor and returns both results."],
     }[wanted]
 
     def oracle(a: int, b: int):
@@ -200,8 +200,8 @@ def linear_recurrence(draw: Draw) -> Function:
         returns="u64",
         words=[
             f"Returns the term a(n) of the sequence with a(0) = {first}, a(1) = {second} and a(n) = {rule}.",
-            f"The number at position `n`, counted from 0, of a sequence that starts with {first} and {second}; each further one is {rule}.",
-            f"Computes a(n), where a(0) = {first}, a(1) = {second}, and from then on a(n) = {rule}.",
+            f"Returns the term at index `n`, counting from 0, of the sequence that starts with {first} and {second} and continues with a(n) = {rule}.",
+            f"Computes a(n), where a(0) = {first}, a(1) = {second}, and a(n) = {rule} for every larger n.",
         ],
         forms=[
             f"""
@@ -242,27 +242,27 @@ def primes(draw: Draw) -> Function:
     wanted = draw.choose("is_prime", "count", "list", "next", "factors", "largest_factor", "divisors", "proper_sum")
     kind = draw.choose("u32", "u64")
     table = {
-        "is_prime": ("bool", ("is_prime", "prime"), ["Tells whether `n` is a prime number.", "Returns `true` if `n` has exactly two divisors."],
+        "is_prime": ("bool", ("is_prime", "prime"), ["Checks whether `n` is a prime number.", "Returns `true` if `n` has exactly two divisors, 1 and itself."],
                      ["if n < 2 {\n    return false;\n}\nlet mut divisor = 2;\nwhile divisor * divisor <= n {\n    if n % divisor == 0 {\n        return false;\n    }\n    divisor += 1;\n}\ntrue",
                       "n >= 2 && (2..n).take_while(|d| d * d <= n).all(|d| n % d != 0)"]),
-        "count": ("usize", ("count_primes", "primes_up_to", "prime_count"), ["Counts the prime numbers up to and including `n`.", "Returns how many primes are not greater than `n`."],
+        "count": ("usize", ("count_primes", "primes_up_to", "prime_count"), ["Counts the prime numbers up to and including `n`.", "Returns the number of primes that are less than or equal to `n`."],
                   ["(2..=n).filter(|&m| (2..m).all(|d| m % d != 0)).count()",
                    "let mut count = 0;\nfor candidate in 2..=n {\n    let mut is_prime = true;\n    for divisor in 2..candidate {\n        if candidate % divisor == 0 {\n            is_prime = false;\n            break;\n        }\n    }\n    if is_prime {\n        count += 1;\n    }\n}\ncount"]),
-        "list": (f"Vec<{kind}>", ("primes_below", "list_primes", "sieve"), ["Lists all primes below `n`, in ascending order.", "Returns the prime numbers smaller than `n`."],
+        "list": (f"Vec<{kind}>", ("primes_below", "list_primes", "sieve"), ["Lists all primes below `n` in ascending order.", "Returns the prime numbers less than `n`, from smallest to largest."],
                  ["let mut primes = Vec::new();\nfor candidate in 2..n {\n    if primes.iter().all(|prime| candidate % prime != 0) {\n        primes.push(candidate);\n    }\n}\nprimes",
                   "(2..n).filter(|&m| (2..m).all(|d| m % d != 0)).collect()",
                   f"let size = n as usize;\nlet mut composite = vec![false; size];\nlet mut primes = Vec::new();\nfor number in 2..size {{\n    if composite[number] {{\n        continue;\n    }}\n    primes.push(number as {kind});\n    let mut multiple = number * number;\n    while multiple < size {{\n        composite[multiple] = true;\n        multiple += number;\n    }}\n}}\nprimes"]),
-        "next": (kind, ("next_prime", "following_prime"), ["Returns the smallest prime greater than `n`.", "Finds the first prime after `n`."],
+        "next": (kind, ("next_prime", "following_prime"), ["Returns the smallest prime greater than `n`.", "Finds the first prime number after `n`."],
                  ["let mut candidate = n + 1;\nwhile candidate < 2 || (2..candidate).any(|d| candidate % d == 0) {\n    candidate += 1;\n}\ncandidate",
                   "(n + 1..).find(|&m| m > 1 && (2..m).all(|d| m % d != 0)).unwrap()"]),
-        "factors": (f"Vec<{kind}>", ("prime_factors", "factorize", "factors"), ["Returns the prime factors of `n` in ascending order, each as often as it divides `n`.", "Factorizes a positive number: the primes whose product it is, smallest first."],
+        "factors": (f"Vec<{kind}>", ("prime_factors", "factorize", "factors"), ["Returns the prime factors of `n` in ascending order, each repeated as often as it divides `n`. The number is positive.", "Factorizes the positive number `n`: returns the primes whose product is `n`, from smallest to largest."],
                     ["let mut rest = n;\nlet mut factors = Vec::new();\nlet mut divisor = 2;\nwhile rest > 1 {\n    while rest % divisor == 0 {\n        factors.push(divisor);\n        rest /= divisor;\n    }\n    divisor += 1;\n}\nfactors"]),
-        "largest_factor": (kind, ("largest_prime_factor", "greatest_prime_divisor"), ["Returns the largest prime that divides `n`, or 1 if `n` is 1.", "The greatest prime factor of a positive number; of 1 it is 1."],
+        "largest_factor": (kind, ("largest_prime_factor", "greatest_prime_divisor"), ["Returns the largest prime that divides `n`, or 1 if `n` is 1. The number is positive.", "Finds the greatest prime factor of the positive number `n`. For 1 the result is 1."],
                            ["let mut rest = n;\nlet mut largest = 1;\nlet mut divisor = 2;\nwhile rest > 1 {\n    if rest % divisor == 0 {\n        largest = divisor;\n        rest /= divisor;\n    } else {\n        divisor += 1;\n    }\n}\nlargest"]),
-        "divisors": (f"Vec<{kind}>", ("divisors", "divisors_of", "all_divisors"), ["Lists all divisors of `n`, smallest first.", "Returns every number from 1 to `n` that divides `n`."],
+        "divisors": (f"Vec<{kind}>", ("divisors", "divisors_of", "all_divisors"), ["Lists all divisors of the positive number `n` from smallest to largest.", "Returns every number from 1 to `n` that divides `n`, in ascending order."],
                      ["(1..=n).filter(|d| n % d == 0).collect()",
                       "let mut divisors = Vec::new();\nfor candidate in 1..=n {\n    if n % candidate == 0 {\n        divisors.push(candidate);\n    }\n}\ndivisors"]),
-        "proper_sum": (kind, ("aliquot_sum", "proper_divisor_sum"), ["Returns the sum of all divisors of `n` that are smaller than `n`.", "Adds up the proper divisors of a positive number."],
+        "proper_sum": (kind, ("aliquot_sum", "proper_divisor_sum"), ["Returns the sum of all divisors of `n` that are smaller than `n`. The number is positive.", "Adds up the proper divisors of the positive number `n`, that is, all of its divisors except `n` itself."],
                        ["(1..n).filter(|d| n % d == 0).sum()",
                         "let mut total = 0;\nfor candidate in 1..n {\n    if n % candidate == 0 {\n        total += candidate;\n    }\n}\ntotal"]),
     }
@@ -311,8 +311,8 @@ def steps_of_a_rule(draw: Draw) -> Function:
         parameters={"start": "u64"},
         returns="usize",
         words=[
-            f"Counts the steps until a number is at most 1, but no more than {bound}: a multiple of {divisor} is divided by {divisor}, any other n becomes {growth}.",
-            f"Starting from `start`, n becomes n / {divisor} when {divisor} divides it and {growth} otherwise. Returns after how many steps n is 0 or 1, but at most {bound}.",
+            f"Counts how many steps it takes until n, which begins at `start`, is 0 or 1, and stops counting at {bound}. In each step, n is divided by {divisor} if it is a multiple of {divisor}; otherwise it becomes {growth}.",
+            f"Starting with n = `start`, each step replaces n by n / {divisor} if it is divisible by {divisor} and by {growth} otherwise. Returns the number of steps until n is 0 or 1, or {bound} if it takes more steps than that.",
         ],
         forms=[
             f"""
@@ -362,14 +362,14 @@ def in_other_base(draw: Draw) -> Function:
         return separator.join(reversed(found))
 
     joined = f'digits.join("{separator}")' if separator else "digits.concat()"
-    extra = (f", with `{separator}` between the digits" if separator else "") + ("; above 9 they are lowercase letters" if base > 10 else "")
+    extra = (f", with `{separator}` between the digits" if separator else "") + ("; digits greater than 9 are lowercase letters" if base > 10 else "")
     return Function(
         name=draw.style("to_base", "in_base", "digits_in_base") + f"_{base}",
         parameters={"n": "u32"},
         returns="String",
         words=[
-            f"Writes `n` in base {base}{extra}.",
-            f"Returns the base-{base} digits of a number, most significant first{extra}.",
+            f"Formats `n` in base {base}{extra}.",
+            f"Returns the base-{base} digits of `n`, most significant digit first{extra}.",
         ],
         forms=[
             f"""
@@ -412,14 +412,14 @@ def bit_figure(draw: Draw) -> Function:
     width = int(kind[1:])
     name, returns, words, forms, oracle = {
         "ones": ("count_ones_in", "u32", ["Counts the bits that are set in `n`."], ["n.count_ones()", "let mut rest = n;\nlet mut count = 0;\nwhile rest != 0 {\n    count += (rest & 1) as u32;\n    rest >>= 1;\n}\ncount", f"(0..{width}).filter(|i| n >> i & 1 == 1).count() as u32"], lambda n: n.bit_count()),
-        "zeros": ("count_zeros_in", "u32", [f"Counts the bits that are not set in the {width} bits of `n`."], ["n.count_zeros()", f"{width} - n.count_ones()", f"(0..{width}).filter(|i| n >> i & 1 == 0).count() as u32"], lambda n: width - n.bit_count()),
-        "masked": (f"low_bits_{mask}", kind, [f"Keeps the bits of `n` that are set in {mask}.", f"Returns `n` with all bits cleared that {mask} does not have."], [f"n & {mask}", f"let mask = {mask};\nn & mask"], lambda n: n & mask),
-        "set": (f"set_bit_{bit}", kind, [f"Returns `n` with bit {bit} set; bit 0 is the lowest."], [f"n | 1 << {bit}", f"let mask = 1 << {bit};\nn | mask", f"if n >> {bit} & 1 == 1 {{\n    n\n}} else {{\n    n + (1 << {bit})\n}}"], lambda n: n | 1 << bit),
-        "clear": (f"clear_bit_{bit}", kind, [f"Returns `n` with bit {bit} cleared; bit 0 is the lowest."], [f"n & !(1 << {bit})", f"let mask = 1 << {bit};\nn & !mask"], lambda n: n & ~(1 << bit)),
-        "toggle": (f"toggle_bit_{bit}", kind, [f"Flips bit {bit} of `n`, counted from the lowest, which is 0."], [f"n ^ (1 << {bit})", f"let mask = 1 << {bit};\nif n & mask == 0 {{\n    n | mask\n}} else {{\n    n & !mask\n}}"], lambda n: n ^ 1 << bit),
-        "highest": ("highest_bit", "Option<u32>", ["Returns the position of the highest bit that is set, or `None` for 0."], ["n.checked_ilog2()", f"if n == 0 {{\n    None\n}} else {{\n    Some({width - 1} - n.leading_zeros())\n}}", f"(0..{width}).rev().find(|i| n >> i & 1 == 1)"], lambda n: n.bit_length() - 1 if n else None),
-        "parity": ("has_even_parity", "bool", ["Tells whether an even number of bits is set in `n`."], ["n.count_ones() % 2 == 0", "let mut even = true;\nlet mut rest = n;\nwhile rest > 0 {\n    if rest & 1 == 1 {\n        even = !even;\n    }\n    rest >>= 1;\n}\neven"], lambda n: n.bit_count() % 2 == 0),
-        "swap": ("swap_halves", kind, [f"Exchanges the upper and lower {width // 2} bits of `n`."], [f"n.rotate_left({width // 2})", f"n << {width // 2} | n >> {width // 2}"], lambda n: (n << width // 2 | n >> width // 2) & ((1 << width) - 1)),
+        "zeros": ("count_zeros_in", "u32", [f"Counts the zeros among the {width} bits of `n`."], ["n.count_zeros()", f"{width} - n.count_ones()", f"(0..{width}).filter(|i| n >> i & 1 == 0).count() as u32"], lambda n: width - n.bit_count()),
+        "masked": (f"low_bits_{mask}", kind, [f"Returns the bitwise AND of `n` and {mask}.", f"Clears every bit of `n` that is not set in the mask {mask} and returns the result."], [f"n & {mask}", f"let mask = {mask};\nn & mask"], lambda n: n & mask),
+        "set": (f"set_bit_{bit}", kind, [f"Returns `n` with bit {bit} set, where bit 0 is the least significant bit."], [f"n | 1 << {bit}", f"let mask = 1 << {bit};\nn | mask", f"if n >> {bit} & 1 == 1 {{\n    n\n}} else {{\n    n + (1 << {bit})\n}}"], lambda n: n | 1 << bit),
+        "clear": (f"clear_bit_{bit}", kind, [f"Returns `n` with bit {bit} cleared, where bit 0 is the least significant bit."], [f"n & !(1 << {bit})", f"let mask = 1 << {bit};\nn & !mask"], lambda n: n & ~(1 << bit)),
+        "toggle": (f"toggle_bit_{bit}", kind, [f"Returns `n` with bit {bit} flipped, where bit 0 is the least significant bit."], [f"n ^ (1 << {bit})", f"let mask = 1 << {bit};\nif n & mask == 0 {{\n    n | mask\n}} else {{\n    n & !mask\n}}"], lambda n: n ^ 1 << bit),
+        "highest": ("highest_bit", "Option<u32>", ["Returns the position of the most significant bit that is set in `n`, counting from 0 at the least significant bit, or `None` if `n` is 0."], ["n.checked_ilog2()", f"if n == 0 {{\n    None\n}} else {{\n    Some({width - 1} - n.leading_zeros())\n}}", f"(0..{width}).rev().find(|i| n >> i & 1 == 1)"], lambda n: n.bit_length() - 1 if n else None),
+        "parity": ("has_even_parity", "bool", ["Checks whether an even number of bits is set in `n`."], ["n.count_ones() % 2 == 0", "let mut even = true;\nlet mut rest = n;\nwhile rest > 0 {\n    if rest & 1 == 1 {\n        even = !even;\n    }\n    rest >>= 1;\n}\neven"], lambda n: n.bit_count() % 2 == 0),
+        "swap": ("swap_halves", kind, [f"Swaps the upper and the lower {width // 2} bits of `n` and returns the result."], [f"n.rotate_left({width // 2})", f"n << {width // 2} | n >> {width // 2}"], lambda n: (n << width // 2 | n >> width // 2) & ((1 << width) - 1)),
     }[wanted]
     return Function(
         name=draw.style(name, name + "_of", "bits_" + name), parameters={"n": kind}, returns=returns, words=words, forms=forms, oracle=oracle,
@@ -433,15 +433,15 @@ def power_modulo(draw: Draw) -> Function:
     exponent = draw.choose("given", 2, 3, 4, 5)
     fixed = exponent != "given"
     parameters = {"base": "u64"} if fixed else {"base": "u64", "exponent": "u32"}
-    told = f"to the power of {exponent}" if fixed else "to the power of `exponent`"
+    told = f"raised to the power of {exponent}" if fixed else "raised to the power of `exponent`"
     power = str(exponent) if fixed else "exponent"
     return Function(
         name=draw.style("power_mod", "pow_mod", "modular_power", f"residue_mod_{modulus}"),
         parameters=parameters,
         returns="u64",
         words=[
-            f"Returns the remainder of `base` {told} when divided by {modulus}.",
-            f"Raises `base` {told}, modulo {modulus}.",
+            f"Returns the remainder when `base` {told} is divided by {modulus}.",
+            f"Computes `base` {told} modulo {modulus}.",
         ],
         forms=[
             f"""

@@ -11,7 +11,7 @@ from trainers.data.synthetic.writing import blocks, fill, match_on
 @family(tier=1)
 def wrapping_counter(draw: Draw) -> Items:
     name, small, large = draw.choose(
-        ("Odometer", "metres", "kilometres"), ("Clock", "minutes", "hours"), ("Reel", "frames", "seconds"), ("Lap", "steps", "rounds"), ("Calendar", "days", "weeks"), ("Dial", "clicks", "turns"), ("Abacus", "beads", "rows"),
+        ("Odometer", "meters", "kilometers"), ("Clock", "minutes", "hours"), ("Reel", "frames", "seconds"), ("Lap", "steps", "rounds"), ("Calendar", "days", "weeks"), ("Dial", "clicks", "turns"), ("Abacus", "beads", "rows"),
         ("Shelf", "books", "boards"), ("Egg", "eggs", "trays"), ("Ticker", "ticks", "beats"), ("Meter", "pulses", "units"), ("Chapter", "pages", "chapters"),
     )
     kind = draw.choose("u32", "u64", "usize")
@@ -20,7 +20,7 @@ def wrapping_counter(draw: Draw) -> Items:
     name += draw.style("", "Counter", "Count")
     tick, add = draw.style("tick", "step", "increment", "click"), draw.style("advance", "add", "forward")
     wrap = f" % {bounded}" if bounded else ""
-    again = f", and {large} after {bounded} of them" if bounded else ""
+    again = f", and {large} wrap around after {bounded}" if bounded else ""
     one = draw.style(
         f"self.{small} += 1;\nif self.{small} == {size} {{\n    self.{small} = 0;\n    self.{large} = (self.{large} + 1){wrap};\n}}" if bounded else f"self.{small} += 1;\nif self.{small} == {size} {{\n    self.{small} = 0;\n    self.{large} += 1;\n}}",
         f"self.{small} = (self.{small} + 1) % {size};\nif self.{small} == 0 {{\n    self.{large} = (self.{large} + 1){wrap};\n}}" if bounded else f"self.{small} = (self.{small} + 1) % {size};\nif self.{small} == 0 {{\n    self.{large} += 1;\n}}",
@@ -51,9 +51,9 @@ def wrapping_counter(draw: Draw) -> Items:
             }
         }
         """,
-        says=draw.style(f"Counts {small} and {large}: {small} start over after {size}{again}.", f"Every {size} {small} make one of the {large}{f', which go around after {bounded}' if bounded else ''}."),
+        says=draw.style(f"Counts {small} and {large}: {small} wrap around after {size}{again}.", f"Counts {small}, {size} of which make up one of the {large}{f'; the {large} wrap around after {bounded}' if bounded else ''}."),
         derives=draw.style("Debug, Clone, Default, PartialEq", "Debug, Default, PartialEq, Eq", "Clone, Copy, Debug, Default, PartialEq, Eq"), name=name, small=small, large=large, kind=kind, tick=tick, add=add,
-        one=one, many=many, first=draw.style(f"Counts one of the {small}.", "Goes on by one."), second=draw.style(f"Counts `amount` {small} at once.", "Goes on by `amount`."),
+        one=one, many=many, first=draw.style(f"Adds 1 to the {small}.", "Advances the counter by one."), second=draw.style(f"Adds `amount` to the {small}.", "Advances the counter by `amount`."),
     )
     cases = []
     for ticks, amount in ((draw.arguments.randint(1, 3), 0), (0, draw.arguments.randint(size, 3 * size)), (draw.arguments.randint(1, 4), draw.arguments.randint(size - 2, 6 * size))):
@@ -100,13 +100,13 @@ def robot_walk(draw: Draw) -> Function:
     loops = [fill("$declared\nfor command in commands.chars() {\n    $body\n}\n$result", declared=declared, body=body, result=result) for body in (matched, chained)]
     if wanted == "steps":
         loops = [f"commands.chars().filter(|c| *c == '{go}' || *c == '{back}').count() as i32", loops[0], f"let mut count = 0;\nfor command in commands.chars() {{\n    if matches!(command, '{go}' | '{back}') {{\n        count += 1;\n    }}\n}}\ncount"]
-    final = {"position": "where it ends, as (x, y)", "distance": "how far from the start it ends, along the axes", "facing": "the direction it faces in the end, as (dx, dy)", "steps": "how often it moves, no matter how far", "returns": "whether it ends where it began"}[wanted]
-    what = f"`{go}` moves {stride} forward, `{back}` moves 1 back, `{left}` turns left and `{right}` turns right"
-    begin = f"It starts at (0, 0) and faces {headings[first]}, where y grows to the north"
+    final = {"position": "its final position as (x, y)", "distance": "the Manhattan distance of its final position from the start", "facing": "the direction it faces at the end as a unit vector (dx, dy)", "steps": "the number of moves it makes, regardless of their length", "returns": "whether it ends at its starting position"}[wanted]
+    what = f"`{go}` moves {stride} forward, `{back}` moves 1 backward, `{left}` turns 90 degrees left and `{right}` turns 90 degrees right"
+    begin = f"It starts at (0, 0) facing {headings[first]}; x grows to the east and y to the north"
     return Function(
         name={"position": draw.style("walk", "follow", "final_position"), "distance": draw.style("distance_after", "walked_distance", "how_far"), "facing": draw.style("final_direction", "facing", "heading_after"), "steps": draw.style("count_moves", "moves", "steps"), "returns": draw.style("comes_home", "is_closed_walk", "returns_to_start")}[wanted],
         parameters={"commands": "&str"}, returns={"position": "(i32, i32)", "facing": "(i32, i32)", "returns": "bool"}.get(wanted, "i32"),
-        words=[f"Lets a robot follow `commands` and returns {final}: {what}; other characters mean nothing. {begin}.", f"Returns {final}, when a robot obeys `commands`. {begin}; {what}, and all else is ignored."],
+        words=[f"Moves a robot by `commands` and returns {final}: {what}; other characters are ignored. {begin}.", f"Simulates a robot that follows `commands` and returns {final}. {begin}. {what}; all other characters are ignored."],
         forms=loops, oracle=oracle, inputs=lambda: (draw.arguments.choice(("", go + left, (go + right) * 4 if stride < 3 else (go + left) * 4, "".join(draw.arguments.choice((go, go, left, right, back, " ")) for _ in range(draw.arguments.randint(1, 9))))),),
     )
 
@@ -179,13 +179,13 @@ def command_parser(draw: Draw) -> Function:
         """,
         separator=separator, lowest=last.lower(), name=name, last=last, kind=kind, filtered=filtered, one=first.lower(), two=second.lower(), first=first, second=second, turn=turn,
     )
-    numbered = f"`{first.lower()}{separator}3`, `{second.lower()}{separator}3` and `{last.lower()}`" + (f", with numbers up to {limit}" if limit else "")
-    failing = {"Option": "Anything else gives `None`", "String": 'Anything else is the error "not a command: " followed by `text`', "str": 'Anything else is the error "not a command"'}[fails]
+    numbered = f"`{first.lower()}{separator}3`, `{second.lower()}{separator}3` or `{last.lower()}`, with any number of type `{kind}`" + (f" up to {limit}" if limit else "")
+    failing = {"Option": "Returns `None` for anything else", "String": 'For anything else, returns the error "not a command: " followed by `text`', "str": 'For anything else, returns the error "not a command"'}[fails]
     return Function(
         name=draw.style("parse", f"parse_{name.lower()}", f"read_{name.lower()}", "interpret"), parameters={"text": "&str"}, returns={"Option": f"Option<{name}>", "String": f"Result<{name}, String>", "str": f"Result<{name}, &'static str>"}[fails],
-        words=[f"Parses what is asked of {said}, such as {numbered}. {failing}.", f"Reads one {name.lower()} from `text`: it has the form of {numbered}. {failing}."], forms=[parts, split], oracle=oracle,
+        words=[f"Parses a command for {said}, which has the form {numbered}. {failing}.", f"Parses `text` as `{name}`, which is written as {numbered}. {failing}."], forms=[parts, split], oracle=oracle,
         inputs=lambda: (draw.arguments.choice((last.lower(), last.lower() + separator, f"{first.lower()}{separator}x", first, "", f"{draw.arguments.choice((first, second)).lower()}{separator}{draw.arguments.randint(0, 30)}", f"{second.lower()}{separator}{draw.arguments.randint(0, 200)}", f"{first.lower()}{separator}-{draw.arguments.randint(1, 9)}", f"{last.lower()}{separator}{draw.arguments.randint(1, 9)}")),),
-        context=declare(draw, name, f"what is asked of {said}", [f"{first}({kind})", f"{second}({kind})", last]),
+        context=declare(draw, name, f"a command for {said}", [f"{first}({kind})", f"{second}({kind})", last]),
     )
 
 
@@ -198,8 +198,8 @@ def timed_cycle(draw: Draw) -> Items:
     first, second, third = phases.split()
     lengths = [draw.integer(1, 9), draw.integer(1, 6), draw.integer(1, 8)]
     enum, method = draw.style("Phase", "Step", f"{name}Phase", "Stage"), draw.style("tick", "advance", "step", "wait")
-    duration = fill("/// $says\npub fn $called(self) -> u32 {\n    $body\n}", called=(called := draw.style("duration", "length", "ticks")), says=draw.style("How many ticks it lasts.", "The number of ticks before the next."), body=match_on("self", [(f"{enum}::{each}", count) for each, count in zip((first, second, third), lengths, strict=True)]))
-    follow = fill("/// $says\npub fn next(self) -> Self {\n    $body\n}", says=draw.style("What comes after it.", "The one that follows."), body=match_on("self", [(f"{enum}::{a}", f"{enum}::{b}") for a, b in ((first, second), (second, third), (third, first))]))
+    duration = fill("/// $says\npub fn $called(self) -> u32 {\n    $body\n}", called=(called := draw.style("duration", "length", "ticks")), says=draw.style("Returns the duration of this phase in ticks.", "Returns the number of ticks before the next phase."), body=match_on("self", [(f"{enum}::{each}", count) for each, count in zip((first, second, third), lengths, strict=True)]))
+    follow = fill("/// $says\npub fn next(self) -> Self {\n    $body\n}", says=draw.style("Returns the phase after this one.", "Returns the next phase."), body=match_on("self", [(f"{enum}::{a}", f"{enum}::{b}") for a, b in ((first, second), (second, third), (third, first))]))
     body = draw.style(
         "self.elapsed += 1;\nif self.elapsed == self.current.$called() {\n    self.elapsed = 0;\n    self.current = self.current.next();\n}",
         "if self.elapsed + 1 < self.current.$called() {\n    self.elapsed += 1;\n} else {\n    self.current = self.current.next();\n    self.elapsed = 0;\n}",
@@ -207,9 +207,9 @@ def timed_cycle(draw: Draw) -> Items:
     )
     code = blocks(
         declare(draw, enum, f"a phase of {said}", (first, second, third)), fill("impl $enum {\n    $methods\n}", enum=enum, methods=blocks(duration, follow)),
-        f"/// {draw.style(said.capitalize(), f'Drives {said}')}: {lengths[0]}, {lengths[1]} and {lengths[2]} ticks, over and over.\n#[derive(Debug, Clone)]\npub struct {name} {{\n    pub current: {enum},\n    elapsed: u32,\n}}",
+        f"/// {draw.style(f'Models {said}', f'Controls {said}')}: its phases last {lengths[0]}, {lengths[1]} and {lengths[2]} ticks and repeat forever.\n#[derive(Debug, Clone)]\npub struct {name} {{\n    pub current: {enum},\n    elapsed: u32,\n}}",
         fill("impl $name {\n    /// $says\n    pub fn new() -> Self {\n        $name { current: $enum::$first, elapsed: 0 }\n    }\n\n    /// $what\n    pub fn $method(&mut self) {\n        $body\n    }\n}",
-             name=name, enum=enum, first=first, method=method, body=fill(body, called=called), says=f"Begins with `{first}`.", what=draw.style("Lets one tick pass.", "One tick of time.", "Goes on by a tick, to the next phase if this one is over.")),
+             name=name, enum=enum, first=first, method=method, body=fill(body, called=called), says=f"Starts with `{first}`.", what=draw.style("Advances by one tick.", "Lets one tick pass.", "Advances by one tick, moving to the next phase when the current one is over.")),
     )
     bounds = sum(lengths)
     cases = []
@@ -222,7 +222,7 @@ def timed_cycle(draw: Draw) -> Items:
 
 @family(tier=3)
 def scan_outside(draw: Draw) -> Function:
-    opening, closing, said = draw.choose(("#", "\n", "a comment, which starts with `#` and ends with its line"), ("(", ")", "parentheses"), ("[", "]", "brackets"), ('"', '"', "double quotes"), ("{", "}", "braces"), ("<", ">", "angle brackets"), ("|", "|", "bars"), (";", "\n", "a comment from `;` to the end of the line"), ("%", "\n", "a comment, from `%` to the line's end"))
+    opening, closing, said = draw.choose(("#", "\n", "comments, which start with `#` and end with the line"), ("(", ")", "parentheses"), ("[", "]", "brackets"), ('"', '"', "double quotes"), ("{", "}", "braces"), ("<", ">", "angle brackets"), ("|", "|", "bars"), (";", "\n", "comments, which run from `;` to the end of the line"), ("%", "\n", "comments, which run from `%` to the end of the line"))
     holds = draw.char_predicate()
     where = draw.choose("outside", "inside")
     wanted = draw.choose("count", "collect")
@@ -244,10 +244,10 @@ def scan_outside(draw: Draw) -> Function:
     matched = fill("$start\nlet mut inside = false;\nfor c in text.chars() {\n    match (inside, c) {\n        (true, $shut) => inside = false,\n        (false, $begin) => inside = true,\n        _ if $mine && ($holds) => $push,\n        _ => {}\n    }\n}\n$result", start=start, shut=shut, begin=begin, mine=mine, holds=holds.on("c"), push=push, result=result)
     chained = fill("$start\nlet mut inside = false;\nfor c in text.chars() {\n    if inside && c == $shut {\n        inside = false;\n    } else if !inside && c == $begin {\n        inside = true;\n    } else if $mine && ($holds) {\n        $push;\n    }\n}\n$result", start=start, shut=shut, begin=begin, mine=mine, holds=holds.on("c"), push=push, result=result)
     modes = fill("enum Mode {\n    Outside,\n    Inside,\n}\n\n$start\nlet mut mode = Mode::Outside;\nfor c in text.chars() {\n    match mode {\n        Mode::Inside if c == $shut => mode = Mode::Outside,\n        Mode::Outside if c == $begin => mode = Mode::Inside,\n        Mode::$wanted if $holds => $push,\n        _ => {}\n    }\n}\n$result", start=start, shut=shut, begin=begin, wanted=where.capitalize(), holds=holds.on("c"), push=push, result=result)
-    asked = f"{holds.plural} {where} of {said}"
+    asked = f"{holds.plural} {where} {said}"
     return Function(
         name=draw.style(f"{wanted}_{where}", f"{wanted}_{holds.slug}_{where}", f"scan_{where}"), parameters={"text": "&str"}, returns="usize" if wanted == "count" else "String",
-        words=[f"{'Counts the' if wanted == 'count' else 'Collects the'} {asked}. The delimiters themselves do not belong to it and do not nest; a further one is an ordinary character. What is not closed reaches to the end.", f"Goes through `text` and returns {'how many' if wanted == 'count' else 'the'} {asked}{' there are' if wanted == 'count' else ', in order'}. Delimiters are skipped; they do not nest, and a further one is an ordinary character. What is not closed reaches to the end."],
+        words=[f"{'Counts the' if wanted == 'count' else 'Collects the'} {asked}. The delimiters themselves count as neither inside nor outside, and they do not nest: an opening delimiter inside, or a closing one outside, is an ordinary character. A region that is never closed extends to the end of `text`.", f"Scans `text` and returns {'the number of' if wanted == 'count' else 'the'} {asked}{'' if wanted == 'count' else ', in order'}. Delimiters are skipped. They do not nest, so an opening delimiter inside, or a closing one outside, is an ordinary character. An unclosed region extends to the end of the text."],
         forms=[matched, chained, modes], oracle=oracle,
         inputs=lambda: ("".join(draw.arguments.choice((draw.text(1), draw.text(1), opening, closing, " ", "a1", "E o", "-")) for _ in range(draw.arguments.randint(1, 7))),),
     )
@@ -264,11 +264,11 @@ def retry_delays(draw: Draw) -> Function:
         return [min(cap, base * factor**i) for i in range(count)]
 
     grow = f"delay = (delay * {factor}).min({cap});"
-    words = f"the first delay is {min(base, cap)}, and each is {factor} times the one before, but at most {cap}"
+    words = f"the first delay is {min(base, cap)}, and every following delay is {factor} times the previous one, but at most {cap}"
     if wanted == "failures":
         return Function(
             name=draw.style("waiting_time", "time_lost", "total_wait", "waited"), parameters={"outcomes": "&[bool]"}, returns=f"Option<{kind}>",
-            words=[f"Returns how long one waits until {thing} succeeds, given the `outcomes` of the attempts: after a failure, {words}. Without a success among the first {most}, the result is `None`.", f"The sum of the delays before the first `true` of `outcomes`, or `None` if the first {most} have none. For {thing}, {words}."],
+            words=[f"Returns the total delay until {thing} succeeds, given the `outcomes` of the attempts. There is one delay after each failed attempt: {words}. Returns `None` if none of the first {most} attempts succeeds.", f"Returns the sum of the delays before the first `true` in `outcomes`, with one delay after each `false`, or `None` if the first {most} outcomes contain no `true`. When {thing} is retried, {words}."],
             forms=[f"let mut delay = {min(base, cap)};\nlet mut total = 0;\nfor &success in outcomes.iter().take({most}) {{\n    if success {{\n        return Some(total);\n    }}\n    total += delay;\n    {grow}\n}}\nNone",
                    f"let failures = outcomes.iter().take({most}).position(|success| *success)?;\nlet mut delay = {min(base, cap)};\nlet mut total = 0;\nfor _ in 0..failures {{\n    total += delay;\n    {grow}\n}}\nSome(total)"],
             oracle=lambda outcomes: sum(delays(outcomes.index(True))) if True in outcomes[:most] else None, inputs=lambda: ([draw.arguments.random() < 0.25 for _ in range(draw.arguments.randint(0, most + 2))],),
@@ -276,7 +276,7 @@ def retry_delays(draw: Draw) -> Function:
     listed = wanted == "list"
     return Function(
         name=draw.style("backoff", "retry_delays", "waits", "delays_for") if listed else draw.style("total_delay", "total_backoff", "waiting_time"), parameters={"attempts": "u32"}, returns=f"Vec<{kind}>" if listed else kind,
-        words=[f"Returns the {'delays' if listed else 'sum of the delays'} before each of `attempts` repeated tries of {thing}: {words}.", f"{'Lists' if listed else 'Adds up'} how long to wait after each of `attempts` failures of {thing}; {words}."],
+        words=[f"Returns the {'delays' if listed else 'sum of the delays'} before `attempts` retries of {thing}, one delay before each retry: {words}.", f"{'Lists' if listed else 'Adds up'} the delays for `attempts` retries of {thing}, one per retry; {words}."],
         forms=[f"let mut delays = Vec::new();\nlet mut delay = {min(base, cap)};\nfor _ in 0..attempts {{\n    delays.push(delay);\n    {grow}\n}}\ndelays", f"std::iter::successors(Some({min(base, cap)}), |delay| Some((delay * {factor}).min({cap})))\n    .take(attempts as usize)\n    .collect()"] if listed
         else [f"let mut total = 0;\nlet mut delay = {min(base, cap)};\nfor _ in 0..attempts {{\n    total += delay;\n    {grow}\n}}\ntotal", f"std::iter::successors(Some({min(base, cap)}), |delay| Some((delay * {factor}).min({cap})))\n    .take(attempts as usize)\n    .sum()"],
         oracle=lambda attempts: delays(attempts) if listed else sum(delays(attempts)), inputs=lambda: (draw.arguments.randint(0, 9),),
@@ -285,7 +285,7 @@ def retry_delays(draw: Draw) -> Function:
 
 @family(tier=3)
 def vending_machine(draw: Draw) -> Items:
-    name, item = draw.choose(("VendingMachine", "drinks"), ("Jukebox", "songs"), ("ParkingMeter", "tickets"), ("CoffeeMachine", "cups"), ("StampBox", "stamps"), ("Arcade", "games"), ("SnackBox", "snacks"), ("PhotoBooth", "photos"), ("Laundry", "washes"), ("Telescope", "looks"))
+    name, item = draw.choose(("VendingMachine", "drinks"), ("Jukebox", "songs"), ("ParkingMeter", "tickets"), ("CoffeeMachine", "cups"), ("StampBox", "stamps"), ("Arcade", "games"), ("SnackBox", "snacks"), ("PhotoBooth", "photos"), ("Laundry", "washes"), ("Telescope", "views"))
     price, stock, kind = draw.integer(2, 30), draw.integer(1, 4), draw.choose("u32", "u64")
     error = draw.choose("String", "&'static str")
     pay, buy, field = draw.style("insert", "pay", "deposit"), draw.style("buy", "take", "press", "dispense"), draw.style("credit", "inserted", "paid")
@@ -328,9 +328,9 @@ def vending_machine(draw: Draw) -> Items:
             }
         }
         """,
-        says=draw.style(f"Sells {item} for {price} each.", f"A machine with {item}, which cost {price} each."), name=name, field=field, kind=kind, item=item, pay=pay, buy=buy, error=error, gone=gone, missing=missing, change=change, price=price, add=add,
-        first=draw.style(f"Filled with a number of {item}.", f"With so many {item} and no money."), second=draw.style("Takes money; returns how much there is now.", "Adds `amount` to what was paid and returns the sum."),
-        third=draw.style("Sells one and gives back the change, unless it is empty or too little was paid.", f"Sells one of the {item}; returns the change."),
+        says=draw.style(f"Sells {item} for {price} each.", f"A machine that sells {item} at a price of {price} each."), name=name, field=field, kind=kind, item=item, pay=pay, buy=buy, error=error, gone=gone, missing=missing, change=change, price=price, add=add,
+        first=draw.style(f"Creates a machine with the given number of {item}.", f"Creates a machine stocked with {item} and without any credit."), second=draw.style("Accepts money and returns the total amount paid so far.", "Adds `amount` to the amount already paid and returns the sum."),
+        third=draw.style("Sells one item and returns the change, or an error if none is left or too little was paid.", f"Sells one of the {item} and returns the change."),
     )
     few, more = draw.arguments.randint(1, price - 1), draw.arguments.randint(0, 20)
     wrap = (lambda text: f'Err("{text}".to_string())') if error == "String" else (lambda text: f'Err("{text}")')

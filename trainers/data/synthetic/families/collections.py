@@ -19,17 +19,17 @@ def bounded_collection(draw: Draw) -> Items:
     if order == "ring":
         returned = f"Option<{kind}>"
         adding = draw.style(f"let oldest = if self.{field}.len() == {capacity} {{\n    self.{field}.pop_front()\n}} else {{\n    None\n}};\nself.{field}.push_back(value);\noldest", f"self.{field}.push_back(value);\nif self.{field}.len() > {capacity} {{\n    return self.{field}.pop_front();\n}}\nNone")
-        says = draw.style(f"Adds `value`; drops and returns the oldest if there are more than {capacity} now.", "Appends `value` and returns the one that had to go for it, if any.")
+        says = draw.style(f"Adds `value` and returns the oldest value if it had to be removed to keep at most {capacity}.", "Appends `value` and returns the value that was evicted to make room, if any.")
     else:
         returned = f"Result<(), {kind}>"
         adding = draw.style(f"if self.{field}.len() == {capacity} {{\n    return Err(value);\n}}\nself.{field}.{at_end}(value);\nOk(())", f"if self.{field}.len() < {capacity} {{\n    self.{field}.{at_end}(value);\n    Ok(())\n}} else {{\n    Err(value)\n}}")
-        says = draw.style("Adds `value`, or gives it back if there is no room.", f"Appends `value`; fails with it when there are {capacity} already.")
-    total = {"stack": "last in, first out", "queue": "first in, first out", "ring": "the newest are kept"}[order]
+        says = draw.style("Adds `value`, or returns it as an error if the collection is full.", f"Appends `value`, or returns `Err(value)` if there are already {capacity} values.")
+    total = {"stack": "last in, first out", "queue": "first in, first out", "ring": "keeping the newest"}[order]
     main = struct(
-        draw, name, draw.style(f"Holds up to {capacity} values, {total}.", f"At most {capacity} values: {total}."), f"{field}: {owned}<{kind}>,",
-        method(draw.style("Starts empty.", "An empty one."), "new() -> Self", f"Self {{ {field}: {owned}::new() }}"), method(says, f"{push}(&mut self, value: {kind}) -> {returned}", adding),
-        method({"stack": "Removes the one that was added last.", "queue": "Removes the one that waits longest.", "ring": "Removes the oldest."}[order], f"{pop}(&mut self) -> Option<{kind}>", f"self.{field}.{from_end}()"),
-        method("How many there are.", "len(&self) -> usize", f"self.{field}.len()") if draw.choose(True, False) else method("Whether there is room for more.", "has_room(&self) -> bool", f"self.{field}.len() < {capacity}"),
+        draw, name, draw.style(f"Holds up to {capacity} values, {total}.", f"A collection of at most {capacity} values, {total}."), f"{field}: {owned}<{kind}>,",
+        method(draw.style("Creates an empty collection.", "Starts empty."), "new() -> Self", f"Self {{ {field}: {owned}::new() }}"), method(says, f"{push}(&mut self, value: {kind}) -> {returned}", adding),
+        method({"stack": "Removes and returns the value that was added last.", "queue": "Removes and returns the value that has waited longest.", "ring": "Removes and returns the oldest value."}[order], f"{pop}(&mut self) -> Option<{kind}>", f"self.{field}.{from_end}()"),
+        method("Returns the number of values.", "len(&self) -> usize", f"self.{field}.len()") if draw.choose(True, False) else method("Returns `true` if another value fits.", "has_room(&self) -> bool", f"self.{field}.len() < {capacity}"),
     )
     code = blocks("use std::collections::VecDeque;" if owned == "VecDeque" else "", main)
     pool = {"char": "xyzabcde", "String": WORDS, "&'static str": WORDS}.get(kind, range(1, 40))
@@ -78,11 +78,11 @@ def keyed_store(draw: Draw) -> Items:
         ranking = f"self.{field}\n    .iter()\n    .max_by(|a, b| a.1.cmp(b.1).then(b.0.cmp(a.0)))\n    .map(|(name, _)| name.as_str())"
     get = draw.style("get", "count", "of", "amount_of")
     code = blocks(f"use std::collections::{store};" if store != "Vec" else "", struct(
-        draw, name, draw.style(f"Counts by name{f', each up to {limit}' if limit else ''}.", f"How much there is under every name{f', at most {limit}' if limit else ''}."), f"{field}: {typed},",
-        method(draw.style("Adds `amount` for `name`" + (f", as far as there is room up to {limit}." if limit else "."), f"Increases what `name` has by `amount`{f', but not beyond {limit}' if limit else ''}."), f"{add}(&mut self, name: &str, amount: {kind})", adding),
-        method("Takes `amount` from `name`, or nothing if there is less" + ("; names with nothing left are forgotten." if gone == "drop" else "."), f"{remove}(&mut self, name: &str, amount: {kind}) -> bool", removing),
-        method(draw.style("What `name` has, or 0.", "How much there is for `name`."), f"{get}(&self, name: &str) -> {kind}", getting),
-        method(draw.style("The name with the most, the first in the alphabet of equal ones.", "Who has the most; of equals, the alphabetically first."), f"{best}(&self) -> Option<&str>", ranking), more=", Default",
+        draw, name, draw.style(f"Keeps a count for each name{f', limited to {limit}' if limit else ''}.", f"Stores an amount for every name{f', at most {limit}' if limit else ''}."), f"{field}: {typed},",
+        method(draw.style("Adds `amount` to the count of `name`" + (f", which is capped at {limit}." if limit else "."), f"Increases the amount of `name` by `amount`{f', but not beyond {limit}' if limit else ''}."), f"{add}(&mut self, name: &str, amount: {kind})", adding),
+        method("Subtracts `amount` from the amount of `name` and returns `true`, or changes nothing and returns `false` if it is smaller or there is no such name" + (". Names whose amount reaches 0 are removed." if gone == "drop" else "."), f"{remove}(&mut self, name: &str, amount: {kind}) -> bool", removing),
+        method(draw.style("Returns the amount of `name`, or 0 if it is not present.", "Looks up the amount stored for `name`; unknown names have 0."), f"{get}(&self, name: &str) -> {kind}", getting),
+        method(draw.style("Returns the name with the largest amount, or the alphabetically first one in case of a tie.", "Finds the name that has the most. Ties go to the alphabetically first name."), f"{best}(&self) -> Option<&str>", ranking), more=", Default",
     ))
     cases = []
     for length in (0, 3, 4, 5):
@@ -116,16 +116,16 @@ def playlist_cursor(draw: Draw) -> Items:
     ahead = {"wrap": f"if !self.{many}.is_empty() {{\n    self.{field} = (self.{field} + {skip}) % self.{many}.len();\n}}", "stop": f"let last = self.{many}.len().saturating_sub(1);\nself.{field} = (self.{field} + {skip}).min(last);"}[ends]
     behind = {"wrap": f"self.{field} = if self.{field} == 0 {{\n    self.{many}.len().saturating_sub(1)\n}} else {{\n    self.{field} - 1\n}};", "stop": draw.style(f"self.{field} = self.{field}.saturating_sub(1);", f"if self.{field} > 0 {{\n    self.{field} -= 1;\n}}")}[ends]
     others = {
-        "jump": method(f"Goes to the {one} with this text, if there is one.", "jump(&mut self, text: &str) -> bool", draw.style(f"match self.{many}.iter().position(|each| each == text) {{\n    Some(index) => {{\n        self.{field} = index;\n        true\n    }}\n    None => false,\n}}", f"if let Some(index) = self.{many}.iter().position(|each| each == text) {{\n    self.{field} = index;\n    return true;\n}}\nfalse")),
-        "remove": method(f"Removes the current {one}, after which the one behind it is current, or else the new last.", "remove(&mut self) -> Option<String>", f"if self.{many}.is_empty() {{\n    return None;\n}}\nlet removed = self.{many}.remove(self.{field});\nif self.{field} == self.{many}.len() {{\n    self.{field} = self.{field}.saturating_sub(1);\n}}\nSome(removed)"),
-        "remaining": method(f"How many come after the current {one}.", "remaining(&self) -> usize", f"self.{many}.len().saturating_sub(self.{field} + 1)"), "none": "",
+        "jump": method(f"Moves to the first {one} with this text and returns whether there is one.", "jump(&mut self, text: &str) -> bool", draw.style(f"match self.{many}.iter().position(|each| each == text) {{\n    Some(index) => {{\n        self.{field} = index;\n        true\n    }}\n    None => false,\n}}", f"if let Some(index) = self.{many}.iter().position(|each| each == text) {{\n    self.{field} = index;\n    return true;\n}}\nfalse")),
+        "remove": method(f"Removes and returns the current {one}. The next one becomes current, or the new last one if there is no next.", "remove(&mut self) -> Option<String>", f"if self.{many}.is_empty() {{\n    return None;\n}}\nlet removed = self.{many}.remove(self.{field});\nif self.{field} == self.{many}.len() {{\n    self.{field} = self.{field}.saturating_sub(1);\n}}\nSome(removed)"),
+        "remaining": method(f"Returns the number of {many} after the current one.", "remaining(&self) -> usize", f"self.{many}.len().saturating_sub(self.{field} + 1)"), "none": "",
     }[extra]
-    said = {"wrap": "around at the ends", "stop": "no farther than the ends"}[ends]
+    said = {"wrap": "wrapping around at the ends", "stop": "stopping at the ends"}[ends]
     code = struct(
-        draw, name, draw.style(f"The {many} of a {name.lower()}, one of which is current.", f"Moves through {many}, {said}."), f"{many}: Vec<String>,\n{field}: usize,",
-        method(draw.style("Begins with the first.", f"Starts at the first of `{many}`."), f"new({many}: &[&str]) -> Self", f"Self {{\n    {many}: {many}.iter().map(|each| each.to_string()).collect(),\n    {field}: 0,\n}}"),
-        method(draw.style(f"The current {one}.", f"The {one} it is at, if there is any."), f"{now}(&self) -> Option<&str>", f"self.{many}.get(self.{field}).map({draw.style('|each| each.as_str()', 'String::as_str')})"),
-        method(f"Goes on by {skip}, {said}.", f"{forth}(&mut self)", ahead), method(f"Goes back by one, {said}.", f"{back}(&mut self)", behind), others,
+        draw, name, draw.style(f"The {many} of a {name.lower()}, one of which is current.", f"A cursor that moves through {many}, {said}."), f"{many}: Vec<String>,\n{field}: usize,",
+        method(draw.style(f"Starts at the first {one}.", f"Starts at the first of the `{many}`."), f"new({many}: &[&str]) -> Self", f"Self {{\n    {many}: {many}.iter().map(|each| each.to_string()).collect(),\n    {field}: 0,\n}}"),
+        method(draw.style(f"Returns the current {one}.", f"Returns the current {one}, or `None` if there are no {many}."), f"{now}(&self) -> Option<&str>", f"self.{many}.get(self.{field}).map({draw.style('|each| each.as_str()', 'String::as_str')})"),
+        method(f"Moves forward by {skip}, {said}.", f"{forth}(&mut self)", ahead), method(f"Moves back by one, {said}.", f"{back}(&mut self)", behind), others,
     )
     cases = []
     for length in (3, 4, 5, 0):
@@ -164,19 +164,19 @@ def interval_type(draw: Draw) -> Items:
     made = f"Self {{{{ {low}: {{}}, {high}: {{}} }}}}"
     later, earlier = f"self.{low}.max(other.{low})", f"self.{high}.min(other.{high})"
     contents = {
-        "contains": (f"contains(&self, value: {kind}) -> bool", draw.style(f"self.{low} <= value && value {inside} self.{high}", f"(self.{low}..{'=' if closed else ''}self.{high}).contains(&value)", f"!(value < self.{low} || value {'>' if closed else '>='} self.{high})"), "Whether `value` lies in it."),
-        "shifted": (f"shifted(&self, by: {kind}) -> Self", made.format(f"self.{low} + by", f"self.{high} + by"), "The same, later by `by`."),
-        "overlaps": (f"overlaps(&self, other: &{name}) -> bool", draw.style(f"self.{low} {inside} other.{high} && other.{low} {inside} self.{high}", f"{later} {inside} {earlier}"), "Whether there is something that lies in both."),
-        "touches": (f"touches(&self, other: &{name}) -> bool", f"self.{high}{' + 1' if closed else ''} == other.{low} || other.{high}{' + 1' if closed else ''} == self.{low}", "Whether one begins right after the other."),
-        "intersection": (f"intersection(&self, other: &{name}) -> Option<{name}>", draw.style(f"let low = {later};\nlet high = {earlier};\nif low {inside} high {{\n    Some({name} {{ {low}: low, {high}: high }})\n}} else {{\n    None\n}}", f"let common = {made.format(later, earlier)};\n(common.{low} {inside} common.{high}).then_some(common)"), "What lies in both, if anything."),
-        "hull": (f"hull(&self, other: &{name}) -> {name}", f"{name} {{\n    {low}: self.{low}.min(other.{low}),\n    {high}: self.{high}.max(other.{high}),\n}}", "The smallest that holds both."),
-        "gap": (f"gap(&self, other: &{name}) -> {kind}", f"let low = {later};\nlet high = {earlier};\nif low > high {{\n    low - high{' - 1' if closed else ''}\n}} else {{\n    0\n}}", "How much lies between the two."),
+        "contains": (f"contains(&self, value: {kind}) -> bool", draw.style(f"self.{low} <= value && value {inside} self.{high}", f"(self.{low}..{'=' if closed else ''}self.{high}).contains(&value)", f"!(value < self.{low} || value {'>' if closed else '>='} self.{high})"), "Returns `true` if `value` lies in this range."),
+        "shifted": (f"shifted(&self, by: {kind}) -> Self", made.format(f"self.{low} + by", f"self.{high} + by"), "Returns this range with both ends increased by `by`."),
+        "overlaps": (f"overlaps(&self, other: &{name}) -> bool", draw.style(f"self.{low} {inside} other.{high} && other.{low} {inside} self.{high}", f"{later} {inside} {earlier}"), "Returns `true` if some number lies in both ranges."),
+        "touches": (f"touches(&self, other: &{name}) -> bool", f"self.{high}{' + 1' if closed else ''} == other.{low} || other.{high}{' + 1' if closed else ''} == self.{low}", "Returns `true` if one range begins directly after the end of the other."),
+        "intersection": (f"intersection(&self, other: &{name}) -> Option<{name}>", draw.style(f"let low = {later};\nlet high = {earlier};\nif low {inside} high {{\n    Some({name} {{ {low}: low, {high}: high }})\n}} else {{\n    None\n}}", f"let common = {made.format(later, earlier)};\n(common.{low} {inside} common.{high}).then_some(common)"), "Returns the part that both ranges share, or `None` if there is none."),
+        "hull": (f"hull(&self, other: &{name}) -> {name}", f"{name} {{\n    {low}: self.{low}.min(other.{low}),\n    {high}: self.{high}.max(other.{high}),\n}}", "Returns the smallest range that contains both."),
+        "gap": (f"gap(&self, other: &{name}) -> {kind}", f"let low = {later};\nlet high = {earlier};\nif low > high {{\n    low - high{' - 1' if closed else ''}\n}} else {{\n    0\n}}", "Returns the size of the gap between the two ranges, or 0 if there is none."),
     }
     size = draw.style("length", "len", "size", "duration")
     code = struct(
-        draw, name, draw.style(f"From `{low}` to `{high}`, which {'belongs' if closed else 'does not belong'} to it.", f"What lies between two numbers, {'both included' if closed else 'the second excluded'}."), f"{low}: {kind},\n{high}: {kind},",
-        method(f"`None` unless `{low}` is {'below' if least == '<' else 'at most'} `{high}`.", f"new({low}: {kind}, {high}: {kind}) -> Option<Self>", draw.style(f"if {low} {least} {high} {{\n    Some(Self {{ {low}, {high} }})\n}} else {{\n    None\n}}", f"({low} {least} {high}).then_some(Self {{ {low}, {high} }})")),
-        method(draw.style("How many numbers it has.", "Its length."), f"{size}(&self) -> {kind}", length), *(method(contents[each][2], contents[each][0], contents[each][1]) for each in wanted),
+        draw, name, draw.style(f"The range from `{low}` to `{high}`, {'both ends included' if closed else f'where `{high}` itself is excluded'}.", f"A range between two numbers, {'both of which are included' if closed else 'the second of which is excluded'}."), f"{low}: {kind},\n{high}: {kind},",
+        method(f"Returns `None` unless `{low}` is {'less than' if least == '<' else 'at most'} `{high}`.", f"new({low}: {kind}, {high}: {kind}) -> Option<Self>", draw.style(f"if {low} {least} {high} {{\n    Some(Self {{ {low}, {high} }})\n}} else {{\n    None\n}}", f"({low} {least} {high}).then_some(Self {{ {low}, {high} }})")),
+        method(draw.style("Returns how many integers lie in the range.", "Returns the length of the range."), f"{size}(&self) -> {kind}", length), *(method(contents[each][2], contents[each][0], contents[each][1]) for each in wanted),
     )
     pick = draw.arguments.randint
 
@@ -211,17 +211,17 @@ def small_matrix(draw: Draw) -> Items:
     swap = draw.style(f"let mut result = [[0; {size}]; {size}];\nfor i in 0..{size} {{\n    for j in 0..{size} {{\n        result[j][i] = self.{cells}[i][j];\n    }}\n}}\nSelf {{ {cells}: result }}", f"Self {{\n    {cells}: std::array::from_fn(|i| std::array::from_fn(|j| self.{cells}[j][i])),\n}}")
     span = range(size)
     bodies = {
-        "trace": ("trace(&self)", kind, draw.style(f"(0..{size}).map(|i| self.{cells}[i][i]).sum()", " + ".join(f"self.{cells}[{i}][{i}]" for i in span)), "The sum of the diagonal.", lambda m: str(sum(m[i][i] for i in span))),
-        "transposed": ("transposed(&self)", "Self", swap, "Rows and columns exchanged.", lambda m: f"{name} {{ {cells}: {[[m[j][i] for j in span] for i in span]} }}"),
-        "diagonal": ("diagonal(&self)", f"[{kind}; {size}]", draw.style(f"std::array::from_fn(|i| self.{cells}[i][i])", f"let mut result = [0; {size}];\nfor i in 0..{size} {{\n    result[i] = self.{cells}[i][i];\n}}\nresult"), "What is on the diagonal.", lambda m: str([m[i][i] for i in span])),
-        "times": (f"times(&self, other: &{name})", "Self", f"let mut result = [[0; {size}]; {size}];\nfor i in 0..{size} {{\n    for j in 0..{size} {{\n        for k in 0..{size} {{\n            result[i][j] += self.{cells}[i][k] * other.{cells}[k][j];\n        }}\n    }}\n}}\n{name} {{ {cells}: result }}", "The product of the two.", lambda m: f"{name} {{ {cells}: {[[sum(m[i][k] * m[k][j] for k in span) for j in span] for i in span]} }}"),
-        "row_sums": ("row_sums(&self)", f"Vec<{kind}>", draw.style(f"self.{cells}.iter().map(|row| row.iter().sum()).collect()", f"let mut sums = Vec::new();\nfor row in &self.{cells} {{\n    sums.push(row.iter().sum());\n}}\nsums"), "Adds up every row.", lambda m: f"vec!{[sum(row) for row in m]}"),
-        "column_max": ("column_max(&self, column: usize)", f"Option<{kind}>", draw.style(f"if column >= {size} {{\n    return None;\n}}\nself.{cells}.iter().map(|row| row[column]).max()", f"self.{cells}\n    .iter()\n    .filter_map(|row| row.get(column).copied())\n    .max()"), "The largest of a column, if there is such a column.", lambda m: f"Some({max(row[1] for row in m)})"),
-        "apply": (f"apply(&self, vector: [{kind}; {size}])", f"[{kind}; {size}]", draw.style(f"std::array::from_fn(|i| (0..{size}).map(|j| self.{cells}[i][j] * vector[j]).sum())", f"let mut result = [0; {size}];\nfor (i, row) in self.{cells}.iter().enumerate() {{\n    for (factor, value) in row.iter().zip(vector) {{\n        result[i] += factor * value;\n    }}\n}}\nresult"), "The product with a column vector.", lambda m: str([sum(m[i][j] * (j + 1) for j in span) for i in span])),
-        "scaled": (f"scaled_by_{factor}(&self)", "Self", f"Self {{\n    {cells}: self.{cells}.map(|row| row.map(|value| {factor} * value)),\n}}", f"Every cell {factor} times as large.", lambda m: f"{name} {{ {cells}: {[[factor * v for v in row] for row in m]} }}"),
-        "symmetric": ("is_symmetric(&self)", "bool", f"(0..{size}).all(|i| (0..i).all(|j| self.{cells}[i][j] == self.{cells}[j][i]))", "Whether it equals its transpose.", lambda m: str(all(m[i][j] == m[j][i] for i in span for j in span)).lower()),
+        "trace": ("trace(&self)", kind, draw.style(f"(0..{size}).map(|i| self.{cells}[i][i]).sum()", " + ".join(f"self.{cells}[{i}][{i}]" for i in span)), "Returns the sum of the elements on the main diagonal.", lambda m: str(sum(m[i][i] for i in span))),
+        "transposed": ("transposed(&self)", "Self", swap, "Returns the matrix with rows and columns swapped.", lambda m: f"{name} {{ {cells}: {[[m[j][i] for j in span] for i in span]} }}"),
+        "diagonal": ("diagonal(&self)", f"[{kind}; {size}]", draw.style(f"std::array::from_fn(|i| self.{cells}[i][i])", f"let mut result = [0; {size}];\nfor i in 0..{size} {{\n    result[i] = self.{cells}[i][i];\n}}\nresult"), "Returns the elements on the main diagonal.", lambda m: str([m[i][i] for i in span])),
+        "times": (f"times(&self, other: &{name})", "Self", f"let mut result = [[0; {size}]; {size}];\nfor i in 0..{size} {{\n    for j in 0..{size} {{\n        for k in 0..{size} {{\n            result[i][j] += self.{cells}[i][k] * other.{cells}[k][j];\n        }}\n    }}\n}}\n{name} {{ {cells}: result }}", "Returns the matrix product of the two.", lambda m: f"{name} {{ {cells}: {[[sum(m[i][k] * m[k][j] for k in span) for j in span] for i in span]} }}"),
+        "row_sums": ("row_sums(&self)", f"Vec<{kind}>", draw.style(f"self.{cells}.iter().map(|row| row.iter().sum()).collect()", f"let mut sums = Vec::new();\nfor row in &self.{cells} {{\n    sums.push(row.iter().sum());\n}}\nsums"), "Returns the sum of every row.", lambda m: f"vec!{[sum(row) for row in m]}"),
+        "column_max": ("column_max(&self, column: usize)", f"Option<{kind}>", draw.style(f"if column >= {size} {{\n    return None;\n}}\nself.{cells}.iter().map(|row| row[column]).max()", f"self.{cells}\n    .iter()\n    .filter_map(|row| row.get(column).copied())\n    .max()"), "Returns the largest element of a column, or `None` if there is no such column.", lambda m: f"Some({max(row[1] for row in m)})"),
+        "apply": (f"apply(&self, vector: [{kind}; {size}])", f"[{kind}; {size}]", draw.style(f"std::array::from_fn(|i| (0..{size}).map(|j| self.{cells}[i][j] * vector[j]).sum())", f"let mut result = [0; {size}];\nfor (i, row) in self.{cells}.iter().enumerate() {{\n    for (factor, value) in row.iter().zip(vector) {{\n        result[i] += factor * value;\n    }}\n}}\nresult"), "Returns the product of the matrix and a column vector.", lambda m: str([sum(m[i][j] * (j + 1) for j in span) for i in span])),
+        "scaled": (f"scaled_by_{factor}(&self)", "Self", f"Self {{\n    {cells}: self.{cells}.map(|row| row.map(|value| {factor} * value)),\n}}", f"Returns the matrix with every element multiplied by {factor}.", lambda m: f"{name} {{ {cells}: {[[factor * v for v in row] for row in m]} }}"),
+        "symmetric": ("is_symmetric(&self)", "bool", f"(0..{size}).all(|i| (0..i).all(|j| self.{cells}[i][j] == self.{cells}[j][i]))", "Returns `true` if the matrix equals its transpose.", lambda m: str(all(m[i][j] == m[j][i] for i in span for j in span)).lower()),
     }
-    code = struct(draw, name, draw.style(f"{size} rows of {size} numbers.", f"A matrix of {size} by {size}."), f"pub {cells}: {array},", *(method(bodies[each][3], f"{bodies[each][0]} -> {bodies[each][1]}", bodies[each][2]) for each in wanted))
+    code = struct(draw, name, draw.style(f"A square matrix with {size} rows.", f"A {size} by {size} matrix of integers."), f"pub {cells}: {array},", *(method(bodies[each][3], f"{bodies[each][0]} -> {bodies[each][1]}", bodies[each][2]) for each in wanted))
     cases = []
     for each in wanted:
         numbers = [[draw.arguments.randint(-6, 9) for _ in span] for _ in span]
@@ -239,15 +239,15 @@ def sliding_log(draw: Draw) -> Items:
     adding = draw.style(f"if self.{field}.len() == {window} {{\n    self.{field}.pop_front();\n}}\nself.{field}.push_back({one});", f"self.{field}.push_back({one});\nif self.{field}.len() > {window} {{\n    self.{field}.pop_front();\n}}", f"self.{field}.push_back({one});\nwhile self.{field}.len() > {window} {{\n    self.{field}.pop_front();\n}}")
     many = f"self.{field}"
     returned, body, what, compute = {
-        "mean": (f"Option<{kind}>", f"if {many}.is_empty() {{\n    return None;\n}}\nlet sum: {kind} = {many}.iter().sum();\nSome(sum / {many}.len() as {kind})", "average, rounded towards zero", lambda v: quotient(sum(v), len(v)) if v else None),
+        "mean": (f"Option<{kind}>", f"if {many}.is_empty() {{\n    return None;\n}}\nlet sum: {kind} = {many}.iter().sum();\nSome(sum / {many}.len() as {kind})", "average, rounded toward zero,", lambda v: quotient(sum(v), len(v)) if v else None),
         "max": (f"Option<{kind}>", f"{many}.iter().copied().max()", "largest", lambda v: max(v, default=None)), "min": (f"Option<{kind}>", f"{many}.iter().min().copied()", "smallest", lambda v: min(v, default=None)),
-        "rising": ("bool", draw.style(f"{many}.iter().zip({many}.iter().skip(1)).all(|(a, b)| a < b)", f"(1..{many}.len()).all(|i| {many}[i - 1] < {many}[i])"), "whether they rise", lambda v: all(a < b for a, b in zip(v, v[1:], strict=False))),
+        "rising": ("bool", draw.style(f"{many}.iter().zip({many}.iter().skip(1)).all(|(a, b)| a < b)", f"(1..{many}.len()).all(|i| {many}[i - 1] < {many}[i])"), "every value is greater than the one before it", lambda v: all(a < b for a, b in zip(v, v[1:], strict=False))),
         "sum": (kind, draw.style(f"{many}.iter().sum()", f"{many}.iter().fold(0, |sum, each| sum + each)"), "sum", sum),
-        "spread": ("bool", f"match ({many}.iter().min(), {many}.iter().max()) {{\n    (Some(low), Some(high)) => high - low <= {bound},\n    _ => true,\n}}", f"whether they differ by at most {bound}", lambda v: not v or max(v) - min(v) <= bound),
+        "spread": ("bool", f"match ({many}.iter().min(), {many}.iter().max()) {{\n    (Some(low), Some(high)) => high - low <= {bound},\n    _ => true,\n}}", f"the values differ by at most {bound}", lambda v: not v or max(v) - min(v) <= bound),
     }[wanted]
     call = {"rising": draw.style("is_rising", "rises"), "spread": draw.style("is_stable", "settled")}.get(wanted, draw.style(wanted, f"recent_{wanted}"))
-    told = f"{what[0].upper()}{what[1:]}, of the last {window}." if wanted in ("rising", "spread") else f"The {what} of the last {window}."
-    code = blocks("use std::collections::VecDeque;", struct(draw, name, draw.style(f"Remembers the last {window} {said}.", f"A log of {said} that forgets all but {window}."), f"{field}: VecDeque<{kind}>,", method(draw.style(f"Adds a {one} and forgets the oldest if need be.", f"Takes a {one} into the window."), f"{add}(&mut self, {one}: {kind})", adding), method(told.replace("Whether they", "Whether the values").replace(", of", " in") if wanted in ("rising", "spread") else told, f"{call}(&self) -> {returned}", body), more=", Default"))
+    told = f"Returns `true` if {what}, among the last {window}." if wanted in ("rising", "spread") else f"Returns the {what} of the last {window} values."
+    code = blocks("use std::collections::VecDeque;", struct(draw, name, draw.style(f"Remembers the last {window} {said}.", f"A log that keeps the {window} most recent {said}."), f"{field}: VecDeque<{kind}>,", method(draw.style(f"Adds a new `{one}` and drops the oldest value if the log is full.", f"Records a new `{one}`."), f"{add}(&mut self, {one}: {kind})", adding), method(told, f"{call}(&self) -> {returned}", body), more=", Default"))
     cases = []
     for length in (0, 1, window, window + 2, window + 3):
         values = sorted(draw.arguments.sample(range(-10, 30), length)) if wanted == "rising" and length == window else [draw.arguments.randint(-5, 9) for _ in range(length)]

@@ -11,18 +11,18 @@ from trainers.data.synthetic.writing import blocks, fill, match_on
 
 DOMAINS = (
     ("Direction|Heading|Compass", "a compass direction", "North East South West"), ("Weekday|Day", "a day of the week", "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"),
-    ("Season|TimeOfYear", "a season", "Spring Summer Autumn Winter"), ("Light|Signal|TrafficLight", "the colour that a traffic light shows", "Red Green Yellow"),
+    ("Season|TimeOfYear", "a season", "Spring Summer Autumn Winter"), ("Light|Signal|TrafficLight", "the color that a traffic light shows", "Red Green Yellow"),
     ("Suit|CardSuit", "the suit of a playing card", "Clubs Diamonds Hearts Spades"), ("Coin|Change", "a coin of the United States", "Penny Nickel Dime Quarter"),
-    ("Phase|MoonPhase", "a phase of the moon", "New Waxing Full Waning"), ("Level|Volume", "how loud something is", "Silent Quiet Normal Loud"),
+    ("Phase|MoonPhase", "a phase of the moon", "New Waxing Full Waning"), ("Level|Volume", "the volume of a sound", "Silent Quiet Normal Loud"),
     ("Gear|Transmission", "a position of the gear lever", "Park Reverse Neutral Drive"), ("Meal|Course", "a meal of the day", "Breakfast Lunch Snack Dinner"),
-    ("Tone|Note", "a note of the scale", "Do Re Mi Fa Sol La Si"), ("Priority|Urgency", "how soon a ticket must be handled", "Low Medium High Critical"),
-    ("Medal|Award", "what a competitor wins", "Bronze Silver Gold Platinum"), ("Size|ShirtSize", "the size of a garment", "Small Medium Large Huge"),
+    ("Tone|Note", "a note of the scale", "Do Re Mi Fa Sol La Si"), ("Priority|Urgency", "the urgency of a ticket", "Low Medium High Critical"),
+    ("Medal|Award", "an award for a competitor", "Bronze Silver Gold Platinum"), ("Size|ShirtSize", "the size of a garment", "Small Medium Large Huge"),
     ("Rank|Title", "a rank in the guild", "Novice Apprentice Journeyman Master"), ("Severity|LogLevel", "the severity of a log line", "Trace Debug Info Warning Error"),
     ("Stage|Growth", "a stage in the life of a butterfly", "Egg Larva Pupa Adult"), ("Mode|FanMode", "the setting of a fan", "Off Breeze Medium Turbo"),
     ("Planet|World", "one of the inner planets", "Mercury Venus Earth Mars"), ("Piece|Chessman", "a chess piece", "Pawn Knight Bishop Rook Queen"),
-    ("Roast|Coffee", "how dark the beans are", "Blonde Cinnamon City French"), ("Status|Progress", "how far a task has come", "Planned Started Reviewed Done"),
-    ("Paper|Stock", "the grain of sandpaper", "Coarse Rough Fine Polishing"), ("Plan|Tier", "what a customer subscribed to", "Free Basic Team Enterprise"),
-    ("Belt|Grade", "the belt of a student", "White Orange Blue Brown Black"), ("Terrain|Ground", "what a tile of the map consists of", "Sand Grass Rock Snow Water"),
+    ("Roast|Coffee", "the roast of coffee beans", "Blonde Cinnamon City French"), ("Status|Progress", "the progress of a task", "Planned Started Reviewed Done"),
+    ("Paper|Stock", "the grain of sandpaper", "Coarse Rough Fine Polishing"), ("Plan|Tier", "the plan that a customer subscribed to", "Free Basic Team Enterprise"),
+    ("Belt|Grade", "the belt of a student", "White Orange Blue Brown Black"), ("Terrain|Ground", "the terrain of a map tile", "Sand Grass Rock Snow Water"),
 )
 
 
@@ -68,24 +68,24 @@ def cyclic_enum(draw: Draw) -> Items:
     table = draw.style(True, False) or wanted == "advance"
     methods, cases = [], []
     if table:
-        methods.append(f"/// All of them, in order.\nconst ALL: [{name}; {size}] = [{listed}];")
+        methods.append(f"/// All variants, in order.\nconst ALL: [{name}; {size}] = [{listed}];")
     steps = {"next": [(after, 1)], "previous": [(before, -1)], "both": [(after, 1), (before, -1)]}.get(wanted, [])
     for method, step in steps:
-        says = "follows this one; the last is followed by the first" if step > 0 else "comes before this one; before the first comes the last"
+        says = "next variant, where the last one is followed by the first" if step > 0 else "previous variant, where the first one is preceded by the last"
         jump = step % size
         body = f"Self::ALL[(self as usize + {jump}) % Self::ALL.len()]" if table else match_on(
             "self", [(f"{path}::{each}", f"{path}::{variants[(i + step) % size]}") for i, each in enumerate(variants)])
-        methods.append(fill("/// $what\npub fn $method(self) -> $name {\n    $body\n}", what=draw.style(f"Returns what {says}.", f"What {says}."), method=method, name=draw.style("Self", name), body=body))
+        methods.append(fill("/// $what\npub fn $method(self) -> $name {\n    $body\n}", what=draw.style(f"Returns the {says}.", f"Returns the variant {'after' if step > 0 else 'before'} this one, wrapping around at the {'end' if step > 0 else 'start'}."), method=method, name=draw.style("Self", name), body=body))
         cases += [Case(f"{name}::{each}.{method}()", f"{name}::{variants[(i + step) % size]}") for i, each in enumerate(variants)]
     if wanted == "ends":
         body = "Self::ALL.get(self as usize + 1).copied()" if table else match_on(
             "self", [(f"{path}::{each}", f"Some({path}::{variants[i + 1]})" if i + 1 < size else "None") for i, each in enumerate(variants)])
-        methods.append(fill("/// $what\npub fn $after(self) -> Option<Self> {\n    $body\n}", after=after, body=body, what=draw.style(f"What follows, or `None` after `{variants[-1]}`.", "Returns the one that follows, if this is not the last.")))
+        methods.append(fill("/// $what\npub fn $after(self) -> Option<Self> {\n    $body\n}", after=after, body=body, what=draw.style(f"Returns the next variant, or `None` for `{variants[-1]}`.", "Returns the variant that follows, or `None` if this is the last one.")))
         cases = [Case(f"{name}::{each}.{after}()", f"Some({name}::{variants[i + 1]})" if i + 1 < size else "None") for i, each in enumerate(variants)]
     if wanted == "advance":
         method = draw.style("advance", "plus", "skip", "rotated")
         body = draw.style("Self::ALL[(self as usize + steps) % Self::ALL.len()]", f"let index = (self as usize + steps) % {size};\nSelf::ALL[index]")
-        methods.append(fill("/// $what\npub fn $method(self, steps: usize) -> Self {\n    $body\n}", method=method, body=body, what=draw.style("Goes on by `steps`, from the last to the first again.", "What comes `steps` later, going around at the end.")))
+        methods.append(fill("/// $what\npub fn $method(self, steps: usize) -> Self {\n    $body\n}", method=method, body=body, what=draw.style("Advances by `steps`, wrapping around from the last variant to the first.", "Returns the variant that comes `steps` later, wrapping around at the end.")))
         for _ in range(4):
             start, step = draw.arguments.randrange(size), draw.arguments.randint(0, 12)
             cases.append(Case(f"{name}::{variants[start]}.{method}({step})", f"{name}::{variants[(start + step) % size]}"))
@@ -128,8 +128,8 @@ def enum_code(draw: Draw) -> Items:
             }
             """,
             name=name, to=to, of=of, kind=kind, forth=forth, back=back, returned=returned,
-            first=draw.style("The number that stands for it.", "Returns its number, for storage.", f"Encodes it: `{variants[0]}` is {codes[0]}, `{variants[1]}` is {codes[1]}, and so on."),
-            second=draw.style("What the number `code` stands for, if anything.", "The reverse; fails for numbers that nothing has.", "Decodes `code`."),
+            first=draw.style("Returns the numeric code of this variant.", "Returns the number that is stored for this variant.", f"Encodes the variant: `{variants[0]}` is {codes[0]}, `{variants[1]}` is {codes[1]}, and so on."),
+            second=draw.style("Returns the variant with the number `code`, if there is one.", "Converts a number back to its variant; fails for unknown numbers.", "Decodes `code`."),
         ),
     )
     chosen, others = draw.arguments.sample(pairs, 2), draw.arguments.sample(pairs, 2)
@@ -153,8 +153,8 @@ def enum_parse(draw: Draw) -> Items:
         "struct": (failed, f"Err({failed}(text.to_string()))", lambda s: f'Err({failed}("{s}".to_string()))'),
     }[fault]
     body = match_on(subject, [*((f'"{w}"', f"Ok({path}::{v})") for w, v in zip(written, variants, strict=True)), ("_", error)])
-    extra = f"/// What is wrong with a text that names no `{name}`: the text.\n#[derive(Debug, Clone, PartialEq, Eq)]\npub struct {failed}(pub String);" if fault == "struct" else ""
-    how = {"lowercase": "in lowercase", "any case": "in capitals or not", "trimmed": "in lowercase, spaces around it do not matter", "as written": "spelled like the variant"}[exact]
+    extra = f"/// The error for a text that is not the name of any `{name}`, with that text.\n#[derive(Debug, Clone, PartialEq, Eq)]\npub struct {failed}(pub String);" if fault == "struct" else ""
+    how = {"lowercase": "in lowercase", "any case": "ignoring case", "trimmed": "in lowercase and possibly surrounded by spaces", "as written": "spelled exactly as in the enum"}[exact]
     code = blocks(
         "use std::str::FromStr;",
         declare(draw, name, said, variants), extra,
@@ -170,7 +170,7 @@ def enum_parse(draw: Draw) -> Items:
             }
             """,
             name=name, kind=kind, body=body, error_kind=draw.style("Self::Err", kind),
-            says=draw.style(f"Reads the name of a variant, {how}.", f"Parses a name, {how}.", f"Accepts the names of the variants, {how}."),
+            says=draw.style(f"Parses the name of a variant, {how}.", f"Parses a name, {how}.", f"Accepts the name of any variant, {how}."),
         ),
     )
     pairs = list(zip(written, variants, strict=True))
@@ -216,16 +216,16 @@ def band_of_number(draw: Draw) -> Function:
         guard = f"if n > {top} {{\n    return None;\n}}" if kind[0] == "u" else f"if n < 0 || n > {top} {{\n    return None;\n}}"
         lower = f"if n < {a} {{\n    {low[0]}\n}} else if" if a > 0 else "if"
         chained = f"{guard}\n{lower} n < {b} {{\n    {low[1]}\n}} else if n < {c} {{\n    {low[2]}\n}} else {{\n    {low[3]}\n}}"
-        limits = f"From 0 to {top}; otherwise `None`"
+        limits = f"Numbers below 0 or above {top} give `None`" if kind[0] == "i" else f"Numbers above {top} give `None`"
     else:
         ranged = match_on("n", [(f"n if n < {a}", low[0]), (f"{a}..={b - 1}", low[1]), (f"{b}..={c - 1}", low[2]), ("_", low[3])])
         chained = f"if n >= {c} {{\n    {low[3]}\n}} else if n >= {b} {{\n    {low[2]}\n}} else if n >= {a} {{\n    {low[1]}\n}} else {{\n    {low[0]}\n}}"
-        limits = "Every number belongs to one"
+        limits = "Every number has a class"
     bounds = f"`{bands[1]}` from {a}, `{bands[2]}` from {b} and `{bands[3]}` from {c}"
     return Function(
         name=draw.style("classify", f"{name.lower()}_of", f"{name.lower()}_for", "band", "categorize"), parameters={"n": kind}, returns=f"Option<{name}>" if optional else name,
-        words=[f"Classifies {what}: {bounds}, `{bands[0]}` below. {limits}.", f"The {name.lower()} of {what} `n`: {bounds}; lower ones are `{bands[0]}`. {limits}."],
-        forms=[ranged, chained, ranged], oracle=oracle, context=declare(draw, name, f"what {what} amounts to", bands),
+        words=[f"Classifies {what}: {bounds}, and `{bands[0]}` below that. {limits}.", f"Returns the `{name}` for {what} `n`: {bounds}; anything lower is `{bands[0]}`. {limits}."],
+        forms=[ranged, chained, ranged], oracle=oracle, context=declare(draw, name, f"the class of {what}", bands),
         inputs=lambda: (draw.arguments.choice((0, a, b, c, top, top + 1, draw.arguments.randint(0, top + 5), draw.arguments.randint(-5 if kind[0] == "i" else 0, c))),),
     )
 
@@ -266,13 +266,13 @@ def enum_total(draw: Draw) -> Function:
     floor = "\ntotal = total.max(0);" if floored else ""
     loop = fill("let mut total = $start;\nfor each in values {\n    $stepped\n    $floor\n}\ntotal", start=start, stepped=stepped, floor=floor)
     folded = fill("values.iter().fold($start, |total, each| {\n    let change = $chosen;\n    $after\n})", start=start, chosen=chosen, after="(total + change).max(0)" if floored else "total + change")
-    begin = f" It starts at {start}."
-    stop = " Whenever it would go below zero, it becomes zero." if floored else ""
+    begin = f" The {figure.replace('_', ' ')} starts at {start}."
+    stop = " Whenever it would become negative, it is set to 0 instead." if floored else ""
     context = declare(draw, name, f"something that changes the {figure.replace('_', ' ')}", [f"{gain}({kind})", f"{loss}({kind})", f"{several}({kind}, {kind})", fixed])
-    said = f"`{gain}` adds, `{loss}` subtracts, `{several}` adds the product of its numbers and `{fixed}` takes {amount} away"
+    said = f"`{gain}` adds its number, `{loss}` subtracts its number, `{several}` adds the product of its two numbers, and `{fixed}` subtracts {amount}"
     return Function(
         name=draw.style(f"final_{figure}", figure, f"{figure}_after", "apply_all", "replay"), parameters={"values": f"&[{name}]"}, returns=kind,
-        words=[f"Returns the {figure.replace('_', ' ')} after all of `values`: {said}.{begin}{stop}", f"Applies every {name.lower()} in order. {said}.{begin}{stop}"],
+        words=[f"Returns the {figure.replace('_', ' ')} after applying all of `values` in order: {said}.{begin}{stop}", f"Applies all `values` in order and returns the final {figure.replace('_', ' ')}: {said}.{begin}{stop}"],
         forms=[loop, folded, *([] if floored else [fill("let change: $kind = values\n    .iter()\n    .map(|each| $chosen)\n    .sum();\n$added", kind=kind, chosen=chosen, added=f"{start} + change" if start else "change")])],
         oracle=oracle, inputs=lambda: ([one() for _ in range(draw.arguments.randint(0, 5))],), context=context,
     )
@@ -305,12 +305,12 @@ def expression_tree(draw: Draw) -> Items:
     body = match_on("self", arms)
     body = f"let result = {body};\nSome(result)" if partial else body
     methods = [fill("/// $what\npub fn $evaluate(&self$argument) -> $returns {\n    $body\n}", evaluate=evaluate, argument=f", {argument}" if variable else "", returns=f"Option<{kind}>" if partial else kind, body=body,
-                    what=draw.style("Computes the value", "What the expression comes to", "Evaluates it recursively") + (" for `x`" if variable else "") + (", or `None` where something is divided by zero." if partial else "."))]
+                    what=draw.style("Computes the value", "Returns the value of the expression", "Evaluates the expression recursively") + (" for `x`" if variable else "") + (", or `None` in case of a division by zero." if partial else "."))]
     if extra:
         zero, two, under = (each.format(m=extra) for each in figures[extra])
         pairs = " | ".join(f"{path}::{each}(left, right)" for each in chosen)
         rows = [(f"{path}::{leaf}(_)" + (f" | {path}::X" if variable else ""), zero), (pairs, two), *([(f"{path}::{unary}(inner)", under)] if unary else [])]
-        says = {"depth": "How many levels the tree has.", "leaves": "Counts the leaves.", "operations": "The number of operations."}[extra]
+        says = {"depth": "Returns the number of levels of the tree.", "leaves": "Counts the leaves.", "operations": "Returns the number of operations."}[extra]
         methods.append(fill("/// $says\npub fn $extra(&self) -> usize {\n    $body\n}", says=says, extra=extra, body=match_on("self", rows)))
     variants = [f"{leaf}({kind})", *(["X"] if variable else []), *(f"{each}(Box<{name}>, Box<{name}>)" for each in chosen), *([f"{unary}(Box<{name}>)"] if unary else [])]
     code = blocks(declare(draw, name, draw.style("an arithmetic expression", "a tree of operations on integers", "an expression of numbers"), variants, copies=False), fill("impl $name {\n    $methods\n}", name=name, methods=blocks(*methods)))
@@ -345,8 +345,8 @@ def expression_tree(draw: Draw) -> Items:
 @family(tier=1)
 def ordered_enum(draw: Draw) -> Items:
     name, said, ranks = draw.choose(
-        ("Priority", "how urgent a ticket is", "Low Normal High Urgent"), ("Severity", "how bad a finding is", "Note Warning Error Fatal"), ("Role", "what a user may do", "Guest Member Editor Owner"),
-        ("Quality", "how well a part was made", "Scrap Usable Good Perfect"), ("Rarity", "how rare an item is", "Common Uncommon Rare Legendary"), ("Heat", "how hot a sauce is", "Mild Medium Hot Extreme"),
+        ("Priority", "the urgency of a ticket", "Low Normal High Urgent"), ("Severity", "the severity of a finding", "Note Warning Error Fatal"), ("Role", "the role of a user", "Guest Member Editor Owner"),
+        ("Quality", "the quality of a part", "Scrap Usable Good Perfect"), ("Rarity", "the rarity of an item", "Common Uncommon Rare Legendary"), ("Heat", "the heat of a sauce", "Mild Medium Hot Extreme"),
         ("Class", "the class of a ticket", "Economy Premium Business First"), ("Alert", "the alarm level of a plant", "Green Yellow Orange Red"), ("Hand", "a hand of cards", "Pair Straight Flush Poker"),
     )
     variants = ranks.split()
@@ -355,15 +355,15 @@ def ordered_enum(draw: Draw) -> Items:
     function = {"highest": draw.style("highest", "top", "maximum"), "lowest": draw.style("lowest", "weakest", "minimum"), "count": draw.style("count_at_least", "how_many", "tally")}[wanted]
     test = draw.style(f"self >= {name}::{least}", f"self >= Self::{least}", match_on("self", [(" | ".join(f"{name}::{each}" for each in variants[variants.index(least):]), "true"), ("_", "false")]))
     if wanted == "count":
-        signature, says = f"{function}(levels: &[{name}], least: {name}) -> usize", draw.style("Counts the `levels` that are not below `least`.", "How many of `levels` are at least `least`.")
+        signature, says = f"{function}(levels: &[{name}], least: {name}) -> usize", draw.style("Counts the `levels` that are not below `least`.", "Returns how many of the `levels` are at least `least`.")
         body = draw.style("levels.iter().filter(|level| **level >= least).count()", "let mut count = 0;\nfor level in levels {\n    if *level >= least {\n        count += 1;\n    }\n}\ncount")
     else:
         pick, sign = ("max", ">") if wanted == "highest" else ("min", "<")
-        signature, says = f"{function}(levels: &[{name}]) -> {name}", draw.style(f"The {wanted} of `levels`, or `{fallback}` if there are none.", f"Returns the {wanted} level; without any, `{fallback}`.")
+        signature, says = f"{function}(levels: &[{name}]) -> {name}", draw.style(f"Returns the {wanted} of the `levels`, or `{fallback}` if there are none.", f"Returns the {wanted} level, or `{fallback}` for an empty slice.")
         loop = f"let mut best = first;\nfor level in rest {{\n    if level {sign} best {{\n        best = level;\n    }}\n}}\n*best"
         body = draw.style(f"levels.iter().copied().{pick}().unwrap_or({name}::{fallback})", f"match levels.split_first() {{\n    None => {name}::{fallback},\n    Some((first, rest)) => {{\n{textwrap.indent(loop, ' ' * 8)}\n    }}\n}}")
-    inner = fill("impl $name {\n    /// $says\n    pub fn $method(self) -> bool {\n        $test\n    }\n}", name=name, method=method, test=test, says=draw.style(f"Whether it is `{least}` or above.", f"Tells whether this is at least `{least}`."))
-    code = blocks(declare(draw, name, said + draw.style(", from the least to the most", ", in ascending order", ""), variants, ", PartialOrd, Ord"), inner, fill("/// $says\npub fn $signature {\n    $body\n}", says=says, signature=signature, body=body))
+    inner = fill("impl $name {\n    /// $says\n    pub fn $method(self) -> bool {\n        $test\n    }\n}", name=name, method=method, test=test, says=draw.style(f"Returns `true` if this is `{least}` or higher.", f"Checks whether this is at least `{least}`."))
+    code = blocks(declare(draw, name, said + draw.style(", from lowest to highest", ", in ascending order", ""), variants, ", PartialOrd, Ord"), inner, fill("/// $says\npub fn $signature {\n    $body\n}", says=says, signature=signature, body=body))
     cases = [Case(f"{name}::{each}.{method}()", str(variants.index(each) >= variants.index(least)).lower()) for each in draw.arguments.sample(variants, 3)]
     for length in (0, 2, 4):
         levels = [draw.arguments.choice(variants) for _ in range(length)]
@@ -387,13 +387,14 @@ def enum_worth(draw: Draw) -> Function:
     worth = {each: draw.integer(1, 30) for each in names}
     wanted = draw.choose("all", "all", "most", "lookup")
     worth_of = match_on("each", [(f"{name}::{each}", value) for each, value in worth.items()])
-    said = ", ".join(f"`{each}` {value}" for each, value in worth.items())
+    said = ", ".join(f"`{each}` = {value}" for each, value in worth.items())
+    amount = figure if figure in ("price", "upkeep", "mana") else f"number of {figure}"
     context = declare(draw, name, f"a kind of {name.lower()}", names)
     if wanted == "lookup":
         chain = "".join(f'if word == "{each.lower()}" {{\n    return Some({value});\n}}\n' for each, value in worth.items())
         return Function(
             name=draw.style(f"{figure}_by_name", f"find_{figure}", f"lookup_{figure}"), parameters={"word": "&str"}, returns=f"Option<{kind}>",
-            words=[f"Returns the {figure} of the {name.lower()} with the lowercase name `word`, or `None` if there is none: {said}.", f"Looks up the {figure} by name, in lowercase: {said}. Other names give `None`."],
+            words=[f"Returns the {amount} of the {name.lower()} whose lowercase name is `word`, or `None` if there is no such {name.lower()}: {said}.", f"Looks up the {amount} for a name that is given in lowercase: {said}. Any other name gives `None`."],
             forms=[match_on("word", [*((f'"{each.lower()}"', f"Some({value})") for each, value in worth.items()), ("_", "None")]), chain + "None"],
             oracle=lambda word: worth.get(word.capitalize()) if word.islower() else None, inputs=lambda: (draw.arguments.choice((*(each.lower() for each in names), names[0], "", "stone", names[1].lower() + "s")),),
         )
@@ -402,7 +403,7 @@ def enum_worth(draw: Draw) -> Function:
     mapped = fill("values\n    .iter()\n    .map(|each| $worth)\n    .$end", worth=worth_of, end="sum()" if summed else "max()\n.unwrap_or(0)")
     return Function(
         name=draw.style(f"total_{figure}", f"sum_{figure}", f"all_{figure}") if summed else draw.style(f"most_{figure}", f"largest_{figure}", f"max_{figure}"), parameters={"values": f"&[{name}]"}, returns=kind,
-        words=[f"Adds up the {figure} of `values`: {said}." if summed else f"Returns the highest {figure} among `values`, or 0 if there are none: {said}.", f"The {figure} of {'all `values` together' if summed else 'the one of `values` that has most, or 0 without any'}: {said}."],
+        words=[f"Adds up the {amount} of all `values`: {said}." if summed else f"Returns the largest {amount} among `values`, or 0 if there are none: {said}.", f"Computes the {'total' if summed else 'largest'} {amount} of {'all `values`' if summed else 'any of the `values`, or 0 if the slice is empty'}: {said}."],
         forms=[loop, mapped], oracle=lambda values: (sum if summed else lambda all_: max(all_, default=0))([worth[each.name] for each in values]), context=context,
         inputs=lambda: ([Variant(f"{name}::{each}", each, ()) for each in (draw.arguments.choice(names) for _ in range(draw.arguments.randint(0, 5)))],),
     )

@@ -39,7 +39,7 @@ def scanned(draw: Draw) -> Function:
 
     return _slice_function(
         draw, kind, f"Vec<{kind}>", ("running", "accumulate", "running_totals", "prefix_figures", "scan_values"),
-        [f"Returns the running {said} of `values`, each {change.participle}, starting from {start}, which is not in the result itself.", f"For each position the {said[:-1] if said == 'sums' else said[:-1] + 'um'} of all numbers up to there, each {change.participle}, and of {start}."],
+        [f"Returns the running {said} of `values`, each first {change.participle}, starting from an initial value of {start}, which is not itself part of the result.", f"Returns, for each position, the {'sum' if said == 'sums' else said[:-1] + 'um'} of {start} and all numbers up to and including that position, each of them {change.participle}."],
         [
             f"let mut total = {start};\nvalues\n    .iter()\n    .map(|&value| {{\n        total = {step};\n        total\n    }})\n    .collect()",
             f"values\n    .iter()\n    .scan({start}, |state, &value| {{\n        let total = *state;\n        *state = {step};\n        Some(*state)\n    }})\n    .collect()",
@@ -55,8 +55,8 @@ def prefix_until(draw: Draw) -> Function:
     holds = draw.integer_predicate(kind)
     side, figure = draw.choose("take", "skip"), draw.choose("list", "sum", "count", "largest")
     returns, end, finish = {"list": (f"Vec<{kind}>", ".collect()", list), "sum": (kind, ".sum()", sum), "count": ("usize", ".count()", len), "largest": (f"Option<{kind}>", ".max()", lambda v: max(v, default=None))}[figure]
-    said = {"list": "the numbers", "sum": "the sum of the numbers", "count": "the number of elements", "largest": "the largest number"}[figure]
-    where = f"before the first that {holds.clause}" if side == "take" else f"from the first that {holds.clause} on"
+    said = {"list": "the numbers", "sum": "the sum of the numbers", "count": "the number of elements", "largest": "the largest of the numbers"}[figure]
+    where = f"before the first one that {holds.clause}" if side == "take" else f"starting with the first one that {holds.clause}"
 
     def oracle(values: list[int]) -> object:
         place = next((i for i, n in enumerate(values) if holds(n)), len(values))
@@ -65,7 +65,7 @@ def prefix_until(draw: Draw) -> Function:
     x, taken = holds.on("value"), "[..place]" if side == "take" else "[place..]"
     return _slice_function(
         draw, kind, returns, (f"{side}_until", "leading" if side == "take" else "trailing", f"{figure}_{'before' if side == 'take' else 'from'}_{holds.slug}", "part_of"),
-        [f"Returns {said} in `values` {where}.", f"Looks for the first element that {holds.clause}; returns {said} {'before it' if side == 'take' else 'from there on'}. {'All count' if side == 'take' else 'Nothing counts'} if there is none.", f"{said.capitalize()} {where}."],
+        [f"Returns {said} in `values` {where}. If there is none, {'this includes all numbers' if side == 'take' else 'this includes no numbers'}.", f"Finds the first element that {holds.clause} and returns {said} {'before it' if side == 'take' else 'from that element to the end'}. If there is no such element, {'all elements are included' if side == 'take' else 'no elements are included'}.", f"Determines {said} {where}, or of {'all' if side == 'take' else 'no'} elements if there is no such number."],
         [f"values\n    .iter()\n    .copied()\n    .{side}_while(|&value| !({x}))\n    {end}",
          f"let place = values\n    .iter()\n    .position(|&value| {x})\n    .unwrap_or(values.len());\nvalues{taken}.iter().copied(){end}",
          f"let mut place = 0;\nwhile place < values.len() {{\n    let value = values[place];\n    if {x} {{\n        break;\n    }}\n    place += 1;\n}}\nvalues{taken}.iter().copied(){end}"],
@@ -82,11 +82,11 @@ def weighted_positions(draw: Draw) -> Function:
     factor = f"({weight(f'index as {kind}')})"
     term = f"let term = {factor} * ({change.on('value')});"
     turned = "if index % 2 == 0 { term } else { -term }" if sign else "term"
-    alternating = ", with alternating signs (the first is added)" if sign else ""
+    alternating = ", with alternating signs (the first term is added, the second subtracted)" if sign else ""
     return _slice_function(
         draw, kind, kind, ("weighted_sum", "checksum", "position_weighted", "weigh", "moment"),
-        [f"Adds up the numbers, each {change.participle} and multiplied by its weight{alternating}. Weights begin with {first} and grow by {step}.",
-         f"Returns the sum of `values`, each {change.participle}, times {first}, {first + step}, {first + 2 * step} and so on{alternating}."],
+        [f"Adds up the numbers, each {change.participle} and finally multiplied by its weight{alternating}. The first weight is {first}, and each following weight is {step} larger than the one before.",
+         f"Returns the weighted sum of `values`, each first {change.participle}, with the weights {first}, {first + step}, {first + 2 * step} and so on{alternating}."],
         [f"let mut total = 0;\nfor (index, &value) in values.iter().enumerate() {{\n    {term}\n    total += {turned};\n}}\ntotal",
          f"values\n    .iter()\n    .enumerate()\n    .map(|(index, &value)| {{\n        {term}\n        {turned}\n    }})\n    .sum()",
          f"values.iter().enumerate().fold(0, |total, (index, &value)| {{\n    {term}\n    total + {f'({turned})' if sign else 'term'}\n}})"],
@@ -101,9 +101,9 @@ def chunk_figures(draw: Draw) -> Function:
     change = draw.integer_mapping(kind)
     inner, compute, said = draw.choose(
         (f"part.iter().copied().sum::<{kind}>()", sum, "sum"), ("part.iter().copied().max().unwrap_or(0)", max, "maximum"), ("part.iter().copied().min().unwrap_or(0)", min, "minimum"),
-        ("part[0]", lambda p: p[0], "first number"), ("part[part.len() - 1]", lambda p: p[-1], "last number"), ("part.iter().fold(0, |sum, &each| sum * 2 + each)", _binary, "value read as base-2 digits"),
+        ("part[0]", lambda p: p[0], "first number"), ("part[part.len() - 1]", lambda p: p[-1], "last number"), ("part.iter().fold(0, |sum, &each| sum * 2 + each)", _binary, "value of the numbers taken as digits in base 2, most significant first"),
     )
-    blocks = {"chunks": f"blocks of {size}, of which the last may be shorter", "windows": f"all runs of {size} neighbours, which overlap", "chunks_exact": f"whole blocks of {size}; a shorter rest is left out"}[cut]
+    blocks = {"chunks": f"consecutive blocks of {size} numbers, the last of which may be shorter", "windows": f"all overlapping windows of {size} consecutive numbers", "chunks_exact": f"consecutive blocks of exactly {size} numbers, ignoring a shorter rest at the end"}[cut]
 
     def oracle(values: list[int]) -> list[int]:
         starts = range(0, len(values), size) if cut != "windows" else range(len(values))
@@ -113,11 +113,15 @@ def chunk_figures(draw: Draw) -> Function:
     made = f"let value = {inner};"
     return _slice_function(
         draw, kind, f"Vec<{kind}>", ("block_figures", f"{cut}_of_{size}", "summarize", "per_block", "by_parts"),
-        [f"For {blocks}: the {said}, {change.participle}.", f"Takes {blocks}. Returns the {said} of each, {change.participle}."],
+        [f"Returns the {said}, {change.participle}, of each of the parts of `values`: {blocks}.", f"Splits `values` into {blocks}. Returns the {said} of each part, {change.participle}."],
         [f"values\n    .{cut}({size})\n    .map(|part| {{\n        {made}\n        {change.on('value')}\n    }})\n    .collect()",
          f"let mut result = Vec::new();\nfor part in values.{cut}({size}) {{\n    {made}\n    result.push({change.on('value')});\n}}\nresult"],
         oracle, 11,
     )
+
+
+def _times(factor: int, what: str) -> str:
+    return what if factor == 1 else f"{factor} times {what}"
 
 
 def _binary(part: list[int]) -> int:
@@ -133,16 +137,20 @@ def every_few(draw: Draw) -> Function:
     step, start = draw.integer(2, 5), draw.integer(0, 3)
     change = draw.integer_mapping(kind)
     figure, end, finish, returns = draw.choose(("list", ".collect()", list, f"Vec<{kind}>"), ("sum", ".sum()", sum, kind), ("max", ".max()", lambda v: max(v, default=None), f"Option<{kind}>"))
-    said = {"list": "Lists", "sum": "Adds up", "max": "Returns the largest of"}[figure]
+    said = {"list": "Returns the elements", "sum": "Adds up the elements", "max": "Returns the largest of the elements"}[figure]
     order = draw.choose("front", "back")
     back = ".rev()" if order == "back" else ""
-    ends = "the end" if back else "the front"
-    listed = " The result begins at the end, too." if back and figure == "list" else ""
+    ends = "the end" if back else "the start"
+    skipped = "" if not start else " element" if start == 1 else f" {start} elements"
+    begin = "starting with the first element" if not start else f"after skipping the first{skipped}"
+    if back:
+        begin = "going backward from the last element" if not start else f"going backward after skipping the last{skipped}"
+    listed = " The result is in the same backward order." if back and figure == "list" else ""
     test = f"index >= {start} && (index - {start}) % {step} == 0" if start else f"index % {step} == 0"
     return _slice_function(
         draw, kind, returns, ("every_few", f"each_{step}", "sampled", "strided", "spread_out"),
-        [f"{said} every {ORDINALS[step]} element of `values`, each {change.participle}, counted from {ends}; the first to be taken is at index {start} from there.{listed}",
-         f"{said} what is found in steps of {step} from {ends}, beginning at index {start} from there, each {change.participle}.{listed}"],
+        [f"{said} at every {ORDINALS[step]} position of `values`, {begin}, each {change.participle}.{listed}",
+         f"{said} at the positions {start}, {start + step}, {start + 2 * step} and so on, counting from 0 at {ends} of `values`, each {change.participle}.{listed}"],
         [f"values\n    .iter(){back}\n    .skip({start})\n    .step_by({step})\n    .map(|&value| {change.on('value')})\n    {end}",
          f"values\n    .iter(){back}\n    .enumerate()\n    .filter(|&(index, _)| {test})\n    .map(|(_, &value)| {change.on('value')})\n    {end}"],
         lambda values: finish([change(n) for n in (values[::-1] if back else values)[start::step]]),
@@ -154,14 +162,14 @@ def zipped(draw: Draw) -> Function:
     kind = draw.choose("i32", "i64")
     p, q = draw.integer(1, 6), draw.integer(1, 6)
     pair, compute, what = draw.choose(
-        (f"{p} * a + {q} * b", lambda a, b: p * a + q * b, f"{p} times the first plus {q} times the second"), (f"{p} * a - {q} * b", lambda a, b: p * a - q * b, f"{p} times the first minus {q} times the second"),
-        (f"a * b + {p}", lambda a, b: a * b + p, f"the product plus {p}"), (f"(a - b).abs() * {q}", lambda a, b: abs(a - b) * q, f"{q} times the distance"), (f"a.max(b) + {p}", lambda a, b: max(a, b) + p, f"the larger plus {p}"), (f"a.min(b) * {q}", lambda a, b: min(a, b) * q, f"{q} times the smaller"),
+        (f"{p} * a + {q} * b", lambda a, b: p * a + q * b, f"{_times(p, 'the first')} plus {_times(q, 'the second')}"), (f"{p} * a - {q} * b", lambda a, b: p * a - q * b, f"{_times(p, 'the first')} minus {_times(q, 'the second')}"),
+        (f"a * b + {p}", lambda a, b: a * b + p, f"the product of the two plus {p}"), (f"(a - b).abs() * {q}", lambda a, b: abs(a - b) * q, f"{q} times the absolute difference" if q > 1 else "the absolute difference"), (f"a.max(b) + {p}", lambda a, b: max(a, b) + p, f"the larger of the two plus {p}"), (f"a.min(b) * {q}", lambda a, b: min(a, b) * q, f"{q} times the smaller of the two" if q > 1 else "the smaller of the two"),
     )
     figure, end, finish, returns = draw.choose(("a vector", ".collect()", list, f"Vec<{kind}>"), ("the sum", ".sum()", sum, kind), ("the maximum", ".max()", lambda v: max(v, default=None), f"Option<{kind}>"))
     back = draw.choose(False, True)
     rev = ".rev()" if back else ""
     left, right = draw.style(("left", "right"), ("first", "second"), ("prices", "amounts"), ("xs", "ys"))
-    order = f"; `{right}` is read from its end" if back else ""
+    order = f"; `{right}` is traversed from its end to its start" if back else ""
     second = f"{right}[{right}.len() - 1 - index]" if back else f"{right}[index]"
     pick = draw.arguments
 
@@ -169,7 +177,7 @@ def zipped(draw: Draw) -> Function:
         name=draw.style("combine", "zip_with", "pairwise", "merge_pairs", "couple"),
         parameters={left: f"&[{kind}]", right: f"&[{kind}]"},
         returns=returns,
-        words=[f"Returns {figure} of {what} for each pair from `{left}` and `{right}`, as far as the shorter goes{order}.", f"Pairs up `{left}` and `{right}` and computes {what}; gives {figure} of that. What has no partner is left out{order}."],
+        words=[f"Returns {figure} of the results of computing {what} for each pair of elements from `{left}` and `{right}`, up to the length of the shorter slice{order}.", f"Pairs up the elements of `{left}` and `{right}`, computes {what} for each pair, and returns {figure} of the results. Elements without a partner are ignored{order}."],
         forms=[
             f"{left}\n    .iter()\n    .zip({right}.iter(){rev})\n    .map(|(&a, &b)| {pair})\n    {end}",
             f"let size = {left}.len().min({right}.len());\n(0..size)\n    .map(|index| {{\n        let a = {left}[index];\n        let b = {second};\n        {pair}\n    }})\n    {end}",
@@ -193,7 +201,7 @@ def flattened(draw: Draw) -> Function:
         name=draw.style("flatten_kept", "all_from_rows", "collect_all", "concatenate", "gather"),
         parameters={parameter: f"&[Vec<{kind}>]"},
         returns=f"Vec<{kind}>",
-        words=[f"Collects the {holds.plural} of all `{parameter}`{which}, each {change.participle}.", f"Puts the {holds.plural} from `{parameter}`{which} into one list, each {change.participle}."],
+        words=[f"Collects the {holds.plural} of all inner vectors of `{parameter}`{which}, each {change.participle}.", f"Flattens all inner vectors of `{parameter}`{which} into one vector that contains only the {holds.plural}, each {change.participle}."],
         forms=[
             f"{parameter}\n    .iter()\n" + (f"    .filter(|row| row.len() > {least})\n" if least else "") + f"    .flat_map(|row| row.iter().copied())\n    .filter(|&value| {x})\n    .map(|value| {m})\n    .collect()",
             f"let mut result = Vec::new();\nfor row in {parameter} {{\n" + (f"    if row.len() <= {least} {{\n        continue;\n    }}\n" if least else "") + f"    for &value in row {{\n        if {x} {{\n            result.push({m});\n        }}\n    }}\n}}\nresult",
@@ -209,8 +217,8 @@ def peeked_runs(draw: Draw) -> Function:
     gap, least = draw.integer(0, 6), draw.integer(1, 2)
     signed = kind.startswith("i")
     same, joined, said = draw.choose(
-        (f"next.abs_diff(last) <= {gap}", lambda a, b: abs(a - b) <= gap, f"differ by at most {gap}"), (f"next >= last + {gap}", lambda a, b: b >= a + gap, f"rise by at least {gap}"),
-        (f"next + {gap} <= last", lambda a, b: b + gap <= a, f"fall by at least {gap}"), (f"next % {gap + 2} == last % {gap + 2}", lambda a, b: a % (gap + 2) == b % (gap + 2), f"leave the same remainder by {gap + 2}"),
+        (f"next.abs_diff(last) <= {gap}", lambda a, b: abs(a - b) <= gap, (f"differ by at most {gap}" if gap else "are equal")), (f"next >= last + {gap}", lambda a, b: b >= a + gap, (f"rise by at least {gap}" if gap else "never fall")),
+        (f"next + {gap} <= last", lambda a, b: b + gap <= a, (f"fall by at least {gap}" if gap else "never rise")), (f"next % {gap + 2} == last % {gap + 2}", lambda a, b: a % (gap + 2) == b % (gap + 2), f"have the same {'non-negative ' if signed else ''}remainder modulo {gap + 2}"),
     )
     if signed and "%" in same:
         same = f"next.rem_euclid({gap + 2}) == last.rem_euclid({gap + 2})"
@@ -231,7 +239,7 @@ def peeked_runs(draw: Draw) -> Function:
     final = {"total": "run.iter().sum()", "count": "run.len()", "last": "run[run.len() - 1]"}[kept]
     return _slice_function(
         draw, kind, f"Vec<{returned}>", ("runs", "group_runs", "stretches", "streaks", "run_figures"),
-        [f"Splits `values` into runs in which neighbours {said}, and returns {figure} of each run{f' of at least {least}' if least > 1 else ''}.", f"For each longest stretch whose neighbours {said}: {figure}.{f' Stretches shorter than {least} are left out.' if least > 1 else ''}"],
+        [f"Splits `values` into maximal runs in which consecutive numbers {said}, and returns {figure} of each run{f' of at least {least} numbers' if least > 1 else ''}.", f"Returns {figure} of each maximal run of `values` in which consecutive numbers {said}.{f' Runs of fewer than {least} numbers are ignored.' if least > 1 else ' A single number can be a run.'}"],
         [f"let mut result = Vec::new();\nlet mut rest = values.iter().copied().peekable();\nwhile let Some(first) = rest.next() {{\n    let mut last = first;\n    let mut count = 1;{begun}\n    while let Some(next) = rest.next_if(|&next| {same}) {{\n        last = next;\n        count += 1;{grown}\n    }}\n    if count >= {least} {{\n        result.push({kept});\n    }}\n}}\nresult",
          f"let mut runs: Vec<Vec<{kind}>> = Vec::new();\nfor &next in values {{\n    match runs.last_mut() {{\n        Some(run) if run.last().is_some_and(|&last| {same}) => run.push(next),\n        _ => runs.push(vec![next]),\n    }}\n}}\nruns.iter()\n    .filter(|run| run.len() >= {least})\n    .map(|run| {final})\n    .collect()"],
         oracle,
@@ -244,9 +252,9 @@ def merged_sorted(draw: Draw) -> Function:
     falling, twice = draw.choose(False, True), draw.choose("all", "once", "common")
     holds = draw.integer_predicate(kind)
     only = draw.choose(True, False)
-    sign, sorted_as = (">=", "falling") if falling else ("<=", "rising")
-    word = {"all": "", "once": "; what occurs more than once is taken once", "common": "; only what both have, once"}[twice]
-    chosen = f" Only {holds.plural} are kept." if only else ""
+    sign, sorted_as = (">=", "descending") if falling else ("<=", "ascending")
+    word = {"all": ", keeping duplicates", "once": " without duplicates", "common": " that contains only the numbers present in both, without duplicates"}[twice]
+    chosen = f" The result contains only {holds.plural}." if only else ""
     final = f"result.retain(|&value| {holds.on('value')});\n" if only else ""
     dedup = "result.dedup();\n" if twice != "all" else ""
     order = "result.sort_by(|a, b| b.cmp(a));\n" if falling else "result.sort();\n"
@@ -262,7 +270,7 @@ def merged_sorted(draw: Draw) -> Function:
     return Function(
         name=draw.style("merge", "merge_sorted", "join_sorted", "combine_sorted") if twice != "common" else draw.style("common", "intersect_sorted", "shared"),
         parameters={"left": f"&[{kind}]", "right": f"&[{kind}]"}, returns=f"Vec<{kind}>",
-        words=[f"Merges two {sorted_as} lists into one {sorted_as} list{word}.{chosen}", f"`left` and `right` are {sorted_as}; so is the result, which has the numbers of both{word}.{chosen}"],
+        words=[f"Merges two slices in {sorted_as} order into one vector in {sorted_as} order{word}.{chosen}", f"Combines `left` and `right`, which are both in {sorted_as} order, into a vector in {sorted_as} order{word}.{chosen}"],
         forms=[f"{common if twice == 'common' else loop}{dedup}{final}result", f"{plain}{dedup}{final}result"], oracle=oracle,
         inputs=lambda: tuple(sorted((pick.randint(-15 if kind in SIGNED else 0, 30) for _ in range(pick.randint(0, 9))), reverse=falling) for _ in range(2)),
     )
@@ -272,7 +280,7 @@ def merged_sorted(draw: Draw) -> Function:
 def split_at_marker(draw: Draw) -> Function:
     kind = draw.choose("i32", "i64", "u32")
     holds = draw.integer_predicate(kind)
-    empty = draw.choose("kept", "left out")
+    empty = draw.choose("kept", "omitted")
     figure, compute, made, returned = draw.choose(("the sum", sum, f"part.iter().sum::<{kind}>()", kind), ("the length", len, "part.len()", "usize"), ("the numbers", list, "part.to_vec()", f"Vec<{kind}>"))
 
     def oracle(values: list[int]) -> list:
@@ -291,7 +299,7 @@ def split_at_marker(draw: Draw) -> Function:
     finish = lambda depth: f"result.push({made});" if empty == "kept" else f"if !part.is_empty() {{\n{depth}    result.push({made});\n{depth}}}"  # noqa: E731
     return _slice_function(
         draw, kind, f"Vec<{returned}>", ("split_by", "parts", "between_markers", "sections", "segments"),
-        [f"Splits `values` wherever a number {holds.clause} and returns {figure} of each part. Empty parts are {empty}.", f"{holds.plural.capitalize()} separate parts; gives {figure} of every part (empty ones are {empty}). The list has at least one number."],
+        [f"Splits `values` at every number that {holds.clause} and returns {figure} of each part, without the separating numbers themselves. Empty parts are {empty}. There is at least one number in `values`.", f"Treats the {holds.plural} in `values` as separators and returns {figure} of each part between them, where empty parts are {empty}. The slice contains at least one number."],
         [f"values\n    .split(|&value| {x}){filtered}\n    .map(|part| {made})\n    .collect()",
          f"let mut result = Vec::new();\nlet mut part = Vec::new();\nfor &value in values {{\n    if {x} {{\n        {finish('        ')}\n        part.clear();\n    }} else {{\n        part.push(value);\n    }}\n}}\n{finish('')}\nresult"],
         oracle,

@@ -25,13 +25,13 @@ def sequence_iterator(draw: Draw) -> Items:
     shape = draw.choose("down", "up", "geometric", "fibonacci", "collatz", "digits", "triangular")
     a, b, end = draw.integer(1, 9), draw.integer(2, 7), draw.integer(60, 400)
     names, said, field, start, stop, advance = {
-        "down": (("Countdown", "Falling", "StepsDown"), f"Counts down in steps of {b}; the last number is above {a}", "next", "from", f"next <= {a}", (f"next - {b}", lambda x: x - b)),
-        "up": (("Ramp", "Climb", "Stairs"), f"Counts up by {b} for as long as it stays below {end}", "next", "from", f"next >= {end}", (f"next + {b}", lambda x: x + b)),
-        "geometric": (("Powers", "Growth", "Geometric"), f"Multiplies by {b}, then adds {a}, and ends before {end}", "next", "from", f"next >= {end}", (f"next * {b} + {a}", lambda x: x * b + a)),
-        "collatz": (("Collatz", "Hailstone", "Chain"), f"Halves what is even, makes 3n + 1 of what is odd, until {a} or less", "next", "from", f"next <= {a}", ("if next % 2 == 0 { next / 2 } else { 3 * next + 1 }", lambda x: x // 2 if x % 2 == 0 else 3 * x + 1)),
-        "digits": (("Shrink", "Digits", "Quotients"), f"Divides by {b} again and again, as long as it is above {a}", "next", "from", f"next <= {a}", (f"next / {b}", lambda x: x // b)),
-        "fibonacci": (("Fibonacci", "Sums", "Rabbits"), f"Every number is the sum of the two before, of which the first is {a}; ends before {end}", "next", "from", f"next >= {end}", None),
-        "triangular": (("Triangular", "Widening", "Accelerating"), f"The steps begin with {a} and grow by {b}; ends before {end}", "next", "from", f"next >= {end}", None),
+        "down": (("Countdown", "Falling", "StepsDown"), f"Counts down in steps of {b} as long as the numbers are greater than {a}", "next", "from", f"next <= {a}", (f"next - {b}", lambda x: x - b)),
+        "up": (("Ramp", "Climb", "Stairs"), f"Counts up in steps of {b} as long as the numbers are less than {end}", "next", "from", f"next >= {end}", (f"next + {b}", lambda x: x + b)),
+        "geometric": (("Powers", "Growth", "Geometric"), f"Multiplies by {b} and adds {a} in every step, as long as the numbers are less than {end}", "next", "from", f"next >= {end}", (f"next * {b} + {a}", lambda x: x * b + a)),
+        "collatz": (("Collatz", "Hailstone", "Chain"), f"Halves even numbers and replaces odd numbers n by 3n + 1, as long as they are greater than {a}", "next", "from", f"next <= {a}", ("if next % 2 == 0 { next / 2 } else { 3 * next + 1 }", lambda x: x // 2 if x % 2 == 0 else 3 * x + 1)),
+        "digits": (("Shrink", "Digits", "Quotients"), f"Divides repeatedly by {b}, rounding down, as long as the numbers are greater than {a}", "next", "from", f"next <= {a}", (f"next / {b}", lambda x: x // b)),
+        "fibonacci": (("Fibonacci", "Sums", "Rabbits"), f"Yields numbers less than {end} that are each the sum of the two before, where the first number is taken to be preceded by {a}", "next", "from", f"next >= {end}", None),
+        "triangular": (("Triangular", "Widening", "Accelerating"), f"Counts up in steps that begin with {a} and grow by {b}, as long as the numbers are less than {end}", "next", "from", f"next >= {end}", None),
     }[shape]
     name = draw.style(*names)
     second = {"fibonacci": "previous", "triangular": "step"}.get(shape)
@@ -44,7 +44,7 @@ def sequence_iterator(draw: Draw) -> Items:
     made = f"Self {{ {field}: from{f', {second}: {a}' if second else ''} }}"
     code = items(
         f"/// {said}.\n" + draw.style("", "#[derive(Debug, Clone)]\n") + braced(f"pub struct {name}", fields),
-        braced(f"impl {name}", f"/// {draw.style('Begins with `from`.', 'The first number is `from`.')}\n" + braced(f"pub fn new(from: {kind}) -> Self", made)),
+        braced(f"impl {name}", f"/// {draw.style('Creates an iterator that starts with `from`.', 'Starts with `from`.')}\n" + braced(f"pub fn new(from: {kind}) -> Self", made)),
         braced(f"impl Iterator for {name}", f"type Item = {kind};", braced(f"fn next(&mut self) -> Option<{draw.style('Self::Item', kind)}>", body)),
     )
 
@@ -72,14 +72,14 @@ def borrowing_iterator(draw: Draw) -> Items:
     k = draw.integer(2, 6)
     wanted = draw.choose("cyclic", "pairs", "every", "backwards", "growing")
     names, said, extra, body, run = {
-        "cyclic": (("Cyclic", "Wheel", "Rounds"), f"Goes through the numbers {k} times", "rounds", f"if self.index == self.values.len() {{\n    self.index = 0;\n    self.rounds += 1;\n}}\nif self.rounds >= {k} {{\n    return None;\n}}\nlet value = *self.values.get(self.index)?;\nself.index += 1;", lambda v: list(v) * k),
-        "pairs": (("Neighbours", "Pairs", "Differences"), f"Sums of each number and the one further on by {k - 1}", "", f"let first = *self.values.get(self.index)?;\nlet second = *self.values.get(self.index + {k - 1})?;\nself.index += 1;\nlet value = first + second;", lambda v: [x + y for x, y in zip(v, v[k - 1 :], strict=False)]),
-        "every": (("EveryFew", "Strided", "Sparse"), f"Takes every {ORDINALS[k]} number, beginning with the first", "", f"let value = *self.values.get(self.index)?;\nself.index += {k};", lambda v: v[::k]),
-        "backwards": (("Backwards", "FromEnd", "Reversed"), f"Goes from the end to the front and stops before the first {k - 1}", "", f"let left = self.values.len() - self.index;\nif left < {k} {{\n    return None;\n}}\nself.index += 1;\nlet value = self.values[left - 1];", lambda v: v[k - 1 :][::-1]),
-        "growing": (("RunningTotals", "Partial", "Accumulated"), "Running totals", "total", f"let next = *self.values.get(self.index)?;\nself.index += 1;\nself.total += next;\nlet value = self.total / {k};", lambda v: [quotient(sum(v[: i + 1]), k) for i in range(len(v))]),
+        "cyclic": (("Cyclic", "Wheel", "Rounds"), f"Iterates over the numbers {k} times", "rounds", f"if self.index == self.values.len() {{\n    self.index = 0;\n    self.rounds += 1;\n}}\nif self.rounds >= {k} {{\n    return None;\n}}\nlet value = *self.values.get(self.index)?;\nself.index += 1;", lambda v: list(v) * k),
+        "pairs": (("Neighbors", "Pairs", "Sums"), f"Yields the sum of each number and the number {'after it' if k == 2 else f'{k - 1} positions after it'}", "", f"let first = *self.values.get(self.index)?;\nlet second = *self.values.get(self.index + {k - 1})?;\nself.index += 1;\nlet value = first + second;", lambda v: [x + y for x, y in zip(v, v[k - 1 :], strict=False)]),
+        "every": (("EveryFew", "Strided", "Sparse"), f"Yields every {ORDINALS[k]} number, starting with the first", "", f"let value = *self.values.get(self.index)?;\nself.index += {k};", lambda v: v[::k]),
+        "backwards": (("Backwards", "FromEnd", "Reversed"), f"Iterates backward and omits the first {'number' if k == 2 else f'{k - 1} numbers'}", "", f"let left = self.values.len() - self.index;\nif left < {k} {{\n    return None;\n}}\nself.index += 1;\nlet value = self.values[left - 1];", lambda v: v[k - 1 :][::-1]),
+        "growing": (("RunningTotals", "Partial", "Accumulated"), "Yields the running totals", "total", f"let next = *self.values.get(self.index)?;\nself.index += 1;\nself.total += next;\nlet value = self.total / {k};", lambda v: [quotient(sum(v[: i + 1]), k) for i in range(len(v))]),
     }[wanted]
     if wanted == "growing":
-        said += f", each divided by {k}"
+        said += f", each divided by {k} and rounded toward zero"
     name = draw.style(*names)
     typed = {"rounds": "usize", "total": kind}.get(extra)
     made = f"{name} {{ values, index: 0{f', {extra}: 0' if extra else ''} }}"
@@ -90,10 +90,10 @@ def borrowing_iterator(draw: Draw) -> Items:
     built = (
         braced(f"impl<{lifetime}> {name}<{lifetime}>", braced("pub " + constructor.format(lifetime + " ") + "Self", made))
         if build == "method"
-        else "/// Begins at the front.\n" + braced("pub " + constructor.format("") + f"{name}<'_>", made)
+        else "/// Creates an iterator over `values`.\n" + braced("pub " + constructor.format("") + f"{name}<'_>", made)
     )
     code = items(
-        f"/// {said}; all {change.participle}{draw.style('', '. Borrows the numbers')}.\n" + braced(f"pub struct {name}<{lifetime}>", f"values: &{lifetime} [{kind}],\nindex: usize," + (f"\n{extra}: {typed}," if extra else "")),
+        f"/// {said}. Every result is {change.participle}{draw.style('', '. Borrows the numbers')}.\n" + braced(f"pub struct {name}<{lifetime}>", f"values: &{lifetime} [{kind}],\nindex: usize," + (f"\n{extra}: {typed}," if extra else "")),
         built,
         braced(f"impl Iterator for {name}<'_>", f"type Item = {kind};", braced("fn next(&mut self) -> Option<Self::Item>", f"{body}\nSome({change.on('value')})")),
     )
@@ -107,8 +107,8 @@ def double_ended_iterator(draw: Draw) -> Items:
     kind = draw.choose("i32", "u32", "i64", "u64")
     step, start = draw.integer(1, 9), draw.integer(0, 12)
     shape, formula, compute, said = draw.choose(
-        ("linear", f"{start} + {step} * {{}}", lambda i: start + step * i, f"{start}, then always {step} more"), ("squares", f"{{}} * {{}} + {step}", lambda i: i * i + step, f"the squares from 0 on, each plus {step}"),
-        ("halves", f"({{}} + {start}) / {step + 1}", lambda i: (i + start) // (step + 1), f"the numbers from {start} on, divided by {step + 1}"), ("rests", f"({{}} * {step} + {start}) % 10", lambda i: (i * step + start) % 10, f"the last digits of {start}, and {step} more each time"),
+        ("linear", f"{start} + {step} * {{}}", lambda i: start + step * i, f"the arithmetic sequence that starts with {start} and increases by {step}"), ("squares", f"{{}} * {{}} + {step}", lambda i: i * i + step, f"the squares of 0, 1, 2 and so on, each plus {step}"),
+        ("halves", f"({{}} + {start}) / {step + 1}", lambda i: (i + start) // (step + 1), f"the consecutive integers from {start} on, each divided by {step + 1} and rounded down"), ("rests", f"({{}} * {step} + {start}) % 10", lambda i: (i * step + start) % 10, f"the last digits of the arithmetic sequence that starts with {start} and increases by {step}"),
     )
     name = draw.style("Terms", "Span", "Series", "Sequence", "Progression", "Values")
     low, high = draw.style(("front", "back"), ("low", "high"), ("start", "end"), ("from", "to"))
@@ -125,8 +125,8 @@ def double_ended_iterator(draw: Draw) -> Items:
     )
     size = braced("fn size_hint(&self) -> (usize, Option<usize>)", f"let left = (self.{high} - self.{low}) as usize;\n(left, Some(left))") if exact else ""
     code = items(
-        f"/// {draw.style('Gives', 'Iterates over')} {said}. Can be taken from both ends.\n" + braced(f"pub struct {name}", f"{low}: {kind},\n{high}: {kind},"),
-        braced(f"impl {name}", "/// The first `count` of them.\n" + braced(f"pub fn first(count: {kind}) -> Self", f"{name} {{ {low}: 0, {high}: count }}")),
+        f"/// {draw.style('Yields', 'Iterates over')} {said}. Supports iteration from both ends.\n" + braced(f"pub struct {name}", f"{low}: {kind},\n{high}: {kind},"),
+        braced(f"impl {name}", "/// Creates an iterator over the first `count` terms.\n" + braced(f"pub fn first(count: {kind}) -> Self", f"{name} {{ {low}: 0, {high}: count }}")),
         braced(f"fn term(index: {kind}) -> {kind}", formula.replace("{}", "index")) if helper else "",
         braced(f"impl Iterator for {name}", f"type Item = {kind};", braced("fn next(&mut self) -> Option<Self::Item>", first), size),
         braced(f"impl DoubleEndedIterator for {name}", braced("fn next_back(&mut self) -> Option<Self::Item>", last)),
@@ -160,8 +160,8 @@ def iterable_collection(draw: Draw) -> Items:
         body = draw.style(f"if {holds.on(item)} {{\n    {body}\n}}", f"if !({holds.on(item)}) {{\n    return{' self' if chained else ''};\n}}\n{body}")
     head = f"pub fn {add}({'mut self' if chained else '&mut self'}, {item}: {kind}){' -> Self' if chained else ''}"
     code = items(
-        f"/// {draw.style('Keeps', 'Holds', 'Collects')} {noun}{f'; only {holds.plural}' if filtered else ''}.\n#[derive(Debug, Default, Clone, PartialEq)]\n" + braced(f"pub struct {name}", f"{field}: Vec<{kind}>,"),
-        braced(f"impl {name}", braced("pub fn new() -> Self", draw.style("Self::default()", f"{name} {{ {field}: Vec::new() }}")), f"/// {draw.style('Adds one', 'Puts one more in')}{', if it is to be kept' if filtered else ''}.\n" + braced(head, body + ("\nself" if chained else ""))),
+        f"/// {draw.style('Stores', 'Holds', 'Collects')} {noun}{f' that are {holds.plural}' if filtered else ''}.\n#[derive(Debug, Default, Clone, PartialEq)]\n" + braced(f"pub struct {name}", f"{field}: Vec<{kind}>,"),
+        braced(f"impl {name}", braced("pub fn new() -> Self", draw.style("Self::default()", f"{name} {{ {field}: Vec::new() }}")), f"/// {draw.style('Adds', 'Inserts')} a value{f' if it {holds.clause}' if filtered else ''}.\n" + braced(head, body + ("\nself" if chained else ""))),
         braced(f"impl IntoIterator for {name}", f"type Item = {kind};\ntype IntoIter = std::vec::IntoIter<{kind}>;", braced("fn into_iter(self) -> Self::IntoIter", f"self.{field}.into_iter()")) if owned else "",
         braced(f"impl<'a> IntoIterator for &'a {name}", f"type Item = &'a {kind};\ntype IntoIter = std::slice::Iter<'a, {kind}>;", braced("fn into_iter(self) -> Self::IntoIter", f"self.{field}.iter()")) if borrowed else "",
         braced(f"impl FromIterator<{kind}> for {name}", braced(f"fn from_iter<I: IntoIterator<Item = {kind}>>(values: I) -> Self", f"let mut made = {name}::new();\nfor value in values {{\n    {'made = ' if chained else ''}made.{add}(value);\n}}\nmade")) if collected else "",
@@ -201,8 +201,8 @@ def returned_iterator(draw: Draw) -> Items:
     if not skip:
         forms.append(f"{begin}.filter_map(|value| ({test}).then(|| {made}))")
     where = {"slice": "in `values`", "vec": "in `values`", "range": "from 1 to `limit`"}[source]
-    less = f", without the first {skip}" if skip else ""
-    words = draw.style(f"Iterates over the {holds.plural} {where}{less}, each {change.participle}.", f"Gives the {holds.plural} {where}{less}; each is {change.participle}.", f"An iterator over the {holds.plural} {where}{less}, {change.participle}.")
+    less = f", skipping the first {'one' if skip == 1 else skip}" if skip else ""
+    words = draw.style(f"Iterates over the {holds.plural} {where}{less}, each {change.participle}.", f"Yields the {holds.plural} {where}{less}; each is {change.participle}.", f"Returns an iterator over the {holds.plural} {where}{less}, each {change.participle}.")
     code = f"/// {words}\n" + braced(f"pub fn {name}({parameter}) -> {returns}", draw.style(*forms)) + "\n"
     compute = lambda numbers: [change(n) for n in [n for n in numbers if holds(n)][skip:]]  # noqa: E731
     if source == "range":

@@ -16,6 +16,15 @@ class Measure:
     noun: str
     slug: str
 
+    def at_least(self, least: int) -> str:
+        """"at least 3 words", after "with"."""
+        counted = self.noun.removeprefix("number of ")
+        if self.slug == "length":
+            return f"at least {least} {'byte' if least == 1 else 'bytes'}"
+        if self.slug.startswith("before_"):
+            return f"at least {least} {'byte' if least == 1 else 'bytes'} before the first `{self.slug[-1]}` (or in total if there is no `{self.slug[-1]}`)"
+        return f"one or more {counted}" if least == 1 else f"at least {least} {counted}"
+
     def on(self, name: str) -> str:
         return self.rust.replace("@", name)
 
@@ -26,8 +35,8 @@ def text_measure(draw: Draw) -> Measure:
     return draw.choose(
         Measure("@.len()", len, "length in bytes", "length"), Measure("@.split_whitespace().count()", lambda s: len(s.split()), "number of words", "words"),
         *[Measure(f"@.chars().filter(|&c| {keep.on('c')}).count()", lambda s: sum(map(keep, s)), f"number of {keep.plural}", keep.slug)] * 3,
-        Measure(f"@.find('{one}').unwrap_or(@.len())", lambda s: s.find(one) if one in s else len(s), f"number of bytes before the first `{one}` (all if there is none)", f"before_{one}"),
-        Measure(f"@.matches('{one}').count()", lambda s: s.count(one), f"number of letters `{one}`", f"count_{one}"),
+        Measure(f"@.find('{one}').unwrap_or(@.len())", lambda s: s.find(one) if one in s else len(s), f"number of bytes before the first `{one}` (or of all bytes if there is none)", f"before_{one}"),
+        Measure(f"@.matches('{one}').count()", lambda s: s.count(one), f"number of `{one}` characters", f"count_{one}"),
     )
 
 
@@ -56,10 +65,10 @@ def preferred_text(draw: Draw) -> Function:
     else:
         forms = [f"let mut best = a;\nfor text in [b, c] {{\n    if {measure.on('text')} {beats} {measure.on('best')} {{\n        best = text;\n    }}\n}}\nbest",
                  f"let measure = |text: &str| {measure.on('text')};\nlet best = if measure(b) {beats} measure(a) {{ b }} else {{ a }};\nif measure(c) {beats} measure(best) {{\n    c\n}} else {{\n    best\n}}"]
-    which = "the first" if ties == "first" else "the last" if many == 3 else "the second"
+    which = "the first" if ties == "first" else "the last"
     return Function(
         name=draw.style(f"{best}_{measure.slug}", "choose_text", "pick", f"with_{wanted}_{measure.slug}", "prefer"), generics="<'a>", parameters=dict.fromkeys(names, "&'a str"), returns="&'a str", forms=forms, oracle=oracle,
-        inputs=lambda: tuple(draw.text() for _ in names), words=[f"Returns the text with the {best} {said}; of equals {which}.", f"Compares {'two' if many == 2 else 'three'} texts by the {said} and gives the one where it is {best}, {which} if they are equal."],
+        inputs=lambda: tuple(draw.text() for _ in names), words=[f"Returns the text with the {best} {said}, or {which} one in case of a tie.", f"Compares {'two' if many == 2 else 'three'} texts by their {said} and returns the one for which it is {best}. In case of a tie, {which} one of the tied texts is returned."],
     )
 
 
@@ -95,12 +104,12 @@ def chosen_from_list(draw: Draw) -> Function:
         "all": [[*chain, "    .collect()"], [*kept, "result"]], "sorted": [gathered, [*kept, f"result.sort_by_key(|part| {value});", "result"]],
         "position": [[loop.replace("for part in ", "for (index, part) in ").replace(" {", ".enumerate() {"), f"    if {enough} {{", "        return Some((index, part));", "    }", "}", "None"], [iterate, "    .enumerate()", f"    .find(|(_, part)| {enough})"]],
     }[wanted]
-    only = f" Only {noun}s with a {measure.noun} of at least {limit} count." if limited else ""
-    told = {"greatest": f"the {noun} with the greatest {measure.noun}, the first of equals, or `None`", "smallest": f"the {noun} with the smallest {measure.noun}, the first of equals, or `None`", "first": f"the first {noun}, or `None`", "all": f"all {noun}s", "sorted": f"the {noun}s sorted by the {measure.noun}; equal ones keep their order", "position": f"index (among all {noun}s) and text of the first {noun}, or `None`"}[wanted]
+    only = f" Only {noun}s with {measure.at_least(limit)} are considered." if limited else ""
+    told = {"greatest": f"the {noun} with the greatest {measure.noun} (the first one in case of a tie), or `None` if there is none", "smallest": f"the {noun} with the smallest {measure.noun} (the first one in case of a tie), or `None` if there is none", "first": f"the first {noun}, or `None` if there is none", "all": f"all {noun}s in order", "sorted": f"the {noun}s sorted by their {measure.noun} in ascending order, where ties keep their order", "position": f"the index (counting all {noun}s from 0) and the text of the first {noun}, or `None` if there is none"}[wanted]
     given = next(iter(parameters))
     return Function(
         name=draw.style(f"{wanted}_{noun}", f"{wanted}_by_{measure.slug}", f"select_{noun}s", f"pick_{noun}"), generics="<'a>", parameters=parameters, returns={"all": "Vec<&'a str>", "sorted": "Vec<&'a str>", "position": "Option<(usize, &'a str)>"}.get(wanted, "Option<&'a str>"),
-        forms=["\n".join(form) for form in forms], oracle=oracle, inputs=inputs, words=[f"Returns {told}.{only}", f"Of the {noun}s of `{given}`, returns {told}.{only}"],
+        forms=["\n".join(form) for form in forms], oracle=oracle, inputs=inputs, words=[f"Returns {told}.{only}", f"Looks at the {noun}s {'in' if source != 'list' else 'of'} `{given}` and returns {told}.{only}"],
     )
 
 
@@ -136,14 +145,14 @@ def split_around(draw: Draw) -> Function:
         if wanted != "predicate":
             once = f"text.{'r' if wanted == 'last' else ''}split_once({quoted})"
             forms += [f"match {once} {{\n    Some((left, right)) => {pair},\n    None => {bad},\n}}", f"let Some((left, right)) = {once} else {{\n    return {bad};\n}};\n{pair}"]
-    where = {"first": f"at the first `{sign}`, which belongs to neither part", "last": f"at the last `{sign}`, which belongs to neither part", "predicate": f"before the first character that {keep.clause}", "middle": "in the middle (of an odd length the second part is longer; the text is ASCII, and an empty one has no middle)"}[wanted]
-    rest = (", both trimmed" if trimmed else "") + (", the second part first" if swapped else "")
-    otherwise = {"none": "`None` if there is no such place.", "whole": "If that is not possible, the whole text comes first, with an empty second part.", "error": "If that is not possible, the text is the error."}[failure]
+    where = {"first": f"at the first `{sign}`, which belongs to neither part", "last": f"at the last `{sign}`, which belongs to neither part", "predicate": f"before the first character that {keep.clause}", "middle": "in the middle (if the length is odd, the second part is longer; the text is ASCII, and an empty text cannot be split)"}[wanted]
+    rest = (", both trimmed" if trimmed else "") + (", with the second part first" if swapped else "")
+    otherwise = {"none": "Returns `None` if it cannot be split.", "whole": "If it cannot be split, returns the unchanged text followed by an empty text.", "error": "If it cannot be split, returns the unchanged text as the error."}[failure]
     a = draw.style(True, False)
     return Function(
         name=draw.style("split_text", "split_around", "cut", f"split_{wanted}", "halves"), generics="<'a>" if a else "", parameters={"text": "&'a str" if a else "&str"}, returns=returns.replace("&", "&'a ") if a else returns, forms=forms, oracle=oracle,
         inputs=lambda: (draw.arguments.choice(("", " ")).join(draw_word(draw) + draw.arguments.choice(("", sign, sign)) for _ in range(draw.arguments.randint(0, 3))),),
-        words=[f"Splits `text` {where}, and returns both parts{rest}. {otherwise}", f"Returns the two parts of a text{rest}, which is cut {where}. {otherwise}"],
+        words=[f"Splits `text` {where}, and returns both parts{rest}. {otherwise}", f"Cuts `text` {where}. Returns the two parts{rest}. {otherwise}"],
     )
 
 
@@ -197,15 +206,16 @@ def stripped_text(draw: Draw) -> Function:
         forms = [f"match {strip} {{\n    Some(rest) => {good},\n    None => {bad},\n}}", f"if let Some(rest) = {strip} {{\n    {good}\n}} else {{\n    {bad}\n}}"]
         forms += {"none": [f"let rest = {strip}?;\n{good}", f"{strip}.map(|rest| rest.trim())" if trimmed else strip], "same": [strip + (".map_or(text, |rest| rest.trim())" if trimmed else ".unwrap_or(text)")], "empty": [f"{strip}.unwrap_or_default(){trim}"]}[failure]
     place = "beginning" if start else "end"
-    told = {"fixed": f"without \"{mark}\" at the {place}", "given": f"without `affix` at the {place}", "both": f"without `{left_text}` at the beginning and `{right_text}` at the end", "matching": f"without the {keep.plural} at the {place}", "repeated": f"without any \"{mark}\" at the {place}, however often it stands there"}[wanted]
-    otherwise = "" if total else {"none": " Gives `None` if it does not have that.", "same": " If it does not have that, it is returned as it is.", "empty": " The result is empty if it does not have that."}[failure]
+    told = {"fixed": f"without the {word} \"{mark}\"", "given": f"without `affix` at the {place}", "both": f"without `{left_text}` at the beginning and `{right_text}` at the end", "matching": f"without any {keep.plural} at the {place}", "repeated": f"with all repetitions of \"{mark}\" at the {place} removed"}[wanted]
+    missing = {"fixed": f"this {word}", "given": f"this {word}", "both": "both of these"}.get(wanted, "")
+    otherwise = "" if total else {"none": f" Returns `None` if it does not have {missing}.", "same": f" If it does not have {missing}, the text is returned unchanged.", "empty": f" Returns an empty text if it does not have {missing}."}[failure]
     two = wanted == "given"
     a = two or draw.style(True, False)
     reference = "&'a str" if a else "&str"
     affix = draw.style("&str", "&'b str")
     return Function(
         name=draw.style("strip", f"strip_{wanted}", f"without_{word}", f"remove_{word}", "unwrap_text"), generics=("<'a, 'b>" if two and "'b" in affix else "<'a>") if a else "", parameters={"text": reference} | ({"affix": affix} if two else {}),
-        returns=f"Option<{reference}>" if failure == "none" and not total else reference, forms=forms, oracle=oracle, inputs=inputs, words=[f"Returns `text` {told}{', trimmed' if trimmed else ''}.{otherwise}", f"Gives the text {told}{'; spaces around the result are removed' if trimmed else ''}.{otherwise}"],
+        returns=f"Option<{reference}>" if failure == "none" and not total else reference, forms=forms, oracle=oracle, inputs=inputs, words=[f"Returns `text` {told}{' and then trimmed' if trimmed else ''}.{otherwise}", f"Returns the text {told}{'. Whitespace around what remains is removed as well' if trimmed else ''}.{otherwise}"],
     )
 
 
@@ -228,19 +238,19 @@ def part_of_slice(draw: Draw) -> Function:
 
     no = f"!({condition})"
     told, forms = {
-        "prefix": (f"the longest beginning that has only {keep.plural}", [f"let end = values\n    .iter()\n    .position(|&value| {no})\n    .unwrap_or(values.len());\n&values[..end]", f"for (index, &value) in values.iter().enumerate() {{\n    if {no} {{\n        return &values[..index];\n    }}\n}}\nvalues"]),
-        "suffix": (f"the longest end that has only {keep.plural}", [f"match values.iter().rposition(|&value| {no}) {{\n    Some(index) => &values[index + 1..],\n    None => values,\n}}", f"let mut rest = values;\nwhile let Some((&value, before)) = rest.split_last() {{\n    if {no} {{\n        break;\n    }}\n    rest = before;\n}}\n&values[rest.len()..]"]),
-        "longest run": (f"the longest run of neighbours that are {keep.plural}, the first of equally long ones", [f"let mut best = &values[..0];\nlet mut start = 0;\nfor (index, &value) in values.iter().enumerate() {{\n    if {condition} {{\n        if index + 1 - start > best.len() {{\n            best = &values[start..=index];\n        }}\n    }} else {{\n        start = index + 1;\n    }}\n}}\nbest", f"values\n    .split(|&value| {no})\n    .rev()\n    .max_by_key(|run| run.len())\n    .unwrap_or(&[])"]),
-        "window": (f"the stretch of length {k} with the largest sum of its numbers, each {mapping.participle} for it, the first of equals; nothing if there are fewer numbers", [f"values\n    .windows({k})\n    .rev()\n    .max_by_key(|window| window.iter().map(|&value| {mapping.on('value')}).sum::<{kind}>())\n    .unwrap_or(&[])", f"let mut best: Option<(&[{kind}], {kind})> = None;\nfor window in values.windows({k}) {{\n    let mut total = 0;\n    for &value in window {{\n        total += {mapping.on('value')};\n    }}\n    match best {{\n        Some((_, held)) if held >= total => {{}}\n        _ => best = Some((window, total)),\n    }}\n}}\nbest.map_or(&[], |(window, _)| window)"]),
-        "after": (f"what follows the first of the {keep.plural}, or nothing", [f"match values.iter().position(|&value| {condition}) {{\n    Some(index) => &values[index + 1..],\n    None => &[],\n}}", f"let mut rest = values;\nwhile let [value, others @ ..] = rest {{\n    let value = *value;\n    rest = others;\n    if {condition} {{\n        break;\n    }}\n}}\nrest"]),
-        "between": (f"the part from the first to the last of the {keep.plural}, both included", [f"let start = values.iter().position(|&value| {condition});\nlet end = values.iter().rposition(|&value| {condition});\nmatch (start, end) {{\n    (Some(start), Some(end)) => &values[start..=end],\n    _ => &[],\n}}"]),
-        "middle": (f"the part without {k} at the beginning and {k} at the end; nothing if there are no more", [f"values.get({k}..values.len().saturating_sub({k})).unwrap_or(&[])", f"if values.len() <= {2 * k} {{\n    return &[];\n}}\n&values[{k}..values.len() - {k}]"]),
+        "prefix": (f"the longest prefix that contains only {keep.plural}", [f"let end = values\n    .iter()\n    .position(|&value| {no})\n    .unwrap_or(values.len());\n&values[..end]", f"for (index, &value) in values.iter().enumerate() {{\n    if {no} {{\n        return &values[..index];\n    }}\n}}\nvalues"]),
+        "suffix": (f"the longest suffix that contains only {keep.plural}", [f"match values.iter().rposition(|&value| {no}) {{\n    Some(index) => &values[index + 1..],\n    None => values,\n}}", f"let mut rest = values;\nwhile let Some((&value, before)) = rest.split_last() {{\n    if {no} {{\n        break;\n    }}\n    rest = before;\n}}\n&values[rest.len()..]"]),
+        "longest run": (f"the longest contiguous run of {keep.plural} (the first one in case of a tie)", [f"let mut best = &values[..0];\nlet mut start = 0;\nfor (index, &value) in values.iter().enumerate() {{\n    if {condition} {{\n        if index + 1 - start > best.len() {{\n            best = &values[start..=index];\n        }}\n    }} else {{\n        start = index + 1;\n    }}\n}}\nbest", f"values\n    .split(|&value| {no})\n    .rev()\n    .max_by_key(|run| run.len())\n    .unwrap_or(&[])"]),
+        "window": (f"the window of {k} consecutive {'number' if k == 1 else 'numbers'} for which the sum of the numbers, each {mapping.participle}, is largest (the first one in case of a tie), or an empty slice if there are fewer numbers", [f"values\n    .windows({k})\n    .rev()\n    .max_by_key(|window| window.iter().map(|&value| {mapping.on('value')}).sum::<{kind}>())\n    .unwrap_or(&[])", f"let mut best: Option<(&[{kind}], {kind})> = None;\nfor window in values.windows({k}) {{\n    let mut total = 0;\n    for &value in window {{\n        total += {mapping.on('value')};\n    }}\n    match best {{\n        Some((_, held)) if held >= total => {{}}\n        _ => best = Some((window, total)),\n    }}\n}}\nbest.map_or(&[], |(window, _)| window)"]),
+        "after": (f"everything after the first of the {keep.plural}, or an empty slice if there are none", [f"match values.iter().position(|&value| {condition}) {{\n    Some(index) => &values[index + 1..],\n    None => &[],\n}}", f"let mut rest = values;\nwhile let [value, others @ ..] = rest {{\n    let value = *value;\n    rest = others;\n    if {condition} {{\n        break;\n    }}\n}}\nrest"]),
+        "between": (f"the part from the first to the last of the {keep.plural}, both included, or an empty slice if there are none", [f"let start = values.iter().position(|&value| {condition});\nlet end = values.iter().rposition(|&value| {condition});\nmatch (start, end) {{\n    (Some(start), Some(end)) => &values[start..=end],\n    _ => &[],\n}}"]),
+        "middle": (f"the part without the first {'number' if k == 1 else f'{k} numbers'} and the last {'number' if k == 1 else f'{k} numbers'}, or an empty slice if nothing remains", [f"values.get({k}..values.len().saturating_sub({k})).unwrap_or(&[])", f"if values.len() <= {2 * k} {{\n    return &[];\n}}\n&values[{k}..values.len() - {k}]"]),
     }[wanted]
     a = draw.style(True, False)
     reference = f"&'a [{kind}]" if a else f"&[{kind}]"
     return Function(
         name=draw.style(wanted.replace(" ", "_"), f"{wanted.replace(' ', '_')}_slice", "part_of", "narrow"), generics="<'a>" if a else "", parameters={"values": reference}, returns=reference, forms=forms, oracle=oracle,
-        inputs=lambda: ([draw.arguments.randint(-9 if kind[0] == "i" else 0, 25) for _ in range(draw.arguments.randint(0, 8))],), words=[f"Returns {told}.", f"Returns, as a slice of `values`, {told}. Nothing is copied."],
+        inputs=lambda: ([draw.arguments.randint(-9 if kind[0] == "i" else 0, 25) for _ in range(draw.arguments.randint(0, 8))],), words=[f"Returns {told}.", f"Returns, as a subslice of `values`, {told}."],
     )
 
 
@@ -258,19 +268,19 @@ def chosen_references(draw: Draw) -> Function:
         }[wanted]()
 
     returns, told, forms = {
-        "best": (f"Option<&'a {kind}>", f"that of the {keep.plural} which is largest when {mapping.participle}, the first of equals, or `None`", [f"let mut best: Option<&'a {kind}> = None;\nfor held in values {{\n    let value = *held;\n    if !({condition}) {{\n        continue;\n    }}\n    let key = {key};\n    let better = match best {{\n        Some(&value) => key > {key},\n        None => true,\n    }};\n    if better {{\n        best = Some(held);\n    }}\n}}\nbest", f"values\n    .iter()\n    .filter(|&&value| {condition})\n    .rev()\n    .max_by_key(|&&value| {key})"]),
+        "best": (f"Option<&'a {kind}>", f"the one of the {keep.plural} that is largest when {mapping.participle} (the first one in case of a tie), or `None` if there are none", [f"let mut best: Option<&'a {kind}> = None;\nfor held in values {{\n    let value = *held;\n    if !({condition}) {{\n        continue;\n    }}\n    let key = {key};\n    let better = match best {{\n        Some(&value) => key > {key},\n        None => true,\n    }};\n    if better {{\n        best = Some(held);\n    }}\n}}\nbest", f"values\n    .iter()\n    .filter(|&&value| {condition})\n    .rev()\n    .max_by_key(|&&value| {key})"]),
         "kept": (f"Vec<&'a {kind}>", f"the {keep.plural}", [f"values.iter().filter(|&&value| {condition}).collect()", f"let mut result = Vec::new();\nfor held in values {{\n    let value = *held;\n    if {condition} {{\n        result.push(held);\n    }}\n}}\nresult"]),
-        "pair": (f"Option<(&'a {kind}, &'a {kind})>", f"the first and the last of the {keep.plural}, or `None`", [f"let first = values.iter().find(|&&value| {condition})?;\nlet last = values.iter().rfind(|&&value| {condition})?;\nSome((first, last))", f"let mut found = values.iter().filter(|&&value| {condition});\nlet first = found.next()?;\nSome((first, found.last().unwrap_or(first)))"]),
+        "pair": (f"Option<(&'a {kind}, &'a {kind})>", f"the first and the last of the {keep.plural} (the same one if there is only one), or `None` if there are none", [f"let first = values.iter().find(|&&value| {condition})?;\nlet last = values.iter().rfind(|&&value| {condition})?;\nSome((first, last))", f"let mut found = values.iter().filter(|&&value| {condition});\nlet first = found.next()?;\nSome((first, found.last().unwrap_or(first)))"]),
         "or else": (f"&'a {kind}", f"the first of the {keep.plural}, or `other` if there are none", [f"values.iter().find(|&&value| {condition}).unwrap_or(other)", f"for held in values {{\n    let value = *held;\n    if {condition} {{\n        return held;\n    }}\n}}\nother"]),
-        "matching": (f"Vec<&'a {kind}>", f"those elements that are, {mapping.participle}, in `other`", [f"values.iter().filter(|&&value| other.contains(&({key}))).collect()", f"let mut result = Vec::new();\nfor held in values {{\n    let value = *held;\n    let key = {key};\n    if other.contains(&key) {{\n        result.push(held);\n    }}\n}}\nresult"]),
-        "last two": (f"Option<(&'a {kind}, &'a {kind})>", f"the last two of the {keep.plural}, or `None` if there are not so many", [f"let mut found = values.iter().rev().filter(|&&value| {condition});\nlet last = found.next()?;\nlet before = found.next()?;\nSome((before, last))", f"let found: Vec<&{kind}> = values.iter().filter(|&&value| {condition}).collect();\nmatch found[..] {{\n    [.., before, last] => Some((before, last)),\n    _ => None,\n}}"]),
+        "matching": (f"Vec<&'a {kind}>", f"those elements that, when {mapping.participle}, occur in `other`", [f"values.iter().filter(|&&value| other.contains(&({key}))).collect()", f"let mut result = Vec::new();\nfor held in values {{\n    let value = *held;\n    let key = {key};\n    if other.contains(&key) {{\n        result.push(held);\n    }}\n}}\nresult"]),
+        "last two": (f"Option<(&'a {kind}, &'a {kind})>", f"the last two of the {keep.plural} in order, or `None` if there are fewer than two", [f"let mut found = values.iter().rev().filter(|&&value| {condition});\nlet last = found.next()?;\nlet before = found.next()?;\nSome((before, last))", f"let found: Vec<&{kind}> = values.iter().filter(|&&value| {condition}).collect();\nmatch found[..] {{\n    [.., before, last] => Some((before, last)),\n    _ => None,\n}}"]),
     }[wanted]
     numbers = lambda: [draw.arguments.randint(-6 if kind[0] == "i" else 0, 24) for _ in range(draw.arguments.randint(0, 8))]  # noqa: E731
     second = {"or else": lambda: (draw.arguments.randint(0, 99),), "matching": lambda: ([mapping(v) for v in numbers()] + numbers(),)}.get(wanted, tuple)
     extra = {"or else": {"other": f"&'a {kind}"}, "matching": {"other": f"&[{kind}]"}}.get(wanted, {})
     return Function(
         name=draw.style(f"{wanted.replace(' ', '_')}_{keep.slug}", "find_references", f"borrow_{wanted.replace(' ', '_')}", "select"), generics="<'a>", parameters={"values": f"&'a [{kind}]"} | extra, returns=returns, forms=forms, oracle=oracle,
-        inputs=lambda: (numbers(), *second()), words=[f"Returns {told}; by reference, from `values`.", f"Borrows from `values` {told}."],
+        inputs=lambda: (numbers(), *second()), words=[f"Returns references to {told}." if wanted in ("kept", "matching") else f"Returns {told}.", f"Borrows from `values`: returns {'references to ' if wanted in ('kept', 'matching') else ''}{told}."],
     )
 
 
@@ -298,24 +308,24 @@ def borrowed_pairs(draw: Draw) -> Function:
     enough = f"{measure.on('value')} >= {least}"
     pairs = f"text.split('{between}').filter_map({part})"
     returns, told, forms = {
-        "pairs": ("Vec<(&'a str, &'a str)>", f"the pairs of which the value has a {measure.noun} of at least {least}", [f"text.split('{between}')\n    .filter_map({part})\n    .filter(|(_, value)| {enough})\n    .collect()", f"let mut result = Vec::new();\nfor entry in text.split('{between}') {{\n    if let Some((key, value)) = {part}(entry) {{\n        if {enough} {{\n            result.push((key, value));\n        }}\n    }}\n}}\nresult"]),
-        "find": ("Option<&'a str>", "the value of the first pair with this `key`, or `None`", [f"for (name, value) in {pairs} {{\n    if name == key {{\n        return Some(value);\n    }}\n}}\nNone", f"text.split('{between}')\n    .filter_map({part})\n    .find(|(name, _)| *name == key)\n    .map(|(_, value)| value)"]),
-        "keys": ("Vec<&'a str>", f"the keys whose value has a {measure.noun} of at least {least}", [f"let mut keys = Vec::new();\nfor (key, value) in {pairs} {{\n    if {enough} {{\n        keys.push(key);\n    }}\n}}\nkeys", f"text.split('{between}')\n    .filter_map({part})\n    .filter(|(_, value)| {enough})\n    .map(|(key, _)| key)\n    .collect()"]),
-        "longest": ("Option<(&'a str, &'a str)>", f"the pair whose value has the greatest {measure.noun}, the first of equals", [f"let mut best: Option<(&'a str, &'a str)> = None;\nfor (key, value) in {pairs} {{\n    match best {{\n        Some((_, held)) if {measure.on('held')} >= {measure.on('value')} => {{}}\n        _ => best = Some((key, value)),\n    }}\n}}\nbest"]),
-        "count": ("(usize, usize)", f"how many pairs there are, and how many of them have a value with a {measure.noun} of at least {least}", [f"let mut all = 0;\nlet mut good = 0;\nfor (_, value) in {pairs} {{\n    all += 1;\n    if {enough} {{\n        good += 1;\n    }}\n}}\n(all, good)", f"text.split('{between}')\n    .filter_map({part})\n    .fold((0, 0), |(all, good), (_, value)| (all + 1, good + ({enough}) as usize))"]),
+        "pairs": ("Vec<(&'a str, &'a str)>", f"the pairs whose value has {measure.at_least(least)}", [f"text.split('{between}')\n    .filter_map({part})\n    .filter(|(_, value)| {enough})\n    .collect()", f"let mut result = Vec::new();\nfor entry in text.split('{between}') {{\n    if let Some((key, value)) = {part}(entry) {{\n        if {enough} {{\n            result.push((key, value));\n        }}\n    }}\n}}\nresult"]),
+        "find": ("Option<&'a str>", "the value of the first pair with the given `key`, or `None` if there is none", [f"for (name, value) in {pairs} {{\n    if name == key {{\n        return Some(value);\n    }}\n}}\nNone", f"text.split('{between}')\n    .filter_map({part})\n    .find(|(name, _)| *name == key)\n    .map(|(_, value)| value)"]),
+        "keys": ("Vec<&'a str>", f"the keys whose value has {measure.at_least(least)}", [f"let mut keys = Vec::new();\nfor (key, value) in {pairs} {{\n    if {enough} {{\n        keys.push(key);\n    }}\n}}\nkeys", f"text.split('{between}')\n    .filter_map({part})\n    .filter(|(_, value)| {enough})\n    .map(|(key, _)| key)\n    .collect()"]),
+        "longest": ("Option<(&'a str, &'a str)>", f"the pair whose value has the greatest {measure.noun} (the first one in case of a tie), or `None` if there are no pairs", [f"let mut best: Option<(&'a str, &'a str)> = None;\nfor (key, value) in {pairs} {{\n    match best {{\n        Some((_, held)) if {measure.on('held')} >= {measure.on('value')} => {{}}\n        _ => best = Some((key, value)),\n    }}\n}}\nbest"]),
+        "count": ("(usize, usize)", f"the number of pairs, and the number of those whose value has {measure.at_least(least)}", [f"let mut all = 0;\nlet mut good = 0;\nfor (_, value) in {pairs} {{\n    all += 1;\n    if {enough} {{\n        good += 1;\n    }}\n}}\n(all, good)", f"text.split('{between}')\n    .filter_map({part})\n    .fold((0, 0), |(all, good), (_, value)| (all + 1, good + ({enough}) as usize))"]),
     }[wanted]
-    alone = f"Without `{within}` there is none." if lost == "skip" else f"Without `{within}` the value is empty."
+    alone = f"Returns `None` if the key is empty or there is no `{within}`." if lost == "skip" else f"Returns `None` if the key is empty. If there is no `{within}`, the whole text is the key and the value is empty."
     bad = "None" if lost == "skip" else '(text, "")'
     begin = [f'let (key, value) = text.split_once("{within}")?;'] if lost == "skip" else [f'let (key, value) = text.split_once("{within}").unwrap_or({bad});']
     other = [f'let (key, value) = match text.split_once("{within}") {{', "    Some(pair) => pair,", "    None => return None," if lost == "skip" else f"    None => {bad},", "};"]
     helper = Function(
-        name=part, parameters={"text": "&str"}, returns="Option<(&str, &str)>", oracle=split, inputs=lambda: (entry(),), words=[f"Splits a text at the first `{within}` into a key, which must not be empty, and a value, both trimmed. {alone}"],
+        name=part, parameters={"text": "&str"}, returns="Option<(&str, &str)>", oracle=split, inputs=lambda: (entry(),), words=[f"Splits `text` at the first `{within}` into a key and a value, both trimmed. {alone}"],
         forms=["\n".join([*begin, "let key = key.trim();", "if key.is_empty() {", "    return None;", "}", "Some((key, value.trim()))"]), "\n".join([*other, "match key.trim() {", '    "" => None,', "    key => Some((key, value.trim())),", "}"])],
     )
     find = wanted == "find"
     return Function(
         name=draw.style("settings", f"{wanted}_of_settings", "read_options", f"{wanted}_in_text", "query"), generics="" if wanted == "count" else "<'a>", parameters={"text": "&str" if wanted == "count" else "&'a str"} | ({"key": "&str"} if find else {}), returns=returns, forms=forms, oracle=oracle, parts=[helper],
-        inputs=lambda: (separator.join(entry() for _ in range(draw.arguments.randint(0, 4))), *((draw.arguments.choice(("a", "b", "key", "n")),) if find else ())), words=[f"Reads pairs such as \"key{within}value\", separated by `{between}`, and returns {told}.", f"The `text` is made of entries with `{between}` between them and a `{within}` in each. Returns {told}."],
+        inputs=lambda: (separator.join(entry() for _ in range(draw.arguments.randint(0, 4))), *((draw.arguments.choice(("a", "b", "key", "n")),) if find else ())), words=[f"Parses pairs such as \"key{within}value\", separated by `{between}`, and returns {told}.", f"Splits `text` into entries at every `{between}` and each entry into a key and a value at `{within}`. Returns {told}."],
     )
 
 

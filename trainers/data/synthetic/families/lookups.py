@@ -58,18 +58,18 @@ def order_total(draw: Draw) -> Function:
         return [(pick.choice(names), pick.randint(0, 12)) for _ in range(pick.randint(0, 4))], {name: pick.randint(4, 40) for name in known}
 
     handled = {
-        "skip": f"An unknown {thing} is left out.", "default": f"An unknown {thing} counts {default}.", "none": f"Returns `None` if any {thing} is unknown.",
-        "error": f'The first unknown {thing} is an error, "unknown {thing}: .." with its name.', "report": "The second part of the result names what `table` lacks, in order.",
+        "skip": f"A {thing} that is not in `table` is skipped.", "default": f"For a {thing} that is not in `table`, the {cost} is {default}.", "none": f"Returns `None` if any {thing} is not in `table`.",
+        "error": f'Returns the error "unknown {thing}: .." with the name of the first {thing} that is not in `table`, if any.', "report": f"The second part of the result lists the name of every {thing} that is not in `table`, in order.",
     }[missing]
-    rest = (f" From a quantity of {many}, {off} is taken off the {cost} of each." if discount else "") + (f" {fee} is added once." if fee else "")
+    rest = (f" If the quantity is at least {many}, {off} is subtracted from the {cost} of each." if discount else "") + (f" Finally, {fee} is added once to the sum." if fee else "")
     return Function(
         name=draw.style(f"total_{cost}", f"order_{cost}", "sum_up", f"{cost}_of_order", "checkout"),
         parameters={"order": f"&[(&str, {kind})]", "table": f"&{container}<String, {kind}>"},
         returns=returns,
         imports=[import_of(container)],
         words=[
-            f"Sums the {cost} of all {thing}s of `order`, given with their quantities, by `table`.{rest} {handled}",
-            f"Looks up each {thing} in `table`, multiplies its {cost} by the quantity and adds all up.{rest} {handled}",
+            f"Sums up the {cost} of all {thing}s in `order`, each multiplied by its quantity, where `table` contains the {cost} of one {thing}.{rest} {handled}",
+            f"Looks up the {cost} of each {thing} of `order` in `table`, multiplies it by the quantity, and returns the total.{rest} {handled}",
         ],
         forms=["\n".join([*begin, *(f"    {line}" for line in [*lookup, *add]), "}", result]) for lookup in lookups],
         oracle=oracle,
@@ -112,8 +112,8 @@ def set_operation(draw: Draw) -> Function:
         returns=f"Vec<{kind}>",
         body_imports=[import_of("BTreeSet"), import_of("HashSet")],
         words=[
-            f"Returns the {which} that are {said}, without repetition, in {order} order.",
-            f"Finds all {which} that occur {said}; each is given once, and the result is {order}.",
+            f"Returns the {which} that are {said}, without duplicates and in {order} order.",
+            f"Finds all {which} that occur {said}. Each appears only once in the result, which is in {order} order.",
         ],
         forms=forms,
         oracle=lambda a, b: sorted({v for v in [*a, *b] if holds(v, a, b) and (not filtered or keep(v))}, reverse=order == "descending"),
@@ -128,10 +128,10 @@ def repeated_value(draw: Draw) -> Function:
     times = draw.integer(2, 3)
     key = mapping.on("value") if keyed else "value"
     given = "Some(value)" if returns == "value" else "Some(index)"
-    same = f"the same value when {mapping.participle}" if keyed else "the same value"
+    same = "the same key" if keyed else "the same value"
     said = {
-        "repeat": f"the first number that has {same} as one before it", "unique": f"the first number that has {same} as no other one",
-        "times": f"the first number with which {same} has been met {times} times",
+        "repeat": f"the first number that has {same} as an earlier number", "unique": f"the first number that does not have {same} as any other number",
+        "times": f"the first number that is the {'second' if times == 2 else 'third'} one with {same}",
     }[wanted]
     loop = "for (index, &value) in values.iter().enumerate() {" if returns == "index" else "for &value in values {"
 
@@ -157,6 +157,7 @@ def repeated_value(draw: Draw) -> Function:
             f"let mut counts: BTreeMap<{kind}, u32> = BTreeMap::new();\n{loop}\n    let key = {key};\n    let count = counts.get(&key).map_or(1, |count| count + 1);\n    if count == {times} {{\n        return {given};\n    }}\n    counts.insert(key, count);\n}}\nNone",
         ],
     }[wanted]
+    defined = f" The key of a number is that number {mapping.participle}." if keyed else ""
     which = "number" if returns == "value" else "index"
     return Function(
         name=draw.style(f"first_{wanted}", f"find_{wanted}", f"{wanted}_{which}", "first_by_count"),
@@ -164,8 +165,8 @@ def repeated_value(draw: Draw) -> Function:
         returns=f"Option<{kind if returns == 'value' else 'usize'}>",
         body_imports=[import_of(each) for each in ("BTreeMap", "BTreeSet", "HashMap", "HashSet")],
         words=[
-            f"Returns {said}{', by its index' if returns == 'index' else ''}; `None` if there is none.",
-            f"Goes through `values` and finds {said}. The result is its {'index' if returns == 'index' else 'value'}, or `None`.",
+            f"Returns {'the index of ' if returns == 'index' else ''}{said}, or `None` if there is none.{defined}",
+            f"Searches `values` for {said}. Returns its {'index' if returns == 'index' else 'value'}, or `None` if there is no such number.{defined}",
         ],
         forms=forms,
         oracle=oracle,
@@ -206,8 +207,8 @@ def positions_by_value(draw: Draw) -> Function:
         returns=f"{container}<{element}, {value}>",
         imports=[import_of(container)],
         words=[
-            f"Maps each {noun} that {keep.clause} to {said}, counted from {base}.",
-            f"For each of the {keep.plural} in `values`, tells {said}. Positions are counted from {base}.",
+            f"Maps each {noun} that {keep.clause} to {said}. Positions are counted from {base}.",
+            f"Builds a map from each of the {keep.plural} in `values` to {said}, counting positions from {base}.",
         ],
         forms=["\n".join([begin, header, *skip, *(f"    {line}" for line in put), "}", "positions"]), "\n".join([begin, header, *inside, "}", "positions"])],
         oracle=oracle,
@@ -245,19 +246,20 @@ def most_frequent(draw: Draw) -> Function:
     end = [f"ranked.truncate({k});", "ranked"] if counted else [f"ranked.into_iter().take({k}).map(|pair| pair.0).collect()"]
     noun = {"words": "word", "chars": "character", "numbers": "number"}[source]
     said = f"the {k} most frequent {noun}s" if k > 1 else f"the most frequent {noun}"
-    only = f" Those met fewer than {least} times are left out." if least > 1 else ""
+    tied = f"alphabetically {'first' if ties == 'smaller' else 'last'} {noun}" if source == "words" else f"{ties} {noun}"
+    only = f" Any {noun} that occurs fewer than {least} times is omitted." if least > 1 else ""
     helper = Function(
         name=count, parameters={"text": kind}, returns=counts_type, oracle=count_all, inputs=inputs,
-        words=[f"Counts how often each {noun} occurs.", f"Maps each {noun} to the number of its occurrences."],
+        words=[f"Counts how often each {noun} occurs in `text`.", f"Maps each {noun} of `text` to its number of occurrences."],
         forms=[f"let mut counts = BTreeMap::new();\nfor each in {iterate} {{\n    *counts.entry(each).or_insert(0) += 1;\n}}\ncounts",
                f"let mut counts = BTreeMap::new();\nfor each in {iterate} {{\n    counts.entry(each).and_modify(|n| *n += 1).or_insert(1);\n}}\ncounts"],
     )
     return Function(
-        name=draw.style(f"top_{noun}s", "most_frequent", f"favourite_{noun}s", f"top_{k}"), parameters={"text": kind},
+        name=draw.style(f"top_{noun}s", "most_frequent", f"favorite_{noun}s", f"top_{k}"), parameters={"text": kind},
         returns=f"Vec<({element}, usize)>" if counted else f"Vec<{element}>", imports=[import_of("BTreeMap")],
         words=[
-            f"Finds {said}{', with the count' if counted else ''}, {'the most frequent first' if k > 1 else 'in a list of at most one'}; of equally frequent ones the {ties} comes first.{only}",
-            f"Ranks the {noun}s of `text` by frequency, ties with the {ties} first, and returns at most {k}{' with their counts' if counted else ''}.{only}",
+            f"Finds {said}{', with the count' if counted else ''}, {'the most frequent first' if k > 1 else 'as a vector of at most one element'}. Among equally frequent ones, the {tied} comes first.{only}",
+            f"Ranks the {noun}s of `text` by descending frequency, where the {tied} wins a tie, and returns the first {f'{k} of them' if k > 1 else 'one'}{(' with their counts' if k > 1 else ' with its count') if counted else ''}.{only}",
         ],
         forms=["\n".join([begin, *keep, rank, *end]), "\n".join([begin, *keep, *stable, "ranked.sort_by_key(|pair| std::cmp::Reverse(pair.1));", *end])],
         oracle=oracle, inputs=inputs, parts=[helper],
@@ -270,9 +272,9 @@ def merged_maps(draw: Draw) -> Function:
     wanted = draw.choose("sum", "larger", "smaller", "difference", "theirs", "product")
     mapping, altered, common = draw.integer_mapping(kind), draw.choose(True, False), draw.choose(True, False)
     rust, compute, said = {
-        "sum": ("*mine + {}", lambda a, b: a + b, "are added"), "larger": ("(*mine).max({})", max, "give the larger one"),
-        "smaller": ("(*mine).min({})", min, "give the smaller one"), "difference": ("*mine - {}", lambda a, b: a - b, "give the first minus the second"),
-        "theirs": ("{}", lambda a, b: b, "give the second"), "product": ("*mine * {}", lambda a, b: a * b, "are multiplied"),
+        "sum": ("*mine + {}", lambda a, b: a + b, "are added"), "larger": ("(*mine).max({})", max, "are replaced by the larger one"),
+        "smaller": ("(*mine).min({})", min, "are replaced by the smaller one"), "difference": ("*mine - {}", lambda a, b: a - b, "are subtracted, the value in `b` from the value in `a`"),
+        "theirs": ("{}", lambda a, b: b, "are replaced by the value in `b`"), "product": ("*mine * {}", lambda a, b: a * b, "are multiplied"),
     }[wanted]
     value = mapping.on("value") if altered else "value"
     both = rust.format(f"({value})" if altered else "value")
@@ -307,14 +309,14 @@ def merged_maps(draw: Draw) -> Function:
         names = {"String": ("tea", "milk", "rice", "salt"), "u32": (1, 2, 5, 8), "char": "abxy"}[key]
         return {name: draw.arguments.randint(-9, 20) for name in draw.arguments.sample(names, draw.arguments.randint(0, 4))}
 
-    alone = "keys of `b` alone are ignored" if common and target != "new" else "other keys are left out" if common else "other keys are kept"
-    changed = f" The values of `b` are first {mapping.participle}." if altered else ""
+    alone = "keys that occur only in `b` are ignored" if common and target != "new" else "keys that occur in only one map are omitted" if common else "keys that occur in only one map are kept with their value"
+    changed = f" Before that, all values of `b` are {mapping.participle}." if altered else ""
     shape = f"{container}<{key}, {kind}>"
     return Function(
         name=draw.style("merge", "combine_maps", "join_tables", "update_with", "absorb"), parameters={"a": f"&{shape}" if target == "new" else f"&mut {shape}", "b": f"&{shape}"},
         returns=shape if target == "new" else None, imports=[import_of(container)],
-        words=[f"Merges `b` {'with' if target == 'new' else 'into'} `a`: values of the same key {said}, and {alone}.{changed}",
-               f"Combines two maps{'' if target == 'new' else ', changing the first'}. Where both have a key, the values {said}; {alone}.{changed}"],
+        words=[f"Merges `b` {'with' if target == 'new' else 'into'} `a`: the values of a key that occurs in both maps {said}, and {alone}.{changed}",
+               f"Combines two maps{' into a new one' if target == 'new' else ' by modifying `a` in place'}. If both contain a key, its values {said}; {alone}.{changed}"],
         forms=["\n".join([*begin, header, *(f"    {line}" for line in inner), "}", *end]) for header, inner in zip(loops, bodies, strict=True)],
         oracle=oracle, inputs=lambda: (one(), one()),
     )
@@ -327,7 +329,7 @@ def pairs_counted(draw: Draw) -> Function:
     filtered, k = draw.choose(True, False), k + 1 if relation == "multiple" else k
     rust, holds, said = {
         "difference": (f"(a - b).abs() == {k}", lambda a, b: abs(a - b) == k, f"differ by {k}"), "sum": (f"a + b == {k}", lambda a, b: a + b == k, f"add up to {k}"),
-        "multiple": (f"(a + b) % {k} == 0", lambda a, b: (a + b) % k == 0, f"have a sum divisible by {k}"), "product": (f"a * b == {k}", lambda a, b: a * b == k, f"multiply to {k}"),
+        "multiple": (f"(a + b) % {k} == 0", lambda a, b: (a + b) % k == 0, f"have a sum divisible by {k}"), "product": (f"a * b == {k}", lambda a, b: a * b == k, f"have the product {k}"),
     }[relation]
     only = f"{keep.on('a')}" if filtered else ""
     whole = " && ".join([f"({only})" if "||" in only else only, rust]) if only else rust
@@ -347,12 +349,12 @@ def pairs_counted(draw: Draw) -> Function:
         put = "*counts.entry(b).or_insert(0) += 1;"
         stored = f"let a = b;\n    if {only} {{\n        {put}\n    }}" if filtered else put
         forms.append(f"let mut counts: HashMap<{kind}, usize> = HashMap::new();\nlet mut total = 0;\nfor &b in values {{\n    total += {found};\n    {stored}\n}}\ntotal")
-    first = f" Only pairs whose first element {keep.clause} count." if filtered else ""
-    told = {"count": "Counts the pairs of elements that", "indices": "Finds the first pair of indices, by the earlier and then by the later one, whose elements", "exists": "Tells whether there are two elements that"}[returns]
+    first = f" Only pairs whose first element (the one at the smaller index) {keep.clause} are considered." if filtered else ""
+    told = {"count": "Counts the pairs of elements that", "indices": "Finds the first pair of indices, ordered by the smaller and then by the larger index, whose elements", "exists": "Checks whether there are two elements at different positions that"}[returns]
     return Function(
         name=draw.style(f"pairs_with_{relation}", f"{relation}_pairs", "matching_pairs", f"pair_{returns}"), parameters={"values": f"&[{kind}]"}, returns=result,
         body_imports=[import_of("HashMap")], oracle=oracle, forms=forms, inputs=lambda: (few_numbers(draw, -4, 12, 8),),
-        words=[f"{told} {said}.{first}", f"Looks at all pairs of places `i < j` in `values`. {told} {said}.{first}"],
+        words=[f"{told} {said}.{first}", f"Looks at all pairs of elements at indices i < j in `values`. {told} {said}.{first}"],
     )
 
 
@@ -363,13 +365,13 @@ def two_sum(draw: Draw) -> Function:
     base = base if returns == "indices" else 0
     wanted, holds, said = {
         "sum": ("target - value", lambda a, b, t: a + b == t, "add up to `target`"),
-        "difference": ("value - target", lambda a, b, t: b - a == t, "are such that the later one exceeds the earlier by `target`"),
-        "mapped": (f"target - ({mapping.on('value')})", lambda a, b, t: a + mapping(b) == t, f"add up to `target` if the later one is {mapping.participle}"),
+        "difference": ("value - target", lambda a, b, t: b - a == t, "differ by `target`, that is, the later one minus the earlier one is `target`"),
+        "mapped": (f"target - ({mapping.on('value')})", lambda a, b, t: a + mapping(b) == t, f"add up to `target` after the later one is {mapping.participle}"),
     }[relation]
     plus = " + 1" if base else ""
     give = {"indices": f"(first{plus}, index{plus})", "values": "(values[first], value)", "second": "index"}[returns]
     result = {"indices": "Option<(usize, usize)>", "values": f"Option<({kind}, {kind})>", "second": "Option<usize>"}[returns]
-    told = {"indices": f"both indices, counted from {base}", "values": "the two numbers", "second": "the index of the later one"}[returns]
+    told = {"indices": f"both indices, counting from {base}", "values": "the two numbers", "second": "the index of the later one"}[returns]
 
     def oracle(values: list[int], target: int) -> object:
         for j, b in enumerate(values):
@@ -384,6 +386,6 @@ def two_sum(draw: Draw) -> Function:
     return Function(
         name=draw.style("two_sum", "find_pair", f"pair_with_{relation}", "matching_pair"), parameters={"values": f"&[{kind}]", "target": kind}, returns=result,
         body_imports=[import_of(each) for each in MAPS], forms=forms, oracle=oracle, inputs=lambda: (few_numbers(draw, -3, 10, 7), draw.arguments.randint(-3, 14)),
-        words=[f"Finds two elements at different places that {said} and returns {told}, or `None`. Of several pairs the one whose later element comes first is taken, then the earliest partner.",
-               f"Takes the first pair of elements that {said} and returns {told}; pairs are ordered by the place of the later, then of the earlier element. `None` if there is none."],
+        words=[f"Finds two elements at different positions that {said}, and returns {told}, or `None` if there are none. If several pairs qualify, the one whose later element comes first is chosen, and then the one with the earliest partner.",
+               f"Returns {told} of the first pair of elements that {said}. Pairs are ordered by the position of their later element and then by that of their earlier element. Returns `None` if there is no such pair."],
     )

@@ -9,7 +9,7 @@ from trainers.data.synthetic.writing import blocks, fill, match_on
 MACHINES = (
     ("Turnstile|Gate", "a turnstile", "Locked Coin Unlocked, Unlocked Push Locked, Locked Break Broken, Unlocked Break Broken, Broken Repair Locked"),
     ("Door|Hatch", "a door", "Open Shut Closed, Closed Pull Open, Closed Lock Locked, Locked Unlock Closed"),
-    ("Order|Purchase", "an order", "Created Pay Paid, Paid Ship Shipped, Shipped Deliver Delivered, Created Cancel Cancelled, Paid Cancel Cancelled"),
+    ("Order|Purchase", "an order", "Created Pay Paid, Paid Ship Shipped, Shipped Deliver Delivered, Created Cancel Canceled, Paid Cancel Canceled"),
     ("Connection|Socket|Link", "a connection", "Closed Dial Connecting, Connecting Accept Open, Connecting Refuse Closed, Open Hang Closed"),
     ("Player|Recorder", "a media player", "Stopped Play Playing, Playing Pause Paused, Paused Play Playing, Playing Stop Stopped, Paused Stop Stopped"),
     ("Job|Task", "a background job", "Queued Start Running, Running Finish Done, Running Crash Failed, Failed Retry Queued"),
@@ -39,7 +39,7 @@ class Machine:
         self.states = list(dict.fromkeys(each for first, _, last in self.rows for each in (first, last)))
         self.events = list(dict.fromkeys(event for _, event, _ in self.rows))
         self.table = {(first, event): last for first, event, last in self.rows}
-        self.context = blocks(declare(draw, self.state, f"what {self.said} is doing", self.states), declare(draw, self.event, f"what happens to {self.said}", self.events))
+        self.context = blocks(declare(draw, self.state, f"a state of {self.said}", self.states), declare(draw, self.event, f"an event for {self.said}", self.events))
         self.told = "; ".join(f"`{event}` leads from `{first}` to `{last}`" for first, event, last in self.rows)
 
     def arms(self, good: str, rest: str) -> list[tuple[str, str]]:
@@ -89,12 +89,12 @@ def machine_run(draw: Draw) -> Function:
     }[wanted]
     if wanted in ("changes", "ignored", "visits"):
         loops = [fill("let mut state = $start;\nlet mut count = 0;\nfor &event in events {\n    let step = $option;\n    $after\n}\ncount", start=f"{state}::{start}", option=option, after=each) for each in loops]
-    result = {"final": "the state in which it ends", "changes": "how many events changed the state", "ignored": "how many events had no effect", "visits": f"how often it entered `{target}`", "fails": "the last state, or as an error the index of the first event that is not possible"}[wanted]
-    rest = "" if wanted == "fails" else draw.style(" Other events change nothing.", " All other events are ignored.")
+    result = {"final": "the final state", "changes": "the number of events that change the state", "ignored": "the number of events that do not change the state", "visits": f"the number of events that lead to `{target}`", "fails": "the final state or, as an error, the index of the first event for which the current state has no transition"}[wanted]
+    rest = "" if wanted == "fails" else draw.style(" Other events do not change the state.", " All other events are ignored.")
     return Function(
         name={"final": draw.style("run", "final_state", "simulate", "replay"), "changes": draw.style("count_changes", "changes", "transitions"), "ignored": draw.style("count_ignored", "useless_events", "ignored"), "visits": draw.style("count_visits", f"times_{target.lower()}", "visits"), "fails": draw.style("check_events", "try_run", "validate")}[wanted],
         parameters={"events": f"&[{event}]"}, returns={"final": state, "fails": f"Result<{state}, usize>"}.get(wanted, draw.style("usize", "u32")),
-        words=[f"Runs {machine.said} that starts as `{start}` through `events` and returns {result}: {machine.told}.{rest}", f"Returns {result}, for {machine.said} that begins in `{start}` and sees `events`. There, {machine.told}.{rest}"],
+        words=[f"Runs {machine.said} that starts in state `{start}` through `events` and returns {result}. The transitions are: {machine.told}.{rest}", f"Simulates {machine.said} that starts in state `{start}` and receives `events`. Returns {result}. {machine.told}.{rest}"],
         forms=loops, oracle=oracle, inputs=lambda: (machine.draw_events(draw, start, draw.arguments.randint(0, 6)),), context=machine.context,
     )
 
@@ -127,7 +127,7 @@ def machine_with_step(draw: Draw) -> Function:
 
     part = Function(
         name=step, parameters={"state": state, "event": event}, returns=f"Option<{state}>",
-        words=[f"The state to which `event` leads from `state`, if it is possible there: {machine.told}.", f"Returns what follows `state` upon `event`, or `None` where the event is not possible: {machine.told}."],
+        words=[f"Returns the state to which `event` leads from `state`, or `None` if there is no such transition: {machine.told}.", f"Returns the state after `event` in `state`. All combinations that are not listed here give `None`: {machine.told}."],
         forms=[match_on("(state, event)", machine.arms("Some({})", "None")), fill("let next = $arms;\nSome(next)", arms=match_on("(state, event)", machine.arms("{}", "return None")))],
         oracle=part_oracle, inputs=lambda: (start(), Variant(f"{event}::{(name := draw.arguments.choice(machine.events))}", name, ())),
     )
@@ -139,11 +139,11 @@ def machine_with_step(draw: Draw) -> Function:
         "last": [f"let last = events\n    .iter()\n    .fold(first, |state, &event| {step}(state, event).unwrap_or(state));\nSome(last).filter(|&state| state != {state}::{goal})",
                  f"let mut state = first;\nfor &event in events {{\n    if let Some(next) = {step}(state, event) {{\n        state = next;\n    }}\n}}\nif state == {state}::{goal} {{\n    None\n}} else {{\n    Some(state)\n}}"],
     }[wanted]
-    said = {"path": "Returns all states that {} goes through under `events`, from `first` on, one more for every event", "reaches": f"Tells whether {{}} that begins in `first` is ever `{goal}` under `events`", "last": f"Returns the state in which `events` leave {{}} that began in `first`, or `None` if that is `{goal}`"}[wanted].format(machine.said)
+    said = {"path": "Returns the states of {} that receives `events`, beginning with `first` and followed by the state after each event", "reaches": f"Checks whether {{}} that starts in state `first` and receives `events` is ever in state `{goal}`, including at the start", "last": f"Returns the final state of {{}} that starts in state `first` and receives `events`, or `None` if that state is `{goal}`"}[wanted].format(machine.said)
     return Function(
         name={"path": draw.style("trace", "history", "path"), "reaches": draw.style("reaches", f"ever_{goal.lower()}", f"becomes_{goal.lower()}"), "last": draw.style("outcome", "last_state", f"unless_{goal.lower()}")}[wanted],
         parameters={"first": state, "events": f"&[{event}]"}, returns={"path": f"Vec<{state}>", "reaches": "bool", "last": f"Option<{state}>"}[wanted],
-        words=[f"{said}. An event that is not possible leaves the state as it is.", f"{said}. Events that are not possible are skipped."], forms=forms, oracle=oracle, inputs=inputs, context=machine.context, parts=(part,),
+        words=[f"{said}. An event without a transition leaves the state unchanged.", f"{said}. The state stays the same for an event that has no transition."], forms=forms, oracle=oracle, inputs=inputs, context=machine.context, parts=(part,),
     )
 
 
@@ -168,13 +168,13 @@ def machine_type(draw: Draw) -> Items:
     )
     derives = draw.style("Debug", "Debug, Clone", "Debug, Clone, PartialEq")
     initial = "Vec::new()" if kept == "history" else "0"
-    struct = fill("/// $says\n#[derive($derives)]\npub struct $name {\n    state: $state,\n    $field\n}", says=draw.style(machine.said.capitalize() + ".", f"{machine.said.capitalize()}, which starts as `{start}`.", f"The state machine of {machine.said}."), derives=derives, name=name, state=state, field=f"{field}: {kind}," if field else "")
+    struct = fill("/// $says\n#[derive($derives)]\npub struct $name {\n    state: $state,\n    $field\n}", says=draw.style(f"Models {machine.said}.", f"Models {machine.said} that starts in state `{start}`.", f"A state machine for {machine.said}."), derives=derives, name=name, state=state, field=f"{field}: {kind}," if field else "")
     getter = fill("/// $says\npub fn $field(&self) -> $kind {\n    $body\n}", field=field, kind=f"&[{state}]" if kept == "history" else kind, body=f"&self.{field}" if kept == "history" else f"self.{field}",
-                  says={"changes": "How often the state changed.", "rejected": "How many events were not possible.", "history": "The states that were entered, in order.", "nothing": ""}[kept]) if field else ""
-    constructor = fill("/// $says\npub fn new() -> Self {\n    $body\n}", says=f"Starts as `{start}`.", body=f"Self {{ state: {state}::{start}, {field}: {initial} }}" if field else f"Self {{ state: {state}::{start} }}")
+                  says={"changes": "Returns the number of transitions so far.", "rejected": "Returns the number of rejected events.", "history": "Returns the states that were entered, in order.", "nothing": ""}[kept]) if field else ""
+    constructor = fill("/// $says\npub fn new() -> Self {\n    $body\n}", says=f"Creates a machine in state `{start}`.", body=f"Self {{ state: {state}::{start}, {field}: {initial} }}" if field else f"Self {{ state: {state}::{start} }}")
     handler = fill("/// $says\npub fn $handle(&mut self, event: $event) -> $returned {\n    $taken\n}", handle=handle, event=event, returned=returned, taken=taken,
-                   says=draw.style("Takes `event` if it is possible now", "Reacts to `event`, unless it is not possible") + {"bool": "; tells whether it was.", "Result": " and returns the new state.", "Option": " and returns the new state."}[answer])
-    reader = fill("/// $says\npub fn state(&self) -> $state {\n    self.state\n}", says=draw.style("The current state.", "What it is doing."), state=state)
+                   says=draw.style("Handles `event`", "Processes `event`") + {"bool": " and returns whether it caused a transition.", "Result": " and returns the new state, or an error if there is no transition for it.", "Option": " and returns the new state, or `None` if there is no transition for it."}[answer])
+    reader = fill("/// $says\npub fn state(&self) -> $state {\n    self.state\n}", says=draw.style("Returns the current state.", "Returns the state the machine is in."), state=state)
     code = blocks(machine.context, struct, fill("impl $name {\n    $methods\n}", name=name, methods=blocks(constructor, handler, reader, getter)))
     cases = []
     for length in (2, 3, 5):

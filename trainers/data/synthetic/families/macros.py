@@ -43,9 +43,9 @@ def extreme_macro(draw: Draw) -> Items:
         f"{{\n    let first = {one};\n    let rest = {name}!($($rest),+);\n    if first {sign} rest {{\n        first\n    }} else {{\n        rest\n    }}\n}}",
     )
     comma = draw.style("", " $(,)?")
-    helper = f"/// `value`, {change.participle}.\npub fn {function}(value: {kind}) -> {kind} {{\n    {change.on('value')}\n}}\n\n" if own else ""
-    after = f", each {change.participle} by `{function}`" if own else ""
-    words = (f"The {word} of its arguments{after}.", f"Finds the {word} of some numbers{after}.", f"Expands to comparisons that find the {word} argument{after}.")
+    helper = f"/// Returns `value` {change.participle}.\npub fn {function}(value: {kind}) -> {kind} {{\n    {change.on('value')}\n}}\n\n" if own else ""
+    after = f" after `{function}` has been applied to each" if own else ""
+    words = (f"Returns the {word} of its arguments{after}.", f"Finds the {word} of the given numbers{after}.", f"Expands to comparisons that find the {word} argument{after}.")
     code = helper + _macro(draw, name, words, (f"$first:expr{comma}", one), ("$first:expr, $($rest:expr),+" + comma, two))
     lists = [_numbers(draw, size) for size in (1, 2, 3, 5)]
     return Items(code, [Case(f"{name}!({', '.join(f'{n}{kind}' for n in v)})", str(pick(change(n) if own else n for n in v))) for v in lists])
@@ -65,7 +65,7 @@ def collection_macro(draw: Draw) -> Items:
     adding = {"Map": f"{new}.insert($key, {value});", "Set": f"{new}.insert({value});", "que": f"{new}.push_back({value});", "Vec": f"{new}.push({value});"}[collection[-3:]]
     arrow, pattern = draw.style(("=>", "$($key:expr => $value:expr),* $(,)?"), ("=>", "$($key:expr => $value:expr),*")) if pairs else ("", draw.style("$($value:expr),* $(,)?", "$($value:expr),*"))
     what = f"a `{collection}` of the given {'entries' if pairs else 'values'}"
-    words = (f"Makes {what}, each {'value ' if pairs else ''}{change.participle}.", f"Builds {what}; {'values' if pairs else 'all'} are {change.participle}.", f"Like `vec!`, for {what}; each {'value ' if pairs else ''}is {change.participle}.")
+    words = (f"Creates {what}, with each value {change.participle}.", f"Builds {what}; the values are {change.participle}.", f"Works like `vec!` but creates {what}; each value is {change.participle}.")
     body = f"{{\n    #[allow(unused_mut)]\n    let mut {new} = {path}::new();\n    $(\n        {adding}\n    )*\n    {new}\n}}"
     code = _macro(draw, name, words, (pattern, body))
     cases = []
@@ -89,13 +89,13 @@ def folding_macro(draw: Draw) -> Items:
     kind = draw.choose(*KINDS)
     holds = draw.integer_predicate(kind)
     name, start, step, said, compute = draw.choose(
-        ("sum_if", "0", "total += value;", "sum of the arguments that are", sum), ("count_if", "0", "total += 1;", "number of arguments that are", len),
-        ("product_if", "1", "total *= value;", "product of the arguments that are", math.prod), ("last_if", "0", "total = value;", "last of the arguments (or 0) that are", lambda v: v[-1] if v else 0),
-        ("alternate_if", "0", "total = value - total;", "result of subtracting all before from each next of the arguments, beginning with 0, that are", _alternate),
+        ("sum_if", "0", "total += value;", "sum of the", sum), ("count_if", "0", "total += 1;", "number of", len),
+        ("product_if", "1", "total *= value;", "product of the", math.prod), ("last_if", "0", "total = value;", "last one, or 0 if there is none, of the", lambda v: v[-1] if v else 0),
+        ("alternate_if", "0", "total = value - total;", "final total, which starts at 0 and becomes `value - total` for each `value` of the", _alternate),
     )
     name = draw.style(name, name.replace("_if", "_of_" + holds.slug), name.replace("_if", "_matching"), "fold_" + name.replace("_if", ""))
     test = _block(f"if {holds.on('value')}", step)
-    words = (f"The {said} {holds.plural}.", f"Computes the {said} {holds.plural}.", f"Expands to the {said} {holds.plural}.")
+    words = (f"Returns the {said} {holds.plural} among its arguments.", f"Computes the {said} {holds.plural} among the given numbers.", f"Expands to the {said} {holds.plural} among its arguments.")
     total = f"let mut total: {kind} = {start};"
     body = draw.style(
         "{\n    #[allow(unused_mut)]\n    " + total + f"\n    $(\n        let value: {kind} = $value;\n        " + test.replace("\n", "\n        ") + "\n    )*\n    total\n}",
@@ -125,8 +125,8 @@ def struct_macro(draw: Draw) -> Items:
     macro = draw.style("record", "define", "plain_struct", "make_struct", "with_constructor")
     typed = draw.choose("by the macro", "each")
     method, returns, formula, said = {
-        "sum": (draw.style("total", "sum"), kind, "[$(self.$field),*].iter().sum()", "adds up its fields"),
-        "array": (draw.style("fields", "names"), "Vec<&'static str>", "vec![$(stringify!($field)),*]", "tells the fields' names"),
+        "sum": (draw.style("total", "sum"), kind, "[$(self.$field),*].iter().sum()", "returns the sum of its fields"),
+        "array": (draw.style("fields", "names"), "Vec<&'static str>", "vec![$(stringify!($field)),*]", "returns the names of its fields"),
         "scaled": (draw.style(f"times_{k}", "scaled"), "Self", f"Self {{ $($field: self.$field * {k}),* }}", f"multiplies every field by {k}"),
     }[extra]
     if typed == "by the macro":
@@ -141,7 +141,7 @@ def struct_macro(draw: Draw) -> Items:
     ])
     names = (one, two, three)[:fields]
     use = f"{macro}!({name} {{ {', '.join(f'{each}: {kind}' for each in names)} }});" if typed == "each" else f"{macro}!({name} => {', '.join(names)});"
-    words = (f"Defines a struct with a constructor and a method that {said}.", f"A struct of numbers with `new`; `{method}` {said}.", f"Makes a struct whose `{method}` {said}.")
+    words = (f"Defines a struct with a constructor and a method that {said}.", f"Defines a struct of numbers with the function `new` and a method `{method}` that {said}.", f"Defines a struct whose method `{method}` {said}.")
     code = _macro(draw, macro, words, (pattern, body)) + f"\n{use}\n"
     a, b = _numbers(draw, fields), _numbers(draw, fields)
     show = lambda v: f"{name} {{ {', '.join(f'{f}: {n}' for f, n in zip(names, v, strict=True))} }}"  # noqa: E731
@@ -161,8 +161,8 @@ def mapped_vec_macro(draw: Draw) -> Items:
     body = "{\n    let mut result = Vec::new();\n    " + loop + pushed + "\n    }\n    result\n}"
     if index == "plain":
         body = draw.style(body, f"vec![$({one}),*]", f"[$($value),*].into_iter().map(|value: {kind}| {change.on('value')}).collect::<Vec<_>>()")
-    said = {"plain": "", "reversed": ", in reverse order", "twice": ", after the number itself", "numbered": ", plus its position from 0"}[index]
-    words = (f"A vector of the numbers, each {change.participle}{said}.", f"Like `vec!`, but with each number {change.participle}{said}.", f"Makes a `Vec<{kind}>` of each argument {change.participle}{said}.")
+    said = {"plain": "", "reversed": ", in reverse order", "twice": ", preceded by the original number", "numbered": ", plus its position, counting from 0"}[index]
+    words = (f"Creates a vector of the numbers, each {change.participle}{said}.", f"Works like `vec!` but with each number {change.participle}{said}.", f"Creates a `Vec<{kind}>` that contains each argument {change.participle}{said}.")
     compute = {"plain": lambda v: [change(n) for n in v], "reversed": lambda v: [change(n) for n in v][::-1], "twice": lambda v: [x for n in v for x in (n, change(n))], "numbered": lambda v: [i + change(n) for i, n in enumerate(v)]}[index]
     lists = [_numbers(draw, size, 9, 50) for size in (1, 3, 4)]
     return Items(_macro(draw, name, words, (draw.style("$($value:expr),+", "$($value:expr),+ $(,)?"), body)), [Case(f"{name}![{_listed(v)}]", literal(compute(v), f"Vec<{kind}>")) for v in lists])
@@ -179,14 +179,14 @@ def named_enum_macro(draw: Draw) -> Items:
     macro, method, parse, rank = draw.style("named_enum", "enum_with_names", "names", "simple_enum"), draw.style("name", "label", "as_text"), draw.style("parse", "from_name", "find"), draw.style("number", "rank", "code")
     shown, compute, returns = {"name": ("stringify!($variant)", str, "&'static str"), "lower": ("stringify!($variant).to_lowercase()", str.lower, "String"), "upper": ("stringify!($variant).to_uppercase()", str.upper, "String"), "length": ("stringify!($variant).len()", len, "usize")}[wanted]
     position = " as u32" + (f" * {step}" if step > 1 else "") + (f" + {start}" if start else "")
-    said = {"name": "", "lower": " in small letters", "upper": " in capitals", "length": "'s length"}[wanted]
+    said = {"name": "the name of the variant", "lower": "the name of the variant in lowercase", "upper": "the name of the variant in uppercase", "length": "the length of the variant's name"}[wanted]
     body = "\n".join([
         "#[derive(Debug, Clone, Copy, PartialEq)]", _block("pub enum $name", "$($variant),*"), "", "impl $name {",
-        f"    /// The variant's name{said}.\n    pub fn {method}(self) -> {returns} {{\n        match self {{\n            $($name::$variant => {shown}),*\n        }}\n    }}", "",
+        f"    /// Returns {said}.\n    pub fn {method}(self) -> {returns} {{\n        match self {{\n            $($name::$variant => {shown}),*\n        }}\n    }}", "",
         f"    pub fn {parse}(text: &str) -> Option<Self> {{\n        match text {{\n            $(stringify!($variant) => Some($name::$variant),)*\n            _ => None,\n        }}\n    }}", "",
         f"    pub fn {rank}(self) -> u32 {{\n        self{position}\n    }}", "}",
     ])
-    words = ("Defines an enum that knows the names of its variants.", f"An enum with `{method}`, `{parse}` and `{rank}`.", "Writes an enum and the matches over its variants.")
+    words = ("Defines an enum whose variants can be converted to and from their names.", f"Defines an enum with the functions `{method}`, `{parse}` and `{rank}`.", "Generates an enum and the match expressions over its variants.")
     code = _macro(draw, macro, words, (draw.style("$name:ident { $($variant:ident),* $(,)? }", "$name:ident { $($variant:ident),+ }"), body)) + f"\n{macro}!({name} {{ {', '.join(variants)} }});\n"
     kind = "usize" if wanted == "length" else "&str"
     cases = [Case(f"{name}::{each}.{method}()", literal(compute(each), kind)) for each in variants[:2]]
@@ -207,8 +207,9 @@ def matching_macro(draw: Draw) -> Items:
     rules = [("$value:expr", body)]
     if source == "pattern":
         rules = [("$value:expr, $pattern:pat => $result:expr", f"match $value {{\n    $pattern => {{\n        let value: {kind} = $result;\n        {made}\n    }}\n    _ => {default},\n}}")]
-    said = {"option": "What is in an option", "result": "The value of a success", "text": "The number in a text", "pattern": "The result if the pattern matches"}[source]
-    words = (f"{said}, {change.participle}; {default} if there is none.", f"{said}, {change.participle}, or else {default}.", f"{said} ({change.participle}). Falls back to {default}.")
+    said = {"option": "the value inside an option", "result": "the value inside `Ok`", "text": "the number parsed from a text", "pattern": "the given result"}[source]
+    absent = {"option": "it is `None`", "result": "it is an error", "text": "the text is not a number", "pattern": "the pattern does not match"}[source]
+    words = (f"Returns {said}, {change.participle}, or {default} if {absent}.", f"Evaluates to {said}, {change.participle}. Falls back to {default} if {absent}.", f"Takes {said} and returns it {change.participle}. If {absent}, returns {default}.")
     n, m = _numbers(draw, 2, 9, 60)
     forms = {
         "option": lambda x: (f"Some({x}{kind})", f"None::<{kind}>"), "result": lambda x: (f"Ok::<{kind}, String>({x})", f'Err::<{kind}, &str>("no")'),
@@ -219,12 +220,12 @@ def matching_macro(draw: Draw) -> Items:
 
 @family(tier=2)
 def chained_comparison_macro(draw: Draw) -> Items:
-    (sign, compare, said), distance = draw.choose(("<", lambda a, b: a < b, "rising"), ("<=", lambda a, b: a <= b, "never falling"), (">", lambda a, b: a > b, "falling"), (">=", lambda a, b: a >= b, "never rising"), ("!=", lambda a, b: a != b, "different from the next"), ("==", lambda a, b: a == b, "equal")), draw.integer(0, 9)
+    (sign, compare, said), distance = draw.choose(("<", lambda a, b: a < b, "in strictly ascending order"), ("<=", lambda a, b: a <= b, "in ascending order"), (">", lambda a, b: a > b, "in strictly descending order"), (">=", lambda a, b: a >= b, "in descending order"), ("!=", lambda a, b: a != b, "each different from the next"), ("==", lambda a, b: a == b, "all equal")), draw.integer(0, 9)
     k = draw.integer(1, 5)
     name = draw.style("ordered", "chain", "in_order", "compare_all", "holds")
     right = "$second" + (f" * {k}" if k > 1 else "") + (f" + {distance}" if distance else "")
-    limits = (f", when {distance} is added to the right one" if distance else "") if k == 1 else f", when the right one is taken times {k}" + (f" plus {distance}" if distance else "")
-    words = (f"Whether `{sign}` holds between neighbours{limits}.", f"`true` if all arguments compare by `{sign}` to the next{limits}.", f"Tells whether the arguments are {said}: each `{sign}` the next{limits}.")
+    right_side = "b" + (f" * {k}" if k > 1 else "") + (f" + {distance}" if distance else "")
+    words = (f"Returns `true` if `a {sign} {right_side}` holds for each argument `a` and the argument `b` after it.", f"Compares each argument `a` to the next argument `b` and returns `true` if `a {sign} {right_side}` holds for all of them.", f"Checks whether all pairs of adjacent arguments `a` and `b` satisfy `a {sign} {right_side}`." if right_side != "b" else f"Checks whether the arguments are {said}.")
     code = _macro(draw, name, words, ("$only:expr", "true"), ("$first:expr, $second:expr $(, $rest:expr)*", draw.style(f"$first {sign} {right} && {name}!($second $(, $rest)*)", f"if $first {sign} {right} {{\n    {name}!($second $(, $rest)*)\n}} else {{\n    false\n}}")))
     pick = draw.arguments.randint
     lists = [[4], [pick(1, 9), pick(1, 9)], [1, 2], [90, 9, 1], [1, 20, 300], [5 * k + distance, 5], [5, 5], [8, 3, 4]]
@@ -244,8 +245,8 @@ def counting_macro(draw: Draw) -> Items:
     loop = [("@each", f"0{unit}"), (f"@each $first:{fragment} $({comma} $rest:{fragment})*", f"1 + {rest}"), (f"$($value:{fragment}){comma}*", f"({name}!(@each $($value){comma}*)){last}")]
     array = [("@unit $value:" + fragment, "()"), (f"$($value:{fragment}){comma}*", f"(<[()]>::len(&[$({name}!(@unit $value)),*]) as {unit}){last}")]
     sum_of = [("@one $value:" + fragment, f"1{unit}"), (f"$($value:{fragment}){comma}*", f"(0{unit} $(+ {name}!(@one $value))*){last}")]
-    said = f"the number of arguments{f' times {per}' if per > 1 else ''}{f', and {base} more' if base else ''}"
-    words = (f"Expands to {said}.", f"Counts: {said}, without evaluating anything.", f"{said.capitalize()}, known when compiling.")
+    said = f"the number of arguments{f' times {per}' if per > 1 else ''}{f' plus {base}' if base else ''}"
+    words = (f"Expands to {said}.", f"Computes {said} without evaluating any of them.", f"Returns {said}, computed without running the arguments.")
     code = _macro(draw, name, words, *draw.style(loop, array, sum_of))
     words_of = {"expr": ["1 + 1", "2", '"x"', "4 * 2", "true"], "ident": ["red", "green", "blue", "black", "white"], "tt": ["a", "7", "[b]", "+", "d"], "literal": ["3", "'c'", '"text"', "true", "8"]}[fragment]
     joined = ", " if separated else " "
@@ -264,7 +265,7 @@ def setter_macro(draw: Draw) -> Items:
     macro = draw.style("setters", "builder_methods", "with_methods", "chainable")
     arrow = draw.style("$($field:ident),*", "$($field:ident),* $(,)?")
     body = f"$(\n    pub fn $field(mut self, value: {kind}) -> Self {{\n        self.$field = {change.on('value')};\n        self\n    }}\n)*"
-    words = (f"Writes a chainable setter for each field; what is given is {change.participle}.", f"One setter per field, which keeps the value {change.participle}.", f"Methods that set a field to the given value, {change.participle}, and return all.")
+    words = (f"Generates a chainable setter for each field; the given value is {change.participle}.", f"Generates one setter per field, which stores the value {change.participle}.", f"Generates methods that set a field to the given value, {change.participle}, and return `self`.")
     code = _macro(draw, macro, words, (arrow, body)) + "\n#[derive(Debug, Clone, PartialEq)]\n" + _block(f"pub struct {name}", *(f"{field}: {kind}," for field in (one, two, three)))
     code += f"\n\nimpl {name} {{\n    {macro}!({one}, {two});\n\n    pub fn new() -> Self {{\n        {name} {{ {one}: {k}, {two}: {k}, {three}: 1 }}\n    }}\n\n    pub fn total(&self) -> {kind} {{\n        self.{one} + self.{two} + self.{three}\n    }}\n}}\n"
     n, m = _numbers(draw, 2, 9, 60)
@@ -287,7 +288,7 @@ def function_macro(draw: Draw) -> Items:
     each = draw.style(True, False)
     pattern, body = ("$($name:ident => $value:expr),* $(,)?", "$(\n" + textwrap.indent(one, "    ") + "\n)*") if each else ("$name:ident, $value:expr", one)
     told = f"`n {sign} value{after}`"
-    words = (f"Defines functions that compute {told}.", f"Makes {'a function' if not each else 'one function per pair'} of a name and a value, for {told}.", f"Writes out functions of one number: {told}.")
+    words = (f"Defines functions that compute {told}.", f"Defines {'a function from a name and a value' if not each else 'one function for each pair of a name and a value'}, which computes {told}.", f"Generates functions of one number that return {told}.")
     pairs = list(zip(names, values, strict=True))
     uses = f"{macro}!({', '.join(f'{name} => {value}' for name, value in pairs)});" if each else "\n".join(f"{macro}!({name}, {value});" for name, value in pairs)
     numbers = _numbers(draw, 4, 10, 70)
@@ -303,13 +304,13 @@ def implementing_macro(draw: Draw) -> Items:
     text = draw.choose(True, False)
     macro = draw.style("implement", f"impl_{method}", "for_types", "derive_for")
     body = f"$(\n    impl {trait} for $kind {{\n        fn {method}(&self) -> {kind} {{\n            let value = *self as {kind};\n            {change.on('value')}\n        }}\n    }}\n)*"
-    words = (f"Implements `{trait}` for several types of numbers.", f"Writes the same `impl {trait}` for every given type.", f"`{trait}` for the types given.")
-    told = draw.style("The value", "Itself", "The number")
-    code = f"/// {draw.style('What the macro implements.', f'Has a {method}.', 'For numbers of any size.')}\n" + _block(f"pub trait {trait}", f"/// {told}, {change.participle}.", f"fn {method}(&self) -> {kind};") + "\n\n"
+    words = (f"Implements `{trait}` for several primitive types.", f"Generates the same `impl {trait}` for every given type.", f"Implements `{trait}` for the given types.")
+    told = draw.style("Returns the value", "Returns `self`", "Returns the number")
+    code = f"/// {draw.style('The trait that the macro below implements.', f'A type with the method `{method}`.', 'A trait for numbers of any size.')}\n" + _block(f"pub trait {trait}", f"/// {told} as `{kind}`, {change.participle}.", f"fn {method}(&self) -> {kind};") + "\n\n"
     code += _macro(draw, macro, words, ("$($kind:ty),* $(,)?", body)) + f"\n{macro}!({', '.join(types)});\n"
     if text:
         length = draw.style(f"self.len() as {kind}", f"self.chars().count() as {kind}")
-        code += f"\n/// By its length.\nimpl {trait} for str {{\n    fn {method}(&self) -> {kind} {{\n        {length}\n    }}\n}}\n"
+        code += f"\n/// Uses the length of the text.\nimpl {trait} for str {{\n    fn {method}(&self) -> {kind} {{\n        {length}\n    }}\n}}\n"
     numbers = _numbers(draw, 3, 9, 100)
     cases = [Case(f"{'true' if t == 'bool' else f'{n}{t}'}.{method}()", str(change(1 if t == "bool" else n))) for n, t in zip(numbers, types, strict=True)]
     return Items(code, cases + ([Case(f'"{"lantern"[:size]}".{method}()', str(size)) for size in (3, 6)] if text else [Case(f"7{types[1]}.{method}()", str(change(7)))]))
@@ -318,15 +319,15 @@ def implementing_macro(draw: Draw) -> Items:
 @family(tier=1)
 def text_macro(draw: Draw) -> Items:
     separator, before, after = draw.choose(", ", "-", " ", "/", "; ", ""), draw.choose("", "<", "[", "("), draw.choose("", "!", ".", ">")
-    wanted, shown, compute = draw.choose(("", "$part.to_string()", str), (" in capitals", "$part.to_string().to_uppercase()", lambda t: str(t).upper()), (", doubled", "$part.to_string().repeat(2)", lambda t: str(t) * 2))
+    wanted, shown, compute = draw.choose(("", "$part.to_string()", str), (" in uppercase", "$part.to_string().to_uppercase()", lambda t: str(t).upper()), (", each written twice", "$part.to_string().repeat(2)", lambda t: str(t) * 2))
     name = draw.style("joined", "concat_all", "line", "text_of", "glue")
     body = draw.style(
         f'{{\n    let parts: Vec<String> = vec![$({shown}),*];\n    format!("{before}{{}}{after}", parts.join("{separator}"))\n}}',
         f'{{\n    let mut text = String::from("{before}");\n    let parts = [$({shown}),*];\n    for (index, part) in parts.iter().enumerate() {{\n        if index > 0 {{\n            text.push_str("{separator}");\n        }}\n        text.push_str(part);\n    }}\n    text.push_str("{after}");\n    text\n}}',
     )
-    apart = f"with `{separator}` between them" if separator.strip() else "with a space between them" if separator else "one right after the other"
-    ends = (f", after `{before}`" if before else "") + (f", ending with `{after}`" if after else "")
-    words = (f"Writes all arguments{wanted}, {apart}{ends}.", f"A text of the arguments{wanted}, {apart}{ends}.", f"Joins whatever can be shown{wanted}, {apart}{ends}.")
+    apart = f"with `{separator}` between them" if separator.strip() else "with a space between them" if separator else "without a separator"
+    ends = (f", preceded by `{before}`" if before else "") + (f", followed by `{after}`" if after else "")
+    words = (f"Formats all arguments{wanted}, {apart}{ends}.", f"Concatenates the arguments as text{wanted}, {apart}{ends}.", f"Joins all arguments into one `String`{wanted}, {apart}{ends}.")
     lists = [["oak", 7], ["kite"], [draw.arguments.randint(1, 99), "sun", True], ["ab", "cd", "ef", 1]]
     show = lambda each: f'"{each}"' if isinstance(each, str) else str(each).lower()  # noqa: E731
     plain = lambda each: str(each).lower() if isinstance(each, bool) else each  # noqa: E731

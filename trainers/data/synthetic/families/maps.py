@@ -26,7 +26,7 @@ def frequency_of_chars(draw: Draw) -> Function:
     container, number, folded = draw.choose(*MAPS), draw.choose("usize", "u32", "u64"), draw.choose(False, True)
     keep = draw.char_predicate()
     key = "c.to_ascii_lowercase()" if folded else "c"
-    said = "; what is chosen is counted in lowercase" if folded else ""
+    said = ", converting each counted character to lowercase" if folded else ""
     return Function(
         name=draw.style("char_counts", "frequencies", "letter_frequency", f"count_{keep.slug}", "histogram"),
         parameters={"text": "&str"},
@@ -34,8 +34,8 @@ def frequency_of_chars(draw: Draw) -> Function:
         imports=[import_of(container)],
         words=[
             f"Counts how often each of the {keep.plural} occurs in `text`{said}.",
-            f"Builds a map from each character that {keep.clause} to the number of its occurrences{said}.",
-            f"Tallies the {keep.plural} of a text{said}. Other characters are skipped.",
+            f"Builds a map from each character of `text` that {keep.clause} to its number of occurrences{said}.",
+            f"Counts the {keep.plural} of `text` by character{said}. Other characters are skipped.",
         ],
         forms=[
             f"""
@@ -93,9 +93,9 @@ def frequency_of_numbers(draw: Draw) -> Function:
         returns=f"{container}<{kind}, usize>",
         imports=[import_of(container)],
         words=[
-            f"Counts how often each of the {keep.plural} occurs" + (f"; the keys are the numbers{said}." if keyed else "."),
-            f"Returns how many of the {keep.plural} in `values` belong to each key, which is the number{said or ' itself'}.",
-            f"Tallies every one of `values` that {keep.clause}, by the number{said or ' itself'}.",
+            f"Counts how often each of the {keep.plural} occurs" + (f". The keys of the map are these numbers{said}." if keyed else "."),
+            f"Returns a map with the number of {keep.plural} in `values` for each key, where the key is the number{said or ' itself'}.",
+            f"Counts every number in `values` that {keep.clause}, grouped by the number{said or ' itself'}.",
         ],
         forms=[
             f"""
@@ -143,13 +143,13 @@ def words_by_key(draw: Draw) -> Function:
         "last": ("word.chars().last().unwrap_or_default()", "char", "last character", lambda w: w[-1]),
         "vowels": ('word.chars().filter(|&c| "aeiou".contains(c)).count()', "usize", "number of lowercase vowels", lambda w: sum(c in "aeiou" for c in w)),
         "modulo": (f"word.len() % {k}", "usize", f"length modulo {k}", lambda w: len(w) % k),
-        "capital": ("word.starts_with(char::is_uppercase)", "bool", "whether it begins with a capital letter", lambda w: w[0].isupper()),
+        "capital": ("word.starts_with(char::is_uppercase)", "bool", "whether it starts with an uppercase letter", lambda w: w[0].isupper()),
     }[by]
     value_type, add, told, finish = {
-        "words": ("Vec<String>", ".or_insert_with(Vec::new).push(word.to_string());", "the words in their order", list),
-        "count": ("usize", "+= 1;", "how many words there are", len),
-        "letters": ("usize", "+= word.len();", "the sum of the lengths", lambda group: sum(map(len, group))),
-        "longest": ("String", "", "the longest word (the first of equals)", lambda group: max(group, key=len)),
+        "words": ("Vec<String>", ".or_insert_with(Vec::new).push(word.to_string());", "a vector of the words with that key in their original order", list),
+        "count": ("usize", "+= 1;", "the number of words with that key", len),
+        "letters": ("usize", "+= word.len();", "the sum of the lengths of the words with that key", lambda group: sum(map(len, group))),
+        "longest": ("String", "", "the longest word with that key (the first one in case of a tie)", lambda group: max(group, key=len)),
     }[collected]
     if collected == "words":
         put = f"groups.entry(key){add}"
@@ -213,9 +213,9 @@ def words_by_key(draw: Draw) -> Function:
         returns=f"{container}<{key_type}, {value_type}>",
         imports=[import_of(container)],
         words=[
-            f"Groups the words of `text`{limit} by {said}; the value is {told}.",
-            f"For each {said.replace('whether it', 'answer to whether a word')} among the words{limit}, gives {told}.",
-            f"Makes a map of the words{limit}, separated by whitespace: a key is {said.replace('whether it', 'whether a word') if 'whether' in said else 'the ' + said}, its value {told}.",
+            f"Groups the words of `text`{limit} by {said.replace('it starts', 'they start') if 'whether' in said else 'their ' + said}. Each key is mapped to {told}.",
+            f"Returns a map whose keys say {said.replace('it', 'a word')} and whose values are, for the words of `text`{limit}, {told}." if "whether" in said else f"Maps each {said} of a word{limit} in `text` to {told}.",
+            f"Builds a map from the whitespace-separated words of `text`{limit}: a key is {said.replace('whether it', 'whether a word') if 'whether' in said else 'the ' + said + ' of a word'}, and its value is {told}.",
         ],
         forms=forms if least > 1 else [plain],
         oracle=oracle,
@@ -230,11 +230,11 @@ def numbers_by_key(draw: Draw) -> Function:
     filtered = draw.choose(True, False)
     key = mapping.on("value")
     value_type, put, said, finish = {
-        "order": (f"Vec<{kind}>", "groups.entry(key).or_insert_with(Vec::new).push(value);", "all numbers with that key, as they come", list),
-        "sorted": (f"Vec<{kind}>", "groups.entry(key).or_insert_with(Vec::new).push(value);", "its numbers, in ascending order", sorted),
-        "largest": (kind, "let best = groups.entry(key).or_insert(value);\n*best = value.max(*best);", "the largest of its numbers", max),
-        "sum": (kind, "*groups.entry(key).or_insert(0) += value;", "the sum of its numbers", sum),
-        "first": (kind, "groups.entry(key).or_insert(value);", "the first number that has it", lambda group: group[0]),
+        "order": (f"Vec<{kind}>", "groups.entry(key).or_insert_with(Vec::new).push(value);", "all numbers with that key in their original order", list),
+        "sorted": (f"Vec<{kind}>", "groups.entry(key).or_insert_with(Vec::new).push(value);", "all numbers with that key in ascending order", sorted),
+        "largest": (kind, "let best = groups.entry(key).or_insert(value);\n*best = value.max(*best);", "the largest number with that key", max),
+        "sum": (kind, "*groups.entry(key).or_insert(0) += value;", "the sum of all numbers with that key", sum),
+        "first": (kind, "groups.entry(key).or_insert(value);", "the first number with that key", lambda group: group[0]),
     }[order]
     inner = [f"let key = {key};", *put.split("\n")]
     skip = [f"if !({keep.on('value')}) {{", "    continue;", "}"] if filtered else []
@@ -259,8 +259,8 @@ def numbers_by_key(draw: Draw) -> Function:
         returns=f"BTreeMap<{kind}, {value_type}>",
         imports=[import_of("BTreeMap")],
         words=[
-            f"Groups the {which} by the value {mapping.participle}, which is the key; the map gives {said}.",
-            f"Uses each of the {which} in `values`, {mapping.participle}, as a key, and stores {said} there.",
+            f"Groups the {which} of `values` by a key, which is the number {mapping.participle}. The map contains, for each key, {said}.",
+            f"Uses each of the {which} in `values`, {mapping.participle}, as a key, and maps it to {said}.",
         ],
         forms=[
             build("for &value in values {", [*skip, *inner]),
@@ -279,11 +279,11 @@ def inverted_map(draw: Draw) -> Function:
     mapping, altered = draw.integer_mapping(kind), draw.choose(True, False)
     key = mapping.on("number") if altered else "number"
     value, said, put = {
-        "all": ("Vec<String>", "all names that have it", ["inverted.entry(key).or_insert_with(Vec::new).push(name.to_string());"]),
+        "all": ("Vec<String>", "a vector of all names that have it, in order", ["inverted.entry(key).or_insert_with(Vec::new).push(name.to_string());"]),
         "first": ("String", "the first name that has it", ["inverted.entry(key).or_insert_with(|| name.to_string());"]),
         "last": ("String", "the last name that has it", ["inverted.insert(key, name.to_string());"]),
         "count": ("usize", "the number of names that have it", ["*inverted.entry(key).or_insert(0) += 1;"]),
-        "longest": ("String", "the longest name that has it (the first of equals)",
+        "longest": ("String", "the longest name that has it (the first one in case of a tie)",
                     ["let best: &mut String = inverted.entry(key).or_default();", "if name.len() > best.len() {", "    *best = name.to_string();", "}"]),
     }[on_clash]
     parameter, header = {
@@ -305,7 +305,7 @@ def inverted_map(draw: Draw) -> Function:
         return (dict(pairs) if source == "map" else pairs,)
 
     what = draw.style("score", "badge", "room", "team", "number")
-    altered_words = f", {mapping.participle}," if altered else ""
+    altered_words = f" ({mapping.participle})" if altered else ""
     fold = ["entries.iter().fold(BTreeMap::new(), |mut inverted, " + ("(name, &number)| {" if source == "map" else "&(name, number)| {"),
             *(f"    {line}" for line in body), "    inverted", "})"]
     return Function(
@@ -314,8 +314,8 @@ def inverted_map(draw: Draw) -> Function:
         returns=f"BTreeMap<{kind}, {value}>",
         imports=[import_of("BTreeMap")],
         words=[
-            f"Turns `entries` around: each {what}{altered_words} becomes a key, and gives {said}.",
-            f"Inverts a mapping from names to a {what}. The key is the {what}{altered_words.rstrip(',')}; the value is {said}.",
+            f"Inverts `entries`: each {what}{altered_words} becomes a key, whose value is {said}.",
+            f"Inverts a mapping from names to a {what}. In the result, each key is a {what}{altered_words}, and its value is {said}.",
         ],
         forms=["\n".join(["let mut inverted = BTreeMap::new();", header, *(f"    {line}" for line in body), "}", "inverted"]), "\n".join(fold)],
         oracle=oracle,

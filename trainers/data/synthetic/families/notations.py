@@ -31,12 +31,12 @@ def balanced_brackets(draw: Draw) -> Function:
     second = f"{setup}{head}\n    if matches!(c, {opens}) {{\n        stack.push(c);\n{count}{deep}    }} else if let Some(kind) = \"{closing}\".find(c) {{\n        if stack.pop() != \"{opening}\".chars().nth(kind) {{\n            {fail}\n        }}\n    }}\n}}\n{done}"
     third = f"{setup}{head}\n    match c {{\n        {opens} => {{\n            stack.push(c);\n{inner}        }}\n        {closes} => match stack.pop() {{\n" + " ".join(f"            Some('{a}') if c == '{b}' => {{}}\n" for a, b in zip(opening, closing, strict=True)).replace("\n ", "\n") + f"            _ => {fail.rstrip(';')},\n        }},\n        _ => {{}}\n    }}\n}}\n{done}"
     shown = " ".join(f"`{a}{b}`" for a, b in zip(opening, closing, strict=True))
-    nest = f"at most {limit} deep" if limit else "of any depth"
+    nest = f" and nested at most {limit} deep" if limit else ""
     words = {
-        "test": [f"Tells whether the brackets {shown} in `text` are balanced and nested properly, {nest}.", f"Whether every bracket of {shown} is closed in the right order, {nest}; other characters do not matter."],
-        "depth": [f"Returns how deep the brackets {shown} in `text` are nested, {nest}, or `None` if they are not balanced in this way.", f"The greatest nesting depth of {shown}; `None` unless they are balanced, {nest}."],
-        "error": [f"Returns the position of the first character that breaks the nesting of {shown}, {nest}; brackets that stay open at the end are no error.", f"Finds the first closing bracket of {shown} in `text` without its partner{f', or the first opening one deeper than {limit}' if limit else ''}, counted in characters."],
-        "groups": [f"Counts the outermost groups in brackets {shown}; `None` if the brackets are not balanced, {nest}."], "open": [f"Returns the brackets of {shown} that are still open at the end of `text`, outermost first, or `None` if one is closed wrongly{f' or the nesting exceeds {limit}' if limit else ''}."],
+        "test": [f"Checks whether the brackets {shown} in `text` are properly balanced{nest}.", f"Returns whether all brackets {shown} in `text` are closed in the right order{nest}. Other characters are ignored."],
+        "depth": [f"Returns the maximum nesting depth of the brackets {shown} in `text`, or `None` unless they are balanced{nest}.", f"Computes how deeply the brackets {shown} in `text` are nested. Returns `None` if they are not balanced{f' or the depth exceeds {limit}' if limit else ''}."],
+        "error": [f"Returns the character position, counting from 0, of the first closing bracket of {shown} that does not match the innermost open bracket{f', or of the first opening bracket at a depth greater than {limit}, whichever comes first' if limit else ''}. Returns `None` if there is no such position; brackets that are still open at the end are not an error.", f"Finds the first character of `text` at which the brackets {shown} are invalid: a closing bracket that does not match the most recently opened one{f', or an opening bracket that exceeds a depth of {limit}' if limit else ''}. Returns its position in characters, or `None` if there is none."],
+        "groups": [f"Counts the top-level groups that are enclosed in the brackets {shown} in `text`, or returns `None` unless the brackets are balanced{nest}.", f"Returns the number of outermost bracket pairs of {shown} in `text`. Returns `None` if the brackets are not balanced{f' or are nested more than {limit} deep' if limit else ''}."], "open": [f"Returns the opening brackets of {shown} that are still open at the end of `text`, outermost first, or `None` if a closing bracket does not match the innermost open one{f' or the depth ever exceeds {limit}' if limit else ''}."],
     }[wanted]
 
     def oracle(text: str):
@@ -76,7 +76,7 @@ def number_in_base(draw: Draw) -> Function:
     source = f"{begin}.chars().filter(|&c| c != {quoted})" if gap else f"{begin}.chars()"
     empty = f"if !{begin}.contains(|c: char| c.is_digit({base})) {{\n    return {outcome.fail};\n}}\n" if gap else f"if {begin}.is_empty() {{\n    return {outcome.fail};\n}}\n"
     name = {2: "binary", 8: "octal", 16: "hex", 12: "dozenal", 3: "ternary"}.get(base, f"base_{base}")
-    told = f"a number in base {base}" + (f" with the prefix `{prefix}`" if prefix else "") + ({"": "", " ": ", in which spaces are skipped"}.get(gap, f", in which any `{gap}` is skipped"))
+    told = f"a number in base {base}" + (f" with the required prefix `{prefix}`" if prefix else "") + ({"": "", " ": ", ignoring any spaces between or around its digits"}.get(gap, f", ignoring any `{gap}` between or around its digits")) + (". Letter digits can be uppercase or lowercase" if base > 10 else "")
 
     def oracle(text: str):
         digits = text.removeprefix(prefix).replace(gap, "") if gap else text.removeprefix(prefix)
@@ -90,7 +90,7 @@ def number_in_base(draw: Draw) -> Function:
 
     return Function(
         name=draw.style(f"parse_{name}", f"from_{name}", f"read_{name}", "parse_digits"), parameters={"text": "&str"}, returns=outcome.returns(kind),
-        words=[f"Reads {told}. Without any digit, or with something else in it, the result is {outcome.said}.", f"Parses {told}; returns {outcome.said} unless `text` is such a number."],
+        words=[f"Parses {told}. Returns {outcome.said} if there are no digits or any other character occurs.", f"Parses `text` as {told}. Returns {outcome.said} for any other text."],
         forms=[
             f"{rest}{empty}let mut result: {kind} = 0;\nfor c in {begin}.chars() {{\n{skip}    let digit = c.to_digit({base}){outcome.option}?;\n    result = result * {base} + {'digit' if kind == 'u32' else 'u64::from(digit)'};\n}}\n{outcome.good('result')}",
             f"{rest}{empty}let mut result = 0;\nfor c in {source} {{\n    match c.to_digit({base}) {{\n        Some(digit) => result = result * {base} + digit as {kind},\n        None => return {outcome.fail},\n    }}\n}}\n{outcome.good('result')}",
@@ -108,13 +108,13 @@ def compare_versions(draw: Draw) -> Function:
     setup = f"let {mut}first: Vec<u32> = {numbers('a')};\nlet {mut}second: Vec<u32> = {numbers('b')};\n{pad}"
     read = f"let numbers = |version: &str| -> Vec<u32> {{ {numbers('version')} }};\nlet ({mut}first, {mut}second) = (numbers(a), numbers(b));\n{pad}"
     returns, said, ends = {
-        "Ordering": ("Ordering", "Compares two versions", ["first.cmp(&second)"]), "i32": ("i32", "Returns -1, 0 or 1 as version `a` is older than `b`, the same or newer", ["first.cmp(&second) as i32", "match first.cmp(&second) {\n    Ordering::Less => -1,\n    Ordering::Equal => 0,\n    Ordering::Greater => 1,\n}"]),
-        "newer": ("bool", "Tells whether version `a` is newer than `b`", ["first > second", "first.cmp(&second) == Ordering::Greater"]), "same": ("bool", "Tells whether `a` and `b` are the same version", ["first == second"]),
-        "larger text": ("String", "Returns the newer of two versions as it is written, `a` if they are equal", ["if first >= second {\n    a.to_string()\n} else {\n    b.to_string()\n}"]),
+        "Ordering": ("Ordering", "Compares the versions `a` and `b`", ["first.cmp(&second)"]), "i32": ("i32", "Returns -1 if version `a` is older than `b`, 0 if they are equal, and 1 if `a` is newer", ["first.cmp(&second) as i32", "match first.cmp(&second) {\n    Ordering::Less => -1,\n    Ordering::Equal => 0,\n    Ordering::Greater => 1,\n}"]),
+        "newer": ("bool", "Checks whether version `a` is newer than version `b`", ["first > second", "first.cmp(&second) == Ordering::Greater"]), "same": ("bool", "Checks whether `a` and `b` are equal versions", ["first == second"]),
+        "larger text": ("String", "Returns the newer of the versions `a` and `b` exactly as written, or `a` if they are equal", ["if first >= second {\n    a.to_string()\n} else {\n    b.to_string()\n}"]),
     }[wanted]
 
-    optional = (f", after an optional `{prefix}`" if prefix else "") + (f", of which at most {size} count{'s' * (size == 1)}" if size else "")
-    rule = draw.style("Missing numbers are 0", "The shorter is filled up with zeros") if missing == "zero" else "If one is the beginning of the other, it is the older"
+    optional = (f", with an optional prefix `{prefix}`" if prefix else "") + (f", of which only the first {'number is' if size == 1 else f'{size} numbers are'} compared" if size else "")
+    rule = draw.style("Missing numbers count as 0", "The shorter version is padded with zeros") if missing == "zero" else "If one version is a prefix of the other, the shorter one is older"
 
     def oracle(a: str, b: str):
         first, second = ([read_number(part, False) or 0 for part in version.removeprefix(prefix).split(mark)][: size or None] for version in (a, b))
@@ -132,7 +132,7 @@ def compare_versions(draw: Draw) -> Function:
 
     return Function(
         name=draw.style(*{"newer": ("is_newer", "is_later"), "same": ("same_version", "equal_versions"), "larger text": ("newer_version", "latest")}.get(wanted, ("compare_versions", "version_order", "compare"))), parameters={"a": "&str", "b": "&str"}, returns=returns,
-        words=[f"{said}: numbers separated by `{mark}`{optional}. {rule}; a part that is not a number counts as 0.", f"{said}. Versions are numbers with `{mark}` between them{optional}; other parts count as 0. {rule}."],
+        words=[f"{said}. A version consists of numbers separated by `{mark}`{optional}. {rule}, and a part that is not a number counts as 0.", f"{said}. Versions are numbers with `{mark}` between them{optional}; parts that are not numbers count as 0. {rule}."],
         forms=[start + end for start in (setup, read) for end in ends], oracle=oracle, inputs=argument, imports=["use std::cmp::Ordering;"] if wanted == "Ordering" else [], body_imports=["use std::cmp::Ordering;"],
     )
 
@@ -156,9 +156,10 @@ def split_fields(draw: Draw) -> Function:
     tests = (f"    if escaped {{\n        field.push(c);\n        escaped = false;\n    }} else if c == '{escape}' {{\n        escaped = true;\n    }} else if " if escape else "    if ") + (f"c == {lit(quote)} {{\n        quoted = !quoted;\n    }} else if " if quote else "")
     push = "        fields.push(field.clone());\n        field.clear();\n"
     push = push if blank else "        if !field.is_empty() {\n" + push.replace("        f", "            f") + "        }\n"
-    rules = ([f"between two `{quote}` it does not separate" if quote != "`" else "between two backticks it does not separate"] if quote else []) + ([f"`{escaper}` takes the next character as it is"] if escape else [])
-    shown = {" ": "spaces", "\\t": "tabs"}.get(mark, f"`{mark}`")
-    extra = ("" if blank else " Empty fields are left out.") + (" If the text ends within quotes or an escape, the result is `None`." if check else "")
+    rules = ([f"separators between two {'backticks' if quote == '`' else f'`{quote}`'} are part of the field, and the {'backticks' if quote == '`' else f'`{quote}`'} themselves are dropped"] if quote else []) + ([f"the character after `{escaper}` is taken literally, and the `{escaper}` itself is dropped"] if escape else [])
+    shown = {" ": "single spaces", "\\t": "tabs"}.get(mark, f"`{mark}`")
+    capital = rules
+    extra = ("" if blank else " Empty fields are omitted.") + (f" Returns `None` if the line ends {'inside a quoted part' if quote else ''}{' or ' if quote and escape else ''}{'after an unfinished escape' if escape else ''}." if check else "")
 
     def oracle(text: str):
         fields, field, quoted, escaped = [], "", False, False
@@ -178,7 +179,7 @@ def split_fields(draw: Draw) -> Function:
 
     return Function(
         name=draw.style(*(("count_fields", "number_of_fields") if wanted == "usize" else ("split_fields", "parse_row", "split_line", "fields_of", "split_quoted"))), parameters={"line": "&str"}, returns=wanted,
-        words=[f"{'Counts the fields of' if wanted == 'usize' else 'Splits'} `line`{'' if wanted == 'usize' else ' into fields'}, which {shown} separate{'' if mark in (' ', chr(92) + 't') else 's'}; {' and '.join(rules).replace('it does not', 'nothing does', 1).replace('nothing does separate', 'nothing separates')}.{extra}", f"{'Returns the number of fields' if wanted == 'usize' else 'Returns the fields'} in a line. They are separated by {shown}, but {' and '.join(rules).replace('it does not', 'nothing does', 1).replace('nothing does separate', 'nothing separates')}.{extra}"],
+        words=[f"{'Counts the fields of' if wanted == 'usize' else 'Splits'} `line`{'' if wanted == 'usize' else ' into fields'} separated by {shown}. {' '.join(rule[0].upper() + rule[1:] + '.' for rule in capital)}{extra}", f"{'Returns the number of fields' if wanted == 'usize' else 'Returns the fields'} in `line`. They are separated by {shown}; {'; '.join(rules)}.{extra}"],
         forms=[
             f"{head}{flags}for c in line.chars() {{\n    match c {{\n{escapes}{quote_arm}{mark_arm}        _ => field.push(c),\n    }}\n}}\n{check}{last}{end}",
             f"{head}{flags}for c in line.chars() {{\n{tests}c == '{mark}'{' && !quoted' if quote else ''} {{\n{push}    }} else {{\n        field.push(c);\n    }}\n}}\n{check}{last}{end}",
@@ -199,8 +200,8 @@ def unit_amount(draw: Draw) -> Function:
     table = ", ".join(f"('{u}', {f})" for u, f in units)
     find = f"    let (_, factor) = units.iter().find(|(unit, _)| *unit == c){outcome.option}?;\n"
     body = f"    if c.is_ascii_digit() {{\n        digits.push(c);\n        continue;\n    }}\n{{}}{seen}    let number: {kind} = digits.parse(){outcome.result}?;\n    total += number * factor;\n    digits.clear();\n}}\n{tail}{outcome.good('total')}"
-    told = ", ".join(f"`{u}` is worth {f}" for u, f in units)
-    final = {"fail": "", "lowest": " A number at the end without a unit is added as it is.", "ignored": " Digits at the end without a unit are ignored."}[bare] + ("" if repeat else " No unit may come twice.")
+    told = ", ".join(f"`{u}` is worth {f}" for u, f in units[:-1]) + f" and `{units[-1][0]}` is worth {units[-1][1]}"
+    final = {"fail": " A number without a unit is an error." if outcome.kind != "Option" else " A number without a unit also gives `None`.", "lowest": " A number at the end without a unit is added as is.", "ignored": " Digits at the end without a unit are ignored."}[bare] + ("" if repeat else " No unit may occur twice.")
     example = "".join(f"{n}{u}" for n, (u, _) in zip((3, 2, 5), units, strict=False))
 
     def oracle(text: str):
@@ -217,7 +218,7 @@ def unit_amount(draw: Draw) -> Function:
 
     return Function(
         name=draw.style("parse_amount", "parse_duration" if units[-1][0] in "hmsd" else "parse_quantity", "total_amount", "read_units", "amount_of"), parameters={"text": "&str"}, returns=outcome.returns(kind),
-        words=[f"Adds up amounts with units, such as `{example}`: {told}. Anything else gives {outcome.said}.{final}", f"Reads numbers that are each followed by a unit ({told}) and returns the total, or {outcome.said} if `text` is malformed.{final}"],
+        words=[f"Parses amounts with units, such as `{example}`, and returns their sum, where {told}. Anything else gives {outcome.said}.{final}", f"Parses numbers that are each followed by a unit and returns the total, where {told}. Returns {outcome.said} if `text` is malformed.{final}"],
         forms=[f"{start}for c in text.chars() {{\n" + body.replace("{}", factor, 1), f"let units = [{table}];\n{start}for c in text.chars() {{\n" + body.replace("{}", find, 1)], oracle=oracle, inputs=lambda: (argument(),),
     )
 
@@ -235,7 +236,7 @@ def letter_numerals(draw: Draw) -> Function:
     rows = ", ".join(f'({v}, "{c}")' for v, c in table)
     arms = "".join(f"        '{c}' => {v},\n" for c, v in values.items())
     told = ", ".join(f"`{c}` is {v}" for c, v in values.items())
-    told_rule = "a letter right before a greater one is subtracted" if rule == "subtract" else "all letters add up"
+    told_rule = "a letter directly before a letter of greater value is subtracted, all others are added" if rule == "subtract" else "the values of all letters are added"
 
     def write(n: int) -> str:
         text = ""
@@ -249,10 +250,11 @@ def letter_numerals(draw: Draw) -> Function:
         numbers = [values[c] for c in text]
         return outcome.answer(sum(-v if rule == "subtract" and v < after else v for v, after in zip(numbers, [*numbers[1:], 0], strict=False)))
 
+    subtractive = f"The values 4, 9, 40, 90 and so on are written as two letters with the smaller one first, such as `{letters[:2]}` for 4." if rule == "subtract" else "Values are only added, with as few letters as possible."
     if to_text:
         return Function(
             name=draw.style("to_numeral", "to_roman" if alphabet != "invented" else "to_letters", "write_numeral", "numeral"), parameters={"n": "u32"}, returns="String",
-            words=[f"Writes `n` (up to {greatest}) in numerals of letters, greatest first: {told}; {'4, 9 and such are written with the smaller letter before' if rule == 'subtract' else 'a letter is repeated as often as needed'}."],
+            words=[f"Converts `n`, which is at most {greatest}, to a numeral whose letters are ordered from the greatest to the smallest value: {told}. {subtractive}", f"Writes the number `n` (at most {greatest}) as a numeral, with the greatest values first, where {told}. {subtractive}"],
             forms=[
                 f"let mut rest = n;\nlet mut result = String::new();\nfor (value, letters) in [{rows}] {{\n    while rest >= value {{\n        result.push_str(letters);\n        rest -= value;\n    }}\n}}\nresult",
                 f"let table = [{rows}];\nlet mut rest = n as usize;\nlet mut result = String::new();\nfor (value, letters) in table {{\n    result += &letters.repeat(rest / value);\n    rest %= value;\n}}\nresult",
@@ -266,7 +268,7 @@ def letter_numerals(draw: Draw) -> Function:
 
     return Function(
         name=draw.style("from_numeral", "parse_roman" if alphabet != "invented" else "parse_letters", "read_numeral", "numeral_value"), parameters={"text": "&str"}, returns=outcome.returns("i32"),
-        words=[f"Reads a numeral in which {told}; {told_rule}. A different letter gives {outcome.said}.", f"Returns the value of a numeral: {told}, and {told_rule}. The result is {outcome.said} if there is anything else in it."],
+        words=[f"Parses a numeral in which {told}; {told_rule}. Returns {outcome.said} if `text` contains any other character; an empty text is 0.", f"Returns the value of a numeral: {told}, and {told_rule}. An empty numeral is 0. Returns {outcome.said} if any other character occurs."],
         forms=[
             f"let mut total = 0;\n{keep}for c in text.chars() {{\n    let value = match c {{\n{arms}        _ => return {outcome.fail},\n    }};\n{update}    total += value;\n}}\n{outcome.good('total')}",
             f"let mut total = 0;\n{keep}for c in text.chars().rev() {{\n    let value = match c {{\n{arms}        _ => return {outcome.fail},\n    }};\n{back}}}\n{outcome.good('total')}",
@@ -279,7 +281,7 @@ def expand_ranges(draw: Draw) -> Function:
     last, wanted, limit = draw.choose(True, False), draw.choose("list", "sum", "count", "set"), draw.choose(20, 30, 50, 60)
     outcome = Outcome(draw, "bad range", "invalid number", "out of range", "empty range")
     helper = draw.style("parse_range", "read_range", "bounds", "range_of")
-    closed = "both ends included" if last else "the end not included"
+    closed = "both ends are included" if last else "the end is excluded"
     start, step = {"list": ("Vec::new()", f"result.extend(first..{'=' * last}last);"), "sum": ("0", f"result += (first..{'=' * last}last).sum::<{kind}>();"), "count": ("0", f"result += (first..{'=' * last}last).count();"), "set": ("BTreeSet::new()", f"for number in first..{'=' * last}last {{\n        result.insert(number);\n    }}")}[wanted]
     returns = {"list": f"Vec<{kind}>", "sum": kind, "count": "usize", "set": f"BTreeSet<{kind}>"}[wanted]
     parts = "text.split_whitespace()" if mark == " " else f"text.split('{mark}')"
@@ -304,10 +306,10 @@ def expand_ranges(draw: Draw) -> Function:
         low = pick.randint(0, limit - 8)
         return spoiled(draw, pick.choice((str(low), f"{low}{dash}{low + pick.randint(0, 6)}", f"{low}{dash}{low + pick.randint(1, 4)}")), "9x", 0.15)
 
-    said = {"list": "lists their numbers in this order", "sum": "adds up their numbers", "count": "counts their numbers", "set": "collects their numbers in a set"}[wanted]
+    said = {"list": "returns all of their numbers in this order", "sum": "returns the sum of all their numbers", "count": "returns how many numbers they contain in total", "set": "returns the set of all their numbers"}[wanted]
     part = Function(
         name=helper, parameters={"part": "&str"}, returns=outcome.returns(f"({kind}, {kind})"), inputs=lambda: (one(),), oracle=lambda given: outcome.answer(bounds(given)),
-        words=[f"Reads a range such as `3{dash}7`, or a single number, and returns its ends; a single number n gives {'(n, n)' if last else '(n, n + 1)'}. If it is no range, begins after its end or goes beyond {limit}, the result is {outcome.said}."],
+        words=[f"Parses a range such as `3{dash}7` or a single number and returns its two ends, where a single number n gives {'(n, n)' if last else '(n, n + 1)'}. Returns {outcome.said} if `part` is neither, if the range begins after its end, or if a number is greater than {limit}. Spaces around the numbers are allowed."],
         forms=[
             f"let Some((low, high)) = part.split_once(\"{dash}\") else {{\n    let number: {kind} = part.trim().parse(){outcome.result}?;\n    if number > {limit} {{\n        return {outcome.fail};\n    }}\n    return {single};\n}};\nlet first: {kind} = low.trim().parse(){outcome.result}?;\nlet last: {kind} = high.trim().parse(){outcome.result}?;\nif first > last || last > {limit} {{\n    return {outcome.fail};\n}}\n{outcome.good('(first, last)')}",
             f"let read = |text: &str| text.trim().parse::<{kind}>(){outcome.result};\nmatch part.split_once(\"{dash}\") {{\n    Some((low, high)) => match (read(low)?, read(high)?) {{\n        (first, last) if first <= last && last <= {limit} => {outcome.good('(first, last)')},\n        _ => {outcome.fail},\n    }},\n    None => match read(part)? {{\n        number if number <= {limit} => {single},\n        _ => {outcome.fail},\n    }},\n}}",
@@ -315,7 +317,7 @@ def expand_ranges(draw: Draw) -> Function:
     shown = "whitespace" if mark == " " else f"`{mark}`"
     return Function(
         name=draw.style("expand_ranges", f"{wanted}_of_ranges", "parse_ranges", "numbers_in", "selection"), parameters={"text": "&str"}, returns=outcome.returns(returns), parts=(part,), oracle=oracle,
-        words=[f"Reads ranges separated by {shown}, {closed}, and {said}. If one of them is wrong, the result is {outcome.said}.", f"Takes numbers and ranges like `3{dash}7` ({closed}) with {shown} between them and {said}; returns {outcome.said} if one cannot be read."],
+        words=[f"Parses numbers and ranges such as `3{dash}7` (where {closed}), separated by {shown}, and {said}. Returns {outcome.said} if any of them is invalid.", f"Expands numbers and ranges that are separated by {shown} and {said}. In a range such as `3{dash}7`, {closed}. Returns {outcome.said} if any part cannot be parsed."],
         forms=[f"let mut result = {start};\nfor part in {parts} {{\n    let (first, last) = {helper}(part)?;\n    {step}\n}}\n{outcome.good('result')}", f"let ranges = {parts}.map({helper}).collect::<{outcome.returns('Vec<_>')}>()?;\nlet mut result = {start};\nfor (first, last) in ranges {{\n    {step}\n}}\n{outcome.good('result')}"],
         inputs=lambda: (mark.join(one() for _ in range(draw.arguments.randint(1, 3))),), imports=["use std::collections::BTreeSet;"] if wanted == "set" else [])
 
@@ -337,9 +339,9 @@ def enum_from_text(draw: Draw) -> Items:
     source = "text" if cased else "text.to_lowercase().as_str()"
     arms = "".join(f"            {' | '.join(chr(34) + w + chr(34) for w in words[v])} => return Ok({draw.style('Self', name)}::{v}),\n" for v in variants)
     inner = {
-        "code": ("i64", "A number for each kind.", "".join(f"            {name}::{v} => {i},\n" for i, v in enumerate(variants, 1)) + f"            {name}::{unit}(number) => i64::from(*number) + {10 * size},\n"),
-        "is_custom": ("bool", f"Whether it is `{unit}` with a number.", f"            {name}::{unit}(_) => true,\n            _ => false,\n"),
-        "label": ("String", "What it is called.", "".join(f'            {name}::{v} => "{v.upper()}".to_string(),\n' for v in variants) + f'            {name}::{unit}(number) => format!("{unit.lower()}{mark}{{}}", number),\n'),
+        "code": ("i64", "Returns a number that identifies the variant.", "".join(f"            {name}::{v} => {i},\n" for i, v in enumerate(variants, 1)) + f"            {name}::{unit}(number) => i64::from(*number) + {10 * size},\n"),
+        "is_custom": ("bool", f"Returns `true` for `{unit}` with any number.", f"            {name}::{unit}(_) => true,\n            _ => false,\n"),
+        "label": ("String", "Returns the label of the variant.", "".join(f'            {name}::{v} => "{v.upper()}".to_string(),\n' for v in variants) + f'            {name}::{unit}(number) => format!("{unit.lower()}{mark}{{}}", number),\n'),
     }[method]
     tail = draw.style(
         f"        let (_, number) = text\n            .split_once('{mark}')\n            .filter(|(before, _)| *before == \"{unit.lower()}\")\n            .ok_or_else(|| {fail})?;\n        number.parse().map({name}::{unit}).map_err(|_| {fail})\n",
@@ -347,10 +349,10 @@ def enum_from_text(draw: Draw) -> Items:
         f"        if let Some(rest) = text.strip_prefix(\"{unit.lower()}{mark}\") {{\n            if let Ok(number) = rest.parse() {{\n                return Ok(Self::{unit}(number));\n            }}\n        }}\n        Err({fail})\n",
     )
     known = "".join(f"    {v},\n" for v in variants)
-    wrong = draw.style("/// The text that could not be read.", f"/// A text that is no {name.lower()}.", "/// Says what was not understood.")
+    wrong = draw.style("/// The text that could not be parsed.", f"/// The error for a text that is not a valid {name.lower()}.", "/// The error of a failed conversion, with the text.")
     structure = f"{wrong}\n#[derive(Debug, Clone, PartialEq)]\npub struct {failed}(pub String);\n\n" if error == "struct" else ""
-    title = draw.style(f"One {name.lower()} of a few, or one with a number.", f"A {name.lower()}, as it is read from text.", f"The kinds of {name.lower()} that are known.")
-    reading = draw.style(f"Reads the name of a variant, or `{unit.lower()}{mark}` and a number", f"Accepts lowercase names and `{unit.lower()}{mark}7` with any number") + ("." if cased else "; the case of names does not matter.")
+    title = draw.style(f"A known {name.lower()} or one that is identified by a number.", f"A {name.lower()} that can be parsed from text.", f"The known kinds of {name.lower()}.")
+    reading = draw.style(f"Parses the name of a variant, or `{unit.lower()}{mark}` followed by a number", f"Accepts {'lowercase' if cased else ''} names and `{unit.lower()}{mark}7` with any number".replace("  ", " ")) + ("." if cased else "; the case of names is ignored.")
     code = f"use std::str::FromStr;\n\n/// {title}\n#[derive(Debug, Clone, PartialEq)]\npub enum {name} {{\n{known}    {unit}({payload}),\n}}\n\n{structure}impl FromStr for {name} {{\n    type Err = {failed};\n\n    /// {reading}\n    fn from_str(text: &str) -> Result<Self, Self::Err> {{\n        match {source} {{\n{arms}            _ => {{}}\n        }}\n{tail}    }}\n}}\n\nimpl {name} {{\n    /// {inner[1]}\n    pub fn {method}(&self) -> {inner[0]} {{\n        match self {{\n{inner[2]}        }}\n    }}\n}}\n"
     number, bad = draw.arguments.randint(1, 90), draw.arguments.choice(("", "nothing", f"{unit.lower()}{mark}x", f"{mark}3", variants[0].lower() + "s"))
     result = {"code": str(number + 10 * size), "is_custom": "true", "label": f'"{unit.lower()}{mark}{number}".to_string()'}[method]

@@ -18,8 +18,8 @@ def mapped_number(draw: Draw) -> Function:
         returns=kind,
         words=[
             f"Returns `n` {mapping.participle}.",
-            f"Takes a number and gives it back {mapping.participle}.",
-            f"The value of `n`, {mapping.participle}.",
+            f"Takes a number and returns it {mapping.participle}.",
+            f"Computes the value of `n` {mapping.participle}.",
         ],
         forms=[
             mapping.on("n"),
@@ -39,9 +39,9 @@ def number_test(draw: Draw) -> Function:
         parameters={"n": kind},
         returns="bool",
         words=[
-            f"Tells whether `n` {holds.clause}.",
+            f"Checks whether `n` {holds.clause}.",
             f"Returns `true` if `n` {holds.clause}, and `false` otherwise.",
-            f"Whether the number {holds.clause}.",
+            f"Returns whether the number {holds.clause}.",
         ],
         forms=[
             holds.on("n"),
@@ -63,9 +63,9 @@ def clamp_between(draw: Draw) -> Function:
         parameters={"value": kind},
         returns=kind,
         words=[
-            f"Returns `value`, but at least {low} and at most {high}.",
-            f"Limits `value` to the range from {low} to {high}.",
-            f"Brings a number into {low}..={high}: what is outside becomes the nearer end.",
+            f"Restricts `value` to be at least {low} and at most {high}.",
+            f"Clamps `value` to the range from {low} to {high}.",
+            f"Returns `value` if it is from {low} to {high}, otherwise the nearer of these two limits.",
         ],
         forms=[
             f"value.clamp({low}, {high})",
@@ -108,9 +108,9 @@ def sum_up_to(draw: Draw) -> Function:
         parameters={"n": kind},
         returns=kind,
         words=[
-            f"Adds up all {keep.plural} from {start} to `n`, each {mapping.participle}.",
-            f"Takes every number in {start}..=`n` that {keep.clause}; returns the sum of them, each {mapping.participle}.",
-            f"Goes through {start}..=`n`, takes the {keep.plural} and sums them, each {mapping.participle}.",
+            f"Adds up the {keep.plural} among the integers from {start} to `n` inclusive, each {mapping.participle} first.",
+            f"Takes every integer from {start} to `n` inclusive that {keep.clause}, and returns the sum of these numbers, each {mapping.participle}.",
+            f"Iterates from {start} to `n` inclusive and returns the sum of the {keep.plural}, each {mapping.participle} before it is added.",
         ],
         forms=[
             f"""
@@ -164,7 +164,7 @@ def brackets(draw: Draw) -> Function:
     draw.parameters.append(f"{bounds} {rates}")
     subject = draw.style("parcel", "ticket", "order", "parking stay", "delivery")
     cases = list(zip(bounds, rates, strict=False))
-    rule = ", ".join(f"{rate} up to {bound}" for bound, rate in cases) + f" and {rates[-1]} beyond that"
+    rule = ", ".join(f"{rate} for sizes up to {bound}" if i == 0 else f"{rate} up to {bound}" for i, (bound, rate) in enumerate(cases)) + f", and {rates[-1]} above that"
     chain = " else ".join(f"if size <= {bound} {{\n    {rate}\n}}" for bound, rate in cases)
     arms = "".join(
         f"    0..={bound} => {rate},\n" if i == 0 else f"    {cases[i - 1][0] + 1}..={bound} => {rate},\n"
@@ -180,8 +180,8 @@ def brackets(draw: Draw) -> Function:
         parameters={"size": kind},
         returns="u32",
         words=[
-            f"Returns what a {subject} of this size costs: {rule}.",
-            f"The price of a {subject} depends on its size: {rule}.",
+            f"Returns the price of a {subject} of the given size, which is not negative: {rule}.",
+            f"Computes the price of a {subject} from its `size`, which is at least 0: {rule}.",
             f"Looks up the rate for `size`, which is not negative: {rule}.",
         ],
         forms=[
@@ -213,8 +213,8 @@ def words_for_multiples(draw: Draw) -> Function:
         parameters={"n": "u32"},
         returns="String",
         words=[
-            f'Returns "{one}" for multiples of {a}, "{two}" for multiples of {b}, "{one}{two}" for multiples of both, and otherwise the number itself.',
-            f'Says "{one}" if {a} divides `n`, "{two}" if {b} does, both words joined if both do, else the number in digits.',
+            f'Returns "{one}" for multiples of {a}, "{two}" for multiples of {b}, "{one}{two}" for multiples of both, and the number in decimal otherwise.',
+            f'Returns "{one}" if `n` is divisible by {a}, "{two}" if it is divisible by {b}, and "{one}{two}" if it is divisible by both. Any other number is returned as decimal text.',
         ],
         forms=[
             f"""
@@ -272,9 +272,9 @@ def rounded_division(draw: Draw) -> Function:
         return {"down": n // step, "up": -(-n // step), "nearest": (n + step // 2) // step}[how] * step
 
     words = {
-        "down": "the largest multiple of {k} that is not above it",
-        "up": "the smallest multiple of {k} that is not below it",
-        "nearest": "the nearest multiple of {k}, upwards if two are equally near"
+        "down": "the largest multiple of {k} that is less than or equal to it",
+        "up": "the smallest multiple of {k} that is greater than or equal to it",
+        "nearest": "the nearest multiple of {k}, rounding up if two are equally near"
         if step % 2 == 0
         else "the nearest multiple of {k}",
     }[how].format(k=step)
@@ -283,12 +283,12 @@ def rounded_division(draw: Draw) -> Function:
         "up": [f"(n + {step - 1}) / {step} * {step}", f"match n % {step} {{\n    0 => n,\n    extra => n + ({step} - extra),\n}}", f"let extra = n % {step};\nif extra == 0 {{\n    n\n}} else {{\n    n - extra + {step}\n}}"],
         "nearest": [f"(n + {step // 2}) / {step} * {step}", f"let extra = n % {step};\nlet lower = n - extra;\nif 2 * extra >= {step} {{\n    lower + {step}\n}} else {{\n    lower\n}}"],
     }[how]
-    note = " The number is not negative." if signed else ""
+    note = " The number is never negative." if signed else ""
     return Function(
         name=draw.style(f"round_{how}", "round_to_multiple", "snap", f"align_{how}"),
         parameters={"n": kind},
         returns=kind,
-        words=[f"Rounds `n` to {words}.{note}", f"Returns {words.replace('it', 'the given number')}.{note}"],
+        words=[f"Rounds `n` to {words}.{note}", f"Returns {words.replace('to it', 'to `n`') if how != 'nearest' else words.replace(str(step), f'{step} to `n`', 1)}.{note}"],
         forms=forms,
         oracle=oracle,
         inputs=lambda: (draw.arguments.randint(0, 90),),
@@ -311,8 +311,8 @@ def split_units(draw: Draw) -> Function:
         parameters={"total": kind},
         returns=f"({kind}, {kind}, {kind})",
         words=[
-            f"Splits a number of {names[2]} into {names[0]} of {big}, {names[1]} of {small} and the remaining {names[2]}.",
-            f"Converts `total` {names[2]} to ({names[0]}, {names[1]}, {names[2]}), where {names[0]} have {big} and {names[1]} {small}.",
+            f"Splits `total` {names[2]} into whole {names[0]} of {big} {names[2]}, whole {names[1]} of {small} {names[2]}, and the remaining {names[2]}.",
+            f"Converts `total` {names[2]} to the tuple ({names[0]}, {names[1]}, {names[2]}), using as many {names[0]} (of {big} {names[2]} each) and then as many {names[1]} (of {small} {names[2]} each) as possible.",
         ],
         forms=[
             f"(total / {big}, total % {big} / {small}, total % {small})"
@@ -339,10 +339,10 @@ def pick_of_three(draw: Draw) -> Function:
         "spread": lambda *v: max(v) - min(v),
     }[wanted]
     words = {
-        "largest": ["Returns the largest of three numbers.", "The greatest of `a`, `b` and `c`."],
-        "smallest": ["Returns the smallest of three numbers.", "The least of `a`, `b` and `c`."],
-        "middle": ["Returns the median of three numbers.", "Of `a`, `b` and `c`, the one that lies between the two others."],
-        "spread": ["Returns the difference between the largest and the smallest of three numbers.", "How far apart the extremes of `a`, `b` and `c` are."],
+        "largest": ["Returns the largest of three numbers.", "Finds the greatest of `a`, `b` and `c`."],
+        "smallest": ["Returns the smallest of three numbers.", "Finds the least of `a`, `b` and `c`."],
+        "middle": ["Returns the median of three numbers.", "Returns the one of `a`, `b` and `c` that lies between the other two."],
+        "spread": ["Returns the difference between the largest and the smallest of three numbers.", "Computes how far apart the smallest and the largest of `a`, `b` and `c` are."],
     }[wanted]
     forms = {
         "largest": ["a.max(b).max(c)", "if a >= b && a >= c {\n    a\n} else if b >= c {\n    b\n} else {\n    c\n}", "let mut best = a;\nif b > best {\n    best = b;\n}\nif c > best {\n    best = c;\n}\nbest"],
@@ -372,8 +372,8 @@ def two_number_formula(draw: Draw) -> Function:
         returns=kind,
         words=[
             f"Computes {said}.",
-            f"Returns the value of {said} for two numbers.",
-            f"Combines two numbers as {said}.",
+            f"Returns the value of {said}.",
+            f"Combines two numbers into {said}.",
         ],
         forms=[
             formula,
@@ -392,13 +392,13 @@ def checked_difference(draw: Draw) -> Function:
     step = draw.integer(2, 9)
     wanted = draw.choose("abs", "steps", "remainder")
     words, forms, oracle = {
-        "abs": ([f"Returns {step} times the distance between `a` and `b`.", f"The absolute difference of two numbers, multiplied by {step}."],
+        "abs": ([f"Returns {step} times the distance between `a` and `b`.", f"Computes the absolute difference of `a` and `b`, multiplied by {step}."],
                 [f"if a > b {{\n    (a - b) * {step}\n}} else {{\n    (b - a) * {step}\n}}", f"(a.max(b) - a.min(b)) * {step}", f"let difference = match a.cmp(&b) {{\n    std::cmp::Ordering::Less => b - a,\n    _ => a - b,\n}};\ndifference * {step}"],
                 lambda a, b: abs(a - b) * step),
-        "steps": ([f"Returns how many whole steps of {step} fit between `a` and `b`, in either direction."],
+        "steps": ([f"Returns the distance between `a` and `b`, divided by {step} and rounded down."],
                   [f"(a.max(b) - a.min(b)) / {step}", f"let distance = if a < b {{ b - a }} else {{ a - b }};\ndistance / {step}"],
                   lambda a, b: abs(a - b) // step),
-        "remainder": ([f"Returns what remains of the distance between `a` and `b` after whole steps of {step}."],
+        "remainder": ([f"Returns the remainder when the distance between `a` and `b` is divided by {step}."],
                       [f"(a.max(b) - a.min(b)) % {step}", f"let distance = if a < b {{ b - a }} else {{ a - b }};\ndistance % {step}"],
                       lambda a, b: remainder(abs(a - b), step)),
     }[wanted]
@@ -420,8 +420,8 @@ def average_of_numbers(draw: Draw) -> Function:
         parameters={"a": kind, "b": kind},
         returns=kind,
         words=[
-            f"Returns the average of `a` with weight {weight} and `b` with weight {other}, rounded towards zero.",
-            f"Averages two numbers with the weights {weight} and {other}; the fraction is dropped.",
+            f"Returns the average of `a` with weight {weight} and `b` with weight {other}, rounded toward zero.",
+            f"Computes the weighted average of `a` (weight {weight}) and `b` (weight {other}) and drops its fractional part.",
         ],
         forms=[formula, f"let sum = {mine(weight, 'a')} + {mine(other, 'b')};\nsum / {whole}"],
         oracle=lambda a, b: quotient(weight * a + other * b, whole),

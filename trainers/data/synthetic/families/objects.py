@@ -16,26 +16,26 @@ def boxed_objects(draw: Draw) -> Items:
     rate, base, rate2, fixed, bound = draw.integer(2, 9), draw.integer(0, 12), draw.integer(2, 9), draw.integer(5, 60), draw.integer(10, 30)
     n, m = draw.arguments.randint(3, 9), draw.arguments.randint(1, 9)
     returns, name, told, forms, compute = draw.choose(
-        (kind, draw.style(f"total_{method}", f"sum_of_{method}"), f"Adds up the {method} of all of them.", [
+        (kind, draw.style(f"total_{method}", f"sum_of_{method}"), f"Returns the total {method} of all items.", [
             f"all.iter().map(|each| each.{method}()).sum()", f"let mut total = 0;\nfor each in all {{\n    total += each.{method}();\n}}\ntotal",
             f"all.iter().fold(0, |total, each| total + each.{method}())"], sum),
-        (f"Option<{kind}>", f"largest_{method}", f"The largest {method}, or `None` if there is nothing.", [
+        (f"Option<{kind}>", f"largest_{method}", f"Returns the largest {method}, or `None` if the slice is empty.", [
             f"all.iter().map(|each| each.{method}()).max()",
             f"let mut best = None;\nfor each in all {{\n    best = best.max(Some(each.{method}()));\n}}\nbest"], lambda v: max(v, default=None)),
-        ("usize", draw.style("count_above", "how_many_above"), f"Counts those whose {method} is above {bound}.", [
+        ("usize", draw.style("count_above", "how_many_above"), f"Counts the items whose {method} is greater than {bound}.", [
             f"all.iter().filter(|each| each.{method}() > {bound}).count()",
             f"let mut count = 0;\nfor each in all {{\n    if each.{method}() > {bound} {{\n        count += 1;\n    }}\n}}\ncount"], lambda v: sum(x > bound for x in v)),
-        (f"Vec<{kind}>", draw.style(f"sorted_by_{method}", f"ordered_{method}"), f"Lists every {method}, the smallest first.", [
+        (f"Vec<{kind}>", draw.style(f"sorted_by_{method}", f"ordered_{method}"), f"Returns the {method} of every item, sorted in ascending order.", [
             f"let mut result: Vec<{kind}> = all.iter().map(|each| each.{method}()).collect();\nresult.sort();\nresult",
             f"let mut result = Vec::new();\nfor each in all {{\n    result.push(each.{method}());\n}}\nresult.sort_unstable();\nresult"], sorted),
     )
     pieces = {f"{first} {{ {its}: {n} }}": n * rate + base, f"{second} {{ {other}: {m} }}": m * rate2, third: fixed}
     bodies = ((first, linear(rate, base, its)), (second, f"{rate2} * self.{other}"), (third, str(fixed)))
     code = items(
-        f"/// {draw.style('Has a', 'Knows its', 'Can tell its')} {method}.\n" + braced(f"pub trait {trait}", f"fn {method}(&self) -> {kind};"),
+        f"/// {draw.style('Something with a', 'A type that has a', 'Anything with a')} {method}.\n" + braced(f"pub trait {trait}", f"fn {method}(&self) -> {kind};"),
         braced(f"pub struct {first}", f"pub {its}: {kind},"),
         braced(f"pub struct {second}", f"pub {other}: {kind},"),
-        f"/// Always has {draw.style('a', 'the same')} {method}{draw.style('', f': {fixed}')}.\npub struct {third};",
+        f"/// Has a constant {method}{draw.style('', f' of {fixed}')}.\npub struct {third};",
         *[braced(f"impl {trait} for {each}", braced(f"fn {method}(&self) -> {kind}", body)) for each, body in bodies],
         f"/// {told}\n" + braced(f"pub fn {name}(all: &[Box<dyn {trait}>]) -> {returns}", draw.style(*forms)),
     )
@@ -76,12 +76,12 @@ def expression_visitor(draw: Draw) -> Items:
     arms = "".join(f"\n    {tree}::{each}(a, b) => visitor.{each.lower()}(a.{accept}(visitor), b.{accept}(visitor))," for each in (one, two))
     pair = "&self, a: Self::Output, b: Self::Output"
     code = items(
-        f"/// {draw.style('A formula as a tree.', 'What is to be computed.', 'An arithmetic expression.')}\n"
+        f"/// {draw.style('A formula as a tree.', 'A tree of arithmetic operations.', 'An arithmetic expression.')}\n"
         + braced(f"pub enum {tree}", f"{number}({kind}),\n{one}(Box<{tree}>, Box<{tree}>),\n{two}(Box<{tree}>, Box<{tree}>),"),
-        f"/// {draw.style('What is made of every part, from the leaves up.', 'Says what to do at every kind of node.')}\n"
+        f"/// {draw.style('Computes a result for every node from the results of its children.', 'Defines what to do at every kind of node.')}\n"
         + braced(f"pub trait {visitor}", "type Output;", f"fn number(&self, number: {kind}) -> Self::Output;", f"fn {one.lower()}({pair}) -> Self::Output;", f"fn {two.lower()}({pair}) -> Self::Output;"),
-        braced(f"impl {tree}", "/// Shows every part to the `visitor`, the inner ones first.\n" + braced(f"pub fn {accept}<V: {visitor}>(&self, visitor: &V) -> V::Output", f"match self {{\n    {tree}::{number}(number) => visitor.number(*number),{arms}\n}}")),
-        f"/// Computes the value.\npub struct {evaluate};",
+        braced(f"impl {tree}", "/// Passes every node to the `visitor`, children first, and returns the final result.\n" + braced(f"pub fn {accept}<V: {visitor}>(&self, visitor: &V) -> V::Output", f"match self {{\n    {tree}::{number}(number) => visitor.number(*number),{arms}\n}}")),
+        f"/// Computes the value of an expression.\npub struct {evaluate};",
         implement(evaluate, kind, "number", operations[one][0], operations[two][0]),
         f"pub struct {other};",
         implement(other, returns, leaf, bodies(one), bodies(two)),
@@ -114,14 +114,14 @@ def strategy_objects(draw: Draw) -> Items:
     change, run = draw.style("set", "switch", "replace", "use_other"), draw.style("run", "result", "compute", "outcome")
     field = draw.style("strategy", "rule", "how", "policy")
     code = items(
-        f"/// {draw.style('One of several ways to compute it.', f'How the {amount} is treated.', 'A rule that can be exchanged.')}\n" + braced(f"pub trait {trait}", f"fn {method}(&self, {amount}: {kind}) -> {kind};"),
-        *[f"/// The {amount}, {mapping.participle}.\npub struct {name};\n\n" + braced(f"impl {trait} for {name}", braced(f"fn {method}(&self, {amount}: {kind}) -> {kind}", mapping.on(amount))) for name, mapping in ((first, one), (second, two))],
-        f"/// {draw.style('Follows', 'Applies', 'Works by')} a rule, which can be changed.\n" + braced(f"pub struct {holder}", f"{amount}: {kind},\n{field}: Box<dyn {trait}>,"),
+        f"/// {draw.style('A strategy that can be replaced at run time.', f'Defines how the {amount} is processed.', 'An interchangeable rule.')}\n" + braced(f"pub trait {trait}", f"fn {method}(&self, {amount}: {kind}) -> {kind};"),
+        *[f"/// Returns the {amount} {mapping.participle}.\npub struct {name};\n\n" + braced(f"impl {trait} for {name}", braced(f"fn {method}(&self, {amount}: {kind}) -> {kind}", mapping.on(amount))) for name, mapping in ((first, one), (second, two))],
+        f"/// {draw.style('Applies', 'Uses', 'Holds')} a rule that can be replaced.\n" + braced(f"pub struct {holder}", f"{amount}: {kind},\n{field}: Box<dyn {trait}>,"),
         braced(
             f"impl {holder}",
             braced(f"pub fn new({amount}: {kind}, {field}: Box<dyn {trait}>) -> Self", draw.style(f"Self {{ {amount}, {field} }}", f"{holder} {{ {amount}, {field} }}")),
-            "/// Takes another rule from now on.\n" + braced(f"pub fn {change}(&mut self, {field}: Box<dyn {trait}>)", f"self.{field} = {field};"),
-            f"/// What the rule makes of the {amount}.\n" + braced(f"pub fn {run}(&self) -> {kind}", f"self.{field}.{method}(self.{amount})"),
+            "/// Replaces the rule.\n" + braced(f"pub fn {change}(&mut self, {field}: Box<dyn {trait}>)", f"self.{field} = {field};"),
+            f"/// Applies the rule to the {amount} and returns the result.\n" + braced(f"pub fn {run}(&self) -> {kind}", f"self.{field}.{method}(self.{amount})"),
         ),
     )
     n, m = draw.arguments.randint(3, 30), draw.arguments.randint(31, 70)

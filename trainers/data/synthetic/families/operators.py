@@ -8,9 +8,9 @@ from trainers.data.synthetic.pieces import quotient
 from trainers.data.synthetic.writing import blocks, fill
 
 TUPLES = (
-    ("Point|Position", "a point in the plane", "x y"), ("Vector|Vec3", "a vector in space", "x y z"), ("Money|Amount", "an amount of money", "euros cents"), ("Offset|Shift", "how far something moved", "rows columns"),
-    ("Resources|Goods", "what a player owns", "wood stone gold"), ("Score|Result", "the score of a match", "home away"), ("Nutrition|Food", "what a meal contains", "protein fat sugar"), ("Effort|Cost", "what a task takes", "hours money"),
-    ("Colour|Tint", "a change of colour", "red green blue"), ("Force|Thrust", "a force on a body", "along across"), ("Stats|Skills", "the skills of a hero", "strength speed wits"), ("Charge|Load", "a load on a beam", "left right"), ("Medals|Trophies", "what a country won", "gold silver bronze"),
+    ("Point|Position", "a point in the plane", "x y"), ("Vector|Vec3", "a vector in space", "x y z"), ("Money|Amount", "an amount of money", "euros cents"), ("Offset|Shift", "an offset in a grid", "rows columns"),
+    ("Resources|Goods", "the resources of a player", "wood stone gold"), ("Score|Result", "the score of a match", "home away"), ("Nutrition|Food", "the nutrients of a meal", "protein fat sugar"), ("Effort|Cost", "the effort for a task", "hours money"),
+    ("Color|Tint", "a change of color", "red green blue"), ("Force|Thrust", "a force on a body", "along across"), ("Stats|Skills", "the skills of a hero", "strength speed wits"), ("Charge|Load", "a load on a beam", "left right"), ("Medals|Trophies", "the medals of a country", "gold silver bronze"),
 )
 SYMBOLS = {"Add": "+", "Sub": "-", "Mul": "*", "Div": "/", "Rem": "%"}
 COMPUTE = {"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b, "/": quotient, "%": lambda a, b: a - b * quotient(a, b)}
@@ -68,16 +68,16 @@ def arithmetic_operators(draw: Draw) -> Items:
         flat = shape.made(values, draw.style("Self", shape.name))
         return flat if len(flat) < 80 or shape.tuple else f"{flat.partition(' {')[0]} {{\n" + "".join(f"    {field}: {value},\n" for field, value in zip(shape.fields, values, strict=True)) + "}"
 
-    says = draw.style("", f"{'Adds' if first == 'Add' else 'Subtracts'} field by field.", "Works on every field for itself.")
+    says = draw.style("", f"{'Adds' if first == 'Add' else 'Subtracts'} the values field by field.", "Operates on each field separately.")
     parts = [implement(first, shape.name, f"{first.lower()}(self, {right}: Self) -> {draw.style('Self', 'Self::Output', shape.name)}", each(f"self.$ {symbol} {right}.$"), draw.style("Self", shape.name), says=says)]
     kind = shape.kind
     trait, piece = {
         "scale": ("Mul", implement("Mul", shape.name, f"mul(self, factor: {kind}) -> Self", each("self.$ * factor"), "Self", kind)),
         "divide": ("Div", implement("Div", shape.name, f"div(self, divisor: {kind}) -> Self::Output", each("self.$ / divisor"), shape.name, kind)),
         "negate": ("Neg", implement("Neg", shape.name, "neg(self) -> Self", each("-self.$"), "Self")),
-        "product": ("Mul", implement("Mul", shape.name, f"mul(self, {right}: Self) -> {kind}", " + ".join(f"self.{field} * {right}.{field}" for field in shape.fields), kind, says=draw.style("The scalar product.", "The sum of the products of the fields."))),
+        "product": ("Mul", implement("Mul", shape.name, f"mul(self, {right}: Self) -> {kind}", " + ".join(f"self.{field} * {right}.{field}" for field in shape.fields), kind, says=draw.style("Returns the dot product.", "Returns the sum of the products of the fields."))),
         "scale_left": ("Mul", implement("Mul", kind, f"mul(self, {right}: {shape.name}) -> {shape.name}", each(f"self * {right}.$").replace("Self", shape.name), shape.name, shape.name)),
-        "number": (first, implement(first, shape.name, f"{first.lower()}(self, amount: {kind}) -> Self", each(f"self.$ {symbol} amount"), "Self", kind, says=draw.style("The same number for all fields.", "A plain number counts for every field."))),
+        "number": (first, implement(first, shape.name, f"{first.lower()}(self, amount: {kind}) -> Self", each(f"self.$ {symbol} amount"), "Self", kind, says=draw.style("Applies the same number to all fields.", "A plain number applies to every field."))),
     }[second]
     code = blocks(imported(draw, first, trait), shape.code, *parts, piece)
     cases = []
@@ -111,8 +111,8 @@ def assigning_operators(draw: Draw) -> Items:
         return f"self.{field} = (self.{field} {sign} other.{field}){bound};" if bound else f"self.{field} {sign}= other.{field};" if spelled else f"self.{field} = self.{field} {sign} other.{field};"
 
     parts = [
-        implement(first, shape.name, f"{plain}_assign(&mut self, other: Self)", "\n".join(step(each) for each in shape.fields), says=f"Keeps every field between {low} and {limit}." if bound else draw.style("", "Changes every field.", "Field by field.")),
-        implement(trait, shape.name, f"{second[:3].lower()}_assign(&mut self, number: {shape.kind})", "\n".join(f"self.{each} {other}= number;" for each in shape.fields), argument=shape.kind, says=draw.style("", "The number is for every field.")),
+        implement(first, shape.name, f"{plain}_assign(&mut self, other: Self)", "\n".join(step(each) for each in shape.fields), says=f"Clamps every field to the range from {low} to {limit}." if bound else draw.style("", "Updates every field.", "Operates field by field.")),
+        implement(trait, shape.name, f"{second[:3].lower()}_assign(&mut self, number: {shape.kind})", "\n".join(f"self.{each} {other}= number;" for each in shape.fields), argument=shape.kind, says=draw.style("", "Applies the number to every field.")),
     ]
     shown = [shape.code, *parts]
     traits = [first, trait]
@@ -140,13 +140,13 @@ def indexed_type(draw: Draw) -> Items:
     size = width * 3 if how == "grid" else draw.integer(3, 6)
     value = {"grid": "(usize, usize)", "name": "&str"}.get(how, "usize")
     place = {"around": f"index % self.{field}.len()", "back": f"self.{field}.len() - 1 - index", "grid": f"index.0 * {width} + index.1", "one": "index - 1", "name": ""}[how]
-    says = {"around": f"After the last {one} comes the first again.", "back": f"0 is the last {one}, 1 the one before it.", "grid": f"By row and column, of which there are {width}.", "one": f"The first {one} has the number 1.", "name": "By \"first\" or \"last\"; any other name is the second."}[how]
+    says = {"around": f"Indices wrap around after the last {one}.", "back": f"Index 0 is the last {one}, index 1 is the one before it, and so on.", "grid": f"Indexed by row and column; each row has {width} {field}.", "one": f"The first {one} has index 1.", "name": f"The name \"first\" or \"last\" selects that {one}; any other name selects the second one."}[how]
     named = f'match index {{\n    "first" => 0,\n    "last" => self.{field}.len() - 1,\n    _ => 1,\n}}'
     at = named if how == "name" else place
     inner = draw.style(f"let place = {at};\n&self.{field}[place]", f"&self.{field}[{at}]") if how != "name" else f"let place = {at};\n&self.{field}[place]"
     changed = f"let place = {at};\n&mut self.{field}[place]"
     code = blocks(
-        imported(draw, "Index", "IndexMut"), f"/// {draw.style(f'A {name.lower()} with its {field}.', f'The {field} of a {name.lower()}.', f'Every {one} is of type `{kind}`.')}\n#[derive({draw.style('Debug, Clone, PartialEq', 'Clone, Debug')})]\npub struct {name} {{\n    pub {field}: Vec<{kind}>,\n}}",
+        imported(draw, "Index", "IndexMut"), f"/// {draw.style(f'A {name.lower()} with its {field}.', f'Holds the {field} of a {name.lower()}.', f'A {name.lower()} whose {field} are of type `{kind}`.')}\n#[derive({draw.style('Debug, Clone, PartialEq', 'Clone, Debug')})]\npub struct {name} {{\n    pub {field}: Vec<{kind}>,\n}}",
         implement("Index", name, f"index(&self, index: {value}) -> &{draw.style(kind, 'Self::Output')}", inner, kind, value, says),
         implement("IndexMut", name, f"index_mut(&mut self, index: {value}) -> &mut {kind}", changed, argument=value),
     )
@@ -182,12 +182,12 @@ def summed_type(draw: Draw) -> Items:
     fold = draw.style(f"iter.fold({start}, |total, each| total {sign} each)", f"let mut total = {start};\nfor each in iter {{\n    total = total {sign} each;\n}}\ntotal")
     if figure == "FromIterator":
         body = draw.style(f"let mut total = {start};\nfor each in iter {{\n    total = total + each;\n}}\ntotal", f"iter.into_iter().fold({start}, |total, each| total + each)")
-        parts.append(fill("/// $says\nimpl FromIterator<$name> for $name {\n    fn from_iter<I: IntoIterator<Item = $name>>(iter: I) -> Self {\n        $body\n    }\n}", name=shape.name, body=body, says=draw.style("Collecting adds them up.", "The sum of all.")))
+        parts.append(fill("/// $says\nimpl FromIterator<$name> for $name {\n    fn from_iter<I: IntoIterator<Item = $name>>(iter: I) -> Self {\n        $body\n    }\n}", name=shape.name, body=body, says=draw.style("Collecting an iterator returns the sum of its items.", "Computes the sum of all items.")))
         traits = ""
     else:
         traits = f"use std::iter::{figure};"
         if by in ("value", "both"):
-            parts.append(fill("/// $says\nimpl $figure for $name {\n    fn $call<I: Iterator<Item = Self>>(iter: I) -> Self {\n        $body\n    }\n}", figure=figure, name=shape.name, call=call, body=fold, says=draw.style(f"The {call} of each field.", f"Field by field; without any it is {0 if figure == 'Sum' else 1} everywhere.")))
+            parts.append(fill("/// $says\nimpl $figure for $name {\n    fn $call<I: Iterator<Item = Self>>(iter: I) -> Self {\n        $body\n    }\n}", figure=figure, name=shape.name, call=call, body=fold, says=draw.style(f"Computes the {call} of each field.", f"Operates field by field; for no items, every field is {0 if figure == 'Sum' else 1}.")))
         if by in ("reference", "both"):
             body = f"iter.copied().{call}()" if by == "both" else fold.replace(f"{sign} each", f"{sign} *each")
             parts.append(fill("impl<'a> $figure<&'a $name> for $name {\n    fn $call<I: Iterator<Item = &'a $name>>(iter: I) -> Self {\n        $body\n    }\n}", figure=figure, name=shape.name, call=call, body=body))
@@ -233,19 +233,19 @@ def number_type(draw: Draw) -> Items:
     constructor = {
         "fraction": f"let divisor = gcd({a}.abs(), {b}.abs()) * {b}.signum();\nSelf {{ {a}: {a} / divisor, {b}: {b} / divisor }}", "residue": f"Self {{ {a}: {a}.rem_euclid({modulus}) }}",
     }.get(what, f"Self {{ {a}, {b} }}")
-    says = {"fraction": draw.style("Reduces it; `den` must not be zero.".replace("den", b), f"In lowest terms, with a positive `{b}`, which must not be 0."), "residue": draw.style(f"What is left of it modulo {modulus}.", f"Reduces it to 0..{modulus}.")}.get(what, "From its two parts.")
+    says = {"fraction": draw.style(f"Creates a fraction in lowest terms; `{b}` must not be zero.", f"Creates a reduced fraction with a positive `{b}`; the given `{b}` must not be 0."), "residue": draw.style(f"Reduces the number modulo {modulus}.", f"Reduces the number to the range `0..{modulus}`.")}.get(what, "Creates a number from its two parts.")
     arguments = f"{a}: {kind}" if what == "residue" else f"{a}: {kind}, {b}: {kind}"
     methods = [fill("/// $says\npub fn new($arguments) -> Self {\n    $body\n}", says=says, arguments=arguments, body=constructor)]
     if extra == "square":
-        methods.append("/// Its square.\npub fn square(self) -> Self {\n    " + ("self * self" if "Mul" in operators else {"fraction": f"Self::new(self.{a} * self.{a}, self.{b} * self.{b})", "complex": f"Self::new(self.{a} * self.{a} - self.{b} * self.{b}, 2 * self.{a} * self.{b})", "dual": f"Self::new(self.{a} * self.{a}, 2 * self.{a} * self.{b})"}[what]) + "\n}")
+        methods.append("/// Returns the square.\npub fn square(self) -> Self {\n    " + ("self * self" if "Mul" in operators else {"fraction": f"Self::new(self.{a} * self.{a}, self.{b} * self.{b})", "complex": f"Self::new(self.{a} * self.{a} - self.{b} * self.{b}, 2 * self.{a} * self.{b})", "dual": f"Self::new(self.{a} * self.{a}, 2 * self.{a} * self.{b})"}[what]) + "\n}")
     elif extra == "inverse":
-        text = {"fraction": ("inverse(self) -> Option<Self>", f"if self.{a} == 0 {{\n    None\n}} else {{\n    Some(Self::new(self.{b}, self.{a}))\n}}", "One divided by it, if it is not 0."), "complex": ("conjugate(self) -> Self", f"Self {{ {b}: -self.{b}, ..self }}", "The same with the other sign of the second part."), "dual": ("double(self) -> Self", f"Self::new(2 * self.{a}, 2 * self.{b})", "Twice as much.")}[what]
+        text = {"fraction": ("inverse(self) -> Option<Self>", f"if self.{a} == 0 {{\n    None\n}} else {{\n    Some(Self::new(self.{b}, self.{a}))\n}}", "Returns the reciprocal, or `None` if the fraction is 0."), "complex": ("conjugate(self) -> Self", f"Self {{ {b}: -self.{b}, ..self }}", "Returns the complex conjugate, which has the opposite imaginary part."), "dual": ("double(self) -> Self", f"Self::new(2 * self.{a}, 2 * self.{b})", "Returns this number multiplied by 2.")}[what]
         methods.append(fill("/// $says\npub fn $signature {\n    $body\n}", says=text[2], signature=text[0], body=text[1]))
     elif extra == "power":
-        methods.append(fill("/// $says\npub fn pow(self, exponent: u32) -> Self {\n    let mut result = Self::new(1);\n    for _ in 0..exponent {\n        result = Self::new(result.$a * self.$a);\n    }\n    result\n}", says="Multiplies it `exponent` times.", a=a))
+        methods.append(fill("/// $says\npub fn pow(self, exponent: u32) -> Self {\n    let mut result = Self::new(1);\n    for _ in 0..exponent {\n        result = Self::new(result.$a * self.$a);\n    }\n    result\n}", says="Raises the number to the power of `exponent`.", a=a))
     helper = f"fn gcd(a: {kind}, b: {kind}) -> {kind} {{\n" + draw.style("    if b == 0 {\n        a\n    } else {\n        gcd(b, a % b)\n    }\n}", "    let (mut a, mut b) = (a, b);\n    while b != 0 {\n        (a, b) = (b, a % b);\n    }\n    a\n}")
     fields = f"{a}: {kind}," if what == "residue" else f"{a}: {kind},\n    {b}: {kind},"
-    said = {"fraction": "A fraction in lowest terms.", "complex": draw.style("A complex number with whole parts.", "A Gaussian integer."), "residue": f"A number modulo {modulus}.", "dual": draw.style("A number with its derivative.", f"A dual number: the square of the second part is 0, so `{b}` is a derivative.")}[what]
+    said = {"fraction": "A fraction in lowest terms.", "complex": draw.style("A complex number with integer parts.", "A Gaussian integer."), "residue": f"A number modulo {modulus}.", "dual": draw.style("A number with its derivative.", f"A dual number: the square of the second part is 0, so `{b}` is a derivative.")}[what]
     code = blocks(
         imported(draw, *operators), f"/// {said}\n#[derive({draw.style('Debug, Clone, Copy, PartialEq', 'Clone, Copy, Debug, PartialEq, Eq')})]\npub struct {name} {{\n    {fields}\n}}", "" if plain else helper, fill("impl $name {\n    $methods\n}", name=name, methods=blocks(*methods)),
         *(implement(each, name, f"{each.lower()}(self{'' if each == 'Neg' else ', other: Self'}) -> {draw.style('Self', 'Self::Output')}", formulas[each], "Self") for each in operators),

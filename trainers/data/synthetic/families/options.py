@@ -60,7 +60,7 @@ def checked_formula(draw: Draw) -> Function:
     return Function(
         name=draw.style("checked_formula", "try_compute", f"checked_{first}_{second}", "safe_compute", "compute"), parameters={"a": kind, "b": kind},
         returns=kind if fallback else f"Option<{kind}>", forms=forms, oracle=oracle, inputs=lambda: (number(), number()),
-        words=[f"Computes {formula}; gives {said} if a step does not fit into {kind}{zero}.", f"Returns {formula}, or {said} on overflow{zero and ' or division by zero'}."],
+        words=[f"Computes {formula}. Returns {said} if an intermediate or final result does not fit into `{kind}`{zero}.", f"Returns {formula}, or {said} if any step overflows{zero and ' or divides by zero'}."],
     )
 
 
@@ -71,9 +71,9 @@ def matching_element(draw: Draw) -> Function:
     condition = keep.on("value")
     returns = {"index": "usize", "pair": f"(usize, {kind})"}.get(result, kind)
     given = {"value": "value", "mapped": mapping.on("value"), "index": "index", "pair": "(index, value)"}[result]
-    told = {"value": "the {} element", "mapped": "the {} element", "index": "the index of the {} element", "pair": "index and value of the {} element"}[result].format(which)
+    told = {"value": "the {} element", "mapped": "the {} element", "index": "the index of the {} element", "pair": "the index and the value of the {} element"}[result].format(which)
 
-    then = f" What is found is then {mapping.participle}." if result == "mapped" else ""
+    then = f" The element found is then {mapping.participle}." if result == "mapped" else ""
 
     def oracle(values: list[int]) -> object:
         found = [(index, value) for index, value in enumerate(values) if keep(value)][{"first": slice(0, 1), "last": slice(-1, None), "second": slice(1, 2)}[which]]
@@ -98,7 +98,7 @@ def matching_element(draw: Draw) -> Function:
     return Function(
         name=draw.style(f"{which}_{keep.slug}", f"find_{which}", f"{which}_match", "search"), parameters={"values": f"&[{kind}]"}, returns=f"Option<{returns}>",
         forms=["\n".join(chain).replace(".filter(", ".find(").replace("\n    .next()", "") if which != "second" else "\n".join(chain), *loops], oracle=oracle,
-        words=[f"Returns {told} that {keep.clause}, or `None`.{then}", f"Searches `values` for {told} which {keep.clause}.{then}", f"Of the {keep.plural} in `values`: {told.replace('element', 'one')}; `None` if there are too few.{then}"],
+        words=[f"Returns {told} that {keep.clause}, or `None` if there is none.{then}", f"Searches `values` for {told} that {keep.clause}. Returns `None` if there is no such element.{then}", f"Returns {told.replace('element', 'one')} of the {keep.plural} in `values`, or `None` if there are too few.{then}"],
     )
 
 
@@ -111,7 +111,7 @@ def combined_options(draw: Draw) -> Function:
     single = "none" if operation == "pair" and single in ("that", "mapped") else single
     both, compute = {"sum": ("a + b", lambda a, b: a + b), "product": ("a * b", lambda a, b: a * b), "max": ("a.max(b)", max), "min": ("a.min(b)", min), "pair": ("(a, b)", lambda a, b: (a, b))}[operation]
     alone = {"that": "Some(value)", "mapped": f"Some({mapping.on('value')})"}.get(single)
-    told = {"sum": "the sum", "product": "the product", "max": "the larger", "min": "the smaller", "pair": "the pair"}[operation]
+    told = {"sum": "the sum", "product": "the product", "max": "the larger one", "min": "the smaller one", "pair": "the pair"}[operation]
 
     def oracle(a: int | None, b: int | None) -> object:
         if single == "default":
@@ -130,13 +130,14 @@ def combined_options(draw: Draw) -> Function:
     else:
         forms = [f"match (a, b) {{\n    (Some(a), Some(b)) => Some({both}),\n    (Some(value), None) | (None, Some(value)) => {alone},\n    (None, None) => None,\n}}",
                  f"if let (Some(a), Some(b)) = (a, b) {{\n    return Some({both});\n}}\nlet value = a.or(b)?;\n{alone}", f"if let Some((a, b)) = a.zip(b) {{\n    Some({both})\n}} else {{\n    a.or(b).map(|value| {alone[5:-1]})\n}}"]
-    said = {"none": "`None` unless both are there", "that": "if only one is there, it is the result", "default": f"what is missing counts as {default}", "mapped": f"if only one is there, the result is that one {mapping.participle}"}[single]
+    combined = {"sum": "their sum", "product": "their product", "max": "the larger one", "min": "the smaller one", "pair": "a pair"}[operation]
+    said = {"none": "Returns `None` unless both are present", "that": "If only one of them is present, returns its value", "default": f"A missing number is replaced by {default}", "mapped": f"If only one of them is present, returns its value {mapping.participle}"}[single] + (", and `None` if both are missing" if single in ("that", "mapped") else "")
     inner = f"({kind}, {kind})" if operation == "pair" else kind
     option = lambda: draw.arguments.choice((None, draw.arguments.randint(-9 if kind in SIGNED else 0, 40), draw.arguments.randint(0, 40)))  # noqa: E731
     return Function(
         name=draw.style("combine", f"{operation}_options", "merge_options", f"optional_{operation}", "join"), parameters={"a": f"Option<{kind}>", "b": f"Option<{kind}>"},
         returns=inner if single == "default" else f"Option<{inner}>", forms=forms, oracle=oracle, inputs=lambda: (option(), option()),
-        words=[f"Returns {told} of `a` and `b`; {said}.", f"Combines two optional numbers to {told}; {said}."],
+        words=[f"Returns {told} of the numbers in `a` and `b`. {said}.", f"Combines two optional numbers into {combined}. {said}."],
     )
 
 
@@ -176,11 +177,11 @@ def option_chain(draw: Draw) -> Function:
     chain = "\n".join([begin.replace(".", "\n    ."), *(steps if filter_first else steps[::-1]), *last])
     missing = {"option": "`None`", "default": str(fallback), "error": f'the error "nothing {fallback}"', "text": "an empty text"}[end]
     text = " (as decimal text)" if end == "text" else ""
-    which = f"{said} {mapping.participle}{text}, if {'before that it' if filter_first else 'the outcome'} {keep.clause}"
+    which = f"{said} {mapping.participle}{text}, if {'the original number' if filter_first else 'the result'} {keep.clause}"
     return Function(
         name=draw.style("pick", "resolve", "process", "evaluate", "derive_value"), parameters=parameters, returns=returns, forms=[chain, *forms], oracle=oracle,
         inputs=(lambda: (draw.value(f"[{kind}]"), draw.arguments.randint(0, 5))) if source == "get" else None,
-        words=[f"Returns {which}; otherwise {missing}.", f"Gives {which}, and {missing} in all other cases."],
+        words=[f"Returns {which}. Otherwise, or if there is no number, returns {missing}.", f"Computes {which}. In all other cases, including a missing number, the result is {missing}."],
     )
 
 
@@ -194,9 +195,9 @@ def safe_division(draw: Draw) -> Function:
     rounding = "down" if rounding == "up" and kind[0] == "i" else rounding
     divisor = mapping.on("b") if shift else "b"
     rust, compute, told = {
-        "down": ("a / divisor", quotient, "`a` divided by {}, the fraction dropped"), "up": ("a.div_ceil(divisor)", lambda a, b: -(-a // b), "`a` divided by {}, rounded up"),
-        "exact": ("a / divisor", quotient, "`a` divided by {}, which must leave no remainder"), "both": ("(a / divisor, a % divisor)", lambda a, b: (quotient(a, b), remainder(a, b)), "quotient and remainder of `a` by {}"),
-        "percent": ("a * 100 / divisor", lambda a, b: quotient(a * 100, b), "how many percent `a` is of {}, the fraction dropped"),
+        "down": ("a / divisor", quotient, "`a` divided by {} and rounded toward zero"), "up": ("a.div_ceil(divisor)", lambda a, b: -(-a // b), "`a` divided by {} and rounded up"),
+        "exact": ("a / divisor", quotient, "`a` divided by {}, which must leave no remainder"), "both": ("(a / divisor, a % divisor)", lambda a, b: (quotient(a, b), remainder(a, b)), "the quotient and the remainder of `a` divided by {}"),
+        "percent": ("a * 100 / divisor", lambda a, b: quotient(a * 100, b), "`a` as a percentage of {}, rounded toward zero"),
     }[rounding]
     inner = f"({kind}, {kind})" if rounding == "both" else kind
     default = ("(0, 0)", (0, 0)) if rounding == "both" else ("0", 0)
@@ -219,11 +220,11 @@ def safe_division(draw: Draw) -> Function:
         forms += [f"match {divisor} {{\n    0 => {bad},\n    divisor => {good},\n}}"]
     by = f"the divisor (`b` {mapping.participle})" if shift else "`b`"
     cause = " or the division leaves a remainder" if rounding == "exact" else ""
-    else_words = {"option": "`None`", "error": f'the error "{message}"', "text": f'the error "{message} of .." with `a`', "fallback": default[0]}[failure]
+    else_words = {"option": "`None`", "error": f'the error "{message}"', "text": f'the error "{message} of .." with the value of `a`', "fallback": default[0]}[failure]
     small = lambda: draw.arguments.choice((0, 1, draw.arguments.randint(0, 12), draw.arguments.randint(0, 60), draw.arguments.randint(-20 if kind[0] == "i" else 2, 30)))  # noqa: E731
     return Function(
         name=draw.style(what, f"safe_{what}", f"{what}_of", f"try_{what}", "divide"), parameters={"a": kind, "b": kind}, returns=returns, forms=forms, oracle=oracle, inputs=lambda: (small() * draw.arguments.randint(1, 6), small()),
-        words=[f"Returns {told.format(by)}. If the divisor is zero{cause}, gives {else_words}.", f"The {what}: {told.format(by)}; {else_words} where the divisor is zero{cause}."],
+        words=[f"Returns {told.format(by)}. Returns {else_words} instead if the divisor is zero{cause}.", f"Computes {told.format(by)}. If the divisor is zero{cause}, the result is {else_words}."],
     )
 
 
@@ -254,12 +255,12 @@ def extreme_where(draw: Draw) -> Function:
                   f"values\n    .iter()\n    .enumerate()\n    .filter(|&(_, &value)| {condition})\n" + ("    .rev()\n    .max_by_key" if wanted == "largest" else "    .min_by_key") + "(|&(_, &value)| value)\n    .map(|(index, _)| index)"],
         "range": [f"let low = {kept}    .min()?;\nlet high = {kept}    .max()?;\nSome((low, high))".replace("\n    .", "\n    ."), f"let mut range: Option<({kind}, {kind})> = None;\nfor &value in values {{\n    if {condition} {{\n        range = match range {{\n            Some((low, high)) => Some((low.min(value), high.max(value))),\n            None => Some((value, value)),\n        }};\n    }}\n}}\nrange"],
     }[by]
-    told = {"value": f"the {wanted} of the {keep.plural}", "key": f"that of the {keep.plural} which is {wanted} when {mapping.participle}; of equals the first", "index": f"the index of the {wanted} of the {keep.plural}; of equals the first",
+    told = {"value": f"the {wanted} of the {keep.plural}", "key": f"the one of the {keep.plural} that is {wanted} when {mapping.participle} (the first one in case of a tie)", "index": f"the index of the {wanted} of the {keep.plural} (the first one in case of a tie)",
             "range": f"the smallest and the largest of the {keep.plural}"}[by]
     return Function(
         name=draw.style(f"{wanted}_{keep.slug}" if by != "range" else f"range_of_{keep.slug}", f"{by}_where", "extreme", f"find_{by}"), parameters={"values": f"&[{kind}]"},
         returns={"index": "Option<usize>", "range": f"Option<({kind}, {kind})>"}.get(by, f"Option<{kind}>"), forms=forms, oracle=oracle,
-        words=[f"Returns {told}. `None` if there are none.", f"Looks in `values` for {told}. The result is `None` if there is no such number."],
+        words=[f"Returns {told}, or `None` if there are none.", f"Searches `values` for {told}. Returns `None` if there is no such number."],
     )
 
 
@@ -280,7 +281,7 @@ def table_lookup(draw: Draw) -> Function:
     less, plus = (f"number.checked_sub({base})", f" + {base}") if base else ("Some(number)", "")
     arms = [f"{index} => Some({name})," for index, name in enumerate(names.split(", "), base)]
     listed = ", ".join(table)
-    number_words = f"with this number, counted from {base}"
+    number_words = f"with the given number, counting from {base}"
     by_name = wanted in ("number", "next", "prefix")
     parameters = {"name": "&str"} if by_name else {"number": "usize"}
 
@@ -299,20 +300,20 @@ def table_lookup(draw: Draw) -> Function:
 
     find = "NAMES.iter().position(|&each| each == name)"
     returns, told, forms = {
-        "name": ("Option<&'static str>", f"the {thing} {number_words}, or `None`", ["match number {\n" + "".join(f"    {arm}\n" for arm in arms) + "    _ => None,\n}",
+        "name": ("Option<&'static str>", f"the {thing} {number_words}, or `None` if there is no such {thing}", ["match number {\n" + "".join(f"    {arm}\n" for arm in arms) + "    _ => None,\n}",
                  f"{constant}\n{less}.and_then(|index| NAMES.get(index).copied())" if base else f"{constant}\nNAMES.get(number).copied()", f"{constant}\nif number {'== 0 || number > NAMES.len()' if base else '>= NAMES.len()'} {{\n    return None;\n}}\nSome(NAMES[number{' - 1' if base else ''}])"]),
         "error": ("Result<&'static str, String>", f'the {thing} {number_words}, or the error "no {thing} .." with the number', [
                  f"{constant}\nmatch {less}.and_then(|index| NAMES.get(index)) {{\n    Some(name) => Ok(name),\n    None => Err(format!(\"no {thing} {{}}\", number)),\n}}" if base else f"{constant}\nNAMES.get(number)\n    .copied()\n    .ok_or_else(|| format!(\"no {thing} {{}}\", number))",
                  "match number {\n" + "".join(f"    {arm.replace('Some', 'Ok')}\n" for arm in arms) + f"    _ => Err(format!(\"no {thing} {{number}}\")),\n}}"]),
-        "number": ("Option<usize>", f"the number of a {thing}, counted from {base}, or `None` for another name", [f"{constant}\n{find}" + (f".map(|index| index{plus})" if base else ""),
+        "number": ("Option<usize>", f"the number of the {thing} called `name`, counting from {base}, or `None` for any other name", [f"{constant}\n{find}" + (f".map(|index| index{plus})" if base else ""),
                    "match name {\n" + "".join(f"    {name} => Some({index}),\n" for index, name in enumerate(names.split(", "), base)) + "    _ => None,\n}", f"{constant}\nfor (index, each) in NAMES.iter().enumerate() {{\n    if *each == name {{\n        return Some(index{plus});\n    }}\n}}\nNone"]),
-        "next": ("Option<&'static str>", f"the {thing} that is {step} after the named one, beginning anew at the end, or `None` for another name", [f"{constant}\nlet index = {find}?;\nSome(NAMES[(index + {step}) % NAMES.len()])", f"{constant}\n{find}.map(|index| NAMES[(index + {step}) % {size}])"]),
-        "prefix": ("Option<usize>", f"the number, counted from {base}, of the first {thing} that begins with `name`, or `None`", [f"{constant}\nNAMES.iter().position(|each| each.starts_with(name))" + (f".map(|index| index{plus})" if base else ""), f"{constant}\nlet index = NAMES.iter().position(|each| each.starts_with(name))?;\nSome(index{plus})"]),
-        "wrapped": ("&'static str", f"the {thing} at `number` plus {step}, counted from 0, beginning anew at the end", [f"{constant}\nNAMES[(number + {step}) % NAMES.len()]", f"{constant}\nlet index = (number + {step}) % {size};\nNAMES[index]", f"match (number + {step}) % {size} {{\n" + "".join(f"    {index} => {name},\n" for index, name in enumerate(names.split(", ")[:-1])) + f"    _ => {names.split(', ')[-1]},\n}}"]),
+        "next": ("Option<&'static str>", f"the {thing} that is {'directly' if step == 1 else f'{step} positions'} after the one called `name`, wrapping around at the end, or `None` for any other name", [f"{constant}\nlet index = {find}?;\nSome(NAMES[(index + {step}) % NAMES.len()])", f"{constant}\n{find}.map(|index| NAMES[(index + {step}) % {size}])"]),
+        "prefix": ("Option<usize>", f"the number, counting from {base}, of the first {thing} whose name starts with `name`, or `None` if there is none", [f"{constant}\nNAMES.iter().position(|each| each.starts_with(name))" + (f".map(|index| index{plus})" if base else ""), f"{constant}\nlet index = NAMES.iter().position(|each| each.starts_with(name))?;\nSome(index{plus})"]),
+        "wrapped": ("&'static str", f"the {thing} at position `number` + {step}, counting from 0 and wrapping around at the end", [f"{constant}\nNAMES[(number + {step}) % NAMES.len()]", f"{constant}\nlet index = (number + {step}) % {size};\nNAMES[index]", f"match (number + {step}) % {size} {{\n" + "".join(f"    {index} => {name},\n" for index, name in enumerate(names.split(", ")[:-1])) + f"    _ => {names.split(', ')[-1]},\n}}"]),
     }[wanted]
     return Function(
         name=draw.style(f"{thing}_{wanted}", f"find_{thing}", f"{thing}_lookup", f"to_{thing}"), parameters=parameters, returns=returns, forms=forms, oracle=oracle, inputs=inputs,
-        words=[f"Returns {told}. The {thing}s are {listed}.", f"Gives {told}, where the {thing}s in order are: {listed}."],
+        words=[f"Returns {told}. The {thing}s are, in order: {listed}.", f"Returns {told}, where the {thing}s in order are {listed}."],
     )
 
 

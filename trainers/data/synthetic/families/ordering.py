@@ -19,11 +19,11 @@ def reordered(draw: Draw) -> Function:
         "interleave_halves": ("drop_and_reverse", "tail_reversed"),
     }[how]
     words = {
-        "left": [f"Returns the values moved to the left by {shift}; what falls off comes in at the right."],
-        "right": [f"Returns the values moved to the right by {shift}; what falls off comes in at the left."],
-        "reverse_chunks": [f"Reverses every group of {shift + 1} values; the last group may be shorter."],
-        "every": [f"Keeps the first value and then only one in every {shift + 1}: those at the indices 0, {shift + 1}, {2 * shift + 2} and so on."],
-        "interleave_halves": [f"Leaves out {shift} of the values, from the front, and returns the others in reverse order."],
+        "left": [f"Returns the values rotated to the left by {shift} {'position' if shift == 1 else 'positions'}.", f"Moves the first value to the end {'once' if shift == 1 else f'{shift} times'} and returns the resulting vector."],
+        "right": [f"Returns the values rotated to the right by {shift} {'position' if shift == 1 else 'positions'}.", f"Moves the last value to the front {'once' if shift == 1 else f'{shift} times'} and returns the resulting vector."],
+        "reverse_chunks": [f"Reverses each consecutive group of {shift + 1} values, the last of which may be shorter, and returns the result."],
+        "every": [f"Returns the values at the indices 0, {shift + 1}, {2 * shift + 2} and so on."],
+        "interleave_halves": [f"Skips the first {'value' if shift == 1 else f'{shift} values'} and returns the remaining ones in reverse order."],
     }[how]
     forms = {
         "left": [f"let mut result = values.to_vec();\nif !result.is_empty() {{\n    let places = {shift} % result.len();\n    result.rotate_left(places);\n}}\nresult", f"let count = values.len();\n(0..count).map(|index| values[(index + {shift}) % count]).collect()"],
@@ -66,7 +66,7 @@ def ranked(draw: Draw) -> Function:
     ordinal = {1: "", 2: "second ", 3: "third ", 4: "fourth "}[rank]
     dedup = "sorted.dedup();\n" if distinct else ""
     sort = "sorted.sort_by(|a, b| b.cmp(a));" if largest else "sorted.sort();"
-    note = "equal ones count once" if distinct else "equal ones count each"
+    note = "equal values are counted only once" if distinct else "equal values are counted separately"
 
     def oracle(values: Sequence[int]):
         found = sorted(set(values) if distinct else values, reverse=largest)
@@ -80,7 +80,7 @@ def ranked(draw: Draw) -> Function:
         returns=f"Option<{kind}>",
         words=[
             f"Returns the {ordinal}{order} of `values`, where {note}, or `None` if there are too few.",
-            f"Finds the {ordinal}{order} value; {note}.",
+            f"Finds the {ordinal}{order} value; {note}. Returns `None` if there is no such value.",
         ],
         forms=[
             f"let mut sorted = values.to_vec();\n{sort}\n{dedup}sorted.get({rank - 1}).copied()",
@@ -109,8 +109,8 @@ def sorted_by_key(draw: Draw) -> Function:
         parameters={"values": f"Vec<{kind}>"},
         returns=f"Vec<{kind}>",
         words=[
-            f"Sorts the values by what they are when {mapping.participle}, in {order} order; equal ones keep their order.",
-            f"Returns `values` in {order} order of their keys, a key being the value {mapping.participle}. The sort is stable.",
+            f"Sorts the values in {order} order of a key, which is the value {mapping.participle}. Values with equal keys keep their order.",
+            f"Returns `values` sorted by key in {order} order, where the key of a value is that value {mapping.participle}. The sort is stable.",
         ],
         forms=[
             "let mut result = values;\n"
@@ -142,8 +142,8 @@ def search_sorted(draw: Draw) -> Function:
     table = {
         "lower": ("usize", f"Returns how many values of a sorted slice are less than {told}.", [less + "low", f"sorted.partition_point(|&value| value < {target})", f"sorted.iter().take_while(|&&value| value < {target}).count()"]),
         "upper": ("usize", f"Returns how many values of a sorted slice are at most {told}.", [up_to + "low", f"sorted.partition_point(|&value| value <= {target})"]),
-        "exact": ("Option<usize>", f"Finds the first index of {told} in a sorted slice.", [less + f"if low < sorted.len() && sorted[low] == {target} {{\n    Some(low)\n}} else {{\n    None\n}}", f"let index = sorted.partition_point(|&value| value < {target});\nmatch sorted.get(index) {{\n    Some(&value) if value == {target} => Some(index),\n    _ => None,\n}}"]),
-        "nearest_below": (f"Option<{kind}>", f"Returns the largest value of a sorted slice that is at most {told}.", [up_to + "if low == 0 {\n    None\n} else {\n    Some(sorted[low - 1])\n}", f"sorted.iter().copied().take_while(|&value| value <= {target}).last()"]),
+        "exact": ("Option<usize>", f"Returns the index of the first occurrence of {told}, or `None` if it does not occur, in a sorted slice.", [less + f"if low < sorted.len() && sorted[low] == {target} {{\n    Some(low)\n}} else {{\n    None\n}}", f"let index = sorted.partition_point(|&value| value < {target});\nmatch sorted.get(index) {{\n    Some(&value) if value == {target} => Some(index),\n    _ => None,\n}}"]),
+        "nearest_below": (f"Option<{kind}>", f"Returns the largest value of a sorted slice that is at most {told}, or `None` if there is no such value.", [up_to + "if low == 0 {\n    None\n} else {\n    Some(sorted[low - 1])\n}", f"sorted.iter().copied().take_while(|&value| value <= {target}).last()"]),
         "count_equal": ("usize", f"Counts how often {told} occurs in a sorted slice.", [f"let first = sorted.partition_point(|&value| value < {target});\nlet end = sorted.partition_point(|&value| value <= {target});\nend - first", f"sorted.iter().filter(|&&value| value == {target}).count()"]),
         "count_between": ("usize", f"Counts the values of a sorted slice from `target` to `target` + {offset}, both included.", [f"let first = sorted.partition_point(|&value| value < target);\nlet end = sorted.partition_point(|&value| value <= {target});\nend - first", f"sorted.iter().filter(|&&value| value >= target && value <= {target}).count()"]),
     }
@@ -159,6 +159,6 @@ def search_sorted(draw: Draw) -> Function:
 
     return Function(
         name=draw.style(f"search_{wanted}", wanted if "_" in wanted else f"{wanted}_bound", "binary_search_for", "locate"),
-        parameters=parameters, returns=returns, words=[words, words.replace("a sorted slice", "`sorted`, which is in ascending order,").replace(",.", ".")], forms=forms, oracle=oracle,
+        parameters=parameters, returns=returns, words=[words, words.replace("of a sorted slice that", "of `sorted`, which is in ascending order, that").replace("of a sorted slice are", "of `sorted`, which is in ascending order, are").replace("of a sorted slice from", "of `sorted`, which is in ascending order, from").replace("in a sorted slice", "in `sorted`, which is in ascending order")], forms=forms, oracle=oracle,
         inputs=lambda: (sorted(draw.arguments.randint(0, 14) for _ in range(draw.arguments.randint(0, 8))), draw.arguments.randint(0, 14)),
     )

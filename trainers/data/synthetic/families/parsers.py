@@ -17,7 +17,7 @@ class Outcome:
         self.fail = "None" if self.kind == "Option" else f"Err({value})"
         self.option = {"Option": "", "String": f".ok_or_else(|| {value})"}.get(self.kind, f".ok_or({value})")
         self.result = ".ok()" if self.kind == "Option" else f".map_err(|_| {value})"
-        self.said = "`None`" if self.kind == "Option" else draw.style(f"an error that says `{message}`", f"the error `{message}`", f"`Err` with `{message}`")
+        self.said = "`None`" if self.kind == "Option" else draw.style(f"the error message `{message}`", f"the error `{message}`", f"an `Err` with the message `{message}`")
 
     def returns(self, kind: str) -> str:
         return f"Option<{kind}>" if self.kind == "Option" else f"Result<{kind}, {self.kind}>"
@@ -65,10 +65,10 @@ def figure_of_list(draw: Draw) -> Function:
     forms = [f"let mut result = {start};\n{loop}    let number: {kind} = {trimmed}.parse(){outcome.result}?;\n    {guarded(4)}\n}}\n{ending}",
         f"let mut result = {start};\n{loop}    match {trimmed}.parse::<{kind}>() {{\n        Ok(number) => {{\n            {guarded(12)}\n        }}\n        Err(_) => return {outcome.fail},\n    }}\n}}\n{ending}",
     ] if strict else [chain, f"let mut result = {start};\n{loop}    if let Ok(number) = {trimmed}.parse::<{kind}>() {{\n        {guarded(8)}\n    }}\n}}\nresult"]
-    said = {"sum": f"the sum of the {plural}", "count": f"how many {plural} there are", "largest": f"the largest of the {plural} (`None` without any)", "smallest": f"the smallest of the {plural} (`None` without any)", "list": f"the {plural}"}[what]
+    said = {"sum": f"the sum of the {plural}", "count": f"the count of {plural}", "largest": f"the largest of the {plural} (`None` if there are none)", "smallest": f"the smallest of the {plural} (`None` if there are none)", "list": f"the {plural}"}[what]
     between = "separated by whitespace" if mark == " " else f"separated by `{mark}`"
-    otherwise = f"If a part is not a number, the result is {outcome.said}." if strict else draw.style("Parts that are no numbers are skipped.", "What is not a number is ignored.")
-    otherwise += "" if mark == " " else " Spaces around a number do not matter."
+    otherwise = f"If any part is not a number, the result is {outcome.said}." if strict else draw.style("Parts that are not numbers are skipped.", "Everything that is not a number is ignored.")
+    otherwise += "" if mark == " " else " Spaces around a number are allowed."
 
     def oracle(text: str):
         numbers = [read_number(part.strip(), kind[0] == "i") for part in (text.split() if mark == " " else text.split(mark))]
@@ -85,7 +85,7 @@ def figure_of_list(draw: Draw) -> Function:
 
     return Function(
         name=draw.style(f"parse_{what}", f"{what}_of_list", f"read_{what}", f"{what}_from_text"), parameters={"text": "&str"}, returns=outcome.returns(returns) if strict else returns,
-        words=[f"Reads numbers {between} from `text` and returns {said}. {otherwise}", f"Returns {said} in `text`, where numbers are {between}. {otherwise}"], forms=forms, oracle=oracle, inputs=lambda: (argument(),),
+        words=[f"Parses numbers of type `{kind}`, {between}, from `text` and returns {said}. {otherwise}", f"Returns {said} in `text`, where numbers (of type `{kind}`) are {between}. {otherwise}"], forms=forms, oracle=oracle, inputs=lambda: (argument(),),
     )
 
 
@@ -110,11 +110,11 @@ def key_values(draw: Draw) -> Function:
         f"let mut result = {start};\nfor part in {parts} {{\n    let Some((key, value)) = part.split_once(\"{sign}\") else {{\n        continue;\n    }};\n" + (f"    let {unused}value = {value_of};\n" if kind == "String" else f"    let Ok({unused}value) = {value_of} else {{\n        continue;\n    }};\n") + f"    {keep}\n}}\nresult",
         f"let mut result = {start};\nfor (key, value) in {parts}.filter_map(|part| part.split_once(\"{sign}\")) {{\n" + (f"    let {unused}value = {value_of};\n    {keep}\n" if kind == "String" else f"    if let Ok({unused}value) = {value_of} {{\n        {keep.replace(chr(10), chr(10) + '    ')}\n    }}\n") + "}\nresult",
     ]
-    values = {"i32": "whole numbers", "u64": "numbers", "String": "texts", "bool": "`true` or `false`"}[kind]
-    entries = f"one entry `key{sign}value` on each line" if mark == "\n" else f"entries `key{sign}value` separated by `{mark}`"
-    gives = {"map": "a map", "list": "the pairs in their order", "keys": "the keys in their order", "lookup": f"the value of the key `name`, the {default} if there are several"}[wanted]
-    otherwise = f"Empty entries are skipped; any other that does not fit gives {outcome.said}." if strict else draw.style("Entries that do not fit are skipped.", "Everything else is ignored.")
-    otherwise += " Spaces around keys and values do not matter; a key may be empty."
+    values = {"i32": "signed integers", "u64": "unsigned integers", "String": "any text", "bool": "`true` or `false`"}[kind]
+    entries = f"entries of the form `key{sign}value`, one on each line" if mark == "\n" else f"entries of the form `key{sign}value`, separated by `{mark}`"
+    gives = {"map": "a map from keys to values, where the last value of a repeated key wins", "list": "the pairs in order", "keys": "the keys in order", "lookup": f"the value of the key `name` (the {default} one if there are several), or `None` if there is no such key"}[wanted]
+    otherwise = f"Blank entries are skipped; any other entry that is not of this form gives {outcome.said}." if strict else draw.style("Entries that are not of this form are skipped.", "All other entries are ignored.")
+    otherwise += " Spaces around keys and values are ignored, and a key may be empty."
 
     def read(value: str):
         value = value.strip()
@@ -145,7 +145,7 @@ def key_values(draw: Draw) -> Function:
     return Function(
         name=draw.style(*{"map": ("parse_settings", "parse_map", "read_options"), "list": ("parse_pairs", "read_entries", "split_pairs"), "keys": ("parse_keys", "list_keys", "names_of"), "lookup": ("find_value", "lookup", "get_setting")}[wanted]),
         parameters={"text": "&str", "name": "&str"} if wanted == "lookup" else {"text": "&str"}, returns=outcome.returns(inner) if strict else inner,
-        words=[f"Parses {entries}, with {values} as values, and returns {gives}. {otherwise}", f"Reads `text`, which has {entries}; the values are {values}. Returns {gives}. {otherwise}"],
+        words=[f"Parses {entries}, whose values are {values}, and returns {gives}. {otherwise}", f"Parses `text`, which consists of {entries}; values can be {values}. Returns {gives}. {otherwise}"],
         forms=forms, oracle=oracle, inputs=argument, imports=["use std::collections::BTreeMap;"] if wanted == "map" else [])
 
 
@@ -159,7 +159,7 @@ def two_part_time(draw: Draw) -> Function:
     bad = f"{low.format(first, 'whole')} || {low.format(second, 'part')}"
     digits = f"if before.len() != 2 || after.len() != 2 {{\n    return {outcome.fail};\n}}\n" if strict else ""
     tail = f"if {bad} {{\n    return {outcome.fail};\n}}\n{outcome.good(f'whole * {second} + part')}"
-    shape = f"as two numbers{' of two digits each' if strict else ''} with `{mark}` between them"
+    shape = f"as two numbers{' of exactly two characters each' if strict else ''} with `{mark}` between them"
 
     def oracle(text: str):
         before, found, after = text.partition(mark)
@@ -175,12 +175,15 @@ def two_part_time(draw: Draw) -> Function:
     return Function(
         name=draw.style(f"parse_{big}", f"to_{small}", f"{small}_of", f"parse_{big}_and_{small}", "parse_amount"), parameters={"text": "&str"}, returns=outcome.returns(kind),
         words=[
-            f"Converts {big} and {small}, written {shape}, to {small}. There must be fewer than {first} {big} and {second} {small}, else the result is {outcome.said}.",
-            f"Reads `text` such as `{'03' if strict else '3'}{mark}{'04' if strict else '4'}`, that is {big} (below {first}) and {small} (below {second}){', of two digits each' if strict else ''}, and returns the number of {small}; anything else gives {outcome.said}.",
+            f"Converts {big} and {small}, written {shape}, to the total number of {small}. Returns {outcome.said} if `text` does not have this form or if there are {first} or more {big} or {second} or more {small}.",
+            f"Parses a text such as `{'03' if strict else '3'}{mark}{'04' if strict else '4'}`, which means {big} (less than {first}) and {small} (less than {second}){', of exactly two characters each' if strict else ''}, and returns the total in {small}. Anything else gives {outcome.said}.",
         ], forms=[
             f"let (before, after) = text.split_once('{mark}'){outcome.option}?;\n{digits}let whole: {kind} = before.parse(){outcome.result}?;\nlet part: {kind} = after.parse(){outcome.result}?;\n{tail}",
             f"let Some((before, after)) = text.split_once('{mark}') else {{\n    return {outcome.fail};\n}};\n{digits}match (before.parse::<{kind}>(), after.parse::<{kind}>()) {{\n    (Ok(whole), Ok(part)) if !({bad}) => {outcome.good(f'whole * {second} + part')},\n    _ => {outcome.fail},\n}}",
         ], oracle=oracle, inputs=lambda: (argument(),))
+
+
+RESULTS = {"difference": "difference (the first minus the second)", "quotient": "quotient (the first divided by the second, rounded toward zero)", "larger": "larger of the two", "smaller": "smaller of the two", "distance": "absolute difference"}
 
 
 @family(tier=4)
@@ -197,8 +200,8 @@ def evaluate_operations(draw: Draw) -> Function:
     outcome = Outcome(draw, "syntax error", "unknown operator", "cannot evaluate", "stack error")
     wrap = outcome.good
     arms = "".join(f'    "{sign[w]}" => {wrap(every[w][1])},\n' if every[w][1] else f'    "{sign[w]}" if b != 0 => {wrap("a / b")},\n' for w in chosen)
-    helper, told = draw.style("apply", "calculate", "operate", "combine"), ", ".join(f"`{sign[w]}` gives the {w}" for w in chosen)
-    zero = " Division by zero fails, too." if "quotient" in chosen else ""
+    helper, told = draw.style("apply", "calculate", "operate", "combine"), ", ".join(f"`{sign[w]}` returns the {RESULTS.get(w, w)}" for w in chosen)
+    zero = " Division by zero fails as well." if "quotient" in chosen else ""
     branches = "".join(f'if operator == "{sign[w]}"' + (" && b != 0" if not every[w][1] else "") + f" {{\n    return {wrap(every[w][1] or 'a / b')};\n}}\n" for w in chosen)
 
     def apply(operator: str, a: int, b: int) -> int | None:
@@ -232,7 +235,7 @@ def evaluate_operations(draw: Draw) -> Function:
             parts += pair if notation == "infix" else pair[::-1]
         return " ".join(each for each in parts if pick.random() < 0.97)
 
-    how = "from left to right, without precedence" if notation == "infix" else "in postfix notation: each operator follows its two operands"
+    how = "from left to right without operator precedence" if notation == "infix" else "in postfix notation, where each operator follows its two operands"
     example = f"`1 {sign[chosen[0]]} 2`" if notation == "infix" else f"`1 2 {sign[chosen[0]]}`"
     forms = [
         f"let mut tokens = text.split_whitespace();\nlet first = tokens.next(){outcome.option}?;\nlet mut total: {kind} = first.parse(){outcome.result}?;\nwhile let Some(operator) = tokens.next() {{\n    let operand = tokens.next(){outcome.option}?;\n    total = {helper}(operator, total, operand.parse(){outcome.result}?)?;\n}}\n{wrap('total')}",
@@ -242,12 +245,12 @@ def evaluate_operations(draw: Draw) -> Function:
         f"let mut stack = Vec::new();\nfor token in text.split_whitespace() {{\n    let value = match token.parse::<{kind}>() {{\n        Ok(number) => number,\n        Err(_) => {{\n            let b = stack.pop(){outcome.option}?;\n            let a = stack.pop(){outcome.option}?;\n            {helper}(token, a, b)?\n        }}\n    }};\n    stack.push(value);\n}}\nif stack.len() != 1 {{\n    return {outcome.fail};\n}}\n{wrap('stack[0]')}",
     ]
     part = Function(
-        name=helper, parameters={"operator": "&str", "a": kind, "b": kind}, returns=outcome.returns(kind), words=[f"Applies an operator to two numbers: {told}. Any other operator gives {outcome.said}.{zero}"],
+        name=helper, parameters={"operator": "&str", "a": kind, "b": kind}, returns=outcome.returns(kind), words=[f"Applies `operator` to `a` and `b`: {told}. Any other operator gives {outcome.said}.{zero}"],
         forms=[f"match operator {{\n{arms}    _ => {outcome.fail},\n}}", f"{branches}{outcome.fail}"], oracle=lambda operator, a, b: outcome.answer(apply(operator, a, b)),
         inputs=lambda: (draw.arguments.choice((*sign.values(), *sign.values(), "?")), draw.arguments.randint(-9, 40), draw.arguments.randint(-2, 9)))
     return Function(
         name=draw.style("evaluate", "calculate_line", "eval_text", "compute", "run_calculation"), parameters={"text": "&str"}, returns=outcome.returns(kind),
-        words=[f"Evaluates numbers and operators, separated by whitespace, {how}. What cannot be evaluated gives {outcome.said}.", f"Computes an expression such as {example}, read {how}; the result is {outcome.said} if that fails."],
+        words=[f"Evaluates numbers and operators that are separated by whitespace, {how}. Returns {outcome.said} if the expression is invalid.", f"Computes the value of an expression such as {example}, which is evaluated {how}. Returns {outcome.said} if that fails."],
         forms=forms, oracle=oracle, inputs=lambda: (argument(),), parts=(part,))
 
 
@@ -266,9 +269,9 @@ def sum_of_products(draw: Draw) -> Function:
     read = f"let number: {kind} = part.trim().parse(){outcome.result}?;\n        {update}" if strict else f"if let Ok(number) = part.trim().parse::<{kind}>() {{\n            {update}\n        }}"
     read_match = f"match part.trim().parse::<{kind}>() {{\n            Ok(number) => {update.replace(' *=', ' *=').rstrip(';')},\n            Err(_) => {'return ' + outcome.fail + ',' if strict else '{}'}\n        }}"
     forms = [f"let mut total = 0;\nfor term in {terms} {{\n    let mut value = {begin};\n    for part in term.split('{inner}') {{\n        {how}\n    }}\n    {step}\n}}\n{result}" for how in (read, read_match)]
-    said = {"sum": f"adds up the {each}s", "largest": f"returns the largest of the {each}s, but at least 0", "count": f"counts the {each}s above {bound}"}[fold]
-    groups = {" ": "separated by whitespace", "\\n": "on lines of their own"}.get(outer, f"separated by `{outer}`")
-    otherwise = f"Anything but numbers gives {outcome.said}." if strict else "What is not a number is left out" + ("; the product of no numbers is 1." if each == "product" else ".")
+    said = {"sum": f"returns the total of the {each}s", "largest": f"returns the largest of the {each}s, but at least 0", "count": f"returns how many of the {each}s are greater than {bound}"}[fold]
+    groups = {" ": "separated by whitespace", "\\n": "on separate lines"}.get(outer, f"separated by `{outer}`")
+    otherwise = f"Returns {outcome.said} if anything is not a number of type `{kind}`." if strict else "Anything that is not a number is ignored" + (", and the product of no numbers is 1." if each == "product" else ".")
 
     def oracle(text: str):
         values = []
@@ -290,7 +293,7 @@ def sum_of_products(draw: Draw) -> Function:
 
     return Function(
         name=draw.style("evaluate_terms", f"{fold}_of_{each}s", "total", "evaluate_sum" if fold == "sum" else "read_groups", "compute_groups"), parameters={"text": "&str"}, returns=outcome.returns("usize" if fold == "count" else kind) if strict else "usize" if fold == "count" else kind,
-        words=[f"Reads groups of numbers: groups are {groups}, the numbers in them separated by `{inner}`. Forms the {each} of each group and {said}. {otherwise}", f"The groups in `text` are {groups}, the numbers of a group separated by `{inner}`. Takes the {each} of every group and {said}. {otherwise}"],
+        words=[f"Parses groups of numbers, where groups are {groups} and the numbers in a group are separated by `{inner}`. Computes the {each} of each group and {said}. {otherwise}", f"Splits `text` into groups that are {groups}, and each group into numbers separated by `{inner}`. Computes the {each} of every group and {said}. {otherwise}"],
         forms=forms, oracle=oracle, inputs=lambda: (argument(),))
 
 
@@ -324,7 +327,7 @@ def parse_tuple(draw: Draw) -> Function:
 
     return Function(
         name=draw.style(f"parse_{domain}", f"read_{domain}", f"{domain}_from_text"), parameters={"text": "&str"}, returns=outcome.returns(f"({', '.join([kind] * size)})"),
-        words=[f"Reads a {domain} such as `{example}`: {', '.join(names[:-1])} and {names[-1]}, with spaces allowed around the numbers. Anything else gives {outcome.said}.", f"Parses the {size} numbers ({', '.join(names)}) of a {domain}, written like `{example}`; spaces around a number do not matter. Returns {outcome.said} if `text` is not of this form."],
+        words=[f"Parses a {domain} such as `{example}`, which consists of {', '.join(names[:-1])} and {names[-1]}. Spaces around the numbers are allowed. Anything else gives {outcome.said}.", f"Parses the {size} numbers ({', '.join(names)}) of a {domain} that is written like `{example}`, ignoring spaces around a number. Returns {outcome.said} if `text` does not have this form."],
         forms=[
             f"let inner = text{strip};\nlet mut parts = inner.split('{mark}');\n{reads}if parts.next().is_some() {{\n    return {outcome.fail};\n}}\n{outcome.good(f'({slots})')}",
             f"let inner = text{strip};\nlet parts: Vec<&str> = inner.split('{mark}').collect();\nlet [{slots}] = parts[..] else {{\n    return {outcome.fail};\n}};\n{outcome.good(f'({converted})')}",
@@ -351,9 +354,9 @@ def run_commands(draw: Draw) -> Function:
     split = "text.lines()" if mark == "\\n" else f"text.split('{mark}')"
     result = outcome.good(state) if strict else state
     indented = lambda depth: "".join(f"{' ' * depth}{arm}\n" for arm in arms)  # noqa: E731
-    rules = [f"`{plus} N` adds N", f"`{minus} N` subtracts N"] + ([f"`{twice} N` subtracts {factor} times N"] if third else []) + ([f"`{zero}` makes it 0"] if reset else [])
-    rule = ", ".join(rules) + (f"; the {state} never goes below 0 by that" if floor else "")
-    otherwise = f"Any other command gives {outcome.said}." if strict else draw.style("Other commands are ignored.", "What is no such command has no effect.")
+    rules = [f"`{plus} N` adds N", f"`{minus} N` subtracts N"] + ([f"`{twice} N` subtracts {factor} times N"] if third else []) + ([f"`{zero}` sets it to 0"] if reset else [])
+    rule = ", ".join(rules[:-1]) + f" and {rules[-1]}" + (", where a subtraction stops at 0" if floor else "")
+    otherwise = f"Any other command gives {outcome.said}." if strict else draw.style("Other commands are ignored.", "Anything else has no effect.")
 
     def oracle(text: str):
         now = start
@@ -378,7 +381,7 @@ def run_commands(draw: Draw) -> Function:
     numbered = "let number = words.next().map(|word| word.parse::<i32>());"
     return Function(
         name=draw.style(f"run_{domain}", f"{state}_after", "run_commands", f"drive_{domain}", "execute", f"final_{state}"), parameters={"text": "&str"}, returns=outcome.returns("i32") if strict else "i32",
-        words=[f"Follows the commands of a {domain}, {'one on each line' if mark == chr(92) + 'n' else f'separated by `{mark}`'}, from {state} {start} on: {rule}. Returns the {state} after them. {otherwise}", f"Returns the {state} of a {domain} that begins at {start} and obeys the commands in `text`, {'one per line' if mark == chr(92) + 'n' else f'with `{mark}` between them'}: {rule}. {otherwise}"],
+        words=[f"Executes the commands for a {domain} in `text`, {'one on each line' if mark == chr(92) + 'n' else f'separated by `{mark}`'}, and returns the final {state}, which starts at {start}: {rule}. {otherwise}", f"Returns the {state} of a {domain} that starts at {start} and follows the commands in `text`, {'one per line' if mark == chr(92) + 'n' else f'with `{mark}` between them'}: {rule}. {otherwise}"],
         forms=[
             f"let mut {state}: i32 = {start};\nfor command in {split} {{\n    let words: Vec<&str> = command.split_whitespace().collect();\n    let (verb, number) = match words[..] {{\n        [verb] => (verb, None),\n        [verb, number] => match number.parse::<i32>() {{\n            Ok(n) => (verb, Some(n)),\n            Err(_) => (\"\", None),\n        }},\n        _ => (\"\", None),\n    }};\n    match (verb, number) {{\n{indented(8)}    }}\n}}\n{result}",
             f"let mut {state}: i32 = {start};\nfor command in {split} {{\n    let mut words = command.split_whitespace();\n    let verb = words.next().unwrap_or(\"\");\n    {numbered}\n    if words.next().is_some() || matches!(number, Some(Err(_))) {{\n        {f'return {outcome.fail};' if strict else 'continue;'}\n    }}\n    match (verb, number.and_then(Result::ok)) {{\n{indented(8)}    }}\n}}\n{result}",

@@ -19,19 +19,19 @@ def shared_state(draw: Draw) -> Items:
     grow = draw.choose("+", "-")
     update = f"shared.{field} {grow}= amount{f' * {rate}' if rate > 1 else ''};\nshared.uses += 1;"
     test = {"none": "", "limit": f"if amount > {limit} {{\n    return false;\n}}\n", "even": "if amount % 2 != 0 {\n    return false;\n}\n"}[guard]
-    rule = {"none": "", "limit": f" Amounts above {limit} are refused.", "even": " Odd amounts are refused."}[guard]
+    rule = {"none": "", "limit": f" Amounts greater than {limit} are rejected.", "even": " Odd amounts are rejected."}[guard]
     borrow = draw.style("let mut shared = self.shared.borrow_mut();", "let mut shared = RefCell::borrow_mut(&self.shared);")
     clone = draw.style("Rc::clone(shared)", "shared.clone()")
     code = items(
         "use std::cell::RefCell;\nuse std::rc::Rc;",
-        f"/// {draw.style('What all share.', f'Used by every {handle.lower()}.', 'Owned by several at once.')}\n#[derive(Debug, Default)]\n" + braced(f"pub struct {shared}", f"pub {field}: {kind},\npub uses: usize,"),
-        f"/// {draw.style('One of those who share it.', f'Refers to a {shared.lower()} that others use, too.')}\n" + braced(f"pub struct {handle}", f"shared: Rc<RefCell<{shared}>>,"),
+        f"/// {draw.style('The shared state.', f'State that is shared by every {handle.lower()}.', 'Data with several owners.')}\n#[derive(Debug, Default)]\n" + braced(f"pub struct {shared}", f"pub {field}: {kind},\npub uses: usize,"),
+        f"/// {draw.style('A handle to the shared state.', f'Refers to a {shared.lower()} that is shared with others.')}\n" + braced(f"pub struct {handle}", f"shared: Rc<RefCell<{shared}>>,"),
         braced(
             f"impl {handle}",
             braced(f"pub fn new(shared: &Rc<RefCell<{shared}>>) -> Self", f"{handle} {{ shared: {clone} }}"),
-            f"/// {'Adds' if grow == '+' else 'Takes away'} {f'{rate} times ' if rate > 1 else ''}the amount; tells whether that was done.{rule}\n" + braced(f"pub fn {verb}(&self, amount: {kind}) -> bool", f"{test}{borrow}\n{update}\ntrue"),
+            f"/// {'Adds' if grow == '+' else 'Subtracts'} {f'{rate} times ' if rate > 1 else ''}the amount and returns whether it was accepted.{rule}\n" + braced(f"pub fn {verb}(&self, amount: {kind}) -> bool", f"{test}{borrow}\n{update}\ntrue"),
         ),
-        f"/// Begins with {start}.\n" + braced(f"pub fn opened() -> Rc<RefCell<{shared}>>", f"Rc::new(RefCell::new({shared} {{ {field}: {start}, uses: 0 }}))"),
+        f"/// Creates the shared state with an initial value of {start}.\n" + braced(f"pub fn opened() -> Rc<RefCell<{shared}>>", f"Rc::new(RefCell::new({shared} {{ {field}: {start}, uses: 0 }}))"),
     )
     amounts = [*numbers(draw, 3, 1, 40), limit + 1]
     done = [n for n in amounts if guard == "none" or (n <= limit if guard == "limit" else n % 2 == 0)]
@@ -55,23 +55,23 @@ def linked_list(draw: Draw) -> Items:
     own = node.lower()
     walk = walk.replace("(node)", f"({own})").replace("node.", f"{own}.")
     returns, said, body, compute = {
-        "sum": (kind, f"The sum of all values, each {change.participle}.", "let mut total = 0;\n" + walk.format(f"total += {m};") + "total", lambda a: str(sum(map(change, a)))),
-        "count": ("usize", f"How many values are {holds.plural}.", "let mut count = 0;\n" + walk.format(f"if {v} {{\n        count += 1;\n    }}") + "count", lambda a: str(sum(map(holds, a)))),
-        "last": (f"Option<{kind}>", f"The lowest of the {holds.plural}: the one that was pushed first.", "let mut result = None;\n" + walk.format(f"if {v} {{\n        result = Some(value);\n    }}") + "result", lambda a: literal(next((n for n in a if holds(n)), None), f"Option<{kind}>")),
-        "contains": ("bool", f"Whether any value {holds.clause}.", walk.format(f"if {v} {{\n        return true;\n    }}") + "false", lambda a: literal(any(map(holds, a)), "bool")),
-        "reverse": (f"Vec<{kind}>", f"All values from the top, each {change.participle}.", "let mut result = Vec::new();\n" + walk.format(f"result.push({m});") + "result", lambda a: literal([change(n) for n in reversed(a)], f"Vec<{kind}>")),
+        "sum": (kind, f"Returns the sum of all values, each {change.participle}.", "let mut total = 0;\n" + walk.format(f"total += {m};") + "total", lambda a: str(sum(map(change, a)))),
+        "count": ("usize", f"Counts the {holds.plural} among the values.", "let mut count = 0;\n" + walk.format(f"if {v} {{\n        count += 1;\n    }}") + "count", lambda a: str(sum(map(holds, a)))),
+        "last": (f"Option<{kind}>", f"Returns the one of the {holds.plural} that was pushed first.", "let mut result = None;\n" + walk.format(f"if {v} {{\n        result = Some(value);\n    }}") + "result", lambda a: literal(next((n for n in a if holds(n)), None), f"Option<{kind}>")),
+        "contains": ("bool", f"Returns `true` if any value {holds.clause}.", walk.format(f"if {v} {{\n        return true;\n    }}") + "false", lambda a: literal(any(map(holds, a)), "bool")),
+        "reverse": (f"Vec<{kind}>", f"Returns all values from the top down, each {change.participle}.", "let mut result = Vec::new();\n" + walk.format(f"result.push({m});") + "result", lambda a: literal([change(n) for n in reversed(a)], f"Vec<{kind}>")),
     }[extra]
     method = {"sum": draw.style("total", "sum"), "count": "count_" + holds.slug, "last": "lowest", "contains": "has_" + holds.slug, "reverse": draw.style("to_vec", "listed")}[extra]
     push = draw.style(f"let next = self.head.take();\nself.head = Some(Box::new({node} {{ value, next }}));", f"let old = std::mem::take(&mut self.head);\nself.head = Some(Box::new({node} {{ value, next: old }}));")
     pop = draw.style("let top = self.head.take()?;\nself.head = top.next;\nSome(top.value)", "self.head.take().map(|top| {\n    self.head = top.next;\n    top.value\n})", "match self.head.take() {\n    None => None,\n    Some(top) => {\n        self.head = top.next;\n        Some(top.value)\n    }\n}")
     code = items(
         braced(f"struct {node}", f"value: {kind},\nnext: Option<Box<{node}>>,"),
-        f"/// {draw.style('A singly linked list; the last pushed comes first.', 'A stack of boxes, each of which owns the next.', 'Last in, first out.')}\n#[derive(Default)]\n" + braced(f"pub struct {name}", f"head: Option<Box<{node}>>,"),
+        f"/// {draw.style('A singly linked list whose first value is the one pushed last.', 'A stack of nodes, each of which owns the next.', 'A last-in, first-out list.')}\n#[derive(Default)]\n" + braced(f"pub struct {name}", f"head: Option<Box<{node}>>,"),
         braced(
             f"impl {name}",
             braced("pub fn new() -> Self", draw.style("Self { head: None }", f"{name} {{ head: None }}", "Self::default()")),
-            f"/// {draw.style('Puts a value on top.', 'Adds to the front.')}\n" + braced(f"pub fn push(&mut self, value: {kind})", push),
-            f"/// {draw.style('Takes the top value off.', 'Removes what was pushed last.')}\n" + braced(f"pub fn pop(&mut self) -> Option<{kind}>", pop),
+            f"/// {draw.style('Pushes a value onto the top.', 'Adds a value to the front.')}\n" + braced(f"pub fn push(&mut self, value: {kind})", push),
+            f"/// {draw.style('Removes and returns the top value.', 'Removes the value that was pushed last and returns it.')}\n" + braced(f"pub fn pop(&mut self) -> Option<{kind}>", pop),
             f"/// {said}\n" + braced(f"pub fn {method}(&self) -> {returns}", body),
         ),
     )
@@ -93,10 +93,10 @@ def search_tree(draw: Draw) -> Items:
     extra = draw.choose("depth", "sum", "listed", "count")
     link = f"Option<Box<{node}>>"
     returns, said, call, helper, compute = {
-        "depth": ("usize", "The number of levels.", "depth(&self.root)", braced(f"fn depth(link: &{link}) -> usize", "match link {\n    None => 0,\n    Some(node) => 1 + depth(&node.left).max(depth(&node.right)),\n}"), None),
-        "sum": (kind, f"The sum of all values, each {change.participle}.", "sum(&self.root)", braced(f"fn sum(link: &{link}) -> {kind}", f"let Some(node) = link else {{\n    return 0;\n}};\nlet value = node.value;\nsum(&node.left) + sum(&node.right) + ({change.on('value')})"), lambda v: sum(map(change, set(v)))),
-        "count": ("usize", f"How many values are {holds.plural}.", "count(&self.root)", braced(f"fn count(link: &{link}) -> usize", f"match link {{\n    None => 0,\n    Some(node) => {{\n        let value = node.value;\n        let own = if {holds.on('value')} {{ 1 }} else {{ 0 }};\n        own + count(&node.left) + count(&node.right)\n    }}\n}}"), lambda v: sum(map(holds, set(v)))),
-        "listed": (f"Vec<{kind}>", f"All values in order, each {change.participle}.", "{\n    let mut result = Vec::new();\n    list(&self.root, &mut result);\n    result\n}", braced(f"fn list(link: &{link}, result: &mut Vec<{kind}>)", f"if let Some(node) = link {{\n    let value = node.value;\n    list(&node.left, result);\n    result.push({change.on('value')});\n    list(&node.right, result);\n}}"), lambda v: [change(n) for n in sorted(set(v), reverse=not smaller)]),
+        "depth": ("usize", "Returns the number of levels.", "depth(&self.root)", braced(f"fn depth(link: &{link}) -> usize", "match link {\n    None => 0,\n    Some(node) => 1 + depth(&node.left).max(depth(&node.right)),\n}"), None),
+        "sum": (kind, f"Returns the sum of all values, each {change.participle}.", "sum(&self.root)", braced(f"fn sum(link: &{link}) -> {kind}", f"let Some(node) = link else {{\n    return 0;\n}};\nlet value = node.value;\nsum(&node.left) + sum(&node.right) + ({change.on('value')})"), lambda v: sum(map(change, set(v)))),
+        "count": ("usize", f"Counts the {holds.plural} among the values.", "count(&self.root)", braced(f"fn count(link: &{link}) -> usize", f"match link {{\n    None => 0,\n    Some(node) => {{\n        let value = node.value;\n        let own = if {holds.on('value')} {{ 1 }} else {{ 0 }};\n        own + count(&node.left) + count(&node.right)\n    }}\n}}"), lambda v: sum(map(holds, set(v)))),
+        "listed": (f"Vec<{kind}>", f"Returns all values from left to right, each {change.participle}.", "{\n    let mut result = Vec::new();\n    list(&self.root, &mut result);\n    result\n}", braced(f"fn list(link: &{link}, result: &mut Vec<{kind}>)", f"if let Some(node) = link {{\n    let value = node.value;\n    list(&node.left, result);\n    result.push({change.on('value')});\n    list(&node.right, result);\n}}"), lambda v: [change(n) for n in sorted(set(v), reverse=not smaller)]),
     }[extra]
     if extra == "listed":
         call = textwrap.dedent(call[2:-2])
@@ -108,10 +108,10 @@ def search_tree(draw: Draw) -> Items:
     contains = f"let mut link = &self.root;\nwhile let Some(node) = link {{\n    if node.value == value {{\n        return true;\n    }}\n    link = if value {sign} node.value {{ &node.left }} else {{ &node.right }};\n}}\nfalse"
     code = items(
         braced(f"struct {node}", f"value: {kind},\nleft: {link},\nright: {link},"), helper,
-        f"/// {draw.style('A binary search tree', 'Values in a binary tree', 'An unbalanced search tree')}; {'smaller' if smaller else 'larger'} ones are on the left.\n#[derive(Default)]\n" + braced(f"pub struct {name}", f"root: {link},"),
+        f"/// {draw.style('A binary search tree', 'A binary tree of values', 'An unbalanced search tree')} with {'smaller' if smaller else 'larger'} values on the left.\n#[derive(Default)]\n" + braced(f"pub struct {name}", f"root: {link},"),
         braced(
             f"impl {name}", braced("pub fn new() -> Self", draw.style("Self::default()", f"{name} {{ root: None }}")),
-            "/// Tells whether the value is new.\n" + braced(f"pub fn insert(&mut self, value: {kind}) -> bool", insert), braced(f"pub fn contains(&self, value: {kind}) -> bool", contains),
+            "/// Inserts a value and returns `true` if it was not present before.\n" + braced(f"pub fn insert(&mut self, value: {kind}) -> bool", insert), braced(f"pub fn contains(&self, value: {kind}) -> bool", contains),
             f"/// {said}\n" + braced(f"pub fn {method}(&self) -> {returns}", call),
         ),
     )
@@ -136,18 +136,18 @@ def copy_on_write(draw: Draw) -> Items:
     update = draw.choose("push", "map", "retain")
     parameters, call, body, compute, said = {
         "push": (f", value: {kind}", lambda n: f"({n})", f"{pointer}::make_mut(&mut self.{field}).push({change.on('value')});", lambda v, n: [*v, change(n)], f"Appends `value`, {change.participle}"),
-        "map": ("", lambda n: "()", f"for each in {pointer}::make_mut(&mut self.{field}) {{\n    let value = *each;\n    *each = {change.on('value')};\n}}", lambda v, n: [change(x) for x in v], f"Every number is {change.participle}"),
-        "retain": ("", lambda n: "()", f"{pointer}::make_mut(&mut self.{field}).retain(|&value| {holds.on('value')});", lambda v, n: [x for x in v if holds(x)], f"Keeps only {holds.plural}"),
+        "map": ("", lambda n: "()", f"for each in {pointer}::make_mut(&mut self.{field}) {{\n    let value = *each;\n    *each = {change.on('value')};\n}}", lambda v, n: [change(x) for x in v], f"Replaces every number with itself {change.participle}"),
+        "retain": ("", lambda n: "()", f"{pointer}::make_mut(&mut self.{field}).retain(|&value| {holds.on('value')});", lambda v, n: [x for x in v if holds(x)], f"Keeps only the {holds.plural}"),
     }[update]
     verb = draw.style(verb, "change", "update")
     code = items(
         f"use {path};",
-        f"/// {draw.style('Copies are cheap: they share their numbers until one changes.', 'Shares its contents with its clones.', 'Copied only when changed.')}\n#[derive(Debug, Clone, PartialEq)]\n" + braced(f"pub struct {name}", f"{field}: {pointer}<Vec<{kind}>>,"),
+        f"/// {draw.style('Clones are cheap because they share their numbers until one of them changes.', 'Shares its contents with its clones.', 'Copies its contents only when they are modified.')}\n#[derive(Debug, Clone, PartialEq)]\n" + braced(f"pub struct {name}", f"{field}: {pointer}<Vec<{kind}>>,"),
         braced(
             f"impl {name}", braced(f"pub fn new({field}: Vec<{kind}>) -> Self", f"{name} {{ {field}: {pointer}::new({field}) }}"),
-            f"/// {said}{draw.style('', '; clones do not see it', ', for this one alone')}.\n" + braced(f"pub fn {verb}(&mut self{parameters})", body),
-            f"/// {draw.style('What it holds.', 'Shows the numbers.')}\n" + braced(f"pub fn {field}(&self) -> &[{kind}]", f"&self.{field}"),
-            "/// Whether both have the same numbers in memory.\n" + braced("pub fn shares_with(&self, other: &Self) -> bool", f"{pointer}::ptr_eq(&self.{field}, &other.{field})"),
+            f"/// {said}{draw.style('', ' without affecting any clones', ', in this instance only')}.\n" + braced(f"pub fn {verb}(&mut self{parameters})", body),
+            f"/// {draw.style('Returns the contents as a slice.', 'Returns the numbers.')}\n" + braced(f"pub fn {field}(&self) -> &[{kind}]", f"&self.{field}"),
+            "/// Returns `true` if both refer to the same numbers in memory.\n" + braced("pub fn shares_with(&self, other: &Self) -> bool", f"{pointer}::ptr_eq(&self.{field}, &other.{field})"),
         ),
     )
     values, n = numbers(draw, 4, 10, 40), draw.arguments.randint(10, 30)

@@ -30,7 +30,7 @@ def validated_number(draw: Draw) -> Function:
     value = mapping.on("value") if altered else "value"
     blank = [f"if {'text.trim()' if trimmed else 'text'}.is_empty() {{", f'    return Err("no {thing}".to_string());', "}"] if empty else []
     quoted = draw.style('format!("not a {}: {{}}", text)', 'format!("not a {}: {{text}}")', 'String::from("not a {}: ") + text').format(thing)
-    refused = draw.style('format!("{} refused: {{}}", value)', 'format!("{} refused: {{value}}")').format(thing)
+    refused = draw.style('format!("{} rejected: {{}}", value)', 'format!("{} rejected: {{value}}")').format(thing)
 
     def oracle(text: str) -> Ok | Err:
         number = _parsed(text.strip() if trimmed else text, kind)
@@ -38,19 +38,19 @@ def validated_number(draw: Draw) -> Function:
             return Err(f"no {thing}")
         if number is None:
             return Err(f"not a {thing}: {text}")
-        return Ok(mapping(number) if altered else number) if keep(number) else Err(f"{thing} refused: {number}")
+        return Ok(mapping(number) if altered else number) if keep(number) else Err(f"{thing} rejected: {number}")
 
     check = [f"if {negation(keep.on('value'))} {{", f"    return Err({refused});", "}", f"Ok({value})"]
-    spaces = " Spaces around it are allowed." if trimmed else ""
-    more = f' An empty text gives "no {thing}".' if empty else ""
-    result = f", {mapping.participle}" if altered else ""
+    spaces = " Spaces around it are allowed." if trimmed else " Spaces are not allowed."
+    more = f' For an empty text{" (or only spaces)" if trimmed else ""}, the error is "no {thing}".' if empty else ""
+    result = f" {mapping.participle}" if altered else ""
     return Function(
         name=draw.style(f"parse_{thing}", f"read_{thing}", f"validate_{thing}", "parse_checked"), parameters={"text": "&str"}, returns=f"Result<{kind}, String>", oracle=oracle,
         forms=["\n".join([*blank, f"let value = {parse}.map_err(|_| {quoted})?;", *check]), "\n".join([*blank, f"let Ok(value) = {parse} else {{", f"    return Err({quoted});", "};", *check]),
                "\n".join([*blank, f"match {parse} {{", f"    Ok(value) if {keep.on('value')} => Ok({value}),", f"    Ok(value) => Err({refused}),", f"    Err(_) => Err({quoted}),", "}"])],
         inputs=lambda: (_number_text(draw, kind),),
-        words=[f'Parses `text` as a {thing} of type {kind} that {keep.clause}{result and " and returns it" + result}.{spaces} Otherwise the error is "not a {thing}: " or "{thing} refused: ", followed by the text or the number.{more}',
-               f'Reads a {thing} ({kind}). It is valid if it {keep.clause}; it is returned{result}.{spaces} Errors are "not a {thing}: .." with the text and "{thing} refused: .." with the number.{more}'],
+        words=[f'Parses `text` as a {thing} of type `{kind}`. If the number {keep.clause}, returns it{result}.{spaces} If `text` is not a number, returns the error "not a {thing}: " followed by `text`; if the number is not accepted, returns "{thing} rejected: " followed by the number.{more}',
+               f'Parses and validates a {thing} of type `{kind}`, which is valid if it {keep.clause}. Returns the number{result}.{spaces} The errors are "not a {thing}: .." with the unchanged text and "{thing} rejected: .." with the parsed number.{more}'],
     )
 
 
@@ -73,25 +73,25 @@ def collected_results(draw: Draw) -> Function:
     to_error = f".map_err(|_| {error})"
     mapped = f"\n            .map(|value| {value})" if altered else ""
     returns, said, forms = {
-        "values": (f"Result<Vec<{kind}>, String>", f'the numbers, or the error "{mark}: .." with the first text that is no number', [
+        "values": (f"Result<Vec<{kind}>, String>", f'the numbers, or the error "{mark}: .." with the first text that is not a number', [
             f"let mut values = Vec::with_capacity(texts.len());\n{each}\n    let value: {kind} = text.parse(){to_error}?;\n    values.push({value});\n}}\nOk(values)",
             f"texts\n    .iter()\n    .map(|text| {{\n        text.parse::<{kind}>(){mapped}\n            {to_error}\n    }})\n    .collect()"]),
-        "sum": (f"Result<{kind}, String>", f'the sum of the numbers, or the error "{mark}: .." with the first text that is no number', [
+        "sum": (f"Result<{kind}, String>", f'the sum of the numbers, or the error "{mark}: .." with the first text that is not a number', [
             f"let mut total = 0;\n{each}\n    match text.parse::<{kind}>() {{\n        Ok(value) => total += {value},\n        Err(_) => return Err({error}),\n    }}\n}}\nOk(total)",
             f"texts\n    .iter()\n    .map(|text| {{\n        text.parse::<{kind}>(){mapped}\n            {to_error}\n    }})\n    .sum()"]),
-        "option": (f"Option<Vec<{kind}>>", "the numbers, or `None` if any text is no number", [
+        "option": (f"Option<Vec<{kind}>>", "the numbers, or `None` if any text is not a number", [
             f"let mut values = Vec::new();\n{each}\n    let value: {kind} = text.parse().ok()?;\n    values.push({value});\n}}\nSome(values)",
             f"texts\n    .iter()\n    .map(|text| {{\n        text.parse::<{kind}>(){mapped}\n            .ok()\n    }})\n    .collect()"]),
-        "split": (f"(Vec<{kind}>, Vec<String>)", "the numbers, and apart from them the texts that are no numbers", [
+        "split": (f"(Vec<{kind}>, Vec<String>)", "the numbers and, separately, the texts that are not numbers", [
             f"let mut values = Vec::new();\nlet mut bad = Vec::new();\n{each}\n    match text.parse::<{kind}>() {{\n        Ok(value) => values.push({value}),\n        Err(_) => bad.push(text.to_string()),\n    }}\n}}\n(values, bad)",
             f"let mut values = Vec::new();\nlet mut bad = Vec::new();\n{each}\n    if let Ok(value) = text.parse::<{kind}>() {{\n        values.push({value});\n    }} else {{\n        bad.push(String::from(*text));\n    }}\n}}\n(values, bad)"]),
-        "flags": (f"({kind}, usize)", "the sum of the numbers and how many texts are no numbers", [
+        "flags": (f"({kind}, usize)", "the sum of the numbers and how many of the texts are not numbers", [
             f"let mut total = 0;\nlet mut failed = 0;\n{each}\n    match text.parse::<{kind}>() {{\n        Ok(value) => total += {value},\n        Err(_) => failed += 1,\n    }}\n}}\n(total, failed)",
             f"texts.iter().fold((0, 0), |(total, failed), text| match text.parse::<{kind}>() {{\n    Ok(value) => (total + {value.replace('-value', '(-value)')}, failed),\n    Err(_) => (total, failed + 1),\n}})"]),
     }[wanted]
     return Function(
         name=draw.style("parse_all", "read_numbers", f"parse_{wanted}", "collect_numbers"), parameters={"texts": "&[&str]"}, returns=returns, forms=forms, oracle=oracle,
-        words=[f"Parses each text as {kind}{', every number then ' + mapping.participle if altered else ''}; returns {said}.", f"Reads all `texts` as numbers of type {kind}{', each ' + mapping.participle if altered else ''}. Gives {said}."],
+        words=[f"Parses each of `texts` as `{kind}`{' and each number is then ' + mapping.participle if altered else ''}. Returns {said}.", f"Parses all `texts` as numbers of type `{kind}`{', each ' + mapping.participle if altered else ''}. Returns {said}."],
         inputs=lambda: ([_number_text(draw, kind) if draw.arguments.random() < 0.4 else str(draw.arguments.randint(0, 40)) for _ in range(draw.arguments.randint(0, 4))],),
     )
 
@@ -131,18 +131,18 @@ def parsed_record(draw: Draw) -> Function:
     reads = f"let {first} = {part}(left, {limits[0]})?;\nlet {second} = {part}(right, {limits[1]})?;\n{good}({result})"
     bad = "None" if option else 'Err(format!("bad part: {}", text))'
     convert = "text.trim().parse().ok()?" if option else 'text\n    .trim()\n    .parse()\n    .map_err(|_| format!("bad part: {}", text))?'
-    told = {"pair": f"`({first}, {second})`", "combined": f"`{result}`", "ordered": "the two numbers, the smaller first"}[wanted]
-    fails = "Returns `None` for anything else." if option else f'Errors are "no {sign} in .." with the text and "bad part: .." with the part.'
+    told = {"pair": f"`({first}, {second})`", "combined": f"`{result}`", "ordered": "the two numbers with the smaller one first"}[wanted]
+    fails = "Returns `None` for anything else." if option else f'The errors are "no {sign} in .." with the whole text and "bad part: .." with the first invalid part.'
     helper = Function(
         name=part, parameters={"text": "&str", "limit": kind}, returns=outer(kind), oracle=parse, inputs=lambda: (_number_text(draw, kind), draw.arguments.randint(10, 60)),
         forms=[f"let value: {kind} = {convert};\nif value < limit {{\n    {good}(value)\n}} else {{\n    {bad}\n}}", f"match text.trim().parse::<{kind}>() {{\n    Ok(value) if value < limit => {good}(value),\n    _ => {bad},\n}}"],
-        words=["Parses a number below `limit`; spaces around it are allowed." + ("" if option else ' The error is "bad part: .." with the text.')],
+        words=["Parses a number that is less than `limit`. Spaces around it are allowed." + (" Returns `None` for anything else." if option else ' Otherwise, the error is "bad part: .." with the unchanged text.')],
     )
     return Function(
         name=draw.style(f"parse_{first}_{second}", f"read_{first}_and_{second}", "parse_record", "parse_entry"), parameters={"text": "&str"}, returns=outer(kind if wanted == "combined" else f"({kind}, {kind})"),
         forms=[f"let (left, right) = text.split_once('{sign}'){quoted}?;\n{reads}", f"let Some((left, right)) = text.split_once('{sign}') else {{\n    return {missing};\n}};\n{reads}", f"match text.split_once('{sign}') {{\n    None => {missing},\n    Some((left, right)) => {{\n        " + reads.replace("\n", "\n        ") + "\n    }\n}"],
         oracle=oracle, inputs=record, parts=[helper],
-        words=[f"Parses {first} below {limits[0]} and {second} below {limits[1]}, separated by `{sign}`, and returns {told}. {fails}", f"Reads a text such as \"3{sign}7\": {first}, at most {limits[0] - 1}, then `{sign}`, then {second}, at most {limits[1] - 1}. The result is {told}. {fails}"],
+        words=[f"Parses a `{first}` less than {limits[0]} and a `{second}` less than {limits[1]}, separated by `{sign}`, and returns {told}. {fails}", f"Parses a text such as \"3{sign}7\", where the first number (`{first}`) is at most {limits[0] - 1} and the second (`{second}`) is at most {limits[1] - 1}. Returns {told}. {fails}"],
     )
 
 
@@ -152,11 +152,11 @@ def fallback_choice(draw: Draw) -> Function:
     mapping, altered = draw.integer_mapping(kind), draw.choose(True, False)
     value = mapping.on("value") if altered else "value"
     parameters, begin, take, said = {
-        "two": ({"a": f"Option<{kind}>", "b": f"Option<{kind}>"}, "a.or(b)", lambda a, b: b if a is None else a, "the first of `a` and `b` that is there"),
-        "three": ({"a": f"Option<{kind}>", "b": f"Option<{kind}>", "c": f"Option<{kind}>"}, "a.or(b).or(c)", lambda a, b, c: next((v for v in (a, b, c) if v is not None), None), "the first of three options that is there"),
+        "two": ({"a": f"Option<{kind}>", "b": f"Option<{kind}>"}, "a.or(b)", lambda a, b: b if a is None else a, "the number in `a` or, if it is `None`, the number in `b`"),
+        "three": ({"a": f"Option<{kind}>", "b": f"Option<{kind}>", "c": f"Option<{kind}>"}, "a.or(b).or(c)", lambda a, b, c: next((v for v in (a, b, c) if v is not None), None), "the first number that is present among `a`, `b` and `c`"),
         "get": ({"values": f"&[{kind}]", "index": "usize"}, "values.get(index).copied()", lambda values, index: values[index] if index < len(values) else None, "the element of `values` at `index`"),
-        "first": ({"values": f"&[{kind}]"}, "values.first().copied()", lambda values: values[0] if values else None, "the first of `values`"),
-        "parse": ({"text": "&str"}, f"text.parse::<{kind}>().ok()", lambda text: _parsed(text, kind), f"the {kind} that `text` contains"),
+        "first": ({"values": f"&[{kind}]"}, "values.first().copied()", lambda values: values[0] if values else None, "the first element of `values`"),
+        "parse": ({"text": "&str"}, f"text.parse::<{kind}>().ok()", lambda text: _parsed(text, kind), f"`text` parsed as `{kind}`"),
     }[source]
 
     def oracle(*arguments: object) -> int:
@@ -166,8 +166,9 @@ def fallback_choice(draw: Draw) -> Function:
     forms = [f"{begin}.map(|value| {value}).unwrap_or({fallback})", f"{begin}.map_or({fallback}, |value| {value})"] if altered else [f"{begin}.unwrap_or({fallback})"]
     forms += [f"match {begin} {{\n    Some(value) => {value},\n    None => {fallback},\n}}", f"if let Some(value) = {begin} {{\n    {value}\n}} else {{\n    {fallback}\n}}", f"let Some(value) = {begin} else {{\n    return {fallback};\n}};\n{value}"]
     which = f"{said}, {mapping.participle}" if altered else said
+    absent = "`text` is not a valid number" if source == "parse" else "there is none"
     return Function(
         name=draw.style("value_or", "or_default", "pick_value", f"or_{fallback}", "with_fallback"), parameters=parameters, returns=kind, forms=forms, oracle=oracle,
         inputs={"parse": lambda: (_number_text(draw, kind),), "get": lambda: (draw.value(f"[{kind}]"), draw.arguments.randint(0, 6))}.get(source),
-        words=[f"Returns {which}, or {fallback} if there is none.", f"Gives {which}; otherwise {fallback}.", f"{fallback} unless there is a value: then {which}."],
+        words=[f"Returns {which}, or {fallback} if {absent}.", f"Determines {which}. If {absent}, the result is {fallback} instead.", f"Returns {which}. If {absent}, returns {fallback} instead."],
     )

@@ -16,8 +16,8 @@ def longest_run(draw: Draw) -> Function:
     words = {
         "equal": "equal values",
         "predicate": keep.plural,
-        "rising": "strictly rising values",
-        "step": f"values, each at most {step} away from the one before",
+        "rising": "strictly increasing values",
+        "step": f"values in which each value differs from the previous one by at most {step}",
     }[by]
     condition = {
         "equal": "values[index] == values[index - 1]",
@@ -53,8 +53,8 @@ def longest_run(draw: Draw) -> Function:
         parameters={"values": f"&[{kind}]"},
         returns="usize",
         words=[
-            f"Returns the length of the longest run of {words}.",
-            f"Looks in `values` for the longest run of {words}; returns how many they are, or 0 for none.",
+            f"Returns the length of the longest contiguous run of {words}.",
+            f"Finds the longest contiguous run of {words} in `values` and returns its length, or 0 if there is none.",
         ],
         forms=[simple, split] if by == "predicate" else pairs,
         oracle=oracle,
@@ -69,8 +69,8 @@ def two_slices(draw: Draw) -> Function:
     kind = draw.choose(*SIGNED)
     k = draw.integer(2, 6)
     rust, words, compute = draw.choose(
-        ("x + y", "sum", lambda x, y: x + y), ("x * y", "product", lambda x, y: x * y), ("(x - y).abs()", "distance", lambda x, y: abs(x - y)),
-        ("x.max(y)", "larger", max), ("x.min(y)", "smaller", min), (f"x * {k} - y", f"{k}-fold first minus the second", lambda x, y: x * k - y),
+        ("x + y", "sum", lambda x, y: x + y), ("x * y", "product", lambda x, y: x * y), ("(x - y).abs()", "absolute difference", lambda x, y: abs(x - y)),
+        ("x.max(y)", "larger one", max), ("x.min(y)", "smaller one", min), (f"x * {k} - y", f"difference {k} * x - y", lambda x, y: x * k - y),
     )
     figure = draw.choose("list", "sum", "max")
     returns = {"list": f"Vec<{kind}>", "sum": kind, "max": f"Option<{kind}>"}[figure]
@@ -87,13 +87,13 @@ def two_slices(draw: Draw) -> Function:
         returns=returns,
         words=[
             {
-                "list": f"Returns the {words} of each pair of values at the same position.",
-                "sum": f"Adds up, position by position, the {words} of the two values.",
-                "max": f"Returns the largest among, position by position, the {words} of the two values.",
+                "list": f"Returns the {words} for each pair of values x from `left` and y from `right` at the same position.",
+                "sum": f"Computes the {words} for each pair of values x from `left` and y from `right` at the same position, and returns the total.",
+                "max": f"Computes the {words} for each pair of values x from `left` and y from `right` at the same position, and returns the largest result, or `None` if there are no pairs.",
             }[figure]
-            + " The longer slice is cut.",
-            f"Goes through `left` and `right` together, as far as both reach, takes of each two the {words}, and returns "
-            + {"list": "all of these.", "sum": "the total.", "max": "the largest, if any."}[figure],
+            + " Extra values of the longer slice are ignored.",
+            f"Iterates over the pairs (x, y) of values from `left` and `right` up to the end of the shorter slice, computes the {words} for each pair, and returns "
+            + {"list": "all results.", "sum": "the sum of the results.", "max": "the largest result, if any."}[figure],
         ],
         forms=[
             f"left\n    .iter()\n    .zip(right)\n    .map(|(&x, &y)| {rust})\n    {end}",
@@ -117,17 +117,17 @@ def rows_and_columns(draw: Draw) -> Function:
         "count": "usize",
     }.get(wanted, f"Vec<{kind}>")
     table = {
-        "row_sums": (["Returns the sum of each row.", "Adds up every row of a table."], [f"rows.iter().map(|row| row.iter().sum::<{kind}>() * {k}).collect()", f"let mut result = Vec::new();\nfor row in rows {{\n    let mut total = 0;\n    for value in row {{\n        total += value * {k};\n    }}\n    result.push(total);\n}}\nresult"], lambda rows: [sum(row) * k for row in rows]),
-        "column_sums": (["Returns the sum of each column; all rows are equally long."], [f"let width = rows.first().map_or(0, |row| row.len());\n(0..width).map(|column| rows.iter().map(|row| row[column]).sum::<{kind}>() * {k}).collect()", f"let mut result = vec![0; rows.first().map_or(0, Vec::len)];\nfor row in rows {{\n    for (index, value) in row.iter().enumerate() {{\n        result[index] += value * {k};\n    }}\n}}\nresult"], lambda rows: [sum(column) * k for column in zip(*rows, strict=True)]),
-        "transpose": ([f"Exchanges rows and columns and adds {k} to every value; all rows are equally long."], [f"let width = rows.first().map_or(0, |row| row.len());\n(0..width).map(|column| rows.iter().map(|row| row[column] + {k}).collect()).collect()", f"let mut result = Vec::new();\nlet width = if rows.is_empty() {{ 0 }} else {{ rows[0].len() }};\nfor column in 0..width {{\n    let mut line = Vec::new();\n    for row in rows {{\n        line.push(row[column] + {k});\n    }}\n    result.push(line);\n}}\nresult"], lambda rows: [[v + k for v in column] for column in zip(*rows, strict=True)]),
-        "flatten": ([f"Lists the {keep.plural} of all rows, one row after the other."], [f"rows.iter().flatten().copied().filter(|&value| {keep.on('value')}).collect()", f"let mut result = Vec::new();\nfor row in rows {{\n    for &value in row {{\n        if {keep.on('value')} {{\n            result.push(value);\n        }}\n    }}\n}}\nresult"], lambda rows: [v for row in rows for v in row if keep(v)]),
-        "max_row": ([f"Returns the index of the first row with the most {keep.plural}, or `None` without rows."], [f"let mut best = None;\nlet mut most = 0;\nfor (index, row) in rows.iter().enumerate() {{\n    let count = row.iter().filter(|&&value| {keep.on('value')}).count();\n    if best.is_none() || count > most {{\n        best = Some(index);\n        most = count;\n    }}\n}}\nbest", f"(0..rows.len()).rev().max_by_key(|&index| rows[index].iter().filter(|&&value| {keep.on('value')}).count())"], lambda rows: max(range(len(rows)), key=lambda i: (sum(map(keep, rows[i])), -i)) if rows else None),
+        "row_sums": (["Returns the sum of each row.", "Computes, for each of the `rows`, the sum of its values."], [f"rows.iter().map(|row| row.iter().sum::<{kind}>() * {k}).collect()", f"let mut result = Vec::new();\nfor row in rows {{\n    let mut total = 0;\n    for value in row {{\n        total += value * {k};\n    }}\n    result.push(total);\n}}\nresult"], lambda rows: [sum(row) * k for row in rows]),
+        "column_sums": (["Returns the sum of each column, where all rows have the same length."], [f"let width = rows.first().map_or(0, |row| row.len());\n(0..width).map(|column| rows.iter().map(|row| row[column]).sum::<{kind}>() * {k}).collect()", f"let mut result = vec![0; rows.first().map_or(0, Vec::len)];\nfor row in rows {{\n    for (index, value) in row.iter().enumerate() {{\n        result[index] += value * {k};\n    }}\n}}\nresult"], lambda rows: [sum(column) * k for column in zip(*rows, strict=True)]),
+        "transpose": ([f"Transposes the table, in which all rows have the same length, and adds {k} to every value.", f"Swaps the rows and columns of the table and returns it with every value increased by {k}. All rows have the same length."], [f"let width = rows.first().map_or(0, |row| row.len());\n(0..width).map(|column| rows.iter().map(|row| row[column] + {k}).collect()).collect()", f"let mut result = Vec::new();\nlet width = if rows.is_empty() {{ 0 }} else {{ rows[0].len() }};\nfor column in 0..width {{\n    let mut line = Vec::new();\n    for row in rows {{\n        line.push(row[column] + {k});\n    }}\n    result.push(line);\n}}\nresult"], lambda rows: [[v + k for v in column] for column in zip(*rows, strict=True)]),
+        "flatten": ([f"Returns the {keep.plural} of all rows, one row after the other.", f"Flattens `rows` into one vector that contains only the {keep.plural}."], [f"rows.iter().flatten().copied().filter(|&value| {keep.on('value')}).collect()", f"let mut result = Vec::new();\nfor row in rows {{\n    for &value in row {{\n        if {keep.on('value')} {{\n            result.push(value);\n        }}\n    }}\n}}\nresult"], lambda rows: [v for row in rows for v in row if keep(v)]),
+        "max_row": ([f"Returns the index of the row with the most {keep.plural} (the first one in case of a tie), or `None` if there are no rows."], [f"let mut best = None;\nlet mut most = 0;\nfor (index, row) in rows.iter().enumerate() {{\n    let count = row.iter().filter(|&&value| {keep.on('value')}).count();\n    if best.is_none() || count > most {{\n        best = Some(index);\n        most = count;\n    }}\n}}\nbest", f"(0..rows.len()).rev().max_by_key(|&index| rows[index].iter().filter(|&&value| {keep.on('value')}).count())"], lambda rows: max(range(len(rows)), key=lambda i: (sum(map(keep, rows[i])), -i)) if rows else None),
         "scale": ([f"Returns the table with every value multiplied by {k}."], [f"rows.iter().map(|row| row.iter().map(|value| value * {k}).collect()).collect()", f"let mut result = rows.to_vec();\nfor row in &mut result {{\n    for value in row.iter_mut() {{\n        *value *= {k};\n    }}\n}}\nresult"], lambda rows: [[v * k for v in row] for row in rows]),
         "count": ([f"Counts the {keep.plural} in all rows."], [f"rows.iter().flatten().filter(|&&value| {keep.on('value')}).count()", f"let mut count = 0;\nfor row in rows {{\n    for &value in row {{\n        if {keep.on('value')} {{\n            count += 1;\n        }}\n    }}\n}}\ncount"], lambda rows: sum(keep(v) for row in rows for v in row)),
     }
     words, forms, oracle = table[wanted]
     if wanted.endswith("sums"):
-        words = [f"{each[:-1]}, times {k}." for each in words]
+        words = [each.replace("the sum", f"{k} times the sum") for each in words]
 
     def inputs():
         width = draw.arguments.randint(1, 3)
@@ -174,8 +174,8 @@ def group_figures(draw: Draw) -> Function:
         parameters={"values": f"&[{kind}]"},
         returns=f"Vec<{kind}>",
         words=[
-            f"Cuts the values into groups of {size}, the last one perhaps shorter, and returns for each the {said}.",
-            f"For each group of {size} values, the last one perhaps smaller: the {said}.",
+            f"Splits the values into consecutive groups of {size}, the last of which may be smaller, and returns, for each group, the {said}.",
+            f"Returns, for each consecutive group of {size} values (the last group may be smaller), the {said}.",
         ],
         forms=[
             f"values.chunks({size}).map(|chunk| {rust}).collect()",
@@ -191,9 +191,9 @@ def without_repetition(draw: Draw) -> Function:
     least = draw.integer(2, 4)
     wanted = draw.choose("consecutive", "all", "repeated", "once", "last_seen")
     words = {
-        "consecutive": "Leaves only the first of equal values that follow each other.", "all": "Returns each value once, in the order in which they first occur.",
-        "repeated": f"Returns the values that occur at least {least} times, each once, in the order in which they first occur.", "once": "Returns the values that occur exactly once, in their order.",
-        "last_seen": "Returns each value once, in the order of their last occurrence.",
+        "consecutive": "Returns the values without consecutive duplicates.", "all": "Returns each distinct value once, in the order of their first occurrences.",
+        "repeated": f"Returns the values that occur at least {least} times, each only once, in the order of their first occurrences.", "once": "Returns the values that occur exactly once, in their original order.",
+        "last_seen": "Returns each distinct value once, in the order of their last occurrences.",
     }[wanted]
     count = "values.iter().filter(|&other| other == value).count()"
     forms = {
@@ -219,7 +219,7 @@ def without_repetition(draw: Draw) -> Function:
         name=draw.style("deduplicate", "unique", f"{wanted}_values", "without_repetition"),
         parameters={"values": f"&[{kind}]"},
         returns=f"Vec<{kind}>",
-        words=[words, words.replace("values", "elements")],
+        words=[words, words.replace("the values", "the elements of `values`").replace("each distinct value", "each distinct element of `values`")],
         forms=forms,
         oracle=oracle,
         inputs=inputs,
@@ -242,7 +242,7 @@ def score_and_rank(draw: Draw) -> Function:
 
     part = Function(
         name=score, parameters={"value": kind}, returns=kind, oracle=score_of,
-        words=[f"The value {mapping.participle}, and {bonus} more if it {keep.clause}."],
+        words=[f"Returns `value` {mapping.participle}, plus {bonus} if the original value {keep.clause}."],
         forms=[
             f"let result = {mapping.on('value')};\nif {keep.on('value')} {{\n    result + {bonus}\n}} else {{\n    result\n}}",
             f"let bonus = if {keep.on('value')} {{ {bonus} }} else {{ 0 }};\n{mapping.on('value')} + bonus",
@@ -250,7 +250,7 @@ def score_and_rank(draw: Draw) -> Function:
     )
     return Function(
         name=name, parameters={"values": f"&[{kind}]"}, returns=f"Option<{kind}>", oracle=best, parts=(part,),
-        words=[f"Returns the highest `{score}` among `values`, or `None` if there are none.", f"Finds the largest result that `{score}` gives for one of `values`."],
+        words=[f"Returns the largest result of `{score}` for any of the `values`, or `None` if there are none.", f"Applies `{score}` to all `values` and returns the largest result, if any."],
         forms=[
             f"values.iter().map(|&value| {score}(value)).max()",
             f"let mut best = None;\nfor &value in values {{\n    let current = {score}(value);\n    if best.is_none() || Some(current) > best {{\n        best = Some(current);\n    }}\n}}\nbest",
@@ -285,18 +285,18 @@ def transform_then_check(draw: Draw) -> Function:
     parts = (
         Function(
             name=step, parameters={"value": kind}, returns=kind, oracle=advance,
-            words=[f"A number that {keep.clause} is {first.participle}, any other {second.participle}."],
+            words=[f"Returns `value` {first.participle} if it {keep.clause}, and {second.participle} otherwise."],
             forms=[f"if {keep.on('value')} {{\n    {first.on('value')}\n}} else {{\n    {second.on('value')}\n}}", f"if {keep.on('value')} {{\n    return {first.on('value')};\n}}\n{second.on('value')}"],
         ),
         Function(
             name=test, parameters={"value": kind}, returns="bool", oracle=lambda value: abs(value) > limit,
-            words=[f"Whether the number is more than {limit} away from zero."],
+            words=[f"Returns `true` if the absolute value of `value` is greater than {limit}."],
             forms=[f"value.abs() > {limit}", f"value > {limit} || value < -{limit}"],
         ),
     )
     return Function(
         name=draw.style("run", "simulate", "iterate", "evolve"), parameters={"start": kind, "rounds": "u32"}, returns=kind, oracle=run, parts=parts,
-        words=[f"Applies `{step}` to `start` at most `rounds` times, ending early as soon as `{test}` holds, and returns the value."],
+        words=[f"Applies `{step}` repeatedly to a value that begins at `start`, at most `rounds` times, and returns the final value. Before each application, stops if `{test}` returns `true` for the current value.", f"Starting with `start`, replaces the value by the result of `{step}` up to `rounds` times, but stops as soon as `{test}` returns `true` for it. Returns the final value."],
         forms=[
             f"let mut value = start;\nfor _ in 0..rounds {{\n    if {test}(value) {{\n        break;\n    }}\n    value = {step}(value);\n}}\nvalue",
             f"let mut value = start;\nlet mut count = 0;\nwhile count < rounds && !{test}(value) {{\n    value = {step}(value);\n    count += 1;\n}}\nvalue",

@@ -16,9 +16,9 @@ def filter_map_sum(draw: Draw) -> Function:
         parameters={"values": f"&[{kind}]"},
         returns=kind,
         words=[
-            f"Sums the {keep.plural} in `values`, each {mapping.participle}.",
-            f"Returns the total of all {keep.plural}, where each of them is {mapping.participle} first.",
-            f"Takes from `values` every one that {keep.clause}; what is taken is {mapping.participle} and added up.",
+            f"Returns the sum of the {keep.plural} in `values`, each {mapping.participle}.",
+            f"Returns the total of all {keep.plural} in `values`, where each of them is {mapping.participle} before it is added.",
+            f"Selects every number of `values` that {keep.clause}; each of them is {mapping.participle}, and the results are added up.",
         ],
         forms=[
             f"""
@@ -77,9 +77,9 @@ def filter_map_list(draw: Draw) -> Function:
         parameters={"values": f"Vec<{kind}>" if owned else f"&[{kind}]"},
         returns=f"Vec<{kind}>",
         words=[
-            f"Returns the {keep.plural} of `values`, each {mapping.participle}, in their order.",
-            f"Collects every one of `values` that {keep.clause}, {mapping.participle}.",
-            f"Leaves out all but the {keep.plural}; those that remain are {mapping.participle}.",
+            f"Returns the {keep.plural} of `values`, each {mapping.participle}, in their original order.",
+            f"Collects every number of `values` that {keep.clause}, each {mapping.participle}.",
+            f"Filters `values` for {keep.plural} and returns them, each {mapping.participle}.",
         ],
         forms=[
             f"""
@@ -140,13 +140,13 @@ def count_matching(draw: Draw) -> Function:
         "where": (f"position_of_{keep.slug}", "first_position", "find_index"),
     }[wanted]
     words = {
-        "count": [f"Counts the {keep.plural} in `values`.", f"Returns how many times a value in `values` {keep.clause}."],
-        "any": [f"Tells whether some value {keep.clause}.", f"Returns `true` if there is at least one among `values` that {keep.clause}."],
-        "all": [f"Tells whether `values` holds only {keep.plural}.", f"Returns `true` if every value {keep.clause}, or there is none."],
-        "none": [f"Tells whether there are no {keep.plural} in `values`.", f"Returns `false` as soon as some value {keep.clause}, otherwise `true`."],
-        "first": [f"Returns the first value that {keep.clause}, if any.", f"Finds the first of the {keep.plural} in `values`."],
-        "last": [f"Returns the last value that {keep.clause}, if any.", f"Of the {keep.plural} in `values`, the one that comes last."],
-        "where": [f"Returns the index of the first value that {keep.clause}.", f"Finds where the first of the {keep.plural} stands, counted from 0."],
+        "count": [f"Counts the {keep.plural} in `values`.", f"Counts every number in `values` that {keep.clause}."],
+        "any": [f"Checks whether any value {keep.clause}.", f"Returns `true` if at least one of the `values` {keep.clause}."],
+        "all": [f"Checks whether `values` contains only {keep.plural}.", f"Returns `true` if every value {keep.clause} or there are no values."],
+        "none": [f"Checks whether there are no {keep.plural} in `values`.", f"Returns `false` if any value {keep.clause}, and `true` otherwise."],
+        "first": [f"Returns the first value that {keep.clause}, if any.", f"Finds the first of the {keep.plural} in `values`, or returns `None` if there are none."],
+        "last": [f"Returns the last value that {keep.clause}, if any.", f"Finds the last of the {keep.plural} in `values`, or returns `None` if there are none."],
+        "where": [f"Returns the index of the first value that {keep.clause}, if any.", f"Finds the position, counting from 0, of the first of the {keep.plural} in `values`, or returns `None` if there are none."],
     }[wanted]
     loop = "for &value in values {{\n    if {} {{\n        {}\n    }}\n}}\n{}"
     forms = {
@@ -199,8 +199,8 @@ def extreme_by(draw: Draw) -> Function:
         parameters={"values": f"&[{kind}]"},
         returns=f"Option<{kind}>",
         words=[
-            f"Returns that one of `values` which is {word} when {mapping.participle}; of equal ones the {tie}.",
-            f"Compares the values {mapping.participle} and returns the original with the {word} outcome ({tie} one of several), or `None` for none.",
+            f"Returns the one of the `values` that is {word} when {mapping.participle} (the {tie} one in case of a tie), or `None` if there are none.",
+            f"Computes a key for each value, which is the value {mapping.participle}, and returns the value with the {word} key. In case of a tie, the {tie} one is returned, and `None` for an empty slice.",
         ],
         forms=[
             f"values.iter().copied().{method}(|&value| {mapping.on('value')})",
@@ -246,8 +246,8 @@ def sliding_windows(draw: Draw) -> Function:
         "sum": "sum",
         "max": "largest value",
         "min": "smallest value",
-        "difference": "difference between last and first",
-        "mean": "average, rounded towards zero,",
+        "difference": "difference of the last value minus the first value",
+        "mean": "average, rounded toward zero,",
     }[figure]
     start = {
         "sum": "0",
@@ -276,12 +276,12 @@ def sliding_windows(draw: Draw) -> Function:
     )
     last = f"figure / {width}" if figure == "mean" else "figure"
     return Function(
-        name=draw.style(f"window_{figure}", f"moving_{figure}", f"rolling_{figure}", f"{figure}_of_neighbours"),
+        name=draw.style(f"window_{figure}", f"moving_{figure}", f"rolling_{figure}", f"{figure}_of_neighbors"),
         parameters={"values": f"&[{kind}]"},
         returns=f"Vec<{kind}>",
         words=[
-            f"Returns the {words} of every {width} neighbouring values, from left to right.",
-            f"Slides a window of {width} over `values` and collects the {words} in each position; empty if there are fewer values.",
+            f"Returns the {words} of every window of {width} consecutive values, from left to right.",
+            f"Slides a window of {width} values over `values` and returns the {words} at each position. The result is empty if there are fewer values.",
         ],
         forms=[
             f"values.windows({width}).map(|window| {rust}).collect()",
@@ -293,13 +293,13 @@ def sliding_windows(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def neighbours(draw: Draw) -> Function:
+def neighbors(draw: Draw) -> Function:
     kind = draw.choose(*SIGNED)
     gap = draw.integer(1, 9)
     rust, words, test = draw.choose(
-        ("right > left", "rises from one to the next", lambda a, b: b > a), ("right < left", "falls from one to the next", lambda a, b: b < a),
-        (f"right - left > {gap}", f"grows by more than {gap}", lambda a, b: b - a > gap), (f"(right - left).abs() <= {gap}", f"changes by at most {gap}", lambda a, b: abs(b - a) <= gap),
-        ("left % 2 != right % 2", "changes between even and odd", lambda a, b: remainder(a, 2) != remainder(b, 2)), (f"left + right > {gap}", f"has two neighbours that sum to more than {gap}", lambda a, b: a + b > gap),
+        ("right > left", "the second is greater than the first", lambda a, b: b > a), ("right < left", "the second is less than the first", lambda a, b: b < a),
+        (f"right - left > {gap}", f"the second exceeds the first by more than {gap}", lambda a, b: b - a > gap), (f"(right - left).abs() <= {gap}", f"the two differ by at most {gap}", lambda a, b: abs(b - a) <= gap),
+        ("left % 2 != right % 2", "one is even and the other is odd", lambda a, b: remainder(a, 2) != remainder(b, 2)), (f"left + right > {gap}", f"the sum of the two is greater than {gap}", lambda a, b: a + b > gap),
     )
     wanted = draw.choose("count", "all", "first")
     returns = {"count": "usize", "all": "bool", "first": "Option<usize>"}[wanted]
@@ -319,12 +319,12 @@ def neighbours(draw: Draw) -> Function:
         }[wanted]
 
     return Function(
-        name=draw.style(f"{wanted}_changes", f"{wanted}_of_pairs", "compare_neighbours", "scan_pairs"),
+        name=draw.style(f"{wanted}_changes", f"{wanted}_of_pairs", "compare_neighbors", "scan_pairs"),
         parameters={"values": f"&[{kind}]"}, returns=returns, forms=forms, oracle=oracle,
         words={
-            "count": [f"Counts how often the sequence {words}.", f"Returns the number of neighbouring pairs in `values` at which the sequence {words}."],
-            "all": [f"Tells whether the sequence {words} everywhere.", f"Returns `true` if `values` {words} at every step; fewer than two values do."],
-            "first": [f"Returns the index at which the sequence first {words}: that of the left of the two neighbours.", f"Finds the first place where `values` {words}, as the index of the left neighbour."],
+            "count": [f"Counts the pairs of consecutive values for which {words}.", f"Looks at each value of `values` together with the value after it, and returns the number of these pairs for which {words}."],
+            "all": [f"Checks whether, for every pair of consecutive values, {words}.", f"Looks at each value of `values` together with the value after it. Returns `true` if, for all of these pairs, {words}, or if there are no pairs."],
+            "first": [f"Returns the index of the first value in the first pair of consecutive values for which {words}, or `None` if there is no such pair.", f"Looks at each value of `values` together with the value after it, and finds the first pair for which {words}. Returns the index of the first value of that pair, or `None` if there is no such pair."],
         }[wanted],
     )
 
@@ -341,7 +341,8 @@ def running_figure(draw: Draw) -> Function:
         "min": f"state.min({mapping.on('value')})",
     }[figure]
     compute = {"sum": lambda s, v: s + v, "max": max, "min": min}[figure]
-    said = {"sum": "running total", "max": "largest so far", "min": "smallest so far"}[figure]
+    said = {"sum": "running total", "max": "running maximum", "min": "running minimum"}[figure]
+    each = {"sum": "sum", "max": "maximum", "min": "minimum"}[figure]
 
     def oracle(values: Sequence[int]):
         state, found = start, []
@@ -355,8 +356,8 @@ def running_figure(draw: Draw) -> Function:
         parameters={"values": f"&[{kind}]"},
         returns=f"Vec<{kind}>",
         words=[
-            f"Returns the {said} after each value, starting from {start}; every value is {mapping.participle} first.",
-            f"For each position the {said} of the values up to there, each {mapping.participle}, and of {start}.",
+            f"Returns the {said} after each value, starting from an initial value of {start}, which is not itself in the result. Every value is first {mapping.participle}.",
+            f"Returns, for each position, the {each} of {start} and all values up to and including that position, each {mapping.participle}.",
         ],
         forms=[
             f"let mut state = {start};\nlet mut result = Vec::with_capacity(values.len());\nfor &value in values {{\n    state = {combine};\n    result.push(state);\n}}\nresult",
@@ -378,8 +379,8 @@ def partition_values(draw: Draw) -> Function:
         parameters={"values": f"&[{kind}]"},
         returns=f"(Vec<{kind}>, Vec<{kind}>)",
         words=[
-            f"Separates the {keep.plural} from the others; both keep their order.",
-            f"Returns two lists: every one of `values` that {keep.clause}, and the rest.",
+            f"Separates `values` into the {keep.plural} and all other numbers, both in their original order.",
+            f"Partitions `values` into two vectors: every number that {keep.clause}, and all the others.",
         ],
         forms=[
             f"values.iter().copied().partition(|&value| {keep.on('value')})",

@@ -25,7 +25,7 @@ def struct(draw: Draw, name: str, says: str, fields: str, *methods: str, more: s
 @family(tier=2)
 def limited_account(draw: Draw) -> Items:
     name, held, put, take = draw.choose(
-        ("Account", "balance", "deposit", "withdraw"), ("Tank", "litres", "pour", "drain"), ("Battery", "charge", "load", "use_up"), ("Wallet", "coins", "earn", "spend"), ("Silo", "grain", "store", "remove"),
+        ("Account", "balance", "deposit", "withdraw"), ("Tank", "liters", "pour", "drain"), ("Battery", "charge", "load", "use_up"), ("Wallet", "coins", "earn", "spend"), ("Silo", "grain", "store", "remove"),
         ("Backpack", "weight", "pack", "unpack"), ("Bus", "passengers", "board", "leave"), ("Health", "points", "heal", "hurt"), ("Warehouse", "crates", "receive", "ship"), ("Library", "books", "donate", "lend"),
     )
     kind, limit, floor = draw.choose("u32", "u64", "i32", "i64"), draw.choose(20, 25, 30, 40, 50, 60, 80, 100), draw.choose(0, 0, 2, 5)
@@ -35,14 +35,14 @@ def limited_account(draw: Draw) -> Items:
     more = draw.style(f"if self.{held} + amount > {limit} {{\n    return {full};\n}}\nself.{held} += amount;\n{good}", f"let after = self.{held} + amount;\nif after <= {limit} {{\n    self.{held} = after;\n    {good}\n}} else {{\n    {full}\n}}")
     left = f"amount + {floor}" if floor else "amount"
     less = draw.style(f"if self.{held} < {left} {{\n    return {low};\n}}\nself.{held} -= amount;\n{good}", f"if self.{held} >= {left} {{\n    self.{held} -= amount;\n    {good}\n}} else {{\n    {low}\n}}")
-    rule = f"at most {limit}" + (f" and never less than {floor} after one was taken" if floor else "")
+    rule = f"at most {limit}" + (f", of which {floor} cannot be removed" if floor else "")
     start = draw.integer(floor, 15)
     code = struct(
-        draw, name, draw.style(f"Holds {rule} {held}." if not floor else f"Keeps {held}: {rule}.", f"Its {held}: {rule}."), f"{held}: {kind},",
-        method(draw.style(f"Begins with {start}.", f"A new one, with {start} {held}."), "new() -> Self", draw.style(f"Self {{ {held}: {start} }}", f"{name} {{ {held}: {start} }}")),
-        method(draw.style(f"Adds `amount`, unless it is more than {limit} then.", f"Puts in `amount` if that does not exceed {limit}."), f"{put}(&mut self, amount: {kind}) -> {returned}", more),
-        method(draw.style("Takes `amount` away if there is enough.", f"Removes `amount`, unless less than {floor} would be left."), f"{take}(&mut self, amount: {kind}) -> {returned}", less),
-        method(draw.style("How much there is.", f"The current {held}."), f"{held}(&self) -> {kind}", f"self.{held}"),
+        draw, name, draw.style(f"Holds {rule} {held}." if not floor else f"Stores {held}: {rule}.", f"Keeps track of its {held}, {rule}."), f"{held}: {kind},",
+        method(draw.style(f"Starts with {start}.", f"Creates a new one with an initial value of {start} for `{held}`."), "new() -> Self", draw.style(f"Self {{ {held}: {start} }}", f"{name} {{ {held}: {start} }}")),
+        method(draw.style(f"Adds `amount`, unless the total would exceed {limit}.", f"Adds `amount` if the result is at most {limit}."), f"{put}(&mut self, amount: {kind}) -> {returned}", more),
+        method(draw.style("Subtracts `amount` if enough is available" + (f", leaving at least {floor}." if floor else "."), f"Removes `amount`, unless less than {floor} would be left."), f"{take}(&mut self, amount: {kind}) -> {returned}", less),
+        method(draw.style(f"Returns the current value of `{held}`.", f"Returns the current {held}."), f"{held}(&self) -> {kind}", f"self.{held}"),
     )
     cases, amount = [], draw.arguments
     for adds, takes in ((amount.randint(0, 4), limit), (limit + 1, amount.randint(0, start)), (amount.randint(1, limit - start), amount.randint(0, limit)), (limit - start, amount.randint(1, limit))):
@@ -61,7 +61,7 @@ def limited_account(draw: Draw) -> Items:
 def builder(draw: Draw) -> Items:
     name, text, number, flag = draw.choose(
         ("Pizza", "sauce", "slices", "vegan"), ("Server", "host", "port", "secure"), ("Window", "title", "width", "resizable"), ("Email", "subject", "priority", "signed"), ("Character", "class", "strength", "magical"), ("House", "roof", "rooms", "heated"),
-        ("Query", "table", "limit", "distinct"), ("Trip", "target", "nights", "refundable"), ("Robot", "model", "arms", "waterproof"), ("Cake", "flavour", "layers", "glazed"), ("Poster", "motif", "copies", "framed"), ("Camera", "lens", "pixels", "mirrorless"),
+        ("Query", "table", "limit", "distinct"), ("Trip", "target", "nights", "refundable"), ("Robot", "model", "arms", "waterproof"), ("Cake", "flavor", "layers", "glazed"), ("Poster", "motif", "copies", "framed"), ("Camera", "lens", "pixels", "mirrorless"),
     )
     default, count, switched = draw.choose("plain", "none", "basic", "standard", "blank"), draw.integer(1, 12), draw.choose(True, False)
     kind, least, fails = draw.choose("u32", "u16", "usize"), draw.integer(1, 4), draw.choose(True, False)
@@ -71,7 +71,7 @@ def builder(draw: Draw) -> Items:
     build = draw.style("build", "finish", "done")
 
     def set_one(field: str, value: str, argument: str) -> str:
-        says = draw.style(f"Chooses whether it is {field}.", f"Switches `{field}` on or off.") if field == flag else draw.style(f"Sets the {field}.", f"Chooses the {field}.", f"With this value for `{field}`.")
+        says = draw.style(f"Sets whether it is {field}.", f"Turns `{field}` on or off.") if field == flag else draw.style(f"Sets the {field}.", f"Changes the {field}.", f"Uses this value for `{field}`.")
         signature = f"{setter}{field}(mut self, {argument}) -> Self" if chained == "by value" else f"{setter}{field}(self, {argument}) -> Self"
         body = f"self.{field} = {value};\nself" if chained == "by value" else f"Self {{ {field}{'' if field == value else f': {value}'}, ..self }}"
         return method(says, signature, body)
@@ -80,12 +80,12 @@ def builder(draw: Draw) -> Items:
     checked = f'if self.{number} < {least} {{\n    return Err("{number} below {least}".to_string());\n}}\nOk({final})' if fails else final
     fields = f"{text}: String,\n{number}: {kind},\n{flag}: bool,"
     code = blocks(
-        fill("/// $says\n$derives\npub struct $name {\n    $fields\n}", says=draw.style(f"What a `{made}` makes.", f"A {name.lower()} with its settings."), derives=derive(draw), name=name, fields="\n".join(f"pub {line}" for line in fields.split("\n"))),
+        fill("/// $says\n$derives\npub struct $name {\n    $fields\n}", says=draw.style(f"The result of a `{made}`.", f"A {name.lower()} with its settings."), derives=derive(draw), name=name, fields="\n".join(f"pub {line}" for line in fields.split("\n"))),
         fill("/// $says\n#[derive(Debug, Clone)]\npub struct $made {\n    $fields\n}", says=f"Collects the settings of a `{name}`.", made=made, fields=fields),
         fill("impl $made {\n    $methods\n}", made=made, methods=blocks(
-            method(draw.style("Starts with the defaults.", f"The defaults: \"{default}\", {count} and {str(switched).lower()}."), "new() -> Self", f"Self {{\n    {text}: \"{default}\".to_string(),\n    {number}: {count},\n    {flag}: {str(switched).lower()},\n}}"),
+            method(draw.style("Starts with the default values.", f"Starts with the default values \"{default}\", {count} and {str(switched).lower()}."), "new() -> Self", f"Self {{\n    {text}: \"{default}\".to_string(),\n    {number}: {count},\n    {flag}: {str(switched).lower()},\n}}"),
             set_one(text, f"{text}.to_string()", f"{text}: &str"), set_one(number, number, f"{number}: {kind}"), set_one(flag, flag, f"{flag}: bool"),
-            method(draw.style("Makes it", "The finished value") + (f", unless `{number}` is below {least}." if fails else "."), f"{build}(self) -> " + (f"Result<{name}, String>" if fails else name), checked))),
+            method(draw.style(f"Builds the {name.lower()}", "Returns the finished value") + (f", or an error if `{number}` is less than {least}." if fails else "."), f"{build}(self) -> " + (f"Result<{name}, String>" if fails else name), checked))),
     )
     cases = []
     for chosen in ((), (text,), (number, flag), (text, number), (number,)):
@@ -117,14 +117,14 @@ def box_measures(draw: Draw) -> Items:
         "price": (draw.style("price", "cost"), kind, f"{factor} * {product}" + (f" + {offset}" if offset else ""), lambda v: literal(factor * _product(v) + offset, kind)),
     }
     chosen = [draw.choose("size", "around"), draw.choose("surface", "even"), draw.choose("longest", "price")]
-    said = {"size": draw.style("What it covers." if flat else "What it contains.", f"The product of its {len(sides)} sides."), "around": "The length of all its edges.", "surface": "Twice the area." if flat else "The area of its six faces.", "even": "Whether all sides are equal.", "longest": "Its longest side.", "price": f"What it costs: {factor} for each unit" + (f", and {offset} for all." if offset else ".")}
+    said = {"size": draw.style("Returns the area." if flat else "Returns the volume.", f"Returns the product of the {len(sides)} sides."), "around": "Returns the total length of all edges.", "surface": "Returns twice the area." if flat else "Returns the total area of the six faces.", "even": "Returns `true` if all sides are equal.", "longest": "Returns the length of the longest side.", "price": f"Returns the price, which is {factor} per unit of {'area' if flat else 'volume'}" + (f" plus a fixed {offset}." if offset else ".")}
     grown = draw.choose("scaled", "grown", "turned")
-    change = {"scaled": (f"by: {kind}", [f"self.{each} * by" for each in sides], "times `by`"), "grown": (f"by: {kind}", [f"self.{each} + by" for each in sides], "longer by `by`"), "turned": ("", [f"self.{sides[(i + 1) % len(sides)]}" for i in range(len(sides))], "")}[grown]
+    change = {"scaled": (f"by: {kind}", [f"self.{each} * by" for each in sides], "multiplied by `by`"), "grown": (f"by: {kind}", [f"self.{each} + by" for each in sides], "increased by `by`"), "turned": ("", [f"self.{sides[(i + 1) % len(sides)]}" for i in range(len(sides))], "")}[grown]
     changed = f"Self {{ {', '.join(f'{side}: {value}' for side, value in zip(sides, change[1], strict=True))} }}"
     code = struct(
-        draw, name, draw.style(f"{name} with whole-numbered sides.", f"A {name.lower()}.", f"The measures of a {name.lower()}."), "\n".join(f"pub {each}: {kind}," for each in sides),
+        draw, name, draw.style(f"A {name.lower()} with integer sides.", f"The dimensions of a {name.lower()}.", f"Stores the measurements of a {name.lower()}."), "\n".join(f"pub {each}: {kind}," for each in sides),
         *(method(said[each], f"{measures[each][0]}(&self) -> {measures[each][1]}", draw.style(measures[each][2], f"let result = {measures[each][2]};\nresult")) for each in chosen),
-        method(draw.style(f"A copy with every side {change[2]}.", f"The same, each side {change[2]}.") if change[2] else "The same with its sides exchanged in turn.", f"{grown}(&self{', ' if change[0] else ''}{change[0]}) -> Self", changed),
+        method(draw.style(f"Returns a copy with every side {change[2]}.", f"Returns a new one with each side {change[2]}.") if change[2] else "Returns a copy whose sides are rotated by one.", f"{grown}(&self{', ' if change[0] else ''}{change[0]}) -> Self", changed),
     )
     cases = []
     for each in chosen:
@@ -158,15 +158,15 @@ def running_statistics(draw: Draw) -> Items:
         steps[each] = draw.style(f"self.{each} = Some(self.{each}.map_or({one}, |best| best.{how}({one})));", f"self.{each} = match self.{each} {{\n    Some(best) => Some(best.{how}({one})),\n    None => Some({one}),\n}};")
     guard = f"if {one} < {floor} {{\n    return;\n}}\n" if floor is not None else ""
     readers = {
-        "mean": (f"Option<{kind}>", draw.style(f"if self.count == 0 {{\n    None\n}} else {{\n    Some(self.total / self.count as {kind})\n}}", f"(self.count > 0).then(|| self.total / self.count as {kind})"), "The average, rounded towards zero, if there is any.", lambda v: literal(quotient(sum(v), len(v)) if v else None, f"Option<{kind}>")),
-        "sum": (kind, "self.total", "All of them added up.", lambda v: literal(sum(v), kind)), "above": ("usize", "self.above", f"How many were above {bound}.", lambda v: str(sum(x > bound for x in v))),
-        "range": (f"Option<{kind}>", draw.style("Some(self.largest? - self.smallest?)", "match (self.smallest, self.largest) {\n    (Some(low), Some(high)) => Some(high - low),\n    _ => None,\n}"), "The difference between the largest and the smallest.", lambda v: literal(max(v) - min(v) if v else None, f"Option<{kind}>")),
-        "largest": (f"Option<{kind}>", "self.largest", "The largest so far.", lambda v: literal(max(v, default=None), f"Option<{kind}>")), "smallest": (f"Option<{kind}>", "self.smallest", "The smallest so far.", lambda v: literal(min(v, default=None), f"Option<{kind}>")),
-        "count": ("usize", "self.count", f"How many were counted{f', which are those from {floor} on' if floor is not None else ''}.", lambda v: str(len(v))),
+        "mean": (f"Option<{kind}>", draw.style(f"if self.count == 0 {{\n    None\n}} else {{\n    Some(self.total / self.count as {kind})\n}}", f"(self.count > 0).then(|| self.total / self.count as {kind})"), "Returns the average, rounded toward zero, or `None` if there are no values.", lambda v: literal(quotient(sum(v), len(v)) if v else None, f"Option<{kind}>")),
+        "sum": (kind, "self.total", "Returns the sum of all values.", lambda v: literal(sum(v), kind)), "above": ("usize", "self.above", f"Returns the number of values greater than {bound}.", lambda v: str(sum(x > bound for x in v))),
+        "range": (f"Option<{kind}>", draw.style("Some(self.largest? - self.smallest?)", "match (self.smallest, self.largest) {\n    (Some(low), Some(high)) => Some(high - low),\n    _ => None,\n}"), "Returns the difference between the largest and the smallest value, if any.", lambda v: literal(max(v) - min(v) if v else None, f"Option<{kind}>")),
+        "largest": (f"Option<{kind}>", "self.largest", "Returns the largest value so far, if any.", lambda v: literal(max(v, default=None), f"Option<{kind}>")), "smallest": (f"Option<{kind}>", "self.smallest", "Returns the smallest value so far, if any.", lambda v: literal(min(v, default=None), f"Option<{kind}>")),
+        "count": ("usize", "self.count", f"Returns the number of recorded values{f', which are those of at least {floor}' if floor is not None else ''}.", lambda v: str(len(v))),
     }
     code = struct(
-        draw, name, draw.style(f"Figures about every {one} so far, none of which is kept.", f"Summarizes a stream, one {one} after the other."), "\n".join(f"{each}: {fields[each]}," for each in used),
-        method(f"Takes note of a {one}" + (f"; below {floor} it does not count." if floor is not None else "."), f"{add}(&mut self, {one}: {kind})", guard + "\n".join(steps[each] for each in used)),
+        draw, name, draw.style(f"Statistics about every {one} so far, without storing them.", f"Summarizes a stream of values, one {one} at a time."), "\n".join(f"{each}: {fields[each]}," for each in used),
+        method(f"Records a {one}" + (f", unless it is less than {floor}." if floor is not None else "."), f"{add}(&mut self, {one}: {kind})", guard + "\n".join(steps[each] for each in used)),
         *(method(readers[each][2], f"{each}(&self) -> {readers[each][0]}", readers[each][1]) for each in wanted), more=", Default",
     )
     cases = []
@@ -192,12 +192,12 @@ def clock_time(draw: Draw) -> Items:
     adding = draw.style(f"let sum = (self.{total}() + {small}) % {whole};\nSelf {{ {big}: sum / {size}, {small}: sum % {size} }}", f"let sum = self.{small} + {small};\nSelf {{\n    {big}: (self.{big} + sum / {size}) % {turn},\n    {small}: sum % {size},\n}}")
     waiting = draw.style(f"(other.{total}() + {whole} - self.{total}()) % {whole}", f"let (start, end) = (self.{total}(), other.{total}());\nif start <= end {{\n    end - start\n}} else {{\n    end + {whole} - start\n}}")
     methods = [
-        method(f"Of {big} below {turn} and {small} below {size}; `None` for others." if checked else f"What exceeds {turn} or {size} goes around.", f"new({big}: {kind}, {small}: {kind}) -> {'Option<Self>' if checked else 'Self'}", new),
-        method(draw.style(f"Counted in {small} from the start.", f"The number of {small} since the start."), f"{total}(&self) -> {kind}", draw.style(f"self.{big} * {size} + self.{small}", f"{size} * self.{big} + self.{small}")),
+        method(f"Returns `None` unless `{big}` is less than {turn} and `{small}` is less than {size}." if checked else f"Creates a value with `{big}` modulo {turn} and `{small}` modulo {size}.", f"new({big}: {kind}, {small}: {kind}) -> {'Option<Self>' if checked else 'Self'}", new),
+        method(draw.style(f"Returns the total, which is `{big}` times {size} plus `{small}`.", f"Converts to a single number, which is {size} times `{big}` plus `{small}`."), f"{total}(&self) -> {kind}", draw.style(f"self.{big} * {size} + self.{small}", f"{size} * self.{big} + self.{small}")),
     ]
-    methods += [method(draw.style("Later by this much, around the end.", f"Goes on by `{small}`; after the end it starts over."), f"{plus}(&self, {small}: {kind}) -> Self", adding)] if delta != "until" else []
-    methods += [method(draw.style(f"How many {small} pass before `other` comes.", f"The {small} from this one to `other`, around the end if need be."), f"{until}(&self, other: &{name}) -> {kind}", waiting)] if delta != "plus" else []
-    code = struct(draw, name, draw.style(f"{big.capitalize()} and {small}: {turn} times {size}.", f"One of {turn} times {size}, which go around."), f"pub {big}: {kind},\npub {small}: {kind},", *methods)
+    methods += [method(draw.style(f"Adds `{small}` and wraps around at the end.", f"Advances by `{small}`, starting over after the end."), f"{plus}(&self, {small}: {kind}) -> Self", adding)] if delta != "until" else []
+    methods += [method(draw.style("Returns the distance to `other`, wrapping around at the end.", f"Returns how much must be added to `{small}` to reach `other`, wrapping around if necessary."), f"{until}(&self, other: &{name}) -> {kind}", waiting)] if delta != "plus" else []
+    code = struct(draw, name, draw.style(f"A pair of `{big}` (less than {turn}) and `{small}` (less than {size}).", f"A position in a cycle of {turn} times {size} steps."), f"pub {big}: {kind},\npub {small}: {kind},", *methods)
     pick, cases = draw.arguments.randrange, []
     if checked:
         cases += [Case(f"{name}::new({a}, {b})", f"Some({name} {{ {big}: {a}, {small}: {b} }})" if a < turn and b < size else "None") for a, b in ((pick(turn), pick(size)), (turn, pick(size)))]
@@ -234,14 +234,14 @@ def polynomial_type(draw: Draw) -> Items:
     remaining = f", modulo {modulus}" if modulus else ""
     zero = f"self.{field}.iter().{'rposition' if first == 'lowest' else 'position'}(|factor| *factor != 0)"
     others = {
-        "degree": ("degree(&self) -> Option<usize>", zero if first == "lowest" else f"{zero}\n    .map(|index| self.{field}.len() - 1 - index)".replace(f"self.{field}.iter().position", f"self.{field}\n    .iter()\n    .position", 1), "The highest power with a factor other than 0, if there is one."),
-        "derivative": ("derivative(&self) -> Self", (f"let {field} = self.{field}\n    .iter()\n    .enumerate()\n    .skip(1)\n    .map(|(power, factor)| power as {kind} * factor)\n    .collect();\nSelf {{ {field} }}" if first == "lowest" else f"let count = self.{field}.len().saturating_sub(1);\nlet {field} = self.{field}[..count]\n    .iter()\n    .enumerate()\n    .map(|(index, factor)| (count - index) as {kind} * factor)\n    .collect();\nSelf {{ {field} }}"), "Its derivative."),
-        "scaled": (draw.style(f"times_{by}(&self) -> Self", f"times_{by}(&self) -> {name}"), draw.style(f"let {field} = self.{field}.iter().map(|factor| {by} * factor).collect();\nSelf {{ {field} }}", f"let mut result = self.clone();\nfor factor in result.{field}.iter_mut() {{\n    *factor *= {by};\n}}\nresult"), f"{by} times the polynomial."),
-        "plus": (f"plus_{by}(&self) -> Self", f"let mut {field} = self.{field}.clone();\nmatch {field}.{'first' if first == 'lowest' else 'last'}_mut() {{\n    Some(factor) => *factor += {by},\n    None => {field}.push({by}),\n}}\nSelf {{ {field} }}", f"The polynomial plus {by}."),
+        "degree": ("degree(&self) -> Option<usize>", zero if first == "lowest" else f"{zero}\n    .map(|index| self.{field}.len() - 1 - index)".replace(f"self.{field}.iter().position", f"self.{field}\n    .iter()\n    .position", 1), "Returns the highest power with a nonzero coefficient, if there is one."),
+        "derivative": ("derivative(&self) -> Self", (f"let {field} = self.{field}\n    .iter()\n    .enumerate()\n    .skip(1)\n    .map(|(power, factor)| power as {kind} * factor)\n    .collect();\nSelf {{ {field} }}" if first == "lowest" else f"let count = self.{field}.len().saturating_sub(1);\nlet {field} = self.{field}[..count]\n    .iter()\n    .enumerate()\n    .map(|(index, factor)| (count - index) as {kind} * factor)\n    .collect();\nSelf {{ {field} }}"), "Returns the derivative."),
+        "scaled": (draw.style(f"times_{by}(&self) -> Self", f"times_{by}(&self) -> {name}"), draw.style(f"let {field} = self.{field}.iter().map(|factor| {by} * factor).collect();\nSelf {{ {field} }}", f"let mut result = self.clone();\nfor factor in result.{field}.iter_mut() {{\n    *factor *= {by};\n}}\nresult"), f"Returns the polynomial multiplied by {by}."),
+        "plus": (f"plus_{by}(&self) -> Self", f"let mut {field} = self.{field}.clone();\nmatch {field}.{'first' if first == 'lowest' else 'last'}_mut() {{\n    Some(factor) => *factor += {by},\n    None => {field}.push({by}),\n}}\nSelf {{ {field} }}", f"Returns the polynomial plus the constant {by}."),
     }[extra]
-    where = "the constant comes first" if first == "lowest" else "the constant comes last"
-    says = draw.style(f"A polynomial; of its factors, {where}.", f"A sum of powers with factors, where {where}.")
-    code = fill("/// $says\n#[derive(Debug, Clone, PartialEq)]\npub struct $name {\n    pub $field: Vec<$kind>,\n}\n\nimpl $name {\n    $methods\n}", says=says, name=name, field=field, kind=kind, methods=blocks(method(draw.style(f"Its value at `x`{remaining}.", f"Evaluates it at `x` by Horner's rule{remaining}."), f"{evaluate}(&self, x: {kind}) -> {kind}", horner), method(others[2], others[0], others[1])))
+    where = "the constant term comes first" if first == "lowest" else "the constant term comes last"
+    says = draw.style(f"A polynomial with integer coefficients, where {where}.", f"The coefficients of a polynomial, where {where}.")
+    code = fill("/// $says\n#[derive(Debug, Clone, PartialEq)]\npub struct $name {\n    pub $field: Vec<$kind>,\n}\n\nimpl $name {\n    $methods\n}", says=says, name=name, field=field, kind=kind, methods=blocks(method(draw.style(f"Returns the value of the polynomial at `x`{remaining}.", f"Evaluates the polynomial at `x` with Horner's rule{remaining}."), f"{evaluate}(&self, x: {kind}) -> {kind}", horner), method(others[2], others[0], others[1])))
     cases = []
     for length in (0, 2, 3, 4):
         factors, x = [draw.arguments.randint(-5, 7) for _ in range(length)], draw.arguments.randint(-3, 4)

@@ -40,20 +40,20 @@ def default_method(draw: Draw) -> Items:
     derived = draw.style("adjusted", "effective", "final", "modified", "derived") + "_" + method
     n, m = draw.arguments.randint(1, 9), draw.arguments.randint(10, 19)
     formula = draw.style(linear(rate, base, its), f"let own = {linear(rate, base, its)};\nown")
-    told = draw.style(f"The {method} {change.participle}.", f"What `{method}` returns, {change.participle}.", f"Gives the {method}, {change.participle}.")
+    told = draw.style(f"Returns the {method} {change.participle}.", f"Returns the result of `{method}`, {change.participle}.", f"Computes the {method} and returns it {change.participle}.")
     body = draw.style(f"let {method} = self.{method}();\n{change.on(method)}", f"let value = self.{method}();\n{change.on('value')}")
-    plain = draw.style(f"/// The {method} itself.", f"/// Returns the plain {method}.", f"/// The {method} as it is.")
+    plain = draw.style(f"/// Returns the {method}.", f"/// Returns the unmodified {method}.", f"/// Returns the plain {method}.")
     code = items(
-        f"/// {draw.style('Anything that has a', 'What has a', 'Things with a', 'Implemented by everything with a')} {method}.\n"
+        f"/// {draw.style('Anything that has a', 'A type with a', 'Something that has a', 'Implemented by every type with a')} {method}.\n"
         + braced(f"pub trait {trait}", f"{plain}\nfn {method}(&self) -> {kind};", f"/// {told}\n" + braced(f"fn {derived}(&self) -> {kind}", body)),
-        f"/// {draw.style('Counts', 'Has', 'Is known by its')} {its}; the {method} is {rate} for each{f' and {base} more' if base else ''}.\n"
+        f"/// {draw.style('Counts', 'Has', 'Stores a number of')} {its}; the {method} is {rate} for each{f' plus {base}' if base else ''}.\n"
         + braced(f"pub struct {first}", f"pub {its}: {kind},"),
         braced(f"impl {trait} for {first}", braced(f"fn {method}(&self) -> {kind}", formula)),
-        f"/// The {method} of a {second.lower()} is {base2} and {rate2} for each of its {other}.\npub struct {second}(pub {kind});",
+        f"/// The {method} of a {second.lower()} is {base2} plus {rate2} for each of its {other}.\npub struct {second}(pub {kind});",
         braced(
             f"impl {trait} for {second}",
             braced(f"fn {method}(&self) -> {kind}", draw.style(f"{base2} + {rate2} * self.0", f"self.0 * {rate2} + {base2}")),
-            f"/// Here, {base2} less than the {method}.\n" + braced(f"fn {derived}(&self) -> {kind}", f"self.{method}() - {base2}") if override else "",
+            f"/// Returns the {method} minus {base2}.\n" + braced(f"fn {derived}(&self) -> {kind}", f"self.{method}() - {base2}") if override else "",
         ),
     )
     a, b = n * rate + base, m * rate2 + base2
@@ -79,8 +79,8 @@ def associated_constants(draw: Draw) -> Items:
     method = draw.style("scaled", "of", "amount_for", "for_count") if sign == "*" else draw.style("increased", "plus", "on_top_of", "raised")
     n, lower = draw.arguments.randint(2, 30), constant.lower()
     body = draw.style(f"T::{constant} {sign} n", f"let {lower} = T::{constant};\n{lower} {sign} n", f"<T as {trait}>::{constant} {sign} n")
-    said = f"{lower} of `T` times `n`" if sign == "*" else f"`n` more than the {lower} of `T`"
-    about = draw.style(f"A kind of {trait.lower()}, known when compiling.", f"What every {trait.lower()} has: {lower}.", f"Constants of a {trait.lower()}.")
+    said = f"{lower} of `T` multiplied by `n`" if sign == "*" else f"{lower} of `T` plus `n`"
+    about = draw.style(f"A kind of {trait.lower()} with associated constants.", f"Defines the {lower} of every {trait.lower()}.", f"The constants of a {trait.lower()}.")
     impls = [
         braced(f"impl {trait} for {each}", (f'const NAME: &\'static str = "{each.lower()}";\n' if label else "") + f"const {constant}: {kind} = {value};")
         for each, value in zip(types, values, strict=True)
@@ -89,8 +89,8 @@ def associated_constants(draw: Draw) -> Items:
         f"/// {about}\n" + braced(f"pub trait {trait}", ("const NAME: &'static str;\n" if label else "") + f"const {constant}: {kind};"),
         "\n".join(f"pub struct {each};" for each in types),
         *impls,
-        f"/// {draw.style('Returns the', 'Gives the', 'The')} {said}.\n" + braced(f"pub fn {method}<T: {trait}>(n: {kind}) -> {kind}", body),
-        "/// The name with its number.\n" + braced(f"pub fn label<T: {trait}>() -> String", f'format!("{{}}={{}}", T::NAME, T::{constant})') if label else "",
+        f"/// {draw.style('Returns the', 'Computes the', 'Calculates the')} {said}.\n" + braced(f"pub fn {method}<T: {trait}>(n: {kind}) -> {kind}", body),
+        "/// Returns the name and the number, separated by an equals sign.\n" + braced(f"pub fn label<T: {trait}>() -> String", f'format!("{{}}={{}}", T::NAME, T::{constant})') if label else "",
     )
     cases = [Case(f"{method}::<{each}>({n + i})", str(compute(value, n + i))) for i, (each, value) in enumerate(zip(types, values, strict=True))]
     cases.append(Case(f"<{types[2]} as {trait}>::{constant}", str(values[2])))
@@ -108,7 +108,7 @@ def from_conversion(draw: Draw) -> Items:
     field = draw.style("0", "value", "amount")
     derives = draw.style("#[derive(Debug, Clone, Copy, PartialEq)]", "#[derive(Debug, Clone, PartialEq, Eq)]", "#[derive(Debug, PartialEq)]")
     argument = draw.style("from", large.lower(), "whole")
-    plus = f", and {offset} on top" if offset else ""
+    plus = f" and adds {offset}" if offset else ""
 
     def make(name: str, value: str | int) -> str:
         return f"{name}({value})" if field == "0" else f"{name} {{ {field}: {value} }}"
@@ -119,11 +119,11 @@ def from_conversion(draw: Draw) -> Items:
     made = make(draw.style("Self", small), f"{argument}.{field} * {factor}" + (f" + {offset}" if offset else ""))
     reverse = braced(f"fn from({small.lower()}: {small}) -> Self", make("Self", f"{small.lower()}.{field} / {factor}"))
     code = items(
-        f"/// {draw.style(f'A number of {large.lower()}.', f'{large}, counted.', f'So many {large.lower()}.')}\n{struct(large)}",
-        f"/// {draw.style(f'A number of {small.lower()}.', f'{small}, {factor} to the larger unit.', f'So many {small.lower()}.')}\n{struct(small)}",
-        f"/// {draw.style(f'Each is worth {factor} {small.lower()}{plus}.', f'{factor} {small.lower()} for each one{plus}.')}\n"
+        f"/// {draw.style(f'A number of {large.lower()}.', f'A quantity in {large.lower()}.', f'Wraps a number of {large.lower()}.')}\n{struct(large)}",
+        f"/// {draw.style(f'A number of {small.lower()}.', f'A quantity in {small.lower()}, {factor} of which make up the larger unit.', f'Wraps a number of {small.lower()}.')}\n{struct(small)}",
+        f"/// {draw.style(f'Converts each one to {factor} {small.lower()}{plus}.', f'Multiplies by {factor}{plus}.')}\n"
         + braced(f"impl From<{large}> for {small}", braced(f"fn from({argument}: {large}) -> {draw.style('Self', small)}", made)),
-        f"/// {draw.style('What is left over is lost.', 'Drops the rest.')}\n" + braced(f"impl From<{small}> for {large}", reverse) if back else "",
+        f"/// {draw.style('Rounds toward zero.', 'Drops the remainder.')}\n" + braced(f"impl From<{small}> for {large}", reverse) if back else "",
     )
     n, m = draw.arguments.randint(2, 9), draw.arguments.randint(10, 40)
     cases = [
@@ -152,12 +152,12 @@ def checked_newtype(draw: Draw) -> Items:
         f"if !({holds.on('value')}) {{\n    return Err({made});\n}}\n{accepted}",
         f"match value {{\n    value if {holds.on('value')} => {accepted},\n    _ => Err({made}),\n}}",
     )
-    told = draw.style(f"Refuses a number unless it {holds.clause}.", f"Succeeds if the number {holds.clause}.", f"Checks that `value` {holds.clause}.")
-    struct = f"/// {draw.style(f'A number that is no {what}.', 'What was refused.')}\n#[derive(Debug, Clone, PartialEq)]\n"
+    told = draw.style(f"Returns an error unless the number {holds.clause}.", f"Succeeds if the number {holds.clause}.", f"Checks that `value` {holds.clause}.")
+    struct = f"/// {draw.style(f'The error for a number that is not a valid {what}.', 'Contains the rejected number.')}\n#[derive(Debug, Clone, PartialEq)]\n"
     code = items(
-        f"/// {draw.style('A', 'A valid', 'A checked')} {what}: a number that {holds.clause}.\n#[derive(Debug, Clone, Copy, PartialEq)]\npub struct {name}({kind});",
+        f"/// {draw.style('A', 'A valid', 'A validated')} {what}: a number that {holds.clause}.\n#[derive(Debug, Clone, Copy, PartialEq)]\npub struct {name}({kind});",
         struct + braced(f"pub struct {error}", f"pub value: {kind},") if error.startswith("Invalid") else "",
-        braced(f"impl {name}", "/// The number itself.\n" + braced(f"pub fn {getter}({draw.style('self', '&self')}) -> {kind}", "self.0")),
+        braced(f"impl {name}", "/// Returns the number.\n" + braced(f"pub fn {getter}({draw.style('self', '&self')}) -> {kind}", "self.0")),
         braced(
             f"impl TryFrom<{kind}> for {name}",
             f"type Error = {error};",
@@ -181,11 +181,11 @@ def integer_extension(draw: Draw) -> Items:
     receiver, value = draw.style(("&self", "let value = *self;"), ("self", "let value = self;"))
     first, second = f"fn {test}({receiver}) -> bool", f"fn {compute}({receiver}) -> {kind}"
     code = items(
-        f"/// {draw.style(f'Additional methods of `{kind}`.', f'What `{kind}` lacks.', f'Extends the integers of type `{kind}`.')}\n"
+        f"/// {draw.style(f'Additional methods for `{kind}`.', f'Extension methods for `{kind}`.', f'Extends integers of type `{kind}`.')}\n"
         + braced(
             f"pub trait {trait}",
-            f"/// {draw.style('Whether it', 'Tells whether the number', '`true` if the number')} {holds.clause}.\n{first};",
-            f"/// {draw.style('The number', 'Returns the number', 'Itself,')} {change.participle}.\n{second};",
+            f"/// {draw.style('Returns whether the number', 'Checks whether the number', 'Returns `true` if the number')} {holds.clause}.\n{first};",
+            f"/// {draw.style('Returns `self`', 'Returns the number', 'Computes the value')} {change.participle}.\n{second};",
         ),
         braced(f"impl {trait} for {kind}", braced(first, f"{value}\n{holds.on('value')}"), braced(second, f"{value}\n{change.on('value')}")),
     )
@@ -200,15 +200,15 @@ def text_extension(draw: Draw) -> Items:
     trait = draw.style("TextExt", "StrExt", "TextTools", "Inspect", "StringExt")
     c = holds.on("c")
     returns, told, forms, compute, method = draw.choose(
-        ("usize", f"The number of {holds.plural}.", [f"self.chars().filter(|&c| {c}).count()", f"let mut count = 0;\nfor c in self.chars() {{\n    if {c} {{\n        count += 1;\n    }}\n}}\ncount"], lambda t: sum(map(holds, t)), "count"),
-        ("String", f"Only the {holds.plural}.", [f"self.chars().filter(|&c| {c}).collect()", f"let mut result = String::new();\nfor c in self.chars() {{\n    if {c} {{\n        result.push(c);\n    }}\n}}\nresult"], lambda t: "".join(filter(holds, t)), "only"),
-        ("String", f"Everything but the {holds.plural}.", [f"self.chars().filter(|&c| !({c})).collect()", f"let mut result = String::with_capacity(self.len());\nfor c in self.chars() {{\n    if {c} {{\n        continue;\n    }}\n    result.push(c);\n}}\nresult"], lambda t: "".join(x for x in t if not holds(x)), "without"),
-        ("Option<char>", f"The first of the {holds.plural}.", [f"self.chars().find(|&c| {c})", f"for c in self.chars() {{\n    if {c} {{\n        return Some(c);\n    }}\n}}\nNone"], lambda t: next(filter(holds, t), None), "first"),
-        ("bool", f"Whether there are any {holds.plural}.", [f"self.chars().any(|c| {c})", f"for c in self.chars() {{\n    if {c} {{\n        return true;\n    }}\n}}\nfalse"], lambda t: any(map(holds, t)), "has"),
+        ("usize", f"Returns the number of {holds.plural}.", [f"self.chars().filter(|&c| {c}).count()", f"let mut count = 0;\nfor c in self.chars() {{\n    if {c} {{\n        count += 1;\n    }}\n}}\ncount"], lambda t: sum(map(holds, t)), "count"),
+        ("String", f"Returns only the {holds.plural}.", [f"self.chars().filter(|&c| {c}).collect()", f"let mut result = String::new();\nfor c in self.chars() {{\n    if {c} {{\n        result.push(c);\n    }}\n}}\nresult"], lambda t: "".join(filter(holds, t)), "only"),
+        ("String", f"Returns the text without its {holds.plural}.", [f"self.chars().filter(|&c| !({c})).collect()", f"let mut result = String::with_capacity(self.len());\nfor c in self.chars() {{\n    if {c} {{\n        continue;\n    }}\n    result.push(c);\n}}\nresult"], lambda t: "".join(x for x in t if not holds(x)), "without"),
+        ("Option<char>", f"Returns the first of the {holds.plural}, if any.", [f"self.chars().find(|&c| {c})", f"for c in self.chars() {{\n    if {c} {{\n        return Some(c);\n    }}\n}}\nNone"], lambda t: next(filter(holds, t), None), "first"),
+        ("bool", f"Returns `true` if there are any {holds.plural}.", [f"self.chars().any(|c| {c})", f"for c in self.chars() {{\n    if {c} {{\n        return true;\n    }}\n}}\nfalse"], lambda t: any(map(holds, t)), "has"),
     )
     method += "_" + draw.style(holds.slug, "matching", "chosen")
     code = items(
-        f"/// {draw.style('Looks into texts.', f'Additional methods for `{owner}`.', 'What one wants to know of a text.')}\n"
+        f"/// {draw.style('Inspects texts.', f'Additional methods for `{owner}`.', 'An extension trait for text.')}\n"
         + braced(f"pub trait {trait}", f"/// {told}\nfn {method}(&self) -> {returns};"),
         braced(f"impl {trait} for {owner}", braced(f"fn {method}(&self) -> {returns}", draw.style(*forms))),
     )
@@ -226,19 +226,19 @@ def default_settings(draw: Draw) -> Items:
     a, b, c = draw.integer(2, 50), draw.integer(2, 50), draw.choose("true", "false")
     step = draw.integer(2, 9)
     result, formula, said = draw.choose(
-        (a * b + step, f"self.{first} * self.{second} + {step}", f"{first} times {second}, and {step} more"), (a * step + b, f"self.{first} * {step} + self.{second}", f"{step} times {first}, plus {second}"),
-        (a + b + step, f"self.{first} + self.{second} + {step}", f"{first} plus {second} plus {step}"), (max(a, b) * step, f"self.{first}.max(self.{second}) * {step}", f"{step} times the larger of {first} and {second}"),
+        (a * b + step, f"self.{first} * self.{second} + {step}", f"`{first}` times `{second}` plus {step}"), (a * step + b, f"self.{first} * {step} + self.{second}", f"{step} times `{first}` plus `{second}`"),
+        (a + b + step, f"self.{first} + self.{second} + {step}", f"`{first}` plus `{second}` plus {step}"), (max(a, b) * step, f"self.{first}.max(self.{second}) * {step}", f"{step} times the larger of `{first}` and `{second}`"),
     )
     method, setter = draw.style("total", "cost", "figure", "combined"), draw.style(f"with_{first}", f"set_{first}")
     setting = draw.style(f"self.{first} = {first};\nself", f"Self {{ {first}, ..self }}")
     code = items(
-        f"/// {draw.style('What can be set', 'The options', 'How it starts')}; {first} {a} and {second} {b} unless said otherwise.\n#[derive(Debug, Clone, PartialEq)]\n"
+        f"/// {draw.style('The settings', 'The options', 'The configuration')}, with the defaults {a} for `{first}` and {b} for `{second}`.\n#[derive(Debug, Clone, PartialEq)]\n"
         + braced(f"pub struct {name}", f"pub {first}: {kind},\npub {second}: {kind},\npub {flag}: bool,"),
         braced(f"impl Default for {name}", braced("fn default() -> Self", braced(draw.style("Self", name), f"{first}: {a},\n{second}: {b},\n{flag}: {c},"))),
         braced(
             f"impl {name}",
-            f"/// The same with `{first}` changed.\n" + braced(f"pub fn {setter}({'mut ' if '=' in setting else ''}self, {first}: {kind}) -> Self", setting),
-            f"/// {draw.style('The', 'Returns')} {said}.\n" + braced(f"pub fn {method}(&self) -> {kind}", formula),
+            f"/// Returns the same settings with `{first}` changed.\n" + braced(f"pub fn {setter}({'mut ' if '=' in setting else ''}self, {first}: {kind}) -> Self", setting),
+            f"/// {draw.style('Computes', 'Returns')} {said}.\n" + braced(f"pub fn {method}(&self) -> {kind}", formula),
         ),
     )
     n = draw.arguments.randint(51, 99)
@@ -251,23 +251,23 @@ def default_settings(draw: Draw) -> Items:
 @family(tier=3)
 def supertraits(draw: Draw) -> Items:
     base, method, derived, longer = draw.choose(
-        ("Named", "name", "Greeter", "greet"), ("Titled", "title", "Described", "describe"), ("Labelled", "label", "Printable", "print_line"), ("Coded", "code", "Listed", "entry"),
+        ("Named", "name", "Greeter", "greet"), ("Titled", "title", "Described", "describe"), ("Labeled", "label", "Printable", "print_line"), ("Coded", "code", "Listed", "entry"),
         ("Tagged", "tag", "Marked", "mark"), ("Identified", "id", "Logged", "log_line"),
     )
     first, second = draw.choose(("Cat", "Dog"), ("Invoice", "Receipt"), ("River", "Lake"), ("Robot", "Drone"), ("Song", "Album"), ("Nurse", "Doctor"), ("Pump", "Valve"))
     before, after = draw.choose(("Hello, ", "!"), ("<", ">"), ("[", "]"), ("* ", ""), ("This is ", "."), ("-- ", " --"), ("#", ":"), ("I am ", ""))
     shown, compute, what = draw.choose(
-        (f"self.{method}()", str, method), (f"self.{method}().to_uppercase()", str.upper, f"{method} in capitals"),
-        (f"self.{method}().len()", lambda t: str(len(t)), f"length of the {method}"), (f"self.{method}().repeat(2)", lambda t: t * 2, f"{method}, twice"),
+        (f"self.{method}()", str, method), (f"self.{method}().to_uppercase()", str.upper, f"{method} in uppercase"),
+        (f"self.{method}().len()", lambda t: str(len(t)), f"length of the {method}"), (f"self.{method}().repeat(2)", lambda t: t * 2, f"{method} written twice"),
     )
     body = draw.style(f'format!("{before}{{}}{after}", {shown})', f'let shown = {shown};\nformat!("{before}{{shown}}{after}")')
     fixed = draw.choose("anna", "max", "zero", "echo", "nova")
     code = items(
-        f"/// {draw.style('Has a', 'Whatever has a')} {method}.\n" + braced(f"pub trait {base}", f"fn {method}(&self) -> String;"),
-        f"/// {draw.style('Needs', 'Is built on', 'Uses')} the {method}.\n"
-        + braced(f"pub trait {derived}: {base}", f"/// The {what}, between `{before}` and `{after}`.\n" + braced(f"fn {longer}(&self) -> String", body)),
+        f"/// {draw.style('Something with a', 'Anything that has a')} {method}.\n" + braced(f"pub trait {base}", f"fn {method}(&self) -> String;"),
+        f"/// {draw.style('Requires', 'Builds on', 'Uses')} the {method}.\n"
+        + braced(f"pub trait {derived}: {base}", f"/// Returns the {what}{f', preceded by `{before}`' + (f' and followed by `{after}`' if after else '')}.\n" + braced(f"fn {longer}(&self) -> String", body)),
         f"pub struct {first} {{\n    pub {method}: String,\n}}",
-        f"/// Its {method} is always {fixed}.\npub struct {second};",
+        f"/// Always has the {method} \"{fixed}\".\npub struct {second};",
         braced(f"impl {base} for {first}", braced(f"fn {method}(&self) -> String", f"self.{method}.clone()")),
         braced(f"impl {base} for {second}", braced(f"fn {method}(&self) -> String", draw.style(f'"{fixed}".to_string()', f'String::from("{fixed}")'))),
         f"impl {derived} for {first} {{}}\n\nimpl {derived} for {second} {{}}",
@@ -290,17 +290,17 @@ def generic_method_trait(draw: Draw) -> Items:
     step = draw.integer(1, 4)
     body = draw.style("for &value in &self.0 {\n    f(value);\n}", "self.0.iter().for_each(|&value| f(value));")
     code = items(
-        f"/// {draw.style('Something that hands out numbers.', 'Gives its numbers one after another.', 'Where numbers come from.')}\n"
+        f"/// {draw.style('Something that provides numbers.', 'Provides its numbers one after another.', 'A source of numbers.')}\n"
         + braced(
             f"pub trait {trait}",
             f"/// Calls `f` for every number{draw.style('', ', in order')}.\n{declared.replace(',;', ';')}",
-            f"/// The sum of the numbers, each {change.participle}.\n"
+            f"/// Returns the sum of the numbers, each {change.participle}.\n"
             + braced(f"fn {total}(&self) -> {kind}", f"let mut total = 0;\nself.{visit}(|value| total += {change.on('value')});\ntotal"),
-            f"/// How many of them are {holds.plural}.\n"
+            f"/// Counts the {holds.plural}.\n"
             + braced(f"fn {count}(&self) -> usize", f"let mut count = 0;\nself.{visit}(|value| {{\n    if {holds.on('value')} {{\n        count += 1;\n    }}\n}});\ncount"),
         ),
-        f"/// Keeps its numbers.\npub struct {listed}(pub Vec<{kind}>);",
-        f"/// Every number from `from` to before `to`, {step} apart.\n" + braced(f"pub struct {span}", f"pub from: {kind},\npub to: {kind},"),
+        f"/// Stores its numbers in a vector.\npub struct {listed}(pub Vec<{kind}>);",
+        f"/// The numbers from `from` (included) to `to` (excluded) in steps of {step}.\n" + braced(f"pub struct {span}", f"pub from: {kind},\npub to: {kind},"),
         braced(f"impl {trait} for {listed}", opened + textwrap.indent(body, "    ") + "\n}"),
         braced(f"impl {trait} for {span}", opened + f"    let mut next = self.from;\n    while next < self.to {{\n        f(next);\n        next += {step};\n    }}\n}}"),
     )
@@ -330,11 +330,11 @@ def error_conversion(draw: Draw) -> Items:
     arms = f'{error}::{missing} => write!(f, "{no_value}"),\n    {error}::{number}(error) => write!(f, "{bad}: {{}}", error),\n    {error}::{refused}(value) => write!(f, "{what} {{}} is not allowed", value),'
     code = items(
         "use std::fmt;\nuse std::num::ParseIntError;",
-        f"/// {draw.style(f'Why a {what} could not be read.', 'What can go wrong.', f'The ways in which reading the {what} fails.')}\n#[derive(Debug, Clone, PartialEq)]\n" + braced(f"pub enum {error}", f"{missing},\n{number}(ParseIntError),\n{refused}({kind}),"),
+        f"/// {draw.style(f'The reason why a {what} could not be parsed.', 'The possible errors.', f'The errors that can occur when a {what} is parsed.')}\n#[derive(Debug, Clone, PartialEq)]\n" + braced(f"pub enum {error}", f"{missing},\n{number}(ParseIntError),\n{refused}({kind}),"),
         braced(f"impl fmt::Display for {error}", braced("fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result", f"match self {{\n    {arms}\n}}")),
         f"impl std::error::Error for {error} {{}}",
         braced(f"impl From<ParseIntError> for {error}", braced("fn from(error: ParseIntError) -> Self", f"{error}::{number}(error)")),
-        f"/// Reads the {what} from a text such as `{key}{sign}12`; it must be one that {holds.clause}.\n" + braced(f"pub fn {name}(text: &str) -> Result<{kind}, {error}>", f"{split}\nlet value: {kind} = value.trim().parse()?;\n{check}"),
+        f"/// Parses the {what} from a text such as `{key}{sign}12` and checks that it {holds.clause}.\n" + braced(f"pub fn {name}(text: &str) -> Result<{kind}, {error}>", f"{split}\nlet value: {kind} = value.trim().parse()?;\n{check}"),
     )
     values = [draw.arguments.randint(0, 60) for _ in range(4)]
     cases = [Case(f'{name}("{key}{sign}{n}")', f"Ok({n})" if holds(n) else f"Err({error}::{refused}({n}))") for n in values]

@@ -9,7 +9,7 @@ from trainers.data.synthetic.literals import literal
 def text_iterator(draw: Draw) -> Items:
     wanted, least, sign = draw.choose("words", "fields", "chunks", "runs", "numbers", "pairs"), draw.integer(1, 4), draw.choose(",", ";", "|", "/", ":")
     keep, field = draw.char_predicate(), draw.style("rest", "remaining", "text", "input", "tail")
-    name = draw.style(*{"words": ("Words", "Tokens", "Terms"), "fields": ("Fields", "Columns", "Cells"), "chunks": ("Chunks", "Pieces", "Slices"), "runs": ("Runs", "Spans", "Groups"), "numbers": ("Numbers", "Readings", "Amounts"), "pairs": ("Pairs", "Neighbours", "Steps")}[wanted])
+    name = draw.style(*{"words": ("Words", "Tokens", "Terms"), "fields": ("Fields", "Columns", "Cells"), "chunks": ("Chunks", "Pieces", "Slices"), "runs": ("Runs", "Spans", "Groups"), "numbers": ("Numbers", "Readings", "Amounts"), "pairs": ("Pairs", "Neighbors", "Steps")}[wanted])
     item = {"numbers": "i32", "pairs": "(&'a str, &'a str)"}.get(wanted, "&'a str")
     rest = f"self.{field}"
     cut = [f"let end = {rest}.find('{sign}').unwrap_or({rest}.len());", f"let part = &{rest}[..end];", f"{rest} = {rest}.get(end + 1..).unwrap_or(\"\");"]
@@ -21,11 +21,11 @@ def text_iterator(draw: Draw) -> Items:
         "numbers": [f"while !{rest}.is_empty() {{", *(f"    {line}" for line in cut), "    if let Ok(number) = part.trim().parse::<i32>() {", f"        return Some(number * {least});", "    }", "}", "None"],
         "pairs": ["let mut words = " + rest + ".split_whitespace();", "let first = words.next()?;", f"let second = words.nth({least - 1})?;", f"let start = {rest}.trim_start();", f"{rest} = &start[first.len()..];", "Some((first, second))"],
     }[wanted]
-    told = {"words": f"the words of at least {least} bytes", "fields": f"the fields between `{sign}`, trimmed, of at least {least} bytes", "chunks": f"pieces of {least + 1} bytes of an ASCII text; the last may be shorter", "runs": f"the longest runs of {keep.plural}", "numbers": f"the numbers between `{sign}`, multiplied by {least}; other fields are passed over", "pairs": f"each word with the one that is {least} further on"}[wanted]
+    told = {"words": f"the words of at least {least} {'byte' if least == 1 else 'bytes'}", "fields": f"the trimmed fields separated by `{sign}` that have at least {least} {'byte' if least == 1 else 'bytes'}", "chunks": f"the pieces of {least + 1} bytes of an ASCII text, of which the last may be shorter", "runs": f"the maximal runs of {keep.plural}", "numbers": f"the integers in the fields separated by `{sign}`, each multiplied by {least}, skipping all other fields", "pairs": f"pairs of a word and the word {'after it' if least == 1 else f'{least} positions after it'}"}[wanted]
     made = draw.style("new", "over", "of", "from_text")
     code = (
-        f"/// {draw.style('Iterates over', 'Gives one by one', 'An iterator over')} {told}.\n#[derive(Debug, Clone)]\npub struct {name}<'a> {{\n    {field}: &'a str,\n}}\n\nimpl<'a> {name}<'a> {{\n    /// {draw.style('Begins at the start of', 'Takes', 'Borrows')} `source`.\n    pub fn {made}(source: &'a str) -> Self {{\n        {name} {{ {field}: source }}\n    }}\n\n"
-        f"    /// What has not been visited yet.\n    pub fn unread(&self) -> &'a str {{\n        self.{field}\n    }}\n}}\n\nimpl<'a> Iterator for {name}<'a> {{\n    type Item = {item};\n\n    fn next(&mut self) -> Option<Self::Item> {{\n" + "".join(f"        {line}\n" for line in bodies) + "    }\n}\n"
+        f"/// {draw.style('Iterates over', 'Yields', 'An iterator over')} {told}.\n#[derive(Debug, Clone)]\npub struct {name}<'a> {{\n    {field}: &'a str,\n}}\n\nimpl<'a> {name}<'a> {{\n    /// {draw.style('Starts at the beginning of', 'Creates an iterator over', 'Borrows')} `source`.\n    pub fn {made}(source: &'a str) -> Self {{\n        {name} {{ {field}: source }}\n    }}\n\n"
+        f"    /// Returns the part of the text that has not been visited yet.\n    pub fn unread(&self) -> &'a str {{\n        self.{field}\n    }}\n}}\n\nimpl<'a> Iterator for {name}<'a> {{\n    type Item = {item};\n\n    fn next(&mut self) -> Option<Self::Item> {{\n" + "".join(f"        {line}\n" for line in bodies) + "    }\n}\n"
     )
 
     def items(text: str) -> list:
@@ -64,14 +64,14 @@ def text_holder(draw: Draw) -> Items:
     f, x = f"self.{field}", measure.on(f"self.{field}")
     lower = f"{keep.on('c')}"
     methods = {
-        "measure": (f"The {measure.noun}.", "measure(&self) -> usize", [x], "measure()", lambda s: measure.compute(s), "usize"),
-        "first": (f"The first {k} bytes of an ASCII text, or all of a shorter one.", "head(&self) -> &'a str", draw.style([f"{f}.get(..{k}).unwrap_or({f})"], [f"&{f}[..{f}.len().min({k})]"]), "head()", lambda s: s[:k], "&str"),
-        "shorten": (f"The text without its last {k} bytes; empty if there are not more.", "shortened(&self) -> &'a str", draw.style([f"let end = {f}.len().saturating_sub({k});", f"&{f}[..end]"], [f"if {f}.len() <= {k} {{", '    return "";', "}", f"&{f}[..{f}.len() - {k}]"]), "shortened()", lambda s: s[:-k], "&str"),
-        "mark": (f"The text with each word that contains one of the {keep.plural} between `{left}` and `{right}`, and one space between words.", "marked(&self) -> String", [
+        "measure": (f"Returns the {measure.noun}.", "measure(&self) -> usize", [x], "measure()", lambda s: measure.compute(s), "usize"),
+        "first": (f"Returns the first {'byte' if k == 1 else f'{k} bytes'} of an ASCII text, or the whole text if it is shorter.", "head(&self) -> &'a str", draw.style([f"{f}.get(..{k}).unwrap_or({f})"], [f"&{f}[..{f}.len().min({k})]"]), "head()", lambda s: s[:k], "&str"),
+        "shorten": (f"Returns an ASCII text without its last {'byte' if k == 1 else f'{k} bytes'}, or an empty text if nothing remains.", "shortened(&self) -> &'a str", draw.style([f"let end = {f}.len().saturating_sub({k});", f"&{f}[..end]"], [f"if {f}.len() <= {k} {{", '    return "";', "}", f"&{f}[..{f}.len() - {k}]"]), "shortened()", lambda s: s[:-k], "&str"),
+        "mark": (f"Returns the words separated by single spaces, where each word that contains any {keep.plural} is placed between `{left}` and `{right}`.", "marked(&self) -> String", [
             f"let mut words = Vec::new();\nfor word in {f}.split_whitespace() {{\n    if word.chars().any(|c| {lower}) {{\n        words.push(format!(\"{left}{{}}{right}\", word));\n    }} else {{\n        words.push(word.to_string());\n    }}\n}}\nwords.join(\" \")"], "marked()", lambda s: " ".join(left + w + right if any(map(keep, w)) else w for w in s.split()), "String"),
-        "skip": (f"Passes over the {keep.plural} at the beginning and tells how many there were.", "skip(&mut self) -> usize", draw.style([f"let rest = {f}.trim_start_matches(|c: char| {lower});", f"let count = {f}.len() - rest.len();", f"{f} = rest;", "count"], ["let mut count = 0;", f"while let Some(c) = {f}.chars().next() {{", f"    if !({lower}) {{", "        break;", "    }", f"    {f} = &{f}[c.len_utf8()..];", "    count += 1;", "}", "count"]), "skip()", None, "usize"),
-        "split": ("The first word and what follows it, if there is a word.", "split_word(&self) -> Option<(&'a str, &'a str)>", [f"let text = {f}.trim_start();", "if text.is_empty() {", "    return None;", "}", "Some(text.split_once(' ').unwrap_or((text, \"\")))"], "split_word()", lambda s: None if not s.strip() else tuple((s.strip() + " ").split(" ", 1)) if " " not in s.lstrip() else tuple(s.lstrip().split(" ", 1)), "Option<(&str, &str)>"),
-        "starts": (f"Whether the text begins with one of the {keep.plural}.", "begins_well(&self) -> bool", [f"{f}.starts_with(|c: char| {lower})"], "begins_well()", lambda s: bool(s) and keep(s[0]), "bool"),
+        "skip": (f"Skips the {keep.plural} at the beginning and returns how many there were.", "skip(&mut self) -> usize", draw.style([f"let rest = {f}.trim_start_matches(|c: char| {lower});", f"let count = {f}.len() - rest.len();", f"{f} = rest;", "count"], ["let mut count = 0;", f"while let Some(c) = {f}.chars().next() {{", f"    if !({lower}) {{", "        break;", "    }", f"    {f} = &{f}[c.len_utf8()..];", "    count += 1;", "}", "count"]), "skip()", None, "usize"),
+        "split": ("Returns the first word and the rest of the text after the space that follows it, or `None` if there is no word.", "split_word(&self) -> Option<(&'a str, &'a str)>", [f"let text = {f}.trim_start();", "if text.is_empty() {", "    return None;", "}", "Some(text.split_once(' ').unwrap_or((text, \"\")))"], "split_word()", lambda s: None if not s.strip() else tuple((s.strip() + " ").split(" ", 1)) if " " not in s.lstrip() else tuple(s.lstrip().split(" ", 1)), "Option<(&str, &str)>"),
+        "starts": (f"Returns `true` if the first character {keep.clause}.", "begins_well(&self) -> bool", [f"{f}.starts_with(|c: char| {lower})"], "begins_well()", lambda s: bool(s) and keep(s[0]), "bool"),
     }
     new = draw.style("new", "over", "of")
     parts = [f"    /// Borrows the text.\n    pub fn {new}({field}: &'a str) -> Self {{\n        Self {{ {field} }}\n    }}"]
@@ -79,7 +79,7 @@ def text_holder(draw: Draw) -> Items:
         doc, signature, body, *_ = methods[each]
         lines = "\n".join(body).split("\n")
         parts.append(f"    /// {doc}\n    pub fn {signature} {{\n" + "".join(f"        {line}\n" for line in lines) + "    }")
-    told = draw.style(f"A {name.lower()} that borrows its text.", f"Looks at a text without owning it: {', '.join(methods[each][1].partition('(')[0] for each in chosen)}.", "Holds a reference to a text.")
+    told = draw.style(f"A {name.lower()} that borrows its text.", f"A view of a text that is not owned, with the methods {', '.join('`' + methods[each][1].partition('(')[0] + '`' for each in chosen)}.", "Holds a reference to a text.")
     code = f"/// {told}\n#[derive(Debug, Clone, Copy, PartialEq)]\npub struct {name}<'a> {{\n    {field}: &'a str,\n}}\n\nimpl<'a> {name}<'a> {{\n" + "\n\n".join(parts) + "\n}\n"
     cases, seen = [], set()
     for index in range(30):
@@ -107,16 +107,16 @@ def slice_view(draw: Draw) -> Items:
     value = mapping.on("value")
     new = draw.style("new", "over", "of")
     methods = {
-        "windows": (f"The sums of each {size} neighbours, every one {mapping.participle}.", f"sums(&self) -> Vec<{kind}>", [f"{f}", f"    .windows({size})", f"    .map(|window| window.iter().map(|&value| {value}).sum())", "    .collect()"], "sums()", lambda v: [sum(map(mapping, v[i : i + size])) for i in range(len(v) - size + 1)], f"Vec<{kind}>"),
-        "at": ("The element at `index`; beyond the end it begins anew. `None` if there are none.", f"at(&self, index: usize) -> Option<&'a {kind}>", draw.style([f"if {f}.is_empty() {{", "    return None;", "}", f"{f}.get(index % {f}.len())"], [f"let index = index.checked_rem({f}.len())?;", f"Some(&{f}[index])"]), f"at({size + 3})", lambda v: v[(size + 3) % len(v)] if v else None, f"Option<&{kind}>"),
-        "best": (f"The element that is largest when {mapping.participle}, the first of equals.", f"best(&self) -> Option<&'a {kind}>", [f"{f}.iter().rev().max_by_key(|&&value| {value})"], "best()", lambda v: max(v, key=mapping, default=None), f"Option<&{kind}>"),
-        "kept": (f"The {keep.plural}.", f"kept(&self) -> Vec<&'a {kind}>", draw.style([f"{f}.iter().filter(|&&value| {keep.on('value')}).collect()"], ["let mut result = Vec::new();", f"for held in {f} {{", "    let value = *held;", f"    if {keep.on('value')} {{", "        result.push(held);", "    }", "}", "result"]), "kept()", lambda v: [x for x in v if keep(x)], f"Vec<&{kind}>"),
-        "halves": ("Both halves; the second is longer if the length is odd.", f"halves(&self) -> (&'a [{kind}], &'a [{kind}])", draw.style([f"{f}.split_at({f}.len() / 2)"], [f"let middle = {f}.len() / 2;", f"(&{f}[..middle], &{f}[middle..])"]), "halves()", lambda v: (v[: len(v) // 2], v[len(v) // 2 :]), f"(&[{kind}], &[{kind}])"),
-        "total": (f"The sum of the {keep.plural}.", f"total(&self) -> {kind}", draw.style([f"{f}.iter().filter(|&&value| {keep.on('value')}).sum()"], ["let mut total = 0;", f"for &value in {f} {{", f"    if {keep.on('value')} {{", "        total += value;", "    }", "}", "total"]), "total()", lambda v: sum(x for x in v if keep(x)), kind),
+        "windows": (f"Returns the sums of all windows of {size} consecutive elements, where every element is first {mapping.participle}.", f"sums(&self) -> Vec<{kind}>", [f"{f}", f"    .windows({size})", f"    .map(|window| window.iter().map(|&value| {value}).sum())", "    .collect()"], "sums()", lambda v: [sum(map(mapping, v[i : i + size])) for i in range(len(v) - size + 1)], f"Vec<{kind}>"),
+        "at": ("Returns the element at `index`, wrapping around at the end, or `None` if the slice is empty.", f"at(&self, index: usize) -> Option<&'a {kind}>", draw.style([f"if {f}.is_empty() {{", "    return None;", "}", f"{f}.get(index % {f}.len())"], [f"let index = index.checked_rem({f}.len())?;", f"Some(&{f}[index])"]), f"at({size + 3})", lambda v: v[(size + 3) % len(v)] if v else None, f"Option<&{kind}>"),
+        "best": (f"Returns the element that is largest when {mapping.participle}, or the first of them in case of a tie.", f"best(&self) -> Option<&'a {kind}>", [f"{f}.iter().rev().max_by_key(|&&value| {value})"], "best()", lambda v: max(v, key=mapping, default=None), f"Option<&{kind}>"),
+        "kept": (f"Returns the {keep.plural}.", f"kept(&self) -> Vec<&'a {kind}>", draw.style([f"{f}.iter().filter(|&&value| {keep.on('value')}).collect()"], ["let mut result = Vec::new();", f"for held in {f} {{", "    let value = *held;", f"    if {keep.on('value')} {{", "        result.push(held);", "    }", "}", "result"]), "kept()", lambda v: [x for x in v if keep(x)], f"Vec<&{kind}>"),
+        "halves": ("Returns both halves of the slice, of which the second is longer if the length is odd.", f"halves(&self) -> (&'a [{kind}], &'a [{kind}])", draw.style([f"{f}.split_at({f}.len() / 2)"], [f"let middle = {f}.len() / 2;", f"(&{f}[..middle], &{f}[middle..])"]), "halves()", lambda v: (v[: len(v) // 2], v[len(v) // 2 :]), f"(&[{kind}], &[{kind}])"),
+        "total": (f"Returns the sum of the {keep.plural}.", f"total(&self) -> {kind}", draw.style([f"{f}.iter().filter(|&&value| {keep.on('value')}).sum()"], ["let mut total = 0;", f"for &value in {f} {{", f"    if {keep.on('value')} {{", "        total += value;", "    }", "}", "total"]), "total()", lambda v: sum(x for x in v if keep(x)), kind),
     }
-    parts = [f"    /// {draw.style('Looks at', 'Borrows', 'Wraps')} `{field}`.\n    pub fn {new}({field}: &'a [{kind}]) -> Self {{\n        {name} {{ {field} }}\n    }}"]
+    parts = [f"    /// {draw.style('Creates a view of', 'Borrows', 'Wraps')} `{field}`.\n    pub fn {new}({field}: &'a [{kind}]) -> Self {{\n        {name} {{ {field} }}\n    }}"]
     parts += [f"    /// {methods[each][0]}\n    pub fn {methods[each][1]} {{\n" + "".join(f"        {line}\n" for line in methods[each][2]) + "    }" for each in chosen]
-    code = f"/// {draw.style('Numbers that somebody else owns.', f'A borrowed row of {kind}.', 'A view of a slice, with some figures.')}\n#[derive(Debug, Clone, Copy)]\npub struct {name}<'a> {{\n    {field}: &'a [{kind}],\n}}\n\nimpl<'a> {name}<'a> {{\n" + "\n\n".join(parts) + "\n}\n"
+    code = f"/// {draw.style('A view of numbers that are owned elsewhere.', f'A borrowed slice of `{kind}`.', 'A borrowed slice with some statistics.')}\n#[derive(Debug, Clone, Copy)]\npub struct {name}<'a> {{\n    {field}: &'a [{kind}],\n}}\n\nimpl<'a> {name}<'a> {{\n" + "\n\n".join(parts) + "\n}\n"
     cases, seen = [], set()
     for index in range(24):
         numbers = [draw.arguments.randint(-6 if kind[0] == "i" else 0, 24) for _ in range(draw.arguments.randint(1, 6))]

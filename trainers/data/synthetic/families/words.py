@@ -10,27 +10,27 @@ from trainers.data.synthetic.pieces import MappingPiece, Predicate
 def _word_condition(draw: Draw) -> Predicate:
     k, c = draw.meaning.randint(2, 6), draw.meaning.choice("abegilnprst")
     return recorded(draw, (
-        Predicate(f"{{x}}.len() > {k}", lambda w: len(w) > k, f"longer_than_{k}", f"words of more than {k} characters", f"is longer than {k} characters"),
+        Predicate(f"{{x}}.len() > {k}", lambda w: len(w) > k, f"longer_than_{k}", f"words longer than {k} characters", f"is longer than {k} characters"),
         Predicate(f"{{x}}.len() <= {k}", lambda w: len(w) <= k, f"up_to_{k}", f"words of at most {k} characters", f"has at most {k} characters"),
         Predicate(f"{{x}}.starts_with('{c}')", lambda w: w.startswith(c), f"starting_with_{c}", f"words that start with `{c}`", f"starts with `{c}`"),
-        Predicate(f"{{x}}.ends_with('{c}')", lambda w: w.endswith(c), f"ending_in_{c}", f"words ending in `{c}`", f"ends in `{c}`"),
-        Predicate(f"{{x}}.contains('{c}')", lambda w: c in w, f"with_{c}", f"words with the letter `{c}`", f"contains `{c}`"),
-        Predicate(f"!{{x}}.contains('{c}')", lambda w: c not in w, f"without_{c}", f"words without any `{c}`", f"does not contain `{c}`"),
+        Predicate(f"{{x}}.ends_with('{c}')", lambda w: w.endswith(c), f"ending_in_{c}", f"words that end with `{c}`", f"ends with `{c}`"),
+        Predicate(f"{{x}}.contains('{c}')", lambda w: c in w, f"with_{c}", f"words that contain `{c}`", f"contains `{c}`"),
+        Predicate(f"!{{x}}.contains('{c}')", lambda w: c not in w, f"without_{c}", f"words that do not contain `{c}`", f"does not contain `{c}`"),
         Predicate("{x}.len() % 2 == 0", lambda w: len(w) % 2 == 0, "of_even_length", "words of even length", "has an even length"),
-        Predicate("{x}.starts_with(char::is_uppercase)", lambda w: w[:1].isupper(), "capitalised", "capitalised words", "begins with a capital"),
-        Predicate("{x}.contains(char::is_uppercase)", lambda w: any(map(str.isupper, w)), "with_capitals", "words with a capital in them", "has a capital letter"),
-        Predicate("{x}.chars().all(char::is_alphabetic)", str.isalpha, "purely_letters", "words made of letters only", "consists of letters")))
+        Predicate("{x}.starts_with(char::is_uppercase)", lambda w: w[:1].isupper(), "capitalized", "capitalized words", "starts with an uppercase letter"),
+        Predicate("{x}.contains(char::is_uppercase)", lambda w: any(map(str.isupper, w)), "with_capitals", "words that contain an uppercase letter", "contains an uppercase letter"),
+        Predicate("{x}.chars().all(char::is_alphabetic)", str.isalpha, "purely_letters", "words that consist only of letters", "consists only of letters")))
 
 
 def _word_mapping(draw: Draw) -> MappingPiece:
     pick = draw.meaning
     k, c, d, ending = pick.randint(1, 4), pick.choice("aeirstl"), pick.choice("oxzku"), pick.choice(("ay", "ish", "s", "er", "o", "ing"))
     return recorded(draw, (MappingPiece("{x}.chars().rev().collect::<String>()", lambda w: w[::-1], "reversed", "reversed"),
-        MappingPiece("{x}.to_uppercase()", str.upper, "upper", "in capitals"), MappingPiece("{x}.to_lowercase()", str.lower, "lower", "in lowercase"),
+        MappingPiece("{x}.to_uppercase()", str.upper, "upper", "converted to uppercase"), MappingPiece("{x}.to_lowercase()", str.lower, "lower", "converted to lowercase"),
         MappingPiece(f"{{x}}.repeat({k + 1})", lambda w: w * (k + 1), f"repeated_{k + 1}", f"repeated {k + 1} times"),
-        MappingPiece(f"{{x}}.chars().take({k}).collect::<String>()", lambda w: w[:k], f"cut_to_{k}", f"cut to the first {k} character{'s' * (k > 1)}"),
-        MappingPiece(f"{{x}}.chars().skip({k}).collect::<String>()", lambda w: w[k:], f"without_first_{k}", f"without the first {k} character{'s' * (k > 1)}"),
-        MappingPiece(f"{{x}}.replace('{c}', \"{d}\")", lambda w: w.replace(c, d), f"{c}_to_{d}", f"with every `{c}` replaced by `{d}`"),
+        MappingPiece(f"{{x}}.chars().take({k}).collect::<String>()", lambda w: w[:k], f"cut_to_{k}", f"truncated to {'its first character' if k == 1 else f'at most {k} characters'}"),
+        MappingPiece(f"{{x}}.chars().skip({k}).collect::<String>()", lambda w: w[k:], f"without_first_{k}", f"stripped of its first {'character' if k == 1 else f'{k} characters'}"),
+        MappingPiece(f"{{x}}.replace('{c}', \"{d}\")", lambda w: w.replace(c, d), f"{c}_to_{d}", f"changed by replacing every `{c}` with `{d}`"),
         MappingPiece(f'format!("{{{{}}}}{ending}", {{x}})', lambda w: w + ending, f"ending_{ending}", f"followed by `{ending}`"),
         MappingPiece(f'format!("{d}{{{{}}}}", {{x}})', lambda w: d + w, f"beginning_{d}", f"preceded by `{d}`")))
 
@@ -46,8 +46,8 @@ def transform_words(draw: Draw) -> Function:
     push = f"result.push_str(&{one});" if condition is None else f"if {condition.on('word')} {{\n        result.push_str(&{one});\n    }} else {{\n        result.push_str(word);\n    }}"
     which = "every word" if condition is None else f"each word that {condition.clause}"
     tail = f"joined by `{mark}`" if mark != " " else "separated by single spaces"
-    turned = ", in reverse order" if rev else ""
-    others = "" if condition is None else " Other words stay as they are."
+    turned = " in reverse order" if rev else ""
+    others = "" if condition is None else " Other words stay unchanged."
 
     def oracle(text: str) -> str:
         done = [mapping(w) if condition is None or condition(w) else w for w in text.split()]
@@ -56,8 +56,8 @@ def transform_words(draw: Draw) -> Function:
     return Function(
         name=draw.style("transform_words", "rewrite_words", "change_words", "words_" + (mapping.slug if "!" not in mapping.slug else "changed"), "edit_sentence"),
         parameters={"text": "&str"}, returns="String", words=[
-            f"Returns the words of `text`{turned}, {tail}, with {which} {mapping.participle if not mapping.participle.startswith('with ') else 'written ' + mapping.participle}.{others}",
-            f"Splits `text` at whitespace and gives back its words{turned}, {tail}; {which} comes {mapping.participle}.{others}"], forms=[
+            f"Returns the words of `text`{turned}, {tail}, with {which} {mapping.participle}.{others}",
+            f"Splits `text` at whitespace and returns its words{turned}, {tail}, where {which} is {mapping.participle}.{others}"], forms=[
             f"text.split_whitespace()\n{f'    {rev}{chr(10)}' if rev else ''}    .map({closure})\n    .collect::<Vec<_>>()\n    .join(\"{mark}\")",
             f"let mut result = String::new();\nfor (index, word) in text.split_whitespace(){rev}.enumerate() {{\n    if index > 0 {{\n        result.push_str(\"{mark}\");\n    }}\n    {push}\n}}\nresult",
             f"let mut words = Vec::new();\nfor word in text.split_whitespace() {{\n    words.push({what.replace(chr(10) + '    ', chr(10))});\n}}\n{'words.reverse();' + chr(10) if rev else ''}words.join(\"{mark}\")",
@@ -73,9 +73,9 @@ def acronym(draw: Draw) -> Function:
     take = {"first": "chars().next()", "last": "chars().last()"}[end]
     keep = f"    .filter(|word| {condition.on('word')})\n" if condition else ""
     mapped = f"    .map(|c| c{change})\n" if change else ""
-    which = f"of the {condition.plural} in `text`" if condition else "of the words of `text`"
-    follow = f", each followed by `{mark}`" if mark else ""
-    said = {"upper": ", as capitals,", "lower": ", in lowercase,", "given": ""}[case]
+    follow = f", each followed by `{mark}`" if mark else ", without a separator"
+    said = {"upper": "converted to uppercase", "lower": "converted to lowercase", "given": ""}[case]
+    said = f", {said}" if said else ""
     push = f"result.push(c{change});" + (f"\n        result.push('{mark}');" if mark else "")
 
     def oracle(text: str) -> str:
@@ -85,7 +85,7 @@ def acronym(draw: Draw) -> Function:
     body = f"if let Some(c) = word.{take} {{\n        {push}\n    }}"
     return Function(name=draw.style("acronym", "initials" if end == "first" else "final_letters", "abbreviate", "short_form"),
         parameters={"text": draw.style("&str", "&str", "String")}, returns="String",
-        words=[f"Returns the {end} characters{said} {which}{follow}.", f"Abbreviates: takes the {end} character{said} {which.replace('of the', 'of all', 1)}{follow}."],
+        words=[f"Returns the {end} character of each {'word' if condition is None else f'word that {condition.clause}'} in `text`{said}{follow}.", f"Abbreviates `text` by concatenating the {end} character of each {'word' if condition is None else f'word that {condition.clause}'} in `text`{said}{follow}."],
         forms=[
             f"text.split_whitespace()\n{keep}    .filter_map(|word| word.{take})\n{mapped}    .collect()" if not mark else f"text.split_whitespace()\n{keep}    .filter_map(|word| word.{take})\n    .map(|c| format!(\"{{}}{mark}\", c{change}))\n    .collect()",
             "let mut result = String::new();\nfor word in text.split_whitespace() {\n" + (f"    if {negated(condition.on('word'))} {{\n        continue;\n    }}\n" if condition else "") + f"    {body}\n}}\nresult",
@@ -100,8 +100,8 @@ def extreme_word(draw: Draw) -> Function:
     kept = f"    .filter(|word| {condition.on('word')})\n" if condition else ""
     # `max_by_key` gives the last of several, `min_by_key` the first.
     pick = f"    {'.rev()' + chr(10) + '    ' if longest != last else ''}.{'max' if longest else 'min'}_by_key(|word| word.len())"
-    finish, none = {"Option<&str>": ("", "or `None` without any"), "&str": (".unwrap_or(\"\")", "or an empty text"), "usize": (".map_or(0, str::len)", "or 0 without any")}[returns]
-    which, several = f"{'longest' if longest else 'shortest'} of the {condition.plural if condition else 'words'} in `text`", f"the {'last' if last else 'first'} if several are equally long"
+    finish, none = {"Option<&str>": ("", "or `None` if there is none"), "&str": (".unwrap_or(\"\")", "or an empty text if there is none"), "usize": (".map_or(0, str::len)", "or 0 if there is none")}[returns]
+    which, several = f"{'longest' if longest else 'shortest'} of the {condition.plural if condition else 'words'} in `text`", f"the {'last' if last else 'first'} one in case of a tie"
     skip = f"    if {negated(condition.on('word'))} {{\n        continue;\n    }}\n" if condition else ""
 
     def oracle(text: str):
@@ -112,7 +112,7 @@ def extreme_word(draw: Draw) -> Function:
     return Function(
         name=draw.style(*(("longest_word", "longest", "longest_of") if longest else ("shortest_word", "shortest", "briefest_word"))) + ("_length" if returns == "usize" else ""),
         parameters={"text": "&str"}, returns=returns,
-        words=[f"Returns the length of the {which}, {none}."] if returns == "usize" else [f"Returns the {which}, {several}, {none}.", f"Finds the {which} ({several}), {none}."],
+        words=[f"Returns the length of the {which}, {none}.", f"Finds the {which} and returns its length, {none}."] if returns == "usize" else [f"Returns the {which} ({several}), {none}.", f"Finds the {which} and returns it, {none}. If several are equally long, the {'last' if last else 'first'} of them is returned."],
         forms=[f"text.split_whitespace()\n{kept}{pick}" + (f"\n    {finish}" if finish else ""),
             f"let mut best: Option<&str> = None;\nfor word in text.split_whitespace() {{\n{skip}    if best.is_none_or(|other| word.len() {better} other.len()) {{\n        best = Some(word);\n    }}\n}}\nbest{finish}".replace("best.is_none_or(|other| word.len()", "best.map_or(true, |other| word.len()"),
             f"let mut best: Option<&str> = None;\nfor word in text.split_whitespace() {{\n{skip}    match best {{\n        Some(other) if !(word.len() {better} other.len()) => {{}}\n        _ => best = Some(word),\n    }}\n}}\nbest{finish}",
@@ -130,13 +130,13 @@ def words_with(draw: Draw) -> Function:
     owned = ".map(|word| word.to_string())" if source == "text" else ".map(|word| word.to_string())" if source == "slice" else ".cloned()"
     loop = lambda start, step, end: f"let mut result = {start};\nfor word in {each.removesuffix('.iter()') if source != 'text' else each} {{\n    if {test} {{\n        {step}\n    }}\n}}\n{end}"  # noqa: E731
     returns, title, words, forms, oracle = {
-        "list": ("Vec<String>", "words", [f"Returns the {plural} in `{name}`, in their order.", f"Picks from `{name}` each word that {condition.clause}."], [f"{each}.filter(|word| {test}){owned}.collect()", loop("Vec::new()", "result.push(word.to_string());", "result")], list),
-        "count": ("usize", "count", [f"Counts the {plural} in `{name}`.", f"How many words of `{name}` there are such that each {condition.clause}."], [f"{each}.filter(|word| {test}).count()", loop("0", "result += 1;", "result")], len),
-        "any": ("bool", "has_words", [f"Tells whether `{name}` has {plural}.", f"Whether some word in `{name}` {condition.clause}."], [f"{each}.any(|word| {test})", loop("false", "result = true;", "result")], lambda found: bool(found)),
-        "all": ("bool", "all_words", [f"Tells whether `{name}` has nothing but {plural}."], [f"{each}.all(|word| {test})", f"!{each}.any(|word| {negated(test)})"], None),
-        "first": ("Option<String>", "first_word", [f"Returns the first word in `{name}` that {condition.clause}, if there is one."], [f"{each}.find(|word| {test}){owned}", f"for word in {each} {{\n    if {test} {{\n        return Some(word.to_string());\n    }}\n}}\nNone"], lambda found: found[0] if found else None),
-        "joined": ("String", "join_words", [f"Joins the {plural} in `{name}` by commas."], [loop("String::new()", "if !result.is_empty() {\n            result.push(',');\n        }\n        result.push_str(word);", "result"), f"let chosen: Vec<String> = {each}.filter(|word| {test}){owned}.collect();\nchosen.join(\",\")"], ",".join),
-        "positions": ("Vec<usize>", "word_positions", [f"Returns the positions of the {plural} in `{name}`, counted from 0."], [f"{each}\n    .enumerate()\n    .filter(|(_, word)| {test})\n    .map(|(index, _)| index)\n    .collect()", f"let mut result = Vec::new();\nfor (index, word) in {each}.enumerate() {{\n    if {test} {{\n        result.push(index);\n    }}\n}}\nresult"], None),
+        "list": ("Vec<String>", "words", [f"Returns the {plural} in `{name}` in their original order.", f"Selects each word from `{name}` that {condition.clause}."], [f"{each}.filter(|word| {test}){owned}.collect()", loop("Vec::new()", "result.push(word.to_string());", "result")], list),
+        "count": ("usize", "count", [f"Counts the {plural} in `{name}`.", f"Counts every word in `{name}` that {condition.clause}."], [f"{each}.filter(|word| {test}).count()", loop("0", "result += 1;", "result")], len),
+        "any": ("bool", "has_words", [f"Checks whether `{name}` contains any {plural}.", f"Returns `true` if at least one word in `{name}` {condition.clause}."], [f"{each}.any(|word| {test})", loop("false", "result = true;", "result")], lambda found: bool(found)),
+        "all": ("bool", "all_words", [f"Checks whether `{name}` contains only {plural}.", f"Returns `true` if every word in `{name}` {condition.clause} or there are no words."], [f"{each}.all(|word| {test})", f"!{each}.any(|word| {negated(test)})"], None),
+        "first": ("Option<String>", "first_word", [f"Returns the first word in `{name}` that {condition.clause}, if any.", f"Finds the first of the {plural} in `{name}`, or returns `None` if there are none."], [f"{each}.find(|word| {test}){owned}", f"for word in {each} {{\n    if {test} {{\n        return Some(word.to_string());\n    }}\n}}\nNone"], lambda found: found[0] if found else None),
+        "joined": ("String", "join_words", [f"Joins the {plural} in `{name}` with commas, without spaces.", f"Returns the {plural} in `{name}` as one text, separated by `,`."], [loop("String::new()", "if !result.is_empty() {\n            result.push(',');\n        }\n        result.push_str(word);", "result"), f"let chosen: Vec<String> = {each}.filter(|word| {test}){owned}.collect();\nchosen.join(\",\")"], ",".join),
+        "positions": ("Vec<usize>", "word_positions", [f"Returns the positions of the {plural} in `{name}`, where words are counted from 0.", f"Lists the index of each word in `{name}` that {condition.clause}, counting all words from 0."], [f"{each}\n    .enumerate()\n    .filter(|(_, word)| {test})\n    .map(|(index, _)| index)\n    .collect()", f"let mut result = Vec::new();\nfor (index, word) in {each}.enumerate() {{\n    if {test} {{\n        result.push(index);\n    }}\n}}\nresult"], None),
     }[wanted]
 
     def answer(given):
@@ -156,20 +156,20 @@ def compare_texts(draw: Draw) -> Function:
     folded, skip = draw.choose(True, False), draw.integer(0, 3)
     test = "x.eq_ignore_ascii_case(&y)" if folded else "x == y"
     pairs = f"a.chars().zip(b.chars()){f'.skip({skip})' if skip else ''}"
-    later = f" The first {f'{skip} characters are' if skip > 1 else 'character is'} not looked at." if skip else ""
-    case = draw.style(", ignoring case", ", whatever the case of letters") if folded else ""
+    later = f" The first {f'{skip} characters' if skip > 1 else 'character'} of both texts {'are' if skip > 1 else 'is'} skipped." if skip else ""
+    case = draw.style(", ignoring case", ", treating uppercase and lowercase letters as equal") if folded else ""
     loop = lambda start, same, other, end: f"let mut result = {start};\nfor (x, y) in {pairs} {{\n    if {test} {{\n        {same}\n    }} else {{\n        {other}\n    }}\n}}\n{end}"  # noqa: E731
     unlike = f"!{test}" if folded else "x != y"
     returns, words, forms = {
-        "prefix length": ("usize", [f"Returns how many characters `a` and `b` have in common at their beginning{case}.", f"The length of the common prefix of two texts{case}."], [f"{pairs}.take_while(|(x, y)| {test}).count()", loop("0", "result += 1;", "break;", "result")]),
-        "prefix": ("String", [f"Returns the longest common prefix of `a` and `b`{case}, as `a` has it."], [f"{pairs}\n    .take_while(|(x, y)| {test})\n    .map(|(x, _)| x)\n    .collect()", loop("String::new()", "result.push(x);", "break;", "result")]),
-        "difference": ("Option<usize>", [f"Returns the first position in which `a` and `b` have different characters{case}; `None` if one continues the other.", f"Where the two texts first differ{case}, if they do within the shorter one."], [f"{pairs}.position(|(x, y)| {unlike})", f"for (index, (x, y)) in {pairs}.enumerate() {{\n    if {unlike} {{\n        return Some(index);\n    }}\n}}\nNone"]),
-        "distance": ("usize", [f"Counts the positions in which the characters of `a` and `b` differ{case}; what is longer does not count.", f"Hamming distance of the common length{case}."], [f"{pairs}.filter(|(x, y)| {unlike}).count()", f"let mut result = 0;\nfor (x, y) in {pairs} {{\n    if {unlike} {{\n        result += 1;\n    }}\n}}\nresult"]),
-        "suffix length": ("usize", [f"Returns how many characters `a` and `b` have in common at their end{case}."], [f"{pairs.replace('.chars()', '.chars().rev()')}.take_while(|(x, y)| {test}).count()", loop("0", "result += 1;", "break;", "result").replace(".chars()", ".chars().rev()")]),
-        "equal places": ("Vec<usize>", [f"Lists the positions in which `a` and `b` have the same character{case}."], [f"{pairs}\n    .enumerate()\n    .filter(|(_, (x, y))| {test})\n    .map(|(index, _)| index)\n    .collect()", f"let mut result = Vec::new();\nfor (index, (x, y)) in {pairs}.enumerate() {{\n    if {test} {{\n        result.push(index);\n    }}\n}}\nresult"]),
-        "rest": ("String", [f"Returns the characters of `b` that differ from those of `a` at the same place{case}."], [f"{pairs}\n    .filter(|(x, y)| {unlike})\n    .map(|(_, y)| y)\n    .collect()", loop("String::new()", "continue;", "result.push(y);", "result")]),
+        "prefix length": ("usize", [f"Returns how many characters `a` and `b` have in common at their beginning{case}.", f"Returns the length of the longest common prefix of two texts{case}."], [f"{pairs}.take_while(|(x, y)| {test}).count()", loop("0", "result += 1;", "break;", "result")]),
+        "prefix": ("String", [f"Returns the longest common prefix of `a` and `b`{case}{', as it is written in `a`' if folded else ''}.", f"Finds the longest prefix that both texts share{case}, and returns it{' as it is written in `a`' if folded else ''}."], [f"{pairs}\n    .take_while(|(x, y)| {test})\n    .map(|(x, _)| x)\n    .collect()", loop("String::new()", "result.push(x);", "break;", "result")]),
+        "difference": ("Option<usize>", [f"Returns the first position at which `a` and `b` have different characters{case}, or `None` if one is a prefix of the other.", f"Finds the position of the first difference between the two texts{case}. Returns `None` if there is no difference within the length of the shorter one."], [f"{pairs}.position(|(x, y)| {unlike})", f"for (index, (x, y)) in {pairs}.enumerate() {{\n    if {unlike} {{\n        return Some(index);\n    }}\n}}\nNone"]),
+        "distance": ("usize", [f"Counts the positions at which the characters of `a` and `b` differ{case}. Extra characters of the longer text are ignored.", f"Computes the Hamming distance of two texts{case}, which are compared up to the length of the shorter one."], [f"{pairs}.filter(|(x, y)| {unlike}).count()", f"let mut result = 0;\nfor (x, y) in {pairs} {{\n    if {unlike} {{\n        result += 1;\n    }}\n}}\nresult"]),
+        "suffix length": ("usize", [f"Returns how many characters `a` and `b` have in common at their end{case}.", f"Returns the length of the longest common suffix of two texts{case}."], [f"{pairs.replace('.chars()', '.chars().rev()')}.take_while(|(x, y)| {test}).count()", loop("0", "result += 1;", "break;", "result").replace(".chars()", ".chars().rev()")]),
+        "equal places": ("Vec<usize>", [f"Returns the positions at which `a` and `b` have the same character{case}.", f"Lists every position at which the characters of both texts are equal{case}."], [f"{pairs}\n    .enumerate()\n    .filter(|(_, (x, y))| {test})\n    .map(|(index, _)| index)\n    .collect()", f"let mut result = Vec::new();\nfor (index, (x, y)) in {pairs}.enumerate() {{\n    if {test} {{\n        result.push(index);\n    }}\n}}\nresult"]),
+        "rest": ("String", [f"Returns the characters of `b` that differ from the character of `a` at the same position{case}. Positions beyond the end of `a` are ignored.", f"Compares both texts position by position up to the end of the shorter one{case}, and returns those characters of `b` that differ."], [f"{pairs}\n    .filter(|(x, y)| {unlike})\n    .map(|(_, y)| y)\n    .collect()", loop("String::new()", "continue;", "result.push(y);", "result")]),
     }[wanted]
-    counted = draw.style(" Positions are counted from the first that is looked at.", " Position 0 is the first that is looked at.") if skip and returns in ("Option<usize>", "Vec<usize>") else ""
+    counted = draw.style(" Positions are counted from the first character that is not skipped.", " Position 0 is the first character that is not skipped.") if skip and returns in ("Option<usize>", "Vec<usize>") else ""
 
     def oracle(a: str, b: str):
         both = list(zip(a[::-1], b[::-1], strict=False) if wanted == "suffix length" else zip(a, b, strict=False))[skip:]
@@ -203,13 +203,13 @@ def tally_text(draw: Draw) -> Function:
     folding = f"let counts = {source}{step}.fold(BTreeMap::<{kind}, usize>::new(), |mut counts, item| {{\n    *counts.entry({key}).or_default() += 1;\n    counts\n}});\n"
     enough, often = f"{least} time{'s' * (least > 1)}", f"at least {least + 1} times"
     returns, ends, words = {
-        "map": (f"BTreeMap<{kind}, usize>", [f"counts.into_iter().filter(|&(_, count)| count >= {least}).collect()", f"let mut counts = counts;\ncounts.retain(|_, count| *count >= {least});\ncounts"], [f"Counts how often each {noun} occurs in `text`; only what occurs at least {enough} is kept."]),
-        "most": (f"Option<{kind}>", [f"counts.into_iter().filter(|&(_, count)| count >= {least}).rev().max_by_key(|&(_, count)| count).map(|(key, _)| key)"], [f"Returns the most frequent {noun} of `text` among those that occur at least {enough}; of several, the smallest."]),
-        "repeated": (f"Vec<{kind}>", [f"counts.into_iter().filter(|&(_, count)| count > {least}).map(|(key, _)| key).collect()", f"let mut result = Vec::new();\nfor (key, count) in counts {{\n    if count > {least} {{\n        result.push(key);\n    }}\n}}\nresult"], [f"Returns, in order, each {noun} that occurs {often} in `text`."]),
-        "distinct": ("usize", [f"counts.values().filter(|&&count| count <= {least}).count()", f"counts.into_values().filter(|&count| count <= {least}).count()"], [f"Returns how many different {nouns} occur at most {enough} in `text`."]),
-        "ranking": (f"Vec<({kind}, usize)>", [f"let mut result: Vec<({kind}, usize)> = counts.into_iter().collect();\nresult.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));\nresult.truncate({least + 1});\nresult", f"let mut result: Vec<_> = counts.into_iter().collect();\nresult.sort_by_key(|&(_, count)| std::cmp::Reverse(count));\nresult.into_iter().take({least + 1}).collect()"], [f"Returns the {least + 1} most frequent entries, each a {noun}, of `text` with their counts, the most frequent first and equally frequent ones in order."]),
+        "map": (f"BTreeMap<{kind}, usize>", [f"counts.into_iter().filter(|&(_, count)| count >= {least}).collect()", f"let mut counts = counts;\ncounts.retain(|_, count| *count >= {least});\ncounts"], [f"Counts how often each {noun} occurs in `text` and returns the counts{f' of those that occur at least {enough}' if least > 1 else ''}.", f"Returns a map from each {noun} in `text` to its number of occurrences{f', omitting anything that occurs fewer than {least} times' if least > 1 else ''}."]),
+        "most": (f"Option<{kind}>", [f"counts.into_iter().filter(|&(_, count)| count >= {least}).rev().max_by_key(|&(_, count)| count).map(|(key, _)| key)"], [f"Returns the most frequent {noun} of `text`{f' among those that occur at least {enough}' if least > 1 else ''} (the smallest one in case of a tie), or `None` if there is none."]),
+        "repeated": (f"Vec<{kind}>", [f"counts.into_iter().filter(|&(_, count)| count > {least}).map(|(key, _)| key).collect()", f"let mut result = Vec::new();\nfor (key, count) in counts {{\n    if count > {least} {{\n        result.push(key);\n    }}\n}}\nresult"], [f"Returns each {noun} that occurs {often} in `text`, in ascending order."]),
+        "distinct": ("usize", [f"counts.values().filter(|&&count| count <= {least}).count()", f"counts.into_values().filter(|&count| count <= {least}).count()"], [f"Returns how many distinct {nouns} occur {'exactly once' if least == 1 else f'at most {enough}'} in `text`."]),
+        "ranking": (f"Vec<({kind}, usize)>", [f"let mut result: Vec<({kind}, usize)> = counts.into_iter().collect();\nresult.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));\nresult.truncate({least + 1});\nresult", f"let mut result: Vec<_> = counts.into_iter().collect();\nresult.sort_by_key(|&(_, count)| std::cmp::Reverse(count));\nresult.into_iter().take({least + 1}).collect()"], [f"Returns the {least + 1} most frequent {nouns} of `text` with their counts, in descending order of the count and, in case of a tie, in ascending order of the {nouns}."]),
     }[wanted]
-    only = (f" Only {condition.plural} count{', judged as they are written' if unit == 'words' else ''}." if condition else "") + draw.style("", " Nothing is counted in an empty text.")
+    only = f" Only {condition.plural} are considered{', before the conversion to lowercase' if unit == 'words' else ''}." if condition else ""
 
     def oracle(text: str):
         items = [c for c in (text if unit == "chars" else text.split()) if condition is None or condition(c)]
@@ -234,17 +234,18 @@ def secret_language(draw: Draw) -> Function:
     least, order, mark = draw.integer(1, 5), draw.choose("", ".rev()"), draw.choose(" ", "-", "_", ".")
     helper = draw.style("disguise", "encode_word", "transform_word", "twist")
     bodies, told, change = {
-        "vowels": ([f"let mut result = String::new();\nfor c in word.chars() {{\n    result.push(c);\n    if \"aeiou\".contains(c) {{\n        result.push_str(\"{insert}\");\n        result.push(c);\n    }}\n}}\nresult", f"word.chars()\n    .map(|c| match c {{\n        'a' | 'e' | 'i' | 'o' | 'u' => format!(\"{{}}{insert}{{}}\", c, c),\n        _ => c.to_string(),\n    }})\n    .collect()"], f"Doubles each lowercase vowel of `word` with `{insert}` in between.", lambda w: "".join(c + insert + c if c in "aeiou" else c for c in w)),
-        "first": ([f"let mut rest = word.chars();\nmatch rest.next() {{\n    Some(first) => format!(\"{{}}{{}}{suffix}\", rest.as_str(), first),\n    None => String::new(),\n}}", f"let Some(first) = word.chars().next() else {{\n    return String::new();\n}};\nlet mut result: String = word.chars().skip(1).collect();\nresult.push(first);\nresult + \"{suffix}\""], f"Moves the first letter of `word` to the end and adds `{suffix}`; an empty word stays empty.", lambda w: w[1:] + w[0] + suffix if w else ""),
-        "swap": ([f"let mut chars: Vec<char> = word.chars().collect();\nlet count = chars.len();\nif count > 1 {{\n    chars.swap(0, count - 1);\n}}\nchars.into_iter().collect::<String>() + \"{suffix}\""], f"Exchanges the first and the last letter of `word` and adds `{suffix}`.", lambda w: (w[-1] + w[1:-1] + w[0] if len(w) > 1 else w) + suffix),
-        "middle": ([f"let half = word.chars().count() / 2;\nlet start: String = word.chars().take(half).collect();\nlet end: String = word.chars().skip(half).collect();\nformat!(\"{{}}{insert}{{}}\", start, end)", f"let half = word.chars().count() / 2;\nlet mut result = String::new();\nfor (index, c) in word.chars().enumerate() {{\n    if index == half {{\n        result.push_str(\"{insert}\");\n    }}\n    result.push(c);\n}}\nif word.is_empty() {{\n    result.push_str(\"{insert}\");\n}}\nresult"], f"Puts `{insert}` into the middle of `word`; if its length is odd, before the middle letter.", lambda w: w[: len(w) // 2] + insert + w[len(w) // 2 :]),
+        "vowels": ([f"let mut result = String::new();\nfor c in word.chars() {{\n    result.push(c);\n    if \"aeiou\".contains(c) {{\n        result.push_str(\"{insert}\");\n        result.push(c);\n    }}\n}}\nresult", f"word.chars()\n    .map(|c| match c {{\n        'a' | 'e' | 'i' | 'o' | 'u' => format!(\"{{}}{insert}{{}}\", c, c),\n        _ => c.to_string(),\n    }})\n    .collect()"], f"Returns `word` with each lowercase vowel written twice and `{insert}` inserted between the two.", lambda w: "".join(c + insert + c if c in "aeiou" else c for c in w)),
+        "first": ([f"let mut rest = word.chars();\nmatch rest.next() {{\n    Some(first) => format!(\"{{}}{{}}{suffix}\", rest.as_str(), first),\n    None => String::new(),\n}}", f"let Some(first) = word.chars().next() else {{\n    return String::new();\n}};\nlet mut result: String = word.chars().skip(1).collect();\nresult.push(first);\nresult + \"{suffix}\""], f"Moves the first character of `word` to the end and appends `{suffix}`. An empty word stays empty.", lambda w: w[1:] + w[0] + suffix if w else ""),
+        "swap": ([f"let mut chars: Vec<char> = word.chars().collect();\nlet count = chars.len();\nif count > 1 {{\n    chars.swap(0, count - 1);\n}}\nchars.into_iter().collect::<String>() + \"{suffix}\""], f"Swaps the first and the last character of `word` and appends `{suffix}`.", lambda w: (w[-1] + w[1:-1] + w[0] if len(w) > 1 else w) + suffix),
+        "middle": ([f"let half = word.chars().count() / 2;\nlet start: String = word.chars().take(half).collect();\nlet end: String = word.chars().skip(half).collect();\nformat!(\"{{}}{insert}{{}}\", start, end)", f"let half = word.chars().count() / 2;\nlet mut result = String::new();\nfor (index, c) in word.chars().enumerate() {{\n    if index == half {{\n        result.push_str(\"{insert}\");\n    }}\n    result.push(c);\n}}\nif word.is_empty() {{\n    result.push_str(\"{insert}\");\n}}\nresult"], f"Inserts `{insert}` in the middle of `word`, which is before the middle character if the length is odd.", lambda w: w[: len(w) // 2] + insert + w[len(w) // 2 :]),
     }[rule]
     part = Function(name=helper, parameters={"word": "&str"}, returns="String", words=[told], forms=bodies, oracle=change, inputs=lambda: (draw.text(draw.arguments.choice((0, 1, 1, 1))),))
     which = f"every word of more than {least} characters" if least > 1 else "every word of at least two characters"
-    turned = ", the last word first" if order else ""
+    joint = "single spaces" if mark == " " else f"`{mark}`"
+    turned = " in reverse order" if order else ""
     return Function(
         name=draw.style("secret_language", "encode_text", "disguise_text", "translate", "to_play_language"), parameters={"text": "&str"}, returns="String", parts=(part,),
-        words=[f"Translates {which} of `text` by `{helper}`, keeps the other words, and joins them by `{mark}`{turned}.", f"Returns the words of `text`, joined by `{mark}`{turned}; `{helper}` is applied to {which}."],
+        words=[f"Applies `{helper}` to {which} of `text`, keeps all other words unchanged, and joins the words{turned} with {joint}.", f"Returns the words of `text`{turned}, joined with {joint}, after applying `{helper}` to {which}. All other words stay the same."],
         forms=[
             f"text.split_whitespace()\n{'    .rev()' + chr(10) if order else ''}    .map(|word| {{\n        if word.chars().count() > {least} {{\n            {helper}(word)\n        }} else {{\n            word.to_string()\n        }}\n    }})\n    .collect::<Vec<_>>()\n    .join(\"{mark}\")",
             f"let mut words = Vec::new();\nfor word in text.split_whitespace(){order} {{\n    match word.chars().count() {{\n        0..={least} => words.push(word.to_string()),\n        _ => words.push({helper}(word)),\n    }}\n}}\nwords.join(\"{mark}\")",
