@@ -88,8 +88,8 @@ def _add_generation(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--top-p", type=float, default=0.95, help="probability that nucleus sampling keeps")
     group.add_argument("--max-new-tokens", type=int, default=512, help="maximum number of tokens of a completion")
     group.add_argument("--batch-size", type=int, default=8, help="completions, or texts, that are processed together")
-    add_seed(parser)
-    add_num_loops(parser)
+    add_seed(group)
+    add_num_loops(group)
     group.add_argument(
         "--exit-at-loop", type=int, help="predict after this loop of a LoopLM (default: the model's own setting)"
     )

@@ -141,7 +141,7 @@ def evaluate(files, out, *options, suite="humaneval-rust"):
         "--model",
         str(files / "model"),
         "--problems",
-        str(files / "rows.jsonl"),
+        f"humaneval-rust={files / 'rows.jsonl'}",
         "--suite",
         suite,
     ]

@@ -9,6 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from evaluation.__main__ import main
 from evaluation.results import Results
 from evaluation.suites.performance import Workload, measure, speeds_to_measure
+from model_cards.card import results as card_results
 from tests.evaluation.test_generate import model, tokenizer  # noqa: F401
 from tests.helpers.tiny import tiny_model
 
@@ -65,7 +66,7 @@ def test_a_threshold_has_the_loops_of_its_tokens_whatever_the_configuration_says
         (3, 0.5),
         (3, 0.95),
     ]
-    assert [each["loops"] for each in speeds([measured])][2:4] == [
+    assert [each["loops"] for each in card_results.speeds([measured])][2:4] == [
         3,
         f"{speeds[3]['mean_loops']:.2f} (exit at 0.5)",
     ]

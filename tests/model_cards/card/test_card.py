@@ -47,6 +47,7 @@ def measured(saved, tmp_path_factory):
     replace(
         perplexity,
         benchmark="humaneval_rust",
+        unit="problems",
         metrics={"pass@1": share_interval(list(solved.values()))},
         per_problem={"pass@1": solved},
         verdicts={"valid": 10, "tests_failed": 30},
