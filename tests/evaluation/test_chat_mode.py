@@ -105,7 +105,7 @@ def test_the_mode_is_recorded_and_samples_of_two_modes_are_never_mixed(files, ca
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--chat"], "the model must have a chat template to be asked as in a chat, and has none: give one with"),
+        (["--chat"], "the model must have a chat template for --chat, and has none: give one with"),
         (["--instruction", "Do {prompt}"], "--instruction needs --chat"),
         (["--chat", "--instruction", "Do it."], "the instruction must have {prompt} once"),
         (["--chat", "--chat-template", "nothing"], "nothing cannot be read: No such file"),
