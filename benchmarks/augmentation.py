@@ -28,7 +28,7 @@ if __name__ == "__main__":
     options = parser.parse_args()
 
 from evaluation.rust import RustVerifier
-from evaluation.suites.humaneval_rust import read_problems
+from evaluation.suites.humaneval_rust import HumanEvalRust
 from trainers.data.augment import KINDS, Augmentation, Original, Tally, make_variants
 from trainers.data.synthetic.stream import choose_families, draw_samples
 
@@ -37,8 +37,8 @@ console = Console(highlight=False)
 
 def humaneval() -> Iterator[Original]:
     """The published solutions; the tests are never varied."""
-    for problem in read_problems():
-        yield Original(problem.name, problem.program(problem.solution), problem.test)
+    for problem in HumanEvalRust.read().problems:
+        yield Original(problem.name, problem.program(problem.solution), problem.tests)
 
 
 def the_algorithms(folder: Path) -> Iterator[Original]:

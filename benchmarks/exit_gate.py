@@ -44,7 +44,7 @@ from matplotlib.axes import Axes
 from rich.progress import track
 
 from evaluation.figures import legend_below, ordered_colors, panels, save
-from evaluation.suites.perplexity import DepthPoint, best_mixture_of_depths, depth_quality, loss_by_depth
+from evaluation.loss_by_depth import DepthPoint, best_mixture_of_depths, depth_quality, loss_by_depth
 from modeling_nanochat import LoopLMForCausalLM
 from trainers.plots import read_metrics
 

@@ -47,7 +47,7 @@ from evaluation.rust.judge.reports import Request, read_runs
 from evaluation.rust.rustc.compiler import BUILD_FLAGS, ROOT
 from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.rust.sandbox.runner import OPT_IN, Command, Limits
-from evaluation.suites import humaneval_rust
+from evaluation.suites.humaneval_rust import HumanEvalRust
 
 TOOLCHAIN = find_toolchain()
 LIMITS = Limits(wall_seconds=60.0)
@@ -96,12 +96,12 @@ def scored(success: float, samples: int) -> Workload:
     """So many samples of each problem, of which this share is right, as the benchmark scores them."""
     generator = random.Random(0)
     candidates = []
-    for problem in humaneval_rust.read_problems():
+    for problem in HumanEvalRust.read().problems:
         for index in range(samples):
             body = problem.solution
             if generator.random() >= success:
                 body = problem.faulty if index % 2 else without_a_word(body, generator)
-            candidates.append((f"{problem.program(body)}const _: u32 = {index};\n", problem.test))
+            candidates.append((f"{problem.program(body)}const _: u32 = {index};\n", problem.tests))
     generator.shuffle(candidates)
     return Workload(f"HumanEval-Rust, {samples} samples, {success:.0%} right", candidates, rules="data")
 

@@ -50,7 +50,7 @@ from rich.progress import track
 from transformers import AutoTokenizer, DataCollatorForLanguageModeling, TrainerCallback, set_seed
 
 from evaluation.figures import legend_below, panels, save
-from evaluation.generate import Sampling
+from evaluation.generation_settings import GenerationSettings
 from evaluation.pass_at_k import pass_at_k
 from evaluation.results import Interval, bootstrap
 from evaluation.rust import RustVerifier
@@ -179,7 +179,7 @@ class Measure(TrainerCallback):
         if path.exists():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        sampling = Sampling(SAMPLES, temperature=1.0, top_p=1.0, max_new_tokens=96, batch_size=64)
+        sampling = GenerationSettings(SAMPLES, temperature=1.0, top_p=1.0, max_new_tokens=96, batch_size=64)
         state = torch.get_rng_state()
         with RustVerifier(workers=1, run_timeout=1.0) as verifier:
             samples = self.folder / "samples" / f"{step}.jsonl"

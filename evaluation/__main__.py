@@ -1,4 +1,4 @@
-"""`python -m evaluation`: `run` a benchmark, `compare` two results, `verify` files, look at the machine (`doctor`)."""
+"""Evaluate models (run, compare, report), verify Rust files, and check this machine (doctor)."""
 
 import argparse
 import sys
@@ -9,11 +9,12 @@ from evaluation.rust import command_line as rust_command_line
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one subcommand; returns its exit status."""
+    """Run one subcommand; return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m evaluation", description=__doc__)
     subcommands = parser.add_subparsers(dest="command", required=True)
     command_line.add_run(subcommands)
     command_line.add_compare(subcommands)
+    command_line.add_report(subcommands)
     rust_command_line.add_verify(subcommands)
     rust_command_line.add_doctor(subcommands)
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""How an instruction-tuned model is asked for a program: by an instruction, in a chat template."""
+"""How an instruction-tuned model is asked for a program: with an instruction, in a chat template."""
 
 import hashlib
 from dataclasses import dataclass
@@ -20,9 +20,14 @@ Answer with the whole function and all that it needs, in one block of Rust."""
 @dataclass(frozen=True)
 class ChatMode:
     """
+    Instruction and template that turn a problem into a conversation of one message.
+
     Attributes:
-        instruction: What the user says; `{prompt}` stands for the problem's text, which ends with the open function.
-        template: In Jinja; None takes the tokenizer's.
+        instruction: The user's message; `{prompt}` stands for the problem's text, which ends with the open function.
+        template: Chat template in Jinja; None uses the tokenizer's.
+
+    Raises:
+        ValueError: The instruction does not contain `{prompt}` exactly once.
     """
 
     instruction: str = INSTRUCTION
@@ -36,7 +41,7 @@ class ChatMode:
 
     def render(self, tokenizer: PreTrainedTokenizerBase, problem: str) -> str:
         """
-        The text that the model continues with its answer. It has the special tokens already.
+        Return the text that the model continues with its answer; it includes the special tokens.
 
         Raises:
             ValueError: There is no template, or it cannot be rendered.
@@ -48,22 +53,22 @@ class ChatMode:
                 messages, chat_template=template, add_generation_prompt=True, tokenize=False
             )
         except TemplateError as error:
-            raise ValueError(f"the chat template cannot be rendered for one message of a user: {error}") from error
+            raise ValueError(f"the chat template cannot be rendered for one user message: {error}") from error
 
     def record(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """What results keep of it."""
+        """Return the settings that results record: the instruction and the SHA-256 of the template."""
         template = hashlib.sha256(self._template(tokenizer).encode()).hexdigest()
         return {"instruction": self.instruction, "chat_template_sha256": template}
 
     def _template(self, tokenizer: PreTrainedTokenizerBase) -> str:
         if self.template is None and not tokenizer.chat_template:
             raise ValueError(
-                "the model must have a chat template to be asked as in a chat, and has none: give one with "
-                "--chat-template FILE, or leave out --chat for a base model"
+                "the model must have a chat template for --chat, and has none: give one with --chat-template FILE, or "
+                "leave out --chat for a base model"
             )
         return tokenizer.get_chat_template(self.template)
 
 
 def begun_answer(rendered: str) -> str:
-    """What a template has written of the answer that belongs to its reading: the tag that opens a thought."""
+    """Return the part of the answer that the template has already written: the tag that opens a thought, or ""."""
     return "<think>" if rendered.rstrip().endswith("<think>") else ""

@@ -1,119 +1,278 @@
-"""The options of `python -m evaluation run` and `compare`."""
+"""The subcommands that evaluate models: `run`, `compare` and `report`; without PyTorch."""
 
 import argparse
+import shlex
+import sys
 from pathlib import Path
 
+from evaluation.options import (
+    add_command,
+    add_former_name,
+    add_model,
+    add_num_loops,
+    add_output_dir,
+    add_seed,
+)
 from evaluation.rust.rustc.toolchain import EDITIONS
+from evaluation.suites.registry import ALL, SUITES
 
-SUITES = ("humaneval-rust", "multipl-e-rust", "compile-rate", "perplexity", "performance")
 
-
-def add_run(subcommands):
-    """Adds the subcommand `run`."""
-    parser = subcommands.add_parser(
+def add_run(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand `run`."""
+    parser = add_command(
+        subcommands,
         "run",
-        help="run a benchmark on a model",
-        description="Samples completions, runs them in the sandbox, and writes results, samples and verdicts as "
-        "files. A run that was killed continues when it is started again. humaneval-rust and multipl-e-rust run "
-        "programs that the model wrote, and need HF_ALLOW_CODE_EVAL=1.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        _run,
+        help="evaluate a model on benchmarks",
+        description="Evaluates a model on one or more suites and writes results, samples and verdicts as files. An "
+        "interrupted run continues when it is started again. Suites that run programs which the model wrote need "
+        "HF_ALLOW_CODE_EVAL=1.",
     )
-    parser.add_argument("--model", required=True, help="folder of a saved model, or its name on the Hub")
+    add_model(parser)
     parser.add_argument(
         "--suite",
-        default="all",
-        choices=(*SUITES, "all"),
-        help="which benchmark; all skips those whose problems or texts are missing, and says what they need",
+        nargs="+",
+        action="extend",
+        choices=(*SUITES, ALL),
+        metavar="SUITE",
+        help=f"suites to run, of {', '.join(SUITES)}; all skips those whose problems are missing (default: {ALL})",
     )
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder for the files")
-    parser.add_argument("--k", type=int, nargs="+", default=[1], help="numbers of samples to estimate pass@k for")
-    parser.add_argument("--n", type=int, default=1, help="samples per problem; at least the largest k")
-    parser.add_argument(
-        "--limit", type=int, help="only the first N problems, or texts, of a benchmark; None takes all"
+    output_dir = add_output_dir(parser, "folder for the files", Path("results"))
+    add_former_name(parser, "--out", output_dir)
+    _add_problems(parser)
+    _add_generation(parser)
+    _add_programs(parser)
+    _add_perplexity_and_performance(parser)
+    model = parser.add_argument_group("loading the model")
+    model.add_argument("--device", help="such as cuda or cpu (default: a GPU if there is one)")
+    model.add_argument("--dtype", default="auto", help="type of the weights; auto is the saved one")
+    model.add_argument("--trust-remote-code", action="store_true", help="run the code that comes with the model")
+
+
+def _add_problems(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("problems")
+    group.add_argument(
+        "--limit", type=int, help="use only the first LIMIT problems, or texts, of a suite (default: all)"
     )
-    parser.add_argument(
-        "--problems", type=Path, help="file with HumanEval-Rust's rows; None takes NANOCHAT_DATA or the Hub"
+    group.add_argument(
+        "--problems",
+        action="append",
+        default=[],
+        metavar="[SUITE=]FILE",
+        help="file with the problems of a suite, by default the first one that runs; may be repeated (default: the "
+        "folder that NANOCHAT_DATA names, or the Hub)",
     )
-    parser.add_argument(
-        "--multipl-e", type=Path, help="file with MultiPL-E's rows; None takes NANOCHAT_DATA or the Hub"
+    # The former option of one suite.
+    group.add_argument(
+        "--multipl-e",
+        action="append",
+        dest="problems",
+        type=lambda file: f"multipl-e-rust={file}",
+        help=argparse.SUPPRESS,
     )
-    parser.add_argument(
+    group.add_argument(
         "--skip-bad-rows",
         action="store_true",
-        help="leave out rows of --problems and --multipl-e that hold no sound problem, and list them",
+        help="leave out rows of --problems without a valid problem, and list them",
     )
-    parser.add_argument(
+
+
+def _add_generation(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("generation")
+    group.add_argument("--k", type=int, nargs="+", default=[1], help="values of k to estimate pass@k for")
+    number = group.add_argument(
+        "--num-samples", type=int, default=1, help="samples per problem; at least the largest k"
+    )
+    add_former_name(parser, "--n", number)
+    group.add_argument("--temperature", type=float, default=0.2, help="sampling temperature; 0 decodes greedily")
+    group.add_argument("--top-p", type=float, default=0.95, help="probability that nucleus sampling keeps")
+    group.add_argument("--max-new-tokens", type=int, default=512, help="maximum number of tokens of a completion")
+    group.add_argument("--batch-size", type=int, default=8, help="completions, or texts, that are processed together")
+    add_seed(group)
+    add_num_loops(group)
+    group.add_argument(
+        "--exit-at-loop", type=int, help="predict after this loop of a LoopLM (default: the model's own setting)"
+    )
+    group.add_argument(
+        "--exit-threshold",
+        type=float,
+        help="cumulative exit probability at which a token of a LoopLM exits; 1 disables early exit (default: the "
+        "model's own setting)",
+    )
+    group.add_argument(
         "--chat",
         action="store_true",
-        help="for an instruction-tuned model: ask in its chat template, and take the program out of the answer",
+        help="ask an instruction-tuned model in its chat template, and take the program out of the answer",
     )
-    parser.add_argument(
-        "--chat-template", type=Path, help="file with a template in Jinja, for --chat; None takes the model's"
+    group.add_argument(
+        "--chat-template", type=Path, help="file with a Jinja template for --chat (default: the model's own)"
     )
-    parser.add_argument(
+    group.add_argument(
         "--instruction",
-        help="for --chat, with {prompt} where the problem goes; None takes the one of docs/evaluation.md",
+        help="instruction for --chat, with {prompt} where the problem goes (default: the one in docs/evaluation.md)",
     )
-    parser.add_argument(
-        "--text", type=Path, help="for the perplexity: folder of .rs files, one file, or JSON lines with a column code"
+
+
+def _add_programs(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("programs")
+    group.add_argument(
+        "--edition", choices=EDITIONS, help="Rust edition (default: the suite's own, 2015 for MultiPL-E, else 2021)"
     )
-    parser.add_argument("--window", type=int, default=512, help="tokens the perplexity looks at together")
-    parser.add_argument(
-        "--batch-sizes", type=int, nargs="+", default=[1, 8], help="sequences at a time, for the performance"
+    group.add_argument("--run-timeout", type=float, default=5.0, help="seconds of processor time for each program")
+    workers = group.add_argument(
+        "--num-workers", type=int, help="compilers that run at the same time (default: one per processor)"
     )
-    parser.add_argument("--prompt-tokens", type=int, default=128, help="of a sequence, for the performance")
-    parser.add_argument("--new-tokens", type=int, default=32, help="written to a sequence, for the performance")
-    parser.add_argument(
+    add_former_name(parser, "--workers", workers)
+
+
+def _add_perplexity_and_performance(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("perplexity")
+    group.add_argument(
+        "--text", type=Path, help="folder of .rs files, one such file, or JSON lines with a column code"
+    )
+    group.add_argument("--window", type=int, default=512, help="window in tokens")
+    group = parser.add_argument_group("performance")
+    group.add_argument(
+        "--batch-sizes", type=int, nargs="+", default=[1, 8], help="numbers of sequences that are generated together"
+    )
+    group.add_argument("--prompt-tokens", type=int, default=128, help="prompt tokens per sequence")
+    group.add_argument("--new-tokens", type=int, default=32, help="tokens generated per sequence")
+    group.add_argument(
         "--exit-thresholds",
         type=float,
         nargs="*",
-        help="of a LoopLM, for the performance; None takes --exit-threshold, else 0.5, 0.8 and 0.95",
+        help="exit thresholds of a LoopLM (default: --exit-threshold, else 0.5, 0.8 and 0.95)",
     )
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each setting, for the performance")
-    parser.add_argument("--temperature", type=float, default=0.2, help="0 always takes the likeliest token")
-    parser.add_argument("--top-p", type=float, default=0.95, help="smallest share of the probability that is kept")
-    parser.add_argument("--max-new-tokens", type=int, default=512, help="tokens of a completion at most")
-    parser.add_argument("--batch-size", type=int, default=8, help="completions at a time")
-    parser.add_argument("--seed", type=int, default=0, help="of the sampling")
-    parser.add_argument("--num-loops", type=int, help="loops of a LoopLM; None takes the model's own")
-    parser.add_argument("--exit-at-loop", type=int, help="read a LoopLM's prediction after this loop; None the last")
-    parser.add_argument(
-        "--exit-threshold",
-        type=float,
-        help="exit probability, summed over loops, at which a token of a LoopLM leaves; 1 never, None the model's own",
-    )
-    parser.add_argument(
-        "--edition", choices=EDITIONS, help="of the language; None takes the benchmark's: 2021, MultiPL-E's is 2015"
-    )
-    parser.add_argument("--run-timeout", type=float, default=5.0, help="seconds of processor time for a program")
-    parser.add_argument("--workers", type=int, help="compilers at the same time; None takes one per processor")
-    parser.add_argument("--device", help="such as cuda or cpu; None takes a GPU where there is one")
-    parser.add_argument("--dtype", default="auto", help="type of the weights; auto takes the saved one")
-    parser.add_argument("--trust-remote-code", action="store_true", help="run the code that comes with the model")
-    parser.set_defaults(run=_run)
+    group.add_argument("--rounds", type=int, default=3, help="measurements of each setting")
 
 
 def _run(options: argparse.Namespace) -> int:
-    # Only benchmarks need PyTorch; `verify` and `--help` answer at once.
-    from evaluation.run import run
+    # Only here is PyTorch needed: `--help` and `verify` answer at once.
+    from evaluation.generation_settings import GenerationSettings
+    from evaluation.run import Loading, evaluate_model
+    from evaluation.settings import EvaluationSettings
+    from evaluation.tables import plain_console
 
-    return run(options)
+    suites = options.suite or [ALL]
+    generation = GenerationSettings(
+        num_samples=options.num_samples,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        max_new_tokens=options.max_new_tokens,
+        seed=options.seed,
+        batch_size=options.batch_size,
+        num_loops=options.num_loops,
+        exit_at_loop=options.exit_at_loop,
+        exit_threshold=options.exit_threshold,
+    )
+    settings = EvaluationSettings(
+        generation=generation,
+        k=options.k,
+        limit=options.limit,
+        problems=problem_files(options.problems, suites),
+        skip_bad_rows=options.skip_bad_rows,
+        chat=_chat(options),
+        edition=options.edition,
+        run_timeout=options.run_timeout,
+        num_workers=options.num_workers,
+        text=options.text,
+        window=options.window,
+        batch_sizes=options.batch_sizes,
+        prompt_tokens=options.prompt_tokens,
+        new_tokens=options.new_tokens,
+        rounds=options.rounds,
+        exit_thresholds=options.exit_thresholds,
+    )
+    evaluate_model(
+        options.model,
+        suites,
+        options.output_dir,
+        settings,
+        loading=Loading(options.dtype, options.device, options.trust_remote_code),
+        command=_command(),
+        console=plain_console(),
+    )
+    return 0
 
 
-def add_compare(subcommands):
-    """Adds the subcommand `compare`."""
-    parser = subcommands.add_parser(
+def problem_files(given: list[str], suites: list[str]) -> dict[str, Path]:
+    """
+    Return the problem file of each suite from the values of `--problems`. A value without "SUITE=" is the file of the
+    first suite that runs.
+    """
+    first = next(name for name in SUITES if name in suites or ALL in suites)
+    files = {}
+    for value in given:
+        name, equals, file = value.partition("=")
+        named = bool(equals) and name in SUITES
+        files[name if named else first] = Path(file if named else value)
+    return files
+
+
+def _chat(options: argparse.Namespace):
+    from evaluation.chat_mode import INSTRUCTION, ChatMode
+    from evaluation.text_files import read_text
+
+    if not options.chat:
+        for name, value in (("--chat-template", options.chat_template), ("--instruction", options.instruction)):
+            if value is not None:
+                raise ValueError(f"{name} needs --chat, which asks the model in its chat template")
+        return None
+    template = None if options.chat_template is None else read_text(options.chat_template)
+    return ChatMode(INSTRUCTION if options.instruction is None else options.instruction, template)
+
+
+def _command() -> str:
+    """Return the command line of this process, as a user would type it."""
+    program = Path(sys.argv[0])
+    words = ["python", "-m", program.parent.name] if program.name == "__main__.py" else [program.name]
+    return shlex.join([*words, *sys.argv[1:]])
+
+
+def add_compare(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand `compare`."""
+    parser = add_command(
+        subcommands,
         "compare",
+        _compare,
         help="compare two results of one benchmark",
-        description="Pairs the problems of both: differences with confidence intervals and a permutation test.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Compares two results problem by problem: differences with confidence intervals, and a paired "
+        "permutation test.",
     )
     parser.add_argument("first", type=Path, help="results file")
     parser.add_argument("second", type=Path, help="results file of the same benchmark")
-    parser.set_defaults(run=_compare)
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from evaluation.run import compare_files
+    from evaluation.comparison import compare_results, comparison_table, differing_modes
+    from evaluation.results import Results
+    from evaluation.tables import plain_console, print_table
 
-    return compare_files(options)
+    first, second = Results.read(options.first), Results.read(options.second)
+    title = f"{first.benchmark}: {options.first} and {options.second}"
+    console = plain_console()
+    print_table(console, comparison_table(first, compare_results(first, second), title))
+    for line in differing_modes(first, second):
+        console.print(line, markup=False)
+    return 0
+
+
+def add_report(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand `report`."""
+    parser = add_command(
+        subcommands,
+        "report",
+        _report,
+        help="show the results in a folder again",
+        description="Prints the tables of all results files in a folder and draws their plots, without running "
+        "anything.",
+    )
+    parser.add_argument("results_dir", type=Path, metavar="RESULTS_DIR", help="folder that run wrote")
+
+
+def _report(options: argparse.Namespace) -> int:
+    from evaluation.report import report_results
+    from evaluation.tables import plain_console
+
+    report_results(options.results_dir, plain_console())
+    return 0

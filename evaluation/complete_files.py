@@ -1,7 +1,7 @@
 """
-Files and folders that appear under their names when they are whole.
+Files and folders that get their names when they are complete.
 
-What is interrupted or finds the disk full leaves nothing behind, and its error names the file.
+A write that is interrupted, or finds the disk full, leaves nothing behind, and its error names the file.
 """
 
 import secrets
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @contextmanager
 def named_in_errors(path: Path) -> Iterator[None]:
-    """An `OSError` of a write, which does not know its file ("No space left on device"), gets the name."""
+    """Add the path to an `OSError` of a write that has no file name, such as "No space left on device"."""
     try:
         yield
     except OSError as error:
@@ -25,12 +25,12 @@ def named_in_errors(path: Path) -> Iterator[None]:
 @contextmanager
 def complete_file(path: Path) -> Iterator[Path]:
     """
-    A name beside `path` to write to, which is renamed at the end; a file that is there is replaced.
+    Yield a path beside `path` to write to, which is renamed to `path` at the end; an existing file is replaced.
 
     Raises:
         OSError: The file cannot be written; names `path`.
     """
-    # A name of its own: two writers to one path must not write into each other's file.
+    # A unique name: two writers to one path must not write into the same file.
     partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
     try:
         with named_in_errors(path):
@@ -43,12 +43,12 @@ def complete_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def complete_folder(path: Path) -> Iterator[Path]:
     """
-    A new folder beside `path` to write into, which is renamed at the end. Folders above it are made, and removed
-    again where nothing came of it.
+    Yield a new folder beside `path` to write into, which is renamed to `path` at the end. Missing parent folders are
+    created, and removed again after an error.
 
     Raises:
-        ValueError: `path` exists and is no empty folder.
-        OSError: Something cannot be written; names `path`.
+        ValueError: `path` exists and is not an empty folder.
+        OSError: A file cannot be written; names `path`.
     """
     path = path.absolute()
     check_new_folder(path)
@@ -67,20 +67,20 @@ def complete_folder(path: Path) -> Iterator[Path]:
 
 
 def check_new_folder(path: Path) -> None:
-    """Raises `ValueError` unless there is nothing at `path`, or an empty folder."""
+    """Raise `ValueError` unless `path` does not exist or is an empty folder."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValueError(f"out must be an empty folder or not be there, got {path}")
 
 
 def check_new_file(path: Path, overwrite: bool) -> None:
     """
-    What is at a path is not replaced without being asked to.
+    Check that a file can be written to `path`.
 
     Raises:
-        ValueError: The file exists and `overwrite` was not asked for, or it can be no file at all.
+        ValueError: The file exists and `overwrite` is false, `path` is not a regular file, or its folder is missing.
     """
     if path.exists() and not path.is_file():
-        # The file takes the place of what was there, which must not be a device such as /dev/null.
+        # An existing file is replaced, which must not happen to a device such as /dev/null.
         fault = "a folder" if path.is_dir() else "no regular file"
         raise ValueError(f"out must name a file, got {path}, which is {fault}")
     if not path.parent.is_dir():

@@ -1,8 +1,7 @@
-"""What a model is worth while it trains, within a time budget."""
+"""Evaluation of a model during its training, within a time budget."""
 
 import math
 import random
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,47 +13,48 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from evaluation.generate import Sampling, generate
-from evaluation.rust import RustVerifier, Verdict
+from evaluation.generation_settings import GenerationSettings
+from evaluation.loss_by_depth import loss_by_depth
 from evaluation.rust.sandbox.runner import CodeExecutionNotAllowed, require_consent
-from evaluation.rust.verdict import CHECKS
-from evaluation.suites.compile_rate import CompileRate
-from evaluation.suites.humaneval_rust import HumanEvalRust
-from evaluation.suites.perplexity import loss_by_depth
-
-PROMPTS_AT_A_TIME = 8
+from evaluation.settings import EvaluationSettings
+from evaluation.suites.registry import suite_classes
+from evaluation.suites.suite import Suite, SuiteRun
 
 
 @dataclass(frozen=True)
 class ContinuousEvaluation:
     """
-    Measures a model in the middle of its training; to be called with the model and its step.
+    Measures a model during its training; call it with the model and the step.
 
-    The held-out loss is measured first and always. Then completions are drawn greedily, some prompts at a time, until
-    they or the seconds are used up; how many it were is told beside every rate, because few make a rate coarse.
+    The held-out loss is always measured, and first. Then each suite decodes greedily as many problems as it can begin
+    in its share of the time budget. Every rate comes with its number of completions, because a rate of few is coarse.
 
     Attributes:
         tokenizer: The model's.
-        blocks: Held-out blocks.
-        suites: Benchmarks to take prompts from, in their order. HumanEval runs programs and is left out without
+        blocks: Held-out blocks of tokens, column `input_ids`.
+        suites: Those that take part, see `training_suites`. Suites that run programs are left out without
             `HF_ALLOW_CODE_EVAL=1`.
         folder: For the samples of the last evaluation.
-        seconds: Time budget for all completions together; a batch that was begun is finished.
-        sampling: How completions are drawn.
+        seconds: Time budget of all suites together; a batch that was begun is finished.
+        generation: How completions are generated, one for each prompt.
     """
 
     tokenizer: PreTrainedTokenizerBase
     blocks: Dataset
-    suites: Sequence[CompileRate | HumanEvalRust]
+    suites: Sequence[Suite]
     folder: Path
     seconds: float = 60.0
-    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0, max_new_tokens=96))
+    generation: GenerationSettings = field(
+        default_factory=lambda: GenerationSettings(temperature=0, max_new_tokens=96)
+    )
 
     def __call__(self, model: PreTrainedModel, step: int) -> dict[str, float]:
         """
-        `eval_loss`, `eval_loop_N_loss` in nats and `eval_perplexity`, of `eval_blocks` blocks; per suite
-        `eval_compiles` and `eval_semantic_score`, the share of the compiler's three checks (types, ownership,
-        lifetimes) that hold, or `eval_humaneval_pass`; and the number of completions of each, `eval_compiles_of`.
+        Measure the model; random states are left as they were.
+
+        Returns:
+            `eval_loss` and `eval_loop_N_loss` in nats per token, and `eval_perplexity`, over `eval_blocks` blocks; for
+            each suite `eval_METRIC`, such as `eval_compiles`, and its number of completions, `eval_METRIC_of`.
         """
         with _same_random_state():
             return self._measure(model)
@@ -64,45 +64,42 @@ class ContinuousEvaluation:
         found = {f"eval_loop_{loop}_loss": loss for loop, loss in enumerate(losses, start=1)}
         found = {"eval_loss": losses[-1], "eval_perplexity": math.exp(losses[-1])} | found
         found["eval_blocks"] = len(self.blocks)
-        suites = [each for each in self.suites if not isinstance(each, HumanEvalRust) or may_run_programs()]
+        settings = EvaluationSettings(generation=replace(self.generation, num_samples=1))
+        run = SuiteRun(model, self.tokenizer, settings, self.folder)
+        suites = [each for each in self.suites if not each.runs_programs or may_run_programs()]
         end = time.monotonic() + self.seconds
         for index, suite in enumerate(suites):
-            # What is left is divided evenly: the first must not take it all.
+            # The remaining time is divided evenly, so that the first suite does not use all of it.
             now = time.monotonic()
             deadline = now + (end - now) / (len(suites) - index)
-            verdicts = self._verdicts(suite, model, deadline)
-            if not verdicts:
-                continue
-            name = "humaneval_pass" if isinstance(suite, HumanEvalRust) else "compiles"
-            found[f"eval_{name}"] = sum(verdict.ok for verdict in verdicts) / len(verdicts)
-            found[f"eval_{name}_of"] = len(verdicts)
-            if isinstance(suite, CompileRate):
-                held = [verdict.checks[check] == "ok" for verdict in verdicts for check in CHECKS]
-                found["eval_semantic_score"] = sum(held) / len(held)
+            measured = suite.measure_in_training(run, deadline)
+            found |= {f"eval_{name}": value for name, value in measured.items()}
         return found
 
-    def _verdicts(self, suite: CompileRate | HumanEvalRust, model: PreTrainedModel, deadline: float) -> list[Verdict]:
-        prompts, completions = suite.prompts(), []
-        folder = self.folder / suite.name
-        shutil.rmtree(folder, ignore_errors=True)
-        for start in range(0, len(prompts), PROMPTS_AT_A_TIME):
-            if time.monotonic() >= deadline:
-                break
-            part = prompts[start : start + PROMPTS_AT_A_TIME]
-            path = folder / f"from_{start}.jsonl"
-            sampling = replace(self.sampling, num_samples=1)
-            samples = generate(model, self.tokenizer, part, sampling, path, progress=False, rule=suite.stop)
-            completions += [[sample.completion] for sample in samples]
-        if not completions:
-            return []
-        reached = type(suite)(suite.problems[: len(completions)])
-        with RustVerifier() as verifier:
-            return [verdict for (verdict,) in reached.verify(completions, verifier)]
+
+def training_suites(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> tuple[list[Suite], dict[str, str]]:
+    """
+    Load the suites that take part in continuous evaluation, without the problems that do not fit into the model's
+    context. Those that run no programs come first; without `HF_ALLOW_CODE_EVAL=1` there are no others.
+
+    Returns:
+        The suites, and for each that could not be loaded the reason, by name.
+    """
+    classes = [each for each in suite_classes() if each.training_metric is not None]
+    suites, skipped = [], {}
+    for each in sorted(classes, key=lambda suite: suite.runs_programs):
+        if each.runs_programs and not may_run_programs():
+            continue
+        try:
+            suites.append(each.load(EvaluationSettings()).fitting(model, tokenizer))
+        except ValueError as error:
+            skipped[each.name] = str(error)
+    return suites, skipped
 
 
 @contextmanager
 def _same_random_state() -> Iterator[None]:
-    """Drawing sets the seeds; a training that is evaluated must go on as one that is not."""
+    """Restore all random states afterwards: an evaluation must not change the training around it."""
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng():
         yield
@@ -111,7 +108,7 @@ def _same_random_state() -> Iterator[None]:
 
 
 def may_run_programs() -> bool:
-    """Whether the user has allowed it."""
+    """Whether the user has allowed programs that a model wrote to be run."""
     try:
         require_consent()
     except CodeExecutionNotAllowed:

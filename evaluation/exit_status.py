@@ -1,4 +1,4 @@
-"""The end of every command: a status, and one line that says what is wrong where something is."""
+"""The exit status of every command, and one line on stderr for an error that the user can fix."""
 
 import logging
 import os
@@ -26,20 +26,20 @@ USER_ERRORS = (
     ScoringUnavailable,
 )
 BAD_INPUT = 2
-# As a shell says it of a program that SIGINT or SIGPIPE ended.
+# As a shell reports a program that SIGINT or SIGPIPE ended.
 INTERRUPTED, READER_IS_GONE = 130, 141
 EXTRAS = {"gguf": "gguf", "xllamacpp": "gguf", "trackio": "track", "tensorboard": "track", "datatrove": "scale"}
-"""Optional packages, and the extra of this project that installs each."""
+"""Optional packages, with the extra of this project that installs each."""
 
 
 def hint(package: str) -> str:
-    """The command that installs an optional package."""
+    """Return the command that installs an optional package."""
     # This project is not on the package index.
     return f'pip install -e ".[{EXTRAS[package]}]"'
 
 
 def quiet_libraries() -> None:
-    """Silences what libraries say of things that no user of this project can act on."""
+    """Silence warnings of libraries that no user of this project can act on."""
     # About kernels for 4-bit inference, which is not used here.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     # TRL sets an argument of transformers under its old name.
@@ -48,15 +48,15 @@ def quiet_libraries() -> None:
 
 def exit_status(name: str, run: Callable[[], int], interrupted: str = "Interrupted.") -> int:
     """
-    Runs a command; what a user can mend is told in one line on standard error, anything else is raised.
+    Run a command. An error that the user can fix becomes one line on stderr; any other is raised.
 
     Args:
-        name: Of the command, before the line.
-        run: Returns the exit status.
-        interrupted: What to say after Ctrl-C.
+        name: Name of the command, which the line begins with.
+        run: Runs the command; returns the exit status.
+        interrupted: Message after Ctrl-C.
 
     Returns:
-        What `run` returns; 2 after a user's error, 130 after Ctrl-C, 141 when the reader of the output has gone.
+        The status of `run`; 2 after a user's error, 130 after Ctrl-C, 141 if the reader of the output has closed it.
     """
     quiet_libraries()
     try:
@@ -64,7 +64,7 @@ def exit_status(name: str, run: Callable[[], int], interrupted: str = "Interrupt
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        # As `| head` does. The interpreter's own last flush must not fail for it.
+        # For example `| head`. The interpreter's last flush must not fail, too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_IS_GONE
     except KeyboardInterrupt:
@@ -81,7 +81,7 @@ def exit_status(name: str, run: Callable[[], int], interrupted: str = "Interrupt
 
 
 def one_line(error: Exception) -> str:
-    """An error in words, with the file, or the two files of a copy, where it is one of the operating system."""
+    """Return the message of an error; for one of the operating system, with its file or files."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
         return f"{' to '.join(names)}: {error.strerror}"

@@ -1,4 +1,4 @@
-"""Samples from a language model: batched, cut where the function ends, kept in a file, and resumable."""
+"""Sampling of completions: in batches, cut at the end of the function, kept in a file, and resumable."""
 
 import hashlib
 import json
@@ -17,72 +17,34 @@ from transformers import (
 )
 
 from evaluation.chat_mode import ChatMode, begun_answer
+from evaluation.generation_settings import GenerationSettings
 from evaluation.progress import show_progress
 from evaluation.rust.syntax.completion import completed_function
 from modeling_nanochat import is_looplm
 
-DEPTH = ("num_loops", "exit_at_loop", "exit_threshold")
-
 StopRule = Callable[[str, str], str | None]
-"""From a prompt and what was drawn so far to the completion, cut; None while it goes on."""
+"""From a prompt and the text generated so far to the completion, cut at its end; None while it is not complete."""
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """
-    How completions are drawn.
+def depth_arguments(settings: GenerationSettings, config: Any) -> dict[str, Any]:
+    """Return the depth settings as arguments of a LoopLM. Raises `ValueError` for a model without loops."""
+    if settings.depth and not is_looplm(config):
+        raise ValueError(f"{', '.join(settings.depth)} need a LoopLM, got a model of type {config.model_type}")
+    return settings.depth
 
-    Attributes:
-        num_samples: Completions per prompt.
-        temperature: 0 always takes the likeliest token.
-        top_p: Smallest share of the probability that is kept.
-        max_new_tokens: Tokens after which a completion ends at the latest.
-        seed: Of the drawing.
-        batch_size: Completions at a time; other sizes draw other completions.
-        num_loops, exit_at_loop, exit_threshold: For a LoopLM, instead of what its configuration says.
-    """
 
-    num_samples: int = 1
-    temperature: float = 0.2
-    top_p: float = 0.95
-    max_new_tokens: int = 512
-    seed: int = 0
-    batch_size: int = 8
-    num_loops: int | None = None
-    exit_at_loop: int | None = None
-    exit_threshold: float | None = None
-
-    def __post_init__(self):
-        for name in ("num_samples", "max_new_tokens", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature must be at least 0 and finite, got {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
-        if self.temperature == 0 and self.num_samples > 1:
-            raise ValueError(f"num_samples must be 1 at temperature 0, all would be equal, got {self.num_samples}")
-
-    def arguments(self, config: Any) -> dict[str, Any]:
-        """For `generate`. Raises `ValueError` when depth is asked of a model that has none."""
-        # Models come with defaults of their own, which would make them draw differently.
-        found: dict[str, Any] = {"max_new_tokens": self.max_new_tokens, "repetition_penalty": 1.0}
-        found |= {"do_sample": False}
-        if self.temperature > 0:
-            found |= {"do_sample": True, "temperature": self.temperature, "top_p": self.top_p, "top_k": 0}
-        return found | self.depth(config)
-
-    def depth(self, config: Any) -> dict[str, Any]:
-        """What is asked of a LoopLM's depth. Raises `ValueError` when depth is asked of a model that has none."""
-        depth = {name: getattr(self, name) for name in DEPTH if getattr(self, name) is not None}
-        if depth and not is_looplm(config):
-            raise ValueError(f"{', '.join(depth)} need a LoopLM, got a model of type {config.model_type}")
-        return depth
+def generation_arguments(settings: GenerationSettings, config: Any) -> dict[str, Any]:
+    """Return the arguments of `model.generate`. Raises `ValueError` if depth is set for a model without loops."""
+    # Set explicitly: a model's own generation configuration would change what is measured.
+    found: dict[str, Any] = {"max_new_tokens": settings.max_new_tokens, "repetition_penalty": 1.0, "do_sample": False}
+    if settings.temperature > 0:
+        found |= {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
+    return found | depth_arguments(settings, config)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A problem's name and the text to continue."""
+    """A problem's name and the text that the model continues."""
 
     name: str
     text: str
@@ -95,11 +57,11 @@ class Sample:
 
     Attributes:
         prompt: The problem's name.
-        index: Which of the problem's samples, from 0.
-        completion: Cut where the function ends, whole if it does not; of a chat the whole answer.
-        finished: Whether the function ends; of a chat, whether the model ended its answer.
-        tokens: Generated, also those that were cut.
-        mean_loops: Loops per token of a LoopLM, None for other models.
+        index: Index among the problem's samples, from 0.
+        completion: Cut at the end of the function, or whole if it has none; in a chat the whole answer.
+        finished: Whether the function ends; in a chat, whether the model ended its answer.
+        tokens: Number of generated tokens, before the cut.
+        mean_loops: Loops per token of a LoopLM; None for other models.
     """
 
     prompt: str
@@ -112,16 +74,17 @@ class Sample:
 
 @torch.no_grad()
 def fingerprint(model: PreTrainedModel) -> str:
-    """A hash of a model's weights, its configuration and the depth it generates at, wherever they are saved."""
+    """Return a hash of a model's weights, its configuration and the depth it generates at."""
     digest = hashlib.sha256()
     settings = {name: value for name, value in model.config.to_dict().items() if not name.startswith("_")}
     settings.pop("transformers_version", None)
     settings.pop("use_cache", None)  # trainers turn it off
-    depth = {name: value for name, value in model.generation_config.to_dict().items() if name in DEPTH}
+    names = ("num_loops", "exit_at_loop", "exit_threshold")
+    depth = {name: value for name, value in model.generation_config.to_dict().items() if name in names}
     settings |= {"generation": depth} if depth else {}
     digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
     for name, value in model.state_dict().items():
-        # The sum of the weights times their place changes when any of them does, or when two change places.
+        # The sum weighted by position also changes when two weights are swapped.
         value = value.detach().double().flatten()
         place = torch.arange(1, value.numel() + 1, device=value.device, dtype=torch.float64)
         digest.update(f"{name} {value.numel()} {float(value.sum())!r} {float((value * place).sum())!r}".encode())
@@ -129,27 +92,27 @@ def fingerprint(model: PreTrainedModel) -> str:
 
 
 @torch.no_grad()
-def check_depth(model: PreTrainedModel, sampling: Sampling) -> None:
+def check_depth(model: PreTrainedModel, settings: GenerationSettings) -> None:
     """
-    Asks the model for one token at the depth that is wanted, before any long work.
+    Run the model on one token at the depth of the settings, before any long work.
 
     Raises:
-        ValueError: The model has no depth, or not this one.
+        ValueError: The model has no loops, or cannot run at this depth.
     """
-    depth = sampling.depth(model.config)
+    depth = depth_arguments(settings, model.config)
     if depth:
         model(torch.zeros(1, 1, dtype=torch.long, device=model.device), **depth)
 
 
 class FunctionEnd(StoppingCriteria):
     """
-    Stops each row when the rule finds its end, which is a closing brace.
+    Stop each row when its completion ends, with a closing brace.
 
     Args:
-        rule: Says where a completion ends.
+        rule: Finds the end of a completion.
         tokenizer: The model's.
-        prompts: Of each row.
-        prompt_length: Tokens of the padded prompts.
+        prompts: Prompt of each row.
+        prompt_length: Length of the padded prompts in tokens.
     """
 
     def __init__(self, rule: StopRule, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], prompt_length: int):
@@ -158,7 +121,7 @@ class FunctionEnd(StoppingCriteria):
         self.prompts = prompts
         self.prompt_length = prompt_length
         self.lengths: list[int | None] = [None] * len(prompts)
-        """Tokens of each row's completion up to its end; None while it goes on."""
+        """Number of tokens of each row's completion; None while it is not complete."""
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs) -> torch.BoolTensor:
         last = self.tokenizer.batch_decode(input_ids[:, -1:])
@@ -171,7 +134,7 @@ class FunctionEnd(StoppingCriteria):
 
 
 def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Ids that end an answer: chat models name more than one."""
+    """Return the ids that end an answer; chat models have more than one."""
     ends = model.generation_config.eos_token_id
     ends = set(ends) if isinstance(ends, list) else {ends}
     return (ends | {tokenizer.eos_token_id}) - {None}
@@ -182,26 +145,31 @@ def _complete(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     batch: Sequence[tuple[Prompt, int]],
-    sampling: Sampling,
+    settings: GenerationSettings,
     rule: StopRule | None,
 ) -> list[Sample]:
-    """Where there is no rule, the prompts are rendered chats, and the model ends its answers."""
+    """Complete one batch. Without a rule the prompts are rendered chats, and the model ends its answers."""
     texts = [prompt.text for prompt, _ in batch]
-    # Some tokenizers give token types, which few decoders take.
-    settings = {"padding": True, "padding_side": "left", "return_token_type_ids": False}
-    settings["add_special_tokens"] = rule is not None
-    inputs = tokenizer(texts, return_tensors="pt", **settings).to(model.device)
+    # Some tokenizers return token types, which few decoders accept.
+    inputs = tokenizer(
+        texts,
+        return_tensors="pt",
+        padding=True,
+        padding_side="left",
+        return_token_type_ids=False,
+        add_special_tokens=rule is not None,
+    ).to(model.device)
     length = inputs["input_ids"].shape[1]
     ends = _end_tokens(model, tokenizer)
-    settings = sampling.arguments(model.config) | {"pad_token_id": tokenizer.pad_token_id}
+    arguments = generation_arguments(settings, model.config) | {"pad_token_id": tokenizer.pad_token_id}
     if rule is None:
-        settings["eos_token_id"] = sorted(ends)
+        arguments["eos_token_id"] = sorted(ends)
     else:
-        settings["stopping_criteria"] = StoppingCriteriaList([FunctionEnd(rule, tokenizer, texts, length)])
+        arguments["stopping_criteria"] = StoppingCriteriaList([FunctionEnd(rule, tokenizer, texts, length)])
     longest = positions(model)
     if longest is not None:
-        settings["max_new_tokens"] = min(sampling.max_new_tokens, longest - length)
-    output = model.generate(**inputs, **settings, return_dict_in_generate=True)
+        arguments["max_new_tokens"] = min(settings.max_new_tokens, longest - length)
+    output = model.generate(**inputs, **arguments, return_dict_in_generate=True)
     loops = [None] * len(batch)
     if is_looplm(model.config):
         loops = output.mean_loops.tolist()
@@ -210,7 +178,7 @@ def _complete(
         tokens = next((place for place, token in enumerate(row) if token == tokenizer.pad_token_id), len(row))
         if rule is None:
             end = next((place for place, token in enumerate(row) if token in ends), None)
-            # The tags of a thought may be special tokens.
+            # Special tokens are kept: the tags of a thought may be some.
             text = begun_answer(prompt.text) + tokenizer.decode(row[: tokens if end is None else end])
             tokens = tokens if end is None else end + 1
             samples.append(Sample(prompt.name, index, text, end is not None, tokens, mean_loops))
@@ -226,57 +194,67 @@ def generate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Prompt],
-    sampling: Sampling,
+    settings: GenerationSettings,
     path: Path,
     progress: bool = True,
     rule: StopRule = completed_function,
     chat: ChatMode | None = None,
 ) -> list[Sample]:
     """
-    All samples of all prompts, problem by problem, also written to `path` as JSON lines after each batch. What an
-    earlier call with the same model, prompts and sampling left there is used, so that a killed one continues to the
-    same samples. `rule` says where a completion ends. With `chat` the prompts are asked by its instruction in its
-    template, and an answer ends where the model ends it.
+    Sample completions of all prompts, problem by problem. They are written to `path` as JSON lines after each batch;
+    an interrupted call continues from there and ends with the same samples.
+
+    Args:
+        model: In evaluation mode.
+        tokenizer: The model's, with a padding token.
+        prompts: What to complete.
+        settings: How to sample.
+        path: File of the samples.
+        progress: Show a progress bar.
+        rule: Finds the end of a completion.
+        chat: Ask by its instruction in its template; an answer ends where the model ends it, without a rule.
+
+    Returns:
+        `settings.num_samples` samples for each prompt, in order.
 
     Raises:
-        ValueError: `path` holds samples of another model, other prompts, another sampling or another mode, a prompt is
-            longer than the model's positions allow, or there is no chat template.
+        ValueError: `path` holds samples of another model, of other prompts, or with other settings or another mode; a
+            prompt does not fit into the model's context; or there is no chat template.
     """
-    check_depth(model, sampling)
+    check_depth(model, settings)
     if chat is not None:
         prompts = [Prompt(prompt.name, chat.render(tokenizer, prompt.text)) for prompt in prompts]
-    rows = [(prompt, index) for prompt in prompts for index in range(sampling.num_samples)]
+    rows = [(prompt, index) for prompt in prompts for index in range(settings.num_samples)]
     _check_lengths(model, tokenizer, prompts, special_tokens=chat is None)
     texts = json.dumps([asdict(prompt) for prompt in prompts])
     prompts_hash = hashlib.sha256(texts.encode()).hexdigest()
-    header: dict[str, Any] = {"model": fingerprint(model), "sampling": asdict(sampling)}
+    header: dict[str, Any] = {"model": fingerprint(model), "sampling": asdict(settings)}
     header["stop"] = "end_of_answer" if chat else rule.__name__
-    # Files from before there was a chat mode lack it, and hold completions.
+    # Files from before there was a chat mode have no such field.
     header["chat"] = None if chat is None else chat.record(tokenizer)
     header["prompts"] = prompts_hash
-    samples = _read_samples(path, header, sampling.batch_size, len(rows))
+    samples = _read_samples(path, header, settings.batch_size, len(rows))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        # A batch that was not written to its end is drawn again.
+        # A batch that was not completely written is sampled again.
         file.writelines(json.dumps(line) + "\n" for line in (header, *map(asdict, samples)))
         file.flush()
-        starts = range(len(samples), len(rows), sampling.batch_size)
+        starts = range(len(samples), len(rows), settings.batch_size)
         with show_progress("Sampling", len(rows), "completions", len(samples), progress) as advance:
             for start in starts:
-                # Each batch has a seed of its own: it is the same whatever was drawn before.
-                set_seed((sampling.seed * 1_000_003 + start) % 2**32)
-                drawn = _complete(
-                    model, tokenizer, rows[start : start + sampling.batch_size], sampling, None if chat else rule
-                )
-                file.writelines(json.dumps(asdict(sample)) + "\n" for sample in drawn)
+                # Each batch has a seed of its own, so that it does not depend on where an earlier call stopped.
+                set_seed((settings.seed * 1_000_003 + start) % 2**32)
+                batch = rows[start : start + settings.batch_size]
+                completed = _complete(model, tokenizer, batch, settings, None if chat else rule)
+                file.writelines(json.dumps(asdict(sample)) + "\n" for sample in completed)
                 file.flush()
-                samples += drawn
-                advance(len(drawn))
+                samples += completed
+                advance(len(completed))
     return samples
 
 
 def positions(model: PreTrainedModel) -> int | None:
-    """Tokens the model has positions for; None when it has no bound."""
+    """Return the number of tokens that fit into the model's context; None if it has no limit."""
     return model.config.to_dict().get("max_position_embeddings") or model.config.to_dict().get("n_positions")
 
 
@@ -295,7 +273,7 @@ def _check_lengths(
 
 
 def _read_samples(path: Path, header: dict[str, Any], batch_size: int, total: int) -> list[Sample]:
-    """The samples of whole batches that are there; raises `ValueError` when they are others."""
+    """Return the samples of complete batches in a file. Raises `ValueError` if its header is another."""
     if not path.exists():
         return []
     lines = path.read_text().splitlines(keepends=True)
@@ -305,7 +283,7 @@ def _read_samples(path: Path, header: dict[str, Any], batch_size: int, total: in
     for name, value in header.items():
         if complete[0].get(name) != value:
             raise ValueError(
-                f"{path} holds samples with another {name}; delete it, or choose another place, to draw new ones"
+                f"{path} holds samples with another {name}: delete it, or choose another folder, to sample anew"
             )
     samples = [Sample(**line) for line in complete[1:]]
     whole = len(samples) if len(samples) == total else len(samples) // batch_size * batch_size

@@ -1,4 +1,4 @@
-"""Loads a model with its tokenizer; what is wrong with the folder or an option is told in one sentence."""
+"""Loading of a model with its tokenizer, with one clear sentence for whatever is wrong with the files or an option."""
 
 import json
 import pickle
@@ -29,17 +29,20 @@ def load_model(
     name: str, trust_remote_code: bool = False, dtype: str = "auto", device: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """
-    A causal language model and its tokenizer, of a folder or from the Hub.
+    Load a causal language model and its tokenizer from a folder or the Hub.
 
     Args:
         name: The folder, or the name on the Hub.
         trust_remote_code: Run the code that comes with the model.
-        dtype: Of the weights; "auto" takes the saved one.
-        device: None takes a GPU where there is one.
+        dtype: Type of the weights; "auto" is the saved one.
+        device: Such as "cuda" or "cpu"; None for a GPU if there is one.
+
+    Returns:
+        The model, in evaluation mode on the device, and the tokenizer, with a padding token.
 
     Raises:
-        ValueError: There is no such model or device, it is no causal language model, its files are damaged or
-            incomplete, or the tokenizer is missing or another model's.
+        ValueError: The model or the device does not exist, the model is not a causal language model, its files are
+            damaged or incomplete, or the tokenizer is missing or another model's.
     """
     place = device_of(device)
     check_dtype(dtype)
@@ -61,7 +64,7 @@ def load_model(
 
 
 def device_of(name: str | None) -> torch.device:
-    """The device of this name, a GPU for None where there is one. Raises `ValueError` if PyTorch cannot use it."""
+    """Return the device of this name; for None a GPU if there is one. Raises `ValueError` if PyTorch cannot use it."""
     if name is None:
         return inference_device()
     try:
@@ -75,13 +78,13 @@ def device_of(name: str | None) -> torch.device:
 
 
 def check_dtype(name: str) -> None:
-    """Raises `ValueError` for what is no type of weights."""
+    """Raise `ValueError` unless `name` is a type of weights or "auto"."""
     if name not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {name!r}")
 
 
 def _check_settings(folder: Path) -> None:
-    """Raises `ValueError` for a file of settings that is half-copied: some the library would leave out silently."""
+    """Raise `ValueError` for a damaged JSON file; transformers would ignore some of them silently."""
     for name in SETTINGS:
         if (folder / name).is_file():
             try:
@@ -91,7 +94,7 @@ def _check_settings(folder: Path) -> None:
 
 
 def _model(name: str, trust_remote_code: bool, dtype: str) -> PreTrainedModel:
-    # Weights that are missing or of another shape are filled at random: they are looked for below.
+    # Weights that are missing or have another shape are initialized at random; they are reported below.
     settings = {"output_loading_info": True, "ignore_mismatched_sizes": True}
     settings |= {"trust_remote_code": trust_remote_code, "dtype": dtype}
     try:
@@ -108,7 +111,7 @@ def _model(name: str, trust_remote_code: bool, dtype: str) -> PreTrainedModel:
     wrong = sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])})
     if wrong:
         raise ValueError(
-            f"model {name!r} must have the weights that its config.json describes, {len(wrong)} are missing or of "
+            f"model {name!r} must have the weights that its config.json describes, {len(wrong)} are missing or have "
             f"another shape, such as {wrong[0]}"
         )
     return model
@@ -123,7 +126,7 @@ def _tokenizer(name: str, trust_remote_code: bool) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"model {name!r} has a tokenizer that cannot be loaded: {_first_line(error)}") from error
-    # Of some types of model the library makes one without a vocabulary.
+    # For some model types transformers makes a tokenizer without a vocabulary.
     if not tokenizer("fn", add_special_tokens=False)["input_ids"]:
         raise ValueError(missing)
     if tokenizer.eos_token_id is None:
@@ -135,7 +138,7 @@ def _tokenizer(name: str, trust_remote_code: bool) -> PreTrainedTokenizerBase:
 
 @contextmanager
 def _only_errors() -> Iterator[None]:
-    """Without the library's reports of what is told in one sentence."""
+    """Silence warnings of transformers about problems that raise an error here."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
@@ -150,7 +153,7 @@ def _damaged_file(folder: Path) -> str:
             safe_open(path, "pt")
         except SafetensorError:
             return path.name
-    return "of which the name is not known"
+    return "whose name is not known"
 
 
 def _first_line(error: Exception) -> str:

@@ -5,11 +5,11 @@ from math import prod
 
 def pass_at_k(samples: int, correct: int, k: int) -> float:
     """
-    Probability that at least one of `k` samples, drawn without replacement from `samples` of which `correct` pass,
-    passes: `1 - C(n - c, k) / C(n, k)` (Chen et al., 2021, arXiv 2107.03374, equation 1), as a stable product.
+    Return the probability that at least one of `k` samples passes, drawn without replacement from `samples` of which
+    `correct` pass: `1 - C(n - c, k) / C(n, k)` (Chen et al., 2021, arXiv 2107.03374, equation 1), as a stable product.
 
     Raises:
-        ValueError: k or the counts are impossible.
+        ValueError: `k` or the counts are out of range.
     """
     if not 0 <= correct <= samples:
         raise ValueError(f"correct must be from 0 to samples={samples}, got {correct}")

@@ -1,4 +1,4 @@
-"""Plots of what a benchmark found: quality by depth, and speed by exit threshold."""
+"""Plots of results: quality by depth, and speed by exit threshold."""
 
 import math
 import statistics
@@ -11,21 +11,24 @@ from matplotlib.axes import Axes
 
 from evaluation.figures import legend_below, panels, save
 from evaluation.results import Results
-from evaluation.suites import perplexity
 
 
 def plot_depth_quality(results: Results, folder: Path) -> Path:
     """
-    Draws the loss against mean loops for every exit threshold of a perplexity, and beside it that of fixed depths,
-    which a gate has to beat, into `depth_quality.png`.
+    Draw the loss against mean loops for every exit threshold, and that of fixed depths, which an exit gate has to
+    beat, into `depth_quality.png`; return its path.
 
-    All losses are differences to that after loop 1. Fixed depths have their 95 % intervals over the texts, which the
-    range of the axis always holds.
+    All losses are differences to the loss after loop 1. Fixed depths have 95 % intervals over the texts, which are
+    always within the range of the axis.
+
+    Args:
+        results: Of the suite `perplexity`.
+        folder: Folder for the plot.
     """
     points = results.details["depth_quality"]
     fixed = [math.log(value) for value in results.details["perplexity_by_loop"]]
     differences = [loss - fixed[0] for loss in fixed]
-    # Results of one text, and of earlier versions, have no intervals.
+    # Results of one text, and files of earlier versions, have no intervals.
     intervals = [each for each in results.details.get("loss_minus_loop_1", ()) if each["low"] is not None]
     reach = [[each["value"] - each["low"] for each in intervals], [each["high"] - each["value"] for each in intervals]]
     figure, (axis,) = panels(1, 1, width=7, height=4.8)
@@ -67,17 +70,22 @@ def plot_depth_quality(results: Results, folder: Path) -> Path:
     return save(figure, folder / "depth_quality.png")
 
 
-def plot_exit_speed(results: Results, folder: Path) -> Path:
+def plot_exit_speed(results: Results, folder: Path, perplexity: Results | None = None) -> Path:
     """
-    The time axis of the depth-quality curve, into `exit_speed.png`: decode tokens per second against the exit
-    threshold, with the fixed depths as lines, and beside it the loss against tokens per second where the perplexity of
-    the same model is in the folder, otherwise the mean loops of each threshold.
+    Draw decoded tokens per second against the exit threshold, with fixed depths as lines, into `exit_speed.png`;
+    return its path. A second panel shows the loss against tokens per second, or without a perplexity of the same model
+    the mean loops of each threshold.
+
+    Args:
+        results: Of the suite `performance`.
+        folder: Folder for the plot.
+        perplexity: Results of the suite `perplexity`.
     """
     speeds = results.details["speeds"]
     batch_sizes = sorted({each["batch_size"] for each in speeds})
     figure, (by_threshold, by_quality) = panels(1, 2, width=6, height=4.8)
     colors = matplotlib.colormaps["tab10"]
-    losses = _losses_by_depth(results, folder)
+    losses = _losses_by_depth(results, perplexity)
     for color, batch_size in enumerate(batch_sizes):
         of_batch = [each for each in speeds if each["batch_size"] == batch_size]
         fixed = [each for each in of_batch if each["exit_threshold"] is None]
@@ -103,7 +111,7 @@ def plot_exit_speed(results: Results, folder: Path) -> Path:
         ylabel="decode tokens per second",
         xlim=(0, 1),
         ylim=(0, None),
-        title="Speed by threshold (dashed: so many loops for every token)",
+        title="Speed by threshold (dashed: fixed number of loops)",
     )
     if losses is None:
         by_quality.set(xlabel="exit threshold", ylabel="loops per decoded token, mean", title="Depth by threshold")
@@ -118,16 +126,12 @@ def _decode_rate(speed: Mapping[str, Any]) -> float:
     return statistics.median(speed["decode_tokens_per_second"])
 
 
-def _losses_by_depth(results: Results, folder: Path) -> dict[str, dict[float, float]] | None:
-    """Loss by number of loops and by exit threshold, of the same model's perplexity in the folder; None without."""
-    path = folder / f"{perplexity.NAME}.json"
-    if not path.exists():
+def _losses_by_depth(results: Results, perplexity: Results | None) -> dict[str, dict[float, float]] | None:
+    """Return the loss by number of loops and by exit threshold; None without a perplexity of the same model."""
+    if perplexity is None or perplexity.model != results.model or "depth_quality" not in perplexity.details:
         return None
-    found = Results.read(path)
-    if found.model != results.model or "depth_quality" not in found.details:
-        return None
-    fixed = {loop: math.log(value) for loop, value in enumerate(found.details["perplexity_by_loop"], start=1)}
-    leaving = {round(point["threshold"], 6): point["loss"] for point in found.details["depth_quality"]}
+    fixed = {loop: math.log(value) for loop, value in enumerate(perplexity.details["perplexity_by_loop"], start=1)}
+    leaving = {round(point["threshold"], 6): point["loss"] for point in perplexity.details["depth_quality"]}
     return {"fixed": fixed, "exit": leaving}
 
 

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal; in a pipe or a file a line now and then, without carriage returns."""
+"""Progress of long work: a bar on a terminal; in a pipe or a file a line from time to time."""
 
 import sys
 import time
@@ -10,16 +10,16 @@ from tqdm import tqdm
 SECONDS_BETWEEN_LINES = 30.0
 LEAST_SECONDS_BETWEEN_LINES = 1.0
 Advance = Callable[[int], None]
-"""Says that so much more is done."""
+"""Adds to the amount that is done."""
 
 
 def shows_bars() -> bool:
-    """Whether there is a terminal on stderr, which can draw over a line."""
+    """Whether stderr is a terminal, which can redraw a line."""
     return sys.stderr.isatty()
 
 
 def write_line(text: str) -> None:
-    """A line on stdout, which does not break a bar that is shown."""
+    """Write a line to stdout without breaking a bar that is shown."""
     tqdm.write(text)
 
 
@@ -28,16 +28,16 @@ def show_progress(
     description: str, total: int | None, unit: str = "", done: int = 0, shown: bool = True
 ) -> Iterator[Advance]:
     """
-    Shows how much of some work is done, on stderr; gives the function to advance it by.
+    Show the progress of some work on stderr; yield the function that advances it.
 
-    In a pipe there is a line after each tenth of the work (at most one in a second), or else every 30 seconds, and one
-    at the end; none for what takes less than a second.
+    In a pipe a line is written after each tenth of the work (at most one per second) or else every 30 seconds, and one
+    at the end; none for work of less than a second.
 
     Args:
         description: What is done, such as "Sampling".
-        total: How much there is to do; None where it is not known.
-        unit: What it is counted in. "B" are bytes, shown as kB, MB or GB.
-        done: How much was done before.
+        total: Amount of work; None if it is not known.
+        unit: Unit of the amount; "B" for bytes, shown as kB, MB or GB.
+        done: Amount that was done before.
         shown: False shows nothing.
     """
     if not shown:
@@ -54,7 +54,7 @@ def show_progress(
 
 
 def hide_library_bars() -> None:
-    """Turns off the bars of the Hugging Face libraries for this process, unless stderr is a terminal."""
+    """Turn off the bars of the Hugging Face libraries for this process, unless stderr is a terminal."""
     if shows_bars():
         return
     import datasets

@@ -1,4 +1,4 @@
-"""The Rust files of a folder, as cargo and git would see it."""
+"""The Rust source files of a folder, without build outputs and files that git ignores."""
 
 import os
 from collections import Counter
@@ -9,7 +9,7 @@ from pathlib import Path
 from pathspec import GitIgnoreSpec
 
 IGNORE_FILE = ".gitignore"
-# Why a file is left out.
+# Reasons for leaving files out.
 BUILD, HIDDEN, IGNORED = "in target folders", "in hidden folders or hidden", f"that {IGNORE_FILE} excludes"
 
 
@@ -20,22 +20,23 @@ class RustFiles:
 
     Attributes:
         paths: Sorted.
-        left_out: How many others there are, by the reason.
+        left_out: Number of other .rs files, by the reason.
     """
 
     paths: list[Path] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
-        """The number of files left out by reason, in words; empty where none was."""
+        """Return the number of files left out by reason, in words; empty if there are none."""
         return ", ".join(f"{count:,} {reason}" for reason, count in self.left_out.items())
 
 
 def rust_files(folder: Path) -> RustFiles:
     """
-    Every .rs file below a folder but those that are no source of its authors: in `target` folders, where cargo builds
-    (a module below `src` may have that name); in hidden folders, such as .git; and what the .gitignore files of the
-    folder, of its subfolders and of the repository around it exclude. Folders that are symbolic links are not entered.
+    Find the .rs files below a folder that its authors wrote. Left out are files in `target` folders, where cargo
+    builds (a module below `src` may have that name); in hidden folders, such as .git; and those that the .gitignore
+    files of the folder, its subfolders and the repository around it exclude. Symbolic links to folders are not
+    followed.
     """
     found, top = RustFiles(), folder.absolute()
     if top.is_dir():
@@ -61,7 +62,7 @@ def _search(folder: Path, top: Path, rules: Rules, found: RustFiles) -> None:
                 _search(path, top, rules, found)
             elif entry.is_file():
                 found.paths.append(path)
-    # A folder without Rust is no reason.
+    # Remove reasons with a count of 0: folders without Rust.
     found.left_out = +found.left_out
 
 
@@ -74,7 +75,7 @@ def _reason(path: Path, is_folder: bool, top: Path, rules: Rules) -> str | None:
 
 
 def _excludes(rules: Rules, path: Path, is_folder: bool) -> bool:
-    """The innermost file with a pattern for the path decides, and in it the last such pattern."""
+    """Whether the rules exclude a path: the innermost file with a matching pattern decides, by its last one."""
     for folder, spec in reversed(rules):
         answer = spec.check_file(path.relative_to(folder).as_posix() + "/" * is_folder).include
         if answer is not None:
@@ -91,7 +92,7 @@ def _with_rules_of(folder: Path, rules: Rules) -> Rules:
 
 
 def _rules_above(folder: Path) -> Rules:
-    """The rules of the repository around the folder; none where they exclude the folder, which was asked for."""
+    """Return the rules of the repository around a folder; none if they exclude the folder itself, which was given."""
     if (folder / ".git").exists():
         return ()
     root = next((parent for parent in folder.parents if (parent / ".git").exists()), None)

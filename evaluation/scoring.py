@@ -1,4 +1,4 @@
-"""From samples and tests to verdicts, for every benchmark that runs programs."""
+"""Verdicts on sampled programs, and results from verdicts."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,25 +11,25 @@ from evaluation.rust.verifier import RUNS_OF_SOLUTIONS
 
 
 class ScoringUnavailable(RuntimeError):
-    """The tool failed for some programs; to count them as wrong would be a lie."""
+    """The compiler or the sandbox failed for some programs, which must not count as wrong."""
 
 
 class GoldFailed(RuntimeError):
     """
-    A benchmark's own solution does not pass on this machine, so that no score would mean anything.
+    A suite's own solution does not pass on this machine, so that scores would be meaningless.
 
     Attributes:
-        what: Is so where it should not be.
-        wrong: The problems' names, and the verdicts on them.
-        problems: Their names, and why.
+        reason: What is wrong with the problems, such as "known solutions fail".
+        verdicts: Verdicts by the problem's name.
+        problems: Reason and verdict by the problem's name.
     """
 
-    def __init__(self, what: str, wrong: Mapping[str, str]):
-        named = [f"{name} ({why})" for name, why in wrong.items()]
+    def __init__(self, reason: str, verdicts: Mapping[str, str]):
+        named = [f"{name} ({why})" for name, why in verdicts.items()]
         first = ", ".join(named[:10]) + (f" and {len(named) - 10} more" if len(named) > 10 else "")
-        super().__init__(f"nothing is scored: {what} on this machine: {first}")
-        self.what, self.wrong = what, wrong
-        self.problems = {name: f"{what}: {why}" for name, why in wrong.items()}
+        super().__init__(f"nothing is scored: {reason} on this machine: {first}")
+        self.reason, self.verdicts = reason, verdicts
+        self.problems = {name: f"{reason}: {verdict}" for name, verdict in verdicts.items()}
 
 
 def verify_samples(
@@ -42,28 +42,28 @@ def verify_samples(
     progress: bool = False,
 ) -> list[list[Verdict]]:
     """
-    Verdicts for each problem's programs under the problem's tests.
+    Return the verdicts on each problem's programs with the problem's tests.
 
     Args:
-        verifier: Decides.
-        programs: For each problem its programs.
-        tests: For each problem the text to append, or what it must define and the cases that are hidden from it.
+        verifier: Compiles and runs the programs.
+        programs: Programs of each problem.
+        tests: For each problem the text to append, or what it must define with its hidden test cases.
         rules: "reward" refuses what an honest solution does not need.
-        trusted: The programs are known solutions: they may share a process, and what passes is run several times, so
-            that what is flaky is found.
+        trusted: The programs are known solutions: they may share a process, and those that pass are run several times
+            to find flaky ones.
         progress: Show a progress bar.
 
     Raises:
-        ValueError: There are not as many tests as problems, or no problems.
+        ValueError: There are no problems, or not one test for each.
         ScoringUnavailable: The compiler or the sandbox failed.
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
     """
     if not programs or len(programs) != len(tests):
         raise ValueError(f"there must be one test for each of the problems, got {len(tests)} for {len(programs)}")
-    codes = [code for each in programs for code in each]
+    flat = [program for each in programs for program in each]
     appended = [test for each, test in zip(programs, tests, strict=True) for _ in each]
     runs = RUNS_OF_SOLUTIONS if trusted else 1
-    verdicts = verifier.verify(codes, appended, rules=rules, trusted=trusted, progress=progress, runs=runs)
+    verdicts = verifier.verify(flat, appended, rules=rules, trusted=trusted, progress=progress, runs=runs)
     failed = [verdict for verdict in verdicts if verdict.status == "unavailable"]
     if failed:
         reason = failed[0].diagnostics[0].message if failed[0].diagnostics else "no reason was given"
@@ -74,19 +74,19 @@ def verify_samples(
 
 def check_solutions(names: Sequence[str], verdicts: Sequence[Sequence[Verdict]], passes: bool = True) -> None:
     """
-    That known solutions, one per problem, pass; or, if not `passes`, that known faulty ones do not.
+    Check that known solutions, one per problem, pass; or, if not `passes`, that known faulty ones fail.
 
     Raises:
-        GoldFailed: Names the problems where it is otherwise.
+        GoldFailed: Names the problems where that is not so.
     """
     pairs = zip(names, verdicts, strict=True)
-    wrong = {name: _told(verdict) for name, (verdict,) in pairs if verdict.ok != passes}
+    wrong = {name: _words(verdict) for name, (verdict,) in pairs if verdict.ok != passes}
     if wrong:
         raise GoldFailed("known solutions fail" if passes else "known faulty solutions pass", wrong)
 
 
-def _told(verdict: Verdict) -> str:
-    """The status; of what passes only sometimes, how often it does."""
+def _words(verdict: Verdict) -> str:
+    """Return the status; for a flaky solution, with how often it passes."""
     first = verdict.diagnostics[0].message if verdict.diagnostics else ""
     return f"{verdict.status}, {first}" if first.startswith("flaky") else verdict.status
 
@@ -95,7 +95,14 @@ def results_of(
     benchmark: str, metric: str, names: Sequence[str], verdicts: Sequence[Sequence[Verdict]], k: Sequence[int]
 ) -> Results:
     """
-    `metric@k` for each k over problems of these names; of the results only what the verdicts say.
+    Return results with `metric@k` for each k and the counts of verdicts; without settings and details.
+
+    Args:
+        benchmark: Name of the results.
+        metric: Name of the metric, without "@k".
+        names: Names of the problems.
+        verdicts: For each problem the verdicts on its samples.
+        k: Values of k.
 
     Raises:
         ValueError: A problem has fewer samples than the largest k.

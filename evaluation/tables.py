@@ -1,4 +1,4 @@
-"""Tables and lines for a terminal or a pipe, in which nothing that may be copied is broken or cut."""
+"""Tables and lines for a terminal or a pipe, in which names and paths are never broken or cut."""
 
 from collections.abc import Collection
 
@@ -9,16 +9,16 @@ from rich.text import Text
 
 
 def plain_console(stderr: bool = False) -> Console:
-    """A console that leaves the wrapping of lines to the terminal, so that paths and commands stay whole in a pipe."""
+    """Return a console that does not wrap lines itself, so that paths and commands stay whole in a pipe."""
     return Console(stderr=stderr, highlight=False, soft_wrap=True)
 
 
 def print_table(console: Console, table: Table, prose: Collection[str] = ()) -> None:
     """
-    Prints a table whose cells stay whole.
+    Print a table whose cells stay whole.
 
     On a terminal the columns with a header in `prose` are folded between words to fit its width; a terminal that is
-    too narrow even so wraps the lines itself. In a pipe every row is one line. The title stands above as a line.
+    still too narrow wraps the lines itself. In a pipe every row is one line. The title is a line above the table.
     """
     whole = console.options.update(max_width=1 << 20)
     for column in table.columns:

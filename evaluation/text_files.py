@@ -1,4 +1,4 @@
-"""Text from files; a file that cannot be read is named."""
+"""Text from files, with errors that name the file."""
 
 import gzip
 import io
@@ -8,10 +8,10 @@ from pathlib import Path
 
 def read_text(path: Path) -> str:
     r"""
-    The text of a file in UTF-8, unpacked where its name ends with .gz; every end of line is `\n`.
+    Read a text file in UTF-8, decompressed if its name ends with .gz; every end of line becomes `\n`.
 
     Raises:
-        ValueError: It cannot be read, is not UTF-8, or is a damaged archive.
+        ValueError: The file cannot be read, is not UTF-8, or is a damaged archive.
     """
     try:
         data = path.read_bytes()

@@ -1,57 +1,46 @@
 """
 The share of completions that compile, on prompts with a required signature.
 
-The problems are `compile_rate.rs` beside this file: each gives a description and a signature, and has a reference that
-compiles. A completion counts when the function is there with this signature, the compiler accepts it, and it is no
-empty success: the rules of the reward refuse `todo!()`, bodies that only end the program, and what else an honest
-solution does not need. Whether it does what the description says is not asked.
+The problems are in `compile_rate.rs` beside this file: each gives a description and a signature, and has a reference
+that compiles. A completion counts when the function has this signature, the compiler accepts it, and its body is not
+empty: the rules of the reward refuse `todo!()`, bodies that only end the program, and whatever else an honest solution
+does not need. Whether it does what the description says is not tested.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from tree_sitter import Node, Parser
 
-from evaluation.generate import Prompt
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
 from evaluation.rust.syntax.analysis import RUST
-from evaluation.rust.syntax.answers import extract_rust
-from evaluation.rust.syntax.completion import completed_function
-from evaluation.rust.syntax.merging import merged_program
-from evaluation.scoring import check_solutions, verify_samples
+from evaluation.rust.verdict import CHECKS
+from evaluation.scoring import check_solutions
+from evaluation.suites.program_suite import Problem, ProgramSuite
 
-NAME = "compilation_success_rate"
 FILE = Path(__file__).with_suffix(".rs")
 TYPES = {"struct_item": "struct {};", "enum_item": "enum {} {{}}", "trait_item": "trait {} {{}}"}
 
 
 @dataclass(frozen=True)
-class Problem:
+class CompileRateProblem(Problem):
     """
-    One function to write.
+    A function with a signature to keep.
 
     Attributes:
         name: Of the function.
         prompt: Imports, types, description and the open function.
-        required: What must be defined.
+        tests: What must be defined; without test cases.
         reference: A body that compiles.
     """
 
-    name: str
-    prompt: str
-    required: HiddenTests
+    tests: HiddenTests
     reference: str
 
-    def answered(self, answer: str) -> str:
-        """The program of a chat model's answer; one that is not finished leaves the function open."""
-        code = extract_rust(answer)
-        return self.prompt if code is None else merged_program(self.prompt, code)
 
-
-def read_problems() -> list[Problem]:
-    """The committed problems, in their order."""
-    code = FILE.read_bytes()
+def _problems_in(code: bytes) -> list[CompileRateProblem]:
     problems, start, items = [], 0, []
     for node in Parser(RUST).parse(code).root_node.named_children:
         if not problems and node.type == "line_comment" and not node.text.startswith(b"///"):
@@ -63,13 +52,13 @@ def read_problems() -> list[Problem]:
             prompt = code[start : body.start_byte + 1].decode().strip() + "\n"
             name = node.child_by_field_name("name").text.decode()
             reference = code[body.start_byte + 1 : node.end_byte].decode()
-            problems.append(Problem(name, prompt, _required(items), reference))
+            problems.append(CompileRateProblem(name, prompt, _required(items), reference))
             start, items = node.end_byte, []
     return problems
 
 
 def _required(items: Sequence[Node]) -> HiddenTests:
-    """The declarations of a problem: its imports, the names of its types, its function without a body."""
+    """Return the declarations of a problem: its imports, the names of its types, its function without a body."""
     declarations = [item.text.decode() for item in items if item.type == "use_declaration"]
     for item in items:
         if item.type in TYPES:
@@ -80,46 +69,40 @@ def _required(items: Sequence[Node]) -> HiddenTests:
     return HiddenTests("\n".join([*declarations, f"{head};"]), "")
 
 
-class CompileRate:
-    """The benchmark: what a model continues, what must hold before, and what the completions are worth."""
+class CompileRate(ProgramSuite):
+    """Share of completions that compile: compiles@k over 104 problems."""
 
-    name = NAME
+    name = "compile-rate"
+    benchmark = "compilation_success_rate"
+    title = "Functions that compile"
     metric = "compiles"
-    edition = "2021"
-    stop = staticmethod(completed_function)
+    rules = "reward"
+    training_metric = "compiles"
+    runs_programs = False
+    may_leave_out = False
 
-    def __init__(self, problems: Sequence[Problem], chat: bool = False):
-        self.chat = chat
-        self.problems = problems
-        self.names = [problem.name for problem in problems]
-
-    def prompts(self) -> list[Prompt]:
-        """What a model continues."""
-        return [Prompt(problem.name, problem.prompt) for problem in self.problems]
-
-    def verify(
-        self,
-        completions: Sequence[Sequence[str]],
-        verifier: RustVerifier,
-        trusted: bool = False,
-        progress: bool = False,
-    ) -> list[list[Verdict]]:
-        """By the rules of the reward, of each problem's completions, or answers if `chat`; see `verify_samples`."""
-        pairs = zip(self.problems, completions, strict=True)
-        programs = [
-            [problem.answered(text) if self.chat else problem.prompt + text for text in each]
-            for problem, each in pairs
-        ]
-        required = [problem.required for problem in self.problems]
-        return verify_samples(verifier, programs, required, rules="reward", trusted=trusted, progress=progress)
+    @classmethod
+    def read(cls, path: Path | None = None, skip_bad_rows: bool = False) -> Self:
+        """Return the suite with its own problems, or with those of another file in the form of `compile_rate.rs`."""
+        problems = _problems_in((path or FILE).read_bytes())
+        if not problems:
+            raise ValueError(f"the problems of {cls.name} must be functions in a Rust file, got none in {path}")
+        return cls(problems, source=path)
 
     def check_gold(self, verifier: RustVerifier, progress: bool = False) -> None:
         """
+        Check that every reference compiles, and that the body `todo!()` does not count.
+
         Raises:
-            GoldFailed: A reference does not compile, or a body that does nothing counts.
+            GoldFailed: Names the problems where that is not so.
         """
-        completing = CompileRate(self.problems)
+        suite = replace(self, chat=None)
         references = [[problem.reference] for problem in self.problems]
-        check_solutions(self.names, completing.verify(references, verifier, trusted=True, progress=progress))
+        check_solutions(self.names, suite.verify(references, verifier, trusted=True, progress=progress))
         stubs = [["    todo!()\n}\n"] for _ in self.problems]
-        check_solutions(self.names, completing.verify(stubs, verifier, progress=progress), passes=False)
+        check_solutions(self.names, suite.verify(stubs, verifier, progress=progress), passes=False)
+
+    def extra_training_metrics(self, verdicts: Sequence[Verdict]) -> dict[str, float]:
+        """Return `semantic_score`, the share of the compiler's checks (types, ownership, lifetimes) that hold."""
+        held = [verdict.checks[check] == "ok" for verdict in verdicts for check in CHECKS]
+        return {"semantic_score": sum(held) / len(held)}

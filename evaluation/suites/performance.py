@@ -1,34 +1,43 @@
-"""How fast a model reads a prompt and writes tokens, and the memory that takes, by batch and by depth."""
+"""Speed of prompt processing and of decoding, and peak memory, by batch size and depth."""
 
+import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 import torch
-from transformers import PreTrainedModel, StoppingCriteria, StoppingCriteriaList
+from rich.table import Table
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
 
 from evaluation.generate import positions
+from evaluation.plots import plot_exit_speed
 from evaluation.progress import show_progress
-from evaluation.results import Results, bootstrap
+from evaluation.results import Interval, Results, bootstrap
+from evaluation.settings import EvaluationSettings
+from evaluation.suites.perplexity import Perplexity
+from evaluation.suites.suite import Suite, SuiteRun
 from modeling_nanochat import is_looplm
 
-NAME = "performance_benchmarks"
 EXIT_THRESHOLDS = (0.5, 0.8, 0.95)
 
 
 @dataclass(frozen=True)
 class Workload:
     """
-    What is generated.
+    What is generated to measure speed.
 
     Attributes:
-        batch_sizes: Sequences at a time.
-        prompt_tokens: Of each sequence.
-        new_tokens: Written after the prompt; their speed is that of all but the first.
-        rounds: Each setting is measured so often, in turns with the others.
-        num_loops: Depths of a LoopLM; None takes every depth up to the configuration's.
-        exit_thresholds: Of a LoopLM, measured at its greatest depth; None takes 0.5, 0.8 and 0.95.
+        batch_sizes: Numbers of sequences that are generated together.
+        prompt_tokens: Prompt tokens per sequence.
+        new_tokens: Tokens generated per sequence; the decoding speed is that of all but the first.
+        rounds: Number of measurements of each setting, which take turns.
+        num_loops: Depths of a LoopLM; None for every depth up to the configuration's.
+        exit_thresholds: Exit thresholds of a LoopLM, measured at its greatest depth; None for 0.5, 0.8 and 0.95.
+
+    Raises:
+        ValueError: A value is out of range.
     """
 
     batch_sizes: Sequence[int] = (1, 8)
@@ -39,10 +48,13 @@ class Workload:
     exit_thresholds: Sequence[float] | None = None
 
     def __post_init__(self):
-        least = {"prompt_tokens": 1, "new_tokens": 2, "rounds": 1}
-        for name, smallest in least.items():
-            if getattr(self, name) < smallest:
-                raise ValueError(f"{name} must be at least {smallest}, got {getattr(self, name)}")
+        for name, value, smallest in (
+            ("prompt_tokens", self.prompt_tokens, 1),
+            ("new_tokens", self.new_tokens, 2),
+            ("rounds", self.rounds, 1),
+        ):
+            if value < smallest:
+                raise ValueError(f"{name} must be at least {smallest}, got {value}")
         for name, values in (("batch_sizes", self.batch_sizes), ("num_loops", self.num_loops)):
             if values is not None and (not values or min(values) < 1):
                 raise ValueError(f"{name} must be numbers of at least 1, got {list(values)}")
@@ -53,17 +65,17 @@ class Workload:
 @dataclass
 class Speed:
     """
-    One setting.
+    Measurements of one setting.
 
     Attributes:
-        batch_size: Sequences at a time.
-        num_loops: None for a model that has no loops.
-        exit_threshold: None where all tokens run all loops.
-        mean_loops: Of the tokens after the first; None for a model that has no loops.
-        prompt_tokens_per_second: Of all sequences together, one value per round.
-        decode_tokens_per_second: The same of the tokens after the first.
-        peak_memory_bytes: Allocated on the GPU; on a processor, resident in the whole process; None where the system
-            does not tell.
+        batch_size: Sequences that are generated together.
+        num_loops: None for a model without loops.
+        exit_threshold: None if all tokens run all loops.
+        mean_loops: Loops per generated token, without the first; None for a model without loops.
+        prompt_tokens_per_second: For all sequences together, one value per round.
+        decode_tokens_per_second: The same for the generated tokens after the first.
+        peak_memory_bytes: Memory allocated on the GPU, or without one the resident memory of the process; None if the
+            system does not report it.
     """
 
     batch_size: int
@@ -80,7 +92,7 @@ class Speed:
         return f"batch {self.batch_size}{loops}{leaving}"
 
     def depth(self) -> dict[str, float]:
-        """For `generate`, whatever the configuration says."""
+        """Return the arguments for `generate` that set this depth, whatever the configuration says."""
         if self.num_loops is None:
             return {}
         if self.exit_threshold is None:
@@ -88,8 +100,86 @@ class Speed:
         return {"num_loops": self.num_loops, "exit_threshold": self.exit_threshold}
 
 
+@dataclass(frozen=True)
+class Performance(Suite):
+    """Speed and memory of a model."""
+
+    workload: Workload
+
+    name = "performance"
+    benchmark = "performance_benchmarks"
+    title = "Speed and memory"
+    unit = "rounds"
+    in_quality_table = False
+
+    @classmethod
+    def load(cls, settings: EvaluationSettings) -> Self:
+        generation = settings.generation
+        depth = generation.num_loops if generation.exit_at_loop is None else generation.exit_at_loop
+        thresholds = settings.exit_thresholds
+        if thresholds is None and generation.exit_threshold is not None:
+            thresholds = [generation.exit_threshold] if generation.exit_threshold < 1 else []
+        return cls(
+            Workload(
+                settings.batch_sizes,
+                settings.prompt_tokens,
+                settings.new_tokens,
+                settings.rounds,
+                None if depth is None else [depth],
+                thresholds,
+            )
+        )
+
+    def check_model(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        speeds_to_measure(model, self.workload)
+
+    def run(self, run: SuiteRun) -> Results:
+        return replace(measure(run.model, self.workload, run.progress), settings=asdict(self.workload))
+
+    @classmethod
+    def table(cls, results: Results) -> Table:
+        """Return the medians of the rounds for each setting."""
+        table = Table(title=cls.table_title(results))
+        for column in ("batch", "exit at", "loops", "prompt tokens/s", "decode tokens/s", "peak memory"):
+            table.add_column(column, justify="right")
+        for speed in results.details["speeds"]:
+            peak, exits = speed["peak_memory_bytes"], speed["exit_threshold"] is not None
+            table.add_row(
+                str(speed["batch_size"]),
+                f"{speed['exit_threshold']:g}" if exits else "",
+                f"{speed['mean_loops']:.2f}" if exits else str(speed["num_loops"] or "none"),
+                f"{statistics.median(speed['prompt_tokens_per_second']):,.1f}",
+                f"{statistics.median(speed['decode_tokens_per_second']):,.1f}",
+                "not measured" if peak is None else f"{peak / 2**20:,.0f} MiB",
+            )
+        return table
+
+    @classmethod
+    def table_title(cls, results: Results) -> str:
+        """Return what was generated by which model, and below it where."""
+        details, settings = results.details, results.settings
+        threads = f"{details['threads']} thread{'' if details['threads'] == 1 else 's'}"
+        return (
+            f"{results.benchmark}, {settings['prompt_tokens']} + {settings['new_tokens']} tokens, "
+            f"{results.model['path']}\n{details['device']}, {details['dtype']}, {threads}"
+        )
+
+    @classmethod
+    def plots(cls, results: Results, folder: Path) -> list[Path]:
+        """Draw speed by exit threshold, and against the loss if the model's perplexity is in `folder`."""
+        if all(speed["exit_threshold"] is None for speed in results.details["speeds"]):
+            return []
+        path = folder / f"{Perplexity.benchmark}.json"
+        return [plot_exit_speed(results, folder, Results.read(path) if path.exists() else None)]
+
+    @classmethod
+    def index_metrics(cls, results: Results) -> Mapping[str, Interval]:
+        """Return nothing: a speed belongs to a machine as much as to the model."""
+        return {}
+
+
 class _Clock(StoppingCriteria):
-    """Notes when each token is there; stops nothing."""
+    """Record the time of each token; never stop."""
 
     def __init__(self):
         self.seconds: list[float] = []
@@ -106,7 +196,7 @@ def _now(device: torch.device) -> float:
 
 
 def _forget_peak(device: torch.device) -> bool:
-    """Whether the peak is counted anew from now on."""
+    """Restart the measurement of the peak; return whether the system can."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return True
@@ -124,12 +214,12 @@ def _peak(device: torch.device) -> int:
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
-def settings(model: PreTrainedModel, workload: Workload) -> list[Speed]:
+def speeds_to_measure(model: PreTrainedModel, workload: Workload) -> list[Speed]:
     """
-    What is to be measured of a model, without values.
+    Return the settings to measure on a model, without values yet.
 
     Raises:
-        ValueError: Depths are asked of a model without loops, or the tokens exceed its positions.
+        ValueError: Depths are given for a model without loops, or the tokens exceed its context.
     """
     depths: list[tuple[int | None, float | None]] = [(None, None)]
     if is_looplm(model.config):
@@ -137,8 +227,8 @@ def settings(model: PreTrainedModel, workload: Workload) -> list[Speed]:
         thresholds = EXIT_THRESHOLDS if workload.exit_thresholds is None else workload.exit_thresholds
         depths = [(each, None) for each in loops] + [(max(loops), each) for each in thresholds]
     else:
-        for name in ("num_loops", "exit_thresholds"):
-            if getattr(workload, name) is not None:
+        for name, value in (("num_loops", workload.num_loops), ("exit_thresholds", workload.exit_thresholds)):
+            if value is not None:
                 raise ValueError(f"{name} needs a LoopLM, got a model of type {model.config.model_type}")
     longest, length = positions(model), workload.prompt_tokens + workload.new_tokens
     if longest is not None and length > longest:
@@ -148,14 +238,14 @@ def settings(model: PreTrainedModel, workload: Workload) -> list[Speed]:
 
 def measure(model: PreTrainedModel, workload: Workload, progress: bool = False) -> Results:
     """
-    Prompt and decode speed and peak memory through `model.generate`, as users call it, for random tokens.
+    Measure prompt speed, decoding speed and peak memory of `model.generate` on random tokens.
 
     Raises:
-        ValueError: As `settings` does.
+        ValueError: See `speeds_to_measure`.
     """
-    speeds = settings(model, workload)
+    speeds = speeds_to_measure(model, workload)
     for speed in speeds:
-        _generate(model, speed, workload)  # the first time allocates and, where it is used, compiles
+        _generate(model, speed, workload)  # warm-up: the first call allocates and may compile
     with show_progress("Speed", workload.rounds * len(speeds), "measurements", shown=progress) as advance:
         for _ in range(workload.rounds):
             for speed in speeds:
@@ -171,7 +261,7 @@ def measure(model: PreTrainedModel, workload: Workload, progress: bool = False) 
 
 @torch.no_grad()
 def _generate(model: PreTrainedModel, speed: Speed, workload: Workload) -> tuple[float, float]:
-    """Tokens per second of the prompts and of what is written after its first tokens."""
+    """Return tokens per second of the prompts, and of the generated tokens after the first of each sequence."""
     generator = torch.Generator().manual_seed(0)
     shape = (speed.batch_size, workload.prompt_tokens)
     tokens = torch.randint(model.get_input_embeddings().num_embeddings, shape, generator=generator).to(model.device)
@@ -212,4 +302,4 @@ def _results(speeds: Sequence[Speed], model: PreTrainedModel) -> Results:
         "threads": torch.get_num_threads(),
         "dtype": str(model.dtype).removeprefix("torch."),
     }
-    return Results(NAME, {}, metrics, per_round, details=details)
+    return Results(Performance.benchmark, {}, metrics, per_round, details=details, unit=Performance.unit)

@@ -10,21 +10,10 @@ from typing import Any
 from huggingface_hub import EvalResult
 
 from evaluation.results import Results
-from evaluation.suites import compile_rate, humaneval_rust, multipl_e_rust, performance, perplexity
+from evaluation.suites.registry import SUITES, suite_classes, suite_of
 from model_cards.card.counted import Counted
 
 NOT_MEASURED = "not measured"
-# Titles, and the data set on the Hub with its configuration, split and revision where there is one.
-TITLES = {
-    humaneval_rust.NAME: "HumanEval-Rust (HumanEvalPack)",
-    multipl_e_rust.NAME: "HumanEval-Rust (MultiPL-E)",
-    compile_rate.NAME: "Functions that compile",
-    perplexity.NAME: "Bits per byte of text",
-}
-HUB_DATASETS = {
-    humaneval_rust.NAME: (humaneval_rust.HUB_DATASET, "rust", humaneval_rust.HUB_REVISION),
-    multipl_e_rust.NAME: (multipl_e_rust.HUB_DATASET, multipl_e_rust.HUB_CONFIG, None),
-}
 
 
 @dataclass(frozen=True)
@@ -58,7 +47,7 @@ def read_results(places: Sequence[Path], counted: Counted) -> list[Results]:
             results = Results.read(path)
             _check_model(results, counted, path)
             found.append(results)
-    order = [*TITLES, performance.NAME]
+    order = [suite.benchmark for suite in suite_classes()]
     known = [each for each in found if each.benchmark in order]
     return sorted(known, key=lambda each: order.index(each.benchmark))
 
@@ -79,84 +68,28 @@ def _check_model(results: Results, counted: Counted, path: Path) -> None:
 
 
 def rows(results: Sequence[Results]) -> list[Row]:
-    """Of every benchmark of quality; those without results say so."""
+    """Return the rows of every suite of quality; those without results say so."""
     found = []
-    for benchmark, title in TITLES.items():
-        measured = [each for each in results if each.benchmark == benchmark]
+    for suite in suite_classes():
+        if not suite.in_quality_table:
+            continue
+        measured = [each for each in results if each.benchmark == suite.benchmark]
         if not measured:
-            found.append(Row(title, "", NOT_MEASURED, "", "", ""))
+            found.append(Row(suite.title, "", NOT_MEASURED, "", "", ""))
         for each in measured:
+            number_format = ".1%" if suite.has_shares(each) else ".4f"
             found += [
                 Row(
-                    title,
+                    suite.title,
                     name.replace("_", " "),
-                    _number(each, interval.value),
-                    interval.limits(".1%" if each.verdicts else ".4f"),
+                    f"{interval.value:{number_format}}",
+                    interval.limits(number_format),
                     f"{len(each.per_problem[name]):,} {each.unit}",
-                    how(each),
+                    suite.how_measured(each),
                 )
                 for name, interval in each.metrics.items()
             ]
     return found
-
-
-def _number(results: Results, value: float) -> str:
-    return f"{value:.1%}" if results.verdicts else f"{value:.4f}"
-
-
-def how(results: Results) -> str:
-    """The settings that a number depends on, in words."""
-    settings = results.settings
-    if results.benchmark == perplexity.NAME:
-        loops = len(results.details["perplexity_by_loop"])
-        words = f"windows of {settings['window']} tokens of {Path(settings['text']).name}, {loops} loops"
-        decoded = results.details.get("decoded")
-        if decoded is None:
-            return words
-        leaving = _leaving(decoded["threshold"], decoded["mean_loops"])
-        return f"{words}; without a loop in its name decoded, {leaving}{_keys(results)}"
-    sampling = (
-        "greedy"
-        if settings["temperature"] == 0
-        else (f"temperature {settings['temperature']}, top-p {settings['top_p']}")
-    )
-    count = settings["num_samples"]
-    words = [
-        f"{count} sample{'s' if count > 1 else ''} per problem",
-        sampling,
-        f"at most {settings['max_new_tokens']} tokens",
-        f"seed {settings['seed']}",
-        depth(results),
-        f"edition {settings['edition']}",
-    ]
-    if settings.get("mode") == "chat":
-        words.insert(0, "asked by an instruction in the chat template")
-    return ", ".join(words)
-
-
-def depth(results: Results) -> str:
-    """How many loops were run, as asked for or else as the model's configuration says."""
-    settings, model = results.settings, results.model
-    exit_at_loop, threshold = settings["exit_at_loop"], settings["exit_threshold"]
-    if exit_at_loop is None and threshold is None:
-        threshold = model.get("exit_threshold")
-    if exit_at_loop is None and (threshold is None or threshold >= 1):
-        exit_at_loop = model.get("exit_at_loop")
-    if exit_at_loop is not None:
-        words = f"read after loop {exit_at_loop}"
-    else:
-        words = f"{settings['num_loops'] or model['num_loops']} loops"
-        if threshold is not None and threshold < 1:
-            words += f", {_leaving(threshold, results.details['mean_loops'])}"
-    return words + _keys(results)
-
-
-def _keys(results: Results) -> str:
-    return ", keys and values of the last loop alone" if results.model.get("kv_reuse") == "last" else ""
-
-
-def _leaving(threshold: float, mean_loops: float) -> str:
-    return f"exit threshold {threshold}: {mean_loops:.2f} loops per token"
 
 
 def verdicts(results: Sequence[Results]) -> list[str]:
@@ -165,7 +98,7 @@ def verdicts(results: Sequence[Results]) -> list[str]:
     for each in results:
         if each.verdicts:
             counts = ", ".join(f"{count:,} {status}" for status, count in each.verdicts.items())
-            found.append(f"{TITLES[each.benchmark]}, {sum(each.verdicts.values()):,} samples: {counts}")
+            found.append(f"{suite_of(each.benchmark).title}, {sum(each.verdicts.values()):,} samples: {counts}")
     return found
 
 
@@ -180,8 +113,10 @@ def commands(results: Sequence[Results], repo: str) -> list[str]:
 
 
 def _public(word: str, model: str, repo: str) -> str:
-    """A word of a command, or what it gives an option (`--out=FOLDER`), as it may be read by others."""
-    option, equals, value = word.rpartition("=") if word.startswith("-") else ("", "", word)
+    """A word of a command, or the value in `--out=FOLDER` or `SUITE=FILE`, as it may be read by others."""
+    option, equals, value = word.partition("=")
+    if not equals or (not option.startswith("-") and option not in SUITES):
+        option, equals, value = "", "", word
     if value == model:
         value = repo
     elif Path(value).is_absolute():
@@ -203,7 +138,7 @@ def speeds(results: Sequence[Results]) -> list[dict[str, Any]]:
     """Medians of the measured settings, as the card's table of speeds shows them."""
     found = []
     for each in results:
-        for speed in each.details.get("speeds", ()) if each.benchmark == performance.NAME else ():
+        for speed in each.details.get("speeds", ()):
             peak = speed["peak_memory_bytes"]
             threshold = speed.get("exit_threshold")
             machine = (each.details["device"], each.details["dtype"], f"{each.details['threads']} thread(s)")
@@ -224,25 +159,22 @@ def speeds(results: Sequence[Results]) -> list[dict[str, Any]]:
 
 
 def eval_results(results: Sequence[Results]) -> list[EvalResult]:
-    """For the Hub's `model-index`: the benchmarks of programs, and the bits per byte after the last loop."""
+    """Return the entries of the Hub's `model-index`: of each suite its `index_metrics`."""
     found = []
     for each in results:
-        if each.benchmark not in TITLES:
-            continue
-        dataset, config, revision = HUB_DATASETS.get(each.benchmark, (each.benchmark, None, None))
-        for name, interval in each.metrics.items():
-            if each.benchmark == perplexity.NAME and name != "bits_per_byte":
-                continue
+        suite = suite_of(each.benchmark)
+        dataset = suite.hub_dataset
+        for name, interval in suite.index_metrics(each).items():
             found.append(
                 EvalResult(
                     task_type="text-generation",
-                    dataset_type=dataset,
-                    dataset_name=f"{TITLES[each.benchmark]}, {len(each.per_problem[name])} {each.unit}",
-                    dataset_config=config,
-                    dataset_split=None if config is None else "test",
-                    dataset_revision=revision,
+                    dataset_type=each.benchmark if dataset is None else dataset.repo,
+                    dataset_name=f"{suite.title}, {len(each.per_problem[name])} {each.unit}",
+                    dataset_config=None if dataset is None else dataset.config,
+                    dataset_split=None if dataset is None else dataset.split,
+                    dataset_revision=None if dataset is None else dataset.revision,
                     metric_type=name,
-                    metric_name=f"{name} ({how(each)})",
+                    metric_name=f"{name} ({suite.how_measured(each)})",
                     metric_value=round(interval.value, 6),
                 )
             )

@@ -163,19 +163,21 @@ class TransformersEngine(TextEngine):
         # Only this engine needs PyTorch.
         from transformers.utils.logging import disable_progress_bar
 
-        from evaluation.generate import Sampling, check_depth
+        from evaluation.generate import check_depth
+        from evaluation.generation_settings import GenerationSettings
         from evaluation.loading import load_model
 
         disable_progress_bar()
         # Of every token, as in a file, whatever the configuration says.
         self._depth = {"num_loops": loops, "exit_at_loop": loops}
         self._model, self._tokenizer = load_model(folder)
-        check_depth(self._model, Sampling(**self._depth))
+        check_depth(self._model, GenerationSettings(**self._depth))
 
     def answer(self, prompt: str, decoding: Decoding, seed: int, show: Show) -> Answer:
         from transformers import set_seed
 
-        from evaluation.generate import Sampling, positions
+        from evaluation.generate import generation_arguments, positions
+        from evaluation.generation_settings import GenerationSettings
         from model_cards.serving.streaming import EndOfAnswer, PieceStreamer
 
         inputs = self._tokenizer(prompt, return_tensors="pt", return_token_type_ids=False).to(self._model.device)
@@ -183,7 +185,7 @@ class TransformersEngine(TextEngine):
         room = (positions(self._model) or length + decoding.max_new_tokens) - length
         if room < 1:
             raise ValueError(f"the prompt must leave room within the model's positions, got {length} tokens")
-        sampling = Sampling(
+        sampling = GenerationSettings(
             temperature=decoding.temperature,
             top_p=decoding.top_p,
             max_new_tokens=min(decoding.max_new_tokens, room),
@@ -194,7 +196,7 @@ class TransformersEngine(TextEngine):
         set_seed(seed)
         self._model.generate(
             **inputs,
-            **sampling.arguments(self._model.config),
+            **generation_arguments(sampling, self._model.config),
             pad_token_id=self._tokenizer.pad_token_id,
             streamer=streamer,
             stopping_criteria=[EndOfAnswer(answer)],

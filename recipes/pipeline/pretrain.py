@@ -7,11 +7,8 @@ from rich.console import Console
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast, set_seed
 from transformers.trainer_callback import ProgressCallback
 
-from evaluation.continuous import ContinuousEvaluation, may_run_programs
-from evaluation.suites import compile_rate, humaneval_rust
-from evaluation.suites.compile_rate import CompileRate
-from evaluation.suites.humaneval_rust import HumanEvalRust
-from evaluation.suites.perplexity import loss_by_depth
+from evaluation.continuous import ContinuousEvaluation, training_suites
+from evaluation.loss_by_depth import loss_by_depth
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from recipes.pipeline.prepare import Prepared
 from recipes.pipeline.processes import process_state
@@ -120,22 +117,13 @@ def continuous_evaluation(
     recipe: Recipe, stage: TextStage, prepared: Prepared, model: LoopLMForCausalLM
 ) -> ContinuousEvaluation:
     """The evaluation that runs after every `eval_steps` steps."""
-    suites: list[CompileRate | HumanEvalRust] = []
-    if recipe.training.eval_seconds:
-        suites.append(CompileRate(compile_rate.read_problems()))
-    if recipe.training.eval_seconds and may_run_programs():
-        try:
-            suites.append(HumanEvalRust(humaneval_rust.read_problems()))
-        except ValueError as error:
-            console.print(f"HumanEval-Rust is not evaluated in training: {error}", markup=False)
-
-    def fits(problem) -> bool:
-        return len(prepared.tokenizer(problem.prompt)["input_ids"]) < model.config.max_position_embeddings
-
+    suites, skipped = training_suites(model, prepared.tokenizer) if recipe.training.eval_seconds else ([], {})
+    for name, reason in skipped.items():
+        console.print(f"{name} is not evaluated in training: {reason}", markup=False)
     return ContinuousEvaluation(
         tokenizer=prepared.tokenizer,
         blocks=prepared.validation.select(range(min(EVALUATED_BLOCKS, len(prepared.validation)))),
-        suites=[type(suite)([each for each in suite.problems if fits(each)]) for suite in suites],
+        suites=suites,
         folder=recipe.run_dir / "evaluation" / f"{stage.name}_process_{process_state().process_index}",
         seconds=recipe.training.eval_seconds,
     )

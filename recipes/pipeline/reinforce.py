@@ -8,9 +8,9 @@ from accelerate.utils import set_seed
 from rich.console import Console
 from transformers import PreTrainedTokenizerFast
 
-from evaluation.generate import Sampling
+from evaluation.generation_settings import GenerationSettings
+from evaluation.loss_by_depth import loss_by_depth
 from evaluation.rust import RustVerifier
-from evaluation.suites.perplexity import loss_by_depth
 from modeling_nanochat import LoopLMForCausalLM
 from recipes.pipeline.folder import TASKS_FILE
 from recipes.pipeline.prepare import Prepared
@@ -95,7 +95,7 @@ def reinforce(recipe: Recipe, stage: MaxRL, prepared: Prepared, previous: Path) 
 
     def measure(when: str):
         settings = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": stage.max_completion_length, "batch_size": 64}
-        sampling = Sampling(stage.samples, **settings)
+        sampling = GenerationSettings(stage.samples, **settings)
         with RustVerifier(run_timeout=1.0) as verifier, trainer.accelerator.autocast():
             path = folder / "held_out" / f"{when}.jsonl"
             return measure_tasks(trainer.policy, prepared.tokenizer, held_out, sampling, verifier, path, True)

@@ -15,13 +15,12 @@ from rich.text import Text
 from transformers import PreTrainedTokenizerFast
 
 from evaluation.device import inference_device
-from evaluation.generate import Sampling
+from evaluation.generation_settings import GenerationSettings
 from evaluation.results import Results
-from evaluation.run import Report, describe, run_programs
-from evaluation.rust import RustVerifier, SandboxUnavailable, ToolchainUnavailable
+from evaluation.run import evaluate_model
+from evaluation.rust import SandboxUnavailable, ToolchainUnavailable
 from evaluation.scoring import GoldFailed, ScoringUnavailable
-from evaluation.suites import compile_rate
-from evaluation.suites.compile_rate import CompileRate
+from evaluation.settings import EvaluationSettings
 from evaluation.tables import plain_console, print_table
 from modeling_nanochat import BitLinear, LoopLMForCausalLM
 from recipes.pipeline.prepare import Prepared
@@ -51,23 +50,22 @@ def complete_in_clean_process(folder: Path, prompt: str) -> str:
     return finished.stdout.rstrip("\n")
 
 
-def compile_rate_of(
-    model: LoopLMForCausalLM, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, path: Path
-) -> Results | str:
-    """The share of completions that compile, greedily drawn; or why it was not measured."""
-    suite = CompileRate(compile_rate.read_problems()[: recipe.training.eval_prompts])
+def compile_rate_of(model: LoopLMForCausalLM, tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> Results | str:
+    """The share of completions that compile, decoded greedily; or why it was not measured."""
     folder = recipe.run_dir / "evaluation" / "report"
     # Of a model that is trained anew the samples are other ones.
     shutil.rmtree(folder, ignore_errors=True)
-    sampling = Sampling(temperature=0, max_new_tokens=EVALUATED_TOKENS)
-    context = Report(folder, describe(model, str(path)), shlex.join(["python", *sys.argv]))
+    settings = EvaluationSettings(
+        generation=GenerationSettings(temperature=0, max_new_tokens=EVALUATED_TOKENS),
+        limit=recipe.training.eval_prompts,
+    )
+    command = shlex.join(["python", *sys.argv])
     try:
-        with RustVerifier() as verifier:
-            suite.check_gold(verifier)
-            return run_programs(suite, model.eval(), tokenizer, sampling, verifier, context)
+        (found,) = evaluate_model(model, "compile-rate", folder, settings, tokenizer=tokenizer, command=command)
     except (ToolchainUnavailable, SandboxUnavailable, ScoringUnavailable, GoldFailed, ValueError) as error:
         # ValueError: the prompts are longer than the model's positions.
         return f"not measured: {error}"
+    return found
 
 
 def file_sizes(folder: Path) -> dict[str, int]:
@@ -96,7 +94,7 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage) -> None:
     completion = complete_in_clean_process(folder, recipe.prompt)
     rate = None
     if recipe.training.eval_prompts:
-        rate = compile_rate_of(model, prepared.tokenizer, recipe, folder)
+        rate = compile_rate_of(model, prepared.tokenizer, recipe)
     losses = {stage.name: list(result.held_out_loss) for stage, result in results.items() if result.held_out_loss}
     longest = max(results.values(), key=lambda result: result.tokens)
     found = {

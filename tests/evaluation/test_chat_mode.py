@@ -7,11 +7,12 @@ import torch
 
 from evaluation.__main__ import main
 from evaluation.chat_mode import INSTRUCTION, ChatMode
-from evaluation.generate import Prompt, Sampling, generate
+from evaluation.generate import Prompt, generate
+from evaluation.generation_settings import GenerationSettings
 from evaluation.results import Results
 from evaluation.rust import RustVerifier
 from evaluation.rust.syntax.completion import completed_function
-from evaluation.suites.humaneval_rust import HumanEvalRust, read_problems
+from evaluation.suites.humaneval_rust import HumanEvalRust
 from tests.helpers.humaneval_rows import PROBLEMS, ROWS
 from tests.helpers.stored import needs_data
 from tests.helpers.tiny import tiny_model
@@ -46,7 +47,7 @@ def wrapped(problems, part):
 
 
 def check_forms(problems, verifier):
-    suite = HumanEvalRust(problems, chat=True)
+    suite = HumanEvalRust(problems, chat=ChatMode())
     right = suite.verify(wrapped(problems, "solution"), verifier)
     wrong = suite.verify(wrapped(problems, "faulty"), verifier)
     assert [problem.name for problem, each in zip(problems, right, strict=True) if not all(v.ok for v in each)] == []
@@ -56,7 +57,7 @@ def check_forms(problems, verifier):
 def test_solutions_pass_in_every_form_of_an_answer_and_faulty_ones_in_none():
     with RustVerifier() as verifier:
         check_forms(PROBLEMS, verifier)
-        suite = HumanEvalRust(PROBLEMS[:1], chat=True)
+        suite = HumanEvalRust(PROBLEMS[:1], chat=ChatMode())
         cut = ["```rust\n" + PROBLEMS[0].declaration + PROBLEMS[0].solution, "<think> So", "", "Sorry, I cannot."]
         assert not any(verdict.ok for verdict in suite.verify([cut], verifier)[0])
 
@@ -64,7 +65,7 @@ def test_solutions_pass_in_every_form_of_an_answer_and_faulty_ones_in_none():
 @needs_data
 @pytest.mark.slow
 def test_all_solutions_of_humaneval_pass_in_every_form_and_faulty_ones_in_none():
-    problems = read_problems()
+    problems = HumanEvalRust.read().problems
     assert len(problems) == 164
     with RustVerifier(run_timeout=10) as verifier:
         check_forms(problems, verifier)
@@ -79,9 +80,9 @@ def files(tmp_path, model, tokenizer):
     return tmp_path
 
 
-def evaluate(files, out, *options):
-    arguments = ["run", "--suite", "humaneval-rust", "--model", files / "model", "--problems", files / "rows.jsonl"]
-    return main([*map(str, arguments), "--max-new-tokens", "6", "--out", str(files / out), *options])
+def evaluate(files, out, *options, suite="humaneval-rust"):
+    arguments = ["run", "--suite", suite, "--model", files / "model", "--problems", files / "rows.jsonl"]
+    return main([*map(str, arguments), "--max-new-tokens", "6", "--output-dir", str(files / out), *options])
 
 
 def test_the_mode_is_recorded_and_samples_of_two_modes_are_never_mixed(files, capsys):
@@ -103,18 +104,19 @@ def test_the_mode_is_recorded_and_samples_of_two_modes_are_never_mixed(files, ca
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--chat"], "the model must have a chat template to be asked as in a chat, and has none: give one with"),
+        (["--chat"], "the model must have a chat template for --chat, and has none: give one with"),
         (["--instruction", "Do {prompt}"], "--instruction needs --chat"),
         (["--chat", "--instruction", "Do it."], "the instruction must have {prompt} once"),
         (["--chat", "--chat-template", "nothing"], "nothing cannot be read: No such file"),
         (["--chat", "--chat-template", "BROKEN"], "the chat template cannot be rendered"),
-        (["--chat", "--suite", "performance"], "--chat needs a benchmark of programs, got --suite performance"),
+        (["--chat"], "chat needs a suite of programs, got performance"),
     ],
 )
 def test_bad_input_is_said_before_any_work(files, capsys, options, message):
     (files / "broken.jinja").write_text("{% for %}")
     options = [str(files / "broken.jinja") if option == "BROKEN" else option for option in options]
-    assert evaluate(files, "out", *options) == 2
+    suite = "performance" if "performance" in message else "humaneval-rust"
+    assert evaluate(files, "out", *options, suite=suite) == 2
     assert message in capsys.readouterr().err and not (files / "out").exists()
 
 
@@ -127,7 +129,7 @@ def test_an_answer_ends_where_the_model_ends_it_and_a_template_may_open_a_though
             model.model.norm.weight.zero_()
             model.lm_head.weight.zero_()
         model.forward = always(brace, model.forward)
-        sampling = Sampling(temperature=0, max_new_tokens=4)
+        sampling = GenerationSettings(temperature=0, max_new_tokens=4)
         chat = ChatMode(template=TEMPLATE + "<think>\n")
         (sample,) = generate(
             model, tokenizer, [Prompt("a", "fn a() {")], sampling, tmp_path / str(end), False, chat=chat

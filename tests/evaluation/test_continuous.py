@@ -8,18 +8,20 @@ import pytest
 import torch
 from datasets import Dataset
 
-from evaluation.continuous import PROMPTS_AT_A_TIME, ContinuousEvaluation
-from evaluation.generate import Sampling
-from evaluation.suites.compile_rate import CompileRate, read_problems
+from evaluation.continuous import ContinuousEvaluation
+from evaluation.generation_settings import GenerationSettings
+from evaluation.suites.compile_rate import CompileRate
 from evaluation.suites.humaneval_rust import HumanEvalRust
+from evaluation.suites.program_suite import TRAINING_BATCH
 from tests.helpers.humaneval_rows import PROBLEMS
 from tests.helpers.tiny import random_tokens, tiny_model
 
+PROBLEMS_TO_COMPILE = CompileRate.read().problems
 BLOCKS = Dataset.from_dict({"input_ids": random_tokens(2, 9).tolist()})
 
 
 def evaluation(tokenizer, folder, suites, seconds=300.0):
-    sampling = Sampling(temperature=0, max_new_tokens=4)
+    sampling = GenerationSettings(temperature=0, max_new_tokens=4)
     return ContinuousEvaluation(tokenizer, BLOCKS, suites, folder, seconds, sampling)
 
 
@@ -30,7 +32,7 @@ def model():
 
 def test_every_number_of_the_design_is_there_with_how_many_it_is_of(model, tokenizer, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
-    suites = [CompileRate(read_problems()[:10]), HumanEvalRust(PROBLEMS)]
+    suites = [CompileRate(PROBLEMS_TO_COMPILE[:10]), HumanEvalRust(PROBLEMS)]
     found = evaluation(tokenizer, tmp_path, suites)(model, 5)
     assert found["eval_perplexity"] == pytest.approx(np.exp(found["eval_loss"])) and "eval_loop_3_loss" in found
     assert (found["eval_compiles_of"], found["eval_humaneval_pass_of"]) == (10, 2)
@@ -41,17 +43,18 @@ def test_every_number_of_the_design_is_there_with_how_many_it_is_of(model, token
 
 
 def test_the_time_budget_ends_it_and_a_rate_is_of_what_was_reached(model, tokenizer, tmp_path, monkeypatch):
-    suite = CompileRate(read_problems()[: 3 * PROMPTS_AT_A_TIME])
+    suite = CompileRate(PROBLEMS_TO_COMPILE[: 3 * TRAINING_BATCH])
     nothing = evaluation(tokenizer, tmp_path, [suite], seconds=0.0)(model, 5)
     assert "eval_loss" in nothing and "eval_compiles" not in nothing
     clock = iter(range(100))
-    monkeypatch.setattr("evaluation.continuous.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    for module in ("continuous", "suites.program_suite"):
+        monkeypatch.setattr(f"evaluation.{module}.time", SimpleNamespace(monotonic=lambda: next(clock)))
     found = evaluation(tokenizer, tmp_path, [suite], seconds=4)(model, 5)
-    assert found["eval_compiles_of"] == 2 * PROMPTS_AT_A_TIME
+    assert found["eval_compiles_of"] == 2 * TRAINING_BATCH
     clock = iter(range(100))
     both = evaluation(tokenizer, tmp_path, [suite, CompileRate(suite.problems)], seconds=9)
     drawn = []
-    monkeypatch.setattr(ContinuousEvaluation, "_verdicts", lambda self, suite, model, deadline: drawn.append(deadline))
+    monkeypatch.setattr(CompileRate, "measure_in_training", lambda self, run, deadline: drawn.append(deadline) or {})
     both(model, 5)
     assert drawn == [5, 9]
 
@@ -66,19 +69,19 @@ def test_the_training_around_it_draws_what_it_would_have_drawn(model, tokenizer,
     seeds()
     expected = drawn()
     seeds()
-    evaluation(tokenizer, tmp_path, [CompileRate(read_problems()[:2])])(model.train(), 5)
+    evaluation(tokenizer, tmp_path, [CompileRate(PROBLEMS_TO_COMPILE[:2])])(model.train(), 5)
     assert drawn() == expected and model.training
     model.eval()
 
 
 def test_references_count_as_compiling_and_as_semantically_right(tokenizer, tmp_path, monkeypatch):
     """A planted sampler: the model is not asked."""
-    problems = {problem.name: problem for problem in read_problems()[:4]}
+    problems = {problem.name: problem for problem in PROBLEMS_TO_COMPILE[:4]}
 
     def planted(model, tokenizer, prompts, *_, **__):
         return [SimpleNamespace(completion=problems[prompt.name].reference) for prompt in prompts]
 
-    monkeypatch.setattr("evaluation.continuous.generate", planted)
+    monkeypatch.setattr("evaluation.suites.program_suite.generate", planted)
     monkeypatch.setattr("evaluation.continuous.loss_by_depth", lambda *_: [1.0])
     found = evaluation(tokenizer, tmp_path, [CompileRate(list(problems.values()))])(None, 5)
     assert (found["eval_compiles"], found["eval_semantic_score"], found["eval_compiles_of"]) == (1.0, 1.0, 4)

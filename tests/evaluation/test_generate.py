@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from evaluation.generate import Prompt, Sampling, fingerprint, generate
+from evaluation.generate import Prompt, fingerprint, generate
+from evaluation.generation_settings import GenerationSettings
 from evaluation.loading import load_model
 from evaluation.rust.syntax.completion import completed_function
 from tests.helpers.stored import needs_data, rows
 from tests.helpers.tiny import tiny_model
 
 PROMPTS = [Prompt("one", "fn one() -> i32 {\n"), Prompt("two", "/// {{\nfn two(text: &str) -> usize {\n")]
-SAMPLING = Sampling(num_samples=3, temperature=1.0, max_new_tokens=12, batch_size=4)
+SAMPLING = GenerationSettings(num_samples=3, temperature=1.0, max_new_tokens=12, batch_size=4)
 
 
 @pytest.mark.parametrize(
@@ -188,4 +189,4 @@ def test_what_is_no_model_is_refused_with_the_reason(tokenizer, tmp_path):
 )
 def test_impossible_sampling_is_refused_by_name(settings, message):
     with pytest.raises(ValueError, match=message):
-        Sampling(**settings)
+        GenerationSettings(**settings)

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evaluation.comparison import compare_results
 from evaluation.pass_at_k import pass_at_k
-from evaluation.report import Report
-from evaluation.results import Interval, Results, bootstrap, compare, share_difference, share_interval
+from evaluation.results import Interval, Results, bootstrap, share_difference, share_interval
+from evaluation.results_folder import ResultsFolder
 
 SCORES = {f"problem {index}": index % 3 / 2 for index in range(30)}
 
@@ -126,13 +127,13 @@ def test_the_interval_holds_the_mean_and_stays_within_the_values(values):
 
 
 def test_a_model_does_not_differ_from_itself():
-    (found,) = compare(results(), results())
+    (found,) = compare_results(results(), results())
     assert found.difference.value == 0 and found.p_value == 1
 
 
 @pytest.mark.parametrize("scores", [SCORES, dict.fromkeys(SCORES, 0.0)])
 def test_equal_results_do_not_prove_that_other_problems_would_be_equal(scores):
-    (found,) = compare(results(scores), results(scores))
+    (found,) = compare_results(results(scores), results(scores))
     assert found.difference.high > 0.1 and found.difference.low == pytest.approx(-found.difference.high)
 
 
@@ -147,22 +148,22 @@ def test_intervals_of_differences_hold_the_truth_in_95_of_100_draws(problems, sa
 
 def test_a_small_gain_on_every_problem_is_seen_and_one_on_few_is_not():
     lower = {name: value * 0.9 for name, value in SCORES.items()}
-    everywhere = compare(results(lower), results({name: value + 0.01 for name, value in lower.items()}))[0]
+    everywhere = compare_results(results(lower), results({name: value + 0.01 for name, value in lower.items()}))[0]
     assert everywhere.p_value < 0.001 and everywhere.difference.low > 0
     few = {**SCORES, "problem 0": 1.0, "problem 3": 1.0}
-    rarely = compare(results(), results(few))[0]
+    rarely = compare_results(results(), results(few))[0]
     assert rarely.p_value > 0.2 and rarely.second > rarely.first
 
 
 def test_different_things_are_not_compared():
     with pytest.raises(ValueError, match="must be of one benchmark, got humaneval_rust and perplexity"):
-        compare(results(), results(benchmark="perplexity"))
+        compare_results(results(), results(benchmark="perplexity"))
     with pytest.raises(ValueError, match="must have a metric on the same problems"):
-        compare(results(), replace(results(), per_problem={"pass@1": {"problem 0": 1.0}}))
+        compare_results(results(), replace(results(), per_problem={"pass@1": {"problem 0": 1.0}}))
 
 
 def test_results_of_another_model_are_not_replaced(tmp_path):
     Results("perplexity", {"path": "mine"}, {}, {}).write(tmp_path)
-    Report(tmp_path, {"path": "mine"}, "").check_place(["perplexity", "humaneval_rust"])
+    ResultsFolder(tmp_path, {"path": "mine"}, "").check(["perplexity", "humaneval_rust"])
     with pytest.raises(ValueError, match="perplexity.json holds the results of mine, which those of yours would"):
-        Report(tmp_path, {"path": "yours"}, "").check_place(["perplexity"])
+        ResultsFolder(tmp_path, {"path": "yours"}, "").check(["perplexity"])

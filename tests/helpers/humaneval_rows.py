@@ -1,6 +1,6 @@
 """Two problems in the form of HumanEval-Rust."""
 
-from evaluation.suites.humaneval_rust import Problem
+from evaluation.suites.humaneval_rust import HumanEvalProblem
 
 CRATES = "fn main(){    }\n\nuse rand::Rng;\nuse regex::Regex;\nuse md5;\nuse std::ascii::AsciiExt;\n"
 IMPORTS = CRATES + "use std::{cmp::max, collections::HashMap};\n"
@@ -51,4 +51,4 @@ mod tests {
 """,
     },
 ]
-PROBLEMS = [Problem.of(row) for row in ROWS]
+PROBLEMS = [HumanEvalProblem.of(row) for row in ROWS]

@@ -5,10 +5,12 @@ import torch
 from datasets import Dataset
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
-from evaluation.generate import Prompt, Sampling, generate
-from evaluation.report import describe
-from evaluation.suites.performance import Workload, settings
-from evaluation.suites.perplexity import loss_by_depth, score_texts
+from evaluation.generate import Prompt, generate
+from evaluation.generation_settings import GenerationSettings
+from evaluation.loss_by_depth import loss_by_depth
+from evaluation.results_folder import describe
+from evaluation.suites.performance import Workload, speeds_to_measure
+from evaluation.suites.perplexity import score_texts
 from model_cards.gguf.verify import _activation_bits
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from tests.helpers.pretraining import make_trainer
@@ -54,11 +56,11 @@ def test_pretraining_sees_its_ternary_layers_and_trains_its_gate(tmp_path, as_re
 def test_evaluation_measures_its_loops_and_takes_a_depth(tokenizer, tmp_path, as_remote):
     own = looped(tokenizer)
     remote = as_remote(own)
-    sampling = Sampling(temperature=0, max_new_tokens=2, num_loops=2)
+    sampling = GenerationSettings(temperature=0, max_new_tokens=2, num_loops=2)
     (sample,) = generate(remote, tokenizer, [Prompt("one", "fn")], sampling, tmp_path / "samples", progress=False)
     assert sample.mean_loops == 2
     assert describe(remote, "folder")["num_loops"] == 3
-    assert len(settings(remote, Workload([1], 4, 4, 1))) > 3
+    assert len(speeds_to_measure(remote, Workload([1], 4, 4, 1))) > 3
     blocks = Dataset.from_dict({"input_ids": random_tokens(2, 8).tolist()})
     assert loss_by_depth(remote, blocks) == loss_by_depth(own, blocks)
     found, expected = (score_texts(model, tokenizer, {"a": "fn x"}, 8, progress=False) for model in (remote, own))

@@ -163,7 +163,10 @@ QUICK = {
     ".venv/bin/python -m evaluation verify src/*.rs": {"src/*.rs": "src/lib.rs"},
     ".venv/bin/python -m model_cards pack runs/debug/maxrl/model packed": {},
     ".venv/bin/python -m model_cards gguf runs/debug/maxrl/model model.gguf --type tq2_0 --verify": {},
-    "python -m evaluation run --model FOLDER --suite perplexity --text FOLDER_OF_RS_FILES --out results/mine": {},
+    (
+        "python -m evaluation run --model FOLDER --suite perplexity --text FOLDER_OF_RS_FILES "
+        "--output-dir results/mine"
+    ): {},
     "python -m recipes": {},
     "python recipes/config_b.py --show": {},
 }

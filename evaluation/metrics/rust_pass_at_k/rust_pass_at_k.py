@@ -12,27 +12,27 @@ from evaluation.rust.syntax.answers import extract_rust
 from evaluation.rust.syntax.merging import merged_program
 from evaluation.scoring import verify_samples
 
-# Of an answer that is not finished or has no program: no crate either.
+# Stands for an answer without a finished program; it does not compile.
 UNFINISHED = "fn unfinished() {"
 DESCRIPTION = """
-Compiles each program with its test and runs it, sandboxed, and estimates the probability that one of k samples passes.
+Compiles each program with its tests, runs it in a sandbox, and estimates the probability that one of k samples passes.
 Running programs needs the environment variable HF_ALLOW_CODE_EVAL=1.
 """
 INPUTS = """
 Args:
-    predictions: for each problem a list of whole programs, or of answers.
-    references: for each problem the text that is appended to each of its programs: `#[test]` functions or a `fn main`.
-    k: numbers of samples to estimate for; none may be larger than the number of a problem's programs.
-    num_workers: compilers at the same time; None for one per processor.
-    timeout: seconds of processor time a program gets.
-    edition: of the language.
-    mode: "base" takes a prediction as the program; "chat" as a chat model's answer, and the program out of it.
-    prompts: for "chat", for each problem the text that ends with the open function. An answer may then give the body
-        only, and lack the imports that are there; one that is not finished fails. Without them an answer is a program.
+    predictions: for each problem a list of whole programs, or of answers in mode "chat".
+    references: for each problem the text that is appended to its programs: `#[test]` functions or a `fn main`.
+    k: values of k; none may be larger than the number of programs of a problem.
+    num_workers: number of compilers that run at the same time; None for one per processor.
+    timeout: seconds of processor time for each program.
+    edition: Rust edition.
+    mode: "base" if predictions are programs; "chat" if they are a chat model's answers, which contain programs.
+    prompts: in mode "chat", for each problem the text that ends with the open function. An answer may then give only
+        the body, and omit imports of the prompt. Without prompts an answer must contain the whole program.
 Returns:
     pass_at_k: `pass@k` for each k, the mean over the problems.
     results: for each problem a list with `passed`, `status` and the test counts of each program. `status` is that of
-        `evaluation.rust.Verdict`: a timeout is not a failed test, and neither is a code that does not compile.
+        `evaluation.rust.Verdict`, which tells failed tests from timeouts and from programs that do not compile.
 """
 
 
@@ -103,7 +103,7 @@ class RustPassAtK(evaluate.Metric):
 
 
 def program_of(answer: str, test: str, prompt: str | None) -> str:
-    """The program of a chat model's answer to a prompt."""
+    """Return the program in a chat model's answer to a prompt."""
     code = extract_rust(answer)
     if code is None:
         return UNFINISHED

@@ -4,10 +4,10 @@ import pytest
 
 from evaluation.rust import RustVerifier
 from evaluation.rust.syntax.completion import completed_function
-from evaluation.suites.compile_rate import CompileRate, read_problems
+from evaluation.suites.compile_rate import CompileRate
 
-PROBLEMS = read_problems()
-SUITE = CompileRate(PROBLEMS)
+SUITE = CompileRate.read()
+PROBLEMS = SUITE.problems
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,7 +11,7 @@ from evaluation.results import Results
 from evaluation.rust import RustVerifier
 from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.scoring import GoldFailed, results_of
-from evaluation.suites.humaneval_rust import SHIMS, HumanEvalRust, Problem, read_problems
+from evaluation.suites.humaneval_rust import SHIMS, HumanEvalProblem, HumanEvalRust
 from tests.helpers.humaneval_rows import CRATES, PROBLEMS, ROWS
 from tests.helpers.stored import needs_data, rows
 
@@ -41,8 +41,8 @@ def test_no_crate_is_left_and_what_they_gave_is_there(verifier):
     for problem in PROBLEMS:
         assert "use rand;" not in problem.prompt and "regex" not in problem.prompt + problem.declaration
         assert "fn main" not in problem.declaration and "use std::" in problem.declaration
-    assert ["mod rand" in problem.test for problem in PROBLEMS] == [True, False]
-    assert ["mod md5" in problem.test for problem in PROBLEMS] == [False, True]
+    assert ["mod rand" in problem.tests for problem in PROBLEMS] == [True, False]
+    assert ["mod md5" in problem.tests for problem in PROBLEMS] == [False, True]
     SUITE.check_gold(verifier)
 
 
@@ -69,10 +69,10 @@ def test_solutions_score_one_and_stubs_zero(verifier):
 
 
 def test_nothing_is_scored_where_a_solution_fails(verifier):
-    broken = Problem.of(ROWS[0] | {"canonical_solution": "    x + 1\n}\n"})
+    broken = HumanEvalProblem.of(ROWS[0] | {"canonical_solution": "    x + 1\n}\n"})
     with pytest.raises(GoldFailed, match=r"known solutions fail on this machine: Test/0 \(tests_failed\)"):
         HumanEvalRust([broken, PROBLEMS[1]]).check_gold(verifier)
-    lenient = Problem.of(ROWS[0] | {"buggy_solution": ROWS[0]["canonical_solution"]})
+    lenient = HumanEvalProblem.of(ROWS[0] | {"buggy_solution": ROWS[0]["canonical_solution"]})
     with pytest.raises(GoldFailed, match=r"known faulty solutions pass on this machine: Test/0 \(valid\)"):
         HumanEvalRust([lenient]).check_gold(verifier)
 
@@ -85,18 +85,30 @@ def files(tmp_path, model, tokenizer):
     return tmp_path
 
 
-def evaluate(files, out, *options):
+def evaluate(files, out, *options, suite="humaneval-rust"):
     arguments = [
         "run",
         "--model",
         str(files / "model"),
         "--problems",
-        str(files / "rows.jsonl"),
+        f"humaneval-rust={files / 'rows.jsonl'}",
         "--suite",
-        "humaneval-rust",
+        suite,
     ]
-    sampling = ["--n", "3", "--k", "1", "3", "--max-new-tokens", "8", "--batch-size", "4", "--temperature", "1"]
-    return main([*arguments, *sampling, "--out", str(files / out), *options])
+    sampling = [
+        "--num-samples",
+        "3",
+        "--k",
+        "1",
+        "3",
+        "--max-new-tokens",
+        "8",
+        "--batch-size",
+        "4",
+        "--temperature",
+        "1",
+    ]
+    return main([*arguments, *sampling, "--output-dir", str(files / out), *options])
 
 
 def test_a_run_leaves_results_samples_and_verdicts_and_a_killed_one_the_same(files, model, capsys):
@@ -135,32 +147,35 @@ def test_a_run_with_early_exit_tells_its_loops(files, capsys):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--k", "4"], "--k must be from 1 to --n 3, the samples per problem, got 4"),
-        (["--suite", "perplexity"], "the perplexity needs text: give .rs files or JSON lines by --text"),
-        (["--suite", "perplexity", "--text", "nothing"], "text must be .rs files or JSON lines with a column code"),
-        (["--limit", "0"], "--limit must be at least 1, got 0"),
+        (["--k", "4"], "k must be from 1 to num_samples, 3, got 4"),
+        (["SUITE perplexity"], "the perplexity needs text: give .rs files or JSON lines with --text"),
+        (["SUITE perplexity", "--text", "nothing"], "text must be .rs files or JSON lines with a column code"),
+        (["--limit", "0"], "limit must be at least 1, got 0"),
         (["--exit-at-loop", "9"], "exit_at_loop must be an integer from 1 to num_loops=3, got 9"),
         (["--exit-threshold", "-1"], "exit_threshold must be"),
         (["--exit-threshold", "0.5", "--exit-at-loop", "2"], "exit_threshold below 1 and exit_at_loop are two forms"),
         (["--temperature", "-1"], "temperature must be at least 0"),
         (["--model", "./nothing"], "must be the folder of a saved model or a Hub name, got './nothing'"),
-        (["--problems", "nothing.jsonl"], "must be a file of HumanEvalPack's rows, got nothing.jsonl"),
-        (["--problems", "MODEL"], "must hold HumanEvalPack's rows, one JSON object per line"),
+        (["--problems", "nothing.jsonl"], "humaneval-rust must be a .jsonl or .jsonl.gz file, got nothing.jsonl"),
+        (["--problems", "MODEL"], "must hold rows of HumanEvalPack, one JSON object per line"),
         (["--device", "nonsense"], "device must be one that PyTorch"),
         (["--dtype", "nonsense"], "dtype must be one of"),
-        (["--window", "1"], "--window must be at least 2"),
-        (["--workers", "0"], "workers must be at least 1"),
-        (["--out", "LATIN_1"], "--out must be a folder"),
+        (["--window", "1"], "window must be at least 2"),
+        (["--num-workers", "0"], "workers must be at least 1"),
+        (["--output-dir", "LATIN_1"], "output_dir must be a folder"),
         (["--problems", "LATIN_1"], "latin_1.rs must be text in UTF-8"),
-        (["--suite", "multipl-e-rust", "--multipl-e", "LATIN_1"], "latin_1.rs must be text in UTF-8"),
+        (["SUITE multipl-e-rust", "--problems", "multipl-e-rust=LATIN_1"], "latin_1.rs must be text in UTF-8"),
         (["--chat", "--chat-template", "LATIN_1"], "latin_1.rs must be text in UTF-8"),
-        (["--suite", "perplexity", "--text", "LATIN_1"], "latin_1.rs must be text in UTF-8"),
+        (["SUITE perplexity", "--text", "LATIN_1"], "latin_1.rs must be text in UTF-8"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(files, capsys, options, message):
     (files / "latin_1.rs").write_bytes("// Übung".encode("latin-1"))
     paths = {"MODEL": str(files / "model" / "config.json"), "LATIN_1": str(files / "latin_1.rs")}
-    assert evaluate(files, "out", *(paths.get(option, option) for option in options)) == 2
+    paths["multipl-e-rust=LATIN_1"] = f"multipl-e-rust={paths['LATIN_1']}"
+    suites = [option.removeprefix("SUITE ") for option in options if option.startswith("SUITE ")]
+    options = [paths.get(option, option) for option in options if not option.startswith("SUITE ")]
+    assert evaluate(files, "out", *options, suite=(suites or ["humaneval-rust"])[0]) == 2
     said = capsys.readouterr().err
     assert message in said and said.count("\n") == 1 and not (files / "out").exists()
 
@@ -168,7 +183,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(files, capsys, options, me
 def test_a_compiler_that_is_missing_is_said_before_the_model_is_loaded(files, capsys, monkeypatch):
     monkeypatch.setenv("PATH", str(files))
     find_toolchain.cache_clear()
-    assert evaluate(files, "out", "--suite", "compile-rate", "--model", "no/model") == 2
+    assert evaluate(files, "out", "--model", "no/model", suite="compile-rate") == 2
     find_toolchain.cache_clear()
     said = capsys.readouterr().err
     assert "rustup.rs" in said and said.count("\n") == 1 and not (files / "out").exists()
@@ -178,11 +193,12 @@ def test_all_benchmarks_skip_those_that_lack_their_input(files, capsys, monkeypa
     monkeypatch.delenv("NANOCHAT_DATA", raising=False)
     for library in ("huggingface_hub.constants", "datasets.config"):
         monkeypatch.setattr(f"{library}.HF_HUB_OFFLINE", True)
-    settings = ["--suite", "all", "--limit", "1", "--rounds", "1", "--batch-sizes", "1", "--prompt-tokens", "4"]
-    assert evaluate(files, "out", *settings, "--new-tokens", "2", "--exit-thresholds") == 0
+    settings = ["--limit", "1", "--rounds", "1", "--batch-sizes", "1", "--prompt-tokens", "4"]
+    assert evaluate(files, "out", *settings, "--new-tokens", "2", "--exit-thresholds", suite="all") == 0
     shown = capsys.readouterr().out
-    assert "perplexity is skipped: the perplexity needs text: give .rs files or JSON lines by --text\n" in shown
-    assert "multipl-e-rust is skipped: MultiPL-E needs its problems" in shown and "--multipl-e FILE" in shown
+    assert "perplexity is skipped: the perplexity needs text: give .rs files or JSON lines with --text\n" in shown
+    assert "multipl-e-rust is skipped: multipl-e-rust needs its problems" in shown
+    assert "--problems multipl-e-rust=FILE" in shown
     written = {path.stem for path in (files / "out").glob("*.json")}
     assert written == {"humaneval_rust", "compilation_success_rate", "performance_benchmarks"}
 
@@ -191,13 +207,13 @@ def test_the_perplexity_needs_no_consent_and_tells_every_loop(files, capsys, mon
     monkeypatch.delenv("HF_ALLOW_CODE_EVAL")
     (files / "text").mkdir()
     (files / "text" / "a.rs").write_text("fn a() -> i32 { 1 }\n" * 30)
-    options = ["--suite", "perplexity", "--text", str(files / "text"), "--window", "64"]
-    assert evaluate(files, "out", *options) == 0
+    options = ["--text", str(files / "text"), "--window", "64"]
+    assert evaluate(files, "out", *options, suite="perplexity") == 0
     assert "bits_per_byte_loop_3" in capsys.readouterr().out
     results = Results.read(files / "out" / "perplexity.json")
     assert len(results.details["perplexity_by_loop"]) == 3 and results.settings["window"] == 64
     assert "decoded" not in results.details
-    assert evaluate(files, "early", *options, "--exit-threshold", "0.8") == 0
+    assert evaluate(files, "early", *options, "--exit-threshold", "0.8", suite="perplexity") == 0
     assert "loops, exit at 0.8" in capsys.readouterr().out
     early = Results.read(files / "early" / "perplexity.json")
     assert early.settings["exit_threshold"] == 0.8 and 1 < early.details["decoded"]["mean_loops"] < 3
@@ -213,7 +229,7 @@ def test_without_consent_nothing_is_sampled(files, capsys, monkeypatch):
 def test_without_rows_it_says_where_they_come_from(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ValueError, match="bigcode/humanevalpack on the Hub cannot be reached. Give its file"):
-        read_problems()
+        HumanEvalRust.read()
 
 
 @needs_data
@@ -223,6 +239,6 @@ def test_all_published_problems_run_without_crates(tmp_path, verifier):
     published = [row | {"declaration": CRATES + row["declaration"]} for row in rows("humaneval_rust")]
     with gzip.open(path, "wt") as file:
         file.writelines(json.dumps(row) + "\n" for row in published)
-    problems = read_problems(path)
-    assert len(problems) == 164
-    HumanEvalRust(problems).check_gold(verifier)
+    suite = HumanEvalRust.read(path)
+    assert len(suite.problems) == 164
+    suite.check_gold(verifier)

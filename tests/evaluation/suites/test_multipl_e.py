@@ -1,6 +1,7 @@
 """MultiPL-E's form: its own stop rule, its edition, its 156 problems, and other files of the form."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from evaluation.__main__ import main
 from evaluation.results import Results
 from evaluation.rust import RustVerifier
 from evaluation.scoring import GoldFailed
-from evaluation.suites.multipl_e_rust import MultiplERust, Problem, before_closing_brace, read_problems, read_rows
+from evaluation.suites.multipl_e_rust import MultiplEProblem, MultiplERust, before_closing_brace
 from tests.helpers.stored import needs_data, rows
 
 PROMPT = "/// The length.\nfn length(text: String) -> isize {\n"
@@ -50,7 +51,7 @@ def test_a_completion_ends_before_a_brace_at_the_start_of_a_line(completion, exp
 
 
 def test_what_passes_passes_and_what_is_unwritten_does_not(verifier):
-    suite = MultiplERust([Problem.of(ROW)])
+    suite = MultiplERust([MultiplEProblem.of(ROW)])
     suite.check_gold(verifier)
     bodies = ["\n    text.len() as isize", "\n    0", "\n    text.len()", "\n    let f = async { 1 }; 3"]
     ((right, wrong, mistyped, later_edition),) = suite.verify([bodies], verifier)
@@ -69,13 +70,13 @@ def test_it_runs_from_the_command_line_in_its_own_edition(tmp_path, model, token
     tokenizer.save_pretrained(tmp_path / "model")
     (tmp_path / "rows.jsonl").write_text(json.dumps(ROW) + "\n")
     arguments = ["run", "--suite", "multipl-e-rust", "--model", str(tmp_path / "model"), "--max-new-tokens", "6"]
-    assert main([*arguments, "--multipl-e", str(tmp_path / "rows.jsonl"), "--out", str(tmp_path / "out")]) == 0
+    assert main([*arguments, "--problems", str(tmp_path / "rows.jsonl"), "--output-dir", str(tmp_path / "out")]) == 0
     results = Results.read(tmp_path / "out" / "humaneval_rust_multiple.json")
     assert results.settings["edition"] == "2015" and results.num_problems == 1
     header = json.loads((tmp_path / "out" / "humaneval_rust_multiple.samples.jsonl").read_text().splitlines()[0])
     assert header["stop"] == "before_closing_brace"
     (tmp_path / "other.jsonl").write_text(json.dumps(ROW | {"tests": "fn main() {}"}) + "\n")
-    assert main([*arguments, "--multipl-e", str(tmp_path / "other.jsonl"), "--out", str(tmp_path / "no")]) == 2
+    assert main([*arguments, "--multipl-e", str(tmp_path / "other.jsonl"), "--output-dir", str(tmp_path / "no")]) == 2
     error = capsys.readouterr().err
     assert "row 1 (HumanEval_23_length): it has another form than MultiPL-E's Rust" in error
     assert "--skip-bad-rows leaves such rows out" in error
@@ -110,13 +111,14 @@ def test_a_bad_row_is_named_and_may_be_left_out(tmp_path, fault):
     path = tmp_path / "mbpp.jsonl"
     path.write_text("".join(json.dumps(each) + "\n" for each in (ROW | {"name": "mbpp_2_length"}, row)))
     with pytest.raises(ValueError, match=r"row 2 \(.*" + reason + r".*; --skip-bad-rows leaves such rows out"):
-        read_problems(path)
-    problems, (bad,) = read_rows(path, skip_bad_rows=True)
-    assert [problem.name for problem in problems] == ["mbpp_2_length"] and bad.row == 2 and reason in bad.reason
+        MultiplERust.read(path)
+    suite = MultiplERust.read(path, skip_bad_rows=True)
+    (bad,) = suite.left_out
+    assert suite.names == ["mbpp_2_length"] and bad.startswith("row 2 (") and re.search(reason, bad)
     path.write_text(json.dumps(row) + "\nnot JSON\n")
     if fault != "the name of another":
         with pytest.raises(ValueError, match="no row is left"):
-            read_rows(path, skip_bad_rows=True)
+            MultiplERust.read(path, skip_bad_rows=True)
 
 
 def test_another_file_is_a_benchmark_of_its_own_without_its_bad_rows(tmp_path, model, tokenizer, capsys):
@@ -127,7 +129,13 @@ def test_another_file_is_a_benchmark_of_its_own_without_its_bad_rows(tmp_path, m
     written = [ROW | {"name": "mbpp_2_length"}, BAD["no main"][0], unsound, unknown]
     (tmp_path / "mbpp.jsonl").write_text("".join(json.dumps(each) + "\n" for each in written))
     arguments = ["run", "--suite", "multipl-e-rust", "--model", tmp_path / "model", "--max-new-tokens", "6"]
-    arguments += ["--multipl-e", tmp_path / "mbpp.jsonl", "--out", tmp_path / "out", "--skip-bad-rows"]
+    arguments += [
+        "--problems",
+        f"multipl-e-rust={tmp_path / 'mbpp.jsonl'}",
+        "--output-dir",
+        tmp_path / "out",
+        "--skip-bad-rows",
+    ]
     assert main([str(argument) for argument in arguments]) == 0
     results = Results.read(tmp_path / "out" / "mbpp_rust_multiple.json")
     assert results.benchmark == "mbpp_rust_multiple" and results.num_problems == 1
@@ -146,6 +154,6 @@ def test_another_file_is_a_benchmark_of_its_own_without_its_bad_rows(tmp_path, m
 def test_the_156_problems_are_sound(step, tmp_path, verifier):
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows("humaneval_rust_multiple")))
-    problems = read_problems(path)
+    problems = MultiplERust.read(path).problems
     assert len(problems) == 156 and sum(problem.reference is not None for problem in problems) == 132
     MultiplERust(problems[::step]).check_gold(verifier)

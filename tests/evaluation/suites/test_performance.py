@@ -8,7 +8,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from evaluation.__main__ import main
 from evaluation.results import Results
-from evaluation.suites.performance import Workload, measure, settings
+from evaluation.suites.performance import Workload, measure, speeds_to_measure
+from model_cards.card import results as card_results
 from tests.helpers.tiny import tiny_model
 
 SMALL = Workload(batch_sizes=(1, 2), prompt_tokens=5, new_tokens=3, rounds=2, exit_thresholds=())
@@ -47,9 +48,9 @@ def test_other_models_have_one_depth():
     llama = LlamaForCausalLM(LlamaConfig(**shape))
     assert list(measure(llama, replace(SMALL, exit_thresholds=None)).metrics)[0] == "prompt tokens/s, batch 1"
     with pytest.raises(ValueError, match="num_loops needs a LoopLM, got a model of type llama"):
-        settings(llama, Workload(num_loops=(2,)))
+        speeds_to_measure(llama, Workload(num_loops=(2,)))
     with pytest.raises(ValueError, match="exit_thresholds needs a LoopLM, got a model of type llama"):
-        settings(llama, Workload(exit_thresholds=(0.5,)))
+        speeds_to_measure(llama, Workload(exit_thresholds=(0.5,)))
 
 
 def test_a_threshold_has_the_loops_of_its_tokens_whatever_the_configuration_says():
@@ -64,13 +65,15 @@ def test_a_threshold_has_the_loops_of_its_tokens_whatever_the_configuration_says
         (3, 0.5),
         (3, 0.95),
     ]
-    assert [each["loops"] for each in speeds([measured])][2:4] == [
+    assert [each["loops"] for each in card_results.speeds([measured])][2:4] == [
         3,
         f"{speeds[3]['mean_loops']:.2f} (exit at 0.5)",
     ]
     loops = [each["mean_loops"] for each in speeds]
     assert loops[:3] == [1, 2, 3] and 1 < loops[3] < loops[4] < 3
-    assert [each.exit_threshold for each in settings(leaving, replace(workload, exit_thresholds=None))[3:]] == [
+    assert [
+        each.exit_threshold for each in speeds_to_measure(leaving, replace(workload, exit_thresholds=None))[3:]
+    ] == [
         0.5,
         0.8,
         0.95,
@@ -89,13 +92,13 @@ def test_a_threshold_has_the_loops_of_its_tokens_whatever_the_configuration_says
 )
 def test_what_cannot_be_measured_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        settings(tiny_model(), Workload(**change))
+        speeds_to_measure(tiny_model(), Workload(**change))
 
 
 def test_the_command_prints_and_writes_them(tmp_path, model, tokenizer, capsys):
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
-    arguments = ["run", "--model", str(tmp_path / "model"), "--suite", "performance", "--out", str(tmp_path)]
+    arguments = ["run", "--model", str(tmp_path / "model"), "--suite", "performance", "--output-dir", str(tmp_path)]
     small = ["--batch-sizes", "2", "--prompt-tokens", "4", "--new-tokens", "2", "--rounds", "1", "--num-loops", "2"]
     assert main([*arguments, *small, "--exit-threshold", "0.8"]) == 0
     assert "decode tokens/s" in capsys.readouterr().out

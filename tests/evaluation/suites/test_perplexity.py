@@ -10,14 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
-from evaluation.suites.perplexity import (
-    best_mixture_of_depths,
-    decoded_losses,
-    depth_quality,
-    loss_by_depth,
-    read_texts,
-    score_texts,
-)
+from evaluation.loss_by_depth import best_mixture_of_depths, decoded_losses, depth_quality, loss_by_depth
+from evaluation.suites.perplexity import read_texts, score_texts
 from tests.helpers.paths import BUILTIN
 from tests.helpers.tiny import random_tokens, tiny_model
 from trainers.data.tokenizer import train_tokenizer

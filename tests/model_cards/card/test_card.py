@@ -10,14 +10,14 @@ import torch
 from huggingface_hub import ModelCard
 
 from evaluation import __main__ as evaluation
-from evaluation.generate import Sampling
-from evaluation.report import describe
+from evaluation.generation_settings import GenerationSettings
 from evaluation.results import Results, share_interval
+from evaluation.results_folder import describe
+from evaluation.suites.depth_words import depth_words
 from model_cards.__main__ import main
 from model_cards.card.counted import Counted
 from model_cards.card.document import TEMPLATES
 from model_cards.card.metadata import problems
-from model_cards.card.results import depth
 from model_cards.checkpoint import Checkpoint
 from modeling_nanochat import LoopLMForCausalLM
 from tests.helpers.gguf_models import RUST, TOKENIZER, gguf_model
@@ -47,11 +47,13 @@ def measured(saved, tmp_path_factory):
     replace(
         perplexity,
         benchmark="humaneval_rust",
+        unit="problems",
         metrics={"pass@1": share_interval(list(solved.values()))},
         per_problem={"pass@1": solved},
         verdicts={"valid": 10, "tests_failed": 30},
         details={},
-        settings=asdict(Sampling(num_samples=1, temperature=0.3, seed=11)) | {"edition": "2021", "run_timeout": 5.0},
+        settings=asdict(GenerationSettings(num_samples=1, temperature=0.3, seed=11))
+        | {"edition": "2021", "run_timeout": 5.0},
         versions=perplexity.versions | {"rustc": "rustc 9.9.9"},
         command=f"python -m evaluation run --model {saved} --problems /home/me/secret/rows.jsonl --out=/home/results",
     ).write(folder)
@@ -157,7 +159,7 @@ def test_results_of_a_packed_model_are_its_own_and_tell_the_depth_it_is_configur
 def test_the_depth_is_that_asked_for_or_else_the_configured_one(measured, asked, configured, words):
     results = Results.read(measured / "humaneval_rust.json")
     changed = {"settings": results.settings | asked, "model": results.model | configured}
-    assert depth(replace(results, details={"mean_loops": 1.25}, **changed)) == words
+    assert depth_words(replace(results, details={"mean_loops": 1.25}, **changed)) == words
 
 
 def test_results_of_another_model_are_refused(saved, measured, tmp_path, capsys):
@@ -246,7 +248,7 @@ def test_a_model_that_leaves_by_itself_says_so_in_its_card_and_in_its_results(
         Results.read(measured / "humaneval_rust.json"), model=describe(model, "it"), details={"mean_loops": 2.25}
     )
     assert (
-        depth(found)
+        depth_words(found)
         == {
             "exit_at_loop": "read after loop 3",
             "exit_threshold": "4 loops, exit threshold 0.7: 2.25 loops per token",
@@ -254,9 +256,9 @@ def test_a_model_that_leaves_by_itself_says_so_in_its_card_and_in_its_results(
     )
     # A depth that was asked for replaces both; a threshold of 1 the other threshold.
     asked = replace(found, settings=found.settings | {"exit_at_loop": 1, "exit_threshold": None})
-    assert depth(asked) == "read after loop 1"
+    assert depth_words(asked) == "read after loop 1"
     never = replace(found, settings=found.settings | {"exit_threshold": 1.0})
-    assert depth(never) == ("read after loop 3" if "exit_at_loop" in settings else "4 loops")
+    assert depth_words(never) == ("read after loop 3" if "exit_at_loop" in settings else "4 loops")
 
 
 def test_the_training_is_told_from_the_run_that_made_the_model(saved, tmp_path, capsys):

@@ -9,7 +9,7 @@ from itertools import islice
 import pytest
 
 from evaluation.rust import RustVerifier
-from evaluation.suites.humaneval_rust import read_problems
+from evaluation.suites.humaneval_rust import HumanEvalRust
 from recipes.pipeline.prepare import make_rows
 from recipes.pipeline.schema import DataSettings
 from trainers.data import augment
@@ -51,8 +51,8 @@ def test_each_kind_applies_to_its_share_of_synthetic_functions(verifier):
 
 @pytest.mark.skipif("NANOCHAT_DATA" not in os.environ, reason="NANOCHAT_DATA is not set: the benchmark is there")
 def test_each_kind_applies_to_its_share_of_human_eval(verifier):
-    problems = read_problems()
-    check_shares([Original(each.name, each.program(each.solution), each.test) for each in problems], verifier)
+    problems = HumanEvalRust.read().problems
+    check_shares([Original(each.name, each.program(each.solution), each.tests) for each in problems], verifier)
 
 
 def test_a_variant_that_fails_is_never_kept(verifier, monkeypatch):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from evaluation.generate import Prompt, Sampling, generate
+from evaluation.generate import Prompt, generate
+from evaluation.generation_settings import GenerationSettings
 from evaluation.pass_at_k import pass_at_k
 from evaluation.results import Interval, share_interval
 from evaluation.rust import RustVerifier
@@ -45,7 +46,7 @@ def measure_tasks(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     tasks: Sequence[Task],
-    sampling: Sampling,
+    sampling: GenerationSettings,
     verifier: RustVerifier,
     path: Path,
     progress: bool = False,

@@ -1,0 +1,87 @@
+"""The folder of an evaluation: one results file per suite, all of one model."""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import PreTrainedModel
+
+from evaluation.results import Results
+from evaluation.suites.registry import suite_classes
+from modeling_nanochat import is_looplm
+
+
+@dataclass(frozen=True)
+class ResultsFolder:
+    """
+    Where results are written, with what all results of one evaluation have in common.
+
+    Attributes:
+        path: The folder.
+        model: Description of the model, see `describe`.
+        command: Command that makes the results again.
+    """
+
+    path: Path
+    model: Mapping[str, Any]
+    command: str = ""
+
+    def check(self, benchmarks: Iterable[str]) -> None:
+        """Raise `ValueError` if the folder holds another model's results of these benchmarks."""
+        for path in (self.path / f"{name}.json" for name in benchmarks):
+            there = Results.read(path).model.get("path") if path.exists() else self.model["path"]
+            if there != self.model["path"]:
+                raise ValueError(
+                    f"{path} holds the results of {there}, which those of {self.model['path']} would replace: choose "
+                    "another folder with --output-dir"
+                )
+
+    def write(self, found: Results, started: float) -> Results:
+        """Write results with their context; `started` is the time of `time.perf_counter` when they were begun."""
+        libraries = {"torch": torch.__version__, "transformers": transformers.__version__}
+        results = replace(
+            found,
+            model=self.model,
+            versions=libraries | dict(found.versions),
+            command=self.command,
+            seconds=time.perf_counter() - started,
+        )
+        results.write(self.path)
+        return results
+
+
+def read_results(folder: Path) -> list[Results]:
+    """
+    Read all results files of a folder, in the order of the suites.
+
+    Raises:
+        ValueError: The folder does not exist or has no results files, or one of them cannot be read.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"RESULTS_DIR must be a folder of results files, got {folder}")
+    results = [Results.read(path) for path in sorted(folder.glob("*.json"))]
+    if not results:
+        raise ValueError(f"RESULTS_DIR must be a folder of results files, got {folder}, which has no .json file")
+    suites = suite_classes()
+
+    def place(found: Results) -> int:
+        return next((index for index, each in enumerate(suites) if each.wrote(found.benchmark)), len(suites))
+
+    return sorted(results, key=place)
+
+
+def describe(model: PreTrainedModel, path: str) -> dict[str, Any]:
+    """Return the description of a model that its results keep: path, type, number of parameters, depth."""
+    found: dict[str, Any] = {
+        "path": path,
+        "model_type": model.config.model_type,
+        "parameters": model.num_parameters(),
+    }
+    if is_looplm(model.config):
+        names = ("num_loops", "num_shared_layers", "exit_at_loop", "exit_threshold", "kv_reuse")
+        found |= {name: getattr(model.config, name) for name in names}
+    return found

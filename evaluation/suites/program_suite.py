@@ -1,0 +1,291 @@
+"""Suites whose problems ask for a program: sampled from the model, compiled and tested by the verifier."""
+
+import json
+import shutil
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from evaluation.chat_mode import ChatMode
+from evaluation.generate import Prompt, Sample, StopRule, generate, positions
+from evaluation.results import Results
+from evaluation.rust import HiddenTests, RustVerifier, Verdict
+from evaluation.rust.syntax.answers import extract_rust
+from evaluation.rust.syntax.completion import completed_function
+from evaluation.rust.syntax.merging import merged_program
+from evaluation.scoring import GoldFailed, results_of, verify_samples
+from evaluation.settings import EvaluationSettings
+from evaluation.suites.depth_words import depth_words
+from evaluation.suites.problem_files import HINT
+from evaluation.suites.suite import Log, Suite, SuiteRun
+
+TRAINING_BATCH = 8
+"""Prompts generated together in continuous evaluation, between two looks at the clock."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """
+    A function to write.
+
+    Attributes:
+        name: Unique in its suite.
+        prompt: Text that the model continues; ends with the open function.
+        tests: Text that is appended to the program, or the functions it must define with their hidden test cases.
+    """
+
+    name: str
+    prompt: str
+    tests: str | HiddenTests
+
+    @property
+    def opening(self) -> str:
+        """Beginning of the program, up to the open function; the prompt, unless that has more than the program."""
+        return self.prompt
+
+    def program(self, completion: str) -> str:
+        """Return the program, without its tests, of a completion of the prompt."""
+        return self.opening + completion
+
+    def program_of_answer(self, answer: str) -> str:
+        """Return the program of a chat model's answer; without a finished program the function stays open."""
+        code = extract_rust(answer)
+        if code is None:
+            return self.opening
+        return merged_program(self.opening, code, self.tests if isinstance(self.tests, str) else "")
+
+
+@dataclass(frozen=True)
+class ProgramSuite(Suite):
+    """
+    A suite of programs. A subclass says where its problems come from (`read`) and how they are checked (`check_gold`);
+    one that asks the model twice overrides `run`, with `sample` and `verify` as its parts.
+
+    Class attributes:
+        metric: Name of the metric without its "@k".
+        stop: Rule that ends a completion.
+        rules: Rules of the verifier, see `RustVerifier.verify`.
+        may_leave_out: Whether problems that fail their own check can be left out, because they are the user's.
+
+    Attributes:
+        problems: What is asked.
+        chat: How an instruction-tuned model is asked; None for a base model.
+        left_out: Rows and problems that were left out, with the reason.
+        source: File of the problems, if one was given.
+    """
+
+    problems: Sequence[Problem]
+    chat: ChatMode | None = None
+    left_out: tuple[str, ...] = ()
+    source: Path | None = None
+
+    metric: ClassVar[str]
+    stop: ClassVar[StopRule] = staticmethod(completed_function)
+    rules: ClassVar[Literal["data", "reward"]] = "data"
+    may_leave_out: ClassVar[bool] = True
+    edition = "2021"
+    runs_programs = True
+    takes_chat = True
+
+    @classmethod
+    @abstractmethod
+    def read(cls, path: Path | None = None, skip_bad_rows: bool = False) -> Self:
+        """
+        Return the suite with the problems of a file, or with those it has without one.
+
+        Raises:
+            ProblemsMissing: There is nothing to read the problems from.
+            ValueError: The file cannot be read or, unless `skip_bad_rows`, a row holds no valid problem.
+        """
+
+    @abstractmethod
+    def check_gold(self, verifier: RustVerifier, progress: bool = False) -> None:
+        """
+        Check that known solutions pass and that others fail.
+
+        Raises:
+            GoldFailed: Names the problems where that is not so.
+        """
+
+    @classmethod
+    def load(cls, settings: EvaluationSettings) -> Self:
+        suite = cls.read(settings.problems.get(cls.name), settings.skip_bad_rows)
+        return replace(suite, problems=suite.problems[: settings.limit], chat=settings.chat)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the problems."""
+        return [problem.name for problem in self.problems]
+
+    def prompts(self) -> list[Prompt]:
+        """Return what the model continues."""
+        return [Prompt(problem.name, problem.prompt) for problem in self.problems]
+
+    def verify(
+        self,
+        completions: Sequence[Sequence[str]],
+        verifier: RustVerifier,
+        trusted: bool = False,
+        progress: bool = False,
+    ) -> list[list[Verdict]]:
+        """Return the verdicts on each problem's completions, or answers with `chat`; see `verify_samples`."""
+        programs = [
+            [problem.program_of_answer(text) if self.chat else problem.program(text) for text in each]
+            for problem, each in zip(self.problems, completions, strict=True)
+        ]
+        tests = [problem.tests for problem in self.problems]
+        return verify_samples(verifier, programs, tests, rules=self.rules, trusted=trusted, progress=progress)
+
+    def check_model(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        if self.chat:
+            self.chat.render(tokenizer, "")
+
+    def checked(self, run: SuiteRun, log: Log) -> Self:
+        log(f"{self.results_name}: checking the reference solutions of {len(self.problems)} problems")
+        suite = self
+        while True:
+            try:
+                suite.check_gold(run.verifier, run.progress)
+                break
+            except GoldFailed as error:
+                if not self.may_leave_out:
+                    raise
+                problems = [problem for problem in suite.problems if problem.name not in error.problems]
+                if not run.settings.skip_bad_rows or not problems:
+                    hint = f" ({HINT})" if problems else ""
+                    raise GoldFailed(error.reason + hint, error.verdicts) from error
+                failed = tuple(f"{name}: {reason}" for name, reason in error.problems.items())
+                suite = replace(suite, problems=problems, left_out=suite.left_out + failed)
+        for line in suite.left_out:
+            log(f"{self.results_name}: left out {line}")
+        return suite
+
+    def sample(self, run: SuiteRun, prompts: Sequence[Prompt], path: Path) -> list[Sample]:
+        """Sample completions, or answers with `chat`, of prompts; kept in `path`, see `generate`."""
+        return generate(
+            run.model, run.tokenizer, prompts, run.settings.generation, path, run.progress, type(self).stop, self.chat
+        )
+
+    def run(self, run: SuiteRun) -> Results:
+        samples = self.sample(run, self.prompts(), run.output_dir / f"{self.results_name}.samples.jsonl")
+        completions: dict[str, list[str]] = {name: [] for name in self.names}
+        for sample in samples:
+            completions[sample.prompt].append(sample.completion)
+        verdicts = self.verify(list(completions.values()), run.verifier, progress=run.progress)
+        write_verdicts(self.names, verdicts, run.output_dir / f"{self.results_name}.verdicts.jsonl")
+        found = results_of(self.results_name, self.metric, self.names, verdicts, run.settings.k)
+        return replace(
+            found,
+            details=self._details(samples),
+            settings=self._settings(run),
+            versions={"rustc": run.verifier.resources.toolchain.version},
+        )
+
+    def _settings(self, run: SuiteRun) -> dict:
+        settings = asdict(run.settings.generation)
+        settings |= {"edition": run.verifier.edition, "run_timeout": run.verifier.run_timeout}
+        settings["problems"] = None if self.source is None else str(self.source)
+        if self.chat is None:
+            return settings | {"mode": "base"}
+        return settings | {"mode": "chat"} | self.chat.record(run.tokenizer)
+
+    def _details(self, samples: Sequence[Sample]) -> dict:
+        loops = [sample.mean_loops for sample in samples if sample.mean_loops is not None]
+        details = {
+            "completions": len(samples),
+            "mean_loops": sum(loops) / len(loops) if loops else None,
+            "rows_left_out": len(self.left_out),
+            "left_out": list(self.left_out),
+        }
+        finished = sum(sample.finished for sample in samples)
+        if self.chat is None:
+            return details | {"completions_that_end_their_function": finished}
+        programs = sum(extract_rust(sample.completion) is not None for sample in samples)
+        return details | {"answers_that_end": finished, "answers_with_a_program": programs}
+
+    def fitting(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Self:
+        longest = positions(model)
+        if longest is None:
+            return self
+        problems = [each for each in self.problems if len(tokenizer(each.prompt)["input_ids"]) < longest]
+        return replace(self, problems=problems)
+
+    def measure_in_training(self, run: SuiteRun, deadline: float) -> Mapping[str, float]:
+        prompts, completions = self.prompts(), []
+        folder = run.output_dir / self.benchmark
+        shutil.rmtree(folder, ignore_errors=True)
+        for start in range(0, len(prompts), TRAINING_BATCH):
+            if time.monotonic() >= deadline:
+                break
+            samples = self.sample(run, prompts[start : start + TRAINING_BATCH], folder / f"from_{start}.jsonl")
+            completions += [[sample.completion] for sample in samples]
+        if not completions:
+            return {}
+        reached = replace(self, problems=self.problems[: len(completions)])
+        with RustVerifier(self.edition) as verifier:
+            verdicts = [verdict for (verdict,) in reached.verify(completions, verifier)]
+        name = self.training_metric
+        found = {name: sum(verdict.ok for verdict in verdicts) / len(verdicts), f"{name}_of": len(verdicts)}
+        return found | self.extra_training_metrics(verdicts)
+
+    def extra_training_metrics(self, verdicts: Sequence[Verdict]) -> dict[str, float]:
+        """Return numbers for continuous evaluation beside `training_metric`."""
+        return {}
+
+    @classmethod
+    def table_title(cls, results: Results) -> str:
+        title = super().table_title(results)
+        return f"{title}, asked in its chat template" if results.settings.get("mode") == "chat" else title
+
+    @classmethod
+    def extra_rows(cls, results: Results) -> Iterator[tuple[str, str, str]]:
+        details = results.details
+        if details.get("mean_loops") is not None:
+            yield "loops", f"{details['mean_loops']:.3f}", "per token, mean of the completions"
+        for name, words in (
+            ("completions_that_end_their_function", "end their function"),
+            ("answers_that_end", "finished answers"),
+            ("answers_with_a_program", "contain a whole program"),
+        ):
+            if name in details:
+                yield words, f"{details[name]:,}", f"of {details['completions']:,} completions"
+        if details.get("rows_left_out"):
+            yield "left out", f"{details['rows_left_out']:,}", "rows without a valid problem"
+
+    @classmethod
+    def how_measured(cls, results: Results) -> str:
+        settings = results.settings
+        sampling = f"temperature {settings['temperature']}, top-p {settings['top_p']}"
+        count = settings["num_samples"]
+        words = [
+            f"{count} sample{'s' if count > 1 else ''} per problem",
+            "greedy" if settings["temperature"] == 0 else sampling,
+            f"at most {settings['max_new_tokens']} tokens",
+            f"seed {settings['seed']}",
+            depth_words(results),
+            f"edition {settings['edition']}",
+        ]
+        if settings.get("mode") == "chat":
+            words.insert(0, "asked by an instruction in the chat template")
+        return ", ".join(words)
+
+
+def write_verdicts(names: Sequence[str], verdicts: Sequence[Sequence[Verdict]], path: Path) -> None:
+    """Write one JSON line per sample: problem, index of the sample, status, error codes and counts of tests."""
+    with path.open("w") as file:
+        for name, each in zip(names, verdicts, strict=True):
+            for index, verdict in enumerate(each):
+                line = {
+                    "prompt": name,
+                    "index": index,
+                    "status": verdict.status,
+                    "errors": verdict.error_codes,
+                    "tests_passed": verdict.tests_passed,
+                    "tests_total": verdict.tests_total,
+                }
+                file.write(json.dumps(line) + "\n")
