@@ -19,6 +19,7 @@ from transformers import (
 from evaluation.chat_mode import ChatMode, begun_answer
 from evaluation.progress import show_progress
 from evaluation.rust.syntax.completion import completed_function
+from evaluation.token_sampling import TokenSampling
 from modeling_nanochat import is_looplm
 
 DEPTH = ("num_loops", "exit_at_loop", "exit_threshold")
@@ -53,13 +54,10 @@ class Sampling:
     exit_threshold: float | None = None
 
     def __post_init__(self):
-        for name in ("num_samples", "max_new_tokens", "batch_size"):
+        for name in ("num_samples", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature must be at least 0 and finite, got {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
+        TokenSampling(self.temperature, self.top_p, self.max_new_tokens)  # checks these
         if self.temperature == 0 and self.num_samples > 1:
             raise ValueError(f"num_samples must be 1 at temperature 0, all would be equal, got {self.num_samples}")
 
@@ -143,17 +141,26 @@ def check_depth(model: PreTrainedModel, sampling: Sampling) -> None:
 
 class FunctionEnd(StoppingCriteria):
     """
-    Stops each row when the rule finds its end, which is a closing brace.
+    Stop each row when the rule finds the end of its completion.
 
     Args:
-        rule: Says where a completion ends.
+        rule: Finds where a completion ends.
         tokenizer: The model's.
-        prompts: Of each row.
+        prompts: Text of each row.
         prompt_length: Tokens of the padded prompts.
+        end_characters: The rule is asked only after a token with one of these, which saves decoding the others.
     """
 
-    def __init__(self, rule: StopRule, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], prompt_length: int):
+    def __init__(
+        self,
+        rule: StopRule,
+        tokenizer: PreTrainedTokenizerBase,
+        prompts: Sequence[str],
+        prompt_length: int,
+        end_characters: str = "}",
+    ):
         self.rule = rule
+        self.end_characters = set(end_characters)
         self.tokenizer = tokenizer
         self.prompts = prompts
         self.prompt_length = prompt_length
@@ -163,7 +170,7 @@ class FunctionEnd(StoppingCriteria):
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs) -> torch.BoolTensor:
         last = self.tokenizer.batch_decode(input_ids[:, -1:])
         for row, token in enumerate(last):
-            if self.lengths[row] is None and "}" in token:
+            if self.lengths[row] is None and not self.end_characters.isdisjoint(token):
                 text = self.tokenizer.decode(input_ids[row, self.prompt_length :], skip_special_tokens=True)
                 if self.rule(self.prompts[row], text) is not None:
                     self.lengths[row] = input_ids.shape[1] - self.prompt_length

@@ -1,19 +1,17 @@
 """What a finished run tells: a completion, the losses, the compile rate, sizes; a table and `report.json`."""
 
 import json
-import os
 import shlex
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 from transformers import PreTrainedTokenizerFast
 
+from evaluation.clean_process import complete_in_clean_process
 from evaluation.device import inference_device
 from evaluation.generate import Sampling
 from evaluation.results import Interval, Results
@@ -38,21 +36,6 @@ from trainers.stages import MaxRLStage, Stage
 # Of a completion; most functions that are asked for are shorter.
 EVALUATED_TOKENS = 96
 console = plain_console()
-
-
-def complete_in_clean_process(folder: Path, prompt: str) -> str:
-    """Continue `prompt` in a new process that loads the folder by its own code, offline; raises if that fails."""
-    script = Path(str(files("evaluation"))) / "complete.py"
-    finished = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script), str(folder), "--prompt", prompt, "--min-new-tokens", "48"],
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
-    if finished.returncode != 0:
-        raise RuntimeError(f"the saved model in {folder} does not load in a clean process:\n{finished.stderr}")
-    return finished.stdout.rstrip("\n")
 
 
 def compile_rate_of(
@@ -131,7 +114,7 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage | MaxRLStage, exporte
     model = LoopLMForCausalLM.from_pretrained(folder).to(inference_device())
     verification = recipe.run_dir / "prepare" / "verification.json"
     sample = VerifiedSample(**json.loads(verification.read_text())) if recipe.data.verified_sample else None
-    completion = complete_in_clean_process(folder, recipe.prompt)
+    completion = complete_in_clean_process(folder, recipe.prompt, min_new_tokens=48)
     rate = None
     if recipe.training.eval_prompts:
         rate = compile_rate_of(model, prepared.tokenizer, recipe, folder)
