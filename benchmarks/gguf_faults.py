@@ -30,7 +30,7 @@ if __name__ == "__main__":
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from model_cards.checkpoint import Checkpoint
+from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf.export import export_gguf
 from model_cards.gguf.file import GgufFile
 from model_cards.gguf.tensors import restore_rotary
@@ -209,7 +209,7 @@ def main(options: argparse.Namespace) -> None:
     found: list[tuple[str, Agreement]] = []
     with tempfile.TemporaryDirectory() as folder:
         files = {
-            type: export_gguf(Checkpoint.of_model(model), tokenizer, Path(folder) / f"{type}.gguf", type=type)
+            type: export_gguf(LoopLMCheckpoint.from_model(model), tokenizer, Path(folder) / f"{type}.gguf", type=type)
             for type in TYPES
         }
         found += [("none", verify_gguf(file.path, model, tokenizer)) for file in files.values()]

@@ -75,7 +75,7 @@ from rich.progress import Progress
 from transformers import PreTrainedTokenizerFast, StoppingCriteria, StoppingCriteriaList
 
 from evaluation.figures import panels, save
-from model_cards.checkpoint import Checkpoint
+from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf.export import export_gguf
 from model_cards.gguf.file import GgufFile
 from model_cards.gguf.limits import config_obstacles
@@ -226,7 +226,7 @@ def contenders(
         )
     head_name = "token_embd.weight" if model.config.tie_word_embeddings else "output.weight"
     for type in types:
-        file = export_gguf(Checkpoint.of_model(model), tokenizer, folder / f"{type}.gguf", type=type)
+        file = export_gguf(LoopLMCheckpoint.from_model(model), tokenizer, folder / f"{type}.gguf", type=type)
         matrices = sum(
             tensor.nbytes
             for name, tensor in file.tensors.items()

@@ -1,4 +1,4 @@
-"""Results files as a model card shows them: only of the model itself, each number with how it was measured."""
+"""Results files for a model card: only results of this model, each number with the settings it was measured with."""
 
 import shlex
 import statistics
@@ -11,7 +11,7 @@ from huggingface_hub import EvalResult
 
 from evaluation.results import Results
 from evaluation.suites import compile_rate, humaneval_rust, multipl_e_rust, performance, perplexity
-from model_cards.card.counted import Counted
+from model_cards.card.model_statistics import ModelStatistics
 
 NOT_MEASURED = "not measured"
 # Titles, and the data set on the Hub with its configuration, split and revision where there is one.
@@ -28,72 +28,76 @@ HUB_DATASETS = {
 
 
 @dataclass(frozen=True)
-class Row:
-    """A line of the card's table of results."""
+class BenchmarkRow:
+    """A row of the table of benchmark results, as text."""
 
     benchmark: str
     metric: str
     value: str
     interval: str
     measured_on: str
-    how: str
+    settings: str
 
 
-def read_results(places: Sequence[Path], counted: Counted) -> list[Results]:
+def read_results(places: Sequence[Path], model: ModelStatistics) -> list[Results]:
     """
-    All results files of these folders (or these files), in the order of the benchmarks.
+    Read results files, and sort them by benchmark.
+
+    Args:
+        places: Files, or folders whose .json files are read.
+        model: The model that the results must be of.
 
     Raises:
-        ValueError: A file holds no results, a folder none of them, or a file's results are another model's.
-        FileNotFoundError: There is no such folder or file.
+        ValueError: A file is not a results file, a folder has none, or the results are of another model.
+        FileNotFoundError: A folder or file does not exist.
     """
     found = []
     for place in places:
         if not place.exists():
-            raise FileNotFoundError(f"--results must be folders of results files, got {place}, which does not exist")
+            raise FileNotFoundError(f"results must be folders of results files, got {place}, which does not exist")
         files = sorted(place.glob("*.json")) if place.is_dir() else [place]
         if not files:
-            raise ValueError(f"--results must be folders of results files, got {place}, which has no .json file")
+            raise ValueError(f"results must be folders of results files, got {place}, which has no .json file")
         for path in files:
             results = Results.read(path)
-            _check_model(results, counted, path)
+            _check_model(results, model, path)
             found.append(results)
     order = [*TITLES, performance.NAME]
     known = [each for each in found if each.benchmark in order]
     return sorted(known, key=lambda each: order.index(each.benchmark))
 
 
-def _check_model(results: Results, counted: Counted, path: Path) -> None:
+def _check_model(results: Results, model: ModelStatistics, path: Path) -> None:
     own = {
-        "model_type": counted.config.model_type,
-        "parameters": counted.parameters,
-        "num_loops": counted.config.num_loops,
-        "num_shared_layers": counted.config.num_shared_layers,
+        "model_type": model.config.model_type,
+        "parameters": model.parameters,
+        "num_loops": model.config.num_loops,
+        "num_shared_layers": model.config.num_shared_layers,
     }
     for name, value in own.items():
         if results.model.get(name) != value:
             raise ValueError(
-                f"{path} must be results of this model: it was made with {name}={results.model.get(name)!r}, and this "
-                f"model has {value!r}"
+                f"{path} must be results of this model: they are of one with {name}={results.model.get(name)!r}, and "
+                f"this model has {value!r}"
             )
 
 
-def rows(results: Sequence[Results]) -> list[Row]:
-    """Of every benchmark of quality; those without results say so."""
+def benchmark_rows(results: Sequence[Results]) -> list[BenchmarkRow]:
+    """Return the rows of all benchmarks but those of speed; a benchmark without results has a row that says so."""
     found = []
     for benchmark, title in TITLES.items():
         measured = [each for each in results if each.benchmark == benchmark]
         if not measured:
-            found.append(Row(title, "", NOT_MEASURED, "", "", ""))
+            found.append(BenchmarkRow(title, "", NOT_MEASURED, "", "", ""))
         for each in measured:
             found += [
-                Row(
+                BenchmarkRow(
                     title,
                     name.replace("_", " "),
                     _number(each, interval.value),
                     interval.limits(".1%" if each.verdicts else ".4f"),
                     f"{len(each.per_problem[name]):,} {each.unit}",
-                    how(each),
+                    describe_settings(each),
                 )
                 for name, interval in each.metrics.items()
             ]
@@ -104,8 +108,8 @@ def _number(results: Results, value: float) -> str:
     return f"{value:.1%}" if results.verdicts else f"{value:.4f}"
 
 
-def how(results: Results) -> str:
-    """The settings that a number depends on, in words."""
+def describe_settings(results: Results) -> str:
+    """Describe the settings that the numbers depend on."""
     settings = results.settings
     if results.benchmark == perplexity.NAME:
         loops = len(results.details["perplexity_by_loop"])
@@ -113,8 +117,8 @@ def how(results: Results) -> str:
         decoded = results.details.get("decoded")
         if decoded is None:
             return words
-        leaving = _leaving(decoded["threshold"], decoded["mean_loops"])
-        return f"{words}; without a loop in its name decoded, {leaving}{_keys(results)}"
+        exits = _early_exit(decoded["threshold"], decoded["mean_loops"])
+        return f"{words}; metrics without a loop in their name with early exit, {exits}{_cache(results)}"
     sampling = (
         "greedy"
         if settings["temperature"] == 0
@@ -126,16 +130,16 @@ def how(results: Results) -> str:
         sampling,
         f"at most {settings['max_new_tokens']} tokens",
         f"seed {settings['seed']}",
-        depth(results),
+        describe_depth(results),
         f"edition {settings['edition']}",
     ]
     if settings.get("mode") == "chat":
-        words.insert(0, "asked by an instruction in the chat template")
+        words.insert(0, "asked with an instruction, in the chat template")
     return ", ".join(words)
 
 
-def depth(results: Results) -> str:
-    """How many loops were run, as asked for or else as the model's configuration says."""
+def describe_depth(results: Results) -> str:
+    """Describe how many loops were run: those of the settings, or else those of the model's configuration."""
     settings, model = results.settings, results.model
     exit_at_loop, threshold = settings["exit_at_loop"], settings["exit_threshold"]
     if exit_at_loop is None and threshold is None:
@@ -143,24 +147,24 @@ def depth(results: Results) -> str:
     if exit_at_loop is None and (threshold is None or threshold >= 1):
         exit_at_loop = model.get("exit_at_loop")
     if exit_at_loop is not None:
-        words = f"read after loop {exit_at_loop}"
+        words = f"exit after loop {exit_at_loop}"
     else:
         words = f"{settings['num_loops'] or model['num_loops']} loops"
         if threshold is not None and threshold < 1:
-            words += f", {_leaving(threshold, results.details['mean_loops'])}"
-    return words + _keys(results)
+            words += f", {_early_exit(threshold, results.details['mean_loops'])}"
+    return words + _cache(results)
 
 
-def _keys(results: Results) -> str:
-    return ", keys and values of the last loop alone" if results.model.get("kv_reuse") == "last" else ""
+def _cache(results: Results) -> str:
+    return ", key-value cache of the last loop only" if results.model.get("kv_reuse") == "last" else ""
 
 
-def _leaving(threshold: float, mean_loops: float) -> str:
+def _early_exit(threshold: float, mean_loops: float) -> str:
     return f"exit threshold {threshold}: {mean_loops:.2f} loops per token"
 
 
 def verdicts(results: Sequence[Results]) -> list[str]:
-    """What the verifier said of all samples, a sentence for each benchmark of programs."""
+    """Summarize the verdicts on all samples, a sentence for each benchmark that compiles programs."""
     found = []
     for each in results:
         if each.verdicts:
@@ -170,7 +174,7 @@ def verdicts(results: Sequence[Results]) -> list[str]:
 
 
 def commands(results: Sequence[Results], repo: str) -> list[str]:
-    """What made the results, with the model's name on the Hub and without the folders of the machine."""
+    """Return the commands that made the results, with the model's name on the Hub and without absolute paths."""
     found: list[str] = []
     for each in results:
         command = shlex.join(_public(word, each.model["path"], repo) for word in shlex.split(each.command))
@@ -180,7 +184,7 @@ def commands(results: Sequence[Results], repo: str) -> list[str]:
 
 
 def _public(word: str, model: str, repo: str) -> str:
-    """A word of a command, or what it gives an option (`--out=FOLDER`), as it may be read by others."""
+    """An argument of a command, or the value in it (`--output-dir=FOLDER`), as it may be published."""
     option, equals, value = word.rpartition("=") if word.startswith("-") else ("", "", word)
     if value == model:
         value = repo
@@ -190,7 +194,7 @@ def _public(word: str, model: str, repo: str) -> str:
 
 
 def versions(results: Sequence[Results]) -> str:
-    """Of compiler and libraries, where the results agree on them or not."""
+    """List the versions of compiler and libraries; all of them where the results differ."""
     found: dict[str, list[str]] = {}
     for each in results:
         for name, version in each.versions.items():
@@ -200,7 +204,7 @@ def versions(results: Sequence[Results]) -> str:
 
 
 def speeds(results: Sequence[Results]) -> list[dict[str, Any]]:
-    """Medians of the measured settings, as the card's table of speeds shows them."""
+    """Return the rows of the card's table of speeds: medians over the rounds, as text."""
     found = []
     for each in results:
         for speed in each.details.get("speeds", ()) if each.benchmark == performance.NAME else ():
@@ -224,7 +228,7 @@ def speeds(results: Sequence[Results]) -> list[dict[str, Any]]:
 
 
 def eval_results(results: Sequence[Results]) -> list[EvalResult]:
-    """For the Hub's `model-index`: the benchmarks of programs, and the bits per byte after the last loop."""
+    """Return the entries of the Hub's `model-index`: benchmarks of programs, and bits per byte after the last loop."""
     found = []
     for each in results:
         if each.benchmark not in TITLES:
@@ -242,7 +246,7 @@ def eval_results(results: Sequence[Results]) -> list[EvalResult]:
                     dataset_split=None if config is None else "test",
                     dataset_revision=revision,
                     metric_type=name,
-                    metric_name=f"{name} ({how(each)})",
+                    metric_name=f"{name} ({describe_settings(each)})",
                     metric_value=round(interval.value, 6),
                 )
             )

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from evaluation.device import inference_device
 from evaluation.exit_status import hint
-from model_cards.checkpoint import Checkpoint
+from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf.export import export_gguf
 from model_cards.gguf.file import GgufFile
 from model_cards.gguf.limits import config_obstacles
@@ -106,7 +106,9 @@ def export(recipe: Recipe, model_folder: Path, tokenizer: PreTrainedTokenizerFas
             packed = folder / "packed"
         if gguf is not None:
             path = folder / f"{recipe.name}-{gguf}.gguf"
-            file = export_gguf(Checkpoint.of_folder(model_folder), tokenizer, path, type=gguf, name=recipe.name)
+            file = export_gguf(
+                LoopLMCheckpoint.from_folder(model_folder), tokenizer, path, type=gguf, name=recipe.name
+            )
             agreement = verify_gguf(path, model, tokenizer)
     except (ValueError, OSError) as error:
         return Exported(packed, file, agreement, str(error))
