@@ -100,15 +100,24 @@ def chat(model: str, prompt: str | None, settings: ChatSettings) -> int:
         notes.print(
             "Type Rust for the model to continue; an empty line sends it. Ctrl-C stops an answer, Ctrl-D quits."
         )
-        for prompt in _typed_prompts():
-            try:
-                conversation.answer(prompt)
-            except KeyboardInterrupt:
-                notes.print("\nStopped.", style="yellow")
-            except ValueError as error:
-                notes.print(Text(visible(str(error))), style="red")
-            notes.print()
+        try:
+            for prompt in _typed_prompts():
+                _answer_typed(conversation, prompt, notes)
+        finally:
+            # A further Ctrl-C must not kill the program while it ends.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
     return 0
+
+
+def _answer_typed(conversation: "Conversation", prompt: str, notes: Console) -> None:
+    """Answer one of many prompts: Ctrl-C and errors end the answer only."""
+    try:
+        conversation.answer(prompt)
+    except KeyboardInterrupt:
+        notes.print("\nStopped.", style="yellow")
+    except ValueError as error:
+        notes.print(Text(visible(str(error))), style="red")
+    notes.print()
 
 
 def _check_prompt(text: str) -> str:
