@@ -1,10 +1,10 @@
-"""What `verify_gguf` makes of files that are broken on purpose: how far outside its tolerances they are.
+"""Result of `verify_gguf` for files that are broken on purpose: how far outside of its tolerances they are.
 
     python benchmarks/gguf_faults.py --report docs/gguf_faults.md
 
-Trains a small model on built-in Rust for a few seconds, exports it, breaks the file in one way at a time (each is a
-mistake that an exporter can make) and compares it with the model in stock llama.cpp. The tests break files by the same
-functions.
+A small model is trained on built-in Rust for a few seconds and exported. The file is then broken in one way at a time
+(each is a mistake that an exporter can make) and compared with the model in stock llama.cpp. The tests break files by
+the same functions.
 """
 
 import argparse
@@ -22,7 +22,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=40, help="of training")
+    parser.add_argument("--steps", type=int, default=40, help="training steps")
     parser.add_argument("--output", type=Path, default=Path("results/gguf_faults.json"), help="JSON file to write")
     parser.add_argument("--report", type=Path, help="Markdown file to write")
     options = parser.parse_args()
@@ -40,15 +40,15 @@ from trainers.data.tokenizer import train_tokenizer
 
 RUST = Path(__file__).resolve().parent.parent / "trainers" / "data" / "builtin_rust" / "enums.rs"
 TYPES = ("f32", "q8_0", "q4_0", "tq2_0", "q2_k")
-# Where a block has its scales, as fp16 numbers counted from its start or its end.
+# Positions of the scales in a block, as fp16 numbers counted from its start or its end.
 SCALES_IN_BLOCK = {"q8_0": (0,), "q4_0": (0,), "q2_0": (0,), "tq1_0": (-1,), "tq2_0": (-1,), "q2_k": (-1, -2)}
 
 Changes = dict[int, bytes]
-"""Other bytes, by the place in the file where they begin."""
+"""New bytes by the offset in the file where they are written."""
 
 
 def vary_scales(model: LoopLMForCausalLM, generator: torch.Generator) -> None:
-    """Make norms, rows and runs of 32 columns differ in size, so that no two can be mistaken for each other."""
+    """Give norms, rows and groups of 32 columns different scales, so that a mix-up of any two changes the output."""
     with torch.no_grad():
         for name, parameter in model.model.named_parameters():
             if "norm" in name:
@@ -60,7 +60,7 @@ def vary_scales(model: LoopLMForCausalLM, generator: torch.Generator) -> None:
 
 
 def trained_model(steps: int = 40) -> tuple[LoopLMForCausalLM, PreTrainedTokenizerFast]:
-    """A small model that has learnt much of one file of Rust, and its tokenizer."""
+    """Train a small model on one file of Rust; returns it with its tokenizer."""
     text = RUST.read_text()
     tokenizer = train_tokenizer([text], 400, 2048)
     tokens = torch.tensor(tokenizer(text)["input_ids"])
@@ -97,7 +97,7 @@ def trained_model(steps: int = 40) -> tuple[LoopLMForCausalLM, PreTrainedTokeniz
 
 
 def without_permutation(file: GgufFile) -> Changes:
-    """Query and key rows, their scales with them, in the model's order."""
+    """Leave the rows of queries and keys, with their scales, in the order of transformers."""
     heads = {
         "attn_q": file.metadata["nanbeige.attention.head_count"],
         "attn_k": file.metadata["nanbeige.attention.head_count_kv"],
@@ -110,35 +110,35 @@ def without_permutation(file: GgufFile) -> Changes:
 
 
 def without_the_norm_between_loops(file: GgufFile) -> Changes:
-    """As if the model had none."""
+    """Skip the norm between the loops."""
     return {file.value_offsets["nanbeige.skip_loop_final_norm"]: b"\1"}
 
 
 def with_other_rotary_base(file: GgufFile) -> Changes:
-    """500 instead of the model's."""
+    """Use the rotary base 500 instead of the model's."""
     return {file.value_offsets["nanbeige.rope.freq_base"]: struct.pack("<f", 500.0)}
 
 
 def with_one_loop_more(file: GgufFile) -> Changes:
-    """The whole stack runs once too often."""
+    """Run the blocks once too often."""
     loops = file.metadata["nanbeige.num_loops"]
     return {file.value_offsets["nanbeige.num_loops"]: struct.pack("<I", loops + 1)}
 
 
 def with_merges_backwards(file: GgufFile) -> Changes:
-    """The last merge first."""
-    offset = file.value_offsets["tokenizer.ggml.merges"] + 12  # Behind the type and the length of the array.
+    """Reverse the order of the merges."""
+    offset = file.value_offsets["tokenizer.ggml.merges"] + 12  # after the type and the length of the array
     strings = [merge.encode() for merge in reversed(file.metadata["tokenizer.ggml.merges"])]
     return {offset: b"".join(struct.pack("<Q", len(string)) + string for string in strings)}
 
 
 def without_bos(file: GgufFile) -> Changes:
-    """Nothing is put in front of a text."""
+    """Add no bos token to a text."""
     return {file.value_offsets["tokenizer.ggml.add_bos_token"]: b"\0"}
 
 
 def _with_scales(file: GgufFile, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Changes:
-    """The ternary matrices' scales (rows, blocks) changed, given the codes (rows, blocks, weights of a block)."""
+    """Change the scales of ternary matrices, (rows, blocks), from codes (rows, blocks, block) and scales."""
     changes = {}
     for name, tensor in file.tensors.items():
         if name.startswith("blk.") and tensor.format.name in SCALES_IN_BLOCK:
@@ -153,18 +153,18 @@ def _with_scales(file: GgufFile, change: Callable[[np.ndarray, np.ndarray], np.n
 
 
 def with_scales_swapped(file: GgufFile) -> Changes:
-    """Every row has its neighbour's scales."""
+    """Give every row the scales of the row before it."""
     return _with_scales(file, lambda codes, scales: np.roll(scales, 1, axis=0))
 
 
 def with_scales_of_ternary_weights(file: GgufFile) -> Changes:
-    """The ternary weights quantised anew by their mean magnitude, which zeros make smaller."""
+    """Quantize the ternary weights again by their mean magnitude, which zeros make too small."""
     return _with_scales(file, lambda codes, scales: scales * np.abs(codes).mean(axis=-1))
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A way to break a file, and the types of files that it is possible in."""
+    """A way to break a file, and the types of files that can be broken so."""
 
     title: str
     changes: Callable[[GgufFile], Changes]
@@ -175,17 +175,17 @@ PACKED = tuple(type for type in TYPES if type != "f32")
 FAULTS = (
     Fault("rows of queries and keys not reordered", without_permutation, TYPES),
     Fault("no norm between the loops", without_the_norm_between_loops, TYPES),
-    Fault("another rotary base", with_other_rotary_base, TYPES),
-    Fault("one loop more", with_one_loop_more, ("f32",)),
-    Fault("scales swapped between rows", with_scales_swapped, PACKED),
-    Fault("ternary weights quantised anew", with_scales_of_ternary_weights, PACKED),
+    Fault("wrong rotary base", with_other_rotary_base, TYPES),
+    Fault("one extra loop", with_one_loop_more, ("f32",)),
+    Fault("scales exchanged between rows", with_scales_swapped, PACKED),
+    Fault("ternary weights quantized again", with_scales_of_ternary_weights, PACKED),
     Fault("merges in the wrong order", with_merges_backwards, ("f32",)),
-    Fault("no bos token in front", without_bos, ("f32",)),
+    Fault("no bos token", without_bos, ("f32",)),
 )
 
 
 def patched(file: GgufFile, path: Path, changes: Changes) -> Path:
-    """Write a file's bytes to `path` with others at the given offsets."""
+    """Write a copy of a file to `path`, with other bytes at the given offsets."""
     content = bytearray(file.path.read_bytes())
     for offset, replacement in changes.items():
         content[offset : offset + len(replacement)] = replacement
@@ -194,7 +194,7 @@ def patched(file: GgufFile, path: Path, changes: Changes) -> Path:
 
 
 def row(title: str, agreement: Agreement) -> str:
-    """Of the table."""
+    """Return a row of the table."""
     return (
         f"| {title} | `{agreement.type}` | {agreement.max_difference:.2g} | {agreement.kl:.1g} "
         f"| {agreement.top1:.0%} | {agreement.texts - len(agreement.wrong_texts)} of {agreement.texts} | "
@@ -203,7 +203,7 @@ def row(title: str, agreement: Agreement) -> str:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Trains, breaks, compares, writes."""
+    """Run the benchmark and write its results."""
     torch.set_num_threads(1)
     model, tokenizer = trained_model(options.steps)
     found: list[tuple[str, Agreement]] = []
@@ -218,7 +218,7 @@ def main(options: argparse.Namespace) -> None:
                 path = patched(files[type], Path(folder) / "broken.gguf", fault.changes(files[type]))
                 found.append((fault.title, verify_gguf(path, model, tokenizer)))
     lines = [
-        "| fault | type | largest difference, nats | KL, nats | same likeliest token | texts with equal ids | |",
+        "| fault | type | largest difference, nats | KL, nats | same most likely token | equal ids | result |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         *(row(title, agreement) for title, agreement in found),
     ]
@@ -246,10 +246,11 @@ Written by
 python benchmarks/gguf_faults.py --steps {options.steps} --report docs/{options.report.name}
 ```
 
-A small model, trained for {options.steps} steps on one file of built-in Rust, is exported; its files are broken on
-purpose, in the ways in which exporters err, and compared with the model by `verify_gguf` ([gguf.md](gguf.md) says what
-that compares). `f32` files are compared with the model without rounding of activations. A file with another number of
-loops computes what the model computes with as many; it is refused for their number.
+A small model is trained for {options.steps} steps on one file of built-in Rust and exported. The files are then
+broken in ways that exporters can err, and compared with the model by `verify_gguf`
+([gguf.md](gguf.md) describes the comparison). `f32` files are compared with the model without
+rounding of activations. A file with another number of loops computes what the model computes with
+that number; it is refused because of the number.
 
 {chr(10).join(lines)}
 """)
