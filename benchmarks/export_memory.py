@@ -94,7 +94,8 @@ def write_checkpoint(config: LoopLMConfig, folder: Path) -> int:
 
 def export(checkpoint: Path, type: str, out: Path) -> Export:
     """In a process of its own, whose peak the system remembers."""
-    command = [sys.executable, "-m", "model_cards", "gguf", str(checkpoint), str(out), "--type", type]
+    command = [sys.executable, "-m", "model_cards", "gguf", "--model", str(checkpoint)]
+    command += ["--output", str(out), "--type", type]
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -152,9 +153,10 @@ Written by
 python benchmarks/export_memory.py --types {" ".join(options.types)} --report docs/{options.report.name}
 ```
 
-{description}, exported by `python -m model_cards gguf`. Peak memory is the resident memory of that process, with what
-it maps from the checkpoint; seconds include reading the file back and comparing every weight, on a machine shared
-with other programs.
+{description},
+exported by `python -m model_cards gguf`. Peak memory is the resident memory of that process, with
+the parts of the checkpoint that it maps. The seconds include reading the file back and comparing
+every weight, on a machine shared with other programs.
 
 {table(exports)}
 """)

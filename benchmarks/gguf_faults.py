@@ -1,10 +1,10 @@
-"""What `verify_gguf` makes of files that are broken on purpose: how far outside its tolerances they are.
+"""Result of `verify_gguf` for files that are broken on purpose: how far outside of its tolerances they are.
 
     python benchmarks/gguf_faults.py --report docs/gguf_faults.md
 
-Trains a small model on built-in Rust for a few seconds, exports it, breaks the file in one way at a time (each is a
-mistake that an exporter can make) and compares it with the model in stock llama.cpp. The tests break files by the same
-functions.
+A small model is trained on built-in Rust for a few seconds and exported. The file is then broken in one way at a time
+(each is a mistake that an exporter can make) and compared with the model in stock llama.cpp. The tests break files by
+the same functions.
 """
 
 import argparse
@@ -18,7 +18,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=40, help="of training")
+    parser.add_argument("--steps", type=int, default=40, help="training steps")
     parser.add_argument("--output", type=Path, default=Path("results/gguf_faults.json"), help="JSON file to write")
     parser.add_argument("--report", type=Path, help="Markdown file to write")
     options = parser.parse_args()
@@ -28,14 +28,14 @@ import torch
 # The functions that break files are the tests'; a script sees only its own folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from model_cards.checkpoint import Checkpoint
+from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf.export import export_gguf
 from model_cards.gguf.verify import Agreement, verify_gguf
 from tests.helpers.gguf_faults import FAULTS, TYPES, patched, trained_model
 
 
 def row(title: str, agreement: Agreement) -> str:
-    """Of the table."""
+    """Return a row of the table."""
     return (
         f"| {title} | `{agreement.type}` | {agreement.max_difference:.2g} | {agreement.kl:.1g} "
         f"| {agreement.top1:.0%} | {agreement.texts - len(agreement.wrong_texts)} of {agreement.texts} | "
@@ -44,13 +44,13 @@ def row(title: str, agreement: Agreement) -> str:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Trains, breaks, compares, writes."""
+    """Run the benchmark and write its results."""
     torch.set_num_threads(1)
     model, tokenizer = trained_model(options.steps)
     found: list[tuple[str, Agreement]] = []
     with tempfile.TemporaryDirectory() as folder:
         files = {
-            type: export_gguf(Checkpoint.of_model(model), tokenizer, Path(folder) / f"{type}.gguf", type=type)
+            type: export_gguf(LoopLMCheckpoint.from_model(model), tokenizer, Path(folder) / f"{type}.gguf", type=type)
             for type in TYPES
         }
         found += [("none", verify_gguf(file.path, model, tokenizer)) for file in files.values()]
@@ -59,7 +59,7 @@ def main(options: argparse.Namespace) -> None:
                 path = patched(files[type], Path(folder) / "broken.gguf", fault.changes(files[type]))
                 found.append((fault.title, verify_gguf(path, model, tokenizer)))
     lines = [
-        "| fault | type | largest difference, nats | KL, nats | same likeliest token | texts with equal ids | |",
+        "| fault | type | largest difference, nats | KL, nats | same most likely token | equal ids | result |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         *(row(title, agreement) for title, agreement in found),
     ]
@@ -87,10 +87,11 @@ Written by
 python benchmarks/gguf_faults.py --steps {options.steps} --report docs/{options.report.name}
 ```
 
-A small model, trained for {options.steps} steps on one file of built-in Rust, is exported; its files are broken on
-purpose, in the ways in which exporters err, and compared with the model by `verify_gguf` ([gguf.md](gguf.md) says what
-that compares). `f32` files are compared with the model without rounding of activations. A file with another number of
-loops computes what the model computes with as many; it is refused for their number.
+A small model is trained for {options.steps} steps on one file of built-in Rust and exported. The files are then
+broken in ways that exporters can err, and compared with the model by `verify_gguf`
+([gguf.md](gguf.md) describes the comparison). `f32` files are compared with the model without
+rounding of activations. A file with another number of loops computes what the model computes with
+that number; it is refused because of the number.
 
 {chr(10).join(lines)}
 """)

@@ -75,7 +75,7 @@ from rich.progress import Progress
 from transformers import PreTrainedTokenizerFast, StoppingCriteria, StoppingCriteriaList
 
 from evaluation.figures import panels, save
-from model_cards.checkpoint import Checkpoint
+from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf.export import export_gguf
 from model_cards.gguf.file import GgufFile
 from model_cards.gguf.limits import config_obstacles
@@ -226,7 +226,7 @@ def contenders(
         )
     head_name = "token_embd.weight" if model.config.tie_word_embeddings else "output.weight"
     for type in types:
-        file = export_gguf(Checkpoint.of_model(model), tokenizer, folder / f"{type}.gguf", type=type)
+        file = export_gguf(LoopLMCheckpoint.from_model(model), tokenizer, folder / f"{type}.gguf", type=type)
         matrices = sum(
             tensor.nbytes
             for name, tensor in file.tensors.items()
@@ -362,34 +362,38 @@ python benchmarks/inference.py {model} --prompt {options.prompt} --tokens {optio
     --rounds {options.rounds} --report docs/{options.report.name}
 ```
 
-{description} One thread on {machine()}; torch {torch.__version__}, xllamacpp {xllamacpp.__version__}.
-All contenders have the same weights and took turns: a prompt of {options.prompt} tokens, then {options.tokens} decoded
-ones; medians of {options.rounds} rounds. Seconds are those of the processor, not of the wall, because the machine was
-shared with other programs; compare rows, do not take them as records.
+{description}
+One thread on {machine()};
+torch {torch.__version__}, xllamacpp {xllamacpp.__version__}.
+
+All engines ran the same weights in turns: a prompt of {options.prompt} tokens, then
+{options.tokens} decoded tokens; medians over {options.rounds} rounds. Time is CPU time, not wall-clock time, because
+the machine was shared with other programs. Compare the rows with each other only.
 
 ## {loops} loops
 
 {at_full_depth(results)}
 
-MB is the file (for transformers, the parameters in that type). The bound is what one thread reads per second from an
-array as large as the weights ("read", the fastest of the turns), over the bytes that a token reads: the blocks once
-per loop and the head once, {loops} x blocks + head. Weights that fit into the processor's cache are read from there in
-all loops but the first, and the speed measured with an array of their size includes that. What is missing to the bound
-is arithmetic: unpacking, rounding of activations, attention, and in transformers the time between kernels. The array
-is read by PyTorch's sum; a share above 100 % means that the engine reads faster than that sum, or was disturbed less
-by other programs. llama.cpp has no x86 kernel for `q2_0`.
+"MB" is the size of the file (for transformers, of the parameters in that dtype). "read" is the
+memory bandwidth of one thread: the fastest PyTorch sum over an array as large as the weights. The
+bound is this bandwidth divided by the bytes that are read for a token: the blocks once per loop and
+the head once, {loops} x blocks + head. Weights that fit into the CPU's cache are read from there in all loops
+but the first; an array of their size is, too. The rest of the time is arithmetic: unpacking, rounding
+of activations, attention, and in transformers the time between kernels. A share above 100% means
+that the engine reads faster than PyTorch's sum, or was disturbed less by other programs. llama.cpp
+has no x86 kernel for `q2_0`.
 
-## By depth
+## By number of loops
 
 Decoded tokens per second:
 
 {by_depth(results, "decode")}
 
-Tokens of the prompt per second:
+Prompt tokens per second:
 
 {by_depth(results, "prompt")}
 
-![tokens per second by depth, of the prompt and of decoding]({options.report.with_suffix(".png").name})
+![prompt and decoded tokens per second, by number of loops]({options.report.with_suffix(".png").name})
 """)
 
 

@@ -179,7 +179,9 @@ class Measure(TrainerCallback):
         if path.exists():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        sampling = GenerationSettings(SAMPLES, temperature=1.0, top_p=1.0, max_new_tokens=96, batch_size=64)
+        sampling = GenerationSettings(
+            num_samples=SAMPLES, temperature=1.0, top_p=1.0, max_new_tokens=96, batch_size=64
+        )
         state = torch.get_rng_state()
         with RustVerifier(workers=1, run_timeout=1.0) as verifier:
             samples = self.folder / "samples" / f"{step}.jsonl"

@@ -1,50 +1,77 @@
 """
-Load a saved model by its own code and continue a prompt; needs transformers and nothing of this project:
+Continue a prompt with a saved model, loaded by the code in its own folder. Needs PyTorch and transformers only, and
+nothing of this project:
 
-    python evaluation/complete.py runs/debug/pretrain/model --prompt "fn main() {"
+    python evaluation/complete.py --model runs/debug/pretrain/model --prompt "fn main() {"
 """
 
 import argparse
+import sys
 from pathlib import Path
 
+DESCRIPTION = "Continue a prompt with a saved model, loaded by the code in its own folder (which is trusted)."
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Continue a prompt with a saved model.")
-    parser.add_argument("model", help="folder or Hub name of the model; its code is trusted")
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command to a parser."""
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--model", help="folder of a saved model, or its name on the Hub; its code is run")
+    # The former way to give it, still accepted.
+    model.add_argument("model", nargs="?", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     parser.add_argument("--prompt", default="fn ", help="text to continue (default: 'fn ')")
-    parser.add_argument("--max-new-tokens", type=int, default=96, help="tokens to add at most (default: 96)")
-    parser.add_argument("--min-new-tokens", type=int, default=0, help="tokens to add at least (default: 0)")
-    parser.add_argument("--temperature", type=float, default=0.7, help="0 always takes the likeliest (default: 0.7)")
-    parser.add_argument("--num-loops", type=int, help="loops to run (default: the model's own)")
-    parser.add_argument("--seed", type=int, default=0, help="of the sampling (default: 0)")
-    arguments = parser.parse_args()
+    parser.add_argument("--max-new-tokens", type=int, default=96, help="maximum number of new tokens (default: 96)")
+    parser.add_argument("--min-new-tokens", type=int, default=0, help="minimum number of new tokens (default: 0)")
+    parser.add_argument("--temperature", type=float, default=0.7, help="0 is greedy decoding (default: 0.7)")
+    parser.add_argument("--top-p", type=float, default=0.95, help="nucleus sampling (default: 0.95)")
+    parser.add_argument("--num-loops", type=int, help="loops of a LoopLM (default: the model's own number)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sampling (default: 0)")
 
-    folder = Path(arguments.model)
-    is_local = folder.exists() or folder.is_absolute() or arguments.model.count("/") != 1
+
+def run(options: argparse.Namespace) -> int:
+    """
+    Load the model, continue the prompt, and print both; returns the exit status.
+
+    Raises:
+        ValueError: There is no such model, it cannot be loaded, or a parameter of `generate` is out of range.
+    """
+    folder = Path(options.model)
+    is_local = folder.exists() or folder.is_absolute() or options.model.count("/") != 1
     if is_local and not (folder / "config.json").is_file():
-        parser.error(f"model must be the folder of a saved model or a Hub name, got {arguments.model!r}")
-    # `--help` and errors come at once, without PyTorch.
+        raise ValueError(f"model must be the folder of a saved model or a Hub name, got {options.model!r}")
+    # `--help` and the error above need no PyTorch, whose import takes seconds.
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
-    set_seed(arguments.seed)
+    set_seed(options.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        tokenizer = AutoTokenizer.from_pretrained(arguments.model, trust_remote_code=True)
-        model = AutoModelForCausalLM.from_pretrained(arguments.model, trust_remote_code=True).eval().to(device)
+        tokenizer = AutoTokenizer.from_pretrained(options.model, trust_remote_code=True)
+        model = AutoModelForCausalLM.from_pretrained(options.model, trust_remote_code=True).eval().to(device)
     except (OSError, ValueError, SafetensorError) as error:
-        parser.error(f"{arguments.model} cannot be loaded: {str(error).splitlines()[0]}")
-    sampling: dict = {"do_sample": False}
-    if arguments.temperature > 0:
-        sampling = {"do_sample": True, "temperature": arguments.temperature, "top_p": 0.95}
-    if arguments.num_loops is not None:
-        sampling["num_loops"] = arguments.num_loops
-    length = {"min_new_tokens": arguments.min_new_tokens, "max_new_tokens": arguments.max_new_tokens}
-    inputs = tokenizer(arguments.prompt, return_tensors="pt").to(device)
-    tokens = model.generate(**inputs, **length, **sampling)
+        raise ValueError(f"{options.model} cannot be loaded: {str(error).splitlines()[0]}") from error
+    settings: dict = {"min_new_tokens": options.min_new_tokens, "max_new_tokens": options.max_new_tokens}
+    settings |= {"do_sample": False}
+    if options.temperature > 0:
+        settings |= {"do_sample": True, "temperature": options.temperature, "top_p": options.top_p}
+    if options.num_loops is not None:
+        settings["num_loops"] = options.num_loops
+    inputs = tokenizer(options.prompt, return_tensors="pt").to(device)
+    tokens = model.generate(**inputs, **settings)
     print(tokenizer.decode(tokens[0], skip_special_tokens=True))
+    return 0
+
+
+def main() -> int:
+    """Run this file as a program."""
+    parser = argparse.ArgumentParser(description=DESCRIPTION)
+    add_options(parser)
+    options = parser.parse_args()
+    try:
+        return run(options)
+    except ValueError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -2,17 +2,16 @@
 
 from dataclasses import dataclass
 
+from evaluation.token_sampling import TokenSampling
 
-@dataclass(frozen=True)
-class GenerationSettings:
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationSettings(TokenSampling):
     """
     Settings of text generation, named as in `transformers.GenerationConfig` where it has them.
 
     Attributes:
         num_samples: Completions per prompt.
-        temperature: Sampling temperature; 0 decodes greedily.
-        top_p: Nucleus sampling: the smallest set of tokens with this much probability is kept.
-        max_new_tokens: Maximum number of generated tokens per completion.
         seed: Seed of the sampling.
         batch_size: Completions generated together. Another size gives other samples.
         num_loops, exit_at_loop, exit_threshold: Depth of a LoopLM; None uses the model's configuration.
@@ -22,9 +21,6 @@ class GenerationSettings:
     """
 
     num_samples: int = 1
-    temperature: float = 0.2
-    top_p: float = 0.95
-    max_new_tokens: int = 512
     seed: int = 0
     batch_size: int = 8
     num_loops: int | None = None
@@ -32,17 +28,10 @@ class GenerationSettings:
     exit_threshold: float | None = None
 
     def __post_init__(self):
-        for name, value in (
-            ("num_samples", self.num_samples),
-            ("max_new_tokens", self.max_new_tokens),
-            ("batch_size", self.batch_size),
-        ):
+        super().__post_init__()
+        for name, value in (("num_samples", self.num_samples), ("batch_size", self.batch_size)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        if not 0 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature must be at least 0 and finite, got {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
         if self.temperature == 0 and self.num_samples > 1:
             raise ValueError(
                 f"num_samples must be 1 at temperature 0, where all samples are equal, got {self.num_samples}"

@@ -46,8 +46,8 @@ class _FormerName(argparse.Action):
         self.present, self.help, self.default = present, argparse.SUPPRESS, argparse.SUPPRESS
 
     def __call__(self, parser, namespace, values, option_string=None):
-        # A positional one that is absent comes with its default.
-        if values == argparse.SUPPRESS:
+        # A positional one that is absent comes with its default, converted to its type.
+        if str(values) == argparse.SUPPRESS:
             return
         given = option_string or f"an argument without a name ({values})"
         print(f"{given} is now given as {self.present.option_strings[0]}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """
-A LoopLM checkpoint as tensors by name, from a saved folder (one tensor in memory at a time) or from a model; and the
-tokenizer beside it.
+The tensors of a LoopLM by name, from a saved folder (one tensor in memory at a time) or from a model; and the
+tokenizer that is saved with it.
 """
 
 import json
@@ -23,15 +23,15 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 TOKENIZER = "tokenizer.json"
 TOKENIZER_FILES = (TOKENIZER, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 CODES, SCALES = "_codes", "_scales"
-"""What the names of a packed weight's two tensors have in addition."""
+"""Suffixes of the two tensors of a packed weight."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """An object in a file of a saved model. Raises `ValueError` when the file holds none, or only half of it."""
+    """Return the JSON object in a file of a saved model; raises ValueError when the file holds none or is damaged."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged, it holds no JSON: {error}. Copy it again.") from error
+        raise ValueError(f"{path} is damaged, it is not valid JSON: {error}. Copy it again.") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path} must hold an object in JSON, got {type(found).__name__}")
     return found
@@ -39,11 +39,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """
-    The tokenizer beside a saved model.
+    Load the tokenizer in the folder of a saved model.
 
     Raises:
-        FileNotFoundError: There is none.
-        ValueError: One of its files is damaged.
+        FileNotFoundError: The folder has no tokenizer.json.
+        ValueError: A file of the tokenizer is damaged.
     """
     if not (folder / TOKENIZER).is_file():
         raise FileNotFoundError(
@@ -57,13 +57,15 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class LoopLMCheckpoint:
     """
+    The tensors of a LoopLM, read when they are asked for.
+
     Attributes:
         config: The model's configuration.
-        names: Of all its tensors; a packed weight has the name of the latent one.
-        read: Gives the stored tensor of a name, in the type it is stored in.
-        name: What to call the checkpoint in messages.
+        names: Names of all tensors; a packed weight has the name of the latent weight that it was made from.
+        read: Return a stored tensor by its name, in the dtype it is stored in.
+        name: Name of the checkpoint in messages.
     """
 
     config: LoopLMConfig
@@ -72,24 +74,24 @@ class Checkpoint:
     name: str
 
     @classmethod
-    def of_model(cls, model: LoopLMForCausalLM) -> "Checkpoint":
-        """The model's own tensors, not copies."""
+    def from_model(cls, model: LoopLMForCausalLM) -> "LoopLMCheckpoint":
+        """Use the tensors of a model, without copying them."""
         tensors = model.state_dict()
         if model.config.tie_word_embeddings:
             tensors.pop("lm_head.weight")
         return cls(model.config, _names(tensors.keys()), tensors.__getitem__, "the model")
 
     @classmethod
-    def of_folder(cls, folder: str | Path) -> "Checkpoint":
+    def from_folder(cls, folder: str | Path) -> "LoopLMCheckpoint":
         """
-        The tensors that `save_pretrained` wrote, each read from its file when asked for.
+        Use the tensors in a folder that `save_pretrained` wrote, each read from its file when it is asked for.
 
         Raises:
             FileNotFoundError: The folder lacks its configuration or its weights.
-            ValueError: The configuration is another model's, or a file of weights is damaged; `read` raises it, too.
+            ValueError: The configuration is not of a LoopLM, or a file of weights is damaged; `read` raises it, too.
         """
         folder = Path(folder)
-        # As transformers loads it: of two forms the one file, which an earlier or later save may have left.
+        # Earlier saves may have left the other form. transformers prefers the single file to the shards.
         sharded = (folder / INDEX).exists() and not (folder / WEIGHTS).exists()
         for needed in ("config.json", INDEX if sharded else WEIGHTS):
             if not (folder / needed).exists():
@@ -112,7 +114,7 @@ class Checkpoint:
         for name in sorted(set(files.values())):
             if not (folder / name).is_file():
                 raise FileNotFoundError(f"{folder} lacks {name}, which {INDEX} names. Copy it again.")
-            # Opening finds a file that was copied in part.
+            # Opening fails for a file that was copied only in part.
             with _weights(folder / name):
                 pass
 
@@ -123,9 +125,9 @@ class Checkpoint:
         return cls(LoopLMConfig.from_pretrained(folder), _names(files.keys()), read, str(folder))
 
     def check_names(self) -> None:
-        """Raises `ValueError` unless the checkpoint has the tensors of its configuration, and no others."""
+        """Raise ValueError unless the checkpoint has exactly the tensors of its configuration."""
         with torch.device("meta"):
-            needed = Checkpoint.of_model(LoopLMForCausalLM(self.config)).names
+            needed = LoopLMCheckpoint.from_model(LoopLMForCausalLM(self.config)).names
         extra, missing = self.names - needed, needed - self.names
         if extra or missing:
             fault = f"lacks {sorted(missing)[:3]}" if missing else f"also has {sorted(extra)[:3]}"
@@ -135,27 +137,27 @@ class Checkpoint:
             )
 
     def read_finite(self, name: str) -> torch.Tensor:
-        """As `read`; raises ValueError when the tensor holds NaN or infinity."""
+        """Return a stored tensor by its name; raises ValueError when it holds NaN or infinity."""
         tensor = self.read(name)
         if not torch.isfinite(tensor).all():
             raise ValueError(f"{self.name}: {name} must be finite, got NaN or infinity")
         return tensor
 
-    def ternary(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Codes and scales of a ternary weight in whichever form it is stored, as [`ternary_codes`] gives them."""
+    def ternary_codes(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return codes and scales of a ternary weight, latent or packed, in the form of [`ternary_codes`]."""
         if self.config.weight_format == "packed":
             return unpack_codes(self.read(name + CODES)), self.read_finite(name + SCALES).float()
         return ternary_codes(self.read_finite(name), self.config.ternary_group_size)
 
-    def computed_weight(self, name: str) -> torch.Tensor:
-        """What the model's own layer makes of a ternary weight and computes with, fp32 (out, in)."""
+    def quantized_weight(self, name: str) -> torch.Tensor:
+        """Return the dequantized ternary weight that the model multiplies with, fp32 (out_features, in_features)."""
         if self.config.weight_format == "packed":
             return unpack_weight(self.read(name + CODES), self.read_finite(name + SCALES))
         return quantize_weight(self.read_finite(name), self.config.ternary_group_size, torch.float32)
 
 
 def _names(stored: Set[str]) -> frozenset[str]:
-    """Names of tensors, with one name for the two parts of each packed weight."""
+    """Names of tensors, with one name for the codes and the scales of each packed weight."""
     weights = {name.removesuffix(CODES) for name in stored if name.endswith(CODES)}
     weights = {weight for weight in weights if weight + SCALES in stored}
     return frozenset(stored - {weight + part for weight in weights for part in (CODES, SCALES)} | weights)

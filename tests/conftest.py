@@ -25,7 +25,7 @@ def one_thread(monkeypatch):
 @pytest.fixture
 def no_clean_process(monkeypatch):
     """The closing report loads the model in a new process; a test of the whole pipeline is enough to see it do so."""
-    monkeypatch.setattr("recipes.pipeline.report.complete_in_clean_process", lambda folder, prompt: prompt)
+    monkeypatch.setattr("recipes.pipeline.report.complete_in_clean_process", lambda folder, prompt, **_: prompt)
 
 
 def pytest_collection_modifyitems(items):

@@ -19,7 +19,7 @@ from evaluation.progress import show_progress
 from evaluation.results import Interval, Results, bootstrap
 from evaluation.rust_files import rust_files
 from evaluation.settings import EvaluationSettings
-from evaluation.suites.depth_words import early_exit_words, kv_reuse_words
+from evaluation.suites.depth_descriptions import describe_early_exit, describe_kv_reuse
 from evaluation.suites.problem_files import ProblemsMissing, text_in
 from evaluation.suites.suite import Suite, SuiteRun
 from evaluation.text_files import read_text
@@ -93,8 +93,8 @@ class Perplexity(Suite):
         decoded = results.details.get("decoded")
         if decoded is None:
             return words
-        exits = early_exit_words(decoded["threshold"], decoded["mean_loops"])
-        return f"{words}; without a loop in its name decoded, {exits}{kv_reuse_words(results)}"
+        exits = describe_early_exit(decoded["threshold"], decoded["mean_loops"])
+        return f"{words}; without a loop in its name decoded, {exits}{describe_kv_reuse(results)}"
 
     @classmethod
     def index_metrics(cls, results: Results) -> Mapping[str, Interval]:

@@ -20,7 +20,7 @@ from evaluation.rust.syntax.completion import completed_function
 from evaluation.rust.syntax.merging import merged_program
 from evaluation.scoring import GoldFailed, results_of, verify_samples
 from evaluation.settings import EvaluationSettings
-from evaluation.suites.depth_words import depth_words
+from evaluation.suites.depth_descriptions import describe_depth
 from evaluation.suites.problem_files import HINT
 from evaluation.suites.suite import Log, Suite, SuiteRun
 
@@ -267,7 +267,7 @@ class ProgramSuite(Suite):
             "greedy" if settings["temperature"] == 0 else sampling,
             f"at most {settings['max_new_tokens']} tokens",
             f"seed {settings['seed']}",
-            depth_words(results),
+            describe_depth(results),
             f"edition {settings['edition']}",
         ]
         if settings.get("mode") == "chat":

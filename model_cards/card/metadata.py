@@ -1,11 +1,12 @@
 """
-The Hub's rules for the metadata of a model card, checked here; the Hub checks them again before it takes an upload.
+The metadata of a model card, and the Hub's rules for it. The Hub checks them again before it accepts an upload.
 
 Source: huggingface/hub-docs: modelcard.md and docs/hub/model-cards.md, docs/hub/repositories-licenses.md.
 """
 
 import math
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from huggingface_hub import ModelCard
@@ -74,36 +75,74 @@ LICENSES = (
     "zlib",
     "pddl",
 )
-# Metrics of https://huggingface.co/metrics that a code model may name; others belong into the model-index.
+# Metrics of https://huggingface.co/metrics for code models; other metrics belong in the model-index.
 METRICS = ("accuracy", "code_eval", "perplexity")
 RELATIONS = ("adapter", "merge", "quantized", "finetune")
 LIBRARIES = ("transformers", "gguf")
 _LANGUAGE = re.compile(r"[a-z]{2,3}|code|multilingual")
 
 
-def check_license(name: str) -> None:
-    """Raises ValueError unless the Hub knows the licence."""
-    if name not in LICENSES:
-        raise ValueError(f"--license must be an identifier of the Hub, such as mit or apache-2.0, got {name!r}")
+@dataclass(frozen=True)
+class Publication:
+    """
+    What the publisher of a model states about it.
+
+    Attributes:
+        repo: Repository on the Hub, "user/name".
+        license: Identifier of a license on the Hub.
+        datasets: Datasets on the Hub that the model was trained on.
+        base_model: Model on the Hub that it was made from.
+
+    Raises:
+        ValueError: The Hub would refuse a value.
+    """
+
+    repo: str
+    license: str = "mit"
+    datasets: tuple[str, ...] = ()
+    base_model: str | None = None
+
+    def __post_init__(self):
+        check_repo(self.repo, "repo")
+        if self.license not in LICENSES:
+            raise ValueError(
+                f"license must be an identifier of the Hub, such as mit or apache-2.0, got {self.license!r}"
+            )
+        for name in self.datasets:
+            check_repo(name, "datasets", owned=False)
+        if self.base_model is not None:
+            check_repo(self.base_model, "base_model", owned=False)
+
+    @property
+    def name(self) -> str:
+        """Name of the repository without the user."""
+        return self.repo.split("/")[-1]
+
+    @property
+    def gguf_repo(self) -> str:
+        """Repository of the GGUF files."""
+        return f"{self.repo}-GGUF"
 
 
 def check_repo(name: str, field: str, owned: bool = True) -> None:
     """
-    Raises ValueError unless it can be a repository's name.
+    Raise ValueError unless this is a valid name of a repository.
 
     Args:
-        owned: It must be "user/name"; else the old names without a user are right as well.
+        name: The name to check.
+        field: Name of the setting, for the message.
+        owned: The name must be "user/name"; otherwise names without a user, as old repositories have, are valid, too.
     """
     try:
         validate_repo_id(name)
     except HFValidationError as error:
-        raise ValueError(f"{field} must be a repository of the Hub, got {name!r}: {error}") from error
+        raise ValueError(f"{field} must be a repository on the Hub, got {name!r}: {error}") from error
     if owned and name.count("/") != 1:
         raise ValueError(f"{field} must be user/name, got {name!r}")
 
 
-def problems(card: ModelCard) -> list[str]:
-    """What the Hub would refuse or misunderstand in a card, a sentence each; empty when all is well."""
+def metadata_problems(card: ModelCard) -> list[str]:
+    """List what the Hub would refuse or misunderstand in the metadata of a card, a sentence each."""
     data = card.data.to_dict()
     found = []
 
@@ -120,7 +159,7 @@ def problems(card: ModelCard) -> list[str]:
     need(data.get("pipeline_tag") == "text-generation", "pipeline_tag", "text-generation")
     languages_hold = all(isinstance(each, str) and _LANGUAGE.fullmatch(each) for each in names("language"))
     need(bool(names("language")) and languages_hold, "language", "ISO 639 codes, code or multilingual")
-    need(all(isinstance(each, str) and each for each in names("tags")), "tags", "texts")
+    need(all(isinstance(each, str) and each for each in names("tags")), "tags", "strings")
     need(all(each in METRICS for each in names("metrics")), "metrics", f"among {', '.join(METRICS)}")
     for field in ("datasets", "base_model"):
         for name in names(field):

@@ -1,4 +1,4 @@
-"""Results files as a model card shows them: only of the model itself, each number with how it was measured."""
+"""Results files for a model card: only results of this model, each number with the settings it was measured with."""
 
 import shlex
 import statistics
@@ -11,75 +11,79 @@ from huggingface_hub import EvalResult
 
 from evaluation.results import Results
 from evaluation.suites.registry import SUITES, suite_classes, suite_of
-from model_cards.card.counted import Counted
+from model_cards.card.model_statistics import ModelStatistics
 
 NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
-class Row:
-    """A line of the card's table of results."""
+class BenchmarkRow:
+    """A row of the table of benchmark results, as text."""
 
     benchmark: str
     metric: str
     value: str
     interval: str
     measured_on: str
-    how: str
+    settings: str
 
 
-def read_results(places: Sequence[Path], counted: Counted) -> list[Results]:
+def read_results(places: Sequence[Path], model: ModelStatistics) -> list[Results]:
     """
-    All results files of these folders (or these files), in the order of the benchmarks.
+    Read results files, and sort them by benchmark.
+
+    Args:
+        places: Files, or folders whose .json files are read.
+        model: The model that the results must be of.
 
     Raises:
-        ValueError: A file holds no results, a folder none of them, or a file's results are another model's.
-        FileNotFoundError: There is no such folder or file.
+        ValueError: A file is not a results file, a folder has none, or the results are of another model.
+        FileNotFoundError: A folder or file does not exist.
     """
     found = []
     for place in places:
         if not place.exists():
-            raise FileNotFoundError(f"--results must be folders of results files, got {place}, which does not exist")
+            raise FileNotFoundError(f"results must be folders of results files, got {place}, which does not exist")
         files = sorted(place.glob("*.json")) if place.is_dir() else [place]
         if not files:
-            raise ValueError(f"--results must be folders of results files, got {place}, which has no .json file")
+            raise ValueError(f"results must be folders of results files, got {place}, which has no .json file")
         for path in files:
             results = Results.read(path)
-            _check_model(results, counted, path)
+            _check_model(results, model, path)
             found.append(results)
     order = [suite.benchmark for suite in suite_classes()]
     known = [each for each in found if each.benchmark in order]
     return sorted(known, key=lambda each: order.index(each.benchmark))
 
 
-def _check_model(results: Results, counted: Counted, path: Path) -> None:
+def _check_model(results: Results, model: ModelStatistics, path: Path) -> None:
     own = {
-        "model_type": counted.config.model_type,
-        "parameters": counted.parameters,
-        "num_loops": counted.config.num_loops,
-        "num_shared_layers": counted.config.num_shared_layers,
+        "model_type": model.config.model_type,
+        "parameters": model.parameters,
+        "num_loops": model.config.num_loops,
+        "num_shared_layers": model.config.num_shared_layers,
     }
     for name, value in own.items():
         if results.model.get(name) != value:
             raise ValueError(
-                f"{path} must be results of this model: it was made with {name}={results.model.get(name)!r}, and this "
-                f"model has {value!r}"
+                f"{path} must be results of this model: they are of one with {name}={results.model.get(name)!r}, and "
+                f"this model has {value!r}"
             )
 
 
-def rows(results: Sequence[Results]) -> list[Row]:
-    """Return the rows of every suite of quality; those without results say so."""
+def benchmark_rows(results: Sequence[Results]) -> list[BenchmarkRow]:
+    """Return the rows of every suite of quality; a suite without results has a row that says so."""
     found = []
     for suite in suite_classes():
         if not suite.in_quality_table:
             continue
         measured = [each for each in results if each.benchmark == suite.benchmark]
         if not measured:
-            found.append(Row(suite.title, "", NOT_MEASURED, "", "", ""))
+            found.append(BenchmarkRow(suite.title, "", NOT_MEASURED, "", "", ""))
         for each in measured:
             number_format = ".1%" if suite.has_shares(each) else ".4f"
             found += [
-                Row(
+                BenchmarkRow(
                     suite.title,
                     name.replace("_", " "),
                     f"{interval.value:{number_format}}",
@@ -93,7 +97,7 @@ def rows(results: Sequence[Results]) -> list[Row]:
 
 
 def verdicts(results: Sequence[Results]) -> list[str]:
-    """What the verifier said of all samples, a sentence for each benchmark of programs."""
+    """Summarize the verdicts on all samples, a sentence for each benchmark that compiles programs."""
     found = []
     for each in results:
         if each.verdicts:
@@ -103,7 +107,7 @@ def verdicts(results: Sequence[Results]) -> list[str]:
 
 
 def commands(results: Sequence[Results], repo: str) -> list[str]:
-    """What made the results, with the model's name on the Hub and without the folders of the machine."""
+    """Return the commands that made the results, with the model's name on the Hub and without absolute paths."""
     found: list[str] = []
     for each in results:
         command = shlex.join(_public(word, each.model["path"], repo) for word in shlex.split(each.command))
@@ -113,7 +117,7 @@ def commands(results: Sequence[Results], repo: str) -> list[str]:
 
 
 def _public(word: str, model: str, repo: str) -> str:
-    """A word of a command, or the value in `--out=FOLDER` or `SUITE=FILE`, as it may be read by others."""
+    """An argument of a command, or the value in it (`--output-dir=FOLDER`, `SUITE=FILE`), as it may be published."""
     option, equals, value = word.partition("=")
     if not equals or (not option.startswith("-") and option not in SUITES):
         option, equals, value = "", "", word
@@ -125,7 +129,7 @@ def _public(word: str, model: str, repo: str) -> str:
 
 
 def versions(results: Sequence[Results]) -> str:
-    """Of compiler and libraries, where the results agree on them or not."""
+    """List the versions of compiler and libraries; all of them where the results differ."""
     found: dict[str, list[str]] = {}
     for each in results:
         for name, version in each.versions.items():
@@ -135,7 +139,7 @@ def versions(results: Sequence[Results]) -> str:
 
 
 def speeds(results: Sequence[Results]) -> list[dict[str, Any]]:
-    """Medians of the measured settings, as the card's table of speeds shows them."""
+    """Return the rows of the card's table of speeds: medians over the rounds, as text."""
     found = []
     for each in results:
         for speed in each.details.get("speeds", ()):

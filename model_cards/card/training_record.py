@@ -1,6 +1,6 @@
-"""What a recipe's run folder tells about the training of the model in it."""
+"""How a model was trained, from the folder of the recipe run that trained it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from model_cards.checkpoint import read_json
@@ -13,23 +13,30 @@ REWARDED = {"compile": "completions that compile", "tests": "completions that co
 @dataclass(frozen=True)
 class TrainingRecord:
     """
+    The training of a model, as lines of its card.
+
     Attributes:
-        lines: What is known, by name, in words.
-        reinforced: What the last stage of reinforcement learning, with the compiler as judge, rewarded; None without.
+        lines: Descriptions by title.
+        rewarded: What the last stage of reinforcement learning rewarded; None without such a stage.
     """
 
-    lines: dict[str, str]
-    reinforced: str | None
+    lines: dict[str, str] = field(
+        default_factory=lambda: {"Training data": NOT_RECORDED, "Training": NOT_RECORDED},
+    )
+    rewarded: str | None = None
 
     @classmethod
-    def of_model(cls, folder: Path) -> "TrainingRecord | None":
-        """Of a model that a recipe left in `run/stage/model` or `run/export/packed`; None for any other folder."""
+    def from_model_folder(cls, folder: Path) -> "TrainingRecord":
+        """
+        Read the record of a model that a recipe run saved in `RUN/STAGE/model` or `RUN/export/packed`. A model in any
+        other folder has the default record, which says that nothing was recorded.
+        """
         stage_folder = folder.absolute().parent
         run = stage_folder.parent
         if stage_folder.name == EXPORT and (stage_folder / "finished.json").is_file():
             stage_folder = run / read_json(stage_folder / "finished.json")["stage"]
         if not (run / "recipe.json").is_file() or not (stage_folder / "finished.json").is_file():
-            return None
+            return cls()
         recipe = read_json(run / "recipe.json")
         stages = {FIRST_STAGE: recipe["training"] | {"seq_len": recipe["data"]["seq_len"]}}
         later = {key.removeprefix("stages."): value for key, value in recipe.items() if key.startswith("stages.")}
@@ -37,7 +44,7 @@ class TrainingRecord:
         if recipe["training"].get("gate_steps"):
             stages[GATE_STAGE] = {"total_steps": recipe["training"]["gate_steps"]}
         if stage_folder.name not in stages:
-            return None
+            return cls()
         done = list(stages)[: list(stages).index(stage_folder.name) + 1]
         lines = _data(recipe["data"], run / "prepare")
         for name in done:
@@ -51,13 +58,13 @@ class TrainingRecord:
 
 def _data(data: dict, prepared: Path) -> dict[str, str]:
     own = "a folder of `.rs` files (not published)"
-    toolchain = "documentation and sources that come with the Rust toolchain (MIT OR Apache-2.0)"
+    toolchain = "documentation and sources of the Rust toolchain (MIT OR Apache-2.0)"
     text = toolchain if data["data_dir"] is None else own
     if (prepared / "finished.json").is_file():
         text += f", {read_json(prepared / 'finished.json')['texts']:,} texts"
     made = {
         "synthetic_samples": "{:,} synthetic programs that compile and pass their tests",
-        "variants": "variants of the texts that still compile, a share of {} in each way",
+        "variants": "rewritten variants of the texts that still compile, a share of {} for each kind of rewriting",
         "tasks": "{:,} tasks with hidden tests, half of them with their solutions",
     }
     text += "".join("; " + words.format(data[name]) for name, words in made.items() if data.get(name))
@@ -65,8 +72,8 @@ def _data(data: dict, prepared: Path) -> dict[str, str]:
     if (prepared / "verification.json").is_file():
         sample = read_json(prepared / "verification.json")
         counts = ", ".join(f"{count:,} {status}" for status, count in sample["counts"].items())
-        lines["Compiler's verdict on a sample of it"] = sample["problem"] or (
-            f"{counts} ({sample['external']:,} fail only for crates or files that are not there)"
+        lines["Verdicts of rustc on a sample of it"] = sample["problem"] or (
+            f"{counts} ({sample['external']:,} fail only because of missing crates or files)"
         )
     return lines
 
@@ -83,8 +90,8 @@ def _stage(settings: dict, folder: Path) -> str:
                 " before and ".join(f"{e['value']:.1%} ({e['low']:.1%} to {e['high']:.1%})" for e in finished[name])
                 for name in ("solved", "compiles")
             )
-            words += f"; of {finished['tasks']} held-out tasks it solved {solved} after"
-            words += f", of its completions {compiles} after compiled"
+            words += f"; share of {finished['tasks']} held-out tasks solved: {solved} after"
+            words += f"; share of completions that compile: {compiles} after"
         return words
     words = steps if "seq_len" not in settings else f"{steps}, {settings['seq_len']:,} tokens per block"
     return words + (f", {finished['tokens']:,} tokens" if "tokens" in finished else "")

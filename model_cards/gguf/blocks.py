@@ -1,10 +1,10 @@
 """
-The number formats of GGUF that carry ternary weights exactly: bytes from (codes, scales), and values from bytes.
+The tensor types of GGUF that store ternary weights exactly: packing codes and scales into bytes, and dequantizing.
 
-The layouts are ggml's (ggml-org/llama.cpp: ggml/src/ggml-common.h, ggml-quants.c). A row is cut into blocks along the
-input; each block holds its codes and one fp16 scale, which is why a block may not cross a group of the model's scales.
-Nothing here chooses a scale: quantising ternary values anew from their mean magnitude would shrink them by the share
-of zeros.
+The layouts are ggml's (ggml-org/llama.cpp: ggml/src/ggml-common.h, ggml-quants.c). A row is divided into blocks along
+the input dimension; each block holds its codes and one fp16 scale, which is why a block must lie within one group of
+the model's scales. No scale is estimated here: quantizing ternary values again from their mean magnitude would shrink
+them by the fraction of zeros.
 """
 
 from collections.abc import Callable
@@ -16,27 +16,29 @@ SMALLEST_TRIT = -1
 
 
 class BlockFormat(NamedTuple):
-    """One of ggml's types: how many weights a block holds, in how many bytes, and how ternary blocks are packed."""
+    """A tensor type of ggml: weights and bytes of a block, and how ternary blocks are packed."""
 
     name: str
     type_id: int
-    """Number of the type in a tensor's description."""
+    """Number of the type in the tensor table of a file."""
     file_type: int
-    """Number under `general.file_type` of a file whose matrices have this type."""
+    """Value of `general.file_type` for a file whose matrices have this type."""
     block: int
-    """Weights of a block."""
+    """Number of weights in a block."""
     block_bytes: int
     pack: Callable[[np.ndarray, np.ndarray], np.ndarray] | None
-    """(codes, scales) of blocks to bytes, int8 (n, block) and fp16 (n, 1) to uint8 (n, block_bytes); None for floats.
+    """
+    Pack codes, int8 (num_blocks, block), and scales, fp16 (num_blocks, 1), into uint8 (num_blocks, block_bytes). None
+    for the floating-point types.
     """
 
     def nbytes(self, weights: int) -> int:
-        """Bytes of so many weights, a multiple of the block."""
+        """Return the number of bytes of `weights` weights, a multiple of the block."""
         return weights // self.block * self.block_bytes
 
 
 def _as_bytes(values: np.ndarray) -> np.ndarray:
-    """(n, k) numbers to their (n, k * itemsize) little-endian bytes."""
+    """Little-endian bytes of numbers, (n, k) to (n, k * itemsize)."""
     little = np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False)
     return little.view(np.uint8)
 
@@ -46,13 +48,13 @@ def _digits(codes: np.ndarray) -> np.ndarray:
 
 
 def _two_bits(digits: np.ndarray, axis: int) -> np.ndarray:
-    """Four digits along `axis` to one byte, the first in the lowest bits."""
+    """Pack four 2-bit digits along `axis` into one byte, the first in the lowest bits."""
     first, second, third, fourth = (np.take(digits, index, axis) for index in range(4))
     return first | second << 2 | third << 4 | fourth << 6
 
 
 def _planes(codes: np.ndarray) -> np.ndarray:
-    """256 codes to 64 bytes: of each half, weights m, 32 + m, 64 + m and 96 + m share byte m."""
+    """Pack 256 codes into 64 bytes: in each half, byte m holds the weights m, 32 + m, 64 + m and 96 + m."""
     return _two_bits(_digits(codes).reshape(-1, 2, 4, 32), axis=2).reshape(-1, 64)
 
 
@@ -61,18 +63,19 @@ def _pack_tq2_0(codes: np.ndarray, scales: np.ndarray) -> np.ndarray:
 
 
 def _pack_q2_k(codes: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    # A value is d * scale * code - dmin * minimum. With the 4-bit scale and minimum 1 and dmin = d: d * (code - 1).
+    # A value is d * scale * digit - dmin * minimum. With 4-bit scale and minimum 1, and dmin = d: d * (digit - 1).
     ones = np.full((len(codes), 16), 0x11, dtype=np.uint8)
     return np.concatenate([ones, _planes(codes), _as_bytes(scales), _as_bytes(scales)], axis=1)
 
 
 def _base_three(digits: np.ndarray) -> np.ndarray:
-    """(n, up to 5, k) digits, the first most significant, to (n, k) bytes that ggml decodes by multiplication."""
+    """Pack up to 5 ternary digits, (n, digits, k) with the most significant first, into bytes (n, k)."""
     number = np.zeros((digits.shape[0], digits.shape[2]), dtype=np.uint32)
     for index in range(5):
         number *= 3
         if index < digits.shape[1]:
             number += digits[:, index]
+    # Rounded up, because ggml decodes digits by multiplying the byte by powers of 3.
     return ((256 * number + 242) // 243).astype(np.uint8)
 
 
@@ -112,19 +115,21 @@ FORMATS = {
         BlockFormat("q2_k", 10, 10, 256, 84, _pack_q2_k),
     )
 }
-FORMAT_OF_ID = {block_format.type_id: block_format for block_format in FORMATS.values()}
+FLOAT_TYPES = ("f32", "f16", "q8_0")
+"""Types that also store weights which are not ternary."""
+FORMATS_BY_ID = {block_format.type_id: block_format for block_format in FORMATS.values()}
 
 
 def block_scales(scales: np.ndarray, group_size: int, rows: int, columns: int, block: int) -> np.ndarray:
     """
-    One scale for every block of a matrix.
+    Repeat the scales of groups so that every block of a matrix has its own.
 
     Args:
         scales: (rows, columns / group_size), or (1, 1) for `group_size=-1`.
-        group_size: Weights along the input that share a scale, a multiple of `block`; -1 is the whole matrix.
+        group_size: Number of weights along the input that share a scale, a multiple of `block`; -1: the whole matrix.
 
     Returns:
-        (rows, columns / block), of the type of `scales`.
+        (rows, columns / block), dtype of `scales`.
     """
     if group_size == -1:
         return np.broadcast_to(scales, (rows, columns // block))
@@ -134,14 +139,14 @@ def block_scales(scales: np.ndarray, group_size: int, rows: int, columns: int, b
 
 def pack_ternary(codes: np.ndarray, scales: np.ndarray, block_format: BlockFormat) -> np.ndarray:
     """
-    The bytes of a ternary matrix.
+    Pack a ternary matrix into bytes.
 
     Args:
-        codes: (rows, columns) int8 in {-1, 0, 1}; `columns` is a multiple of the block.
-        scales: (rows, columns / block) fp16, see [`block_scales`].
+        codes: int8 (rows, columns) in {-1, 0, 1}; `columns` is a multiple of the block.
+        scales: fp16 (rows, columns / block), see [`block_scales`].
 
     Returns:
-        (rows, bytes of a row) uint8.
+        uint8 (rows, bytes of a row).
     """
     assert block_format.pack is not None, block_format.name
     rows = len(codes)
@@ -159,13 +164,14 @@ def _unpack_q2_0(raw: np.ndarray) -> np.ndarray:
 
 def dequantize(raw: np.ndarray, block_format: BlockFormat) -> np.ndarray:
     """
-    Values of a matrix's bytes, by the `gguf` package where it knows the type, so that its reading checks our writing.
+    Dequantize the bytes of a matrix, with the `gguf` package where it knows the type: an implementation that is
+    independent of the packing above.
 
     Args:
-        raw: (rows, bytes of a row) uint8.
+        raw: uint8 (rows, bytes of a row).
 
     Returns:
-        (rows, columns) fp32.
+        fp32 (rows, columns).
     """
     if block_format.name == "q2_0":
         return _unpack_q2_0(raw)

@@ -1,13 +1,13 @@
 """
-Export of a LoopLM checkpoint to GGUF, as stock llama.cpp runs it.
+Export of a LoopLM to a GGUF file for stock llama.cpp.
 
-llama.cpp's architecture `nanbeige` is a Llama block looped `nanbeige.num_loops` times with the final norm between the
-loops (ggml-org/llama.cpp: src/models/nanbeige.cpp): each block is in the file once. What it cannot express is refused,
-see `gguf_limits`. The exit gate is no part of it; gate, thresholds and configuration travel as metadata that llama.cpp
-ignores.
+llama.cpp's architecture `nanbeige` is a stack of Llama blocks that runs `nanbeige.num_loops` times, with the final
+norm between the loops (ggml-org/llama.cpp: src/models/nanbeige.cpp); the file has each block once. Models that it
+cannot represent are refused, see [`config_obstacles`]. It has no exit gate: the gate, its thresholds and the
+configuration are stored as metadata, which llama.cpp ignores.
 
-Tensors are made, written and forgotten one by one. The file is then read back and compared with the checkpoint before
-it gets its name.
+Tensors are encoded and written one at a time. The file is then read back and compared with the checkpoint before it
+gets its final name.
 """
 
 import json
@@ -17,10 +17,10 @@ import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from evaluation.complete_files import complete_file
-from model_cards.checkpoint import Checkpoint
-from model_cards.gguf.blocks import BlockFormat
+from model_cards.checkpoint import LoopLMCheckpoint
+from model_cards.gguf.blocks import FLOAT_TYPES, BlockFormat
 from model_cards.gguf.file import ARCHITECTURE, GgufFile, read_gguf
-from model_cards.gguf.limits import DENSE_TYPES, config_obstacles, exported_loops, find_format, fold_streams
+from model_cards.gguf.limits import config_obstacles, exported_loops, find_format, fold_streams
 from model_cards.gguf.tensors import ExportedTensor, check_tensors, encode, exported_tensors
 from model_cards.gguf.tokenizer import tokenizer_metadata
 
@@ -28,7 +28,7 @@ OWN_PREFIX = "nanochat"
 
 
 def export_gguf(
-    checkpoint: Checkpoint,
+    checkpoint: LoopLMCheckpoint,
     tokenizer: PreTrainedTokenizerFast,
     path: str | Path,
     *,
@@ -38,32 +38,32 @@ def export_gguf(
     name: str | None = None,
 ) -> GgufFile:
     """
-    Write a checkpoint as a GGUF file, and check the file against it.
+    Write a checkpoint to a GGUF file, and compare the file with the checkpoint.
 
     Args:
-        checkpoint: See [`Checkpoint.of_folder`] and [`Checkpoint.of_model`].
-        tokenizer: The model's.
-        path: The file to write; one that exists is replaced when the new one is complete.
-        type: Of the ternary matrices: f32, f16, q8_0, q4_0, q2_0, tq1_0, tq2_0 or q2_k. All carry them exactly; q4_0
-            fits most group sizes (multiples of 32) and runs on every backend.
-        embedding_type, head_type: f32, f16 or q8_0; None is f32 in an f32 file and f16 in all others. A tied head has
-            no type of its own.
-        name: For `general.name`.
+        checkpoint: See [`LoopLMCheckpoint.from_folder`] and [`LoopLMCheckpoint.from_model`].
+        tokenizer: The tokenizer of the model.
+        path: File to write; an existing file is replaced when the new one is complete.
+        type: Type of the ternary matrices: f32, f16, q8_0, q4_0, q2_0, tq1_0, tq2_0 or q2_k. All store them exactly;
+            q4_0 fits most group sizes (multiples of 32) and runs on every backend.
+        embedding_type, head_type: f32, f16 or q8_0; None: f32 in an f32 file and f16 in all others. A tied head has no
+            type of its own.
+        name: Value of `general.name`.
 
     Returns:
-        The file's description.
+        Metadata and tensor table of the file.
 
     Raises:
-        ValueError: llama.cpp cannot run this model in this form (all reasons are listed), a weight is not finite or
-            too large for fp16, the tokenizer does not fit, or the checkpoint has tensors that are not the model's.
-        OSError: The file cannot be written there.
+        ValueError: llama.cpp cannot run this model with this type (all reasons are listed), a weight is not finite or
+            too large for fp16, the tokenizer does not fit, or the checkpoint has other tensors than its configuration.
+        OSError: The file cannot be written.
     """
     config, path = checkpoint.config, Path(path)
     if not path.parent.is_dir() or (path.exists() and not path.is_file()):
-        # The file takes the place of what was there, which must not be a device such as /dev/null.
-        fault = f"is in {path.parent}, which is no folder"
+        # The new file replaces what is there, which must not be a device such as /dev/null.
+        fault = f"is in {path.parent}, which is not a folder"
         if path.exists():
-            fault = "is a folder" if path.is_dir() else "is no regular file"
+            fault = "is a folder" if path.is_dir() else "is not a regular file"
         raise FileNotFoundError(f"path must name a file in a folder that exists, got {path}, which {fault}")
     obstacles = config_obstacles(config, type)
     if obstacles:
@@ -76,8 +76,8 @@ def export_gguf(
         exported_tensors(
             config,
             find_format(type, "type"),
-            find_format(embedding_type or default_type, "embedding_type", DENSE_TYPES),
-            find_format(head_type or default_type, "head_type", DENSE_TYPES),
+            find_format(embedding_type or default_type, "embedding_type", FLOAT_TYPES),
+            find_format(head_type or default_type, "head_type", FLOAT_TYPES),
             fold_streams(checkpoint),
         )
     )
@@ -85,7 +85,7 @@ def export_gguf(
         if tensor.shape[-1] % tensor.format.block:
             raise ValueError(
                 f"LoopLMConfig.hidden_size must be a multiple of {tensor.format.block} for {tensor.name} in "
-                f"{tensor.format.name}, got {config.hidden_size}: take f16"
+                f"{tensor.format.name}, got {config.hidden_size}: use f16"
             )
     metadata = model_metadata(checkpoint, find_format(type, "type"), name) | tokenizer_metadata(tokenizer, config)
 
@@ -97,11 +97,11 @@ def export_gguf(
     return read_gguf(path)
 
 
-def model_metadata(checkpoint: Checkpoint, matrix: BlockFormat, name: str | None) -> dict[str, object]:
-    """Keys and values of the model, without the tokenizer."""
+def model_metadata(checkpoint: LoopLMCheckpoint, matrix: BlockFormat, name: str | None) -> dict[str, object]:
+    """Return the metadata of the model, without its tokenizer."""
     config = checkpoint.config
     settings = config.to_dict()
-    # How the weights were stored before is no property of this file.
+    # How the weights were stored in the checkpoint is not a property of this file.
     del settings["weight_format"]
     gate = {part: checkpoint.read_finite(f"model.exit_gate.{part}").float() for part in ("weight", "bias")}
     metadata = {
@@ -134,7 +134,7 @@ def model_metadata(checkpoint: Checkpoint, matrix: BlockFormat, name: str | None
 
 
 def _write(
-    partial: Path, path: Path, metadata: dict[str, object], tensors: list[ExportedTensor], checkpoint: Checkpoint
+    partial: Path, path: Path, metadata: dict[str, object], tensors: list[ExportedTensor], checkpoint: LoopLMCheckpoint
 ) -> None:
     from gguf import GGUFValueType, GGUFWriter
 
@@ -146,7 +146,7 @@ def _write(
             writer.add_key_value(key, value, types[type(value)])
     for tensor in tensors:
         nbytes = tensor.format.nbytes(int(np.prod(tensor.shape)))
-        # Said to be int8, because the writer would derive the shape from bytes by a table that lacks Q2_0.
+        # Declared as int8: for other types the writer derives the shape from a table that lacks Q2_0.
         writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.int8), nbytes, tensor.format.type_id)
     try:
         writer.write_header_to_file()
@@ -157,7 +157,7 @@ def _write(
             try:
                 writer.write_tensor_data(data)
             except OSError as error:
-                # NumPy's own words are only "458752 requested and 85952 written".
+                # NumPy's own message is only "458752 requested and 85952 written".
                 raise OSError(f"{path.parent} must have room for {path.name}, writing it failed: {error}") from error
     finally:
         writer.close()

@@ -1,8 +1,9 @@
 """
-Reading a GGUF file: its metadata, where each value lies, and its tensors (ggml-org/ggml: docs/gguf.md, version 3).
+Reader for GGUF files: the metadata, the position of each value, and the tensors (ggml-org/ggml: docs/gguf.md, version
+3).
 
-The `gguf` package has a reader as well; it refuses types newer than itself (Q2_0), and answers a truncated file with
-an error from deep inside numpy.
+The `gguf` package has a reader, too. It refuses types that are newer than the package (Q2_0), and fails on a truncated
+file with an error of NumPy that does not name the file.
 """
 
 import mmap
@@ -13,23 +14,23 @@ from pathlib import Path
 
 import numpy as np
 
-from model_cards.gguf.blocks import FORMAT_OF_ID, BlockFormat, dequantize
+from model_cards.gguf.blocks import FORMATS_BY_ID, BlockFormat, dequantize
 
 ARCHITECTURE = "nanbeige"
-# LLAMA_MAX_LAYERS (ggml-org/llama.cpp: src/llama-hparams.h), loops included.
-MOST_LAYERS = 512
+# LLAMA_MAX_LAYERS (ggml-org/llama.cpp: src/llama-hparams.h); a block counts once per loop.
+MAX_LAYERS = 512
 MAGIC = b"GGUF"
 VERSION = 3
 ALIGNMENT = 32
-MOST_DIMENSIONS = 4
+MAX_DIMENSIONS = 4
 STRING, ARRAY = 8, 9
-# Struct codes of the numbers, by GGUF's number of the type.
+# Format characters of `struct` for the numbers, by GGUF's number of the type.
 NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 
 
 @dataclass(frozen=True)
 class GgufTensor:
-    """A tensor's description: its shape as (rows, columns) or (columns,), and where its bytes lie in the file."""
+    """Entry of the tensor table: shape (rows, columns) or (columns,), type, and position of the bytes in the file."""
 
     name: str
     shape: tuple[int, ...]
@@ -40,30 +41,30 @@ class GgufTensor:
 
 @dataclass(frozen=True)
 class GgufFile:
-    """A file's description; see [`read_gguf`]."""
+    """Metadata and tensor table of a file; see [`read_gguf`]."""
 
     path: Path
     metadata: dict[str, object]
     value_offsets: dict[str, int]
-    """Where the value of a metadata key begins, in bytes from the start of the file."""
+    """Position of each metadata value, in bytes from the start of the file."""
     tensors: dict[str, GgufTensor]
     nbytes: int
-    """Size that the description asks of the file."""
+    """Size of the file, computed from the tensor table."""
 
     def raw(self, name: str) -> np.ndarray:
-        """A tensor's bytes, uint8 (rows, bytes of a row), read from the file on access."""
+        """Read the bytes of a tensor from the file, uint8 (rows, bytes of a row)."""
         tensor = self.tensors[name]
         flat = np.fromfile(self.path, dtype=np.uint8, count=tensor.nbytes, offset=tensor.offset)
         return flat.reshape(prod(tensor.shape[:-1]), -1)
 
     def values(self, name: str) -> np.ndarray:
-        """A tensor's values, fp32, in its shape."""
+        """Read and dequantize a tensor, fp32 in its shape."""
         tensor = self.tensors[name]
         return dequantize(self.raw(name), tensor.format).reshape(tensor.shape)
 
 
 class _Cursor:
-    """A position in the file's description; reading past the end is an error that says so."""
+    """A reading position in a file; reading past the end raises ValueError."""
 
     def __init__(self, path: Path, data: mmap.mmap):
         self.path, self.data, self.position = path, data, 0
@@ -72,8 +73,8 @@ class _Cursor:
         end = self.position + size
         if end > len(self.data):
             raise ValueError(
-                f"{self.path} is truncated: its description reaches beyond byte {len(self.data)}, where the file "
-                "ends. Copy or export it again."
+                f"{self.path} is truncated: its metadata and tensor table go beyond byte {len(self.data)}, the end of "
+                "the file. Copy or export it again."
             )
         start, self.position = self.position, end
         return self.data[start:end]
@@ -105,32 +106,32 @@ class _Cursor:
 
 
 def _tensor(cursor: _Cursor) -> tuple[str, tuple[int, ...], BlockFormat, int]:
-    """Name, shape, type and offset (from the start of the tensors' bytes) of the next description."""
+    """Read name, shape, type and offset (from the start of the tensor data) of the next entry of the tensor table."""
     name = cursor.string()
     count = cursor.number("I")
-    if not 1 <= count <= MOST_DIMENSIONS:
-        raise ValueError(f"{cursor.path}: tensor {name} must have 1 to {MOST_DIMENSIONS} dimensions, got {count}")
+    if not 1 <= count <= MAX_DIMENSIONS:
+        raise ValueError(f"{cursor.path}: tensor {name} must have 1 to {MAX_DIMENSIONS} dimensions, got {count}")
     dimensions = [cursor.number("Q") for _ in range(count)]
     type_id, offset = cursor.number("I"), cursor.number("Q")
-    if type_id not in FORMAT_OF_ID:
-        known = ", ".join(f"{block_format.name} ({number})" for number, block_format in FORMAT_OF_ID.items())
+    if type_id not in FORMATS_BY_ID:
+        known = ", ".join(f"{block_format.name} ({number})" for number, block_format in FORMATS_BY_ID.items())
         raise ValueError(f"{cursor.path}: tensor {name} must have one of the types {known}, got type {type_id}")
-    if not all(dimensions) or dimensions[0] % FORMAT_OF_ID[type_id].block:
+    if not all(dimensions) or dimensions[0] % FORMATS_BY_ID[type_id].block:
         raise ValueError(
-            f"{cursor.path}: tensor {name} must have rows of whole blocks of {FORMAT_OF_ID[type_id].block}, got the "
-            f"shape {dimensions[::-1]}"
+            f"{cursor.path}: tensor {name} must have rows of a multiple of {FORMATS_BY_ID[type_id].block} weights, "
+            f"got shape {dimensions[::-1]}"
         )
-    # GGUF writes the fastest dimension first.
-    return name, tuple(reversed(dimensions)), FORMAT_OF_ID[type_id], offset
+    # GGUF stores the fastest dimension first.
+    return name, tuple(reversed(dimensions)), FORMATS_BY_ID[type_id], offset
 
 
 def read_gguf(path: str | Path) -> GgufFile:
     """
-    Read the description of a GGUF file; tensors are read when asked for.
+    Read metadata and tensor table of a GGUF file; tensors are read when they are asked for.
 
     Raises:
-        ValueError: The file is no GGUF file, of another version, truncated, or has a tensor of a type that this
-            project does not write. Bytes after the last tensor count as wrong, too.
+        ValueError: The file is not a GGUF file, has another version, is truncated, has bytes after the last tensor, or
+            has a tensor of a type that this project does not write.
         FileNotFoundError: There is no such file.
     """
     path = Path(path)
@@ -139,10 +140,10 @@ def read_gguf(path: str | Path) -> GgufFile:
         if beginning != MAGIC:
             raise ValueError(f"{path} is not a GGUF file: it must begin with {MAGIC!r}, got {beginning!r}")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _read_description(_Cursor(path, data))
+            return _read_tables(_Cursor(path, data))
 
 
-def _read_description(cursor: _Cursor) -> GgufFile:
+def _read_tables(cursor: _Cursor) -> GgufFile:
     path, size = cursor.path, len(cursor.data)
     cursor.take(len(MAGIC))
     version = cursor.number("I")
@@ -154,14 +155,14 @@ def _read_description(cursor: _Cursor) -> GgufFile:
         key, kind = cursor.string(), cursor.number("I")
         value_offsets[key] = cursor.position
         metadata[key] = cursor.value(kind)
-    descriptions = [_tensor(cursor) for _ in range(tensor_count)]
+    entries = [_tensor(cursor) for _ in range(tensor_count)]
 
     alignment = metadata.get("general.alignment", ALIGNMENT)
     if type(alignment) is not int or alignment < 8 or alignment % 8:
         raise ValueError(f"{path}: general.alignment must be a multiple of 8, got {alignment!r}")
     start = end = _aligned(cursor.position, alignment)
     tensors = {}
-    for name, shape, block_format, offset in descriptions:
+    for name, shape, block_format, offset in entries:
         tensors[name] = GgufTensor(name, shape, block_format, start + offset, block_format.nbytes(prod(shape)))
         end = max(end, _aligned(start + offset + tensors[name].nbytes, alignment))
     if size != end:

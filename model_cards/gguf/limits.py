@@ -1,31 +1,38 @@
-"""What llama.cpp's looped architecture `nanbeige` cannot express, and the setting that would make it exportable."""
+"""What the looped architecture of llama.cpp, `nanbeige`, cannot represent, and which types fit a model."""
+
+from collections.abc import Sequence
 
 import torch
 
-from model_cards.checkpoint import Checkpoint
-from model_cards.gguf.blocks import FORMATS, BlockFormat
-from model_cards.gguf.file import MOST_LAYERS
+from model_cards.checkpoint import LoopLMCheckpoint
+from model_cards.gguf.blocks import FLOAT_TYPES, FORMATS, BlockFormat
+from model_cards.gguf.file import MAX_LAYERS
 from modeling_nanochat import LoopLMConfig
 
-DENSE_TYPES = ("f32", "f16", "q8_0")
+# Types of published files. q4_0 runs on every backend; q2_k does, too, in less space; tq2_0 is the smallest that most
+# backends run. q2_0 takes the place of the last two where the groups are smaller than their blocks.
+DEFAULT_TYPES, SMALL_TYPES, SMALL_BLOCK_TYPES, UNQUANTIZED_TYPES = ("q4_0",), ("q2_k", "tq2_0"), ("q2_0",), ("f16",)
 
 
 def find_format(name: str, field: str, choices: tuple[str, ...] = tuple(FORMATS)) -> BlockFormat:
-    """The format of that name; raises ValueError naming the field."""
+    """Return the format of this name; raises ValueError, with the name of the field, for an unknown one."""
     if name not in choices:
         raise ValueError(f"{field} must be one of {', '.join(choices)}, got {name!r}")
     return FORMATS[name]
 
 
 def exported_loops(config: LoopLMConfig) -> int:
-    """Loops that the file asks for: leaving always after loop k is the same as having k loops."""
+    """Number of loops of the exported file: a model that always exits after loop k is one with k loops."""
     return config.exit_at_loop or config.num_loops
 
 
 def config_obstacles(config: LoopLMConfig, matrix_type: str) -> list[str]:
     """
-    Why a model of this configuration cannot be a GGUF file with matrices of this type, a sentence each; empty when it
-    can. Several residual streams are no obstacle here: whether they fold depends on the weights, see [`fold_streams`].
+    List the reasons why a model of this configuration cannot be exported with matrices of this type.
+
+    Each sentence names the setting that would have to change; an empty list means that the model can be exported.
+    Several residual streams are not reported here: whether they can be folded depends on the weights, see
+    [`fold_streams`].
     """
     block_format = find_format(matrix_type, "type")
     obstacles = []
@@ -34,18 +41,18 @@ def config_obstacles(config: LoopLMConfig, matrix_type: str) -> list[str]:
         obstacles.append(f"LoopLMConfig.{field} must be {rule}, got {getattr(config, field)!r}: {remedy}")
 
     if config.sandwich_norm:
-        refuse("sandwich_norm", "False", "llama.cpp has no norm after a branch; train with sandwich_norm=False")
+        refuse("sandwich_norm", "False", "llama.cpp has no norm after a sublayer; train with sandwich_norm=False")
     rope = dict(config.rope_parameters)
     if rope.get("rope_type", "default") != "default" or rope.get("partial_rotary_factor", 1.0) != 1.0:
         refuse("rope_parameters", 'of rope_type "default" over whole heads', "train with the default rotary embedding")
-    if config.num_shared_layers * exported_loops(config) > MOST_LAYERS:
+    if config.num_shared_layers * exported_loops(config) > MAX_LAYERS:
         refuse(
             "num_loops",
-            f"such that num_shared_layers={config.num_shared_layers} x num_loops is at most {MOST_LAYERS}",
-            "llama.cpp keeps keys and values for no more layers; set fewer loops, or exit_at_loop",
+            f"such that num_shared_layers={config.num_shared_layers} x num_loops is at most {MAX_LAYERS}",
+            "llama.cpp has key-value caches for no more layers; use fewer loops, or exit_at_loop",
         )
-    if not config.ternary and matrix_type not in DENSE_TYPES:
-        refuse("ternary", f"True for {matrix_type}", f"train with ternary=True, or take {', '.join(DENSE_TYPES)}")
+    if not config.ternary and matrix_type not in FLOAT_TYPES:
+        refuse("ternary", f"True for {matrix_type}", f"train with ternary=True, or use {', '.join(FLOAT_TYPES)}")
 
     block, group_size = block_format.block, config.ternary_group_size
     for field, width in (
@@ -64,40 +71,38 @@ def config_obstacles(config: LoopLMConfig, matrix_type: str) -> list[str]:
         refuse(
             "ternary_group_size",
             f"a multiple of {block} or -1",
-            f"a block of {matrix_type} has one scale for {block} weights; train with such groups, or take "
-            f"{', '.join(fitting)}, which carry this model exactly",
+            f"a block of {matrix_type} has one scale for {block} weights; train with larger groups, or use "
+            f"{', '.join(fitting)}, which store this model exactly",
         )
     return obstacles
 
 
 def ignored_settings(config: LoopLMConfig) -> list[str]:
-    """What of a model's way of decoding llama.cpp does not follow with the same weights, a sentence each."""
+    """List the decoding settings of a model that llama.cpp ignores, a sentence each."""
     found = []
     if config.exit_threshold < 1:
-        found.append(
-            f"exit_threshold={config.exit_threshold} is not followed: llama.cpp runs all loops of every token"
-        )
+        found.append(f"exit_threshold={config.exit_threshold} is ignored: llama.cpp runs all loops for every token")
     if config.kv_reuse == "last":
         found.append(
-            'kv_reuse="last" is not followed: llama.cpp keeps the keys and values of every loop, and continues a '
-            'prompt as the model does with kv_reuse="none"'
+            'kv_reuse="last" is ignored: llama.cpp caches the keys and values of every loop, and generates what the '
+            'model generates with kv_reuse="none"'
         )
     return found
 
 
-def fold_streams(checkpoint: Checkpoint) -> dict[str, float]:
+def fold_streams(checkpoint: LoopLMCheckpoint) -> dict[str, float]:
     """
-    What several residual streams come to when they never part: a factor on the output of every sublayer.
+    Fold residual streams that are always equal into one stream, with a factor on the output of every sublayer.
 
-    Streams start equal and stay so when H_pre and H_post are the same constant for all of them, because H_res is
-    doubly stochastic. H_post is then the factor; H_pre disappears in the norm behind it (up to its epsilon, which
-    would have to be divided by the squared sum of H_pre).
+    The streams of mHC-lite start equal. They stay equal when H_pre and H_post are the same constant for all of them,
+    because H_res is doubly stochastic. The factor is then H_post. H_pre cancels in the norm that follows it (up to the
+    norm's epsilon, which would have to be divided by the squared sum of H_pre).
 
     Returns:
-        Factors by the name of the residual's module, such as "model.layers.0.mlp_residual"; empty for one stream.
+        Factors by the name of the residual module, such as "model.layers.0.mlp_residual"; empty for one stream.
 
     Raises:
-        ValueError: The streams differ, or their coefficients depend on the token; names the sublayer.
+        ValueError: The streams differ, or their coefficients depend on the token; gives the name of the module.
     """
     streams = checkpoint.config.mhc_num_streams
     factors = {}
@@ -121,8 +126,8 @@ def fold_streams(checkpoint: Checkpoint) -> dict[str, float]:
     return factors
 
 
-def _depends_on_the_token(checkpoint: Checkpoint, module: str, rows: int) -> bool:
-    """Whether H_pre or H_post do; H_res may, since it keeps equal streams equal."""
+def _depends_on_the_token(checkpoint: LoopLMCheckpoint, module: str, rows: int) -> bool:
+    """Whether H_pre or H_post depends on the token. H_res may, since it keeps equal streams equal."""
     projection = checkpoint.read(f"{module}.projection")[:, :rows]
     scales = checkpoint.read(f"{module}.scale")[:2].repeat_interleave(rows // 2)
     return bool((projection * scales[:, None]).any())
@@ -130,3 +135,31 @@ def _depends_on_the_token(checkpoint: Checkpoint, module: str, rows: int) -> boo
 
 def _listed(numbers: torch.Tensor) -> str:
     return "[" + ", ".join(f"{number:.3g}" for number in numbers.tolist()) + "]"
+
+
+def check_types(checkpoint: LoopLMCheckpoint, types: Sequence[str]) -> None:
+    """Raise ValueError, with all reasons, unless the checkpoint can be exported in each of these types."""
+    reasons = [reason for type in types for reason in config_obstacles(checkpoint.config, type)]
+    if reasons:
+        listed = "\n".join(dict.fromkeys(reasons))
+        raise ValueError(f"{checkpoint.name} cannot be exported as {', '.join(types)}:\n{listed}")
+    fold_streams(checkpoint)
+
+
+def choose_types(checkpoint: LoopLMCheckpoint) -> tuple[str, ...]:
+    """
+    Choose the types to publish: one that runs on every backend, and the small ones that the group size allows.
+
+    Raises:
+        ValueError: llama.cpp cannot run this model; gives the reasons.
+    """
+
+    def fitting(types: Sequence[str]) -> tuple[str, ...]:
+        return tuple(type for type in types if not config_obstacles(checkpoint.config, type))
+
+    small = fitting(SMALL_TYPES) or fitting(SMALL_BLOCK_TYPES)
+    types = (*fitting(DEFAULT_TYPES), *small) or fitting(UNQUANTIZED_TYPES)
+    if not types:
+        raise ValueError(" ".join(config_obstacles(checkpoint.config, UNQUANTIZED_TYPES[0])))
+    fold_streams(checkpoint)
+    return types

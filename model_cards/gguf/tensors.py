@@ -1,9 +1,9 @@
 """
-A LoopLM's tensors in a GGUF file of llama.cpp's looped architecture: which there are, the bytes of each, and whether a
-file's are the checkpoint's.
+The tensors of a LoopLM in a GGUF file of llama.cpp's looped architecture: their list, their encoding, and a check of a
+written file against the checkpoint.
 
-Writing goes from codes and scales to bytes. Checking comes from the other side: the file's values, their rows put back
-in order, must equal the weights that the model computes with.
+Encoding packs codes and scales into bytes. The check is independent of it: the dequantized values of the file, with
+the row order of the model restored, must equal the weights that the model multiplies with.
 """
 
 from collections.abc import Iterator
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from model_cards.checkpoint import Checkpoint
+from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf.blocks import BlockFormat, block_scales, pack_ternary
 from model_cards.gguf.file import GgufFile
 from model_cards.gguf.limits import find_format
 from modeling_nanochat import LoopLMConfig
 
 FLOAT, MATRIX = "float", "matrix"
-"""Kinds of tensors: stored as they are (or rounded), and the ternary matrices of the blocks."""
+"""Kinds of tensors: floating-point ones, and the matrices of the blocks, which are ternary in a ternary model."""
 
 
 @dataclass(frozen=True)
 class ExportedTensor:
-    """How one tensor of the file comes from one of the checkpoint."""
+    """A tensor of the file, and the tensor of the checkpoint (`source`) that it is made from."""
 
     name: str
     source: str
@@ -32,9 +32,9 @@ class ExportedTensor:
     format: BlockFormat
     kind: str = FLOAT
     heads: int | None = None
-    """Of a query or key projection, whose rows are reordered for llama.cpp's rotary embedding."""
+    """Number of heads of a query or key projection, whose rows are reordered for llama.cpp's rotary embedding."""
     factor: float = 1.0
-    """What folded residual streams multiply the scales with."""
+    """Factor on the scales, from folded residual streams."""
 
 
 def exported_tensors(
@@ -44,7 +44,7 @@ def exported_tensors(
     head: BlockFormat,
     factors: dict[str, float],
 ) -> Iterator[ExportedTensor]:
-    """The tensors of the file, in order; `factors` as [`fold_streams`] gives them."""
+    """List the tensors of the file in order; `factors` are those of [`fold_streams`]."""
     norm = find_format("f32", "norm")
     hidden, inner = config.hidden_size, config.intermediate_size
     queries = config.num_attention_heads * config.head_dim
@@ -74,26 +74,26 @@ def exported_tensors(
 
 def permute_rotary(rows: np.ndarray, heads: int) -> np.ndarray:
     """
-    Rows of a projection for rotate-half embeddings, (heads x 2 x half, ...), in the order for interleaved ones,
-    (heads x half x 2, ...): llama.cpp turns neighbouring rows, transformers the rows `half` apart.
+    Reorder the rows of a projection from rotate-half, (heads x 2 x half, ...), to interleaved rotary embeddings,
+    (heads x half x 2, ...): llama.cpp rotates pairs of adjacent rows, transformers pairs that are `half` apart.
     """
     return rows.reshape(heads, 2, -1, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
 def restore_rotary(rows: np.ndarray, heads: int) -> np.ndarray:
-    """The inverse of [`permute_rotary`]."""
+    """Invert [`permute_rotary`]."""
     return rows.reshape(heads, -1, 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
-def _check_shape(weight: torch.Tensor, tensor: ExportedTensor, checkpoint: Checkpoint) -> None:
+def _check_shape(weight: torch.Tensor, tensor: ExportedTensor, checkpoint: LoopLMCheckpoint) -> None:
     if tuple(weight.shape) != tensor.shape:
         raise ValueError(
             f"{checkpoint.name}: {tensor.source} must have the shape {tensor.shape}, got {tuple(weight.shape)}"
         )
 
 
-def encode(tensor: ExportedTensor, checkpoint: Checkpoint) -> np.ndarray:
-    """A tensor's bytes, uint8 (rows, bytes of a row)."""
+def encode(tensor: ExportedTensor, checkpoint: LoopLMCheckpoint) -> np.ndarray:
+    """Encode a tensor of the checkpoint, uint8 (rows, bytes of a row)."""
     config = checkpoint.config
     if tensor.kind == FLOAT or not config.ternary:
         weight = checkpoint.read_finite(tensor.source)
@@ -101,11 +101,11 @@ def encode(tensor: ExportedTensor, checkpoint: Checkpoint) -> np.ndarray:
         values = weight.float().numpy() * np.float32(tensor.factor)
         values = values if tensor.heads is None else permute_rotary(values, tensor.heads)
         return _encode_floats(values, tensor)
-    codes, scales = checkpoint.ternary(tensor.source)
+    codes, scales = checkpoint.ternary_codes(tensor.source)
     _check_shape(codes, tensor, checkpoint)
     codes, scales = codes.numpy(), scales.numpy()
     rows, columns = tensor.shape
-    # Float formats have no block; the smallest run of weights with one scale serves as theirs.
+    # Floating-point types have no blocks: a group takes their place.
     run = tensor.format.block if tensor.format.pack else max(config.ternary_group_size, 1)
     scales = scales * np.float32(tensor.factor)
     if tensor.format.name != "f32":
@@ -119,14 +119,14 @@ def encode(tensor: ExportedTensor, checkpoint: Checkpoint) -> np.ndarray:
 
 
 def _check_folded(scales: np.ndarray, tensor: ExportedTensor) -> None:
-    """The scales are in fp16's normal range, as the model's own are; a factor of folded streams may lead out of it."""
+    """Raise ValueError when the factor of folded streams takes scales out of the range of fp16."""
     smallest, largest = np.finfo(np.float16).smallest_normal, np.finfo(np.float16).max
-    # Half of the smallest still has 10 bits.
+    # Half of the smallest normal number still has 10 bits of precision.
     if scales.min() < smallest / 2 or scales.max() > largest:
         raise ValueError(
             f"{tensor.source}: its scales must be from {smallest / 2:.2g} to {largest:.0f} for "
-            f"{tensor.format.name} once they are multiplied with the streams' factor {tensor.factor:.3g}, got "
-            f"{scales.min():.2g} to {scales.max():.2g}: take f32"
+            f"{tensor.format.name} after multiplication by the factor {tensor.factor:.3g} of the folded streams, got "
+            f"{scales.min():.2g} to {scales.max():.2g}: use f32"
         )
 
 
@@ -136,7 +136,7 @@ def _encode_floats(values: np.ndarray, tensor: ExportedTensor) -> np.ndarray:
     if tensor.format.name != "f32" and largest > np.finfo(np.float16).max:
         raise ValueError(
             f"{tensor.source} must be at most {np.finfo(np.float16).max:.0f} in magnitude for {tensor.format.name}, "
-            f"got {largest:.0f}: take f32"
+            f"got {largest:.0f}: use f32"
         )
     if tensor.format.pack is None:
         return np.ascontiguousarray(values, dtype="<f4" if tensor.format.name == "f32" else "<f2").view(np.uint8)
@@ -145,13 +145,13 @@ def _encode_floats(values: np.ndarray, tensor: ExportedTensor) -> np.ndarray:
     return quants.quantize(values, GGMLQuantizationType(tensor.format.type_id))
 
 
-def check_tensors(file: GgufFile, tensors: list[ExportedTensor], checkpoint: Checkpoint) -> None:
+def check_tensors(file: GgufFile, tensors: list[ExportedTensor], checkpoint: LoopLMCheckpoint) -> None:
     """
-    Compare a file's tensors with the checkpoint: names, types, shapes, and every value. Ternary and fp32 values must
-    be the model's own, others its values rounded to their type.
+    Compare the tensors of a file with the checkpoint: names, types, shapes, and every value. Ternary and fp32 values
+    must equal the model's; others must equal the model's values rounded to their type.
 
     Raises:
-        ValueError: Names the first tensor that differs.
+        ValueError: A tensor differs; gives the name of the first one.
     """
     expected = [tensor.name for tensor in tensors]
     if list(file.tensors) != expected:
@@ -174,12 +174,12 @@ def check_tensors(file: GgufFile, tensors: list[ExportedTensor], checkpoint: Che
             )
 
 
-def _expected_values(tensor: ExportedTensor, checkpoint: Checkpoint) -> np.ndarray:
-    """What the model computes with, fp32, in the order of its rows, and rounded only where the type rounds."""
+def _expected_values(tensor: ExportedTensor, checkpoint: LoopLMCheckpoint) -> np.ndarray:
+    """Weights that the model multiplies with, fp32 in the model's row order, rounded only where the type rounds."""
     config = checkpoint.config
     if tensor.kind == MATRIX and config.ternary:
-        weight = checkpoint.computed_weight(tensor.source) * tensor.factor
-        # A scale times a factor is a scale no more that fp16 holds exactly.
+        weight = checkpoint.quantized_weight(tensor.source) * tensor.factor
+        # A scale times a factor is in general no fp16 number.
         return weight.numpy() if tensor.format.name == "f32" else weight.half().float().numpy()
     values = checkpoint.read_finite(tensor.source).float().numpy() * np.float32(tensor.factor)
     if tensor.format.pack is None:

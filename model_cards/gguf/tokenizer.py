@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer as GGUF metadata (llama.cpp's tokenizer model "gpt2" with its splitting "gpt-2")."""
+"""A byte-level BPE tokenizer as GGUF metadata (llama.cpp's tokenizer model "gpt2", pre-tokenizer "gpt-2")."""
 
 import json
 
@@ -11,12 +11,12 @@ NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
 
 def tokenizer_metadata(tokenizer: PreTrainedTokenizerFast, config: LoopLMConfig) -> dict[str, object]:
     """
-    Keys and values of a tokenizer for a model with this configuration. Rows of the embedding beyond the tokenizer's
-    tokens become unused tokens, because llama.cpp wants a token for every row.
+    Return the metadata of a tokenizer for a model with this configuration. Rows of the embedding that have no token
+    get unused tokens, because llama.cpp requires a token for every row.
 
     Raises:
-        ValueError: The tokenizer splits or merges in a way that "gpt-2" does not, does not fit the model, or disagrees
-            with it about bos, eos or pad.
+        ValueError: The tokenizer is not byte-level BPE with the pre-tokenizer of GPT-2, has more tokens than the
+            model, or has another bos, eos or pad token than the model.
     """
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     _check_kind(state)
@@ -41,13 +41,15 @@ def tokenizer_metadata(tokenizer: PreTrainedTokenizerFast, config: LoopLMConfig)
             if added[flag]:
                 raise ValueError(
                     f"tokenizer: {flag} must be False for the added token {added['content']!r}, got True: llama.cpp "
-                    "finds added tokens anywhere, and takes nothing around them"
+                    "matches added tokens anywhere, whatever is around them"
                 )
         types[added["id"]] = CONTROL if added["special"] else USER_DEFINED
     if len(set(tokens)) != len(tokens):
-        raise ValueError("tokenizer: no token may be called <|unused_N|>, which names rows without a token")
+        raise ValueError("tokenizer: no token may be called <|unused_N|>, the name of rows without a token")
     if not state["model"]["merges"]:
-        raise ValueError("tokenizer: it must have merges for llama.cpp to load it, got none: train a larger one")
+        raise ValueError(
+            "tokenizer: it must have merges for llama.cpp to load it, got none: train one with a larger vocabulary"
+        )
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in state["model"]["merges"]]
 
     metadata = {
@@ -79,7 +81,7 @@ def tokenizer_metadata(tokenizer: PreTrainedTokenizerFast, config: LoopLMConfig)
     templates = tokenizer.chat_template or {}
     if isinstance(templates, str):
         templates = {"default": templates}
-    # As the `gguf` package names them.
+    # Keys as in the `gguf` package.
     named = [name for name in templates if name != "default"]
     metadata |= {f"tokenizer.chat_template.{name}": templates[name] for name in named}
     if named:
@@ -90,7 +92,7 @@ def tokenizer_metadata(tokenizer: PreTrainedTokenizerFast, config: LoopLMConfig)
 
 
 def _check_kind(state: dict) -> None:
-    """Raises ValueError unless the tokenizer does what llama.cpp does for "gpt-2"."""
+    """Raise ValueError unless the tokenizer does what llama.cpp does for "gpt-2"."""
     model, splitting = state["model"], state["pre_tokenizer"] or {}
     found = {
         "model.type": model["type"],
@@ -115,8 +117,8 @@ def _check_kind(state: dict) -> None:
     for field, value in found.items():
         if value != needed[field]:
             raise ValueError(
-                f"tokenizer: {field} must be {needed[field]!r}, got {value!r}: only byte-level BPE with GPT-2's "
-                "splitting is exported, as trainers.data.tokenizer.train_tokenizer makes it"
+                f"tokenizer: {field} must be {needed[field]!r}, got {value!r}: only byte-level BPE with the "
+                "pre-tokenizer of GPT-2 can be exported, such as trainers.data.tokenizer.train_tokenizer makes"
             )
 
 
@@ -125,6 +127,6 @@ def _adds_bos(tokenizer: PreTrainedTokenizerFast) -> bool:
     encoded = tokenizer("a")["input_ids"]
     if encoded not in (bare, [tokenizer.bos_token_id, *bare]):
         raise ValueError(
-            f"tokenizer: it must add nothing to a text but the bos token in front, got {encoded} for the ids {bare}"
+            f"tokenizer: it must add nothing to a text but a bos token at the start, got {encoded} for the ids {bare}"
         )
     return encoded != bare

@@ -1,10 +1,10 @@
 """
-Does stock llama.cpp compute what the model computes? The file is loaded by the `xllamacpp` wheel (llama.cpp and its
-server, unchanged), and its next-token log-probabilities and token ids are compared with PyTorch's.
+Comparison of a GGUF file in stock llama.cpp with the model in PyTorch: next-token log-probabilities and token ids.
+llama.cpp comes from the `xllamacpp` wheel, which contains it unchanged.
 
-What differs by nature: llama.cpp rounds the activations of quantised matrices per block of 32 or 256, the model per
-token. An fp32 file has no such rounding and must agree closely; it is the test of the structure (rotary order, loops,
-norms). The others are the test of their weights.
+llama.cpp rounds the inputs of quantized matrices per block of 32 or 256, the model per token, so that these never
+agree exactly. An f32 file has no such rounding and must agree closely: it tests the structure (rotary order, loops,
+norms). The other types test their weights.
 """
 
 import json
@@ -49,18 +49,18 @@ LISTED_TOKENS = 1024
 @dataclass(frozen=True)
 class Agreement:
     """
-    How far llama.cpp with a file agrees with the model.
+    How closely llama.cpp, running a file, agrees with the model.
 
     Attributes:
-        path, type, loops: The file, the type of its matrices, and how often it loops.
-        wanted_loops: How often it should.
-        activation_bits: With which the model was run.
-        positions: Tokens that were predicted by both.
-        max_difference: Largest difference of log-probabilities, in nats, over the model's 20 likeliest tokens.
-        kl: Mean Kullback-Leibler divergence of llama.cpp's prediction from the model's, in nats. Beyond 1024 tokens
-            the unlikely ones count as one, which makes it a lower bound.
-        top1: Share of positions with the same likeliest token.
-        texts, wrong_texts: Number of texts whose token ids were compared, and those whose ids differ.
+        path, type, loops: The file, the type of its matrices, and its number of loops.
+        wanted_loops: Number of loops that it must have.
+        activation_bits: Bits of the activations in the model that it was compared with; None: not rounded.
+        positions: Number of predictions that were compared.
+        max_difference: Largest difference of log-probabilities, in nats, over the model's 20 most likely tokens.
+        kl: Mean Kullback-Leibler divergence of llama.cpp's prediction from the model's, in nats. All tokens but the
+            1024 most likely count as one, which makes it a lower bound.
+        top1: Share of positions with the same most likely token.
+        texts, wrong_texts: Number of texts whose token ids were compared, and the texts whose ids differ.
     """
 
     path: Path
@@ -77,7 +77,7 @@ class Agreement:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is beyond the tolerances, a sentence each; empty when the file may be published."""
+        """One sentence for each value outside its tolerance; empty when the file may be published."""
         found = []
         if self.loops != self.wanted_loops:
             found.append(f"the file must loop {self.wanted_loops} times, got {self.loops}")
@@ -88,13 +88,16 @@ class Agreement:
         if not self.kl < LARGEST_KL:
             found.append(f"the KL divergence must be below {LARGEST_KL} nats, got {self.kl:.3g}")
         if not self.top1 > SMALLEST_TOP1:
-            found.append(f"the likeliest token must be the same at more than {SMALLEST_TOP1:.0%}, got {self.top1:.1%}")
+            found.append(
+                f"the most likely token must be the same at more than {SMALLEST_TOP1:.0%} of the positions, got "
+                f"{self.top1:.1%}"
+            )
         if self.wrong_texts:
             found.append(f"token ids must be the same, got others for {', '.join(map(repr, self.wrong_texts))}")
         return tuple(found)
 
     def table(self) -> str:
-        """A few lines to print."""
+        """Format the values as lines to print."""
         rows = {
             "file": str(self.path),
             "matrices, loops": f"{self.type}, {self.loops}",
@@ -102,7 +105,7 @@ class Agreement:
             "positions compared": str(self.positions),
             "max |difference|, nats": f"{self.max_difference:.2e}",
             "KL divergence, nats": f"{self.kl:.2e}",
-            "same likeliest token": f"{self.top1:.1%}",
+            "same most likely token": f"{self.top1:.1%}",
             "texts with equal ids": f"{self.texts - len(self.wrong_texts)} of {self.texts}",
             "agrees": "yes" if not self.problems else "NO: " + "; ".join(self.problems),
         }
@@ -111,11 +114,12 @@ class Agreement:
 
 class LlamaCpp:
     """
-    A file in llama.cpp's own server, on loopback, with one thread; a context manager.
+    A file in llama.cpp's server, on the loopback interface, with one thread; a context manager.
 
     Args:
-        context: Most tokens.
-        precise: With fp32 keys and values, and plain attention; False leaves llama.cpp's own choice.
+        path: The GGUF file.
+        context: Maximum number of tokens.
+        precise: Cache keys and values in fp32, and do not use flash attention; False: llama.cpp's defaults.
     """
 
     def __init__(self, path: str | Path, context: int = 512, precise: bool = True):
@@ -136,12 +140,13 @@ class LlamaCpp:
             self._server = xllamacpp.Server(parameters)
         except RuntimeError as error:
             raise ValueError(f"llama.cpp must be able to load {path}, got: {error}") from error
-        # Without the proxies of the environment, which cannot reach loopback.
+        # Proxies of the environment cannot reach the loopback interface.
         self._opener = build_opener(ProxyHandler({}))
-        # The server lists no probabilities when the token that it samples ends within a character; this one does not.
+        # The server lists no probabilities when the token that it samples ends within a character. A bias makes it
+        # always sample this letter.
         (letter,) = self._post("/tokenize", {"content": "a"})["tokens"]
         self._sampled = [[letter, 1e6]]
-        # A server that is given up before its loop begins waits for itself forever; once it has answered, it loops.
+        # A server that is deleted before its loop has started waits for itself forever. One that answers has started.
         self.complete([letter], 1)
 
     def __enter__(self) -> "LlamaCpp":
@@ -158,30 +163,30 @@ class LlamaCpp:
             return json.load(response)
 
     def tokenize(self, text: str) -> list[int]:
-        """Token ids, with what the file's metadata adds in front."""
+        """Return the token ids of a text, with the bos token if the file asks for one."""
         return self._post("/tokenize", {"content": text, "add_special": True})["tokens"]
 
     def complete(self, ids: list[int], count: int, reuse: bool = True) -> dict:
         """
-        Continue `ids` greedily by `count` tokens, whatever they are.
+        Generate `count` tokens after `ids` greedily, also beyond the end of the text.
 
         Args:
             reuse: See [`LlamaCpp.log_probabilities`].
 
         Returns:
-            The server's answer, with its `timings`.
+            The response of the server, with its `timings`.
         """
         body = {"prompt": ids, "n_predict": count, "temperature": 0, "ignore_eos": True, "cache_prompt": reuse}
         return self._post("/completion", body)
 
     def log_probabilities(self, ids: list[int], count: int, reuse: bool = True) -> dict[int, float]:
         """
-        The `count` likeliest next tokens after `ids` and their log-probabilities, the likeliest first.
+        Return the `count` most likely next tokens after `ids` with their log-probabilities, the most likely first.
 
         Args:
-            reuse: Decode on from what is cached of an earlier, shorter call; False processes the prompt anew.
+            reuse: Continue from the key-value cache of an earlier, shorter call; False: process the whole prompt.
         """
-        # The bias decides what is sampled; the listed log-probabilities are the model's, without it.
+        # The bias changes what is sampled, but not the listed log-probabilities.
         body = {"prompt": ids, "n_predict": 1, "n_probs": count, "logit_bias": self._sampled, "cache_prompt": reuse}
         (prediction,) = self._post("/completion", body)["completion_probabilities"]
         return {entry["id"]: entry["logprob"] for entry in prediction["top_logprobs"]}
@@ -193,17 +198,20 @@ def verify_gguf(
     tokenizer: PreTrainedTokenizerFast,
     prompts: tuple[str, ...] = PROMPTS,
     max_tokens: int = 48,
-    loops: int | None = None,
+    num_loops: int | None = None,
 ) -> Agreement:
     """
     Compare a file in llama.cpp with the model it was exported from, at every position of the prompts. Files with
-    quantised matrices are compared with the model as it is, f32 and f16 with its activations left float.
+    quantized matrices are compared with the model as it is, f32 and f16 files with the model without rounding of
+    activations.
 
     Args:
-        model: In fp32; it may be in training.
-        prompts: Texts to predict the next tokens of.
-        max_tokens: So many of each prompt's tokens at most.
-        loops: How often the file should loop; None means as often as the model.
+        path: The GGUF file.
+        model: The model in fp32; it may be in training mode.
+        tokenizer: The tokenizer of the model.
+        prompts: Texts whose next tokens are predicted.
+        max_tokens: Maximum number of tokens of a prompt.
+        num_loops: Number of loops that the file must have; None: the model's.
 
     Raises:
         ValueError: The file cannot be read or loaded or has another vocabulary, or the model is not in fp32.
@@ -239,11 +247,11 @@ def verify_gguf(
         path=Path(path),
         type=matrix_type,
         loops=file_loops,
-        wanted_loops=exported_loops(model.config) if loops is None else loops,
+        wanted_loops=exported_loops(model.config) if num_loops is None else num_loops,
         activation_bits=bits,
         positions=len(same),
         max_difference=max(differences),
-        # Equal predictions are rounded apart, to either side.
+        # Rounding can make the divergence of equal predictions negative.
         kl=max(0.0, sum(divergences) / len(divergences)),
         top1=sum(same) / len(same),
         texts=len(TEXTS),
@@ -274,7 +282,7 @@ def _activation_bits(model: LoopLMForCausalLM, bits: int | None) -> Iterator[Non
 
 @torch.no_grad()
 def _model_log_probabilities(model: LoopLMForCausalLM, ids: list[int], loops: int, bits: int | None) -> torch.Tensor:
-    """(tokens, vocab) fp32 on the processor, for the token after each of `ids`."""
+    """Log-probabilities of the token after each of `ids`, fp32 (tokens, vocab_size) on the CPU."""
     with _activation_bits(model, bits), full_precision():
         output = model(
             input_ids=torch.tensor([ids], device=model.device),
@@ -295,19 +303,19 @@ def _largest_difference(expected: torch.Tensor, found: dict[int, float]) -> floa
 
 def divergence(expected: torch.Tensor, found: dict[int, float]) -> float:
     """
-    Kullback-Leibler divergence of a prediction of which only the likeliest tokens are known, all others taken as one.
-    That is at most the divergence over all tokens (log-sum inequality).
+    Return the Kullback-Leibler divergence, in nats, of a prediction of which only the most likely tokens are known.
+    All others count as one token, so that the result is a lower bound (log-sum inequality).
 
     Args:
-        expected: (vocab,) log-probabilities.
-        found: Log-probabilities by token.
+        expected: Log-probabilities of the model, (vocab_size,).
+        found: Log-probabilities of llama.cpp by token id.
     """
     tokens = list(found)
     theirs = torch.tensor([found[token] for token in tokens], dtype=torch.float64)
     ours = expected[tokens].double()
     divergence = (ours.exp() * (ours - theirs)).sum().item()
     if len(tokens) < len(expected):
-        # What is left of two sums of rounded numbers; below 1e-6 it is nothing but their rounding.
+        # The remaining probabilities are differences of rounded sums: below 1e-6 they are only rounding.
         our_rest, their_rest = (max(1 - part.exp().sum().item(), 1e-6) for part in (ours, theirs))
         divergence += our_rest * math.log(our_rest / their_rest)
     return divergence

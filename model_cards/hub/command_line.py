@@ -1,81 +1,60 @@
-"""The options of `python -m model_cards card` and `publish`."""
+"""The options of the command `publish`."""
 
 import argparse
 from pathlib import Path
 
-from evaluation.complete_files import check_new_file, check_new_folder
-from model_cards.gguf.command_line import TYPES
-
-
-def add_card(subcommands):
-    """Adds the subcommand `card`."""
-    parser = subcommands.add_parser(
-        "card",
-        help="write a model's card",
-        description="Writes the model card of a saved LoopLM: every number is counted from the model or read from "
-        "results files; what was not measured says so. Sends nothing anywhere.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    _add_shared(parser)
-    parser.add_argument("--repo", help="user/name on the Hub, for the usage; None takes user/ and the folder's name")
-    parser.add_argument("--out", type=Path, help="file to write, such as README.md; None prints the card")
-    parser.add_argument("--overwrite", action="store_true", help="replace the file where it is there")
-    parser.set_defaults(run=_card)
+from evaluation.complete_files import check_new_folder
+from evaluation.options import add_command, add_former_name
+from model_cards.card.command_line import add_card_options
+from model_cards.gguf.blocks import FORMATS
 
 
 def add_publish(subcommands):
-    """Adds the subcommand `publish`."""
-    parser = subcommands.add_parser(
+    """Add the subcommand `publish`."""
+    parser = add_command(
+        subcommands,
         "publish",
+        _publish,
         help="publish a model and its GGUF files on the Hub",
-        description="Stages a saved LoopLM with its code and card, reloads it in a clean process, exports and "
-        "verifies GGUF files, and shows what would be uploaded. Only with --push is anything sent.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Stage a saved LoopLM with its code and its card, reload it in a clean process, export and verify "
+        "GGUF files, and list what would be uploaded. Nothing is sent without --push.",
     )
-    _add_shared(parser)
+    add_card_options(parser)
     parser.add_argument("--repo", required=True, help="user/name on the Hub; the GGUF files go to user/name-GGUF")
-    formats = parser.add_mutually_exclusive_group()
-    formats.add_argument(
+    gguf = parser.add_mutually_exclusive_group()
+    gguf.add_argument(
         "--gguf-types",
         nargs="+",
-        choices=TYPES,
-        help="types of the GGUF files; None takes q4_0, and q2_k and tq2_0 or else q2_0, as the group size allows",
+        choices=tuple(FORMATS),
+        help="types of the GGUF files (default: q4_0, and the smaller types q2_k and tq2_0, or else q2_0, if the "
+        "group size of the model allows them)",
     )
-    formats.add_argument("--no-gguf", action="store_true", help="only the model's own repository")
-    parser.add_argument("--private", action="store_true", help="repositories that are created are private")
-    parser.add_argument("--push", action="store_true", help="upload; needs a token that may write (hf auth login)")
-    parser.add_argument(
-        "--staging", type=Path, help="new folder to keep what is uploaded in; None uses a temporary one"
+    gguf.add_argument("--no-gguf", action="store_true", help="publish no GGUF files")
+    parser.add_argument("--private", action="store_true", help="create private repositories")
+    parser.add_argument("--push", action="store_true", help="upload; needs a token with write access (hf auth login)")
+    output_dir = parser.add_argument(
+        "--output-dir", type=Path, help="new folder for the staged files (default: a temporary folder)"
     )
-    parser.set_defaults(run=_publish)
-
-
-def _add_shared(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="folder of a saved model with its tokenizer")
-    parser.add_argument(
-        "--results",
-        type=Path,
-        nargs="+",
-        default=[],
-        help="folders that python -m evaluation run wrote for this model",
-    )
-    parser.add_argument("--license", default="mit", help="of the weights, by its identifier on the Hub")
-    parser.add_argument("--datasets", nargs="+", default=[], help="data sets on the Hub that it was trained on")
-    parser.add_argument("--base-model", help="model on the Hub that it was made from")
-
-
-def _card(options: argparse.Namespace) -> int:
-    if options.out is not None:
-        check_new_file(options.out, options.overwrite)
-    # `--help` answers at once, without PyTorch.
-    from model_cards.hub.publish import card
-
-    return card(options)
+    add_former_name(parser, "--staging", output_dir)
 
 
 def _publish(options: argparse.Namespace) -> int:
-    if options.staging is not None:
-        check_new_folder(options.staging)
-    from model_cards.hub.publish import publish
+    if options.output_dir is not None:
+        check_new_folder(options.output_dir)
+    # `--help` and the check above need no PyTorch, whose import takes seconds.
+    from model_cards.hub.publication import publish
 
-    return publish(options)
+    publish(
+        Path(options.model),
+        options.repo,
+        license=options.license,
+        datasets=options.datasets,
+        base_model=options.base_model,
+        results=options.results,
+        gguf=not options.no_gguf,
+        gguf_types=options.gguf_types,
+        private=options.private,
+        push=options.push,
+        output_dir=options.output_dir,
+    )
+    return 0

@@ -1,69 +1,138 @@
 """
-The folders that are published: a model with everything it needs to load by its own code, and its GGUF files. What is
-there was checked; nothing else is ever uploaded.
+The folders that are uploaded: a model with everything it needs to load by its own code, and its GGUF files. Both are
+checked here, and nothing else is ever uploaded.
 """
 
-import json
-import os
 import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
+from transformers import GenerationConfig, PreTrainedTokenizerFast
 from transformers.dynamic_module_utils import get_relative_imports
 
-from evaluation.device import inference_device
-from model_cards.card.counted import Counted
-from model_cards.card.document import GgufRelease, Publication, gguf_card
-from model_cards.checkpoint import INDEX, TOKENIZER_FILES, WEIGHTS, Checkpoint, read_json
+from evaluation.clean_process import complete_in_clean_process
+from model_cards.card.build import cannot_run
+from model_cards.card.metadata import Publication
+from model_cards.card.model_statistics import ModelStatistics
+from model_cards.card.render import CardContents, VerifiedGguf, render_gguf_card, render_model_card
+from model_cards.card.results import read_results
+from model_cards.card.training_record import TrainingRecord
+from model_cards.checkpoint import INDEX, TOKENIZER_FILES, WEIGHTS, LoopLMCheckpoint, read_json, read_tokenizer
 from model_cards.gguf.export import export_gguf
-from model_cards.gguf.limits import config_obstacles, fold_streams
+from model_cards.gguf.folder import load_float32
+from model_cards.gguf.limits import check_types, choose_types
 from model_cards.gguf.verify import verify_gguf
-from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from modeling_nanochat import LoopLMConfig
 
-CONFIGURATION = ("config.json", "generation_config.json")
-TOKENIZER = (*TOKENIZER_FILES, "vocab.json", "merges.txt", "chat_template.jinja")
-NEEDED = (*CONFIGURATION, "tokenizer.json", "tokenizer_config.json")
+REQUIRED_FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
+OPTIONAL_FILES = (*TOKENIZER_FILES, "vocab.json", "merges.txt", "chat_template.jinja")
 PROMPT = "fn main() {\n"
-# Q4_0 runs on every backend; Q2_K does, too, in less space; TQ2_0 is the smallest that most of them run.
-# Q2_0 stands in for these two where groups are smaller than their blocks.
-EVERYWHERE, SMALL, SMALL_BLOCKS, FLOAT = ("q4_0",), ("q2_k", "tq2_0"), ("q2_0",), ("f16",)
 
 
-def read_tokenizer(folder: Path, config: LoopLMConfig) -> PreTrainedTokenizerFast:
+@dataclass(frozen=True)
+class StagedRepositories:
     """
-    The tokenizer of a saved model.
+    Repositories that are ready to be uploaded.
+
+    Attributes:
+        folders: Folder with the files of each repository, by "user/name".
+        completion: What the staged model generated in a clean process, after [`PROMPT`].
+        gguf_note: Why there are no GGUF files; empty if there are.
+    """
+
+    folders: dict[str, Path]
+    completion: str
+    gguf_note: str
+
+
+def stage(
+    folder: Path,
+    staging: Path,
+    publication: Publication,
+    *,
+    results: Sequence[Path] = (),
+    gguf: bool = True,
+    gguf_types: Sequence[str] | None = None,
+) -> StagedRepositories:
+    """
+    Write the files of a model's repositories to subfolders of `staging`, and check them.
+
+    Args:
+        folder: A saved LoopLM with its tokenizer and its code.
+        staging: Existing folder to write to.
+        publication: Repository, license, and other statements for the card.
+        results: Results files of this model, or folders with results files.
+        gguf: Also stage GGUF files, unless llama.cpp cannot run the model.
+        gguf_types: Types of these files; None: those of [`choose_types`].
 
     Raises:
-        ValueError: It disagrees with the configuration or the generation configuration on bos, eos or pad, or has
-            more tokens than the model.
-        FileNotFoundError: One of the files is missing.
+        ValueError: The model or its results are faulty, a type that was asked for is not possible, or a GGUF file
+            disagrees with the model.
+        FileNotFoundError: A file is missing.
     """
-    for name in NEEDED:
+    checkpoint = LoopLMCheckpoint.from_folder(folder)
+    for name in REQUIRED_FILES:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} must hold a model with its tokenizer: it has no {name}")
         read_json(folder / name)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    generation = GenerationConfig.from_pretrained(folder)
+    tokenizer = read_tokenizer(folder)
+    check_special_tokens(tokenizer, checkpoint.config, GenerationConfig.from_pretrained(folder))
+    types, note = (), "GGUF files were left out."
+    if gguf:
+        types, note = _gguf_types(checkpoint, gguf_types)
+    statistics = ModelStatistics.from_checkpoint(checkpoint)
+    measured = read_results(results, statistics)
+    training = TrainingRecord.from_model_folder(folder)
+
+    folders = {publication.repo: staging / publication.name}
+    stage_model(folder, folders[publication.repo])
+    completion = complete_in_clean_process(folders[publication.repo], PROMPT, max_new_tokens=16, temperature=0)
+    files: list[VerifiedGguf] = []
+    if types:
+        folders[publication.gguf_repo] = staging / f"{publication.name}-GGUF"
+        files = stage_gguf(folder, folders[publication.gguf_repo], publication, checkpoint, tokenizer, types)
+        render_gguf_card(publication, statistics, files).save(folders[publication.gguf_repo] / "README.md")
+    contents = CardContents(publication, statistics, measured, training, files, note)
+    render_model_card(contents).save(folders[publication.repo] / "README.md")
+    return StagedRepositories(folders, completion, note)
+
+
+def _gguf_types(checkpoint: LoopLMCheckpoint, asked: Sequence[str] | None) -> tuple[tuple[str, ...], str]:
+    """Types to export, and a note when there are none."""
+    if asked is not None:
+        types = tuple(dict.fromkeys(asked))
+        check_types(checkpoint, types)
+        return types, ""
+    try:
+        return choose_types(checkpoint), ""
+    except ValueError as error:
+        return (), cannot_run(error)
+
+
+def check_special_tokens(
+    tokenizer: PreTrainedTokenizerFast, config: LoopLMConfig, generation: GenerationConfig
+) -> None:
+    """
+    Compare a tokenizer with the configurations of its model.
+
+    Raises:
+        ValueError: They disagree on the bos, eos or pad token, or the tokenizer has more tokens than the model.
+    """
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        ids = [_as_set(getattr(source, name)) for source in (tokenizer, config, generation)]
-        # A model may end at several tokens; a tokenizer has one of them.
+        found = [getattr(source, name) for source in (tokenizer, config, generation)]
+        ids = [_as_set(each) for each in found]
+        # A model may have several eos tokens; a tokenizer has one of them.
         if not (ids[0] <= ids[1] == ids[2] and bool(ids[0]) == bool(ids[1])):
-            found = (getattr(source, name) for source in (tokenizer, config, generation))
             raise ValueError(
-                "{} must agree everywhere, got {} in the tokenizer, {} in config.json and {} in "
-                "generation_config.json: save the model again with equal ones".format(name, *found)
+                f"{name} must agree everywhere, got {found[0]} in the tokenizer, {found[1]} in config.json and "
+                f"{found[2]} in generation_config.json: save the model again with equal ones"
             )
     if len(tokenizer) > config.vocab_size:
         raise ValueError(
             f"LoopLMConfig.vocab_size must be at least the tokenizer's {len(tokenizer)} tokens, got "
             f"{config.vocab_size}"
         )
-    return tokenizer
 
 
 def _as_set(ids: int | list[int] | None) -> set[int]:
@@ -72,10 +141,10 @@ def _as_set(ids: int | list[int] | None) -> set[int]:
 
 def code_files(folder: Path) -> list[str]:
     """
-    Names of the .py files that the model's `auto_map` needs.
+    Return the names of the .py files that the model's `auto_map` needs.
 
     Raises:
-        ValueError: `auto_map` is missing, or names code that is not in the folder.
+        ValueError: `auto_map` is incomplete, or a file that it needs is not in the folder.
     """
     auto_map = read_json(folder / "config.json").get("auto_map") or {}
     for name in ("AutoConfig", "AutoModel", "AutoModelForCausalLM"):
@@ -100,13 +169,17 @@ def code_files(folder: Path) -> list[str]:
 
 def stage_model(source: Path, target: Path) -> None:
     """
-    Copy what belongs to a model, byte by byte, and nothing of its training.
+    Copy the files of a model that are published, and nothing else from its folder.
+
+    Args:
+        source: Folder of the saved model.
+        target: Folder to write to; it is created.
 
     Raises:
-        ValueError, FileNotFoundError: Something that the model needs is missing.
+        ValueError, FileNotFoundError: The model needs a file that is missing or damaged.
     """
-    names = [*NEEDED, *code_files(source)]
-    names += [name for name in TOKENIZER if (source / name).is_file() and name not in names]
+    names = [*REQUIRED_FILES, *code_files(source)]
+    names += [name for name in OPTIONAL_FILES if (source / name).is_file() and name not in names]
     if (source / WEIGHTS).is_file():
         names.append(WEIGHTS)
     else:
@@ -117,88 +190,31 @@ def stage_model(source: Path, target: Path) -> None:
         shutil.copyfile(source / name, target / name)
 
 
-def reload(folder: Path) -> str:
-    """
-    Load a staged model in a new process that cannot import this project, offline, by the code in the folder; returns
-    what it generates.
-
-    Raises:
-        ValueError: It does not load or generate there.
-    """
-    script = Path(__file__).with_name("reload.py")
-    with tempfile.TemporaryDirectory() as modules:
-        finished = subprocess.run(
-            [sys.executable, "-I", "-W", "ignore", str(script), str(folder.resolve()), PROMPT],
-            env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": modules, "TRANSFORMERS_VERBOSITY": "error"},
-            cwd=modules,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-    if finished.returncode != 0:
-        reason = finished.stderr.strip().splitlines()[-1:] or ["no reason was given"]
-        raise ValueError(f"{folder} must load by its own code in a clean process, got: {reason[0]}")
-    return json.loads(finished.stdout)["text"]
-
-
-def gguf_types(checkpoint: Checkpoint, asked: Sequence[str] | None) -> tuple[str, ...] | str:
-    """
-    The types to export a model in, or why llama.cpp cannot run it.
-
-    Args:
-        asked: None chooses: what runs everywhere, and what is small.
-
-    Raises:
-        ValueError: One that was asked for is impossible; says why.
-    """
-    config = checkpoint.config
-    if asked is not None:
-        reasons = [reason for type in asked for reason in config_obstacles(config, type)]
-        if reasons:
-            raise ValueError(f"{checkpoint.name} cannot be exported as asked:\n" + "\n".join(dict.fromkeys(reasons)))
-        fold_streams(checkpoint)
-        return tuple(dict.fromkeys(asked))
-
-    def fitting(types: Sequence[str]) -> tuple[str, ...]:
-        return tuple(type for type in types if not config_obstacles(config, type))
-
-    types = (*fitting(EVERYWHERE), *(fitting(SMALL) or fitting(SMALL_BLOCKS))) or fitting(FLOAT)
-    if not types:
-        return " ".join(config_obstacles(config, FLOAT[0]))
-    try:
-        fold_streams(checkpoint)
-    except ValueError as error:
-        return str(error)
-    return types
-
-
 def stage_gguf(
     source: Path,
     target: Path,
     publication: Publication,
-    checkpoint: Checkpoint,
+    checkpoint: LoopLMCheckpoint,
     tokenizer: PreTrainedTokenizerFast,
-    counted: Counted,
     types: Sequence[str],
-) -> list[GgufRelease]:
+) -> list[VerifiedGguf]:
     """
-    Export a model in each type, run each file in llama.cpp, and write the card of the repository.
+    Export a model in each of these types to a new folder, and compare each file with the model in llama.cpp.
 
     Raises:
         ValueError: A file disagrees with the model.
     """
     target.mkdir(parents=True, exist_ok=True)
     files = []
-    model = LoopLMForCausalLM.from_pretrained(source, dtype=torch.float32).eval().to(inference_device())
+    model = load_float32(source)
     for type in types:
         name = f"{publication.name}-{type.upper()}.gguf"
         written = export_gguf(checkpoint, tokenizer, target / name, type=type, name=publication.name)
         agreement = verify_gguf(written.path, model, tokenizer)
         if agreement.problems:
             raise ValueError(
-                f"{name} must do in llama.cpp what the model does: {'; '.join(agreement.problems)}. Nothing was "
-                "uploaded; leave the type out with --gguf-types, or all of them with --no-gguf"
+                f"{name} must compute in llama.cpp what the model computes: {'; '.join(agreement.problems)}. Nothing "
+                "was uploaded; leave this type out with --gguf-types, or all of them with --no-gguf"
             )
-        files.append(GgufRelease(name, type, written.nbytes, agreement))
-    gguf_card(publication, counted, files).save(target / "README.md")
+        files.append(VerifiedGguf(name, type, written.nbytes, agreement))
     return files

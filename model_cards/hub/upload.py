@@ -1,4 +1,4 @@
-"""Upload of a staged folder to the Hub: one commit, to which the Hub agrees before the large files are sent."""
+"""Upload of a staged folder to the Hub, in one commit that the Hub validates before large files are sent."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +15,12 @@ WEIGHTS = "*.safetensors", "*.safetensors.index.json"
 @dataclass(frozen=True)
 class Uploaded:
     """
+    Result of an upload.
+
     Attributes:
-        url: Of the commit.
-        kept: Files of the repository that the folder does not have; they were left there.
-        removed: Weights of an earlier model, which would be mixed with the new ones.
+        url: Address of the commit.
+        kept: Other files in the repository, which were kept.
+        removed: Weights of an earlier model, which would have been mixed up with the new ones.
     """
 
     url: str
@@ -28,28 +30,34 @@ class Uploaded:
 
 def log_in() -> str:
     """
-    The name of the user whose token is used.
+    Return the name of the user whose token is used.
 
     Raises:
         ValueError: There is no token, or the Hub does not accept it.
     """
     if get_token() is None:
         raise ValueError(
-            "--push needs a token that may write to the Hub: log in with `hf auth login`, or set HF_TOKEN"
+            "--push needs a token with write access to the Hub: log in with `hf auth login`, or set HF_TOKEN"
         )
-    with _in_a_sentence():
+    with _one_sentence_errors():
         return HfApi().whoami()["name"]
 
 
 def upload(folder: Path, repo: str, private: bool, message: str) -> Uploaded:
     """
-    Create a repository unless it exists, and add a commit with the files of a folder. An upload that was interrupted
-    leaves the repository as it was; started again, it sends what is missing.
+    Create a repository unless it exists, and add a commit with the files of a folder. An interrupted upload does not
+    change the files of the repository; when it is repeated, only missing data are sent.
+
+    Args:
+        folder: All files in it are uploaded.
+        repo: "user/name" on the Hub.
+        private: Create a private repository; an existing public one is refused.
+        message: Message of the commit.
 
     Raises:
-        ValueError: The Hub refuses, or cannot be reached.
+        ValueError: The Hub refuses the upload, or cannot be reached.
     """
-    with _in_a_sentence():
+    with _one_sentence_errors():
         api = HfApi()
         api.create_repo(repo, private=private, exist_ok=True)
         if private and not api.model_info(repo).private:
@@ -58,7 +66,7 @@ def upload(folder: Path, repo: str, private: bool, message: str) -> Uploaded:
         others = [name for name in api.list_repo_files(repo) if name not in own and name != ".gitattributes"]
         removed = [name for name in others if any(Path(name).match(each) for each in WEIGHTS) and "/" not in name]
         operations = [CommitOperationAdd(name, path) for name, path in own.items()]
-        # `upload_folder` may split a folder into several commits, and has its card checked last.
+        # Not `upload_folder`, which may make several commits and has the card checked last.
         commit = api.create_commit(
             repo,
             [*operations, *(CommitOperationDelete(name) for name in removed)],
@@ -69,25 +77,25 @@ def upload(folder: Path, repo: str, private: bool, message: str) -> Uploaded:
 
 
 @contextmanager
-def _in_a_sentence() -> Iterator[None]:
-    """What the Hub answers, or that it does not, as a ValueError."""
+def _one_sentence_errors() -> Iterator[None]:
+    """Turn errors of the Hub and of the connection into a ValueError of one sentence."""
     try:
         yield
     except HfHubHTTPError as error:
         raise ValueError(_words(error)) from error
     except HTTPError as error:
-        raise ValueError(f"the Hub must be reachable, got: {error}; start again to continue") from error
+        raise ValueError(f"the Hub must be reachable, got: {error}; repeat the command to continue") from error
     except RuntimeError as error:
-        # So the library says what went wrong with a large file.
+        # Raised by the library when the upload of a large file fails.
         reason = f"{error} {error.__cause__ or ''}".strip().splitlines()[0]
-        raise ValueError(f"{reason}; start again to continue") from error
+        raise ValueError(f"{reason}; repeat the command to continue") from error
 
 
 def _words(error: HfHubHTTPError) -> str:
     status = error.response.status_code
     if status == 401:
-        return "the Hub does not accept the token: log in anew with `hf auth login`, or correct HF_TOKEN"
+        return "the Hub does not accept the token: log in again with `hf auth login`, or correct HF_TOKEN"
     said = error.server_message or str(error).splitlines()[0]
     if status == 403:
-        return f"the token may not do this, it needs the permission to write: {said}"
+        return f"the token needs the permission to write: {said}"
     return f"the Hub answered {status}: {said}"

@@ -1,8 +1,8 @@
 """
-`python -m model_cards chat`: a model continues Rust in the terminal, and rustc says what its answers are worth.
+The command `chat`: a model continues Rust in the terminal, and rustc checks what it wrote.
 
-Our models are base models: there are no turns, each prompt is continued on its own. Code goes to standard output,
-everything else to standard error; so `chat ... < prompt.rs > answer.rs` gives a file of Rust and nothing else.
+The models are base models: there is no conversation, each prompt is continued on its own. Code goes to standard
+output, everything else to standard error, so that `chat ... < prompt.rs > answer.rs` writes a file of Rust.
 """
 
 import signal
@@ -18,44 +18,49 @@ from rich.text import Text
 
 from evaluation.rust import RustVerifier, Verdict
 from evaluation.rust.rustc.compiler import ROOT
-from model_cards.serving.text_engine import Answer, Decoding, Show, TextEngine, text_engine
+from evaluation.token_sampling import TokenSampling
+from model_cards.serving.answer import Answer, Show
+from model_cards.serving.text_engine import TextEngine, text_engine
 
-# Control characters steer the terminal, format characters reorder or hide what is read.
-STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-LISTED_ERRORS = 3
+# Unicode categories of control characters, which command the terminal, and of characters that reorder or hide text.
+UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+MAX_LISTED_ERRORS = 3
 
 
 @dataclass(frozen=True)
 class ChatSettings:
     """
-    What is asked of the model.
+    Settings of the command.
 
     Attributes:
-        decoding, seed, loops: How answers are drawn. Each sample has a seed of its own, counted up from `seed`.
-        verify: Compile each answer, in the sandbox.
-        best_of: Draw up to so many samples until one compiles; None draws one and shows it as it comes.
+        sampling: How each token is chosen.
+        seed: Seed of the first sample; each further sample has the next number.
+        num_loops: Number of loops; None: the model's own.
+        verify: Compile each answer in the sandbox.
+        best_of: Maximum number of samples that are generated until one compiles; None: one sample, shown while it is
+            generated.
     """
 
-    decoding: Decoding = field(default_factory=Decoding)
+    sampling: TokenSampling = field(default_factory=TokenSampling)
     seed: int = 0
-    loops: int | None = None
+    num_loops: int | None = None
     verify: bool = False
     best_of: int | None = None
 
     def __post_init__(self):
         if self.best_of is not None and self.best_of < 1:
             raise ValueError(f"best_of must be at least 1, got {self.best_of}")
-        if self.best_of is not None and self.best_of > 1 and self.decoding.temperature == 0:
-            raise ValueError(f"best_of must be 1 at temperature 0, all would be equal, got {self.best_of}")
+        if self.best_of is not None and self.best_of > 1 and self.sampling.temperature == 0:
+            raise ValueError(f"best_of must be 1 at temperature 0, where all samples are equal, got {self.best_of}")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"seed must be from 0 to {2**31 - 1}, got {self.seed}")
 
 
 def visible(text: str) -> str:
-    """The text as a terminal may have it: what would steer it is spelled out (`\\u{1b}`)."""
+    """Escape what would command a terminal, or hide or reorder text in it, as in `\\u{1b}`."""
     return "".join(
         f"\\u{{{ord(character):x}}}"
-        if character not in "\n\t" and unicodedata.category(character) in STEERING
+        if character not in "\n\t" and unicodedata.category(character) in UNSAFE_CATEGORIES
         else character
         for character in text
     )
@@ -63,17 +68,19 @@ def visible(text: str) -> str:
 
 def chat(model: str, prompt: str | None, settings: ChatSettings) -> int:
     """
-    Continue one prompt (an argument, or standard input), or those that are typed into a terminal.
+    Continue one prompt, or all prompts that are typed into a terminal.
 
     Args:
-        model: A GGUF file, the folder of a saved model, or a Hub name.
+        model: GGUF file, folder of a saved model, or its name on the Hub.
+        prompt: Text to continue; None: standard input or, in a terminal, prompts that are typed until it ends.
+        settings: Sampling and verification.
 
     Returns:
-        1 when one prompt's answer was verified and does not compile, else 0.
+        Exit status: 1 when the answer to the one prompt was verified and does not compile, else 0.
 
     Raises:
         ValueError, OSError: The model cannot be run, or the prompt cannot be continued.
-        ToolchainUnavailable, SandboxUnavailable: Nothing can be verified here.
+        ToolchainUnavailable, SandboxUnavailable: Programs cannot be compiled on this machine.
     """
     typed = prompt is None and sys.stdin.isatty()
     if not typed:
@@ -84,26 +91,37 @@ def chat(model: str, prompt: str | None, settings: ChatSettings) -> int:
             verifier = stack.enter_context(RustVerifier())
         notes = Console(stderr=True, highlight=False, soft_wrap=True)
         with notes.status(f"loading {visible(model)}"):
-            engine = stack.enter_context(text_engine(model, settings.loops))
+            engine = stack.enter_context(text_engine(model, settings.num_loops))
         conversation = Conversation(engine, settings, verifier, notes)
         if not typed:
             return 0 if conversation.answer(prompt) else 1
-        # Also where it is ignored, as it is for a shell's background jobs and what they start.
+        # Background jobs of a shell, and what they start, ignore SIGINT by default.
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        notes.print("Type Rust for the model to continue; an empty line sends it. Ctrl-C ends an answer, Ctrl-D chat.")
-        for prompt in _typed_prompts():
-            try:
-                conversation.answer(prompt)
-            except KeyboardInterrupt:
-                notes.print("\nStopped.", style="yellow")
-            except ValueError as error:
-                notes.print(Text(visible(str(error))), style="red")
-            notes.print()
+        notes.print(
+            "Type Rust for the model to continue; an empty line sends it. Ctrl-C stops an answer, Ctrl-D quits."
+        )
+        try:
+            for prompt in _typed_prompts():
+                _answer_typed(conversation, prompt, notes)
+        finally:
+            # A further Ctrl-C must not kill the program while it ends.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
     return 0
 
 
+def _answer_typed(conversation: "Conversation", prompt: str, notes: Console) -> None:
+    """Answer one of many prompts: Ctrl-C and errors end the answer only."""
+    try:
+        conversation.answer(prompt)
+    except KeyboardInterrupt:
+        notes.print("\nStopped.", style="yellow")
+    except ValueError as error:
+        notes.print(Text(visible(str(error))), style="red")
+    notes.print()
+
+
 def _check_prompt(text: str) -> str:
-    # A line break or space at the end would be a token of its own, where the model has learnt one with what follows.
+    # White space at the end would be a token of its own. In the training text it is one token with what follows.
     prompt = text.rstrip()
     if not prompt:
         raise ValueError("the prompt must hold some text to continue, got none")
@@ -134,7 +152,7 @@ def _typed_prompts() -> Iterator[str]:
 
 
 class Conversation:
-    """Answers prompts on standard output and says on standard error what the compiler thinks of them."""
+    """Answer prompts on standard output, and report the verdicts of the compiler on standard error."""
 
     def __init__(self, engine: TextEngine, settings: ChatSettings, verifier: RustVerifier | None, notes: Console):
         self._engine = engine
@@ -144,12 +162,12 @@ class Conversation:
         self._seeds = count(settings.seed)
 
     def answer(self, prompt: str) -> bool:
-        """Shows prompt and answer; whether the answer compiles, True as well when nobody asked."""
+        """Print prompt and answer; returns whether the answer compiles, or True when it is not verified."""
         if self._settings.best_of is not None:
             return self._best_of(prompt, self._settings.best_of)
         self._write_prompt(prompt)
         try:
-            answer = self._draw(prompt, self._write)
+            answer = self._generate(prompt, self._write)
         finally:
             self._write("\n")
         if self._verifier is None:
@@ -159,13 +177,13 @@ class Conversation:
             self._notes.print(f"✓ compiles (rustc {verdict.rustc})", style="green")
         else:
             self._notes.print(f"✗ {verdict.status} (rustc {verdict.rustc})", style="red")
-            self._explain(answer, verdict)
+            self._print_errors(answer, verdict)
         return verdict.ok
 
     def _best_of(self, prompt: str, samples: int) -> bool:
         for number in range(1, samples + 1):
             with self._notes.status(f"sample {number} of {samples}"):
-                answer = self._draw(prompt, lambda piece: None)
+                answer = self._generate(prompt, lambda piece: None)
                 verdict = self._verify(answer)
             if verdict.ok:
                 break
@@ -178,23 +196,23 @@ class Conversation:
             self._notes.print(
                 f"✗ none of {_samples(samples)} compiled, this is the last one (rustc {verdict.rustc})", style="red"
             )
-            self._explain(answer, verdict)
+            self._print_errors(answer, verdict)
         return verdict.ok
 
-    def _draw(self, prompt: str, show: Show) -> Answer:
-        return self._engine.answer(prompt, self._settings.decoding, next(self._seeds) % 2**31, show)
+    def _generate(self, prompt: str, show: Show) -> Answer:
+        return self._engine.answer(prompt, self._settings.sampling, next(self._seeds) % 2**31, show)
 
     def _verify(self, answer: Answer) -> Verdict:
         (verdict,) = self._verifier.verify([answer.program], exact=True)
         return verdict
 
-    def _explain(self, answer: Answer, verdict: Verdict) -> None:
+    def _print_errors(self, answer: Answer, verdict: Verdict) -> None:
         if not answer.finished:
-            self._notes.print("The answer does not end its function.", style="red")
-        for diagnostic in verdict.diagnostics[:LISTED_ERRORS]:
+            self._notes.print("The function is not complete.", style="red")
+        for diagnostic in verdict.diagnostics[:MAX_LISTED_ERRORS]:
             message = diagnostic.rendered.rstrip().replace(f" {ROOT}:", " answer:") or diagnostic.message
             self._notes.print(Text(visible(message)))
-        more = len(verdict.diagnostics) - LISTED_ERRORS
+        more = len(verdict.diagnostics) - MAX_LISTED_ERRORS
         if more > 0:
             self._notes.print(f"and {more} more")
 

@@ -1,36 +1,56 @@
-"""The options of `python -m model_cards serve` and `chat`."""
+"""The options of the commands `serve` and `chat`."""
 
 import argparse
 import os
 from pathlib import Path
 
+from evaluation.options import add_command, add_former_name, add_model, add_num_loops, add_seed
+
 KEY_VARIABLE = "LLAMA_API_KEY"
 
 
 def add_serve(subcommands):
-    """Adds the subcommand `serve`."""
-    parser = subcommands.add_parser(
+    """Add the subcommand `serve`."""
+    parser = add_command(
+        subcommands,
         "serve",
+        _serve,
         help="serve a GGUF file with llama.cpp's OpenAI-compatible server",
-        description="Runs llama.cpp's own server on a file that `gguf` wrote: /v1/completions, /v1/chat/completions, "
-        "/v1/models and /health, until Ctrl-C. A model without a chat template continues the text of the messages.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Run llama.cpp's server on a GGUF file that the command gguf wrote, until Ctrl-C: "
+        "/v1/completions, /v1/chat/completions, /v1/models and /health. For a model without a chat template, "
+        "/v1/chat/completions continues the text of the messages.",
     )
-    parser.add_argument("file", type=Path, help="GGUF file of `gguf`")
+    model = add_model(parser, help="GGUF file")
     parser.add_argument(
-        "--host", default="127.0.0.1", help="name or address to listen on; any but this machine's own needs an API key"
+        "--host",
+        default="127.0.0.1",
+        help="name or address to listen on; one that other machines can reach needs an API key",
     )
-    parser.add_argument("--port", type=int, default=8080, help="to listen on; 0 takes a free one")
-    parser.add_argument("--loops", type=int, help="depth; None takes the file's (others need a temporary copy of it)")
+    parser.add_argument("--port", type=int, default=8080, help="port to listen on; 0 is a free one")
+    num_loops = parser.add_argument(
+        "--num-loops",
+        type=int,
+        help="number of loops; another number than the file's needs a temporary copy of it (default: the file's)",
+    )
     parser.add_argument(
         "--api-key",
-        help=f"what clients must send as a bearer token; None takes the environment's {KEY_VARIABLE}, which other "
-        "users of this machine cannot see",
+        help=f"bearer token that clients must send; other users of this machine can see it here, but not in the "
+        f"environment variable {KEY_VARIABLE} (default: {KEY_VARIABLE}, if it is set)",
     )
-    parser.add_argument("--context", type=int, help="tokens of a request; None takes the model's, at most 4096")
-    parser.add_argument("--parallel", type=int, default=4, help="requests at a time; others wait")
-    parser.add_argument("--threads", type=int, help="of the computation; None takes one per processor core")
-    parser.set_defaults(run=_serve)
+    context_length = parser.add_argument(
+        "--context-length",
+        type=int,
+        help="maximum number of tokens of a request, prompt and completion together (default: the model's maximum or "
+        "4096, whichever is smaller)",
+    )
+    parser.add_argument(
+        "--parallel", type=int, default=4, help="requests that are processed at the same time; others wait"
+    )
+    num_threads = parser.add_argument("--num-threads", type=int, help="threads (default: one per processor core)")
+    add_former_name(parser, "file", model)
+    add_former_name(parser, "--loops", num_loops)
+    add_former_name(parser, "--context", context_length)
+    add_former_name(parser, "--threads", num_threads)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -42,49 +62,54 @@ def _serve(options: argparse.Namespace) -> int:
         host=options.host,
         port=options.port,
         api_key=key,
-        context=options.context,
+        context_length=options.context_length,
         parallel=options.parallel,
-        threads=options.threads,
-        loops=options.loops,
+        num_threads=options.num_threads,
+        num_loops=options.num_loops,
     )
-    return serve(options.file, settings)
+    return serve(Path(options.model), settings)
 
 
 def add_chat(subcommands):
-    """Adds the subcommand `chat`."""
-    parser = subcommands.add_parser(
+    """Add the subcommand `chat`."""
+    parser = add_command(
+        subcommands,
         "chat",
+        _chat,
         help="let a model continue Rust in the terminal",
-        description="Continues prompts that are typed, or one from --prompt or standard input, and stops where the "
-        "function ends. Prints prompt and answer; what the compiler says goes to standard error. Exit status 1: the "
-        "answer to one prompt does not compile.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Continue prompts that are typed into the terminal, or one from --prompt or standard input, up to "
+        "the end of the function. Prompt and answer go to standard output, messages of the compiler to standard "
+        "error. Exit status 1: the answer to the one prompt does not compile.",
     )
-    parser.add_argument("model", help="GGUF file (runs in llama.cpp), or folder or Hub name of a saved model")
-    parser.add_argument("--prompt", help="text to continue; None reads standard input, or asks in a terminal")
+    model = add_model(
+        parser, help="GGUF file (runs in llama.cpp), or folder or Hub name of a saved model (runs in transformers)"
+    )
+    parser.add_argument("--prompt", help="text to continue (default: standard input, or ask in a terminal)")
     parser.add_argument("--verify", action="store_true", help="compile each answer in the sandbox")
     parser.add_argument(
         "--best-of",
         type=int,
         metavar="N",
-        help="draw up to so many samples and show the first that compiles; wants a temperature of about 0.8",
+        help="generate at most N samples and print the first that compiles; use a temperature of about 0.8 (default: "
+        "print one sample as it is generated)",
     )
-    parser.add_argument("--temperature", type=float, default=0.2, help="0 always takes the likeliest token")
-    parser.add_argument("--top-p", type=float, default=0.95, help="smallest share of the probability that is kept")
-    parser.add_argument("--max-new-tokens", type=int, default=512, help="tokens of an answer at most")
-    parser.add_argument("--seed", type=int, default=0, help="of the drawing; counted up with each sample")
-    parser.add_argument("--loops", type=int, help="depth; None takes the model's own")
-    parser.set_defaults(run=_chat)
+    parser.add_argument("--temperature", type=float, default=0.2, help="0 is greedy decoding")
+    parser.add_argument("--top-p", type=float, default=0.95, help="nucleus sampling")
+    parser.add_argument("--max-new-tokens", type=int, default=512, help="maximum number of tokens of an answer")
+    add_seed(parser, help="seed of the sampling; each further sample has the next number")
+    num_loops = add_num_loops(parser)
+    add_former_name(parser, "model", model)
+    add_former_name(parser, "--loops", num_loops)
 
 
 def _chat(options: argparse.Namespace) -> int:
+    from evaluation.token_sampling import TokenSampling
     from model_cards.serving.chat import ChatSettings, chat
-    from model_cards.serving.text_engine import Decoding
 
     settings = ChatSettings(
-        decoding=Decoding(options.temperature, options.top_p, options.max_new_tokens),
+        sampling=TokenSampling(options.temperature, options.top_p, options.max_new_tokens),
         seed=options.seed,
-        loops=options.loops,
+        num_loops=options.num_loops,
         verify=options.verify,
         best_of=options.best_of,
     )

@@ -1,8 +1,8 @@
 """
-llama.cpp's own HTTP server, from the wheel `xllamacpp`, on a file that this project wrote.
+llama.cpp's HTTP server, from the wheel `xllamacpp`, for a GGUF file of this project.
 
-It answers OpenAI's routes (`/v1/completions`, `/v1/chat/completions`, `/v1/models`), `/health` and llama.cpp's own.
-The file is checked first, so that a broken one is an error that says what is wrong with it.
+It has the routes of OpenAI's API (`/v1/completions`, `/v1/chat/completions`, `/v1/models`), `/health`, and others of
+llama.cpp. The file is checked first, so that the error for a damaged one says what is wrong with it.
 """
 
 import ipaddress
@@ -18,97 +18,99 @@ from pathlib import Path
 
 import psutil
 
-from model_cards.gguf.file import ARCHITECTURE, MOST_LAYERS, GgufFile, read_gguf
+from model_cards.gguf.file import ARCHITECTURE, MAX_LAYERS, GgufFile, read_gguf
 
-LOOPS = f"{ARCHITECTURE}.num_loops"
+NUM_LOOPS = f"{ARCHITECTURE}.num_loops"
 ATTENTION = ("head_count_kv", "key_length", "value_length")
-USUAL_CONTEXT = 4096
-# A model without a chat template of its own continues text: the messages' contents, one after the other. llama.cpp
-# would put ChatML's marks around them, which such a model has never seen.
+DEFAULT_CONTEXT = 4096
+# For a model without a chat template: the contents of the messages, one after the other. The default of llama.cpp is
+# ChatML, whose markers such a model has never seen.
 CONTINUE_MESSAGES = "{% for message in messages %}{{ message.content }}{% endfor %}"
-# llama.cpp notices only so often (in seconds) that a client is gone, or that it shall end.
-SECONDS_BETWEEN_PINGS = 1
+# Seconds until llama.cpp notices that a client has disconnected, or that the server is to stop.
+PING_INTERVAL = 1
 
 
 @dataclass(frozen=True)
 class ServerSettings:
     """
-    How a file is served.
+    Settings of a server.
 
     Attributes:
-        host: Name or address to listen on. Others than this machine's own need an `api_key`.
-        port: 0 takes a free one.
-        api_key: What clients must send as a bearer token; None asks for nothing.
-        context: Tokens of a request, prompt and answer together; None takes the model's, at most 4096.
-        parallel: Requests at a time; others wait. Each has keys and values of its own in memory.
-        threads: None takes one per processor core.
-        loops: Depth instead of the file's.
+        host: Name or address to listen on. Any that other machines can reach needs an `api_key`.
+        port: Port to listen on; 0: a free one.
+        api_key: Bearer token that clients must send; None: no authentication.
+        context_length: Maximum number of tokens of a request, prompt and completion together; None: the model's
+            maximum or 4096, whichever is smaller.
+        parallel: Number of requests that are processed at the same time, each with its own key-value cache; others
+            wait.
+        num_threads: None: one per processor core.
+        num_loops: None: the number in the file.
     """
 
     host: str = "127.0.0.1"
     port: int = 0
     api_key: str | None = None
-    context: int | None = None
+    context_length: int | None = None
     parallel: int = 1
-    threads: int | None = None
-    loops: int | None = None
+    num_threads: int | None = None
+    num_loops: int | None = None
 
     def __post_init__(self):
         if not 0 <= self.port < 2**16:
             raise ValueError(f"port must be from 0 (a free one) to 65535, got {self.port}")
-        for name in ("context", "parallel", "threads"):
+        for name in ("context_length", "parallel", "num_threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable() and self.api_key):
-            raise ValueError("api_key must be printable ASCII, at least one character: it travels in an HTTP header")
+            raise ValueError("api_key must be printable ASCII, at least one character: it is sent in an HTTP header")
 
 
 @dataclass(frozen=True)
 class RunningServer:
-    """A server that answers: its address (`http://host:port`) and what it runs with."""
+    """A running server: its address (`http://host:port`) and its settings, with the defaults filled in."""
 
     address: str
-    context: int
-    loops: int
-    threads: int
+    context_length: int
+    num_loops: int
+    num_threads: int
 
 
 def open_model(path: str | Path) -> GgufFile:
     """
-    The description of a file that `python -m model_cards gguf` wrote.
+    Read metadata and tensor table of a GGUF file that this project wrote.
 
     Raises:
-        ValueError: It is no GGUF file, truncated, or of another architecture.
-        OSError: It cannot be read.
+        ValueError: The file is not a GGUF file, is truncated, or has another architecture.
+        OSError: The file cannot be read.
     """
     file = read_gguf(path)
     architecture = file.metadata.get("general.architecture")
-    needed = ("num_loops", "block_count", "context_length", *(f"attention.{name}" for name in ATTENTION))
-    missing = [name for name in needed if f"{ARCHITECTURE}.{name}" not in file.metadata]
+    required = ("num_loops", "block_count", "context_length", *(f"attention.{name}" for name in ATTENTION))
+    missing = [name for name in required if f"{ARCHITECTURE}.{name}" not in file.metadata]
     if architecture != ARCHITECTURE or missing:
-        lack = f" without {missing[0]}" if architecture == ARCHITECTURE else ""
+        fault = f" without {missing[0]}" if architecture == ARCHITECTURE else ""
         raise ValueError(
-            f"{path} must be a file of the architecture {ARCHITECTURE}, as python -m model_cards gguf writes it, got "
-            f"{architecture}{lack}"
+            f"{path} must be a file of the architecture {ARCHITECTURE}, as the command gguf writes it, got "
+            f"{architecture}{fault}"
         )
     return file
 
 
-def check_loops(file: GgufFile, loops: int | None) -> int:
-    """The depth to run a file with. Raises `ValueError` when llama.cpp has no room for as many layers."""
-    most = MOST_LAYERS // file.metadata[f"{ARCHITECTURE}.block_count"]
-    if loops is None:
-        return file.metadata[LOOPS]
-    if not 1 <= loops <= most:
-        raise ValueError(f"loops must be from 1 to {most} for {file.path}, got {loops}")
-    return loops
+def check_num_loops(file: GgufFile, num_loops: int | None) -> int:
+    """Return the number of loops to run, None: the file's own; raises ValueError when llama.cpp cannot run as many."""
+    largest = MAX_LAYERS // file.metadata[f"{ARCHITECTURE}.block_count"]
+    if num_loops is None:
+        return file.metadata[NUM_LOOPS]
+    if not 1 <= num_loops <= largest:
+        raise ValueError(f"num_loops must be from 1 to {largest} for {file.path}, got {num_loops}")
+    return num_loops
 
 
 @contextmanager
-def at_depth(file: GgufFile, loops: int) -> Iterator[Path]:
-    """The path of a file that runs `loops` loops: the file itself, or a temporary copy with another number in it."""
-    if loops == file.metadata[LOOPS]:
+def with_num_loops(file: GgufFile, num_loops: int) -> Iterator[Path]:
+    """Yield the path of a file with this number of loops: the file itself, or a temporary copy that is changed."""
+    if num_loops == file.metadata[NUM_LOOPS]:
         yield file.path
         return
     with tempfile.TemporaryDirectory(prefix="loops-") as folder:
@@ -117,35 +119,37 @@ def at_depth(file: GgufFile, loops: int) -> Iterator[Path]:
             shutil.copyfile(file.path, copy)
         except OSError as error:
             raise OSError(
-                f"another depth needs a temporary copy of {file.path.name} ({file.nbytes / 1e6:.0f} MB), which failed "
-                f"in {folder}: {error.strerror}. Set TMPDIR to a folder with more room."
+                f"another number of loops needs a temporary copy of {file.path.name} ({file.nbytes / 1e6:.0f} MB), "
+                f"which failed in {folder}: {error.strerror}. Set TMPDIR to a folder with more space."
             ) from error
         with copy.open("r+b") as stream:
-            stream.seek(file.value_offsets[LOOPS])
-            stream.write(struct.pack("<I", loops))
+            stream.seek(file.value_offsets[NUM_LOOPS])
+            stream.write(struct.pack("<I", num_loops))
         yield copy
 
 
 @contextmanager
 def llama_server(file: GgufFile, settings: ServerSettings) -> Iterator[RunningServer]:
     """
-    Run llama.cpp's server in this process; on leaving it ends, once the requests that it is answering have ended.
+    Run llama.cpp's server in this process. On exit it finishes the requests that it is processing, and stops.
 
     Raises:
-        ValueError: A setting does not fit the file, or llama.cpp cannot load it.
-        OSError: The address cannot be listened on.
+        ValueError: A setting does not fit the file, or llama.cpp cannot load the file.
+        OSError: The server cannot listen on the address.
     """
-    # Threads that wait sleep. By default they spin, which on a machine that does other work as well makes llama.cpp
-    # several times slower; must be set before it is loaded.
+    # Threads that wait sleep. By default they spin, which makes llama.cpp several times slower on a machine that does
+    # other work, too. Must be set before the library is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import xllamacpp
 
     longest = file.metadata[f"{ARCHITECTURE}.context_length"]
-    context = settings.context or min(longest, USUAL_CONTEXT)
-    if context > longest:
-        raise ValueError(f"context must be at most {longest}, the positions of {file.path}, got {context}")
-    loops = check_loops(file, settings.loops)
-    threads = settings.threads or _cores()
+    context_length = settings.context_length or min(longest, DEFAULT_CONTEXT)
+    if context_length > longest:
+        raise ValueError(
+            f"context_length must be at most {longest}, the positions of {file.path}, got {context_length}"
+        )
+    num_loops = check_num_loops(file, settings.num_loops)
+    num_threads = settings.num_threads or _cores()
     _check_address(settings)
 
     parameters = xllamacpp.CommonParams()
@@ -154,28 +158,28 @@ def llama_server(file: GgufFile, settings: ServerSettings) -> Iterator[RunningSe
     parameters.port = settings.port
     if settings.api_key is not None:
         parameters.api_keys = [settings.api_key]
-    # Pages of other sites, open in a browser on this machine, may not use the server.
+    # Web pages of other sites, open in a browser on this machine, may not use the server.
     parameters.cors_origins = "localhost"
     if "tokenizer.chat_template" not in file.metadata:
         parameters.chat_template = CONTINUE_MESSAGES
     parameters.n_parallel = settings.parallel
-    parameters.n_ctx = context * settings.parallel
-    # Not less context than was asked for when memory is short, without a word.
+    parameters.n_ctx = context_length * settings.parallel
+    # Otherwise the context is silently shortened when memory is short.
     parameters.fit_params = False
-    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
-    parameters.sse_ping_interval = SECONDS_BETWEEN_PINGS
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = num_threads
+    parameters.sse_ping_interval = PING_INTERVAL
     parameters.verbosity = 1
-    # Once loaded the file's name is not needed: a temporary copy is gone before the first request, however this ends.
-    with at_depth(file, loops) as path:
+    # A temporary copy can be removed as soon as it is loaded.
+    with with_num_loops(file, num_loops) as path:
         parameters.model.path = str(path)
         try:
             server = xllamacpp.Server(parameters)
         except RuntimeError as error:
-            raise ValueError(f"llama.cpp must be able to load {file.path}; what it says is above") from error
-    # Its loop must have begun: told to end before that, it would begin all the same and never end.
+            raise ValueError(f"llama.cpp must be able to load {file.path}; its messages are above") from error
+    # Wait until its loop has started: a server that is told to stop before that never stops.
     server.handle_completions({"prompt": "a", "max_tokens": 1})
     try:
-        yield RunningServer(server.listening_address, context, loops, threads)
+        yield RunningServer(server.listening_address, context_length, num_loops, num_threads)
     finally:
         del server
 
@@ -186,7 +190,7 @@ def _cores() -> int:
 
 
 def _check_address(settings: ServerSettings) -> None:
-    """llama.cpp says neither why it cannot listen nor who can reach it."""
+    """Check what llama.cpp does not: who can reach the address, and why it cannot be listened on."""
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
@@ -195,11 +199,11 @@ def _check_address(settings: ServerSettings) -> None:
     if not own and settings.api_key is None:
         raise ValueError(
             f"host {settings.host} can be reached by other machines and needs an API key: set LLAMA_API_KEY in the "
-            "environment, or stay with 127.0.0.1"
+            "environment, or use 127.0.0.1"
         )
     family, kind, protocol, _, address = found[0]
     with socket.socket(family, kind, protocol) as listener:
-        # As the server itself: an address whose last connections are still being closed is free.
+        # As in the server: an address whose last connections are still being closed can be used.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
@@ -207,5 +211,5 @@ def _check_address(settings: ServerSettings) -> None:
         except OSError as error:
             raise OSError(
                 f"cannot listen on {settings.host}, port {settings.port}: {error.strerror}. Choose another with "
-                "--port; 0 takes a free one."
+                "--port; 0 is a free one."
             ) from error

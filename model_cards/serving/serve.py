@@ -1,4 +1,4 @@
-"""`python -m model_cards serve`: a GGUF file behind llama.cpp's OpenAI-compatible server, until a signal ends it."""
+"""The command `serve`: a GGUF file in llama.cpp's OpenAI-compatible server, until a signal ends it."""
 
 import os
 import signal
@@ -8,17 +8,17 @@ from pathlib import Path
 from model_cards.gguf.file import ARCHITECTURE, GgufFile
 from model_cards.serving.llama_server import ATTENTION, RunningServer, ServerSettings, llama_server, open_model
 
-BYTES_OF_A_KEY = 2  # llama.cpp keeps keys and values as fp16.
+CACHE_BYTES = 2  # llama.cpp caches keys and values in fp16.
 
 
 def serve(path: Path, settings: ServerSettings) -> int:
     """
-    Serve a file until SIGINT or SIGTERM; does not return then, but ends the process with status 0.
+    Serve a GGUF file until SIGINT or SIGTERM, and then end the process with status 0.
 
     Raises:
         ValueError, OSError: See [`open_model`] and [`llama_server`].
     """
-    # Both as Ctrl-C, so that a copy that is being made is removed; a shell's background jobs would ignore SIGINT.
+    # SIGTERM as Ctrl-C, so that a temporary copy is removed. Background jobs of a shell ignore SIGINT by default.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     file = open_model(path)
@@ -26,28 +26,29 @@ def serve(path: Path, settings: ServerSettings) -> int:
         try:
             print(_greeting(file, settings, server), flush=True)
             while True:
-                # `signal.pause` would miss a signal that comes just before it.
+                # Not `signal.pause`, which misses a signal that arrives just before it.
                 time.sleep(1)
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             print("Stopped.", flush=True)
-        # llama.cpp would wait for clients that wait for it. Ending the process closes their connections, and nothing
-        # is left to be tidied up.
+        # llama.cpp would finish all requests first. Ending the process closes the connections, and nothing else is
+        # left to clean up.
         os._exit(0)
 
 
 def _greeting(file: GgufFile, settings: ServerSettings, server: RunningServer) -> str:
     blocks = file.metadata[f"{ARCHITECTURE}.block_count"]
     heads, *lengths = (file.metadata[f"{ARCHITECTURE}.attention.{name}"] for name in ATTENTION)
-    cached = blocks * server.loops * heads * sum(lengths) * BYTES_OF_A_KEY * server.context * settings.parallel
+    cached = blocks * server.num_loops * heads * sum(lengths) * CACHE_BYTES * server.context_length * settings.parallel
     key = ' -H "Authorization: Bearer $LLAMA_API_KEY"' if settings.api_key is not None else ""
-    asked = "" if settings.api_key is None else ", with an API key"
+    with_key = "" if settings.api_key is None else ", with an API key"
     body = '{"prompt": "fn main() {", "max_tokens": 64}'
     return (
-        f"{file.path.name}: blocks x loops {blocks} x {server.loops}, file {file.nbytes / 1e6:.1f} MB, keys and "
-        f"values {cached / 1e6:.1f} MB\n"
-        f"{settings.parallel} requests at a time, {server.context} tokens each, {server.threads} threads\n"
-        f"Serving at {server.address}/v1{asked}; Ctrl-C ends it. Try:\n\n"
+        f"{file.path.name}: {blocks} blocks x {server.num_loops} loops, file {file.nbytes / 1e6:.1f} MB, key-value "
+        f"cache {cached / 1e6:.1f} MB\n"
+        f"{settings.parallel} requests at a time, {server.context_length} tokens each, {server.num_threads} "
+        "threads\n"
+        f"Serving at {server.address}/v1{with_key}; stop with Ctrl-C. Try:\n\n"
         f"curl {server.address}/v1/completions -H 'Content-Type: application/json'{key} -d '{body}'\n"
     )

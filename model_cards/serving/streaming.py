@@ -1,18 +1,18 @@
-"""Pieces of text out of `generate`, token by token, and its end where the answer ends."""
+"""Pieces of text out of `generate` of transformers, token by token."""
 
 import torch
-from transformers import PreTrainedTokenizerBase, StoppingCriteria
+from transformers import PreTrainedTokenizerBase
 from transformers.generation.streamers import BaseStreamer
 
-from model_cards.serving.text_engine import Answer
+from model_cards.serving.answer import Answer
 
-UNFINISHED = "\N{REPLACEMENT CHARACTER}"
+INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 
 
 class PieceStreamer(BaseStreamer):
     """
-    Adds each token's text to an answer, characters whole. `TextStreamer` waits for the end of a word, which keeps back
-    the brace that ends a function.
+    Add the text of each token to an answer, in whole characters. `TextStreamer` waits for the end of a word instead,
+    which delays the brace that ends a function.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, answer: Answer):
@@ -22,26 +22,15 @@ class PieceStreamer(BaseStreamer):
         self._length = 0
 
     def put(self, value: torch.Tensor) -> None:
-        """Takes the prompt first (1, seq), then each token (1,)."""
+        """Take the prompt (1, seq) at the first call, and one new token (1,) at each further one."""
         if self._ids is None:
             self._ids = []
             return
         self._ids += value.tolist()
         # The last character may lack bytes that come with the next token.
-        text = self._tokenizer.decode(self._ids, skip_special_tokens=True).removesuffix(UNFINISHED)
+        text = self._tokenizer.decode(self._ids, skip_special_tokens=True).removesuffix(INCOMPLETE)
         self._answer.add(text[self._length :])
         self._length = len(text)
 
     def end(self) -> None:
-        """A character that is still incomplete is dropped, as llama.cpp does."""
-
-
-class EndOfAnswer(StoppingCriteria):
-    """Stops when the answer's function has ended."""
-
-    def __init__(self, answer: Answer):
-        self._answer = answer
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs) -> torch.BoolTensor:
-        """(batch,) bool."""
-        return torch.full((input_ids.shape[0],), self._answer.finished, device=input_ids.device)
+        """Drop a character that is still incomplete, as llama.cpp does."""

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from evaluation.device import inference_device
 from evaluation.exit_status import hint
-from model_cards.checkpoint import Checkpoint
+from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf.export import export_gguf
 from model_cards.gguf.limits import config_obstacles
 from model_cards.gguf.verify import verify_gguf
@@ -90,7 +90,9 @@ def export(recipe: Recipe, stage: Export, model_folder: Path, tokenizer: PreTrai
         agreement = None
         if stage.gguf is not None:
             path = folder / f"{recipe.name}-{stage.gguf}.gguf"
-            file = export_gguf(Checkpoint.of_folder(model_folder), tokenizer, path, type=stage.gguf, name=recipe.name)
+            file = export_gguf(
+                LoopLMCheckpoint.from_folder(model_folder), tokenizer, path, type=stage.gguf, name=recipe.name
+            )
             sizes[path.name] = file.nbytes
             found = verify_gguf(path, model, tokenizer)
             agreement = asdict(found) | {"path": path.name, "problems": list(found.problems)}

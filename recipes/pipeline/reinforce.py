@@ -95,7 +95,7 @@ def reinforce(recipe: Recipe, stage: MaxRL, prepared: Prepared, previous: Path) 
 
     def measure(when: str):
         settings = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": stage.max_completion_length, "batch_size": 64}
-        sampling = GenerationSettings(stage.samples, **settings)
+        sampling = GenerationSettings(num_samples=stage.samples, **settings)
         with RustVerifier(run_timeout=1.0) as verifier, trainer.accelerator.autocast():
             path = folder / "held_out" / f"{when}.jsonl"
             return measure_tasks(trainer.policy, prepared.tokenizer, held_out, sampling, verifier, path, True)

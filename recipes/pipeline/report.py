@@ -1,19 +1,16 @@
 """What a finished run tells: a completion, the losses, the compile rate, sizes; a table and `report.json`."""
 
 import json
-import os
 import shlex
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict
-from importlib.resources import files
-from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 from transformers import PreTrainedTokenizerFast
 
+from evaluation.clean_process import complete_in_clean_process
 from evaluation.device import inference_device
 from evaluation.generation_settings import GenerationSettings
 from evaluation.results import Results
@@ -22,6 +19,7 @@ from evaluation.rust import SandboxUnavailable, ToolchainUnavailable
 from evaluation.scoring import GoldFailed, ScoringUnavailable
 from evaluation.settings import EvaluationSettings
 from evaluation.tables import plain_console, print_table
+from model_cards.card.model_statistics import file_sizes
 from modeling_nanochat import BitLinear, LoopLMForCausalLM
 from recipes.pipeline.prepare import Prepared
 from recipes.pipeline.report_page import write_page
@@ -33,21 +31,6 @@ from trainers.data.verify import VerifiedSample
 # Of a completion; most functions that are asked for are shorter.
 EVALUATED_TOKENS = 96
 console = plain_console()
-
-
-def complete_in_clean_process(folder: Path, prompt: str) -> str:
-    """Continue `prompt` in a new process that loads the folder by its own code, offline; raises if that fails."""
-    script = Path(str(files("evaluation"))) / "complete.py"
-    finished = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script), str(folder), "--prompt", prompt, "--min-new-tokens", "48"],
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
-    if finished.returncode != 0:
-        raise RuntimeError(f"the saved model in {folder} does not load in a clean process:\n{finished.stderr}")
-    return finished.stdout.rstrip("\n")
 
 
 def compile_rate_of(model: LoopLMForCausalLM, tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> Results | str:
@@ -68,15 +51,6 @@ def compile_rate_of(model: LoopLMForCausalLM, tokenizer: PreTrainedTokenizerFast
     return found
 
 
-def file_sizes(folder: Path) -> dict[str, int]:
-    """Bytes per file of a saved model, the code files taken together, and their sum."""
-    sizes: dict[str, int] = {}
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        name = "model code (*.py)" if path.suffix == ".py" else path.name
-        sizes[name] = sizes.get(name, 0) + path.stat().st_size
-    return sizes | {"all files": sum(sizes.values())}
-
-
 def report(recipe: Recipe, prepared: Prepared, last: Stage) -> None:
     """
     Print a completion and the closing tables, and write `report.json` and the page beside the stages.
@@ -91,7 +65,7 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage) -> None:
     model = LoopLMForCausalLM.from_pretrained(folder).to(inference_device())
     verification = recipe.run_dir / "prepare" / "verification.json"
     sample = VerifiedSample(**json.loads(verification.read_text())) if recipe.data.verified_sample else None
-    completion = complete_in_clean_process(folder, recipe.prompt)
+    completion = complete_in_clean_process(folder, recipe.prompt, min_new_tokens=48)
     rate = None
     if recipe.training.eval_prompts:
         rate = compile_rate_of(model, prepared.tokenizer, recipe)
@@ -109,7 +83,7 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage) -> None:
         "tokens_per_second": longest.tokens_per_second,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "ternary_parameters": sum(m.weight.numel() for m in model.modules() if isinstance(m, BitLinear)),
-        "file_sizes": file_sizes(folder),
+        "file_sizes": file_sizes(folder, group_code=True),
         "prompt": recipe.prompt,
         "completion": completion,
     }

@@ -12,8 +12,8 @@ from safetensors import safe_open
 from transformers import Trainer, TrainingArguments
 
 from evaluation.generate import fingerprint
-from model_cards.card.counted import Counted
-from model_cards.checkpoint import Checkpoint
+from model_cards.card.model_statistics import ModelStatistics
+from model_cards.checkpoint import LoopLMCheckpoint
 from modeling_nanochat import BitLinear, LoopLMForCausalLM, LoopLMModel, PackedBitLinear
 from modeling_nanochat.packed_nanochat import KERNELS, pack_codes, unpack_codes
 from modeling_nanochat.ternary_nanochat import quantize_weight
@@ -136,7 +136,10 @@ def test_no_cast_touches_codes_and_scales(cast, tmp_path):
 
 
 def test_a_card_counts_packed_weights_as_latent_ones():
-    latent, packed = (Counted.of(Checkpoint.of_model(model)) for model in (tiny_model(), tiny_model().pack()))
+    latent, packed = (
+        ModelStatistics.from_checkpoint(LoopLMCheckpoint.from_model(model))
+        for model in (tiny_model(), tiny_model().pack())
+    )
     assert packed.dtypes == ("float16", "float32", "uint8") and packed.weight_bytes < latent.weight_bytes
     for name in ("parameters", "ternary_parameters", "ternary_share", "bits_per_ternary_weight"):
         assert getattr(packed, name) == getattr(latent, name), name

@@ -9,7 +9,7 @@ from evaluation.results import Results
 from evaluation.run import evaluate_model
 from evaluation.settings import EvaluationSettings
 from evaluation.suites.registry import SUITES, suite_class, suite_classes, suite_of
-from model_cards.card.results import commands, rows
+from model_cards.card.results import commands
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
 from tests.helpers.tiny_suite import TinySuite
 
@@ -39,9 +39,13 @@ def test_run_report_compare_and_cards_find_a_registered_suite(registered, model,
     shown = capsys.readouterr().out
     assert "numbers" in shown and "+0.0000 to +0.0000" not in shown
     assert main(["compare", first, shorter]) == 2
-    (row,) = (row for row in rows([Results.read(tmp_path / "a" / "tiny_numbers.json")]) if row.value != "not measured")
+    (row,) = (
+        row
+        for row in benchmark_rows([Results.read(tmp_path / "a" / "tiny_numbers.json")])
+        if row.value != "not measured"
+    )
     assert (row.benchmark, row.measured_on, row.how) == ("Tiny numbers", "8 numbers", "first_token 1")
-    assert row.value.endswith("%") and row.benchmark in {each.benchmark for each in rows([])}
+    assert row.value.endswith("%") and row.benchmark in {each.benchmark for each in benchmark_rows([])}
 
 
 def test_continuous_evaluation_finds_a_registered_suite(registered, model, tmp_path, monkeypatch):

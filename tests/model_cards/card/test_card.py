@@ -13,12 +13,12 @@ from evaluation import __main__ as evaluation
 from evaluation.generation_settings import GenerationSettings
 from evaluation.results import Results, share_interval
 from evaluation.results_folder import describe
-from evaluation.suites.depth_words import depth_words
+from evaluation.suites.depth_descriptions import describe_depth
 from model_cards.__main__ import main
-from model_cards.card.counted import Counted
-from model_cards.card.document import TEMPLATES
-from model_cards.card.metadata import problems
-from model_cards.checkpoint import Checkpoint
+from model_cards.card.metadata import metadata_problems
+from model_cards.card.model_statistics import ModelStatistics
+from model_cards.card.render import TEMPLATES
+from model_cards.checkpoint import LoopLMCheckpoint
 from modeling_nanochat import LoopLMForCausalLM
 from tests.helpers.gguf_models import RUST, TOKENIZER, gguf_model
 from tests.helpers.paths import ROOT
@@ -61,7 +61,7 @@ def measured(saved, tmp_path_factory):
 
 
 def card(folder, *options, capsys=None):
-    assert main(["card", str(folder), *OPTIONS, *map(str, options)]) == 0
+    assert main(["card", "--model", str(folder), *OPTIONS, *map(str, options)]) == 0
     return ModelCard(capsys.readouterr().out.rstrip("\n"))
 
 
@@ -95,12 +95,12 @@ def test_what_is_said_of_the_model_is_counted_from_it(saved, capsys):
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_tied_head_counts_once(tied):
     model = gguf_model(tie_word_embeddings=tied, mhc_num_streams=2)
-    counted = Counted.of(Checkpoint.of_model(model))
+    counted = ModelStatistics.from_checkpoint(LoopLMCheckpoint.from_model(model))
     assert counted.parameters == sum(parameter.numel() for parameter in model.parameters())
 
 
 def test_keys_and_values_of_the_last_loop_alone_take_its_share():
-    every = Counted.of(Checkpoint.of_model(gguf_model()))
+    every = ModelStatistics.from_checkpoint(LoopLMCheckpoint.from_model(gguf_model()))
     config = deepcopy(every.config)
     config.kv_reuse = "last"
     assert replace(every, config=config).cache_bytes_per_token * config.num_loops == every.cache_bytes_per_token
@@ -140,8 +140,8 @@ def test_results_of_a_packed_model_are_its_own_and_tell_the_depth_it_is_configur
     assert evaluation.main(["run", "--model", str(folder), "--out", str(results), *text]) == 0
     decoded = Results.read(results / "perplexity.json").details["decoded"]
     made = card(folder, "--results", results, capsys=capsys)
-    assert "| Keys and values | of the last loop alone, after the prompt |" in made.text
-    assert f"exit threshold 0.4: {decoded['mean_loops']:.2f} loops per token, keys and values of the last" in made.text
+    assert "| Key-value cache | of the last loop only, after the prompt |" in made.text
+    assert f"exit threshold 0.4: {decoded['mean_loops']:.2f} loops per token, key-value cache of the last" in made.text
 
 
 @pytest.mark.parametrize(
@@ -150,33 +150,33 @@ def test_results_of_a_packed_model_are_its_own_and_tell_the_depth_it_is_configur
         ({}, {}, "2 loops"),
         ({}, {"exit_threshold": 0.5}, "2 loops, exit threshold 0.5: 1.25 loops per token"),
         ({"exit_threshold": 1.0}, {"exit_threshold": 0.5}, "2 loops"),
-        ({"exit_at_loop": 2}, {"exit_threshold": 0.5}, "read after loop 2"),
-        ({}, {"exit_at_loop": 1}, "read after loop 1"),
+        ({"exit_at_loop": 2}, {"exit_threshold": 0.5}, "exit after loop 2"),
+        ({}, {"exit_at_loop": 1}, "exit after loop 1"),
         ({"exit_threshold": 0.8}, {"exit_at_loop": 1}, "2 loops, exit threshold 0.8: 1.25 loops per token"),
-        ({}, {"kv_reuse": "last"}, "2 loops, keys and values of the last loop alone"),
+        ({}, {"kv_reuse": "last"}, "2 loops, key-value cache of the last loop only"),
     ],
 )
 def test_the_depth_is_that_asked_for_or_else_the_configured_one(measured, asked, configured, words):
     results = Results.read(measured / "humaneval_rust.json")
     changed = {"settings": results.settings | asked, "model": results.model | configured}
-    assert depth_words(replace(results, details={"mean_loops": 1.25}, **changed)) == words
+    assert describe_depth(replace(results, details={"mean_loops": 1.25}, **changed)) == words
 
 
 def test_results_of_another_model_are_refused(saved, measured, tmp_path, capsys):
     content = json.loads((measured / "humaneval_rust.json").read_text())
     content["model"]["parameters"] += 1
     (tmp_path / "humaneval_rust.json").write_text(json.dumps(content))
-    assert main(["card", str(saved), "--results", str(tmp_path)]) == 2
-    assert "must be results of this model: it was made with parameters=" in capsys.readouterr().err
+    assert main(["card", "--model", str(saved), "--results", str(tmp_path)]) == 2
+    assert "must be results of this model: they are of one with parameters=" in capsys.readouterr().err
     (tmp_path / "humaneval_rust.json").write_text("{}")
-    assert main(["card", str(saved), "--results", str(tmp_path)]) == 2
+    assert main(["card", "--model", str(saved), "--results", str(tmp_path)]) == 2
     assert "must be a results file" in capsys.readouterr().err
 
 
 def test_the_metadata_follow_the_rules_of_the_hub(saved, tmp_path, capsys):
     out = tmp_path / "README.md"
     given = ["--license", "apache-2.0", "--datasets", "some/rust", "--base-model", "ByteDance/Ouro-1.4B"]
-    assert main(["card", str(saved), *OPTIONS, *given, "--out", str(out)]) == 0
+    assert main(["card", "--model", str(saved), *OPTIONS, *given, "--output", str(out)]) == 0
     made = ModelCard.load(out)
     assert made.data.to_dict() | {"tags": None} == {
         "language": ["code"],
@@ -188,14 +188,14 @@ def test_the_metadata_follow_the_rules_of_the_hub(saved, tmp_path, capsys):
         "tags": None,
     }
     assert {"rust", "looplm", "ternary"} <= set(made.data.tags) and "compiler-verified" not in made.data.tags
-    assert problems(made) == []
+    assert metadata_problems(made) == []
     capsys.readouterr()
     for options, said in (
-        (["--license", "MIT"], "--license must be an identifier of the Hub"),
-        (["--datasets", "a b"], "--datasets must be a repository of the Hub"),
-        (["--repo", "nobody"], "--repo must be user/name"),
+        (["--license", "MIT"], "license must be an identifier of the Hub"),
+        (["--datasets", "a b"], "datasets must be a repository on the Hub"),
+        (["--repo", "nobody"], "repo must be user/name"),
     ):
-        assert main(["card", str(saved), *options]) == 2
+        assert main(["card", "--model", str(saved), *options]) == 2
         assert said in capsys.readouterr().err
 
 
@@ -214,7 +214,7 @@ def test_the_metadata_follow_the_rules_of_the_hub(saved, tmp_path, capsys):
 def test_metadata_that_break_a_rule_are_found(saved, capsys, field, value):
     made = card(saved, capsys=capsys)
     made.data[field] = value
-    assert any(field in problem for problem in problems(made))
+    assert any(field in problem for problem in metadata_problems(made))
 
 
 def test_the_usage_in_the_card_runs(saved, capsys, monkeypatch, tmp_path):
@@ -239,7 +239,7 @@ def test_a_model_that_leaves_by_itself_says_so_in_its_card_and_in_its_results(
     model.save_pretrained(tmp_path / "model")
     TOKENIZER.save_pretrained(tmp_path / "model")
     text = card(tmp_path / "model", capsys=capsys).text
-    assert f"| Exit | {said}, unless asked otherwise |" in text
+    assert f"| Exit | {said}, unless set otherwise |" in text
     program = re.search(r"```python\n(.*?)```", text, re.S)[1].replace("someone/small-rust", str(tmp_path / "model"))
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
     exec(program, {})
@@ -248,17 +248,17 @@ def test_a_model_that_leaves_by_itself_says_so_in_its_card_and_in_its_results(
         Results.read(measured / "humaneval_rust.json"), model=describe(model, "it"), details={"mean_loops": 2.25}
     )
     assert (
-        depth_words(found)
+        describe_depth(found)
         == {
-            "exit_at_loop": "read after loop 3",
+            "exit_at_loop": "exit after loop 3",
             "exit_threshold": "4 loops, exit threshold 0.7: 2.25 loops per token",
         }[next(iter(settings))]
     )
     # A depth that was asked for replaces both; a threshold of 1 the other threshold.
     asked = replace(found, settings=found.settings | {"exit_at_loop": 1, "exit_threshold": None})
-    assert depth_words(asked) == "read after loop 1"
+    assert describe_depth(asked) == "exit after loop 1"
     never = replace(found, settings=found.settings | {"exit_threshold": 1.0})
-    assert depth_words(never) == ("read after loop 3" if "exit_at_loop" in settings else "4 loops")
+    assert describe_depth(never) == ("exit after loop 3" if "exit_at_loop" in settings else "4 loops")
 
 
 def test_the_training_is_told_from_the_run_that_made_the_model(saved, tmp_path, capsys):
@@ -294,11 +294,11 @@ def test_the_training_is_told_from_the_run_that_made_the_model(saved, tmp_path, 
     exported = card(run / "export" / "packed", capsys=capsys)
     assert exported.text.split("## Training details")[1] == made.text.split("## Training details")[1]
     assert "| Stage `pretrain` | 9 steps, 64 tokens per block, 12,345 tokens |" in made.text
-    assert "(maxrl), 4 steps of 2 prompts x 8 completions, rewarding completions that compile; of 8" in made.text
-    assert "it solved 25.0% (12.5% to 50.0%) before" in made.text
-    assert "completions 25.0% (12.5% to 50.0%) before and 62.5% (50.0% to 75.0%) after compiled" in made.text
+    assert "(maxrl), 4 steps of 2 prompts x 8 completions, rewarding completions that compile; share of 8" in made.text
+    assert "held-out tasks solved: 25.0% (12.5% to 50.0%) before and" in made.text
+    assert "that compile: 25.0% (12.5% to 50.0%) before and 62.5% (50.0% to 75.0%) after" in made.text
     assert "rewarded completions that compile; see" in made.text and "pass hidden tests" not in made.text
-    assert "17 valid, 3 semantic_error (2 fail only for crates" in made.text
+    assert "17 valid, 3 semantic_error (2 fail only because of missing crates" in made.text
     assert "777" not in made.text and "secret" not in made.text
     assert "compiler-verified" in made.data.tags
 
@@ -307,4 +307,4 @@ def test_the_templates_are_installed_with_the_package():
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["tool"]["setuptools"]["package-data"]["model_cards"] == ["templates/*.md"]
+    assert project["tool"]["setuptools"]["package-data"]["model_cards.card"] == ["templates/*.md"]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken
 from torch import nn
 
-from model_cards.checkpoint import Checkpoint
+from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf import tensors as gguf_tensors
 from model_cards.gguf.blocks import FORMATS
 from model_cards.gguf.export import export_gguf
@@ -32,7 +32,7 @@ ALL_TYPES = list(FORMATS)
 
 
 def export(model, path, **options):
-    return export_gguf(Checkpoint.of_model(model), TOKENIZER, path, **options)
+    return export_gguf(LoopLMCheckpoint.from_model(model), TOKENIZER, path, **options)
 
 
 @pytest.mark.parametrize("group_size", [32, 128, 256, -1])
@@ -115,7 +115,7 @@ def test_a_saved_folder_gives_the_same_file_as_the_model(tmp_path):
     model.save_pretrained(tmp_path / "many", max_shard_size="500KB")
     assert len(list((tmp_path / "many").glob("*.safetensors"))) > 1
     for folder in ("one", "many"):
-        export_gguf(Checkpoint.of_folder(tmp_path / folder), TOKENIZER, tmp_path / f"{folder}.gguf")
+        export_gguf(LoopLMCheckpoint.from_folder(tmp_path / folder), TOKENIZER, tmp_path / f"{folder}.gguf")
         written = read_gguf(tmp_path / f"{folder}.gguf")
         expected = read_gguf(tmp_path / "model.gguf")
         assert all(np.array_equal(written.raw(name), expected.raw(name)) for name in expected.tensors)
@@ -123,11 +123,11 @@ def test_a_saved_folder_gives_the_same_file_as_the_model(tmp_path):
 
 def test_a_folder_that_is_no_checkpoint_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="save_pretrained wrote: it has no config.json"):
-        Checkpoint.of_folder(tmp_path)
+        LoopLMCheckpoint.from_folder(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(ValueError, match="must hold a LoopLM, .* model_type 'nanochat_looplm', got 'llama'"):
-        Checkpoint.of_folder(tmp_path)
+        LoopLMCheckpoint.from_folder(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_weights_that_no_file_can_hold_are_refused(tmp_path):
     model = gguf_model()
     with torch.no_grad():
         model.model.embed_tokens.weight[3, 3] = 1e5
-    with pytest.raises(ValueError, match="embed_tokens.weight must be at most 65504 .* f16, got 100000: take f32"):
+    with pytest.raises(ValueError, match="embed_tokens.weight must be at most 65504 .* f16, got 100000: use f32"):
         export(model, tmp_path / "model.gguf")
     export(model, tmp_path / "model.gguf", embedding_type="f32")
     with torch.no_grad():
@@ -233,19 +233,19 @@ def test_a_factor_that_leads_scales_out_of_fp16_is_refused(tmp_path):
     model = gguf_model(mhc_num_streams=2)
     equal_streams(model, post=-12.0)
     with pytest.raises(
-        ValueError, match="o_proj.weight: its scales must be from .* factor 1.23e-05, got .*: take f32"
+        ValueError, match="o_proj.weight: its scales must be from .* factor 1.23e-05 .*, got .*: use f32"
     ):
         export(model, tmp_path / "model.gguf")
     export(model, tmp_path / "model.gguf", type="f32")
 
 
 def test_a_path_that_cannot_be_written_is_refused_before_any_work(tmp_path):
-    checkpoint = replace(Checkpoint.of_model(gguf_model()), read=None)
+    checkpoint = replace(LoopLMCheckpoint.from_model(gguf_model()), read=None)
     os.mkfifo(tmp_path / "pipe")
     for path, message in (
         (tmp_path, "which is a folder"),
-        (tmp_path / "no" / "model.gguf", "no, which is no folder"),
-        (tmp_path / "pipe", "which is no regular file"),
+        (tmp_path / "no" / "model.gguf", "no, which is not a folder"),
+        (tmp_path / "pipe", "which is not a regular file"),
     ):
         with pytest.raises(FileNotFoundError, match=f"path must name a file in a folder that exists, got .*{message}"):
             export_gguf(checkpoint, TOKENIZER, path)
@@ -277,7 +277,7 @@ def test_a_full_disk_leaves_the_old_file_as_it_was(tmp_path):
 
 
 def test_tensors_that_the_file_would_lack_are_refused(tmp_path):
-    checkpoint = Checkpoint.of_model(gguf_model())
+    checkpoint = LoopLMCheckpoint.from_model(gguf_model())
     for names, message in (
         (checkpoint.names | {"model.layers.0.mlp.up_proj.lora_A.weight"}, "also has .*lora_A.* must be merged"),
         (checkpoint.names | {"model.layers.0.mlp_residual.bias"}, "also has .*mlp_residual"),
@@ -295,7 +295,7 @@ def test_tokenizers_that_llama_cpp_would_read_differently_are_refused(tmp_path):
     state["pre_tokenizer"]["add_prefix_space"] = True
     digits._tokenizer = type(digits.backend_tokenizer).from_str(json.dumps(state))
     with pytest.raises(ValueError, match="pre_tokenizer.add_prefix_space must be False, got True"):
-        export_gguf(Checkpoint.of_model(model), digits, tmp_path / "model.gguf")
+        export_gguf(LoopLMCheckpoint.from_model(model), digits, tmp_path / "model.gguf")
     with pytest.raises(ValueError, match="vocab_size must be above the tokenizer's largest id"):
         export(gguf_model(vocab_size=300), tmp_path / "model.gguf")
     for name in ("bos", "eos", "pad"):
@@ -314,19 +314,21 @@ def changed_tokenizer(change):
 def test_without_an_end_llama_cpp_would_stop_at_another_token(tmp_path):
     tokenizer = changed_tokenizer(lambda tokenizer: setattr(tokenizer, "eos_token", None))
     with pytest.raises(ValueError, match="eos_token_id must be a token for GGUF, got None: .* token 11"):
-        export_gguf(Checkpoint.of_model(gguf_model(eos_token_id=None)), tokenizer, tmp_path / "model.gguf")
+        export_gguf(LoopLMCheckpoint.from_model(gguf_model(eos_token_id=None)), tokenizer, tmp_path / "model.gguf")
 
 
 @pytest.mark.parametrize("flag", ["single_word", "lstrip", "rstrip"])
 def test_added_tokens_that_look_around_are_refused(tmp_path, flag):
     tokenizer = changed_tokenizer(lambda tokenizer: tokenizer.add_tokens([AddedToken("fn", **{flag: True})]))
     with pytest.raises(ValueError, match=f"{flag} must be False for the added token 'fn'"):
-        export_gguf(Checkpoint.of_model(gguf_model()), tokenizer, tmp_path / "model.gguf")
+        export_gguf(LoopLMCheckpoint.from_model(gguf_model()), tokenizer, tmp_path / "model.gguf")
 
 
 def test_a_tokenizer_without_merges_is_refused(tmp_path):
     with pytest.raises(ValueError, match="it must have merges for llama.cpp to load it"):
-        export_gguf(Checkpoint.of_model(gguf_model()), train_tokenizer(["a"], 259, 64), tmp_path / "model.gguf")
+        export_gguf(
+            LoopLMCheckpoint.from_model(gguf_model()), train_tokenizer(["a"], 259, 64), tmp_path / "model.gguf"
+        )
 
 
 def test_chat_templates_travel_with_their_names(tmp_path):
@@ -337,7 +339,7 @@ def test_chat_templates_travel_with_their_names(tmp_path):
         tokenizer = changed_tokenizer(
             lambda tokenizer, template=template: setattr(tokenizer, "chat_template", template)
         )
-        metadata = export_gguf(Checkpoint.of_model(gguf_model()), tokenizer, tmp_path / "model.gguf").metadata
+        metadata = export_gguf(LoopLMCheckpoint.from_model(gguf_model()), tokenizer, tmp_path / "model.gguf").metadata
         key = "tokenizer.chat_template"
         assert {name.removeprefix(key): metadata[name] for name in metadata if name.startswith(key)} == expected
 
@@ -403,7 +405,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:5000])
     with pytest.raises(ValueError, match="model.safetensors is damaged or belongs to another checkpoint: .* Copy it"):
-        Checkpoint.of_folder(tmp_path)
+        LoopLMCheckpoint.from_folder(tmp_path)
 
 
 def test_foreign_truncated_and_overlong_files_are_told_apart(tmp_path):
@@ -414,7 +416,7 @@ def test_foreign_truncated_and_overlong_files_are_told_apart(tmp_path):
         (b"PK\x03\x04" + content[4:], "is not a GGUF file: it must begin with b'GGUF', got b'PK"),
         (b"GGUF", "is truncated"),
         (content[:4] + b"\x02" + content[5:], "must be a GGUF file of version 3, got version 2"),
-        (content[:1000], "is truncated: its description reaches beyond byte 1000"),
+        (content[:1000], "is truncated: its metadata and tensor table go beyond byte 1000"),
         (content[:-32], f"is truncated: it must have {len(content)} bytes, got {len(content) - 32}"),
         (content + b"more", "has bytes after its last tensor"),
     ):
@@ -435,7 +437,7 @@ def test_a_packed_folder_gives_the_file_of_the_latent_one_byte_for_byte(tmp_path
     model.pack().save_pretrained(tmp_path / "packed", max_shard_size="100KB")
     for type in [name for name, each in FORMATS.items() if group_size == -1 or group_size % each.block == 0]:
         for folder in ("latent", "packed"):
-            checkpoint = Checkpoint.of_folder(tmp_path / folder)
+            checkpoint = LoopLMCheckpoint.from_folder(tmp_path / folder)
             export_gguf(checkpoint, TOKENIZER, tmp_path / f"{folder}.gguf", type=type)
         assert (tmp_path / "packed.gguf").read_bytes() == (tmp_path / "latent.gguf").read_bytes(), type
 

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 import torch
 
-from model_cards.checkpoint import Checkpoint
+from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf.blocks import FORMATS
 from model_cards.gguf.export import export_gguf
 from model_cards.gguf.verify import LISTED_TOKENS, TEXTS, Agreement, LlamaCpp, divergence, verify_gguf
@@ -19,7 +19,7 @@ PROMPTS = ("fn main() {\n    let mut total = 0;\n    for i in 0..10 {", "pub str
 
 
 def export(model, path, **options):
-    return export_gguf(Checkpoint.of_model(model), TOKENIZER, path, **options)
+    return export_gguf(LoopLMCheckpoint.from_model(model), TOKENIZER, path, **options)
 
 
 def verify(path, model, max_tokens=24):
@@ -74,7 +74,7 @@ def test_the_files_depth_can_be_changed_in_its_metadata(tmp_path, loops):
     file = export(model, tmp_path / "model.gguf", type="f32")
     offset = file.value_offsets["nanbeige.num_loops"]
     path = patched(file, tmp_path / "other.gguf", {offset: struct.pack("<I", loops)})
-    agreement = verify_gguf(path, model, TOKENIZER, PROMPTS, 24, loops=loops)
+    agreement = verify_gguf(path, model, TOKENIZER, PROMPTS, 24, num_loops=loops)
     assert agreement.problems == () and agreement.loops == loops and agreement.max_difference < 1e-4, agreement.table()
     (problem,) = replace(agreement, wanted_loops=3).problems
     assert problem == f"the file must loop 3 times, got {loops}"
@@ -111,7 +111,9 @@ def trained():
 def trained_file(trained, tmp_path_factory):
     """Its file of a type, written once."""
     folder = tmp_path_factory.mktemp("trained")
-    return cache(lambda type: export_gguf(Checkpoint.of_model(trained[0]), trained[1], folder / type, type=type))
+    return cache(
+        lambda type: export_gguf(LoopLMCheckpoint.from_model(trained[0]), trained[1], folder / type, type=type)
+    )
 
 
 @pytest.mark.parametrize("type", ["f32", "q8_0", "q4_0", "q2_0", "tq1_0", "tq2_0", "q2_k"])
@@ -132,7 +134,7 @@ def test_a_trained_models_files_are_within_all_tolerances(trained, trained_file,
 def test_a_broken_export_is_caught(tmp_path, trained, trained_file, fault, type):
     path = patched(trained_file(type), tmp_path / "broken.gguf", fault.changes(trained_file(type)))
     agreement = verify_gguf(path, *trained, PROMPTS, max_tokens=20)
-    others = {"one loop more": "must loop", "merges in the wrong order": "ids", "no bos token in front": "ids"}
+    others = {"one extra loop": "must loop", "merges in the wrong order": "ids", "no bos token": "ids"}
     problem = others.get(fault.title, "nats")
     assert problem in " ".join(agreement.problems), agreement.table()
 
@@ -198,7 +200,7 @@ def test_added_tokens_are_found_as_the_tokenizer_finds_them(tmp_path):
     tokenizer = copy.deepcopy(TOKENIZER)
     tokenizer.add_tokens(["unwrap_or_else", "größe 日本"])
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|user|>"]})
-    file = export_gguf(Checkpoint.of_model(gguf_model()), tokenizer, tmp_path / "model.gguf")
+    file = export_gguf(LoopLMCheckpoint.from_model(gguf_model()), tokenizer, tmp_path / "model.gguf")
     with LlamaCpp(file.path) as engine:
         for text in ("x.unwrap_or_else(|| 3)", "a größe 日本!", "<|user|>fn"):
             ids = tokenizer(text)["input_ids"]
@@ -211,7 +213,7 @@ def test_tolerances_are_read_from_the_agreement(tmp_path):
     for change, problem in (
         ({"max_difference": float("nan")}, "log-probabilities"),
         ({"kl": float("nan")}, "KL"),
-        ({"top1": 0.9}, "likeliest"),
+        ({"top1": 0.9}, "most likely token"),
         ({"wrong_texts": ("é",)}, "'é'"),
     ):
         (found,) = replace(good, **change).problems

@@ -13,7 +13,7 @@ import torch
 from huggingface_hub import ModelCard
 
 from model_cards.__main__ import main
-from model_cards.checkpoint import Checkpoint
+from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf.file import read_gguf
 from model_cards.hub.staging import PROMPT, stage_model
 from model_cards.hub.upload import upload
@@ -53,7 +53,7 @@ def hub(monkeypatch):
 
 
 def publish(folder, *options):
-    return main(["publish", str(folder), "--repo", REPO, *map(str, options)])
+    return main(["publish", "--model", str(folder), "--repo", REPO, *map(str, options)])
 
 
 def written(files, folder):
@@ -65,7 +65,7 @@ def written(files, folder):
 
 def test_what_reaches_the_hub_is_the_model_its_code_and_its_gguf(saved, hub, tmp_path, capsys):
     staging = tmp_path / "staging"
-    assert publish(saved, "--push", "--private", "--gguf-types", "tq2_0", "--staging", staging) == 0
+    assert publish(saved, "--push", "--private", "--gguf-types", "tq2_0", "--output-dir", staging) == 0
     printed = capsys.readouterr().out
     assert sorted(hub.repositories) == [REPO, f"{REPO}-GGUF"] and all(hub.private.values())
     # One commit each, of exactly what was shown and staged.
@@ -85,7 +85,7 @@ def test_what_reaches_the_hub_is_the_model_its_code_and_its_gguf(saved, hub, tmp
     assert torch.equal(original(ids).logits, loaded(ids).logits)
     # The clean process said the same.
     expected = original.generate(ids, max_new_tokens=16, do_sample=False)[0]
-    assert f"it continues: {TOKENIZER.decode(expected)!r}" in printed
+    assert f"it continues: {TOKENIZER.decode(expected, skip_special_tokens=True)!r}" in printed
 
     gguf = written(hub.repositories[f"{REPO}-GGUF"], tmp_path / "stored-GGUF")
     assert read_gguf(gguf / "small-rust-TQ2_0.gguf").metadata["nanbeige.num_loops"] == 2
@@ -103,10 +103,10 @@ def test_a_dry_run_sends_nothing_and_what_llama_cpp_cannot_run_is_left_out_with_
 ):
     monkeypatch.delenv("HF_TOKEN")
     # The clean process, which is offline, was started by the test before.
-    monkeypatch.setattr("model_cards.hub.publish.reload", lambda folder: "")
+    monkeypatch.setattr("model_cards.hub.staging.complete_in_clean_process", lambda *_, **__: "")
     tiny_model(vocab_size=448, sandwich_norm=True).save_pretrained(tmp_path / "model")
     TOKENIZER.save_pretrained(tmp_path / "model")
-    assert publish(tmp_path / "model", "--staging", tmp_path / "staging") == 0
+    assert publish(tmp_path / "model", "--output-dir", tmp_path / "staging") == 0
     assert hub.requests == []
     printed = capsys.readouterr().out
     assert "model.safetensors" in printed and "Nothing was uploaded" in printed
@@ -219,7 +219,7 @@ def test_of_two_forms_of_weights_the_one_that_transformers_loads_is_taken(tmp_pa
             model.save_pretrained(folder, max_shard_size=size)
         stage_model(folder, tmp_path / "staged")
         loaded = LoopLMForCausalLM.from_pretrained(folder).lm_head.weight
-        assert torch.equal(Checkpoint.of_folder(folder).read("lm_head.weight"), loaded)
+        assert torch.equal(LoopLMCheckpoint.from_folder(folder).read("lm_head.weight"), loaded)
         assert torch.equal(LoopLMForCausalLM.from_pretrained(tmp_path / "staged").lm_head.weight, loaded)
 
 

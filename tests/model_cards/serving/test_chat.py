@@ -13,18 +13,20 @@ import pytest
 from rich.console import Console
 
 from evaluation.rust import RustVerifier
+from evaluation.token_sampling import TokenSampling
 from model_cards.__main__ import main
-from model_cards.checkpoint import Checkpoint
+from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf.export import export_gguf
+from model_cards.serving.answer import Answer
 from model_cards.serving.chat import ChatSettings, Conversation, visible
 from model_cards.serving.streaming import PieceStreamer
-from model_cards.serving.text_engine import Answer, Decoding, text_engine
+from model_cards.serving.text_engine import text_engine
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
 from tests.helpers.memorized import COMPILES, EITHER, ENDLESS, FAILS, memorized_model
 from tests.helpers.paths import ROOT
 
 GREEDY = ("--temperature", "0")
-COMMAND = [sys.executable, "-m", "model_cards", "chat"]
+COMMAND = [sys.executable, "-m", "model_cards", "chat", "--model"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -41,7 +43,7 @@ def models(tmp_path_factory):
     model = memorized_model()
     model.save_pretrained(folder / "model")
     TOKENIZER.save_pretrained(folder / "model")
-    export_gguf(Checkpoint.of_model(model), TOKENIZER, folder / "model.gguf", type="q4_0")
+    export_gguf(LoopLMCheckpoint.from_model(model), TOKENIZER, folder / "model.gguf", type="q4_0")
     return {"folder": folder / "model", "file": folder / "model.gguf"}
 
 
@@ -64,16 +66,16 @@ def test_answers_come_in_pieces_and_end_with_their_function(models, kind):
     with text_engine(str(models[kind])) as engine:
         for prompt, expected in (COMPILES, FAILS):
             pieces = []
-            answer = engine.answer(prompt, Decoding(temperature=0), 0, pieces.append)
+            answer = engine.answer(prompt, TokenSampling(temperature=0), 0, pieces.append)
             assert answer.finished and answer.text == expected == "".join(pieces) and len(pieces) > 3
-        short = engine.answer(FAILS[0], Decoding(temperature=0, max_new_tokens=3), 0, lambda piece: None)
+        short = engine.answer(FAILS[0], TokenSampling(temperature=0, max_new_tokens=3), 0, lambda piece: None)
         assert not short.finished and FAILS[1].startswith(short.text)
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_equal_seeds_draw_equal_answers_and_others_draw_others(models, kind):
     with text_engine(str(models[kind])) as engine:
-        drawn = [engine.answer(EITHER[0], Decoding(temperature=1), seed % 6, str).text for seed in range(12)]
+        drawn = [engine.answer(EITHER[0], TokenSampling(temperature=1), seed % 6, str).text for seed in range(12)]
     assert drawn[:6] == drawn[6:] and set(drawn) >= set(EITHER[1:])
 
 
@@ -82,39 +84,41 @@ def test_file_and_folder_answer_alike_at_every_depth(tmp_path, capsys, configure
     model = gguf_model(activation_bits=None, **configured)
     model.save_pretrained(tmp_path / "model")
     TOKENIZER.save_pretrained(tmp_path / "model")
-    export_gguf(Checkpoint.of_model(model), TOKENIZER, tmp_path / "model.gguf", type="f32")
+    export_gguf(LoopLMCheckpoint.from_model(model), TOKENIZER, tmp_path / "model.gguf", type="f32")
     answers = set()
-    depths = (("--loops", "1"), ("--loops", "3"), *([()] if not configured else []))
+    depths = (("--num-loops", "1"), ("--num-loops", "3"), *([()] if not configured else []))
     for depth in depths:
         options = ("--prompt", COMPILES[0], *GREEDY, "--max-new-tokens", "8", *depth)
         for name in ("model", "model.gguf"):
-            assert main(["chat", str(tmp_path / name), *options]) == 0
+            assert main(["chat", "--model", str(tmp_path / name), *options]) == 0
             # They differ in what they make of a character that is incomplete at the end.
             answers.add((depth, capsys.readouterr().out.rstrip("\N{REPLACEMENT CHARACTER}\n")))
     assert len(answers) == len(depths) and len({answer for _, answer in answers}) == len(depths)
     for name in ("model", "model.gguf"):
-        assert main(["chat", str(tmp_path / name), "--prompt", "a", "--loops", "0"]) == 2
-        assert "loops must be" in capsys.readouterr().err
+        assert main(["chat", "--model", str(tmp_path / name), "--prompt", "a", "--num-loops", "0"]) == 2
+        assert "num_loops must be" in capsys.readouterr().err
 
 
 def test_what_was_verified_is_told_with_rustcs_own_message(models, capsys):
-    assert main(["chat", str(models["file"]), "--prompt", COMPILES[0], *GREEDY, "--verify"]) == 0
+    assert main(["chat", "--model", str(models["file"]), "--prompt", COMPILES[0], *GREEDY, "--verify"]) == 0
     out, err = capsys.readouterr()
     assert out == "".join(COMPILES) + "\n" and re.fullmatch(r"✓ compiles \(rustc [\d.]+\)\n", err)
-    assert main(["chat", str(models["file"]), "--prompt", FAILS[0], *GREEDY, "--verify"]) == 1
+    assert main(["chat", "--model", str(models["file"]), "--prompt", FAILS[0], *GREEDY, "--verify"]) == 1
     out, err = capsys.readouterr()
     assert out == "".join(FAILS) + "\n"
     assert err.startswith("✗ semantic_error (rustc ") and "error[E0308]: mismatched types" in err
     assert "--> answer:2:5" in err and "expected `u32`, found `bool`" in err
-    assert main(["chat", str(models["file"]), "--prompt", FAILS[0], "--verify", "--max-new-tokens", "2"]) == 1
-    assert "The answer does not end its function." in capsys.readouterr().err
+    assert (
+        main(["chat", "--model", str(models["file"]), "--prompt", FAILS[0], "--verify", "--max-new-tokens", "2"]) == 1
+    )
+    assert "The function is not complete." in capsys.readouterr().err
 
 
 def test_the_best_of_several_is_the_first_that_compiles(models, capsys):
     needed = []
     for seed in ("0", "20", "40", "60", "80", "100"):
         options = ["--prompt", EITHER[0], "--temperature", "1", "--best-of", "16", "--seed", seed]
-        assert main(["chat", str(models["file"]), *options]) == 0
+        assert main(["chat", "--model", str(models["file"]), *options]) == 0
         out, err = capsys.readouterr()
         assert out == EITHER[0] + EITHER[1] + "\n"
         *failed, last = err.splitlines()
@@ -126,7 +130,7 @@ def test_the_best_of_several_is_the_first_that_compiles(models, capsys):
 
 def test_when_none_of_several_compiles_the_last_one_is_shown_with_its_error(models, capsys):
     options = ["--prompt", FAILS[0], "--temperature", "0.1", "--best-of", "3"]
-    assert main(["chat", str(models["folder"]), *options]) == 1
+    assert main(["chat", "--model", str(models["folder"]), *options]) == 1
     out, err = capsys.readouterr()
     assert out == "".join(FAILS) + "\n"
     assert "✗ sample 3:" in err and "✗ none of 3 samples compiled, this is the last one" in err
@@ -280,7 +284,7 @@ def test_what_cannot_be_continued_is_one_sentence(models, tmp_path, capsys):
         ([str(tmp_path / "no.gguf"), "--prompt", "a"], "No such file"),
         ([str(tmp_path), "--prompt", "a"], "model must be the folder of a saved model or a Hub name"),
     ):
-        assert main(["chat", *arguments]) == 2
+        assert main(["chat", "--model", *arguments]) == 2
         assert message in capsys.readouterr().err
     with pytest.raises(ValueError, match="best_of"):
         ChatSettings(best_of=-1)

@@ -18,9 +18,9 @@ import pytest
 import torch
 
 from model_cards.__main__ import main
-from model_cards.checkpoint import Checkpoint
+from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf.export import export_gguf
-from model_cards.serving.llama_server import ServerSettings, at_depth, open_model
+from model_cards.serving.llama_server import ServerSettings, open_model, with_num_loops
 from tests.helpers.gguf_faults import patched
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
 from tests.helpers.memorized import COMPILES, FAILS, memorized_model
@@ -33,7 +33,8 @@ WITHOUT_PROXIES = build_opener(ProxyHandler({}))
 @contextmanager
 def serving(file, *options, **environment):
     """A server on a free port: the process and its address."""
-    command = [sys.executable, "-m", "model_cards", "serve", str(file), "--port", "0", "--threads", "1", *options]
+    command = [sys.executable, "-m", "model_cards", "serve", "--model", str(file), "--port", "0"]
+    command += ["--num-threads", "1", *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "LLAMA_API_KEY": "", **environment}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, **pipes) as process:
@@ -65,12 +66,12 @@ def get(address, route, key=None):
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("served") / "memorized.gguf"
-    return export_gguf(Checkpoint.of_model(memorized_model()), TOKENIZER, path, type="q4_0").path
+    return export_gguf(LoopLMCheckpoint.from_model(memorized_model()), TOKENIZER, path, type="q4_0").path
 
 
 @pytest.fixture(scope="module")
 def address(file):
-    with serving(file, "--parallel", "2", "--context", "32768", LLAMA_API_KEY=KEY) as (_, address):
+    with serving(file, "--parallel", "2", "--context-length", "32768", LLAMA_API_KEY=KEY) as (_, address):
         yield address
 
 
@@ -141,12 +142,12 @@ def test_clients_that_hang_up_are_noticed_and_leave_their_place_to_others(addres
 
 
 @pytest.mark.parametrize("loops", [1, 3])
-def test_another_depth_equals_pytorch_at_that_depth(tmp_path, loops):
+def test_another_depth_equals_pytorch_at_thwith_num_loops(tmp_path, loops):
     model = gguf_model(num_loops=2)
-    path = export_gguf(Checkpoint.of_model(model), TOKENIZER, tmp_path / "model.gguf", type="f32").path
+    path = export_gguf(LoopLMCheckpoint.from_model(model), TOKENIZER, tmp_path / "model.gguf", type="f32").path
     prompt = "pub fn f(x: u8) -> u8 {"
     before = path.read_bytes()
-    with serving(path, "--loops", str(loops)) as (_, address), client_of(address) as client:
+    with serving(path, "--num-loops", str(loops)) as (_, address), client_of(address) as client:
         # The bias decides what is drawn and not what is listed; nothing is listed for a part of a character.
         completion = client.chat.completions.create(
             model="",
@@ -170,7 +171,7 @@ def test_another_depth_equals_pytorch_at_that_depth(tmp_path, loops):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_at_once_though_a_client_waits(file, tmp_path, number):
-    with serving(file, "--loops", "3", "--context", "32768", TMPDIR=str(tmp_path)) as (process, address):
+    with serving(file, "--num-loops", "3", "--context-length", "32768", TMPDIR=str(tmp_path)) as (process, address):
         # The temporary copy is gone as soon as it is loaded.
         assert list(tmp_path.iterdir()) == []
         body = json.dumps({"prompt": FAILS[0], "max_tokens": 30000, "ignore_eos": True}).encode()
@@ -188,17 +189,17 @@ def test_a_signal_ends_it_at_once_though_a_client_waits(file, tmp_path, number):
 def test_the_copy_of_another_depth_is_removed_when_loading_is_interrupted(file, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     model = open_model(file)
-    with pytest.raises(KeyboardInterrupt), at_depth(model, 3) as path:
+    with pytest.raises(KeyboardInterrupt), with_num_loops(model, 3) as path:
         assert open_model(path).metadata["nanbeige.num_loops"] == 3 and path != file
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
-    with at_depth(model, 2) as path:
+    with with_num_loops(model, 2) as path:
         assert path == file
 
 
 def refusal(capsys, file, *options):
     """What `serve` says when it does not start."""
-    assert main(["serve", str(file), *options]) == 2
+    assert main(["serve", "--model", str(file), *options]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
     return err
@@ -224,7 +225,7 @@ def test_a_file_that_is_not_ours_is_named_before_anything_starts(file, tmp_path,
 def test_a_file_that_llama_cpp_cannot_load_is_a_clear_error(file, tmp_path):
     offset = open_model(file).value_offsets["nanbeige.attention.head_count_kv"]
     broken = patched(open_model(file), tmp_path / "broken.gguf", {offset: struct.pack("<I", 3)})
-    command = [sys.executable, "-m", "model_cards", "serve", str(broken), "--port", "0"]
+    command = [sys.executable, "-m", "model_cards", "serve", "--model", str(broken), "--port", "0"]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert process.returncode == 2 and process.stdout == ""
     assert "llama.cpp must be able to load" in process.stderr and "Traceback" not in process.stderr
@@ -244,12 +245,14 @@ def test_what_cannot_be_served_is_one_sentence(file, capsys, monkeypatch):
     assert "Cannot assign requested address" in refusal(
         capsys, file, "--host", "203.0.113.7", "--api-key", KEY, "--port", "0"
     )
-    assert "loops must be from 1 to 512 for" in refusal(capsys, file, "--loops", "513")
-    assert "loops must be from 1 to 512 for" in refusal(capsys, file, "--loops", "0")
-    assert "context must be at most 32768, the positions of" in refusal(capsys, file, "--context", "40000")
+    assert "num_loops must be from 1 to 512 for" in refusal(capsys, file, "--num-loops", "513")
+    assert "num_loops must be from 1 to 512 for" in refusal(capsys, file, "--num-loops", "0")
+    assert "context_length must be at most 32768, the positions of" in refusal(
+        capsys, file, "--context-length", "40000"
+    )
     assert "port must be from 0 (a free one) to 65535, got 70000" in refusal(capsys, file, "--port", "70000")
     assert "api_key must be printable ASCII" in refusal(capsys, file, "--api-key", "")
-    for name in ("context", "parallel", "threads"):
+    for name in ("context_length", "parallel", "num_threads"):
         with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
             ServerSettings(**{name: 0})
     monkeypatch.setitem(sys.modules, "xllamacpp", None)

@@ -1,4 +1,4 @@
-"""What is counted of a saved model, and never typed: parameters, their ternary share, sizes and depth."""
+"""Statistics of a saved model, counted from its tensors: parameters, their ternary share, and sizes."""
 
 from dataclasses import dataclass
 from math import log2
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from model_cards.checkpoint import Checkpoint
+from model_cards.checkpoint import LoopLMCheckpoint
 from modeling_nanochat import BitLinear, LoopLMConfig, LoopLMForCausalLM, PackedBitLinear
 
 SCALE_BITS = 16
@@ -14,14 +14,16 @@ CACHE_BYTES = 2
 
 
 @dataclass(frozen=True)
-class Counted:
+class ModelStatistics:
     """
+    Statistics of a LoopLM.
+
     Attributes:
         config: The model's configuration.
-        parameters: Of the model; a tied head counts once.
-        ternary_parameters: Of them in ternary matrices.
+        parameters: Number of parameters; a tied head counts once.
+        ternary_parameters: Number of parameters in ternary matrices.
         dtypes: Types the weights are stored in, such as "float32".
-        weight_bytes: Of the weights as they are stored.
+        weight_bytes: Size of the weights as they are stored.
     """
 
     config: LoopLMConfig
@@ -31,9 +33,9 @@ class Counted:
     weight_bytes: int
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint) -> "Counted":
+    def from_checkpoint(cls, checkpoint: LoopLMCheckpoint) -> "ModelStatistics":
         """
-        Counts every tensor of a checkpoint, reading one at a time.
+        Read every tensor of a checkpoint, one at a time, and count.
 
         Raises:
             ValueError: A weight is not finite, or the tensors are not those of the configuration.
@@ -67,23 +69,36 @@ class Counted:
 
     @property
     def ternary_share(self) -> float:
-        """Of the parameters."""
+        """Share of the parameters that are ternary."""
         return self.ternary_parameters / self.parameters
 
     @property
     def bits_per_ternary_weight(self) -> float:
-        """What a ternary weight can say at most, log2(3), and its share of the fp16 scale of its group."""
+        """Information of a ternary weight, log2(3) bits, plus its share of the fp16 scale of its group."""
         group_size = self.config.ternary_group_size
         return log2(3) + (0 if group_size == -1 else SCALE_BITS / group_size)
 
     @property
     def cache_bytes_per_token(self) -> int:
-        """Of keys and values in 16-bit floats: every loop of every layer keeps its own, or the last loop's alone."""
+        """
+        Size of the key-value cache in 16-bit floats: of every loop of every layer, or of the last loop for
+        `kv_reuse="last"`.
+        """
         width = self.config.num_key_value_heads * self.config.head_dim
         slots = self.config.num_shared_layers if self.config.kv_reuse == "last" else self.config.num_hidden_layers
         return 2 * CACHE_BYTES * width * slots
 
 
-def file_sizes(folder: Path) -> dict[str, int]:
-    """Bytes of each file of a folder, by name."""
-    return {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+def file_sizes(folder: Path, *, group_code: bool = False) -> dict[str, int]:
+    """
+    Return the size in bytes of each file in a folder, by name.
+
+    Args:
+        folder: Subfolders of it are left out.
+        group_code: Sum up the .py files under the name "model code (*.py)".
+    """
+    sizes: dict[str, int] = {}
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        name = "model code (*.py)" if group_code and path.suffix == ".py" else path.name
+        sizes[name] = sizes.get(name, 0) + path.stat().st_size
+    return sizes

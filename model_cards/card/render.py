@@ -1,20 +1,20 @@
 """
-Model cards, for a model and for its GGUF files. What a card says is counted from the model, read from results files or
-from the run that trained it; the templates hold no numbers.
+Model cards, for a model and for its GGUF files. All numbers are counted from the model, or read from results files
+and from the folder of the training run; the templates contain none.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData
 
 from evaluation.results import Results
-from model_cards.card.counted import Counted
-from model_cards.card.metadata import problems
-from model_cards.card.results import commands, eval_results, rows, speeds, verdicts, versions
-from model_cards.card.training_record import NOT_RECORDED, TrainingRecord
+from model_cards.card.metadata import Publication, metadata_problems
+from model_cards.card.model_statistics import ModelStatistics
+from model_cards.card.results import benchmark_rows, commands, eval_results, speeds, verdicts, versions
+from model_cards.card.training_record import TrainingRecord
 from model_cards.gguf.limits import exported_loops
 from model_cards.gguf.verify import Agreement
 
@@ -24,10 +24,10 @@ LINKS = {
     "bitnet": "https://arxiv.org/abs/2402.17764",
     "mhc": "https://arxiv.org/abs/2601.05732",
 }
-INTERVAL = "95 % interval"
+INTERVAL = "95% confidence interval"
 PROMPT = "/// Returns the larger of two numbers.\\nfn larger(a: i32, b: i32) -> i32 {\\n"
 LLAMA_CPP = "a build of July 2026 or newer"
-# As their sources say, November 2026; only the processor was tested.
+# According to the sources of the backends, November 2026; only the CPU was tested.
 BACKENDS = {
     "q2_0": "CUDA, Metal, Vulkan, SYCL, ARM; slow on x86",
     "tq2_0": "x86, ARM, Metal, Vulkan, SYCL; not CUDA",
@@ -36,36 +36,8 @@ BACKENDS = {
 
 
 @dataclass(frozen=True)
-class Publication:
-    """
-    What is said of a model by the one who publishes it.
-
-    Attributes:
-        repo: "user/name".
-        license: Identifier of the Hub.
-        datasets: Data sets of the Hub it was trained on.
-        base_model: Model of the Hub it was made from.
-    """
-
-    repo: str
-    license: str = "mit"
-    datasets: tuple[str, ...] = ()
-    base_model: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Without the user."""
-        return self.repo.split("/")[-1]
-
-    @property
-    def gguf_repo(self) -> str:
-        """Of the GGUF files."""
-        return f"{self.repo}-GGUF"
-
-
-@dataclass(frozen=True)
-class GgufRelease:
-    """A verified GGUF file: its name, the type of its matrices, its size, and how far llama.cpp agrees."""
+class VerifiedGguf:
+    """A GGUF file that was compared with the model in llama.cpp: file name, type of the matrices, size, and result."""
 
     name: str
     type: str
@@ -73,35 +45,42 @@ class GgufRelease:
     agreement: Agreement
 
 
-def model_card(
-    publication: Publication,
-    counted: Counted,
-    results: Sequence[Results],
-    record: TrainingRecord | None,
-    gguf: Sequence[GgufRelease] | str,
-) -> ModelCard:
+@dataclass(frozen=True)
+class CardContents:
     """
-    The card of a model.
+    What a model card reports.
 
-    Args:
-        results: Of this model, see [`read_results`].
-        record: Of its training.
-        gguf: Its GGUF files, or what to say instead.
-
-    Raises:
-        ValueError: The Hub would refuse the metadata.
+    Attributes:
+        publication: Repository, license, and other statements of the publisher.
+        statistics: Counted from the model.
+        results: Benchmark results of this model, see [`read_results`].
+        training: The training run; empty when it is not known.
+        gguf_files: GGUF files of the model.
+        gguf_note: Sentence about llama.cpp when there are no GGUF files.
     """
-    config = counted.config
+
+    publication: Publication
+    statistics: ModelStatistics
+    results: Sequence[Results] = ()
+    training: TrainingRecord = field(default_factory=TrainingRecord)
+    gguf_files: Sequence[VerifiedGguf] = ()
+    gguf_note: str = ""
+
+
+def render_model_card(contents: CardContents) -> ModelCard:
+    """Render the card of a model; raises ValueError when the Hub would refuse its metadata."""
+    publication, statistics, results = contents.publication, contents.statistics, contents.results
+    config = statistics.config
     evaluated = eval_results(results)
     samples = any(each.verdicts for each in results)
-    reinforced = None if record is None else record.reinforced
+    rewarded = contents.training.rewarded
     tags = ["rust", "code", "code-generation", "looplm", *(["ternary", "bitnet"] if config.ternary else [])]
     data = ModelCardData(
         license=publication.license,
         language=["code"],
         library_name="transformers",
         pipeline_tag="text-generation",
-        tags=[*tags, *(["compiler-verified"] if reinforced else [])],
+        tags=[*tags, *(["compiler-verified"] if rewarded else [])],
         base_model=publication.base_model,
         datasets=list(publication.datasets) or None,
         metrics=["code_eval"] if samples else None,
@@ -109,64 +88,65 @@ def model_card(
         eval_results=evaluated or None,
     )
     if not evaluated:
-        # Only the model-index has a use for the name.
+        # Only the model-index uses the name.
         data.model_name = None
-    files = () if isinstance(gguf, str) else gguf
     group_size = config.ternary_group_size
-    return _rendered(
+    last_loop = f"bits_per_byte_loop_{config.num_loops}"
+    return _render(
         data,
         "model_card.md",
         name=publication.name,
         repo=publication.repo,
         links=LINKS,
         config=config,
-        parameters=f"{counted.parameters:,}",
-        ternary_share=f"{counted.ternary_share:.1%}",
+        parameters=f"{statistics.parameters:,}",
+        ternary_share=f"{statistics.ternary_share:.1%}",
         groups="a whole matrix" if group_size == -1 else f"{group_size} weights",
-        reinforced=reinforced,
-        gguf_files=files,
-        specifications=_specifications(counted, files),
-        rows=rows(results),
+        rewarded=rewarded,
+        gguf_files=contents.gguf_files,
+        specifications=_specifications(statistics, contents.gguf_files),
+        benchmark_rows=benchmark_rows(results),
         interval=INTERVAL,
         measured=bool(evaluated),
         verdicts=verdicts(results),
         versions=versions(results),
         commands=commands(results, publication.repo),
         speeds=speeds(results),
-        weight_size=_size(counted.weight_bytes),
-        memory_note=_memory_note(counted),
-        cache_size=f"{counted.cache_bytes_per_token / 1e3:,.1f} kB",
+        weight_size=_size(statistics.weight_bytes),
+        memory_note=_memory_note(statistics),
+        cache_size=f"{statistics.cache_bytes_per_token / 1e3:,.1f} kB",
         requirement=tested_transformers(),
         python_usage=python_usage(publication.repo, exported_loops(config)),
         llama_cpp=LLAMA_CPP,
-        llama_usage=llama_usage(publication, files),
-        gguf_note=gguf,
-        training=record.lines if record is not None else {"Training data": NOT_RECORDED, "Training": NOT_RECORDED},
-        context=f"{config.max_position_embeddings:,}",
-        depth_measured=config.num_loops > 1
-        and any(f"bits_per_byte_loop_{config.num_loops}" in each.metrics for each in results),
+        llama_usage=llama_usage(publication, contents.gguf_files),
+        gguf_note=contents.gguf_note,
+        training=contents.training.lines,
+        max_position_embeddings=f"{config.max_position_embeddings:,}",
+        depth_measured=config.num_loops > 1 and any(last_loop in each.metrics for each in results),
         base_model=publication.base_model,
         license=publication.license,
     )
 
 
-def gguf_card(publication: Publication, counted: Counted, files: Sequence[GgufRelease]) -> ModelCard:
-    """The card of a model's GGUF files; raises ValueError when the Hub would refuse its metadata."""
-    loops = exported_loops(counted.config)
+def render_gguf_card(
+    publication: Publication, statistics: ModelStatistics, files: Sequence[VerifiedGguf]
+) -> ModelCard:
+    """Render the card of a model's GGUF files; raises ValueError when the Hub would refuse its metadata."""
+    loops = exported_loops(statistics.config)
     data = ModelCardData(
         license=publication.license,
         language=["code"],
         library_name="gguf",
         pipeline_tag="text-generation",
-        tags=["gguf", "llama.cpp", "rust", "code", "looplm", *(["ternary"] if counted.config.ternary else [])],
+        tags=["gguf", "llama.cpp", "rust", "code", "looplm", *(["ternary"] if statistics.config.ternary else [])],
         base_model=publication.repo,
         base_model_relation="quantized",
     )
-    rows = [
+    file_rows = [
         {
             "name": file.name,
             "size": _size(file.nbytes),
-            "bits": f"{8 * file.nbytes / counted.parameters:.2f}",
+            "bits": f"{8 * file.nbytes / statistics.parameters:.2f}",
             "kl": f"{file.agreement.kl:.1e}",
             "same": f"{file.agreement.top1:.1%}",
             "positions": file.agreement.positions,
@@ -174,27 +154,27 @@ def gguf_card(publication: Publication, counted: Counted, files: Sequence[GgufRe
         }
         for file in files
     ]
-    return _rendered(
+    return _render(
         data,
         "gguf_card.md",
         name=publication.name,
         repo=publication.repo,
-        config=counted.config,
-        parameters=f"{counted.parameters:,}",
+        config=statistics.config,
+        parameters=f"{statistics.parameters:,}",
         loops=loops,
         fewer_loops=max(1, loops // 2),
-        files=rows,
+        files=file_rows,
         llama_cpp=LLAMA_CPP,
         engine=f"xllamacpp {version('xllamacpp')}",
         llama_usage=llama_usage(publication, files),
     )
 
 
-def _rendered(data: ModelCardData, template: str, **values: object) -> ModelCard:
+def _render(data: ModelCardData, template: str, **values: object) -> ModelCard:
     card = ModelCard.from_template(data, template_path=str(TEMPLATES / template), **values)
-    found = problems(card)
-    if found:
-        raise ValueError("the metadata of the card would be refused by the Hub:\n" + "\n".join(found))
+    problems = metadata_problems(card)
+    if problems:
+        raise ValueError("the Hub would refuse the metadata of the card:\n" + "\n".join(problems))
     return card
 
 
@@ -202,65 +182,65 @@ def _size(nbytes: int) -> str:
     return f"{nbytes / 1e9:,.2f} GB" if nbytes >= 1e9 else f"{nbytes / 1e6:,.2f} MB"
 
 
-def _memory_note(counted: Counted) -> str:
-    if not counted.config.ternary or counted.config.weight_format != "latent":
+def _memory_note(statistics: ModelStatistics) -> str:
+    if not statistics.config.ternary or statistics.config.weight_format != "latent":
         return ""
-    return f" (float weights of {', '.join(counted.dtypes)}, made ternary in every pass)"
+    return f" (latent weights in {', '.join(statistics.dtypes)}, quantized in every forward pass)"
 
 
-def _specifications(counted: Counted, files: Sequence[GgufRelease]) -> list[tuple[str, str]]:
-    config = counted.config
+def _specifications(statistics: ModelStatistics, files: Sequence[VerifiedGguf]) -> list[tuple[str, str]]:
+    config = statistics.config
     heads = (
         f"{config.num_attention_heads} heads of {config.head_dim}, {config.num_key_value_heads} for keys and values"
     )
     found = [
-        ("Parameters", f"{counted.parameters:,}"),
+        ("Parameters", f"{statistics.parameters:,}"),
         (
             "Layers",
             f"{config.num_shared_layers} shared x {config.num_loops} loops = {config.num_hidden_layers} applied",
         ),
-        ("Width", f"{config.hidden_size:,}, feed-forward {config.intermediate_size:,}"),
+        ("Hidden size", f"{config.hidden_size:,}, feed-forward {config.intermediate_size:,}"),
         ("Attention", heads),
         ("Vocabulary", f"{config.vocab_size:,} tokens{', head tied' if config.tie_word_embeddings else ''}"),
         ("Context", f"{config.max_position_embeddings:,} tokens"),
         ("Residual streams", f"{config.mhc_num_streams}"),
     ]
     if config.exit_at_loop is not None:
-        found.append(("Exit", f"always after loop {config.exit_at_loop}, unless asked otherwise"))
+        found.append(("Exit", f"always after loop {config.exit_at_loop}, unless set otherwise"))
     if config.exit_threshold < 1:
-        found.append(("Exit", f"early, at threshold {config.exit_threshold:g}, unless asked otherwise"))
+        found.append(("Exit", f"early, at threshold {config.exit_threshold:g}, unless set otherwise"))
     if config.kv_reuse == "last":
-        found.append(("Keys and values", "of the last loop alone, after the prompt"))
+        found.append(("Key-value cache", "of the last loop only, after the prompt"))
     if config.ternary:
         found += [
-            ("Ternary parameters", f"{counted.ternary_parameters:,} ({counted.ternary_share:.1%})"),
+            ("Ternary parameters", f"{statistics.ternary_parameters:,} ({statistics.ternary_share:.1%})"),
             (
                 "Bits per ternary weight",
-                f"{counted.bits_per_ternary_weight:.2f} with its scale, at best; as stored see the files",
+                f"{statistics.bits_per_ternary_weight:.2f} of information, with the scale; stored sizes are below",
             ),
         ]
-    bits = 8 * counted.weight_bytes / counted.parameters
-    stored = f"{_size(counted.weight_bytes)}, {bits:.2f} bits per parameter ({', '.join(counted.dtypes)})"
+    bits = 8 * statistics.weight_bytes / statistics.parameters
+    stored = f"{_size(statistics.weight_bytes)}, {bits:.2f} bits per parameter ({', '.join(statistics.dtypes)})"
     found.append(("Weights in safetensors", stored))
     for file in files:
-        bits = 8 * file.nbytes / counted.parameters
+        bits = 8 * file.nbytes / statistics.parameters
         found.append((f"GGUF, {file.type}", f"{_size(file.nbytes)}, {bits:.2f} bits per parameter"))
     return found
 
 
 def tested_transformers() -> str:
-    """The range of transformers that this project is tested with."""
+    """Return the requirement for the versions of transformers that this project is tested with."""
     try:
         (requirement,) = (each for each in requires("nanochat-ternary") or () if each.startswith("transformers"))
     except PackageNotFoundError:
         return f"transformers=={version('transformers')}"
-    # The lower bound first.
+    # Sorted so that the lower bound comes first.
     bounds = sorted(requirement.removeprefix("transformers").split(","), reverse=True)
     return f"transformers{','.join(bounds)}"
 
 
-def python_usage(name: str, loops: int) -> str:
-    """A program that loads the model by its own code and continues a prompt, at `loops` and at less."""
+def python_usage(name: str, num_loops: int) -> str:
+    """Return a program that loads the model by its own code and continues a prompt, with all loops and with fewer."""
     lines = [
         "from transformers import AutoModelForCausalLM, AutoTokenizer",
         "",
@@ -270,19 +250,19 @@ def python_usage(name: str, loops: int) -> str:
         "tokens = model.generate(**inputs, max_new_tokens=64)",
         "print(tokenizer.decode(tokens[0], skip_special_tokens=True))",
     ]
-    if loops > 1:
-        fewer = max(1, loops // 2)
+    if num_loops > 1:
+        fewer = max(1, num_loops // 2)
         lines += [
             "",
-            f"# Cheaper: {fewer} of the {loops} loops; or stop after the first.",
+            f"# Faster: only {fewer} of the {num_loops} loops, or only the first one.",
             f"tokens = model.generate(**inputs, max_new_tokens=64, exit_at_loop={fewer})",
             "logits = model(**inputs, exit_at_loop=1).logits",
         ]
     return "\n".join(lines)
 
 
-def llama_usage(publication: Publication, files: Sequence[GgufRelease]) -> str:
-    """Commands that download the first file, serve it and ask it."""
+def llama_usage(publication: Publication, files: Sequence[VerifiedGguf]) -> str:
+    """Return commands that download the first file, serve it and send a request; empty without files."""
     if not files:
         return ""
     name = files[0].name
