@@ -15,6 +15,7 @@ from tree_sitter import Node, Parser, Query, QueryCursor
 
 from evaluation.rust.rustc.compiler import MODULE
 from evaluation.rust.syntax.analysis import COMMENTS, RUST
+from evaluation.rust.syntax.nodes import node_bytes, node_text, parent_of
 
 TEST = re.compile(rb"#\s*\[\s*(?:::)?\s*(?:(?:core|std)::prelude::\w+::)?test\s*\]")
 CFG_TEST = re.compile(rb"#\s*\[\s*cfg\s*\(\s*test\s*\)\s*\]")
@@ -83,14 +84,14 @@ class AppendedTests:
         for _, node, attributes, _ in _items(Parser(RUST).parse(whole).root_node):
             if node.end_byte > len(code) or node.has_error:
                 continue
-            outer = [attribute.text for attribute in attributes]
-            own = any(CFG_TEST.fullmatch(text) for text in outer) or _is_test(attributes)
+            outer = [node_bytes(attribute) for attribute in attributes]
+            own = any(CFG_TEST.fullmatch(attribute) for attribute in outer) or _is_test(attributes)
             # Two modules of a name do not compile; the published one is wanted.
-            own |= node.type == "mod_item" and node.parent.type == "source_file" and _name(node) in self.modules
+            own |= node.type == "mod_item" and parent_of(node).type == "source_file" and _name(node) in self.modules
             own |= (
                 self.has_main
                 and node.type == "function_item"
-                and node.parent.type == "source_file"
+                and parent_of(node).type == "source_file"
                 and (_name(node) == b"main")
             )
             if own:
@@ -98,7 +99,7 @@ class AppendedTests:
             elif node.type == "macro_definition" or _calls_a_macro(node):
                 spans += [
                     (node.start_byte + found.start(), node.start_byte + found.end())
-                    for found in TEST.finditer(node.text)
+                    for found in TEST.finditer(node_bytes(node))
                 ]
         return _blank(whole, spans)
 
@@ -108,9 +109,9 @@ def without_attributes_of_the_program(code: bytes) -> tuple[bytes, tuple[str, ..
     if not OF_THE_PROGRAM.search(code):
         return code, ()
     found = QueryCursor(ATTRIBUTES).captures(Parser(RUST).parse(code).root_node).get("attribute", [])
-    taken = [node for node in found if OF_THE_PROGRAM.search(STRINGS.sub(b"", node.text))]
+    taken = [node for node in found if OF_THE_PROGRAM.search(STRINGS.sub(b"", node_bytes(node)))]
     taken.sort(key=lambda node: node.start_byte)
-    notes = tuple(f"`{node.text.decode().strip()}` was taken off: beside tests it makes errors" for node in taken)
+    notes = tuple(f"`{node_text(node).strip()}` was taken off: beside tests it makes errors" for node in taken)
     return _blank(code, [node.byte_range for node in taken]), notes
 
 
@@ -153,11 +154,11 @@ def _inside(items: Node, path: str, condition: bool) -> list[tuple[str, Node, li
 
 def _name(node: Node) -> bytes:
     name = node.child_by_field_name("name")
-    return b"" if name is None else name.text
+    return b"" if name is None else node_bytes(name)
 
 
 def _is_test(attributes: list[Node]) -> bool:
-    return any(TEST.fullmatch(attribute.text) for attribute in attributes)
+    return any(TEST.fullmatch(node_bytes(attribute)) for attribute in attributes)
 
 
 def _calls_a_macro(node: Node) -> bool:

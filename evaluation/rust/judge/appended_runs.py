@@ -1,5 +1,6 @@
 """Runs of appended tests: each candidate in a process of its own, or known solutions in one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evaluation.rust.judge.appended import listed_tests, of_module, passed_by_name, passed_of_libtest
@@ -31,7 +32,7 @@ class RunAppendedJob:
         return {self.candidate.key: verdict}, []
 
     def _verdict(self, tools: Tools) -> Verdict:
-        return self._run_main(tools) if self.candidate.tests.has_main else self._run_listed(tools)
+        return self._run_main(tools) if self.candidate.appended_tests.has_main else self._run_listed(tools)
 
     def _run_main(self, tools: Tools) -> Verdict:
         (completed,) = run_program(self.program, [], [b""], tools, tools.run_limits)
@@ -41,9 +42,10 @@ class RunAppendedJob:
         return tools.tested(self.candidate, status, reason, 0, 1, completed.seconds)
 
     def _run_listed(self, tools: Tools) -> Verdict:
-        candidate, tests = self.candidate, self.candidate.tests
+        candidate, tests = self.candidate, self.candidate.appended_tests
         prefix = f"{MODULE}{self.index}::" if self.together else ""
-        names, missing = tests.names, []
+        names: Sequence[str] = tests.names
+        missing: Sequence[str] = ()
         if tests.must_be_listed:
             (completed,) = run_program(self.program, LIST, [b""], tools, tools.run_limits)
             if completed.status != 0:
@@ -93,7 +95,7 @@ class TrustedRunJob:
         verdicts: Verdicts = {}
         jobs: list[RunAppendedJob] = []
         for index, candidate in enumerate(self.candidates):
-            names, missing = candidate.tests.published(of_module(listed, f"{MODULE}{index}::"))
+            names, missing = candidate.appended_tests.published(of_module(listed, f"{MODULE}{index}::"))
             wanted, total = {f"{MODULE}{index}::{name}" for name in names}, len(names)
             times = sum(wanted <= each for each in passed) if names and not missing else 0
             share = runs[0].seconds / len(self.candidates)

@@ -29,7 +29,19 @@ class Candidate:
     """Why the code earns nothing even if the compiler accepts it, of one that seemed not to parse."""
     tests: HiddenTests | AppendedTests | None = None
     notes: tuple[str, ...] = ()
-    """What was changed in the code, because it is compiled as a part of a program with its tests."""
+    """Changes made to the code before it is compiled as part of a program with its tests."""
+
+    @property
+    def hidden_tests(self) -> HiddenTests:
+        """The tests of a candidate that has hidden tests."""
+        assert isinstance(self.tests, HiddenTests)
+        return self.tests
+
+    @property
+    def appended_tests(self) -> AppendedTests:
+        """The tests of a candidate that has appended tests."""
+        assert isinstance(self.tests, AppendedTests)
+        return self.tests
 
 
 @dataclass(frozen=True)

@@ -74,10 +74,10 @@ class RunHiddenJob:
 
 def separate_runs(candidates: Sequence[Candidate], program: bytes, tools: Tools) -> list[RunHiddenJob]:
     """Of candidates that have a program, and tests that have others. Raises as `Checkers.programs` does."""
-    checkers = tools.checkers.programs([candidate.tests for candidate in candidates])
+    checkers = tools.checkers.programs([candidate.hidden_tests for candidate in candidates])
     groups: dict[bytes, list[Numbered]] = {}
     for number, candidate in enumerate(candidates):
-        checker = checkers[candidate.tests]
+        checker = checkers[candidate.hidden_tests]
         groups.setdefault(checker.program, []).append(Numbered(candidate, number, checker.number))
     return [
         RunHiddenJob(tuple(group[start : start + RUNS_PER_ATTEMPT]), program, checker)

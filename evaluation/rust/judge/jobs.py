@@ -153,7 +153,7 @@ class BuildJob:
         verdicts: Verdicts = {}
         texts, complete = [], []
         for candidate in self.candidates:
-            text, missing = harness.publish(candidate.code, candidate.tests)
+            text, missing = harness.publish(candidate.code, candidate.hidden_tests)
             if missing:
                 reason = f"defines no {' and no '.join(missing)} at its top level"
                 diagnostic = Diagnostic(None, "signature", reason)
@@ -163,7 +163,7 @@ class BuildJob:
                 complete.append(candidate)
         if not complete:
             return verdicts, []
-        tests = [candidate.tests for candidate in complete]
+        tests = [candidate.hidden_tests for candidate in complete]
         shared = _is_shared(complete[0])
         inside = self.together and not shared
         files = as_modules(texts, "pub ") if self.together else {ROOT: texts[0]}
@@ -202,11 +202,11 @@ class BuildJob:
             return {}, [RunAppendedJob(candidate, index, self.together, program) for index, candidate in runs]
         if compilation.accepted:
             # Where there are no cases, fitting the signature is all that is asked, and nothing is run.
-            if candidates[0].tests.blank:
+            if candidates[0].hidden_tests.blank:
                 return {each.key: tools.tested(each, "valid", "", 0, 0, 0.0) for each in candidates}, []
             if _is_shared(candidates[0]):
-                return {}, shared_runs(candidates, program)
-            return {}, separate_runs(candidates, program, tools)
+                return {}, [*shared_runs(candidates, program)]
+            return {}, [*separate_runs(candidates, program, tools)]
         if not self.compiled:
             return {}, [CompileJob(candidates)]
         verdicts: Verdicts = {}
@@ -218,7 +218,7 @@ class BuildJob:
                 alone.append(BuildJob((candidate,), False))
             elif own or of_the_checker:
                 if of_the_checker and not appended:
-                    tools.checkers.check([candidate.tests])
+                    tools.checkers.check([candidate.hidden_tests])
                 verdicts[candidate.key] = _misfit(candidate, own, of_the_checker, tools)
             else:
                 rest.append(candidate)
@@ -244,7 +244,8 @@ def _misfit(
         return tools.after_compiling(candidate, "refused", *(replace(error, category="refusal") for error in own))
     if own:
         return tools.after_compiling(candidate, "compilation_failed", *own)
-    lines, shared = candidate.tests.checker.count("\n") + 1, _is_shared(candidate)
+    # Only `Candidate.hidden_tests` have files of their own in which an error can be.
+    lines, shared = candidate.hidden_tests.checker.count("\n") + 1, _is_shared(candidate)
     told = [
         replace(
             error,

@@ -24,7 +24,7 @@ from evaluation.rust.judge.refused_tests import (
 from evaluation.rust.syntax.analysis import COMMENTS, RUST
 from evaluation.rust.syntax.assertions import ASSERTIONS, Edit, cases
 from evaluation.rust.syntax.declarations import read_declarations
-from evaluation.rust.syntax.nodes import name_of, walk
+from evaluation.rust.syntax.nodes import field, name_of, node_bytes, node_text, walk
 
 CAN_FAIL = re.compile(rb"\b(?:debug_)?assert|panic|unreachable|unwrap|expect|\?")
 # A module has no path of its own when it stands in a function, as the checker's statements do; one within it has.
@@ -57,7 +57,7 @@ class _Item:
 
     @property
     def body(self) -> Node:
-        return self.node.child_by_field_name("body")
+        return field(self.node, "body")
 
     def switches(self) -> list[Node]:
         """The attributes that say whether it is compiled."""
@@ -79,7 +79,7 @@ class _Edits:
 
     def blank(self, node: Node) -> None:
         """Leaves nothing of a node but its ends of lines."""
-        self.add(*node.byte_range, re.sub(rb"[^\n]", b" ", node.text))
+        self.add(*node.byte_range, re.sub(rb"[^\n]", b" ", node_bytes(node)))
 
     def applied(self, start: int, end: int) -> str:
         """The text between two positions, with its replacements."""
@@ -159,7 +159,7 @@ def _chosen(nodes: list[Node], items: list[_Item]) -> list[_Item]:
         if node.type == "attribute_item" and attribute_name(node) == "test" and node.start_byte not in marked:
             raise refused(node, "is on no function of a module", "write the test as such a function")
     for item in marked.values():
-        given = item.node.child_by_field_name("parameters").named_children
+        given = field(item.node, "parameters").named_children
         if given or any(child.type in ("function_modifiers", "type_parameters") for child in item.node.children):
             raise refused(item.node, "is no plain function without parameters", "write the test as such a function")
     if marked:
@@ -171,7 +171,7 @@ def _point_to_root(root: Node, edits: _Edits) -> None:
     """Paths of the crate, by `crate::` or a name of its own, begin at the module that the text becomes."""
     declared = [node for node in root.named_children if node.type == "extern_crate_declaration"]
     aliases = [node for node in declared if names_the_crate(node)]
-    names = {b"crate", b"$crate", *(node.child_by_field_name("alias").text for node in aliases)}
+    names = {b"crate", b"$crate", *(field(node, "alias").text for node in aliases)}
     for node in aliases:
         edits.blank(node)
     waiting = [(root, 0)]
@@ -216,7 +216,7 @@ def _make_cases(item: _Item, convert: bool, edits: _Edits) -> None:
     for name in OF_LIBTEST:
         if name in item.attributes:
             edits.blank(item.attributes[name])
-    name = item.node.child_by_field_name("name")
+    name = field(item.node, "name")
     edits.add(*name.byte_range, f"{item.name}() {{ fn nanochat_test")
     end = item.node.end_byte
     edits.add(end, end, f" check!({LIBTEST}::{case}) }}")
@@ -224,8 +224,8 @@ def _make_cases(item: _Item, convert: bool, edits: _Edits) -> None:
 
 def _expected(attribute: Node) -> str:
     """The message in `#[should_panic = ".."]` or `#[should_panic(expected = "..")]`, as Rust."""
-    texts = [node.text.decode() for node in walk(attribute) if node.type in ("string_literal", "raw_string_literal")]
-    form = re.sub(r"\s", "", re.sub(r'r?#*".*"#*', "", attribute.text.decode(), flags=re.DOTALL))
+    texts = [node_text(node) for node in walk(attribute) if node.type in ("string_literal", "raw_string_literal")]
+    form = re.sub(r"\s", "", re.sub(r'r?#*".*"#*', "", node_text(attribute), flags=re.DOTALL))
     if form == "#[should_panic]":
         return "None"
     if len(texts) != 1 or form.replace(",", "") not in ("#[should_panic=]", "#[should_panic(expected=)]"):

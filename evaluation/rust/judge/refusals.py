@@ -21,7 +21,18 @@ from evaluation.rust.judge.refused_holes import holes
 from evaluation.rust.judge.refused_types import equality, unused_lifetimes
 from evaluation.rust.judge.unparsed import idle_functions, leaves, repaired, unseen
 from evaluation.rust.syntax.analysis import COMMENTS, RUST, TEXTS
-from evaluation.rust.syntax.nodes import MACRO_PARTS, Found, Nodes, in_macro, walk
+from evaluation.rust.syntax.nodes import (
+    MACRO_PARTS,
+    AnyNode,
+    Found,
+    FoundAnywhere,
+    Nodes,
+    field,
+    in_macro,
+    node_bytes,
+    node_text,
+    walk,
+)
 from evaluation.rust.verdict import Diagnostic
 
 ROOTS = {b"std", b"core", b"alloc"}
@@ -188,7 +199,7 @@ def refusals(code: bytes, tests: HiddenTests | None = None, continued: bool = Fa
     return list(found.values())
 
 
-def _rules_of_trees(root: Node, tests: HiddenTests | None, continued: bool) -> Sequence[Found]:
+def _rules_of_trees(root: Node, tests: HiddenTests | None, continued: bool) -> Sequence[FoundAnywhere]:
     tokens, nodes = _read(root)
     unsafe = tests is not None and tests.allow_unsafe
     checked = tests is not None and not tests.blank
@@ -211,7 +222,7 @@ def _rules_of_trees(root: Node, tests: HiddenTests | None, continued: bool) -> S
     )
 
 
-def _rules_of_tokens(code: str, root: Node, tests: HiddenTests | None, continued: bool) -> Sequence[Found]:
+def _rules_of_tokens(code: str, root: Node, tests: HiddenTests | None, continued: bool) -> Sequence[FoundAnywhere]:
     tokens = leaves(code)
     unsafe = tests is not None and tests.allow_unsafe
     macros = any(token.text == b"macro_rules" for token in tokens)
@@ -232,9 +243,9 @@ def _read(root: Node) -> tuple[list[Node], dict[str, list[Node]]]:
     return tokens, nodes
 
 
-def _words(tokens: Sequence[Node], unsafe_allowed: bool) -> Found:
+def _words(tokens: Sequence[AnyNode], unsafe_allowed: bool) -> FoundAnywhere:
     for node, following in zip_longest(tokens, tokens[1:]):
-        word = node.text.removeprefix(b"r#")
+        word = node_bytes(node).removeprefix(b"r#")
         if word == b"unsafe" and not unsafe_allowed:
             yield node, "has unsafe code"
         elif word in FORBIDDEN_WORDS:
@@ -245,7 +256,7 @@ def _words(tokens: Sequence[Node], unsafe_allowed: bool) -> Found:
             yield node, f"uses a name that begins with `{RESERVED.decode()}`, which the checker keeps for itself"
 
 
-def _paths(tokens: Sequence[Node], defines_macros: bool) -> Found:
+def _paths(tokens: Sequence[AnyNode], defines_macros: bool) -> FoundAnywhere:
     """Paths into the standard library; in a `use` with braces all of them."""
     for index, node in enumerate(tokens):
         if node.text not in ROOTS:
@@ -262,7 +273,7 @@ def _paths(tokens: Sequence[Node], defines_macros: bool) -> Found:
             yield node, "makes paths by macros: `std`"
 
 
-def _tree(tokens: Sequence[Node], index: int, prefix: tuple[bytes, ...]) -> Found:
+def _tree(tokens: Sequence[AnyNode], index: int, prefix: tuple[bytes, ...]) -> FoundAnywhere:
     """The paths that start here, below `prefix`."""
     waiting = [(index, prefix)]
     while waiting:
@@ -280,7 +291,7 @@ def _tree(tokens: Sequence[Node], index: int, prefix: tuple[bytes, ...]) -> Foun
             yield node, "makes paths by macros"
         elif node.text != b"<":
             # No forbidden path has more segments; further ones are only looked at for macros.
-            path = (*prefix, node.text.removeprefix(b"r#"))[:LONGEST_PATH]
+            path = (*prefix, node_bytes(node).removeprefix(b"r#"))[:LONGEST_PATH]
             reason = FORBIDDEN_PATHS.get(b"::".join(path).decode("utf-8", "replace"))
             if reason:
                 yield node, f"{reason}: `{b'::'.join((b'std', *path)).decode()}`"
@@ -288,7 +299,7 @@ def _tree(tokens: Sequence[Node], index: int, prefix: tuple[bytes, ...]) -> Foun
                 waiting.append((index + 2, path))
 
 
-def _branches(tokens: Sequence[Node], index: int) -> Iterator[int]:
+def _branches(tokens: Sequence[AnyNode], index: int) -> Iterator[int]:
     """Where the paths begin in the braces that are opened here."""
     depth, start = 1, True
     index += 1
@@ -304,7 +315,7 @@ def _branches(tokens: Sequence[Node], index: int) -> Iterator[int]:
 def _attributes(nodes: Nodes, tokens: Sequence[Node]) -> Found:
     for node in nodes["attribute_item"] + nodes["inner_attribute_item"]:
         attribute = node.named_children[0]
-        name = attribute.child(0).text.decode().replace(" ", "")
+        name = node_text(attribute.child(0)).replace(" ", "")
         allowed = INNER_ATTRIBUTES if node.type == "inner_attribute_item" else ATTRIBUTES
         tests_of_its_own = node.type == "attribute_item" and _is_test_module(node)
         if name not in allowed and not name.startswith("clippy::") and not tests_of_its_own:
@@ -314,8 +325,8 @@ def _attributes(nodes: Nodes, tokens: Sequence[Node]) -> Found:
         if hash_sign.text != b"#" or not in_macro(hash_sign):
             continue
         name = next((token for token in following if token.text not in (b"!", b"[")), None)
-        if name is not None and name.text.decode("utf-8", "replace") not in ATTRIBUTES:
-            yield name, f"has an attribute that solutions do not need: `{name.text.decode('utf-8', 'replace')}`"
+        if name is not None and node_bytes(name).decode("utf-8", "replace") not in ATTRIBUTES:
+            yield name, f"has an attribute that solutions do not need: `{node_bytes(name).decode('utf-8', 'replace')}`"
 
 
 def _is_test_module(attribute: Node) -> bool:
@@ -323,7 +334,7 @@ def _is_test_module(attribute: Node) -> bool:
     following = attribute.next_named_sibling
     while following is not None and following.type in (*COMMENTS, "attribute_item"):
         following = following.next_named_sibling
-    text = attribute.text.replace(b" ", b"")
+    text = node_bytes(attribute).replace(b" ", b"")
     return text == b"#[cfg(test)]" and following is not None and following.type in ("mod_item", "use_declaration")
 
 
@@ -352,7 +363,7 @@ def _macros(nodes: Nodes, tokens: Sequence[Node], checked: bool) -> Found:
         if node.text == b"lifetime":
             yield node, "makes lifetimes by macros"
     for node in nodes["macro_definition"]:
-        name = node.child_by_field_name("name").text.decode().removeprefix("r#")
+        name = node_text(field(node, "name")).removeprefix("r#")
         if name in STANDARD_MACROS:
             yield node, f"replaces a macro of the standard library: `{name}`"
         elif not checked:
@@ -361,7 +372,7 @@ def _macros(nodes: Nodes, tokens: Sequence[Node], checked: bool) -> Found:
 
 def _conditions(nodes: Nodes) -> Found:
     for node in nodes["if_expression"] + nodes["while_expression"]:
-        condition = node.child_by_field_name("condition")
+        condition = field(node, "condition")
         endless = node.type == "while_expression" and condition.text == b"true"
         if condition.type in ("let_condition", "let_chain") or endless or _names_something(condition):
             continue

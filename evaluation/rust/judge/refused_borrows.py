@@ -6,7 +6,7 @@ The numbers are open reports of rust-lang/rust.
 from tree_sitter import Node
 
 from evaluation.rust.syntax.generics import called_macro, plain
-from evaluation.rust.syntax.nodes import Found, Nodes, walk
+from evaluation.rust.syntax.nodes import Found, Nodes, field, node_bytes, parent_of, walk
 
 LOOPS = {"loop_expression", "while_expression", "for_expression"}
 BODIES = {"closure_expression", "async_block", "function_item"}
@@ -21,12 +21,12 @@ def jumping_arguments(nodes: Nodes) -> Found:
     """A method's argument that jumps out of the call, whose borrow is then forgotten (#160598)."""
     macros = _macros_with(LEAVING_WORDS, nodes)
     for node in nodes["call_expression"]:
-        function = node.child_by_field_name("function")
+        function = field(node, "function")
         if function.type == "generic_function":
-            function = function.child_by_field_name("function")
+            function = field(function, "function")
         if function.type != "field_expression":
             continue
-        for below in walk(node.child_by_field_name("arguments"), lambda n: n.type in BODIES):
+        for below in walk(field(node, "arguments"), lambda n: n.type in BODIES):
             if _may_hold(below, LEAVING_WORDS, macros) or _jumps_out(below, node):
                 yield below, f"jumps out of a method's arguments: {UNSOUND}"
                 break
@@ -38,7 +38,7 @@ def _jumps_out(jump: Node, call: Node) -> bool:
     if any(child.type == "label" for child in jump.named_children):
         return True
     while jump != call and jump.type not in LOOPS:
-        jump = jump.parent
+        jump = parent_of(jump)
     return jump == call
 
 
@@ -65,9 +65,9 @@ def _disturbs(node: Node, macros: set[bytes], nodes: Nodes) -> bool:
     """Whether it assigns, or may never come to its end. Any call may, where something has the type `!`."""
     if node.type in ("assignment_expression", "compound_assignment_expr"):
         # The grammar takes `..=end` for an assignment.
-        return node.child_by_field_name("left").text != b".."
+        return field(node, "left").text != b".."
     if node.type == "match_expression":
-        return not node.child_by_field_name("body").named_child_count
+        return not field(node, "body").named_child_count
     if node.type == "call_expression":
         return bool(nodes["never_type"])
     return node.type in JUMPS or _may_hold(node, DISTURBING_WORDS, macros)
@@ -98,4 +98,4 @@ def _macros_with(words: set[bytes], nodes: Nodes) -> set[bytes]:
 
 
 def _tokens(macro: Node) -> set[bytes]:
-    return {node.text for node in walk(macro) if not node.child_count or node.type == "metavariable"}
+    return {node_bytes(node) for node in walk(macro) if not node.child_count or node.type == "metavariable"}

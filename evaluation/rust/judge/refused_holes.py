@@ -27,7 +27,7 @@ from evaluation.rust.judge.refused_traits import blanket_impls, bound_types, pro
 from evaluation.rust.syntax.analysis import COMMENTS, TEXTS
 from evaluation.rust.syntax.generics import called_macro, plain
 from evaluation.rust.syntax.macro_contents import NAME, macro_contents
-from evaluation.rust.syntax.nodes import Found, Nodes, name_of, walk
+from evaluation.rust.syntax.nodes import Found, Nodes, field, name_of, node_bytes, parent_of, walk
 
 PLACES_OF_TYPES = {
     "parameter",
@@ -53,7 +53,7 @@ def holes(root: Node, nodes: Nodes) -> Found:
     """Shapes of code that make the compiler accept what it should not; in macros, too."""
     read = defaultdict(list, {kind: list(found) for kind, found in nodes.items()})
     macros = {}
-    for macro, content in macro_contents(nodes, len(root.text)):
+    for macro, content in macro_contents(nodes, len(node_bytes(root))):
         if content is None:
             yield macro, "has macros within macros that are too much to read"
             return
@@ -69,9 +69,9 @@ def holes(root: Node, nodes: Nodes) -> Found:
 def unread_macros(nodes: Nodes) -> Found:
     """Macros that put code together of tokens, or stand for types: what they become is not read."""
     tokens = {
-        binding.child_by_field_name("name").text
+        field(binding, "name").text
         for binding in nodes["token_binding_pattern"]
-        if binding.child_by_field_name("type").text == b"tt"
+        if field(binding, "type").text == b"tt"
     }
     for macro in [*nodes["macro_definition"], *nodes["macro_invocation"]] if tokens else ():
         leaves = [node for node in walk(macro) if not node.child_count or node.type == "metavariable"]
@@ -85,8 +85,8 @@ def unread_macros(nodes: Nodes) -> Found:
     own = {plain(macro.child_by_field_name("name")) for macro in nodes["macro_definition"]}
     own |= {plain(node.child_by_field_name("alias")) for node in nodes["use_as_clause"]}
     for node in nodes["macro_invocation"]:
-        place = node.parent
-        item = place.parent if place.type == "declaration_list" else place
+        place = parent_of(node)
+        item = parent_of(place) if place.type == "declaration_list" else place
         if called_macro(node) not in own or name_of(item).encode() == NAME:
             continue
         declares = any(place.child_by_field_name(name) == node for name in ("type", "return_type"))

@@ -17,7 +17,7 @@ from evaluation.rust.syntax.generics import (
     type_parameters,
     with_other_names,
 )
-from evaluation.rust.syntax.nodes import Found, Nodes, walk
+from evaluation.rust.syntax.nodes import Found, Nodes, field, parent_of, walk
 
 UNSOUND = "what the compiler infers from that is not sound"
 
@@ -29,16 +29,16 @@ def nested_lifetimes(nodes: Nodes) -> Found:
     `Self` stands for the lifetimes of the impl.
     """
     places = nodes["function_type"] + nodes["higher_ranked_trait_bound"]
-    places += [node.child_by_field_name(name) for node in trait_impls(nodes) for name in ("trait", "type")]
+    places += [field(node, name) for node in trait_impls(nodes) for name in ("trait", "type")]
     if nodes["function_type"]:  # without one, no function becomes a value of another type
-        places += [n.child_by_field_name("type") for n in nodes["parameter"] + nodes["impl_item"] + nodes["type_item"]]
+        places += [field(n, "type") for n in nodes["parameter"] + nodes["impl_item"] + nodes["type_item"]]
     for place in places:
         if len(lifetimes_in(place)) > 1:
             yield place, f"has one type with two lifetimes: {UNSOUND}"
     for node in nodes["impl_item"] if nodes["function_type"] else ():
-        outer = lifetimes_in(node.child_by_field_name("type")) - {b"'static"}
+        outer = lifetimes_in(field(node, "type")) - {b"'static"}
         for method in (child for child in body_of(node) if child.type == "function_item" and outer):
-            parameters = method.child_by_field_name("parameters").named_children
+            parameters = field(method, "parameters").named_children
             related = [p for p in parameters if _says_self(p) and lifetimes_in(p) - outer]
             if related and any(p != related[0] and (_says_self(p) or lifetimes_in(p) & outer) for p in parameters):
                 yield related[0], f"has `Self` with another lifetime: {UNSOUND}"
@@ -63,7 +63,7 @@ def function_pointers(nodes: Nodes) -> Found:
     }
     demanding = with_other_names(demanding, nodes)
     for function in nodes["function_item"]:
-        given = function.child_by_field_name("parameters")
+        given = field(function, "parameters")
         undeclared = type_parameters(function) - outliving_parameters(function)
         for name in undeclared | lifetimes_in(given) - {b"'static"}:
             found = [n for n in walk(given) if plain(n) == name and n.type in ("lifetime", "type_identifier")]
@@ -77,11 +77,11 @@ def _around(node: Node, end: Node, demanding: set[bytes]) -> set[bytes]:
     """Lifetimes of the references and types it stands in, and the types that demand something of what they hold."""
     around = set()
     while node != end:
-        node = node.parent
+        node = parent_of(node)
         if node.type == "reference_type":
             around |= {child.text for child in node.named_children if child.type == "lifetime"}
         elif node.type == "generic_type":
-            arguments = node.child_by_field_name("type_arguments").named_children
+            arguments = field(node, "type_arguments").named_children
             around |= {child.text for child in arguments if child.type == "lifetime"}
             around |= {plain(node.child_by_field_name("type"))} & demanding
     return around - {b"'_"}
@@ -108,7 +108,7 @@ def ranked_supertraits(nodes: Nodes) -> Found:
     generic = with_other_names(generic, nodes)
     ranked = [n for n in nodes["abstract_type"] if any(child.type == "type_parameters" for child in n.named_children)]
     for node in nodes["higher_ranked_trait_bound"] + ranked:
-        place = node.parent if node.parent.type == "where_predicate" else node
+        place = node.parent if parent_of(node).type == "where_predicate" else node
         if names_in(place) & generic:
             yield node, f"has a bound for all lifetimes on a trait with a supertrait: {UNSOUND}"
 
@@ -134,7 +134,7 @@ def outliving_projections(nodes: Nodes) -> Found:
     }
     beside = with_other_names(beside, nodes)
     for node in nodes["function_item"]:
-        given = [node.child_by_field_name("parameters")]
+        given = [field(node, "parameters")]
         given += [below for place in bounded(node) for below in walk(place) if below.type == "type_binding"]
         projected = set().union(*map(_projected, given))
         around = node.parent.parent if node.parent is not None and node.parent.type == "declaration_list" else None

@@ -16,7 +16,7 @@ from evaluation.rust.syntax.generics import (
     trait_impls,
     type_parameters,
 )
-from evaluation.rust.syntax.nodes import Found, Nodes, walk
+from evaluation.rust.syntax.nodes import Found, Nodes, field, node_bytes, parent_of, walk
 
 UNSOUND = "what the compiler infers from that is not sound"
 
@@ -29,7 +29,7 @@ def blanket_impls(nodes: Nodes) -> Found:
     """
     aliases = _aliases(nodes)
     for node in trait_impls(nodes):
-        place = _resolved(node.child_by_field_name("type"), aliases)
+        place = _resolved(field(node, "type"), aliases)
         if plain(place) not in type_parameters(place) and place.type != "macro_invocation":
             continue
         if any(child.type in ("type_item", "macro_invocation") for child in body_of(node)):
@@ -43,7 +43,7 @@ def projected_impls(nodes: Nodes) -> Found:
     """
     aliases = _aliases(nodes)
     for node in trait_impls(nodes):
-        place = _resolved(node.child_by_field_name("type"), aliases)
+        place = _resolved(field(node, "type"), aliases)
         path = place.child_by_field_name("path") if place.type == "scoped_type_identifier" else None
         if path is not None and (path.type == "bracketed_type" or plain(path) in type_parameters(place)):
             yield node, f"has an impl for what another trait says: {UNSOUND}"
@@ -52,9 +52,11 @@ def projected_impls(nodes: Nodes) -> Found:
 def _aliases(nodes: Nodes) -> dict[bytes, Node]:
     """What types with another name are; not the associated types of an impl."""
     named = [
-        n for n in nodes["type_item"] if n.parent.type != "declaration_list" or n.parent.parent.type == "mod_item"
+        n
+        for n in nodes["type_item"]
+        if parent_of(n).type != "declaration_list" or parent_of(parent_of(n)).type == "mod_item"
     ]
-    return {plain(node.child_by_field_name("name")): node.child_by_field_name("type") for node in named}
+    return {plain(field(node, "name")): field(node, "type") for node in named}
 
 
 def _resolved(place: Node, aliases: dict[bytes, Node]) -> Node:
@@ -71,7 +73,7 @@ def _resolved(place: Node, aliases: dict[bytes, Node]) -> Node:
 
 
 def _last_tokens(place: Node) -> list[bytes]:
-    return [child.text for child in place.children[-2:]]
+    return [node_bytes(child) for child in place.children[-2:]]
 
 
 def bound_types(nodes: Nodes) -> Found:
@@ -104,7 +106,7 @@ def _called(names: set[bytes], nodes: Nodes) -> dict[bytes, bytes]:
     """The names, and those that `use .. as ..` gives them, each with what it stands for."""
     given = defaultdict(list)
     for node in nodes["use_as_clause"]:
-        path = node.child_by_field_name("path")
+        path = field(node, "path")
         given[plain(path.child_by_field_name("name") or path)].append(plain(node.child_by_field_name("alias")))
     called, waiting = {}, [(name, name) for name in names]
     while waiting:
@@ -134,4 +136,4 @@ def _names_of_bounds(trait: Node) -> set[bytes]:
 def _said(bounds: Node) -> set[bytes]:
     """The traits of which associated types are said: `Trait` of `Trait<A = B>`."""
     bindings = [node for node in walk(bounds) if node.type == "type_binding"]
-    return set().union(*(names_in(node.parent.parent.child_by_field_name("type")) for node in bindings))
+    return set().union(*(names_in(parent_of(parent_of(node)).child_by_field_name("type")) for node in bindings))

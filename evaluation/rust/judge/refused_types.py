@@ -7,7 +7,7 @@ from itertools import zip_longest
 from tree_sitter import Node
 
 from evaluation.rust.judge.harness import HiddenTests
-from evaluation.rust.syntax.nodes import Found, Nodes, in_macro, name_of, walk
+from evaluation.rust.syntax.nodes import Found, Nodes, field, in_macro, name_of, node_bytes, node_text, walk
 
 # What an iterator says about its items; whoever writes these anew can say anything.
 JUDGEMENTS = {b"eq", b"ne", b"lt", b"le", b"gt", b"ge", b"cmp", b"partial_cmp", b"all", b"any"}
@@ -22,7 +22,7 @@ def unused_lifetimes(nodes: Nodes) -> Found:
             continue
         body = function.child_by_field_name("body")
         declared = {
-            parameter.child_by_field_name("name").text: parameter
+            node_bytes(field(parameter, "name")): parameter
             for parameter in parameters.named_children
             if parameter.type == "lifetime_parameter"
         }
@@ -53,15 +53,15 @@ def equality(root: Node, tokens: Sequence[Node], nodes: Nodes, tests: HiddenTest
 def _own_comparisons(tokens: Sequence[Node], nodes: Nodes, demanded: set[bytes]) -> Found:
     own = {name_of(node).encode() for kind in ("struct_item", "enum_item") for node in nodes[kind]} - demanded
     own -= {name_of(node).encode() for node in nodes["type_item"]}
-    own -= {node.child_by_field_name("alias").text for node in nodes["use_as_clause"]}
+    own -= {field(node, "alias").text for node in nodes["use_as_clause"]}
     for node in nodes["impl_item"]:
         trait = node.child_by_field_name("trait")
         if trait is None:
             continue
-        name, kind = (_without_arguments(part).text for part in (trait, node.child_by_field_name("type")))
+        name, kind = (node_bytes(_without_arguments(part)) for part in (trait, field(node, "type")))
         name = name.rpartition(b"::")[2].strip()
         if name in COMPARISONS and (trait.type == "generic_type" or (name == b"PartialEq" and kind not in own)):
-            yield node, f"says itself what its answers are equal to: `impl {trait.text.decode()}`"
+            yield node, f"says itself what its answers are equal to: `impl {node_text(trait)}`"
     for node, following in zip_longest(tokens, tokens[1:]):
         renamed = following is not None and following.text == b"as"
         if node.text in COMPARISONS and (renamed or in_macro(node) and not _is_derived(node)):
@@ -69,7 +69,7 @@ def _own_comparisons(tokens: Sequence[Node], nodes: Nodes, demanded: set[bytes])
 
 
 def _without_arguments(kind: Node) -> Node:
-    return kind.child_by_field_name("type") if kind.type == "generic_type" else kind
+    return field(kind, "type") if kind.type == "generic_type" else kind
 
 
 def _is_derived(node: Node | None) -> bool:
@@ -84,7 +84,7 @@ def _false_variants(root: Node, tests: HiddenTests) -> Found:
     for node in root.named_children:
         if node.type != "enum_item" or name_of(node) not in demanded:
             continue
-        body = node.child_by_field_name("body")
+        body = field(node, "body")
         variants = {name_of(child) for child in body.named_children if child.type == "enum_variant"}
         for name in re.findall(rf"\b{name_of(node)}::([A-Z]\w*)", tests.checker):
             if name not in variants:

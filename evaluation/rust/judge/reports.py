@@ -41,7 +41,8 @@ class Run:
 
 
 def _keys() -> tuple[int, int, int, int]:
-    return tuple(secrets.randbelow(MODULUS) for _ in range(4))
+    first, second, third, fourth = (secrets.randbelow(MODULUS) for _ in range(4))
+    return first, second, third, fourth
 
 
 @dataclass(frozen=True)

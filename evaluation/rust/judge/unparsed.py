@@ -7,15 +7,14 @@ tree is refused.
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 
 from tree_sitter import Node
 
 from evaluation.rust.judge.harness import HiddenTests
 from evaluation.rust.judge.refused_bodies import bodies
 from evaluation.rust.syntax.analysis import PLACEHOLDER_MACROS
-from evaluation.rust.syntax.nodes import name_of
+from evaluation.rust.syntax.nodes import FoundAnywhere, Leaf, name_of
 from evaluation.rust.syntax.tokens import Token, closed, tokens, top_level
 
 COMPARISONS = {"PartialEq", "PartialOrd"}
@@ -51,18 +50,6 @@ def _blank(text: list[str], token: Token) -> None:
     text[token.start : token.end] = " " * len(token.text)
 
 
-@dataclass(frozen=True)
-class Leaf:
-    """A token, as the rules for leaves of a tree see it."""
-
-    text: bytes
-    type: str
-    start_point: tuple[int, int]
-    """0-based line, and column in bytes."""
-    parent: None = None
-    child_count: int = 0
-
-
 def leaves(code: str) -> list[Leaf]:
     """The tokens of a text in the place of a tree's leaves; texts and characters are left out."""
     place = _places(code)
@@ -84,9 +71,7 @@ def _places(code: str) -> Callable[[int], tuple[int, int]]:
     return place
 
 
-def unseen(
-    code: str, found: Sequence[Leaf], tests: HiddenTests | None, attributes: Collection[str]
-) -> Iterator[tuple[Leaf, str]]:
+def unseen(code: str, found: Sequence[Leaf], tests: HiddenTests | None, attributes: Collection[str]) -> FoundAnywhere:
     """
     What is refused because a tree would be needed to look at it.
 
@@ -128,7 +113,7 @@ def unseen(
             return
 
 
-def idle_functions(code: str, root: Node, tests: HiddenTests | None) -> Iterator[tuple[Leaf | Node, str]]:
+def idle_functions(code: str, root: Node, tests: HiddenTests | None) -> FoundAnywhere:
     """
     Of the functions asked for: those that do nothing with what they are given.
 

@@ -12,7 +12,7 @@ from typing import Literal
 import tree_sitter_rust
 from tree_sitter import Language, Node, Parser, Query, QueryCursor
 
-from evaluation.rust.syntax.nodes import walk
+from evaluation.rust.syntax.nodes import field, node_bytes, parent_of, walk
 from evaluation.rust.verdict import CodeMetadata
 
 Level = Literal["easy", "medium", "hard"]
@@ -128,7 +128,7 @@ def analyse(source: str | bytes) -> SyntaxReport:
         return found.get(name, [])
 
     functions = sorted(nodes("function"), key=lambda node: node.start_byte)
-    operators = sum(node.child_by_field_name("operator").type in ("&&", "||") for node in nodes("binary"))
+    operators = sum(field(node, "operator").type in ("&&", "||") for node in nodes("binary"))
     operators += sum(child.type == "&&" for node in nodes("let_chain") for child in node.children)
     complexity = len(functions) + len(nodes("branch")) + operators
     lifetimes = len(nodes("lifetime"))
@@ -144,7 +144,7 @@ def analyse(source: str | bytes) -> SyntaxReport:
         bytes=len(code),
         difficulty=difficulty(complexity, lifetimes, bounds, unsafe),
     )
-    traits, types = {node.text for node in nodes("trait")}, {node.text for node in nodes("type")}
+    traits, types = {node_bytes(node) for node in nodes("trait")}, {node_bytes(node) for node in nodes("type")}
     # Every such keyword belongs to one item or type; those too many are tokens of a macro.
     hidden_mod = len(nodes("mod_keyword")) > len(nodes("mod"))
     hidden_impl = len(nodes("impl_keyword")) > len(nodes("impl")) + len(nodes("impl_type"))
@@ -179,7 +179,7 @@ def level(difficulty: float) -> Level:
 
 
 def _text(node: Node | None) -> str:
-    return "" if node is None else node.text.decode("utf-8", "replace")
+    return "" if node is None else node_bytes(node).decode("utf-8", "replace")
 
 
 def _sorted(names: Iterable[str]) -> tuple[str, ...]:
@@ -189,7 +189,7 @@ def _sorted(names: Iterable[str]) -> tuple[str, ...]:
 def _attribute(node: Node) -> str:
     """The name of an attribute; of `unsafe(no_mangle)` it is the inner one, as edition 2024 must write it so."""
     arguments = node.child_by_field_name("arguments")
-    if arguments is not None and arguments.named_child_count and node.child(0).text == b"unsafe":
+    if arguments is not None and arguments.named_child_count and node.children[0].text == b"unsafe":
         return _text(arguments.named_child(0))
     return _text(node.child(0))
 
@@ -229,7 +229,7 @@ def _main(root: Node) -> Main:
 
 
 def _kind_of_main(function: Node) -> Main:
-    if function.child_by_field_name("parameters").named_child_count:
+    if field(function, "parameters").named_child_count:
         return "other"
     returned = function.child_by_field_name("return_type")
     kinds = [
@@ -254,7 +254,7 @@ def _inner_supers(root: Node) -> int:
             path_end = 0
         elif node.type in PATHS and path_end <= node.start_byte:
             # The outermost path: those within it are parts of it.
-            ups, path_end = node.text.count(b"super"), node.end_byte
+            ups, path_end = node_bytes(node).count(b"super"), node.end_byte
         total += node.type == "super" and 0 < ups <= len(modules)
     return total
 
@@ -265,29 +265,30 @@ def _is_foreign(node: Node, traits: set[bytes], types: set[bytes]) -> bool:
     if trait is None:
         return False
     if trait.type == "generic_type":
-        trait = trait.child_by_field_name("type")
+        trait = field(trait, "type")
     if trait.type == "type_identifier" and trait.text in traits:
         return False
     # A type parameter hides a type of its name.
     parameters = node.child_by_field_name("type_parameters")
     names = [] if parameters is None else [parameter.child_by_field_name("name") for parameter in parameters.children]
-    types = types - {name.text for name in names if name is not None}
-    kind = node.child_by_field_name("type")
+    types = types - {node_bytes(name) for name in names if name is not None}
+    kind = field(node, "type")
     if kind.type == "generic_type":
-        kind = kind.child_by_field_name("type")
+        kind = field(kind, "type")
     if kind.type == "dynamic_type":
-        return kind.child_by_field_name("trait").text not in traits
+        return field(kind, "trait").text not in traits
     # A reference to one of the file's types counts as foreign: inference looks at all impls for references.
     return kind.type != "type_identifier" or kind.text not in types
 
 
 def _is_foreign_token(keyword: Node, traits: set[bytes]) -> bool:
     """Whether an `impl` is a macro's token, and not followed by one of the file's own traits."""
-    if keyword.parent.type not in ("token_tree", "token_repetition"):
+    if parent_of(keyword).type not in ("token_tree", "token_repetition"):
         return False
     trait = keyword.next_sibling
-    after = None if trait is None else trait.next_sibling
-    return after is None or trait.text not in traits or after.type != "for"
+    if trait is None or trait.next_sibling is None:
+        return True
+    return trait.text not in traits or trait.next_sibling.type != "for"
 
 
 def is_placeholder(function: Node) -> bool:

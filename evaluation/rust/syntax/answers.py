@@ -56,8 +56,9 @@ def text_of(answer: Answer) -> str | None:
     content = answer[-1].get("content")
     if content is None or isinstance(content, str):
         return content
-    texts = [part.get("text") if part.get("type") == "text" else None for part in content]
-    return None if None in texts else "".join(texts)
+    texts = [part.get("text") for part in content if part.get("type") == "text"]
+    given = [text for text in texts if text is not None]
+    return "".join(given) if len(given) == len(content) else None
 
 
 def _without_thoughts(text: str) -> str | None:
@@ -81,7 +82,7 @@ def _think_tag(text: str) -> re.Match[str] | None:
     """The first tag that is no part of code: one that begins a line, or lies outside of every fence."""
     if not _THINK.search(text):
         return None
-    fenced = {line for fence in _fences(text) for line in range(*fence.map)}
+    fenced = {line for fence in _fences(text) for line in range(*_lines(fence))}
     for tag in _THINK.finditer(text):
         before = text[: tag.start()]
         if not before.rpartition("\n")[2].strip() or before.count("\n") not in fenced:
@@ -105,17 +106,27 @@ def _fences(text: str) -> list[Token]:
 
 def _closed_behind_code(fence: Token) -> Iterator[tuple[int, str, str]]:
     """The number, the code and the closing fence of lines that end with both."""
-    for line, content in enumerate(fence.content.split("\n"), start=fence.map[0] + 1):
+    for line, content in enumerate(fence.content.split("\n"), start=_lines(fence)[0] + 1):
         found = _CLOSED_BEHIND_CODE.fullmatch(content)
         if found and found["fence"].startswith(fence.markup):
             yield line, found["code"], found["fence"]
 
 
+def _lines(fence: Token) -> tuple[int, int]:
+    """Return the first line of a fenced block and the line after its last, counted from 0."""
+    assert fence.map is not None, "block tokens have a place"
+    first, end = fence.map
+    return first, end
+
+
 def _language(fence: Token) -> str:
-    return _LANGUAGE.match(fence.info)[1]
+    found = _LANGUAGE.match(fence.info)
+    assert found is not None, "the pattern matches an empty text"
+    return found[1]
 
 
 def _is_closed(fence: Token) -> bool:
     """Whether its lines are one more than those of its opening and its code; the parser closes all at the end."""
     lines = fence.content.count("\n") + bool(fence.content and not fence.content.endswith("\n"))
-    return fence.map[1] - fence.map[0] == lines + 2
+    first, end = _lines(fence)
+    return end - first == lines + 2

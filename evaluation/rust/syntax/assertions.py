@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tree_sitter import Node, Parser
 
 from evaluation.rust.syntax.analysis import RUST
-from evaluation.rust.syntax.nodes import walk
+from evaluation.rust.syntax.nodes import field, node_bytes, walk
 
 COMPARISONS = {b"assert_eq": b"==", b"assert_ne": b"!="}
 ASSERTIONS = {b"assert", *COMPARISONS}
@@ -35,13 +35,13 @@ def _is_elsewhere(node: Node) -> bool:
 
 
 def _case(macro: Node) -> Iterator[Edit]:
-    name = macro.child_by_field_name("macro").text.replace(b" ", b"").rpartition(b"::")[2]
+    name = node_bytes(field(macro, "macro")).replace(b" ", b"").rpartition(b"::")[2]
     tokens = macro.named_children[-1]
-    if name not in ASSERTIONS or tokens.type != "token_tree" or tokens.text[:1] != b"(":
+    if name not in ASSERTIONS or tokens.type != "token_tree" or node_bytes(tokens)[:1] != b"(":
         return
     if any(token.text in LEAVING for token in walk(tokens)):
         return
-    start, inner = tokens.start_byte + 1, tokens.text[1:-1]
+    start, inner = tokens.start_byte + 1, node_bytes(tokens)[1:-1]
     commas = [child.start_byte - start for child in tokens.children if child.type == ","] + [len(inner)]
     # A comma may be one between type arguments: sides must be expressions.
     middles = [None] if name == b"assert" else [end for end in commas if _is_expression(inner[:end])]

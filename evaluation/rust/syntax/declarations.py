@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tree_sitter import Node, Parser
 
 from evaluation.rust.syntax.analysis import COMMENTS, RUST
-from evaluation.rust.syntax.nodes import walk
+from evaluation.rust.syntax.nodes import field, node_bytes, node_text, walk
 
 ITEMS = {
     "function_item": "fn",
@@ -117,9 +117,9 @@ def _function(node: Node) -> Function:
             else f"signature must declare functions without a body, got `{_text(node)}`"
         )
     parameters = []
-    for parameter in node.child_by_field_name("parameters").named_children:
+    for parameter in field(node, "parameters").named_children:
         if parameter.type == "parameter":
-            parameters.append(_type(parameter.child_by_field_name("type")))
+            parameters.append(_type(field(parameter, "type")))
         elif parameter.type not in COMMENTS | {"attribute_item"}:
             raise ValueError(f"signature must declare functions, not methods, got `{_text(node)}`")
     result = node.child_by_field_name("return_type")
@@ -132,14 +132,14 @@ def _function(node: Node) -> Function:
 
 def _type(node: Node) -> Type:
     """Whole nodes are replaced: `impl A + B` is one node around `impl A`."""
-    text, start = node.text, node.start_byte
+    text, start = node_bytes(node), node.start_byte
     impls = []
     for below in walk(node, lambda below: bool(impls) and below.start_byte < impls[-1].end_byte):
         if _is_impl(below):
             impls.append(below)
     for found in reversed(impls):
         text = text[: found.start_byte - start] + b"_" + text[found.end_byte - start :]
-    return Type(node.text.decode(), text.decode(), node)
+    return Type(node_text(node), text.decode(), node)
 
 
 def _is_elided(kind: Type) -> bool:
@@ -168,25 +168,25 @@ def _never(result: Node) -> str | None:
     if name in ITERATORS:
         return "std::iter::empty()"
     if trait.type == "function_type":
-        count = sum(child.type not in COMMENTS for child in trait.child_by_field_name("parameters").named_children)
+        count = sum(child.type not in COMMENTS for child in field(trait, "parameters").named_children)
         return f"move |{', '.join('_' * count)}| loop {{}}"
     return "String::new()" if name in TRAITS_OF_STRING else None
 
 
 def _imported(declaration: Node) -> Iterator[tuple[str, str]]:
     """The names that a `use` brings, each with its path."""
-    waiting = [(declaration.child_by_field_name("argument"), "")]
+    waiting = [(field(declaration, "argument"), "")]
     while waiting:
         node, prefix = waiting.pop()
         if node.type == "use_as_clause":
-            path = prefix + _squeezed(node.child_by_field_name("path"))
-            yield _text(node.child_by_field_name("alias")), path
+            path = prefix + _squeezed(field(node, "path"))
+            yield _text(field(node, "alias")), path
         elif node.type == "use_list":
             waiting += [(child, prefix) for child in node.named_children if child.type not in COMMENTS]
         elif node.type == "scoped_use_list":
             path = node.child_by_field_name("path")
             inner = prefix if path is None else f"{prefix}{_squeezed(path)}::"
-            waiting.append((node.child_by_field_name("list"), inner))
+            waiting.append((field(node, "list"), inner))
         else:
             path = prefix + _squeezed(node)
             path = path.removesuffix("::self")
@@ -205,4 +205,4 @@ def has_body(node: Node) -> bool:
 
 
 def _text(node: Node | None) -> str:
-    return "" if node is None else node.text.decode()
+    return "" if node is None else node_text(node)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from tree_sitter import Node
 
-from evaluation.rust.syntax.nodes import Nodes, walk
+from evaluation.rust.syntax.nodes import Nodes, field, node_bytes, walk
 
 WITH_PARAMETERS = {
     "function_item",
@@ -20,7 +20,7 @@ WITH_PARAMETERS = {
 
 
 def plain(node: Node | None) -> bytes:
-    return b"" if node is None else node.text.removeprefix(b"r#")
+    return b"" if node is None else node_bytes(node).removeprefix(b"r#")
 
 
 def names_in(place: Node | None) -> set[bytes]:
@@ -30,7 +30,7 @@ def names_in(place: Node | None) -> set[bytes]:
 
 
 def lifetimes_in(place: Node) -> set[bytes]:
-    return {node.text for node in walk(place) if node.type == "lifetime"} - {b"'_"}
+    return {node_bytes(node) for node in walk(place) if node.type == "lifetime"} - {b"'_"}
 
 
 def type_parameters(node: Node) -> set[bytes]:
@@ -93,7 +93,7 @@ def called_macro(node: Node) -> bytes | None:
     """The name of the macro it calls; None for what is no call of one."""
     if node.type != "macro_invocation":
         return None
-    return node.child_by_field_name("macro").text.rpartition(b"::")[2].strip().removeprefix(b"r#")
+    return node_bytes(field(node, "macro")).rpartition(b"::")[2].strip().removeprefix(b"r#")
 
 
 def with_other_names(names: set[bytes], nodes: Nodes) -> set[bytes]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tree_sitter import Node, Parser
 
 from evaluation.rust.syntax.analysis import RUST
-from evaluation.rust.syntax.nodes import Nodes, walk
+from evaluation.rust.syntax.nodes import Nodes, field, node_bytes, node_text, parent_of, walk
 
 MACROS = ("macro_definition", "macro_invocation")
 # What stands in a macro may be items, associated items, statements, arguments or a type.
@@ -62,9 +62,7 @@ def _readings(text: bytes) -> list[Node]:
 def _texts(macro: Node) -> Iterator[bytes]:
     bindings = [node for node in walk(macro) if node.type == "token_binding_pattern"]
     expressions = {
-        binding.child_by_field_name("name").text
-        for binding in bindings
-        if binding.child_by_field_name("type").text.decode() in EXPRESSIONS
+        node_bytes(field(binding, "name")) for binding in bindings if node_text(field(binding, "type")) in EXPRESSIONS
     }
     for child in macro.named_children:
         tree = child.child_by_field_name("right") if child.type == "macro_rule" else child
@@ -74,15 +72,16 @@ def _texts(macro: Node) -> Iterator[bytes]:
 
 def _pieces(tree: Node, expressions: set[bytes]) -> Iterator[bytes]:
     """The tree's text, other than that of variables and of the signs of repetitions."""
-    text, done = tree.text, 0
+    text, done = node_bytes(tree), 0
     for node in walk(tree):
         start, end = node.start_byte - tree.start_byte, node.end_byte - tree.start_byte
         if node.type == "metavariable":
-            instead = node.text[1:] + (b"!()" if node.text in expressions else b"")
+            name = node_bytes(node)
+            instead = name[1:] + (b"!()" if name in expressions else b"")
         elif node.type == "token_repetition":
             end, instead = start + 2, b" "
-        elif node.type == ")" and node.parent.type == "token_repetition":
-            end, instead = node.parent.end_byte - tree.start_byte, b" "
+        elif node.type == ")" and parent_of(node).type == "token_repetition":
+            end, instead = parent_of(node).end_byte - tree.start_byte, b" "
         else:
             continue
         yield text[done:start]

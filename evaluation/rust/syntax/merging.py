@@ -12,6 +12,7 @@ from tree_sitter import Node, Parser
 
 from evaluation.rust.syntax.analysis import RUST
 from evaluation.rust.syntax.completion import completed_function
+from evaluation.rust.syntax.nodes import field, node_bytes
 
 _TYPES = {"struct_item", "enum_item", "union_item", "type_item", "trait_item", "mod_item"}
 _VALUES = {"function_item", "const_item", "static_item"}
@@ -63,7 +64,7 @@ def _encoded(code: str) -> bytes:
 
 
 def _text(node: Node) -> str:
-    return node.text.decode("utf-8", "surrogatepass")
+    return node_bytes(node).decode("utf-8", "surrogatepass")
 
 
 def _name(item: Node) -> str | None:
@@ -77,7 +78,7 @@ def _defined(item: Node) -> set[tuple[str, str]]:
         names = [found.name for found in _imports(item) if found.name is not None]
         return {(space, name) for name in names for space in ("type", "value")}
     if item.type in _TYPES or item.type in _VALUES:
-        return {("type" if item.type in _TYPES else "value", _name(item))}
+        return {("type" if item.type in _TYPES else "value", _text(field(item, "name")))}
     return set()
 
 
@@ -87,7 +88,7 @@ def _kept(item: Node, defined: set[tuple[str, str]]) -> str:
         names = {name for _, name in defined}
         return "\n".join(_as_text(item, [found for found in _imports(item) if found.name not in names]))
     attached = [_text(node) for node in _attached(item) if node.type == "attribute_item"]
-    names = {("type", _text(item.child_by_field_name("type")))} if item.type == "impl_item" else _defined(item)
+    names = {("type", _text(field(item, "type")))} if item.type == "impl_item" else _defined(item)
     return "" if names & defined else "\n".join([*attached, _text(item)])
 
 
@@ -146,10 +147,10 @@ def _leaves(tree: Node, prefix: str) -> Iterator[_Import]:
     elif tree.type == "scoped_use_list":
         path = tree.child_by_field_name("path")
         inner = f"{prefix}{'' if path is None else _text(path)}::"
-        yield from _leaves(tree.child_by_field_name("list"), inner)
+        yield from _leaves(field(tree, "list"), inner)
     elif tree.type == "use_as_clause":
-        (path,) = _leaves(tree.child_by_field_name("path"), prefix)
-        alias = _text(tree.child_by_field_name("alias"))
+        (path,) = _leaves(field(tree, "path"), prefix)
+        alias = _text(field(tree, "alias"))
         yield _Import(f"{path.path} as {alias}", None if alias == "_" else alias)
     elif tree.type == "use_wildcard":
         yield _Import(prefix + _text(tree), None)
