@@ -102,7 +102,7 @@ class SyntaxReport:
     """Names of the file's own `macro_rules!`."""
 
 
-def analyse(source: str | bytes) -> SyntaxReport:
+def analyze(source: str | bytes) -> SyntaxReport:
     """Parses a file and measures it; never fails, whatever the text is.
 
     Time is linear in code that parses; 100 KB of nothing but brackets take seconds, and beyond a depth of 65 530

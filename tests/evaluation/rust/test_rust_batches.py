@@ -18,7 +18,7 @@ import evaluation.rust.verifier as verifier_module
 from evaluation.rust import RustVerifier
 from evaluation.rust.rustc.routing import MAX_BYTES, RULES, WORDS, must_compile_alone
 from evaluation.rust.rustc.toolchain import find_toolchain
-from evaluation.rust.syntax.analysis import analyse
+from evaluation.rust.syntax.analysis import analyze
 
 TOOLCHAIN = find_toolchain()
 DATA = os.environ.get("NANOCHAT_DATA")
@@ -265,7 +265,7 @@ def test_a_batch_takes_nothing_a_code_has_alone(verifier, name):
     ],
 )
 def test_what_may_share_a_crate_is_read_from_the_code_not_from_its_comments(text, routed):
-    assert bool(must_compile_alone(text.encode(), analyse(text), "2021", "lib")) is routed
+    assert bool(must_compile_alone(text.encode(), analyze(text), "2021", "lib")) is routed
 
 
 @given(st.sampled_from(sorted(RULES)), st.data())

@@ -7,7 +7,7 @@ import pytest
 from evaluation.rust import HiddenTests, RustVerifier
 from evaluation.rust.judge.refusals import refusals
 from evaluation.rust.rustc.toolchain import find_toolchain
-from evaluation.rust.syntax.analysis import analyse
+from evaluation.rust.syntax.analysis import analyze
 from tests.helpers.paths import HELPERS
 from tests.helpers.stored import needs_data, rows
 
@@ -55,4 +55,4 @@ def test_no_honest_solution_has_the_shape_of_a_hole():
     codes += [row["gpt4_reference"] for row in rows("humaneval_rust_multiple") if row["gpt4_reference"]]
     codes += [code for row in rows("exercism_rust") for code in row["example"].values()]
     codes += [row["code"] for row in rows("rust_by_example") if row["rustc_pass"]]
-    assert [code for code in codes if not analyse(code).has_error and unsound(code)] == []
+    assert [code for code in codes if not analyze(code).has_error and unsound(code)] == []
