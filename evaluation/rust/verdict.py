@@ -61,7 +61,7 @@ class CodeMetadata:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Result of the verification of one code snippet. `status` and `checks` come from rustc, never from a heuristic."""
+    """Result of verifying one code snippet. `status` and `checks` come from rustc, never from a heuristic."""
 
     status: Status
     checks: dict[str, Check]

@@ -140,7 +140,7 @@ def _measuring(model: PreTrainedModel) -> Iterator[None]:
     was_training = model.training
     model.eval()
     try:
-        with model.get_decoder().resting_weights() if is_looplm(model.config) else nullcontext():
+        with model.get_decoder().cached_weights() if is_looplm(model.config) else nullcontext():
             yield
     finally:
         model.train(was_training)

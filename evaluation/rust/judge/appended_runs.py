@@ -1,4 +1,4 @@
-"""Runs of appended tests: each candidate in a process of its own, or known solutions in one."""
+"""Runs of appended tests: each candidate in its own process, or many known solutions in one process."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,15 +16,17 @@ RUN = ["--test-threads=1", "--include-ignored"]
 
 @dataclass(frozen=True)
 class RunAppendedJob:
-    """The appended tests of one candidate, in a process and an attempt of its own."""
+    """Runs the appended tests of one candidate, in its own process and attempt."""
 
     candidate: Candidate
     index: int
+    """Index of the candidate's module in the program."""
     together: bool
+    """Whether the program has several candidates."""
     program: bytes
 
     def run(self, tools: Tools) -> tuple[Verdicts, list["RunAppendedJob"]]:
-        """The verdict."""
+        """Return the verdict, and no further jobs."""
         try:
             verdict = steady(self._verdict(tools), lambda: self._verdict(tools), tools)
         except SandboxFailure as failure:
@@ -73,13 +75,13 @@ class RunAppendedJob:
 
 @dataclass(frozen=True)
 class TrustedRunJob:
-    """Appended tests of many codes in one process: for codes that do no harm to each other."""
+    """Runs the appended tests of many trusted candidates in one process."""
 
     candidates: tuple[Candidate, ...]
     program: bytes
 
     def run(self, tools: Tools) -> tuple[Verdicts, list["RunAppendedJob"]]:
-        """Verdicts for those whose tests all pass; the others are run by themselves."""
+        """Return verdicts for candidates whose tests all pass, and a job for each of the others."""
         limits = replace(
             tools.run_limits,
             wall_seconds=tools.run_limits.wall_seconds + len(self.candidates),

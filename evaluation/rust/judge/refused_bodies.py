@@ -1,4 +1,4 @@
-"""What is refused of a candidate's bodies: those that do nothing with what they are given."""
+"""Refusals of function bodies that do nothing with their arguments."""
 
 from tree_sitter import Node
 
@@ -54,14 +54,14 @@ IDLE_CALLS = {b"drop", b"forget", b"black_box"}
 
 
 def bodies(root: Node, nodes: Nodes, tests: HiddenTests | None) -> Found:
-    """Of the functions asked for: those that do nothing, never return, or never look at their parameters."""
+    """Find demanded functions that do nothing, never return, or never use their parameters."""
     if tests is None:
         if all(is_placeholder(function) or _only_ends(function) for function in nodes["function_item"]):
-            yield root, "has no function that does something"
+            yield root, "has no function that does anything"
         return
     demanded = {name for kind, name in tests.declarations.items if kind == "fn"}
     for function in root.named_children:
-        # What does not fit the grammar is judged by its tokens: `unparsed.idle_functions`.
+        # Code that tree-sitter cannot parse is checked by its tokens: `unparsed.idle_functions`.
         if function.type != "function_item" or name_of(function) not in demanded or function.has_error:
             continue
         if is_placeholder(function) or _only_ends(function):
@@ -69,11 +69,11 @@ def bodies(root: Node, nodes: Nodes, tests: HiddenTests | None) -> Found:
         elif not nodes["macro_definition"] and _never_returns(function):
             yield function, f"`fn {name_of(function)}` never returns"
         elif _ignores_parameters(function):
-            yield function, f"`fn {name_of(function)}` never looks at its parameters"
+            yield function, f"`fn {name_of(function)}` never uses its parameters"
 
 
 def _only_ends(function: Node) -> bool:
-    """Whether the body is a single call of the function itself, an endless empty loop, or a default."""
+    """Whether the body is only a call of the function itself, an endless empty loop, or a default value."""
     statements = [child for child in field(function, "body").named_children if child.type not in COMMENTS]
     if len(statements) != 1:
         return False
@@ -89,7 +89,7 @@ def _only_ends(function: Node) -> bool:
 
 
 def _never_returns(function: Node) -> bool:
-    """Whether it calls itself in any case, or every way through its body ends in a panic or an endless loop."""
+    """Whether a function always calls itself, or every path through its body ends in a panic or an endless loop."""
     body = field(function, "body")
     if any(node.type == "function_item" and name_of(node) == name_of(function) for node in walk(body)):
         return False
@@ -102,7 +102,7 @@ def _never_returns(function: Node) -> bool:
 
 
 def _diverges(node: Node | None) -> Visit:
-    """Returns whether every way through it ends in a panic or an endless loop."""
+    """Return whether every path through a node ends in a panic or an endless loop."""
     if node is None:
         return False
     children = [child for child in node.named_children if child.type not in COMMENTS]
@@ -127,12 +127,12 @@ def _diverges(node: Node | None) -> Visit:
 
 
 def _is_item(node: Node) -> bool:
-    """What is within a function and cannot see its parameters."""
+    """Whether a node is an item inside a function, which cannot use its parameters."""
     return node.type.endswith("_item") and node.type not in ("attribute_item", "inner_attribute_item")
 
 
 def _ignores_parameters(function: Node) -> bool:
-    """Whether the body uses none of the parameters; statements that name them and do nothing are no use."""
+    """Whether the body uses none of the parameters. Statements without an effect do not count as a use."""
     parameters = field(function, "parameters")
     patterns = [field(node, "pattern") for node in parameters.named_children if node.type == "parameter"]
     names = {

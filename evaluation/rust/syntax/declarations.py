@@ -1,4 +1,4 @@
-"""What a candidate must define, read from its signature, and Rust that calls such functions."""
+"""Declarations that a candidate must define, parsed from the signature of its tests, and Rust code to call them."""
 
 import re
 from collections.abc import Iterator
@@ -28,11 +28,11 @@ TRAITS_OF_STRING = {"Debug", "Display", "Clone", "Default", "ToString", "Partial
 
 @dataclass(frozen=True)
 class Type:
-    """A type as it is written in a signature."""
+    """A type in a signature."""
 
     text: str
     in_pointer: str
-    """As it may stand in the type of a `fn` pointer: the compiler finds out what an `impl Trait` is."""
+    """Its text in the type of a `fn` pointer: `_` stands for an `impl Trait`, which the compiler infers."""
     node: Node
 
 
@@ -45,22 +45,22 @@ class Function:
     where: str
     parameters: tuple[Type, ...]
     result: Type | None
-    """None where no type is written."""
+    """None without a return type."""
     type_parameters: Node | None
 
     def head(self) -> str:
-        """`fn name<..>(nanochat_0: .., nanochat_1: ..) -> .. where ..`, without a body."""
+        """Return `fn name<..>(nanochat_0: .., nanochat_1: ..) -> .. where ..`, without a body."""
         parameters = ", ".join(f"nanochat_{index}: {kind.text}" for index, kind in enumerate(self.parameters))
         result = "" if self.result is None else f" -> {self.result.text}"
         return f"fn {self.name}{self.generics}({parameters}){result} {self.where}"
 
     def arguments(self) -> list[str]:
-        """The names of the parameters in `head`."""
+        """Return the names of the parameters in `head`."""
         return [f"nanochat_{index}" for index in range(len(self.parameters))]
 
     def wrapper(self) -> str:
-        """A function of the same name and type that calls the candidate's by a typed `fn` pointer."""
-        # In a pointer's type a reference lives for any time, on which the type behind an `impl Trait` may not depend.
+        """Return a function of the same name and type that calls the candidate's through a typed `fn` pointer."""
+        # A reference in the type of a pointer has any lifetime, on which the type of an `impl Trait` cannot depend.
         opaque = self.result is not None and self.result.in_pointer != self.result.text
         types = ", ".join("_" if opaque and _is_elided(kind) else kind.in_pointer for kind in self.parameters)
         result = "" if self.result is None else f" -> {self.result.in_pointer}"
@@ -70,26 +70,26 @@ class Function:
         )
 
     def stub(self) -> str | None:
-        """A function of the same type that never returns; None where a value of its result cannot be made up."""
+        """Return a function of the same type that never returns, or None if its return type has no known value."""
         body = "loop {}" if self.result is None else _never(self.result.node)
         return None if body is None else f"#[allow(dead_code)] {self.head()} {{ {body} }}"
 
 
 @dataclass(frozen=True)
 class Declarations:
-    """What a candidate must define."""
+    """Everything that a candidate must define."""
 
     items: tuple[tuple[str, str], ...]
-    """Kind and name, such as `("fn", "add")`."""
+    """Kind and name of each item, such as `("fn", "add")`."""
     imports: str
     """The `use` declarations."""
     imported: dict[str, str]
-    """For each name that the `use` declarations bring, its path."""
+    """Path of each name that the `use` declarations import."""
     functions: tuple[Function, ...]
 
 
 def read_declarations(signature: str) -> Declarations:
-    """Reads the declarations of a signature. Raises `ValueError`."""
+    """Parse the declarations of a signature. Raises `ValueError`."""
     text = signature.strip()
     code = (text if text.endswith((";", "}")) else text + ";").encode()
     root = Parser(RUST).parse(code).root_node
@@ -131,7 +131,7 @@ def _function(node: Node) -> Function:
 
 
 def _type(node: Node) -> Type:
-    """Whole nodes are replaced: `impl A + B` is one node around `impl A`."""
+    """Return a type of a signature. Outermost nodes are replaced: `impl A + B` is a node around `impl A`."""
     text, start = node_bytes(node), node.start_byte
     impls = []
     for below in walk(node, lambda below: bool(impls) and below.start_byte < impls[-1].end_byte):
@@ -143,7 +143,7 @@ def _type(node: Node) -> Type:
 
 
 def _is_elided(kind: Type) -> bool:
-    """Whether it holds a reference for a time that has no name."""
+    """Whether a type has a reference with an elided lifetime."""
     references = [node for node in walk(kind.node) if node.type == "reference_type"]
     named = all(any(child.type == "lifetime" for child in node.children) for node in references)
     return not named or "'_" in kind.text
@@ -156,7 +156,7 @@ def _is_impl(node: Node) -> bool:
 
 
 def _never(result: Node) -> str | None:
-    """A body for a result of this type. An `impl Trait` must be some type: one is known for the usual traits."""
+    """Return a body for a return type; for `impl Trait`, which needs a concrete type, only for the usual traits."""
     impls = [node for node in walk(result) if node.type == "abstract_type"]
     if not impls:
         return "loop {}"
@@ -174,7 +174,7 @@ def _never(result: Node) -> str | None:
 
 
 def _imported(declaration: Node) -> Iterator[tuple[str, str]]:
-    """The names that a `use` brings, each with its path."""
+    """Yield the names that a `use` imports, each with its path."""
     waiting = [(field(declaration, "argument"), "")]
     while waiting:
         node, prefix = waiting.pop()
@@ -194,12 +194,12 @@ def _imported(declaration: Node) -> Iterator[tuple[str, str]]:
 
 
 def _squeezed(node: Node) -> str:
-    """The text of a path without spaces."""
+    """Return the text of a path without whitespace."""
     return re.sub(r"\s", "", _text(node)).removeprefix("::")
 
 
 def has_body(node: Node) -> bool:
-    """Whether a function has a block behind its head."""
+    """Whether a function has a body."""
     body = node.child_by_field_name("body")
     return body is not None and body.type == "block"
 

@@ -1,4 +1,4 @@
-"""What macros are given and what they are made of, read as the code it becomes where it parses."""
+"""The arguments and the expansions of macros, parsed as code as far as possible."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from evaluation.rust.syntax.analysis import RUST
 from evaluation.rust.syntax.nodes import Nodes, field, node_bytes, node_text, parent_of, walk
 
 MACROS = ("macro_definition", "macro_invocation")
-# What stands in a macro may be items, associated items, statements, arguments or a type.
+# The tokens of a macro may be items, associated items, statements, arguments or a type.
 NAME = b"nanochat_context"
 CONTEXTS = (
     (b"", b""),
@@ -17,19 +17,21 @@ CONTEXTS = (
     (b"fn f() { f(\n", b"\n) }"),
     (b"type " + NAME + b" =\n", b"\n;"),
 )
-EXPRESSIONS = {"expr", "block", "stmt"}  # kinds of variables that may be any code
-READINGS = 6  # how many times the code's size is read at most
+EXPRESSIONS = {"expr", "block", "stmt"}  # fragment specifiers of variables that may be any code
+READINGS = 6  # maximum number of bytes to parse, in sizes of the code
 
 
 def macro_contents(nodes: Nodes, size: int) -> Iterator[tuple[Node, Node | None]]:
-    """Each macro's definition or call, and the root of what stands in it; None where that is too much to read.
+    """
+    Yield each macro definition or invocation with the root of its parsed contents, or None if there is too much to
+    parse.
 
-    Variables are taken for names, those for expressions for calls of macros; what may be repeated stands there once.
-    Calls within are read too, and belong to the outermost one; each level is read anew, so there is a limit.
+    Variables are parsed as names, or as macro invocations if they stand for expressions; repetitions are parsed once.
+    Nested invocations are parsed as well and belong to the outermost one. Each level is parsed again, hence the limit.
 
     Args:
-        nodes: of the code, by their kind.
-        size: bytes of the code.
+        nodes: Nodes of the code by type.
+        size: Number of bytes of the code.
     """
     waiting = [(macro, macro) for kind in MACROS for macro in nodes[kind]]
     seen, left = set(), READINGS * size
@@ -49,7 +51,7 @@ def macro_contents(nodes: Nodes, size: int) -> Iterator[tuple[Node, Node | None]
 
 
 def _readings(text: bytes) -> list[Node]:
-    """As the first of the contexts it fits in, otherwise as all of them."""
+    """Parse a text in the first context in which it has no errors, otherwise in all contexts."""
     roots = []
     for before, after in CONTEXTS:
         root = Parser(RUST).parse(before + text + after).root_node
@@ -71,7 +73,7 @@ def _texts(macro: Node) -> Iterator[bytes]:
 
 
 def _pieces(tree: Node, expressions: set[bytes]) -> Iterator[bytes]:
-    """The tree's text, other than that of variables and of the signs of repetitions."""
+    """Yield the parts of a token tree's text, with names for variables and without the marks of repetitions."""
     text, done = node_bytes(tree), 0
     for node in walk(tree):
         start, end = node.start_byte - tree.start_byte, node.end_byte - tree.start_byte

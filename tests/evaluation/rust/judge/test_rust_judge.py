@@ -235,7 +235,7 @@ def test_a_signature_alone_is_checked_without_running_anything(verifier, monkeyp
 def test_tests_that_can_be_cheated_earn_no_reward(verifier):
     with pytest.raises(ValueError, match="under reward rules tests must be HiddenTests"):
         verifier.verify([RIGHT], LIBTEST, rules="reward")
-    with pytest.raises(ValueError, match="#\\[test\\], or a fn main"):
+    with pytest.raises(ValueError, match="#\\[test\\] or a fn main"):
         verifier.verify([RIGHT], "fn nothing() {}")
     with pytest.raises(ValueError, match="got 2 for 1 codes"):
         verifier.verify([RIGHT], [None, None])
