@@ -140,7 +140,7 @@ def decode(model: LoopLMForCausalLM, rows: torch.Tensor, prompt_tokens: int, set
     cache, seconds = DynamicCache(config=model.config), 0.0
     exit_at_loop = setting.depth.get("exit_at_loop")
     places = range(prompt_tokens, rows.shape[1] - 1)
-    with model.model.resting_weights():
+    with model.model.cached_weights():
         model(rows[:, :prompt_tokens], past_key_values=cache, logits_to_keep=1, exit_at_loop=exit_at_loop)
         hooks = [layer.register_forward_hook(count) for layer in model.model.layers]
         for place in places:

@@ -137,7 +137,7 @@ class _Clock(StoppingCriteria):
 def run_transformers(model: LoopLMForCausalLM, ids: list[int], tokens: int, loops: int) -> Seconds:
     """Greedy `generate`; a first call, not timed, leaves the quantized weights behind."""
     prompt = torch.tensor([ids])
-    with model.model.resting_weights():
+    with model.model.cached_weights():
         for length in (1, tokens + 1):
             clock = _Clock()
             started = time.process_time()

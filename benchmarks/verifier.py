@@ -27,7 +27,7 @@ from rich.table import Table
 from evaluation.rust import RustVerifier
 from evaluation.rust.rustc.routing import must_compile_alone
 from evaluation.rust.rustc.toolchain import find_toolchain
-from evaluation.rust.syntax.analysis import analyse
+from evaluation.rust.syntax.analysis import analyze
 
 TOOLCHAIN = find_toolchain()
 
@@ -45,7 +45,7 @@ class Workload:
     def batched(self) -> int:
         """How many of the codes are compiled together with others."""
         return sum(
-            must_compile_alone(code.encode(), analyse(code), edition, crate_type) is None
+            must_compile_alone(code.encode(), analyze(code), edition, crate_type) is None
             for edition, rows in self.codes.items()
             for code, crate_type in rows
         )
@@ -188,7 +188,7 @@ def measure_routing(workload: Workload, rounds: int) -> dict:
     for _ in range(rounds):
         started = time.process_time()
         for edition, code, crate_type in rows:
-            must_compile_alone(code.encode(), analyse(code), edition, crate_type)
+            must_compile_alone(code.encode(), analyze(code), edition, crate_type)
         times.append(time.process_time() - started)
     return {"milliseconds_per_kilobyte": statistics.median(times) / kilobytes * 1000, "kilobytes": kilobytes}
 

@@ -131,7 +131,7 @@ def measuring(model: PreTrainedModel) -> Iterator[None]:
     was_training = model.training
     model.eval()
     try:
-        with model.get_decoder().resting_weights() if is_looplm(model.config) else nullcontext():
+        with model.get_decoder().cached_weights() if is_looplm(model.config) else nullcontext():
             yield
     finally:
         model.train(was_training)

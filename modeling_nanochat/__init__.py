@@ -1,6 +1,6 @@
 """
-The model. This folder is flat and imports nothing of the project: `save_pretrained` copies its files into every
-checkpoint, so that `trust_remote_code=True` loads them where the project is not installed.
+The LoopLM model. This folder is flat and imports nothing else of the project: `save_pretrained` copies its files into
+every checkpoint, so that `trust_remote_code=True` loads them where the project is not installed.
 """
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM

@@ -1,11 +1,13 @@
 """
-What may be put on ternary layers. PEFT's adapters and quantisers take a [`BitLinear`] for a linear layer and many read
-its `weight`, which is the latent weight and not the ternary one that the layer computes with. An adapter that calls
-the layer is right; one that computes from the weight, and a quantiser that replaces the layer, are refused.
+Checks of adapters and quantizers on ternary layers. PEFT's adapters and quantizers handle a [`BitLinear`] as a linear
+layer, and many read its `weight`, which is the latent weight and not the ternary one that the layer computes with.
+Adapters that call the layer are correct; those that compute with its weight raise an error, as do quantizers that
+replace the layer.
 """
 
 import warnings
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,10 +23,10 @@ CALLING_ADAPTERS = frozenset(
     POLY PSOFT PVERA RANDLORA ROAD TINYLORA TRAINABLE_TOKENS UNILORA VBLORA VERA WAVEFT XLORA
     """.split()
 )
-"""PEFT's types of adapters that call the layer they wrap and add to its input or output."""
+"""Types of PEFT adapters that call the layer they wrap and change its input or output."""
 
-COMPUTES = "multiplies with the layer's weight instead of calling the layer"
-BEGINS = "begins with a part of the layer's weight and takes it out of what the layer computes"
+COMPUTES = "multiplies by the layer's weight instead of calling the layer"
+BEGINS = "is initialized with a part of the layer's weight and subtracts that part from the weight"
 READING_ADAPTERS = {
     "DEFT": BEGINS,
     "FROD": BEGINS,
@@ -34,16 +36,16 @@ READING_ADAPTERS = {
     "SUPERTUNING": COMPUTES,
 }
 READING_STARTS = ("pissa", "olora", "corda", "loftq", "lora_ga")
-"""Beginnings of LoRA's `init_lora_weights` that write the rest of the weight back into the layer."""
+"""Prefixes of LoRA's `init_lora_weights` that write the remainder of the weight back into the layer."""
 
 SAMPLE_STRIDE = 97
-"""One in so many weights is compared: a prime, so that all rows and columns are among them."""
+"""Stride of the weights that are compared: a prime number, so that all rows and columns are among them."""
 CHANGED_SHARE = 1e-4
-"""Mean change of the weights, as a share of their mean magnitude, above what merging and unmerging leaves in fp32."""
+"""Mean change of the weights relative to their mean magnitude, above the error of merging and unmerging in fp32."""
 
 
-def _unsuitable(config) -> tuple[str, str] | None:
-    """The name of what PEFT's configuration asks for and what it does, if that is wrong on ternary layers."""
+def _unsuitable(config: Any) -> tuple[str, str] | None:
+    """Return the kind of adapter in a PEFT configuration and its effect, if that is wrong on ternary layers."""
     kind, settings = str(getattr(config.peft_type, "value", config.peft_type)), vars(config)
     if kind in READING_ADAPTERS:
         return kind, READING_ADAPTERS[kind]
@@ -59,13 +61,13 @@ def _unsuitable(config) -> tuple[str, str] | None:
     return None
 
 
-def check_adapters(model: nn.Module, configurations: Mapping[str, object]) -> None:
+def check_adapters(model: nn.Module, configurations: Mapping[str, Any]) -> None:
     """
-    Warns of adapters on ternary layers of a type that is not known here.
+    Check the PEFT adapters on ternary layers, and warn of adapters of an unknown type.
 
     Args:
-        model: With PEFT's adapters in it.
-        configurations: Of these adapters, by their names.
+        model: The model with its adapters.
+        configurations: PEFT configurations by the names of the adapters.
 
     Raises:
         ValueError: An adapter on ternary layers computes with their latent weights.
@@ -76,8 +78,8 @@ def check_adapters(model: nn.Module, configurations: Mapping[str, object]) -> No
             continue
         if unsuitable is None:
             warnings.warn(
-                f"It is not known whether PEFT's {kind} calls the ternary layers or computes with their latent "
-                "weights, which would be wrong: compare the outputs with and without the adapter.",
+                f"PEFT's {kind} is not known here. It is wrong on ternary layers if it computes with their latent "
+                "weights instead of calling them: compare the outputs with and without the adapter.",
                 stacklevel=3,
             )
             continue
@@ -85,34 +87,35 @@ def check_adapters(model: nn.Module, configurations: Mapping[str, object]) -> No
         raise ValueError(
             f"An adapter on ternary layers must call them, but {what} {does}, and BitLinear.weight is the latent "
             "weight, not the ternary one. Load the model again, which the adapter may have changed, and use LoRA with "
-            "its default start, or leave the ternary layers out of target_modules."
+            "its default initialization, or leave the ternary layers out of target_modules."
         )
 
 
 def _adapts_ternary_layers(model: nn.Module, adapter: str) -> bool:
     places = (host._modules[name] for host in model.modules() if isinstance(host, TernaryHost) for name in host.places)
-    return any(adapter in name.split(".") for place in places for name, _ in place.named_parameters())
+    modules = [place for place in places if place is not None]
+    return any(adapter in name.split(".") for module in modules for name, _ in module.named_parameters())
 
 
 def check_quantizer(method: object) -> None:
-    """Raises ValueError for a `quantization_config` of transformers that would quantise ternary layers once more."""
+    """Raise `ValueError` for a quantization method of transformers that would quantize ternary layers again."""
     name = str(getattr(method, "value", method))
     if name not in ("bitsandbytes", "llm_int8"):
         raise ValueError(
             f'quantization_config must be of bitsandbytes for a ternary model, got quant_method="{name}", which '
-            "would quantise the latent weights of the ternary layers: pack() gives them 2 bits without any error"
+            "would quantize the latent weights of the ternary layers: pack() stores them in 2 bits without any error"
         )
 
 
 def _ternary_layer(module: nn.Module | None) -> nn.Module | None:
-    """The ternary layer that a module is or wraps."""
+    """Return the ternary layer that a module is or wraps; None if there is none."""
     if module is None or isinstance(module, TERNARY_LAYERS):
         return module
     return next((each for each in module.modules() if isinstance(each, TERNARY_LAYERS)), None)
 
 
-def _sample(layer: nn.Module) -> torch.Tensor | None:
-    """Some of a layer's latent weights; None for a packed layer and where they are elsewhere (offloaded, sharded)."""
+def _sample(layer: nn.Module | None) -> torch.Tensor | None:
+    """Return some of a layer's latent weights; None if it is packed, or its weight is offloaded or sharded."""
     if not isinstance(layer, BitLinear) or type(layer.weight) is not nn.Parameter or layer.weight.is_meta:
         return None
     return layer.weight.detach().flatten()[::SAMPLE_STRIDE].clone()
@@ -120,10 +123,11 @@ def _sample(layer: nn.Module) -> torch.Tensor | None:
 
 class TernaryHost(nn.Module):
     """
-    A module with ternary layers.
+    Base class of modules with ternary layers, which checks what replaces one of them.
 
     Attributes:
-        places: Names of its ternary layers, and for those with an adapter a sample of the weights from when it came.
+        places: For the name of each ternary layer, a sample of its weights at the time an adapter was added; None
+            without an adapter.
     """
 
     def __init__(self):
@@ -141,33 +145,41 @@ class TernaryHost(nn.Module):
             self.places[name] = None
         elif name in self.places:
             self._check_place(name, value)
-            # PEFT's adapters of single parameters add to the latent weight before it is rounded, as merging does.
+            # PEFT's adapters of parameters change the latent weight before it is rounded, as merging does.
             if isinstance(self._modules[name], BitLinear) and "parameter_name" not in vars(value):
                 self.places[name] = _sample(self._modules[name])
 
-    def _check_place(self, name: str, value: nn.Module) -> nn.Module:
+    def _check_place(self, name: str, value: nn.Module | None) -> nn.Module:
         layer = _ternary_layer(value)
         if layer is None:
             raise ValueError(
                 f"The ternary layer {name} must stay, by itself or within an adapter, got a {type(value).__name__} in "
-                "its place: a quantiser would round its latent weight and lose the ternary one. Leave the ternary "
-                "layers out; pack() gives them 2 bits without any error"
+                "its place: a quantizer would round its latent weight and lose the ternary one. Leave the ternary "
+                "layers out; pack() stores them in 2 bits without any error"
             )
         return layer
 
     def adapted_layers(self) -> list[tuple[nn.Module, torch.Tensor]]:
-        """Layers with adapters and their samples; raises ValueError when something else took a layer's place."""
+        """
+        Return the layers with adapters and their samples.
+
+        Raises:
+            ValueError: Something other than an adapter has replaced a ternary layer.
+        """
         layers = [(self._check_place(name, self._modules[name]), sample) for name, sample in self.places.items()]
         return [(layer, sample) for layer, sample in layers if sample is not None]
 
 
 def check_hosts(hosts: Iterable[TernaryHost]) -> None:
     """
-    For every pass, because not everything that happens to a layer goes through its host. Warns when weights have
-    changed since their adapter came; raises ValueError when something took a ternary layer's place.
+    Check the ternary layers in every forward pass, because some changes do not go through their host. Warns if the
+    weights of a layer have changed since an adapter was added.
+
+    Raises:
+        ValueError: Something other than an adapter has replaced a ternary layer.
     """
     adapted = [pair for host in hosts for pair in host.adapted_layers()]
-    # A kept weight means that weights rest; it was looked at when they began to.
+    # Cached weights were checked in the first pass with the cache.
     _warn_if_changed([(layer, sample) for layer, sample in adapted if layer._kept is None])
 
 
@@ -175,17 +187,17 @@ def _warn_if_changed(layers: list[tuple[nn.Module, torch.Tensor | None]]) -> Non
     now, before = [], []
     for layer, sample in layers:
         found = None if sample is None or layer.weight.requires_grad else _sample(layer)
-        # A cast rounds them and is meant.
-        if found is not None and found.dtype == sample.dtype:
+        # A cast to another dtype rounds the weights intentionally.
+        if sample is not None and found is not None and found.dtype == sample.dtype:
             now.append(found)
             before.append(sample.to(found.device))
     if not now:
         return
     changes = [(a - b).abs().mean() / b.abs().mean() for a, b in zip(now, before, strict=True)]
-    # Together, for one transfer from the accelerator.
+    # All together, for a single transfer from the accelerator.
     if (torch.stack(changes) > CHANGED_SHARE).any():
         warnings.warn(
-            "The weights of ternary layers have changed since an adapter was put on them, as by merging it, and are "
-            "rounded again: the result is another model than the one with the adapter, and must be evaluated itself.",
+            "The weights of ternary layers have changed since an adapter was added, for example by merging it, and "
+            "are rounded again: the result differs from the model with the adapter and must be evaluated separately.",
             stacklevel=4,
         )

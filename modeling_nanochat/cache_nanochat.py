@@ -1,9 +1,7 @@
-"""
-Key-value cache slots of a looped model: one per (loop, shared layer), or one per shared layer where only the last
-loop's are kept.
-"""
+"""Key-value cache of a looped model, with a slot per (loop, shared layer), or per shared layer for the last loop."""
 
 import inspect
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -13,13 +11,16 @@ from transformers.masking_utils import create_causal_mask
 
 from .exit_nanochat import EarlyExit
 
-# The cache's name in calls and outputs: `past_key_values` until transformers 5.23, `cache` since 5.24.
+# Name of the cache in arguments and outputs: `past_key_values` until transformers 5.23, `cache` since 5.24.
 OLD_CACHE_NAME = "past_key_values"
 CACHE_NAME = "cache" if "cache" in inspect.signature(create_causal_mask).parameters else OLD_CACHE_NAME
 
 
-def name_cache_field(output_class: type) -> type:
-    """A class decorator below `dataclass`: its field `past_key_values` gets the name that transformers has for it."""
+Output = TypeVar("Output")
+
+
+def name_cache_field(output_class: type[Output]) -> type[Output]:
+    """Class decorator, applied before `dataclass`: rename the field `past_key_values` to transformers' name for it."""
     if CACHE_NAME != OLD_CACHE_NAME:
         fields = inspect.get_annotations(output_class)
         output_class.__annotations__ = {
@@ -32,10 +33,10 @@ def name_cache_field(output_class: type) -> type:
 
 def given_cache(past_key_values: Cache | None, kwargs: dict) -> Cache | None:
     """
-    The cache of a call, by whichever of its names; the new one is taken out of `kwargs`.
+    Return the cache of a call under either of its names, and remove it from `kwargs`.
 
     Raises:
-        ValueError: Both are given.
+        ValueError: Both names are given.
     """
     cache = kwargs.pop(CACHE_NAME, None)
     if past_key_values is not None and cache is not None:
@@ -44,14 +45,18 @@ def given_cache(past_key_values: Cache | None, kwargs: dict) -> Cache | None:
 
 
 def slot_index(loop: int, layer: int, num_shared_layers: int) -> int:
-    """Cache slot of shared layer `layer` in loop `loop`, both counted from 0."""
+    """Return the index of the cache slot of a shared layer in a loop; all are counted from 0."""
     return loop * num_shared_layers + layer
 
 
 class AttentionSlot(nn.Module):
     """
-    What the attention functions and the caches see instead of the attention module: they read `layer_idx` from the
-    module they are given, but one shared module serves one slot per loop. It has no parameters.
+    Stand-in for the attention module in calls of attention functions and caches, without parameters. They read
+    `layer_idx` from their module, but a shared module has another slot in every loop.
+
+    Args:
+        config: The configuration of the model.
+        layer_idx: Index of the cache slot.
     """
 
     def __init__(self, config: PreTrainedConfig, layer_idx: int):
@@ -64,23 +69,27 @@ class AttentionSlot(nn.Module):
 
 def ensure_slots(cache: Cache, num_slots: int, kv_reuse: str) -> None:
     """
-    Prepare a cache for a pass that uses its first `num_slots` layers: caches are sized from the configuration, and a
-    call may ask for more loops than that.
+    Prepare a cache for a pass with `num_slots` slots. Caches are sized from the configuration, but a call may run more
+    loops.
+
+    Args:
+        cache: The cache.
+        num_slots: Number of slots that the pass uses.
+        kv_reuse: See [`LoopLMConfig`].
 
     Raises:
-        ValueError: The cache cannot grow, because tokens are already in it or because of its type; its tokens were
-            computed with fewer loops than are asked for now or kept by another policy; or its type cannot keep the
-            last loop only.
+        ValueError: The cache cannot grow because it is not empty or of an unsupported type; its tokens were computed
+            with fewer loops or another `kv_reuse`; or its type does not support `kv_reuse="last"`.
     """
     if torch.compiler.is_compiling():
-        return  # The uncompiled prefill has been here.
+        return  # The prefill, which is not compiled, has called this function.
     if not isinstance(cache, Cache):
-        return  # The pages of continuous batching, which has made as many slots as the configuration says.
+        return  # The paged cache of continuous batching has the slots of the configuration.
     filled = int(cache.get_seq_length()) > 0
     filled_slots, filled_policy = vars(cache).get("looplm_slots", (num_slots, kv_reuse))
     if filled and filled_policy != kv_reuse:
         raise ValueError(
-            f"kv_reuse must not change between calls that share a cache: its tokens were kept by "
+            "kv_reuse must not change between calls that share a cache: its tokens were computed with "
             f'kv_reuse="{filled_policy}", got "{kv_reuse}"'
         )
     if filled and filled_slots < num_slots:
@@ -92,21 +101,22 @@ def ensure_slots(cache: Cache, num_slots: int, kv_reuse: str) -> None:
         cache.offloading or any(type(layer) not in (DynamicLayer, StaticLayer) for layer in cache.layers)
     ):
         raise ValueError(
-            'kv_reuse="last" needs a dynamic or static cache that is not offloaded, because every loop writes over '
-            f"what the loop before it wrote, got a {type(cache).__name__} of {type(cache.layers[0]).__name__}"
+            'kv_reuse="last" needs a dynamic or static cache that is not offloaded, because every loop overwrites '
+            f"the previous one, got a {type(cache).__name__} of {type(cache.layers[0]).__name__}"
             f"{', offloaded' if cache.offloading else ''}"
         )
     if cache.layer_class_to_replicate is None and len(cache.layers) < num_slots:
         _grow(cache, num_slots)
-    cache.looplm_slots = (num_slots, kv_reuse)
+    vars(cache)["looplm_slots"] = (num_slots, kv_reuse)
 
 
 def _grow(cache: Cache, num_slots: int) -> None:
     template = cache.layers[0]
-    if type(template) not in (DynamicLayer, StaticLayer) or template.is_initialized or cache.offloading:
+    plain = isinstance(template, (DynamicLayer, StaticLayer)) and type(template) in (DynamicLayer, StaticLayer)
+    if not plain or template.is_initialized or cache.offloading:
         raise ValueError(
             f"num_loops needs {num_slots} cache slots, got a {type(cache).__name__} with {len(cache.layers)}. Set "
-            "config.num_loops before making the cache, or pass an empty dynamic or static cache."
+            "config.num_loops before creating the cache, or pass an empty dynamic or static cache."
         )
     arguments = {"max_cache_len": template.max_cache_len} if isinstance(template, StaticLayer) else {}
     cache.layers.extend(type(template)(**arguments) for _ in range(num_slots - len(cache.layers)))
@@ -114,19 +124,19 @@ def _grow(cache: Cache, num_slots: int) -> None:
 
 class PassCache:
     """
-    The cache as the blocks see it during one pass in which tokens may leave early or only the last loop's keys and
-    values are kept. Blocks call `update` as they would on the cache itself.
+    Wrapper of a cache for one forward pass with early exit or with `kv_reuse="last"`. Blocks call its `update` like
+    that of the cache.
 
-    - A token that has left keeps the keys and values of the loop it left after: they go into the slots of the deeper
-      loops, where later tokens find them.
-    - With `kv_reuse="last"` there is one slot per shared layer. Every loop attends to what it holds of earlier passes
-      and to the loop's own keys and values of this pass, and takes the place of the loop before it.
+    - Early exit: the keys and values of the last loop that a token ran are also written into the slots of the deeper
+      loops, to which later tokens attend.
+    - `kv_reuse="last"`: there is one slot per shared layer. Every loop attends to the slot's keys and values of
+      earlier passes and to its own ones of this pass, and overwrites those of the previous loop.
 
     Args:
-        cache: The real one.
-        num_shared_layers: Of the model.
+        cache: The wrapped cache.
+        num_shared_layers: Number of shared layers of the model.
         kv_reuse: "none" or "last".
-        early_exit: Says which tokens have left; None when none may.
+        early_exit: The early exit of the pass; None without.
     """
 
     def __init__(self, cache: Cache, num_shared_layers: int, kv_reuse: str, early_exit: EarlyExit | None):
@@ -134,14 +144,14 @@ class PassCache:
         self.num_shared_layers = num_shared_layers
         self.keeps_last_loop = kv_reuse == "last"
         self.early_exit = early_exit
+        # Keys and values of this pass by shared layer: for each token, of the last loop that it ran.
         self._newest: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        """Of each shared layer, this pass's keys and values, for each token of the last loop that it ran."""
 
     def update(self, key: torch.Tensor, value: torch.Tensor, slot: int, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
-        """As [`Cache.update`]: the keys and values to attend to, of earlier passes and of this one."""
+        """Add keys and values like [`~transformers.Cache.update`], and return all that the slot attends to."""
         loop, layer = divmod(slot, self.num_shared_layers)
         if self.early_exit is not None:
-            if self.early_exit.some_left:
+            if self.early_exit.some_exited and self.early_exit.running is not None:
                 running = self.early_exit.running[:, None, :, None]
                 newest_key, newest_value = self._newest[layer]
                 key, value = torch.where(running, key, newest_key), torch.where(running, value, newest_value)
@@ -153,7 +163,13 @@ class PassCache:
         return self.cache.update(key, value, layer, **kwargs)
 
     def fill_deeper_slots(self, loops_run: int, num_loops: int) -> None:
-        """After a pass that stopped early: the slots of the loops that did not run get what the tokens left with."""
+        """
+        Fill the slots of loops that were not run, at the end of a pass with early exit.
+
+        Args:
+            loops_run: Number of loops that were run.
+            num_loops: Number of loops with slots.
+        """
         if self.keeps_last_loop:
             return
         for loop in range(loops_run, num_loops):
@@ -161,8 +177,9 @@ class PassCache:
                 self.cache.update(key, value, slot_index(loop, layer, self.num_shared_layers))
 
 
-def _forget_newest(layer: DynamicLayer | StaticLayer, num_tokens: int) -> None:
+def _forget_newest(layer: object, num_tokens: int) -> None:
+    assert isinstance(layer, (DynamicLayer, StaticLayer)), "`ensure_slots` accepts no others"
     if isinstance(layer, StaticLayer):
-        layer.cumulative_length.sub_(num_tokens)  # the next update writes over them
+        layer.cumulative_length.sub_(num_tokens)  # the next update overwrites them
     else:
         layer.crop(-num_tokens)

@@ -5,24 +5,24 @@ import os
 import warnings
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from transformers import GenerationConfig, PreTrainedConfig
 from transformers.modeling_rope_utils import RopeParameters
 
 
 class FieldRule(NamedTuple):
-    """What one configuration field accepts, in words and as a test."""
+    """The values that a configuration field accepts, in words and as a function."""
 
     text: str
     accepts: Callable[[object], bool]
 
 
-def _is_integer(value: object) -> bool:
+def _is_integer(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -89,10 +89,10 @@ FIELD_RULES: dict[str, FieldRule] = {
 
 
 PACKED_CODES = 4
-"""Ternary codes in a byte of packed weights."""
+"""Number of ternary codes in a byte of packed weights."""
 
 FOREIGN_FIELDS = {
-    "max_loop_depth": "give num_loops to forward or generate to bound the depth at run time",
+    "max_loop_depth": "pass num_loops to forward or generate to limit the depth at run time",
     "sliding_window": "attention is always over the whole context",
     "layer_types": "attention is always over the whole context",
     "hidden_act": "the MLP is always SwiGLU",
@@ -118,13 +118,13 @@ TRANSFORMERS_FIELDS = {
     *("rope_theta", "rope_scaling", "partial_rotary_factor"),
     *GenerationConfig._get_default_generation_params(),
 }
-"""Names that [`~transformers.PreTrainedConfig`] understands without a field for them."""
+"""Keyword arguments that [`~transformers.PreTrainedConfig`] accepts in addition to its fields."""
 
 
 def is_looplm(config: PreTrainedConfig) -> bool:
     """
-    Whether a model's configuration is a LoopLM's. By `model_type`, because `trust_remote_code` loads other classes of
-    the same name, of which `isinstance` says no.
+    Whether a configuration is a LoopLM's. This compares `model_type`, because `trust_remote_code` loads another class
+    with the same name, for which `isinstance` is False.
     """
     return config.model_type == LoopLMConfig.model_type
 
@@ -135,36 +135,51 @@ class LoopLMConfig(PreTrainedConfig):
     is applied `num_loops` times (Ouro, arXiv 2510.25741), with ternary weights (BitNet b1.58, arXiv 2402.17764) and
     optional residual streams (mHC-lite, arXiv 2601.05732).
 
-    Every field is checked when it is set, and their combinations when the configuration is made and again when a
-    model is built from it; both raise `ValueError` naming the field, the rule and the value.
+    Each field is checked whenever it is set; combinations of fields are checked when the configuration or a model is
+    created.
 
     Args:
-        vocab_size: Rows of the embedding and of the head.
-        hidden_size: Width of the residual stream.
-        intermediate_size: Width of the SwiGLU branch.
-        num_shared_layers: Physical transformer blocks, shared by all loops.
-        num_loops: How often the stack is applied. `forward` and `generate` take another number at run time.
-        num_attention_heads: Query heads.
-        num_key_value_heads: Key and value heads (grouped-query attention); None means as many as query heads.
-        head_dim: Width of one head; None means `hidden_size / num_attention_heads`.
-        max_position_embeddings: Longest sequence the rotary table is meant for.
-        rms_norm_eps: Added to the mean square in every RMSNorm.
-        rope_parameters: Rotary embedding as in transformers, e.g. `{"rope_type": "default", "rope_theta": 1e4}`.
-        tie_word_embeddings: The head uses the embedding matrix.
-        initializer_range: Standard deviation of the initial weights.
-        sandwich_norm: Also normalise each branch before it is added (Ouro's block).
-        ternary: Use [`BitLinear`] in the blocks. Embedding, head, gate, norms and streams stay float.
-        ternary_group_size: Weights along the input that share one scale; -1 is one scale per tensor.
-        activation_bits: 8 quantises the input of every ternary layer per token; None leaves it float.
-        mhc_num_streams: Residual streams: 1 (a plain residual), 2 or 4.
-        mhc_dynamic: The stream coefficients depend on the token (as in the paper) instead of being constants.
-        exit_threshold: A token may leave at the first loop whose cumulative exit probability reaches this; >= 1 never.
-        exit_at_loop: Always stop after this loop (1-based); None runs all loops.
-        exit_temperature: Divides the gate's logits.
-        exit_entropy_weight: Weight (beta) of the exit distribution's entropy in the loss.
-        loop_loss: "expected" is the paper's `sum_t p_t CE_t - beta H(p)`; "final" is `CE_T + beta (log T - H(p))`.
-        kv_reuse: "none" keeps the keys and values of every loop; "last" those of the last loop after the prefill.
-        weight_format: "latent" float weights, or "packed" 2-bit codes with their scales.
+        vocab_size (`int`, defaults to 50304): Size of the vocabulary.
+        hidden_size (`int`, defaults to 768): Width of the hidden states.
+        intermediate_size (`int`, defaults to 2048): Width of the SwiGLU feed-forward network.
+        num_shared_layers (`int`, defaults to 6): Number of transformer blocks, which all loops share.
+        num_loops (`int`, defaults to 4): Number of times that the stack is applied. `forward` and `generate` accept
+            another number.
+        num_attention_heads (`int`, defaults to 12): Number of query heads.
+        num_key_value_heads (`int`, *optional*): Number of key and value heads (grouped-query attention); the default
+            is `num_attention_heads`.
+        head_dim (`int`, *optional*): Width of a head; the default is `hidden_size // num_attention_heads`.
+        max_position_embeddings (`int`, defaults to 2048): Maximum sequence length of the rotary embeddings.
+        rms_norm_eps (`float`, defaults to 1e-6): Epsilon of the RMSNorm layers.
+        rope_parameters (`dict`, *optional*): Parameters of the rotary embeddings as in transformers, such as
+            `{"rope_type": "default", "rope_theta": 1e4}`.
+        tie_word_embeddings (`bool`, defaults to True): Whether the head shares the weight of the embedding.
+        initializer_range (`float`, defaults to 0.02): Standard deviation of the initial weights.
+        use_cache (`bool`, defaults to True): Whether `generate` uses a key-value cache.
+        sandwich_norm (`bool`, defaults to False): Whether to add a norm after attention and MLP (Ouro's block).
+        ternary (`bool`, defaults to True): Whether to use [`BitLinear`] in the blocks. Embedding, head, exit gate,
+            norms and residual streams always have float weights.
+        ternary_group_size (`int`, defaults to 128): Number of weights along the input that share a scale; -1 for one
+            scale per weight matrix.
+        activation_bits (`int`, *optional*, defaults to 8): 8 to quantize the input of every ternary layer per token;
+            None to keep it in float.
+        mhc_num_streams (`int`, defaults to 1): Number of residual streams: 1 (a plain residual connection), 2 or 4.
+        mhc_dynamic (`bool`, defaults to True): Whether the coefficients of the streams depend on the token, as in the
+            paper, or are constants.
+        exit_threshold (`float`, defaults to 1.0): Each token exits after the first loop at which its cumulative exit
+            probability reaches this value; 1 or more disables early exit.
+        exit_at_loop (`int`, *optional*): Stop after this loop, counted from 1, for all tokens.
+        exit_temperature (`float`, defaults to 1.0): Temperature that divides the logits of the exit gate.
+        exit_entropy_weight (`float`, defaults to 0.1): Weight beta of the exit distribution's entropy in the loss.
+        loop_loss (`str`, defaults to `"expected"`): Objective for T loops with exit distribution p: `"expected"` is
+            the paper's `sum_t p_t CE_t - beta H(p)`, `"final"` is `CE_T + beta (log T - H(p))`.
+        kv_reuse (`str`, defaults to `"none"`): `"none"` keeps the keys and values of every loop in the cache,
+            `"last"` only those of the last loop.
+        weight_format (`str`, defaults to `"latent"`): `"latent"` for float weights, `"packed"` for 2-bit codes with
+            scales, which cannot be trained.
+
+    Raises:
+        ValueError: A field is out of range, or fields contradict each other.
     """
 
     model_type = "nanochat_looplm"
@@ -235,15 +250,15 @@ class LoopLMConfig(PreTrainedConfig):
                 )
             self.head_dim = self.hidden_size // self.num_attention_heads
         if self.auto_map is None:
-            # `save_pretrained` of one class writes only its own entry; with all three, AutoModel and
-            # AutoModelForCausalLM both load from a folder that either class saved.
+            # `save_pretrained` of a class writes only its own entry; with all three, AutoModel and
+            # AutoModelForCausalLM load a folder that either class has saved.
             self.auto_map = {
                 "AutoConfig": "configuration_nanochat.LoopLMConfig",
                 "AutoModel": "modeling_nanochat.LoopLMModel",
                 "AutoModelForCausalLM": "modeling_nanochat.LoopLMForCausalLM",
             }
         for name, value in kwargs.items():
-            # transformers keeps unknown names silently, and they would be taken for settings that have an effect.
+            # transformers accepts unknown names silently, and the user would expect them to have an effect.
             if name in TRANSFORMERS_FIELDS or name in FOREIGN_FIELDS or name.startswith("_"):
                 continue
             meant = get_close_matches(name, FIELD_RULES, n=1, cutoff=0.8)
@@ -257,17 +272,17 @@ class LoopLMConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         self.validate_architecture()
 
-    def __setattr__(self, name, value):
-        if name in FOREIGN_FIELDS:
-            raise ValueError(f"LoopLMConfig has no field {name}: {FOREIGN_FIELDS[name]}, got {name}={value!r}")
-        rule = FIELD_RULES.get(name)
+    def __setattr__(self, key, value):
+        if key in FOREIGN_FIELDS:
+            raise ValueError(f"LoopLMConfig has no field {key}: {FOREIGN_FIELDS[key]}, got {key}={value!r}")
+        rule = FIELD_RULES.get(key)
         if rule is not None and not rule.accepts(value):
-            raise ValueError(f"LoopLMConfig.{name} must be {rule.text}, got {value!r}")
-        super().__setattr__(name, value)
+            raise ValueError(f"LoopLMConfig.{key} must be {rule.text}, got {value!r}")
+        super().__setattr__(key, value)
 
     @property
     def num_hidden_layers(self) -> int:
-        """Effective depth, `num_shared_layers * num_loops`: every key-value cache sizes itself from it."""
+        """Effective depth, `num_shared_layers * num_loops`, from which key-value caches are sized."""
         return self.num_shared_layers * self.num_loops
 
     @num_hidden_layers.setter
@@ -277,23 +292,30 @@ class LoopLMConfig(PreTrainedConfig):
             f"got num_hidden_layers={value!r}"
         )
 
+    def head_sizes(self) -> tuple[int, int]:
+        """Return `num_key_value_heads` and `head_dim`, which are not None after initialization."""
+        assert self.num_key_value_heads is not None and self.head_dim is not None
+        return self.num_key_value_heads, self.head_dim
+
     def to_json_file(self, json_file_path: str | os.PathLike, use_diff: bool = True) -> None:
-        """As of every configuration, but with `use_cache=True`, which the Trainer turns off in the model it trains."""
+        """Save as JSON, always with `use_cache=True`: the Trainer sets it to False in the model that it trains."""
         saved = copy.copy(self)
         saved.use_cache = True
         super(LoopLMConfig, saved).to_json_file(json_file_path, use_diff)
 
     def validate(self) -> None:
-        """Asked by `save_pretrained`, because fields can be set later; raises ValueError."""
-        super().validate()
+        """Check all fields; `save_pretrained` calls this, because fields may have been set. Raises `ValueError`."""
+        # The decorator of `PreTrainedConfig` adds it.
+        super().validate()  # ty: ignore[missing-attribute]
         self.validate_architecture()
 
     def validate_architecture(self) -> None:
-        """Check the fields against each other; raises ValueError."""
-        if self.num_attention_heads % self.num_key_value_heads:
+        """Check the combinations of fields. Raises `ValueError`."""
+        num_key_value_heads, head_dim = self.head_sizes()
+        if self.num_attention_heads % num_key_value_heads:
             self._refuse("num_key_value_heads", f"a divisor of num_attention_heads={self.num_attention_heads}")
-        if self.head_dim % 2:
-            self._refuse("head_dim", "even, because rotary embeddings turn pairs")
+        if head_dim % 2:
+            self._refuse("head_dim", "even, because rotary embeddings rotate pairs")
         if self.exit_at_loop is not None and self.exit_at_loop > self.num_loops:
             self._refuse("exit_at_loop", f"at most num_loops={self.num_loops}")
         if self.exit_at_loop is not None and self.exit_threshold < 1:
@@ -311,11 +333,12 @@ class LoopLMConfig(PreTrainedConfig):
             self._check_widths(self.ternary_group_size, f"ternary_group_size={self.ternary_group_size}")
 
     def _check_widths(self, divisor: int, text: str) -> None:
-        """The input widths of the ternary layers are multiples of a number."""
+        """Check that the input widths of the ternary layers are multiples of a number."""
         for name in ("hidden_size", "intermediate_size"):
             if getattr(self, name) % divisor:
                 self._refuse(name, f"a multiple of {text}")
-        if self.num_attention_heads * self.head_dim % divisor:
+        _, head_dim = self.head_sizes()
+        if self.num_attention_heads * head_dim % divisor:
             heads = self.num_attention_heads
             self._refuse("head_dim", f"such that num_attention_heads={heads} x head_dim is a multiple of {text}")
 

@@ -1,6 +1,7 @@
-"""One shared transformer block: attention and MLP, joined by residual connections."""
+"""The shared transformer block: attention and MLP with residual connections."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -34,26 +35,33 @@ def _make_residual(config: LoopLMConfig, sublayer_index: int) -> nn.Module:
 
 
 class LoopLMAttention(TernaryHost):
-    """Grouped-query attention with rotary embeddings; `loop` (from 0) selects the cache slot, None is for none."""
+    """
+    Grouped-query attention with rotary position embeddings.
+
+    Args:
+        config: The configuration of the model.
+        layer: Index of the shared layer.
+    """
 
     def __init__(self, config: LoopLMConfig, layer: int):
         super().__init__()
+        num_key_value_heads, head_dim = config.head_sizes()
         self.config = config
         self.layer = layer
-        self.head_dim = config.head_dim
-        self.scaling = config.head_dim**-0.5
-        query_size = config.num_attention_heads * config.head_dim
-        key_size = config.num_key_value_heads * config.head_dim
+        self.head_dim = head_dim
+        self.scaling = head_dim**-0.5
+        query_size = config.num_attention_heads * head_dim
+        key_size = num_key_value_heads * head_dim
         self.q_proj = _make_linear(config, config.hidden_size, query_size)
         self.k_proj = _make_linear(config, config.hidden_size, key_size)
         self.v_proj = _make_linear(config, config.hidden_size, key_size)
         self.o_proj = _make_linear(config, query_size, config.hidden_size)
-        # A plain dict, so that the slots are no submodules.
+        # A plain dict, so that the slots are not submodules.
         self._slots: dict[int, AttentionSlot] = {}
         self._without_cache = (AttentionSlot(config, 0),)
 
     def slot(self, loop: int) -> AttentionSlot:
-        """The stand-in for this module in loop `loop` (from 0)."""
+        """Return the stand-in for this module in a loop, counted from 0; see [`AttentionSlot`]."""
         if loop not in self._slots:
             index = slot_index(loop, self.layer, self.config.num_shared_layers)
             self._slots[loop] = AttentionSlot(self.config, index)
@@ -68,6 +76,19 @@ class LoopLMAttention(TernaryHost):
         past_key_values: Cache | None = None,
         **kwargs,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """
+        Args:
+            hidden_states: Of shape `(batch, seq, hidden)`.
+            loop: Index of the loop, which selects the cache slot; None without a cache.
+            position_embeddings: Cosines and sines of the rotary embeddings.
+            attention_mask: Mask of the attention function.
+            past_key_values: The cache.
+            kwargs: Arguments of the attention function.
+
+        Returns:
+            The output, of shape `(batch, seq, hidden)`, and the attention weights if the attention function returns
+            them.
+        """
         input_shape = hidden_states.shape[:-1]
         heads_shape = (*input_shape, -1, self.head_dim)
         query = self.q_proj(hidden_states).view(heads_shape).transpose(1, 2)
@@ -75,7 +96,7 @@ class LoopLMAttention(TernaryHost):
         value = self.v_proj(hidden_states).view(heads_shape).transpose(1, 2)
         query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
 
-        # Without a cache the loop makes no difference, and compiled code must not depend on it.
+        # Without a cache the loop has no effect, and compiled code must not depend on it.
         slot = self._without_cache[0] if loop is None else self.slot(loop)
         if past_key_values is not None:
             key, value = past_key_values.update(key, value, slot.layer_idx, kwargs=kwargs)
@@ -87,7 +108,7 @@ class LoopLMAttention(TernaryHost):
 
 
 class LoopLMMLP(TernaryHost):
-    """SwiGLU."""
+    """SwiGLU feed-forward network, `(..., hidden)` to `(..., hidden)`."""
 
     def __init__(self, config: LoopLMConfig):
         super().__init__()
@@ -101,8 +122,18 @@ class LoopLMMLP(TernaryHost):
 
 class LoopLMDecoderLayer(GradientCheckpointingLayer):
     """
-    One shared block: attention and MLP, each behind its RMSNorm and (with `sandwich_norm`) before another, joined by
-    a plain residual or by residual streams. Takes and returns (batch, seq, hidden), or (streams, batch, seq, hidden).
+    Transformer block, shared by all loops: attention and MLP with pre-norm, and post-norm with
+    `config.sandwich_norm`, in a plain residual connection or in residual streams.
+
+    Input and output have shape `(batch, seq, hidden)`, or `(streams, batch, seq, hidden)` with several streams.
+
+    Args:
+        config: The configuration of the model.
+        layer: Index of the shared layer.
+
+    Attributes:
+        compiled_block: One compiled function for all blocks and loops, for passes without a cache;
+            [`LoopLMForCausalLM.compile_blocks`] sets it.
     """
 
     def __init__(self, config: LoopLMConfig, layer: int):
@@ -111,7 +142,7 @@ class LoopLMDecoderLayer(GradientCheckpointingLayer):
         self.mlp = LoopLMMLP(config)
         self.input_layernorm = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
         self.post_attention_layernorm = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
-        # Names of Ouro's checkpoints: the norms of the branches' outputs.
+        # The post-norms have their names in Ouro's checkpoints.
         self.input_layernorm_2 = self.post_attention_layernorm_2 = None
         if config.sandwich_norm:
             self.input_layernorm_2 = LlamaRMSNorm(config.hidden_size, config.rms_norm_eps)
@@ -119,18 +150,17 @@ class LoopLMDecoderLayer(GradientCheckpointingLayer):
         self.attention_residual = _make_residual(config, 2 * layer)
         self.mlp_residual = _make_residual(config, 2 * layer + 1)
         self.compiled_block: Callable | None = None
-        """Set by `compile_blocks`: one compiled function for all blocks and loops, for passes without a cache."""
 
     def forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
-        # Under its name in transformers, which sets it to None where activations are checkpointed.
+        # By its name in transformers, which sets it to None for activation checkpointing.
         past_key_values = kwargs.pop(CACHE_NAME)
         if self.compiled_block is None or past_key_values is not None:
             return self.block(hidden_states, past_key_values=past_key_values, **kwargs)
-        # One graph serves all loops, so it must not be told which one it is.
+        # One graph serves all loops, so it must not depend on the loop.
         return self.compiled_block(self, hidden_states, **kwargs | {"loop": None})
 
     def block(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
-        """The block itself, whether or not there is a compiled one."""
+        """Apply the block eagerly, whether or not there is a compiled one."""
 
         def attention_branch(branch_input: torch.Tensor) -> torch.Tensor:
             output, _ = self.self_attn(self.input_layernorm(branch_input), **kwargs)
@@ -147,10 +177,24 @@ class LoopLMDecoderLayer(GradientCheckpointingLayer):
         return self.__dict__ | {"compiled_block": None}
 
 
+if TYPE_CHECKING:
+
+    class LoopLMDecoderLayers(nn.ModuleList):
+        def __iter__(self) -> Iterator[LoopLMDecoderLayer]: ...
+
+        def __getitem__(self, idx: Any) -> Any: ...
+else:
+    LoopLMDecoderLayers = nn.ModuleList
+
+
 def run_block(layer: LoopLMDecoderLayer, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
     """
-    One block without a cache, as a function of nothing that differs from block to block or loop to loop but tensors:
-    compiled, it is one graph for all of them. The keyword arguments are those of the block, down to the attention
-    function's.
+    Apply one block without a cache. Between blocks and loops only tensors differ, so that the compiled function is one
+    graph for all of them.
+
+    Args:
+        layer: The block.
+        hidden_states: Its input.
+        kwargs: Arguments of [`LoopLMAttention.forward`].
     """
     return layer.block(hidden_states, past_key_values=None, **kwargs)

@@ -1,4 +1,4 @@
-"""Cross-entropy after every loop without ever holding the logits of all tokens."""
+"""Training objective over all loops, computed in chunks without the logits of all tokens in memory."""
 
 from dataclasses import dataclass
 from math import log
@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from .exit_nanochat import exit_entropy
 
 IGNORE_INDEX = -100
-# fp32 logits of one chunk. On the CPU they should stay in the last-level cache.
+# Size of the fp32 logits of a chunk. On the CPU they should fit into the last-level cache.
 CHUNK_BYTES = {"cpu": 2**23, "default": 2**28}
 
 
@@ -20,15 +20,19 @@ def next_labels(
     labels: torch.Tensor | None, shift_labels: torch.Tensor | None = None, attention_mask: torch.Tensor | None = None
 ) -> torch.Tensor:
     """
-    What each position has to predict, (batch, seq): the label of the token after it, -100 for none. A masked position
-    predicts nothing and is not predicted: behind left padding, the first token of a text is no target.
+    Return the label that each position predicts, the one of the next token. Masked positions predict nothing and are
+    not predicted: with left padding, the first token of a text is no target.
 
     Args:
-        labels: (batch, seq) of each token itself; -100 is ignored.
-        shift_labels: The same for the token after each, instead.
-        attention_mask: (batch, seq, or more for what is cached), 0 is masked; others say nothing about padding.
+        labels: Labels of shape `(batch, seq)`, without a shift; -100 is ignored.
+        shift_labels: Labels of the next tokens, instead of `labels`.
+        attention_mask: Mask of shape `(batch, past + seq)`, 0 for masked tokens. Masks of other shapes have no effect.
+
+    Returns:
+        Labels of the next tokens, of shape `(batch, seq)`; -100 for none.
     """
     if shift_labels is None:
+        assert labels is not None, "one of labels and shift_labels is given"
         shift_labels = F.pad(labels[..., 1:], (0, 1), value=IGNORE_INDEX)
     if not torch.is_tensor(attention_mask) or attention_mask.ndim != 2:
         return shift_labels
@@ -44,11 +48,11 @@ def _rows_per_chunk(device_type: str, vocab_size: int) -> int:
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
     """
-    Weighted sum of the cross-entropies of all loops and tokens, and each of them.
+    Weighted sum of the cross-entropies of all loops and tokens, and the single cross-entropies.
 
-    The gradients are computed in forward, chunk by chunk, while the logits are at hand, and only scaled in backward:
-    one (rows, hidden) buffer and one (vocab, hidden) buffer for all loops together. The gradient of a row's weight is
-    that row's cross-entropy.
+    Forward computes the gradients chunk by chunk from the logits, and backward only scales them. This takes a buffer
+    of shape `(rows, hidden)` and one of shape `(vocab, hidden)` for all loops together. The gradient of a row's weight
+    is the row's cross-entropy.
     """
 
     @staticmethod
@@ -58,7 +62,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         labels = labels.repeat(loops)
         weights = row_weights.reshape(-1)
         valid = labels != IGNORE_INDEX
-        # Other negative labels stay what they are, and `gather` refuses them.
+        # Other negative labels stay, so that `gather` raises an error.
         labels = labels.masked_fill(~valid, 0)
 
         needs_hidden, needs_head, _, needs_weights, _ = ctx.needs_input_grad
@@ -73,20 +77,20 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             inputs = rows[part].to(compute_dtype)
             logits = (inputs @ head.t()).float()
             index = labels[part, None]
-            # In place from here on: the logits become shifted logits, exponentials and then their own gradient.
+            # In place from here on: the logits become shifted logits, exponentials, and finally their gradient.
             shifted = logits.sub_(logits.amax(dim=1, keepdim=True))
             label_logits = shifted.gather(1, index)
             exponentials = shifted.exp_()
             normalizer = exponentials.sum(dim=1, keepdim=True)
             losses[part] = torch.where(valid[part], (normalizer.log() - label_logits).squeeze(1), 0.0)
-            if not (needs_hidden or needs_head):
+            if grad_hidden is None and grad_head is None:
                 continue
             # d loss / d logits = (softmax - one_hot) * weight
             scale = torch.where(valid[part], weights[part], 0.0)[:, None]
             grad_logits = exponentials.mul_(scale / normalizer).scatter_add_(1, index, -scale).to(compute_dtype)
-            if needs_hidden:
+            if grad_hidden is not None:
                 grad_hidden[part] = grad_logits @ head
-            if not needs_head:
+            if grad_head is None:
                 continue
             if compute_dtype == torch.float32:
                 grad_head.addmm_(grad_logits.t(), inputs)
@@ -97,7 +101,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         ctx.shape = hidden_states.shape
         ctx.save_for_backward(
             grad_hidden,
-            grad_head.to(head_weight.dtype) if needs_head else None,
+            None if grad_head is None else grad_head.to(head_weight.dtype),
             losses if needs_weights else None,
         )
         ctx.mark_non_differentiable(losses)
@@ -117,14 +121,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
 
 def _cross_entropy_through(head, hidden_states, labels, row_weights):
-    """The same by calling the head chunk by chunk, each recomputed in backward: slower, for heads that do more."""
+    """Compute the same by calling the head chunk by chunk, recomputed in backward: slower, for heads with hooks."""
     loops, tokens, hidden_size = hidden_states.shape
     rows, labels = hidden_states.reshape(-1, hidden_size), labels.repeat(loops)
 
     def chunk_losses(part_rows, part_labels):
         return F.cross_entropy(head(part_rows).float(), part_labels, ignore_index=IGNORE_INDEX, reduction="none")
 
-    # Asked by a call, because a wrapped head has no attribute that tells its width.
+    # By a call, because a wrapped head may have no attribute for its width.
     with torch.no_grad():
         vocab_size = head(rows[:1]).shape[-1]
     size = _rows_per_chunk(rows.device.type, vocab_size)
@@ -135,7 +139,7 @@ def _cross_entropy_through(head, hidden_states, labels, row_weights):
 
 
 def _is_plain(head: nn.Module) -> bool:
-    # Adapters and sharding change the type; offloading and casts replace the instance's forward.
+    # Adapters and sharding change the type of the head; offloading and casts replace the forward of the instance.
     hooks = head._forward_pre_hooks or head._forward_hooks or head._backward_pre_hooks or head._backward_hooks
     return type(head) is nn.Linear and head.bias is None and "forward" not in vars(head) and not hooks
 
@@ -144,22 +148,25 @@ def chunked_cross_entropy(
     hidden_states: torch.Tensor, head: nn.Module, labels: torch.Tensor, row_weights: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """
-    Cross-entropy of every loop's prediction, in nats.
+    Compute the cross-entropy of the predictions of every loop, in nats.
+
+    Under autocast the matrix products run in its dtype, everything else in fp32.
 
     Args:
-        hidden_states: (loops, tokens, hidden), float32, bf16 or fp16.
-        head: Linear layer from hidden to vocab. A plain one is fused with the loss; one that does more when it is
-            called (an adapter, offloading) is called.
-        labels: (tokens,), already shifted; -100 is ignored.
-        row_weights: (loops, tokens) in fp32, the weight of each cross-entropy in the sum. Gradients reach it.
+        hidden_states: Of shape `(loops, tokens, hidden)`, in fp32, bf16 or fp16.
+        head: Linear layer from hidden to vocab. A plain one is fused with the loss. One with an adapter, hooks or
+            offloading is called.
+        labels: Labels of the next tokens, of shape `(tokens,)`; -100 is ignored.
+        row_weights: Weight of each cross-entropy in the sum, of shape `(loops, tokens)` in fp32, with gradient.
 
     Returns:
-        The weighted sum, a scalar that carries the gradient, and the (loops, tokens) cross-entropies without gradient,
-        0 where ignored. Under autocast the matrix products run in its type, everything else in fp32.
+        The weighted sum, a scalar with gradient, and the cross-entropies of shape `(loops, tokens)` without gradient,
+        which are 0 for ignored labels.
     """
     if not _is_plain(head) and hidden_states.shape[0] > 0:
         return _cross_entropy_through(head, hidden_states, labels, row_weights)
     head_weight = head.weight
+    assert isinstance(head_weight, torch.Tensor)
     if not torch.is_grad_enabled():
         hidden_states, head_weight, row_weights = hidden_states.detach(), head_weight.detach(), row_weights.detach()
     device_type = hidden_states.device.type
@@ -172,13 +179,13 @@ def chunked_cross_entropy(
 @dataclass
 class LoopLoss:
     """
-    Result of [`loop_loss`] in nats per token. All but `loss` are means over the labels at hand, without gradient.
+    Result of [`loop_loss`], in nats per token. All fields but `loss` are means over the labels, without gradient.
 
     Attributes:
-        loss: What is minimised, a sum divided by `num_items`.
-        ce_loss: Its cross-entropy part.
-        entropy_penalty: `log T - H(p)`, not yet weighted; 0 when every loop is equally likely.
-        loop_losses: (loops,) cross-entropy of each loop's prediction.
+        loss: The loss to minimize, a sum over tokens divided by `num_items`.
+        ce_loss: Cross-entropy part of the loss.
+        entropy_penalty: `log T - H(p)`, before it is weighted; 0 if all loops are equally likely.
+        loop_losses: Cross-entropy of the predictions of each loop, of shape `(loops,)`.
     """
 
     loss: torch.Tensor
@@ -197,20 +204,21 @@ def loop_loss(
     num_items: torch.Tensor | int | None = None,
 ) -> LoopLoss:
     """
-    Training objective over all loops (Ouro, arXiv 2510.25741, equation 4, and a variant on the last loop).
+    Compute the training objective over all loops (Ouro, arXiv 2510.25741, equation 4, and a variant on the last loop).
 
-    Per token, with exit distribution p and T loops: `form="expected"` is `sum_t p_t CE_t - beta H(p)`, `form="final"`
-    is `CE_T + beta (log T - H(p))`. Tokens with label -100 count nowhere.
+    Per token, with exit distribution p and T loops, `form="expected"` is `sum_t p_t CE_t - beta H(p)` and
+    `form="final"` is `CE_T + beta (log T - H(p))`. Tokens with label -100 are ignored.
 
     Args:
-        loop_hidden_states: T tensors (batch, seq, hidden), normed, as the head reads them.
+        loop_hidden_states: Hidden states after the final norm for each of the T loops, of shape
+            `(batch, seq, hidden)`.
         head: Linear layer from hidden to vocab.
-        shift_labels: (batch, seq), position i holds the label of token i + 1.
-        exit_log_probs: (batch, seq, T), fp32.
+        shift_labels: Labels of the next tokens, of shape `(batch, seq)`.
+        exit_log_probs: Log of the exit distribution, of shape `(batch, seq, T)` in fp32.
         form: "expected" or "final".
         entropy_weight: beta.
-        num_items: What the sum over tokens is divided by; None is the number of labels here. Under gradient
-            accumulation it is the number of labels in the whole batch.
+        num_items: Divisor of the sum over tokens; the default is the number of labels. With gradient accumulation it
+            is the number of labels in the whole batch.
     """
     loops = len(loop_hidden_states)
     labels = shift_labels.reshape(-1)

@@ -1,138 +1,103 @@
-"""LoopLM: a stack of shared transformer blocks applied several times, with an exit gate after every loop."""
+"""PyTorch LoopLM model: a stack of shared transformer blocks applied several times, with an exit gate per loop."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from threading import Lock
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.masking_utils import create_causal_mask
-from transformers.modeling_utils import PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
-from .adapters_nanochat import check_adapters, check_hosts, check_quantizer
+from .adapters_nanochat import check_adapters, check_hosts
+from .base_nanochat import LoopLMPreTrainedModel
 from .cache_nanochat import CACHE_NAME, PassCache, ensure_slots, given_cache
 from .configuration_nanochat import LoopLMConfig
 from .exit_nanochat import ExitGate, depth_to_run, early_exit_of_pass, exit_log_probabilities
 from .generation_nanochat import LoopLMGenerationMixin
-from .layers_nanochat import LoopLMAttention, LoopLMDecoderLayer, run_block
+from .layers_nanochat import LoopLMDecoderLayer, LoopLMDecoderLayers, run_block
 from .loss_nanochat import loop_loss, next_labels
 from .outputs_nanochat import LoopLMCausalLMOutput, LoopLMModelOutput
 from .packed_nanochat import PackedBitLinear
-from .packing_nanochat import PackedWeightsMixin
-from .parallel_nanochat import check_tensor_parallel, share_ternary_layers
-from .streams_nanochat import LoopRMSNorm, ResidualStreams, collapse_streams, expand_streams, stream_divergence
+from .streams_nanochat import LoopRMSNorm, collapse_streams, expand_streams, stream_divergence
 from .ternary_nanochat import BitLinear
 
-LABELS_TAKEN = (
-    "labels must be given with num_items_in_batch, got none: the Trainer keeps them from the model for "
-    "label_smoothing_factor and compute_loss_func, whose loss would leave out all loops but the last, and the former "
-    "compares each token with itself. Leave both out: the loss is the model's own"
+NO_LABELS = (
+    "labels must be given with num_items_in_batch, got none: with label_smoothing_factor or compute_loss_func the "
+    "Trainer does not pass them to the model, and computes a loss of the last loop only (label smoothing even "
+    "compares each token with itself). Use neither: the model computes its own loss"
 )
 
-# Threads enter and leave `resting_weights` of one model in any order. A lock of its own could not be copied.
-_counting_callers = Lock()
-
-
-class LoopLMPreTrainedModel(PackedWeightsMixin, PreTrainedModel):
-    """What the model classes share: capabilities, initialisation, loading."""
-
-    config: LoopLMConfig
-    config_class = LoopLMConfig
-    base_model_prefix = "model"
-    supports_gradient_checkpointing = True
-    _no_split_modules = ["LoopLMDecoderLayer"]
-    _skip_keys_device_placement = ["past_key_values", "cache"]
-    _supports_flash_attn = True
-    _supports_sdpa = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
-    _can_compile_fullgraph = True
-    _can_record_outputs = {"hidden_states": LoopLMDecoderLayer, "attentions": LoopLMAttention}
-    # Quantisers read the first list, casts to bf16 the second.
-    _keep_in_fp32_modules = ["exit_gate", "attention_residual", "mlp_residual"]
-    _keep_in_fp32_modules_strict = _keep_in_fp32_modules
-
-    def __setattr__(self, name: str, value) -> None:
-        super().__setattr__(name, value)
-        # PEFT and transformers tell a model so what they have put on it, or are about to.
-        if name == "peft_config":
-            check_adapters(self, value)
-        elif name == "quantization_method" and self.config.ternary:
-            check_quantizer(value)
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, ResidualStreams):
-            module.reset_parameters()
-
-    @classmethod
-    def maybe_distribute_model(cls, model, distributed_config, mesh_manager):
-        """
-        Called by `from_pretrained(distributed_config=...)` before the weights are read; raises as
-        [`check_tensor_parallel`] does.
-        """
-        tensor_parallel = mesh_manager is not None and distributed_config.tp_size > 1
-        if tensor_parallel:
-            check_tensor_parallel(model.config, distributed_config.tp_size)
-            if distributed_config.dp_size > 1:
-                raise NotImplementedError("Tensor parallelism together with FSDP is not available: use one of them.")
-        model = super().maybe_distribute_model(model, distributed_config, mesh_manager)
-        if tensor_parallel:
-            share_ternary_layers(model, mesh_manager.get_mesh("tp"))
-        return model
+# Threads may enter and leave `cached_weights` of one model in any order. A lock in the model could not be copied.
+_cache_users_lock = Lock()
 
 
 class LoopLMModel(LoopLMPreTrainedModel):
-    """The looped transformer without a head."""
+    """
+    The bare LoopLM model, which returns hidden states without a language modeling head on top.
+
+    Args:
+        config: The configuration of the model.
+
+    Attributes:
+        checkpoint_loops: In training, save only the state at the start of each loop and recompute the loop in the
+            backward pass. Together with `gradient_checkpointing_enable()` there are two levels: the inputs of the
+            layers are then in memory for one loop at a time.
+
+    Raises:
+        ValueError: The fields of the configuration contradict each other.
+    """
+
+    layers: LoopLMDecoderLayers
 
     def __init__(self, config: LoopLMConfig):
         config.validate_architecture()
         super().__init__(config)
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList([LoopLMDecoderLayer(config, layer) for layer in range(config.num_shared_layers)])
+        layers = [LoopLMDecoderLayer(config, layer) for layer in range(config.num_shared_layers)]
+        self.layers = LoopLMDecoderLayers(layers)
         self.norm = LoopRMSNorm(config.hidden_size, config.rms_norm_eps)
         self.exit_gate = ExitGate(config.hidden_size)
-        self.rotary_emb = LlamaRotaryEmbedding(config=config)
+        # It reads only fields that both configurations have.
+        self.rotary_emb = LlamaRotaryEmbedding(config=config)  # ty: ignore[invalid-argument-type]
         self.gradient_checkpointing = False
         self.checkpoint_loops = False
-        """In training, keep only the state at the start of each loop and recompute the rest in backward. Combined with
-        checkpointed layers there are two levels: the inputs of the layers then exist for one loop at a time.
-        """
-        self._weights_rest = False
-        self._resting_callers = 0
+        self._cache_weights = False
+        self._weight_cache_users = 0
         self.post_init()
 
     @contextmanager
-    def resting_weights(self) -> Iterator[None]:
+    def cached_weights(self) -> Generator[None]:
         """
-        Within this context, passes without gradients share their quantised weights, which saves making them anew for
-        every pass. `generate` uses it by itself. The weights must not change meanwhile, in any thread that is within.
+        Context manager in which forward passes without gradients share the quantized weights of the ternary layers,
+        instead of quantizing the latent weights in every pass. `generate` uses it.
+
+        The weights must not change in this context, in any thread that is in it.
         """
-        with _counting_callers:
-            self._resting_callers += 1
-            self._weights_rest = True
+        with _cache_users_lock:
+            self._weight_cache_users += 1
+            self._cache_weights = True
         try:
             yield
         finally:
-            with _counting_callers:
-                self._resting_callers -= 1
-                self._weights_rest = self._resting_callers > 0
-            if not self._weights_rest:
+            with _cache_users_lock:
+                self._weight_cache_users -= 1
+                self._cache_weights = self._weight_cache_users > 0
+            if not self._cache_weights:
                 self._clear_quantized_weights()
 
     def ternary_layers(self) -> list[BitLinear | PackedBitLinear]:
-        """Those of all blocks, also where an adapter stands around one."""
+        """Return the ternary layers of all blocks, including those that an adapter wraps."""
         return [module for module in self.layers.modules() if isinstance(module, (BitLinear, PackedBitLinear))]
 
     def __getstate__(self):
-        return self.__dict__ | {"_weights_rest": False, "_resting_callers": 0}
+        return self.__dict__ | {"_cache_weights": False, "_weight_cache_users": 0}
 
     def _clear_quantized_weights(self) -> None:
         for module in self.ternary_layers():
@@ -158,30 +123,37 @@ class LoopLMModel(LoopLMPreTrainedModel):
     ) -> LoopLMModelOutput:
         """
         Args:
-            input_ids, attention_mask, position_ids, past_key_values, inputs_embeds, use_cache: As in every causal
-                model of transformers.
-            num_loops: Loops to run, instead of the configuration's.
-            exit_threshold: Below 1, each token leaves after its first loop at which its exit distribution sums to this
-                much, and loops that no token needs are skipped. The prompt, which is the pass that finds the cache
-                empty, runs all loops, and so does everything in training and without a cache.
-            exit_at_loop: Stop after this loop (1-based, at most `num_loops`).
-            output_loop_states: Also return what the head reads after each loop.
-            prompt_length: For `exit_threshold`: tokens at the beginning of the cache that run all loops, also if they
-                come in several passes or together with others.
-            finished: (batch,), for `exit_threshold`: rows whose tokens nobody reads; no loop runs for them alone.
-            kwargs: For the attention functions; with transformers 5.24 also `cache`, its name of `past_key_values`.
+            input_ids (`torch.LongTensor` of shape `(batch, seq)`): Token ids.
+            attention_mask (`torch.Tensor` of shape `(batch, past + seq)`): 1 for tokens to attend to, 0 for padding.
+            position_ids (`torch.LongTensor` of shape `(batch, seq)`): Positions of the tokens.
+            past_key_values: Cache with the keys and values of earlier passes. Since transformers 5.24 its name is
+                `cache`; both names are accepted.
+            inputs_embeds (`torch.FloatTensor` of shape `(batch, seq, hidden)`): Embeddings, instead of `input_ids`.
+            use_cache: Whether to create a cache if none is given.
+            num_loops: Number of loops to run, instead of `config.num_loops`.
+            exit_threshold: If below 1, each token exits after the first loop at which its cumulative exit probability
+                reaches this value, and loops in which no token takes part are skipped. Tokens of the prompt (those of
+                the pass that finds the cache empty) always run all loops, as do all tokens in training and without a
+                cache.
+            exit_at_loop: Stop after this loop, counted from 1, for all tokens.
+            output_loop_states: Whether to return the hidden states after each loop.
+            prompt_length: Number of tokens at the start of the cache that run all loops with `exit_threshold`, even
+                if the prompt comes in several passes or together with other tokens.
+            finished (`torch.BoolTensor` of shape `(batch,)`): Rows that have ended. With `exit_threshold`, no loop is
+                run for their tokens alone.
+            kwargs: Arguments of the attention function.
 
         Raises:
-            ValueError: An argument or their combination is impossible, the cache does not fit, or tokens should leave
-                early in a compiled pass.
+            ValueError: An argument is out of range or contradicts another one; the cache was filled with another
+                number of loops or is of an unsupported type; or early exit is used in a compiled pass.
         """
         if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("Give exactly one of input_ids and inputs_embeds.")
+            raise ValueError("You must give exactly one of input_ids and inputs_embeds.")
         past_key_values = given_cache(past_key_values, kwargs)
         checkpoint_loops = self.checkpoint_loops and self.training and torch.is_grad_enabled()
         if checkpoint_loops:
             if past_key_values is not None:
-                raise ValueError("past_key_values must be None where loops are checkpointed: backward runs them again")
+                raise ValueError("past_key_values must be None with checkpoint_loops=True: backward recomputes loops")
             use_cache = False
         loops, exit_threshold = depth_to_run(self.config, num_loops, exit_threshold, exit_at_loop)
         if not torch.compiler.is_compiling():
@@ -189,36 +161,37 @@ class LoopLMModel(LoopLMPreTrainedModel):
             check_hosts(part for layer in self.layers for part in (layer.self_attn, layer.mlp))
         if inputs_embeds is None:
             inputs_embeds = self.embed_tokens(input_ids)
-        early_exit, may_leave = None, exit_threshold < 1 and past_key_values is not None and not self.training
+        early_exit, may_exit = None, exit_threshold < 1 and past_key_values is not None and not self.training
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.config)
         if past_key_values is not None:
             kept_loops = 1 if self.config.kv_reuse == "last" else loops
             ensure_slots(past_key_values, kept_loops * self.config.num_shared_layers, self.config.kv_reuse)
         attention_arguments = kwargs
-        if position_ids is not None:
-            # Only those that were given can say where documents begin; attention functions would search ours for it.
-            attention_arguments = kwargs | {"position_ids": position_ids}
+        positions: torch.Tensor | None = position_ids
+        if positions is not None:
+            # Attention functions look for the starts of packed documents only in positions that the caller gave.
+            attention_arguments = kwargs | {"position_ids": positions}
         else:
             past = 0 if past_key_values is None else past_key_values.get_seq_length()
-            position_ids = (torch.arange(inputs_embeds.shape[1], device=inputs_embeds.device) + past).unsqueeze(0)
+            positions = (torch.arange(inputs_embeds.shape[1], device=inputs_embeds.device) + past).unsqueeze(0)
         causal_mask = create_causal_mask(
             config=self.config,
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
-            position_ids=position_ids,
+            position_ids=positions,
             **{CACHE_NAME: past_key_values},
         )
-        position_embeddings = self.rotary_emb(inputs_embeds, position_ids=position_ids)
-        if may_leave:
+        position_embeddings = self.rotary_emb(inputs_embeds, position_ids=positions)
+        if may_exit and past_key_values is not None:
             early_exit = early_exit_of_pass(
                 exit_threshold, inputs_embeds, attention_mask, past_key_values, prompt_length, finished
             )
-        cache = past_key_values
-        if early_exit is not None or (cache is not None and self.config.kv_reuse == "last"):
-            cache = PassCache(cache, self.config.num_shared_layers, self.config.kv_reuse, early_exit)
-        reuse_weights = self._weights_rest and not torch.is_grad_enabled()
-        # A compiled block quantises the weight itself, at no cost; one made outside would be new to it every time.
+        pass_cache = None
+        if past_key_values is not None and (early_exit is not None or self.config.kv_reuse == "last"):
+            pass_cache = PassCache(past_key_values, self.config.num_shared_layers, self.config.kv_reuse, early_exit)
+        reuse_weights = self._cache_weights and not torch.is_grad_enabled()
+        # A compiled block fuses the quantization of its weights; a weight quantized outside would only be read again.
         if self.layers[0].compiled_block is not None and past_key_values is None:
             self._clear_quantized_weights()
         else:
@@ -236,7 +209,7 @@ class LoopLMModel(LoopLMPreTrainedModel):
                 attention_mask=causal_mask,
                 use_cache=use_cache,
                 position_embeddings=position_embeddings,
-                **{CACHE_NAME: cache},
+                **{CACHE_NAME: past_key_values if pass_cache is None else pass_cache},
                 **attention_arguments,
             )
             if checkpoint_loops:
@@ -245,10 +218,10 @@ class LoopLMModel(LoopLMPreTrainedModel):
                 hidden_states = one_loop(hidden_states)
             loop_state = self.norm(collapse_streams(hidden_states, num_streams))
             gate_logits.append(self._gate_logits(loop_state))
-            all_left = early_exit is not None and early_exit.after_loop(loop_state, gate_logits[-1])
+            all_exited = early_exit is not None and early_exit.after_loop(loop_state, gate_logits[-1])
             if output_loop_states:
                 loop_hidden_states.append(loop_state if early_exit is None else early_exit.state)
-            if all_left:
+            if all_exited:
                 break
             if num_streams == 1:
                 hidden_states = loop_state
@@ -256,7 +229,7 @@ class LoopLMModel(LoopLMPreTrainedModel):
                 if self.training and loop == loops - 1:
                     divergence = stream_divergence(hidden_states, attention_mask)
                 hidden_states = self.norm(hidden_states, dim=(0, -1))
-        # Activation checkpointing applies the layers once more in backward.
+        # With activation checkpointing, backward applies the layers again.
         recomputes = self.training and (checkpoint_loops or any(layer.gradient_checkpointing for layer in self.layers))
         if not reuse_weights and not (recomputes and torch.is_grad_enabled()):
             self._clear_quantized_weights()
@@ -266,10 +239,12 @@ class LoopLMModel(LoopLMPreTrainedModel):
             exit_pdf = exit_log_probabilities(gate_logits).exp()
             loops_used = torch.full(inputs_embeds.shape[:2], loops, device=inputs_embeds.device)
         else:
-            cache.fill_deeper_slots(loop + 1, loops)
+            assert pass_cache is not None, "early exit needs a cache"
+            pass_cache.fill_deeper_slots(loop + 1, loops)
             loop_state, loops_used = early_exit.state, early_exit.loops_used
             gate_logits, exit_pdf = early_exit.distribution(gate_logits, loops)
             loop_hidden_states += [loop_state] * (loops - len(loop_hidden_states))
+        cache_field: dict[str, Any] = {CACHE_NAME: past_key_values}
         return LoopLMModelOutput(
             last_hidden_state=loop_state,
             gate_logits=gate_logits,
@@ -277,22 +252,27 @@ class LoopLMModel(LoopLMPreTrainedModel):
             loops_used=loops_used,
             loop_hidden_states=tuple(loop_hidden_states) if output_loop_states else None,
             stream_divergence=divergence,
-            **{CACHE_NAME: past_key_values},
+            **cache_field,
         )
 
     def _one_loop(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
-        """The whole stack once."""
+        """Apply all layers once."""
         for layer in self.layers:
             hidden_states = layer(hidden_states, **kwargs)
         return hidden_states
 
     def _gate_logits(self, loop_state: torch.Tensor) -> torch.Tensor:
-        """(batch, seq, hidden) to (batch, seq), in fp32."""
+        """Map hidden states `(batch, seq, hidden)` to the logits of the exit gate, `(batch, seq)` in fp32."""
         return self.exit_gate(loop_state).squeeze(-1).float() / self.config.exit_temperature
 
 
 class LoopLMForCausalLM(LoopLMPreTrainedModel, LoopLMGenerationMixin):
-    """LoopLM with a float language-modelling head and the objective over all loops."""
+    """
+    The LoopLM model with a language modeling head on top, trained with an objective over all loops ([`loop_loss`]).
+
+    Args:
+        config: The configuration of the model.
+    """
 
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}
     _tp_plan = {"lm_head": "colwise_gather_output"}
@@ -304,25 +284,31 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, LoopLMGenerationMixin):
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
 
+    def cached_weights(self) -> AbstractContextManager[None]:
+        """See [`LoopLMModel.cached_weights`]."""
+        return self.model.cached_weights()
+
     def freeze_gate(self) -> None:
         """
-        Stop training the exit gate, for objectives that do not use it, such as the cross-entropy of `logits`. Call it
-        before the optimizer and DistributedDataParallel see the model: the latter raises in its second step ("did not
-        receive grad") when a parameter that trains gets no gradient.
+        Freeze the exit gate, for objectives that do not use it, such as the cross-entropy of `logits`.
+
+        Call it before the model is given to an optimizer or to DistributedDataParallel, which fails in its second
+        step ("did not receive grad") if a trainable parameter has no gradient.
         """
         self.model.exit_gate.requires_grad_(False)
 
     def compile_blocks(self, **options) -> None:
         """
-        Compile the shared block with `torch.compile`, once for all layers and any number of loops. Passes with a cache
-        are not compiled. It computes what the eager block does, up to rounding. Layers with adapters are compiled as
-        well, in blocks that were compiled before or after the adapter came.
+        Compile the block with `torch.compile`, once for all layers and any number of loops.
+
+        The results are those of the eager block up to rounding. Passes with a cache are not compiled. Adapters may be
+        added before or after.
 
         Args:
-            options: For `torch.compile`.
+            options: Arguments of `torch.compile`.
 
         Raises:
-            NotImplementedError: Processes share the weights (tensor parallelism): a block is then not one graph.
+            NotImplementedError: The model is tensor-parallel, so that a block is more than one graph.
         """
         if self.tp_size is not None and self.tp_size > 1:
             raise NotImplementedError("compile_blocks is not available for a tensor-parallel model: run it eagerly.")
@@ -352,15 +338,19 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, LoopLMGenerationMixin):
     ) -> LoopLMCausalLMOutput:
         """
         Args:
-            labels: (batch, seq) token ids, not shifted; -100 is ignored, and so are tokens that `attention_mask` masks
-                and those right behind them. `shift_labels` and `num_items_in_batch` are taken from the keyword
-                arguments, as the Trainer passes them; the latter without labels raises `ValueError`.
-            logits_to_keep: Compute the logits of the last so many positions only (0: all), or of the given ones.
-            return_logits: None computes them except in training with labels, where the loss needs none.
-            num_loops, exit_threshold, exit_at_loop, output_loop_states, prompt_length, finished: See
-                [`LoopLMModel.forward`]. With labels no token leaves early: the objective is over all loops.
+            labels (`torch.LongTensor` of shape `(batch, seq)`): Labels for the loss, the token ids themselves without
+                a shift. Labels of -100 are ignored, as are those of masked tokens and of the first token after each.
+            logits_to_keep: Number of last positions to compute logits for (0 for all), or the indices of positions.
+            return_logits: Whether to compute logits. The default is True except in training with labels, because the
+                loss is computed without them.
+            kwargs: `shift_labels` and `num_items_in_batch`, as the Trainer passes them, and arguments of the attention
+                function.
 
-        The other arguments are those of every causal model of transformers.
+        The other arguments are those of [`LoopLMModel.forward`]. With labels, `exit_threshold` has no effect: the
+        objective needs all loops.
+
+        Raises:
+            ValueError: See [`LoopLMModel.forward`]; also if `num_items_in_batch` is given without labels.
         """
         if not torch.compiler.is_compiling():
             check_adapters(self, vars(self).get("peft_config", {}))
@@ -369,7 +359,7 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, LoopLMGenerationMixin):
         if labels is not None or shift_labels is not None:
             shift_labels = next_labels(labels, shift_labels, attention_mask)
         elif num_items_in_batch is not None:
-            raise ValueError(LABELS_TAKEN)
+            raise ValueError(NO_LABELS)
         if return_logits is None:
             return_logits = shift_labels is None or not self.training
 

@@ -1,4 +1,4 @@
-"""What the model classes return."""
+"""Outputs of the LoopLM models."""
 
 from dataclasses import dataclass
 
@@ -16,57 +16,66 @@ class LoopLMModelOutput(ModelOutput):
     Output of [`LoopLMModel`].
 
     Attributes:
-        last_hidden_state: (batch, seq, hidden), normed, of the last loop that a token ran: what the head reads.
-        past_key_values: The cache, one layer per (loop, shared layer), or per shared layer with `kv_reuse="last"`. Its
-            field is called `cache` since transformers 5.24.
-        hidden_states: With `output_hidden_states`, the input and the output of every block application, each
-            (batch, seq, hidden), or (streams, batch, seq, hidden) when there are several streams; the last one is
-            `last_hidden_state`.
-        attentions: With `output_attentions`, (batch, heads, seq, keys) of every block application.
-        gate_logits: (batch, seq, loops), fp32, divided by `exit_temperature`; NaN for loops after a token left early.
-        exit_pdf: (batch, seq, loops), fp32, the probability of leaving after each loop; the loop after which a token
-            left early has all that was left, those it did not run have 0.
-        loops_used: (batch, seq), how many loops each token went through.
-        loop_hidden_states: With `output_loop_states`, what the head reads after each loop, loops times
-            (batch, seq, hidden); after a token left early, what it left with.
-        stream_divergence: In training with several streams, how far they are apart after the last loop: the norm of
-            their deviation from their mean over the norm of the streams, without gradient; 0 if they are equal.
+        last_hidden_state (`torch.FloatTensor` of shape `(batch, seq, hidden)`): Hidden states after the final norm, of
+            each token those of the last loop that it ran.
+        past_key_values (`Cache`): Cache with a layer per (loop, shared layer), or per shared layer with
+            `kv_reuse="last"`. The field is called `cache` since transformers 5.24.
+        hidden_states (`tuple[torch.FloatTensor]`): With `output_hidden_states=True`, the embeddings and the output of
+            every application of a block, each of shape `(batch, seq, hidden)`, or `(streams, batch, seq, hidden)` with
+            several streams; the last one is `last_hidden_state`.
+        attentions (`tuple[torch.FloatTensor]`): With `output_attentions=True`, the attention weights of every
+            application of a block, each of shape `(batch, heads, seq, keys)`.
+        gate_logits (`torch.FloatTensor` of shape `(batch, seq, loops)`): Logits of the exit gate in fp32, divided by
+            `exit_temperature`; NaN for loops that a token did not run.
+        exit_pdf (`torch.FloatTensor` of shape `(batch, seq, loops)`): Probability of exiting after each loop, in fp32.
+            With early exit, the last loop that a token ran has the remaining probability and later ones have 0.
+        loops_used (`torch.LongTensor` of shape `(batch, seq)`): Number of loops that each token ran.
+        loop_hidden_states (`tuple[torch.FloatTensor]`): With `output_loop_states=True`, the hidden states after the
+            final norm for each loop, each of shape `(batch, seq, hidden)`. Tokens that have exited keep theirs.
+        stream_divergence (`torch.FloatTensor` of shape `()`): In training with several streams, the norm of their
+            deviation from their mean after the last loop over the norm of the streams, without gradient; 0 if all
+            streams are equal.
     """
 
-    last_hidden_state: torch.FloatTensor | None = None
+    last_hidden_state: torch.Tensor | None = None
     past_key_values: Cache | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
-    gate_logits: torch.FloatTensor | None = None
-    exit_pdf: torch.FloatTensor | None = None
-    loops_used: torch.LongTensor | None = None
-    loop_hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    stream_divergence: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+    gate_logits: torch.Tensor | None = None
+    exit_pdf: torch.Tensor | None = None
+    loops_used: torch.Tensor | None = None
+    loop_hidden_states: tuple[torch.Tensor, ...] | None = None
+    stream_divergence: torch.Tensor | None = None
 
 
 @dataclass
 @name_cache_field
 class LoopLMCausalLMOutput(ModelOutput):
     """
-    Output of [`LoopLMForCausalLM`]; the fields of [`LoopLMModelOutput`] and
+    Output of [`LoopLMForCausalLM`], with the other fields of [`LoopLMModelOutput`].
 
     Attributes:
-        loss: With `labels`, the training objective (see `loop_loss`).
-        logits: (batch, seq or logits_to_keep, vocab) of the last loop that ran.
-        ce_loss, entropy_penalty: Its parts, means in nats over the labels, without gradient.
-        loop_losses: (loops,) mean cross-entropy of each loop's prediction, without gradient.
+        loss (`torch.FloatTensor` of shape `()`): With labels, the training objective (see [`loop_loss`]).
+        logits (`torch.FloatTensor` of shape `(batch, seq, vocab)`): Logits of the last loop that each token ran, for
+            all positions or those of `logits_to_keep`.
+        ce_loss (`torch.FloatTensor` of shape `()`): Cross-entropy part of the loss: mean over the labels in nats,
+            without gradient.
+        entropy_penalty (`torch.FloatTensor` of shape `()`): Entropy part of the loss, before it is weighted: mean over
+            the labels in nats, without gradient.
+        loop_losses (`torch.FloatTensor` of shape `(loops,)`): Mean cross-entropy of the predictions of each loop, in
+            nats, without gradient.
     """
 
-    loss: torch.FloatTensor | None = None
-    logits: torch.FloatTensor | None = None
-    ce_loss: torch.FloatTensor | None = None
-    entropy_penalty: torch.FloatTensor | None = None
-    loop_losses: torch.FloatTensor | None = None
-    exit_pdf: torch.FloatTensor | None = None
-    loops_used: torch.LongTensor | None = None
-    gate_logits: torch.FloatTensor | None = None
-    loop_hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    ce_loss: torch.Tensor | None = None
+    entropy_penalty: torch.Tensor | None = None
+    loop_losses: torch.Tensor | None = None
+    exit_pdf: torch.Tensor | None = None
+    loops_used: torch.Tensor | None = None
+    gate_logits: torch.Tensor | None = None
+    loop_hidden_states: tuple[torch.Tensor, ...] | None = None
     past_key_values: Cache | None = None
-    hidden_states: tuple[torch.FloatTensor, ...] | None = None
-    attentions: tuple[torch.FloatTensor, ...] | None = None
-    stream_divergence: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+    stream_divergence: torch.Tensor | None = None

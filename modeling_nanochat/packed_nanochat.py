@@ -1,8 +1,8 @@
 """
-The packed form of a ternary layer: 2-bit codes with fp16 scales, for everything but training.
+Packed ternary linear layer: 2-bit codes with fp16 scales, for inference.
 
-It computes with the same weight as the latent layer it was made of, bit for bit: the scales are bf16 numbers within
-fp16's normal range, so that no type in between rounds them.
+It computes with exactly the weight of the latent layer that it was made from: the scales are bf16 numbers within the
+normal range of fp16, so that no conversion rounds them.
 """
 
 from collections.abc import Callable
@@ -16,16 +16,16 @@ from .ternary_nanochat import BitLinear, activation_levels, quantize_activation,
 
 KERNELS = ("exact", "int8", "int4")
 INT4_GROUPS, INT4_ROWS = (32, 64, 128, 256), 16
-"""Group sizes that PyTorch's int4 kernel knows, and what the number of outputs must be a multiple of."""
+"""Group sizes that PyTorch's int4 kernel supports, and the divisor of the number of outputs that it requires."""
 MOST_INT4_TOKENS = 32
-"""More at a time are multiplied exactly: unpacking then costs less than the kernel, which goes token by token."""
+"""Maximum number of tokens for the int4 kernel; unpacking the weight is faster for more."""
 Parts = list[tuple[torch.Tensor, ...]]
-"""What a kernel multiplies with: pairs of weights and scales, or the weight alone."""
+"""Operands of a kernel: pairs of weights and scales, or the weight alone."""
 CANNOT_TRAIN = (
-    'a model with LoopLMConfig.weight_format="packed" cannot be trained: its weights are 2-bit codes, which no '
-    "gradient moves; train the latent model, and pack() it when it is done"
+    'a model with LoopLMConfig.weight_format="packed" cannot be trained, because its weights are 2-bit codes without '
+    "gradients; train the latent model, and call pack() afterwards"
 )
-# The four codes of every byte, as the four bytes of one int32: one look-up per byte.
+# The four codes of every byte as the four bytes of an int32, for one look-up per byte.
 _CODES_OF_BYTE = (
     ((torch.arange(256, device="cpu")[:, None] >> torch.tensor([0, 2, 4, 6], device="cpu") & 3) - 1)
     .to(torch.int8)
@@ -36,27 +36,36 @@ _CODES_OF_BYTE = (
 
 def pack_codes(codes: torch.Tensor) -> torch.Tensor:
     """
-    Codes in {-1, 0, 1}, (out, in), to uint8 (out, in / 4): byte j of a row holds the codes 4j to 4j + 3, each plus
-    one, the first in the lowest two bits.
+    Pack ternary codes into bytes.
+
+    Args:
+        codes: Codes in {-1, 0, 1}, of shape `(out, in)`.
+
+    Returns:
+        uint8 tensor of shape `(out, in / 4)`. Byte j of a row has the codes 4j to 4j + 3, each plus one, with the
+        first in the lowest two bits.
     """
     first, second, third, fourth = (codes + 1).to(torch.uint8).unflatten(-1, (-1, PACKED_CODES)).unbind(-1)
     return first | second << 2 | third << 4 | fourth << 6
 
 
 def unpack_codes(packed: torch.Tensor) -> torch.Tensor:
-    """The inverse of [`pack_codes`]: uint8 (out, in / 4) to int8 (out, in)."""
+    """Invert [`pack_codes`]: uint8 `(out, in / 4)` to int8 `(out, in)`."""
     table = _CODES_OF_BYTE.to(packed.device)
     return table.index_select(0, packed.flatten().int()).view(torch.int8).view(packed.shape[0], -1)
 
 
 def unpack_weight(packed: torch.Tensor, scales: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """
-    The weight that a ternary layer computes with.
+    Unpack the weight that a ternary layer computes with.
 
     Args:
-        packed: uint8 (out, in / 4), see [`pack_codes`].
-        scales: (out, in / group_size), or (1, 1) for one scale.
-        dtype: Type of the result, (out, in); fp32, fp16 and bf16 hold it exactly.
+        packed: Packed codes, uint8 of shape `(out, in / 4)`; see [`pack_codes`].
+        scales: Scales, of shape `(out, in / group_size)`, or `(1, 1)` for one scale.
+        dtype: Dtype of the result; fp32, fp16 and bf16 represent it exactly.
+
+    Returns:
+        The weight, of shape `(out, in)`.
     """
     codes = unpack_codes(packed)
     groups = codes.view(scales.shape[0], scales.shape[1], -1)
@@ -64,28 +73,38 @@ def unpack_weight(packed: torch.Tensor, scales: torch.Tensor, dtype: torch.dtype
 
 
 class _WithoutGradient(torch.autograd.Function):
-    """A packed layer's product; keeps nothing for backward, which raises."""
+    """Product with a packed layer, whose backward raises an error."""
 
     @staticmethod
     def forward(ctx, hidden_states: torch.Tensor, layer: "PackedBitLinear") -> torch.Tensor:
         return layer.product(hidden_states)
 
     @staticmethod
-    def backward(ctx, grad_output: torch.Tensor):
+    def backward(ctx, grad_output: torch.Tensor):  # ty: ignore[incompatible-method-override]  # one output
         raise RuntimeError(CANNOT_TRAIN)
 
 
 class PackedBitLinear(nn.Module):
     """
-    The packed form of [`BitLinear`]: buffers `weight_codes`, uint8 (out, in / 4), and `weight_scales`, fp16 (out,
-    in / group_size) or (1, 1) for `group_size=-1`. Both keep their types whatever the model is cast to; the layer
-    computes in the type of its input.
+    Packed form of [`BitLinear`], for inference. It computes in the dtype of its input.
 
-    Each call unpacks the weight, unless weights rest (see [`LoopLMModel.resting_weights`]) and `cache` is set: then
-    what was unpacked is kept as long as they do.
+    Each call unpacks the weight, except in [`LoopLMModel.cached_weights`] with `cache=True`, where the unpacked weight
+    is kept.
+
+    Args:
+        in_features: Number of inputs.
+        out_features: Number of outputs.
+        group_size: Number of weights along the input that share a scale; -1 for one scale.
+        activation_bits: 8 to quantize the input to int8; None to keep it in float.
 
     Attributes:
-        kernel, cache: See `set_packed_kernel` of the model.
+        weight_codes: Buffer with the packed codes, uint8 of shape `(out, in / 4)`, whatever the dtype of the model.
+        weight_scales: Buffer with the scales, fp16 of shape `(out, in / group_size)`, or `(1, 1)` for one scale,
+            whatever the dtype of the model.
+        kernel, cache: See [`PackedWeightsMixin.set_packed_kernel`].
+
+    Raises:
+        ValueError: `in_features` is not a multiple of 4 or of `group_size`.
     """
 
     def __init__(self, in_features: int, out_features: int, group_size: int = 128, activation_bits: int | None = 8):
@@ -108,10 +127,10 @@ class PackedBitLinear(nn.Module):
     @classmethod
     def from_latent(cls, layer: BitLinear) -> "PackedBitLinear":
         """
-        A layer that computes what `layer` does now.
+        Create a packed layer from a latent one.
 
         Raises:
-            ValueError: A weight is not finite, or is not in memory (offloaded).
+            ValueError: The weight is not finite, or not in memory (offloaded).
         """
         if layer.weight.is_meta:
             raise ValueError("weights must be in memory to be packed, got one that is offloaded or on the meta device")
@@ -123,22 +142,22 @@ class PackedBitLinear(nn.Module):
         return packed
 
     def quantized_weight(self, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        """(out, in): the weight the layer computes with, equal to that of the latent layer it was made of."""
+        """Return the weight that the layer computes with, of shape `(out, in)`."""
         return unpack_weight(self.weight_codes, self.weight_scales, dtype)
 
     def keep_quantized_weight(self, reuse: bool) -> None:
-        """With `reuse`, keep what the next application unpacks until [`PackedBitLinear.clear_quantized_weight`]."""
+        """Keep the weight that the next call unpacks until [`PackedBitLinear.clear_quantized_weight`], if `reuse`."""
         self._keep = reuse and self.cache
         if not self._keep:
             self._kept = None
 
     def clear_quantized_weight(self) -> None:
-        """Forget what was unpacked."""
+        """Remove the kept weight."""
         self._keep = False
         self._kept: tuple[torch.dtype, Parts] | None = None
 
     def cache_bytes(self, dtype: torch.dtype) -> int:
-        """Bytes that are kept while weights rest, in a model of this type; 0 without a cache."""
+        """Return the size of the kept weight in bytes, in a model of this dtype; 0 without a cache."""
         if not self.cache:
             return 0
         weights, scales = self.in_features * self.out_features, self.weight_scales.numel()
@@ -152,7 +171,7 @@ class PackedBitLinear(nn.Module):
         return self.product(hidden_states)
 
     def product(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """[`PackedBitLinear.forward`] without a graph."""
+        """Compute the output without an autograd graph."""
         device_type = hidden_states.device.type
         autocast = torch.is_autocast_enabled(device_type)
         dtype = torch.get_autocast_dtype(device_type) if autocast else hidden_states.dtype
@@ -168,7 +187,7 @@ class PackedBitLinear(nn.Module):
         return F.linear(hidden_states, weight)
 
     def _parts(self, dtype: torch.dtype, unpack: Callable[[], Parts]) -> Parts:
-        """What is kept for a type, or else what `unpack` gives, which is then kept if it may be."""
+        """Return the kept operands for a dtype, or unpack them and keep them in a cache of weights."""
         kept = self._kept  # Read once: another thread may clear it.
         if kept is None or kept[0] is not dtype:
             kept = (dtype, unpack())
@@ -177,20 +196,20 @@ class PackedBitLinear(nn.Module):
         return kept[1]
 
     def _int8_parts(self) -> Parts:
-        """For every group of inputs: int8 codes (group_size, out), and fp32 scales (out,) or (1,)."""
+        """Return per group of inputs the int8 codes `(group_size, out)` and the fp32 scales `(out,)` or `(1,)`."""
         codes, scales = unpack_codes(self.weight_codes), self.weight_scales.float()
-        # In memory one group after the other, each a matrix of its own.
+        # Each group is a contiguous matrix.
         groups = codes.unflatten(-1, (scales.shape[1], -1)).transpose(0, 1).contiguous()
         return list(zip(groups.transpose(1, 2).unbind(), scales.t().contiguous().unbind(), strict=True))
 
     def _int4_parts(self) -> Parts:
-        """Codes as the kernel has them, 4 bits each, and bf16 (groups, out, 2): scales and zero points."""
+        """Return the codes in the kernel's 4-bit layout, and the scales and zero points, bf16 `(groups, out, 2)`."""
         codes = torch.ops.aten._convert_weight_to_int4pack_for_cpu(unpack_codes(self.weight_codes).int() + 8, 1)
         scales = self.weight_scales.t().bfloat16()
         return [(codes, torch.stack([scales, torch.zeros_like(scales)], dim=-1))]
 
     def _int4_product(self, hidden_states: torch.Tensor, parts: Parts) -> torch.Tensor:
-        """(..., in) to (..., out): bf16 activations (levels of int8, which bf16 holds), one rounding to bf16."""
+        """Multiply `(..., in)` to `(..., out)`. The activations are int8 levels, exact in bf16; the result is bf16."""
         ((codes, scales),) = parts
         levels, activation_scales = hidden_states.reshape(-1, self.in_features), None
         if self.activation_bits is not None:
@@ -202,8 +221,8 @@ class PackedBitLinear(nn.Module):
 
     def _apply(self, fn, recurse=True):
         super()._apply(fn, recurse)
-        # Casts reach buffers too. They are undone without loss: codes are whole numbers below 256, and scales bf16
-        # numbers in fp16's range.
+        # Casts change buffers as well. They are undone without loss: codes are integers below 256, and scales are bf16
+        # numbers in the range of fp16.
         self.weight_codes = self.weight_codes.to(torch.uint8)
         self.weight_scales = self.weight_scales.to(torch.float16)
         self.clear_quantized_weight()
@@ -222,12 +241,13 @@ class PackedBitLinear(nn.Module):
 
 def _int8_product(hidden_states: torch.Tensor, groups: Parts) -> torch.Tensor:
     """
-    (..., in) to fp32 (..., out): the product with int8 activations in integers, exact within each group, and one
-    rounding per group after it.
+    Multiply `(..., in)` to fp32 `(..., out)` with int8 activations: exact in integers within each group, with one
+    rounding per group.
     """
     levels, activation_scales = activation_levels(hidden_states.reshape(-1, hidden_states.shape[-1]))
-    total = None
-    for part, (codes, scale) in zip(levels.to(torch.int8).chunk(len(groups), dim=-1), groups, strict=True):
-        product = torch._int_mm(part, codes) * scale
-        total = product if total is None else total.add_(product)
+    pairs = zip(levels.to(torch.int8).chunk(len(groups), dim=-1), groups, strict=True)
+    products = (torch._int_mm(part, codes) * scale for part, (codes, scale) in pairs)
+    total = next(products)
+    for product in products:
+        total.add_(product)
     return total.mul_(activation_scales).view(*hidden_states.shape[:-1], -1)

@@ -1,8 +1,8 @@
-"""What a model can do with packed weights: make them, say what they take, choose a kernel, refuse to be trained."""
+"""Packed weights of a model: packing, memory, choice of the kernel."""
 
 import copy
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import nn
@@ -11,17 +11,23 @@ from .configuration_nanochat import PACKED_CODES, LoopLMConfig
 from .packed_nanochat import CANNOT_TRAIN, INT4_GROUPS, INT4_ROWS, KERNELS, PackedBitLinear
 from .ternary_nanochat import BitLinear
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel as _Base
+else:
+    _Base = object
+
 
 @dataclass(frozen=True)
 class PackedMemory:
     """
-    What the ternary weights of a packed model take.
+    Memory of a packed model.
 
     Attributes:
-        weights: How many there are.
-        code_bytes, scale_bytes: On disk and in memory.
-        cache_bytes: In memory on top of that while `generate` runs; 0 without a cache.
-        other_bytes: Of everything that is not ternary: embedding, head, norms, gate, streams.
+        weights: Number of ternary weights.
+        code_bytes: Size of their codes, on disk and in memory.
+        scale_bytes: Size of their scales, on disk and in memory.
+        cache_bytes: Size of the unpacked weights, additionally in memory while `generate` runs; 0 without a cache.
+        other_bytes: Size of all other parameters: embedding, head, norms, exit gate, residual streams.
     """
 
     weights: int
@@ -32,45 +38,51 @@ class PackedMemory:
 
     @property
     def bits_per_weight(self) -> float:
-        """Of codes and scales together."""
+        """Bits per ternary weight, of codes and scales together."""
         return 8 * (self.code_bytes + self.scale_bytes) / self.weights
 
     def __str__(self) -> str:
         return (
             f"{self.weights:,} ternary weights: {self.bits_per_weight:.3f} bits each, codes {self.code_bytes:,} bytes "
-            f"and scales {self.scale_bytes:,}; all that is not ternary: {self.other_bytes:,} bytes; unpacked while "
+            f"and scales {self.scale_bytes:,}; other parameters: {self.other_bytes:,} bytes; unpacked while "
             f"generating: {self.cache_bytes:,} bytes"
         )
 
 
-class PackedWeightsMixin:
-    """In front of [`~transformers.PreTrainedModel`] among the bases of a model class."""
+class PackedWeightsMixin(_Base):
+    """Mixin for packed weights, before [`~transformers.PreTrainedModel`] in the bases of a model class."""
 
     config: LoopLMConfig
 
     @classmethod
     def from_pretrained(cls, *args, output_loading_info: bool = False, **kwargs):
-        """As of every model of transformers; raises ValueError when packed weights are asked for as latent ones."""
-        model, information = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        """
+        Load a model as [`~transformers.PreTrainedModel.from_pretrained`].
+
+        Raises:
+            ValueError: `weight_format="latent"` was given for a folder with packed weights.
+        """
+        loaded: Any = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        model, information = loaded
         has_codes = any(name.endswith("weight_codes") for name in information["unexpected_keys"])
         if model.config.weight_format == "latent" and has_codes:
             raise ValueError(
-                'LoopLMConfig.weight_format must be "packed" for a folder that a packed model was saved in, got '
-                '"latent": codes do not tell the latent weights they were made of. Leave weight_format out, or load '
-                "the model that was packed"
+                'LoopLMConfig.weight_format must be "packed" for a folder with packed weights, got "latent": the '
+                "latent weights cannot be recovered from the codes. Leave weight_format out, or load the model that "
+                "was packed"
             )
         return (model, information) if output_loading_info else model
 
     @torch.no_grad()
     def pack(self) -> Self:
         """
-        A new model with `config.weight_format="packed"` that computes the same logits, bit for bit, and is saved and
-        loaded as every other. It shares nothing with this one and cannot be trained.
+        Return a copy of the model with `config.weight_format="packed"`, which computes exactly the same logits. It can
+        be saved and loaded, but not trained.
 
         Raises:
-            ValueError: It is packed already, has no ternary weights, a width that four does not divide, weights that
-                are not finite or not in memory, or more than its configuration says (adapters).
-            NotImplementedError: Processes share the weights (tensor parallelism).
+            ValueError: The model is packed already, has no ternary weights, has adapters or a width that is not a
+                multiple of 4, or a weight is not finite or not in memory.
+            NotImplementedError: The model is tensor-parallel.
         """
         if self.tp_size is not None and self.tp_size > 1:
             raise NotImplementedError("pack is not available for a tensor-parallel model: pack the whole one.")
@@ -79,7 +91,7 @@ class PackedWeightsMixin:
         config = copy.deepcopy(self.config)
         config.weight_format = "packed"
         config.validate_architecture()
-        # The copy finds packed layers where the latent ones are, and copies everything else.
+        # The copy has packed layers in place of the latent ones, and copies everything else.
         layers = {id(module): module for module in self.modules() if isinstance(module, BitLinear)}
         packed_layers = {address: PackedBitLinear.from_latent(module) for address, module in layers.items()}
         packed = copy.deepcopy(self, {id(self.config): config, **packed_layers})
@@ -88,26 +100,26 @@ class PackedWeightsMixin:
         extra = packed.state_dict().keys() - expected
         if extra:
             raise ValueError(
-                f"a model must have exactly the tensors of its configuration to be packed, got also "
+                "a model must have exactly the tensors of its configuration to be packed, but it also has "
                 f"{sorted(extra)[0]}: adapters must be merged before"
             )
         return packed.eval()
 
     def set_packed_kernel(self, kernel: str = "exact", cache: bool = True) -> None:
         """
-        How a packed model multiplies. A setting of this model in memory: it is not saved.
+        Set the kernel that a packed model multiplies with. This setting is not saved.
 
         Args:
-            kernel: "exact" multiplies as the latent model does, and gives its logits bit for bit. The others are
-                PyTorch's own kernels for the CPU. "int8" (`torch._int_mm`) multiplies int8 activations and int8 codes
-                in integers: the same numbers up to the rounding of their sums, from a quarter of the fp32 cache.
-                "int4" (`_weight_int4pack_mm_for_cpu`) reads half as much again and rounds every product to bf16; it
-                is for a few tokens at a time, and more than 32 are multiplied exactly.
-            cache: While `generate` runs, keep what was unpacked; False unpacks for every application, which is slow
-                and takes no memory. [`PackedWeightsMixin.packed_memory`] tells how much it is.
+            kernel: `"exact"` computes exactly the logits of the latent model. The others are PyTorch's kernels for
+                the CPU: `"int8"` (`torch._int_mm`) multiplies int8 activations and codes as integers, with the same
+                results up to the rounding of sums, and its unpacked weights are a quarter of the size in fp32.
+                `"int4"` (`_weight_int4pack_mm_for_cpu`) halves the size again and rounds every product to bf16; it is
+                used for at most 32 tokens at a time, and the exact one for more.
+            cache: Whether to keep unpacked weights while `generate` runs. Without, every application of a layer
+                unpacks its weight, which is slow and takes no memory; see [`PackedWeightsMixin.packed_memory`].
 
         Raises:
-            ValueError: The model is not packed, there is no such kernel, or it does not fit the model.
+            ValueError: The model is not packed, or the kernel is unknown or does not support the model.
         """
         self._check_packed("set_packed_kernel")
         if kernel not in KERNELS:
@@ -134,7 +146,7 @@ class PackedWeightsMixin:
             layer.clear_quantized_weight()
 
     def packed_memory(self) -> PackedMemory:
-        """What the packed weights take; raises ValueError when the model is not packed."""
+        """Return the memory of a packed model. Raises `ValueError` if the model is not packed."""
         self._check_packed("packed_memory")
         layers = self._packed_layers()
         codes = sum(layer.weight_codes.nbytes for layer in layers)
@@ -147,13 +159,13 @@ class PackedWeightsMixin:
         )
 
     def train(self, mode: bool = True) -> Self:
-        """As in every module; a packed model raises ValueError, because it cannot be trained."""
+        """Set training or evaluation mode. Raises `ValueError` in training mode if the model is packed."""
         if mode and self.config.weight_format == "packed":
             raise ValueError(CANNOT_TRAIN)
         return super().train(mode)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """As in every model of transformers; packed weights count one by one, as parameters that are not trainable."""
+        """Return the number of parameters as transformers does; packed weights count as frozen parameters."""
         packed = 0 if only_trainable else sum(layer.weight_codes.numel() for layer in self._packed_layers())
         return super().num_parameters(only_trainable, exclude_embeddings) + packed * PACKED_CODES
 
@@ -172,7 +184,6 @@ class PackedWeightsMixin:
             loaded = all(hasattr(buffer, "_is_hf_initialized") for buffer in module.buffers())
             if not loaded and not module.weight_codes.is_meta:
                 raise ValueError(
-                    'LoopLMConfig.weight_format must be "latent" for a model that begins with random weights or a '
-                    'folder of latent ones, got "packed": packed weights come from pack() or from a folder that a '
-                    "packed model was saved in"
+                    'LoopLMConfig.weight_format must be "latent" for random initialization or a folder with latent '
+                    'weights, got "packed": packed weights come from pack() or from a folder with packed weights'
                 )

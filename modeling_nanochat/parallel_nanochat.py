@@ -1,7 +1,8 @@
-"""Tensor parallelism: what of a LoopLM can be divided among processes, and what its ternary layers must know of it."""
+"""Tensor parallelism of a LoopLM and its ternary layers."""
 
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import Shard
 from transformers.distributed.utils import is_dtensor
 
 from .configuration_nanochat import LoopLMConfig
@@ -10,11 +11,14 @@ from .ternary_nanochat import BitLinear, WeightShard
 
 def check_tensor_parallel(config: LoopLMConfig, size: int) -> None:
     """
+    Check that a model can be divided among a number of processes.
+
     Args:
-        config: Of the model that `size` processes are to share.
+        config: The configuration of the model.
+        size: Number of processes.
 
     Raises:
-        ValueError: Heads, widths or groups of weights that share a scale cannot be divided into so many equal parts.
+        ValueError: Heads, widths or quantization groups cannot be divided into this number of equal parts.
         NotImplementedError: The weights are packed.
     """
     if config.weight_format == "packed":
@@ -22,16 +26,17 @@ def check_tensor_parallel(config: LoopLMConfig, size: int) -> None:
             'LoopLMConfig.weight_format="packed" cannot be divided among processes yet: '
             f"load the latent weights for tp_size={size}."
         )
-    # The query heads are a multiple of these.
-    if config.num_key_value_heads % size:
+    num_key_value_heads, head_dim = config.head_sizes()
+    # The number of query heads is a multiple of this.
+    if num_key_value_heads % size:
         raise ValueError(
-            f"LoopLMConfig.num_key_value_heads must be a multiple of tp_size={size}, got {config.num_key_value_heads}"
+            f"LoopLMConfig.num_key_value_heads must be a multiple of tp_size={size}, got {num_key_value_heads}"
         )
-    # One scale per tensor (-1) is found by all processes together.
+    # With one scale per tensor (-1), the processes compute the scale together.
     group_size = config.ternary_group_size if config.ternary and config.ternary_group_size > 0 else 1
     widths = {
         "intermediate_size": config.intermediate_size,
-        "num_attention_heads x head_dim": config.num_attention_heads * config.head_dim,
+        "num_attention_heads x head_dim": config.num_attention_heads * head_dim,
     }
     for name, width in widths.items():
         if width % (size * group_size):
@@ -40,8 +45,15 @@ def check_tensor_parallel(config: LoopLMConfig, size: int) -> None:
 
 
 def share_ternary_layers(model: nn.Module, mesh: DeviceMesh) -> None:
-    """Tell the ternary layers whose weights transformers has divided over `mesh` how; see [`WeightShard`]."""
+    """
+    Set the attribute `shard` of the ternary layers whose weights transformers has divided.
+
+    Args:
+        model: The model, after its parameters became distributed tensors.
+        mesh: The processes that share it.
+    """
     for module in model.modules():
         if isinstance(module, BitLinear) and is_dtensor(module.weight):
             (placement,) = module.weight.placements
+            assert isinstance(placement, Shard), f"a ternary weight is divided, got {placement}"
             module.shard = WeightShard(mesh.get_group(), placement.dim % 2)

@@ -1,24 +1,23 @@
-"""Ternary linear layer: latent float weights, quantised to {-1, 0, 1} x scale in every forward pass."""
+"""Ternary linear layer: latent float weights, quantized to {-1, 0, 1} x scale in every forward pass."""
 
 from typing import NamedTuple
 
 import torch
 from torch import distributed as dist
-from torch import nn
 from torch.nn import functional as F
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from transformers.distributed.utils import is_dtensor
 
-# The scale is a bf16 number within fp16's normal range. Latent training, the packed form (fp16 scales), GGUF (fp16
-# block scale) and a dense bf16 export then all hold the same number, bit for bit.
+# Scales are bf16 numbers within the normal range of fp16, so that training, the packed form (fp16 scales), GGUF (fp16
+# block scales) and a dense bf16 export all have exactly the same scale.
 SMALLEST_SCALE = 2.0**-14
 LARGEST_SCALE = 65280.0
 SMALLEST_ACTIVATION = 1e-5
 
 
 def _grouped(weight: torch.Tensor, group_size: int) -> torch.Tensor:
-    """View (out, in) as fp32 (out, in / group_size, group_size), or (1, 1, out * in) for `group_size=-1`."""
+    """View `(out, in)` as fp32 `(out, in / group_size, group_size)`, or `(1, 1, out * in)` for `group_size=-1`."""
     if group_size == -1:
         return weight.float().reshape(1, 1, -1)
     if weight.shape[-1] % group_size:
@@ -31,19 +30,19 @@ def _grouped(weight: torch.Tensor, group_size: int) -> torch.Tensor:
 
 def _round_to_bf16(values: torch.Tensor) -> torch.Tensor:
     """Round positive fp32 numbers to the nearest bf16 (ties to even), in fp32."""
-    # On the bits, because compilers drop a conversion to bf16 and back when they fuse it with its neighbours.
+    # On the bits, because compilers remove a conversion to bf16 and back in fused code.
     bits = values.view(torch.int32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) & -0x10000).view(torch.float32)
 
 
 class WeightShard(NamedTuple):
     """
-    How the weight of one layer is divided among processes.
+    Division of a layer's weight among processes (tensor parallelism).
 
     Attributes:
-        process_group: The processes that share it.
-        dim: 0 when each holds some of the outputs' rows, 1 when each holds some of the inputs' columns and is given
-            those inputs.
+        process_group: The processes.
+        dim: 0 if each process has some of the rows (outputs), 1 if each has some of the columns and gets the
+            corresponding inputs.
     """
 
     process_group: dist.ProcessGroup
@@ -51,7 +50,7 @@ class WeightShard(NamedTuple):
 
 
 def _scales(groups: torch.Tensor, process_group: dist.ProcessGroup | None = None) -> torch.Tensor:
-    """Scales of (..., group_size) weights; with a process group, of groups that its processes hold in equal parts."""
+    """Compute the scales of weights `(..., group_size)`, of which each process of a group has an equal part."""
     means = groups.abs().mean(dim=-1, keepdim=True)
     if process_group is not None:
         dist.all_reduce(means, group=process_group)
@@ -61,19 +60,19 @@ def _scales(groups: torch.Tensor, process_group: dist.ProcessGroup | None = None
 
 def ternary_codes(weight: torch.Tensor, group_size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """
-    Split a weight into codes and scales (BitNet b1.58, arXiv 2402.17764, with one scale per group).
+    Quantize a weight to ternary codes and scales by absmean (BitNet b1.58, arXiv 2402.17764, section 2), with one
+    scale per group: `scale = mean(|w|)`, `code = clamp(round(w / scale), -1, 1)`.
 
     Args:
-        weight: (out, in), any float type.
-        group_size: Weights along the input that share a scale; -1 is one scale for the whole tensor.
+        weight: Float weight of shape `(out, in)`.
+        group_size: Number of weights along the input that share a scale; -1 for one scale.
 
     Returns:
-        Codes in {-1, 0, 1}, int8 (out, in), and scales, fp32 (out, in / group_size), or (1, 1) for `group_size=-1`.
-        `codes * scale` is the weight the layer computes with. A group of zeros gives zeros; a group whose mean
-        magnitude is below 2**-14 uses that as its scale.
+        Codes in {-1, 0, 1}, int8 of shape `(out, in)`, and scales, fp32 of shape `(out, in / group_size)`, or `(1, 1)`
+        for one scale. The layer computes with `codes * scale`. Scales are rounded to bf16 and are at least 2**-14.
 
     Raises:
-        ValueError: The group size does not divide the input width.
+        ValueError: `in` is not a multiple of `group_size`.
     """
     groups = _grouped(weight, group_size)
     scales = _scales(groups)
@@ -82,14 +81,14 @@ def ternary_codes(weight: torch.Tensor, group_size: int) -> tuple[torch.Tensor, 
 
 
 def _converted(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """The same values in a type that holds them."""
-    # torch 2.11 compiles an autograd function to one without gradient if its result is another name of a tensor it
-    # made before, as that of `to` with the same type or of an operation in place (pytorch/pytorch issue 180642).
+    """Convert values to a dtype that represents them exactly."""
+    # torch 2.11 compiles an autograd function to one without a gradient if its result is an alias of an intermediate
+    # tensor, as that of `to` with the same dtype or of an operation in place (pytorch/pytorch issue 180642).
     return values if values.dtype == dtype else values.to(dtype)
 
 
 class _TernaryWeight(torch.autograd.Function):
-    """Fake-quantised weight with a straight-through gradient. Saves nothing for backward."""
+    """Fake-quantized weight with a straight-through gradient, which saves no tensors for backward."""
 
     @staticmethod
     def forward(
@@ -101,7 +100,7 @@ class _TernaryWeight(torch.autograd.Function):
         return _converted(((groups / scales).round_().clamp_(-1, 1) * scales).reshape(weight.shape), dtype)
 
     @staticmethod
-    def backward(ctx, grad_output: torch.Tensor):
+    def backward(ctx, grad_output: torch.Tensor):  # ty: ignore[incompatible-method-override]  # one output
         return grad_output.to(ctx.weight_dtype), None, None, None
 
 
@@ -109,15 +108,22 @@ def activation_levels(
     hidden_states: torch.Tensor, shard: WeightShard | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """
-    Levels of (..., features), whole numbers from -127 to 127 in fp32, and the scale of each token, (..., 1): its
-    largest magnitude / 127. With a shard as in [`quantize_activation`].
+    Quantize activations to int8 levels per token by absmax.
+
+    Args:
+        hidden_states: Of shape `(..., features)`.
+        shard: See [`quantize_activation`].
+
+    Returns:
+        Levels of shape `(..., features)`, integers from -127 to 127 in fp32, and scales of shape `(..., 1)`, the
+        largest magnitude of each token / 127.
     """
     hidden_states = hidden_states.float()
     largest = hidden_states.abs().amax(dim=-1, keepdim=True)
     if shard is not None and shard.dim == 1:
         dist.all_reduce(largest, op=dist.ReduceOp.MAX, group=shard.process_group)
     scales = largest.clamp_(min=SMALLEST_ACTIVATION) / 127
-    # The largest quotient is 127 up to one rounding, which `round` takes away: there is nothing to clamp.
+    # The largest quotient is 127 up to a rounding error, which `round` removes, so there is nothing to clamp.
     return (hidden_states / scales).round_(), scales
 
 
@@ -129,7 +135,7 @@ def _rounded_activation(
 
 
 class _Int8Activation(torch.autograd.Function):
-    """Fake-quantised activation, one absmax scale per token, with a straight-through gradient."""
+    """Fake-quantized activation, with an absmax scale per token and a straight-through gradient."""
 
     @staticmethod
     def forward(ctx, hidden_states: torch.Tensor, dtype: torch.dtype, shard: WeightShard | None) -> torch.Tensor:
@@ -137,7 +143,7 @@ class _Int8Activation(torch.autograd.Function):
         return _rounded_activation(hidden_states, dtype, shard)
 
     @staticmethod
-    def backward(ctx, grad_output: torch.Tensor):
+    def backward(ctx, grad_output: torch.Tensor):  # ty: ignore[incompatible-method-override]  # one output
         return grad_output.to(ctx.input_dtype), None, None
 
 
@@ -145,13 +151,16 @@ def quantize_weight(
     weight: torch.Tensor, group_size: int, dtype: torch.dtype | None = None, shard: WeightShard | None = None
 ) -> torch.Tensor:
     """
-    The weight a ternary layer computes with, of shape (out, in); its gradient reaches `weight` unchanged.
+    Compute the weight of a ternary layer from its latent weight, with a straight-through gradient.
 
     Args:
-        weight: (out, in) latent weight.
-        group_size: As in [`ternary_codes`].
-        dtype: Type of the result. bf16 and fp16 hold it exactly, because the scales are chosen so.
-        shard: Of which whole this is this process's part; one scale per tensor is then that of the whole tensor.
+        weight: Latent weight, of shape `(out, in)`.
+        group_size: Number of weights along the input that share a scale; -1 for one scale.
+        dtype: Dtype of the result, by default that of `weight`. fp32, bf16 and fp16 represent it exactly.
+        shard: How `weight`, a part of it, is divided among processes; with one scale, it is that of the whole weight.
+
+    Returns:
+        The quantized weight, of shape `(out, in)`.
     """
     return _TernaryWeight.apply(weight, group_size, weight.dtype if dtype is None else dtype, shard)
 
@@ -160,19 +169,26 @@ def quantize_activation(
     hidden_states: torch.Tensor, dtype: torch.dtype | None = None, shard: WeightShard | None = None
 ) -> torch.Tensor:
     """
-    Round (..., features) to 255 levels between minus and plus each token's largest magnitude; the gradient passes
-    unchanged. A token of zeros stays zero. With the shard of a layer that gets some of the features, the largest
-    magnitude is that among all of them.
+    Round activations to int8 precision, 255 levels per token, with a straight-through gradient.
+
+    Args:
+        hidden_states: Of shape `(..., features)`.
+        dtype: Dtype of the result, by default that of `hidden_states`.
+        shard: Division of the layer's weight. If the process has some of the features, the scale is that of all of
+            them.
+
+    Returns:
+        The rounded activations, of shape `(..., features)`.
     """
     dtype = hidden_states.dtype if dtype is None else dtype
     if torch.is_grad_enabled() and hidden_states.requires_grad:
         return _Int8Activation.apply(hidden_states, dtype, shard)
-    # In decoding, entering an autograd function costs almost as much as what it computes.
+    # In decoding, the overhead of an autograd function is almost as long as its computation.
     return _rounded_activation(hidden_states, dtype, shard)
 
 
 def _version(weight: torch.Tensor) -> int | None:
-    # Neither compiled code nor tensors made in inference mode have a version.
+    # There is no version in compiled code, and of tensors created in inference mode.
     if torch.compiler.is_compiling() or weight.is_inference():
         return None
     return weight._version
@@ -180,24 +196,33 @@ def _version(weight: torch.Tensor) -> int | None:
 
 class BitLinear(NonDynamicallyQuantizableLinear):
     """
-    Linear layer without bias whose weight is ternary and whose input is int8 (`activation_bits=8`) or float (None).
+    Linear layer without bias, with ternary weights and int8 or float inputs (BitNet b1.58, arXiv 2402.17764).
 
-    The latent float `weight` is what is trained and saved. Called on its own, the layer quantises it on every call. A
-    model that applies the layer several times per forward pass calls [`BitLinear.keep_quantized_weight`] before and
-    [`BitLinear.clear_quantized_weight`] after; all applications between share one quantised weight.
+    The parameter `weight` is the latent float weight, which is trained and saved. Every call of the layer quantizes
+    it. A model that applies the layer several times per forward pass calls [`BitLinear.keep_quantized_weight`] before
+    and [`BitLinear.clear_quantized_weight`] after it, so that all applications use the same quantized weight.
 
-    Nothing is kept from one pass to the next unless the model is told that its weights rest: many writers leave no
-    trace that a comparison could find (optimizers with raw pointers, `weight.data` when an adapter is merged).
+    Quantized weights are kept between passes only in [`LoopLMModel.cached_weights`], because not every change of the
+    latent weight can be detected (optimizers that write through pointers, `weight.data` when an adapter is merged).
 
-    Call the layer rather than read its weight; [`quantize_weight`] gives what it computes with. Its base is the class
-    that PyTorch's own quantisers pass over; a weight that is a quantised tensor (torchao) raises ValueError.
+    Call the layer instead of reading `weight`; [`quantize_weight`] returns the weight that it computes with. Its base
+    class is one that PyTorch's quantizers skip.
+
+    Args:
+        in_features: Number of inputs.
+        out_features: Number of outputs.
+        group_size: Number of weights along the input that share a scale; -1 for one scale.
+        activation_bits: 8 to quantize the input per token; None to keep it in float.
 
     Attributes:
-        shard: Under tensor parallelism, how the weight is divided; transformers then puts this process's part in its
-            place while the layer is called.
+        shard: With tensor parallelism, how the weight is divided. transformers then replaces `weight` with the part of
+            the process while the layer is called.
+
+    Raises:
+        ValueError: `weight` is set to a quantized tensor (torchao).
     """
 
-    # transformers asks a layer for this: quantise one's own part, rather than trace it as a distributed tensor.
+    # transformers then calls the layer with the part of the process instead of a distributed tensor.
     _hf_quantized_needs_local_tp = True
 
     def __init__(self, in_features: int, out_features: int, group_size: int = 128, activation_bits: int | None = 8):
@@ -211,44 +236,45 @@ class BitLinear(NonDynamicallyQuantizableLinear):
         if name == "weight" and is_traceable_wrapper_subclass(value) and not is_dtensor(value):
             raise ValueError(
                 f"the latent weight of a ternary layer must be a plain tensor, got a {type(value).__name__}: "
-                "quantised, it would be rounded to another ternary weight. Leave the ternary layers out; pack() gives "
-                "them 2 bits without any error"
+                "quantized, it would be rounded to another ternary weight. Leave the ternary layers out; pack() "
+                "stores them in 2 bits without any error"
             )
         super().__setattr__(name, value)
 
     def keep_quantized_weight(self, reuse: bool) -> None:
-        """Quantise the weight for the applications to come; with `reuse`, one that is kept already will do."""
+        """Quantize the weight for the next calls; with `reuse`, a weight that is already kept is used."""
         if self.weight.is_meta or self.weight.numel() == 0:
-            return  # The weight is elsewhere until the layer's own forward (offloading, sharding).
-        source = self.weight if self.shard is None else self.weight.to_local()
+            return  # The weight is not loaded before the layer's own forward (offloading, sharding).
+        # With a shard, the weight is a distributed tensor.
+        source = self.weight if self.shard is None else self.weight.to_local()  # ty: ignore[missing-attribute]
         if not reuse or self._usable_weight(source) is None:
             weight = quantize_weight(source, self.group_size, self._compute_dtype(), self.shard)
             self._kept = (weight, source, _version(source))
 
     def clear_quantized_weight(self) -> None:
-        """Forget the kept quantised weight."""
-        self._kept: tuple[torch.Tensor, nn.Parameter, int | None] | None = None
+        """Remove the kept quantized weight."""
+        self._kept: tuple[torch.Tensor, torch.Tensor, int | None] | None = None
 
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
         weight = self._usable_weight(self.weight)
         if weight is None:
             weight = quantize_weight(self.weight, self.group_size, self._compute_dtype(), self.shard)
         if self.activation_bits is not None:
-            hidden_states = quantize_activation(hidden_states, weight.dtype, self.shard)
-        return F.linear(hidden_states, weight)
+            input = quantize_activation(input, weight.dtype, self.shard)
+        return F.linear(input, weight)
 
     def _usable_weight(self, weight: torch.Tensor) -> torch.Tensor | None:
-        """The kept quantised weight, if it is this weight's and fits the present modes."""
+        """Return the kept quantized weight if it belongs to this weight and the current autograd and autocast modes."""
         kept = self._kept  # Read once: another thread may clear it.
         if kept is None:
             return None
         quantized, source, version = kept
-        # A process's own part is a new view in every call.
+        # The part of a process is a new view in every call.
         is_source = source is weight or (self.shard is not None and source.data_ptr() == weight.data_ptr())
         if not is_source or version != _version(weight) or quantized.dtype != self._compute_dtype():
             return None
         if torch.is_grad_enabled():
-            # One without a graph, from a pass without gradients, would silently stop the gradient.
+            # A weight from a pass without gradients would silently stop the gradient.
             if weight.requires_grad and not quantized.requires_grad:
                 return None
             if (

@@ -1,4 +1,9 @@
-"""The Rust verifier: rustc's verdict on code nobody has read, sandboxed, batched and cached."""
+"""
+The Rust verifier: rustc's verdict on untrusted code, sandboxed, batched and cached.
+
+Imports go one way: `verdict` <- `sandbox`, `syntax` <- `rustc` <- `judge` <- `cache`, `arguments`, `verifier` <-
+`command_line`.
+"""
 
 from evaluation.rust.judge.harness import HiddenTests
 from evaluation.rust.rustc.toolchain import ToolchainUnavailable

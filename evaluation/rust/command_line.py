@@ -1,4 +1,4 @@
-"""The verifier on the command line: `verify` for files, `doctor` for the machine."""
+"""The commands `verify`, for Rust files, and `doctor`, for the machine's compiler and sandbox."""
 
 import argparse
 import json
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from evaluation.options import add_command, add_former_name
 from evaluation.rust.cache import FILE_NAME, VerdictCache
 from evaluation.rust.judge.appended import AppendedTests
 from evaluation.rust.judge.harness import HiddenTests
@@ -29,75 +30,98 @@ from evaluation.rust.verifier import RustVerifier
 from evaluation.tables import plain_console, print_table
 from evaluation.text_files import read_text
 
-GATES = ("signature", "tests")  # beyond the compiler's own errors, which speak for themselves, and refusals
+GATES = ("signature", "tests")  # categories shown before the message; others need no explanation
 LEVEL_MEANING = {
     "limits": "limits on time, memory and output only; files and network are open. Against accidents, not malice.",
     "files": "programs read only the toolchain and system libraries, and write only their own directory.",
     "isolated": "programs see no other files, no network and no other processes, and are not root.",
 }
 NOT_COVERED = (
-    "Not covered at any level: faults of the kernel itself, side channels of the processor, and the memory of an "
-    "attempt as a whole (the limit holds per process). Against an adversary rather than a model, put a virtual "
-    "machine around it."
+    "Not covered at any level: kernel bugs, side channels of the processor, and the total memory of a program's "
+    "processes (the limit holds per process). Against an adversary rather than a model, add a virtual machine."
 )
 
 
-def add_verify(subcommands):
-    """Adds the subcommand `verify`."""
-    parser = subcommands.add_parser(
+def add_verify(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command `verify`."""
+    parser = add_command(
+        subcommands,
         "verify",
-        help="check Rust files with the compiler",
-        description="Compiles each file in the sandbox; without tests nothing is run. Exit status 0: all are valid.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        _run_verify,
+        help="compile Rust files in the sandbox, and run their tests",
+        description="Compile each file in the sandbox; without --tests nothing is run.\n"
+        "Exit status: 0 if all files are valid, 1 if some are not, 3 if the compiler or the sandbox failed.",
     )
-    parser.add_argument("files", nargs="+", metavar="FILES", help="Rust source files; - reads one from standard input")
+    parser.add_argument("files", nargs="+", metavar="FILES", help="Rust source files; - reads standard input")
     parser.add_argument("--json", action="store_true", help="print one JSON object per file instead of a table")
-    parser.add_argument("--edition", default="2021", choices=EDITIONS, help="of the language")
+    parser.add_argument("--edition", default="2021", choices=EDITIONS, help="Rust edition")
     parser.add_argument(
-        "--crate-type", default="auto", choices=("auto", "bin", "lib"), help="auto: bin with a fn main"
+        "--crate-type",
+        default="auto",
+        choices=("auto", "bin", "lib"),
+        help="kind of crate; auto is bin for files with a fn main, else lib",
     )
-    parser.add_argument("--workers", type=int, help="compilers at the same time; None takes one per processor")
+    num_workers = parser.add_argument(
+        "--num-workers", type=int, help="maximum number of compilers at the same time (default: one per processor)"
+    )
+    add_former_name(parser, "--workers", num_workers)
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds of processor time for the compiler")
     parser.add_argument(
         "--tests",
         type=Path,
         metavar="CHECKER.rs",
-        help="run each file's functions: declarations of what it must define, `fn add(a: i32, b: i32) -> i32;`, then "
-        "statements with cases, `check!(add(1, 2) == 3);`, which are compiled apart from it. A file with #[test] "
-        f"functions or a fn main is appended to it instead. Needs {OPT_IN}=1",
+        help="tests to run for each file: either declarations of what it must define, such as "
+        "`fn add(a: i32, b: i32) -> i32;`, and then statements with cases, such as `check!(add(1, 2) == 3);`, which "
+        "are compiled separately; or #[test] functions or a fn main, which are appended to the file. "
+        f"Requires the environment variable {OPT_IN}=1 (default: no tests)",
     )
     parser.add_argument(
         "--rules",
         default="data",
         choices=("data", "reward"),
-        help="reward: refuse what no honest solution needs and a dishonest one does, and say where it is",
+        help="reward: refuse, with its place, code that honest solutions do not need and reward hacks use; "
+        "data: refuse nothing",
     )
     parser.add_argument("--run-timeout", type=float, default=3.0, help="seconds of processor time for the tests")
-    parser.add_argument("--compiler-memory-gib", type=float, default=4.0, help="address space of the compiler")
-    parser.add_argument("--run-memory-gib", type=float, default=2.0, help="address space of a program with its tests")
-    parser.add_argument("--run-threads", type=int, default=64, help="processes and threads of a run together")
+    parser.add_argument("--compiler-memory-gib", type=float, default=4.0, help="GiB of address space for the compiler")
+    parser.add_argument("--run-memory-gib", type=float, default=2.0, help="GiB of address space for the tests")
+    parser.add_argument("--run-threads", type=int, default=64, help="number of processes and threads of the tests")
     parser.add_argument("--exact", action="store_true", help="list all errors of each failing file (slower)")
-    parser.add_argument("--cache-dir", type=Path, help="keep verdicts in this directory; None does not")
-    parser.add_argument("--sandbox", default="auto", choices=("auto", *LEVELS), help="lowest protection to accept")
-    parser.set_defaults(run=verify)
+    parser.add_argument("--cache-dir", type=Path, help="directory that keeps verdicts (default: none)")
+    _add_sandbox(parser)
 
 
-def verify(options: argparse.Namespace) -> int:
-    """Prints a verdict for each file; 0 if all are valid, 1 if not, 3 if the tool failed for some."""
+def _add_sandbox(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--sandbox",
+        default="auto",
+        choices=("auto", *LEVELS),
+        help="lowest level of protection to accept; the highest available one is used",
+    )
+
+
+def _run_verify(options: argparse.Namespace) -> int:
     codes = [_read(name) for name in options.files]
     tests = None if options.tests is None else _read_tests(options.tests)
-    settings = {
-        "cache_dir": options.cache_dir,
-        "sandbox": options.sandbox,
-        "timeout": options.timeout,
-        "run_timeout": options.run_timeout,
-        "compiler_memory_gib": options.compiler_memory_gib,
-        "run_memory_gib": options.run_memory_gib,
-        "run_threads": options.run_threads,
-    }
-    with RustVerifier(options.edition, options.workers, **settings) as verifier:
-        arguments = {"crate_type": options.crate_type, "exact": options.exact, "rules": options.rules}
-        verdicts = verifier.verify(codes, tests, **arguments, progress=not options.json)
+    with RustVerifier(
+        options.edition,
+        options.num_workers,
+        cache_dir=options.cache_dir,
+        sandbox=options.sandbox,
+        timeout=options.timeout,
+        run_timeout=options.run_timeout,
+        compiler_memory_gib=options.compiler_memory_gib,
+        run_memory_gib=options.run_memory_gib,
+        run_threads=options.run_threads,
+    ) as verifier:
+        verdicts = verifier.verify(
+            codes,
+            tests,
+            crate_type=options.crate_type,
+            exact=options.exact,
+            rules=options.rules,
+            progress=not options.json,
+        )
     if options.json:
         for name, verdict in zip(options.files, verdicts, strict=True):
             print(json.dumps({"file": name, **verdict.to_dict()}))
@@ -118,7 +142,7 @@ def _read(name: str) -> bytes:
 
 
 def _read_tests(path: Path) -> str | HiddenTests:
-    """Tests to append if the file holds such, hidden ones otherwise."""
+    """Return the text if it can be appended tests, else hidden tests."""
     text = read_text(path)
     try:
         AppendedTests.read(text)
@@ -161,32 +185,46 @@ def _print_verdicts(console: Console, names: Sequence[str], verdicts: Sequence[V
     )
 
 
-def add_doctor(subcommands):
-    """Adds the subcommand `doctor`."""
-    parser = subcommands.add_parser(
+def add_doctor(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command `doctor`."""
+    parser = add_command(
+        subcommands,
         "doctor",
-        help="show the toolchain and the sandbox, and try to break out of it",
-        description="Shows what the verifier found on this machine, then attempts everything the sandbox promises to "
-        "prevent. The exit status is 0 only if every promise holds.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        _run_doctor,
+        help="show the compiler and the sandbox, and test the sandbox",
+        description="Show the compiler and the sandbox of this machine, then attempt everything that the sandbox\n"
+        "promises to prevent. Exit status: 0 if every promise holds, 1 if not.",
     )
-    parser.add_argument("--cache-dir", type=Path, help="show the size of the cache in this directory")
-    parser.add_argument("--sandbox", default="auto", choices=("auto", *LEVELS), help="lowest protection to accept")
+    parser.add_argument("--cache-dir", type=Path, help="show the size of the cache in this directory (default: none)")
+    _add_sandbox(parser)
     parser.add_argument(
         "--highest",
         default=LEVELS[-1],
         choices=LEVELS,
-        help="highest protection to use, to see what a lower one leaves open",
+        help="highest level of protection to use, to test a lower one",
     )
-    parser.set_defaults(run=doctor)
 
 
-def doctor(options: argparse.Namespace) -> int:
-    """Prints toolchain, sandbox and cache, and the outcome of the self-test; 0 if every promise holds."""
+def _run_doctor(options: argparse.Namespace) -> int:
+    return doctor(options.cache_dir, options.sandbox, options.highest)
+
+
+def doctor(cache_dir: Path | None, lowest: str, highest: str) -> int:
+    """
+    Print the toolchain, the sandbox, the cache and the result of the self-test.
+
+    Args:
+        cache_dir: Directory whose cache is measured.
+        lowest: Lowest level of protection to accept.
+        highest: Highest level of protection to use.
+
+    Returns:
+        The exit status: 0 if every promise of the sandbox holds.
+    """
     console = plain_console()
     toolchain = find_toolchain()
     probe = Command([toolchain.rustc, "-V"], toolchain.environment)
-    sandbox = Sandbox([toolchain.sysroot], probe, options.sandbox, LEVELS.index(options.highest))
+    sandbox = Sandbox([toolchain.sysroot], probe, lowest, LEVELS.index(highest))
     facts = Table("fact", "value", show_header=False, title="What the verifier uses")
     facts.add_row("compiler", toolchain.rustc)
     facts.add_row("version", toolchain.identity.splitlines()[0])
@@ -198,12 +236,12 @@ def doctor(options: argparse.Namespace) -> int:
             facts.add_row(f"not {level}", Text(reason))
     facts.add_row("Landlock", f"version {sandbox.landlock}" if sandbox.landlock else "not used")
     consent = os.environ.get(OPT_IN) == "1"
-    generated = f"allowed, {OPT_IN}=1 is set" if consent else f"refused; {OPT_IN}=1 would allow it"
+    generated = f"allowed, {OPT_IN}=1 is set" if consent else f"refused; set {OPT_IN}=1 to allow it"
     facts.add_row("running generated programs", generated)
-    facts.add_row("cache", _cache_size(options.cache_dir))
+    facts.add_row("cache", _cache_size(cache_dir))
     print_table(console, facts, prose=["value"])
 
-    table = Table("protection", "result", "what happened", title="Attempts to break out, made just now")
+    table = Table("protection", "result", "what happened", title="Attempts to break out")
     broken, open_ = [], []
     with self_test(toolchain, sandbox) as protections, console.status("trying to break out"):
         for protection in protections:
@@ -230,7 +268,7 @@ def doctor(options: argparse.Namespace) -> int:
 
 def _cache_size(directory: Path | None) -> str:
     if directory is None:
-        return "in memory only; a directory given as cache_dir keeps verdicts"
+        return "in memory only; --cache-dir names a directory"
     path = directory / FILE_NAME
     if not path.exists():
         return f"{path}: none yet"

@@ -1,22 +1,22 @@
-"""What the verifier says about one piece of Rust: one frozen record for data filters, rewards and benchmarks."""
+"""The verdict on one code snippet: a frozen record for data filters, rewards and benchmarks."""
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Status = Literal[
-    "valid",  # the compiler accepts it
+    "valid",  # it compiles and passes its tests
     "invalid_syntax",  # it does not parse
-    "compilation_failed",  # names, macros, attributes, constants, visibility, ...
-    "semantic_error",  # types, traits, ownership, borrows, lifetimes
-    "tests_failed",  # it compiles; the tests do not fit it, or do not pass
-    "timeout",  # the compiler or the program used up its time
-    "resource_limit",  # memory, file size or output
-    "compiler_crash",  # the compiler died of it
-    "refused",  # not compiled: too large, nested too deeply, or against the rules for rewards
-    "unavailable",  # the tool failed; says nothing about the code
+    "compilation_failed",  # errors in names, macros, attributes, constants, visibility, ...
+    "semantic_error",  # errors in types, traits, ownership, borrows, lifetimes
+    "tests_failed",  # it compiles, but does not match the tests' signature or does not pass them
+    "timeout",  # the compiler or the program reached its time limit
+    "resource_limit",  # the compiler or the program reached a limit on memory, file size or output
+    "compiler_crash",  # the compiler crashed
+    "refused",  # too large, nested too deeply, or against the reward rules
+    "unavailable",  # the compiler, the sandbox or the machine failed: says nothing about the code
 ]
-STATUSES: tuple[str, ...] = Status.__args__
+STATUSES: tuple[str, ...] = get_args(Status)
 Check = Literal["ok", "error", "not_reached"]
 CHECKS = ("types", "ownership", "lifetimes")
 NOT_REACHED: dict[str, Check] = dict.fromkeys(CHECKS, "not_reached")
@@ -24,27 +24,29 @@ NOT_REACHED: dict[str, Check] = dict.fromkeys(CHECKS, "not_reached")
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One error of the compiler, at its place in the code."""
+    """One error of the compiler or the judge, with its place in the code."""
 
     code: str | None
     """rustc's error code, such as `E0382`; None for errors without one (syntax, most macro errors)."""
     category: str
-    """One of `semantics.CATEGORIES`; `refusal`, `signature`, `tests` or `forgery` for what the judge says beyond the
-    compiler.
+    """One of `rustc.semantics.CATEGORIES` for errors of the compiler; `refusal`, `signature`, `tests` or `forgery` for
+    errors of the judge.
     """
     message: str
     """rustc's message, one line."""
     line: int | None = None
-    """1-based line of the primary span; for an error inside a macro, of the macro's call. None without a place."""
+    """Line of the primary span, counted from 1; inside a macro, that of the macro's invocation. None if the error has
+    no place.
+    """
     column: int | None = None
-    """1-based column, counted in characters."""
+    """Column in characters, counted from 1."""
     rendered: str = ""
     """The message as rustc prints it, with the code it points at."""
 
 
 @dataclass(frozen=True)
 class CodeMetadata:
-    """Sizes of a piece of code, counted on its syntax tree (`evaluation.rust.syntax.analysis` defines each)."""
+    """Measures of a code snippet, counted on its syntax tree (`evaluation.rust.syntax.analysis` defines each)."""
 
     complexity: int
     unsafe_blocks: int
@@ -59,29 +61,29 @@ class CodeMetadata:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome for one code. `status` and `checks` are rustc's answer; nothing here is a guess of ours."""
+    """Result of verifying one code snippet. `status` and `checks` come from rustc, never from a heuristic."""
 
     status: Status
     checks: dict[str, Check]
     """`types`, `ownership` and `lifetimes`: `ok`, `error`, or `not_reached` when an earlier phase failed."""
     diagnostics: tuple[Diagnostic, ...] = ()
     metadata: CodeMetadata | None = None
-    """None when the code was not parsed: too large, or not UTF-8."""
+    """None if the code was not parsed because it is too large or not UTF-8."""
     tests_passed: int = 0
     tests_total: int = 0
     external: bool = False
-    """The only errors are crates or files that the code uses and does not bring."""
+    """Whether all errors are about other crates or files that the code uses."""
     edition: str = "2021"
     rustc: str = ""
     """Version of the compiler, such as `1.95.0`."""
     sandbox_level: int = 0
-    """`Sandbox.level` the compiler ran under."""
+    """`Sandbox.level` that the compiler ran under."""
     seconds: float = 0.0
-    """Wall time; for a code verified in a batch, its share of the batch."""
+    """Wall time; in a batch, the snippet's share of it."""
     cached: bool = False
-    """Read from the cache or decided by an equal code of the same call."""
+    """Whether the verdict was read from the cache, or copied from an equal snippet of the same call."""
     notes: tuple[str, ...] = ()
-    """What the judge changed in the code before it was compiled with its tests."""
+    """Changes that the judge made to the code before it was compiled with its tests."""
 
     def __post_init__(self):
         if self.status not in STATUSES:
@@ -91,16 +93,16 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        """The code compiles, and passes all its tests when it has some."""
+        """Whether the code compiles and passes its tests, if it has any."""
         return self.status == "valid"
 
     @property
     def error_codes(self) -> tuple[str, ...]:
-        """rustc's error codes, sorted, each once; `NOCODE` stands for errors without one."""
+        """Distinct error codes of rustc, sorted; `NOCODE` stands for errors without one."""
         return tuple(sorted({diagnostic.code or "NOCODE" for diagnostic in self.diagnostics}))
 
     def to_dict(self) -> dict[str, Any]:
-        """A dictionary of JSON values; `from_dict` turns it back into an equal verdict."""
+        """Return a dictionary of JSON values; `from_dict` turns it back into an equal verdict."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["notes"] = list(self.notes)
         values["diagnostics"] = [vars(diagnostic).copy() for diagnostic in self.diagnostics]
@@ -110,7 +112,14 @@ class Verdict:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Verdict":
-        """Raises `ValueError` or `TypeError` when `values` is not what `to_dict` writes."""
-        diagnostics = tuple(Diagnostic(**diagnostic) for diagnostic in values["diagnostics"])
-        metadata = None if values["metadata"] is None else CodeMetadata(**values["metadata"])
-        return cls(**{**values, "diagnostics": diagnostics, "notes": tuple(values["notes"]), "metadata": metadata})
+        """
+        Return the verdict that `to_dict` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: The values are not those of a verdict.
+        """
+        fields = dict(values)
+        fields["diagnostics"] = tuple(Diagnostic(**diagnostic) for diagnostic in values["diagnostics"])
+        fields["metadata"] = None if values["metadata"] is None else CodeMetadata(**values["metadata"])
+        fields["notes"] = tuple(values["notes"])
+        return cls(**fields)

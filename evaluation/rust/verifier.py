@@ -1,10 +1,11 @@
-"""Verifies Rust code with rustc itself: batched, sandboxed, cached.
+"""
+Verify Rust code with rustc itself: batched, sandboxed, cached.
 
     code -> cached? -> too large? -> syntax tree -> alone, or a batch of modules -> rustc -> Verdict
 
-A batch that fails is compiled again without the codes its errors point at, until what is left compiles: those codes
-certainly do. A batch that kills the compiler, or fails without pointing at anyone, is cut in pieces. Codes that seem
-not to parse have batches of their own, which only reject.
+A batch that fails is compiled again without the snippets that its errors point at, until the rest compiles: those
+snippets are certainly valid. A batch that crashes the compiler, or fails without an error that points at a snippet,
+is split.
 """
 
 import asyncio
@@ -12,41 +13,38 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
-from types import NoneType
-from typing import Literal
 
 from evaluation.progress import show_progress
+from evaluation.rust.arguments import (
+    check_count,
+    check_memory,
+    check_seconds,
+    checked_list,
+    encoded_codes,
+    tests_of_each,
+)
 from evaluation.rust.cache import VerdictCache, cache_key
-from evaluation.rust.judge.appended import AppendedTests, without_attributes_of_the_program
-from evaluation.rust.judge.candidate import Candidate, Tools, Verdicts
+from evaluation.rust.judge.batching import BATCH_CODES, RequestedCrateType, Rules, Submission, Tests, first_jobs
+from evaluation.rust.judge.candidate import Tools, Verdicts
 from evaluation.rust.judge.checkers import HARNESS_VERSION, Checkers
 from evaluation.rust.judge.harness import HiddenTests
-from evaluation.rust.judge.jobs import BuildJob, CompileJob, Job
-from evaluation.rust.judge.refusals import refusals
+from evaluation.rust.judge.jobs import CompileJob, Job
 from evaluation.rust.rustc.compiler import FLAGS, Compiler
-from evaluation.rust.rustc.routing import as_module, must_compile_alone, refusal
 from evaluation.rust.rustc.toolchain import check_edition, find_toolchain
 from evaluation.rust.sandbox.runner import Command, Limits, Sandbox, require_consent
-from evaluation.rust.syntax.analysis import analyse
-from evaluation.rust.verdict import Diagnostic, Verdict
+from evaluation.rust.verdict import Verdict
 
-Tests = str | HiddenTests | None
-Missing = tuple[bytes, bytes, Tests]
-BATCH_CODES = 64
-MIN_MEMORY_GIB = 0.25
-MIN_THREADS = 4  # the program's own, the harness's, and some of the code's
-TRUSTED_BATCH_CODES = 256  # few of them fail
-BATCH_BYTES = 200_000
+MIN_THREADS = 4  # the program's main thread, those of the harness, and some of the code's
 RUNS_OF_SOLUTIONS = 3  # of known solutions: one whose tests pass only sometimes must not become a reference
-VERDICT_FORMAT = 5  # goes into the cache's keys: raised whenever equal input may get another verdict
+VERDICT_FORMAT = 6  # part of the cache's keys: raise it whenever equal input may get another verdict
 
 
 class _Resources:
-    """What belongs to one process: threads, the sandbox's server, the cache's file."""
+    """Everything that belongs to one process: threads, the sandbox's server, the cache's connection."""
 
     def __init__(self, verifier: "RustVerifier"):
         self.process = os.getpid()
@@ -68,28 +66,33 @@ class _Resources:
 
 
 class RustVerifier:
-    """Decides whether Rust code compiles, and why not.
+    """
+    Decide whether Rust code compiles and passes its tests, and why not.
+
+    A verifier may be copied to other processes (`datasets.map(num_proc=...)`): each gets its own sandbox and its own
+    connection to the cache.
 
     Args:
-        edition: 2015, 2018, 2021 or 2024. Codes of edition 2015 are compiled one by one.
-        workers: compilers at the same time; None for one per processor this process may use.
-        cache_dir: a directory that keeps verdicts between runs and is shared by processes; None for memory only.
-        sandbox: the lowest protection to accept: `"limits"`, `"files"` or `"isolated"` (see `sandbox.py`); `"auto"`
-            accepts any. The best this machine gives is taken, and `Verdict.sandbox_level` says which it was.
-        timeout: seconds of processor time the compiler gets.
-        run_timeout: seconds of processor time a code gets to run its tests; on the clock three times that.
-        compiler_memory_gib: address space of the compiler, in GiB.
-        run_memory_gib: address space of a program with its tests, in GiB.
-        run_threads: processes and threads of a run together, its own main thread and the harness's among them.
-        own_programs: codes and tests are text of this package, such as synthetic samples: running them, in the same
-            sandbox, needs no consent. Never for what a model wrote or somebody else published.
-
-    May be copied to other processes (`datasets.map(num_proc=...)`): each gets a sandbox and a cache connection of its
-    own.
+        edition: Rust edition: 2015, 2018, 2021 or 2024. Code of edition 2015 is compiled one snippet at a time.
+        workers: Maximum number of compilers at the same time; None for one per processor this process may use.
+        cache_dir: Directory that keeps verdicts between runs and may be shared by processes; None keeps them in
+            memory only.
+        sandbox: Lowest protection to accept: `"limits"`, `"files"` or `"isolated"` (see `sandbox/runner.py`), or
+            `"auto"` for any. The highest level that the machine supports is used; `Verdict.sandbox_level` names it.
+        timeout: Limit on the compiler's processor time, in seconds.
+        run_timeout: Limit on the processor time of a run of the tests, in seconds. The limit on wall time is
+            `3 * run_timeout + 1`.
+        compiler_memory_gib: Limit on the compiler's address space, in GiB.
+        run_memory_gib: Limit on the address space of a program with its tests, in GiB.
+        run_threads: Maximum number of processes and threads of a run together, including the program's main thread
+            and those of the test harness.
+        own_programs: Code and tests are part of this package, such as synthetic samples. They run in the same
+            sandbox without the user's consent. Never set it for code that a model wrote or somebody else published.
 
     Raises:
-        ValueError: for a setting outside its rule.
-        ToolchainUnavailable, SandboxUnavailable: when this machine has no compiler, or not the protection asked for.
+        ValueError: An argument is outside its range.
+        ToolchainUnavailable: There is no usable Rust compiler.
+        SandboxUnavailable: The machine does not support the protection asked for.
     """
 
     def __init__(
@@ -106,13 +109,12 @@ class RustVerifier:
         own_programs: bool = False,
     ):
         if workers is not None:
-            _check_count("workers", workers, 1)
+            check_count("workers", workers, 1)
         for name, seconds in (("timeout", timeout), ("run_timeout", run_timeout)):
-            _check_seconds(name, seconds)
+            check_seconds(name, seconds)
         for name, size in (("compiler_memory_gib", compiler_memory_gib), ("run_memory_gib", run_memory_gib)):
-            if not _is_number(size) or not MIN_MEMORY_GIB <= size < math.inf:
-                raise ValueError(f"{name} must be at least {MIN_MEMORY_GIB} GiB, got {size!r}")
-        _check_count("run_threads", run_threads, MIN_THREADS)
+            check_memory(name, size)
+        check_count("run_threads", run_threads, MIN_THREADS)
         self.edition = check_edition(edition)
         self.workers = workers
         self.cache_dir = cache_dir
@@ -128,9 +130,9 @@ class RustVerifier:
 
     @property
     def resources(self) -> _Resources:
-        """This process's compiler, sandbox and cache."""
+        """Compiler, sandbox and cache of this process."""
         if self._resources is None or self._resources.process != os.getpid():
-            # After a fork what is here belongs to the parent: kept, because forgetting it would close it.
+            # After a fork the resources belong to the parent. Keep a reference, because releasing them closes them.
             self._parents, self._resources = self._resources, None
             self._resources = _Resources(self)
         return self._resources
@@ -145,7 +147,7 @@ class RustVerifier:
         self.close()
 
     def close(self):
-        """Ends the sandbox's server and closes the cache; the verifier may be used again and then starts them anew."""
+        """Stop the sandbox's server and close the cache. A later call starts them again."""
         if self._resources is not None and self._resources.process == os.getpid():
             self._resources.close()
             self._resources = None
@@ -155,49 +157,50 @@ class RustVerifier:
         codes: Sequence[str | bytes],
         tests: Sequence[Tests] | Tests = None,
         *,
-        crate_type: Literal["auto", "bin", "lib"] = "auto",
+        crate_type: RequestedCrateType = "auto",
         exact: bool = False,
-        rules: Literal["data", "reward"] = "data",
+        rules: Rules = "data",
         trusted: bool = False,
         progress: bool = False,
         deadline: float | None = None,
         runs: int = 1,
     ) -> list[Verdict]:
-        """A verdict for each code, in their order; whatever the code is, it gets one.
+        """
+        Return a verdict for each code snippet, in the order given. Every input gets one.
 
         Args:
-            codes: source texts. What is not UTF-8 is `invalid_syntax`.
-            tests: for each code, or one for all: None, `HiddenTests`, or a text that is appended to the code and holds
-                functions with `#[test]` or a `fn main`. Running them needs `HF_ALLOW_CODE_EVAL=1`; hidden tests
-                without a case run nothing.
-            crate_type: `"auto"` compiles as a program what has a `fn main`, everything else as a library. Codes with
-                tests are what their tests ask for.
-            exact: compile each code that fails in a batch once more alone. Whether a code is valid does not change,
-                but its list of errors may: in a batch, errors of a later phase can be missing.
-            rules: `"reward"` refuses what an honest solution does not need and a dishonest one does (`refusals.py`);
-                `"data"` refuses nothing.
-            trusted: the codes are known solutions: appended tests of many run in one process.
-            progress: show on stderr how far it is.
-            deadline: seconds for all codes together; what has no verdict by then is `unavailable`. None for no limit
-                beyond that of each code.
-            runs: how often a code that passes its tests is run, each time in a new process; what does not always pass
-                is not `valid`, and its first diagnostic begins with `flaky`.
+            codes: Source texts. Bytes that are not UTF-8 are `invalid_syntax`.
+            tests: None, `HiddenTests`, or Rust source that is appended to the code and has functions with `#[test]`
+                or a `fn main`; one for all snippets, or a list with one for each. Running tests needs
+                `HF_ALLOW_CODE_EVAL=1`; hidden tests without a case run nothing.
+            crate_type: `"auto"` compiles code with a `fn main` as a binary and everything else as a library. With
+                tests, the tests decide instead.
+            exact: Compile each snippet that fails in a batch again by itself. This does not change whether it is
+                valid, but its list of errors may grow: in a batch, errors of a later phase can be missing.
+            rules: `"reward"` refuses code with constructs that honest solutions do not need and reward hacks use
+                (`judge/refusals.py`); `"data"` refuses nothing.
+            trusted: The snippets are known solutions: the appended tests of many run in one process.
+            progress: Show a progress bar on stderr.
+            deadline: Limit for all snippets together, in seconds. Those without a verdict by then are `unavailable`.
+                None for no limit other than those of each snippet.
+            runs: Number of times that the tests of a snippet are run, each in a new process. Tests that do not pass
+                every time are not `valid`; their first diagnostic begins with `flaky`.
 
         Raises:
-            ValueError: for an argument outside its rule, before anything is compiled; also for a checker that does not
-                compile, which `check_tests` finds beforehand.
-            CodeExecutionNotAllowed: for tests without `HF_ALLOW_CODE_EVAL=1`, unless they are `own_programs`.
+            ValueError: An argument is outside its range, before anything is compiled. Also for hidden tests that do
+                not compile, which `check_tests` finds beforehand.
+            CodeExecutionNotAllowed: There are tests to run without `HF_ALLOW_CODE_EVAL=1` or `own_programs`.
         """
         if crate_type not in ("auto", "bin", "lib"):
             raise ValueError(f"crate_type must be auto, bin or lib, got {crate_type!r}")
         if rules not in ("data", "reward"):
             raise ValueError(f"rules must be data or reward, got {rules!r}")
-        _check_count("runs", runs, 1)
+        check_count("runs", runs, 1)
         if deadline is not None:
-            _check_seconds("deadline", deadline)
-        codes = _source_texts(codes)
-        tests = _tests_of_each(tests, len(codes), rules)
-        if not self.own_programs and any(_runs(test) for test in tests):
+            check_seconds("deadline", deadline)
+        encoded = encoded_codes(codes)
+        each_tests = tests_of_each(tests, len(encoded), rules)
+        if not self.own_programs and any(_runs(test) for test in each_tests):
             require_consent()
         resources = self.resources
         question = {
@@ -217,13 +220,13 @@ class RustVerifier:
             "sandbox": resources.sandbox.level,
             "checker": HARNESS_VERSION,
         }
-        encoded = [code.encode("utf-8", "surrogatepass") if isinstance(code, str) else code for code in codes]
-        keys = [cache_key(code, question, _text_of(test)) for code, test in zip(encoded, tests, strict=True)]
-        distinct = dict(zip(keys, zip(encoded, tests, strict=True), strict=True))
+        pairs = list(zip(encoded, each_tests, strict=True))
+        keys = [cache_key(code, question, _text_of(test)) for code, test in pairs]
+        distinct = dict(zip(keys, pairs, strict=True))
         verdicts = resources.cache.get(distinct)
         with show_progress("Verifying", len(distinct), "codes", shown=progress) as advance:
             advance(len(verdicts))
-            missing = [(key, *question) for key, question in distinct.items() if key not in verdicts]
+            missing = [Submission(key, *pair) for key, pair in distinct.items() if key not in verdicts]
             tools = Tools(
                 resources.compiler,
                 resources.checkers,
@@ -233,28 +236,31 @@ class RustVerifier:
                 trusted=trusted,
                 runs=runs,
             )
-            for reached in self._reach(missing, crate_type, tools, rules, deadline):
+            for reached in self._reach(
+                first_jobs(missing, crate_type, rules, tools, resources.workers), tools, deadline
+            ):
                 resources.cache.put(reached)
                 verdicts |= reached
                 advance(len(reached))
             late = tools.verdict("unavailable", f"there was no verdict within the deadline of {deadline} seconds")
-            verdicts |= {key: late for key, *_ in missing if key not in verdicts}
+            verdicts |= {each.key: late for each in missing if each.key not in verdicts}
         seen: set[bytes] = set()
         return [_once(verdicts[key], key, seen) for key in keys]
 
     def check_tests(self, tests: Sequence[HiddenTests], progress: bool = False) -> None:
-        """Looks whether checkers compile where the demanded functions are there; nothing is run.
+        """
+        Compile the checkers of hidden tests against stubs of the functions they call. Nothing is run.
 
-        Those that use types which the candidate defines cannot be looked at without one.
+        Checkers that use types which the candidate defines are skipped: they do not compile without a candidate.
 
         Raises:
-            ValueError: for the first that does not, with the compiler's message.
-            CheckersUnavailable: when the compiler or the sandbox fails.
+            ValueError: A checker does not compile; the message has the compiler's error.
+            CheckersUnavailable: The compiler or the sandbox failed.
         """
-        distinct = list(dict.fromkeys(_elements("tests", tests, (HiddenTests,), "HiddenTests")))
+        distinct = list(dict.fromkeys(checked_list("tests", tests, (HiddenTests,), "HiddenTests")))
         resources = self.resources
         parts = [distinct[start : start + BATCH_CODES] for start in range(0, len(distinct), BATCH_CODES)]
-        with show_progress("Looking at tests", len(distinct), "checkers", shown=progress) as advance:
+        with show_progress("Checking tests", len(distinct), "checkers", shown=progress) as advance:
             jobs = [(resources.pool.submit(resources.checkers.check, part), len(part)) for part in parts]
             try:
                 for job, count in jobs:
@@ -265,21 +271,20 @@ class RustVerifier:
                     job.cancel()
 
     async def averify(self, codes: Sequence[str | bytes], tests: Sequence[Tests] | Tests = None, **options):
-        """`verify` without blocking the event loop."""
+        """Call `verify` without blocking the event loop."""
         return await asyncio.to_thread(self.verify, codes, tests, **options)
 
-    def _reach(
-        self, missing: list[Missing], crate_type: str, tools: Tools, rules: str, deadline: float | None
-    ) -> Iterator[Verdicts]:
-        """Verdicts as they are reached: jobs go to the pool, and what they leave undecided goes there again."""
+    def _reach(self, first: Iterator[Job | Verdicts], tools: Tools, deadline: float | None) -> Iterator[Verdicts]:
+        """Yield verdicts as they are reached; jobs run in the pool, as do the jobs they return."""
         end = None if deadline is None else time.monotonic() + deadline
-        pool, workers, running = self.resources.pool, self.resources.workers, set()
+        pool, workers = self.resources.pool, self.resources.workers
+        running: set[Future[tuple[Verdicts, Sequence[Job]]]] = set()
         try:
-            for item in self._jobs(missing, crate_type, tools, rules):
+            for item in first:
                 if isinstance(item, dict):
                     yield item
                 else:
-                    running.add(pool.submit(item.run, tools))
+                    running.add(pool.submit(_run, item, tools))
             while running:
                 left = None if end is None else max(0.0, end - time.monotonic())
                 done, running = wait(running, left, return_when=FIRST_COMPLETED)
@@ -290,87 +295,15 @@ class RustVerifier:
                     if len(running) + len(jobs) <= 2 * workers:
                         parts = [job.parts(workers) if isinstance(job, CompileJob) else [job] for job in jobs]
                         jobs = [part for several in parts for part in several]
-                    running |= {pool.submit(job.run, tools) for job in jobs}
+                    running |= {pool.submit(_run, job, tools) for job in jobs}
                     yield verdicts
         finally:
             for future in running:
                 future.cancel()
 
-    def _jobs(self, missing: list[Missing], crate_type: str, tools: Tools, rules: str) -> Iterator[Job | Verdicts]:
-        """Looks at each code: a verdict at once, a job of its own, or a place in a batch."""
-        # As many batches for each worker, as equal in size as possible.
-        workers = self.resources.workers
-        rounds = math.ceil(len(missing) / ((TRUSTED_BATCH_CODES if tools.trusted else BATCH_CODES) * workers))
-        batch_codes = math.ceil(len(missing) / max(1, rounds * workers))
-        batches: dict[tuple[bool, bool], list[Candidate]] = {}
-        # Neighbours in the list are of a kind: each batch gets some of every kind, so that none takes much longer.
-        count = max(1, rounds * workers)
-        for key, code, tests in (item for start in range(count) for item in missing[start::count]):
-            looked_at = self._look_at(key, code, tests, crate_type, tools, rules)
-            if isinstance(looked_at, Verdict):
-                yield {key: looked_at}
-                continue
-            candidate, suspected = looked_at
-            # What is trusted is built at once, without being compiled first.
-            believed = tools.trusted and candidate.crate_type == "test" and not suspected
-            if not suspected and not candidate.together:
-                yield BuildJob((candidate,), False, compiled=False) if believed else CompileJob((candidate,))
-                continue
-            batch = batches.setdefault((suspected, candidate.crate_type == "test"), [])
-            batch.append(candidate)
-            if len(batch) >= batch_codes or sum(len(candidate.code) for candidate in batch) >= BATCH_BYTES:
-                yield _first_job(batch, suspected, believed)
-                batch.clear()
-        for (suspected, tested), batch in batches.items():
-            if batch:
-                yield _first_job(batch, suspected, tools.trusted and tested and not suspected)
-
-    def _look_at(
-        self, key: bytes, code: bytes, tests: Tests, crate_type: str, tools: Tools, rules: str
-    ) -> Verdict | tuple[Candidate, bool]:
-        """What can be said without the compiler: a verdict, or the candidate and whether it seems not to parse."""
-        try:
-            code.decode()
-        except UnicodeDecodeError as error:
-            reason = f"not UTF-8: {error.reason} at byte {error.start}"
-            return tools.verdict("invalid_syntax", Diagnostic(None, "syntax", reason))
-        reason = refusal(code)
-        if reason:
-            return tools.verdict("refused", reason)
-        appended = AppendedTests.read(tests) if isinstance(tests, str) else None
-        own, notes = (code, ()) if tests is None else without_attributes_of_the_program(code)
-        text = own if appended is None else appended.behind(own)
-        report = analyse(text)
-        refused: tuple[Diagnostic, ...] = ()
-        if rules == "reward":
-            refused = tuple(reason.diagnostic() for reason in refusals(code, tests))
-            # What does not parse is told so, and not what is in it besides.
-            if refused and not report.has_error:
-                return replace(tools.verdict("refused", *refused), metadata=report.metadata)
-        if appended is not None:
-            crate_type = "bin" if appended.has_main else "test"
-        elif tests is not None:
-            crate_type = "lib"
-        elif crate_type == "auto":
-            crate_type = "lib" if report.main == "none" else "bin"
-        alone = must_compile_alone(text, report, self.edition, crate_type, tools.confirm)
-        module = as_module(text, report, crate_type)
-        candidate = Candidate(
-            key,
-            text,
-            module,
-            crate_type,
-            report.metadata,
-            together=alone is None,
-            refused=refused,
-            tests=tests if appended is None else appended,
-            notes=notes,
-        )
-        return candidate, report.has_error
-
     @property
     def _run_limits(self) -> Limits:
-        # A program may wait for its own threads, and the machine may be busy: the clock is the last limit.
+        # A program may wait for its own threads, and the machine may be busy: wall time is the last limit.
         return Limits(
             cpu_seconds=math.ceil(self.run_timeout),
             wall_seconds=3 * self.run_timeout + 1,
@@ -379,77 +312,24 @@ class RustVerifier:
         )
 
 
-def _first_job(batch: list[Candidate], suspected: bool, believed: bool) -> Job:
-    if believed:
-        return BuildJob(tuple(batch), True, compiled=False)
-    return CompileJob(tuple(batch), suspected)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _check_count(name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be at least {least}, a whole number, got {value!r}")
-
-
-def _check_seconds(name: str, value: float) -> None:
-    if not _is_number(value) or not 0 < value < math.inf:
-        raise ValueError(f"{name} must be a positive number of seconds, got {value!r}")
-
-
-def _elements(name: str, values: object, kinds: tuple[type, ...], told: str) -> list:
-    """The elements of a list, all of these kinds. Raises `ValueError` with the place and the type of another."""
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise ValueError(f"{name} must be a list of {told}, got a single {type(values).__name__}")
-    values = list(values)
-    for index, value in enumerate(values):
-        if not isinstance(value, kinds):
-            raise ValueError(f"{name} must be {told}, got {type(value).__name__} at index {index}")
-    return values
-
-
-def _source_texts(codes: object) -> list[str | bytes]:
-    return _elements("codes", codes, (str, bytes), "source texts (str or bytes)")
-
-
-def _tests_of_each(tests: Sequence[Tests] | Tests, count: int, rules: str) -> list[Tests]:
-    """One entry for each code, all of them of a kind that the rules allow. Raises `ValueError`."""
-    one = tests is None or isinstance(tests, str | HiddenTests)
-    each = (
-        [tests] * count
-        if one
-        else _elements("tests", tests, (str, HiddenTests, NoneType), "None, texts or HiddenTests")
-    )
-    if len(each) != count:
-        raise ValueError(f"tests must be one for all codes or one for each, got {len(each)} for {count} codes")
-    for test in {id(test): test for test in each}.values():
-        if isinstance(test, str):
-            AppendedTests.read(test)
-            if rules == "reward":
-                raise ValueError(
-                    "tests appended to a code can be cheated by it: under reward rules tests must be HiddenTests"
-                )
-        elif rules == "reward" and test is not None and test.allow_unsafe:
-            raise ValueError("unsafe code can forge the result of its tests: under reward rules allow_unsafe is False")
-    return each
+def _run(job: Job, tools: Tools) -> tuple[Verdicts, Sequence[Job]]:
+    return job.run(tools)
 
 
 def _runs(tests: Tests) -> bool:
-    """Whether a code with these tests is run, and not only compiled."""
+    """Whether code with these tests is run, and not only compiled."""
     return tests is not None and not (isinstance(tests, HiddenTests) and tests.blank)
 
 
 def _text_of(tests: Tests) -> str | None:
-    """What identifies tests in the cache."""
+    """Return the text that identifies tests in the cache."""
     if isinstance(tests, HiddenTests):
         return json.dumps([tests.signature, tests.checker, tests.allow_unsafe])
     return tests
 
 
 def _once(verdict: Verdict, key: bytes, seen: set[bytes]) -> Verdict:
-    """Equal codes of one call were compiled once; only the first is news."""
+    """Mark the verdict of a snippet that occurs more than once in a call as cached, except for the first."""
     if key in seen and not verdict.cached:
         return replace(verdict, cached=True)
     seen.add(key)

@@ -122,7 +122,7 @@ def test_an_adapter_that_works_calls_the_layer_changes_no_weight_and_gets_gradie
 def test_an_adapter_that_computes_from_the_latent_weight_is_refused_by_name(method):
     kind, settings = REFUSED[method]
     expected = {"LORA": "(LoRA|DoRA) with"}.get(kind, kind)
-    with pytest.raises(ValueError, match=f"must call them, but {expected}.* (multiplies|begins) with"):
+    with pytest.raises(ValueError, match=f"must call them, but {expected}.* (multiplies by|is initialized with)"):
         with_method(small_model(), kind, settings)
 
 
@@ -130,7 +130,7 @@ def test_an_adapter_that_computes_from_the_latent_weight_is_refused_by_name(meth
 def test_starts_that_need_data_or_packages_are_refused_for_the_layer_they_are_put_on(start):
     adapted, config = with_method(small_model(), "LORA", {}), LoraConfig()
     config.init_lora_weights = start  # PEFT itself asks for data or SciPy before.
-    with pytest.raises(ValueError, match="begins with a part of the layer's weight"):
+    with pytest.raises(ValueError, match="is initialized with a part of the layer's weight"):
         check_adapters(adapted.base_model.model, {"default": config})
 
 
@@ -138,7 +138,7 @@ def test_an_adapter_that_is_added_later_is_refused_at_the_next_pass():
     adapted = with_method(small_model(), "LORA", {})
     adapted(random_tokens(1, 4))
     adapted.add_adapter("later", LoraConfig(target_modules=TERNARY, init_lora_weights="pissa"))
-    with pytest.raises(ValueError, match='init_lora_weights="pissa" begins'):
+    with pytest.raises(ValueError, match='init_lora_weights="pissa" is initialized'):
         adapted(random_tokens(1, 4))
 
 
@@ -149,7 +149,7 @@ def test_float_layers_take_every_adapter():
 
 def test_an_adapter_of_an_unknown_type_warns(monkeypatch):
     monkeypatch.setattr("modeling_nanochat.adapters_nanochat.CALLING_ADAPTERS", frozenset())
-    with pytest.warns(UserWarning, match="It is not known whether PEFT's LORA calls the ternary layers"):
+    with pytest.warns(UserWarning, match="PEFT's LORA is not known here"):
         get_peft_model(small_model(), LoraConfig(target_modules=TERNARY))
 
 

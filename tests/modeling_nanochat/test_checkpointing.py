@@ -63,7 +63,7 @@ def test_loops_that_run_again_in_backward_find_no_cache(kv_reuse):
     expected = gradients(plain)
     assert getattr(output, CACHE_NAME) is None
     assert all(torch.equal(value.grad, expected[name]) for name, value in model.named_parameters())
-    with pytest.raises(ValueError, match="past_key_values must be None where loops are checkpointed"):
+    with pytest.raises(ValueError, match="past_key_values must be None with checkpoint_loops=True"):
         model(TOKENS, past_key_values=DynamicCache(config=model.config))
 
 

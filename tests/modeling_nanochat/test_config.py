@@ -97,7 +97,7 @@ def test_the_effective_depth_follows_the_loops_and_cannot_be_set():
     "name, hint",
     [
         ("n_loops", "did you mean num_loops?"),
-        ("max_loop_depth", "give num_loops to forward or generate"),
+        ("max_loop_depth", "pass num_loops to forward or generate"),
         ("sliding_window", "attention is always over the whole context"),
         ("total_ut_steps", "use num_loops"),
         ("early_exit_step", "use exit_at_loop"),

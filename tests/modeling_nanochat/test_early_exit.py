@@ -314,13 +314,13 @@ def test_what_cannot_be_is_refused_with_its_reason():
     model, tokens = tiny_model(), random_tokens(1, 4)
     with pytest.raises(ValueError, match="needs a cache.*use_cache=False"):
         greedy(model, tokens, exit_threshold=0.5, use_cache=False)
-    with pytest.raises(ValueError, match="two forms of exit"):
+    with pytest.raises(ValueError, match="exclude each other"):
         greedy(model, tokens, exit_threshold=0.5, exit_at_loop=2)
     with pytest.raises(ValueError, match="exit_threshold must be a finite number > 0, got nan"):
         model(tokens, exit_threshold=float("nan"))
     everywhere = CompileConfig(backend="eager")
     everywhere._compile_all_devices = True
-    with pytest.raises(ValueError, match="compiled static cache: how many loops run"):
+    with pytest.raises(ValueError, match="compiled static cache: the number of loops"):
         greedy(model, tokens, exit_threshold=0.5, cache_implementation="static", compile_config=everywhere)
     model.config.exit_threshold = 0.5
     small = ContinuousBatchingConfig(num_blocks=16, max_batch_tokens=64)

@@ -83,5 +83,5 @@ def test_what_would_read_other_keys_is_refused_with_its_reason():
         model.generate_batch([[3, 4]], continuous_batching_config=small)
     cache = DynamicCache(config=model.config)
     model(tokens, past_key_values=cache)
-    with pytest.raises(ValueError, match='kv_reuse must not change .* kept by kv_reuse="last", got "none"'):
+    with pytest.raises(ValueError, match='kv_reuse must not change .* computed with kv_reuse="last", got "none"'):
         tiny_model()(tokens, past_key_values=cache)

@@ -180,7 +180,7 @@ def test_what_is_kept_while_weights_rest_is_what_the_model_says(kernel, cache):
 
     packed(TOKENS)
     assert kept() == 0
-    with packed.model.resting_weights():
+    with packed.model.cached_weights():
         packed(TOKENS)
         assert kept() == packed.packed_memory().cache_bytes
         packed(TOKENS)
@@ -205,7 +205,7 @@ def test_widths_that_four_does_not_divide_are_refused(settings, message):
 
 def test_training_is_refused_with_the_reason(tmp_path):
     packed = tiny_model().pack()
-    reason = "cannot be trained: its weights are 2-bit codes, which no gradient moves; train the latent model"
+    reason = "cannot be trained, because its weights are 2-bit codes without gradients; train the latent model"
     with pytest.raises(ValueError, match=reason):
         packed.train()
     assert not packed.training and packed.train(False) is packed
@@ -224,7 +224,7 @@ def test_adapters_do_not_attach_to_packed_weights_and_must_be_merged_before():
     with pytest.raises(ValueError, match="PackedBitLinear.* is not supported"):
         get_peft_model(tiny_model().pack(), LoraConfig(target_modules=["q_proj"]))
     adapted = get_peft_model(tiny_model(), LoraConfig(target_modules=["lm_head"]))
-    with pytest.raises(ValueError, match="got also lm_head.base_layer.weight: adapters must be merged before"):
+    with pytest.raises(ValueError, match="it also has lm_head.base_layer.weight: adapters must be merged before"):
         adapted.base_model.model.pack()
     assert torch.isfinite(adapted.merge_and_unload().pack()(TOKENS).logits).all()
 
@@ -232,7 +232,7 @@ def test_adapters_do_not_attach_to_packed_weights_and_must_be_merged_before():
 @torch.no_grad()
 def test_the_packed_model_shares_nothing_with_the_latent_one():
     latent = tiny_model().train()
-    with latent.model.resting_weights():
+    with latent.model.cached_weights():
         packed = latent.pack()
     expected = packed(TOKENS).logits
     assert latent.training and latent.config.weight_format == "latent" and not packed.training
@@ -261,14 +261,16 @@ def test_packed_weights_never_begin_at_random(tmp_path):
         LoopLMForCausalLM(tiny_config(weight_format="packed"))
     latent = tiny_model()
     latent.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match='weight_format must be "latent" for .* a folder of latent ones'):
+    with pytest.raises(
+        ValueError, match='weight_format must be "latent" for random initialization or a folder with latent'
+    ):
         LoopLMForCausalLM.from_pretrained(tmp_path, weight_format="packed")
     with torch.device("meta"):
         empty = LoopLMForCausalLM(tiny_config(weight_format="packed"))
     packed = latent.pack()
     packed.save_pretrained(tmp_path / "packed")
     for kind in (LoopLMForCausalLM, LoopLMModel):
-        with pytest.raises(ValueError, match='weight_format must be "packed" for .* codes do not tell the latent'):
+        with pytest.raises(ValueError, match='weight_format must be "packed" for .* cannot be recovered'):
             kind.from_pretrained(tmp_path / "packed", weight_format="latent")
     assert empty.num_parameters() == packed.num_parameters() == latent.num_parameters()
     assert packed.num_parameters(only_trainable=True) < latent.num_parameters(only_trainable=True)

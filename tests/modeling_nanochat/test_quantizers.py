@@ -79,7 +79,7 @@ def test_every_other_quantizer_is_refused_by_name_and_float_models_take_it(metho
 def test_a_quantized_tensor_in_place_of_a_latent_weight_is_refused():
     """As torchao sets it; a tensor of two tensors stands for its codes and scales."""
     layer = tiny_model().model.layers[0].mlp.up_proj
-    with pytest.raises(ValueError, match="must be a plain tensor, got a TwoTensor: quantised"):
+    with pytest.raises(ValueError, match="must be a plain tensor, got a TwoTensor: quantized"):
         layer.weight = nn.Parameter(TwoTensor(layer.weight.detach(), layer.weight.detach()))
 
 

@@ -161,7 +161,7 @@ def test_weights_rest_until_the_last_caller_is_done_in_whichever_order_they_end(
     """As threads do that generate with one model."""
     model, tokens = tiny_model(), random_tokens(1, 6)
     layer = model.model.layers[0].mlp.up_proj
-    first, second = model.model.resting_weights(), model.model.resting_weights()
+    first, second = model.model.cached_weights(), model.model.cached_weights()
     first.__enter__(), second.__enter__()
     first.__exit__(None, None, None)
     model(tokens)

@@ -13,7 +13,7 @@ from evaluation.rust import HiddenTests, RustVerifier, Verdict
 from evaluation.rust.judge.harness import publish
 from evaluation.rust.judge.refusals import refusals
 from evaluation.rust.sandbox.runner import require_consent
-from evaluation.rust.syntax.analysis import analyse
+from evaluation.rust.syntax.analysis import analyze
 from evaluation.rust.syntax.answers import extract_rust, text_of
 from evaluation.rust.syntax.completion import completed_function, opened_function
 from evaluation.rust.verdict import STATUSES
@@ -327,7 +327,7 @@ def with_empty_body(prompt: str, required: HiddenTests) -> tuple[str | None, str
     missing = publish(program.encode(), required)[1]
     if missing:
         return None, f"that has all items of its signature; no function body can add {', '.join(missing)}"
-    if analyse(program).has_error:
+    if analyze(program).has_error:
         return program, None
     refused = refusals(program.encode(), required, continued=True)
     return None, f"that is not refused with every completion: it {refused[0].reason}" if refused else None

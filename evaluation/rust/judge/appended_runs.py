@@ -1,5 +1,6 @@
-"""Runs of appended tests: each candidate in a process of its own, or known solutions in one."""
+"""Runs of appended tests: each candidate in its own process, or many known solutions in one process."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evaluation.rust.judge.appended import listed_tests, of_module, passed_by_name, passed_of_libtest
@@ -15,15 +16,17 @@ RUN = ["--test-threads=1", "--include-ignored"]
 
 @dataclass(frozen=True)
 class RunAppendedJob:
-    """The appended tests of one candidate, in a process and an attempt of its own."""
+    """Runs the appended tests of one candidate, in its own process and attempt."""
 
     candidate: Candidate
     index: int
+    """Index of the candidate's module in the program."""
     together: bool
+    """Whether the program has several candidates."""
     program: bytes
 
     def run(self, tools: Tools) -> tuple[Verdicts, list["RunAppendedJob"]]:
-        """The verdict."""
+        """Return the verdict, and no further jobs."""
         try:
             verdict = steady(self._verdict(tools), lambda: self._verdict(tools), tools)
         except SandboxFailure as failure:
@@ -31,7 +34,7 @@ class RunAppendedJob:
         return {self.candidate.key: verdict}, []
 
     def _verdict(self, tools: Tools) -> Verdict:
-        return self._run_main(tools) if self.candidate.tests.has_main else self._run_listed(tools)
+        return self._run_main(tools) if self.candidate.appended_tests.has_main else self._run_listed(tools)
 
     def _run_main(self, tools: Tools) -> Verdict:
         (completed,) = run_program(self.program, [], [b""], tools, tools.run_limits)
@@ -41,9 +44,10 @@ class RunAppendedJob:
         return tools.tested(self.candidate, status, reason, 0, 1, completed.seconds)
 
     def _run_listed(self, tools: Tools) -> Verdict:
-        candidate, tests = self.candidate, self.candidate.tests
+        candidate, tests = self.candidate, self.candidate.appended_tests
         prefix = f"{MODULE}{self.index}::" if self.together else ""
-        names, missing = tests.names, []
+        names: Sequence[str] = tests.names
+        missing: Sequence[str] = ()
         if tests.must_be_listed:
             (completed,) = run_program(self.program, LIST, [b""], tools, tools.run_limits)
             if completed.status != 0:
@@ -71,13 +75,13 @@ class RunAppendedJob:
 
 @dataclass(frozen=True)
 class TrustedRunJob:
-    """Appended tests of many codes in one process: for codes that do no harm to each other."""
+    """Runs the appended tests of many trusted candidates in one process."""
 
     candidates: tuple[Candidate, ...]
     program: bytes
 
     def run(self, tools: Tools) -> tuple[Verdicts, list["RunAppendedJob"]]:
-        """Verdicts for those whose tests all pass; the others are run by themselves."""
+        """Return verdicts for candidates whose tests all pass, and a job for each of the others."""
         limits = replace(
             tools.run_limits,
             wall_seconds=tools.run_limits.wall_seconds + len(self.candidates),
@@ -93,7 +97,7 @@ class TrustedRunJob:
         verdicts: Verdicts = {}
         jobs: list[RunAppendedJob] = []
         for index, candidate in enumerate(self.candidates):
-            names, missing = candidate.tests.published(of_module(listed, f"{MODULE}{index}::"))
+            names, missing = candidate.appended_tests.published(of_module(listed, f"{MODULE}{index}::"))
             wanted, total = {f"{MODULE}{index}::{name}" for name in names}, len(names)
             times = sum(wanted <= each for each in passed) if names and not missing else 0
             share = runs[0].seconds / len(self.candidates)

@@ -1,4 +1,4 @@
-"""One code on its way to a verdict, and how verdicts on it are worded."""
+"""Candidates, which are code snippets without a verdict yet, and the construction of verdicts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,42 +14,55 @@ from evaluation.rust.verdict import CHECKS, NOT_REACHED, CodeMetadata, Diagnosti
 
 @dataclass(frozen=True)
 class Candidate:
-    """One distinct code on its way to a verdict."""
+    """A code snippet without a verdict yet."""
 
     key: bytes
+    """Its key in the cache."""
     code: bytes
-    """The text, with tests that are appended to it."""
+    """Its source, including appended tests."""
     module: bytes
-    """Stands for the code in a batch."""
+    """Its source as a module of a batch."""
     crate_type: CrateType
     metadata: CodeMetadata
     together: bool
-    """It may share a crate with others."""
+    """Whether it may share a crate with others."""
     refused: tuple[Diagnostic, ...] = ()
-    """Why the code earns nothing even if the compiler accepts it, of one that seemed not to parse."""
+    """Reasons to refuse it if the compiler accepts it; only for code that seems not to parse."""
     tests: HiddenTests | AppendedTests | None = None
     notes: tuple[str, ...] = ()
-    """What was changed in the code, because it is compiled as a part of a program with its tests."""
+    """Changes made to the code before it is compiled as part of a program with its tests."""
+
+    @property
+    def hidden_tests(self) -> HiddenTests:
+        """The tests of a candidate that has hidden tests."""
+        assert isinstance(self.tests, HiddenTests)
+        return self.tests
+
+    @property
+    def appended_tests(self) -> AppendedTests:
+        """The tests of a candidate that has appended tests."""
+        assert isinstance(self.tests, AppendedTests)
+        return self.tests
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What jobs work with, and how."""
+    """Tools and options of jobs."""
 
     compiler: Compiler
     checkers: Checkers
     run_limits: Limits
     exact: bool
-    """Compile each failing code alone."""
+    """Whether each failing snippet is compiled again alone."""
     confirm: bool
-    """Compile codes alone whose errors an impl of a neighbour can cause."""
+    """Whether snippets are compiled alone whose errors may come from an impl in another module of the batch."""
     trusted: bool
-    """Run the appended tests of many codes in one process."""
+    """Whether the appended tests of many snippets run in one process."""
     runs: int
-    """How often a code that passes is run."""
+    """Number of times that passing tests are run."""
 
     def verdict(self, status: Status, *reasons: Diagnostic | str) -> Verdict:
-        """A verdict that says why; nothing is known of the checks yet."""
+        """Return a verdict with its reasons, in which no check was reached."""
         diagnostics = tuple(
             reason if isinstance(reason, Diagnostic) else Diagnostic(None, "other", reason) for reason in reasons
         )
@@ -64,20 +77,20 @@ class Tools:
         )
 
     def after_compiling(self, candidate: Candidate, status: Status, *reasons: Diagnostic | str) -> Verdict:
-        """A verdict on a code that the compiler accepts."""
+        """Return a verdict on code that the compiler accepts."""
         verdict = self.verdict(status, *reasons)
         return replace(verdict, checks=dict.fromkeys(CHECKS, "ok"), metadata=candidate.metadata, notes=candidate.notes)
 
     def tested(
         self, candidate: Candidate, status: Status, reason: Diagnostic | str, passed: int, total: int, seconds: float
     ) -> Verdict:
-        """A verdict on a code whose tests were run."""
+        """Return a verdict on code whose tests were run."""
         reasons = [Diagnostic(None, "tests", reason) if isinstance(reason, str) else reason] if reason else []
         verdict = self.after_compiling(candidate, status, *reasons)
         return replace(verdict, tests_passed=passed, tests_total=total, seconds=seconds)
 
     def decide(self, candidate: Candidate, compilation: Compilation, errors: Sequence[Diagnostic]) -> Verdict:
-        """What the compiler's answer amounts to."""
+        """Return the verdict for the compiler's answer."""
         if compilation.accepted and candidate.refused:
             return self.after_compiling(candidate, "refused", *candidate.refused)
         if compilation.accepted:
@@ -96,3 +109,4 @@ class Tools:
 
 
 Verdicts = dict[bytes, Verdict]
+"""Verdicts by the keys of their candidates."""

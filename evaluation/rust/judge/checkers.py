@@ -1,7 +1,8 @@
-"""The programs that run hidden tests, built once for each set of tests; checkers that do not compile are refused here.
+"""
+Programs that run hidden tests, built once for each set of tests.
 
-A checker is compiled with functions of the demanded types in the place of the candidate's: where it does not compile
-so, no candidate could pass, and the fault is the checker's.
+A checker is compiled with functions of the demanded types in place of the candidate's. If it does not compile, no
+candidate could pass: the error is the checker's and is raised.
 """
 
 import re
@@ -22,30 +23,30 @@ SOURCES = {path.name: path.read_bytes() for path in sorted(Path(__file__).with_n
 HARNESS = "nanochat_harness"
 HARNESS_FILE = f"lib{HARNESS}.rlib"
 HARNESS_VERSION = sha256(b"".join(SOURCES.values())).hexdigest()
-MOST_KEPT = 512  # tests, each with a share of a program
-EDITION = "2021"  # of checkers, whatever the candidate's is
+MOST_KEPT = 512  # maximum number of hidden tests with a built program
+EDITION = "2021"  # of checkers, whatever the edition of the candidate
 WITH_HARNESS = ("--extern", f"{HARNESS}={HARNESS_FILE}")
 
-# One for each compiler, whichever verifiers of this process use it.
+# By the identity of the compiler, for all verifiers of this process.
 _HARNESSES: dict[str, bytes] = {}
 _HARNESSES_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Checker:
-    """The program that runs some tests in a process without candidates."""
+    """A program that runs hidden tests in a process without candidates."""
 
     program: bytes
     number: int
-    """Of the tests within the program."""
+    """Index of the tests in the program."""
 
 
 class CheckersUnavailable(RuntimeError):
-    """The compiler or the sandbox failed; nothing is said about the tests."""
+    """The compiler or the sandbox failed, which says nothing about the tests."""
 
 
 class Checkers:
-    """Builds and keeps the programs; safe to use from several threads."""
+    """Builds and keeps the programs of hidden tests. Thread-safe."""
 
     def __init__(self, compiler: Compiler):
         self.compiler = compiler
@@ -54,7 +55,7 @@ class Checkers:
         self._sound: set[HiddenTests] = set()
 
     def harness(self) -> bytes:
-        """The crate that every program with hidden tests is linked with. Raises `CheckersUnavailable`."""
+        """Return the crate that every program with hidden tests links to. Raises `CheckersUnavailable`."""
         name = self.compiler.toolchain.identity
         with _HARNESSES_LOCK:
             if name not in _HARNESSES:
@@ -68,11 +69,11 @@ class Checkers:
 
     def programs(self, tests: Sequence[HiddenTests]) -> dict[HiddenTests, Checker]:
         """
-        The checkers of tests that leave the candidate a process of its own, each built once.
+        Return the checkers of tests that run in a process without the candidate. Each is built once.
 
         Raises:
             ValueError: A checker does not compile with functions of the signature's types.
-            CheckersUnavailable: The tool failed.
+            CheckersUnavailable: The compiler or the sandbox failed.
         """
         distinct = list(dict.fromkeys(tests))
         with self._lock:
@@ -88,7 +89,7 @@ class Checkers:
         try:
             return {test: future.result() for test, future in found.items()}
         except CancelledError:
-            # Another call built them with tests of its own, and failed for a reason that may be its own.
+            # Another call built them together with its own tests and failed, maybe because of those.
             return self.programs(distinct)
 
     def _build(self, tests: Sequence[HiddenTests], futures: dict[HiddenTests, Future[Checker]]) -> None:
@@ -105,18 +106,17 @@ class Checkers:
         finally:
             with self._lock:
                 for test in tests:
-                    # Only what failed can still be canceled.
+                    # Only futures without a result can be canceled.
                     if futures[test].cancel() and self._built.get(test) is futures[test]:
                         del self._built[test]
 
     def check(self, tests: Sequence[HiddenTests]) -> None:
         """
-        Looks whether checkers compile with stubs of the demanded functions; those on types of the candidate's own
-        cannot be looked at.
+        Compile checkers with stubs of the demanded functions. Checkers with types of the candidate are skipped.
 
         Raises:
-            ValueError: One does not.
-            CheckersUnavailable: The tool failed.
+            ValueError: A checker does not compile.
+            CheckersUnavailable: The compiler or the sandbox failed.
         """
         tests = [test for test in dict.fromkeys(tests) if test not in self._sound and harness.can_be_stubbed(test)]
         if not tests:
@@ -137,7 +137,7 @@ class Checkers:
                 f"checker must compile with functions of the signature's types, got {tests[0].checker!r} for "
                 f"{tests[0].signature!r}: {_told(compilation)}"
             )
-        # What an error is told of may be another's fault in a crate that they share.
+        # In a shared crate, the error of a checker may be caused by another one.
         wrong = [[tests[number]] for number in sorted(compilation.errors)]
         rest = [test for test in tests if [test] not in wrong]
         middle = len(rest) // 2
@@ -146,7 +146,7 @@ class Checkers:
 
 
 def link(name: str, root: str, edition: str, *options: str) -> list[str]:
-    """The compiler's arguments for a program that is linked with the harness."""
+    """Return the compiler's arguments for a program that is linked with the harness."""
     return ["--edition", edition, "--crate-name", name, *WITH_HARNESS, *options, *BUILD_FLAGS, root]
 
 

@@ -1,35 +1,36 @@
-"""Tests that a candidate never sees, and the programs that put it to them.
+"""
+Hidden tests, which a candidate never sees, and the programs that run them.
 
-The candidate is a crate of its own, without unsafe code. The checker is another one: it counts the cases that hold,
-and reports on a channel of its own. The report is the verdict; the exit status says nothing.
+The candidate is a crate without unsafe code. The checker is another crate, which counts the cases that hold and
+reports them on its own channel. The report decides the verdict, not the exit status.
 
-Where the signature allows it (`separate.py`), checker and candidate are two processes. The checker's has functions of
-the demanded types that send their arguments to the candidate's and return what comes back: a candidate that could read
-and write all of its own memory would find there the arguments of the call, and could do nothing but answer. Other
-tests, those on types of the candidate, generic functions and closures, are linked with the candidate.
+Where the signature allows it (`separate.py`), checker and candidate run in two processes. The process of the checker
+has functions of the demanded types that send their arguments to the candidate's process and return its answers. Even a
+candidate with access to all memory of its process would find only the arguments of the call and could only answer it.
+Tests with types of the candidate, generic functions or closures are linked with the candidate and share its process.
 
-What a candidate could try, and what stops it:
+What a candidate could try, and what prevents it:
 
-- end the process, abort it, hang, overflow the stack: then there is no report of an end;
-- write the report itself: in the candidate's process there is no channel for it. Where the process is shared, standard
-  output is nothing by then, the channel's number is of use to unsafe code only, which the compiler forbids, and the
-  nonce is read and gone before the candidate's code runs;
-- write to the counters by a fault of the compiler: in the candidate's process there are none. Where it is shared, a
-  keyed code seals them, and the keys are checked outside; whoever can find the keys as well can forge it;
-- read the checker or its own memory from files, start a process, ask the network: a seccomp filter lets the process
-  compute and nothing else; the nonce is neither in its arguments nor in its environment;
-- lie about equality, shadow `i32` or `assert_eq!`, switch code off with `cfg`: the checker's types and macros are its
-  own, and the standard library's types have one equality;
-- run before main: that takes an attribute that counts as unsafe code, or a linker's option.
+- end or abort the process, hang, overflow the stack: the report of the end is missing;
+- write the report itself: its process has no channel for it. In a shared process, standard output is closed by then,
+  using the channel's descriptor takes unsafe code, which the compiler forbids, and the nonce is read and erased before
+  the candidate's code runs;
+- change the counters through a compiler bug: its process has no counters. In a shared process they are authenticated
+  with keys that are checked outside; only a candidate that finds the keys in memory can forge them;
+- read the checker or its own memory from files, start a process, use the network: a seccomp filter allows only
+  computation, and the nonce is neither in the arguments nor in the environment;
+- lie about equality, shadow `i32` or `assert_eq!`, disable code with `cfg`: types and macros of the checker are its
+  own, and the standard library's types have a fixed equality;
+- run before main: this takes an attribute that counts as unsafe code, or an option of the linker.
 
-What remains possible in principle: a fault of the kernel; where the process is shared, a fault of the compiler that
-lets safe code read and write memory it does not own (known ones are refused by shape, `refused_holes.py`); tests whose
-answers can be guessed or are too few; an answer of a type that the candidate defines itself, which may claim to
-equal anything: check plain values. With `allow_unsafe` a candidate that shares the checker's process can do what the
-checker can: use it for code that does not search for holes. Without hidden cases, when only the signature is demanded,
-a body that compiles is all there is to reward, and it cannot be told from a useless one.
+What remains possible: a kernel bug; in a shared process, a compiler bug that lets safe code access memory it does not
+own (known ones are refused by their shape, `refused_holes.py`); tests that are too few or whose answers can be
+guessed; an answer of a type that the candidate defines, which may claim to equal anything, so that tests should check
+plain values. With `allow_unsafe` a candidate that shares the checker's process can do all that the checker can: use it
+only for code that does not search for exploits. Without cases, only the signature is demanded, and any body that
+compiles is rewarded, useful or not.
 
-Tests given as text are another matter (`appended.py`): they share the candidate's crate and are for measuring.
+Tests given as text (`appended.py`) share the candidate's crate and are meant for benchmarks.
 """
 
 import secrets
@@ -52,19 +53,21 @@ MODIFIERS = {"const", "async", "unsafe", "safe", "extern"}
 
 @dataclass(frozen=True)
 class HiddenTests:
-    """Tests in a crate of their own.
+    """
+    Tests in a crate of their own, which a candidate never sees.
 
     Args:
-        signature: what the candidate must define at its top level: declarations of functions, and names of types
-            (`struct Stack;`), each ended by `;`; also `use` for the names they need. Type parameters must occur in
-            the types of parameters or result.
-        checker: statements in Rust 2021. `check!(expression)` is a case; it holds if the expression is true, and a
-            panic is a case that does not. Other statements prepare. When blank, only the signature is demanded.
-            Where all demanded items are functions of plain values it runs in a process without the candidate
-            (`shared_because`).
-        allow_unsafe: accept unsafe code. It can forge its result.
+        signature: Declarations of the items that the candidate must define at its top level, each ended by `;`:
+            functions, and names of types (`struct Stack;`); also `use` for the names they need. Type parameters must
+            occur in the types of parameters or in the return type.
+        checker: Statements in Rust 2021. `check!(expression)` is a case, which holds if the expression is true and
+            fails if it is false or panics. Other statements prepare cases. If blank, only the signature is demanded.
+            If all demanded items are functions of plain values, the checker runs in a process without the candidate
+            (see `shared_because`).
+        allow_unsafe: Accept unsafe code, which can forge its result.
 
-    Raises `ValueError` when signature or checker is not of this form.
+    Raises:
+        ValueError: The signature or the checker does not have this form.
     """
 
     signature: str
@@ -89,39 +92,39 @@ class HiddenTests:
 
     @property
     def blank(self) -> bool:
-        """Whether there are no cases: then only the signature is demanded."""
+        """Whether there are no cases, so that only the signature is demanded."""
         return not self.checker.strip()
 
     @cached_property
     def declarations(self) -> Declarations:
-        """The signature, read."""
+        """The parsed signature."""
         return read_declarations(self.signature)
 
     @cached_property
     def shared_because(self) -> str | None:
-        """Why the checker must share a process with the candidate; None when each has its own."""
+        """Why the checker must share a process with the candidate; None if each has its own."""
         return separate.obstacle(self.declarations, self.checker)
 
     def __getstate__(self) -> dict[str, str | bool]:
-        # Syntax trees cannot be copied to other processes.
+        # Syntax trees cannot be pickled.
         return {name: self.__dict__[name] for name in ("signature", "checker", "allow_unsafe")}
 
     @classmethod
     def parse(cls, text: str, allow_unsafe: bool = False) -> "HiddenTests":
-        """From one text: the declarations first, then the checker's statements. Raises `ValueError`."""
+        """Parse a text with declarations first and then the checker's statements. Raises `ValueError`."""
         code = text.encode()
         end = 0
         for node in Parser(RUST).parse(code).root_node.named_children:
             if node.type not in (*ITEMS, "use_declaration", "line_comment", "block_comment") or has_body(node):
                 break
             end = node.end_byte
-        # Lines of errors are then those of the text.
+        # Keeps the line numbers of errors.
         checker = "\n" * code[:end].count(b"\n") + code[end:].decode()
         return cls(code[:end].decode(), checker, allow_unsafe)
 
 
 def publish(code: bytes, tests: HiddenTests) -> tuple[bytes, list[str]]:
-    """The code with the items asked for made public, and those of them that it does not define at its top level."""
+    """Return the code with the demanded items made public, and those that it does not define at its top level."""
     text = code.decode()
     missing = dict.fromkeys(tests.declarations.items)
     found = list(tokens(text))
@@ -148,10 +151,13 @@ def publish(code: bytes, tests: HiddenTests) -> tuple[bytes, list[str]]:
 
 
 def server_files(tests: Sequence[HiddenTests], inside: bool) -> dict[str, bytes]:
-    """The root of the program that serves calls of these candidates, then a file for each.
+    """
+    Return the files of the program that serves calls of candidates: its root, then a file for each candidate.
 
-    Either the candidates are modules of the program itself (`inside`), or there is a single one with a crate of its
-    own. Nothing that they could do to the program would tell them more than the arguments of the calls.
+    Args:
+        tests: Hidden tests of each candidate.
+        inside: Whether the candidates are modules of the program; otherwise there is a single one in its own crate. In
+            the program they can only learn the arguments of their calls.
     """
     texts = []
     for index, test in enumerate(tests):
@@ -165,15 +171,16 @@ def server_files(tests: Sequence[HiddenTests], inside: bool) -> dict[str, bytes]
 
 
 def checker_files(tests: Sequence[HiddenTests]) -> dict[str, bytes]:
-    """The root of the program that runs these tests in a process without candidates, then a file for each."""
+    """Return the files of the program that runs tests in a process without candidates: its root, then one for each."""
     texts = [f"{_checks(test)}{test.declarations.imports}\n{separate.proxies(test.declarations)}\n" for test in tests]
     return _program("checks", texts, "fn()", "run_checks")
 
 
 def shared_files(tests: Sequence[HiddenTests], together: bool) -> dict[str, bytes]:
-    """The root of a checker that is linked with its candidates, then a file for each.
+    """
+    Return the files of a checker that is linked with its candidates: its root, then a file for each of the tests.
 
-    The candidates are compiled beside the files and could include them, but for their names, which nobody can know.
+    The candidates are compiled in the same directory. They cannot include the files, because their names are random.
     """
     texts = []
     for index, test in enumerate(tests):
@@ -188,14 +195,14 @@ def shared_files(tests: Sequence[HiddenTests], together: bool) -> dict[str, byte
 
 
 def can_be_stubbed(tests: HiddenTests) -> bool:
-    """Whether functions alone are demanded, for each of which there is a stub."""
+    """Whether only functions are demanded, all of which have a stub."""
     declarations = tests.declarations
     functions = all(kind == "fn" for kind, _ in declarations.items)
     return functions and all(function.stub() for function in declarations.functions)
 
 
 def stubbed_files(tests: Sequence[HiddenTests]) -> dict[str, bytes]:
-    """The root of a checker with stubs in the place of candidates, then a file for each of the tests."""
+    """Return the files of a checker with stubs in place of candidates: its root, then a file for each of the tests."""
     texts = []
     for test in tests:
         stubs = "\n".join(str(function.stub()) for function in test.declarations.functions)
@@ -208,14 +215,20 @@ def _path(index: int, together: bool) -> str:
 
 
 def _checks(tests: HiddenTests) -> str:
-    """The checker's statements stand first, so that their lines are those of its text."""
+    """Return a function with the checker's statements, first in the file so that their line numbers are kept."""
     return f"pub fn nanochat_checks() {{ {tests.checker}\n}}\n"
 
 
 def _program(name: str, texts: Sequence[str], kind: str, main: str, modules: Sequence[str] = ()) -> dict[str, bytes]:
-    """A crate whose main is one of the harness's, over the function `nanochat_<name>` of each text.
+    """
+    Return the files of a crate whose main function calls the harness with the function `nanochat_<name>` of each text.
 
-    The other modules are in files of their names.
+    Args:
+        name: Prefix of the modules and part of the names of the functions.
+        texts: Sources of the modules.
+        kind: Type of the functions.
+        main: Function of the harness.
+        modules: Other modules, in files of the same name.
     """
     secret = secrets.token_hex(16)
     names = [f"{name}_{index}_{secret}.rs" for index in range(len(texts))]
@@ -233,5 +246,5 @@ def _program(name: str, texts: Sequence[str], kind: str, main: str, modules: Seq
 
 
 def candidate_file(index: int, together: bool) -> str:
-    """The file with the text of a candidate."""
+    """Return the name of the file with the source of a candidate."""
     return f"{MODULE}{index}.rs" if together else ROOT

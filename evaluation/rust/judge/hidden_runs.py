@@ -1,4 +1,4 @@
-"""Runs of hidden tests, and what their reports amount to."""
+"""Runs of hidden tests, and verdicts from their reports."""
 
 import logging
 import signal
@@ -13,36 +13,39 @@ from evaluation.rust.sandbox.runner import Completed, SandboxFailure
 from evaluation.rust.verdict import Diagnostic, Status, Verdict
 
 RUNS_PER_ATTEMPT = 8
-OUR_PROCESSES = 2  # the one that reads the requests, and its copy that runs the tests
+OUR_PROCESSES = 2  # the process that reads requests, and its fork that runs the tests
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Numbered:
-    """A candidate, and where it and its tests are in the programs."""
+    """A candidate with its index and that of its tests in their programs."""
 
     candidate: Candidate
     number: int
-    """Of the candidate in the program that holds it."""
+    """Index of the candidate in its program."""
     tests: int
-    """Of its tests in the program that holds those."""
+    """Index of its tests in their program."""
 
 
 @dataclass(frozen=True)
 class RunHiddenJob:
-    """The hidden tests of some candidates, each in processes of its own.
+    """
+    Runs the hidden tests of some candidates, each in its own processes.
 
-    They share an attempt of the sandbox: a process that can do nothing but compute leaves nothing behind for the next.
+    They share an attempt of the sandbox, because processes that can only compute leave nothing for the next one.
     """
 
     numbered: tuple[Numbered, ...]
     program: bytes
-    """Holds the candidates."""
+    """Program with the candidates."""
     checker: bytes
-    """Holds the tests; empty when `program` holds them too. There is one candidate then: it could see the requests."""
+    """Program with the tests; empty if `program` has them too. There is one candidate then, because it could see the
+    requests for others.
+    """
 
     def run(self, tools: Tools) -> tuple[Verdicts, list["RunHiddenJob"]]:
-        """Verdicts up to the first that did not come to its end, and a job for those behind it."""
+        """Return verdicts up to the first run that did not finish, and a job for the candidates after it."""
         try:
             verdicts = self._verdicts(self.numbered, tools)
             passing = [number for number, verdict in enumerate(verdicts) if verdict.ok] if tools.runs > 1 else []
@@ -51,19 +54,19 @@ class RunHiddenJob:
                 verdicts[number] = steady(verdicts[number], lambda one=one: self._verdicts(one, tools)[0], tools)
         except SandboxFailure as failure:
             return unavailable([each.candidate for each in self.numbered], str(failure), tools), []
-        # The one that was running at the deadline had a part of the time: once more, from its own start.
+        # The run at the deadline had only a part of the time, so it is repeated.
         rest = self.numbered[len(verdicts) :]
         reached = {each.candidate.key: verdict for each, verdict in zip(self.numbered, verdicts, strict=False)}
         return reached, [replace(self, numbered=rest)] if rest else []
 
     def _verdicts(self, numbered: Sequence[Numbered], tools: Tools) -> list[Verdict]:
-        """Of these candidates, up to the first that did not come to its end."""
+        """Return verdicts up to the first run that did not finish."""
         requests = [Request() for _ in numbered]
         pairs = zip(requests, numbered, strict=True)
         lines = [request.encode(each.tests, each.number) for request, each in pairs]
         files = {PROGRAM: self.program} | ({CHECKER: self.checker} if self.checker else {})
         name, arguments = (CHECKER, ["{directory}/" + PROGRAM]) if self.checker else (PROGRAM, [])
-        # There are no files to write but messages, and the candidate's threads are not to pay for our processes.
+        # Only messages are written to files, and our processes do not count as the candidate's threads.
         limits = tools.run_limits
         limits = replace(limits, file_bytes=limits.output_bytes, processes=limits.processes + OUR_PROCESSES)
         run = command(name, arguments, b"".join(lines), tools)
@@ -73,11 +76,11 @@ class RunHiddenJob:
 
 
 def separate_runs(candidates: Sequence[Candidate], program: bytes, tools: Tools) -> list[RunHiddenJob]:
-    """Of candidates that have a program, and tests that have others. Raises as `Checkers.programs` does."""
-    checkers = tools.checkers.programs([candidate.tests for candidate in candidates])
+    """Return jobs for candidates whose tests are in other programs. Raises the errors of `Checkers.programs`."""
+    checkers = tools.checkers.programs([candidate.hidden_tests for candidate in candidates])
     groups: dict[bytes, list[Numbered]] = {}
     for number, candidate in enumerate(candidates):
-        checker = checkers[candidate.tests]
+        checker = checkers[candidate.hidden_tests]
         groups.setdefault(checker.program, []).append(Numbered(candidate, number, checker.number))
     return [
         RunHiddenJob(tuple(group[start : start + RUNS_PER_ATTEMPT]), program, checker)
@@ -87,7 +90,7 @@ def separate_runs(candidates: Sequence[Candidate], program: bytes, tools: Tools)
 
 
 def shared_runs(candidates: Sequence[Candidate], program: bytes) -> list[RunHiddenJob]:
-    """Of candidates that have a program together with their tests."""
+    """Return jobs for candidates in a program with their tests."""
     return [
         RunHiddenJob((Numbered(candidate, number, number),), program, b"")
         for number, candidate in enumerate(candidates)
@@ -95,7 +98,7 @@ def shared_runs(candidates: Sequence[Candidate], program: bytes) -> list[RunHidd
 
 
 def unavailable(candidates: Sequence[Candidate], reason: str, tools: Tools) -> Verdicts:
-    """The tool failed for these."""
+    """Return verdicts for candidates for which the compiler or the sandbox failed."""
     return {each.key: tools.after_compiling(each, "unavailable", reason) for each in candidates}
 
 
@@ -105,7 +108,7 @@ def _judge(candidate: Candidate, run: Run, tools: Tools) -> Verdict:
     if report.outcome == "unconfined":
         status, reason = "unavailable", f"the checker cannot confine itself: {report.reason}"
     elif report.outcome == "too_long":
-        status, reason = "resource_limit", "a result, with what is behind `&mut`, is longer than 256 MiB"
+        status, reason = "resource_limit", "a result, with the values behind `&mut`, is longer than 256 MiB"
     elif report.outcome == "forged":
         text = candidate.code.decode("utf-8", "replace")
         logger.warning("a candidate tried to forge the report of its tests: %s\n%s", report.reason, text)
@@ -116,7 +119,7 @@ def _judge(candidate: Candidate, run: Run, tools: Tools) -> Verdict:
             completed = replace(completed, status=report.status, ended_by=ended_by)
         status, reason = ending(completed, tools.run_limits)
         if status == "tests_failed" and completed.status == -signal.SIGKILL:
-            status, reason = "unavailable", "the program was killed from outside"  # it cannot do that to itself
+            status, reason = "unavailable", "the program was killed from outside"  # it cannot kill itself
     else:
         status, reason = _reported(report, completed)
         passed, total = report.passed, report.total

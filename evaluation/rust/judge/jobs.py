@@ -1,9 +1,10 @@
-"""The work behind a verdict: calls of the compiler for many codes at once, and runs of what was built.
+"""
+Jobs that lead to verdicts: calls of the compiler for many candidates, and runs of the built programs.
 
     CompileJob --valid--> BuildJob --built--> RunHiddenJob, RunAppendedJob (a process for each candidate)
 
-A job decides what it can and leaves other jobs for the rest: a batch without those it found wrong, its halves, single
-codes. Codes without tests are decided by their compile job.
+A job returns the verdicts that it reaches and further jobs for the other candidates: the batch without its invalid
+candidates, its halves, or single candidates. Candidates without tests are decided by a compile job.
 """
 
 import math
@@ -24,22 +25,22 @@ from evaluation.rust.rustc.semantics import phase
 from evaluation.rust.verdict import Diagnostic, Verdict
 
 SMALLEST_PART = 16
-SECONDS_ALONE = 0.05  # about what one code costs alone, to choose between halving a batch and giving it up
-CONFIRMED_ALONE = {"E0119", "E0282", "E0283", "E0284"}  # errors that an impl of a neighbour can cause
+SECONDS_ALONE = 0.05  # approximate time for one candidate alone, to choose between halving a batch and splitting it up
+CONFIRMED_ALONE = {"E0119", "E0282", "E0283", "E0284"}  # errors that an impl in another module can cause
 
 
 @dataclass(frozen=True)
 class CompileJob:
-    """Codes for one call of the compiler; nothing is built."""
+    """Checks candidates in one call of the compiler, without building anything."""
 
     candidates: tuple[Candidate, ...]
     suspected: bool = False
-    """They seem not to parse. What the parser says of a file does not depend on other files, so that much is believed;
-    but the rules for sharing a crate are read from the syntax tree, so nothing else is.
+    """Whether they seem not to parse. Errors of the parser do not depend on other files and are trusted. Other errors
+    are not, because the rules for sharing a crate need a correct syntax tree.
     """
 
     def run(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
-        """The verdicts it decides, and jobs for what it does not."""
+        """Return the verdicts it reaches, and jobs for the other candidates."""
         candidates, compiler = self.candidates, tools.compiler
         if len(candidates) == 1:
             (candidate,) = candidates
@@ -67,11 +68,11 @@ class CompileJob:
 
     @property
     def crate_type(self) -> CrateType:
-        """Of a batch: codes with a main are libraries there."""
+        """Kind of crate of a batch, in which binaries are compiled as libraries."""
         return "test" if self.candidates[0].crate_type == "test" else "lib"
 
     def _reached(self, answers, compilation: Compilation, tools: Tools) -> tuple[Verdicts, list["Job"]]:
-        """Verdicts for those answered; those that are valid so far and have tests go on."""
+        """Return verdicts for candidates with an answer, and build jobs for valid ones with tests."""
         verdicts, tested = {}, []
         for candidate, errors in answers:
             verdict = tools.decide(candidate, compilation, errors)
@@ -89,13 +90,13 @@ class CompileJob:
         return verdicts, jobs
 
     def parts(self, workers: int) -> list["CompileJob"]:
-        """Near the end no worker shall wait for another: a part for each, where it is worth one more call."""
+        """Split the batch so that no worker is idle near the end, into parts that are worth a call each."""
         size = max(SMALLEST_PART, math.ceil(len(self.candidates) / workers))
         starts = range(0, len(self.candidates), size)
         return [replace(self, candidates=self.candidates[start : start + size]) for start in starts]
 
     def _cut(self, seconds: float) -> list["Job"]:
-        """Halves a batch that failed quickly, takes one apart that failed slowly: which finds the culprit sooner."""
+        """Halve a batch that failed quickly, or split one that failed slowly into single candidates."""
         if seconds * math.log2(len(self.candidates)) < SECONDS_ALONE * len(self.candidates):
             return [replace(self, candidates=half) for half in _halves(self.candidates)]
         return [CompileJob((candidate,)) for candidate in self.candidates]
@@ -107,7 +108,7 @@ def _halves(candidates: tuple[Candidate, ...]) -> tuple[tuple[Candidate, ...], t
 
 
 def _needs_confirmation(candidate: Candidate, errors: Sequence[Diagnostic], tools: Tools) -> bool:
-    """Whether errors found in a batch may be others than those the code has alone."""
+    """Whether errors in a batch may differ from those of the candidate alone."""
     caused = tools.confirm and any(error.code in CONFIRMED_ALONE for error in errors)
     return tools.exact or caused or candidate.module != candidate.code or names_others(errors)
 
@@ -121,27 +122,27 @@ def _allows_unsafe(candidate: Candidate) -> bool:
 
 
 def _is_shared(candidate: Candidate) -> bool:
-    """Whether its tests are linked with it."""
+    """Whether its hidden tests are linked with it."""
     return isinstance(candidate.tests, HiddenTests) and candidate.tests.shared_because is not None
 
 
 def _is_blank(candidate: Candidate) -> bool:
-    """Whether its signature alone is looked at."""
+    """Whether its hidden tests demand only a signature."""
     return isinstance(candidate.tests, HiddenTests) and candidate.tests.blank
 
 
 @dataclass(frozen=True)
 class BuildJob:
-    """Valid codes, all with tests of a kind, for one program, in which each can be run without the others."""
+    """Builds candidates with tests of the same kind into one program, in which each can be run separately."""
 
     candidates: tuple[Candidate, ...]
     together: bool
-    """They are modules of one crate; otherwise there is one, with a crate of its own."""
+    """Whether they are modules of one crate; otherwise there is a single candidate in its own crate."""
     compiled: bool = True
-    """The compiler has accepted each of them; otherwise they are believed to be valid until this fails."""
+    """Whether the compiler has accepted each of them; otherwise they are assumed to be valid until this job fails."""
 
     def run(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
-        """Verdicts for codes that do not fit their tests, and a run for each of the others."""
+        """Return verdicts for candidates that do not match their tests, and jobs that run the others."""
         if not isinstance(self.candidates[0].tests, HiddenTests):
             return self._build_appended(tools)
         try:
@@ -153,7 +154,7 @@ class BuildJob:
         verdicts: Verdicts = {}
         texts, complete = [], []
         for candidate in self.candidates:
-            text, missing = harness.publish(candidate.code, candidate.tests)
+            text, missing = harness.publish(candidate.code, candidate.hidden_tests)
             if missing:
                 reason = f"defines no {' and no '.join(missing)} at its top level"
                 diagnostic = Diagnostic(None, "signature", reason)
@@ -163,7 +164,7 @@ class BuildJob:
                 complete.append(candidate)
         if not complete:
             return verdicts, []
-        tests = [candidate.tests for candidate in complete]
+        tests = [candidate.hidden_tests for candidate in complete]
         shared = _is_shared(complete[0])
         inside = self.together and not shared
         files = as_modules(texts, "pub ") if self.together else {ROOT: texts[0]}
@@ -201,12 +202,12 @@ class BuildJob:
             runs = enumerate(candidates)
             return {}, [RunAppendedJob(candidate, index, self.together, program) for index, candidate in runs]
         if compilation.accepted:
-            # Where there are no cases, fitting the signature is all that is asked, and nothing is run.
-            if candidates[0].tests.blank:
+            # Without cases only the signature is demanded, and nothing is run.
+            if candidates[0].hidden_tests.blank:
                 return {each.key: tools.tested(each, "valid", "", 0, 0, 0.0) for each in candidates}, []
             if _is_shared(candidates[0]):
-                return {}, shared_runs(candidates, program)
-            return {}, separate_runs(candidates, program, tools)
+                return {}, [*shared_runs(candidates, program)]
+            return {}, [*separate_runs(candidates, program, tools)]
         if not self.compiled:
             return {}, [CompileJob(candidates)]
         verdicts: Verdicts = {}
@@ -218,7 +219,7 @@ class BuildJob:
                 alone.append(BuildJob((candidate,), False))
             elif own or of_the_checker:
                 if of_the_checker and not appended:
-                    tools.checkers.check([candidate.tests])
+                    tools.checkers.check([candidate.hidden_tests])
                 verdicts[candidate.key] = _misfit(candidate, own, of_the_checker, tools)
             else:
                 rest.append(candidate)
@@ -226,7 +227,7 @@ class BuildJob:
             return verdicts, alone + ([BuildJob(tuple(rest), self.together)] if rest else [])
         if len(candidates) > 1 and compilation.failure != "unavailable":
             return {}, [replace(self, candidates=half) for half in _halves(candidates)]
-        # Also what the linker says: it has no place.
+        # Includes errors of the linker, which have no place.
         status = compilation.failure or "compilation_failed"
         reasons = compilation.unplaced or [compilation.reason]
         return {candidate.key: tools.after_compiling(candidate, status, *reasons) for candidate in candidates}, []
@@ -239,12 +240,13 @@ def _numbered(names: Sequence[str]) -> dict[str, int]:
 def _misfit(
     candidate: Candidate, own: Sequence[Diagnostic], of_the_checker: Sequence[Diagnostic], tools: Tools
 ) -> Verdict:
-    """A code that is valid, but not as a part of the program."""
+    """Return the verdict on a candidate that is valid alone but not as a part of the program with its tests."""
     if any(error.code == "unsafe_code" for error in own):
         return tools.after_compiling(candidate, "refused", *(replace(error, category="refusal") for error in own))
     if own:
         return tools.after_compiling(candidate, "compilation_failed", *own)
-    lines, shared = candidate.tests.checker.count("\n") + 1, _is_shared(candidate)
+    # Only hidden tests have files of their own in which there can be errors.
+    lines, shared = candidate.hidden_tests.checker.count("\n") + 1, _is_shared(candidate)
     told = [
         replace(
             error,

@@ -1,8 +1,9 @@
-"""Turns published tests into hidden ones: every test is a case, and so is every assertion in the body of one.
+"""
+Conversion of published tests into hidden tests: every test becomes a case, as does every assertion in its body.
 
-The text keeps its modules and its lines, so that `super::`, helpers and macros mean what they meant and a failed case
-is told by its line. It becomes a module whose `super` has the functions of the signature, and each test a function
-with a case: it holds when libtest would call the test passed. What would mean something else there is refused.
+The source keeps its modules and lines, so that `super::`, helpers and macros keep their meaning and failed cases have
+the right line. It becomes a module whose `super` has the functions of the signature. Each test becomes a function with
+a case that holds if libtest would report the test as passed. Tests whose meaning would change raise an error.
 """
 
 import re
@@ -24,10 +25,10 @@ from evaluation.rust.judge.refused_tests import (
 from evaluation.rust.syntax.analysis import COMMENTS, RUST
 from evaluation.rust.syntax.assertions import ASSERTIONS, Edit, cases
 from evaluation.rust.syntax.declarations import read_declarations
-from evaluation.rust.syntax.nodes import name_of, walk
+from evaluation.rust.syntax.nodes import field, name_of, node_bytes, node_text, walk
 
 CAN_FAIL = re.compile(rb"\b(?:debug_)?assert|panic|unreachable|unwrap|expect|\?")
-# A module has no path of its own when it stands in a function, as the checker's statements do; one within it has.
+# A module in a function, where the checker's statements are, has no path; a module inside it has one.
 OPENED = "mod nanochat_tests { use super::*; pub mod nanochat_crate { "
 CLOSED = """
 use super::*;
@@ -45,7 +46,7 @@ class _Item:
     before: tuple[Node, ...]
     """Its attributes."""
     depth: int
-    """How many modules it is in."""
+    """Number of modules around it."""
 
     @property
     def attributes(self) -> dict[str, Node]:
@@ -57,10 +58,10 @@ class _Item:
 
     @property
     def body(self) -> Node:
-        return self.node.child_by_field_name("body")
+        return field(self.node, "body")
 
     def switches(self) -> list[Node]:
-        """The attributes that say whether it is compiled."""
+        """Return the attributes that enable or disable it (`cfg`)."""
         inside = self.body.named_children if self.node.type == "mod_item" else []
         inner = [node for node in inside if node.type == "inner_attribute_item"]
         return [node for node in (*self.before, *inner) if attribute_name(node) == "cfg"]
@@ -74,17 +75,17 @@ class _Edits:
         self._edits: list[Edit] = []
 
     def add(self, start: int, end: int, text: str | bytes) -> None:
-        """What is inside another replacement goes with it."""
+        """Add a replacement; those inside another one are dropped."""
         self._edits.append((start, end, text.encode() if isinstance(text, str) else text))
 
     def blank(self, node: Node) -> None:
-        """Leaves nothing of a node but its ends of lines."""
-        self.add(*node.byte_range, re.sub(rb"[^\n]", b" ", node.text))
+        """Replace a node with spaces, except for its line breaks."""
+        self.add(*node.byte_range, re.sub(rb"[^\n]", b" ", node_bytes(node)))
 
     def applied(self, start: int, end: int) -> str:
-        """The text between two positions, with its replacements."""
+        """Return the text between two positions with its replacements applied."""
         parts, position = [], start
-        # What is inserted at the beginning of a replacement stands before it.
+        # Insertions at the start of a replacement come before it.
         for first, last, text in sorted(self._edits, key=lambda edit: (edit[0], edit[0] != edit[1], -edit[1])):
             if position <= first and last <= end:
                 parts += [self.code[position:first], text]
@@ -93,21 +94,24 @@ class _Edits:
 
 
 def as_hidden_tests(signature: str, tests: str, allow_unsafe: bool = False) -> HiddenTests:
-    """Hidden tests made of functions with `#[test]`, or of a `fn main`, that pass and fail as the published ones do.
+    """
+    Convert functions with `#[test]`, or a `fn main`, into hidden tests that pass and fail like the published ones.
 
-    Whoever publishes tests must expect that candidates have seen them; but they can no longer be cheated by what only
-    shares a crate with them. They can use what the signature demands, and nothing else of the candidate. Ignored tests
-    are tests: published ones are run with those.
+    Models may have seen published tests, but code that shares a crate with the tests can no longer cheat them. They
+    can use the items of the signature and nothing else of the candidate. Ignored tests are included, as in runs of
+    published tests.
 
     Args:
-        signature: as in `HiddenTests`.
-        tests: the text, as it would be appended to a candidate.
+        signature: See `HiddenTests`.
+        tests: The source as it would be appended to a candidate.
+        allow_unsafe: See `HiddenTests`.
 
-    Raises `ValueError` for what would mean something else in a crate of its own, with its line: tests that a macro
-    writes, attributes that no plain test has, modules in other files, other crates, files, methods for a type of the
-    candidate. Also when there is no test that can fail.
+    Raises:
+        ValueError: Something would have another meaning in a separate crate: tests that a macro generates, unusual
+            attributes, modules in other files, other crates, files, methods for a type of the candidate; the message
+            has its line. Also if no test can fail.
     """
-    # What begins with `}` ends the candidate's function.
+    # A leading `}` closes the candidate's function.
     code = re.sub(r"^(\s*)\}", r"\1 ", tests).encode()
     root = Parser(RUST).parse(code).root_node
     refuse_what_differs(root, read_declarations(signature))
@@ -136,7 +140,7 @@ def as_hidden_tests(signature: str, tests: str, allow_unsafe: bool = False) -> H
 
 
 def _modules(root: Node) -> Iterator[tuple[Node, list[_Item]]]:
-    """Where the items of each module are, and its items; not modules in functions, which libtest does not look at."""
+    """Yield the node of each module and its items, without modules in functions, which libtest ignores."""
     waiting = [(root, 0)]
     while waiting:
         module, depth = waiting.pop()
@@ -152,14 +156,14 @@ def _modules(root: Node) -> Iterator[tuple[Node, list[_Item]]]:
 
 
 def _chosen(nodes: list[Node], items: list[_Item]) -> list[_Item]:
-    """The tests, or the main. Raises `ValueError` where libtest would take no test."""
+    """Return the tests, or the main function. Raises `ValueError` for a `#[test]` that libtest would reject."""
     functions = [item for item in items if item.node.type == "function_item"]
     marked = {item.attributes["test"].start_byte: item for item in functions if "test" in item.attributes}
     for node in nodes:
         if node.type == "attribute_item" and attribute_name(node) == "test" and node.start_byte not in marked:
             raise refused(node, "is on no function of a module", "write the test as such a function")
     for item in marked.values():
-        given = item.node.child_by_field_name("parameters").named_children
+        given = field(item.node, "parameters").named_children
         if given or any(child.type in ("function_modifiers", "type_parameters") for child in item.node.children):
             raise refused(item.node, "is no plain function without parameters", "write the test as such a function")
     if marked:
@@ -168,10 +172,10 @@ def _chosen(nodes: list[Node], items: list[_Item]) -> list[_Item]:
 
 
 def _point_to_root(root: Node, edits: _Edits) -> None:
-    """Paths of the crate, by `crate::` or a name of its own, begin at the module that the text becomes."""
+    """Let paths of the crate, by `crate::` or an alias, start at the module that the source becomes."""
     declared = [node for node in root.named_children if node.type == "extern_crate_declaration"]
     aliases = [node for node in declared if names_the_crate(node)]
-    names = {b"crate", b"$crate", *(node.child_by_field_name("alias").text for node in aliases)}
+    names = {b"crate", b"$crate", *(field(node, "alias").text for node in aliases)}
     for node in aliases:
         edits.blank(node)
     waiting = [(root, 0)]
@@ -186,12 +190,12 @@ def _point_to_root(root: Node, edits: _Edits) -> None:
 
 
 def _outside(depth: int) -> str:
-    """The path out of the text, from a module that is in so many others of it."""
+    """Return the path from a module with this depth to the module around the source."""
     return "::".join(["super"] * (depth + 1))
 
 
 def _is_of_cfg(name: Node) -> bool:
-    """Whether it is a word of `#[cfg(..)]` or `cfg!(..)`."""
+    """Whether a name is inside `#[cfg(..)]` or `cfg!(..)`."""
     node = name
     while node.parent is not None and node.parent.type in TOKENS:
         node = node.parent
@@ -204,28 +208,28 @@ def _is_of_cfg(name: Node) -> bool:
 
 
 def _make_cases(item: _Item, convert: bool, edits: _Edits) -> None:
-    """The function becomes one in a function that has it as a case."""
+    """Wrap a test in a function that has it as a case."""
     returning = item.node.child_by_field_name("return_type") is not None
     case = "succeeds(nanochat_test)" if returning else "passes(nanochat_test)"
     if "should_panic" in item.attributes:
         case = f"panics(nanochat_test, {_expected(item.attributes['should_panic'])})"
     elif convert:
-        # In a test that should panic, a failed assertion is a panic.
+        # In a `should_panic` test, assertions must stay: their failure is the panic.
         for edit in cases(item.body):
             edits.add(*edit)
     for name in OF_LIBTEST:
         if name in item.attributes:
             edits.blank(item.attributes[name])
-    name = item.node.child_by_field_name("name")
+    name = field(item.node, "name")
     edits.add(*name.byte_range, f"{item.name}() {{ fn nanochat_test")
     end = item.node.end_byte
     edits.add(end, end, f" check!({LIBTEST}::{case}) }}")
 
 
 def _expected(attribute: Node) -> str:
-    """The message in `#[should_panic = ".."]` or `#[should_panic(expected = "..")]`, as Rust."""
-    texts = [node.text.decode() for node in walk(attribute) if node.type in ("string_literal", "raw_string_literal")]
-    form = re.sub(r"\s", "", re.sub(r'r?#*".*"#*', "", attribute.text.decode(), flags=re.DOTALL))
+    """Return the message in `#[should_panic = ".."]` or `#[should_panic(expected = "..")]` as a Rust expression."""
+    texts = [node_text(node) for node in walk(attribute) if node.type in ("string_literal", "raw_string_literal")]
+    form = re.sub(r"\s", "", re.sub(r'r?#*".*"#*', "", node_text(attribute), flags=re.DOTALL))
     if form == "#[should_panic]":
         return "None"
     if len(texts) != 1 or form.replace(",", "") not in ("#[should_panic=]", "#[should_panic(expected=)]"):
@@ -234,7 +238,7 @@ def _expected(attribute: Node) -> str:
 
 
 def _call(item: _Item, edits: _Edits) -> str:
-    """Of a test, or of the tests in a module."""
+    """Return the call of a test, or of the tests in a module."""
     switches = [" ".join(edits.applied(*node.byte_range).split()).replace("#!", "#") for node in item.switches()]
     called = item.name if item.node.type == "function_item" else f"{item.name}::nanochat_run"
     return " ".join([*switches, f"{called}();"])

@@ -1,10 +1,11 @@
-"""What is refused under reward rules, before any compile: what no honest solution needs and a dishonest one does.
+"""
+Refusals under reward rules, before compilation: constructs that honest solutions do not need and reward hacks use.
 
-Judged on the syntax tree and its tokens, those inside macros included; comments and texts do not count. Of what the
-grammar of trees does not know the tokens alone are judged (`unparsed.py`). The compiler,
-the hidden tests and the sandbox stop most of it too (`harness.py`); a refusal is cheaper, says why, and also holds
-where there are no hidden tests. Where nothing but the signature is demanded, a useless body that compiles cannot be
-told from a useful one in general; the rules on bodies catch the usual ones.
+The rules are applied to the syntax tree and its tokens, including those inside macros, without comments and strings.
+For code that tree-sitter cannot parse, only the tokens are checked (`unparsed.py`). The compiler, the hidden tests and
+the sandbox prevent most of these hacks as well (`harness.py`), but a refusal is cheaper, gives the reason, and also
+works without hidden tests. If only a signature is demanded, a useless body that compiles cannot be distinguished from
+a useful one in general; the rules on bodies find the usual ones.
 """
 
 from collections import defaultdict
@@ -21,7 +22,18 @@ from evaluation.rust.judge.refused_holes import holes
 from evaluation.rust.judge.refused_types import equality, unused_lifetimes
 from evaluation.rust.judge.unparsed import idle_functions, leaves, repaired, unseen
 from evaluation.rust.syntax.analysis import COMMENTS, RUST, TEXTS
-from evaluation.rust.syntax.nodes import MACRO_PARTS, Found, Nodes, in_macro, walk
+from evaluation.rust.syntax.nodes import (
+    MACRO_PARTS,
+    AnyNode,
+    Found,
+    FoundAnywhere,
+    Nodes,
+    field,
+    in_macro,
+    node_bytes,
+    node_text,
+    walk,
+)
 from evaluation.rust.verdict import Diagnostic
 
 ROOTS = {b"std", b"core", b"alloc"}
@@ -30,23 +42,23 @@ FORBIDDEN_PATHS = {
     "fs": "uses files",
     "net": "uses the network",
     "env": "reads the environment",
-    "os": "reaches for the operating system",
-    "ffi": "reaches for the operating system",
+    "os": "uses the operating system",
+    "ffi": "uses the operating system",
     "arch": "uses instructions of the processor",
-    "intrinsics": "uses the compiler's own functions",
-    "backtrace": "looks at its callers",
+    "intrinsics": "uses compiler intrinsics",
+    "backtrace": "inspects its callers",
     "panic::set_hook": "changes what a panic does",
     "panic::take_hook": "changes what a panic does",
     "panic::update_hook": "changes what a panic does",
     "panic::panic_any": "changes what a panic does",
     "panic::resume_unwind": "changes what a panic does",
-    "panic::Location": "looks at its callers",
-    "alloc": "changes how memory is had",
+    "panic::Location": "inspects its callers",
+    "alloc": "changes memory allocation",
     "include": "reads files",
     "include_str": "reads files",
     "include_bytes": "reads files",
     "option_env": "reads the environment",
-    "cfg": "switches code on or off",
+    "cfg": "enables or disables code",
     "mem::transmute": "is unsafe",
 }
 LONGEST_PATH = 1 + max(path.count("::") + 1 for path in FORBIDDEN_PATHS)
@@ -57,7 +69,7 @@ FORBIDDEN_WORDS = {
     b"option_env": "reads the environment",
     b"global_asm": "uses instructions of the processor",
     b"naked_asm": "uses instructions of the processor",
-    b"cfg_attr": "switches code on or off",
+    b"cfg_attr": "enables or disables code",
     b"set_hook": "changes what a panic does",
     b"take_hook": "changes what a panic does",
 }
@@ -65,10 +77,10 @@ FORBIDDEN_MACROS = {
     b"include": "reads files",
     b"env": "reads the environment",
     b"asm": "uses instructions of the processor",
-    b"cfg": "switches code on or off",
-    b"concat_idents": "makes names",
-    b"cfg_match": "switches code on or off",
-    b"cfg_select": "switches code on or off",
+    b"cfg": "enables or disables code",
+    b"concat_idents": "creates names",
+    b"cfg_match": "enables or disables code",
+    b"cfg_select": "enables or disables code",
 }
 STANDARD_MACROS = {
     "assert",
@@ -141,18 +153,18 @@ RESERVED = b"nanochat_"
 
 @dataclass(frozen=True)
 class Refusal:
-    """One reason, and what in the code gave it."""
+    """One reason to refuse code, with its place."""
 
     reason: str
     line: int
-    """1-based."""
+    """Counted from 1."""
     column: int
-    """1-based, in characters."""
+    """Counted from 1, in characters."""
     text: str
     """The line of the code."""
 
     def diagnostic(self) -> Diagnostic:
-        """As verdicts have it."""
+        """Return the refusal as a diagnostic of a verdict."""
         margin = " " * len(str(self.line))
         rendered = (
             f"refused: {self.reason}\n{margin}--> candidate.rs:{self.line}:{self.column}\n{margin} |\n"
@@ -162,13 +174,14 @@ class Refusal:
 
 
 def refusals(code: bytes, tests: HiddenTests | None = None, continued: bool = False) -> list[Refusal]:
-    """Why this code earns nothing, whatever it computes; in the order of the rules, each place once.
+    """
+    Return the reasons to refuse code, in the order of the rules, each line once per reason.
 
     Args:
-        code: what the compiler accepts. Where the grammar of trees does not know it, its tokens are looked at.
-        tests: what it is for. Without cases, only the signature can be checked, so macros of its own are refused too:
-            nobody can see what they leave of their arguments.
-        continued: the code is a prompt with a body that is still empty: only what no body can mend is a reason.
+        code: Code that is expected to compile. If tree-sitter cannot parse it, only its tokens are checked.
+        tests: Its hidden tests. Without cases, macros of its own are refused as well, because they may drop their
+            arguments.
+        continued: The code is a prompt with an empty body. Only reasons that no body can remove are returned.
     """
     root = Parser(RUST).parse(code).root_node
     if root.has_error:
@@ -188,7 +201,7 @@ def refusals(code: bytes, tests: HiddenTests | None = None, continued: bool = Fa
     return list(found.values())
 
 
-def _rules_of_trees(root: Node, tests: HiddenTests | None, continued: bool) -> Sequence[Found]:
+def _rules_of_trees(root: Node, tests: HiddenTests | None, continued: bool) -> Sequence[FoundAnywhere]:
     tokens, nodes = _read(root)
     unsafe = tests is not None and tests.allow_unsafe
     checked = tests is not None and not tests.blank
@@ -211,7 +224,7 @@ def _rules_of_trees(root: Node, tests: HiddenTests | None, continued: bool) -> S
     )
 
 
-def _rules_of_tokens(code: str, root: Node, tests: HiddenTests | None, continued: bool) -> Sequence[Found]:
+def _rules_of_tokens(code: str, root: Node, tests: HiddenTests | None, continued: bool) -> Sequence[FoundAnywhere]:
     tokens = leaves(code)
     unsafe = tests is not None and tests.allow_unsafe
     macros = any(token.text == b"macro_rules" for token in tokens)
@@ -222,7 +235,7 @@ def _rules_of_tokens(code: str, root: Node, tests: HiddenTests | None, continued
 
 
 def _read(root: Node) -> tuple[list[Node], dict[str, list[Node]]]:
-    """The leaves of the tree but for comments and texts, and the named nodes by their kind."""
+    """Return the leaves of the tree without comments and strings, and the named nodes by type."""
     tokens, nodes = [], defaultdict(list)
     for node in walk(root, lambda node: node.type in COMMENTS or node.type in TEXTS):
         if node.is_named:
@@ -232,9 +245,9 @@ def _read(root: Node) -> tuple[list[Node], dict[str, list[Node]]]:
     return tokens, nodes
 
 
-def _words(tokens: Sequence[Node], unsafe_allowed: bool) -> Found:
+def _words(tokens: Sequence[AnyNode], unsafe_allowed: bool) -> FoundAnywhere:
     for node, following in zip_longest(tokens, tokens[1:]):
-        word = node.text.removeprefix(b"r#")
+        word = node_bytes(node).removeprefix(b"r#")
         if word == b"unsafe" and not unsafe_allowed:
             yield node, "has unsafe code"
         elif word in FORBIDDEN_WORDS:
@@ -242,11 +255,11 @@ def _words(tokens: Sequence[Node], unsafe_allowed: bool) -> Found:
         elif word in FORBIDDEN_MACROS and following is not None and following.text == b"!":
             yield node, f"{FORBIDDEN_MACROS[word]}: `{word.decode()}!`"
         elif word.startswith(RESERVED):
-            yield node, f"uses a name that begins with `{RESERVED.decode()}`, which the checker keeps for itself"
+            yield node, f"uses a name that begins with `{RESERVED.decode()}`, which is reserved for the checker"
 
 
-def _paths(tokens: Sequence[Node], defines_macros: bool) -> Found:
-    """Paths into the standard library; in a `use` with braces all of them."""
+def _paths(tokens: Sequence[AnyNode], defines_macros: bool) -> FoundAnywhere:
+    """Find forbidden paths of the standard library, including all paths of a `use` with braces."""
     for index, node in enumerate(tokens):
         if node.text not in ROOTS:
             continue
@@ -259,11 +272,11 @@ def _paths(tokens: Sequence[Node], defines_macros: bool) -> Found:
             if before in (b"use", b"crate", b"::", b"{", b","):
                 yield node, f"gives `{node.text.decode()}` another name"
         elif defines_macros and node.text == b"std" and in_macro(node):
-            yield node, "makes paths by macros: `std`"
+            yield node, "creates paths by macros: `std`"
 
 
-def _tree(tokens: Sequence[Node], index: int, prefix: tuple[bytes, ...]) -> Found:
-    """The paths that start here, below `prefix`."""
+def _tree(tokens: Sequence[AnyNode], index: int, prefix: tuple[bytes, ...]) -> FoundAnywhere:
+    """Find forbidden paths that start at a token, below `prefix`."""
     waiting = [(index, prefix)]
     while waiting:
         index, prefix = waiting.pop()
@@ -273,14 +286,14 @@ def _tree(tokens: Sequence[Node], index: int, prefix: tuple[bytes, ...]) -> Foun
         if node.text == b"{":
             waiting += reversed([(start, prefix) for start in _branches(tokens, index)])
         elif node.text == b"*" and not prefix:
-            yield node, "takes in all names of the standard library: what it uses cannot be seen"
+            yield node, "imports all names of the standard library: what it uses cannot be checked"
         elif node.text == b"self" and not prefix:
             yield node, "gives the standard library another name"
         elif node.text in (b"$", b"(") or node.type == "metavariable":
-            yield node, "makes paths by macros"
+            yield node, "creates paths by macros"
         elif node.text != b"<":
-            # No forbidden path has more segments; further ones are only looked at for macros.
-            path = (*prefix, node.text.removeprefix(b"r#"))[:LONGEST_PATH]
+            # No forbidden path has more segments; further ones are only checked for macros.
+            path = (*prefix, node_bytes(node).removeprefix(b"r#"))[:LONGEST_PATH]
             reason = FORBIDDEN_PATHS.get(b"::".join(path).decode("utf-8", "replace"))
             if reason:
                 yield node, f"{reason}: `{b'::'.join((b'std', *path)).decode()}`"
@@ -288,8 +301,8 @@ def _tree(tokens: Sequence[Node], index: int, prefix: tuple[bytes, ...]) -> Foun
                 waiting.append((index + 2, path))
 
 
-def _branches(tokens: Sequence[Node], index: int) -> Iterator[int]:
-    """Where the paths begin in the braces that are opened here."""
+def _branches(tokens: Sequence[AnyNode], index: int) -> Iterator[int]:
+    """Yield the indices at which paths begin inside the brace at an index."""
     depth, start = 1, True
     index += 1
     while index < len(tokens) and depth:
@@ -304,33 +317,33 @@ def _branches(tokens: Sequence[Node], index: int) -> Iterator[int]:
 def _attributes(nodes: Nodes, tokens: Sequence[Node]) -> Found:
     for node in nodes["attribute_item"] + nodes["inner_attribute_item"]:
         attribute = node.named_children[0]
-        name = attribute.child(0).text.decode().replace(" ", "")
+        name = node_text(attribute.child(0)).replace(" ", "")
         allowed = INNER_ATTRIBUTES if node.type == "inner_attribute_item" else ATTRIBUTES
         tests_of_its_own = node.type == "attribute_item" and _is_test_module(node)
         if name not in allowed and not name.startswith("clippy::") and not tests_of_its_own:
             yield node, f"has an attribute that solutions do not need: `{name}`"
-    # Tokens of a macro that may become an attribute.
+    # Tokens of a macro may become an attribute.
     for hash_sign, *following in zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False):
         if hash_sign.text != b"#" or not in_macro(hash_sign):
             continue
         name = next((token for token in following if token.text not in (b"!", b"[")), None)
-        if name is not None and name.text.decode("utf-8", "replace") not in ATTRIBUTES:
-            yield name, f"has an attribute that solutions do not need: `{name.text.decode('utf-8', 'replace')}`"
+        if name is not None and node_bytes(name).decode("utf-8", "replace") not in ATTRIBUTES:
+            yield name, f"has an attribute that solutions do not need: `{node_bytes(name).decode('utf-8', 'replace')}`"
 
 
 def _is_test_module(attribute: Node) -> bool:
-    """Whether it is `#[cfg(test)]` of a module or a `use`: what stands there is not compiled, so it does nothing."""
+    """Whether an attribute is the `#[cfg(test)]` of a module or a `use`, which is not compiled and has no effect."""
     following = attribute.next_named_sibling
     while following is not None and following.type in (*COMMENTS, "attribute_item"):
         following = following.next_named_sibling
-    text = attribute.text.replace(b" ", b"")
+    text = node_bytes(attribute).replace(b" ", b"")
     return text == b"#[cfg(test)]" and following is not None and following.type in ("mod_item", "use_declaration")
 
 
 def _modules(nodes: Nodes) -> Found:
     for node in nodes["shebang"]:
-        # `#!/**/[allow(..)] fn hidden() ..` is an attribute and code to the compiler, and one token here.
-        yield node, "begins like a script: what follows on the line cannot be seen"
+        # `#!/**/[allow(..)] fn hidden() ..` is an attribute and code for the compiler, but a single token here.
+        yield node, "begins like a script: the rest of the line cannot be checked"
     for node in nodes["mod_item"]:
         if node.child_by_field_name("body") is None:
             yield node, "has a module in another file"
@@ -338,30 +351,30 @@ def _modules(nodes: Nodes) -> Found:
 
 def _macros(nodes: Nodes, tokens: Sequence[Node], checked: bool) -> Found:
     lifetimes = set()
-    # To ask every token for its parent would search for each from the root.
+    # A query for the parent of each token would search from the root.
     inside = {child.id for kind in MACRO_PARTS for part in nodes[kind] for child in part.children}
     for before, node in zip(tokens, tokens[1:], strict=False):
-        # What the rules on lifetimes and impls look for would not be seen in a macro.
+        # The rules on lifetimes and impls would not find these in a macro.
         if node.text == b"Sized" and node.id in inside:
-            yield node, "makes bounds by macros"
+            yield node, "creates bounds by macros"
         elif before.text == b"'" and before.id in inside:
             lifetimes.add(node.text)
             if len(lifetimes - {b"static", b"_"}) == 2:
-                yield node, "makes lifetimes by macros"
+                yield node, "creates lifetimes by macros"
     for node in nodes["fragment_specifier"]:
         if node.text == b"lifetime":
-            yield node, "makes lifetimes by macros"
+            yield node, "creates lifetimes by macros"
     for node in nodes["macro_definition"]:
-        name = node.child_by_field_name("name").text.decode().removeprefix("r#")
+        name = node_text(field(node, "name")).removeprefix("r#")
         if name in STANDARD_MACROS:
             yield node, f"replaces a macro of the standard library: `{name}`"
         elif not checked:
-            yield node, f"defines a macro, which may drop what it is given: `{name}`"
+            yield node, f"defines a macro, which may drop its arguments: `{name}`"
 
 
 def _conditions(nodes: Nodes) -> Found:
     for node in nodes["if_expression"] + nodes["while_expression"]:
-        condition = node.child_by_field_name("condition")
+        condition = field(node, "condition")
         endless = node.type == "while_expression" and condition.text == b"true"
         if condition.type in ("let_condition", "let_chain") or endless or _names_something(condition):
             continue

@@ -1,13 +1,13 @@
-"""What is refused of safe code that this compiler accepts although it is not sound.
+"""
+Refusals of safe code that the compiler accepts although it is unsound.
 
-Every rule is about the shape of one or more open reports of rust-lang/rust, which its docstring numbers; honest code
-hardly needs any of these shapes. A rule looks at the syntax tree only: names are compared as they are spelt, types are
-not inferred. What a macro is given or made of is looked at too, as far as it parses when its variables are taken for
-names.
+Every rule is about the shape of one or more open issues of rust-lang/rust, which its docstring lists; honest code
+rarely needs these shapes. The rules check the syntax tree only: they compare names as they are written and do not
+infer types. The arguments and expansions of macros are checked as far as they parse with names in place of variables.
 
-Known and not refused by shape, because honest code looks the same: a closure that lives longer than what it returns
-(#84366, #112905), but for the forms the rule on projections names. Of no use with the options the judge compiles with:
-comparisons of addresses that an optimizing build gets wrong (#107975).
+Known and not refused, because honest code has the same shape: a closure that lives longer than the value it returns
+(#84366, #112905), except for the forms of `outliving_projections`. Not exploitable with the judge's compiler options:
+comparisons of addresses that are wrong in optimized builds (#107975).
 """
 
 from collections import defaultdict
@@ -27,7 +27,7 @@ from evaluation.rust.judge.refused_traits import blanket_impls, bound_types, pro
 from evaluation.rust.syntax.analysis import COMMENTS, TEXTS
 from evaluation.rust.syntax.generics import called_macro, plain
 from evaluation.rust.syntax.macro_contents import NAME, macro_contents
-from evaluation.rust.syntax.nodes import Found, Nodes, name_of, walk
+from evaluation.rust.syntax.nodes import Found, Nodes, field, name_of, node_bytes, parent_of, walk
 
 PLACES_OF_TYPES = {
     "parameter",
@@ -45,17 +45,17 @@ PLACES_OF_TYPES = {
     "dynamic_type",
     "where_predicate",
 }
-# What a macro must not put together of pieces.
+# Keywords that a macro must not combine with its tokens.
 MADE_OF_TOKENS = (b"impl", b"trait", b"fn", b"match")
 
 
 def holes(root: Node, nodes: Nodes) -> Found:
-    """Shapes of code that make the compiler accept what it should not; in macros, too."""
+    """Find shapes that make the compiler accept unsound code, also in macros."""
     read = defaultdict(list, {kind: list(found) for kind, found in nodes.items()})
     macros = {}
-    for macro, content in macro_contents(nodes, len(root.text)):
+    for macro, content in macro_contents(nodes, len(node_bytes(root))):
         if content is None:
-            yield macro, "has macros within macros that are too much to read"
+            yield macro, "has nested macros that are too large to check"
             return
         macros[content.id] = macro
         for node in walk(content, lambda node: node.type in COMMENTS or node.type in TEXTS):
@@ -67,11 +67,11 @@ def holes(root: Node, nodes: Nodes) -> Found:
 
 
 def unread_macros(nodes: Nodes) -> Found:
-    """Macros that put code together of tokens, or stand for types: what they become is not read."""
+    """Find macros that combine code from tokens or expand to types, whose expansion is not checked."""
     tokens = {
-        binding.child_by_field_name("name").text
+        field(binding, "name").text
         for binding in nodes["token_binding_pattern"]
-        if binding.child_by_field_name("type").text == b"tt"
+        if field(binding, "type").text == b"tt"
     }
     for macro in [*nodes["macro_definition"], *nodes["macro_invocation"]] if tokens else ():
         leaves = [node for node in walk(macro) if not node.child_count or node.type == "metavariable"]
@@ -80,18 +80,18 @@ def unread_macros(nodes: Nodes) -> Found:
             names = ("identifier", "metavariable") if leaf.text == b"fn" else ()
             named = following is not None and following.type in names and following.text not in tokens
             if pieces and leaf.text in MADE_OF_TOKENS and not named:
-                yield leaf, "makes code of a macro's tokens: what it is cannot be seen"
+                yield leaf, "creates code from a macro's tokens, which cannot be checked"
                 break
     own = {plain(macro.child_by_field_name("name")) for macro in nodes["macro_definition"]}
     own |= {plain(node.child_by_field_name("alias")) for node in nodes["use_as_clause"]}
     for node in nodes["macro_invocation"]:
-        place = node.parent
-        item = place.parent if place.type == "declaration_list" else place
+        place = parent_of(node)
+        item = parent_of(place) if place.type == "declaration_list" else place
         if called_macro(node) not in own or name_of(item).encode() == NAME:
             continue
         declares = any(place.child_by_field_name(name) == node for name in ("type", "return_type"))
         if declares or place.type in PLACES_OF_TYPES or item.type == "trait_item":
-            yield node, "makes types by macros: what they are cannot be seen"
+            yield node, "creates types by macros, which cannot be checked"
 
 
 def _root(node: Node) -> Node:

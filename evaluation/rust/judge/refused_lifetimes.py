@@ -1,6 +1,7 @@
-"""What is refused of lifetimes: shapes by which safe code makes something live longer than it does.
+"""
+Refusals of shapes by which safe code extends a lifetime.
 
-The numbers are open reports of rust-lang/rust.
+The numbers are open issues of rust-lang/rust.
 """
 
 from tree_sitter import Node
@@ -17,28 +18,29 @@ from evaluation.rust.syntax.generics import (
     type_parameters,
     with_other_names,
 )
-from evaluation.rust.syntax.nodes import Found, Nodes, walk
+from evaluation.rust.syntax.nodes import Found, Nodes, field, parent_of, walk
 
 UNSOUND = "what the compiler infers from that is not sound"
 
 
 def nested_lifetimes(nodes: Nodes) -> Found:
-    """Types with two lifetimes, one of which must outlive the other (#25860, #84591, #100051, #112905, #152489).
+    """
+    Find types with two lifetimes, one of which must outlive the other (#25860, #84591, #100051, #112905, #152489).
 
-    A function may rely on that relation; a function pointer, a closure, a bound or an impl can lose it. In a method,
-    `Self` stands for the lifetimes of the impl.
+    A function may rely on that relation, which a function pointer, a closure, a bound or an impl can lose. In a
+    method, `Self` has the lifetimes of the impl.
     """
     places = nodes["function_type"] + nodes["higher_ranked_trait_bound"]
-    places += [node.child_by_field_name(name) for node in trait_impls(nodes) for name in ("trait", "type")]
-    if nodes["function_type"]:  # without one, no function becomes a value of another type
-        places += [n.child_by_field_name("type") for n in nodes["parameter"] + nodes["impl_item"] + nodes["type_item"]]
+    places += [field(node, name) for node in trait_impls(nodes) for name in ("trait", "type")]
+    if nodes["function_type"]:  # without one, no function is coerced to another type
+        places += [field(n, "type") for n in nodes["parameter"] + nodes["impl_item"] + nodes["type_item"]]
     for place in places:
         if len(lifetimes_in(place)) > 1:
             yield place, f"has one type with two lifetimes: {UNSOUND}"
     for node in nodes["impl_item"] if nodes["function_type"] else ():
-        outer = lifetimes_in(node.child_by_field_name("type")) - {b"'static"}
+        outer = lifetimes_in(field(node, "type")) - {b"'static"}
         for method in (child for child in body_of(node) if child.type == "function_item" and outer):
-            parameters = method.child_by_field_name("parameters").named_children
+            parameters = field(method, "parameters").named_children
             related = [p for p in parameters if _says_self(p) and lifetimes_in(p) - outer]
             if related and any(p != related[0] and (_says_self(p) or lifetimes_in(p) & outer) for p in parameters):
                 yield related[0], f"has `Self` with another lifetime: {UNSOUND}"
@@ -49,10 +51,11 @@ def _says_self(node: Node) -> bool:
 
 
 def function_pointers(nodes: Nodes) -> Found:
-    """Function pointers beside functions that may rely on what a type implies (#25860).
+    """
+    Find function pointers in code with functions that may rely on an implied bound (#25860).
 
-    In `fn f<'a, T>(_: &'a T, v: T)` the first type implies `T: 'a`, and a pointer to `f` may lose that. Types with a
-    bound on what they are given imply it, too. Where the function declares the bound, nothing is lost.
+    In `fn f<'a, T>(_: &'a T, v: T)` the first type implies `T: 'a`, which a pointer to `f` may lose. Types with a
+    bound on their parameters imply it as well. A bound that the function declares is not lost.
     """
     if all(map(_is_bound, nodes["function_type"])):
         return
@@ -63,7 +66,7 @@ def function_pointers(nodes: Nodes) -> Found:
     }
     demanding = with_other_names(demanding, nodes)
     for function in nodes["function_item"]:
-        given = function.child_by_field_name("parameters")
+        given = field(function, "parameters")
         undeclared = type_parameters(function) - outliving_parameters(function)
         for name in undeclared | lifetimes_in(given) - {b"'static"}:
             found = [n for n in walk(given) if plain(n) == name and n.type in ("lifetime", "type_identifier")]
@@ -74,21 +77,21 @@ def function_pointers(nodes: Nodes) -> Found:
 
 
 def _around(node: Node, end: Node, demanding: set[bytes]) -> set[bytes]:
-    """Lifetimes of the references and types it stands in, and the types that demand something of what they hold."""
+    """Return the lifetimes of references and types around a node, and the types with bounds on their parameters."""
     around = set()
     while node != end:
-        node = node.parent
+        node = parent_of(node)
         if node.type == "reference_type":
             around |= {child.text for child in node.named_children if child.type == "lifetime"}
         elif node.type == "generic_type":
-            arguments = node.child_by_field_name("type_arguments").named_children
+            arguments = field(node, "type_arguments").named_children
             around |= {child.text for child in arguments if child.type == "lifetime"}
             around |= {plain(node.child_by_field_name("type"))} & demanding
     return around - {b"'_"}
 
 
 def _is_outliving_lifetime(node: Node) -> bool:
-    """Whether it is a lifetime that is declared with a bound, or a condition on a lifetime."""
+    """Whether a node is a lifetime parameter with a bound, or a where predicate on a lifetime."""
     if node.type == "where_predicate":
         return any(child.type == "lifetime" for child in walk(node))
     return node.type == "lifetime_parameter" and node.child_by_field_name("bounds") is not None
@@ -99,7 +102,7 @@ def _is_bound(function_type: Node) -> bool:
 
 
 def ranked_supertraits(nodes: Nodes) -> Found:
-    """`for<'a> Trait<'a, &'a T>` where the trait has a supertrait with arguments: it forgets `T: 'a` (#84591)."""
+    """Find `for<'a> Trait<'a, &'a T>` of a trait whose supertrait has arguments, which loses `T: 'a` (#84591)."""
     generic = {
         plain(node.child_by_field_name("name"))
         for node in nodes["trait_item"]
@@ -108,23 +111,24 @@ def ranked_supertraits(nodes: Nodes) -> Found:
     generic = with_other_names(generic, nodes)
     ranked = [n for n in nodes["abstract_type"] if any(child.type == "type_parameters" for child in n.named_children)]
     for node in nodes["higher_ranked_trait_bound"] + ranked:
-        place = node.parent if node.parent.type == "where_predicate" else node
+        place = node.parent if parent_of(node).type == "where_predicate" else node
         if names_in(place) & generic:
             yield node, f"has a bound for all lifetimes on a trait with a supertrait: {UNSOUND}"
 
 
 def ranked_objects(nodes: Nodes) -> Found:
-    """`dyn for<'a> Trait<'a, Type = ..>`: the type need not be well-formed (#152489)."""
+    """Find `dyn for<'a> Trait<'a, Type = ..>`, whose type need not be well-formed (#152489)."""
     for node in nodes["dynamic_type"]:
         below = list(walk(node))
         if any(b.type == "higher_ranked_trait_bound" for b in below) and any(b.type == "type_binding" for b in below):
-            yield node, f"has a trait object for all lifetimes that says what its types are: {UNSOUND}"
+            yield node, f"has a trait object for all lifetimes with associated types: {UNSOUND}"
 
 
 def outliving_projections(nodes: Nodes) -> Found:
-    """`fn f<I: Iterator + 'static>(.., v: I::Item)`: a closure in `I` may live longer than what it gives (#84366).
+    """
+    Find `fn f<I: Iterator + 'static>(.., v: I::Item)`: a closure in `I` may outlive the values it returns (#84366).
 
-    What it gives can come by another parameter, too, or stand in a type beside it.
+    These values may also be in another parameter, or in a type together with `I`.
     """
     outliving = _outliving_traits(nodes)
     beside = {
@@ -134,7 +138,7 @@ def outliving_projections(nodes: Nodes) -> Found:
     }
     beside = with_other_names(beside, nodes)
     for node in nodes["function_item"]:
-        given = [node.child_by_field_name("parameters")]
+        given = [field(node, "parameters")]
         given += [below for place in bounded(node) for below in walk(place) if below.type == "type_binding"]
         projected = set().union(*map(_projected, given))
         around = node.parent.parent if node.parent is not None and node.parent.type == "declaration_list" else None
@@ -143,18 +147,18 @@ def outliving_projections(nodes: Nodes) -> Found:
                 projected |= type_parameters(node)
         elif around is not None and around.type == "trait_item" and b"Self" in projected:
             if plain(around.child_by_field_name("name")) in outliving:
-                yield node, f"has something that is known to live as long as another type: {UNSOUND}"
+                yield node, f"has a value that is assumed to live as long as another type: {UNSOUND}"
         for place in bounded(node):
             bounds = place.child_by_field_name("bounds")
             name = plain(place.child_by_field_name("name" if place.type == "type_parameter" else "left"))
             if bounds is None or name not in projected or name not in type_parameters(node) | {b"Self"}:
                 continue
             if any(child.type == "lifetime" for child in bounds.named_children) or names_in(bounds) & outliving:
-                yield place, f"has something that is known to live as long as another type: {UNSOUND}"
+                yield place, f"has a value that is assumed to live as long as another type: {UNSOUND}"
 
 
 def _outliving_traits(nodes: Nodes) -> set[bytes]:
-    """Traits with a lifetime among their supertraits, or with such a trait there."""
+    """Return the names of traits with a lifetime among their bounds, directly or through a supertrait."""
     bounds = [(plain(node.child_by_field_name("name")), supertraits(node)) for node in nodes["trait_item"]]
     found = {name for name, places in bounds if any(c.type == "lifetime" for p in places for c in p.named_children)}
     found = with_other_names(found | {b"Any"}, nodes)
@@ -164,6 +168,6 @@ def _outliving_traits(nodes: Nodes) -> set[bytes]:
 
 
 def _projected(place: Node) -> set[bytes]:
-    """Names in the types that associated types are of: `A` of `A::B`."""
+    """Return the names in the types before associated types: `A` of `A::B`."""
     paths = [node.child_by_field_name("path") for node in walk(place) if node.type == "scoped_type_identifier"]
     return set().union(*map(names_in, paths))

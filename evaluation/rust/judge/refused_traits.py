@@ -1,6 +1,7 @@
-"""What is refused of traits: shapes by which two types are taken for one.
+"""
+Refusals of trait impls by which the compiler confuses two types.
 
-The numbers are open reports of rust-lang/rust.
+The numbers are open issues of rust-lang/rust.
 """
 
 from collections import defaultdict
@@ -16,49 +17,53 @@ from evaluation.rust.syntax.generics import (
     trait_impls,
     type_parameters,
 )
-from evaluation.rust.syntax.nodes import Found, Nodes, walk
+from evaluation.rust.syntax.nodes import Found, Nodes, field, node_bytes, parent_of, walk
 
 UNSOUND = "what the compiler infers from that is not sound"
 
 
 def blanket_impls(nodes: Nodes) -> Found:
-    """`impl<T> Trait for T` with an associated type (#57893, #135011, #154172, #161405).
+    """
+    Find `impl<T> Trait for T` with an associated type (#57893, #135011, #154172, #161405).
 
-    The compiler takes that type for known whatever `T` is; trait objects and types that are defined by themselves have
-    another. An alias or a macro may stand for `T`.
+    The compiler assumes that type for every `T`, but trait objects and recursively defined types have another one. An
+    alias or a macro may stand for `T`.
     """
     aliases = _aliases(nodes)
     for node in trait_impls(nodes):
-        place = _resolved(node.child_by_field_name("type"), aliases)
+        place = _resolved(field(node, "type"), aliases)
         if plain(place) not in type_parameters(place) and place.type != "macro_invocation":
             continue
         if any(child.type in ("type_item", "macro_invocation") for child in body_of(node)):
-            yield node, f"has a trait with a type for all types: {UNSOUND}"
+            yield node, f"has an impl for all types with an associated type: {UNSOUND}"
 
 
 def projected_impls(nodes: Nodes) -> Found:
-    """`impl Trait for <A as B>::C`, also by an alias (#100051, #152783).
+    """
+    Find `impl Trait for <A as B>::C`, also by an alias (#100051, #152783).
 
-    The type may be a trait object that has the trait already, or come with bounds that nobody checks.
+    The type may be a trait object that already has the trait, or have bounds that the compiler does not check.
     """
     aliases = _aliases(nodes)
     for node in trait_impls(nodes):
-        place = _resolved(node.child_by_field_name("type"), aliases)
+        place = _resolved(field(node, "type"), aliases)
         path = place.child_by_field_name("path") if place.type == "scoped_type_identifier" else None
         if path is not None and (path.type == "bracketed_type" or plain(path) in type_parameters(place)):
-            yield node, f"has an impl for what another trait says: {UNSOUND}"
+            yield node, f"has an impl for an associated type: {UNSOUND}"
 
 
 def _aliases(nodes: Nodes) -> dict[bytes, Node]:
-    """What types with another name are; not the associated types of an impl."""
+    """Return the types behind type aliases, without associated types."""
     named = [
-        n for n in nodes["type_item"] if n.parent.type != "declaration_list" or n.parent.parent.type == "mod_item"
+        n
+        for n in nodes["type_item"]
+        if parent_of(n).type != "declaration_list" or parent_of(parent_of(n)).type == "mod_item"
     ]
-    return {plain(node.child_by_field_name("name")): node.child_by_field_name("type") for node in named}
+    return {plain(field(node, "name")): field(node, "type") for node in named}
 
 
 def _resolved(place: Node, aliases: dict[bytes, Node]) -> Node:
-    """Without parentheses and aliases."""
+    """Return a type without parentheses and aliases."""
     seen: set[bytes] = set()
     while True:
         while place.type == "tuple_type" and place.named_child_count == 1 and b"," not in _last_tokens(place):
@@ -71,14 +76,15 @@ def _resolved(place: Node, aliases: dict[bytes, Node]) -> Node:
 
 
 def _last_tokens(place: Node) -> list[bytes]:
-    return [child.text for child in place.children[-2:]]
+    return [node_bytes(child) for child in place.children[-2:]]
 
 
 def bound_types(nodes: Nodes) -> Found:
-    """Associated types whose bounds say what another associated type is: `type A: Trait<B = C>` (#135011, #154172).
+    """
+    Find associated types whose bounds define another associated type: `type A: Trait<B = C>` (#135011, #154172).
 
-    Two such types may prove each other when `Trait` leads back to the trait they are in. With a condition on the type
-    itself, `type A: Trait<B = C> where ..`, nobody checks the condition.
+    Two such types may prove each other if `Trait` leads back to their own trait. With a where clause,
+    `type A: Trait<B = C> where ..`, the compiler does not check the clause.
     """
     traits = {plain(node.child_by_field_name("name")): node for node in nodes["trait_item"]}
     called = _called(set(traits), nodes)
@@ -97,14 +103,14 @@ def bound_types(nodes: Nodes) -> Found:
             said = set().union(*map(_said, bounds))
             back = own(said) | (saying & own(set().union(*map(names_in, bounds))))
             if (said and conditions) or _leads_to(name, back, leads):
-                yield place, f"has a type that is known by bounds of another: {UNSOUND}"
+                yield place, f"has a type that is defined by the bounds of another: {UNSOUND}"
 
 
 def _called(names: set[bytes], nodes: Nodes) -> dict[bytes, bytes]:
-    """The names, and those that `use .. as ..` gives them, each with what it stands for."""
+    """Return names and their renames by `use .. as ..`, each with the original name."""
     given = defaultdict(list)
     for node in nodes["use_as_clause"]:
-        path = node.child_by_field_name("path")
+        path = field(node, "path")
         given[plain(path.child_by_field_name("name") or path)].append(plain(node.child_by_field_name("alias")))
     called, waiting = {}, [(name, name) for name in names]
     while waiting:
@@ -126,12 +132,12 @@ def _leads_to(name: bytes, starts: set[bytes], leads: dict[bytes, set[bytes]]) -
 
 
 def _names_of_bounds(trait: Node) -> set[bytes]:
-    """Names in the trait but for those in its functions."""
+    """Return the names in a trait, without those in its functions."""
     parts = (node for node in walk(trait, lambda n: n.type in ("function_item", "function_signature_item")))
     return {plain(node) for node in parts if node.type == "type_identifier"}
 
 
 def _said(bounds: Node) -> set[bytes]:
-    """The traits of which associated types are said: `Trait` of `Trait<A = B>`."""
+    """Return the traits whose associated types are defined in bounds: `Trait` of `Trait<A = B>`."""
     bindings = [node for node in walk(bounds) if node.type == "type_binding"]
-    return set().union(*(names_in(node.parent.parent.child_by_field_name("type")) for node in bindings))
+    return set().union(*(names_in(parent_of(parent_of(node)).child_by_field_name("type")) for node in bindings))

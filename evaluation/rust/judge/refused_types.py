@@ -1,4 +1,4 @@
-"""What is refused of a candidate's types: lifetimes for nothing, and answers that claim to equal anything."""
+"""Refusals of unused lifetimes and of types that define their own equality."""
 
 import re
 from collections.abc import Sequence
@@ -7,26 +7,26 @@ from itertools import zip_longest
 from tree_sitter import Node
 
 from evaluation.rust.judge.harness import HiddenTests
-from evaluation.rust.syntax.nodes import Found, Nodes, in_macro, name_of, walk
+from evaluation.rust.syntax.nodes import Found, Nodes, field, in_macro, name_of, node_bytes, node_text, walk
 
-# What an iterator says about its items; whoever writes these anew can say anything.
+# Methods by which an iterator is compared; an override can return anything.
 JUDGEMENTS = {b"eq", b"ne", b"lt", b"le", b"gt", b"ge", b"cmp", b"partial_cmp", b"all", b"any"}
 COMPARISONS = {b"PartialEq", b"PartialOrd"}
 
 
 def unused_lifetimes(nodes: Nodes) -> Found:
-    """Lifetimes that a function declares and never uses."""
+    """Find lifetimes that a function declares and never uses."""
     for function in nodes["function_item"]:
         parameters = function.child_by_field_name("type_parameters")
         if parameters is None:
             continue
         body = function.child_by_field_name("body")
         declared = {
-            parameter.child_by_field_name("name").text: parameter
+            node_bytes(field(parameter, "name")): parameter
             for parameter in parameters.named_children
             if parameter.type == "lifetime_parameter"
         }
-        # Bounds of types use a lifetime, bounds of other lifetimes do not.
+        # A bound of a type is a use of a lifetime, a bound of another lifetime is not.
         signature = walk(function, lambda node, body=body: node == body or node.type == "lifetime_parameter")
         used = {node.text for node in signature if node.type == "lifetime"}
         for name, parameter in declared.items():
@@ -35,7 +35,7 @@ def unused_lifetimes(nodes: Nodes) -> Found:
 
 
 def equality(root: Node, tokens: Sequence[Node], nodes: Nodes, tests: HiddenTests | None) -> Found:
-    """Where the cases compare values of the candidate's own types: it may not say what is equal."""
+    """Find definitions of equality, if the cases compare values of the candidate's own types."""
     if tests is None or tests.blank:
         return
     demanded = {name.encode() for kind, name in tests.declarations.items if kind != "fn"}
@@ -47,29 +47,29 @@ def equality(root: Node, tokens: Sequence[Node], nodes: Nodes, tests: HiddenTest
     for implementation in nodes["impl_item"]:
         for node in walk(implementation):
             if node.type == "function_item" and name_of(node).encode() in JUDGEMENTS:
-                yield node, f"replaces how an iterator is judged: `{name_of(node)}`"
+                yield node, f"overrides how an iterator is compared: `{name_of(node)}`"
 
 
 def _own_comparisons(tokens: Sequence[Node], nodes: Nodes, demanded: set[bytes]) -> Found:
     own = {name_of(node).encode() for kind in ("struct_item", "enum_item") for node in nodes[kind]} - demanded
     own -= {name_of(node).encode() for node in nodes["type_item"]}
-    own -= {node.child_by_field_name("alias").text for node in nodes["use_as_clause"]}
+    own -= {field(node, "alias").text for node in nodes["use_as_clause"]}
     for node in nodes["impl_item"]:
         trait = node.child_by_field_name("trait")
         if trait is None:
             continue
-        name, kind = (_without_arguments(part).text for part in (trait, node.child_by_field_name("type")))
+        name, kind = (node_bytes(_without_arguments(part)) for part in (trait, field(node, "type")))
         name = name.rpartition(b"::")[2].strip()
         if name in COMPARISONS and (trait.type == "generic_type" or (name == b"PartialEq" and kind not in own)):
-            yield node, f"says itself what its answers are equal to: `impl {trait.text.decode()}`"
+            yield node, f"defines the equality of its answers: `impl {node_text(trait)}`"
     for node, following in zip_longest(tokens, tokens[1:]):
         renamed = following is not None and following.text == b"as"
         if node.text in COMPARISONS and (renamed or in_macro(node) and not _is_derived(node)):
-            yield node, f"gives `{node.text.decode()}` by other ways than an impl"
+            yield node, f"provides `{node_text(node)}` other than by an impl"
 
 
 def _without_arguments(kind: Node) -> Node:
-    return kind.child_by_field_name("type") if kind.type == "generic_type" else kind
+    return field(kind, "type") if kind.type == "generic_type" else kind
 
 
 def _is_derived(node: Node | None) -> bool:
@@ -79,12 +79,12 @@ def _is_derived(node: Node | None) -> bool:
 
 
 def _false_variants(root: Node, tests: HiddenTests) -> Found:
-    """Constants and functions that look like an enum's variants may all be one."""
+    """Find missing variants of an enum: constants or functions in their place may all be the same value."""
     demanded = {name for kind, name in tests.declarations.items if kind == "enum"}
     for node in root.named_children:
         if node.type != "enum_item" or name_of(node) not in demanded:
             continue
-        body = node.child_by_field_name("body")
+        body = field(node, "body")
         variants = {name_of(child) for child in body.named_children if child.type == "enum_variant"}
         for name in re.findall(rf"\b{name_of(node)}::([A-Z]\w*)", tests.checker):
             if name not in variants:

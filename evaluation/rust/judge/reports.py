@@ -1,4 +1,4 @@
-"""What a program with hidden tests is asked to do, and what it reports: `harness_crate/checks.rs`."""
+"""Requests to programs with hidden tests, and their reports; the counterpart is `harness_crate/checks.rs`."""
 
 import re
 import secrets
@@ -14,54 +14,55 @@ MODULUS = 2**61 - 1
 
 @dataclass(frozen=True)
 class Report:
-    """How the tests of one candidate went."""
+    """Report on the tests of one candidate."""
 
     outcome: Literal["finished", "panicked", "died", "unconfined", "too_long", "forged", "none"]
-    """`panicked`: outside the cases. `died`: the candidate's own process. `unconfined`: the kernel does not give the
-    protection. `too_long`: what a call gave. `forged`: the report contradicts itself. `none`: the program ended
-    without one.
+    """`panicked`: a panic outside the cases. `died`: the candidate's process ended. `unconfined`: the kernel does not
+    support the protection. `too_long`: a call returned too much. `forged`: the report contradicts itself. `none`: the
+    program ended without a report.
     """
     passed: int = 0
     total: int = 0
     first_failed_line: int = 0
-    """1-based line of the checker's text; 0 for none."""
+    """Line of the first failed case in the checker, counted from 1; 0 for none."""
     status: int = 0
-    """Of the candidate's process: its exit status, or minus the number of a signal."""
+    """Exit status of the candidate's process, or minus the number of the signal that killed it."""
     reason: str = ""
-    """Why it is unconfined or forged."""
+    """Reason of `unconfined` or `forged`."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """The tests of one candidate."""
+    """Run of the tests of one candidate."""
 
     report: Report
     completed: Completed
-    """How its processes ended, together."""
+    """Result of its processes together."""
 
 
 def _keys() -> tuple[int, int, int, int]:
-    return tuple(secrets.randbelow(MODULUS) for _ in range(4))
+    first, second, third, fourth = (secrets.randbelow(MODULUS) for _ in range(4))
+    return first, second, third, fourth
 
 
 @dataclass(frozen=True)
 class Request:
-    """To run the tests of one candidate. What it holds is random, and the candidate's code never gets it."""
+    """Request to run the tests of one candidate, with random secrets that the candidate's code never sees."""
 
     nonce: str = field(default_factory=lambda: secrets.token_hex(16))
     keys: tuple[int, int, int, int] = field(default_factory=_keys)
 
     def encode(self, tests: int, candidate: int) -> bytes:
-        """The line that asks for these tests on this candidate, both by their numbers within their programs."""
+        """Return the line that requests a run, given the indices of tests and candidate in their programs."""
         return (" ".join(map(str, [self.nonce, *self.keys, tests, candidate])) + "\n").encode()
 
     def seal(self, passed: int, total: int, first_failed_line: int) -> int:
-        """The one-time code of these numbers under the keys."""
+        """Return the one-time authentication code of these numbers."""
         numbers = (passed, total, first_failed_line, 1)
         return sum(number * key for number, key in zip(numbers, self.keys, strict=True)) % MODULUS
 
     def report(self, said: str) -> Report:
-        """The report in a line behind its nonce."""
+        """Parse the report in a line, without its nonce, and check its seal."""
         if said.startswith("unconfined "):
             return Report("unconfined", reason=said.removeprefix("unconfined "))
         if said == "too long":
@@ -85,7 +86,7 @@ class Request:
 
 
 def read_runs(requests: Sequence[Request], stdout: bytes) -> list[Run]:
-    """The runs that came to an end, in the order of the requests: all of them, or those before one that ended them."""
+    """Return the finished runs in the order of the requests, up to the first that did not finish."""
     lines = stdout.decode("ascii", "replace").split("\n")
     runs = []
     for request in requests:

@@ -1,4 +1,4 @@
-"""Runs of programs with tests, and what their ends say."""
+"""Runs of programs with tests, and the interpretation of how they end."""
 
 import signal
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from evaluation.rust.sandbox.runner import Command, Completed, Limits
 from evaluation.rust.verdict import Diagnostic, Status, Verdict
 
 PROGRAM = "program"
-# As the standard library words what the system refuses.
+# Messages of Rust's standard library for limits of the system.
 LIMIT_SIGNS = {
     b"memory allocation of": "it needed more memory than it may have",
     b"TryReserveError { kind: AllocError": "it needed more memory than it may have",
@@ -24,31 +24,32 @@ LIMIT_SIGNS = {
 def run_program(
     program: bytes, arguments: Sequence[str], inputs: Sequence[bytes], tools: Tools, limits: Limits
 ) -> list[Completed]:
-    """Runs the program once for each input, until one of them fails."""
+    """Run a program once for each input, until a run fails."""
     commands = [command(PROGRAM, arguments, stdin, tools) for stdin in inputs]
     return tools.compiler.sandbox.run({PROGRAM: program}, commands, limits)
 
 
 def command(program: str, arguments: Sequence[str], stdin: bytes, tools: Tools) -> Command:
-    """To run a program of the attempt's own directory."""
+    """Return the command that runs a program in the attempt's directory."""
     return Command(["{directory}/" + program, *arguments], tools.compiler.toolchain.environment, stdin)
 
 
 def limit_hit(output: bytes) -> str | None:
-    """Which limit of the sandbox a program complains of; None if of none.
+    """
+    Return the limit of the sandbox that a program's output mentions, or None.
 
-    A program could print that by itself: it would only choose between two ways to fail.
+    A program could print such a message itself, which would only change the status of its failure.
     """
     return next((limit for sign, limit in LIMIT_SIGNS.items() if sign in output), None)
 
 
 def ending(completed: Completed, limits: Limits) -> tuple[Status, str]:
-    """How a program ended that did not come to the end of its tests."""
+    """Return the status and the reason for a program that ended before its tests."""
     if completed.ended_by == "output" or completed.status == -signal.SIGXFSZ:
         return "resource_limit", "printed too much"
     used_up = completed.cpu_seconds >= 0.9 * limits.cpu_seconds
     if completed.ended_by == "deadline" or completed.status == -signal.SIGXCPU or used_up:
-        seconds = f"{completed.seconds:.1f} s, {completed.cpu_seconds:.1f} s of them at work"
+        seconds = f"{completed.seconds:.1f} s, {completed.cpu_seconds:.1f} s of processor time"
         return "timeout", f"still running after {seconds}"
     how = f"signal {-completed.status}" if completed.ended_by == "signal" else f"status {completed.status}"
     said = first_line(completed.stderr)
@@ -61,13 +62,20 @@ def ending(completed: Completed, limits: Limits) -> tuple[Status, str]:
 
 
 def first_line(stderr: bytes) -> str:
-    """The first line that says something."""
+    """Return the first line that is not blank, shortened."""
     lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     return lines[0][:200] if lines else ""
 
 
 def steady(first: Verdict, again: Callable[[], Verdict], tools: Tools) -> Verdict:
-    """A verdict that passes in every run; otherwise that of the first which does not, and how many did."""
+    """
+    Return a verdict that passes in every run, or the first one that does not, marked as flaky.
+
+    Args:
+        first: The verdict of the first run.
+        again: Runs the tests again.
+        tools: Its `runs` is the number of runs.
+    """
     if not first.ok:
         return first
     for number in range(1, tools.runs):

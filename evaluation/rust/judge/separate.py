@@ -1,8 +1,10 @@
-"""Which hidden tests leave the candidate a process of its own, and the Rust by which the two processes talk.
+"""
+Hidden tests in a separate process: which tests support it, and the Rust code by which the two processes communicate.
 
 The process of the tests has functions of the demanded names and types that send their arguments to the candidate's
-process and return what comes back. So arguments and results must be plain values, which can be written down: numbers,
-texts, the standard library's collections of them, references to such. `harness_crate/wire.rs` writes them.
+process and return its answers. Arguments and results must therefore be plain values that can be serialized: numbers,
+strings, collections of them from the standard library, and references to these. `harness_crate/wire.rs` serializes
+them.
 """
 
 import re
@@ -11,10 +13,10 @@ from tree_sitter import Node
 
 from evaluation.rust.syntax.analysis import COMMENTS
 from evaluation.rust.syntax.declarations import Declarations, Function
-from evaluation.rust.syntax.nodes import walk
+from evaluation.rust.syntax.nodes import field, node_text, parent_of, walk
 
 BUILT_IN = {"String", "Vec", "Option", "Result", "Box"}
-# A range that counts up to its end remembers whether it is used up, which cannot be written down.
+# Not RangeInclusive: its private state of exhaustion cannot be serialized.
 PLAIN_TYPES = {
     *(
         f"std::collections::{name}"
@@ -58,25 +60,23 @@ PARTS = COMMENTS | {
     "mutable_specifier",
 }
 MOST_PARTS_OF_A_TUPLE = 8
-# What asks where a value lies, or how much room it has: a copy gives another answer.
+# The address or the capacity of a value: that of a copy differs.
 PLACES = re.compile(r"\b(?:ptr|as_ptr|as_mut_ptr|as_ptr_range|addr_of|capacity|type_name|type_name_of_val)\b")
-# What goes on after a panic: the changes that a call made before it panicked are not sent back.
+# Tests that continue after a panic: changes that a call made before its panic are not sent back.
 CATCHES = re.compile(r"\b(?:catch_unwind|spawn)\b")
 
 
 def obstacle(declarations: Declarations, checker: str) -> str | None:
-    """Why tests must share a process with the candidate; None where they need not."""
+    """Return why tests must share a process with the candidate, or None if they need not."""
     kind = next((f"`{kind} {name}`" for kind, name in declarations.items if kind != "fn"), None)
     if kind is not None:
         return f"the tests use the candidate's own {kind}"
-    if PLACES.search(checker):
-        return f"the tests ask for `{PLACES.search(checker)[0]}`, which a copy of a value answers otherwise"
-    if CATCHES.search(checker) and any(
-        _is_mutable(kind.node) for f in declarations.functions for kind in f.parameters
-    ):
-        return (
-            f"the tests use `{CATCHES.search(checker)[0]}`, and could see what a call that panics left behind `&mut`"
-        )
+    place = PLACES.search(checker)
+    if place:
+        return f"the tests use `{place[0]}`, which differs for a copy of a value"
+    catch = CATCHES.search(checker)
+    if catch and any(_is_mutable(kind.node) for f in declarations.functions for kind in f.parameters):
+        return f"the tests use `{catch[0]}`, and could see changes behind `&mut` of a call that panics"
     for function in declarations.functions:
         reason = _obstacle_of(function, declarations.imported)
         if reason:
@@ -106,17 +106,17 @@ def _obstacle_of(function: Function, imported: dict[str, str]) -> str | None:
 
 def _not_plain(kind: Node, imported: dict[str, str]) -> str | None:
     for node in walk(kind, lambda node: node.parent is not None and node.parent.type == "scoped_type_identifier"):
-        text = re.sub(r"\s", "", node.text.decode())
+        text = re.sub(r"\s", "", node_text(node))
         if node.is_named and node.type not in PARTS:
-            return f"has a type that is no plain value: `{node.text.decode()}`"
+            return f"has a type that is no plain value: `{node_text(node)}`"
         if node.type == "type_identifier" and not _is_plain(imported.get(text, text), text, imported):
             return f"has a type that is no plain value of the standard library: `{text}`"
         if node.type == "scoped_type_identifier" and not _is_plain(text.removeprefix("::"), "", imported):
             return f"has a type that is no plain value of the standard library: `{text}`"
         if node.type == "tuple_type" and node.named_child_count > MOST_PARTS_OF_A_TUPLE:
             return f"has a tuple of more than {MOST_PARTS_OF_A_TUPLE} values"
-        if node.type == "identifier" and node.parent.type != "lifetime":
-            return f"has an array of a named length: `{node.parent.text.decode()}`"
+        if node.type == "identifier" and parent_of(node).type != "lifetime":
+            return f"has an array of a named length: `{node_text(parent_of(node))}`"
         if node.type == "generic_type" and _name(node) == "Result" and _arguments(node) != 2:
             return f"has a type that is no plain value of the standard library: `{text}`"
     return None
@@ -132,22 +132,22 @@ def _is_plain(path: str, name: str, imported: dict[str, str]) -> bool:
 
 
 def _name(generic: Node) -> str:
-    return generic.child_by_field_name("type").text.decode().rpartition("::")[2].strip()
+    return node_text(field(generic, "type")).rpartition("::")[2].strip()
 
 
 def _arguments(generic: Node) -> int:
-    arguments = generic.child_by_field_name("type_arguments").named_children
+    arguments = field(generic, "type_arguments").named_children
     return sum(argument.type not in COMMENTS | {"lifetime"} for argument in arguments)
 
 
 def _can_be_updated(reference: Node) -> bool:
-    """Whether what is behind `&mut` can be overwritten as a whole: it holds no references, and is no `str`."""
-    kinds = [node.type for node in walk(reference.child_by_field_name("type"))]
-    return reference.child_by_field_name("type").text != b"str" and not {"reference_type", "lifetime"} & set(kinds)
+    """Whether the value behind `&mut` can be overwritten as a whole: it has no references and is no `str`."""
+    kinds = [node.type for node in walk(field(reference, "type"))]
+    return field(reference, "type").text != b"str" and not {"reference_type", "lifetime"} & set(kinds)
 
 
 def proxies(declarations: Declarations) -> str:
-    """For the tests: functions of the demanded names and types that ask the candidate's process."""
+    """Return the functions for the tests' process, which call those in the candidate's process."""
     return "\n".join(_proxy(number, function) for number, function in enumerate(declarations.functions))
 
 
@@ -164,7 +164,7 @@ def _proxy(number: int, function: Function) -> str:
 
 
 def server(declarations: Declarations) -> str:
-    """For the candidate's process: `nanochat_calls`, which calls the candidate's functions by their numbers."""
+    """Return `nanochat_calls` for the candidate's process, which calls the candidate's functions by number."""
     functions = declarations.functions
     arms = " ".join(f"{number} => {_served(function)}," for number, function in enumerate(functions))
     wrappers = "\n".join(function.wrapper() for function in functions)
@@ -176,7 +176,7 @@ def server(declarations: Declarations) -> str:
 
 
 def _served(function: Function) -> str:
-    """What a call does: reads the arguments, calls, writes the result and what is behind `&mut`."""
+    """Return code that reads the arguments, calls the function, and writes the result and the values behind `&mut`."""
     names = function.arguments()
     lines, passed, changed = [], [], []
     for name, kind in zip(names, function.parameters, strict=True):
@@ -190,21 +190,21 @@ def _served(function: Function) -> str:
 
 
 def _held(kind: Node) -> tuple[str, str]:
-    """How an argument is passed, and the type of what holds it until the call is over: it need not be leaked then."""
+    """Return how an argument is passed, and the type that owns it during the call, so that it need not be leaked."""
     if kind.type != "reference_type" or any(child.text == b"'static" for child in kind.children):
         return "", _anonymous(kind)
-    inner = kind.child_by_field_name("type")
+    inner = field(kind, "type")
     borrow = "&mut " if _is_mutable(kind) else "&"
     if inner.text == b"str":
         return borrow, "::std::string::String"
     if inner.type == "array_type" and inner.child_by_field_name("length") is None:
-        return borrow, f"::std::vec::Vec<{_anonymous(inner.child_by_field_name('element'))}>"
+        return borrow, f"::std::vec::Vec<{_anonymous(field(inner, 'element'))}>"
     return borrow, _anonymous(inner)
 
 
 def _anonymous(kind: Node) -> str:
-    """The text of a type; the names of its lifetimes mean nothing elsewhere."""
-    return re.sub(r"'(?!static\b)\w+", "'_", kind.text.decode())
+    """Return the source of a type with anonymous lifetimes, whose names are only valid in the signature."""
+    return re.sub(r"'(?!static\b)\w+", "'_", node_text(kind))
 
 
 def _is_mutable(kind: Node) -> bool:

@@ -1,31 +1,30 @@
-"""Code that compiles and that the grammar of trees does not know: how it is read all the same.
+"""
+Refusals of code that rustc accepts and tree-sitter cannot parse.
 
-Most of it is of a few known forms, which are replaced by others of the same length before a tree is made of the text;
-what is looked for in the tree is the same. Of the rest the tokens are looked at; what cannot be ruled out without a
-tree is refused.
+Most of it has one of a few known forms, which are replaced by equivalent ones of the same length before parsing. Of
+the rest only the tokens are checked, and whatever cannot be excluded without a syntax tree is refused.
 """
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 
 from tree_sitter import Node
 
 from evaluation.rust.judge.harness import HiddenTests
 from evaluation.rust.judge.refused_bodies import bodies
 from evaluation.rust.syntax.analysis import PLACEHOLDER_MACROS
-from evaluation.rust.syntax.nodes import name_of
+from evaluation.rust.syntax.nodes import FoundAnywhere, Leaf, name_of
 from evaluation.rust.syntax.tokens import Token, closed, tokens, top_level
 
 COMPARISONS = {"PartialEq", "PartialOrd"}
 
 
 def repaired(code: str) -> str:
-    """The text with what the grammar does not know replaced by what it knows, of the same length in characters.
-
-    A negative argument `g::<-1>()`, the rest of an assigned structure `S { y, .. } = s`, a field by its number
-    `S { 0: x }`, a bound `dyn 'static + Debug`, `macro_rules ! name`.
+    """
+    Replace forms that tree-sitter cannot parse with ones that it can, of the same length in characters: a negative
+    argument `g::<-1>()`, the rest of a destructuring assignment `S { y, .. } = s`, a field by its index `S { 0: x }`,
+    a bound `dyn 'static + Debug`, and `macro_rules ! name`.
     """
     found = list(tokens(code))
     text = list(code)
@@ -51,20 +50,8 @@ def _blank(text: list[str], token: Token) -> None:
     text[token.start : token.end] = " " * len(token.text)
 
 
-@dataclass(frozen=True)
-class Leaf:
-    """A token, as the rules for leaves of a tree see it."""
-
-    text: bytes
-    type: str
-    start_point: tuple[int, int]
-    """0-based line, and column in bytes."""
-    parent: None = None
-    child_count: int = 0
-
-
 def leaves(code: str) -> list[Leaf]:
-    """The tokens of a text in the place of a tree's leaves; texts and characters are left out."""
+    """Return the tokens of a text in place of a tree's leaves, without strings and characters."""
     place = _places(code)
     return [
         Leaf(token.text.encode(), "identifier" if token.kind == "word" else token.kind, place(token.start))
@@ -74,7 +61,7 @@ def leaves(code: str) -> list[Leaf]:
 
 
 def _places(code: str) -> Callable[[int], tuple[int, int]]:
-    """From an offset to its line and its column in bytes."""
+    """Return a function from an offset to its line and its column in bytes."""
     starts = [0, *(found.end() for found in re.finditer("\n", code))]
 
     def place(offset: int) -> tuple[int, int]:
@@ -84,21 +71,19 @@ def _places(code: str) -> Callable[[int], tuple[int, int]]:
     return place
 
 
-def unseen(
-    code: str, found: Sequence[Leaf], tests: HiddenTests | None, attributes: Collection[str]
-) -> Iterator[tuple[Leaf, str]]:
+def unseen(code: str, found: Sequence[Leaf], tests: HiddenTests | None, attributes: Collection[str]) -> FoundAnywhere:
     """
-    What is refused because a tree would be needed to look at it.
+    Find constructs that cannot be checked without a syntax tree.
 
     Args:
-        code: The text.
-        found: Its leaves.
-        tests: What it is for. With tests in another process, what could only forge their report does no harm.
-        attributes: The names of those that are allowed.
+        code: The source.
+        found: Its tokens.
+        tests: Its hidden tests. If they run in another process, constructs that could forge a report are allowed.
+        attributes: Names of allowed attributes.
     """
     texts = [leaf.text.decode("utf-8", "replace") for leaf in found]
     if code.startswith("#!") and not re.match(r"#!\s*\[", code):
-        yield found[0], "begins like a script: what follows on the line cannot be seen"
+        yield found[0], "begins like a script: the rest of the line cannot be checked"
     for index, (leaf, text) in enumerate(zip(found, texts, strict=True)):
         behind = [*texts[index + 1 : index + 4], "", "", ""]
         if text == "#":
@@ -113,7 +98,7 @@ def unseen(
             yield leaf, "has a module in another file"
     if tests is not None and not tests.blank and tests.shared_because is None:
         return
-    reason = "cannot be read as a tree, without which it cannot be seen what comes of its"
+    reason = "cannot be parsed into a syntax tree, which is needed to check its"
     lifetimes = {text for leaf, text in zip(found, texts, strict=True) if leaf.type == "lifetime"} - {"'static", "'_"}
     for index, (leaf, text) in enumerate(zip(found, texts, strict=True)):
         behind = texts[index + 1] if index + 1 < len(texts) else ""
@@ -128,12 +113,12 @@ def unseen(
             return
 
 
-def idle_functions(code: str, root: Node, tests: HiddenTests | None) -> Iterator[tuple[Leaf | Node, str]]:
+def idle_functions(code: str, root: Node, tests: HiddenTests | None) -> FoundAnywhere:
     """
-    Of the functions asked for: those that do nothing with what they are given.
+    Find demanded functions that do nothing with their arguments.
 
-    Functions that the grammar knows are judged as always. Of the others it is enough, where there are cases, that
-    their tokens use a parameter; without cases they are refused.
+    Functions that were parsed are checked as usual. For others with cases it is enough that their tokens include a
+    parameter; without cases they are refused.
     """
     whole = [node for node in root.named_children if node.type == "function_item" and not node.has_error]
     macros = [node for node in root.named_children if node.type == "macro_definition"]
@@ -142,7 +127,7 @@ def idle_functions(code: str, root: Node, tests: HiddenTests | None) -> Iterator
     demanded = {name for kind, name in tests.declarations.items if kind == "fn"} if tests else set()
     if tests is not None and tests.blank:
         for name in demanded - known:
-            yield root, f"`fn {name}` cannot be read as a tree, without which it cannot be seen what it does"
+            yield root, f"`fn {name}` cannot be parsed into a syntax tree, which is needed to check what it does"
         return
     found, place = list(tokens(code)), _places(code)
     for index, token, kind in top_level(found):
@@ -163,5 +148,5 @@ def idle_functions(code: str, root: Node, tests: HiddenTests | None) -> Iterator
         if not words or (names and not used):
             yield (
                 Leaf(token.text.encode(), "identifier", place(token.start)),
-                f"`fn {token.text}` never looks at its parameters",
+                f"`fn {token.text}` never uses its parameters",
             )

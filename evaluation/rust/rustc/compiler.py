@@ -1,4 +1,4 @@
-"""One call of rustc in the sandbox, and what it says about each of the files it was given."""
+"""Calls of rustc in the sandbox, and its errors by source file."""
 
 import json
 import math
@@ -14,37 +14,46 @@ from evaluation.rust.verdict import Diagnostic, Status
 
 ROOT = "candidate.rs"
 CrateType = Literal["bin", "lib", "test"]
-MODULE = "nanochat_batch_"  # begins the name of every module of a batch
-# Not --cap-lints allow: that also silences errors, such as the lint that stops endless constants.
+MODULE = "nanochat_batch_"  # prefix of the names of a batch's modules
+# Not --cap-lints allow: that also silences errors, such as the lint against endless evaluation of constants.
 COMMON_FLAGS = ("-A", "warnings", "--error-format=json", "--out-dir", "{directory}")
 FLAGS = ("--emit=metadata", *COMMON_FLAGS)
-# What makes code fastest; other workers use the other processors.
+# The fastest builds; other workers use the other processors.
 QUICK = ("debuginfo=0", "prefer-dynamic", "embed-bitcode=no", "codegen-units=1")
 BUILD_FLAGS = (*(part for flag in QUICK for part in ("-C", flag)), *COMMON_FLAGS)
 OUTPUT_BYTES = 16 << 20
-TOO_LARGE = "tried to allocate more memory than available to compiler"  # an E0080, but of our limit
+TOO_LARGE = "tried to allocate more memory than available to compiler"  # an E0080, but caused by the memory limit
 NO_SPACE = "(os error 28)"
 MUCH_MEMORY = 1 << 30
 
 
 @dataclass(frozen=True)
 class Compilation:
-    """The outcome of one call."""
+    """Result of one or more calls of the compiler."""
 
     accepted: bool = False
     errors: dict[int, list[Diagnostic]] = field(default_factory=dict)
-    """By the index of the source they are in."""
+    """Errors by the index of their source."""
     unplaced: list[Diagnostic] = field(default_factory=list)
-    """Errors that belong to none of the sources, or to several."""
+    """Errors in none of the sources, or in several."""
     failure: Status | None = None
-    """`timeout`, `resource_limit`, `compiler_crash` or `unavailable`, when the compiler did not come to an answer."""
+    """`timeout`, `resource_limit`, `compiler_crash` or `unavailable` if the compiler gave no answer."""
     reason: str = ""
     """The failure in words."""
     seconds: float = 0.0
 
 
 class Compiler:
-    """Checks Rust sources without making code: parsing, names, types, borrows; nothing is run."""
+    """
+    Checks or builds Rust sources; runs nothing.
+
+    Args:
+        toolchain: The compiler.
+        sandbox: Where it runs.
+        edition: Rust edition.
+        timeout: Limit on its processor time, in seconds.
+        memory_gib: Limit on its address space, in GiB.
+    """
 
     def __init__(self, toolchain: Toolchain, sandbox: Sandbox, edition: str, timeout: float, memory_gib: float = 4.0):
         self.toolchain = toolchain
@@ -52,18 +61,18 @@ class Compiler:
         self.edition = edition
         self.limits = Limits(
             cpu_seconds=math.ceil(timeout),
-            # rustc never waits for anything: processor time is the limit, this is for a machine that is overloaded.
+            # rustc never waits, so processor time is the actual limit. Wall time allows for an overloaded machine.
             wall_seconds=4 * timeout + 5,
             memory_bytes=int(memory_gib * (1 << 30)),
             output_bytes=OUTPUT_BYTES,
         )
 
     def compile_alone(self, source: bytes, crate_type: CrateType) -> Compilation:
-        """One source as a crate of its own."""
+        """Check one source as a crate."""
         return self._check({ROOT: source}, {ROOT: 0}, crate_type)
 
     def compile_together(self, sources: Sequence[bytes], crate_type: CrateType = "lib") -> Compilation:
-        """Several sources as modules of one crate."""
+        """Check several sources as modules of one crate."""
         files = as_modules(sources)
         names = [name for name in files if name != ROOT]
         return self._check(files, {name: index for index, name in enumerate(names)}, crate_type)
@@ -72,19 +81,23 @@ class Compiler:
         return self.call(files, [[*self.kind(crate_type), *FLAGS, ROOT]], sources)[0]
 
     def kind(self, crate_type: CrateType) -> list[str]:
-        """The options that say what a source is."""
+        """Return the options for the edition and the kind of crate."""
         return ["--edition", self.edition, *(["--test"] if crate_type == "test" else ["--crate-type", crate_type])]
 
     def call(
         self, files: dict[str, bytes], calls: Sequence[Sequence[str]], sources: dict[str, int], result: str = ""
     ) -> tuple[Compilation, bytes]:
-        """Calls the compiler with each of these arguments, one after the other until it refuses.
+        """
+        Call the compiler several times, until it rejects something.
 
         Args:
-            files: what is in its directory.
-            calls: the arguments of each call.
-            sources: the numbers of the files whose errors are told apart.
-            result: a file that the last call makes, to be given back.
+            files: Contents of its directory by file name.
+            calls: Arguments of each call.
+            sources: Index by file name, for the files whose errors are reported separately.
+            result: A file that the last call creates.
+
+        Returns:
+            The outcome, and the content of `result`.
         """
         commands = [Command([self.toolchain.rustc, *arguments], self.toolchain.environment) for arguments in calls]
         if result:
@@ -95,7 +108,7 @@ class Compiler:
             return Compilation(failure="unavailable", reason=str(failure)), b""
         seconds = sum(completed.seconds for completed in results)
         completed = results[-1]
-        # A warning that was made an error by the code itself has status 1: 0 is 0.
+        # Status 0 always means accepted: a lint that the code itself made an error gives status 1.
         if completed.status == 0:
             return Compilation(accepted=True, seconds=seconds), completed.stdout
         errors, unplaced, other = _read_errors(completed.stderr, sources)
@@ -107,7 +120,7 @@ class Compiler:
     def _failure(
         self, completed: Completed, other: str, unplaced: list[Diagnostic], told: list[Diagnostic]
     ) -> tuple[Status | None, str]:
-        """Why the compiler came to no answer; None when it did."""
+        """Return why the compiler gave no answer, or None if it gave one."""
         rejected = bool(told)
         if completed.ended_by == "deadline":
             if completed.cpu_seconds < self.limits.cpu_seconds / 2:
@@ -130,7 +143,7 @@ class Compiler:
             return "resource_limit", "the compiler wrote too large a file"
         full = NO_SPACE in other or any(NO_SPACE in diagnostic.message for diagnostic in unplaced)
         if full:
-            # At level 2 the directory is the attempt's own, below that it is the machine's disk.
+            # At level 2 the limit of the attempt's directory was reached, at lower levels the machine's disk is full.
             status = "resource_limit" if self.sandbox.level == 2 else "unavailable"
             return status, "no space left in the compiler's directory"
         if "memory allocation of" in other or "out of memory" in other or completed.status == -signal.SIGKILL:
@@ -146,7 +159,7 @@ class Compiler:
 
 
 def as_modules(sources: Sequence[bytes], visibility: Literal["", "pub "] = "") -> dict[str, bytes]:
-    """The files of a crate in which each source is a module."""
+    """Return the files of a crate in which each source is a module."""
     names = [f"{MODULE}{index}.rs" for index in range(len(sources))]
     root = "".join(f'#[path = "{name}"]\n{visibility}mod {name.removesuffix(".rs")};\n' for name in names)
     return {**dict(zip(names, sources, strict=True)), ROOT: root.encode()}
@@ -155,14 +168,14 @@ def as_modules(sources: Sequence[bytes], visibility: Literal["", "pub "] = "") -
 def _crash(completed: Completed, other: str) -> str:
     how = f"signal {-completed.status}" if completed.ended_by == "signal" else f"status {completed.status}"
     lines = [line for line in other.splitlines() if line.strip()]
-    return f"rustc died with {how}" + (f": {lines[0][:200]}" if lines else "")
+    return f"rustc crashed with {how}" + (f": {lines[0][:200]}" if lines else "")
 
 
 def _read_errors(stderr: bytes, sources: dict[str, int]) -> tuple[dict[int, list[Diagnostic]], list[Diagnostic], str]:
-    """Errors by source, errors without one, and the lines that are no diagnostics."""
+    """Return the errors by source, those without a source, and the lines that are no diagnostics."""
     errors: dict[int, list[Diagnostic]] = {}
     unplaced, other = [], []
-    # Not splitlines: the code that is quoted may hold other separators, such as U+2028.
+    # Not splitlines: quoted code may contain other separators, such as U+2028.
     for line in stderr.decode("utf-8", "replace").split("\n"):
         try:
             message = json.loads(line)
@@ -183,7 +196,7 @@ def _read_errors(stderr: bytes, sources: dict[str, int]) -> tuple[dict[int, list
 
 
 def _place(span: dict, sources: dict[str, int]) -> tuple[int, int, int] | None:
-    """Source, line and column of a span; of the macro call it was expanded from when it lies in another file."""
+    """Return source, line and column of a span, or of the macro invocation that it was expanded from."""
     while span["file_name"] not in sources:
         if span["expansion"] is None:
             return None
@@ -192,7 +205,7 @@ def _place(span: dict, sources: dict[str, int]) -> tuple[int, int, int] | None:
 
 
 def _diagnostic(message: dict, source: int | None = None, line: int | None = None, column: int | None = None):
-    """As the compiler would have put it had the source been alone."""
+    """Return an error worded as if the source had been compiled alone."""
     code = message["code"]["code"] if message["code"] else None
     texts = message["message"], message["rendered"] or ""
     text, rendered = (
@@ -202,5 +215,5 @@ def _diagnostic(message: dict, source: int | None = None, line: int | None = Non
 
 
 def names_others(errors: Sequence[Diagnostic]) -> bool:
-    """Whether the compiler explained errors by what stands in another module of the batch."""
+    """Whether the compiler's explanation of errors mentions another module of the batch."""
     return any(MODULE in error.rendered for error in errors)

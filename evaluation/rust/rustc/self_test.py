@@ -1,11 +1,11 @@
-"""Attempts everything the sandbox promises to prevent, on this machine, and reports what held."""
+"""A self-test of the sandbox: attempt everything it promises to prevent on this machine, and report the outcomes."""
 
 import os
 import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,28 +23,28 @@ LIMITS = Limits(
     processes=40,
     output_bytes=100_000,
 )
-HARMFUL = ("a fork bomb ends", "processes are limited", "threads are limited")  # where nothing stops them
-ALLOWANCE = 2.0  # seconds a machine under load may take to end an attempt after its deadline
+HARMFUL = ("a fork bomb ends", "processes are limited", "threads are limited")  # if nothing limits them
+ALLOWANCE = 2.0  # seconds that a machine under load may need to end an attempt after its deadline
 
 
 class SelfTestFailed(RuntimeError):
-    """The self-test could not be carried out; the message says why."""
+    """The self-test could not be run; the message says why."""
 
 
 @dataclass(frozen=True)
 class Protection:
-    """One attempt against the sandbox and its outcome."""
+    """Outcome of one attempt against the sandbox."""
 
     name: str
     promised: bool
-    """Whether the sandbox's level promises that it holds."""
+    """Whether the level of the sandbox promises this protection."""
     held: bool | None
-    """None when it was not attempted: a fork bomb where nothing stops it would harm the machine."""
+    """Whether the protection held. None if it was not attempted, such as a fork bomb that nothing would limit."""
     observed: str
 
 
 class SelfTest:
-    """The attempts; each method returns whether the protection held, and what was seen."""
+    """The attempts. Each method returns whether the protection held, and what was observed."""
 
     def __init__(self, toolchain: Toolchain, sandbox: Sandbox, outside: Path):
         self.sandbox = sandbox
@@ -58,7 +58,7 @@ class SelfTest:
     def _build(self) -> bytes:
         arguments = [self.toolchain.rustc, "--edition", "2021", "-A", "warnings", "-C", "debuginfo=0"]
         build = Command([*arguments, "-o", "{directory}/probe", "probe.rs"], self.toolchain.environment)
-        # The sandbox gives back output and no files: the program comes by way of stdout.
+        # The sandbox returns output and no files, so the program is read from stdout.
         limits = Limits(wall_seconds=60.0, cpu_seconds=30, output_bytes=64 << 20)
         results = self.sandbox.run({"probe.rs": PROBE.read_bytes()}, [build, Command(["/bin/cat", "probe"])], limits)
         if results[-1].status != 0 or len(results) < 2:
@@ -67,29 +67,29 @@ class SelfTest:
         return results[1].stdout
 
     def probe(self, *arguments: str, limits: Limits = LIMITS) -> tuple[Completed, str]:
-        """Runs the probe once; what it printed, in one line."""
+        """Run the probe once; return its result and the first line that it printed."""
         run = Command(["{directory}/" + self.name, *arguments])
         (completed,) = self.sandbox.run({self.name: self.program}, [run], limits, our_own=True)
         text = (completed.stdout[:200] + completed.stderr[:200]).decode("utf-8", "replace")
         return completed, text.splitlines()[0] if text else ""
 
     def survivors(self) -> int:
-        """Processes of the probe that still run anywhere on the machine."""
+        """Return the number of processes of the probe that still run on the machine."""
         found = 0
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 found += self.name.encode() in path.read_bytes()
             except OSError:
-                continue  # it ended meanwhile
+                continue  # it has ended
         return found
 
     def denied(self, *arguments: str, limits: Limits = LIMITS) -> tuple[bool, str]:
-        """The attempt was made and refused, by an error or by a signal that ended the program."""
+        """Run an attempt that must fail with an error, or with a signal that kills the program."""
         completed, text = self.probe(*arguments, limits=limits)
         return text.startswith("denied") or completed.ended_by == "signal", text or _ending(completed)
 
     def ended(self, *arguments: str, limits: Limits = LIMITS) -> tuple[bool, str]:
-        """For attempts that never end by themselves: they are over in time and nothing is left of them."""
+        """Run an attempt that never ends by itself: it must be killed in time and leave no processes."""
         started = time.monotonic()
         completed, _ = self.probe(*arguments, limits=limits)
         seconds = time.monotonic() - started
@@ -111,7 +111,7 @@ class SelfTest:
         (completed,) = self.sandbox.run({"source.rs": source}, [Command(arguments, self.toolchain.environment)])
         lines = completed.stderr.decode("utf-8", "replace").splitlines()
         refused = next((line for line in lines if line.startswith("error: couldn't read")), None)
-        return completed.status == 1 and refused is not None, refused or "the file was read"
+        return completed.status == 1 and refused is not None, refused or "it read the file"
 
     def write_outside(self) -> tuple[bool, str]:
         target = self.outside / "written"
@@ -154,7 +154,7 @@ class SelfTest:
         return held, f"{_ending(completed)} at {peak} MiB"
 
     def attempts(self) -> Iterator[tuple[str, int, Callable[[], tuple[bool, str]]]]:
-        """Name, the level that promises it, and the attempt."""
+        """Yield for each protection its name, the level that promises it, and the attempt."""
         many = str(4 * LIMITS.processes)
         patient = Limits(**{**vars(LIMITS), "cpu_seconds": 60})
         yield "an endless loop ends (processor time)", 0, lambda: self.ended("loop")
@@ -185,8 +185,13 @@ class SelfTest:
 
 
 @contextmanager
-def self_test(toolchain: Toolchain, sandbox: Sandbox) -> Iterator[Iterator[Protection]]:
-    """The protections, each attempted when the iterator comes to it. Raises `SelfTestFailed`."""
+def self_test(toolchain: Toolchain, sandbox: Sandbox) -> Generator[Iterator[Protection]]:
+    """
+    Provide an iterator over the protections, which makes each attempt when it is reached.
+
+    Raises:
+        SelfTestFailed: The probe does not build.
+    """
     with tempfile.TemporaryDirectory(prefix="rust-self-test-") as outside:
         test = SelfTest(toolchain, sandbox, Path(outside))
 
@@ -202,7 +207,7 @@ def self_test(toolchain: Toolchain, sandbox: Sandbox) -> Iterator[Iterator[Prote
 
 def _ending(completed: Completed) -> str:
     if completed.ended_by == "signal":
-        return f"ended by signal {-completed.status}"
-    return {"deadline": "ended at its deadline", "output": "ended for its output"}.get(
+        return f"killed by signal {-completed.status}"
+    return {"deadline": "killed at its deadline", "output": "killed for too much output"}.get(
         completed.ended_by, f"status {completed.status}"
     )

@@ -1,9 +1,10 @@
-"""What kind of error the compiler found, and how far it came: rustc is the type, ownership and lifetime checker.
+"""
+Classify the compiler's errors by category and by the compiler phase that reports them.
 
-`rustc_error_codes.json` has a category for every error code that rustc explains, and the phase that reports it. A
-later phase of the compiler often does not run after an earlier one failed: an unresolved name hides whether the types
-fit. Hence the ladder: the first failing phase decides, and what comes after it is not reached. It also makes the
-answer independent of how much else the compiler reported, which differs between a code compiled alone and in a batch.
+`rustc_error_codes.json` has the category of every error code that rustc explains, and its phase where the category
+has another usual one. A later phase often does not run after an earlier one failed: an unresolved name hides type
+errors. The first failing phase therefore decides, and later phases count as not reached. The result is then also the
+same for a snippet compiled alone and in a batch, where the compiler may report fewer errors.
 """
 
 import json
@@ -50,7 +51,7 @@ USUAL_PHASE = {
     **dict.fromkeys(("ownership", "borrows", "lifetimes", "other"), "borrows"),
 }
 
-# Errors without a code, by the compiler's own words; what matches nothing is an error of the parser.
+# Categories of errors without a code, by the compiler's wording; other messages are errors of the parser.
 MESSAGES = tuple(
     (re.compile(pattern), category)
     for pattern, category in (
@@ -156,62 +157,71 @@ PATH = re.compile(r"`([^`]+)`")
 
 @dataclass(frozen=True)
 class Classification:
-    """What a list of errors amounts to."""
+    """Summary of a list of errors."""
 
     status: Literal["invalid_syntax", "compilation_failed", "semantic_error"]
     checks: dict[str, Check]
     external: bool
+    """Whether all errors are about crates that are not linked or files that do not exist."""
     phase: str
     """The first phase that failed."""
     category: str
-    """The kind of that phase's errors that the status speaks of; of several, the first in `CATEGORIES`."""
+    """Category of the errors of that phase that decide the status; the first one in `CATEGORIES` if there are several.
+    """
 
 
 def known_codes() -> frozenset[str]:
-    """Every error code that rustc 1.95 explains."""
+    """Return every error code that rustc 1.95 explains."""
     return frozenset(CODES)
 
 
 def category(code: str | None, message: str, rendered: str = "") -> str:
-    """One of `CATEGORIES`; `other` for a code this table does not know, such as one of a newer compiler.
+    """
+    Return the category of an error, one of `CATEGORIES`.
 
-    `rendered` tells an error that a macro made by `compile_error!`, whose message can be anything.
+    Args:
+        code: rustc's error code or the name of a lint; None for errors without one. Unknown codes are `other`.
+        message: rustc's message.
+        rendered: The message with the quoted code, which shows whether it comes from `compile_error!`.
     """
     if code is None:
         if "compile_error!(" in rendered:
             return "macro"
-        # Not the names in the code: an error at `crate` or `macro` is still the parser's.
+        # Without the names in the code: an error at a name such as `crate` is still the parser's.
         words = QUOTED.sub("``", message)
         return next((name for pattern, name in MESSAGES if pattern.search(words)), "syntax")
     return CODES.get(code) or LINTS.get(code, "other")
 
 
 def phase(diagnostic: Diagnostic) -> str:
-    """The phase of the compiler, one of `PHASES`, that reports such an error."""
+    """Return the phase of the compiler that reports an error, one of `PHASES`."""
     if diagnostic.code is not None and not diagnostic.code.startswith("E"):
-        return "borrows"  # lints are the last to be checked
+        return "borrows"  # lints are checked last
     return UNUSUAL_PHASES.get(diagnostic.code, USUAL_PHASE[diagnostic.category])
 
 
 def classify(diagnostics: Sequence[Diagnostic]) -> Classification:
-    """What errors of one code amount to.
-
-    The errors of the first failing phase decide. Failed parsing is `invalid_syntax`. Failed names, macros and
-    attributes are `compilation_failed`, unless all those errors are about lifetimes or traits; failed types and
-    borrows are `semantic_error`, unless all those errors are of another kind, such as patterns, constants or unsafe
-    code.
-
-    Names and macros are reported before lifetimes and traits within their phase, types before patterns: where the
-    compiler reports only some errors of a phase, the status is the same.
-
-    A check is an `error` if one of the deciding errors is of its kind, `ok` if the compiler came to it without one,
-    and `not_reached` if it belongs to a later phase. Moves, borrows and lifetimes are checked together. Nothing is
-    reached in code that does not parse.
     """
-    assert diagnostics, "only code with errors has a kind of error"
+    Summarize the errors of one code snippet, of which there must be at least one.
+
+    The errors of the first failing phase decide the status:
+
+    - syntax: `invalid_syntax`;
+    - names, macros and attributes: `compilation_failed`, unless all errors are about lifetimes or traits;
+    - types and borrows: `semantic_error`, unless no error is about types, traits, ownership, borrows or lifetimes but
+      about patterns, constants or unsafe code, for example.
+
+    Within its phase the compiler reports names and macros before lifetimes and traits, and types before patterns. The
+    status is therefore the same if it reports only some errors of a phase.
+
+    A check is `error` if one of the deciding errors is in its category, `ok` if its phase was reached without such an
+    error, and `not_reached` if its phase is a later one. Moves, borrows and lifetimes are checked in the same phase.
+    Code that does not parse reaches no check.
+    """
+    assert diagnostics, "only code with errors can be classified"
     phases = [phase(diagnostic) for diagnostic in diagnostics]
     first = min(phases, key=PHASES.index)
-    deciding = [diagnostic for diagnostic, its in zip(diagnostics, phases, strict=True) if its == first]
+    deciding = [diagnostic for diagnostic, own in zip(diagnostics, phases, strict=True) if own == first]
     kinds = {diagnostic.category for diagnostic in deciding}
     if first == "syntax":
         status = "invalid_syntax"
@@ -229,7 +239,7 @@ def classify(diagnostics: Sequence[Diagnostic]) -> Classification:
 
 
 def _is_external(diagnostics: Sequence[Diagnostic]) -> bool:
-    """Whether all errors are about crates that are not linked and files that are not there."""
+    """Whether all errors are about crates that are not linked or files that do not exist."""
     crates = {
         name
         for diagnostic in diagnostics
@@ -237,21 +247,21 @@ def _is_external(diagnostics: Sequence[Diagnostic]) -> bool:
         for name in MISSING_CRATE.findall(diagnostic.rendered)
     }
     rest = [diagnostic for diagnostic in diagnostics if not _misses_something(diagnostic, crates)]
-    # An attribute of such a crate, #[tokio::main], would have made an ordinary function of `async fn main`.
+    # An attribute of such a crate, #[tokio::main], would have replaced `async fn main`.
     attribute = any("#[" in diagnostic.rendered for diagnostic in diagnostics if diagnostic.code == "E0433")
     return len(rest) < len(diagnostics) and all(attribute and diagnostic.code == "E0752" for diagnostic in rest)
 
 
 def _misses_something(diagnostic: Diagnostic, crates: set[str]) -> bool:
-    """Whether an error is about a crate that is not linked, named in `crates`, or a file that is not there."""
+    """Whether an error is about a crate that is not linked, one of `crates`, or a file that does not exist."""
     if diagnostic.code == "E0432":
         paths = [path.split("::") for path in PATH.findall(diagnostic.message)]
-        # `crate::a` is not in this file; of `crate::a::b` the compiler found `a` here.
+        # `crate::a` is missing in this file; for `crate::a::b` the compiler has found `a`.
         return bool(paths) and all(path[0] in crates or (path[0] == "crate" and len(path) == 2) for path in paths)
     if diagnostic.code == "E0433":
         return bool(MISSING_CRATE.search(diagnostic.rendered) or OUTSIDE.search(diagnostic.message))
     if diagnostic.code is None:
-        # What bears the name of such a crate, #[serde(skip)], would have come with it.
+        # A macro or attribute with the name of such a crate, #[serde(skip)], is part of it.
         macro = UNKNOWN_MACRO.search(diagnostic.message)
         return bool(MISSING_FILE.search(diagnostic.message)) or (macro is not None and macro[1] in crates)
     return diagnostic.code in ("E0463", "E0583")

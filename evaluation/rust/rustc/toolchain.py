@@ -1,4 +1,4 @@
-"""Finds the Rust compiler: the real one, once, with what its callers need to know about it."""
+"""Find the Rust compiler and its properties."""
 
 import functools
 import os
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 EDITIONS = ("2015", "2018", "2021", "2024")
-OLDEST = (1, 85)  # the first with edition 2024
+OLDEST = (1, 85)  # the first version with edition 2024
 
 
 class ToolchainUnavailable(RuntimeError):
-    """No usable Rust compiler; the message says what to install."""
+    """There is no usable Rust compiler; the message says what to install."""
 
 
 @dataclass(frozen=True)
@@ -21,23 +21,23 @@ class Toolchain:
     """A Rust compiler."""
 
     rustc: str
-    """The compiler itself; not rustup's proxy, which costs 10 to 20 ms a call and needs the user's home."""
+    """Path of the compiler, not of rustup's proxy, which takes 10 to 20 ms per call and needs the home folder."""
     version: str
     """Such as `1.95.0`."""
     identity: str
-    """Version, commit and host: two compilers with the same identity give the same verdicts."""
+    """Output of `rustc -vV`: compilers with the same version, commit and host give the same verdicts."""
     sysroot: str
     target_libdir: str
-    """Where the standard library of the host's target lies; programs linked dynamically look for it there."""
+    """Folder of the standard library for the host's target, which dynamically linked programs load."""
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the compiler and its programs need to find their libraries where there is no /proc to ask."""
+        """Environment in which the compiler and its programs find their libraries without /proc."""
         return {"LD_LIBRARY_PATH": f"{self.sysroot}/lib:{self.target_libdir}"}
 
 
 def check_edition(edition: str) -> str:
-    """Raises `ValueError` unless `edition` is one of `EDITIONS`."""
+    """Return an edition after checking that it is one of `EDITIONS`. Raises `ValueError`."""
     if edition not in EDITIONS:
         raise ValueError(f"edition must be one of {', '.join(EDITIONS)}, got {edition!r}")
     return edition
@@ -45,20 +45,25 @@ def check_edition(edition: str) -> str:
 
 @functools.cache
 def find_toolchain(rustc: str = "rustc") -> Toolchain:
-    """The compiler that `rustc` on the PATH stands for. Raises `ToolchainUnavailable`."""
+    """
+    Return the compiler behind `rustc` on the PATH, which may be rustup's proxy.
+
+    Raises:
+        ToolchainUnavailable: It is missing, too old, or has no standard library.
+    """
     install = "Install Rust from https://rustup.rs, or: rustup update stable"
     found = shutil.which(rustc)
     if found is None:
         raise ToolchainUnavailable(f"{rustc} is not on the PATH. {install}")
     sysroot = _ask(found, "--print", "sysroot")
     real = Path(sysroot) / "bin" / "rustc"
-    # A distribution's compiler has its sysroot in /usr, where bin/rustc may be another one.
+    # The sysroot of a Linux distribution's compiler is /usr, where bin/rustc may be another compiler.
     if not os.access(real, os.X_OK) or _ask(str(real), "--print", "sysroot") != sysroot:
         real = Path(found).resolve()
     identity = _ask(str(real), "-vV")
     version = re.search(r"^release: ((\d+)\.(\d+)\S*)", identity, re.MULTILINE)
     if version is None:
-        raise ToolchainUnavailable(f"{real} does not say its version: {identity!r}. {install}")
+        raise ToolchainUnavailable(f"{real} does not print its version: {identity!r}. {install}")
     if (int(version[2]), int(version[3])) < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         raise ToolchainUnavailable(f"rustc {oldest} or newer is needed, {real} is {version[1]}. {install}")

@@ -1,8 +1,8 @@
-"""The kernel's protections, asked for through ctypes: resource limits, Landlock, namespaces. Linux only, standard
-library only.
+"""
+The kernel's protections through ctypes: resource limits, Landlock and namespaces. Linux and standard library only.
 
-Used by `sandbox_server.py`, a process of its own; nothing here may run in the process of a caller, because most of it
-cannot be undone.
+`server.py` calls these functions in a process of its own. The process of a caller must not: most of them cannot be
+undone.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ MNT_DETACH = 2
 AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID = -100, 0x8000, 0x1, 0x2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
 
-# These five calls have the same number on x86-64 and aarch64, as every call added since 2019; pivot_root is older.
+# As all system calls since 2019, these have the same number on x86-64 and aarch64; pivot_root is older.
 SYS_MOUNT_SETATTR, SYS_LANDLOCK_CREATE, SYS_LANDLOCK_ADD, SYS_LANDLOCK_RESTRICT = 442, 444, 445, 446
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
@@ -56,35 +56,40 @@ def _prctl(option: int, value: int, what: str):
 
 
 def die_with_parent(signal_number: int):
-    """Sends this process the signal when its parent ends."""
+    """Have the kernel send this process a signal when its parent ends."""
     _prctl(PR_SET_PDEATHSIG, signal_number, "prctl(PR_SET_PDEATHSIG)")
 
 
 def adopt_orphans():
-    """Makes this process the parent of every descendant whose own parent ends, also of those that called setsid."""
+    """Make this process the parent of every descendant whose parent ends, including those that called setsid."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1, "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 def forbid_new_privileges():
-    """No setuid program gives this process or its children more rights than it has."""
+    """Prevent setuid programs from giving this process or its children more privileges."""
     _prctl(PR_SET_NO_NEW_PRIVS, 1, "prctl(PR_SET_NO_NEW_PRIVS)")
 
 
 def landlock_version() -> int:
-    """The kernel's Landlock ABI; 0 when it has none."""
+    """Return the kernel's Landlock ABI version; 0 for none."""
     version = libc.syscall(ctypes.c_long(SYS_LANDLOCK_CREATE), None, ctypes.c_size_t(0), ctypes.c_uint32(1))
     return max(version, 0)
 
 
 def landlock(readable: Iterable[str], writable: Iterable[str]):
-    """Confines this process, for good, to reading and executing below `readable`, and everything below `writable`.
+    """
+    Restrict this process to reading and executing below `readable`, and to any access below `writable`.
 
-    Also denies, where the kernel's version knows them, TCP (4), abstract sockets and signals to the outside (6). What
-    no version restricts: stat and readlink, UDP, sockets with a path. Needs `forbid_new_privileges`. Raises `OSError`.
+    Also denies TCP (since ABI 4), and abstract sockets and signals to other processes (since ABI 6). No version
+    restricts stat, readlink, UDP or UNIX sockets with a path. `forbid_new_privileges` must be called before. The
+    restriction cannot be undone.
+
+    Raises:
+        OSError: The kernel has no Landlock.
     """
     version = landlock_version()
     if version < 1:
-        raise OSError("this kernel has no Landlock, or it is not switched on")
+        raise OSError("this kernel has no Landlock, or it is not enabled")
     handled = (1 << 13) - 1
     for since, right in ((2, FS_REFER), (3, FS_TRUNCATE), (5, FS_IOCTL_DEVICE)):
         handled |= right if version >= since else 0
@@ -114,14 +119,20 @@ def landlock(readable: Iterable[str], writable: Iterable[str]):
 
 
 def unshare(flags: int):
-    """Moves this process into new namespaces. Raises `OSError` where the kernel or a container forbids it."""
+    """Move this process into new namespaces. Raises `OSError` if the kernel or a container forbids it."""
     _check(libc.unshare(flags), "unshare")
 
 
 def enter_user_namespace(flags: int, proc: int):
-    """Moves this process into a new user namespace and those of `flags`: the same user, without rights outside.
+    """
+    Move this process into a new user namespace, as the same user without privileges outside it.
 
-    `proc` is a descriptor of /proc, which may no longer be reachable by name. Raises `OSError`.
+    Args:
+        flags: Further namespaces to create.
+        proc: File descriptor of /proc, which may not be reachable by name.
+
+    Raises:
+        OSError: The kernel or a container forbids it.
     """
     user, group = os.geteuid(), os.getegid()
     unshare(CLONE_NEWUSER | flags)
@@ -134,22 +145,22 @@ def enter_user_namespace(flags: int, proc: int):
 
 
 def become_nobody():
-    """Gives up root for good: user and group 65534, no further groups, no capabilities."""
+    """Give up root permanently: user and group 65534, no supplementary groups, no capabilities."""
     os.setgroups([])
     os.setresgid(NOBODY, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, NOBODY)
-    # Changing the user made /proc/self belong to root; `enter_user_namespace` writes there.
+    # After the change of user, /proc/self belongs to root, and `enter_user_namespace` writes there.
     _prctl(PR_SET_DUMPABLE, 1, "prctl(PR_SET_DUMPABLE)")
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str = ""):
-    """mount(2). Raises `OSError`."""
+    """Call mount(2). Raises `OSError`."""
     arguments = (source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode())
     _check(libc.mount(*arguments), f"mount({source}, {target})")
 
 
 def make_read_only(path: str):
-    """Makes the mount at `path` and all below it read-only, and setuid programs there ordinary ones."""
+    """Make the mount at `path` and all mounts below it read-only, and ignore setuid bits there."""
     attributes = struct.pack("QQQQ", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, 0, 0, 0)
     _syscall(
         SYS_MOUNT_SETATTR,
@@ -163,11 +174,18 @@ def make_read_only(path: str):
 
 
 def change_root(readable: Iterable[str], devices: Iterable[str], directory: str):
-    """Replaces everything this process sees by `readable` (read-only), `devices` and an empty `directory`.
-
-    Needs a mount namespace of its own. Raises `OSError`; the process is of no use then.
     """
-    # The new root is built on a directory that every Linux has and that nothing in the new root comes from.
+    Replace the root file system of this process, which must be in a mount namespace of its own.
+
+    Args:
+        readable: Paths to keep, read-only.
+        devices: Device files to keep.
+        directory: An empty directory to create.
+
+    Raises:
+        OSError: A mount failed. The process must end then.
+    """
+    # /sys exists on every Linux, and nothing in the new root comes from it.
     root = "/sys"
     mount("none", "/", "", MS_REC | MS_PRIVATE)
     mount("sandbox", root, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=1m")
@@ -194,33 +212,33 @@ def change_root(readable: Iterable[str], devices: Iterable[str], directory: str)
 
 
 def mount_own_proc():
-    """In a new PID namespace: a /proc with its processes alone. Linkers ask it for their own path."""
-    # The kernel allows a new one only where the whole old one is visible; it is covered afterwards.
+    """Mount a /proc that shows only the processes of this PID namespace. Linkers read their own path from it."""
+    # The kernel allows a new /proc only while the whole old one is visible, which is hidden afterwards.
     # Read-only, because /proc/self/mem lets a program write memory that its language does not let it write.
     mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     mount("nothing", HOST_PROC, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, "size=0")
 
 
 def limit_resources(limits: dict[str, int]):
-    """Sets hard limits; the keys are those of `resource` without RLIMIT_, in lower case."""
+    """Set hard limits. The keys are the names in `resource` without RLIMIT_, in lower case."""
     for name, value in limits.items():
         number = getattr(resource, f"RLIMIT_{name.upper()}")
         _, hard = resource.getrlimit(number)
         if hard != resource.RLIM_INFINITY:
             value = min(value, hard)
-        # SIGXCPU at the soft limit says why; SIGKILL follows for those who ignore it.
+        # SIGXCPU at the soft limit tells the reason; SIGKILL follows for programs that ignore it.
         extra = 1 if name == "cpu" and hard == resource.RLIM_INFINITY else 0
         resource.setrlimit(number, (value, value + extra))
 
 
 def prefer_as_victim():
-    """If the machine runs out of memory, the kernel ends this process and its children before others."""
+    """Have the kernel kill this process and its children first if the machine runs out of memory."""
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write("800")
 
 
 def processes_of(user: int) -> int:
-    """How many processes and threads the user has now: RLIMIT_NPROC counts those too outside a user namespace."""
+    """Return the number of processes and threads of a user: outside a user namespace RLIMIT_NPROC counts them all."""
     total = 0
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -228,12 +246,12 @@ def processes_of(user: int) -> int:
                 if os.stat(f"/proc/{name}").st_uid == user:
                     total += len(os.listdir(f"/proc/{name}/task"))
             except (FileNotFoundError, ProcessLookupError):
-                continue  # it ended meanwhile
+                continue  # it has ended
     return total
 
 
 def descendants(of: int) -> list[int]:
-    """Process numbers of all children, grandchildren, ... of a process, by /proc."""
+    """Return the process ids of all children, grandchildren and so on of a process, read from /proc."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():

@@ -1,22 +1,22 @@
-"""Runs compilers and programs nobody has read, so that they harm neither the machine nor the verdict.
+"""
+Run compilers and untrusted programs without harm to the machine or to the verdict.
 
-Covered, at every level: an attempt runs in its own session and directory, with a clean environment and no input but
-what the caller gives, with limits on time, memory per process, file size, open files and output; at its end, its
-deadline or the caller's death every process it started is killed, also one that called setsid, and its directory is
-removed.
+At every level an attempt, which is one or more commands, runs in its own session and directory, with a clean
+environment and no input other than the caller's, and with limits on time, memory per process, file size, open files
+and output. When it ends, at its deadline, or when the caller dies, every process it started is killed, including those
+that called setsid, and its directory is removed.
 
     level  name        adds
-    0      limits      the above. No protection of files or network: against accidents only.
-    1      files       Landlock: reads only the toolchain and system libraries, writes only its directory; TCP denied
-                       (from Landlock 4 on)
-    2      isolated    user, mount, PID, IPC and network namespaces: sees nothing else of the machine's files, no
-                       network at all, no other process; limits on the number of processes and the size of its
-                       directory; not root
+    0      limits      the above. Files and network are not protected: against accidents only.
+    1      files       Landlock: reads only the toolchain and system libraries, writes only its directory; no TCP
+                       (since Landlock ABI 4)
+    2      isolated    user, mount, PID, IPC and network namespaces: no other files, no network, no other processes;
+                       limits on the number of processes and the size of the directory; not root
 
-Not covered: faults of the kernel itself; memory is limited per process, not for an attempt as a whole; at level 0 and
-1 the number of processes is not limited for root, UDP and sockets with a path stay reachable, and a program at level
-0 may kill other processes of the same user. The processor's side channels are open at every level. For programs
-written by an adversary rather than a model, use a virtual machine around all of this.
+Not covered: kernel bugs; memory is limited per process, not per attempt; at levels 0 and 1 the number of processes is
+not limited for root, and UDP and UNIX sockets stay reachable; at level 0 a program may kill other processes of the
+same user. Side channels of the processor are open at every level. Against an adversary rather than a model, add a
+virtual machine.
 """
 
 import math
@@ -48,40 +48,45 @@ SYSTEM_PATHS = (
 )
 DEVICES = ("/dev/null", "/dev/urandom")
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
-GRACE_SECONDS = 10.0  # how long after its deadline an attempt may take to report
+GRACE_SECONDS = 10.0  # an attempt may report this long after its deadline
 
 
 class SandboxUnavailable(RuntimeError):
-    """The protection asked for cannot be had on this machine; the message says why."""
+    """This machine does not support the protection asked for; the message says why."""
 
 
 class SandboxFailure(RuntimeError):
-    """The sandbox itself failed; nothing can be said about the program."""
+    """The sandbox itself failed, which says nothing about the program."""
 
 
 class CodeExecutionNotAllowed(PermissionError):
-    """A generated program was to be run without the user's consent."""
+    """Running a generated program needs the user's consent, which is missing."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one attempt; per process where it says so."""
+    """
+    Limits of one attempt.
+
+    Raises:
+        ValueError: A limit is not positive and finite.
+    """
 
     wall_seconds: float = 10.0
-    """Deadline of the whole attempt, over all its commands."""
+    """Deadline of all commands of the attempt together."""
     cpu_seconds: int = 10
     """Processor time of each process."""
     memory_bytes: int = 4 << 30
     """Address space of each process."""
     file_bytes: int = 64 << 20
-    """Size of each file written."""
+    """Size of each written file."""
     disk_bytes: int = 256 << 20
-    """Size of the directory; at level 2 only."""
+    """Size of the directory, at level 2 only."""
     processes: int = 128
-    """Processes and threads together; at level 0 and 1 not for root."""
+    """Number of processes and threads together; not limited for root at levels 0 and 1."""
     open_files: int = 256
     output_bytes: int = 1 << 20
-    """Of stdout and stderr, each; a program that writes more is ended."""
+    """Size of stdout, and of stderr. A program that writes more is killed."""
 
     def __post_init__(self):
         for name, value in vars(self).items():
@@ -91,7 +96,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Command:
-    """A program and its arguments. `{directory}` in them stands for the attempt's directory."""
+    """A program and its arguments, in which `{directory}` stands for the directory of the attempt."""
 
     arguments: Sequence[str]
     environment: dict[str, str] = field(default_factory=dict)
@@ -100,10 +105,10 @@ class Command:
 
 @dataclass(frozen=True)
 class Completed:
-    """How a command ended."""
+    """Result of a command."""
 
     status: int
-    """Exit status, or minus the signal's number."""
+    """Exit status, or minus the number of the signal that killed it."""
     ended_by: Literal["exit", "signal", "deadline", "output"]
     stdout: bytes
     stderr: bytes
@@ -113,16 +118,24 @@ class Completed:
 
 
 class Sandbox:
-    """A place to run programs in; safe to use from several threads, not from a forked child.
+    """
+    Runs programs with the highest protection that the machine supports. Thread-safe, but not usable after a fork.
 
     Args:
-        readable: files and directories programs may read and execute, besides the system's libraries.
-        probe: a command that must succeed before a level is trusted.
-        require: the lowest level to accept, by name or number; `"auto"` accepts any. The highest there is is taken.
-        highest: the highest level to try.
-        own_programs: every program that will run is text of this package: running it needs no consent.
+        readable: Files and directories that programs may read and execute, in addition to the system's libraries.
+        probe: Command that must succeed at a level before the level is used.
+        require: Lowest level to accept, by name or number; `"auto"` accepts any.
+        highest: Highest level to try.
+        own_programs: All programs are part of this package and need no consent.
 
-    Raises `SandboxUnavailable` when the level cannot be had, with the kernel's reason.
+    Attributes:
+        level: The level in use, from 0 to 2.
+        reasons: For each higher level, why it is not in use.
+        landlock: Version of the Landlock rules in use; 0 for none.
+
+    Raises:
+        ValueError: `require` is no level.
+        SandboxUnavailable: The level asked for is not supported; the message has the kernel's reason.
     """
 
     def __init__(
@@ -142,9 +155,8 @@ class Sandbox:
         self._lock = threading.Lock()
         self._attempts: set[socket.socket] = set()
         self.reasons: dict[str, str] = {}
-        """Why each higher level could not be had."""
         for level in range(highest, minimum - 1, -1):
-            # At level 2 the server stops being root by itself; below, only if others than root can read the compiler.
+            # At level 2 the server always gives up root; below, only if other users can read the compiler.
             for nobody in (True, False) if os.geteuid() == 0 and level < 2 else (False,):
                 self.level, self._nobody = level, nobody
                 try:
@@ -152,27 +164,27 @@ class Sandbox:
                     completed = self.run({}, [probe])[0]
                     if completed.status == 0:
                         return
-                    raise SandboxFailure(f"{probe.arguments[0]} does not run in it: {completed.stderr.decode()}")
+                    raise SandboxFailure(f"{probe.arguments[0]} does not run at it: {completed.stderr.decode()}")
                 except SandboxFailure as failure:
                     self.reasons[LEVELS[level]] = str(failure)
                 self.close()
         reasons = "; ".join(f"level {name}: {reason.strip()}" for name, reason in self.reasons.items())
-        raise SandboxUnavailable(f"The sandbox level asked for, {require}, cannot be had here. {reasons}")
+        raise SandboxUnavailable(f"This machine does not support the sandbox level asked for, {require}. {reasons}")
 
     def _start(self):
-        """Starts the server that forks for every attempt."""
+        """Start the server that forks for every attempt."""
         folder = str(Path(__file__).parent)
         start = f"import sys; sys.path.append({folder!r}); import server; server.main()"
-        # At level 2 attempts live in memory instead.
+        # At level 2 the directories of attempts are in memory instead.
         self._base = None if self.level == 2 else tempfile.mkdtemp(prefix="rust-sandbox-")
-        if self._nobody:
+        if self._base is not None and self._nobody:
             os.chmod(self._base, 0o711)
-        self._control, theirs = socket.socketpair()
-        with theirs:
+        self._control, servers_end = socket.socketpair()
+        with servers_end:
             self._server = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", start],
                 env=ENVIRONMENT,
-                stdin=theirs,
+                stdin=servers_end.fileno(),
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
             )
@@ -188,19 +200,18 @@ class Sandbox:
             messages.send(self._control, settings)
             answer, _ = messages.receive(self._control)
         except (OSError, EOFError) as error:
-            raise SandboxFailure(f"the sandbox's server does not start: {error}") from error
+            raise SandboxFailure(f"the server of the sandbox does not start: {error}") from error
         if answer["error"]:
             raise SandboxFailure(answer["error"])
         self.landlock: int = answer["landlock"]
-        """Version of the Landlock rules in force; 0 for none."""
 
     @property
     def root(self) -> bool:
-        """Whether programs run as root: then the number of processes is not limited."""
+        """Whether programs run as root, which leaves the number of processes unlimited."""
         return self.level < 2 and os.geteuid() == 0 and not self._nobody
 
     def close(self):
-        """Ends every attempt, and the server."""
+        """Stop every attempt and the server."""
         with self._lock:
             for connection in self._attempts:
                 connection.shutdown(socket.SHUT_RDWR)
@@ -220,13 +231,25 @@ class Sandbox:
         *,
         our_own: bool = False,
     ) -> list[Completed]:
-        """One attempt: writes the files into a new directory, where they may be executed, and runs the commands there
-        until one fails.
+        """
+        Run one attempt: write files into a new directory and run commands there until one fails.
 
-        A program of the directory itself, `{directory}/...`, counts as generated code unless `our_own` says that its
-        source is part of this package: it runs only with `HF_ALLOW_CODE_EVAL=1` in the environment, otherwise
-        `CodeExecutionNotAllowed` is raised and nothing is run. Raises `SandboxFailure` when the sandbox fails, for
-        example on a full disk; how the programs end is in the results instead.
+        A program in the directory (`{directory}/...`) counts as generated code, which runs only with
+        `HF_ALLOW_CODE_EVAL=1` in the environment.
+
+        Args:
+            files: Contents by file name. All of them may be executed.
+            commands: Commands to run, one after the other.
+            limits: Limits of the attempt; the default ones of `Limits` if None.
+            our_own: The programs in the directory are part of this package and need no consent.
+
+        Returns:
+            The results of the commands that were run. A failed program is a result, not an error.
+
+        Raises:
+            ValueError: A file name has a directory in it.
+            CodeExecutionNotAllowed: Consent is missing. Nothing is run.
+            SandboxFailure: The sandbox failed, for example because the disk is full.
         """
         limits = limits or Limits()
         for name in files:
@@ -235,15 +258,15 @@ class Sandbox:
         our_own = our_own or self._own_programs
         if not our_own and any(command.arguments[0].startswith("{directory}") for command in commands):
             require_consent()
-        ours, theirs = socket.socketpair()
+        ours, servers_end = socket.socketpair()
         with ours:
-            with theirs, self._lock:
+            with servers_end, self._lock:
                 try:
-                    socket.send_fds(self._control, [b"x"], [theirs.fileno()])
+                    socket.send_fds(self._control, [b"x"], [servers_end.fileno()])
                 except OSError:  # the server was killed, or closed
                     self._stop()
                     self._start()
-                    socket.send_fds(self._control, [b"x"], [theirs.fileno()])
+                    socket.send_fds(self._control, [b"x"], [servers_end.fileno()])
                 self._attempts.add(ours)
             ours.settimeout(limits.wall_seconds + GRACE_SECONDS)
             request = {
@@ -257,7 +280,7 @@ class Sandbox:
             except TimeoutError as error:
                 raise SandboxFailure(f"no answer {GRACE_SECONDS:.0f} s after the deadline") from error
             except (OSError, EOFError) as error:
-                reason = "the sandbox was closed, or its own process was killed, perhaps for lack of memory"
+                reason = "the sandbox was closed, or its server was killed, perhaps for lack of memory"
                 raise SandboxFailure(reason) from error
             finally:
                 with self._lock:
@@ -277,8 +300,14 @@ def is_execution_allowed() -> bool:
 
 
 def require_consent(programs: str = "programs that a model wrote"):
-    """Raises `CodeExecutionNotAllowed` unless `HF_ALLOW_CODE_EVAL` is `1`, the convention of `evaluate`'s
-    code_eval.
+    """
+    Check the user's consent to run generated programs, by the convention of `code_eval` in Hugging Face's `evaluate`.
+
+    Args:
+        programs: The programs in words, for the message.
+
+    Raises:
+        CodeExecutionNotAllowed: The environment variable `HF_ALLOW_CODE_EVAL` is not `1`.
     """
     if os.environ.get(OPT_IN) != "1":
         raise CodeExecutionNotAllowed(

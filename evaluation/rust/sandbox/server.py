@@ -1,14 +1,15 @@
-"""The process that runs programs for `sandbox.Sandbox`: started once, it forks for every attempt.
+"""
+The process that runs programs for `runner.Sandbox`: it starts once and forks for every attempt.
 
     client --attempt--> server --fork--> supervisor --fork--> keeper --fork, exec--> the program
-                                         (new namespaces)     (process 1 in there)
+                                         (new namespaces)     (process 1 in them)
 
-A small process that has imported little forks in a millisecond and may do so safely, which a caller with threads and a
-model in memory may not. The keeper owns the attempt: its directory, its deadline, its output. It ends everything when
-the caller's end of the connection closes, so a caller that is killed leaves nothing running. In a PID namespace the
-kernel itself ends every process when the keeper, process 1, ends.
+A small process forks in a millisecond and without danger; a caller with threads and a model in memory does not. The
+keeper owns the attempt: its directory, deadline and output. It kills everything when the caller's end of the
+connection closes, so that a caller that is killed leaves nothing running. In a PID namespace the kernel kills every
+process when the keeper, process 1, ends.
 
-Standard library only, and its neighbours by their bare names: it runs in a Python without site-packages.
+It imports only the standard library, and its neighbors by their bare names, because it runs without site-packages.
 """
 
 import contextlib
@@ -19,19 +20,19 @@ import socket
 import tempfile
 import time
 
-import isolation
-from messages import receive, send
+import isolation  # ty: ignore[import-not-found]  # by its bare name: see above
+from messages import receive, send  # ty: ignore[import-not-found]
 
-WORK = "/work"  # the attempt's directory at level 2, where nothing else of the machine is to be seen
+WORK = "/work"  # directory of an attempt at level 2
 CHUNK = 1 << 16
 
 
 class CallerGone(Exception):
-    """Nobody waits for the result any more."""
+    """The caller has closed the connection and does not wait for the result."""
 
 
 class Keeper:
-    """Runs the commands of one attempt, one after the other, in one directory under one deadline."""
+    """Runs the commands of one attempt one after the other, in one directory and under one deadline."""
 
     def __init__(self, connection: socket.socket, settings: dict):
         self.connection = connection
@@ -42,7 +43,7 @@ class Keeper:
         signal.set_wakeup_fd(wakeup_writer, warn_on_full_buffer=False)
 
     def attempt(self):
-        """Serves one request, from reading it to cleaning up."""
+        """Serve one request: read it, run its commands, send the results, clean up."""
         request, contents = receive(self.connection)
         self.limits = request["limits"]
         self.deadline = time.monotonic() + self.limits["wall_seconds"]
@@ -65,7 +66,7 @@ class Keeper:
 
     @contextlib.contextmanager
     def directory(self):
-        """A directory that is gone afterwards: at level 2 in memory, with a limit on its size."""
+        """Provide a temporary directory; at level 2 in memory, with a limited size."""
         if self.namespaces:
             isolation.mount_own_proc()
             options = f"mode=700,size={self.limits['disk_bytes']}"
@@ -82,7 +83,7 @@ class Keeper:
             remove(directory)
 
     def run(self, command: dict, stdin: bytes, directory: str) -> tuple[dict, bytes, bytes]:
-        """One program from start to the end of all its descendants."""
+        """Run one program until it and all its descendants have ended."""
         started = time.monotonic()
         (out, out_writer), (err, err_writer), (failure, failure_writer) = (os.pipe2(os.O_CLOEXEC) for _ in range(3))
         program = os.fork()
@@ -119,11 +120,11 @@ class Keeper:
         return result, bytes(outputs[out][:limit]), bytes(outputs[err][:limit])
 
     def become(self, command: dict, stdin: bytes, directory: str, out: int, err: int):
-        """In the forked child: everything between fork and exec."""
+        """In the forked child, apply the limits and protections and execute the program."""
         os.setsid()
         for source, target in ((input_of(stdin), 0), (out, 1), (err, 2)):
             os.dup2(source, target)
-        # Python ignores these two; a program that inherits that would not die of them.
+        # Python ignores some of these signals, and a program would inherit that.
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         os.chdir(directory)
@@ -148,14 +149,22 @@ class Keeper:
         os.execve(arguments[0], arguments, environment)
 
     def watch(self, program: int, outputs: dict[int, bytearray]):
-        """Waits until the program ends, the deadline, too much output, or the caller's end; returns which, and how."""
+        """
+        Wait for the end of the program, which is killed at the deadline or for too much output.
+
+        Returns:
+            How it ended ("exit", "deadline" or "output"), its wait status and its resource usage.
+
+        Raises:
+            CallerGone: The caller closed the connection.
+        """
         poll = select.poll()
         for descriptor in (*outputs, self.wakeup_reader):
             poll.register(descriptor, select.POLLIN)
         poll.register(self.connection, select.POLLRDHUP)
         ended_by = None
         while True:
-            while True:  # also orphans that became children of this process
+            while True:  # includes orphans that became children of this process
                 try:
                     pid, status, usage = os.wait4(-1, os.WNOHANG)
                 except ChildProcessError:
@@ -183,7 +192,7 @@ class Keeper:
                     poll.unregister(descriptor)
 
     def drain(self, descriptor: int, output: bytearray):
-        """Reads what a finished program left in the pipe."""
+        """Read the rest of a finished program's output from the pipe."""
         while len(output) <= self.limits["output_bytes"]:
             try:
                 part = os.read(descriptor, CHUNK)
@@ -194,7 +203,7 @@ class Keeper:
             output += part
 
     def kill_everything(self, program: int | None):
-        """Ends all processes of the attempt and waits for them."""
+        """Kill all processes of the attempt and wait for them."""
         if not self.namespaces:
             kill_descendants(program)
             return
@@ -206,7 +215,7 @@ class Keeper:
 
 
 def input_of(stdin: bytes) -> int:
-    """A descriptor to read these bytes from."""
+    """Return a file descriptor from which these bytes can be read."""
     if not stdin:
         return os.open("/dev/null", os.O_RDONLY)
     descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
@@ -217,7 +226,7 @@ def input_of(stdin: bytes) -> int:
 
 
 def kill_descendants(group: int | None):
-    """Without a PID namespace: kills until none is left, because each may fork before it dies."""
+    """Kill all descendants of this process, repeatedly until none is left: each may fork before it dies."""
     if group is not None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
@@ -234,13 +243,13 @@ def kill_descendants(group: int | None):
 
 
 def remove(directory: str):
-    """Removes a directory whose programs may have nested it deeply and taken the rights away from their own files."""
+    """Remove a directory that programs may have nested deeply or made inaccessible."""
     for command in (["chmod", "-R", "u+rwx", directory], ["rm", "-rf", directory]):
         os.spawnvp(os.P_WAIT, command[0], command)
 
 
 def supervise(connection: socket.socket, settings: dict, proc: int):
-    """In a process of its own: one attempt from beginning to end."""
+    """Run one attempt from start to end; called in a process of its own."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     isolation.adopt_orphans()
     try:
@@ -267,16 +276,16 @@ def supervise(connection: socket.socket, settings: dict, proc: int):
 
 
 def main():
-    """Reads its settings, then serves one attempt per connection until the caller is gone."""
+    """Read the settings, then serve one attempt per connection until the caller closes the control socket."""
     control = socket.socket(fileno=os.dup(0))
-    os.dup2(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC), 0)  # no number below 3 may come to mean something else
+    os.dup2(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC), 0)  # no descriptor below 3 may be reused
     settings, _ = receive(control)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller handles Ctrl-C
     try:
         landlock = isolation.landlock_version()
         settings["landlock"] = settings["level"] >= 1 and landlock > 0
         if settings["level"] == 1 and not landlock:
-            raise OSError("this kernel has no Landlock, or it is not switched on")
+            raise OSError("this kernel has no Landlock, or it is not enabled")
         isolation.prefer_as_victim()
         proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         if settings["level"] == 2:
@@ -285,7 +294,7 @@ def main():
         send(control, {"error": str(error)})
         return
     send(control, {"error": None, "landlock": landlock if settings["landlock"] else 0})
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # finished supervisors vanish by themselves
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps finished supervisors
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not message:
@@ -299,17 +308,17 @@ def main():
         os.close(descriptors[0])
     if settings["base"]:
         with contextlib.suppress(ChildProcessError):
-            os.wait()  # as children are ignored, until the last one ended
+            os.wait()  # because children are ignored, this returns when the last one has ended
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         remove(settings["base"])
 
 
 def isolate(settings: dict, proc: int):
-    """Level 2, once for all attempts: own mounts and network; nothing to see but what programs need; no root."""
+    """Apply the parts of level 2 that all attempts share: mounts, network, a minimal root file system, no root."""
     own = isolation.CLONE_NEWNS | isolation.CLONE_NEWNET | isolation.CLONE_NEWUTS
     root = os.geteuid() == 0
     if root:
-        # Root builds the view itself and leaves root afterwards: files that only root may read stay visible in it.
+        # Give up root after building the file system: files that only root may read then stay readable in it.
         isolation.unshare(own)
     else:
         isolation.enter_user_namespace(own, proc)

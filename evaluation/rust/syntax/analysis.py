@@ -1,8 +1,8 @@
-"""What the syntax tree says about a piece of Rust, by tree-sitter: sizes, and facts for sorting and refusing.
+"""
+Measures and facts of Rust code from its syntax tree (tree-sitter), for difficulty, batching and refusals.
 
-A feature and a router, never a verdict: the grammar accepts programs rustc rejects, and rejects a few that rustc
-accepts. Macros are not expanded: what stands inside `println!(...)` or `macro_rules!` is a tree of tokens and counts
-for nothing.
+They never decide a verdict: the grammar accepts programs that rustc rejects, and rejects a few that rustc accepts.
+Macros are not expanded: the tokens inside `println!(...)` or `macro_rules!` do not count.
 """
 
 from collections.abc import Iterable
@@ -12,15 +12,15 @@ from typing import Literal
 import tree_sitter_rust
 from tree_sitter import Language, Node, Parser, Query, QueryCursor
 
-from evaluation.rust.syntax.nodes import walk
+from evaluation.rust.syntax.nodes import field, node_bytes, parent_of, walk
 from evaluation.rust.verdict import CodeMetadata
 
 Level = Literal["easy", "medium", "hard"]
 Main = Literal["none", "plain", "returning", "other"]
 
 RUST = Language(tree_sitter_rust.language())
-# Patterns of one node, or of a node and its first or named child: one that waits for some later child makes the search
-# quadratic in the depth of the tree; 80 KB of `a && a && ..` took 26 seconds.
+# Patterns of one node, or of a node and its first or named child. A pattern with a later child makes the search
+# quadratic in the depth of the tree: 80 KB of `a && a && ..` took 26 seconds.
 QUERY = Query(
     RUST,
     """
@@ -63,62 +63,66 @@ PATHS = {
     "use_wildcard",
     "visibility_modifier",
 }
-MAX_DEPTH = 65_530  # of a query; tree-sitter counts depth in 16 bits, and what is deeper takes it quadratic time
+MAX_DEPTH = 65_530  # of a query: tree-sitter counts depth in 16 bits and takes quadratic time beyond
 COMMENTS = {"line_comment", "block_comment"}
 TEXTS = {"string_literal", "raw_string_literal", "char_literal"}
-# What stands among bounds and is none; the last three hold bounds of their own.
+# Nodes among bounds that are no bounds; the last three contain bounds of their own.
 NO_BOUNDS = COMMENTS | {"lifetime", "use_bounds", "type_parameters", "bounded_type", "abstract_type", "dynamic_type"}
 BLOCKS = {"block", "unsafe_block", "async_block"}
 
 
 @dataclass(frozen=True)
 class SyntaxReport:
-    """The facts about one file."""
+    """Facts about one file."""
 
     metadata: CodeMetadata
     has_error: bool
-    """Some part does not fit the grammar; rustc may still accept it."""
+    """Whether some part does not match the grammar; rustc may still accept it."""
     main: Main
-    """The top-level `fn main`: `plain` is `fn main() { .. }`, `returning` has a return type and nothing else besides;
-    `other` has outer attributes, parameters, generics, qualifiers, or is one of several.
+    """Form of the top-level `fn main`: `plain` is `fn main() { .. }`; `returning` also has a return type; `other` has
+    outer attributes, parameters, generics or qualifiers, or there are several.
     """
     foreign_impl: bool
-    """Some `impl Trait for Type` of which the file declares neither trait nor type; True when in doubt, as
+    """Whether there is an `impl Trait for Type` with neither trait nor type declared in the file. True in doubt, as
     for most `impl` among the tokens of a macro.
     """
     bodiless_module: bool
-    """Some `mod name;`, whose text is another file; also any `mod` among the tokens of a macro."""
+    """Whether there is a `mod name;`, whose source is another file, or a `mod` among the tokens of a macro."""
     inner_supers: int
-    """How many `super` lead no higher than the file's own root, from within its modules; none of macros counts."""
+    """Number of `super` in paths that stay in the file's own modules, without those in macros."""
     placeholders: tuple[str, ...]
     """Names of functions whose body is empty, `()` or `return`, or only `todo!`, `unimplemented!`, `unreachable!` or
-    `panic!`; in the order of the file.
+    `panic!`, in source order.
     """
     attributes: tuple[str, ...]
-    """Names of attributes, sorted, each once; those of the enclosing item begin with `!`."""
+    """Distinct names of attributes, sorted; inner attributes begin with `!`."""
     macros: tuple[str, ...]
-    """Paths of the macros that are called, sorted, each once."""
+    """Distinct paths of invoked macros, sorted."""
     macros_defined: tuple[str, ...]
-    """Names of the file's own `macro_rules!`."""
+    """Distinct names of the file's own `macro_rules!`, sorted."""
 
 
-def analyse(source: str | bytes) -> SyntaxReport:
-    """Parses a file and measures it; never fails, whatever the text is.
+def analyze(source: str | bytes) -> SyntaxReport:
+    """
+    Parse and measure a file. This never fails.
 
-    Time is linear in code that parses; 100 KB of nothing but brackets take seconds, and beyond a depth of 65 530
-    nodes nothing is counted. `routing.refusal` keeps such code away.
+    The metadata are:
 
-    Of the metadata,
-    `functions` counts functions with a body, also methods and nested ones;
-    `complexity` (cyclomatic) is functions + if + while + for + loop + match arms + `?` + `&&` + `||`: every arm
-    counts; `nesting` is the deepest nesting of if, while, for, loop and match, where `else if` goes no deeper;
-    `unsafe_blocks` counts unsafe blocks, functions (also without a body), impls and traits, but not function pointers;
-    `lifetime_complexity` counts lifetimes where they are written, `'static` and `'_` too, but not the labels of loops;
-    `trait_bounds` counts bounds after `:` and `+`, in where clauses and after `dyn` and `impl`, but not lifetimes
-    there.
+    - `functions`: functions with a body, including methods and nested functions;
+    - `complexity`: cyclomatic complexity, functions + if + while + for + loop + match arms + `?` + `&&` + `||`;
+    - `nesting`: maximum nesting of if, while, for, loop and match; `else if` does not nest;
+    - `unsafe_blocks`: unsafe blocks, functions (with or without a body), impls and traits, without function pointers;
+    - `lifetime_complexity`: written lifetimes, including `'static` and `'_`, without the labels of loops;
+    - `trait_bounds`: bounds after `:` and `+`, in where clauses and after `dyn` and `impl`, without lifetimes.
+
+    The time is linear for code that parses. 100 KB of brackets take seconds, and nothing is counted below a depth of
+    65 530 nodes, but `routing.refusal` refuses such code before.
+
+    Args:
+        source: Text of the file.
     """
     code = source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source
-    # A new parser each time costs nothing that can be measured; a shared one must not be used by two threads at once.
+    # A new parser each time, at no measurable cost: threads must not share one.
     tree = Parser(RUST).parse(code)
     cursor = QueryCursor(QUERY)
     cursor.set_max_start_depth(MAX_DEPTH)
@@ -128,7 +132,7 @@ def analyse(source: str | bytes) -> SyntaxReport:
         return found.get(name, [])
 
     functions = sorted(nodes("function"), key=lambda node: node.start_byte)
-    operators = sum(node.child_by_field_name("operator").type in ("&&", "||") for node in nodes("binary"))
+    operators = sum(field(node, "operator").type in ("&&", "||") for node in nodes("binary"))
     operators += sum(child.type == "&&" for node in nodes("let_chain") for child in node.children)
     complexity = len(functions) + len(nodes("branch")) + operators
     lifetimes = len(nodes("lifetime"))
@@ -144,8 +148,8 @@ def analyse(source: str | bytes) -> SyntaxReport:
         bytes=len(code),
         difficulty=difficulty(complexity, lifetimes, bounds, unsafe),
     )
-    traits, types = {node.text for node in nodes("trait")}, {node.text for node in nodes("type")}
-    # Every such keyword belongs to one item or type; those too many are tokens of a macro.
+    traits, types = {node_bytes(node) for node in nodes("trait")}, {node_bytes(node) for node in nodes("type")}
+    # Every such keyword belongs to one item or type; the rest are tokens of a macro.
     hidden_mod = len(nodes("mod_keyword")) > len(nodes("mod"))
     hidden_impl = len(nodes("impl_keyword")) > len(nodes("impl")) + len(nodes("impl_type"))
     if hidden_impl:
@@ -166,20 +170,21 @@ def analyse(source: str | bytes) -> SyntaxReport:
 
 
 def difficulty(complexity: int, lifetime_complexity: int, trait_bounds: int, unsafe_blocks: int) -> float:
-    """In [0, 1]: up to 0.3 each for complexity (of 100) and lifetimes (of 10), 0.2 each for bounds (of 5) and unsafe
-    code.
+    """
+    Return a difficulty in [0, 1]: `min(complexity / 100, 0.3) + min(lifetime_complexity / 10, 0.3)
+    + min(trait_bounds / 5, 0.2)`, plus 0.2 with unsafe code.
     """
     score = min(complexity / 100, 0.3) + min(lifetime_complexity / 10, 0.3) + min(trait_bounds / 5, 0.2)
     return min(score + (0.2 if unsafe_blocks else 0.0), 1.0)
 
 
 def level(difficulty: float) -> Level:
-    """`easy` below 0.3, `hard` from 0.7 on, `medium` between."""
+    """Return the level of a difficulty: `easy` below 0.3, `hard` from 0.7, `medium` in between."""
     return "easy" if difficulty < 0.3 else "medium" if difficulty < 0.7 else "hard"
 
 
 def _text(node: Node | None) -> str:
-    return "" if node is None else node.text.decode("utf-8", "replace")
+    return "" if node is None else node_bytes(node).decode("utf-8", "replace")
 
 
 def _sorted(names: Iterable[str]) -> tuple[str, ...]:
@@ -187,27 +192,27 @@ def _sorted(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _attribute(node: Node) -> str:
-    """The name of an attribute; of `unsafe(no_mangle)` it is the inner one, as edition 2024 must write it so."""
+    """Return the name of an attribute; for `unsafe(no_mangle)`, as edition 2024 requires, that of the inner one."""
     arguments = node.child_by_field_name("arguments")
-    if arguments is not None and arguments.named_child_count and node.child(0).text == b"unsafe":
+    if arguments is not None and arguments.named_child_count and node.children[0].text == b"unsafe":
         return _text(arguments.named_child(0))
     return _text(node.child(0))
 
 
 def _is_unsafe_pointer(function_type: Node) -> bool:
-    """Whether a type is `unsafe fn(..)`, which is no unsafe code."""
+    """Whether a type is `unsafe fn(..)`, which is not unsafe code."""
     modifiers = [child for child in function_type.children if child.type == "function_modifiers"]
     return any(child.type == "unsafe" for node in modifiers for child in node.children)
 
 
 def _deepest(nodes: Iterable[Node], skipped: set[int]) -> int:
-    """How many of the nodes lie within each other at most, without those that start at the `skipped` bytes."""
+    """Return the maximum nesting of nodes, without those that start at the `skipped` bytes."""
     ends: list[int] = []
     deepest = 0
     for start, end in sorted(node.byte_range for node in nodes):
         if start in skipped:
             continue
-        # Ends grow from the innermost outwards; those at or before this start are over.
+        # Ends increase from the innermost outwards; nodes that end at or before this start are closed.
         while ends and ends[-1] <= start:
             ends.pop()
         ends.append(end)
@@ -229,7 +234,7 @@ def _main(root: Node) -> Main:
 
 
 def _kind_of_main(function: Node) -> Main:
-    if function.child_by_field_name("parameters").named_child_count:
+    if field(function, "parameters").named_child_count:
         return "other"
     returned = function.child_by_field_name("return_type")
     kinds = [
@@ -243,7 +248,7 @@ def _kind_of_main(function: Node) -> Main:
 
 
 def _inner_supers(root: Node) -> int:
-    """How many `super` are in paths that lead no higher than the file's own root."""
+    """Count the `super` in paths that stay in the file's own modules."""
     total = ups = path_end = 0
     modules: list[tuple[int, int, int]] = []
     for node in walk(root):
@@ -253,45 +258,46 @@ def _inner_supers(root: Node) -> int:
             modules.append((node.end_byte, ups, path_end))
             path_end = 0
         elif node.type in PATHS and path_end <= node.start_byte:
-            # The outermost path: those within it are parts of it.
-            ups, path_end = node.text.count(b"super"), node.end_byte
+            # The outermost path; the paths inside are parts of it.
+            ups, path_end = node_bytes(node).count(b"super"), node.end_byte
         total += node.type == "super" and 0 < ups <= len(modules)
     return total
 
 
 def _is_foreign(node: Node, traits: set[bytes], types: set[bytes]) -> bool:
-    """Whether an impl block is one of a trait, and neither its trait nor its type is the file's own."""
+    """Whether an impl is for a trait, and neither the trait nor the type is declared in the file."""
     trait = node.child_by_field_name("trait")
     if trait is None:
         return False
     if trait.type == "generic_type":
-        trait = trait.child_by_field_name("type")
+        trait = field(trait, "type")
     if trait.type == "type_identifier" and trait.text in traits:
         return False
     # A type parameter hides a type of its name.
     parameters = node.child_by_field_name("type_parameters")
     names = [] if parameters is None else [parameter.child_by_field_name("name") for parameter in parameters.children]
-    types = types - {name.text for name in names if name is not None}
-    kind = node.child_by_field_name("type")
+    types = types - {node_bytes(name) for name in names if name is not None}
+    kind = field(node, "type")
     if kind.type == "generic_type":
-        kind = kind.child_by_field_name("type")
+        kind = field(kind, "type")
     if kind.type == "dynamic_type":
-        return kind.child_by_field_name("trait").text not in traits
-    # A reference to one of the file's types counts as foreign: inference looks at all impls for references.
+        return field(kind, "trait").text not in traits
+    # A reference to one of the file's types counts as foreign: type inference considers all impls for references.
     return kind.type != "type_identifier" or kind.text not in types
 
 
 def _is_foreign_token(keyword: Node, traits: set[bytes]) -> bool:
-    """Whether an `impl` is a macro's token, and not followed by one of the file's own traits."""
-    if keyword.parent.type not in ("token_tree", "token_repetition"):
+    """Whether an `impl` is a macro's token and not followed by one of the file's own traits and `for`."""
+    if parent_of(keyword).type not in ("token_tree", "token_repetition"):
         return False
     trait = keyword.next_sibling
-    after = None if trait is None else trait.next_sibling
-    return after is None or trait.text not in traits or after.type != "for"
+    if trait is None or trait.next_sibling is None:
+        return True
+    return trait.text not in traits or trait.next_sibling.type != "for"
 
 
 def is_placeholder(function: Node) -> bool:
-    """Whether a function does nothing: its body is empty, or `()`, `return` or one placeholder macro in blocks."""
+    """Whether a function's body, also in nested blocks, is only empty, `()`, `return` or a placeholder macro."""
     inner = function.child_by_field_name("body")
     while inner is not None:
         children = [child for child in inner.named_children if child.type not in COMMENTS | {"empty_statement"}]

@@ -1,29 +1,29 @@
-"""Assertions in the body of a test, each rewritten as a case of hidden tests."""
+"""Rewriting of the assertions in a test's body as cases of hidden tests."""
 
 from collections.abc import Iterator
 
 from tree_sitter import Node, Parser
 
 from evaluation.rust.syntax.analysis import RUST
-from evaluation.rust.syntax.nodes import walk
+from evaluation.rust.syntax.nodes import field, node_bytes, walk
 
 COMPARISONS = {b"assert_eq": b"==", b"assert_ne": b"!="}
 ASSERTIONS = {b"assert", *COMPARISONS}
-# Inside a case these would leave its closure instead of the test, or set a variable that it borrows.
+# Inside a case these would leave its closure instead of the test, or assign to a variable that it borrows.
 LEAVING = {b"?", b"return", b"break", b"continue", b"await", b"yield", b"="}
-# A panic in these may be caught, happen elsewhere, or not at all.
+# A panic in these may be caught, happen in another thread, or never happen.
 ELSEWHERE = {"closure_expression", "async_block", "gen_block", "const_block", "macro_definition"}
 
 Edit = tuple[int, int, bytes]
-"""What replaces the text between two positions."""
+"""Start, end and replacement of a part of a text, in bytes."""
 
 
 def cases(body: Node) -> Iterator[Edit]:
     """
-    The edits that turn assertions into cases, `assert_eq!(a, b, "told")` into `check!((a) == (b))`.
+    Yield the edits that turn assertions into cases: `assert_eq!(a, b, "message")` becomes `check!((a) == (b))`.
 
-    Those stay assertions that could mean something else as a case: in closures and inner items, and with `?` or other
-    ways out of the function. No line is lost, so that the numbers of lines stay.
+    Assertions that could have another meaning as a case are left: those in closures and inner items, and those with
+    `?` or another way out of the function. Line breaks are kept, so that line numbers do not change.
     """
     for node in walk(body, _is_elsewhere, lambda node: node.type == "macro_invocation"):
         if node.type == "macro_invocation":
@@ -35,15 +35,15 @@ def _is_elsewhere(node: Node) -> bool:
 
 
 def _case(macro: Node) -> Iterator[Edit]:
-    name = macro.child_by_field_name("macro").text.replace(b" ", b"").rpartition(b"::")[2]
+    name = node_bytes(field(macro, "macro")).replace(b" ", b"").rpartition(b"::")[2]
     tokens = macro.named_children[-1]
-    if name not in ASSERTIONS or tokens.type != "token_tree" or tokens.text[:1] != b"(":
+    if name not in ASSERTIONS or tokens.type != "token_tree" or node_bytes(tokens)[:1] != b"(":
         return
     if any(token.text in LEAVING for token in walk(tokens)):
         return
-    start, inner = tokens.start_byte + 1, tokens.text[1:-1]
+    start, inner = tokens.start_byte + 1, node_bytes(tokens)[1:-1]
     commas = [child.start_byte - start for child in tokens.children if child.type == ","] + [len(inner)]
-    # A comma may be one between type arguments: sides must be expressions.
+    # A comma may be between type arguments, so both sides must parse as expressions.
     middles = [None] if name == b"assert" else [end for end in commas if _is_expression(inner[:end])]
     for middle in middles:
         first = 0 if middle is None else middle + 1

@@ -1,7 +1,8 @@
-"""Where a completion ends the function that its prompt began.
+"""
+The end of a function that a prompt begins and a completion continues.
 
-The braces are found by the tokens of the text, not by its syntax tree: what is drawn so far is no whole program, and a
-parser that recovers from errors sees braces inside a string that is still open.
+Braces are found in the tokens, not in a syntax tree: an unfinished completion is no complete program, and a parser
+that recovers from errors sees braces inside an unclosed string.
 """
 
 from evaluation.rust.syntax.tokens import CLOSING, OPENING, tokens
@@ -9,11 +10,10 @@ from evaluation.rust.syntax.tokens import CLOSING, OPENING, tokens
 
 def completed_function(prompt: str, completion: str) -> str | None:
     """
-    The completion up to the brace that closes the function which the prompt leaves open; None while it is open.
+    Return the completion up to the brace that closes the function of the prompt, or None if it is not closed.
 
-    Braces in strings, characters and comments do not count, whether these are closed or not, and neither does how the
-    lines are indented. A prompt that leaves nothing open is completed by the first item with a body. The time is
-    linear in the length of both.
+    Braces in strings, characters and comments do not count, whether these are closed or not. A prompt without an open
+    brace is completed by the first item with a body. The time is linear in the length of the text.
     """
     text, start = prompt + completion, len(prompt)
     depth, closed = 0, None
@@ -30,14 +30,14 @@ def completed_function(prompt: str, completion: str) -> str | None:
 
 def opened_function(prompt: str) -> str | None:
     """
-    A prompt up to the brace that opens the body of the function which it leaves open; None where it leaves no function
-    open, or another brace besides: `completed_function` closes one.
+    Return a prompt up to the brace that opens the body of its open function, or None unless that brace is the only
+    open one, because `completed_function` closes a single brace.
     """
-    waiting: list[tuple[str, int]] = []  # the brackets that are open: `fn` for a function's brace, and where they end
-    header: int | None = None  # how many brackets were open where the head of a function began
+    waiting: list[tuple[str, int]] = []  # open brackets, `fn` for the brace of a function, with their end positions
+    header: int | None = None  # number of open brackets where the signature of a function began
     before, closed_body = "", False
     for token in tokens(prompt):
-        # Behind the brace of `-> Array<{ N }>` a head goes on.
+        # A signature may continue after a brace, as in `-> Array<{ N }>`.
         if closed_body and token.text not in (">", ","):
             header = None
         closed_body = False

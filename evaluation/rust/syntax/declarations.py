@@ -1,4 +1,4 @@
-"""What a candidate must define, read from its signature, and Rust that calls such functions."""
+"""Declarations that a candidate must define, parsed from the signature of its tests, and Rust code to call them."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tree_sitter import Node, Parser
 
 from evaluation.rust.syntax.analysis import COMMENTS, RUST
-from evaluation.rust.syntax.nodes import walk
+from evaluation.rust.syntax.nodes import field, node_bytes, node_text, walk
 
 ITEMS = {
     "function_item": "fn",
@@ -28,11 +28,11 @@ TRAITS_OF_STRING = {"Debug", "Display", "Clone", "Default", "ToString", "Partial
 
 @dataclass(frozen=True)
 class Type:
-    """A type as it is written in a signature."""
+    """A type in a signature."""
 
     text: str
     in_pointer: str
-    """As it may stand in the type of a `fn` pointer: the compiler finds out what an `impl Trait` is."""
+    """Its text in the type of a `fn` pointer: `_` stands for an `impl Trait`, which the compiler infers."""
     node: Node
 
 
@@ -45,22 +45,22 @@ class Function:
     where: str
     parameters: tuple[Type, ...]
     result: Type | None
-    """None where no type is written."""
+    """None without a return type."""
     type_parameters: Node | None
 
     def head(self) -> str:
-        """`fn name<..>(nanochat_0: .., nanochat_1: ..) -> .. where ..`, without a body."""
+        """Return `fn name<..>(nanochat_0: .., nanochat_1: ..) -> .. where ..`, without a body."""
         parameters = ", ".join(f"nanochat_{index}: {kind.text}" for index, kind in enumerate(self.parameters))
         result = "" if self.result is None else f" -> {self.result.text}"
         return f"fn {self.name}{self.generics}({parameters}){result} {self.where}"
 
     def arguments(self) -> list[str]:
-        """The names of the parameters in `head`."""
+        """Return the names of the parameters in `head`."""
         return [f"nanochat_{index}" for index in range(len(self.parameters))]
 
     def wrapper(self) -> str:
-        """A function of the same name and type that calls the candidate's by a typed `fn` pointer."""
-        # In a pointer's type a reference lives for any time, on which the type behind an `impl Trait` may not depend.
+        """Return a function of the same name and type that calls the candidate's through a typed `fn` pointer."""
+        # A reference in the type of a pointer has any lifetime, on which the type of an `impl Trait` cannot depend.
         opaque = self.result is not None and self.result.in_pointer != self.result.text
         types = ", ".join("_" if opaque and _is_elided(kind) else kind.in_pointer for kind in self.parameters)
         result = "" if self.result is None else f" -> {self.result.in_pointer}"
@@ -70,26 +70,26 @@ class Function:
         )
 
     def stub(self) -> str | None:
-        """A function of the same type that never returns; None where a value of its result cannot be made up."""
+        """Return a function of the same type that never returns, or None if its return type has no known value."""
         body = "loop {}" if self.result is None else _never(self.result.node)
         return None if body is None else f"#[allow(dead_code)] {self.head()} {{ {body} }}"
 
 
 @dataclass(frozen=True)
 class Declarations:
-    """What a candidate must define."""
+    """Everything that a candidate must define."""
 
     items: tuple[tuple[str, str], ...]
-    """Kind and name, such as `("fn", "add")`."""
+    """Kind and name of each item, such as `("fn", "add")`."""
     imports: str
     """The `use` declarations."""
     imported: dict[str, str]
-    """For each name that the `use` declarations bring, its path."""
+    """Path of each name that the `use` declarations import."""
     functions: tuple[Function, ...]
 
 
 def read_declarations(signature: str) -> Declarations:
-    """Reads the declarations of a signature. Raises `ValueError`."""
+    """Parse the declarations of a signature. Raises `ValueError`."""
     text = signature.strip()
     code = (text if text.endswith((";", "}")) else text + ";").encode()
     root = Parser(RUST).parse(code).root_node
@@ -117,9 +117,9 @@ def _function(node: Node) -> Function:
             else f"signature must declare functions without a body, got `{_text(node)}`"
         )
     parameters = []
-    for parameter in node.child_by_field_name("parameters").named_children:
+    for parameter in field(node, "parameters").named_children:
         if parameter.type == "parameter":
-            parameters.append(_type(parameter.child_by_field_name("type")))
+            parameters.append(_type(field(parameter, "type")))
         elif parameter.type not in COMMENTS | {"attribute_item"}:
             raise ValueError(f"signature must declare functions, not methods, got `{_text(node)}`")
     result = node.child_by_field_name("return_type")
@@ -131,19 +131,19 @@ def _function(node: Node) -> Function:
 
 
 def _type(node: Node) -> Type:
-    """Whole nodes are replaced: `impl A + B` is one node around `impl A`."""
-    text, start = node.text, node.start_byte
+    """Return a type of a signature. Outermost nodes are replaced: `impl A + B` is a node around `impl A`."""
+    text, start = node_bytes(node), node.start_byte
     impls = []
     for below in walk(node, lambda below: bool(impls) and below.start_byte < impls[-1].end_byte):
         if _is_impl(below):
             impls.append(below)
     for found in reversed(impls):
         text = text[: found.start_byte - start] + b"_" + text[found.end_byte - start :]
-    return Type(node.text.decode(), text.decode(), node)
+    return Type(node_text(node), text.decode(), node)
 
 
 def _is_elided(kind: Type) -> bool:
-    """Whether it holds a reference for a time that has no name."""
+    """Whether a type has a reference with an elided lifetime."""
     references = [node for node in walk(kind.node) if node.type == "reference_type"]
     named = all(any(child.type == "lifetime" for child in node.children) for node in references)
     return not named or "'_" in kind.text
@@ -156,7 +156,7 @@ def _is_impl(node: Node) -> bool:
 
 
 def _never(result: Node) -> str | None:
-    """A body for a result of this type. An `impl Trait` must be some type: one is known for the usual traits."""
+    """Return a body for a return type; for `impl Trait`, which needs a concrete type, only for the usual traits."""
     impls = [node for node in walk(result) if node.type == "abstract_type"]
     if not impls:
         return "loop {}"
@@ -168,25 +168,25 @@ def _never(result: Node) -> str | None:
     if name in ITERATORS:
         return "std::iter::empty()"
     if trait.type == "function_type":
-        count = sum(child.type not in COMMENTS for child in trait.child_by_field_name("parameters").named_children)
+        count = sum(child.type not in COMMENTS for child in field(trait, "parameters").named_children)
         return f"move |{', '.join('_' * count)}| loop {{}}"
     return "String::new()" if name in TRAITS_OF_STRING else None
 
 
 def _imported(declaration: Node) -> Iterator[tuple[str, str]]:
-    """The names that a `use` brings, each with its path."""
-    waiting = [(declaration.child_by_field_name("argument"), "")]
+    """Yield the names that a `use` imports, each with its path."""
+    waiting = [(field(declaration, "argument"), "")]
     while waiting:
         node, prefix = waiting.pop()
         if node.type == "use_as_clause":
-            path = prefix + _squeezed(node.child_by_field_name("path"))
-            yield _text(node.child_by_field_name("alias")), path
+            path = prefix + _squeezed(field(node, "path"))
+            yield _text(field(node, "alias")), path
         elif node.type == "use_list":
             waiting += [(child, prefix) for child in node.named_children if child.type not in COMMENTS]
         elif node.type == "scoped_use_list":
             path = node.child_by_field_name("path")
             inner = prefix if path is None else f"{prefix}{_squeezed(path)}::"
-            waiting.append((node.child_by_field_name("list"), inner))
+            waiting.append((field(node, "list"), inner))
         else:
             path = prefix + _squeezed(node)
             path = path.removesuffix("::self")
@@ -194,15 +194,15 @@ def _imported(declaration: Node) -> Iterator[tuple[str, str]]:
 
 
 def _squeezed(node: Node) -> str:
-    """The text of a path without spaces."""
+    """Return the text of a path without whitespace."""
     return re.sub(r"\s", "", _text(node)).removeprefix("::")
 
 
 def has_body(node: Node) -> bool:
-    """Whether a function has a block behind its head."""
+    """Whether a function has a body."""
     body = node.child_by_field_name("body")
     return body is not None and body.type == "block"
 
 
 def _text(node: Node | None) -> str:
-    return "" if node is None else node.text.decode()
+    return "" if node is None else node_text(node)

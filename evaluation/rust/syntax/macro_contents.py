@@ -1,14 +1,14 @@
-"""What macros are given and what they are made of, read as the code it becomes where it parses."""
+"""The arguments and the expansions of macros, parsed as code as far as possible."""
 
 from collections.abc import Iterator
 
 from tree_sitter import Node, Parser
 
 from evaluation.rust.syntax.analysis import RUST
-from evaluation.rust.syntax.nodes import Nodes, walk
+from evaluation.rust.syntax.nodes import Nodes, field, node_bytes, node_text, parent_of, walk
 
 MACROS = ("macro_definition", "macro_invocation")
-# What stands in a macro may be items, associated items, statements, arguments or a type.
+# The tokens of a macro may be items, associated items, statements, arguments or a type.
 NAME = b"nanochat_context"
 CONTEXTS = (
     (b"", b""),
@@ -17,19 +17,21 @@ CONTEXTS = (
     (b"fn f() { f(\n", b"\n) }"),
     (b"type " + NAME + b" =\n", b"\n;"),
 )
-EXPRESSIONS = {"expr", "block", "stmt"}  # kinds of variables that may be any code
-READINGS = 6  # how many times the code's size is read at most
+EXPRESSIONS = {"expr", "block", "stmt"}  # fragment specifiers of variables that may be any code
+READINGS = 6  # maximum number of bytes to parse, in sizes of the code
 
 
 def macro_contents(nodes: Nodes, size: int) -> Iterator[tuple[Node, Node | None]]:
-    """Each macro's definition or call, and the root of what stands in it; None where that is too much to read.
+    """
+    Yield each macro definition or invocation with the root of its parsed contents, or None if there is too much to
+    parse.
 
-    Variables are taken for names, those for expressions for calls of macros; what may be repeated stands there once.
-    Calls within are read too, and belong to the outermost one; each level is read anew, so there is a limit.
+    Variables are parsed as names, or as macro invocations if they stand for expressions; repetitions are parsed once.
+    Nested invocations are parsed as well and belong to the outermost one. Each level is parsed again, hence the limit.
 
     Args:
-        nodes: of the code, by their kind.
-        size: bytes of the code.
+        nodes: Nodes of the code by type.
+        size: Number of bytes of the code.
     """
     waiting = [(macro, macro) for kind in MACROS for macro in nodes[kind]]
     seen, left = set(), READINGS * size
@@ -49,7 +51,7 @@ def macro_contents(nodes: Nodes, size: int) -> Iterator[tuple[Node, Node | None]
 
 
 def _readings(text: bytes) -> list[Node]:
-    """As the first of the contexts it fits in, otherwise as all of them."""
+    """Parse a text in the first context in which it has no errors, otherwise in all contexts."""
     roots = []
     for before, after in CONTEXTS:
         root = Parser(RUST).parse(before + text + after).root_node
@@ -62,9 +64,7 @@ def _readings(text: bytes) -> list[Node]:
 def _texts(macro: Node) -> Iterator[bytes]:
     bindings = [node for node in walk(macro) if node.type == "token_binding_pattern"]
     expressions = {
-        binding.child_by_field_name("name").text
-        for binding in bindings
-        if binding.child_by_field_name("type").text.decode() in EXPRESSIONS
+        node_bytes(field(binding, "name")) for binding in bindings if node_text(field(binding, "type")) in EXPRESSIONS
     }
     for child in macro.named_children:
         tree = child.child_by_field_name("right") if child.type == "macro_rule" else child
@@ -73,16 +73,17 @@ def _texts(macro: Node) -> Iterator[bytes]:
 
 
 def _pieces(tree: Node, expressions: set[bytes]) -> Iterator[bytes]:
-    """The tree's text, other than that of variables and of the signs of repetitions."""
-    text, done = tree.text, 0
+    """Yield the parts of a token tree's text, with names for variables and without the marks of repetitions."""
+    text, done = node_bytes(tree), 0
     for node in walk(tree):
         start, end = node.start_byte - tree.start_byte, node.end_byte - tree.start_byte
         if node.type == "metavariable":
-            instead = node.text[1:] + (b"!()" if node.text in expressions else b"")
+            name = node_bytes(node)
+            instead = name[1:] + (b"!()" if name in expressions else b"")
         elif node.type == "token_repetition":
             end, instead = start + 2, b" "
-        elif node.type == ")" and node.parent.type == "token_repetition":
-            end, instead = node.parent.end_byte - tree.start_byte, b" "
+        elif node.type == ")" and parent_of(node).type == "token_repetition":
+            end, instead = parent_of(node).end_byte - tree.start_byte, b" "
         else:
             continue
         yield text[done:start]

@@ -1,8 +1,8 @@
 """
-One crate of a problem, which ends with an open function, and the code of an answer to it.
+Merging of a benchmark problem, which ends with an open function, and the code of an answer into one crate.
 
-An answer may repeat the function or give its body only, bring imports and helpers of its own before or after it, and
-show a `main` and tests. Names that the problem gives as well are the answer's; `main` and tests are the benchmark's.
+An answer may repeat the function or have only its body, add imports and helpers before or after it, and add a `main`
+and tests. Names defined in both are taken from the answer; `main` and tests are taken from the benchmark.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +12,7 @@ from tree_sitter import Node, Parser
 
 from evaluation.rust.syntax.analysis import RUST
 from evaluation.rust.syntax.completion import completed_function
+from evaluation.rust.syntax.nodes import field, node_bytes
 
 _TYPES = {"struct_item", "enum_item", "union_item", "type_item", "trait_item", "mod_item"}
 _VALUES = {"function_item", "const_item", "static_item"}
@@ -20,7 +21,7 @@ _ATTACHED = {"attribute_item", "line_comment", "block_comment"}
 
 @dataclass(frozen=True)
 class _Import:
-    """One name that a `use` brings: its path, and what it is called; a glob has no name."""
+    """One import of a `use`: its path and its name; a glob has no name."""
 
     path: str
     name: str | None
@@ -28,12 +29,12 @@ class _Import:
 
 def merged_program(opening: str, code: str, tests: str = "") -> str:
     """
-    The program, without the tests that are to be appended to it.
+    Return the program, without the tests, which are appended later.
 
     Args:
-        opening: Of the problem: imports, types, helpers, and the function up to its open brace.
-        code: Of the answer: the function, or its body, with or without the brace that closes it.
-        tests: What will be appended. What it defines is left out of the answer.
+        opening: Source of the problem: imports, types, helpers, and the function up to its open brace.
+        code: Source of the answer: the function, or its body with or without the closing brace.
+        tests: Source of the tests. Items that it defines are left out of the answer.
 
     Raises:
         ValueError: `opening` does not end with an open function.
@@ -49,7 +50,7 @@ def merged_program(opening: str, code: str, tests: str = "") -> str:
         code = signature + code + ("\n}\n" if completed_function(signature, code) is None else "\n")
     program = _without_tests(code, tests)
     defined = set().union(*map(_defined, _items(program)))
-    # Behind the answer, because its inner attributes must come first.
+    # The problem comes after the answer, whose inner attributes must come first.
     return "\n".join([program.rstrip(), *filter(None, (_kept(item, defined) for item in problem))]) + "\n"
 
 
@@ -63,7 +64,7 @@ def _encoded(code: str) -> bytes:
 
 
 def _text(node: Node) -> str:
-    return node.text.decode("utf-8", "surrogatepass")
+    return node_bytes(node).decode("utf-8", "surrogatepass")
 
 
 def _name(item: Node) -> str | None:
@@ -72,27 +73,27 @@ def _name(item: Node) -> str | None:
 
 
 def _defined(item: Node) -> set[tuple[str, str]]:
-    """Namespaces and names; what is imported may be in any of them."""
+    """Return the namespaces and names that an item defines; an import may be in any namespace."""
     if item.type == "use_declaration":
         names = [found.name for found in _imports(item) if found.name is not None]
         return {(space, name) for name in names for space in ("type", "value")}
     if item.type in _TYPES or item.type in _VALUES:
-        return {("type" if item.type in _TYPES else "value", _name(item))}
+        return {("type" if item.type in _TYPES else "value", _text(field(item, "name")))}
     return set()
 
 
 def _kept(item: Node, defined: set[tuple[str, str]]) -> str:
-    """What is left of an item of the problem where the answer defines these names."""
+    """Return the source of an item of the problem without the names that the answer defines."""
     if item.type == "use_declaration":
         names = {name for _, name in defined}
         return "\n".join(_as_text(item, [found for found in _imports(item) if found.name not in names]))
     attached = [_text(node) for node in _attached(item) if node.type == "attribute_item"]
-    names = {("type", _text(item.child_by_field_name("type")))} if item.type == "impl_item" else _defined(item)
+    names = {("type", _text(field(item, "type")))} if item.type == "impl_item" else _defined(item)
     return "" if names & defined else "\n".join([*attached, _text(item)])
 
 
 def _without_tests(code: str, tests: str) -> str:
-    """Without `main`, tests, and what the tests to come define."""
+    """Return the code without `main`, tests, and items that the benchmark's tests define."""
     reserved = set().union(*map(_defined, _items(tests)), {("value", "main")})
     edits: list[tuple[int, int, str]] = []
     for item in _items(code):
@@ -112,7 +113,7 @@ def _without_tests(code: str, tests: str) -> str:
 
 
 def _attached(item: Node) -> list[Node]:
-    """The attributes and comments right before an item."""
+    """Return the attributes and comments directly before an item."""
     found: list[Node] = []
     node = item.prev_named_sibling
     while node is not None and node.type in _ATTACHED:
@@ -132,7 +133,7 @@ def _as_text(item: Node, imports: Sequence[_Import]) -> list[str]:
 
 
 def _imports(item: Node) -> Iterator[_Import]:
-    """What a `use` brings, one by one."""
+    """Yield the imports of a `use` one by one."""
     argument = item.child_by_field_name("argument")
     if argument is not None:
         yield from _leaves(argument, "")
@@ -146,10 +147,10 @@ def _leaves(tree: Node, prefix: str) -> Iterator[_Import]:
     elif tree.type == "scoped_use_list":
         path = tree.child_by_field_name("path")
         inner = f"{prefix}{'' if path is None else _text(path)}::"
-        yield from _leaves(tree.child_by_field_name("list"), inner)
+        yield from _leaves(field(tree, "list"), inner)
     elif tree.type == "use_as_clause":
-        (path,) = _leaves(tree.child_by_field_name("path"), prefix)
-        alias = _text(tree.child_by_field_name("alias"))
+        (path,) = _leaves(field(tree, "path"), prefix)
+        alias = _text(field(tree, "alias"))
         yield _Import(f"{path.path} as {alias}", None if alias == "_" else alias)
     elif tree.type == "use_wildcard":
         yield _Import(prefix + _text(tree), None)

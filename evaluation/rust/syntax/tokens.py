@@ -1,4 +1,4 @@
-"""The tokens of Rust in any text, also one that is no whole program, or that the grammar of trees does not know."""
+"""A tokenizer for Rust, also for incomplete programs and for code that tree-sitter cannot parse."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 COMMENT_MARK = re.compile(r"/\*|\*/")
 STRING_REST = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-# Behind a single quote, as rustc reads it: a lifetime, label or character; any one character; an escape. One that is
-# not closed on its line is an error, and the next line is read as code.
+# After a single quote, as in rustc's lexer: a lifetime, label or character; any one character; an escape. A quote that
+# is not closed on its line is an error, and the next line is code.
 QUOTE_REST = re.compile(r"\w+'?|[^\\]'|(?:[^'\\\n]|\\.)*(?:'|(?=\n))", re.DOTALL)
-# A comment, a literal that may hold anything, a word, a number, a sign. `r#name` is a word, and `br` may end one.
+# A comment, a literal with any content, a word, a number, a sign. `r#name` is a word, and `br` may end one.
 TOKEN = re.compile(
     r"""//|/\*|\b[bc]?r\#*"|\b[bc]?"|\bb?'|(?:r\#)?[^\W\d]\w*|\d\w*(?:\.\d\w*)?|::|\.\.|->|=>|[^\s\w]""", re.VERBOSE
 )
@@ -21,7 +21,7 @@ ITEM_KINDS = {"fn", "struct", "enum", "trait", "type", "const"}
 
 @dataclass(frozen=True)
 class Token:
-    """A word, a sign or a whole literal; there are none of comments."""
+    """A word, a sign or a whole literal. Comments are not tokens."""
 
     text: str
     start: int
@@ -31,15 +31,12 @@ class Token:
 
     @property
     def end(self) -> int:
-        """Offset behind it."""
+        """Offset after the token."""
         return self.start + len(self.text)
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """
-    The tokens of a text. A literal or comment that stays open ends it: there are no tokens behind its beginning. The
-    time is linear.
-    """
+    """Yield the tokens of a text, in linear time. An unclosed literal or comment ends the tokens where it begins."""
     shebang = SHEBANG.match(text)
     position: int | None = 0 if shebang is None else shebang.end()
     while position is not None and (found := TOKEN.search(text, position)) is not None:
@@ -59,7 +56,14 @@ def tokens(text: str) -> Iterator[Token]:
 
 
 def literal_end(text: str, begun: str, position: int) -> int | None:
-    """Where the comment or literal ends that is begun before a position; None where the text ends first."""
+    """
+    Return the offset of the end of a comment or literal, or None if it is not closed.
+
+    Args:
+        text: The text.
+        begun: Token that opens the comment or literal.
+        position: Offset after that token.
+    """
     if begun == "//":
         end = text.find("\n", position)
         return None if end < 0 else end
@@ -78,7 +82,7 @@ def literal_end(text: str, begun: str, position: int) -> int | None:
 
 
 def top_level(found: Sequence[Token]) -> Iterator[tuple[int, Token, str]]:
-    """Of each item at the top level with a name: the index of the name's token, the token, and its kind."""
+    """Yield for each named item at the top level the index and the token of its name, and its kind."""
     depth = 0
     for index, token in enumerate(found):
         if token.kind == "sign":
@@ -89,7 +93,7 @@ def top_level(found: Sequence[Token]) -> Iterator[tuple[int, Token, str]]:
 
 
 def is_balanced(code: str) -> bool:
-    """Whether brackets are closed by their own kind, all of them, and no literal or comment stays open."""
+    """Whether all brackets match and all literals and comments are closed."""
     waiting, last = [], 0
     for token in tokens(code + "\n;"):
         if token.kind != "sign":
@@ -103,7 +107,7 @@ def is_balanced(code: str) -> bool:
 
 
 def closed(found: Sequence[Token], start: int) -> int:
-    """The index of the token that closes the bracket at `start`."""
+    """Return the index of the token that closes the bracket at index `start`, or the number of tokens."""
     depth = 0
     for index in range(start, len(found)):
         if found[index].kind == "sign":

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import evaluation.rust.verifier as verifier_module
+import evaluation.rust.judge.batching as batching
 from evaluation.rust import RustVerifier
 from evaluation.rust.rustc.routing import MAX_BYTES, RULES, WORDS, must_compile_alone
 from evaluation.rust.rustc.toolchain import find_toolchain
-from evaluation.rust.syntax.analysis import analyse
+from evaluation.rust.syntax.analysis import analyze
 
 TOOLCHAIN = find_toolchain()
 DATA = os.environ.get("NANOCHAT_DATA")
@@ -71,7 +71,7 @@ def disagreements(rows, monkeypatch):
         alone[reason] += 1
         return reason
 
-    monkeypatch.setattr(verifier_module, "must_compile_alone", counted)
+    monkeypatch.setattr(batching, "must_compile_alone", counted)
     groups = {}
     for edition, crate_type, code, compiles in rows:
         groups.setdefault((edition, crate_type), []).append((code, compiles))
@@ -161,7 +161,7 @@ POISON = {
 def test_poison_damages_nobody_else_in_its_batch(name, monkeypatch):
     code, expected = POISON[name]
     # Into the batch with it, whatever routing thinks of it.
-    monkeypatch.setattr(verifier_module, "must_compile_alone", lambda *_: None)
+    monkeypatch.setattr(batching, "must_compile_alone", lambda *_: None)
     codes, statuses = neighbours()
     with RustVerifier(timeout=2) as verifier:
         verdicts = verifier.verify([*codes[:3], code, *codes[3:]])
@@ -265,7 +265,7 @@ def test_a_batch_takes_nothing_a_code_has_alone(verifier, name):
     ],
 )
 def test_what_may_share_a_crate_is_read_from_the_code_not_from_its_comments(text, routed):
-    assert bool(must_compile_alone(text.encode(), analyse(text), "2021", "lib")) is routed
+    assert bool(must_compile_alone(text.encode(), analyze(text), "2021", "lib")) is routed
 
 
 @given(st.sampled_from(sorted(RULES)), st.data())

@@ -211,9 +211,9 @@ def test_an_event_loop_goes_on_meanwhile(verifier):
     "setting, rule",
     [
         ({"edition": "2020"}, "edition must be one of"),
-        ({"workers": 0}, "workers must be at least 1"),
-        ({"workers": 1.5}, "workers must be at least 1, a whole number, got 1.5"),
-        ({"workers": "2"}, "workers must be at least 1, a whole number, got '2'"),
+        ({"workers": 0}, "workers must be an integer of at least 1"),
+        ({"workers": 1.5}, "workers must be an integer of at least 1, got 1.5"),
+        ({"workers": "2"}, "workers must be an integer of at least 1, got '2'"),
         ({"timeout": 0}, "timeout must be a positive"),
         ({"timeout": "5"}, "timeout must be a positive number of seconds, got '5'"),
         ({"run_memory_gib": "2"}, "run_memory_gib must be at least 0.25 GiB, got '2'"),

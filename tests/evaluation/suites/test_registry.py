@@ -9,7 +9,7 @@ from evaluation.results import Results
 from evaluation.run import evaluate_model
 from evaluation.settings import EvaluationSettings
 from evaluation.suites.registry import SUITES, suite_class, suite_classes, suite_of
-from model_cards.card.results import commands
+from model_cards.card.results import benchmark_rows, commands
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
 from tests.helpers.tiny_suite import TinySuite
 

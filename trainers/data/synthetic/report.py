@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from evaluation.rust.syntax.analysis import analyse, level
+from evaluation.rust.syntax.analysis import analyze, level
 from evaluation.rust.syntax.nodes import walk
 from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.renaming import canonical
@@ -73,7 +73,7 @@ def measure(codes: Iterable[str]) -> Figures:
                 methods.add(text(function.child_by_field_name("field")))
             if node.type == "scoped_identifier":
                 paths.add(re.sub(r"\s|::<.*?>", "", text(node)))
-        metadata = analyse(code).metadata
+        metadata = analyze(code).metadata
         bound = next((each for each in COMPLEXITIES if metadata.complexity <= each), None)
         complexity[f"at most {bound}" if bound else f"above {COMPLEXITIES[-1]}"] += 1
         levels[level(metadata.difficulty)] += 1

@@ -48,7 +48,7 @@ def test_libtest_tells_the_same(verifier):
     ("tests", "told"),
     [
         ("macro_rules! t { ($n:ident) => { #[test] fn $n() { assert!(f(1) == 2) } } }\nt!(a);", "test.*line 1.*macro"),
-        ("t! { #[test] fn a() { assert!(f(1) == 2) } }", "by a macro|a macro writes"),
+        ("t! { #[test] fn a() { assert!(f(1) == 2) } }", "by a macro"),
         ("#[test]\n#[test_case(1)]\nfn t() { assert!(true) }", r"#\[test_case\(1\)\]` in line 2 is an attribute"),
         ("#[rstest] fn t() { assert!(f(1) == 2) }", r"#\[rstest\]"),
         ("#[tokio::test] async fn t() { assert!(f(1) == 2) }", r"#\[tokio::test\]"),
@@ -62,7 +62,7 @@ def test_libtest_tells_the_same(verifier):
         ("extern crate rand;\n#[test] fn t() { assert!(f(1) == 2) }", "needs another crate"),
         ("mod tests;\n#[test] fn t() { assert!(f(1) == 2) }", "`mod tests;` in line 1 is in another file"),
         ("macro_rules! check { () => {} }\n#[test] fn t() { assert!(f(1) == 2) }", "another name"),
-        ("#[test] fn t() {\n  assert!(f(1) == 2;\n}", "in line [123] cannot be read"),
+        ("#[test] fn t() {\n  assert!(f(1) == 2;\n}", "in line [123] cannot be parsed"),
         (
             "fn main() { assert!(f(1) == 2); std::process::exit(0) }",
             "process::exit` in line 1 is refused to",

@@ -7,7 +7,7 @@ import pytest
 from evaluation.rust import HiddenTests, RustVerifier
 from evaluation.rust.judge.refusals import refusals
 from evaluation.rust.rustc.toolchain import find_toolchain
-from evaluation.rust.syntax.analysis import analyse
+from evaluation.rust.syntax.analysis import analyze
 from tests.helpers.paths import HELPERS
 from tests.helpers.stored import needs_data, rows
 
@@ -20,7 +20,7 @@ STATEMENTS = "fn shown() -> bool {{ macro_rules! all {{ ($b:block) => {{ $b }} }
 def unsound(code):
     """The reasons that speak of holes."""
     reasons = [refusal.reason for refusal in refusals(code.encode(), SHOWN)]
-    return [reason for reason in reasons if reason.endswith(("is not sound", "cannot be seen"))]
+    return [reason for reason in reasons if reason.endswith(("is not sound", "cannot be checked"))]
 
 
 def test_the_holes_are_open_in_this_compiler(monkeypatch):
@@ -44,9 +44,7 @@ def test_every_hole_is_refused_however_it_is_dressed(dress):
 
 def test_what_is_hidden_too_deep_in_macros_is_refused():
     code = f"fn shown() -> bool {{ let v = {'vec![' * 100}{'1, ' * 1000}{']' * 100}; v.is_empty() }}"
-    assert [refusal.reason for refusal in refusals(code.encode())] == [
-        "has macros within macros that are too much to read"
-    ]
+    assert [refusal.reason for refusal in refusals(code.encode())] == ["has nested macros that are too large to check"]
 
 
 @needs_data
@@ -55,4 +53,4 @@ def test_no_honest_solution_has_the_shape_of_a_hole():
     codes += [row["gpt4_reference"] for row in rows("humaneval_rust_multiple") if row["gpt4_reference"]]
     codes += [code for row in rows("exercism_rust") for code in row["example"].values()]
     codes += [row["code"] for row in rows("rust_by_example") if row["rustc_pass"]]
-    assert [code for code in codes if not analyse(code).has_error and unsound(code)] == []
+    assert [code for code in codes if not analyze(code).has_error and unsound(code)] == []

@@ -15,7 +15,7 @@ from evaluation.rust.judge.harness import publish
 from evaluation.rust.judge.published_tests import as_hidden_tests
 from evaluation.rust.judge.refusals import refusals
 from evaluation.rust.rustc.routing import MAX_BYTES, must_compile_alone
-from evaluation.rust.syntax.analysis import RUST, analyse
+from evaluation.rust.syntax.analysis import RUST, analyze
 from evaluation.rust.syntax.completion import completed_function
 from evaluation.rust.syntax.declarations import read_declarations
 from evaluation.rust.verdict import STATUSES
@@ -34,8 +34,8 @@ from trainers.reinforcement.rewards import RustReward
 
 TESTS = HiddenTests("fn f(a: u8) -> u8;", "check!(f(1) == 1);")
 LOOKS = {
-    "analyse": analyse,
-    "routing": lambda code: must_compile_alone(code.encode(), analyse(code), "2021", "lib"),
+    "analyze": analyze,
+    "routing": lambda code: must_compile_alone(code.encode(), analyze(code), "2021", "lib"),
     "refusals": lambda code: refusals(code.encode(), TESTS),
     "refusals of a library": lambda code: refusals(code.encode()),
     "completed_function": partial(completed_function, "fn g() {\n"),

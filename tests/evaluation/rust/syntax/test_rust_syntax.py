@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.rust.syntax.analysis import analyse, difficulty, level
+from evaluation.rust.syntax.analysis import analyze, difficulty, level
 
 PROGRAM = """
 use std::fmt;
@@ -21,11 +21,11 @@ COUNTS = st.integers(0, 10_000)
 
 
 def metadata(code):
-    return analyse(code).metadata
+    return analyze(code).metadata
 
 
 def is_foreign(code):
-    return analyse(code).foreign_impl
+    return analyze(code).foreign_impl
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_functions_are_those_with_a_body():
     ],
 )
 def test_a_plain_main_is_the_only_one_and_has_nothing_more(code, main):
-    assert analyse(code).main == main
+    assert analyze(code).main == main
 
 
 @pytest.mark.parametrize(
@@ -177,9 +177,9 @@ def test_a_macro_may_implement_a_trait_of_the_file():
 
 
 def test_modules_of_other_files_are_seen_also_in_macros():
-    assert analyse("mod a { pub mod b; }").bodiless_module
-    assert analyse("macro_rules! m { ($($a:ident)*) => { $(mod $a;)* } }").bodiless_module
-    assert not analyse("mod a { mod b {} } // mod c;").bodiless_module
+    assert analyze("mod a { pub mod b; }").bodiless_module
+    assert analyze("macro_rules! m { ($($a:ident)*) => { $(mod $a;)* } }").bodiless_module
+    assert not analyze("mod a { mod b {} } // mod c;").bodiless_module
 
 
 @pytest.mark.parametrize(
@@ -199,35 +199,35 @@ def test_modules_of_other_files_are_seen_also_in_macros():
     ],
 )
 def test_a_function_that_does_nothing_is_a_placeholder(body):
-    assert analyse(f"fn f() {{ {body}\n }}").placeholders == ("f",)
+    assert analyze(f"fn f() {{ {body}\n }}").placeholders == ("f",)
 
 
 @pytest.mark.parametrize("body", ["1", "log(); todo!()", "fn g() { 1 }", "if a { todo!() }", "my_todo!()", "todo()"])
 def test_a_function_that_does_something_is_no_placeholder(body):
-    assert analyse(f"fn f() {{ {body} }}").placeholders == ()
+    assert analyze(f"fn f() {{ {body} }}").placeholders == ()
 
 
 def test_placeholders_come_in_the_order_of_the_file():
     names = tuple(f"f{number}" for number in range(20))
-    assert analyse("mod m { " + " ".join(f"fn {name}() {{ {{}} }}" for name in names) + "}").placeholders == names
+    assert analyze("mod m { " + " ".join(f"fn {name}() {{ {{}} }}" for name in names) + "}").placeholders == names
 
 
 def test_supers_count_that_stay_within_the_files_own_modules():
     code = "mod a { use super::b; mod c { use super::super::b; pub(super) fn f() {} } } use super::x; m!(super);"
-    assert analyse(code).inner_supers == 4
-    assert analyse("mod a { use super::super::b; }").inner_supers == 0
+    assert analyze(code).inner_supers == 4
+    assert analyze("mod a { use super::super::b; }").inner_supers == 0
 
 
 def test_names_of_attributes_and_macros_are_sorted_and_given_once():
     code = "#![allow(a)] #[rustfmt::skip] #[derive(A)] #[derive(B)] #[unsafe(no_mangle)] fn f() {"
-    report = analyse(code + " std::println!(); b!{} b![] } macro_rules! b { () => { hidden!() } }")
+    report = analyze(code + " std::println!(); b!{} b![] } macro_rules! b { () => { hidden!() } }")
     assert report.attributes == ("derive", "no_mangle", "rustfmt::skip", "!allow")
     assert (report.macros, report.macros_defined) == (("b", "std::println"), ("b",))
 
 
 def test_what_does_not_parse_is_an_error_and_still_measured():
-    assert not analyse(PROGRAM).has_error
-    broken = analyse(PROGRAM + "fn broken( {")
+    assert not analyze(PROGRAM).has_error
+    broken = analyze(PROGRAM + "fn broken( {")
     assert broken.has_error and broken.metadata.functions >= 2
 
 
@@ -235,7 +235,7 @@ def test_what_does_not_parse_is_an_error_and_still_measured():
 @given(source=st.text() | st.binary() | st.text(alphabet="fn main(){}<>'\"/*!#[]impl for &&\0\r\n;:"))
 def test_any_text_is_analysed(source):
     size = len(source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source)
-    report = analyse(source)
+    report = analyze(source)
     assert report.metadata.bytes == size and 0 <= report.metadata.difficulty <= 1
 
 
@@ -246,7 +246,7 @@ def test_a_lone_surrogate_is_no_failure():
 @settings(max_examples=50)
 @given(comment=st.text(alphabet=st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"])))
 def test_a_comment_changes_nothing_but_the_size(comment):
-    before, after = analyse(PROGRAM), analyse(f"{PROGRAM}// {comment}\n")
+    before, after = analyze(PROGRAM), analyze(f"{PROGRAM}// {comment}\n")
     resized = dataclasses.replace(after.metadata, bytes=before.metadata.bytes)
     assert dataclasses.replace(after, metadata=resized) == before
     assert after.metadata.bytes > before.metadata.bytes
@@ -283,10 +283,10 @@ def test_levels_begin_at_their_bounds():
 )
 def test_long_and_deep_code_needs_no_stack(code):
     # A search that is quadratic in the depth takes seconds for most of these, instead of a twentieth of one.
-    assert not analyse(code).has_error
+    assert not analyze(code).has_error
 
 
 def test_threads_get_what_one_thread_gets():
     codes = [PROGRAM * (1 + number % 7) for number in range(200)]
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(analyse, codes)) == [analyse(code) for code in codes]
+        assert list(pool.map(analyze, codes)) == [analyze(code) for code in codes]
