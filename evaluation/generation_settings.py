@@ -1,4 +1,4 @@
-"""How text is generated: one set of fields, checked in one place, for benchmarks and chats; without PyTorch."""
+"""Settings of text generation, for benchmarks and chats; without PyTorch."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class GenerationSettings:
     """
-    Settings of text generation, named as in `transformers.GenerationConfig` where it has them.
+    How text is generated. Fields that `transformers.GenerationConfig` has, too, have the same names.
 
     Attributes:
         num_samples: Completions per prompt.
