@@ -1,4 +1,4 @@
-"""How an instruction-tuned model is asked for a program: with an instruction, in a chat template."""
+"""Prompts for instruction-tuned models: an instruction with the problem, in a chat template."""
 
 import hashlib
 from dataclasses import dataclass

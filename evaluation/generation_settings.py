@@ -1,4 +1,4 @@
-"""How text is generated: one set of fields, checked in one place, for benchmarks and chats; without PyTorch."""
+"""Settings of text generation, for benchmarks and chats; without PyTorch."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from evaluation.token_sampling import TokenSampling
 @dataclass(frozen=True, kw_only=True)
 class GenerationSettings(TokenSampling):
     """
-    Settings of text generation, named as in `transformers.GenerationConfig` where it has them.
+    How text is generated. Fields that `transformers.GenerationConfig` has, too, have the same names.
 
     Attributes:
         num_samples: Completions per prompt.

@@ -126,7 +126,7 @@ def decoded_losses(
 
 
 @contextmanager
-def measuring(model: PreTrainedModel) -> Iterator[None]:
+def evaluation_mode(model: PreTrainedModel) -> Iterator[None]:
     """Set evaluation mode and keep the quantized weights for this context; restore the mode afterwards."""
     was_training = model.training
     model.eval()
@@ -146,7 +146,7 @@ def _losses_and_exits(
     # A loader advances the global generator even when it does not shuffle, which would change a training that this
     # interrupts: hence a generator of its own.
     loader = DataLoader(blocks.with_format("torch"), batch_size=batch_size, generator=torch.Generator())
-    with measuring(model), show_progress("Loss by depth", len(blocks), "blocks") as advance:
+    with evaluation_mode(model), show_progress("Loss by depth", len(blocks), "blocks") as advance:
         for batch in loader:
             input_ids = batch["input_ids"].to(model.device, torch.long)
             labels = F.pad(input_ids[:, 1:], (0, 1), value=IGNORE_INDEX)

@@ -15,4 +15,4 @@ def pass_at_k(samples: int, correct: int, k: int) -> float:
         raise ValueError(f"correct must be from 0 to samples={samples}, got {correct}")
     if not 1 <= k <= samples:
         raise ValueError(f"k must be from 1 to the number of samples per problem, {samples}, got {k}")
-    return 1.0 - prod(1.0 - k / drawn for drawn in range(samples - correct + 1, samples + 1))
+    return 1.0 - prod(1.0 - k / size for size in range(samples - correct + 1, samples + 1))

@@ -55,7 +55,7 @@ def evaluate_model(
     when it is called again. Whatever can be refused is refused before the model is loaded.
 
     Args:
-        model: Folder or Hub name of a causal language model, or a loaded one.
+        model: Folder or Hub name of a causal language model, or a loaded one, which is put into evaluation mode.
         suites: Names, such as "compile-rate", or suites with their problems. "all" runs every suite and skips those
             whose problems are missing.
         output_dir: Folder for the files; must not hold results of another model.
@@ -87,6 +87,9 @@ def evaluate_model(
             console.print(line, markup=False)
 
     loaded = load_suites([suites] if isinstance(suites, str) else suites, settings, log)
+    names = [suite.results_name for suite in loaded]
+    if len(set(names)) < len(names):
+        raise ValueError(f"suites must have results of different names, got {', '.join(names)}")
     with ExitStack() as stack:
         # Before the model is loaded: the compiler or the sandbox may be missing.
         verifiers = {
@@ -101,7 +104,7 @@ def evaluate_model(
         for suite in loaded:
             suite.check_model(model, tokenizer)
         folder = ResultsFolder(output_dir, describe(model, path), command)
-        folder.check(suite.results_name for suite in loaded)
+        folder.check(names)
         runs = []
         for suite in loaded:
             verifier = None if suite.edition is None else verifiers[settings.edition or suite.edition]

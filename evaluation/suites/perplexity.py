@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.generate import depth_arguments, positions
-from evaluation.loss_by_depth import DepthPoint, ExitSums, decoded_losses, measuring, token_losses
+from evaluation.loss_by_depth import DepthPoint, ExitSums, decoded_losses, evaluation_mode, token_losses
 from evaluation.plots import plot_depth_quality
 from evaluation.progress import show_progress
 from evaluation.results import Interval, Results, bootstrap
@@ -139,14 +139,14 @@ def read_texts(path: Path) -> dict[str, str]:
     elif path.suffix == ".rs":
         texts = {path.name: read_text(path)}
     else:
-        texts = dict(_codes(path))
+        texts = dict(_code_column(path))
     texts = {name: text for name, text in texts.items() if text.strip()}
     if not texts:
         raise ValueError(f"text must be .rs files or JSON lines with a column code, got none in {path}")
     return texts
 
 
-def _codes(path: Path) -> Iterator[tuple[str, str]]:
+def _code_column(path: Path) -> Iterator[tuple[str, str]]:
     # Not `splitlines`, which also splits at characters that JSON leaves unescaped.
     for index, line in enumerate(read_text(path).split("\n")):
         if not line.strip():
@@ -201,7 +201,7 @@ def score_texts(
         pieces += [(name, tokens[at : at + window]) for at in range(0, len(tokens) - 1, window - 1)]
     sums, nats = ExitSums(THRESHOLDS), {name: torch.zeros(1, dtype=torch.float64) for name in texts}
     decoded_nats, decoded_loops = dict.fromkeys(texts, 0.0), 0.0
-    with measuring(model), show_progress("Perplexity", len(pieces), "windows", shown=progress) as advance:
+    with evaluation_mode(model), show_progress("Perplexity", len(pieces), "windows", shown=progress) as advance:
         for at in range(0, len(pieces), batch_size):
             batch = pieces[at : at + batch_size]
             length = max(len(tokens) for _, tokens in batch)

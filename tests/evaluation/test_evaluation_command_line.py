@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from evaluation.__main__ import main
+from evaluation.command_line import problem_files
 from evaluation.rust.verdict import Verdict
 
 GOOD = "pub fn f() {}\n"
@@ -95,7 +96,20 @@ def test_the_doctor_reports_every_attempt(capsys):
     assert "BROKEN" not in out
 
 
-@pytest.mark.parametrize("command", [[], ["verify"], ["doctor"]])
+@pytest.mark.parametrize(
+    "given, suites, expected",
+    [
+        (["a.jsonl"], ["multipl-e-rust"], {"multipl-e-rust": "a.jsonl"}),
+        (["a.jsonl", "multipl-e-rust=b.jsonl"], ["all"], {"humaneval-rust": "a.jsonl", "multipl-e-rust": "b.jsonl"}),
+        (["x=1/a.jsonl"], ["compile-rate", "perplexity"], {"compile-rate": "x=1/a.jsonl"}),
+        ([], ["all"], {}),
+    ],
+)
+def test_a_file_of_problems_belongs_to_the_suite_it_names_or_the_first(given, suites, expected):
+    assert {name: str(path) for name, path in problem_files(given, suites).items()} == expected
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["compare"], ["report"], ["verify"], ["doctor"]])
 def test_every_option_is_explained(capsys, command):
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])

@@ -60,8 +60,11 @@ def test_continuous_evaluation_finds_a_registered_suite(registered, model, tmp_p
 
 def test_a_loaded_model_and_suites_with_their_problems_are_taken_as_they_are(registered, model, tmp_path):
     settings = EvaluationSettings(limit=2)
-    found = evaluate_model(model, ["tiny", TinySuite((1, 2, 3))], tmp_path, settings, tokenizer=TOKENIZER)
-    assert [each.num_problems for each in found] == [2, 3] and found[0].model["parameters"] == model.num_parameters()
+    for suite, number in (("tiny", 2), (TinySuite((1, 2, 3)), 3)):
+        (found,) = evaluate_model(model, [suite], tmp_path, settings, tokenizer=TOKENIZER)
+        assert found.num_problems == number and found.model["parameters"] == model.num_parameters()
+    with pytest.raises(ValueError, match="suites must have results of different names, got tiny_numbers, tiny_numb"):
+        evaluate_model(model, ["tiny", TinySuite((1, 2, 3))], tmp_path, settings, tokenizer=TOKENIZER)
     with pytest.raises(ValueError, match="tokenizer must be given with a loaded model"):
         evaluate_model(model, "tiny", tmp_path)
     with pytest.raises(ValueError, match="suite must be one of .*tiny, got 'none'"):
