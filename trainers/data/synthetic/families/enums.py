@@ -266,13 +266,14 @@ def enum_total(draw: Draw) -> Function:
     floor = "\ntotal = total.max(0);" if floored else ""
     loop = fill("let mut total = $start;\nfor each in values {\n    $stepped\n    $floor\n}\ntotal", start=start, stepped=stepped, floor=floor)
     folded = fill("values.iter().fold($start, |total, each| {\n    let change = $chosen;\n    $after\n})", start=start, chosen=chosen, after="(total + change).max(0)" if floored else "total + change")
-    begin = f" The {figure.replace('_', ' ')} starts at {start}."
+    figured = "number of passengers" if figure == "passengers" else figure.replace("_", " ")
+    begin = f" The {figured} starts at {start}."
     stop = " Whenever it would become negative, it is set to 0 instead." if floored else ""
-    context = declare(draw, name, f"something that changes the {figure.replace('_', ' ')}", [f"{gain}({kind})", f"{loss}({kind})", f"{several}({kind}, {kind})", fixed])
+    context = declare(draw, name, f"something that changes the {figured}", [f"{gain}({kind})", f"{loss}({kind})", f"{several}({kind}, {kind})", fixed])
     said = f"`{gain}` adds its number, `{loss}` subtracts its number, `{several}` adds the product of its two numbers, and `{fixed}` subtracts {amount}"
     return Function(
         name=draw.style(f"final_{figure}", figure, f"{figure}_after", "apply_all", "replay"), parameters={"values": f"&[{name}]"}, returns=kind,
-        words=[f"Returns the {figure.replace('_', ' ')} after applying all of `values` in order: {said}.{begin}{stop}", f"Applies all `values` in order and returns the final {figure.replace('_', ' ')}: {said}.{begin}{stop}"],
+        words=[f"Returns the {figured} after applying all of `values` in order: {said}.{begin}{stop}", f"Applies all `values` in order and returns the final {figured}: {said}.{begin}{stop}"],
         forms=[loop, folded, *([] if floored else [fill("let change: $kind = values\n    .iter()\n    .map(|each| $chosen)\n    .sum();\n$added", kind=kind, chosen=chosen, added=f"{start} + change" if start else "change")])],
         oracle=oracle, inputs=lambda: ([one() for _ in range(draw.arguments.randint(0, 5))],), context=context,
     )

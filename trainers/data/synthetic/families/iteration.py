@@ -65,7 +65,7 @@ def prefix_until(draw: Draw) -> Function:
     x, taken = holds.on("value"), "[..place]" if side == "take" else "[place..]"
     return _slice_function(
         draw, kind, returns, (f"{side}_until", "leading" if side == "take" else "trailing", f"{figure}_{'before' if side == 'take' else 'from'}_{holds.slug}", "part_of"),
-        [f"Returns {said} in `values` {where}. If there is none, {'this includes all numbers' if side == 'take' else 'this includes no numbers'}.", f"Finds the first element that {holds.clause} and returns {said} {'before it' if side == 'take' else 'from that element to the end'}. If there is no such element, {'all elements are included' if side == 'take' else 'no elements are included'}.", f"Determines {said} {where}, or of {'all' if side == 'take' else 'no'} elements if there is no such number."],
+        [f"Returns {said} in `values` {where}. If there is none, {'this includes all numbers' if side == 'take' else 'this includes no numbers'}.", f"Finds the first element that {holds.clause} and returns {said} {'before it' if side == 'take' else 'from that element to the end'}. If there is no such element, {'all elements are included' if side == 'take' else 'no elements are included'}.", f"Determines {said} {where}. If there is no such number, {'all' if side == 'take' else 'no'} numbers are included."],
         [f"values\n    .iter()\n    .copied()\n    .{side}_while(|&value| !({x}))\n    {end}",
          f"let place = values\n    .iter()\n    .position(|&value| {x})\n    .unwrap_or(values.len());\nvalues{taken}.iter().copied(){end}",
          f"let mut place = 0;\nwhile place < values.len() {{\n    let value = values[place];\n    if {x} {{\n        break;\n    }}\n    place += 1;\n}}\nvalues{taken}.iter().copied(){end}"],
@@ -101,7 +101,7 @@ def chunk_figures(draw: Draw) -> Function:
     change = draw.integer_mapping(kind)
     inner, compute, said = draw.choose(
         (f"part.iter().copied().sum::<{kind}>()", sum, "sum"), ("part.iter().copied().max().unwrap_or(0)", max, "maximum"), ("part.iter().copied().min().unwrap_or(0)", min, "minimum"),
-        ("part[0]", lambda p: p[0], "first number"), ("part[part.len() - 1]", lambda p: p[-1], "last number"), ("part.iter().fold(0, |sum, &each| sum * 2 + each)", _binary, "value of the numbers taken as digits in base 2, most significant first"),
+        ("part[0]", lambda p: p[0], "first number"), ("part[part.len() - 1]", lambda p: p[-1], "last number"), ("part.iter().fold(0, |sum, &each| sum * 2 + each)", _binary, "value of the numbers as base-2 digits (most significant first)"),
     )
     blocks = {"chunks": f"consecutive blocks of {size} numbers, the last of which may be shorter", "windows": f"all overlapping windows of {size} consecutive numbers", "chunks_exact": f"consecutive blocks of exactly {size} numbers, ignoring a shorter rest at the end"}[cut]
 

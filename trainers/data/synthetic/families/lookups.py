@@ -371,7 +371,7 @@ def two_sum(draw: Draw) -> Function:
     plus = " + 1" if base else ""
     give = {"indices": f"(first{plus}, index{plus})", "values": "(values[first], value)", "second": "index"}[returns]
     result = {"indices": "Option<(usize, usize)>", "values": f"Option<({kind}, {kind})>", "second": "Option<usize>"}[returns]
-    told = {"indices": f"both indices, counting from {base}", "values": "the two numbers", "second": "the index of the later one"}[returns]
+    told = {"indices": f"both indices (counting from {base})", "values": "the two numbers", "second": "the index of the later one"}[returns]
 
     def oracle(values: list[int], target: int) -> object:
         for j, b in enumerate(values):

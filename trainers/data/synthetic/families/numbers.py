@@ -108,7 +108,7 @@ def sum_up_to(draw: Draw) -> Function:
         parameters={"n": kind},
         returns=kind,
         words=[
-            f"Adds up the {keep.plural} among the integers from {start} to `n` inclusive, each {mapping.participle} first.",
+            f"Adds up the {keep.plural} among the integers from {start} to `n` inclusive, each first {mapping.participle}.",
             f"Takes every integer from {start} to `n` inclusive that {keep.clause}, and returns the sum of these numbers, each {mapping.participle}.",
             f"Iterates from {start} to `n` inclusive and returns the sum of the {keep.plural}, each {mapping.participle} before it is added.",
         ],

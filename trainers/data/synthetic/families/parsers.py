@@ -355,7 +355,7 @@ def run_commands(draw: Draw) -> Function:
     result = outcome.good(state) if strict else state
     indented = lambda depth: "".join(f"{' ' * depth}{arm}\n" for arm in arms)  # noqa: E731
     rules = [f"`{plus} N` adds N", f"`{minus} N` subtracts N"] + ([f"`{twice} N` subtracts {factor} times N"] if third else []) + ([f"`{zero}` sets it to 0"] if reset else [])
-    rule = ", ".join(rules[:-1]) + f" and {rules[-1]}" + (", where a subtraction stops at 0" if floor else "")
+    rule = ", ".join(rules[:-1]) + f" and {rules[-1]}" + ("; a subtraction never goes below 0" if floor else "")
     otherwise = f"Any other command gives {outcome.said}." if strict else draw.style("Other commands are ignored.", "Anything else has no effect.")
 
     def oracle(text: str):
