@@ -26,12 +26,6 @@ DOMAINS = (
 )
 
 
-
-
-
-
-
-
 def draw_enum(draw: Draw) -> tuple[str, str, list[str]]:
     """A name, what it is, and the variants."""
     names, said, variants = draw.choose(*DOMAINS)
@@ -45,8 +39,6 @@ def declare(draw: Draw, name: str, said: str, variants: Iterable[str], more: str
     body = "\n".join(f"    {each}," for each in variants)
     begun = said[0].upper() + said[1:]
     return f"/// {begun}.\n#[derive({derived}{more})]\npub enum {name} {{\n{body}\n}}"
-
-
 
 
 @dataclass(frozen=True)

@@ -137,12 +137,6 @@ def generic_rearranged(draw: Draw) -> Function:
     )
 
 
-
-
-
-
-
-
 @family(tier=2)
 def displayed(draw: Draw) -> Function:
     kind = draw.choose("i32", "char", "&str", "u32")

@@ -327,9 +327,3 @@ def borrowed_pairs(draw: Draw) -> Function:
         name=draw.style("settings", f"{wanted}_of_settings", "read_options", f"{wanted}_in_text", "query"), generics="" if wanted == "count" else "<'a>", parameters={"text": "&str" if wanted == "count" else "&'a str"} | ({"key": "&str"} if find else {}), returns=returns, forms=forms, oracle=oracle, parts=[helper],
         inputs=lambda: (separator.join(entry() for _ in range(draw.arguments.randint(0, 4))), *((draw.arguments.choice(("a", "b", "key", "n")),) if find else ())), words=[f"Parses pairs such as \"key{within}value\", separated by `{between}`, and returns {told}.", f"Splits `text` into entries at every `{between}` and each entry into a key and a value at `{within}`. Returns {told}."],
     )
-
-
-
-
-
-

@@ -1,6 +1,5 @@
 """State machines: tables of transitions, robots, counters, lights, scanners and retries."""
 
-
 from trainers.data.synthetic.families.enums import Variant, declare
 from trainers.data.synthetic.family import Case, Draw, Function, Items, family
 from trainers.data.synthetic.literals import Err, Ok, Raw
@@ -191,17 +190,3 @@ def machine_type(draw: Draw) -> Items:
         cases.append(Case(f"(machine.state(), {owned})" if field else "machine.state()", f"({state}::{now}, {seen})" if field else f"{state}::{now}", f"{setup} let _ = machine.{handle}({events[-1].rust});"))
         cases.append(Case(f"machine.{handle}({events[-1].rust})", final, setup))
     return Items(code, cases)
-
-
-
-
-
-
-
-
-
-
-
-
-
-

@@ -1,6 +1,5 @@
 """Functions of one number or a few."""
 
-
 from trainers.data.synthetic.family import Draw, Function, Undefined, family
 from trainers.data.synthetic.literals import INTEGERS, SIGNED, UNSIGNED
 from trainers.data.synthetic.pieces import quotient, remainder
@@ -91,12 +90,6 @@ def clamp_between(draw: Draw) -> Function:
     )
 
 
-
-
-
-
-
-
 @family(tier=1)
 def sum_up_to(draw: Draw) -> Function:
     kind = draw.choose("u32", "u64", "i64")
@@ -152,8 +145,6 @@ def sum_up_to(draw: Draw) -> Function:
         oracle=lambda n: sum(mapping(v) for v in range(start, n + 1) if keep(v)),
         inputs=lambda: (draw.arguments.randint(0, 40),),
     )
-
-
 
 
 @family(tier=1)
@@ -255,10 +246,6 @@ def words_for_multiples(draw: Draw) -> Function:
     )
 
 
-
-
-
-
 @family(tier=1)
 def rounded_division(draw: Draw) -> Function:
     kind = draw.choose(*SIGNED, *UNSIGNED)
@@ -293,8 +280,6 @@ def rounded_division(draw: Draw) -> Function:
         oracle=oracle,
         inputs=lambda: (draw.arguments.randint(0, 90),),
     )
-
-
 
 
 @family(tier=1)
@@ -382,8 +367,6 @@ def two_number_formula(draw: Draw) -> Function:
         ],
         oracle=lambda a, b: p * a + (q * b if sign == "+" else -q * b) + c,
     )
-
-
 
 
 @family(tier=1)

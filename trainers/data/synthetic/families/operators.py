@@ -163,12 +163,6 @@ def indexed_type(draw: Draw) -> Items:
     return Items(code, [*cases, Case(f"it.{field}", f"vec![{', '.join(literal(each, kind) for each in values)}]", f"{begin} it[{last[0]}] = {literal(new, kind)};")])
 
 
-
-
-
-
-
-
 @family(tier=3)
 def summed_type(draw: Draw) -> Items:
     shape = Shape(draw)
@@ -204,14 +198,6 @@ def summed_type(draw: Draw) -> Items:
         ending = f".collect::<{shape.name}>()" if figure == "FromIterator" else f".{call}::<{shape.name}>()"
         cases.append(Case(f"{source}{narrow}{ending}", shape.made(totals), values))
     return Items(code, cases[1:] if draw.style(True, False) else cases)
-
-
-
-
-
-
-
-
 
 
 @family(tier=3)

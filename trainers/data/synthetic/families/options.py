@@ -1,6 +1,5 @@
 """Functions that may have no result: `Option` and `Result`."""
 
-
 from trainers.data.synthetic.family import Draw, Function, family
 from trainers.data.synthetic.literals import BITS, INTEGERS, SIGNED, Err, Ok
 from trainers.data.synthetic.pieces import quotient, remainder
@@ -16,14 +15,10 @@ def fits(value: int, kind: str) -> bool:
     return -(1 << (bits - 1)) <= value < 1 << (bits - 1) if kind[0] == "i" else 0 <= value < 1 << bits
 
 
-
-
 def negation(condition: str) -> str:
     if " " in condition:
         return f"!({condition})"
     return condition[1:] if condition.startswith("!") else f"!{condition}"
-
-
 
 
 @family(tier=1)
@@ -100,8 +95,6 @@ def matching_element(draw: Draw) -> Function:
         forms=["\n".join(chain).replace(".filter(", ".find(").replace("\n    .next()", "") if which != "second" else "\n".join(chain), *loops], oracle=oracle,
         words=[f"Returns {told} that {keep.clause}, or `None` if there is none.{then}", f"Searches `values` for {told} that {keep.clause}. Returns `None` if there is no such element.{then}", f"Returns {told.replace('element', 'one')} of the {keep.plural} in `values`, or `None` if there are too few.{then}"],
     )
-
-
 
 
 @family(tier=1)
@@ -183,8 +176,6 @@ def option_chain(draw: Draw) -> Function:
         inputs=(lambda: (draw.value(f"[{kind}]"), draw.arguments.randint(0, 5))) if source == "get" else None,
         words=[f"Returns {which}. Otherwise, or if there is no number, returns {missing}.", f"Computes {which}. In all other cases, including a missing number, the result is {missing}."],
     )
-
-
 
 
 @family(tier=1)
@@ -315,7 +306,3 @@ def table_lookup(draw: Draw) -> Function:
         name=draw.style(f"{thing}_{wanted}", f"find_{thing}", f"{thing}_lookup", f"to_{thing}"), parameters=parameters, returns=returns, forms=forms, oracle=oracle, inputs=inputs,
         words=[f"Returns {told}. The {thing}s are, in order: {listed}.", f"Returns {told}, where the {thing}s in order are {listed}."],
     )
-
-
-
-

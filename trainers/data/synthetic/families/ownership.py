@@ -1,15 +1,10 @@
 """Moving, borrowing and sharing: changes in place, taken values, boxes, `Rc`, `RefCell`, `Cow`."""
 
-
 from trainers.data.synthetic.family import Case, Draw, Function, Items, family
 from trainers.data.synthetic.literals import literal
 from trainers.data.synthetic.writing import braced, items
 
 KINDS = ("i32", "i64", "u32", "u64")
-
-
-
-
 
 
 def numbers(draw: Draw, size: int, low: int = 1, high: int = 40) -> list[int]:
@@ -18,8 +13,6 @@ def numbers(draw: Draw, size: int, low: int = 1, high: int = 40) -> list[int]:
 
 def _any_list(draw: Draw, kind: str, longest: int = 8) -> list[int]:
     return numbers(draw, draw.arguments.randint(0, longest), -15 if kind.startswith("i") else 0, 30)
-
-
 
 
 @family(tier=1)
@@ -237,12 +230,6 @@ def text_in_place(draw: Draw) -> Function:
     )
 
 
-
-
-
-
-
-
 @family(tier=3)
 def copied_if_needed(draw: Draw) -> Items:
     holds, mark = draw.char_predicate(), draw.choose("_", "-", "?", "+", "~", "")
@@ -265,8 +252,6 @@ def copied_if_needed(draw: Draw) -> Items:
     texts = list(dict.fromkeys([draw.text(2), "tree_house in Ohio, 7 stars!", "q", draw.text(1) or "river"]))
     cases = [Case(f"{name}({literal(t, '&str')})", literal(compute(t), "&str")) for t in texts]
     return Items(code, cases + [Case(f"matches!({name}({literal(t, '&str')}), Cow::Borrowed(_))", literal(not any(map(holds, t)), "bool")) for t in texts[:3]])
-
-
 
 
 @family(tier=2)

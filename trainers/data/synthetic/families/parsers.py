@@ -297,10 +297,6 @@ def sum_of_products(draw: Draw) -> Function:
         forms=forms, oracle=oracle, inputs=lambda: (argument(),))
 
 
-
-
-
-
 @family(tier=2)
 def parse_tuple(draw: Draw) -> Function:
     kind, (opening, closing) = draw.choose("i32", "i64", "u32", "u8"), draw.choose(("(", ")"), ("[", "]"), ("<", ">"), ("{", "}"), ("p(", ")"), ("at ", ""), ("#", "#"), ("", "px"))
@@ -386,15 +382,3 @@ def run_commands(draw: Draw) -> Function:
             f"let mut {state}: i32 = {start};\nfor command in {split} {{\n    let words: Vec<&str> = command.split_whitespace().collect();\n    let (verb, number) = match words[..] {{\n        [verb] => (verb, None),\n        [verb, number] => match number.parse::<i32>() {{\n            Ok(n) => (verb, Some(n)),\n            Err(_) => (\"\", None),\n        }},\n        _ => (\"\", None),\n    }};\n    match (verb, number) {{\n{indented(8)}    }}\n}}\n{result}",
             f"let mut {state}: i32 = {start};\nfor command in {split} {{\n    let mut words = command.split_whitespace();\n    let verb = words.next().unwrap_or(\"\");\n    {numbered}\n    if words.next().is_some() || matches!(number, Some(Err(_))) {{\n        {f'return {outcome.fail};' if strict else 'continue;'}\n    }}\n    match (verb, number.and_then(Result::ok)) {{\n{indented(8)}    }}\n}}\n{result}",
         ], oracle=oracle, inputs=lambda: (argument(),))
-
-
-
-
-
-
-
-
-
-
-
-

@@ -368,8 +368,6 @@ def running_figure(draw: Draw) -> Function:
     )
 
 
-
-
 @family(tier=2)
 def partition_values(draw: Draw) -> Function:
     kind = draw.choose(*INTEGERS)

@@ -37,10 +37,6 @@ def negated(condition: str) -> str:
     return f"!({condition})" if re.search(" [<>=]+ ", condition) else f"!{condition}"
 
 
-
-
-
-
 def _char_mapping(draw: Draw) -> MappingPiece:
     pick = draw.meaning
     holds, sign, c, d = char_predicate(pick), pick.choice("*#_.?x"), pick.choice("aeirst"), pick.choice("ouxyz")
@@ -175,8 +171,6 @@ def caesar_shift(draw: Draw) -> Function:
         inputs=lambda: (_mixed(draw, "abmnyzABMNYZ 1!"),))
 
 
-
-
 @family(tier=2)
 def palindrome_figure(draw: Draw) -> Function:
     figure = draw.choose("test", "pairs", "words", "missing")
@@ -222,8 +216,6 @@ def palindrome_figure(draw: Draw) -> Function:
         parameters={"text": "&str"}, returns=returns, words=words, forms=forms, oracle=oracle, inputs=lambda: (argument(),))
 
 
-
-
 @family(tier=2)
 def char_runs(draw: Draw) -> Function:
     layout, least = draw.choose("count first", "char first", "count first", "char first", "pairs", "longest", "groups"), draw.integer(1, 4)
@@ -257,10 +249,6 @@ def char_runs(draw: Draw) -> Function:
         ], oracle=oracle, inputs=lambda: (_repetitive(draw),))
 
 
-
-
-
-
 @family(tier=1)
 def join_items(draw: Draw) -> Function:
     kind, mark = draw.choose("&[i32]", "&[u64]", "&[&str]", "&[String]", "&[char]"), draw.choose(", ", "-", " | ", "; ", "/", " ", ":", " -> ", "+")
@@ -286,8 +274,6 @@ def join_items(draw: Draw) -> Function:
         words=[f"Joins the items with the separator `{mark}`{others}{around}.", f"Formats all `items` as one text, separated by `{mark}`{others}{around}."],
         forms=[joined if last == mark else two, f"let mut result = {begin};\nfor (index, item) in items.iter().enumerate() {{\n{between}    result.push_str(&item.to_string());\n}}\n{end}result"],
         oracle=oracle, inputs=lambda: (draw.text().split() if kind in ("&[&str]", "&[String]") else draw.value(kind),))
-
-
 
 
 @family(tier=2)
@@ -326,7 +312,3 @@ def find_pattern(draw: Draw) -> Function:
         name=draw.style(*{"count": ("count_occurrences", "count_pattern", "occurrences"), "positions": ("find_all", "match_positions"), "last": ("last_occurrence", "find_last"), "gaps": ("skipped", "chars_between")}[wanted]),
         parameters={"text": "&str"} | ({} if pattern else {"pattern": "&str"}), returns=returns, words=[each if pattern else each + " The pattern is never empty." for each in words], forms=[search, walk, *([short] if short and not overlapping else [])], oracle=oracle,
         inputs=lambda: (argument(),) + (() if pattern else (draw.arguments.choice(("a", "ab", "aa", "b", "Ba", "aba")),)))
-
-
-
-
