@@ -30,7 +30,7 @@ from recipes.pipeline.start import start
 from tests.recipes.test_recipe import ROOT, tiny_recipe
 from trainers.callbacks import DivergenceCallback, TrainingDiverged
 from trainers.data.pack import regroup_blocks
-from trainers.data.sources import Row
+from trainers.data.sources import Document
 from trainers.stages import LOOPLM_STAGES, MaxRLStage, Stage
 
 
@@ -148,9 +148,11 @@ def test_a_mix_of_groups_keeps_a_share_of_all_real_text_beside_the_users_folder(
     for index in range(40):
         (tmp_path / "data" / "src").mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / "src" / f"{index}.rs").write_text(f"// {index}\nfn own() {{ let x = 1; }}\n")
-    docs = [Row.of("std", f"{i}", "file", "MIT", f"// {i}\nstruct Documented {{ pages: u32 }}\n") for i in range(40)]
-    read = prepare.read_rows
-    monkeypatch.setattr(prepare, "read_rows", lambda folder: docs if folder is None else read(folder))
+    docs = [
+        Document.of("std", f"{i}", "file", "MIT", f"// {i}\nstruct Documented {{ pages: u32 }}\n") for i in range(40)
+    ]
+    read = prepare.read_documents
+    monkeypatch.setattr(prepare, "read_documents", lambda folder: docs if folder is None else read(folder))
     recipe = staged_recipe(tmp_path)
     data = replace(recipe.data, data_dir=tmp_path / "data", toolchain_docs=True, verified_sample=0)
     stages = tuple(replace(stage, mix={"data_dir": 3, "text": 1}) for stage in recipe.later_stages)

@@ -11,7 +11,7 @@ VOWEL = r"\b[Aa] [aeio](?!ne\b|nce\b)\w"
 CONSONANT = r"\b[Aa]n [b-df-gj-np-tv-z]\w"
 BRITISH = (
     "favour|flavour|colour|neighbour|litre|metre|centre|grey|cancelled|labelled|towards|analyse|capitalis|normalis|"
-    "initialis|quantis|licence|catalogue|behaviour|backwards|forwards|afterwards|whilst"
+    "initialis|quantis|license|catalogue|behaviour|backwards|forwards|afterwards|whilst"
 )
 RULES = {
     "no number of one with a plural": r"\b(first|last|least|most|than|of|every) 1 (?!to\b|or\b|and\b|from\b)\w+s\b",

@@ -2,12 +2,12 @@
 
 import math
 
-from trainers.data.synthetic.family import Draw, Function, Undefined, family
+from trainers.data.synthetic.family import Draw, FunctionSpec, Undefined, family
 from trainers.data.synthetic.literals import UNSIGNED
 
 
 @family(tier=1)
-def common_divisor(draw: Draw) -> Function:
+def common_divisor(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*UNSIGNED)
     wanted = draw.choose("gcd", "lcm", "coprime", "reduced")
     returns = {"gcd": kind, "lcm": kind, "coprime": "bool", "reduced": f"({kind}, {kind})"}[wanted]
@@ -34,7 +34,7 @@ def common_divisor(draw: Draw) -> Function:
             "reduced": (a // divisor, b // divisor),
         }[wanted]
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(*name),
         parameters={"a": kind, "b": kind},
         returns=returns,
@@ -78,7 +78,7 @@ def common_divisor(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def linear_recurrence(draw: Draw) -> Function:
+def linear_recurrence(draw: Draw) -> FunctionSpec:
     p, q = draw.integer(1, 4), draw.integer(1, 3)
     first, second = draw.integer(0, 3), draw.integer(1, 4)
     known = (p, q, first, second) == (1, 1, 0, 1)
@@ -92,7 +92,7 @@ def linear_recurrence(draw: Draw) -> Function:
     times = lambda k, name: name if k == 1 else f"{k} * {name}"  # noqa: E731
     rule = f"{times(p, 'a(n - 1)')} + {times(q, 'a(n - 2)')}"
     step = f"{times(p, 'b')} + {times(q, 'a')}"
-    return Function(
+    return FunctionSpec(
         name=draw.style("fibonacci", "fib")
         if known
         else draw.style("sequence_term", "recurrence", "nth_term", "term"),
@@ -138,7 +138,7 @@ def linear_recurrence(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def primes(draw: Draw) -> Function:
+def primes(draw: Draw) -> FunctionSpec:
     wanted = draw.choose("is_prime", "count", "list", "next", "factors", "largest_factor", "divisors", "proper_sum")
     kind = draw.choose("u32", "u64")
     table = {
@@ -184,14 +184,14 @@ def primes(draw: Draw) -> Function:
             "largest_factor": max(factors, default=1), "divisors": divisors, "proper_sum": sum(divisors[:-1]),
         }[wanted]
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(*names), parameters={"n": kind}, returns=returns, words=words, forms=forms, oracle=oracle,
         inputs=lambda: (draw.arguments.randint(1, 60),),
     )
 
 
 @family(tier=2)
-def steps_of_a_rule(draw: Draw) -> Function:
+def steps_of_a_rule(draw: Draw) -> FunctionSpec:
     divisor = draw.choose(2, 3, 4)
     k, c = draw.choose((3, 1), (2, 1), (1, 3), (1, 5), (1, 1), (2, 3))
     bound = draw.choose(20, 30, 50, 100)
@@ -206,7 +206,7 @@ def steps_of_a_rule(draw: Draw) -> Function:
                 raise Undefined
         return steps
 
-    return Function(
+    return FunctionSpec(
         name=draw.style("steps_to_one", "count_steps", "chain_length", "stopping_time"),
         parameters={"start": "u64"},
         returns="usize",
@@ -249,14 +249,14 @@ def steps_of_a_rule(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def power_modulo(draw: Draw) -> Function:
+def power_modulo(draw: Draw) -> FunctionSpec:
     modulus = draw.choose(7, 10, 11, 13, 97, 100, 101, 997, 1000, 1009)
     exponent = draw.choose("given", 2, 3, 4, 5)
     fixed = exponent != "given"
     parameters = {"base": "u64"} if fixed else {"base": "u64", "exponent": "u32"}
     told = f"raised to the power of {exponent}" if fixed else "raised to the power of `exponent`"
     power = str(exponent) if fixed else "exponent"
-    return Function(
+    return FunctionSpec(
         name=draw.style("power_mod", "pow_mod", "modular_power", f"residue_mod_{modulus}"),
         parameters=parameters,
         returns="u64",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from trainers.data.synthetic.family import Case, Draw, Function, family
+from trainers.data.synthetic.family import Case, Draw, FunctionSpec, family
 from trainers.data.synthetic.literals import INTEGERS, Raw, literal
 from trainers.data.synthetic.pieces import quotient
 
@@ -36,7 +36,7 @@ def _test_closure(draw: Draw, reference: str) -> Closure:
 
 
 @family(tier=2)
-def repeated_application(draw: Draw) -> Function:
+def repeated_application(draw: Draw) -> FunctionSpec:
     kind, wanted, times = draw.choose("i32", "i64"), draw.choose("times", "stages", "while", "last different", "twice"), draw.integer(2, 6)
     keep, given = draw.integer_predicate(kind), draw.choose(True, False)
     given = given and wanted == "times"
@@ -69,7 +69,7 @@ def repeated_application(draw: Draw) -> Function:
     generics = "<" + ", ".join(names) + ">" if where else "<" + ", ".join([*([clone_bound] if clone_bound else []), bounds]) + ">"
     clauses = ", ".join([*(["T: Clone"] if clone_bound == "T: Clone" else []), bounds])
     mutable = "mut f" if bound == "FnMut" else "f"
-    return Function(
+    return FunctionSpec(
         name=draw.style("apply_n", "iterate", "repeat_apply", f"apply_{wanted.replace(' ', '_')}", "run"), generics=generics, where_clause=f"where {clauses}" if where else "", types={"T": kind} if generic else {},
         parameters={"start": value} | ({"n": "usize"} if given else {}) | {mutable: "F"}, returns=returns, forms=forms, oracle=oracle,
         inputs=lambda: (draw.arguments.randint(-4, 12), *([draw.arguments.randint(0, 5)] if given else []), _number_closure(draw)),
@@ -78,7 +78,7 @@ def repeated_application(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def returned_closure(draw: Draw) -> Function:
+def returned_closure(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*INTEGERS)
     wanted = draw.choose("maker", "filter", "compose", "conditional", "pipeline", "boxed")
     mapping, other, keep = draw.integer_mapping(kind), draw.integer_mapping(kind), draw.integer_predicate(kind)
@@ -103,14 +103,14 @@ def returned_closure(draw: Draw) -> Function:
         n, x = abs(number()), number()
         first, second = call(n, x)
         cases[f"{name}({first})({second})"] = Case(f"{name}({first})({second})", literal(result(n, x), expected))
-    return Function(
+    return FunctionSpec(
         name=name, parameters=parameters, returns=returns, forms=forms, cases=list(cases.values()),
         words=[f"Returns a function that {told}.", f"Creates a closure that {told}."],
     )
 
 
 @family(tier=2)
-def by_closure(draw: Draw) -> Function:
+def by_closure(draw: Draw) -> FunctionSpec:
     kind = draw.choose("i32", "i64")
     wanted, keep = draw.choose("split", "first k", "while", "count", "zip", "scan", "reduce", "best", "map kept", "all"), draw.integer_predicate(kind)
     mapping, k = draw.integer_mapping(kind), draw.integer(1, 9)
@@ -153,7 +153,7 @@ def by_closure(draw: Draw) -> Function:
     pairs = (Closure("|a, b| a + b", lambda a, b: a + b), Closure("|a, b| a - b", lambda a, b: a - b), Closure("|a, b| b - a", lambda a, b: b - a), Closure("|a, b| a.max(b)", max), Closure("|a, b| a.min(b)", min))
     generic = draw.style("impl", "where", "bound")
     closure = lambda: _test_closure(draw, "&") if unary else draw.arguments.choice(pairs) if binary else _number_closure(draw)  # noqa: E731
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"{wanted.replace(' ', '_')}_by", "process", f"{wanted.replace(' ', '_')}_with", "apply"), generics={"impl": "", "where": "<F>", "bound": f"<F: {signature}>"}[generic], where_clause=f"where F: {signature}" if generic == "where" else "",
         parameters={"values": f"&[{kind}]", "f": f"impl {signature}" if generic == "impl" else "F"}, returns=returns, forms=forms, oracle=oracle,
         inputs=lambda: ([draw.arguments.randint(-6, 25) for _ in range(draw.arguments.randint(0, 7))], closure()), words=[f"Returns {told}.", f"Collects {told}. The order of `values` is preserved." if returns.startswith("Vec") else f"Determines {told}."],

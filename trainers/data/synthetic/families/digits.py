@@ -1,10 +1,10 @@
 """Digits, bases and bits."""
 
-from trainers.data.synthetic.family import Draw, Function, family
+from trainers.data.synthetic.family import Draw, FunctionSpec, family
 
 
 @family(tier=1)
-def digit_figure(draw: Draw) -> Function:
+def digit_figure(draw: Draw) -> FunctionSpec:
     kind = draw.choose("u32", "u64")
     base = draw.choose(10, 10, 2, 3, 5, 7, 8, 16)
     keep = draw.choose("all", "even", "odd", "large")
@@ -46,7 +46,7 @@ def digit_figure(draw: Draw) -> Function:
 
     the = "" if figure == "count" else "the "
     scale = "decimal" if base == 10 else f"base-{base}"
-    return Function(
+    return FunctionSpec(
         name=draw.style("digit", "digits")
         + "_"
         + figure.replace(" ", "_")
@@ -105,7 +105,7 @@ def digit_figure(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def in_other_base(draw: Draw) -> Function:
+def in_other_base(draw: Draw) -> FunctionSpec:
     base = draw.choose(2, 3, 4, 5, 6, 7, 8, 9, 16)
     separator = draw.choose("", "", "_", "-")
     digits = "0123456789abcdef"
@@ -119,7 +119,7 @@ def in_other_base(draw: Draw) -> Function:
 
     joined = f'digits.join("{separator}")' if separator else "digits.concat()"
     extra = (f", with `{separator}` between the digits" if separator else "") + ("; digits greater than 9 are lowercase letters" if base > 10 else "")
-    return Function(
+    return FunctionSpec(
         name=draw.style("to_base", "in_base", "digits_in_base") + f"_{base}",
         parameters={"n": "u32"},
         returns="String",
@@ -160,7 +160,7 @@ def in_other_base(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def bit_figure(draw: Draw) -> Function:
+def bit_figure(draw: Draw) -> FunctionSpec:
     kind = draw.choose("u8", "u16", "u32", "u64")
     wanted = draw.choose("ones", "zeros", "masked", "set", "clear", "toggle", "highest", "parity", "swap")
     bit = draw.integer(1, 6)
@@ -177,7 +177,7 @@ def bit_figure(draw: Draw) -> Function:
         "parity": ("has_even_parity", "bool", ["Checks whether an even number of bits is set in `n`."], ["n.count_ones() % 2 == 0", "let mut even = true;\nlet mut rest = n;\nwhile rest > 0 {\n    if rest & 1 == 1 {\n        even = !even;\n    }\n    rest >>= 1;\n}\neven"], lambda n: n.bit_count() % 2 == 0),
         "swap": ("swap_halves", kind, [f"Swaps the upper and the lower {width // 2} bits of `n` and returns the result."], [f"n.rotate_left({width // 2})", f"n << {width // 2} | n >> {width // 2}"], lambda n: (n << width // 2 | n >> width // 2) & ((1 << width) - 1)),
     }[wanted]
-    return Function(
+    return FunctionSpec(
         name=draw.style(name, name + "_of", "bits_" + name), parameters={"n": kind}, returns=returns, words=words, forms=forms, oracle=oracle,
         inputs=lambda: (draw.arguments.choice((0, 1, draw.arguments.randint(0, 255), draw.arguments.getrandbits(width))),),
     )

@@ -133,7 +133,7 @@ def assigning_operators(draw: Draw) -> Items:
 
 @family(tier=2)
 def indexed_type(draw: Draw) -> Items:
-    name, field, one = draw.choose(("Board", "cells", "cell"), ("Shelf", "books", "book"), ("Row", "seats", "seat"), ("Wheel", "slots", "slot"), ("Image", "pixels", "pixel"), ("Train", "wagons", "wagon"), ("Calendar", "days", "day"), ("Keyboard", "keys", "key"), ("Garden", "beds", "bed"), ("Hotel", "rooms", "room"))
+    name, field, one = draw.choose(("Board", "cells", "cell"), ("Shelf", "books", "book"), ("Document", "seats", "seat"), ("Wheel", "slots", "slot"), ("Image", "pixels", "pixel"), ("Train", "wagons", "wagon"), ("Calendar", "days", "day"), ("Keyboard", "keys", "key"), ("Garden", "beds", "bed"), ("Hotel", "rooms", "room"))
     kind, how = draw.choose("i32", "u8", "u32", "i64", "char"), draw.choose("around", "back", "grid", "one", "name")
     width = draw.integer(2, 4)
     pool = "abcdxyz" if kind == "char" else range(1, 60)

@@ -241,7 +241,7 @@ def default_settings(draw: Draw) -> Items:
 
 
 @family(tier=3)
-def supertraits(draw: Draw) -> Items:
+def trait_with_supertrait(draw: Draw) -> Items:
     base, method, derived, longer = draw.choose(
         ("Named", "name", "Greeter", "greet"), ("Titled", "title", "Described", "describe"), ("Labeled", "label", "Printable", "print_line"), ("Coded", "code", "Listed", "entry"),
         ("Tagged", "tag", "Marked", "mark"), ("Identified", "id", "Logged", "log_line"),
