@@ -17,13 +17,13 @@ from recipes.pipeline.folder import SYNTHETIC_FILE, TASKS_FILE
 from recipes.pipeline.schema import DataSettings, Recipe
 from recipes.pipeline.stages.stage import FINISHED
 from recipes.pipeline.stages.text import OWN_TEXT
-from trainers.data.augment import KINDS, Augmentation, augment_rows
+from trainers.data.augment import KINDS, Augmentation, augment_documents
 from trainers.data.kept import read_kept
-from trainers.data.mix import mix_rows
+from trainers.data.mix import mix_documents
 from trainers.data.pack import pack_blocks
-from trainers.data.sources import Row, read_rows
+from trainers.data.sources import Document, read_documents
 from trainers.data.synthetic.stream import choose_families
-from trainers.data.synthetic.verified import LICENCE, write_synthetic
+from trainers.data.synthetic.verified import LICENSE, write_synthetic
 from trainers.data.tasks.task import read_tasks, split_tasks
 from trainers.data.tokenizer import train_tokenizer
 from trainers.data.verify import verify_sample
@@ -53,7 +53,9 @@ class Prepared:
     repetitions: Mapping[str, int] = field(default_factory=dict)
 
 
-def split_rows(rows: list[Row], validation_fraction: float, least_bytes: int) -> tuple[list[Row], list[Row]]:
+def split_rows(
+    rows: list[Document], validation_fraction: float, least_bytes: int
+) -> tuple[list[Document], list[Document]]:
     """
     Training and validation rows, in the order of their hashes: rows of one source would lie together otherwise. The
     first `validation_fraction` of all possible hashes is held out, and further rows until there are `least_bytes`.
@@ -90,13 +92,13 @@ def prepare(recipe: Recipe, folder: Path) -> None:
         return
     shutil.rmtree(folder, ignore_errors=True)
     data = recipe.data
-    rows = read_rows(data.data_dir)
+    rows = read_documents(data.data_dir)
     print_sources(rows)
     # A token is rarely longer than eight bytes, so both parts fill at least a block.
     own, validation = split_rows(rows, data.validation_fraction, 8 * data.seq_len)
     text = list(own)
     if data.toolchain_docs and data.data_dir is not None:
-        beside = read_rows(None)
+        beside = read_documents(None)
         print_sources(beside)
         known = {row.id for row in rows}
         text += [row for row in beside if row.id not in known]
@@ -104,7 +106,7 @@ def prepare(recipe: Recipe, folder: Path) -> None:
     print_sources(made)
     training, groups = text + made, {TEXT: text, OWN_TEXT: own}
     mixes = {mix_folder(mix): mix for stage in recipe.active_stages for mix in stage.mixes(recipe)}
-    parts = {name: training if mix is None else mix_rows(training, mix, groups) for name, mix in mixes.items()}
+    parts = {name: training if mix is None else mix_documents(training, mix, groups) for name, mix in mixes.items()}
     if data.verified_sample:
         sample = verify_sample(rows, data.verified_sample, progress=console.is_terminal)
         folder.mkdir(parents=True, exist_ok=True)
@@ -130,7 +132,7 @@ def read_prepared(recipe: Recipe, folder: Path) -> Prepared:
     return Prepared(tokenizer, training, load_from_disk(folder / "validation"), repetitions)
 
 
-def make_rows(data: DataSettings, training: Sequence[Row], folder: Path) -> list[Row]:
+def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) -> list[Document]:
     """
     Verified samples, solutions of tasks and variants of the training texts, to train on beside them. What is held out
     stays real.
@@ -146,26 +148,27 @@ def make_rows(data: DataSettings, training: Sequence[Row], folder: Path) -> list
     """
     if not data.makes_programs:
         return []
-    samples: list[Row] = []
-    solutions: list[Row] = []
+    samples: list[Document] = []
+    solutions: list[Document] = []
     with RustVerifier(run_timeout=1.0, own_programs=True) as verifier:
         if data.synthetic_samples:
             console.print(f"Making {data.synthetic_samples:,} synthetic samples; the compiler and their tests decide")
             path = folder / SYNTHETIC_FILE
             write_synthetic(path, choose_families(), data.synthetic_samples, 0, verifier)
-            samples = [Row(**{name: row[name] for name in Row.__match_args__}) for row in read_kept(path)]
+            samples = [Document(**{name: row[name] for name in Document.__match_args__}) for row in read_kept(path)]
         if data.tasks:
             console.print(f"Making {data.tasks:,} tasks; their hidden cases must tell right from wrong")
             path = folder / TASKS_FILE
             write_synthetic(path, choose_families(tier=data.task_tier), data.tasks, 0, verifier, tasks=True)
             solutions = [
-                Row.of("tasks", task.family, "file", LICENCE, task.code) for task in split_tasks(read_tasks(path)).read
+                Document.of("tasks", task.family, "file", LICENSE, task.code)
+                for task in split_tasks(read_tasks(path)).read
             ]
     if not data.variants:
         return samples + solutions
     augmentation = Augmentation(dict.fromkeys(KINDS, data.variants))
     with RustVerifier(run_timeout=1.0) as verifier:
-        return samples + solutions + augment_rows([*training, *samples], augmentation, verifier)
+        return samples + solutions + augment_documents([*training, *samples], augmentation, verifier)
 
 
 def mix_folder(mix: Mapping[str, float] | None) -> str:
@@ -175,7 +178,7 @@ def mix_folder(mix: Mapping[str, float] | None) -> str:
     return "training-" + hashlib.sha256(json.dumps(sorted(mix.items())).encode()).hexdigest()[:8]
 
 
-def print_sources(rows: list[Row], most: int = 12) -> None:
+def print_sources(rows: list[Document], most: int = 12) -> None:
     """The largest sources with their size."""
     sizes: Counter[str] = Counter()
     for row in rows:

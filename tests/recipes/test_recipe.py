@@ -26,7 +26,7 @@ from tests.helpers.paths import BUILTIN, ROOT
 from tests.helpers.tiny_recipe import command, tiny_recipe, with_later
 from trainers.callbacks import MetricsFileCallback
 from trainers.data.pack import pack_blocks
-from trainers.data.sources import Row
+from trainers.data.sources import Document
 from trainers.data.tokenizer import train_tokenizer
 from trainers.plots import read_metrics
 
@@ -132,7 +132,7 @@ def test_the_debug_recipe_builds_its_model_for_any_tokenizer_of_its_vocabulary(p
 @settings(max_examples=50)
 @given(st.sets(st.text(alphabet="abc{}", min_size=1, max_size=8), min_size=2, max_size=40), st.floats(0.01, 0.49))
 def test_the_split_depends_on_the_code_alone_and_loses_nothing(codes, fraction):
-    rows = [Row.of("s", code, "file", "MIT", code) for code in codes]
+    rows = [Document.of("s", code, "file", "MIT", code) for code in codes]
     rows = list({row.id: row for row in rows}.values())
     least = min(len(row.code.encode()) for row in rows)
     try:

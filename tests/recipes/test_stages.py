@@ -33,7 +33,7 @@ from tests.helpers.paths import ROOT
 from tests.helpers.tiny_recipe import command, tiny_recipe, with_later
 from trainers.callbacks import DivergenceCallback, TrainingDiverged
 from trainers.data.pack import regroup_blocks
-from trainers.data.sources import Row
+from trainers.data.sources import Document
 
 TOKEN_IDS = ("model.pad_token_id", "model.bos_token_id", "model.eos_token_id")
 
@@ -167,9 +167,11 @@ def test_a_mix_of_groups_keeps_a_share_of_all_real_text_beside_the_users_folder(
     for index in range(40):
         (tmp_path / "data" / "src").mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / "src" / f"{index}.rs").write_text(f"// {index}\nfn own() {{ let x = 1; }}\n")
-    docs = [Row.of("std", f"{i}", "file", "MIT", f"// {i}\nstruct Documented {{ pages: u32 }}\n") for i in range(40)]
-    read = prepare.read_rows
-    monkeypatch.setattr(prepare, "read_rows", lambda folder: docs if folder is None else read(folder))
+    docs = [
+        Document.of("std", f"{i}", "file", "MIT", f"// {i}\nstruct Documented {{ pages: u32 }}\n") for i in range(40)
+    ]
+    read = prepare.read_documents
+    monkeypatch.setattr(prepare, "read_documents", lambda folder: docs if folder is None else read(folder))
     recipe = staged_recipe(tmp_path)
     recipe = recipe.changed(
         data=dict(data_dir=tmp_path / "data", toolchain_docs=True, verified_sample=0),

@@ -27,7 +27,7 @@ from trainers.data.rewriting.forms import alternative_forms
 from trainers.data.rewriting.renaming import plausible_names, rename
 from trainers.data.rewriting.reordering import reorder
 from trainers.data.rows import verified_row
-from trainers.data.sources import Row
+from trainers.data.sources import Document
 from trainers.data.verify import decided
 
 KINDS = ("alpha", "reorder", "forms", "annotations")
@@ -282,14 +282,14 @@ def augment_file(
 def _row_of(identity: str, row: Mapping[str, Any], variant: Variant) -> dict[str, Any]:
     """The variant as a row that says what it was made from."""
     code = variant.original.with_tests(variant.code)
-    licence = str(row.get("licence", "unknown"))
-    made = Row(identity, SOURCE, f"{row.get('source', 'file')}/{variant.original.key}", "file", licence, code)
+    license = str(row.get("license", "unknown"))
+    made = Document(identity, SOURCE, f"{row.get('source', 'file')}/{variant.original.key}", "file", license, code)
     return verified_row(made, variant.verdict, mix=str(row.get("mix", "")), variant=variant.kind)
 
 
-def augment_rows(
-    rows: Sequence[Row], augmentation: Augmentation, verifier: RustVerifier, largest: int = 20_000
-) -> list[Row]:
+def augment_documents(
+    rows: Sequence[Document], augmentation: Augmentation, verifier: RustVerifier, largest: int = 20_000
+) -> list[Document]:
     """
     Verified variants of rows that parse, as rows of the source "augmented".
 
@@ -310,9 +310,9 @@ def augment_rows(
             continue
         wanted += [(row, original, kind) for kind in kinds]
     variants = make_variants([pair for _, *pair in wanted], augmentation, verifier)
-    make = partial(Row.of, SOURCE)
+    make = partial(Document.of, SOURCE)
     return [
-        make(f"{row.source}/{row.path}", row.kind, row.licence, variant.original.with_tests(variant.code))
+        make(f"{row.source}/{row.path}", row.kind, row.license, variant.original.with_tests(variant.code))
         for (row, _, _), variant in zip(wanted, variants, strict=True)
         if variant.kept
     ]

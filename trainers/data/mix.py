@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import count
 
-from trainers.data.sources import Row
+from trainers.data.sources import Document
 
 MOST_READINGS = 4
 """A scarce source is repeated at most so often; what is then still missing, all sources give up."""
@@ -22,9 +22,9 @@ def check_shares(name: str, shares: Mapping[str, float] | None) -> None:
         raise ValueError(f"{name} must be None or positive shares by the sources' names, got {shares!r}")
 
 
-def mix_rows(
-    rows: Sequence[Row], shares: Mapping[str, float], groups: Mapping[str, Sequence[Row]] | None = None
-) -> list[Row]:
+def mix_documents(
+    rows: Sequence[Document], shares: Mapping[str, float], groups: Mapping[str, Sequence[Document]] | None = None
+) -> list[Document]:
     """
     Rows of the named sources, so that each source holds its share of the bytes, up to one text.
 
@@ -39,7 +39,7 @@ def mix_rows(
     Raises:
         ValueError: A source has no rows.
     """
-    by_source: dict[str, list[Row]] = {source: [] for source in shares}
+    by_source: dict[str, list[Document]] = {source: [] for source in shares}
     for row in rows:
         by_source.setdefault(row.source, []).append(row)
     # In the order of their hashes: a part of a group is then a part of each of its sources.
@@ -51,7 +51,7 @@ def mix_rows(
     sizes = {source: sum(_size(row) for row in by_source[source]) for source in shares}
     whole = sum(shares.values())
     total = min(sum(sizes.values()), *(MOST_READINGS * sizes[each] * whole / shares[each] for each in shares))
-    chosen: list[tuple[str, Row]] = []
+    chosen: list[tuple[str, Document]] = []
     for source, share in shares.items():
         missing_bytes = total * share / whole
         for reading in count():
@@ -65,5 +65,5 @@ def mix_rows(
     return [row for _, row in sorted(chosen, key=lambda pair: pair[0])]
 
 
-def _size(row: Row) -> int:
+def _size(row: Document) -> int:
     return len(row.code.encode())

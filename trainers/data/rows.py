@@ -4,10 +4,10 @@ from typing import Any
 
 from evaluation.rust import Verdict
 from evaluation.rust.syntax.analysis import level
-from trainers.data.sources import Row
+from trainers.data.sources import Document
 
 
-def verified_row(row: Row, verdict: Verdict, mix: str, prompt: str = "", **more: Any) -> dict[str, Any]:
+def verified_row(row: Document, verdict: Verdict, mix: str, prompt: str = "", **more: Any) -> dict[str, Any]:
     """
     JSON values of a row and its verdict; nothing in it differs from run to run.
 
@@ -24,7 +24,7 @@ def verified_row(row: Row, verdict: Verdict, mix: str, prompt: str = "", **more:
         "source": row.source,
         "path": row.path,
         "kind": row.kind,
-        "licence": row.licence,
+        "license": row.license,
         "prompt": prompt,
         "code": row.code,
         "status": verdict.status,

@@ -18,7 +18,7 @@ from pathlib import Path
 from evaluation.rust_files import rust_files
 
 UNREADABLE, EMPTY = "that cannot be read as UTF-8", "that are empty"
-TOOLCHAIN_LICENCE = "MIT OR Apache-2.0"
+TOOLCHAIN_LICENSE = "MIT OR Apache-2.0"
 RUST_DOCS_HINT = "rustup component add rust-docs"
 TRANSLATIONS = {"es", "fr", "ja", "ko", "pt-br", "ru", "vi", "zh"}
 # Thousands of pages that a program wrote: vendor intrinsics, one line apart.
@@ -34,7 +34,7 @@ BUILTIN_RUST = Path(str(files("trainers.data").joinpath("builtin_rust")))
 
 
 @dataclass(frozen=True)
-class Row:
+class Document:
     """
     One piece of Rust with where it comes from.
 
@@ -43,7 +43,7 @@ class Row:
         source: Name of the collection.
         path: File or page within it.
         kind: "example" or "file".
-        licence: SPDX expression, or "unknown" for the user's own folder.
+        license: SPDX expression, or "unknown" for the user's own folder.
         code: The text.
     """
 
@@ -51,13 +51,13 @@ class Row:
     source: str
     path: str
     kind: str
-    licence: str
+    license: str
     code: str
 
     @classmethod
-    def of(cls, source: str, path: str, kind: str, licence: str, code: str) -> "Row":
-        normalised = " ".join(code.split())
-        return cls(hashlib.sha256(normalised.encode()).hexdigest()[:16], source, path, kind, licence, code)
+    def of(cls, source: str, path: str, kind: str, license: str, code: str) -> "Document":
+        normalized = " ".join(code.split())
+        return cls(hashlib.sha256(normalized.encode()).hexdigest()[:16], source, path, kind, license, code)
 
 
 def toolchain_docs() -> Path | None:
@@ -78,33 +78,33 @@ def _text_of(markup: str) -> str:
 
 def _read_pages(
     folder: Path, skip: set[str], pattern: re.Pattern, source: str, kind: str, suffix: str = ""
-) -> Iterator[Row]:
+) -> Iterator[Document]:
     """What `pattern` finds in the HTML pages below a folder; `skip` names folders and files to leave out."""
     for page in sorted(folder.rglob("*.html")):
         relative = page.relative_to(folder)
         if skip.isdisjoint(relative.parts):
             path = relative.as_posix().removesuffix(suffix)
             for found in pattern.findall(page.read_text(encoding="utf-8")):
-                yield Row.of(source, path, kind, TOOLCHAIN_LICENCE, _text_of(found))
+                yield Document.of(source, path, kind, TOOLCHAIN_LICENSE, _text_of(found))
 
 
-def read_rust_by_example(docs: Path) -> Iterator[Row]:
+def read_rust_by_example(docs: Path) -> Iterator[Document]:
     """The programs of Rust by Example, hidden lines included."""
     skip = TRANSLATIONS | {"print.html"}
     return _read_pages(docs / "rust-by-example", skip, _BOOK_EXAMPLE, "rust-by-example", "example")
 
 
-def read_std_examples(docs: Path) -> Iterator[Row]:
+def read_std_examples(docs: Path) -> Iterator[Document]:
     """The examples of the standard library's documentation, as shown there (without their hidden lines)."""
     return _read_pages(docs / "std", GENERATED_PAGES, _DOC_EXAMPLE, "std-examples", "example")
 
 
-def read_std_sources(docs: Path) -> Iterator[Row]:
+def read_std_sources(docs: Path) -> Iterator[Document]:
     """The standard library's source files, from their documentation pages."""
     return _read_pages(docs / "src", GENERATED_PAGES, _SOURCE_PAGE, "std-sources", "file", suffix=".html")
 
 
-def read_folder(folder: Path) -> Iterator[Row]:
+def read_folder(folder: Path) -> Iterator[Document]:
     """
     Every .rs file below a folder that [`rust_files`] takes; prints how many are left out, and why. The source of a
     file is the subfolder it is in, or the folder itself.
@@ -125,7 +125,7 @@ def read_folder(folder: Path) -> Iterator[Row]:
         readable += 1
         relative = path.relative_to(folder)
         source = relative.parts[0] if len(relative.parts) > 1 else folder.name
-        yield Row.of(source, relative.as_posix(), "file", "unknown", code)
+        yield Document.of(source, relative.as_posix(), "file", "unknown", code)
     if not readable:
         raise ValueError(
             f"data_dir must be a folder with .rs files in UTF-8, got {str(folder)!r} with none"
@@ -135,14 +135,14 @@ def read_folder(folder: Path) -> Iterator[Row]:
         print(f"{folder}: {readable:,} files read; left out: {files}")
 
 
-def read_builtin() -> Iterator[Row]:
+def read_builtin() -> Iterator[Document]:
     """The small set of Rust files written for this project."""
     for path in sorted(BUILTIN_RUST.iterdir(), key=lambda entry: entry.name):
         if path.name.endswith(".rs"):
-            yield Row.of("builtin", path.name, "file", "MIT", path.read_text(encoding="utf-8"))
+            yield Document.of("builtin", path.name, "file", "MIT", path.read_text(encoding="utf-8"))
 
 
-def unique_rows(rows: Iterable[Row]) -> Iterator[Row]:
+def unique_documents(rows: Iterable[Document]) -> Iterator[Document]:
     """The rows without those whose code, white space aside, came before."""
     seen = set()
     for row in rows:
@@ -151,17 +151,17 @@ def unique_rows(rows: Iterable[Row]) -> Iterator[Row]:
             yield row
 
 
-def read_rows(data_dir: Path | None) -> list[Row]:
+def read_documents(data_dir: Path | None) -> list[Document]:
     """
     All rows of `data_dir`, or of the installed toolchain's documentation, or of the built-in set; without repetitions.
 
     Prints what to install where the documentation is missing.
     """
     if data_dir is not None:
-        return list(unique_rows(read_folder(data_dir)))
+        return list(unique_documents(read_folder(data_dir)))
     docs = toolchain_docs()
     if docs is None:
         print(f"No Rust documentation is installed; using the small built-in set. For more: {RUST_DOCS_HINT}")
-        return list(unique_rows(read_builtin()))
+        return list(unique_documents(read_builtin()))
     readers = (read_rust_by_example, read_std_examples, read_std_sources)
-    return list(unique_rows(row for reader in readers for row in reader(docs)))
+    return list(unique_documents(row for reader in readers for row in reader(docs)))

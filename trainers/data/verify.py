@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from evaluation.rust import RustVerifier, SandboxUnavailable, ToolchainUnavailable, Verdict
 from evaluation.rust.sandbox.runner import SandboxFailure
-from trainers.data.sources import Row
+from trainers.data.sources import Document
 
 _MAIN = re.compile(r"\bfn\s+main\s*\(")
 _CRATE_ATTRIBUTES = re.compile(r"\A(?:\s*(?:#!\[[^\n]*\]|//[^\n]*)\n)*")
@@ -48,7 +48,7 @@ def decided(verdicts: Sequence[Verdict]) -> list[Verdict]:
     return list(verdicts)
 
 
-def as_program(row: Row) -> str:
+def as_program(row: Document) -> str:
     """What to compile: an example without `fn main` is wrapped into one, as rustdoc does it; a file stays as it is."""
     if row.kind != "example" or _MAIN.search(row.code):
         return row.code
@@ -56,7 +56,7 @@ def as_program(row: Row) -> str:
     return f"{head}fn main() {{\n{row.code[len(head) :]}\n}}\n"
 
 
-def verify_sample(rows: Sequence[Row], size: int, edition: str = "2021", progress: bool = True) -> VerifiedSample:
+def verify_sample(rows: Sequence[Document], size: int, edition: str = "2021", progress: bool = True) -> VerifiedSample:
     """
     Verify `size` rows, chosen at random but the same ones each time. Without a compiler, or without a sandbox for it,
     the sample says so instead: it informs, it decides nothing.

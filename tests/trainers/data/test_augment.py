@@ -14,9 +14,9 @@ from recipes.pipeline.prepare import make_rows
 from recipes.pipeline.schema import DataSettings
 from trainers.data import augment
 from trainers.data.__main__ import main
-from trainers.data.augment import KINDS, Augmentation, Original, augment_rows, make_variants
+from trainers.data.augment import KINDS, Augmentation, Original, augment_documents, make_variants
 from trainers.data.kept import read_kept
-from trainers.data.sources import Row, read_builtin
+from trainers.data.sources import Document, read_builtin
 from trainers.data.synthetic.stream import choose_families, draw_samples
 
 # What each kind must apply to at least, of functions with tests.
@@ -93,7 +93,7 @@ def test_each_seed_and_each_original_has_variants_of_its_own():
 
 
 def some_rows(path, count=6):
-    rows = [{"id": row.id, "code": row.code, "licence": row.licence, "source": "builtin"} for row in read_builtin()]
+    rows = [{"id": row.id, "code": row.code, "license": row.license, "source": "builtin"} for row in read_builtin()]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows[:count]))
     return rows[:count]
 
@@ -145,11 +145,11 @@ def test_tasks_are_varied_with_their_hidden_cases(tmp_path, verifier):
 
 
 def test_rows_that_do_not_parse_or_are_too_large_are_left_alone(verifier):
-    good = Row.of("s", "p", "file", "MIT", "pub fn f(value: u8) -> u8 {\n    value\n}\n")
-    bad = Row.of("s", "p", "file", "MIT", "fn f( {")
-    varied = augment_rows([good, bad], Augmentation({"alpha": 1.0}), verifier)
-    assert [row.source for row in varied] == ["augmented"] and varied[0].licence == "MIT"
-    assert augment_rows([good], Augmentation(), verifier, largest=10) == []
+    good = Document.of("s", "p", "file", "MIT", "pub fn f(value: u8) -> u8 {\n    value\n}\n")
+    bad = Document.of("s", "p", "file", "MIT", "fn f( {")
+    varied = augment_documents([good, bad], Augmentation({"alpha": 1.0}), verifier)
+    assert [row.source for row in varied] == ["augmented"] and varied[0].license == "MIT"
+    assert augment_documents([good], Augmentation(), verifier, largest=10) == []
 
 
 def test_a_recipe_makes_samples_and_variants_to_train_on(tmp_path):

@@ -16,9 +16,9 @@ from evaluation.rust.sandbox.runner import SandboxFailure
 from evaluation.rust.verdict import NOT_REACHED
 from tests.helpers.tiny import tiny_model
 from trainers.data import sources, verify
-from trainers.data.mix import MOST_READINGS, check_shares, mix_rows
+from trainers.data.mix import MOST_READINGS, check_shares, mix_documents
 from trainers.data.pack import pack_blocks
-from trainers.data.sources import Row, read_builtin, read_folder, read_rows, unique_rows
+from trainers.data.sources import Document, read_builtin, read_documents, read_folder, unique_documents
 from trainers.data.tokenizer import check_special_tokens, special_token_ids, train_tokenizer
 from trainers.data.verify import as_program, decided, verify_sample
 
@@ -80,9 +80,10 @@ def test_too_little_text_for_one_block_is_refused(tokenizer, texts):
 
 def test_rows_that_differ_in_white_space_only_are_one():
     rows = [
-        Row.of("a", str(i), "file", "MIT", code) for i, code in enumerate(["fn a() {}", "fn  a()\n{}", "fn b() {}"])
+        Document.of("a", str(i), "file", "MIT", code)
+        for i, code in enumerate(["fn a() {}", "fn  a()\n{}", "fn b() {}"])
     ]
-    assert [row.path for row in unique_rows(rows)] == ["0", "2"]
+    assert [row.path for row in unique_documents(rows)] == ["0", "2"]
 
 
 def test_a_folder_is_read_recursively_and_unreadable_files_are_named(tmp_path, capsys):
@@ -106,7 +107,7 @@ def test_a_folder_is_read_recursively_and_unreadable_files_are_named(tmp_path, c
 
 def test_without_documentation_the_built_in_set_is_used_and_what_to_install_is_named(monkeypatch, capsys):
     monkeypatch.setattr(sources, "toolchain_docs", lambda: None)
-    rows = read_rows(None)
+    rows = read_documents(None)
     assert rows == list(read_builtin()) and len(rows) >= 10
     assert "rustup component add rust-docs" in capsys.readouterr().out
 
@@ -182,13 +183,13 @@ def test_the_built_in_files_compile_and_pass_their_tests(name, tmp_path):
     ],
 )
 def test_an_example_becomes_a_program_as_rustdoc_makes_it_one(code, program):
-    assert as_program(Row.of("docs", "page", "example", "MIT", code)) == program
-    assert as_program(Row.of("docs", "page", "file", "MIT", code)) == code
+    assert as_program(Document.of("docs", "page", "example", "MIT", code)) == program
+    assert as_program(Document.of("docs", "page", "file", "MIT", code)) == code
 
 
 def test_a_sample_is_the_same_each_time_and_counts_what_is_missing_apart():
     codes = [f"let x: u8 = {n};" for n in range(8)] + ["use rand::Rng;", "let x: u8 = 256.0;"]
-    rows = [Row.of("docs", "page", "example", "MIT", code) for code in codes]
+    rows = [Document.of("docs", "page", "example", "MIT", code) for code in codes]
     sample = verify_sample(rows, 20, progress=False)
     assert (sample.texts, sample.counts, sample.external) == (
         10,
@@ -203,7 +204,7 @@ def test_without_a_compiler_the_sample_says_why(monkeypatch):
         raise ToolchainUnavailable("rustc is not on the PATH")
 
     monkeypatch.setattr(verify, "RustVerifier", no_compiler)
-    sample = verify_sample([Row.of("docs", "page", "example", "MIT", "let x = 1;")], 1)
+    sample = verify_sample([Document.of("docs", "page", "example", "MIT", "let x = 1;")], 1)
     assert sample.counts == {} and sample.problem == "rustc is not on the PATH"
 
 
@@ -214,13 +215,13 @@ def test_without_a_compiler_the_sample_says_why(monkeypatch):
 )
 def test_a_mix_gives_every_source_its_share_of_the_bytes(sizes, shares):
     rows = [
-        Row.of(f"source {source}", "", "file", "MIT", f"{source}-{index:03}".ljust(5 + size, "x"))
+        Document.of(f"source {source}", "", "file", "MIT", f"{source}-{index:03}".ljust(5 + size, "x"))
         for source, parts in enumerate(sizes)
         for index, size in enumerate(parts)
     ]
     wanted = {f"source {source}": shares[source] for source in range(1, len(sizes))}
-    mixed = mix_rows(rows, wanted)
-    assert mixed == mix_rows(rows, wanted)
+    mixed = mix_documents(rows, wanted)
+    assert mixed == mix_documents(rows, wanted)
     held = {source: sum(len(row.code) for row in mixed if row.source == source) for source in wanted}
     assert {row.source for row in mixed} == set(wanted)
     assert max(Counter(row.id for row in mixed).values()) <= MOST_READINGS + 1
@@ -231,13 +232,13 @@ def test_a_mix_gives_every_source_its_share_of_the_bytes(sizes, shares):
 
 
 def test_a_scarce_source_is_read_again_and_whole():
-    rows = [Row.of("many", str(index), "file", "MIT", f"{index:04}") for index in range(100)]
-    rows += [Row.of("few", str(index), "file", "MIT", f"f{index:03}") for index in range(10)]
-    mixed = mix_rows(rows, {"many": 3, "few": 1})
+    rows = [Document.of("many", str(index), "file", "MIT", f"{index:04}") for index in range(100)]
+    rows += [Document.of("few", str(index), "file", "MIT", f"f{index:03}") for index in range(10)]
+    mixed = mix_documents(rows, {"many": 3, "few": 1})
     readings = Counter(row.id for row in mixed if row.source == "few")
     assert set(readings.values()) <= {2, 3} and len(readings) == 10
     # Read at most four times, so that not all of the others fit.
-    mixed = mix_rows(rows, {"many": 1, "few": 1})
+    mixed = mix_documents(rows, {"many": 1, "few": 1})
     assert Counter(row.source for row in mixed) == {"many": 40, "few": 40}
     assert set(Counter(row.id for row in mixed if row.source == "few").values()) == {4}
 
@@ -250,7 +251,7 @@ def test_impossible_shares_are_refused_by_name(shares):
 
 def test_a_source_that_is_not_there_is_named():
     with pytest.raises(ValueError, match=r"a mix must name sources that there are \(builtin\), got web"):
-        mix_rows(list(read_builtin()), {"builtin": 1, "web": 1})
+        mix_documents(list(read_builtin()), {"builtin": 1, "web": 1})
 
 
 def test_the_sources_of_a_folder_are_its_subfolders(tmp_path):

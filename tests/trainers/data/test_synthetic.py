@@ -19,7 +19,7 @@ from evaluation.rust import CodeExecutionNotAllowed, HiddenTests, RustVerifier
 from trainers.data.__main__ import main
 from trainers.data.kept import keep_verified, read_kept
 from trainers.data.synthetic import sample as sample_module
-from trainers.data.synthetic.family import Draw, Function, Undefined
+from trainers.data.synthetic.family import Draw, FunctionSpec, Undefined
 from trainers.data.synthetic.literals import Err, Ok, OutOfRange, literal
 from trainers.data.synthetic.pieces import char_predicate, integer_mapping, integer_predicate, quotient, remainder
 from trainers.data.synthetic.report import measure
@@ -61,9 +61,9 @@ def test_samples_of_all_families_compile_and_pass_their_tests():
 
 def test_no_two_samples_have_the_same_tokens_and_no_two_tasks_the_same_meaning():
     samples = list(islice(draw_samples(choose_families(), seed=3), 500))
-    assert len({sample.tokens for sample in samples}) == 500
+    assert len({sample.canonical_tokens for sample in samples}) == 500
     tasks = list(islice(draw_samples(choose_families(), seed=3, tasks=True), 500))
-    assert len({sample.meaning for sample in tasks}) == len({sample.tokens for sample in tasks}) == 500
+    assert len({sample.meaning for sample in tasks}) == len({sample.canonical_tokens for sample in tasks}) == 500
 
 
 def test_samples_differ_in_names_words_and_shape():
@@ -192,7 +192,7 @@ def test_a_file_that_was_cut_anywhere_continues_to_the_same_file(tmp_path):
         assert cut.read_bytes() == content
     row = read_kept(whole)[0]
     columns = (
-        "id source path kind licence prompt code status verdict complexity has_unsafe lifetime_complexity".split()
+        "id source path kind license prompt code status verdict complexity has_unsafe lifetime_complexity".split()
     )
     assert set(columns) | {"trait_bounds", "difficulty", "level", "mix", "family", "tier"} == set(row)
     assert row["status"] == "valid" and row["verdict"]["tests_passed"] == row["verdict"]["tests_total"] > 0
@@ -279,7 +279,7 @@ def test_every_form_of_every_family_gives_what_its_oracle_says(seed, monkeypatch
     codes, tests, names = [], [], []
     for family in FAMILIES.values():
         drawn = family.draw(Draw(seed))
-        count = max(len(each.forms) for each in (drawn, *drawn.parts)) if isinstance(drawn, Function) else 0
+        count = max(len(each.forms) for each in (drawn, *drawn.parts)) if isinstance(drawn, FunctionSpec) else 0
         for form in range(count):
             draw = Draw(seed)
             functions = family.draw(draw)

@@ -1,4 +1,4 @@
-"""Sentences that models learn to speak: documentation and prompts of all families, checked and printed (`pytest -s`)."""
+"""Documentation and prompts that models learn from: checked, and printed with `pytest -s` for a person to read."""
 
 import re
 from itertools import islice
@@ -11,10 +11,10 @@ VOWEL = r"\b[Aa] [aeio](?!ne\b|nce\b)\w"
 CONSONANT = r"\b[Aa]n [b-df-gj-np-tv-z]\w"
 BRITISH = (
     "favour|flavour|colour|neighbour|litre|metre|centre|grey|cancelled|labelled|towards|analyse|capitalis|normalis|"
-    "initialis|quantis|licence|catalogue|behaviour|backwards|forwards|afterwards|whilst"
+    "initialis|quantis|license|catalogue|behaviour|backwards|forwards|afterwards|whilst"
 )
 RULES = {
-    "no number of one with a plural": r"\b(first|last|at least|at most|than|of|every) 1 (?!to\b|or\b|and\b|from\b)\w+s\b",
+    "no number of one with a plural": r"\b(first|last|least|most|than|of|every) 1 (?!to\b|or\b|and\b|from\b)\w+s\b",
     "no sentence begins like a riddle": r"(^|[.:] )(What|Of|Whether|Tells|Gives|So) ",
     "no clumsy phrase": r"\b(so many|such a|what is|for want of|that one of|of equals|be there|are there)\b",
     "an before a vowel": VOWEL,
@@ -51,12 +51,13 @@ def faults(paragraph: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("tasks", [True, False])
-def test_documentation_and_prompts_are_plain_american_sentences(tasks):
-    samples = list(islice(draw_samples(choose_families(), seed=11, tasks=tasks), 400 if tasks else 250))
+def test_documentation_and_prompts_are_plain_american_sentences():
+    samples = list(islice(draw_samples(choose_families(), seed=11), 400))
+    assert sum(sample.task is not None for sample in samples) > 200
     broken = []
     for sample in samples:
-        paragraphs = descriptions(sample.task.prompt if tasks else sample.code)
+        # The prompt of a task is the beginning of the code.
+        paragraphs = descriptions(sample.code)
         print(f"[{sample.family}]", *paragraphs, sep="\n    ")
         broken += [(sample.family, paragraph, rules) for paragraph in paragraphs if (rules := faults(paragraph))]
     assert broken == []

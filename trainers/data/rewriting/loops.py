@@ -14,7 +14,7 @@ from trainers.data.rewriting.nodes import (
     is_function_tail,
     label_of,
     last_code,
-    leaves,
+    may_exit,
     may_leave,
     next_code,
     rewrite_nodes,
@@ -42,7 +42,7 @@ INTEGER = re.compile(r"[iu](?:8|16|32|64|128|size)")
 def for_to_for_each(node: Node, source: Source) -> Rewrite | None:
     """`for p in e { .. }` is `e.into_iter().for_each(|p| { .. })` when nothing in it leaves the loop."""
     body, value, pattern = (node.child_by_field_name(name) for name in ("body", "value", "pattern"))
-    if label_of(node) is not None or leaves(body) or not _is_statement(node) or _keeps_borrows(body):
+    if label_of(node) is not None or may_exit(body) or not _is_statement(node) or _keeps_borrows(body):
         return None
     new = f"{_receiver(value)}.into_iter().for_each(|{text(pattern)}| {text(body)});"
     return rewrite_nodes("for_to_iterator", node, node, new)
@@ -52,7 +52,7 @@ def push_loop_to_extend(node: Node, source: Source) -> Rewrite | None:
     """`for p in e { v.push(x); }` is `v.extend(e.into_iter().map(|p| x))`."""
     body, value, pattern = (node.child_by_field_name(name) for name in ("body", "value", "pattern"))
     inner = _only(body)
-    if label_of(node) is not None or inner is None or leaves(body) or not _is_statement(node):
+    if label_of(node) is not None or inner is None or may_exit(body) or not _is_statement(node):
         return None
     condition = None
     if inner.type == "if_expression" and inner.child_by_field_name("alternative") is None:
@@ -84,7 +84,7 @@ def search_loop_to_chain(node: Node, source: Source) -> Rewrite | None:
     if inner.child_by_field_name("alternative") is not None or condition.type in ("let_condition", "let_chain"):
         return None
     returned = {"true": "false", "false": "true"}.get(text(tail))
-    if returned is None or re.sub(r"\s|;", "", text(consequence)) != f"{{return{returned}}}" or leaves(condition):
+    if returned is None or re.sub(r"\s|;", "", text(consequence)) != f"{{return{returned}}}" or may_exit(condition):
         return None
     pattern, value = text(node.child_by_field_name("pattern")), _receiver(node.child_by_field_name("value"))
     test = f"any(|{pattern}| {text(condition)})" if returned == "true" else f"all(|{pattern}| !({text(condition)}))"
@@ -104,7 +104,7 @@ def chain_to_loop(node: Node, source: Source) -> Rewrite | None:
     function = function_of(node)
     returned = re.sub(r"\s", "", text(function.child_by_field_name("return_type")))
     arguments = node.child_by_field_name("arguments").named_children
-    if chain.type != "call_expression" or leaves(node):
+    if chain.type != "call_expression" or may_exit(node):
         return None
     margin = source.margin(node)
     iterated = text(chain)

@@ -47,7 +47,7 @@ def label_of(loop: Node) -> Node | None:
     return next((child for child in loop.children if child.type == "label"), None)
 
 
-def leaves(node: Node) -> bool:
+def may_exit(node: Node) -> bool:
     """Whether something in it ends the function, or a loop around it; what is in closures and items does not."""
     waiting = [(node, False)]
     while waiting:

@@ -219,10 +219,10 @@ def canonical(code: str) -> tuple[str, ...]:
     for node in walk(root):
         if node.type == "function_item":
             functions.setdefault(text(node.child_by_field_name("name")), f"nanochat_function_{len(functions)}")
-    return tuple(functions.get(text(token), text(token)) for token in tokens(root))
+    return tuple(functions.get(text(token), text(token)) for token in leaf_tokens(root))
 
 
-def tokens(node: Node) -> Iterator[Node]:
+def leaf_tokens(node: Node) -> Iterator[Node]:
     """The tokens below a node, without comments; a literal is one."""
     for each in walk(node, lambda below: below.type in COMMENTS, lambda below: below.type in TEXTS):
         if not each.child_count or each.type in TEXTS:

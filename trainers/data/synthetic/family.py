@@ -3,7 +3,7 @@
     @family(tier=1)
     def sum_of_kept(draw):
         keep = draw.integer_predicate("i32")
-        return Function(name=..., parameters=..., returns=..., words=..., forms=..., oracle=...)
+        return FunctionSpec(name=..., parameters=..., returns=..., words=..., forms=..., oracle=...)
 
 A family draws what the sample *means* by `choose` and `integer`, which are recorded and tell samples apart, and how it
 is *worded* by `style`. Bodies are written with plain names; they are renamed afterwards. The `oracle` is the same
@@ -39,7 +39,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Function:
+class FunctionSpec:
     """
     A function to write, drawn.
 
@@ -76,7 +76,7 @@ class Function:
     imports: Sequence[str] = ()
     body_imports: Sequence[str] = ()
     context: str = ""
-    parts: Sequence["Function"] = ()
+    parts: Sequence["FunctionSpec"] = ()
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Items:
     cases: Sequence[Case]
 
 
-Drawn = Function | Items
+Drawn = FunctionSpec | Items
 
 
 @dataclass(frozen=True)

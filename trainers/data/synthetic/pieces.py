@@ -12,7 +12,7 @@ WORDS = (
 
 
 def quotient(a: int, b: int) -> int:
-    """Rust's `/` on integers, which cuts towards zero."""
+    """Rust's `/` on integers, which rounds toward zero."""
     return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
 
 

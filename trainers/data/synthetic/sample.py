@@ -14,7 +14,7 @@ from tree_sitter import Node
 from evaluation.rust.judge.harness import ITEMS
 from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.renaming import Choose, canonical, plausible_names, rename
-from trainers.data.synthetic.family import Case, Draw, Family, Function, Undefined
+from trainers.data.synthetic.family import Case, Draw, Family, FunctionSpec, Undefined
 from trainers.data.synthetic.literals import OutOfRange, literal
 
 ARGUMENTS = 40  # are drawn for the cases of a function
@@ -25,7 +25,7 @@ ARTICLE = re.compile(r"\b([Aa]) (?=(?!and\b|are\b|on[ce])[aeio]\w\w|id\b)")  # b
 
 
 @dataclass(frozen=True)
-class Checked:
+class FunctionTask:
     """
     What a task asks for, in the judge's form.
 
@@ -43,7 +43,7 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Sample:
+class SyntheticSample:
     """
     One sample.
 
@@ -63,10 +63,10 @@ class Sample:
     parameters: tuple[str, ...]
     code: str
     tests: str
-    task: Checked | None
+    task: FunctionTask | None
 
     @cached_property
-    def tokens(self) -> tuple[str, ...]:
+    def canonical_tokens(self) -> tuple[str, ...]:
         """What tells it from others: its tokens, without names of its own, comments and layout."""
         return canonical(self.code)
 
@@ -76,7 +76,7 @@ class Sample:
         return (self.family, *self.parameters)
 
 
-def make_sample(family: Family, seed: str) -> Sample:
+def make_sample(family: Family, seed: str) -> SyntheticSample:
     """
     Draws a sample of a family; equal seeds give equal samples.
 
@@ -86,7 +86,7 @@ def make_sample(family: Family, seed: str) -> Sample:
     draw = Draw(f"{family.name} {seed}")
     drawn = family.draw(draw)
     names = ("works", "it_works", "behaves_as_documented", "examples", "usual_cases", "basic_use", "small_example")
-    if isinstance(drawn, Function):
+    if isinstance(drawn, FunctionSpec):
         code, cases, task = _write_function(drawn, draw)
         names = ("works", f"{drawn.name}_works", f"test_{drawn.name}", "small_inputs", "examples", "known_values")
     else:
@@ -94,7 +94,7 @@ def make_sample(family: Family, seed: str) -> Sample:
         cases, task = drawn.cases, None
         names = (*names, *(f"{name}_works" for name in _defined(code)[:1]))
     tests = write_tests(names, cases, draw)
-    return Sample(family.name, family.group, family.tier, tuple(draw.parameters), code, tests, task)
+    return SyntheticSample(family.name, family.group, family.tier, tuple(draw.parameters), code, tests, task)
 
 
 def _defined(code: str) -> list[str]:
@@ -112,7 +112,7 @@ def _names(draw: Draw) -> Choose:
     return plausible_names(draw.wording, RENAMED_SHARE, any_name=False)
 
 
-def _write_function(function: Function, draw: Draw) -> tuple[str, Sequence[Case], Checked]:
+def _write_function(function: FunctionSpec, draw: Draw) -> tuple[str, Sequence[Case], FunctionTask]:
     """The code, cases for its test module, and the task."""
     functions = (function, *function.parts)
     cases = {each.name: find_cases(each, draw) for each in functions}
@@ -125,7 +125,7 @@ def _write_function(function: Function, draw: Draw) -> tuple[str, Sequence[Case]
     return code, visible, _as_task(function.name, code, hidden)
 
 
-def _head(function: Function, bodies: str) -> list[str]:
+def _head(function: FunctionSpec, bodies: str) -> list[str]:
     """Imports and the items that the function builds on."""
     used = [line for line in function.body_imports if re.search(rf"\b{_imported(line)}\b", bodies)]
     lines = list(dict.fromkeys([*function.imports, *used]))
@@ -137,7 +137,7 @@ def _imported(line: str) -> str:
     return re.split(r"::|\s", line.rstrip(";"))[-1]
 
 
-def declaration(function: Function) -> str:
+def declaration(function: FunctionSpec) -> str:
     """`fn name<T>(values: &[T]) -> T where ..`, as the function begins."""
     parameters = ", ".join(f"{name}: {kind}" for name, kind in function.parameters.items())
     returns = f" -> {function.returns}" if function.returns else ""
@@ -145,7 +145,7 @@ def declaration(function: Function) -> str:
     return f"fn {function.name}{function.generics}({parameters}){returns}{where}"
 
 
-def _write(function: Function, body: str, examples: Sequence[Case], draw: Draw) -> str:
+def _write(function: FunctionSpec, body: str, examples: Sequence[Case], draw: Draw) -> str:
     """The function with its documentation."""
     paragraphs = [ARTICLE.sub(r"\1n ", draw.style(*function.words))]
     if function.parts:
@@ -162,7 +162,7 @@ def _write(function: Function, body: str, examples: Sequence[Case], draw: Draw) 
     return f"{comment}\n{visible}{declaration(function)} {{\n{inner}\n}}\n"
 
 
-def _described(part: Function, function: Function, draw: Draw) -> str:
+def _described(part: FunctionSpec, function: FunctionSpec, draw: Draw) -> str:
     """Description of a helper function. A parameter that is called like one of the caller's is not named."""
     words = draw.style(*part.words)
     for name in part.parameters.keys() & function.parameters.keys():
@@ -200,7 +200,7 @@ def _shown(examples: Sequence[Case], draw: Draw) -> list[str]:
     return ["".join([begun, *(f", and `{actual}` is `{expected}`" for actual, expected in others), "."])]
 
 
-def find_cases(function: Function, draw: Draw) -> list[Case]:
+def find_cases(function: FunctionSpec, draw: Draw) -> list[Case]:
     """
     What must hold of a function, as its oracle says; different results first.
 
@@ -228,7 +228,7 @@ def find_cases(function: Function, draw: Draw) -> list[Case]:
     return cases
 
 
-def _arguments(function: Function, draw: Draw, attempt: int) -> tuple[Any, ...]:
+def _arguments(function: FunctionSpec, draw: Draw, attempt: int) -> tuple[Any, ...]:
     if function.inputs is not None:
         return function.inputs()
     kinds = [_instance(kind, function.types) for kind in function.parameters.values()]
@@ -250,7 +250,7 @@ def _instance(kind: str, types: Mapping[str, str]) -> str:
     return kind
 
 
-def _case(function: Function, arguments: tuple[Any, ...]) -> Case:
+def _case(function: FunctionSpec, arguments: tuple[Any, ...]) -> Case:
     """One case. Raises `Undefined` or `OutOfRange`."""
     changed = copy.deepcopy(arguments)
     returned = function.oracle(*changed)
@@ -327,7 +327,7 @@ def _statements(setup: str) -> list[str]:
     return [text(each) for each in root.named_child(0).child_by_field_name("body").named_children]
 
 
-def _as_task(name: str, code: str, cases: Sequence[Case]) -> Checked:
+def _as_task(name: str, code: str, cases: Sequence[Case]) -> FunctionTask:
     """The task of writing the named function, and those behind it."""
     root = parse(code)
     declared, prompt_end = [], None
@@ -346,7 +346,7 @@ def _as_task(name: str, code: str, cases: Sequence[Case]) -> Checked:
     checks = [f"check!({case.actual} == {_quick(case.expected)});" for case in cases]
     pairs = zip(cases, checks, strict=True)
     blocks = [f"{{ {case.setup} {check} }}" if case.setup else check for case, check in pairs]
-    return Checked(
+    return FunctionTask(
         prompt=encoded[:prompt_end].decode() + "\n",
         solution=encoded[prompt_end:].decode().removeprefix("\n"),
         signature="\n".join(declared),

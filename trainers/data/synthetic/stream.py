@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from trainers.data.synthetic import families
 from trainers.data.synthetic.family import FAMILIES, TIERS, Family, Undefined
-from trainers.data.synthetic.sample import Sample, make_sample
+from trainers.data.synthetic.sample import SyntheticSample, make_sample
 
 MISSES = 80  # draws of a family that give nothing new: then it has nothing more to give
 
@@ -39,7 +39,7 @@ def choose_families(names: Sequence[str] | None = None, tier: int | None = None)
     return chosen
 
 
-def draw_samples(families: Sequence[Family], seed: int, tasks: bool = False) -> Iterator[Sample]:
+def draw_samples(families: Sequence[Family], seed: int, tasks: bool = False) -> Iterator[SyntheticSample]:
     """
     Samples of the families in turn until they have nothing new, all different in their tokens; with `tasks` only
     functions, all different in what they are asked to do.
@@ -57,7 +57,9 @@ def draw_samples(families: Sequence[Family], seed: int, tasks: bool = False) -> 
                 yield sample
 
 
-def _next_sample(family: Family, seed: int, attempts: dict[str, int], seen: set[bytes], tasks: bool) -> Sample | None:
+def _next_sample(
+    family: Family, seed: int, attempts: dict[str, int], seen: set[bytes], tasks: bool
+) -> SyntheticSample | None:
     for _ in range(MISSES):
         attempts[family.name] += 1
         try:
@@ -66,7 +68,7 @@ def _next_sample(family: Family, seed: int, attempts: dict[str, int], seen: set[
             continue
         if tasks and sample.task is None:
             return None
-        keys = {_digest(sample.tokens)} | ({_digest(sample.meaning)} if tasks else set())
+        keys = {_digest(sample.canonical_tokens)} | ({_digest(sample.meaning)} if tasks else set())
         if keys.isdisjoint(seen):
             seen |= keys
             return sample
@@ -77,7 +79,7 @@ def _digest(parts: tuple[str, ...]) -> bytes:
     return hashlib.sha256("\x00".join(parts).encode()).digest()[:16]
 
 
-def split_of(sample: Sample) -> str:
+def split_of(sample: SyntheticSample) -> str:
     """
     Where a task belongs: every tenth family or so is held out as a whole, of the others every twentieth meaning. It
     depends on the task alone, so sets made with other seeds agree.

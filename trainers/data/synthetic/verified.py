@@ -10,45 +10,45 @@ from evaluation.rust import RustVerifier
 from evaluation.rust.verifier import RUNS_OF_SOLUTIONS
 from trainers.data.kept import BATCH, keep_verified
 from trainers.data.rows import verified_row
-from trainers.data.sources import Row
+from trainers.data.sources import Document
 from trainers.data.synthetic.family import Family
-from trainers.data.synthetic.sample import Sample
+from trainers.data.synthetic.sample import SyntheticSample
 from trainers.data.synthetic.stream import draw_samples, split_of
 from trainers.data.tasks.task import Task, find_faults
 from trainers.data.verify import decided
 
 SOURCE = "synthetic"
-LICENCE = "MIT"
+LICENSE = "MIT"
 LEAST_BYTES = 1000  # of a row, on average; 600 of them are what every row says of its verdict
 
 
-def sample_row(sample: Sample) -> Row:
+def sample_document(sample: SyntheticSample) -> Document:
     """The sample with its tests."""
-    return Row.of(SOURCE, f"{sample.group}/{sample.family}", "file", LICENCE, f"{sample.code}\n{sample.tests}")
+    return Document.of(SOURCE, f"{sample.group}/{sample.family}", "file", LICENSE, f"{sample.code}\n{sample.tests}")
 
 
-def task_of(sample: Sample) -> Task:
+def task_of(sample: SyntheticSample) -> Task:
     """The task of a sample that has one."""
     its = sample.task
-    row = Row.of(SOURCE, "", "task", LICENCE, sample.code)
+    row = Document.of(SOURCE, "", "task", LICENSE, sample.code)
     return Task(
         row.id, its.prompt, its.solution, its.signature, its.checker, sample.tier, sample.family, split_of(sample)
     )
 
 
-def verify_samples(samples: Sequence[Sample], verifier: RustVerifier) -> list[dict[str, Any] | None]:
+def verified_sample_rows(samples: Sequence[SyntheticSample], verifier: RustVerifier) -> list[dict[str, Any] | None]:
     """A row for each sample that compiles and whose tests pass in each of several runs."""
     codes, tests = [sample.code for sample in samples], [sample.tests for sample in samples]
     verdicts = decided(verifier.verify(codes, tests, trusted=True, runs=RUNS_OF_SOLUTIONS))
     return [
-        verified_row(sample_row(sample), verdict, mix="synthetic", family=sample.family, tier=sample.tier)
+        verified_row(sample_document(sample), verdict, mix="synthetic", family=sample.family, tier=sample.tier)
         if verdict.ok
         else None
         for sample, verdict in zip(samples, verdicts, strict=True)
     ]
 
 
-def verify_tasks(samples: Sequence[Sample], verifier: RustVerifier) -> list[dict[str, Any] | None]:
+def verified_task_rows(samples: Sequence[SyntheticSample], verifier: RustVerifier) -> list[dict[str, Any] | None]:
     """A row for each task whose cases tell its solution from wrong ones."""
     tasks = [task_of(sample) for sample in samples]
     faults = find_faults(tasks, verifier)
@@ -56,7 +56,7 @@ def verify_tasks(samples: Sequence[Sample], verifier: RustVerifier) -> list[dict
     verdicts = verifier.verify([task.code for task in tasks], [task.tests for task in tasks], rules="reward")
     return [
         verified_row(
-            Row(task.id, SOURCE, f"{sample.group}/{sample.family}", "task", LICENCE, task.code),
+            Document(task.id, SOURCE, f"{sample.group}/{sample.family}", "task", LICENSE, task.code),
             verdict,
             mix="tasks",
             prompt=task.prompt,
@@ -106,18 +106,18 @@ def write_synthetic(
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
     """
     check_room(path, count)
-    check = verify_tasks if tasks else verify_samples
+    check = verified_task_rows if tasks else verified_sample_rows
     total = 0
 
-    def candidates() -> Iterator[Sample]:
+    def candidates() -> Iterator[SyntheticSample]:
         nonlocal total
         for sample in draw_samples(families, seed, tasks):
             total += 1
             drawn(1)
             yield sample
 
-    def identify(sample: Sample) -> str:
-        return task_of(sample).id if tasks else sample_row(sample).id
+    def identify(sample: SyntheticSample) -> str:
+        return task_of(sample).id if tasks else sample_document(sample).id
 
     what = "tasks" if tasks else "samples"
     rule = f"distinct {what} that {len(families)} families give with seed {seed}, got {count}"

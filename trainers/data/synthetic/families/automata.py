@@ -3,7 +3,7 @@
 import textwrap
 
 from trainers.data.synthetic.families.enums import declare
-from trainers.data.synthetic.family import Case, Draw, Function, Items, family
+from trainers.data.synthetic.family import Case, Draw, FunctionSpec, Items, family
 from trainers.data.synthetic.literals import Err, Ok, Raw, literal
 from trainers.data.synthetic.writing import blocks, fill, match_on
 
@@ -65,7 +65,7 @@ def wrapping_counter(draw: Draw) -> Items:
 
 
 @family(tier=2)
-def robot_walk(draw: Draw) -> Function:
+def robot_walk(draw: Draw) -> FunctionSpec:
     go, left, right, back = draw.choose(("F", "L", "R", "B"), ("f", "l", "r", "b"), ("^", "<", ">", "v"), ("G", "L", "R", "T"), ("W", "A", "D", "S"), ("m", "a", "d", "u"), ("*", "-", "+", "/"))
     wanted, stride = draw.choose("position", "distance", "facing", "steps", "returns"), draw.integer(1, 6)
     first = draw.choose((0, 1), (1, 0), (0, -1), (-1, 0))
@@ -103,7 +103,7 @@ def robot_walk(draw: Draw) -> Function:
     final = {"position": "its final position as (x, y)", "distance": "the Manhattan distance of its final position from the start", "facing": "the direction it faces at the end as a unit vector (dx, dy)", "steps": "the number of moves it makes, regardless of their length", "returns": "whether it ends at its starting position"}[wanted]
     what = f"`{go}` moves {stride} forward, `{back}` moves 1 backward, `{left}` turns 90 degrees left and `{right}` turns 90 degrees right"
     begin = f"It starts at (0, 0) facing {headings[first]}; x grows to the east and y to the north"
-    return Function(
+    return FunctionSpec(
         name={"position": draw.style("walk", "follow", "final_position"), "distance": draw.style("distance_after", "walked_distance", "how_far"), "facing": draw.style("final_direction", "facing", "heading_after"), "steps": draw.style("count_moves", "moves", "steps"), "returns": draw.style("comes_home", "is_closed_walk", "returns_to_start")}[wanted],
         parameters={"commands": "&str"}, returns={"position": "(i32, i32)", "facing": "(i32, i32)", "returns": "bool"}.get(wanted, "i32"),
         words=[f"Moves a robot by `commands` and returns {final}: {what}; other characters are ignored. {begin}.", f"Simulates a robot that follows `commands` and returns {final}. {begin}. {what}; all other characters are ignored."],
@@ -112,7 +112,7 @@ def robot_walk(draw: Draw) -> Function:
 
 
 @family(tier=3)
-def command_parser(draw: Draw) -> Function:
+def command_parser(draw: Draw) -> FunctionSpec:
     name, said, words = draw.choose(
         ("Command", "a robot", "Move Turn Stop"), ("Action", "a game", "Hit Heal Wait"), ("Request", "a bank", "Deposit Withdraw Balance"), ("Order", "a shop", "Buy Sell List"), ("Instruction", "a calculator", "Push Add Clear"),
         ("Message", "a thermostat", "Heat Cool Status"), ("Operation", "an editor", "Insert Delete Undo"), ("Step", "a recipe", "Mix Bake Serve"), ("Cue", "a stage light", "Raise Lower Blackout"), ("Query", "a counter", "Plus Minus Show"),
@@ -181,7 +181,7 @@ def command_parser(draw: Draw) -> Function:
     )
     numbered = f"`{first.lower()}{separator}3`, `{second.lower()}{separator}3` or `{last.lower()}`, with any number of type `{kind}`" + (f" up to {limit}" if limit else "")
     failing = {"Option": "Returns `None` for anything else", "String": 'For anything else, returns the error "not a command: " followed by `text`', "str": 'For anything else, returns the error "not a command"'}[fails]
-    return Function(
+    return FunctionSpec(
         name=draw.style("parse", f"parse_{name.lower()}", f"read_{name.lower()}", "interpret"), parameters={"text": "&str"}, returns={"Option": f"Option<{name}>", "String": f"Result<{name}, String>", "str": f"Result<{name}, &'static str>"}[fails],
         words=[f"Parses a command for {said}, which has the form {numbered}. {failing}.", f"Parses `text` as `{name}`, which is written as {numbered}. {failing}."], forms=[parts, split], oracle=oracle,
         inputs=lambda: (draw.arguments.choice((last.lower(), last.lower() + separator, f"{first.lower()}{separator}x", first, "", f"{draw.arguments.choice((first, second)).lower()}{separator}{draw.arguments.randint(0, 30)}", f"{second.lower()}{separator}{draw.arguments.randint(0, 200)}", f"{first.lower()}{separator}-{draw.arguments.randint(1, 9)}", f"{last.lower()}{separator}{draw.arguments.randint(1, 9)}")),),
@@ -221,7 +221,7 @@ def timed_cycle(draw: Draw) -> Items:
 
 
 @family(tier=3)
-def scan_outside(draw: Draw) -> Function:
+def scan_outside(draw: Draw) -> FunctionSpec:
     opening, closing, said = draw.choose(("#", "\n", "comments, which start with `#` and end with the line"), ("(", ")", "parentheses"), ("[", "]", "brackets"), ('"', '"', "double quotes"), ("{", "}", "braces"), ("<", ">", "angle brackets"), ("|", "|", "bars"), (";", "\n", "comments, which run from `;` to the end of the line"), ("%", "\n", "comments, which run from `%` to the end of the line"))
     holds = draw.char_predicate()
     where = draw.choose("outside", "inside")
@@ -245,7 +245,7 @@ def scan_outside(draw: Draw) -> Function:
     chained = fill("$start\nlet mut inside = false;\nfor c in text.chars() {\n    if inside && c == $shut {\n        inside = false;\n    } else if !inside && c == $begin {\n        inside = true;\n    } else if $mine && ($holds) {\n        $push;\n    }\n}\n$result", start=start, shut=shut, begin=begin, mine=mine, holds=holds.on("c"), push=push, result=result)
     modes = fill("enum Mode {\n    Outside,\n    Inside,\n}\n\n$start\nlet mut mode = Mode::Outside;\nfor c in text.chars() {\n    match mode {\n        Mode::Inside if c == $shut => mode = Mode::Outside,\n        Mode::Outside if c == $begin => mode = Mode::Inside,\n        Mode::$wanted if $holds => $push,\n        _ => {}\n    }\n}\n$result", start=start, shut=shut, begin=begin, wanted=where.capitalize(), holds=holds.on("c"), push=push, result=result)
     asked = f"{holds.plural} {where} {said}"
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"{wanted}_{where}", f"{wanted}_{holds.slug}_{where}", f"scan_{where}"), parameters={"text": "&str"}, returns="usize" if wanted == "count" else "String",
         words=[f"{'Counts the' if wanted == 'count' else 'Collects the'} {asked}. The delimiters themselves count as neither inside nor outside, and they do not nest: an opening delimiter inside, or a closing one outside, is an ordinary character. A region that is never closed extends to the end of `text`.", f"Scans `text` and returns {'the number of' if wanted == 'count' else 'the'} {asked}{'' if wanted == 'count' else ', in order'}. Delimiters are skipped. They do not nest, so an opening delimiter inside, or a closing one outside, is an ordinary character. An unclosed region extends to the end of the text."],
         forms=[matched, chained, modes], oracle=oracle,
@@ -254,7 +254,7 @@ def scan_outside(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def retry_delays(draw: Draw) -> Function:
+def retry_delays(draw: Draw) -> FunctionSpec:
     base, factor, cap = draw.integer(1, 12), draw.integer(2, 4), draw.choose(20, 30, 50, 60, 64, 100, 120, 250)
     wanted, kind = draw.choose("list", "total", "failures"), draw.choose("u32", "u64")
     thing = draw.choose("a connection", "a download", "a login", "a job", "a sensor reading", "a payment")
@@ -266,7 +266,7 @@ def retry_delays(draw: Draw) -> Function:
     grow = f"delay = (delay * {factor}).min({cap});"
     words = f"the first delay is {min(base, cap)}, and every following delay is {factor} times the previous one, but at most {cap}"
     if wanted == "failures":
-        return Function(
+        return FunctionSpec(
             name=draw.style("waiting_time", "time_lost", "total_wait", "waited"), parameters={"outcomes": "&[bool]"}, returns=f"Option<{kind}>",
             words=[f"Returns the total delay until {thing} succeeds, given the `outcomes` of the attempts. There is one delay after each failed attempt: {words}. Returns `None` if none of the first {most} attempts succeeds.", f"Returns the sum of the delays before the first `true` in `outcomes`, with one delay after each `false`, or `None` if the first {most} outcomes contain no `true`. When {thing} is retried, {words}."],
             forms=[f"let mut delay = {min(base, cap)};\nlet mut total = 0;\nfor &success in outcomes.iter().take({most}) {{\n    if success {{\n        return Some(total);\n    }}\n    total += delay;\n    {grow}\n}}\nNone",
@@ -274,7 +274,7 @@ def retry_delays(draw: Draw) -> Function:
             oracle=lambda outcomes: sum(delays(outcomes.index(True))) if True in outcomes[:most] else None, inputs=lambda: ([draw.arguments.random() < 0.25 for _ in range(draw.arguments.randint(0, most + 2))],),
         )
     listed = wanted == "list"
-    return Function(
+    return FunctionSpec(
         name=draw.style("backoff", "retry_delays", "waits", "delays_for") if listed else draw.style("total_delay", "total_backoff", "waiting_time"), parameters={"attempts": "u32"}, returns=f"Vec<{kind}>" if listed else kind,
         words=[f"Returns the {'delays' if listed else 'sum of the delays'} before `attempts` retries of {thing}, one delay before each retry: {words}.", f"{'Lists' if listed else 'Adds up'} the delays for `attempts` retries of {thing}, one per retry; {words}."],
         forms=[f"let mut delays = Vec::new();\nlet mut delay = {min(base, cap)};\nfor _ in 0..attempts {{\n    delays.push(delay);\n    {grow}\n}}\ndelays", f"std::iter::successors(Some({min(base, cap)}), |delay| Some((delay * {factor}).min({cap})))\n    .take(attempts as usize)\n    .collect()"] if listed

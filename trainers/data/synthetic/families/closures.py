@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from trainers.data.synthetic.family import Case, Draw, Function, family
+from trainers.data.synthetic.family import Case, Draw, FunctionSpec, family
 from trainers.data.synthetic.literals import INTEGERS, Raw, literal
 from trainers.data.synthetic.pieces import quotient
 
@@ -36,7 +36,7 @@ def _test_closure(draw: Draw, reference: str) -> Closure:
 
 
 @family(tier=2)
-def repeated_application(draw: Draw) -> Function:
+def repeated_application(draw: Draw) -> FunctionSpec:
     kind, wanted, times = draw.choose("i32", "i64"), draw.choose("times", "stages", "while", "last different", "twice"), draw.integer(2, 6)
     keep, given = draw.integer_predicate(kind), draw.choose(True, False)
     given = given and wanted == "times"
@@ -69,7 +69,7 @@ def repeated_application(draw: Draw) -> Function:
     generics = "<" + ", ".join(names) + ">" if where else "<" + ", ".join([*([clone_bound] if clone_bound else []), bounds]) + ">"
     clauses = ", ".join([*(["T: Clone"] if clone_bound == "T: Clone" else []), bounds])
     mutable = "mut f" if bound == "FnMut" else "f"
-    return Function(
+    return FunctionSpec(
         name=draw.style("apply_n", "iterate", "repeat_apply", f"apply_{wanted.replace(' ', '_')}", "run"), generics=generics, where_clause=f"where {clauses}" if where else "", types={"T": kind} if generic else {},
         parameters={"start": value} | ({"n": "usize"} if given else {}) | {mutable: "F"}, returns=returns, forms=forms, oracle=oracle,
         inputs=lambda: (draw.arguments.randint(-4, 12), *([draw.arguments.randint(0, 5)] if given else []), _number_closure(draw)),
@@ -78,7 +78,7 @@ def repeated_application(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def returned_closure(draw: Draw) -> Function:
+def returned_closure(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*INTEGERS)
     wanted = draw.choose("maker", "filter", "compose", "conditional", "pipeline", "boxed")
     mapping, other, keep = draw.integer_mapping(kind), draw.integer_mapping(kind), draw.integer_predicate(kind)
@@ -91,7 +91,7 @@ def returned_closure(draw: Draw) -> Function:
     y = mapping.on("x")
     parameters, returns, told, forms, call, result = {
         "maker": ({"n": kind}, function, f"takes a number and returns it {mapping.participle} and finally {'increased by' if add else 'multiplied by'} `n`", [f"move |x| ({y}) {sign} n", f"move |x| {{\n    let result = {y};\n    result {sign} n\n}}"], lambda n, x: (str(n), str(x)), lambda n, x: compute(mapping(x), n)),
-        "filter": ({"limit": kind}, f"impl Fn({kind}) -> bool", f"returns whether its argument both {keep.clause} and is {'less' if add else 'greater'} than `limit`", [f"move |x| ({keep.on('x')}) && x {'<' if add else '>'} limit", f"move |x| {{\n    if x {'>=' if add else '<='} limit {{\n        return false;\n    }}\n    {keep.on('x')}\n}}"], lambda n, x: (str(n), str(x)), lambda n, x: keep(x) and (x < n if add else x > n)),
+        "filter": ({"limit": kind}, f"impl Fn({kind}) -> bool", f"returns whether its argument {keep.clause} and is {'less' if add else 'greater'} than `limit`", [f"move |x| ({keep.on('x')}) && x {'<' if add else '>'} limit", f"move |x| {{\n    if x {'>=' if add else '<='} limit {{\n        return false;\n    }}\n    {keep.on('x')}\n}}"], lambda n, x: (str(n), str(x)), lambda n, x: keep(x) and (x < n if add else x > n)),
         "compose": ({"f": function}, function, f"applies `f` to its argument {mapping.participle}" if add else f"applies `f` to its argument and returns the result {mapping.participle}", [f"move |x| f({y})", f"move |x| {{\n    let first = {y};\n    f(first)\n}}"] if add else [f"move |x| {{\n    let x = f(x);\n    {y}\n}}"], lambda n, x: (f"|v| v + {n}", str(x)), lambda n, x: mapping(x) + n if add else mapping(x + n)),
         "conditional": ({"f": function}, function, f"returns `f(x)` if its argument x {keep.clause}, and otherwise x {mapping.participle}", [f"move |x| {{\n    if {keep.on('x')} {{\n        f(x)\n    }} else {{\n        {y}\n    }}\n}}", f"move |x| match {keep.on('x')} {{\n    true => f(x),\n    false => {y},\n}}"], lambda n, x: (f"|v| v + {n}", str(x)), lambda n, x: x + n if keep(x) else mapping(x)),
         "pipeline": ({"f": function, "g": function}, function, f"applies `f` to its argument and then applies `g` to that result {mapping.participle}", [f"move |x| {{\n    let x = f(x);\n    g({y})\n}}"], lambda n, x: (f"|v| v + {n}, |v| v * 2", str(x)), lambda n, x: 2 * mapping(x + n)),
@@ -103,14 +103,14 @@ def returned_closure(draw: Draw) -> Function:
         n, x = abs(number()), number()
         first, second = call(n, x)
         cases[f"{name}({first})({second})"] = Case(f"{name}({first})({second})", literal(result(n, x), expected))
-    return Function(
+    return FunctionSpec(
         name=name, parameters=parameters, returns=returns, forms=forms, cases=list(cases.values()),
         words=[f"Returns a function that {told}.", f"Creates a closure that {told}."],
     )
 
 
 @family(tier=2)
-def by_closure(draw: Draw) -> Function:
+def by_closure(draw: Draw) -> FunctionSpec:
     kind = draw.choose("i32", "i64")
     wanted, keep = draw.choose("split", "first k", "while", "count", "zip", "scan", "reduce", "best", "map kept", "all"), draw.integer_predicate(kind)
     mapping, k = draw.integer_mapping(kind), draw.integer(1, 9)
@@ -153,7 +153,7 @@ def by_closure(draw: Draw) -> Function:
     pairs = (Closure("|a, b| a + b", lambda a, b: a + b), Closure("|a, b| a - b", lambda a, b: a - b), Closure("|a, b| b - a", lambda a, b: b - a), Closure("|a, b| a.max(b)", max), Closure("|a, b| a.min(b)", min))
     generic = draw.style("impl", "where", "bound")
     closure = lambda: _test_closure(draw, "&") if unary else draw.arguments.choice(pairs) if binary else _number_closure(draw)  # noqa: E731
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"{wanted.replace(' ', '_')}_by", "process", f"{wanted.replace(' ', '_')}_with", "apply"), generics={"impl": "", "where": "<F>", "bound": f"<F: {signature}>"}[generic], where_clause=f"where F: {signature}" if generic == "where" else "",
         parameters={"values": f"&[{kind}]", "f": f"impl {signature}" if generic == "impl" else "F"}, returns=returns, forms=forms, oracle=oracle,
         inputs=lambda: ([draw.arguments.randint(-6, 25) for _ in range(draw.arguments.randint(0, 7))], closure()), words=[f"Returns {told}.", f"Collects {told}. The order of `values` is preserved." if returns.startswith("Vec") else f"Determines {told}."],

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from trainers.data.synthetic.family import Case, Draw, Function, Items, Undefined, family
+from trainers.data.synthetic.family import Case, Draw, FunctionSpec, Items, Undefined, family
 from trainers.data.synthetic.literals import Raw, literal
 from trainers.data.synthetic.pieces import quotient
 from trainers.data.synthetic.writing import blocks, fill, match_on
@@ -26,12 +26,6 @@ DOMAINS = (
 )
 
 
-
-
-
-
-
-
 def draw_enum(draw: Draw) -> tuple[str, str, list[str]]:
     """A name, what it is, and the variants."""
     names, said, variants = draw.choose(*DOMAINS)
@@ -47,10 +41,8 @@ def declare(draw: Draw, name: str, said: str, variants: Iterable[str], more: str
     return f"/// {begun}.\n#[derive({derived}{more})]\npub enum {name} {{\n{body}\n}}"
 
 
-
-
 @dataclass(frozen=True)
-class Variant(Raw):
+class EnumValue(Raw):
     """A variant with its data, for the oracle."""
 
     name: str
@@ -184,7 +176,7 @@ def enum_parse(draw: Draw) -> Items:
 
 
 @family(tier=1)
-def band_of_number(draw: Draw) -> Function:
+def band_of_number(draw: Draw) -> FunctionSpec:
     name, variants, what = draw.choose(
         ("Grade", "Fail Pass Good Excellent", "a score"), ("Weather", "Freezing Cold Mild Hot", "a temperature"), ("Load", "Idle Light Busy Overloaded", "a number of requests"),
         ("Category", "Child Teen Adult Senior", "an age"), ("Tide", "Ebb Low High Flood", "a water level"), ("Wind", "Calm Breeze Gale Storm", "a wind speed"),
@@ -222,7 +214,7 @@ def band_of_number(draw: Draw) -> Function:
         chained = f"if n >= {c} {{\n    {low[3]}\n}} else if n >= {b} {{\n    {low[2]}\n}} else if n >= {a} {{\n    {low[1]}\n}} else {{\n    {low[0]}\n}}"
         limits = "Every number has a class"
     bounds = f"`{bands[1]}` from {a}, `{bands[2]}` from {b} and `{bands[3]}` from {c}"
-    return Function(
+    return FunctionSpec(
         name=draw.style("classify", f"{name.lower()}_of", f"{name.lower()}_for", "band", "categorize"), parameters={"n": kind}, returns=f"Option<{name}>" if optional else name,
         words=[f"Classifies {what}: {bounds}, and `{bands[0]}` below that. {limits}.", f"Returns the `{name}` for {what} `n`: {bounds}; anything lower is `{bands[0]}`. {limits}."],
         forms=[ranged, chained, ranged], oracle=oracle, context=declare(draw, name, f"the class of {what}", bands),
@@ -239,7 +231,7 @@ EFFECTS = (
 
 
 @family(tier=2)
-def enum_total(draw: Draw) -> Function:
+def enum_total(draw: Draw) -> FunctionSpec:
     name, figure, variants = draw.choose(*EFFECTS)
     gain, loss, several, fixed = variants.split()
     kind = draw.choose("i32", "i64")
@@ -247,12 +239,12 @@ def enum_total(draw: Draw) -> Function:
     floored = draw.choose(True, False)
     effects = {gain: lambda a: a, loss: lambda a: -a, several: lambda a, b: a * b, fixed: lambda: -amount}
 
-    def one() -> Variant:
+    def one() -> EnumValue:
         picked = draw.arguments.choice((gain, gain, loss, several, fixed))
         values = tuple(draw.arguments.randint(0, 12) for _ in range({several: 2, fixed: 0}.get(picked, 1)))
-        return Variant(f"{name}::{picked}" + (f"({', '.join(map(str, values))})" if values else ""), picked, values)
+        return EnumValue(f"{name}::{picked}" + (f"({', '.join(map(str, values))})" if values else ""), picked, values)
 
-    def oracle(values: Sequence[Variant]) -> int:
+    def oracle(values: Sequence[EnumValue]) -> int:
         total = start
         for each in values:
             total += effects[each.name](*each.values)
@@ -266,13 +258,14 @@ def enum_total(draw: Draw) -> Function:
     floor = "\ntotal = total.max(0);" if floored else ""
     loop = fill("let mut total = $start;\nfor each in values {\n    $stepped\n    $floor\n}\ntotal", start=start, stepped=stepped, floor=floor)
     folded = fill("values.iter().fold($start, |total, each| {\n    let change = $chosen;\n    $after\n})", start=start, chosen=chosen, after="(total + change).max(0)" if floored else "total + change")
-    begin = f" The {figure.replace('_', ' ')} starts at {start}."
+    figured = "number of passengers" if figure == "passengers" else figure.replace("_", " ")
+    begin = f" The {figured} starts at {start}."
     stop = " Whenever it would become negative, it is set to 0 instead." if floored else ""
-    context = declare(draw, name, f"something that changes the {figure.replace('_', ' ')}", [f"{gain}({kind})", f"{loss}({kind})", f"{several}({kind}, {kind})", fixed])
+    context = declare(draw, name, f"something that changes the {figured}", [f"{gain}({kind})", f"{loss}({kind})", f"{several}({kind}, {kind})", fixed])
     said = f"`{gain}` adds its number, `{loss}` subtracts its number, `{several}` adds the product of its two numbers, and `{fixed}` subtracts {amount}"
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"final_{figure}", figure, f"{figure}_after", "apply_all", "replay"), parameters={"values": f"&[{name}]"}, returns=kind,
-        words=[f"Returns the {figure.replace('_', ' ')} after applying all of `values` in order: {said}.{begin}{stop}", f"Applies all `values` in order and returns the final {figure.replace('_', ' ')}: {said}.{begin}{stop}"],
+        words=[f"Returns the {figured} after applying all of `values` in order: {said}.{begin}{stop}", f"Applies all `values` in order and returns the final {figured}: {said}.{begin}{stop}"],
         forms=[loop, folded, *([] if floored else [fill("let change: $kind = values\n    .iter()\n    .map(|each| $chosen)\n    .sum();\n$added", kind=kind, chosen=chosen, added=f"{start} + change" if start else "change")])],
         oracle=oracle, inputs=lambda: ([one() for _ in range(draw.arguments.randint(0, 5))],), context=context,
     )
@@ -378,7 +371,7 @@ def ordered_enum(draw: Draw) -> Items:
 
 
 @family(tier=1)
-def enum_worth(draw: Draw) -> Function:
+def enum_worth(draw: Draw) -> FunctionSpec:
     name, figure, variants = draw.choose(
         ("Coin", "cents", "Penny Nickel Dime Quarter"), ("Fruit", "calories", "Apple Banana Cherry Date"), ("Piece", "points", "Pawn Knight Rook Queen"), ("Brick", "studs", "Tile Plate Block Beam"), ("Task", "minutes", "Email Call Review Report"),
         ("Vehicle", "wheels", "Bicycle Car Truck Tricycle"), ("Tool", "grams", "Hammer Saw Drill Wrench"), ("Spell", "mana", "Spark Frost Flame Storm"), ("Drink", "price", "Water Tea Coffee Juice"), ("Building", "upkeep", "Hut Farm Tower Castle"),
@@ -392,7 +385,7 @@ def enum_worth(draw: Draw) -> Function:
     context = declare(draw, name, f"a kind of {name.lower()}", names)
     if wanted == "lookup":
         chain = "".join(f'if word == "{each.lower()}" {{\n    return Some({value});\n}}\n' for each, value in worth.items())
-        return Function(
+        return FunctionSpec(
             name=draw.style(f"{figure}_by_name", f"find_{figure}", f"lookup_{figure}"), parameters={"word": "&str"}, returns=f"Option<{kind}>",
             words=[f"Returns the {amount} of the {name.lower()} whose lowercase name is `word`, or `None` if there is no such {name.lower()}: {said}.", f"Looks up the {amount} for a name that is given in lowercase: {said}. Any other name gives `None`."],
             forms=[match_on("word", [*((f'"{each.lower()}"', f"Some({value})") for each, value in worth.items()), ("_", "None")]), chain + "None"],
@@ -401,9 +394,9 @@ def enum_worth(draw: Draw) -> Function:
     summed = wanted == "all"
     loop = f"let mut total = 0;\nfor each in values {{\n    {'total += ' if summed else 'let worth = '}{textwrap.indent(worth_of, '    ').lstrip()};\n{'' if summed else '    total = total.max(worth);' + chr(10)}}}\ntotal"
     mapped = fill("values\n    .iter()\n    .map(|each| $worth)\n    .$end", worth=worth_of, end="sum()" if summed else "max()\n.unwrap_or(0)")
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"total_{figure}", f"sum_{figure}", f"all_{figure}") if summed else draw.style(f"most_{figure}", f"largest_{figure}", f"max_{figure}"), parameters={"values": f"&[{name}]"}, returns=kind,
         words=[f"Adds up the {amount} of all `values`: {said}." if summed else f"Returns the largest {amount} among `values`, or 0 if there are none: {said}.", f"Computes the {'total' if summed else 'largest'} {amount} of {'all `values`' if summed else 'any of the `values`, or 0 if the slice is empty'}: {said}."],
         forms=[loop, mapped], oracle=lambda values: (sum if summed else lambda all_: max(all_, default=0))([worth[each.name] for each in values]), context=context,
-        inputs=lambda: ([Variant(f"{name}::{each}", each, ()) for each in (draw.arguments.choice(names) for _ in range(draw.arguments.randint(0, 5)))],),
+        inputs=lambda: ([EnumValue(f"{name}::{each}", each, ()) for each in (draw.arguments.choice(names) for _ in range(draw.arguments.randint(0, 5)))],),
     )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trainers.data.synthetic.family import Case, Draw, Function, Items, family
+from trainers.data.synthetic.family import Case, Draw, FunctionSpec, Items, family
 
 
 def _elements(draw: Draw, kind: str, least: int = 1, most: int = 7) -> list:
@@ -13,7 +13,7 @@ def _elements(draw: Draw, kind: str, least: int = 1, most: int = 7) -> list:
 
 
 @family(tier=1)
-def generic_extreme(draw: Draw) -> Function:
+def generic_extreme(draw: Draw) -> FunctionSpec:
     kind, wanted, returns = draw.choose("i32", "u32", "char", "f64", "&str"), draw.choose("largest", "smallest"), draw.choose("value", "reference", "index", "count", "both")
     ties, bound = draw.choose("first", "last") if returns == "index" else "first", draw.choose("PartialOrd + Copy", "PartialOrd + Clone", "PartialOrd")
     bound = "PartialOrd + Copy" if returns in ("both", "value") and bound == "PartialOrd" else bound
@@ -38,7 +38,7 @@ def generic_extreme(draw: Draw) -> Function:
                  f"let mut low = values.first()?;\nlet mut high = low;\nfor value in values.iter().skip(1) {{\n    if value < low {{\n        low = value;\n    }} else if value > high {{\n        high = value;\n    }}\n}}\nSome(({copied.format('low')}, {copied.format('high')}))"],
     }[returns]
     told = {"value": f"the {wanted} element", "reference": f"a reference to the {wanted} element (the first one in case of a tie)", "index": f"the index of the {wanted} element (the {ties} one in case of a tie)", "count": f"the number of elements that are equal to the {wanted} one", "both": "the smallest and the largest element"}[returns]
-    return Function(
+    return FunctionSpec(
         name=draw.style(wanted, f"{wanted}_{returns}", f"find_{wanted}", "extreme"), generics=f"<T: {bound}>", types={"T": kind}, parameters={"values": "&[T]"},
         returns={"value": "Option<T>", "reference": "Option<&T>", "both": "Option<(T, T)>"}.get(returns, "Option<usize>"), forms=forms, oracle=oracle, inputs=lambda: (_elements(draw, kind),),
         words=[f"Returns {told}, or `None` for an empty slice.", f"Determines {told} of `values`, whose elements can be compared. Returns `None` if there are no elements."],
@@ -46,7 +46,7 @@ def generic_extreme(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def generic_equality(draw: Draw) -> Function:
+def generic_equality(draw: Draw) -> FunctionSpec:
     kind, wanted = draw.choose("i32", "u32", "char", "&str", "bool"), draw.choose("equal", "different", "runs", "longest run", "distinct", "after", "before", "between", "nth", "until", "exactly")
     least, base = draw.integer(1, 6), draw.choose(0, 1)
     least = min(least, 3) if wanted in ("equal", "runs", "nth", "exactly") and kind != "bool" else least
@@ -71,7 +71,7 @@ def generic_equality(draw: Draw) -> Function:
         }[wanted]()
 
     plus = f" + {base}" if base else ""
-    more = f" plus {base}" if base else ""
+    more = f"{base} plus " if base else ""
     count = "values.iter().filter(|&value| {} target).count()"
     first, last = "values.iter().position(|value| value == target)?", "values.iter().rposition(|value| value == target)?"
     returns, told, forms = {
@@ -79,15 +79,15 @@ def generic_equality(draw: Draw) -> Function:
         "nth": ("Option<usize>", f"the index, counting from {base}, of the {('first', 'second', 'third', 'fourth', 'fifth', 'sixth')[least - 1]} occurrence of `target`, or `None` if there is no such occurrence", [f"let mut count = 0;\nfor (index, value) in values.iter().enumerate() {{\n    if value == target {{\n        count += 1;\n        if count == {least} {{\n            return Some(index{plus});\n        }}\n    }}\n}}\nNone", f"values\n    .iter()\n    .enumerate()\n    .filter(|(_, value)| *value == target)\n    .map(|(index, _)| index{plus})\n    .nth({least - 1})"]),
         "until": ("usize", f"the number of elements before the first one that equals `target` (all elements if none does), but at most {least}", [f"values\n    .iter()\n    .take({least})\n    .take_while(|&value| value != target)\n    .count()", f"let mut count = 0;\nwhile count < values.len().min({least}) && values[count] != *target {{\n    count += 1;\n}}\ncount"]),
         "exactly": ("bool", f"whether `target` occurs exactly {least} time{'s' * (least > 1)}", [count.format("value ==") + f" == {least}", f"let mut left = {least};\nfor value in values {{\n    if value != target {{\n        continue;\n    }}\n    if left == 0 {{\n        return false;\n    }}\n    left -= 1;\n}}\nleft == 0"]),
-        "different": ("usize", f"the number of elements that differ from `target`{more}", [count.format("value !=") + plus, f"let mut count = {base};\nfor value in values {{\n    if value != target {{\n        count += 1;\n    }}\n}}\ncount"]),
+        "different": ("usize", f"{more}the number of elements that differ from `target`", [count.format("value !=") + plus, f"let mut count = {base};\nfor value in values {{\n    if value != target {{\n        count += 1;\n    }}\n}}\ncount"]),
         "runs": ("usize", f"the number of maximal runs of {'' if least == 1 else f'at least {least} '}equal consecutive elements{', where a single element is a run as well' if least == 1 else ''}", [f"values\n    .chunk_by(|a, b| a == b)\n    .filter(|run| run.len() >= {least})\n    .count()", f"let mut count = 0;\nlet mut length = 0;\nfor index in 0..values.len() {{\n    if index > 0 && values[index] == values[index - 1] {{\n        length += 1;\n    }} else {{\n        length = 1;\n    }}\n    if length == {least} {{\n        count += 1;\n    }}\n}}\ncount"]),
-        "longest run": ("usize", f"the length of the longest run of equal consecutive elements{more}", [f"let mut best = 0;\nlet mut length = 0;\nlet mut previous: Option<&T> = None;\nfor value in values {{\n    length = if previous == Some(value) {{ length + 1 }} else {{ 1 }};\n    best = best.max(length);\n    previous = Some(value);\n}}\nbest{plus}", f"values\n    .chunk_by(|a, b| a == b)\n    .map(|run| run.len())\n    .max()\n    .unwrap_or(0){plus and chr(10) + '    ' + plus.strip()}"]),
-        "distinct": ("usize", f"the number of distinct elements{more}", [f"let mut seen: Vec<&T> = Vec::new();\nfor value in values {{\n    if !seen.contains(&value) {{\n        seen.push(value);\n    }}\n}}\nseen.len(){plus}", f"let mut count = {base};\nfor (index, value) in values.iter().enumerate() {{\n    if !values[..index].contains(value) {{\n        count += 1;\n    }}\n}}\ncount"]),
+        "longest run": ("usize", f"{more}the length of the longest run of equal consecutive elements", [f"let mut best = 0;\nlet mut length = 0;\nlet mut previous: Option<&T> = None;\nfor value in values {{\n    length = if previous == Some(value) {{ length + 1 }} else {{ 1 }};\n    best = best.max(length);\n    previous = Some(value);\n}}\nbest{plus}", f"values\n    .chunk_by(|a, b| a == b)\n    .map(|run| run.len())\n    .max()\n    .unwrap_or(0){plus and chr(10) + '    ' + plus.strip()}"]),
+        "distinct": ("usize", f"{more}the number of distinct elements", [f"let mut seen: Vec<&T> = Vec::new();\nfor value in values {{\n    if !seen.contains(&value) {{\n        seen.push(value);\n    }}\n}}\nseen.len(){plus}", f"let mut count = {base};\nfor (index, value) in values.iter().enumerate() {{\n    if !values[..index].contains(value) {{\n        count += 1;\n    }}\n}}\ncount"]),
         "after": ("Option<usize>", "the number of elements after the first one that equals `target`, or `None` if none does", [f"let index = {first};\nSome(values.len() - index - 1)", "values\n    .iter()\n    .position(|value| value == target)\n    .map(|index| values.len() - index - 1)"]),
         "before": ("Option<usize>", f"the index, counting from {base}, of the last element that equals `target`, or `None` if none does", [f"let index = {last};\nSome(index{plus})", f"let mut result = None;\nfor (index, value) in values.iter().enumerate() {{\n    if value == target {{\n        result = Some(index{plus});\n    }}\n}}\nresult"]),
-        "between": ("Option<usize>", f"the difference between the indices of the last and the first element that equal `target`{more}, or `None` if none does", [f"let first = {first};\nlet last = {last};\nSome(last - first{plus})"]),
+        "between": ("Option<usize>", f"{more}the difference between the indices of the last and the first element that equal `target`, or `None` if none does", [f"let first = {first};\nlet last = {last};\nSome(last - first{plus})"]),
     }[wanted]
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"{wanted.replace(' ', '_')}_elements", "compare_all", f"figure_{wanted.replace(' ', '_')}", "inspect"), generics="<T: PartialEq>", types={"T": kind},
         parameters={"values": "&[T]", "target": "&T"} if needs_target else {"values": "&[T]"}, returns=returns, forms=forms, oracle=oracle,
         inputs=lambda: (_elements(draw, kind), *([_elements(draw, kind, 1, 1)[0]] if needs_target else [])), words=[f"Returns {told}.", f"For elements of any type that can be compared for equality, returns {told}."],
@@ -95,7 +95,7 @@ def generic_equality(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def generic_rearranged(draw: Draw) -> Function:
+def generic_rearranged(draw: Draw) -> FunctionSpec:
     kind, wanted = draw.choose("i32", "char", "&str", "u32"), draw.choose("rotate", "swap ends", "every", "reverse first", "interleave", "repeat", "drop ends", "chunks")
     k = draw.integer(2, 6)
     in_place = wanted in ("swap ends", "reverse first") or wanted == "rotate" and draw.choose(True, False)
@@ -129,7 +129,7 @@ def generic_rearranged(draw: Draw) -> Function:
         "drop ends": (f"the elements without the first {'one' if left or k == 2 else k - 1} and the last {'one' if not left or k == 2 else k - 1}", [f"let end = values.len().saturating_sub({k - 1 if left else 1});\nvalues.iter().take(end).skip({1 if left else k - 1}).cloned().collect()", f"if values.len() <= {k} {{\n    return Vec::new();\n}}\nvalues[{1 if left else k - 1}..values.len() - {k - 1 if left else 1}].to_vec()"]),
         "chunks": (f"the elements in consecutive groups of {k}, the last of which may be smaller", [f"values.chunks({k}).map(|chunk| chunk.to_vec()).collect()", f"let mut result: Vec<Vec<T>> = Vec::new();\nfor (index, value) in values.iter().enumerate() {{\n    if index % {k} == 0 {{\n        result.push(Vec::new());\n    }}\n    if let Some(last) = result.last_mut() {{\n        last.push(value.clone());\n    }}\n}}\nresult"]),
     }[wanted]
-    return Function(
+    return FunctionSpec(
         name=draw.style("arrange", f"{wanted.replace(' ', '_')}_items", f"{wanted.replace(' ', '_')}_{k}", "reorder"), generics="<T>" if in_place else "<T: Clone>", types={"T": kind},
         parameters={"values": "&mut [T]" if in_place else "&[T]"} | ({"other": "&[T]"} if wanted == "interleave" else {}), returns=None if in_place else "Vec<Vec<T>>" if wanted == "chunks" else "Vec<T>", forms=forms, oracle=oracle,
         inputs=lambda: (_elements(draw, kind, 1, 9), *([_elements(draw, kind)] if wanted == "interleave" else [])),
@@ -137,14 +137,8 @@ def generic_rearranged(draw: Draw) -> Function:
     )
 
 
-
-
-
-
-
-
 @family(tier=2)
-def displayed(draw: Draw) -> Function:
+def displayed(draw: Draw) -> FunctionSpec:
     kind = draw.choose("i32", "char", "&str", "u32")
     wanted, (left, right) = draw.choose("join", "limit", "last", "numbered", "padded", "pairs"), draw.choose(("", ""), ("[", "]"), ("(", ")"), ("<", ">"), ("|", "|"))
     sign, k = draw.choose(", ", "; ", " ", "-", " | ", "/", "+"), draw.integer(2, 5)
@@ -180,7 +174,7 @@ def displayed(draw: Draw) -> Function:
     bound = draw.style("Display", "ToString") if wanted in ("join", "limit", "last", "padded") else "Display"
     names = ["T", "U"] if wanted == "pairs" else ["T"]
     where = draw.style(True, False)
-    return Function(
+    return FunctionSpec(
         name=draw.style("join", "show_all", f"show_{wanted}", "format_list", "describe"), generics=f"<{', '.join(names if where else [f'{name}: {bound}' for name in names])}>", where_clause="where " + ", ".join(f"{name}: {bound}" for name in names) if where else "",
         types={"T": kind, "U": "i32"}, imports=["use std::fmt::Display;"] if bound == "Display" else [], parameters={"values": "&[T]"} | ({"other": "&[U]"} if wanted == "pairs" else {}), returns="String", forms=forms, oracle=oracle,
         inputs=lambda: (_elements(draw, kind), *([_elements(draw, "i32")] if wanted == "pairs" else [])), words=[f"Formats the elements of `values` {told}.{around}", f"Returns the elements as text, {told}.{around}"],
@@ -188,7 +182,7 @@ def displayed(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def generic_comparison(draw: Draw) -> Function:
+def generic_comparison(draw: Draw) -> FunctionSpec:
     kind, wanted, strict = draw.choose("i32", "char", "&str", "u32", "f64"), draw.choose("ordered", "between", "clamp", "median", "overlap", "rank", "outer"), draw.choose(True, False)
     upwards, reference = draw.choose(True, False), draw.choose(True, False)
     sign = "<" if strict else "<="
@@ -222,14 +216,14 @@ def generic_comparison(draw: Draw) -> Function:
         "outer": ("(T, T)", f"the {'largest and the smallest' if upwards else 'smallest and the largest'} of three values", [f"let mut low = a;\nlet mut high = a;\nfor value in [b, c] {{\n    if value < low {{\n        low = value;\n    }}\n    if value > high {{\n        high = value;\n    }}\n}}\n({'high, low' if upwards else 'low, high'})"]),
     }[wanted]
     copy = reference or wanted in ("median", "rank", "outer", "overlap")
-    return Function(
+    return FunctionSpec(
         name=draw.style(wanted, f"{wanted}_of", f"compare_{wanted}", f"{wanted}_values"), generics="<T: PartialOrd + Copy>" if copy else "<T: PartialOrd>", types={"T": kind}, parameters=dict.fromkeys(names, "T"), returns=returns, forms=forms, oracle=oracle,
         inputs=inputs, words=[f"Returns {told}.", f"Returns {told}. The values can be of any type with an order."],
     )
 
 
 @family(tier=2)
-def fixed_size_array(draw: Draw) -> Function:
+def fixed_size_array(draw: Draw) -> FunctionSpec:
     kind, wanted = draw.choose("i32", "i64"), draw.choose("map", "dot", "shift", "differences", "place", "matrix", "maximum", "first sorted")
     mapping, keep, k = draw.integer_mapping(kind), draw.integer_predicate(kind), draw.integer(1, 3)
     size = draw.arguments.randint(2, 4)
@@ -255,7 +249,7 @@ def fixed_size_array(draw: Draw) -> Function:
     }[wanted]
     two, rows = wanted in ("dot", "differences"), wanted == "matrix"
     numbers = lambda: [draw.arguments.randint(-8, 15) for _ in range(size)]  # noqa: E731
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"array_{wanted.replace(' ', '_')}", "convert_array", f"{wanted.replace(' ', '_')}_fixed", "process_array"), generics="<const N: usize, const M: usize>" if rows else "<const N: usize>", types={"N": str(size), "M": "2"},
         parameters={"values": f"[[{kind}; N]; M]" if rows else array} | ({"other": array} if two else {}), returns=returns, forms=forms, oracle=oracle,
         inputs=lambda: ([numbers(), numbers()],) if rows else (numbers(), numbers()) if two else (numbers(),), words=[f"Returns {told}.", f"Computes, for arrays of any size, {told}."],

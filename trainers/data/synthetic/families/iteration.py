@@ -3,15 +3,15 @@
 from collections.abc import Callable
 
 from trainers.data.synthetic.families.iterators import KINDS, ORDINALS
-from trainers.data.synthetic.family import Draw, Function, Undefined, family
+from trainers.data.synthetic.family import Draw, FunctionSpec, Undefined, family
 from trainers.data.synthetic.literals import SIGNED
 
 
-def _slice_function(draw: Draw, kind: str, returns: str, names: tuple, words: list, forms: list, oracle: Callable, longest: int = 9) -> Function:
+def _slice_function(draw: Draw, kind: str, returns: str, names: tuple, words: list, forms: list, oracle: Callable, longest: int = 9) -> FunctionSpec:
     """A function of a slice of numbers."""
     parameter = draw.style("values", "numbers", "data", "items")
     low = -15 if kind.startswith("i") else 0
-    return Function(
+    return FunctionSpec(
         name=draw.style(*names),
         parameters={parameter: f"&[{kind}]"},
         returns=returns,
@@ -23,7 +23,7 @@ def _slice_function(draw: Draw, kind: str, returns: str, names: tuple, words: li
 
 
 @family(tier=2)
-def scanned(draw: Draw) -> Function:
+def scanned(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*KINDS)
     change = draw.integer_mapping(kind)
     start = draw.integer(0, 12)
@@ -50,7 +50,7 @@ def scanned(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def prefix_until(draw: Draw) -> Function:
+def prefix_until(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*KINDS)
     holds = draw.integer_predicate(kind)
     side, figure = draw.choose("take", "skip"), draw.choose("list", "sum", "count", "largest")
@@ -65,7 +65,7 @@ def prefix_until(draw: Draw) -> Function:
     x, taken = holds.on("value"), "[..place]" if side == "take" else "[place..]"
     return _slice_function(
         draw, kind, returns, (f"{side}_until", "leading" if side == "take" else "trailing", f"{figure}_{'before' if side == 'take' else 'from'}_{holds.slug}", "part_of"),
-        [f"Returns {said} in `values` {where}. If there is none, {'this includes all numbers' if side == 'take' else 'this includes no numbers'}.", f"Finds the first element that {holds.clause} and returns {said} {'before it' if side == 'take' else 'from that element to the end'}. If there is no such element, {'all elements are included' if side == 'take' else 'no elements are included'}.", f"Determines {said} {where}, or of {'all' if side == 'take' else 'no'} elements if there is no such number."],
+        [f"Returns {said} in `values` {where}. If there is none, {'this includes all numbers' if side == 'take' else 'this includes no numbers'}.", f"Finds the first element that {holds.clause} and returns {said} {'before it' if side == 'take' else 'from that element to the end'}. If there is no such element, {'all elements are included' if side == 'take' else 'no elements are included'}.", f"Determines {said} {where}. If there is no such number, {'all' if side == 'take' else 'no'} numbers are included."],
         [f"values\n    .iter()\n    .copied()\n    .{side}_while(|&value| !({x}))\n    {end}",
          f"let place = values\n    .iter()\n    .position(|&value| {x})\n    .unwrap_or(values.len());\nvalues{taken}.iter().copied(){end}",
          f"let mut place = 0;\nwhile place < values.len() {{\n    let value = values[place];\n    if {x} {{\n        break;\n    }}\n    place += 1;\n}}\nvalues{taken}.iter().copied(){end}"],
@@ -74,7 +74,7 @@ def prefix_until(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def weighted_positions(draw: Draw) -> Function:
+def weighted_positions(draw: Draw) -> FunctionSpec:
     kind = draw.choose("i32", "i64")
     first, step, sign = draw.integer(0, 5), draw.integer(1, 6), draw.choose(False, True)
     change = draw.integer_mapping(kind)
@@ -95,13 +95,13 @@ def weighted_positions(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def chunk_figures(draw: Draw) -> Function:
+def chunk_figures(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*KINDS)
     size, cut = draw.integer(2, 5), draw.choose("chunks", "windows", "chunks_exact")
     change = draw.integer_mapping(kind)
     inner, compute, said = draw.choose(
         (f"part.iter().copied().sum::<{kind}>()", sum, "sum"), ("part.iter().copied().max().unwrap_or(0)", max, "maximum"), ("part.iter().copied().min().unwrap_or(0)", min, "minimum"),
-        ("part[0]", lambda p: p[0], "first number"), ("part[part.len() - 1]", lambda p: p[-1], "last number"), ("part.iter().fold(0, |sum, &each| sum * 2 + each)", _binary, "value of the numbers taken as digits in base 2, most significant first"),
+        ("part[0]", lambda p: p[0], "first number"), ("part[part.len() - 1]", lambda p: p[-1], "last number"), ("part.iter().fold(0, |sum, &each| sum * 2 + each)", _binary, "value of the numbers as base-2 digits (most significant first)"),
     )
     blocks = {"chunks": f"consecutive blocks of {size} numbers, the last of which may be shorter", "windows": f"all overlapping windows of {size} consecutive numbers", "chunks_exact": f"consecutive blocks of exactly {size} numbers, ignoring a shorter rest at the end"}[cut]
 
@@ -132,7 +132,7 @@ def _binary(part: list[int]) -> int:
 
 
 @family(tier=1)
-def every_few(draw: Draw) -> Function:
+def every_few(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*KINDS)
     step, start = draw.integer(2, 5), draw.integer(0, 3)
     change = draw.integer_mapping(kind)
@@ -158,7 +158,7 @@ def every_few(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def zipped(draw: Draw) -> Function:
+def zipped(draw: Draw) -> FunctionSpec:
     kind = draw.choose("i32", "i64")
     p, q = draw.integer(1, 6), draw.integer(1, 6)
     pair, compute, what = draw.choose(
@@ -173,7 +173,7 @@ def zipped(draw: Draw) -> Function:
     second = f"{right}[{right}.len() - 1 - index]" if back else f"{right}[index]"
     pick = draw.arguments
 
-    return Function(
+    return FunctionSpec(
         name=draw.style("combine", "zip_with", "pairwise", "merge_pairs", "couple"),
         parameters={left: f"&[{kind}]", right: f"&[{kind}]"},
         returns=returns,
@@ -188,7 +188,7 @@ def zipped(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def flattened(draw: Draw) -> Function:
+def flattened(draw: Draw) -> FunctionSpec:
     kind = draw.choose("i32", "i64", "u32", "u64")
     holds, change = draw.integer_predicate(kind), draw.integer_mapping(kind)
     least = draw.integer(0, 2)
@@ -197,7 +197,7 @@ def flattened(draw: Draw) -> Function:
     pick = draw.arguments
     which = f" that have more than {least} element{'s' if least > 1 else ''}" if least else ""
     low = -15 if kind.startswith("i") else 0
-    return Function(
+    return FunctionSpec(
         name=draw.style("flatten_kept", "all_from_rows", "collect_all", "concatenate", "gather"),
         parameters={parameter: f"&[Vec<{kind}>]"},
         returns=f"Vec<{kind}>",
@@ -212,7 +212,7 @@ def flattened(draw: Draw) -> Function:
 
 
 @family(tier=3)
-def peeked_runs(draw: Draw) -> Function:
+def peeked_runs(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*KINDS)
     gap, least = draw.integer(0, 6), draw.integer(1, 2)
     signed = kind.startswith("i")
@@ -247,7 +247,7 @@ def peeked_runs(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def merged_sorted(draw: Draw) -> Function:
+def merged_sorted(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*KINDS)
     falling, twice = draw.choose(False, True), draw.choose("all", "once", "common")
     holds = draw.integer_predicate(kind)
@@ -267,7 +267,7 @@ def merged_sorted(draw: Draw) -> Function:
     common = f"let mut result = Vec::new();\nlet (mut i, mut j) = (0, 0);\nwhile i < left.len() && j < right.len() {{\n    if left[i] == right[j] {{\n        result.push(left[i]);\n        i += 1;\n        j += 1;\n    }} else if left[i] {sign} right[j] {{\n        i += 1;\n    }} else {{\n        j += 1;\n    }}\n}}\n"
     plain = "let mut result: Vec<_> = left.iter().copied().filter(|value| right.contains(value)).collect();\n" if twice == "common" else f"let mut result = left.to_vec();\nresult.extend_from_slice(right);\n{order}"
     pick = draw.arguments
-    return Function(
+    return FunctionSpec(
         name=draw.style("merge", "merge_sorted", "join_sorted", "combine_sorted") if twice != "common" else draw.style("common", "intersect_sorted", "shared"),
         parameters={"left": f"&[{kind}]", "right": f"&[{kind}]"}, returns=f"Vec<{kind}>",
         words=[f"Merges two slices in {sorted_as} order into one vector in {sorted_as} order{word}.{chosen}", f"Combines `left` and `right`, which are both in {sorted_as} order, into a vector in {sorted_as} order{word}.{chosen}"],
@@ -277,7 +277,7 @@ def merged_sorted(draw: Draw) -> Function:
 
 
 @family(tier=3)
-def split_at_marker(draw: Draw) -> Function:
+def split_at_marker(draw: Draw) -> FunctionSpec:
     kind = draw.choose("i32", "i64", "u32")
     holds = draw.integer_predicate(kind)
     empty = draw.choose("kept", "omitted")

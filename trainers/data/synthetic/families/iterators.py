@@ -11,14 +11,6 @@ KINDS = ("i32", "i64", "u32", "u64")
 ORDINALS = {2: "second", 3: "third", 4: "fourth", 5: "fifth", 6: "sixth"}
 
 
-
-
-
-
-
-
-
-
 @family(tier=3)
 def sequence_iterator(draw: Draw) -> Items:
     kind = draw.choose(*KINDS)
@@ -211,25 +203,3 @@ def returned_iterator(draw: Draw) -> Items:
     prefix = "&" if source == "slice" else "vec!"
     cases = [Case(f"{name}({prefix}{v}).collect::<Vec<_>>()", literal(compute(v), f"Vec<{kind}>")) for v in lists]
     return Items(code, [*cases, Case(f"{name}({prefix}{lists[2]}).count()", str(len(compute(lists[2]))))])
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from trainers.data.synthetic.family import Draw, Function, family
+from trainers.data.synthetic.family import Draw, FunctionSpec, family
 from trainers.data.synthetic.literals import INTEGERS, Err, Ok
 
 
@@ -45,7 +45,7 @@ def draw_word(draw: Draw) -> str:
 
 
 @family(tier=1)
-def preferred_text(draw: Draw) -> Function:
+def preferred_text(draw: Draw) -> FunctionSpec:
     measure, wanted, ties, many = text_measure(draw), draw.choose("more", "less"), draw.choose("first", "last"), draw.choose(2, 2, 3)
     sign = {"more": ">", "less": "<"}[wanted]
     best = {"more": "greatest", "less": "smallest"}[wanted] if many == 3 else {"more": "greater", "less": "smaller"}[wanted]
@@ -66,14 +66,14 @@ def preferred_text(draw: Draw) -> Function:
         forms = [f"let mut best = a;\nfor text in [b, c] {{\n    if {measure.on('text')} {beats} {measure.on('best')} {{\n        best = text;\n    }}\n}}\nbest",
                  f"let measure = |text: &str| {measure.on('text')};\nlet best = if measure(b) {beats} measure(a) {{ b }} else {{ a }};\nif measure(c) {beats} measure(best) {{\n    c\n}} else {{\n    best\n}}"]
     which = "the first" if ties == "first" else "the last"
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"{best}_{measure.slug}", "choose_text", "pick", f"with_{wanted}_{measure.slug}", "prefer"), generics="<'a>", parameters=dict.fromkeys(names, "&'a str"), returns="&'a str", forms=forms, oracle=oracle,
         inputs=lambda: tuple(draw.text() for _ in names), words=[f"Returns the text with the {best} {said}, or {which} one in case of a tie.", f"Compares {'two' if many == 2 else 'three'} texts by their {said} and returns the one for which it is {best}. In case of a tie, {which} one of the tied texts is returned."],
     )
 
 
 @family(tier=2)
-def chosen_from_list(draw: Draw) -> Function:
+def chosen_from_list(draw: Draw) -> FunctionSpec:
     measure, wanted, source = text_measure(draw), draw.choose("greatest", "smallest", "first", "all", "sorted", "position"), draw.choose("list", "words", "lines")
     limit, limited = draw.integer(1, 4), draw.choose(True, False)
     value, enough = measure.on("part"), f"{measure.on('part')} >= {limit}"
@@ -107,14 +107,14 @@ def chosen_from_list(draw: Draw) -> Function:
     only = f" Only {noun}s with {measure.at_least(limit)} are considered." if limited else ""
     told = {"greatest": f"the {noun} with the greatest {measure.noun} (the first one in case of a tie), or `None` if there is none", "smallest": f"the {noun} with the smallest {measure.noun} (the first one in case of a tie), or `None` if there is none", "first": f"the first {noun}, or `None` if there is none", "all": f"all {noun}s in order", "sorted": f"the {noun}s sorted by their {measure.noun} in ascending order, where ties keep their order", "position": f"the index (counting all {noun}s from 0) and the text of the first {noun}, or `None` if there is none"}[wanted]
     given = next(iter(parameters))
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"{wanted}_{noun}", f"{wanted}_by_{measure.slug}", f"select_{noun}s", f"pick_{noun}"), generics="<'a>", parameters=parameters, returns={"all": "Vec<&'a str>", "sorted": "Vec<&'a str>", "position": "Option<(usize, &'a str)>"}.get(wanted, "Option<&'a str>"),
         forms=["\n".join(form) for form in forms], oracle=oracle, inputs=inputs, words=[f"Returns {told}.{only}", f"Looks at the {noun}s {'in' if source != 'list' else 'of'} `{given}` and returns {told}.{only}"],
     )
 
 
 @family(tier=1)
-def split_around(draw: Draw) -> Function:
+def split_around(draw: Draw) -> FunctionSpec:
     wanted, sign = draw.choose("first", "last", "predicate", "middle"), draw.choose(":", "=", ",", "-", ";", "/", "->", "=>", "::", "@", "#")
     keep, trimmed, swapped, failure = draw.char_predicate(), draw.choose(True, False), draw.choose(True, False), draw.choose("none", "whole", "error")
     trim = ".trim()" if trimmed else ""
@@ -149,7 +149,7 @@ def split_around(draw: Draw) -> Function:
     rest = (", both trimmed" if trimmed else "") + (", with the second part first" if swapped else "")
     otherwise = {"none": "Returns `None` if it cannot be split.", "whole": "If it cannot be split, returns the unchanged text followed by an empty text.", "error": "If it cannot be split, returns the unchanged text as the error."}[failure]
     a = draw.style(True, False)
-    return Function(
+    return FunctionSpec(
         name=draw.style("split_text", "split_around", "cut", f"split_{wanted}", "halves"), generics="<'a>" if a else "", parameters={"text": "&'a str" if a else "&str"}, returns=returns.replace("&", "&'a ") if a else returns, forms=forms, oracle=oracle,
         inputs=lambda: (draw.arguments.choice(("", " ")).join(draw_word(draw) + draw.arguments.choice(("", sign, sign)) for _ in range(draw.arguments.randint(0, 3))),),
         words=[f"Splits `text` {where}, and returns both parts{rest}. {otherwise}", f"Cuts `text` {where}. Returns the two parts{rest}. {otherwise}"],
@@ -157,7 +157,7 @@ def split_around(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def stripped_text(draw: Draw) -> Function:
+def stripped_text(draw: Draw) -> FunctionSpec:
     wanted, side, failure = draw.choose("fixed", "given", "both", "matching", "repeated"), draw.choose("start", "end"), draw.choose("none", "same", "empty")
     mark, keep = draw.choose("#", "//", "re: ", "--", "http://", "0x", "$", ".rs", "!", "> ", "_"), draw.char_predicate()
     left, right = draw.choose(("(", ")"), ("[", "]"), ("<", ">"), ("{", "}"), ("\\\"", "\\\""), ("/*", "*/"))
@@ -213,14 +213,14 @@ def stripped_text(draw: Draw) -> Function:
     a = two or draw.style(True, False)
     reference = "&'a str" if a else "&str"
     affix = draw.style("&str", "&'b str")
-    return Function(
+    return FunctionSpec(
         name=draw.style("strip", f"strip_{wanted}", f"without_{word}", f"remove_{word}", "unwrap_text"), generics=("<'a, 'b>" if two and "'b" in affix else "<'a>") if a else "", parameters={"text": reference} | ({"affix": affix} if two else {}),
         returns=f"Option<{reference}>" if failure == "none" and not total else reference, forms=forms, oracle=oracle, inputs=inputs, words=[f"Returns `text` {told}{' and then trimmed' if trimmed else ''}.{otherwise}", f"Returns the text {told}{'. Whitespace around what remains is removed as well' if trimmed else ''}.{otherwise}"],
     )
 
 
 @family(tier=2)
-def part_of_slice(draw: Draw) -> Function:
+def part_of_slice(draw: Draw) -> FunctionSpec:
     kind, wanted = draw.choose(*INTEGERS), draw.choose("prefix", "suffix", "longest run", "window", "after", "between", "middle")
     keep, k, mapping = draw.integer_predicate(kind), draw.integer(1, 4), draw.integer_mapping(kind)
     condition = keep.on("value")
@@ -248,14 +248,14 @@ def part_of_slice(draw: Draw) -> Function:
     }[wanted]
     a = draw.style(True, False)
     reference = f"&'a [{kind}]" if a else f"&[{kind}]"
-    return Function(
+    return FunctionSpec(
         name=draw.style(wanted.replace(" ", "_"), f"{wanted.replace(' ', '_')}_slice", "part_of", "narrow"), generics="<'a>" if a else "", parameters={"values": reference}, returns=reference, forms=forms, oracle=oracle,
         inputs=lambda: ([draw.arguments.randint(-9 if kind[0] == "i" else 0, 25) for _ in range(draw.arguments.randint(0, 8))],), words=[f"Returns {told}.", f"Returns, as a subslice of `values`, {told}."],
     )
 
 
 @family(tier=2)
-def chosen_references(draw: Draw) -> Function:
+def chosen_references(draw: Draw) -> FunctionSpec:
     kind, wanted = draw.choose(*INTEGERS), draw.choose("best", "kept", "pair", "or else", "matching", "last two")
     keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
     key, condition = mapping.on("value"), keep.on("value")
@@ -278,14 +278,14 @@ def chosen_references(draw: Draw) -> Function:
     numbers = lambda: [draw.arguments.randint(-6 if kind[0] == "i" else 0, 24) for _ in range(draw.arguments.randint(0, 8))]  # noqa: E731
     second = {"or else": lambda: (draw.arguments.randint(0, 99),), "matching": lambda: ([mapping(v) for v in numbers()] + numbers(),)}.get(wanted, tuple)
     extra = {"or else": {"other": f"&'a {kind}"}, "matching": {"other": f"&[{kind}]"}}.get(wanted, {})
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"{wanted.replace(' ', '_')}_{keep.slug}", "find_references", f"borrow_{wanted.replace(' ', '_')}", "select"), generics="<'a>", parameters={"values": f"&'a [{kind}]"} | extra, returns=returns, forms=forms, oracle=oracle,
         inputs=lambda: (numbers(), *second()), words=[f"Returns references to {told}." if wanted in ("kept", "matching") else f"Returns {told}.", f"Borrows from `values`: returns {'references to ' if wanted in ('kept', 'matching') else ''}{told}."],
     )
 
 
 @family(tier=4)
-def borrowed_pairs(draw: Draw) -> Function:
+def borrowed_pairs(draw: Draw) -> FunctionSpec:
     between, within, measure = draw.choose(";", ",", "&", "|", "\\n"), draw.choose("=", ":", "->", "~"), text_measure(draw)
     wanted, least, lost = draw.choose("pairs", "find", "keys", "longest", "count"), draw.integer(1, 3), draw.choose("skip", "empty")
     separator = "\n" if between == "\\n" else between
@@ -318,18 +318,12 @@ def borrowed_pairs(draw: Draw) -> Function:
     bad = "None" if lost == "skip" else '(text, "")'
     begin = [f'let (key, value) = text.split_once("{within}")?;'] if lost == "skip" else [f'let (key, value) = text.split_once("{within}").unwrap_or({bad});']
     other = [f'let (key, value) = match text.split_once("{within}") {{', "    Some(pair) => pair,", "    None => return None," if lost == "skip" else f"    None => {bad},", "};"]
-    helper = Function(
+    helper = FunctionSpec(
         name=part, parameters={"text": "&str"}, returns="Option<(&str, &str)>", oracle=split, inputs=lambda: (entry(),), words=[f"Splits `text` at the first `{within}` into a key and a value, both trimmed. {alone}"],
         forms=["\n".join([*begin, "let key = key.trim();", "if key.is_empty() {", "    return None;", "}", "Some((key, value.trim()))"]), "\n".join([*other, "match key.trim() {", '    "" => None,', "    key => Some((key, value.trim())),", "}"])],
     )
     find = wanted == "find"
-    return Function(
+    return FunctionSpec(
         name=draw.style("settings", f"{wanted}_of_settings", "read_options", f"{wanted}_in_text", "query"), generics="" if wanted == "count" else "<'a>", parameters={"text": "&str" if wanted == "count" else "&'a str"} | ({"key": "&str"} if find else {}), returns=returns, forms=forms, oracle=oracle, parts=[helper],
         inputs=lambda: (separator.join(entry() for _ in range(draw.arguments.randint(0, 4))), *((draw.arguments.choice(("a", "b", "key", "n")),) if find else ())), words=[f"Parses pairs such as \"key{within}value\", separated by `{between}`, and returns {told}.", f"Splits `text` into entries at every `{between}` and each entry into a key and a value at `{within}`. Returns {told}."],
     )
-
-
-
-
-
-

@@ -3,12 +3,12 @@
 from collections import Counter
 
 from trainers.data.synthetic.families.maps import MAPS, few_numbers, import_of, small_numbers
-from trainers.data.synthetic.family import Draw, Function, Undefined, family
+from trainers.data.synthetic.family import Draw, FunctionSpec, Undefined, family
 from trainers.data.synthetic.literals import INTEGERS, Err, Ok
 
 
 @family(tier=3)
-def order_total(draw: Draw) -> Function:
+def order_total(draw: Draw) -> FunctionSpec:
     container, kind, missing = draw.choose(*MAPS), draw.choose("u32", "u64", "i64"), draw.choose("skip", "default", "none", "error", "report")
     many, off, fee = draw.integer(3, 9), draw.integer(1, 3), draw.choose(0, 2, 5, 10)
     thing, cost = draw.choose(("item", "price"), ("part", "weight"), ("task", "points"), ("food", "calories"), ("card", "value"))
@@ -62,7 +62,7 @@ def order_total(draw: Draw) -> Function:
         "error": f'Returns the error "unknown {thing}: .." with the name of the first {thing} that is not in `table`, if any.', "report": f"The second part of the result lists the name of every {thing} that is not in `table`, in order.",
     }[missing]
     rest = (f" If the quantity is at least {many}, {off} is subtracted from the {cost} of each." if discount else "") + (f" Finally, {fee} is added once to the sum." if fee else "")
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"total_{cost}", f"order_{cost}", "sum_up", f"{cost}_of_order", "checkout"),
         parameters={"order": f"&[(&str, {kind})]", "table": f"&{container}<String, {kind}>"},
         returns=returns,
@@ -78,7 +78,7 @@ def order_total(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def set_operation(draw: Draw) -> Function:
+def set_operation(draw: Draw) -> FunctionSpec:
     kind, wanted, order = draw.choose(*INTEGERS), draw.choose("common", "only", "either", "all"), draw.choose("ascending", "descending")
     keep, filtered = draw.integer_predicate(kind), draw.choose(True, False)
     method, holds, said = {
@@ -106,7 +106,7 @@ def set_operation(draw: Draw) -> Function:
         forms += ["\n".join([*collect, *only, *sort, "result.dedup();", "result"])]
         loop = ["let mut result = Vec::new();", "for value in a {", f"    if {condition} && !result.contains(value) {{", "        result.push(*value);", "    }", "}"]
         forms += ["\n".join([*loop, *only, *sort, "result"])]
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"{wanted}_numbers", wanted, method, f"sorted_{method}"),
         parameters={"a": f"&[{kind}]", "b": f"&[{kind}]"},
         returns=f"Vec<{kind}>",
@@ -122,7 +122,7 @@ def set_operation(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def repeated_value(draw: Draw) -> Function:
+def repeated_value(draw: Draw) -> FunctionSpec:
     kind, wanted, returns = draw.choose(*INTEGERS), draw.choose("repeat", "unique", "times"), draw.choose("value", "index")
     mapping, keyed = draw.integer_mapping(kind), draw.choose(True, True, False)
     times = draw.integer(2, 3)
@@ -159,7 +159,7 @@ def repeated_value(draw: Draw) -> Function:
     }[wanted]
     defined = f" The key of a number is that number {mapping.participle}." if keyed else ""
     which = "number" if returns == "value" else "index"
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"first_{wanted}", f"find_{wanted}", f"{wanted}_{which}", "first_by_count"),
         parameters={"values": f"&[{kind}]"},
         returns=f"Option<{kind if returns == 'value' else 'usize'}>",
@@ -175,7 +175,7 @@ def repeated_value(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def positions_by_value(draw: Draw) -> Function:
+def positions_by_value(draw: Draw) -> FunctionSpec:
     source, wanted, container = draw.choose("chars", "numbers"), draw.choose("first", "last", "all", "span"), draw.choose(*MAPS)
     kind = draw.choose("i32", "u32", "i64", "u64")
     base = draw.choose(0, 1)
@@ -201,7 +201,7 @@ def positions_by_value(draw: Draw) -> Function:
         return {key: finish(place) for key, place in places.items()}
 
     noun = "character" if source == "chars" else "number"
-    return Function(
+    return FunctionSpec(
         name=draw.style("positions", "index_of_values", f"{wanted}_positions", "occurrence_index", "locate"),
         parameters={"values": "&str" if source == "chars" else f"&[{kind}]"},
         returns=f"{container}<{element}, {value}>",
@@ -217,7 +217,7 @@ def positions_by_value(draw: Draw) -> Function:
 
 
 @family(tier=4)
-def most_frequent(draw: Draw) -> Function:
+def most_frequent(draw: Draw) -> FunctionSpec:
     source, ties, k = draw.choose("words", "chars", "numbers"), draw.choose("smaller", "larger"), draw.integer(1, 4)
     counted, least = draw.choose(True, False), draw.integer(1, 2)
     kind, element, iterate = {"words": ("&str", "String", "text.split_whitespace().map(str::to_string)"), "chars": ("&str", "char", "text.chars()"),
@@ -248,13 +248,13 @@ def most_frequent(draw: Draw) -> Function:
     said = f"the {k} most frequent {noun}s" if k > 1 else f"the most frequent {noun}"
     tied = f"alphabetically {'first' if ties == 'smaller' else 'last'} {noun}" if source == "words" else f"{ties} {noun}"
     only = f" Any {noun} that occurs fewer than {least} times is omitted." if least > 1 else ""
-    helper = Function(
+    helper = FunctionSpec(
         name=count, parameters={"text": kind}, returns=counts_type, oracle=count_all, inputs=inputs,
         words=[f"Counts how often each {noun} occurs in `text`.", f"Maps each {noun} of `text` to its number of occurrences."],
         forms=[f"let mut counts = BTreeMap::new();\nfor each in {iterate} {{\n    *counts.entry(each).or_insert(0) += 1;\n}}\ncounts",
                f"let mut counts = BTreeMap::new();\nfor each in {iterate} {{\n    counts.entry(each).and_modify(|n| *n += 1).or_insert(1);\n}}\ncounts"],
     )
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"top_{noun}s", "most_frequent", f"favorite_{noun}s", f"top_{k}"), parameters={"text": kind},
         returns=f"Vec<({element}, usize)>" if counted else f"Vec<{element}>", imports=[import_of("BTreeMap")],
         words=[
@@ -267,7 +267,7 @@ def most_frequent(draw: Draw) -> Function:
 
 
 @family(tier=3)
-def merged_maps(draw: Draw) -> Function:
+def merged_maps(draw: Draw) -> FunctionSpec:
     container, kind, key, target = draw.choose(*MAPS), draw.choose("i32", "i64"), draw.choose("String", "u32", "char"), draw.choose("new", "in place")
     wanted = draw.choose("sum", "larger", "smaller", "difference", "theirs", "product")
     mapping, altered, common = draw.integer_mapping(kind), draw.choose(True, False), draw.choose(True, False)
@@ -312,7 +312,7 @@ def merged_maps(draw: Draw) -> Function:
     alone = "keys that occur only in `b` are ignored" if common and target != "new" else "keys that occur in only one map are omitted" if common else "keys that occur in only one map are kept with their value"
     changed = f" Before that, all values of `b` are {mapping.participle}." if altered else ""
     shape = f"{container}<{key}, {kind}>"
-    return Function(
+    return FunctionSpec(
         name=draw.style("merge", "combine_maps", "join_tables", "update_with", "absorb"), parameters={"a": f"&{shape}" if target == "new" else f"&mut {shape}", "b": f"&{shape}"},
         returns=shape if target == "new" else None, imports=[import_of(container)],
         words=[f"Merges `b` {'with' if target == 'new' else 'into'} `a`: the values of a key that occurs in both maps {said}, and {alone}.{changed}",
@@ -323,7 +323,7 @@ def merged_maps(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def pairs_counted(draw: Draw) -> Function:
+def pairs_counted(draw: Draw) -> FunctionSpec:
     kind, relation, k = draw.choose("i32", "i64"), draw.choose("difference", "sum", "multiple", "product"), draw.integer(1, 12)
     returns, keep = draw.choose("count", "indices", "exists"), draw.integer_predicate(kind)
     filtered, k = draw.choose(True, False), k + 1 if relation == "multiple" else k
@@ -351,7 +351,7 @@ def pairs_counted(draw: Draw) -> Function:
         forms.append(f"let mut counts: HashMap<{kind}, usize> = HashMap::new();\nlet mut total = 0;\nfor &b in values {{\n    total += {found};\n    {stored}\n}}\ntotal")
     first = f" Only pairs whose first element (the one at the smaller index) {keep.clause} are considered." if filtered else ""
     told = {"count": "Counts the pairs of elements that", "indices": "Finds the first pair of indices, ordered by the smaller and then by the larger index, whose elements", "exists": "Checks whether there are two elements at different positions that"}[returns]
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"pairs_with_{relation}", f"{relation}_pairs", "matching_pairs", f"pair_{returns}"), parameters={"values": f"&[{kind}]"}, returns=result,
         body_imports=[import_of("HashMap")], oracle=oracle, forms=forms, inputs=lambda: (few_numbers(draw, -4, 12, 8),),
         words=[f"{told} {said}.{first}", f"Looks at all pairs of elements at indices i < j in `values`. {told} {said}.{first}"],
@@ -359,7 +359,7 @@ def pairs_counted(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def two_sum(draw: Draw) -> Function:
+def two_sum(draw: Draw) -> FunctionSpec:
     kind, relation, returns = draw.choose("i32", "i64"), draw.choose("sum", "difference", "mapped"), draw.choose("indices", "values", "second")
     mapping, base = draw.integer_mapping(kind), draw.choose(0, 1)
     base = base if returns == "indices" else 0
@@ -371,7 +371,7 @@ def two_sum(draw: Draw) -> Function:
     plus = " + 1" if base else ""
     give = {"indices": f"(first{plus}, index{plus})", "values": "(values[first], value)", "second": "index"}[returns]
     result = {"indices": "Option<(usize, usize)>", "values": f"Option<({kind}, {kind})>", "second": "Option<usize>"}[returns]
-    told = {"indices": f"both indices, counting from {base}", "values": "the two numbers", "second": "the index of the later one"}[returns]
+    told = {"indices": f"both indices (counting from {base})", "values": "the two numbers", "second": "the index of the later one"}[returns]
 
     def oracle(values: list[int], target: int) -> object:
         for j, b in enumerate(values):
@@ -383,7 +383,7 @@ def two_sum(draw: Draw) -> Function:
     unused = "first" if returns != "second" else "_first"
     forms = [f"let mut seen = {each}::new();\nfor (index, &value) in values.iter().enumerate() {{\n    let wanted = {wanted};\n    if let Some(&{unused}) = seen.get(&wanted) {{\n        return Some({give});\n    }}\n    seen.entry(value).or_insert(index);\n}}\nNone" for each in MAPS]
     forms += [f"for (index, &value) in values.iter().enumerate() {{\n    let wanted = {wanted};\n    if let Some({unused}) = values[..index].iter().position(|&other| other == wanted) {{\n        return Some({give});\n    }}\n}}\nNone"]
-    return Function(
+    return FunctionSpec(
         name=draw.style("two_sum", "find_pair", f"pair_with_{relation}", "matching_pair"), parameters={"values": f"&[{kind}]", "target": kind}, returns=result,
         body_imports=[import_of(each) for each in MAPS], forms=forms, oracle=oracle, inputs=lambda: (few_numbers(draw, -3, 10, 7), draw.arguments.randint(-3, 14)),
         words=[f"Finds two elements at different positions that {said}, and returns {told}, or `None` if there are none. If several pairs qualify, the one whose later element comes first is chosen, and then the one with the earliest partner.",

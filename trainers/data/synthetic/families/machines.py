@@ -1,8 +1,7 @@
 """State machines: tables of transitions, robots, counters, lights, scanners and retries."""
 
-
-from trainers.data.synthetic.families.enums import Variant, declare
-from trainers.data.synthetic.family import Case, Draw, Function, Items, family
+from trainers.data.synthetic.families.enums import EnumValue, declare
+from trainers.data.synthetic.family import Case, Draw, FunctionSpec, Items, family
 from trainers.data.synthetic.literals import Err, Ok, Raw
 from trainers.data.synthetic.writing import blocks, fill, match_on
 
@@ -47,25 +46,25 @@ class Machine:
         listed = [(f"({self.state}::{first}, {self.event}::{event})", good.format(f"{self.state}::{last}")) for first, event, last in self.rows]
         return [*listed, ("_", rest)]
 
-    def draw_events(self, draw: Draw, state: str, length: int) -> list[Variant]:
+    def draw_events(self, draw: Draw, state: str, length: int) -> list[EnumValue]:
         """Events, most of which mean something in their state."""
         events = []
         for _ in range(length):
             possible = [event for first, event in self.table if first == state]
             event = draw.arguments.choice(possible if possible and draw.arguments.random() < 0.75 else self.events)
             state = self.table.get((state, event), state)
-            events.append(Variant(f"{self.event}::{event}", event, ()))
+            events.append(EnumValue(f"{self.event}::{event}", event, ()))
         return events
 
 
 @family(tier=2)
-def machine_run(draw: Draw) -> Function:
+def machine_run(draw: Draw) -> FunctionSpec:
     machine = Machine(draw)
     start, target = draw.choose(*machine.states[:2]), draw.choose(*machine.states[1:])
     wanted = draw.choose("final", "changes", "ignored", "visits", "fails")
     state, event = machine.state, machine.event
 
-    def oracle(events: list[Variant]) -> object:
+    def oracle(events: list[EnumValue]) -> object:
         now, changes, visits = start, 0, 0
         for index, each in enumerate(events):
             after = machine.table.get((now, each.name))
@@ -91,7 +90,7 @@ def machine_run(draw: Draw) -> Function:
         loops = [fill("let mut state = $start;\nlet mut count = 0;\nfor &event in events {\n    let step = $option;\n    $after\n}\ncount", start=f"{state}::{start}", option=option, after=each) for each in loops]
     result = {"final": "the final state", "changes": "the number of events that change the state", "ignored": "the number of events that do not change the state", "visits": f"the number of events that lead to `{target}`", "fails": "the final state or, as an error, the index of the first event for which the current state has no transition"}[wanted]
     rest = "" if wanted == "fails" else draw.style(" Other events do not change the state.", " All other events are ignored.")
-    return Function(
+    return FunctionSpec(
         name={"final": draw.style("run", "final_state", "simulate", "replay"), "changes": draw.style("count_changes", "changes", "transitions"), "ignored": draw.style("count_ignored", "useless_events", "ignored"), "visits": draw.style("count_visits", f"times_{target.lower()}", "visits"), "fails": draw.style("check_events", "try_run", "validate")}[wanted],
         parameters={"events": f"&[{event}]"}, returns={"final": state, "fails": f"Result<{state}, usize>"}.get(wanted, draw.style("usize", "u32")),
         words=[f"Runs {machine.said} that starts in state `{start}` through `events` and returns {result}. The transitions are: {machine.told}.{rest}", f"Simulates {machine.said} that starts in state `{start}` and receives `events`. Returns {result}. {machine.told}.{rest}"],
@@ -100,36 +99,36 @@ def machine_run(draw: Draw) -> Function:
 
 
 @family(tier=4)
-def machine_with_step(draw: Draw) -> Function:
+def machine_with_step(draw: Draw) -> FunctionSpec:
     machine = Machine(draw)
     state, event = machine.state, machine.event
     wanted = draw.choose("path", "reaches", "last")
     goal = draw.choose(*machine.states)
     step = draw.style("next_state", "step", "transition", "after")
 
-    def part_oracle(now: Variant, happened: Variant) -> Raw | None:
+    def part_oracle(now: EnumValue, happened: EnumValue) -> Raw | None:
         last = machine.table.get((now.name, happened.name))
         return last and Raw(f"Some({state}::{last})")
 
-    def oracle(first: Variant, events: list[Variant]) -> object:
+    def oracle(first: EnumValue, events: list[EnumValue]) -> object:
         path = [first.name]
         for each in events:
             path.append(machine.table.get((path[-1], each.name), path[-1]))
         return {"path": [Raw(f"{state}::{each}") for each in path], "reaches": goal in path, "last": Raw(f"Some({state}::{path[-1]})") if path[-1] != goal else None}[wanted]
 
-    def start() -> Variant:
+    def start() -> EnumValue:
         name = draw.arguments.choice(machine.states)
-        return Variant(f"{state}::{name}", name, ())
+        return EnumValue(f"{state}::{name}", name, ())
 
-    def inputs() -> tuple[Variant, list[Variant]]:
+    def inputs() -> tuple[EnumValue, list[EnumValue]]:
         first = start()
         return first, machine.draw_events(draw, first.name, draw.arguments.randint(0, 5))
 
-    part = Function(
+    part = FunctionSpec(
         name=step, parameters={"state": state, "event": event}, returns=f"Option<{state}>",
         words=[f"Returns the state to which `event` leads from `state`, or `None` if there is no such transition: {machine.told}.", f"Returns the state after `event` in `state`. All combinations that are not listed here give `None`: {machine.told}."],
         forms=[match_on("(state, event)", machine.arms("Some({})", "None")), fill("let next = $arms;\nSome(next)", arms=match_on("(state, event)", machine.arms("{}", "return None")))],
-        oracle=part_oracle, inputs=lambda: (start(), Variant(f"{event}::{(name := draw.arguments.choice(machine.events))}", name, ())),
+        oracle=part_oracle, inputs=lambda: (start(), EnumValue(f"{event}::{(name := draw.arguments.choice(machine.events))}", name, ())),
     )
     forms = {
         "path": [f"let mut path = vec![first];\nlet mut state = first;\nfor &event in events {{\n    state = {step}(state, event).unwrap_or(state);\n    path.push(state);\n}}\npath",
@@ -140,7 +139,7 @@ def machine_with_step(draw: Draw) -> Function:
                  f"let mut state = first;\nfor &event in events {{\n    if let Some(next) = {step}(state, event) {{\n        state = next;\n    }}\n}}\nif state == {state}::{goal} {{\n    None\n}} else {{\n    Some(state)\n}}"],
     }[wanted]
     said = {"path": "Returns the states of {} that receives `events`, beginning with `first` and followed by the state after each event", "reaches": f"Checks whether {{}} that starts in state `first` and receives `events` is ever in state `{goal}`, including at the start", "last": f"Returns the final state of {{}} that starts in state `first` and receives `events`, or `None` if that state is `{goal}`"}[wanted].format(machine.said)
-    return Function(
+    return FunctionSpec(
         name={"path": draw.style("trace", "history", "path"), "reaches": draw.style("reaches", f"ever_{goal.lower()}", f"becomes_{goal.lower()}"), "last": draw.style("outcome", "last_state", f"unless_{goal.lower()}")}[wanted],
         parameters={"first": state, "events": f"&[{event}]"}, returns={"path": f"Vec<{state}>", "reaches": "bool", "last": f"Option<{state}>"}[wanted],
         words=[f"{said}. An event without a transition leaves the state unchanged.", f"{said}. The state stays the same for an event that has no transition."], forms=forms, oracle=oracle, inputs=inputs, context=machine.context, parts=(part,),
@@ -191,17 +190,3 @@ def machine_type(draw: Draw) -> Items:
         cases.append(Case(f"(machine.state(), {owned})" if field else "machine.state()", f"({state}::{now}, {seen})" if field else f"{state}::{now}", f"{setup} let _ = machine.{handle}({events[-1].rust});"))
         cases.append(Case(f"machine.{handle}({events[-1].rust})", final, setup))
     return Items(code, cases)
-
-
-
-
-
-
-
-
-
-
-
-
-
-

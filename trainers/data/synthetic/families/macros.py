@@ -28,8 +28,6 @@ def _listed(values: list[int]) -> str:
     return ", ".join(map(str, values))
 
 
-
-
 @family(tier=2)
 def extreme_macro(draw: Draw) -> Items:
     pick, word, sign = draw.choose((max, "largest", ">"), (min, "smallest", "<"))

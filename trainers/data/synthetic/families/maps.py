@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from trainers.data.synthetic.family import Draw, Function, family
+from trainers.data.synthetic.family import Draw, FunctionSpec, family
 from trainers.data.synthetic.literals import INTEGERS
 
 MAPS = ("BTreeMap", "HashMap")
@@ -22,12 +22,12 @@ def small_numbers(draw: Draw, kind: str, most: int = 9) -> list[int]:
 
 
 @family(tier=2)
-def frequency_of_chars(draw: Draw) -> Function:
+def frequency_of_chars(draw: Draw) -> FunctionSpec:
     container, number, folded = draw.choose(*MAPS), draw.choose("usize", "u32", "u64"), draw.choose(False, True)
     keep = draw.char_predicate()
     key = "c.to_ascii_lowercase()" if folded else "c"
     said = ", converting each counted character to lowercase" if folded else ""
-    return Function(
+    return FunctionSpec(
         name=draw.style("char_counts", "frequencies", "letter_frequency", f"count_{keep.slug}", "histogram"),
         parameters={"text": "&str"},
         returns=f"{container}<char, {number}>",
@@ -81,13 +81,13 @@ def frequency_of_chars(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def frequency_of_numbers(draw: Draw) -> Function:
+def frequency_of_numbers(draw: Draw) -> FunctionSpec:
     container, kind = draw.choose(*MAPS), draw.choose(*INTEGERS)
     keyed = draw.choose(False, True)
     keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
     key = mapping.on("value") if keyed else "value"
     said = f" {mapping.participle}" if keyed else ""
-    return Function(
+    return FunctionSpec(
         name=draw.style("tally", "occurrences", "count_by_value", "frequency_table", f"tally_{keep.slug}"),
         parameters={"values": f"&[{kind}]"},
         returns=f"{container}<{kind}, usize>",
@@ -133,7 +133,7 @@ def frequency_of_numbers(draw: Draw) -> Function:
 
 
 @family(tier=3)
-def words_by_key(draw: Draw) -> Function:
+def words_by_key(draw: Draw) -> FunctionSpec:
     container, by, least = draw.choose(*MAPS), draw.choose("length", "first", "last", "vowels", "modulo", "capital"), draw.integer(1, 4)
     collected = draw.choose("words", "count", "letters", "longest")
     k = draw.integer(2, 4) if by == "modulo" else 0
@@ -207,7 +207,7 @@ def words_by_key(draw: Draw) -> Function:
             groups
             """,
     ]
-    return Function(
+    return FunctionSpec(
         name=draw.style("group_words", f"words_by_{by}", "index_words", f"group_by_{by}", "bucket_words"),
         parameters={"text": "&str"},
         returns=f"{container}<{key_type}, {value_type}>",
@@ -224,7 +224,7 @@ def words_by_key(draw: Draw) -> Function:
 
 
 @family(tier=3)
-def numbers_by_key(draw: Draw) -> Function:
+def numbers_by_key(draw: Draw) -> FunctionSpec:
     kind, order = draw.choose(*INTEGERS), draw.choose("order", "sorted", "largest", "sum", "first")
     mapping, keep = draw.integer_mapping(kind), draw.integer_predicate(kind)
     filtered = draw.choose(True, False)
@@ -253,7 +253,7 @@ def numbers_by_key(draw: Draw) -> Function:
 
     source = f"values.iter().copied().filter(|&value| {keep.on('value')})" if filtered else "values.iter().copied()"
     which = keep.plural if filtered else "numbers"
-    return Function(
+    return FunctionSpec(
         name=draw.style("group_numbers", "group_by", "bucket", f"by_{mapping.slug}", "partition_by_key"),
         parameters={"values": f"&[{kind}]"},
         returns=f"BTreeMap<{kind}, {value_type}>",
@@ -273,7 +273,7 @@ def numbers_by_key(draw: Draw) -> Function:
 
 
 @family(tier=3)
-def inverted_map(draw: Draw) -> Function:
+def inverted_map(draw: Draw) -> FunctionSpec:
     kind, source = draw.choose("u32", "i32", "u64", "i64"), draw.choose("map", "pairs")
     on_clash = draw.choose("all", "first", "last", "count", "longest")
     mapping, altered = draw.integer_mapping(kind), draw.choose(True, False)
@@ -308,7 +308,7 @@ def inverted_map(draw: Draw) -> Function:
     altered_words = f" ({mapping.participle})" if altered else ""
     fold = ["entries.iter().fold(BTreeMap::new(), |mut inverted, " + ("(name, &number)| {" if source == "map" else "&(name, number)| {"),
             *(f"    {line}" for line in body), "    inverted", "})"]
-    return Function(
+    return FunctionSpec(
         name=draw.style("invert", "names_by_number", "reverse_index", f"by_{what}", "swap_keys"),
         parameters={"entries": parameter},
         returns=f"BTreeMap<{kind}, {value}>",
@@ -321,19 +321,3 @@ def inverted_map(draw: Draw) -> Function:
         oracle=oracle,
         inputs=entries,
     )
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

@@ -3,12 +3,12 @@
 import re
 
 from trainers.data.synthetic.families.parsers import Outcome, read_number, spoiled
-from trainers.data.synthetic.family import Case, Draw, Function, Items, family
+from trainers.data.synthetic.family import Case, Draw, FunctionSpec, Items, family
 from trainers.data.synthetic.literals import Raw
 
 
 @family(tier=3)
-def balanced_brackets(draw: Draw) -> Function:
+def balanced_brackets(draw: Draw) -> FunctionSpec:
     pairs = draw.choose("()", "[]", "{}", "<>", "()[]", "(){}", "[]{}", "()<>", "()[]{}", "[]<>", "{}<>")
     wanted = draw.choose("test", "depth", "error", "groups", "open")
     opening, closing = pairs[::2], pairs[1::2]
@@ -60,13 +60,13 @@ def balanced_brackets(draw: Draw) -> Function:
             text = text[:place] + opening[kind] + pick.choice(("", "", "a", text[place:])) + closing[kind] + text[place:]
         return spoiled(draw, text[:24], pairs, 0.45)
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(*{"test": ("is_balanced", "brackets_match", "well_nested"), "depth": ("nesting_depth", "bracket_depth", "max_depth"), "error": ("first_mismatch", "find_error", "bracket_error"), "groups": ("count_groups", "top_level_groups"), "open": ("unclosed", "open_brackets", "still_open")}[wanted]),
         parameters={"text": "&str"}, returns=returns, words=words, forms=[first, second, third], oracle=oracle, inputs=lambda: (argument(),))
 
 
 @family(tier=2)
-def number_in_base(draw: Draw) -> Function:
+def number_in_base(draw: Draw) -> FunctionSpec:
     base, prefix, gap = draw.choose(2, 3, 4, 5, 6, 7, 8, 9, 12, 16), draw.choose("", "", "#", "0x", "$", "%", "&"), draw.choose("", "_", "", "'", " ")
     outcome, kind = Outcome(draw, "invalid digit", "not a number", "malformed number", "empty number"), draw.choose("u32", "u64")
     prefix = {2: "0b", 8: "0o"}.get(base, prefix) if prefix == "0x" and base != 16 else prefix
@@ -88,7 +88,7 @@ def number_in_base(draw: Draw) -> Function:
         digits = "".join(pick.choice("0123456789abcdef"[:base]) + (gap if pick.random() < 0.15 else "") for _ in range(pick.randint(1, 6)))
         return spoiled(draw, prefix + (digits.upper() if pick.random() < 0.3 else digits), "9gz-", 0.3)
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"parse_{name}", f"from_{name}", f"read_{name}", "parse_digits"), parameters={"text": "&str"}, returns=outcome.returns(kind),
         words=[f"Parses {told}. Returns {outcome.said} if there are no digits or any other character occurs.", f"Parses `text` as {told}. Returns {outcome.said} for any other text."],
         forms=[
@@ -99,7 +99,7 @@ def number_in_base(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def compare_versions(draw: Draw) -> Function:
+def compare_versions(draw: Draw) -> FunctionSpec:
     mark, prefix, missing = draw.choose(".", "-", "_", "/", ":"), draw.choose("", "", "v", "r", "#"), draw.choose("zero", "smaller")
     wanted, size = draw.choose("Ordering", "i32", "newer", "same", "larger text"), draw.choose(0, 0, 1, 2, 3)
     numbers = lambda name: f"{name}{f'.strip_prefix({chr(34)}{prefix}{chr(34)}).unwrap_or({name})' if prefix else ''}.split('{mark}'){f'.take({size})' if size else ''}.map(|part| part.parse().unwrap_or(0)).collect()"  # noqa: E731
@@ -130,7 +130,7 @@ def compare_versions(draw: Draw) -> Function:
         first = version()
         return first, draw.arguments.choice((version(), first, first + mark + draw.arguments.choice("001"), version()))
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(*{"newer": ("is_newer", "is_later"), "same": ("same_version", "equal_versions"), "larger text": ("newer_version", "latest")}.get(wanted, ("compare_versions", "version_order", "compare"))), parameters={"a": "&str", "b": "&str"}, returns=returns,
         words=[f"{said}. A version consists of numbers separated by `{mark}`{optional}. {rule}, and a part that is not a number counts as 0.", f"{said}. Versions are numbers with `{mark}` between them{optional}; parts that are not numbers count as 0. {rule}."],
         forms=[start + end for start in (setup, read) for end in ends], oracle=oracle, inputs=argument, imports=["use std::cmp::Ordering;"] if wanted == "Ordering" else [], body_imports=["use std::cmp::Ordering;"],
@@ -138,7 +138,7 @@ def compare_versions(draw: Draw) -> Function:
 
 
 @family(tier=3)
-def split_fields(draw: Draw) -> Function:
+def split_fields(draw: Draw) -> FunctionSpec:
     mark, escape, quote = draw.choose(",", ";", "|", ":", "\\t", " "), draw.choose("\\\\", "^", "~", "%", ""), draw.choose('"', "'", "`", "/", "")
     escape = escape if escape or quote else "^"
     wanted, blank = draw.choose("Vec<String>", "Vec<String>", "usize", "Option<Vec<String>>"), draw.choose(True, False)
@@ -177,7 +177,7 @@ def split_fields(draw: Draw) -> Function:
         fields = [each for each in [*fields, field] if blank or each]
         return None if check and (quoted or escaped) else len(fields) if wanted == "usize" else fields
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(*(("count_fields", "number_of_fields") if wanted == "usize" else ("split_fields", "parse_row", "split_line", "fields_of", "split_quoted"))), parameters={"line": "&str"}, returns=wanted,
         words=[f"{'Counts the fields of' if wanted == 'usize' else 'Splits'} `line`{'' if wanted == 'usize' else ' into fields'} separated by {shown}. {' '.join(rule[0].upper() + rule[1:] + '.' for rule in capital)}{extra}", f"{'Returns the number of fields' if wanted == 'usize' else 'Returns the fields'} in `line`. They are separated by {shown}; {'; '.join(rules)}.{extra}"],
         forms=[
@@ -188,7 +188,7 @@ def split_fields(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def unit_amount(draw: Draw) -> Function:
+def unit_amount(draw: Draw) -> FunctionSpec:
     units = draw.choose((("d", 24), ("h", 1)), (("h", 60), ("m", 1)), (("h", 3600), ("m", 60), ("s", 1)), (("w", 7), ("d", 1)), (("k", 1000), ("g", 1)), (("M", 1000), ("m", 1)), (("X", 10), ("V", 5), ("I", 1)), (("g", 240), ("s", 12), ("c", 1)), (("b", 50), ("p", 1)), (("y", 12), ("m", 1)), (("G", 1024), ("M", 1)))
     kind, bare, repeat = draw.choose("u32", "u64"), draw.choose("fail", "lowest", "ignored"), draw.choose(True, False)
     outcome = Outcome(draw, "unknown unit", "bad amount", "missing number", "invalid quantity")
@@ -216,7 +216,7 @@ def unit_amount(draw: Draw) -> Function:
         pick = draw.arguments
         return spoiled(draw, "".join(f"{pick.randint(0, 30)}{pick.choice(units)[0]}" for _ in range(pick.randint(1, 3))) + pick.choice(("", "", "", "5")), "z-", 0.15)
 
-    return Function(
+    return FunctionSpec(
         name=draw.style("parse_amount", "parse_duration" if units[-1][0] in "hmsd" else "parse_quantity", "total_amount", "read_units", "amount_of"), parameters={"text": "&str"}, returns=outcome.returns(kind),
         words=[f"Parses amounts with units, such as `{example}`, and returns their sum, where {told}. Anything else gives {outcome.said}.{final}", f"Parses numbers that are each followed by a unit and returns the total, where {told}. Returns {outcome.said} if `text` is malformed.{final}"],
         forms=[f"{start}for c in text.chars() {{\n" + body.replace("{}", factor, 1), f"let units = [{table}];\n{start}for c in text.chars() {{\n" + body.replace("{}", find, 1)], oracle=oracle, inputs=lambda: (argument(),),
@@ -224,7 +224,7 @@ def unit_amount(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def letter_numerals(draw: Draw) -> Function:
+def letter_numerals(draw: Draw) -> FunctionSpec:
     alphabet, greatest, rule = draw.choose("roman", "lowercase", "invented"), draw.choose(39, 89, 399, 899), draw.choose("subtract", "add")
     letters = {"roman": "IVXLCDM", "lowercase": "ivxlcdm", "invented": "ABCDEFG"}[alphabet]
     to_text, outcome = draw.choose(True, False), Outcome(draw, "not a numeral", "unknown letter", "invalid numeral")
@@ -252,7 +252,7 @@ def letter_numerals(draw: Draw) -> Function:
 
     subtractive = f"The values 4, 9, 40, 90 and so on are written as two letters with the smaller one first, such as `{letters[:2]}` for 4." if rule == "subtract" else "Values are only added, with as few letters as possible."
     if to_text:
-        return Function(
+        return FunctionSpec(
             name=draw.style("to_numeral", "to_roman" if alphabet != "invented" else "to_letters", "write_numeral", "numeral"), parameters={"n": "u32"}, returns="String",
             words=[f"Converts `n`, which is at most {greatest}, to a numeral whose letters are ordered from the greatest to the smallest value: {told}. {subtractive}", f"Writes the number `n` (at most {greatest}) as a numeral, with the greatest values first, where {told}. {subtractive}"],
             forms=[
@@ -266,7 +266,7 @@ def letter_numerals(draw: Draw) -> Function:
     def numeral() -> str:
         return spoiled(draw, write(draw.arguments.randint(1, greatest)), letters[0] + "Z ", 0.2) if draw.arguments.random() < 0.95 else ""
 
-    return Function(
+    return FunctionSpec(
         name=draw.style("from_numeral", "parse_roman" if alphabet != "invented" else "parse_letters", "read_numeral", "numeral_value"), parameters={"text": "&str"}, returns=outcome.returns("i32"),
         words=[f"Parses a numeral in which {told}; {told_rule}. Returns {outcome.said} if `text` contains any other character; an empty text is 0.", f"Returns the value of a numeral: {told}, and {told_rule}. An empty numeral is 0. Returns {outcome.said} if any other character occurs."],
         forms=[
@@ -276,7 +276,7 @@ def letter_numerals(draw: Draw) -> Function:
 
 
 @family(tier=4)
-def expand_ranges(draw: Draw) -> Function:
+def expand_ranges(draw: Draw) -> FunctionSpec:
     mark, dash, kind = draw.choose(",", ";", " ", "|"), draw.choose("-", "..", ":", "to", "~"), draw.choose("u32", "u64", "usize")
     last, wanted, limit = draw.choose(True, False), draw.choose("list", "sum", "count", "set"), draw.choose(20, 30, 50, 60)
     outcome = Outcome(draw, "bad range", "invalid number", "out of range", "empty range")
@@ -307,7 +307,7 @@ def expand_ranges(draw: Draw) -> Function:
         return spoiled(draw, pick.choice((str(low), f"{low}{dash}{low + pick.randint(0, 6)}", f"{low}{dash}{low + pick.randint(1, 4)}")), "9x", 0.15)
 
     said = {"list": "returns all of their numbers in this order", "sum": "returns the sum of all their numbers", "count": "returns how many numbers they contain in total", "set": "returns the set of all their numbers"}[wanted]
-    part = Function(
+    part = FunctionSpec(
         name=helper, parameters={"part": "&str"}, returns=outcome.returns(f"({kind}, {kind})"), inputs=lambda: (one(),), oracle=lambda given: outcome.answer(bounds(given)),
         words=[f"Parses a range such as `3{dash}7` or a single number and returns its two ends, where a single number n gives {'(n, n)' if last else '(n, n + 1)'}. Returns {outcome.said} if `part` is neither, if the range begins after its end, or if a number is greater than {limit}. Spaces around the numbers are allowed."],
         forms=[
@@ -315,7 +315,7 @@ def expand_ranges(draw: Draw) -> Function:
             f"let read = |text: &str| text.trim().parse::<{kind}>(){outcome.result};\nmatch part.split_once(\"{dash}\") {{\n    Some((low, high)) => match (read(low)?, read(high)?) {{\n        (first, last) if first <= last && last <= {limit} => {outcome.good('(first, last)')},\n        _ => {outcome.fail},\n    }},\n    None => match read(part)? {{\n        number if number <= {limit} => {single},\n        _ => {outcome.fail},\n    }},\n}}",
         ])
     shown = "whitespace" if mark == " " else f"`{mark}`"
-    return Function(
+    return FunctionSpec(
         name=draw.style("expand_ranges", f"{wanted}_of_ranges", "parse_ranges", "numbers_in", "selection"), parameters={"text": "&str"}, returns=outcome.returns(returns), parts=(part,), oracle=oracle,
         words=[f"Parses numbers and ranges such as `3{dash}7` (where {closed}), separated by {shown}, and {said}. Returns {outcome.said} if any of them is invalid.", f"Expands numbers and ranges that are separated by {shown} and {said}. In a range such as `3{dash}7`, {closed}. Returns {outcome.said} if any part cannot be parsed."],
         forms=[f"let mut result = {start};\nfor part in {parts} {{\n    let (first, last) = {helper}(part)?;\n    {step}\n}}\n{outcome.good('result')}", f"let ranges = {parts}.map({helper}).collect::<{outcome.returns('Vec<_>')}>()?;\nlet mut result = {start};\nfor (first, last) in ranges {{\n    {step}\n}}\n{outcome.good('result')}"],

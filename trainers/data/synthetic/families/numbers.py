@@ -1,16 +1,15 @@
 """Functions of one number or a few."""
 
-
-from trainers.data.synthetic.family import Draw, Function, Undefined, family
+from trainers.data.synthetic.family import Draw, FunctionSpec, Undefined, family
 from trainers.data.synthetic.literals import INTEGERS, SIGNED, UNSIGNED
 from trainers.data.synthetic.pieces import quotient, remainder
 
 
 @family(tier=0)
-def mapped_number(draw: Draw) -> Function:
+def mapped_number(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*INTEGERS)
     mapping = draw.integer_mapping(kind)
-    return Function(
+    return FunctionSpec(
         name=draw.style("apply", "adjust", "convert", "transform", "map", "rescale")
         + "_"
         + draw.style("value", mapping.slug),
@@ -31,10 +30,10 @@ def mapped_number(draw: Draw) -> Function:
 
 
 @family(tier=0)
-def number_test(draw: Draw) -> Function:
+def number_test(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*INTEGERS)
     holds = draw.integer_predicate(kind)
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"is_{holds.slug}", "qualifies", "accepts", "is_wanted", "check_number"),
         parameters={"n": kind},
         returns="bool",
@@ -54,11 +53,11 @@ def number_test(draw: Draw) -> Function:
 
 
 @family(tier=0)
-def clamp_between(draw: Draw) -> Function:
+def clamp_between(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*INTEGERS)
     low = draw.integer(-20, 5) if kind in SIGNED else draw.integer(1, 12)
     high = low + draw.integer(4, 30)
-    return Function(
+    return FunctionSpec(
         name=draw.style("limit", "clamp_value", "keep_in_range", "bounded", "restrict"),
         parameters={"value": kind},
         returns=kind,
@@ -91,24 +90,18 @@ def clamp_between(draw: Draw) -> Function:
     )
 
 
-
-
-
-
-
-
 @family(tier=1)
-def sum_up_to(draw: Draw) -> Function:
+def sum_up_to(draw: Draw) -> FunctionSpec:
     kind = draw.choose("u32", "u64", "i64")
     keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
     start = draw.integer(0, 2)
 
-    return Function(
+    return FunctionSpec(
         name=draw.style("sum_up_to", "range_sum", "total_up_to", f"sum_{keep.slug}", "accumulate"),
         parameters={"n": kind},
         returns=kind,
         words=[
-            f"Adds up the {keep.plural} among the integers from {start} to `n` inclusive, each {mapping.participle} first.",
+            f"Adds up the {keep.plural} among the integers from {start} to `n` inclusive, each first {mapping.participle}.",
             f"Takes every integer from {start} to `n` inclusive that {keep.clause}, and returns the sum of these numbers, each {mapping.participle}.",
             f"Iterates from {start} to `n` inclusive and returns the sum of the {keep.plural}, each {mapping.participle} before it is added.",
         ],
@@ -154,10 +147,8 @@ def sum_up_to(draw: Draw) -> Function:
     )
 
 
-
-
 @family(tier=1)
-def brackets(draw: Draw) -> Function:
+def brackets(draw: Draw) -> FunctionSpec:
     kind = draw.choose("u32", "u64", "i64")
     bounds = sorted(draw.meaning.sample(range(5, 60, 5), draw.integer(2, 3)))
     rates = sorted(draw.meaning.sample(range(1, 12), len(bounds) + 1))
@@ -175,7 +166,7 @@ def brackets(draw: Draw) -> Function:
     def oracle(size: int) -> int:
         return next((rate for bound, rate in cases if size <= bound), rates[-1])
 
-    return Function(
+    return FunctionSpec(
         name=draw.style("fee", "price_for", "rate", "charge", "cost_of") + "_" + draw.style("size", "units", "amount"),
         parameters={"size": kind},
         returns="u32",
@@ -199,7 +190,7 @@ def brackets(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def words_for_multiples(draw: Draw) -> Function:
+def words_for_multiples(draw: Draw) -> FunctionSpec:
     a, b = draw.choose((3, 5), (2, 7), (3, 4), (5, 7), (2, 3), (4, 9), (2, 5))
     one, two = draw.choose(
         ("Fizz", "Buzz"), ("tick", "tock"), ("ping", "pong"), ("red", "blue"), ("foo", "bar"), ("hop", "skip")
@@ -208,7 +199,7 @@ def words_for_multiples(draw: Draw) -> Function:
     def oracle(n: int) -> str:
         return (one if n % a == 0 else "") + (two if n % b == 0 else "") or str(n)
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"{one.lower()}_{two.lower()}", "word_for", "say", "label"),
         parameters={"n": "u32"},
         returns="String",
@@ -255,12 +246,8 @@ def words_for_multiples(draw: Draw) -> Function:
     )
 
 
-
-
-
-
 @family(tier=1)
-def rounded_division(draw: Draw) -> Function:
+def rounded_division(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*SIGNED, *UNSIGNED)
     step = draw.integer(2, 25)
     how = draw.choose("down", "up", "nearest")
@@ -284,7 +271,7 @@ def rounded_division(draw: Draw) -> Function:
         "nearest": [f"(n + {step // 2}) / {step} * {step}", f"let extra = n % {step};\nlet lower = n - extra;\nif 2 * extra >= {step} {{\n    lower + {step}\n}} else {{\n    lower\n}}"],
     }[how]
     note = " The number is never negative." if signed else ""
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"round_{how}", "round_to_multiple", "snap", f"align_{how}"),
         parameters={"n": kind},
         returns=kind,
@@ -295,10 +282,8 @@ def rounded_division(draw: Draw) -> Function:
     )
 
 
-
-
 @family(tier=1)
-def split_units(draw: Draw) -> Function:
+def split_units(draw: Draw) -> FunctionSpec:
     names, sizes = draw.choose(
         (("hours", "minutes", "seconds"), (3600, 60)), (("weeks", "days", "hours"), (168, 24)), (("dozens", "pairs", "single pieces"), (12, 2)),
         (("pounds", "shillings", "pence"), (240, 12)), (("days", "hours", "minutes"), (1440, 60)), (("boxes", "bags", "items"), (50, 10)),
@@ -306,7 +291,7 @@ def split_units(draw: Draw) -> Function:
     )
     kind = draw.choose(*UNSIGNED)
     big, small = sizes
-    return Function(
+    return FunctionSpec(
         name=draw.style("split", "break_down", "decompose", f"to_{names[0]}", "as_units"),
         parameters={"total": kind},
         returns=f"({kind}, {kind}, {kind})",
@@ -329,7 +314,7 @@ def split_units(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def pick_of_three(draw: Draw) -> Function:
+def pick_of_three(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*INTEGERS)
     wanted = draw.choose("largest", "smallest", "middle", "spread")
     oracle = {
@@ -350,14 +335,14 @@ def pick_of_three(draw: Draw) -> Function:
         "middle": ["let mut all = [a, b, c];\nall.sort();\nall[1]", "a.max(b).min(a.min(b).max(c))"],
         "spread": ["a.max(b).max(c) - a.min(b).min(c)", "let largest = a.max(b).max(c);\nlet smallest = a.min(b).min(c);\nlargest - smallest", "let mut all = [a, b, c];\nall.sort();\nall[2] - all[0]"],
     }[wanted]
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"{wanted}_of_three", f"{wanted}_of", f"find_{wanted}"), parameters={"a": kind, "b": kind, "c": kind}, returns=kind,
         words=words, forms=forms, oracle=oracle,
     )
 
 
 @family(tier=0)
-def two_number_formula(draw: Draw) -> Function:
+def two_number_formula(draw: Draw) -> FunctionSpec:
     kind = draw.choose("i32", "i64")
     p, q, c = draw.integer(1, 7), draw.integer(1, 7), draw.integer(0, 9)
     sign = draw.choose("+", "-")
@@ -366,7 +351,7 @@ def two_number_formula(draw: Draw) -> Function:
     last = f" + {c}" if c else ""
     formula = f"{first} {sign} {second}{last}"
     said = formula.replace("a", "`a`").replace("b", "`b`")
-    return Function(
+    return FunctionSpec(
         name=draw.style("combine", "weighted", "score", "formula", "linear", "mix"),
         parameters={"a": kind, "b": kind},
         returns=kind,
@@ -384,10 +369,8 @@ def two_number_formula(draw: Draw) -> Function:
     )
 
 
-
-
 @family(tier=1)
-def checked_difference(draw: Draw) -> Function:
+def checked_difference(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*INTEGERS)
     step = draw.integer(2, 9)
     wanted = draw.choose("abs", "steps", "remainder")
@@ -402,20 +385,20 @@ def checked_difference(draw: Draw) -> Function:
                       [f"(a.max(b) - a.min(b)) % {step}", f"let distance = if a < b {{ b - a }} else {{ a - b }};\ndistance % {step}"],
                       lambda a, b: remainder(abs(a - b), step)),
     }[wanted]
-    return Function(
+    return FunctionSpec(
         name=draw.style("distance", "gap", "difference", "spread_between"), parameters={"a": kind, "b": kind}, returns=kind, words=words,
         forms=forms, oracle=oracle,
     )
 
 
 @family(tier=1)
-def average_of_numbers(draw: Draw) -> Function:
+def average_of_numbers(draw: Draw) -> FunctionSpec:
     kind = draw.choose("i32", "i64", "u32", "u64")
     weight, other = draw.integer(1, 5), draw.integer(1, 5)
     whole = weight + other
     mine = lambda k, n: n if k == 1 else f"{k} * {n}"  # noqa: E731
     formula = f"({mine(weight, 'a')} + {mine(other, 'b')}) / {whole}"
-    return Function(
+    return FunctionSpec(
         name=draw.style("weighted_average", "blend", "mean_of", "average"),
         parameters={"a": kind, "b": kind},
         returns=kind,

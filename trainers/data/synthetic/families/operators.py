@@ -133,7 +133,7 @@ def assigning_operators(draw: Draw) -> Items:
 
 @family(tier=2)
 def indexed_type(draw: Draw) -> Items:
-    name, field, one = draw.choose(("Board", "cells", "cell"), ("Shelf", "books", "book"), ("Row", "seats", "seat"), ("Wheel", "slots", "slot"), ("Image", "pixels", "pixel"), ("Train", "wagons", "wagon"), ("Calendar", "days", "day"), ("Keyboard", "keys", "key"), ("Garden", "beds", "bed"), ("Hotel", "rooms", "room"))
+    name, field, one = draw.choose(("Board", "cells", "cell"), ("Shelf", "books", "book"), ("Document", "seats", "seat"), ("Wheel", "slots", "slot"), ("Image", "pixels", "pixel"), ("Train", "wagons", "wagon"), ("Calendar", "days", "day"), ("Keyboard", "keys", "key"), ("Garden", "beds", "bed"), ("Hotel", "rooms", "room"))
     kind, how = draw.choose("i32", "u8", "u32", "i64", "char"), draw.choose("around", "back", "grid", "one", "name")
     width = draw.integer(2, 4)
     pool = "abcdxyz" if kind == "char" else range(1, 60)
@@ -161,12 +161,6 @@ def indexed_type(draw: Draw) -> Items:
     new = draw.arguments.choice(list(pool))
     values[last[1]] = new
     return Items(code, [*cases, Case(f"it.{field}", f"vec![{', '.join(literal(each, kind) for each in values)}]", f"{begin} it[{last[0]}] = {literal(new, kind)};")])
-
-
-
-
-
-
 
 
 @family(tier=3)
@@ -204,14 +198,6 @@ def summed_type(draw: Draw) -> Items:
         ending = f".collect::<{shape.name}>()" if figure == "FromIterator" else f".{call}::<{shape.name}>()"
         cases.append(Case(f"{source}{narrow}{ending}", shape.made(totals), values))
     return Items(code, cases[1:] if draw.style(True, False) else cases)
-
-
-
-
-
-
-
-
 
 
 @family(tier=3)

@@ -1,7 +1,6 @@
 """Functions that may have no result: `Option` and `Result`."""
 
-
-from trainers.data.synthetic.family import Draw, Function, family
+from trainers.data.synthetic.family import Draw, FunctionSpec, family
 from trainers.data.synthetic.literals import BITS, INTEGERS, SIGNED, Err, Ok
 from trainers.data.synthetic.pieces import quotient, remainder
 
@@ -16,18 +15,14 @@ def fits(value: int, kind: str) -> bool:
     return -(1 << (bits - 1)) <= value < 1 << (bits - 1) if kind[0] == "i" else 0 <= value < 1 << bits
 
 
-
-
 def negation(condition: str) -> str:
     if " " in condition:
         return f"!({condition})"
     return condition[1:] if condition.startswith("!") else f"!{condition}"
 
 
-
-
 @family(tier=1)
-def checked_formula(draw: Draw) -> Function:
+def checked_formula(draw: Draw) -> FunctionSpec:
     kind = draw.choose("u8", "i8", "u16", "i16", "i32", "u32", "i64", "u64")
     first, second = draw.choose("add", "sub", "mul", "div", "rem"), draw.choose("add", "sub", "mul")
     by, fallback = draw.integer(2, 9), draw.choose(None, None, "zero", "max")
@@ -57,7 +52,7 @@ def checked_formula(draw: Draw) -> Function:
         forms += [f"{steps[0]}?.{steps[1]}", f"let result = {steps[0]}?;\nlet result = result.{steps[1]}?;\nSome(result)"]
     said = f"`{otherwise}`" if fallback != "zero" else "0"
     zero = " or `b` is zero" if first in ("div", "rem") else ""
-    return Function(
+    return FunctionSpec(
         name=draw.style("checked_formula", "try_compute", f"checked_{first}_{second}", "safe_compute", "compute"), parameters={"a": kind, "b": kind},
         returns=kind if fallback else f"Option<{kind}>", forms=forms, oracle=oracle, inputs=lambda: (number(), number()),
         words=[f"Computes {formula}. Returns {said} if an intermediate or final result does not fit into `{kind}`{zero}.", f"Returns {formula}, or {said} if any step overflows{zero and ' or divides by zero'}."],
@@ -65,7 +60,7 @@ def checked_formula(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def matching_element(draw: Draw) -> Function:
+def matching_element(draw: Draw) -> FunctionSpec:
     kind, which, result = draw.choose(*INTEGERS), draw.choose("first", "last", "second"), draw.choose("value", "mapped", "index", "pair")
     keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
     condition = keep.on("value")
@@ -95,17 +90,15 @@ def matching_element(draw: Draw) -> Function:
     else:
         loops = [f"let mut met = false;\n{header} {{\n    if {condition} {{\n        if met {{\n            return Some({given});\n        }}\n        met = true;\n    }}\n}}\nNone",
                  f"let mut count = 0;\n{header} {{\n    if {condition} {{\n        count += 1;\n    }}\n    if count == 2 {{\n        return Some({given});\n    }}\n}}\nNone"]
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"{which}_{keep.slug}", f"find_{which}", f"{which}_match", "search"), parameters={"values": f"&[{kind}]"}, returns=f"Option<{returns}>",
         forms=["\n".join(chain).replace(".filter(", ".find(").replace("\n    .next()", "") if which != "second" else "\n".join(chain), *loops], oracle=oracle,
         words=[f"Returns {told} that {keep.clause}, or `None` if there is none.{then}", f"Searches `values` for {told} that {keep.clause}. Returns `None` if there is no such element.{then}", f"Returns {told.replace('element', 'one')} of the {keep.plural} in `values`, or `None` if there are too few.{then}"],
     )
 
 
-
-
 @family(tier=1)
-def combined_options(draw: Draw) -> Function:
+def combined_options(draw: Draw) -> FunctionSpec:
     kind, operation, single = draw.choose("i32", "i64", "u32", "u64"), draw.choose("sum", "product", "max", "min", "pair"), draw.choose("none", "that", "default", "mapped")
     mapping, default = draw.integer_mapping(kind), draw.integer(1, 20)
     single = "none" if operation == "pair" and single in ("that", "mapped") else single
@@ -134,7 +127,7 @@ def combined_options(draw: Draw) -> Function:
     said = {"none": "Returns `None` unless both are present", "that": "If only one of them is present, returns its value", "default": f"A missing number is replaced by {default}", "mapped": f"If only one of them is present, returns its value {mapping.participle}"}[single] + (", and `None` if both are missing" if single in ("that", "mapped") else "")
     inner = f"({kind}, {kind})" if operation == "pair" else kind
     option = lambda: draw.arguments.choice((None, draw.arguments.randint(-9 if kind in SIGNED else 0, 40), draw.arguments.randint(0, 40)))  # noqa: E731
-    return Function(
+    return FunctionSpec(
         name=draw.style("combine", f"{operation}_options", "merge_options", f"optional_{operation}", "join"), parameters={"a": f"Option<{kind}>", "b": f"Option<{kind}>"},
         returns=inner if single == "default" else f"Option<{inner}>", forms=forms, oracle=oracle, inputs=lambda: (option(), option()),
         words=[f"Returns {told} of the numbers in `a` and `b`. {said}.", f"Combines two optional numbers into {combined}. {said}."],
@@ -142,7 +135,7 @@ def combined_options(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def option_chain(draw: Draw) -> Function:
+def option_chain(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*INTEGERS)
     keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
     source, end, order = draw.choose("option", "last", "max", "get"), draw.choose("option", "default", "error", "text"), draw.choose("filter first", "map first")
@@ -178,17 +171,15 @@ def option_chain(draw: Draw) -> Function:
     missing = {"option": "`None`", "default": str(fallback), "error": f'the error "nothing {fallback}"', "text": "an empty text"}[end]
     text = " (as decimal text)" if end == "text" else ""
     which = f"{said} {mapping.participle}{text}, if {'the original number' if filter_first else 'the result'} {keep.clause}"
-    return Function(
+    return FunctionSpec(
         name=draw.style("pick", "resolve", "process", "evaluate", "derive_value"), parameters=parameters, returns=returns, forms=[chain, *forms], oracle=oracle,
         inputs=(lambda: (draw.value(f"[{kind}]"), draw.arguments.randint(0, 5))) if source == "get" else None,
         words=[f"Returns {which}. Otherwise, or if there is no number, returns {missing}.", f"Computes {which}. In all other cases, including a missing number, the result is {missing}."],
     )
 
 
-
-
 @family(tier=1)
-def safe_division(draw: Draw) -> Function:
+def safe_division(draw: Draw) -> FunctionSpec:
     kind, rounding, failure = draw.choose("i32", "i64", "u32", "u64"), draw.choose("down", "up", "exact", "both", "percent"), draw.choose("option", "error", "text", "fallback")
     mapping, shift = draw.integer_mapping(kind), draw.choose(True, False)
     what = draw.choose("share", "rate", "ratio", "average", "speed")
@@ -222,14 +213,14 @@ def safe_division(draw: Draw) -> Function:
     cause = " or the division leaves a remainder" if rounding == "exact" else ""
     else_words = {"option": "`None`", "error": f'the error "{message}"', "text": f'the error "{message} of .." with the value of `a`', "fallback": default[0]}[failure]
     small = lambda: draw.arguments.choice((0, 1, draw.arguments.randint(0, 12), draw.arguments.randint(0, 60), draw.arguments.randint(-20 if kind[0] == "i" else 2, 30)))  # noqa: E731
-    return Function(
+    return FunctionSpec(
         name=draw.style(what, f"safe_{what}", f"{what}_of", f"try_{what}", "divide"), parameters={"a": kind, "b": kind}, returns=returns, forms=forms, oracle=oracle, inputs=lambda: (small() * draw.arguments.randint(1, 6), small()),
         words=[f"Returns {told.format(by)}. Returns {else_words} instead if the divisor is zero{cause}.", f"Computes {told.format(by)}. If the divisor is zero{cause}, the result is {else_words}."],
     )
 
 
 @family(tier=2)
-def extreme_where(draw: Draw) -> Function:
+def extreme_where(draw: Draw) -> FunctionSpec:
     kind, wanted, by = draw.choose(*INTEGERS), draw.choose("largest", "smallest"), draw.choose("value", "key", "index", "range")
     keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
     condition, key, sign = keep.on("value"), mapping.on("value"), {"largest": ">", "smallest": "<"}[wanted]
@@ -257,7 +248,7 @@ def extreme_where(draw: Draw) -> Function:
     }[by]
     told = {"value": f"the {wanted} of the {keep.plural}", "key": f"the one of the {keep.plural} that is {wanted} when {mapping.participle} (the first one in case of a tie)", "index": f"the index of the {wanted} of the {keep.plural} (the first one in case of a tie)",
             "range": f"the smallest and the largest of the {keep.plural}"}[by]
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"{wanted}_{keep.slug}" if by != "range" else f"range_of_{keep.slug}", f"{by}_where", "extreme", f"find_{by}"), parameters={"values": f"&[{kind}]"},
         returns={"index": "Option<usize>", "range": f"Option<({kind}, {kind})>"}.get(by, f"Option<{kind}>"), forms=forms, oracle=oracle,
         words=[f"Returns {told}, or `None` if there are none.", f"Searches `values` for {told}. Returns `None` if there is no such number."],
@@ -273,7 +264,7 @@ TABLES = (
 
 
 @family(tier=1)
-def table_lookup(draw: Draw) -> Function:
+def table_lookup(draw: Draw) -> FunctionSpec:
     (thing, table), wanted, base = draw.choose(*TABLES), draw.choose("name", "number", "next", "wrapped", "error", "prefix"), draw.choose(0, 1)
     step = draw.integer(1, 3)
     size, names = len(table), ", ".join(f'"{name}"' for name in table)
@@ -311,11 +302,7 @@ def table_lookup(draw: Draw) -> Function:
         "prefix": ("Option<usize>", f"the number, counting from {base}, of the first {thing} whose name starts with `name`, or `None` if there is none", [f"{constant}\nNAMES.iter().position(|each| each.starts_with(name))" + (f".map(|index| index{plus})" if base else ""), f"{constant}\nlet index = NAMES.iter().position(|each| each.starts_with(name))?;\nSome(index{plus})"]),
         "wrapped": ("&'static str", f"the {thing} at position `number` + {step}, counting from 0 and wrapping around at the end", [f"{constant}\nNAMES[(number + {step}) % NAMES.len()]", f"{constant}\nlet index = (number + {step}) % {size};\nNAMES[index]", f"match (number + {step}) % {size} {{\n" + "".join(f"    {index} => {name},\n" for index, name in enumerate(names.split(", ")[:-1])) + f"    _ => {names.split(', ')[-1]},\n}}"]),
     }[wanted]
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"{thing}_{wanted}", f"find_{thing}", f"{thing}_lookup", f"to_{thing}"), parameters=parameters, returns=returns, forms=forms, oracle=oracle, inputs=inputs,
         words=[f"Returns {told}. The {thing}s are, in order: {listed}.", f"Returns {told}, where the {thing}s in order are {listed}."],
     )
-
-
-
-

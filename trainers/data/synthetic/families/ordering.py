@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from trainers.data.synthetic.family import Draw, Function, family
+from trainers.data.synthetic.family import Draw, FunctionSpec, family
 from trainers.data.synthetic.literals import INTEGERS, SIGNED
 
 
 @family(tier=2)
-def reordered(draw: Draw) -> Function:
+def reordered(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*INTEGERS, "char")
     shift = draw.integer(1, 6)
     how = draw.choose("left", "right", "reverse_chunks", "every", "interleave_halves")
@@ -47,7 +47,7 @@ def reordered(draw: Draw) -> Function:
             "interleave_halves": values[shift:][::-1],
         }[how]
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(*names),
         parameters={"values": f"&[{kind}]"},
         returns=f"Vec<{kind}>",
@@ -58,7 +58,7 @@ def reordered(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def ranked(draw: Draw) -> Function:
+def ranked(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*INTEGERS)
     rank = draw.integer(1, 4)
     largest, distinct = draw.choose(True, False), draw.choose(True, False)
@@ -72,7 +72,7 @@ def ranked(draw: Draw) -> Function:
         found = sorted(set(values) if distinct else values, reverse=largest)
         return found[rank - 1] if len(found) >= rank else None
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(
             f"{ordinal.strip() or 'the'}_{order}", f"nth_{order}", f"{order}_number_{rank}", "ranked_value"
         ),
@@ -98,13 +98,13 @@ def ranked(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def sorted_by_key(draw: Draw) -> Function:
+def sorted_by_key(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*SIGNED)
     mapping = draw.integer_mapping(kind)
     descending = draw.choose(True, False)
     key = mapping.on("value")
     order = "descending" if descending else "ascending"
-    return Function(
+    return FunctionSpec(
         name=draw.style("sorted_by_key", "order_by", "arrange", "ranked", "in_order"),
         parameters={"values": f"Vec<{kind}>"},
         returns=f"Vec<{kind}>",
@@ -130,7 +130,7 @@ def sorted_by_key(draw: Draw) -> Function:
 
 
 @family(tier=3)
-def search_sorted(draw: Draw) -> Function:
+def search_sorted(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*INTEGERS)
     wanted = draw.choose("lower", "upper", "exact", "nearest_below", "count_equal", "count_between")
     offset = draw.integer(0, 6)
@@ -157,7 +157,7 @@ def search_sorted(draw: Draw) -> Function:
             "nearest_below": most[-1] if most else None, "count_equal": values.count(t), "count_between": sum(target <= v <= t for v in values),
         }[wanted]
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"search_{wanted}", wanted if "_" in wanted else f"{wanted}_bound", "binary_search_for", "locate"),
         parameters=parameters, returns=returns, words=[words, words.replace("of a sorted slice that", "of `sorted`, which is in ascending order, that").replace("of a sorted slice are", "of `sorted`, which is in ascending order, are").replace("of a sorted slice from", "of `sorted`, which is in ascending order, from").replace("in a sorted slice", "in `sorted`, which is in ascending order")], forms=forms, oracle=oracle,
         inputs=lambda: (sorted(draw.arguments.randint(0, 14) for _ in range(draw.arguments.randint(0, 8))), draw.arguments.randint(0, 14)),

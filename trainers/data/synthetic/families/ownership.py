@@ -1,15 +1,10 @@
 """Moving, borrowing and sharing: changes in place, taken values, boxes, `Rc`, `RefCell`, `Cow`."""
 
-
-from trainers.data.synthetic.family import Case, Draw, Function, Items, family
+from trainers.data.synthetic.family import Case, Draw, FunctionSpec, Items, family
 from trainers.data.synthetic.literals import literal
 from trainers.data.synthetic.writing import braced, items
 
 KINDS = ("i32", "i64", "u32", "u64")
-
-
-
-
 
 
 def numbers(draw: Draw, size: int, low: int = 1, high: int = 40) -> list[int]:
@@ -20,10 +15,8 @@ def _any_list(draw: Draw, kind: str, longest: int = 8) -> list[int]:
     return numbers(draw, draw.arguments.randint(0, longest), -15 if kind.startswith("i") else 0, 30)
 
 
-
-
 @family(tier=1)
-def owned_vector(draw: Draw) -> Function:
+def owned_vector(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*KINDS)
     holds, k = draw.integer_predicate(kind), draw.integer(1, 5)
     x = holds.on("value")
@@ -32,7 +25,7 @@ def owned_vector(draw: Draw) -> Function:
         (f"result.truncate({k});", lambda v: v[:k], f"truncated to the first {'one' if k == 1 else k}"), (f"result.push({k});", lambda v: [*v, k], f"with {k} appended"), (f"result.insert(0, {k});", lambda v: [k, *v], f"with {k} inserted at the front"), ("result.extend_from_within(..);", lambda v: v + v, "followed by the same numbers again"),
     )
     parameter = draw.style("values", "numbers", "list")
-    return Function(
+    return FunctionSpec(
         name=draw.style("prepare", "filtered", "cleaned", "into_kept", "consume", "keep_" + holds.slug),
         parameters={parameter: f"Vec<{kind}>"}, returns=f"Vec<{kind}>",
         words=[f"Takes `{parameter}` and returns the {holds.plural}, {said}.", f"Consumes the vector `{parameter}` and returns its {holds.plural}, {said}.", f"Returns only the {holds.plural} of `{parameter}`, {said}."],
@@ -46,7 +39,7 @@ def owned_vector(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def changed_in_place(draw: Draw) -> Function:
+def changed_in_place(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*KINDS)
     holds, change = draw.integer_predicate(kind), draw.integer_mapping(kind)
     counted, target = draw.choose(True, False), draw.choose("[{}]", "Vec<{}>")
@@ -67,7 +60,7 @@ def changed_in_place(draw: Draw) -> Function:
     if not counted:
         forms.append(f"{parameter}.iter_mut().for_each(|value| {{\n    let old = *value;\n    if {x} {{\n        *value = {m};\n    }}\n}});")
     told = " Returns the number of replaced values." if counted else ""
-    return Function(
+    return FunctionSpec(
         name=draw.style("adjust", "update_all", "change_matching", "rewrite", f"update_{holds.slug}"),
         parameters={parameter: "&mut " + target.format(kind)}, returns="usize" if counted else None,
         words=[f"Replaces each number in `{parameter}` that {holds.clause} with itself {change.participle}.{told}", f"Modifies `{parameter}` in place: all {holds.plural} are {change.participle}.{told}"],
@@ -76,7 +69,7 @@ def changed_in_place(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def removed_from_vector(draw: Draw) -> Function:
+def removed_from_vector(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*KINDS)
     holds, k = draw.integer_predicate(kind), draw.integer(1, 5)
     x = holds.on("value")
@@ -108,14 +101,14 @@ def removed_from_vector(draw: Draw) -> Function:
         removed, values[:] = split(values)
         return removed
 
-    return Function(
+    return FunctionSpec(
         name=draw.style("take_out", "extract", "remove_matching", "pull", "split_away"), parameters={v: f"&mut Vec<{kind}>"}, returns=returns,
         words=words, forms=forms, oracle=oracle, inputs=lambda: (_any_list(draw, kind),),
     )
 
 
 @family(tier=2)
-def emptied_into(draw: Draw) -> Function:
+def emptied_into(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*KINDS)
     change, k = draw.integer_mapping(kind), draw.integer(1, 30)
     left, leaves = draw.choose(("std::mem::take(values)", "empty"), (f"std::mem::replace(values, vec![{k}])", f"with only the number {k} in it"), (f"std::mem::replace(values, vec![{k}; 2])", f"with the number {k} twice in it"))
@@ -133,7 +126,7 @@ def emptied_into(draw: Draw) -> Function:
 
     refill = f"values.push({k});\n" * count
     drained = f"let taken: Vec<{kind}> = values.drain(..).collect();\n{refill}"
-    return Function(
+    return FunctionSpec(
         name=draw.style("flush", "take_all", "empty_out", "harvest", "reset_and_return"), parameters={"values": f"&mut Vec<{kind}>"}, returns=returns,
         words=[f"Leaves `values` {leaves} and returns {said}, each first {change.participle}.", f"Takes all numbers out of `values`, which is left {leaves}, and returns {said}, each first {change.participle}."],
         forms=[f"let taken = {left};\n{draw.style(end, each)}", f"{drained}{draw.style(end, each)}", f"let mut taken = vec![{k}; {count}];\nstd::mem::swap(values, &mut taken);\n{draw.style(end, each)}"],
@@ -142,7 +135,7 @@ def emptied_into(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def taken_option(draw: Draw) -> Function:
+def taken_option(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*KINDS)
     holds, change = draw.integer_predicate(kind), draw.integer_mapping(kind)
     way = draw.choose("take", "replace", "fill")
@@ -168,14 +161,14 @@ def taken_option(draw: Draw) -> Function:
         return change(value)
 
     low = -15 if kind.startswith("i") else 0
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"{way}_if", f"{way}_slot", f"{way}_{holds.slug}", f"try_{way}"), parameters={"slot": f"&mut Option<{kind}>"}, returns=f"Option<{kind}>",
         words=words, forms=forms, oracle=oracle, inputs=lambda: ([draw.arguments.choice((None, *range(low, 40)))],),
     )
 
 
 @family(tier=2)
-def split_borrow(draw: Draw) -> Function:
+def split_borrow(draw: Draw) -> FunctionSpec:
     kind = draw.choose("i32", "i64")
     part = draw.choose("half", "half", 2, 3, 4)
     c, k = draw.integer(0, 9), draw.integer(1, 6)
@@ -210,14 +203,14 @@ def split_borrow(draw: Draw) -> Function:
             f"for block in values.chunks_mut({part}) {{\n    if let [a, .., b] = block {{\n        {deep(deep(update))}\n    }}\n}}",
             f"for block in values.chunks_mut({part}) {{\n    if let Some((a, rest)) = block.split_first_mut() {{\n        if let Some(b) = rest.last_mut() {{\n            {deep(deep(deep(update)))}\n        }}\n    }}\n}}",
         ]
-    return Function(
+    return FunctionSpec(
         name=draw.style("mix", "exchange", "update_pairs", "balance", "transfer"), parameters={"values": f"&mut [{kind}]"}, returns=None,
         words=[f"Modifies `values` in place. For each pair of {where}, {said}.", f"Updates pairs of numbers in place, where a pair consists of {where}. In each pair, {said}."], forms=forms, oracle=oracle, inputs=lambda: (_any_list(draw, kind, 9),),
     )
 
 
 @family(tier=1)
-def text_in_place(draw: Draw) -> Function:
+def text_in_place(draw: Draw) -> FunctionSpec:
     holds = draw.char_predicate()
     mark = draw.choose("-", ".", "*", "_", "x", "#")
     x = holds.on("c")
@@ -231,16 +224,10 @@ def text_in_place(draw: Draw) -> Function:
     def oracle(text: list[str]) -> None:
         text[0] = compute(text[0])
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"{way}_characters", f"{way}_in_place", f"{way}_{holds.slug}", "clean_up"), parameters={"text": "&mut String"}, returns=None,
         words=words, forms=forms, oracle=oracle, inputs=lambda: ([draw.arguments.choice(("", "42 ", "-- ")) + draw.text()],),
     )
-
-
-
-
-
-
 
 
 @family(tier=3)
@@ -265,8 +252,6 @@ def copied_if_needed(draw: Draw) -> Items:
     texts = list(dict.fromkeys([draw.text(2), "tree_house in Ohio, 7 stars!", "q", draw.text(1) or "river"]))
     cases = [Case(f"{name}({literal(t, '&str')})", literal(compute(t), "&str")) for t in texts]
     return Items(code, cases + [Case(f"matches!({name}({literal(t, '&str')}), Cow::Borrowed(_))", literal(not any(map(holds, t)), "bool")) for t in texts[:3]])
-
-
 
 
 @family(tier=2)

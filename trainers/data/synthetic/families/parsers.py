@@ -2,7 +2,7 @@
 
 import re
 
-from trainers.data.synthetic.family import Draw, Function, family
+from trainers.data.synthetic.family import Draw, FunctionSpec, family
 from trainers.data.synthetic.literals import Err, Ok, Raw
 from trainers.data.synthetic.pieces import quotient
 
@@ -44,7 +44,7 @@ def spoiled(draw: Draw, text: str, signs: str, share: float = 0.3) -> str:
 
 
 @family(tier=2)
-def figure_of_list(draw: Draw) -> Function:
+def figure_of_list(draw: Draw) -> FunctionSpec:
     kind, mark = draw.choose("i32", "i64", "u32", "u64"), draw.choose(",", ";", "|", "/", " ")
     what, strict = draw.choose("sum", "count", "largest", "smallest", "list"), draw.choose(True, False)
     holds = draw.integer_predicate(kind) if draw.choose(True, False) else None
@@ -83,14 +83,14 @@ def figure_of_list(draw: Draw) -> Function:
         parts = [str(pick.choice((pick.randint(0, 40), pick.randint(-9 if kind[0] == "i" else 0, 9)))) for _ in range(pick.randint(1, 5))]
         return spoiled(draw, (mark + pick.choice(("", "", " "))).join(parts), "x" + mark)
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"parse_{what}", f"{what}_of_list", f"read_{what}", f"{what}_from_text"), parameters={"text": "&str"}, returns=outcome.returns(returns) if strict else returns,
         words=[f"Parses numbers of type `{kind}`, {between}, from `text` and returns {said}. {otherwise}", f"Returns {said} in `text`, where numbers (of type `{kind}`) are {between}. {otherwise}"], forms=forms, oracle=oracle, inputs=lambda: (argument(),),
     )
 
 
 @family(tier=3)
-def key_values(draw: Draw) -> Function:
+def key_values(draw: Draw) -> FunctionSpec:
     mark, sign = draw.choose(";", ",", "&", "|", "\n"), draw.choose("=", ":", "->", "~")
     kind, strict = draw.choose("i32", "u64", "String", "bool"), draw.choose(True, False)
     wanted = draw.choose("map", "list", "lookup", "keys")
@@ -142,7 +142,7 @@ def key_values(draw: Draw) -> Function:
         text = spoiled(draw, mark.join(pairs), mark + sign[0], 0.25)
         return (text, pick.choice(("a", "b", "size", "level"))) if wanted == "lookup" else (text,)
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(*{"map": ("parse_settings", "parse_map", "read_options"), "list": ("parse_pairs", "read_entries", "split_pairs"), "keys": ("parse_keys", "list_keys", "names_of"), "lookup": ("find_value", "lookup", "get_setting")}[wanted]),
         parameters={"text": "&str", "name": "&str"} if wanted == "lookup" else {"text": "&str"}, returns=outcome.returns(inner) if strict else inner,
         words=[f"Parses {entries}, whose values are {values}, and returns {gives}. {otherwise}", f"Parses `text`, which consists of {entries}; values can be {values}. Returns {gives}. {otherwise}"],
@@ -150,7 +150,7 @@ def key_values(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def two_part_time(draw: Draw) -> Function:
+def two_part_time(draw: Draw) -> FunctionSpec:
     big, small, first, second = draw.choose(("hours", "minutes", 24, 60), ("minutes", "seconds", 60, 60), ("days", "hours", 7, 24), ("weeks", "days", 52, 7), ("feet", "inches", 100, 12), ("pounds", "ounces", 50, 16), ("years", "months", 120, 12), ("dozens", "pieces", 20, 12))
     mark, strict, kind = draw.choose(":", ".", "-", "/", "h"), draw.choose(True, False), draw.choose("u32", "u64", "usize", "i32")
     outcome = Outcome(draw, "invalid time", "out of range", "malformed", "bad format")
@@ -172,7 +172,7 @@ def two_part_time(draw: Draw) -> Function:
         width = "02" if strict or pick.random() < 0.3 else ""
         return spoiled(draw, f"{pick.randint(0, first + first // 6):{width}}{mark}{pick.randint(0, second + second // 6):{width}}", "x0" + mark, 0.25)
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"parse_{big}", f"to_{small}", f"{small}_of", f"parse_{big}_and_{small}", "parse_amount"), parameters={"text": "&str"}, returns=outcome.returns(kind),
         words=[
             f"Converts {big} and {small}, written {shape}, to the total number of {small}. Returns {outcome.said} if `text` does not have this form or if there are {first} or more {big} or {second} or more {small}.",
@@ -187,7 +187,7 @@ RESULTS = {"difference": "difference (the first minus the second)", "quotient": 
 
 
 @family(tier=4)
-def evaluate_operations(draw: Draw) -> Function:
+def evaluate_operations(draw: Draw) -> FunctionSpec:
     kind, notation = draw.choose("i32", "i64"), draw.choose("infix", "postfix")
     every = {
         "sum": (("+", "plus", "add"), "a + b", lambda a, b: a + b), "difference": (("-", "minus", "sub"), "a - b", lambda a, b: a - b), "product": (("*", "times", "mul", "x"), "a * b", lambda a, b: a * b),
@@ -244,18 +244,18 @@ def evaluate_operations(draw: Draw) -> Function:
         f"let mut stack: Vec<{kind}> = Vec::new();\nfor token in text.split_whitespace() {{\n    if let Ok(number) = token.parse() {{\n        stack.push(number);\n        continue;\n    }}\n    let b = stack.pop(){outcome.option}?;\n    let a = stack.pop(){outcome.option}?;\n    stack.push({helper}(token, a, b)?);\n}}\nmatch stack[..] {{\n    [result] => {wrap('result')},\n    _ => {outcome.fail},\n}}",
         f"let mut stack = Vec::new();\nfor token in text.split_whitespace() {{\n    let value = match token.parse::<{kind}>() {{\n        Ok(number) => number,\n        Err(_) => {{\n            let b = stack.pop(){outcome.option}?;\n            let a = stack.pop(){outcome.option}?;\n            {helper}(token, a, b)?\n        }}\n    }};\n    stack.push(value);\n}}\nif stack.len() != 1 {{\n    return {outcome.fail};\n}}\n{wrap('stack[0]')}",
     ]
-    part = Function(
+    part = FunctionSpec(
         name=helper, parameters={"operator": "&str", "a": kind, "b": kind}, returns=outcome.returns(kind), words=[f"Applies `operator` to `a` and `b`: {told}. Any other operator gives {outcome.said}.{zero}"],
         forms=[f"match operator {{\n{arms}    _ => {outcome.fail},\n}}", f"{branches}{outcome.fail}"], oracle=lambda operator, a, b: outcome.answer(apply(operator, a, b)),
         inputs=lambda: (draw.arguments.choice((*sign.values(), *sign.values(), "?")), draw.arguments.randint(-9, 40), draw.arguments.randint(-2, 9)))
-    return Function(
+    return FunctionSpec(
         name=draw.style("evaluate", "calculate_line", "eval_text", "compute", "run_calculation"), parameters={"text": "&str"}, returns=outcome.returns(kind),
         words=[f"Evaluates numbers and operators that are separated by whitespace, {how}. Returns {outcome.said} if the expression is invalid.", f"Computes the value of an expression such as {example}, which is evaluated {how}. Returns {outcome.said} if that fails."],
         forms=forms, oracle=oracle, inputs=lambda: (argument(),), parts=(part,))
 
 
 @family(tier=2)
-def sum_of_products(draw: Draw) -> Function:
+def sum_of_products(draw: Draw) -> FunctionSpec:
     kind, (outer, inner) = draw.choose("u32", "u64", "i32", "i64"), draw.choose(("+", "*"), (";", ","), ("|", "&"), ("/", ":"), (",", "x"), ("+", "x"), (" ", "*"), ("\\n", ","))
     fold, each = draw.choose("sum", "largest", "count"), draw.choose("product", "sum")
     strict = draw.choose(True, False)
@@ -291,18 +291,14 @@ def sum_of_products(draw: Draw) -> Function:
         groups = [inner.join(str(pick.randint(0, 9)) for _ in range(pick.randint(1, 3))) for _ in range(pick.randint(1, 3))]
         return spoiled(draw, outer.replace("\\n", "\n").join(groups), "a.", 0.25)
 
-    return Function(
+    return FunctionSpec(
         name=draw.style("evaluate_terms", f"{fold}_of_{each}s", "total", "evaluate_sum" if fold == "sum" else "read_groups", "compute_groups"), parameters={"text": "&str"}, returns=outcome.returns("usize" if fold == "count" else kind) if strict else "usize" if fold == "count" else kind,
         words=[f"Parses groups of numbers, where groups are {groups} and the numbers in a group are separated by `{inner}`. Computes the {each} of each group and {said}. {otherwise}", f"Splits `text` into groups that are {groups}, and each group into numbers separated by `{inner}`. Computes the {each} of every group and {said}. {otherwise}"],
         forms=forms, oracle=oracle, inputs=lambda: (argument(),))
 
 
-
-
-
-
 @family(tier=2)
-def parse_tuple(draw: Draw) -> Function:
+def parse_tuple(draw: Draw) -> FunctionSpec:
     kind, (opening, closing) = draw.choose("i32", "i64", "u32", "u8"), draw.choose(("(", ")"), ("[", "]"), ("<", ">"), ("{", "}"), ("p(", ")"), ("at ", ""), ("#", "#"), ("", "px"))
     mark, size = draw.choose(",", ";", ":", "x", "/"), draw.choose(2, 2, 3)
     domain, names = draw.choose(("point", ("x", "y", "z")), ("size", ("width", "height", "depth")), ("color", ("red", "green", "blue")), ("cell", ("row", "column", "layer")), ("score", ("home", "guest", "draws")))
@@ -325,7 +321,7 @@ def parse_tuple(draw: Draw) -> Function:
         numbers = [pick.choice(("", "", " ")) + str(pick.randint(-20 if kind[0] == "i" else 0, 99)) for _ in range(size)]
         return spoiled(draw, opening + mark.join(numbers) + closing, "k0" + mark, 0.3)
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"parse_{domain}", f"read_{domain}", f"{domain}_from_text"), parameters={"text": "&str"}, returns=outcome.returns(f"({', '.join([kind] * size)})"),
         words=[f"Parses a {domain} such as `{example}`, which consists of {', '.join(names[:-1])} and {names[-1]}. Spaces around the numbers are allowed. Anything else gives {outcome.said}.", f"Parses the {size} numbers ({', '.join(names)}) of a {domain} that is written like `{example}`, ignoring spaces around a number. Returns {outcome.said} if `text` does not have this form."],
         forms=[
@@ -336,7 +332,7 @@ def parse_tuple(draw: Draw) -> Function:
 
 
 @family(tier=3)
-def run_commands(draw: Draw) -> Function:
+def run_commands(draw: Draw) -> FunctionSpec:
     domain, state, verbs = draw.choose(
         ("robot", "position", ("forward", "back", "turn", "home")), ("account", "balance", ("deposit", "withdraw", "fee", "close")), ("elevator", "floor", ("up", "down", "skip", "ground")), ("tank", "level", ("fill", "drain", "leak", "empty")),
         ("cart", "quantity", ("add", "remove", "return", "clear")), ("dial", "angle", ("right", "left", "nudge", "zero")), ("player", "health", ("heal", "hit", "poison", "die")), ("counter", "count", ("inc", "dec", "drop", "reset")),
@@ -355,7 +351,7 @@ def run_commands(draw: Draw) -> Function:
     result = outcome.good(state) if strict else state
     indented = lambda depth: "".join(f"{' ' * depth}{arm}\n" for arm in arms)  # noqa: E731
     rules = [f"`{plus} N` adds N", f"`{minus} N` subtracts N"] + ([f"`{twice} N` subtracts {factor} times N"] if third else []) + ([f"`{zero}` sets it to 0"] if reset else [])
-    rule = ", ".join(rules[:-1]) + f" and {rules[-1]}" + (", where a subtraction stops at 0" if floor else "")
+    rule = ", ".join(rules[:-1]) + f" and {rules[-1]}" + ("; a subtraction never goes below 0" if floor else "")
     otherwise = f"Any other command gives {outcome.said}." if strict else draw.style("Other commands are ignored.", "Anything else has no effect.")
 
     def oracle(text: str):
@@ -379,22 +375,10 @@ def run_commands(draw: Draw) -> Function:
         return spoiled(draw, mark.replace("\\n", "\n").join(lines), "x" + mark[0], 0.15)
 
     numbered = "let number = words.next().map(|word| word.parse::<i32>());"
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"run_{domain}", f"{state}_after", "run_commands", f"drive_{domain}", "execute", f"final_{state}"), parameters={"text": "&str"}, returns=outcome.returns("i32") if strict else "i32",
         words=[f"Executes the commands for a {domain} in `text`, {'one on each line' if mark == chr(92) + 'n' else f'separated by `{mark}`'}, and returns the final {state}, which starts at {start}: {rule}. {otherwise}", f"Returns the {state} of a {domain} that starts at {start} and follows the commands in `text`, {'one per line' if mark == chr(92) + 'n' else f'with `{mark}` between them'}: {rule}. {otherwise}"],
         forms=[
             f"let mut {state}: i32 = {start};\nfor command in {split} {{\n    let words: Vec<&str> = command.split_whitespace().collect();\n    let (verb, number) = match words[..] {{\n        [verb] => (verb, None),\n        [verb, number] => match number.parse::<i32>() {{\n            Ok(n) => (verb, Some(n)),\n            Err(_) => (\"\", None),\n        }},\n        _ => (\"\", None),\n    }};\n    match (verb, number) {{\n{indented(8)}    }}\n}}\n{result}",
             f"let mut {state}: i32 = {start};\nfor command in {split} {{\n    let mut words = command.split_whitespace();\n    let verb = words.next().unwrap_or(\"\");\n    {numbered}\n    if words.next().is_some() || matches!(number, Some(Err(_))) {{\n        {f'return {outcome.fail};' if strict else 'continue;'}\n    }}\n    match (verb, number.and_then(Result::ok)) {{\n{indented(8)}    }}\n}}\n{result}",
         ], oracle=oracle, inputs=lambda: (argument(),))
-
-
-
-
-
-
-
-
-
-
-
-

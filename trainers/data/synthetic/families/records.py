@@ -3,7 +3,7 @@
 import re
 
 from trainers.data.synthetic.families.options import fits, negation
-from trainers.data.synthetic.family import Draw, Function, family
+from trainers.data.synthetic.family import Draw, FunctionSpec, family
 from trainers.data.synthetic.literals import INTEGERS, Err, Ok
 
 
@@ -21,7 +21,7 @@ def _number_text(draw: Draw, kind: str) -> str:
 
 
 @family(tier=2)
-def validated_number(draw: Draw) -> Function:
+def validated_number(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*INTEGERS)
     keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
     trimmed, altered, empty = draw.choose(True, False), draw.choose(True, False), draw.choose(True, False)
@@ -44,7 +44,7 @@ def validated_number(draw: Draw) -> Function:
     spaces = " Spaces around it are allowed." if trimmed else " Spaces are not allowed."
     more = f' For an empty text{" (or only spaces)" if trimmed else ""}, the error is "no {thing}".' if empty else ""
     result = f" {mapping.participle}" if altered else ""
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"parse_{thing}", f"read_{thing}", f"validate_{thing}", "parse_checked"), parameters={"text": "&str"}, returns=f"Result<{kind}, String>", oracle=oracle,
         forms=["\n".join([*blank, f"let value = {parse}.map_err(|_| {quoted})?;", *check]), "\n".join([*blank, f"let Ok(value) = {parse} else {{", f"    return Err({quoted});", "};", *check]),
                "\n".join([*blank, f"match {parse} {{", f"    Ok(value) if {keep.on('value')} => Ok({value}),", f"    Ok(value) => Err({refused}),", f"    Err(_) => Err({quoted}),", "}"])],
@@ -55,7 +55,7 @@ def validated_number(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def collected_results(draw: Draw) -> Function:
+def collected_results(draw: Draw) -> FunctionSpec:
     kind = draw.choose("i32", "i64", "u32", "u64")
     wanted, mapping, altered = draw.choose("values", "sum", "option", "split", "flags"), draw.integer_mapping(kind), draw.choose(True, False)
     mark = draw.choose("bad number", "invalid", "cannot read", "not a number", "wrong entry")
@@ -89,7 +89,7 @@ def collected_results(draw: Draw) -> Function:
             f"let mut total = 0;\nlet mut failed = 0;\n{each}\n    match text.parse::<{kind}>() {{\n        Ok(value) => total += {value},\n        Err(_) => failed += 1,\n    }}\n}}\n(total, failed)",
             f"texts.iter().fold((0, 0), |(total, failed), text| match text.parse::<{kind}>() {{\n    Ok(value) => (total + {value.replace('-value', '(-value)')}, failed),\n    Err(_) => (total, failed + 1),\n}})"]),
     }[wanted]
-    return Function(
+    return FunctionSpec(
         name=draw.style("parse_all", "read_numbers", f"parse_{wanted}", "collect_numbers"), parameters={"texts": "&[&str]"}, returns=returns, forms=forms, oracle=oracle,
         words=[f"Parses each of `texts` as `{kind}`{' and each number is then ' + mapping.participle if altered else ''}. Returns {said}.", f"Parses all `texts` as numbers of type `{kind}`{', each ' + mapping.participle if altered else ''}. Returns {said}."],
         inputs=lambda: ([_number_text(draw, kind) if draw.arguments.random() < 0.4 else str(draw.arguments.randint(0, 40)) for _ in range(draw.arguments.randint(0, 4))],),
@@ -97,7 +97,7 @@ def collected_results(draw: Draw) -> Function:
 
 
 @family(tier=4)
-def parsed_record(draw: Draw) -> Function:
+def parsed_record(draw: Draw) -> FunctionSpec:
     (first, second, sign), kind = draw.choose(("hours", "minutes", ":"), ("width", "height", "x"), ("low", "high", "-"), ("row", "column", ","), ("amount", "price", "@"), ("major", "minor", ".")), draw.choose("u32", "u64")
     failure, limits, wanted = draw.choose("option", "error"), (draw.integer(10, 60), draw.integer(10, 60)), draw.choose("pair", "combined", "ordered")
     p, q = draw.integer(1, 60), draw.integer(1, 9)
@@ -133,12 +133,12 @@ def parsed_record(draw: Draw) -> Function:
     convert = "text.trim().parse().ok()?" if option else 'text\n    .trim()\n    .parse()\n    .map_err(|_| format!("bad part: {}", text))?'
     told = {"pair": f"`({first}, {second})`", "combined": f"`{result}`", "ordered": "the two numbers with the smaller one first"}[wanted]
     fails = "Returns `None` for anything else." if option else f'The errors are "no {sign} in .." with the whole text and "bad part: .." with the first invalid part.'
-    helper = Function(
+    helper = FunctionSpec(
         name=part, parameters={"text": "&str", "limit": kind}, returns=outer(kind), oracle=parse, inputs=lambda: (_number_text(draw, kind), draw.arguments.randint(10, 60)),
         forms=[f"let value: {kind} = {convert};\nif value < limit {{\n    {good}(value)\n}} else {{\n    {bad}\n}}", f"match text.trim().parse::<{kind}>() {{\n    Ok(value) if value < limit => {good}(value),\n    _ => {bad},\n}}"],
         words=["Parses a number that is less than `limit`. Spaces around it are allowed." + (" Returns `None` for anything else." if option else ' Otherwise, the error is "bad part: .." with the unchanged text.')],
     )
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"parse_{first}_{second}", f"read_{first}_and_{second}", "parse_record", "parse_entry"), parameters={"text": "&str"}, returns=outer(kind if wanted == "combined" else f"({kind}, {kind})"),
         forms=[f"let (left, right) = text.split_once('{sign}'){quoted}?;\n{reads}", f"let Some((left, right)) = text.split_once('{sign}') else {{\n    return {missing};\n}};\n{reads}", f"match text.split_once('{sign}') {{\n    None => {missing},\n    Some((left, right)) => {{\n        " + reads.replace("\n", "\n        ") + "\n    }\n}"],
         oracle=oracle, inputs=record, parts=[helper],
@@ -147,7 +147,7 @@ def parsed_record(draw: Draw) -> Function:
 
 
 @family(tier=0)
-def fallback_choice(draw: Draw) -> Function:
+def fallback_choice(draw: Draw) -> FunctionSpec:
     kind, source, fallback = draw.choose(*INTEGERS), draw.choose("two", "three", "get", "first", "parse"), draw.integer(0, 40)
     mapping, altered = draw.integer_mapping(kind), draw.choose(True, False)
     value = mapping.on("value") if altered else "value"
@@ -167,7 +167,7 @@ def fallback_choice(draw: Draw) -> Function:
     forms += [f"match {begin} {{\n    Some(value) => {value},\n    None => {fallback},\n}}", f"if let Some(value) = {begin} {{\n    {value}\n}} else {{\n    {fallback}\n}}", f"let Some(value) = {begin} else {{\n    return {fallback};\n}};\n{value}"]
     which = f"{said}, {mapping.participle}" if altered else said
     absent = "`text` is not a valid number" if source == "parse" else "there is none"
-    return Function(
+    return FunctionSpec(
         name=draw.style("value_or", "or_default", "pick_value", f"or_{fallback}", "with_fallback"), parameters=parameters, returns=kind, forms=forms, oracle=oracle,
         inputs={"parse": lambda: (_number_text(draw, kind),), "get": lambda: (draw.value(f"[{kind}]"), draw.arguments.randint(0, 6))}.get(source),
         words=[f"Returns {which}, or {fallback} if {absent}.", f"Determines {which}. If {absent}, the result is {fallback} instead.", f"Returns {which}. If {absent}, returns {fallback} instead."],

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from trainers.data.synthetic.family import Draw, Function, Undefined, family
+from trainers.data.synthetic.family import Draw, FunctionSpec, Undefined, family
 from trainers.data.synthetic.literals import INTEGERS, SIGNED
 
 
 @family(tier=2)
-def longest_run(draw: Draw) -> Function:
+def longest_run(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*SIGNED)
     by = draw.choose("equal", "predicate", "rising", "step")
     keep = draw.integer_predicate(kind)
@@ -48,7 +48,7 @@ def longest_run(draw: Draw) -> Function:
         f"let mut best = 0;\nlet mut length = 0;\nfor index in 0..values.len() {{\n    if index > 0 && {condition} {{\n        length += 1;\n    }} else {{\n        length = 1;\n    }}\n    best = best.max(length);\n}}\nbest",
         f"if values.is_empty() {{\n    return 0;\n}}\nlet mut best = 1;\nlet mut length = 1;\nfor index in 1..values.len() {{\n    length = if {condition} {{ length + 1 }} else {{ 1 }};\n    if length > best {{\n        best = length;\n    }}\n}}\nbest",
     ]
-    return Function(
+    return FunctionSpec(
         name=draw.style("longest_run", "longest_streak", "longest_stretch", f"{by}_run"),
         parameters={"values": f"&[{kind}]"},
         returns="usize",
@@ -65,7 +65,7 @@ def longest_run(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def two_slices(draw: Draw) -> Function:
+def two_slices(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*SIGNED)
     k = draw.integer(2, 6)
     rust, words, compute = draw.choose(
@@ -81,7 +81,7 @@ def two_slices(draw: Draw) -> Function:
         "max": (f"let mut best: Option<{kind}> = None;", "best = best.max(Some({}));", "best"),
     }[figure]
     finish = {"list": list, "sum": sum, "max": lambda values: max(values, default=None)}[figure]
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"{figure}_of_pairs", "combine_slices", "pairwise", "zip_values"),
         parameters={"left": f"&[{kind}]", "right": f"&[{kind}]"},
         returns=returns,
@@ -105,7 +105,7 @@ def two_slices(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def rows_and_columns(draw: Draw) -> Function:
+def rows_and_columns(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*SIGNED)
     wanted = draw.choose("row_sums", "column_sums", "transpose", "flatten", "max_row", "scale", "count")
     k = draw.integer(2, 9)
@@ -133,7 +133,7 @@ def rows_and_columns(draw: Draw) -> Function:
         width = draw.arguments.randint(1, 3)
         return ([[draw.value(kind) for _ in range(width)] for _ in range(draw.arguments.randint(0, 3))],)
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(wanted, f"table_{wanted}", f"{wanted}_of"),
         parameters={"rows": f"&[Vec<{kind}>]"},
         returns=returns,
@@ -145,7 +145,7 @@ def rows_and_columns(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def group_figures(draw: Draw) -> Function:
+def group_figures(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*SIGNED)
     size = draw.integer(2, 5)
     mapping = draw.integer_mapping(kind)
@@ -169,7 +169,7 @@ def group_figures(draw: Draw) -> Function:
         "first": f"first value, {mapping.participle}",
         "count": "number of its values",
     }[figure]
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"chunk_{figure}", f"{figure}_by_group", "summarize_groups", "grouped"),
         parameters={"values": f"&[{kind}]"},
         returns=f"Vec<{kind}>",
@@ -186,7 +186,7 @@ def group_figures(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def without_repetition(draw: Draw) -> Function:
+def without_repetition(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*INTEGERS, "char")
     least = draw.integer(2, 4)
     wanted = draw.choose("consecutive", "all", "repeated", "once", "last_seen")
@@ -215,7 +215,7 @@ def without_repetition(draw: Draw) -> Function:
         some = [draw.value(kind) for _ in range(3)]
         return ([draw.arguments.choice(some) for _ in range(draw.arguments.randint(0, 9))],)
 
-    return Function(
+    return FunctionSpec(
         name=draw.style("deduplicate", "unique", f"{wanted}_values", "without_repetition"),
         parameters={"values": f"&[{kind}]"},
         returns=f"Vec<{kind}>",
@@ -227,7 +227,7 @@ def without_repetition(draw: Draw) -> Function:
 
 
 @family(tier=4)
-def score_and_rank(draw: Draw) -> Function:
+def score_and_rank(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*SIGNED)
     keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
     bonus = draw.integer(1, 9)
@@ -240,7 +240,7 @@ def score_and_rank(draw: Draw) -> Function:
     def best(values: Sequence[int]):
         return max(map(score_of, values), default=None)
 
-    part = Function(
+    part = FunctionSpec(
         name=score, parameters={"value": kind}, returns=kind, oracle=score_of,
         words=[f"Returns `value` {mapping.participle}, plus {bonus} if the original value {keep.clause}."],
         forms=[
@@ -248,7 +248,7 @@ def score_and_rank(draw: Draw) -> Function:
             f"let bonus = if {keep.on('value')} {{ {bonus} }} else {{ 0 }};\n{mapping.on('value')} + bonus",
         ],
     )
-    return Function(
+    return FunctionSpec(
         name=name, parameters={"values": f"&[{kind}]"}, returns=f"Option<{kind}>", oracle=best, parts=(part,),
         words=[f"Returns the largest result of `{score}` for any of the `values`, or `None` if there are none.", f"Applies `{score}` to all `values` and returns the largest result, if any."],
         forms=[
@@ -259,7 +259,7 @@ def score_and_rank(draw: Draw) -> Function:
 
 
 @family(tier=4)
-def transform_then_check(draw: Draw) -> Function:
+def transform_then_check(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*SIGNED)
     first, second = draw.integer_mapping(kind), draw.integer_mapping(kind)
     keep = draw.integer_predicate(kind)
@@ -283,18 +283,18 @@ def transform_then_check(draw: Draw) -> Function:
         return value
 
     parts = (
-        Function(
+        FunctionSpec(
             name=step, parameters={"value": kind}, returns=kind, oracle=advance,
             words=[f"Returns `value` {first.participle} if it {keep.clause}, and {second.participle} otherwise."],
             forms=[f"if {keep.on('value')} {{\n    {first.on('value')}\n}} else {{\n    {second.on('value')}\n}}", f"if {keep.on('value')} {{\n    return {first.on('value')};\n}}\n{second.on('value')}"],
         ),
-        Function(
+        FunctionSpec(
             name=test, parameters={"value": kind}, returns="bool", oracle=lambda value: abs(value) > limit,
             words=[f"Returns `true` if the absolute value of `value` is greater than {limit}."],
             forms=[f"value.abs() > {limit}", f"value > {limit} || value < -{limit}"],
         ),
     )
-    return Function(
+    return FunctionSpec(
         name=draw.style("run", "simulate", "iterate", "evolve"), parameters={"start": kind, "rounds": "u32"}, returns=kind, oracle=run, parts=parts,
         words=[f"Applies `{step}` repeatedly to a value that begins at `start`, at most `rounds` times, and returns the final value. Before each application, stops if `{test}` returns `true` for the current value.", f"Starting with `start`, replaces the value by the result of `{step}` up to `rounds` times, but stops as soon as `{test}` returns `true` for it. Returns the final value."],
         forms=[

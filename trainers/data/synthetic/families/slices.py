@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-from trainers.data.synthetic.family import Draw, Function, family
+from trainers.data.synthetic.family import Draw, FunctionSpec, family
 from trainers.data.synthetic.literals import INTEGERS, SIGNED
 from trainers.data.synthetic.pieces import quotient, remainder
 
 
 @family(tier=1)
-def filter_map_sum(draw: Draw) -> Function:
+def filter_map_sum(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*INTEGERS)
     keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"sum_{keep.slug}", "filtered_sum", "total_of_selected", f"{keep.slug}_total", "sum_where"),
         parameters={"values": f"&[{kind}]"},
         returns=kind,
@@ -64,13 +64,13 @@ def filter_map_sum(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def filter_map_list(draw: Draw) -> Function:
+def filter_map_list(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*INTEGERS)
     keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
     owned = draw.choose(True, False)
     start = "values.into_iter()" if owned else "values.iter().copied()"
     item = "value" if owned else "&value"
-    return Function(
+    return FunctionSpec(
         name=draw.style(
             f"select_{keep.slug}", "select_and_map", "pick_and_change", f"transformed_{keep.slug}", "collect_matching"
         ),
@@ -125,7 +125,7 @@ def filter_map_list(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def count_matching(draw: Draw) -> Function:
+def count_matching(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*INTEGERS)
     keep = draw.integer_predicate(kind)
     wanted = draw.choose("count", "any", "all", "none", "first", "last", "where")
@@ -167,7 +167,7 @@ def count_matching(draw: Draw) -> Function:
             "where": values.index(found[0]) if found else None,
         }[wanted]
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(*names),
         parameters={"values": f"&[{kind}]"},
         returns=returns,
@@ -178,7 +178,7 @@ def count_matching(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def extreme_by(draw: Draw) -> Function:
+def extreme_by(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*SIGNED)
     mapping = draw.integer_mapping(kind)
     largest = draw.choose(True, False)
@@ -194,7 +194,7 @@ def extreme_by(draw: Draw) -> Function:
         found = [v for v in values if mapping(v) == best]
         return found[-1] if largest else found[0]
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"{word}_by_key", f"{word}_when_mapped", "best_value", "winner", f"argument_of_{word}"),
         parameters={"values": f"&[{kind}]"},
         returns=f"Option<{kind}>",
@@ -231,7 +231,7 @@ def extreme_by(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def sliding_windows(draw: Draw) -> Function:
+def sliding_windows(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*SIGNED)
     width = draw.integer(2, 5)
     figure = draw.choose("sum", "max", "min", "difference", "mean")
@@ -275,7 +275,7 @@ def sliding_windows(draw: Draw) -> Function:
         else f"    let figure = {start};\n"
     )
     last = f"figure / {width}" if figure == "mean" else "figure"
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"window_{figure}", f"moving_{figure}", f"rolling_{figure}", f"{figure}_of_neighbors"),
         parameters={"values": f"&[{kind}]"},
         returns=f"Vec<{kind}>",
@@ -293,7 +293,7 @@ def sliding_windows(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def neighbors(draw: Draw) -> Function:
+def neighbors(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*SIGNED)
     gap = draw.integer(1, 9)
     rust, words, test = draw.choose(
@@ -318,7 +318,7 @@ def neighbors(draw: Draw) -> Function:
             "first": found[0] if found else None,
         }[wanted]
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"{wanted}_changes", f"{wanted}_of_pairs", "compare_neighbors", "scan_pairs"),
         parameters={"values": f"&[{kind}]"}, returns=returns, forms=forms, oracle=oracle,
         words={
@@ -330,7 +330,7 @@ def neighbors(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def running_figure(draw: Draw) -> Function:
+def running_figure(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*SIGNED)
     start = draw.integer(-5, 10)
     mapping = draw.integer_mapping(kind)
@@ -351,7 +351,7 @@ def running_figure(draw: Draw) -> Function:
             found.append(state)
         return found
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"running_{figure}", f"cumulative_{figure}", "accumulate", "prefix_figures", "progress"),
         parameters={"values": f"&[{kind}]"},
         returns=f"Vec<{kind}>",
@@ -368,13 +368,11 @@ def running_figure(draw: Draw) -> Function:
     )
 
 
-
-
 @family(tier=2)
-def partition_values(draw: Draw) -> Function:
+def partition_values(draw: Draw) -> FunctionSpec:
     kind = draw.choose(*INTEGERS)
     keep = draw.integer_predicate(kind)
-    return Function(
+    return FunctionSpec(
         name=draw.style(f"split_{keep.slug}", "partition_values", "separate", "divide", f"{keep.slug}_and_others"),
         parameters={"values": f"&[{kind}]"},
         returns=f"(Vec<{kind}>, Vec<{kind}>)",

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import TypeVar
 
-from trainers.data.synthetic.family import Draw, Function, family
+from trainers.data.synthetic.family import Draw, FunctionSpec, family
 from trainers.data.synthetic.pieces import MappingPiece, Predicate, char_predicate
 
 Piece = TypeVar("Piece", Predicate, MappingPiece)
@@ -37,10 +37,6 @@ def negated(condition: str) -> str:
     return f"!({condition})" if re.search(" [<>=]+ ", condition) else f"!{condition}"
 
 
-
-
-
-
 def _char_mapping(draw: Draw) -> MappingPiece:
     pick = draw.meaning
     holds, sign, c, d = char_predicate(pick), pick.choice("*#_.?x"), pick.choice("aeirst"), pick.choice("ouxyz")
@@ -58,7 +54,7 @@ def _indented(code: str, depth: int) -> str:
 
 
 @family(tier=0)
-def text_figure(draw: Draw) -> Function:
+def text_figure(draw: Draw) -> FunctionSpec:
     k, c = draw.meaning.randint(1, 9), draw.meaning.choice("abegilnoprst")
     s = "s" if k > 1 else ""
     figures = (
@@ -76,15 +72,15 @@ def text_figure(draw: Draw) -> Function:
     )
     name, returns, words, forms, oracle = draw.meaning.choice(figures)
     draw.parameters.append(name)
-    return Function(name=draw.style(name, f"text_{name}", f"{name}_of"), parameters={"text": "&str"}, returns=returns, words=words, forms=forms, oracle=oracle,
+    return FunctionSpec(name=draw.style(name, f"text_{name}", f"{name}_of"), parameters={"text": "&str"}, returns=returns, words=words, forms=forms, oracle=oracle,
         inputs=lambda: (draw.arguments.choice(("", " ")) + _mixed(draw, "abegilnoprstABPX 01"),))
 
 
 @family(tier=1)
-def count_chars(draw: Draw) -> Function:
+def count_chars(draw: Draw) -> FunctionSpec:
     holds, kind = draw.char_predicate(), draw.choose("usize", "u32", "u64")
     cast = "" if kind == "usize" else f" as {kind}"
-    return Function(name=draw.style(f"count_{holds.slug}", f"number_of_{holds.slug}", "count_matching", "count_chars", "tally"),
+    return FunctionSpec(name=draw.style(f"count_{holds.slug}", f"number_of_{holds.slug}", "count_matching", "count_chars", "tally"),
         parameters={"text": draw.style("&str", "&str", "&str", "String")}, returns=kind, words=[f"Counts the {holds.plural} in `text`.",
             f"Counts every character of `text` that {holds.clause}.", f"Returns the number of {holds.plural} in a text."], forms=[
             f"text.chars().filter(|&c| {holds.on('c')}).count(){cast}",
@@ -95,7 +91,7 @@ def count_chars(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def keep_chars(draw: Draw) -> Function:
+def keep_chars(draw: Draw) -> FunctionSpec:
     holds, kept = draw.char_predicate(), draw.choose(True, False)
     condition = holds.on("c") if kept else negated(holds.on("c"))
     case = draw.choose("", ".to_ascii_uppercase()", ".to_ascii_lowercase()")
@@ -107,7 +103,7 @@ def keep_chars(draw: Draw) -> Function:
         left = "".join(c for c in text if bool(holds(c)) == kept)
         return {"": left, ".to_ascii_uppercase()": left.upper(), ".to_ascii_lowercase()": left.lower()}[case]
 
-    return Function(name=draw.style(f"{verb}_{holds.slug}", f"{'only' if kept else 'without'}_{holds.slug}", "clean", "filter_text", "strip_text"),
+    return FunctionSpec(name=draw.style(f"{verb}_{holds.slug}", f"{'only' if kept else 'without'}_{holds.slug}", "clean", "filter_text", "strip_text"),
         parameters={"text": "&str"}, returns="String", words=[
             f"{'Keeps only' if kept else 'Removes'} the {holds.plural} of `text` and returns {'them' if kept else 'the rest'}{said}.",
             f"{'Returns every' if kept else 'Omits every'} character of `text` that {holds.clause}{', converted to' + said.removeprefix(' in') if kept and said else '' if kept else ' and returns the others' + said}."], forms=[
@@ -119,7 +115,7 @@ def keep_chars(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def map_chars(draw: Draw) -> Function:
+def map_chars(draw: Draw) -> FunctionSpec:
     mapping = _char_mapping(draw)
     in_place = draw.style(False, False, True)
     code = mapping.on("c")
@@ -132,7 +128,7 @@ def map_chars(draw: Draw) -> Function:
             return "".join(map(mapping, text))
         text[0] = "".join(map(mapping, text[0]))
 
-    return Function(name=draw.style("transform", "rewrite", "convert", "replace_chars", mapping.slug if mapping.slug[1] != "_" else "substitute"),
+    return FunctionSpec(name=draw.style("transform", "rewrite", "convert", "replace_chars", mapping.slug if mapping.slug[1] != "_" else "substitute"),
         parameters={"text": "&mut String" if in_place else "&str"}, returns=None if in_place else "String",
         words=[f"Modifies `text` in place so that {mapping.participle}.", f"Rewrites `text` in place: {mapping.participle}."] if in_place else [
             f"Returns a copy of `text` in which {mapping.participle}.", f"Returns a transformed text: {mapping.participle}. All other characters stay the same.",
@@ -142,7 +138,7 @@ def map_chars(draw: Draw) -> Function:
 
 
 @family(tier=2)
-def caesar_shift(draw: Draw) -> Function:
+def caesar_shift(draw: Draw) -> FunctionSpec:
     shift, back = draw.integer(1, 25), draw.choose(False, True)
     which = draw.choose("lower", "upper", "both")
     amount = 26 - shift if back else shift
@@ -164,7 +160,7 @@ def caesar_shift(draw: Draw) -> Function:
     arms = {"lower": ["lower"], "upper": ["upper"], "both": ["lower", "upper"]}[which]
     ranges = {"lower": ("'a'..='z'", "b'a'"), "upper": ("'A'..='Z'", "b'A'")}
     matched = "".join(f"        {ranges[a][0]} => (({'c'} as u8 - {ranges[a][1]} + {amount}) % 26 + {ranges[a][1]}) as char,\n" for a in arms)
-    return Function(name=draw.style("caesar", "shift_letters", f"rotate_{shift}", "encode" if not back else "decode", "cipher"), parameters={"text": "&str"},
+    return FunctionSpec(name=draw.style("caesar", "shift_letters", f"rotate_{shift}", "encode" if not back else "decode", "cipher"), parameters={"text": "&str"},
         returns="String", words=[f"Shifts the {kind} of `text` {places} in the alphabet, wrapping around at its {'start' if back else 'end'}, and leaves all other characters unchanged.",
             f"Applies a Caesar cipher to `text`: each of the {kind} is shifted {places} in the alphabet and wraps around. Other characters are not changed.",
             f"Replaces each of the {kind} in `text` with the letter {places} in the alphabet, wrapping around at the {'start' if back else 'end'}. Case is preserved, and other characters stay the same."], forms=[
@@ -175,10 +171,8 @@ def caesar_shift(draw: Draw) -> Function:
         inputs=lambda: (_mixed(draw, "abmnyzABMNYZ 1!"),))
 
 
-
-
 @family(tier=2)
-def palindrome_figure(draw: Draw) -> Function:
+def palindrome_figure(draw: Draw) -> FunctionSpec:
     figure = draw.choose("test", "pairs", "words", "missing")
     least = draw.integer(0, 4)
     kept, keep, said = {"all": ("", lambda c: True, ""), "letters": (".filter(|c| c.is_alphabetic())", str.isalpha, ", considering only letters"),
@@ -217,15 +211,13 @@ def palindrome_figure(draw: Draw) -> Function:
         half = draw.text(1) + pick.choice(("", " ", "!"))
         return pick.choice((half, half + half[::-1], half.lower() + half[::-1][1:], draw.text(2), "noon Level kayak a", "civic radar xy is"))
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(*{"test": ("is_palindrome", "reads_backwards", "is_symmetric"), "pairs": ("mismatches", "palindrome_distance"), "words": ("count_palindromes", "palindromic_words"), "missing": ("complete_palindrome", "to_palindrome")}[figure]),
         parameters={"text": "&str"}, returns=returns, words=words, forms=forms, oracle=oracle, inputs=lambda: (argument(),))
 
 
-
-
 @family(tier=2)
-def char_runs(draw: Draw) -> Function:
+def char_runs(draw: Draw) -> FunctionSpec:
     layout, least = draw.choose("count first", "char first", "count first", "char first", "pairs", "longest", "groups"), draw.integer(1, 4)
     mark = draw.choose("", "*", "x", ":", "=", "/", "~", "^") if layout.endswith("first") else ""
     item = {"count first": (f'format!("{{}}{mark}{{}}", count, c)', lambda c, n: f"{n}{mark}{c}"), "char first": (f'format!("{{}}{mark}{{}}", c, count)', lambda c, n: f"{c}{mark}{n}")}.get(layout)
@@ -249,7 +241,7 @@ def char_runs(draw: Draw) -> Function:
         kept = [run for run in runs if run[1] >= least]
         return {"pairs": kept, "longest": max((n for _, n in kept), default=0), "groups": [c * n for c, n in kept]}[layout]
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(*{"pairs": ("runs", "run_lengths"), "longest": ("longest_run", "longest_streak"), "groups": ("group_chars", "split_runs")}.get(layout, ("run_length_encode", "compress", "encode_runs", "shorten"))),
         parameters={"text": "&str"}, returns=returns, words=[each + tail for each in words], forms=[
             f"let mut result = {start};\nlet mut rest = text.chars().peekable();\nwhile let Some(c) = rest.next() {{\n    let mut count = 1;\n    while rest.next_if_eq(&c).is_some() {{\n        count += 1;\n    }}\n    {push}\n}}\nresult",
@@ -257,12 +249,8 @@ def char_runs(draw: Draw) -> Function:
         ], oracle=oracle, inputs=lambda: (_repetitive(draw),))
 
 
-
-
-
-
 @family(tier=1)
-def join_items(draw: Draw) -> Function:
+def join_items(draw: Draw) -> FunctionSpec:
     kind, mark = draw.choose("&[i32]", "&[u64]", "&[&str]", "&[String]", "&[char]"), draw.choose(", ", "-", " | ", "; ", "/", " ", ":", " -> ", "+")
     last = draw.choose(mark, " and ", " or ", mark)
     opening, closing = draw.choose(("", ""), ("[", "]"), ("(", ")"), ("<", ">"), ("", "."), ("\\\"", "\\\""))
@@ -281,17 +269,15 @@ def join_items(draw: Draw) -> Function:
         inner = mark.join(texts) if len(texts) < 2 or last == mark else mark.join(texts[:-1]) + last + texts[-1]
         return (opening + inner + closing).replace("\\", "")
 
-    return Function(
+    return FunctionSpec(
         name=draw.style("join", "join_items", "format_list", "list_text", "enumerate_items", "display_all"), parameters={"items": kind}, returns="String",
         words=[f"Joins the items with the separator `{mark}`{others}{around}.", f"Formats all `items` as one text, separated by `{mark}`{others}{around}."],
         forms=[joined if last == mark else two, f"let mut result = {begin};\nfor (index, item) in items.iter().enumerate() {{\n{between}    result.push_str(&item.to_string());\n}}\n{end}result"],
         oracle=oracle, inputs=lambda: (draw.text().split() if kind in ("&[&str]", "&[String]") else draw.value(kind),))
 
 
-
-
 @family(tier=2)
-def find_pattern(draw: Draw) -> Function:
+def find_pattern(draw: Draw) -> FunctionSpec:
     pattern, wanted = draw.choose("ab", "aa", "aba", "abab", "ba", "bab", "ana", "oo", "101", "--", None), draw.choose("count", "positions", "last", "gaps")
     overlapping, folded = draw.choose(True, False), draw.choose(True, False)
     name = f'"{pattern}"' if pattern else "pattern"
@@ -322,11 +308,7 @@ def find_pattern(draw: Draw) -> Function:
         pieces = (pattern or "ab", (pattern or "ab")[1:], (pattern or "ab").upper(), "a", "b", "o-", "")
         return "".join(draw.arguments.choice(pieces) for _ in range(draw.arguments.randint(0, 6)))
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(*{"count": ("count_occurrences", "count_pattern", "occurrences"), "positions": ("find_all", "match_positions"), "last": ("last_occurrence", "find_last"), "gaps": ("skipped", "chars_between")}[wanted]),
         parameters={"text": "&str"} | ({} if pattern else {"pattern": "&str"}), returns=returns, words=[each if pattern else each + " The pattern is never empty." for each in words], forms=[search, walk, *([short] if short and not overlapping else [])], oracle=oracle,
         inputs=lambda: (argument(),) + (() if pattern else (draw.arguments.choice(("a", "ab", "aa", "b", "Ba", "aba")),)))
-
-
-
-

@@ -55,8 +55,6 @@ def limited_account(draw: Draw) -> Items:
     return Items(code, cases)
 
 
-
-
 @family(tier=2)
 def builder(draw: Draw) -> Items:
     name, text, number, flag = draw.choose(
@@ -178,8 +176,6 @@ def running_statistics(draw: Draw) -> Items:
     return Items(code, cases)
 
 
-
-
 @family(tier=2)
 def clock_time(draw: Draw) -> Items:
     name, big, small, size, turn = draw.choose(("Time", "hours", "minutes", 60, 24), ("TimeOfDay", "hour", "minute", 60, 24), ("Date", "week", "day", 7, 52), ("Angle", "degrees", "arcminutes", 60, 360), ("Shift", "day", "hour", 24, 7), ("Beat", "bar", "quarter", 4, 16), ("Watch", "minutes", "seconds", 60, 60), ("Season", "episode", "scene", 12, 10), ("Page", "chapter", "section", 8, 20), ("Seat", "row", "place", 30, 15))
@@ -216,10 +212,6 @@ def clock_time(draw: Draw) -> Items:
     return Items(code, cases)
 
 
-
-
-
-
 @family(tier=2)
 def polynomial_type(draw: Draw) -> Items:
     name, field = draw.style(("Polynomial", "coefficients"), ("Poly", "coeffs"), ("Polynomial", "terms"), ("Curve", "factors"))
@@ -254,7 +246,3 @@ def polynomial_type(draw: Draw) -> Items:
         value = sum(each * x**i for i, each in enumerate(rising))
         cases.append(Case(f"(it.{evaluate}({x}), it.{call}())", f"({value % modulus if modulus else value}, {result})", f"let it = {name} {{ {field}: vec!{factors} }};"))
     return Items(code, cases)
-
-
-
-

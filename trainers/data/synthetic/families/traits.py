@@ -25,12 +25,6 @@ def linear(rate: int, base: int, field: str) -> str:
     return f"self.{field}" + (f" * {rate}" if rate > 1 else "") + (f" + {base}" if base else "")
 
 
-
-
-
-
-
-
 @family(tier=3)
 def default_method(draw: Draw) -> Items:
     trait, method, ((first, its), (second, other), _) = draw.choose(*SUBJECTS)
@@ -62,8 +56,6 @@ def default_method(draw: Draw) -> Items:
         Case(f"{second}({m}).{method}()", str(b)), Case(f"{second}({m}).{derived}()", str(b - base2 if override else change(b))),
         Case(f"{first} {{ {its}: {m} }}.{method}()", str(m * rate + base)),
     ])
-
-
 
 
 @family(tier=3)
@@ -249,7 +241,7 @@ def default_settings(draw: Draw) -> Items:
 
 
 @family(tier=3)
-def supertraits(draw: Draw) -> Items:
+def trait_with_supertrait(draw: Draw) -> Items:
     base, method, derived, longer = draw.choose(
         ("Named", "name", "Greeter", "greet"), ("Titled", "title", "Described", "describe"), ("Labeled", "label", "Printable", "print_line"), ("Coded", "code", "Listed", "entry"),
         ("Tagged", "tag", "Marked", "mark"), ("Identified", "id", "Logged", "log_line"),
@@ -310,10 +302,6 @@ def generic_method_trait(draw: Draw) -> Items:
     made = [(f"{listed}(vec!{values})", values), (f"{span} {{ from: {low}, to: {low + 14} }}", reached), (f"{listed}(vec![])", [])]
     cases = [Case(f"{each}.{total}()", str(sum(map(change, numbers)))) for each, numbers in made]
     return Items(code, cases + [Case(f"{each}.{count}()", str(sum(map(holds, numbers)))) for each, numbers in made])
-
-
-
-
 
 
 @family(tier=4)

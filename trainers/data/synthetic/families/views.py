@@ -101,7 +101,7 @@ def text_holder(draw: Draw) -> Items:
 def slice_view(draw: Draw) -> Items:
     kind, size = draw.choose("i32", "i64", "u32", "u64"), draw.integer(2, 4)
     mapping, keep = draw.integer_mapping(kind), draw.integer_predicate(kind)
-    name, field = draw.style("View", "Samples", "Readings", "Track", "Measurements", "Scores", "Row"), draw.style("values", "items", "data", "points")
+    name, field = draw.style("View", "Samples", "Readings", "Track", "Measurements", "Scores", "Document"), draw.style("values", "items", "data", "points")
     chosen = sorted({draw.choose("windows", "at", "best", "kept", "halves", "total") for _ in range(4)} | {draw.choose("windows", "kept")})
     f = f"self.{field}"
     value = mapping.on("value")

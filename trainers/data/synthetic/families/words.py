@@ -3,7 +3,7 @@
 from collections import Counter
 
 from trainers.data.synthetic.families.strings import negated, recorded
-from trainers.data.synthetic.family import Draw, Function, family
+from trainers.data.synthetic.family import Draw, FunctionSpec, family
 from trainers.data.synthetic.pieces import MappingPiece, Predicate
 
 
@@ -36,7 +36,7 @@ def _word_mapping(draw: Draw) -> MappingPiece:
 
 
 @family(tier=2)
-def transform_words(draw: Draw) -> Function:
+def transform_words(draw: Draw) -> FunctionSpec:
     mapping, condition = _word_mapping(draw), _word_condition(draw) if draw.choose(True, True, False) else None
     order, mark = draw.choose("same", "same", "reverse"), draw.choose(" ", " ", "-", "_", ", ", "/")
     rev = ".rev()" if order == "reverse" else ""
@@ -53,7 +53,7 @@ def transform_words(draw: Draw) -> Function:
         done = [mapping(w) if condition is None or condition(w) else w for w in text.split()]
         return mark.join(done[::-1] if rev else done)
 
-    return Function(
+    return FunctionSpec(
         name=draw.style("transform_words", "rewrite_words", "change_words", "words_" + (mapping.slug if "!" not in mapping.slug else "changed"), "edit_sentence"),
         parameters={"text": "&str"}, returns="String", words=[
             f"Returns the words of `text`{turned}, {tail}, with {which} {mapping.participle}.{others}",
@@ -65,7 +65,7 @@ def transform_words(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def acronym(draw: Draw) -> Function:
+def acronym(draw: Draw) -> FunctionSpec:
     condition, mark = _word_condition(draw) if draw.choose(True, False) else None, draw.choose("", ".", "", "-")
     case = draw.choose("upper", "lower", "given")
     end = draw.choose("first", "last")
@@ -83,7 +83,7 @@ def acronym(draw: Draw) -> Function:
         return "".join({"upper": c.upper(), "lower": c.lower(), "given": c}[case] + mark for c in letters)
 
     body = f"if let Some(c) = word.{take} {{\n        {push}\n    }}"
-    return Function(name=draw.style("acronym", "initials" if end == "first" else "final_letters", "abbreviate", "short_form"),
+    return FunctionSpec(name=draw.style("acronym", "initials" if end == "first" else "final_letters", "abbreviate", "short_form"),
         parameters={"text": draw.style("&str", "&str", "String")}, returns="String",
         words=[f"Returns the {end} character of each {'word' if condition is None else f'word that {condition.clause}'} in `text`{said}{follow}.", f"Abbreviates `text` by concatenating the {end} character of each {'word' if condition is None else f'word that {condition.clause}'} in `text`{said}{follow}."],
         forms=[
@@ -93,7 +93,7 @@ def acronym(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def extreme_word(draw: Draw) -> Function:
+def extreme_word(draw: Draw) -> FunctionSpec:
     longest, last, returns = draw.choose(True, False), draw.choose(True, False), draw.choose("Option<&str>", "&str", "usize")
     condition = _word_condition(draw) if draw.choose(True, True, False) else None
     better = (">" if longest else "<") + ("=" if last else "")
@@ -109,7 +109,7 @@ def extreme_word(draw: Draw) -> Function:
         best = (max if longest else min)(words, key=len, default=None)
         return best if returns == "Option<&str>" else best or "" if returns == "&str" else len(best or "")
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(*(("longest_word", "longest", "longest_of") if longest else ("shortest_word", "shortest", "briefest_word"))) + ("_length" if returns == "usize" else ""),
         parameters={"text": "&str"}, returns=returns,
         words=[f"Returns the length of the {which}, {none}.", f"Finds the {which} and returns its length, {none}."] if returns == "usize" else [f"Returns the {which} ({several}), {none}.", f"Finds the {which} and returns it, {none}. If several are equally long, the {'last' if last else 'first'} of them is returned."],
@@ -120,7 +120,7 @@ def extreme_word(draw: Draw) -> Function:
 
 
 @family(tier=1)
-def words_with(draw: Draw) -> Function:
+def words_with(draw: Draw) -> FunctionSpec:
     condition, source = _word_condition(draw), draw.choose("text", "slice", "vector")
     wanted = draw.choose("list", "count", "any", "all", "first", "joined", "positions")
     kind = {"text": "&str", "slice": "&[&str]", "vector": "&[String]"}[source]
@@ -145,13 +145,13 @@ def words_with(draw: Draw) -> Function:
             return all(found) if wanted == "all" else [i for i, each in enumerate(found) if each]
         return oracle([w for w, each in zip(given.split() if source == "text" else given, found, strict=True) if each])
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(title, f"{title}_{condition.slug}", f"find_{condition.slug}", title), parameters={name: kind}, returns=returns, words=words, forms=forms, oracle=answer,
         inputs=lambda: (draw.text() if source == "text" else draw.text().split(),))
 
 
 @family(tier=1)
-def compare_texts(draw: Draw) -> Function:
+def compare_texts(draw: Draw) -> FunctionSpec:
     wanted = draw.choose("prefix length", "prefix", "difference", "distance", "suffix length", "equal places", "rest")
     folded, skip = draw.choose(True, False), draw.integer(0, 3)
     test = "x.eq_ignore_ascii_case(&y)" if folded else "x == y"
@@ -182,14 +182,14 @@ def compare_texts(draw: Draw) -> Function:
         a, b = draw.text(1), draw.text(1)
         return draw.arguments.choice(((a + b, a + b.upper()), (a + "x" + b, a.upper() + "y" + b), (a + b, a), (b + a, "a" + a), (a, b)))
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(*{"prefix length": ("common_prefix_length", "shared_prefix"), "prefix": ("common_prefix", "shared_start"), "difference": ("first_difference", "first_mismatch"), "distance": ("hamming", "count_differences"), "suffix length": ("common_suffix_length", "shared_end"), "equal places": ("equal_positions", "matching_places"), "rest": ("changed_chars", "differing")}[wanted]),
         parameters={"a": "&str", "b": "&str"}, returns=returns, words=[each + (later.replace("first", "last") if wanted == "suffix length" else later) + counted for each in words], forms=forms, oracle=oracle, inputs=arguments,
     )
 
 
 @family(tier=3)
-def tally_text(draw: Draw) -> Function:
+def tally_text(draw: Draw) -> FunctionSpec:
     unit, wanted, least = draw.choose("chars", "words", "lengths", "initials"), draw.choose("map", "most", "repeated", "distinct", "ranking"), draw.integer(1, 3)
     condition = _word_condition(draw) if unit != "chars" and draw.choose(True, False) else draw.char_predicate() if unit == "chars" else None
     kind = {"chars": "char", "words": "String", "lengths": "usize", "initials": "char"}[unit]
@@ -222,14 +222,14 @@ def tally_text(draw: Draw) -> Function:
         chosen = draw.text(3).split()
         return " ".join(draw.arguments.choice(chosen) for _ in range(draw.arguments.randint(0, 7)))
 
-    return Function(
+    return FunctionSpec(
         name=draw.style(*{"map": ("tally", "frequencies", f"count_{unit}_by_kind"), "most": ("most_frequent", "most_common"), "repeated": ("repeated", "duplicates"), "distinct": ("rare_entries", "count_rare"), "ranking": ("ranking", "top_entries")}[wanted]),
         parameters={"text": "&str"}, returns=returns, words=[each + only for each in words], forms=[count + end for count in (counting, folding) for end in ends], oracle=oracle, inputs=lambda: (argument(),), imports=["use std::collections::BTreeMap;"],
     )
 
 
 @family(tier=4)
-def secret_language(draw: Draw) -> Function:
+def secret_language(draw: Draw) -> FunctionSpec:
     rule, suffix, insert = draw.choose("vowels", "first", "swap", "middle"), draw.choose("ay", "way", "ish", "um", "ka", "lo"), draw.choose("p", "b", "f", "lef")
     least, order, mark = draw.integer(1, 5), draw.choose("", ".rev()"), draw.choose(" ", "-", "_", ".")
     helper = draw.style("disguise", "encode_word", "transform_word", "twist")
@@ -239,11 +239,11 @@ def secret_language(draw: Draw) -> Function:
         "swap": ([f"let mut chars: Vec<char> = word.chars().collect();\nlet count = chars.len();\nif count > 1 {{\n    chars.swap(0, count - 1);\n}}\nchars.into_iter().collect::<String>() + \"{suffix}\""], f"Swaps the first and the last character of `word` and appends `{suffix}`.", lambda w: (w[-1] + w[1:-1] + w[0] if len(w) > 1 else w) + suffix),
         "middle": ([f"let half = word.chars().count() / 2;\nlet start: String = word.chars().take(half).collect();\nlet end: String = word.chars().skip(half).collect();\nformat!(\"{{}}{insert}{{}}\", start, end)", f"let half = word.chars().count() / 2;\nlet mut result = String::new();\nfor (index, c) in word.chars().enumerate() {{\n    if index == half {{\n        result.push_str(\"{insert}\");\n    }}\n    result.push(c);\n}}\nif word.is_empty() {{\n    result.push_str(\"{insert}\");\n}}\nresult"], f"Inserts `{insert}` in the middle of `word`, which is before the middle character if the length is odd.", lambda w: w[: len(w) // 2] + insert + w[len(w) // 2 :]),
     }[rule]
-    part = Function(name=helper, parameters={"word": "&str"}, returns="String", words=[told], forms=bodies, oracle=change, inputs=lambda: (draw.text(draw.arguments.choice((0, 1, 1, 1))),))
+    part = FunctionSpec(name=helper, parameters={"word": "&str"}, returns="String", words=[told], forms=bodies, oracle=change, inputs=lambda: (draw.text(draw.arguments.choice((0, 1, 1, 1))),))
     which = f"every word of more than {least} characters" if least > 1 else "every word of at least two characters"
     joint = "single spaces" if mark == " " else f"`{mark}`"
     turned = " in reverse order" if order else ""
-    return Function(
+    return FunctionSpec(
         name=draw.style("secret_language", "encode_text", "disguise_text", "translate", "to_play_language"), parameters={"text": "&str"}, returns="String", parts=(part,),
         words=[f"Applies `{helper}` to {which} of `text`, keeps all other words unchanged, and joins the words{turned} with {joint}.", f"Returns the words of `text`{turned}, joined with {joint}, after applying `{helper}` to {which}. All other words stay the same."],
         forms=[
