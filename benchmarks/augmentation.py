@@ -16,15 +16,16 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from reporting import add_output, new_parser, write_json
 from rich.console import Console
 
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=400, help="synthetic ones (400)")
-    parser.add_argument("--seed", type=int, default=0, help="of the variants and the samples (0)")
-    parser.add_argument("--failures", action="store_true", help="show variants that fail")
-    parser.add_argument("--out", type=Path, default=Path("results/augmentation.json"), help="where the figures go")
+    parser = new_parser(__doc__)
+    parser.add_argument("--samples", type=int, default=400, help="number of synthetic samples")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the samples and their variants")
+    parser.add_argument("--failures", action="store_true", help="print the variants that fail")
+    add_output(parser, "results/augmentation.json")
     options = parser.parse_args()
 
 from evaluation.rust import RustVerifier
@@ -95,8 +96,7 @@ def main(options: argparse.Namespace) -> None:
                     print(variant.code)
                     for diagnostic in variant.verdict.diagnostics[:2]:
                         print(diagnostic.rendered or diagnostic.message)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(figures, indent=2) + "\n")
+    write_json(options.output, figures)
 
 
 if __name__ == "__main__":

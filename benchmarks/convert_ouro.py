@@ -15,12 +15,16 @@ import tempfile
 import time
 from pathlib import Path
 
+from reporting import add_output, new_parser, write_json
+
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--layers", type=int, default=24, help="24 is Ouro-1.4B, 48 is Ouro-2.6B (24)")
-    parser.add_argument("--layers-per-shard", type=int, default=6, help="as many as --layers make one file (6)")
-    parser.add_argument("--out", type=Path, default=Path("results/convert_ouro.json"), help="where the figures go")
+    parser = new_parser(__doc__)
+    parser.add_argument("--layers", type=int, default=24, help="number of layers: 24 for Ouro-1.4B, 48 for Ouro-2.6B")
+    parser.add_argument(
+        "--layers-per-shard", type=int, default=6, help="layers in a file; with the number of layers there is one file"
+    )
+    add_output(parser, "results/convert_ouro.json")
     options = parser.parse_args()
 
 import psutil
@@ -93,7 +97,8 @@ def main(options: argparse.Namespace) -> None:
     script = Path(__file__).parent.parent / "trainers" / "convert_ouro.py"
     with tempfile.TemporaryDirectory() as name:
         size = write_checkpoint(Path(name, "ouro"), options.layers, options.layers_per_shard)
-        command = [sys.executable, str(script), str(Path(name, "ouro")), str(Path(name, "converted"))]
+        command = [sys.executable, str(script)]
+        command += ["--model", str(Path(name, "ouro")), "--output-dir", str(Path(name, "converted"))]
         started, peak = time.perf_counter(), 0
         process = subprocess.Popen(command)
         while process.poll() is None:
@@ -108,8 +113,7 @@ def main(options: argparse.Namespace) -> None:
     figures = {"layers": options.layers, "checkpoint_bytes": size, "seconds": seconds, "peak_resident_bytes": peak}
     speed = size / 1e6 / seconds
     console.print(f"{size / 1e9:.2f} GB in {seconds:.1f} s ({speed:.0f} MB/s), at most {peak / 1e9:.2f} GB of memory")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(figures, indent=2) + "\n")
+    write_json(options.output, figures)
 
 
 if __name__ == "__main__":

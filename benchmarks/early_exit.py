@@ -10,7 +10,6 @@ speeds are medians over the batches, and so are their ratios to all loops with `
 """
 
 import argparse
-import json
 import os
 import platform
 import random
@@ -21,28 +20,39 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reporting import Columns, add_output, add_report, new_parser, write_json
+
+from evaluation.options import add_former_name
+
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--model", help="folder of a trained LoopLM; None trains a small one first")
-    parser.add_argument("--steps", type=int, default=600, help="of that training")
+    parser = new_parser(__doc__)
+    parser.add_argument("--model", help="folder of a trained LoopLM (default: train a small one first)")
+    parser.add_argument("--steps", type=int, default=600, help="number of training steps without --model")
     parser.add_argument(
         "--text", type=Path, required=True, help="folder of .rs files, or JSON lines with a column code"
     )
     parser.add_argument("--thresholds", type=float, nargs="+", default=[0.95, 0.8, 0.5], help="exit thresholds")
-    parser.add_argument("--prompt-tokens", type=int, default=32, help="of a window, read in one pass")
-    parser.add_argument("--new-tokens", type=int, default=64, help="of a window, fed one by one")
-    parser.add_argument("--windows", type=int, default=32, help="of the texts, evenly from all of them")
-    parser.add_argument("--batch", type=int, default=1, help="windows at a time")
-    parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
-    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/early_exit.json"), help="JSON file")
-    parser.add_argument("--report", type=Path, help="also write a page, such as docs/early_exit_speed.md")
+    parser.add_argument(
+        "--prompt-tokens", type=int, default=32, help="tokens at the start of a window that are processed in one pass"
+    )
+    parser.add_argument("--new-tokens", type=int, default=64, help="further tokens of a window, processed one by one")
+    parser.add_argument("--windows", type=int, default=32, help="number of windows, taken evenly from all texts")
+    add_former_name(
+        parser,
+        "--batch",
+        parser.add_argument("--batch-size", type=int, default=1, dest="batch", help="number of windows at a time"),
+    )
+    add_former_name(
+        parser,
+        "--threads",
+        parser.add_argument("--num-threads", type=int, default=1, dest="threads", help="number of threads of PyTorch"),
+    )
+    add_output(parser, "results/benchmarks/early_exit.json")
+    add_report(parser, "docs/early_exit_speed.md")
     options = parser.parse_args()
 
 import torch
-from columns import Columns
 from rich.console import Console
 from torch.nn.utils import clip_grad_norm_
 from transformers import DynamicCache, PreTrainedTokenizerBase
@@ -250,11 +260,9 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace):
         "new_tokens": options.new_tokens,
         "settings": [vars(setting) | {"name": setting.name} for setting in settings],
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=2) + "\n")
+    write_json(options.output, report)
     if options.report is not None:
         options.report.write_text(page(columns, options, model))
-    console.print(f"Written to {options.output}")
 
 
 if __name__ == "__main__":

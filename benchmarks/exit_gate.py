@@ -20,20 +20,35 @@ from queue import Queue
 
 ROOT = Path(__file__).resolve().parent.parent
 
+from reporting import new_parser
+
+from evaluation.options import add_former_name, add_output_dir
+
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--weights", type=float, nargs="+", default=[0, 0.1, 0.5], help="entropy weights")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of each training")
-    parser.add_argument("--total-steps", type=int, default=300, help="of pretraining")
-    parser.add_argument("--gate-steps", type=int, default=100, help="of the gate's stage")
-    parser.add_argument("--mean-loops", type=float, nargs="+", default=[1.5, 2, 2.5, 3], help="where gains are read")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, which divide the cores")
-    parser.add_argument("--output", type=Path, default=Path("results/exit_gate"), help="folder of the trainings")
+    parser = new_parser(__doc__)
+    parser.add_argument("--weights", type=float, nargs="+", default=[0, 0.1, 0.5], help="entropy weights to compare")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds; each is a run")
+    parser.add_argument("--total-steps", type=int, default=300, help="number of pretraining steps")
+    parser.add_argument("--gate-steps", type=int, default=100, help="number of steps of the gate's stage")
     parser.add_argument(
-        "--report", type=Path, default=ROOT / "docs" / "exit_gate.md", help="Markdown file; PNG beside"
+        "--mean-loops",
+        type=float,
+        nargs="+",
+        default=[1.5, 2, 2.5, 3],
+        help="mean numbers of loops at which gains are reported",
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="number of runs at the same time, which share the cores")
+    add_former_name(
+        parser,
+        "--output",
+        add_output_dir(parser, "folder of the runs", Path("results/exit_gate")),
+    )
+    parser.add_argument(
+        "--report",
+        type=Path,
+        default=ROOT / "docs" / "exit_gate.md",
+        help="Markdown page to write, with a PNG beside it",
     )
     options = parser.parse_args()
 
@@ -317,12 +332,12 @@ def main(options: argparse.Namespace) -> None:
     runs = [Run(weight, seed) for seed in options.seeds for weight in options.weights]
     with ThreadPoolExecutor(options.jobs) as pool:
         shares = shares_of_cores(options.jobs)
-        trainings = pool.map(lambda run: train(run, options.output, options, shares), runs)
+        trainings = pool.map(lambda run: train(run, options.output_dir, options, shares), runs)
         for _ in track(trainings, "training", total=len(runs)):
             pass
-    found = {run: measure(run, options.output) for run in track(runs, "measuring")}
+    found = {run: measure(run, options.output_dir) for run in track(runs, "measuring")}
     summary = {run.name: {"loss_by_depth": each.by_depth, "last_log": each.logs[-1]} for run, each in found.items()}
-    (options.output / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    (options.output_dir / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     summaries = {
         weight: Summary.of([each for run, each in found.items() if run.entropy_weight == weight], options.mean_loops)
         for weight in sorted({run.entropy_weight for run in found})

@@ -19,24 +19,26 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from reporting import add_output, add_report, new_parser
+
 from model_cards.gguf.blocks import FORMATS
 
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    parser = new_parser(__doc__)
+    parser.add_argument(
+        "--types", nargs="+", choices=FORMATS, default=["tq2_0"], help="types to export, one after another"
     )
-    parser.add_argument("--types", nargs="+", choices=FORMATS, default=["tq2_0"], help="to export, one after another")
-    parser.add_argument("--hidden-size", type=int, default=2048, help="of the model")
-    parser.add_argument("--intermediate-size", type=int, default=5632, help="of the model")
-    parser.add_argument("--layers", type=int, default=24, help="shared blocks of the model")
-    parser.add_argument("--vocab-size", type=int, default=50304, help="of the model")
-    parser.add_argument("--group-size", type=int, default=256, help="of the ternary weights")
-    parser.add_argument("--tied", action="store_true", help="head and embedding are one matrix")
-    parser.add_argument("--limit", type=float, default=6.0, help="GiB of memory that an export may take")
-    parser.add_argument("--folder", type=Path, help="where to write; None is the system's folder for temporary files")
-    parser.add_argument("--output", type=Path, default=Path("results/export_memory.json"), help="JSON file to write")
-    parser.add_argument("--report", type=Path, help="Markdown file to write")
+    parser.add_argument("--hidden-size", type=int, default=2048, help="hidden size of the model")
+    parser.add_argument("--intermediate-size", type=int, default=5632, help="intermediate size of the model")
+    parser.add_argument("--layers", type=int, default=24, help="number of shared blocks of the model")
+    parser.add_argument("--vocab-size", type=int, default=50304, help="vocabulary size of the model")
+    parser.add_argument("--group-size", type=int, default=256, help="ternary weights per scale")
+    parser.add_argument("--tied", action="store_true", help="tie the head to the embedding")
+    parser.add_argument("--limit", type=float, default=6.0, help="GiB of memory above which the exit status is 1")
+    parser.add_argument("--folder", type=Path, help="folder for temporary files (default: the system's)")
+    add_output(parser, "results/export_memory.json")
+    add_report(parser, "docs/export_memory.md")
     options = parser.parse_args()
 
 import psutil

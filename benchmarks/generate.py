@@ -10,7 +10,6 @@ speed stands what a variant changes in the logits, and the bytes of packed weigh
 """
 
 import argparse
-import json
 import os
 import platform
 import shlex
@@ -19,38 +18,46 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+
+from reporting import Columns, add_output, add_report, new_parser, write_json
+
+from evaluation.options import add_former_name
 
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    for name, value in (
-        ("hidden-size", 512),
-        ("intermediate-size", 1536),
-        ("layers", 4),
-        ("loops", 4),
-        ("heads", 8),
-        ("vocab-size", 8192),
-        ("prompt-tokens", 8),
-        ("new-tokens", 8),
-        ("rounds", 3),
-        ("threads", 1),
+    parser = new_parser(__doc__)
+    for name, dest, value, help in (
+        ("hidden-size", "hidden_size", 512, "hidden size of the models"),
+        ("intermediate-size", "intermediate_size", 1536, "intermediate size of the models"),
+        ("layers", "layers", 4, "number of shared blocks of the LoopLM"),
+        ("num-loops", "loops", 4, "number of loops of the LoopLM"),
+        ("heads", "heads", 8, "number of attention heads"),
+        ("vocab-size", "vocab_size", 8192, "vocabulary size"),
+        ("prompt-tokens", "prompt_tokens", 8, "tokens in the prompt"),
+        ("new-tokens", "new_tokens", 8, "tokens to generate"),
+        ("rounds", "rounds", 3, "number of rounds; medians are reported"),
+        ("num-threads", "threads", 1, "number of threads of PyTorch"),
     ):
-        parser.add_argument(f"--{name}", type=int, default=value, help="of the model and the measurement")
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 4, 16], help="sequences at a time")
+        option = parser.add_argument(f"--{name}", type=int, default=value, dest=dest, help=help)
+        if name != dest.replace("_", "-"):
+            add_former_name(parser, f"--{dest}", option)
     parser.add_argument(
-        "--dtypes", nargs="+", choices=("float32", "bfloat16"), default=["float32", "bfloat16"], help="of the models"
+        "--batch-sizes", type=int, nargs="+", default=[1, 4, 16], help="numbers of sequences at a time"
     )
-    parser.add_argument("--only", nargs="+", metavar="VARIANT", help="variants of these names")
-    parser.add_argument("--quick", action="store_true", help="one small round, to see that it runs")
-    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/generate.json"), help="JSON file")
-    parser.add_argument("--report", type=Path, help="also write a page, such as docs/generation.md")
+    parser.add_argument(
+        "--dtypes",
+        nargs="+",
+        choices=("float32", "bfloat16"),
+        default=["float32", "bfloat16"],
+        help="types of the models",
+    )
+    parser.add_argument("--only", nargs="+", metavar="VARIANT", help="variants to measure (default: all)")
+    parser.add_argument("--quick", action="store_true", help="measure one small round, as a test")
+    add_output(parser, "results/benchmarks/generate.json")
+    add_report(parser, "docs/generation.md")
     options = parser.parse_args()
 
 import torch
-from columns import Columns
 from rich.console import Console
 from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, StoppingCriteria, StoppingCriteriaList
@@ -385,12 +392,10 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace):
         "shape": asdict(shape),
         "rows": rows,
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=2) + "\n")
+    write_json(options.output, report)
     if options.report is not None:
         command = shlex.join(["python", "benchmarks/generate.py", *sys.argv[1:]])
         options.report.write_text(page(report, rows, shape, command))
-    console.print(f"Written to {options.output}")
 
 
 if __name__ == "__main__":

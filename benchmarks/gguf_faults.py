@@ -13,14 +13,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from reporting import add_output, add_report, new_parser
+
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--steps", type=int, default=40, help="training steps")
-    parser.add_argument("--output", type=Path, default=Path("results/gguf_faults.json"), help="JSON file to write")
-    parser.add_argument("--report", type=Path, help="Markdown file to write")
+    parser = new_parser(__doc__)
+    parser.add_argument("--steps", type=int, default=40, help="number of training steps")
+    add_output(parser, "results/gguf_faults.json")
+    add_report(parser, "docs/gguf_faults.md")
     options = parser.parse_args()
 
 import torch

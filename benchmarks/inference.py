@@ -51,20 +51,30 @@ SHAPES = {
     ),
 }
 
+from reporting import add_output, add_report, new_parser
+
+from evaluation.options import add_former_name
+
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--shape", choices=SHAPES, default="debug", help="of the random model")
+    parser = new_parser(__doc__)
+    parser.add_argument("--shape", choices=SHAPES, default="debug", help="shape of the random model")
     parser.add_argument("--model", type=Path, help="folder of a saved model with its tokenizer, instead of a shape")
-    parser.add_argument("--loops", type=int, help="largest depth; None is the model's")
-    parser.add_argument("--types", nargs="+", choices=FORMATS, help="of the files; None is all that fit the model")
-    parser.add_argument("--prompt", type=int, default=64, help="tokens of the prompt")
-    parser.add_argument("--tokens", type=int, default=16, help="to decode")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of every contender")
-    parser.add_argument("--output", type=Path, default=Path("results/inference.json"), help="JSON file to write")
-    parser.add_argument("--report", type=Path, help="Markdown file to write, with a PNG beside it")
+    add_former_name(
+        parser,
+        "--loops",
+        parser.add_argument(
+            "--num-loops", type=int, dest="loops", help="largest number of loops (default: the model's own number)"
+        ),
+    )
+    parser.add_argument(
+        "--types", nargs="+", choices=FORMATS, help="types of the files (default: all that fit the model)"
+    )
+    parser.add_argument("--prompt", type=int, default=64, help="number of tokens in the prompt")
+    parser.add_argument("--tokens", type=int, default=16, help="number of tokens to decode")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds; medians are reported")
+    add_output(parser, "results/inference.json")
+    add_report(parser, "docs/inference.md, with a PNG beside it")
     options = parser.parse_args()
 
 import matplotlib

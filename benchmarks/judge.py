@@ -11,7 +11,6 @@ more with the flags of the judge. Contenders take turns; medians over the rounds
 """
 
 import argparse
-import json
 import os
 import platform
 import random
@@ -20,23 +19,35 @@ import statistics
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
+from reporting import add_output, new_parser, write_json
 from rich.console import Console
 from rich.table import Table
 from verifier import rows_of, seconds_of
 
+from evaluation.options import add_former_name
+
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    parser = new_parser(__doc__)
+    add_former_name(
+        parser,
+        "--workers",
+        parser.add_argument(
+            "--num-workers",
+            type=int,
+            default=len(os.sched_getaffinity(0)),
+            dest="workers",
+            help="number of compilers at the same time",
+        ),
     )
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="compilers at the same time")
-    parser.add_argument("--rounds", type=int, default=3, help="medians are taken over so many")
-    parser.add_argument("--candidates", type=int, default=128, help="candidates with hidden tests")
-    parser.add_argument("--samples", type=int, default=4, help="samples of each problem with published tests")
-    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/judge.json"), help="JSON file")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds; medians are reported")
+    parser.add_argument("--candidates", type=int, default=128, help="number of candidates with hidden tests")
+    parser.add_argument(
+        "--samples", type=int, default=4, help="number of samples of each problem with published tests"
+    )
+    add_output(parser, "results/benchmarks/judge.json")
     options = parser.parse_args()
 
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
@@ -271,9 +282,7 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace):
         "load": os.getloadavg(),
         "workloads": results,
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=2) + "\n")
-    console.print(f"Written to {options.output}")
+    write_json(options.output, report)
 
 
 if __name__ == "__main__":

@@ -8,26 +8,30 @@ difference from the fp64 product of the weights and the rounded activations, ove
 """
 
 import argparse
-import json
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
+
+from reporting import add_output, new_parser, write_json
+
+from evaluation.options import add_former_name
 
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--tokens", type=int, nargs="+", default=[1, 4, 16], help="rows of the activations")
-    parser.add_argument("--rounds", type=int, default=5, help="of measurement")
-    parser.add_argument("--threads", type=int, default=1, help="of PyTorch")
-    parser.add_argument("--quick", action="store_true", help="one small shape and round, to see that it runs")
+    parser = new_parser(__doc__)
     parser.add_argument(
-        "--output", type=Path, default=Path("results/benchmarks/matrix_products.json"), help="JSON file"
+        "--tokens", type=int, nargs="+", default=[1, 4, 16], help="numbers of tokens to multiply at a time"
     )
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds; medians are reported")
+    add_former_name(
+        parser,
+        "--threads",
+        parser.add_argument("--num-threads", type=int, default=1, dest="threads", help="number of threads of PyTorch"),
+    )
+    parser.add_argument("--quick", action="store_true", help="measure one small shape in one round, as a test")
+    add_output(parser, "results/benchmarks/matrix_products.json")
     options = parser.parse_args()
 
 import torch
@@ -115,9 +119,7 @@ def main(options: argparse.Namespace):
         "load": os.getloadavg(),
         "results": results,
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=2) + "\n")
-    console.print(f"Written to {options.output}")
+    write_json(options.output, report)
 
 
 if __name__ == "__main__":

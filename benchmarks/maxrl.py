@@ -22,25 +22,37 @@ from queue import Queue
 
 ROOT = Path(__file__).resolve().parent.parent
 
+from reporting import new_parser
+
+from evaluation.options import add_former_name, add_output_dir
+
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    parser = new_parser(__doc__)
+    parser.add_argument("--estimators", nargs="+", default=["maxrl", "grpo", "rloo"], help="estimators to compare")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds; each is a run")
+    parser.add_argument("--steps", type=int, default=64, help="number of steps of reinforcement learning")
+    parser.add_argument("--prompts", type=int, default=8, help="number of prompts per step")
+    parser.add_argument("--num-generations", type=int, default=16, help="number of completions per prompt")
+    parser.add_argument("--learning-rate", type=float, default=3e-5, help="learning rate of reinforcement learning")
+    parser.add_argument("--tasks", type=int, default=8000, help="number of verified tasks to generate")
+    parser.add_argument("--held-out", type=int, default=200, help="number of held-out tasks to evaluate on")
+    parser.add_argument("--pretrain-steps", type=int, default=1500, help="number of pretraining steps on solutions")
+    parser.add_argument(
+        "--start-at", type=int, default=1250, help="pretraining step whose checkpoint all runs start from"
     )
-    parser.add_argument("--estimators", nargs="+", default=["maxrl", "grpo", "rloo"], help="to compare")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of each training")
-    parser.add_argument("--steps", type=int, default=64, help="of reinforcement learning")
-    parser.add_argument("--prompts", type=int, default=8, help="per step")
-    parser.add_argument("--num-generations", type=int, default=16, help="completions per prompt")
-    parser.add_argument("--learning-rate", type=float, default=3e-5, help="of all estimators")
-    parser.add_argument("--tasks", type=int, default=8000, help="verified tasks to make")
-    parser.add_argument("--held-out", type=int, default=200, help="tasks to measure with")
-    parser.add_argument("--pretrain-steps", type=int, default=1500, help="of reading solutions")
-    parser.add_argument("--start-at", type=int, default=1250, help="the checkpoint of these that all runs start from")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, which divide the cores")
-    parser.add_argument("--output", type=Path, default=Path("results/maxrl"), help="folder of the trainings")
-    parser.add_argument("--report", type=Path, default=ROOT / "docs" / "maxrl.md", help="Markdown file; PNG beside")
-    parser.add_argument("--only", metavar="ESTIMATOR:SEED", help="this training alone, here and now; no report")
+    parser.add_argument("--jobs", type=int, default=1, help="number of runs at the same time, which share the cores")
+    add_former_name(
+        parser,
+        "--output",
+        add_output_dir(parser, "folder of the runs", Path("results/maxrl")),
+    )
+    parser.add_argument(
+        "--report", type=Path, default=ROOT / "docs" / "maxrl.md", help="Markdown page to write, with a PNG beside it"
+    )
+    parser.add_argument(
+        "--only", metavar="ESTIMATOR:SEED", help="do this run alone, in this process, without a report"
+    )
     options = parser.parse_args()
 
 import psutil
@@ -81,32 +93,43 @@ COLORS = {"maxrl": "tab:blue", "grpo": "tab:orange", "rloo": "tab:green"}
 
 @dataclass(frozen=True)
 class Run:
-    """One training."""
+    """One run of reinforcement learning."""
 
     estimator: str
     seed: int
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Name of the folder of the run."""
         return f"{self.estimator}_seed_{self.seed}"
 
 
+SHARE_COLUMNS = [
+    "estimator",
+    "zero-variance, first",
+    "zero-variance, last",
+    "entropy, first",
+    "entropy, last",
+    "reward",
+    "minutes",
+]
+
+
 def make_tasks(options: argparse.Namespace) -> dict[str, list[Task]]:
-    """Tasks to read, to practice on, and to be measured by."""
-    path, finished = options.output / "tasks.jsonl", options.output / "tasks.finished"
+    """Tasks to pretrain on, to train on by reinforcement learning, and to evaluate on."""
+    path, finished = options.output_dir / "tasks.jsonl", options.output_dir / "tasks.finished"
     if not finished.exists():
         with RustVerifier(run_timeout=1.0) as verifier:
             write_synthetic(path, choose_families(tier=0), options.tasks, 1, verifier, tasks=True)
         finished.touch()
     tasks = split_tasks(read_tasks(path))
     chosen = random.Random(0).sample(tasks.held_out, min(options.held_out, len(tasks.held_out)))
-    return {"read": tasks.read, "practice": tasks.practice, "held_out": chosen}
+    return {"pretrain": tasks.read, "train": tasks.practise, "held_out": chosen}
 
 
 def pretrain(tasks: list[Task], options: argparse.Namespace) -> Path:
-    """The start of all runs: a checkpoint of a model that reads solutions."""
-    folder = options.output / "pretrain"
+    """Pretrain on solutions; return the checkpoint that all runs start from."""
+    folder = options.output_dir / "pretrain"
     start = folder / f"checkpoint-{options.start_at}"
     if (folder / "finished").exists():
         return start
@@ -194,8 +217,8 @@ def train(run: Run, options: argparse.Namespace) -> None:
     """Trains, or continues."""
     torch.set_num_threads(1)
     started = time.perf_counter()
-    folder, tasks = options.output / run.name, make_tasks(options)
-    start = pretrain(tasks["read"], options)
+    folder, tasks = options.output_dir / run.name, make_tasks(options)
+    start = pretrain(tasks["pretrain"], options)
     tokenizer = AutoTokenizer.from_pretrained(start)
     reward = RustReward(workers=1)
     every = options.steps // EVALUATIONS
@@ -226,7 +249,7 @@ def train(run: Run, options: argparse.Namespace) -> None:
             sample_steps=every,
             disable_tqdm=True,
         ),
-        train_dataset=task_prompts(tasks["practice"]),
+        train_dataset=task_prompts(tasks["train"]),
         processing_class=tokenizer,
         callbacks=[measure],
     )
@@ -238,7 +261,7 @@ def train(run: Run, options: argparse.Namespace) -> None:
 
 def start_training(run: Run, options: argparse.Namespace, shares: Queue) -> None:
     """In a process of its own, on its share of the cores."""
-    folder = options.output / run.name
+    folder = options.output_dir / run.name
     if (folder / "finished.json").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -261,13 +284,13 @@ def rates(folder: Path, step: int, k: int) -> list[float]:
 
 def of_seeds(estimator: str, step: int, k: int, options: argparse.Namespace) -> list[float]:
     """pass@k of each held-out task, the mean over the seeds."""
-    folders = [options.output / Run(estimator, seed).name for seed in options.seeds]
+    folders = [options.output_dir / Run(estimator, seed).name for seed in options.seeds]
     return [statistics.mean(each) for each in zip(*(rates(folder, step, k) for folder in folders), strict=True)]
 
 
 def hardest(estimator: str, step: int, options: argparse.Namespace) -> tuple[list[float], int]:
     """pass@1 of the tasks that the start solves in none of its samples, the mean over the seeds; how many they are."""
-    start = rates(options.output / Run(estimator, options.seeds[0]).name, 0, 1)
+    start = rates(options.output_dir / Run(estimator, options.seeds[0]).name, 0, 1)
     values = of_seeds(estimator, step, 1, options)
     chosen = [value for value, before in zip(values, start, strict=True) if before == 0]
     return chosen, len(chosen)
@@ -308,12 +331,15 @@ def write_report(options: argparse.Namespace, tasks: dict[str, list[Task]], path
         unsolved, _ = hardest(estimator, steps[-1], options)
         found.append(f"{bootstrap(unsolved).value:.1%}" if unsolved else "none")
         each = [
-            statistics.mean(rates(options.output / Run(estimator, seed).name, steps[-1], 1)) for seed in options.seeds
+            statistics.mean(rates(options.output_dir / Run(estimator, seed).name, steps[-1], 1))
+            for seed in options.seeds
         ]
         gains.append([estimator, *found, ", ".join(f"{value:.1%}" for value in each)])
-        logs = [log for seed in options.seeds for log in read_metrics(options.output / Run(estimator, seed).name)[0]]
+        logs = [
+            log for seed in options.seeds for log in read_metrics(options.output_dir / Run(estimator, seed).name)[0]
+        ]
         seconds = [
-            json.loads((options.output / Run(estimator, seed).name / "finished.json").read_text())["seconds"]
+            json.loads((options.output_dir / Run(estimator, seed).name / "finished.json").read_text())["seconds"]
             for seed in options.seeds
         ]
         quarter = len(logs) // len(options.seeds) // 4
@@ -348,39 +374,44 @@ Written by
 HF_ALLOW_CODE_EVAL=1 {command}
 ```
 
-A ternary LoopLM (hidden size 192, 2 blocks, 2 loops) reads the solutions of {len(tasks["read"]):,} verified tasks of
-tier 0, {options.start_at:,} steps of a schedule of {options.pretrain_steps:,}. From there each estimator trains it on
-the prompts of {len(tasks["practice"]):,} other tasks: {options.steps} steps of {options.prompts} prompts with
-{options.num_generations} completions each, AdamW at {options.learning_rate:g}, `loss_type="dapo"`, the curriculum on,
-one core per run. Measured on {len(tasks["held_out"])} tasks with other parameters, {SAMPLES} samples each at
-temperature 1. Means over the seeds {", ".join(map(str, options.seeds))}; intervals are 95 % bootstrap intervals over
-the tasks. torch {torch.__version__}.
+A ternary LoopLM (hidden size 192, 2 blocks, 2 loops) is pretrained on the solutions of
+{len(tasks["pretrain"]):,} verified tasks of tier 0, for {options.start_at:,} steps of a schedule of
+{options.pretrain_steps:,}. From this start each estimator trains it on the prompts of {len(tasks["train"]):,}
+other tasks: {options.steps} steps of {options.prompts} prompts with {options.num_generations} completions each, AdamW
+at {options.learning_rate:g}, `loss_type="dapo"`, with the curriculum, one core per run. The evaluation
+uses {len(tasks["held_out"])} tasks with other parameters and {SAMPLES} samples each at temperature 1. Values are means
+over the seeds {", ".join(map(str, options.seeds))}; intervals are 95% bootstrap intervals over the tasks.
+torch {torch.__version__}.
 
 ![gain in pass@1 and pass@8 over training]({path.with_suffix(".png").name})
 
-A success is a completion with which all hidden tests of its task hold. The plot shows the gain over the start, task by
-task, with 95 % intervals.
+A success is a completion that passes all hidden tests of its task. The plot shows the gain over
+the start, paired by task, with 95% intervals.
 
 {table(["estimator", "measure", *(f"step {step}" for step in steps)], curves)}
 
-Gain over the start at the last step; pass@1 there on the {never} tasks that the start solved in none of {SAMPLES}
-samples; pass@1 of each seed:
+At the last step: the gain over the start, pass@1 on the {never} tasks that the start solved in
+none of {SAMPLES} samples, and pass@1 of each seed:
 
 {table(["estimator", "gain in pass@1", "gain in pass@8", f"pass@1 of {never}", "pass@1 by seed"], gains)}
 
-MaxRL against its peers at the last step, task by task:
+MaxRL minus the other estimators at the last step, paired by task:
 
 {table(["", "pass@1", "pass@8"], peers)}
 
-{" ".join(said)} The estimators differ in how much a prompt counts: solved at rate p, its gradient is weighted by
-(1 - (1 - p)^{options.num_generations - 1})/p in MaxRL, by 1 in RLOO, by something between in GRPO. What is common to
-all prompts AdamW takes out, so the difference is in prompts that are rarely solved, and of those the curriculum brings
-few: it looks for groups with both a success and a failure.
+{chr(10).join(said)}
 
-Groups that teach nothing (all of their completions fail, or all succeed) and the entropy of the policy in nats, in
-the first and the last quarter of the steps; the reward's share of the step; minutes of one run, evaluations included:
+The estimators differ in the weight of a prompt: if it is solved at rate p, its gradient is
+multiplied by (1 - (1 - p)^{options.num_generations - 1})/p in MaxRL, by 1 in RLOO, and by a value
+between them in GRPO. AdamW cancels a factor common to all prompts, so the estimators differ for prompts that are rarely
+solved. The curriculum samples few of those, because it prefers groups with both a success and a
+failure.
 
-{table(["estimator", "dead, first", "dead, last", "entropy, first", "entropy, last", "reward", "minutes"], shares)}
+The next table shows the share of zero-variance groups (all completions fail, or all succeed) and
+the entropy of the policy in nats, both in the first and the last quarter of the steps; the share
+of a step's time that the reward takes; and the minutes of a run with its evaluations:
+
+{table(SHARE_COLUMNS, shares)}
 """)
 
 
@@ -458,7 +489,7 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         return train(Run(estimator, int(seed)), options)
 
     tasks = make_tasks(options)
-    pretrain(tasks["read"], options)
+    pretrain(tasks["pretrain"], options)
     runs = [Run(estimator, seed) for seed in options.seeds for estimator in options.estimators]
     with ThreadPoolExecutor(options.jobs) as pool:
         shares = shares_of_cores(options.jobs)

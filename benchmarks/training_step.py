@@ -12,7 +12,6 @@ head is credited with one.
 
 import argparse
 import gc
-import json
 import os
 import platform
 import statistics
@@ -20,28 +19,31 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+
+from reporting import add_output, new_parser, write_json
+
+from evaluation.options import add_former_name
 
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    for name, value in (
-        ("hidden-size", 384),
-        ("intermediate-size", 1024),
-        ("layers", 6),
-        ("loops", 4),
-        ("heads", 6),
-        ("vocab-size", 8192),
-        ("seq-len", 512),
-        ("batch", 1),
-        ("rounds", 5),
-        ("threads", 1),
+    parser = new_parser(__doc__)
+    for name, dest, value, help in (
+        ("hidden-size", "hidden_size", 384, "hidden size of the models"),
+        ("intermediate-size", "intermediate_size", 1024, "intermediate size of the models"),
+        ("layers", "layers", 6, "number of shared blocks of the LoopLM"),
+        ("num-loops", "loops", 4, "number of loops of the LoopLM"),
+        ("heads", "heads", 6, "number of attention heads"),
+        ("vocab-size", "vocab_size", 8192, "vocabulary size"),
+        ("seq-len", "seq_len", 512, "tokens in a row"),
+        ("batch-size", "batch", 1, "rows at a time"),
+        ("rounds", "rounds", 5, "number of rounds; medians are reported"),
+        ("num-threads", "threads", 1, "number of threads of PyTorch"),
     ):
-        parser.add_argument(f"--{name}", type=int, default=value, help="of the model and the measurement")
-    parser.add_argument("--only", help="contenders whose name contains this")
-    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/training_step.json"), help="JSON file")
+        option = parser.add_argument(f"--{name}", type=int, default=value, dest=dest, help=help)
+        if name != dest.replace("_", "-"):
+            add_former_name(parser, f"--{dest}", option)
+    parser.add_argument("--only", help="measure contenders whose name contains this (default: all)")
+    add_output(parser, "results/benchmarks/training_step.json")
     options = parser.parse_args()
 
 import torch
@@ -323,9 +325,7 @@ def main(options: argparse.Namespace):
         "contenders": rows,
         "not_counted": not_counted,
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=2) + "\n")
-    console.print(f"Written to {options.output}")
+    write_json(options.output, report)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ The contenders take turns on each workload, so that a machine that slows down sl
 over the rounds. Caches are cold except where the cache itself is measured; the sandbox is on except where it says so.
 """
 
-import argparse
 import gzip
 import json
 import os
@@ -21,9 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from reporting import add_output, new_parser, write_json
 from rich.console import Console
 from rich.table import Table
 
+from evaluation.options import add_former_name
 from evaluation.rust import RustVerifier
 from evaluation.rust.rustc.routing import must_compile_alone
 from evaluation.rust.rustc.toolchain import find_toolchain
@@ -205,13 +206,21 @@ def measure_floor(rounds: int) -> dict:
 
 def main():
     """Measures, prints a table, writes JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    parser = new_parser(__doc__)
+    add_former_name(
+        parser,
+        "--workers",
+        parser.add_argument(
+            "--num-workers",
+            type=int,
+            default=len(os.sched_getaffinity(0)),
+            dest="workers",
+            help="number of compilers at the same time",
+        ),
     )
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="compilers at the same time")
-    parser.add_argument("--rounds", type=int, default=3, help="medians are taken over so many")
-    parser.add_argument("--limit", type=int, default=10**6, help="at most so many codes per workload")
-    parser.add_argument("--output", type=Path, default=Path("results/benchmarks/verifier.json"), help="JSON file")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds; medians are reported")
+    parser.add_argument("--limit", type=int, default=10**6, help="maximum number of programs per workload")
+    add_output(parser, "results/benchmarks/verifier.json")
     options = parser.parse_args()
     if "NANOCHAT_DATA" not in os.environ:
         parser.error("NANOCHAT_DATA must name the folder with rustc_ui.jsonl.gz and humaneval_rust.jsonl.gz")
@@ -262,9 +271,7 @@ def main():
         "routing": routing,
         "floor": floor,
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=2) + "\n")
-    console.print(f"Written to {options.output}")
+    write_json(options.output, report)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,64 @@
+"""Options, tables and files that benchmarks share; without PyTorch, so that `--help` answers at once."""
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from evaluation.options import HelpFormatter, add_former_name
+
+
+def new_parser(doc: str) -> argparse.ArgumentParser:
+    """Make the parser of a benchmark whose module has the given docstring."""
+    return argparse.ArgumentParser(description=doc.strip(), formatter_class=HelpFormatter)
+
+
+def add_output(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add the option `--output`, the JSON file to write."""
+    output = parser.add_argument("--output", type=Path, default=Path(default), help="JSON file to write")
+    add_former_name(parser, "--out", output)
+
+
+def add_report(parser: argparse.ArgumentParser, example: str) -> None:
+    """Add the option `--report`, a Markdown page to write besides."""
+    parser.add_argument("--report", type=Path, help=f"Markdown page to write, such as {example} (default: none)")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write the results as JSON, and print where they are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n")
+    print(f"Written to {path}")
+
+
+@dataclass(frozen=True)
+class Columns:
+    """
+    A table, for the terminal and for a page.
+
+    Attributes:
+        titles: Titles of the columns.
+        left: Number of columns, from the left, that hold words; the others hold numbers.
+        rows: Cells by row.
+    """
+
+    titles: tuple[str, ...]
+    left: int
+    rows: list[list[str]]
+
+    def rich(self, title: str) -> Table:
+        """Return the table for the terminal."""
+        table = Table(title=title)
+        for index, name in enumerate(self.titles):
+            table.add_column(name, justify="left" if index < self.left else "right")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+    def markdown(self) -> str:
+        """Return the table in Markdown."""
+        rule = ["---" if index < self.left else "---:" for index in range(len(self.titles))]
+        return "\n".join("| " + " | ".join(cells) + " |" for cells in (self.titles, rule, *self.rows))
