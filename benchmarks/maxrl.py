@@ -403,9 +403,9 @@ MaxRL minus the other estimators at the last step, paired by task:
 
 The estimators differ in the weight of a prompt: if it is solved at rate p, its gradient is
 multiplied by (1 - (1 - p)^{options.num_generations - 1})/p in MaxRL, by 1 in RLOO, and by a value
-between them in GRPO. AdamW cancels a factor common to all prompts, so the estimators differ for prompts that are rarely
-solved. The curriculum samples few of those, because it prefers groups with both a success and a
-failure.
+between them in GRPO. AdamW cancels a factor common to all prompts, so the estimators differ for
+prompts that are rarely solved. The curriculum samples few of those, because it prefers groups with
+both a success and a failure.
 
 The next table shows the share of zero-variance groups (all completions fail, or all succeed) and
 the entropy of the policy in nats, both in the first and the last quarter of the steps; the share

@@ -5,6 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from evaluation import complete
 from evaluation.options import (
     add_command,
     add_former_name,
@@ -276,3 +277,11 @@ def _report(options: argparse.Namespace) -> int:
 
     report_results(options.results_dir, plain_console())
     return 0
+
+
+def add_complete(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand `complete`."""
+    parser = add_command(
+        subcommands, "complete", complete.run, "continue a prompt with a saved model", complete.DESCRIPTION
+    )
+    complete.add_options(parser)

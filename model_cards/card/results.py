@@ -11,7 +11,7 @@ from huggingface_hub import EvalResult
 
 from evaluation.results import Results
 from evaluation.suites.registry import SUITES, suite_classes, suite_of
-from model_cards.card.model_statistics import ModelStatistics
+from model_cards.model_statistics import ModelStatistics
 
 NOT_MEASURED = "not measured"
 

@@ -19,7 +19,7 @@ from evaluation.rust import SandboxUnavailable, ToolchainUnavailable
 from evaluation.scoring import GoldFailed, ScoringUnavailable
 from evaluation.settings import EvaluationSettings
 from evaluation.tables import plain_console, print_table
-from model_cards.card.model_statistics import file_sizes
+from model_cards.model_statistics import file_sizes
 from modeling_nanochat import BitLinear, LoopLMForCausalLM
 from recipes.pipeline.prepare import Prepared
 from recipes.pipeline.report_page import write_page

@@ -8,8 +8,8 @@ import pytest
 
 from evaluation import complete
 from evaluation.clean_process import OWN_PACKAGES
+from tests.helpers.packages import ALLOWED
 from tests.helpers.paths import ROOT
-from tests.project.test_imports import ALLOWED
 
 
 def test_its_help_needs_neither_this_project_nor_any_other_package():

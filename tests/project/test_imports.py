@@ -7,19 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.packages import ALLOWED
 from tests.helpers.paths import ROOT
 
-ALLOWED = {
-    "modeling_nanochat": set(),
-    "evaluation": {"modeling_nanochat"},
-    "trainers": {"modeling_nanochat", "evaluation"},
-    "model_cards": {"modeling_nanochat", "evaluation"},
-    "recipes": {"modeling_nanochat", "evaluation", "trainers", "model_cards"},
-}
 # Rooms within a package: the other rooms of the package that each may import.
 ROOMS = {
     "model_cards": set(),
     "model_cards.gguf": {"model_cards"},
+    "model_cards.packed": {"model_cards"},
     "model_cards.serving": {"model_cards", "model_cards.gguf"},
     "model_cards.card": {"model_cards", "model_cards.gguf"},
     "model_cards.hub": {"model_cards", "model_cards.gguf", "model_cards.card"},
@@ -29,9 +24,6 @@ ROOMS = {
     "recipes.pipeline": set(),
     "recipes": {"recipes.pipeline"},
 }
-# Modules that stand above the rooms of their package, besides its command-line files: settings that name what the
-# rooms offer.
-ABOVE_ROOMS: set[str] = set()
 OPTIONAL = {"gguf", "xllamacpp", "trackio", "tensorboard", "datatrove", "pytest", "hypothesis", "ruff"}
 
 
@@ -95,7 +87,7 @@ def test_rooms_import_one_way():
     TopologicalSorter(ROOMS).prepare()
     above = []
     for name in MODULES:
-        if name in ABOVE_ROOMS or name.endswith(("__main__", "command_line")) or room_of(name) not in ROOMS:
+        if name.endswith(("__main__", "command_line")) or room_of(name) not in ROOMS:
             continue
         room = room_of(name)
         rooms = {room_of(each) for each in imported_modules(name, at_import=False)}

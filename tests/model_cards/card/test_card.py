@@ -16,9 +16,9 @@ from evaluation.results_folder import describe
 from evaluation.suites.depth_descriptions import describe_depth
 from model_cards.__main__ import main
 from model_cards.card.metadata import metadata_problems
-from model_cards.card.model_statistics import ModelStatistics
 from model_cards.card.render import TEMPLATES
 from model_cards.checkpoint import LoopLMCheckpoint
+from model_cards.model_statistics import ModelStatistics
 from modeling_nanochat import LoopLMForCausalLM
 from tests.helpers.gguf_models import RUST, TOKENIZER, gguf_model
 from tests.helpers.paths import ROOT

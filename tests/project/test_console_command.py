@@ -1,0 +1,54 @@
+"""The console command: every command of the project, found without importing the others."""
+
+import subprocess
+import sys
+
+import pytest
+
+from nanochat_ternary.__main__ import main
+from nanochat_ternary.commands import COMMANDS, Command, Group
+
+LEAVES = [([name], entry) for name, entry in COMMANDS.items() if isinstance(entry, Command)]
+LEAVES += [
+    ([group, name], entry)
+    for group, found in COMMANDS.items()
+    if isinstance(found, Group)
+    for name, entry in found.commands.items()
+]
+
+
+@pytest.mark.parametrize("words, command", LEAVES, ids=lambda each: "-".join(each) if isinstance(each, list) else "")
+def test_every_command_has_its_own_help_under_its_name(words, command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: nanochat-ternary {' '.join(words)} ")
+
+
+def test_the_list_of_commands_imports_none_of_them():
+    script = (
+        "import sys\nfrom nanochat_ternary.__main__ import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "print(sorted(m for m in sys.modules if m.split('.')[0] in ('recipes', 'trainers', 'model_cards')))"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout
+    assert shown.splitlines()[-1] == "[]"
+    assert all(f"    {name} " in shown for name in COMMANDS)
+
+
+@pytest.mark.parametrize("words", [["train", "unknown"], ["complete", "--model", "/nowhere"]])
+def test_an_error_is_one_line_with_the_command(words, capsys):
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"nanochat-ternary {words[0]}: ")
+
+
+def test_a_recipe_in_a_file_of_ones_own_is_trained_by_its_path(tmp_path, capsys):
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(
+        "from recipes.base import small\n\n\ndef mine():\n"
+        "    return small().changed(name='mine', description='a recipe of my own')\n"
+    )
+    assert main(["train", str(recipe), "--show", "--set", "pretrain.peak_lr=1e-3"]) == 0
+    shown = capsys.readouterr().out
+    assert "mine: a recipe of my own" in shown and "0.001" in shown
