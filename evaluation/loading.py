@@ -111,7 +111,7 @@ def _model(name: str, trust_remote_code: bool, dtype: str) -> PreTrainedModel:
     wrong = sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])})
     if wrong:
         raise ValueError(
-            f"model {name!r} must have the weights that its config.json describes, {len(wrong)} are missing or have "
+            f"model {name!r} must have the weights that its config.json describes, {len(wrong)} are missing or of "
             f"another shape, such as {wrong[0]}"
         )
     return model
