@@ -1,4 +1,4 @@
-"""What the looped architecture of llama.cpp, `nanbeige`, cannot represent, and which types fit a model."""
+"""Limits of `nanbeige`, the looped architecture of llama.cpp: models that it cannot run, and types that fit a model."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""`python -m model_cards chat`: models continue Rust in a terminal or a pipe, and rustc judges what they wrote."""
+"""The command `chat`: models continue Rust in a terminal or a pipe, and rustc checks the answers."""
 
 import os
 import pty
@@ -32,7 +32,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb", "NO_COLOR"
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
-    """llama.cpp in a process that has loaded PyTorch spins while it waits, and other work stops it."""
+    """Use one thread: llama.cpp in a process that has loaded PyTorch spins while it waits."""
     monkeypatch.setattr("model_cards.serving.llama_server._cores", lambda: 1)
 
 
@@ -73,10 +73,10 @@ def test_answers_come_in_pieces_and_end_with_their_function(models, kind):
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_equal_seeds_draw_equal_answers_and_others_draw_others(models, kind):
+def test_equal_seeds_sample_equal_answers_and_other_seeds_other_answers(models, kind):
     with text_engine(str(models[kind])) as engine:
-        drawn = [engine.answer(EITHER[0], TokenSampling(temperature=1), seed % 6, str).text for seed in range(12)]
-    assert drawn[:6] == drawn[6:] and set(drawn) >= set(EITHER[1:])
+        sampled = [engine.answer(EITHER[0], TokenSampling(temperature=1), seed % 6, str).text for seed in range(12)]
+    assert sampled[:6] == sampled[6:] and set(sampled) >= set(EITHER[1:])
 
 
 @pytest.mark.parametrize("configured", [{}, {"exit_threshold": 0.01}, {"exit_at_loop": 2}])
