@@ -1,4 +1,4 @@
-"""Limits of `nanbeige`, the looped architecture of llama.cpp: models that it cannot run, and types that fit a model."""
+"""Limits of `nanbeige`, the looped architecture of llama.cpp: what it cannot run, and which types fit a model."""
 
 from collections.abc import Sequence
 

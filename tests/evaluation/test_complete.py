@@ -3,13 +3,13 @@
 import argparse
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
 from evaluation import complete
 from evaluation.clean_process import OWN_PACKAGES
 from tests.helpers.paths import ROOT
-from tests.project.test_imports import ALLOWED
 
 
 def test_its_help_needs_neither_this_project_nor_any_other_package():
@@ -34,4 +34,6 @@ def test_a_folder_that_is_no_model_is_refused_with_its_name(tmp_path):
 
 
 def test_a_clean_process_has_none_of_this_projects_packages():
-    assert set(OWN_PACKAGES) == set(ALLOWED)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert {f"{name}*" for name in OWN_PACKAGES} == set(packages)
