@@ -6,12 +6,12 @@ from pathlib import Path
 from huggingface_hub import ModelCard
 
 from model_cards.card.metadata import Publication
+from model_cards.card.model_statistics import ModelStatistics
 from model_cards.card.render import CardContents, render_model_card
 from model_cards.card.results import read_results
 from model_cards.card.training_record import TrainingRecord
 from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf.limits import choose_types
-from model_cards.model_statistics import ModelStatistics
 
 
 def build_card(

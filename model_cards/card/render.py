@@ -12,11 +12,11 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from evaluation.results import Results
 from model_cards.card.metadata import Publication, metadata_problems
+from model_cards.card.model_statistics import ModelStatistics
 from model_cards.card.results import benchmark_rows, commands, eval_results, speeds, verdicts, versions
 from model_cards.card.training_record import TrainingRecord
 from model_cards.gguf.limits import exported_loops
 from model_cards.gguf.verify import Agreement
-from model_cards.model_statistics import ModelStatistics
 
 TEMPLATES = Path(__file__).with_name("templates")
 LINKS = {

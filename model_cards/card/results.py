@@ -11,7 +11,7 @@ from huggingface_hub import EvalResult
 
 from evaluation.results import Results
 from evaluation.suites import compile_rate, humaneval_rust, multipl_e_rust, performance, perplexity
-from model_cards.model_statistics import ModelStatistics
+from model_cards.card.model_statistics import ModelStatistics
 
 NOT_MEASURED = "not measured"
 # Titles, and the data set on the Hub with its configuration, split and revision where there is one.

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from evaluation.complete_files import complete_folder
 from model_cards.card.metadata import Publication, check_repo
+from model_cards.card.model_statistics import file_sizes
 from model_cards.hub.staging import stage
 from model_cards.hub.upload import log_in, upload
-from model_cards.model_statistics import file_sizes
 
 console = Console(highlight=False, soft_wrap=True)
 

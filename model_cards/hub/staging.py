@@ -14,6 +14,7 @@ from transformers.dynamic_module_utils import get_relative_imports
 from evaluation.clean_process import complete_in_clean_process
 from model_cards.card.build import cannot_run
 from model_cards.card.metadata import Publication
+from model_cards.card.model_statistics import ModelStatistics
 from model_cards.card.render import CardContents, VerifiedGguf, render_gguf_card, render_model_card
 from model_cards.card.results import read_results
 from model_cards.card.training_record import TrainingRecord
@@ -22,7 +23,6 @@ from model_cards.gguf.export import export_gguf
 from model_cards.gguf.folder import load_float32
 from model_cards.gguf.limits import check_types, choose_types
 from model_cards.gguf.verify import verify_gguf
-from model_cards.model_statistics import ModelStatistics
 from modeling_nanochat import LoopLMConfig
 
 REQUIRED_FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")

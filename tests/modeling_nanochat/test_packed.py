@@ -12,8 +12,8 @@ from safetensors import safe_open
 from transformers import Trainer, TrainingArguments
 
 from evaluation.generate import fingerprint
+from model_cards.card.model_statistics import ModelStatistics
 from model_cards.checkpoint import LoopLMCheckpoint
-from model_cards.model_statistics import ModelStatistics
 from modeling_nanochat import BitLinear, LoopLMForCausalLM, LoopLMModel, PackedBitLinear
 from modeling_nanochat.packed_nanochat import KERNELS, pack_codes, unpack_codes
 from modeling_nanochat.ternary_nanochat import quantize_weight

@@ -15,10 +15,10 @@ from evaluation.report import describe
 from evaluation.results import Results, share_interval
 from model_cards.__main__ import main
 from model_cards.card.metadata import metadata_problems
+from model_cards.card.model_statistics import ModelStatistics
 from model_cards.card.render import TEMPLATES
 from model_cards.card.results import describe_depth
 from model_cards.checkpoint import LoopLMCheckpoint
-from model_cards.model_statistics import ModelStatistics
 from modeling_nanochat import LoopLMForCausalLM
 from tests.helpers.gguf_models import RUST, TOKENIZER, gguf_model
 from tests.helpers.paths import ROOT
