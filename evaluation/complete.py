@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-DESCRIPTION = "Continue a prompt with a saved model, loaded by the code in its own folder (which is trusted)."
+DESCRIPTION = "Continue a prompt with a saved model, loaded by the code in its own folder, which is run."
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-new-tokens", type=int, default=96, help="maximum number of new tokens (default: 96)")
     parser.add_argument("--min-new-tokens", type=int, default=0, help="minimum number of new tokens (default: 0)")
     parser.add_argument("--temperature", type=float, default=0.7, help="0 is greedy decoding (default: 0.7)")
-    parser.add_argument("--top-p", type=float, default=0.95, help="nucleus sampling (default: 0.95)")
+    parser.add_argument(
+        "--top-p", type=float, default=0.95, help="nucleus sampling: kept probability mass (default: 0.95)"
+    )
     parser.add_argument("--num-loops", type=int, help="loops of a LoopLM (default: the model's own number)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampling (default: 0)")
 

@@ -1,6 +1,6 @@
 """
-`python -m model_cards`: pack the weights of a model (`pack`), export it to GGUF (`gguf`), serve it (`serve`), try it
-in the terminal (`chat`), write its model card (`card`), and publish it on the Hub (`publish`).
+Pack the weights of a model (`pack`), export it to GGUF (`gguf`), serve it (`serve`), try it in the terminal (`chat`),
+write its model card (`card`), and publish it on the Hub (`publish`).
 """
 
 import argparse

@@ -136,6 +136,26 @@ class LoopLMCheckpoint:
                 "first."
             )
 
+    def checked_tensors(self) -> Iterator[torch.Tensor]:
+        """
+        Read all tensors, one at a time, and check them.
+
+        Raises:
+            ValueError: The tensors are not those of the configuration, or one has another shape, NaN or infinity.
+        """
+        self.check_names()
+        with torch.device("meta"):
+            shapes = {name: tuple(each.shape) for name, each in LoopLMForCausalLM(self.config).state_dict().items()}
+        if self.config.tie_word_embeddings:
+            del shapes["lm_head.weight"]
+        for name, shape in shapes.items():
+            tensor = self.read(name)
+            if tuple(tensor.shape) != shape:
+                raise ValueError(f"{self.name}: {name} must have the shape {shape}, got {tuple(tensor.shape)}")
+            if not torch.isfinite(tensor).all():
+                raise ValueError(f"{self.name}: every weight must be finite, {name} is not")
+            yield tensor
+
     def read_finite(self, name: str) -> torch.Tensor:
         """Return a stored tensor by its name; raises ValueError when it holds NaN or infinity."""
         tensor = self.read(name)

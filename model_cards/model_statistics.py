@@ -40,21 +40,12 @@ class ModelStatistics:
         Raises:
             ValueError: A weight is not finite, or the tensors are not those of the configuration.
         """
-        checkpoint.check_names()
-        with torch.device("meta"):
-            model = LoopLMForCausalLM(checkpoint.config)
         dtypes, weight_bytes = set(), 0
-        shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-        if checkpoint.config.tie_word_embeddings:
-            del shapes["lm_head.weight"]
-        for name, shape in shapes.items():
-            tensor = checkpoint.read(name)
-            if tuple(tensor.shape) != shape:
-                raise ValueError(f"{checkpoint.name}: {name} must have the shape {shape}, got {tuple(tensor.shape)}")
-            if not torch.isfinite(tensor).all():
-                raise ValueError(f"{checkpoint.name}: every weight must be finite, {name} is not")
+        for tensor in checkpoint.checked_tensors():
             dtypes.add(str(tensor.dtype).removeprefix("torch."))
             weight_bytes += tensor.nbytes
+        with torch.device("meta"):
+            model = LoopLMForCausalLM(checkpoint.config)
         return cls(
             config=checkpoint.config,
             parameters=model.num_parameters(),

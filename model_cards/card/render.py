@@ -216,7 +216,7 @@ def _specifications(statistics: ModelStatistics, files: Sequence[VerifiedGguf]) 
             ("Ternary parameters", f"{statistics.ternary_parameters:,} ({statistics.ternary_share:.1%})"),
             (
                 "Bits per ternary weight",
-                f"{statistics.bits_per_ternary_weight:.2f} of information, with the scale; stored sizes are below",
+                f"{statistics.bits_per_ternary_weight:.2f} (information content, with its share of the scale)",
             ),
         ]
     bits = 8 * statistics.weight_bytes / statistics.parameters

@@ -1,4 +1,4 @@
-"""What the looped architecture of llama.cpp, `nanbeige`, cannot represent, and which types fit a model."""
+"""Limits of `nanbeige`, the looped architecture of llama.cpp: what it cannot run, and which types fit a model."""
 
 from collections.abc import Sequence
 

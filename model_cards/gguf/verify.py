@@ -296,8 +296,8 @@ def _model_log_probabilities(model: LoopLMForCausalLM, ids: list[int], loops: in
 
 
 def _largest_difference(expected: torch.Tensor, found: dict[int, float]) -> float:
-    likeliest = expected.topk(min(COMPARED_TOKENS, len(expected)))
-    pairs = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
+    top = expected.topk(min(COMPARED_TOKENS, len(expected)))
+    pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
     return max(abs(found[token] - value) if token in found else math.inf for token, value in pairs)
 
 

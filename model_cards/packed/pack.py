@@ -39,7 +39,8 @@ def pack(folder: Path, output_dir: Path) -> PackedFolder:
             folder is not empty.
         OSError: A file is missing, or the output cannot be written.
     """
-    ModelStatistics.from_checkpoint(LoopLMCheckpoint.from_folder(folder))  # checks every tensor
+    for _ in LoopLMCheckpoint.from_folder(folder).checked_tensors():
+        pass
     tokenizer = read_tokenizer(folder)
     disable_progress_bar()
     # In the dtype it is stored in: latent weights must not be rounded before they are packed.

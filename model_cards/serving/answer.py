@@ -29,7 +29,7 @@ def completed_answer(prompt: str, text: str) -> str | None:
     return completed_function(prompt, text)
 
 
-class Answer:
+class StreamedAnswer:
     """
     The text that a model has written so far.
 

@@ -19,7 +19,7 @@ from rich.text import Text
 from evaluation.rust import RustVerifier, Verdict
 from evaluation.rust.rustc.compiler import ROOT
 from evaluation.token_sampling import TokenSampling
-from model_cards.serving.answer import Answer, Show
+from model_cards.serving.answer import Show, StreamedAnswer
 from model_cards.serving.text_engine import TextEngine, text_engine
 
 # Unicode categories of control characters, which command the terminal, and of characters that reorder or hide text.
@@ -199,14 +199,14 @@ class Conversation:
             self._print_errors(answer, verdict)
         return verdict.ok
 
-    def _generate(self, prompt: str, show: Show) -> Answer:
+    def _generate(self, prompt: str, show: Show) -> StreamedAnswer:
         return self._engine.answer(prompt, self._settings.sampling, next(self._seeds) % 2**31, show)
 
-    def _verify(self, answer: Answer) -> Verdict:
+    def _verify(self, answer: StreamedAnswer) -> Verdict:
         (verdict,) = self._verifier.verify([answer.program], exact=True)
         return verdict
 
-    def _print_errors(self, answer: Answer, verdict: Verdict) -> None:
+    def _print_errors(self, answer: StreamedAnswer, verdict: Verdict) -> None:
         if not answer.finished:
             self._notes.print("The function is not complete.", style="red")
         for diagnostic in verdict.diagnostics[:MAX_LISTED_ERRORS]:

@@ -94,7 +94,7 @@ def add_chat(subcommands):
         "print one sample as it is generated)",
     )
     parser.add_argument("--temperature", type=float, default=0.2, help="0 is greedy decoding")
-    parser.add_argument("--top-p", type=float, default=0.95, help="nucleus sampling")
+    parser.add_argument("--top-p", type=float, default=0.95, help="probability mass kept by nucleus sampling")
     parser.add_argument("--max-new-tokens", type=int, default=512, help="maximum number of tokens of an answer")
     add_seed(parser, help="seed of the sampling; each further sample has the next number")
     num_loops = add_num_loops(parser)

@@ -4,7 +4,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 from transformers.generation.streamers import BaseStreamer
 
-from model_cards.serving.answer import Answer
+from model_cards.serving.answer import StreamedAnswer
 
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 
@@ -15,7 +15,7 @@ class PieceStreamer(BaseStreamer):
     which delays the brace that ends a function.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, answer: Answer):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, answer: StreamedAnswer):
         self._tokenizer = tokenizer
         self._answer = answer
         self._ids: list[int] | None = None

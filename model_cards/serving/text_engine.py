@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from evaluation.token_sampling import TokenSampling
-from model_cards.serving.answer import END_CHARACTERS, Answer, Show, completed_answer
+from model_cards.serving.answer import END_CHARACTERS, Show, StreamedAnswer, completed_answer
 from model_cards.serving.llama_server import RunningServer, ServerSettings, llama_server, open_model
 
 
@@ -21,7 +21,7 @@ class TextEngine(ABC):
     """A model that continues text."""
 
     @abstractmethod
-    def answer(self, prompt: str, sampling: TokenSampling, seed: int, show: Show) -> Answer:
+    def answer(self, prompt: str, sampling: TokenSampling, seed: int, show: Show) -> StreamedAnswer:
         """
         Continue a prompt until its function is complete, the model ends the text, or the context is full.
 
@@ -43,8 +43,8 @@ class LlamaCppEngine(TextEngine):
         self._address = urlsplit(server.address)
         self._headers = {"Content-Type": "application/json", "Authorization": f"Bearer {api_key}"}
 
-    def answer(self, prompt: str, sampling: TokenSampling, seed: int, show: Show) -> Answer:
-        answer = Answer(prompt, show)
+    def answer(self, prompt: str, sampling: TokenSampling, seed: int, show: Show) -> StreamedAnswer:
+        answer = StreamedAnswer(prompt, show)
         body = {
             "prompt": prompt,
             "stream": True,
@@ -121,7 +121,7 @@ class TransformersEngine(TextEngine):
         self._model, self._tokenizer = load_model(name)
         check_depth(self._model, GenerationSettings(**self._depth))
 
-    def answer(self, prompt: str, sampling: TokenSampling, seed: int, show: Show) -> Answer:
+    def answer(self, prompt: str, sampling: TokenSampling, seed: int, show: Show) -> StreamedAnswer:
         from transformers import set_seed
 
         from evaluation.generate import FunctionEnd, generation_arguments, positions
@@ -139,7 +139,7 @@ class TransformersEngine(TextEngine):
             max_new_tokens=min(sampling.max_new_tokens, room),
             **self._depth,
         )
-        answer = Answer(prompt, show)
+        answer = StreamedAnswer(prompt, show)
         set_seed(seed)
         self._model.generate(
             **inputs,

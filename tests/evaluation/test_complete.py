@@ -3,6 +3,7 @@
 import argparse
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -34,4 +35,6 @@ def test_a_folder_that_is_no_model_is_refused_with_its_name(tmp_path):
 
 
 def test_a_clean_process_has_none_of_this_projects_packages():
-    assert set(OWN_PACKAGES) == set(ALLOWED)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert {f"{name}*" for name in OWN_PACKAGES} == set(packages)

@@ -117,7 +117,7 @@ def test_a_measured_number_comes_with_interval_problems_sampling_and_command(sav
     assert f"bits per byte loop 1 | {bits.value:.4f} | {bits.limits('.4f')} |" in made.text
     assert "HumanEval-Rust (MultiPL-E) |  | not measured" in made.text
     assert "40 samples: 10 valid, 30 tests_failed." in made.text and "rustc 9.9.9" in made.text
-    # The command names the model as a stranger would, and no folder of this machine.
+    # The command has the name of the model on the Hub, and no folder of this machine.
     command = "python -m evaluation run --model someone/small-rust --problems rows.jsonl --out=results"
     assert command in made.text
     assert "/home" not in str(made) and str(saved.parent) not in str(made)

@@ -71,7 +71,7 @@ def test_bytes_are_those_of_the_layout_and_read_as_code_times_scale(name, rows, 
 
 
 @pytest.mark.parametrize("name", ["tq1_0", "tq2_0"])
-def test_ggmls_own_quantiser_agrees_where_it_finds_the_scale(name):
+def test_ggmls_own_quantizer_agrees_where_it_finds_the_scale(name):
     codes, scales = random_blocks(name, 4, 2, seed=0)
     dense = codes * np.repeat(scales, 256, axis=1)
     expected = quants.quantize(dense, GGMLQuantizationType(FORMATS[name].type_id))

@@ -1,4 +1,4 @@
-"""`python -m model_cards gguf` and `pack`: from a folder to what was asked for, or one line on standard error."""
+"""The commands `gguf` and `pack`: they write what was asked for, or print one line on standard error."""
 
 import resource
 import sys
@@ -37,7 +37,7 @@ def test_a_saved_model_is_exported_and_verified(folder, tmp_path, capsys, type):
     assert read_gguf(tmp_path / "out.gguf").metadata["general.name"] == "model"
 
 
-def test_what_llama_cpp_does_not_follow_is_said(folder, tmp_path, capsys):
+def test_settings_that_llama_cpp_ignores_are_printed(folder, tmp_path, capsys):
     config = LoopLMConfig.from_pretrained(folder)
     config.exit_threshold, config.kv_reuse = 0.75, "last"
     config.save_pretrained(folder)
@@ -54,7 +54,7 @@ def test_a_packed_folder_is_exported_and_verified(folder, tmp_path, capsys):
     assert "MB instead of" in printed and "2.062 bits each" in printed and "unpacked while generating" in printed
     packed = LoopLMForCausalLM.from_pretrained(out, dtype="auto")
     assert packed.config.weight_format == "packed" and packed.dtype == torch.bfloat16
-    assert packed.generation_config.max_new_tokens == 7, "it comes along"
+    assert packed.generation_config.max_new_tokens == 7, "generation settings are kept"
     for source, name in ((folder, "latent"), (out, "packed")):
         verify = ["--verify"] if source is out else []
         assert main([*gguf(source, tmp_path / f"{name}.gguf"), *verify]) == 0

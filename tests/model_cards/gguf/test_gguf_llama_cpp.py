@@ -53,7 +53,7 @@ def test_packed_files_agree_up_to_the_rounding_of_activations(tmp_path, group_si
         fits = group_size == -1 or group_size % block_format.block == 0
         if fits and block_format.pack is not None:
             agreement = verify(export(model, tmp_path / "model.gguf", type=type).path, model)
-            # A random model's likeliest tokens are near ties.
+            # The most likely tokens of a random model have nearly equal probabilities.
             assert agreement.kl < 1e-3 and agreement.top1 > 0.85, agreement.table()
             assert (agreement.activation_bits, agreement.type) == (8, type)
 
@@ -103,13 +103,13 @@ def test_a_prompt_at_once_and_token_by_token_give_the_same(tmp_path):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A model that has learnt, and its tokenizer."""
+    """A trained model and its tokenizer."""
     return trained_model()
 
 
 @pytest.fixture(scope="module")
 def trained_file(trained, tmp_path_factory):
-    """Its file of a type, written once."""
+    """Files of the trained model by type, each written once."""
     folder = tmp_path_factory.mktemp("trained")
     return cache(
         lambda type: export_gguf(LoopLMCheckpoint.from_model(trained[0]), trained[1], folder / type, type=type)

@@ -1,4 +1,4 @@
-"""`python -m model_cards publish`: what reaches the Hub is the model, and nothing reaches it unasked."""
+"""The command `publish`: only the model reaches the Hub, and only with `--push`."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ CARD = b"---\nlicense: mit\n---\n"
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A model as a training leaves it, among files that are nobody's business."""
+    """A saved model among files that must not be published."""
     folder = tmp_path_factory.mktemp("run") / "model"
     gguf_model(initializer_range=0.02).save_pretrained(folder)
     TOKENIZER.save_pretrained(folder)
@@ -44,7 +44,7 @@ def saved(tmp_path_factory):
 def hub(monkeypatch):
     with Hub() as hub:
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.endpoint)
-        # Large files by Git LFS, which shows what was sent; one test is of the other way.
+        # Large files by Git LFS, whose requests show the content; one test is for Xet.
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", "/nonexistent")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -83,7 +83,7 @@ def test_what_reaches_the_hub_is_the_model_its_code_and_its_gguf(saved, hub, tmp
     )
     ids = torch.tensor([TOKENIZER(PROMPT)["input_ids"]])
     assert torch.equal(original(ids).logits, loaded(ids).logits)
-    # The clean process said the same.
+    # The clean process generated the same text.
     expected = original.generate(ids, max_new_tokens=16, do_sample=False)[0]
     assert f"it continues: {TOKENIZER.decode(expected, skip_special_tokens=True)!r}" in printed
 
@@ -183,7 +183,7 @@ def test_nothing_private_goes_to_a_public_repository(hub, tmp_path):
     assert hub.commits[REPO] == []
 
 
-def test_a_strangers_name_is_refused_in_one_sentence(hub, tmp_path):
+def test_a_repository_of_another_user_is_refused_in_one_sentence(hub, tmp_path):
     with pytest.raises(ValueError, match="permission to write: You don't have the rights") as refused:
         upload(written({"README.md": CARD}, tmp_path / "it"), "someone/else", False, "Upload")
     assert "\n" not in str(refused.value) and hub.repositories == {}

@@ -1,4 +1,4 @@
-"""`python -m model_cards chat`: models continue Rust in a terminal or a pipe, and rustc judges what they wrote."""
+"""The command `chat`: models continue Rust in a terminal or a pipe, and rustc checks the answers."""
 
 import os
 import pty
@@ -17,7 +17,7 @@ from evaluation.token_sampling import TokenSampling
 from model_cards.__main__ import main
 from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf.export import export_gguf
-from model_cards.serving.answer import Answer
+from model_cards.serving.answer import StreamedAnswer
 from model_cards.serving.chat import ChatSettings, Conversation, visible
 from model_cards.serving.streaming import PieceStreamer
 from model_cards.serving.text_engine import text_engine
@@ -32,7 +32,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb", "NO_COLOR"
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
-    """llama.cpp in a process that has loaded PyTorch spins while it waits, and other work stops it."""
+    """Use one thread: llama.cpp in a process that has loaded PyTorch spins while it waits."""
     monkeypatch.setattr("model_cards.serving.llama_server._cores", lambda: 1)
 
 
@@ -73,10 +73,10 @@ def test_answers_come_in_pieces_and_end_with_their_function(models, kind):
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
-def test_equal_seeds_draw_equal_answers_and_others_draw_others(models, kind):
+def test_equal_seeds_sample_equal_answers_and_other_seeds_other_answers(models, kind):
     with text_engine(str(models[kind])) as engine:
-        drawn = [engine.answer(EITHER[0], TokenSampling(temperature=1), seed % 6, str).text for seed in range(12)]
-    assert drawn[:6] == drawn[6:] and set(drawn) >= set(EITHER[1:])
+        sampled = [engine.answer(EITHER[0], TokenSampling(temperature=1), seed % 6, str).text for seed in range(12)]
+    assert sampled[:6] == sampled[6:] and set(sampled) >= set(EITHER[1:])
 
 
 @pytest.mark.parametrize("configured", [{}, {"exit_threshold": 0.01}, {"exit_at_loop": 2}])
@@ -238,14 +238,14 @@ def test_what_would_steer_a_terminal_or_hide_text_is_spelled_out():
 
 def test_an_answer_ends_within_a_token_and_ignores_what_follows():
     shown = []
-    answer = Answer("fn f() {", shown.append)
+    answer = StreamedAnswer("fn f() {", shown.append)
     for piece in (" g('}');", " }\n\n} x", "fn "):
         answer.add(piece)
     assert answer.finished and answer.text == " g('}'); }" == "".join(shown)
 
 
 def test_an_answer_in_markdown_ends_with_its_block_and_its_program_is_verified():
-    answer = Answer("Write a function.", lambda piece: None)
+    answer = StreamedAnswer("Write a function.", lambda piece: None)
     for piece in ("Here:\n", "```rust\nfn f() -> u8 {", " 1 }\n", "```", "\nIt", " is one."):
         answer.add(piece)
     assert answer.finished and answer.text.endswith("```") and answer.program == "fn f() -> u8 { 1 }\n"
@@ -258,7 +258,7 @@ def test_characters_are_streamed_whole():
     text = "größer 日本 🦀 \N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}."
     ids = TOKENIZER(text, return_tensors="pt")["input_ids"]
     pieces = []
-    streamer = PieceStreamer(TOKENIZER, Answer("", pieces.append))
+    streamer = PieceStreamer(TOKENIZER, StreamedAnswer("", pieces.append))
     streamer.put(ids[:, :1])
     for token in ids[0, 1:]:
         streamer.put(token[None])

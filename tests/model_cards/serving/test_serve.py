@@ -1,4 +1,4 @@
-"""`python -m model_cards serve`: llama.cpp's server as a process of its own, asked by OpenAI's client."""
+"""The command `serve`: llama.cpp's server as a process of its own, with the client of OpenAI."""
 
 import json
 import os
@@ -148,7 +148,7 @@ def test_another_depth_equals_pytorch_at_thwith_num_loops(tmp_path, loops):
     prompt = "pub fn f(x: u8) -> u8 {"
     before = path.read_bytes()
     with serving(path, "--num-loops", str(loops)) as (_, address), client_of(address) as client:
-        # The bias decides what is drawn and not what is listed; nothing is listed for a part of a character.
+        # The bias changes what is sampled, but not the listed ones; none are listed for a part of a character.
         completion = client.chat.completions.create(
             model="",
             messages=[{"role": "user", "content": prompt}],
