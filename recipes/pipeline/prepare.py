@@ -178,7 +178,7 @@ def make_rows(data: DataRecipe, training: Sequence[Document], folder: Path) -> l
             write_synthetic(path, choose_families(tier=data.task_tier), data.tasks, 0, verifier, tasks=True)
             solutions = [
                 Document.of("tasks", task.family, "file", LICENSE, task.code)
-                for task in split_tasks(read_tasks(path)).read
+                for task in split_tasks(read_tasks(path)).pretraining
             ]
     if not data.variants:
         return samples + solutions

@@ -65,7 +65,7 @@ def check_room(recipe: Recipe, stage: MaxRLStage, tokenizer: PreTrainedTokenizer
     """Raises `ValueError` unless enough prompts of the tasks in a folder leave room for a completion."""
     tasks = split_tasks(read_tasks(folder / TASKS_FILE))
     room = _room(recipe, stage)
-    practise, held_out = (_fitting(part, tokenizer, room) for part in (tasks.practise, tasks.held_out))
+    practise, held_out = (_fitting(part, tokenizer, room) for part in (tasks.prompts, tasks.held_out))
     if len(practise) < stage.prompts_per_step or not held_out:
         raise ValueError(
             f"stages.{stage.name}.max_completion_length must leave room for prompts: {room} tokens are left, in which "
@@ -90,7 +90,7 @@ def reinforce(recipe: Recipe, stage: MaxRLStage, prepared: Prepared, previous: P
         tasks = split_tasks(load_tasks(recipe.run_dir / TASKS_FILE, verifier))
     model = LoopLMForCausalLM.from_pretrained(previous)
     room = _room(recipe, stage)
-    practise, held_out = (_fitting(part, prepared.tokenizer, room) for part in (tasks.practise, tasks.held_out))
+    practise, held_out = (_fitting(part, prepared.tokenizer, room) for part in (tasks.prompts, tasks.held_out))
     held_out = held_out[: stage.held_out_tasks]
     micro_batch_size = stage.micro_batch_for(state.num_processes)
     logging_steps = max(1, min(10, stage.total_steps // 20))
