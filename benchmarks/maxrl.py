@@ -124,7 +124,7 @@ def make_tasks(options: argparse.Namespace) -> dict[str, list[Task]]:
         finished.touch()
     tasks = split_tasks(read_tasks(path))
     chosen = random.Random(0).sample(tasks.held_out, min(options.held_out, len(tasks.held_out)))
-    return {"pretrain": tasks.read, "train": tasks.practise, "held_out": chosen}
+    return {"pretrain": tasks.pretraining, "train": tasks.prompts, "held_out": chosen}
 
 
 def pretrain(tasks: list[Task], options: argparse.Namespace) -> Path:

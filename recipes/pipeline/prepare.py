@@ -162,7 +162,7 @@ def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) ->
             write_synthetic(path, choose_families(tier=data.task_tier), data.tasks, 0, verifier, tasks=True)
             solutions = [
                 Document.of("tasks", task.family, "file", LICENSE, task.code)
-                for task in split_tasks(read_tasks(path)).read
+                for task in split_tasks(read_tasks(path)).pretraining
             ]
     if not data.variants:
         return samples + solutions

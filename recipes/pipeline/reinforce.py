@@ -32,7 +32,7 @@ def check_room(recipe: Recipe, stage: MaxRL, tokenizer: PreTrainedTokenizerFast,
     """Raises `ValueError` unless enough prompts of the tasks in a folder leave room for a completion."""
     tasks = split_tasks(read_tasks(folder / TASKS_FILE))
     room = stage.room(recipe)
-    practise, held_out = (_fitting(part, tokenizer, room) for part in (tasks.practise, tasks.held_out))
+    practise, held_out = (_fitting(part, tokenizer, room) for part in (tasks.prompts, tasks.held_out))
     if len(practise) < stage.prompts_per_step or not held_out:
         raise ValueError(
             f"{stage.name}.max_completion_length must leave room for prompts: {room} tokens are left, in which "
@@ -56,7 +56,7 @@ def reinforce(recipe: Recipe, stage: MaxRL, prepared: Prepared, previous: Path) 
         tasks = split_tasks(load_tasks(recipe.run_dir / TASKS_FILE, verifier))
     model = LoopLMForCausalLM.from_pretrained(previous)
     room = stage.room(recipe)
-    practise, held_out = (_fitting(part, prepared.tokenizer, room) for part in (tasks.practise, tasks.held_out))
+    practise, held_out = (_fitting(part, prepared.tokenizer, room) for part in (tasks.prompts, tasks.held_out))
     held_out = held_out[: stage.held_out_tasks]
     micro_batch_size = stage.micro_batch_for(state.num_processes)
     logging_steps = max(1, min(10, stage.total_steps // 20))

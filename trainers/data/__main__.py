@@ -1,4 +1,4 @@
-"""`python -m trainers.data`: make verified Rust (`synth`), vary what there is (`augment`), look at both (`report`)."""
+"""`python -m trainers.data`: generate Rust (`synth`), write variants of code (`augment`), compare files (`report`)."""
 
 import argparse
 import sys
@@ -8,14 +8,14 @@ from trainers.data import command_line
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one subcommand; returns its exit status."""
+    """Run one subcommand and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m trainers.data", description=__doc__)
     subcommands = parser.add_subparsers(dest="command", required=True)
     command_line.add_synth(subcommands)
-    command_line.add_report(subcommands)
     command_line.add_augment(subcommands)
+    command_line.add_report(subcommands)
     options = parser.parse_args(arguments)
-    interrupted = "Interrupted." if options.command == "report" else "Interrupted; the same command continues."
+    interrupted = "Interrupted." if options.command == "report" else "Interrupted; run the same command to continue."
     return exit_status(f"{parser.prog} {options.command}", lambda: options.run(options), interrupted)
 
 

@@ -1,8 +1,8 @@
-"""A file of verified rows that grows candidate by candidate, and after a kill goes on where it ended.
+"""Files of verified rows that can be continued after an interruption.
 
-Candidates come in an order that depends on the settings alone, and each has its id. What is verified is written in
-that order, so the rows that are there tell where to go on, and the finished file is the same however often the work
-was interrupted.
+Candidates come in an order that depends only on the settings, and each has an id. Verified candidates are written in
+that order, so the existing rows tell where to continue, and the finished file is the same however often the work was
+interrupted.
 """
 
 import json
@@ -15,28 +15,35 @@ from typing import Any, TypeVar
 from evaluation.complete_files import named_in_errors
 
 Candidate = TypeVar("Candidate")
-# Candidates in a row that are not kept, where a number of rows is wanted; more, and the file was made in another way.
-MOST_DROPPED = 500
+# Maximum number of consecutive candidates that fail verification. If there are more between two rows of a file, the
+# file was made with other settings.
+MAX_FAILED = 500
 BATCH = 512
 ROW_START = b'{"id": "'
 
 
+def check_output(path: Path) -> None:
+    """Raise `ValueError` unless a file can be written at `path`."""
+    if path.is_dir() or (path.parent.exists() and not path.parent.is_dir()):
+        raise ValueError(f"output must be a file that can be written, got {path}")
+
+
 def read_kept(path: Path) -> list[dict[str, Any]]:
     """
-    The rows of a file of JSON lines, without a last line that was cut off.
+    Return the rows of a file of JSON lines, without a last line that was cut off.
 
     Raises:
-        ValueError: Another line is no row with an id.
+        ValueError: Another line is not a row with an id.
     """
     return [row for row, _ in kept_rows(path)]
 
 
 def kept_rows(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
     """
-    The whole rows of a file of JSON lines, each with the number of bytes up to its end; none where there is no file.
+    Yield the complete rows of a file of JSON lines, each with the byte offset of its end; none if there is no file.
 
     Raises:
-        ValueError: A line is no row with an id, nor the beginning of one that was cut off.
+        ValueError: A line is neither a row with an id nor, at the end, the beginning of one.
     """
     if not path.exists():
         return
@@ -66,36 +73,36 @@ def keep_verified(
     advance: Callable[[int], None] = lambda done: None,
 ) -> int:
     """
-    Writes a row for each candidate that is verified; holds one batch of them in memory.
+    Write a row for each candidate that passes verification, with one batch of candidates in memory at a time.
 
     Args:
-        path: A file of JSON lines, new or of an earlier call with the same settings.
-        candidates: In an order of their own.
-        identify: The id of a candidate's row.
-        verify: A row for each, or None for what is not to be kept.
-        count: Rows wanted; None takes all candidates.
-        batch: Candidates verified together.
-        advance: Is told how many candidates, or rows if there is a `count`, were done.
+        path: File of JSON lines, new or from an earlier call with the same settings.
+        candidates: Always in the same order.
+        identify: Returns the id of a candidate's row.
+        verify: Returns a row for each candidate, or None if it fails.
+        count: Number of rows to write; None takes all candidates.
+        batch: Number of candidates to verify together.
+        advance: Called with the number of candidates that were just processed, or of rows if there is a `count`.
 
     Returns:
-        How many rows the file has.
+        Number of rows in the file.
 
     Raises:
-        ValueError: The file holds other rows than these candidates', or more than are wanted.
-        OSError: The file cannot be written, for example for want of room; names it.
+        ValueError: The file holds rows of other candidates, or more than `count` rows.
+        OSError: The file cannot be written, for example because the disk is full; names the file.
     """
     there = sum(1 for _ in kept_rows(path))
     if count is not None and there > count:
         raise ValueError(f"{path} holds {there} rows, more than the {count} wanted; choose another file")
-    most_dropped = math.inf if count is None else MOST_DROPPED
+    max_failed = math.inf if count is None else MAX_FAILED
     end = 0
     for row, row_end in kept_rows(path):
         passed, end = 0, row_end
         while (candidate := next(candidates, None)) is not None and identify(candidate) != row["id"]:
             passed += 1
-            if passed > most_dropped:
+            if passed > max_failed:
                 break
-        if candidate is None or passed > most_dropped:
+        if candidate is None or passed > max_failed:
             raise ValueError(f"{path} holds rows of other settings; choose another file, or delete it")
         advance(1 if count is not None else passed + 1)
     kept = there

@@ -1,4 +1,4 @@
-"""From texts to blocks of token ids of one length."""
+"""Packing of texts into blocks of token ids of equal length."""
 
 from collections.abc import Sequence
 
@@ -13,17 +13,17 @@ def pack_blocks(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, seq_le
 
     Args:
         texts: Documents, in the order in which they are joined.
-        tokenizer: Adds the bos token by itself.
-        seq_len: Tokens per block. What remains at the end is dropped.
+        tokenizer: Tokenizer that adds the bos token itself.
+        seq_len: Tokens per block. An incomplete block at the end is dropped.
 
     Returns:
-        A data set with the column `input_ids`, (seq_len,) per row.
+        Dataset with the column `input_ids`, `(seq_len,)` per row.
 
     Raises:
         ValueError: The texts do not fill one block.
     """
     stream: list[int] = []
-    # `verbose` would warn of texts longer than the model's context, but they are cut into blocks. Text that spells a
+    # `verbose` would warn about texts longer than the context, but they are cut into blocks. Text that spells a
     # special token stays text.
     settings = {"verbose": False, "return_attention_mask": False, "split_special_tokens": True}
     for token_ids in tokenizer(list(texts), **settings)["input_ids"] if texts else []:
@@ -41,7 +41,7 @@ def pack_blocks(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, seq_le
 
 def regroup_blocks(blocks: Dataset, seq_len: int) -> Dataset:
     """
-    The same tokens in the same order as blocks of another length; what remains at the end is dropped.
+    Return the same tokens in the same order as blocks of another length. An incomplete block at the end is dropped.
 
     Raises:
         ValueError: The tokens do not fill one block.

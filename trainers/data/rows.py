@@ -1,4 +1,4 @@
-"""How a verified row is written: text, where it comes from, and what the compiler said."""
+"""Rows of verified code: the code, its origin and the verdict of the compiler."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from trainers.data.sources import Document
 
 def verified_row(row: Document, verdict: Verdict, mix: str, prompt: str = "", **more: Any) -> dict[str, Any]:
     """
-    JSON values of a row and its verdict; nothing in it differs from run to run.
+    Return a document and its verdict as JSON values, which are the same in every run.
 
     Args:
-        row: The text.
-        verdict: On it.
-        mix: What the row is for.
-        prompt: Its beginning, where it is a task.
-        more: Columns beyond those that every row has.
+        row: The document.
+        verdict: Verdict on the document.
+        mix: Name of the part of the data that the row belongs to.
+        prompt: Beginning of the code if the row is a task.
+        more: Additional columns.
     """
     sizes = verdict.metadata
     return {

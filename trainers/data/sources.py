@@ -1,9 +1,9 @@
 """
-Rust text to train on, as rows.
+Rust code to train on, as documents.
 
-The default source is what every Rust installation with the `rust-docs` component already holds: Rust by Example, the
-examples of the standard library's documentation and the standard library's own source pages. A folder of .rs files is
-the other; a few files written for this project are what is left when there is neither.
+The default source is the documentation that every Rust toolchain with the `rust-docs` component has: Rust by Example,
+the examples of the standard library's documentation, and the source pages of the standard library. Another source is a
+folder of .rs files. If there is neither, a few files that were written for this project are used.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ UNREADABLE, EMPTY = "that cannot be read as UTF-8", "that are empty"
 TOOLCHAIN_LICENSE = "MIT OR Apache-2.0"
 RUST_DOCS_HINT = "rustup component add rust-docs"
 TRANSLATIONS = {"es", "fr", "ja", "ko", "pt-br", "ru", "vi", "zh"}
-# Thousands of pages that a program wrote: vendor intrinsics, one line apart.
+# Thousands of generated pages of vendor intrinsics that differ in one line.
 GENERATED_PAGES = {"arch", "core_arch", "portable-simd", "simd", "stdarch"}
 
 _BOOK_EXAMPLE = re.compile(r'<code class="language-rust[^"]*">(.*?)</code>', re.DOTALL)
@@ -36,15 +36,15 @@ BUILTIN_RUST = Path(str(files("trainers.data").joinpath("builtin_rust")))
 @dataclass(frozen=True)
 class Document:
     """
-    One piece of Rust with where it comes from.
+    A piece of Rust code and its origin.
 
     Attributes:
-        id: Hash of the code without regard to white space; equal code has equal ids.
+        id: Hash of the code, ignoring differences in whitespace.
         source: Name of the collection.
-        path: File or page within it.
+        path: File or page within the collection.
         kind: "example" or "file".
-        license: SPDX expression, or "unknown" for the user's own folder.
-        code: The text.
+        license: SPDX expression, or "unknown" for a folder of the user.
+        code: The code.
     """
 
     id: str
@@ -61,7 +61,7 @@ class Document:
 
 
 def toolchain_docs() -> Path | None:
-    """The installed toolchain's HTML documentation, or None where `rust-docs` or rustc is missing."""
+    """Return the folder of the installed toolchain's HTML documentation, or None without `rust-docs` or rustc."""
     try:
         found = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
@@ -79,7 +79,7 @@ def _text_of(markup: str) -> str:
 def _read_pages(
     folder: Path, skip: set[str], pattern: re.Pattern, source: str, kind: str, suffix: str = ""
 ) -> Iterator[Document]:
-    """What `pattern` finds in the HTML pages below a folder; `skip` names folders and files to leave out."""
+    """Yield the matches of `pattern` in the HTML pages below a folder; `skip` names folders and files to omit."""
     for page in sorted(folder.rglob("*.html")):
         relative = page.relative_to(folder)
         if skip.isdisjoint(relative.parts):
@@ -89,28 +89,29 @@ def _read_pages(
 
 
 def read_rust_by_example(docs: Path) -> Iterator[Document]:
-    """The programs of Rust by Example, hidden lines included."""
+    """Yield the programs of Rust by Example, including hidden lines."""
     skip = TRANSLATIONS | {"print.html"}
     return _read_pages(docs / "rust-by-example", skip, _BOOK_EXAMPLE, "rust-by-example", "example")
 
 
 def read_std_examples(docs: Path) -> Iterator[Document]:
-    """The examples of the standard library's documentation, as shown there (without their hidden lines)."""
+    """Yield the examples of the standard library's documentation as shown there, without their hidden lines."""
     return _read_pages(docs / "std", GENERATED_PAGES, _DOC_EXAMPLE, "std-examples", "example")
 
 
 def read_std_sources(docs: Path) -> Iterator[Document]:
-    """The standard library's source files, from their documentation pages."""
+    """Yield the source files of the standard library from their documentation pages."""
     return _read_pages(docs / "src", GENERATED_PAGES, _SOURCE_PAGE, "std-sources", "file", suffix=".html")
 
 
 def read_folder(folder: Path) -> Iterator[Document]:
     """
-    Every .rs file below a folder that [`rust_files`] takes; prints how many are left out, and why. The source of a
-    file is the subfolder it is in, or the folder itself.
+    Yield the .rs files below a folder that `rust_files` selects, and print how many are left out and why. The source
+    of a
+    document is the name of the top-level subfolder that it is in, or of the folder itself.
 
     Raises:
-        ValueError: The folder does not exist, or holds no readable .rs file.
+        ValueError: The folder does not exist or has no readable .rs file.
     """
     files, readable = rust_files(folder), 0
     for path in files.paths:
@@ -136,14 +137,14 @@ def read_folder(folder: Path) -> Iterator[Document]:
 
 
 def read_builtin() -> Iterator[Document]:
-    """The small set of Rust files written for this project."""
+    """Yield the small set of Rust files that were written for this project."""
     for path in sorted(BUILTIN_RUST.iterdir(), key=lambda entry: entry.name):
         if path.name.endswith(".rs"):
             yield Document.of("builtin", path.name, "file", "MIT", path.read_text(encoding="utf-8"))
 
 
 def unique_documents(rows: Iterable[Document]) -> Iterator[Document]:
-    """The rows without those whose code, white space aside, came before."""
+    """Yield the documents without duplicates; differences in whitespace are ignored."""
     seen = set()
     for row in rows:
         if row.id not in seen:
@@ -153,9 +154,10 @@ def unique_documents(rows: Iterable[Document]) -> Iterator[Document]:
 
 def read_documents(data_dir: Path | None) -> list[Document]:
     """
-    All rows of `data_dir`, or of the installed toolchain's documentation, or of the built-in set; without repetitions.
+    Return all documents of `data_dir`, or of the installed toolchain's documentation, or of the built-in set, without
+    duplicates.
 
-    Prints what to install where the documentation is missing.
+    Print what to install if the documentation is missing.
     """
     if data_dir is not None:
         return list(unique_documents(read_folder(data_dir)))

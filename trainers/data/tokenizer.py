@@ -1,4 +1,4 @@
-"""Byte-level BPE tokenizer, and the one place where its special tokens are decided."""
+"""Byte-level BPE tokenizer and its special tokens."""
 
 from collections.abc import Iterable
 
@@ -10,18 +10,18 @@ from trainers.data.special_tokens import BOS_TOKEN, EOS_TOKEN, PAD_TOKEN, SMALLE
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> PreTrainedTokenizerFast:
     """
-    Train a byte-level BPE with GPT-2's splitting; any text survives encoding and decoding unchanged
-    (one that spells a special token, if it is encoded with `split_special_tokens=True`).
+    Train a byte-level BPE with the pre-tokenization of GPT-2. Any text is unchanged by encoding and decoding
+    (if it spells a special token, only with `split_special_tokens=True`).
 
     Every encoded text begins with the bos token. The special tokens have the ids 0 (pad), 1 (bos) and 2 (eos).
 
     Args:
-        texts: What to learn the merges from.
-        vocab_size: At most so many tokens, special ones and the 256 bytes included.
-        max_length: Longest sequence the model takes, in tokens.
+        texts: Texts to learn the merges from.
+        vocab_size: Maximum number of tokens, including the special tokens and the 256 bytes.
+        max_length: Maximum sequence length of the model in tokens.
 
     Raises:
-        ValueError: `vocab_size` leaves no room for the bytes, or there is no text.
+        ValueError: `vocab_size` is too small for the bytes, or there is no text.
     """
     if vocab_size < SMALLEST_VOCABULARY:
         raise ValueError(

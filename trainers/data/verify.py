@@ -1,4 +1,4 @@
-"""What the compiler says about rows of Rust text."""
+"""Verification of documents with the compiler."""
 
 import random
 import re
@@ -17,14 +17,14 @@ _CRATE_ATTRIBUTES = re.compile(r"\A(?:\s*(?:#!\[[^\n]*\]|//[^\n]*)\n)*")
 @dataclass(frozen=True)
 class VerifiedSample:
     """
-    Verdicts on some of the rows.
+    Verdicts on a random sample of the documents.
 
     Attributes:
-        texts: How many rows there are to choose from.
-        counts: Verdicts by status, most frequent first.
-        external: How many failed only because they use crates or files that do not come with them.
-        seconds: Of the compiler, summed over all calls.
-        problem: Why nothing could be verified; None when it could.
+        texts: Number of documents to choose from.
+        counts: Number of verdicts by status, most frequent first.
+        external: Number of documents that fail only because they use external crates or files.
+        seconds: Total time of all compiler calls.
+        problem: Reason why nothing could be verified, or None.
     """
 
     texts: int
@@ -36,20 +36,22 @@ class VerifiedSample:
 
 def decided(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """
-    The verdicts, where each says something about its code.
+    Return the verdicts if all of them are about the code.
 
     Raises:
-        SandboxFailure: The compiler or the sandbox failed for some: to leave these out would make another data set.
+        SandboxFailure: The compiler or the sandbox failed for some. Omitting these would change the data set.
     """
     failed = [verdict for verdict in verdicts if verdict.status == "unavailable"]
     if failed:
         reason = failed[0].diagnostics[0].message if failed[0].diagnostics else "no reason was given"
-        raise SandboxFailure(f"the verifier failed for {len(failed)} codes ({reason}); start again to continue")
+        raise SandboxFailure(
+            f"the verifier failed for {len(failed)} programs ({reason}); run the same command to continue"
+        )
     return list(verdicts)
 
 
 def as_program(row: Document) -> str:
-    """What to compile: an example without `fn main` is wrapped into one, as rustdoc does it; a file stays as it is."""
+    """Return the program to compile: an example without `fn main` is wrapped in one, as rustdoc does; files stay as is."""
     if row.kind != "example" or _MAIN.search(row.code):
         return row.code
     head = _CRATE_ATTRIBUTES.match(row.code).group()
@@ -58,8 +60,8 @@ def as_program(row: Document) -> str:
 
 def verify_sample(rows: Sequence[Document], size: int, edition: str = "2021", progress: bool = True) -> VerifiedSample:
     """
-    Verify `size` rows, chosen at random but the same ones each time. Without a compiler, or without a sandbox for it,
-    the sample says so instead: it informs, it decides nothing.
+    Verify a random sample of `size` documents, which is the same each time. If there is no compiler or no sandbox for
+    it, the result says so instead of raising an error.
     """
     sample = random.Random(0).sample(list(rows), min(size, len(rows)))
     try:

@@ -101,7 +101,7 @@ def some_rows(path, count=6):
 def test_a_file_is_varied_and_continues_to_the_same_file_after_an_interruption(tmp_path, verifier, capsys):
     source, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
     rows = some_rows(source)
-    command = ["augment", str(source), "--seed", "3", "--out", str(out)]
+    command = ["augment", str(source), "--seed", "3", "--output", str(out)]
     assert main(command) == 0
     assert "alpha" in capsys.readouterr().out
     content = out.read_bytes()
@@ -113,7 +113,7 @@ def test_a_file_is_varied_and_continues_to_the_same_file_after_an_interruption(t
         out.write_bytes(content[:end])
         assert main(command) == 0
         assert out.read_bytes() == content
-    assert main(["augment", str(source), "--seed", "4", "--out", str(out)]) == 2
+    assert main(["augment", str(source), "--seed", "4", "--output", str(out)]) == 2
     assert "holds rows of other settings" in capsys.readouterr().err
     assert out.read_bytes() == content
 
@@ -132,15 +132,15 @@ def test_a_file_is_varied_and_continues_to_the_same_file_after_an_interruption(t
 def test_bad_input_is_refused_before_any_work(line, options, message, tmp_path, capsys):
     path, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
     path.write_text('{"code": "fn g(x: u8) -> u8 { x }"}\n' + line + "\n")
-    assert main(["augment", str(path), "--out", str(out), *options]) == 2
+    assert main(["augment", str(path), "--output", str(out), *options]) == 2
     assert re.search(message, capsys.readouterr().err)
     assert not out.exists()
 
 
 def test_tasks_are_varied_with_their_hidden_cases(tmp_path, verifier):
     path, out = tmp_path / "tasks.jsonl", tmp_path / "out.jsonl"
-    assert main(["synth", "--tasks", "--n", "6", "--tier", "2", "--out", str(path)]) == 0
-    assert main(["augment", str(path), "--kinds", "alpha", "--out", str(out)]) == 0
+    assert main(["synth", "--tasks", "--num-samples", "6", "--tier", "2", "--output", str(path)]) == 0
+    assert main(["augment", str(path), "--kinds", "alpha", "--output", str(out)]) == 0
     assert len(read_kept(out)) == 6 and all(row["verdict"]["tests_total"] > 1 for row in read_kept(out))
 
 

@@ -16,7 +16,7 @@ from evaluation.rust.sandbox.runner import SandboxFailure
 from evaluation.rust.verdict import NOT_REACHED
 from tests.helpers.tiny import tiny_model
 from trainers.data import sources, verify
-from trainers.data.mix import MOST_READINGS, check_shares, mix_documents
+from trainers.data.mix import MAX_REPEATS, check_shares, mix_documents
 from trainers.data.pack import pack_blocks
 from trainers.data.sources import Document, read_builtin, read_documents, read_folder, unique_documents
 from trainers.data.tokenizer import check_special_tokens, special_token_ids, train_tokenizer
@@ -224,7 +224,7 @@ def test_a_mix_gives_every_source_its_share_of_the_bytes(sizes, shares):
     assert mixed == mix_documents(rows, wanted)
     held = {source: sum(len(row.code) for row in mixed if row.source == source) for source in wanted}
     assert {row.source for row in mixed} == set(wanted)
-    assert max(Counter(row.id for row in mixed).values()) <= MOST_READINGS + 1
+    assert max(Counter(row.id for row in mixed).values()) <= MAX_REPEATS + 1
     # Every source holds its quota and at most one text more.
     longest = {source: max(len(row.code) for row in rows if row.source == source) for source in wanted}
     for one, other in permutations(wanted, 2):

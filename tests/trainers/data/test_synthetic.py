@@ -161,34 +161,40 @@ def test_a_number_that_its_type_cannot_hold_is_no_case():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--n", "0"], "--n must be at least 1, got 0"),
-        (["--n", "5", "--family", "unknown"], "families must be some of .*; got unknown"),
-        (["--n", "5", "--tier", "5"], "tier must be from 0 to 4, got 5"),
-        (["--n", "5", "--tier", "0", "--family", "primes"], "families must have some of tier 0, got primes"),
-        (["--n", "4000", "--family", "pick_of_three", "--tasks"], r"n must be at most the \d+ distinct tasks"),
-        (["--n", "5", "--tasks", "--family", "struct_macro"], "at most the 0 distinct tasks"),
+        (["--num-samples", "0"], "num_samples must be at least 1, got 0"),
+        (["--num-samples", "5", "--families", "unknown"], "families must be some of .*; got unknown"),
+        (["--num-samples", "5", "--tier", "5"], "tier must be from 0 to 4, got 5"),
+        (
+            ["--num-samples", "5", "--tier", "0", "--families", "primes"],
+            "families must have some of tier 0, got primes",
+        ),
+        (
+            ["--num-samples", "4000", "--families", "pick_of_three", "--tasks"],
+            r"num_samples must be at most the \d+ distinct tasks",
+        ),
+        (["--num-samples", "5", "--tasks", "--families", "struct_macro"], "at most the 0 distinct tasks"),
     ],
 )
 def test_bad_input_is_refused_before_any_work(arguments, message, tmp_path, capsys):
-    assert synth(*arguments, "--out", tmp_path / "out.jsonl") == 2
+    assert synth(*arguments, "--output", tmp_path / "out.jsonl") == 2
     assert re.search(message, capsys.readouterr().err.replace("\n", " "))
     assert not (tmp_path / "out.jsonl").exists()
 
 
 def test_our_own_programs_run_without_consent_and_no_others_do(tmp_path, monkeypatch):
     monkeypatch.delenv("HF_ALLOW_CODE_EVAL")
-    assert synth("--n", 1, "--out", tmp_path / "out.jsonl") == 0
+    assert synth("--num-samples", 1, "--output", tmp_path / "out.jsonl") == 0
     with RustVerifier() as verifier, pytest.raises(CodeExecutionNotAllowed, match="HF_ALLOW_CODE_EVAL=1"):
         verifier.verify(["fn f() {}"], "#[test] fn t() { super::f() }")
 
 
 def test_a_file_that_was_cut_anywhere_continues_to_the_same_file(tmp_path):
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
-    assert synth("--n", 40, "--seed", 2, "--out", whole) == 0
+    assert synth("--num-samples", 40, "--seed", 2, "--output", whole) == 0
     content = whole.read_bytes()
     for end in (1, len(content) // 3, len(content) - 1):
         cut.write_bytes(content[:end])
-        assert synth("--n", 40, "--seed", 2, "--out", cut) == 0
+        assert synth("--num-samples", 40, "--seed", 2, "--output", cut) == 0
         assert cut.read_bytes() == content
     row = read_kept(whole)[0]
     columns = (
@@ -200,14 +206,14 @@ def test_a_file_that_was_cut_anywhere_continues_to_the_same_file(tmp_path):
 
 def test_a_file_of_other_settings_is_refused_and_kept(tmp_path, capsys):
     path = tmp_path / "out.jsonl"
-    assert synth("--n", 5, "--seed", 2, "--out", path) == 0
+    assert synth("--num-samples", 5, "--seed", 2, "--output", path) == 0
     content = path.read_bytes()
-    assert synth("--n", 5, "--seed", 3, "--out", path) == 2
-    assert synth("--n", 4, "--seed", 2, "--out", path) == 2
+    assert synth("--num-samples", 5, "--seed", 3, "--output", path) == 2
+    assert synth("--num-samples", 4, "--seed", 2, "--output", path) == 2
     errors = capsys.readouterr().err
     assert "holds rows of other settings" in errors and "holds 5 rows, more than the 4 wanted" in errors
     path.write_text("no row\n")
-    assert synth("--n", 5, "--out", path) == 2
+    assert synth("--num-samples", 5, "--output", path) == 2
     assert "line 1 has none" in capsys.readouterr().err
     assert path.read_text() == "no row\n" and content
 
@@ -243,8 +249,8 @@ def test_no_more_is_drawn_than_is_verified_and_progress_is_told_at_once(tmp_path
 
 
 def test_more_rows_than_the_disk_can_hold_are_refused_at_once(tmp_path, capsys):
-    assert synth("--n", 10**12, "--out", tmp_path / "rows.jsonl") == 2
-    assert "n must be at most" in capsys.readouterr().err and not any(tmp_path.iterdir())
+    assert synth("--num-samples", 10**12, "--output", tmp_path / "rows.jsonl") == 2
+    assert "num_samples must be at most" in capsys.readouterr().err and not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("content", ["a note without an end", '{"weights": 1}', '{"id": "a"}\nthe end'])
@@ -305,7 +311,18 @@ def one_form(function, form):
 @pytest.mark.parametrize("kind", [[], ["--tasks"]])
 def test_a_killed_process_continues_to_the_same_file(tmp_path, kind):
     count = "600" if kind else "1500"
-    command = [sys.executable, "-m", "trainers.data", "synth", "--n", count, "--seed", "4", *kind, "--out"]
+    command = [
+        sys.executable,
+        "-m",
+        "trainers.data",
+        "synth",
+        "--num-samples",
+        count,
+        "--seed",
+        "4",
+        *kind,
+        "--output",
+    ]
     subprocess.run([*command, tmp_path / "whole.jsonl"], check=True, capture_output=True)
     path = tmp_path / "killed.jsonl"
     for seconds in (9, 14):
@@ -319,7 +336,7 @@ def test_a_killed_process_continues_to_the_same_file(tmp_path, kind):
 
 def test_the_report_compares_files(tmp_path, capsys):
     path = tmp_path / "some.jsonl"
-    assert synth("--n", 30, "--out", path) == 0
+    assert synth("--num-samples", 30, "--output", path) == 0
     assert main(["report", str(path)]) == 0
     assert "literals masked" in capsys.readouterr().out
     path.write_text('{"id": "a"}\n')
@@ -333,3 +350,12 @@ def test_figures_count_what_they_say():
     )
     assert (figures.texts, figures.unparsed, figures.distinct, figures.distinct_masked) == (4, 1, 3, 2)
     assert (figures.methods, figures.paths, figures.complexity) == (1, 1, {"at most 1": 3})
+
+
+def test_former_options_are_still_accepted(tmp_path):
+    new, old = tmp_path / "new.jsonl", tmp_path / "old.jsonl"
+    families = ("pick_of_three", "primes")
+    assert synth("--num-samples", 2, "--output", new, "--families", *families, "--num-workers", 1) == 0
+    repeated = [word for family in families for word in ("--family", family)]
+    assert synth("--n", 2, "--out", old, *repeated, "--workers", 1) == 0
+    assert new.read_bytes() == old.read_bytes()

@@ -90,7 +90,7 @@ def test_no_case_of_the_checker_stands_in_the_prompt(drawn):
     [
         ({"solution": SOLUTION.replace("> 3", "> 4")}, "its solution does not pass: tests_failed"),
         ({"solution": "    unsafe { 1 }\n}\n"}, "its solution does not pass: refused"),
-        ({"checker": "check!(total(&[]) == 0);\ncheck!(total(&[1]) == 0);"}, "always returns the same passes"),
+        ({"checker": "check!(total(&[]) == 0);\ncheck!(total(&[1]) == 0);"}, "always returns the same value passes"),
         (
             {
                 "prompt": "fn same(x: i32) -> i32 {\n",
@@ -99,7 +99,7 @@ def test_no_case_of_the_checker_stands_in_the_prompt(drawn):
                 # Three times x passes as well.
                 "checker": "check!(same(0) == 0);\ncheck!(same(1) != 0);",
             },
-            "only 2 of 3 wrong variants fail, 3 must",
+            "only 2 of 3 mutants are rejected, at least 3 must be",
         ),
     ],
 )
@@ -109,7 +109,7 @@ def test_a_task_that_rewards_the_wrong_is_found_and_its_set_refused(change, faul
     assert fault in found
     path = tmp_path / "tasks.jsonl"
     path.write_text("".join(json.dumps(asdict(task)) + "\n" for task in (TASK, bad)))
-    with pytest.raises(ValueError, match="tell right from wrong; 1 of 2 do not: a .made.: "):
+    with pytest.raises(ValueError, match="reject wrong solutions; 1 of 2 do not: a .made.: "):
         load_tasks(path, verifier)
 
 

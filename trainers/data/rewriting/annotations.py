@@ -1,9 +1,9 @@
-"""Adds and removes the types of `let`.
+"""Type annotations of `let`: adds and removes them.
 
-Which types they are the compiler says. Every type that might go is taken away, every variable is compared with `()` at
-the end of its block, and the error names the type that was inferred: what was not written can be written then, and
-what was written and is inferred all the same can be left out. A block keeps its value, on which what is around it may
-depend; and where the compiler finds anything else wrong in a function, nothing it says of this function counts.
+The compiler reports the types. All removable annotations are removed, and every variable is compared with `()` at the
+end of its block, so that the error message names the inferred type. This type can be added as an annotation, and an
+annotation that is inferred anyway can be removed. A block keeps its value, because the surrounding code may depend on
+it. If the compiler reports any other error in a function, its messages about this function are ignored.
 """
 
 import random
@@ -19,13 +19,13 @@ from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.renaming import apply_edits
 
 FOUND = re.compile(r"this expression has type `([^`]+)`")
-# What a number becomes when nothing else decides.
+# Default types of numeric literals.
 DEFAULTS = {"integer": "i32", "{integer}": "i32", "float": "f64", "{float}": "f64"}
 ALWAYS_NAMED = set(
     "bool char str i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize f32 f64 String Vec Option Result Box".split()
 )
 LONGEST = 48
-# What these give depends on the type that is asked for; without it, nothing at all might be inferred.
+# The result of these depends on the expected type; without an annotation, inference may fail.
 ASKED_FOR = re.compile(r"\b(?:collect|parse|into|sum|product|default|try_into|None)\b")
 TAIL = "nanochat_tail"
 RETURNING = {"function_item", "closure_expression"}
@@ -37,9 +37,9 @@ class Probe:
     A code that does not compile, for its errors.
 
     Attributes:
-        code: To be given to the compiler.
-        lines: Each line with a comparison, and the `let` whose variable it is about.
-        functions: First and last line of each function, in which types are inferred together.
+        code: Program for the compiler.
+        lines: The `let` statement for each line with a comparison.
+        functions: First and last line of each function; types are inferred per function.
     """
 
     code: str
@@ -47,7 +47,7 @@ class Probe:
     functions: list[range]
 
     def doubtful(self, verdict: Verdict) -> set[int]:
-        """The lines of comparisons of which an answer with other errors says nothing certain."""
+        """Return the lines of the comparisons in functions with other errors, whose messages are unreliable."""
         wrong = {each.line for each in verdict.diagnostics if each.code != "E0308" or each.line not in self.lines}
         spoiled = [lines for lines in self.functions if any(line in lines for line in wrong)]
         if not all(any(line in lines for lines in spoiled) for line in wrong):
@@ -57,7 +57,7 @@ class Probe:
 
 def probe_types(code: str) -> Probe | None:
     """
-    Asks for the types of all variables bound by a plain `let`; None where there is none.
+    Make a probe for the types of all variables bound by a plain `let`, or return None if there are none.
 
     Raises:
         ValueError: The code does not parse.
@@ -81,7 +81,7 @@ def probe_types(code: str) -> Probe | None:
 
 
 def _asked(block: Node) -> list[Node]:
-    """The statements `let name = value` whose name still means it at the end of the block."""
+    """Return the statements `let name = value` whose name is not shadowed at the end of the block."""
     asked: list[Node] = []
     rebound: set[str] = set()
     for node in reversed(block.named_children):
@@ -95,13 +95,13 @@ def _asked(block: Node) -> list[Node]:
 
 
 def _might_go(declaration: Node) -> bool:
-    """Whether it has a type that its value does not ask for."""
+    """Return whether a `let` has a type that its value does not depend on."""
     has_type = declaration.child_by_field_name("type") is not None
     return has_type and not ASKED_FOR.search(text(declaration.child_by_field_name("value")))
 
 
 def _questions(block: Node, asked: list[Node]) -> list[tuple[int, int, str, Node | None]]:
-    """Edits: the types that might go, the value of the block bound to a name, and behind it the comparisons."""
+    """Yield edits that remove types, bind the value of the block to a name, and add the comparisons after it."""
     edits: list[tuple[int, int, str, Node | None]] = []
     for node in asked:
         kind = node.child_by_field_name("type")
@@ -123,7 +123,7 @@ def _questions(block: Node, asked: list[Node]) -> list[tuple[int, int, str, Node
 
 
 def _value_of(block: Node) -> Node | None:
-    """The expression at the end of a block that is its value."""
+    """Return the expression at the end of a block that is its value."""
     last = [each for each in block.named_children if each.type not in COMMENTS][-1]
     if last.type == "expression_statement":
         return None if last.children[-1].type == ";" else last
@@ -132,16 +132,16 @@ def _value_of(block: Node) -> Node | None:
 
 def vary_types(code: str, probe: Probe, verdict: Verdict, pick: random.Random) -> str | None:
     """
-    The code with the types of some `let` added or taken away; None where none can be.
+    Return the code with the types of some `let` statements added or removed, or None if none can be.
 
     Args:
-        code: The original.
-        probe: What `probe_types` made of it.
-        verdict: On the probe's code.
-        pick: Decides which.
+        code: Original code.
+        probe: Result of `probe_types` for it.
+        verdict: Verdict on the code of the probe.
+        pick: Random generator that chooses the statements.
     """
     edits: set[tuple[int, int, str]] = set()
-    # Without some of the types something else may have been inferred, or nothing in time.
+    # Without some of the annotations, another type may have been inferred, or none in time.
     doubtful = probe.doubtful(verdict)
     for diagnostic in verdict.diagnostics:
         found = FOUND.search(diagnostic.rendered)
@@ -163,7 +163,7 @@ def _plain(kind: str) -> str:
 
 
 def _can_be_written(kind: str, node: Node) -> bool:
-    """Whether the type can be named at this place: every name in it is in scope, and means what the compiler means."""
+    """Return whether every name in the type is in scope at this place, with the meaning that the compiler reports."""
     if len(kind) > LONGEST or re.search(r"[{}@+]|\b_\b|'_|\b(?:impl|dyn|fn|closure)\b|::|^str$|^\[[^;]*$", kind):
         return False
     named = _named_at(node)
@@ -171,7 +171,7 @@ def _can_be_written(kind: str, node: Node) -> bool:
 
 
 def _named_at(node: Node) -> set[str]:
-    """The types whose own names mean them at this place; what a `use` of everything brings is not known."""
+    """Return the types whose names refer to them at this place; glob imports are not resolved."""
     declared: set[str] = set()
     others: set[str] = set()
     generics = True
@@ -193,14 +193,14 @@ def _named_at(node: Node) -> set[str]:
         if generics and parameters is not None:
             names = (each.child_by_field_name("name") for each in parameters.named_children)
             declared |= {text(name) for name in names if name is not None}
-        # An item in a block does not see the generics around it.
+        # An item in a block cannot use the generics of the surrounding function.
         generics = generics and not (around.type.endswith("_item") and around.parent.type == "block")
         around = around.parent
     return (ALWAYS_NAMED - declared | declared - ALWAYS_NAMED) - others
 
 
 def _imported(use: Node) -> tuple[set[str], set[str]]:
-    """What a `use` brings under its own name, and the other names it gives."""
+    """Return what a `use` imports under its own name, and the other names that it introduces."""
     names, aliases, waiting = set(), set(), [use.child_by_field_name("argument")]
     while waiting:
         tree = waiting.pop()

@@ -1,13 +1,13 @@
-"""Which names of a piece of Rust are its own, and where each is used.
+"""Name resolution: the names that a piece of Rust code binds, and all places where each is used.
 
-A binding is a local variable, a parameter, a type or constant parameter, or a lifetime, with every place that means
-it. Scopes are Rust's: a `let` binds what follows it in its block, an arm its guard and value, `if let` its
-consequence, a closure its body; a nested function sees no locals from outside. Tokens of macros are looked up in the
-scope they stand in, by position: what follows a `.` or `::`, or stands before `::`, `!` or a single `:`, is no
-variable.
+A binding is a local variable, a parameter, a type or constant parameter, or a lifetime, with every place that refers
+to it. Scopes are those of Rust: a `let` applies to the rest of its block, the pattern of an arm to its guard and value,
+`if let` to its consequence, a parameter of a closure to its body; a nested function sees no outer locals. Tokens of
+macros are looked up in the surrounding scope by position: a name after `.` or `::`, or before `::`, `!` or a single
+`:`, is not a variable.
 
-What cannot be followed is marked: names captured in format strings (`"{total}"`), and what appears among the tokens of
-a macro that is not the standard library's.
+Bindings that cannot be renamed are marked: names captured in format strings (`"{total}"`), and names that appear among
+the tokens of a macro that is not from the standard library.
 """
 
 import re
@@ -44,21 +44,21 @@ CAPTURED = re.compile(r"(?<!\{)(?:\{\{)*\{\s*([^\W\d]\w*)|([^\W\d]\w{0,99})\$")
 
 @dataclass
 class Binding:
-    """One name and the places that mean it."""
+    """A name and the places that refer to it."""
 
     name: str
     kind: Kind
     item: Node
-    """The function (or other item) it belongs to."""
+    """The function (or other item) that contains the binding."""
     places: list[Node] = field(default_factory=list)
     fixed: bool = False
-    """It is used where it cannot be renamed."""
+    """Whether it is used in a place where it cannot be renamed."""
     mutable: bool = False
 
 
 def parse(code: str) -> Node:
     """
-    The root of the syntax tree.
+    Return the root of the syntax tree.
 
     Raises:
         ValueError: The code does not parse.
@@ -70,17 +70,17 @@ def parse(code: str) -> Node:
 
 
 def text(node: Node | None) -> str:
-    """The source of a node."""
+    """Return the source of a node."""
     return "" if node is None else node.text.decode()
 
 
 def captured_names(literal: Node) -> list[str]:
-    """Names that a string captures, if it is a format: `{total}`, `{:>width$}`."""
+    """Return the names that a string captures if it is a format string, such as `{total}` or `{:>width$}`."""
     return [name or width for name, width in CAPTURED.findall(text(literal))]
 
 
 def find_bindings(root: Node) -> list[Binding]:
-    """All bindings below a node, in the order of the text."""
+    """Return all bindings below a node, in the order of the source."""
     resolver = _Resolver(set(_kept_names(root)))
     scopes = Scopes()
     with scopes.opened():
@@ -89,7 +89,7 @@ def find_bindings(root: Node) -> list[Binding]:
 
 
 class Scopes:
-    """The names that can be seen; the time to look one up does not grow with the scopes that are open."""
+    """The visible names, with lookup in constant time regardless of the number of open scopes."""
 
     def __init__(self):
         self._seen: dict[str, list[Binding]] = defaultdict(list)
@@ -97,23 +97,23 @@ class Scopes:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """One more scope, inside the others; with it go its names."""
+        """Open an inner scope; its names disappear when it is closed."""
         self._opened.append([])
         yield
         for name in self._opened.pop():
             self._seen[name].pop()
 
     def add(self, binding: Binding) -> None:
-        """Binds a name in the innermost scope."""
+        """Bind a name in the innermost scope."""
         self._seen[binding.name].append(binding)
         self._opened[-1].append(binding.name)
 
     def find(self, name: str, kinds: Iterable[Kind]) -> Binding | None:
-        """The innermost binding of a name that is of one of the kinds."""
+        """Return the innermost binding of a name that is of one of the kinds."""
         return next((each for each in reversed(self._seen.get(name, ())) if each.kind in kinds), None)
 
     def within_item(self) -> "Scopes":
-        """What an item sees: the generics around it, and no locals. One scope is open."""
+        """Return the names that an item sees: the surrounding generics and no locals. One scope is open."""
         inner = Scopes()
         inner._opened.append([])
         found = (self.find(name, (kind,)) for name in self._seen for kind in ("generic", "lifetime"))
@@ -124,7 +124,7 @@ class Scopes:
 
 
 class _Resolver:
-    """Walks the tree with the scopes that are open. Its visits are for `evaluate`: a tree may be of any depth."""
+    """Walks the tree with the open scopes. Its visits are generators for `evaluate`, so that trees can be deep."""
 
     def __init__(self, kept: set[str]):
         self.bindings: list[Binding] = []
@@ -143,7 +143,7 @@ class _Resolver:
             binding.fixed |= fixed
 
     def visit(self, node: Node, scopes: Scopes, item: Node) -> Visit | None:
-        """Everything below `node` that is no pattern."""
+        """Visit everything below `node` that is not a pattern."""
         handler = getattr(self, f"visit_{node.type}", self.visit_children)
         return self.visit_item(node, scopes) if node.type in ISOLATED else handler(node, scopes, item)
 
@@ -152,7 +152,7 @@ class _Resolver:
             yield self.visit(child, scopes, item)
 
     def visit_item(self, node: Node, scopes: Scopes) -> Visit:
-        """An item sees the generics of an `impl` or `trait` around it, and no locals."""
+        """Visit an item, which sees the generics of the surrounding `impl` or `trait` and no locals."""
         if node.type in ("macro_definition", "use_declaration"):
             return
         opened = scopes.within_item()
@@ -192,7 +192,7 @@ class _Resolver:
     def bind_pattern(
         self, pattern: Node, scopes: Scopes, item: Node, kind: Kind = "local", mutable: bool = False
     ) -> Visit:
-        """Binds the names of a pattern in the innermost scope; alternatives share theirs."""
+        """Bind the names of a pattern in the innermost scope; alternatives share their names."""
         mine: dict[str, Binding] = {}
         yield self._bind_names(pattern, mine, scopes, item, kind, mutable)
         for binding in mine.values():
@@ -203,7 +203,7 @@ class _Resolver:
     ) -> Visit:
         if node.type in ("identifier", "shorthand_field_identifier"):
             name = text(node)
-            # What begins with a capital is a constant or a variant.
+            # A name that starts with a capital letter is a constant or a variant.
             if name[0].isupper():
                 self.use(scopes, node, ("generic",))
             elif name in mine:
@@ -226,7 +226,7 @@ class _Resolver:
                 yield self._bind_names(child, mine, scopes, item, kind, mutable)
 
     def visit_parameter(self, node: Node, scopes: Scopes, item: Node) -> Visit:
-        """A parameter of a function type, whose name means nothing."""
+        """Visit a parameter of a function type, whose name has no meaning."""
         yield self.visit(node.child_by_field_name("type"), scopes, item)
 
     def visit_closure_expression(self, node: Node, scopes: Scopes, item: Node) -> Visit:
@@ -258,7 +258,7 @@ class _Resolver:
         yield self.bind_pattern(pattern, scopes, item, mutable=_is_mutable(node))
 
     def visit_let_condition(self, node: Node, scopes: Scopes, item: Node) -> Visit:
-        """Binds in the scope that `if`, `while` or an arm opened."""
+        """Bind names in the scope that `if`, `while` or an arm opened."""
         yield self.visit(node.child_by_field_name("value"), scopes, item)
         yield self.bind_pattern(node.child_by_field_name("pattern"), scopes, item)
 
@@ -293,7 +293,7 @@ class _Resolver:
             yield self.visit(node.child_by_field_name("value"), scopes, item)
 
     def visit_label(self, node: Node, scopes: Scopes, item: Node) -> None:
-        """Labels of loops are not renamed."""
+        """Skip the labels of loops, which are not renamed."""
 
     def visit_lifetime(self, node: Node, scopes: Scopes, item: Node) -> None:
         self.use(scopes, node.named_child(0), ("lifetime",))
@@ -305,7 +305,7 @@ class _Resolver:
         self.use(scopes, node, ("generic",))
 
     def visit_scoped_identifier(self, node: Node, scopes: Scopes, item: Node) -> Visit:
-        """Of a path only the first segment can be a type parameter."""
+        """Visit a path, of which only the first segment can be a type parameter."""
         path = node.child_by_field_name("path")
         if path is not None and path.type == "identifier":
             self.use(scopes, path, ("generic",))
@@ -315,14 +315,14 @@ class _Resolver:
     visit_scoped_type_identifier = visit_scoped_identifier
 
     def visit_type_binding(self, node: Node, scopes: Scopes, item: Node) -> Visit:
-        """The name in `Iterator<Item = T>` is the trait's."""
+        """Visit `Iterator<Item = T>`, in which the name `Item` belongs to the trait."""
         yield self.visit(node.child_by_field_name("type"), scopes, item)
 
     def visit_field_initializer(self, node: Node, scopes: Scopes, item: Node) -> Visit:
         yield self.visit(node.child_by_field_name("value"), scopes, item)
 
     def visit_attribute_item(self, node: Node, scopes: Scopes, item: Node) -> None:
-        """Attributes name no locals."""
+        """Skip attributes, which do not refer to locals."""
 
     def visit_macro_invocation(self, node: Node, scopes: Scopes, item: Node) -> Visit:
         name = text(node.child_by_field_name("macro")).rpartition("::")[2]
@@ -331,7 +331,7 @@ class _Resolver:
                 yield self.visit_tokens(child, scopes, fixed=_may_spell(name, child))
 
     def visit_tokens(self, tree: Node, scopes: Scopes, fixed: bool) -> Visit:
-        """The tokens of a macro; nothing here opens a scope, so a name bound among them keeps the outer meaning."""
+        """Visit the tokens of a macro; they open no scope, so a name bound among them keeps its outer meaning."""
         children = tree.children
         braced = text(children[0]) == "{"
         for index, node in enumerate(children):
@@ -349,7 +349,7 @@ class _Resolver:
                 after = text(children[index + 1]) if index + 1 < len(children) else ""
                 if before in (".", "::") or after == "!":
                     continue
-                # A field of a struct expression, a named argument, the variable of a shorthand field: all look alike.
+                # A field of a struct expression, a named argument and a shorthand field look the same.
                 doubtful = after in (":", "=") or (before in ("{", ",") and after in ("}", ",") and braced)
                 kinds = ("generic",) if after == "::" else VALUES
                 self.use(scopes, node, kinds, fixed or doubtful)
@@ -358,7 +358,7 @@ class _Resolver:
 
 
 def _may_spell(macro: str, tokens: Node) -> bool:
-    """Whether a macro may write down the names it is given: `assert!` does in its message, unless it is given one."""
+    """Return whether a macro may print its arguments' names, as `assert!` does unless it has a message."""
     if macro in ASSERTIONS:
         written = [child for child in tokens.children if child.type not in COMMENTS]
         pairs = zip(written, written[1:], strict=False)
@@ -367,7 +367,7 @@ def _may_spell(macro: str, tokens: Node) -> bool:
 
 
 def _kept_names(root: Node) -> Iterator[str]:
-    """Names that may mean a constant in a pattern, or that a macro may take from around it or bring there."""
+    """Return names that may be constants in a pattern, or that a macro may use from or introduce into its context."""
     for node in walk(root):
         if node.type == "macro_definition" or (node.type == "macro_invocation" and _is_own(node)):
             for each in walk(node):
@@ -376,7 +376,7 @@ def _kept_names(root: Node) -> Iterator[str]:
                 elif each.type in ("string_literal", "raw_string_literal"):
                     yield from captured_names(each)
         elif node.type == "use_declaration":
-            # What it brings may be a constant under whatever name.
+            # It may import a constant under any name.
             yield from (text(each) for each in walk(node) if each.type == "identifier")
         elif node.type in ("const_item", "enum_variant") or (
             node.type == "struct_item" and node.child_by_field_name("body") is None
@@ -385,7 +385,7 @@ def _kept_names(root: Node) -> Iterator[str]:
 
 
 def _is_own(macro: Node) -> bool:
-    """Whether a macro is not the standard library's, so that it may define constants."""
+    """Return whether a macro is not from the standard library, so that it may define constants."""
     return text(macro.child_by_field_name("macro")).rpartition("::")[2] not in STANDARD_MACROS
 
 

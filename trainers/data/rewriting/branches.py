@@ -1,4 +1,4 @@
-"""`match` and `if let`, early returns and `else`."""
+"""Rewriting of branches: `match` and `if let`, early returns and `else`."""
 
 import re
 
@@ -18,12 +18,12 @@ from trainers.data.rewriting.nodes import (
     statements_of,
 )
 
-# What `if let` looks at lives as long as its `else`, and may keep a lock or count as an owner.
+# The scrutinee of `if let` lives until the end of the `else`, and may hold a lock or count as an owner.
 HELD = {"RefCell", "Mutex", "RwLock", "borrow", "borrow_mut", "lock", "Rc", "Arc"}
 
 
 def match_to_if_let(node: Node, source: Source) -> Rewrite | None:
-    """A `match` of two arms, of which one takes all that the other does not, is `if let .. else`."""
+    """Rewrite a `match` of two arms, one of which matches everything else, as `if let .. else`."""
     arms = [each for each in node.child_by_field_name("body").named_children if each.type not in COMMENTS]
     if len(arms) != 2 or any(each.type != "match_arm" for each in arms):
         return None
@@ -53,7 +53,7 @@ def match_to_if_let(node: Node, source: Source) -> Rewrite | None:
 
 
 def if_let_to_match(node: Node, source: Source) -> Rewrite | None:
-    """`if let p = e { a } else { b }` is `match e { p => a, _ => b }`."""
+    """Rewrite `if let p = e { a } else { b }` as `match e { p => a, _ => b }`."""
     condition, alternative = node.child_by_field_name("condition"), node.child_by_field_name("alternative")
     if condition.type != "let_condition" or node.parent.type == "else_clause":
         return None
@@ -72,7 +72,7 @@ def if_let_to_match(node: Node, source: Source) -> Rewrite | None:
 
 
 def return_to_else(node: Node, source: Source) -> Rewrite | None:
-    """`if c { return a; } b`, in the body of a function, is `if c { a } else { b }`."""
+    """Rewrite `if c { return a; } b` in the body of a function as `if c { a } else { b }`."""
     if node.child_by_field_name("alternative") is not None:
         return None
     statement = node.parent if node.parent.type == "expression_statement" else node
@@ -105,7 +105,7 @@ def return_to_else(node: Node, source: Source) -> Rewrite | None:
 
 
 def else_to_return(node: Node, source: Source) -> Rewrite | None:
-    """`if c { a } else { b }` at the end of a function is `if c { return a; } b`."""
+    """Rewrite `if c { a } else { b }` at the end of a function as `if c { return a; } b`."""
     alternative, consequence = node.child_by_field_name("alternative"), node.child_by_field_name("consequence")
     statement = node.parent if node.parent.type == "expression_statement" else node
     if alternative is None or text(statement).endswith(";") or not is_function_tail(statement):
@@ -127,12 +127,12 @@ def else_to_return(node: Node, source: Source) -> Rewrite | None:
 
 
 def _holds(node: Node, names: set[str]) -> bool:
-    """Whether the condition of an `if` may hold something for as long as its branches last."""
+    """Return whether the condition of an `if` may hold a temporary value until the end of its branches."""
     return node.child_by_field_name("condition").type in ("let_condition", "let_chain") and bool(names & HELD)
 
 
 def _has_items(statements: list[Node]) -> bool:
-    """Whether there are items, which mean the same before and after them in their block."""
+    """Return whether there are items, which are visible in their whole block."""
     kinds = ("use_declaration", "macro_definition", "extern_crate_declaration")
     return any(
         each.type in kinds or (each.type.endswith("_item") and "attribute" not in each.type) for each in statements
@@ -146,17 +146,17 @@ def _as_block(node: Node, margin: str) -> str:
 
 
 def _dedented_block(block: str) -> str:
-    """A block that stood one level deeper."""
+    """Return a block with one level of indentation removed."""
     return block.replace("\n    ", "\n")
 
 
 def _inside(block: str, margin: str) -> str:
-    """What is between the braces, one level further out."""
+    """Return the contents of a block with one level of indentation removed."""
     return block[1:-1].strip("\n").strip().replace("\n    ", "\n")
 
 
 def _may_stand_bare(node: Node) -> bool:
-    """Whether `if` may stand there without parentheses."""
+    """Return whether an `if` expression needs no parentheses in this place."""
     return node.parent.type in (
         "block",
         "expression_statement",

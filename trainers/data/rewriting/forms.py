@@ -1,7 +1,7 @@
-"""Other ways to write the same: loops and iterators, `match` and `if let`, early returns and `else`.
+"""Equivalent forms: loops and iterators, `match` and `if let`, early returns and `else`.
 
-Each form looks at one node and gives the edits that rewrite it, or none. What it gives means the same wherever it
-compiles; the compiler has the last word on types and borrows.
+Each form inspects one node and returns the edits that rewrite it, or None. The result has the same meaning if it
+compiles; types and borrows are checked by the compiler afterward.
 """
 
 import random
@@ -25,7 +25,7 @@ from trainers.data.rewriting.loops import (
 from trainers.data.rewriting.nodes import Rewrite, Source, has_attribute, own_methods
 from trainers.data.rewriting.renaming import apply_edits
 
-# Of values whose drop can be seen it would have to be known when each is dropped.
+# If drops are observable, the order of drops would have to be known.
 DROPS = {"Drop"}
 ITERATING = {"for_to_iterator", "loop_to_chain", "chain_to_loop", "iterator_to_for"}
 ITERATORS = {
@@ -42,13 +42,13 @@ ITERATORS = {
     "push",
     "extend",
 }
-# `into_iter` borrows what a `for` takes.
+# `into_iter` borrows what a `for` loop consumes.
 BOXED_SLICE = re.compile(r"\bBox\s*(?:::\s*)?<\s*\[|\binto_boxed_slice\b")
 
 
 def alternative_forms(code: str, pick: random.Random, most: int = 2) -> str | None:
     """
-    The code with up to `most` places written in another form; None where there is none.
+    Return the code with up to `most` places rewritten in another form, or None if there are none.
 
     Raises:
         ValueError: The code does not parse.
@@ -63,7 +63,7 @@ def alternative_forms(code: str, pick: random.Random, most: int = 2) -> str | No
 
 
 def find_rewrites(code: str) -> Iterator[Rewrite]:
-    """Every place that has another form, with that form."""
+    """Return every place that can be rewritten, with its other form."""
     root = parse(code)
     nodes = list(walk(root))
     names = {text(node) for node in nodes if not node.child_count}
@@ -71,7 +71,7 @@ def find_rewrites(code: str) -> Iterator[Rewrite]:
         return
     source = Source(code.encode(), names)
     iterates = not (own_methods(root) & ITERATORS) and BOXED_SLICE.search(code) is None
-    # A text of several lines would be changed by new indentation.
+    # Changing the indentation would change a multi-line string.
     texts = (node for node in nodes if node.type in TEXTS)
     of_lines = [node.start_byte for node in texts if node.start_point[0] != node.end_point[0]]
     for node in nodes:

@@ -1,4 +1,4 @@
-"""Loops as iterators and chains of iterators as loops."""
+"""Rewriting of loops as iterator chains, and of iterator chains as loops."""
 
 import re
 
@@ -22,7 +22,7 @@ from trainers.data.rewriting.nodes import (
 )
 from trainers.data.rewriting.reordering import PURE_FUNCTIONS
 
-# What a method can be called on without parentheses.
+# Expressions on which a method can be called without parentheses.
 POSTFIX = {
     "identifier",
     "call_expression",
@@ -40,7 +40,7 @@ INTEGER = re.compile(r"[iu](?:8|16|32|64|128|size)")
 
 
 def for_to_for_each(node: Node, source: Source) -> Rewrite | None:
-    """`for p in e { .. }` is `e.into_iter().for_each(|p| { .. })` when nothing in it leaves the loop."""
+    """Rewrite `for p in e { .. }` as `e.into_iter().for_each(|p| { .. })` if nothing in the body exits the loop."""
     body, value, pattern = (node.child_by_field_name(name) for name in ("body", "value", "pattern"))
     if label_of(node) is not None or may_exit(body) or not _is_statement(node) or _keeps_borrows(body):
         return None
@@ -49,7 +49,7 @@ def for_to_for_each(node: Node, source: Source) -> Rewrite | None:
 
 
 def push_loop_to_extend(node: Node, source: Source) -> Rewrite | None:
-    """`for p in e { v.push(x); }` is `v.extend(e.into_iter().map(|p| x))`."""
+    """Rewrite `for p in e { v.push(x); }` as `v.extend(e.into_iter().map(|p| x))`."""
     body, value, pattern = (node.child_by_field_name(name) for name in ("body", "value", "pattern"))
     inner = _only(body)
     if label_of(node) is not None or inner is None or may_exit(body) or not _is_statement(node):
@@ -59,7 +59,7 @@ def push_loop_to_extend(node: Node, source: Source) -> Rewrite | None:
         condition = inner.child_by_field_name("condition")
         inner = _only(inner.child_by_field_name("consequence"))
     pushed = _method_call(inner, "push") if inner is not None else None
-    # A heap that is extended may order what is equal otherwise.
+    # `BinaryHeap::extend` may order equal elements differently.
     if pushed is None or pushed[0].type != "identifier" or "BinaryHeap" in source.names:
         return None
     target, (item,) = pushed
@@ -75,7 +75,7 @@ def push_loop_to_extend(node: Node, source: Source) -> Rewrite | None:
 
 
 def search_loop_to_chain(node: Node, source: Source) -> Rewrite | None:
-    """`for p in e { if c { return true; } } false`, at the end of a function, is `e.into_iter().any(|p| c)`."""
+    """Rewrite `for p in e { if c { return true; } } false` at the end of a function as `e.into_iter().any(|p| c)`."""
     tail = next_code(node.parent) if node.parent.type == "expression_statement" else next_code(node)
     inner = _only(node.child_by_field_name("body"))
     if tail is None or not is_function_tail(tail) or inner is None or inner.type != "if_expression":
@@ -92,7 +92,7 @@ def search_loop_to_chain(node: Node, source: Source) -> Rewrite | None:
 
 
 def chain_to_loop(node: Node, source: Source) -> Rewrite | None:
-    """A chain that ends a function becomes a loop: `any`, `all`, `count`, `sum`, `fold`, `collect` to a vector."""
+    """Rewrite a chain at the end of a function as a loop: `any`, `all`, `count`, `sum`, `fold`, `collect`."""
     call = node.child_by_field_name("function")
     if call.type == "generic_function":
         call = call.child_by_field_name("function")
@@ -153,7 +153,7 @@ def chain_to_loop(node: Node, source: Source) -> Rewrite | None:
 
 
 def for_each_to_for(node: Node, source: Source) -> Rewrite | None:
-    """`e.for_each(|p| x);` is `for p in e { x; }`."""
+    """Rewrite `e.for_each(|p| x);` as `for p in e { x; }`."""
     called = _method_call(node, "for_each")
     if called is None or node.parent.type != "expression_statement":
         return None
@@ -166,7 +166,7 @@ def for_each_to_for(node: Node, source: Source) -> Rewrite | None:
 
 
 def _keeps_borrows(body: Node) -> bool:
-    """Whether it gives an outer variable what a closure could not: a mutable borrow, or its own value moved."""
+    """Return whether the body stores a borrow or moves a value in a way that a closure cannot."""
     for node in walk(body):
         if node.type == "assignment_expression":
             left, right = text(node.child_by_field_name("left")), node.child_by_field_name("right")
@@ -178,7 +178,7 @@ def _keeps_borrows(body: Node) -> bool:
 
 
 def _is_statement(node: Node) -> bool:
-    """Whether it stands for itself, and not for a value."""
+    """Return whether the node is a statement whose value is not used."""
     return node.parent.type in ("expression_statement", "block") and not (
         node.parent.type == "block" and last_code(node.parent) == node and not _returns_nothing(node.parent)
     )
@@ -193,7 +193,7 @@ def _receiver(node: Node) -> str:
 
 
 def _only(block: Node) -> Node | None:
-    """The only statement of a block, without its `;`."""
+    """Return the only statement of a block, without its `;`."""
     inner = statements_of(block)
     if len(inner) != 1 or len(block.named_children) != 1:
         return None
@@ -201,7 +201,7 @@ def _only(block: Node) -> Node | None:
 
 
 def _method_call(node: Node, name: str) -> tuple[Node, list[Node]] | None:
-    """Receiver and arguments of a call of this method."""
+    """Return the receiver and the arguments of a call of this method."""
     if node.type != "call_expression":
         return None
     function = node.child_by_field_name("function")
@@ -211,7 +211,7 @@ def _method_call(node: Node, name: str) -> tuple[Node, list[Node]] | None:
 
 
 def _closure(arguments: list[Node], count: int) -> tuple[list[str], str] | None:
-    """The patterns and the body of the only argument, if it is a closure that only computes."""
+    """Return the patterns and the body of the only argument if it is a closure without side effects."""
     if len(arguments) != 1 or arguments[0].type != "closure_expression":
         return None
     closure = arguments[0]
@@ -221,14 +221,14 @@ def _closure(arguments: list[Node], count: int) -> tuple[list[str], str] | None:
     body = closure.child_by_field_name("body")
     if any(node.type in LEAVING or (node.type == "macro_invocation" and may_leave(node)) for node in walk(body)):
         return None
-    # One that moves what it captures changes copies.
+    # A `move` closure changes copies of its captures.
     if closure.children[0].type != "closure_parameters" or closure.child_by_field_name("return_type") is not None:
         return None
     return [text(each) for each in parameters], text(body)
 
 
 def _may_go_first(initial: Node) -> bool:
-    """Whether a value may as well be computed before what stands before it."""
+    """Return whether a value can be computed before the code that precedes it."""
     for node in walk(initial):
         if node.type == "call_expression" and text(node.child_by_field_name("function")) not in PURE_FUNCTIONS:
             return False
@@ -238,7 +238,7 @@ def _may_go_first(initial: Node) -> bool:
 
 
 def _mapped(chain: Node) -> tuple[str, str, str] | None:
-    """What `.map(|p| e)` is called on, p, and e."""
+    """Return the receiver of `.map(|p| e)`, p, and e."""
     called = _method_call(chain, "map")
     closure = None if called is None else _closure(called[1], 1)
     return None if closure is None else (text(called[0]), closure[0][0], closure[1])

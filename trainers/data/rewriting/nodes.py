@@ -1,4 +1,4 @@
-"""What the forms ask of the syntax tree."""
+"""Queries on the syntax tree for the rewriting of forms."""
 
 import re
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ LOOPS = {"for_expression", "while_expression", "loop_expression"}
 
 @dataclass(frozen=True)
 class Rewrite:
-    """One place written in another way: the bytes from `start` to `end` become `new`."""
+    """A rewritten place: the bytes from `start` to `end` become `new`."""
 
     form: str
     start: int
@@ -26,29 +26,29 @@ class Rewrite:
 
 @dataclass(frozen=True)
 class Source:
-    """The text that nodes stand in, and the names and other tokens it has."""
+    """The source that contains the nodes, with its names and other tokens."""
 
     code: bytes
     names: set[str]
 
     def margin(self, node: Node) -> str:
-        """The white space before the line on which a node begins."""
+        """Return the indentation of the line on which a node begins."""
         line = self.code[node.start_byte - node.start_point[1] : node.start_byte].decode()
         return line[: len(line) - len(line.lstrip())]
 
 
 def rewrite_nodes(form: str, first: Node, last: Node, new: str) -> Rewrite:
-    """From the beginning of one node to the end of another."""
+    """Return a rewrite from the beginning of one node to the end of another."""
     return Rewrite(form, first.start_byte, last.end_byte, new)
 
 
 def label_of(loop: Node) -> Node | None:
-    """The label of a loop, or of what leaves one."""
+    """Return the label of a loop, `break` or `continue`."""
     return next((child for child in loop.children if child.type == "label"), None)
 
 
 def may_exit(node: Node) -> bool:
-    """Whether something in it ends the function, or a loop around it; what is in closures and items does not."""
+    """Return whether a node may exit the function or a surrounding loop; closures and items in it do not count."""
     waiting = [(node, False)]
     while waiting:
         current, in_loop = waiting.pop()
@@ -64,39 +64,39 @@ def may_exit(node: Node) -> bool:
 
 
 def may_leave(macro: Node) -> bool:
-    """Whether a macro may end a function or a loop: its tokens say so, or nobody knows what it expands to."""
+    """Return whether a macro may exit a function or a loop, by its tokens or because its expansion is unknown."""
     name = text(macro.child_by_field_name("macro")).rpartition("::")[2]
     leaving = re.search(r"\b(?:return|break|continue|await)\b|\?", text(macro))
     return name not in STANDARD_MACROS - {"try"} or leaving is not None
 
 
 def has_attribute(node: Node) -> bool:
-    """Whether an attribute stands before the statement that a node is, such as one that switches it off."""
+    """Return whether the statement has an attribute, such as `cfg`."""
     statement = node.parent if node.parent.type == "expression_statement" else node
     before = statement.prev_named_sibling
     return before is not None and before.type == "attribute_item"
 
 
 def own_methods(root: Node) -> set[str]:
-    """The names of the methods that a piece of Rust declares itself."""
+    """Return the names of the methods that the code declares."""
     return {
         text(node.parent.parent.child_by_field_name("name")) for node in walk(root) if node.type == "self_parameter"
     }
 
 
 def statements_of(block: Node) -> list[Node]:
-    """What a block holds, without comments."""
+    """Return the contents of a block without comments."""
     return [each for each in block.named_children if each.type not in COMMENTS and each.type != "empty_statement"]
 
 
 def last_code(block: Node) -> Node | None:
-    """The last statement of a block, or its value."""
+    """Return the last statement of a block, or its value."""
     inner = statements_of(block)
     return inner[-1] if inner else None
 
 
 def next_code(node: Node) -> Node | None:
-    """What follows a node, comments aside."""
+    """Return the next sibling of a node that is not a comment."""
     following = node.next_named_sibling
     while following is not None and following.type in COMMENTS:
         following = following.next_named_sibling
@@ -104,17 +104,17 @@ def next_code(node: Node) -> Node | None:
 
 
 def is_function_body(block: Node) -> bool:
-    """Whether a block is the body of a function."""
+    """Return whether a block is the body of a function."""
     return block.type == "block" and block.parent.type == "function_item"
 
 
 def is_function_tail(node: Node) -> bool:
-    """Whether a node is the value of a function."""
+    """Return whether a node is the value that a function returns."""
     return is_function_body(node.parent) and last_code(node.parent) == node
 
 
 def function_of(node: Node) -> Node:
-    """The function around a node."""
+    """Return the function that contains a node."""
     while node.type != "function_item":
         node = node.parent
     return node

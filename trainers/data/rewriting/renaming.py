@@ -1,8 +1,8 @@
-"""Renames what a piece of Rust names itself: locals, parameters, generics and lifetimes (alpha-renaming).
+"""Alpha-renaming of a piece of Rust code: locals, parameters, generics and lifetimes.
 
-Never fields, methods, functions, types, macros, or names in strings. Every new name is one that the code does not have
-anywhere, so nothing else can come to mean it, whatever the scopes are. Comments that mention a parameter in backticks
-follow it.
+Fields, methods, functions, types, macros and names in strings are never renamed. Every new name is one that does not
+occur anywhere in the code, so that it cannot capture or shadow another name. Parameters in backticks in comments are
+renamed, too.
 """
 
 import random
@@ -23,7 +23,7 @@ KEYWORDS = frozenset(
     "match mod move mut priv pub ref return self static struct super trait true try type typeof union unsafe unsized "
     "use virtual where while yield abstract become final override".split()
 )
-# Words that stand for each other in names, whole or between underscores.
+# Words that can replace each other in names, alone or between underscores.
 SYNONYMS = tuple(
     words.split()
     for words in (
@@ -90,12 +90,12 @@ Choose = Callable[[Binding, set[str]], str | None]
 
 def rename(code: str, choose: Choose) -> str:
     """
-    The code with other names.
+    Return the code with other names.
 
     Args:
         code: Rust that parses.
-        choose: Gets a binding and the names that are taken; returns its new name, which must not be taken, or None to
-            keep it.
+        choose: Called with a binding and the names in use; returns its new name, which must not be in use, or None to
+            keep the name.
 
     Raises:
         ValueError: The code does not parse.
@@ -106,7 +106,7 @@ def rename(code: str, choose: Choose) -> str:
     taken |= set(re.findall(r"\w+", code))
     comments = [node for node in nodes if node.type in COMMENTS]
     shorthands = {node.start_byte for node in nodes if node.type == "shorthand_field_initializer"}
-    # A new name may be given again in another item, which cannot see this one's.
+    # The same new name can be used again in another item, whose locals are separate.
     items = [child.start_byte for child in root.children]
     given: dict[int, set[str]] = defaultdict(set)
     edits: dict[int, tuple[int, str]] = {}
@@ -127,7 +127,7 @@ def rename(code: str, choose: Choose) -> str:
 
 
 def apply_edits(code: str, edits: list[tuple[int, int, str]]) -> str:
-    """The code with byte ranges, which do not overlap, replaced."""
+    """Return the code with byte ranges, which do not overlap, replaced."""
     encoded = code.encode()
     for start, end, new in sorted(edits, reverse=True):
         encoded = encoded[:start] + new.encode() + encoded[end:]
@@ -135,7 +135,7 @@ def apply_edits(code: str, edits: list[tuple[int, int, str]]) -> str:
 
 
 def _replacement(place: Node, new: str, is_shorthand: bool) -> tuple[int, int, str]:
-    """A field's shorthand gives the field its name, which stays: `Point { ref x }` becomes `Point { x: ref new }`."""
+    """Return the edit for one place; a shorthand field keeps its name: `Point { x }` becomes `Point { x: new }`."""
     name = text(place)
     if is_shorthand:
         return place.start_byte, place.end_byte, f"{name}: {new}"
@@ -147,7 +147,7 @@ def _replacement(place: Node, new: str, is_shorthand: bool) -> tuple[int, int, s
 
 
 def _mentions(binding: Binding, comments: list[Node]) -> list[tuple[int, int]]:
-    """Where those of the comments that stand above or within the function have the name in backticks."""
+    """Return the places of the name in backticks in the comments above and within the function."""
     start = binding.item.start_byte
     before = binding.item.prev_sibling
     while before is not None and before.type in (*COMMENTS, "attribute_item"):
@@ -165,12 +165,12 @@ def _mentions(binding: Binding, comments: list[Node]) -> list[tuple[int, int]]:
 
 def plausible_names(draw: random.Random, share: float = 1.0, any_name: bool = True) -> Choose:
     """
-    Chooses names that a person might have: words of like meaning, letters for types and lifetimes.
+    Return a chooser of plausible names: words of similar meaning, and letters for types and lifetimes.
 
     Args:
-        draw: Decides.
-        share: Of the bindings that get another name.
-        any_name: Where no word of like meaning is known, take any; otherwise keep the name.
+        draw: Random generator.
+        share: Share of the bindings to rename.
+        any_name: If no word of similar meaning is known, use any name instead of keeping the old one.
     """
 
     def choose(binding: Binding, taken: set[str]) -> str | None:
@@ -194,7 +194,7 @@ def plausible_names(draw: random.Random, share: float = 1.0, any_name: bool = Tr
 
 
 def _alternatives(name: str) -> list[str]:
-    """Names made by exchanging words of the name."""
+    """Return names in which one word of the name is replaced."""
     if name in _BY_WORD:
         return _BY_WORD[name]
     words = name.split("_")
@@ -207,8 +207,8 @@ def _alternatives(name: str) -> list[str]:
 
 def canonical(code: str) -> tuple[str, ...]:
     """
-    The tokens of a piece of Rust without comments, with every name of its own numbered: equal for codes that differ in
-    layout, comments and names only. Of the items, functions' names are numbered too.
+    Return the tokens of the code without comments and with all names that it binds numbered: equal for programs that
+    differ only in layout, comments and names. The names of functions are numbered, too.
 
     Raises:
         ValueError: The code does not parse.
@@ -223,7 +223,7 @@ def canonical(code: str) -> tuple[str, ...]:
 
 
 def leaf_tokens(node: Node) -> Iterator[Node]:
-    """The tokens below a node, without comments; a literal is one."""
+    """Yield the tokens below a node without comments; a literal is one token."""
     for each in walk(node, lambda below: below.type in COMMENTS, lambda below: below.type in TEXTS):
         if not each.child_count or each.type in TEXTS:
             yield each

@@ -1,9 +1,9 @@
-"""Exchanges neighbours whose order means nothing: independent statements, and items.
+"""Reordering: swaps adjacent independent statements, and adjacent items.
 
-Two statements are independent when neither writes what the other reads or writes, and at most one of them does
-something that cannot be seen from its text; where one does, the other must not panic. Written are the names that a
-statement binds, assigns, borrows mutably, hands over, or calls a method of that is not known to leave its receiver
-alone. Code whose state can change behind a shared reference, or in which a drop can be seen, keeps its statements.
+Two statements are independent if neither writes what the other reads or writes, and at most one of them may have a
+side effect that is not visible in its source; if one may, the other must not panic. A statement writes the names that it
+binds, assigns, borrows mutably or moves, and the receivers of methods that are not known to leave them unchanged.
+Statements of code with interior mutability, or with observable drops, are not reordered.
 """
 
 import random
@@ -30,18 +30,18 @@ PURE_METHODS = set(
     "to_string to_uppercase to_vec trim trim_end trim_matches trim_start trunc unwrap_or unwrap_or_default values "
     "windows wrapping_add wrapping_mul zip".split()
 )
-# Of these, the ones that draw from an iterator, or change an option, when they are called on it directly.
+# Methods that advance an iterator or change an option if they are called on it directly.
 DRAWING = set(
     "all any cloned cmp collect copied count enumerate eq filter filter_map find flat_map flatten fold last map max "
     "max_by max_by_key min min_by min_by_key nth partition position product replace rev rfind skip skip_while step_by "
     "sum take take_while zip".split()
 )
-# And the ones that may call what they are given, or draw from it.
+# Methods that may call or advance their argument.
 CALLING = set(
     "all any filter filter_map find flat_map fold map max_by max_by_key min_by min_by_key partition position rfind "
     "skip_while take_while zip".split()
 )
-# What changes the receiver and nothing else.
+# Methods that change only the receiver.
 CHANGING = set(
     "as_mut clear dedup entry fill get_mut insert iter_mut or_default or_insert pop pop_back pop_front push push_back "
     "push_front push_str remove reverse sort sort_unstable swap truncate".split()
@@ -89,14 +89,14 @@ class _Effects:
     reads: frozenset[str]
     writes: frozenset[str]
     unknown: bool
-    """It may do something that its text does not show, such as printing."""
+    """Whether it may have a side effect, such as printing."""
     panics: bool
-    """It may panic, other than by an overflow."""
+    """Whether it may panic for another reason than overflow."""
 
 
 def reorder(code: str, pick: random.Random) -> str | None:
     """
-    The code with two neighbouring statements exchanged, or two items, or both; None where nothing can be.
+    Return the code with two adjacent statements or items swapped, or both, or None if nothing can be swapped.
 
     Raises:
         ValueError: The code does not parse.
@@ -111,7 +111,7 @@ def reorder(code: str, pick: random.Random) -> str | None:
         elif node.type in ("source_file", "declaration_list"):
             items += _item_pairs(node)
     edits: list[tuple[int, int, str]] = []
-    # Items around a changed statement would have to be moved with the change in them.
+    # Items that contain a changed statement would have to be moved together with the change.
     if statements and (not items or pick.random() < 0.75):
         edits = _exchange(code, *(each.byte_range for each in pick.choice(statements)))
     elif items:
@@ -125,14 +125,14 @@ def _exchange(code: str, first: tuple[int, int], second: tuple[int, int]) -> lis
 
 
 def _item_pairs(parent: Node) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Neighbouring items with the comments and attributes above them; macros are seen only by what follows them."""
+    """Return pairs of adjacent items with their comments and attributes; macros are visible only after them."""
     if any(child.type in ("macro_definition", "macro_invocation") for child in parent.named_children):
         return []
     spans: list[tuple[int, int] | None] = []
     start = None
     for child in parent.named_children:
         if child.type in COMMENTS or child.type == "attribute_item":
-            # What ends its line behind an item belongs to that item, an inner comment to the whole.
+            # A comment after an item on the same line belongs to that item, an inner doc comment to the file.
             before = child.prev_sibling
             trails = child.type in COMMENTS and before is not None and before.end_point[0] == child.start_point[0]
             inner = text(child).startswith(("//!", "/*!"))
@@ -141,7 +141,7 @@ def _item_pairs(parent: Node) -> list[tuple[tuple[int, int], tuple[int, int]]]:
             elif start is None:
                 start = child.start_byte
             continue
-        # A doc comment's node has the end of its line in it.
+        # The node of a doc comment includes the line break.
         span = (child.start_byte if start is None else start, child.end_byte)
         spans.append(span if child.type in MOVABLE_ITEMS else None)
         start = None
@@ -162,11 +162,11 @@ STATEMENTS = {"let_declaration", "expression_statement"}
 
 def _effects(statement: Node, own: set[str]) -> _Effects | None:
     """
-    What a statement reads and writes; None for one that may leave its block, or that is not understood.
+    Return what a statement reads and writes, or None if it may exit its block or cannot be analyzed.
 
     Args:
-        statement: In a block.
-        own: Methods that the code has itself, whatever others of these names do.
+        statement: Statement of a block.
+        own: Methods that the code declares, for which nothing is assumed.
     """
     if any(node.type in LEAVING or (node.type == "macro_invocation" and may_leave(node)) for node in walk(statement)):
         return None
@@ -203,7 +203,7 @@ def _effects(statement: Node, own: set[str]) -> _Effects | None:
             function = node.child_by_field_name("function")
             if function.type == "generic_function":
                 function = function.child_by_field_name("function")
-            # What is handed over may be moved.
+            # An argument may be moved.
             arguments = node.child_by_field_name("arguments").named_children
             writes |= {text(each) for each in arguments if each.type == "identifier"}
             pure = text(function) in PURE_FUNCTIONS
@@ -220,7 +220,7 @@ def _effects(statement: Node, own: set[str]) -> _Effects | None:
             else:
                 unknown |= not pure
             if not pure:
-                # A mutable reference is lent.
+                # A mutable reference is passed on.
                 writes |= {name for each in arguments if each.type in PLACES for name in _root_names(each)}
             unknown |= any(each.type == "scoped_identifier" for each in arguments)
     return _Effects(frozenset(names), frozenset(writes), unknown, panics)
@@ -228,7 +228,7 @@ def _effects(statement: Node, own: set[str]) -> _Effects | None:
 
 STRINGS = {"string_literal", "raw_string_literal"}
 BOUND = {"identifier", "shorthand_field_identifier"}
-# Arguments that call nothing but what can be seen.
+# Arguments that contain only calls of known methods.
 GIVEN = {"closure_expression", "integer_literal", "float_literal", "string_literal", "char_literal", "boolean_literal"}
 
 
@@ -239,12 +239,12 @@ def _is_place(node: Node) -> bool:
 
 
 def _acts_among_tokens(macro: Node) -> bool:
-    """Whether something may be called, assigned or looked up among the tokens of a macro."""
+    """Return whether the tokens of a macro may contain a call, an assignment or an index."""
     return any(node.type == "token_tree" and node.parent.type == "token_tree" for node in walk(macro))
 
 
 def _root_names(node: Node) -> set[str]:
-    """The variables that a place or a chain of calls starts from."""
+    """Return the variables at the start of a place expression or a chain of calls."""
     while node is not None and node.type not in ("identifier", "self"):
         inner = node.child_by_field_name("value") or node.child_by_field_name("function")
         if inner is None:

@@ -1,13 +1,13 @@
-"""What a family of samples is: a function that draws one of them.
+"""Families of synthetic samples: functions that each generate random samples of one kind.
 
     @family(tier=1)
     def sum_of_kept(draw):
         keep = draw.integer_predicate("i32")
         return FunctionSpec(name=..., parameters=..., returns=..., words=..., forms=..., oracle=...)
 
-A family draws what the sample *means* by `choose` and `integer`, which are recorded and tell samples apart, and how it
-is *worded* by `style`. Bodies are written with plain names; they are renamed afterwards. The `oracle` is the same
-function in Python: it gives what the Rust must return.
+A family chooses the *meaning* of a sample with `choose` and `integer`, which are recorded and distinguish samples, and
+its *wording* with `style`. Bodies are written with plain names, which are renamed later. The `oracle` is the same
+function in Python and computes the results that the Rust code must return.
 """
 
 import random
@@ -26,12 +26,12 @@ NUMBERS = re.compile(r"(?<![A-Za-z\d])(minus_|-)?(\d+)(?![A-Za-z\d])")
 
 
 class Undefined(Exception):
-    """Raised by an oracle for arguments that the function is not for."""
+    """Raised by an oracle for arguments for which the function is not specified."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """What must hold: `actual == expected`, two Rust expressions, after the statements of `setup`."""
+    """A test case: `actual == expected`, two Rust expressions, after the statements of `setup`."""
 
     actual: str
     expected: str
@@ -41,25 +41,25 @@ class Case:
 @dataclass(frozen=True)
 class FunctionSpec:
     """
-    A function to write, drawn.
+    Specification of a generated function.
 
     Attributes:
         name: In snake_case.
         parameters: Types by name.
-        returns: Type of the result, or None: then a `&mut` parameter is changed.
-        words: Ways to say what it does, each a whole description of at least a sentence; parameters in backticks.
-        forms: Bodies that do it, of which one is taken.
-        oracle: Takes the arguments as Python values (lists, str, int, None or the value for options, `Ok`, `Err`);
-            returns the result. What a `&mut` parameter points at is a list that it changes; a number is a list of one.
-        inputs: Makes one tuple of arguments; None draws them by their types.
+        returns: Type of the result, or None if the function modifies a `&mut` parameter instead.
+        words: Alternative descriptions of one or more sentences, with parameters in backticks.
+        forms: Alternative bodies.
+        oracle: Takes the arguments as Python values (lists, str, int, None or the value for options, `Ok`, `Err`) and
+            returns the result. A `&mut` argument is a list that it modifies; for a number, a list of one element.
+        inputs: Returns a random tuple of arguments; None generates them from their types.
         generics: Such as "<T: Ord + Copy>".
-        types: What the cases take for each type parameter, such as {"T": "i32"}.
+        types: Type argument for each type parameter in the cases, such as {"T": "i32"}.
         where_clause: Such as "where T: Ord".
-        cases: Instead of `oracle` and `inputs`, where a literal cannot express them.
+        cases: Given instead of `oracle` and `inputs` if literals cannot express the arguments.
         imports: `use` lines that the signature needs.
-        body_imports: `use` lines that only some body needs; those that the taken body does not name are left out.
-        context: Items that the function builds on.
-        parts: Functions that this one calls, which are to be written too.
+        body_imports: `use` lines that only some bodies need; unused ones are omitted.
+        context: Items that the function depends on.
+        parts: Helper functions that this one calls, which are part of the task.
     """
 
     name: str
@@ -82,11 +82,11 @@ class FunctionSpec:
 @dataclass(frozen=True)
 class Items:
     """
-    Types, traits or macros with their code, documented, and what must hold of them.
+    Documented types, traits or macros with their test cases.
 
     Attributes:
-        code: The items.
-        cases: What must hold; at least two.
+        code: Code of the items.
+        cases: At least two test cases.
     """
 
     code: str
@@ -98,7 +98,7 @@ Drawn = FunctionSpec | Items
 
 @dataclass(frozen=True)
 class Family:
-    """A family with what is known of all its samples."""
+    """A family of samples."""
 
     name: str
     group: str
@@ -110,12 +110,12 @@ FAMILIES: dict[str, Family] = {}
 
 
 def family(tier: int) -> Callable[[Callable[["Draw"], Drawn]], Callable[["Draw"], Drawn]]:
-    """Registers a function as the family of its name, in the group of its file."""
+    """Register a function as the family of its name, in the group named after its file."""
     assert tier in TIERS
 
     def register(draw: Callable[["Draw"], Drawn]) -> Callable[["Draw"], Drawn]:
         name = draw.__name__
-        assert name not in FAMILIES, f"there are two families {name}"
+        assert name not in FAMILIES, f"duplicate family {name}"
         FAMILIES[name] = Family(name, draw.__module__.rpartition(".")[2], tier, draw)
         return draw
 
@@ -123,7 +123,7 @@ def family(tier: int) -> Callable[[Callable[["Draw"], Drawn]], Callable[["Draw"]
 
 
 class Draw:
-    """The choices of one sample."""
+    """The random choices of one sample."""
 
     def __init__(self, seed: str):
         self.meaning = random.Random(f"meaning {seed}")
@@ -132,40 +132,40 @@ class Draw:
         self.parameters: list[str] = []
 
     def choose(self, *options: Option) -> Option:
-        """One of the options; it is part of what the sample means."""
+        """Choose one of the options as a part of the meaning of the sample."""
         index = self.meaning.randrange(len(options))
         chosen = options[index]
         self.parameters.append(str(chosen) if isinstance(chosen, str | int) else f"option {index}")
         return chosen
 
     def integer(self, low: int, high: int) -> int:
-        """A number from `low` to `high`, both included; it is part of what the sample means."""
+        """Choose a number from `low` to `high`, both included, as a part of the meaning of the sample."""
         return self.choose(*range(low, high + 1))
 
     def style(self, *options: Option) -> Option:
-        """One of several ways to write the same."""
+        """Choose one of several equivalent ways to write something."""
         return self.wording.choice(options)
 
     def integer_predicate(self, kind: str) -> Predicate:
-        """A condition on integers of this type."""
+        """Choose a condition on integers of this type."""
         predicate = any_integer_predicate(self.meaning, kind)
         self.parameters.append(predicate.slug)
         return predicate
 
     def integer_mapping(self, kind: str) -> MappingPiece:
-        """A simple computation on integers of this type."""
+        """Choose a simple computation on integers of this type."""
         mapping = integer_mapping(self.meaning, kind)
         self.parameters.append(mapping.slug)
         return mapping
 
     def char_predicate(self) -> Predicate:
-        """A condition on characters."""
+        """Choose a condition on characters."""
         predicate = char_predicate(self.meaning)
         self.parameters.append(predicate.slug)
         return predicate
 
     def value(self, kind: str) -> Any:
-        """An argument of this type: small numbers, short lists and texts. Not part of the meaning."""
+        """Generate an argument of this type: small numbers, short lists and texts. It is not part of the meaning."""
         kind = kind.removeprefix("&").removeprefix("mut ").strip()
         pick = self.arguments
         if kind in ("i8", "i16", "i32", "i64", "i128", "isize"):
@@ -197,16 +197,16 @@ class Draw:
             return {self.value(inner[0]) for _ in range(pick.randint(0, 5))}
         if outer == "Box":
             return self.value(inner[0])
-        raise TypeError(f"no argument of type {kind} can be drawn: give `inputs`")
+        raise TypeError(f"no argument of type {kind} can be generated: give `inputs`")
 
     def near(self) -> list[int]:
-        """Numbers at which the function may change what it does: two of those in its meaning, or beside them."""
+        """Choose two boundary values: numbers in the meaning of the sample, or next to them."""
         found = [(-1 if minus else 1) * int(digits) for minus, digits in NUMBERS.findall(" ".join(self.parameters))]
         small = [number for number in found if abs(number) <= 100]
         return [self.arguments.choice(small) + self.arguments.choice((-1, 0, 1)) for _ in range(2)] if small else []
 
     def text(self, words: int | None = None) -> str:
-        """A text of a few words; sometimes with capitals, digits or signs."""
+        """Generate a text of a few words, sometimes with capital letters, digits or punctuation."""
         pick = self.arguments
         count = pick.randint(0, 4) if words is None else words
         chosen = [pick.choice(WORDS) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""Python values as Rust expressions of a given type, so that Python computes what the Rust must give."""
+"""Python values as Rust expressions of a given type, so that Python can compute the expected results."""
 
 import re
 from collections.abc import Sequence
@@ -36,17 +36,17 @@ class Err:
 
 @dataclass(frozen=True)
 class Raw:
-    """A Rust expression as it is, such as a variant of an enum."""
+    """A Rust expression that is used as is, such as a variant of an enum."""
 
     rust: str
 
 
 class OutOfRange(ValueError):
-    """A number that the type cannot hold."""
+    """A number is out of the range of the type."""
 
 
 def split_type(kind: str) -> tuple[str, list[str]]:
-    """`HashMap<String, Vec<u8>>` is `HashMap` of `String` and `Vec<u8>`; a tuple is `()` of its parts."""
+    """Split `HashMap<String, Vec<u8>>` into `HashMap` and [`String`, `Vec<u8>`]; a tuple is `()` with its parts."""
     if kind.startswith("("):
         return "()", _split(kind[1:-1])
     match = re.fullmatch(r"([\w:]+)<(.*)>", kind)

@@ -1,4 +1,4 @@
-"""Conditions and computations that families are composed of, each in Rust, in Python and in words."""
+"""Conditions and computations from which families are composed, each in Rust, in Python and in English."""
 
 import random
 from collections.abc import Callable
@@ -12,58 +12,58 @@ WORDS = (
 
 
 def quotient(a: int, b: int) -> int:
-    """Rust's `/` on integers, which rounds toward zero."""
+    """Return `a / b` as in Rust, rounded toward zero."""
     return abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
 
 
 def remainder(a: int, b: int) -> int:
-    """Rust's `%` on integers, which has the sign of `a`."""
+    """Return `a % b` as in Rust, with the sign of `a`."""
     return a - b * quotient(a, b)
 
 
 @dataclass(frozen=True)
 class Predicate:
-    """A condition on one value; called, it decides in Python."""
+    """A condition on one value; calling it evaluates the condition in Python."""
 
     rust: str
-    """With `{x}` for the value, a name."""
+    """Rust expression with `{x}` for the value, a name."""
     test: Callable[[Any], bool]
     slug: str
-    """For names: `even`, `above_10`."""
+    """Part of a name, such as `even` or `above_10`."""
     plural: str
-    """What it holds for: "even numbers"."""
+    """Plural of the values that satisfy it, such as "even numbers"."""
     clause: str
-    """"is even"."""
+    """Predicate of a sentence, such as "is even"."""
 
     def __call__(self, value: Any) -> bool:
         return self.test(value)
 
     def on(self, name: str) -> str:
-        """The condition in Rust."""
+        """Return the condition in Rust."""
         return self.rust.format(x=name)
 
 
 @dataclass(frozen=True)
 class MappingPiece:
-    """A computation on one value; called, it computes in Python."""
+    """A computation on one value; calling it computes in Python."""
 
     rust: str
-    """With `{x}` for the value, a name; may be an operand of `+` and a method's argument, not a method's receiver."""
+    """Rust expression with `{x}` for the value; can be an operand of `+` or an argument, but not a receiver."""
     compute: Callable[[Any], Any]
     slug: str
     participle: str
-    """"squared", "multiplied by 3"."""
+    """Participle for singular and plural, such as "squared" or "multiplied by 3"."""
 
     def __call__(self, value: Any) -> Any:
         return self.compute(value)
 
     def on(self, name: str) -> str:
-        """The computation in Rust."""
+        """Return the computation in Rust."""
         return self.rust.format(x=name)
 
 
 def integer_predicate(pick: random.Random, kind: str) -> Predicate:
-    """A condition on integers of this type, of some hundreds."""
+    """Choose one of some hundreds of conditions on integers of this type."""
     signed = kind.startswith("i")
     k, other = pick.randint(2, 9), pick.randint(3, 7)
     low = pick.randint(-8, 8) if signed else pick.randint(2, 14)
@@ -177,7 +177,7 @@ def integer_predicate(pick: random.Random, kind: str) -> Predicate:
 
 
 def integer_mapping(pick: random.Random, kind: str) -> MappingPiece:
-    """A computation on integers of this type that stays within it for small numbers."""
+    """Choose a computation on integers of this type that does not overflow for small numbers."""
     signed = kind.startswith("i")
     k, c, top = pick.randint(2, 9), pick.randint(1, 12), pick.randint(5, 30)
     options = [
@@ -237,7 +237,7 @@ def integer_mapping(pick: random.Random, kind: str) -> MappingPiece:
 
 
 def char_predicate(pick: random.Random) -> Predicate:
-    """A condition on characters; the tests' characters are ASCII."""
+    """Choose a condition on characters; the characters in tests are ASCII."""
     one = pick.choice("aeiorstn")
     first, last = sorted(pick.sample("abcdefghijklmnopqrstuvwxyz", 2))
     options = [

@@ -1,4 +1,4 @@
-"""What a set of Rust is like, in figures that can be compared: how varied, which names, how difficult."""
+"""Statistics of sets of Rust code that can be compared: variety, names and difficulty."""
 
 import json
 import re
@@ -13,6 +13,7 @@ from evaluation.rust.syntax.analysis import analyze, level
 from evaluation.rust.syntax.nodes import walk
 from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.renaming import canonical
+from trainers.data.sources import read_rust_by_example, toolchain_docs
 
 LITERALS = re.compile(r"\d[\w.]*|[\"'].*", re.DOTALL)
 COMPLEXITIES = (1, 2, 4, 8, 16, 32)
@@ -21,19 +22,19 @@ COMPLEXITIES = (1, 2, 4, 8, 16, 32)
 @dataclass(frozen=True)
 class Figures:
     """
-    Figures of a set of texts.
+    Statistics of a set of programs.
 
     Attributes:
-        texts: How many.
-        unparsed: Of these, how many the syntax tree has errors in; they count for nothing else.
-        bytes: Of the others, together.
-        distinct: Distinct canonical token sequences.
-        distinct_masked: Distinct ones when every literal counts as the same.
-        identifiers: Distinct names.
-        methods: Distinct names of methods called, most of them the standard library's.
-        paths: Distinct paths into the standard library and its types, such as `Vec::new`.
-        complexity: Texts by the cyclomatic complexity of all their functions: at most 1, 2, 4 ...
-        levels: Texts by difficulty.
+        texts: Number of programs.
+        unparsed: Number of programs with syntax errors, which are ignored in all other statistics.
+        bytes: Total size of the other programs.
+        distinct: Number of distinct canonical token sequences.
+        distinct_masked: Number of distinct sequences if all literals are treated as equal.
+        identifiers: Number of distinct names.
+        methods: Number of distinct names of called methods, most of them from the standard library.
+        paths: Number of distinct paths, such as `Vec::new`.
+        complexity: Number of programs by cyclomatic complexity of all their functions: at most 1, 2, 4 ...
+        levels: Number of programs by difficulty.
     """
 
     texts: int
@@ -49,7 +50,7 @@ class Figures:
 
 
 def measure(codes: Iterable[str]) -> Figures:
-    """Figures of these texts."""
+    """Compute the statistics of these programs."""
     texts = unparsed = size = 0
     whole, masked = set(), set()
     identifiers, methods, paths = set(), set(), set()
@@ -93,10 +94,10 @@ def measure(codes: Iterable[str]) -> Figures:
 
 def read_codes(path: Path) -> list[str]:
     """
-    The column `code` of a file of JSON lines.
+    Read the column `code` of a file of JSON lines.
 
     Raises:
-        ValueError: A line has none.
+        ValueError: A line does not have it.
     """
     codes = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -107,10 +108,27 @@ def read_codes(path: Path) -> list[str]:
     return codes
 
 
+def measure_files(paths: Sequence[Path]) -> list[tuple[str, Figures]]:
+    """
+    Measure data files, and Rust by Example if the documentation of the Rust toolchain is installed.
+
+    Returns:
+        Name and statistics of each.
+
+    Raises:
+        ValueError: A line of a file has no column `code`.
+    """
+    measured = [(path.stem, measure(read_codes(path))) for path in paths]
+    docs = toolchain_docs()
+    if docs is not None:
+        measured.append(("Rust by Example", measure(each.code for each in read_rust_by_example(docs))))
+    return measured
+
+
 def comparison(sets: Sequence[tuple[str, Figures]]) -> Table:
-    """The sets side by side; shares are of the texts that parse."""
-    table = Table(title="What is in it", title_justify="left")
-    table.add_column("figure", no_wrap=True)
+    """Return a table of the sets side by side, with shares of the programs that parse."""
+    table = Table(title="Statistics", title_justify="left")
+    table.add_column("statistic", no_wrap=True)
     for name, _ in sets:
         table.add_column(name, justify="right", overflow="fold")
 
@@ -118,14 +136,14 @@ def comparison(sets: Sequence[tuple[str, Figures]]) -> Table:
         table.add_row(title, *values)
 
     parsed = [(figures, max(1, figures.texts - figures.unparsed)) for _, figures in sets]
-    row("texts", (f"{figures.texts:,}" for figures, _ in parsed))
-    row("of them not parsed", (f"{figures.unparsed:,}" for figures, _ in parsed))
-    row("bytes per text", (f"{figures.bytes / count:,.0f}" for figures, count in parsed))
+    row("programs", (f"{figures.texts:,}" for figures, _ in parsed))
+    row("with syntax errors", (f"{figures.unparsed:,}" for figures, _ in parsed))
+    row("bytes per program", (f"{figures.bytes / count:,.0f}" for figures, count in parsed))
     row("distinct", (f"{figures.distinct / count:.1%}" for figures, count in parsed))
     row("distinct, literals masked", (f"{figures.distinct_masked / count:.1%}" for figures, count in parsed))
     row("identifiers", (f"{figures.identifiers:,}" for figures, _ in parsed))
-    row("methods called", (f"{figures.methods:,}" for figures, _ in parsed))
-    row("paths named", (f"{figures.paths:,}" for figures, _ in parsed))
+    row("called methods", (f"{figures.methods:,}" for figures, _ in parsed))
+    row("paths", (f"{figures.paths:,}" for figures, _ in parsed))
     for title, column, names in (
         ("complexity", "complexity", [*(f"at most {bound}" for bound in COMPLEXITIES), f"above {COMPLEXITIES[-1]}"]),
         ("difficulty", "levels", ["easy", "medium", "hard"]),

@@ -1,4 +1,4 @@
-"""From what a family drew to Rust: code, documentation, tests, and the task of writing it."""
+"""Generation of samples: Rust code with documentation and tests, and the task of writing it."""
 
 import copy
 import re
@@ -17,23 +17,23 @@ from trainers.data.rewriting.renaming import Choose, canonical, plausible_names,
 from trainers.data.synthetic.family import Case, Draw, Family, FunctionSpec, Undefined
 from trainers.data.synthetic.literals import OutOfRange, literal
 
-ARGUMENTS = 40  # are drawn for the cases of a function
+ARGUMENTS = 40  # generated for the cases of a function
 MOST_CASES = 12
 WIDTH = 96
-RENAMED_SHARE = 0.55  # of the names in a sample
+RENAMED_SHARE = 0.55  # share of the names in a sample that are renamed
 ARTICLE = re.compile(r"\b([Aa]) (?=(?!and\b|are\b|on[ce])[aeio]\w\w|id\b)")  # before a vowel
 
 
 @dataclass(frozen=True)
 class FunctionTask:
     """
-    What a task asks for, in the judge's form.
+    Text of a task.
 
     Attributes:
         prompt: Documentation and signature, up to the opening brace.
-        solution: What follows the prompt.
-        signature: Declarations.
-        checker: Statements with `check!(...)`, none of which the prompt shows.
+        solution: Rest of the code after the prompt.
+        signature: Declarations, in the form of `HiddenTests`.
+        checker: Statements with `check!(...)`, none of which appear in the prompt.
     """
 
     prompt: str
@@ -45,16 +45,16 @@ class FunctionTask:
 @dataclass(frozen=True)
 class SyntheticSample:
     """
-    One sample.
+    A synthetic sample.
 
     Attributes:
-        family: Its name.
-        group: Of families.
+        family: Name of the family.
+        group: Name of the group of families.
         tier: 0 to 4.
-        parameters: What was drawn of its meaning.
+        parameters: Choices that make up its meaning.
         code: Documented items.
         tests: A test module.
-        task: None for types, traits and macros.
+        task: Task of writing it, or None for types, traits and macros.
     """
 
     family: str
@@ -67,21 +67,21 @@ class SyntheticSample:
 
     @cached_property
     def canonical_tokens(self) -> tuple[str, ...]:
-        """What tells it from others: its tokens, without names of its own, comments and layout."""
+        """Tokens without the names that it binds, comments and layout; distinct for all samples of a data set."""
         return canonical(self.code)
 
     @property
     def meaning(self) -> tuple[str, ...]:
-        """The same for every way to write it."""
+        """Key that is equal for all ways to write the same function."""
         return (self.family, *self.parameters)
 
 
 def make_sample(family: Family, seed: str) -> SyntheticSample:
     """
-    Draws a sample of a family; equal seeds give equal samples.
+    Generate a sample of a family; equal seeds give equal samples.
 
     Raises:
-        Undefined: What was drawn cannot be tested: too few arguments make sense, or all give the same.
+        Undefined: The sample cannot be tested, because too few arguments are valid or all give the same result.
     """
     draw = Draw(f"{family.name} {seed}")
     drawn = family.draw(draw)
@@ -98,13 +98,13 @@ def make_sample(family: Family, seed: str) -> SyntheticSample:
 
 
 def _defined(code: str) -> list[str]:
-    """Names of the types, traits and macros, in snake_case."""
+    """Return the names of the types, traits and macros in snake_case."""
     found = re.findall(r"^(?:pub )?(?:struct|enum|trait|macro_rules!) (\w+)", code, re.MULTILINE)
     return [re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower() for name in found]
 
 
 def _with_articles(code: str) -> str:
-    """The code with "an" for "a" before a vowel in its documentation."""
+    """Return the code with "an" instead of "a" before a vowel in its documentation."""
     return re.sub(r"(?m)^ *///.*", lambda line: ARTICLE.sub(r"\1n ", line[0]), code)
 
 
@@ -113,7 +113,7 @@ def _names(draw: Draw) -> Choose:
 
 
 def _write_function(function: FunctionSpec, draw: Draw) -> tuple[str, Sequence[Case], FunctionTask]:
-    """The code, cases for its test module, and the task."""
+    """Return the code, the cases for its test module, and the task."""
     functions = (function, *function.parts)
     cases = {each.name: find_cases(each, draw) for each in functions}
     examples = _examples(cases[function.name], draw)
@@ -126,7 +126,7 @@ def _write_function(function: FunctionSpec, draw: Draw) -> tuple[str, Sequence[C
 
 
 def _head(function: FunctionSpec, bodies: str) -> list[str]:
-    """Imports and the items that the function builds on."""
+    """Return the imports and the items that the function depends on."""
     used = [line for line in function.body_imports if re.search(rf"\b{_imported(line)}\b", bodies)]
     lines = list(dict.fromkeys([*function.imports, *used]))
     context = _with_articles(textwrap.dedent(function.context).strip("\n"))
@@ -138,7 +138,7 @@ def _imported(line: str) -> str:
 
 
 def declaration(function: FunctionSpec) -> str:
-    """`fn name<T>(values: &[T]) -> T where ..`, as the function begins."""
+    """Return the declaration of a function, such as `fn name<T>(values: &[T]) -> T where ..`."""
     parameters = ", ".join(f"{name}: {kind}" for name, kind in function.parameters.items())
     returns = f" -> {function.returns}" if function.returns else ""
     where = f" {function.where_clause}" if function.where_clause else ""
@@ -146,7 +146,7 @@ def declaration(function: FunctionSpec) -> str:
 
 
 def _write(function: FunctionSpec, body: str, examples: Sequence[Case], draw: Draw) -> str:
-    """The function with its documentation."""
+    """Return the function with its documentation."""
     paragraphs = [ARTICLE.sub(r"\1n ", draw.style(*function.words))]
     if function.parts:
         begins = draw.style("Uses the helper", "Calls the helper", "Relies on the helper")
@@ -163,7 +163,7 @@ def _write(function: FunctionSpec, body: str, examples: Sequence[Case], draw: Dr
 
 
 def _described(part: FunctionSpec, function: FunctionSpec, draw: Draw) -> str:
-    """Description of a helper function. A parameter that is called like one of the caller's is not named."""
+    """Describe a helper function without the names of parameters that its caller has, too."""
     words = draw.style(*part.words)
     for name in part.parameters.keys() & function.parameters.keys():
         words = words.replace(f"`{name}`", "its argument")
@@ -175,7 +175,7 @@ def _lowered(words: str) -> str:
 
 
 def _examples(cases: Sequence[Case], draw: Draw) -> list[Case]:
-    """Cases short enough for the documentation: none, one or two; at least half of all stay hidden."""
+    """Choose none, one or two cases that are short enough for the documentation; at least half stay hidden."""
     short = [
         each
         for each in cases
@@ -202,7 +202,7 @@ def _shown(examples: Sequence[Case], draw: Draw) -> list[str]:
 
 def find_cases(function: FunctionSpec, draw: Draw) -> list[Case]:
     """
-    What must hold of a function, as its oracle says; different results first.
+    Return test cases of a function with results of its oracle, those with different results first.
 
     Raises:
         Undefined: There are fewer than three cases, or all have the same result.
@@ -233,7 +233,7 @@ def _arguments(function: FunctionSpec, draw: Draw, attempt: int) -> tuple[Any, .
         return function.inputs()
     kinds = [_instance(kind, function.types) for kind in function.parameters.values()]
     arguments = [[draw.value(kind)] if _is_single(kind) else draw.value(kind) for kind in kinds]
-    # The first are the edges: nothing, then one of each; then some where arguments are equal.
+    # First the edge cases: empty arguments, then arguments of one element, then equal arguments.
     if attempt in (2, 3, 4):
         first = dict(reversed(list(zip(kinds, arguments, strict=True))))
         equal = [first[kind] for kind in kinds]
@@ -244,14 +244,14 @@ def _arguments(function: FunctionSpec, draw: Draw, attempt: int) -> tuple[Any, .
 
 
 def _instance(kind: str, types: Mapping[str, str]) -> str:
-    """The type with type parameters replaced."""
+    """Return the type with type parameters replaced."""
     for name, actual in types.items():
         kind = re.sub(rf"\b{name}\b", actual, kind)
     return kind
 
 
 def _case(function: FunctionSpec, arguments: tuple[Any, ...]) -> Case:
-    """One case. Raises `Undefined` or `OutOfRange`."""
+    """Return one case. Raises `Undefined` or `OutOfRange`."""
     changed = copy.deepcopy(arguments)
     returned = function.oracle(*changed)
     kinds = {name: _instance(kind, function.types) for name, kind in function.parameters.items()}
@@ -266,7 +266,7 @@ def _case(function: FunctionSpec, arguments: tuple[Any, ...]) -> Case:
         else:
             written = literal(before, kind)
             if function.types and re.search(r"\[\]|::new\(\)|\bNone\b", written):
-                raise Undefined("the type of an empty argument would not be known")
+                raise Undefined("the type of an empty argument cannot be inferred")
             passed.append(_plain(written))
     call = f"{function.name}({', '.join(passed)})"
     if function.returns is None:
@@ -282,17 +282,17 @@ def _case(function: FunctionSpec, arguments: tuple[Any, ...]) -> Case:
 
 
 def _is_single(kind: str) -> bool:
-    """Whether a `&mut` points at something that Python cannot change in place: it is a list of one then."""
+    """Return whether a `&mut` argument is immutable in Python, and thus represented by a list of one element."""
     return kind.startswith("&mut ") and (kind == "&mut String" or kind[5:].isidentifier() or kind[5:8] == "Opt")
 
 
 def _plain(argument: str) -> str:
-    """As a person writes an argument, whose type is known."""
+    """Return an argument without the type annotation that inference makes unnecessary."""
     return re.sub(r"Vec::<[^()]*?>::new\(\)", "vec![]", argument)
 
 
 def write_tests(names: Sequence[str], cases: Sequence[Case], draw: Draw) -> str:
-    """A test module, of one function or two."""
+    """Return a test module of one or two functions."""
     first, second = draw.wording.sample(list(dict.fromkeys(names)), 2)
     cut = len(cases) // 2 if len(cases) > 3 and draw.style(True, False, False) else len(cases)
     functions = [(first, cases[:cut])] + ([(second, cases[cut:])] if cut < len(cases) else [])
@@ -328,7 +328,7 @@ def _statements(setup: str) -> list[str]:
 
 
 def _as_task(name: str, code: str, cases: Sequence[Case]) -> FunctionTask:
-    """The task of writing the named function, and those behind it."""
+    """Return the task of writing the named function and those after it."""
     root = parse(code)
     declared, prompt_end = [], None
     encoded = code.encode()
@@ -355,7 +355,7 @@ def _as_task(name: str, code: str, cases: Sequence[Case]) -> FunctionTask:
 
 
 def _quick(expected: str) -> str:
-    """The same in a form that compiles faster: a vector equals an array, a `String` a `&str`."""
+    """Return an equal expression that compiles faster: an array for a vector, a `&str` for a `String`."""
     if expected.startswith("vec!["):
         return expected.removeprefix("vec!")
     return re.sub(r'^("(?:[^"\\]|\\.)*")\.to_string\(\)$', r"\1", expected)

@@ -1,4 +1,4 @@
-"""Samples of all families in turn, none twice, in an order that the seed decides."""
+"""Stream of distinct samples of all families in turn, in an order that depends on the seed."""
 
 import hashlib
 import importlib
@@ -10,11 +10,11 @@ from trainers.data.synthetic import families
 from trainers.data.synthetic.family import FAMILIES, TIERS, Family, Undefined
 from trainers.data.synthetic.sample import SyntheticSample, make_sample
 
-MISSES = 80  # draws of a family that give nothing new: then it has nothing more to give
+MAX_MISSES = 80  # consecutive samples of a family that are not new; then the family is exhausted
 
 
 def all_families() -> dict[str, Family]:
-    """Every family of every group, by name."""
+    """Return all families of all groups by name."""
     for module in pkgutil.iter_modules(families.__path__):
         importlib.import_module(f"{families.__name__}.{module.name}")
     return FAMILIES
@@ -22,10 +22,10 @@ def all_families() -> dict[str, Family]:
 
 def choose_families(names: Sequence[str] | None = None, tier: int | None = None) -> list[Family]:
     """
-    The named families, or all, of one tier or of any.
+    Return the named families, or all families, of one tier or of any tier.
 
     Raises:
-        ValueError: There is no such family or tier, or none is left.
+        ValueError: A family or tier does not exist, or no family matches.
     """
     there = all_families()
     unknown = [name for name in names or () if name not in there]
@@ -41,8 +41,8 @@ def choose_families(names: Sequence[str] | None = None, tier: int | None = None)
 
 def draw_samples(families: Sequence[Family], seed: int, tasks: bool = False) -> Iterator[SyntheticSample]:
     """
-    Samples of the families in turn until they have nothing new, all different in their tokens; with `tasks` only
-    functions, all different in what they are asked to do.
+    Yield samples of the families in turn until they are exhausted, with distinct tokens. With `tasks`, yield only
+    functions, with distinct meanings.
     """
     order = list(families)
     random.Random(f"families {seed}").shuffle(order)
@@ -60,7 +60,7 @@ def draw_samples(families: Sequence[Family], seed: int, tasks: bool = False) -> 
 def _next_sample(
     family: Family, seed: int, attempts: dict[str, int], seen: set[bytes], tasks: bool
 ) -> SyntheticSample | None:
-    for _ in range(MISSES):
+    for _ in range(MAX_MISSES):
         attempts[family.name] += 1
         try:
             sample = make_sample(family, f"{seed} {attempts[family.name]}")
@@ -81,8 +81,9 @@ def _digest(parts: tuple[str, ...]) -> bytes:
 
 def split_of(sample: SyntheticSample) -> str:
     """
-    Where a task belongs: every tenth family or so is held out as a whole, of the others every twentieth meaning. It
-    depends on the task alone, so sets made with other seeds agree.
+    Return the split of a sample: about a tenth of the families are held out as a whole, and of the others about a
+    twentieth of the meanings. The split
+    depends only on the sample, so data sets that are generated with other seeds agree.
     """
     if _share(sample.family) < 0.1:
         return "held_out_family"

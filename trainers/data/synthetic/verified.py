@@ -1,4 +1,4 @@
-"""Samples and tasks whose Rust the compiler has accepted and whose tests have passed, as rows."""
+"""Verified synthetic samples and tasks: rows of code that compiles and whose tests pass."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -6,38 +6,46 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from evaluation.progress import show_progress
 from evaluation.rust import RustVerifier
 from evaluation.rust.verifier import RUNS_OF_SOLUTIONS
-from trainers.data.kept import BATCH, keep_verified
+from trainers.data.kept import BATCH, check_output, keep_verified
 from trainers.data.rows import verified_row
 from trainers.data.sources import Document
 from trainers.data.synthetic.family import Family
 from trainers.data.synthetic.sample import SyntheticSample
-from trainers.data.synthetic.stream import draw_samples, split_of
+from trainers.data.synthetic.stream import choose_families, draw_samples, split_of
 from trainers.data.tasks.task import Task, find_faults
 from trainers.data.verify import decided
 
 SOURCE = "synthetic"
 LICENSE = "MIT"
-LEAST_BYTES = 1000  # of a row, on average; 600 of them are what every row says of its verdict
+MIN_ROW_BYTES = 1000  # on average; about 600 of them are the verdict and the metadata that every row has
 
 
 def sample_document(sample: SyntheticSample) -> Document:
-    """The sample with its tests."""
+    """Return a sample with its tests as a document."""
     return Document.of(SOURCE, f"{sample.group}/{sample.family}", "file", LICENSE, f"{sample.code}\n{sample.tests}")
 
 
 def task_of(sample: SyntheticSample) -> Task:
-    """The task of a sample that has one."""
-    its = sample.task
-    row = Document.of(SOURCE, "", "task", LICENSE, sample.code)
+    """Return the task of a sample that has one."""
+    task = sample.task
+    document = Document.of(SOURCE, "", "task", LICENSE, sample.code)
     return Task(
-        row.id, its.prompt, its.solution, its.signature, its.checker, sample.tier, sample.family, split_of(sample)
+        document.id,
+        task.prompt,
+        task.solution,
+        task.signature,
+        task.checker,
+        sample.tier,
+        sample.family,
+        split_of(sample),
     )
 
 
 def verified_sample_rows(samples: Sequence[SyntheticSample], verifier: RustVerifier) -> list[dict[str, Any] | None]:
-    """A row for each sample that compiles and whose tests pass in each of several runs."""
+    """Return a row for each sample that compiles and whose tests pass in each of several runs, and None for others."""
     codes, tests = [sample.code for sample in samples], [sample.tests for sample in samples]
     verdicts = decided(verifier.verify(codes, tests, trusted=True, runs=RUNS_OF_SOLUTIONS))
     return [
@@ -49,10 +57,10 @@ def verified_sample_rows(samples: Sequence[SyntheticSample], verifier: RustVerif
 
 
 def verified_task_rows(samples: Sequence[SyntheticSample], verifier: RustVerifier) -> list[dict[str, Any] | None]:
-    """A row for each task whose cases tell its solution from wrong ones."""
+    """Return a row for each task whose hidden cases accept its solution and reject wrong ones, and None for others."""
     tasks = [task_of(sample) for sample in samples]
     faults = find_faults(tasks, verifier)
-    # Asked again, the judge remembers.
+    # The verifier has these verdicts in its cache.
     verdicts = verifier.verify([task.code for task in tasks], [task.tests for task in tasks], rules="reward")
     return [
         verified_row(
@@ -73,39 +81,84 @@ def verified_task_rows(samples: Sequence[SyntheticSample], verifier: RustVerifie
     ]
 
 
+def synthesize(
+    output: Path,
+    num_samples: int,
+    seed: int = 0,
+    tasks: bool = False,
+    families: Sequence[str] | None = None,
+    tier: int | None = None,
+    num_workers: int | None = None,
+    progress: bool = False,
+) -> int:
+    """
+    Generate verified samples or tasks from the named families, as `write_synthetic` does.
+
+    Args:
+        output: File of JSON lines.
+        num_samples: Number of rows to write.
+        seed: Equal seeds give equal files.
+        tasks: Generate tasks instead of samples.
+        families: Names of families; None takes all.
+        tier: Only families of this tier, from 0 to 4; None takes all.
+        num_workers: Compilers at the same time; None takes one per processor.
+        progress: Show progress bars.
+
+    Returns:
+        Number of rows in the file.
+
+    Raises:
+        ValueError: An argument is out of range, or the file cannot be written or holds other rows.
+    """
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    check_output(output)
+    chosen = choose_families(families, tier)
+    with (
+        RustVerifier(workers=num_workers, run_timeout=1.0, own_programs=True) as verifier,
+        show_progress("Generating", num_samples, "rows", shown=progress) as generated,
+        show_progress("Verifying", num_samples, "rows", shown=progress) as verified,
+    ):
+        return write_synthetic(
+            output, chosen, num_samples, seed, verifier, tasks, on_verified=verified, on_generated=generated
+        )
+
+
 def write_synthetic(
-    path: Path,
+    output: Path,
     families: Sequence[Family],
-    count: int,
+    num_samples: int,
     seed: int,
     verifier: RustVerifier,
     tasks: bool = False,
-    advance: Callable[[int], None] = lambda done: None,
-    drawn: Callable[[int], None] = lambda done: None,
+    on_verified: Callable[[int], None] = lambda count: None,
+    on_generated: Callable[[int], None] = lambda count: None,
 ) -> int:
     """
-    Writes `count` verified samples, or tasks, to a file of JSON lines; continues one that an interrupted, equal call
-    left. They are drawn as they are needed, and of what was written only hashes are kept, about 100 bytes a sample.
+    Write `num_samples` verified samples or tasks to a file of JSON lines, or continue a file that an interrupted call
+    with the same arguments left. Samples are generated when they are needed, and only hashes of the written ones are
+    kept in memory, about 100 bytes each.
 
     Args:
-        path: The file.
-        families: To draw from.
-        count: Rows wanted.
+        output: File of JSON lines.
+        families: Families to generate from.
+        num_samples: Number of rows to write.
         seed: Equal seeds give equal files.
-        verifier: Compiles and runs.
-        tasks: Tasks instead of samples.
-        advance: Is told of rows that were written.
-        drawn: Is told of samples that were drawn.
+        verifier: Compiles and runs the programs.
+        tasks: Generate tasks instead of samples.
+        on_verified: Called with the number of rows just written.
+        on_generated: Called with the number of samples just generated.
 
     Returns:
-        How many rows there are: fewer than `count` if so many were drawn but some failed.
+        Number of rows in the file; fewer than `num_samples` if some failed verification and the families have no more.
 
     Raises:
-        ValueError: The disk has no room for `count` rows, the families have fewer than `count` samples (their rows
-            are in the file then, but where they end in the first batch), or the file holds others.
-        CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
+        ValueError: The disk has no room for the rows, the families have fewer than `num_samples` distinct samples
+            (those that pass stay in the file, unless this is known before the first batch is verified), or the file
+            holds other rows.
+        CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`, if the verifier asks for it.
     """
-    check_room(path, count)
+    check_room(output, num_samples)
     check = verified_task_rows if tasks else verified_sample_rows
     total = 0
 
@@ -113,32 +166,36 @@ def write_synthetic(
         nonlocal total
         for sample in draw_samples(families, seed, tasks):
             total += 1
-            drawn(1)
+            on_generated(1)
             yield sample
 
     def identify(sample: SyntheticSample) -> str:
         return task_of(sample).id if tasks else sample_document(sample).id
 
     what = "tasks" if tasks else "samples"
-    rule = f"distinct {what} that {len(families)} families give with seed {seed}, got {count}"
+    rule = f"distinct {what} that {len(families)} families can generate with seed {seed}, got {num_samples}"
     stream = candidates()
-    first = list(islice(stream, min(count, BATCH)))
-    if total < min(count, BATCH):
-        raise ValueError(f"n must be at most the {total} {rule}")
+    first = list(islice(stream, min(num_samples, BATCH)))
+    if total < min(num_samples, BATCH):
+        raise ValueError(f"num_samples must be at most the {total} {rule}")
     stream = chain(first, stream)
-    kept = keep_verified(path, stream, identify, lambda batch: check(batch, verifier), count, advance=advance)
-    if total < count:
-        raise ValueError(f"n must be at most the {total} {rule}; the {kept} of them that pass are in {path}")
+    kept = keep_verified(
+        output, stream, identify, lambda batch: check(batch, verifier), num_samples, advance=on_verified
+    )
+    if total < num_samples:
+        raise ValueError(
+            f"num_samples must be at most the {total} {rule}; the {kept} of them that pass are in {output}"
+        )
     return kept
 
 
 def check_room(path: Path, count: int) -> None:
-    """Raises `ValueError` when the disk has no room for so many rows."""
+    """Raise `ValueError` if the disk has no room for `count` rows."""
     folder = next(parent for parent in path.absolute().parents if parent.is_dir())
-    there = path.stat().st_size if path.is_file() else 0
-    free, needed = shutil.disk_usage(folder).free, count * LEAST_BYTES - there
+    existing = path.stat().st_size if path.is_file() else 0
+    free, needed = shutil.disk_usage(folder).free, count * MIN_ROW_BYTES - existing
     if needed > free:
         raise ValueError(
-            f"n must be at most {(free + there) // LEAST_BYTES:,}, got {count:,}: rows take at least {LEAST_BYTES:,} "
-            f"bytes on average, and {folder} has {free / 1e9:,.1f} GB left"
+            f"num_samples must be at most {(free + existing) // MIN_ROW_BYTES:,}, got {count:,}: rows take at least "
+            f"{MIN_ROW_BYTES:,} bytes on average, and {folder} has {free / 1e9:,.1f} GB left"
         )

@@ -1,4 +1,4 @@
-"""Putting Rust together from pieces of text."""
+"""Assembly of Rust code from pieces of text."""
 
 import re
 import textwrap
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def fill(template: str, **parts: object) -> str:
-    """The template with every `$name` replaced; a part of several lines is indented like the line it stands in."""
+    """Return the template with every `$name` replaced; a part of several lines is indented like the line it is in."""
     lines = []
     for line in textwrap.dedent(template).strip("\n").split("\n"):
         indent = line[: len(line) - len(line.lstrip())]
@@ -21,20 +21,20 @@ def _part(text: str) -> str:
 
 
 def blocks(*parts: str) -> str:
-    """Items or methods, with an empty line between two."""
+    """Join items or methods with empty lines."""
     return "\n\n".join(textwrap.dedent(part).strip("\n") for part in parts if part.strip())
 
 
 def match_on(subject: str, arms: Iterable[tuple[object, object]]) -> str:
-    """A `match` with these arms."""
+    """Return a `match` with these arms."""
     return f"match {subject} {{\n" + "".join(f"    {left} => {right},\n" for left, right in arms) + "}"
 
 
 def braced(head: str, *members: str) -> str:
-    """`head { members }`, with an empty line between members; the body of a function is one."""
+    """Return `head { members }` with empty lines between the members; the body of a function is one member."""
     return head + " {\n" + textwrap.indent("\n\n".join(each for each in members if each), "    ") + "\n}"
 
 
 def items(*items: str) -> str:
-    """Items with an empty line between them."""
+    """Join the items of a file with empty lines."""
     return "\n\n".join(each for each in items if each) + "\n"

@@ -1,9 +1,9 @@
-"""Tasks for reinforcement learning: a prompt, a solution, and cases that only a right solution passes."""
+"""Tasks for reinforcement learning: a prompt, a solution, and hidden cases that only a correct solution passes."""
 
 from importlib import import_module
 from typing import Any
 
-# Imported when they are asked for: tasks are made and read without PyTorch, which only measuring a model needs.
+# Imported on first use: tasks are generated and loaded without PyTorch, which only measuring a model needs.
 _MODULES = {
     "Solved": "measure",
     "Task": "task",

@@ -1,4 +1,4 @@
-"""How many tasks a model solves: samples, the judge, pass@k."""
+"""Share of tasks that a model solves: samples, verdicts and pass@k."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from trainers.data.tasks.task import Task
 @dataclass(frozen=True)
 class Solved:
     """
-    What a model's samples came to.
+    Verdicts on the samples of a model.
 
     Attributes:
-        correct: For each task how many of its samples succeed.
-        compiled: For each task how many compile with the demanded signature.
-        num_samples: Per task.
+        correct: Number of correct samples for each task.
+        compiled: Number of samples that compile with the required signature for each task.
+        num_samples: Number of samples per task.
     """
 
     correct: tuple[int, ...]
@@ -33,12 +33,12 @@ class Solved:
     num_samples: int
 
     def pass_at(self, k: int) -> Interval:
-        """pass@k with its 95 % interval over the tasks."""
+        """Return pass@k with its 95% confidence interval over the tasks."""
         return share_interval([pass_at_k(self.num_samples, correct, k) for correct in self.correct])
 
     @property
     def compile_rate(self) -> Interval:
-        """Share of the samples that compile, with its 95 % interval over the tasks."""
+        """Share of the samples that compile, with its 95% confidence interval over the tasks."""
         return share_interval([compiled / self.num_samples for compiled in self.compiled])
 
 
@@ -52,10 +52,10 @@ def measure_tasks(
     progress: bool = False,
 ) -> Solved:
     """
-    Draws completions for each task and judges them by the reward's rules; all hidden tests must hold.
+    Generate completions for each task and verify them under the rules for rewards; all hidden tests must pass.
 
     Args:
-        path: Where samples are kept; an interrupted call continues there.
+        path: File for the samples; an interrupted call continues it.
 
     Raises:
         ScoringUnavailable: The compiler or the sandbox failed.

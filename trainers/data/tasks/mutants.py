@@ -1,8 +1,8 @@
-"""Wrong variants of a solution: what a task's cases must be able to tell from the right one.
+"""Mutants: wrong variants of a solution, which the hidden cases of a task must reject.
 
-Each has one change: another operator, another constant, a negated branch, an end of a range moved by one, another
-method, a statement less. Changes inside `while` and `loop` come last, because they may never end; where a body offers
-too little, its result is changed instead.
+Each has one change: another operator, another constant, a negated condition, an end of a range moved by one, another
+method, or a removed statement. Changes inside `while` and `loop` come last because the program may then never end. If
+there are too few possible changes, the result of the function is changed instead.
 """
 
 import random
@@ -77,7 +77,7 @@ METHODS = (
 OTHER_METHOD = {a: b for a, b in METHODS} | {b: a for a, b in METHODS}
 DROPPED = {"rev", "filter", "map", "skip_while", "step_by", "chain", "trim", "abs", "unwrap_or", "copied", "enumerate"}
 INTEGER = r"[iu](?:8|16|32|64|128|size)"
-# By the type of the result: what is returned instead of it.
+# For each type of the result, expressions that are returned instead of it.
 RESULTS = tuple(
     (re.compile(pattern), expressions)
     for pattern, expressions in (
@@ -95,29 +95,29 @@ RESULTS = tuple(
         (r"\((.+), \1\)", ("({r}.1, {r}.0)", "({r}.0.clone(), {r}.0)", "({r}.1.clone(), {r}.1)")),
     )
 )
-MOST = 12
-# Those first that most often compile and are wrong.
+MAX_MUTANTS = 12
+# Ordered by how often they compile and are wrong.
 KINDS = ("branch", "operator", "statement", "constant", "off_by_one", "method")
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A code with one change."""
+    """A program with one change."""
 
     kind: str
-    """One of `KINDS`, or result."""
+    """One of `KINDS`, or "result"."""
     code: str
 
 
 def mutants(prompt: str, solution: str, seed: int = 0) -> list[Mutant]:
     """
-    Up to `MOST` wrong variants of a solution, those first that are likely to end, of as many kinds as there are. Some
-    may not compile, and some may be right after all: the judge finds out.
+    Return up to `MAX_MUTANTS` wrong variants of a solution of as many kinds as possible, starting with those that are
+    likely to terminate. Some may not compile, and some may be correct after all.
     """
     code = prompt + solution
     root = parse(code)
     begin = len(prompt.encode()) - 2
-    # A node asked for its parent looks for it from the root down.
+    # `Node.parent` searches from the root down.
     parents = {child: node for node in walk(root) for child in node.children}
     safe: dict[str, list[Edit]] = defaultdict(list)
     risky: list[tuple[str, Edit]] = []
@@ -136,13 +136,13 @@ def mutants(prompt: str, solution: str, seed: int = 0) -> list[Mutant]:
     found = []
     for kind in KINDS:
         pick.shuffle(safe[kind])
-    while len(found) < MOST and any(safe.values()):
+    while len(found) < MAX_MUTANTS and any(safe.values()):
         found += [(kind, safe[kind].pop()) for kind in KINDS if safe[kind]]
     pick.shuffle(risky)
     results = [("result", edit) for edit in _other_results(root, begin)]
     rest = results + risky
-    chosen = found + rest if len(found) < 4 else found[: MOST - 4] + rest[:4]
-    return [Mutant(kind, apply_edits(code, [edit])) for kind, edit in chosen[:MOST]]
+    chosen = found + rest if len(found) < 4 else found[: MAX_MUTANTS - 4] + rest[:4]
+    return [Mutant(kind, apply_edits(code, [edit])) for kind, edit in chosen[:MAX_MUTANTS]]
 
 
 Edit = tuple[int, int, str]
@@ -150,7 +150,7 @@ Change = tuple[str, int, int, str]
 
 
 def _changes(node: Node, parents: Mapping[Node, Node]) -> Iterator[Change]:
-    """Kind, start, end and new text."""
+    """Yield possible changes: kind, start, end and new text."""
     if node.type in ("binary_expression", "compound_assignment_expr"):
         operator = node.child_by_field_name("operator")
         sign = text(operator)
@@ -191,7 +191,7 @@ def _changes(node: Node, parents: Mapping[Node, Node]) -> Iterator[Change]:
 
 
 def _other_results(root: Node, begin: int) -> Iterator[Edit]:
-    """Bodies of the first function that compute what they should and return something else."""
+    """Yield bodies of the first function that compute the correct result and return something else."""
     functions = (node for node in root.named_children if node.type == "function_item" and node.end_byte > begin)
     function = next(functions, None)
     if function is None:
@@ -206,7 +206,7 @@ def _other_results(root: Node, begin: int) -> Iterator[Edit]:
 
 
 def constant(prompt: str, solution: str, checker: str) -> str:
-    """The code with every function after the prompt returning what most of its cases expect, whatever it is given."""
+    """Return the code with every function after the prompt always returning its most frequently expected result."""
     code = prompt + solution
     begin = len(prompt.encode()) - 2
     edits = []
@@ -216,7 +216,7 @@ def constant(prompt: str, solution: str, checker: str) -> str:
         expected = _expected(checker, text(node.child_by_field_name("name")))
         returns = node.child_by_field_name("return_type")
         usual = max(expected, key=expected.count) if expected else "Default::default()"
-        # An array or a `&str` may stand there for what it equals.
+        # The expected value may be an array or a `&str` that equals the result.
         if text(returns).startswith("Vec<") and usual.startswith("["):
             usual = f"vec!{usual}"
         if text(returns) == "String" and usual.startswith('"'):
@@ -226,7 +226,7 @@ def constant(prompt: str, solution: str, checker: str) -> str:
 
 
 def _expected(checker: str, name: str) -> list[str]:
-    """The right sides of the cases `check!(name(..) == expected)`."""
+    """Return the right sides of the cases `check!(name(..) == expected)`."""
     found = []
     for case in re.finditer(rf"check!\({name}\(", checker):
         depth, index, left_end = 2, case.end(), None

@@ -1,4 +1,4 @@
-"""Data sets of prompts for reinforcement learning."""
+"""Datasets of prompts for reinforcement learning."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,18 +7,18 @@ from datasets import Dataset
 
 from trainers.data.tasks.task import Task
 
-INSTRUCTION = "Write this function in Rust. Answer with one block of code that holds the whole program.\n\n"
+INSTRUCTION = "Implement this function in Rust. Answer with one code block that contains the complete program.\n\n"
 
 
 def task_prompts(tasks: Sequence[Task], chat: bool = False) -> Dataset:
     """
-    A row for each task with the columns that `RustReward` and the curriculum read: `prompt`, `signature`, `checker`,
-    `tier`, and `id`, `family`.
+    Return a dataset with a row for each task and the columns that `RustReward` and the curriculum need: `prompt`,
+    `signature`, `checker`, `tier`, and also `id` and `family`.
 
     Args:
-        tasks: What is asked.
-        chat: The prompt is a conversation that asks for a whole program; otherwise it is the text to continue, up to
-            the opening brace. What follows the brace is the model's: a line break there would be a token of its own.
+        tasks: Tasks to ask for.
+        chat: Make the prompt a conversation that asks for a complete program. Otherwise, it is the code to complete,
+            up to the opening brace, without the line break after it, which the model generates as part of the next token.
     """
     rows = [
         {
@@ -35,6 +35,6 @@ def task_prompts(tasks: Sequence[Task], chat: bool = False) -> Dataset:
 
 
 def as_chat(prompt: str) -> list[dict[str, Any]]:
-    """A prompt that ends with an opening brace, as a conversation."""
+    """Return a prompt that ends with an opening brace as a conversation."""
     asked = prompt.rstrip().removesuffix("{").rstrip()
     return [{"role": "user", "content": f"{INSTRUCTION}```rust\n{asked};\n```"}]

@@ -1,4 +1,4 @@
-"""What a task is, and how a set of them is loaded: not without looking whether its cases are worth anything."""
+"""Tasks, and loading them with a check that their hidden cases reject wrong solutions."""
 
 import json
 import random
@@ -15,11 +15,11 @@ from trainers.data.verify import decided
 
 Split = Literal["train", "held_out_family", "held_out_parameters"]
 SPLITS: tuple[str, ...] = Split.__args__
-LEAST_CAUGHT = 3
-# So many wrong variants of a task are tried, with so many cases at most; further ones only if too few are caught. Who
-# fails some of the cases fails them all, and fewer are faster.
+MIN_REJECTED = 3
+# Number of mutants to try and maximum number of cases to run, in rounds; later rounds only if too few are rejected. A
+# program that fails one of the first cases fails all of them, and running fewer is faster.
 ROUNDS = ((3, 5), (3, 20), (6, 1000))
-# A test that passes when some case fails. What never ends is left behind in its thread.
+# A test that passes if some case fails. A case that never ends is left running in its thread.
 NOTICES = """
 #[cfg(test)]
 mod nanochat_wrong {{
@@ -51,17 +51,17 @@ mod nanochat_wrong {{
 @dataclass(frozen=True)
 class Task:
     """
-    One task.
+    A function to implement.
 
     Attributes:
-        id: Of the code.
+        id: Hash of the code.
         prompt: Documentation and signature, up to the opening brace.
-        solution: What follows the prompt.
-        signature: What the code must define, as `HiddenTests` has it.
-        checker: Cases that the prompt does not show, in the judge's form.
+        solution: Rest of the code after the prompt.
+        signature: Declarations that the code must define, in the form of `HiddenTests`.
+        checker: Hidden cases, which the prompt does not show, in the form of `HiddenTests`.
         tier: 0 (one line) to 4 (several functions).
-        family: What it was made from.
-        split: "train", or held out with its whole family, or by its parameters.
+        family: Name of the family that generated the task.
+        split: "train", or held out with its whole family or by its parameters.
     """
 
     id: str
@@ -85,20 +85,20 @@ class Task:
 
     @property
     def code(self) -> str:
-        """The prompt with its solution."""
+        """The prompt followed by the solution."""
         return self.prompt + self.solution
 
     @property
     def tests(self) -> HiddenTests:
-        """For the judge. Raises `ValueError` when signature or checker is not of its form."""
+        """The hidden tests. Raises `ValueError` if the signature or the checker is invalid."""
         return HiddenTests(self.signature, self.checker)
 
 
 def find_faults(tasks: Sequence[Task], verifier: RustVerifier, progress: bool = False) -> list[str | None]:
     """
-    What is wrong with each task; None where nothing is: the judge passes the solution under the rules for rewards, in
-    each of several runs, and the cases fail for a function that always returns the same, and for at least three wrong
-    variants of the solution.
+    Return the fault of each task, or None for a good task: its solution passes under the rules for rewards in each of
+    several runs, and its cases reject a function that always returns the same value and at least three mutants of the
+    solution.
 
     Raises:
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
@@ -110,22 +110,24 @@ def find_faults(tasks: Sequence[Task], verifier: RustVerifier, progress: bool = 
     answers = zip(same, notice(same, tasks, verifier, 1000), strict=True)
     stays = {index for (index, _), verdict in answers if verdict.status == "tests_failed"}
     wrong = {index: mutants(tasks[index].prompt, tasks[index].solution) for index in passing}
-    caught, tried = dict.fromkeys(passing, 0), dict.fromkeys(passing, 0)
+    rejected, tried = dict.fromkeys(passing, 0), dict.fromkeys(passing, 0)
     for number, cases in ROUNDS:
-        doubtful = [index for index in passing if caught[index] < LEAST_CAUGHT]
+        doubtful = [index for index in passing if rejected[index] < MIN_REJECTED]
         chosen = [(index, each.code) for index in doubtful for each in wrong[index][tried[index] :][:number]]
         for (index, _), verdict in zip(chosen, notice(chosen, tasks, verifier, cases), strict=True):
             tried[index] += 1
-            caught[index] += verdict.ok
+            rejected[index] += verdict.ok
     faults: list[str | None] = []
     for index, verdict in enumerate(verdicts):
         if not verdict.ok:
             why = verdict.diagnostics[0].message if verdict.diagnostics else ""
             faults.append(f"its solution does not pass: {verdict.status} {why}".strip())
         elif index in stays:
-            faults.append("a function that always returns the same passes")
-        elif caught[index] < LEAST_CAUGHT:
-            faults.append(f"only {caught[index]} of {tried[index]} wrong variants fail, {LEAST_CAUGHT} must")
+            faults.append("a function that always returns the same value passes")
+        elif rejected[index] < MIN_REJECTED:
+            faults.append(
+                f"only {rejected[index]} of {tried[index]} mutants are rejected, at least {MIN_REJECTED} must be"
+            )
         else:
             faults.append(None)
     return faults
@@ -135,19 +137,20 @@ def notice(
     wrong: Sequence[tuple[int, str]], tasks: Sequence[Task], verifier: RustVerifier, cases: int
 ) -> list[Verdict]:
     """
-    Whether the cases of a task notice that a code is wrong. They do where the verdict is `valid`: the code compiles,
-    and some case fails or never ends. `tests_failed` says that all cases hold.
+    Check whether the cases of a task reject a wrong program. The verdict is `valid` if they do: the program compiles,
+    and some case fails or never ends. It is `tests_failed` if all cases pass.
 
-    Many are run in one process, which is faster than the judge and enough for codes that do not search for holes.
+    Many programs run in one process, which is faster than the usual isolation and sufficient for programs that do not
+    try to cheat.
 
     Args:
-        wrong: Each code with the index of its task.
-        tasks: All of them.
-        verifier: Compiles and runs.
-        cases: At most so many of a task's cases are put to a code.
+        wrong: Wrong programs, each with the index of its task.
+        tasks: All tasks.
+        verifier: Compiles and runs the programs.
+        cases: Maximum number of cases to run for each program.
     """
     verdicts = decided(verifier.verify([code for _, code in wrong]))
-    # To know beforehand that a program will compile is cheaper than to build it in vain.
+    # Checking first whether a program compiles is cheaper than building it with tests in vain.
     compiling = [place for place, verdict in enumerate(verdicts) if verdict.ok]
     tests = [
         NOTICES.format(imports=task.tests.declarations.imports, checker=first_cases(task.checker, cases))
@@ -160,7 +163,7 @@ def notice(
 
 
 def first_cases(checker: str, most: int) -> str:
-    """The checker without the statements that have cases beyond the first `most` of these."""
+    """Return the checker without the cases after the first `most` ones."""
     function = parse(f"fn checker() {{\n{checker}\n}}").named_child(0)
     kept, found = [], 0
     for statement in function.child_by_field_name("body").named_children:
@@ -172,10 +175,10 @@ def first_cases(checker: str, most: int) -> str:
 
 def read_tasks(path: Path) -> list[Task]:
     """
-    The tasks of a file of JSON lines, unchecked.
+    Read the tasks of a file of JSON lines without checking them.
 
     Raises:
-        ValueError: A line is no task; says which and why.
+        ValueError: A line is not a task; names the line and the reason.
     """
     names = [field.name for field in fields(Task)]
     tasks = []
@@ -196,23 +199,23 @@ def read_tasks(path: Path) -> list[Task]:
 @dataclass(frozen=True)
 class SplitTasks:
     """
-    Tasks by what they are for: none is read and practised on.
+    Disjoint sets of tasks by their purpose.
 
     Attributes:
-        read: Their solutions are trained on.
-        practise: Prompts for reinforcement learning.
-        held_out: Of families that are trained on, with other parameters; to measure with.
-        other_families: Of families that are held out.
+        pretraining: Tasks whose solutions are part of the training text.
+        prompts: Tasks whose prompts are used in reinforcement learning.
+        held_out: Tasks for evaluation, from the families of the training tasks but with other parameters.
+        other_families: Tasks for evaluation, from families that are held out.
     """
 
-    read: list[Task]
-    practise: list[Task]
+    pretraining: list[Task]
+    prompts: list[Task]
     held_out: list[Task]
     other_families: list[Task]
 
 
 def split_tasks(tasks: Sequence[Task]) -> SplitTasks:
-    """Every second task to train on is read, the others are practised."""
+    """Split tasks by their purpose. The training tasks alternate between `pretraining` and `prompts`."""
     of_split = {split: [task for task in tasks if task.split == split] for split in SPLITS}
     train = of_split["train"]
     return SplitTasks(train[::2], train[1::2], of_split["held_out_parameters"], of_split["held_out_family"])
@@ -222,18 +225,18 @@ def load_tasks(
     path: Path, verifier: RustVerifier, split: Split | None = None, sample: int = 16, seed: int = 0
 ) -> list[Task]:
     """
-    Tasks to train on or to measure with.
+    Load tasks for training or evaluation.
 
     Args:
         path: JSON lines, as `python -m trainers.data synth --tasks` writes them.
-        verifier: Judges the sample.
-        split: Only tasks of this split; None takes all.
-        sample: So many of them are checked as `find_faults` does it.
-        seed: Chooses them.
+        verifier: Checks a random sample of the tasks.
+        split: Only load tasks of this split; None loads all.
+        sample: Number of tasks to check with `find_faults`.
+        seed: Seed of the choice of these tasks.
 
     Raises:
-        ValueError: A line is no task, there is none of this split, a checker does not compile, or a task of the sample
-            is not worth rewarding.
+        ValueError: A line is not a task, there is no task of this split, a checker does not compile, or a task of the
+            sample has a fault.
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
     """
     if split is not None and split not in SPLITS:
@@ -250,6 +253,6 @@ def load_tasks(
     if faults:
         told = "; ".join(f"{task.id} ({task.family}): {fault}" for task, fault in faults[:5])
         raise ValueError(
-            f"{path} must hold tasks whose cases tell right from wrong; {len(faults)} of {len(chosen)} do not: {told}"
+            f"{path} must hold tasks whose cases reject wrong solutions; {len(faults)} of {len(chosen)} do not: {told}"
         )
     return tasks
