@@ -27,7 +27,8 @@ test-all: $(INSTALLED)
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -q tests/test_imports.py
+	$(BIN)/python -m pytest -q tests/project/test_imports.py
+	$(BIN)/python -m tests.project.type_errors
 
 install: $(INSTALLED)
 

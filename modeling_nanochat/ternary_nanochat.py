@@ -264,7 +264,7 @@ class BitLinear(NonDynamicallyQuantizableLinear):
         return F.linear(input, weight)
 
     def _usable_weight(self, weight: torch.Tensor) -> torch.Tensor | None:
-        """Return the kept quantized weight if it belongs to this weight and the current autograd and autocast modes."""
+        """Return the kept quantized weight if it fits this weight and the current autograd and autocast modes."""
         kept = self._kept  # Read once: another thread may clear it.
         if kept is None:
             return None
