@@ -2,7 +2,7 @@
 # make test         the tests, but for those that are slow, need a GPU, or build the wheel (under ten minutes on two cores)
 # make test-all     all tests
 # make test-wheel   build the wheel, install it in another environment, and run a recipe from it
-# make check        lint, format, spelling and import rules (seconds)
+# make check        lint, format, spelling, import rules and type errors (seconds)
 # make install      create .venv and install everything into it; the targets above do so where it is missing
 # make clean        remove .venv and what builds leave
 #
@@ -39,6 +39,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/python -m pytest -q tests/project/test_imports.py
+	$(BIN)/python -m tests.project.type_errors
 
 install: $(INSTALLED)
 

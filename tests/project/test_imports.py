@@ -24,6 +24,18 @@ ROOMS = {
     "recipes.pipeline": set(),
     "recipes": {"recipes.pipeline"},
 }
+RUST = "evaluation.rust."
+ALLOWED_IN_RUST = {
+    "verdict": set(),
+    "sandbox": set(),
+    "syntax": {"verdict"},
+    "rustc": {"verdict", "sandbox", "syntax"},
+    "judge": {"verdict", "sandbox", "syntax", "rustc"},
+    "cache": {"verdict"},
+    "arguments": {"judge"},
+    "verifier": {"verdict", "sandbox", "rustc", "judge", "cache", "arguments"},
+    "command_line": {"verdict", "sandbox", "rustc", "judge", "cache", "verifier"},
+}
 OPTIONAL = {"gguf", "xllamacpp", "trackio", "tensorboard", "datatrove", "pytest", "hypothesis", "ruff"}
 
 
@@ -118,6 +130,28 @@ def test_no_test_file_is_imported_by_another_file_of_the_tests():
         for _, module, names in imports(path):
             parts = {*(module or "").split("."), *(names if (module or "").startswith("tests") else ())}
             assert not [part for part in parts if part.startswith("test_")], f"{path.relative_to(ROOT)}: {module}"
+
+
+def imports_in_rust():
+    """(module, imported module) of every import within the verifier, both without `evaluation.rust.`."""
+    folder = ROOT / "evaluation" / "rust"
+    for path in folder.rglob("*.py"):
+        module = ".".join(path.relative_to(folder).with_suffix("").parts)
+        for _, imported, names in imports(path):
+            if (imported or "").startswith(RUST) and path.name != "__init__.py":
+                imported = imported.removeprefix(RUST)
+                modules = [f"{imported}.{name}" for name in names if (folder / imported / f"{name}.py").exists()]
+                yield from ((module, each) for each in modules or [imported])
+
+
+def test_imports_within_the_verifier_go_one_way_and_never_in_a_circle():
+    found = {}
+    for module, imported in imports_in_rust():
+        room, other = module.split(".")[0], imported.split(".")[0]
+        assert other == room or other in ALLOWED_IN_RUST[room], f"evaluation.rust.{module} imports {imported}"
+        found.setdefault(module, set()).add(imported)
+    assert {module.split(".")[0] for module in found} == ALLOWED_IN_RUST.keys() - {"verdict"}
+    TopologicalSorter(found).prepare()
 
 
 def test_the_models_folder_is_flat_and_imports_itself_only_as_the_hub_can_follow():

@@ -1,0 +1,1 @@
+"""Decide verdicts: batches, tests and refusals. Imports `verdict`, `sandbox`, `syntax` and `rustc`."""

@@ -1,0 +1,1 @@
+"""Find, call and interpret the Rust compiler. Imports `verdict`, `sandbox` and `syntax`."""

@@ -1,0 +1,1 @@
+"""Run compilers and untrusted programs under limits and isolation. Imports nothing else of `evaluation.rust`."""

@@ -1,0 +1,1 @@
+"""Parse, tokenize and measure Rust source without the compiler. Imports only `verdict`."""
