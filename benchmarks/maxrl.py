@@ -353,6 +353,8 @@ def write_report(options: argparse.Namespace, tasks: dict[str, list[Task]], path
     --num-generations {options.num_generations} --learning-rate {options.learning_rate:g} --tasks {options.tasks} \\
     --held-out {options.held_out} --pretrain-steps {options.pretrain_steps} --start-at {options.start_at} \\
     --jobs {options.jobs}"""
+    halves = [f"{name}, {part}" for name in ("zero-variance", "entropy") for part in ("first", "last")]
+    titles = ["estimator", *halves, "reward", "minutes"]
     path.write_text(f"""# Learning from the compiler
 
 Written by
@@ -389,8 +391,8 @@ MaxRL minus the other estimators at the last step, paired by task:
 {chr(10).join(said)}
 
 The estimators differ in the weight of a prompt: if it is solved at rate p, its gradient is
-multiplied by (1 - (1 - p)^{options.num_generations - 1})/p in MaxRL, by 1 in RLOO, and by a value between them in GRPO.
-AdamW cancels a factor common to all prompts, so the estimators differ for prompts that are rarely
+multiplied by (1 - (1 - p)^{options.num_generations - 1})/p in MaxRL, by 1 in RLOO, and by a value between them in
+GRPO. AdamW cancels a factor common to all prompts, so the estimators differ for prompts that are rarely
 solved. The curriculum samples few of those, because it prefers groups with both a success and a
 failure.
 
@@ -398,7 +400,7 @@ The next table shows the share of zero-variance groups (all completions fail, or
 the entropy of the policy in nats, both in the first and the last quarter of the steps; the share
 of a step's time that the reward takes; and the minutes of a run with its evaluations:
 
-{table(["estimator", "zero-variance, first", "zero-variance, last", "entropy, first", "entropy, last", "reward", "minutes"], shares)}
+{table(titles, shares)}
 """)
 
 
