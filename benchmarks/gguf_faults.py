@@ -1,10 +1,11 @@
-"""What `verify_gguf` makes of files that are broken on purpose: how far outside its tolerances they are.
+"""
+Measure how far outside its tolerances `verify_gguf` finds files that are broken on purpose.
 
     python benchmarks/gguf_faults.py --report docs/gguf_faults.md
 
 Trains a small model on built-in Rust for a few seconds, exports it, breaks the file in one way at a time (each is a
-mistake that an exporter can make) and compares it with the model in stock llama.cpp. The tests break files by the same
-functions.
+mistake that an exporter can make) and compares it with the model in stock llama.cpp. The tests break files with the
+same functions.
 """
 
 import argparse
@@ -35,7 +36,7 @@ from tests.helpers.gguf_faults import FAULTS, TYPES, patched, trained_model
 
 
 def row(title: str, agreement: Agreement) -> str:
-    """Of the table."""
+    """Return a row of the table."""
     return (
         f"| {title} | `{agreement.type}` | {agreement.max_difference:.2g} | {agreement.kl:.1g} "
         f"| {agreement.top1:.0%} | {agreement.texts - len(agreement.wrong_texts)} of {agreement.texts} | "
@@ -44,7 +45,7 @@ def row(title: str, agreement: Agreement) -> str:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Trains, breaks, compares, writes."""
+    """Train a model, break its files, compare them and write the results."""
     torch.set_num_threads(1)
     model, tokenizer = trained_model(options.steps)
     found: list[tuple[str, Agreement]] = []
