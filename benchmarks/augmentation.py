@@ -1,10 +1,10 @@
 """
-How often each kind of variant applies, and how often it passes, on functions with tests:
+Measure how often each kind of variant applies, and how often it passes, on functions with tests.
 
     HF_ALLOW_CODE_EVAL=1 NANOCHAT_DATA=... python benchmarks/augmentation.py
 
-The sets: HumanEval-Rust's solutions with its tests; the files of TheAlgorithms/Rust that compile alone and whose own
-tests pass; synthetic samples. Of every set only what is valid is varied.
+The sets are HumanEval-Rust's solutions with its tests; the files of TheAlgorithms/Rust that compile alone and pass
+their own tests; and synthetic samples. Only valid programs are varied.
 """
 
 import argparse
@@ -37,13 +37,13 @@ console = Console(highlight=False)
 
 
 def humaneval() -> Iterator[Original]:
-    """The published solutions; the tests are never varied."""
+    """Yield the published solutions with their tests."""
     for problem in HumanEvalRust.read().problems:
         yield Original(problem.name, problem.program(problem.solution), problem.tests)
 
 
 def the_algorithms(folder: Path) -> Iterator[Original]:
-    """Files with tests; most stand alone."""
+    """Files with tests of the repository TheAlgorithms/Rust."""
     with gzip.open(folder / "rust_corpus.jsonl.gz", "rt") as file:
         for line in file:
             row = json.loads(line)
@@ -57,7 +57,7 @@ def the_algorithms(folder: Path) -> Iterator[Original]:
 
 
 def synthetic(count: int, seed: int) -> Iterator[Original]:
-    """Samples of all families in turn."""
+    """Synthetic samples of all families in turn."""
     for sample in islice(draw_samples(choose_families(), seed), count):
         yield Original(f"{sample.family} {' '.join(sample.parameters)}", sample.code, sample.tests)
 

@@ -1,10 +1,10 @@
 """
-Memory and time of converting an Ouro checkpoint of the published size, with random weights in bf16:
+Measure memory and time of converting an Ouro checkpoint of the published size, with random weights in bf16.
 
     python benchmarks/convert_ouro.py
 
-The checkpoint is written a few layers at a time into a temporary folder, which is deleted; that needs twice its size
-of disk (1.4B: 5.8 GB). The conversion runs in a process of its own, whose memory is read fifty times a second.
+The checkpoint is written a few layers at a time to a temporary folder, which needs twice its size of disk (1.4B: 5.8
+GB) and is deleted afterwards. The conversion runs in a process of its own, whose memory is read fifty times a second.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def layer_tensors(layer: int) -> dict[str, torch.Tensor]:
 
 
 def write_checkpoint(folder: Path, layers: int, layers_per_shard: int) -> int:
-    """Write a checkpoint, a few layers at a time; returns its bytes."""
+    """Write a checkpoint a few layers at a time; return its size in bytes."""
     folder.mkdir()
     width, vocabulary = SHAPE["hidden_size"], SHAPE["vocab_size"]
     starts = range(0, layers, layers_per_shard)

@@ -1,12 +1,14 @@
-"""What leaving early and keeping one loop's keys and values cost and save in decoding, on a trained model.
+"""
+Measure what early exit and `kv_reuse` cost and save in decoding, on a trained model.
 
     python benchmarks/early_exit.py --text FOLDER_OF_RS_FILES
 
-Without `--model` a small model is trained on nine tenths of the text first, and measured on the rest. Texts are cut
-into windows. The first tokens of each are the prompt, read in one pass; the others are fed one by one, as if they had
-been drawn. Of those are reported the loss, the loops per token, the blocks applied per pass, the tokens per second of
-processor time (on a GPU of wall time) and the bytes of the cache at the end. The settings take turns, batch by batch;
-speeds are medians over the batches, and so are their ratios to all loops with `kv_reuse="none"`.
+Without `--model` a small model is first trained on nine tenths of the text and measured on the rest. Texts are cut
+into windows. The first tokens of a window are the prompt and are processed in one pass; the others are processed one
+by one, as if they had been sampled. For these the report has the loss, the loops per token, the blocks applied per
+pass, the tokens per second of CPU time (on a GPU of wall time) and the bytes of the cache at the end. The settings
+take turns, batch by batch. Speeds are medians over the batches, and so are their ratios to all loops with
+`kv_reuse="none"`.
 """
 
 import argparse
@@ -65,7 +67,7 @@ from trainers.data.tokenizer import train_tokenizer
 
 @dataclass
 class Setting:
-    """How to decode, and what was found."""
+    """Settings of decoding, and the measurements."""
 
     kv_reuse: str
     depth: dict[str, float]
@@ -80,19 +82,19 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """Of its row."""
+        """Name in the table."""
         ((kind, value),) = self.depth.items()
         return f"loop {value}" if kind == "exit_at_loop" else f"q = {value:g}"
 
 
 def blocks_of(texts: list[str], tokenizer: PreTrainedTokenizerBase, length: int) -> torch.Tensor:
-    """The tokens of all texts, (blocks, length)."""
+    """Tokens of all texts, (blocks, length)."""
     ids = [token for text in texts for token in tokenizer(text, verbose=False)["input_ids"]]
     return torch.tensor(ids[: len(ids) // length * length], dtype=torch.long).view(-1, length)
 
 
 def train_small_model(texts: list[str], steps: int, console: Console) -> tuple[LoopLMForCausalLM, object]:
-    """Two ternary blocks and four loops, with the paper's loss."""
+    """Train a model of two ternary blocks and four loops with the paper's loss."""
     torch.manual_seed(0)
     tokenizer = train_tokenizer(texts, 1024, 1024)
     config = LoopLMConfig(
@@ -125,7 +127,7 @@ def train_small_model(texts: list[str], steps: int, console: Console) -> tuple[L
 
 
 def clock(device: torch.device) -> float:
-    """Seconds of this process's processor, or of the wall once the GPU is done."""
+    """Seconds of CPU time of this process; with a GPU, wall time after synchronizing."""
     if device.type == "cuda":
         torch.cuda.synchronize()
         return time.perf_counter()
@@ -133,14 +135,14 @@ def clock(device: torch.device) -> float:
 
 
 def cache_bytes(cache: DynamicCache) -> int:
-    """Of its keys and values."""
+    """Bytes of the keys and values in a cache."""
     layers = [layer for layer in cache.layers if layer.is_initialized]
     return sum(tensor.numel() * tensor.element_size() for layer in layers for tensor in (layer.keys, layer.values))
 
 
 @torch.no_grad()
 def decode(model: LoopLMForCausalLM, rows: torch.Tensor, prompt_tokens: int, setting: Setting) -> None:
-    """Windows (batch, tokens); what is found is added to the setting."""
+    """Decode windows, (batch, tokens), and add the measurements to the setting."""
     model.config.kv_reuse = setting.kv_reuse
     calls = [0]
 
@@ -169,7 +171,7 @@ def decode(model: LoopLMForCausalLM, rows: torch.Tensor, prompt_tokens: int, set
 
 
 def page(columns: Columns, options: argparse.Namespace, model: LoopLMForCausalLM) -> str:
-    """The table as a page of the documentation."""
+    """Return the page of the documentation with the table."""
     config = model.config
     trained = f"trained here for {options.steps} steps" if options.model is None else options.model
     command = shlex.join(["python", "benchmarks/early_exit.py", *sys.argv[1:]])
@@ -195,7 +197,7 @@ A short training makes no deep model: how much the loops are worth, and what a g
 
 
 def main(parser: argparse.ArgumentParser, options: argparse.Namespace):
-    """Measures, prints a table, writes JSON."""
+    """Measure, print a table and write the results."""
     torch.set_num_threads(options.threads)
     console = Console(highlight=False)
     texts = list(read_texts(options.text).values())

@@ -1,10 +1,11 @@
-"""What the entropy weight and the gate's own stage do to the exits, by training small models.
+"""
+Measure what the entropy weight and the gate's own stage do to the exits, by training small models.
 
     python benchmarks/exit_gate.py --jobs 2
 
-Trains the debug recipe for every entropy weight and seed, each with the gate's stage at its end, and writes what it
-finds to `docs/exit_gate.md` (with the settings, the seeds and this command) and `docs/exit_gate.png`. A run that was
-stopped continues, one that is finished is not repeated. Losses are those on the recipe's held-out blocks.
+Trains the debug recipe for every entropy weight and seed, each with the gate's stage at its end, and writes the
+results to `docs/exit_gate.md` (with the settings, the seeds and this command) and `docs/exit_gate.png`. A run that
+was stopped is resumed, a finished one is not repeated. Losses are on the recipe's held-out blocks.
 """
 
 import argparse
@@ -69,24 +70,24 @@ STAGES = {"pretrain": "before", "gate": "after"}
 
 @dataclass(frozen=True)
 class Run:
-    """One training."""
+    """A run of pretraining."""
 
     entropy_weight: float
     seed: int
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Name of the folder of the run."""
         return f"weight_{self.entropy_weight:g}_seed_{self.seed}"
 
 
 @dataclass(frozen=True)
 class Found:
     """
-    What one training came to.
+    Results of a run.
 
     Attributes:
-        logs: Its training logs, in their order.
+        logs: Training logs, in order.
         by_depth: Held-out loss after each loop.
         curves: Depth-quality points before and after the gate's stage.
     """
@@ -107,7 +108,7 @@ class Found:
 
 
 def shares_of_cores(jobs: int) -> Queue:
-    """The cores this process may use, dealt out: trainings that share theirs slow each other down many times."""
+    """Divide the cores of this process among the runs, which slow each other down if they share cores."""
     cores = psutil.Process().cpu_affinity()
     shares: Queue = Queue()
     for job in range(jobs):
@@ -116,7 +117,7 @@ def shares_of_cores(jobs: int) -> Queue:
 
 
 def train(run: Run, folder: Path, options: argparse.Namespace, shares: Queue) -> None:
-    """Train, or continue, in a process of its own."""
+    """Start or resume a run in a process of its own."""
     place = folder / run.name
     command = [
         sys.executable,
@@ -148,7 +149,7 @@ def train(run: Run, folder: Path, options: argparse.Namespace, shares: Queue) ->
 
 
 def measure(run: Run, folder: Path) -> Found:
-    """Held-out losses of a finished run."""
+    """Measure the held-out losses of a finished run."""
     place = folder / run.name / "debug"
     blocks = load_from_disk(place / "prepare" / "validation")
     models = {stage: LoopLMForCausalLM.from_pretrained(place / stage / "model") for stage in ("pretrain", "gate")}
@@ -167,11 +168,11 @@ class Spread:
 
     @classmethod
     def of(cls, values: list[float]) -> "Spread":
-        """Of at least one value."""
+        """Summarize at least one value."""
         return cls(statistics.mean(values), min(values), max(values), len(values))
 
     def words(self, digits: int) -> str:
-        """Mean and range."""
+        """Mean and range in words."""
         if self.count == 1:
             return f"{self.mean:.{digits}f}"
         return f"{self.mean:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
@@ -180,12 +181,12 @@ class Spread:
 @dataclass(frozen=True)
 class Summary:
     """
-    What the seeds of one entropy weight came to, for the tables and the plot.
+    Results of the seeds of an entropy weight, for the tables and the plot.
 
     Attributes:
-        seeds: How many.
+        seeds: Number of seeds.
         exits: Share of tokens that would exit after each loop, in the last training log.
-        mean_exit_loop, exit_entropy: Of the same log; the entropy in nats.
+        mean_exit_loop, exit_entropy: From the same log; the entropy in nats.
         loss_by_depth: When every token exits after the same loop, nats per token.
         gains: By stage ("pretrain", "gate") and mean loops, in nats per token; None where no run comes there.
     """
@@ -199,7 +200,7 @@ class Summary:
 
     @classmethod
     def of(cls, results: list[Found], mean_loops: list[float]) -> "Summary":
-        """Of the runs of one weight."""
+        """Summarize the runs of one weight."""
         last = [each.logs[-1] for each in results]
         gains: dict[str, dict[float, Spread | None]] = {stage: {} for stage in STAGES}
         for stage in STAGES:
@@ -218,13 +219,13 @@ class Summary:
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
-    """In Markdown."""
+    """Return a table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def write_report(summaries: dict[float, Summary], options: argparse.Namespace, path: Path) -> None:
-    """Tables in Markdown, over the seeds of each weight."""
+    """Write the page with the results over the seeds of each weight."""
     num_loops = len(next(iter(summaries.values())).exits)
     loops = range(1, num_loops + 1)
     exits, losses, gains = [], [], []
@@ -278,7 +279,7 @@ need more loops.
 
 
 def draw(summaries: dict[float, Summary], path: Path) -> None:
-    """Exit distribution and loss by depth of each entropy weight, and the gate's gain, all with ranges over seeds."""
+    """Plot exit distribution, loss by depth and the gate's gain for each entropy weight, with ranges over seeds."""
     figure, axes = panels(math.ceil((2 + len(summaries)) / 3), 3)
     exits, losses, *gains = axes[: 2 + len(summaries)]
     for axis in axes[2 + len(summaries) :]:
@@ -321,14 +322,14 @@ def draw(summaries: dict[float, Summary], path: Path) -> None:
 
 
 def draw_spreads(axis: Axes, places: list[float], spreads: list[Spread], color, label: str) -> None:
-    """Means with bars from the lowest to the highest seed."""
+    """Plot means with bars from the lowest to the highest seed."""
     means = [each.mean for each in spreads]
     below, above = [each.mean - each.low for each in spreads], [each.high - each.mean for each in spreads]
     axis.errorbar(places, means, [below, above], fmt="o-", markersize=4, capsize=3, color=color, label=label)
 
 
 def main(options: argparse.Namespace) -> None:
-    """Trains, measures, writes."""
+    """Train, evaluate and write the report."""
     runs = [Run(weight, seed) for seed in options.seeds for weight in options.weights]
     with ThreadPoolExecutor(options.jobs) as pool:
         shares = shares_of_cores(options.jobs)

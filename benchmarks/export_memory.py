@@ -1,10 +1,11 @@
-"""Memory and time of an export to GGUF, on a random checkpoint of 1.4 billion parameters.
+"""
+Measure memory and time of an export to GGUF, for a random checkpoint of 1.4 billion parameters.
 
     python benchmarks/export_memory.py --report docs/export_memory.md
 
-Writes a checkpoint in bf16 as `save_pretrained` would, a shard for every block, exports it in a process of its own by
-`python -m model_cards gguf`, and reports the peak of that process's resident memory. Exit status 1 if it is above
-`--limit`. Needs about 4 GB on the disk of `--folder`; what it wrote is removed.
+Writes a checkpoint in bf16 as `save_pretrained` would, with a shard for every block, exports it in a process of its
+own with `python -m model_cards gguf`, and reports the peak of that process's resident memory. The exit status is 1 if
+it is above `--limit`. Needs about 4 GB of disk in `--folder`, which are freed at the end.
 """
 
 import argparse
@@ -61,10 +62,10 @@ class Export:
     One export.
 
     Attributes:
-        type: Of the matrices.
-        seconds: By the wall clock, the check of every weight included.
-        peak_bytes: Of resident memory, which includes what is mapped from the checkpoint.
-        file_bytes: Of the file.
+        type: Type of the matrices.
+        seconds: Wall time, including the check of every weight.
+        peak_bytes: Peak resident memory, including the parts of the checkpoint that are mapped.
+        file_bytes: Size of the file.
     """
 
     type: str
@@ -74,7 +75,7 @@ class Export:
 
 
 def write_checkpoint(config: LoopLMConfig, folder: Path) -> int:
-    """A random checkpoint, one shard in memory at a time; returns its parameters."""
+    """Write a random checkpoint with one shard in memory at a time; return its number of parameters."""
     with torch.device("meta"):
         model = LoopLMForCausalLM(config)
     shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
@@ -95,7 +96,7 @@ def write_checkpoint(config: LoopLMConfig, folder: Path) -> int:
 
 
 def export(checkpoint: Path, type: str, out: Path) -> Export:
-    """In a process of its own, whose peak the system remembers."""
+    """Export in a process of its own, whose peak memory the system records."""
     command = [sys.executable, "-m", "model_cards", "gguf", "--model", str(checkpoint)]
     command += ["--output", str(out), "--type", type]
     started = time.perf_counter()
@@ -112,7 +113,7 @@ def export(checkpoint: Path, type: str, out: Path) -> Export:
 
 
 def table(exports: list[Export]) -> str:
-    """In Markdown."""
+    """Return a table in Markdown."""
     rows = [
         f"| `{each.type}` | {each.file_bytes / 1e6:.0f} | {each.peak_bytes / GIB:.2f} | {each.seconds:.0f} |"
         for each in exports
@@ -121,7 +122,7 @@ def table(exports: list[Export]) -> str:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Measures, prints, writes; returns the exit status."""
+    """Measure, print and write the results; return the exit status."""
     config = LoopLMConfig(
         vocab_size=options.vocab_size,
         hidden_size=options.hidden_size,

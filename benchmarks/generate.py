@@ -1,12 +1,13 @@
-"""How fast tokens are written, with latent and with packed weights, against a Llama of equal effective depth.
+"""
+Measure the speed of generation with latent and with packed weights, against a Llama of equal effective depth.
 
     python benchmarks/generate.py
 
-The contenders have random weights and the same widths, and take turns; a LoopLM of L layers and T loops meets a Llama
-of L x T layers. Reported are tokens per second through `generate`, without prompt and first token, medians over the
-rounds: of processor time with one thread, of wall time otherwise. The shares of matrix products and attention come
-from profiled runs, whose own cost counts as the rest: an upper bound of the time outside matrix products. Beside the
-speed stands what a variant changes in the logits, and the bytes of packed weights.
+The contenders have random weights and the same widths, and take turns; a LoopLM of L layers and T loops is compared
+with a Llama of L x T layers. The report has the tokens per second of `generate`, without prompt and first token, as
+medians over the rounds: of CPU time with one thread, of wall time otherwise. The shares of matrix products and
+attention are from profiled runs, in which the cost of profiling counts as the rest, so the time outside matrix
+products is an upper bound. The report also has each variant's change in the logits and the bytes of packed weights.
 """
 
 import argparse
@@ -81,7 +82,7 @@ LLAMA, LATENT = "Llama", "latent"
 
 @dataclass(frozen=True)
 class Shape:
-    """The size all contenders share."""
+    """Size of all contenders."""
 
     hidden_size: int
     intermediate_size: int
@@ -99,13 +100,13 @@ SHAPE = tuple(Shape.__dataclass_fields__)
 @dataclass(frozen=True)
 class Variant:
     """
-    One row of the table.
+    A row of the table.
 
     Attributes:
-        name: What it is called.
-        make: Gives the model.
-        reference: The model whose logits it should have; None for one that is compared with nothing.
-        arguments: For `generate`.
+        name: Name in the table.
+        make: Makes the model.
+        reference: Model whose logits it is compared with; None for no comparison.
+        arguments: Arguments of `generate`.
     """
 
     name: str
@@ -115,7 +116,7 @@ class Variant:
 
 
 def latent(shape: Shape, dtype: torch.dtype, group_size: int = 128) -> LoopLMForCausalLM:
-    """This project's model."""
+    """Latent LoopLM."""
     config = LoopLMConfig(
         vocab_size=shape.vocab_size,
         hidden_size=shape.hidden_size,
@@ -130,14 +131,14 @@ def latent(shape: Shape, dtype: torch.dtype, group_size: int = 128) -> LoopLMFor
 
 
 def packed(shape: Shape, dtype: torch.dtype, group_size: int = 128, **kernel) -> LoopLMForCausalLM:
-    """The same, packed; `kernel` is for `set_packed_kernel`."""
+    """Packed LoopLM with the given kernel of `set_packed_kernel`."""
     model = latent(shape, dtype, group_size).pack()
     model.set_packed_kernel(**kernel)
     return model
 
 
 def llama(shape: Shape, dtype: torch.dtype) -> LlamaForCausalLM:
-    """Llama of transformers with as many layers as ours has layer applications."""
+    """Llama of transformers with as many layers as the LoopLM applies in all loops."""
     config = LlamaConfig(
         vocab_size=shape.vocab_size,
         hidden_size=shape.hidden_size,
@@ -150,7 +151,7 @@ def llama(shape: Shape, dtype: torch.dtype) -> LlamaForCausalLM:
 
 
 def variants(shape: Shape, dtype: torch.dtype) -> list[Variant]:
-    """All rows, in order."""
+    """Variants in the order of the table."""
 
     def reference():
         return latent(shape, dtype)
@@ -171,7 +172,7 @@ def variants(shape: Shape, dtype: torch.dtype) -> list[Variant]:
 
 
 class Decoding(StoppingCriteria):
-    """Does something when the first new token is there and when the last one is; stops nothing."""
+    """Criterion that never stops, but acts after the first and after the last new token."""
 
     def __init__(self, new_tokens: int, at_first: Callable[[], None], at_last: Callable[[], None]):
         self.calls = 0
@@ -192,7 +193,7 @@ def decode(
     at_first: Callable[[], None] = lambda: None,
     at_last: Callable[[], None] = lambda: None,
 ) -> None:
-    """Writes so many tokens after each row; the actions are [`Decoding`]'s."""
+    """Generate `count` tokens after each row, with the actions of [`Decoding`]."""
     criteria = StoppingCriteriaList([Decoding(new_tokens, at_first, at_last)])
     model.generate(
         tokens,
@@ -207,7 +208,7 @@ def decode(
 
 
 def tokens_per_second(model: PreTrainedModel, arguments: dict, tokens: torch.Tensor, new_tokens: int) -> float:
-    """Of all rows together, for the tokens after the first."""
+    """Tokens per second of all rows together, without the first token."""
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     times: list[float] = []
     decode(model, arguments, tokens, new_tokens, *[lambda: times.append(clock())] * 2)
@@ -215,7 +216,7 @@ def tokens_per_second(model: PreTrainedModel, arguments: dict, tokens: torch.Ten
 
 
 def shares(model: PreTrainedModel, arguments: dict, tokens: torch.Tensor) -> tuple[float, float]:
-    """Of the time of one decoding step: matrix products, and attention."""
+    """Shares of matrix products and of attention in the time of a decoding step."""
     profiler = profile(activities=[ProfilerActivity.CPU])
     times: list[float] = []
 
@@ -240,7 +241,7 @@ def shares(model: PreTrainedModel, arguments: dict, tokens: torch.Tensor) -> tup
 
 @torch.no_grad()
 def change_of_logits(model: PreTrainedModel, reference: PreTrainedModel, vocab_size: int) -> dict[str, float]:
-    """What differs on eight prompts of 32 random tokens, one at a time: few enough for every kernel."""
+    """Compare the logits on eight prompts of 32 random tokens, one at a time, which every kernel supports."""
     tokens = torch.randint(3, vocab_size, (8, 1, 32), generator=torch.Generator().manual_seed(1))
     found, expected = (torch.cat([each(row).logits.float() for row in tokens]) for each in (model, reference))
     return {
@@ -251,7 +252,7 @@ def change_of_logits(model: PreTrainedModel, reference: PreTrainedModel, vocab_s
 
 
 def measure(shape: Shape, dtype: torch.dtype, options: argparse.Namespace, console: Console) -> list[dict]:
-    """The rows of one type."""
+    """Measure all variants in one type."""
     chosen = [each for each in variants(shape, dtype) if options.only is None or each.name in options.only]
     models, facts = {}, {}
     for variant in chosen:
@@ -295,7 +296,7 @@ def measure(shape: Shape, dtype: torch.dtype, options: argparse.Namespace, conso
 
 
 def speed_columns(rows: list[dict]) -> Columns:
-    """Speeds, their ratios to Llama's and the latent model's, and where the time goes."""
+    """Table of speeds, their ratios to Llama's and the latent model's, and shares of the time."""
     found = []
     for row in rows:
         key = (row["dtype"], row["batch"])
@@ -314,7 +315,7 @@ def speed_columns(rows: list[dict]) -> Columns:
 
 
 def packed_columns(rows: list[dict]) -> Columns:
-    """What variants change in the logits, and what packed weights take."""
+    """Table of changes in the logits and of the size of packed weights."""
     found = []
     for row in {(row["dtype"], row["variant"]): row for row in rows if "logits" in row}.values():
         logits, memory = row["logits"], row.get("memory")
@@ -337,7 +338,7 @@ def packed_columns(rows: list[dict]) -> Columns:
 
 
 def page(report: dict, rows: list[dict], shape: Shape, command: str) -> str:
-    """The results as a page of the documentation."""
+    """Return the page of the documentation with the results."""
     return f"""# Speed of generation in transformers
 
 Written by
@@ -363,7 +364,7 @@ weights, and what is kept unpacked while `generate` runs ([packed.md](packed.md)
 
 
 def main(parser: argparse.ArgumentParser, options: argparse.Namespace):
-    """Measures, prints the tables, writes JSON."""
+    """Measure, print the tables and write the results."""
     if options.quick:
         options.hidden_size, options.intermediate_size, options.layers, options.loops = 128, 256, 1, 2
         options.vocab_size, options.new_tokens, options.rounds, options.batch_sizes = 256, 4, 1, [1, 2]

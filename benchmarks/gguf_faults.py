@@ -1,10 +1,11 @@
-"""Result of `verify_gguf` for files that are broken on purpose: how far outside of its tolerances they are.
+"""
+Measure how far outside its tolerances `verify_gguf` finds files that are broken on purpose.
 
     python benchmarks/gguf_faults.py --report docs/gguf_faults.md
 
-A small model is trained on built-in Rust for a few seconds and exported. The file is then broken in one way at a time
-(each is a mistake that an exporter can make) and compared with the model in stock llama.cpp. The tests break files by
-the same functions.
+Trains a small model on built-in Rust for a few seconds, exports it, breaks the file in one way at a time (each is a
+mistake that an exporter can make) and compares it with the model in stock llama.cpp. The tests break files with the
+same functions.
 """
 
 import argparse
@@ -44,7 +45,7 @@ def row(title: str, agreement: Agreement) -> str:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Run the benchmark and write its results."""
+    """Train a model, break its files, compare them and write the results."""
     torch.set_num_threads(1)
     model, tokenizer = trained_model(options.steps)
     found: list[tuple[str, Agreement]] = []

@@ -1,15 +1,16 @@
-"""Prompt and decode speed of one model in transformers and in llama.cpp, by type and by depth, on one thread.
+"""
+Measure prompt and decoding speed of a model in Transformers and in llama.cpp, by type and by depth, on one thread.
 
     python benchmarks/inference.py --shape 150m --report docs/inference.md
 
 All contenders have the same weights (random ones, or those of `--model`) and take turns in one run: `generate` of
-transformers in fp32 and bf16, and stock llama.cpp (the wheel `xllamacpp`) with a file of every type. Reported are
-tokens per second of processor time, which other processes disturb less than they disturb the wall clock, as medians
-over the rounds; llama.cpp's own timings, by the wall clock, are in the JSON.
+Transformers in fp32 and bf16, and stock llama.cpp (the wheel `xllamacpp`) with a file of every type. The report has
+tokens per second of CPU time, which other processes disturb less than wall time, as medians over the rounds;
+llama.cpp's own timings, in wall time, are in the JSON.
 
-Decoding is bound by reading: every token reads the looped blocks once per loop, and the head once. The bound is the
-speed at which one thread reads so many bytes over and over, measured in the same turns; small weights stay in the
-processor's cache between the loops and are read the faster for it.
+Decoding is bound by memory: every token reads the looped blocks once per loop, and the head once. The bound in the
+report is the speed at which one thread reads as many bytes again and again, measured in the same rounds. Small weights
+stay in the CPU's cache between the loops and are read faster.
 """
 
 import argparse
@@ -104,13 +105,13 @@ TRANSFORMERS = {"transformers, fp32": torch.float32, "transformers, bf16": torch
 @dataclass(frozen=True)
 class Contender:
     """
-    One engine with one form of the weights.
+    An engine with a type of weights.
 
     Attributes:
-        name: In tables.
-        megabytes: Of the weights' file.
-        block_bytes, head_bytes: Of the looped blocks and of the head, as they are read to decode.
-        run: Seconds of processor time for the prompt and for each decoded token, at that many loops.
+        name: Name in tables.
+        megabytes: Size of the weights' file.
+        block_bytes, head_bytes: Bytes of the looped blocks and of the head that decoding reads.
+        run: Measures seconds of CPU time of the prompt and of each decoded token at a number of loops.
     """
 
     name: str
@@ -120,7 +121,7 @@ class Contender:
     run: Callable[[int], "Seconds"]
 
     def bytes_per_token(self, loops: int) -> int:
-        """Read to decode one token."""
+        """Bytes that are read to decode a token."""
         return loops * self.block_bytes + self.head_bytes
 
 
@@ -134,7 +135,7 @@ class Seconds:
 
 
 class _Clock(StoppingCriteria):
-    """Notes when each token was done; stops nothing."""
+    """Criterion that never stops, but records the time of each token."""
 
     def __init__(self):
         self.ticks: list[float] = []
@@ -145,7 +146,7 @@ class _Clock(StoppingCriteria):
 
 
 def run_transformers(model: LoopLMForCausalLM, ids: list[int], tokens: int, loops: int) -> Seconds:
-    """Greedy `generate`; a first call, not timed, leaves the quantized weights behind."""
+    """Time greedy `generate`, after a first call that caches the quantized weights."""
     prompt = torch.tensor([ids])
     with model.model.cached_weights():
         for length in (1, tokens + 1):
@@ -164,7 +165,7 @@ def run_transformers(model: LoopLMForCausalLM, ids: list[int], tokens: int, loop
 
 
 def run_llama_cpp(file: GgufFile, ids: list[int], tokens: int, loops: int) -> Seconds:
-    """The file's depth is set in its metadata: the wheel has no override."""
+    """Time llama.cpp; the number of loops is set in the file's metadata, because the wheel has no override."""
     with file.path.open("r+b") as stream:
         stream.seek(file.value_offsets["nanbeige.num_loops"])
         stream.write(loops.to_bytes(4, "little"))
@@ -198,7 +199,7 @@ def read_speed(memory: torch.Tensor, size: int) -> float:
 
 
 def random_model(config: LoopLMConfig) -> tuple[LoopLMForCausalLM, PreTrainedTokenizerFast]:
-    """A model as training begins, and a tokenizer; rows beyond its tokens are unused ones."""
+    """An untrained model and a tokenizer, which may have fewer tokens than the model's embedding has rows."""
     torch.manual_seed(0)
     texts = [path.read_text() for path in sorted(BUILTIN_RUST.glob("*.rs"))]
     tokenizer = train_tokenizer(texts, min(config.vocab_size, 4096), config.max_position_embeddings)
@@ -213,7 +214,7 @@ def contenders(
     ids: list[int],
     tokens: int,
 ) -> list[Contender]:
-    """All of them; the files are written into `folder`."""
+    """Make all contenders; their files are written to `folder`."""
     head = model.lm_head.weight.numel()
     blocks = sum(
         module.weight.numel()
@@ -257,13 +258,13 @@ def contenders(
 @dataclass(frozen=True)
 class Result:
     """
-    Medians of one contender at one depth.
+    Medians of a contender at a depth.
 
     Attributes:
-        prompt, decode: Tokens per second of processor time.
-        read_speed: Most bytes per second of one thread that reads as many bytes as the weights have.
-        bound: Tokens per second if nothing but the weights were read, at that speed.
-        rounds: What was measured in each turn.
+        prompt, decode: Tokens per second of CPU time.
+        read_speed: Maximum bytes per second at which one thread reads as many bytes as the weights have.
+        bound: Tokens per second if decoding only read the weights, at that speed.
+        rounds: Measurements of each round.
     """
 
     contender: str
@@ -277,7 +278,7 @@ class Result:
 
 
 def measure(entrants: list[Contender], loops: int, prompt: int, rounds: int) -> list[Result]:
-    """Every contender at every depth, in turns."""
+    """Measure every contender at every depth, in turns."""
     seconds: dict[tuple[str, int], list[Seconds]] = {}
     speeds: dict[str, list[float]] = {}
     memory = torch.ones(LARGEST_READ // 4)
@@ -311,18 +312,18 @@ def measure(entrants: list[Contender], loops: int, prompt: int, rounds: int) -> 
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
-    """In Markdown."""
+    """Return a table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def number(value: float) -> str:
-    """Three digits, or all before the point."""
+    """Format a number with three digits, or all digits before the point."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def by_depth(results: list[Result], quantity: str) -> str:
-    """A table of one quantity, a row for each contender."""
+    """Return a table of one quantity by depth, with a row for each contender."""
     depths = sorted({each.loops for each in results})
     names = list(dict.fromkeys(each.contender for each in results))
     values = {(each.contender, each.loops): getattr(each, quantity) for each in results}
@@ -331,7 +332,7 @@ def by_depth(results: list[Result], quantity: str) -> str:
 
 
 def at_full_depth(results: list[Result]) -> str:
-    """The table of all contenders."""
+    """Return the table of all contenders at full depth."""
     full = [each for each in results if each.loops == max(each.loops for each in results)]
     rows = [
         [
@@ -360,7 +361,7 @@ def at_full_depth(results: list[Result]) -> str:
 
 
 def write_report(results: list[Result], description: str, options: argparse.Namespace) -> None:
-    """The page, which shows the plot beside it."""
+    """Write the page, which includes the plot."""
     loops = max(each.loops for each in results)
     model = f"--model {options.model}" if options.model else f"--shape {options.shape}"
     options.report.write_text(f"""# Speed of inference
@@ -408,7 +409,7 @@ Prompt tokens per second:
 
 
 def draw(results: list[Result], path: Path) -> None:
-    """Tokens per second of every contender by depth, of the prompt and of decoding, on one scale."""
+    """Plot tokens per second by depth, for the prompt and for decoding, on the same scale."""
     figure, axes = panels(1, 2, width=6.2, height=5)
     names = list(dict.fromkeys(each.contender for each in results))
     for axis, (quantity, title) in zip(axes, QUANTITIES.items(), strict=True):
@@ -433,7 +434,7 @@ def draw(results: list[Result], path: Path) -> None:
 
 
 def machine() -> str:
-    """The processor's name."""
+    """Name of the CPU."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     features = [name for name in ("avx2", "avx512f", "avx512_bf16") if any(name in line.split() for line in lines)]
@@ -441,7 +442,7 @@ def machine() -> str:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Measures, prints, writes."""
+    """Measure, print and write the results."""
     torch.set_num_threads(1)
     if options.model:
         model = LoopLMForCausalLM.from_pretrained(options.model, dtype=torch.float32).eval()

@@ -1,13 +1,14 @@
-"""How fast candidates are judged, against compiling, linking and running each alone, in the same sandbox and run.
+"""
+Measure how fast candidates are judged, against compiling, linking and running each alone in the same sandbox.
 
     HF_ALLOW_CODE_EVAL=1 NANOCHAT_DATA=data python benchmarks/judge.py
 
-The tests are HumanEval's, as hidden tests and as they were published, which is how `python -m evaluation run` scores
-samples of all its problems. Wrong candidates are its faulty solutions, which
-compile and fail, and solutions with a word left out, most of which do not compile; half of each. No two candidates are
-equal and the cache is cold. Hidden tests are run as they are, and once more all in the process of the candidate, which
-is what a report that cannot be forged costs. Each alone is what a script does, rustc with its own defaults, and once
-more with the flags of the judge. Contenders take turns; medians over the rounds.
+The tests are HumanEval's, as hidden tests and as published; the latter is how `python -m evaluation run` scores
+samples of all its problems. Half of the wrong candidates are its faulty solutions, which compile and fail; the other
+half are solutions with a word removed, most of which do not compile. No two candidates are equal and the cache is
+empty. Hidden tests are run in the usual way, and again all in the process of the candidate: the difference is the
+cost of reports that cannot be forged. "Alone" is what a script would do, with rustc's default flags and again with
+the judge's flags. The contenders take turns, and medians over the rounds are reported.
 """
 
 import argparse
@@ -76,7 +77,7 @@ class Workload:
 
 
 def problems() -> list[dict]:
-    """HumanEval, with hidden tests for those problems whose assertions call nothing but the function asked for."""
+    """HumanEval's problems, with hidden tests where the assertions call only the requested function."""
     found = []
     for row in rows_of("humaneval_rust"):
         declaration = row["declaration"]
@@ -89,7 +90,7 @@ def problems() -> list[dict]:
 
 
 def sampled(rows: Sequence[dict], success: float, count: int) -> Workload:
-    """So many candidates, of which this share is right."""
+    """Sample candidates, of which the given share is right."""
     generator = random.Random(0)
     candidates = []
     for index in range(count):
@@ -104,7 +105,7 @@ def sampled(rows: Sequence[dict], success: float, count: int) -> Workload:
 
 
 def scored(success: float, samples: int) -> Workload:
-    """So many samples of each problem, of which this share is right, as the benchmark scores them."""
+    """Sample candidates of each problem, of which the given share is right, as the benchmark scores them."""
     generator = random.Random(0)
     candidates = []
     for problem in HumanEvalRust.read().problems:
@@ -118,26 +119,26 @@ def scored(success: float, samples: int) -> Workload:
 
 
 def without_a_word(code: str, generator: random.Random) -> str:
-    """The code with one of its words missing."""
+    """Remove a word from the code."""
     words = list(re.finditer(r"\w+", code))
     word = generator.choice(words)
     return code[: word.start()] + code[word.end() :]
 
 
 def solutions(rows: Sequence[dict]) -> Workload:
-    """The check of all solutions with the tests as published."""
+    """All solutions with their published tests."""
     candidates = [(row["declaration"] + row["canonical_solution"], row["support"] + row["test"]) for row in rows]
     return Workload("solutions with published tests", candidates, "data", trusted=True)
 
 
 def judged(workload: Workload, workers: int) -> tuple[float, int]:
-    """The judge as it is used; seconds, and how many pass."""
+    """Judge in the usual way; return seconds and the number that passes."""
     codes, tests = zip(*workload.candidates, strict=True)
     return verified(workload, codes, tests, workers)
 
 
 def in_one_process(workload: Workload, workers: int) -> tuple[float, int]:
-    """The judge with all hidden tests in the candidate's process."""
+    """Judge with all hidden tests in the candidate's process."""
     codes, tests = zip(*workload.candidates, strict=True)
     shared = []
     for test in tests:
@@ -149,7 +150,7 @@ def in_one_process(workload: Workload, workers: int) -> tuple[float, int]:
 
 
 def verified(workload: Workload, codes: Sequence[str], tests: Sequence, workers: int) -> tuple[float, int]:
-    """Seconds, and how many pass."""
+    """Verify candidates; return seconds and the number that passes."""
     with RustVerifier(workers=workers) as verifier:
         verdicts: list[Verdict] = []
         seconds = seconds_of(
@@ -159,7 +160,7 @@ def verified(workload: Workload, codes: Sequence[str], tests: Sequence, workers:
 
 
 def alone(workload: Workload, workers: int, flags: Sequence[str] = ()) -> tuple[float, int]:
-    """For each candidate one attempt in the sandbox: compile it, compile and link its tests, run them."""
+    """Compile each candidate, compile and link its tests, and run them, in a sandbox for each."""
     with RustVerifier(workers=workers) as verifier, ThreadPoolExecutor(workers) as pool:
         sandbox = verifier.resources.sandbox
 
@@ -180,12 +181,12 @@ def alone(workload: Workload, workers: int, flags: Sequence[str] = ()) -> tuple[
 
 
 def rustc(*arguments: str) -> Command:
-    """A call of the compiler."""
+    """Command that calls the compiler."""
     return Command([TOOLCHAIN.rustc, "--edition", "2021", *arguments], TOOLCHAIN.environment)
 
 
 def hidden(code: str, tests: HiddenTests, flags: Sequence[str]) -> tuple[dict[str, bytes], list[Command]]:
-    """Files and commands for one candidate with hidden tests."""
+    """Files and commands for a candidate with hidden tests."""
     text, _ = harness.publish(code.encode(), tests)
     checker = harness.shared_files([tests], together=False)
     library = rustc("--crate-type", "lib", "--crate-name", harness.CANDIDATES, "-F", "unsafe_code", *flags, ROOT)
@@ -197,13 +198,13 @@ def hidden(code: str, tests: HiddenTests, flags: Sequence[str]) -> tuple[dict[st
 
 
 def published(code: str, tests: str, flags: Sequence[str]) -> tuple[dict[str, bytes], list[Command]]:
-    """Files and commands for one candidate with appended tests."""
+    """Files and commands for a candidate with appended tests."""
     program = rustc("--test", "--crate-name", "program", *flags, ROOT)
     return {ROOT: f"{code}\n{tests}".encode()}, [program, Command(["{directory}/program"], TOOLCHAIN.environment)]
 
 
 def passed(stdout: bytes, tests: HiddenTests | str) -> bool:
-    """Whether the run says so."""
+    """Whether the tests of a run passed."""
     if isinstance(tests, str):
         return b"test result: ok" in stdout
     runs = read_runs([REQUEST], stdout)
@@ -219,7 +220,7 @@ CONTENDERS: dict[str, Callable[[Workload, int], tuple[float, int]]] = {
 
 
 def measure(workload: Workload, workers: int, rounds: int) -> dict:
-    """All contenders in turns; they must agree on how many pass."""
+    """Measure all contenders in turns; they must agree on the number that passes."""
     walls: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     right: dict[str, int] = {}
     for _ in range(rounds):
@@ -240,7 +241,7 @@ def measure(workload: Workload, workers: int, rounds: int) -> dict:
 
 
 def main(parser: argparse.ArgumentParser, options: argparse.Namespace):
-    """Measures, prints a table, writes JSON."""
+    """Measure, print a table and write the results."""
     if "NANOCHAT_DATA" not in os.environ:
         parser.error("NANOCHAT_DATA must name the folder with humaneval_rust.jsonl.gz")
     if os.environ.get(OPT_IN) != "1":

@@ -1,10 +1,12 @@
-"""The product of one ternary matrix with a few tokens, by each kernel of packed weights.
+"""
+Measure the product of one ternary matrix with a few tokens, for each kernel of packed weights.
 
     python benchmarks/matrix_products.py
 
-Each contender gets activations of its own type and does all that it needs, rounding to int8 included; medians over the
-rounds, contenders in turns, of processor time with one thread, of wall time otherwise. `error` is the largest
-difference from the fp64 product of the weights and the rounded activations, over the standard deviation of that.
+Each contender gets activations of its own type and does all that it needs, including rounding to int8. Reported are
+medians over the rounds, in which contenders take turns: of CPU time with one thread, of wall time otherwise. `error`
+is the largest difference from the fp64 product of the weights and the rounded activations, over the standard
+deviation of that product.
 """
 
 import argparse
@@ -47,7 +49,7 @@ SECONDS = 0.02
 
 
 def packed(latent: BitLinear, kernel: str) -> PackedBitLinear:
-    """The layer as it is while weights rest."""
+    """Packed layer with cached weights, as in generation."""
     layer = PackedBitLinear.from_latent(latent)
     layer.kernel = kernel
     layer.keep_quantized_weight(reuse=True)
@@ -55,7 +57,7 @@ def packed(latent: BitLinear, kernel: str) -> PackedBitLinear:
 
 
 def contenders(rows: int, columns: int) -> dict[str, tuple[BitLinear, torch.dtype, Callable]]:
-    """The layer that is meant, the type of the input, and the product."""
+    """Latent layer, type of the input, and product, by name."""
     torch.manual_seed(0)
     grouped, single = BitLinear(columns, rows, 128), BitLinear(columns, rows, -1)
     return {
@@ -69,7 +71,7 @@ def contenders(rows: int, columns: int) -> dict[str, tuple[BitLinear, torch.dtyp
 
 
 def seconds(product: Callable, inputs: torch.Tensor) -> float:
-    """Of one product, over enough of them to be measured."""
+    """Seconds of a product, averaged over enough calls to be measured."""
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     started, calls = clock(), 0
     while clock() - started < SECONDS:
@@ -79,7 +81,7 @@ def seconds(product: Callable, inputs: torch.Tensor) -> float:
 
 
 def error(layer: BitLinear, product: Callable, inputs: torch.Tensor) -> float:
-    """Of the product's result, see the top of this file."""
+    """Error of a product, as defined at the top of this file."""
     weight = PackedBitLinear.from_latent(layer).quantized_weight(torch.float64)
     expected = F.linear(quantize_activation(inputs.float()).double(), weight)
     return ((product(inputs).double() - expected).abs().max() / expected.std()).item()
@@ -87,7 +89,7 @@ def error(layer: BitLinear, product: Callable, inputs: torch.Tensor) -> float:
 
 @torch.no_grad()
 def main(options: argparse.Namespace):
-    """Measures, prints a table, writes JSON."""
+    """Measure, print a table and write the results."""
     if options.quick:
         options.rounds, options.tokens = 1, [2]
     torch.set_num_threads(options.threads)

@@ -1,11 +1,12 @@
-"""Whether reinforcement learning from the compiler works: MaxRL against GRPO and RLOO from the same start.
+"""
+Measure whether reinforcement learning from the compiler works: MaxRL against GRPO and RLOO from the same start.
 
     HF_ALLOW_CODE_EVAL=1 python benchmarks/maxrl.py --jobs 2
 
-Makes verified tasks of tier 0, pretrains a small ternary LoopLM on the solutions of half of them, trains it on the
-prompts of the other half with every estimator and seed, at equal samples, and measures pass@1 and pass@8 on tasks
-with held-out parameters before, between and after. Writes `docs/maxrl.md`, with this command, and `docs/maxrl.png`.
-What was stopped continues, what is finished is not repeated.
+Generates verified tasks of tier 0, pretrains a small ternary LoopLM on the solutions of half of them, trains it on the
+prompts of the other half with every estimator and seed, at equal numbers of samples, and measures pass@1 and pass@8 on
+tasks with held-out parameters before, during and after. Writes `docs/maxrl.md`, with this command, and
+`docs/maxrl.png`. A run that was stopped is resumed, a finished one is not repeated.
 """
 
 import argparse
@@ -104,17 +105,6 @@ class Run:
         return f"{self.estimator}_seed_{self.seed}"
 
 
-SHARE_COLUMNS = [
-    "estimator",
-    "zero-variance, first",
-    "zero-variance, last",
-    "entropy, first",
-    "entropy, last",
-    "reward",
-    "minutes",
-]
-
-
 def make_tasks(options: argparse.Namespace) -> dict[str, list[Task]]:
     """Tasks to pretrain on, to train on by reinforcement learning, and to evaluate on."""
     path, finished = options.output_dir / "tasks.jsonl", options.output_dir / "tasks.finished"
@@ -182,7 +172,7 @@ def pretrain(tasks: list[Task], options: argparse.Namespace) -> Path:
 
 
 class Measure(TrainerCallback):
-    """Measures the held-out tasks every so many steps, and before the first."""
+    """Evaluate the held-out tasks before the first step and at regular intervals."""
 
     def __init__(self, tasks: list[Task], tokenizer, folder: Path, steps: int):
         self.tasks, self.tokenizer, self.folder, self.steps = tasks, tokenizer, folder, steps
@@ -197,7 +187,7 @@ class Measure(TrainerCallback):
             self.measure(model, state.global_step)
 
     def measure(self, model, step: int):
-        """Writes how many of each task's samples succeed."""
+        """Write the number of successful samples of each task."""
         path = self.folder / f"held_out_{step}.json"
         if path.exists():
             return
@@ -214,7 +204,7 @@ class Measure(TrainerCallback):
 
 
 def train(run: Run, options: argparse.Namespace) -> None:
-    """Trains, or continues."""
+    """Start or resume a run."""
     torch.set_num_threads(1)
     started = time.perf_counter()
     folder, tasks = options.output_dir / run.name, make_tasks(options)
@@ -260,7 +250,7 @@ def train(run: Run, options: argparse.Namespace) -> None:
 
 
 def start_training(run: Run, options: argparse.Namespace, shares: Queue) -> None:
-    """In a process of its own, on its share of the cores."""
+    """Start a run in a process of its own, on its share of the cores."""
     folder = options.output_dir / run.name
     if (folder / "finished.json").exists():
         return
@@ -289,7 +279,7 @@ def of_seeds(estimator: str, step: int, k: int, options: argparse.Namespace) -> 
 
 
 def hardest(estimator: str, step: int, options: argparse.Namespace) -> tuple[list[float], int]:
-    """pass@1 of the tasks that the start solves in none of its samples, the mean over the seeds; how many they are."""
+    """Mean over the seeds of pass@1 on the tasks that the start solves in no sample, and their number."""
     start = rates(options.output_dir / Run(estimator, options.seeds[0]).name, 0, 1)
     values = of_seeds(estimator, step, 1, options)
     chosen = [value for value, before in zip(values, start, strict=True) if before == 0]
@@ -297,7 +287,7 @@ def hardest(estimator: str, step: int, options: argparse.Namespace) -> tuple[lis
 
 
 def verdict(differences: list[Interval], peer: str) -> str:
-    """What the intervals allow to say."""
+    """Conclusion from the intervals, in words."""
     words = []
     for name, interval in zip(("pass@1", "pass@8"), differences, strict=True):
         if interval.low <= 0 <= interval.high:
@@ -313,12 +303,12 @@ def difference(one: list[float], other: list[float]) -> Interval:
 
 
 def percent(interval: Interval, sign: str = "") -> str:
-    """With its interval."""
+    """Format a value with its interval."""
     return f"{interval.value:{sign}.1%} ({interval.low:{sign}.1%} to {interval.high:{sign}.1%})"
 
 
 def write_report(options: argparse.Namespace, tasks: dict[str, list[Task]], path: Path) -> None:
-    """Tables in Markdown."""
+    """Write the page with the results."""
     steps = [options.steps // EVALUATIONS * index for index in range(EVALUATIONS + 1)]
     curves, gains, shares, peers, said = [], [], [], [], []
     _, never = hardest(options.estimators[0], 0, options)
@@ -366,6 +356,8 @@ def write_report(options: argparse.Namespace, tasks: dict[str, list[Task]], path
     --num-generations {options.num_generations} --learning-rate {options.learning_rate:g} --tasks {options.tasks} \\
     --held-out {options.held_out} --pretrain-steps {options.pretrain_steps} --start-at {options.start_at} \\
     --jobs {options.jobs}"""
+    halves = [f"{name}, {part}" for name in ("zero-variance", "entropy") for part in ("first", "last")]
+    titles = ["estimator", *halves, "reward", "minutes"]
     path.write_text(f"""# Learning from the compiler
 
 Written by
@@ -411,7 +403,7 @@ The next table shows the share of zero-variance groups (all completions fail, or
 the entropy of the policy in nats, both in the first and the last quarter of the steps; the share
 of a step's time that the reward takes; and the minutes of a run with its evaluations:
 
-{table(SHARE_COLUMNS, shares)}
+{table(titles, shares)}
 """)
 
 
@@ -421,9 +413,9 @@ class Curve:
     pass@k of one estimator on the held-out tasks, the mean over the seeds.
 
     Attributes:
-        estimator, k: Of what.
-        start: The share before the first step.
-        gains: Over the start by step, task by task, with 95 % intervals over the tasks.
+        estimator, k: Estimator, and k of pass@k.
+        start: pass@k before the first step.
+        gains: Gain over the start by step, paired by task, with 95% intervals over the tasks.
     """
 
     estimator: str
@@ -433,7 +425,7 @@ class Curve:
 
 
 def curves_of(options: argparse.Namespace) -> list[Curve]:
-    """Of every estimator and k."""
+    """Curves of every estimator and k."""
     steps = [options.steps // EVALUATIONS * index for index in range(EVALUATIONS + 1)]
     curves = []
     for estimator in options.estimators:
@@ -445,7 +437,7 @@ def curves_of(options: argparse.Namespace) -> list[Curve]:
 
 
 def draw(curves: list[Curve], path: Path) -> None:
-    """Gain of every estimator over the start, with intervals, which say what the curves can be told apart by."""
+    """Plot the gain of every estimator over the start, with intervals."""
     figure, axes = panels(1, 2)
     estimators = list(dict.fromkeys(each.estimator for each in curves))
     for axis, k in zip(axes, sorted({each.k for each in curves}), strict=True):
@@ -480,7 +472,7 @@ def draw(curves: list[Curve], path: Path) -> None:
 
 
 def main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Trains, measures, writes."""
+    """Train, evaluate and write the report."""
     if options.steps % EVALUATIONS or options.prompts * options.num_generations % 64:
         parser.error(f"--steps must be a multiple of {EVALUATIONS}, prompts times completions one of 64")
     require_consent()

@@ -1,13 +1,14 @@
-"""What one training step costs, against peers of the same shape, in one run.
+"""
+Measure what a training step costs, against other models of the same shape in the same run.
 
     python benchmarks/training_step.py
 
-Contenders are built, measured and dropped one after another, so that each has the memory for itself; all get the same
-tokens, and each does forward and backward in the same type. One counts only if each of its parameters gets a finite
-gradient that is not zero: a backward pass that is not computed costs nothing. Reported are tokens and model GFLOP/s
-per second of processor time (on a GPU of wall time), medians over the rounds, and the share of the matrix product's
-own speed (the roof), measured right before. The FLOPs are those of `training_flops_per_token`; a peer with one loss
-head is credited with one.
+Contenders are built, measured and dropped one after another, so that each has the memory for itself. All get the same
+tokens, and do forward and backward in the same type. A contender counts only if every parameter gets a finite
+gradient that is not zero, because a backward pass that is not computed costs nothing. The report has tokens and model
+GFLOP/s per second of CPU time (on a GPU of wall time), as medians over the rounds, and the fraction of the speed of a
+matrix product (the roof) measured right before. FLOPs are counted by `training_flops_per_token`; a model with one
+loss head is credited with one.
 """
 
 import argparse
@@ -61,7 +62,7 @@ from trainers.training_statistics import training_flops_per_token
 
 @dataclass(frozen=True)
 class Shape:
-    """The size all contenders share."""
+    """Size of all contenders."""
 
     hidden_size: int
     intermediate_size: int
@@ -84,7 +85,7 @@ class Contender:
 
 
 def ours(shape: Shape, *, streams: int = 1, ternary: bool = True, compiled: bool = True) -> Contender:
-    """This project's model, with a loss after every loop."""
+    """LoopLM, with a loss after every loop."""
     config = LoopLMConfig(
         vocab_size=shape.vocab_size,
         hidden_size=shape.hidden_size,
@@ -103,7 +104,7 @@ def ours(shape: Shape, *, streams: int = 1, ternary: bool = True, compiled: bool
 
 
 def llama(shape: Shape, layers: int, compiled: bool) -> Contender:
-    """Llama of transformers; compiled layer by layer, as is usual."""
+    """Llama of transformers, compiled layer by layer."""
     config = LlamaConfig(
         vocab_size=shape.vocab_size,
         hidden_size=shape.hidden_size,
@@ -120,7 +121,7 @@ def llama(shape: Shape, layers: int, compiled: bool) -> Contender:
 
 
 def looped_llama(shape: Shape, compiled: bool, bitnet: bool = False) -> Contender:
-    """Llama whose layers are applied several times, which its list of layers can say; one loss at the end."""
+    """Llama whose list of layers repeats the same layers, with one loss at the end."""
     contender = llama(shape, shape.layers, compiled=False)
     model = contender.model
     if bitnet:
@@ -138,14 +139,14 @@ def looped_llama(shape: Shape, compiled: bool, bitnet: bool = False) -> Contende
 
 
 def _bit_linear(linear: nn.Linear) -> nn.Module:
-    """BitNet's layer as transformers trains it: ternary weights and int8 activations, made anew for every call."""
+    """BitNet's layer of transformers: ternary weights and int8 activations, quantized in every call."""
     layer = AutoBitLinear(linear.in_features, linear.out_features, bias=False, online_quant=True)
     layer.weight = linear.weight
     return layer
 
 
 def contenders(shape: Shape) -> dict[str, Callable[[], Contender]]:
-    """All of them, made when it is their turn."""
+    """Functions that make the contenders when it is their turn."""
     return {
         "ours, ternary, compiled": lambda: ours(shape),
         "ours, float, compiled": lambda: ours(shape, ternary=False),
@@ -160,7 +161,7 @@ def contenders(shape: Shape) -> dict[str, Callable[[], Contender]]:
 
 
 def clock(device: torch.device) -> float:
-    """Seconds of this process's processor, or of the wall once the GPU is done."""
+    """Seconds of CPU time of this process; with a GPU, wall time after synchronizing."""
     if device.type == "cuda":
         torch.cuda.synchronize()
         return time.perf_counter()
@@ -168,7 +169,7 @@ def clock(device: torch.device) -> float:
 
 
 def step_seconds(contender: Contender, tokens: torch.Tensor, dtype: torch.dtype) -> float:
-    """Forward and backward once; the gradients stay."""
+    """Seconds of forward and backward; the gradients are kept."""
     contender.model.zero_grad()
     device = tokens.device
     started = clock(device)
@@ -188,7 +189,7 @@ def parameters_without_gradient(model: nn.Module) -> list[str]:
 
 
 def roof(device: torch.device, dtype: torch.dtype) -> float:
-    """FLOP/s of a large matrix product, the best of some."""
+    """FLOP/s of a large matrix product, the best of several."""
     a, b = (torch.randn(1024, 1024, device=device, dtype=dtype) for _ in range(2))
     seconds = []
     for _ in range(8):
@@ -200,7 +201,7 @@ def roof(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def flops_per_token(shape: Shape, heads: int) -> int:
-    """Of forward and backward with so many loss heads."""
+    """FLOPs of forward and backward per token, with the given number of loss heads."""
     config = LoopLMConfig(
         vocab_size=shape.vocab_size,
         hidden_size=shape.hidden_size,
@@ -214,7 +215,7 @@ def flops_per_token(shape: Shape, heads: int) -> int:
 
 
 def optimizer_seconds(model: nn.Module, device: torch.device) -> float:
-    """One step of Muon and Lion on the gradients that are there."""
+    """Seconds of a step of Muon and Lion on the present gradients."""
     optimizer = muon_and_lion(model, 0.02, 1e-4, 0.0, "torch")
     seconds = []
     for _ in range(3):
@@ -230,10 +231,10 @@ class NoGradient(ValueError):
 
 def measure(contender: Contender, shape: Shape, tokens: torch.Tensor, dtype: torch.dtype, rounds: int) -> dict:
     """
-    The contender's row of the report.
+    Measure a contender; return its row of the report.
 
     Raises:
-        NoGradient: Some of its parameters get none.
+        NoGradient: Some parameters get no gradient.
     """
     device = tokens.device
     contender.model.to(device)
@@ -264,7 +265,7 @@ def measure(contender: Contender, shape: Shape, tokens: torch.Tensor, dtype: tor
 
 
 def main(options: argparse.Namespace):
-    """Measures, prints a table, writes JSON."""
+    """Measure, print a table and write the results."""
     names = ("hidden_size", "intermediate_size", "layers", "loops", "heads", "vocab_size", "seq_len", "batch")
     shape = Shape(**{name: getattr(options, name) for name in names})
 

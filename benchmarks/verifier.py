@@ -1,9 +1,11 @@
-"""How fast the verifier is, against one compiler call per code, with the same workers, in the same run.
+"""
+Measure how fast the verifier is, against one compiler call per program with the same number of workers.
 
     NANOCHAT_DATA=data python benchmarks/verifier.py
 
-The contenders take turns on each workload, so that a machine that slows down slows all of them; reported are medians
-over the rounds. Caches are cold except where the cache itself is measured; the sandbox is on except where it says so.
+The contenders take turns on each workload, so that a machine that slows down slows all of them. Medians over the
+rounds are reported. Caches are empty except where the cache itself is measured, and the sandbox is on except where
+noted.
 """
 
 import gzip
@@ -35,7 +37,7 @@ TOOLCHAIN = find_toolchain()
 
 @dataclass(frozen=True)
 class Workload:
-    """Codes by edition, with the crate type of each."""
+    """Programs by edition, with the crate type of each."""
 
     name: str
     codes: dict[str, list[tuple[str, str]]]
@@ -44,7 +46,7 @@ class Workload:
         return sum(map(len, self.codes.values()))
 
     def batched(self) -> int:
-        """How many of the codes are compiled together with others."""
+        """Number of programs that are compiled together with others."""
         return sum(
             must_compile_alone(code.encode(), analyze(code), edition, crate_type) is None
             for edition, rows in self.codes.items()
@@ -53,7 +55,7 @@ class Workload:
 
 
 def rows_of(name: str) -> list[dict]:
-    """The rows of a data set in `NANOCHAT_DATA`."""
+    """Rows of a data set in `NANOCHAT_DATA`."""
     with gzip.open(Path(os.environ["NANOCHAT_DATA"], f"{name}.jsonl.gz")) as file:
         return [json.loads(line) for line in file]
 
@@ -67,7 +69,7 @@ def mixed(limit: int) -> Workload:
 
 
 def mostly_valid(limit: int) -> Workload:
-    """HumanEval's solutions, every twentieth once more with one word less."""
+    """HumanEval's solutions, and every twentieth again with a word removed."""
     generator = random.Random(0)
     rows = []
     for index, row in enumerate(rows_of("humaneval_rust")[:limit]):
@@ -81,7 +83,7 @@ def mostly_valid(limit: int) -> Workload:
 
 
 def batched(workload: Workload, workers: int) -> float:
-    """The verifier as it is used."""
+    """Verify with the verifier in the usual way."""
     seconds = 0.0
     for edition, rows in workload.codes.items():
         with RustVerifier(edition, workers) as verifier:
@@ -90,7 +92,7 @@ def batched(workload: Workload, workers: int) -> float:
 
 
 def one_by_one(workload: Workload, workers: int) -> float:
-    """One compiler per code in the same sandbox."""
+    """Compile each program alone in the same sandbox."""
     seconds = 0.0
     for edition, rows in workload.codes.items():
         with RustVerifier(edition, workers) as verifier, ThreadPoolExecutor(workers) as pool:
@@ -102,7 +104,7 @@ def one_by_one(workload: Workload, workers: int) -> float:
 
 
 def bare(workload: Workload, workers: int) -> float:
-    """One compiler per code without any sandbox: what a script would do."""
+    """Compile each program alone without a sandbox, as a script would."""
 
     def compile_alone(row: tuple[str, str, str]):
         edition, code, crate_type = row
@@ -133,14 +135,14 @@ CONTENDERS: dict[str, Callable[[Workload, int], float]] = {
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """Wall time; the start of a verifier, once for a process, is left out of all measurements."""
+    """Seconds of wall time; the start of a verifier, once per process, is not measured."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
 def measure(workload: Workload, workers: int, rounds: int) -> dict:
-    """All contenders in turns."""
+    """Measure all contenders in turns."""
     walls: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     for _ in range(rounds):
         for name, run in CONTENDERS.items():
@@ -161,7 +163,7 @@ def measure(workload: Workload, workers: int, rounds: int) -> dict:
 
 
 def measure_cache(codes: Sequence[str], rounds: int) -> dict:
-    """Verdicts per second from memory, and from the file in a new process' place."""
+    """Verdicts per second from memory, and from the file as in a new process."""
     with tempfile.TemporaryDirectory() as folder:
         with RustVerifier(cache_dir=folder) as verifier:
             verifier.verify(codes)
@@ -182,7 +184,7 @@ def measure_cache(codes: Sequence[str], rounds: int) -> dict:
 
 
 def measure_routing(workload: Workload, rounds: int) -> dict:
-    """Parsing, measuring and routing, in processor time of one thread."""
+    """CPU time of parsing, measuring and routing in one thread."""
     rows = [(edition, *row) for edition, rows in workload.codes.items() for row in rows]
     kilobytes = sum(len(code.encode()) for _, code, _ in rows) / 1024
     times = []
@@ -195,7 +197,7 @@ def measure_routing(workload: Workload, rounds: int) -> dict:
 
 
 def measure_floor(rounds: int) -> dict:
-    """The least a compiler call costs: an empty library, bare and in the sandbox."""
+    """Minimum time of a compiler call: an empty library, bare and in the sandbox."""
     nothing = Workload("nothing", {"2021": [("", "lib")] * 20})
     with RustVerifier(workers=1) as verifier:
         compiler = verifier.resources.compiler
@@ -205,7 +207,7 @@ def measure_floor(rounds: int) -> dict:
 
 
 def main():
-    """Measures, prints a table, writes JSON."""
+    """Measure, print a table and write the results."""
     parser = new_parser(__doc__)
     add_former_name(
         parser,

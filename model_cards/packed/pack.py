@@ -8,7 +8,6 @@ from transformers.utils.logging import disable_progress_bar
 
 from evaluation.complete_files import complete_folder
 from model_cards.checkpoint import LoopLMCheckpoint, read_tokenizer
-from model_cards.model_statistics import ModelStatistics
 from modeling_nanochat import LoopLMForCausalLM
 from modeling_nanochat.packing_nanochat import PackedMemory
 

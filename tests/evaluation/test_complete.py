@@ -9,7 +9,6 @@ import pytest
 
 from evaluation import complete
 from evaluation.clean_process import OWN_PACKAGES
-from tests.helpers.packages import ALLOWED
 from tests.helpers.paths import ROOT
 
 

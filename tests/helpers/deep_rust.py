@@ -113,11 +113,11 @@ NESTING: dict[str, tuple[str, str, str, str, str]] = {
 
 
 def nested(form: str, depth: int) -> str:
-    """A program that nests so often in this form."""
+    """A program that nests the given number of times in the given form."""
     before, begin, innermost, end, behind = NESTING[form]
     return before + begin * depth + innermost + end * depth + behind
 
 
 def deepest(form: str, size: int) -> int:
-    """How often it can nest within so many bytes."""
+    """Largest nesting of a form within the given number of bytes."""
     return (size - len(nested(form, 0))) // (len(nested(form, 1)) - len(nested(form, 0)))

@@ -37,7 +37,7 @@ def vary_scales(model: LoopLMForCausalLM, generator: torch.Generator) -> None:
 
 
 def trained_model(steps: int = 40) -> tuple[LoopLMForCausalLM, PreTrainedTokenizerFast]:
-    """A small model that has learnt much of one file of Rust, and its tokenizer."""
+    """A small model trained on one file of Rust, and its tokenizer."""
     text = RUST.read_text()
     tokenizer = train_tokenizer([text], 400, 2048)
     tokens = torch.tensor(tokenizer(text)["input_ids"])
@@ -74,7 +74,7 @@ def trained_model(steps: int = 40) -> tuple[LoopLMForCausalLM, PreTrainedTokeniz
 
 
 def without_permutation(file: GgufFile) -> Changes:
-    """Query and key rows, their scales with them, in the model's order."""
+    """Rows of queries and keys in the model's order instead of llama.cpp's."""
     heads = {
         "attn_q": file.metadata["nanbeige.attention.head_count"],
         "attn_k": file.metadata["nanbeige.attention.head_count_kv"],
@@ -87,35 +87,35 @@ def without_permutation(file: GgufFile) -> Changes:
 
 
 def without_the_norm_between_loops(file: GgufFile) -> Changes:
-    """As if the model had none."""
+    """No norm between the loops."""
     return {file.value_offsets["nanbeige.skip_loop_final_norm"]: b"\1"}
 
 
 def with_other_rotary_base(file: GgufFile) -> Changes:
-    """500 instead of the model's."""
+    """A rotary base of 500 instead of the model's."""
     return {file.value_offsets["nanbeige.rope.freq_base"]: struct.pack("<f", 500.0)}
 
 
 def with_one_loop_more(file: GgufFile) -> Changes:
-    """The whole stack runs once too often."""
+    """A loop more than the model has."""
     loops = file.metadata["nanbeige.num_loops"]
     return {file.value_offsets["nanbeige.num_loops"]: struct.pack("<I", loops + 1)}
 
 
 def with_merges_backwards(file: GgufFile) -> Changes:
-    """The last merge first."""
+    """Merges in reversed order."""
     offset = file.value_offsets["tokenizer.ggml.merges"] + 12  # Behind the type and the length of the array.
     strings = [merge.encode() for merge in reversed(file.metadata["tokenizer.ggml.merges"])]
     return {offset: b"".join(struct.pack("<Q", len(string)) + string for string in strings)}
 
 
 def without_bos(file: GgufFile) -> Changes:
-    """Nothing is put in front of a text."""
+    """No bos token at the start of a text."""
     return {file.value_offsets["tokenizer.ggml.add_bos_token"]: b"\0"}
 
 
 def _with_scales(file: GgufFile, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Changes:
-    """The ternary matrices' scales (rows, blocks) changed, given the codes (rows, blocks, weights of a block)."""
+    """Change the scales (rows, blocks) of ternary matrices, given the codes (rows, blocks, weights per block)."""
     changes = {}
     for name, tensor in file.tensors.items():
         if name.startswith("blk.") and tensor.format.name in SCALES_IN_BLOCK:
@@ -130,18 +130,18 @@ def _with_scales(file: GgufFile, change: Callable[[np.ndarray, np.ndarray], np.n
 
 
 def with_scales_swapped(file: GgufFile) -> Changes:
-    """Every row has its neighbour's scales."""
+    """Every row with its neighbor's scales."""
     return _with_scales(file, lambda codes, scales: np.roll(scales, 1, axis=0))
 
 
 def with_scales_of_ternary_weights(file: GgufFile) -> Changes:
-    """The ternary weights quantized anew by their mean magnitude, which zeros make smaller."""
+    """Ternary weights quantized again by their mean magnitude, which the zeros lower."""
     return _with_scales(file, lambda codes, scales: scales * np.abs(codes).mean(axis=-1))
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A way to break a file, and the types of files that it is possible in."""
+    """A way to break a file, and the types of files that it applies to."""
 
     title: str
     changes: Callable[[GgufFile], Changes]
@@ -156,14 +156,14 @@ FAULTS = (
     Fault("another rotary base", with_other_rotary_base, TYPES),
     Fault("one loop more", with_one_loop_more, ("f32",)),
     Fault("scales swapped between rows", with_scales_swapped, PACKED),
-    Fault("ternary weights quantized anew", with_scales_of_ternary_weights, PACKED),
+    Fault("ternary weights quantized again", with_scales_of_ternary_weights, PACKED),
     Fault("merges in the wrong order", with_merges_backwards, ("f32",)),
     Fault("no bos token in front", without_bos, ("f32",)),
 )
 
 
 def patched(file: GgufFile, path: Path, changes: Changes) -> Path:
-    """Write a file's bytes to `path` with others at the given offsets."""
+    """Write the file to `path` with replaced bytes at the given offsets."""
     content = bytearray(file.path.read_bytes())
     for offset, replacement in changes.items():
         content[offset : offset + len(replacement)] = replacement

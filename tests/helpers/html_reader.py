@@ -27,11 +27,11 @@ class Reader(HTMLParser):
 
     @property
     def names(self):
-        """Of the tags."""
+        """Names of the tags."""
         return {tag for tag, _ in self.tags}
 
     def assert_inert(self):
-        """It runs nothing and loads nothing, and a browser is told to allow neither."""
+        """Check that the page runs and loads nothing, and forbids a browser to do so."""
         assert self.names.isdisjoint({"script", "link", "iframe", "object", "embed", "form"})
         assert not any(name.startswith("on") for _, attributes in self.tags for name in attributes)
         assert all(source.startswith("data:image/png;base64,") for source in self.attribute("img", "src"))

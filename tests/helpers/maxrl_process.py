@@ -25,7 +25,7 @@ ROWS = [
 
 
 class Recorded(MaxRLTrainer):
-    """Keeps what every process made of every batch."""
+    """Trainer that writes every process's advantages of every batch."""
 
     def _generate_and_score_completions(self, inputs):
         output = super()._generate_and_score_completions(inputs)
@@ -36,7 +36,7 @@ class Recorded(MaxRLTrainer):
 
 
 class BreakCompiler(TrainerCallback):
-    """Takes the compiler away before a step."""
+    """Callback that removes the compiler before a step."""
 
     def __init__(self, reward: RustReward, step: int):
         self.reward = reward

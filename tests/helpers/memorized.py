@@ -16,7 +16,7 @@ ENDLESS = ("mod endless {", "\x1b[2J" * 12)
 
 
 def memorized_model():
-    """Continues each prompt as above, `EITHER` in both ways equally often; no text ends by itself."""
+    """A model that continues each prompt as above, `EITHER` in both ways equally often; no text ends by itself."""
     model = tiny_model(
         vocab_size=448,
         hidden_size=64,

@@ -34,5 +34,5 @@ def maxrl_lines(success=TESTS_HOLD, steps=6):
 
 
 def write_lines(folder, lines):
-    """As the trainers write them."""
+    """Write lines to metrics.jsonl as the trainers do."""
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

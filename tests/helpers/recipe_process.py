@@ -18,7 +18,7 @@ from tests.helpers.tiny_recipe import tiny_recipe
 
 
 def train(output_dir: Path, settings: dict, resume: bool) -> None:
-    """Starts the recipe and trains its first stage."""
+    """Start the recipe and train its first stage."""
     recipe = tiny_recipe(output_dir, **settings)
     recipe = replace(recipe, data=replace(recipe.data, verified_sample=0))
     prepared = beginning.start(recipe, resume=resume)

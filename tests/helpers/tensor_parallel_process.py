@@ -22,13 +22,13 @@ TWO = DistributedConfig(tp_size=2)
 
 
 def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """Largest difference, as a share of the largest value expected."""
+    """Largest difference, as a fraction of the largest expected value."""
     found = found.full_tensor() if isinstance(found, DTensor) else found
     return ((found - expected).abs().max() / expected.abs().max()).item()
 
 
 def loss_gradients_and_quantisations(model: LoopLMForCausalLM, tokens: torch.Tensor) -> tuple:
-    """Of one training step; how often a weight was quantized in it."""
+    """Loss and gradients of a training step, and the number of times that a weight was quantized in it."""
     calls, quantize = [], ternary_nanochat.quantize_weight
     ternary_nanochat.quantize_weight = lambda *arguments: calls.append(1) or quantize(*arguments)
     loss = model.train()(tokens, labels=tokens).loss

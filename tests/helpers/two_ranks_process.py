@@ -30,7 +30,7 @@ def last_loop_loss(model: nn.Module, tokens: torch.Tensor, num_loops: int | None
 
 
 def train(model: nn.Module, loss_function, shares: int, share: int, loops: tuple = (None, None, None)) -> None:
-    """One step of SGD on a share of each batch."""
+    """Take SGD steps on a share of each batch."""
     optimizer = torch.optim.SGD([each for each in model.parameters() if each.requires_grad], lr=0.1)
     for tokens, num_loops in zip(BATCHES, loops, strict=True):
         loss_function(model, tokens.chunk(shares)[share], num_loops).backward()
@@ -41,7 +41,7 @@ def train(model: nn.Module, loss_function, shares: int, share: int, loops: tuple
 def difference(
     loss_function=own_loss, prepare=lambda model: None, loops: tuple = (None, None, None), **settings
 ) -> float:
-    """Of the weights that two processes and one end with: the largest, as a share of how far training moved any."""
+    """Largest difference between the weights of two processes and of one, relative to the largest update."""
     models = [tiny_model(**settings).train() for _ in range(3)]
     for model in models:
         prepare(model)
@@ -62,7 +62,7 @@ def checkpointed(loops: bool):
 
 
 def without_freezing() -> str:
-    """What DistributedDataParallel says to a gate that trains and gets no gradient."""
+    """Error of DistributedDataParallel for a gate that is trained and gets no gradient."""
     try:
         train(DistributedDataParallel(tiny_model().train()), last_loop_loss, 2, dist.get_rank())
     except RuntimeError as error:
