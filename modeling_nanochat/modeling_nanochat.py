@@ -29,7 +29,7 @@ from .streams_nanochat import LoopRMSNorm, collapse_streams, expand_streams, str
 from .ternary_nanochat import BitLinear
 
 NO_LABELS = (
-    "labels must be given with num_items_in_batch, got none: with label_smoothing_factor or compute_loss_func the "
+    "labels must be given with num_items_in_batch, got none: with label_smoothing_factor and compute_loss_func the "
     "Trainer does not pass them to the model, and computes a loss of the last loop only (label smoothing even "
     "compares each token with itself). Use neither: the model computes its own loss"
 )

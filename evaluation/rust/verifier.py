@@ -224,7 +224,7 @@ class RustVerifier:
         keys = [cache_key(code, question, _text_of(test)) for code, test in pairs]
         distinct = dict(zip(keys, pairs, strict=True))
         verdicts = resources.cache.get(distinct)
-        with show_progress("Verifying", len(distinct), "codes", shown=progress) as advance:
+        with show_progress("Verifying", len(distinct), "snippets", shown=progress) as advance:
             advance(len(verdicts))
             missing = [Submission(key, *pair) for key, pair in distinct.items() if key not in verdicts]
             tools = Tools(

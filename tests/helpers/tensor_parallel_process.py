@@ -27,7 +27,7 @@ def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
     return ((found - expected).abs().max() / expected.abs().max()).item()
 
 
-def loss_gradients_and_quantisations(model: LoopLMForCausalLM, tokens: torch.Tensor) -> tuple:
+def loss_gradients_and_quantizations(model: LoopLMForCausalLM, tokens: torch.Tensor) -> tuple:
     """Loss and gradients of a training step, and the number of times that a weight was quantized in it."""
     calls, quantize = [], ternary_nanochat.quantize_weight
     ternary_nanochat.quantize_weight = lambda *arguments: calls.append(1) or quantize(*arguments)
@@ -72,11 +72,11 @@ def compare(folder: Path) -> dict:
             expected = ternary_nanochat.quantize_weight(one.weight, one.group_size)
             assert torch.equal(part.full_tensor(), expected)
             two.clear_quantized_weight()
-    one_loss, one_gradients, one_calls = loss_gradients_and_quantisations(whole, tokens)
-    two_loss, two_gradients, two_calls = loss_gradients_and_quantisations(shared, tokens)
+    one_loss, one_gradients, one_calls = loss_gradients_and_quantizations(whole, tokens)
+    two_loss, two_gradients, two_calls = loss_gradients_and_quantizations(shared, tokens)
     found["loss"] = relative(two_loss, one_loss)
     found["gradients"] = max(relative(two_gradients[name], gradient) for name, gradient in one_gradients.items())
-    found["same_quantisations"] = one_calls == two_calls == len(layers)
+    found["same_quantizations"] = one_calls == two_calls == len(layers)
     shared.save_pretrained(folder / "again")
     dist.barrier()
     again = AutoModelForCausalLM.from_pretrained(folder / "again").state_dict()

@@ -125,8 +125,8 @@ def test_an_unknown_name_is_told_and_what_transformers_writes_is_not(tmp_path, r
     model.save_pretrained(tmp_path)
     LoopLMForCausalLM.from_pretrained(tmp_path, dtype="auto", attn_implementation="eager")
     assert not [each for each in recwarn if "LoopLMConfig" in str(each.message)]
-    with pytest.warns(UserWarning, match="LoopLMConfig has no field favourite: it is kept and has no effect"):
-        assert tiny_config(favourite=3).favourite == 3
+    with pytest.warns(UserWarning, match="LoopLMConfig has no field favorite: it is kept and has no effect"):
+        assert tiny_config(favorite=3).favorite == 3
 
 
 def test_a_saved_configuration_uses_the_cache_whatever_a_trainer_set(tmp_path):

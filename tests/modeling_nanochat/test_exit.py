@@ -1,4 +1,4 @@
-"""The exit distribution: normalised, causal, and drawn by its loss to softmax(-CE / beta)."""
+"""The exit distribution: normalized, causal, and drawn by its loss to softmax(-CE / beta)."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What every Hugging Face user does with a model: initialise, tie, save, cast, checkpoint activations, fine-tune."""
+"""What every Hugging Face user does with a model: initialize, tie, save, cast, checkpoint activations, fine-tune."""
 
 import copy
 
@@ -41,7 +41,7 @@ def test_the_number_of_loops_can_be_changed_when_loading(tmp_path):
 
 
 @torch.no_grad()
-def test_meta_initialisation_holds_no_data_and_loading_rebuilds_the_buffers(tmp_path):
+def test_meta_initialization_holds_no_data_and_loading_rebuilds_the_buffers(tmp_path):
     with torch.device("meta"):
         model = LoopLMForCausalLM(tiny_config())
     assert all(parameter.is_meta for parameter in model.parameters())

@@ -27,7 +27,7 @@ def layers_of(model, kind):
     return {name: module for name, module in model.named_modules() if isinstance(module, kind)}
 
 
-def test_a_byte_holds_four_neighbours_the_first_in_its_lowest_bits():
+def test_a_byte_holds_four_neighbors_the_first_in_its_lowest_bits():
     codes = torch.tensor([[-1, 0, 1, 1, 0, 0, 0, -1]], dtype=torch.int8)
     assert pack_codes(codes).tolist() == [[0b10_10_01_00, 0b00_01_01_01]]
     every = torch.cartesian_prod(*[torch.tensor([-1, 0, 1], dtype=torch.int8)] * 4)
@@ -35,7 +35,7 @@ def test_a_byte_holds_four_neighbours_the_first_in_its_lowest_bits():
 
 
 @pytest.mark.parametrize("group_size", [4, 128, 256, -1])
-def test_every_weight_equals_the_fake_quantised_one(group_size):
+def test_every_weight_equals_the_fake_quantized_one(group_size):
     generator = torch.Generator().manual_seed(0)
     latent = BitLinear(512, 40, group_size)
     with torch.no_grad():

@@ -49,8 +49,8 @@ def test_gradients_equal_those_of_one_process(found, name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_shared_weight_is_quantised_once_per_pass_and_saved_whole(found, name):
-    assert found[name]["same_quantisations"]
+def test_a_shared_weight_is_quantized_once_per_pass_and_saved_whole(found, name):
+    assert found[name]["same_quantizations"]
     assert found[name]["saves_whole_weights"]
 
 

@@ -1,4 +1,4 @@
-"""Ternary weights: exact scales, straight-through gradients, and a quantised copy that is never stale."""
+"""Ternary weights: exact scales, straight-through gradients, and a quantized copy that is never stale."""
 
 import copy
 import pickle

@@ -16,7 +16,7 @@ RUN = ["--test-threads=1", "--include-ignored"]
 
 @dataclass(frozen=True)
 class RunAppendedJob:
-    """Runs the appended tests of one candidate, in its own process and attempt."""
+    """Run the appended tests of one candidate, in its own process and attempt."""
 
     candidate: Candidate
     index: int
@@ -75,7 +75,7 @@ class RunAppendedJob:
 
 @dataclass(frozen=True)
 class TrustedRunJob:
-    """Runs the appended tests of many trusted candidates in one process."""
+    """Run the appended tests of many trusted candidates in one process."""
 
     candidates: tuple[Candidate, ...]
     program: bytes

@@ -46,7 +46,7 @@ class CheckersUnavailable(RuntimeError):
 
 
 class Checkers:
-    """Builds and keeps the programs of hidden tests. Thread-safe."""
+    """Build and keep the programs of hidden tests. Thread-safe."""
 
     def __init__(self, compiler: Compiler):
         self.compiler = compiler

@@ -31,7 +31,7 @@ class Numbered:
 @dataclass(frozen=True)
 class RunHiddenJob:
     """
-    Runs the hidden tests of some candidates, each in its own processes.
+    Run the hidden tests of some candidates, each in its own processes.
 
     They share an attempt of the sandbox, because processes that can only compute leave nothing for the next one.
     """

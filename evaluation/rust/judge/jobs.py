@@ -31,7 +31,7 @@ CONFIRMED_ALONE = {"E0119", "E0282", "E0283", "E0284"}  # errors that an impl in
 
 @dataclass(frozen=True)
 class CompileJob:
-    """Checks candidates in one call of the compiler, without building anything."""
+    """Check candidates in one call of the compiler, without building anything."""
 
     candidates: tuple[Candidate, ...]
     suspected: bool = False
@@ -133,7 +133,7 @@ def _is_blank(candidate: Candidate) -> bool:
 
 @dataclass(frozen=True)
 class BuildJob:
-    """Builds candidates with tests of the same kind into one program, in which each can be run separately."""
+    """Build candidates with tests of the same kind into one program, in which each can be run separately."""
 
     candidates: tuple[Candidate, ...]
     together: bool

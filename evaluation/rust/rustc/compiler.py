@@ -45,7 +45,7 @@ class Compilation:
 
 class Compiler:
     """
-    Checks or builds Rust sources; runs nothing.
+    Check or build Rust sources, without running them.
 
     Args:
         toolchain: The compiler.

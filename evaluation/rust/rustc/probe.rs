@@ -1,5 +1,5 @@
-//! Tries what the sandbox promises to prevent; `self_test.py` compiles it and watches from outside.
-//! Prints `denied: ...` when an attempt is refused and `ESCAPED: ...` when it succeeds.
+//! Attempts what the sandbox promises to prevent; `self_test.py` compiles it and observes it from outside.
+//! Prints `denied: ...` if an attempt fails and `ESCAPED: ...` if it succeeds.
 
 use std::io::Write;
 use std::net::{TcpStream, UdpSocket};

@@ -119,7 +119,7 @@ class Completed:
 
 class Sandbox:
     """
-    Runs programs with the highest protection that the machine supports. Thread-safe, but not usable after a fork.
+    Run programs with the highest protection that the machine supports. Thread-safe, but not usable after a fork.
 
     Args:
         readable: Files and directories that programs may read and execute, in addition to the system's libraries.

@@ -32,7 +32,7 @@ class CallerGone(Exception):
 
 
 class Keeper:
-    """Runs the commands of one attempt one after the other, in one directory and under one deadline."""
+    """Run the commands of one attempt one after the other, in one directory and under one deadline."""
 
     def __init__(self, connection: socket.socket, settings: dict):
         self.connection = connection

@@ -32,7 +32,7 @@ def verifier():
         yield verifier
 
 
-def neighbours(count=6):
+def neighbors(count=6):
     """Good and bad codes, each different, with the status they must get."""
     codes = [f"pub fn f{index}() -> u32 {{ {'0' if index % 2 else 'nothing()'} }}" for index in range(count)]
     return codes, ["valid" if index % 2 else "compilation_failed" for index in range(count)]
@@ -162,7 +162,7 @@ def test_poison_damages_nobody_else_in_its_batch(name, monkeypatch):
     code, expected = POISON[name]
     # Into the batch with it, whatever routing thinks of it.
     monkeypatch.setattr(batching, "must_compile_alone", lambda *_: None)
-    codes, statuses = neighbours()
+    codes, statuses = neighbors()
     with RustVerifier(timeout=2) as verifier:
         verdicts = verifier.verify([*codes[:3], code, *codes[3:]])
     assert [verdict.status for verdict in verdicts[:3] + verdicts[4:]] == statuses
@@ -173,11 +173,11 @@ LEAKS = {
     "the parent module's names": ("pub fn shared() {}", "use super::*; pub fn g() { nanochat_batch_0::shared() }"),
     "the crate's root": ("pub fn shared() {}", "use crate :: nanochat_batch_0::shared;"),
     "the crate by another name": ("pub fn shared() {}", "use crate as root; use root::nanochat_batch_0::shared;"),
-    "the file of a neighbour": (
+    "the file of a neighbor": (
         "pub fn shared() {}",
         "mod nanochat_batch_0; pub fn g() { nanochat_batch_0::shared() }",
     ),
-    "the file of a neighbour, by a macro": (
+    "the file of a neighbor, by a macro": (
         "pub fn shared() {}",
         "macro_rules! m { ($n:ident) => { mod $n; } } m!(nanochat_batch_0); pub fn g() { nanochat_batch_0::shared() }",
     ),

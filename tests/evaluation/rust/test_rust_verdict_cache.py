@@ -143,7 +143,7 @@ def test_a_full_disk_costs_the_file_not_the_verdict(tmp_path):
     """In a file system of 64 KiB; in a process of its own, because mounting one needs namespaces."""
     script = f"""
         import os, sys, warnings
-        sys.path.insert(0, {str(Path(cache_module.__file__).parent)!r})
+        sys.path.insert(0, {str(Path(cache_module.__file__).with_name("sandbox"))!r})
         import isolation
         proc = os.open("/proc", os.O_PATH)
         isolation.enter_user_namespace(isolation.CLONE_NEWNS, proc)

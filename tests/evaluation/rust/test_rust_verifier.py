@@ -75,7 +75,7 @@ def test_a_failing_code_is_explained_where_it_fails(verifier):
     assert verdict.checks == {"types": "ok", "ownership": "error", "lifetimes": "ok"}
 
 
-def test_an_explanation_never_shows_the_neighbours(verifier):
+def test_an_explanation_never_shows_the_neighbors(verifier):
     """A compiler that misses a name proposes what the other modules of the crate have."""
     codes = [
         "pub fn secret_helper() {}",

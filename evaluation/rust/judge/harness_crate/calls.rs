@@ -1,4 +1,4 @@
-//! Questions to the candidate's process, from the process of the tests. Nothing it says is believed but its answers.
+//! Calls of the candidate's process from the process of the tests. Only its answers are used, and they are checked.
 
 use crate::checks::{end, End};
 use crate::serving::{LONGEST_ANSWER, PANICKED, RETURNED, TOO_LONG};
@@ -16,7 +16,7 @@ struct Candidate {
 
 static CANDIDATE: Mutex<Option<Candidate>> = Mutex::new(None);
 
-/// Starts the candidate's process, before this one is shut in. What it says first is why it cannot shut itself in.
+/// Starts the candidate's process, before this one is confined. Its first message is why it cannot confine itself.
 pub fn start(program: &str, number: u32) {
     let mut process = Command::new(program)
         .stdin(Stdio::piped())
@@ -49,7 +49,7 @@ impl Candidate {
         if length > LONGEST_ANSWER {
             end(End::Garbled);
         }
-        // Memory is taken as it comes, not as it is announced.
+        // Memory is allocated for received bytes only, not for the announced length.
         let mut bytes = Vec::new();
         (&mut self.answers).take(length.into()).read_to_end(&mut bytes).ok()?;
         (bytes.len() == length as usize).then_some(bytes)
@@ -66,17 +66,17 @@ impl Candidate {
 pub struct Call(Vec<u8>);
 
 impl Call {
-    /// Of the function with this number.
+    /// A call of the function with this number.
     pub fn new(function: u32) -> Call {
         Call(function.to_le_bytes().to_vec())
     }
 
-    /// The next argument.
+    /// Adds the next argument.
     pub fn put<T: Encode + ?Sized>(&mut self, argument: &T) {
         argument.encode(&mut self.0);
     }
 
-    /// Asks. A panic of the candidate is one here, with the same message.
+    /// Makes the call. A panic of the candidate becomes a panic here, with the same message.
     pub fn ask(self) -> Returned {
         let answer = {
             let mut connection = CANDIDATE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,7 +98,7 @@ impl Call {
     }
 }
 
-/// What a call gave.
+/// The answer to a call.
 pub struct Returned(Input);
 
 impl Returned {

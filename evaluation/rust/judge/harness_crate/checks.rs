@@ -1,8 +1,8 @@
-//! The process of the tests: runs them, counts the cases that hold, reports on a channel of its own.
+//! The process of the tests: runs them, counts the cases that hold, reports on its own channel.
 //!
-//! A request is a nonce, the keys of a seal, the number of the tests and that of the candidate. When the tests share the
-//! process with the candidate, the candidate's code could find the counters only through a fault of the compiler; so
-//! they are sealed, and a seal that does not fit is reported.
+//! A request is a nonce, the keys of a seal, the index of the tests and that of the candidate. If the tests share the
+//! process with the candidate, the candidate's code could change the counters only through a compiler bug. They are
+//! sealed, and a wrong seal is reported.
 
 use crate::confinement::Ended;
 use crate::{calls, confinement};
@@ -12,7 +12,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-/// A prime. Products of two numbers below it fit into u128.
+/// A prime number. Products of two numbers below it fit into u128.
 const MODULUS: u128 = (1 << 61) - 1;
 
 const NOTHING: Counts = Counts { passed: 0, total: 0, first_failed_line: 0, seal: 0, broken: false };
@@ -29,7 +29,7 @@ struct Counts {
 }
 
 impl Counts {
-    /// A one-time code of the numbers under the keys.
+    /// A one-time authentication code of the numbers.
     fn sealed(&self, keys: &[u64; 4]) -> u64 {
         let numbers = [self.passed, self.total, self.first_failed_line];
         let terms = numbers.iter().zip(keys).map(|(number, key)| u128::from(*number) * u128::from(*key) % MODULUS);
@@ -48,15 +48,15 @@ static COUNTS: Mutex<Counts> = Mutex::new(NOTHING);
 
 /// How the process ends.
 pub enum End {
-    /// The tests came to their end; without it, a panic outside the cases ended them.
+    /// Whether the tests finished; otherwise a panic outside the cases ended them.
     Finished(bool),
-    /// The kernel does not give the protection.
+    /// The kernel does not support the protection.
     Unconfined(String),
     /// The candidate's process ended: with this status, or minus the number of a signal.
     Died(i32),
-    /// What a call gave is longer than an answer may be.
+    /// The answer to a call is too long.
     TooLong,
-    /// The candidate's process said what its functions cannot have returned.
+    /// The candidate's process wrote an answer that its functions cannot have returned.
     Garbled,
 }
 
@@ -64,7 +64,7 @@ fn counts() -> MutexGuard<'static, Counts> {
     COUNTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Counts a case. Not generic: it would be compiled once for each.
+/// Counts a case. Not generic, so that it is compiled only once.
 pub fn count(line: u32, holds: Box<dyn FnOnce() -> bool + '_>) {
     let held = match catch_unwind(AssertUnwindSafe(holds)) {
         Ok(held) => held,
@@ -85,8 +85,8 @@ pub fn count(line: u32, holds: Box<dyn FnOnce() -> bool + '_>) {
     counts.seal = counts.sealed(keys);
 }
 
-/// Main of the process: each line of standard input asks for the tests of one candidate, which run in a copy of it. With
-/// the name of the candidates' program as its argument it starts that for each; without one, it is linked with them.
+/// Main of the process: each line of standard input requests the tests of one candidate, which run in a fork. With the
+/// name of the candidates' program as its argument it starts that for each; without one, it is linked with them.
 pub fn run_checks(checks: &[fn()]) {
     let mut requests = String::new();
     std::io::stdin().read_to_string(&mut requests).expect("requests");
@@ -134,7 +134,7 @@ fn run(checks: fn(), program: Option<&str>, candidate: u32) -> ! {
     end(End::Finished(finished))
 }
 
-/// Says it and ends at once: nothing runs any more, no thread and no destructor.
+/// Reports the end and ends at once, without running threads or destructors.
 pub fn end(how: End) -> ! {
     let report = REPORT.get().expect("a report to make");
     let text = match how {

@@ -1,5 +1,5 @@
-//! Starts a process and shuts it in: its channels have numbers that safe code cannot use, and the kernel refuses every call that opens,
-//! connects or starts something.
+//! Starts a process and confines it: safe code cannot use the descriptors of its channels, and the kernel denies every
+//! system call that opens, connects or starts something.
 
 use std::ffi::{c_char, c_int, c_long, c_uint, c_ulong};
 use std::fs::File;
@@ -31,8 +31,8 @@ struct Program {
     instructions: *const Instruction,
 }
 
-/// A number and the calls that a program needs which only computes: memory, threads, time, waiting, its own
-/// end and its child's.
+/// The architecture and the system calls of a program that only computes: memory, threads, time, waiting, the end of
+/// itself and of its child.
 #[cfg(target_arch = "x86_64")]
 mod machine {
     pub const ARCHITECTURE: u32 = 0xC000_003E;
@@ -72,13 +72,13 @@ const NUMBER_AT: u32 = 0;
 const ARCHITECTURE_AT: u32 = 4;
 const FIRST_ARGUMENT_AT: u32 = 16;
 
-/// Copies of standard input and output that only their owner knows.
+/// Duplicates of standard input and output whose descriptors only their owner knows.
 pub struct Channel {
     pub input: Option<File>,
     pub output: File,
 }
 
-/// Takes standard input, if it is asked for, and standard output; both become nothing, for this process and its child.
+/// Takes standard output, and standard input on request; both become /dev/null for this process and its child.
 pub fn own_channel(with_input: bool) -> Channel {
     const DUPLICATE_ABOVE: c_int = 1030; // F_DUPFD_CLOEXEC
     const READ_WRITE: c_int = 2;
@@ -106,7 +106,7 @@ pub fn memory_file() -> File {
     }
 }
 
-/// From here on what the process and its children say on standard error goes there.
+/// Redirects standard error of this process and its children.
 pub fn redirect_errors(file: &File) {
     // SAFETY: a plain call of the C library on descriptors this process owns.
     assert!(unsafe { dup2(file.as_raw_fd(), 2) } == 2);
@@ -121,7 +121,7 @@ struct Usage {
     rest: [c_long; 13],
 }
 
-/// How a process ended, and what it and the children it waited for used.
+/// How a process ended, and the resources that it and its children used.
 pub struct Ended {
     /// Exit status, or minus the number of a signal.
     pub status: i32,
@@ -129,7 +129,7 @@ pub struct Ended {
     pub peak_kilobytes: i64,
 }
 
-/// Does the work in a copy of this process, and waits for its end.
+/// Does the work in a fork of this process, and waits for its end.
 pub fn in_a_copy(work: impl FnOnce()) -> Ended {
     let mut usage = Usage::default();
     let mut status = 0;
@@ -152,7 +152,7 @@ pub fn in_a_copy(work: impl FnOnce()) -> Ended {
     }
 }
 
-/// Ends this process when the one that started it ends.
+/// Has the kernel end this process when its parent ends.
 pub fn end_with_parent() {
     const PARENT_DEATH_SIGNAL: c_int = 1;
     const KILL_SIGNAL: c_ulong = 9;
@@ -160,7 +160,7 @@ pub fn end_with_parent() {
     assert!(unsafe { prctl(PARENT_DEATH_SIGNAL, KILL_SIGNAL) } == 0);
 }
 
-/// From here on the process can compute, and nothing else.
+/// Restricts this process to computation.
 pub fn confine() -> Result<(), std::io::Error> {
     const NO_NEW_PRIVILEGES: c_int = 38;
     const SECCOMP: c_int = 22;
@@ -186,7 +186,7 @@ fn filter() -> Vec<Instruction> {
     for call in machine::ALLOWED {
         filter.extend([step(JUMP_IF_EQUAL, 0, 1, call), step(RETURN, 0, 0, ALLOW)]);
     }
-    // It may send signals to itself alone, as it does to abort.
+    // It may send signals only to itself, as abort does.
     filter.extend([
         step(JUMP_IF_EQUAL, 0, 4, machine::TGKILL),
         step(LOAD, 0, 0, FIRST_ARGUMENT_AT),
@@ -194,7 +194,7 @@ fn filter() -> Vec<Instruction> {
         step(RETURN, 0, 0, ALLOW),
         step(RETURN, 0, 0, FAIL | EPERM),
     ]);
-    // A thread may be started, a process may not; what clone3 starts a filter cannot see, and libraries know that.
+    // Threads may be started, processes may not. A filter cannot see what clone3 starts; libraries then use clone.
     filter.extend([
         step(JUMP_IF_EQUAL, 0, 1, CLONE3),
         step(RETURN, 0, 0, FAIL | ENOSYS),
@@ -207,7 +207,7 @@ fn filter() -> Vec<Instruction> {
     filter
 }
 
-/// Ends at once: no thread and no destructor runs any more.
+/// Ends at once, without running threads or destructors.
 pub fn exit() -> ! {
     // SAFETY: a plain call of the C library.
     unsafe { _exit(0) }

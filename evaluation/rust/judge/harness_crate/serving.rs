@@ -1,7 +1,8 @@
-//! The process of a candidate: it calls the candidate's functions when it is asked to and hands out what they return.
+//! The process of a candidate: calls the candidate's functions on request and returns their results.
 //!
 //! A question is the number of a function and its arguments; an answer is `RETURNED` with the result and the values
-//! behind `&mut` parameters, `PANICKED` with the message, or `TOO_LONG` where that would be more than `LONGEST_ANSWER`. Each has its length before it, as u32.
+//! behind `&mut` parameters, `PANICKED` with the message, or `TOO_LONG` if that would be more than `LONGEST_ANSWER`.
+//! Each is preceded by its length as u32.
 
 use crate::confinement;
 use crate::wire::{Decode, Encode, Input};
@@ -25,7 +26,7 @@ impl Question {
     }
 }
 
-/// What a call gave.
+/// The answer to a call.
 pub struct Answer(Vec<u8>);
 
 impl Answer {
@@ -35,8 +36,8 @@ impl Answer {
     }
 }
 
-/// Main of the process: serves calls until nobody asks any more. A candidate has a function that knows its functions
-/// by their numbers.
+/// Main of the process: serves calls until the channel closes. Each candidate has a function that calls its functions
+/// by number.
 pub fn serve(candidates: &[fn(u32, &mut Question, &mut Answer)]) {
     confinement::end_with_parent();
     let channel = confinement::own_channel(true);
@@ -64,7 +65,7 @@ pub fn serve(candidates: &[fn(u32, &mut Question, &mut Answer)]) {
     }
 }
 
-/// The message of a panic, and whether it is a literal; None for one that has another payload.
+/// The message of a panic, and whether it is a literal; None for another payload.
 fn message(payload: &(dyn Any + Send)) -> Option<(bool, &str)> {
     let literal = payload.downcast_ref::<&str>().map(|text| (true, *text));
     literal.or_else(|| payload.downcast_ref::<String>().map(|text| (false, text.as_str())))

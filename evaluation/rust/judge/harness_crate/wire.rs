@@ -8,23 +8,23 @@ use std::num::Wrapping;
 use std::ops::Range;
 use std::time::Duration;
 
-/// Can be written.
+/// A value that can be written.
 pub trait Encode {
     fn encode(&self, bytes: &mut Vec<u8>);
 }
 
-/// Can be read. What a reference points at stays for ever.
+/// A value that can be read. The target of a reference is leaked.
 pub trait Decode: Sized {
-    /// None when the bytes are no such value.
+    /// None if the bytes are not such a value.
     fn decode(input: &mut Input) -> Option<Self>;
 }
 
-/// Can be overwritten with what is read.
+/// A value that can be overwritten by a value that is read.
 pub trait Update {
     fn update(&mut self, input: &mut Input) -> Option<()>;
 }
 
-/// What is left to read.
+/// The bytes left to read.
 pub struct Input {
     bytes: Vec<u8>,
     at: usize,
@@ -43,7 +43,7 @@ impl Input {
     }
 
     fn elements<T: Decode, C: Default + Extend<T>>(&mut self) -> Option<C> {
-        // The length is not believed: memory is taken as elements come. Those without a size cost time alone.
+        // The length is not trusted: memory is allocated as elements are read. Those without a size only take time.
         let length = u64::decode(self)?;
         let mut elements = C::default();
         for _ in 0..length {

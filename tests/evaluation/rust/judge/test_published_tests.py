@@ -49,7 +49,10 @@ def test_libtest_tells_the_same(verifier):
     [
         ("macro_rules! t { ($n:ident) => { #[test] fn $n() { assert!(f(1) == 2) } } }\nt!(a);", "test.*line 1.*macro"),
         ("t! { #[test] fn a() { assert!(f(1) == 2) } }", "by a macro"),
-        ("#[test]\n#[test_case(1)]\nfn t() { assert!(true) }", r"#\[test_case\(1\)\]` in line 2 is an attribute"),
+        (
+            "#[test]\n#[test_case(1)]\nfn t() { assert!(true) }",
+            r"#\[test_case\(1\)\]` in line 2 is an unusual attribute",
+        ),
         ("#[rstest] fn t() { assert!(f(1) == 2) }", r"#\[rstest\]"),
         ("#[tokio::test] async fn t() { assert!(f(1) == 2) }", r"#\[tokio::test\]"),
         ("#[cfg_attr(unix, ignore)] #[test] fn t() { assert!(f(1) == 2) }", "cfg_attr"),
@@ -65,11 +68,11 @@ def test_libtest_tells_the_same(verifier):
         ("#[test] fn t() {\n  assert!(f(1) == 2;\n}", "in line [123] cannot be parsed"),
         (
             "fn main() { assert!(f(1) == 2); std::process::exit(0) }",
-            "process::exit` in line 1 is refused to",
+            "process::exit` in line 1 is not available to",
         ),
         (
             "use std::{\n fmt, fs};\n#[test] fn t() { assert!(f(1) == 2) }",
-            "fs.* in line [12] is refused to",
+            "fs.* in line [12] is not available to",
         ),
         (
             "impl S { fn x(&self) {} }\n#[test] fn t() { assert!(f(1) == 2) }",

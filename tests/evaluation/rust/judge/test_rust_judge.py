@@ -377,7 +377,7 @@ def test_no_combination_of_hacks_earns_a_reward(seed):
     assert sum(verdict.status == "tests_failed" for verdict in rewarded) > 10
 
 
-def test_an_impl_of_a_neighbour_makes_nobody_fail(verifier):
+def test_an_impl_of_a_neighbor_makes_nobody_fail(verifier):
     """`7u32 == text.parse().unwrap()` is ambiguous once some crate compares u32 with a type of its own."""
     signature = "fn same(text: &str) -> u32;"
     tests = HiddenTests(signature, 'check!(same("7") == "7".parse().unwrap());')

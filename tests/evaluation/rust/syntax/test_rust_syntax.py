@@ -233,7 +233,7 @@ def test_what_does_not_parse_is_an_error_and_still_measured():
 
 @settings(max_examples=50)
 @given(source=st.text() | st.binary() | st.text(alphabet="fn main(){}<>'\"/*!#[]impl for &&\0\r\n;:"))
-def test_any_text_is_analysed(source):
+def test_any_text_is_analyzed(source):
     size = len(source.encode("utf-8", "surrogatepass") if isinstance(source, str) else source)
     report = analyze(source)
     assert report.metadata.bytes == size and 0 <= report.metadata.difficulty <= 1
