@@ -40,16 +40,16 @@ class Workload:
     """Programs by edition, with the crate type of each."""
 
     name: str
-    codes: dict[str, list[tuple[str, str]]]
+    programs: dict[str, list[tuple[str, str]]]
 
     def __len__(self) -> int:
-        return sum(map(len, self.codes.values()))
+        return sum(map(len, self.programs.values()))
 
     def batched(self) -> int:
         """Number of programs that are compiled together with others."""
         return sum(
             must_compile_alone(code.encode(), analyse(code), edition, crate_type) is None
-            for edition, rows in self.codes.items()
+            for edition, rows in self.programs.items()
             for code, crate_type in rows
         )
 
@@ -62,10 +62,10 @@ def rows_of(name: str) -> list[dict]:
 
 def mixed(limit: int) -> Workload:
     """The compiler documentation's own examples, good and bad."""
-    codes: dict[str, list[tuple[str, str]]] = {}
+    programs: dict[str, list[tuple[str, str]]] = {}
     for row in [row for row in rows_of("rustc_ui") if row["edition"] in ("2021", "2024")][:limit]:
-        codes.setdefault(row["edition"], []).append((row["code"], row["crate_type"]))
-    return Workload("mixed: rustc's documentation", codes)
+        programs.setdefault(row["edition"], []).append((row["code"], row["crate_type"]))
+    return Workload("mixed: rustc's documentation", programs)
 
 
 def mostly_valid(limit: int) -> Workload:
@@ -85,7 +85,7 @@ def mostly_valid(limit: int) -> Workload:
 def batched(workload: Workload, workers: int) -> float:
     """Verify with the verifier in the usual way."""
     seconds = 0.0
-    for edition, rows in workload.codes.items():
+    for edition, rows in workload.programs.items():
         with RustVerifier(edition, workers) as verifier:
             seconds += seconds_of(lambda rows=rows: verifier.verify([code for code, _ in rows]))
     return seconds
@@ -94,11 +94,11 @@ def batched(workload: Workload, workers: int) -> float:
 def one_by_one(workload: Workload, workers: int) -> float:
     """Compile each program alone in the same sandbox."""
     seconds = 0.0
-    for edition, rows in workload.codes.items():
+    for edition, rows in workload.programs.items():
         with RustVerifier(edition, workers) as verifier, ThreadPoolExecutor(workers) as pool:
             started = time.perf_counter()
-            codes = [code.encode() for code, _ in rows]
-            list(pool.map(verifier.resources.compiler.compile_alone, codes, [crate_type for _, crate_type in rows]))
+            programs = [code.encode() for code, _ in rows]
+            list(pool.map(verifier.resources.compiler.compile_alone, programs, [crate_type for _, crate_type in rows]))
             seconds += time.perf_counter() - started
     return seconds
 
@@ -122,7 +122,7 @@ def bare(workload: Workload, workers: int) -> float:
             ]
             subprocess.run([*command, "--out-dir", folder, "candidate.rs"], cwd=folder, capture_output=True)
 
-    rows = [(edition, *row) for edition, rows in workload.codes.items() for row in rows]
+    rows = [(edition, *row) for edition, rows in workload.programs.items() for row in rows]
     with ThreadPoolExecutor(workers) as pool:
         return seconds_of(lambda: list(pool.map(compile_alone, rows)))
 
@@ -154,38 +154,38 @@ def measure(workload: Workload, workers: int, rounds: int) -> dict:
     }
     return {
         "workload": workload.name,
-        "codes": len(workload),
+        "programs": len(workload),
         "batched": workload.batched(),
         "seconds": medians,
-        "codes_per_second": {name: len(workload) / value for name, value in medians.items()},
+        "programs_per_second": {name: len(workload) / value for name, value in medians.items()},
         "speedup_of_the_verifier": ratios,
     }
 
 
-def measure_cache(codes: Sequence[str], rounds: int) -> dict:
+def measure_cache(programs: Sequence[str], rounds: int) -> dict:
     """Verdicts per second from memory, and from the file as in a new process."""
     with tempfile.TemporaryDirectory() as folder:
         with RustVerifier(cache_dir=folder) as verifier:
-            verifier.verify(codes)
-        many = [code for code in codes for _ in range(1 + 20_000 // len(codes))]
+            verifier.verify(programs)
+        many = [code for code in programs for _ in range(1 + 20_000 // len(programs))]
         with RustVerifier(cache_dir=folder) as verifier:
-            verifier.verify(codes)
+            verifier.verify(programs)
             memory = statistics.median(seconds_of(lambda: verifier.verify(many)) for _ in range(rounds))
-            distinct = statistics.median(seconds_of(lambda: verifier.verify(codes)) for _ in range(rounds))
+            distinct = statistics.median(seconds_of(lambda: verifier.verify(programs)) for _ in range(rounds))
         disk = []
         for _ in range(rounds):
             with RustVerifier(cache_dir=folder) as verifier:
-                disk.append(seconds_of(lambda: verifier.verify(codes)))
+                disk.append(seconds_of(lambda: verifier.verify(programs)))
     return {
         "memory_per_second": len(many) / memory,
-        "memory_distinct_per_second": len(codes) / distinct,
-        "disk_per_second": len(codes) / statistics.median(disk),
+        "memory_distinct_per_second": len(programs) / distinct,
+        "disk_per_second": len(programs) / statistics.median(disk),
     }
 
 
 def measure_routing(workload: Workload, rounds: int) -> dict:
     """CPU time of parsing, measuring and routing in one thread."""
-    rows = [(edition, *row) for edition, rows in workload.codes.items() for row in rows]
+    rows = [(edition, *row) for edition, rows in workload.programs.items() for row in rows]
     kilobytes = sum(len(code.encode()) for _, code, _ in rows) / 1024
     times = []
     for _ in range(rounds):
@@ -231,23 +231,31 @@ def main():
     workloads = [mixed(options.limit), mostly_valid(options.limit)]
     with console.status("measuring"):
         results = [measure(workload, options.workers, options.rounds) for workload in workloads]
-        valid = [code for rows in workloads[1].codes.values() for code, _ in rows]
+        valid = [code for rows in workloads[1].programs.values() for code, _ in rows]
         unique = [f"{code}\n// {number}" for number in range(1 + 4000 // len(valid)) for code in valid][:4000]
         cache = measure_cache(unique, options.rounds)
         routing = measure_routing(workloads[0], options.rounds)
         floor = measure_floor(options.rounds)
 
     table = Table(title=f"{options.workers} workers, rustc {TOOLCHAIN.version}, medians of {options.rounds} rounds")
-    for column in ("workload", "codes", "in batches", "contender", "codes/s", "per core", "verifier is faster by"):
+    for column in (
+        "workload",
+        "programs",
+        "in batches",
+        "contender",
+        "programs/s",
+        "per core",
+        "verifier is faster by",
+    ):
         table.add_column(column, justify="left" if column in ("workload", "contender") else "right")
     for result in results:
         for name in CONTENDERS:
             first = name == "verifier"
-            speed = result["codes_per_second"][name]
+            speed = result["programs_per_second"][name]
             table.add_row(
                 result["workload"] if first else "",
-                str(result["codes"]) if first else "",
-                f"{result['batched'] / result['codes']:.0%}" if first else "",
+                str(result["programs"]) if first else "",
+                f"{result['batched'] / result['programs']:.0%}" if first else "",
                 name,
                 f"{speed:.0f}",
                 f"{speed / options.workers:.0f}",
