@@ -40,16 +40,16 @@ class Workload:
     """Programs by edition, with the crate type of each."""
 
     name: str
-    programs: dict[str, list[tuple[str, str]]]
+    codes: dict[str, list[tuple[str, str]]]
 
     def __len__(self) -> int:
-        return sum(map(len, self.programs.values()))
+        return sum(map(len, self.codes.values()))
 
     def batched(self) -> int:
         """Number of programs that are compiled together with others."""
         return sum(
             must_compile_alone(code.encode(), analyse(code), edition, crate_type) is None
-            for edition, rows in self.programs.items()
+            for edition, rows in self.codes.items()
             for code, crate_type in rows
         )
 
@@ -85,7 +85,7 @@ def mostly_valid(limit: int) -> Workload:
 def batched(workload: Workload, workers: int) -> float:
     """Verify with the verifier in the usual way."""
     seconds = 0.0
-    for edition, rows in workload.programs.items():
+    for edition, rows in workload.codes.items():
         with RustVerifier(edition, workers) as verifier:
             seconds += seconds_of(lambda rows=rows: verifier.verify([code for code, _ in rows]))
     return seconds
@@ -94,7 +94,7 @@ def batched(workload: Workload, workers: int) -> float:
 def one_by_one(workload: Workload, workers: int) -> float:
     """Compile each program alone in the same sandbox."""
     seconds = 0.0
-    for edition, rows in workload.programs.items():
+    for edition, rows in workload.codes.items():
         with RustVerifier(edition, workers) as verifier, ThreadPoolExecutor(workers) as pool:
             started = time.perf_counter()
             programs = [code.encode() for code, _ in rows]
@@ -122,7 +122,7 @@ def bare(workload: Workload, workers: int) -> float:
             ]
             subprocess.run([*command, "--out-dir", folder, "candidate.rs"], cwd=folder, capture_output=True)
 
-    rows = [(edition, *row) for edition, rows in workload.programs.items() for row in rows]
+    rows = [(edition, *row) for edition, rows in workload.codes.items() for row in rows]
     with ThreadPoolExecutor(workers) as pool:
         return seconds_of(lambda: list(pool.map(compile_alone, rows)))
 
@@ -185,7 +185,7 @@ def measure_cache(programs: Sequence[str], rounds: int) -> dict:
 
 def measure_routing(workload: Workload, rounds: int) -> dict:
     """CPU time of parsing, measuring and routing in one thread."""
-    rows = [(edition, *row) for edition, rows in workload.programs.items() for row in rows]
+    rows = [(edition, *row) for edition, rows in workload.codes.items() for row in rows]
     kilobytes = sum(len(code.encode()) for _, code, _ in rows) / 1024
     times = []
     for _ in range(rounds):
@@ -231,7 +231,7 @@ def main():
     workloads = [mixed(options.limit), mostly_valid(options.limit)]
     with console.status("measuring"):
         results = [measure(workload, options.workers, options.rounds) for workload in workloads]
-        valid = [code for rows in workloads[1].programs.values() for code, _ in rows]
+        valid = [code for rows in workloads[1].codes.values() for code, _ in rows]
         unique = [f"{code}\n// {number}" for number in range(1 + 4000 // len(valid)) for code in valid][:4000]
         cache = measure_cache(unique, options.rounds)
         routing = measure_routing(workloads[0], options.rounds)
