@@ -185,7 +185,7 @@ def run_llama_cpp(file: GgufFile, ids: list[int], tokens: int, loops: int) -> Se
 
 
 def read_speed(memory: torch.Tensor, size: int) -> float:
-    """Most bytes per second of processor time that one thread reads from so many bytes of `memory`, over and over."""
+    """Maximum bytes per second of CPU time at which one thread reads the given part of `memory` again and again."""
     array = memory[: max(1, size // memory.itemsize)]
     array.sum()
     repeats = max(1, memory.nbytes // array.nbytes)

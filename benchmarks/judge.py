@@ -133,28 +133,28 @@ def solutions(rows: Sequence[dict]) -> Workload:
 
 def judged(workload: Workload, workers: int) -> tuple[float, int]:
     """Judge in the usual way; return seconds and the number that passes."""
-    codes, tests = zip(*workload.candidates, strict=True)
-    return verified(workload, codes, tests, workers)
+    programs, tests = zip(*workload.candidates, strict=True)
+    return verified(workload, programs, tests, workers)
 
 
 def in_one_process(workload: Workload, workers: int) -> tuple[float, int]:
     """Judge with all hidden tests in the candidate's process."""
-    codes, tests = zip(*workload.candidates, strict=True)
+    programs, tests = zip(*workload.candidates, strict=True)
     shared = []
     for test in tests:
         test = replace(test) if isinstance(test, HiddenTests) else test
         if isinstance(test, HiddenTests):
             test.__dict__["shared_because"] = "it is measured"
         shared.append(test)
-    return verified(workload, codes, shared, workers)
+    return verified(workload, programs, shared, workers)
 
 
-def verified(workload: Workload, codes: Sequence[str], tests: Sequence, workers: int) -> tuple[float, int]:
+def verified(workload: Workload, programs: Sequence[str], tests: Sequence, workers: int) -> tuple[float, int]:
     """Verify candidates; return seconds and the number that passes."""
     with RustVerifier(workers=workers) as verifier:
         verdicts: list[Verdict] = []
         seconds = seconds_of(
-            lambda: verdicts.extend(verifier.verify(codes, tests, rules=workload.rules, trusted=workload.trusted))
+            lambda: verdicts.extend(verifier.verify(programs, tests, rules=workload.rules, trusted=workload.trusted))
         )
     return seconds, sum(verdict.ok for verdict in verdicts)
 

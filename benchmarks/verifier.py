@@ -62,10 +62,10 @@ def rows_of(name: str) -> list[dict]:
 
 def mixed(limit: int) -> Workload:
     """The compiler documentation's own examples, good and bad."""
-    codes: dict[str, list[tuple[str, str]]] = {}
+    programs: dict[str, list[tuple[str, str]]] = {}
     for row in [row for row in rows_of("rustc_ui") if row["edition"] in ("2021", "2024")][:limit]:
-        codes.setdefault(row["edition"], []).append((row["code"], row["crate_type"]))
-    return Workload("mixed: rustc's documentation", codes)
+        programs.setdefault(row["edition"], []).append((row["code"], row["crate_type"]))
+    return Workload("mixed: rustc's documentation", programs)
 
 
 def mostly_valid(limit: int) -> Workload:
@@ -97,8 +97,8 @@ def one_by_one(workload: Workload, workers: int) -> float:
     for edition, rows in workload.codes.items():
         with RustVerifier(edition, workers) as verifier, ThreadPoolExecutor(workers) as pool:
             started = time.perf_counter()
-            codes = [code.encode() for code, _ in rows]
-            list(pool.map(verifier.resources.compiler.compile_alone, codes, [crate_type for _, crate_type in rows]))
+            programs = [code.encode() for code, _ in rows]
+            list(pool.map(verifier.resources.compiler.compile_alone, programs, [crate_type for _, crate_type in rows]))
             seconds += time.perf_counter() - started
     return seconds
 
@@ -154,32 +154,32 @@ def measure(workload: Workload, workers: int, rounds: int) -> dict:
     }
     return {
         "workload": workload.name,
-        "codes": len(workload),
+        "programs": len(workload),
         "batched": workload.batched(),
         "seconds": medians,
-        "codes_per_second": {name: len(workload) / value for name, value in medians.items()},
+        "programs_per_second": {name: len(workload) / value for name, value in medians.items()},
         "speedup_of_the_verifier": ratios,
     }
 
 
-def measure_cache(codes: Sequence[str], rounds: int) -> dict:
+def measure_cache(programs: Sequence[str], rounds: int) -> dict:
     """Verdicts per second from memory, and from the file as in a new process."""
     with tempfile.TemporaryDirectory() as folder:
         with RustVerifier(cache_dir=folder) as verifier:
-            verifier.verify(codes)
-        many = [code for code in codes for _ in range(1 + 20_000 // len(codes))]
+            verifier.verify(programs)
+        many = [code for code in programs for _ in range(1 + 20_000 // len(programs))]
         with RustVerifier(cache_dir=folder) as verifier:
-            verifier.verify(codes)
+            verifier.verify(programs)
             memory = statistics.median(seconds_of(lambda: verifier.verify(many)) for _ in range(rounds))
-            distinct = statistics.median(seconds_of(lambda: verifier.verify(codes)) for _ in range(rounds))
+            distinct = statistics.median(seconds_of(lambda: verifier.verify(programs)) for _ in range(rounds))
         disk = []
         for _ in range(rounds):
             with RustVerifier(cache_dir=folder) as verifier:
-                disk.append(seconds_of(lambda: verifier.verify(codes)))
+                disk.append(seconds_of(lambda: verifier.verify(programs)))
     return {
         "memory_per_second": len(many) / memory,
-        "memory_distinct_per_second": len(codes) / distinct,
-        "disk_per_second": len(codes) / statistics.median(disk),
+        "memory_distinct_per_second": len(programs) / distinct,
+        "disk_per_second": len(programs) / statistics.median(disk),
     }
 
 
@@ -238,16 +238,24 @@ def main():
         floor = measure_floor(options.rounds)
 
     table = Table(title=f"{options.workers} workers, rustc {TOOLCHAIN.version}, medians of {options.rounds} rounds")
-    for column in ("workload", "codes", "in batches", "contender", "codes/s", "per core", "verifier is faster by"):
+    for column in (
+        "workload",
+        "programs",
+        "in batches",
+        "contender",
+        "programs/s",
+        "per core",
+        "verifier is faster by",
+    ):
         table.add_column(column, justify="left" if column in ("workload", "contender") else "right")
     for result in results:
         for name in CONTENDERS:
             first = name == "verifier"
-            speed = result["codes_per_second"][name]
+            speed = result["programs_per_second"][name]
             table.add_row(
                 result["workload"] if first else "",
-                str(result["codes"]) if first else "",
-                f"{result['batched'] / result['codes']:.0%}" if first else "",
+                str(result["programs"]) if first else "",
+                f"{result['batched'] / result['programs']:.0%}" if first else "",
                 name,
                 f"{speed:.0f}",
                 f"{speed / options.workers:.0f}",
