@@ -4,7 +4,7 @@ Measure memory and time of an export to GGUF, for a random checkpoint of 1.4 bil
     python benchmarks/export_memory.py --report docs/export_memory.md
 
 Writes a checkpoint in bf16 as `save_pretrained` would, with a shard for every block, exports it in a process of its
-own with `python -m model_cards gguf`, and reports the peak of that process's resident memory. The exit status is 1 if
+own with `nanochat-ternary gguf`, and reports the peak of that process's resident memory. The exit status is 1 if
 it is above `--limit`. Needs about 4 GB of disk in `--folder`, which are freed at the end.
 """
 
@@ -157,7 +157,7 @@ python benchmarks/export_memory.py --types {" ".join(options.types)} --report do
 ```
 
 {description},
-exported by `python -m model_cards gguf`. Peak memory is the resident memory of that process, with
+exported by `nanochat-ternary gguf`. Peak memory is the resident memory of that process, with
 the parts of the checkpoint that it maps. The seconds include reading the file back and comparing
 every weight, on a machine shared with other programs.
 

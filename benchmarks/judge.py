@@ -3,7 +3,7 @@ Measure how fast candidates are judged, against compiling, linking and running e
 
     HF_ALLOW_CODE_EVAL=1 NANOCHAT_DATA=data python benchmarks/judge.py
 
-The tests are HumanEval's, as hidden tests and as published; the latter is how `python -m evaluation run` scores
+The tests are HumanEval's, as hidden tests and as published; the latter is how `nanochat-ternary eval run` scores
 samples of all its problems. Half of the wrong candidates are its faulty solutions, which compile and fail; the other
 half are solutions with a word removed, most of which do not compile. No two candidates are equal and the cache is
 empty. Hidden tests are run in the usual way, and again all in the process of the candidate: the difference is the

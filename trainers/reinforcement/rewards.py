@@ -215,7 +215,7 @@ class RustReward:
             reason = verdict.diagnostics[0].message if verdict.diagnostics else verdict.status
             raise RewardUnavailable(
                 f"completions can no longer be judged: {reason}. The last checkpoint is intact; repair the compiler "
-                "or the sandbox (`python -m evaluation doctor` checks both) and resume."
+                "or the sandbox (`nanochat-ternary doctor` checks both) and resume."
             )
 
     def success(self, verdict: Verdict | None) -> float | None:

@@ -311,7 +311,7 @@ def require_consent(programs: str = "programs that a model wrote"):
     """
     if os.environ.get(OPT_IN) != "1":
         raise CodeExecutionNotAllowed(
-            f"This runs {programs}. They are confined (see `python -m evaluation doctor`), but no "
+            f"This runs {programs}. They are confined (see `nanochat-ternary doctor`), but no "
             f"sandbox is perfect. If you accept that, set the environment variable {OPT_IN}=1 and start again."
         )
 

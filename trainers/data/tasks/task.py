@@ -228,7 +228,7 @@ def load_tasks(
     Load tasks for training or evaluation.
 
     Args:
-        path: JSON lines, as `python -m trainers.data synth --tasks` writes them.
+        path: JSON lines, as `nanochat-ternary data synth --tasks` writes them.
         verifier: Checks a random sample of the tasks.
         split: Only load tasks of this split; None loads all.
         sample: Number of tasks to check with `find_faults`.
