@@ -20,9 +20,10 @@ from trainers.data.synthetic.stream import choose_families
 from trainers.data.synthetic.verified import write_synthetic
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+CONSOLE = "nanochat-ternary"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Of the shell and of others, some of which this environment has not: nothing of this project to try.
-FOREIGN = {"lm-eval", "echo", "export", "pre-commit"}
+FOREIGN = {"lm-eval", "echo", "export", "sourcepre-commit"}
 # What stands for something of the reader's.
 STAND_INS = {
     "FOLDER_OR_HUB_NAME": "runs/debug/pretrain/model",
@@ -101,6 +102,11 @@ def only_parse(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
+def python_words(words: list[str]) -> list[str]:
+    """A command as words for Python; the console command is a module."""
+    return ["-m", "nanochat_ternary", *words[1:]] if words[0] == CONSOLE else words[1:]
+
+
 def run_python(words: list[str], monkeypatch) -> None:
     """Runs `-m module ...` or `file.py ...` in this process."""
     if words[0] == "-m":
@@ -127,9 +133,10 @@ def test_a_documented_command_is_accepted(command, only_parse, monkeypatch):
         launched = launch_command_parser().parse_args(words[2:])
         assert launched.config_file is None or (ROOT / launched.config_file).is_file()
         words = ["python", launched.training_script, *launched.training_script_args]
-    assert words[0].endswith("python"), f"this test does not know the program of: {command.line}"
+    known = words[0].endswith("python") or words[0] == CONSOLE
+    assert known, f"this test does not know the program of: {command.line}"
     with pytest.raises((Accepted, SystemExit)) as ended:
-        run_python(words[1:], monkeypatch)
+        run_python(python_words(words), monkeypatch)
     assert isinstance(ended.value, Accepted) or ended.value.code in (0, None), command.line
 
 
@@ -156,18 +163,18 @@ def place(tmp_path, monkeypatch):
 
 # Commands that take seconds when they do a little, in the order in which a reader would type them.
 QUICK = {
-    ".venv/bin/python -m trainers.data synth --n 5000 --out samples.jsonl": {"5000": "3"},
-    ".venv/bin/python -m trainers.data synth --n 5000 --tasks --out tasks.jsonl": {"5000": "8"},
-    ".venv/bin/python -m trainers.data augment samples.jsonl": {},
-    ".venv/bin/python -m trainers.data report samples.jsonl": {},
-    ".venv/bin/python -m evaluation verify src/*.rs": {"src/*.rs": "src/lib.rs"},
-    ".venv/bin/python -m model_cards pack runs/debug/maxrl/model packed": {},
-    ".venv/bin/python -m model_cards gguf runs/debug/maxrl/model model.gguf --type tq2_0 --verify": {},
+    "nanochat-ternary data synth --num-samples 5000 --output samples.jsonl": {"5000": "3"},
+    "nanochat-ternary data synth --num-samples 5000 --tasks --output tasks.jsonl": {"5000": "8"},
+    "nanochat-ternary data augment samples.jsonl": {},
+    "nanochat-ternary data report samples.jsonl": {},
+    "nanochat-ternary verify src/*.rs": {"src/*.rs": "src/lib.rs"},
+    "nanochat-ternary pack --model runs/debug/maxrl/model --output-dir packed": {},
+    "nanochat-ternary gguf --model runs/debug/maxrl/model --output model.gguf --type tq2_0 --verify": {},
     (
-        "python -m evaluation run --model FOLDER --suite perplexity --text FOLDER_OF_RS_FILES "
+        "nanochat-ternary eval run --model FOLDER --suite perplexity --text FOLDER_OF_RS_FILES "
         "--output-dir results/mine"
     ): {},
-    "python -m recipes": {},
+    "nanochat-ternary recipes": {},
     "python recipes/config_b.py --show": {},
 }
 
@@ -177,7 +184,7 @@ def test_the_quick_commands_are_run_as_they_stand(place, monkeypatch, capsys):
     for line, smaller in QUICK.items():
         words = [smaller.get(word, word) for word in documented[line].words]
         try:
-            run_python(words[1:], monkeypatch)
+            run_python(python_words(words), monkeypatch)
         except SystemExit as ended:
             assert ended.code in (0, None), f"{line}: {capsys.readouterr().err}"
     for made in ("samples.jsonl", "samples.augmented.jsonl", "tasks.jsonl", "packed", "model.gguf", "results/mine"):
