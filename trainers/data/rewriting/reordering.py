@@ -1,8 +1,8 @@
 """Reordering: swaps adjacent independent statements, and adjacent items.
 
 Two statements are independent if neither writes what the other reads or writes, and at most one of them may have a
-side effect that is not visible in its source; if one may, the other must not panic. A statement writes the names that it
-binds, assigns, borrows mutably or moves, and the receivers of methods that are not known to leave them unchanged.
+side effect that is not visible in its source; if one may, the other must not panic. A statement writes the names that
+it binds, assigns, borrows mutably or moves, and the receivers of methods that are not known to leave them unchanged.
 Statements of code with interior mutability, or with observable drops, are not reordered.
 """
 
