@@ -32,11 +32,11 @@ def check_room(recipe: Recipe, stage: MaxRL, tokenizer: PreTrainedTokenizerFast,
     """Raises `ValueError` unless enough prompts of the tasks in a folder leave room for a completion."""
     tasks = split_tasks(read_tasks(folder / TASKS_FILE))
     room = stage.room(recipe)
-    practise, held_out = (_fitting(part, tokenizer, room) for part in (tasks.prompts, tasks.held_out))
-    if len(practise) < stage.prompts_per_step or not held_out:
+    training, held_out = (_fitting(part, tokenizer, room) for part in (tasks.prompts, tasks.held_out))
+    if len(training) < stage.prompts_per_step or not held_out:
         raise ValueError(
             f"{stage.name}.max_completion_length must leave room for prompts: {room} tokens are left, in which "
-            f"{len(practise)} prompts to practise on fit and {len(held_out)} to measure with"
+            f"{len(training)} prompts to train on fit and {len(held_out)} to measure with"
         )
 
 
@@ -56,7 +56,7 @@ def reinforce(recipe: Recipe, stage: MaxRL, prepared: Prepared, previous: Path) 
         tasks = split_tasks(load_tasks(recipe.run_dir / TASKS_FILE, verifier))
     model = LoopLMForCausalLM.from_pretrained(previous)
     room = stage.room(recipe)
-    practise, held_out = (_fitting(part, prepared.tokenizer, room) for part in (tasks.prompts, tasks.held_out))
+    training, held_out = (_fitting(part, prepared.tokenizer, room) for part in (tasks.prompts, tasks.held_out))
     held_out = held_out[: stage.held_out_tasks]
     micro_batch_size = stage.micro_batch_for(state.num_processes)
     logging_steps = max(1, min(10, stage.total_steps // 20))
@@ -88,7 +88,7 @@ def reinforce(recipe: Recipe, stage: MaxRL, prepared: Prepared, previous: Path) 
             report_to=recipe.training.report_to,
             seed=recipe.training.seed,
         ),
-        train_dataset=task_prompts(practise),
+        train_dataset=task_prompts(training),
         processing_class=prepared.tokenizer,
         callbacks=[DivergenceCallback()],
     )

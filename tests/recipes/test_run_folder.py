@@ -97,7 +97,7 @@ def test_an_overwrite_that_the_data_refuse_leaves_the_old_run_whole(existing_run
     before = {path: path.read_bytes() for path in existing_run.run_dir.rglob("*") if path.is_file()}
     for arguments, message in (
         (["--data-dir", str(tmp_path / "small")], "the data must hold several texts"),
-        (["--set", "data.mix={'web': 1}"], "a mix must name sources that there are"),
+        (["--set", "data.mix={'web': 1}"], "a mix must name existing sources"),
     ):
         with pytest.raises(SystemExit):
             command(existing_run, ["--overwrite", *arguments])

@@ -253,7 +253,7 @@ def test_every_setting_of_every_recipe_has_a_meaning_and_can_be_set_to_what_it_i
         ("pretrain.peak_lr=True", "pretrain.peak_lr must be a number, got True"),
         ("model.num_loops=0", "num_loops must be an integer >= 1"),
         ("deeper.seq_len=1", "deeper.seq_len must be at least 2"),
-        ("data.mix={'web': -1}", "data.mix must be None or positive shares by the sources' names, got {'web': -1"),
+        ("data.mix={'web': -1}", "data.mix must be None or map names of sources to positive shares, got {'web': -1"),
         ("deeper.mix=web", "deeper.mix must be a dictionary such as"),
         ("training.report_to=mail", "training.report_to must be one of none, tensorboard, trackio, got 'mail'"),
         ("model.vocab_size=100", "model.vocab_size must be at least data.vocab_size=300, got 100"),
@@ -269,7 +269,7 @@ def test_a_wrong_setting_is_one_line_before_any_work(tmp_path, capsys, change, m
 @pytest.mark.parametrize(
     "change, message",
     [
-        ("data.mix={'web': 1}", "a mix must name sources that there are (builtin_rust, data_dir, text), got web"),
+        ("data.mix={'web': 1}", "a mix must name existing sources (builtin_rust, data_dir, text), got web"),
         ("deeper.seq_len=99999999", "deeper.seq_len must be at most"),
     ],
 )

@@ -108,7 +108,7 @@ def keep_verified(
     kept = there
     path.parent.mkdir(parents=True, exist_ok=True)
     with named_in_errors(path), path.open("ab") as file:
-        # A line that was cut off.
+        # Remove a last line that was cut off.
         file.truncate(end)
     while count is None or kept < count:
         chosen = list(islice(candidates, batch if count is None else min(batch, count - kept)))

@@ -107,8 +107,7 @@ def read_std_sources(docs: Path) -> Iterator[Document]:
 def read_folder(folder: Path) -> Iterator[Document]:
     """
     Yield the .rs files below a folder that `rust_files` selects, and print how many are left out and why. The source
-    of a
-    document is the name of the top-level subfolder that it is in, or of the folder itself.
+    of a document is the name of the top-level subfolder that it is in, or of the folder itself.
 
     Raises:
         ValueError: The folder does not exist or has no readable .rs file.

@@ -58,7 +58,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> P
 
 
 def special_token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
-    """The tokenizer's special token ids under the names of model and generation configurations."""
+    """Return the tokenizer's special token ids under the names of model and generation configurations."""
     return {
         "pad_token_id": tokenizer.pad_token_id,
         "bos_token_id": tokenizer.bos_token_id,

@@ -51,7 +51,7 @@ def decided(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 
 def as_program(row: Document) -> str:
-    """Return the program to compile: an example without `fn main` is wrapped in one, as by rustdoc; a file stays."""
+    """Return the program to compile: like rustdoc, wrap an example without `fn main` in one; a file stays as is."""
     if row.kind != "example" or _MAIN.search(row.code):
         return row.code
     head = _CRATE_ATTRIBUTES.match(row.code).group()

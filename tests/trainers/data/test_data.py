@@ -245,12 +245,12 @@ def test_a_scarce_source_is_read_again_and_whole():
 
 @pytest.mark.parametrize("shares", [{}, {"a": 0}, {"a": -1}, {"a": float("nan")}, {"a": "much"}, 3])
 def test_impossible_shares_are_refused_by_name(shares):
-    with pytest.raises(ValueError, match="data.mix must be None or positive shares by the sources' names, got"):
+    with pytest.raises(ValueError, match="data.mix must be None or map names of sources to positive shares, got"):
         check_shares("data.mix", shares)
 
 
 def test_a_source_that_is_not_there_is_named():
-    with pytest.raises(ValueError, match=r"a mix must name sources that there are \(builtin\), got web"):
+    with pytest.raises(ValueError, match=r"a mix must name existing sources \(builtin\), got web"):
         mix_documents(list(read_builtin()), {"builtin": 1, "web": 1})
 
 
@@ -269,5 +269,5 @@ def test_the_sources_of_a_folder_are_its_subfolders(tmp_path):
 def test_a_verifier_that_failed_ends_the_work_instead_of_leaving_texts_out():
     fine = Verdict("valid", dict(NOT_REACHED))
     assert decided([fine]) == [fine]
-    with pytest.raises(SandboxFailure, match="the verifier failed for 1 codes"):
+    with pytest.raises(SandboxFailure, match="the verifier failed for 1 programs"):
         decided([fine, Verdict("unavailable", dict(NOT_REACHED))])

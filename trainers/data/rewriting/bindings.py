@@ -1,10 +1,10 @@
 """Name resolution: the names that a piece of Rust code binds, and all places where each is used.
 
 A binding is a local variable, a parameter, a type or constant parameter, or a lifetime, with every place that refers
-to it. Scopes are those of Rust: a `let` applies to the rest of its block, the pattern of an arm to its guard and body,
-`if let` to its consequence, a parameter of a closure to its body; a nested function sees no outer locals. Tokens of
-macros are looked up in the surrounding scope by position: a name after `.` or `::`, or before `::`, `!` or a single
-`:`, is not a variable.
+to it. Scopes are those of Rust: a `let` applies to the rest of its block, the pattern of an arm to its guard and
+value, `if let` to its consequence, a parameter of a closure to its body; a nested function sees no outer locals. The
+tokens of macros are looked up in the surrounding scope by position: a name after `.` or `::`, or before `::`, `!` or a
+single `:`, is not a variable.
 
 Bindings that cannot be renamed are marked: names captured in format strings (`"{total}"`), and names that appear among
 the tokens of a macro that is not from the standard library.

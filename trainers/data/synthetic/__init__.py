@@ -1,1 +1,1 @@
-"""Rust made from families: functions, structs, traits and macros with tests, as many as are asked for."""
+"""Synthetic Rust from families: functions, structs, traits and macros with tests."""

@@ -82,8 +82,7 @@ def _digest(parts: tuple[str, ...]) -> bytes:
 def split_of(sample: SyntheticSample) -> str:
     """
     Return the split of a sample: about a tenth of the families are held out as a whole, and of the others about a
-    twentieth of the meanings. The split
-    depends only on the sample, so data sets that are generated with other seeds agree.
+    twentieth of the meanings. The split depends only on the sample, so data sets with other seeds agree.
     """
     if _share(sample.family) < 0.1:
         return "held_out_family"

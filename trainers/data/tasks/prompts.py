@@ -18,7 +18,7 @@ def task_prompts(tasks: Sequence[Task], chat: bool = False) -> Dataset:
     Args:
         tasks: Tasks to ask for.
         chat: Make the prompt a conversation that asks for a complete program. Otherwise, it is the code to complete,
-            up to the opening brace, without the line break after it, which is part of the next token.
+            up to the opening brace; the line break after it would be a separate token and is left to the model.
     """
     rows = [
         {

@@ -1,1 +1,1 @@
-"""The families, a file for each group."""
+"""Families of synthetic samples, one file for each group."""

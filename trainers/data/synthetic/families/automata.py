@@ -1,4 +1,4 @@
-"""Counters, robots, command lines, timers, scanners, vending machines."""
+"""Counters, robots, commands, timers, scanners, delays and vending machines."""
 
 import textwrap
 

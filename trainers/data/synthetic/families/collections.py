@@ -1,4 +1,4 @@
-"""Structs that hold many: bounded, keyed, with a cursor, of the last few."""
+"""Structs that contain several values: bounded, keyed, with a cursor, and sliding windows."""
 
 from trainers.data.synthetic.families.structs import method, struct
 from trainers.data.synthetic.family import Case, Draw, Items, family

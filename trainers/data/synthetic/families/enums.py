@@ -1,4 +1,4 @@
-"""Enums: what follows what, codes, texts, figures, expressions and classifications."""
+"""Enums: order of variants, codes, parsing, amounts, expression trees and classification."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -27,13 +27,13 @@ DOMAINS = (
 
 
 def draw_enum(draw: Draw) -> tuple[str, str, list[str]]:
-    """A name, what it is, and the variants."""
+    """Choose an enum: its name, its description and its variants."""
     names, said, variants = draw.choose(*DOMAINS)
     return draw.style(*names.split("|")), said, variants.split()
 
 
 def declare(draw: Draw, name: str, said: str, variants: Iterable[str], more: str = "", copies: bool = True) -> str:
-    """The definition of an enum."""
+    """Return the definition of an enum."""
     derived = draw.style("Debug, Clone, Copy, PartialEq, Eq", "Clone, Copy, Debug, Eq, PartialEq", "Debug, PartialEq, Eq, Clone, Copy")
     derived = derived if copies else derived.replace(", Copy", "")
     body = "\n".join(f"    {each}," for each in variants)
@@ -43,7 +43,7 @@ def declare(draw: Draw, name: str, said: str, variants: Iterable[str], more: str
 
 @dataclass(frozen=True)
 class EnumValue(Raw):
-    """A variant with its data, for the oracle."""
+    """A value of an enum with its data, for the oracle."""
 
     name: str
     values: tuple[int, ...]
@@ -312,7 +312,7 @@ def expression_tree(draw: Draw) -> Items:
     x = draw.arguments.randint(2, 9)
 
     def grow(levels: int) -> tuple[str, int | None, int, int, int]:
-        """Rust, value, depth, leaves and operations."""
+        """Return an expression as Rust code, with its value, depth, and numbers of leaves and operations."""
         if not levels:
             if variable and draw.arguments.random() < 0.4:
                 return f"{name}::X", x, 1, 1, 0

@@ -1,4 +1,4 @@
-"""Generic functions, functions that take or return closures, and generic types."""
+"""Generic functions and types."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Functions of slices by the methods of iterators."""
+"""Functions of slices that use iterator methods."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from trainers.data.synthetic.literals import SIGNED
 
 
 def _slice_function(draw: Draw, kind: str, returns: str, names: tuple, words: list, forms: list, oracle: Callable, longest: int = 9) -> FunctionSpec:
-    """A function of a slice of numbers."""
+    """Return the specification of a function of a slice of numbers."""
     parameter = draw.style("values", "numbers", "data", "items")
     low = -15 if kind.startswith("i") else 0
     return FunctionSpec(

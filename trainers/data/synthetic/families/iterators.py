@@ -1,4 +1,4 @@
-"""Iterators: types that are iterators, functions that return them, and what is made of those of slices."""
+"""Types that implement `Iterator`, and functions that return iterators."""
 
 import textwrap
 

@@ -1,4 +1,4 @@
-"""Functions that return references into what they are given, and types that hold references."""
+"""Functions that return references into their arguments."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Functions that look things up in maps and sets."""
+"""Functions that look up values in maps and sets."""
 
 from collections import Counter
 

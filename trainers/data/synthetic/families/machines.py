@@ -1,4 +1,4 @@
-"""State machines: tables of transitions, robots, counters, lights, scanners and retries."""
+"""State machines with tables of transitions."""
 
 from trainers.data.synthetic.families.enums import EnumValue, declare
 from trainers.data.synthetic.family import Case, Draw, FunctionSpec, Items, family
@@ -42,12 +42,12 @@ class Machine:
         self.told = "; ".join(f"`{event}` leads from `{first}` to `{last}`" for first, event, last in self.rows)
 
     def arms(self, good: str, rest: str) -> list[tuple[str, str]]:
-        """Of a match on the pair of state and event."""
+        """Return the arms of a `match` on the pair of state and event."""
         listed = [(f"({self.state}::{first}, {self.event}::{event})", good.format(f"{self.state}::{last}")) for first, event, last in self.rows]
         return [*listed, ("_", rest)]
 
     def draw_events(self, draw: Draw, state: str, length: int) -> list[EnumValue]:
-        """Events, most of which mean something in their state."""
+        """Generate events, most of which have a transition in their state."""
         events = []
         for _ in range(length):
             possible = [event for first, event in self.table if first == state]

@@ -1,4 +1,4 @@
-"""Macros by example, tested by use."""
+"""Declarative macros, tested by use."""
 
 import math
 import textwrap

@@ -1,4 +1,4 @@
-"""Functions that count, group and look up by key."""
+"""Functions that count and group by key."""
 
 from collections import Counter
 
@@ -13,7 +13,7 @@ def import_of(name: str) -> str:
 
 
 def few_numbers(draw: Draw, low: int, high: int, most: int = 9) -> list[int]:
-    """Numbers of which some are equal."""
+    """Generate numbers with duplicates."""
     return [draw.arguments.randint(low, high) for _ in range(draw.arguments.randint(0, most))]
 
 

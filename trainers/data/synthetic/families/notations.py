@@ -1,4 +1,4 @@
-"""Reading and writing numerals, units, versions, ranges and quoted fields."""
+"""Parsing and formatting of numerals, units, versions, ranges and quoted fields."""
 
 import re
 

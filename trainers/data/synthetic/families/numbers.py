@@ -1,4 +1,4 @@
-"""Functions of one number or a few."""
+"""Functions of one or a few numbers."""
 
 from trainers.data.synthetic.family import Draw, FunctionSpec, Undefined, family
 from trainers.data.synthetic.literals import INTEGERS, SIGNED, UNSIGNED

@@ -1,4 +1,4 @@
-"""Trait objects: visitors, strategies, boxes of many kinds."""
+"""Trait objects: visitors, strategies and collections of boxes."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Types with operators: arithmetic, assignment, indexing, orders, texts, flags, sums, wrappers."""
+"""Types that implement operators: arithmetic, assignment, indexing and sums."""
 
 import math
 
@@ -30,26 +30,26 @@ class Shape:
         self.code = f"/// {self.said[0].upper()}{self.said[1:]}{order}.\n#[derive({derived}{more})]\npub struct {self.name}{body}"
 
     def made(self, values: list[object], name: str = "") -> str:
-        """An expression for it with these values."""
+        """Return an expression of the struct with these values."""
         name = name or self.name
         if self.tuple:
             return f"{name}({', '.join(map(str, values))})"
         return f"{name} {{ {', '.join(f'{field}: {value}' for field, value in zip(self.fields, values, strict=True))} }}"
 
     def drawn(self, draw: Draw, low: int = -9, high: int = 20) -> list[int]:
-        """Values for its fields."""
+        """Generate values for the fields."""
         return [draw.arguments.randint(low, high) for _ in self.fields]
 
 
 def implement(trait: str, name: str, function: str, body: str, output: str = "", argument: str = "", says: str = "") -> str:
-    """An implementation of an operator."""
+    """Return the implementation of an operator."""
     generic = f"<{argument}>" if argument else ""
     members = blocks(f"type Output = {output};" if output else "", fill("fn $function {\n    $body\n}", function=function, body=body))
     return fill("$says\nimpl $trait$generic for $name {\n    $members\n}", says=f"/// {says}" if says else "", trait=trait, generic=generic, name=name, members=members)
 
 
 def imported(draw: Draw, *traits: str) -> str:
-    """The `use` lines for operators."""
+    """Return the `use` lines for operators."""
     chosen = sorted(set(traits))
     together = f"use std::ops::{{{', '.join(chosen)}}};" if len(chosen) > 1 else f"use std::ops::{chosen[0]};"
     return draw.style(together, together, "\n".join(f"use std::ops::{each};" for each in chosen))

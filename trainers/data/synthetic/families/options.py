@@ -1,4 +1,4 @@
-"""Functions that may have no result: `Option` and `Result`."""
+"""Functions that return `Option` or `Result`."""
 
 from trainers.data.synthetic.family import Draw, FunctionSpec, family
 from trainers.data.synthetic.literals import BITS, INTEGERS, SIGNED, Err, Ok

@@ -1,4 +1,4 @@
-"""Moving, ranking, sorting and searching the values of a slice."""
+"""Functions that move, rank, sort or search the values of a slice."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Moving, borrowing and sharing: changes in place, taken values, boxes, `Rc`, `RefCell`, `Cow`."""
+"""Ownership and borrowing: changes in place, taken values, closures with state and `Cow`."""
 
 from trainers.data.synthetic.family import Case, Draw, FunctionSpec, Items, family
 from trainers.data.synthetic.literals import literal

@@ -1,4 +1,4 @@
-"""Functions that read numbers, records, commands and small languages from text."""
+"""Functions that parse numbers, records, commands and small languages."""
 
 import re
 
@@ -8,7 +8,7 @@ from trainers.data.synthetic.pieces import quotient
 
 
 class Outcome:
-    """How a parser says that it failed: `None`, or an error with a message; in Python both are None until `answer`."""
+    """Failure of a parser: `None`, or an error with a message. In Python, both are None until `answer`."""
 
     def __init__(self, draw: Draw, *messages: str):
         self.kind, message = draw.choose("Option", "Option", "String", "&'static str"), draw.choose(*messages)
@@ -30,12 +30,12 @@ class Outcome:
 
 
 def read_number(text: str, signed: bool = True) -> int | None:
-    """What `parse` gives."""
+    """Return the result of `str::parse`."""
     return int(text) if re.fullmatch("[+-]?[0-9]+" if signed else "[+]?[0-9]+", text) else None
 
 
 def spoiled(draw: Draw, text: str, signs: str, share: float = 0.3) -> str:
-    """The text, sometimes with one character missing, added or changed."""
+    """Return the text, sometimes with one character removed, added or changed."""
     pick = draw.arguments
     if pick.random() >= share:
         return text

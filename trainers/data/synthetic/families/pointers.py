@@ -1,4 +1,4 @@
-"""Types on the heap: shared, linked, branching, copied when written."""
+"""Types on the heap: shared state, lists, trees and copy-on-write."""
 
 import textwrap
 

@@ -1,4 +1,4 @@
-"""Results of reading numbers and records from text."""
+"""Functions that parse numbers and records and return `Result`."""
 
 import re
 
@@ -8,13 +8,13 @@ from trainers.data.synthetic.literals import INTEGERS, Err, Ok
 
 
 def _parsed(text: str, kind: str) -> int | None:
-    """What `str::parse` gives."""
+    """Return the result of `str::parse`."""
     sign = "[+-]?" if kind[0] == "i" else "[+]?"
     return int(text) if re.fullmatch(sign + "[0-9]+", text) and fits(int(text), kind) else None
 
 
 def _number_text(draw: Draw, kind: str) -> str:
-    """Mostly a number, sometimes none."""
+    """Generate a text that is usually a number."""
     pick = draw.arguments
     low = -30 if kind[0] == "i" else 0
     return pick.choice((str(pick.randint(low, 60)), str(pick.randint(low, 60)), str(pick.randint(low, 12)), f" {pick.randint(0, 60)} ", "x", "", "4a", "7 5"))

@@ -1,4 +1,4 @@
-"""Functions of slices as a whole: searching, sorting, runs, two at once, rows and columns."""
+"""Functions of whole slices: runs, pairs of slices, tables and groups."""
 
 from collections.abc import Sequence
 from itertools import groupby

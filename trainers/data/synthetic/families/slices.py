@@ -1,4 +1,4 @@
-"""Functions of slices of numbers: choosing, changing, summing."""
+"""Functions that select, transform or sum up the numbers of a slice."""
 
 from collections.abc import Sequence
 

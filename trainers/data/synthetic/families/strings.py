@@ -1,4 +1,4 @@
-"""Functions on texts, their characters and their words."""
+"""Functions of texts and their characters."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ Piece = TypeVar("Piece", Predicate, MappingPiece)
 
 
 def _mixed(draw: Draw, signs: str = "aeiostnrAEKZ01 -!") -> str:
-    """A text, or characters in a row."""
+    """Generate a text of words or of random characters."""
     pick = draw.arguments
     return "".join(pick.choice(signs) for _ in range(pick.randint(0, 12))) if pick.random() < 0.6 else draw.text()
 
@@ -22,14 +22,14 @@ def _repetitive(draw: Draw) -> str:
 
 
 def recorded(draw: Draw, pieces: Sequence[Piece]) -> Piece:
-    """One of the pieces; what tells it from others is part of the meaning."""
+    """Choose one of the pieces and record it as a part of the meaning."""
     chosen = draw.meaning.choice(pieces)
     draw.parameters.append(chosen.rust)
     return chosen
 
 
 def negated(condition: str) -> str:
-    """The opposite of a condition in Rust."""
+    """Return the negation of a condition in Rust."""
     if condition.startswith("!"):
         return condition[1:]
     if " != " in condition:
@@ -49,7 +49,7 @@ def _char_mapping(draw: Draw) -> MappingPiece:
 
 
 def _indented(code: str, depth: int) -> str:
-    """The code with its later lines as deep as where it is put."""
+    """Return the code with all lines but the first indented."""
     return code.replace("\n", "\n" + " " * depth)
 
 

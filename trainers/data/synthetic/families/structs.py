@@ -1,4 +1,4 @@
-"""Types with state: accounts, stacks, buffers, measures, statistics, stores and cursors."""
+"""Types with state: accounts, builders, measures, statistics, times and polynomials."""
 
 from trainers.data.synthetic.family import Case, Draw, Items, family
 from trainers.data.synthetic.literals import literal
@@ -7,18 +7,18 @@ from trainers.data.synthetic.writing import blocks, fill
 
 
 def derive(draw: Draw, more: str = "") -> str:
-    """The attribute of a struct."""
+    """Return the derive attribute of a struct."""
     chosen = draw.style("Debug, Clone, PartialEq", "Debug, PartialEq", "Clone, Debug, PartialEq", "Debug, Clone, PartialEq, Eq")
     return f"#[derive({chosen}{more})]"
 
 
 def method(says: str, signature: str, body: str) -> str:
-    """A documented public method."""
+    """Return a documented public method."""
     return fill("/// $says\npub fn $signature {\n    $body\n}", says=says, signature=signature, body=body)
 
 
 def struct(draw: Draw, name: str, says: str, fields: str, *methods: str, more: str = "") -> str:
-    """A struct with its methods; fields one on a line."""
+    """Return a struct with its methods and one field per line."""
     return fill("/// $says\n$derives\npub struct $name {\n    $fields\n}\n\nimpl $name {\n    $methods\n}", says=says, derives=derive(draw, more), name=name, fields=fields, methods=blocks(*methods))
 
 

@@ -1,4 +1,4 @@
-"""Traits: definitions with implementations, conversions, extension of known types, dispatch, errors."""
+"""Traits: default methods, constants, conversions, extension traits, supertraits and errors."""
 
 import textwrap
 

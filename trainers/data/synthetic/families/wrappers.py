@@ -1,4 +1,4 @@
-"""Types that print, compare, add up and wrap others."""
+"""Types that order, display, combine or wrap values."""
 
 from trainers.data.synthetic.families.operators import implement, imported
 from trainers.data.synthetic.family import Case, Draw, Items, family
@@ -199,7 +199,7 @@ def mixed_equality(draw: Draw) -> Items:
 
 
 def _grouped(case: Case) -> Case:
-    """With parentheses, where a test writes `!` before it."""
+    """Return the case with its expression in parentheses if the test negates it."""
     return Case(f"({case.actual})", case.expected, case.setup) if case.expected == "false" else case
 
 
