@@ -3,7 +3,7 @@ Settings of a recipe: each field is declared once, with its type, rule and help.
 checks read that declaration:
 
     @settings
-    class Data:
+    class Data(Settings):
         section: ClassVar[str] = "data"
         seq_len: int = setting("Tokens per block.", default=512, ge=2)
 """
@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, dataclass_transform, get_args, get_origin
+from typing import Any, ClassVar, Literal, TypeVar, Union, dataclass_transform, get_args, get_origin
 
 import pydantic
 from pydantic.dataclasses import dataclass as pydantic_dataclass
@@ -34,14 +34,19 @@ TYPES = {
 """Types that settings have, in words."""
 
 
-class Settings(Protocol):
-    """A class that [`settings`] made."""
+class Settings:
+    """
+    Base of the classes that [`settings`] makes.
+
+    Attributes:
+        section: Name of the section, where no field `name` gives another.
+    """
 
     section: ClassVar[str]
     __pydantic_fields__: ClassVar[dict[str, FieldInfo]]
 
 
-AnySettings = TypeVar("AnySettings")
+AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
 def setting(help: str, default: Any = ..., **rules: Any) -> Any:
@@ -86,6 +91,16 @@ def check(section: str, name: str, value: object, rule: str, holds: bool) -> Non
 def names(owner: type[Settings]) -> list[str]:
     """Names of a class's fields in their order."""
     return list(owner.__pydantic_fields__)
+
+
+def values_of(part: Settings) -> dict[str, Any]:
+    """The values of all fields, by name."""
+    return {name: getattr(part, name) for name in names(type(part))}
+
+
+def changed(part: AnySettings, **values: Any) -> AnySettings:
+    """A copy with other values; raises `ValueError` when one breaks its rule."""
+    return type(part)(**(values_of(part) | values))
 
 
 def meaning(owner: type[Settings], name: str) -> str:

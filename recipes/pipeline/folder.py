@@ -9,12 +9,12 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from evaluation.rust_files import rust_files
-from recipes.pipeline.fields import from_json
+from recipes.pipeline.fields import from_json, values_of
 from recipes.pipeline.former_runs import from_former_run
 from recipes.pipeline.schema import DataSettings, Recipe, TrainingSettings
 from recipes.pipeline.stages.kinds import KINDS
@@ -35,8 +35,8 @@ RUN_ENTRIES = (PREPARED, SYNTHETIC_FILE, TASKS_FILE, "evaluation", "report.json"
 def as_kept(recipe: Recipe) -> Kept:
     """All settings by section, as they are kept in a run's folder; each stage with its kind."""
     model = {name: value for name, value in recipe.model.to_dict().items() if name != "transformers_version"}
-    kept: Kept = {"model": model, "data": asdict(recipe.data), "training": asdict(recipe.training)}
-    kept |= {stage.name: {"kind": stage.section} | asdict(stage) for stage in recipe.stages}
+    kept: Kept = {"model": model, "data": values_of(recipe.data), "training": values_of(recipe.training)}
+    kept |= {stage.name: {"kind": stage.section} | values_of(stage) for stage in recipe.stages}
     return json.loads(json.dumps(kept, default=str))
 
 

@@ -62,7 +62,7 @@ def explanation() -> str:
     lines += [f"  model.{name}: {text}" for name, text in model_meanings().items()]
     for owner in (DataSettings, TrainingSettings, *KINDS.values()):
         # A kind that only narrows another one has that one's settings.
-        base = next((kind.section for kind in owner.__mro__[1:] if kind in KINDS.values()), None)
+        base = next((kind.section for kind in KINDS.values() if kind in owner.__mro__[1:]), None)
         if base is not None:
             lines.append(f"  {owner.section}.NAME: as {base}.NAME")
             continue

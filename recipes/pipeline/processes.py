@@ -28,7 +28,7 @@ def use_all_cores() -> None:
     `accelerate launch` allows one thread unless it is told to run on the processor.
     """
     allowed = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count()
-    cores = min(allowed, psutil.cpu_count(logical=False) or allowed)
+    cores = min(allowed or 1, psutil.cpu_count(logical=False) or allowed or 1)
     torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
 
 

@@ -94,8 +94,13 @@ def reinforce(recipe: Recipe, stage: MaxRL, prepared: Prepared, previous: Path) 
     )
 
     def measure(when: str):
-        settings = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": stage.max_completion_length, "batch_size": 64}
-        sampling = GenerationSettings(num_samples=stage.samples, **settings)
+        sampling = GenerationSettings(
+            num_samples=stage.samples,
+            temperature=1.0,
+            top_p=1.0,
+            max_new_tokens=stage.max_completion_length,
+            batch_size=64,
+        )
         with RustVerifier(run_timeout=1.0) as verifier, trainer.accelerator.autocast():
             path = folder / "held_out" / f"{when}.jsonl"
             return measure_tasks(trainer.policy, prepared.tokenizer, held_out, sampling, verifier, path, True)
@@ -112,7 +117,7 @@ def reinforce(recipe: Recipe, stage: MaxRL, prepared: Prepared, previous: Path) 
     trainer.save_model(str(folder / "model"))
     reward.close()
     held_out_loss = loss_by_depth(trainer.policy, prepared.validation)
-    if state.is_main_process:
+    if before is not None:
         after = measure("after")
         Reinforced(
             tasks=len(held_out),

@@ -132,7 +132,7 @@ def _loss_table(losses: dict[str, list[float]], prepared: Prepared) -> Table:
 def _rise(losses: dict[str, list[float]]) -> str:
     """A warning that the last stage's model knows the held-out text less well than an earlier one; "" if not."""
     last = {name: by_loop[-1] for name, by_loop in losses.items()}
-    best = min(last, key=last.get, default="")
+    best = min(last, key=lambda stage: last[stage], default="")
     if not last or last[list(last)[-1]] <= last[best] + NOTABLE_RISE:
         return ""
     worst = list(last)[-1]

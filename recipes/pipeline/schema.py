@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from recipes.pipeline.fields import check, setting, settings
+from recipes.pipeline.fields import Settings, changed, check, setting, settings
 from recipes.pipeline.stages.stage import Stage
 from trainers.data.mix import check_shares
 from trainers.data.sources import BUILTIN_RUST
@@ -28,7 +28,7 @@ TOY_MODEL = {
 
 
 @settings
-class DataSettings:
+class DataSettings(Settings):
     """Data that the model is trained on."""
 
     section: ClassVar[str] = "data"
@@ -86,7 +86,7 @@ class DataSettings:
 
 
 @settings
-class TrainingSettings:
+class TrainingSettings(Settings):
     """Settings that all training stages share."""
 
     section: ClassVar[str] = "training"
@@ -204,7 +204,7 @@ class Recipe:
     @property
     def peak_lr(self) -> float:
         """Peak learning rate of the first stage, to which Muon's and Lion's belong."""
-        return self.active_stages[0].peak_lr
+        return self.active_stages[0].reference_lr
 
     @property
     def run_dir(self) -> Path:
@@ -255,7 +255,7 @@ class Recipe:
                 part = self.data if section == DataSettings.section else self.training
                 fields[section] = replace(part, **values)
             else:
-                stages[section] = replace(self.stage(section), **values)
+                stages[section] = changed(self.stage(section), **values)
         return replace(self, **{"stages": tuple(stages.values())} | fields)
 
     def with_total_steps(self, total_steps: int) -> "Recipe":

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluation.tables import print_table
-from recipes.pipeline.fields import Settings, check, meaning, names, parse, value_of
+from recipes.pipeline.fields import Settings, check, meaning, names, parse, value_of, values_of
 from recipes.pipeline.options import model_meanings
 from recipes.pipeline.schema import DataSettings, Recipe, TrainingSettings
 
@@ -35,7 +35,7 @@ def settings(recipe: Recipe) -> dict[str, Any]:
     """Every setting of a recipe by its name, such as `training.muon_lr` or `pretrain.peak_lr`."""
     found = {f"model.{name}": value for name, value in model_settings(recipe.model).items()}
     for section, part in sections(recipe):
-        found |= {f"{section}.{name}": getattr(part, name) for name in names(type(part)) if name != "name"}
+        found |= {f"{section}.{name}": value for name, value in values_of(part).items() if name != "name"}
     return found
 
 

@@ -19,7 +19,7 @@ from tests.helpers.paths import ROOT
 
 LIMITS = Path(__file__).with_name("type_errors.json")
 CLEAN = ("evaluation/rust", "modeling_nanochat")
-PACKAGES = ("benchmarks", "evaluation", *CLEAN, "model_cards", "recipes", "tests", "trainers")
+PACKAGES = ("benchmarks", "evaluation", *CLEAN, "model_cards", "nanochat_ternary", "recipes", "tests", "trainers")
 ERROR = re.compile(r"^(?P<path>[^\s:]+):\d+:\d+: error\[", re.MULTILINE)
 
 

@@ -10,7 +10,7 @@ from evaluation.rust.judge.harness import HiddenTests
 from evaluation.rust.syntax.nodes import Found, Nodes, field, in_macro, name_of, node_bytes, node_text, walk
 
 # Methods by which an iterator is compared; an override can return anything.
-JUDGEMENTS = {b"eq", b"ne", b"lt", b"le", b"gt", b"ge", b"cmp", b"partial_cmp", b"all", b"any"}
+JUDGMENTS = {b"eq", b"ne", b"lt", b"le", b"gt", b"ge", b"cmp", b"partial_cmp", b"all", b"any"}
 COMPARISONS = {b"PartialEq", b"PartialOrd"}
 
 
@@ -46,7 +46,7 @@ def equality(root: Node, tokens: Sequence[Node], nodes: Nodes, tests: HiddenTest
         return
     for implementation in nodes["impl_item"]:
         for node in walk(implementation):
-            if node.type == "function_item" and name_of(node).encode() in JUDGEMENTS:
+            if node.type == "function_item" and name_of(node).encode() in JUDGMENTS:
                 yield node, f"overrides how an iterator is compared: `{name_of(node)}`"
 
 

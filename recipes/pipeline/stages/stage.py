@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from recipes.pipeline.fields import Settings
+
 if TYPE_CHECKING:
     from recipes.pipeline.prepare import Prepared
     from recipes.pipeline.schema import Recipe
@@ -47,18 +49,16 @@ class StageResult:
         """Add what only this kind of result has to `report.json`."""
 
 
-class Stage(ABC):
+class Stage(Settings, ABC):
     """
     Base of all kinds of stages. Subclasses are made by `recipes.pipeline.fields.settings`.
 
     Attributes:
-        section: Name of the kind, and of its stage where no other is given.
         can_start: Whether it can be a recipe's first stage, which has no model to continue from.
         closes_run: Whether it runs at the end of every call, on the last model that was trained.
         shapes_training: Whether its settings shape what is trained, so that a continued run must not change them.
     """
 
-    section: ClassVar[str]
     can_start: ClassVar[bool] = False
     closes_run: ClassVar[bool] = False
     shapes_training: ClassVar[bool] = True
@@ -73,6 +73,11 @@ class Stage(ABC):
     def longest_block(self) -> int:
         """Tokens per block of text; 0 for a stage that trains on none."""
         return 0
+
+    @property
+    def reference_lr(self) -> float:
+        """Peak learning rate, by which those of other optimizers are scaled in later stages."""
+        return 1.0
 
     @property
     def runs_compiler(self) -> bool:

@@ -57,6 +57,10 @@ class TextStage(Stage):
         return self.seq_len
 
     @property
+    def reference_lr(self) -> float:
+        return self.peak_lr
+
+    @property
     def tokens_per_step(self) -> int:
         """Tokens per optimizer step."""
         return self.batch_size * self.seq_len

@@ -69,8 +69,8 @@ def test_no_choice_between_two_depths_is_better_than_the_best_mixture(losses, wh
     mean_loops = 1 + where * (len(losses) - 1)
     best = best_mixture_of_depths(losses, mean_loops)
     below, above = int(mean_loops), min(int(mean_loops) + 1, len(losses))
-    neighbours = losses[below - 1] + (mean_loops - below) * (losses[above - 1] - losses[below - 1])
-    assert min(losses) - 1e-9 <= best <= neighbours + 1e-9
+    neighbors = losses[below - 1] + (mean_loops - below) * (losses[above - 1] - losses[below - 1])
+    assert min(losses) - 1e-9 <= best <= neighbors + 1e-9
 
 
 def test_a_mean_depth_that_no_loop_has_is_refused():
@@ -104,7 +104,7 @@ def test_every_token_of_a_text_counts_once_whatever_the_batch(tokenizer, window)
     assert results.details["depth_quality"][-1]["mean_loops"] == 3
 
 
-def test_padding_and_neighbours_change_nothing(tokenizer):
+def test_padding_and_neighbors_change_nothing(tokenizer):
     model = tiny_model(vocab_size=300)
     texts = {"a": "fn a() {}\n" * 9, "b": "struct B;", "c": "let c = 3;\n" * 4}
     together = score_texts(model, tokenizer, texts, 32, batch_size=8, progress=False).per_problem["bits_per_byte"]

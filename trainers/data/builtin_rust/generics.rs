@@ -27,7 +27,7 @@ pub struct Queue<T> {
     outbox: Vec<T>,
 }
 
-/// Common behaviour of containers that hand items back one by one.
+/// Common behavior of containers that hand items back one by one.
 pub trait Container {
     /// The type of the stored items.
     type Item;

@@ -34,7 +34,7 @@ impl Iterator for Fibonacci {
     }
 }
 
-/// Adapter that yields each pair of neighbouring items.
+/// Adapter that yields each pair of neighboring items.
 pub struct Pairs<I: Iterator> {
     inner: I,
     previous: Option<I::Item>,
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_pairs() {
+    fn neighboring_pairs() {
         let steps: Vec<i32> = [1, 4, 9, 16].iter().pairs().map(|(a, b)| b - a).collect();
         assert_eq!(steps, vec![3, 5, 7]);
         assert_eq!("x".chars().pairs().next(), None);

@@ -28,7 +28,7 @@ pub fn rotate_left<T>(items: &mut [T], k: usize) {
     items.reverse();
 }
 
-/// Returns the largest sum of `width` neighbouring values.
+/// Returns the largest sum of `width` neighboring values.
 pub fn max_window_sum(values: &[i32], width: usize) -> Option<i32> {
     if width == 0 {
         return None;

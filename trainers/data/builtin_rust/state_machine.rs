@@ -1,6 +1,6 @@
 //! State machines as enums: a traffic light, a turnstile and a lexer.
 
-/// The colours of a traffic light.
+/// The colors of a traffic light.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Light {
     Red,
@@ -9,7 +9,7 @@ pub enum Light {
 }
 
 impl Light {
-    /// Returns the colour that follows.
+    /// Returns the color that follows.
     pub fn next(self) -> Self {
         match self {
             Light::Red => Light::Green,
