@@ -65,11 +65,16 @@ def _split(text: str) -> list[str]:
 
 def literal(value: Any, kind: str, nested: bool = False) -> str:
     """
-    The value as a Rust expression of this type; `nested` within another value, where a slice must not be an array.
+    Return a value as a Rust expression of this type.
+
+    Args:
+        value: Python value.
+        kind: Rust type.
+        nested: Whether the value is part of another value, where a slice must not be written as an array.
 
     Raises:
-        OutOfRange: The type cannot hold the number.
-        TypeError: There is no such literal.
+        OutOfRange: The number is out of the range of the type.
+        TypeError: The type has no literals for this value.
     """
     kind = re.sub(r"&'\w+ ", "&", kind.strip())
     if isinstance(value, Raw):
