@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evaluation.options import HelpFormatter
 
-ENTRY = re.compile(r"^ {4}(\w+(?:, \w+)*): (.*(?:\n {8}.*)*)", re.MULTILINE)
+ENTRY = re.compile(r"^ {4}(\w+) \(.*?\): (.*(?:\n {8}.*)*)", re.MULTILINE)
 ROOT = Path(__file__).parents[2]
 SCHEDULES = ("ouro",)
 
@@ -78,7 +78,5 @@ def model_meanings() -> dict[str, str]:
     (owner,) = (
         node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == "LoopLMConfig"
     )
-    found = {}
-    for names, text in ENTRY.findall(inspect.cleandoc(ast.get_docstring(owner) or "")):
-        found |= dict.fromkeys(names.split(", "), " ".join(text.split()))
-    return found
+    docstring = inspect.cleandoc(ast.get_docstring(owner) or "")
+    return {name: " ".join(text.split()) for name, text in ENTRY.findall(docstring)}

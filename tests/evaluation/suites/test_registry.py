@@ -44,7 +44,7 @@ def test_run_report_compare_and_cards_find_a_registered_suite(registered, model,
         for row in benchmark_rows([Results.read(tmp_path / "a" / "tiny_numbers.json")])
         if row.value != "not measured"
     )
-    assert (row.benchmark, row.measured_on, row.how) == ("Tiny numbers", "8 numbers", "first_token 1")
+    assert (row.benchmark, row.measured_on, row.settings) == ("Tiny numbers", "8 numbers", "first_token 1")
     assert row.value.endswith("%") and row.benchmark in {each.benchmark for each in benchmark_rows([])}
 
 

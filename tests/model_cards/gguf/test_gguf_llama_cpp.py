@@ -134,7 +134,7 @@ def test_a_trained_models_files_are_within_all_tolerances(trained, trained_file,
 def test_a_broken_export_is_caught(tmp_path, trained, trained_file, fault, type):
     path = patched(trained_file(type), tmp_path / "broken.gguf", fault.changes(trained_file(type)))
     agreement = verify_gguf(path, *trained, PROMPTS, max_tokens=20)
-    others = {"one extra loop": "must loop", "merges in the wrong order": "ids", "no bos token": "ids"}
+    others = {"one loop more": "must loop", "merges in the wrong order": "ids", "no bos token in front": "ids"}
     problem = others.get(fault.title, "nats")
     assert problem in " ".join(agreement.problems), agreement.table()
 
