@@ -58,7 +58,7 @@ def test_the_edition_is_an_option(tmp_path, capsys):
     "arguments, said",
     [
         (["verify", "no-such-file.rs"], "no-such-file.rs: No such file"),
-        (["verify", "--workers", "0", "good.rs"], "workers must be an integer of at least 1, got 0"),
+        (["verify", "--num-workers", "0", "good.rs"], "workers must be an integer of at least 1, got 0"),
         (["verify", "--timeout", "-1", "good.rs"], "timeout must be a positive"),
     ],
 )
