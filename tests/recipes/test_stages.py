@@ -122,6 +122,7 @@ def staged_recipe(folder):
         num_loops=5,
         exit_entropy_weight=0.3,
         rope_theta=5e4,
+        mix={"text": 1.0},
     )
     recipe = tiny_recipe(
         folder, total_steps=2, decay_steps=0, save_steps=1, optimizer="muon_lion", muon_lr=0.02, lion_lr=1e-3
