@@ -38,22 +38,29 @@ class TrainingRecord:
         if not (run / "recipe.json").is_file() or not (stage_folder / "finished.json").is_file():
             return cls()
         recipe = read_json(run / "recipe.json")
-        stages = {FIRST_STAGE: recipe["training"] | {"seq_len": recipe["data"]["seq_len"]}}
-        later = {key.removeprefix("stages."): value for key, value in recipe.items() if key.startswith("stages.")}
-        stages |= later
-        if recipe["training"].get("gate_steps"):
-            stages[GATE_STAGE] = {"total_steps": recipe["training"]["gate_steps"]}
+        stages = _stages(recipe)
         if stage_folder.name not in stages:
             return cls()
         done = list(stages)[: list(stages).index(stage_folder.name) + 1]
         lines = _data(recipe["data"], run / "prepare")
         for name in done:
             lines[f"Stage `{name}`"] = _stage(stages[name], run / name)
-        training = recipe["training"]
-        lines["Optimizer"] = f"{training['optimizer']}, peak learning rate {training['peak_lr']}"
+        lines["Optimizer"] = f"{recipe['training']['optimizer']}, peak learning rate {stages[done[0]]['peak_lr']}"
         lines["Hardware, duration"] = NOT_RECORDED
         rewarded = [REWARDED[stages[name]["mode"]] for name in done if "num_generations" in stages[name]]
         return cls(lines, rewarded[-1] if rewarded else None)
+
+
+def _stages(recipe: dict) -> dict[str, dict]:
+    """The settings of the stages that trained, by name and in their order, from either form of `recipe.json`."""
+    stages = {name: values for name, values in recipe.items() if "kind" in values}
+    if not stages:
+        # An earlier version kept the first stage and the gate's in "training", and the others in "stages.NAME".
+        training = recipe["training"]
+        stages = {FIRST_STAGE: training | {"seq_len": recipe["data"]["seq_len"]}}
+        stages |= {key.removeprefix("stages."): values for key, values in recipe.items() if key.startswith("stages.")}
+        stages[GATE_STAGE] = {"total_steps": training.get("gate_steps", 0)}
+    return {name: values for name, values in stages.items() if values.get("total_steps")}
 
 
 def _data(data: dict, prepared: Path) -> dict[str, str]:

@@ -172,10 +172,12 @@ def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) ->
 
 
 def mix_folder(mix: Mapping[str, float] | None) -> str:
-    """Where the blocks of a mix are kept; stages with equal ones share them."""
+    """Name of the folder with the blocks of a mix; stages with equal mixes share it."""
     if mix is None:
         return "training"
-    return "training-" + hashlib.sha256(json.dumps(sorted(mix.items())).encode()).hexdigest()[:8]
+    # Whole numbers without a decimal point: settings hold 2.0 for a 2 of the recipe, and earlier versions held 2.
+    shares = sorted((name, int(share) if float(share).is_integer() else share) for name, share in mix.items())
+    return "training-" + hashlib.sha256(json.dumps(shares).encode()).hexdigest()[:8]
 
 
 def print_sources(rows: list[Document], most: int = 12) -> None:

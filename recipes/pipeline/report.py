@@ -61,7 +61,8 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage) -> None:
         last: Stage whose model is the run's result.
     """
     folder = recipe.stage_dir(last) / "model"
-    results = {stage: result for stage in recipe.active_stages if (result := stage.result(recipe)) is not None}
+    # Pairs: a stage with a mix is not hashable.
+    results = [(stage, result) for stage in recipe.active_stages if (result := stage.result(recipe)) is not None]
     model = LoopLMForCausalLM.from_pretrained(folder).to(inference_device())
     verification = recipe.run_dir / "prepare" / "verification.json"
     sample = VerifiedSample(**json.loads(verification.read_text())) if recipe.data.verified_sample else None
@@ -69,8 +70,8 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage) -> None:
     rate = None
     if recipe.training.eval_prompts:
         rate = compile_rate_of(model, prepared.tokenizer, recipe)
-    losses = {stage.name: list(result.held_out_loss) for stage, result in results.items() if result.held_out_loss}
-    longest = max(results.values(), key=lambda result: result.tokens)
+    losses = {stage.name: list(result.held_out_loss) for stage, result in results if result.held_out_loss}
+    longest = max((result for _, result in results), key=lambda result: result.tokens)
     found = {
         "recipe": recipe.name,
         "description": recipe.description,
@@ -79,7 +80,7 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage) -> None:
         "held_out_blocks": len(prepared.validation),
         "held_out_loss": losses,
         "compile_rate": rate.metrics["compiles@1"].value if isinstance(rate, Results) else rate,
-        "tokens_seen": sum(result.tokens for result in results.values()),
+        "tokens_seen": sum(result.tokens for _, result in results),
         "tokens_per_second": longest.tokens_per_second,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "ternary_parameters": sum(m.weight.numel() for m in model.modules() if isinstance(m, BitLinear)),
@@ -87,7 +88,7 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage) -> None:
         "prompt": recipe.prompt,
         "completion": completion,
     }
-    for stage, result in results.items():
+    for stage, result in results:
         result.add_to(found, stage)
     (recipe.run_dir / "report.json").write_text(json.dumps(found, indent=2) + "\n")
     page = write_page(recipe.run_dir)
@@ -109,7 +110,7 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage) -> None:
     table.add_row("blocks applied per token", f"{model.config.num_shared_layers} x {model.config.num_loops} loops")
     for name, size in found["file_sizes"].items():
         table.add_row(f"{last.name}/model: {name}", f"{size / 1e6:,.3f} MB")
-    for stage, result in results.items():
+    for stage, result in results:
         for name, value in result.rows(stage):
             table.add_row(name, Text(value))
     print_table(console, table)

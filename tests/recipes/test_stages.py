@@ -122,6 +122,7 @@ def staged_recipe(folder):
         num_loops=5,
         exit_entropy_weight=0.3,
         rope_theta=5e4,
+        mix={"text": 1.0},
     )
     recipe = tiny_recipe(
         folder, total_steps=2, decay_steps=0, save_steps=1, optimizer="muon_lion", muon_lr=0.02, lion_lr=1e-3
@@ -161,6 +162,13 @@ def test_a_stage_reads_its_own_mix(tmp_path):
     }
     assert "fn web" in read["pretrain"] and "struct Book" in read["pretrain"]
     assert "fn web" not in read["deeper"] and "struct Book" in read["deeper"]
+
+
+def test_the_blocks_of_a_mix_are_found_again_whether_its_shares_are_whole_numbers_or_floats():
+    # The name that a run of an earlier version gave to the blocks of this mix.
+    assert prepare.mix_folder({"tasks": 2, "text": 1}) == "training-c6d6565c"
+    assert prepare.mix_folder({"text": 1.0, "tasks": 2.0}) == "training-c6d6565c"
+    assert prepare.mix_folder({"tasks": 2.5, "text": 1}) != prepare.mix_folder({"tasks": 2, "text": 1})
 
 
 def test_a_mix_of_groups_keeps_a_share_of_all_real_text_beside_the_users_folder(tmp_path, monkeypatch):

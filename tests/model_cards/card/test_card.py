@@ -261,7 +261,8 @@ def test_a_model_that_leaves_by_itself_says_so_in_its_card_and_in_its_results(
     assert describe_depth(never) == ("exit after loop 3" if "exit_at_loop" in settings else "4 loops")
 
 
-def test_the_training_is_told_from_the_run_that_made_the_model(saved, tmp_path, capsys):
+@pytest.mark.parametrize("is_former", [False, True])
+def test_the_training_is_told_from_the_run_that_made_the_model(saved, tmp_path, capsys, is_former):
     run = tmp_path / "run"
     share = {"value": 0.25, "low": 0.125, "high": 0.5}
     judged = {"tasks": 8, "solved": [share, share], "compiles": [share, {"value": 0.625, "low": 0.5, "high": 0.75}]}
@@ -272,19 +273,21 @@ def test_the_training_is_told_from_the_run_that_made_the_model(saved, tmp_path, 
     (run / "prepare").mkdir()
     verification = {"counts": {"valid": 17, "semantic_error": 3}, "external": 2, "problem": None}
     (run / "prepare" / "verification.json").write_text(json.dumps(verification))
-    recipe = {
-        "model": {},
-        "data": {"data_dir": "/home/me/secret", "seq_len": 64, "tasks": 50},
-        "training": {"total_steps": 9, "optimizer": "adamw", "peak_lr": 0.001},
-        "stages.maxrl": {
-            "total_steps": 4,
-            "prompts_per_step": 2,
-            "num_generations": 8,
-            "estimator": "maxrl",
-            "mode": "compile",
-        },
-        "stages.later": {"total_steps": 5, "seq_len": 64},
-    }
+    recipe = {"model": {}, "data": {"data_dir": "/home/me/secret", "seq_len": 64, "tasks": 50}}
+    first = {"total_steps": 9, "peak_lr": 0.001}
+    maxrl = {"total_steps": 4, "prompts_per_step": 2, "num_generations": 8, "estimator": "maxrl", "mode": "compile"}
+    later = {"total_steps": 5, "seq_len": 64}
+    if is_former:
+        recipe |= {"training": {"optimizer": "adamw"} | first, "stages.maxrl": maxrl, "stages.later": later}
+    else:
+        recipe |= {
+            "training": {"optimizer": "adamw"},
+            "pretrain": {"kind": "pretrain", "seq_len": 64} | first,
+            "left_out": {"kind": "sft", "total_steps": 0, "seq_len": 64},
+            "maxrl": {"kind": "maxrl"} | maxrl,
+            "later": {"kind": "pretrain"} | later,
+            "export": {"kind": "export", "gguf": None},
+        }
     (run / "recipe.json").write_text(json.dumps(recipe))
     made = card(run / "maxrl" / "model", capsys=capsys)
     # The same for what was exported of it.
@@ -299,7 +302,8 @@ def test_the_training_is_told_from_the_run_that_made_the_model(saved, tmp_path, 
     assert "that compile: 25.0% (12.5% to 50.0%) before and 62.5% (50.0% to 75.0%) after" in made.text
     assert "rewarded completions that compile; see" in made.text and "pass hidden tests" not in made.text
     assert "17 valid, 3 semantic_error (2 fail only because of missing crates" in made.text
-    assert "777" not in made.text and "secret" not in made.text
+    assert "| Optimizer | adamw, peak learning rate 0.001 |" in made.text
+    assert "777" not in made.text and "secret" not in made.text and "left_out" not in made.text
     assert "compiler-verified" in made.data.tags
 
 
