@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from evaluation.rust.syntax.nodes import walk
+from evaluation.rust.syntax.nodes import field, walk
 from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.renaming import apply_edits
 
@@ -152,7 +152,7 @@ Change = tuple[str, int, int, str]
 def _changes(node: Node, parents: Mapping[Node, Node]) -> Iterator[Change]:
     """Yield possible changes: kind, start, end and new text."""
     if node.type in ("binary_expression", "compound_assignment_expr"):
-        operator = node.child_by_field_name("operator")
+        operator = field(node, "operator")
         sign = text(operator)
         if sign in OPERATORS:
             yield "off_by_one" if sign in OFF_BY_ONE else "operator", *operator.byte_range, OPERATORS[sign]
