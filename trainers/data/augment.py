@@ -117,6 +117,12 @@ class Variant:
         """Whether the variant compiles and passes the tests."""
         return self.verdict is not None and self.verdict.ok
 
+    @property
+    def code_with_tests(self) -> str:
+        """The code, followed by the tests of the original; only for a kind that applies."""
+        assert self.code is not None, f"{self.kind} does not apply"
+        return self.original.with_tests(self.code)
+
 
 def make_variants(
     wanted: Sequence[tuple[Original, str]], augmentation: Augmentation, verifier: RustVerifier
@@ -211,11 +217,12 @@ def read_originals(path: Path) -> list[tuple[Original, dict[str, Any]]]:
         rows = []
         for number, line in enumerate(lines, 1):
             try:
-                rows.append(json.loads(line))
+                row = json.loads(line)
             except ValueError:
-                rows.append(None)
-            if not isinstance(rows[-1], dict) or not isinstance(rows[-1].get("code"), str):
+                row = None
+            if not isinstance(row, dict) or not isinstance(row.get("code"), str):
                 raise ValueError(f"{path} must hold rows with a column code; line {number} has none")
+            rows.append(row)
     found = []
     for number, row in enumerate(rows, 1):
         try:
@@ -289,8 +296,9 @@ def augment_file(
 
 def _row_of(identity: str, row: Mapping[str, Any], variant: Variant) -> dict[str, Any]:
     """Return a variant as a row that names its original."""
-    code = variant.original.with_tests(variant.code)
+    assert variant.verdict is not None, "only verified variants become rows"
     license = str(row.get("license", "unknown"))
+    code = variant.code_with_tests
     made = Document(identity, SOURCE, f"{row.get('source', 'file')}/{variant.original.key}", "file", license, code)
     return verified_row(made, variant.verdict, mix=str(row.get("mix", "")), variant=variant.kind)
 
@@ -307,7 +315,7 @@ def augment_documents(
         verifier: Compiles and runs the variants.
         largest: Documents of more bytes are not varied.
     """
-    wanted = []
+    wanted: list[tuple[Document, Original, str]] = []
     for row in rows:
         kinds = [kind for kind in KINDS if augmentation.takes(row.id, kind)]
         if not kinds or len(row.code.encode()) > largest:
@@ -317,10 +325,10 @@ def augment_documents(
         except ValueError:
             continue
         wanted += [(row, original, kind) for kind in kinds]
-    variants = make_variants([pair for _, *pair in wanted], augmentation, verifier)
+    variants = make_variants([(original, kind) for _, original, kind in wanted], augmentation, verifier)
     make = partial(Document.of, SOURCE)
     return [
-        make(f"{row.source}/{row.path}", row.kind, row.license, variant.original.with_tests(variant.code))
+        make(f"{row.source}/{row.path}", row.kind, row.license, variant.code_with_tests)
         for (row, _, _), variant in zip(wanted, variants, strict=True)
         if variant.kept
     ]

@@ -19,6 +19,7 @@ def verified_row(row: Document, verdict: Verdict, mix: str, prompt: str = "", **
         more: Additional columns.
     """
     sizes = verdict.metadata
+    assert sizes is not None, "verified code was parsed"
     return {
         "id": row.id,
         "source": row.source,

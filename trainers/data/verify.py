@@ -54,7 +54,9 @@ def as_program(row: Document) -> str:
     """Return the program to compile: like rustdoc, wrap an example without `fn main` in one; a file stays as is."""
     if row.kind != "example" or _MAIN.search(row.code):
         return row.code
-    head = _CRATE_ATTRIBUTES.match(row.code).group()
+    attributes = _CRATE_ATTRIBUTES.match(row.code)
+    assert attributes is not None, "the pattern matches an empty text"
+    head = attributes.group()
     return f"{head}fn main() {{\n{row.code[len(head) :]}\n}}\n"
 
 

@@ -14,7 +14,7 @@ from tree_sitter import Node, Parser
 
 from evaluation.rust import Verdict
 from evaluation.rust.syntax.analysis import COMMENTS, RUST
-from evaluation.rust.syntax.nodes import walk
+from evaluation.rust.syntax.nodes import field, parent_of, walk
 from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.renaming import apply_edits
 
@@ -86,7 +86,8 @@ def _asked(block: Node) -> list[Node]:
     rebound: set[str] = set()
     for node in reversed(block.named_children):
         if node.type == "let_declaration":
-            pattern, value, alternative = map(node.child_by_field_name, ("pattern", "value", "alternative"))
+            pattern = field(node, "pattern")
+            value, alternative = map(node.child_by_field_name, ("value", "alternative"))
             plain = pattern.type == "identifier" and value is not None and alternative is None
             if plain and text(pattern) not in rebound:
                 asked.append(node)
@@ -105,13 +106,14 @@ def _questions(block: Node, asked: list[Node]) -> list[tuple[int, int, str, Node
     edits: list[tuple[int, int, str, Node | None]] = []
     for node in asked:
         kind = node.child_by_field_name("type")
-        if _might_go(node):
-            edits.append((node.child_by_field_name("pattern").end_byte, kind.end_byte, "", None))
+        if kind is not None and _might_go(node):
+            edits.append((field(node, "pattern").end_byte, kind.end_byte, "", None))
     end = block.end_byte - 1
     value = _value_of(block)
     if value is not None:
         end = value.end_byte
-        returned = block.parent.child_by_field_name("return_type") if block.parent.type in RETURNING else None
+        parent = parent_of(block)
+        returned = parent.child_by_field_name("return_type") if parent.type in RETURNING else None
         kind = "" if returned is None or re.search(r"\bimpl\b|^!$", text(returned)) else f": {text(returned)}"
         edits.append((value.start_byte, value.start_byte, f"let {TAIL}{kind} = ", None))
         edits.append((end, end, ";", None))
@@ -148,11 +150,11 @@ def vary_types(code: str, probe: Probe, verdict: Verdict, pick: random.Random) -
         if found is None or diagnostic.line not in probe.lines or diagnostic.line in doubtful:
             continue
         node = probe.lines[diagnostic.line]
-        end, kind = node.child_by_field_name("pattern").end_byte, node.child_by_field_name("type")
+        end, kind = field(node, "pattern").end_byte, node.child_by_field_name("type")
         inferred = DEFAULTS.get(found[1], found[1])
         if kind is None and _can_be_written(inferred, node) and found[1] not in DEFAULTS:
             edits.add((end, end, f": {inferred}"))
-        elif _might_go(node) and _plain(text(kind)) == _plain(inferred):
+        elif kind is not None and _might_go(node) and _plain(text(kind)) == _plain(inferred):
             edits.add((end, kind.end_byte, ""))
     chosen = pick.sample(sorted(edits), pick.randint(1, len(edits))) if edits else []
     return apply_edits(code, chosen) if chosen else None
@@ -194,14 +196,14 @@ def _named_at(node: Node) -> set[str]:
             names = (each.child_by_field_name("name") for each in parameters.named_children)
             declared |= {text(name) for name in names if name is not None}
         # An item in a block cannot use the generics of the surrounding function.
-        generics = generics and not (around.type.endswith("_item") and around.parent.type == "block")
+        generics = generics and not (around.type.endswith("_item") and parent_of(around).type == "block")
         around = around.parent
     return (ALWAYS_NAMED - declared | declared - ALWAYS_NAMED) - others
 
 
 def _imported(use: Node) -> tuple[set[str], set[str]]:
     """Return what a `use` imports under its own name, and the other names that it introduces."""
-    names, aliases, waiting = set(), set(), [use.child_by_field_name("argument")]
+    names, aliases, waiting = set(), set(), [field(use, "argument")]
     while waiting:
         tree = waiting.pop()
         if tree.type == "identifier":
@@ -211,7 +213,7 @@ def _imported(use: Node) -> tuple[set[str], set[str]]:
         elif tree.type == "use_as_clause":
             aliases.add(text(tree.child_by_field_name("alias")))
         elif tree.type == "scoped_use_list":
-            waiting.append(tree.child_by_field_name("list"))
+            waiting.append(field(tree, "list"))
         elif tree.type == "use_list":
             waiting += tree.named_children
     return names, aliases

@@ -10,18 +10,19 @@ Bindings that cannot be renamed are marked: names captured in format strings (`"
 the tokens of a macro that is not from the standard library.
 """
 
+import dataclasses
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from tree_sitter import Node, Parser
 
 from evaluation.rust.judge.refusals import STANDARD_MACROS
 from evaluation.rust.syntax.analysis import COMMENTS, RUST, TEXTS
-from evaluation.rust.syntax.nodes import Visit, evaluate, walk
+from evaluation.rust.syntax.nodes import Visit, evaluate, field, node_text, walk
 
 Kind = Literal["local", "parameter", "generic", "lifetime"]
 KINDS: tuple[Kind, ...] = Kind.__args__
@@ -50,7 +51,7 @@ class Binding:
     kind: Kind
     item: Node
     """The function (or other item) that contains the binding."""
-    places: list[Node] = field(default_factory=list)
+    places: list[Node] = dataclasses.field(default_factory=list)
     fixed: bool = False
     """Whether it is used in a place where it cannot be renamed."""
     mutable: bool = False
@@ -71,7 +72,7 @@ def parse(code: str) -> Node:
 
 def text(node: Node | None) -> str:
     """Return the source of a node."""
-    return "" if node is None else node.text.decode()
+    return "" if node is None else node_text(node)
 
 
 def captured_names(literal: Node) -> list[str]:
@@ -84,7 +85,9 @@ def find_bindings(root: Node) -> list[Binding]:
     resolver = _Resolver(set(_kept_names(root)))
     scopes = Scopes()
     with scopes.opened():
-        evaluate(resolver.visit(root, scopes, root))
+        visit = resolver.visit(root, scopes, root)
+        if visit is not None:
+            evaluate(visit)
     return resolver.bindings
 
 
@@ -96,7 +99,7 @@ class Scopes:
         self._opened: list[list[str]] = []
 
     @contextmanager
-    def opened(self) -> Iterator[None]:
+    def opened(self) -> Generator[None]:
         """Open an inner scope; its names disappear when it is closed."""
         self._opened.append([])
         yield
@@ -142,6 +145,11 @@ class _Resolver:
             binding.places.append(place)
             binding.fixed |= fixed
 
+    def use_lifetime(self, scopes: Scopes, lifetime: Node, fixed: bool = False) -> None:
+        name = lifetime.named_child(0)
+        if name is not None:
+            self.use(scopes, name, ("lifetime",), fixed)
+
     def visit(self, node: Node, scopes: Scopes, item: Node) -> Visit | None:
         """Visit everything below `node` that is not a pattern."""
         handler = getattr(self, f"visit_{node.type}", self.visit_children)
@@ -156,15 +164,15 @@ class _Resolver:
         if node.type in ("macro_definition", "use_declaration"):
             return
         opened = scopes.within_item()
-        parameters, name = (node.child_by_field_name(field) for field in ("type_parameters", "name"))
+        parameters, name = (node.child_by_field_name(each) for each in ("type_parameters", "name"))
         declared = set()
         for parameter in [] if parameters is None else parameters.named_children:
-            place = parameter.child_by_field_name("name")
             if parameter.type == "lifetime_parameter":
-                place = place.named_child(0)
-            elif parameter.type not in ("type_parameter", "const_parameter"):
+                place, kind = field(parameter, "name").named_children[0], "lifetime"
+            elif parameter.type in ("type_parameter", "const_parameter"):
+                place, kind = field(parameter, "name"), "generic"
+            else:
                 continue
-            kind = "lifetime" if parameter.type == "lifetime_parameter" else "generic"
             opened.add(self.bind(place, kind, node))
             declared.add(place.start_byte)
         with opened.opened():
@@ -173,8 +181,8 @@ class _Resolver:
                     yield self.bind_parameters(child, opened, node)
                 elif child == parameters:
                     for each in walk(child, whole=lambda below: below.type == "lifetime"):
-                        if each.type == "lifetime" and each.named_child(0).start_byte not in declared:
-                            self.use(opened, each.named_child(0), ("lifetime",))
+                        if each.type == "lifetime" and each.named_children[0].start_byte not in declared:
+                            self.use(opened, each.named_children[0], ("lifetime",))
                         elif each.type in ("type_identifier", "identifier") and each.start_byte not in declared:
                             self.use(opened, each, ("generic",))
                 elif child != name:
@@ -186,7 +194,7 @@ class _Resolver:
             if parameter.type != "parameter" or pattern is None:
                 yield self.visit(parameter, scopes, item)
                 continue
-            yield self.visit(parameter.child_by_field_name("type"), scopes, item)
+            yield self.visit(field(parameter, "type"), scopes, item)
             yield self.bind_pattern(pattern, scopes, item, "parameter", _is_mutable(parameter))
 
     def bind_pattern(
@@ -227,7 +235,7 @@ class _Resolver:
 
     def visit_parameter(self, node: Node, scopes: Scopes, item: Node) -> Visit:
         """Visit a parameter of a function type, whose name has no meaning."""
-        yield self.visit(node.child_by_field_name("type"), scopes, item)
+        yield self.visit(field(node, "type"), scopes, item)
 
     def visit_closure_expression(self, node: Node, scopes: Scopes, item: Node) -> Visit:
         with scopes.opened():
@@ -240,8 +248,8 @@ class _Resolver:
     def _bind_closure_parameters(self, node: Node, scopes: Scopes, item: Node) -> Visit:
         for each in node.named_children:
             if each.type == "parameter":
-                yield self.visit(each.child_by_field_name("type"), scopes, item)
-                pattern = each.child_by_field_name("pattern")
+                yield self.visit(field(each, "type"), scopes, item)
+                pattern = field(each, "pattern")
                 yield self.bind_pattern(pattern, scopes, item, "local", _is_mutable(each))
             else:
                 yield self.bind_pattern(each, scopes, item)
@@ -251,7 +259,7 @@ class _Resolver:
             yield self.visit_children(node, scopes, item)
 
     def visit_let_declaration(self, node: Node, scopes: Scopes, item: Node) -> Visit:
-        pattern = node.child_by_field_name("pattern")
+        pattern = field(node, "pattern")
         for child in node.children:
             if child != pattern:
                 yield self.visit(child, scopes, item)
@@ -259,30 +267,30 @@ class _Resolver:
 
     def visit_let_condition(self, node: Node, scopes: Scopes, item: Node) -> Visit:
         """Bind names in the scope that `if`, `while` or an arm opened."""
-        yield self.visit(node.child_by_field_name("value"), scopes, item)
-        yield self.bind_pattern(node.child_by_field_name("pattern"), scopes, item)
+        yield self.visit(field(node, "value"), scopes, item)
+        yield self.bind_pattern(field(node, "pattern"), scopes, item)
 
     def visit_if_expression(self, node: Node, scopes: Scopes, item: Node) -> Visit:
         with scopes.opened():
-            yield self.visit(node.child_by_field_name("condition"), scopes, item)
-            yield self.visit(node.child_by_field_name("consequence"), scopes, item)
+            yield self.visit(field(node, "condition"), scopes, item)
+            yield self.visit(field(node, "consequence"), scopes, item)
         alternative = node.child_by_field_name("alternative")
         if alternative is not None:
             yield self.visit(alternative, scopes, item)
 
     def visit_while_expression(self, node: Node, scopes: Scopes, item: Node) -> Visit:
         with scopes.opened():
-            yield self.visit(node.child_by_field_name("condition"), scopes, item)
-            yield self.visit(node.child_by_field_name("body"), scopes, item)
+            yield self.visit(field(node, "condition"), scopes, item)
+            yield self.visit(field(node, "body"), scopes, item)
 
     def visit_for_expression(self, node: Node, scopes: Scopes, item: Node) -> Visit:
-        yield self.visit(node.child_by_field_name("value"), scopes, item)
+        yield self.visit(field(node, "value"), scopes, item)
         with scopes.opened():
-            yield self.bind_pattern(node.child_by_field_name("pattern"), scopes, item)
-            yield self.visit(node.child_by_field_name("body"), scopes, item)
+            yield self.bind_pattern(field(node, "pattern"), scopes, item)
+            yield self.visit(field(node, "body"), scopes, item)
 
     def visit_match_arm(self, node: Node, scopes: Scopes, item: Node) -> Visit:
-        pattern = node.child_by_field_name("pattern")
+        pattern = field(node, "pattern")
         condition = pattern.child_by_field_name("condition")
         with scopes.opened():
             for child in pattern.named_children:
@@ -290,13 +298,13 @@ class _Resolver:
                     yield self.bind_pattern(child, scopes, item)
             if condition is not None:
                 yield self.visit(condition, scopes, item)
-            yield self.visit(node.child_by_field_name("value"), scopes, item)
+            yield self.visit(field(node, "value"), scopes, item)
 
     def visit_label(self, node: Node, scopes: Scopes, item: Node) -> None:
         """Skip the labels of loops, which are not renamed."""
 
     def visit_lifetime(self, node: Node, scopes: Scopes, item: Node) -> None:
-        self.use(scopes, node.named_child(0), ("lifetime",))
+        self.use_lifetime(scopes, node)
 
     def visit_identifier(self, node: Node, scopes: Scopes, item: Node) -> None:
         self.use(scopes, node, VALUES)
@@ -316,10 +324,10 @@ class _Resolver:
 
     def visit_type_binding(self, node: Node, scopes: Scopes, item: Node) -> Visit:
         """Visit `Iterator<Item = T>`, in which the name `Item` belongs to the trait."""
-        yield self.visit(node.child_by_field_name("type"), scopes, item)
+        yield self.visit(field(node, "type"), scopes, item)
 
     def visit_field_initializer(self, node: Node, scopes: Scopes, item: Node) -> Visit:
-        yield self.visit(node.child_by_field_name("value"), scopes, item)
+        yield self.visit(field(node, "value"), scopes, item)
 
     def visit_attribute_item(self, node: Node, scopes: Scopes, item: Node) -> None:
         """Skip attributes, which do not refer to locals."""
@@ -354,7 +362,7 @@ class _Resolver:
                 kinds = ("generic",) if after == "::" else VALUES
                 self.use(scopes, node, kinds, fixed or doubtful)
             elif node.type == "lifetime":
-                self.use(scopes, node.named_child(0), ("lifetime",), fixed)
+                self.use_lifetime(scopes, node, fixed)
 
 
 def _may_spell(macro: str, tokens: Node) -> bool:

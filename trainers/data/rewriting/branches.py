@@ -5,6 +5,7 @@ import re
 from tree_sitter import Node
 
 from evaluation.rust.syntax.analysis import COMMENTS
+from evaluation.rust.syntax.nodes import field, node_bytes, parent_of
 from trainers.data.rewriting.bindings import text
 from trainers.data.rewriting.nodes import (
     Rewrite,
@@ -24,10 +25,10 @@ HELD = {"RefCell", "Mutex", "RwLock", "borrow", "borrow_mut", "lock", "Rc", "Arc
 
 def match_to_if_let(node: Node, source: Source) -> Rewrite | None:
     """Rewrite a `match` of two arms, one of which matches everything else, as `if let .. else`."""
-    arms = [each for each in node.child_by_field_name("body").named_children if each.type not in COMMENTS]
+    arms = [each for each in field(node, "body").named_children if each.type not in COMMENTS]
     if len(arms) != 2 or any(each.type != "match_arm" for each in arms):
         return None
-    patterns = [each.child_by_field_name("pattern") for each in arms]
+    patterns = [field(each, "pattern") for each in arms]
     if any(each.child_by_field_name("condition") is not None for each in patterns):
         return None
     if any(arm.start_byte != pattern.start_byte for arm, pattern in zip(arms, patterns, strict=True)):
@@ -41,10 +42,10 @@ def match_to_if_let(node: Node, source: Source) -> Rewrite | None:
         other, chosen = arms
     else:
         return None
-    value, margin = node.child_by_field_name("value"), source.margin(node)
+    value, margin = field(node, "value"), source.margin(node)
     if first == "_" or value.type == "struct_expression":
         return None
-    taken, left = (_as_block(each.child_by_field_name("value"), margin) for each in (chosen, other))
+    taken, left = (_as_block(field(each, "value"), margin) for each in (chosen, other))
     pattern = text(chosen.child_by_field_name("pattern"))
     if re.fullmatch(r"true|false", pattern):
         return None
@@ -54,10 +55,10 @@ def match_to_if_let(node: Node, source: Source) -> Rewrite | None:
 
 def if_let_to_match(node: Node, source: Source) -> Rewrite | None:
     """Rewrite `if let p = e { a } else { b }` as `match e { p => a, _ => b }`."""
-    condition, alternative = node.child_by_field_name("condition"), node.child_by_field_name("alternative")
-    if condition.type != "let_condition" or node.parent.type == "else_clause":
+    condition, alternative = field(node, "condition"), node.child_by_field_name("alternative")
+    if condition.type != "let_condition" or parent_of(node).type == "else_clause":
         return None
-    pattern = condition.child_by_field_name("pattern")
+    pattern = field(condition, "pattern")
     if pattern.type == "identifier" and text(pattern)[0].islower():
         return None
     margin = source.margin(node)
@@ -75,29 +76,29 @@ def return_to_else(node: Node, source: Source) -> Rewrite | None:
     """Rewrite `if c { return a; } b` in the body of a function as `if c { a } else { b }`."""
     if node.child_by_field_name("alternative") is not None:
         return None
-    statement = node.parent if node.parent.type == "expression_statement" else node
-    block, consequence = statement.parent, node.child_by_field_name("consequence")
+    statement = _statement_of(node)
+    block, consequence = parent_of(statement), field(node, "consequence")
     if not is_function_body(block):
         return None
     if _holds(node, source.names):
         return None
-    last = last_code(consequence)
-    leaving = None if last is None else last.named_child(0) if last.type == "expression_statement" else last
-    following = next_code(statement)
-    if leaving is None or leaving.type != "return_expression" or following is None:
+    last, following, final = last_code(consequence), next_code(statement), last_code(block)
+    if last is None or following is None or final is None:
         return None
-    final = last_code(block)
+    leaving = last.named_child(0) if last.type == "expression_statement" else last
+    if leaving is None or leaving.type != "return_expression":
+        return None
     if _has_items([each for each in statements_of(block) if each.start_byte >= following.start_byte]):
         return None
     value = leaving.named_child(0) if leaving.named_child_count else None
-    returns = block.parent.child_by_field_name("return_type") is not None
+    returns = parent_of(block).child_by_field_name("return_type") is not None
     has_value = final.type not in ("let_declaration", "empty_statement") and not text(final).endswith(";")
     if returns != (value is not None) or (returns and not has_value):
         return None
-    kept = consequence.text[: last.start_byte - consequence.start_byte].decode().rstrip()
+    kept = node_bytes(consequence)[: last.start_byte - consequence.start_byte].decode().rstrip()
     margin = source.margin(statement)
     inner = f"{kept}\n{margin}    {text(value)}\n{margin}}}" if value is not None else f"{kept}\n{margin}}}"
-    rest = block.text[following.start_byte - block.start_byte : final.end_byte - block.start_byte].decode()
+    rest = node_bytes(block)[following.start_byte - block.start_byte : final.end_byte - block.start_byte].decode()
     rest = rest.replace("\n", "\n    ")
     condition = text(node.child_by_field_name("condition"))
     new = f"if {condition} {inner} else {{\n{margin}    {rest}\n{margin}}}"
@@ -106,8 +107,8 @@ def return_to_else(node: Node, source: Source) -> Rewrite | None:
 
 def else_to_return(node: Node, source: Source) -> Rewrite | None:
     """Rewrite `if c { a } else { b }` at the end of a function as `if c { return a; } b`."""
-    alternative, consequence = node.child_by_field_name("alternative"), node.child_by_field_name("consequence")
-    statement = node.parent if node.parent.type == "expression_statement" else node
+    alternative, consequence = node.child_by_field_name("alternative"), field(node, "consequence")
+    statement = _statement_of(node)
     if alternative is None or text(statement).endswith(";") or not is_function_tail(statement):
         return None
     if _holds(node, source.names) or _has_items(statements_of(alternative.named_children[-1])):
@@ -118,7 +119,7 @@ def else_to_return(node: Node, source: Source) -> Rewrite | None:
     if tail.type in ("let_declaration", "empty_statement") or text(tail).endswith(";"):
         return None
     margin = source.margin(node)
-    kept = consequence.text[: tail.start_byte - consequence.start_byte].decode()
+    kept = node_bytes(consequence)[: tail.start_byte - consequence.start_byte].decode()
     other = alternative.named_children[-1]
     rest = _inside(text(other), margin) if other.type == "block" else text(other)
     condition = text(node.child_by_field_name("condition"))
@@ -126,9 +127,15 @@ def else_to_return(node: Node, source: Source) -> Rewrite | None:
     return rewrite_nodes("else_to_return", node, node, new)
 
 
+def _statement_of(node: Node) -> Node:
+    """Return the statement that consists of an expression, or the expression itself."""
+    parent = parent_of(node)
+    return parent if parent.type == "expression_statement" else node
+
+
 def _holds(node: Node, names: set[str]) -> bool:
     """Return whether the condition of an `if` may hold a temporary value until the end of its branches."""
-    return node.child_by_field_name("condition").type in ("let_condition", "let_chain") and bool(names & HELD)
+    return field(node, "condition").type in ("let_condition", "let_chain") and bool(names & HELD)
 
 
 def _has_items(statements: list[Node]) -> bool:
@@ -157,7 +164,7 @@ def _inside(block: str, margin: str) -> str:
 
 def _may_stand_bare(node: Node) -> bool:
     """Return whether an `if` expression needs no parentheses in this place."""
-    return node.parent.type in (
+    return parent_of(node).type in (
         "block",
         "expression_statement",
         "let_declaration",

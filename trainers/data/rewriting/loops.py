@@ -4,7 +4,7 @@ import re
 
 from tree_sitter import Node
 
-from evaluation.rust.syntax.nodes import walk
+from evaluation.rust.syntax.nodes import field, parent_of, walk
 from trainers.data.rewriting.bindings import text
 from trainers.data.rewriting.nodes import (
     LEAVING,
@@ -41,7 +41,7 @@ INTEGER = re.compile(r"[iu](?:8|16|32|64|128|size)")
 
 def for_to_for_each(node: Node, source: Source) -> Rewrite | None:
     """Rewrite `for p in e { .. }` as `e.into_iter().for_each(|p| { .. })` if nothing in the body exits the loop."""
-    body, value, pattern = (node.child_by_field_name(name) for name in ("body", "value", "pattern"))
+    body, value, pattern = (field(node, name) for name in ("body", "value", "pattern"))
     if label_of(node) is not None or may_exit(body) or not _is_statement(node) or _keeps_borrows(body):
         return None
     new = f"{_receiver(value)}.into_iter().for_each(|{text(pattern)}| {text(body)});"
@@ -50,14 +50,14 @@ def for_to_for_each(node: Node, source: Source) -> Rewrite | None:
 
 def push_loop_to_extend(node: Node, source: Source) -> Rewrite | None:
     """Rewrite `for p in e { v.push(x); }` as `v.extend(e.into_iter().map(|p| x))`."""
-    body, value, pattern = (node.child_by_field_name(name) for name in ("body", "value", "pattern"))
+    body, value, pattern = (field(node, name) for name in ("body", "value", "pattern"))
     inner = _only(body)
     if label_of(node) is not None or inner is None or may_exit(body) or not _is_statement(node):
         return None
     condition = None
     if inner.type == "if_expression" and inner.child_by_field_name("alternative") is None:
-        condition = inner.child_by_field_name("condition")
-        inner = _only(inner.child_by_field_name("consequence"))
+        condition = field(inner, "condition")
+        inner = _only(field(inner, "consequence"))
     pushed = _method_call(inner, "push") if inner is not None else None
     # `BinaryHeap::extend` may order equal elements differently.
     if pushed is None or pushed[0].type != "identifier" or "BinaryHeap" in source.names:
@@ -76,34 +76,35 @@ def push_loop_to_extend(node: Node, source: Source) -> Rewrite | None:
 
 def search_loop_to_chain(node: Node, source: Source) -> Rewrite | None:
     """Rewrite `for p in e { if c { return true; } } false` at the end of a function as `e.into_iter().any(|p| c)`."""
-    tail = next_code(node.parent) if node.parent.type == "expression_statement" else next_code(node)
-    inner = _only(node.child_by_field_name("body"))
+    parent = parent_of(node)
+    tail = next_code(parent) if parent.type == "expression_statement" else next_code(node)
+    inner = _only(field(node, "body"))
     if tail is None or not is_function_tail(tail) or inner is None or inner.type != "if_expression":
         return None
-    condition, consequence = inner.child_by_field_name("condition"), inner.child_by_field_name("consequence")
+    condition, consequence = field(inner, "condition"), inner.child_by_field_name("consequence")
     if inner.child_by_field_name("alternative") is not None or condition.type in ("let_condition", "let_chain"):
         return None
     returned = {"true": "false", "false": "true"}.get(text(tail))
     if returned is None or re.sub(r"\s|;", "", text(consequence)) != f"{{return{returned}}}" or may_exit(condition):
         return None
-    pattern, value = text(node.child_by_field_name("pattern")), _receiver(node.child_by_field_name("value"))
+    pattern, value = text(node.child_by_field_name("pattern")), _receiver(field(node, "value"))
     test = f"any(|{pattern}| {text(condition)})" if returned == "true" else f"all(|{pattern}| !({text(condition)}))"
     return rewrite_nodes("loop_to_chain", node, tail, f"{value}.into_iter().{test}")
 
 
 def chain_to_loop(node: Node, source: Source) -> Rewrite | None:
     """Rewrite a chain at the end of a function as a loop: `any`, `all`, `count`, `sum`, `fold`, `collect`."""
-    call = node.child_by_field_name("function")
+    call = field(node, "function")
     if call.type == "generic_function":
-        call = call.child_by_field_name("function")
+        call = field(call, "function")
     if call.type != "field_expression":
         return None
-    method, chain = text(call.child_by_field_name("field")), call.child_by_field_name("value")
+    method, chain = text(call.child_by_field_name("field")), field(call, "value")
     if method not in ENDINGS or not is_function_tail(node):
         return None
     function = function_of(node)
     returned = re.sub(r"\s", "", text(function.child_by_field_name("return_type")))
-    arguments = node.child_by_field_name("arguments").named_children
+    arguments = field(node, "arguments").named_children
     if chain.type != "call_expression" or may_exit(node):
         return None
     margin = source.margin(node)
@@ -155,21 +156,22 @@ def chain_to_loop(node: Node, source: Source) -> Rewrite | None:
 def for_each_to_for(node: Node, source: Source) -> Rewrite | None:
     """Rewrite `e.for_each(|p| x);` as `for p in e { x; }`."""
     called = _method_call(node, "for_each")
-    if called is None or node.parent.type != "expression_statement":
+    statement = parent_of(node)
+    if called is None or statement.type != "expression_statement":
         return None
     closure = _closure(called[1], 1)
     if closure is None:
         return None
     (pattern,), body = closure
     block = body if body.startswith("{") else f"{{\n{source.margin(node)}    {body};\n{source.margin(node)}}}"
-    return rewrite_nodes("iterator_to_for", node.parent, node.parent, f"for {pattern} in {text(called[0])} {block}")
+    return rewrite_nodes("iterator_to_for", statement, statement, f"for {pattern} in {text(called[0])} {block}")
 
 
 def _keeps_borrows(body: Node) -> bool:
     """Return whether the body stores a borrow or moves a value in a way that a closure cannot."""
     for node in walk(body):
         if node.type == "assignment_expression":
-            left, right = text(node.child_by_field_name("left")), node.child_by_field_name("right")
+            left, right = text(node.child_by_field_name("left")), field(node, "right")
             if re.search(r"&mut\b|\.(?:entry|as_mut|iter_mut|next|take)\(", text(right)):
                 return True
             if right.type == "binary_expression" and text(right).startswith(f"{left} + ") and "&" in text(right):
@@ -179,13 +181,15 @@ def _keeps_borrows(body: Node) -> bool:
 
 def _is_statement(node: Node) -> bool:
     """Return whether the node is a statement whose value is not used."""
-    return node.parent.type in ("expression_statement", "block") and not (
-        node.parent.type == "block" and last_code(node.parent) == node and not _returns_nothing(node.parent)
+    parent = parent_of(node)
+    return parent.type in ("expression_statement", "block") and not (
+        parent.type == "block" and last_code(parent) == node and not _returns_nothing(parent)
     )
 
 
 def _returns_nothing(block: Node) -> bool:
-    return block.parent.type == "function_item" and block.parent.child_by_field_name("return_type") is None
+    parent = parent_of(block)
+    return parent.type == "function_item" and parent.child_by_field_name("return_type") is None
 
 
 def _receiver(node: Node) -> str:
@@ -204,10 +208,10 @@ def _method_call(node: Node, name: str) -> tuple[Node, list[Node]] | None:
     """Return the receiver and the arguments of a call of this method."""
     if node.type != "call_expression":
         return None
-    function = node.child_by_field_name("function")
+    function = field(node, "function")
     if function.type != "field_expression" or text(function.child_by_field_name("field")) != name:
         return None
-    return function.child_by_field_name("value"), node.child_by_field_name("arguments").named_children
+    return field(function, "value"), field(node, "arguments").named_children
 
 
 def _closure(arguments: list[Node], count: int) -> tuple[list[str], str] | None:
@@ -215,10 +219,10 @@ def _closure(arguments: list[Node], count: int) -> tuple[list[str], str] | None:
     if len(arguments) != 1 or arguments[0].type != "closure_expression":
         return None
     closure = arguments[0]
-    parameters = closure.child_by_field_name("parameters").named_children
+    parameters = field(closure, "parameters").named_children
     if len(parameters) != count or any(each.type == "parameter" for each in parameters):
         return None
-    body = closure.child_by_field_name("body")
+    body = field(closure, "body")
     if any(node.type in LEAVING or (node.type == "macro_invocation" and may_leave(node)) for node in walk(body)):
         return None
     # A `move` closure changes copies of its captures.
@@ -240,7 +244,9 @@ def _may_go_first(initial: Node) -> bool:
 def _mapped(chain: Node) -> tuple[str, str, str] | None:
     """Return the receiver of `.map(|p| e)`, p, and e."""
     called = _method_call(chain, "map")
-    closure = None if called is None else _closure(called[1], 1)
+    if called is None:
+        return None
+    closure = _closure(called[1], 1)
     return None if closure is None else (text(called[0]), closure[0][0], closure[1])
 
 

@@ -7,7 +7,7 @@ from tree_sitter import Node
 
 from evaluation.rust.judge.refusals import STANDARD_MACROS
 from evaluation.rust.syntax.analysis import COMMENTS
-from evaluation.rust.syntax.nodes import walk
+from evaluation.rust.syntax.nodes import parent_of, walk
 from trainers.data.rewriting.bindings import text
 
 LEAVING = {"return_expression", "try_expression", "await_expression", "yield_expression"}
@@ -72,16 +72,16 @@ def may_leave(macro: Node) -> bool:
 
 def has_attribute(node: Node) -> bool:
     """Return whether the statement has an attribute, such as `cfg`."""
-    statement = node.parent if node.parent.type == "expression_statement" else node
+    parent = parent_of(node)
+    statement = parent if parent.type == "expression_statement" else node
     before = statement.prev_named_sibling
     return before is not None and before.type == "attribute_item"
 
 
 def own_methods(root: Node) -> set[str]:
     """Return the names of the methods that the code declares."""
-    return {
-        text(node.parent.parent.child_by_field_name("name")) for node in walk(root) if node.type == "self_parameter"
-    }
+    methods = (parent_of(parent_of(node)) for node in walk(root) if node.type == "self_parameter")
+    return {text(method.child_by_field_name("name")) for method in methods}
 
 
 def statements_of(block: Node) -> list[Node]:
@@ -105,16 +105,17 @@ def next_code(node: Node) -> Node | None:
 
 def is_function_body(block: Node) -> bool:
     """Return whether a block is the body of a function."""
-    return block.type == "block" and block.parent.type == "function_item"
+    return block.type == "block" and parent_of(block).type == "function_item"
 
 
 def is_function_tail(node: Node) -> bool:
     """Return whether a node is the value that a function returns."""
-    return is_function_body(node.parent) and last_code(node.parent) == node
+    parent = parent_of(node)
+    return is_function_body(parent) and last_code(parent) == node
 
 
 def function_of(node: Node) -> Node:
     """Return the function that contains a node."""
     while node.type != "function_item":
-        node = node.parent
+        node = parent_of(node)
     return node

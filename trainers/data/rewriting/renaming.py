@@ -15,7 +15,7 @@ from itertools import count
 from tree_sitter import Node
 
 from evaluation.rust.syntax.analysis import COMMENTS, TEXTS
-from evaluation.rust.syntax.nodes import walk
+from evaluation.rust.syntax.nodes import node_bytes, parent_of, walk
 from trainers.data.rewriting.bindings import Binding, find_bindings, parse, text
 
 KEYWORDS = frozenset(
@@ -140,8 +140,8 @@ def _replacement(place: Node, new: str, is_shorthand: bool) -> tuple[int, int, s
     if is_shorthand:
         return place.start_byte, place.end_byte, f"{name}: {new}"
     if place.type == "shorthand_field_identifier":
-        pattern = place.parent
-        modifiers = pattern.text[: place.start_byte - pattern.start_byte].decode()
+        pattern = parent_of(place)
+        modifiers = node_bytes(pattern)[: place.start_byte - pattern.start_byte].decode()
         return pattern.start_byte, place.end_byte, f"{name}: {modifiers}{new}"
     return place.start_byte, place.end_byte, new
 
@@ -159,7 +159,7 @@ def _mentions(binding: Binding, comments: list[Node]) -> list[tuple[int, int]]:
     return [
         (comment.start_byte + found.start(), comment.start_byte + found.end())
         for comment in comments[first:last]
-        for found in pattern.finditer(comment.text)
+        for found in pattern.finditer(node_bytes(comment))
     ]
 
 
@@ -177,7 +177,7 @@ def plausible_names(draw: random.Random, share: float = 1.0, any_name: bool = Tr
         if draw.random() >= share:
             return None
         if binding.kind == "generic":
-            candidates = CONSTANTS if binding.places[0].parent.type == "const_parameter" else GENERICS
+            candidates = CONSTANTS if parent_of(binding.places[0]).type == "const_parameter" else GENERICS
         elif binding.kind == "lifetime":
             candidates = list(LIFETIMES)
         else:

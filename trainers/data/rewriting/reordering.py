@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tree_sitter import Node
 
 from evaluation.rust.syntax.analysis import COMMENTS
-from evaluation.rust.syntax.nodes import walk
+from evaluation.rust.syntax.nodes import field, parent_of, walk
 from trainers.data.rewriting.bindings import captured_names, parse, text
 from trainers.data.rewriting.nodes import has_attribute, may_leave, own_methods
 from trainers.data.rewriting.renaming import apply_edits
@@ -171,7 +171,7 @@ def _effects(statement: Node, own: set[str]) -> _Effects | None:
     if any(node.type in LEAVING or (node.type == "macro_invocation" and may_leave(node)) for node in walk(statement)):
         return None
     if statement.type == "expression_statement":
-        kind = statement.named_child(0).type
+        kind = statement.named_children[0].type
         if kind not in ("assignment_expression", "compound_assignment_expr", "call_expression"):
             return None
     elif statement.child_by_field_name("value") is None or statement.child_by_field_name("alternative") is not None:
@@ -182,7 +182,7 @@ def _effects(statement: Node, own: set[str]) -> _Effects | None:
     writes, unknown, panics = set(), False, False
     for node in walk(statement):
         if node.type == "let_declaration":
-            pattern = node.child_by_field_name("pattern")
+            pattern = field(node, "pattern")
             writes |= {text(each) for each in walk(pattern) if each.type in BOUND}
             value = node.child_by_field_name("value")
             writes |= {text(value)} if value is not None and value.type == "identifier" else set()
@@ -200,16 +200,15 @@ def _effects(statement: Node, own: set[str]) -> _Effects | None:
         elif node.type == "binary_expression":
             panics |= text(node.child_by_field_name("operator")) in ("-", "/", "%")
         elif node.type == "call_expression":
-            function = node.child_by_field_name("function")
+            function = field(node, "function")
             if function.type == "generic_function":
-                function = function.child_by_field_name("function")
+                function = field(function, "function")
             # An argument may be moved.
-            arguments = node.child_by_field_name("arguments").named_children
+            arguments = field(node, "arguments").named_children
             writes |= {text(each) for each in arguments if each.type == "identifier"}
             pure = text(function) in PURE_FUNCTIONS
             if function.type == "field_expression":
-                receiver, method = (function.child_by_field_name(name) for name in ("value", "field"))
-                method = text(method)
+                receiver, method = field(function, "value"), text(function.child_by_field_name("field"))
                 pure = method in PURE_METHODS and method not in own
                 if not pure or (method in DRAWING and _is_place(receiver)):
                     writes |= _root_names(receiver)
@@ -234,16 +233,16 @@ GIVEN = {"closure_expression", "integer_literal", "float_literal", "string_liter
 
 def _is_place(node: Node) -> bool:
     while node.type == "parenthesized_expression":
-        node = node.named_child(0)
+        node = node.named_children[0]
     return node.type in PLACES
 
 
 def _acts_among_tokens(macro: Node) -> bool:
     """Return whether the tokens of a macro may contain a call, an assignment or an index."""
-    return any(node.type == "token_tree" and node.parent.type == "token_tree" for node in walk(macro))
+    return any(node.type == "token_tree" and parent_of(node).type == "token_tree" for node in walk(macro))
 
 
-def _root_names(node: Node) -> set[str]:
+def _root_names(node: Node | None) -> set[str]:
     """Return the variables at the start of a place expression or a chain of calls."""
     while node is not None and node.type not in ("identifier", "self"):
         inner = node.child_by_field_name("value") or node.child_by_field_name("function")

@@ -14,6 +14,7 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any, TypeVar
 
 from trainers.data.synthetic.literals import split_type
@@ -114,6 +115,7 @@ def family(tier: int) -> Callable[[Callable[["Draw"], Drawn]], Callable[["Draw"]
     assert tier in TIERS
 
     def register(draw: Callable[["Draw"], Drawn]) -> Callable[["Draw"], Drawn]:
+        assert isinstance(draw, FunctionType), "a family is a function"
         name = draw.__name__
         assert name not in FAMILIES, f"duplicate family {name}"
         FAMILIES[name] = Family(name, draw.__module__.rpartition(".")[2], tier, draw)

@@ -12,6 +12,7 @@ from typing import Any
 from tree_sitter import Node
 
 from evaluation.rust.judge.harness import ITEMS
+from evaluation.rust.syntax.nodes import field, node_bytes
 from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.renaming import Choose, canonical, plausible_names, rename
 from trainers.data.synthetic.family import Case, Draw, Family, FunctionSpec, Undefined
@@ -252,6 +253,7 @@ def _instance(kind: str, types: Mapping[str, str]) -> str:
 
 def _case(function: FunctionSpec, arguments: tuple[Any, ...]) -> Case:
     """Return one case. Raises `Undefined` or `OutOfRange`."""
+    assert function.oracle is not None, "its results are computed"
     changed = copy.deepcopy(arguments)
     returned = function.oracle(*changed)
     kinds = {name: _instance(kind, function.types) for name, kind in function.parameters.items()}
@@ -324,7 +326,7 @@ def _assertion(case: Case, equality: str, many: bool) -> str:
 
 def _statements(setup: str) -> list[str]:
     root = parse(f"fn f() {{ {setup} }}")
-    return [text(each) for each in root.named_child(0).child_by_field_name("body").named_children]
+    return [text(each) for each in field(root.named_children[0], "body").named_children]
 
 
 def _as_task(name: str, code: str, cases: Sequence[Case]) -> FunctionTask:
@@ -336,7 +338,7 @@ def _as_task(name: str, code: str, cases: Sequence[Case]) -> FunctionTask:
         item = node.child_by_field_name("name")
         if node.type == "function_item":
             if text(item) == name:
-                prompt_end = node.child_by_field_name("body").start_byte + 1
+                prompt_end = field(node, "body").start_byte + 1
             if prompt_end is not None:
                 declared.append(_declared(node))
         elif node.type == "use_declaration":
@@ -362,6 +364,6 @@ def _quick(expected: str) -> str:
 
 
 def _declared(function: Node) -> str:
-    start = next(child for child in function.children if child.type == "fn").start_byte
-    body = function.child_by_field_name("body")
-    return function.text[start - function.start_byte : body.start_byte - function.start_byte].decode().strip() + ";"
+    start = next(child for child in function.children if child.type == "fn").start_byte - function.start_byte
+    end = field(function, "body").start_byte - function.start_byte
+    return node_bytes(function)[start:end].decode().strip() + ";"

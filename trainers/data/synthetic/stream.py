@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from trainers.data.synthetic import families
 from trainers.data.synthetic.family import FAMILIES, TIERS, Family, Undefined
 from trainers.data.synthetic.sample import SyntheticSample, make_sample
+from trainers.data.tasks.task import Split
 
 MAX_MISSES = 80  # consecutive samples of a family that are not new; then the family is exhausted
 
@@ -79,7 +80,7 @@ def _digest(parts: tuple[str, ...]) -> bytes:
     return hashlib.sha256("\x00".join(parts).encode()).digest()[:16]
 
 
-def split_of(sample: SyntheticSample) -> str:
+def split_of(sample: SyntheticSample) -> Split:
     """
     Return the split of a sample: about a tenth of the families are held out as a whole, and of the others about a
     twentieth of the meanings. The split depends only on the sample, so data sets with other seeds agree.

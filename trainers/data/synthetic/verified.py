@@ -31,6 +31,7 @@ def sample_document(sample: SyntheticSample) -> Document:
 def task_of(sample: SyntheticSample) -> Task:
     """Return the task of a sample that has one."""
     task = sample.task
+    assert task is not None, f"{sample.family} has no task"
     document = Document.of(SOURCE, "", "task", LICENSE, sample.code)
     return Task(
         document.id,

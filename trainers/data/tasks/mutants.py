@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from evaluation.rust.syntax.nodes import walk
+from evaluation.rust.syntax.nodes import field, walk
 from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.renaming import apply_edits
 
@@ -127,11 +127,11 @@ def mutants(prompt: str, solution: str, seed: int = 0) -> list[Mutant]:
             endless = max(endless, node.end_byte)
         if node.start_byte < begin:
             continue
-        for kind, *edit in _changes(node, parents):
+        for kind, edit in _changes(node, parents):
             if node.start_byte < endless:
-                risky.append((kind, tuple(edit)))
+                risky.append((kind, edit))
             else:
-                safe[kind].append(tuple(edit))
+                safe[kind].append(edit)
     pick = random.Random(f"{seed} {code}")
     found = []
     for kind in KINDS:
@@ -146,48 +146,48 @@ def mutants(prompt: str, solution: str, seed: int = 0) -> list[Mutant]:
 
 
 Edit = tuple[int, int, str]
-Change = tuple[str, int, int, str]
+Change = tuple[str, Edit]
 
 
 def _changes(node: Node, parents: Mapping[Node, Node]) -> Iterator[Change]:
-    """Yield possible changes: kind, start, end and new text."""
+    """Yield possible changes: the kind, and the edit with its start, end and new text."""
     if node.type in ("binary_expression", "compound_assignment_expr"):
-        operator = node.child_by_field_name("operator")
+        operator = field(node, "operator")
         sign = text(operator)
         if sign in OPERATORS:
-            yield "off_by_one" if sign in OFF_BY_ONE else "operator", *operator.byte_range, OPERATORS[sign]
+            yield "off_by_one" if sign in OFF_BY_ONE else "operator", (*operator.byte_range, OPERATORS[sign])
     elif node.type == "range_expression":
         for child in node.children:
             if child.type in ("..", "..=") and child.end_byte < node.end_byte:
-                yield "off_by_one", *child.byte_range, "..=" if child.type == ".." else ".."
+                yield "off_by_one", (*child.byte_range, "..=" if child.type == ".." else "..")
     elif node.type == "integer_literal":
         match = re.fullmatch(r"(\d+)(\D.*)?", text(node))
         if match and parents[node].type not in ("range_pattern", "array_type"):
             number, suffix = int(match[1]), match[2] or ""
-            yield "constant", *node.byte_range, f"{number + 1}{suffix}"
+            yield "constant", (*node.byte_range, f"{number + 1}{suffix}")
             if number:
-                yield "constant", *node.byte_range, f"{number - 1}{suffix}"
+                yield "constant", (*node.byte_range, f"{number - 1}{suffix}")
     elif node.type == "unary_expression" and node.children[0].type == "-":
-        yield "operator", node.start_byte, node.start_byte + 1, ""
+        yield "operator", (node.start_byte, node.start_byte + 1, "")
     elif node.type == "boolean_literal":
-        yield "constant", *node.byte_range, "false" if text(node) == "true" else "true"
+        yield "constant", (*node.byte_range, "false" if text(node) == "true" else "true")
     elif node.type == "string_literal" and len(text(node)) > 2 and parents[node].type != "token_tree":
-        yield "constant", node.end_byte - 1, node.end_byte - 1, "_"
+        yield "constant", (node.end_byte - 1, node.end_byte - 1, "_")
     elif node.type == "field_identifier" and parents[parents[node]].type in ("call_expression", "generic_function"):
         receiver = parents[node].child_by_field_name("value")
         if text(node) in OTHER_METHOD:
-            yield "method", *node.byte_range, OTHER_METHOD[text(node)]
-        elif text(node) in DROPPED and receiver.type == "call_expression":
+            yield "method", (*node.byte_range, OTHER_METHOD[text(node)])
+        elif text(node) in DROPPED and receiver is not None and receiver.type == "call_expression":
             call = parents[parents[node]]
             call = call if call.type == "call_expression" else parents[call]
-            yield "method", receiver.end_byte, call.end_byte, ""
+            yield "method", (receiver.end_byte, call.end_byte, "")
     elif node.type in ("if_expression", "match_pattern"):
         condition = node.child_by_field_name("condition")
         if condition is not None and condition.type not in ("let_condition", "let_chain"):
-            yield "branch", *condition.byte_range, f"!({text(condition)})"
+            yield "branch", (*condition.byte_range, f"!({text(condition)})")
     elif node.type == "expression_statement" and node.children[-1].type == ";":
-        if node.named_child(0).type in ("assignment_expression", "compound_assignment_expr", "call_expression"):
-            yield "statement", *node.byte_range, ""
+        if node.named_children[0].type in ("assignment_expression", "compound_assignment_expr", "call_expression"):
+            yield "statement", (*node.byte_range, "")
 
 
 def _other_results(root: Node, begin: int) -> Iterator[Edit]:
@@ -196,7 +196,7 @@ def _other_results(root: Node, begin: int) -> Iterator[Edit]:
     function = next(functions, None)
     if function is None:
         return
-    returns, body = function.child_by_field_name("return_type"), function.child_by_field_name("body")
+    returns, body = function.child_by_field_name("return_type"), field(function, "body")
     kind = text(returns)
     for pattern, expressions in RESULTS:
         if pattern.fullmatch(kind):
@@ -211,7 +211,7 @@ def constant(prompt: str, solution: str, checker: str) -> str:
     begin = len(prompt.encode()) - 2
     edits = []
     for node in parse(code).named_children:
-        if node.type != "function_item" or node.child_by_field_name("body").end_byte <= begin:
+        if node.type != "function_item" or field(node, "body").end_byte <= begin:
             continue
         expected = _expected(checker, text(node.child_by_field_name("name")))
         returns = node.child_by_field_name("return_type")
@@ -221,7 +221,7 @@ def constant(prompt: str, solution: str, checker: str) -> str:
             usual = f"vec!{usual}"
         if text(returns) == "String" and usual.startswith('"'):
             usual = f"{usual}.to_string()"
-        edits.append((*node.child_by_field_name("body").byte_range, "{}" if returns is None else f"{{ {usual} }}"))
+        edits.append((*field(node, "body").byte_range, "{}" if returns is None else f"{{ {usual} }}"))
     return apply_edits(code, edits)
 
 

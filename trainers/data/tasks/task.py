@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
+from evaluation.rust.syntax.nodes import field
 from evaluation.rust.verifier import RUNS_OF_SOLUTIONS
 from trainers.data.rewriting.bindings import parse, text
 from trainers.data.tasks.mutants import constant, mutants
@@ -74,10 +75,11 @@ class Task:
     split: Split = "train"
 
     def __post_init__(self):
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, int if field.name == "tier" else str):
-                raise ValueError(f"a task's {field.name} must be {field.type.__name__}, got {value!r}")
+        for each in fields(self):
+            value = getattr(self, each.name)
+            kind = int if each.name == "tier" else str
+            if not isinstance(value, kind):
+                raise ValueError(f"a task's {each.name} must be {kind.__name__}, got {value!r}")
         if not self.prompt.rstrip().endswith("{"):
             raise ValueError(f"a task's prompt must end with a function's opening brace, got {self.prompt[-40:]!r}")
         if self.split not in SPLITS:
@@ -164,9 +166,9 @@ def notice(
 
 def first_cases(checker: str, most: int) -> str:
     """Return the checker without the cases after the first `most` ones."""
-    function = parse(f"fn checker() {{\n{checker}\n}}").named_child(0)
+    function = parse(f"fn checker() {{\n{checker}\n}}").named_children[0]
     kept, found = [], 0
-    for statement in function.child_by_field_name("body").named_children:
+    for statement in field(function, "body").named_children:
         found += "check!" in text(statement)
         if "check!" not in text(statement) or found <= most:
             kept.append(text(statement))

@@ -89,7 +89,9 @@ def linear_recurrence(draw: Draw) -> FunctionSpec:
             a, b = b, p * b + q * a
         return a
 
-    times = lambda k, name: name if k == 1 else f"{k} * {name}"  # noqa: E731
+    def times(k, name):
+        return name if k == 1 else f"{k} * {name}"
+
     rule = f"{times(p, 'a(n - 1)')} + {times(q, 'a(n - 2)')}"
     step = f"{times(p, 'b')} + {times(q, 'a')}"
     return FunctionSpec(
@@ -169,7 +171,9 @@ def primes(draw: Draw) -> FunctionSpec:
     returns, names, words, forms = table[wanted]
 
     def oracle(n: int):
-        prime = lambda m: m > 1 and all(m % d for d in range(2, m))  # noqa: E731
+        def prime(m):
+            return m > 1 and all(m % d for d in range(2, m))
+
         divisors = [d for d in range(1, n + 1) if n % d == 0]
         if wanted in ("factors", "largest_factor", "divisors", "proper_sum") and n == 0:
             raise Undefined

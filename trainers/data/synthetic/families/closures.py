@@ -46,7 +46,7 @@ def repeated_application(draw: Draw) -> FunctionSpec:
     bound = draw.style("Fn", "FnMut") if generic or wanted != "twice" else "Fn"
     amount = "n" if given else str(times)
 
-    def oracle(start: int, *rest: object) -> object:
+    def oracle(start: int, *rest: Any) -> object:
         f, n = rest[-1], rest[0] if given else times
         stages = [start]
         for _ in range(n):
@@ -85,7 +85,10 @@ def returned_closure(draw: Draw) -> FunctionSpec:
     add = draw.choose(True, False)
     sign, compute = ("+", lambda x, n: x + n) if add else ("*", lambda x, n: x * n)
     pick = draw.arguments
-    number = lambda: pick.randint(-9 if kind[0] == "i" else 0, 30)  # noqa: E731
+
+    def number():
+        return pick.randint(-9 if kind[0] == "i" else 0, 30)
+
     function = f"impl Fn({kind}) -> {kind}"
     name = draw.style(f"make_{mapping.slug}", "make_function", "closure_for", "build", f"{wanted}_function")
     y = mapping.on("x")
@@ -152,7 +155,10 @@ def by_closure(draw: Draw) -> FunctionSpec:
     signature = f"Fn(&{kind}) -> bool" if unary else f"Fn({kind}, {kind}) -> {kind}" if binary else f"Fn({kind}) -> {kind}"
     pairs = (Closure("|a, b| a + b", lambda a, b: a + b), Closure("|a, b| a - b", lambda a, b: a - b), Closure("|a, b| b - a", lambda a, b: b - a), Closure("|a, b| a.max(b)", max), Closure("|a, b| a.min(b)", min))
     generic = draw.style("impl", "where", "bound")
-    closure = lambda: _test_closure(draw, "&") if unary else draw.arguments.choice(pairs) if binary else _number_closure(draw)  # noqa: E731
+
+    def closure():
+        return _test_closure(draw, "&") if unary else draw.arguments.choice(pairs) if binary else _number_closure(draw)
+
     return FunctionSpec(
         name=draw.style(f"{wanted.replace(' ', '_')}_by", "process", f"{wanted.replace(' ', '_')}_with", "apply"), generics={"impl": "", "where": "<F>", "bound": f"<F: {signature}>"}[generic], where_clause=f"where F: {signature}" if generic == "where" else "",
         parameters={"values": f"&[{kind}]", "f": f"impl {signature}" if generic == "impl" else "F"}, returns=returns, forms=forms, oracle=oracle,

@@ -1,7 +1,7 @@
 """Enums: order of variants, codes, parsing, amounts, expression trees and classification."""
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from trainers.data.synthetic.family import Case, Draw, FunctionSpec, Items, Undefined, family
@@ -9,7 +9,7 @@ from trainers.data.synthetic.literals import Raw, literal
 from trainers.data.synthetic.pieces import quotient
 from trainers.data.synthetic.writing import blocks, fill, match_on
 
-DOMAINS = (
+DOMAINS: tuple[tuple[str, str, str], ...] = (
     ("Direction|Heading|Compass", "a compass direction", "North East South West"), ("Weekday|Day", "a day of the week", "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"),
     ("Season|TimeOfYear", "a season", "Spring Summer Autumn Winter"), ("Light|Signal|TrafficLight", "the color that a traffic light shows", "Red Green Yellow"),
     ("Suit|CardSuit", "the suit of a playing card", "Clubs Diamonds Hearts Spades"), ("Coin|Change", "a coin of the United States", "Penny Nickel Dime Quarter"),
@@ -237,7 +237,7 @@ def enum_total(draw: Draw) -> FunctionSpec:
     kind = draw.choose("i32", "i64")
     amount, start = draw.integer(1, 9), draw.choose(0, 0, 10, 25, 100)
     floored = draw.choose(True, False)
-    effects = {gain: lambda a: a, loss: lambda a: -a, several: lambda a, b: a * b, fixed: lambda: -amount}
+    effects: dict[str, Callable[..., int]] = {gain: lambda a: a, loss: lambda a: -a, several: lambda a, b: a * b, fixed: lambda: -amount}
 
     def one() -> EnumValue:
         picked = draw.arguments.choice((gain, gain, loss, several, fixed))
@@ -307,7 +307,7 @@ def expression_tree(draw: Draw) -> Items:
         methods.append(fill("/// $says\npub fn $extra(&self) -> usize {\n    $body\n}", says=says, extra=extra, body=match_on("self", rows)))
     variants = [f"{leaf}({kind})", *(["X"] if variable else []), *(f"{each}(Box<{name}>, Box<{name}>)" for each in chosen), *([f"{unary}(Box<{name}>)"] if unary else [])]
     code = blocks(declare(draw, name, draw.style("an arithmetic expression", "a tree of operations on integers", "an expression of numbers"), variants, copies=False), fill("impl $name {\n    $methods\n}", name=name, methods=blocks(*methods)))
-    compute = {"Add": lambda p, q: p + q, "Sub": lambda p, q: p - q, "Mul": lambda p, q: p * q, "Max": max, "Min": min, "Div": lambda p, q: quotient(p, q) if q else None, "Rem": lambda p, q: p - q * quotient(p, q) if q else None,
+    compute: dict[str, Callable[..., int | None]] = {"Add": lambda p, q: p + q, "Sub": lambda p, q: p - q, "Mul": lambda p, q: p * q, "Max": max, "Min": min, "Div": lambda p, q: quotient(p, q) if q else None, "Rem": lambda p, q: p - q * quotient(p, q) if q else None,
                "Neg": lambda p: -p, "Square": lambda p: p * p, "Abs": abs, "Double": lambda p: 2 * p}
     x = draw.arguments.randint(2, 9)
 

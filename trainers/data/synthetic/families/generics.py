@@ -1,5 +1,6 @@
 """Generic functions and types."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from trainers.data.synthetic.family import Case, Draw, FunctionSpec, Items, family
@@ -144,7 +145,7 @@ def displayed(draw: Draw) -> FunctionSpec:
     sign, k = draw.choose(", ", "; ", " ", "-", " | ", "/", "+"), draw.integer(2, 5)
     word = draw.choose("and", "or", "then")
 
-    def oracle(values: list, other: list | None = None) -> str:
+    def oracle(values: list, other: Sequence = ()) -> str:
         texts = [str(v) for v in values]
         inner = {
             "join": lambda: sign.join(texts), "limit": lambda: sign.join(texts[:k]) + (f"{sign}..{len(texts) - k} more" if len(texts) > k else ""),
@@ -229,7 +230,7 @@ def fixed_size_array(draw: Draw) -> FunctionSpec:
     size = draw.arguments.randint(2, 4)
     x = mapping.on("x")
 
-    def oracle(values: list, other: list | None = None) -> object:
+    def oracle(values: list, other: Sequence = ()) -> object:
         return {
             "map": lambda: [mapping(v) if keep(v) else v for v in values], "dot": lambda: sum(mapping(a) * b for a, b in zip(values, other, strict=True)), "shift": lambda: [mapping(values[(i + k) % size]) for i in range(size)],
             "differences": lambda: [mapping(a) - b for a, b in zip(values, other, strict=True)], "place": lambda: [i * k if keep(v) else 0 for i, v in enumerate(values)], "matrix": lambda: [mapping(sum(row)) for row in values],
@@ -248,7 +249,10 @@ def fixed_size_array(draw: Draw) -> FunctionSpec:
         "first sorted": (array, f"the elements, each {mapping.participle}, in ascending order", [f"let mut result = values.map(|x| {x});\nresult.sort();\nresult", f"let mut result = values;\nfor slot in &mut result {{\n    let x = *slot;\n    *slot = {x};\n}}\nresult.sort_unstable();\nresult"]),
     }[wanted]
     two, rows = wanted in ("dot", "differences"), wanted == "matrix"
-    numbers = lambda: [draw.arguments.randint(-8, 15) for _ in range(size)]  # noqa: E731
+
+    def numbers():
+        return [draw.arguments.randint(-8, 15) for _ in range(size)]
+
     return FunctionSpec(
         name=draw.style(f"array_{wanted.replace(' ', '_')}", "convert_array", f"{wanted.replace(' ', '_')}_fixed", "process_array"), generics="<const N: usize, const M: usize>" if rows else "<const N: usize>", types={"N": str(size), "M": "2"},
         parameters={"values": f"[[{kind}; N]; M]" if rows else array} | ({"other": array} if two else {}), returns=returns, forms=forms, oracle=oracle,

@@ -78,7 +78,10 @@ def weighted_positions(draw: Draw) -> FunctionSpec:
     kind = draw.choose("i32", "i64")
     first, step, sign = draw.integer(0, 5), draw.integer(1, 6), draw.choose(False, True)
     change = draw.integer_mapping(kind)
-    weight = lambda i: f"{f'{first} + ' if first else ''}{f'{step} * ' if step > 1 else ''}{i}"  # noqa: E731
+
+    def weight(i):
+        return f"{f'{first} + ' if first else ''}{f'{step} * ' if step > 1 else ''}{i}"
+
     factor = f"({weight(f'index as {kind}')})"
     term = f"let term = {factor} * ({change.on('value')});"
     turned = "if index % 2 == 0 { term } else { -term }" if sign else "term"
@@ -296,7 +299,10 @@ def split_at_marker(draw: Draw) -> FunctionSpec:
 
     x = holds.on("value")
     filtered = "" if empty == "kept" else "\n    .filter(|part| !part.is_empty())"
-    finish = lambda depth: f"result.push({made});" if empty == "kept" else f"if !part.is_empty() {{\n{depth}    result.push({made});\n{depth}}}"  # noqa: E731
+
+    def finish(depth):
+        return f"result.push({made});" if empty == "kept" else f"if !part.is_empty() {{\n{depth}    result.push({made});\n{depth}}}"
+
     return _slice_function(
         draw, kind, f"Vec<{returned}>", ("split_by", "parts", "between_markers", "sections", "segments"),
         [f"Splits `values` at every number that {holds.clause} and returns {figure} of each part, without the separating numbers themselves. Empty parts are {empty}. There is at least one number in `values`.", f"Treats the {holds.plural} in `values` as separators and returns {figure} of each part between them, where empty parts are {empty}. The slice contains at least one number."],

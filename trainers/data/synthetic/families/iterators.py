@@ -27,7 +27,9 @@ def sequence_iterator(draw: Draw) -> Items:
     }[shape]
     name = draw.style(*names)
     second = {"fibonacci": "previous", "triangular": "step"}.get(shape)
-    update = {"fibonacci": f"self.{field} = next + self.previous;\nself.previous = next;", "triangular": f"self.{field} = next + self.step;\nself.step += {b};"}.get(shape) or f"self.{field} = {advance[0]};"
+    update = {"fibonacci": f"self.{field} = next + self.previous;\nself.previous = next;", "triangular": f"self.{field} = next + self.step;\nself.step += {b};"}.get(shape, "")
+    if advance is not None:
+        update = f"self.{field} = {advance[0]};"
     body = draw.style(
         f"let next = self.{field};\nif {stop} {{\n    return None;\n}}\n{update}\nSome(next)",
         f"let next = self.{field};\nif {stop} {{\n    None\n}} else {{\n{textwrap.indent(update, '    ')}\n    Some(next)\n}}",
@@ -48,8 +50,10 @@ def sequence_iterator(draw: Draw) -> Items:
                 first, extra = first + extra, first
             elif shape == "triangular":
                 first, extra = first + extra, extra + b
-            else:
-                first = max(0, first - b) if shape == "down" else advance[1](first)
+            elif shape == "down":
+                first = max(0, first - b)
+            elif advance is not None:
+                first = advance[1](first)
         return found
 
     starts = [draw.arguments.randint(1, 4), draw.arguments.randint(10, 30), draw.arguments.randint(31, 55), 52]
@@ -105,7 +109,10 @@ def double_ended_iterator(draw: Draw) -> Items:
     name = draw.style("Terms", "Span", "Series", "Sequence", "Progression", "Values")
     low, high = draw.style(("front", "back"), ("low", "high"), ("start", "end"), ("from", "to"))
     helper = draw.style(True, False)
-    at = lambda x: f"term({x})" if helper else formula.replace("{}", x)  # noqa: E731
+
+    def at(x):
+        return f"term({x})" if helper else formula.replace("{}", x)
+
     exact = draw.choose(True, False)
     first = draw.style(
         f"if self.{low} == self.{high} {{\n    return None;\n}}\nlet index = self.{low};\nself.{low} += 1;\nSome({at('index')})",
@@ -125,7 +132,10 @@ def double_ended_iterator(draw: Draw) -> Items:
         f"impl ExactSizeIterator for {name} {{}}" if exact else "",
     )
     n, m = draw.arguments.randint(3, 6), draw.arguments.randint(4, 8)
-    terms = lambda count: [compute(i) for i in range(count)]  # noqa: E731
+
+    def terms(count):
+        return [compute(i) for i in range(count)]
+
     cases = [
         Case(f"{name}::first({n}).collect::<Vec<_>>()", literal(terms(n), f"Vec<{kind}>")),
         Case(f"{name}::first({m}).rev().collect::<Vec<_>>()", literal(terms(m)[::-1], f"Vec<{kind}>")),
@@ -196,7 +206,10 @@ def returned_iterator(draw: Draw) -> Items:
     less = f", skipping the first {'one' if skip == 1 else skip}" if skip else ""
     words = draw.style(f"Iterates over the {holds.plural} {where}{less}, each {change.participle}.", f"Yields the {holds.plural} {where}{less}; each is {change.participle}.", f"Returns an iterator over the {holds.plural} {where}{less}, each {change.participle}.")
     code = f"/// {words}\n" + braced(f"pub fn {name}({parameter}) -> {returns}", draw.style(*forms)) + "\n"
-    compute = lambda numbers: [change(n) for n in [n for n in numbers if holds(n)][skip:]]  # noqa: E731
+
+    def compute(numbers):
+        return [change(n) for n in [n for n in numbers if holds(n)][skip:]]
+
     if source == "range":
         return Items(code, [Case(f"{name}({n}).collect::<Vec<_>>()", literal(compute(range(1, n + 1)), f"Vec<{kind}>")) for n in (draw.arguments.randint(5, 20), draw.arguments.randint(21, 40), 33)])
     lists = [[draw.arguments.randint(9, 40) for _ in range(size)] for size in (4, 6)] + [[2, 7, 12, 16, 25, 27, 30, 36]]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from trainers.data.synthetic.family import Draw, FunctionSpec, family
 from trainers.data.synthetic.literals import INTEGERS, Err, Ok
@@ -81,7 +82,7 @@ def chosen_from_list(draw: Draw) -> FunctionSpec:
     limited = limited or wanted in ("first", "all", "position")
     noun = {"list": "part", "words": "word", "lines": "line"}[source]
 
-    def oracle(given: object) -> object:
+    def oracle(given: Any) -> object:
         parts = [part for part in begin(given) if not limited or measure.compute(part) >= limit]
         key = measure.compute
         return {"greatest": lambda: max(parts, key=key, default=None), "smallest": lambda: min(parts, key=key, default=None), "first": lambda: parts[0] if parts else None, "all": lambda: parts, "sorted": lambda: sorted(parts, key=key), "position": lambda: (begin(given).index(parts[0]), parts[0]) if parts else None}[wanted]()
@@ -260,7 +261,7 @@ def chosen_references(draw: Draw) -> FunctionSpec:
     keep, mapping = draw.integer_predicate(kind), draw.integer_mapping(kind)
     key, condition = mapping.on("value"), keep.on("value")
 
-    def oracle(values: list[int], other: object = None) -> object:
+    def oracle(values: list[int], other: Any = None) -> object:
         kept = [v for v in values if keep(v)]
         return {
             "best": lambda: max(kept, key=mapping, default=None), "kept": lambda: kept, "pair": lambda: (kept[0], kept[-1]) if kept else None, "or else": lambda: kept[0] if kept else other,
@@ -275,7 +276,10 @@ def chosen_references(draw: Draw) -> FunctionSpec:
         "matching": (f"Vec<&'a {kind}>", f"those elements that, when {mapping.participle}, occur in `other`", [f"values.iter().filter(|&&value| other.contains(&({key}))).collect()", f"let mut result = Vec::new();\nfor held in values {{\n    let value = *held;\n    let key = {key};\n    if other.contains(&key) {{\n        result.push(held);\n    }}\n}}\nresult"]),
         "last two": (f"Option<(&'a {kind}, &'a {kind})>", f"the last two of the {keep.plural} in order, or `None` if there are fewer than two", [f"let mut found = values.iter().rev().filter(|&&value| {condition});\nlet last = found.next()?;\nlet before = found.next()?;\nSome((before, last))", f"let found: Vec<&{kind}> = values.iter().filter(|&&value| {condition}).collect();\nmatch found[..] {{\n    [.., before, last] => Some((before, last)),\n    _ => None,\n}}"]),
     }[wanted]
-    numbers = lambda: [draw.arguments.randint(-6 if kind[0] == "i" else 0, 24) for _ in range(draw.arguments.randint(0, 8))]  # noqa: E731
+
+    def numbers():
+        return [draw.arguments.randint(-6 if kind[0] == "i" else 0, 24) for _ in range(draw.arguments.randint(0, 8))]
+
     second = {"or else": lambda: (draw.arguments.randint(0, 99),), "matching": lambda: ([mapping(v) for v in numbers()] + numbers(),)}.get(wanted, tuple)
     extra = {"or else": {"other": f"&'a {kind}"}, "matching": {"other": f"&[{kind}]"}}.get(wanted, {})
     return FunctionSpec(

@@ -1,6 +1,7 @@
 """Functions that look up values in maps and sets."""
 
 from collections import Counter
+from typing import Any
 
 from trainers.data.synthetic.families.maps import MAPS, few_numbers, import_of, small_numbers
 from trainers.data.synthetic.family import Draw, FunctionSpec, Undefined, family
@@ -21,7 +22,7 @@ def order_total(draw: Draw) -> FunctionSpec:
     unknown = {
         "skip": ["continue;"], "none": ["return None;"], "error": [f'return Err(format!("unknown {thing}: {{}}", name));'],
         "report": ["missing.push(name.to_string());", "continue;"],
-    }.get(missing)
+    }.get(missing, [])
     result = {"none": "Some(total)", "error": "Ok(total)", "report": "(total, missing)"}.get(missing, "total")
     begin = [start, *(["let mut missing = Vec::new();"] if missing == "report" else []), "for &(name, quantity) in order {"]
     if missing == "default":
@@ -225,7 +226,7 @@ def most_frequent(draw: Draw) -> FunctionSpec:
     counts_type = f"BTreeMap<{element}, usize>"
     count = draw.style("count_each", "tally", "frequencies", "count_occurrences")
 
-    def count_all(text: str | list) -> dict:
+    def count_all(text: Any) -> dict:
         return dict(sorted(Counter(text.split() if source == "words" else text).items()))
 
     def oracle(text: str | list) -> list:

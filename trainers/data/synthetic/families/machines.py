@@ -108,7 +108,7 @@ def machine_with_step(draw: Draw) -> FunctionSpec:
 
     def part_oracle(now: EnumValue, happened: EnumValue) -> Raw | None:
         last = machine.table.get((now.name, happened.name))
-        return last and Raw(f"Some({state}::{last})")
+        return None if last is None else Raw(f"Some({state}::{last})")
 
     def oracle(first: EnumValue, events: list[EnumValue]) -> object:
         path = [first.name]

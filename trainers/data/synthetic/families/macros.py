@@ -142,7 +142,10 @@ def struct_macro(draw: Draw) -> Items:
     words = (f"Defines a struct with a constructor and a method that {said}.", f"Defines a struct of numbers with the function `new` and a method `{method}` that {said}.", f"Defines a struct whose method `{method}` {said}.")
     code = _macro(draw, macro, words, (pattern, body)) + f"\n{use}\n"
     a, b = _numbers(draw, fields), _numbers(draw, fields)
-    show = lambda v: f"{name} {{ {', '.join(f'{f}: {n}' for f, n in zip(names, v, strict=True))} }}"  # noqa: E731
+
+    def show(v):
+        return f"{name} {{ {', '.join(f'{f}: {n}' for f, n in zip(names, v, strict=True))} }}"
+
     result = {"sum": lambda v: str(sum(v)), "array": lambda v: "vec![" + ", ".join(f'"{each}"' for each in names) + "]", "scaled": lambda v: show([n * k for n in v])}[extra]
     return Items(code, [Case(f"{name}::new({_listed(a)})", show(a)), Case(f"{name}::new({_listed(b)}).{two}", str(b[1])), Case(f"{name}::new({_listed(b)}).{method}()", result(b)), Case(f"{show(a)}.{method}()", result(a))])
 
@@ -327,6 +330,11 @@ def text_macro(draw: Draw) -> Items:
     ends = (f", preceded by `{before}`" if before else "") + (f", followed by `{after}`" if after else "")
     words = (f"Formats all arguments{wanted}, {apart}{ends}.", f"Concatenates the arguments as text{wanted}, {apart}{ends}.", f"Joins all arguments into one `String`{wanted}, {apart}{ends}.")
     lists = [["oak", 7], ["kite"], [draw.arguments.randint(1, 99), "sun", True], ["ab", "cd", "ef", 1]]
-    show = lambda each: f'"{each}"' if isinstance(each, str) else str(each).lower()  # noqa: E731
-    plain = lambda each: str(each).lower() if isinstance(each, bool) else each  # noqa: E731
+
+    def show(each):
+        return f'"{each}"' if isinstance(each, str) else str(each).lower()
+
+    def plain(each):
+        return str(each).lower() if isinstance(each, bool) else each
+
     return Items(_macro(draw, name, words, (draw.style("$($part:expr),+", "$($part:expr),+ $(,)?"), body)), [Case(f"{name}!({', '.join(map(show, v))})", f'"{before}{separator.join(compute(plain(each)) for each in v)}{after}"') for v in lists])

@@ -294,7 +294,7 @@ def inverted_map(draw: Draw) -> FunctionSpec:
 
     def oracle(entries: dict | list) -> dict:
         groups = {}
-        for name, number in sorted(entries.items()) if source == "map" else entries:
+        for name, number in sorted(entries.items()) if isinstance(entries, dict) else entries:
             groups.setdefault(mapping(number) if altered else number, []).append(name)
         finish = {"all": list, "first": lambda g: g[0], "last": lambda g: g[-1], "count": len, "longest": lambda g: max(g, key=len)}[on_clash]
         return {key: finish(group) for key, group in groups.items()}

@@ -102,7 +102,10 @@ def number_in_base(draw: Draw) -> FunctionSpec:
 def compare_versions(draw: Draw) -> FunctionSpec:
     mark, prefix, missing = draw.choose(".", "-", "_", "/", ":"), draw.choose("", "", "v", "r", "#"), draw.choose("zero", "smaller")
     wanted, size = draw.choose("Ordering", "i32", "newer", "same", "larger text"), draw.choose(0, 0, 1, 2, 3)
-    numbers = lambda name: f"{name}{f'.strip_prefix({chr(34)}{prefix}{chr(34)}).unwrap_or({name})' if prefix else ''}.split('{mark}'){f'.take({size})' if size else ''}.map(|part| part.parse().unwrap_or(0)).collect()"  # noqa: E731
+
+    def numbers(name):
+        return f"{name}{f'.strip_prefix({chr(34)}{prefix}{chr(34)}).unwrap_or({name})' if prefix else ''}.split('{mark}'){f'.take({size})' if size else ''}.map(|part| part.parse().unwrap_or(0)).collect()"
+
     pad = "let length = first.len().max(second.len());\nfirst.resize(length, 0);\nsecond.resize(length, 0);\n" if missing == "zero" else ""
     mut = "mut " if pad else ""
     setup = f"let {mut}first: Vec<u32> = {numbers('a')};\nlet {mut}second: Vec<u32> = {numbers('b')};\n{pad}"
@@ -143,7 +146,10 @@ def split_fields(draw: Draw) -> FunctionSpec:
     escape = escape if escape or quote else "^"
     wanted, blank = draw.choose("Vec<String>", "Vec<String>", "usize", "Option<Vec<String>>"), draw.choose(True, False)
     separator, escaper, quoter = mark.replace("\\t", "\t"), escape.replace("\\\\", "\\"), quote
-    lit = lambda c: "'\\''" if c == "'" else f"'{c}'"  # noqa: E731
+
+    def lit(c):
+        return "'\\''" if c == "'" else f"'{c}'"
+
     quote_arm = f"        {lit(quote)} => quoted = !quoted,\n" if quote else ""
     mark_arm = f"        '{mark}'{' if !quoted' if quote else ''} => {'fields.push(std::mem::take(&mut field))' if blank else '{' + chr(10) + ' ' * 12 + 'if !field.is_empty() {' + chr(10) + ' ' * 16 + 'fields.push(std::mem::take(&mut field));' + chr(10) + ' ' * 12 + '}' + chr(10) + ' ' * 8 + '}'}{',' if blank else ''}\n"
     open_end = " || ".join((["quoted"] if quote else []) + (["escaped"] if escape else []))
@@ -205,7 +211,7 @@ def unit_amount(draw: Draw) -> FunctionSpec:
     example = "".join(f"{n}{u}" for n, (u, _) in zip((3, 2, 5), units, strict=False))
 
     def oracle(text: str):
-        parts, rest = re.findall(r"([0-9]*)([^0-9])", text), re.search(r"[0-9]*$", text)[0]
+        parts, rest = re.findall(r"([0-9]*)([^0-9])", text), next(re.finditer(r"[0-9]*$", text))[0]
         names = [unit for _, unit in parts]
         worth = dict(units)
         if any(not n or u not in worth for n, u in parts) or (bare == "fail" and rest) or (not repeat and len(set(names)) < len(names)):

@@ -396,7 +396,10 @@ def average_of_numbers(draw: Draw) -> FunctionSpec:
     kind = draw.choose("i32", "i64", "u32", "u64")
     weight, other = draw.integer(1, 5), draw.integer(1, 5)
     whole = weight + other
-    mine = lambda k, n: n if k == 1 else f"{k} * {n}"  # noqa: E731
+
+    def mine(k, n):
+        return n if k == 1 else f"{k} * {n}"
+
     formula = f"({mine(weight, 'a')} + {mine(other, 'b')}) / {whole}"
     return FunctionSpec(
         name=draw.style("weighted_average", "blend", "mean_of", "average"),

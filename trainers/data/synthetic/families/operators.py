@@ -1,6 +1,7 @@
 """Types that implement operators: arithmetic, assignment, indexing and sums."""
 
 import math
+from collections.abc import Sequence
 
 from trainers.data.synthetic.family import Case, Draw, Items, family
 from trainers.data.synthetic.literals import literal
@@ -29,7 +30,7 @@ class Shape:
         order = f" ({', '.join(fields.split())})" if self.tuple else ""
         self.code = f"/// {self.said[0].upper()}{self.said[1:]}{order}.\n#[derive({derived}{more})]\npub struct {self.name}{body}"
 
-    def made(self, values: list[object], name: str = "") -> str:
+    def made(self, values: Sequence[object], name: str = "") -> str:
         """Return an expression of the struct with these values."""
         name = name or self.name
         if self.tuple:
@@ -124,7 +125,7 @@ def assigning_operators(draw: Draw) -> Items:
     for _ in range(3):
         a, b, number = shape.drawn(draw), shape.drawn(draw), draw.arguments.randint(1, 7)
         after = [COMPUTE[sign](x, y) for x, y in zip(a, b, strict=True)]
-        after = [max(low, min(limit, each)) for each in after] if bound else after
+        after = [max(low, min(limit, each)) for each in after] if limit is not None else after
         cases.append(Case("it", shape.made([COMPUTE[other](each, number) for each in after]), f"let mut it = {shape.made(a)}; it {sign}= {shape.made(b)}; it {other}= {number};"))
         if operator:
             cases.append(Case(f"{shape.made(a)} {sign} {shape.made(b)}", shape.made(after)))
@@ -209,7 +210,10 @@ def number_type(draw: Draw) -> Items:
     extra = draw.choose("square", "inverse", "none") if what != "residue" else draw.choose("power", "none")
     plain = what != "fraction"
     sign = "+" if operators[0] == "Add" else "-"
-    pair = lambda first, second: f"Self {{ {a}: {first}, {b}: {second} }}"  # noqa: E731
+
+    def pair(first, second):
+        return f"Self {{ {a}: {first}, {b}: {second} }}"
+
     formulas = {
         "fraction": {operators[0]: f"Self::new(self.{a} * other.{b} {sign} other.{a} * self.{b}, self.{b} * other.{b})", "Mul": f"Self::new(self.{a} * other.{a}, self.{b} * other.{b})", "Neg": f"Self::new(-self.{a}, self.{b})"},
         "complex": {operators[0]: pair(f"self.{a} {sign} other.{a}", f"self.{b} {sign} other.{b}"), "Mul": f"Self {{\n    {a}: self.{a} * other.{a} - self.{b} * other.{b},\n    {b}: self.{a} * other.{b} + self.{b} * other.{a},\n}}", "Neg": pair(f"-self.{a}", f"-self.{b}")},
@@ -241,12 +245,17 @@ def number_type(draw: Draw) -> Items:
         return f"{name}::new({', '.join(map(str, value))})"
 
     pick, cases = draw.arguments.randint, []
+
+    def number() -> tuple[int, ...]:
+        return (pick(-6, 9), pick(1, 8)) if what != "residue" else (pick(0, modulus - 1),)
+
     for _ in range(2):
-        x, y = ((pick(-6, 9), pick(1, 8)) if what != "residue" else (pick(0, modulus - 1),) for _ in range(2))
-        values = {
+        x, y = number(), number()
+        results: dict[str, dict[str, tuple[int, ...]]] = {
             "fraction": {operators[0]: (x[0] * y[-1] + (1 if sign == "+" else -1) * y[0] * x[-1], x[-1] * y[-1]), "Mul": (x[0] * y[0], x[-1] * y[-1]), "Neg": (-x[0], x[-1])},
             "residue": {operators[0]: (COMPUTE[sign](x[0], y[0]) % modulus,), "Mul": (x[0] * y[0] % modulus,), "Neg": (-x[0] % modulus,)},
-        }.get(what, {operators[0]: (COMPUTE[sign](x[0], y[0]), COMPUTE[sign](x[-1], y[-1])), "Neg": (-x[0], -x[-1]), "Mul": (x[0] * y[0] - (x[-1] * y[-1] if what == "complex" else 0), x[0] * y[-1] + x[-1] * y[0])})
+        }
+        values = results.get(what, {operators[0]: (COMPUTE[sign](x[0], y[0]), COMPUTE[sign](x[-1], y[-1])), "Neg": (-x[0], -x[-1]), "Mul": (x[0] * y[0] - (x[-1] * y[-1] if what == "complex" else 0), x[0] * y[-1] + x[-1] * y[0])})
         if what == "fraction":
             values = {key: (n // math.gcd(n, d), d // math.gcd(n, d)) for key, (n, d) in values.items()}
         cases += [Case(f"-{made(x)}" if each == "Neg" else f"{made(x)} {SYMBOLS[each]} {made(y)}", made(values[each])) for each in operators]

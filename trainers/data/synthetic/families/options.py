@@ -1,5 +1,7 @@
 """Functions that return `Option` or `Result`."""
 
+from typing import Any
+
 from trainers.data.synthetic.family import Draw, FunctionSpec, family
 from trainers.data.synthetic.literals import BITS, INTEGERS, SIGNED, Err, Ok
 from trainers.data.synthetic.pieces import quotient, remainder
@@ -103,7 +105,7 @@ def combined_options(draw: Draw) -> FunctionSpec:
     mapping, default = draw.integer_mapping(kind), draw.integer(1, 20)
     single = "none" if operation == "pair" and single in ("that", "mapped") else single
     both, compute = {"sum": ("a + b", lambda a, b: a + b), "product": ("a * b", lambda a, b: a * b), "max": ("a.max(b)", max), "min": ("a.min(b)", min), "pair": ("(a, b)", lambda a, b: (a, b))}[operation]
-    alone = {"that": "Some(value)", "mapped": f"Some({mapping.on('value')})"}.get(single)
+    alone = {"that": "Some(value)", "mapped": f"Some({mapping.on('value')})"}.get(single, "")
     told = {"sum": "the sum", "product": "the product", "max": "the larger one", "min": "the smaller one", "pair": "the pair"}[operation]
 
     def oracle(a: int | None, b: int | None) -> object:
@@ -126,7 +128,10 @@ def combined_options(draw: Draw) -> FunctionSpec:
     combined = {"sum": "their sum", "product": "their product", "max": "the larger one", "min": "the smaller one", "pair": "a pair"}[operation]
     said = {"none": "Returns `None` unless both are present", "that": "If only one of them is present, returns its value", "default": f"A missing number is replaced by {default}", "mapped": f"If only one of them is present, returns its value {mapping.participle}"}[single] + (", and `None` if both are missing" if single in ("that", "mapped") else "")
     inner = f"({kind}, {kind})" if operation == "pair" else kind
-    option = lambda: draw.arguments.choice((None, draw.arguments.randint(-9 if kind in SIGNED else 0, 40), draw.arguments.randint(0, 40)))  # noqa: E731
+
+    def option():
+        return draw.arguments.choice((None, draw.arguments.randint(-9 if kind in SIGNED else 0, 40), draw.arguments.randint(0, 40)))
+
     return FunctionSpec(
         name=draw.style("combine", f"{operation}_options", "merge_options", f"optional_{operation}", "join"), parameters={"a": f"Option<{kind}>", "b": f"Option<{kind}>"},
         returns=inner if single == "default" else f"Option<{inner}>", forms=forms, oracle=oracle, inputs=lambda: (option(), option()),
@@ -212,7 +217,10 @@ def safe_division(draw: Draw) -> FunctionSpec:
     by = f"the divisor (`b` {mapping.participle})" if shift else "`b`"
     cause = " or the division leaves a remainder" if rounding == "exact" else ""
     else_words = {"option": "`None`", "error": f'the error "{message}"', "text": f'the error "{message} of .." with the value of `a`', "fallback": default[0]}[failure]
-    small = lambda: draw.arguments.choice((0, 1, draw.arguments.randint(0, 12), draw.arguments.randint(0, 60), draw.arguments.randint(-20 if kind[0] == "i" else 2, 30)))  # noqa: E731
+
+    def small():
+        return draw.arguments.choice((0, 1, draw.arguments.randint(0, 12), draw.arguments.randint(0, 60), draw.arguments.randint(-20 if kind[0] == "i" else 2, 30)))
+
     return FunctionSpec(
         name=draw.style(what, f"safe_{what}", f"{what}_of", f"try_{what}", "divide"), parameters={"a": kind, "b": kind}, returns=returns, forms=forms, oracle=oracle, inputs=lambda: (small() * draw.arguments.randint(1, 6), small()),
         words=[f"Returns {told.format(by)}. Returns {else_words} instead if the divisor is zero{cause}.", f"Computes {told.format(by)}. If the divisor is zero{cause}, the result is {else_words}."],
@@ -276,7 +284,7 @@ def table_lookup(draw: Draw) -> FunctionSpec:
     by_name = wanted in ("number", "next", "prefix")
     parameters = {"name": "&str"} if by_name else {"number": "usize"}
 
-    def oracle(given: object) -> object:
+    def oracle(given: Any) -> object:
         if wanted == "wrapped":
             return table[(given + step) % size]
         if by_name:

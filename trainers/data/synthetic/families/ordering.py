@@ -33,7 +33,7 @@ def reordered(draw: Draw) -> FunctionSpec:
         "interleave_halves": [f"values.iter().skip({shift}).rev().copied().collect()", f"let mut result = Vec::new();\nfor index in ({shift}..values.len()).rev() {{\n    result.push(values[index]);\n}}\nresult"],
     }[how]
 
-    def oracle(values: Sequence):
+    def oracle(values: list):
         n = len(values)
         if how in ("left", "right") and n:
             k = shift % n if how == "left" else -shift % n

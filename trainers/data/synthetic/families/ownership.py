@@ -238,10 +238,14 @@ def copied_if_needed(draw: Draw) -> Items:
     twice = mark and draw.choose(True, False)
     made = f"'{mark}'" if mark else ""
     change = f"text.chars().filter(|&c| !({x})).collect()" if not mark else f"text.chars().map(|c| if {x} {{ {made} }} else {{ c }}).collect()"
-    compute = lambda t: "".join(c if not holds(c) else mark for c in t)  # noqa: E731
+
+    def compute(t):
+        if twice:
+            return "".join(c + mark if holds(c) else c for c in t)
+        return "".join(c if not holds(c) else mark for c in t)
+
     if twice:
         change = f"text\n    .chars()\n    .flat_map(|c| std::iter::once(c).chain(({x}).then_some({made})))\n    .collect()"
-        compute = lambda t: "".join(c + mark if holds(c) else c for c in t)  # noqa: E731
     owned = f"let result: String = {change};\nCow::Owned(result)"
     inner = owned.replace("\n", "\n    ")
     body = draw.style(f"if !text.chars().any(|c| {x}) {{\n    return Cow::Borrowed(text);\n}}\n{owned}", f"if text.contains(|c: char| {x}) {{\n    {inner}\n}} else {{\n    Cow::Borrowed(text)\n}}", f"match text.find(|c: char| {x}) {{\n    None => text.into(),\n    Some(_) => {{\n        {inner.replace(chr(10), chr(10) + '    ')}\n    }}\n}}")

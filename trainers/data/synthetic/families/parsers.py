@@ -55,8 +55,11 @@ def figure_of_list(draw: Draw) -> FunctionSpec:
         "sum": (kind, "0", "result += number;"), "count": ("usize", "0", "result += 1;"), "list": (f"Vec<{kind}>", "Vec::new()", "result.push(number);"),
         "largest": (f"Option<{kind}>", "None", "result = result.max(Some(number));"), "smallest": (f"Option<{kind}>", "None", f"result = Some(result.map_or(number, |best: {kind}| best.min(number)));"),
     }[what]
-    guarded = lambda depth: f"if {condition} {{\n{' ' * (depth + 4)}{step}\n{' ' * depth}}}" if holds else step  # noqa: E731
-    ending = outcome.good("result") if strict else "result"
+
+    def guarded(depth):
+        return f"if {condition} {{\n{' ' * (depth + 4)}{step}\n{' ' * depth}}}" if holds else step
+
+    ending = outcome.good("result") if outcome else "result"
     parts = "text.split_whitespace()" if mark == " " else f"text.split('{mark}')"
     trimmed = "part" if mark == " " else "part.trim()"
     finish = {"sum": ".sum()", "count": ".count()", "largest": ".max()", "smallest": ".min()", "list": ".collect()"}[what]
@@ -64,19 +67,19 @@ def figure_of_list(draw: Draw) -> FunctionSpec:
     loop = f"for part in {parts} {{\n"
     forms = [f"let mut result = {start};\n{loop}    let number: {kind} = {trimmed}.parse(){outcome.result}?;\n    {guarded(4)}\n}}\n{ending}",
         f"let mut result = {start};\n{loop}    match {trimmed}.parse::<{kind}>() {{\n        Ok(number) => {{\n            {guarded(12)}\n        }}\n        Err(_) => return {outcome.fail},\n    }}\n}}\n{ending}",
-    ] if strict else [chain, f"let mut result = {start};\n{loop}    if let Ok(number) = {trimmed}.parse::<{kind}>() {{\n        {guarded(8)}\n    }}\n}}\nresult"]
+    ] if outcome else [chain, f"let mut result = {start};\n{loop}    if let Ok(number) = {trimmed}.parse::<{kind}>() {{\n        {guarded(8)}\n    }}\n}}\nresult"]
     said = {"sum": f"the sum of the {plural}", "count": f"the count of {plural}", "largest": f"the largest of the {plural} (`None` if there are none)", "smallest": f"the smallest of the {plural} (`None` if there are none)", "list": f"the {plural}"}[what]
     between = "separated by whitespace" if mark == " " else f"separated by `{mark}`"
-    otherwise = f"If any part is not a number, the result is {outcome.said}." if strict else draw.style("Parts that are not numbers are skipped.", "Everything that is not a number is ignored.")
+    otherwise = f"If any part is not a number, the result is {outcome.said}." if outcome else draw.style("Parts that are not numbers are skipped.", "Everything that is not a number is ignored.")
     otherwise += "" if mark == " " else " Spaces around a number are allowed."
 
     def oracle(text: str):
         numbers = [read_number(part.strip(), kind[0] == "i") for part in (text.split() if mark == " " else text.split(mark))]
-        if strict and None in numbers:
+        if outcome and None in numbers:
             return outcome.answer(None)
         kept = [n for n in numbers if n is not None and (holds is None or holds(n))]
         result = {"sum": sum(kept), "count": len(kept), "largest": max(kept, default=None), "smallest": min(kept, default=None), "list": kept}[what]
-        return (Ok(result) if outcome.kind != "Option" else Raw(f"Some({'None' if result is None else f'Some({result})'})") if returns.startswith("Option") else result) if strict else result
+        return (Ok(result) if outcome.kind != "Option" else Raw(f"Some({'None' if result is None else f'Some({result})'})") if returns.startswith("Option") else result) if outcome else result
 
     def argument() -> str:
         pick = draw.arguments
@@ -84,7 +87,7 @@ def figure_of_list(draw: Draw) -> FunctionSpec:
         return spoiled(draw, (mark + pick.choice(("", "", " "))).join(parts), "x" + mark)
 
     return FunctionSpec(
-        name=draw.style(f"parse_{what}", f"{what}_of_list", f"read_{what}", f"{what}_from_text"), parameters={"text": "&str"}, returns=outcome.returns(returns) if strict else returns,
+        name=draw.style(f"parse_{what}", f"{what}_of_list", f"read_{what}", f"{what}_from_text"), parameters={"text": "&str"}, returns=outcome.returns(returns) if outcome else returns,
         words=[f"Parses numbers of type `{kind}`, {between}, from `text` and returns {said}. {otherwise}", f"Returns {said} in `text`, where numbers (of type `{kind}`) are {between}. {otherwise}"], forms=forms, oracle=oracle, inputs=lambda: (argument(),),
     )
 
@@ -106,14 +109,14 @@ def key_values(draw: Draw) -> FunctionSpec:
     }[wanted]
     unused = "_" if wanted == "keys" else ""
     fallible = outcome and (f"let (key, value) = part.split_once(\"{sign}\"){outcome.option}?;\n    let {unused}value = {value_of}{outcome.result + '?' if kind != 'String' else ''};\n    {keep}")
-    forms = [f"let mut result = {start};\nfor part in {parts} {{\n    if part.trim().is_empty() {{\n        continue;\n    }}\n    {fallible}\n}}\n{outcome.good('result')}"] if strict else [
+    forms = [f"let mut result = {start};\nfor part in {parts} {{\n    if part.trim().is_empty() {{\n        continue;\n    }}\n    {fallible}\n}}\n{outcome.good('result')}"] if outcome else [
         f"let mut result = {start};\nfor part in {parts} {{\n    let Some((key, value)) = part.split_once(\"{sign}\") else {{\n        continue;\n    }};\n" + (f"    let {unused}value = {value_of};\n" if kind == "String" else f"    let Ok({unused}value) = {value_of} else {{\n        continue;\n    }};\n") + f"    {keep}\n}}\nresult",
         f"let mut result = {start};\nfor (key, value) in {parts}.filter_map(|part| part.split_once(\"{sign}\")) {{\n" + (f"    let {unused}value = {value_of};\n    {keep}\n" if kind == "String" else f"    if let Ok({unused}value) = {value_of} {{\n        {keep.replace(chr(10), chr(10) + '    ')}\n    }}\n") + "}\nresult",
     ]
     values = {"i32": "signed integers", "u64": "unsigned integers", "String": "any text", "bool": "`true` or `false`"}[kind]
     entries = f"entries of the form `key{sign}value`, one on each line" if mark == "\n" else f"entries of the form `key{sign}value`, separated by `{mark}`"
     gives = {"map": "a map from keys to values, where the last value of a repeated key wins", "list": "the pairs in order", "keys": "the keys in order", "lookup": f"the value of the key `name` (the {default} one if there are several), or `None` if there is no such key"}[wanted]
-    otherwise = f"Blank entries are skipped; any other entry that is not of this form gives {outcome.said}." if strict else draw.style("Entries that are not of this form are skipped.", "All other entries are ignored.")
+    otherwise = f"Blank entries are skipped; any other entry that is not of this form gives {outcome.said}." if outcome else draw.style("Entries that are not of this form are skipped.", "All other entries are ignored.")
     otherwise += " Spaces around keys and values are ignored, and a key may be empty."
 
     def read(value: str):
@@ -126,14 +129,14 @@ def key_values(draw: Draw) -> FunctionSpec:
             key, found, value = part.partition(sign)
             if found and read(value) is not None:
                 pairs.append((key.strip(), read(value)))
-            elif strict and part.strip():
+            elif outcome and part.strip():
                 return outcome.answer(None)
         hits = [value for key, value in pairs if key == name]
         result = {"map": dict(pairs), "list": pairs, "keys": [key for key, _ in pairs], "lookup": (hits[0 if default == "first" else -1] if hits else None)}[wanted]
-        if wanted == "lookup" and strict and outcome.kind == "Option":
+        if wanted == "lookup" and outcome and outcome.kind == "Option":
             shown = {"String": f'"{result}".to_string()', "bool": str(result).lower()}.get(kind, result)
             return Raw("Some(None)" if result is None else f"Some(Some({shown}))")
-        return Ok(result) if strict and outcome.kind != "Option" else result
+        return Ok(result) if outcome and outcome.kind != "Option" else result
 
     def argument() -> tuple[str, ...]:
         pick = draw.arguments
@@ -144,7 +147,7 @@ def key_values(draw: Draw) -> FunctionSpec:
 
     return FunctionSpec(
         name=draw.style(*{"map": ("parse_settings", "parse_map", "read_options"), "list": ("parse_pairs", "read_entries", "split_pairs"), "keys": ("parse_keys", "list_keys", "names_of"), "lookup": ("find_value", "lookup", "get_setting")}[wanted]),
-        parameters={"text": "&str", "name": "&str"} if wanted == "lookup" else {"text": "&str"}, returns=outcome.returns(inner) if strict else inner,
+        parameters={"text": "&str", "name": "&str"} if wanted == "lookup" else {"text": "&str"}, returns=outcome.returns(inner) if outcome else inner,
         words=[f"Parses {entries}, whose values are {values}, and returns {gives}. {otherwise}", f"Parses `text`, which consists of {entries}; values can be {values}. Returns {gives}. {otherwise}"],
         forms=forms, oracle=oracle, inputs=argument, imports=["use std::collections::BTreeMap;"] if wanted == "map" else [])
 
@@ -199,7 +202,7 @@ def evaluate_operations(draw: Draw) -> FunctionSpec:
     draw.parameters.extend(chosen)
     outcome = Outcome(draw, "syntax error", "unknown operator", "cannot evaluate", "stack error")
     wrap = outcome.good
-    arms = "".join(f'    "{sign[w]}" => {wrap(every[w][1])},\n' if every[w][1] else f'    "{sign[w]}" if b != 0 => {wrap("a / b")},\n' for w in chosen)
+    arms = "".join(f'    "{sign[w]}" => {wrap(every[w][1] or "a / b")},\n' if every[w][1] else f'    "{sign[w]}" if b != 0 => {wrap("a / b")},\n' for w in chosen)
     helper, told = draw.style("apply", "calculate", "operate", "combine"), ", ".join(f"`{sign[w]}` returns the {RESULTS.get(w, w)}" for w in chosen)
     zero = " Division by zero fails as well." if "quotient" in chosen else ""
     branches = "".join(f'if operator == "{sign[w]}"' + (" && b != 0" if not every[w][1] else "") + f" {{\n    return {wrap(every[w][1] or 'a / b')};\n}}\n" for w in chosen)
@@ -210,21 +213,23 @@ def evaluate_operations(draw: Draw) -> FunctionSpec:
 
     def oracle(text: str):
         tokens = text.split()
-        stack = [read_number(tokens[0])] if notation == "infix" and tokens else []
+        stack: list[int] = []
         if notation == "infix":
-            rest = tokens[1:]
-            if not tokens or len(rest) % 2:
+            first, rest = read_number(tokens[0]) if tokens else None, tokens[1:]
+            if first is None or len(rest) % 2:
                 return outcome.answer(None)
+            stack.append(first)
             tokens = [each for pair in zip(rest[1::2], rest[::2], strict=True) for each in pair]
-            if None in stack or None in map(read_number, tokens[::2]):
+            if None in map(read_number, tokens[::2]):
                 return outcome.answer(None)
         for token in tokens:
             number = read_number(token)
-            if number is None and len(stack) < 2:
+            if number is None and len(stack) >= 2:
+                b, a = stack.pop(), stack.pop()
+                number = apply(token, a, b)
+            if number is None:
                 return outcome.answer(None)
-            stack.append(apply(token, *(stack.pop(), stack.pop())[::-1]) if number is None else number)
-            if stack[-1] is None:
-                return outcome.answer(None)
+            stack.append(number)
         return outcome.answer(stack[0] if len(stack) == 1 else None)
 
     def argument() -> str:
@@ -265,26 +270,26 @@ def sum_of_products(draw: Draw) -> FunctionSpec:
     step = f"if value > {bound} {{\n        {step}\n    }}" if bound else step
     begin, update = ("1", "value *= number;") if each == "product" else ("0", "value += number;")
     terms = {" ": "text.split_whitespace()", "\\n": "text.lines()"}.get(outer, f"text.split('{outer}')")
-    result = outcome.good("total") if strict else "total"
-    read = f"let number: {kind} = part.trim().parse(){outcome.result}?;\n        {update}" if strict else f"if let Ok(number) = part.trim().parse::<{kind}>() {{\n            {update}\n        }}"
-    read_match = f"match part.trim().parse::<{kind}>() {{\n            Ok(number) => {update.replace(' *=', ' *=').rstrip(';')},\n            Err(_) => {'return ' + outcome.fail + ',' if strict else '{}'}\n        }}"
+    result = outcome.good("total") if outcome else "total"
+    read = f"let number: {kind} = part.trim().parse(){outcome.result}?;\n        {update}" if outcome else f"if let Ok(number) = part.trim().parse::<{kind}>() {{\n            {update}\n        }}"
+    read_match = f"match part.trim().parse::<{kind}>() {{\n            Ok(number) => {update.replace(' *=', ' *=').rstrip(';')},\n            Err(_) => {'return ' + outcome.fail + ',' if outcome else '{}'}\n        }}"
     forms = [f"let mut total = 0;\nfor term in {terms} {{\n    let mut value = {begin};\n    for part in term.split('{inner}') {{\n        {how}\n    }}\n    {step}\n}}\n{result}" for how in (read, read_match)]
     said = {"sum": f"returns the total of the {each}s", "largest": f"returns the largest of the {each}s, but at least 0", "count": f"returns how many of the {each}s are greater than {bound}"}[fold]
     groups = {" ": "separated by whitespace", "\\n": "on separate lines"}.get(outer, f"separated by `{outer}`")
-    otherwise = f"Returns {outcome.said} if anything is not a number of type `{kind}`." if strict else "Anything that is not a number is ignored" + (", and the product of no numbers is 1." if each == "product" else ".")
+    otherwise = f"Returns {outcome.said} if anything is not a number of type `{kind}`." if outcome else "Anything that is not a number is ignored" + (", and the product of no numbers is 1." if each == "product" else ".")
 
     def oracle(text: str):
         values = []
         for term in text.split() if outer == " " else text.split("\n") if outer == "\\n" and text else [] if outer == "\\n" else text.split(outer):
             numbers = [read_number(part.strip(), kind[0] == "i") for part in term.split(inner)]
-            if strict and None in numbers:
+            if outcome and None in numbers:
                 return outcome.answer(None)
             value = 1 if each == "product" else 0
             for number in numbers:
                 value = value if number is None else value * number if each == "product" else value + number
             values.append(value)
         total = {"sum": sum(values), "largest": max([0, *values]), "count": sum(v > bound for v in values)}[fold]
-        return outcome.answer(total) if strict else total
+        return outcome.answer(total) if outcome else total
 
     def argument() -> str:
         pick = draw.arguments
@@ -292,7 +297,7 @@ def sum_of_products(draw: Draw) -> FunctionSpec:
         return spoiled(draw, outer.replace("\\n", "\n").join(groups), "a.", 0.25)
 
     return FunctionSpec(
-        name=draw.style("evaluate_terms", f"{fold}_of_{each}s", "total", "evaluate_sum" if fold == "sum" else "read_groups", "compute_groups"), parameters={"text": "&str"}, returns=outcome.returns("usize" if fold == "count" else kind) if strict else "usize" if fold == "count" else kind,
+        name=draw.style("evaluate_terms", f"{fold}_of_{each}s", "total", "evaluate_sum" if fold == "sum" else "read_groups", "compute_groups"), parameters={"text": "&str"}, returns=outcome.returns("usize" if fold == "count" else kind) if outcome else "usize" if fold == "count" else kind,
         words=[f"Parses groups of numbers, where groups are {groups} and the numbers in a group are separated by `{inner}`. Computes the {each} of each group and {said}. {otherwise}", f"Splits `text` into groups that are {groups}, and each group into numbers separated by `{inner}`. Computes the {each} of every group and {said}. {otherwise}"],
         forms=forms, oracle=oracle, inputs=lambda: (argument(),))
 
@@ -314,7 +319,8 @@ def parse_tuple(draw: Draw) -> FunctionSpec:
         if not (text.startswith(opening) and text[len(opening) :].endswith(closing)):
             return outcome.answer(None)
         parts = [read_number(p.strip(), kind[0] == "i") for p in text[len(opening) : len(text) - len(closing)].split(mark)]
-        return outcome.answer(tuple(parts) if len(parts) == size and None not in parts and (kind != "u8" or max(parts) < 256) else None)
+        numbers = tuple(part for part in parts if part is not None)
+        return outcome.answer(numbers if len(parts) == len(numbers) == size and (kind != "u8" or max(numbers) < 256) else None)
 
     def argument() -> str:
         pick = draw.arguments
@@ -342,17 +348,23 @@ def run_commands(draw: Draw) -> FunctionSpec:
     mark, strict = draw.choose(";", ",", "\\n", "|"), draw.choose(True, False)
     third, reset = draw.choose(True, False), draw.choose(True, False)
     outcome = Outcome(draw, "unknown command", "bad command", "cannot run") if strict else None
-    down = lambda n: f"({state} - {n}).max(0)" if floor else f"{state} - {n}"  # noqa: E731
+
+    def down(n):
+        return f"({state} - {n}).max(0)" if floor else f"{state} - {n}"
+
     arms = [f"(\"{plus}\", Some(n)) => {state} += n,", f"(\"{minus}\", Some(n)) => {state} = {down('n')},"]
     arms += [f"(\"{twice}\", Some(n)) => {state} = {down(f'{factor} * n')},"] if third else []
     arms += [f"(\"{zero}\", None) => {state} = 0,"] if reset else []
-    arms += [f"_ => return {outcome.fail}," if strict else "_ => {}"]
+    arms += [f"_ => return {outcome.fail}," if outcome else "_ => {}"]
     split = "text.lines()" if mark == "\\n" else f"text.split('{mark}')"
-    result = outcome.good(state) if strict else state
-    indented = lambda depth: "".join(f"{' ' * depth}{arm}\n" for arm in arms)  # noqa: E731
+    result = outcome.good(state) if outcome else state
+
+    def indented(depth):
+        return "".join(f"{' ' * depth}{arm}\n" for arm in arms)
+
     rules = [f"`{plus} N` adds N", f"`{minus} N` subtracts N"] + ([f"`{twice} N` subtracts {factor} times N"] if third else []) + ([f"`{zero}` sets it to 0"] if reset else [])
     rule = ", ".join(rules[:-1]) + f" and {rules[-1]}" + ("; a subtraction never goes below 0" if floor else "")
-    otherwise = f"Any other command gives {outcome.said}." if strict else draw.style("Other commands are ignored.", "Anything else has no effect.")
+    otherwise = f"Any other command gives {outcome.said}." if outcome else draw.style("Other commands are ignored.", "Anything else has no effect.")
 
     def oracle(text: str):
         now = start
@@ -365,9 +377,9 @@ def run_commands(draw: Draw) -> FunctionSpec:
                 now = now + number if verb == plus else max(low, now - (number if verb == minus else factor * number))
             elif reset and verb == zero and len(words) == 1:
                 now = 0
-            elif strict:
+            elif outcome:
                 return outcome.answer(None)
-        return outcome.answer(now) if strict else now
+        return outcome.answer(now) if outcome else now
 
     def argument() -> str:
         pick = draw.arguments
@@ -376,9 +388,9 @@ def run_commands(draw: Draw) -> FunctionSpec:
 
     numbered = "let number = words.next().map(|word| word.parse::<i32>());"
     return FunctionSpec(
-        name=draw.style(f"run_{domain}", f"{state}_after", "run_commands", f"drive_{domain}", "execute", f"final_{state}"), parameters={"text": "&str"}, returns=outcome.returns("i32") if strict else "i32",
+        name=draw.style(f"run_{domain}", f"{state}_after", "run_commands", f"drive_{domain}", "execute", f"final_{state}"), parameters={"text": "&str"}, returns=outcome.returns("i32") if outcome else "i32",
         words=[f"Executes the commands for a {domain} in `text`, {'one on each line' if mark == chr(92) + 'n' else f'separated by `{mark}`'}, and returns the final {state}, which starts at {start}: {rule}. {otherwise}", f"Returns the {state} of a {domain} that starts at {start} and follows the commands in `text`, {'one per line' if mark == chr(92) + 'n' else f'with `{mark}` between them'}: {rule}. {otherwise}"],
         forms=[
             f"let mut {state}: i32 = {start};\nfor command in {split} {{\n    let words: Vec<&str> = command.split_whitespace().collect();\n    let (verb, number) = match words[..] {{\n        [verb] => (verb, None),\n        [verb, number] => match number.parse::<i32>() {{\n            Ok(n) => (verb, Some(n)),\n            Err(_) => (\"\", None),\n        }},\n        _ => (\"\", None),\n    }};\n    match (verb, number) {{\n{indented(8)}    }}\n}}\n{result}",
-            f"let mut {state}: i32 = {start};\nfor command in {split} {{\n    let mut words = command.split_whitespace();\n    let verb = words.next().unwrap_or(\"\");\n    {numbered}\n    if words.next().is_some() || matches!(number, Some(Err(_))) {{\n        {f'return {outcome.fail};' if strict else 'continue;'}\n    }}\n    match (verb, number.and_then(Result::ok)) {{\n{indented(8)}    }}\n}}\n{result}",
+            f"let mut {state}: i32 = {start};\nfor command in {split} {{\n    let mut words = command.split_whitespace();\n    let verb = words.next().unwrap_or(\"\");\n    {numbered}\n    if words.next().is_some() || matches!(number, Some(Err(_))) {{\n        {f'return {outcome.fail};' if outcome else 'continue;'}\n    }}\n    match (verb, number.and_then(Result::ok)) {{\n{indented(8)}    }}\n}}\n{result}",
         ], oracle=oracle, inputs=lambda: (argument(),))

@@ -122,7 +122,10 @@ def search_tree(draw: Draw) -> Items:
         return 1 + max(depth([n for n in rest if n < root]), depth([n for n in rest if n > root])) if numbers else 0
 
     compute = compute or depth
-    fill = lambda size: f"let mut tree = {name}::new(); for value in {values[:size]} {{ tree.insert(value); }}"  # noqa: E731
+
+    def fill(size):
+        return f"let mut tree = {name}::new(); for value in {values[:size]} {{ tree.insert(value); }}"
+
     return Items(code, [*(Case(f"tree.{method}()", literal(compute(values[:size]), returns), fill(size)) for size in (1, 3, 6)), Case(f"tree.contains({values[2]})", "true", fill(4)), Case("tree.contains(50)", "false", fill(6)), Case(f"tree.insert({values[1]})", "false", fill(3))])
 
 

@@ -1,6 +1,7 @@
 """Functions that parse numbers and records and return `Result`."""
 
 import re
+from typing import Any
 
 from trainers.data.synthetic.families.options import fits, negation
 from trainers.data.synthetic.family import Draw, FunctionSpec, family
@@ -106,7 +107,7 @@ def parsed_record(draw: Draw) -> FunctionSpec:
     outer = (lambda inner: f"Option<{inner}>") if option else (lambda inner: f"Result<{inner}, String>")
     good = "Some" if option else "Ok"
 
-    def parse(text: str, limit: int) -> object:
+    def parse(text: str, limit: int) -> Any:
         value = _parsed(text.strip(), kind)
         valid = value is not None and value < limit
         return (value if valid else None) if option else Ok(value) if valid else Err(f"bad part: {text}")
@@ -123,7 +124,9 @@ def parsed_record(draw: Draw) -> FunctionSpec:
         return value if option else Ok(value)
 
     def record() -> tuple:
-        number = lambda: draw.arguments.choice((str(draw.arguments.randint(0, 30)), str(draw.arguments.randint(0, 9)), str(draw.arguments.randint(0, 80)), f" {draw.arguments.randint(0, 9)}", "a", ""))  # noqa: E731
+        def number():
+            return draw.arguments.choice((str(draw.arguments.randint(0, 30)), str(draw.arguments.randint(0, 9)), str(draw.arguments.randint(0, 80)), f" {draw.arguments.randint(0, 9)}", "a", ""))
+
         return (number() + draw.arguments.choice((sign, sign, sign, sign, "/")) + number(),)
 
     result = {"pair": f"({first}, {second})", "combined": " + ".join(n if k == 1 else f"{n} * {k}" for n, k in ((first, p), (second, q))), "ordered": f"({first}.min({second}), {first}.max({second}))"}[wanted]

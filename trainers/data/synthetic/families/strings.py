@@ -123,10 +123,11 @@ def map_chars(draw: Draw) -> FunctionSpec:
     collect = collect if len(collect) < 95 or "\n" in code else f"text\n    .chars()\n    .map(|c| {code})\n    .collect()"
     loop = f"let mut result = String::new();\nfor c in text.chars() {{\n    let changed = {_indented(code, 4)};\n    result.push(changed);\n}}\n"
 
-    def oracle(text: list[str] | str) -> str:
-        if not in_place:
+    def oracle(text: list[str] | str) -> str | None:
+        if isinstance(text, str):
             return "".join(map(mapping, text))
         text[0] = "".join(map(mapping, text[0]))
+        return None
 
     return FunctionSpec(name=draw.style("transform", "rewrite", "convert", "replace_chars", mapping.slug if mapping.slug[1] != "_" else "substitute"),
         parameters={"text": "&mut String" if in_place else "&str"}, returns=None if in_place else "String",
@@ -184,9 +185,15 @@ def palindrome_figure(draw: Draw) -> FunctionSpec:
     lower = "" if case else ".map(|c| c.to_ascii_lowercase())"
     said += "" if case else draw.style(" and ignoring case", " and treating uppercase and lowercase letters as equal") if said else draw.style(", ignoring case", ", treating uppercase and lowercase letters as equal")
     fold = (lambda t: t) if case else str.lower
-    clean = lambda t: fold("".join(filter(keep, t)))  # noqa: E731
+
+    def clean(t):
+        return fold("".join(filter(keep, t)))
+
     parts = [".chars()", *([kept] if kept else []), *([lower] if lower else [])]
-    gather = lambda source, depth: ("" if len(parts) < 3 else "\n" + " " * depth).join([source, *parts, ".collect()"])  # noqa: E731
+
+    def gather(source, depth):
+        return ("" if len(parts) < 3 else "\n" + " " * depth).join([source, *parts, ".collect()"])
+
     chars = f"let chars: Vec<char> = {gather('text', 4)};\n"
     long = f" The result is `false` if {'fewer' if least > 1 else 'less'} than {least} {'of these ' if kept else ''}{'character is' if least == 1 else 'characters are'} {'left' if kept else 'present'}." if least else ""
     returns, words, forms, oracle = {

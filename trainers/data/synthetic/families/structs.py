@@ -1,5 +1,8 @@
 """Types with state: accounts, builders, measures, statistics, times and polynomials."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from trainers.data.synthetic.family import Case, Draw, Items, family
 from trainers.data.synthetic.literals import literal
 from trainers.data.synthetic.pieces import WORDS, quotient
@@ -87,7 +90,7 @@ def builder(draw: Draw) -> Items:
     )
     cases = []
     for chosen in ((), (text,), (number, flag), (text, number), (number,)):
-        values = {text: default, number: count, flag: switched}
+        values: dict[str, Any] = {text: default, number: count, flag: switched}
         calls = ""
         for field in chosen:
             values[field] = {text: draw.arguments.choice(WORDS), number: draw.arguments.randint(0, 30), flag: not switched}[field]
@@ -138,7 +141,7 @@ def _product(values: list[int]) -> int:
     return values[0] * _product(values[1:]) if values else 1
 
 
-def _made(name: str, fields: list[str], values: list[int]) -> str:
+def _made(name: str, fields: Sequence[str], values: list[int]) -> str:
     return f"{name} {{ {', '.join(f'{field}: {value}' for field, value in zip(fields, values, strict=True))} }}"
 
 

@@ -39,7 +39,10 @@ def text_iterator(draw: Draw) -> Items:
 
     def text() -> str:
         pick = draw.arguments
-        entry = lambda: pick.choice((str(pick.randint(-9, 60)), draw_word(draw), f" {pick.randint(0, 99)}", str(pick.randint(0, 9))))  # noqa: E731
+
+        def entry():
+            return pick.choice((str(pick.randint(-9, 60)), draw_word(draw), f" {pick.randint(0, 99)}", str(pick.randint(0, 9))))
+
         return sign.join(entry() for _ in range(pick.randint(1, 5))) if wanted in ("fields", "numbers") else draw.text(pick.randint(1, 5))
 
     kind = item.replace("'a ", "")
@@ -86,7 +89,7 @@ def text_holder(draw: Draw) -> Items:
         text = draw.text(draw.arguments.randint(1, 4))
         each = chosen[index % len(chosen)]
         call, compute, kind = methods[each][3:]
-        if each == "skip":
+        if compute is None:
             rest = text[next((i for i, c in enumerate(text) if not keep(c)), len(text)) :]
             case = Case(f"(it.skip(), it.{field})", literal((len(text) - len(rest), rest), "(usize, &str)"), f"let mut it = {name}::{new}({literal(text, '&str')});")
         else:

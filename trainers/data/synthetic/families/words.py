@@ -128,7 +128,10 @@ def words_with(draw: Draw) -> FunctionSpec:
     each = {"text": "text.split_whitespace()", "slice": "words.iter()", "vector": "names.iter()"}[source]
     test, plural = condition.on("word"), condition.plural
     owned = ".map(|word| word.to_string())" if source == "text" else ".map(|word| word.to_string())" if source == "slice" else ".cloned()"
-    loop = lambda start, step, end: f"let mut result = {start};\nfor word in {each.removesuffix('.iter()') if source != 'text' else each} {{\n    if {test} {{\n        {step}\n    }}\n}}\n{end}"  # noqa: E731
+
+    def loop(start, step, end):
+        return f"let mut result = {start};\nfor word in {each.removesuffix('.iter()') if source != 'text' else each} {{\n    if {test} {{\n        {step}\n    }}\n}}\n{end}"
+
     returns, title, words, forms, oracle = {
         "list": ("Vec<String>", "words", [f"Returns the {plural} in `{name}` in their original order.", f"Selects each word from `{name}` that {condition.clause}."], [f"{each}.filter(|word| {test}){owned}.collect()", loop("Vec::new()", "result.push(word.to_string());", "result")], list),
         "count": ("usize", "count", [f"Counts the {plural} in `{name}`.", f"Counts every word in `{name}` that {condition.clause}."], [f"{each}.filter(|word| {test}).count()", loop("0", "result += 1;", "result")], len),
@@ -141,7 +144,7 @@ def words_with(draw: Draw) -> FunctionSpec:
 
     def answer(given):
         found = [bool(condition(w)) for w in (given.split() if source == "text" else given)]
-        if wanted in ("all", "positions"):
+        if oracle is None:
             return all(found) if wanted == "all" else [i for i, each in enumerate(found) if each]
         return oracle([w for w, each in zip(given.split() if source == "text" else given, found, strict=True) if each])
 
@@ -158,7 +161,10 @@ def compare_texts(draw: Draw) -> FunctionSpec:
     pairs = f"a.chars().zip(b.chars()){f'.skip({skip})' if skip else ''}"
     later = f" The first {f'{skip} characters' if skip > 1 else 'character'} of both texts {'are' if skip > 1 else 'is'} skipped." if skip else ""
     case = draw.style(", ignoring case", ", treating uppercase and lowercase letters as equal") if folded else ""
-    loop = lambda start, same, other, end: f"let mut result = {start};\nfor (x, y) in {pairs} {{\n    if {test} {{\n        {same}\n    }} else {{\n        {other}\n    }}\n}}\n{end}"  # noqa: E731
+
+    def loop(start, same, other, end):
+        return f"let mut result = {start};\nfor (x, y) in {pairs} {{\n    if {test} {{\n        {same}\n    }} else {{\n        {other}\n    }}\n}}\n{end}"
+
     unlike = f"!{test}" if folded else "x != y"
     returns, words, forms = {
         "prefix length": ("usize", [f"Returns how many characters `a` and `b` have in common at their beginning{case}.", f"Returns the length of the longest common prefix of two texts{case}."], [f"{pairs}.take_while(|(x, y)| {test}).count()", loop("0", "result += 1;", "break;", "result")]),

@@ -1,5 +1,7 @@
 """Types that order, display, combine or wrap values."""
 
+from typing import Any
+
 from trainers.data.synthetic.families.operators import implement, imported
 from trainers.data.synthetic.family import Case, Draw, Items, family
 from trainers.data.synthetic.literals import literal
@@ -149,7 +151,7 @@ def wrapper_type(draw: Draw) -> Items:
     cases = []
     for length in (1, 3, 5):
         words = draw.arguments.sample(WORDS, length)
-        value = f"{' ' if change == 'trim' else ''}{' '.join(words[:2]).title()}" if texts else words if kind == "String" else [draw.arguments.randint(0, 9) for _ in range(length)]
+        value: Any = f"{' ' if change == 'trim' else ''}{' '.join(words[:2]).title()}" if texts else words if kind == "String" else [draw.arguments.randint(0, 9) for _ in range(length)]
         after = {"trim": lambda v: v.strip(), "lower": str.lower, "upper": str.upper, "spaces": lambda v: v.replace(" ", "-"), "sort": sorted, "dedup": lambda v: sorted(set(v)), "short": lambda v: v[: least + 2], "reverse": lambda v: v[::-1]}[change](value)
         made = f"{name}::new({literal(value, inner)})"
         if checks and len(after) < least:
