@@ -72,13 +72,13 @@ class Setting:
     kv_reuse: str
     depth: dict[str, float]
     loss: float = 0.0
-    """Of all tokens together, in nats; loops, blocks and passes are sums as well."""
+    """Sum over all tokens, in nats; `loops`, `blocks` and `passes` are sums as well."""
     loops: int = 0
     blocks: int = 0
     passes: int = 0
     cache_bytes: int = 0
     tokens_per_second: list[float] = field(default_factory=list)
-    """Of each batch of windows."""
+    """Speed of each batch of windows."""
 
     @property
     def name(self) -> str:
@@ -175,7 +175,7 @@ def page(columns: Columns, options: argparse.Namespace, model: LoopLMForCausalLM
     config = model.config
     trained = f"trained here for {options.steps} steps" if options.model is None else options.model
     command = shlex.join(["python", "benchmarks/early_exit.py", *sys.argv[1:]])
-    return f"""# What early exit and one loop's keys cost and gain
+    return f"""# Speed and loss with early exit and with the cache of one loop
 
 Written by
 
@@ -184,15 +184,17 @@ Written by
 ```
 
 A LoopLM of {config.num_shared_layers} blocks, {config.num_loops} loops and width {config.hidden_size}, {trained}.
-Held-out texts are fed token by token after a prompt of {options.prompt_tokens}: {options.windows} windows of
-{options.new_tokens} tokens, {options.batch} at a time, on {model.device.type} with {options.threads} thread(s) of a
-machine that other work may have shared; torch {torch.__version__}. Speeds are medians over the windows, "speed" is the
-median ratio to the first row, window by window. [early_exit.md](early_exit.md) explains the settings.
+Held-out texts are fed token by token after a prompt of {options.prompt_tokens} tokens: {options.windows} windows of
+{options.new_tokens} tokens, {options.batch} at a time, on {model.device.type} with {options.threads} thread(s). Other
+programs may have used the machine as well. "tokens/s" is the median over the windows, and "speed"
+the median ratio to the first row, window by window. torch {torch.__version__}.
+[early_exit.md](early_exit.md) explains the settings.
 
 {columns.markdown()}
 
-A short training makes no deep model: how much the loops are worth, and what a gate finds, is the subject of
-[exit_gate.md](exit_gate.md). Measure your own model with `--model FOLDER`.
+After so short a training, further loops improve the loss little. [exit_gate.md](exit_gate.md)
+measures how much each loop improves it, and how well a gate chooses the loop. Measure your own
+model with `--model FOLDER`.
 """
 
 

@@ -89,7 +89,7 @@ class Found:
     Attributes:
         logs: Training logs, in order.
         by_depth: Held-out loss after each loop.
-        curves: Depth-quality points before and after the gate's stage.
+        curves: Depth-quality points before and after the gate stage.
     """
 
     logs: list[dict]
@@ -98,8 +98,9 @@ class Found:
 
     def gain(self, stage: str, mean_loops: float) -> float | None:
         """
-        By how many nats leaving where the gate says beats the best mixture of fixed depths at equal mean loops, at the
-        threshold whose mean is nearest to `mean_loops`; None when no threshold comes within a quarter of a loop.
+        Return the loss of the best mixture of fixed depths minus the loss with early exit, in nats, at an equal mean
+        number of loops: at the threshold whose mean is nearest to `mean_loops`. None when no threshold comes within a
+        quarter of a loop.
         """
         nearest = min(self.curves[stage], key=lambda point: abs(point.mean_loops - mean_loops))
         if abs(nearest.mean_loops - mean_loops) > 0.25:
@@ -250,36 +251,39 @@ python benchmarks/exit_gate.py --weights {weights_text} --seeds {seeds} --total-
     --gate-steps {options.gate_steps} --jobs {options.jobs}
 ```
 
-The debug recipe, {options.total_steps} steps, then {options.gate_steps} steps of the gate alone; torch
-{torch.__version__}. Means over the seeds {seeds}, with their range. Losses are held-out nats per token.
+The debug recipe was trained for {options.total_steps} steps, and then its exit gate alone for {options.gate_steps}
+steps. The tables show means over the seeds {seeds}, with their range. Losses are measured on held-out
+text, in nats per token. torch {torch.__version__}.
 
-![exit distribution, loss by depth and what the gate gains]({path.with_suffix(".png").name})
+![exit distribution, loss by depth, and gain of the gate]({path.with_suffix(".png").name})
 
-The plot shows the numbers of the tables; bars are ranges over the seeds.
+The plot shows the numbers of the tables; error bars are ranges over the seeds.
 
-## The entropy weight holds the exit distribution open
+## Entropy weight
 
-Exit distribution of the last training log: share of tokens that would leave after each loop, the mean exit loop and
-the entropy (at most {math.log(num_loops):.2f} nats).
+A larger entropy weight keeps the exit distribution from collapsing to one loop. The table shows the
+last training log: the share of tokens that would exit after each loop, the mean exit loop, and the
+entropy of the distribution (maximum {math.log(num_loops):.2f} nats).
 
 {table(["entropy weight", *(f"loop {loop}" for loop in loops), "mean exit loop", "entropy"], exits)}
 
-Loss when every token leaves after the same loop:
+Loss when every token exits after the same loop:
 
 {table(["entropy weight", *(f"loop {loop}" for loop in loops)], losses)}
 
-## What the gate's own stage gains
+## Gain of the gate stage
 
-Loss of the best mixture of fixed depths minus the loss where the gate leaves, at equal mean loops (the threshold with
-the nearest mean; runs in which one is within a quarter of a loop are counted). Above zero the gate knows which tokens
-need more loops.
+The gain is the loss of the best mixture of fixed depths minus the loss with early exit, at an equal
+mean number of loops. Above zero, the gate knows which tokens need more loops. The exit threshold is
+the one with the nearest mean; runs without a threshold within a quarter of a loop are left out, and
+"2 of 2" counts the remaining ones.
 
-{table(["entropy weight", "gate's stage", *(f"{each:g} loops" for each in options.mean_loops)], gains)}
+{table(["entropy weight", "gate stage", *(f"{each:g} loops" for each in options.mean_loops)], gains)}
 """)
 
 
-def draw(summaries: dict[float, Summary], path: Path) -> None:
-    """Plot exit distribution, loss by depth and the gate's gain for each entropy weight, with ranges over seeds."""
+def plot(summaries: dict[float, Summary], path: Path) -> None:
+    """Plot exit distribution, loss by depth and gain of the gate for each entropy weight, with ranges over seeds."""
     figure, axes = panels(math.ceil((2 + len(summaries)) / 3), 3)
     exits, losses, *gains = axes[: 2 + len(summaries)]
     for axis in axes[2 + len(summaries) :]:
@@ -297,7 +301,7 @@ def draw(summaries: dict[float, Summary], path: Path) -> None:
     for index, (weight, color) in enumerate(zip(summaries, ordered_colors(len(names)), strict=True)):
         # Beside each other, or the bars would hide one another.
         loops = [loop + 0.08 * (index - (len(names) - 1) / 2) for loop in range(1, num_loops + 1)]
-        draw_spreads(losses, loops, summaries[weight].loss_by_depth, color, f"entropy weight {weight:g}")
+        plot_spreads(losses, loops, summaries[weight].loss_by_depth, color, f"entropy weight {weight:g}")
     losses.set(title="Held-out loss at a fixed depth", xlabel="loops of every token", ylabel="nats per token")
     losses.set_xticks(range(1, num_loops + 1))
     legend_below(losses)
@@ -309,7 +313,7 @@ def draw(summaries: dict[float, Summary], path: Path) -> None:
         ):
             reached = {loops: each for loops, each in found.gains[stage].items() if each is not None}
             places = [loops + shift for loops in reached]
-            draw_spreads(axis, places, list(reached.values()), color, f"{title} the gate's stage")
+            plot_spreads(axis, places, list(reached.values()), color, f"{title} the gate stage")
         axis.set(
             title=f"Gain of the gate, entropy weight {weight:g}",
             xlabel="mean loops per token",
@@ -321,7 +325,7 @@ def draw(summaries: dict[float, Summary], path: Path) -> None:
     save(figure, path)
 
 
-def draw_spreads(axis: Axes, places: list[float], spreads: list[Spread], color, label: str) -> None:
+def plot_spreads(axis: Axes, places: list[float], spreads: list[Spread], color, label: str) -> None:
     """Plot means with bars from the lowest to the highest seed."""
     means = [each.mean for each in spreads]
     below, above = [each.mean - each.low for each in spreads], [each.high - each.mean for each in spreads]
@@ -344,7 +348,7 @@ def main(options: argparse.Namespace) -> None:
         for weight in sorted({run.entropy_weight for run in found})
     }
     write_report(summaries, options, options.report)
-    draw(summaries, options.report.with_suffix(".png"))
+    plot(summaries, options.report.with_suffix(".png"))
     print(f"Written to {options.report}")
 
 

@@ -247,12 +247,12 @@ def change_of_logits(model: PreTrainedModel, reference: PreTrainedModel, vocab_s
     return {
         "largest_difference": (found - expected).abs().max().item(),
         "standard_deviation": expected.std().item(),
-        "same_likeliest": (found.argmax(-1) == expected.argmax(-1)).float().mean().item(),
+        "same_top1": (found.argmax(-1) == expected.argmax(-1)).float().mean().item(),
     }
 
 
 def measure(shape: Shape, dtype: torch.dtype, options: argparse.Namespace, console: Console) -> list[dict]:
-    """Measure all variants in one type."""
+    """Measure all variants in one dtype."""
     chosen = [each for each in variants(shape, dtype) if options.only is None or each.name in options.only]
     models, facts = {}, {}
     for variant in chosen:
@@ -310,7 +310,7 @@ def speed_columns(rows: list[dict]) -> Columns:
         found.append(
             [row["dtype"], str(row["batch"]), row["variant"], speed, *ratios, *(f"{each:.0%}" for each in shares)]
         )
-    titles = ("type", "batch", "variant", "tokens/s", f"of {LLAMA}", f"of {LATENT}", "products", "attention", "rest")
+    titles = ("dtype", "batch", "variant", "tokens/s", f"/ {LLAMA}", f"/ {LATENT}", "products", "attention", "rest")
     return Columns(titles, 3, found)
 
 
@@ -329,11 +329,11 @@ def packed_columns(rows: list[dict]) -> Columns:
                 row["variant"],
                 f"{logits['largest_difference']:.2g}",
                 f"{logits['standard_deviation']:.2g}",
-                f"{logits['same_likeliest']:.1%}",
+                f"{logits['same_top1']:.1%}",
                 *sizes,
             ]
         )
-    titles = ("type", "variant", "logits differ by", "their deviation", "same likeliest")
+    titles = ("dtype", "variant", "largest difference", "standard deviation", "same top-1")
     return Columns((*titles, "bits per weight", "MB", "cache, MB"), 2, found)
 
 
@@ -347,17 +347,20 @@ Written by
 {command}
 ```
 
-{shape.layers} blocks x {shape.loops} loops of width {shape.hidden_size}, {shape.vocab_size} tokens, random weights;
-Llama has {shape.layers * shape.loops} layers of the same widths. Tokens per second of all sequences together after the
-first token, in {report["clock"]} time, with {report["threads"]} thread(s): medians of {report["rounds"]} rounds, in
-turns, on a machine that other work may have shared (load {report["load"][0]:.1f} at the end), so compare
-rows. "Rest" is the share of the time outside matrix products and attention; the profiler's own cost is in it, which
-makes it an upper bound. torch {report["torch"]}.
+The model has random weights, {shape.layers} blocks x {shape.loops} loops of width {shape.hidden_size} and a vocabulary
+of {shape.vocab_size} tokens; Llama has {shape.layers * shape.loops} layers of the same widths. The table shows tokens
+per second of all sequences together, after the first token, in {report["clock"]} time, with
+{report["threads"]} thread(s): medians of {report["rounds"]} rounds in which the variants took turns. Other programs
+may have used the machine as well (load {report["load"][0]:.1f} at the end), so compare rows only. "Rest" is
+the share of the time outside matrix products and attention. It includes the cost of the profiler
+and is therefore an upper bound. torch {report["torch"]}.
 
 {speed_columns(rows).markdown()}
 
-What a variant changes in the logits of the latent model of its type, on random tokens; the memory of the ternary
-weights, and what is kept unpacked while `generate` runs ([packed.md](packed.md) explains the variants):
+The next table compares the logits of each variant with those of the latent model of the same dtype,
+on random tokens: the largest difference, the standard deviation of the logits, and how often the
+most likely token is the same. "MB" is the memory of the packed weights, and "cache" that of the
+unpacked weights that are kept while `generate` runs. [packed.md](packed.md) explains the variants.
 
 {packed_columns(rows).markdown()}
 """
@@ -381,13 +384,13 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace):
     rows = [row for name in options.dtypes for row in measure(shape, DTYPES[name], options, console)]
     depth = f"{shape.layers} layers x {shape.loops} loops of width {shape.hidden_size}"
     console.print(speed_columns(rows).rich(f"{depth}, {options.threads} threads, medians of {options.rounds}"))
-    console.print(packed_columns(rows).rich("packed weights, and logits against the latent model of the same type"))
+    console.print(packed_columns(rows).rich("packed weights and their logits, compared with the latent model"))
     report = {
         "benchmark": "generate",
         "machine": platform.machine(),
         "threads": options.threads,
         "rounds": options.rounds,
-        "clock": "processor" if options.threads == 1 else "wall",
+        "clock": "CPU" if options.threads == 1 else "wall-clock",
         "torch": torch.__version__,
         "load": os.getloadavg(),
         "shape": asdict(shape),

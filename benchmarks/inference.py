@@ -127,7 +127,14 @@ class Contender:
 
 @dataclass(frozen=True)
 class Seconds:
-    """Of processor time: the whole prompt, and one decoded token; `own` are llama.cpp's own timings, by the wall."""
+    """
+    Seconds of a measurement.
+
+    Attributes:
+        prompt: CPU time of the whole prompt.
+        token: CPU time of one decoded token.
+        own: llama.cpp's own timings, in wall-clock time.
+    """
 
     prompt: float
     token: float
@@ -377,22 +384,21 @@ python benchmarks/inference.py {model} --prompt {options.prompt} --tokens {optio
 One thread on {machine()};
 torch {torch.__version__}, xllamacpp {xllamacpp.__version__}.
 
-All engines ran the same weights in turns: a prompt of {options.prompt} tokens, then
-{options.tokens} decoded tokens; medians over {options.rounds} rounds. Time is CPU time, not wall-clock time, because
-the machine was shared with other programs. Compare the rows with each other only.
+All engines ran the same weights in turns: a prompt of {options.prompt} tokens, then {options.tokens} decoded tokens.
+The tables show medians over {options.rounds} rounds. Times are CPU times, because other programs used the machine as
+well. Compare the rows with each other only.
 
 ## {loops} loops
 
 {at_full_depth(results)}
 
 "MB" is the size of the file (for transformers, of the parameters in that dtype). "read" is the
-memory bandwidth of one thread: the fastest PyTorch sum over an array as large as the weights. The
-bound is this bandwidth divided by the bytes that are read for a token: the blocks once per loop and
-the head once, {loops} x blocks + head. Weights that fit into the CPU's cache are read from there in all loops
-but the first; an array of their size is, too. The rest of the time is arithmetic: unpacking, rounding
-of activations, attention, and in transformers the time between kernels. A share above 100% means
-that the engine reads faster than PyTorch's sum, or was disturbed less by other programs. llama.cpp
-has no x86 kernel for `q2_0`.
+memory bandwidth of one thread: the fastest PyTorch sum over an array as large as the weights.
+"bound" is this bandwidth divided by the bytes that are read for a token, {loops} x blocks + head. Weights
+that fit into the CPU's cache are read from there in all loops but the first, and so is an array of
+their size. The rest of the time is unpacking, rounding of activations, attention, and in
+transformers the time between kernels. A share above 100% means that the engine reads faster than
+PyTorch's sum, or was disturbed less by other programs. llama.cpp has no x86 kernel for `q2_0`.
 
 ## By number of loops
 
@@ -408,7 +414,7 @@ Prompt tokens per second:
 """)
 
 
-def draw(results: list[Result], path: Path) -> None:
+def plot(results: list[Result], path: Path) -> None:
     """Plot tokens per second by depth, for the prompt and for decoding, on the same scale."""
     figure, axes = panels(1, 2, width=6.2, height=5)
     names = list(dict.fromkeys(each.contender for each in results))
@@ -423,7 +429,7 @@ def draw(results: list[Result], path: Path) -> None:
                 label=name,
             )
         axis.set(title=title, xlabel="loops of every token", yscale="log")
-        axis.set_ylabel("tokens per second of processor time, one thread")
+        axis.set_ylabel("tokens per second of CPU time, one thread")
         axis.set_xticks(sorted({each.loops for each in results}))
         axis.yaxis.set_major_formatter(ScalarFormatter())
     limits = [limit for axis in axes for limit in axis.get_ylim()]
@@ -479,7 +485,7 @@ def main(options: argparse.Namespace) -> None:
     options.output.write_text(json.dumps(summary, indent=2) + "\n")
     if options.report:
         write_report(results, description, options)
-        draw(results, options.report.with_suffix(".png"))
+        plot(results, options.report.with_suffix(".png"))
         print(f"\nWritten to {options.report}")
 
 

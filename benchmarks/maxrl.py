@@ -436,7 +436,7 @@ def curves_of(options: argparse.Namespace) -> list[Curve]:
     return curves
 
 
-def draw(curves: list[Curve], path: Path) -> None:
+def plot(curves: list[Curve], path: Path) -> None:
     """Plot the gain of every estimator over the start, with intervals."""
     figure, axes = panels(1, 2)
     estimators = list(dict.fromkeys(each.estimator for each in curves))
@@ -489,7 +489,7 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         for _ in track(trainings, "training", total=len(runs)):
             pass
     write_report(options, tasks, options.report)
-    draw(curves_of(options), options.report.with_suffix(".png"))
+    plot(curves_of(options), options.report.with_suffix(".png"))
     print(f"Written to {options.report}")
 
 

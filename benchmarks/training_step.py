@@ -81,7 +81,7 @@ class Contender:
     model: nn.Module
     loss: Callable[[torch.Tensor], torch.Tensor]
     heads: int
-    """How many cross-entropies its loss has."""
+    """Number of cross-entropies in its loss."""
 
 
 def ours(shape: Shape, *, streams: int = 1, ternary: bool = True, compiled: bool = True) -> Contender:

@@ -22,9 +22,9 @@ from trainers.data.synthetic.verified import write_synthetic
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 CONSOLE = "nanochat-ternary"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-# Of the shell and of others, some of which this environment has not: nothing of this project to try.
-FOREIGN = {"lm-eval", "echo", "export", "sourcepre-commit"}
-# What stands for something of the reader's.
+# Programs of the shell and of other projects, which may not be installed.
+FOREIGN = {"lm-eval", "echo", "export", "source", "pre-commit"}
+# Placeholders for the reader's own files.
 STAND_INS = {
     "FOLDER_OR_HUB_NAME": "runs/debug/pretrain/model",
     "FOLDER_OF_RS_FILES": "src",
