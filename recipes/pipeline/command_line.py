@@ -18,8 +18,8 @@ from evaluation.exit_status import BAD_INPUT, INTERRUPTED, USER_ERRORS, one_line
 from evaluation.rust import SandboxUnavailable, ToolchainUnavailable
 from evaluation.rust.sandbox.runner import OPT_IN, SandboxFailure
 from recipes.pipeline.folder import RunLock, differences, kept_settings, remembered, resume_command
+from recipes.pipeline.launcher import end_run
 from recipes.pipeline.processes import on_main_process, process_state
-from recipes.pipeline.program import end_run
 from recipes.pipeline.run import finish, how_to_go_on
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.settings import show, with_settings

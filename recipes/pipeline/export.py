@@ -5,6 +5,7 @@ import shutil
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from transformers import PreTrainedTokenizerFast
@@ -17,8 +18,11 @@ from model_cards.gguf.limits import config_obstacles
 from model_cards.gguf.verify import verify_gguf
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from recipes.pipeline.schema import Recipe
-from recipes.pipeline.stages.export import Export, Exported
+from recipes.pipeline.stages.exported import Exported
 from recipes.pipeline.stages.stage import FINISHED
+
+if TYPE_CHECKING:
+    from recipes.pipeline.stages.export import Export
 
 PACKAGES = ("gguf", "xllamacpp")
 
@@ -34,7 +38,7 @@ def obstacles(model: LoopLMConfig, gguf: str) -> list[str]:
     return found
 
 
-def check_export(model: LoopLMConfig, stage: Export) -> None:
+def check_export(model: LoopLMConfig, stage: "Export") -> None:
     """
     Check that the export can be made at the end of the run.
 
@@ -56,7 +60,7 @@ def check_export(model: LoopLMConfig, stage: Export) -> None:
         )
 
 
-def export_plan(model: LoopLMConfig, stage: Export) -> str:
+def export_plan(model: LoopLMConfig, stage: "Export") -> str:
     """A sentence for the beginning of a run."""
     if stage.gguf is not None:
         return f"The run ends with a GGUF file for llama.cpp, its matrices in {stage.gguf}"
@@ -68,7 +72,7 @@ def export_plan(model: LoopLMConfig, stage: Export) -> str:
     return "llama.cpp cannot run this model: " + "; ".join(found)
 
 
-def export(recipe: Recipe, stage: Export, model_folder: Path, tokenizer: PreTrainedTokenizerFast) -> Exported:
+def export(recipe: Recipe, stage: "Export", model_folder: Path, tokenizer: PreTrainedTokenizerFast) -> Exported:
     """
     Export a saved model into the stage's folder: packed weights, and a GGUF file that llama.cpp's outputs are compared
     with. Files of an earlier or interrupted call are made again.

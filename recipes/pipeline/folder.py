@@ -15,6 +15,7 @@ from typing import Any
 
 from evaluation.rust_files import rust_files
 from recipes.pipeline.fields import from_json, values_of
+from recipes.pipeline.file_names import PREPARED, SYNTHETIC_FILE, TASKS_FILE
 from recipes.pipeline.former_runs import from_former_run
 from recipes.pipeline.schema import DataSettings, Recipe, TrainingSettings
 from recipes.pipeline.stages.kinds import KINDS
@@ -22,8 +23,6 @@ from recipes.pipeline.stages.stage import FINISHED
 
 Kept = dict[str, dict[str, Any]]
 
-PREPARED = "prepare"
-SYNTHETIC_FILE, TASKS_FILE = "synthetic.jsonl", "tasks.jsonl"
 SETTINGS_FILE = "recipe.json"
 # A new run is prepared here; only when all of it could be done does it take the place of one that is there.
 NEXT = "next"

@@ -13,10 +13,9 @@ from rich.console import Console
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from evaluation.rust import RustVerifier
-from recipes.pipeline.folder import SYNTHETIC_FILE, TASKS_FILE
+from recipes.pipeline.file_names import SYNTHETIC_FILE, TASKS_FILE
 from recipes.pipeline.schema import DataSettings, Recipe
-from recipes.pipeline.stages.stage import FINISHED
-from recipes.pipeline.stages.text import OWN_TEXT
+from recipes.pipeline.stages.stage import FINISHED, OWN_TEXT
 from trainers.data.augment import KINDS, Augmentation, augment_documents
 from trainers.data.kept import read_kept
 from trainers.data.mix import mix_documents

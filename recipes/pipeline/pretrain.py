@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast, set_seed
@@ -13,8 +14,7 @@ from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from recipes.pipeline.prepare import Prepared
 from recipes.pipeline.processes import process_state
 from recipes.pipeline.schema import Recipe
-from recipes.pipeline.stages.stage import FINISHED
-from recipes.pipeline.stages.text import TextStage, Trained
+from recipes.pipeline.stages.stage import FINISHED, StageResult
 from trainers.callbacks import (
     DivergenceCallback,
     EvaluateCallback,
@@ -25,6 +25,9 @@ from trainers.callbacks import (
 from trainers.data.pack import regroup_blocks
 from trainers.data.tokenizer import check_special_tokens, special_token_ids
 from trainers.pretraining import last_complete_checkpoint, pretraining_arguments, train_from
+
+if TYPE_CHECKING:
+    from recipes.pipeline.stages.text import TextStage
 
 console = Console(highlight=False)
 # Held-out blocks of an evaluation in the middle of training; at the end of a stage all are taken.
@@ -40,7 +43,7 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LoopLMFor
     return model
 
 
-def pretrain(recipe: Recipe, stage: TextStage, prepared: Prepared, previous: Path | None) -> Trained:
+def pretrain(recipe: Recipe, stage: "TextStage", prepared: Prepared, previous: Path | None) -> StageResult:
     """
     Train one stage with the Trainer, from the model in `previous` or a new one, and save the model in the stage's
     folder `model`; continue from the last checkpoint there, and do nothing when the stage is finished.
@@ -103,7 +106,7 @@ def pretrain(recipe: Recipe, stage: TextStage, prepared: Prepared, previous: Pat
     seconds = time.perf_counter() - started
     trainer.save_model(str(folder / "model"))
     new_tokens = (stage.total_steps - start_step) * stage.tokens_per_step
-    found = Trained(
+    found = StageResult(
         tokens=stage.total_steps * stage.tokens_per_step,
         tokens_per_second=new_tokens / seconds if new_tokens else None,
         held_out_loss=loss_by_depth(trainer.model, prepared.validation),
@@ -114,7 +117,7 @@ def pretrain(recipe: Recipe, stage: TextStage, prepared: Prepared, previous: Pat
 
 
 def continuous_evaluation(
-    recipe: Recipe, stage: TextStage, prepared: Prepared, model: LoopLMForCausalLM
+    recipe: Recipe, stage: "TextStage", prepared: Prepared, model: LoopLMForCausalLM
 ) -> ContinuousEvaluation:
     """The evaluation that runs after every `eval_steps` steps."""
     suites, skipped = training_suites(model, prepared.tokenizer) if recipe.training.eval_seconds else ([], {})

@@ -1,9 +1,6 @@
 """A recipe as a program: parses its options before PyTorch is imported, so that `--help` answers at once."""
 
 import argparse
-import os
-import signal
-import sys
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
@@ -12,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from evaluation.exit_status import BAD_INPUT, quiet_libraries
 from evaluation.options import add_command
+from recipes.pipeline.launcher import end_run
 from recipes.pipeline.options import add_options
 
 if TYPE_CHECKING:
@@ -93,21 +91,3 @@ def recipe_names() -> list[str]:
     """Names of the recipes: the files of `recipes/` that define a function of their own name."""
     files = sorted(Path(__file__).parents[1].glob("*.py"))
     return [path.stem for path in files if f"def {path.stem}() -> Recipe:" in path.read_text(encoding="utf-8")]
-
-
-def end_run(message: str, status: int) -> NoReturn:
-    """End this process with a line on stderr, from the main process alone, and the launcher without a traceback."""
-    import psutil
-
-    if os.environ.get("RANK", "0") == "0":
-        print(message, file=sys.stderr, flush=True)
-    launcher = psutil.Process().parent()
-    command = launcher.cmdline() if launcher is not None else []
-    if launcher is not None and "launch" in command and any(Path(part).name == "accelerate" for part in command):
-        # It would print a traceback of its own, which says nothing but that this process ended with an error.
-        if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-            launcher.send_signal(signal.SIGTERM)
-        elif status == BAD_INPUT:
-            # All processes end alike; the launcher of several catches every gentler signal.
-            launcher.send_signal(signal.SIGKILL)
-    sys.exit(status)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from accelerate import PartialState
 from accelerate.utils import set_seed
@@ -12,10 +13,10 @@ from evaluation.generation_settings import GenerationSettings
 from evaluation.loss_by_depth import loss_by_depth
 from evaluation.rust import RustVerifier
 from modeling_nanochat import LoopLMForCausalLM
-from recipes.pipeline.folder import TASKS_FILE
+from recipes.pipeline.file_names import TASKS_FILE
 from recipes.pipeline.prepare import Prepared
 from recipes.pipeline.schema import Recipe
-from recipes.pipeline.stages.maxrl import MaxRL, Reinforced
+from recipes.pipeline.stages.reinforced import Reinforced
 from recipes.pipeline.stages.stage import FINISHED
 from trainers.callbacks import DivergenceCallback
 from trainers.data.tasks import Task, load_tasks, measure_tasks, split_tasks, task_prompts
@@ -25,10 +26,13 @@ from trainers.pretraining import last_complete_checkpoint, train_from
 from trainers.reinforcement.maxrl import MaxRLConfig, MaxRLTrainer
 from trainers.reinforcement.rewards import RustReward
 
+if TYPE_CHECKING:
+    from recipes.pipeline.stages.maxrl import MaxRL
+
 console = Console(highlight=False)
 
 
-def check_room(recipe: Recipe, stage: MaxRL, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def check_room(recipe: Recipe, stage: "MaxRL", tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Raises `ValueError` unless enough prompts of the tasks in a folder leave room for a completion."""
     tasks = split_tasks(read_tasks(folder / TASKS_FILE))
     room = stage.room(recipe)
@@ -40,7 +44,7 @@ def check_room(recipe: Recipe, stage: MaxRL, tokenizer: PreTrainedTokenizerFast,
         )
 
 
-def reinforce(recipe: Recipe, stage: MaxRL, prepared: Prepared, previous: Path) -> None:
+def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path) -> None:
     """
     Trains the model in `previous` and saves it in the stage's folder `model`; continues from the last checkpoint
     there, and does nothing when the stage is finished.

@@ -11,7 +11,8 @@ from rich.console import Console
 from evaluation.exit_status import hint
 from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.rust.sandbox.runner import OPT_IN, CodeExecutionNotAllowed, require_consent
-from recipes.pipeline.folder import PREPARED, keep_settings, must_prepare, next_folder, take_place
+from recipes.pipeline.file_names import PREPARED
+from recipes.pipeline.folder import keep_settings, must_prepare, next_folder, take_place
 from recipes.pipeline.prepare import Prepared, prepare, read_prepared
 from recipes.pipeline.processes import on_main_process, process_state, use_all_cores
 from recipes.pipeline.schema import Recipe

@@ -20,7 +20,8 @@ from recipes.pipeline.export import export, export_plan
 from recipes.pipeline.prepare import Prepared, split_rows
 from recipes.pipeline.pretrain import build_model, pretrain
 from recipes.pipeline.settings import with_settings
-from recipes.pipeline.stages.export import Export, Exported
+from recipes.pipeline.stages.export import Export
+from recipes.pipeline.stages.exported import Exported
 from recipes.pipeline.stages.maxrl import MaxRL
 from tests.helpers.paths import BUILTIN, ROOT
 from tests.helpers.tiny_recipe import command, tiny_recipe, with_later

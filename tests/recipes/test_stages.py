@@ -25,9 +25,9 @@ from recipes.pipeline.options import model_meanings
 from recipes.pipeline.run import finish, how_to_go_on
 from recipes.pipeline.settings import sections, with_settings
 from recipes.pipeline.settings import settings as settings_of
-from recipes.pipeline.stages.maxrl import Reinforced
 from recipes.pipeline.stages.ouro import OURO, with_ouro_schedule
 from recipes.pipeline.stages.pretrain import Pretrain
+from recipes.pipeline.stages.reinforced import Reinforced
 from recipes.pipeline.start import start
 from tests.helpers.paths import ROOT
 from tests.helpers.tiny_recipe import command, tiny_recipe, with_later

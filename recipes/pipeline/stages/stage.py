@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Mix = Mapping[str, float] | None
 FINISHED = "finished.json"
+OWN_TEXT = "data_dir"
+"""Name in a mix for the user's folder."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """Stages that train on text with the Trainer: what they have in common."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from recipes.pipeline.fields import check, setting, settings
-from recipes.pipeline.stages.stage import FINISHED, Mix, Stage, StageResult
+from recipes.pipeline.stages.stage import FINISHED, OWN_TEXT, Mix, Stage, StageResult
 from trainers.data.mix import check_shares
 
 if TYPE_CHECKING:
@@ -15,15 +15,8 @@ if TYPE_CHECKING:
     from recipes.pipeline.schema import Recipe, TrainingSettings
     from trainers.pretraining import LoopLMTrainer
 
-OWN_TEXT = "data_dir"
-"""Name in a mix for the user's folder."""
 # A text that is repeated this many times is memorized rather than learned from.
 MANY_REPETITIONS = 5
-
-
-@dataclass(frozen=True)
-class Trained(StageResult):
-    """Result of a stage that trained on text."""
 
 
 @settings
@@ -140,6 +133,6 @@ class TextStage(Stage):
 
         pretrain(recipe, self, prepared, previous)
 
-    def result(self, recipe: "Recipe") -> Trained | None:
+    def result(self, recipe: "Recipe") -> StageResult | None:
         path = recipe.stage_dir(self) / FINISHED
-        return Trained.read(path) if path.exists() else None
+        return StageResult.read(path) if path.exists() else None

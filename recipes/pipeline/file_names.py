@@ -1,0 +1,4 @@
+"""Names of files and folders in the folder of a run, besides those of its stages."""
+
+PREPARED = "prepare"
+SYNTHETIC_FILE, TASKS_FILE = "synthetic.jsonl", "tasks.jsonl"
