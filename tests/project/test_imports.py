@@ -57,8 +57,8 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path): path for package in ALLOWED for path in sorted((ROOT / package).rglob("*.py"))}
 
 
-def imported_modules(name: str, at_import: bool) -> set[str]:
-    """This project's modules that a module imports, where `at_import` only those it needs to be imported itself."""
+def imported_modules(name: str) -> set[str]:
+    """This project's modules that a module imports when it is run, also inside of functions."""
     path, found = MODULES[name], set()
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
     waiting = [ast.parse(path.read_text())]
@@ -70,7 +70,7 @@ def imported_modules(name: str, at_import: bool) -> set[str]:
                 above = package[: len(package) - node.level + 1] if node.level else []
                 base = ".".join([*above, *filter(None, [node.module])])
                 found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-            elif not (at_import and (isinstance(node, ast.FunctionDef) or is_for_types(node))):
+            elif not is_for_types(node):
                 waiting.append(node)
     return (found & MODULES.keys()) - {name}
 
@@ -88,7 +88,7 @@ def room_of(module: str) -> str:
 
 
 def test_modules_do_not_import_each_other_in_circles():
-    graph = {name: imported_modules(name, at_import=True) for name in MODULES}
+    graph = {name: imported_modules(name) for name in MODULES}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -102,7 +102,7 @@ def test_rooms_import_one_way():
         if name.endswith(("__main__", "command_line")) or room_of(name) not in ROOMS:
             continue
         room = room_of(name)
-        rooms = {room_of(each) for each in imported_modules(name, at_import=False)}
+        rooms = {room_of(each) for each in imported_modules(name)}
         forbidden = {each for each in rooms & ROOMS.keys() if each.split(".")[0] == room.split(".")[0]}
         above += [f"{name} imports {each}" for each in sorted(forbidden - ROOMS[room] - {room})]
     assert above == []
