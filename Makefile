@@ -2,7 +2,7 @@
 # make test         the tests, but for those that are slow, need a GPU, or build the wheel (under ten minutes on two cores)
 # make test-all     all tests
 # make test-wheel   build the wheel, install it in another environment, and run a recipe from it
-# make check        lint, format, spelling, import rules and type errors (seconds)
+# make check        make lint (ruff, spelling, import rules) and make types (no new type errors), in seconds
 # make install      create .venv and install everything into it; the targets above do so where it is missing
 # make clean        remove .venv and what builds leave
 #
@@ -16,7 +16,7 @@ INSTALLED := .venv/installed
 # In the order of their names: by their number of tests the files with few and long ones would all come last.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all test-wheel check install environment clean
+.PHONY: demo test test-all test-wheel check lint types install environment clean
 
 # HF_ALLOW_CODE_EVAL=1: its last stage runs what the model writes, in the sandbox. A demo that is there is continued, so
 # that a second call shows its result again; nothing is deleted. Another folder: make demo RUNS=elsewhere
@@ -34,11 +34,15 @@ test-all: $(INSTALLED)
 test-wheel: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m wheel tests/project
 
-check: $(INSTALLED)
+check: lint types
+
+lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/python -m pytest -q tests/project/test_imports.py
+
+types: $(INSTALLED)
 	$(BIN)/python -m tests.project.type_errors
 
 install: $(INSTALLED)
