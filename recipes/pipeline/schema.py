@@ -217,10 +217,13 @@ class Recipe:
 
     def stage(self, name: str) -> Stage:
         """The stage of this name; raises `ValueError` without one."""
-        for stage in self.stages:
+        return self._named(name, self.stages)
+
+    def _named(self, name: str, stages: tuple[Stage, ...]) -> Stage:
+        for stage in stages:
             if stage.name == name:
                 return stage
-        raise ValueError(f"recipe {self.name} has no stage {name}, only {', '.join(s.name for s in self.stages)}")
+        raise ValueError(f"recipe {self.name} has no stage {name}, only {', '.join(s.name for s in stages)}")
 
     def active_stage(self, name: str) -> Stage:
         """The active stage of this name; raises `ValueError` without one."""
@@ -245,7 +248,9 @@ class Recipe:
             ValueError: A section, a setting or a value does not exist or breaks its rule.
         """
         fields: dict[str, Any] = {}
-        stages = {stage.name: stage for stage in self.stages}
+        # Other stages come first: sections change those.
+        stages = changes.pop("stages", self.stages)
+        other: dict[str, Stage] = {}
         for section, values in changes.items():
             if not isinstance(values, Mapping):
                 fields[section] = values
@@ -255,8 +260,8 @@ class Recipe:
                 part = self.data if section == DataSettings.section else self.training
                 fields[section] = replace(part, **values)
             else:
-                stages[section] = changed(self.stage(section), **values)
-        return replace(self, **{"stages": tuple(stages.values())} | fields)
+                other[section] = changed(self._named(section, stages), **values)
+        return replace(self, stages=tuple(other.get(stage.name, stage) for stage in stages), **fields)
 
     def with_total_steps(self, total_steps: int) -> "Recipe":
         """The recipe with its first stage stretched to another length."""

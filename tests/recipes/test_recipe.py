@@ -205,6 +205,17 @@ def test_models_that_a_stage_cannot_train_are_refused_before_the_first(tmp_path,
         with_settings(with_later(recipe), [f"model.{name}={value}"])
 
 
+def test_other_stages_and_settings_of_theirs_are_changed_together(tmp_path):
+    recipe = tiny_recipe(tmp_path)
+    first, gate, export = recipe.stages
+    changed = recipe.changed(pretrain={"total_steps": 9}, gate={"total_steps": 3}, stages=(first, gate))
+    assert [(stage.name, stage.total_steps) for stage in changed.stages] == [("pretrain", 9), ("gate", 3)]
+    with pytest.raises(ValueError, match="no stage export, only pretrain, gate"):
+        recipe.changed(export={"gguf": None}, stages=(first, gate))
+    with pytest.raises(ValueError, match="of different names"):
+        recipe.changed(pretrain={"total_steps": 9}, stages=(first, first, export))
+
+
 def test_a_stretched_schedule_keeps_its_proportions(tmp_path):
     recipe = tiny_recipe(tmp_path, total_steps=100, warmup_steps=10, decay_steps=30, save_steps=10)
     longer = recipe.with_total_steps(1000).stages[0]
