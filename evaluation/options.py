@@ -7,6 +7,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+Options = argparse.ArgumentParser | argparse._ArgumentGroup
+"""A parser, or one of the groups in its help."""
 RunCommand = Callable[[argparse.Namespace], int]
 
 
@@ -55,7 +57,7 @@ class _FormerName(argparse.Action):
         self.present.required = False
 
 
-def add_former_name(parser: argparse.ArgumentParser, name: str, present: argparse.Action) -> None:
+def add_former_name(parser: Options, name: str, present: argparse.Action) -> None:
     """
     Accept the former name of an option, with a line on stderr that says the present one.
 
@@ -92,21 +94,21 @@ def add_command(
     return parser
 
 
-def add_model(parser: argparse.ArgumentParser, help: str = "folder of a saved model, or its name on the Hub"):
+def add_model(parser: Options, help: str = "folder of a saved model, or its name on the Hub"):
     """Add the required option `--model`."""
     return parser.add_argument("--model", required=True, help=help)
 
 
-def add_output_dir(parser: argparse.ArgumentParser, help: str, default: Path | None = None):
+def add_output_dir(parser: Options, help: str, default: Path | None = None):
     """Add the option `--output-dir`, a folder to write into; required where it has no default."""
     return parser.add_argument("--output-dir", type=Path, default=default, required=default is None, help=help)
 
 
-def add_num_loops(parser: argparse.ArgumentParser):
+def add_num_loops(parser: Options):
     """Add the option `--num-loops`."""
     return parser.add_argument("--num-loops", type=int, help="loops of a LoopLM (default: the model's own number)")
 
 
-def add_seed(parser: argparse.ArgumentParser, help: str = "seed of the sampling"):
+def add_seed(parser: Options, help: str = "seed of the sampling"):
     """Add the option `--seed`."""
     return parser.add_argument("--seed", type=int, default=0, help=help)

@@ -19,6 +19,9 @@ UNITS_OF_EARLIER_FILES = {"perplexity": "texts", "performance_benchmarks": "roun
 """Units by benchmark, for files from before the unit was a field; all others had problems."""
 
 
+Values = Sequence[float] | np.ndarray
+
+
 @dataclass(frozen=True)
 class Interval:
     """
@@ -43,7 +46,7 @@ class Interval:
         return f"{self.value:.4g} [{self.limits('.4g')}]"
 
 
-def share_interval(values: Sequence[float]) -> Interval:
+def share_interval(given: Values) -> Interval:
     """
     Return the mean of shares with Wilson's interval, which has a width at 0 and at 1, too.
 
@@ -52,12 +55,12 @@ def share_interval(values: Sequence[float]) -> Interval:
     and half 1; without them the interval would be empty where all problems have the same share.
 
     Args:
-        values: For each problem 0 or 1, or a share: an average over its samples, or pass@k.
+        given: For each problem 0 or 1, or a share: an average over its samples, or pass@k.
 
     Raises:
         ValueError: There are no values, or some are outside 0 to 1.
     """
-    values = checked_values(values)
+    values = checked_values(given)
     if values.min() < 0 or values.max() > 1:
         raise ValueError(f"shares must be from 0 to 1, got {values.min()} to {values.max()}")
     mean, pseudo = values.mean(), Z**2
@@ -72,7 +75,7 @@ def share_interval(values: Sequence[float]) -> Interval:
     return Interval(float(mean), float(low), float(high))
 
 
-def share_difference(differences: Sequence[float]) -> Interval:
+def share_difference(given: Values) -> Interval:
     """
     Return the mean of differences of shares, problem by problem, with the interval of `share_interval`, rescaled:
     another problem is assumed to differ, in either direction, at most as much as the one that differs most, or by 1
@@ -81,15 +84,16 @@ def share_difference(differences: Sequence[float]) -> Interval:
     Raises:
         ValueError: There are no differences, or some are outside -1 to 1.
     """
-    differences = checked_values(differences)
+    differences = checked_values(given)
     most = float(abs(differences).max()) or 1.0
     if most > 1:
         raise ValueError(f"differences of shares must be from -1 to 1, got one of {most}")
     scaled = share_interval((differences / most + 1) / 2)
+    assert scaled.low is not None and scaled.high is not None, "an interval of shares has limits"
     return Interval(float(differences.mean()), most * (2 * scaled.low - 1), most * (2 * scaled.high - 1))
 
 
-def bootstrap(values: Sequence[float], seed: int = 0) -> Interval:
+def bootstrap(given: Values, seed: int = 0) -> Interval:
     """
     Return the mean of unbounded values, such as bits per byte, with the percentiles 2.5 and 97.5 of the means of
     bootstrap samples. For shares this would be empty where all are equal: see `share_interval`.
@@ -97,15 +101,15 @@ def bootstrap(values: Sequence[float], seed: int = 0) -> Interval:
     Raises:
         ValueError: There are no values, or some are not finite.
     """
-    values = checked_values(values)
+    values = checked_values(given)
     if values.size == 1:
         return Interval(float(values[0]), None, None)
     return Interval(float(values.mean()), *_percentiles(values, seed))
 
 
-def checked_values(values: Sequence[float]) -> np.ndarray:
+def checked_values(given: Values) -> np.ndarray:
     """Return finite values as an array, (values,). Raises `ValueError` for others, or if there are none."""
-    values = np.asarray(values, dtype=np.float64)
+    values = np.asarray(given, dtype=np.float64)
     if values.size == 0 or not np.isfinite(values).all():
         raise ValueError(f"values must be finite and at least one, got {values.tolist()[:5]}")
     return values

@@ -206,7 +206,7 @@ def _step_by_kernel(parameter: torch.Tensor, state: dict[str, torch.Tensor], gro
     import bitsandbytes.functional as kernels
 
     beta1, beta2 = group["betas"]
-    common = dict(
+    common: dict[str, Any] = dict(
         optimizer_name="lion",
         g=parameter.grad.contiguous(),
         p=parameter,

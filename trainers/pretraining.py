@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -306,7 +307,7 @@ def pretraining_arguments(**settings) -> LoopLMTrainingArguments:
     Args:
         settings: Fields of [`LoopLMTrainingArguments`].
     """
-    defaults = dict(
+    defaults: dict[str, Any] = dict(
         bf16=has_fast_bf16(),
         use_cpu=has_no_accelerator(),
         report_to="none",
