@@ -75,8 +75,9 @@ def with_settings(recipe: Recipe, changes: list[str]) -> Recipe:
         section, _, field = name.rpartition(".")
         if section == "model":
             value = parse(get_annotations(type(recipe.model))[field], text)
-            is_mapping = field != "rope_parameters" or isinstance(value, Mapping | None)
-            check("model", field, value, "a dictionary or None", is_mapping)
+            if field == "rope_parameters":
+                check("model", field, value, "a dictionary or None", isinstance(value, Mapping | None))
+                check("model", field, value, "a dictionary by names", all(isinstance(key, str) for key in value or ()))
         else:
             value = value_of(type(owners[section]), field, text)
         changed.setdefault(section, {})[field] = value

@@ -258,6 +258,7 @@ def test_every_setting_of_every_recipe_has_a_meaning_and_can_be_set_to_what_it_i
         ("training.optimizer=sgd", "training.optimizer must be one of muon_lion, adamw, got 'sgd'"),
         ("stages.deeper.num_loops=banana", "deeper.num_loops must be a whole number or None, got 'banana'"),
         ("model.rope_parameters=banana", "model.rope_parameters must be a dictionary or None, got 'banana'"),
+        ("model.rope_parameters={1: 2}", "model.rope_parameters must be a dictionary by names, got {1: 2}"),
         ("pretrain.peak_lr=True", "pretrain.peak_lr must be a number, got True"),
         ("model.num_loops=0", "num_loops must be an integer >= 1"),
         ("deeper.seq_len=1", "deeper.seq_len must be at least 2"),
