@@ -43,7 +43,7 @@ def run_recipe(make_recipe: Callable[[], Recipe], options: argparse.Namespace, p
     only: str | None = options.stage
     with ExitStack() as stack:
         with _refusing(program):
-            recipe = _chosen(make_recipe(), options)
+            recipe = _chosen(_made(make_recipe), options)
             if options.show:
                 show(recipe, console)
                 return
@@ -64,6 +64,14 @@ def run_recipe(make_recipe: Callable[[], Recipe], options: argparse.Namespace, p
         console.print(f"The dry run finished{untried}; its folder is deleted.")
     elif blocked is not None:
         console.print(how_to_go_on(recipe, blocked), markup=False, soft_wrap=True)
+
+
+def _made(make_recipe: Callable[[], Recipe]) -> Recipe:
+    """The recipe that a function, perhaps of the user, makes. Raises `ValueError` when it makes something else."""
+    recipe = make_recipe()
+    if not isinstance(recipe, Recipe):
+        raise ValueError(f"{make_recipe.__name__}() must return a Recipe, got {type(recipe).__name__}")
+    return recipe
 
 
 def _chosen(recipe: Recipe, options: argparse.Namespace) -> Recipe:

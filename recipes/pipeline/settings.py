@@ -81,6 +81,11 @@ def with_settings(recipe: Recipe, changes: list[str]) -> Recipe:
         else:
             value = value_of(type(owners[section]), field, text)
         changed.setdefault(section, {})[field] = value
+    if "seq_len" in changed.get("data", {}):
+        # Stages whose blocks are those that are packed follow.
+        for stage in recipe.stages:
+            if stage.longest_block == recipe.data.seq_len:
+                changed[stage.name] = {"seq_len": changed["data"]["seq_len"]} | changed.get(stage.name, {})
     return recipe.changed(**changed)
 
 

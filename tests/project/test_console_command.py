@@ -52,3 +52,10 @@ def test_a_recipe_in_a_file_of_ones_own_is_trained_by_its_path(tmp_path, capsys)
     assert main(["train", str(recipe), "--show", "--set", "pretrain.peak_lr=1e-3"]) == 0
     shown = capsys.readouterr().out
     assert "mine: a recipe of my own" in shown and "0.001" in shown
+
+
+def test_a_function_that_makes_no_recipe_is_one_line(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text("def mine():\n    return {}\n")
+    with pytest.raises(SystemExit):
+        main(["train", str(tmp_path / "mine.py"), "--show"])
+    assert capsys.readouterr().err.endswith("error: mine() must return a Recipe, got dict\n")

@@ -418,3 +418,11 @@ def test_a_diverging_training_ends_with_the_reason(losses):
 @pytest.mark.parametrize("losses", [[9.0, 3.0] * 9, [3.0] * 5 + [4.5, 3.0] * 4, [3.0] * 9 + [3.9] * 9])
 def test_noise_does_not_end_a_training(losses):
     diverging(losses)
+
+
+def test_stages_whose_blocks_are_the_packed_ones_follow_their_length(tmp_path):
+    recipe = staged_recipe(tmp_path)
+    changed = with_settings(recipe, ["data.seq_len=16"])
+    lengths = {stage.name: stage.longest_block for stage in changed.stages}
+    assert lengths == {"pretrain": 16, "deeper": 64, "gate": 16, "export": 0}
+    assert with_settings(recipe, ["data.seq_len=16", "pretrain.seq_len=8"]).stages[0].longest_block == 8
