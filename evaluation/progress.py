@@ -10,7 +10,7 @@ from tqdm import tqdm
 SECONDS_BETWEEN_LINES = 30.0
 LEAST_SECONDS_BETWEEN_LINES = 1.0
 Advance = Callable[[int], None]
-"""Adds to the amount that is done."""
+"""Function that adds to the amount that is done."""
 
 
 def shows_bars() -> bool:

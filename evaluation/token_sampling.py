@@ -1,4 +1,4 @@
-"""How the next token is chosen; without PyTorch, for programs that generate through llama.cpp."""
+"""Sampling parameters of a completion; without PyTorch, for programs that generate through llama.cpp."""
 
 import math
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ from evaluation.settings import EvaluationSettings
 from evaluation.suites.problem_files import HubDataset
 
 Log = Callable[[str], None]
-"""Writes one line for the user."""
+"""Function that writes one line for the user."""
 
 
 @dataclass(frozen=True)

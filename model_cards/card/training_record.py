@@ -1,4 +1,4 @@
-"""How a model was trained, from the folder of the recipe run that trained it."""
+"""Record of a model's training, read from the folder of the run that trained it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

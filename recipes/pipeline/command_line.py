@@ -1,4 +1,4 @@
-"""The run of a recipe from the options of its command line."""
+"""Run a recipe with the options of its command line."""
 
 import argparse
 import errno
@@ -116,7 +116,7 @@ def _toy(recipe: Recipe, last: str | None) -> Iterator[Recipe]:
 
 @contextmanager
 def _claimed(recipe: Recipe) -> Iterator[None]:
-    """Holds the run's folder, for all processes of this run."""
+    """Hold the lock on the run's folder, for all processes of this run."""
     lock: list[RunLock] = []
     on_main_process(lambda: lock.append(RunLock(recipe.run_dir)))
     try:
@@ -128,7 +128,7 @@ def _claimed(recipe: Recipe) -> Iterator[None]:
 
 @contextmanager
 def _refusing(program: str) -> Iterator[None]:
-    """Ends with one line where the run cannot be started."""
+    """End with one line when the run cannot be started."""
     try:
         yield
     except USER_ERRORS as error:
@@ -139,7 +139,7 @@ def _refusing(program: str) -> Iterator[None]:
 
 @contextmanager
 def _ending_in_one_line(recipe: Recipe, go_on: str) -> Iterator[None]:
-    """Ends with one line, which says how to go on, where something from outside ends the run."""
+    """End with one line that says how to continue when something from outside ends the run."""
     try:
         yield
     except KeyboardInterrupt:

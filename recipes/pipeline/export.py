@@ -28,7 +28,7 @@ PACKAGES = ("gguf", "xllamacpp")
 
 
 def obstacles(model: LoopLMConfig, gguf: str) -> list[str]:
-    """Why models of this configuration cannot be trained and then be such a file, a sentence each."""
+    """Reasons why a model of this configuration cannot be trained and exported in this type, a sentence each."""
     found = config_obstacles(model, gguf)
     if model.mhc_num_streams > 1:
         found.append(

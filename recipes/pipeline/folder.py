@@ -1,4 +1,4 @@
-"""The folder of a run: one process at a time works in it, and it remembers its settings."""
+"""The folder of a run: one process at a time works in it, and it keeps the settings of its run."""
 
 import fcntl
 import json
@@ -176,7 +176,7 @@ def next_folder(recipe: Recipe) -> Path:
 
 
 def take_place(recipe: Recipe) -> None:
-    """Deletes what an earlier run left in the folder and puts the one that was prepared in its place."""
+    """Delete the files of an earlier run in the folder and move the prepared run there."""
     folder = recipe.run_dir / NEXT
     names = stage_names(recipe, kept_settings(recipe))
     for entry in (recipe.run_dir / name for name in (SETTINGS_FILE, *RUN_ENTRIES, *names)):
@@ -225,7 +225,7 @@ class RunLock:
             ) from None
 
     def close(self) -> None:
-        """Ends the claim; folders that were made for it and hold nothing else go with it."""
+        """Release the lock, and delete folders that were created for it and are empty."""
         self.path.unlink(missing_ok=True)
         self.file.close()
         for folder in self.made:

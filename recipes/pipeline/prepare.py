@@ -1,4 +1,4 @@
-"""From sources to a tokenizer and blocks: what every stage of a recipe starts from."""
+"""Preparation of the data: from sources to a tokenizer and packed blocks."""
 
 import hashlib
 import json
@@ -180,7 +180,7 @@ def mix_folder(mix: Mapping[str, float] | None) -> str:
 
 
 def print_sources(rows: list[Document], most: int = 12) -> None:
-    """The largest sources with their size."""
+    """Print the largest sources with their size."""
     sizes: Counter[str] = Counter()
     for row in rows:
         sizes[row.source] += len(row.code.encode())

@@ -1,4 +1,4 @@
-"""The processes of a run: how many there are, what one of them does for all, and how all end when it cannot."""
+"""The processes of a run, and work that the main process does for all of them."""
 
 import os
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 def process_state() -> PartialState:
-    """This process among those of the run; without a GPU they must be told to work together on the processor."""
+    """State of this process among those of the run; without a GPU, processes communicate on the CPU."""
     # The others wait while the first one prepares and measures.
     return PartialState(cpu=has_no_accelerator(), timeout=timedelta(hours=2))
 
@@ -33,7 +33,7 @@ def use_all_cores() -> None:
 
 
 def on_main_process(action: Callable[[], Result]) -> Result:
-    """Runs `action` in the main process and returns its result in all; a refusal that it raises, all raise."""
+    """Run `action` in the main process and return its result in all; an error of the user is raised in all."""
     state = process_state()
     outcome: list = [None, None]
     if state.is_main_process:

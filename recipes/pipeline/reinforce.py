@@ -1,4 +1,4 @@
-"""The reinforcement-learning stage of a recipe: tasks, judged by the compiler; measured before and after."""
+"""Reinforcement learning on tasks that the compiler judges, measured before and after."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +33,7 @@ console = Console(highlight=False)
 
 
 def check_room(recipe: Recipe, stage: "MaxRL", tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Raises `ValueError` unless enough prompts of the tasks in a folder leave room for a completion."""
+    """Raise `ValueError` unless enough prompts of the tasks in a folder leave room for a completion."""
     tasks = split_tasks(read_tasks(folder / TASKS_FILE))
     room = stage.room(recipe)
     training, held_out = (_fitting(part, tokenizer, room) for part in (tasks.prompts, tasks.held_out))

@@ -1,4 +1,4 @@
-"""What a finished run tells: a completion, the losses, the compile rate, sizes; a table and `report.json`."""
+"""The closing report of a run: a completion, losses, compile rate and sizes, as tables and `report.json`."""
 
 import json
 import shlex
@@ -120,7 +120,7 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage) -> None:
 
 
 def _loss_table(losses: dict[str, list[float]], prepared: Prepared) -> Table:
-    """A line for each stage."""
+    """A row for each stage, with the loss after each loop."""
     title = f"\nLoss on all {len(prepared.validation)} held-out blocks, in nats per token"
     table = Table("after stage", title=title, title_justify="left")
     for loop in range(1, 1 + max(map(len, losses.values()), default=0)):
@@ -131,7 +131,7 @@ def _loss_table(losses: dict[str, list[float]], prepared: Prepared) -> Table:
 
 
 def _rise(losses: dict[str, list[float]]) -> str:
-    """A warning that the last stage's model knows the held-out text less well than an earlier one; "" if not."""
+    """A warning that the held-out loss rose in a later stage; "" if it did not."""
     last = {name: by_loop[-1] for name, by_loop in losses.items()}
     best = min(last, key=lambda stage: last[stage], default="")
     if not last or last[list(last)[-1]] <= last[best] + NOTABLE_RISE:

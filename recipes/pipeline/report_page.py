@@ -133,7 +133,7 @@ def _data_uri(path: Path) -> str | None:
 
 
 def _evaluation(entry: Mapping[str, Any]) -> Row:
-    """Step, held-out loss and the number of blocks it is of, completions that compile."""
+    """Step, held-out loss with its number of blocks, and completions that compile."""
     loss = f"{entry['eval_loss']:.4f}" if "eval_loss" in entry else ""
     if "eval_blocks" in entry:
         loss += f" ({entry['eval_blocks']} blocks)"
@@ -171,7 +171,7 @@ def _table(report: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def _measured(results: list[Results]) -> Iterator[Row]:
-    """Rows of the finished model: what was measured, of what, value and interval."""
+    """Rows of the finished model: metric, number of problems, value and interval."""
     for found in results:
         for name, interval in found.metrics.items():
             yield f"{found.benchmark}: {name}", f"{found.num_problems} {found.unit}", *_share(asdict(interval))

@@ -42,7 +42,7 @@ class Command:
 
     @property
     def words(self) -> list[str]:
-        """As a shell would pass them, without the variables before the program."""
+        """Words as a shell passes them, without the variables before the program."""
         line = re.sub(r"\s[<>]\s\S+", "", self.line.rpartition("' | ")[2])
         for name, instead in STAND_INS.items():
             line = line.replace(name, instead)
@@ -108,7 +108,7 @@ def python_words(words: list[str]) -> list[str]:
 
 
 def run_python(words: list[str], monkeypatch) -> None:
-    """Runs `-m module ...` or `file.py ...` in this process."""
+    """Run `-m module ...` or `file.py ...` in this process."""
     if words[0] == "-m":
         monkeypatch.setattr(sys, "argv", words[1:])
         runpy.run_module(words[1], run_name="__main__")

@@ -1,4 +1,4 @@
-"""What pyproject.toml allows, README.md names, and the tests run with is the same."""
+"""Versions of libraries: pyproject.toml, README.md and the environment of the tests agree."""
 
 import re
 import tomllib

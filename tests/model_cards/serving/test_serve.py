@@ -198,7 +198,7 @@ def test_the_copy_of_another_depth_is_removed_when_loading_is_interrupted(file, 
 
 
 def refusal(capsys, file, *options):
-    """What `serve` says when it does not start."""
+    """Error message of a `serve` that does not start."""
     assert main(["serve", "--model", str(file), *options]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trainers.reinforcement.curriculum import LEAST_WEIGHT, Curriculum, Outcome
 
 RATES = np.array([0.0] * 40 + [0.3] * 10 + [1.0] * 50)
-"""Of a hundred prompts: most are solved never or always."""
+"""Success rates of a hundred prompts, most of them 0 or 1."""
 
 
 def visits(steps: int, curriculum: Curriculum) -> np.ndarray:

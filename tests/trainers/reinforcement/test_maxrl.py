@@ -370,7 +370,7 @@ def test_nothing_in_generation_kwargs_may_change_what_is_drawn(tmp_path, changed
 
 
 def filtered(model):
-    """As a folder of the Hub may come: with filters and penalties in its generation configuration."""
+    """A model with filters and penalties in its generation configuration, as folders of the Hub may have."""
     settings = dict(top_k=5, min_p=0.2, repetition_penalty=1.5, no_repeat_ngram_size=2, min_new_tokens=3, num_beams=1)
     model.generation_config.update(**settings, suppress_tokens=[5, 6, 7], sequence_bias=[[[9], 4.0]])
     return model

@@ -1,4 +1,4 @@
-"""What a trainer rewards: no completion that only seems to do its task, and every reference solution."""
+"""Rewards: none for a completion that only seems to do its task, one for every reference solution."""
 
 import tomllib
 from collections import Counter

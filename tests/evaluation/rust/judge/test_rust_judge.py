@@ -44,7 +44,7 @@ def verifier():
 
 
 def hidden_tests_of(hack):
-    """What the judge is given with a hack: nothing, a signature, or a signature and hidden cases."""
+    """Tests that the judge gets with a hack: none, a signature, or a signature and hidden cases."""
     if hack.get("only") == "compile":
         return None
     checker = "" if hack.get("only") == "signature" else hack.get("checker", HACKS["checker"])
@@ -290,7 +290,7 @@ def test_the_examples_of_exercism_pass(step):
 
 
 def function_of(row):
-    """What a problem of HumanEval asks for."""
+    """Items that a problem of HumanEval requires."""
     declaration = row["declaration"]
     imports = " ".join(re.findall(r"^use [^;]*;", declaration, re.MULTILINE))
     function = declaration[declaration.rindex(f"fn {row['entry_point']}") :].strip().rstrip("{ ")

@@ -1,4 +1,4 @@
-"""What the syntax tree says about Rust: each count by its definition, each trap of the router by name."""
+"""Counts in the syntax tree of Rust, each by its definition, and forms that must compile alone, each by name."""
 
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
