@@ -1,4 +1,4 @@
-"""The usual work of Hugging Face users with a model: initialize, tie, save, cast, checkpoint activations, fine-tune."""
+"""The usual work of users with a model: initialize, tie, save, cast, checkpoint activations, fine-tune."""
 
 import copy
 
