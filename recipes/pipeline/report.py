@@ -72,6 +72,7 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage) -> None:
         rate = compile_rate_of(model, prepared.tokenizer, recipe)
     losses = {stage.name: list(result.held_out_loss) for stage, result in results if result.held_out_loss}
     longest = max((result for _, result in results), key=lambda result: result.tokens)
+    sizes = file_sizes(folder, group_code=True)
     found = {
         "recipe": recipe.name,
         "description": recipe.description,
@@ -84,7 +85,7 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage) -> None:
         "tokens_per_second": longest.tokens_per_second,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "ternary_parameters": sum(m.weight.numel() for m in model.modules() if isinstance(m, BitLinear)),
-        "file_sizes": file_sizes(folder, group_code=True),
+        "file_sizes": sizes | {"all files": sum(sizes.values())},
         "prompt": recipe.prompt,
         "completion": completion,
     }
