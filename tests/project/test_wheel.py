@@ -1,5 +1,6 @@
 """The wheel holds all that the recipes need: installed elsewhere, they run from any folder."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 from tests.helpers.paths import ROOT
 
-PACKAGES = ("modeling_nanochat", "evaluation", "trainers", "recipes", "model_cards")
+PACKAGES = ("modeling_nanochat", "evaluation", "trainers", "recipes", "model_cards", "nanochat_ternary")
 pytestmark = pytest.mark.wheel
 
 
@@ -20,8 +21,13 @@ def test_a_recipe_runs_dry_from_an_installed_wheel_in_another_folder(tmp_path):
     shutil.copytree(ROOT, source, ignore=left_out)
     elsewhere.mkdir()
 
+    # This checkout must be neither imported nor taken for an installation.
+    environment_variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
     def run(*command) -> str:
-        finished = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=elsewhere)
+        finished = subprocess.run(
+            list(map(str, command)), capture_output=True, text=True, cwd=elsewhere, env=environment_variables
+        )
         assert finished.returncode == 0, finished.stderr
         return finished.stdout
 
@@ -38,6 +44,7 @@ def test_a_recipe_runs_dry_from_an_installed_wheel_in_another_folder(tmp_path):
     assert (packages / "recipes" / "launch" / "fsdp2_2.yaml").is_file()
     assert [name for name in PACKAGES if not (packages / name / "py.typed").is_file()] == []
     text = packages / "trainers" / "data" / "builtin_rust"
-    shown = run(python, "-m", "recipes.project", "--data-dir", text, "--dry-run", "--set", "data.toolchain_docs=False")
-    assert "The dry run went through" in shown
+    command = environment / "bin" / "nanochat-ternary", "train", "project"
+    shown = run(*command, "--data-dir", text, "--dry-run", "--set", "data.toolchain_docs=False")
+    assert "The dry run finished" in shown
     assert not list(elsewhere.iterdir())
