@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.generation_settings import GenerationSettings
 from evaluation.loss_by_depth import loss_by_depth
-from evaluation.rust.sandbox.runner import CodeExecutionNotAllowed, require_consent
+from evaluation.rust.sandbox.runner import is_execution_allowed
 from evaluation.settings import EvaluationSettings
 from evaluation.suites.registry import suite_classes
 from evaluation.suites.suite import Suite, SuiteRun
@@ -66,7 +66,7 @@ class ContinuousEvaluation:
         found["eval_blocks"] = len(self.blocks)
         settings = EvaluationSettings(generation=replace(self.generation, num_samples=1))
         run = SuiteRun(model, self.tokenizer, settings, self.folder)
-        suites = [each for each in self.suites if not each.runs_programs or may_run_programs()]
+        suites = [each for each in self.suites if not each.runs_programs or is_execution_allowed()]
         end = time.monotonic() + self.seconds
         for index, suite in enumerate(suites):
             # The remaining time is divided evenly, so that the first suite does not use all of it.
@@ -88,7 +88,7 @@ def training_suites(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) 
     classes = [each for each in suite_classes() if each.training_metric is not None]
     suites, skipped = [], {}
     for each in sorted(classes, key=lambda suite: suite.runs_programs):
-        if each.runs_programs and not may_run_programs():
+        if each.runs_programs and not is_execution_allowed():
             continue
         try:
             suites.append(each.load(EvaluationSettings()).fitting(model, tokenizer))
@@ -105,12 +105,3 @@ def _same_random_state() -> Iterator[None]:
         yield
     random.setstate(states[0])
     np.random.set_state(states[1])
-
-
-def may_run_programs() -> bool:
-    """Whether the user has allowed programs that a model wrote to be run."""
-    try:
-        require_consent()
-    except CodeExecutionNotAllowed:
-        return False
-    return True

@@ -53,13 +53,25 @@ def read_settings(folder: Path, kinds: Mapping[str, str]) -> Kept | None:
         folder: Of the run.
         kinds: Kinds of the recipe's stages by name, for a run that kept none.
     """
+    kept = _read_sections(folder)
+    if kept is None or not {"model", "data", "training"} <= kept.keys():
+        return None
+    return kept if stage_settings(kept) else from_former_run(kept, kinds)
+
+
+def is_former_run(folder: Path) -> bool:
+    """Whether the settings in a folder are from before every stage had a section of its own."""
+    kept = _read_sections(folder)
+    return kept is not None and not stage_settings(kept)
+
+
+def _read_sections(folder: Path) -> Kept | None:
     try:
         kept = json.loads((folder / SETTINGS_FILE).read_text())
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return None
-    if not isinstance(kept, dict) or not {"model", "data", "training"} <= kept.keys():
-        return None
-    return kept if stage_settings(kept) else from_former_run(kept, kinds)
+    are_sections = isinstance(kept, dict) and all(isinstance(values, dict) for values in kept.values())
+    return kept if are_sections else None
 
 
 def stage_settings(kept: Kept) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,9 @@ import re
 from pathlib import Path
 
 from evaluation.options import HelpFormatter
+from recipes.pipeline.fields import meaning, names
+from recipes.pipeline.schema import DataSettings, TrainingSettings
+from recipes.pipeline.stages.kinds import KINDS
 
 ENTRY = re.compile(r"^ {4}(\w+) \(.*?\): (.*(?:\n {8}.*)*)", re.MULTILINE)
 ROOT = Path(__file__).parents[2]
@@ -53,11 +56,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def explanation() -> str:
     """The meaning of every setting, for `--help`."""
-    # Not at the top: a command that only parses its options need not import pydantic.
-    from recipes.pipeline.fields import meaning, names
-    from recipes.pipeline.schema import DataSettings, TrainingSettings
-    from recipes.pipeline.stages.kinds import KINDS
-
     lines = ["settings for --set NAME=VALUE (those of a stage begin with the stage's name):"]
     lines += [f"  model.{name}: {text}" for name, text in model_meanings().items()]
     for owner in (DataSettings, TrainingSettings, *KINDS.values()):

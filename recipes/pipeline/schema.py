@@ -233,8 +233,9 @@ class Recipe:
         return stage
 
     def before(self, stage: Stage) -> tuple[Stage, ...]:
-        """The active stages before one of them."""
-        return self.active_stages[: self.active_stages.index(stage)]
+        """The active stages before one of them, without those that close every run."""
+        before = self.active_stages[: self.active_stages.index(stage)]
+        return tuple(each for each in before if not each.closes_run)
 
     def changed(self, **changes: Any) -> "Recipe":
         """

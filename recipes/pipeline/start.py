@@ -12,7 +12,7 @@ from evaluation.exit_status import hint
 from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.rust.sandbox.runner import OPT_IN, CodeExecutionNotAllowed, require_consent
 from recipes.pipeline.file_names import PREPARED
-from recipes.pipeline.folder import keep_settings, must_prepare, next_folder, take_place
+from recipes.pipeline.folder import is_former_run, keep_settings, must_prepare, next_folder, take_place
 from recipes.pipeline.prepare import Prepared, prepare, read_prepared
 from recipes.pipeline.processes import on_main_process, process_state, use_all_cores
 from recipes.pipeline.schema import Recipe
@@ -52,9 +52,8 @@ def start(recipe: Recipe, resume: bool = False, overwrite: bool = False, only: s
     def prepare_or_continue() -> None:
         is_new = must_prepare(recipe, resume, overwrite)
         console.print(f"[bold]{recipe.name}[/bold]: {recipe.description}")
-        for stage in stages:
-            if stage.plan(recipe):
-                console.print(stage.plan(recipe), markup=False)
+        for plan in filter(None, (stage.plan(recipe) for stage in stages)):
+            console.print(plan, markup=False)
         if blocked is not None:
             console.print(
                 f"Stage {blocked.name} runs programs that the model writes and needs {OPT_IN}=1, which is not set: "
@@ -68,8 +67,7 @@ def start(recipe: Recipe, resume: bool = False, overwrite: bool = False, only: s
             stage.check_prepared(recipe, prepared, folder)
         if is_new:
             take_place(recipe)
-        elif resume:
-            # In the form of today, where an earlier version wrote them.
+        elif resume and is_former_run(recipe.run_dir):
             keep_settings(recipe, recipe.run_dir)
 
     on_main_process(prepare_or_continue)

@@ -27,7 +27,9 @@ from recipes.pipeline.schema import Recipe
 from tests.helpers.tiny_recipe import command, tiny_recipe, with_later
 
 
-@pytest.mark.parametrize("content", [None, "{}", '{"name": "pancakes"}', '{"model": {'])
+@pytest.mark.parametrize(
+    "content", [None, "{}", '{"name": "pancakes"}', '{"model": {', '{"model": 1, "data": 2, "training": 3}']
+)
 def test_files_that_are_no_run_are_never_deleted(tmp_path, capsys, content):
     recipe = tiny_recipe(tmp_path)
     recipe.run_dir.mkdir()
