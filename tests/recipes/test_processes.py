@@ -85,6 +85,8 @@ def test_killed_at_random_moments_a_training_ends_as_the_undisturbed_one(tmp_pat
     assert models[0].read_bytes() == models[1].read_bytes()
 
 
+# Like test_two_ranks.py, which `make test` runs, with the other optimizer.
+@pytest.mark.slow
 def test_two_processes_train_with_muon_and_lion_as_one(tmp_path):
     train_here(tmp_path / "1", MUON, resume=False)
     train(tmp_path / "2", MUON, processes=2)
