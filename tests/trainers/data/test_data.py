@@ -18,7 +18,7 @@ from tests.helpers.tiny import tiny_model
 from trainers.data import sources, verify
 from trainers.data.mix import MAX_REPEATS, check_shares, mix_documents
 from trainers.data.pack import pack_blocks
-from trainers.data.sources import Document, read_builtin, read_documents, read_folder, unique_documents
+from trainers.data.sources import Document, default, read_builtin, read_documents, read_folder, unique_documents
 from trainers.data.tokenizer import check_special_tokens, special_token_ids, train_tokenizer
 from trainers.data.verify import as_program, decided, verify_sample
 
@@ -106,7 +106,7 @@ def test_a_folder_is_read_recursively_and_unreadable_files_are_named(tmp_path, c
 
 
 def test_without_documentation_the_built_in_set_is_used_and_what_to_install_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(sources, "toolchain_docs", lambda: None)
+    monkeypatch.setattr(default, "toolchain_docs", lambda: None)
     rows = read_documents(None)
     assert rows == list(read_builtin()) and len(rows) >= 10
     assert "rustup component add rust-docs" in capsys.readouterr().out
