@@ -33,3 +33,16 @@ def print_table(console: Console, table: Table, prose: Collection[str] = ()) -> 
         table.title = None
     table.width = None if console.is_terminal and needed <= console.width else needed
     console.print(table, crop=False)
+
+
+def markdown_table(table: Table) -> str:
+    """Return a table whose cells are plain text in Markdown, with its title above and its caption below."""
+    columns = [[str(cell).replace("|", "\\|") for cell in column.cells] for column in table.columns]
+    rules = ["---:" if column.justify == "right" else "---" for column in table.columns]
+    rows = [[str(column.header) for column in table.columns], rules, *zip(*columns, strict=True)]
+    parts = ["\n".join("| " + " | ".join(row) + " |" for row in rows)]
+    if table.title:
+        parts.insert(0, f"**{table.title}**")
+    if table.caption:
+        parts.append(f"{table.caption}.")
+    return "\n\n".join(parts)

@@ -42,6 +42,10 @@ class Diagnostic:
     """Column in characters, counted from 1."""
     rendered: str = ""
     """The message as rustc prints it, with the code it points at."""
+    replacements: tuple[tuple[int, int, str], ...] = ()
+    """The compiler's suggestion, if it is sure of it (`MachineApplicable`): first and last byte in the code, and the
+    text between them.
+    """
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,10 @@ class Verdict:
             KeyError, TypeError, ValueError: The values are not those of a verdict.
         """
         fields = dict(values)
-        fields["diagnostics"] = tuple(Diagnostic(**diagnostic) for diagnostic in values["diagnostics"])
+        fields["diagnostics"] = tuple(
+            Diagnostic(**diagnostic | {"replacements": tuple(map(tuple, diagnostic["replacements"]))})
+            for diagnostic in values["diagnostics"]
+        )
         fields["metadata"] = None if values["metadata"] is None else CodeMetadata(**values["metadata"])
         fields["notes"] = tuple(values["notes"])
         return cls(**fields)

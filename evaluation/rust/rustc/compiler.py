@@ -189,7 +189,8 @@ def _read_errors(stderr: bytes, sources: dict[str, int]) -> tuple[dict[int, list
         places = [place for span in message["spans"] if span["is_primary"] and (place := _place(span, sources))]
         if len({source for source, _, _ in places}) == 1:
             source, line_number, column = places[0]
-            errors.setdefault(source, []).append(_diagnostic(message, source, line_number, column))
+            replacements = _replacements(message, source, sources)
+            errors.setdefault(source, []).append(_diagnostic(message, source, line_number, column, replacements))
         else:
             unplaced.append(_diagnostic(message))
     return errors, unplaced, "\n".join(other)
@@ -204,14 +205,35 @@ def _place(span: dict, sources: dict[str, int]) -> tuple[int, int, int] | None:
     return sources[span["file_name"]], span["line_start"], span["column_start"]
 
 
-def _diagnostic(message: dict, source: int | None = None, line: int | None = None, column: int | None = None):
+def _replacements(message: dict, source: int, sources: dict[str, int]) -> tuple[tuple[int, int, str], ...]:
+    """Return the first suggestion that the compiler is sure of, if all of it is in one source."""
+    for child in message["children"]:
+        spans = [span for span in child["spans"] if span["suggested_replacement"] is not None]
+        sure = all(
+            span["suggestion_applicability"] == "MachineApplicable"
+            and sources.get(span["file_name"]) == source
+            and span["expansion"] is None
+            for span in spans
+        )
+        if spans and sure:
+            return tuple((span["byte_start"], span["byte_end"], span["suggested_replacement"]) for span in spans)
+    return ()
+
+
+def _diagnostic(
+    message: dict,
+    source: int | None = None,
+    line: int | None = None,
+    column: int | None = None,
+    replacements: tuple[tuple[int, int, str], ...] = (),
+):
     """Return an error worded as if the source had been compiled alone."""
     code = message["code"]["code"] if message["code"] else None
     texts = message["message"], message["rendered"] or ""
     text, rendered = (
         text.replace(f"{MODULE}{source}.rs:", f"{ROOT}:").replace(f"{MODULE}{source}::", "") for text in texts
     )
-    return Diagnostic(code, category(code, text, rendered), text, line, column, rendered)
+    return Diagnostic(code, category(code, text, rendered), text, line, column, rendered, replacements)
 
 
 def names_others(errors: Sequence[Diagnostic]) -> bool:

@@ -1,0 +1,1 @@
+"""From sources of Rust code to verified rows, in steps that continue after an interruption."""

@@ -1,0 +1,131 @@
+"""The report of a preparation as tables: rows by step, by source, by crate status, and by column."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from trainers.data.preparation.statistics import SourceStats
+
+REPORT, SECONDS = "report.json", "seconds.json"
+Report = Mapping[str, Any]
+
+
+def read_report(folder: Path) -> Report:
+    """
+    Read the report of a finished preparation.
+
+    Raises:
+        ValueError: The folder has none.
+    """
+    path = folder / REPORT
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no finished preparation: {REPORT} is missing")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_seconds(folder: Path) -> dict[str, float]:
+    """Return the seconds by step of a preparation, summed over all calls; empty if they are not known."""
+    path = folder / SECONDS
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def report_tables(report: Report, seconds: Mapping[str, float]) -> list[Table]:
+    """Return the tables of a report, in the order in which they are read."""
+    return [
+        steps_table(report, seconds),
+        reading_table(report),
+        verification_table(report),
+        counts_table("Crates that were checked as a whole, by status", report["crates"]),
+        *(shares_table(f"Rows by {name}", report[f"by_{name}"]) for name in ("mix", "level", "license", "source")),
+    ]
+
+
+def steps_table(report: Report, seconds: Mapping[str, float]) -> Table:
+    """Return rows in and out of each step, with its time."""
+    documents = sum(each["documents"] for each in report["read"].values())
+    left_out = sum(sum(each["left_out"].values()) for each in report["read"].values())
+    dropped = sum(report["dropped"].values())
+    steps = (
+        ("read", documents + left_out, documents),
+        ("inspect", documents, documents - dropped),
+        ("verify", documents - dropped, report["rows"]),
+    )
+    table = _table("Steps", "step", "rows in", "rows out", "seconds", "rows per second")
+    for name, rows_in, rows_out in steps:
+        took = seconds.get(name, 0.0)
+        speed = f"{rows_in / took:,.0f}" if took else "-"
+        table.add_row(name, f"{rows_in:,}", f"{rows_out:,}", f"{took:,.1f}", speed)
+    crates = sum(report["crates"].values())
+    took = seconds.get("check crates", 0.0)
+    checked = sum(count for status, count in report["crates"].items() if status == "valid")
+    table.add_row(
+        "check crates", f"{crates:,}", f"{checked:,}", f"{took:,.1f}", f"{crates / took:,.1f}" if took else "-"
+    )
+    if seconds.get("verify") and "in rustc" in seconds:
+        share = seconds["in rustc"] / seconds["verify"]
+        table.caption = f"Compilers ran for {seconds['in rustc']:,.0f} s during verify: {share:.2f} at a time"
+    return table
+
+
+def reading_table(report: Report) -> Table:
+    """Return the documents of each source, and what was left out."""
+    table = _table("Sources", "source", "documents", "MB", "left out")
+    for name, each in report["read"].items():
+        left_out = ", ".join(f"{count:,} {reason}" for reason, count in _by_count(each["left_out"]))
+        table.add_row(name, f"{each['documents']:,}", f"{each['bytes'] / 1e6:,.2f}", left_out or "-")
+    for what, count in report["dropped"].items():
+        table.add_row("", f"-{count:,}", "", what)
+    return table
+
+
+def verification_table(report: Report) -> Table:
+    """Return the outcomes of verification by source."""
+    columns = ("source", "rows", "verified", "by crate", "rejected", "unparsable", "not judged", "compile rate")
+    table = _table("Verification", *columns, "most frequent reasons")
+    for source, each in report["verification"].items():
+        stats = SourceStats.from_json(each)
+        counts = (stats.total, stats.compiled, stats.by_crate, stats.failed_compile, stats.invalid, stats.not_judged)
+        rate = "-" if stats.compile_rate is None else f"{stats.compile_rate:.1%}"
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in stats.reasons.most_common(3))
+        table.add_row(source, *(f"{count:,}" for count in counts), rate, reasons)
+    table.caption = (
+        f"{report['negatives']:,} rejected rows are kept with the compiler's messages, {report['negatives_fixed']:,} "
+        "of them with a fixed version"
+    )
+    return table
+
+
+def counts_table(title: str, counts: Mapping[str, int]) -> Table:
+    """Return counts, the largest first."""
+    table = _table(title, "status", "count")
+    for name, count in _by_count(counts):
+        table.add_row(name, f"{count:,}")
+    return table
+
+
+def shares_table(title: str, parts: Mapping[str, Mapping[str, int]], most: int = 20) -> Table:
+    """Return rows and bytes by a column, the largest first."""
+    table = _table(title, "value", "rows", "MB", "share")
+    whole = sum(part["bytes"] for part in parts.values())
+    ordered = sorted(parts.items(), key=lambda pair: (-pair[1]["bytes"], pair[0]))
+    for name, part in ordered[:most]:
+        share = part["bytes"] / whole if whole else 0.0
+        table.add_row(name, f"{part['rows']:,}", f"{part['bytes'] / 1e6:,.2f}", f"{share:.1%}")
+    if len(ordered) > most:
+        table.caption = f"and {len(ordered) - most:,} more"
+    return table
+
+
+def _by_count(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title)
+    words = {"step", "source", "status", "value", "left out", "most frequent reasons"}
+    for column in columns:
+        table.add_column(column, justify="left" if column in words else "right")
+    return table

@@ -1,0 +1,63 @@
+"""
+Shards: files of JSON lines with about the same number of bytes each, so that workers can share the work.
+
+A shard is written whole or not at all. Equal rows give equal bytes.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from evaluation.complete_files import complete_file
+
+Row = dict[str, Any]
+SHARD_BYTES = 2_000_000
+"""Bytes of code after which a shard ends: some hundred files, which the compiler checks in a minute or less."""
+
+
+def shard_path(folder: Path, index: int) -> Path:
+    """Return the path of a shard by its number."""
+    return folder / f"{index:05}.jsonl"
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """Return the shards of a folder in their order."""
+    return sorted(folder.glob("[0-9]*.jsonl"))
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write a file of JSON lines, whole or not at all. Raises `OSError`, which names the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with complete_file(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file of JSON lines."""
+    # Not `splitlines`: code may contain other line separators, such as U+2028.
+    with path.open(encoding="utf-8", newline="\n") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file, whole or not at all. Raises `OSError`, which names the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with complete_file(path) as partial:
+        partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def shards_of(rows: Iterable[Row], max_bytes: int = SHARD_BYTES) -> Iterator[list[Row]]:
+    """Yield the rows in lists of at least `max_bytes` of code each, except for the last one."""
+    shard: list[Row] = []
+    size = 0
+    for row in rows:
+        shard.append(row)
+        size += len(row["code"].encode())
+        if size >= max_bytes:
+            yield shard
+            shard, size = [], 0
+    if shard:
+        yield shard

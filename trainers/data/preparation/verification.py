@@ -1,0 +1,257 @@
+"""
+Third step: verify the documents, a shard at a time.
+
+A file of a crate that passes `cargo check` as a whole is verified if the compiler read it for the crate's library.
+Everything else is compiled by itself. Rejected code is kept in shards of its own, with the compiler's messages and,
+where the compiler knows one, a fixed version.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from evaluation.rust import RustVerifier, Verdict
+from evaluation.rust.rustc.toolchain import find_toolchain
+from evaluation.rust.syntax.analysis import analyze, level
+from trainers.data.preparation.fixes import fix
+from trainers.data.preparation.outcome import MEANT_TO_FAIL, Judgment, judge
+from trainers.data.preparation.shards import Row, read_rows, write_json, write_rows
+from trainers.data.sources import COMPILE_FAIL, Document
+from trainers.data.verify import as_program, decided
+
+DEFAULT_EDITION = "2021"
+BY_CRATE, ALONE = "crate", "alone"
+NOT_COMPILED = "not compiled"
+
+
+@dataclass(frozen=True)
+class CheckedCrate:
+    """
+    Result of checking a crate as a whole.
+
+    Attributes:
+        status: A verdict's status; "valid" if the crate compiles.
+        edition: Of the crate.
+        features: Features that it was checked with.
+        files: Files that the compiler read, relative to the crate's folder.
+    """
+
+    status: str
+    edition: str
+    features: tuple[str, ...]
+    files: frozenset[str]
+
+
+@dataclass(frozen=True)
+class VerificationTask:
+    """
+    A shard to verify.
+
+    Attributes:
+        shard: Its documents.
+        dropped: JSON file with the documents to leave out, by id.
+        crates: JSON file with the crates that were checked, by name and version.
+        rows, negatives, outcomes: Files to write.
+        cache_dir: Folder of the verdicts.
+        compile_alone: Whether documents that no crate verifies are compiled by themselves.
+        verified_only: Whether only verified rows are kept.
+    """
+
+    shard: Path
+    dropped: Path
+    crates: Path
+    rows: Path
+    negatives: Path
+    outcomes: Path
+    cache_dir: Path
+    compile_alone: bool
+    verified_only: bool
+
+
+@dataclass
+class Verified:
+    """A document with its verdict and its outcome."""
+
+    document: Document
+    mix: str
+    judgment: Judgment
+    by: str = ""
+    verdict: Verdict | None = None
+    crate: CheckedCrate | None = None
+
+
+def verify_shard(task: VerificationTask) -> float:
+    """
+    Verify the documents of a shard, and write its rows, its negatives and its outcomes.
+
+    Returns:
+        Seconds that the compiler took.
+    """
+    dropped, crates = _dropped(task.dropped), _crates(task.crates)
+    rows = [row for row in read_rows(task.shard) if row["id"] not in dropped]
+    results = [_by_crate(Document.from_row(row), row["mix"], crates) for row in rows]
+    if task.compile_alone:
+        _compile_alone([result for result in results if not result.by], task.cache_dir)
+    write_rows(task.rows, (row for result in results if (row := _row(result, task.verified_only)) is not None))
+    write_rows(task.negatives, _negatives([result for result in results if _is_negative(result)], task))
+    outcomes = [
+        {
+            "source": result.document.source,
+            "outcome": result.judgment.outcome,
+            "reason": result.judgment.reason,
+            "by_crate": result.by == BY_CRATE,
+        }
+        for result in results
+    ]
+    # Written last: with it the shard is finished.
+    write_json(task.outcomes, outcomes)
+    verdicts = (result.verdict for result in results)
+    return sum(verdict.seconds for verdict in verdicts if verdict is not None and not verdict.cached)
+
+
+def _by_crate(document: Document, mix: str, crates: dict[str, CheckedCrate]) -> Verified:
+    """Return the outcome of a document by its crate's, or an open one."""
+    crate = crates.get(document.crate or "")
+    if crate is not None and crate.status == "valid" and _path_in_crate(document) in crate.files:
+        return Verified(document, mix, Judgment("verified"), BY_CRATE, crate=crate)
+    return Verified(document, mix, Judgment("not_judged", NOT_COMPILED), crate=crate)
+
+
+def _path_in_crate(document: Document) -> str:
+    return document.path.removeprefix(f"{document.crate}/")
+
+
+def _compile_alone(results: Sequence[Verified], cache_dir: Path) -> None:
+    """Compile documents by themselves and set their outcomes."""
+    by_edition: dict[str, list[Verified]] = defaultdict(list)
+    for result in results:
+        by_edition[result.document.edition or DEFAULT_EDITION].append(result)
+    for edition, group in sorted(by_edition.items()):
+        # Exact, so that the messages do not depend on what was compiled together.
+        verdicts = decided(
+            _verifier(edition, cache_dir).verify([as_program(result.document) for result in group], exact=True)
+        )
+        for result, verdict in zip(group, verdicts, strict=True):
+            result.by, result.verdict, result.judgment = ALONE, verdict, judge(result.document, verdict)
+
+
+def _row(result: Verified, verified_only: bool) -> Row | None:
+    """Return the row to train on; None if there is none."""
+    outcome = result.judgment.outcome
+    if outcome == "rejected" or (verified_only and outcome != "verified"):
+        return None
+    if result.document.kind == COMPILE_FAIL:
+        return None
+    mix = result.mix
+    if outcome == "verified" and mix == "high_quality_rust":
+        mix = "verified_examples"
+    elif outcome != "verified" and mix == "verified_examples":
+        return None
+    document, verdict, crate = result.document, result.verdict, result.crate
+    sizes = analyze(document.code).metadata
+    by_crate = result.by == BY_CRATE and crate is not None
+    return {
+        "id": document.id,
+        "source": document.source,
+        "path": document.path,
+        "kind": document.kind,
+        "license": document.license,
+        "crate": document.crate,
+        "prompt": "",
+        "code": document.code,
+        "status": "valid" if outcome == "verified" else "not_compiled" if verdict is None else verdict.status,
+        "verdict": {
+            "outcome": outcome,
+            "reason": result.judgment.reason,
+            "by": result.by,
+            "error_codes": [] if verdict is None else list(verdict.error_codes),
+            "edition": crate.edition if by_crate and crate else document.edition or DEFAULT_EDITION,
+            "features": list(crate.features) if by_crate and crate else [],
+            "rustc": _rustc() if result.by else "",
+        },
+        "complexity": sizes.complexity,
+        "has_unsafe": sizes.unsafe_blocks > 0,
+        "lifetime_complexity": sizes.lifetime_complexity,
+        "trait_bounds": sizes.trait_bounds,
+        "difficulty": sizes.difficulty,
+        "level": level(sizes.difficulty),
+        "mix": mix,
+    }
+
+
+def _is_negative(result: Verified) -> bool:
+    """Whether the compiler rejects the code for a reason that is in the code."""
+    meant = result.judgment.reason == MEANT_TO_FAIL and result.verdict is not None
+    return result.judgment.outcome == "rejected" or (
+        meant and result.verdict is not None and bool(result.verdict.error_codes) and not result.verdict.external
+    )
+
+
+def _negatives(rejected: Sequence[Verified], task: VerificationTask) -> list[Row]:
+    by_edition: dict[str, list[Verified]] = defaultdict(list)
+    for result in rejected:
+        by_edition[result.document.edition or DEFAULT_EDITION].append(result)
+    fixed: dict[str, str | None] = {}
+    for edition, group in sorted(by_edition.items()):
+        codes = [as_program(result.document) for result in group]
+        verdicts = [result.verdict for result in group if result.verdict is not None]
+        better = fix(codes, verdicts, _verifier(edition, task.cache_dir))
+        fixed |= {result.document.id: code for result, code in zip(group, better, strict=True)}
+    return [_negative(result, fixed[result.document.id]) for result in rejected]
+
+
+def _negative(result: Verified, fixed: str | None) -> Row:
+    document, verdict = result.document, result.verdict
+    assert verdict is not None, "only the compiler rejects code"
+    return {
+        "id": document.id,
+        "source": document.source,
+        "path": document.path,
+        "license": document.license,
+        "code": as_program(document),
+        "status": verdict.status,
+        "category": verdict.diagnostics[0].category,
+        "error_codes": list(verdict.error_codes),
+        "diagnostics": [
+            {
+                "code": diagnostic.code,
+                "category": diagnostic.category,
+                "message": diagnostic.message,
+                "line": diagnostic.line,
+                "column": diagnostic.column,
+                "rendered": diagnostic.rendered,
+            }
+            for diagnostic in verdict.diagnostics
+        ],
+        "fixed_code": fixed,
+        "edition": document.edition or DEFAULT_EDITION,
+        "rustc": _rustc(),
+    }
+
+
+@cache
+def _verifier(edition: str, cache_dir: Path) -> RustVerifier:
+    # One compiler at a time: the other processors belong to the other workers.
+    return RustVerifier(edition, workers=1, cache_dir=cache_dir)
+
+
+@cache
+def _rustc() -> str:
+    return find_toolchain().version
+
+
+@cache
+def _dropped(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
+
+
+@cache
+def _crates(path: Path) -> dict[str, CheckedCrate]:
+    return {
+        name: CheckedCrate(each["status"], each["edition"], tuple(each["features"]), frozenset(each["files"]))
+        for name, each in json.loads(path.read_text()).items()
+    }
