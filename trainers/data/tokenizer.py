@@ -1,14 +1,24 @@
 """Byte-level BPE tokenizer and its special tokens."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from trainers.data.special_tokens import BOS_TOKEN, EOS_TOKEN, PAD_TOKEN, SMALLEST_VOCABULARY, SPECIAL_TOKENS
+from trainers.data.special_tokens import (
+    BOS_TOKEN,
+    EOS_TOKEN,
+    FIM_TOKENS,
+    PAD_TOKEN,
+    SMALLEST_VOCABULARY,
+    SPECIAL_TOKENS,
+)
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    texts: Iterable[str], vocab_size: int, max_length: int, fill_in_the_middle: bool = False
+) -> PreTrainedTokenizerFast:
     """
     Train a byte-level BPE with the pre-tokenization of GPT-2. Any text is unchanged by encoding and decoding
     (if it spells a special token, only with `split_special_tokens=True`).
@@ -16,31 +26,35 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> P
     Every encoded text begins with the bos token. The special tokens have the ids 0 (pad), 1 (bos) and 2 (eos).
 
     Args:
-        texts: Texts to learn the merges from.
+        texts: Texts to learn the merges from. They are read once and not kept in memory.
         vocab_size: Maximum number of tokens, including the special tokens and the 256 bytes.
         max_length: Maximum sequence length of the model in tokens.
+        fill_in_the_middle: Whether the tokenizer also gets the special tokens `FIM_TOKENS`, with the ids 3 to 5.
 
     Raises:
         ValueError: `vocab_size` is too small for the bytes, or there is no text.
     """
-    if vocab_size < SMALLEST_VOCABULARY:
+    special_tokens = SPECIAL_TOKENS + (FIM_TOKENS if fill_in_the_middle else [])
+    smallest = SMALLEST_VOCABULARY + len(special_tokens) - len(SPECIAL_TOKENS)
+    if vocab_size < smallest:
         raise ValueError(
-            f"vocab_size must be at least {SMALLEST_VOCABULARY} (256 bytes and {len(SPECIAL_TOKENS)} special tokens), "
+            f"vocab_size must be at least {smallest} (256 bytes and {len(special_tokens)} special tokens), "
             f"got {vocab_size}"
         )
-    texts = list(texts)
-    if not any(texts):
+    remaining = _without_empty(texts)
+    first = next(remaining, None)
+    if first is None:
         raise ValueError("texts must hold some text to train a tokenizer on, got none")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=SPECIAL_TOKENS,
+        special_tokens=special_tokens,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator(chain([first], remaining), trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{BOS_TOKEN} $A",
         pair=f"{BOS_TOKEN} $A $B",
@@ -55,6 +69,10 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> P
         padding_side="left",
         clean_up_tokenization_spaces=False,
     )
+
+
+def _without_empty(texts: Iterable[str]) -> Iterator[str]:
+    return (text for text in texts if text)
 
 
 def special_token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:

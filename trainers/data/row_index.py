@@ -1,0 +1,158 @@
+"""Files of JSON lines that are mixed without being read into memory: only ids, sizes and places of rows are kept."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from trainers.data.mix import MixedDocument, MixPlan, mixed_order, plan_mix
+from trainers.data.sources import Document
+
+COLUMNS = (*Document.__match_args__, "mix")
+"""Columns that each row needs; others are ignored."""
+Column = Literal["mix", "source"]
+
+
+@dataclass(frozen=True)
+class RowIndex:
+    """
+    Places of the rows of some files. A row takes about 40 bytes of memory.
+
+    Attributes:
+        paths: The files.
+        files: Index of each row's file, `(rows,)`.
+        offsets: Byte at which each row begins in its file.
+        lengths: Bytes of each row in its file.
+        sizes: Bytes of each row's code.
+        ids: Ids of the rows.
+        names: Names of the parts of the mix, and of the sources.
+        numbers: For each row the index of its name in `names`.
+    """
+
+    paths: Sequence[Path]
+    files: np.ndarray
+    offsets: np.ndarray
+    lengths: np.ndarray
+    sizes: np.ndarray
+    ids: np.ndarray
+    names: Mapping[Column, Sequence[str]]
+    numbers: Mapping[Column, np.ndarray]
+
+    @classmethod
+    def of(cls, paths: Sequence[Path]) -> "RowIndex":
+        """
+        Read all rows once and keep their places.
+
+        Args:
+            paths: Files of JSON lines with the columns `COLUMNS`.
+
+        Raises:
+            ValueError: A line is not a row with these columns as text.
+            OSError: A file cannot be read.
+        """
+        places: list[tuple[int, int, int, int]] = []
+        ids: list[bytes] = []
+        names: dict[Column, dict[str, int]] = {"mix": {}, "source": {}}
+        numbers: dict[Column, list[int]] = {"mix": [], "source": []}
+        for file_number, path in enumerate(paths):
+            offset = 0
+            with path.open("rb") as file:
+                for line_number, line in enumerate(file, 1):
+                    row = _parse(line, f"{path}, line {line_number}")
+                    places.append((file_number, offset, len(line), len(row["code"].encode())))
+                    ids.append(row["id"].encode())
+                    for column, known in names.items():
+                        numbers[column].append(known.setdefault(row[column], len(known)))
+                    offset += len(line)
+        table = np.array(places, dtype=np.int64).reshape(len(places), 4)
+        return cls(
+            list(paths),
+            table[:, 0].astype(np.int32),
+            table[:, 1].copy(),
+            table[:, 2].astype(np.int32),
+            table[:, 3].astype(np.int32),
+            np.array(ids, dtype=bytes),
+            {column: list(known) for column, known in names.items()},
+            {column: np.array(found, dtype=np.int32) for column, found in numbers.items()},
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows_by(self, column: Column) -> dict[str, np.ndarray]:
+        """Return the row numbers of each name in a column, in the order of the rows' ids."""
+        order = np.argsort(self.ids, kind="stable")
+        numbers = self.numbers[column][order]
+        return {name: order[numbers == number] for number, name in enumerate(self.names[column])}
+
+    def plan(self, shares: Mapping[str, float], column: Column = "mix") -> MixPlan:
+        """
+        Plan a mix of the rows, see [`plan_mix`].
+
+        Args:
+            shares: Shares of the bytes by name in the column.
+            column: "mix" for the parts of the mix, "source" for the sources.
+
+        Raises:
+            ValueError: A name has no rows, or a share is not a positive number.
+        """
+        rows = self.rows_by(column)
+        return plan_mix({name: int(self.sizes[chosen].sum()) for name, chosen in rows.items()}, shares)
+
+    def mixed(self, plan: MixPlan, column: Column = "mix") -> Iterator[MixedDocument]:
+        """
+        Yield the documents of a planned mix in an order that depends only on their ids, one at a time from the disk.
+
+        Args:
+            plan: Plan with the same column.
+            column: "mix" for the parts of the mix, "source" for the sources.
+
+        Raises:
+            ValueError: A file has changed since it was indexed.
+        """
+        rows = self.rows_by(column)
+        ids = {name: _Texts(self.ids[rows[name]]) for name in plan.bytes}
+        sizes = {name: self.sizes[rows[name]] for name in plan.bytes}
+        for reading in mixed_order(plan, ids, sizes):
+            row = int(rows[reading.name][reading.row])
+            yield MixedDocument(self.read(row), reading.name, reading.repetition)
+
+    def read(self, row: int) -> Document:
+        """
+        Read one row.
+
+        Raises:
+            ValueError: The file has changed since it was indexed.
+        """
+        path, offset, identity = self.paths[self.files[row]], int(self.offsets[row]), self.ids[row].decode()
+        with path.open("rb") as file:
+            file.seek(offset)
+            line = file.read(int(self.lengths[row]))
+        found = _parse(line, f"{path}, byte {offset}")
+        if found["id"] != identity:
+            raise ValueError(f"{path} must not change while it is read, got another row at byte {offset}")
+        return Document(**{name: found[name] for name in Document.__match_args__})
+
+
+class _Texts(Iterable[str]):
+    """Texts of an array of bytes, decoded one at a time."""
+
+    def __init__(self, values: np.ndarray):
+        self._values = values
+
+    def __iter__(self) -> Iterator[str]:
+        return (value.decode() for value in self._values)
+
+
+def _parse(line: bytes, place: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"{place} must hold a row in JSON, got {line[:60]!r}") from error
+    wrong = [name for name in COLUMNS if not isinstance(row, dict) or not isinstance(row.get(name), str)]
+    if wrong:
+        raise ValueError(f"{place} must hold a row with the columns {', '.join(COLUMNS)} as text; check {wrong[0]}")
+    return row
