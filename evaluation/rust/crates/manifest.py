@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,7 +50,7 @@ class CratePackage:
     """SPDX expression; empty if the manifest has none."""
     folder: Path
     dependencies: tuple[Dependency, ...]
-    features: Mapping[str, tuple[str, ...]]
+    features: Mapping[str, tuple[str, ...]] = field(hash=False)
     """The table of features, without the implicit ones of optional dependencies."""
     has_library: bool
     library_name: str
