@@ -39,8 +39,11 @@ COMMANDS: dict[str, Command | Group] = {
     "recipes": Command("list the recipes with their sizes", "recipes.__main__:add_recipes"),
     "train": Command("train a model by a recipe", "recipes.pipeline.program:add_train"),
     "data": Group(
-        "generate, rewrite and inspect training data",
+        "prepare, generate, rewrite and inspect training data",
         {
+            "prepare": Command("prepare the data of a recipe", "recipes.pipeline.prepare_command:add_prepare"),
+            "inspect": Command("show a prepared data set", "trainers.data.preparation.command_line:add_inspect"),
+            "card": Command("write the card of a prepared data set", "trainers.data.preparation.command_line:add_card"),
             "synth": Command("generate verified samples or tasks", "trainers.data.command_line:add_synth"),
             "augment": Command("rewrite programs into verified variants", "trainers.data.command_line:add_augment"),
             "report": Command("report the diversity of samples", "trainers.data.command_line:add_report"),

@@ -1,6 +1,7 @@
 """Recipes that others change a few lines of."""
 
-from recipes.pipeline.schema import DataSettings, Recipe, TrainingSettings
+from recipes.pipeline.data_settings import DataSettings
+from recipes.pipeline.schema import Recipe, TrainingSettings
 from recipes.pipeline.stages.export import Export
 from recipes.pipeline.stages.gate import TrainGate
 from recipes.pipeline.stages.maxrl import MaxRL

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from evaluation.exit_status import BAD_INPUT, INTERRUPTED, USER_ERRORS, one_line
 from evaluation.rust import SandboxUnavailable, ToolchainUnavailable
 from evaluation.rust.sandbox.runner import OPT_IN, SandboxFailure
+from recipes.pipeline.file_names import PREPARED
 from recipes.pipeline.folder import RunLock, differences, kept_settings, remembered, resume_command
 from recipes.pipeline.launcher import end_run
 from recipes.pipeline.processes import on_main_process, process_state
@@ -24,8 +25,9 @@ from recipes.pipeline.run import finish, how_to_go_on
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.settings import show, with_settings
 from recipes.pipeline.stages.ouro import with_ouro_schedule
-from recipes.pipeline.start import start
+from recipes.pipeline.start import prepare_only, start
 from trainers.callbacks import TrainingDiverged
+from trainers.data.sources import absolute_source
 from trainers.reinforcement.rewards import RewardUnavailable
 
 console = Console(highlight=False)
@@ -66,6 +68,28 @@ def run_recipe(make_recipe: Callable[[], Recipe], options: argparse.Namespace, p
         console.print(how_to_go_on(recipe, blocked), markup=False, soft_wrap=True)
 
 
+def prepare_recipe(make_recipe: Callable[[], Recipe], options: argparse.Namespace, program: str) -> None:
+    """
+    Prepare the data of a recipe.
+
+    Args:
+        make_recipe: Makes the recipe as it is without options.
+        options: Of [`recipes.pipeline.prepare_command.add_prepare`].
+        program: Name in error messages.
+    """
+    with ExitStack() as stack:
+        with _refusing(program):
+            recipe = with_data(_made(make_recipe), options)
+            if options.limit is not None:
+                recipe = recipe.changed(data={"limit": options.limit})
+            go_on = f" Continue with: {program} --recipe {options.recipe} --resume"
+            place = "" if options.output_dir is None else f" --output-dir {options.output_dir}"
+            stack.enter_context(_ending_in_one_line(recipe, go_on + place))
+            stack.enter_context(_claimed(recipe))
+            prepare_only(recipe, options.resume, options.overwrite, options.num_workers)
+    console.print(f"Everything is in {recipe.run_dir / PREPARED}; train with: {resume_command(recipe)}", markup=False)
+
+
 def _made(make_recipe: Callable[[], Recipe]) -> Recipe:
     """The recipe that a function, perhaps of the user, makes. Raises `ValueError` when it makes something else."""
     recipe = make_recipe()
@@ -81,10 +105,26 @@ def _chosen(recipe: Recipe, options: argparse.Namespace) -> Recipe:
     Raises:
         ValueError: There is no such run, or a change is not possible.
     """
-    if options.output_dir is not None:
-        recipe = replace(recipe, output_dir=options.output_dir)
     if options.schedule is not None:
         recipe = with_ouro_schedule(recipe)
+    recipe = with_data(recipe, options)
+    if options.seed is not None:
+        recipe = recipe.changed(training={"seed": options.seed})
+    if options.total_steps is not None:
+        recipe = recipe.with_total_steps(options.total_steps)
+    return recipe
+
+
+def with_data(recipe: Recipe, options: argparse.Namespace) -> Recipe:
+    """
+    The recipe with the settings of the run that is continued, and the changes of the options of
+    [`recipes.pipeline.options.add_data_options`].
+
+    Raises:
+        ValueError: There is no such run, or a change is not possible.
+    """
+    if options.output_dir is not None:
+        recipe = replace(recipe, output_dir=options.output_dir)
     if options.resume:
         kept = kept_settings(recipe)
         if kept is None:
@@ -94,12 +134,10 @@ def _chosen(recipe: Recipe, options: argparse.Namespace) -> Recipe:
         if changed and os.environ.get("RANK", "0") == "0":
             console.print("Settings of the run that are not the recipe's:\n" + "\n".join(changed), markup=False)
     recipe = with_settings(recipe, options.changes)
-    if options.seed is not None:
-        recipe = recipe.changed(training={"seed": options.seed})
-    if options.total_steps is not None:
-        recipe = recipe.with_total_steps(options.total_steps)
     folder = recipe.data.data_dir if options.data_dir is None else options.data_dir
-    return recipe.changed(data={"data_dir": folder and folder.resolve()})
+    named = tuple(options.sources) or recipe.data.sources
+    sources = tuple(absolute_source(source) for source in named)
+    return recipe.changed(data={"data_dir": folder and folder.resolve(), "sources": sources})
 
 
 @contextmanager

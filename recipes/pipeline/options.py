@@ -8,7 +8,8 @@ from pathlib import Path
 
 from evaluation.options import HelpFormatter
 from recipes.pipeline.fields import meaning, names
-from recipes.pipeline.schema import DataSettings, TrainingSettings
+from recipes.pipeline.data_settings import DataSettings
+from recipes.pipeline.schema import TrainingSettings
 from recipes.pipeline.stages.kinds import KINDS
 
 ENTRY = re.compile(r"^ {4}(\w+) \(.*?\): (.*(?:\n {8}.*)*)", re.MULTILINE)
@@ -19,12 +20,7 @@ SCHEDULES = ("ouro",)
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a recipe, and the meaning of every setting below them."""
     parser.formatter_class, parser.epilog = HelpFormatter, explanation()
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        help="folder with .rs files to train on (default: the documentation of the installed Rust toolchain)",
-    )
-    parser.add_argument("--output-dir", type=Path, help="parent of the run's folder (default: runs)")
+    add_data_options(parser)
     parser.add_argument("--seed", type=int, help="seed of weights and data order (default: the recipe's, 0)")
     parser.add_argument(
         "--total-steps",
@@ -35,9 +31,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--schedule",
         choices=SCHEDULES,
         help="divide the first stage: ouro has the five stages of the Ouro paper (default: the recipe's own stages)",
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", dest="changes", help="change a setting; repeatable"
     )
     parser.add_argument(
         "--stage",
@@ -51,6 +44,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     action.add_argument("--show", action="store_true", help="print every setting, its value and meaning, and stop")
     action.add_argument(
         "--dry-run", action="store_true", help="run two steps of every stage at toy size, in a temporary folder"
+    )
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where text comes from and where the run lies, and the change of any setting."""
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        help="folder with .rs files to train on (default: the documentation of the installed Rust toolchain)",
+    )
+    parser.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        metavar="KIND=PLACE",
+        dest="sources",
+        help="text to train on, such as crates=FOLDER (`nanochat-ternary data sources` lists the kinds); repeatable",
+    )
+    parser.add_argument("--output-dir", type=Path, help="parent of the run's folder (default: runs)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="changes", help="change a setting; repeatable"
     )
 
 

@@ -1,4 +1,4 @@
-"""Preparation of the data: from sources to a tokenizer and packed blocks."""
+"""Preparation of the data: from sources to verified rows, a tokenizer and packed blocks."""
 
 import hashlib
 import json
@@ -8,19 +8,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 from datasets import Dataset, load_from_disk
 from rich.console import Console
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from evaluation.rust import RustVerifier
+from evaluation.tables import plain_console, print_table
 from recipes.pipeline.file_names import SYNTHETIC_FILE, TASKS_FILE
-from recipes.pipeline.schema import DataSettings, Recipe
+from recipes.pipeline.data_settings import DataSettings
+from recipes.pipeline.schema import Recipe
 from recipes.pipeline.stages.stage import FINISHED, OWN_TEXT
 from trainers.data.augment import KINDS, Augmentation, augment_documents
+from trainers.data.blocks import TokenBlocks, open_blocks
 from trainers.data.kept import read_kept
-from trainers.data.mix import mix_documents
-from trainers.data.pack import pack_blocks
-from trainers.data.sources import Document, read_documents
+from trainers.data.manifest import MANIFEST_FILE, PackSettings, file_identities
+from trainers.data.pack import pack_documents
+from trainers.data.preparation.inputs import INPUTS, changed_inputs, keep_inputs
+from trainers.data.preparation.prepare import ROWS, prepare_rows
+from trainers.data.preparation.report import CORPUS, keep_command, read_seconds, report_tables
+from trainers.data.preparation.shards import shard_paths, write_json, write_rows
+from trainers.data.preparation.split import split_rows
+from trainers.data.row_index import RowIndex
+from trainers.data.sources import Document, Source
 from trainers.data.synthetic.stream import choose_families
 from trainers.data.synthetic.verified import LICENSE, write_synthetic
 from trainers.data.tasks.task import read_tasks, split_tasks
@@ -29,8 +39,10 @@ from trainers.data.verify import verify_sample
 
 console = Console(highlight=False)
 
-# Name in a mix for all real text.
 TEXT = "text"
+"""Name in a mix for all real text."""
+MADE_FILE, TOKENIZER, VALIDATION = "made.jsonl", "tokenizer", "validation"
+SYNTHETIC_MIX = "synthetic_data"
 
 
 @dataclass(frozen=True)
@@ -42,93 +54,122 @@ class Prepared:
         tokenizer: Trained on all training texts, whatever the stages read of them.
         training: Blocks by the name of the stage that reads them.
         validation: Held-out blocks, of all sources as they are.
-        repetitions: Number of times that a stage's blocks hold their most frequent text, by stage: a mix repeats
-            scarce sources.
+        epochs: Number of times that a stage's blocks hold each part of its mix, by stage: a mix repeats what is scarce.
     """
 
     tokenizer: PreTrainedTokenizerFast
-    training: Mapping[str, Dataset]
+    training: Mapping[str, Dataset | TokenBlocks]
     validation: Dataset
-    repetitions: Mapping[str, int] = field(default_factory=dict)
+    epochs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
-def split_rows(
-    rows: list[Document], validation_fraction: float, least_bytes: int
-) -> tuple[list[Document], list[Document]]:
+def prepare(recipe: Recipe, folder: Path, num_workers: int | None = None) -> None:
     """
-    Training and validation rows, in the order of their hashes: rows of one source would lie together otherwise. The
-    first `validation_fraction` of all possible hashes is held out, and further rows until there are `least_bytes`.
+    Prepare the rows, train the tokenizer and pack the blocks. An interrupted call is continued by an equal one; if the
+    inputs have changed since then, it begins again.
+
+    Args:
+        recipe: Of the run.
+        folder: For everything that is written.
+        num_workers: Number of processes that inspect and verify; None for one per processor.
 
     Raises:
-        ValueError: Too little is left to train on.
+        ValueError: The data are too few for a stage, lack a source that a mix names, or compile too rarely.
+        CodeExecutionNotAllowed: Crates or the tests of variants are to be run without `HF_ALLOW_CODE_EVAL=1`.
     """
-    rows = sorted(rows, key=lambda row: row.id)
-    threshold = int(validation_fraction * 2**32)
-    held_out_bytes = num_held_out = 0
-    for row in rows:
-        if int(row.id[:8], 16) >= threshold and held_out_bytes >= least_bytes:
-            break
-        held_out_bytes += len(row.code.encode())
-        num_held_out += 1
-    training, validation = rows[num_held_out:], rows[:num_held_out]
-    if sum(len(row.code.encode()) for row in training) < least_bytes:
-        raise ValueError(
-            f"the data must hold several texts, so that at least {least_bytes:,} bytes can be held out and as many be "
-            f"trained on, got {sum(len(row.code.encode()) for row in rows):,} bytes in {len(rows)} texts"
-        )
-    return training, validation
-
-
-def prepare(recipe: Recipe, folder: Path) -> None:
-    """
-    Read the data, train the tokenizer, pack the blocks; what an earlier, equal call made is used again.
-
-    Raises:
-        ValueError: The data are too few for a stage, or lack a source that a mix names.
-    """
-    finished = folder / FINISHED
-    if finished.exists():
+    if (folder / FINISHED).exists():
         return
-    shutil.rmtree(folder, ignore_errors=True)
     data = recipe.data
-    rows = read_documents(data.data_dir)
-    print_sources(rows)
+    own_sources, others = data.own_sources(), data.other_sources()
+    sources, settings = [*own_sources, *others], data.preparation()
+    corpus = folder / CORPUS
+    changed = changed_inputs(sources, settings, corpus) if (corpus / INPUTS).exists() else []
+    if changed:
+        console.print("The inputs have changed, so that the data is prepared again:\n" + "\n".join(changed), markup=False)
+    if changed or not (corpus / INPUTS).exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        keep_inputs(sources, settings, corpus)
+        keep_command(corpus)
+    report = prepare_rows(sources, settings, corpus, num_workers, console.is_terminal)
+    for table in report_tables(report, read_seconds(corpus)):
+        print_table(plain_console(), table)
+    shards = shard_paths(corpus / ROWS)
+    index = RowIndex.of(shards)
+    real = np.arange(len(index))
+    own = real[[_source_number(shards[file]) < len(own_sources) for file in index.files]]
     # A token is rarely longer than eight bytes, so both parts fill at least a block.
-    own, validation = split_rows(rows, data.validation_fraction, 8 * data.seq_len)
-    text = list(own)
-    if data.toolchain_docs and data.data_dir is not None:
-        beside = read_documents(None)
-        print_sources(beside)
-        known = {row.id for row in rows}
-        text += [row for row in beside if row.id not in known]
-    made = make_rows(data, text, folder.parent)
-    print_sources(made)
-    training, groups = text + made, {TEXT: text, OWN_TEXT: own}
-    mixes = {mix_folder(mix): mix for stage in recipe.active_stages for mix in stage.mixes(recipe)}
-    parts = {name: training if mix is None else mix_documents(training, mix, groups) for name, mix in mixes.items()}
+    own, validation = split_rows(index, own, data.validation_fraction, 8 * data.seq_len)
+    beside = real[[_source_number(shards[file]) >= len(own_sources) for file in index.files]]
+    text = index.in_order(np.concatenate([own, beside]))
+    if not (corpus / MADE_FILE).exists():
+        made = make_rows(data, index.documents(text), folder.parent)
+        print_sources(made)
+        write_rows(corpus / MADE_FILE, (asdict(row) | {"mix": SYNTHETIC_MIX} for row in made))
+    index = RowIndex.of([*shards, corpus / MADE_FILE])
+    training = np.concatenate([text, np.arange(len(real), len(index))])
+    groups = _groups(index, training) | {TEXT: text, OWN_TEXT: own}
     if data.verified_sample:
-        sample = verify_sample(rows, data.verified_sample, progress=console.is_terminal)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "verification.json").write_text(json.dumps(asdict(sample)) + "\n")
-    tokenizer = train_tokenizer((row.code for row in training), data.vocab_size, data.seq_len)
-    tokenizer.save_pretrained(folder / "tokenizer")
-    for name, part in (parts | {"validation": validation}).items():
-        blocks = pack_blocks([row.code for row in part], tokenizer, data.seq_len)
-        if name == "validation":
-            blocks = blocks.select(range(min(len(blocks), data.max_validation_blocks)))
-        blocks.save_to_disk(folder / name)
-    most = {name: max(Counter(row.id for row in part).values()) for name, part in parts.items()}
-    finished.write_text(json.dumps({"texts": len(rows), "repetitions": most}) + "\n")
+        sample = verify_sample(index.documents(real), data.verified_sample, progress=console.is_terminal)
+        write_json(folder / "verification.json", asdict(sample))
+    texts = (document.code for document in index.documents(training))
+    tokenizer = train_tokenizer(texts, data.vocab_size, data.seq_len, data.fim_rate > 0)
+    tokenizer.save_pretrained(folder / TOKENIZER)
+    packing = PackSettings(data.seq_len, data.document_masking, data.fim_rate, recipe.training.seed)
+    inputs = file_identities([*shards, corpus / MADE_FILE])
+    epochs: dict[str, dict[str, float]] = {}
+    for name, mix in {mix_folder(mix): mix for stage in recipe.active_stages for mix in stage.mixes(recipe)}.items():
+        shares = {"all": 1.0} if mix is None else _present(mix, groups)
+        chosen = groups | {"all": training}
+        plan = index.plan(chosen, shares)
+        pack_documents(folder / name, index.mixed(plan, chosen), tokenizer, packing, inputs)
+        epochs[name] = plan.epochs
+    plan = index.plan({VALIDATION: validation}, {VALIDATION: 1.0})
+    held_out = PackSettings(data.seq_len)
+    pack_documents(folder / VALIDATION, index.mixed(plan, {VALIDATION: validation}), tokenizer, held_out, inputs)
+    write_json(folder / FINISHED, {"texts": len(real), "epochs": epochs})
+
+
+def _source_number(shard: Path) -> int:
+    return int(shard.name.partition("-")[0])
+
+
+def _groups(index: RowIndex, training: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the training rows by source and by part of the mix."""
+    kept = np.zeros(len(index), dtype=bool)
+    kept[training] = True
+    by_name = index.rows_by("source") | index.rows_by("mix")
+    return {name: rows[kept[rows]] for name, rows in by_name.items()}
+
+
+def _present(mix: Mapping[str, float], groups: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return the shares without those of parts of the standard mix that have no rows; say which these are."""
+    empty = [name for name in mix if name in MIX_NAMES and not len(groups.get(name, ()))]
+    if empty and len(empty) < len(mix):
+        console.print(f"There are no rows for {', '.join(empty)}: the other parts of the mix take their shares")
+        return {name: share for name, share in mix.items() if name not in empty}
+    return dict(mix)
 
 
 def read_prepared(recipe: Recipe, folder: Path) -> Prepared:
     """Read what [`prepare`] left in a folder."""
-    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER)
     finished = json.loads((folder / FINISHED).read_text())
     names = {stage.name: mix_folder(mix) for stage in recipe.active_stages for mix in stage.mixes(recipe)}
-    training = {stage: load_from_disk(folder / name) for stage, name in names.items()}
-    repetitions = {stage: finished.get("repetitions", {}).get(name, 1) for stage, name in names.items()}
-    return Prepared(tokenizer, training, load_from_disk(folder / "validation"), repetitions)
+    training = {stage: _read_blocks(folder / name) for stage, name in names.items()}
+    if "repetitions" in finished:
+        # A run of an earlier version, which counted the text that it repeats most.
+        epochs = {stage: {"some of its text": finished["repetitions"].get(name, 1)} for stage, name in names.items()}
+    else:
+        epochs = {stage: finished["epochs"][name] for stage, name in names.items()}
+    validation = _read_blocks(folder / VALIDATION)
+    if isinstance(validation, TokenBlocks):
+        validation = validation.first(recipe.data.max_validation_blocks).to_dataset()
+    return Prepared(tokenizer, training, validation, epochs)
+
+
+def _read_blocks(folder: Path) -> Dataset | TokenBlocks:
+    # A run of an earlier version has a data set in Arrow's format.
+    return open_blocks(folder) if (folder / MANIFEST_FILE).exists() else load_from_disk(folder)
 
 
 def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) -> list[Document]:
@@ -154,7 +195,7 @@ def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) ->
             console.print(f"Making {data.synthetic_samples:,} synthetic samples; the compiler and their tests decide")
             path = folder / SYNTHETIC_FILE
             write_synthetic(path, choose_families(), data.synthetic_samples, 0, verifier)
-            samples = [Document(**{name: row[name] for name in Document.__match_args__}) for row in read_kept(path)]
+            samples = [Document.from_row(row) for row in read_kept(path)]
         if data.tasks:
             console.print(f"Making {data.tasks:,} tasks; their hidden cases must tell right from wrong")
             path = folder / TASKS_FILE

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast, set_seed
+from transformers import PreTrainedTokenizerFast, set_seed
 from transformers.trainer_callback import ProgressCallback
 
 from evaluation.continuous import ContinuousEvaluation, training_suites
@@ -22,6 +22,7 @@ from trainers.callbacks import (
     MetricsFileCallback,
     PlotCallback,
 )
+from trainers.data.collator import collate_blocks
 from trainers.data.pack import regroup_blocks
 from trainers.data.tokenizer import check_special_tokens, special_token_ids
 from trainers.pretraining import last_complete_checkpoint, pretraining_arguments, train_from
@@ -87,7 +88,7 @@ def pretrain(recipe: Recipe, stage: "TextStage", prepared: Prepared, previous: P
         ),
         train_dataset=regroup_blocks(prepared.training[stage.name], stage.seq_len),
         processing_class=prepared.tokenizer,
-        data_collator=DataCollatorForLanguageModeling(prepared.tokenizer, mlm=False),
+        data_collator=collate_blocks,
         callbacks=[MetricsFileCallback(folder / "metrics.jsonl"), DivergenceCallback()],
     )
     if training.eval_steps:

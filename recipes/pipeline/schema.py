@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.fields import Settings, changed, check, setting, settings
 from recipes.pipeline.stages.stage import Stage
-from trainers.data.mix import check_shares
 from trainers.data.sources import BUILTIN_RUST
-from trainers.data.special_tokens import SMALLEST_VOCABULARY
 
 if TYPE_CHECKING:
     from modeling_nanochat import LoopLMConfig
@@ -25,64 +24,6 @@ TOY_MODEL = {
     "vocab_size": 512,
     "ternary_group_size": 64,
 }
-
-
-@settings
-class DataSettings(Settings):
-    """Data that the model is trained on."""
-
-    section: ClassVar[str] = "data"
-
-    data_dir: Path | None = setting(
-        "Folder with .rs files; None uses the documentation of the installed toolchain.", default=None
-    )
-    toolchain_docs: bool = setting(
-        "With a data_dir, also train on the installed toolchain's documentation. The held-out text is from data_dir "
-        "alone.",
-        default=False,
-    )
-    seq_len: int = setting("Tokens per packed block.", default=512, ge=2)
-    vocab_size: int = setting("Size of the tokenizer trained on the data.", default=4096, ge=SMALLEST_VOCABULARY)
-    validation_fraction: float = setting("Share of the texts that is held out.", default=0.02, gt=0, lt=0.5)
-    max_validation_blocks: int = setting(
-        "Maximum number of held-out blocks on which the loss is measured.", default=256, ge=1
-    )
-    verified_sample: int = setting(
-        "Number of texts that rustc checks, to report how much of the data compiles; 0 for none.", default=256, ge=0
-    )
-    synthetic_samples: int = setting(
-        'Number of synthetic programs, verified by the compiler, to train on as source "synthetic".', default=0, ge=0
-    )
-    variants: float = setting(
-        "Share of the training texts to rewrite in each way (names, order, forms, annotations); variants that compile "
-        'are trained on as source "augmented".',
-        default=0.0,
-        ge=0,
-        le=1,
-    )
-    tasks: int = setting(
-        "Number of verified tasks for reinforcement learning. The solutions of half of the training tasks are trained "
-        'on as source "tasks"; the prompts of the other half are for reinforcement learning.',
-        default=0,
-        ge=0,
-    )
-    task_tier: int | None = setting(
-        "Difficulty of the tasks, from 0 (one line) to 4; None uses all.", default=None, ge=0, le=4
-    )
-    mix: Mapping[str, float] | None = setting(
-        "Shares of the training text by source, such as {'std-examples': 1, 'std-sources': 3}; None uses every text "
-        "once. In a folder the sources are its subfolders. 'text' is all real text, 'data_dir' all of the folder, "
-        "'synthetic', 'tasks' and 'augmented' are generated.",
-        default=None,
-    )
-
-    def __post_init__(self) -> None:
-        check_shares("data.mix", self.mix)
-
-    @property
-    def makes_programs(self) -> bool:
-        """Whether programs are generated or rewritten, and verified."""
-        return bool(self.synthetic_samples or self.variants or self.tasks)
 
 
 @settings

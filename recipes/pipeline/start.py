@@ -45,13 +45,11 @@ def start(recipe: Recipe, resume: bool = False, overwrite: bool = False, only: s
         _check_stage_before(recipe, only)
         if overwrite and only != recipe.active_stages[0].name:
             raise ValueError(f"--stage {only} continues the run that --overwrite would delete; give --resume instead")
-    if recipe.data.variants and not (resume and (recipe.run_dir / PREPARED / FINISHED).exists()):
-        require_consent("the tests of the texts that data.variants varies")
+    _check_consent(recipe, resume)
     blocked = _blocked_stage([stage for stage in stages if not (resume and stage.is_finished(recipe))])
 
     def prepare_or_continue() -> None:
-        is_new = must_prepare(recipe, resume, overwrite)
-        console.print(f"[bold]{recipe.name}[/bold]: {recipe.description}")
+        _introduce(recipe)
         for plan in filter(None, (stage.plan(recipe) for stage in stages)):
             console.print(plan, markup=False)
         if blocked is not None:
@@ -59,27 +57,74 @@ def start(recipe: Recipe, resume: bool = False, overwrite: bool = False, only: s
                 f"Stage {blocked.name} runs programs that the model writes and needs {OPT_IN}=1, which is not set: "
                 "the run trains everything before it and stops there"
             )
-        console.print("Reading Rust, training the tokenizer, packing blocks")
-        folder = next_folder(recipe) if is_new else recipe.run_dir
-        prepare(recipe, folder / PREPARED)
-        prepared = read_prepared(recipe, folder / PREPARED)
-        for stage in recipe.active_stages:
-            stage.check_prepared(recipe, prepared, folder)
-        if is_new:
-            take_place(recipe)
-        elif resume and is_former_run(recipe.run_dir):
-            keep_settings(recipe, recipe.run_dir)
+        prepare_folder(recipe, resume, overwrite)
 
     on_main_process(prepare_or_continue)
     prepared = read_prepared(recipe, recipe.run_dir / PREPARED)
     if process_state().is_main_process:
-        parts = prepared.training[recipe.active_stages[0].name], prepared.validation
-        training, validation = (len(part) * recipe.data.seq_len for part in parts)
-        console.print(f"{training:,} tokens to train on, {validation:,} held out")
-        for stage in stages:
-            for warning in stage.warnings(recipe, prepared):
-                console.print(warning)
+        describe(recipe, prepared, stages)
     return prepared
+
+
+def prepare_only(recipe: Recipe, resume: bool = False, overwrite: bool = False, num_workers: int | None = None) -> None:
+    """
+    Prepare the data of a run and train nothing; the run then continues from it.
+
+    Args:
+        recipe: The run.
+        resume: Continue the preparation in the folder.
+        overwrite: Replace the run there.
+        num_workers: Number of processes that inspect and verify; None for one per processor.
+
+    Raises:
+        ValueError, OSError, RuntimeError: As [`start`] does.
+    """
+    datasets.disable_progress_bars()
+    if recipe.data.makes_programs or recipe.data.verify:
+        find_toolchain()
+    _check_consent(recipe, resume)
+    _introduce(recipe)
+    prepare_folder(recipe, resume, overwrite, num_workers)
+    describe(recipe, read_prepared(recipe, recipe.run_dir / PREPARED), recipe.active_stages)
+
+
+def prepare_folder(recipe: Recipe, resume: bool, overwrite: bool, num_workers: int | None = None) -> None:
+    """Prepare the data, check it for every stage, and only then let the new run take its place in the folder."""
+    is_new = must_prepare(recipe, resume, overwrite)
+    console.print("Reading Rust, training the tokenizer, packing blocks")
+    folder = next_folder(recipe) if is_new else recipe.run_dir
+    prepare(recipe, folder / PREPARED, num_workers)
+    prepared = read_prepared(recipe, folder / PREPARED)
+    for stage in recipe.active_stages:
+        stage.check_prepared(recipe, prepared, folder)
+    if is_new:
+        take_place(recipe)
+    elif resume and is_former_run(recipe.run_dir):
+        keep_settings(recipe, recipe.run_dir)
+
+
+def describe(recipe: Recipe, prepared: Prepared, stages: Sequence[Stage]) -> None:
+    """Print how much there is to train on, how often each stage reads what, and warnings."""
+    parts = prepared.training[next(stage.name for stage in recipe.active_stages if stage.longest_block)]
+    training, validation = (len(part) * recipe.data.seq_len for part in (parts, prepared.validation))
+    console.print(f"{training:,} tokens to train on, {validation:,} held out")
+    for stage in stages:
+        for line in (*stage.reads(recipe, prepared), *stage.warnings(recipe, prepared)):
+            console.print(line, markup=False)
+
+
+def _introduce(recipe: Recipe) -> None:
+    console.print(f"[bold]{recipe.name}[/bold]: {recipe.description}")
+
+
+def _check_consent(recipe: Recipe, resume: bool) -> None:
+    """Raise `CodeExecutionNotAllowed` if the preparation needs consent to run programs, and it is missing."""
+    if resume and (recipe.run_dir / PREPARED / FINISHED).exists():
+        return
+    if recipe.data.variants:
+        require_consent("the tests of the texts that data.variants varies")
+    if recipe.data.reads_crates:
+        require_consent("the build scripts and proc macros of the crates that data.verify checks")
 
 
 def _check_machine(recipe: Recipe, stages: Sequence[Stage]) -> None:
@@ -87,7 +132,7 @@ def _check_machine(recipe: Recipe, stages: Sequence[Stage]) -> None:
     report_to = recipe.training.report_to
     if report_to != "none" and find_spec(report_to) is None:
         raise ValueError(f"training.report_to={report_to} needs a package: {hint(report_to)}")
-    if recipe.data.makes_programs or any(stage.runs_compiler for stage in stages):
+    if recipe.data.makes_programs or recipe.data.verify or any(stage.runs_compiler for stage in stages):
         find_toolchain()
     if int(os.environ.get("PARALLELISM_CONFIG_TP_SIZE", 1)) > 1:
         raise ValueError(

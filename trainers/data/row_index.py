@@ -1,10 +1,12 @@
 """Files of JSON lines that are mixed without being read into memory: only ids, sizes and places of rows are kept."""
 
+import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from trainers.data.sources import Document
 
 COLUMNS = (*Document.__match_args__, "mix")
 """Columns that each row needs; others are ignored."""
+VERSION = re.compile(r"-\d+\.\d+\.\d+.*$")
 Column = Literal["mix", "source"]
 
 
@@ -28,6 +31,8 @@ class RowIndex:
         lengths: Bytes of each row in its file.
         sizes: Bytes of each row's code.
         ids: Ids of the rows.
+        split_keys: Hashes that decide what is held out, from 0 to 2**32: of the crate's name, so that all files and
+            versions of a crate are on one side, or else the beginning of the row's id.
         names: Names of the parts of the mix, and of the sources.
         numbers: For each row the index of its name in `names`.
     """
@@ -38,6 +43,7 @@ class RowIndex:
     lengths: np.ndarray
     sizes: np.ndarray
     ids: np.ndarray
+    split_keys: np.ndarray
     names: Mapping[Column, Sequence[str]]
     numbers: Mapping[Column, np.ndarray]
 
@@ -55,6 +61,7 @@ class RowIndex:
         """
         places: list[tuple[int, int, int, int]] = []
         ids: list[bytes] = []
+        split_keys: list[int] = []
         names: dict[Column, dict[str, int]] = {"mix": {}, "source": {}}
         numbers: dict[Column, list[int]] = {"mix": [], "source": []}
         for file_number, path in enumerate(paths):
@@ -64,6 +71,7 @@ class RowIndex:
                     row = _parse(line, f"{path}, line {line_number}")
                     places.append((file_number, offset, len(line), len(row["code"].encode())))
                     ids.append(row["id"].encode())
+                    split_keys.append(_split_key(row))
                     for column, known in names.items():
                         numbers[column].append(known.setdefault(row[column], len(known)))
                     offset += len(line)
@@ -75,6 +83,7 @@ class RowIndex:
             table[:, 2].astype(np.int32),
             table[:, 3].astype(np.int32),
             np.array(ids, dtype=bytes),
+            np.array(split_keys, dtype=np.uint32),
             {column: list(known) for column, known in names.items()},
             {column: np.array(found, dtype=np.int32) for column, found in numbers.items()},
         )
@@ -88,37 +97,43 @@ class RowIndex:
         numbers = self.numbers[column][order]
         return {name: order[numbers == number] for number, name in enumerate(self.names[column])}
 
-    def plan(self, shares: Mapping[str, float], column: Column = "mix") -> MixPlan:
+    def in_order(self, rows: np.ndarray) -> np.ndarray:
+        """Return row numbers in the order of the rows' ids."""
+        return rows[np.argsort(self.ids[rows], kind="stable")]
+
+    def plan(self, groups: Mapping[str, np.ndarray], shares: Mapping[str, float]) -> MixPlan:
         """
-        Plan a mix of the rows, see [`plan_mix`].
+        Plan a mix of groups of rows, see [`plan_mix`].
 
         Args:
-            shares: Shares of the bytes by name in the column.
-            column: "mix" for the parts of the mix, "source" for the sources.
+            groups: Row numbers by name, such as those of `rows_by`.
+            shares: Shares of the bytes by name.
 
         Raises:
             ValueError: A name has no rows, or a share is not a positive number.
         """
-        rows = self.rows_by(column)
-        return plan_mix({name: int(self.sizes[chosen].sum()) for name, chosen in rows.items()}, shares)
+        return plan_mix({name: int(self.sizes[rows].sum()) for name, rows in groups.items()}, shares)
 
-    def mixed(self, plan: MixPlan, column: Column = "mix") -> Iterator[MixedDocument]:
+    def mixed(self, plan: MixPlan, groups: Mapping[str, np.ndarray]) -> Iterator[MixedDocument]:
         """
         Yield the documents of a planned mix in an order that depends only on their ids, one at a time from the disk.
 
         Args:
-            plan: Plan with the same column.
-            column: "mix" for the parts of the mix, "source" for the sources.
+            plan: Plan of these groups.
+            groups: Row numbers by name. If a group is not taken as a whole, its first rows are.
 
         Raises:
             ValueError: A file has changed since it was indexed.
         """
-        rows = self.rows_by(column)
-        ids = {name: _Texts(self.ids[rows[name]]) for name in plan.bytes}
-        sizes = {name: self.sizes[rows[name]] for name in plan.bytes}
+        ids = {name: _Texts(self.ids[groups[name]]) for name in plan.bytes}
+        sizes = {name: self.sizes[groups[name]] for name in plan.bytes}
         for reading in mixed_order(plan, ids, sizes):
-            row = int(rows[reading.name][reading.row])
+            row = int(groups[reading.name][reading.row])
             yield MixedDocument(self.read(row), reading.name, reading.repetition)
+
+    def documents(self, rows: np.ndarray) -> "IndexedDocuments":
+        """Return the documents of some rows, which are read from the disk when they are needed."""
+        return IndexedDocuments(self, rows)
 
     def read(self, row: int) -> Document:
         """
@@ -134,7 +149,34 @@ class RowIndex:
         found = _parse(line, f"{path}, byte {offset}")
         if found["id"] != identity:
             raise ValueError(f"{path} must not change while it is read, got another row at byte {offset}")
-        return Document(**{name: found[name] for name in Document.__match_args__})
+        return Document.from_row(found)
+
+
+class IndexedDocuments(Sequence[Document]):
+    """Documents of an index, each read from the disk when it is asked for."""
+
+    def __init__(self, index: RowIndex, rows: np.ndarray):
+        self._index, self._rows = index, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, position: int) -> Document: ...
+    @overload
+    def __getitem__(self, position: slice) -> "IndexedDocuments": ...
+    def __getitem__(self, position: int | slice) -> "Document | IndexedDocuments":
+        if isinstance(position, slice):
+            return IndexedDocuments(self._index, self._rows[position])
+        return self._index.read(int(self._rows[position]))
+
+
+def _split_key(row: Mapping[str, Any]) -> int:
+    crate = row.get("crate")
+    if not crate:
+        return int(row["id"][:8], 16)
+    name = VERSION.sub("", crate)
+    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
 
 
 class _Texts(Iterable[str]):

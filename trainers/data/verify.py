@@ -65,7 +65,7 @@ def verify_sample(rows: Sequence[Document], size: int, edition: str = "2021", pr
     Verify a random sample of `size` documents, which is the same each time. If there is no compiler or no sandbox for
     it, the result says so instead of raising an error.
     """
-    sample = random.Random(0).sample(list(rows), min(size, len(rows)))
+    sample = [rows[place] for place in random.Random(0).sample(range(len(rows)), min(size, len(rows)))]
     try:
         with RustVerifier(edition) as verifier:
             verdicts = verifier.verify([as_program(row) for row in sample], progress=progress)

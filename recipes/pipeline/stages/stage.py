@@ -110,6 +110,10 @@ class Stage(Settings, ABC):
             folder: Of the run, or the one in which a new run is prepared.
         """
 
+    def reads(self, recipe: "Recipe", prepared: "Prepared") -> Iterator[str]:
+        """Sentences about how often the stage reads the prepared data."""
+        yield from ()
+
     def warnings(self, recipe: "Recipe", prepared: "Prepared") -> Iterator[str]:
         """Sentences about the prepared data that a user wants to know before the run."""
         yield from ()

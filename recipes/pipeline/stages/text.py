@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from recipes.pipeline.fields import check, setting, settings
 from recipes.pipeline.stages.stage import FINISHED, OWN_TEXT, Mix, Stage, StageResult
-from trainers.data.mix import check_shares
+from trainers.data.mix import MAX_REPEATS, check_shares
 
 if TYPE_CHECKING:
     from modeling_nanochat import LoopLMConfig
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from recipes.pipeline.schema import Recipe, TrainingSettings
     from trainers.pretraining import LoopLMTrainer
 
-# A text that is repeated this many times is memorized rather than learned from.
-MANY_REPETITIONS = 5
 
 
 @settings
@@ -111,14 +109,23 @@ class TextStage(Stage):
         rule = f"at most {tokens}, the number of tokens to train on"
         check(self.name, "seq_len", self.seq_len, rule, self.seq_len <= tokens)
 
+    def reads(self, recipe: "Recipe", prepared: "Prepared") -> Iterator[str]:
+        parts = (f"{name} {epochs:,.2f}" for name, epochs in self.epochs(recipe, prepared).items())
+        yield f"Stage {self.name} reads, in epochs: {', '.join(parts)}"
+
     def warnings(self, recipe: "Recipe", prepared: "Prepared") -> Iterator[str]:
+        for name, epochs in self.epochs(recipe, prepared).items():
+            if epochs > MAX_REPEATS:
+                yield (
+                    f"Stage {self.name} reads {name} {epochs:,.0f} times: more text or fewer steps keep the model from "
+                    "memorizing it; watch the held-out loss"
+                )
+
+    def epochs(self, recipe: "Recipe", prepared: "Prepared") -> dict[str, float]:
+        """Return how many times the stage reads each part of its mix."""
         tokens = len(prepared.training[self.name]) * recipe.data.seq_len
-        epochs = self.total_steps * self.tokens_per_step / tokens * prepared.repetitions[self.name]
-        if epochs >= MANY_REPETITIONS:
-            yield (
-                f"Stage {self.name} repeats some of its text {epochs:,.0f} times: more text or fewer steps keep the "
-                "model from memorizing it; watch the held-out loss"
-            )
+        passes = self.total_steps * self.tokens_per_step / tokens
+        return {name: epochs * passes for name, epochs in prepared.epochs.get(self.name, {"all": 1.0}).items()}
 
     def summary(self) -> str:
         total = self.total_steps * self.tokens_per_step

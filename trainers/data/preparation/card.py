@@ -11,6 +11,7 @@ from evaluation.tables import markdown_table
 from trainers.data.preparation.inputs import INPUTS
 from trainers.data.preparation.report import (
     counts_table,
+    read_command,
     read_report,
     read_seconds,
     reading_table,
@@ -37,14 +38,14 @@ HUB_LICENSES = {
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def data_card(folder: Path, name: str, command: str, description: str = "") -> DatasetCard:
+def data_card(folder: Path, name: str, command: str | None = None, description: str = "") -> DatasetCard:
     """
     Return the card of a prepared data set.
 
     Args:
         folder: Of the rows, with the report.
         name: Title of the card.
-        command: Command that makes the data set.
+        command: Command that makes the data set; None for the one that was kept with it.
         description: A sentence below the title; "" for a general one.
 
     Raises:
@@ -77,7 +78,7 @@ def data_card(folder: Path, name: str, command: str, description: str = "") -> D
         description=description
         or f"Rust code from {len(report['read'])} sources: {report['rows']:,} rows, {report['bytes'] / 1e6:,.1f} MB.",
         version=version("nanochat-ternary"),
-        command=command,
+        command=command or read_command(folder),
         composition=markdown_table(shares_table("By part of the mix", report["by_mix"])),
         by_source=markdown_table(shares_table("By source", report["by_source"])),
         by_level=markdown_table(shares_table("By difficulty", report["by_level"])),

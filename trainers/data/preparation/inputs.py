@@ -38,20 +38,28 @@ def check_inputs(sources: Sequence[Source], settings: PreparationSettings, folde
     Raises:
         ValueError: They differ; names each difference. Or the folder has other files.
     """
-    path, now = folder / INPUTS, inputs_of(sources, settings)
-    if not path.exists():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ValueError(f"{folder} must be a new or empty folder, or hold a preparation; it holds other files")
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, now)
+    if not (folder / INPUTS).exists():
+        keep_inputs(sources, settings, folder)
         return
-    before = json.loads(path.read_text())
-    changed = list(_differences(before, now, ""))
+    changed = changed_inputs(sources, settings, folder)
     if changed:
         raise ValueError(
             f"{folder} holds a preparation of other inputs; choose another folder or replace it (--overwrite). "
             "Changed:\n" + "\n".join(changed)
         )
+
+
+def keep_inputs(sources: Sequence[Source], settings: PreparationSettings, folder: Path) -> None:
+    """Begin a preparation in a folder. Raises `ValueError` if the folder has other files."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} must be a new or empty folder, or hold a preparation; it holds other files")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / INPUTS, inputs_of(sources, settings))
+
+
+def changed_inputs(sources: Sequence[Source], settings: PreparationSettings, folder: Path) -> list[str]:
+    """Return a line for each input that differs from those of the preparation in a folder."""
+    return _differences(json.loads((folder / INPUTS).read_text()), inputs_of(sources, settings), "")
 
 
 def _differences(before: Any, now: Any, name: str) -> list[str]:

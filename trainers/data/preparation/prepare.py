@@ -119,7 +119,7 @@ def _verify(
                 negatives=folder / NEGATIVES / name,
                 outcomes=folder / OUTCOMES / name.replace(".jsonl", ".json"),
                 cache_dir=folder / VERDICTS,
-                compile_alone=settings.compile_alone,
+                compile_alone=settings.verify,
                 verified_only=settings.filter.compilation_required,
             )
         )

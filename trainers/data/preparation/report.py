@@ -1,6 +1,8 @@
 """The report of a preparation as tables: rows by step, by source, by crate status, and by column."""
 
 import json
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,22 @@ from rich.table import Table
 from trainers.data.preparation.statistics import SourceStats
 
 REPORT, SECONDS = "report.json", "seconds.json"
+CORPUS = "corpus"
+COMMAND = "command.txt"
 Report = Mapping[str, Any]
+
+
+def find_corpus(folder: Path) -> Path:
+    """
+    Return the folder of the rows in the folder of a prepared data set, or of a run.
+
+    Raises:
+        ValueError: There is none, or its preparation is not finished.
+    """
+    for place in (folder, folder / CORPUS, folder / "prepare" / CORPUS):
+        if (place / REPORT).is_file():
+            return place
+    raise ValueError(f"DIR must be the folder of a prepared data set or of a run, got {folder}, which has no {REPORT}")
 
 
 def read_report(folder: Path) -> Report:
@@ -24,6 +41,19 @@ def read_report(folder: Path) -> Report:
     if not path.is_file():
         raise ValueError(f"{folder} holds no finished preparation: {REPORT} is missing")
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def keep_command(folder: Path) -> None:
+    """Keep the command of this process in the folder of a new preparation, for its card."""
+    program = Path(sys.argv[0])
+    name = program.name if program.name != "__main__.py" else f"python -m {program.parent.name}"
+    (folder / COMMAND).write_text(shlex.join([name, *sys.argv[1:]]) + "\n", encoding="utf-8")
+
+
+def read_command(folder: Path) -> str:
+    """Return the command that made a preparation."""
+    path = folder / COMMAND
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else "# the command was not recorded"
 
 
 def read_seconds(folder: Path) -> dict[str, float]:

@@ -15,8 +15,8 @@ class PreparationSettings:
         filter: Licenses, and minimum numbers of stars and tests.
         near_duplicates: Jaccard similarity from which a document is a near-duplicate of an earlier one; 0 keeps them.
         decontaminate: Leave out documents with text of the project's benchmarks.
-        check_crates: Check crates as a whole, which runs their build scripts in the sandbox.
-        compile_alone: Compile by itself what no crate verifies.
+        verify: Check crates as a whole, which runs their build scripts in the sandbox, and compile by itself what no
+            crate verifies. Without it no row is verified.
         min_compile_rate: Smallest share of a source's judged rows that must compile.
         verify_every_n_examples: Judged rows of a source between two checks of its rate.
         difficulty: Shares of the bytes by level ("easy", "medium", "hard"); None keeps all rows.
@@ -30,8 +30,7 @@ class PreparationSettings:
     filter: SourceFilter = field(default_factory=SourceFilter)
     near_duplicates: float = 0.8
     decontaminate: bool = True
-    check_crates: bool = True
-    compile_alone: bool = True
+    verify: bool = True
     min_compile_rate: float = 0.0
     verify_every_n_examples: int = 100
     difficulty: Mapping[str, float] | None = None

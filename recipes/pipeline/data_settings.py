@@ -1,0 +1,170 @@
+"""Settings of a recipe's data: where text comes from, what is left out, how it is verified, mixed and packed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from recipes.pipeline.fields import Settings, setting, settings
+from trainers.data.mix import check_shares
+from trainers.data.special_tokens import SMALLEST_VOCABULARY
+
+if TYPE_CHECKING:
+    from trainers.data.preparation.settings import PreparationSettings
+    from trainers.data.sources import Source
+
+
+@settings
+class DataSettings(Settings):
+    """Data that the model is trained on."""
+
+    section: ClassVar[str] = "data"
+
+    data_dir: Path | None = setting(
+        "Folder with .rs files; None uses the documentation of the installed toolchain.", default=None
+    )
+    toolchain_docs: bool = setting(
+        "With a data_dir, also train on the installed toolchain's documentation. The held-out text is from data_dir "
+        "alone.",
+        default=False,
+    )
+    sources: tuple[str, ...] = setting(
+        "More text, each as KIND=PLACE, such as 'crates=FOLDER' (--source adds one; `nanochat-ternary data sources` "
+        "lists the kinds). Without a data_dir they replace the toolchain's documentation, which is 'documentation'.",
+        default=(),
+    )
+    limit: int | None = setting("Maximum number of texts of each source; None for all.", default=None, ge=1)
+    licenses: tuple[str, ...] | None = setting(
+        "SPDX licenses that text may have; None for any. 'permissive' stands for the usual permissive ones.",
+        default=None,
+    )
+    min_stars: int = setting("Minimum number of stars of a text's repository.", default=0, ge=0)
+    min_tests: int = setting("Minimum number of tests of a text's crate.", default=0, ge=0)
+    compilation_required: bool = setting("Train only on text that the compiler accepted.", default=False)
+    verify: bool = setting(
+        "Verify all text: crates as a whole, which runs their build scripts in the sandbox, everything else by itself. "
+        "A mix names what was accepted 'verified_examples', and other files 'high_quality_rust'.",
+        default=False,
+    )
+    min_compile_rate: float = setting(
+        "With verify, smallest share of a source's judged texts that must compile; a source below it stops the "
+        "preparation.",
+        default=0.0,
+        ge=0,
+        le=1,
+    )
+    verify_every_n_examples: int = setting(
+        "Judged texts of a source between two checks of its compile rate.", default=100, ge=1
+    )
+    near_duplicates: float = setting(
+        "Jaccard similarity from which a text is left out as a near-duplicate of an earlier one; 0 keeps them.",
+        default=0.8,
+        ge=0,
+        le=1,
+    )
+    decontaminate: bool = setting("Leave out text that shares words with the project's benchmarks.", default=True)
+    difficulty: Mapping[str, float] | None = setting(
+        "Shares of the text by difficulty, such as {'easy': 0.3, 'medium': 0.5, 'hard': 0.2}; None keeps all.",
+        default=None,
+    )
+    document_masking: bool = setting(
+        "Restrict attention to the text's own document within a block.", default=False
+    )
+    fim_rate: float = setting(
+        "Share of the texts whose middle is moved to the end, so that the model learns to fill in (fill-in-the-middle).",
+        default=0.0,
+        ge=0,
+        le=1,
+    )
+    seq_len: int = setting("Tokens per packed block.", default=512, ge=2)
+    vocab_size: int = setting("Size of the tokenizer trained on the data.", default=4096, ge=SMALLEST_VOCABULARY)
+    validation_fraction: float = setting("Share of the texts that is held out.", default=0.02, gt=0, lt=0.5)
+    max_validation_blocks: int = setting(
+        "Maximum number of held-out blocks on which the loss is measured.", default=256, ge=1
+    )
+    verified_sample: int = setting(
+        "Number of texts that rustc checks, to report how much of the data compiles; 0 for none.", default=256, ge=0
+    )
+    synthetic_samples: int = setting(
+        'Number of synthetic programs, verified by the compiler, to train on as source "synthetic".', default=0, ge=0
+    )
+    variants: float = setting(
+        "Share of the training texts to rewrite in each way (names, order, forms, annotations); variants that compile "
+        'are trained on as source "augmented".',
+        default=0.0,
+        ge=0,
+        le=1,
+    )
+    tasks: int = setting(
+        "Number of verified tasks for reinforcement learning. The solutions of half of the training tasks are trained "
+        'on as source "tasks"; the prompts of the other half are for reinforcement learning.',
+        default=0,
+        ge=0,
+    )
+    task_tier: int | None = setting(
+        "Difficulty of the tasks, from 0 (one line) to 4; None uses all.", default=None, ge=0, le=4
+    )
+    mix: Mapping[str, float] | None = setting(
+        "Shares of the training text by source, such as {'std-examples': 1, 'std-sources': 3}; None uses every text "
+        "once. In a folder the sources are its subfolders. 'text' is all real text, 'data_dir' all of the folder, "
+        "'synthetic', 'tasks' and 'augmented' are generated. Parts across sources: 'high_quality_rust', "
+        "'verified_examples', 'synthetic_data', 'documentation'; those without text leave their share to the others.",
+        default=None,
+    )
+
+    def __post_init__(self) -> None:
+        check_shares("data.mix", self.mix)
+
+    @property
+    def makes_programs(self) -> bool:
+        """Whether programs are generated or rewritten, and verified."""
+        return bool(self.synthetic_samples or self.variants or self.tasks)
+
+    @property
+    def reads_crates(self) -> bool:
+        """Whether crates are compiled as a whole, with their build scripts."""
+        return self.verify and any(source.startswith("crates=") for source in self.sources)
+
+    def own_sources(self) -> "list[Source]":
+        """
+        Return the sources that text is held out from: the data_dir, or all without one.
+
+        Raises:
+            ValueError: A source does not exist.
+        """
+        from trainers.data.sources import FolderSource
+
+        if self.data_dir is not None:
+            return [FolderSource(self.data_dir)]
+        return self._named_sources() or [default_source()]
+
+    def other_sources(self) -> "list[Source]":
+        """Return the sources that are only trained on."""
+        if self.data_dir is None:
+            return []
+        return [*([default_source()] if self.toolchain_docs else []), *self._named_sources()]
+
+    def _named_sources(self) -> "list[Source]":
+        from trainers.data.sources import parse_source
+
+        return [parse_source(source) for source in self.sources]
+
+    def preparation(self) -> "PreparationSettings":
+        """Return how the sources become rows."""
+        from trainers.data.preparation.settings import PreparationSettings
+        from trainers.data.sources import SourceFilter
+
+        return PreparationSettings(
+            filter=SourceFilter(
+                min_stars=self.min_stars,
+                min_tests=self.min_tests,
+                compilation_required=self.compilation_required,
+                licenses=self.licenses,
+            ),
+            near_duplicates=self.near_duplicates,
+            decontaminate=self.decontaminate,
+            verify=self.verify,
+            min_compile_rate=self.min_compile_rate,
+            verify_every_n_examples=self.verify_every_n_examples,
+            difficulty=self.difficulty,
+            limit=self.limit,
+        )

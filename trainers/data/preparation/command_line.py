@@ -1,0 +1,83 @@
+"""Subcommands `inspect` and `card`: show a prepared data set, and write its card."""
+
+import argparse
+from pathlib import Path
+
+from evaluation.options import add_command
+from evaluation.tables import plain_console, print_table
+
+console = plain_console()
+
+
+def add_inspect(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+    """Add the subcommand `inspect`."""
+    parser = add_command(
+        subcommands,
+        "inspect",
+        inspect,
+        help="show a prepared data set: rows by step and source, packed blocks, some rows",
+        description="Shows the report of a prepared data set and checks the packed blocks against their manifests.",
+    )
+    _add_folder(parser)
+    parser.add_argument("--rows", type=int, default=3, help="number of rows to print, chosen at random")
+    parser.add_argument("--seed", type=int, default=0, help="seed of their choice")
+    return parser
+
+
+def inspect(options: argparse.Namespace) -> int:
+    """Print the tables and some rows."""
+    from trainers.data.preparation.inspect_folder import block_table, sample_rows
+    from trainers.data.preparation.report import find_corpus, read_report, read_seconds, report_tables
+
+    corpus = find_corpus(options.folder)
+    for table in report_tables(read_report(corpus), read_seconds(corpus)):
+        print_table(console, table)
+    blocks = block_table(options.folder)
+    if blocks.row_count:
+        print_table(console, blocks)
+    for row in sample_rows(corpus, options.rows, options.seed):
+        console.print(f"\n{row['source']} {row['path']} ({row['license']}, {row['level']}): {row['status']}")
+        console.print(row["code"], markup=False)
+    return 0
+
+
+def add_card(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+    """Add the subcommand `card`."""
+    parser = add_command(
+        subcommands,
+        "card",
+        card,
+        help="write the card of a prepared data set",
+        description="Writes the data card from the report and the rows of a prepared data set: composition, licenses "
+        "with attributions, verification, and checks against benchmarks.",
+    )
+    _add_folder(parser)
+    parser.add_argument("--name", default="Verified Rust", help="title of the card")
+    parser.add_argument("--command", help="command that makes the data set (default: the one that made this folder)")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE.md", help="file to write (default: README.md beside the rows)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace the file")
+    return parser
+
+
+def card(options: argparse.Namespace) -> int:
+    """Write the card and print where it is."""
+    from evaluation.complete_files import check_new_file, complete_file
+    from trainers.data.preparation.card import data_card
+    from trainers.data.preparation.report import find_corpus
+
+    corpus = find_corpus(options.folder)
+    output = options.output or corpus / "README.md"
+    check_new_file(output, options.overwrite)
+    text = str(data_card(corpus, options.name, options.command))
+    with complete_file(output) as partial:
+        partial.write_text(text, encoding="utf-8")
+    console.print(f"Written to {output}", markup=False)
+    return 0
+
+
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="folder of a prepared data set, or of the run that it belongs to"
+    )
