@@ -15,7 +15,7 @@ from tree_sitter import Node, Parser, Query, QueryCursor
 
 from evaluation.rust.syntax.analysis import RUST
 
-_COMMENTS = Query(RUST, "[(line_comment) (block_comment) (attribute_item) (inner_attribute_item)] @piece")
+_COMMENTS = Query(RUST, "[(line_comment) (block_comment) (attribute_item) (inner_attribute_item) (token_tree)] @piece")
 _DOC_ATTRIBUTE = re.compile(r"#!?\[\s*doc\s*=\s*(.*?)\s*,?\s*\]", re.DOTALL)
 _PLAIN_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _RAW_STRING = re.compile(r'r(#*)"(.*)"\1', re.DOTALL)
@@ -68,24 +68,26 @@ def doc_comments(code: str) -> Iterator[str]:
     inner ones of a module, put together.
     """
     source = code.encode()
-    pieces = sorted(
-        QueryCursor(_COMMENTS).captures(Parser(RUST).parse(source).root_node).get("piece", []),
-        key=lambda node: node.start_byte,
-    )
+    found = QueryCursor(_COMMENTS).captures(Parser(RUST).parse(source).root_node).get("piece", [])
+    # In macros, which are not parsed, the brackets of an attribute are a tree of tokens.
+    pieces = [
+        node for node in found if node.type != "token_tree" or source[node.start_byte - 1 : node.start_byte] == b"#"
+    ]
+    pieces.sort(key=lambda node: node.start_byte)
     fragments: list[tuple[bool, str]] = []
     end, was_inner = 0, False
     for piece in pieces:
         if piece.start_byte < end:
             continue
-        found = _documentation(piece)
-        is_inner = bool(found) and found[0]
-        if source[end : piece.start_byte].strip() or (found and fragments and is_inner != was_inner):
+        part = _documentation(piece)
+        is_inner = part is not None and part[0]
+        if source[end : piece.start_byte].strip(b" \t\r\n#!") or (part and fragments and is_inner != was_inner):
             yield from _joined(fragments)
             fragments = []
         end = piece.end_byte
-        if found:
+        if part:
             was_inner = is_inner
-            fragments.append(found[1:])
+            fragments.append(part[1:])
     yield from _joined(fragments)
 
 
@@ -93,15 +95,15 @@ def markdown_examples(text: str) -> Iterator[DocExample]:
     """Yield the code blocks of documentation in Markdown; those that are only indented are Rust, too."""
     for token in _MARKDOWN.parse(text):
         if token.type in ("fence", "code_block"):
-            yield read_example(token.content, token.info)
+            yield read_example(_unhidden(token.content), token.info)
 
 
-def read_example(content: str, flags: str) -> DocExample:
+def read_example(code: str, flags: str) -> DocExample:
     """
-    Return the example in a code block.
+    Return an example with the meaning of its flags.
 
     Args:
-        content: Lines of the block, as written.
+        code: With hidden lines as they are compiled.
         flags: Text behind the opening fence, such as "should_panic,edition2021".
     """
     names = [name for name in re.split(r"[\s,]+", flags) if name]
@@ -120,12 +122,12 @@ def read_example(content: str, flags: str) -> DocExample:
         elif not _ERROR_CODE.fullmatch(name):
             is_other = True
     return DocExample(
-        code="".join(_unhidden(line) + "\n" for line in content.splitlines()),
+        code=code,
         edition=edition,
         is_rust=is_rust_for_sure or not is_other,
         is_ignored=is_ignored,
         must_fail=must_fail,
-        is_incomplete=_UNKNOWN in content,
+        is_incomplete=_UNKNOWN in code,
     )
 
 
@@ -145,7 +147,12 @@ def rustdoc_program(code: str) -> str:
     return f"{head}fn main() {{\n{body}\n}}\n"
 
 
-def _unhidden(line: str) -> str:
+def _unhidden(content: str) -> str:
+    """Return the lines of a code block as they are compiled: those that begin with "# " are hidden in the page."""
+    return "".join(_unhidden_line(line) + "\n" for line in content.splitlines())
+
+
+def _unhidden_line(line: str) -> str:
     stripped = line.strip()
     if stripped.startswith("##"):
         return line.replace("##", "#", 1)
@@ -158,8 +165,8 @@ def _documentation(node: Node) -> tuple[bool, bool, str] | None:
     """Return whether a comment or attribute documents the item around it, whether it is a comment, and its text."""
     assert node.text is not None, "the source is at hand"
     text = node.text.decode()
-    if node.type in ("attribute_item", "inner_attribute_item"):
-        found = _DOC_ATTRIBUTE.fullmatch(text)
+    if node.type in ("attribute_item", "inner_attribute_item", "token_tree"):
+        found = _DOC_ATTRIBUTE.fullmatch(text if node.type != "token_tree" else f"#{text}")
         return found and (text.startswith("#!"), False, _string(found[1]))
     if node.type == "line_comment":
         # Four slashes begin an ordinary comment.
