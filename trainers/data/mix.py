@@ -124,7 +124,8 @@ def mixed_order(
 
     Args:
         plan: The plan of the mix.
-        ids: Id of each document, by source; read once for each repetition. If a source is not taken as a whole, its first documents are.
+        ids: Id of each document, by source; read once for each repetition. If only a part of a source is taken, it is
+            the first one.
         sizes: Bytes of each document, by source.
     """
     readings: list[np.ndarray] = []

@@ -190,11 +190,24 @@ class _Texts(Iterable[str]):
 
 
 def _parse(line: bytes, place: str) -> dict[str, Any]:
+    """Return the row in a line; `place` is named in errors."""
     try:
         row = json.loads(line)
     except ValueError as error:
         raise ValueError(f"{place} must hold a row in JSON, got {line[:60]!r}") from error
-    wrong = [name for name in COLUMNS if not isinstance(row, dict) or not isinstance(row.get(name), str)]
+    values = row if isinstance(row, dict) else {}
+    wrong = [name for name in COLUMNS if not _is_text(values.get(name))]
     if wrong:
-        raise ValueError(f"{place} must hold a row with the columns {', '.join(COLUMNS)} as text; check {wrong[0]}")
-    return row
+        raise ValueError(f"{place} must hold {', '.join(COLUMNS)} as text, got no text in {', '.join(wrong)}")
+    return values
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is text without lone surrogates, which UTF-8 cannot encode."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

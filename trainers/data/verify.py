@@ -1,17 +1,14 @@
 """Verification of documents with the compiler."""
 
 import random
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evaluation.rust import RustVerifier, SandboxUnavailable, ToolchainUnavailable, Verdict
 from evaluation.rust.sandbox.runner import SandboxFailure
-from trainers.data.sources import Document
-
-_MAIN = re.compile(r"\bfn\s+main\s*\(")
-_CRATE_ATTRIBUTES = re.compile(r"\A(?:\s*(?:#!\[[^\n]*\]|//[^\n]*)\n)*")
+from trainers.data.sources import EXAMPLE, Document
+from trainers.data.sources.rustdoc import rustdoc_program
 
 
 @dataclass(frozen=True)
@@ -51,13 +48,8 @@ def decided(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 
 def as_program(row: Document) -> str:
-    """Return the program to compile: like rustdoc, wrap an example without `fn main` in one; a file stays as is."""
-    if row.kind != "example" or _MAIN.search(row.code):
-        return row.code
-    attributes = _CRATE_ATTRIBUTES.match(row.code)
-    assert attributes is not None, "the pattern matches an empty text"
-    head = attributes.group()
-    return f"{head}fn main() {{\n{row.code[len(head) :]}\n}}\n"
+    """Return the program to compile: an example is completed like rustdoc does it; anything else stays as it is."""
+    return rustdoc_program(row.code) if row.kind == EXAMPLE else row.code
 
 
 def verify_sample(rows: Sequence[Document], size: int, edition: str = "2021", progress: bool = True) -> VerifiedSample:

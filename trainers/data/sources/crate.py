@@ -49,7 +49,8 @@ class Crate:
 
     def license_of(self, path: str) -> str:
         """Return the license of a file, by its path within the crate."""
-        return (self.copyright and self.copyright.license_of(path)) or self.license
+        own = None if self.copyright is None else self.copyright.license_of(path)
+        return own or self.license
 
     def files(self, left_out: Counter[str]) -> list[Path]:
         """

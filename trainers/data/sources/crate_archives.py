@@ -13,6 +13,7 @@ from trainers.data.sources.source import MAX_BYTES, TOO_LARGE
 
 MAX_UNPACKED = 512 << 20
 """Maximum size of an archive in bytes after decompression; a larger one is not read."""
+MAX_MEMBERS = 100_000
 MANIFEST = "Cargo.toml"
 UNSAFE_MEMBER = "that are links or have unsafe paths in an archive"
 
@@ -27,14 +28,15 @@ def unpacked_crate(archive: Path, left_out: Counter[str]) -> Iterator[Path]:
     Unpack the .rs files and the manifests of a `.crate` file into a temporary folder, and yield that folder. It is
     removed at the end.
 
-    Nothing is written elsewhere: links, absolute paths and paths with ".." are left out, as are files over `MAX_BYTES`.
+    Nothing is written elsewhere: links, absolute paths and paths with ".." are left out. Files over `MAX_BYTES` are
+    left out as well.
 
     Args:
         archive: The file.
         left_out: Counts the files that are left out, by the reason.
 
     Raises:
-        BadArchive: The file is not a gzipped tar archive, or larger than `MAX_UNPACKED`.
+        BadArchive: The file is not a gzipped tar archive, or has too many files or bytes.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder, seen = Path(temporary), set()
@@ -56,10 +58,10 @@ def unpacked_crate(archive: Path, left_out: Counter[str]) -> Iterator[Path]:
 
 def _members(archive: Path, left_out: Counter[str]) -> Iterator[tuple[str, bytes]]:
     try:
-        with gzip.open(archive) as stream, tarfile.open(fileobj=_Bounded(stream, archive), mode="r|") as tar:
-            for member in tar:
-                # The list of members, which is not needed, would grow with the archive.
-                tar.members = []
+        with _BoundedGzip(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+            for number, member in enumerate(tar):
+                if number == MAX_MEMBERS:
+                    raise BadArchive(f"{archive} must have at most {MAX_MEMBERS:,} files, got more")
                 if member.isdir() or not (member.name.endswith(".rs") or PurePosixPath(member.name).name == MANIFEST):
                     continue
                 file = tar.extractfile(member) if member.isreg() else None
@@ -79,15 +81,15 @@ def _safe_path(name: str) -> PurePosixPath | None:
     return path if is_safe and all(len(part.encode(errors="replace")) < 256 for part in path.parts) else None
 
 
-class _Bounded:
-    """A stream that ends with an error after `MAX_UNPACKED` bytes: a small file can hold a huge archive."""
+class _BoundedGzip(gzip.GzipFile):
+    """A file that ends with an error after `MAX_UNPACKED` bytes: a small file can hold a huge archive."""
 
-    def __init__(self, stream: gzip.GzipFile, archive: Path):
-        self.stream, self.archive, self.left = stream, archive, MAX_UNPACKED
+    unpacked = 0
 
-    def read(self, size: int) -> bytes:
-        content = self.stream.read(min(size, self.left + 1))
-        self.left -= len(content)
-        if self.left < 0:
-            raise BadArchive(f"{self.archive} must be smaller than {MAX_UNPACKED >> 20} MB unpacked, got more")
+    def read(self, size: int | None = -1) -> bytes:
+        left = MAX_UNPACKED - self.unpacked
+        content = super().read(left + 1 if size is None or size < 0 else min(size, left + 1))
+        self.unpacked += len(content)
+        if self.unpacked > MAX_UNPACKED:
+            raise BadArchive(f"{self.name} must have at most {MAX_UNPACKED >> 20} MB unpacked, got more")
         return content

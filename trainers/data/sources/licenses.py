@@ -8,12 +8,14 @@ from license_expression import (
     OR,
     ExpressionError,
     ExpressionParseError,
-    LicenseExpression,
+    LicenseSymbol,
     LicenseWithExceptionSymbol,
     get_spdx_licensing,
 )
 
 from trainers.data.sources.document import UNKNOWN_LICENSE
+
+Parsed = LicenseSymbol | LicenseWithExceptionSymbol | AND | OR
 
 PERMISSIVE = frozenset(
     """
@@ -78,7 +80,7 @@ def is_allowed(expression: str, allowed: frozenset[str]) -> bool:
     return parsed is not None and _permits(parsed, allowed)
 
 
-def _permits(parsed: LicenseExpression, allowed: frozenset[str]) -> bool:
+def _permits(parsed: Parsed, allowed: frozenset[str]) -> bool:
     if isinstance(parsed, OR):
         return any(_permits(each, allowed) for each in parsed.args)
     if isinstance(parsed, AND):
@@ -89,14 +91,18 @@ def _permits(parsed: LicenseExpression, allowed: frozenset[str]) -> bool:
 
 
 @cache
-def _parse(text: str) -> LicenseExpression | None:
+def _parse(text: str) -> Parsed | None:
     try:
-        # A version "or later" may be taken as the version itself.
         parsed = get_spdx_licensing().parse(text)
-        known = parsed is not None and not get_spdx_licensing().unknown_license_keys(parsed)
-        return parsed if known or "+" not in text else get_spdx_licensing().parse(_OR_LATER.sub("", text))
+        # A version "or later" may be taken as the version itself.
+        if "+" in text and get_spdx_licensing().unknown_license_keys(parsed):
+            parsed = get_spdx_licensing().parse(_OR_LATER.sub("", text))
     except (ExpressionError, ExpressionParseError):
         return None
+    # The library takes words that it does not know for the name of one license.
+    if not isinstance(parsed, Parsed) or any(" " in key for key in get_spdx_licensing().unknown_license_keys(parsed)):
+        return None
+    return parsed
 
 
 def _debian_clause(text: str) -> str:
