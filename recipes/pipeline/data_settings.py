@@ -131,17 +131,19 @@ class DataSettings(Settings):
         Raises:
             ValueError: A source does not exist.
         """
-        from trainers.data.sources import FolderSource
+        from trainers.data.sources import FolderSource, default_sources
 
         if self.data_dir is not None:
             return [FolderSource(self.data_dir)]
-        return self._named_sources() or [default_source()]
+        return self._named_sources() or default_sources()
 
     def other_sources(self) -> "list[Source]":
         """Return the sources that are only trained on."""
+        from trainers.data.sources import default_sources
+
         if self.data_dir is None:
             return []
-        return [*([default_source()] if self.toolchain_docs else []), *self._named_sources()]
+        return [*(default_sources() if self.toolchain_docs else []), *self._named_sources()]
 
     def _named_sources(self) -> "list[Source]":
         from trainers.data.sources import parse_source
