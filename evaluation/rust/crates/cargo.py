@@ -170,8 +170,8 @@ class Cargo:
         Check the libraries of crates, one after the other in one attempt.
 
         Returns:
-            The results, in the order given. They end with the first crate that reached a limit: the ones behind it were
-            not checked.
+            The results, in the order given. They end with the first crate that reached a limit of the attempt: those
+            behind it were not checked.
 
         Raises:
             SandboxFailure: The sandbox failed.

@@ -13,7 +13,7 @@ LIBRARY_KINDS = {"lib", "rlib", "dylib", "cdylib", "staticlib", "proc-macro"}
 PACKAGE_ID = re.compile(r"#(?:([^@]+)@)?([^@]+)$")
 FAILED_SCRIPT = re.compile(r"error: failed to run custom build command for `(\S+) v([^`\s]+)")
 FAILED_CRATE = re.compile(r"error: could not compile `([^`]+)`")
-SIGNAL = re.compile(r"\(signal: (\d+)")
+SIGNAL = re.compile(r"^\s*process didn't exit successfully: .*\(signal: (\d+)", re.MULTILINE)
 MAX_DIAGNOSTICS = 20
 MAX_RENDERED = 4000
 

@@ -5,6 +5,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.rust.crates.features import FeatureChoice, closure
@@ -52,7 +53,7 @@ class VendoredCrates:
             versions.sort(key=lambda pair: pair[0], reverse=True)
         self.features = FeatureChoice(self.candidates)
         self._closures: dict[str, tuple[CratePackage, ...]] = {}
-        self._hashes: dict[str, str] = {}
+        self._read: dict[str, _Contents] = {}
 
     def __iter__(self) -> Iterator[CratePackage]:
         return iter(self.packages.values())
@@ -81,15 +82,17 @@ class VendoredCrates:
         return self._closures[package.id]
 
     def content_hash(self, package: CratePackage) -> str:
-        """
-        Return the SHA-256 of a crate's files: their paths, contents and executable bits, and the targets of links.
+        """Return the SHA-256 of a crate's files: their paths, contents and executable bits, and targets of links."""
+        return self._contents(package).digest
 
-        Raises:
-            ValueError: A symbolic link leads out of the crate's folder, or an entry is no file, folder or link.
-        """
-        if package.id not in self._hashes:
-            self._hashes[package.id] = _hash_folder(package.folder)
-        return self._hashes[package.id]
+    def foreign_entry(self, package: CratePackage) -> str | None:
+        """Return what in a crate's folder is not part of the crate, such as a link that leads out, or None."""
+        return self._contents(package).foreign
+
+    def _contents(self, package: CratePackage) -> "_Contents":
+        if package.id not in self._read:
+            self._read[package.id] = _read_folder(package.folder)
+        return self._read[package.id]
 
     def stage(self, directory: Path) -> None:
         """
@@ -108,25 +111,33 @@ class VendoredCrates:
             (target / CHECKSUM_FILE).write_text(NO_CHECKSUMS)
 
 
-def _hash_folder(folder: Path) -> str:
-    digest = hashlib.sha256()
+@dataclass(frozen=True)
+class _Contents:
+    digest: str
+    foreign: str | None
+
+
+def _read_folder(folder: Path) -> _Contents:
+    digest, foreign = hashlib.sha256(), None
     root = folder.resolve()
     for current, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted([*files, *folders]):
             path = Path(current, name)
-            mode = path.lstat().st_mode
+            relative = path.relative_to(folder).as_posix()
+            mode, content = path.lstat().st_mode, b""
             if stat.S_ISLNK(mode):
+                target = os.readlink(path)
+                kind, content = "link", os.fsencode(target)
                 if not path.resolve().is_relative_to(root):
-                    raise ValueError(f"{path} is a symbolic link that leads out of the crate, to {path.resolve()}")
-                kind, content = "link", os.readlink(path).encode("utf-8", "surrogateescape")
+                    foreign = foreign or f"{relative} is a symbolic link that leads out of the crate, to {target}"
             elif stat.S_ISREG(mode):
                 kind, content = f"file {mode & 0o111:o}", path.read_bytes()
             elif stat.S_ISDIR(mode):
                 continue
             else:
-                raise ValueError(f"{path} is neither a file nor a folder nor a symbolic link")
-            relative = path.relative_to(folder).as_posix()
+                kind = "special"
+                foreign = foreign or f"{relative} is neither a file nor a folder nor a symbolic link"
             digest.update(json.dumps([relative, kind, len(content)]).encode())
             digest.update(content)
-    return digest.hexdigest()
+    return _Contents(digest.hexdigest(), foreign)
