@@ -66,9 +66,7 @@ class DataSettings(Settings):
         "Shares of the text by difficulty, such as {'easy': 0.3, 'medium': 0.5, 'hard': 0.2}; None keeps all.",
         default=None,
     )
-    document_masking: bool = setting(
-        "Restrict attention to the text's own document within a block.", default=False
-    )
+    document_masking: bool = setting("Restrict attention to the text's own document within a block.", default=False)
     fim_rate: float = setting(
         "Share of the texts whose middle is moved to the end, so that the model learns to fill in (fill-in-the-middle).",
         default=0.0,

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.rust_files import rust_files
+from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.fields import from_json, values_of
 from recipes.pipeline.file_names import PREPARED, SYNTHETIC_FILE, TASKS_FILE
 from recipes.pipeline.former_runs import from_former_run
-from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.schema import Recipe, TrainingSettings
 from recipes.pipeline.stages.kinds import KINDS
 from recipes.pipeline.stages.stage import FINISHED

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from evaluation.options import HelpFormatter
-from recipes.pipeline.fields import meaning, names
 from recipes.pipeline.data_settings import DataSettings
+from recipes.pipeline.fields import meaning, names
 from recipes.pipeline.schema import TrainingSettings
 from recipes.pipeline.stages.kinds import KINDS
 

@@ -15,8 +15,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from evaluation.rust import RustVerifier
 from evaluation.tables import plain_console, print_table
-from recipes.pipeline.file_names import SYNTHETIC_FILE, TASKS_FILE
 from recipes.pipeline.data_settings import DataSettings
+from recipes.pipeline.file_names import SYNTHETIC_FILE, TASKS_FILE
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.stages.stage import FINISHED, OWN_TEXT
 from trainers.data.augment import KINDS, Augmentation, augment_documents
@@ -30,7 +30,7 @@ from trainers.data.preparation.report import CORPUS, keep_command, read_seconds,
 from trainers.data.preparation.shards import shard_paths, write_json, write_rows
 from trainers.data.preparation.split import split_rows
 from trainers.data.row_index import RowIndex
-from trainers.data.sources import Document, Source
+from trainers.data.sources import Document
 from trainers.data.synthetic.stream import choose_families
 from trainers.data.synthetic.verified import LICENSE, write_synthetic
 from trainers.data.tasks.task import read_tasks, split_tasks
@@ -85,7 +85,9 @@ def prepare(recipe: Recipe, folder: Path, num_workers: int | None = None) -> Non
     corpus = folder / CORPUS
     changed = changed_inputs(sources, settings, corpus) if (corpus / INPUTS).exists() else []
     if changed:
-        console.print("The inputs have changed, so that the data is prepared again:\n" + "\n".join(changed), markup=False)
+        console.print(
+            "The inputs have changed, so that the data is prepared again:\n" + "\n".join(changed), markup=False
+        )
     if changed or not (corpus / INPUTS).exists():
         shutil.rmtree(folder, ignore_errors=True)
         keep_inputs(sources, settings, corpus)

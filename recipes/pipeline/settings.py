@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluation.tables import print_table
+from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.fields import Settings, check, meaning, names, parse, value_of, values_of
 from recipes.pipeline.options import model_meanings
-from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.schema import Recipe, TrainingSettings
 
 if TYPE_CHECKING:

@@ -66,7 +66,9 @@ def start(recipe: Recipe, resume: bool = False, overwrite: bool = False, only: s
     return prepared
 
 
-def prepare_only(recipe: Recipe, resume: bool = False, overwrite: bool = False, num_workers: int | None = None) -> None:
+def prepare_only(
+    recipe: Recipe, resume: bool = False, overwrite: bool = False, num_workers: int | None = None
+) -> None:
     """
     Prepare the data of a run and train nothing; the run then continues from it.
 

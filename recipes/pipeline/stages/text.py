@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from trainers.pretraining import LoopLMTrainer
 
 
-
 @settings
 class TextStage(Stage):
     """A stage that trains on packed blocks of text."""

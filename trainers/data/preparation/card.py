@@ -10,6 +10,7 @@ from huggingface_hub import DatasetCard, DatasetCardData
 from evaluation.tables import markdown_table
 from trainers.data.preparation.inputs import INPUTS
 from trainers.data.preparation.report import (
+    benchmark_lines,
     counts_table,
     read_command,
     read_report,
@@ -58,7 +59,7 @@ def data_card(folder: Path, name: str, command: str | None = None, description: 
     threshold = settings["near_duplicates"]
     rustc = (inputs["rustc"] or "").splitlines()
     crates = counts_table("Crates that were checked as a whole, by status", report["crates"])
-    benchmarks = report["benchmarks"]
+    size = f"{report['rows']:,} rows, {report['bytes'] / 1e6:,.1f} MB"
     data = DatasetCardData(
         license=sorted({HUB_LICENSES.get(each, OTHER) for each in licenses}),
         language=["code"],
@@ -75,8 +76,7 @@ def data_card(folder: Path, name: str, command: str | None = None, description: 
         data,
         template_path=str(TEMPLATE),
         name=name,
-        description=description
-        or f"Rust code from {len(report['read'])} sources: {report['rows']:,} rows, {report['bytes'] / 1e6:,.1f} MB.",
+        description=description or f"Rust code from {len(report['read'])} sources: {size}.",
         version=version("nanochat-ternary"),
         command=command or read_command(folder),
         composition=markdown_table(shares_table("By part of the mix", report["by_mix"])),
@@ -88,7 +88,7 @@ def data_card(folder: Path, name: str, command: str | None = None, description: 
         reading=markdown_table(reading_table(report)),
         verification=markdown_table(verification_table(report)),
         crates=markdown_table(crates) if report["crates"] else "",
-        decontamination=benchmarks,
+        decontamination="\n".join(f"- {line}" for line in benchmark_lines(report)),
         licenses=markdown_table(shares_table("Licenses", licenses, most=len(licenses))),
         attributions=_attributions(folder),
     )
@@ -102,5 +102,7 @@ def _attributions(folder: Path) -> str:
         origin = row["crate"] or row["source"]
         origins[origin].add(row["license"])
         files[origin] += 1
-    lines = (f"- {origin}: {', '.join(sorted(origins[origin]))} ({files[origin]:,} rows)" for origin in sorted(origins))
+    lines = (
+        f"- {origin}: {', '.join(sorted(origins[origin]))} ({files[origin]:,} rows)" for origin in sorted(origins)
+    )
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from evaluation.progress import show_progress
-from trainers.data.preparation.shards import Row, read_rows, shard_path, shard_paths, shards_of, write_json, write_rows
+from trainers.data.preparation.shards import read_rows, shard_path, shard_paths, shards_of, write_json, write_rows
 from trainers.data.sources import Document, Source, SourceFilter
 
 COPY = "copy of an earlier document"
@@ -36,9 +36,7 @@ class SourceCounts:
     def read(cls, path: Path) -> "SourceCounts":
         """Read the counts of a finished source."""
         values = json.loads(path.read_text())
-        return cls(
-            values["documents"], values["bytes"], Counter(values["left_out"]), Counter(values["licenses"])
-        )
+        return cls(values["documents"], values["bytes"], Counter(values["left_out"]), Counter(values["licenses"]))
 
 
 def read_sources(

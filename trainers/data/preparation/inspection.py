@@ -6,8 +6,9 @@ in the order of the shards, so that the result does not depend on the workers.
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import numpy as np
 
 from evaluation.complete_files import complete_file
 from evaluation.progress import show_progress
-from trainers.data.decontamination import Contamination, load_benchmarks
+from trainers.data.benchmark_problems import load_benchmarks
+from trainers.data.decontamination import Contamination, controls
 from trainers.data.duplicates import NearDuplicates, signatures
 from trainers.data.preparation.shards import read_rows, write_json
 from trainers.data.preparation.workers import run_tasks
@@ -45,6 +47,21 @@ class InspectionTask:
 
 
 @dataclass(frozen=True)
+class Inspected:
+    """
+    Result of the inspection.
+
+    Attributes:
+        dropped: Documents to leave out, by id.
+        matches: Number of documents with text of a benchmark, by benchmark and rule; also of benchmarks that may be
+            trained on, because no scores are reported for them.
+    """
+
+    dropped: "dict[str, Dropped]"
+    matches: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Dropped:
     """
     A document that is left out.
@@ -64,9 +81,9 @@ class Dropped:
 
 def inspect_shards(
     shards: Sequence[Path], folder: Path, threshold: float, decontaminate: bool, num_workers: int, progress: bool
-) -> dict[str, Dropped]:
+) -> Inspected:
     """
-    Return the documents to leave out, by id.
+    Find the documents to leave out.
 
     Args:
         shards: Documents.
@@ -88,18 +105,23 @@ def inspect_shards(
         for _ in run_tasks(inspect_shard, missing, num_workers):
             advance(1)
     dropped: dict[str, Dropped] = {}
+    counts: Counter[str] = Counter()
     index = NearDuplicates(threshold) if threshold > 0 else None
     for task in tasks:
         matches = json.loads(task.output.read_text())
         found = np.load(task.signatures) if index is not None else None
         for number, row in enumerate(read_rows(task.shard)):
-            if row["id"] in matches:
-                dropped[row["id"]] = Dropped("benchmark", row["source"], row["path"], matches[row["id"]])
+            match = matches.get(row["id"])
+            if match is not None:
+                counts[f"{match['benchmark']} ({match['rule']})"] += 1
+            if match is not None and match["scored"]:
+                of = f"{match['benchmark']} {match['problem']}: {match['words']}"
+                dropped[row["id"]] = Dropped("benchmark", row["source"], row["path"], of)
             elif index is not None and found is not None:
                 earlier = index.find(found[number], row["id"])
                 if earlier is not None:
                     dropped[row["id"]] = Dropped("near-duplicate", row["source"], row["path"], earlier)
-    return dropped
+    return Inspected(dropped, dict(sorted(counts.items())))
 
 
 def inspect_shard(task: InspectionTask) -> None:
@@ -114,11 +136,22 @@ def inspect_shard(task: InspectionTask) -> None:
         for row in rows:
             match = contamination.check(row["code"])
             if match is not None:
-                matches[row["id"]] = f"{match.benchmark} {match.problem}"
+                matches[row["id"]] = asdict(match)
     # Written last: with it the shard is finished.
     write_json(task.output, matches)
 
 
+def describe_benchmarks(decontaminate: bool) -> dict[str, list[str]]:
+    """Return which benchmarks are searched for, and how well the search finds planted problems, as lines."""
+    if not decontaminate:
+        return {"coverage": ["no benchmark was searched for"], "controls": []}
+    loaded = load_benchmarks()
+    return {
+        "coverage": loaded.coverage().splitlines(),
+        "controls": str(controls(Contamination(loaded.benchmarks))).splitlines(),
+    }
+
+
 @cache
 def _contamination() -> Contamination:
-    return Contamination(load_benchmarks())
+    return Contamination(load_benchmarks().benchmarks)

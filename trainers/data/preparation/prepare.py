@@ -19,7 +19,7 @@ from evaluation.progress import show_progress
 from trainers.data.preparation.checked_crates import check_crates
 from trainers.data.preparation.documents import SourceCounts, document_shards, read_sources
 from trainers.data.preparation.inputs import check_inputs
-from trainers.data.preparation.inspection import Dropped, inspect_shards
+from trainers.data.preparation.inspection import Inspected, describe_benchmarks, inspect_shards
 from trainers.data.preparation.report import REPORT, SECONDS, Report, read_report, read_seconds
 from trainers.data.preparation.settings import PreparationSettings
 from trainers.data.preparation.shards import read_rows, shard_paths, write_json
@@ -67,17 +67,19 @@ def prepare_rows(
     counts = read_sources(sources, settings.filter, folder / DOCUMENTS, settings.limit, progress)
     shards = document_shards(folder / DOCUMENTS)
     clock.add("read")
-    dropped = inspect_shards(
+    inspected = inspect_shards(
         shards, folder / INSPECTED, settings.near_duplicates, settings.decontaminate, workers, progress
     )
-    write_json(folder / DROPPED, {name: asdict(each) for name, each in dropped.items()})
+    write_json(folder / DROPPED, {name: asdict(each) for name, each in inspected.dropped.items()})
     clock.add("inspect")
-    crates = check_crates(sources, settings, folder / VERDICTS, workers, progress)
+    crates = check_crates(sources, folder / VERDICTS, workers, progress) if settings.verify else {}
     write_json(folder / CRATES, crates)
     clock.add("check crates")
     stats = _verify(shards, folder, settings, workers, progress, clock)
     clock.add("verify")
-    report = _report(counts, dropped, crates, stats, folder)
+    report = _report(counts, inspected, crates, stats, folder) | {
+        "benchmarks": {**describe_benchmarks(settings.decontaminate), "matches": inspected.matches}
+    }
     write_json(folder / REPORT, report)
     return report
 
@@ -148,7 +150,7 @@ def _verify(
 
 def _report(
     counts: dict[str, SourceCounts],
-    dropped: dict[str, Dropped],
+    inspected: Inspected,
     crates: dict[str, Any],
     stats: ProcessingStats,
     folder: Path,
@@ -163,7 +165,9 @@ def _report(
     negatives = [row for shard in shard_paths(folder / NEGATIVES) for row in read_rows(shard)]
     return {
         "read": {name: asdict(each) for name, each in counts.items()},
-        "dropped": dict(sorted(Counter(f"{each.reason} ({each.source})" for each in dropped.values()).items())),
+        "dropped": dict(
+            sorted(Counter(f"{each.reason} ({each.source})" for each in inspected.dropped.values()).items())
+        ),
         "crates": dict(sorted(Counter(each["status"] for each in crates.values()).items())),
         "verification": stats.to_json(),
         "rows": sum(numbers["mix"].values()),

@@ -128,6 +128,13 @@ def verification_table(report: Report) -> Table:
     return table
 
 
+def benchmark_lines(report: Report) -> list[str]:
+    """Return which benchmarks were searched for, what was found, and how well the search works, as lines."""
+    benchmarks = report["benchmarks"]
+    found = [f"{name}: in {count:,} documents" for name, count in _by_count(benchmarks["matches"])]
+    return [*benchmarks["coverage"], *benchmarks["controls"], *(found or ["no document has text of a benchmark"])]
+
+
 def counts_table(title: str, counts: Mapping[str, int]) -> Table:
     """Return counts, the largest first."""
     table = _table(title, "status", "count")

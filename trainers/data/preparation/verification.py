@@ -20,12 +20,14 @@ from evaluation.rust.syntax.analysis import analyze, level
 from trainers.data.preparation.fixes import fix
 from trainers.data.preparation.outcome import MEANT_TO_FAIL, Judgment, judge
 from trainers.data.preparation.shards import Row, read_rows, write_json, write_rows
-from trainers.data.sources import COMPILE_FAIL, Document
+from trainers.data.sources import COMPILE_FAIL, FILE, Document
 from trainers.data.verify import as_program, decided
 
 DEFAULT_EDITION = "2021"
 BY_CRATE, ALONE = "crate", "alone"
 NOT_COMPILED = "not compiled"
+# Statuses of crates whose own code is wrong.
+BROKEN = ("invalid_syntax", "compilation_failed", "semantic_error")
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Verified:
     by: str = ""
     verdict: Verdict | None = None
     crate: CheckedCrate | None = None
+    is_negative: bool = False
 
 
 def verify_shard(task: VerificationTask) -> float:
@@ -97,7 +100,7 @@ def verify_shard(task: VerificationTask) -> float:
     if task.compile_alone:
         _compile_alone([result for result in results if not result.by], task.cache_dir)
     write_rows(task.rows, (row for result in results if (row := _row(result, task.verified_only)) is not None))
-    write_rows(task.negatives, _negatives([result for result in results if _is_negative(result)], task))
+    write_rows(task.negatives, _negatives([result for result in results if result.is_negative], task))
     outcomes = [
         {
             "source": result.document.source,
@@ -137,6 +140,11 @@ def _compile_alone(results: Sequence[Verified], cache_dir: Path) -> None:
         )
         for result, verdict in zip(group, verdicts, strict=True):
             result.by, result.verdict, result.judgment = ALONE, verdict, judge(result.document, verdict)
+            result.is_negative = _has_own_errors(result)
+            broken = result.crate is not None and result.crate.status in BROKEN
+            if broken and result.judgment.outcome == "not_judged" and result.document.kind == FILE:
+                # The file belongs to a whole that the compiler rejects, with everything that it needs.
+                result.judgment = Judgment("rejected", "its crate does not compile")
 
 
 def _row(result: Verified, verified_only: bool) -> Row | None:
@@ -183,12 +191,12 @@ def _row(result: Verified, verified_only: bool) -> Row | None:
     }
 
 
-def _is_negative(result: Verified) -> bool:
-    """Whether the compiler rejects the code for a reason that is in the code."""
-    meant = result.judgment.reason == MEANT_TO_FAIL and result.verdict is not None
-    return result.judgment.outcome == "rejected" or (
-        meant and result.verdict is not None and bool(result.verdict.error_codes) and not result.verdict.external
-    )
+def _has_own_errors(result: Verified) -> bool:
+    """Whether the compiler rejects the code for a reason that is in the code, be it on purpose."""
+    if result.judgment.reason != MEANT_TO_FAIL:
+        return result.judgment.outcome == "rejected"
+    verdict = result.verdict
+    return verdict is not None and bool(verdict.diagnostics) and not verdict.external
 
 
 def _negatives(rejected: Sequence[Verified], task: VerificationTask) -> list[Row]:

@@ -1,0 +1,167 @@
+"""The whole preparation, with rustc: equal bytes however it is interrupted, and nothing planted comes through."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from trainers.data.preparation.inputs import INPUTS
+from trainers.data.preparation.prepare import prepare_rows
+from trainers.data.preparation.report import REPORT, SECONDS, read_report, report_tables
+from trainers.data.preparation.settings import PreparationSettings
+from trainers.data.preparation.shards import read_rows, shard_paths
+from trainers.data.preparation.statistics import CompileRateTooLow
+from trainers.data.sources import FolderSource, SourceFilter, TableSource
+
+GOOD = "/// Returns {n} more.\npub fn add_{n}(value: u32) -> u32 {{\n    let sum = value + {n};\n    sum\n}}\n"
+ANY = SourceFilter(licenses=None)
+QUICK = PreparationSettings(filter=ANY, decontaminate=False, near_duplicates=0)
+PROGRAM = """
+import sys
+from pathlib import Path
+from trainers.data.preparation import shards
+from trainers.data.preparation.prepare import prepare_rows
+from trainers.data.preparation.settings import PreparationSettings
+from trainers.data.sources import FolderSource, SourceFilter
+
+if __name__ == "__main__":
+    shards.SHARD_BYTES = 1
+    settings = PreparationSettings(filter=SourceFilter(licenses=None), decontaminate=False)
+    prepare_rows([FolderSource(Path(sys.argv[1]))], settings, Path(sys.argv[2]), num_workers=int(sys.argv[3]))
+"""
+
+
+@pytest.fixture
+def crate(tmp_path):
+    """A folder of some Rust files that compile, and one that does not."""
+    folder = tmp_path / "code"
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"good_{number}.rs").write_text(GOOD.format(n=number))
+    (folder / "bad.rs").write_text("pub fn f() -> u8 { 1; }\n")
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the files of a preparation, without those that measure time and the compiler's cache."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and "verdicts" not in path.parts)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.name != SECONDS}
+
+
+def rows_of(folder: Path, name: str = "rows") -> list[dict]:
+    return [row for shard in shard_paths(folder / name) for row in read_rows(shard)]
+
+
+def write_table(path: Path, rows: list[dict]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_rows_have_verdicts_and_rejected_code_is_kept_apart_with_its_fix(crate, tmp_path):
+    report = prepare_rows([FolderSource(crate)], QUICK, tmp_path / "out", num_workers=1)
+    rows = rows_of(tmp_path / "out")
+    assert len(rows) == 6 and {row["status"] for row in rows} == {"valid"}
+    assert {row["mix"] for row in rows} == {"verified_examples"}
+    (negative,) = rows_of(tmp_path / "out", "negatives")
+    assert negative["error_codes"] == ["E0308"] and negative["fixed_code"] == "pub fn f() -> u8 { 1 }\n"
+    assert report == read_report(tmp_path / "out")
+    assert report["verification"]["code"]["compile_rate"] == 6 / 7
+    assert all(table.row_count or not report["crates"] for table in report_tables(report, {}))
+
+
+def test_equal_inputs_give_equal_bytes_with_any_number_of_workers(crate, tmp_path, monkeypatch):
+    monkeypatch.setattr("trainers.data.preparation.shards.SHARD_BYTES", 1)
+    for workers in (1, 2):
+        prepare_rows([FolderSource(crate)], QUICK, tmp_path / f"out_{workers}", num_workers=workers)
+    assert contents(tmp_path / "out_1") == contents(tmp_path / "out_2")
+
+
+def test_a_killed_preparation_continues_to_the_same_bytes(crate, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, str(program), str(crate)]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen([*command, str(killed), "1"])
+    deadline = time.monotonic() + 60
+    while len(list((killed / "outcomes").glob("*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / REPORT).exists(), "the process was killed too late"
+    for folder in (killed, whole):
+        subprocess.run([*command, str(folder), "1"], check=True)
+    assert contents(killed) == contents(whole)
+
+
+def test_a_changed_input_is_named_instead_of_mixed_with_former_rows(crate, tmp_path):
+    prepare_rows([FolderSource(crate)], QUICK, tmp_path / "out", num_workers=1)
+    before = contents(tmp_path / "out")
+    (crate / "new.rs").write_text("pub fn new() {}\n")
+    with pytest.raises(ValueError, match="(?s)other inputs.*sources.0 code"):
+        prepare_rows([FolderSource(crate)], QUICK, tmp_path / "out", num_workers=1)
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_source_below_the_minimum_compile_rate_stops_everything(tmp_path):
+    rows = [{"code": f"pub fn f_{n}() -> u8 {{ {n} as char }}", "path": f"{n}.rs"} for n in range(8)]
+    source = TableSource(write_table(tmp_path / "web.jsonl", rows), licenses="MIT")
+    settings = PreparationSettings(filter=ANY, decontaminate=False, min_compile_rate=0.8, verify_every_n_examples=4)
+    with pytest.raises(CompileRateTooLow, match=r"source web .* 0 of 4 judged rows \(0.0%\)"):
+        prepare_rows([source], settings, tmp_path / "out", num_workers=1)
+    assert not (tmp_path / "out" / REPORT).exists()
+
+
+def test_planted_copies_near_copies_and_licenses_are_left_out_by_name(tmp_path):
+    code = Path(__file__).read_text()  # any long text: nothing is compiled
+    original = "\n".join(f"pub fn f_{n}(value: u32) -> u32 {{ value + {n} }}" for n in range(60))
+    near = original.replace("f_30(value", "f_31a(value")
+    rows = [
+        {"code": original, "path": "a.rs", "license": "MIT"},
+        {"code": original.replace("\n", "\n\n"), "path": "copy.rs", "license": "MIT"},
+        {"code": near, "path": "near.rs", "license": "MIT"},
+        {"code": "pub struct Gpl;", "path": "gpl.rs", "license": "GPL-3.0-only"},
+        {"code": code, "path": "other.rs", "license": "Apache-2.0"},
+    ]
+    source = TableSource(write_table(tmp_path / "web.jsonl", rows))
+    settings = PreparationSettings(decontaminate=False, verify=False)
+    report = prepare_rows([source], settings, tmp_path / "out", num_workers=1)
+    assert [row["path"] for row in rows_of(tmp_path / "out")] == ["a.rs", "other.rs"]
+    left_out = " ".join(report["read"]["00-web"]["left_out"])
+    assert "copy" in left_out and "GPL-3.0-only" in left_out
+    assert report["dropped"] == {"near-duplicate (web)": 1}
+
+
+def test_without_verification_nothing_counts_as_verified(crate, tmp_path):
+    settings = PreparationSettings(filter=ANY, decontaminate=False, verify=False)
+    prepare_rows([FolderSource(crate)], settings, tmp_path / "out", num_workers=1)
+    assert {row["mix"] for row in rows_of(tmp_path / "out")} == {"high_quality_rust"}
+
+
+def test_a_folder_with_other_files_is_left_alone(crate, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds other files"):
+        prepare_rows([FolderSource(crate)], QUICK, tmp_path / "out", num_workers=1)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
+
+
+def test_a_full_disk_is_named_and_nothing_half_written_counts(crate, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large: .*documents"):
+            prepare_rows([FolderSource(crate)], QUICK, tmp_path / "out", num_workers=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == [INPUTS]
+    assert prepare_rows([FolderSource(crate)], QUICK, tmp_path / "out", num_workers=1)["rows"] == 6
+
+
+def test_crates_are_not_checked_without_consent(tmp_path, monkeypatch):
+    monkeypatch.delitem(os.environ, "HF_ALLOW_CODE_EVAL", raising=False)
