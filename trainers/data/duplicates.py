@@ -7,13 +7,13 @@ hashing finds the few earlier signatures to compare with. Only signatures are ke
 each document without a duplicate, whatever its size.
 """
 
-import hashlib
-import re
 from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
 from rensa import RMinHash  # ty: ignore[missing-module-member]
+
+from trainers.data.code_tokens import TOKEN, token_hashes, window_hashes
 
 NUM_PERMUTATIONS = 128
 SHINGLE = 5
@@ -22,55 +22,10 @@ BANDS, ROWS = 21, 6
 """Documents are compared if all values of one of the bands are equal: 99.8 % of the pairs with a similarity of 0.8."""
 SIGNATURE_BYTES = 4 * NUM_PERMUTATIONS
 
-# The group is empty for comments. A block comment ends at the first mark: nested ones are too rare to matter here. An
-# unclosed one ends with the text, so that the time is linear. Six times as fast as the exact tokenizer of
-# `evaluation.rust.syntax.tokens`.
-CODE_TOKEN = re.compile(
-    r"""//[^\n]*|/\*.*?(?:\*/|\Z)
-    |(\b(?:br|cr|r)(?:"[^"]*(?:"|\Z)|\#".*?(?:"\#|\Z)|\#\#".*?(?:"\#\#|\Z))
-    |"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)
-    |'(?:[^'\\\n]|\\[^\n]{1,10}?)'
-    |\w+|[^\s\w])""",
-    re.VERBOSE | re.DOTALL,
-)
-# Of 200,000 short tokens: about 30 MB.
-MAX_REMEMBERED, MAX_LENGTH = 200_000, 64
-
-
-class TokenHashes(dict[str, int]):
-    """Hashes of tokens by their text, 64 bits and the same in every process; the empty text has the hash 0."""
-
-    def __missing__(self, token: str) -> int:
-        data = token.encode("utf-8", "surrogatepass")
-        value = int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little") if token else 0
-        if len(token) <= MAX_LENGTH:
-            if len(self) >= MAX_REMEMBERED:
-                self.clear()
-            self[token] = value
-        return value
-
-    def of(self, tokens: Sequence[str]) -> np.ndarray:
-        """Return the hashes of tokens, an array of shape `(tokens,)`."""
-        return np.fromiter(map(self.__getitem__, tokens), np.uint64, len(tokens))
-
-
-def window_hashes(hashes: np.ndarray, width: int) -> np.ndarray:
-    """Return a hash of each `width` consecutive values, in order; none if there are fewer values."""
-    count = max(len(hashes) - width + 1, 0)
-    found = np.zeros(count, np.uint64)
-    for offset in range(width):
-        found *= np.uint64(0x9E3779B97F4A7C15)
-        found += hashes[offset : offset + count]
-        found ^= found >> np.uint64(29)
-    return found
-
-
-_hashes = TokenHashes()
-
 
 def shingles(code: str) -> np.ndarray:
     """Return the hashes of a program's shingles; of all its tokens together if there are fewer than five."""
-    hashes = _hashes.of(CODE_TOKEN.findall(code))
+    hashes = token_hashes(TOKEN.findall(code))
     hashes = hashes[hashes != 0]
     return window_hashes(hashes, min(SHINGLE, max(len(hashes), 1)))
 

@@ -9,9 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from transformers import DataCollatorForLanguageModeling
 
+from tests.helpers.pretraining import make_trainer
+from tests.helpers.tiny import tiny_model
 from trainers.data import pack
 from trainers.data.blocks import open_blocks
+from trainers.data.collator import collate_blocks
 from trainers.data.encoding import TextEncoder, tokenizer_sha256
 from trainers.data.manifest import (
     MANIFEST_FILE,
@@ -249,3 +254,36 @@ def test_a_large_vocabulary_is_stored_in_four_bytes(tmp_path, tokenizer):
 def test_impossible_settings_are_refused(settings, rule):
     with pytest.raises(ValueError, match=rule):
         PackSettings(**{"seq_len": 8} | settings)
+
+
+def test_training_on_blocks_of_a_file_is_training_on_a_data_set(tmp_path, tokenizer):
+    """The same steps, bit by bit, with and without workers, and after an interruption."""
+    pack_documents(tmp_path / "blocks", documents(), tokenizer, SETTINGS)
+    blocks = open_blocks(tmp_path / "blocks")
+    pad = DataCollatorForLanguageModeling(tokenizer, mlm=False)
+    ways = {
+        "data set": (blocks.to_dataset(), pad, {}),
+        "file": (blocks, collate_blocks, {"save_steps": 2}),
+        "workers": (blocks, collate_blocks, {"dataloader_num_workers": 1}),
+    }
+    states = {}
+    for name, (rows, collator, settings) in ways.items():
+        trainer = make_trainer(
+            tmp_path / name,
+            tiny_model(vocab_size=320),
+            rows=rows,
+            max_steps=4,
+            per_device_train_batch_size=2,
+            **settings,
+        )
+        trainer.data_collator = collator
+        trainer.train()
+        states[name] = trainer.model.state_dict()
+    continued = make_trainer(
+        tmp_path / "file", tiny_model(seed=1, vocab_size=320), rows=blocks, max_steps=4, per_device_train_batch_size=2
+    )
+    continued.data_collator = collate_blocks
+    continued.train(resume_from_checkpoint=str(tmp_path / "file" / "checkpoint-2"))
+    states["continued"] = continued.model.state_dict()
+    for name, state in states.items():
+        assert all(torch.equal(value, state[key]) for key, value in states["data set"].items()), name

@@ -5,7 +5,7 @@ import tarfile
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -23,7 +23,7 @@ class BadArchive(ValueError):
 
 
 @contextmanager
-def unpacked_crate(archive: Path, left_out: Counter[str]) -> Iterator[Path]:
+def unpacked_crate(archive: Path, left_out: Counter[str]) -> Generator[Path]:
     """
     Unpack the .rs files and the manifests of a `.crate` file into a temporary folder, and yield that folder. It is
     removed at the end.

@@ -11,6 +11,7 @@ FILE = "file"
 """Kind of code that is compiled as it is."""
 COMPILE_FAIL = "compile_fail"
 """Kind of complete programs that the compiler should reject. They are never verified code, but can be negatives."""
+KINDS = (EXAMPLE, FILE, COMPILE_FAIL)
 UNKNOWN_LICENSE = "unknown"
 
 
