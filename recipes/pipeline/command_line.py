@@ -27,7 +27,7 @@ from recipes.pipeline.settings import show, with_settings
 from recipes.pipeline.stages.ouro import with_ouro_schedule
 from recipes.pipeline.start import prepare_only, start
 from trainers.callbacks import TrainingDiverged
-from trainers.data.sources import absolute_source
+from trainers.data.sources.registry import absolute_source
 from trainers.reinforcement.rewards import RewardUnavailable
 
 console = Console(highlight=False)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from trainers.data.preparation.settings import PreparationSettings
     from trainers.data.sources import Source
 
+PERMISSIVE_NAME = "permissive"
+
 
 @settings
 class DataSettings(Settings):
@@ -34,7 +36,8 @@ class DataSettings(Settings):
     )
     limit: int | None = setting("Maximum number of texts of each source; None for all.", default=None, ge=1)
     licenses: tuple[str, ...] | None = setting(
-        "SPDX licenses that text may have; None for any. 'permissive' stands for the usual permissive ones.",
+        "SPDX licenses that text may have; None for any. 'permissive' stands for the usual ones, such as "
+        "MIT and Apache-2.0.",
         default=None,
     )
     min_stars: int = setting("Minimum number of stars of a text's repository.", default=0, ge=0)
@@ -129,7 +132,8 @@ class DataSettings(Settings):
         Raises:
             ValueError: A source does not exist.
         """
-        from trainers.data.sources import FolderSource, default_sources
+        from trainers.data.sources.default import default_sources
+        from trainers.data.sources.folder import FolderSource
 
         if self.data_dir is not None:
             return [FolderSource(self.data_dir)]
@@ -137,28 +141,29 @@ class DataSettings(Settings):
 
     def other_sources(self) -> "list[Source]":
         """Return the sources that are only trained on."""
-        from trainers.data.sources import default_sources
+        from trainers.data.sources.default import default_sources
 
         if self.data_dir is None:
             return []
         return [*(default_sources() if self.toolchain_docs else []), *self._named_sources()]
 
     def _named_sources(self) -> "list[Source]":
-        from trainers.data.sources import parse_source
+        from trainers.data.sources.registry import parse_source
 
         return [parse_source(source) for source in self.sources]
 
     def preparation(self) -> "PreparationSettings":
         """Return how the sources become rows."""
         from trainers.data.preparation.settings import PreparationSettings
-        from trainers.data.sources import SourceFilter
+        from trainers.data.sources.filters import SourceFilter
+        from trainers.data.sources.licenses import PERMISSIVE
 
         return PreparationSettings(
             filter=SourceFilter(
                 min_stars=self.min_stars,
                 min_tests=self.min_tests,
                 compilation_required=self.compilation_required,
-                licenses=self.licenses,
+                licenses=None if self.licenses is None else _licenses(self.licenses, PERMISSIVE),
             ),
             near_duplicates=self.near_duplicates,
             decontaminate=self.decontaminate,
@@ -168,3 +173,8 @@ class DataSettings(Settings):
             difficulty=self.difficulty,
             limit=self.limit,
         )
+
+
+def _licenses(names: tuple[str, ...], permissive: frozenset[str]) -> frozenset[str]:
+    """Return licenses by name, where "permissive" stands for several."""
+    return frozenset(names) - {PERMISSIVE_NAME} | (permissive if PERMISSIVE_NAME in names else frozenset())

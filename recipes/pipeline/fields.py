@@ -29,6 +29,7 @@ TYPES = {
     str: "text",
     Path: "a path",
     type(None): "None",
+    tuple: "texts such as ('crates=vendor', 'documentation')",
     Mapping: "a dictionary such as {'std-examples': 1, 'std-sources': 3}",
 }
 """Types that settings have, in words."""
@@ -125,7 +126,9 @@ def described(annotation: Any) -> str:
         return " or ".join(dict.fromkeys(map(described, arguments)))
     if origin is Literal:
         return "one of " + ", ".join(map(str, arguments))
-    return TYPES[Mapping if origin is not None and issubclass(origin, Mapping) else annotation]
+    if origin is not None:
+        return TYPES[tuple if origin is tuple else Mapping]
+    return TYPES[annotation]
 
 
 def value_of(owner: type[Settings], name: str, text: str) -> Any:
@@ -134,7 +137,10 @@ def value_of(owner: type[Settings], name: str, text: str) -> Any:
 
 
 def parse(annotation: Any, text: str) -> Any:
-    """Text as a value of a type: a Python literal, or the text itself where the type takes text."""
+    """
+    Text as a value of a type: a Python literal, or the text itself where the type takes text. Several texts may also be
+    given with commas between them.
+    """
     choices = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     if text == "None" and type(None) in choices:
         return None
@@ -143,9 +149,12 @@ def parse(annotation: Any, text: str) -> Any:
     if any(choice is str or get_origin(choice) is Literal for choice in choices):
         return text
     try:
-        return ast.literal_eval(text)
+        value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        return text
+        value = text
+    if any(get_origin(choice) is tuple for choice in choices):
+        return tuple(value) if isinstance(value, list | tuple) else tuple(text.split(","))
+    return value
 
 
 def from_json(owner: type[AnySettings], values: Mapping[str, Any]) -> AnySettings:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,7 +23,9 @@ from trainers.data.augment import KINDS, Augmentation, augment_documents
 from trainers.data.blocks import TokenBlocks, open_blocks
 from trainers.data.kept import read_kept
 from trainers.data.manifest import MANIFEST_FILE, PackSettings, file_identities
+from trainers.data.mix_names import MIX_NAMES, SYNTHETIC_DATA, VERIFIED_EXAMPLES, parts_of_mix, weight_group
 from trainers.data.pack import pack_documents
+from trainers.data.preparation.documents import source_number
 from trainers.data.preparation.inputs import INPUTS, changed_inputs, keep_inputs
 from trainers.data.preparation.prepare import ROWS, prepare_rows
 from trainers.data.preparation.report import CORPUS, keep_command, read_seconds, report_tables
@@ -42,7 +44,6 @@ console = Console(highlight=False)
 TEXT = "text"
 """Name in a mix for all real text."""
 MADE_FILE, TOKENIZER, VALIDATION = "made.jsonl", "tokenizer", "validation"
-SYNTHETIC_MIX = "synthetic_data"
 
 
 @dataclass(frozen=True)
@@ -98,18 +99,19 @@ def prepare(recipe: Recipe, folder: Path, num_workers: int | None = None) -> Non
     shards = shard_paths(corpus / ROWS)
     index = RowIndex.of(shards)
     real = np.arange(len(index))
-    own = real[[_source_number(shards[file]) < len(own_sources) for file in index.files]]
+    own = real[[source_number(shards[file]) < len(own_sources) for file in index.files]]
     # A token is rarely longer than eight bytes, so both parts fill at least a block.
     own, validation = split_rows(index, own, data.validation_fraction, 8 * data.seq_len)
-    beside = real[[_source_number(shards[file]) >= len(own_sources) for file in index.files]]
+    beside = real[[source_number(shards[file]) >= len(own_sources) for file in index.files]]
     text = index.in_order(np.concatenate([own, beside]))
     if not (corpus / MADE_FILE).exists():
         made = make_rows(data, index.documents(text), folder.parent)
         print_sources(made)
-        write_rows(corpus / MADE_FILE, (asdict(row) | {"mix": SYNTHETIC_MIX} for row in made))
+        write_rows(corpus / MADE_FILE, (asdict(row) | {"mix": SYNTHETIC_DATA} for row in made))
     index = RowIndex.of([*shards, corpus / MADE_FILE])
     training = np.concatenate([text, np.arange(len(real), len(index))])
-    groups = _groups(index, training) | {TEXT: text, OWN_TEXT: own}
+    kinds = [sources[source_number(shard)].kind for shard in shards] + ["synthetic"]
+    groups = _groups(index, training, kinds) | {TEXT: text, OWN_TEXT: own}
     if data.verified_sample:
         sample = verify_sample(index.documents(real), data.verified_sample, progress=console.is_terminal)
         write_json(folder / "verification.json", asdict(sample))
@@ -131,16 +133,29 @@ def prepare(recipe: Recipe, folder: Path, num_workers: int | None = None) -> Non
     write_json(folder / FINISHED, {"texts": len(real), "epochs": epochs})
 
 
-def _source_number(shard: Path) -> int:
-    return int(shard.name.partition("-")[0])
+def _groups(index: RowIndex, training: np.ndarray, kinds: Sequence[str]) -> dict[str, np.ndarray]:
+    """
+    Return the training rows by source, by group of sources, and by part of the mix.
 
-
-def _groups(index: RowIndex, training: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the training rows by source and by part of the mix."""
-    kept = np.zeros(len(index), dtype=bool)
-    kept[training] = True
-    by_name = index.rows_by("source") | index.rows_by("mix")
-    return {name: rows[kept[rows]] for name, rows in by_name.items()}
+    Args:
+        index: All rows.
+        training: Numbers of those to train on.
+        kinds: Kind of the source of each file of the index.
+    """
+    rows = index.in_order(training)
+    by_source = {name: np.intersect1d(found, rows) for name, found in index.rows_by("source").items()}
+    groups = {name: index.in_order(found) for name, found in by_source.items()}
+    names, numbers = index.names["mix"], index.numbers["mix"]
+    verified = np.array([name == VERIFIED_EXAMPLES or name == SYNTHETIC_DATA for name in names])[numbers]
+    unverified_parts = np.array([bool(name) for name in names])[numbers]
+    members: dict[str, list[int]] = defaultdict(list)
+    for row in rows.tolist():
+        kind = kinds[index.files[row]]
+        members[weight_group(kind)].append(row)
+        if unverified_parts[row]:
+            for part in parts_of_mix(kind, bool(verified[row])):
+                members[part].append(row)
+    return groups | {name: np.array(found, dtype=np.int64) for name, found in members.items()}
 
 
 def _present(mix: Mapping[str, float], groups: Mapping[str, np.ndarray]) -> dict[str, float]:

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from recipes.pipeline.program import main
 from recipes.pipeline.data_settings import DataSettings
+from recipes.pipeline.program import main
 from recipes.pipeline.schema import Recipe, TrainingSettings
 from recipes.pipeline.stages.export import Export
 from recipes.pipeline.stages.gate import TrainGate

@@ -34,7 +34,7 @@ _KINDS = {
     "table": ("crates", (HIGH_QUALITY_RUST, VERIFIED_EXAMPLES)),
     "hub": ("crates", (HIGH_QUALITY_RUST, VERIFIED_EXAMPLES)),
     "std-sources": ("crates", (HIGH_QUALITY_RUST,)),
-    "builtin": ("crates", (VERIFIED_EXAMPLES,)),
+    "builtin": ("crates", (HIGH_QUALITY_RUST, VERIFIED_EXAMPLES)),
     "compiler-tests": ("compiler-tests", (VERIFIED_EXAMPLES,)),
     "exercism": ("exercism", (VERIFIED_EXAMPLES,)),
     "rust-by-example": ("rust-by-example", (DOCUMENTATION,)),

@@ -10,8 +10,8 @@ import pytest
 
 from evaluation.rust import RustVerifier
 from evaluation.suites.humaneval_rust import HumanEvalRust
-from recipes.pipeline.prepare import make_rows
 from recipes.pipeline.data_settings import DataSettings
+from recipes.pipeline.prepare import make_rows
 from trainers.data import augment
 from trainers.data.__main__ import main
 from trainers.data.augment import KINDS, Augmentation, Original, augment_documents, make_variants

@@ -6,7 +6,9 @@ from typing import Any
 
 from evaluation.rust.crates.crate_verifier import CrateVerifier
 from evaluation.rust.crates.vendor import VendoredCrates
-from trainers.data.sources import CrateExampleSource, CrateSource, Source
+from trainers.data.sources import Source
+from trainers.data.sources.crates import CrateSource
+from trainers.data.sources.documentation import CrateExampleSource
 
 
 def check_crates(

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from evaluation.progress import show_progress
 from trainers.data.preparation.shards import read_rows, shard_path, shard_paths, shards_of, write_json, write_rows
-from trainers.data.sources import Document, Source, SourceFilter
+from trainers.data.sources import Document, Source
+from trainers.data.sources.filters import SourceFilter
 
 COPY = "copy of an earlier document"
 FINISHED = "finished.json"
@@ -31,6 +33,10 @@ class SourceCounts:
     bytes: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     licenses: Counter[str] = field(default_factory=Counter)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts as JSON values."""
+        return {**vars(self), "left_out": dict(self.left_out), "licenses": dict(sorted(self.licenses.items()))}
 
     @classmethod
     def read(cls, path: Path) -> "SourceCounts":
@@ -81,6 +87,11 @@ def document_shards(folder: Path) -> list[Path]:
     return [shard for part in sorted(folder.iterdir()) for shard in shard_paths(part)]
 
 
+def source_number(path: Path) -> int:
+    """Return the number of the source that a folder of shards, or a file made from one, belongs to."""
+    return int(path.name.partition("-")[0])
+
+
 def _write(
     source: Source, filter: SourceFilter, part: Path, seen: set[str], limit: int | None, progress: bool
 ) -> None:
@@ -103,7 +114,7 @@ def _write(
     # Shards of an interrupted call with more documents.
     for shard in shard_paths(part)[index + 1 :]:
         shard.unlink()
-    write_json(part / FINISHED, asdict(counts))
+    write_json(part / FINISHED, counts.to_json())
 
 
 def _kept(source: Source, filter: SourceFilter, seen: set[str], counts: SourceCounts) -> Iterator[Document]:

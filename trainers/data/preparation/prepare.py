@@ -17,7 +17,7 @@ from typing import Any
 
 from evaluation.progress import show_progress
 from trainers.data.preparation.checked_crates import check_crates
-from trainers.data.preparation.documents import SourceCounts, document_shards, read_sources
+from trainers.data.preparation.documents import SourceCounts, document_shards, read_sources, source_number
 from trainers.data.preparation.inputs import check_inputs
 from trainers.data.preparation.inspection import Inspected, describe_benchmarks, inspect_shards
 from trainers.data.preparation.report import REPORT, SECONDS, Report, read_report, read_seconds
@@ -75,7 +75,7 @@ def prepare_rows(
     crates = check_crates(sources, folder / VERDICTS, workers, progress) if settings.verify else {}
     write_json(folder / CRATES, crates)
     clock.add("check crates")
-    stats = _verify(shards, folder, settings, workers, progress, clock)
+    stats = _verify(shards, sources, folder, settings, workers, progress, clock)
     clock.add("verify")
     report = _report(counts, inspected, crates, stats, folder) | {
         "benchmarks": {**describe_benchmarks(settings.decontaminate), "matches": inspected.matches}
@@ -102,6 +102,7 @@ class _Clock:
 
 def _verify(
     shards: Sequence[Path],
+    sources: Sequence[Source],
     folder: Path,
     settings: PreparationSettings,
     num_workers: int,
@@ -115,6 +116,7 @@ def _verify(
         tasks.append(
             VerificationTask(
                 shard=shard,
+                kind=sources[source_number(shard.parent)].kind,
                 dropped=folder / DROPPED,
                 crates=folder / CRATES,
                 rows=folder / ROWS / name,
@@ -164,7 +166,7 @@ def _report(
             numbers[name][row[name]] += 1
     negatives = [row for shard in shard_paths(folder / NEGATIVES) for row in read_rows(shard)]
     return {
-        "read": {name: asdict(each) for name, each in counts.items()},
+        "read": {name: each.to_json() for name, each in counts.items()},
         "dropped": dict(
             sorted(Counter(f"{each.reason} ({each.source})" for each in inspected.dropped.values()).items())
         ),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from trainers.data.sources import SourceFilter
+from trainers.data.sources.filters import SourceFilter
 
 
 @dataclass(frozen=True)

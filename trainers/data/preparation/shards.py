@@ -49,14 +49,14 @@ def write_json(path: Path, value: Any) -> None:
         partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def shards_of(rows: Iterable[Row], max_bytes: int = SHARD_BYTES) -> Iterator[list[Row]]:
-    """Yield the rows in lists of at least `max_bytes` of code each, except for the last one."""
+def shards_of(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield the rows in lists of at least `SHARD_BYTES` of code each, except for the last one."""
     shard: list[Row] = []
     size = 0
     for row in rows:
         shard.append(row)
         size += len(row["code"].encode())
-        if size >= max_bytes:
+        if size >= SHARD_BYTES:
             yield shard
             shard, size = [], 0
     if shard:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from trainers.data.preparation.outcome import Outcome
@@ -48,7 +48,8 @@ class SourceStats:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Return the counts that `ProcessingStats.to_json` wrote."""
-        return cls(**{**values, "reasons": Counter(values["reasons"])})
+        counts = {name: value for name, value in values.items() if name != "compile_rate"}
+        return cls(**{**counts, "reasons": Counter(values["reasons"])})
 
     def add(self, outcome: Outcome, reason: str, by_crate: bool = False) -> None:
         """Count one row."""
@@ -109,7 +110,7 @@ class ProcessingStats:
     def to_json(self) -> dict[str, Any]:
         """Return the counts as JSON values."""
         return {
-            source: {**asdict(stats), "reasons": dict(sorted(stats.reasons.items()))}
+            source: {"compile_rate": stats.compile_rate, **vars(stats), "reasons": dict(sorted(stats.reasons.items()))}
             for source, stats in sorted(self.sources.items())
         }
 

@@ -17,6 +17,7 @@ from typing import Any
 from evaluation.rust import RustVerifier, Verdict
 from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.rust.syntax.analysis import analyze, level
+from trainers.data.mix_names import parts_of_mix
 from trainers.data.preparation.fixes import fix
 from trainers.data.preparation.outcome import MEANT_TO_FAIL, Judgment, judge
 from trainers.data.preparation.shards import Row, read_rows, write_json, write_rows
@@ -55,6 +56,7 @@ class VerificationTask:
 
     Attributes:
         shard: Its documents.
+        kind: Kind of their source, which tells the part of the mix.
         dropped: JSON file with the documents to leave out, by id.
         crates: JSON file with the crates that were checked, by name and version.
         rows, negatives, outcomes: Files to write.
@@ -64,6 +66,7 @@ class VerificationTask:
     """
 
     shard: Path
+    kind: str
     dropped: Path
     crates: Path
     rows: Path
@@ -79,7 +82,6 @@ class Verified:
     """A document with its verdict and its outcome."""
 
     document: Document
-    mix: str
     judgment: Judgment
     by: str = ""
     verdict: Verdict | None = None
@@ -96,10 +98,10 @@ def verify_shard(task: VerificationTask) -> float:
     """
     dropped, crates = _dropped(task.dropped), _crates(task.crates)
     rows = [row for row in read_rows(task.shard) if row["id"] not in dropped]
-    results = [_by_crate(Document.from_row(row), row["mix"], crates) for row in rows]
+    results = [_by_crate(Document.from_row(row), crates) for row in rows]
     if task.compile_alone:
         _compile_alone([result for result in results if not result.by], task.cache_dir)
-    write_rows(task.rows, (row for result in results if (row := _row(result, task.verified_only)) is not None))
+    write_rows(task.rows, (row for result in results if (row := _row(result, task)) is not None))
     write_rows(task.negatives, _negatives([result for result in results if result.is_negative], task))
     outcomes = [
         {
@@ -116,12 +118,12 @@ def verify_shard(task: VerificationTask) -> float:
     return sum(verdict.seconds for verdict in verdicts if verdict is not None and not verdict.cached)
 
 
-def _by_crate(document: Document, mix: str, crates: dict[str, CheckedCrate]) -> Verified:
+def _by_crate(document: Document, crates: dict[str, CheckedCrate]) -> Verified:
     """Return the outcome of a document by its crate's, or an open one."""
     crate = crates.get(document.crate or "")
     if crate is not None and crate.status == "valid" and _path_in_crate(document) in crate.files:
-        return Verified(document, mix, Judgment("verified"), BY_CRATE, crate=crate)
-    return Verified(document, mix, Judgment("not_judged", NOT_COMPILED), crate=crate)
+        return Verified(document, Judgment("verified"), BY_CRATE, crate=crate)
+    return Verified(document, Judgment("not_judged", NOT_COMPILED), crate=crate)
 
 
 def _path_in_crate(document: Document) -> str:
@@ -147,17 +149,13 @@ def _compile_alone(results: Sequence[Verified], cache_dir: Path) -> None:
                 result.judgment = Judgment("rejected", "its crate does not compile")
 
 
-def _row(result: Verified, verified_only: bool) -> Row | None:
+def _row(result: Verified, task: VerificationTask) -> Row | None:
     """Return the row to train on; None if there is none."""
     outcome = result.judgment.outcome
-    if outcome == "rejected" or (verified_only and outcome != "verified"):
+    parts = parts_of_mix(task.kind, outcome == "verified")
+    if outcome == "rejected" or result.document.kind == COMPILE_FAIL:
         return None
-    if result.document.kind == COMPILE_FAIL:
-        return None
-    mix = result.mix
-    if outcome == "verified" and mix == "high_quality_rust":
-        mix = "verified_examples"
-    elif outcome != "verified" and mix == "verified_examples":
+    if outcome != "verified" and (task.verified_only or (task.compile_alone and not parts)):
         return None
     document, verdict, crate = result.document, result.verdict, result.crate
     sizes = analyze(document.code).metadata
@@ -187,7 +185,8 @@ def _row(result: Verified, verified_only: bool) -> Row | None:
         "trait_bounds": sizes.trait_bounds,
         "difficulty": sizes.difficulty,
         "level": level(sizes.difficulty),
-        "mix": mix,
+        # The most special part; without verification there may be none.
+        "mix": parts[-1] if parts else "",
     }
 
 

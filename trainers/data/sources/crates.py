@@ -31,6 +31,14 @@ class CrateSource(Source):
         super().__init__(self.kind)
         self.path = path
 
+    def vendored_folder(self) -> Path | None:
+        """Return the folder that holds crates beside their dependencies, one folder for each; None if there is none."""
+        if self.path.is_file() or is_package(self.path):
+            return None
+        registry = self.path / DEBIAN_REGISTRY
+        folder = registry if registry.is_dir() else self.path
+        return folder if any(is_package(entry) for entry in folder.iterdir()) else None
+
     def crates(self) -> Iterator[Crate]:
         """Yield the crates in the order of their names. The folder of one from an archive is removed afterwards."""
         for place in self._places():

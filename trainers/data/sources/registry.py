@@ -141,6 +141,16 @@ def parse_source(text: str) -> Source:
     return kind.make(place, options)
 
 
+def absolute_source(text: str) -> str:
+    """Return the text of a source with an absolute path, which means the same in every folder."""
+    head, *rest = re.split(r",(?=\w+=)", text)
+    name, _, place = head.partition("=")
+    kind = SOURCES.get(name)
+    if kind is None or kind.place != "PATH" or not place:
+        return text
+    return ",".join([f"{name}={_path(place).resolve()}", *rest])
+
+
 def _path(place: str) -> Path:
     return Path(place).expanduser()
 

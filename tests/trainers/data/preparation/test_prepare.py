@@ -1,7 +1,6 @@
 """The whole preparation, with rustc: equal bytes however it is interrupted, and nothing planted comes through."""
 
 import json
-import os
 import resource
 import signal
 import subprocess
@@ -17,7 +16,9 @@ from trainers.data.preparation.report import REPORT, SECONDS, read_report, repor
 from trainers.data.preparation.settings import PreparationSettings
 from trainers.data.preparation.shards import read_rows, shard_paths
 from trainers.data.preparation.statistics import CompileRateTooLow
-from trainers.data.sources import FolderSource, SourceFilter, TableSource
+from trainers.data.sources import FolderSource
+from trainers.data.sources.filters import SourceFilter
+from trainers.data.sources.table import TableSource
 
 GOOD = "/// Returns {n} more.\npub fn add_{n}(value: u32) -> u32 {{\n    let sum = value + {n};\n    sum\n}}\n"
 ANY = SourceFilter(licenses=None)
@@ -28,7 +29,8 @@ from pathlib import Path
 from trainers.data.preparation import shards
 from trainers.data.preparation.prepare import prepare_rows
 from trainers.data.preparation.settings import PreparationSettings
-from trainers.data.sources import FolderSource, SourceFilter
+from trainers.data.sources import FolderSource
+from trainers.data.sources.filters import SourceFilter
 
 if __name__ == "__main__":
     shards.SHARD_BYTES = 1
@@ -110,7 +112,7 @@ def test_a_changed_input_is_named_instead_of_mixed_with_former_rows(crate, tmp_p
 
 def test_a_source_below_the_minimum_compile_rate_stops_everything(tmp_path):
     rows = [{"code": f"pub fn f_{n}() -> u8 {{ {n} as char }}", "path": f"{n}.rs"} for n in range(8)]
-    source = TableSource(write_table(tmp_path / "web.jsonl", rows), licenses="MIT")
+    source = TableSource(write_table(tmp_path / "web.jsonl", rows), license="MIT")
     settings = PreparationSettings(filter=ANY, decontaminate=False, min_compile_rate=0.8, verify_every_n_examples=4)
     with pytest.raises(CompileRateTooLow, match=r"source web .* 0 of 4 judged rows \(0.0%\)"):
         prepare_rows([source], settings, tmp_path / "out", num_workers=1)
@@ -161,7 +163,3 @@ def test_a_full_disk_is_named_and_nothing_half_written_counts(crate, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == [INPUTS]
     assert prepare_rows([FolderSource(crate)], QUICK, tmp_path / "out", num_workers=1)["rows"] == 6
-
-
-def test_crates_are_not_checked_without_consent(tmp_path, monkeypatch):
-    monkeypatch.delitem(os.environ, "HF_ALLOW_CODE_EVAL", raising=False)
