@@ -41,7 +41,7 @@ if __name__ == "__main__":
 
 import numpy as np
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer
+from transformers import PreTrainedTokenizerFast
 
 from evaluation.rust_files import rust_files
 from trainers.data.manifest import PackSettings
@@ -92,13 +92,15 @@ def to_disk(text: Text, folder: Path) -> tuple[int, str]:
         MixedDocument(Document(str(index), "text", "", "file", "unknown", code), "text")
         for index, code in enumerate(text.codes())
     )
-    manifest = pack_documents(folder, documents, AutoTokenizer.from_pretrained(text.tokenizer), PackSettings(SEQ_LEN))
+    manifest = pack_documents(
+        folder, documents, PreTrainedTokenizerFast.from_pretrained(text.tokenizer), PackSettings(SEQ_LEN)
+    )
     return manifest.total.tokens, manifest.tokens_sha256
 
 
 def in_lists(text: Text, folder: Path) -> tuple[int, str]:
     """Call the tokenizer with all texts."""
-    tokenizer = AutoTokenizer.from_pretrained(text.tokenizer)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(text.tokenizer)
     settings = {"verbose": False, "return_attention_mask": False, "split_special_tokens": True}
     stream: list[int] = []
     for token_ids in tokenizer(list(text.codes()), **settings)["input_ids"]:
@@ -109,7 +111,7 @@ def in_lists(text: Text, folder: Path) -> tuple[int, str]:
 
 def in_batches(text: Text, folder: Path) -> tuple[int, str]:
     """Encode batches with the library tokenizers."""
-    tokenizer = AutoTokenizer.from_pretrained(text.tokenizer)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(text.tokenizer)
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     backend.encode_special_tokens = True
     digest, tokens, codes = sha256(), 0, text.codes()

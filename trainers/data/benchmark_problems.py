@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.suites.problem_files import ProblemsMissing, read_lines
-
 
 @dataclass(frozen=True)
 class ProblemText:
@@ -136,6 +134,9 @@ def load_benchmarks(problems: Mapping[str, Path] | None = None) -> LoadedBenchma
     Raises:
         ValueError: A file cannot be read or is for a suite without problems.
     """
+    # Imports `datasets`, which takes a second.
+    from evaluation.suites.problem_files import ProblemsMissing, read_lines
+
     problems = problems or {}
     unknown = sorted(set(problems) - set(SUITE_PROBLEMS))
     if unknown:

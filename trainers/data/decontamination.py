@@ -1,34 +1,39 @@
 """
 Decontamination: training data without the problems of benchmarks.
 
-A document matches a problem by one of two rules, after its test modules and test functions are removed:
+A document matches a problem by one of three rules, after its test modules and test functions are removed:
 
 - words: 13 consecutive words are equal to 13 of the problem's description or of one of its solutions. Words are names,
   keywords and numbers, also of comments and strings, without punctuation. Both texts are compared with and without
   their comments. At least six of the 13 must be distinct names, so that `0, 1, 2, ..` or `'a', 'b', 'c', ..` is no
   match;
+- solution: it has the whole of a solution of 8 to 12 words, whose function has a name of at least two words;
 - signature: it has a function with the name and types of one that the problem asks for, and few would choose them by
   chance: `fn has_close_elements(numbers: &[f64], threshold: f64) -> bool`, but not `fn add(a: i32, b: i32) -> i32`.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from rich.table import Table
 
 from trainers.data.benchmark_problems import Benchmark, ProblemText
 from trainers.data.code_tokens import WORD, token_hashes, window_hashes, without_comments, without_tests
-from trainers.data.function_signatures import function_signatures, is_specific
+from trainers.data.function_signatures import FUNCTION, MAX_CHARACTERS, function_signatures, is_specific
 from trainers.data.sources import read_builtin
 
 WINDOW = 13
 MIN_NAMES = 6
-NO_CONTROLS = {"strings.rs"}
-"""Rust files of this package that contain a problem: this one has almost the `is_palindrome` of compile-rate."""
+MIN_SOLUTION = 8
+"""Words of the shortest solution that is searched for as a whole."""
+Rule = Literal["words", "solution", "signature"]
+RULES: tuple[Rule, ...] = get_args(Rule)
+NO_CONTROLS = {"lifetimes.rs", "strings.rs"}
+"""Rust files of this package that contain problems of compile-rate: `first_word`, `reverse_words`, `is_palindrome`."""
 _SPACES = re.compile(r"[ \t]+")
 
 
@@ -41,13 +46,13 @@ class Match:
         benchmark: Name of the benchmark.
         problem: Name of the problem.
         rule: Which rule it matches by.
-        words: The 13 words, or the signature.
+        words: The words, or the signature.
         scored: Whether scores are reported for the benchmark, so that the document must not be trained on.
     """
 
     benchmark: str
     problem: str
-    rule: Literal["words", "signature"]
+    rule: Rule
     words: str
     scored: bool
 
@@ -65,13 +70,16 @@ class Contamination:
         self.benchmarks = tuple(sorted(benchmarks, key=lambda benchmark: not benchmark.scored))
         self._owners = [(benchmark, problem) for benchmark in self.benchmarks for problem in benchmark.problems]
         windows: dict[int, int] = {}
+        self._solutions: dict[str, list[tuple[int, list[str]]]] = {}
         self._signatures: dict[str, int] = {}
         for owner, (_, problem) in enumerate(self._owners):
-            for text in problem.texts:
-                for words in _word_lists(without_tests(text)):
+            for text in map(without_tests, problem.texts):
+                for words in map(WORD.findall, _versions(text)):
                     for start, value in enumerate(window_hashes(token_hashes(words), WINDOW).tolist()):
                         if _has_names(words[start : start + WINDOW]):
                             windows.setdefault(value, owner)
+                for name, words in _short_solutions(text):
+                    self._solutions.setdefault(name, []).append((owner, words))
             for signature in function_signatures(without_comments(problem.asked)):
                 if is_specific(signature):
                     self._signatures.setdefault(signature, owner)
@@ -79,42 +87,65 @@ class Contamination:
         hashes = np.array(sorted(windows), np.uint64)
         self._hashes = np.append(hashes, np.uint64(2**64 - 1))
         self._windows = np.array([windows[value] for value in hashes.tolist()] + [-1], np.int64)
-        self._names = frozenset(signature.partition("(")[0] for signature in self._signatures)
+        self._names = {signature.partition("(")[0] for signature in self._signatures} | set(self._solutions)
 
     def check(self, code: str) -> Match | None:
         """Return the problem that a document contains, or None."""
-        code = without_tests(code)
-        found = [*self._by_words(code), *self._by_signature(code)]
+        versions = _versions(without_tests(code))
+        found = [match for version in versions for match in self._by_words(version)]
+        names = self._names.intersection(FUNCTION.findall(versions[-1]))
+        if names:
+            found += [*self._by_solution(versions[-1], names), *self._by_signature(versions[-1], names)]
         if not found:
             return None
         owner, rule, words = min(found, key=lambda match: match[0])
         benchmark, problem = self._owners[owner]
         return Match(benchmark.name, problem.name, rule, words, benchmark.scored)
 
-    def _by_words(self, code: str) -> Iterator[tuple[int, Literal["words"], str]]:
-        for words in _word_lists(code):
-            hashes = window_hashes(token_hashes(words), WINDOW)
-            positions = np.searchsorted(self._hashes, hashes)
-            there = np.flatnonzero(self._hashes[positions] == hashes)
-            if len(there):
-                owners = self._windows[positions[there]]
-                first = int(owners.argmin())
-                start = int(there[first])
-                yield int(owners[first]), "words", " ".join(words[start : start + WINDOW])
+    def _by_words(self, code: str) -> Iterator[tuple[int, Rule, str]]:
+        words = WORD.findall(code)
+        hashes = window_hashes(token_hashes(words), WINDOW)
+        positions = np.searchsorted(self._hashes, hashes)
+        there = np.flatnonzero(self._hashes[positions] == hashes)
+        if len(there):
+            owners = self._windows[positions[there]]
+            first = int(owners.argmin())
+            start = int(there[first])
+            yield int(owners[first]), "words", " ".join(words[start : start + WINDOW])
 
-    def _by_signature(self, code: str) -> Iterator[tuple[int, Literal["signature"], str]]:
-        for signature in function_signatures(code, self._names):
+    def _by_solution(self, code: str, names: Collection[str]) -> Iterator[tuple[int, Rule, str]]:
+        for function in FUNCTION.finditer(code):
+            if function[1] in names:
+                words = WORD.findall(code[function.start() : function.start() + MAX_CHARACTERS])
+                for owner, solution in self._solutions.get(function[1], ()):
+                    if words[: len(solution)] == solution:
+                        yield owner, "solution", " ".join(solution)
+
+    def _by_signature(self, code: str, names: Collection[str]) -> Iterator[tuple[int, Rule, str]]:
+        for signature in function_signatures(code, names):
             owner = self._signatures.get(signature)
             if owner is not None:
                 yield owner, "signature", signature
 
 
-def _word_lists(code: str) -> list[list[str]]:
-    """Return the words of a text, and those outside of its comments if it has any."""
-    lists = [WORD.findall(code)]
-    if "//" in code or "/*" in code:
-        lists.append(WORD.findall(without_comments(code)))
-    return lists
+def _versions(code: str) -> list[str]:
+    """Return a text, and if it has comments also the text without them."""
+    return [code, without_comments(code)] if "//" in code or "/*" in code else [code]
+
+
+def _short_solutions(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield name and words of a function that is a solution and too short for a window."""
+    code = _versions(text)[-1]
+    for function in FUNCTION.finditer(code):
+        words = WORD.findall(code[function.start() :])
+        is_short = MIN_SOLUTION <= len(words) < WINDOW and not is_open(code)
+        if is_short and "_" in function[1].strip("_"):
+            yield function[1], words
+
+
+def is_open(code: str) -> bool:
+    """Whether code ends with the brace of a function without a body."""
+    return code.rstrip().endswith("{")
 
 
 def _has_names(words: Sequence[str]) -> bool:
@@ -145,13 +176,13 @@ class ContaminationReport:
             self.dropped += match.scored
 
     def table(self, benchmarks: Iterable[Benchmark]) -> Table:
-        """Return the counts of these benchmarks."""
+        """Return the counts of these benchmarks by rule; those without scores are kept."""
         share = self.dropped / self.documents if self.documents else 0.0
         title = f"{self.dropped:,} of {self.documents:,} documents dropped ({share:.2%})"
-        table = Table("benchmark", "problems", "by words", "by signature", "decision", title=title)
+        table = Table("benchmark", "problems", *RULES, "decision", title=title)
         for benchmark in benchmarks:
-            counts = [f"{self.matches[benchmark.name, rule]:,}" for rule in ("words", "signature")]
-            decision = "dropped" if benchmark.scored else "kept: no scores are reported"
+            counts = [f"{self.matches[benchmark.name, rule]:,}" for rule in RULES]
+            decision = "dropped" if benchmark.scored else "kept"
             table.add_row(benchmark.name, f"{len(benchmark.problems):,}", *counts, decision)
         return table
 
@@ -186,7 +217,7 @@ def controls(contamination: Contamination) -> Controls:
     """
     Check the search itself: each text of each problem with scores, with other whitespace and (if it is more than an
     open function) without its comments, inside a longer file; and Rust files of this package that contain no problem.
-    Without its comments a solution of less than 13 words may be missed.
+    Short solutions of functions with common names may be missed.
     """
     ordinary = [document.code for document in read_builtin() if document.path not in NO_CONTROLS]
     planted, missed = {}, {}
@@ -207,7 +238,7 @@ def controls(contamination: Contamination) -> Controls:
 def _variants(problem: ProblemText) -> Iterator[str]:
     for text in problem.texts:
         yield _SPACES.sub("\t ", text).replace("\n", "\n\n")
-        if not text.rstrip().endswith("{"):
+        if not is_open(text):
             yield without_comments(text)
 
 

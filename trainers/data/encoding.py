@@ -16,8 +16,9 @@ _WORD = re.compile(r"'(?:s|t|re|ve|m|ll|d)| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]
 # No word of GPT-2's pattern goes past the end of a line that does not end in white space.
 _LINE_END = re.compile(r"(?<=\S)(?=\n)")
 _GPT2_WORDS = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
-MAX_CACHED_WORDS = 200_000
-"""Maximum number of words to remember; about 40 MB. Beyond that, all are forgotten."""
+MAX_CACHE_BYTES = 2**26
+"""Memory for words that are remembered, in bytes. Beyond that, all are forgotten."""
+BYTES_PER_WORD = 200  # of a word in the cache, besides its characters and token ids
 
 
 class TextEncoder:
@@ -44,17 +45,21 @@ class TextEncoder:
         self._backend.encode_special_tokens = True
         self._has_gpt2_words = _has_gpt2_words(json.loads(self._backend.to_str()))
         self._cache: dict[str, bytes] = {}
+        self._cache_bytes = 0
         self.dtype = np.dtype("<u2" if len(tokenizer) <= 2**16 else "<u4")
 
     def encode(self, texts: Sequence[str]) -> list[bytes]:
         """Return the token ids of each text, without special tokens, as the bytes of an array of `dtype`."""
         if not self._has_gpt2_words:
             return self._encode(list(texts))
-        if len(self._cache) > MAX_CACHED_WORDS:
+        if self._cache_bytes > MAX_CACHE_BYTES:
             self._cache.clear()
+            self._cache_bytes = 0
         words_of_texts = [_words(text) for text in texts]
         unknown = list({word: None for words in words_of_texts for word in words if word not in self._cache})
-        self._cache.update(zip(unknown, self._encode(unknown), strict=True))
+        for word, tokens in zip(unknown, self._encode(unknown), strict=True):
+            self._cache[word] = tokens
+            self._cache_bytes += BYTES_PER_WORD + len(word) + len(tokens)
         return [b"".join(map(self._cache.__getitem__, words)) for words in words_of_texts]
 
     def _encode(self, texts: list[str]) -> list[bytes]:

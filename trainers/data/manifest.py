@@ -58,7 +58,7 @@ class Counts:
 @dataclass(frozen=True)
 class Totals:
     """
-    What was packed.
+    Counts and hashes of packed documents.
 
     Attributes:
         total: Counts of all documents; repeated documents count each time.

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple
 
-import numpy as np
-
 from trainers.data.sources import Document
 
 MAX_REPEATS = 4
@@ -128,6 +126,8 @@ def mixed_order(
             the first one.
         sizes: Bytes of each document, by source.
     """
+    import numpy as np  # Settings import this file, and their --help should not wait for NumPy.
+
     readings: list[np.ndarray] = []
     digests: list[np.ndarray] = []
     for number, (name, wanted) in enumerate(plan.bytes.items()):

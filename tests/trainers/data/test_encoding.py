@@ -41,7 +41,7 @@ def test_any_text_has_the_tokenizers_ids(tokenizer, texts):
 
 
 def test_programs_have_the_tokenizers_ids_though_words_are_forgotten(tokenizer, monkeypatch):
-    monkeypatch.setattr(encoding, "MAX_CACHED_WORDS", 20)
+    monkeypatch.setattr(encoding, "MAX_CACHE_BYTES", 5000)
     encoder = TextEncoder(tokenizer)
     for text, expected in zip(TEXTS, ids_of(tokenizer, TEXTS), strict=True):
         assert np.frombuffer(encoder.encode([text])[0], encoder.dtype).tolist() == expected

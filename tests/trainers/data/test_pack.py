@@ -3,8 +3,10 @@
 import json
 import multiprocessing
 import os
+import resource
 import signal
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -287,3 +289,30 @@ def test_training_on_blocks_of_a_file_is_training_on_a_data_set(tmp_path, tokeni
     states["continued"] = continued.model.state_dict()
     for name, state in states.items():
         assert all(torch.equal(value, state[key]) for key, value in states["data set"].items()), name
+
+
+def pack_and_measure(folder, tokenizer, megabytes):
+    """Return the largest memory of the process before and after packing so much text, in MB."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    def texts():
+        text = "".join(each.document.code for each in documents(20)) * 3
+        remaining, index = megabytes * 1e6, 0
+        while remaining > 0:
+            # A part of the text is names and lines that occur once.
+            names = "".join(f"let name_{chr(97 + index % 26)}x{place * index} = é{index};\n" for place in range(50))
+            code = text + names
+            yield MixedDocument(Document(str(index), f"source {index % 99}", "", "file", "MIT", code), "mix")
+            remaining -= len(code.encode())
+            index += 1
+
+    manifest = pack_documents(folder, texts(), tokenizer, replace(SETTINGS, document_masking=True))
+    return before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, manifest.total.bytes
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_text(tmp_path, tokenizer):
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        before, peak, size = pool.submit(pack_and_measure, tmp_path, tokenizer, 150).result()
+    assert size > 150e6
+    assert peak < 1000 and peak - before < 250
