@@ -7,21 +7,12 @@ import tarfile
 
 import pytest
 
+from tests.helpers.crates import LIBRARY, MANIFEST, write_crate
 from trainers.data.sources import CrateSource, crate_archives
 from trainers.data.sources.crate_archives import UNSAFE_MEMBER
 from trainers.data.sources.crates import BAD_ARCHIVE, BAD_MANIFEST
 from trainers.data.sources.source import EMPTY, LINK_OUTSIDE, LONG_LINE, TOO_LARGE, UNREADABLE
 
-MANIFEST = '[package]\nname = "{name}"\nversion = "1.2.0"\nedition = "2021"\nlicense = "MIT/Apache-2.0"\n'
-LIBRARY = """pub fn f() {}
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn works() {}
-    #[tokio::test]
-    async fn too() {}
-}
-"""
 COPYRIGHT = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 
 Files: *
@@ -34,14 +25,6 @@ License: GPL-2+
 License: GPL-2+
  On Debian systems ...
 """
-
-
-def write_crate(folder, name="demo", manifest=MANIFEST, files=None):
-    folder.mkdir(parents=True)
-    (folder / "Cargo.toml").write_text(manifest.format(name=name))
-    for path, text in (files or {"src/lib.rs": LIBRARY}).items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text)
 
 
 def archive(path, members):

@@ -121,9 +121,15 @@ def test_a_checkout_of_exercism_and_its_rows_have_the_same_solutions(tmp_path):
     (tmp_path / "checkout/exercises/practice/unsolved").mkdir()
     exercises = {"exercises": {"practice": [{"slug": "old", "status": "deprecated"}]}}
     (tmp_path / "checkout/config.json").write_text(json.dumps(exercises))
-    row = {"slug": "two-fer", "kind": "practice", "instructions": "Share.", "edition": "2024", "deps": []}
-    row |= {"stub": {"src/lib.rs": files["src/lib.rs"]}, "example": {".meta/example.rs": files[".meta/example.rs"]}}
-    row |= {"tests": {"tests/two_fer.rs": files["tests/two_fer.rs"]}}
+    parts = {"stub": "src/lib.rs", "example": ".meta/example.rs", "tests": "tests/two_fer.rs"}
+    row = {
+        "slug": "two-fer",
+        "kind": "practice",
+        "instructions": "Share.",
+        "edition": "2024",
+        "deps": [],
+        **{column: {path: files[path]} for column, path in parts.items()},
+    }
     (tmp_path / "rows.jsonl").write_bytes(json_lines([row]))
     checkout, rows = ExercismSource(tmp_path / "checkout"), ExercismSource(tmp_path / "rows.jsonl")
     assert list(checkout.exercises()) == list(rows.exercises())
