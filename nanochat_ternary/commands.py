@@ -47,6 +47,7 @@ COMMANDS: dict[str, Command | Group] = {
             "synth": Command("generate verified samples or tasks", "trainers.data.command_line:add_synth"),
             "augment": Command("rewrite programs into verified variants", "trainers.data.command_line:add_augment"),
             "report": Command("report the diversity of samples", "trainers.data.command_line:add_report"),
+            "fetch": Command("download crates with their dependencies", "trainers.data.sources_command:add_fetch"),
         },
     ),
     "verify": Command("verify Rust files with the compiler", "evaluation.rust.command_line:add_verify"),

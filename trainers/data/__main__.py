@@ -1,10 +1,13 @@
-"""`python -m trainers.data`: generate Rust (`synth`), write variants of code (`augment`), compare files (`report`)."""
+"""
+`python -m trainers.data`: generate Rust (`synth`), write variants of code (`augment`), compare files (`report`), and
+download crates (`fetch`).
+"""
 
 import argparse
 import sys
 
 from evaluation.exit_status import exit_status
-from trainers.data import command_line
+from trainers.data import command_line, sources_command
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -14,6 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     command_line.add_synth(subcommands)
     command_line.add_augment(subcommands)
     command_line.add_report(subcommands)
+    sources_command.add_fetch(subcommands)
     options = parser.parse_args(arguments)
     interrupted = "Interrupted." if options.command == "report" else "Interrupted; run the same command to continue."
     return exit_status(f"{parser.prog} {options.command}", lambda: options.run(options), interrupted)

@@ -11,7 +11,7 @@ from trainers.data.sources.source import UNREADABLE
 USUAL_NAMES = {
     "code": ("code", "content", "text", "source_code", "body"),
     "path": ("path", "file_path", "filepath", "file_name", "filename", "max_stars_repo_path", "name"),
-    "license": ("license", "licenses", "licence", "max_stars_repo_licenses", "detected_licenses"),
+    "license": ("license", "licenses", "max_stars_repo_licenses", "detected_licenses"),
     "source": ("source",),
     "repository": ("repo", "repository", "repo_name", "repository_name", "max_stars_repo_name"),
     "kind": ("kind",),

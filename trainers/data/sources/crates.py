@@ -105,6 +105,7 @@ class CrateSource(Source):
     def check(self) -> None:
         if not self.path.is_file():
             check_folder("crates", self.path)
+        self.left_out.clear()
         if next(self.crates(), None) is None:
             reasons = f" ({self.left_out_in_words()})" if self.left_out else ""
             raise ValueError(f"crates must hold folders with a Cargo.toml or .crate files, got {self.path}{reasons}")

@@ -23,7 +23,7 @@ from trainers.data.sources.toolchain import (
 
 # Edition of the examples that do not name one. The error index is left out: nearly all of its examples are wrong on
 # purpose, and this project's tests of the verifier are made of them.
-BOOKS = {"book": "2024", "reference": "2024", "nomicon": "2024", "edition-guide": "2021"}
+BOOKS = {"book": "2024", "reference": "2024", "nomicon": "2024", "edition-guide": "2015"}
 RUST_BY_EXAMPLE, RUST_BY_EXAMPLE_EDITION = "rust-by-example", "2021"
 STD_EXAMPLES, STD_SOURCES, STD_EDITION = "std-examples", "std-sources", "2024"
 

@@ -4,10 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from license_expression import get_spdx_licensing
-
 from trainers.data.sources.document import UNKNOWN_LICENSE, Document
-from trainers.data.sources.licenses import PERMISSIVE, is_allowed
+from trainers.data.sources.licenses import PERMISSIVE, is_allowed, spdx_licensing
 
 STARS_UNKNOWN = "without a known number of stars"
 TESTS_UNKNOWN = "without a known number of tests"
@@ -36,12 +34,11 @@ class SourceFilter:
     licenses: frozenset[str] | None = PERMISSIVE
 
     def __post_init__(self):
-        for name in ("min_stars", "min_tests"):
-            value = {"min_stars": self.min_stars, "min_tests": self.min_tests}[name]
+        for name, value in (("min_stars", self.min_stars), ("min_tests", self.min_tests)):
             if value < 0:
                 raise ValueError(f"{name} must be at least 0, got {value}")
         if self.licenses is not None:
-            known = get_spdx_licensing().known_symbols
+            known = spdx_licensing().known_symbols
             unknown = sorted(name for name in self.licenses if name not in known)
             if unknown:
                 raise ValueError(f"licenses must be SPDX identifiers such as Apache-2.0, got {', '.join(unknown)}")

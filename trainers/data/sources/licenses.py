@@ -10,6 +10,7 @@ from license_expression import (
     ExpressionParseError,
     LicenseSymbol,
     LicenseWithExceptionSymbol,
+    Licensing,
     get_spdx_licensing,
 )
 
@@ -45,6 +46,12 @@ _DEBIAN_NAME = re.compile(
 _GNU = re.compile(r"(?<![\w.-])(A?GPL|LGPL|GFDL)-(\d)(?:\.(\d))?(\+)?(?![\w.+-])", re.IGNORECASE)
 _SLASHES = re.compile(r"[\w.+-]+(?:\s*/\s*[\w.+-]+)+")
 _OR_LATER = re.compile(r"(?<=\w)\+(?=$|[\s)])")
+
+
+@cache
+def spdx_licensing() -> Licensing:
+    """Return the parser of expressions, which knows all identifiers of SPDX; it takes a moment to make."""
+    return get_spdx_licensing()
 
 
 @cache
@@ -93,14 +100,14 @@ def _permits(parsed: Parsed, allowed: frozenset[str]) -> bool:
 @cache
 def _parse(text: str) -> Parsed | None:
     try:
-        parsed = get_spdx_licensing().parse(text)
+        parsed = spdx_licensing().parse(text)
         # A version "or later" may be taken as the version itself.
-        if "+" in text and get_spdx_licensing().unknown_license_keys(parsed):
-            parsed = get_spdx_licensing().parse(_OR_LATER.sub("", text))
+        if "+" in text and spdx_licensing().unknown_license_keys(parsed):
+            parsed = spdx_licensing().parse(_OR_LATER.sub("", text))
     except (ExpressionError, ExpressionParseError):
         return None
     # The library takes words that it does not know for the name of one license.
-    if not isinstance(parsed, Parsed) or any(" " in key for key in get_spdx_licensing().unknown_license_keys(parsed)):
+    if not isinstance(parsed, Parsed) or any(" " in key for key in spdx_licensing().unknown_license_keys(parsed)):
         return None
     return parsed
 
@@ -118,7 +125,7 @@ def _gnu_name(found: re.Match[str]) -> str:
 
 
 def _debian_name(word: str) -> str:
-    licensing = get_spdx_licensing()
+    licensing = spdx_licensing()
     parsed = _parse(word)
     if parsed is not None and not licensing.unknown_license_keys(parsed):
         return word
