@@ -15,7 +15,7 @@ from pathlib import Path
 from evaluation.progress import show_progress
 from evaluation.rust.arguments import check_count, check_seconds
 from evaluation.rust.cache import CacheOf, cache_key
-from evaluation.rust.crates.cargo import CHECK, RUSTFLAGS, Cargo, CheckRequest, CrateLimits, deny_by_default
+from evaluation.rust.crates.cargo import CHECK, Cargo, CheckRequest, CrateLimits
 from evaluation.rust.crates.crate_batches import Planned, build_of, plan
 from evaluation.rust.crates.crate_verdict import OF_THE_MACHINE, CrateStatus, CrateVerdict, judge
 from evaluation.rust.crates.manifest import CratePackage
@@ -69,7 +69,7 @@ class CrateVerifier:
             self.cargo.close()
             raise
         self._options = host_options(self.cargo.toolchain)
-        self._deny = deny_by_default(self.cargo.toolchain)
+        self._deny = frozenset(name for name, level in self.cargo.lints.items() if level == "deny")
 
     def __enter__(self) -> "CrateVerifier":
         return self
@@ -146,7 +146,7 @@ class CrateVerifier:
             "features": request.features,
             "dependencies": [[package.id, self.vendored.content_hash(package)] for package in closure],
             "rustc": self.cargo.toolchain.identity,
-            "flags": [CHECK, RUSTFLAGS],
+            "flags": [CHECK, self.cargo.rustflags],
             "limits": asdict(self.limits),
             "sandbox": self.cargo.sandbox.level,
         }
