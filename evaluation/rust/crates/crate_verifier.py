@@ -113,11 +113,14 @@ class CrateVerifier:
             planned = [Planned(request, build_of(request, self.vendored, self._options)) for request in missing]
             for reached in self._reach(plan(planned, self.vendored)):
                 verdicts |= reached
-                self.cache.put(
-                    {keys[name]: each for name, each in reached.items() if each.status not in OF_THE_MACHINE}
-                )
+                self.cache.put({keys[name]: each for name, each in reached.items() if self._lasts(each)})
                 advance(len(reached))
         return [verdicts[package.id] for package in packages]
+
+    def _lasts(self, verdict: CrateVerdict) -> bool:
+        """Whether a verdict does not depend on what is installed on the machine or how busy it is."""
+        waited = verdict.status == "timeout" and verdict.cpu_seconds < self.limits.wall_seconds / 2
+        return verdict.status not in OF_THE_MACHINE and not waited
 
     def _without_cargo(self, request: CheckRequest) -> CrateVerdict | None:
         """Return the verdict on a crate that cargo need not see."""

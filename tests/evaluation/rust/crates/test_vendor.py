@@ -132,8 +132,8 @@ def test_links_out_of_a_crate_and_special_files_are_named_and_not_opened(tmp_pat
     (first / "src/secret.rs").symlink_to(tmp_path)
     os.mkfifo(second / "pipe")
     vendored = VendoredCrates(tmp_path / "crates")
-    assert "src/secret.rs is a symbolic link" in vendored.foreign_entry(vendored.packages["a-1.0.0"])
-    assert "pipe is neither" in vendored.foreign_entry(vendored.packages["b-1.0.0"])
+    assert "src/secret.rs is a symbolic link" in str(vendored.foreign_entry(vendored.packages["a-1.0.0"]))
+    assert "pipe is neither" in str(vendored.foreign_entry(vendored.packages["b-1.0.0"]))
 
 
 def test_a_staged_folder_has_what_cargo_needs_and_the_users_folder_stays_as_it_is(tmp_path):
