@@ -15,6 +15,7 @@ FAILED_SCRIPT = re.compile(r"error: failed to run custom build command for `(\S+
 FAILED_CRATE = re.compile(r"error: could not compile `([^`]+)`")
 SIGNAL = re.compile(r"^\s*process didn't exit successfully: .*\(signal: (\d+)", re.MULTILINE)
 COMMAND = re.compile(r"process didn't exit successfully: `.*?` \(")
+INSTRUCTION = re.compile(r"^ *cargo::?(?!warning|error).*\n", re.MULTILINE)  # of build scripts to cargo
 MAX_DIAGNOSTICS = 20
 MAX_RENDERED = 4000
 
@@ -58,10 +59,12 @@ class CargoMessages:
 
     @property
     def reason(self) -> str:
-        """Return cargo's first own error, without the commands it called, in at most 2000 characters."""
+        """Return cargo's first own error, without the commands it called and their
+        instructions, in at most 2000 characters."""
         first = re.search(r"^error: ", self.stderr, re.MULTILINE)
         text = self.stderr[first.start() :] if first else self.stderr[-2000:]
-        return COMMAND.sub("process didn't exit successfully (", text).strip()[:2000]
+        text = COMMAND.sub("process didn't exit successfully (", text)
+        return INSTRUCTION.sub("", text).strip()[:2000]
 
 
 def crate_of(package_id: str) -> str:

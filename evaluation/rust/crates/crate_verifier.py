@@ -3,11 +3,14 @@ Verify whole crates with cargo: against a folder with their dependencies, sandbo
 
     crate -> files of its own? -> features that can be satisfied -> cached? -> batch -> cargo -> CrateVerdict
 
+Each crate is checked with as many features as possible, so that most of its files are compiled. If it fails with them,
+the verdict is that with its default features.
+
 A crate that reaches a limit ends its batch. It has its verdict then, and the crates behind it begin a new batch.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -98,24 +101,41 @@ class CrateVerifier:
             if self.vendored.packages.get(package.id) != package:
                 raise ValueError(f"packages must be crates of {self.vendored.folder}, got {package.id}")
         distinct = {package.id: package for package in packages}
-        requests = {
-            name: CheckRequest(package, self.vendored.choose_features(package)) for name, package in distinct.items()
-        }
+        wide = [CheckRequest(package, self.vendored.widest_features(package)) for package in distinct.values()]
         with show_progress("Checking crates", len(distinct), "crates", shown=progress) as advance:
-            verdicts = {
-                name: verdict for name, request in requests.items() if (verdict := self._without_cargo(request))
-            }
-            keys = {name: self._key(request) for name, request in requests.items() if name not in verdicts}
-            cached = self.cache.get(keys.values())
-            verdicts |= {name: cached[key] for name, key in keys.items() if key in cached}
-            advance(len(verdicts))
-            missing = [requests[name] for name in keys if name not in verdicts]
-            planned = [Planned(request, build_of(request, self.vendored, self._options)) for request in missing]
-            for reached in self._reach(plan(planned, self.vendored)):
-                verdicts |= reached
-                self.cache.put({keys[name]: each for name, each in reached.items() if self._lasts(each)})
-                advance(len(reached))
+            verdicts = {}
+            again: list[CheckRequest] = []
+            for request, verdict in self._verify(wide):
+                default = replace(request, features=self.vendored.choose_features(request.package))
+                if verdict.ok or verdict.status in ("refused", "timeout") or default == request:
+                    verdicts[verdict.crate] = verdict
+                    advance(1)
+                else:
+                    again.append(default)
+            for _, verdict in self._verify(sorted(again, key=lambda each: each.package.id)):
+                verdicts[verdict.crate] = verdict
+                advance(1)
         return [verdicts[package.id] for package in packages]
+
+    def _verify(self, requests: Iterable[CheckRequest]) -> Iterator[tuple[CheckRequest, CrateVerdict]]:
+        """Yield requests with their verdicts: first those that need no call of cargo, then others as reached."""
+        missing: dict[str, CheckRequest] = {}
+        for request in requests:
+            verdict = self._without_cargo(request)
+            if verdict:
+                yield request, verdict
+            else:
+                missing[request.package.id] = request
+        keys = {name: self._key(request) for name, request in missing.items()}
+        cached = self.cache.get(keys.values())
+        for name, key in keys.items():
+            if key in cached:
+                yield missing.pop(name), cached[key]
+        planned = [Planned(each, build_of(each, self.vendored, self._options)) for each in missing.values()]
+        for reached in self._reach(plan(planned, self.vendored)):
+            self.cache.put({keys[name]: each for name, each in reached.items() if self._lasts(each)})
+            for name, verdict in reached.items():
+                yield missing[name], verdict
 
     def _lasts(self, verdict: CrateVerdict) -> bool:
         """Whether a verdict does not depend on what is installed on the machine or how busy it is."""
@@ -155,7 +175,7 @@ class CrateVerifier:
         }
         return cache_key(self.vendored.content_hash(request.package).encode(), question)
 
-    def _reach(self, batches: Sequence[Batch]):
+    def _reach(self, batches: Sequence[Batch]) -> Iterator[dict[str, CrateVerdict]]:
         """Yield verdicts by name and version as they are reached."""
         stopped: dict[str, CrateVerdict] = {}
         with ThreadPoolExecutor(self.workers, thread_name_prefix="crate-verifier") as pool:
@@ -168,9 +188,12 @@ class CrateVerifier:
                         verdicts, remaining = future.result()
                         running |= {pool.submit(self._check, batch, stopped) for batch in remaining}
                         yield verdicts
-            finally:
+            except BaseException:
+                # Such as Ctrl-C: do not wait for the calls of cargo, which may take many minutes.
                 for future in running:
                     future.cancel()
+                self.cargo.sandbox.close()
+                raise
 
     def _check(self, batch: Batch, stopped: dict[str, CrateVerdict]) -> tuple[dict[str, CrateVerdict], list[Batch]]:
         """

@@ -71,6 +71,10 @@ class VendoredCrates:
         """Return the largest set of features below `default` whose dependencies are in the folder."""
         return self.features.choose(package)
 
+    def widest_features(self, package: CratePackage) -> tuple[str, ...]:
+        """Return the features of `choose_features` and all others, with usual names, whose dependencies are there."""
+        return self.features.widest(package)
+
     def problem(self, package: CratePackage, features: tuple[str, ...]) -> str | None:
         """Return why cargo could not resolve a crate with these features, or None if it can."""
         return self.features.problem(package, features)
@@ -98,8 +102,9 @@ class VendoredCrates:
     def stage(self, directory: Path) -> None:
         """
         Make a folder that cargo accepts as a directory source: a folder of symbolic links for each crate, and the
-        checksum file that cargo needs and that plain copies of crates do not have. If this process is root, which the
-        programs in the sandbox are not, crates that other users cannot read are copied instead.
+        checksum file that cargo needs and that plain copies of crates do not have. Crates that the sandbox could not
+        read are copied instead: those that are elsewhere, behind a link, and those that only root may read if this
+        process is root, because programs in the sandbox are not.
 
         Args:
             directory: An existing, empty folder.
@@ -108,7 +113,8 @@ class VendoredCrates:
         for package in self:
             target = directory / package.id
             target.mkdir(mode=0o755)
-            copied = private or (os.geteuid() == 0 and not _is_readable(package.folder))
+            elsewhere = not package.folder.resolve().is_relative_to(self.folder.resolve())
+            copied = private or elsewhere or (os.geteuid() == 0 and not _is_readable(package.folder))
             for path in package.folder.iterdir():
                 if path.name == CHECKSUM_FILE:
                     continue
@@ -168,7 +174,9 @@ def _read_folder(folder: Path) -> _Contents:
                 if not path.resolve().is_relative_to(root):
                     foreign = foreign or f"{relative} is a symbolic link that leads out of the crate, to {target}"
             elif stat.S_ISREG(mode):
-                kind, content = f"file {mode & 0o111:o}", path.read_bytes()
+                with open(path, "rb") as file:
+                    content = hashlib.file_digest(file, "sha256").digest()
+                kind = f"file {mode & 0o111:o}"
             elif stat.S_ISDIR(mode):
                 continue
             else:

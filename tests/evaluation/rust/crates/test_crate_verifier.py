@@ -36,6 +36,10 @@ def write_folder(folder):
     write_crate(
         folder, "features", '#[cfg(feature = "extra")] mod extra;', manifest=OPTIONAL, files={"src/extra.rs": ""}
     )
+    modes = "[features]\ndefault = ['a']\na = []\nb = []\nc = []\n"
+    write_crate(folder, "wide", '#[cfg(feature = "c")] mod c;', manifest=modes, files={"src/c.rs": ""})
+    either = '#[cfg(all(feature = "a", feature = "b"))] compile_error!("either a or b");'
+    write_crate(folder, "either", either, manifest=modes)
     write_crate(folder, "types", 'pub fn f() -> u8 { "" }')
     write_crate(folder, "syntax", "pub fn f( {")
     write_crate(folder, "names", "use missing::Thing;")
@@ -44,6 +48,8 @@ def write_folder(folder):
     write_crate(folder, "needs-types", manifest=DEPENDS.format("types"))
     write_crate(folder, "needs-good", "pub use good as it;", manifest=DEPENDS.format("good"))
     write_crate(folder, "needs-gone", manifest=DEPENDS.format("gone"))
+    write_crate(folder.with_name("elsewhere"), "moved", "pub fn f() {}")
+    (folder / "moved").symlink_to(folder.with_name("elsewhere") / "moved-1.0.0")
     write_crate(folder, "program", None, files={"src/main.rs": "fn main() {}"})
     write_crate(folder, "outside", 'pub const S: &str = include_str!("/etc/passwd");')
     linked = write_crate(folder, "linked")
@@ -59,7 +65,7 @@ def consent():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("crates")
+    folder = tmp_path_factory.mktemp("folder") / "crates"
     write_folder(folder)
     return folder
 
@@ -82,6 +88,7 @@ def verdicts(folder, tmp_path_factory, consent):
         ("features", "valid", ""),
         ("own-lint", "valid", ""),
         ("needs-good", "valid", ""),
+        ("moved", "valid", ""),
         ("types", "semantic_error", "E0308"),
         ("syntax", "invalid_syntax", "NOCODE"),
         ("names", "compilation_failed", "E0432"),
@@ -109,6 +116,9 @@ def test_only_files_that_the_compiler_read_count_as_verified(verdicts):
 
 
 def test_the_features_that_can_be_satisfied_are_compiled_and_named(verdicts):
+    assert verdicts["wide"].features == ("a", "b", "c", "default")
+    assert verdicts["wide"].files == ("src/c.rs", "src/lib.rs")
+    assert verdicts["either"].ok and verdicts["either"].features == ("a", "default")
     assert verdicts["features"].features == ("extra",)
     assert verdicts["features"].files == ("src/extra.rs", "src/lib.rs")
 

@@ -78,6 +78,21 @@ def test_what_a_feature_needs_may_be_missing_in_every_way_that_cargo_knows(tmp_p
     assert chosen(tmp_path, text, here=here) == (("good",), None)
 
 
+def test_the_widest_features_add_what_can_be_satisfied_and_is_not_for_nightly_compilers(tmp_path):
+    text = """[dependencies]
+    gone = { version = "1", optional = true }
+    here = { version = "1", optional = true }
+    [features]
+    default = ["std"]
+    std = []
+    more = ["std"]
+    lost = ["gone"]
+    nightly = []
+    """
+    vendored = crates_of(tmp_path, main=text, here="")
+    assert vendored.widest_features(vendored.packages["main-1.0.0"]) == ("default", "here", "more")
+
+
 def test_a_weak_dependency_feature_does_not_need_the_dependency(tmp_path):
     text = '[dependencies]\ngone = { version = "1", optional = true }\n[features]\ndefault = ["gone?/std"]\n'
     assert chosen(tmp_path, text) == (("default",), None)
@@ -154,6 +169,7 @@ def test_a_staged_folder_has_what_cargo_needs_and_the_users_folder_stays_as_it_i
         ('[package]\nname = "a"\nversion.workspace = true', "package.version must be a text"),
         ('[package]\nname = "../a"\nversion = "1.0.0"', "package.name must be"),
         ('[package]\nname = "a"\nversion = "1.0.0"\nedition = "2077"', "package.edition must be"),
+        ('[package]\nname = "a"\nversion = "1.0.0"\n[lib]\nname = "a;id"', "lib.name must be"),
         ('[package]\nname = "a"\nversion = "1.0.0"\n[dependencies]\nb = "latest"', "version requirement must be"),
         ('[package]\nname = "a"\nversion = "1.0.0"\n[dependencies]\nb = 1', "must be the manifest"),
     ],
