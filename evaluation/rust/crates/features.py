@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from evaluation.rust.crates.manifest import CratePackage, Dependency
 
-# By convention, features of these names need a nightly compiler, an assembler or a C library's source, or are meant for
-# the crate's own tests and documentation.
+# By convention, features of these names need a nightly compiler, an assembler or a C library's source, or are meant
+# for the crate's own tests and documentation.
 UNUSUAL = re.compile(
     r"nightly|unstable|experimental|dep-of-std|compiler[-_]builtins|^core$|no[-_]?std|asm|simd|vendored"
     r"|(?<!lazy_)static|bundled|bench|fuzz|test|debug|dox|docs?[-_]?rs|internal|private|deny[-_]|^_"
