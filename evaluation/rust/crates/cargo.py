@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,9 +25,7 @@ from evaluation.rust.sandbox.runner import Command, Completed, Limits, Sandbox, 
 
 FOREIGN = "build scripts and proc macros of other people's crates, while cargo compiles these crates"
 PACKAGE = "nanochat-check"  # name of the package that depends on a crate
-# Lints that are off or warnings by default stay silent, also if the code makes them errors: cargo does the same with
-# dependencies. Those that are errors by default are reported, as warnings, because of -vv.
-RUSTFLAGS = "-A warnings"
+# -vv has cargo cap the lints of dependencies at warnings, which are reported, rather than silence them.
 CHECK = ("check", "--offline", "-vv", "--message-format=json")
 SETUP_SECONDS = 60.0
 TARGET = "target"
@@ -114,6 +112,7 @@ class Cargo:
         self.jobs = jobs
         self.toolchain = find_toolchain()
         self.cargo = find_cargo(self.toolchain)
+        self.lints = default_levels(self.toolchain)
         self._staged = Path(tempfile.mkdtemp(prefix="rust-crates-"))
         try:
             self._staged.chmod(0o755)  # in the sandbox, another user reads it
@@ -165,6 +164,14 @@ class Cargo:
             "CARGO_PROFILE_TEST_DEBUG": "0",
         }
 
+    @property
+    def rustflags(self) -> str:
+        """
+        Flags that silence the lints that are warnings by default. They are noise here, unlike those that are errors
+        by default. `-A warnings` would also silence the latter, as cargo has capped them.
+        """
+        return " ".join(f"-A{name}" for name, level in sorted(self.lints.items()) if level == "warn")
+
     def check(self, requests: Sequence[CheckRequest]) -> list[CargoRun]:
         """
         Check the libraries of crates, one after the other in one attempt.
@@ -184,7 +191,7 @@ class Cargo:
             folder = f"check{index}"
             setup += [f"mkdir {folder}", f"mv manifest{index} {folder}/Cargo.toml", f": > {folder}/lib.rs"]
             arguments = [self.cargo, *CHECK, "--manifest-path", f"{folder}/Cargo.toml"]
-            environment = {**self.environment, "RUSTFLAGS": RUSTFLAGS}
+            environment = {**self.environment, "RUSTFLAGS": self.rustflags}
             commands.append(Command(arguments, environment, wall_seconds=self.limits.wall_seconds, may_fail=True))
             pattern = f"{TARGET}/debug/deps/{request.package.library_name}-*.d"
             commands.append(Command(["/bin/sh", "-c", f"cat {pattern} 2> /dev/null"], may_fail=True))
@@ -230,8 +237,10 @@ def find_cargo(toolchain: Toolchain) -> str:
 
 
 @functools.cache
-def deny_by_default(toolchain: Toolchain) -> frozenset[str]:
-    """Return the names of the lints that are errors unless the code allows them, as in the compiler's messages."""
+def default_levels(toolchain: Toolchain) -> Mapping[str, str]:
+    """Return the default level (`allow`, `warn` or `deny`) of the compiler's lints, by their names in messages."""
     answer = subprocess.run([toolchain.rustc, "-W", "help"], capture_output=True, text=True, check=True, timeout=60)
     rows = (line.split() for line in answer.stdout.splitlines())
-    return frozenset(row[0].replace("-", "_") for row in rows if len(row) > 1 and row[1] == "deny")
+    levels = {row[0].replace("-", "_"): row[1] for row in rows if len(row) > 1 and row[1] in ("allow", "warn", "deny")}
+    levels.pop("warnings", None)  # all lints at that level, not one of them
+    return levels

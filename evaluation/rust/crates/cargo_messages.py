@@ -14,6 +14,8 @@ PACKAGE_ID = re.compile(r"#(?:([^@]+)@)?([^@]+)$")
 FAILED_SCRIPT = re.compile(r"error: failed to run custom build command for `(\S+) v([^`\s]+)")
 FAILED_CRATE = re.compile(r"error: could not compile `([^`]+)`")
 SIGNAL = re.compile(r"^\s*process didn't exit successfully: .*\(signal: (\d+)", re.MULTILINE)
+COMMAND = re.compile(r"process didn't exit successfully: `.*?` \(")
+INSTRUCTION = re.compile(r"^ *cargo::?(?!warning|error).*\n", re.MULTILINE)  # of build scripts to cargo
 MAX_DIAGNOSTICS = 20
 MAX_RENDERED = 4000
 
@@ -57,9 +59,12 @@ class CargoMessages:
 
     @property
     def reason(self) -> str:
-        """Return cargo's own error, in at most 2000 characters."""
-        _, found, rest = self.stderr.rpartition("\nerror: ")
-        return (found.strip() + " " + rest if found else self.stderr[-2000:]).strip()[:2000]
+        """Return cargo's first own error, without the commands it called and their
+        instructions, in at most 2000 characters."""
+        first = re.search(r"^error: ", self.stderr, re.MULTILINE)
+        text = self.stderr[first.start() :] if first else self.stderr[-2000:]
+        text = COMMAND.sub("process didn't exit successfully (", text)
+        return INSTRUCTION.sub("", text).strip()[:2000]
 
 
 def crate_of(package_id: str) -> str:

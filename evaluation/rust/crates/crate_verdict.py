@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from evaluation.rust.crates.cargo import CargoRun, CrateLimits
 from evaluation.rust.crates.cargo_messages import MAX_DIAGNOSTICS, Artifact, Message, files_of
 from evaluation.rust.crates.manifest import CratePackage
-from evaluation.rust.rustc.compiler import NO_SPACE, TOO_LARGE
+from evaluation.rust.rustc.compiler import TOO_LARGE
 from evaluation.rust.rustc.semantics import classify
 from evaluation.rust.verdict import Diagnostic
 
@@ -31,8 +31,9 @@ CrateStatus = Literal[
     "unavailable",  # cargo, the sandbox or the machine failed: says nothing about the crate
 ]
 CRATE_STATUSES: tuple[str, ...] = get_args(CrateStatus)
-# These may be due to what is installed on the machine or how busy it is, and are found out again every time.
+# These may be due to what is installed on the machine, and are found out again every time.
 OF_THE_MACHINE = ("build_failed", "dependency_failed", "unavailable")
+NO_SPACE = "No space left on device"  # in messages of programs of any language
 ATTEMPT = re.compile(r"/[^\s:`\"']*?/attempt-[^/\s:`\"']+")
 
 

@@ -3,11 +3,14 @@ Verify whole crates with cargo: against a folder with their dependencies, sandbo
 
     crate -> files of its own? -> features that can be satisfied -> cached? -> batch -> cargo -> CrateVerdict
 
+Each crate is checked with as many features as possible, so that most of its files are compiled. If it fails with them,
+the verdict is that with its default features.
+
 A crate that reaches a limit ends its batch. It has its verdict then, and the crates behind it begin a new batch.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,7 +18,7 @@ from pathlib import Path
 from evaluation.progress import show_progress
 from evaluation.rust.arguments import check_count, check_seconds
 from evaluation.rust.cache import CacheOf, cache_key
-from evaluation.rust.crates.cargo import CHECK, RUSTFLAGS, Cargo, CheckRequest, CrateLimits, deny_by_default
+from evaluation.rust.crates.cargo import CHECK, Cargo, CheckRequest, CrateLimits
 from evaluation.rust.crates.crate_batches import Planned, build_of, plan
 from evaluation.rust.crates.crate_verdict import OF_THE_MACHINE, CrateStatus, CrateVerdict, judge
 from evaluation.rust.crates.manifest import CratePackage
@@ -69,7 +72,7 @@ class CrateVerifier:
             self.cargo.close()
             raise
         self._options = host_options(self.cargo.toolchain)
-        self._deny = deny_by_default(self.cargo.toolchain)
+        self._deny = frozenset(name for name, level in self.cargo.lints.items() if level == "deny")
 
     def __enter__(self) -> "CrateVerifier":
         return self
@@ -98,26 +101,46 @@ class CrateVerifier:
             if self.vendored.packages.get(package.id) != package:
                 raise ValueError(f"packages must be crates of {self.vendored.folder}, got {package.id}")
         distinct = {package.id: package for package in packages}
-        requests = {
-            name: CheckRequest(package, self.vendored.choose_features(package)) for name, package in distinct.items()
-        }
+        wide = [CheckRequest(package, self.vendored.widest_features(package)) for package in distinct.values()]
         with show_progress("Checking crates", len(distinct), "crates", shown=progress) as advance:
-            verdicts = {
-                name: verdict for name, request in requests.items() if (verdict := self._without_cargo(request))
-            }
-            keys = {name: self._key(request) for name, request in requests.items() if name not in verdicts}
-            cached = self.cache.get(keys.values())
-            verdicts |= {name: cached[key] for name, key in keys.items() if key in cached}
-            advance(len(verdicts))
-            missing = [requests[name] for name in keys if name not in verdicts]
-            planned = [Planned(request, build_of(request, self.vendored, self._options)) for request in missing]
-            for reached in self._reach(plan(planned, self.vendored)):
-                verdicts |= reached
-                self.cache.put(
-                    {keys[name]: each for name, each in reached.items() if each.status not in OF_THE_MACHINE}
-                )
-                advance(len(reached))
+            verdicts = {}
+            again: list[CheckRequest] = []
+            for request, verdict in self._verify(wide):
+                default = replace(request, features=self.vendored.choose_features(request.package))
+                if verdict.ok or verdict.status in ("refused", "timeout") or default == request:
+                    verdicts[verdict.crate] = verdict
+                    advance(1)
+                else:
+                    again.append(default)
+            for _, verdict in self._verify(sorted(again, key=lambda each: each.package.id)):
+                verdicts[verdict.crate] = verdict
+                advance(1)
         return [verdicts[package.id] for package in packages]
+
+    def _verify(self, requests: Iterable[CheckRequest]) -> Iterator[tuple[CheckRequest, CrateVerdict]]:
+        """Yield requests with their verdicts: first those that need no call of cargo, then others as reached."""
+        missing: dict[str, CheckRequest] = {}
+        for request in requests:
+            verdict = self._without_cargo(request)
+            if verdict:
+                yield request, verdict
+            else:
+                missing[request.package.id] = request
+        keys = {name: self._key(request) for name, request in missing.items()}
+        cached = self.cache.get(keys.values())
+        for name, key in keys.items():
+            if key in cached:
+                yield missing.pop(name), cached[key]
+        planned = [Planned(each, build_of(each, self.vendored, self._options)) for each in missing.values()]
+        for reached in self._reach(plan(planned, self.vendored)):
+            self.cache.put({keys[name]: each for name, each in reached.items() if self._lasts(each)})
+            for name, verdict in reached.items():
+                yield missing[name], verdict
+
+    def _lasts(self, verdict: CrateVerdict) -> bool:
+        """Whether a verdict does not depend on what is installed on the machine or how busy it is."""
+        waited = verdict.status == "timeout" and verdict.cpu_seconds < self.limits.wall_seconds / 2
+        return verdict.status not in OF_THE_MACHINE and not waited
 
     def _without_cargo(self, request: CheckRequest) -> CrateVerdict | None:
         """Return the verdict on a crate that cargo need not see."""
@@ -146,13 +169,13 @@ class CrateVerifier:
             "features": request.features,
             "dependencies": [[package.id, self.vendored.content_hash(package)] for package in closure],
             "rustc": self.cargo.toolchain.identity,
-            "flags": [CHECK, RUSTFLAGS],
+            "flags": [CHECK, self.cargo.rustflags],
             "limits": asdict(self.limits),
             "sandbox": self.cargo.sandbox.level,
         }
         return cache_key(self.vendored.content_hash(request.package).encode(), question)
 
-    def _reach(self, batches: Sequence[Batch]):
+    def _reach(self, batches: Sequence[Batch]) -> Iterator[dict[str, CrateVerdict]]:
         """Yield verdicts by name and version as they are reached."""
         stopped: dict[str, CrateVerdict] = {}
         with ThreadPoolExecutor(self.workers, thread_name_prefix="crate-verifier") as pool:
@@ -165,9 +188,12 @@ class CrateVerifier:
                         verdicts, remaining = future.result()
                         running |= {pool.submit(self._check, batch, stopped) for batch in remaining}
                         yield verdicts
-            finally:
+            except BaseException:
+                # Such as Ctrl-C: do not wait for the calls of cargo, which may take many minutes.
                 for future in running:
                     future.cancel()
+                self.cargo.sandbox.close()
+                raise
 
     def _check(self, batch: Batch, stopped: dict[str, CrateVerdict]) -> tuple[dict[str, CrateVerdict], list[Batch]]:
         """

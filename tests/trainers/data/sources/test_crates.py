@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 
-from tests.helpers.crates import LIBRARY, MANIFEST, write_crate
+from tests.helpers.crate_files import LIBRARY, MANIFEST, write_crate
 from trainers.data.sources import CrateSource, crate_archives
 from trainers.data.sources.crate_archives import UNSAFE_MEMBER
 from trainers.data.sources.crates import BAD_ARCHIVE, BAD_MANIFEST

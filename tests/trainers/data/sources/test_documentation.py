@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.helpers.crates import write_crate
+from tests.helpers.crate_files import write_crate
 from trainers.data.sources import COMPILE_FAIL, EXAMPLE, CrateExampleSource
 from trainers.data.sources.documentation import IGNORED, NOT_RUST, UNSTABLE
 from trainers.data.sources.rustdoc import DocExample, doc_examples, read_example, rustdoc_program

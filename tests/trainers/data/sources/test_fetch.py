@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.helpers.crates import MANIFEST, write_crate
+from tests.helpers.crate_files import MANIFEST, write_crate
 from trainers.data.__main__ import main
 from trainers.data.sources import CrateSource
 from trainers.data.sources.fetch import Package, fetch_apt, plan_apt
