@@ -2,9 +2,9 @@
 A target distribution of the difficulty: the shares of the bytes that are easy, medium and hard.
 
 Rows are read twice. The first pass adds up the bytes of each level in 65,536 ranges of a hash of the row's id. These
-sums tell up to which range the rows of a level are kept, so memory is constant and the shares are met to the size of
-one range. The second pass asks about each row. Whether a row is kept depends only on its id, its level and the sums:
-not on the order of the rows, and not on the process that asks.
+sums tell up to which range the rows of a level are kept, so memory is constant, and a share is missed by less than one
+range, or by one row if that is larger. The second pass asks about each row. Whether a row is kept depends only on its
+id, its level and the sums: not on the order of the rows, and not on the process that asks.
 """
 
 import hashlib
