@@ -18,7 +18,7 @@ from trainers.data.benchmark_problems import (
     load_benchmarks,
 )
 from trainers.data.code_tokens import without_tests
-from trainers.data.decontamination import NO_CONTROLS, Contamination, ContaminationReport, controls
+from trainers.data.decontamination import Contamination, ContaminationReport, controls
 from trainers.data.function_signatures import function_signatures, is_specific
 from trainers.data.sources import read_builtin
 
@@ -188,12 +188,12 @@ def test_planted_problems_are_found_and_ordinary_code_is_not(only_rows):
     assert result.planted["compile-rate"] == 208
     # Without comments these have less than 13 words, and their names are one word.
     assert set(result.missed["compile-rate"]) == {"adder", "exchanged"}
-    assert result.false == () and result.ordinary == 12
+    assert result.false == () and result.ordinary == 14
 
 
-def test_the_built_in_files_with_problems_are_found(only_rows):
+def test_the_built_in_files_hold_no_problem(only_rows):
     found = Contamination(load_benchmarks().scored)
-    assert {document.path for document in read_builtin() if found.check(document.code) is not None} == NO_CONTROLS
+    assert {document.path for document in read_builtin() if found.check(document.code) is not None} == set()
 
 
 @needs_data

@@ -9,9 +9,12 @@ pub fn longest<'a>(a: &'a str, b: &'a str) -> &'a str {
     }
 }
 
-/// Returns the first word of `text`, or an empty string.
-pub fn first_word(text: &str) -> &str {
-    text.split_whitespace().next().unwrap_or("")
+/// Splits a line at its comment, which begins with `#`, and trims both parts.
+pub fn without_comment(line: &str) -> (&str, Option<&str>) {
+    match line.split_once('#') {
+        Some((code, comment)) => (code.trim_end(), Some(comment.trim())),
+        None => (line.trim_end(), None),
+    }
 }
 
 /// Iterates over the parts of a string between delimiters.
@@ -84,7 +87,7 @@ mod tests {
     fn borrowed_results() {
         assert_eq!(longest("short", "longer"), "longer");
         assert_eq!(longest("same", "size"), "same");
-        assert_eq!(first_word("  hello world"), "hello");
+        assert_eq!(without_comment("let x; # why "), ("let x;", Some("why")));
     }
 
     #[test]

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-/// Checks for a palindrome, ignoring case, spaces and punctuation.
-pub fn is_palindrome(text: &str) -> bool {
-    let letters: Vec<char> = text
-        .chars()
-        .filter(|c| c.is_alphanumeric())
-        .flat_map(char::to_lowercase)
-        .collect();
-    letters.iter().eq(letters.iter().rev())
+/// Returns how many bytes two strings have in common at their ends.
+///
+/// The result is a boundary between characters in both of them.
+pub fn shared_suffix(left: &str, right: &str) -> usize {
+    let pairs = left.chars().rev().zip(right.chars().rev());
+    pairs
+        .take_while(|(a, b)| a == b)
+        .map(|(c, _)| c.len_utf8())
+        .sum()
 }
 
 /// Shifts every ASCII letter forward by `shift` places.
@@ -37,9 +38,19 @@ pub fn word_counts(text: &str) -> BTreeMap<String, usize> {
     counts
 }
 
-/// Reverses the order of the words and joins them with single spaces.
-pub fn reverse_words(text: &str) -> String {
-    text.split_whitespace().rev().collect::<Vec<_>>().join(" ")
+/// Puts words into lines of at most `width` characters; a longer word gets a line of its own.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_string()),
+        }
+    }
+    lines
 }
 
 /// Makes the first character uppercase and leaves the rest alone.
@@ -70,10 +81,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn palindromes() {
-        assert!(is_palindrome("Never odd or even!"));
-        assert!(is_palindrome(""));
-        assert!(!is_palindrome("ferris"));
+    fn suffixes() {
+        assert_eq!(shared_suffix("walking", "talking"), 6);
+        assert_eq!(shared_suffix("café", "caffé"), "fé".len());
+        assert_eq!(shared_suffix("", "ferris"), 0);
     }
 
     #[test]
@@ -88,7 +99,7 @@ mod tests {
         let counts = word_counts("The cat and the hat.");
         assert_eq!(counts["the"], 2);
         assert_eq!(counts.len(), 4);
-        assert_eq!(reverse_words("  one two  three "), "three two one");
+        assert_eq!(wrap("a bc def, ghijkl", 4), ["a bc", "def,", "ghijkl"]);
         assert_eq!(capitalize("rust"), "Rust");
     }
 
