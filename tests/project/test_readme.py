@@ -14,6 +14,7 @@ import pytest
 from accelerate.commands.launch import launch_command_parser
 
 from evaluation.rust import RustVerifier
+from tests.helpers.crates import write_crate
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
 from tests.helpers.paths import ROOT
 from trainers.data.synthetic.stream import choose_families
@@ -200,6 +201,8 @@ def test_the_python_of_a_page_runs_as_it_stands(page, place):
     if page == "data.md":
         with RustVerifier(own_programs=True) as verifier:
             write_synthetic(Path("tasks.jsonl"), choose_families(tier=0), 8, 0, verifier, tasks=True)
+    if page == "verifier.md":
+        write_crate(Path("vendor"), "demo")
     names = {
         "model": gguf_model(),
         "tokenizer": TOKENIZER,

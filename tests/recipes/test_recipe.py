@@ -7,8 +7,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
@@ -17,7 +15,7 @@ from model_cards.gguf.file import read_gguf
 from modeling_nanochat import LoopLMConfig
 from recipes.debug import debug
 from recipes.pipeline.export import export, export_plan
-from recipes.pipeline.prepare import Prepared, split_rows
+from recipes.pipeline.prepare import Prepared
 from recipes.pipeline.pretrain import build_model, pretrain
 from recipes.pipeline.settings import with_settings
 from recipes.pipeline.stages.export import Export
@@ -27,7 +25,6 @@ from tests.helpers.paths import BUILTIN, ROOT
 from tests.helpers.tiny_recipe import command, tiny_recipe, with_later
 from trainers.callbacks import MetricsFileCallback
 from trainers.data.pack import pack_blocks
-from trainers.data.sources import Document
 from trainers.data.tokenizer import train_tokenizer
 from trainers.plots import read_metrics
 
@@ -128,22 +125,6 @@ def test_the_debug_recipe_builds_its_model_for_any_tokenizer_of_its_vocabulary(p
     model = build_model(debug(), prepared.tokenizer)
     assert model.config.vocab_size == debug().data.vocab_size
     assert model.generation_config.eos_token_id == model.config.eos_token_id == prepared.tokenizer.eos_token_id
-
-
-@settings(max_examples=50)
-@given(st.sets(st.text(alphabet="abc{}", min_size=1, max_size=8), min_size=2, max_size=40), st.floats(0.01, 0.49))
-def test_the_split_depends_on_the_code_alone_and_loses_nothing(codes, fraction):
-    rows = [Document.of("s", code, "file", "MIT", code) for code in codes]
-    rows = list({row.id: row for row in rows}.values())
-    least = min(len(row.code.encode()) for row in rows)
-    try:
-        training, validation = split_rows(rows, fraction, least)
-    except ValueError:
-        assume(False)
-    assert sorted(row.id for row in training + validation) == sorted(row.id for row in rows)
-    assert validation
-    assert split_rows(rows[::-1], fraction, least) == (training, validation)
-    assert sum(len(row.code.encode()) for row in validation) >= least
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from tests.helpers.tiny_recipe import command, tiny_recipe, with_later
 from trainers.callbacks import DivergenceCallback, TrainingDiverged
 from trainers.data.pack import regroup_blocks
 from trainers.data.sources import Document
+from trainers.data.sources.table import TableSource
 
 TOKEN_IDS = ("model.pad_token_id", "model.bos_token_id", "model.eos_token_id")
 
@@ -154,7 +155,9 @@ def test_a_stage_reads_its_own_mix(tmp_path):
         for index in range(40):
             (tmp_path / "data" / name / f"{index}.rs").write_text(f"// {index}\n" + text)
     recipe = staged_recipe(tmp_path)
-    recipe = recipe.changed(data=dict(data_dir=tmp_path / "data", verified_sample=0), deeper=dict(mix={"book": 1.0}))
+    recipe = recipe.changed(
+        data=dict(data_dir=tmp_path / "data", verified_sample=0, near_duplicates=0), deeper=dict(mix={"book": 1.0})
+    )
     prepared = start(recipe)
     read = {
         name: "".join(prepared.tokenizer.batch_decode(blocks["input_ids"][:]))
@@ -178,11 +181,12 @@ def test_a_mix_of_groups_keeps_a_share_of_all_real_text_beside_the_users_folder(
     docs = [
         Document.of("std", f"{i}", "file", "MIT", f"// {i}\nstruct Documented {{ pages: u32 }}\n") for i in range(40)
     ]
-    read = prepare.read_documents
-    monkeypatch.setattr(prepare, "read_documents", lambda folder: docs if folder is None else read(folder))
+    (tmp_path / "docs.jsonl").write_text("".join(json.dumps(vars(each)) + "\n" for each in docs))
+    documented = TableSource(tmp_path / "docs.jsonl")
+    monkeypatch.setattr("trainers.data.sources.default.default_sources", lambda: [documented])
     recipe = staged_recipe(tmp_path)
     recipe = recipe.changed(
-        data=dict(data_dir=tmp_path / "data", toolchain_docs=True, verified_sample=0),
+        data=dict(data_dir=tmp_path / "data", toolchain_docs=True, verified_sample=0, near_duplicates=0),
         deeper=dict(mix={"data_dir": 3, "text": 1}),
     )
     prepared = start(recipe)
@@ -210,7 +214,7 @@ def test_text_that_is_repeated_many_times_is_told_before_it_is(tmp_path, capsys)
     for steps, told in ((6, False), (4000, True)):
         start(recipe.changed(pretrain={"total_steps": steps}))
         shown = " ".join(capsys.readouterr().out.split())
-        assert bool(re.search(r"Stage pretrain repeats some of its text \d+ times", shown)) == told
+        assert bool(re.search(r"Stage pretrain reads all [\d,]+ times", shown)) == told
 
 
 def test_a_stage_without_the_one_before_it_is_refused(tmp_path, capsys):
@@ -278,7 +282,10 @@ def test_a_wrong_setting_is_one_line_before_any_work(tmp_path, capsys, change, m
 @pytest.mark.parametrize(
     "change, message",
     [
-        ("data.mix={'web': 1}", "a mix must name existing sources (builtin_rust, data_dir, text), got web"),
+        (
+            "data.mix={'web': 1}",
+            "a mix must name existing sources (all, builtin_rust, crates, data_dir, high_quality_rust, text), got web",
+        ),
         ("deeper.seq_len=99999999", "deeper.seq_len must be at most"),
     ],
 )
