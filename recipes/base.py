@@ -64,7 +64,14 @@ def large() -> Recipe:
             mhc_num_streams=4,
             exit_entropy_weight=0.05,
         ),
-        data=DataSettings(seq_len=8192, vocab_size=50257, tasks=5000),
+        data=DataSettings(
+            seq_len=8192,
+            vocab_size=50257,
+            synthetic_samples=20_000,
+            tasks=5000,
+            licenses=("permissive",),
+            verify=True,
+        ),
         training=TrainingSettings(
             micro_batch_size=4,
             optimizer="muon_lion",

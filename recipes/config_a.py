@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
 
 from recipes.base import large
 from recipes.pipeline.schema import Recipe
+from trainers.data.mix_names import RECIPE_MIXES
 
 
 def config_a() -> Recipe:
@@ -20,6 +21,7 @@ def config_a() -> Recipe:
     return large().changed(
         name="config_a",
         description="1.3 billion parameters in 24 blocks and four loops, for one GPU with 96 GB; then 64K of context",
+        data={"mix": RECIPE_MIXES["config_a"], "min_compile_rate": 0.85, "verify_every_n_examples": 100},
         long_context={"total_steps": 20_000},
     )
 

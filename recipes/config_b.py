@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
 
 from recipes.base import large
 from recipes.pipeline.schema import Recipe
+from trainers.data.mix_names import RECIPE_MIXES
 
 
 def config_b() -> Recipe:
@@ -30,7 +31,12 @@ def config_b() -> Recipe:
             "mhc_num_streams": 2,
             "exit_entropy_weight": 0.08,
         },
-        data={"seq_len": 4096},
+        data={
+            "seq_len": 4096,
+            "mix": RECIPE_MIXES["config_b"],
+            "min_compile_rate": 0.88,
+            "verify_every_n_examples": 50,
+        },
         training={"micro_batch_size": 2, "muon_lr": 0.025, "lion_lr": 1.2e-4, "grad_clip": 4.0},
         pretrain={
             "total_steps": 150_000,

@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
 
 from recipes.base import large
 from recipes.pipeline.schema import Recipe
+from trainers.data.mix_names import RECIPE_MIXES
 
 
 def config_c() -> Recipe:
@@ -29,7 +30,12 @@ def config_c() -> Recipe:
             "max_position_embeddings": 6144,
             "exit_entropy_weight": 0.06,
         },
-        data={"seq_len": 6144},
+        data={
+            "seq_len": 6144,
+            "mix": RECIPE_MIXES["config_c"],
+            "min_compile_rate": 0.87,
+            "verify_every_n_examples": 200,
+        },
         training={"micro_batch_size": 1, "muon_lr": 0.022, "lion_lr": 1.1e-4, "grad_clip": 4.5},
         pretrain={
             "total_steps": 120_000,

@@ -36,7 +36,7 @@ class DataSettings(Settings):
     )
     limit: int | None = setting("Maximum number of texts of each source; None for all.", default=None, ge=1)
     licenses: tuple[str, ...] | None = setting(
-        "SPDX licenses that text may have; None for any. 'permissive' stands for the usual ones, such as "
+        "SPDX licenses that text may have, other than that of data_dir; None for any. 'permissive' stands for the usual ones, such as "
         "MIT and Apache-2.0.",
         default=None,
     )
@@ -44,8 +44,7 @@ class DataSettings(Settings):
     min_tests: int = setting("Minimum number of tests of a text's crate.", default=0, ge=0)
     compilation_required: bool = setting("Train only on text that the compiler accepted.", default=False)
     verify: bool = setting(
-        "Verify all text: crates as a whole, which runs their build scripts in the sandbox, everything else by itself. "
-        "A mix names what was accepted 'verified_examples', and other files 'high_quality_rust'.",
+        "Verify all text: crates as a whole, which runs their build scripts in the sandbox, the rest by itself. A mix names what was accepted 'verified_examples', and other files 'high_quality_rust'.",
         default=False,
     )
     min_compile_rate: float = setting(
@@ -71,7 +70,7 @@ class DataSettings(Settings):
     )
     document_masking: bool = setting("Restrict attention to the text's own document within a block.", default=False)
     fim_rate: float = setting(
-        "Share of the texts whose middle is moved to the end, so that the model learns to fill in (fill-in-the-middle).",
+        "Share of the texts whose middle is moved to the end (fill-in-the-middle).",
         default=0.0,
         ge=0,
         le=1,
@@ -136,7 +135,7 @@ class DataSettings(Settings):
         from trainers.data.sources.folder import FolderSource
 
         if self.data_dir is not None:
-            return [FolderSource(self.data_dir)]
+            return [FolderSource(self.data_dir, is_own=True)]
         return self._named_sources() or default_sources()
 
     def other_sources(self) -> "list[Source]":

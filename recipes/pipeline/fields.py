@@ -138,8 +138,8 @@ def value_of(owner: type[Settings], name: str, text: str) -> Any:
 
 def parse(annotation: Any, text: str) -> Any:
     """
-    Text as a value of a type: a Python literal, or the text itself where the type takes text. Several texts may also be
-    given with commas between them.
+    Text as a value of a type: a Python literal, or the text itself where the type takes text. Several texts may be
+    given with commas between them, too.
     """
     choices = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     if text == "None" and type(None) in choices:

@@ -55,7 +55,7 @@ class Prepared:
         tokenizer: Trained on all training texts, whatever the stages read of them.
         training: Blocks by the name of the stage that reads them.
         validation: Held-out blocks, of all sources as they are.
-        epochs: Number of times that a stage's blocks hold each part of its mix, by stage: a mix repeats what is scarce.
+        epochs: Number of times that a stage's blocks hold each part of its mix, by stage.
     """
 
     tokenizer: PreTrainedTokenizerFast
@@ -181,12 +181,17 @@ def read_prepared(recipe: Recipe, folder: Path) -> Prepared:
     validation = _read_blocks(folder / VALIDATION)
     if isinstance(validation, TokenBlocks):
         validation = validation.first(recipe.data.max_validation_blocks).to_dataset()
+    assert isinstance(validation, Dataset), "held-out blocks are in memory"
     return Prepared(tokenizer, training, validation, epochs)
 
 
 def _read_blocks(folder: Path) -> Dataset | TokenBlocks:
-    # A run of an earlier version has a data set in Arrow's format.
-    return open_blocks(folder) if (folder / MANIFEST_FILE).exists() else load_from_disk(folder)
+    if (folder / MANIFEST_FILE).exists():
+        return open_blocks(folder)
+    # A run of an earlier version.
+    blocks = load_from_disk(folder)
+    assert isinstance(blocks, Dataset), "blocks were saved as one data set"
+    return blocks
 
 
 def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) -> list[Document]:

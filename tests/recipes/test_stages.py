@@ -160,7 +160,7 @@ def test_a_stage_reads_its_own_mix(tmp_path):
     )
     prepared = start(recipe)
     read = {
-        name: "".join(prepared.tokenizer.batch_decode(blocks["input_ids"][:]))
+        name: "".join(prepared.tokenizer.batch_decode([row["input_ids"] for row in blocks]))
         for name, blocks in prepared.training.items()
     }
     assert "fn web" in read["pretrain"] and "struct Book" in read["pretrain"]
@@ -192,7 +192,7 @@ def test_a_mix_of_groups_keeps_a_share_of_all_real_text_beside_the_users_folder(
     prepared = start(recipe)
 
     def shares(blocks):
-        text = "".join(prepared.tokenizer.batch_decode(blocks["input_ids"][:]))
+        text = "".join(prepared.tokenizer.batch_decode([row["input_ids"] for row in blocks]))
         own, documented = text.count("fn own"), text.count("struct Documented")
         return own / (own + documented)
 

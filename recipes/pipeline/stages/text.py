@@ -116,8 +116,8 @@ class TextStage(Stage):
         for name, epochs in self.epochs(recipe, prepared).items():
             if epochs > MAX_REPEATS:
                 yield (
-                    f"Stage {self.name} reads {name} {epochs:,.0f} times: more text or fewer steps keep the model from "
-                    "memorizing it; watch the held-out loss"
+                    f"Stage {self.name} reads {name} {epochs:,.0f} times: more text or fewer steps keep the model "
+                    "from memorizing it; watch the held-out loss"
                 )
 
     def epochs(self, recipe: "Recipe", prepared: "Prepared") -> dict[str, float]:

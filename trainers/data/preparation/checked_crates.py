@@ -51,9 +51,10 @@ def check_crates(
 
 def vendored_folders(sources: Sequence[Source]) -> list[Path]:
     """Return the folders that hold crates beside their dependencies, each once."""
-    folders = []
+    folders: list[Path] = []
     for source in sources:
         crates = source.crates if isinstance(source, CrateExampleSource) else source
-        if isinstance(crates, CrateSource) and crates.vendored_folder() is not None:
-            folders.append(crates.vendored_folder())
+        folder = crates.vendored_folder() if isinstance(crates, CrateSource) else None
+        if folder is not None:
+            folders.append(folder)
     return list(dict.fromkeys(folders))

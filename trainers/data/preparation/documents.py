@@ -119,7 +119,7 @@ def _write(
 
 def _kept(source: Source, filter: SourceFilter, seen: set[str], counts: SourceCounts) -> Iterator[Document]:
     for document in source.read():
-        reason = filter.reason(document)
+        reason = None if source.is_own else filter.reason(document)
         if reason is None and document.id in seen:
             reason = COPY
         if reason is not None:

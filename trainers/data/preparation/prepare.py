@@ -9,7 +9,7 @@ last: without it nothing is finished. Equal inputs, settings and compilers give 
 
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -89,7 +89,7 @@ class _Clock:
 
     def __init__(self, folder: Path):
         self.path = folder / SECONDS
-        self.seconds: Counter[str] = Counter(read_seconds(folder))
+        self.seconds: defaultdict[str, float] = defaultdict(float, read_seconds(folder))
         self.started = time.monotonic()
 
     def add(self, step: str) -> None:

@@ -12,7 +12,7 @@ def split_rows(
     Split rows into those to train on and those to hold out, each in the order of their ids.
 
     The first `validation_fraction` of all possible keys is held out, and further rows until there are `least_bytes`.
-    The files of a crate have one key.
+    The files of a crate have one key and stay together, unless all rows are of one crate.
 
     Args:
         index: The rows.
@@ -24,12 +24,16 @@ def split_rows(
         ValueError: Too little is left to train on.
     """
     keys = index.split_keys[rows]
-    order = rows[np.lexsort((index.ids[rows], keys))]
+    if len(np.unique(keys)) == 1:
+        keys = np.array([int(each[:8], 16) for each in index.ids[rows]], dtype=np.uint32)
+    by_key = np.lexsort((index.ids[rows], keys))
+    keys, order = keys[by_key], rows[by_key]
     sizes = np.cumsum(index.sizes[order].astype(np.int64))
     within = int((keys < int(validation_fraction * 2**32)).sum())
     # The first row that makes it enough is held out as well.
     enough = int(np.searchsorted(sizes, least_bytes)) + 1
     held_out = min(max(within, enough), len(rows))
+    held_out = int(np.searchsorted(keys, keys[held_out - 1], side="right"))
     training, validation = order[held_out:], order[:held_out]
     if index.sizes[training].sum() < least_bytes:
         raise ValueError(

@@ -48,8 +48,8 @@ class SourceStats:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Return the counts that `ProcessingStats.to_json` wrote."""
-        counts = {name: value for name, value in values.items() if name != "compile_rate"}
-        return cls(**{**counts, "reasons": Counter(values["reasons"])})
+        names = (name for name in cls.__match_args__ if name != "reasons")
+        return cls(**{name: values[name] for name in names}, reasons=Counter(values["reasons"]))
 
     def add(self, outcome: Outcome, reason: str, by_crate: bool = False) -> None:
         """Count one row."""

@@ -32,7 +32,7 @@ class CrateSource(Source):
         self.path = path
 
     def vendored_folder(self) -> Path | None:
-        """Return the folder that holds crates beside their dependencies, one folder for each; None if there is none."""
+        """Return the folder with a folder for each crate, beside its dependencies; None if there is none."""
         if self.path.is_file() or is_package(self.path):
             return None
         registry = self.path / DEBIAN_REGISTRY

@@ -16,13 +16,15 @@ class FolderSource(Source):
     Args:
         folder: The folder.
         license: SPDX expression for all files; a folder itself does not say.
+        is_own: Whether it is the user's own project, which no filter leaves out.
     """
 
     kind = "folder"
 
-    def __init__(self, folder: Path, license: str = UNKNOWN_LICENSE):
+    def __init__(self, folder: Path, license: str = UNKNOWN_LICENSE, is_own: bool = False):
         self.folder, self.license = folder.resolve(), license
         super().__init__(self.folder.name)
+        self.is_own = is_own
 
     def _documents(self) -> Iterator[Document]:
         found = rust_files(self.folder)

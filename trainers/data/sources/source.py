@@ -29,6 +29,7 @@ class Source(ABC):
         kind: Name of the class in [`registry.SOURCES`], such as "crates".
         name: Name of the collection, and `source` of its documents if the collection has no parts.
         left_out: Number of files or examples that the last call of `read` left out, by the reason.
+        is_own: Whether it is the user's own project: filters by license, stars and tests do not apply to it.
     """
 
     kind: ClassVar[str]
@@ -36,6 +37,7 @@ class Source(ABC):
     def __init__(self, name: str):
         self.name = name
         self.left_out: Counter[str] = Counter()
+        self.is_own = False
 
     def read(self) -> Iterator[Document]:
         """
