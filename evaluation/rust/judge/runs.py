@@ -47,6 +47,8 @@ def ending(completed: Completed, limits: Limits) -> tuple[Status, str]:
     """Return the status and the reason for a program that ended before its tests."""
     if completed.ended_by == "output" or completed.status == -signal.SIGXFSZ:
         return "resource_limit", "printed too much"
+    if completed.ended_by == "disk":
+        return "resource_limit", f"wrote more than {limits.disk_bytes >> 20} MiB"
     used_up = completed.cpu_seconds >= 0.9 * limits.cpu_seconds
     if completed.ended_by == "deadline" or completed.status == -signal.SIGXCPU or used_up:
         seconds = f"{completed.seconds:.1f} s, {completed.cpu_seconds:.1f} s of processor time"

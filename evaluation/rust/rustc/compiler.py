@@ -137,6 +137,8 @@ class Compiler:
             )
         if completed.ended_by == "output":
             return (None, "") if rejected else ("resource_limit", "the compiler's output was too long")
+        if completed.ended_by == "disk":
+            return "resource_limit", f"the compiler wrote more than {self.limits.disk_bytes >> 20} MiB"
         if completed.status == -signal.SIGKILL and completed.peak_bytes < MUCH_MEMORY:
             return "unavailable", "the compiler was killed from outside"
         if completed.status == -signal.SIGXFSZ:

@@ -153,6 +153,11 @@ class SelfTest:
         held = completed.ended_by == "signal" and completed.peak_bytes <= LIMITS.memory_bytes
         return held, f"{_ending(completed)} at {peak} MiB"
 
+    def directory(self) -> tuple[bool, str]:
+        """Fill the directory, and wait to be killed if nothing else stops it."""
+        completed, text = self.probe("files", str(LIMITS.disk_bytes >> 19))
+        return text.startswith("denied") or completed.ended_by == "disk", text or _ending(completed)
+
     def attempts(self) -> Iterator[tuple[str, int, Callable[[], tuple[bool, str]]]]:
         """Yield for each protection its name, the level that promises it, and the attempt."""
         many = str(4 * LIMITS.processes)
@@ -166,7 +171,7 @@ class SelfTest:
         yield "a fork bomb ends", unless_root, lambda: self.ended("forkbomb", limits=patient)
         yield "memory is limited", 0, self.memory
         yield "the size of a file is limited", 0, lambda: self.denied("file")
-        yield "the size of the directory is limited", 2, lambda: self.denied("files", str(LIMITS.disk_bytes >> 19))
+        yield "the size of the directory is limited", 0, self.directory
         yield "output is limited", 0, lambda: self.ended("output")
         yield "the caller's environment is not visible", 0, self.environment
         yield "the compiler reads no file of the machine", 1, self.read_at_compile_time
@@ -208,6 +213,8 @@ def self_test(toolchain: Toolchain, sandbox: Sandbox) -> Generator[Iterator[Prot
 def _ending(completed: Completed) -> str:
     if completed.ended_by == "signal":
         return f"killed by signal {-completed.status}"
-    return {"deadline": "killed at its deadline", "output": "killed for too much output"}.get(
-        completed.ended_by, f"status {completed.status}"
-    )
+    return {
+        "deadline": "killed at its deadline",
+        "output": "killed for too much output",
+        "disk": "killed for too large a directory",
+    }.get(completed.ended_by, f"status {completed.status}")

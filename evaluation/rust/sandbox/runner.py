@@ -2,8 +2,8 @@
 Run compilers and untrusted programs without harm to the machine or to the verdict.
 
 At every level an attempt, which is one or more commands, runs in its own session and directory, with a clean
-environment and no input other than the caller's, and with limits on time, memory per process, file size, open files
-and output. When it ends, at its deadline, or when the caller dies, every process it started is killed, including those
+environment and no input other than the caller's, and with limits on time, memory per process, file size, size of the
+directory, open files and output. When it ends, at its deadline, or when the caller dies, every process it started is killed, including those
 that called setsid, and its directory is removed.
 
     level  name        adds
@@ -11,11 +11,13 @@ that called setsid, and its directory is removed.
     1      files       Landlock: reads only the toolchain and system libraries, writes only its directory; no TCP
                        (since Landlock ABI 4)
     2      isolated    user, mount, PID, IPC and network namespaces: no other files, no network, no other processes;
-                       limits on the number of processes and the size of the directory; not root
+                       limit on the number of processes; the directory is in memory and cannot outgrow its limit; not
+                       root
 
 Not covered: kernel bugs; memory is limited per process, not per attempt; at levels 0 and 1 the number of processes is
 not limited for root, and UDP and UNIX sockets stay reachable; at level 0 a program may kill other processes of the
-same user. Side channels of the processor are open at every level. Against an adversary rather than a model, add a
+same user; at levels 0 and 1 the directory is measured several times a second, so it may outgrow its limit for a moment,
+and deleted files that are still open do not count. Side channels of the processor are open at every level. Against an adversary rather than a model, add a
 virtual machine.
 """
 
@@ -81,7 +83,7 @@ class Limits:
     file_bytes: int = 64 << 20
     """Size of each written file."""
     disk_bytes: int = 256 << 20
-    """Size of the directory, at level 2 only."""
+    """Size of the directory. At levels 0 and 1 an attempt that outgrows it is killed."""
     processes: int = 128
     """Number of processes and threads together; not limited for root at levels 0 and 1."""
     open_files: int = 256
@@ -101,6 +103,10 @@ class Command:
     arguments: Sequence[str]
     environment: dict[str, str] = field(default_factory=dict)
     stdin: bytes = b""
+    wall_seconds: float | None = None
+    """Deadline of this command; None for that of the attempt only."""
+    may_fail: bool = False
+    """Whether the commands behind it run even if it fails. They do not run if it reaches a limit of the attempt."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ class Completed:
 
     status: int
     """Exit status, or minus the number of the signal that killed it."""
-    ended_by: Literal["exit", "signal", "deadline", "output"]
+    ended_by: Literal["exit", "signal", "deadline", "output", "disk"]
     stdout: bytes
     stderr: bytes
     seconds: float
@@ -232,7 +238,7 @@ class Sandbox:
         our_own: bool = False,
     ) -> list[Completed]:
         """
-        Run one attempt: write files into a new directory and run commands there until one fails.
+        Run one attempt: write files into a new directory and run commands there until one fails that may not.
 
         A program in the directory (`{directory}/...`) counts as generated code, which runs only with
         `HF_ALLOW_CODE_EVAL=1` in the environment.
@@ -272,7 +278,15 @@ class Sandbox:
             request = {
                 "files": list(files),
                 "limits": _limits_for_the_server(limits),
-                "commands": [{"arguments": list(c.arguments), "environment": c.environment} for c in commands],
+                "commands": [
+                    {
+                        "arguments": list(command.arguments),
+                        "environment": command.environment,
+                        "wall_seconds": command.wall_seconds,
+                        "may_fail": command.may_fail,
+                    }
+                    for command in commands
+                ],
             }
             try:
                 messages.send(ours, request, [*files.values(), *(command.stdin for command in commands)])

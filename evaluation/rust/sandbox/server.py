@@ -13,6 +13,7 @@ It imports only the standard library, and its neighbors by their bare names, bec
 """
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -23,8 +24,10 @@ import time
 import isolation  # ty: ignore[import-not-found]  # by its bare name: see above
 from messages import receive, send  # ty: ignore[import-not-found]
 
-WORK = "/work"  # directory of an attempt at level 2
+WORK = "/nanochat-attempt"  # directory of an attempt at level 2, in a root of its own: a name that no machine has
 CHUNK = 1 << 16
+MEASURE_SECONDS = 0.25  # between two measurements of a directory's size at levels 0 and 1
+MEASURE_SHARE = 0.05  # share of the time that they may take
 
 
 class CallerGone(Exception):
@@ -49,6 +52,7 @@ class Keeper:
         self.deadline = time.monotonic() + self.limits["wall_seconds"]
         results, blobs = [], []
         with self.directory() as directory:
+            self.measured = None if self.namespaces else directory
             names, commands = request["files"], request["commands"]
             for name, content in zip(names, contents[: len(names)], strict=True):
                 with open(os.path.join(directory, name), "wb") as file:
@@ -60,7 +64,8 @@ class Keeper:
                 result, stdout, stderr = self.run(command, stdin, directory)
                 results.append(result)
                 blobs += [stdout, stderr]
-                if result["ended_by"] != "exit" or result["status"] != 0:
+                failed = result["ended_by"] != "exit" or result["status"] != 0
+                if failed and not (command["may_fail"] and result["ended_by"] in ("exit", "signal")):
                     break
         send(self.connection, {"results": results}, blobs)
 
@@ -97,7 +102,8 @@ class Keeper:
             os.close(descriptor)
         outputs = {out: bytearray(), err: bytearray()}
         try:
-            ended_by, status, usage = self.watch(program, outputs)
+            deadline = min(self.deadline, started + (command["wall_seconds"] or math.inf))
+            ended_by, status, usage = self.watch(program, outputs, deadline)
         finally:
             self.kill_everything(program)
         problem = os.read(failure, CHUNK)
@@ -148,12 +154,13 @@ class Keeper:
         arguments = [argument.replace("{directory}", directory) for argument in command["arguments"]]
         os.execve(arguments[0], arguments, environment)
 
-    def watch(self, program: int, outputs: dict[int, bytearray]):
+    def watch(self, program: int, outputs: dict[int, bytearray], deadline: float):
         """
-        Wait for the end of the program, which is killed at the deadline or for too much output.
+        Wait for the end of the program, which is killed at the deadline, or for too much output or too large a
+        directory. At level 2 the directory cannot grow beyond its limit.
 
         Returns:
-            How it ended ("exit", "deadline" or "output"), its wait status and its resource usage.
+            How it ended ("exit", "deadline", "output" or "disk"), its wait status and its resource usage.
 
         Raises:
             CallerGone: The caller closed the connection.
@@ -163,6 +170,7 @@ class Keeper:
             poll.register(descriptor, select.POLLIN)
         poll.register(self.connection, select.POLLRDHUP)
         ended_by = None
+        measure_at = math.inf if self.measured is None else time.monotonic() + MEASURE_SECONDS
         while True:
             while True:  # includes orphans that became children of this process
                 try:
@@ -173,12 +181,22 @@ class Keeper:
                     return ended_by or "exit", status, usage
                 if pid == 0:
                     break
-            remaining = self.deadline - time.monotonic()
+            remaining = deadline - time.monotonic()
             if ended_by is None and remaining <= 0:
                 ended_by = "deadline"
+            if ended_by is None and time.monotonic() >= measure_at:
+                started = time.monotonic()
+                if size_of(self.measured) > self.limits["disk_bytes"]:
+                    ended_by = "disk"
+                now = time.monotonic()
+                measure_at = now + max(MEASURE_SECONDS, (now - started) / MEASURE_SHARE)
             if ended_by:
+                # Its other processes may go on writing until it is reaped.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(program, signal.SIGKILL)
                 os.kill(program, signal.SIGKILL)
-            for descriptor, event in poll.poll(1000 if ended_by else max(remaining * 1000, 0) + 1):
+            waiting = 1.0 if ended_by else max(min(remaining, measure_at - time.monotonic()), 0)
+            for descriptor, event in poll.poll(waiting * 1000 + 1):
                 if descriptor == self.connection.fileno():
                     raise CallerGone
                 if descriptor == self.wakeup_reader:
@@ -240,6 +258,28 @@ def kill_descendants(group: int | None):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         time.sleep(0.001)
+
+
+def size_of(directory: str) -> int:
+    """
+    Return the bytes that the files of a directory occupy on the disk.
+
+    Files that were deleted and are still open are not seen, and neither is what a locked directory holds.
+    """
+    total, waiting = 0, [directory]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    try:
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+                        if entry.is_dir(follow_symlinks=False):
+                            waiting.append(entry.path)
+                    except OSError:
+                        continue  # it has been removed
+        except OSError:
+            continue  # removed, locked, or nested too deeply for a path
+    return total
 
 
 def remove(directory: str):
@@ -315,6 +355,9 @@ def main():
 
 def isolate(settings: dict, proc: int):
     """Apply the parts of level 2 that all attempts share: mounts, network, a minimal root file system, no root."""
+    for path in settings["readable"]:
+        if path == WORK or path.startswith(WORK + "/"):
+            raise OSError(f"{WORK} is the directory of programs in the sandbox, and {path} cannot be read in it")
     own = isolation.CLONE_NEWNS | isolation.CLONE_NEWNET | isolation.CLONE_NEWUTS
     root = os.geteuid() == 0
     if root:

@@ -134,6 +134,14 @@ def test_the_first_failing_command_is_the_last(sandbox):
     assert [result.status for result in results] == [3]
 
 
+def test_commands_that_may_fail_do_not_end_the_attempt_unless_at_a_limit(sandbox):
+    fails = Command([SHELL, "-c", "exit 3"], may_fail=True)
+    crashes = Command([SHELL, "-c", "kill -SEGV $$"], may_fail=True)
+    sleeps = Command(["/bin/sleep", "20"], wall_seconds=0.3, may_fail=True)
+    results = sandbox.run({}, [fails, crashes, sleeps, fails])
+    assert [result.ended_by for result in results] == ["exit", "signal", "deadline"]
+
+
 def test_the_deadline_covers_all_commands_together(sandbox):
     nap = Command(["/bin/sleep", "0.4"])
     started = time.monotonic()
@@ -147,6 +155,21 @@ def test_output_is_kept_up_to_the_limit(sandbox):
     assert len(completed.stdout) == 5000 and completed.stderr == b"end\n" and completed.ended_by == "exit"
     completed = shell(sandbox, "yes | head -c 5001; sleep 5", limits=Limits(output_bytes=5000))
     assert len(completed.stdout) == 5000 and completed.ended_by == "output" and completed.seconds < 4
+
+
+def test_a_directory_that_outgrows_its_limit_ends_the_attempt_while_it_is_written(sandbox):
+    """Many small files, in folders and without an end, as a build script could write them."""
+    script = "n=0; while :; do mkdir d$n && head -c 1M /dev/urandom > d$n/f || exit 9; n=$((n+1)); done"
+    started = time.monotonic()
+    completed = shell(sandbox, script, limits=Limits(wall_seconds=30, cpu_seconds=30, disk_bytes=16 << 20))
+    assert (completed.ended_by == "disk") if sandbox.level < 2 else (b"No space left" in completed.stderr)
+    assert time.monotonic() - started < 15
+
+
+def test_a_readable_folder_that_clashes_with_the_directory_inside_is_refused_with_the_reason():
+    sandbox_of(2).close()
+    with pytest.raises(SandboxUnavailable, match="/nanochat-attempt is the directory of programs"):
+        Sandbox([TOOLCHAIN.sysroot, "/nanochat-attempt/crates"], PROBE, require=2)
 
 
 def test_closed_outputs_do_not_end_an_attempt_early(sandbox):
