@@ -5,9 +5,9 @@ Many bodies of a function in one compiled program: each run chooses one of them.
         1 => include!("nanochat_1.rs"), 2 => include!("nanochat_2.rs"), _ => { the original body } } }
 
 Every candidate is a file of its own, so that it can only be an expression, whatever its brackets are, and so that the
-compiler's errors name it. `nanochat_holes` is a small crate of this package (`helper.rs`). A run chooses a candidate by
-its token, a random number that the candidate cannot know of another one: a program that starts itself again could
-otherwise run the original body.
+compiler's errors name it. `nanochat_holes` is a small crate of this package (`helper.rs`). A run chooses a candidate
+by its token, a random number that no other candidate knows: a program that starts itself again could otherwise run the
+original body.
 """
 
 import io
@@ -71,7 +71,7 @@ def dispatch(sources: Mapping[str, Source], root: str, bodies: Sequence[tuple[Fu
 
 
 def marked(sources: Mapping[str, Source], root: str, functions: Iterable[Function]) -> dict[str, bytes]:
-    """Return the changed files of a crate in which each function first records its number, the index in `functions`."""
+    """Return the changed files of a crate in which each function first records its index in `functions`."""
     edits: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
     for number, function in enumerate(functions):
         mark = f" ::{HELPER}::reached({number});"
@@ -86,9 +86,7 @@ def _file_name(index: int) -> str:
 
 def _with_helper(changed: dict[str, bytes], sources: Mapping[str, Source], root: str, items: str) -> dict[str, bytes]:
     code = changed.get(root, sources[root].code)
-    added = f"\n#[allow(unused_extern_crates)] extern crate {HELPER};\n#[allow(warnings)] {items}" if items else ""
-    added = added or f"\n#[allow(unused_extern_crates)] extern crate {HELPER};\n"
-    return changed | {root: code + added.encode()}
+    return changed | {root: code + f"\nextern crate {HELPER};\n{items}".encode()}
 
 
 def inserted(code: bytes, edits: Iterable[tuple[int, bytes]]) -> bytes:
