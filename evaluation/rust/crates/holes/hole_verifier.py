@@ -279,7 +279,7 @@ class HoleVerifier:
             return self._verdict(tests, "invalid_syntax", Diagnostic(None, "syntax", f"not UTF-8: {error.reason}"))
         too_large = refusal(code)
         if too_large:
-            return self._verdict(tests, "refused", too_large)
+            return self._verdict(tests, "refused", Diagnostic(None, "refusal", too_large))
         text = body.strip()
         if not (text.startswith("{") and text.endswith("}") and is_balanced(text) and is_balanced(text[1:-1])):
             return self._verdict(

@@ -71,7 +71,7 @@ def _kept_tables(document: dict[str, Any], waiting: Iterator, kept: set[int]) ->
     return tables
 
 
-def _is_kept(member: str, dependencies: set[str], features: set[str]) -> bool:
+def _is_kept(member: str, dependencies: set[str], features: frozenset[str]) -> bool:
     if member.startswith("dep:"):
         return member[4:] in dependencies
     key, slash, _ = member.partition("/")

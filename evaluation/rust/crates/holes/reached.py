@@ -20,7 +20,7 @@ def tests_of_functions(
     verifier: HoleVerifier, crate: OpenCrate, most: int, seconds: float
 ) -> dict[Function, tuple[str, ...]]:
     """
-    Return the unit tests that reach each function, the most specific ones first: those that reach the fewest functions.
+    Return the unit tests that reach each function. Those that reach the fewest functions come first.
 
     Args:
         verifier: Builds and runs the tests; several at the same time, as it has workers.
