@@ -43,6 +43,7 @@ COMMANDS: dict[str, Command | Group] = {
         {
             "synth": Command("generate verified samples or tasks", "trainers.data.command_line:add_synth"),
             "augment": Command("rewrite programs into verified variants", "trainers.data.command_line:add_augment"),
+            "holes": Command("make tasks from functions of real crates", "trainers.data.tasks.command_line:add_holes"),
             "report": Command("report the diversity of samples", "trainers.data.command_line:add_report"),
         },
     ),

@@ -1,10 +1,11 @@
-"""`python -m trainers.data`: generate Rust (`synth`), write variants of code (`augment`), compare files (`report`)."""
+"""`python -m trainers.data`: generate Rust (`synth`), rewrite it (`augment`), `report` on files, make tasks (`holes`)."""
 
 import argparse
 import sys
 
 from evaluation.exit_status import exit_status
 from trainers.data import command_line
+from trainers.data.tasks.command_line import add_holes
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -13,6 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     subcommands = parser.add_subparsers(dest="command", required=True)
     command_line.add_synth(subcommands)
     command_line.add_augment(subcommands)
+    add_holes(subcommands)
     command_line.add_report(subcommands)
     options = parser.parse_args(arguments)
     interrupted = "Interrupted." if options.command == "report" else "Interrupted; run the same command to continue."

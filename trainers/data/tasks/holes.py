@@ -13,8 +13,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from datasets import Dataset
-
 from evaluation.rust import Verdict
 from evaluation.rust.crates.holes.functions import Function
 from evaluation.rust.crates.holes.hole_tests import HoleTests
@@ -274,21 +272,3 @@ def read_holes(path: Path, split: HoleSplit | None = None) -> list[HoleTask]:
     if not chosen:
         raise ValueError(f"{path} must hold hole tasks{'' if split is None else f' of split {split}'}, got none")
     return chosen
-
-
-def hole_prompts(tasks: Sequence[HoleTask]) -> Dataset:
-    """
-    Return a dataset with the columns that `RustReward` and the curriculum need: `prompt`, the code to complete;
-    `tests`, which name the crate, the function and its tests; `tier`, `id` and `family`, the crate.
-    """
-    rows = [
-        {
-            "prompt": task.prompt,
-            "tests": task.hole_tests.as_text(),
-            "tier": task.tier,
-            "id": task.id,
-            "family": task.crate,
-        }
-        for task in tasks
-    ]
-    return Dataset.from_list(rows)

@@ -175,6 +175,12 @@ class HoleVerifier:
             raise NotBuilt(found)
         return found
 
+    def discard(self, package: CratePackage) -> None:
+        """Delete the compiled dependencies of a crate, which `open` makes again."""
+        found = self._open.pop(package.id, None)
+        if isinstance(found, OpenCrate):
+            shutil.rmtree(found.warm.folder, ignore_errors=True)
+
     def check_tests(self, tests: Sequence[HoleTests], progress: bool = False) -> None:
         """
         Compile the dependencies of all crates and check that the functions are there.
