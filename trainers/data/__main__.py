@@ -1,4 +1,4 @@
-"""`python -m trainers.data`: generate Rust (`synth`), rewrite it (`augment`), `report` on files, make tasks (`holes`)."""
+"""`python -m trainers.data`: generate Rust (`synth`), rewrite it (`augment`), make tasks (`holes`), `report` on files."""
 
 import argparse
 import sys
