@@ -1,4 +1,4 @@
-"""`python -m trainers.data`: generate Rust (`synth`), rewrite it (`augment`), make tasks (`holes`), `report` on files."""
+"""`python -m trainers.data`: generate Rust (`synth`), rewrite it (`augment`), make tasks (`holes`), and `report`."""
 
 import argparse
 import sys

@@ -1,10 +1,13 @@
 """Wrong bodies for a function: stubs that ignore its meaning, and mutants of its body."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
-from evaluation.rust.syntax.nodes import node_text
+from evaluation.rust.syntax.nodes import field, node_text, walk
 from trainers.data.rewriting.bindings import parse
+from trainers.data.rewriting.renaming import apply_edits
 from trainers.data.tasks.mutants import mutants
 
 # Values by type of the result, as a body that always returns the same one.
@@ -19,6 +22,8 @@ CONSTANTS = (
     (r"Self|&(?:'\w+ )?(?:mut )?Self", ("self",)),
     (r"(?:\w+::)*Ordering", ("::core::cmp::Ordering::Equal", "::core::cmp::Ordering::Less")),
 )
+
+MAX_COARSE = 6  # changes in addition to the usual mutants
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,22 @@ def mutated_bodies(head: str, body: str) -> list[WrongBody]:
     """
     prompt = f"{head.rstrip()} {{"
     found = {}
-    for mutant in mutants(prompt, body[1:]):
-        text = mutant.code[len(prompt) - 1 :].strip()
+    texts = [(mutant.kind, mutant.code) for mutant in mutants(prompt, body[1:])]
+    for kind, code in (*texts, *islice(_coarse_changes(prompt + body[1:]), MAX_COARSE)):
+        text = code[len(prompt) - 1 :].strip()
         if text != body:
-            found.setdefault(text, WrongBody(mutant.kind, text))
+            found.setdefault(text, WrongBody(kind, text))
     return list(found.values())
+
+
+def _coarse_changes(code: str) -> Iterator[tuple[str, str]]:
+    """Yield the function without one of its statements, or with a condition that is always the same."""
+    body = field(parse(code).named_children[-1], "body")
+    for node in walk(body):
+        if node.type == "expression_statement" and node.next_named_sibling is not None:
+            yield "statement", apply_edits(code, [(*node.byte_range, "")])
+        elif node.type == "if_expression":
+            condition = field(node, "condition")
+            if condition.type not in ("let_condition", "let_chain"):
+                for value in ("true", "false"):
+                    yield "branch", apply_edits(code, [(*condition.byte_range, value)])

@@ -8,7 +8,7 @@ that a macro declares or that have a `#[path]` are not followed, so their functi
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tree_sitter import Node, Parser
@@ -70,6 +70,8 @@ class Source:
     path: str
     code: bytes
     functions: tuple[Function, ...]
+    is_test: bool = False
+    """Whether it is only compiled for tests."""
 
 
 def read_crate(folder: Path, root: str) -> dict[str, Source]:
@@ -84,29 +86,30 @@ def read_crate(folder: Path, root: str) -> dict[str, Source]:
         root: File of the crate's root relative to the folder, usually `src/lib.rs`.
     """
     found: dict[str, Source] = {}
-    waiting: list[tuple[str, tuple[str, ...]]] = [(root, ())]
+    waiting: list[tuple[str, tuple[str, ...], bool]] = [(root, (), False)]
     while waiting:
-        path, modules = waiting.pop()
-        code = None if path in found else _read(folder, path)
+        path, modules, is_test = waiting.pop()
+        code = None if path in found else read_source(folder, path)
         if code is None:
             continue
         items = _Items(path, modules)
         items.read(Parser(RUST).parse(code).root_node)
-        found[path] = Source(path, code, tuple(items.functions))
+        found[path] = Source(path, code, () if is_test else tuple(items.functions), is_test or items.is_test)
         is_folder = path == root or Path(path).name == "mod.rs"
         base = Path(path).parent if is_folder else Path(path).with_suffix("")
-        for names in items.modules:
+        for names, only_tests in items.modules:
             place = base.joinpath(*names)
             for file in (place.with_suffix(".rs"), place / "mod.rs"):
-                waiting.append((file.as_posix(), (*modules, *names)))
+                waiting.append((file.as_posix(), (*modules, *names), found[path].is_test or only_tests))
     names = Counter(function.name for source in found.values() for function in source.functions)
     return {
-        path: Source(path, source.code, tuple(each for each in source.functions if names[each.name] == 1))
+        path: replace(source, functions=tuple(each for each in source.functions if names[each.name] == 1))
         for path, source in sorted(found.items())
     }
 
 
-def _read(folder: Path, path: str) -> bytes | None:
+def read_source(folder: Path, path: str) -> bytes | None:
+    """Return a source file of a crate; None if it is missing, too large, not UTF-8, or outside of the folder."""
     file = (folder / path).resolve()
     if not file.is_relative_to(folder.resolve()) or not file.is_file() or file.stat().st_size > MAX_FILE_BYTES:
         return None
@@ -124,14 +127,16 @@ class _Items:
     def __init__(self, path: str, modules: tuple[str, ...]):
         self.path = path
         self.functions: list[Function] = []
-        self.modules: list[tuple[str, ...]] = []
-        """Modules in other files, each with the modules around it in this file."""
+        self.modules: list[tuple[tuple[str, ...], bool]] = []
+        """Modules in other files: their names from the file's module on, and whether they are only for tests."""
+        self.is_test = False
         self._outside = modules
 
     def read(self, root: Node) -> None:
-        """Read a whole file, unless it is a test module."""
+        """Read a whole file."""
         inner = [node for node in root.named_children if node.type == "inner_attribute_item"]
-        if not any(CFG_TEST.fullmatch(node_text(node)) for node in inner):
+        self.is_test = any(CFG_TEST.fullmatch(node_text(node)) for node in inner)
+        if not self.is_test:
             self._read(root, (), None)
 
     def _read(self, container: Node, modules: tuple[str, ...], owner: str | None) -> None:
@@ -143,6 +148,8 @@ class _Items:
             attributes = [node_text(each) for each in before if each.type == "attribute_item"]
             if not any(CFG_TEST.fullmatch(each) for each in attributes):
                 self._read_item(node, before, attributes, modules, owner)
+            elif node.type == "mod_item" and node.child_by_field_name("body") is None:
+                self.modules.append(((*modules, name_of(node)), True))
             before = []
 
     def _read_item(
@@ -154,7 +161,7 @@ class _Items:
             if body is not None:
                 self._read(body, names, None)
             elif not any(_attribute_name(each) == "path" for each in attributes):
-                self.modules.append(names)
+                self.modules.append((names, False))
         elif node.type in ("impl_item", "trait_item") and body is not None:
             self._read(body, modules, _owner(node))
         elif node.type == "function_item" and body is not None and _is_replaceable(node, body, attributes):

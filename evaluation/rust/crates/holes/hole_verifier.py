@@ -25,6 +25,7 @@ from evaluation.rust.crates.holes.functions import Function, Source, functions_o
 from evaluation.rust.crates.holes.hole_tests import HoleTests
 from evaluation.rust.crates.holes.programs import FLAGS, Program, Programs
 from evaluation.rust.crates.holes.refused import hole_refusals
+from evaluation.rust.crates.holes.testable import make_testable
 from evaluation.rust.crates.holes.warm import NotBuilt, WarmCrate, WarmCrates
 from evaluation.rust.crates.manifest import CratePackage
 from evaluation.rust.crates.vendor import VendoredCrates
@@ -52,6 +53,8 @@ class OpenCrate:
 
     warm: WarmCrate
     sources: dict[str, Source]
+    changed: dict[str, bytes]
+    """Files that differ from those of the crate, so that its tests compile."""
     functions: dict[str, Function]
     """Functions by name."""
 
@@ -165,9 +168,9 @@ class HoleVerifier:
         if package.id not in self._open:
             try:
                 warm = self.warm_crates.warm(package)
-                sources = read_crate(package.folder, package.library_path)
-                functions = {each.name: each for each in functions_of(sources)}
-                self._open[package.id] = OpenCrate(warm, sources, functions)
+                made = make_testable(warm, read_crate(package.folder, package.library_path), self.programs)
+                functions = {each.name: each for each in functions_of(made.sources)}
+                self._open[package.id] = OpenCrate(warm, made.sources, made.changed, functions)
             except NotBuilt as error:
                 self._open[package.id] = str(error)
         found = self._open[package.id]
@@ -316,7 +319,9 @@ class HoleVerifier:
                     crate.warm.package.library_path,
                     [(crate.functions[body.tests.function], body.text.encode()) for body in part],
                 )
-                compilation, program = self.programs.build(crate.warm, changes.files, changes.candidates)
+                compilation, program = self.programs.build(
+                    crate.warm, crate.changed | dict(changes.files), changes.candidates
+                )
                 if program is not None:
                     try:
                         verdicts |= self._run_all(part, program, changes, runs, end)

@@ -64,6 +64,10 @@ class Programs:
         self._helper: bytes | None = None
         self._lock = threading.Lock()
 
+    def check(self, crate: WarmCrate, changes: Mapping[str, bytes], sources: Mapping[str, int]) -> Compilation:
+        """Check the unit tests of a crate without building them; arguments as in `build`."""
+        return self._compile(crate, changes, sources, ["--emit=metadata"], "")[0]
+
     def build(
         self, crate: WarmCrate, changes: Mapping[str, bytes], sources: Mapping[str, int]
     ) -> tuple[Compilation, Program | None]:
@@ -81,6 +85,17 @@ class Programs:
         Raises:
             SandboxFailure: The helper cannot be compiled.
         """
+        compilation, program = self._compile(crate, changes, sources, [], PROGRAM)
+        return compilation, self._written(crate, program) if compilation.accepted else None
+
+    def _compile(
+        self,
+        crate: WarmCrate,
+        changes: Mapping[str, bytes],
+        sources: Mapping[str, int],
+        options: Sequence[str],
+        result: str,
+    ) -> tuple[Compilation, bytes]:
         given = {"changes.tar": as_archive(changes), HELPER_FILE: self._built_helper()}
         before = [
             Command(["/bin/cp", "-rs", str(crate.package.folder), "{directory}/crate"]),
@@ -91,14 +106,14 @@ class Programs:
             "--test",
             *crate.arguments,
             *FLAGS,
+            *options,
             *("--extern", f"{HELPER}={HELPER_FILE}", "-o", "{directory}/" + PROGRAM),
             f"crate/{crate.package.library_path}",
         ]
         places = {f"crate/{path}": index for path, index in sources.items()}
-        compilation, program = self.compiler.call(
-            given, [arguments], places, result=PROGRAM, before=before, environment=crate.environment
+        return self.compiler.call(
+            given, [arguments], places, result=result, before=before, environment=crate.environment
         )
-        return compilation, self._written(crate, program) if compilation.accepted else None
 
     def _built_helper(self) -> bytes:
         with self._lock:

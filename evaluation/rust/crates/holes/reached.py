@@ -34,7 +34,7 @@ def tests_of_functions(
     """
     functions = list(crate.functions.values())
     changes = marked(crate.sources, crate.warm.package.library_path, functions)
-    compilation, program = verifier.programs.build(crate.warm, changes, {})
+    compilation, program = verifier.programs.build(crate.warm, crate.changed | changes, {})
     if program is None:
         told = [error.message for error in compilation.unplaced] or [compilation.reason]
         raise NotBuilt(f"its functions cannot be marked: {told[0]}")
@@ -42,7 +42,7 @@ def tests_of_functions(
     try:
         names = verifier.programs.listed(program, limits)[:MAX_TESTS]
         if not names:
-            raise NotBuilt("it has no unit tests")
+            raise NotBuilt("it has no tests")
         with ThreadPoolExecutor(verifier.workers) as pool:
             found = list(pool.map(lambda name: _reached(verifier, program, name, limits), names))
     finally:
