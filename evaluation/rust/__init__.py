@@ -2,7 +2,7 @@
 The Rust verifier: rustc's verdict on untrusted code, sandboxed, batched and cached.
 
 Imports go one way: `verdict` <- `sandbox`, `syntax` <- `rustc` <- `judge` <- `cache`, `arguments`, `verifier` <-
-`command_line`.
+`command_line`. `crates` verifies whole crates with cargo, and uses all but `judge` and `verifier`.
 """
 
 from evaluation.rust.judge.harness import HiddenTests

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from evaluation.rust.verdict import Verdict
 
@@ -31,7 +32,35 @@ def cache_key(code: bytes, question: dict, tests: str | None = None) -> bytes:
     return sha256(header + code).digest()
 
 
-class VerdictCache:
+class Cacheable(Protocol):
+    """A verdict: a frozen dataclass with these fields, and a class method `from_dict` that reads `to_dict`."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def status(self) -> str:
+        """`unavailable` if it says nothing."""
+        ...
+
+    @property
+    def cached(self) -> bool:
+        """Whether it was read from the cache."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        ...
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Any:
+        """Return the verdict that `to_dict` wrote. Raises `ValueError`, `TypeError` or `KeyError`."""
+        ...
+
+
+V = TypeVar("V", bound=Cacheable)
+
+
+class CacheOf(Generic[V]):
     """
     Verdicts by key: the most recently used ones in memory and, with a directory, all of them on disk.
 
@@ -40,21 +69,24 @@ class VerdictCache:
 
     Args:
         directory: Where to keep the file; None keeps verdicts in memory only.
+        kind: Class of the verdicts.
+        file_name: Name of the file; another kind of verdict needs another one.
 
     Raises:
         ValueError: The directory cannot be written.
     """
 
-    def __init__(self, directory: str | Path | None = None):
-        self._memory: OrderedDict[bytes, Verdict] = OrderedDict()
+    def __init__(self, directory: str | Path | None, kind: type[V], file_name: str):
+        self._kind = kind
+        self._memory: OrderedDict[bytes, V] = OrderedDict()
         self._lock = threading.Lock()
         self.path: Path | None = None
         self._database: sqlite3.Connection | None = None
         if directory is not None:
-            self.path = Path(directory) / FILE_NAME
+            self.path = Path(directory) / file_name
             self._database = _open(self.path)
 
-    def get(self, keys: Iterable[bytes]) -> dict[bytes, Verdict]:
+    def get(self, keys: Iterable[bytes]) -> dict[bytes, V]:
         """Return the verdicts known for these keys, marked as `cached`."""
         found, missing = {}, []
         with self._lock:
@@ -69,7 +101,7 @@ class VerdictCache:
                 found |= self._read(self._database, missing)
         return found
 
-    def _read(self, database: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, Verdict]:
+    def _read(self, database: sqlite3.Connection, keys: list[bytes]) -> dict[bytes, V]:
         found = {}
         for start in range(0, len(keys), KEYS_PER_QUERY):
             part = keys[start : start + KEYS_PER_QUERY]
@@ -87,13 +119,13 @@ class VerdictCache:
                 return found
             for key, text in rows:
                 try:
-                    found[key] = replace(Verdict.from_dict(json.loads(text)), cached=True)
+                    found[key] = replace(self._kind.from_dict(json.loads(text)), cached=True)
                 except (ValueError, TypeError, KeyError):
                     continue  # written by another version: to be verified again and overwritten
                 self._remember(key, found[key])
         return found
 
-    def put(self, verdicts: dict[bytes, Verdict]):
+    def put(self, verdicts: dict[bytes, V]):
         """Add verdicts in one transaction."""
         kept = {key: verdict for key, verdict in verdicts.items() if verdict.status != "unavailable"}
         with self._lock:
@@ -108,7 +140,7 @@ class VerdictCache:
             except sqlite3.DatabaseError as error:
                 self._give_up(self._database, error)
 
-    def _remember(self, key: bytes, verdict: Verdict):
+    def _remember(self, key: bytes, verdict: V):
         self._memory[key] = verdict
         self._memory.move_to_end(key)
         if len(self._memory) > MEMORY_ENTRIES:
@@ -134,6 +166,13 @@ class VerdictCache:
                 self._database = None
 
 
+class VerdictCache(CacheOf[Verdict]):
+    """A cache of the verdicts on code snippets."""
+
+    def __init__(self, directory: str | Path | None = None):
+        super().__init__(directory, Verdict, FILE_NAME)
+
+
 def _open(path: Path) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,10 +188,10 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _rename_damaged(path: Path, error: Exception, stacklevel: int):
-    renamed = path.with_name(f"{FILE_NAME}.unreadable-{time.time_ns()}")
+    renamed = path.with_name(f"{path.name}.unreadable-{time.time_ns()}")
     path.rename(renamed)
     for suffix in ("-wal", "-shm"):
-        path.with_name(FILE_NAME + suffix).unlink(missing_ok=True)
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
     message = f"{path} is damaged ({error}); it was renamed to {renamed.name}, and a new cache is used"
     warnings.warn(message, stacklevel=stacklevel)
 

@@ -6,11 +6,18 @@ them cannot be resolved by cargo, although the rest of the crate compiles. The s
 "Features" of the Cargo Book, and cargo's resolver: dependencies of every platform must be in the folder.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from evaluation.rust.crates.manifest import CratePackage, Dependency
 
+# By convention, features of these names need a nightly compiler, an assembler or a C library's source, or are meant
+# for the crate's own tests and documentation.
+UNUSUAL = re.compile(
+    r"nightly|unstable|experimental|dep-of-std|compiler[-_]builtins|^core$|no[-_]?std|asm|simd|vendored"
+    r"|(?<!lazy_)static|bundled|bench|fuzz|test|debug|dox|docs?[-_]?rs|internal|private|deny[-_]|^_"
+)
 Candidates = Callable[[Dependency], Iterable[CratePackage]]
 
 
@@ -76,6 +83,19 @@ class FeatureChoice:
             else:
                 own = package.features.get(feature, ())
                 waiting[:0] = [member for member in own if "/" not in member and ":" not in member]
+        return tuple(chosen)
+
+    def widest(self, package: CratePackage) -> tuple[str, ...]:
+        """
+        Return `choose`'s features and all others that can be satisfied as well, but none with an unusual name.
+
+        Some of them may exclude each other, so a crate that does not compile with them may compile with `choose`'s.
+        """
+        chosen = list(self.choose(package))
+        turned_on = set(activate(package, chosen).features)
+        for feature in sorted({*package.features, *implicit_features(package)} - turned_on - {"default"}):
+            if not UNUSUAL.search(feature) and self.problem(package, [*chosen, feature]) is None:
+                chosen.append(feature)
         return tuple(chosen)
 
 

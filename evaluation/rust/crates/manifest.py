@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,7 +50,7 @@ class CratePackage:
     """SPDX expression; empty if the manifest has none."""
     folder: Path
     dependencies: tuple[Dependency, ...]
-    features: Mapping[str, tuple[str, ...]]
+    features: Mapping[str, tuple[str, ...]] = field(hash=False)
     """The table of features, without the implicit ones of optional dependencies."""
     has_library: bool
     library_name: str
@@ -111,6 +111,11 @@ def _package(folder: Path, document: dict[str, Any]) -> CratePackage:
     if edition not in EDITIONS:
         raise ValueError(f"package.edition must be one of {', '.join(EDITIONS)}, got {edition!r}")
     library_path = library.get("path", "src/lib.rs")
+    if not isinstance(library_path, str):
+        raise ValueError(f"lib.path must be a text, got {library_path!r}")
+    library_name = library.get("name", name.replace("-", "_"))
+    if not isinstance(library_name, str) or NAME.fullmatch(library_name) is None:
+        raise ValueError(f"lib.name must be letters, digits and _, got {library_name!r}")
     build = package.get("build")
     return CratePackage(
         name=name,
@@ -121,7 +126,7 @@ def _package(folder: Path, document: dict[str, Any]) -> CratePackage:
         dependencies=tuple(_dependencies(document)),
         features={feature: tuple(members) for feature, members in document.get("features", {}).items()},
         has_library=(folder / library_path).is_file(),
-        library_name=library.get("name", name.replace("-", "_")),
+        library_name=library_name,
         library_path=library_path,
         is_proc_macro=bool(library.get("proc-macro", library.get("proc_macro", False))),
         has_build_script=bool(build) if build is not None else (folder / "build.rs").is_file(),

@@ -3,22 +3,21 @@ Run compilers and untrusted programs without harm to the machine or to the verdi
 
 At every level an attempt, which is one or more commands, runs in its own session and directory, with a clean
 environment and no input other than the caller's, and with limits on time, memory per process, file size, size of the
-directory, open files and output. When it ends, at its deadline, or when the caller dies, every process it started is killed, including those
-that called setsid, and its directory is removed.
+directory, open files and output. When it ends, at its deadline, or when the caller dies, every process it started is
+killed, including those that called setsid, and its directory is removed.
 
     level  name        adds
     0      limits      the above. Files and network are not protected: against accidents only.
     1      files       Landlock: reads only the toolchain and system libraries, writes only its directory; no TCP
                        (since Landlock ABI 4)
     2      isolated    user, mount, PID, IPC and network namespaces: no other files, no network, no other processes;
-                       limit on the number of processes; the directory is in memory and cannot outgrow its limit; not
-                       root
+                       limit on the number of processes; the directory is in memory, of fixed size; not root
 
 Not covered: kernel bugs; memory is limited per process, not per attempt; at levels 0 and 1 the number of processes is
-not limited for root, and UDP and UNIX sockets stay reachable; at level 0 a program may kill other processes of the
-same user; at levels 0 and 1 the directory is measured several times a second, so it may outgrow its limit for a moment,
-and deleted files that are still open do not count. Side channels of the processor are open at every level. Against an adversary rather than a model, add a
-virtual machine.
+not limited for root, UDP and UNIX sockets stay reachable, and the directory, which is measured several times a second,
+may outgrow its limit for a moment and more by files that are deleted and still open; at level 0 a program may kill
+other processes of the same user. Side channels of the processor are open at every level. Against an adversary rather
+than a model, add a virtual machine.
 """
 
 import math

@@ -52,7 +52,7 @@ class Keeper:
         self.deadline = time.monotonic() + self.limits["wall_seconds"]
         results, blobs = [], []
         with self.directory() as directory:
-            self.measured = None if self.namespaces else directory
+            self.work = directory
             names, commands = request["files"], request["commands"]
             for name, content in zip(names, contents[: len(names)], strict=True):
                 with open(os.path.join(directory, name), "wb") as file:
@@ -170,7 +170,7 @@ class Keeper:
             poll.register(descriptor, select.POLLIN)
         poll.register(self.connection, select.POLLRDHUP)
         ended_by = None
-        measure_at = math.inf if self.measured is None else time.monotonic() + MEASURE_SECONDS
+        measure_at = math.inf if self.namespaces else time.monotonic() + MEASURE_SECONDS
         while True:
             while True:  # includes orphans that became children of this process
                 try:
@@ -186,7 +186,7 @@ class Keeper:
                 ended_by = "deadline"
             if ended_by is None and time.monotonic() >= measure_at:
                 started = time.monotonic()
-                if size_of(self.measured) > self.limits["disk_bytes"]:
+                if size_of(self.work) > self.limits["disk_bytes"]:
                     ended_by = "disk"
                 now = time.monotonic()
                 measure_at = now + max(MEASURE_SECONDS, (now - started) / MEASURE_SHARE)

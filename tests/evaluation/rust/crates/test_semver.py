@@ -4,7 +4,10 @@ import pytest
 
 from evaluation.rust.crates.semver import Requirement, Version
 
-ORDERED = "0.0.1 0.9.0 1.0.0-alpha 1.0.0-alpha.1 1.0.0-alpha.beta 1.0.0-beta 1.0.0-beta.2 1.0.0-beta.11 1.0.0-rc.1 1.0.0 1.0.1"
+ORDERED = (
+    "0.0.1 0.9.0 1.0.0-alpha 1.0.0-alpha.1 1.0.0-alpha.beta 1.0.0-beta 1.0.0-beta.2 1.0.0-beta.11 1.0.0-rc.1 1.0.0 "
+    "1.0.1"
+)
 
 TABLE = """
 ^1.2.3      1.2.3 1.2.4 1.9.0           | 1.2.2 2.0.0 0.9.0 2.0.0-rc.1 1.5.0-rc.1
