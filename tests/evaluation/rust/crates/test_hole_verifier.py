@@ -62,8 +62,7 @@ def test_each_body_gets_the_verdict_of_its_own_functions_tests(verifier):
         ("{ value +* }", CLAMP, "invalid_syntax"),
         ("{ self.width *= by; self.height = self.height.checked_mul(by)?; Some(self) }", SCALED, "tests_failed"),
         (
-            "{ let by = Some(by)?; self.height = self.height.checked_mul(by)?; self.width = self.width.checked_mul(by)?; "
-            "Some(self) }",
+            "{ self.height = self.height.checked_mul(by)?; self.width = self.width.checked_mul(by)?; Some(self) }",
             SCALED,
             "valid",
         ),
