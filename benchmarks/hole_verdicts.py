@@ -3,11 +3,12 @@ Measure verdicts per second on bodies of functions of real crates, against one `
 
     HF_ALLOW_CODE_EVAL=1 python benchmarks/hole_verdicts.py --crates FOLDER --tasks holes.jsonl
 
-`nanochat-ternary data holes` makes the tasks. A quarter of the bodies are their solutions with a comment that makes
-each different, the others are stubs and mutants. The contender of the verifier is cargo in the same sandbox, with the
-crate's dependencies already compiled: for each body the file is replaced and `cargo test --lib` runs the tests of the
-function, by as many cargos at the same time as the verifier has workers. cargo judges only a sample of the bodies.
-Both must agree on the sample. The cache is empty, and the dependencies of each crate are compiled before.
+`nanochat-ternary data holes` makes the tasks. A quarter of the bodies are their solutions, the others are stubs and
+mutants, each with a comment that makes it different. The contender of the verifier is cargo in the same sandbox, with
+the crate's dependencies already compiled: for each body the file is replaced and `cargo test --lib` runs the tests of
+the function, by as many cargos at the same time as the verifier has workers. cargo judges only a sample of the bodies,
+and both must agree on it. Bodies that never end, for which cargo has no limit, are found before and left out. The
+cache has no verdict, and the dependencies of each crate are compiled before.
 """
 
 import argparse
@@ -67,23 +68,24 @@ class Measured:
     """Wall time of cargo for its bodies, with several at the same time."""
 
 
-def bodies_of(tasks: Sequence[HoleTask], crate: OpenCrate, count: int) -> list[tuple[str, HoleTests]]:
-    """Bodies for the functions of a crate, no two of which are equal."""
-    right, wrong = [], []
+def bodies_of(tasks: Sequence[HoleTask], crate: OpenCrate) -> list[tuple[str, HoleTests]]:
+    """Solutions, stubs and mutants for the functions of a crate; a quarter are solutions."""
+    wrong = []
     for task in tasks:
         function = crate.functions[task.function]
         others = [*stubs(function.head), *mutated_bodies(function.head, function.body)]
         wrong += [(body.body, task.hole_tests) for body in others]
-        right.append((function.body, task.hole_tests))
-    generator = random.Random(0)
-    generator.shuffle(wrong)
-    chosen = []
-    for index in range(count):
-        number = index // 4 + index % 4
-        body, tests = right[number % len(right)] if index % 4 == 0 else wrong[number % len(wrong)]
-        chosen.append((f"{{ // {index}\n{body[1:]}", tests))
-    generator.shuffle(chosen)
-    return chosen
+    right = [("{" + task.solution, task.hole_tests) for task in tasks]
+    right = [right[index % len(right)] for index in range(len(wrong) // 3)]
+    return right + wrong
+
+
+def repeated(bodies: Sequence[tuple[str, HoleTests]], count: int) -> list[tuple[str, HoleTests]]:
+    """Repeat bodies in a random order, each time with another comment, so that no two are equal."""
+    chosen = list(bodies)
+    random.Random(0).shuffle(chosen)
+    every = [chosen[index % len(chosen)] for index in range(count)]
+    return [(f"{{ // {index}\n{body[1:]}", tests) for index, (body, tests) in enumerate(every)]
 
 
 def by_cargo(
@@ -108,7 +110,7 @@ def by_cargo(
         code = crate.sources[function.path].code
         changed = code[: function.body_start] + body.encode() + code[function.body_end :]
         files[f"{index}.tar"] = as_archive({function.path: changed})
-        run = [*cargo, "--", "--exact", *tests.tests]
+        run = [*cargo, "--", "--exact", "--test-threads=1", *tests.tests]
         commands.append(Command(["/bin/tar", "--touch", "-xf", f"{index}.tar", "-C", "crate"]))
         commands.append(Command(["/bin/sh", "-c", '"$@" || true', "cargo", *run], environment))
         original = as_archive({function.path: code})
@@ -129,11 +131,15 @@ def measure(tasks: Sequence[HoleTask], verifier: HoleVerifier, bodies: int, carg
     tests = [task.hole_tests for task in tasks]
     verifier.check_tests(tests)
     crate = verifier.open(verifier.crates.packages[tests[0].package])
-    pairs = bodies_of(tasks, crate, bodies)
+    distinct = bodies_of(tasks, crate)
+    ended = verifier.verify([body for body, _ in distinct], [test for _, test in distinct], rules="data")
+    pairs = repeated(
+        [pair for pair, verdict in zip(distinct, ended, strict=True) if verdict.status != "timeout"], bodies
+    )
     started = time.perf_counter()
     verdicts: list[Verdict] = verifier.verify([body for body, _ in pairs], [test for _, test in pairs], rules="data")
     seconds = time.perf_counter() - started
-    sample = [index for index, verdict in enumerate(verdicts) if verdict.status != "timeout"][:cargo_bodies]
+    sample = range(cargo_bodies)
     workers = min(verifier.workers, len(sample))
     parts = [sample[start::workers] for start in range(workers)]
     with ThreadPoolExecutor(workers) as pool:

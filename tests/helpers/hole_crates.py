@@ -164,10 +164,38 @@ pub fn twice(value: i64) -> i64 {
     first_half + second_half
 }
 
+mod own {
+    /// The same as three times the value.
+    pub fn thrice(value: i64) -> i64 {
+        let doubled = ::twice(value);
+        doubled + value
+    }
+}
+
+pub use own::thrice;
+
 #[test]
 fn doubles() {
     assert_eq!(twice(4), 8);
     assert_eq!(twice(-3), -6);
+}
+""",
+    "tests/whole.rs": """extern crate absent;
+#[macro_use]
+extern crate twice;
+
+use absent::Absent;
+use twice::thrice;
+
+#[test]
+fn needs_another_crate() {
+    assert_eq!(Absent::new().value, 1);
+}
+
+#[test]
+fn triples() {
+    let list = vec![thrice(1), twice::thrice(-2)];
+    assert_eq!(list, [3, -6]);
 }
 """,
 }

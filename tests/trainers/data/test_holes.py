@@ -132,9 +132,9 @@ def test_files_are_continued_crate_by_crate_to_the_same_bytes(tmp_path, monkeypa
     (tmp_path / "holes.jsonl.crates" / "shapes-half.partial").write_text("{")
     made = write_holes(crates, output, ["twice", "broken"])
     assert part.stat().st_mtime_ns == first
-    assert (made.tasks, made.crates) == (1, 1)
+    assert (made.tasks, made.crates) == (2, 1)
     assert len(made.problems) == 1
-    assert [task.function for task in read_holes(output)] == ["twice"]
+    assert [task.function for task in read_holes(output)] == ["twice", "own::thrice"]
     continued = output.read_bytes()
     fresh = tmp_path / "fresh.jsonl"
     write_holes(crates, fresh, ["broken", "twice"], num_workers=2)

@@ -42,7 +42,7 @@ from evaluation.rust.syntax.tokens import is_balanced
 from evaluation.rust.verdict import CHECKS, NOT_REACHED, CodeMetadata, Diagnostic, Status, Verdict
 
 FOREIGN = "the unit tests of other people's crates, with bodies of functions that a model may have written"
-VERDICT_FORMAT = 1  # part of the cache's keys: raise it whenever equal input may get another verdict
+VERDICT_FORMAT = 2  # part of the cache's keys: raise it whenever equal input may get another verdict
 BATCH_BODIES = 128
 EXIT_STATUSES = (97, 98)  # of `helper.rs`: the program ended itself, or ran without a candidate
 
@@ -106,7 +106,7 @@ class HoleVerifier:
         cache_dir: str | Path | None = None,
         sandbox: str | int = "auto",
         timeout: float = 60.0,
-        run_timeout: float = 5.0,
+        run_timeout: float = 1.0,
         compiler_memory_gib: float = 8.0,
         run_memory_gib: float = 2.0,
         run_threads: int = 64,

@@ -1,7 +1,7 @@
 """
 Make the tests of a crate compile: with its integration tests, and without tests that need something that is missing.
 
-Integration tests (`tests/*.rs`) become modules of the crate's unit tests, in which the crate has its own name. Tests
+Integration tests (`tests/*.rs`) become modules of the crate's unit tests, in which the crate is `crate`. Tests
 that do not compile, often because of a dependency that the folder of crates lacks, are blanked: their text becomes
 spaces, so that all places stay. Only code that is compiled for tests alone is changed, and `#![no_std]`.
 """
@@ -58,13 +58,17 @@ def _with_integration_tests(crate: WarmCrate, sources: Mapping[str, Source]) -> 
     package = crate.package
     found = dict(sources)
     root = sources[package.library_path]
-    added = [f"#[cfg(test)] extern crate self as {package.library_name};"]
+    # An alias of the crate would not do: many crates have a module of their own name.
+    own_name = re.compile(rf"(?<![\w:])(?:::)?{package.library_name}::".encode())
+    declared = re.compile(rf"(?:#\[macro_use\]\s*)?extern crate {package.library_name};".encode())
+    added = []
     for file in sorted((package.folder / "tests").glob("*.rs")):
         path = f"tests/{file.name}"
         code = read_source(package.folder, path)
         name = INTEGRATION + re.sub(r"\W", "_", file.stem)
         if code is not None:
             code = OWN_CRATE.sub(f"crate::{name}::".encode(), code)
+            code = declared.sub(b"", own_name.sub(b"crate::", code))
             found[path] = Source(path, code, (), is_test=True)
             added.append(f'#[cfg(test)] #[path = "{_above(crate)}{path}"] mod {name};')
     # Integration tests use the standard library even if the crate does not.

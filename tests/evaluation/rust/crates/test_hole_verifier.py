@@ -148,6 +148,16 @@ def test_functions_are_found_by_the_tests_that_reach_them_and_always_pass(verifi
     }
 
 
+def test_integration_tests_count_and_those_that_need_a_missing_crate_are_left_out(verifier):
+    crate = verifier.open(verifier.crates.packages["twice-0.1.0"])
+    found = {function.name: tests for function, tests in reached_tests(verifier, crate, 16, 2.0).items()}
+    # The crate has no standard library, and a function of its own name.
+    assert found == {
+        "twice": ("doubles", "nanochat_tests_whole::triples"),
+        "own::thrice": ("nanochat_tests_whole::triples",),
+    }
+
+
 def test_the_manifest_leaves_out_dependencies_that_are_not_there_and_features_that_need_them(verifier):
     text, features = manifest_for_tests(verifier.crates.packages["shapes-1.0.0"], verifier.crates)
     document = tomllib.loads(text)
