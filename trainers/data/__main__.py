@@ -1,6 +1,7 @@
 """
-`python -m trainers.data`: generate Rust (`synth`), write variants of code (`augment`), compare files (`report`), and
-download crates (`fetch`).
+`python -m trainers.data`: download crates (`fetch`), list kinds of sources (`sources`), show a prepared data set
+(`inspect`) and write its card (`card`), generate Rust (`synth`), rewrite it (`augment`), make tasks from crates
+(`holes`), and compare files (`report`).
 """
 
 import argparse
@@ -8,18 +9,31 @@ import sys
 
 from evaluation.exit_status import exit_status
 from trainers.data import command_line, sources_command
+from trainers.data.preparation import command_line as prepared
+from trainers.data.tasks.command_line import add_holes
+
+ADDED = (
+    sources_command.add_fetch,
+    sources_command.add_sources,
+    prepared.add_inspect,
+    prepared.add_card,
+    command_line.add_synth,
+    command_line.add_augment,
+    add_holes,
+    command_line.add_report,
+)
+RESUMABLE = ("fetch", "synth", "augment", "holes")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m trainers.data", description=__doc__)
     subcommands = parser.add_subparsers(dest="command", required=True)
-    command_line.add_synth(subcommands)
-    command_line.add_augment(subcommands)
-    command_line.add_report(subcommands)
-    sources_command.add_fetch(subcommands)
+    for add in ADDED:
+        add(subcommands)
     options = parser.parse_args(arguments)
-    interrupted = "Interrupted." if options.command == "report" else "Interrupted; run the same command to continue."
+    resumes = options.command in RESUMABLE
+    interrupted = "Interrupted; run the same command to continue." if resumes else "Interrupted."
     return exit_status(f"{parser.prog} {options.command}", lambda: options.run(options), interrupted)
 
 

@@ -1,10 +1,13 @@
-"""Subcommand `fetch`: downloads the sources of crates with their dependencies."""
+"""Subcommands `fetch` and `sources`: download crates with their dependencies, and list the kinds of sources."""
 
 import argparse
 
+from rich.markup import escape
+from rich.table import Table
+
 from evaluation.options import add_command, add_output_dir
 from evaluation.progress import show_progress
-from evaluation.tables import plain_console
+from evaluation.tables import plain_console, print_table
 from trainers.data.sources.fetch import DEFAULT_CRATES, Package, fetch_apt, fetch_cargo, plan_apt, plan_cargo
 
 console = plain_console()
@@ -50,6 +53,30 @@ def fetch(options: argparse.Namespace) -> int:
         elif missing:
             fetch_cargo(options.crates, options.output_dir, advance)
     console.print(f"The crates are in {options.output_dir}", markup=False)
+    return 0
+
+
+def add_sources(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+    """Add the subcommand `sources`."""
+    return add_command(
+        subcommands,
+        "sources",
+        list_sources,
+        help="list the kinds of sources that --source takes",
+        description="Lists the kinds of sources of training data, with the form that --source takes: KIND=PLACE, and "
+        "options behind commas, such as --source table=rows.jsonl.gz,code=text,default_license=MIT.",
+    )
+
+
+def list_sources(options: argparse.Namespace) -> int:
+    """Print a table of the kinds of sources."""
+    from trainers.data.sources.registry import SOURCES
+
+    table = Table("--source", "reads", "options")
+    for name, kind in SOURCES.items():
+        place = "" if kind.place is None else f"={kind.place}" if kind.place_required else f"[={kind.place}]"
+        table.add_row(escape(name + place), kind.help, ", ".join(kind.options))
+    print_table(console, table, prose={"reads", "options"})
     return 0
 
 

@@ -6,10 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
 from typing import Any, Literal
 
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
+from evaluation.rust.crates.holes.hole_tests import HoleTests
+from evaluation.rust.crates.holes.hole_verifier import HoleVerifier
 from evaluation.rust.judge.harness import publish
 from evaluation.rust.judge.refusals import refusals
 from evaluation.rust.sandbox.runner import require_consent
@@ -96,6 +99,9 @@ class RustReward:
     completion counts up to the brace that closes the function; all other items of the signature must be in the prompt.
     The answer to a conversation is a whole program, which `extract_rust` finds in the last message.
 
+    `tests` may also be the text of `HoleTests`: the completion is then the body of a function of a real crate, which
+    is judged by the crate's own unit tests. The prompt is a text that ends with the function's opening brace.
+
     Through TRL it logs `compile_success_rate`, `avg_reward` (the mean `graded_reward`), `reward_seconds`,
     `forged_reports` (number of completions that tried to forge their test results), the share of each verdict and, for
     each completion, `verdict`, `message`, `graded_reward` and `quality`.
@@ -113,6 +119,8 @@ class RustReward:
         edition: Rust edition of the completions.
         timeout, compiler_memory_gib: Seconds of CPU time and GiB of address space of the compiler.
         run_memory_gib, run_threads: GiB of address space and number of threads of a completion with its tests.
+        crates: Folder of crate sources, which hole tests need.
+        warm_dir: Folder that keeps their compiled dependencies between runs; None for a temporary one.
 
     Raises:
         ValueError: A setting is out of range. When called: a row lacks a column that the mode needs, or no completion
@@ -135,6 +143,8 @@ class RustReward:
         compiler_memory_gib: float = 4.0,
         run_memory_gib: float = 2.0,
         run_threads: int = 64,
+        crates: str | Path | None = None,
+        warm_dir: str | Path | None = None,
     ):
         if mode not in ("tests", "compile"):
             raise ValueError(f"mode must be tests or compile, got {mode!r}")
@@ -162,6 +172,10 @@ class RustReward:
             run_memory_gib=run_memory_gib,
             run_threads=run_threads,
         )
+        self.crates = crates
+        self._start_hole_verifier = partial(
+            HoleVerifier, warm_dir=warm_dir, workers=workers, cache_dir=cache_dir, run_memory_gib=run_memory_gib
+        )
         # TRL uses this name in its logs.
         self.__name__ = "rust_success" if mode == "tests" else "rust_compiles"
 
@@ -186,17 +200,8 @@ class RustReward:
         started = time.perf_counter()
         tests = self.hidden_tests(prompts, columns)
         programs = [program_of(prompt, answer) for prompt, answer in zip(prompts, completions, strict=True)]
-        finished = [index for index, program in enumerate(programs) if program is not None]
-        found = self.verifier.verify(
-            [programs[index] for index in finished],
-            [tests[index] for index in finished],
-            rules="reward",
-            deadline=self.deadline,
-        )
-        verdicts: list[Verdict | None] = [None] * len(programs)
-        for index, verdict in zip(finished, found, strict=True):
-            verdicts[index] = verdict
-        if any(verdict.status == "unavailable" for verdict in found):
+        verdicts = self.verdicts(prompts, programs, tests, started + self.deadline)
+        if any(verdict is not None and verdict.status == "unavailable" for verdict in verdicts):
             self.check_compiler()
         if log_metric is not None:
             self._log(verdicts, time.perf_counter() - started, log_metric)
@@ -206,6 +211,40 @@ class RustReward:
             log_extra("graded_reward", [self.graded_reward(verdict) for verdict in verdicts])
             log_extra("quality", [self.graded_reward.quality(verdict) for verdict in verdicts])
         return [self.success(verdict) for verdict in verdicts]
+
+    def verdicts(
+        self,
+        prompts: Sequence[Text],
+        programs: Sequence[str | None],
+        tests: Sequence[HiddenTests | HoleTests],
+        end: float,
+    ) -> list[Verdict | None]:
+        """Return the verdicts reached until `end`, a time of `time.perf_counter`; None for unfinished code."""
+        hidden: dict[int, tuple[str, HiddenTests]] = {}
+        holes: dict[int, tuple[str, HoleTests]] = {}
+        for index, (prompt, program, test) in enumerate(zip(prompts, programs, tests, strict=True)):
+            if program is not None and isinstance(test, HoleTests):
+                holes[index] = "{" + program[len(prompt) :], test
+            elif program is not None and isinstance(test, HiddenTests):
+                hidden[index] = program, test
+        verdicts: list[Verdict | None] = [None] * len(programs)
+        for found, verify in ((hidden, self.verifier.verify), (holes, self._verify_holes)):
+            if found:
+                codes, each = zip(*found.values(), strict=True)
+                left = max(0.001, end - time.perf_counter())
+                for index, verdict in zip(found, verify(codes, each, rules="reward", deadline=left), strict=True):
+                    verdicts[index] = verdict
+        return verdicts
+
+    @cached_property
+    def hole_verifier(self) -> HoleVerifier:
+        """The verifier of hole tests, which is started on first use."""
+        if self.crates is None:
+            raise ValueError("crates must be a folder of crate sources, because the rows have hole tests, got None")
+        return self._start_hole_verifier(self.crates)
+
+    def _verify_holes(self, bodies: Sequence[str], tests: Sequence[HoleTests], **options: Any) -> list[Verdict]:
+        return self.hole_verifier.verify(bodies, tests, **options)
 
     def check_compiler(self) -> None:
         """Raise `RewardUnavailable` unless the compiler accepts a valid program."""
@@ -229,9 +268,9 @@ class RustReward:
             enough = verdict.tests_passed / verdict.tests_total >= self.reward_threshold
         return float(enough)
 
-    def hidden_tests(self, prompts: Sequence[Text], columns: dict[str, Any]) -> list[HiddenTests]:
+    def hidden_tests(self, prompts: Sequence[Text], columns: dict[str, Any]) -> list[HiddenTests | HoleTests]:
         """
-        Return the hidden tests of each row.
+        Return the hidden tests, or the hole tests, of each row.
 
         Raises:
             ValueError: A row lacks a column that the mode needs, or no completion of its prompt can be a success.
@@ -241,6 +280,12 @@ class RustReward:
         found = [self._hidden_tests(number, *row) for number, row in enumerate(rows)]
         uncertain = {}
         for number, (prompt, required) in enumerate(zip(prompts, found, strict=True)):
+            if isinstance(required, HoleTests):
+                if not isinstance(prompt, str) or not prompt.endswith("{"):
+                    raise ValueError(
+                        f"row {number} must have a prompt that ends with an opening brace; its tests are hole tests"
+                    )
+                continue
             if not isinstance(prompt, str):
                 continue
             program, fault = with_empty_body(prompt, required)
@@ -264,17 +309,28 @@ class RustReward:
         Check rows before training on them.
 
         Raises:
-            ValueError: As in `hidden_tests`, or a row's checker does not compile against its signature.
+            ValueError: As in `hidden_tests`, a row's checker does not compile against its signature, or the crate of a
+                row is not in the folder or has no such function.
         """
-        self.verifier.check_tests(self.hidden_tests(prompts, columns), progress=True)
+        tests = self.hidden_tests(prompts, columns)
+        holes = [test for test in tests if isinstance(test, HoleTests)]
+        self.verifier.check_tests([test for test in tests if isinstance(test, HiddenTests)], progress=True)
+        if holes:
+            self.hole_verifier.check_tests(holes, progress=True)
 
-    def _hidden_tests(self, number: int, signature: str | None, checker: str | None, tests: str | None) -> HiddenTests:
+    def _hidden_tests(
+        self, number: int, signature: str | None, checker: str | None, tests: str | None
+    ) -> HiddenTests | HoleTests:
         try:
             required = read_tests(tests) if tests else read_tests(signature or "", checker or "")
         except ValueError as error:
             raise ValueError(
                 f"row {number} must have a signature and hidden tests, in signature and checker or in tests: {error}"
             ) from None
+        if isinstance(required, HoleTests):
+            if self.mode == "compile":
+                raise ValueError(f'row {number} must have a signature; hole tests need mode="tests"')
+            return required
         if self.mode == "compile":
             return HiddenTests(required.signature, "")
         if required.blank:
@@ -300,11 +356,16 @@ class RustReward:
     def close(self) -> None:
         """Stop the sandbox's server; the next call of the reward starts it again."""
         self.verifier.close()
+        if "hole_verifier" in vars(self):
+            self.hole_verifier.close()
+            del self.hole_verifier
 
 
 @lru_cache(maxsize=100_000)
-def read_tests(text: str, checker: str | None = None) -> HiddenTests:
-    """Parse hidden tests from one text, or from signature and checker. Raises `ValueError`."""
+def read_tests(text: str, checker: str | None = None) -> HiddenTests | HoleTests:
+    """Parse hidden tests from one text, or from signature and checker; or hole tests. Raises `ValueError`."""
+    if checker is None and HoleTests.is_text(text):
+        return HoleTests.parse(text)
     return HiddenTests.parse(text) if checker is None else HiddenTests(text, checker)
 
 

@@ -85,7 +85,14 @@ class Compiler:
         return ["--edition", self.edition, *(["--test"] if crate_type == "test" else ["--crate-type", crate_type])]
 
     def call(
-        self, files: dict[str, bytes], calls: Sequence[Sequence[str]], sources: dict[str, int], result: str = ""
+        self,
+        files: dict[str, bytes],
+        calls: Sequence[Sequence[str]],
+        sources: dict[str, int],
+        result: str = "",
+        *,
+        before: Sequence[Command] = (),
+        environment: dict[str, str] | None = None,
     ) -> tuple[Compilation, bytes]:
         """
         Call the compiler several times, until it rejects something.
@@ -95,11 +102,14 @@ class Compiler:
             calls: Arguments of each call.
             sources: Index by file name, for the files whose errors are reported separately.
             result: A file that the last call creates.
+            before: Commands that prepare the directory.
+            environment: Further variables for the compiler.
 
         Returns:
             The outcome, and the content of `result`.
         """
-        commands = [Command([self.toolchain.rustc, *arguments], self.toolchain.environment) for arguments in calls]
+        variables = (environment or {}) | self.toolchain.environment
+        commands = [*before, *(Command([self.toolchain.rustc, *arguments], variables) for arguments in calls)]
         if result:
             commands.append(Command(["/bin/cat", result]))
         try:

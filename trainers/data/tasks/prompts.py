@@ -5,6 +5,7 @@ from typing import Any
 
 from datasets import Dataset
 
+from trainers.data.tasks.holes import HoleTask
 from trainers.data.tasks.task import Task
 
 INSTRUCTION = "Implement this function in Rust. Answer with one code block that contains the complete program.\n\n"
@@ -28,6 +29,25 @@ def task_prompts(tasks: Sequence[Task], chat: bool = False) -> Dataset:
             "tier": task.tier,
             "id": task.id,
             "family": task.family,
+        }
+        for task in tasks
+    ]
+    return Dataset.from_list(rows)
+
+
+def hole_task_prompts(tasks: Sequence[HoleTask]) -> Dataset:
+    """
+    Return a dataset of hole tasks with the columns that `RustReward` and the curriculum need: `prompt`, the code to
+    complete up to the opening brace; `tests`, which name the crate, the function and its unit tests; `tier`, `id` and
+    `family`, the name of the crate.
+    """
+    rows = [
+        {
+            "prompt": task.prompt,
+            "tests": task.hole_tests.as_text(),
+            "tier": task.tier,
+            "id": task.id,
+            "family": task.crate,
         }
         for task in tasks
     ]
