@@ -36,15 +36,16 @@ class DataSettings(Settings):
     )
     limit: int | None = setting("Maximum number of texts of each source; None for all.", default=None, ge=1)
     licenses: tuple[str, ...] | None = setting(
-        "SPDX licenses that text may have, other than that of data_dir; None for any. 'permissive' stands for the usual ones, such as "
-        "MIT and Apache-2.0.",
+        "SPDX licenses that text may have, other than that of data_dir; None for any. 'permissive' stands for the "
+        "usual ones, such as MIT and Apache-2.0.",
         default=None,
     )
     min_stars: int = setting("Minimum number of stars of a text's repository.", default=0, ge=0)
     min_tests: int = setting("Minimum number of tests of a text's crate.", default=0, ge=0)
     compilation_required: bool = setting("Train only on text that the compiler accepted.", default=False)
     verify: bool = setting(
-        "Verify all text: crates as a whole, which runs their build scripts in the sandbox, the rest by itself. A mix names what was accepted 'verified_examples', and other files 'high_quality_rust'.",
+        "Verify all text: crates as a whole, which runs their build scripts in the sandbox, the rest by itself. "
+        "A mix names what was accepted 'verified_examples', and other files 'high_quality_rust'.",
         default=False,
     )
     min_compile_rate: float = setting(
