@@ -4,15 +4,19 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx2
 from datasets import load_dataset
-from huggingface_hub import hf_hub_download
+from huggingface_hub import constants, hf_hub_download
+from huggingface_hub.utils import get_session
 
 from evaluation.text_files import read_text
 
 AnyProblem = TypeVar("AnyProblem")
+HUB_SECONDS = 5.0
 HINT = "--skip-bad-rows leaves such rows out"
 
 
@@ -40,12 +44,29 @@ class HubDataset:
     file: str | None = None
 
     def rows(self) -> list[str] | list[dict[str, Any]]:
-        """Download the rows, as objects or as their JSON. Raises `OSError` where the Hub cannot be reached."""
+        """
+        Download the rows, as objects or as their JSON; with HF_HUB_OFFLINE=1 they are taken from the cache.
+
+        Raises:
+            OSError: The Hub cannot be reached.
+        """
+        if not constants.HF_HUB_OFFLINE and not _hub_answers():
+            raise OSError("the Hub does not answer; HF_HUB_OFFLINE=1 uses what was downloaded before")
         if self.file is None:
             return list(load_dataset(self.repo, self.config, split=self.split, revision=self.revision))
         return read_lines(
             Path(hf_hub_download(self.repo, self.file, repo_type="dataset", revision=self.revision)),
         )
+
+
+@cache
+def _hub_answers() -> bool:
+    """Whether the Hub answers within some seconds: the libraries would try again for minutes."""
+    try:
+        get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS)
+    except httpx2.TransportError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -95,7 +116,7 @@ def read_rows(path: Path | None, benchmark: str, suite: str, hub: HubDataset) ->
         rows = f"its file {hub.file}" if hub.file else f"the rows of {hub.config} as JSON lines"
         raise ProblemsMissing(
             f"{suite} needs its problems: {hub.repo} on the Hub cannot be reached. Give {rows} with "
-            f"--problems {suite}=FILE"
+            f"--problems {suite}=FILE, or set NANOCHAT_DATA to a folder with {benchmark}.jsonl.gz"
         ) from error
 
 

@@ -235,6 +235,9 @@ class Recipe:
             "synthetic_samples": min(8, self.data.synthetic_samples),
             "tasks": min(96, self.data.tasks),
             "mix": None,
+            "sources": (),
+            "decontaminate": False,
+            "difficulty": None,
         }
         training = {
             "micro_batch_size": 1,

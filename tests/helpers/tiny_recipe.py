@@ -26,7 +26,7 @@ def tiny_recipe(output_dir: Path, **settings) -> Recipe:
         name="tiny",
         description="a recipe for tests",
         model=tiny_config(activation_bits=8, mhc_num_streams=1, vocab_size=300),
-        data=DataSettings(data_dir=BUILTIN, seq_len=32, vocab_size=300, validation_fraction=0.1),
+        data=DataSettings(data_dir=BUILTIN, seq_len=32, vocab_size=300, validation_fraction=0.1, decontaminate=False),
         training=TrainingSettings(**(dict(micro_batch_size=2, logging_steps=1, save_steps=2) | settings)),
         stages=(
             Pretrain(seq_len=32, **first),

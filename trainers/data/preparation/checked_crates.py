@@ -1,6 +1,6 @@
 """Verdicts on the crates of all sources, each checked as a whole against the folder that it lies in."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from trainers.data.sources.documentation import CrateExampleSource
 
 
 def check_crates(
-    sources: Sequence[Source], cache_dir: Path, num_workers: int, progress: bool
+    sources: Sequence[Source], names: Container[str], cache_dir: Path, num_workers: int, progress: bool
 ) -> dict[str, dict[str, Any]]:
     """
     Check the crates of the sources that are folders of crates with their dependencies.
@@ -20,6 +20,7 @@ def check_crates(
     Args:
         sources: Of any kind. Sources of single crates and of `.crate` archives have no dependencies beside them and
             are not checked.
+        names: Names and versions of the crates that have documents; no others are checked.
         cache_dir: Folder that keeps verdicts, so that an interrupted call is continued.
         num_workers: Number of calls of cargo at the same time.
         progress: Show a progress bar.
@@ -35,7 +36,8 @@ def check_crates(
     for folder in vendored_folders(sources):
         vendored = VendoredCrates(folder)
         with CrateVerifier(vendored, cache_dir, workers=num_workers) as verifier:
-            for verdict in verifier.verify(vendored, progress):
+            wanted = [package for package in vendored if package.id in names]
+            for verdict in verifier.verify(wanted, progress):
                 found.setdefault(
                     verdict.crate,
                     {

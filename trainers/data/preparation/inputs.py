@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.rust.rustc.toolchain import ToolchainUnavailable, find_toolchain
-from trainers.data.benchmark_problems import load_benchmarks
+from trainers.data.preparation.inspection import loaded_benchmarks
 from trainers.data.preparation.settings import PreparationSettings
 from trainers.data.preparation.shards import write_json
 from trainers.data.sources import Source
@@ -27,7 +27,7 @@ def inputs_of(sources: Sequence[Source], settings: PreparationSettings) -> dict[
         "format": FORMAT,
         "rustc": compiler,
         "settings": asdict(settings),
-        "benchmarks": load_benchmarks().coverage().splitlines() if settings.decontaminate else [],
+        "benchmarks": loaded_benchmarks().coverage().splitlines() if settings.decontaminate else [],
         "sources": {f"{number} {source.name}": source.identity() for number, source in enumerate(sources)},
     }
     return json.loads(json.dumps(values, default=sorted))

@@ -16,7 +16,7 @@ import numpy as np
 
 from evaluation.complete_files import complete_file
 from evaluation.progress import show_progress
-from trainers.data.benchmark_problems import load_benchmarks
+from trainers.data.benchmark_problems import LoadedBenchmarks, load_benchmarks
 from trainers.data.decontamination import Contamination, controls
 from trainers.data.duplicates import NearDuplicates, signatures
 from trainers.data.preparation.shards import read_rows, write_json
@@ -145,13 +145,18 @@ def describe_benchmarks(decontaminate: bool) -> dict[str, list[str]]:
     """Return which benchmarks are searched for, and how well the search finds planted problems, as lines."""
     if not decontaminate:
         return {"coverage": ["no benchmark was searched for"], "controls": []}
-    loaded = load_benchmarks()
     return {
-        "coverage": loaded.coverage().splitlines(),
-        "controls": str(controls(Contamination(loaded.benchmarks))).splitlines(),
+        "coverage": loaded_benchmarks().coverage().splitlines(),
+        "controls": str(controls(_contamination())).splitlines(),
     }
 
 
 @cache
+def loaded_benchmarks() -> LoadedBenchmarks:
+    """Return the benchmarks that can be read, which are read once in a process."""
+    return load_benchmarks()
+
+
+@cache
 def _contamination() -> Contamination:
-    return Contamination(load_benchmarks().benchmarks)
+    return Contamination(loaded_benchmarks().benchmarks)

@@ -72,7 +72,11 @@ def prepare_rows(
     )
     write_json(folder / DROPPED, {name: asdict(each) for name, each in inspected.dropped.items()})
     clock.add("inspect")
-    crates = check_crates(sources, folder / VERDICTS, workers, progress) if settings.verify else {}
+    crates = {}
+    if settings.verify:
+        rows = (row for shard in shards for row in read_rows(shard))
+        names = {row["crate"] for row in rows if row["crate"] and row["id"] not in inspected.dropped}
+        crates = check_crates(sources, names, folder / VERDICTS, workers, progress)
     write_json(folder / CRATES, crates)
     clock.add("check crates")
     stats = _verify(shards, sources, folder, settings, workers, progress, clock)
