@@ -99,7 +99,7 @@ def by_cargo(
     base = {"Cargo.toml": manifest.encode()} | crate.changed
     files = {"base.tar": as_archive(base)}
     commands = [
-        Command(["/bin/cp", "-r", str(package.folder), "{directory}/crate"]),
+        Command(["/bin/cp", "-r", str(crate.warm.source), "{directory}/crate"]),
         Command(["/bin/rm", "-rf", "crate/Cargo.lock", "crate/.cargo"]),
         Command(["/bin/chmod", "-R", "u+w", "crate"]),
         Command(["/bin/tar", "-xf", "base.tar", "-C", "crate"]),

@@ -76,7 +76,8 @@ class HoleVerifier:
     Decide whether bodies of functions compile in their crates and pass the crates' unit tests.
 
     Everything that runs, from build scripts to tests, runs in the sandbox and needs `HF_ALLOW_CODE_EVAL=1`. It is not
-    usable in another process after a fork.
+    usable in another process after a fork. Programs must be linked with the C library dynamically, as on most systems:
+    otherwise no body passes, because `helper.rs` replaces its function `exit`.
 
     Args:
         crates: Folder of crate sources with their dependencies, such as `cargo vendor` writes.
