@@ -4,7 +4,7 @@ Which crates may share a target folder, and in which order.
 Sharing saves time, because a dependency is compiled once. But a build script or a proc macro can change everything in
 the folder, and so the results of the crates that are checked there afterwards. A crate may therefore follow others
 only if all the code that ran for them runs for it anyway, because it is code of the crate itself or of its
-dependencies. So nobody but a crate, its author's choice of dependencies included, decides about its verdict.
+dependencies. A hostile crate can then forge its own verdict and those of crates that depend on it, but no others.
 """
 
 from collections.abc import Sequence

@@ -58,7 +58,7 @@ class Comparator:
     """The numbers whose pre-releases may match; None for no pre-release."""
 
     def matches(self, version: Version) -> bool:
-        """Whether a version is in the range; pre-releases are `Requirement`'s business."""
+        """Whether a version is in the range. `Requirement` has the rule for pre-releases."""
         return self.lower <= version and (self.upper is None or version < self.upper)
 
 
