@@ -45,8 +45,9 @@ if __name__ == "__main__":
 from evaluation.rust import Verdict
 from evaluation.rust.crates.holes.dispatch import as_archive
 from evaluation.rust.crates.holes.hole_tests import HoleTests
-from evaluation.rust.crates.holes.hole_verifier import HoleVerifier, OpenCrate
+from evaluation.rust.crates.holes.hole_verifier import HoleVerifier
 from evaluation.rust.crates.holes.manifest_for_tests import manifest_for_tests
+from evaluation.rust.crates.holes.testable import OpenCrate
 from evaluation.rust.crates.holes.warm import LIMITS, cargo_test
 from evaluation.rust.sandbox.runner import OPT_IN, Command
 from trainers.data.tasks.holes import HoleTask, read_holes
