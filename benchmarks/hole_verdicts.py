@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reporting import add_output, new_parser, write_json
-from rich.console import Console
 from rich.table import Table
+
+from evaluation.tables import plain_console, print_table
 
 if __name__ == "__main__":
     parser = new_parser(__doc__)
@@ -44,8 +45,9 @@ if __name__ == "__main__":
 from evaluation.rust import Verdict
 from evaluation.rust.crates.holes.dispatch import as_archive
 from evaluation.rust.crates.holes.hole_tests import HoleTests
-from evaluation.rust.crates.holes.hole_verifier import HoleVerifier, OpenCrate
+from evaluation.rust.crates.holes.hole_verifier import HoleVerifier
 from evaluation.rust.crates.holes.manifest_for_tests import manifest_for_tests
+from evaluation.rust.crates.holes.testable import OpenCrate
 from evaluation.rust.crates.holes.warm import LIMITS, cargo_test
 from evaluation.rust.sandbox.runner import OPT_IN, Command
 from trainers.data.tasks.holes import HoleTask, read_holes
@@ -98,7 +100,7 @@ def by_cargo(
     base = {"Cargo.toml": manifest.encode()} | crate.changed
     files = {"base.tar": as_archive(base)}
     commands = [
-        Command(["/bin/cp", "-r", str(package.folder), "{directory}/crate"]),
+        Command(["/bin/cp", "-r", str(crate.warm.source), "{directory}/crate"]),
         Command(["/bin/rm", "-rf", "crate/Cargo.lock", "crate/.cargo"]),
         Command(["/bin/chmod", "-R", "u+w", "crate"]),
         Command(["/bin/tar", "-xf", "base.tar", "-C", "crate"]),
@@ -164,7 +166,7 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         parser.error(f"this runs programs in the sandbox: set {OPT_IN}=1 to allow it")
     tasks = read_holes(options.tasks)
     names = list(dict.fromkeys(task.hole_tests.package for task in tasks))[: options.max_crates]
-    console = Console(highlight=False)
+    console = plain_console()
     found: list[Measured] = []
     with HoleVerifier(options.crates, workers=options.num_workers) as verifier, console.status("measuring"):
         for name in names:
@@ -190,7 +192,7 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         speed, cargo_speed = each.bodies / each.seconds, each.cargo_bodies / each.cargo_seconds
         cells = [each.crate, str(each.functions), str(each.bodies), str(each.valid)]
         table.add_row(*cells, f"{speed:.1f}", f"{cargo_speed:.2f}", f"{speed / cargo_speed:.0f}x")
-    console.print(table)
+    print_table(console, table)
     report = {
         "benchmark": "hole_verdicts",
         "rustc": rustc,

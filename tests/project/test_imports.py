@@ -34,7 +34,7 @@ ALLOWED_IN_RUST = {
     "cache": {"verdict"},
     "arguments": {"judge"},
     "verifier": {"verdict", "sandbox", "rustc", "judge", "cache", "arguments"},
-    "crates": {"verdict", "sandbox", "rustc", "cache", "arguments"},
+    "crates": {"verdict", "sandbox", "syntax", "rustc", "judge", "cache", "arguments"},
     "command_line": {"verdict", "sandbox", "rustc", "judge", "cache", "verifier"},
 }
 OPTIONAL = {"gguf", "xllamacpp", "trackio", "tensorboard", "datatrove", "pytest", "hypothesis", "ruff"}

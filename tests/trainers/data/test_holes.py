@@ -66,9 +66,9 @@ def test_a_prompt_keeps_its_limit_and_leaves_out_the_farthest_items(verifier):
     function = crate.functions["area::Rectangle::scaled"]
     source = crate.sources[function.path]
     whole = hole_prompt(source, function, "title")
-    assert "pub fn area" in whole
+    assert whole is not None and "pub fn area" in whole
     shorter = hole_prompt(source, function, "title", len(whole) - 40)
-    assert len(shorter) <= len(whole) - 40
+    assert shorter is not None and len(shorter) <= len(whole) - 40
     assert "pub fn area" not in shorter
     assert shorter.endswith("Option<&mut Self> {")
     assert hole_prompt(source, function, "title", 50) is None
@@ -103,9 +103,9 @@ def test_the_reward_judges_completions_of_hole_tasks_by_the_crates_tests(made, v
     ]
     reward = RustReward(workers=1, crates=verifier.crates.folder)
     reward.hole_verifier = verifier
-    columns = {"tests": [row["tests"]] * len(completions)}
-    reward.check_rows([row["prompt"]] * len(completions), columns)
-    found = reward(prompts=[row["prompt"]] * len(completions), completions=completions, **columns)
+    prompts, tests = [row["prompt"]] * len(completions), [row["tests"]] * len(completions)
+    reward.check_rows(prompts, {"tests": tests})
+    found = reward(prompts=prompts, completions=completions, tests=tests)
     assert found == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
 
 

@@ -16,9 +16,10 @@ from typing import Literal
 from evaluation.rust import Verdict
 from evaluation.rust.crates.holes.functions import Function
 from evaluation.rust.crates.holes.hole_tests import HoleTests
-from evaluation.rust.crates.holes.hole_verifier import HoleVerifier, OpenCrate
+from evaluation.rust.crates.holes.hole_verifier import HoleVerifier
 from evaluation.rust.crates.holes.reached import tests_of_functions
 from evaluation.rust.crates.holes.refused import hole_refusals
+from evaluation.rust.crates.holes.testable import OpenCrate
 from evaluation.rust.crates.holes.warm import NotBuilt
 from evaluation.rust.crates.manifest import CratePackage
 from evaluation.rust.sandbox.runner import SandboxFailure

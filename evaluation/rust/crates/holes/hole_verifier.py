@@ -14,19 +14,20 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from evaluation.progress import show_progress
 from evaluation.rust.arguments import check_count, check_memory, check_seconds, checked_list
 from evaluation.rust.cache import VerdictCache, cache_key
+from evaluation.rust.crates.holes.bodies import Body, batches
 from evaluation.rust.crates.holes.dispatch import Dispatch, dispatch
-from evaluation.rust.crates.holes.functions import Function, Source, functions_of, read_crate
+from evaluation.rust.crates.holes.functions import read_crate
 from evaluation.rust.crates.holes.hole_tests import HoleTests
 from evaluation.rust.crates.holes.programs import FLAGS, Program, Programs
 from evaluation.rust.crates.holes.refused import hole_refusals
-from evaluation.rust.crates.holes.testable import make_testable
-from evaluation.rust.crates.holes.warm import NotBuilt, WarmCrate, WarmCrates
+from evaluation.rust.crates.holes.testable import OpenCrate, make_testable
+from evaluation.rust.crates.holes.warm import NotBuilt, WarmCrates
 from evaluation.rust.crates.manifest import CratePackage
 from evaluation.rust.crates.vendor import VendoredCrates
 from evaluation.rust.judge.appended import passed_of_libtest
@@ -39,36 +40,11 @@ from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.rust.sandbox.runner import Command, Completed, Limits, Sandbox, SandboxFailure, require_consent
 from evaluation.rust.syntax.analysis import analyze
 from evaluation.rust.syntax.tokens import is_balanced
-from evaluation.rust.verdict import CHECKS, NOT_REACHED, CodeMetadata, Diagnostic, Status, Verdict
+from evaluation.rust.verdict import CHECKS, NOT_REACHED, Diagnostic, Status, Verdict
 
 FOREIGN = "the unit tests of other people's crates, with bodies of functions that a model may have written"
 VERDICT_FORMAT = 2  # part of the cache's keys: raise it whenever equal input may get another verdict
-BATCH_BODIES = 128
 EXIT_STATUSES = (97, 98)  # of `helper.rs`: the program ended itself, or ran without a candidate
-
-
-@dataclass(frozen=True)
-class OpenCrate:
-    """A warm crate with its files and functions."""
-
-    warm: WarmCrate
-    sources: dict[str, Source]
-    changed: dict[str, bytes]
-    """Files that differ from those of the crate, so that its tests compile."""
-    functions: dict[str, Function]
-    """Functions by name."""
-
-
-@dataclass(frozen=True)
-class Body:
-    """A candidate body without a verdict yet."""
-
-    key: bytes
-    """Its key in the cache."""
-    text: str
-    """With its braces."""
-    tests: HoleTests
-    metadata: CodeMetadata
 
 
 class HoleVerifier:
@@ -76,7 +52,8 @@ class HoleVerifier:
     Decide whether bodies of functions compile in their crates and pass the crates' unit tests.
 
     Everything that runs, from build scripts to tests, runs in the sandbox and needs `HF_ALLOW_CODE_EVAL=1`. It is not
-    usable in another process after a fork.
+    usable in another process after a fork. Programs must be linked with the C library dynamically, as on most systems:
+    otherwise no body passes, because `helper.rs` replaces its function `exit`.
 
     Args:
         crates: Folder of crate sources with their dependencies, such as `cargo vendor` writes.
@@ -168,9 +145,8 @@ class HoleVerifier:
         if package.id not in self._open:
             try:
                 warm = self.warm_crates.warm(package)
-                made = make_testable(warm, read_crate(package.folder, package.library_path), self.programs)
-                functions = {each.name: each for each in functions_of(made.sources)}
-                self._open[package.id] = OpenCrate(warm, made.sources, made.changed, functions)
+                sources = read_crate(package.folder, package.library_path)
+                self._open[package.id] = make_testable(warm, sources, self.programs)
             except NotBuilt as error:
                 self._open[package.id] = str(error)
         found = self._open[package.id]
@@ -422,14 +398,3 @@ class HoleVerifier:
     def _unavailable(self, bodies: Sequence[Body], reason: str) -> dict[bytes, Verdict]:
         diagnostic = Diagnostic(None, "other", reason)
         return {body.key: self._verdict(body.tests, "unavailable", diagnostic) for body in bodies}
-
-
-def batches(waiting: dict[str, list[Body]], workers: int) -> list[list[Body]]:
-    """Return batches of bodies for one crate each, at least one for each worker if there are enough bodies."""
-    found = []
-    for bodies in waiting.values():
-        least = -(-workers // len(waiting))  # batches of each crate that keep all workers busy
-        count = max(-(-len(bodies) // BATCH_BODIES), min(least, len(bodies)))
-        # A stride spreads the bodies of one function, which are alike, over the batches.
-        found += [bodies[start::count] for start in range(count)]
-    return found

@@ -98,7 +98,7 @@ class Programs:
     ) -> tuple[Compilation, bytes]:
         given = {"changes.tar": as_archive(changes), HELPER_FILE: self._built_helper()}
         before = [
-            Command(["/bin/cp", "-rs", str(crate.package.folder), "{directory}/crate"]),
+            Command(["/bin/cp", "-rs", str(crate.source), "{directory}/crate"]),
             Command(["/bin/chmod", "-R", "u+w", "crate"]),
             Command(["/bin/tar", "-xf", "changes.tar", "-C", "crate"]),
         ]
@@ -161,6 +161,6 @@ class Programs:
         return self._started(program, ["--test-threads=1", "--exact", *names], environment)
 
     def _started(self, program: Program, arguments: Sequence[str], environment: Mapping[str, str]) -> Command:
-        shell = ["/bin/sh", "-c", START, str(program.crate.package.folder), REACHED_FILE, str(program.path)]
+        shell = ["/bin/sh", "-c", START, str(program.crate.source), REACHED_FILE, str(program.path)]
         own = program.crate.environment | self.toolchain.environment | dict(environment)
         return Command([*shell, *arguments], own)

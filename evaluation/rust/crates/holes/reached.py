@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from evaluation.rust.crates.holes.dispatch import marked
 from evaluation.rust.crates.holes.functions import Function
-from evaluation.rust.crates.holes.hole_verifier import HoleVerifier, OpenCrate
+from evaluation.rust.crates.holes.hole_verifier import HoleVerifier
 from evaluation.rust.crates.holes.programs import Program
+from evaluation.rust.crates.holes.testable import OpenCrate
 from evaluation.rust.crates.holes.warm import NotBuilt
 from evaluation.rust.judge.appended import passed_of_libtest
 from evaluation.rust.sandbox.runner import Limits

@@ -14,7 +14,6 @@ from evaluation.rust.syntax.analysis import RUST
 from evaluation.rust.syntax.nodes import field, node_bytes, node_text, walk
 from evaluation.rust.verdict import Diagnostic
 
-HEAD = "fn nanochat_hole() "
 # Modules of the standard library that a file often imports.
 MODULES = {path for path in FORBIDDEN_PATHS if "::" not in path} & {"process", "fs", "net", "env", "os", "arch"}
 ITEMS = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from tree_sitter import Node, Parser
 
-from evaluation.rust.crates.holes.functions import CFG_TEST, Source, read_source
+from evaluation.rust.crates.holes.functions import CFG_TEST, Function, Source, functions_of, read_source
 from evaluation.rust.crates.holes.programs import Programs
 from evaluation.rust.crates.holes.warm import NotBuilt, WarmCrate
 from evaluation.rust.rustc.compiler import Compilation
@@ -28,18 +28,21 @@ MAX_ROUNDS = 12
 
 
 @dataclass(frozen=True)
-class Testable:
-    """Files of a crate whose tests compile."""
+class OpenCrate:
+    """A warm crate with its files and functions, and tests that compile."""
 
+    warm: WarmCrate
     sources: dict[str, Source]
     """All files that were read, with their changes."""
     changed: dict[str, bytes]
     """The changed files."""
+    functions: dict[str, Function]
+    """Functions by name."""
 
 
-def make_testable(crate: WarmCrate, sources: Mapping[str, Source], programs: Programs) -> Testable:
+def make_testable(crate: WarmCrate, sources: Mapping[str, Source], programs: Programs) -> OpenCrate:
     """
-    Return the files of a crate with tests that compile.
+    Return a crate with tests that compile.
 
     Raises:
         NotBuilt: There is an error outside of the tests.
@@ -84,7 +87,7 @@ def _above(crate: WarmCrate) -> str:
 
 def _without_errors(
     crate: WarmCrate, original: Mapping[str, Source], sources: dict[str, Source], programs: Programs
-) -> Testable:
+) -> OpenCrate:
     """Blank tests with errors until the rest compiles."""
     for _ in range(MAX_ROUNDS):
         changed = {
@@ -99,7 +102,7 @@ def _without_errors(
         names |= {f"{folder}/{_above(crate)}{path}": index for path, index in names.items()}
         compilation = programs.check(crate, changed, names)
         if compilation.accepted:
-            return Testable(sources, changed)
+            return OpenCrate(crate, sources, changed, {each.name: each for each in functions_of(sources)})
         if compilation.failure == "unavailable":
             raise SandboxFailure(compilation.reason)
         blanked = False

@@ -49,6 +49,8 @@ class WarmCrate:
     """A crate whose unit tests can be compiled by a single call of rustc."""
 
     package: CratePackage
+    source: Path
+    """Folder of its source that the sandbox can read."""
     features: tuple[str, ...]
     folder: Path
     """Folder of its compiled dependencies."""
@@ -106,10 +108,18 @@ class WarmCrates:
         if "problem" in saved:
             raise NotBuilt(saved["problem"])
         # The folders may have been moved since.
-        places = {"{source}": str(package.folder), "{warm}": str(folder)}
+        source = self._source(package)
+        places = {"{source}": str(source), "{warm}": str(folder)}
         arguments = tuple(_replaced(text, places) for text in saved["arguments"])
         environment = {name: _replaced(text, places) for name, text in saved["environment"].items()}
-        return WarmCrate(package, features, folder, arguments, environment, key)
+        return WarmCrate(package, source, features, folder, arguments, environment, key)
+
+    def _source(self, package: CratePackage) -> Path:
+        """Return the crate's own folder, unless it was copied because the sandbox cannot read it."""
+        staged = self.staged / package.id
+        links = {path for path in staged.iterdir() if path.is_symlink()}
+        linked = any(path.readlink() == package.folder / path.name for path in links)
+        return package.folder if linked else staged
 
     def _key(self, package: CratePackage, manifest: str) -> str:
         hashes = [self.crates.content_hash(each) for each in (package, *self.crates.closure(package))]
@@ -132,7 +142,7 @@ class WarmCrates:
         tar = "exec tar -cf - --exclude='*.d' --exclude='build[-_]script*' deps build"
         pack = f"mkdir -p target/debug/build target/debug/deps && cd target/debug && {tar}"
         commands = [
-            Command(["/bin/cp", "-r", str(package.folder), "{directory}/crate"]),
+            Command(["/bin/cp", "-r", str(self._source(package)), "{directory}/crate"]),
             # Its lock file would name crates that are not in the folder.
             Command(["/bin/rm", "-rf", "crate/Cargo.lock", "crate/.cargo", "crate/rust-toolchain"]),
             Command(["/bin/chmod", "-R", "u+w", "crate"]),

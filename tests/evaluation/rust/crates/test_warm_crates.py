@@ -19,7 +19,9 @@ warning: unused
 
 
 def test_the_last_call_of_rustc_for_the_crates_tests_is_read_without_its_outputs():
-    environment, arguments = _call_of_tests(PRINTED, "shapes")
+    call = _call_of_tests(PRINTED, "shapes")
+    assert call is not None
+    environment, arguments = call
     assert environment["CARGO_PKG_DESCRIPTION"] == "Two\n     Running `lines` of it"
     assert environment["OUT_DIR"] == "/attempt/target/debug/build/shapes-1/out"
     assert " ".join(arguments) == (
