@@ -59,6 +59,12 @@ def test_a_plan_warns_of_each_source_that_is_read_more_than_four_times():
     assert len(list(plan.warnings(10))) == 2
 
 
+def mixed(index, shares, column="mix"):
+    """Return the documents of a mix of the rows by a column."""
+    groups = index.rows_by(column)
+    return list(index.mixed(index.plan(groups, shares), groups))
+
+
 @pytest.mark.parametrize("sizes", [{"a": 5}, {"a": 5, "b": 0}])
 def test_a_plan_names_sources_without_text(sizes):
     with pytest.raises(ValueError, match=r"a mix must name existing sources \(a\), got b"):
@@ -75,7 +81,7 @@ def test_rows_of_files_are_mixed_like_documents_in_memory(tmp_path_factory, seed
     chosen = generator.sample([f"source {each}" for each in range(5)], generator.randint(1, 5))
     shares = {name: generator.random() + 0.05 for name in chosen}
     groups = {name: [row for row in rows if row.source == name] for name in chosen}
-    found = list(index.mixed(index.plan(shares, "source"), "source"))
+    found = mixed(index, shares, "source")
     assert [each.document for each in found] == mix_documents([], shares, groups)
     assert all(each.mix == each.document.source for each in found)
 
@@ -86,21 +92,22 @@ def test_a_mix_depends_on_the_rows_and_not_on_their_files(tmp_path):
         (tmp_path / name).mkdir()
         rows = list(documents())
         index = RowIndex.of(write_shards(tmp_path / name, rows if shards == 1 else rows[::-1], shards))
-        mixes.append(list(index.mixed(index.plan({PARTS[0]: 1, PARTS[1]: 5}))))
+        mixes.append(mixed(index, {PARTS[0]: 1, PARTS[1]: 5}))
     assert mixes[0] == mixes[1] and {each.mix for each in mixes[0]} == set(PARTS[:2])
 
 
 def test_repetitions_are_counted_and_as_many_as_planned(tmp_path):
     index = RowIndex.of(write_shards(tmp_path, documents()))
-    plan = index.plan({PARTS[0]: 1, PARTS[1]: 9})
-    readings = Counter((each.document.id, each.mix) for each in index.mixed(plan))
-    repetitions = {(each.document.id, each.mix): each.repetition for each in index.mixed(plan)}
+    groups = index.rows_by("mix")
+    plan = index.plan(groups, {PARTS[0]: 1, PARTS[1]: 9})
+    found = list(index.mixed(plan, groups))
+    readings = Counter((each.document.id, each.mix) for each in found)
+    repetitions = {(each.document.id, each.mix): each.repetition for each in found}
     for (identity, part), count in readings.items():
         assert math.floor(plan.epochs[part]) <= count <= math.ceil(plan.epochs[part])
         assert repetitions[identity, part] < count
     assert len({each for each in readings if each[1] == PARTS[1]}) == 30
-    first = next(index.mixed(plan))
-    assert isinstance(first, MixedDocument) and first.document in list(documents())
+    assert isinstance(found[0], MixedDocument) and found[0].document in list(documents())
 
 
 @pytest.mark.parametrize(
@@ -125,7 +132,7 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(tmp_path):
     index = RowIndex.of([path])
     write_shards(tmp_path, reversed(list(documents(6))), 1)
     with pytest.raises(ValueError, match="0.jsonl"):
-        list(index.mixed(index.plan({PARTS[0]: 1})))
+        mixed(index, {PARTS[0]: 1})
 
 
 def test_text_that_utf_8_cannot_encode_is_named(tmp_path):
