@@ -49,14 +49,23 @@ def run_recipe(make_recipe: Callable[[], Recipe], options: argparse.Namespace, p
             if options.show:
                 show(recipe, console)
                 return
-            if only is not None:
+            if only not in (None, PREPARED):
                 recipe.active_stage(only)
             go_on = "" if options.dry_run else f" Continue with: {resume_command(recipe)}"
             stack.enter_context(_ending_in_one_line(recipe, go_on))
             if options.dry_run:
-                recipe, only = stack.enter_context(_toy(recipe, only)), None
+                last = None if only == PREPARED else only
+                recipe, only = stack.enter_context(_toy(recipe, last)), PREPARED if only == PREPARED else None
             else:
                 stack.enter_context(_claimed(recipe))
+            if only == PREPARED:
+                on_main_process(lambda: prepare_only(recipe, options.resume, options.overwrite))
+                if process_state().is_main_process:
+                    console.print(
+                        "The dry run finished; its folder is deleted." if options.dry_run else _prepared(recipe),
+                        markup=False,
+                    )
+                return
             prepared = start(recipe, options.resume, options.overwrite, only)
         blocked = finish(recipe, prepared, only)
     if not process_state().is_main_process:
@@ -87,7 +96,11 @@ def prepare_recipe(make_recipe: Callable[[], Recipe], options: argparse.Namespac
             stack.enter_context(_ending_in_one_line(recipe, go_on + place))
             stack.enter_context(_claimed(recipe))
             prepare_only(recipe, options.resume, options.overwrite, options.num_workers)
-    console.print(f"Everything is in {recipe.run_dir / PREPARED}; train with: {resume_command(recipe)}", markup=False)
+    console.print(_prepared(recipe), markup=False, soft_wrap=True)
+
+
+def _prepared(recipe: Recipe) -> str:
+    return f"Everything is in {recipe.run_dir / PREPARED}; train with: {resume_command(recipe)}"
 
 
 def _made(make_recipe: Callable[[], Recipe]) -> Recipe:

@@ -34,7 +34,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--stage",
-        help="run only this stage, from the model of the one before it; needs --resume then (default: all stages)",
+        help="run only this stage, from the model of the one before it, which needs --resume; 'prepare' only prepares "
+        "the data (default: all stages)",
     )
     action = parser.add_mutually_exclusive_group()
     action.add_argument(

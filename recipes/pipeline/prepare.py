@@ -14,6 +14,7 @@ from rich.console import Console
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from evaluation.rust import RustVerifier
+from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.tables import plain_console, print_table
 from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.file_names import SYNTHETIC_FILE, TASKS_FILE
@@ -28,7 +29,8 @@ from trainers.data.pack import pack_documents
 from trainers.data.preparation.documents import source_number
 from trainers.data.preparation.inputs import INPUTS, changed_inputs, keep_inputs
 from trainers.data.preparation.prepare import ROWS, prepare_rows
-from trainers.data.preparation.report import CORPUS, keep_command, read_seconds, report_tables
+from trainers.data.preparation.report import CORPUS, Usage, benchmark_lines, keep_command, report_tables
+from trainers.data.preparation.selection import select_by_difficulty
 from trainers.data.preparation.shards import shard_paths, write_json, write_rows
 from trainers.data.preparation.split import split_rows
 from trainers.data.row_index import RowIndex
@@ -94,22 +96,29 @@ def prepare(recipe: Recipe, folder: Path, num_workers: int | None = None) -> Non
         keep_inputs(sources, settings, corpus)
         keep_command(corpus)
     report = prepare_rows(sources, settings, corpus, num_workers, console.is_terminal)
-    for table in report_tables(report, read_seconds(corpus)):
+    for table in report_tables(report, Usage.read(corpus)):
         print_table(plain_console(), table)
+    for line in benchmark_lines(report):
+        console.print(line, markup=False)
     shards = shard_paths(corpus / ROWS)
     index = RowIndex.of(shards)
     real = np.arange(len(index))
-    own = real[[source_number(shards[file]) < len(own_sources) for file in index.files]]
+    if data.difficulty is not None:
+        is_kept, table = select_by_difficulty(shards, data.difficulty, recipe.training.seed)
+        print_table(plain_console(), table)
+        real = real[is_kept]
+    own = real[[source_number(shards[file]) < len(own_sources) for file in index.files[real]]]
     # A token is rarely longer than eight bytes, so both parts fill at least a block.
     own, validation = split_rows(index, own, data.validation_fraction, 8 * data.seq_len)
-    beside = real[[source_number(shards[file]) >= len(own_sources) for file in index.files]]
+    beside = real[[source_number(shards[file]) >= len(own_sources) for file in index.files[real]]]
     text = index.in_order(np.concatenate([own, beside]))
     if not (corpus / MADE_FILE).exists():
         made = make_rows(data, index.documents(text), folder.parent)
         print_sources(made)
         write_rows(corpus / MADE_FILE, (asdict(row) | {"mix": SYNTHETIC_DATA} for row in made))
+    num_real = len(index)
     index = RowIndex.of([*shards, corpus / MADE_FILE])
-    training = np.concatenate([text, np.arange(len(real), len(index))])
+    training = np.concatenate([text, np.arange(num_real, len(index))])
     kinds = [sources[source_number(shard)].kind for shard in shards] + ["synthetic"]
     groups = _groups(index, training, kinds) | {TEXT: text, OWN_TEXT: own}
     if data.verified_sample:
@@ -120,16 +129,19 @@ def prepare(recipe: Recipe, folder: Path, num_workers: int | None = None) -> Non
     tokenizer.save_pretrained(folder / TOKENIZER)
     packing = PackSettings(data.seq_len, data.document_masking, data.fim_rate, recipe.training.seed)
     inputs = file_identities([*shards, corpus / MADE_FILE])
+    rustc = find_toolchain().version if data.verify else None
     epochs: dict[str, dict[str, float]] = {}
     for name, mix in {mix_folder(mix): mix for stage in recipe.active_stages for mix in stage.mixes(recipe)}.items():
         shares = {"all": 1.0} if mix is None else _present(mix, groups)
         chosen = groups | {"all": training}
         plan = index.plan(chosen, shares)
-        pack_documents(folder / name, index.mixed(plan, chosen), tokenizer, packing, inputs)
+        pack_documents(folder / name, index.mixed(plan, chosen), tokenizer, packing, inputs, rustc)
         epochs[name] = plan.epochs
     plan = index.plan({VALIDATION: validation}, {VALIDATION: 1.0})
     held_out = PackSettings(data.seq_len)
-    pack_documents(folder / VALIDATION, index.mixed(plan, {VALIDATION: validation}), tokenizer, held_out, inputs)
+    pack_documents(
+        folder / VALIDATION, index.mixed(plan, {VALIDATION: validation}), tokenizer, held_out, inputs, rustc
+    )
     write_json(folder / FINISHED, {"texts": len(real), "epochs": epochs})
 
 

@@ -10,11 +10,11 @@ from huggingface_hub import DatasetCard, DatasetCardData
 from evaluation.tables import markdown_table
 from trainers.data.preparation.inputs import INPUTS
 from trainers.data.preparation.report import (
+    Usage,
     benchmark_lines,
     counts_table,
     read_command,
     read_report,
-    read_seconds,
     reading_table,
     shares_table,
     steps_table,
@@ -84,7 +84,7 @@ def data_card(folder: Path, name: str, command: str | None = None, description: 
         by_level=markdown_table(shares_table("By difficulty", report["by_level"])),
         near_duplicates=f" (Jaccard similarity of {threshold} or more)" if threshold else " (kept here)",
         rustc=rustc[0].removeprefix("rustc ") if rustc else "(none was installed)",
-        steps=markdown_table(steps_table(report, read_seconds(folder))),
+        steps=markdown_table(steps_table(report, Usage.read(folder))),
         reading=markdown_table(reading_table(report)),
         verification=markdown_table(verification_table(report)),
         crates=markdown_table(crates) if report["crates"] else "",

@@ -19,22 +19,32 @@ def add_inspect(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser
         description="Shows the report of a prepared data set and checks the packed blocks against their manifests.",
     )
     _add_folder(parser)
+    parser.add_argument("--output", type=Path, metavar="FILE.md", help="also write the tables to a Markdown file")
+    parser.add_argument("--overwrite", action="store_true", help="replace this file")
     parser.add_argument("--rows", type=int, default=3, help="number of rows to print, chosen at random")
     parser.add_argument("--seed", type=int, default=0, help="seed of their choice")
     return parser
 
 
 def inspect(options: argparse.Namespace) -> int:
-    """Print the tables and some rows."""
-    from trainers.data.preparation.inspect_folder import block_table, sample_rows
-    from trainers.data.preparation.report import find_corpus, read_report, read_seconds, report_tables
+    """Print the tables and some rows, and write the tables."""
+    from evaluation.complete_files import check_new_file, complete_file
+    from trainers.data.preparation.inspect_folder import block_table, inspection_page, sample_rows
+    from trainers.data.preparation.report import Usage, benchmark_lines, find_corpus, read_report, report_tables
 
+    if options.output is not None:
+        check_new_file(options.output, options.overwrite)
     corpus = find_corpus(options.folder)
-    for table in report_tables(read_report(corpus), read_seconds(corpus)):
-        print_table(console, table)
-    blocks = block_table(options.folder)
-    if blocks.row_count:
-        print_table(console, blocks)
+    report = read_report(corpus)
+    tables = [*report_tables(report, Usage.read(corpus)), block_table(options.folder)]
+    if options.output is not None:
+        with complete_file(options.output) as partial:
+            partial.write_text(inspection_page(corpus, report, tables), encoding="utf-8")
+    for table in tables:
+        if table.row_count:
+            print_table(console, table)
+    for line in benchmark_lines(report):
+        console.print(line, markup=False)
     for row in sample_rows(corpus, options.rows, options.seed):
         console.print(f"\n{row['source']} {row['path']} ({row['license']}, {row['level']}): {row['status']}")
         console.print(row["code"], markup=False)

@@ -1,12 +1,15 @@
 """Packed blocks and rows of a prepared data set, for people who look at it."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from evaluation.tables import markdown_table
 from trainers.data.manifest import MANIFEST_FILE, check_manifest
+from trainers.data.preparation.report import Report, benchmark_lines, read_command
 from trainers.data.preparation.shards import read_rows, shard_paths
 
 ROWS = "rows"
@@ -36,6 +39,18 @@ def block_table(folder: Path) -> Table:
             "yes" if settings.document_masking else "no",
         )
     return table
+
+
+def inspection_page(corpus: Path, report: Report, tables: Sequence[Table]) -> str:
+    """Return the tables of a prepared data set as a page in Markdown, with the command that made it."""
+    lines = "\n".join(f"- {line}" for line in benchmark_lines(report))
+    parts = [
+        "# A prepared data set",
+        f"Made by\n\n```bash\n{read_command(corpus)}\n```\n\nand shown by `nanochat-ternary data inspect`.",
+        *(markdown_table(table) for table in tables if table.row_count),
+        f"**Benchmarks**\n\n{lines}",
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def sample_rows(corpus: Path, count: int, seed: int) -> list[dict[str, Any]]:

@@ -4,12 +4,12 @@ Prepare rows: read the sources, leave out copies and benchmark text, verify, and
     sources -> documents/ -> inspected/ -> dropped.json -> crates.json -> rows/, negatives/, outcomes/ -> report.json
 
 Each step continues what an interrupted call left, and each file is written whole or not at all. The report is written
-last: without it nothing is finished. Equal inputs, settings and compilers give equal files, except for seconds.json.
+last: without it nothing is finished. Equal inputs, settings and compilers give equal files, except for usage.json.
 """
 
 import json
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +20,7 @@ from trainers.data.preparation.checked_crates import check_crates
 from trainers.data.preparation.documents import SourceCounts, document_shards, read_sources, source_number
 from trainers.data.preparation.inputs import check_inputs
 from trainers.data.preparation.inspection import Inspected, describe_benchmarks, inspect_shards
-from trainers.data.preparation.report import REPORT, SECONDS, Report, read_report, read_seconds
+from trainers.data.preparation.report import REPORT, Report, Usage, read_report
 from trainers.data.preparation.settings import PreparationSettings
 from trainers.data.preparation.shards import read_rows, shard_paths, write_json
 from trainers.data.preparation.statistics import ProcessingStats, counted
@@ -89,19 +89,19 @@ def prepare_rows(
 
 
 class _Clock:
-    """Seconds by step, summed over all calls that worked on a folder."""
+    """Adds the time since the last step to the usage of a preparation."""
 
     def __init__(self, folder: Path):
-        self.path = folder / SECONDS
-        self.seconds: defaultdict[str, float] = defaultdict(float, read_seconds(folder))
+        self.folder = folder
+        self.usage = Usage.read(folder)
         self.started = time.monotonic()
 
     def add(self, step: str) -> None:
-        """Add the time since the last call to a step."""
+        """End a step."""
         now = time.monotonic()
-        self.seconds[step] += now - self.started
+        self.usage.add(step, now - self.started)
+        self.usage.write(self.folder)
         self.started = now
-        write_json(self.path, {name: round(seconds, 1) for name, seconds in self.seconds.items()})
 
 
 def _verify(
@@ -146,7 +146,7 @@ def _verify(
     (folder / VERDICTS).mkdir(exist_ok=True)
     with show_progress("Verifying", len(tasks), "shards", len(tasks) - len(waiting), shown=progress) as advance:
         for _, seconds in run_tasks(verify_shard, waiting, num_workers):
-            clock.seconds["in rustc"] += seconds
+            clock.usage.add("in rustc", seconds)
             count_finished()
             advance(1)
     assert counted_tasks == len(tasks), "every shard was verified"

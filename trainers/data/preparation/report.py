@@ -1,17 +1,20 @@
 """The report of a preparation as tables: rows by step, by source, by crate status, and by column."""
 
 import json
+import resource
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from trainers.data.preparation.shards import write_json
 from trainers.data.preparation.statistics import SourceStats
 
-REPORT, SECONDS = "report.json", "seconds.json"
+REPORT, USAGE = "report.json", "usage.json"
 CORPUS = "corpus"
 COMMAND = "command.txt"
 Report = Mapping[str, Any]
@@ -56,16 +59,41 @@ def read_command(folder: Path) -> str:
     return path.read_text(encoding="utf-8").strip() if path.is_file() else "# the command was not recorded"
 
 
-def read_seconds(folder: Path) -> dict[str, float]:
-    """Return the seconds by step of a preparation, summed over all calls; empty if they are not known."""
-    path = folder / SECONDS
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+@dataclass
+class Usage:
+    """
+    Time and memory that a preparation took, summed over all calls that worked on it.
+
+    Attributes:
+        seconds: Seconds by step; "in rustc" is the time of all compilers during the step "verify".
+        peak_bytes: Largest memory of a process, of this one or of a worker.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_bytes: int = 0
+
+    @classmethod
+    def read(cls, folder: Path) -> "Usage":
+        """Return the usage that was kept in a folder; nothing if it is not known."""
+        path = folder / USAGE
+        return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else cls()
+
+    def add(self, step: str, seconds: float) -> None:
+        """Add seconds to a step."""
+        self.seconds[step] = round(self.seconds.get(step, 0.0) + seconds, 2)
+
+    def write(self, folder: Path) -> None:
+        """Keep the usage in a folder."""
+        # The unit of ru_maxrss is KiB on Linux.
+        peaks = [resource.getrusage(who).ru_maxrss << 10 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        self.peak_bytes = max(self.peak_bytes, *peaks)
+        write_json(folder / USAGE, vars(self))
 
 
-def report_tables(report: Report, seconds: Mapping[str, float]) -> list[Table]:
+def report_tables(report: Report, usage: Usage) -> list[Table]:
     """Return the tables of a report, in the order in which they are read."""
     return [
-        steps_table(report, seconds),
+        steps_table(report, usage),
         reading_table(report),
         verification_table(report),
         counts_table("Crates that were checked as a whole, by status", report["crates"]),
@@ -73,8 +101,9 @@ def report_tables(report: Report, seconds: Mapping[str, float]) -> list[Table]:
     ]
 
 
-def steps_table(report: Report, seconds: Mapping[str, float]) -> Table:
+def steps_table(report: Report, usage: Usage) -> Table:
     """Return rows in and out of each step, with its time."""
+    seconds = usage.seconds
     documents = sum(each["documents"] for each in report["read"].values())
     left_out = sum(sum(each["left_out"].values()) for each in report["read"].values())
     dropped = sum(report["dropped"].values())
@@ -96,7 +125,10 @@ def steps_table(report: Report, seconds: Mapping[str, float]) -> Table:
     )
     if seconds.get("verify") and "in rustc" in seconds:
         share = seconds["in rustc"] / seconds["verify"]
-        table.caption = f"Compilers ran for {seconds['in rustc']:,.0f} s during verify: {share:.2f} at a time"
+        table.caption = (
+            f"rustc took {seconds['in rustc']:,.0f} s of the step verify, {share:.2f} compilers at a time; the "
+            f"largest process had {usage.peak_bytes / 1e9:.2f} GB of memory"
+        )
     return table
 
 
@@ -131,8 +163,11 @@ def verification_table(report: Report) -> Table:
 def benchmark_lines(report: Report) -> list[str]:
     """Return which benchmarks were searched for, what was found, and how well the search works, as lines."""
     benchmarks = report["benchmarks"]
+    documents = sum(each["documents"] for each in report["read"].values())
+    dropped = sum(count for what, count in report["dropped"].items() if what.startswith("benchmark "))
     found = [f"{name}: in {count:,} documents" for name, count in _by_count(benchmarks["matches"])]
-    return [*benchmarks["coverage"], *benchmarks["controls"], *(found or ["no document has text of a benchmark"])]
+    found.append(f"left out: {dropped:,} of {documents:,} documents ({dropped / documents:.2%})")
+    return [*benchmarks["coverage"], *benchmarks["controls"], *found]
 
 
 def counts_table(title: str, counts: Mapping[str, int]) -> Table:

@@ -9,14 +9,20 @@ import time
 from pathlib import Path
 
 import pytest
+from huggingface_hub import DatasetCard
 
+from tests.helpers.crates import write_crate
+from trainers.data.__main__ import main
+from trainers.data.benchmark_problems import SUITE_PROBLEMS
+from trainers.data.preparation import inspection
 from trainers.data.preparation.inputs import INPUTS
 from trainers.data.preparation.prepare import prepare_rows
-from trainers.data.preparation.report import REPORT, SECONDS, read_report, report_tables
+from trainers.data.preparation.report import REPORT, USAGE, Usage, benchmark_lines, read_report, report_tables
 from trainers.data.preparation.settings import PreparationSettings
 from trainers.data.preparation.shards import read_rows, shard_paths
 from trainers.data.preparation.statistics import CompileRateTooLow
 from trainers.data.sources import FolderSource
+from trainers.data.sources.crates import CrateSource
 from trainers.data.sources.filters import SourceFilter
 from trainers.data.sources.table import TableSource
 
@@ -30,6 +36,7 @@ from trainers.data.preparation import shards
 from trainers.data.preparation.prepare import prepare_rows
 from trainers.data.preparation.settings import PreparationSettings
 from trainers.data.sources import FolderSource
+from trainers.data.sources.crates import CrateSource
 from trainers.data.sources.filters import SourceFilter
 
 if __name__ == "__main__":
@@ -37,6 +44,18 @@ if __name__ == "__main__":
     settings = PreparationSettings(filter=SourceFilter(licenses=None), decontaminate=False)
     prepare_rows([FolderSource(Path(sys.argv[1]))], settings, Path(sys.argv[2]), num_workers=int(sys.argv[3]))
 """
+
+
+@pytest.fixture
+def only_rows(monkeypatch):
+    """Search for the problems of this package only, which are always there."""
+    monkeypatch.delenv("NANOCHAT_DATA", raising=False)
+    monkeypatch.setattr("evaluation.suites.problem_files._hub_answers", lambda: False)
+    for cached in (inspection.loaded_benchmarks, inspection._contamination):
+        cached.cache_clear()
+    yield
+    for cached in (inspection.loaded_benchmarks, inspection._contamination):
+        cached.cache_clear()
 
 
 @pytest.fixture
@@ -53,7 +72,7 @@ def crate(tmp_path):
 def contents(folder: Path) -> dict[str, bytes]:
     """Return the files of a preparation, without those that measure time and the compiler's cache."""
     paths = (path for path in folder.rglob("*") if path.is_file() and "verdicts" not in path.parts)
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.name != SECONDS}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.name != USAGE}
 
 
 def rows_of(folder: Path, name: str = "rows") -> list[dict]:
@@ -74,7 +93,7 @@ def test_rows_have_verdicts_and_rejected_code_is_kept_apart_with_its_fix(crate, 
     assert negative["error_codes"] == ["E0308"] and negative["fixed_code"] == "pub fn f() -> u8 { 1 }\n"
     assert report == read_report(tmp_path / "out")
     assert report["verification"]["code"]["compile_rate"] == 6 / 7
-    assert all(table.row_count or not report["crates"] for table in report_tables(report, {}))
+    assert all(table.row_count or not report["crates"] for table in report_tables(report, Usage()))
 
 
 def test_equal_inputs_give_equal_bytes_with_any_number_of_workers(crate, tmp_path, monkeypatch):
@@ -163,3 +182,81 @@ def test_a_full_disk_is_named_and_nothing_half_written_counts(crate, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == [INPUTS]
     assert prepare_rows([FolderSource(crate)], QUICK, tmp_path / "out", num_workers=1)["rows"] == 6
+
+
+def test_planted_benchmark_text_is_left_out_with_the_problem_it_is_of(tmp_path, only_rows):
+    (problem, *_) = [each for each in SUITE_PROBLEMS["compile-rate"](None) if "fn is_palindrome" in each.asked]
+    rows = [{"code": code, "path": f"{n}.rs"} for n, code in enumerate([problem.texts[0], "pub struct Own;"])]
+    source = TableSource(write_table(tmp_path / "web.jsonl", rows))
+    settings = PreparationSettings(filter=ANY, verify=False)
+    report = prepare_rows([source], settings, tmp_path / "out", num_workers=1)
+    assert [row["code"] for row in rows_of(tmp_path / "out")] == ["pub struct Own;"]
+    assert report["dropped"] == {"benchmark (web)": 1}
+    assert "compile-rate is_palindrome" in (tmp_path / "out" / "dropped.json").read_text()
+    assert "left out: 1 of 2 documents (50.00%)" in benchmark_lines(report)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda folder: FolderSource(folder), "folder must be a folder with files"),
+        (lambda folder: TableSource(folder), "table must be a folder with files"),
+        (lambda folder: CrateSource(folder), "crates must be a folder with files"),
+        (
+            lambda folder: TableSource(write_table(folder / "a.jsonl", [{"text": ""}]), {"code": "body"}),
+            "code must be a column of .*text.*body",
+        ),
+        (lambda folder: FolderSource(binary(folder)), "folder must hold .rs files in UTF-8"),
+    ],
+    ids=["folder", "table", "crates", "column", "binary"],
+)
+def test_a_source_that_cannot_be_read_is_refused_before_anything_is_written(tmp_path, make, message):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(ValueError, match=message):
+        prepare_rows([make(tmp_path / "in")], QUICK, tmp_path / "out", num_workers=1)
+    assert not (tmp_path / "out").exists()
+
+
+def binary(folder: Path) -> Path:
+    (folder / "a.rs").write_bytes(bytes(range(256)))
+    return folder
+
+
+def test_a_binary_file_is_counted_and_left_out(crate, tmp_path):
+    binary(crate)
+    report = prepare_rows([FolderSource(crate)], QUICK, tmp_path / "out", num_workers=1)
+    assert report["rows"] == 6 and report["read"]["00-code"]["left_out"] == {"that cannot be read as UTF-8": 1}
+
+
+def test_the_files_of_a_crate_that_compiles_are_verified_if_the_compiler_read_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
+    used = {"src/used.rs": "use crate::Kind;\npub fn kind() -> Kind { Kind }\n", "src/unused.rs": "use crate::Kind;\n"}
+    write_crate(tmp_path / "vendor", "good", "pub struct Kind;\nmod used;\npub use used::kind;\n", files=used)
+    write_crate(
+        tmp_path / "vendor", "bad", "mod part;\npub fn f() -> u8 { 1.0 }\n", files={"src/part.rs": "use crate::f;"}
+    )
+    report = prepare_rows([CrateSource(tmp_path / "vendor")], QUICK, tmp_path / "out", num_workers=1)
+    found = {row["path"]: (row["mix"], row["verdict"]["by"]) for row in rows_of(tmp_path / "out")}
+    assert found == {
+        "good-1.0.0/src/lib.rs": ("verified_examples", "crate"),
+        "good-1.0.0/src/used.rs": ("verified_examples", "crate"),
+        "good-1.0.0/src/unused.rs": ("high_quality_rust", "alone"),
+    }
+    assert report["verification"]["crates"]["reasons"]["its crate does not compile"] == 2
+
+
+def test_a_prepared_data_set_is_shown_and_gets_a_card(crate, tmp_path, capsys):
+    prepare_rows([FolderSource(crate, "MIT")], QUICK, tmp_path / "out", num_workers=1)
+    assert main(["inspect", str(tmp_path / "out"), "--rows", "1", "--output", str(tmp_path / "page.md")]) == 0
+    assert "pub fn add_" in capsys.readouterr().out
+    assert "| code | 7 | 6 | 0 | 1 | 0 | 0 | 85.7% | types 1 |" in (tmp_path / "page.md").read_text()
+    assert main(["card", str(tmp_path / "out"), "--name", "Six functions"]) == 0
+    card = DatasetCard.load(tmp_path / "out" / "README.md")
+    assert card.data.license == ["mit"] and card.data.size_categories == ["n<1K"]
+    assert "- code: MIT (6 rows)" in card.text
+    assert main(["card", str(tmp_path / "out")]) != 0, "a card that is there is not replaced"
+
+
+def test_a_folder_without_a_preparation_is_named(tmp_path, capsys):
+    assert main(["inspect", str(tmp_path)]) != 0
+    assert "must be the folder of a prepared data set or of a run" in capsys.readouterr().err
