@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from recipes.pipeline.fields import Settings, setting, settings
+from recipes.pipeline.fields import Settings, check, setting, settings
 from trainers.data.mix import check_shares
-from trainers.data.special_tokens import SMALLEST_VOCABULARY
+from trainers.data.special_tokens import FIM_TOKENS, SMALLEST_VOCABULARY
 
 if TYPE_CHECKING:
     from trainers.data.preparation.settings import PreparationSettings
@@ -114,6 +114,9 @@ class DataSettings(Settings):
 
     def __post_init__(self) -> None:
         check_shares("data.mix", self.mix)
+        smallest = SMALLEST_VOCABULARY + len(FIM_TOKENS) if self.fim_rate else SMALLEST_VOCABULARY
+        rule = f"at least {smallest} with fim_rate={self.fim_rate:g}"
+        check("data", "vocab_size", self.vocab_size, rule, self.vocab_size >= smallest)
 
     @property
     def makes_programs(self) -> bool:

@@ -13,6 +13,7 @@ from datasets import Dataset, load_from_disk
 from rich.console import Console
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from evaluation.complete_files import complete_folder
 from evaluation.rust import RustVerifier
 from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.tables import plain_console, print_table
@@ -31,10 +32,11 @@ from trainers.data.preparation.inputs import INPUTS, changed_inputs, keep_inputs
 from trainers.data.preparation.prepare import ROWS, prepare_rows
 from trainers.data.preparation.report import CORPUS, Usage, benchmark_lines, keep_command, report_tables
 from trainers.data.preparation.selection import select_by_difficulty
+from trainers.data.preparation.settings import PreparationSettings
 from trainers.data.preparation.shards import shard_paths, write_json, write_rows
 from trainers.data.preparation.split import split_rows
 from trainers.data.row_index import RowIndex
-from trainers.data.sources import Document
+from trainers.data.sources import Document, Source
 from trainers.data.synthetic.stream import choose_families
 from trainers.data.synthetic.verified import LICENSE, write_synthetic
 from trainers.data.tasks.task import read_tasks, split_tasks
@@ -43,8 +45,8 @@ from trainers.data.verify import verify_sample
 
 console = Console(highlight=False)
 
-TEXT = "text"
-"""Name in a mix for all real text."""
+ALL, TEXT = "all", "text"
+"""Names of groups: all texts to train on, and all real ones among them."""
 MADE_FILE, TOKENIZER, VALIDATION = "made.jsonl", "tokenizer", "validation"
 
 
@@ -82,24 +84,16 @@ def prepare(recipe: Recipe, folder: Path, num_workers: int | None = None) -> Non
     """
     if (folder / FINISHED).exists():
         return
-    data = recipe.data
-    own_sources, others = data.own_sources(), data.other_sources()
-    sources, settings = [*own_sources, *others], data.preparation()
-    corpus = folder / CORPUS
-    changed = changed_inputs(sources, settings, corpus) if (corpus / INPUTS).exists() else []
-    if changed:
-        console.print(
-            "The inputs have changed, so that the data is prepared again:\n" + "\n".join(changed), markup=False
-        )
-    if changed or not (corpus / INPUTS).exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        keep_inputs(sources, settings, corpus)
-        keep_command(corpus)
-    report = prepare_rows(sources, settings, corpus, num_workers, console.is_terminal)
+    data, corpus = recipe.data, folder / CORPUS
+    own_sources = data.own_sources()
+    sources = [*own_sources, *data.other_sources()]
+    _begin(sources, data.preparation(), folder)
+    report = prepare_rows(sources, data.preparation(), corpus, num_workers, progress=True)
     for table in report_tables(report, Usage.read(corpus)):
         print_table(plain_console(), table)
     for line in benchmark_lines(report):
         console.print(line, markup=False)
+
     shards = shard_paths(corpus / ROWS)
     index = RowIndex.of(shards)
     real = np.arange(len(index))
@@ -107,42 +101,70 @@ def prepare(recipe: Recipe, folder: Path, num_workers: int | None = None) -> Non
         is_kept, table = select_by_difficulty(shards, data.difficulty, recipe.training.seed)
         print_table(plain_console(), table)
         real = real[is_kept]
-    own = real[[source_number(shards[file]) < len(own_sources) for file in index.files[real]]]
+    source_of = np.array([source_number(shard) for shard in shards])[index.files[real]]
     # A token is rarely longer than eight bytes, so both parts fill at least a block.
-    own, validation = split_rows(index, own, data.validation_fraction, 8 * data.seq_len)
-    beside = real[[source_number(shards[file]) >= len(own_sources) for file in index.files[real]]]
-    text = index.in_order(np.concatenate([own, beside]))
+    own, validation = split_rows(index, real[source_of < len(own_sources)], data.validation_fraction, 8 * data.seq_len)
+    text = index.in_order(np.concatenate([own, real[source_of >= len(own_sources)]]))
     if not (corpus / MADE_FILE).exists():
         made = make_rows(data, index.documents(text), folder.parent)
         print_sources(made)
         write_rows(corpus / MADE_FILE, (asdict(row) | {"mix": SYNTHETIC_DATA} for row in made))
+    if data.verified_sample:
+        sample = verify_sample(index.documents(real), data.verified_sample, progress=console.is_terminal)
+        write_json(folder / "verification.json", asdict(sample))
+
     num_real = len(index)
     index = RowIndex.of([*shards, corpus / MADE_FILE])
     training = np.concatenate([text, np.arange(num_real, len(index))])
     kinds = [sources[source_number(shard)].kind for shard in shards] + ["synthetic"]
-    groups = _groups(index, training, kinds) | {TEXT: text, OWN_TEXT: own}
-    if data.verified_sample:
-        sample = verify_sample(index.documents(real), data.verified_sample, progress=console.is_terminal)
-        write_json(folder / "verification.json", asdict(sample))
-    texts = (document.code for document in index.documents(training))
-    tokenizer = train_tokenizer(texts, data.vocab_size, data.seq_len, data.fim_rate > 0)
-    tokenizer.save_pretrained(folder / TOKENIZER)
-    packing = PackSettings(data.seq_len, data.document_masking, data.fim_rate, recipe.training.seed)
-    inputs = file_identities([*shards, corpus / MADE_FILE])
-    rustc = find_toolchain().version if data.verify else None
-    epochs: dict[str, dict[str, float]] = {}
-    for name, mix in {mix_folder(mix): mix for stage in recipe.active_stages for mix in stage.mixes(recipe)}.items():
-        shares = {"all": 1.0} if mix is None else _present(mix, groups)
-        chosen = groups | {"all": training}
-        plan = index.plan(chosen, shares)
-        pack_documents(folder / name, index.mixed(plan, chosen), tokenizer, packing, inputs, rustc)
-        epochs[name] = plan.epochs
-    plan = index.plan({VALIDATION: validation}, {VALIDATION: 1.0})
-    held_out = PackSettings(data.seq_len)
-    pack_documents(
-        folder / VALIDATION, index.mixed(plan, {VALIDATION: validation}), tokenizer, held_out, inputs, rustc
-    )
+    groups = _groups(index, training, kinds) | {ALL: training, TEXT: text, OWN_TEXT: own}
+    epochs = _pack(recipe, index, groups, validation, folder)
     write_json(folder / FINISHED, {"texts": len(real), "epochs": epochs})
+
+
+def _begin(sources: Sequence[Source], settings: PreparationSettings, folder: Path) -> None:
+    """Begin a preparation in a folder, unless an equal one can be continued there."""
+    corpus = folder / CORPUS
+    if (corpus / INPUTS).exists():
+        changed = changed_inputs(sources, settings, corpus)
+        if not changed:
+            return
+        lines = "\n".join(changed)
+        console.print(f"The inputs have changed, so that the data is prepared again:\n{lines}", markup=False)
+    shutil.rmtree(folder, ignore_errors=True)
+    keep_inputs(sources, settings, corpus)
+    keep_command(corpus)
+
+
+def _pack(
+    recipe: Recipe, index: RowIndex, groups: Mapping[str, np.ndarray], validation: np.ndarray, folder: Path
+) -> dict[str, dict[str, float]]:
+    """
+    Train the tokenizer on all texts to train on, and pack the blocks of every mix and of the held-out texts.
+
+    Returns:
+        Number of times that the blocks of a mix hold each of its parts, by the folder of the mix.
+    """
+    data = recipe.data
+    if not (folder / TOKENIZER).exists():
+        texts = (document.code for document in index.documents(groups[ALL]))
+        trained = train_tokenizer(texts, data.vocab_size, data.seq_len, data.fim_rate > 0)
+        with complete_folder(folder / TOKENIZER) as partial:
+            trained.save_pretrained(partial)
+    tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER)
+    packing = PackSettings(data.seq_len, data.document_masking, data.fim_rate, recipe.training.seed)
+    inputs = file_identities(index.paths)
+    rustc = find_toolchain().version if data.verify else None
+    mixes = {mix_folder(mix): mix for stage in recipe.active_stages for mix in stage.mixes(recipe)}
+    epochs = {}
+    for name, mix in mixes.items():
+        plan = index.plan(groups, {ALL: 1.0} if mix is None else _present(mix, groups))
+        pack_documents(folder / name, index.mixed(plan, groups), tokenizer, packing, inputs, rustc)
+        epochs[name] = plan.epochs
+    held_out = {VALIDATION: validation}
+    texts = index.mixed(index.plan(held_out, {VALIDATION: 1.0}), held_out)
+    pack_documents(folder / VALIDATION, texts, tokenizer, PackSettings(data.seq_len), inputs, rustc)
+    return epochs
 
 
 def _groups(index: RowIndex, training: np.ndarray, kinds: Sequence[str]) -> dict[str, np.ndarray]:

@@ -25,8 +25,8 @@ from evaluation.rust.sandbox.runner import SandboxFailure
 from trainers.data.kept import check_output
 from trainers.data.tasks.holes import make_holes
 
-FORMAT = 2  # raise it whenever equal crates may get other tasks
-MAX_PER_CRATE = 50
+FORMAT = 3  # raise it whenever equal crates may get other tasks
+MAX_PER_CRATE = 100
 RUN_SECONDS = 1.0  # of processor time for the tests of a body, as in a reward
 MAX_PROBLEMS = 12  # rows of the table about crates without tasks
 

@@ -2,7 +2,7 @@
 Hole tasks: a function of a real crate without its body, which the crate's own unit tests judge.
 
 A function becomes a task if its body passes the tests that reach it in each of several runs under the rules for
-rewards, and if these tests reject all stubs and at least three mutants of the body.
+rewards, and if these tests reject all stubs, and at least three mutants of the body or, of a short body, every one.
 """
 
 import json
@@ -32,6 +32,7 @@ HoleSplit = Literal["train", "held_out"]
 HOLE_SPLITS: tuple[str, ...] = HoleSplit.__args__
 HELD_OUT_SHARE = 0.1  # of the names of crates
 MIN_REJECTED = 3
+MIN_MUTANTS = 2  # of a short body, all of which must be rejected
 MAX_TESTS = 16  # of a task
 MAX_SECONDS = 0.4  # of the tests of a task together, far below the limit on a run
 TIERS = 5
@@ -204,12 +205,17 @@ def _judge(
     for index, prompt in prompts.items():
         if index in passing_stubs:
             found[index] = "a stub passes its tests"
-        elif rejected[index] < MIN_REJECTED:
-            found[index] = f"its tests reject fewer than {MIN_REJECTED} mutants"
+        elif not _notice_enough(compiled[index], rejected[index]):
+            found[index] = "its tests reject too few mutants"
         else:
             function, names = functions[index]
             found[index] = _task(crate, function, names, prompt, compiled[index], rejected[index])
     return [found[index] for index in range(len(functions))]
+
+
+def _notice_enough(compiled: int, rejected: int) -> bool:
+    """Whether tests that reject so many of the mutants that compile can judge a body."""
+    return rejected >= MIN_REJECTED or (rejected == compiled and compiled >= MIN_MUTANTS)
 
 
 def decided(verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
