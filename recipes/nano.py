@@ -32,7 +32,7 @@ def nano() -> Recipe:
             "mhc_num_streams": 1,
             "exit_entropy_weight": 0.1,
         },
-        data={"seq_len": 1024, "vocab_size": 8192, "synthetic_samples": 5000, "verify": False, "licenses": None},
+        data={"seq_len": 1024, "vocab_size": 8192, "synthetic_samples": 5000, "verify": False},
         training={
             "micro_batch_size": 8,
             "muon_lr": 0.01,

@@ -99,10 +99,15 @@ def verify_shard(task: VerificationTask) -> float:
     dropped, crates = _dropped(task.dropped), _crates(task.crates)
     rows = [row for row in read_rows(task.shard) if row["id"] not in dropped]
     results = [_by_crate(Document.from_row(row), crates) for row in rows]
+    negatives: list[Row] = []
     if task.compile_alone:
-        _compile_alone([result for result in results if not result.by], task.cache_dir)
+        for edition, group in _by_edition([result for result in results if not result.by]):
+            # One compiler at a time: the other processors belong to the other workers.
+            with RustVerifier(edition, workers=1, cache_dir=task.cache_dir) as verifier:
+                _compile_alone(group, verifier)
+                negatives += _negatives([result for result in group if result.is_negative], verifier)
     write_rows(task.rows, (row for result in results if (row := _row(result, task)) is not None))
-    write_rows(task.negatives, _negatives([result for result in results if result.is_negative], task))
+    write_rows(task.negatives, negatives)
     outcomes = [
         {
             "source": result.document.source,
@@ -130,23 +135,24 @@ def _path_in_crate(document: Document) -> str:
     return document.path.removeprefix(f"{document.crate}/")
 
 
-def _compile_alone(results: Sequence[Verified], cache_dir: Path) -> None:
-    """Compile documents by themselves and set their outcomes."""
-    by_edition: dict[str, list[Verified]] = defaultdict(list)
+def _by_edition(results: Sequence[Verified]) -> list[tuple[str, list[Verified]]]:
+    groups: dict[str, list[Verified]] = defaultdict(list)
     for result in results:
-        by_edition[result.document.edition or DEFAULT_EDITION].append(result)
-    for edition, group in sorted(by_edition.items()):
-        # Exact, so that the messages do not depend on what was compiled together.
-        verdicts = decided(
-            _verifier(edition, cache_dir).verify([as_program(result.document) for result in group], exact=True)
-        )
-        for result, verdict in zip(group, verdicts, strict=True):
-            result.by, result.verdict, result.judgment = ALONE, verdict, judge(result.document, verdict)
-            result.is_negative = _has_own_errors(result)
-            broken = result.crate is not None and result.crate.status in BROKEN
-            if broken and result.judgment.outcome == "not_judged" and result.document.kind == FILE:
-                # The file belongs to a whole that the compiler rejects, with everything that it needs.
-                result.judgment = Judgment("rejected", "its crate does not compile")
+        groups[result.document.edition or DEFAULT_EDITION].append(result)
+    return sorted(groups.items())
+
+
+def _compile_alone(results: Sequence[Verified], verifier: RustVerifier) -> None:
+    """Compile documents by themselves and set their outcomes."""
+    # Exact, so that the messages do not depend on what was compiled together.
+    verdicts = decided(verifier.verify([as_program(result.document) for result in results], exact=True))
+    for result, verdict in zip(results, verdicts, strict=True):
+        result.by, result.verdict, result.judgment = ALONE, verdict, judge(result.document, verdict)
+        result.is_negative = _has_own_errors(result)
+        broken = result.crate is not None and result.crate.status in BROKEN
+        if broken and result.judgment.outcome == "not_judged" and result.document.kind == FILE:
+            # The file belongs to a whole that the compiler rejects, with everything that it needs.
+            result.judgment = Judgment("rejected", "its crate does not compile")
 
 
 def _row(result: Verified, task: VerificationTask) -> Row | None:
@@ -198,17 +204,11 @@ def _has_own_errors(result: Verified) -> bool:
     return verdict is not None and bool(verdict.diagnostics) and not verdict.external
 
 
-def _negatives(rejected: Sequence[Verified], task: VerificationTask) -> list[Row]:
-    by_edition: dict[str, list[Verified]] = defaultdict(list)
-    for result in rejected:
-        by_edition[result.document.edition or DEFAULT_EDITION].append(result)
-    fixed: dict[str, str | None] = {}
-    for edition, group in sorted(by_edition.items()):
-        codes = [as_program(result.document) for result in group]
-        verdicts = [result.verdict for result in group if result.verdict is not None]
-        better = fix(codes, verdicts, _verifier(edition, task.cache_dir))
-        fixed |= {result.document.id: code for result, code in zip(group, better, strict=True)}
-    return [_negative(result, fixed[result.document.id]) for result in rejected]
+def _negatives(rejected: Sequence[Verified], verifier: RustVerifier) -> list[Row]:
+    codes = [as_program(result.document) for result in rejected]
+    verdicts = [result.verdict for result in rejected if result.verdict is not None]
+    fixed = fix(codes, verdicts, verifier)
+    return [_negative(result, better) for result, better in zip(rejected, fixed, strict=True)]
 
 
 def _negative(result: Verified, fixed: str | None) -> Row:
@@ -238,12 +238,6 @@ def _negative(result: Verified, fixed: str | None) -> Row:
         "edition": document.edition or DEFAULT_EDITION,
         "rustc": _rustc(),
     }
-
-
-@cache
-def _verifier(edition: str, cache_dir: Path) -> RustVerifier:
-    # One compiler at a time: the other processors belong to the other workers.
-    return RustVerifier(edition, workers=1, cache_dir=cache_dir)
 
 
 @cache
