@@ -112,7 +112,7 @@ def describe(recipe: Recipe, prepared: Prepared, stages: Sequence[Stage]) -> Non
     console.print(f"{training:,} tokens to train on, {validation:,} held out")
     for stage in stages:
         for line in (*stage.reads(recipe, prepared), *stage.warnings(recipe, prepared)):
-            console.print(line, markup=False)
+            console.print(line, markup=False, soft_wrap=True)
 
 
 def _introduce(recipe: Recipe) -> None:

@@ -206,7 +206,7 @@ class Controls:
         lines = []
         for name, count in self.planted.items():
             missed = self.missed[name]
-            names = f"; missed {', '.join(missed)}" if missed else ""
+            names = f"; missed {', '.join(dict.fromkeys(missed))}" if missed else ""
             lines.append(f"{name}: planted {count:,}, found {count - len(missed):,} of {count:,}{names}")
         return "\n".join([*lines, f"ordinary code: false {len(self.false):,} of {self.ordinary:,}"])
 

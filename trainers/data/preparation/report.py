@@ -49,8 +49,8 @@ def read_report(folder: Path) -> Report:
 def keep_command(folder: Path) -> None:
     """Keep the command of this process in the folder of a new preparation, for its card."""
     program = Path(sys.argv[0])
-    name = program.name if program.name != "__main__.py" else f"python -m {program.parent.name}"
-    (folder / COMMAND).write_text(shlex.join([name, *sys.argv[1:]]) + "\n", encoding="utf-8")
+    name = [program.name] if program.name != "__main__.py" else ["python", "-m", program.parent.name]
+    (folder / COMMAND).write_text(shlex.join([*name, *sys.argv[1:]]) + "\n", encoding="utf-8")
 
 
 def read_command(folder: Path) -> str:
@@ -110,19 +110,14 @@ def steps_table(report: Report, usage: Usage) -> Table:
     steps = (
         ("read", documents + left_out, documents),
         ("inspect", documents, documents - dropped),
+        ("check crates", sum(report["crates"].values()), report["crates"].get("valid", 0)),
         ("verify", documents - dropped, report["rows"]),
     )
     table = _table("Steps", "step", "rows in", "rows out", "seconds", "rows per second")
     for name, rows_in, rows_out in steps:
         took = seconds.get(name, 0.0)
-        speed = f"{rows_in / took:,.0f}" if took else "-"
+        speed = f"{rows_in / took:,.1f}" if took else "-"
         table.add_row(name, f"{rows_in:,}", f"{rows_out:,}", f"{took:,.1f}", speed)
-    crates = sum(report["crates"].values())
-    took = seconds.get("check crates", 0.0)
-    checked = sum(count for status, count in report["crates"].items() if status == "valid")
-    table.add_row(
-        "check crates", f"{crates:,}", f"{checked:,}", f"{took:,.1f}", f"{crates / took:,.1f}" if took else "-"
-    )
     if seconds.get("verify") and "in rustc" in seconds:
         share = seconds["in rustc"] / seconds["verify"]
         table.caption = (
