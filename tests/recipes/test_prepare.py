@@ -40,10 +40,10 @@ def test_a_row_is_in_each_part_of_a_mix_once(tmp_path, kind):
     assert all(sorted(rows.tolist()) == list(range(5)) for rows in groups.values())
 
 
-def test_changed_files_are_prepared_again_but_a_run_that_is_continued_keeps_its_data(recipe, capsys):
+def test_changed_files_are_prepared_again_but_a_run_that_is_continued_keeps_its_data(recipe, tmp_path, capsys):
     prepare_only(recipe, num_workers=1)
     before = rows_below(recipe.run_dir)
-    (recipe.data.data_dir / "new.rs").write_text("pub fn new_today() -> u8 { 1 }\n")
+    (tmp_path / "code" / "new.rs").write_text("pub fn new_today() -> u8 { 1 }\n")
     prepare_only(recipe, resume=True, num_workers=1)
     assert rows_below(recipe.run_dir) == before
     capsys.readouterr()
