@@ -66,6 +66,15 @@ def complete_folder(path: Path) -> Iterator[Path]:
                 parent.rmdir()
 
 
+def delete_partial(folder: Path) -> None:
+    """Delete what killed writes left below a folder, in which no other process may be writing."""
+    for path in sorted(folder.rglob("*.partial")):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def check_new_folder(path: Path) -> None:
     """Raise `ValueError` unless `path` does not exist or is an empty folder."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):

@@ -1,5 +1,6 @@
 """Settings of a recipe's data: where text comes from, what is left out, how it is verified, mixed and packed."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -114,6 +115,12 @@ class DataSettings(Settings):
 
     def __post_init__(self) -> None:
         check_shares("data.mix", self.mix)
+        if self.difficulty is not None:
+            from trainers.data.difficulty import check_target
+
+            check_target("data.difficulty", self.difficulty)
+        repeated = next((source for source, count in Counter(self.sources).items() if count > 1), None)
+        check("data", "sources", repeated, "different from each other", repeated is None)
         smallest = SMALLEST_VOCABULARY + len(FIM_TOKENS) if self.fim_rate else SMALLEST_VOCABULARY
         rule = f"at least {smallest} with fim_rate={self.fim_rate:g}"
         check("data", "vocab_size", self.vocab_size, rule, self.vocab_size >= smallest)
@@ -126,7 +133,7 @@ class DataSettings(Settings):
     @property
     def reads_crates(self) -> bool:
         """Whether crates are compiled as a whole, with their build scripts."""
-        return self.verify and any(source.startswith("crates=") for source in self.sources)
+        return self.verify and any(source.startswith(("crates=", "crate-examples=")) for source in self.sources)
 
     def own_sources(self) -> "list[Source]":
         """

@@ -13,7 +13,7 @@ from datasets import Dataset, load_from_disk
 from rich.console import Console
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from evaluation.complete_files import complete_folder
+from evaluation.complete_files import complete_folder, delete_partial
 from evaluation.rust import RustVerifier
 from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.tables import plain_console, print_table
@@ -35,6 +35,7 @@ from trainers.data.preparation.selection import select_by_difficulty
 from trainers.data.preparation.settings import PreparationSettings
 from trainers.data.preparation.shards import shard_paths, write_json, write_rows
 from trainers.data.preparation.split import split_rows
+from trainers.data.preparation.workers import check_num_workers
 from trainers.data.row_index import RowIndex
 from trainers.data.sources import Document, Source
 from trainers.data.synthetic.stream import choose_families
@@ -122,12 +123,40 @@ def prepare(recipe: Recipe, folder: Path, num_workers: int | None = None) -> Non
     write_json(folder / FINISHED, {"texts": len(real), "epochs": epochs})
 
 
+def check_data(data: DataSettings, num_workers: int | None = None) -> None:
+    """
+    Check what a preparation is given, before anything is written or deleted.
+
+    Args:
+        data: Settings of the data.
+        num_workers: As for [`prepare`].
+
+    Raises:
+        ValueError: A setting is out of range, or a source is missing or empty.
+    """
+    check_num_workers(num_workers)
+    data.preparation()
+    for source in [*data.own_sources(), *data.other_sources()]:
+        source.check()
+
+
+def changes_since(data: DataSettings, folder: Path) -> list[str]:
+    """Return a line for each input that has changed since the data in a folder were prepared."""
+    if not (folder / CORPUS / INPUTS).exists():
+        # A run of an earlier version, which kept no inputs.
+        return []
+    check_data(data)
+    sources = [*data.own_sources(), *data.other_sources()]
+    return changed_inputs(sources, data.preparation(), folder / CORPUS)
+
+
 def _begin(sources: Sequence[Source], settings: PreparationSettings, folder: Path) -> None:
     """Begin a preparation in a folder, unless an equal one can be continued there."""
     corpus = folder / CORPUS
     if (corpus / INPUTS).exists():
         changed = changed_inputs(sources, settings, corpus)
         if not changed:
+            delete_partial(folder)
             return
         lines = "\n".join(changed)
         console.print(f"The inputs have changed, so that the data is prepared again:\n{lines}", markup=False)
@@ -185,10 +214,10 @@ def _groups(index: RowIndex, training: np.ndarray, kinds: Sequence[str]) -> dict
     members: dict[str, list[int]] = defaultdict(list)
     for row in rows.tolist():
         kind = kinds[index.files[row]]
-        members[weight_group(kind)].append(row)
-        if unverified_parts[row]:
-            for part in parts_of_mix(kind, bool(verified[row])):
-                members[part].append(row)
+        parts = parts_of_mix(kind, bool(verified[row])) if unverified_parts[row] else ()
+        # A set: "documentation" is both a group of sources and a part of the mix.
+        for name in {weight_group(kind), *parts}:
+            members[name].append(row)
     return groups | {name: np.array(found, dtype=np.int64) for name, found in members.items()}
 
 

@@ -13,7 +13,7 @@ from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.rust.sandbox.runner import OPT_IN, CodeExecutionNotAllowed, require_consent
 from recipes.pipeline.file_names import PREPARED
 from recipes.pipeline.folder import is_former_run, keep_settings, must_prepare, next_folder, take_place
-from recipes.pipeline.prepare import Prepared, prepare, read_prepared
+from recipes.pipeline.prepare import Prepared, changes_since, check_data, prepare, read_prepared
 from recipes.pipeline.processes import on_main_process, process_state, use_all_cores
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.stages.stage import FINISHED, Stage
@@ -93,6 +93,12 @@ def prepare_only(
 def prepare_folder(recipe: Recipe, resume: bool, overwrite: bool, num_workers: int | None = None) -> None:
     """Prepare the data, check it for every stage, and only then let the new run take its place in the folder."""
     is_new = must_prepare(recipe, resume, overwrite)
+    if is_new:
+        check_data(recipe.data, num_workers)
+    elif not resume and (changed := changes_since(recipe.data, recipe.run_dir / PREPARED)):
+        lines = "\n".join(changed)
+        console.print(f"The inputs have changed, so that the data is prepared again:\n{lines}", markup=False)
+        is_new = True
     console.print("Reading Rust, training the tokenizer, packing blocks")
     folder = next_folder(recipe) if is_new else recipe.run_dir
     prepare(recipe, folder / PREPARED, num_workers)

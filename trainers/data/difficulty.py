@@ -20,7 +20,7 @@ from rich.table import Table
 from evaluation.rust.syntax.analysis import Level
 
 LEVELS: tuple[Level, ...] = get_args(Level)
-DEFAULT_TARGET: Mapping[Level, float] = {"easy": 0.3, "medium": 0.5, "hard": 0.2}
+DEFAULT_TARGET: Mapping[str, float] = {"easy": 0.3, "medium": 0.5, "hard": 0.2}
 RANGES = 1 << 16
 WARN_BELOW = 0.5
 """A warning says which level is too small if less than this share of the bytes can be kept."""
@@ -80,7 +80,7 @@ class DifficultySelection:
 
 
 def target_distribution(
-    rows: Iterable[Mapping[str, Any]], target: Mapping[Level, float] = DEFAULT_TARGET, seed: int = 0
+    rows: Iterable[Mapping[str, Any]], target: Mapping[str, float] = DEFAULT_TARGET, seed: int = 0
 ) -> DifficultySelection:
     """
     Choose rows so that the bytes of their code have the target distribution, and as many as possible.
@@ -127,12 +127,17 @@ def target_distribution(
     return found
 
 
-def _checked(target: Mapping[Level, float]) -> dict[Level, float]:
+def check_target(name: str, target: Mapping[str, float]) -> None:
+    """Raise `ValueError`, which begins with `name`, unless the target maps levels to shares, one of them above 0."""
     valid = target and all(
         level in LEVELS and isinstance(share, int | float) and 0 <= share < math.inf for level, share in target.items()
     )
     if not valid or not sum(target.values()):
-        raise ValueError(f"target must map {', '.join(LEVELS)} to shares that are not negative, got {dict(target)!r}")
+        raise ValueError(f"{name} must map {', '.join(LEVELS)} to shares that are not negative, got {dict(target)!r}")
+
+
+def _checked(target: Mapping[str, float]) -> dict[Level, float]:
+    check_target("target", target)
     whole = sum(target.values())
     return {level: target.get(level, 0) / whole for level in LEVELS}
 

@@ -32,6 +32,8 @@ def inspect(options: argparse.Namespace) -> int:
     from trainers.data.preparation.inspect_folder import block_table, inspection_page, sample_rows
     from trainers.data.preparation.report import Usage, benchmark_lines, find_corpus, read_report, report_tables
 
+    if options.rows < 0:
+        raise ValueError(f"rows must be at least 0, got {options.rows}")
     if options.output is not None:
         check_new_file(options.output, options.overwrite)
     corpus = find_corpus(options.folder)
@@ -46,7 +48,9 @@ def inspect(options: argparse.Namespace) -> int:
     for line in benchmark_lines(report):
         console.print(line, markup=False)
     for row in sample_rows(corpus, options.rows, options.seed):
-        console.print(f"\n{row['source']} {row['path']} ({row['license']}, {row['level']}): {row['status']}")
+        console.print(
+            f"\n{row['source']} {row['path']} ({row['license']}, {row['level']}): {row['status']}", markup=False
+        )
         console.print(row["code"], markup=False)
     return 0
 

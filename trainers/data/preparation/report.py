@@ -11,7 +11,8 @@ from typing import Any
 
 from rich.table import Table
 
-from trainers.data.preparation.shards import write_json
+from trainers.data.preparation.inputs import INPUTS
+from trainers.data.preparation.shards import read_json, write_json
 from trainers.data.preparation.statistics import SourceStats
 
 REPORT, USAGE = "report.json", "usage.json"
@@ -27,9 +28,13 @@ def find_corpus(folder: Path) -> Path:
     Raises:
         ValueError: There is none, or its preparation is not finished.
     """
-    for place in (folder, folder / CORPUS, folder / "prepare" / CORPUS):
-        if (place / REPORT).is_file():
+    for place in (folder / "prepare" / CORPUS, folder / CORPUS, folder):
+        # A trained run has a file of the same name, which is the report of the training.
+        if (place / REPORT).is_file() and (place / INPUTS).is_file():
             return place
+    started = (folder / "next" / "prepare" / CORPUS, folder / "prepare" / CORPUS, folder / CORPUS, folder)
+    if any((place / INPUTS).is_file() for place in started):
+        raise ValueError(f"{folder} holds a preparation that is not finished; continue it with --resume")
     raise ValueError(f"DIR must be the folder of a prepared data set or of a run, got {folder}, which has no {REPORT}")
 
 
@@ -43,7 +48,7 @@ def read_report(folder: Path) -> Report:
     path = folder / REPORT
     if not path.is_file():
         raise ValueError(f"{folder} holds no finished preparation: {REPORT} is missing")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path)
 
 
 def keep_command(folder: Path) -> None:

@@ -35,11 +35,25 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a file of JSON lines."""
+    """Yield the rows of a file of JSON lines. Raises `ValueError`, which names the line, if the file is damaged."""
     # Not `splitlines`: code may contain other line separators, such as U+2028.
-    with path.open(encoding="utf-8", newline="\n") as file:
-        for line in file:
-            yield json.loads(line)
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            yield _parsed(line, f"{path}, line {number}")
+
+
+def read_json(path: Path) -> Any:
+    """Return the value in a JSON file. Raises `ValueError`, which names the file, if it is damaged."""
+    return _parsed(path.read_bytes(), str(path))
+
+
+def _parsed(text: bytes, place: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{place} is damaged, prepare the data again: it must hold JSON, got {text[:60]!r}"
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -23,6 +23,12 @@ def split_rows(
     Raises:
         ValueError: Too little is left to train on.
     """
+    too_little = (
+        f"the data must hold several texts, so that at least {least_bytes:,} bytes can be held out and as many be "
+        f"trained on, got {index.sizes[rows].sum():,} bytes in {len(rows)} texts"
+    )
+    if not len(rows):
+        raise ValueError(too_little)
     keys = index.split_keys[rows]
     if len(np.unique(keys)) == 1:
         keys = np.array([int(each[:8], 16) for each in index.ids[rows]], dtype=np.uint32)
@@ -36,8 +42,5 @@ def split_rows(
     held_out = int(np.searchsorted(keys, keys[held_out - 1], side="right"))
     training, validation = order[held_out:], order[:held_out]
     if index.sizes[training].sum() < least_bytes:
-        raise ValueError(
-            f"the data must hold several texts, so that at least {least_bytes:,} bytes can be held out and as many be "
-            f"trained on, got {index.sizes[rows].sum():,} bytes in {len(rows)} texts"
-        )
+        raise ValueError(too_little)
     return index.in_order(training), index.in_order(validation)

@@ -10,7 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,8 @@ def verify_shard(task: VerificationTask) -> float:
     Returns:
         Seconds that the compiler took.
     """
-    dropped, crates = _dropped(task.dropped), _crates(task.crates)
+    dropped = _dropped(task.dropped, task.dropped.stat().st_mtime_ns)
+    crates = _crates(task.crates, task.crates.stat().st_mtime_ns)
     rows = [row for row in read_rows(task.shard) if row["id"] not in dropped]
     results = [_by_crate(Document.from_row(row), crates) for row in rows]
     negatives: list[Row] = []
@@ -245,13 +246,14 @@ def _rustc() -> str:
     return find_toolchain().version
 
 
-@cache
-def _dropped(path: Path) -> dict[str, Any]:
+# The time of change tells apart two preparations in one folder, one after the other in one process.
+@lru_cache(maxsize=1)
+def _dropped(path: Path, changed_ns: int) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-@cache
-def _crates(path: Path) -> dict[str, CheckedCrate]:
+@lru_cache(maxsize=1)
+def _crates(path: Path, changed_ns: int) -> dict[str, CheckedCrate]:
     return {
         name: CheckedCrate(each["status"], each["edition"], tuple(each["features"]), frozenset(each["files"]))
         for name, each in json.loads(path.read_text()).items()

@@ -2,10 +2,12 @@
 
 import json
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,15 @@ from trainers.data.benchmark_problems import SUITE_PROBLEMS
 from trainers.data.preparation import inspection
 from trainers.data.preparation.inputs import INPUTS
 from trainers.data.preparation.prepare import prepare_rows
-from trainers.data.preparation.report import REPORT, USAGE, Usage, benchmark_lines, read_report, report_tables
+from trainers.data.preparation.report import (
+    REPORT,
+    USAGE,
+    Usage,
+    benchmark_lines,
+    find_corpus,
+    read_report,
+    report_tables,
+)
 from trainers.data.preparation.settings import PreparationSettings
 from trainers.data.preparation.shards import read_rows, shard_paths
 from trainers.data.preparation.statistics import CompileRateTooLow
@@ -260,3 +270,45 @@ def test_a_prepared_data_set_is_shown_and_gets_a_card(crate, tmp_path, capsys):
 def test_a_folder_without_a_preparation_is_named(tmp_path, capsys):
     assert main(["inspect", str(tmp_path)]) != 0
     assert "must be the folder of a prepared data set or of a run" in capsys.readouterr().err
+
+
+def test_the_report_of_a_training_is_not_taken_for_that_of_the_data(crate, tmp_path):
+    corpus = tmp_path / "run" / "prepare" / "corpus"
+    prepare_rows([FolderSource(crate)], replace(QUICK, verify=False), corpus, num_workers=1)
+    (tmp_path / "run" / REPORT).write_text('{"held_out_loss": {}}')
+    assert find_corpus(tmp_path / "run") == corpus
+    (corpus / REPORT).unlink()
+    with pytest.raises(ValueError, match="holds a preparation that is not finished; continue it with --resume"):
+        find_corpus(tmp_path / "run")
+
+
+def test_paths_with_brackets_are_shown_as_they_are(tmp_path, capsys):
+    source = TableSource(write_table(tmp_path / "web.jsonl", [{"code": "pub fn f() {}", "path": "[/b]/[id].rs"}]))
+    prepare_rows([source], replace(QUICK, verify=False), tmp_path / "out", num_workers=1)
+    assert main(["inspect", str(tmp_path / "out")]) == 0
+    assert "web [/b]/[id].rs (" in capsys.readouterr().out
+    assert main(["inspect", str(tmp_path / "out"), "--rows", "-1"]) != 0
+    assert "rows must be at least 0, got -1" in capsys.readouterr().err
+
+
+def test_a_damaged_file_is_named_with_its_line(crate, tmp_path, capsys):
+    prepare_rows([FolderSource(crate)], replace(QUICK, verify=False), tmp_path / "out", num_workers=1)
+    (shard,) = shard_paths(tmp_path / "out" / "rows")
+    shard.write_bytes(shard.read_bytes()[:-20])
+    assert main(["inspect", str(tmp_path / "out")]) != 0
+    assert f"{shard}, line 7 is damaged" in capsys.readouterr().err
+    (tmp_path / "out" / REPORT).write_text("{")
+    assert main(["card", str(tmp_path / "out")]) != 0
+    assert f"{tmp_path / 'out' / REPORT} is damaged" in capsys.readouterr().err
+
+
+def test_a_second_preparation_in_one_process_does_not_use_what_the_first_left_out(tmp_path):
+    code = "\n".join(f"pub fn f_{n}(value: u32) -> u32 {{ value + {n} }}" for n in range(60))
+    rows = [{"code": code, "path": "a.rs"}, {"code": code.replace("f_30(value", "g(value"), "path": "near.rs"}]
+    source = TableSource(write_table(tmp_path / "web.jsonl", rows))
+    kept = []
+    for near_duplicates in (0.8, 0):
+        settings = replace(QUICK, verify=False, near_duplicates=near_duplicates)
+        kept.append(prepare_rows([source], settings, tmp_path / "out", num_workers=1)["rows"])
+        shutil.rmtree(tmp_path / "out")
+    assert kept == [1, 2]

@@ -60,3 +60,8 @@ def test_too_little_text_is_an_error_with_its_size(tmp_path):
     rows = [Document.of("s", "a", "file", "MIT", "fn a() {}"), Document.of("s", "b", "file", "MIT", "fn b() {}")]
     with pytest.raises(ValueError, match="at least 100 bytes can be held out .* got 18 bytes in 2 texts"):
         split(tmp_path / "rows", rows, 0.1, 100)
+
+
+def test_no_rows_at_all_are_an_error_as_well(tmp_path):
+    with pytest.raises(ValueError, match="got 0 bytes in 0 texts"):
+        split(tmp_path / "rows", [], 0.1, 100)
