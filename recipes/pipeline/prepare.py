@@ -180,7 +180,7 @@ def _pack(
         trained = train_tokenizer(texts, data.vocab_size, data.seq_len, data.fim_rate > 0)
         with complete_folder(folder / TOKENIZER) as partial:
             trained.save_pretrained(partial)
-    tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER)
+    tokenizer = _read_tokenizer(folder)
     packing = PackSettings(data.seq_len, data.document_masking, data.fim_rate, recipe.training.seed)
     inputs = file_identities(index.paths)
     rustc = find_toolchain().version if data.verify else None
@@ -232,7 +232,7 @@ def _present(mix: Mapping[str, float], groups: Mapping[str, np.ndarray]) -> dict
 
 def read_prepared(recipe: Recipe, folder: Path) -> Prepared:
     """Read what [`prepare`] left in a folder."""
-    tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER)
+    tokenizer = _read_tokenizer(folder)
     finished = json.loads((folder / FINISHED).read_text())
     names = {stage.name: mix_folder(mix) for stage in recipe.active_stages for mix in stage.mixes(recipe)}
     training = {stage: _read_blocks(folder / name) for stage, name in names.items()}
@@ -246,6 +246,12 @@ def read_prepared(recipe: Recipe, folder: Path) -> Prepared:
         validation = validation.first(recipe.data.max_validation_blocks).to_dataset()
     assert isinstance(validation, Dataset), "held-out blocks are in memory"
     return Prepared(tokenizer, training, validation, epochs)
+
+
+def _read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    tokenizer = AutoTokenizer.from_pretrained(folder / TOKENIZER)
+    assert isinstance(tokenizer, PreTrainedTokenizerFast), "it was trained as one"
+    return tokenizer
 
 
 def _read_blocks(folder: Path) -> Dataset | TokenBlocks:

@@ -62,7 +62,7 @@ def test_a_level_without_share_is_left_out_and_shares_are_normalized():
 def test_the_natural_distribution_keeps_everything():
     given = rows(30, 20, 10)
     sizes = target_distribution(given, dict.fromkeys(LEVELS, 1)).available
-    assert all(map(target_distribution(given, sizes).keeps, given))
+    assert all(map(target_distribution(given, {str(level): size for level, size in sizes.items()}).keeps, given))
 
 
 def test_a_scarce_level_is_warned_about():

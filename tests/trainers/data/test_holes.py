@@ -37,9 +37,15 @@ def test_a_function_whose_tests_accept_a_stub_is_no_task(made):
     assert made.outcomes["a stub passes its tests"] == 1
     assert [task.function for task in made.tasks] == [
         "area::Rectangle::area",
+        "area::Rectangle::scaled",
         "clamp",
         "perimeter",
     ]
+
+
+def test_the_tests_of_a_short_body_reject_all_its_mutants(made):
+    short = [task for task in made.tasks if task.mutants_rejected < 3]
+    assert [(task.mutants, task.mutants_rejected) for task in short] == [(2, 2)]
 
 
 def test_a_task_says_where_it_is_from_and_what_was_tried(made):
