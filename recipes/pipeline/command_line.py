@@ -18,7 +18,15 @@ from evaluation.exit_status import BAD_INPUT, INTERRUPTED, USER_ERRORS, one_line
 from evaluation.rust import SandboxUnavailable, ToolchainUnavailable
 from evaluation.rust.sandbox.runner import OPT_IN, SandboxFailure
 from recipes.pipeline.file_names import PREPARED
-from recipes.pipeline.folder import RunLock, differences, kept_settings, remembered, resume_command
+from recipes.pipeline.folder import (
+    NEXT,
+    SETTINGS_FILE,
+    RunLock,
+    differences,
+    kept_settings,
+    remembered,
+    resume_command,
+)
 from recipes.pipeline.launcher import end_run
 from recipes.pipeline.processes import on_main_process, process_state
 from recipes.pipeline.run import finish, how_to_go_on
@@ -191,12 +199,18 @@ def _refusing(program: str) -> Iterator[None]:
 @contextmanager
 def _ending_in_one_line(recipe: Recipe, go_on: str) -> Iterator[None]:
     """End with one line that says how to continue when something from outside ends the run."""
+    folder = recipe.run_dir
+
+    def how() -> str:
+        replaces = (folder / NEXT).exists() and (folder / SETTINGS_FILE).exists()
+        return " Continue with the same command." if replaces else go_on
+
     try:
         yield
     except KeyboardInterrupt:
-        end_run(f"Interrupted.{go_on}", INTERRUPTED)
+        end_run(f"Interrupted.{how()}", INTERRUPTED)
     except (TrainingDiverged, RewardUnavailable, ToolchainUnavailable, SandboxUnavailable, SandboxFailure) as error:
-        end_run(f"Stopped: {str(error).rstrip('.')}.{go_on}", 1)
+        end_run(f"Stopped: {str(error).rstrip('.')}.{how()}", 1)
     except torch.OutOfMemoryError as error:
         smaller = "--set training.micro_batch_size=1, --set training.checkpointing=loop"
         end_run(f"Out of the device's memory: {str(error).partition('. ')[0]}. What needs less: {smaller}", 1)
@@ -204,7 +218,7 @@ def _ending_in_one_line(recipe: Recipe, go_on: str) -> Iterator[None]:
         if not _is_full(error):
             raise
         reason = error.strerror if isinstance(error, OSError) else error
-        end_run(f"No space is left on the disk of {recipe.run_dir} ({reason}). Make room.{go_on}", 1)
+        end_run(f"No space is left on the disk of {recipe.run_dir} ({reason}). Make room.{how()}", 1)
 
 
 def _is_full(error: Exception) -> bool:

@@ -175,6 +175,10 @@ def _pack(
         Number of times that the blocks of a mix hold each of its parts, by the folder of the mix.
     """
     data = recipe.data
+    mixes = {mix_folder(mix): mix for stage in recipe.active_stages for mix in stage.mixes(recipe)}
+    plans = {
+        name: index.plan(groups, {ALL: 1.0} if mix is None else _present(mix, groups)) for name, mix in mixes.items()
+    }
     if not (folder / TOKENIZER).exists():
         texts = (document.code for document in index.documents(groups[ALL]))
         trained = train_tokenizer(texts, data.vocab_size, data.seq_len, data.fim_rate > 0)
@@ -184,16 +188,12 @@ def _pack(
     packing = PackSettings(data.seq_len, data.document_masking, data.fim_rate, recipe.training.seed)
     inputs = file_identities(index.paths)
     rustc = find_toolchain().version if data.verify else None
-    mixes = {mix_folder(mix): mix for stage in recipe.active_stages for mix in stage.mixes(recipe)}
-    epochs = {}
-    for name, mix in mixes.items():
-        plan = index.plan(groups, {ALL: 1.0} if mix is None else _present(mix, groups))
+    for name, plan in plans.items():
         pack_documents(folder / name, index.mixed(plan, groups), tokenizer, packing, inputs, rustc)
-        epochs[name] = plan.epochs
     held_out = {VALIDATION: validation}
     texts = index.mixed(index.plan(held_out, {VALIDATION: 1.0}), held_out)
     pack_documents(folder / VALIDATION, texts, tokenizer, PackSettings(data.seq_len), inputs, rustc)
-    return epochs
+    return {name: plan.epochs for name, plan in plans.items()}
 
 
 def _groups(index: RowIndex, training: np.ndarray, kinds: Sequence[str]) -> dict[str, np.ndarray]:

@@ -104,7 +104,9 @@ def target_distribution(
     available = {level: int(sizes[level].sum()) for level in LEVELS}
     empty = [level for level in LEVELS if shares[level] and not available[level]]
     if empty:
-        raise ValueError(f"target must have levels that rows have, got {', '.join(empty)} without any row")
+        raise ValueError(
+            f"a target of the difficulty must name levels that rows have; there is no row that is {', '.join(empty)}"
+        )
     total = min(available[level] / shares[level] for level in LEVELS if shares[level])
     # The last range of the scarcest level is kept in spite of rounding.
     sums = {level: np.cumsum(sizes[level]) for level in LEVELS}

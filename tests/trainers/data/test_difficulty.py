@@ -74,9 +74,9 @@ def test_a_scarce_level_is_warned_about():
 
 
 def test_a_level_without_rows_is_an_error():
-    with pytest.raises(ValueError, match="target must have levels that rows have, got hard without any row"):
+    with pytest.raises(ValueError, match="must name levels that rows have; there is no row that is hard"):
         target_distribution(rows(10, 10, 0))
-    with pytest.raises(ValueError, match="easy, medium, hard without any row"):
+    with pytest.raises(ValueError, match="there is no row that is easy, medium, hard"):
         target_distribution([])
 
 

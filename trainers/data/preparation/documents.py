@@ -98,21 +98,25 @@ def _write(
     counts = SourceCounts()
     with show_progress(f"Reading {source.name}", None, "B", shown=progress) as advance:
         documents = islice(_kept(source, filter, seen, counts), limit)
-        for index, shard in enumerate(shards_of(map(asdict, documents))):
-            write_rows(shard_path(part, index), shard)
+        num_shards = 0
+        for shard in shards_of(map(asdict, documents)):
+            write_rows(shard_path(part, num_shards), shard)
+            num_shards += 1
             size = sum(len(row["code"].encode()) for row in shard)
             counts.documents += len(shard)
             counts.bytes += size
             counts.licenses.update(row["license"] for row in shard)
             advance(size)
     counts.left_out.update(source.left_out)
-    if not counts.documents:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.left_out.most_common())
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.left_out.most_common())
+    if not counts.documents and set(counts.left_out) == {COPY}:
+        print(f"Source {source.name} adds nothing: all of its documents are in the sources before it")
+    elif not counts.documents:
         raise ValueError(
             f"source {source.name} has no document to train on" + (f"; left out: {reasons}" if reasons else "")
         )
     # Shards of an interrupted call with more documents.
-    for shard in shard_paths(part)[index + 1 :]:
+    for shard in shard_paths(part)[num_shards:]:
         shard.unlink()
     write_json(part / FINISHED, counts.to_json())
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from trainers.data.preparation.inputs import INPUTS
 from trainers.data.preparation.shards import read_json, write_json
@@ -122,7 +123,7 @@ def steps_table(report: Report, usage: Usage) -> Table:
     for name, rows_in, rows_out in steps:
         took = seconds.get(name, 0.0)
         speed = f"{rows_in / took:,.1f}" if took else "-"
-        table.add_row(name, f"{rows_in:,}", f"{rows_out:,}", f"{took:,.1f}", speed)
+        _add(table, name, f"{rows_in:,}", f"{rows_out:,}", f"{took:,.1f}", speed)
     if seconds.get("verify") and "in rustc" in seconds:
         share = seconds["in rustc"] / seconds["verify"]
         table.caption = (
@@ -137,9 +138,9 @@ def reading_table(report: Report) -> Table:
     table = _table("Sources", "source", "documents", "MB", "left out")
     for name, each in report["read"].items():
         left_out = ", ".join(f"{count:,} {reason}" for reason, count in _by_count(each["left_out"]))
-        table.add_row(name, f"{each['documents']:,}", f"{each['bytes'] / 1e6:,.2f}", left_out or "-")
+        _add(table, name, f"{each['documents']:,}", f"{each['bytes'] / 1e6:,.2f}", left_out or "-")
     for what, count in report["dropped"].items():
-        table.add_row("", f"-{count:,}", "", what)
+        _add(table, "", f"-{count:,}", "", what)
     return table
 
 
@@ -152,7 +153,7 @@ def verification_table(report: Report) -> Table:
         counts = (stats.total, stats.compiled, stats.by_crate, stats.failed_compile, stats.invalid, stats.not_judged)
         rate = "-" if stats.compile_rate is None else f"{stats.compile_rate:.1%}"
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in stats.reasons.most_common(3))
-        table.add_row(source, *(f"{count:,}" for count in counts), rate, reasons)
+        _add(table, source, *(f"{count:,}" for count in counts), rate, reasons)
     table.caption = (
         f"{report['negatives']:,} rejected rows are kept with the compiler's messages, {report['negatives_fixed']:,} "
         "of them with a fixed version"
@@ -174,7 +175,7 @@ def counts_table(title: str, counts: Mapping[str, int]) -> Table:
     """Return counts, the largest first."""
     table = _table(title, "status", "count")
     for name, count in _by_count(counts):
-        table.add_row(name, f"{count:,}")
+        _add(table, name, f"{count:,}")
     return table
 
 
@@ -185,7 +186,7 @@ def shares_table(title: str, parts: Mapping[str, Mapping[str, int]], most: int =
     ordered = sorted(parts.items(), key=lambda pair: (-pair[1]["bytes"], pair[0]))
     for name, part in ordered[:most]:
         share = part["bytes"] / whole if whole else 0.0
-        table.add_row(name, f"{part['rows']:,}", f"{part['bytes'] / 1e6:,.2f}", f"{share:.1%}")
+        _add(table, name, f"{part['rows']:,}", f"{part['bytes'] / 1e6:,.2f}", f"{share:.1%}")
     if len(ordered) > most:
         table.caption = f"and {len(ordered) - most:,} more"
     return table
@@ -193,6 +194,11 @@ def shares_table(title: str, parts: Mapping[str, Mapping[str, int]], most: int =
 
 def _by_count(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def _add(table: Table, *cells: str) -> None:
+    # Not as text with markup: names of folders may have brackets.
+    table.add_row(*map(Text, cells))
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -312,3 +312,10 @@ def test_a_second_preparation_in_one_process_does_not_use_what_the_first_left_ou
         kept.append(prepare_rows([source], settings, tmp_path / "out", num_workers=1)["rows"])
         shutil.rmtree(tmp_path / "out")
     assert kept == [1, 2]
+
+
+def test_a_source_of_copies_adds_nothing_and_stops_nothing(crate, tmp_path, capsys):
+    rows = [{"code": GOOD.format(n=0).replace("    ", "\t"), "path": "a.rs"}]
+    sources = [FolderSource(crate), TableSource(write_table(tmp_path / "copies.jsonl", rows))]
+    assert prepare_rows(sources, QUICK, tmp_path / "out", num_workers=1)["rows"] == 6
+    assert "Source copies adds nothing" in capsys.readouterr().out
