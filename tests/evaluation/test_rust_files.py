@@ -6,7 +6,7 @@ import pytest
 
 from evaluation.rust_files import BUILD, HIDDEN, IGNORED, rust_files
 from evaluation.suites.perplexity import read_texts
-from trainers.data.sources import read_folder
+from trainers.data.sources import FolderSource
 
 IGNORES = {
     ".gitignore": "# generated\n/generated/\n*.bak.rs\n!kept.bak.rs\nout/\nonly_root.rs\n",
@@ -69,16 +69,12 @@ def test_the_same_files_are_taken_that_git_would_add(repository):
 def test_what_is_left_out_is_counted_by_its_reason(repository, capsys):
     found = rust_files(repository)
     assert found.left_out == {IGNORED: len(EXCLUDED), BUILD: len(BUILT), HIDDEN: len(HIDDEN_FILES)}
-    list(read_folder(repository))
+    source = FolderSource(repository)
+    assert len(list(source.read())) == len(KEPT) and source.left_out == found.left_out
     read_texts(repository)
-    told = capsys.readouterr().out.splitlines()
-    assert len(told) == 2
-    for line in told:
-        assert (
-            f"{len(KEPT)} files read" in line
-            and f"{len(BUILT)} {BUILD}" in line
-            and f"{len(EXCLUDED)} {IGNORED}" in line
-        )
+    (line,) = capsys.readouterr().out.splitlines()
+    assert f"{len(KEPT)} files read" in line
+    assert f"{len(BUILT)} {BUILD}" in line and f"{len(EXCLUDED)} {IGNORED}" in line
 
 
 def test_rules_of_the_repository_around_a_folder_hold_in_it(repository):

@@ -10,7 +10,10 @@ from typing import NamedTuple
 from trainers.data.sources import Document
 
 MAX_REPEATS = 4
-"""Maximum number of times that a small source is repeated; beyond that, the whole mix gets smaller."""
+"""
+Maximum number of times that a small source is repeated; beyond that, the whole mix gets smaller. Up to four epochs are
+about as good as new text (Muennighoff et al. 2023, arXiv 2305.16264).
+"""
 
 
 def check_shares(name: str, shares: Mapping[str, float] | None) -> None:
@@ -46,21 +49,6 @@ class MixPlan:
     def epochs(self) -> dict[str, float]:
         """Number of times that the mix holds each source, which need not be whole."""
         return {name: wanted / self.sizes[name] for name, wanted in self.bytes.items()}
-
-    def warnings(self, passes: float = 1.0) -> Iterator[str]:
-        """
-        Yield a sentence for each source that is read more than `MAX_REPEATS` times. Up to four epochs are about as
-        good as new text (Muennighoff et al. 2023, arXiv 2305.16264).
-
-        Args:
-            passes: Number of times that training reads the mix.
-        """
-        for name, epochs in self.epochs.items():
-            if epochs * passes > MAX_REPEATS * (1 + 1e-9):
-                yield (
-                    f"{name} is read {epochs * passes:,.1f} times, and repetitions beyond {MAX_REPEATS} add little: "
-                    "give more data, a smaller share or fewer steps"
-                )
 
 
 class Reading(NamedTuple):

@@ -18,7 +18,7 @@ from tests.helpers.tiny import tiny_model
 from trainers.data import sources, verify
 from trainers.data.mix import MAX_REPEATS, check_shares, mix_documents
 from trainers.data.pack import pack_blocks
-from trainers.data.sources import Document, default, read_builtin, read_documents, read_folder, unique_documents
+from trainers.data.sources import Document, FolderSource, default, read_builtin, unique_documents
 from trainers.data.tokenizer import check_special_tokens, special_token_ids, train_tokenizer
 from trainers.data.verify import as_program, decided, verify_sample
 
@@ -86,7 +86,7 @@ def test_rows_that_differ_in_white_space_only_are_one():
     assert [row.path for row in unique_documents(rows)] == ["0", "2"]
 
 
-def test_a_folder_is_read_recursively_and_unreadable_files_are_named(tmp_path, capsys):
+def test_a_folder_is_read_recursively_and_unreadable_files_are_named(tmp_path):
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "lib.rs").write_text("pub fn f() {}\n")
     (tmp_path / "empty.rs").write_text(" \n")
@@ -94,20 +94,19 @@ def test_a_folder_is_read_recursively_and_unreadable_files_are_named(tmp_path, c
     (tmp_path / "folder.rs").mkdir()
     os.mkfifo(tmp_path / "pipe.rs")
     (tmp_path / "binary.rs").write_bytes(b"\xff\xfe\x00")
-    assert [row.path for row in read_folder(tmp_path)] == ["src/lib.rs"]
-    assert "1 files read; left out: 1 that cannot be read as UTF-8, 1 that are empty" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="data_dir must be a folder with .rs files in UTF-8"):
-        list(read_folder(tmp_path / "missing"))
+    source = FolderSource(tmp_path)
+    assert [row.path for row in source.read()] == ["src/lib.rs"]
+    assert source.left_out == {"that cannot be read as UTF-8": 1, "that are empty": 1}
+    with pytest.raises(ValueError, match="folder must be a folder, got .*missing, which does not exist"):
+        FolderSource(tmp_path / "missing").check()
     (tmp_path / "src" / "lib.rs").unlink()
-    with pytest.raises(
-        ValueError, match=r"data_dir must be a folder with .rs files .*left out: 1 that cannot be read as UTF-8"
-    ):
-        list(read_folder(tmp_path))
+    with pytest.raises(ValueError, match=r"folder must hold .rs files .*left out: 1 that cannot be read as UTF-8"):
+        source.check()
 
 
 def test_without_documentation_the_built_in_set_is_used_and_what_to_install_is_named(monkeypatch, capsys):
     monkeypatch.setattr(default, "toolchain_docs", lambda: None)
-    rows = read_documents(None)
+    rows = [row for source in default.default_sources() for row in source.read()]
     assert rows == list(read_builtin()) and len(rows) >= 10
     assert "rustup component add rust-docs" in capsys.readouterr().out
 
@@ -121,8 +120,6 @@ BOOK_PAGE = """<html><pre><code class="language-rust editable">fn main() {
 <span class="boring">    let hidden = 1;
 </span>    println!(&quot;{} &amp; {}&quot;, 1 &lt; 2, hidden);
 }</code></pre><code class="language-shell">cargo run</code></html>"""
-DOC_PAGE = """<pre class="rust rust-example-rendered"><code><span class="kw">let </span>x = 2;
-</code></pre><pre class="rust item-decl"><code>pub fn not_an_example()</code></pre>"""
 SOURCE_PAGE = """<pre class="rust"><code><a href=#1 id=1 data-nosnippet>1</a><span class="kw">pub fn </span>f() {}
 <a href=#2 id=2 data-nosnippet>2</a>
 <a href=#3 id=3 data-nosnippet>3</a><span class="comment">// &#39;a &lt;3</span>
@@ -133,22 +130,16 @@ def test_documentation_pages_become_the_code_they_show(tmp_path):
     pages = {
         "rust-by-example/hello.html": BOOK_PAGE,
         "rust-by-example/ja/hello.html": BOOK_PAGE,
-        "std/option/enum.Option.html": DOC_PAGE,
-        "std/arch/index.html": DOC_PAGE,
         "src/core/lib.rs.html": SOURCE_PAGE,
         "src/core/stdarch/generated.rs.html": SOURCE_PAGE,
     }
     for name, text in pages.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    book, example, source = (
-        list(reader(tmp_path))
-        for reader in (sources.read_rust_by_example, sources.read_std_examples, sources.read_std_sources)
-    )
+    book, source = list(sources.read_rust_by_example(tmp_path)), list(sources.read_std_sources(tmp_path))
     assert [(row.path, row.code) for row in book] == [
         ("hello.html", 'fn main() {\n    let hidden = 1;\n    println!("{} & {}", 1 < 2, hidden);\n}\n')
     ]
-    assert [(row.path, row.code) for row in example] == [("option/enum.Option.html", "let x = 2;\n")]
     assert [(row.path, row.code) for row in source] == [("core/lib.rs", "pub fn f() {}\n\n// 'a <3\n")]
 
 
@@ -259,7 +250,7 @@ def test_the_sources_of_a_folder_are_its_subfolders(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"// {name}")
-    assert {row.path: row.source for row in read_folder(tmp_path)} == {
+    assert {row.path: row.source for row in FolderSource(tmp_path).read()} == {
         "lib.rs": tmp_path.name,
         "web/a.rs": "web",
         "synthetic/deep/b.rs": "synthetic",

@@ -6,14 +6,13 @@ that needs other crates, other files of its project, or a nightly compiler, and 
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from evaluation.rust import Verdict
 from evaluation.rust.verdict import Diagnostic
 from trainers.data.sources import COMPILE_FAIL, FILE, Document
 
 Outcome = Literal["verified", "rejected", "not_judged"]
-OUTCOMES: tuple[str, ...] = get_args(Outcome)
 # The compiler or the machine gave up, which says little about code that somebody maintains.
 NO_ANSWER = ("timeout", "resource_limit", "compiler_crash", "refused", "unavailable")
 MEANT_TO_FAIL = "meant to be rejected"

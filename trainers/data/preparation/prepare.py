@@ -168,7 +168,10 @@ def _report(
         for name in sizes:
             sizes[name][row[name]] += size
             numbers[name][row[name]] += 1
-    negatives = [row for shard in shard_paths(folder / NEGATIVES) for row in read_rows(shard)]
+    # Row by row: the rows may be many.
+    negatives = Counter(
+        row["fixed_code"] is not None for shard in shard_paths(folder / NEGATIVES) for row in read_rows(shard)
+    )
     return {
         "read": {name: each.to_json() for name, each in counts.items()},
         "dropped": dict(
@@ -178,8 +181,8 @@ def _report(
         "verification": stats.to_json(),
         "rows": sum(numbers["mix"].values()),
         "bytes": sum(sizes["mix"].values()),
-        "negatives": len(negatives),
-        "negatives_fixed": sum(row["fixed_code"] is not None for row in negatives),
+        "negatives": negatives.total(),
+        "negatives_fixed": negatives[True],
         **{
             f"by_{name}": {
                 key: {"rows": numbers[name][key], "bytes": size} for key, size in sorted(sizes[name].items())

@@ -3,7 +3,7 @@
 from trainers.data.sources.compiler_tests import CompilerTestSource
 from trainers.data.sources.crate import Crate
 from trainers.data.sources.crates import CrateSource
-from trainers.data.sources.default import read_documents
+from trainers.data.sources.default import default_sources
 from trainers.data.sources.document import COMPILE_FAIL, EXAMPLE, FILE, UNKNOWN_LICENSE, Document, unique_documents
 from trainers.data.sources.documentation import (
     BuiltinSource,
@@ -14,7 +14,7 @@ from trainers.data.sources.documentation import (
 )
 from trainers.data.sources.exercism import Exercise, ExercismSource
 from trainers.data.sources.filters import SourceFilter
-from trainers.data.sources.folder import FolderSource, read_folder
+from trainers.data.sources.folder import FolderSource
 from trainers.data.sources.hub import HubSource
 from trainers.data.sources.registry import SOURCES, parse_source
 from trainers.data.sources.source import Source
@@ -24,7 +24,6 @@ from trainers.data.sources.toolchain import (
     RUST_DOCS_HINT,
     read_builtin,
     read_rust_by_example,
-    read_std_examples,
     read_std_sources,
     toolchain_docs,
 )
@@ -54,11 +53,9 @@ __all__ = [
     "StdSource",
     "TableSource",
     "parse_source",
+    "default_sources",
     "read_builtin",
-    "read_documents",
-    "read_folder",
     "read_rust_by_example",
-    "read_std_examples",
     "read_std_sources",
     "toolchain_docs",
     "unique_documents",

@@ -19,7 +19,6 @@ TRANSLATIONS = {"es", "fr", "ja", "ko", "pt-br", "ru", "vi", "zh"}
 GENERATED_PAGES = {"arch", "core_arch", "portable-simd", "simd", "stdarch"}
 
 _BOOK_EXAMPLE = re.compile(r'<code class="language-rust([^"]*)">(.*?)</code>', re.DOTALL)
-_DOC_EXAMPLE = re.compile(r'<pre class="rust rust-example-rendered()"><code>(.*?)</code></pre>', re.DOTALL)
 _SOURCE_PAGE = re.compile(r'<pre class="rust()"><code>(.*?)</code></pre>', re.DOTALL)
 _LINE_NUMBER = re.compile(r"<a href=#\d+ id=\d+ data-nosnippet>\d+</a>")
 _TAG = re.compile(r"<[^>]*>")
@@ -51,12 +50,6 @@ def read_rust_by_example(docs: Path) -> Iterator[Document]:
     """Yield the programs of Rust by Example, including hidden lines."""
     for page, _, code in read_book(docs, "rust-by-example"):
         yield Document.of("rust-by-example", page, EXAMPLE, TOOLCHAIN_LICENSE, code)
-
-
-def read_std_examples(docs: Path) -> Iterator[Document]:
-    """Yield the examples of the standard library's documentation as shown there, without their hidden lines."""
-    for page, _, code in _read_pages(docs / "std", GENERATED_PAGES, _DOC_EXAMPLE):
-        yield Document.of("std-examples", page, EXAMPLE, TOOLCHAIN_LICENSE, code)
 
 
 def read_std_sources(docs: Path) -> Iterator[Document]:

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,19 +39,28 @@ GOOD = "/// Returns {n} more.\npub fn add_{n}(value: u32) -> u32 {{\n    let sum
 ANY = SourceFilter(licenses=None)
 QUICK = PreparationSettings(filter=ANY, decontaminate=False, near_duplicates=0)
 PROGRAM = """
-import sys
+import os, signal, sys
 from pathlib import Path
-from trainers.data.preparation import shards
+from trainers.data.preparation import shards, verification
 from trainers.data.preparation.prepare import prepare_rows
 from trainers.data.preparation.settings import PreparationSettings
 from trainers.data.sources import FolderSource
-from trainers.data.sources.crates import CrateSource
 from trainers.data.sources.filters import SourceFilter
+
+write_rows, written = verification.write_rows, []
+
+def killed_at_the_sixth(path, rows):
+    written.append(path)
+    if len(written) == 6:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write_rows(path, rows)
 
 if __name__ == "__main__":
     shards.SHARD_BYTES = 1
+    if sys.argv[3] == "killed":
+        verification.write_rows = killed_at_the_sixth
     settings = PreparationSettings(filter=SourceFilter(licenses=None), decontaminate=False)
-    prepare_rows([FolderSource(Path(sys.argv[1]))], settings, Path(sys.argv[2]), num_workers=int(sys.argv[3]))
+    prepare_rows([FolderSource(Path(sys.argv[1]))], settings, Path(sys.argv[2]), num_workers=1)
 """
 
 
@@ -116,17 +124,15 @@ def test_equal_inputs_give_equal_bytes_with_any_number_of_workers(crate, tmp_pat
 def test_a_killed_preparation_continues_to_the_same_bytes(crate, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    command = [sys.executable, str(program), str(crate)]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = subprocess.Popen([*command, str(killed), "1"])
-    deadline = time.monotonic() + 60
-    while len(list((killed / "outcomes").glob("*"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (killed / REPORT).exists(), "the process was killed too late"
-    for folder in (killed, whole):
-        subprocess.run([*command, str(folder), "1"], check=True)
+
+    def run(folder, how):
+        return subprocess.run([sys.executable, program, crate, folder, how]).returncode
+
+    # Between the rows and the negatives of the third shard.
+    assert run(killed, "killed") == -signal.SIGKILL
+    assert len(list((killed / "rows").iterdir())) == 3 and len(list((killed / "outcomes").iterdir())) == 2
+    assert run(killed, "whole") == run(whole, "whole") == 0
     assert contents(killed) == contents(whole)
 
 
