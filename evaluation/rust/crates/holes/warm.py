@@ -213,7 +213,7 @@ def _problem(completed: Completed) -> str:
         return f"building its tests ended by {completed.ended_by}"
     lines = completed.stderr.decode("utf-8", "replace").splitlines()
     errors = [line.strip() for line in lines if line.startswith("error")]
-    return (errors or [line.strip() for line in lines if line.strip()] or ["cargo failed"])[0][:300]
+    return (errors or ["cargo built no unit tests of its library"])[0][:300]
 
 
 def _call_of_tests(printed: str, crate: str) -> tuple[dict[str, str], list[str]] | None:
