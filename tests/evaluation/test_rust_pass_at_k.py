@@ -73,10 +73,10 @@ def test_a_failing_tool_scores_nothing(monkeypatch):
 
 @needs_data
 def test_humanevals_solutions_score_one_and_its_faulty_ones_zero(metric):
-    # Every third: test_humaneval.py and test_rust_judge.py take all.
-    problems = rows("humaneval_rust")[::3]
+    # Every ninth: test_humaneval.py takes all.
+    problems = rows("humaneval_rust")[::9]
     references = [row["support"] + row["test"] for row in problems]
     for solution, expected in (("canonical_solution", 1.0), ("buggy_solution", 0.0)):
         programs = [[row["declaration"] + row[solution]] for row in problems]
         scores, results = metric.compute(predictions=programs, references=references, timeout=10.0)
-        assert scores == {"pass@1": expected} and len(results) == 55
+        assert scores == {"pass@1": expected} and len(results) == 19

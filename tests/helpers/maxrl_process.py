@@ -1,11 +1,13 @@
 """
-Run by test_maxrl_processes.py: reinforcement learning of a tiny model on three tasks, judged by the compiler.
+For test_maxrl_processes.py: reinforcement learning of a tiny model on three tasks, judged by the compiler, in this
+process or in one of its own.
 
-    maxrl_process.py OUTPUT_DIR SETTINGS [--resume] [--break-compiler-at STEP]
+    maxrl_process.py OUTPUT_DIR SETTINGS
 """
 
 import json
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -48,33 +50,36 @@ class BreakCompiler(TrainerCallback):
             object.__setattr__(toolchain, "rustc", "/nowhere/rustc")
 
 
-def main() -> None:
-    output_dir, settings, *options = sys.argv[1:]
+def train(output_dir: Path, settings: dict, resume: bool = False, break_compiler_at: int | None = None) -> None:
+    """Train and write the weights; without a compiler from step `break_compiler_at` on."""
     torch.set_num_threads(1)
     set_seed(0)
     bodies = ["x }", " x}", "0}", "{x}}", "1 }", "x+1}", "if x > 1 { x } else { 0 }}"]
     tokenizer = train_tokenizer([row["prompt"] + body for row in ROWS for body in bodies], 280, 256)
     model = looped(tokenizer, activation_bits=8)
-    reward = RustReward(workers=1)
-    settings = dict(save_strategy="steps", save_steps=2, stop_at_function_end=True) | json.loads(settings)
-    trainer = Recorded(
-        model=model,
-        reward_funcs=[reward],
-        args=arguments(Path(output_dir), **settings),
-        train_dataset=Dataset.from_list(ROWS),
-        processing_class=tokenizer,
-    )
-    # So that some functions end, and some of those are right.
-    likely = [tokenizer(text)["input_ids"][-1] for text in ("}", "x")]
-    trainer.generation_config.sequence_bias = [[[token], 6.0] for token in likely]
-    if "--break-compiler-at" in options:
-        step = int(options[options.index("--break-compiler-at") + 1])
-        trainer.add_callback(BreakCompiler(reward, step))
-    checkpoint = last_complete_checkpoint(Path(output_dir)) if "--resume" in options else None
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    print(f"processes {trainer.args.world_size}")
-    reward.close()
-    torch.save(trainer.policy.state_dict(), Path(output_dir) / f"weights_{trainer.accelerator.process_index}.pt")
+    settings = dict(save_strategy="steps", save_steps=2, stop_at_function_end=True) | settings
+    with closing(RustReward(workers=1)) as reward:
+        trainer = Recorded(
+            model=model,
+            reward_funcs=[reward],
+            args=arguments(output_dir, **settings),
+            train_dataset=Dataset.from_list(ROWS),
+            processing_class=tokenizer,
+        )
+        # So that some functions end, and some of those are right.
+        likely = [tokenizer(text)["input_ids"][-1] for text in ("}", "x")]
+        trainer.generation_config.sequence_bias = [[[token], 6.0] for token in likely]
+        if break_compiler_at is not None:
+            trainer.add_callback(BreakCompiler(reward, break_compiler_at))
+        checkpoint = last_complete_checkpoint(output_dir) if resume else None
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        print(f"processes {trainer.args.world_size}")
+        torch.save(trainer.policy.state_dict(), output_dir / f"weights_{trainer.accelerator.process_index}.pt")
+
+
+def main() -> None:
+    output_dir, settings = sys.argv[1:]
+    train(Path(output_dir), json.loads(settings))
 
 
 if __name__ == "__main__":

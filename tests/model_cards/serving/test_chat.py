@@ -1,5 +1,6 @@
 """The command `chat`: models continue Rust in a terminal or a pipe, and rustc checks the answers."""
 
+import io
 import os
 import pty
 import re
@@ -47,7 +48,8 @@ def models(tmp_path_factory):
     return {"folder": folder / "model", "file": folder / "model.gguf"}
 
 
-@pytest.mark.parametrize("kind", ["file", "folder"])
+# A process that loads PyTorch takes several seconds: the test below asks a folder in this one.
+@pytest.mark.parametrize("kind", ["file", pytest.param("folder", marks=pytest.mark.slow)])
 def test_a_pipe_gets_the_prompt_and_its_continuation_and_nothing_else(models, kind):
     prompt, answer = COMPILES
     process = subprocess.run(
@@ -59,6 +61,13 @@ def test_a_pipe_gets_the_prompt_and_its_continuation_and_nothing_else(models, ki
     )
     assert process.stdout.decode() == f"// größer\n{prompt}{answer}\n", process.stderr.decode()
     assert (process.returncode, process.stderr) == (0, b"")
+
+
+def test_a_folder_writes_the_prompt_and_its_continuation_and_nothing_else(models, monkeypatch, capfd):
+    prompt, answer = COMPILES
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"// größer\n{prompt}\n\n".encode()), "utf-8"))
+    assert main(["chat", "--model", str(models["folder"]), *GREEDY]) == 0
+    assert capfd.readouterr() == (f"// größer\n{prompt}{answer}\n", "")
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])

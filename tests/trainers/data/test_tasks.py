@@ -72,7 +72,8 @@ def test_tasks_of_all_families_tell_right_from_wrong(drawn, verifier):
 
 
 def test_the_judge_passes_every_solution(drawn, verifier):
-    _, tasks = drawn
+    tasks = drawn[1][::2]
+    assert len({task.family for task in tasks}) > 100
     verdicts = verifier.verify([task.code for task in tasks], [task.tests for task in tasks], rules="reward")
     assert [task.code for task, verdict in zip(tasks, verdicts, strict=True) if not verdict.ok] == []
 

@@ -1,4 +1,4 @@
-"""Reinforcement learning as real processes: killed and continued, without a compiler, shared between two."""
+"""Reinforcement learning that is killed and continued, loses its compiler, or is shared between two processes."""
 
 import json
 import os
@@ -11,22 +11,27 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.helpers.maxrl_process import train
 from tests.helpers.paths import HELPERS
 from trainers.reinforcement.advantages import maxrl_advantages
+from trainers.reinforcement.rewards import RewardUnavailable
 
 SCRIPT = HELPERS / "maxrl_process.py"
 SETTINGS = dict(max_steps=6, per_device_train_batch_size=8, num_generations=4)
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "HF_ALLOW_CODE_EVAL": "1", "PYTHONFAULTHANDLER": "1"}
 
 
-def command(folder: Path, settings: dict, *options: str, launcher: tuple[str, ...] = (sys.executable,)) -> list[str]:
-    return [*launcher, str(SCRIPT), str(folder), json.dumps(settings), *options]
+@pytest.fixture(autouse=True)
+def consent(monkeypatch):
+    monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
 
 
-def run(folder: Path, settings: dict, *options: str, **launch) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command(folder, settings, *options, **launch), capture_output=True, text=True, env=ENVIRONMENT
-    )
+def command(folder: Path, settings: dict, launcher: tuple[str, ...] = (sys.executable,)) -> list[str]:
+    return [*launcher, str(SCRIPT), str(folder), json.dumps(settings)]
+
+
+def run(folder: Path, settings: dict, launcher: tuple[str, ...]) -> subprocess.CompletedProcess:
+    return subprocess.run(command(folder, settings, launcher), capture_output=True, text=True, env=ENVIRONMENT)
 
 
 def metrics(folder: Path) -> list[tuple]:
@@ -46,8 +51,8 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def test_killed_it_continues_to_the_same_model(tmp_path):
-    whole = run(tmp_path / "whole", SETTINGS)
-    assert whole.returncode == 0, whole.stderr
+    # Only what is killed needs a process of its own: each loads PyTorch and TRL for several seconds.
+    train(tmp_path / "whole", SETTINGS)
     process = subprocess.Popen(
         command(tmp_path / "killed", SETTINGS),
         start_new_session=True,
@@ -60,21 +65,18 @@ def test_killed_it_continues_to_the_same_model(tmp_path):
     assert process.poll() is None, "it must be killed while it trains"
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    resumed = run(tmp_path / "killed", SETTINGS, "--resume")
-    assert resumed.returncode == 0, resumed.stderr
+    train(tmp_path / "killed", SETTINGS, resume=True)
     assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
     assert max(success for _, _, _, success, *_ in metrics(tmp_path / "whole")) > 0
     assert equal(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
 
 
 def test_without_a_compiler_it_stops_with_the_reason_and_its_checkpoint(tmp_path):
-    broken = run(tmp_path, SETTINGS, "--break-compiler-at", "3")
-    assert broken.returncode != 0
-    assert "RewardUnavailable: completions can no longer be judged" in broken.stderr
+    with pytest.raises(RewardUnavailable, match="completions can no longer be judged"):
+        train(tmp_path, SETTINGS, break_compiler_at=3)
     assert [step for step, *_ in metrics(tmp_path)] == [1, 2, 3]
     assert (tmp_path / "checkpoint-2" / "trainer_state.json").exists()
-    resumed = run(tmp_path, SETTINGS, "--resume")
-    assert resumed.returncode == 0, resumed.stderr
+    train(tmp_path, SETTINGS, resume=True)
     assert [step for step, *_ in metrics(tmp_path)] == [1, 2, 3, 4, 5, 6]
 
 

@@ -23,7 +23,8 @@ def consent(monkeypatch):
 
 def rewarded(prompts, completions, tasks, mode="tests"):
     verdicts = []
-    reward = RustReward(mode=mode)
+    # Some attempts keep the compiler busy for as long as it may run.
+    reward = RustReward(mode=mode, timeout=3)
     columns = {name: [task[name] for task in tasks] for name in ("signature", "checker")}
     log = {"log_extra": lambda name, values: verdicts.extend(values) if name == "verdict" else None}
     found = reward(prompts=prompts, completions=completions, **columns, **log)

@@ -244,9 +244,11 @@ def test_tests_that_can_be_cheated_earn_no_reward(verifier):
         verifier.verify([RIGHT], rules="strict")
 
 
+# test_humaneval.py takes all of them in `make test`.
 @needs_data
-def test_all_solutions_of_humaneval_pass_and_no_faulty_one_does():
-    problems = rows("humaneval_rust")
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_all_solutions_of_humaneval_pass_and_no_faulty_one_does(step):
+    problems = rows("humaneval_rust")[::step]
     tests = [row["support"] + row["test"] for row in problems]
     with RustVerifier() as verifier:
         gold = verifier.verify(
