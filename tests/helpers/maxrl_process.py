@@ -7,7 +7,7 @@ process or in one of its own.
 
 import json
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import torch
@@ -41,13 +41,17 @@ class BreakCompiler(TrainerCallback):
     """Callback that removes the compiler before a step."""
 
     def __init__(self, reward: RustReward, step: int):
-        self.reward = reward
+        self.toolchain = reward.verifier.resources.toolchain
+        self.rustc = self.toolchain.rustc
         self.step = step
 
     def on_step_begin(self, args, state, control, **kwargs):
         if state.global_step == self.step:
-            toolchain = self.reward.verifier.resources.toolchain
-            object.__setattr__(toolchain, "rustc", "/nowhere/rustc")
+            object.__setattr__(self.toolchain, "rustc", "/nowhere/rustc")
+
+    def mend(self):
+        """Put the compiler back, which all verifiers of a process share."""
+        object.__setattr__(self.toolchain, "rustc", self.rustc)
 
 
 def train(output_dir: Path, settings: dict, resume: bool = False, break_compiler_at: int | None = None) -> None:
@@ -58,7 +62,7 @@ def train(output_dir: Path, settings: dict, resume: bool = False, break_compiler
     tokenizer = train_tokenizer([row["prompt"] + body for row in ROWS for body in bodies], 280, 256)
     model = looped(tokenizer, activation_bits=8)
     settings = dict(save_strategy="steps", save_steps=2, stop_at_function_end=True) | settings
-    with closing(RustReward(workers=1)) as reward:
+    with closing(RustReward(workers=1)) as reward, ExitStack() as stack:
         trainer = Recorded(
             model=model,
             reward_funcs=[reward],
@@ -70,7 +74,9 @@ def train(output_dir: Path, settings: dict, resume: bool = False, break_compiler
         likely = [tokenizer(text)["input_ids"][-1] for text in ("}", "x")]
         trainer.generation_config.sequence_bias = [[[token], 6.0] for token in likely]
         if break_compiler_at is not None:
-            trainer.add_callback(BreakCompiler(reward, break_compiler_at))
+            breaking = BreakCompiler(reward, break_compiler_at)
+            stack.callback(breaking.mend)
+            trainer.add_callback(breaking)
         checkpoint = last_complete_checkpoint(output_dir) if resume else None
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         print(f"processes {trainer.args.world_size}")

@@ -103,7 +103,7 @@ def test_after_training_the_streams_differ_and_the_mixing_gets_a_gradient(num_st
         tiny_config(mhc_num_streams=num_streams, mhc_dynamic=dynamic, initializer_range=0.02, num_loops=2)
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    for step in range(100):
+    for step in range(50):
         tokens = random_tokens(2, 4, seed=step).repeat(1, 3)
         optimizer.zero_grad()
         model(tokens, labels=tokens).loss.backward()

@@ -163,7 +163,7 @@ def test_poison_damages_nobody_else_in_its_batch(name, monkeypatch):
     # Into the batch with it, whatever routing thinks of it.
     monkeypatch.setattr(batching, "must_compile_alone", lambda *_: None)
     codes, statuses = neighbors()
-    with RustVerifier(timeout=2) as verifier:
+    with RustVerifier(timeout=1) as verifier:
         verdicts = verifier.verify([*codes[:3], code, *codes[3:]])
     assert [verdict.status for verdict in verdicts[:3] + verdicts[4:]] == statuses
     assert verdicts[3].status in expected, verdicts[3]

@@ -201,11 +201,11 @@ def test_our_own_programs_run_without_consent_and_no_others_do(tmp_path, monkeyp
 
 def test_a_file_that_was_cut_anywhere_continues_to_the_same_file(tmp_path):
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
-    assert synth("--num-samples", 40, "--seed", 2, "--output", whole) == 0
+    assert synth("--num-samples", 20, "--seed", 2, "--output", whole) == 0
     content = whole.read_bytes()
     for end in (1, len(content) // 3, len(content) - 1):
         cut.write_bytes(content[:end])
-        assert synth("--num-samples", 40, "--seed", 2, "--output", cut) == 0
+        assert synth("--num-samples", 20, "--seed", 2, "--output", cut) == 0
         assert cut.read_bytes() == content
     row = read_kept(whole)[0]
     columns = (

@@ -24,7 +24,7 @@ def consent(monkeypatch):
 def rewarded(prompts, completions, tasks, mode="tests"):
     verdicts = []
     # Some attempts keep the compiler busy for as long as it may run.
-    reward = RustReward(mode=mode, timeout=3)
+    reward = RustReward(mode=mode, timeout=2)
     columns = {name: [task[name] for task in tasks] for name in ("signature", "checker")}
     log = {"log_extra": lambda name, values: verdicts.extend(values) if name == "verdict" else None}
     found = reward(prompts=prompts, completions=completions, **columns, **log)

@@ -57,8 +57,7 @@ def killed_at_the_sixth(path, rows):
 
 if __name__ == "__main__":
     shards.SHARD_BYTES = 1
-    if sys.argv[3] == "killed":
-        verification.write_rows = killed_at_the_sixth
+    verification.write_rows = killed_at_the_sixth
     settings = PreparationSettings(filter=SourceFilter(licenses=None), decontaminate=False)
     prepare_rows([FolderSource(Path(sys.argv[1]))], settings, Path(sys.argv[2]), num_workers=1)
 """
@@ -121,18 +120,17 @@ def test_equal_inputs_give_equal_bytes_with_any_number_of_workers(crate, tmp_pat
     assert contents(tmp_path / "out_1") == contents(tmp_path / "out_2")
 
 
-def test_a_killed_preparation_continues_to_the_same_bytes(crate, tmp_path):
+def test_a_killed_preparation_continues_to_the_same_bytes(crate, tmp_path, monkeypatch):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-
-    def run(folder, how):
-        return subprocess.run([sys.executable, program, crate, folder, how]).returncode
-
     # Between the rows and the negatives of the third shard.
-    assert run(killed, "killed") == -signal.SIGKILL
+    assert subprocess.run([sys.executable, program, crate, killed]).returncode == -signal.SIGKILL
     assert len(list((killed / "rows").iterdir())) == 3 and len(list((killed / "outcomes").iterdir())) == 2
-    assert run(killed, "whole") == run(whole, "whole") == 0
+    monkeypatch.setattr("trainers.data.preparation.shards.SHARD_BYTES", 1)
+    for folder in (killed, whole):
+        settings = PreparationSettings(filter=ANY, decontaminate=False)
+        prepare_rows([FolderSource(crate)], settings, folder, num_workers=1)
     assert contents(killed) == contents(whole)
 
 
