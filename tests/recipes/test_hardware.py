@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -11,9 +12,11 @@ from safetensors.torch import load_file
 from recipes.config_a import config_a
 from recipes.config_b import config_b
 from recipes.config_c import config_c
+from recipes.pipeline.file_names import PREPARED
 from recipes.pipeline.folder import (
     NEXT,
     SETTINGS_FILE,
+    Kept,
     keep_settings,
     kept_settings,
     must_prepare,
@@ -24,6 +27,9 @@ from recipes.pipeline.hardware import num_processors, trainer_arguments, use_gpu
 from recipes.pipeline.hardware_settings import HardwareSettings
 from recipes.pipeline.prepare import Prepared
 from recipes.pipeline.pretrain import pretrain
+from recipes.pipeline.schema import Recipe
+from recipes.pipeline.stages.pretrain import Pretrain
+from recipes.pipeline.stages.stage import FINISHED
 from tests.helpers.paths import BUILTIN
 from tests.helpers.tiny_recipe import command, tiny_recipe
 from trainers.callbacks import MetricsFileCallback
@@ -35,7 +41,7 @@ needs_no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a 
 
 
 @pytest.fixture
-def processors():
+def processors() -> Iterator[set[int]]:
     """Leave the threads and processors of this process as they were."""
     threads, allowed = torch.get_num_threads(), os.sched_getaffinity(0)
     yield allowed
@@ -47,9 +53,15 @@ def processors():
 def prepared():
     texts = [path.read_text() for path in sorted(BUILTIN.glob("*.rs"))]
     tokenizer = train_tokenizer(texts, 300, 32)
-    return Prepared(
-        tokenizer, {"pretrain": pack_blocks(texts[1:], tokenizer, 32)}, pack_blocks(texts[:1], tokenizer, 32)
-    )
+    training, validation = (pack_blocks(part, tokenizer, 32) for part in (texts[1:], texts[:1]))
+    return Prepared(tokenizer, {"pretrain": training}, validation)
+
+
+def kept(recipe: Recipe) -> Kept:
+    """Settings in the folder of a run."""
+    found = kept_settings(recipe)
+    assert found is not None
+    return found
 
 
 class Interrupt(RuntimeError):
@@ -60,7 +72,9 @@ def test_processes_that_load_data_change_neither_the_losses_nor_a_resumed_run(tm
     def train(name, workers):
         hardware = HardwareSettings(dataloader_num_workers=workers, dataloader_prefetch_factor=3)
         recipe = replace(tiny_recipe(tmp_path), name=name, hardware=hardware)
-        pretrain(recipe, recipe.stages[0], prepared, None)
+        stage = recipe.stages[0]
+        assert isinstance(stage, Pretrain)
+        pretrain(recipe, stage, prepared, None)
         lines = map(json.loads, (tmp_path / name / "pretrain" / "metrics.jsonl").open())
         losses = [(line["step"], line["loss"], line["grad_norm"]) for line in lines if "loss" in line]
         return losses, load_file(tmp_path / name / "pretrain" / "model" / "model.safetensors")
@@ -140,9 +154,10 @@ def test_no_mixed_precision_holds_against_the_launchers(tmp_path, monkeypatch):
 
 def test_a_continued_run_may_use_its_machine_otherwise_but_not_train_otherwise(tmp_path, capsys):
     recipe = tiny_recipe(tmp_path).changed(hardware={"dataloader_num_workers": 1})
-    recipe.run_dir.mkdir()
+    (recipe.run_dir / PREPARED).mkdir(parents=True)
+    (recipe.run_dir / PREPARED / FINISHED).write_text("{}")
     keep_settings(recipe, recipe.run_dir)
-    restored = remembered(tiny_recipe(tmp_path), kept_settings(recipe))
+    restored = remembered(tiny_recipe(tmp_path), kept(recipe))
     assert restored.hardware == recipe.hardware
     assert not must_prepare(restored.changed(hardware={"dataloader_num_workers": 2}), resume=True, overwrite=False)
     with pytest.raises(SystemExit):
@@ -156,10 +171,10 @@ def test_a_run_of_before_there_were_hardware_settings_has_those_that_say_nothing
     recipe.run_dir.mkdir()
     keep_settings(recipe, recipe.run_dir)
     path = recipe.run_dir / SETTINGS_FILE
-    path.write_text(
-        json.dumps({name: values for name, values in json.loads(path.read_text()).items() if name != "hardware"})
-    )
-    assert remembered(recipe, kept_settings(recipe)).hardware == HardwareSettings()
+    sections = json.loads(path.read_text())
+    del sections["hardware"]
+    path.write_text(json.dumps(sections))
+    assert remembered(recipe, kept(recipe)).hardware == HardwareSettings()
 
 
 def test_other_hardware_does_not_begin_an_interrupted_preparation_again(tmp_path):
@@ -167,6 +182,6 @@ def test_other_hardware_does_not_begin_an_interrupted_preparation_again(tmp_path
     (next_folder(recipe) / "half").write_text("prepared")
     other = recipe.changed(hardware={"preparation_workers": 1})
     assert (next_folder(other) / "half").exists()
-    assert kept_settings(recipe)["hardware"]["preparation_workers"] == 1
+    assert kept(recipe)["hardware"]["preparation_workers"] == 1
     next_folder(other.changed(data={"fim_rate": 0.5}))
     assert not (recipe.run_dir / NEXT / "half").exists()
