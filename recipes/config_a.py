@@ -22,7 +22,19 @@ def config_a() -> Recipe:
         name="config_a",
         description="1.3 billion parameters in 24 blocks and four loops, for one GPU with 96 GB; then 64K of context",
         data={"mix": RECIPE_MIXES["config_a"], "min_compile_rate": 0.85, "verify_every_n_examples": 100},
+        training={"eval_seconds": 300.0},
         long_context={"total_steps": 20_000},
+        hardware={
+            "dataloader_num_workers": 64,
+            "dataloader_prefetch_factor": 10,
+            "preparation_workers": 64,
+            "cpu_threads": 128,
+            "interop_threads": 16,
+            "numa": "interleave",
+            "numa_nodes": 8,
+            "gpu_memory_fraction": 0.95,
+            "mixed_precision": "bf16",
+        },
     )
 
 

@@ -37,7 +37,13 @@ def config_b() -> Recipe:
             "min_compile_rate": 0.88,
             "verify_every_n_examples": 50,
         },
-        training={"micro_batch_size": 2, "muon_lr": 0.025, "lion_lr": 1.2e-4, "grad_clip": 4.0},
+        training={
+            "micro_batch_size": 2,
+            "muon_lr": 0.025,
+            "lion_lr": 1.2e-4,
+            "grad_clip": 4.0,
+            "eval_seconds": 60.0,
+        },
         pretrain={
             "total_steps": 150_000,
             "batch_size": 4,
@@ -54,6 +60,16 @@ def config_b() -> Recipe:
             "reward_threshold": 0.92,
         },
         gate={"batch_size": 4, "seq_len": 4096},
+        hardware={
+            "dataloader_num_workers": 8,
+            "dataloader_prefetch_factor": 4,
+            "preparation_workers": 8,
+            "cpu_threads": 16,
+            "interop_threads": 4,
+            "gpu_memory_fraction": 0.92,
+            "mixed_precision": "bf16",
+            "ddp_bucket_cap_mb": 25,
+        },
     )
 
 

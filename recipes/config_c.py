@@ -36,7 +36,13 @@ def config_c() -> Recipe:
             "min_compile_rate": 0.87,
             "verify_every_n_examples": 200,
         },
-        training={"micro_batch_size": 1, "muon_lr": 0.022, "lion_lr": 1.1e-4, "grad_clip": 4.5},
+        training={
+            "micro_batch_size": 1,
+            "muon_lr": 0.022,
+            "lion_lr": 1.1e-4,
+            "grad_clip": 4.5,
+            "eval_seconds": 300.0,
+        },
         pretrain={
             "total_steps": 120_000,
             "batch_size": 24,
@@ -48,6 +54,19 @@ def config_c() -> Recipe:
         },
         maxrl={"total_steps": 60_000, "prompts_per_step": 8, "max_completion_length": 512},
         gate={"batch_size": 24, "seq_len": 6144},
+        hardware={
+            "dataloader_num_workers": 112,
+            "dataloader_prefetch_factor": 8,
+            "preparation_workers": 112,
+            # OpenMP's threads are PyTorch's own; 224 would share the units of 112 cores, to which the run is bound.
+            "cpu_threads": 56,
+            "interop_threads": 28,
+            "cpu_affinity": "0-111",
+            "numa": "interleave",
+            "numa_nodes": 16,
+            "gpu_memory_fraction": 0.90,
+            "mixed_precision": "bf16",
+        },
     )
 
 

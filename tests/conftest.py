@@ -19,7 +19,7 @@ settings.load_profile("reproducible")
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
     """Recipes use all cores. Here several tests run at a time, and models so small only wait for a second thread."""
-    monkeypatch.setattr("recipes.pipeline.start.use_all_cores", lambda: None)
+    monkeypatch.setattr("recipes.pipeline.start.use_processors", lambda hardware: [])
 
 
 @pytest.fixture

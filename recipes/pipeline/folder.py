@@ -18,6 +18,7 @@ from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.fields import from_json, values_of
 from recipes.pipeline.file_names import PREPARED, SYNTHETIC_FILE, TASKS_FILE
 from recipes.pipeline.former_runs import from_former_run
+from recipes.pipeline.hardware_settings import HardwareSettings
 from recipes.pipeline.schema import Recipe, TrainingSettings
 from recipes.pipeline.stages.kinds import KINDS
 from recipes.pipeline.stages.stage import FINISHED
@@ -36,6 +37,7 @@ def as_kept(recipe: Recipe) -> Kept:
     """All settings by section, as they are kept in a run's folder; each stage with its kind."""
     model = {name: value for name, value in recipe.model.to_dict().items() if name != "transformers_version"}
     kept: Kept = {"model": model, "data": values_of(recipe.data), "training": values_of(recipe.training)}
+    kept["hardware"] = values_of(recipe.hardware)
     kept |= {stage.name: {"kind": stage.section} | values_of(stage) for stage in recipe.stages}
     return json.loads(json.dumps(kept, default=str))
 
@@ -57,6 +59,8 @@ def read_settings(folder: Path, kinds: Mapping[str, str]) -> Kept | None:
     kept = _read_sections(folder)
     if kept is None or not {"model", "data", "training"} <= kept.keys():
         return None
+    # A run of an earlier version kept none, and trained as these say.
+    kept = {"hardware": values_of(HardwareSettings())} | kept
     return kept if stage_settings(kept) else from_former_run(kept, kinds)
 
 
@@ -98,6 +102,7 @@ def remembered(recipe: Recipe, kept: Kept) -> Recipe:
         model=type(recipe.model).from_dict(recipe.model.to_dict() | kept["model"]),
         data=from_json(DataSettings, kept["data"]),
         training=from_json(TrainingSettings, kept["training"]),
+        hardware=from_json(HardwareSettings, kept["hardware"]),
         stages=tuple(from_json(KINDS[values["kind"]], values) for values in stage_settings(kept).values()),
     )
 
@@ -114,6 +119,7 @@ def differences(kept: Kept, recipe: Recipe) -> list[str]:
         for section, values in now.items()
         for name, value in values.items()
         if section not in free and name in kept.get(section, {}) and kept[section][name] != value
+        if section != HardwareSettings.section or name in HardwareSettings.shapes_training
     ]
     before, after = (", ".join(_with_steps(settings)) for settings in (kept, now))
     return lines if before == after else [*lines, f"stages: {before} in the run, {after} now"]
@@ -181,11 +187,18 @@ def keep_settings(recipe: Recipe, folder: Path) -> None:
 def next_folder(recipe: Recipe) -> Path:
     """The folder in which a new run is prepared; an interrupted preparation with equal settings is used again."""
     folder, settings = recipe.run_dir / NEXT, as_kept(recipe)
-    if not (folder / SETTINGS_FILE).exists() or json.loads((folder / SETTINGS_FILE).read_text()) != settings:
+    kept = _read_sections(folder)
+    if kept is None or _without_hardware(kept) != _without_hardware(settings):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
+    if kept != settings:
         keep_settings(recipe, folder)
     return folder
+
+
+def _without_hardware(kept: Kept) -> Kept:
+    """The settings on which a preparation depends."""
+    return {section: values for section, values in kept.items() if section != HardwareSettings.section}
 
 
 def take_place(recipe: Recipe) -> None:

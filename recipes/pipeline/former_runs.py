@@ -31,4 +31,5 @@ def from_former_run(kept: dict[str, dict[str, Any]], kinds: Mapping[str, str]) -
         stages["gate"] = {"kind": "gate", "name": "gate"} | shape | steps
     stages["export"] = {"kind": "export", "name": "export"} | kept.get("export", {})
     shared = {name: value for name, value in training.items() if name not in (*FIRST, "gate_steps", "gate_lr")}
-    return {"model": kept["model"], "data": kept["data"], "training": shared} | stages
+    parts = {"model": kept["model"], "data": kept["data"], "training": shared, "hardware": kept["hardware"]}
+    return parts | stages

@@ -9,6 +9,7 @@ from pathlib import Path
 from evaluation.options import HelpFormatter
 from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.fields import meaning, names
+from recipes.pipeline.hardware_settings import HardwareSettings
 from recipes.pipeline.schema import TrainingSettings
 from recipes.pipeline.stages.kinds import KINDS
 
@@ -73,7 +74,7 @@ def explanation() -> str:
     """The meaning of every setting, for `--help`."""
     lines = ["settings for --set NAME=VALUE (those of a stage begin with the stage's name):"]
     lines += [f"  model.{name}: {text}" for name, text in model_meanings().items()]
-    for owner in (DataSettings, TrainingSettings, *KINDS.values()):
+    for owner in (DataSettings, TrainingSettings, HardwareSettings, *KINDS.values()):
         # A kind that only narrows another one has that one's settings.
         base = next((kind.section for kind in KINDS.values() if kind in owner.__mro__[1:]), None)
         if base is not None:

@@ -25,7 +25,9 @@ def add_prepare(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser
     add_data_options(parser)
     parser.add_argument("--limit", type=int, help="maximum number of texts of each source (default: all)")
     workers = parser.add_argument(
-        "--num-workers", type=int, help="processes that inspect and verify (default: one per processor)"
+        "--num-workers",
+        type=int,
+        help="processes that inspect and verify (default: the recipe's hardware.preparation_workers)",
     )
     add_former_name(parser, "--workers", workers)
     action = parser.add_mutually_exclusive_group()

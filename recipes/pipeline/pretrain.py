@@ -11,6 +11,7 @@ from transformers.trainer_callback import ProgressCallback
 from evaluation.continuous import ContinuousEvaluation, training_suites
 from evaluation.loss_by_depth import loss_by_depth
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from recipes.pipeline.hardware import trainer_arguments, use_precision
 from recipes.pipeline.prepare import Prepared
 from recipes.pipeline.processes import process_state
 from recipes.pipeline.schema import Recipe
@@ -62,30 +63,34 @@ def pretrain(recipe: Recipe, stage: "TextStage", prepared: Prepared, previous: P
     processes = process_state().num_processes
     micro_batch_size = stage.micro_batch_size(recipe, processes)
     scale = stage.peak_lr / recipe.peak_lr
+    arguments = pretraining_arguments(
+        output_dir=str(folder),
+        max_steps=stage.total_steps,
+        per_device_train_batch_size=micro_batch_size,
+        gradient_accumulation_steps=stage.batch_size // (micro_batch_size * processes),
+        learning_rate=stage.peak_lr,
+        muon_lr=training.muon_lr * scale,
+        lion_lr=training.lion_lr * scale,
+        lion_impl=training.lion_impl,
+        adam_beta2=training.adam_beta2,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.grad_clip,
+        activation_checkpointing_kwargs={"use_reentrant": False},
+        checkpoint_granularity="loop" if training.checkpointing == "loop" else "layer",
+        compile_blocks=training.compile_blocks,
+        logging_steps=training.logging_steps,
+        save_steps=training.save_steps,
+        report_to=training.report_to,
+        seed=training.seed,
+        tf32=None if recipe.hardware.tf32 else False,
+        **stage.schedule_arguments(),
+        **stage.training_arguments(training),
+        **trainer_arguments(recipe.hardware),
+    )
+    use_precision(arguments, recipe.hardware)
     trainer = stage.trainer_class()(
         model=model,
-        args=pretraining_arguments(
-            output_dir=str(folder),
-            max_steps=stage.total_steps,
-            per_device_train_batch_size=micro_batch_size,
-            gradient_accumulation_steps=stage.batch_size // (micro_batch_size * processes),
-            learning_rate=stage.peak_lr,
-            muon_lr=training.muon_lr * scale,
-            lion_lr=training.lion_lr * scale,
-            lion_impl=training.lion_impl,
-            adam_beta2=training.adam_beta2,
-            weight_decay=training.weight_decay,
-            max_grad_norm=training.grad_clip,
-            activation_checkpointing_kwargs={"use_reentrant": False},
-            checkpoint_granularity="loop" if training.checkpointing == "loop" else "layer",
-            compile_blocks=training.compile_blocks,
-            logging_steps=training.logging_steps,
-            save_steps=training.save_steps,
-            report_to=training.report_to,
-            seed=training.seed,
-            **stage.schedule_arguments(),
-            **stage.training_arguments(training),
-        ),
+        args=arguments,
         train_dataset=regroup_blocks(prepared.training[stage.name], stage.seq_len),
         processing_class=prepared.tokenizer,
         data_collator=collate_blocks,

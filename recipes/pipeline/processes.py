@@ -1,12 +1,9 @@
 """The processes of a run, and work that the main process does for all of them."""
 
-import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
-import psutil
-import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
@@ -20,16 +17,6 @@ def process_state() -> PartialState:
     """State of this process among those of the run; without a GPU, processes communicate on the CPU."""
     # The others wait while the first one prepares and measures.
     return PartialState(cpu=has_no_accelerator(), timeout=timedelta(hours=2))
-
-
-def use_all_cores() -> None:
-    """
-    Let PyTorch use every physical core that this process may run on, divided among the processes of this machine:
-    `accelerate launch` allows one thread unless it is told to run on the processor.
-    """
-    allowed = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count()
-    cores = min(allowed or 1, psutil.cpu_count(logical=False) or allowed or 1)
-    torch.set_num_threads(max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
 
 
 def on_main_process(action: Callable[[], Result]) -> Result:

@@ -14,6 +14,7 @@ from evaluation.loss_by_depth import loss_by_depth
 from evaluation.rust import RustVerifier
 from modeling_nanochat import LoopLMForCausalLM
 from recipes.pipeline.file_names import TASKS_FILE
+from recipes.pipeline.hardware import trainer_arguments, use_precision
 from recipes.pipeline.prepare import Prepared
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.stages.reinforced import Reinforced
@@ -66,32 +67,36 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
     logging_steps = max(1, min(10, stage.total_steps // 20))
     saves = max(1, min(recipe.training.save_steps, stage.total_steps // 4) // logging_steps)
     reward = RustReward(stage.mode, stage.reward_threshold)
-    use_tf32()
+    if recipe.hardware.tf32:
+        use_tf32()
+    arguments = MaxRLConfig(
+        output_dir=str(folder),
+        max_steps=stage.total_steps,
+        per_device_train_batch_size=micro_batch_size,
+        gradient_accumulation_steps=stage.completions_per_step // (micro_batch_size * state.num_processes),
+        num_generations=stage.num_generations,
+        max_completion_length=stage.max_completion_length,
+        estimator=stage.estimator,
+        loop_credit=stage.loop_credit,
+        loss_type=stage.loss_type,
+        learning_rate=stage.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=stage.warmup_steps,
+        stop_at_function_end=True,
+        sample_steps=stage.sample_steps,
+        gradient_checkpointing=recipe.training.checkpointing != "none",
+        logging_steps=logging_steps,
+        save_steps=logging_steps * saves,
+        save_total_limit=2,
+        report_to=recipe.training.report_to,
+        seed=recipe.training.seed,
+        **trainer_arguments(recipe.hardware),
+    )
+    use_precision(arguments, recipe.hardware)
     trainer = MaxRLTrainer(
         model=model,
         reward_funcs=[reward],
-        args=MaxRLConfig(
-            output_dir=str(folder),
-            max_steps=stage.total_steps,
-            per_device_train_batch_size=micro_batch_size,
-            gradient_accumulation_steps=stage.completions_per_step // (micro_batch_size * state.num_processes),
-            num_generations=stage.num_generations,
-            max_completion_length=stage.max_completion_length,
-            estimator=stage.estimator,
-            loop_credit=stage.loop_credit,
-            loss_type=stage.loss_type,
-            learning_rate=stage.learning_rate,
-            lr_scheduler_type="constant_with_warmup",
-            warmup_steps=stage.warmup_steps,
-            stop_at_function_end=True,
-            sample_steps=stage.sample_steps,
-            gradient_checkpointing=recipe.training.checkpointing != "none",
-            logging_steps=logging_steps,
-            save_steps=logging_steps * saves,
-            save_total_limit=2,
-            report_to=recipe.training.report_to,
-            seed=recipe.training.seed,
-        ),
+        args=arguments,
         train_dataset=task_prompts(training),
         processing_class=prepared.tokenizer,
         callbacks=[DivergenceCallback()],

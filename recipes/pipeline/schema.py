@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.fields import Settings, changed, check, setting, settings
+from recipes.pipeline.hardware_settings import HardwareSettings
 from recipes.pipeline.stages.stage import Stage
 from trainers.data.sources import BUILTIN_RUST
 
@@ -105,6 +106,7 @@ class Recipe:
         training: Settings that all stages share.
         stages: Stages in their order, each continuing from the model of the one before. Their settings have the
             stage's name: `--set pretrain.total_steps=100`.
+        hardware: How the machine is used.
         output_dir: Parent of the run's folder.
         prompt: Prompt that the finished model continues in the report.
     """
@@ -115,6 +117,7 @@ class Recipe:
     data: DataSettings
     training: TrainingSettings
     stages: tuple[Stage, ...]
+    hardware: HardwareSettings = HardwareSettings()
     output_dir: Path = Path("runs")
     prompt: str = "fn "
 
@@ -129,7 +132,8 @@ class Recipe:
         check("model", "weight_format", weights, "latent: packed weights cannot be trained", weights == "latent")
         names = [stage.name for stage in self.stages]
         check("recipe", "stages", names, "of different names", len(set(names)) == len(names))
-        taken = {"model", DataSettings.section, TrainingSettings.section, "prepare", "evaluation", "next"} & set(names)
+        sections = {"model", DataSettings.section, TrainingSettings.section, HardwareSettings.section}
+        taken = (sections | {"prepare", "evaluation", "next"}) & set(names)
         check("recipe", "stages", names, "of names other than those of sections and folders", not taken)
         first = self.active_stages[0].name if self.active_stages else None
         can_start = first is not None and self.active_stages[0].can_start
@@ -190,6 +194,7 @@ class Recipe:
             ValueError: A section, a setting or a value does not exist or breaks its rule.
         """
         fields: dict[str, Any] = {}
+        parts: dict[str, Settings] = {part.section: part for part in (self.data, self.training, self.hardware)}
         # Other stages come first: sections change those.
         stages = changes.pop("stages", self.stages)
         other: dict[str, Stage] = {}
@@ -198,9 +203,8 @@ class Recipe:
                 fields[section] = values
             elif section == "model":
                 fields[section] = type(self.model).from_dict(self.model.to_dict() | dict(values))
-            elif section in (DataSettings.section, TrainingSettings.section):
-                part = self.data if section == DataSettings.section else self.training
-                fields[section] = replace(part, **values)
+            elif section in parts:
+                fields[section] = changed(parts[section], **values)
             else:
                 other[section] = changed(self._named(section, stages), **values)
         return replace(self, stages=tuple(other.get(stage.name, stage) for stage in stages), **fields)
@@ -251,5 +255,6 @@ class Recipe:
             model=TOY_MODEL,
             data=data,
             training=training,
+            hardware={"dataloader_num_workers": min(2, self.hardware.dataloader_num_workers)},
             stages=tuple(stage.toy(self) for stage in self.active_stages),
         )

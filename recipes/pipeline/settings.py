@@ -11,6 +11,7 @@ from rich.table import Table
 from evaluation.tables import print_table
 from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.fields import Settings, check, meaning, names, parse, value_of, values_of
+from recipes.pipeline.hardware_settings import HardwareSettings
 from recipes.pipeline.options import model_meanings
 from recipes.pipeline.schema import Recipe, TrainingSettings
 
@@ -29,6 +30,7 @@ def sections(recipe: Recipe) -> Iterator[tuple[str, Settings]]:
     """The parts of a recipe whose fields are declared, with their names."""
     yield DataSettings.section, recipe.data
     yield TrainingSettings.section, recipe.training
+    yield HardwareSettings.section, recipe.hardware
     yield from ((stage.name, stage) for stage in recipe.stages)
 
 

@@ -13,8 +13,9 @@ from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.rust.sandbox.runner import OPT_IN, CodeExecutionNotAllowed, require_consent
 from recipes.pipeline.file_names import PREPARED
 from recipes.pipeline.folder import is_former_run, keep_settings, must_prepare, next_folder, take_place
+from recipes.pipeline.hardware import preparation_workers, use_gpu, use_processors
 from recipes.pipeline.prepare import Prepared, changes_since, check_data, prepare, read_prepared
-from recipes.pipeline.processes import on_main_process, process_state, use_all_cores
+from recipes.pipeline.processes import on_main_process, process_state
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.stages.stage import FINISHED, Stage
 
@@ -38,9 +39,10 @@ def start(recipe: Recipe, resume: bool = False, overwrite: bool = False, only: s
     # Only the training and evaluation loops show progress bars of their own.
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
-    use_all_cores()
+    lacks = use_processors(recipe.hardware)
     stages = [stage for stage in recipe.active_stages if only in (None, stage.name) or stage.closes_run]
     _check_machine(recipe, stages)
+    lacks += use_gpu(recipe.hardware)
     if only is not None:
         _check_stage_before(recipe, only)
         if overwrite and only != recipe.active_stages[0].name:
@@ -50,6 +52,7 @@ def start(recipe: Recipe, resume: bool = False, overwrite: bool = False, only: s
 
     def prepare_or_continue() -> None:
         _introduce(recipe)
+        _warn(lacks)
         for plan in filter(None, (stage.plan(recipe) for stage in stages)):
             console.print(plan, markup=False)
         if blocked is not None:
@@ -76,22 +79,25 @@ def prepare_only(
         recipe: The run.
         resume: Continue the preparation in the folder.
         overwrite: Replace the run there.
-        num_workers: Number of processes that inspect and verify; None for one per processor.
+        num_workers: Number of processes that inspect and verify; None for `hardware.preparation_workers`.
 
     Raises:
         ValueError, OSError, RuntimeError: As [`start`] does.
     """
     datasets.disable_progress_bars()
+    lacks = use_processors(recipe.hardware)
     if recipe.data.makes_programs or recipe.data.verify:
         find_toolchain()
     _check_consent(recipe, resume)
     _introduce(recipe)
+    _warn(lacks)
     prepare_folder(recipe, resume, overwrite, num_workers)
     describe(recipe, read_prepared(recipe, recipe.run_dir / PREPARED), recipe.active_stages)
 
 
 def prepare_folder(recipe: Recipe, resume: bool, overwrite: bool, num_workers: int | None = None) -> None:
     """Prepare the data, check it for every stage, and only then let the new run take its place in the folder."""
+    num_workers = preparation_workers(recipe.hardware) if num_workers is None else num_workers
     is_new = must_prepare(recipe, resume, overwrite)
     if is_new:
         check_data(recipe.data, num_workers)
@@ -123,6 +129,12 @@ def describe(recipe: Recipe, prepared: Prepared, stages: Sequence[Stage]) -> Non
 
 def _introduce(recipe: Recipe) -> None:
     console.print(f"[bold]{recipe.name}[/bold]: {recipe.description}")
+
+
+def _warn(lacks: Sequence[str]) -> None:
+    """Print what the machine lacks of the recipe's settings."""
+    for each in lacks:
+        console.print(f"Warning: {each}", markup=False, soft_wrap=True)
 
 
 def _check_consent(recipe: Recipe, resume: bool) -> None:
