@@ -1,12 +1,11 @@
 """Residual connections: the plain one, and several mixed residual streams (mHC-lite, arXiv 2601.05732)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import permutations
 from math import factorial
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import initialization as init
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
@@ -78,12 +77,12 @@ class ResidualStreams(nn.Module):
         matrices = torch.eye(self.num_streams)[torch.tensor(list(permutations(range(self.num_streams))))]
         init.copy_(self.permutations, matrices.flatten(start_dim=1))
 
-    def coefficients(self, streams: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def coefficients(self, streams: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """
-        Compute the mixing coefficients in fp32.
+        Compute the mixing coefficients in fp32, also under autocast.
 
         Args:
-            streams: The n streams, each of shape `(batch, seq, hidden)`.
+            streams: Of shape `(n, batch, seq, hidden)`.
 
         Returns:
             `H_pre` of shape `(..., n)`, `H_post` of shape `(..., n)` and `H_res` of shape `(..., n, n)`, where `...`
@@ -92,15 +91,18 @@ class ResidualStreams(nn.Module):
         with torch.autocast(self.bias.device.type, enabled=False):
             logits = self.bias.float()
             if self.projection is not None and self.scale is not None:
-                mean_square = _sum([stream.float().square().mean(-1, keepdim=True) for stream in streams])
-                inverse_norm = torch.rsqrt(mean_square / self.num_streams + self.rms_norm_eps)
-                pairs = zip(streams, self.projection.unbind(), strict=True)
-                projected = _sum([F.linear(stream.float(), weight.float()) for stream, weight in pairs])
+                states = streams.float()
+                inverse_norm = torch.rsqrt(states.square().mean((0, -1)).unsqueeze(-1) + self.rms_norm_eps)
+                # One product for all streams, in fp32 (TF32): a copy in bf16 would have to be written, and kept for
+                # the backward pass.
+                products = states.flatten(1, -2) @ self.projection.float().mT
+                projected = products.sum(0).view(*streams.shape[1:-1], -1)
                 parts = zip(self.scale.float(), self.split_sizes, strict=True)
                 scale = torch.cat([part.expand(size) for part, size in parts])
                 logits = logits + projected * inverse_norm * scale
             pre, post, residual = logits.split(self.split_sizes, dim=-1)
-            mixing = residual.softmax(-1) @ self.permutations.float()
+            # A sum of products, not a matrix product: in TF32, rows and columns would no longer add up to 1.
+            mixing = (residual.softmax(-1).unsqueeze(-2) * self.permutations.float().t()).sum(-1)
         return pre.sigmoid(), 2 * post.sigmoid(), mixing.unflatten(-1, (self.num_streams, self.num_streams))
 
     def forward(self, streams: torch.Tensor, branch: Branch) -> torch.Tensor:
@@ -115,7 +117,7 @@ class ResidualStreams(nn.Module):
         # Explicit sums over the streams: an einsum over such a small dimension takes several times as long. The
         # gradient of `unbind` is one stack; that of indexing, compiled, would read all streams for each index.
         parts = streams.unbind()
-        pre, post, mixing = self.coefficients(parts)
+        pre, post, mixing = self.coefficients(streams)
         indices = range(self.num_streams)
         branch_input = _sum([pre[..., i, None] * parts[i] for i in indices]).to(streams.dtype)
         branch_output = branch(branch_input)

@@ -32,3 +32,12 @@ def test_loss_and_gradients_under_bf16_autocast_are_close_to_fp32():
     torch.testing.assert_close(loss, expected, atol=0, rtol=5e-2)
     similarity = torch.nn.functional.cosine_similarity(model.lm_head.weight.grad.flatten(), reference.flatten(), dim=0)
     assert similarity > 0.95
+
+
+def test_streams_mix_doubly_stochastically_when_products_are_in_tf32(monkeypatch):
+    monkeypatch.setattr(torch.backends.cuda.matmul, "fp32_precision", "tf32")
+    module = tiny_model(mhc_num_streams=4).cuda().model.layers[0].mlp_residual
+    torch.nn.init.normal_(module.bias)
+    _, _, mixing = module.coefficients(torch.randn(4, 2, 64, 32, device="cuda"))
+    for dim in (-1, -2):
+        torch.testing.assert_close(mixing.sum(dim), torch.ones_like(mixing.sum(dim)), atol=1e-6, rtol=0)

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 
 from modeling_nanochat import LoopLMForCausalLM
 from modeling_nanochat.streams_nanochat import (
@@ -55,6 +56,22 @@ def test_the_step_is_the_matrix_formula(num_streams, dynamic):
     output = branch((pre.unsqueeze(-2) @ tokens).squeeze(-2))
     expected = mixing @ tokens + post.unsqueeze(-1) * output.unsqueeze(-2)
     torch.testing.assert_close(module(streams, branch), expected.permute(2, 0, 1, 3))
+
+
+@pytest.mark.parametrize("num_streams", [2, 4])
+def test_the_coefficients_take_one_product_of_all_streams_in_fp32_also_under_autocast(num_streams):
+    torch.manual_seed(2)
+    module = make_streams(num_streams, dynamic=True, hidden_size=32)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_()
+    streams = torch.randn(num_streams, 2, 3, 32)
+    expected = module.coefficients(streams)
+    with torch.autocast("cpu", torch.bfloat16), profile(activities=[ProfilerActivity.CPU]) as profiler:
+        found = module.coefficients(streams)
+    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+    products = [event for event in profiler.events() if event.name in ("aten::mm", "aten::addmm", "aten::bmm")]
+    assert len(products) == 1
 
 
 @pytest.mark.parametrize("num_streams", [2, 4])
