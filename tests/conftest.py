@@ -1,5 +1,6 @@
 """Settings of the whole test suite."""
 
+import gc
 import os
 
 import pytest
@@ -26,6 +27,15 @@ def one_thread(monkeypatch):
 def no_clean_process(monkeypatch):
     """The closing report loads the model in a new process; a test of the whole pipeline is enough to see it do so."""
     monkeypatch.setattr("recipes.pipeline.report.complete_in_clean_process", lambda folder, prompt, **_: prompt)
+
+
+def pytest_collection_finish():
+    """
+    Leave what is imported by now out of all garbage collections. Trainers and accelerate start them again and again,
+    and each takes 0.3 s to look through the objects of PyTorch and Transformers.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):
