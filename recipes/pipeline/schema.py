@@ -1,12 +1,13 @@
 """A recipe: everything a run depends on, as one typed value."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from recipes.pipeline.data_settings import DataSettings
-from recipes.pipeline.fields import Settings, changed, check, setting, settings
+from recipes.pipeline.design.hints import hint
+from recipes.pipeline.fields import Settings, changed, check, names, setting, settings
 from recipes.pipeline.hardware_settings import HardwareSettings
 from recipes.pipeline.stages.stage import Stage
 from trainers.data.sources import BUILTIN_RUST
@@ -91,6 +92,14 @@ class TrainingSettings(Settings):
         save_steps = logging_steps * (self.save_steps // self.logging_steps)
         eval_steps = save_steps * (self.eval_steps // self.save_steps)
         return replace(self, logging_steps=logging_steps, save_steps=save_steps, eval_steps=eval_steps)
+
+
+def _check_names(section: str, values: Mapping[str, Any], fields: Collection[str]) -> None:
+    """Raise `ValueError` for a name that another setting has elsewhere, with that setting."""
+    for name, value in values.items():
+        instead = None if name in fields else hint(section, name, fields)
+        if instead is not None:
+            raise ValueError(f"{section}.{name} does not exist, got {name}={value!r}: {instead}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,13 +209,20 @@ class Recipe:
         other: dict[str, Stage] = {}
         for section, values in changes.items():
             if not isinstance(values, Mapping):
+                if section not in self.__dataclass_fields__:
+                    instead = hint("", section, ()) or f"it has {', '.join(self.__dataclass_fields__)}"
+                    raise ValueError(f"recipe {self.name} has no field {section}: {instead}")
                 fields[section] = values
             elif section == "model":
+                _check_names(section, values, self.model.to_dict())
                 fields[section] = type(self.model).from_dict(self.model.to_dict() | dict(values))
             elif section in parts:
+                _check_names(section, values, names(type(parts[section])))
                 fields[section] = changed(parts[section], **values)
             else:
-                other[section] = changed(self._named(section, stages), **values)
+                stage = self._named(section, stages)
+                _check_names(section, values, names(type(stage)))
+                other[section] = changed(stage, **values)
         return replace(self, stages=tuple(other.get(stage.name, stage) for stage in stages), **fields)
 
     def with_total_steps(self, total_steps: int) -> "Recipe":

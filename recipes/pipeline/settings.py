@@ -10,6 +10,7 @@ from rich.table import Table
 
 from evaluation.tables import print_table
 from recipes.pipeline.data_settings import DataSettings
+from recipes.pipeline.design.hints import hint
 from recipes.pipeline.fields import Settings, check, meaning, names, parse, value_of, values_of
 from recipes.pipeline.hardware_settings import HardwareSettings
 from recipes.pipeline.options import model_meanings
@@ -73,6 +74,10 @@ def with_settings(recipe: Recipe, changes: list[str]) -> Recipe:
             raise ValueError(f"--set needs name=value, got {change!r}")
         name = present_name(given)
         if name not in known:
+            wanted, _, last = name.rpartition(".")
+            instead = hint(wanted, last, [each.rpartition(".")[2] for each in known if each.startswith(f"{wanted}.")])
+            if instead is not None:
+                raise ValueError(f"--set {given} is no setting of this recipe: {instead}")
             near = get_close_matches(name, known, n=1, cutoff=0.0)[0]
             raise ValueError(f"--set {given} is no setting of this recipe; the nearest is {near} (--show lists all)")
         section, _, field = name.rpartition(".")

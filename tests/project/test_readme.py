@@ -24,7 +24,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 CONSOLE = "nanochat-ternary"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Programs of the shell and of other projects, which may not be installed.
-FOREIGN = {"lm-eval", "echo", "export", "source", "pre-commit"}
+FOREIGN = {"lm-eval", "echo", "export", "source", "pre-commit", "numactl"}
 # Placeholders for the reader's own files.
 STAND_INS = {
     "FOLDER_OR_HUB_NAME": "runs/debug/pretrain/model",
