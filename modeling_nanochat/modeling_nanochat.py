@@ -310,9 +310,8 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, LoopLMGenerationMixin):
         """
         if self.tp_size is not None and self.tp_size > 1:
             raise NotImplementedError("compile_blocks is not available for a tensor-parallel model: run it eagerly.")
-        compiled_block, compiled_quantization = (
-            torch.compile(each, **options) for each in (run_block, quantize_weights)
-        )
+        compiled_block = torch.compile(run_block, **options)
+        compiled_quantization = torch.compile(quantize_weights, **options)
         for layer in self.model.layers:
             layer.compiled_block, layer.compiled_quantization = compiled_block, compiled_quantization
 
