@@ -23,7 +23,7 @@ NEWTON_SCHULZ_STEPS = 5
 SMALLEST_NORM = 1e-7
 # Maximum size of a stack of matrices in Muon's step: 256 MB of updates in fp32, and half of that for each intermediate
 # result in bf16.
-STACK_NUMBERS = 2**26
+STACK_NUMBERS: int = 2**26
 # As in bitsandbytes: smaller tensors keep a 32-bit state, others are quantized in blocks of 256.
 SMALLEST_8BIT_TENSOR = 4096
 BLOCK_SIZE = 256
@@ -85,9 +85,9 @@ class MuonAndLion(Optimizer):
     def _muon(self, group: dict[str, Any], parameters: list[torch.Tensor]) -> None:
         for parameter in parameters:
             if not self.state[parameter]:
-                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter.grad)
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(_gradient(parameter))
         for stack in _stacks(parameters):
-            gradients = [parameter.grad for parameter in stack]
+            gradients = [_gradient(parameter) for parameter in stack]
             momenta = [self.state[parameter]["momentum_buffer"] for parameter in stack]
             torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
             updates = torch._foreach_lerp(gradients, momenta, group["momentum"])
@@ -171,6 +171,11 @@ def _check_kinds(state_dict: dict[str, Any], kinds: list[str]) -> None:
         raise ValueError(f"the optimizer's state must have groups of the kinds {kinds}, got {found}")
 
 
+def _gradient(parameter: torch.Tensor) -> torch.Tensor:
+    assert parameter.grad is not None, "only parameters with a gradient are updated"
+    return parameter.grad
+
+
 def _stacks(matrices: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
     """
     Divide matrices into lists of equal shape that are orthogonalized together. On GPUs a list takes a few large
@@ -179,7 +184,7 @@ def _stacks(matrices: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
     groups: dict[tuple[Any, ...], list[torch.Tensor]] = {}
     for matrix in matrices:
         together = is_stacked(matrix)
-        groups.setdefault((together, matrix.shape, matrix.dtype, matrix.grad.dtype, matrix.device), []).append(matrix)
+        groups.setdefault((together, matrix.shape, matrix.dtype, matrix.device), []).append(matrix)
     for (together, *_), equal in groups.items():
         size = max(1, STACK_NUMBERS // equal[0].numel()) if together else 1
         yield from (equal[start : start + size] for start in range(0, len(equal), size))
