@@ -84,8 +84,8 @@ class Contender:
     """Number of cross-entropies in its loss."""
 
 
-def ours(shape: Shape, *, streams: int = 1, ternary: bool = True, compiled: bool = True) -> Contender:
-    """LoopLM, with a loss after every loop."""
+def ours(shape: Shape, *, streams: int = 1, ternary: bool = True, compiled: bool = True, **options) -> Contender:
+    """LoopLM, with a loss after every loop; the options are those of `torch.compile`."""
     config = LoopLMConfig(
         vocab_size=shape.vocab_size,
         hidden_size=shape.hidden_size,
@@ -99,7 +99,7 @@ def ours(shape: Shape, *, streams: int = 1, ternary: bool = True, compiled: bool
     )
     model = LoopLMForCausalLM(config).train()
     if compiled:
-        model.compile_blocks()
+        model.compile_blocks(**options)
     return Contender(model, lambda tokens: model(tokens, labels=tokens, use_cache=False).loss, shape.loops)
 
 
@@ -200,7 +200,7 @@ def roof(device: torch.device, dtype: torch.dtype) -> float:
     return 2 * 1024**3 / min(seconds)
 
 
-def flops_per_token(shape: Shape, heads: int) -> int:
+def contender_flops_per_token(shape: Shape, heads: int) -> int:
     """FLOPs of forward and backward per token, with the given number of loss heads."""
     config = LoopLMConfig(
         vocab_size=shape.vocab_size,
@@ -229,6 +229,25 @@ class NoGradient(ValueError):
     """Some parameters of a contender are not trained."""
 
 
+def warm_up(contender: Contender, tokens: torch.Tensor, dtype: torch.dtype) -> float:
+    """
+    Move a contender to the device of the tokens and take two steps; return the seconds of the first.
+
+    Raises:
+        NoGradient: Some parameters get no gradient.
+    """
+    contender.model.to(tokens.device)
+    for parameter in contender.model.parameters():
+        # The factors of one that starts at zero get no gradient in the first step.
+        if not parameter.any():
+            nn.init.normal_(parameter, std=0.02)
+    first, _ = (step_seconds(contender, tokens, dtype) for _ in range(2))
+    missing = parameters_without_gradient(contender.model)
+    if missing:
+        raise NoGradient(f"{len(missing)} parameters get no finite, non-zero gradient, such as {missing[0]}")
+    return first
+
+
 def measure(contender: Contender, shape: Shape, tokens: torch.Tensor, dtype: torch.dtype, rounds: int) -> dict:
     """
     Measure a contender; return its row of the report.
@@ -237,19 +256,10 @@ def measure(contender: Contender, shape: Shape, tokens: torch.Tensor, dtype: tor
         NoGradient: Some parameters get no gradient.
     """
     device = tokens.device
-    contender.model.to(device)
-    for parameter in contender.model.parameters():
-        # The factors of one that starts at zero get no gradient in the first step.
-        if not parameter.any():
-            nn.init.normal_(parameter, std=0.02)
-    for _ in range(2):
-        step_seconds(contender, tokens, dtype)
-    missing = parameters_without_gradient(contender.model)
-    if missing:
-        raise NoGradient(f"{len(missing)} parameters get no finite, non-zero gradient, such as {missing[0]}")
+    warm_up(contender, tokens, dtype)
     peak = roof(device, dtype)
     seconds = statistics.median(step_seconds(contender, tokens, dtype) for _ in range(rounds))
-    flops = flops_per_token(shape, contender.heads) * tokens.numel() / seconds
+    flops = contender_flops_per_token(shape, contender.heads) * tokens.numel() / seconds
     row = {
         "seconds": seconds,
         "tokens_per_second": tokens.numel() / seconds,

@@ -134,6 +134,7 @@ class LoopLMDecoderLayer(GradientCheckpointingLayer):
     Attributes:
         compiled_block: One compiled function for all blocks and loops, for passes without a cache;
             [`LoopLMForCausalLM.compile_blocks`] sets it.
+        compiled_quantization: One compiled function that quantizes the weights of any block, set together with it.
     """
 
     def __init__(self, config: LoopLMConfig, layer: int):
@@ -150,6 +151,7 @@ class LoopLMDecoderLayer(GradientCheckpointingLayer):
         self.attention_residual = _make_residual(config, 2 * layer)
         self.mlp_residual = _make_residual(config, 2 * layer + 1)
         self.compiled_block: Callable | None = None
+        self.compiled_quantization: Callable[[list[BitLinear]], list[torch.Tensor]] | None = None
 
     def forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
         # By its name in transformers, which sets it to None for activation checkpointing.
@@ -173,8 +175,36 @@ class LoopLMDecoderLayer(GradientCheckpointingLayer):
         hidden_states = self.attention_residual(hidden_states, attention_branch)
         return self.mlp_residual(hidden_states, mlp_branch)
 
+    def ternary_layers(self) -> list[BitLinear | PackedBitLinear]:
+        """Return the ternary layers of this block, including those that an adapter wraps."""
+        return [module for module in self.modules() if isinstance(module, (BitLinear, PackedBitLinear))]
+
+    def keep_quantized_weights(self, reuse: bool, compiled: bool) -> None:
+        """
+        Quantize the weights for the applications of this block in one pass.
+
+        Args:
+            reuse: Whether to use weights that are already kept.
+            compiled: Whether the compiled block is applied. All weights are then quantized by compiled code, in one
+                kernel each, and packed ones are unpacked within the block.
+        """
+        layers = self.ternary_layers()
+        if not compiled or self.compiled_quantization is None:
+            for layer in layers:
+                layer.keep_quantized_weight(reuse)
+            return
+        pending = []
+        for layer in layers:
+            if isinstance(layer, PackedBitLinear) or not layer.has_kept_weight(reuse):
+                layer.clear_quantized_weight()
+                if isinstance(layer, BitLinear) and layer.has_whole_weight():
+                    pending.append(layer)
+        if pending:
+            for layer, quantized in zip(pending, self.compiled_quantization(pending), strict=True):
+                layer.keep_given_weight(quantized)
+
     def __getstate__(self):
-        return self.__dict__ | {"compiled_block": None}
+        return self.__dict__ | {"compiled_block": None, "compiled_quantization": None}
 
 
 if TYPE_CHECKING:
@@ -185,6 +215,11 @@ if TYPE_CHECKING:
         def __getitem__(self, idx: Any) -> Any: ...
 else:
     LoopLMDecoderLayers = nn.ModuleList
+
+
+def quantize_weights(layers: list[BitLinear]) -> list[torch.Tensor]:
+    """Return the quantized weights of ternary layers; compiled, one kernel each."""
+    return [layer.quantized_weight() for layer in layers]
 
 
 def run_block(layer: LoopLMDecoderLayer, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:

@@ -21,7 +21,7 @@ from .cache_nanochat import CACHE_NAME, PassCache, ensure_slots, given_cache
 from .configuration_nanochat import LoopLMConfig
 from .exit_nanochat import ExitGate, depth_to_run, early_exit_of_pass, exit_log_probabilities
 from .generation_nanochat import LoopLMGenerationMixin
-from .layers_nanochat import LoopLMDecoderLayer, LoopLMDecoderLayers, run_block
+from .layers_nanochat import LoopLMDecoderLayer, LoopLMDecoderLayers, quantize_weights, run_block
 from .loss_nanochat import loop_loss, next_labels
 from .outputs_nanochat import LoopLMCausalLMOutput, LoopLMModelOutput
 from .packed_nanochat import PackedBitLinear
@@ -94,7 +94,7 @@ class LoopLMModel(LoopLMPreTrainedModel):
 
     def ternary_layers(self) -> list[BitLinear | PackedBitLinear]:
         """Return the ternary layers of all blocks, including those that an adapter wraps."""
-        return [module for module in self.layers.modules() if isinstance(module, (BitLinear, PackedBitLinear))]
+        return [module for layer in self.layers for module in layer.ternary_layers()]
 
     def __getstate__(self):
         return self.__dict__ | {"_cache_weights": False, "_weight_cache_users": 0}
@@ -191,12 +191,10 @@ class LoopLMModel(LoopLMPreTrainedModel):
         if past_key_values is not None and (early_exit is not None or self.config.kv_reuse == "last"):
             pass_cache = PassCache(past_key_values, self.config.num_shared_layers, self.config.kv_reuse, early_exit)
         reuse_weights = self._cache_weights and not torch.is_grad_enabled()
-        # A compiled block fuses the quantization of its weights; a weight quantized outside would only be read again.
-        if self.layers[0].compiled_block is not None and past_key_values is None:
-            self._clear_quantized_weights()
-        else:
-            for module in self.ternary_layers():
-                module.keep_quantized_weight(reuse=reuse_weights)
+        # Once for all loops: the loops' gradients of a weight are then added before the step through the rounding.
+        compiled = self.layers[0].compiled_block is not None and past_key_values is None
+        for layer in self.layers:
+            layer.keep_quantized_weights(reuse_weights, compiled)
 
         num_streams = self.config.mhc_num_streams
         hidden_states = expand_streams(inputs_embeds, num_streams)
@@ -312,9 +310,10 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, LoopLMGenerationMixin):
         """
         if self.tp_size is not None and self.tp_size > 1:
             raise NotImplementedError("compile_blocks is not available for a tensor-parallel model: run it eagerly.")
-        compiled = torch.compile(run_block, **options)
+        compiled_block = torch.compile(run_block, **options)
+        compiled_quantization = torch.compile(quantize_weights, **options)
         for layer in self.model.layers:
-            layer.compiled_block = compiled
+            layer.compiled_block, layer.compiled_quantization = compiled_block, compiled_quantization
 
     @can_return_tuple
     def forward(

@@ -251,6 +251,22 @@ class BitLinear(NonDynamicallyQuantizableLinear):
             weight = quantize_weight(source, self.group_size, self._compute_dtype(), self.shard)
             self._kept = (weight, source, _version(source))
 
+    def has_kept_weight(self, reuse: bool) -> bool:
+        """Whether the next calls need no other quantized weight: with `reuse`, if one that fits is kept."""
+        return reuse and self._usable_weight(self.weight) is not None
+
+    def has_whole_weight(self) -> bool:
+        """Whether the weight is in memory outside the layer's own forward: not so if it is offloaded or sharded."""
+        return not self.weight.is_meta and self.weight.numel() > 0 and not is_dtensor(self.weight)
+
+    def quantized_weight(self) -> torch.Tensor:
+        """Quantize the weight for [`BitLinear.keep_given_weight`], which may happen in compiled code."""
+        return quantize_weight(self.weight, self.group_size, self._compute_dtype(), self.shard)
+
+    def keep_given_weight(self, quantized: torch.Tensor) -> None:
+        """Use the result of [`BitLinear.quantized_weight`] in the next calls."""
+        self._kept = (quantized, self.weight, _version(self.weight))
+
     def clear_quantized_weight(self) -> None:
         """Remove the kept quantized weight."""
         self._kept: tuple[torch.Tensor, torch.Tensor, int | None] | None = None
@@ -268,10 +284,13 @@ class BitLinear(NonDynamicallyQuantizableLinear):
         kept = self._kept  # Read once: another thread may clear it.
         if kept is None:
             return None
-        quantized, source, version = kept
+        quantized, source = kept[:2]
         # The part of a process is a new view in every call.
         is_source = source is weight or (self.shard is not None and source.data_ptr() == weight.data_ptr())
-        if not is_source or version != _version(weight) or quantized.dtype != self._compute_dtype():
+        if not is_source or quantized.dtype != self._compute_dtype():
+            return None
+        # Compiled code would depend on the number; the pass that keeps the weight has just quantized it.
+        if not torch.compiler.is_compiling() and kept[2] != _version(weight):
             return None
         if torch.is_grad_enabled():
             # A weight from a pass without gradients would silently stop the gradient.

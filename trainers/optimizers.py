@@ -1,6 +1,6 @@
 """Muon for the hidden matrices, Lion for everything else, in one optimizer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import chain
 from typing import Any, Literal, get_args
@@ -21,6 +21,9 @@ DEFAULTS = {
 NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 NEWTON_SCHULZ_STEPS = 5
 SMALLEST_NORM = 1e-7
+# Maximum size of a stack of matrices in Muon's step: 256 MB of updates in fp32, and half of that for each intermediate
+# result in bf16.
+STACK_NUMBERS: int = 2**26
 # As in bitsandbytes: smaller tensors keep a 32-bit state, others are quantized in blocks of 256.
 SMALLEST_8BIT_TENSOR = 4096
 BLOCK_SIZE = 256
@@ -32,7 +35,7 @@ class MuonAndLion(Optimizer):
 
     - `muon` takes matrices only. The update is orthogonalized and scaled by `max(1, rows / columns) ** 0.5` (the
       "original" adjustment of [`torch.optim.Muon`]), with Nesterov momentum. The Newton-Schulz iteration runs in bf16
-      where that is fast, and in fp32 elsewhere.
+      where that is fast, and in fp32 elsewhere; on GPUs for all matrices of a shape together.
     - `lion` takes any tensor: `update = sign(beta1 m + (1 - beta1) g)`, `m <- beta2 m + (1 - beta2) g` (Chen et al.,
       2023, arXiv 2302.06675, Program 1). Its `implementation` is bitsandbytes' kernel with a 32-bit or an 8-bit
       state, or plain PyTorch. The kernels need whole, contiguous tensors; other tensors, such as FSDP2's shards, are
@@ -81,13 +84,20 @@ class MuonAndLion(Optimizer):
 
     def _muon(self, group: dict[str, Any], parameters: list[torch.Tensor]) -> None:
         for parameter in parameters:
-            state, gradient = self.state[parameter], parameter.grad
-            if not state:
-                state["momentum_buffer"] = torch.zeros_like(gradient)
-            momentum = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
-            update = orthogonalized(gradient.lerp(momentum, group["momentum"]))
-            scale = max(1, parameter.shape[0] / parameter.shape[1]) ** 0.5
-            parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)
+            if not self.state[parameter]:
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(_gradient(parameter))
+        for stack in _stacks(parameters):
+            gradients = [_gradient(parameter) for parameter in stack]
+            momenta = [self.state[parameter]["momentum_buffer"] for parameter in stack]
+            torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+            updates = torch._foreach_lerp(gradients, momenta, group["momentum"])
+            if len(stack) == 1:
+                updates = [orthogonalized(updates[0])]
+            else:
+                updates = orthogonalized(torch.stack(updates)).unbind()
+            scale = max(1, stack[0].shape[0] / stack[0].shape[1]) ** 0.5
+            for parameter, update in zip(stack, updates, strict=True):
+                parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)
 
     def _lion(self, group: dict[str, Any], parameters: list[torch.Tensor]) -> None:
         plain = []
@@ -161,24 +171,53 @@ def _check_kinds(state_dict: dict[str, Any], kinds: list[str]) -> None:
         raise ValueError(f"the optimizer's state must have groups of the kinds {kinds}, got {found}")
 
 
-def orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
+def _gradient(parameter: torch.Tensor) -> torch.Tensor:
+    assert parameter.grad is not None, "only parameters with a gradient are updated"
+    return parameter.grad
+
+
+def _stacks(matrices: list[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
     """
-    A matrix of the same shape with all singular values near 1, by the quintic Newton-Schulz iteration: in bf16 where
+    Divide matrices into lists of equal shape that are orthogonalized together. On GPUs a list takes a few large
+    kernels instead of many small ones. On CPUs that gains nothing, and shards cannot be stacked: each is alone there.
+    """
+    groups: dict[tuple[Any, ...], list[torch.Tensor]] = {}
+    for matrix in matrices:
+        together = is_stacked(matrix)
+        groups.setdefault((together, matrix.shape, matrix.dtype, matrix.device), []).append(matrix)
+    for (together, *_), equal in groups.items():
+        size = max(1, STACK_NUMBERS // equal[0].numel()) if together else 1
+        yield from (equal[start : start + size] for start in range(0, len(equal), size))
+
+
+def is_stacked(matrix: torch.Tensor) -> bool:
+    """Whether Muon orthogonalizes a matrix together with others of its shape: on GPUs, unless it is sharded."""
+    return matrix.is_cuda and not isinstance(matrix, DTensor)
+
+
+def orthogonalized(matrices: torch.Tensor) -> torch.Tensor:
+    """
+    Matrices of the same shape with all singular values near 1, by the quintic Newton-Schulz iteration: in bf16 where
     that is fast, in fp32 where PyTorch's bf16 matrix product would take a hundred times longer.
+
+    Args:
+        matrices: One matrix, or several of shape `(count, rows, columns)`.
     """
     a, b, c = NEWTON_SCHULZ_COEFFICIENTS
     in_bf16 = has_fast_bf16()
-    x = matrix.to(torch.bfloat16 if in_bf16 else torch.float32)
-    is_tall = x.shape[0] > x.shape[1]
+    product_and_sum = torch.addmm if matrices.ndim == 2 else torch.baddbmm
+    x = matrices.to(torch.bfloat16 if in_bf16 else torch.float32)
+    is_tall = x.shape[-2] > x.shape[-1]
     if is_tall:
-        x = x.t()
-    x = x / x.norm().clamp(min=SMALLEST_NORM)
+        x = x.mT
+    norm = x.norm() if matrices.ndim == 2 else x.norm(dim=(-2, -1), keepdim=True)
+    x = x / norm.clamp(min=SMALLEST_NORM)
     for _ in range(NEWTON_SCHULZ_STEPS):
-        gram = x @ x.t()
-        polynomial = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        gram = x @ x.mT
+        polynomial = product_and_sum(gram, gram, gram, beta=b, alpha=c)
         # In bf16 product and sum are rounded once, as in torch.optim.Muon.
-        x = torch.addmm(x, polynomial, x, beta=a) if in_bf16 else a * x + polynomial @ x
-    return x.t() if is_tall else x
+        x = product_and_sum(x, polynomial, x, beta=a) if in_bf16 else a * x + polynomial @ x
+    return x.mT if is_tall else x
 
 
 def _lion_state(parameter: torch.Tensor, has_kernel: bool, in_8_bits: bool) -> dict[str, torch.Tensor]:

@@ -5,6 +5,7 @@ import torch
 from torch._dynamo.utils import counters
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
 from transformers import DynamicCache
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -89,11 +90,24 @@ def test_one_graph_serves_all_layers_and_any_number_of_loops(layers, loops, back
     expected = gradients(model), gradients(model, num_loops=loops + 2)
     model.compile_blocks(backend=backend)
     found = gradients(model)
-    assert counters["stats"]["unique_graphs"] == 1
+    assert counters["stats"]["unique_graphs"] == 2  # of the block and of its weights
     assert_equal_up_to_rounding(found, expected[0])
     found = gradients(model, num_loops=loops + 2)
     assert_equal_up_to_rounding(found, expected[1])
-    assert counters["stats"]["unique_graphs"] == 1
+    assert counters["stats"]["unique_graphs"] == 2
+
+
+@pytest.mark.parametrize("granularity", [None, "loop"])
+def test_a_compiled_model_rounds_every_weight_once_whatever_the_number_of_loops(granularity):
+    torch._dynamo.reset()
+    model = model_with(granularity, mhc_num_streams=1)  # without quantized activations
+    model.compile_blocks(backend="aot_eager")
+    gradients(model)  # compiles
+    for loops in (2, 4):
+        with profile(activities=[ProfilerActivity.CPU]) as profiler:
+            gradients(model, num_loops=loops)
+        rounded = [event for event in profiler.events() if event.name in ("aten::round", "aten::round_")]
+        assert len(rounded) == len(model.model.ternary_layers())
 
 
 def test_a_compiled_block_sees_weights_that_changed():

@@ -227,6 +227,30 @@ def test_muon_is_torchs_muon_to_the_bit_in_bf16_and_up_to_rounding_in_fp32(in_bf
         assert (found[0] - found[1]).norm() < 0.02 * found[0].norm()
 
 
+@pytest.mark.parametrize("in_bf16, tolerance", [(True, 2e-2), (False, 1e-5)])
+def test_muon_moves_stacked_matrices_as_it_moves_each_alone(in_bf16, tolerance, monkeypatch):
+    monkeypatch.setattr(optimizers, "has_fast_bf16", lambda: in_bf16)
+    torch.manual_seed(0)
+    # Of one shape with two in a stack and one left over, tall, and wide.
+    start = [torch.randn(shape) for shape in [(16, 32)] * 3 + [(32, 16)] * 2]
+    gradients = [torch.linalg.qr(torch.randn(32, 32))[0][: each.shape[0], : each.shape[1]] for each in start]
+    gradients[1] *= 1e4  # each matrix has a norm of its own
+    steps, sizes = [], []
+    for stacked in (False, True):
+        weights = [torch.nn.Parameter(each.clone()) for each in start]
+        optimizer = MuonAndLion([{"kind": "muon", "params": weights, "lr": 0.1, "weight_decay": 0.01}])
+        monkeypatch.setattr(optimizers, "is_stacked", lambda matrix, stacked=stacked: stacked)
+        monkeypatch.setattr(optimizers, "STACK_NUMBERS", 2 * 16 * 32)
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = gradient.clone()
+        optimizer.step()
+        steps.append([weight.detach() - before for weight, before in zip(weights, start, strict=True)])
+        sizes.append([len(stack) for stack in optimizers._stacks(weights)])
+    assert sizes == [[1] * 5, [2, 1, 2]]
+    for alone, together in zip(*steps, strict=True):
+        assert (alone - together).norm() < tolerance * alone.norm()
+
+
 @pytest.mark.parametrize(
     "settings, message",
     [
