@@ -119,6 +119,6 @@ def large() -> Recipe:
                 rope_theta=1e6,
             ),
             TrainGate(total_steps=0, batch_size=32, seq_len=8192),
-            Export(),
+            Export(gguf="auto"),
         ),
     )
