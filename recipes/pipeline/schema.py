@@ -12,6 +12,7 @@ from trainers.data.sources import BUILTIN_RUST
 
 if TYPE_CHECKING:
     from modeling_nanochat import LoopLMConfig
+    from recipes.pipeline.initial_model import InitialModel
 
 TOY_MODEL = {
     "hidden_size": 64,
@@ -105,6 +106,8 @@ class Recipe:
         training: Settings that all stages share.
         stages: Stages in their order, each continuing from the model of the one before. Their settings have the
             stage's name: `--set pretrain.total_steps=100`.
+        init_from: The saved model that the first stage starts from, whose configuration `model` is and whose tokenizer
+            encodes the data; None for a new model and tokenizer.
         output_dir: Parent of the run's folder.
         prompt: Prompt that the finished model continues in the report.
     """
@@ -115,6 +118,7 @@ class Recipe:
     data: DataSettings
     training: TrainingSettings
     stages: tuple[Stage, ...]
+    init_from: "InitialModel | None" = None
     output_dir: Path = Path("runs")
     prompt: str = "fn "
 
@@ -129,10 +133,19 @@ class Recipe:
         check("model", "weight_format", weights, "latent: packed weights cannot be trained", weights == "latent")
         names = [stage.name for stage in self.stages]
         check("recipe", "stages", names, "of different names", len(set(names)) == len(names))
-        taken = {"model", DataSettings.section, TrainingSettings.section, "prepare", "evaluation", "next"} & set(names)
+        taken = {
+            "model",
+            DataSettings.section,
+            TrainingSettings.section,
+            "prepare",
+            "evaluation",
+            "next",
+            "init_from",
+        } & set(names)
         check("recipe", "stages", names, "of names other than those of sections and folders", not taken)
-        first = self.active_stages[0].name if self.active_stages else None
-        can_start = first is not None and self.active_stages[0].can_start
+        first = self.active_stages[0] if self.active_stages else None
+        # A saved model may go on with any stage on text.
+        can_start = first is not None and (first.can_start or (self.init_from is not None and first.longest_block > 0))
         check("recipe", "stages", names, "such that the first one with steps builds a model (pretrain)", can_start)
         for stage in self.active_stages:
             stage.validate(self)
@@ -225,7 +238,8 @@ class Recipe:
     def toy(self) -> "Recipe":
         """
         The same pipeline at a size that takes seconds: two steps of every stage, a tiny model, short blocks of the
-        built-in texts; nothing is compiled, which would take minutes.
+        built-in texts; nothing is compiled, which would take minutes. A saved model to start from must be replaced by
+        a small one.
         """
         data = {
             "data_dir": self.data.data_dir or BUILTIN_RUST,
@@ -239,6 +253,11 @@ class Recipe:
             "decontaminate": False,
             "difficulty": None,
         }
+        model = dict(TOY_MODEL)
+        if self.init_from is not None:
+            # The tokenizer is that of the saved model.
+            data["vocab_size"] = self.data.vocab_size
+            model["vocab_size"] = self.model.vocab_size
         training = {
             "micro_batch_size": 1,
             "logging_steps": 1,
@@ -248,7 +267,7 @@ class Recipe:
         }
         return self.changed(
             name=f"{self.name}-dry-run",
-            model=TOY_MODEL,
+            model=model,
             data=data,
             training=training,
             stages=tuple(stage.toy(self) for stage in self.active_stages),
