@@ -2,6 +2,7 @@
 
 from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.schema import Recipe, TrainingSettings
+from recipes.pipeline.stages.evaluate import Evaluate
 from recipes.pipeline.stages.export import Export
 from recipes.pipeline.stages.gate import TrainGate
 from recipes.pipeline.stages.maxrl import MaxRL
@@ -41,6 +42,7 @@ def small() -> Recipe:
             ),
             Sft(total_steps=0, batch_size=2, seq_len=512, peak_lr=6e-4, min_lr=6e-5),
             TrainGate(total_steps=0, batch_size=2, seq_len=512),
+            Evaluate(suites=("perplexity",), limit=16),
             Export(gguf="tq2_0"),
         ),
     )
@@ -119,6 +121,7 @@ def large() -> Recipe:
                 rope_theta=1e6,
             ),
             TrainGate(total_steps=0, batch_size=32, seq_len=8192),
-            Export(),
+            Evaluate(suites=("humaneval-rust", "compile-rate", "perplexity"), samples=20),
+            Export(gguf="auto"),
         ),
     )

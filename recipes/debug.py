@@ -40,7 +40,8 @@ def debug() -> Recipe:
         held_out_tasks=16,
         sample_steps=8,
     )
-    stages = (recipe.stage("pretrain"), tasks, maxrl, recipe.stage("gate"), recipe.stage("export"))
+    gate, evaluate, export = (recipe.stage(name) for name in ("gate", "evaluate", "export"))
+    stages = (recipe.stage("pretrain"), tasks, maxrl, gate, evaluate, export)
     return recipe.changed(name="debug", data={"tasks": 400, "task_tier": 0}, stages=stages)
 
 

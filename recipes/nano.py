@@ -62,6 +62,7 @@ def nano() -> Recipe:
             "sample_steps": 50,
         },
         gate={"batch_size": 16, "seq_len": 1024},
+        evaluate={"samples": 1},
     )
 
 

@@ -27,6 +27,7 @@ from recipes.pipeline.folder import (
     remembered,
     resume_command,
 )
+from recipes.pipeline.initial_model import InitialModel, write_stand_in
 from recipes.pipeline.launcher import end_run
 from recipes.pipeline.processes import on_main_process, process_state
 from recipes.pipeline.run import finish, how_to_go_on
@@ -154,7 +155,16 @@ def with_data(recipe: Recipe, options: argparse.Namespace) -> Recipe:
         recipe = remembered(recipe, kept)
         if changed and os.environ.get("RANK", "0") == "0":
             console.print("Settings of the run that are not the recipe's:\n" + "\n".join(changed), markup=False)
-    recipe = with_settings(recipe, options.changes)
+    initial = None if options.init_from is None else InitialModel.read(options.init_from)
+    if options.resume and initial is not None:
+        if initial != recipe.init_from:
+            of_the_run = "a new model" if recipe.init_from is None else recipe.init_from.folder
+            raise ValueError(
+                f"--resume continues the run in {recipe.run_dir}, which started from {of_the_run}; --init-from "
+                f"{options.init_from} is another model, or has changed. Leave it out"
+            )
+        initial = None
+    recipe = with_settings(recipe, options.changes, initial)
     folder = recipe.data.data_dir if options.data_dir is None else options.data_dir
     named = tuple(options.sources) or recipe.data.sources
     sources = tuple(absolute_source(source) for source in named)
@@ -170,6 +180,10 @@ def _toy(recipe: Recipe, last: str | None) -> Iterator[Recipe]:
         if process_state().num_processes > 1:
             broadcast_object_list(shared)
         toy = replace(recipe.toy(), output_dir=Path(shared[0]))
+        if recipe.init_from is not None:
+            tokenizer, stand_in = recipe.init_from.tokenizer(), Path(shared[0]) / "initial_model"
+            on_main_process(lambda: write_stand_in(toy.model, tokenizer, stand_in))
+            toy = replace(toy, init_from=InitialModel.read(stand_in))
         yield toy if last is None else toy.up_to(last)
 
 

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from recipes.pipeline.fields import from_json, values_of
 from recipes.pipeline.file_names import PREPARED, SYNTHETIC_FILE, TASKS_FILE
 from recipes.pipeline.former_runs import from_former_run
 from recipes.pipeline.hardware_settings import HardwareSettings
+from recipes.pipeline.initial_model import SECTION as INIT_FROM
+from recipes.pipeline.initial_model import InitialModel
 from recipes.pipeline.schema import Recipe, TrainingSettings
 from recipes.pipeline.stages.kinds import KINDS
 from recipes.pipeline.stages.stage import FINISHED
@@ -38,6 +40,8 @@ def as_kept(recipe: Recipe) -> Kept:
     model = {name: value for name, value in recipe.model.to_dict().items() if name != "transformers_version"}
     kept: Kept = {"model": model, "data": values_of(recipe.data), "training": values_of(recipe.training)}
     kept["hardware"] = values_of(recipe.hardware)
+    if recipe.init_from is not None:
+        kept[INIT_FROM] = asdict(recipe.init_from)
     kept |= {stage.name: {"kind": stage.section} | values_of(stage) for stage in recipe.stages}
     return json.loads(json.dumps(kept, default=str))
 
@@ -97,8 +101,10 @@ def remembered(recipe: Recipe, kept: Kept) -> Recipe:
         raise ValueError(
             f"the run in {recipe.run_dir} has stages of the kind {', '.join(unknown)}; there are {', '.join(KINDS)}"
         )
+    initial = kept.get(INIT_FROM)
     return replace(
         recipe,
+        init_from=initial and InitialModel(folder=Path(initial["folder"]), files=initial["files"]),
         model=type(recipe.model).from_dict(recipe.model.to_dict() | kept["model"]),
         data=from_json(DataSettings, kept["data"]),
         training=from_json(TrainingSettings, kept["training"]),
@@ -118,9 +124,14 @@ def differences(kept: Kept, recipe: Recipe) -> list[str]:
         f"{section}.{name}: {kept[section][name]!r} in the run, {value!r} now"
         for section, values in now.items()
         for name, value in values.items()
-        if section not in free and name in kept.get(section, {}) and kept[section][name] != value
+        if section not in (*free, INIT_FROM) and name in kept.get(section, {}) and kept[section][name] != value
         if section != HardwareSettings.section or name in HardwareSettings.shapes_training
     ]
+    before, after = (settings.get(INIT_FROM, {"folder": "a new model"})["folder"] for settings in (kept, now))
+    if before != after:
+        lines.append(f"--init-from: {before} in the run, {after} now")
+    elif kept.get(INIT_FROM) != now.get(INIT_FROM):
+        lines.append(f"--init-from: the files in {after} have changed")
     before, after = (", ".join(_with_steps(settings)) for settings in (kept, now))
     return lines if before == after else [*lines, f"stages: {before} in the run, {after} now"]
 
@@ -154,6 +165,11 @@ def must_prepare(recipe: Recipe, resume: bool, overwrite: bool) -> bool:
     run_dir, data_dir, kept = recipe.run_dir, recipe.data.data_dir, kept_settings(recipe)
     if resume and kept is None:
         raise ValueError(f"--resume needs a run to continue, got none in {run_dir}")
+    if recipe.init_from is not None and not resume and recipe.init_from.folder.is_relative_to(run_dir.resolve()):
+        raise ValueError(
+            f"--init-from must lie outside the run's folder {run_dir}, which this run replaces, got "
+            f"{str(recipe.init_from.folder)!r}; choose another place with --output-dir"
+        )
     strangers = run_dir.exists() and any(path.name not in (LOCK_FILE, NEXT) for path in run_dir.iterdir())
     if kept is None and strangers:
         raise ValueError(f"{run_dir} holds files that are no run; choose another place with --output-dir")

@@ -64,6 +64,13 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         dest="sources",
         help="text to train on, such as crates=FOLDER (`nanochat-ternary data sources` lists the kinds); repeatable",
     )
+    parser.add_argument(
+        "--init-from",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of a saved model, with latent weights and a tokenizer, that the first stage starts from: one of "
+        "a former run, or one that `nanochat-ternary convert` wrote (default: a new model and tokenizer)",
+    )
     parser.add_argument("--output-dir", type=Path, help="parent of the run's folder (default: runs)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", dest="changes", help="change a setting; repeatable"

@@ -57,7 +57,8 @@ class Prepared:
     What training starts from: the tokenizer and the packed blocks.
 
     Attributes:
-        tokenizer: Trained on all training texts, whatever the stages read of them.
+        tokenizer: Trained on all training texts, whatever the stages read of them, or that of the model that the run
+            starts from.
         training: Blocks by the name of the stage that reads them.
         validation: Held-out blocks, of all sources as they are.
         epochs: Number of times that a stage's blocks hold each part of its mix, by stage.
@@ -169,7 +170,8 @@ def _pack(
     recipe: Recipe, index: RowIndex, groups: Mapping[str, np.ndarray], validation: np.ndarray, folder: Path
 ) -> dict[str, dict[str, float]]:
     """
-    Train the tokenizer on all texts to train on, and pack the blocks of every mix and of the held-out texts.
+    Train the tokenizer on all texts to train on, unless the run starts from a saved model, which has one, and pack the
+    blocks of every mix and of the held-out texts.
 
     Returns:
         Number of times that the blocks of a mix hold each of its parts, by the folder of the mix.
@@ -180,10 +182,13 @@ def _pack(
         name: index.plan(groups, {ALL: 1.0} if mix is None else _present(mix, groups)) for name, mix in mixes.items()
     }
     if not (folder / TOKENIZER).exists():
-        texts = (document.code for document in index.documents(groups[ALL]))
-        trained = train_tokenizer(texts, data.vocab_size, data.seq_len, data.fim_rate > 0)
+        if recipe.init_from is not None:
+            tokenizer = recipe.init_from.tokenizer()
+        else:
+            texts = (document.code for document in index.documents(groups[ALL]))
+            tokenizer = train_tokenizer(texts, data.vocab_size, data.seq_len, data.fim_rate > 0)
         with complete_folder(folder / TOKENIZER) as partial:
-            trained.save_pretrained(partial)
+            tokenizer.save_pretrained(partial)
     tokenizer = _read_tokenizer(folder)
     packing = PackSettings(data.seq_len, data.document_masking, data.fim_rate, recipe.training.seed)
     inputs = file_identities(index.paths)

@@ -36,19 +36,24 @@ console = Console(highlight=False)
 EVALUATED_BLOCKS = 32
 
 
-def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LoopLMForCausalLM:
-    """A fresh model of the recipe's shape for this tokenizer."""
-    settings = recipe.model.to_dict() | special_token_ids(tokenizer)
+def build_model(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerFast, stage: "TextStage | None" = None
+) -> LoopLMForCausalLM:
+    """The model that a run starts from: the recipe's saved model or a new one, as its first stage trains it."""
+    config = LoopLMConfig.from_dict(recipe.model.to_dict() | special_token_ids(tokenizer))
+    if stage is not None:
+        config = stage.model_config(config)
     set_seed(recipe.training.seed)
-    model = LoopLMForCausalLM(LoopLMConfig.from_dict(settings))
+    model = LoopLMForCausalLM(config) if recipe.init_from is None else recipe.init_from.build(config)
     check_special_tokens(tokenizer, model)
     return model
 
 
 def pretrain(recipe: Recipe, stage: "TextStage", prepared: Prepared, previous: Path | None) -> StageResult:
     """
-    Train one stage with the Trainer, from the model in `previous` or a new one, and save the model in the stage's
-    folder `model`; continue from the last checkpoint there, and do nothing when the stage is finished.
+    Train one stage with the Trainer, from the model in `previous`, or in the first stage that of [`build_model`], and
+    save the model in the stage's folder `model`; continue from the last checkpoint there, and do nothing when the
+    stage is finished.
     """
     training, folder = recipe.training, recipe.stage_dir(stage)
     finished = stage.result(recipe)
@@ -56,7 +61,7 @@ def pretrain(recipe: Recipe, stage: "TextStage", prepared: Prepared, previous: P
         return finished
 
     if previous is None:
-        model = build_model(recipe, prepared.tokenizer)
+        model = build_model(recipe, prepared.tokenizer, stage)
     else:
         config = stage.model_config(LoopLMConfig.from_pretrained(previous))
         model = LoopLMForCausalLM.from_pretrained(previous, config=config)

@@ -76,6 +76,7 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage) -> None:
     found = {
         "recipe": recipe.name,
         "description": recipe.description,
+        "init_from": recipe.init_from and str(recipe.init_from.folder),
         "last_stage": last.name,
         "verified_sample": sample and asdict(sample),
         "held_out_blocks": len(prepared.validation),
@@ -104,6 +105,8 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage) -> None:
         table.add_row(f"rustc on {total} of {sample.texts:,} texts", sample.problem or _words(sample))
     if rate is not None:
         table.add_row(f"completions that compile, of {recipe.training.eval_prompts}", _rate_words(rate))
+    if recipe.init_from is not None:
+        table.add_row("started from", str(recipe.init_from.folder))
     table.add_row("tokens seen", f"{found['tokens_seen']:,}")
     speed = found["tokens_per_second"]
     table.add_row("speed, evaluations included", "not measured" if speed is None else f"{speed:,.0f} tokens/s")

@@ -9,6 +9,7 @@ from typing import Any
 
 from evaluation.results import Results
 from recipes.pipeline.folder import read_settings, stage_settings
+from recipes.pipeline.stages.evaluated import Metric
 from trainers.html_pages import render, write_whole
 from trainers.plots import read_metrics
 from trainers.reinforcement.plots import meaning_of_success
@@ -159,6 +160,11 @@ def _table(report: Mapping[str, Any]) -> Iterator[Row]:
         yield "parameters", f"{report['parameters']:,}, of them ternary {report['ternary_parameters']:,}"
         for name, size in report["file_sizes"].items():
             yield f"model: {name}", f"{size / 1e6:,.3f} MB"
+    evaluated = report.get("evaluate", {})
+    for metric in evaluated.get("metrics", []):
+        yield Metric.from_json(metric).row()
+    for suite, reason in evaluated.get("not_run", {}).items():
+        yield f"{suite} did not run", reason
     export = report.get("export", {})
     for name, size in export.get("file_sizes", {}).items():
         yield f"exported: {name}", f"{size / 1e6:,.3f} MB"
@@ -197,7 +203,7 @@ def _share(share: float | Mapping[str, float | None]) -> Row:
     return f"{share['value']:.1%}", f"{share['low']:.1%} to {share['high']:.1%}" if known else "none, of one value"
 
 
-def _main_settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, list[Row]]]:
+def _main_settings(settings: dict[str, dict[str, Any]]) -> Iterator[tuple[str, list[Row]]]:
     """Sections with names and values; those of stages without what is not set."""
     stages = stage_settings(settings)
     for section, values in settings.items():

@@ -18,18 +18,23 @@ console = Console(highlight=False)
 def finish(recipe: Recipe, prepared: Prepared, only: str | None = None) -> Stage | None:
     """
     Run the stages of a started run, or only one of them, whose predecessor is finished; then those that close every
-    run, and the report. Stages continue what an earlier, interrupted call left.
+    run, and the report. If the only one closes every run itself, nothing is trained. Stages continue what an earlier,
+    interrupted call left.
 
     Returns:
         The stage before which it stopped, because it runs programs that the model wrote and the user has not allowed
         it; None when nothing is left.
     """
     is_main = process_state().is_main_process
+    closing = only_closing(recipe, only)
     previous: Path | None = None
     trained: Stage | None = None
     blocked: Stage | None = None
     for stage in recipe.active_stages:
         if stage.closes_run:
+            continue
+        if closing is not None:
+            trained = stage if stage.is_finished(recipe) else trained
             continue
         if blocked is None and only in (None, stage.name):
             if stage.needs_consent() and not stage.is_finished(recipe):
@@ -43,11 +48,18 @@ def finish(recipe: Recipe, prepared: Prepared, only: str | None = None) -> Stage
     assert trained is not None, "a run that is blocked before its first stage is refused at its start"
     if is_main:
         for stage in recipe.active_stages:
-            if stage.closes_run:
+            if stage.closes_run and closing in (None, stage):
+                console.print(f"Stage {stage.name}: {stage.summary()}", markup=False)
                 stage.run(recipe, prepared, trained.model_folder(recipe))
         report(recipe, prepared, trained)
     process_state().wait_for_everyone()
     return blocked
+
+
+def only_closing(recipe: Recipe, only: str | None) -> Stage | None:
+    """The stage that alone is to run, if it closes every run."""
+    stage = None if only is None else recipe.active_stage(only)
+    return stage if stage is not None and stage.closes_run else None
 
 
 def how_to_go_on(recipe: Recipe, blocked: Stage) -> str:

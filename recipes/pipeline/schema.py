@@ -14,6 +14,7 @@ from trainers.data.sources import BUILTIN_RUST
 
 if TYPE_CHECKING:
     from modeling_nanochat import LoopLMConfig
+    from recipes.pipeline.initial_model import InitialModel
 
 TOY_MODEL = {
     "hidden_size": 64,
@@ -116,6 +117,8 @@ class Recipe:
         stages: Stages in their order, each continuing from the model of the one before. Their settings have the
             stage's name: `--set pretrain.total_steps=100`.
         hardware: How the machine is used.
+        init_from: The saved model that the first stage starts from, whose configuration `model` is and whose tokenizer
+            encodes the data; None for a new model and tokenizer.
         output_dir: Parent of the run's folder.
         prompt: Prompt that the finished model continues in the report.
     """
@@ -127,6 +130,7 @@ class Recipe:
     training: TrainingSettings
     stages: tuple[Stage, ...]
     hardware: HardwareSettings = HardwareSettings()
+    init_from: "InitialModel | None" = None
     output_dir: Path = Path("runs")
     prompt: str = "fn "
 
@@ -141,11 +145,12 @@ class Recipe:
         check("model", "weight_format", weights, "latent: packed weights cannot be trained", weights == "latent")
         names = [stage.name for stage in self.stages]
         check("recipe", "stages", names, "of different names", len(set(names)) == len(names))
-        sections = {"model", DataSettings.section, TrainingSettings.section, HardwareSettings.section}
+        sections = {"model", DataSettings.section, TrainingSettings.section, HardwareSettings.section, "init_from"}
         taken = (sections | {"prepare", "evaluation", "next"}) & set(names)
         check("recipe", "stages", names, "of names other than those of sections and folders", not taken)
-        first = self.active_stages[0].name if self.active_stages else None
-        can_start = first is not None and self.active_stages[0].can_start
+        first = self.active_stages[0] if self.active_stages else None
+        # A saved model may go on with any stage on text.
+        can_start = first is not None and (first.can_start or (self.init_from is not None and first.longest_block > 0))
         check("recipe", "stages", names, "such that the first one with steps builds a model (pretrain)", can_start)
         for stage in self.active_stages:
             stage.validate(self)
@@ -245,7 +250,8 @@ class Recipe:
     def toy(self) -> "Recipe":
         """
         The same pipeline at a size that takes seconds: two steps of every stage, a tiny model, short blocks of the
-        built-in texts; nothing is compiled, which would take minutes.
+        built-in texts; nothing is compiled, which would take minutes. A saved model to start from must be replaced by
+        a small one.
         """
         data = {
             "data_dir": self.data.data_dir or BUILTIN_RUST,
@@ -259,6 +265,11 @@ class Recipe:
             "decontaminate": False,
             "difficulty": None,
         }
+        model = dict(TOY_MODEL)
+        if self.init_from is not None:
+            # The tokenizer is that of the saved model.
+            data["vocab_size"] = self.data.vocab_size
+            model["vocab_size"] = self.model.vocab_size
         training = {
             "micro_batch_size": 1,
             "logging_steps": 1,
@@ -268,7 +279,7 @@ class Recipe:
         }
         return self.changed(
             name=f"{self.name}-dry-run",
-            model=TOY_MODEL,
+            model=model,
             data=data,
             training=training,
             hardware={"dataloader_num_workers": min(2, self.hardware.dataloader_num_workers)},

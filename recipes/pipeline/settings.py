@@ -18,6 +18,7 @@ from recipes.pipeline.schema import Recipe, TrainingSettings
 
 if TYPE_CHECKING:
     from modeling_nanochat import LoopLMConfig
+    from recipes.pipeline.initial_model import InitialModel
 
 FIRST_STAGE = "pretrain"
 FORMER_NAMES = {
@@ -57,9 +58,15 @@ def present_name(name: str) -> str:
     return FORMER_NAMES.get(name, name)
 
 
-def with_settings(recipe: Recipe, changes: list[str]) -> Recipe:
+def with_settings(recipe: Recipe, changes: list[str], initial: "InitialModel | None" = None) -> Recipe:
     """
     A recipe with some settings changed, each given as `name=value`.
+
+    Args:
+        recipe: The recipe.
+        changes: The settings.
+        initial: Model that the recipe starts from instead of a new one; its configuration takes the place of the
+            recipe's model.
 
     Raises:
         ValueError: A name does not exist (the message has the nearest one), a value breaks its rule, or the settings
@@ -94,7 +101,24 @@ def with_settings(recipe: Recipe, changes: list[str]) -> Recipe:
         for stage in recipe.stages:
             if stage.longest_block == recipe.data.seq_len:
                 changed[stage.name] = {"seq_len": changed["data"]["seq_len"]} | changed.get(stage.name, {})
-    return recipe.changed(**changed)
+    if initial is None:
+        return recipe.changed(**changed)
+    return _starting_from(initial, recipe, changed)
+
+
+def _starting_from(initial: "InitialModel", recipe: Recipe, changed: dict[str, dict[str, Any]]) -> Recipe:
+    """The recipe with a saved model in place of its own, and some settings changed. Raises `ValueError`."""
+    from trainers.data.fill_in_the_middle import FimTokens
+
+    tokenizer, data = initial.tokenizer(), changed.pop("data", {})
+    given = data.setdefault("vocab_size", len(tokenizer))
+    rule = f"{len(tokenizer)}, the number of tokens of the tokenizer in {initial.folder}"
+    check("data", "vocab_size", given, rule, given == len(tokenizer))
+    model = initial.config_with(changed.pop("model", {}))
+    changed_recipe = recipe.changed(**changed, data=data, model=model, init_from=initial)
+    if changed_recipe.data.fim_rate:
+        FimTokens.of(tokenizer)
+    return changed_recipe
 
 
 def parameters(recipe: Recipe) -> tuple[int, int]:
@@ -123,6 +147,8 @@ def show(recipe: Recipe, console: Console) -> None:
             if name != "name":
                 table.add_row(f"{section}.{name}", str(getattr(part, name)), meaning(type(part), name))
     print_table(console, table, prose=["value", "meaning"])
+    if recipe.init_from is not None:
+        console.print(f"The first stage starts from the model in {recipe.init_from.folder}", markup=False)
     total, ternary = parameters(recipe)
     console.print(f"{total:,} parameters, {ternary:,} of them ternary")
     for stage in recipe.active_stages:

@@ -16,6 +16,7 @@ from recipes.pipeline.folder import is_former_run, keep_settings, must_prepare, 
 from recipes.pipeline.hardware import preparation_workers, use_gpu, use_processors
 from recipes.pipeline.prepare import Prepared, changes_since, check_data, prepare, read_prepared
 from recipes.pipeline.processes import on_main_process, process_state
+from recipes.pipeline.run import only_closing
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.stages.stage import FINISHED, Stage
 
@@ -40,7 +41,9 @@ def start(recipe: Recipe, resume: bool = False, overwrite: bool = False, only: s
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
     lacks = use_processors(recipe.hardware)
+    closing = only_closing(recipe, only)
     stages = [stage for stage in recipe.active_stages if only in (None, stage.name) or stage.closes_run]
+    stages = stages if closing is None else [closing]
     _check_machine(recipe, stages)
     lacks += use_gpu(recipe.hardware)
     if only is not None:
@@ -99,6 +102,8 @@ def prepare_folder(recipe: Recipe, resume: bool, overwrite: bool, num_workers: i
     """Prepare the data, check it for every stage, and only then let the new run take its place in the folder."""
     num_workers = preparation_workers(recipe.hardware) if num_workers is None else num_workers
     is_new = must_prepare(recipe, resume, overwrite)
+    if resume and recipe.init_from is not None and not recipe.active_stages[0].is_finished(recipe):
+        recipe.init_from.check_unchanged()
     if is_new:
         check_data(recipe.data, num_workers)
     elif not resume and (changed := changes_since(recipe.data, recipe.run_dir / PREPARED)):
@@ -165,8 +170,9 @@ def _check_machine(recipe: Recipe, stages: Sequence[Stage]) -> None:
 
 
 def _check_stage_before(recipe: Recipe, name: str) -> None:
-    """Raise `ValueError` unless the stage before the named one is finished."""
-    before = recipe.before(recipe.active_stage(name))[-1:]
+    """Raise `ValueError` unless the stage before is finished; for one that closes every run, unless the first is."""
+    stage = recipe.active_stage(name)
+    before = recipe.before(stage)[:1] if stage.closes_run else recipe.before(stage)[-1:]
     if before and not before[0].is_finished(recipe):
         raise ValueError(
             f"--stage {name} needs the stage before it, {before[0].name}, to be finished in {recipe.run_dir}"

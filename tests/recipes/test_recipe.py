@@ -17,6 +17,7 @@ from recipes.debug import debug
 from recipes.pipeline.export import export, export_plan
 from recipes.pipeline.prepare import Prepared
 from recipes.pipeline.pretrain import build_model, pretrain
+from recipes.pipeline.program import find_recipe
 from recipes.pipeline.settings import with_settings
 from recipes.pipeline.stages.export import Export
 from recipes.pipeline.stages.exported import Exported
@@ -290,6 +291,38 @@ def test_a_run_says_at_the_start_what_llama_cpp_will_make_of_it(tmp_path, settin
     recipe = tiny_recipe(tmp_path)
     model = LoopLMConfig.from_dict(recipe.model.to_dict() | settings)
     assert said in export_plan(model, Export())
+
+
+@pytest.mark.parametrize(
+    "streams, said, found",
+    [
+        (
+            2,
+            "packed weights alone. There is no GGUF file, because llama.cpp cannot run this model:",
+            ["packed weights"],
+        ),
+        (1, "a GGUF file for llama.cpp, its matrices in q4_0", ["packed weights", "tiny-q4_0.gguf"]),
+    ],
+)
+def test_the_automatic_type_of_gguf_packs_streams_and_says_why(tmp_path, prepared, streams, said, found):
+    recipe = tiny_recipe(tmp_path)
+    changes = {"max_position_embeddings": 64, "ternary_group_size": 32, "mhc_num_streams": streams}
+    recipe = replace(recipe, model=LoopLMConfig.from_dict(recipe.model.to_dict() | changes))
+    stage = Export(gguf="auto")
+    stage.check_machine(recipe, 1)
+    assert said in stage.plan(recipe)
+    folder = recipe.run_dir / "pretrain" / "model"
+    build_model(recipe, prepared.tokenizer).save_pretrained(folder)
+    exported = export(recipe, stage, folder, prepared.tokenizer)
+    assert list(exported.file_sizes) == found
+    rows = dict(exported.rows(stage))
+    assert ("--set model.mhc_num_streams=1" in rows.get("not exported", "")) == (streams > 1)
+
+
+def test_the_large_recipes_ask_for_gguf_and_get_it_with_one_stream():
+    for name in ("config_a", "config_b", "config_c", "nano"):
+        recipe = with_settings(find_recipe(name)(), ["model.mhc_num_streams=1"])
+        assert "its matrices in q4_0" in recipe.stage("export").plan(recipe), name
 
 
 def test_an_export_that_cannot_be_made_is_refused_before_any_work(tmp_path, capsys, monkeypatch):

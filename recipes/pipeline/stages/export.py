@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from model_cards.gguf.blocks import FORMATS
 from recipes.pipeline.fields import check, setting, settings
-from recipes.pipeline.stages.exported import Exported
+from recipes.pipeline.stages.exported import AUTO, Exported
 from recipes.pipeline.stages.stage import FINISHED, Stage
 
 if TYPE_CHECKING:
@@ -24,13 +24,14 @@ class Export(Stage):
 
     name: str = setting("Name of the stage and of its folder.", default="export", min_length=1)
     gguf: str | None = setting(
-        "Type of the ternary matrices in a GGUF file for llama.cpp, such as q4_0 or tq2_0; None exports no file.",
+        "Type of the ternary matrices in a GGUF file for llama.cpp, such as q4_0 or tq2_0. 'auto' takes q4_0, or f16 "
+        "where the model needs it, and exports no file where llama.cpp cannot run the model. None exports no file.",
         default=None,
     )
 
     def __post_init__(self) -> None:
-        rule = f"one of {', '.join(FORMATS)}, or None"
-        check(self.name, "gguf", self.gguf, rule, self.gguf is None or self.gguf in FORMATS)
+        choices = (*FORMATS, AUTO)
+        check(self.name, "gguf", self.gguf, f"one of {', '.join(choices)}, or None", self.gguf in (*choices, None))
 
     def check_machine(self, recipe: "Recipe", num_processes: int) -> None:
         from recipes.pipeline.export import check_export
@@ -43,11 +44,15 @@ class Export(Stage):
         return export_plan(recipe.model, self)
 
     def summary(self) -> str:
-        return "packed weights" + ("" if self.gguf is None else f" and a GGUF file of type {self.gguf}")
+        if self.gguf is None:
+            return "packed weights"
+        if self.gguf == AUTO:
+            return "packed weights, and a GGUF file if llama.cpp can run the model"
+        return f"packed weights and a GGUF file of type {self.gguf}"
 
     def toy(self, recipe: "Recipe") -> Self:
         # A type that fits the narrow model.
-        return replace(self, gguf=self.gguf and "q4_0")
+        return self if self.gguf in (AUTO, None) else replace(self, gguf="q4_0")
 
     def run(self, recipe: "Recipe", prepared: "Prepared", previous: Path | None) -> None:
         from recipes.pipeline.export import export

@@ -6,6 +6,9 @@ from typing import Any
 
 from recipes.pipeline.stages.stage import Stage, StageResult
 
+AUTO = "auto"
+"""Value of `export.gguf` with which the export chooses the type by the model."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Exported(StageResult):
