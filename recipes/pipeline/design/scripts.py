@@ -121,10 +121,9 @@ KEYS = (
     Key(
         "export: export_gguf",
         "export.gguf",
-        "The stage `export` always writes packed weights.",
+        "The stage `export` always writes packed weights, and a GGUF file where llama.cpp can run the model. It cannot "
+        "run several residual streams: `--set model.mhc_num_streams=1` trains and exports a model that it can.",
         read=lambda settings, _: _given(settings["export.gguf"] is not None),
-        difference="llama.cpp cannot run several residual streams: `--set model.mhc_num_streams=1 --set "
-        "export.gguf=q4_0` trains and exports a model that it can.",
     ),
     Key("export: --checkpoint", None, "The model of the last stage."),
     Key(
