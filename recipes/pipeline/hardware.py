@@ -5,7 +5,7 @@ Each function does what the machine can do, and returns a sentence for each sett
 """
 
 import os
-import sys
+import shlex
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -85,9 +85,9 @@ def trainer_arguments(hardware: HardwareSettings) -> dict[str, Any]:
 
 
 def use_precision(arguments: TrainingArguments, hardware: HardwareSettings) -> None:
-    """Let `mixed_precision=no` hold against the launcher's own, which the Trainer takes where `bf16` is false."""
-    if hardware.mixed_precision == "no":
-        arguments.mixed_precision = "no"
+    """Let `hardware.mixed_precision` hold against the launcher's, which the Trainer takes where `bf16` is false."""
+    if hardware.mixed_precision is not None:
+        arguments.mixed_precision = "bf16" if arguments.bf16 else "no"
 
 
 def preparation_workers(hardware: HardwareSettings) -> int | None:
@@ -184,15 +184,20 @@ def _is_interleaved() -> bool:
 
 
 def _command() -> str:
-    many = int(os.environ.get("WORLD_SIZE", 1))
-    processes = f"--num_processes {many} " if many > 1 else ""
-    return f"accelerate launch {processes}{os.path.relpath(sys.argv[0])} ..."
+    """The command that started this run: that of the launcher, or of this process."""
+    process = psutil.Process()
+    parent = process.parent()
+    launcher = [] if parent is None else parent.cmdline()
+    return shlex.join(launcher if "launch" in launcher else process.cmdline())
 
 
 def _bind(local_process_index: int) -> list[str]:
     """Keep this process on the processors next to its GPU."""
     try:
         set_numa_affinity(local_process_index)
-    except ImportError as error:
-        return [f"hardware.numa=bind has no effect: {str(error).partition('. ')[0]}"]
+    except (ImportError, OSError) as error:
+        # Without nvidia-ml-py, or where the run is not given the processors next to the GPU.
+        return [f"hardware.numa=bind has no effect: {error}"]
+    # The threads were chosen for all processors of the run.
+    torch.set_num_threads(min(torch.get_num_threads(), num_processors()))
     return []

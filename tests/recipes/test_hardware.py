@@ -2,9 +2,11 @@
 
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -133,6 +135,22 @@ def test_processors_are_those_that_are_named(processors):
     assert "the run has none of these processors" in lack and os.sched_getaffinity(0) == {last}
 
 
+@pytest.mark.parametrize("policy, is_interleaved", [("interleave:0-1", True), ("default", False)])
+def test_memory_that_is_not_interleaved_is_told_with_the_command_that_interleaves_it(
+    processors, tmp_path, monkeypatch, policy, is_interleaved
+):
+    for name in ("node0", "node1", "has_cpu"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "numa_maps").write_text(f"00400000 {policy} file=/usr/bin/python3 mapped=4 N0=4\n")
+    monkeypatch.setattr("recipes.pipeline.hardware.NODES", tmp_path)
+    monkeypatch.setattr("recipes.pipeline.hardware.MEMORY_POLICY", tmp_path / "numa_maps")
+    assert use_processors(HardwareSettings(numa_nodes=2, numa="bind")) == []
+    lacks = use_processors(HardwareSettings(numa_nodes=4, numa="interleave"))
+    assert lacks[0] == "hardware.numa_nodes=4, but the machine has 2 NUMA nodes (a setting of its BIOS)"
+    command = f"`numactl --interleave=all {shlex.join(psutil.Process().cmdline())}`"
+    assert len(lacks) == (1 if is_interleaved else 2) and all(command in each for each in lacks[1:])
+
+
 @pytest.mark.parametrize("affinity", ["", "all", "3-1", "0-", "1,,2", "0-999999999"])
 def test_malformed_processors_are_refused_by_name(affinity):
     with pytest.raises(ValueError, match="hardware.cpu_affinity must be numbers of processors such as '0-111'"):
@@ -144,12 +162,14 @@ def test_two_choices_of_the_processors_are_refused():
         HardwareSettings(cpu_affinity="0", numa="bind")
 
 
-def test_no_mixed_precision_holds_against_the_launchers(tmp_path, monkeypatch):
+def test_the_precision_of_the_recipe_holds_against_the_launchers(tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
-    hardware = HardwareSettings(mixed_precision="no")
-    arguments = pretraining_arguments(output_dir=str(tmp_path), **trainer_arguments(hardware))
-    use_precision(arguments, hardware)
-    assert (arguments.bf16, arguments.mixed_precision) == (False, "no")
+    for wanted, is_fast, found in (("no", True, "no"), ("bf16", False, "no"), ("bf16", True, "bf16")):
+        monkeypatch.setattr("recipes.pipeline.hardware.has_fast_bf16", lambda is_fast=is_fast: is_fast)
+        hardware = HardwareSettings(mixed_precision=wanted)
+        arguments = pretraining_arguments(output_dir=str(tmp_path), **trainer_arguments(hardware))
+        use_precision(arguments, hardware)
+        assert (arguments.bf16, arguments.mixed_precision) == (found == "bf16", found)
 
 
 def test_a_continued_run_may_use_its_machine_otherwise_but_not_train_otherwise(tmp_path, capsys):
