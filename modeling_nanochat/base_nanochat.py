@@ -50,7 +50,7 @@ class LoopLMPreTrainedModel(PackedWeightsMixin, PreTrainedModel):
         elif name == "quantization_method" and self.config.ternary:
             check_quantizer(value)
 
-    def _set_gradient_checkpointing(
+    def _set_gradient_checkpointing(  # ty: ignore[invalid-method-override]  # further options are passed on
         self, enable: bool = True, gradient_checkpointing_func: Callable = checkpoint, **options
     ) -> None:
         """

@@ -44,7 +44,7 @@ def is_kept(operation: Any, arguments: tuple, not_needed: tuple[int, int] | None
     return name in KEPT or ("flash_attn" in namespace and function.endswith(("fwd", "forward")))
 
 
-class _Keep(TorchDispatchMode):
+class Keep(TorchDispatchMode):
     """Appends the kept outputs to a list, in the forward pass."""
 
     def __init__(self, outputs: list, not_needed: tuple[int, int] | None):
@@ -59,7 +59,7 @@ class _Keep(TorchDispatchMode):
         return output
 
 
-class _Reuse(TorchDispatchMode):
+class Reuse(TorchDispatchMode):
     """Takes the kept outputs from the list instead of computing them, in the backward pass."""
 
     def __init__(self, outputs: list, not_needed: tuple[int, int] | None):
@@ -79,7 +79,7 @@ class _Reuse(TorchDispatchMode):
 
 def _contexts(not_needed: tuple[int, int] | None) -> tuple[AbstractContextManager, AbstractContextManager]:
     outputs: list = []
-    return _Keep(outputs, not_needed), _Reuse(outputs, not_needed)
+    return Keep(outputs, not_needed), Reuse(outputs, not_needed)
 
 
 def _policy(not_needed: tuple[int, int] | None, context, operation, *args, **kwargs) -> CheckpointPolicy:

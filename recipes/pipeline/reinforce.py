@@ -67,6 +67,7 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
     saves = max(1, min(recipe.training.save_steps, stage.total_steps // 4) // logging_steps)
     reward = RustReward(stage.mode, stage.reward_threshold)
     use_tf32()
+    checkpointing = recipe.training.checkpointing
     trainer = MaxRLTrainer(
         model=model,
         reward_funcs=[reward],
@@ -85,7 +86,8 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
             warmup_steps=stage.warmup_steps,
             stop_at_function_end=True,
             sample_steps=stage.sample_steps,
-            gradient_checkpointing=recipe.training.checkpointing != "none",
+            gradient_checkpointing=checkpointing != "none",
+            gradient_checkpointing_kwargs={"granularity": "selective" if checkpointing == "selective" else "layer"},
             logging_steps=logging_steps,
             save_steps=logging_steps * saves,
             save_total_limit=2,
