@@ -1,7 +1,11 @@
 """Base class of the LoopLM models."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from transformers.modeling_utils import PreTrainedModel
 
 from .adapters_nanochat import check_adapters, check_quantizer
@@ -9,7 +13,14 @@ from .configuration_nanochat import LoopLMConfig
 from .layers_nanochat import LoopLMAttention, LoopLMDecoderLayer
 from .packing_nanochat import PackedWeightsMixin
 from .parallel_nanochat import check_tensor_parallel, share_ternary_layers
+from .recomputation_nanochat import GRANULARITIES
 from .streams_nanochat import ResidualStreams
+
+NOT_REENTRANT = {"use_reentrant": False}
+
+
+def _call(function: Callable, *args):
+    return function(*args)
 
 
 class LoopLMPreTrainedModel(PackedWeightsMixin, PreTrainedModel):
@@ -38,6 +49,41 @@ class LoopLMPreTrainedModel(PackedWeightsMixin, PreTrainedModel):
             check_adapters(self, value)
         elif name == "quantization_method" and self.config.ternary:
             check_quantizer(value)
+
+    def _set_gradient_checkpointing(  # ty: ignore[invalid-method-override]  # further options are passed on
+        self, enable: bool = True, gradient_checkpointing_func: Callable = checkpoint, **options
+    ) -> None:
+        """
+        Turn activation checkpointing on or off. `activation_checkpointing_enable(options)` calls this with `options`
+        as arguments of the function.
+
+        Among the options may be the `granularity`: keep the input of every layer ("layer", the default), only the
+        input of every loop ("loop", see [`LoopLMModel`]), or the input of every layer together with the outputs of its
+        matrix products and attention ("selective", see [`checkpoint_selectively`]).
+
+        Raises:
+            ValueError: The granularity is none of these, or is selective and has further options.
+        """
+        settings = (
+            dict(gradient_checkpointing_func.keywords) if isinstance(gradient_checkpointing_func, partial) else {}
+        )
+        granularity = settings.pop("granularity", "layer")
+        if granularity not in GRANULARITIES:
+            raise ValueError(f"granularity must be one of {', '.join(GRANULARITIES)}, got {granularity!r}")
+        if isinstance(gradient_checkpointing_func, partial):
+            function = gradient_checkpointing_func.func
+            if granularity == "selective" and (function is not checkpoint or settings not in ({}, NOT_REENTRANT)):
+                given = settings if function is checkpoint else settings | {"offload": True}
+                raise ValueError(f"granularity=selective has no option but use_reentrant=False, got {given}")
+            gradient_checkpointing_func = partial(function, **settings)
+        if granularity == "selective":
+            # The layer checkpoints itself, inside the compiled function if there is one.
+            gradient_checkpointing_func = _call
+        super()._set_gradient_checkpointing(enable, gradient_checkpointing_func, **options)
+        decoder = self.get_decoder()
+        decoder.checkpoint_loops = enable and granularity == "loop"
+        for layer in decoder.layers:
+            layer.selective = enable and granularity == "selective"
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

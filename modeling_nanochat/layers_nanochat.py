@@ -1,6 +1,7 @@
 """The shared transformer block: attention and MLP with residual connections."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +16,7 @@ from .adapters_nanochat import TernaryHost
 from .cache_nanochat import CACHE_NAME, AttentionSlot, slot_index
 from .configuration_nanochat import LoopLMConfig
 from .packed_nanochat import PackedBitLinear
+from .recomputation_nanochat import checkpoint_selectively
 from .streams_nanochat import PlainResidual, ResidualStreams
 from .ternary_nanochat import BitLinear
 
@@ -135,6 +137,8 @@ class LoopLMDecoderLayer(GradientCheckpointingLayer):
         compiled_block: One compiled function for all blocks and loops, for passes without a cache;
             [`LoopLMForCausalLM.compile_blocks`] sets it.
         compiled_quantization: One compiled function that quantizes the weights of any block, set together with it.
+        selective: Whether activation checkpointing, if it is enabled, is selective: see [`checkpoint_selectively`].
+            `activation_checkpointing_enable({"granularity": "selective"})` sets it.
     """
 
     def __init__(self, config: LoopLMConfig, layer: int):
@@ -152,12 +156,18 @@ class LoopLMDecoderLayer(GradientCheckpointingLayer):
         self.mlp_residual = _make_residual(config, 2 * layer + 1)
         self.compiled_block: Callable | None = None
         self.compiled_quantization: Callable[[list[BitLinear]], list[torch.Tensor]] | None = None
+        self.selective = False
+        # Only post-norms and the coefficients of streams have gradients that depend on the last product's output.
+        last_is_needed = config.sandwich_norm or config.mhc_num_streams > 1
+        self._not_needed = None if last_is_needed else (config.intermediate_size, config.hidden_size)
 
     def forward(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
         # By its name in transformers, which sets it to None for activation checkpointing.
         past_key_values = kwargs.pop(CACHE_NAME)
-        if self.compiled_block is None or past_key_values is not None:
+        if past_key_values is not None:
             return self.block(hidden_states, past_key_values=past_key_values, **kwargs)
+        if self.compiled_block is None:
+            return run_block(self, hidden_states, **kwargs)
         # One graph serves all loops, so it must not depend on the loop.
         return self.compiled_block(self, hidden_states, **kwargs | {"loop": None})
 
@@ -224,12 +234,15 @@ def quantize_weights(layers: list[BitLinear]) -> list[torch.Tensor]:
 
 def run_block(layer: LoopLMDecoderLayer, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
     """
-    Apply one block without a cache. Between blocks and loops only tensors differ, so that the compiled function is one
-    graph for all of them.
+    Apply one block without a cache, with selective checkpointing if that is enabled. Between blocks and loops only
+    tensors differ, so that the compiled function is one graph for all of them.
 
     Args:
         layer: The block.
         hidden_states: Its input.
         kwargs: Arguments of [`LoopLMAttention.forward`].
     """
-    return layer.block(hidden_states, past_key_values=None, **kwargs)
+    block = partial(layer.block, past_key_values=None, **kwargs)
+    if layer.selective and layer.gradient_checkpointing and layer.training and torch.is_grad_enabled():
+        return checkpoint_selectively(block, hidden_states, layer._not_needed)
+    return block(hidden_states)

@@ -47,8 +47,8 @@ class LoopLMModel(LoopLMPreTrainedModel):
 
     Attributes:
         checkpoint_loops: In training, save only the state at the start of each loop and recompute the loop in the
-            backward pass. Together with `gradient_checkpointing_enable()` there are two levels: the inputs of the
-            layers are then in memory for one loop at a time.
+            backward pass. Together with activation checkpointing there are two levels: the inputs of the layers are
+            then in memory for one loop at a time. `activation_checkpointing_enable({"granularity": "loop"})` sets it.
 
     Raises:
         ValueError: The fields of the configuration contradict each other.

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from modeling_nanochat import LoopLMCausalLMOutput, is_looplm
 from modeling_nanochat.loss_nanochat import IGNORE_INDEX, next_labels
+from modeling_nanochat.recomputation_nanochat import GRANULARITIES
 from trainers.hardware import has_fast_bf16, has_no_accelerator, peak_flops, use_tf32
 from trainers.optimizers import muon_and_lion
 from trainers.training_statistics import LoopStatistics, TernaryStatistics, TokenCounter, training_flops_per_token
@@ -54,8 +55,9 @@ class LoopLMTrainingArguments(TrainingArguments):
     checkpoint_granularity: str = field(
         default="layer",
         metadata={
-            "help": "with activation_checkpointing: keep the input of every block in every loop (layer), or only the "
-            "input of every loop, at the cost of recomputing the blocks twice (loop)"
+            "help": "with activation_checkpointing: keep the input of every block in every loop (layer), also the "
+            "outputs of its matrix products and attention, so that only the rest is recomputed (selective), or only "
+            "the input of every loop, at the cost of recomputing the blocks twice (loop)"
         },
     )
     compile_blocks: bool = field(default=False, metadata={"help": "compile the shared block once for all loops"})
@@ -64,7 +66,7 @@ class LoopLMTrainingArguments(TrainingArguments):
         for name, choices in (
             ("optimizer", ("muon_lion", "adamw")),
             ("lion_impl", ("bitsandbytes", "bitsandbytes_8bit", "torch")),
-            ("checkpoint_granularity", ("layer", "loop")),
+            ("checkpoint_granularity", GRANULARITIES),
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
@@ -76,6 +78,9 @@ class LoopLMTrainingArguments(TrainingArguments):
         if self.exit_entropy_weight is not None and not 0 <= self.exit_entropy_weight < float("inf"):
             raise ValueError(f"exit_entropy_weight must be at least 0, got {self.exit_entropy_weight!r}")
         super().__post_init__()
+        if self.activation_checkpointing:
+            given = dict(self.activation_checkpointing_kwargs or {})
+            self.activation_checkpointing_kwargs = given | {"granularity": self.checkpoint_granularity}
 
 
 class LoopLMTrainer(Trainer):
@@ -120,10 +125,6 @@ class LoopLMTrainer(Trainer):
         _check_rows(self.train_dataset, self.model.config.max_position_embeddings)
         if self.args.exit_entropy_weight is not None:
             self.model.config.exit_entropy_weight = self.args.exit_entropy_weight
-        # Unlike the attribute `model`, `get_decoder` works through the wrappers of adapters.
-        self.model.get_decoder().checkpoint_loops = (
-            self.args.activation_checkpointing and self.args.checkpoint_granularity == "loop"
-        )
         if self.args.compile_blocks:
             self.model.compile_blocks()
         if self.args.tf32 is None:

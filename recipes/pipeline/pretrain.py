@@ -81,7 +81,7 @@ def pretrain(recipe: Recipe, stage: "TextStage", prepared: Prepared, previous: P
         weight_decay=training.weight_decay,
         max_grad_norm=training.grad_clip,
         activation_checkpointing_kwargs={"use_reentrant": False},
-        checkpoint_granularity="loop" if training.checkpointing == "loop" else "layer",
+        checkpoint_granularity="layer" if training.checkpointing == "none" else training.checkpointing,
         compile_blocks=training.compile_blocks,
         logging_steps=training.logging_steps,
         save_steps=training.save_steps,

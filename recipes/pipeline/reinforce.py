@@ -69,6 +69,7 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
     reward = RustReward(stage.mode, stage.reward_threshold)
     if recipe.hardware.tf32:
         use_tf32()
+    checkpointing = recipe.training.checkpointing
     arguments = MaxRLConfig(
         output_dir=str(folder),
         max_steps=stage.total_steps,
@@ -84,7 +85,8 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
         warmup_steps=stage.warmup_steps,
         stop_at_function_end=True,
         sample_steps=stage.sample_steps,
-        gradient_checkpointing=recipe.training.checkpointing != "none",
+        gradient_checkpointing=checkpointing != "none",
+        gradient_checkpointing_kwargs={"granularity": "selective" if checkpointing == "selective" else "layer"},
         logging_steps=logging_steps,
         save_steps=logging_steps * saves,
         save_total_limit=2,

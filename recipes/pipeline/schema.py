@@ -73,9 +73,10 @@ class TrainingSettings(Settings):
     report_to: Literal["none", "tensorboard", "trackio"] = setting(
         "Additional logging integration; metrics.jsonl is always written.", default="none"
     )
-    checkpointing: Literal["none", "layer", "loop"] = setting(
-        'Activations kept for the backward pass: "none" keeps all, "layer" the input of every block, "loop" the state '
-        "at the start of every loop; the others are computed again.",
+    checkpointing: Literal["none", "selective", "layer", "loop"] = setting(
+        'Activations kept for the backward pass: "none" keeps all, "selective" the input of every block and the '
+        'outputs of its matrix products and attention, "layer" the input of every block, "loop" the state at the '
+        "start of every loop; the others are computed again.",
         default="none",
     )
     compile_blocks: bool = setting("Compile the shared block with torch.compile.", default=False)

@@ -53,10 +53,9 @@ def difference(
     return (max((second - third).abs().max() for _, second, third in triples) / moved).item()
 
 
-def checkpointed(loops: bool):
+def checkpointed(granularity: str):
     def prepare(model: nn.Module) -> None:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-        model.model.checkpoint_loops = loops
+        model.gradient_checkpointing_enable({"granularity": granularity, "use_reentrant": False})
 
     return prepare
 
@@ -77,8 +76,9 @@ def main() -> None:
         "all loops": difference(),
         "final loss": difference(loop_loss="final"),
         "another number of loops every step": difference(loops=(3, 1, 5)),
-        "layers checkpointed": difference(prepare=checkpointed(loops=False)),
-        "loops checkpointed": difference(prepare=checkpointed(loops=True)),
+        "layers checkpointed": difference(prepare=checkpointed("layer")),
+        "loops checkpointed": difference(prepare=checkpointed("loop")),
+        "selectively checkpointed": difference(prepare=checkpointed("selective")),
         "last loop, gate frozen": difference(last_loop_loss, lambda model: model.freeze_gate()),
         "last loop, gate not frozen": without_freezing(),
     }

@@ -118,10 +118,22 @@ def test_what_is_asked_of_a_model_reaches_it_within_adapters(tmp_path):
     trainer = make_trainer(
         tmp_path, model=with_lora(model), activation_checkpointing=True, checkpoint_granularity="loop"
     )
-    assert model.model.checkpoint_loops
     trainer.train()
+    assert model.model.checkpoint_loops
     assert 0 < trainer.state.log_history[0]["zero_weights"] < 1
     GateTrainer(model=with_lora(tiny_model()), args=pretraining_arguments(output_dir=str(tmp_path)))
+
+
+def test_with_selective_checkpointing_a_resumed_training_ends_with_the_weights_of_one_without_recomputation(tmp_path):
+    plain = make_trainer(tmp_path / "plain", max_steps=2)
+    plain.train()
+    settings = dict(activation_checkpointing=True, checkpoint_granularity="selective", save_steps=1)
+    make_trainer(tmp_path / "selective", max_steps=2, **settings).train()
+    resumed = make_trainer(tmp_path / "selective", max_steps=2, **settings)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "selective" / "checkpoint-1"))
+    assert all(layer.selective and layer.gradient_checkpointing for layer in resumed.model.model.layers)
+    for name, value in plain.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], value), name
 
 
 def test_a_saved_model_uses_its_cache(tmp_path):

@@ -27,6 +27,7 @@ def found() -> dict:
         "another number of loops every step",
         "layers checkpointed",
         "loops checkpointed",
+        "selectively checkpointed",
         "last loop, gate frozen",
     ],
 )

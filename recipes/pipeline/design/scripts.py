@@ -121,8 +121,8 @@ KEYS = (
     Key(
         "export: export_gguf",
         "export.gguf",
-        "The stage `export` always writes packed weights, and a GGUF file where llama.cpp can run the model. It cannot "
-        "run several residual streams: `--set model.mhc_num_streams=1` trains and exports a model that it can.",
+        "The stage `export` always writes packed weights, and a GGUF file where llama.cpp can run the model. Several "
+        "residual streams it cannot run: `--set model.mhc_num_streams=1` trains and exports a model that it can.",
         read=lambda settings, _: _given(settings["export.gguf"] is not None),
     ),
     Key("export: --checkpoint", None, "The model of the last stage."),
