@@ -107,6 +107,8 @@ class Recipe:
             stage's name: `--set pretrain.total_steps=100`.
         output_dir: Parent of the run's folder.
         prompt: Prompt that the finished model continues in the report.
+        gpu: GPU that the recipe was made for, for `--plan`; None for this machine's.
+        num_gpus: Number of these GPUs.
     """
 
     name: str
@@ -117,6 +119,8 @@ class Recipe:
     stages: tuple[Stage, ...]
     output_dir: Path = Path("runs")
     prompt: str = "fn "
+    gpu: str | None = None
+    num_gpus: int = 1
 
     def __post_init__(self) -> None:
         longest = self.model.max_position_embeddings
