@@ -21,6 +21,7 @@ def config_a() -> Recipe:
     return large().changed(
         name="config_a",
         description="1.3 billion parameters in 24 blocks and four loops, for one GPU with 96 GB; then 64K of context",
+        gpu="RTX PRO 6000",
         data={"mix": RECIPE_MIXES["config_a"], "min_compile_rate": 0.85, "verify_every_n_examples": 100},
         training={"eval_seconds": 300.0},
         long_context={"total_steps": 20_000},

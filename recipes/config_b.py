@@ -21,6 +21,8 @@ def config_b() -> Recipe:
     return large().changed(
         name="config_b",
         description="0.7 billion parameters in 20 blocks and four loops, for two GPUs with 24 GB each",
+        gpu="RTX 4090",
+        num_gpus=2,
         model={
             "hidden_size": 1536,
             "intermediate_size": 4096,

@@ -21,6 +21,7 @@ def config_c() -> Recipe:
     return large().changed(
         name="config_c",
         description="1 billion parameters in 22 blocks and four loops, for one GPU with 24 GB and many CPU cores",
+        gpu="RTX 4090",
         model={
             "hidden_size": 1792,
             "intermediate_size": 4864,

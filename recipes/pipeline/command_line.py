@@ -29,6 +29,8 @@ from recipes.pipeline.folder import (
 )
 from recipes.pipeline.initial_model import InitialModel, write_stand_in
 from recipes.pipeline.launcher import end_run
+from recipes.pipeline.plan.plan import make_plan
+from recipes.pipeline.plan.tables import print_plan
 from recipes.pipeline.processes import on_main_process, process_state
 from recipes.pipeline.run import finish, how_to_go_on
 from recipes.pipeline.schema import Recipe
@@ -44,7 +46,7 @@ console = Console(highlight=False)
 
 def run_recipe(make_recipe: Callable[[], Recipe], options: argparse.Namespace, program: str) -> None:
     """
-    Run a recipe, or show its settings.
+    Run a recipe, or show its settings or its plan.
 
     Args:
         make_recipe: Makes the recipe as it is without options.
@@ -58,6 +60,11 @@ def run_recipe(make_recipe: Callable[[], Recipe], options: argparse.Namespace, p
             if options.show:
                 show(recipe, console)
                 return
+            if options.plan:
+                print_plan(console, make_plan(recipe, options.gpu, options.num_gpus))
+                return
+            if options.gpu is not None or options.num_gpus is not None:
+                raise ValueError("--gpu and --num-gpus need --plan: a run uses the GPUs that its launcher gives it")
             if only not in (None, PREPARED):
                 recipe.active_stage(only)
             go_on = "" if options.dry_run else f" Continue with: {resume_command(recipe)}"

@@ -45,8 +45,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     action.add_argument("--overwrite", action="store_true", help="replace the run in the output folder by a new one")
     action.add_argument("--show", action="store_true", help="print every setting, its value and meaning, and stop")
     action.add_argument(
+        "--plan",
+        action="store_true",
+        help="print parameters, memory, speed and days of the run, computed from its settings, and stop",
+    )
+    action.add_argument(
         "--dry-run", action="store_true", help="run two steps of every stage at toy size, in a temporary folder"
     )
+    parser.add_argument(
+        "--gpu",
+        metavar="NAME",
+        help="GPU for --plan, such as 'RTX 4090' (default: the recipe's, else this machine's, else an RTX 4090)",
+    )
+    parser.add_argument("--num-gpus", type=int, help="number of these GPUs, for --plan (default: the recipe's)")
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:

@@ -122,6 +122,8 @@ class Recipe:
             encodes the data; None for a new model and tokenizer.
         output_dir: Parent of the run's folder.
         prompt: Prompt that the finished model continues in the report.
+        gpu: GPU that the recipe was made for, for `--plan`; None for this machine's.
+        num_gpus: Number of these GPUs.
     """
 
     name: str
@@ -134,6 +136,8 @@ class Recipe:
     init_from: "InitialModel | None" = None
     output_dir: Path = Path("runs")
     prompt: str = "fn "
+    gpu: str | None = None
+    num_gpus: int = 1
 
     def __post_init__(self) -> None:
         longest = self.model.max_position_embeddings

@@ -1,0 +1,90 @@
+"""Floating-point operations per token of a training step, by part, and of what checkpointing computes again."""
+
+from dataclasses import dataclass
+from math import factorial
+
+from modeling_nanochat import LoopLMConfig
+from recipes.pipeline.plan.activations import Checkpointing, head_widths
+from trainers.training_statistics import training_flops_per_token
+
+
+@dataclass(frozen=True)
+class TokenFlops:
+    """
+    FLOPs per token. A multiplication and an addition are two.
+
+    Attributes:
+        projections: Forward pass of the attention and MLP projections, in all loops.
+        attention: Forward pass of causal attention: half of the products of a full one.
+        streams: Forward pass of the coefficients of the residual streams.
+        gate: Forward pass of the exit gate.
+        heads: Forward and backward of the head after every loop, which is not computed again.
+        recomputed: What checkpointing computes again.
+        model: Those that MFU counts, `training_flops_per_token`: forward and backward of projections, attention and
+            heads.
+    """
+
+    projections: int
+    attention: int
+    streams: int
+    gate: int
+    heads: int
+    recomputed: int
+    model: float
+
+    @property
+    def forward(self) -> int:
+        """Forward pass without the heads."""
+        return self.projections + self.attention + self.streams + self.gate
+
+    @property
+    def executed(self) -> int:
+        """All that the GPU computes: backward takes twice as much as forward."""
+        return 3 * self.forward + self.heads + self.recomputed
+
+
+def flops_per_token(config: LoopLMConfig, seq_len: int, checkpointing: Checkpointing, compiled: bool) -> TokenFlops:
+    """
+    Count the FLOPs per token.
+
+    Args:
+        config: The configuration of the model.
+        seq_len: Tokens in a row, all of one text.
+        checkpointing: Recomputation.
+        compiled: Whether blocks are compiled. An eager one ends its recomputation before the last product that
+            backward does not need.
+    """
+    width, loops, layers = config.hidden_size, config.num_loops, config.num_shared_layers
+    queries, keys = head_widths(config)
+    applications = loops * layers
+    down = 2 * width * config.intermediate_size
+    projections = 2 * width * (2 * queries + 2 * keys) + 3 * down
+    attention = 2 * queries * seq_len
+    streams = 2 * _stream_flops(config)
+    block = projections + attention + streams
+    # The outputs of matrix products are kept by "selective".
+    by_layer = block if compiled or config.mhc_num_streams > 1 or config.sandwich_norm else block - down
+    again = 0
+    if checkpointing in ("layer", "loop"):
+        again = applications * by_layer
+    if checkpointing == "loop":
+        # The inputs of the blocks; the last block's output is not needed.
+        again += loops * (layers - 1) * block
+    return TokenFlops(
+        projections=applications * projections,
+        attention=applications * attention,
+        streams=applications * streams,
+        gate=2 * width * loops,
+        heads=6 * width * config.vocab_size * loops,
+        recomputed=again,
+        model=training_flops_per_token(config, seq_len),
+    )
+
+
+def _stream_flops(config: LoopLMConfig) -> int:
+    """Forward FLOPs per token and sublayer of the coefficients; mixing the streams is no matrix product."""
+    streams = config.mhc_num_streams
+    if streams == 1 or not config.mhc_dynamic:
+        return 0
+    orders = factorial(streams)
+    return 2 * streams * (2 * streams + orders) * config.hidden_size + 2 * orders * streams**2

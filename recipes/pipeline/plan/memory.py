@@ -1,0 +1,230 @@
+"""
+Memory of a training step on one GPU, by part, at the moment of the peak.
+
+The backward pass is followed block by block: activations of the blocks that are still to come, what is computed again
+for the present block, and the gradients that exist by then.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from modeling_nanochat import LoopLMConfig
+from modeling_nanochat.loss_nanochat import CHUNK_BYTES
+from recipes.pipeline.plan.activations import (
+    BF16,
+    FP32,
+    Checkpointing,
+    between_loops,
+    block_tensors,
+    bytes_per_token,
+    selective_tensors,
+    state_width,
+)
+from recipes.pipeline.plan.counts import ParameterCounts, count_parameters
+
+GIB = 2**30
+RESERVE = 1 * GIB
+"""Memory that PyTorch does not allocate for tensors: CUDA's context, kernels, workspaces, fragmentation."""
+OPTIMIZER_BYTES = {"torch": 4, "bitsandbytes": 4, "bitsandbytes_8bit": 1}
+"""Bytes of Lion's state per parameter, by implementation. Muon has 4, AdamW 8."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """
+    What a GPU does in a training step.
+
+    Attributes:
+        config: The configuration of the model.
+        tokens: Tokens of a micro-batch.
+        checkpointing: Recomputation.
+        compiled: Whether blocks are compiled.
+        optimizer: `muon_lion`, `adamw`, or None for forward and backward alone.
+        lion: Implementation of Lion.
+        accumulates: Whether a step has several micro-batches, so that gradients exist before forward.
+        shards: Number of GPUs that share weights, gradients and optimizer states (FSDP2).
+        rounds_once: Whether compiled blocks get weights that were quantized once for all loops, as eager ones do,
+            instead of quantizing them in every application and keeping the results.
+        has_buckets: Whether gradients have a second copy, in which processes add them up (DDP).
+    """
+
+    config: LoopLMConfig
+    tokens: int
+    checkpointing: Checkpointing = "none"
+    compiled: bool = True
+    optimizer: str | None = "muon_lion"
+    lion: str = "torch"
+    accumulates: bool = False
+    shards: int = 1
+    rounds_once: bool = False
+    has_buckets: bool = False
+
+
+@dataclass(frozen=True)
+class Memory:
+    """
+    Bytes on a GPU at one moment.
+
+    Attributes:
+        weights: Latent weights in fp32, and with FSDP2 also those that are gathered from the other GPUs.
+        gradients: In fp32, and with DDP their copies in buckets.
+        optimizer_states: Momentum buffers and moments.
+        quantized_weights: Quantized weights in bf16, for all loops or for each application of a compiled block.
+        activations: Of the blocks and between the loops.
+        recomputed: Activations that are computed again for the backward pass of a block or of a loop.
+        loss: Gradients of the heads' inputs and weight, and chunks of logits.
+        temporary: Gradients within a block or within the optimizer.
+    """
+
+    weights: int
+    gradients: int
+    optimizer_states: int
+    quantized_weights: int = 0
+    activations: int = 0
+    recomputed: int = 0
+    loss: int = 0
+    temporary: int = 0
+
+    @property
+    def allocated(self) -> int:
+        """Bytes of all tensors, as `torch.cuda.max_memory_allocated` counts them."""
+        return sum(getattr(self, field.name) for field in fields(self))
+
+    @property
+    def total(self) -> int:
+        """Bytes that a GPU must have."""
+        return self.allocated + RESERVE
+
+
+def peak_memory(step: Step) -> Memory:
+    """Return the memory at the moment of a step at which it is largest."""
+    return max(_moments(step), key=lambda memory: memory.allocated)
+
+
+def kept_activations(step: Step) -> int:
+    """Bytes of activations after forward, without quantized weights and without the loss."""
+    parts = _Parts(step)
+    loops = step.config.num_loops
+    return loops * parts.kept_by_loop + sum(parts.after_loop(loop) for loop in range(loops))
+
+
+def quantized_weights(step: Step) -> int:
+    """Bytes of quantized weights after forward."""
+    parts = _Parts(step)
+    return parts.cached_weights + step.config.num_loops * parts.weights_by_loop
+
+
+def kept_by_loss(step: Step) -> int:
+    """Bytes that the loss keeps: gradients of the hidden states and of the head, computed in forward."""
+    parts = _Parts(step)
+    return parts.head + parts.hidden_gradients
+
+
+class _Parts:
+    """Sizes in bytes of what a step consists of."""
+
+    def __init__(self, step: Step):
+        config, tokens = step.config, step.tokens
+        counts = count_parameters(config)
+        self.tokens, self.config, self.counts = tokens, config, counts
+        self.block_matrices = counts.matrices // config.num_shared_layers
+        self.state = FP32 * state_width(config) * tokens
+        self.block = bytes_per_token(block_tensors(config, step.compiled)) * tokens
+        self.selective = bytes_per_token(selective_tensors(config)) * tokens
+        self.head = FP32 * config.vocab_size * config.hidden_size
+        self.hidden_gradients = FP32 * config.num_loops * config.hidden_size * tokens
+        # What a compiled block quantizes, or converts, it keeps for each application.
+        in_bf16 = BF16 * self.block_matrices
+        is_apart = not step.compiled or (step.rounds_once and config.ternary)
+        self.block_weights = 0 if is_apart else in_bf16
+        self.cached_weights = in_bf16 * config.num_shared_layers if is_apart else 0
+        layers = config.num_shared_layers
+        self.by_application = {"none": self.block, "selective": self.selective, "layer": self.state, "loop": 0}[
+            step.checkpointing
+        ]
+        self.kept_by_loop = layers * self.by_application + (self.state if step.checkpointing == "loop" else 0)
+        self.weights_by_loop = layers * self.block_weights if step.checkpointing == "none" else 0
+        # Inputs of the blocks of the loop that is computed again; that of the first one is kept anyway.
+        self.inputs_of_loop = (layers - 1) * self.state if step.checkpointing == "loop" else 0
+        again = {"none": 0, "selective": self.block - self.selective}.get(step.checkpointing, self.block)
+        self.recomputed = max(0, again) + (self.block_weights if step.checkpointing != "none" else 0)
+
+    def after_loop(self, loop: int) -> int:
+        """Bytes that a loop keeps besides its blocks."""
+        return bytes_per_token(between_loops(self.config, loop == self.config.num_loops - 1)) * self.tokens
+
+    def logits(self) -> int:
+        """Bytes of a chunk of logits in fp32."""
+        rows = max(32, CHUNK_BYTES["default"] // (4 * self.config.vocab_size))
+        return FP32 * self.config.vocab_size * min(rows, self.config.num_loops * self.tokens)
+
+    def in_backward_of_block(self) -> int:
+        """Bytes of the gradients within a block: of its input, output, hidden widths and weights."""
+        width, wide = self.config.hidden_size, self.config.intermediate_size
+        activations = self.tokens * (FP32 * width + BF16 * 3 * wide)
+        return 2 * self.state + activations + FP32 * self.block_matrices
+
+
+def _moments(step: Step) -> Iterator[Memory]:
+    """Memory at the moments that may be the peak: in the loss, in backward of each block, and in the optimizer."""
+    parts, counts, config = _Parts(step), count_parameters(step.config), step.config
+    weights, gradients, states = _resident(step, counts)
+    loops, layers = config.num_loops, config.num_shared_layers
+    kept, quantized = kept_activations(step), quantized_weights(step)
+    before = gradients if step.accumulates else 0
+    buckets = FP32 * counts.unique if step.has_buckets else 0
+
+    def moment(gradients: int, **others: int) -> Memory:
+        return Memory(weights=weights, optimizer_states=states, gradients=gradients + buckets, **others)
+
+    head_copies = 2 * BF16 * config.vocab_size * config.hidden_size
+    in_loss = parts.hidden_gradients + parts.head + parts.logits() * 3 // 2 + head_copies
+    yield moment(before, quantized_weights=quantized, activations=kept, loss=in_loss, temporary=parts.hidden_gradients)
+    twice = 2 * (parts.hidden_gradients + parts.head)
+    yield moment(before, quantized_weights=quantized, activations=kept, loss=twice)
+
+    block_gradients = gradients * counts.blocks // counts.unique // layers
+    other_gradients = gradients - layers * block_gradients
+    for loop in reversed(range(loops)):
+        loops_before = loop * parts.kept_by_loop + sum(parts.after_loop(each) for each in range(loop))
+        for layer in reversed(range(layers)):
+            done = block_gradients * (layers if loop < loops - 1 else layers - layer)
+            own = (layer + 1) * parts.by_application + (parts.state if step.checkpointing == "loop" else 0)
+            weights_kept = loop * parts.weights_by_loop
+            if step.checkpointing == "none":
+                weights_kept += (layer + 1) * parts.block_weights
+            inputs = parts.inputs_of_loop * layer // max(1, layers - 1)
+            yield moment(
+                before or other_gradients + done,
+                quantized_weights=parts.cached_weights + weights_kept,
+                activations=loops_before + own,
+                recomputed=parts.recomputed + inputs,
+                loss=parts.hidden_gradients,
+                temporary=parts.in_backward_of_block(),
+            )
+    if step.optimizer is not None:
+        yield moment(gradients, temporary=_in_optimizer(step, counts))
+
+
+def _resident(step: Step, counts: ParameterCounts) -> tuple[int, int, int]:
+    """Bytes of weights, gradients and optimizer states; sharded where FSDP2 does so."""
+    weights = gradients = FP32 * counts.unique
+    if step.optimizer is None:
+        states = 0
+    elif step.optimizer == "adamw":
+        states = 8 * counts.unique
+    else:
+        states = 4 * counts.matrices + OPTIMIZER_BYTES[step.lion] * (counts.unique - counts.matrices)
+    if step.shards > 1:
+        weights = weights // step.shards + BF16 * counts.unique
+        gradients, states = gradients // step.shards, states // step.shards
+    return weights, gradients, states
+
+
+def _in_optimizer(step: Step, counts: ParameterCounts) -> int:
+    if step.optimizer == "adamw":
+        return 0
+    updates = FP32 * (counts.unique - counts.matrices) // step.shards if step.lion == "torch" else 0
+    largest = step.config.hidden_size * max(step.config.intermediate_size, step.config.hidden_size)
+    # The Nesterov update in fp32 and the iteration's matrices in bf16.
+    return max(updates, largest * (FP32 + 4 * BF16))

@@ -1,0 +1,115 @@
+"""The plan of a recipe: everything that its settings say about a run before it starts."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modeling_nanochat import LoopLMConfig
+from recipes.pipeline.fields import check
+from recipes.pipeline.plan.counts import ParameterCounts, count_parameters
+from recipes.pipeline.plan.fit import StageMemory, stage_memory
+from recipes.pipeline.plan.gpus import Gpu, gpu_of
+from recipes.pipeline.plan.parallel import Parallelism, parallelisms
+from recipes.pipeline.plan.speed import StageWork, work_of
+from recipes.pipeline.plan.supply import supply
+from recipes.pipeline.stages.export import Export
+from recipes.pipeline.stages.gate import TrainGate
+from recipes.pipeline.stages.text import TextStage
+
+if TYPE_CHECKING:
+    from recipes.pipeline.schema import Recipe
+
+KEPT_CHECKPOINTS = 2
+"""Checkpoints that a stage keeps (`save_total_limit`); the next one is written before the oldest is deleted."""
+STATE_BYTES = {"adamw": 8, "muon_lion": 4}
+"""Bytes of optimizer state per parameter in a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    The plan of a recipe.
+
+    Attributes:
+        recipe: The recipe.
+        gpu: GPU that it is planned for.
+        num_gpus: Number of these GPUs.
+        counts: Parameters of the model.
+        works: Work of the stages on text.
+        memories: Memory of the stages that train the whole model on text.
+        parallel: Ways to train the first stage with several GPUs.
+        disk: Bytes of checkpoints and saved models.
+        data: Sentences about tokens needed and prepared.
+        export: Sentence about files for llama.cpp.
+    """
+
+    recipe: "Recipe"
+    gpu: Gpu
+    num_gpus: int
+    counts: ParameterCounts
+    works: tuple[StageWork, ...]
+    memories: tuple[StageMemory, ...]
+    parallel: tuple[Parallelism, ...]
+    disk: int
+    data: tuple[str, ...]
+    export: str
+
+    @property
+    def loops(self) -> int:
+        """Number of loops of the model."""
+        return self.recipe.model.num_loops
+
+    @property
+    def checkpointing(self) -> str:
+        """The recipe's recomputation."""
+        return self.recipe.training.checkpointing
+
+
+def make_plan(recipe: "Recipe", gpu_name: str | None = None, num_gpus: int | None = None) -> Plan:
+    """
+    Make the plan of a recipe.
+
+    Args:
+        recipe: The recipe.
+        gpu_name: GPU to plan for; None for the recipe's, else this machine's, else an RTX 4090.
+        num_gpus: Number of GPUs; None for the recipe's.
+
+    Raises:
+        ValueError: The GPU is unknown, or the GPUs cannot share the rows of a step evenly.
+    """
+    gpu = gpu_of(recipe, gpu_name)
+    num_gpus = recipe.num_gpus if num_gpus is None else num_gpus
+    check("recipe", "num_gpus", num_gpus, "at least 1", num_gpus >= 1)
+    text = [stage for stage in recipe.active_stages if isinstance(stage, TextStage)]
+    trained = [stage for stage in text if not isinstance(stage, TrainGate)]
+    counts = count_parameters(recipe.model)
+    return Plan(
+        recipe=recipe,
+        gpu=gpu,
+        num_gpus=num_gpus,
+        counts=counts,
+        works=tuple(work_of(recipe, stage) for stage in text),
+        memories=tuple(stage_memory(recipe, stage, num_gpus, gpu.memory) for stage in trained),
+        parallel=parallelisms(recipe, trained[0], gpu, num_gpus),
+        disk=_disk(recipe, counts),
+        data=tuple(supply(recipe)),
+        export=_export(recipe.model, recipe),
+    )
+
+
+def _disk(recipe: "Recipe", counts: ParameterCounts) -> int:
+    """Bytes of all checkpoints with the model of every stage, in fp32, while the last checkpoint is written."""
+    weights = 4 * counts.unique
+    stages = [stage for stage in recipe.active_stages if not stage.closes_run]
+    total = 0
+    for stage in stages:
+        optimizer = recipe.training.optimizer if isinstance(stage, TextStage) else "adamw"
+        trained = 0 if isinstance(stage, TrainGate) else counts.unique
+        total += weights + KEPT_CHECKPOINTS * (weights + STATE_BYTES[optimizer] * trained)
+    return total + weights + STATE_BYTES[recipe.training.optimizer] * counts.unique
+
+
+def _export(model: LoopLMConfig, recipe: "Recipe") -> str:
+    from recipes.pipeline.export import export_plan
+
+    stage = next((stage for stage in recipe.active_stages if isinstance(stage, Export)), None)
+    return "The recipe has no export" if stage is None else export_plan(model, stage)
