@@ -36,7 +36,7 @@ from recipes.pipeline.run import finish, how_to_go_on
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.settings import show, with_settings
 from recipes.pipeline.stages.ouro import with_ouro_schedule
-from recipes.pipeline.start import prepare_only, start
+from recipes.pipeline.start import check_before_dry_run, prepare_only, start
 from trainers.callbacks import TrainingDiverged
 from trainers.data.sources.registry import absolute_source
 from trainers.reinforcement.rewards import RewardUnavailable
@@ -70,6 +70,8 @@ def run_recipe(make_recipe: Callable[[], Recipe], options: argparse.Namespace, p
             go_on = "" if options.dry_run else f" Continue with: {resume_command(recipe)}"
             stack.enter_context(_ending_in_one_line(recipe, go_on))
             if options.dry_run:
+                if only != PREPARED:
+                    check_before_dry_run(recipe if only is None else recipe.up_to(only))
                 last = None if only == PREPARED else only
                 recipe, only = stack.enter_context(_toy(recipe, last)), PREPARED if only == PREPARED else None
             else:

@@ -9,13 +9,17 @@ from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.design.hints import hint
 from recipes.pipeline.fields import Settings, changed, check, names, setting, settings
 from recipes.pipeline.hardware_settings import HardwareSettings
-from recipes.pipeline.stages.stage import Stage
+from recipes.pipeline.stages.stage import OWN_TEXT, Stage
+from trainers.data.mix_names import MIX_NAMES
 from trainers.data.sources import BUILTIN_RUST
 
 if TYPE_CHECKING:
     from modeling_nanochat import LoopLMConfig
     from recipes.pipeline.initial_model import InitialModel
 
+SHORTEST_TOY_BLOCK, LONGEST_TOY_BLOCK = 32, 512
+# Texts of each source that a dry run reads.
+TOY_TEXTS = 32
 TOY_MODEL = {
     "hidden_size": 64,
     "intermediate_size": 128,
@@ -23,7 +27,7 @@ TOY_MODEL = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 16,
-    "max_position_embeddings": 512,
+    "max_position_embeddings": LONGEST_TOY_BLOCK,
     "vocab_size": 512,
     "ternary_group_size": 64,
 }
@@ -248,15 +252,28 @@ class Recipe:
         return replace(self, stages=tuple(kept))
 
     def toy_length(self, seq_len: int) -> int:
-        """Length of a block in a dry run; longer blocks stay longer."""
-        lengths = sorted({self.data.seq_len, *(stage.longest_block for stage in self.active_stages)} - {0})
-        return 32 * (1 + lengths.index(seq_len))
+        """Length of a block in a dry run: blocks keep the ratios of their lengths, up to the longest one."""
+        shortest = min({self.data.seq_len, *(stage.longest_block for stage in self.active_stages)} - {0})
+        return min(LONGEST_TOY_BLOCK, SHORTEST_TOY_BLOCK * seq_len // shortest)
+
+    def toy_mix(self, mix: Mapping[str, float] | None) -> Mapping[str, float] | None:
+        """A mix in a dry run, which may lack sources that the mix names: real text takes their shares."""
+        if mix is None:
+            return None
+        made = {"synthetic": self.data.synthetic_samples, "tasks": self.data.tasks, "augmented": self.data.variants}
+        known = {*MIX_NAMES, *(name for name, amount in made.items() if amount), OWN_TEXT, "text", "all"}
+        shares: dict[str, float] = {}
+        for name, share in mix.items():
+            kept = name if name in known else "text"
+            shares[kept] = shares.get(kept, 0) + share
+        return shares
 
     def toy(self) -> "Recipe":
         """
-        The same pipeline at a size that takes seconds: two steps of every stage, a tiny model, short blocks of the
-        built-in texts; nothing is compiled, which would take minutes. A saved model to start from must be replaced by
-        a small one.
+        The same pipeline at a size that takes seconds: two steps of every stage, a tiny model, and short blocks of a
+        few texts of each source, where built-in texts stand in for the toolchain's documentation. Mixes, ratios of
+        block lengths, accumulation, streams and recomputation stay. Nothing is compiled, which would take minutes, and
+        texts are not selected by difficulty. A saved model to start from must be replaced by a small one.
         """
         data = {
             "data_dir": self.data.data_dir or BUILTIN_RUST,
@@ -265,8 +282,8 @@ class Recipe:
             "verified_sample": 4,
             "synthetic_samples": min(8, self.data.synthetic_samples),
             "tasks": min(96, self.data.tasks),
-            "mix": None,
-            "sources": (),
+            "mix": self.toy_mix(self.data.mix),
+            "limit": min(TOY_TEXTS, self.data.limit or TOY_TEXTS),
             "decontaminate": False,
             "difficulty": None,
         }
@@ -276,7 +293,7 @@ class Recipe:
             data["vocab_size"] = self.data.vocab_size
             model["vocab_size"] = self.model.vocab_size
         training = {
-            "micro_batch_size": 1,
+            "micro_batch_size": min(2, self.training.micro_batch_size),
             "logging_steps": 1,
             "save_steps": 1,
             "eval_prompts": 2,

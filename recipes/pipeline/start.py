@@ -18,7 +18,9 @@ from recipes.pipeline.prepare import Prepared, changes_since, check_data, prepar
 from recipes.pipeline.processes import on_main_process, process_state
 from recipes.pipeline.run import only_closing
 from recipes.pipeline.schema import Recipe
-from recipes.pipeline.stages.stage import FINISHED, Stage
+from recipes.pipeline.stages.stage import FINISHED, Stage, uses_fsdp
+from trainers.data.sources import BUILTIN_RUST
+from trainers.hardware import has_no_accelerator
 
 console = Console(highlight=False)
 
@@ -44,7 +46,7 @@ def start(recipe: Recipe, resume: bool = False, overwrite: bool = False, only: s
     closing = only_closing(recipe, only)
     stages = [stage for stage in recipe.active_stages if only in (None, stage.name) or stage.closes_run]
     stages = stages if closing is None else [closing]
-    _check_machine(recipe, stages)
+    check_machine(recipe, stages)
     lacks += use_gpu(recipe.hardware)
     if only is not None:
         _check_stage_before(recipe, only)
@@ -152,7 +154,15 @@ def _check_consent(recipe: Recipe, resume: bool) -> None:
         require_consent("the build scripts and proc macros of the crates that data.verify checks")
 
 
-def _check_machine(recipe: Recipe, stages: Sequence[Stage]) -> None:
+def check_before_dry_run(recipe: Recipe) -> None:
+    """Check what the whole run needs of this machine, which its small version may not need; raises as `start` does."""
+    if recipe.data.data_dir is None:
+        # Built-in texts stand in for the user's folder.
+        recipe = recipe.changed(data={"data_dir": BUILTIN_RUST})
+    check_machine(recipe, recipe.active_stages)
+
+
+def check_machine(recipe: Recipe, stages: Sequence[Stage]) -> None:
     """Check what the stages need of this machine and of the launcher; raises as `start` does."""
     report_to = recipe.training.report_to
     if report_to != "none" and find_spec(report_to) is None:
@@ -164,6 +174,10 @@ def _check_machine(recipe: Recipe, stages: Sequence[Stage]) -> None:
             "recipes do not train with tensor parallelism: their optimizers and checkpoints are made for whole or "
             "FSDP-sharded weights. Use recipes/launch/ddp_2.yaml, or recipes/launch/fsdp2_2.yaml where the model does "
             "not fit one GPU"
+        )
+    if uses_fsdp() and has_no_accelerator():
+        raise ValueError(
+            "FSDP needs GPUs: without them nothing is sharded. Use recipes/launch/cpu.yaml, or accelerate launch --cpu"
         )
     for stage in stages:
         stage.check_machine(recipe, process_state().num_processes)

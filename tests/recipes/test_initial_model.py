@@ -203,6 +203,7 @@ def test_a_resumed_run_notices_another_model_until_its_first_stage_is_finished(f
     start(begun, resume=True)
 
 
+@pytest.mark.slow
 def test_a_run_from_a_saved_model_runs_dry_with_its_own_tokenizer(saved, tmp_path, capsys, no_clean_process):
     before = {path.name: path.read_bytes() for path in saved.iterdir()}
     command(tiny_recipe(tmp_path), ["--init-from", str(saved), "--dry-run"])

@@ -1,6 +1,5 @@
 """Reinforcement learning on tasks, with the compiler as judge."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from evaluation.rust.sandbox.runner import is_execution_allowed
 from recipes.pipeline.fields import check, setting, settings
 from recipes.pipeline.stages.reinforced import Reinforced
-from recipes.pipeline.stages.stage import FINISHED, Stage
+from recipes.pipeline.stages.stage import FINISHED, Stage, uses_fsdp
 from trainers.reinforcement.choices import Estimator, LoopCredit
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ class MaxRL(Stage):
         check("model", "kv_reuse", reuse, rule.format("none"), reuse == "none")
 
     def check_machine(self, recipe: "Recipe", num_processes: int) -> None:
-        if os.environ.get("ACCELERATE_USE_FSDP", "false") == "true":
+        if uses_fsdp():
             raise ValueError(
                 "reinforcement learning needs the whole model in every process, and FSDP shards it. Use "
                 "recipes/launch/ddp_2.yaml; or pretrain with FSDP (--stage pretrain), and launch --stage "
@@ -126,6 +125,7 @@ class MaxRL(Stage):
             warmup_steps=1,
             prompts_per_step=2,
             num_generations=2,
+            micro_batch_size=2 if self.micro_batch_size < self.completions_per_step else 4,
             sample_steps=1,
             max_completion_length=16,
             held_out_tasks=1,

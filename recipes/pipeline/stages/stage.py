@@ -1,6 +1,7 @@
 """A stage of a recipe: settings with what they check, how they run, and what a finished run of them left."""
 
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +18,11 @@ Mix = Mapping[str, float] | None
 FINISHED = "finished.json"
 OWN_TEXT = "data_dir"
 """Name in a mix for the user's folder."""
+
+
+def uses_fsdp() -> bool:
+    """Whether accelerate's launcher asks for FSDP."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
 
 
 @dataclass(frozen=True)

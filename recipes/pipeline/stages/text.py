@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from recipes.pipeline.fields import check, setting, settings
-from recipes.pipeline.stages.stage import FINISHED, OWN_TEXT, Mix, Stage, StageResult
+from recipes.pipeline.stages.stage import FINISHED, OWN_TEXT, Mix, Stage, StageResult, uses_fsdp
 from trainers.data.mix import MAX_REPEATS, check_shares
 
 if TYPE_CHECKING:
@@ -99,6 +99,12 @@ class TextStage(Stage):
         yield self.mix_of(recipe)
 
     def check_machine(self, recipe: "Recipe", num_processes: int) -> None:
+        lion = recipe.training.lion_impl
+        if uses_fsdp() and recipe.training.optimizer == "muon_lion" and lion == "bitsandbytes_8bit":
+            raise ValueError(
+                "training.lion_impl must be bitsandbytes or torch with FSDP, whose sharded parameters Lion updates in "
+                f"plain PyTorch with a 32-bit state, got {lion!r}"
+            )
         if recipe.data.data_dir is None and OWN_TEXT in (self.mix_of(recipe) or {}):
             raise ValueError(f"stage {self.name} trains on a project of yours: name its folder with --data-dir")
         self.micro_batch_size(recipe, num_processes)
@@ -132,8 +138,12 @@ class TextStage(Stage):
         return f"{self.total_steps:,} steps of {self.tokens_per_step:,} tokens, {total / 1e6:,.1f} million in all"
 
     def toy(self, recipe: "Recipe", **changes: Any) -> Self:
+        # Several rows per pass and several passes per step where the stage has them.
+        rows = self.micro_batch_size(recipe, 1)
+        batch_size = min(2, rows) * min(2, self.batch_size // rows)
         seq_len = recipe.toy_length(self.seq_len)
-        return replace(self, total_steps=2, batch_size=2, seq_len=seq_len, mix=None, **changes)
+        mix = recipe.toy_mix(self.mix)
+        return replace(self, total_steps=2, batch_size=batch_size, seq_len=seq_len, mix=mix, **changes)
 
     def run(self, recipe: "Recipe", prepared: "Prepared", previous: Path | None) -> None:
         from recipes.pipeline.pretrain import pretrain
