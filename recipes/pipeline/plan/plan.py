@@ -10,7 +10,6 @@ from recipes.pipeline.plan.fit import StageMemory, stage_memory
 from recipes.pipeline.plan.gpus import Gpu, gpu_of
 from recipes.pipeline.plan.parallel import Parallelism, parallelisms
 from recipes.pipeline.plan.speed import StageWork, work_of
-from recipes.pipeline.plan.supply import supply
 from recipes.pipeline.stages.export import Export
 from recipes.pipeline.stages.gate import TrainGate
 from recipes.pipeline.stages.text import TextStage
@@ -38,7 +37,6 @@ class Plan:
         memories: Memory of the stages that train the whole model on text.
         parallel: Ways to train the first stage with several GPUs.
         disk: Bytes of checkpoints and saved models.
-        data: Sentences about tokens needed and prepared.
         export: Sentence about files for llama.cpp.
     """
 
@@ -50,7 +48,6 @@ class Plan:
     memories: tuple[StageMemory, ...]
     parallel: tuple[Parallelism, ...]
     disk: int
-    data: tuple[str, ...]
     export: str
 
     @property
@@ -91,7 +88,6 @@ def make_plan(recipe: "Recipe", gpu_name: str | None = None, num_gpus: int | Non
         memories=tuple(stage_memory(recipe, stage, num_gpus, gpu.memory) for stage in trained),
         parallel=parallelisms(recipe, trained[0], gpu, num_gpus),
         disk=_disk(recipe, counts),
-        data=tuple(supply(recipe)),
         export=_export(recipe.model, recipe),
     )
 

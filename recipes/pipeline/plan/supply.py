@@ -1,4 +1,4 @@
-"""Tokens that the stages need, against those that a prepared folder holds."""
+"""Text that is prepared for the stages of a recipe."""
 
 from typing import TYPE_CHECKING
 
@@ -12,20 +12,17 @@ if TYPE_CHECKING:
     from recipes.pipeline.schema import Recipe
 
 
-def supply(recipe: "Recipe") -> list[str]:
+def prepared_text(recipe: "Recipe") -> list[str]:
     """Return sentences about the text that is prepared at the place of the run, and how often each stage reads it."""
-    stages = [stage for stage in recipe.active_stages if isinstance(stage, TextStage)]
-    needed = sum(stage.total_steps * stage.tokens_per_step for stage in stages)
-    need = f"The stages on text read {needed / 1e9:,.2f} billion tokens"
     folder = recipe.run_dir / PREPARED
     kept = kept_settings(recipe)
     if kept is None or not (folder / FINISHED).exists():
-        return [f"{need}. No data is prepared in {folder}: --stage prepare does it, and --plan then says the epochs."]
+        return [f"No data is prepared in {folder}: --stage prepare does it, and --plan then says the epochs."]
     if changed := differences(kept, recipe):
-        return [f"{need}. The data in {folder} is prepared for other settings: {'; '.join(changed)}"]
+        return [f"The data in {folder} is prepared for other settings: {'; '.join(changed)}"]
     prepared = read_prepared(recipe, folder)
-    lines = [f"{need}."]
-    for stage in stages:
+    lines = []
+    for stage in (stage for stage in recipe.active_stages if isinstance(stage, TextStage)):
         tokens = len(prepared.training[stage.name]) * recipe.data.seq_len
         lines.append(f"Stage {stage.name} has {tokens:,} prepared tokens.")
         lines += [*stage.reads(recipe, prepared), *stage.warnings(recipe, prepared)]

@@ -11,6 +11,7 @@ from recipes.pipeline.plan.fit import StageMemory
 from recipes.pipeline.plan.memory import GIB, RESERVE, Memory
 from recipes.pipeline.plan.plan import Plan
 from recipes.pipeline.plan.speed import UTILIZATIONS
+from recipes.pipeline.plan.supply import prepared_text
 from recipes.pipeline.plan.targets import verdicts
 
 PROSE = ("finding", "target")
@@ -20,7 +21,7 @@ PROSE = ("finding", "target")
 def print_plan(console: Console, plan: Plan) -> None:
     """Print the plan."""
     console.print(f"{plan.recipe.name}: {plan.recipe.description}", style="bold", markup=False)
-    for part in parts(plan):
+    for part in (*parts(plan), *prepared_text(plan.recipe)):
         if isinstance(part, Table):
             print_table(console, part, prose=PROSE)
         else:
@@ -32,7 +33,7 @@ def parts(plan: Plan) -> Iterator[str | Table]:
     yield size(plan)
     yield work_table(plan)
     yield speed_table(plan)
-    yield from plan.data
+    yield needed(plan)
     for memory in plan.memories:
         yield memory_table(plan, memory)
         yield choice(plan, memory)
@@ -56,6 +57,12 @@ def size(plan: Plan) -> str:
         f"in {plan.loops} loops.{packed} Planned for {cards}: {plan.gpu.memory / GIB:.1f} GiB and "
         f"{plan.gpu.peak_flops / 1e12:,.1f} TFLOP/s in bf16{'' if plan.num_gpus == 1 else ' each'}."
     )
+
+
+def needed(plan: Plan) -> str:
+    """Sentence about the tokens that the stages read."""
+    tokens = sum(work.tokens for work in plan.works)
+    return f"The stages on text read {tokens / 1e9:,.2f} billion tokens, repetitions included."
 
 
 def work_table(plan: Plan) -> Table:
@@ -133,7 +140,7 @@ def parallel_table(plan: Plan) -> Table:
     """Table of the ways to use several GPUs."""
     table = Table(title=f"{plan.num_gpus} GPUs: a copy of the model on each (DDP), or shared among them (FSDP2)")
     table.add_column("way")
-    for name in ("GiB per GPU", "fits", "GB sent per step", "of a step at 40 %"):
+    for name in ("GiB per GPU", "fits", "GB sent per step", "of a step at 40%"):
         table.add_column(name, justify="right")
     for way in plan.parallel:
         fits = "yes" if way.memory.total <= plan.gpu.memory else "no"
