@@ -29,7 +29,7 @@ def is_kept(operation: Any, arguments: tuple, not_needed: tuple[int, int] | None
 
     Kept are matrix products and fused attention: PyTorch's, flex attention, and the kernels of flash-attn. Attention
     that is written as single operations (`attn_implementation="eager"`) is recomputed, because its scores grow with
-    the square of the length.
+    the square of the length. So are the small batched products of the streams' coefficients.
 
     Args:
         operation: The operator of a dispatch mode.
@@ -93,8 +93,8 @@ def checkpoint_selectively(
     Apply a block and keep for the backward pass only its input and the outputs of its matrix products and attention.
 
     Everything else is computed again from these: norms, rotary embeddings, rounding of activations, SwiGLU and the
-    mixing of streams. No matrix product and no attention is computed twice. In compiled code this is a part of the
-    graph, and must be called within the compiled function.
+    mixing of streams with its small products for the coefficients. No product with a layer's weight and no attention
+    is computed twice. In compiled code this is a part of the graph, and must be called within the compiled function.
 
     For `d` the hidden size, `q` and `k` the widths of all query and all key heads, `f` the intermediate size, `h` the
     number of query heads and `n` the number of streams, the numbers kept per token and application of a block are,
@@ -104,8 +104,7 @@ def checkpoint_selectively(
     - in the dtype of computation (bf16 under autocast):
       `q + 2 k` of the projections of queries, keys and values, `q` of the attention, `d` of its output projection,
       `2 f` of gate and up projections, and `d` of the down projection if there are several streams or post-norms;
-    - in fp32: `h` of the attention, the logarithms of its normalizers, and with dynamic streams
-      `2 n (2 n + n!) + 2 n n` of the coefficients, in two sublayers.
+    - in fp32: `h` of the attention, the logarithms of its normalizers.
 
     Without grouped queries (`q = k = d`) and with one stream that is `d` of the residual and `5 d + 2 f` of the
     computation.

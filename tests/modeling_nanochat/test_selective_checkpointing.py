@@ -1,7 +1,6 @@
 """Selective checkpointing recomputes no product, keeps only what it says, and changes no gradient."""
 
 from collections import Counter
-from math import factorial
 
 import pytest
 import torch
@@ -68,8 +67,6 @@ def bytes_by_formula(model):
     numbers += config.num_attention_heads
     if n > 1 or config.sandwich_norm:
         numbers += hidden_size
-    if n > 1 and config.mhc_dynamic:
-        numbers += 2 * n * (2 * n + factorial(n)) + 2 * n * n
     return 4 * numbers
 
 
@@ -92,18 +89,18 @@ def test_gradients_accumulated_over_batches_are_those_without_recomputation(bf16
 
 
 @pytest.mark.parametrize("streams", [1, 2])
-def test_backward_computes_no_matrix_product_and_no_attention_again(streams):
-    counts = {}
+def test_backward_computes_no_product_with_a_weight_and_no_attention_again(streams):
+    products, attentions = {}, {}
     for granularity in (None, "selective", "layer"):
         loss = loss_of(model_with(granularity, mhc_num_streams=streams))
         with Operations() as operations:
             loss.backward()
-        products = {name: count for name, count in operations.counts.items() if name in ("aten::mm", "aten::bmm")}
-        counts[granularity] = products, sum("attention" in name for name in operations.counts.elements())
+        products[granularity] = operations.counts["aten::mm"]
+        attentions[granularity] = sum("attention" in name for name in operations.counts.elements())
         norms = operations.counts["aten::rsqrt"]
         assert (norms > 0) == (granularity is not None)
-    assert counts["selective"] == counts[None]
-    assert counts["layer"][0]["aten::mm"] > counts[None][0]["aten::mm"]
+    assert products["selective"] == products[None] < products["layer"]
+    assert attentions["selective"] == attentions[None] < attentions["layer"]
 
 
 @pytest.mark.parametrize("streams", [1, 4])
