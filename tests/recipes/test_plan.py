@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from recipes.pipeline.plan.__main__ import RECIPES
+from recipes.pipeline.plan.activations import MODES
 from recipes.pipeline.plan.counts import count_parameters
 from recipes.pipeline.plan.fit import step_of
 from recipes.pipeline.plan.flops import flops_per_token
@@ -20,12 +21,19 @@ from recipes.pipeline.plan.plan import make_plan
 from recipes.pipeline.plan.targets import verdicts
 from recipes.pipeline.program import find_recipe, recipe_names
 from recipes.pipeline.settings import parameters, with_settings
+from recipes.pipeline.stages.text import TextStage
 from recipes.pipeline.start import prepare_only
 from tests.helpers.paths import ROOT
 from tests.helpers.tiny import tiny_config
 from tests.helpers.tiny_recipe import command, tiny_recipe
 from trainers.hardware import PEAK_FLOPS
 from trainers.training_statistics import training_flops_per_token
+
+
+def first_stage(recipe) -> TextStage:
+    stage = recipe.stage("pretrain")
+    assert isinstance(stage, TextStage)
+    return stage
 
 
 def planned(recipe, capsys, *options) -> str:
@@ -55,7 +63,7 @@ def test_the_size_of_packed_weights_is_that_of_the_file(tmp_path):
     assert count_parameters(config).packed_bytes == pytest.approx(file.stat().st_size, rel=0.05)
 
 
-@pytest.mark.parametrize("checkpointing", ["none", "layer", "loop"])
+@pytest.mark.parametrize("checkpointing", MODES)
 @pytest.mark.parametrize("streams", [1, 4])
 def test_flops_are_those_that_pytorch_counts(streams, checkpointing):
     config = LoopLMConfig(
@@ -72,8 +80,8 @@ def test_flops_are_those_that_pytorch_counts(streams, checkpointing):
     config._attn_implementation = "eager"
     model = LoopLMForCausalLM(config).train()
     if checkpointing != "none":
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        model.model.checkpoint_loops = checkpointing == "loop"
+        options = {"use_reentrant": False, "granularity": checkpointing}
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
     tokens = torch.randint(3, 384, (1, 64))
     with FlopCounterMode(display=False) as counter, torch.autocast("cpu", torch.bfloat16):
         model(tokens, labels=tokens, use_cache=False).loss.backward()
@@ -131,15 +139,17 @@ def test_a_plan_says_how_often_prepared_text_is_read(tmp_path, capsys):
 
 
 def test_the_largest_micro_batch_fits_and_the_next_does_not():
-    recipe, gpu = find_recipe("config_a")(), find_gpu("RTX PRO 6000")
-    memory = make_plan(recipe).memories[0]
-    step = step_of(recipe, recipe.stage("pretrain"), 1)
+    recipe = find_recipe("config_a")()
+    plan = make_plan(recipe)
+    memory, limit = plan.memories[0], find_gpu("RTX PRO 6000").memory * recipe.hardware.gpu_memory_fraction
+    assert plan.limit == int(limit) < plan.gpu.memory
+    step = step_of(recipe, first_stage(recipe), 1)
     for fit in memory.fits:
         sizes = {
             rows: peak_memory(replace(step, checkpointing=fit.checkpointing, tokens=rows * 8192)).total
             for rows in (1, 2, 4, 8, 16, 32)
         }
-        assert fit.largest == max((rows for rows, size in sizes.items() if size <= gpu.memory), default=0)
+        assert fit.largest == max((rows for rows, size in sizes.items() if size <= limit), default=0)
 
 
 def test_the_cheapest_recomputation_is_the_first_with_which_a_row_fits():
@@ -150,7 +160,7 @@ def test_the_cheapest_recomputation_is_the_first_with_which_a_row_fits():
 
 def test_shared_weights_need_less_memory_than_copies():
     recipe = find_recipe("config_b")()
-    copies, shared = parallelisms(recipe, recipe.stage("pretrain"), find_gpu("RTX 4090"), 2)
+    copies, shared = parallelisms(recipe, first_stage(recipe), find_gpu("RTX 4090"), 2)
     assert shared.memory.total < copies.memory.total
     # Each of two GPUs sends half of the gradients twice, in fp32.
     assert copies.bytes_per_step == 4 * count_parameters(recipe.model).unique

@@ -2,11 +2,13 @@
 
 import gc
 import weakref
+from typing import Any
 
 import pytest
 import torch
 
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from recipes.pipeline.plan.activations import Checkpointing
 from recipes.pipeline.plan.memory import GIB, Step, kept_activations, kept_by_loss, peak_memory, quantized_weights
 
 PARTITIONED = "aot_eager_decomp_partition"
@@ -14,9 +16,9 @@ PARTITIONED = "aot_eager_decomp_partition"
 
 
 def config_of(streams: int, **settings) -> LoopLMConfig:
-    small = dict(vocab_size=640, hidden_size=128, intermediate_size=384, num_attention_heads=4, num_key_value_heads=2)
-    sizes = small | dict(num_shared_layers=2, num_loops=2, max_position_embeddings=64) | settings
-    return LoopLMConfig(mhc_num_streams=streams, **sizes)
+    sizes: dict[str, Any] = dict(vocab_size=640, hidden_size=128, intermediate_size=384, num_attention_heads=4)
+    sizes |= dict(num_key_value_heads=2, num_shared_layers=2, num_loops=2, max_position_embeddings=64)
+    return LoopLMConfig(mhc_num_streams=streams, **(sizes | settings))
 
 
 class Held:
@@ -32,8 +34,8 @@ def saved_bytes(config: LoopLMConfig, checkpointing: str, backend: str | None, r
     torch.manual_seed(0)
     model = LoopLMForCausalLM(config).train()
     if checkpointing != "none":
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        model.model.checkpoint_loops = checkpointing == "loop"
+        options = {"use_reentrant": False, "granularity": checkpointing}
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
     if backend is not None:
         torch._dynamo.reset()
         model.compile_blocks(backend=backend)
@@ -54,12 +56,12 @@ def saved_bytes(config: LoopLMConfig, checkpointing: str, backend: str | None, r
     gc.collect()
     weights = [layer._kept[0] for layer in model.model.ternary_layers() if layer._kept is not None]
     assert loss.requires_grad
-    found = (tensor.untyped_storage() for tensor in [*weights, *(kept.tensor for kept in held)])
+    found = [tensor.untyped_storage() for tensor in weights] + [kept.tensor.untyped_storage() for kept in held]
     storages = {storage.data_ptr(): storage.nbytes() for storage in found}
     return sum(size for pointer, size in storages.items() if pointer not in own)
 
 
-def planned_bytes(config: LoopLMConfig, checkpointing: str, compiled: bool, rows: int = 8) -> int:
+def planned_bytes(config: LoopLMConfig, checkpointing: Checkpointing, compiled: bool, rows: int = 8) -> int:
     step = Step(config, tokens=rows * 64, checkpointing=checkpointing, compiled=compiled)
     return kept_activations(step) + quantized_weights(step) + kept_by_loss(step)
 
@@ -98,6 +100,14 @@ def test_variants_of_eager_blocks_keep_the_bytes_of_the_plan(streams, changes):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("streams", [1, 2, 4])
+def test_selective_checkpointing_keeps_the_bytes_of_the_plan(streams):
+    config = config_of(streams)
+    found = saved_bytes(config, "selective", PARTITIONED)
+    assert planned_bytes(config, "selective", compiled=True) == pytest.approx(found, rel=0.05)
+
+
+@pytest.mark.slow
 def test_inductor_keeps_what_the_partitioner_alone_keeps():
     assert saved_bytes(config_of(2), "none", "inductor") == saved_bytes(config_of(2), "none", PARTITIONED)
 
@@ -115,11 +125,11 @@ def shape(hidden: int, wide: int, layers: int, heads: int, streams: int, **setti
 
 
 CONFIG_B = (1536, 4096, 20, 12)
-NANO = dict(vocab_size=8192, num_key_value_heads=4)
+NANO: dict[str, Any] = dict(vocab_size=8192, num_key_value_heads=4)
 # `torch.cuda.max_memory_allocated()` in GiB on one H100 of 80 GB, with torch 2.11 and blocks that quantize their
 # weights in every application: first of steps of the trainer (Muon and Lion in PyTorch, one micro-batch), then of
 # forward and backward alone.
-MEASURED = {
+MEASURED: dict[str, tuple[LoopLMConfig, int, dict[str, Any], float]] = {
     "B, 2 streams, loop": (shape(*CONFIG_B, 2), 2 * 4096, dict(checkpointing="loop"), 11.0),
     "B, 2 streams, loop, 4 rows": (shape(*CONFIG_B, 2), 4 * 4096, dict(checkpointing="loop"), 14.7),
     "B, 2 streams, layer": (shape(*CONFIG_B, 2), 2 * 4096, dict(checkpointing="layer"), 15.1),

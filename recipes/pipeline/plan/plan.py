@@ -34,6 +34,7 @@ class Plan:
         num_gpus: Number of these GPUs.
         counts: Parameters of the model.
         works: Work of the stages on text.
+        limit: Bytes of a GPU that a process may use, by the recipe's `gpu_memory_fraction`.
         memories: Memory of the stages that train the whole model on text.
         parallel: Ways to train the first stage with several GPUs.
         disk: Bytes of checkpoints and saved models.
@@ -45,6 +46,7 @@ class Plan:
     num_gpus: int
     counts: ParameterCounts
     works: tuple[StageWork, ...]
+    limit: int
     memories: tuple[StageMemory, ...]
     parallel: tuple[Parallelism, ...]
     disk: int
@@ -79,13 +81,15 @@ def make_plan(recipe: "Recipe", gpu_name: str | None = None, num_gpus: int | Non
     text = [stage for stage in recipe.active_stages if isinstance(stage, TextStage)]
     trained = [stage for stage in text if not isinstance(stage, TrainGate)]
     counts = count_parameters(recipe.model)
+    limit = int(gpu.memory * recipe.hardware.gpu_memory_fraction)
     return Plan(
         recipe=recipe,
         gpu=gpu,
         num_gpus=num_gpus,
         counts=counts,
         works=tuple(work_of(recipe, stage) for stage in text),
-        memories=tuple(stage_memory(recipe, stage, num_gpus, gpu.memory) for stage in trained),
+        limit=limit,
+        memories=tuple(stage_memory(recipe, stage, num_gpus, limit) for stage in trained),
         parallel=parallelisms(recipe, trained[0], gpu, num_gpus),
         disk=_disk(recipe, counts),
         export=_export(recipe.model, recipe),

@@ -21,11 +21,14 @@ PROSE = ("finding", "target")
 def print_plan(console: Console, plan: Plan) -> None:
     """Print the plan."""
     console.print(f"{plan.recipe.name}: {plan.recipe.description}", style="bold", markup=False)
-    for part in (*parts(plan), *prepared_text(plan.recipe)):
+    for part in parts(plan):
         if isinstance(part, Table):
             print_table(console, part, prose=PROSE)
         else:
             console.print(part, markup=False)
+    for line in prepared_text(plan.recipe):
+        # Paths stay whole.
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def parts(plan: Plan) -> Iterator[str | Table]:
@@ -55,8 +58,14 @@ def size(plan: Plan) -> str:
     return (
         f"{counts.unique:,} parameters, {counts.ternary:,} of them ternary; {counts.applied:,} are applied to a token "
         f"in {plan.loops} loops.{packed} Planned for {cards}: {plan.gpu.memory / GIB:.1f} GiB and "
-        f"{plan.gpu.peak_flops / 1e12:,.1f} TFLOP/s in bf16{'' if plan.num_gpus == 1 else ' each'}."
+        f"{plan.gpu.peak_flops / 1e12:,.1f} TFLOP/s in bf16{'' if plan.num_gpus == 1 else ' each'}"
+        f"{_fraction(plan)}."
     )
+
+
+def _fraction(plan: Plan) -> str:
+    fraction = plan.recipe.hardware.gpu_memory_fraction
+    return "" if fraction == 1 else f"; hardware.gpu_memory_fraction={fraction:g} leaves {plan.limit / GIB:.1f} GiB"
 
 
 def needed(plan: Plan) -> str:
@@ -143,7 +152,7 @@ def parallel_table(plan: Plan) -> Table:
     for name in ("GiB per GPU", "fits", "GB sent per step", "of a step at 40%"):
         table.add_column(name, justify="right")
     for way in plan.parallel:
-        fits = "yes" if way.memory.total <= plan.gpu.memory else "no"
+        fits = "yes" if way.memory.total <= plan.limit else "no"
         sent, share = f"{way.bytes_per_step / 1e9:.2f}", f"{way.share_of_step:.1%}"
         table.add_row(way.name, f"{way.memory.total / GIB:.2f}", fits, sent, share)
     return table
