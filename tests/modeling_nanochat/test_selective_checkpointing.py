@@ -130,7 +130,7 @@ def test_one_compiled_graph_serves_all_layers_and_loops_with_the_gradients_of_ea
     model.compile_blocks(backend="aot_eager_decomp_partition")
     loss_of(expected).backward()
     loss_of(model).backward()
-    assert counters["stats"]["unique_graphs"] == 1
+    assert counters["stats"]["unique_graphs"] == 2  # of the blocks, and of the rounding of their weights
     for name, value in gradients(expected).items():
         assert (gradients(model)[name] - value).norm() <= 2e-5 * value.norm() + 1e-7, name
 

@@ -126,9 +126,8 @@ def shape(hidden: int, wide: int, layers: int, heads: int, streams: int, **setti
 
 CONFIG_B = (1536, 4096, 20, 12)
 NANO: dict[str, Any] = dict(vocab_size=8192, num_key_value_heads=4)
-# `torch.cuda.max_memory_allocated()` in GiB on one H100 of 80 GB, with torch 2.11 and blocks that quantize their
-# weights in every application: first of steps of the trainer (Muon and Lion in PyTorch, one micro-batch), then of
-# forward and backward alone.
+# `torch.cuda.max_memory_allocated()` in GiB on one H100 of 80 GB, with torch 2.11: first of steps of the trainer (Muon
+# and Lion in PyTorch, one micro-batch), then of forward and backward alone.
 MEASURED: dict[str, tuple[LoopLMConfig, int, dict[str, Any], float]] = {
     "B, 2 streams, loop": (shape(*CONFIG_B, 2), 2 * 4096, dict(checkpointing="loop"), 11.0),
     "B, 2 streams, loop, 4 rows": (shape(*CONFIG_B, 2), 4 * 4096, dict(checkpointing="loop"), 14.7),
@@ -145,7 +144,17 @@ MEASURED: dict[str, tuple[LoopLMConfig, int, dict[str, Any], float]] = {
 }
 
 
+def kept_by_measured_blocks(config: LoopLMConfig, tokens: int, checkpointing: str = "none") -> int:
+    """Bytes that the measured blocks kept besides: with streams also the inputs of both sublayers, in fp32."""
+    if config.mhc_num_streams == 1 or checkpointing != "none":
+        return 0
+    return 4 * 2 * config.hidden_size * tokens * config.num_shared_layers * config.num_loops
+
+
 @pytest.mark.parametrize("name", MEASURED)
 def test_peaks_are_within_a_tenth_of_those_measured_on_a_gpu(name):
     config, tokens, changes, measured = MEASURED[name]
-    assert peak_memory(Step(config, tokens, **changes)).allocated / GIB == pytest.approx(measured, rel=0.1)
+    # They quantized their weights in every application.
+    planned = peak_memory(Step(config, tokens, rounds_once=False, **changes)).allocated
+    planned += kept_by_measured_blocks(config, tokens, changes.get("checkpointing", "none"))
+    assert planned / GIB == pytest.approx(measured, rel=0.1)

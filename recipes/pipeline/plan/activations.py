@@ -84,16 +84,17 @@ def _compiled_block(config: LoopLMConfig) -> Iterator[Kept]:
         return
     yield Kept("output of the down projection", width, BF16)
     yield Kept("streams at the beginning of each sublayer", 2 * streams * width, FP32)
-    yield Kept("inputs of the sublayers", 2 * width, FP32)
     yield Kept("coefficients of the streams", 2 * _compiled_coefficients(config), FP32)
 
 
 def _compiled_coefficients(config: LoopLMConfig) -> int:
-    """Numbers per token and sublayer that the mixing of the streams keeps: products, sigmoids, softmax, matrices."""
+    """Numbers per token and sublayer that the mixing of the streams keeps: products, softmax, matrices, sigmoids."""
     streams, orders = config.mhc_num_streams, factorial(config.mhc_num_streams)
     if not config.mhc_dynamic:
         return 0
-    return (2 * streams + orders) + orders + streams**2 + 2 * streams + 1
+    # The partitioner computes the matrices again where the softmax, which it keeps anyway, is smaller.
+    matrices = streams**2 if streams**2 < orders else 0
+    return (2 * streams + orders) + orders + matrices + 2 * streams + 1
 
 
 def _eager_block(config: LoopLMConfig) -> Iterator[Kept]:

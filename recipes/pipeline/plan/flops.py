@@ -62,9 +62,11 @@ def flops_per_token(config: LoopLMConfig, seq_len: int, checkpointing: Checkpoin
     attention = 2 * queries * seq_len
     streams = 2 * _stream_flops(config)
     block = projections + attention + streams
-    # The outputs of matrix products are kept by "selective".
     by_layer = block if compiled or config.mhc_num_streams > 1 or config.sandwich_norm else block - down
     again = 0
+    if checkpointing == "selective":
+        # It keeps the outputs of all other products.
+        again = applications * streams
     if checkpointing in ("layer", "loop"):
         again = applications * by_layer
     if checkpointing == "loop":

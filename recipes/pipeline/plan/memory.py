@@ -44,7 +44,7 @@ class Step:
         accumulates: Whether a step has several micro-batches, so that gradients exist before forward.
         shards: Number of GPUs that share weights, gradients and optimizer states (FSDP2).
         rounds_once: Whether compiled blocks get weights that were quantized once for all loops, as eager ones do,
-            instead of quantizing them in every application and keeping the results.
+            instead of quantizing them in every application and keeping the results, as they do with FSDP2.
         has_buckets: Whether gradients have a second copy, in which processes add them up (DDP).
     """
 
@@ -56,7 +56,7 @@ class Step:
     lion: str = "torch"
     accumulates: bool = False
     shards: int = 1
-    rounds_once: bool = False
+    rounds_once: bool = True
     has_buckets: bool = False
 
 
@@ -67,7 +67,7 @@ class Memory:
 
     Attributes:
         weights: Latent weights in fp32, and with FSDP2 also those that are gathered from the other GPUs.
-        gradients: In fp32, and with DDP their copies in buckets.
+        gradients: In fp32, with those of quantized weights in bf16 until the end, and with DDP copies in buckets.
         optimizer_states: Momentum buffers and moments.
         quantized_weights: Quantized weights in bf16, for all loops or for each application of a compiled block.
         activations: Of the blocks and between the loops.
@@ -194,8 +194,13 @@ def _moments(step: Step) -> Iterator[Memory]:
             if step.checkpointing == "none":
                 weights_kept += (layer + 1) * parts.block_weights
             inputs = parts.inputs_of_loop * layer // max(1, layers - 1)
+            # Gradients of weights that are quantized once add up in bf16, and become fp32 at the end.
+            if parts.cached_weights:
+                so_far = (before or other_gradients) + done * BF16 // FP32
+            else:
+                so_far = before or other_gradients + done
             yield moment(
-                before or other_gradients + done,
+                so_far,
                 quantized_weights=parts.cached_weights + weights_kept,
                 activations=loops_before + own,
                 recomputed=parts.recomputed + inputs,
