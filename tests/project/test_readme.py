@@ -95,7 +95,7 @@ def only_parse(monkeypatch, tmp_path):
         raise Accepted
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
-    for name in ("start", "show"):
+    for name in ("start", "show", "print_plan", "InitialModel.read"):
         monkeypatch.setattr(f"recipes.pipeline.command_line.{name}", accept)
     # There is a run to continue, whatever its settings.
     monkeypatch.setattr("recipes.pipeline.command_line.kept_settings", lambda folder: {})
