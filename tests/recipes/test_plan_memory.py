@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from modeling_nanochat import BitLinear, LoopLMConfig, LoopLMForCausalLM
 from recipes.pipeline.plan.activations import Checkpointing
 from recipes.pipeline.plan.memory import GIB, Step, kept_activations, kept_by_loss, peak_memory, quantized_weights
 
@@ -54,7 +54,8 @@ def saved_bytes(config: LoopLMConfig, checkpointing: str, backend: str | None, r
     ):
         loss = model(tokens, labels=tokens, use_cache=False).loss
     gc.collect()
-    weights = [layer._kept[0] for layer in model.model.ternary_layers() if layer._kept is not None]
+    layers = [layer for layer in model.model.ternary_layers() if isinstance(layer, BitLinear)]
+    weights = [layer._kept[0] for layer in layers if layer._kept is not None]
     assert loss.requires_grad
     found = [tensor.untyped_storage() for tensor in weights] + [kept.tensor.untyped_storage() for kept in held]
     storages = {storage.data_ptr(): storage.nbytes() for storage in found}

@@ -29,6 +29,7 @@ from recipes.pipeline.settings import settings as settings_of
 from recipes.pipeline.stages.ouro import OURO, with_ouro_schedule
 from recipes.pipeline.stages.pretrain import Pretrain
 from recipes.pipeline.stages.reinforced import Reinforced
+from recipes.pipeline.stages.text import TextStage
 from recipes.pipeline.start import start
 from tests.helpers.paths import ROOT
 from tests.helpers.tiny_recipe import command, tiny_recipe, with_later
@@ -366,10 +367,11 @@ def test_a_dry_run_keeps_mix_ratios_of_lengths_accumulation_streams_and_recomput
     toy = recipe.toy()
     assert toy.data.mix == recipe.data.mix and toy.model.mhc_num_streams == recipe.model.mhc_num_streams
     assert toy.training.checkpointing == recipe.training.checkpointing and toy.data.limit == 32
-    stages = [stage for stage in recipe.active_stages if stage.longest_block]
+    stages = [stage for stage in recipe.active_stages if isinstance(stage, TextStage)]
     shortest = min(recipe.data.seq_len, *(stage.seq_len for stage in stages))
     for stage in stages:
         small = toy.stage(stage.name)
+        assert isinstance(small, TextStage)
         assert small.mix == stage.mix and small.seq_len / 32 == min(16, stage.seq_len // shortest)
         whole, little = (
             each.batch_size // each.micro_batch_size(of, 1) for each, of in ((stage, recipe), (small, toy))

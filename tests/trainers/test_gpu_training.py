@@ -4,10 +4,10 @@ import json
 
 import pytest
 import torch
-from gpu_training import ENDED, cells, measure_all, page, run, start
-from gpu_training_rows import Row, rows
+from gpu_training import ENDED, Row, cells, measure_all, page, rows, run, start
 from rich.console import Console
-from training_step import NoGradient
+
+from benchmarks import gpu_training_rows
 
 
 def test_a_row_of_each_table_is_measured(tmp_path):
@@ -41,7 +41,7 @@ def test_a_row_that_fails_says_so_and_the_others_are_measured(tmp_path):
     errors = {
         "memory": torch.OutOfMemoryError("CUDA out of memory"),
         "kernel": RuntimeError("CUDA error: misaligned address\nmore"),
-        "peer": NoGradient("3 parameters get no finite, non-zero gradient, such as x"),
+        "peer": gpu_training_rows.NoGradient("3 parameters get no finite, non-zero gradient, such as x"),
     }
     chosen = [Row("s", name, fails(error)) for name, error in errors.items()] + [
         Row("s", "good", lambda: {"seconds": 1})

@@ -237,7 +237,7 @@ def test_muon_moves_stacked_matrices_as_it_moves_each_alone(in_bf16, tolerance, 
     gradients[1] *= 1e4  # each matrix has a norm of its own
     steps, sizes = [], []
     for stacked in (False, True):
-        weights = [torch.nn.Parameter(each.clone()) for each in start]
+        weights: list[torch.Tensor] = [torch.nn.Parameter(each.clone()) for each in start]
         optimizer = MuonAndLion([{"kind": "muon", "params": weights, "lr": 0.1, "weight_decay": 0.01}])
         monkeypatch.setattr(optimizers, "is_stacked", lambda matrix, stacked=stacked: stacked)
         monkeypatch.setattr(optimizers, "STACK_NUMBERS", 2 * 16 * 32)
