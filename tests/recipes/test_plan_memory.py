@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
-from recipes.pipeline.plan.activations import Checkpointing
+from recipes.pipeline.plan import memory
+from recipes.pipeline.plan.activations import Checkpointing, Kept, block_tensors
 from recipes.pipeline.plan.memory import GIB, Step, kept_activations, kept_by_loss, peak_memory, quantized_weights
 
 PARTITIONED = "aot_eager_decomp_partition"
@@ -126,9 +127,8 @@ def shape(hidden: int, wide: int, layers: int, heads: int, streams: int, **setti
 
 CONFIG_B = (1536, 4096, 20, 12)
 NANO: dict[str, Any] = dict(vocab_size=8192, num_key_value_heads=4)
-# `torch.cuda.max_memory_allocated()` in GiB on one H100 of 80 GB, with torch 2.11 and blocks that quantize their
-# weights in every application: first of steps of the trainer (Muon and Lion in PyTorch, one micro-batch), then of
-# forward and backward alone.
+# `torch.cuda.max_memory_allocated()` in GiB on one H100 of 80 GB, with torch 2.11: first of steps of the trainer (Muon
+# and Lion in PyTorch, one micro-batch), then of forward and backward alone.
 MEASURED: dict[str, tuple[LoopLMConfig, int, dict[str, Any], float]] = {
     "B, 2 streams, loop": (shape(*CONFIG_B, 2), 2 * 4096, dict(checkpointing="loop"), 11.0),
     "B, 2 streams, loop, 4 rows": (shape(*CONFIG_B, 2), 4 * 4096, dict(checkpointing="loop"), 14.7),
@@ -145,7 +145,17 @@ MEASURED: dict[str, tuple[LoopLMConfig, int, dict[str, Any], float]] = {
 }
 
 
+def kept_by_the_measured_blocks(config: LoopLMConfig, compiled: bool):
+    """Tensors that a block kept when the peaks were measured; with streams, also the inputs of its two sublayers."""
+    yield from block_tensors(config, compiled)
+    if compiled and config.mhc_num_streams > 1:
+        yield Kept("inputs of the sublayers", 2 * config.hidden_size, 4)
+
+
 @pytest.mark.parametrize("name", MEASURED)
-def test_peaks_are_within_a_tenth_of_those_measured_on_a_gpu(name):
+def test_peaks_are_within_a_tenth_of_those_measured_on_a_gpu(name, monkeypatch):
+    monkeypatch.setattr(memory, "block_tensors", kept_by_the_measured_blocks)
+    # Compiled blocks quantized their weights in every application.
+    monkeypatch.setattr(memory, "quantizes_in_blocks", lambda config, compiled: compiled)
     config, tokens, changes, measured = MEASURED[name]
     assert peak_memory(Step(config, tokens, **changes)).allocated / GIB == pytest.approx(measured, rel=0.1)

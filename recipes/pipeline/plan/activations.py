@@ -32,6 +32,14 @@ class Kept(NamedTuple):
     bytes: int
 
 
+def quantizes_in_blocks(config: LoopLMConfig, compiled: bool) -> bool:
+    """
+    Whether every application of a block makes its weights in bf16 and keeps them, as compiled blocks do with float
+    weights. Ternary weights are quantized once for all loops, and autocast keeps what it has converted.
+    """
+    return compiled and not config.ternary
+
+
 def bytes_per_token(tensors: Iterable[Kept]) -> int:
     """Sum of the tensors' bytes per token."""
     return sum(tensor.width * tensor.bytes for tensor in tensors)
@@ -84,7 +92,6 @@ def _compiled_block(config: LoopLMConfig) -> Iterator[Kept]:
         return
     yield Kept("output of the down projection", width, BF16)
     yield Kept("streams at the beginning of each sublayer", 2 * streams * width, FP32)
-    yield Kept("inputs of the sublayers", 2 * width, FP32)
     yield Kept("coefficients of the streams", 2 * _compiled_coefficients(config), FP32)
 
 
@@ -127,19 +134,14 @@ def _eager_coefficients(config: LoopLMConfig) -> int:
 def selective_tensors(config: LoopLMConfig) -> Iterator[Kept]:
     """Tensors that one application of a block keeps with `checkpointing="selective"`: outputs of matrix products."""
     queries, keys = head_widths(config)
-    streams, dynamic = config.mhc_num_streams, config.mhc_num_streams > 1 and config.mhc_dynamic
     yield Kept("input of the block", state_width(config), FP32)
     yield Kept("queries, keys and values", queries + 2 * keys, BF16)
     yield Kept("output of the attention", queries, BF16)
     yield Kept("log-sum-exp of the attention", config.num_attention_heads, FP32)
     yield Kept("output of the output projection", config.hidden_size, BF16)
     yield Kept("gate and up", 2 * config.intermediate_size, BF16)
-    if streams > 1 or config.sandwich_norm:
+    if config.mhc_num_streams > 1 or config.sandwich_norm:
         yield Kept("output of the down projection", config.hidden_size, BF16)
-    if dynamic:
-        # Of each stream apart, and the matrices of the mixing.
-        products = streams * (2 * streams + factorial(streams)) + streams**2
-        yield Kept("coefficients of the streams", 2 * products, FP32)
 
 
 def between_loops(config: LoopLMConfig, is_last: bool) -> Iterator[Kept]:
