@@ -32,6 +32,14 @@ class Kept(NamedTuple):
     bytes: int
 
 
+def quantizes_in_blocks(config: LoopLMConfig, compiled: bool) -> bool:
+    """
+    Whether every application of a block makes its weights in bf16 and keeps them, as compiled blocks do with float
+    weights. Ternary weights are quantized once for all loops, and autocast keeps what it has converted.
+    """
+    return compiled and not config.ternary
+
+
 def bytes_per_token(tensors: Iterable[Kept]) -> int:
     """Sum of the tensors' bytes per token."""
     return sum(tensor.width * tensor.bytes for tensor in tensors)

@@ -80,7 +80,6 @@ def step_of(recipe: "Recipe", stage: "TextStage", num_gpus: int, shards: int = 1
         lion=training.lion_impl if shards == 1 else "torch",
         accumulates=stage.batch_size > rows * num_gpus,
         shards=shards,
-        rounds_once=shards == 1,
         has_buckets=num_gpus > 1 and shards == 1,
     )
 

@@ -63,10 +63,8 @@ def flops_per_token(config: LoopLMConfig, seq_len: int, checkpointing: Checkpoin
     streams = 2 * _stream_flops(config)
     block = projections + attention + streams
     by_layer = block if compiled or config.mhc_num_streams > 1 or config.sandwich_norm else block - down
-    again = 0
-    if checkpointing == "selective":
-        # It keeps the outputs of all other products.
-        again = applications * streams
+    # "selective" keeps the outputs of matrix products, but not those of the batched ones for the streams.
+    again = applications * streams if checkpointing == "selective" else 0
     if checkpointing in ("layer", "loop"):
         again = applications * by_layer
     if checkpointing == "loop":
@@ -88,5 +86,4 @@ def _stream_flops(config: LoopLMConfig) -> int:
     streams = config.mhc_num_streams
     if streams == 1 or not config.mhc_dynamic:
         return 0
-    orders = factorial(streams)
-    return 2 * streams * (2 * streams + orders) * config.hidden_size + 2 * orders * streams**2
+    return 2 * streams * (2 * streams + factorial(streams)) * config.hidden_size

@@ -17,6 +17,7 @@ from recipes.pipeline.plan.activations import (
     between_loops,
     block_tensors,
     bytes_per_token,
+    quantizes_in_blocks,
     selective_tensors,
     state_width,
 )
@@ -43,8 +44,6 @@ class Step:
         lion: Implementation of Lion.
         accumulates: Whether a step has several micro-batches, so that gradients exist before forward.
         shards: Number of GPUs that share weights, gradients and optimizer states (FSDP2).
-        rounds_once: Whether compiled blocks get weights that were quantized once for all loops, as eager ones do,
-            instead of quantizing them in every application and keeping the results, as they do with FSDP2.
         has_buckets: Whether gradients have a second copy, in which processes add them up (DDP).
     """
 
@@ -56,7 +55,6 @@ class Step:
     lion: str = "torch"
     accumulates: bool = False
     shards: int = 1
-    rounds_once: bool = True
     has_buckets: bool = False
 
 
@@ -133,11 +131,9 @@ class _Parts:
         self.selective = bytes_per_token(selective_tensors(config)) * tokens
         self.head = FP32 * config.vocab_size * config.hidden_size
         self.hidden_gradients = FP32 * config.num_loops * config.hidden_size * tokens
-        # What a compiled block quantizes, or converts, it keeps for each application.
-        in_bf16 = BF16 * self.block_matrices
-        is_apart = not step.compiled or (step.rounds_once and config.ternary)
-        self.block_weights = 0 if is_apart else in_bf16
-        self.cached_weights = in_bf16 * config.num_shared_layers if is_apart else 0
+        in_bf16, in_blocks = BF16 * self.block_matrices, quantizes_in_blocks(config, step.compiled)
+        self.block_weights = in_bf16 if in_blocks else 0
+        self.cached_weights = 0 if in_blocks else in_bf16 * config.num_shared_layers
         layers = config.num_shared_layers
         self.by_application = {"none": self.block, "selective": self.selective, "layer": self.state, "loop": 0}[
             step.checkpointing
