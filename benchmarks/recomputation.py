@@ -41,7 +41,7 @@ from torch.utils._pytree import tree_leaves
 
 from evaluation.figures import legend_below, panels, save
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
-from modeling_nanochat.recomputation_nanochat import Keep
+from modeling_nanochat.recomputation_nanochat import Reuse
 from trainers.hardware import has_fast_bf16
 
 KINDS = ("none", "selective", "layer", "loop")
@@ -143,7 +143,7 @@ def kept_bytes(model: LoopLMForCausalLM, tokens: torch.Tensor, dtype: torch.dtyp
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         loss = loss_of(model, tokens, dtype)
     for mode in gc.get_objects():
-        if type(mode) is Keep:
+        if type(mode) is Reuse:
             for tensor in tree_leaves(mode.outputs):
                 if isinstance(tensor, torch.Tensor):
                     count(tensor)

@@ -25,7 +25,7 @@ from trainers.data.tasks.task import read_tasks
 from trainers.hardware import use_tf32
 from trainers.pretraining import last_complete_checkpoint, train_from
 from trainers.reinforcement.maxrl import MaxRLConfig, MaxRLTrainer
-from trainers.reinforcement.rewards import RustReward
+from trainers.reinforcement.rewards import RustReward, with_empty_body
 
 if TYPE_CHECKING:
     from recipes.pipeline.stages.maxrl import MaxRL
@@ -33,9 +33,18 @@ if TYPE_CHECKING:
 console = Console(highlight=False)
 
 
-def check_room(recipe: Recipe, stage: "MaxRL", tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Raise `ValueError` unless enough prompts of the tasks in a folder leave room for a completion."""
+def check_prompts(recipe: Recipe, stage: "MaxRL", tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """
+    Check the tasks in a folder before anything is trained.
+
+    Raises:
+        ValueError: No completion of some prompt can succeed, or too few prompts leave room for a completion.
+    """
     tasks = split_tasks(read_tasks(folder / TASKS_FILE))
+    for task in (*tasks.prompts, *tasks.held_out):
+        _, fault = with_empty_body(task.prompt, task.tests)
+        if fault is not None:
+            raise ValueError(f"{folder / TASKS_FILE}: task {task.id} must have a prompt {fault}")
     room = stage.room(recipe)
     training, held_out = (_fitting(part, tokenizer, room) for part in (tasks.prompts, tasks.held_out))
     if len(training) < stage.prompts_per_step or not held_out:

@@ -108,9 +108,9 @@ class MaxRL(Stage):
         self.micro_batch_for(num_processes)
 
     def check_prepared(self, recipe: "Recipe", prepared: "Prepared", folder: Path) -> None:
-        from recipes.pipeline.reinforce import check_room
+        from recipes.pipeline.reinforce import check_prompts
 
-        check_room(recipe, self, prepared.tokenizer, folder)
+        check_prompts(recipe, self, prepared.tokenizer, folder)
 
     def summary(self) -> str:
         return (

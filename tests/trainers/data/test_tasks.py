@@ -13,6 +13,7 @@ from trainers.data.synthetic.verified import task_of
 from trainers.data.tasks import load_tasks
 from trainers.data.tasks.mutants import constant, mutants
 from trainers.data.tasks.task import find_faults, first_cases
+from trainers.reinforcement.rewards import with_empty_body
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +77,13 @@ def test_the_judge_passes_every_solution(drawn, verifier):
     assert len({task.family for task in tasks}) > 100
     verdicts = verifier.verify([task.code for task in tasks], [task.tests for task in tasks], rules="reward")
     assert [task.code for task, verdict in zip(tasks, verdicts, strict=True) if not verdict.ok] == []
+
+
+def test_a_body_alone_can_pass_every_task_also_where_the_function_has_helpers(drawn):
+    faults = {task.family: with_empty_body(task.prompt, task.tests)[1] for task in drawn[1]}
+    assert {family: fault for family, fault in faults.items() if fault} == {}
+    with_helpers = [task for task in drawn[1] if "fn operate(" in task.prompt or "fn combine(" in task.prompt]
+    assert with_helpers and all(task.solution.count("fn ") == 0 for task in with_helpers)
 
 
 def test_no_case_of_the_checker_stands_in_the_prompt(drawn):

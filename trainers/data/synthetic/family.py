@@ -60,7 +60,7 @@ class FunctionSpec:
         imports: `use` lines that the signature needs.
         body_imports: `use` lines that only some bodies need; unused ones are omitted.
         context: Items that the function depends on.
-        parts: Helper functions that this one calls, which are part of the task.
+        parts: Helper functions that this one calls. They come before it, also in the prompt of its task.
     """
 
     name: str

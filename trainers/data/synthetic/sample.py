@@ -120,8 +120,9 @@ def _write_function(function: FunctionSpec, draw: Draw) -> tuple[str, Sequence[C
     examples = _examples(cases[function.name], draw)
     bodies = [draw.style(*each.forms) for each in functions]
     written = [_write(each, body, examples, draw) for each, body in zip(functions, bodies, strict=True)]
-    code = rename("\n".join([*_head(function, "".join(bodies)), *written]), _names(draw))
-    hidden = [case for each in cases.values() for case in each if case not in examples][: 2 * MOST_CASES]
+    # Helpers come first, so that they are part of the prompt: a completion ends with its function.
+    code = rename("\n".join([*_head(function, "".join(bodies)), *written[1:], written[0]]), _names(draw))
+    hidden = [case for case in cases[function.name] if case not in examples][:MOST_CASES]
     visible = draw.wording.sample(cases[function.name], min(len(cases[function.name]), draw.style(2, 3, 4, 5)))
     return code, visible, _as_task(function.name, code, hidden)
 
@@ -330,7 +331,7 @@ def _statements(setup: str) -> list[str]:
 
 
 def _as_task(name: str, code: str, cases: Sequence[Case]) -> FunctionTask:
-    """Return the task of writing the named function and those after it."""
+    """Return the task of writing the named function, the last one."""
     root = parse(code)
     declared, prompt_end = [], None
     encoded = code.encode()
@@ -339,7 +340,6 @@ def _as_task(name: str, code: str, cases: Sequence[Case]) -> FunctionTask:
         if node.type == "function_item":
             if text(item) == name:
                 prompt_end = field(node, "body").start_byte + 1
-            if prompt_end is not None:
                 declared.append(_declared(node))
         elif node.type == "use_declaration":
             declared.append(text(node))
