@@ -379,7 +379,7 @@ def test_a_dry_run_keeps_mix_ratios_of_lengths_accumulation_streams_and_recomput
         assert (whole > 1) == (little > 1), stage.name
 
 
-@pytest.mark.parametrize(("name", "processes"), [("config_a", 4), ("debug", 8)])
+@pytest.mark.parametrize(("name", "processes"), [("config_a", 4), ("debug", 2)])
 def test_the_processes_of_a_run_share_the_batches_of_its_dry_run_evenly(name, processes):
     recipe = all_recipes()[name]
     for stage in recipe.toy(processes).active_stages:
