@@ -57,16 +57,16 @@ def run_recipe(make_recipe: Callable[[], Recipe], options: argparse.Namespace, p
     with ExitStack() as stack:
         with _refusing(program):
             recipe = _chosen(_made(make_recipe), options)
+            if not options.plan and (options.gpu is not None or options.num_gpus is not None):
+                raise ValueError("--gpu and --num-gpus need --plan: a run uses the GPUs that its launcher gives it")
+            if only not in (None, PREPARED):
+                recipe.active_stage(only)
             if options.show:
                 show(recipe, console)
                 return
             if options.plan:
                 print_plan(console, make_plan(recipe, options.gpu, options.num_gpus))
                 return
-            if options.gpu is not None or options.num_gpus is not None:
-                raise ValueError("--gpu and --num-gpus need --plan: a run uses the GPUs that its launcher gives it")
-            if only not in (None, PREPARED):
-                recipe.active_stage(only)
             go_on = "" if options.dry_run else f" Continue with: {resume_command(recipe)}"
             stack.enter_context(_ending_in_one_line(recipe, go_on))
             if options.dry_run:
@@ -188,7 +188,7 @@ def _toy(recipe: Recipe, last: str | None) -> Iterator[Recipe]:
         shared = [folder]
         if process_state().num_processes > 1:
             broadcast_object_list(shared)
-        toy = replace(recipe.toy(), output_dir=Path(shared[0]))
+        toy = replace(recipe.toy(process_state().num_processes), output_dir=Path(shared[0]))
         if recipe.init_from is not None:
             tokenizer, stand_in = recipe.init_from.tokenizer(), Path(shared[0]) / "initial_model"
             on_main_process(lambda: write_stand_in(toy.model, tokenizer, stand_in))

@@ -268,12 +268,15 @@ class Recipe:
             shares[kept] = shares.get(kept, 0) + share
         return shares
 
-    def toy(self) -> "Recipe":
+    def toy(self, num_processes: int = 1) -> "Recipe":
         """
         The same pipeline at a size that takes seconds: two steps of every stage, a tiny model, and short blocks of a
         few texts of each source, where built-in texts stand in for the toolchain's documentation. Mixes, ratios of
         block lengths, accumulation, streams and recomputation stay. Nothing is compiled, which would take minutes, and
         texts are not selected by difficulty. A saved model to start from must be replaced by a small one.
+
+        Args:
+            num_processes: Number of processes of the dry run, which share the batches evenly.
         """
         data = {
             "data_dir": self.data.data_dir or BUILTIN_RUST,
@@ -305,5 +308,5 @@ class Recipe:
             data=data,
             training=training,
             hardware={"dataloader_num_workers": min(2, self.hardware.dataloader_num_workers)},
-            stages=tuple(stage.toy(self) for stage in self.active_stages),
+            stages=tuple(stage.toy(self, num_processes) for stage in self.active_stages),
         )

@@ -122,6 +122,16 @@ def test_gpus_that_cannot_share_the_batch_are_refused(tmp_path):
         make_plan(tiny_recipe(tmp_path), "H100", 3)
 
 
+def test_no_gpu_and_an_unknown_stage_are_refused_by_their_options(tmp_path, capsys):
+    for options, message in (
+        (["--num-gpus", "0"], "--num-gpus must be at least 1, got 0"),
+        (["--stage", "x"], "no stage x"),
+    ):
+        with pytest.raises(SystemExit):
+            command(tiny_recipe(tmp_path), ["--plan", *options])
+        assert message in capsys.readouterr().err
+
+
 def test_a_plan_neither_makes_a_folder_nor_needs_one(tmp_path, capsys):
     text = planned(tiny_recipe(tmp_path / "runs"), capsys)
     assert "No data is prepared" in text

@@ -379,6 +379,19 @@ def test_a_dry_run_keeps_mix_ratios_of_lengths_accumulation_streams_and_recomput
         assert (whole > 1) == (little > 1), stage.name
 
 
+@pytest.mark.parametrize(("name", "processes"), [("config_a", 4), ("debug", 2)])
+def test_the_processes_of_a_run_share_the_batches_of_its_dry_run_evenly(name, processes):
+    recipe = all_recipes()[name]
+    for stage in recipe.toy(processes).active_stages:
+        stage.check_machine(recipe.toy(processes), processes)
+
+
+def test_the_gpus_of_a_recipe_share_the_batches_of_the_ouro_schedule_evenly():
+    recipe = with_ouro_schedule(all_recipes()["config_b"])
+    for stage in recipe.active_stages:
+        stage.check_machine(recipe, recipe.num_gpus)
+
+
 def test_a_dry_run_gives_real_text_the_shares_of_sources_that_it_lacks_and_reads_few_texts_of_those_named(tmp_path):
     recipe = tiny_recipe(tmp_path).changed(data={"sources": ("crates=vendor",), "limit": 9})
     recipe = recipe.changed(data={"mix": {"std-examples": 1, "text": 1, "tasks": 2, "documentation": 3}})

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modeling_nanochat import LoopLMConfig
-from recipes.pipeline.fields import check
 from recipes.pipeline.plan.counts import ParameterCounts, count_parameters
 from recipes.pipeline.plan.fit import StageMemory, stage_memory
 from recipes.pipeline.plan.gpus import Gpu, gpu_of
@@ -73,11 +72,12 @@ def make_plan(recipe: "Recipe", gpu_name: str | None = None, num_gpus: int | Non
         num_gpus: Number of GPUs; None for the recipe's.
 
     Raises:
-        ValueError: The GPU is unknown, or the GPUs cannot share the rows of a step evenly.
+        ValueError: The GPU is unknown, there is none, or the GPUs cannot share the rows of a step evenly.
     """
     gpu = gpu_of(recipe, gpu_name)
+    if num_gpus is not None and num_gpus < 1:
+        raise ValueError(f"--num-gpus must be at least 1, got {num_gpus}")
     num_gpus = recipe.num_gpus if num_gpus is None else num_gpus
-    check("recipe", "num_gpus", num_gpus, "at least 1", num_gpus >= 1)
     text = [stage for stage in recipe.active_stages if isinstance(stage, TextStage)]
     trained = [stage for stage in text if not isinstance(stage, TrainGate)]
     counts = count_parameters(recipe.model)

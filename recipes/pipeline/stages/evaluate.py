@@ -56,7 +56,7 @@ class Evaluate(Stage):
         limit = "" if self.limit is None else f", at most {self.limit:,} problems or texts of each"
         return f"{', '.join(self.suites)}{limit}"
 
-    def toy(self, recipe: "Recipe") -> Self:
+    def toy(self, recipe: "Recipe", num_processes: int) -> Self:
         return replace(self, samples=1, limit=1, max_new_tokens=8)
 
     def run(self, recipe: "Recipe", prepared: "Prepared", previous: Path | None) -> None:

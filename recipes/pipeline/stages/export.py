@@ -50,7 +50,7 @@ class Export(Stage):
             return "packed weights, and a GGUF file if llama.cpp can run the model"
         return f"packed weights and a GGUF file of type {self.gguf}"
 
-    def toy(self, recipe: "Recipe") -> Self:
+    def toy(self, recipe: "Recipe", num_processes: int) -> Self:
         # A type that fits the narrow model.
         return self if self.gguf in (AUTO, None) else replace(self, gguf="q4_0")
 

@@ -118,13 +118,13 @@ class MaxRL(Stage):
             f"{self.num_generations} for each of {self.prompts_per_step} prompts"
         )
 
-    def toy(self, recipe: "Recipe") -> Self:
+    def toy(self, recipe: "Recipe", num_processes: int) -> Self:
         return replace(
             self,
             total_steps=2,
             warmup_steps=1,
             prompts_per_step=2,
-            num_generations=2,
+            num_generations=2 * num_processes,
             micro_batch_size=2 if self.micro_batch_size < self.completions_per_step else 4,
             sample_steps=1,
             max_completion_length=16,

@@ -62,7 +62,9 @@ def with_ouro_schedule(recipe: "Recipe") -> "Recipe":
     stages = []
     for row in OURO:
         seq_len = first.seq_len * row.seq_len // start.seq_len
-        batch_size = max(1, first.tokens_per_step * row.batch_tokens // start.batch_tokens // seq_len)
+        rows = first.tokens_per_step * row.batch_tokens // start.batch_tokens // seq_len
+        # The recipe's GPUs share the rows evenly.
+        batch_size = max(1, rows // recipe.num_gpus) * recipe.num_gpus
         total_steps = max(1, round(tokens * row.tokens / whole / (batch_size * seq_len)))
         stages.append(
             replace(

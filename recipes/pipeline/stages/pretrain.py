@@ -81,8 +81,8 @@ class Pretrain(TextStage):
         fits = exit_at is None or self.num_loops is None or exit_at <= self.num_loops
         check("model", "exit_at_loop", exit_at, rule, fits)
 
-    def toy(self, recipe: "Recipe", **changes: Any) -> Self:
-        return super().toy(recipe, warmup_steps=1, decay_steps=0, **changes)
+    def toy(self, recipe: "Recipe", num_processes: int, **changes: Any) -> Self:
+        return super().toy(recipe, num_processes, warmup_steps=1, decay_steps=0, **changes)
 
 
 @settings

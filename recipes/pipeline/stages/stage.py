@@ -133,8 +133,8 @@ class Stage(Settings, ABC):
         """Size of the stage in words."""
 
     @abstractmethod
-    def toy(self, recipe: "Recipe") -> Self:
-        """The stage at a size that takes seconds."""
+    def toy(self, recipe: "Recipe", num_processes: int) -> Self:
+        """The stage at a size that takes seconds, whose batches that many processes share evenly."""
 
     def with_total_steps(self, total_steps: int) -> Self:
         """The stage stretched to another length. Raises `ValueError` where it has none."""

@@ -137,10 +137,10 @@ class TextStage(Stage):
         total = self.total_steps * self.tokens_per_step
         return f"{self.total_steps:,} steps of {self.tokens_per_step:,} tokens, {total / 1e6:,.1f} million in all"
 
-    def toy(self, recipe: "Recipe", **changes: Any) -> Self:
+    def toy(self, recipe: "Recipe", num_processes: int, **changes: Any) -> Self:
         # Several rows per pass and several passes per step where the stage has them.
-        rows = self.micro_batch_size(recipe, 1)
-        batch_size = min(2, rows) * min(2, self.batch_size // rows)
+        rows = self.micro_batch_size(recipe, num_processes)
+        batch_size = num_processes * min(2, rows) * min(2, self.batch_size // (rows * num_processes))
         seq_len = recipe.toy_length(self.seq_len)
         mix = recipe.toy_mix(self.mix)
         return replace(self, total_steps=2, batch_size=batch_size, seq_len=seq_len, mix=mix, **changes)
