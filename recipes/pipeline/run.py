@@ -52,7 +52,7 @@ def finish(recipe: Recipe, prepared: Prepared, only: str | None = None) -> Stage
                 console.print(f"Stage {stage.name}: {stage.summary()}", markup=False)
                 stage.run(recipe, prepared, trained.model_folder(recipe))
         report(recipe, prepared, trained)
-    process_state().wait_for_everyone()
+    # The other processes end here: an evaluation may take longer than processes wait for each other.
     return blocked
 
 

@@ -27,9 +27,9 @@ weights. FLOPs are those of the matrix products, two per multiplication and addi
 that `torch.utils.flop_counter` counts; "GFLOP" is per token of forward and backward and the base of
 MFU (model FLOPs over the GPU's peak), "executed" adds what checkpointing computes again. Memory is
 the sum of the tensors that a step needs at its worst moment, with a fixed reserve for CUDA. It is
-compared in the tests with the tensors that the model saves, byte by byte, and with twelve peaks that
-were measured on one H100 (from 2% below to 5% above them). Speeds are what a share of the peak would mean,
-not measurements: on one H100, this trainer reached 14% to 21% with one micro-batch per step.
+compared in `tests/recipes/test_plan_memory.py` with the tensors that the model saves, byte by byte,
+and with peaks that were measured on one H100, within a tenth. Speeds are what a share of the peak
+would mean, not measurements: `benchmarks/gpu_training.py` measures the share that a GPU reaches.
 
 The plan says nothing about losses, compile rates, and the time of reinforcement learning, most of
 which goes into generating and running programs.

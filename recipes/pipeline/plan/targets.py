@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 REACHED = 0.5
 """Share of the peak that well-tuned training in bf16 reaches on one of these GPUs; little reaches more."""
-MEASURED = "14% to 21% were measured with this trainer on one H100"
 
 
 @dataclass(frozen=True)
@@ -98,8 +97,8 @@ def _judged(share: float) -> str:
     if share > 1:
         return "not reachable"
     if share > REACHED:
-        return f"not likely; {MEASURED}"
-    return f"possible, if a step is well tuned; {MEASURED}"
+        return "not likely"
+    return "possible, if a step is well tuned"
 
 
 def _days(plan: "Plan", expected: Expected) -> Verdict:
@@ -110,7 +109,7 @@ def _days(plan: "Plan", expected: Expected) -> Verdict:
     computed = needed * plan.works[0].executed_flops / plan.works[0].model_flops
     finding = (
         f"stages on text alone: {at_target:.0f} days at {expected.tokens_per_second:,.0f} tokens/s, {at_40:.0f} days "
-        f"at 40% MFU; {expected.days:g} days need {needed:.0%} of the peak: {_judged(computed).partition(';')[0]}. "
+        f"at 40% MFU; {expected.days:g} days need {needed:.0%} of the peak: {_judged(computed)}. "
         "Reinforcement learning comes on top"
     )
     return Verdict(f"about {expected.days:g} days for {expected.steps:,} steps", finding)

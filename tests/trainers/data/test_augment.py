@@ -34,13 +34,13 @@ def verifier():
         yield made
 
 
-def check_shares(originals, verifier, least_kept=0.95):
+def check_shares(originals, verifier):
     variants = make_variants([(each, kind) for each in originals for kind in KINDS], Augmentation(), verifier)
     for kind in KINDS:
         mine = [variant for variant in variants if variant.kind == kind]
         applied = [variant for variant in mine if variant.code is not None]
         assert len(applied) >= LEAST_APPLIED[kind] * len(originals), kind
-        assert sum(variant.kept for variant in applied) >= least_kept * len(applied), kind
+        assert sum(variant.kept for variant in applied) >= 0.95 * len(applied), kind
 
 
 def test_each_kind_applies_to_its_share_of_synthetic_functions(verifier):
@@ -50,12 +50,9 @@ def test_each_kind_applies_to_its_share_of_synthetic_functions(verifier):
 
 
 @pytest.mark.skipif("NANOCHAT_DATA" not in os.environ, reason="NANOCHAT_DATA is not set: the benchmark is there")
-# In a quarter of the problems a single variant that fails is already 5% of its kind.
-@pytest.mark.parametrize(("step", "least_kept"), [(4, 0.9), pytest.param(1, 0.95, marks=pytest.mark.slow)])
-def test_each_kind_applies_to_its_share_of_human_eval(verifier, step, least_kept):
-    problems = HumanEvalRust.read().problems[::step]
-    originals = [Original(each.name, each.program(each.solution), each.tests) for each in problems]
-    check_shares(originals, verifier, least_kept)
+def test_each_kind_applies_to_its_share_of_human_eval(verifier):
+    problems = HumanEvalRust.read().problems
+    check_shares([Original(each.name, each.program(each.solution), each.tests) for each in problems], verifier)
 
 
 def test_a_variant_that_fails_is_never_kept(verifier, monkeypatch):
