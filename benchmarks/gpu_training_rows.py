@@ -103,12 +103,18 @@ def rows(tiny: bool) -> list[Row]:
 
 def _trainer_rows(tiny: bool) -> list[Row]:
     section = "Trainer at the recipes' shapes"
-    # (recipe, rows in a micro-batch, streams)
-    cases = [(config_b, 2, 2), (config_b, 4, 2), (config_b, 2, 1), (config_a, 2, 4), (config_c, 2, 4), (nano, 64, 1)]
+    # (recipe, rows in a micro-batch, streams, recomputation)
+    cases = [
+        (config_b, 2, 2, "loop"),
+        (config_b, 4, 2, "loop"),
+        (config_b, 2, 1, "loop"),
+        (config_a, 2, 4, "loop"),
+        (config_c, 2, 4, "loop"),
+        (nano, 64, 1, "none"),
+    ]
     made = []
-    for make, batch, streams in cases:
+    for make, batch, streams, mode in cases:
         recipe = make()
-        mode = recipe.training.checkpointing
         name = f"{recipe.name}, {batch} x {recipe.data.seq_len}, {_streams(streams)}, {mode}"
         made.append(Row(section, name, lambda r=recipe, n=batch, s=streams, m=mode: train(r, n, s, m, tiny)))
     return made

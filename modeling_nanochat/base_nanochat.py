@@ -58,8 +58,8 @@ class LoopLMPreTrainedModel(PackedWeightsMixin, PreTrainedModel):
         as arguments of the function.
 
         Among the options may be the `granularity`: keep the input of every layer ("layer", the default), only the
-        input of every loop ("loop", see [`LoopLMModel`]), or the input of every layer together with the outputs of its
-        matrix products and attention ("selective", see [`checkpoint_selectively`]).
+        input of every loop ("loop" and "group", see [`LoopLMModel`]), or the input of every layer together with the
+        outputs of its matrix products and attention ("selective", see [`checkpoint_selectively`]).
 
         Raises:
             ValueError: The granularity is none of these, or is selective and has further options.
@@ -81,7 +81,8 @@ class LoopLMPreTrainedModel(PackedWeightsMixin, PreTrainedModel):
             gradient_checkpointing_func = _call
         super()._set_gradient_checkpointing(enable, gradient_checkpointing_func, **options)
         decoder = self.get_decoder()
-        decoder.checkpoint_loops = enable and granularity == "loop"
+        decoder.checkpoint_loops = enable and granularity in ("loop", "group")
+        decoder.checkpoint_groups = enable and granularity == "group"
         for layer in decoder.layers:
             layer.selective = enable and granularity == "selective"
 

@@ -1,6 +1,6 @@
 """PyTorch LoopLM model: a stack of shared transformer blocks applied several times, with an exit gate per loop."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from threading import Lock
@@ -25,6 +25,7 @@ from .layers_nanochat import LoopLMDecoderLayer, LoopLMDecoderLayers, quantize_w
 from .loss_nanochat import loop_loss, next_labels
 from .outputs_nanochat import LoopLMCausalLMOutput, LoopLMModelOutput
 from .packed_nanochat import PackedBitLinear
+from .recomputation_nanochat import group_size
 from .streams_nanochat import LoopRMSNorm, collapse_streams, expand_streams, stream_divergence
 from .ternary_nanochat import BitLinear
 
@@ -49,6 +50,9 @@ class LoopLMModel(LoopLMPreTrainedModel):
         checkpoint_loops: In training, save only the state at the start of each loop and recompute the loop in the
             backward pass. Together with activation checkpointing there are two levels: the inputs of the layers are
             then in memory for one loop at a time. `activation_checkpointing_enable({"granularity": "loop"})` sets it.
+        checkpoint_groups: Between these two, a level more, for long texts: a loop that is recomputed saves only the
+            inputs of groups of layers ([`group_size`]), and those of the layers are in memory for one group at a time.
+            `activation_checkpointing_enable({"granularity": "group"})` sets it.
 
     Raises:
         ValueError: The fields of the configuration contradict each other.
@@ -68,6 +72,7 @@ class LoopLMModel(LoopLMPreTrainedModel):
         self.rotary_emb = LlamaRotaryEmbedding(config=config)  # ty: ignore[invalid-argument-type]
         self.gradient_checkpointing = False
         self.checkpoint_loops = False
+        self.checkpoint_groups = False
         self._cache_weights = False
         self._weight_cache_users = 0
         self.post_init()
@@ -255,13 +260,23 @@ class LoopLMModel(LoopLMPreTrainedModel):
 
     def _one_loop(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
         """Apply all layers once."""
-        for layer in self.layers:
-            hidden_states = layer(hidden_states, **kwargs)
+        if not (self.checkpoint_groups and self.training and torch.is_grad_enabled()):
+            return _apply(self.layers, hidden_states, **kwargs)
+        size = group_size(len(self.layers))
+        for start in range(0, len(self.layers), size):
+            group = partial(_apply, self.layers[start : start + size], **kwargs)
+            hidden_states = checkpoint(group, hidden_states, use_reentrant=False)
         return hidden_states
 
     def _gate_logits(self, loop_state: torch.Tensor) -> torch.Tensor:
         """Map hidden states `(batch, seq, hidden)` to the logits of the exit gate, `(batch, seq)` in fp32."""
         return self.exit_gate(loop_state).squeeze(-1).float() / self.config.exit_temperature
+
+
+def _apply(layers: Iterable[nn.Module], hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
+    for layer in layers:
+        hidden_states = layer(hidden_states, **kwargs)
+    return hidden_states
 
 
 class LoopLMForCausalLM(LoopLMPreTrainedModel, LoopLMGenerationMixin):

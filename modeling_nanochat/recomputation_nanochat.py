@@ -1,8 +1,12 @@
-"""Selective activation checkpointing: keep what matrix products and attention computed, and recompute the rest."""
+"""
+Kinds of activation checkpointing, and the selective one: keep what matrix products and attention computed, and
+recompute the rest.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
+from math import ceil, sqrt
 from typing import Any
 
 import torch
@@ -10,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
-GRANULARITIES = ("layer", "loop", "selective")
+GRANULARITIES = ("layer", "loop", "group", "selective")
 # By name, because each of them exists only in some versions and builds of PyTorch.
 PRODUCTS = ("mm", "addmm")
 ATTENTIONS = (
@@ -21,6 +25,11 @@ ATTENTIONS = (
     "_scaled_dot_product_fused_attention_overrideable",
 )
 KEPT = {f"aten::{name}" for name in PRODUCTS + ATTENTIONS} | {"flex_attention"}
+
+
+def group_size(num_layers: int) -> int:
+    """Return the number of layers in a group of `granularity="group"`: the square root of all, rounded up."""
+    return ceil(sqrt(num_layers))
 
 
 def is_kept(operation: Any, arguments: tuple, not_needed: tuple[int, int] | None) -> bool:

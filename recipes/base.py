@@ -84,7 +84,7 @@ def large() -> Recipe:
             save_steps=1000,
             eval_steps=1000,
             eval_prompts=104,
-            checkpointing="loop",
+            checkpointing="auto",
             compile_blocks=True,
         ),
         stages=(

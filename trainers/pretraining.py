@@ -57,7 +57,8 @@ class LoopLMTrainingArguments(TrainingArguments):
         metadata={
             "help": "with activation_checkpointing: keep the input of every block in every loop (layer), also the "
             "outputs of its matrix products and attention, so that only the rest is recomputed (selective), or only "
-            "the input of every loop, at the cost of recomputing the blocks twice (loop)"
+            "the input of every loop, at the cost of recomputing the blocks twice (loop), or three times, with the "
+            "inputs of one group of blocks in memory at once (group)"
         },
     )
     compile_blocks: bool = field(default=False, metadata={"help": "compile the shared block once for all loops"})

@@ -65,7 +65,8 @@ def run_recipe(make_recipe: Callable[[], Recipe], options: argparse.Namespace, p
                 show(recipe, console)
                 return
             if options.plan:
-                print_plan(console, make_plan(recipe, options.gpu, options.num_gpus))
+                planned = recipe if only in (None, PREPARED) else recipe.up_to(only)
+                print_plan(console, make_plan(planned, options.gpu, options.num_gpus))
                 return
             go_on = "" if options.dry_run else f" Continue with: {resume_command(recipe)}"
             stack.enter_context(_ending_in_one_line(recipe, go_on))
@@ -235,7 +236,7 @@ def _ending_in_one_line(recipe: Recipe, go_on: str) -> Iterator[None]:
     except (TrainingDiverged, RewardUnavailable, ToolchainUnavailable, SandboxUnavailable, SandboxFailure) as error:
         end_run(f"Stopped: {str(error).rstrip('.')}.{how()}", 1)
     except torch.OutOfMemoryError as error:
-        smaller = "--set training.micro_batch_size=1, --set training.checkpointing=loop"
+        smaller = "--set training.micro_batch_size=1, --set training.checkpointing=group"
         end_run(f"Out of the device's memory: {str(error).partition('. ')[0]}. What needs less: {smaller}", 1)
     except (OSError, SafetensorError) as error:
         if not _is_full(error):

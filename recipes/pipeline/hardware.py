@@ -72,6 +72,14 @@ def use_gpu(hardware: HardwareSettings) -> list[str]:
     return faults
 
 
+def usable_gpu_memory(hardware: HardwareSettings) -> int | None:
+    """Return the bytes of its GPU that this process may use; None without a GPU."""
+    if not torch.cuda.is_available():
+        return None
+    total = torch.cuda.get_device_properties(process_state().device).total_memory
+    return int(total * hardware.gpu_memory_fraction)
+
+
 def trainer_arguments(hardware: HardwareSettings) -> dict[str, Any]:
     """Return the arguments of Transformers' and TRL's Trainers, as far as the machine can follow them."""
     workers = min(hardware.dataloader_num_workers, max_loaders())

@@ -47,7 +47,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     action.add_argument(
         "--plan",
         action="store_true",
-        help="print parameters, memory, speed and days of the run, computed from its settings, and stop",
+        help="print parameters, memory, speed and days of the run, computed from its settings, and stop; with "
+        "--stage, up to that stage",
     )
     action.add_argument(
         "--dry-run", action="store_true", help="run two steps of every stage at toy size, in a temporary folder"

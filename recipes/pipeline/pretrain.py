@@ -11,11 +11,12 @@ from transformers.trainer_callback import ProgressCallback
 from evaluation.continuous import ContinuousEvaluation, training_suites
 from evaluation.loss_by_depth import loss_by_depth
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
-from recipes.pipeline.hardware import trainer_arguments, use_precision
+from recipes.pipeline.hardware import trainer_arguments, usable_gpu_memory, use_precision
+from recipes.pipeline.plan.fit import step_of
 from recipes.pipeline.prepare import Prepared
 from recipes.pipeline.processes import process_state
 from recipes.pipeline.schema import Recipe
-from recipes.pipeline.stages.stage import FINISHED, StageResult
+from recipes.pipeline.stages.stage import FINISHED, StageResult, uses_fsdp
 from trainers.callbacks import (
     DivergenceCallback,
     EvaluateCallback,
@@ -66,7 +67,12 @@ def pretrain(recipe: Recipe, stage: "TextStage", prepared: Prepared, previous: P
         config = stage.model_config(LoopLMConfig.from_pretrained(previous))
         model = LoopLMForCausalLM.from_pretrained(previous, config=config)
     processes = process_state().num_processes
-    micro_batch_size = stage.micro_batch_size(recipe, processes)
+    step = step_of(recipe, stage, processes, usable_gpu_memory(recipe.hardware), processes if uses_fsdp() else 1)
+    checkpointing, micro_batch_size = step.checkpointing, step.tokens // stage.seq_len
+    if recipe.training.checkpointing == "auto" and stage.recomputes:
+        console.print(
+            f"Stage {stage.name}: checkpointing=auto takes {checkpointing}, {micro_batch_size} blocks at a time"
+        )
     scale = stage.peak_lr / recipe.peak_lr
     arguments = pretraining_arguments(
         output_dir=str(folder),
@@ -81,7 +87,8 @@ def pretrain(recipe: Recipe, stage: "TextStage", prepared: Prepared, previous: P
         weight_decay=training.weight_decay,
         max_grad_norm=training.grad_clip,
         activation_checkpointing_kwargs={"use_reentrant": False},
-        checkpoint_granularity="layer" if training.checkpointing == "none" else training.checkpointing,
+        activation_checkpointing=checkpointing != "none",
+        checkpoint_granularity="layer" if checkpointing == "none" else checkpointing,
         compile_blocks=training.compile_blocks,
         logging_steps=training.logging_steps,
         save_steps=training.save_steps,

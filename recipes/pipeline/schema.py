@@ -77,10 +77,14 @@ class TrainingSettings(Settings):
     report_to: Literal["none", "tensorboard", "trackio"] = setting(
         "Additional logging integration; metrics.jsonl is always written.", default="none"
     )
-    checkpointing: Literal["none", "selective", "layer", "loop"] = setting(
+    checkpointing: Literal["auto", "none", "selective", "layer", "loop", "group"] = setting(
         'Activations kept for the backward pass: "none" keeps all, "selective" the input of every block and the '
         'outputs of its matrix products and attention, "layer" the input of every block, "loop" the state at the '
-        "start of every loop; the others are computed again.",
+        "start of every loop; the others are computed again. "
+        '"group" is "loop" for long texts: the inputs of the '
+        'blocks are held for one group of blocks at a time. "auto" takes the first of these that fits the GPU by the '
+        'plan, with fewer blocks at a time where that saves recomputation; without a GPU it is "none", and in '
+        'reinforcement learning "layer".',
         default="none",
     )
     compile_blocks: bool = setting("Compile the shared block with torch.compile.", default=False)

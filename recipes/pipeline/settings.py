@@ -1,6 +1,6 @@
 """A recipe's settings by name: to show them, to explain them, to change them from the command line."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from inspect import get_annotations
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,15 @@ def present_name(name: str) -> str:
     return FORMER_NAMES.get(name, name)
 
 
+def _alternatives(name: str, known: Collection[str]) -> str:
+    """Return what could have been meant: a setting with nearly this name, or those of its section."""
+    section, _, last = name.rpartition(".")
+    own = [each.removeprefix(f"{section}.") for each in known if each.startswith(f"{section}.")]
+    if own and not get_close_matches(last, own):
+        return f"; {section} has {', '.join(own)}"
+    return f"; the nearest is {get_close_matches(name, known, n=1, cutoff=0.0)[0]} (--show lists all)"
+
+
 def with_settings(recipe: Recipe, changes: list[str], initial: "InitialModel | None" = None) -> Recipe:
     """
     A recipe with some settings changed, each given as `name=value`.
@@ -85,8 +94,7 @@ def with_settings(recipe: Recipe, changes: list[str], initial: "InitialModel | N
             instead = hint(wanted, last, [each.rpartition(".")[2] for each in known if each.startswith(f"{wanted}.")])
             if instead is not None:
                 raise ValueError(f"--set {given} is no setting of this recipe: {instead}")
-            near = get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise ValueError(f"--set {given} is no setting of this recipe; the nearest is {near} (--show lists all)")
+            raise ValueError(f"--set {given} is no setting of this recipe{_alternatives(name, known)}")
         section, _, field = name.rpartition(".")
         if section == "model":
             value = parse(get_annotations(type(recipe.model))[field], text)

@@ -1,5 +1,7 @@
 """Recomputing and compiling change what a step costs, never what it computes."""
 
+import weakref
+
 import pytest
 import torch
 from torch._dynamo.utils import counters
@@ -18,8 +20,7 @@ TOKENS = random_tokens(4, 64)
 def model_with(granularity, **overrides):
     model = tiny_model(**overrides).train()
     if granularity is not None:
-        model.activation_checkpointing_enable({"use_reentrant": False})
-        model.model.checkpoint_loops = granularity == "loop"
+        model.activation_checkpointing_enable({"use_reentrant": False, "granularity": granularity})
     return model
 
 
@@ -47,7 +48,7 @@ def bytes_kept_for_backward(model):
 
 @pytest.mark.parametrize("streams", [1, 2])
 @pytest.mark.parametrize("ternary", [True, False])
-@pytest.mark.parametrize("granularity", ["layer", "loop"])
+@pytest.mark.parametrize("granularity", ["layer", "loop", "group"])
 def test_gradients_are_those_without_checkpointing(granularity, ternary, streams):
     shape = dict(mhc_num_streams=streams, ternary=ternary)
     expected, found = gradients(model_with(None, **shape)), gradients(model_with(granularity, **shape))
@@ -75,6 +76,32 @@ def test_by_loop_only_the_states_at_the_loops_starts_are_kept(streams):
     state = streams * TOKENS.numel() * 32 * 4  # one residual state in fp32
     assert layer - loop == (4 * 3 - 4) * state
     assert none > 3 * layer
+
+
+def largest_number_of_inputs(granularity, layers):
+    """Largest number of inputs of layers, of one state each, that are held during backward."""
+    model = model_with(granularity, num_shared_layers=layers, num_loops=1, ternary=False)
+    held, largest = weakref.WeakSet(), 0
+    blocks = [layer.block for layer in model.model.layers]
+
+    def counting(block):
+        def run(hidden_states, **kwargs):
+            nonlocal largest
+            held.add(hidden_states.untyped_storage())
+            largest = max(largest, len(held))
+            return block(hidden_states, **kwargs)
+
+        return run
+
+    for layer, block in zip(model.model.layers, blocks, strict=True):
+        layer.block = counting(block)
+    model(TOKENS, labels=TOKENS, use_cache=False).loss.backward()
+    return largest
+
+
+def test_in_groups_few_inputs_of_layers_are_held_at_once():
+    assert largest_number_of_inputs("loop", 9) >= 9
+    assert largest_number_of_inputs("group", 9) <= 3 + 3 + 1
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def test_the_last_call_decides_on_the_granularity():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"granularity": "token"}, "granularity must be one of layer, loop, selective, got 'token'"),
+        ({"granularity": "token"}, "granularity must be one of layer, loop, group, selective, got 'token'"),
         (SELECTIVE | {"use_reentrant": True}, "selective has no option but use_reentrant=False, got .*True"),
         (SELECTIVE | {"context_fn": None}, "selective has no option but use_reentrant=False, got .*context_fn"),
     ],

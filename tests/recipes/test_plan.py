@@ -14,7 +14,7 @@ from recipes.pipeline.plan.counts import count_parameters
 from recipes.pipeline.plan.fit import step_of
 from recipes.pipeline.plan.flops import flops_per_token
 from recipes.pipeline.plan.gpus import MEMORY_GIB, find_gpu
-from recipes.pipeline.plan.memory import peak_memory
+from recipes.pipeline.plan.memory import GIB, peak_memory
 from recipes.pipeline.plan.page import page
 from recipes.pipeline.plan.parallel import parallelisms
 from recipes.pipeline.plan.plan import make_plan
@@ -122,6 +122,12 @@ def test_gpus_that_cannot_share_the_batch_are_refused(tmp_path):
         make_plan(tiny_recipe(tmp_path), "H100", 3)
 
 
+def test_a_plan_with_a_stage_ends_with_it(tmp_path, capsys):
+    command(find_recipe("config_a")(), ["--plan", "--stage", "pretrain"])
+    text = capsys.readouterr().out
+    assert "stage pretrain at its peak" in text and "long_context" not in text
+
+
 def test_no_gpu_and_an_unknown_stage_are_refused_by_their_options(tmp_path, capsys):
     for options, message in (
         (["--num-gpus", "0"], "--num-gpus must be at least 1, got 0"),
@@ -153,7 +159,7 @@ def test_the_largest_micro_batch_fits_and_the_next_does_not():
     plan = make_plan(recipe)
     memory, limit = plan.memories[0], find_gpu("RTX PRO 6000").memory * recipe.hardware.gpu_memory_fraction
     assert plan.limit == int(limit) < plan.gpu.memory
-    step = step_of(recipe, first_stage(recipe), 1)
+    step = step_of(recipe, first_stage(recipe), 1, None)
     for fit in memory.fits:
         sizes = {
             rows: peak_memory(replace(step, checkpointing=fit.checkpointing, tokens=rows * 8192)).total
@@ -168,9 +174,33 @@ def test_the_cheapest_recomputation_is_the_first_with_which_a_row_fits():
     assert memory.cheapest == next(fit for fit in memory.fits if fit.largest)
 
 
+@pytest.mark.parametrize("name", ["config_a", "config_b", "config_c"])
+def test_auto_trains_every_stage_within_the_recipes_gpu_by_the_cheapest_recomputation(name):
+    recipe = find_recipe(name)()
+    assert recipe.training.checkpointing == "auto"
+    for memory in make_plan(recipe).memories:
+        assert memory.memory.total <= memory.limit
+        assert memory.checkpointing == memory.cheapest.checkpointing
+        assert 1 <= memory.micro_batch <= memory.rows
+
+
+def test_auto_without_a_gpu_recomputes_nothing_and_beyond_one_takes_what_needs_least():
+    recipe = find_recipe("config_a")()
+    stage = first_stage(recipe)
+    assert step_of(recipe, stage, 1, None).checkpointing == "none"
+    assert step_of(recipe, stage, 1, GIB).checkpointing == "group"
+    assert step_of(recipe, stage, 1, GIB).tokens == stage.seq_len
+
+
+def test_a_stage_that_trains_the_gate_alone_recomputes_nothing():
+    recipe = find_recipe("config_b")().changed(gate={"total_steps": 2}, training={"checkpointing": "loop"})
+    assert step_of(recipe, recipe.stage("gate"), 1, None).checkpointing == "none"
+
+
 def test_shared_weights_need_less_memory_than_copies():
     recipe = find_recipe("config_b")()
-    copies, shared = parallelisms(recipe, first_stage(recipe), find_gpu("RTX 4090"), 2)
+    plan = make_plan(recipe)
+    copies, shared = parallelisms(recipe, first_stage(recipe), find_gpu("RTX 4090"), 2, plan.limit)
     assert shared.memory.total < copies.memory.total
     # Each of two GPUs sends half of the gradients twice, in fp32.
     assert copies.bytes_per_step == 4 * count_parameters(recipe.model).unique

@@ -214,7 +214,8 @@ def test_a_batch_is_divided_among_the_processes_or_refused(tmp_path):
     assert [longer.micro_batch_size(recipe, processes) for processes in (1, 2, 3)] == [2, 2, 2]
     assert replace(stage, seq_len=3200).micro_batch_size(recipe, 1) == 1
     with pytest.raises(
-        ValueError, match="pretrain.batch_size must be a multiple of the number of processes, 5, got 12"
+        ValueError,
+        match=r"multiple of the number of processes, 5 \(--set pretrain.batch_size=10\), got 12",
     ):
         stage.micro_batch_size(recipe, 5)
 

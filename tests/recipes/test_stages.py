@@ -249,6 +249,7 @@ def test_every_setting_of_every_recipe_has_a_meaning_and_can_be_set_to_what_it_i
     "change, message",
     [
         ("pretrain.peek_lr=1", "pretrain.peek_lr is no setting of this recipe; the nearest is pretrain.peak_lr"),
+        ("hardware.banana=1", "hardware.banana is no setting of this recipe; hardware has dataloader_num_workers, "),
         ("pretrain.peak_lr", "--set needs name=value"),
         ("pretrain.total_steps=many", "pretrain.total_steps must be a whole number, got 'many'"),
         ("training.total_steps=1.5", "pretrain.total_steps must be a whole number, got 1.5"),

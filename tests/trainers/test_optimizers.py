@@ -256,7 +256,7 @@ def test_muon_moves_stacked_matrices_as_it_moves_each_alone(in_bf16, tolerance, 
     [
         (dict(optimizer="sgd"), "optimizer must be one of muon_lion, adamw, got 'sgd'"),
         (dict(lion_impl="jax"), "lion_impl must be one of"),
-        (dict(checkpoint_granularity="token"), "checkpoint_granularity must be one of layer, loop, selective"),
+        (dict(checkpoint_granularity="token"), "checkpoint_granularity must be one of layer, loop, group, selective"),
         (dict(muon_lr=0.0), "muon_lr must be above 0 and finite, got 0.0"),
         (dict(lion_lr=float("nan")), "lion_lr must be above 0 and finite, got nan"),
         (dict(learning_rate=-1.0), "learning_rate must be above 0 and finite"),

@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 
 from modeling_nanochat import LoopLMConfig
 
-Checkpointing = Literal["none", "selective", "layer", "loop"]
-MODES: tuple[Checkpointing, ...] = ("none", "selective", "layer", "loop")
+Checkpointing = Literal["none", "selective", "layer", "loop", "group"]
+MODES: tuple[Checkpointing, ...] = ("none", "selective", "layer", "loop", "group")
 """Modes of `training.checkpointing`, in the order of the time that they cost, the cheapest first."""
 BF16, FP32 = 2, 4
 

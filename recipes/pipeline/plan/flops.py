@@ -1,9 +1,10 @@
 """Floating-point operations per token of a training step, by part, and of what checkpointing computes again."""
 
 from dataclasses import dataclass
-from math import factorial
+from math import ceil, factorial
 
 from modeling_nanochat import LoopLMConfig
+from modeling_nanochat.recomputation_nanochat import group_size
 from recipes.pipeline.plan.activations import Checkpointing, head_widths
 from trainers.training_statistics import training_flops_per_token
 
@@ -65,11 +66,16 @@ def flops_per_token(config: LoopLMConfig, seq_len: int, checkpointing: Checkpoin
     by_layer = block if compiled or config.mhc_num_streams > 1 or config.sandwich_norm else block - down
     # "selective" keeps the outputs of matrix products, but not those of the batched ones for the streams.
     again = applications * streams if checkpointing == "selective" else 0
-    if checkpointing in ("layer", "loop"):
+    if checkpointing in ("layer", "loop", "group"):
         again = applications * by_layer
     if checkpointing == "loop":
         # The inputs of the blocks; the last block's output is not needed.
         again += loops * (layers - 1) * block
+    if checkpointing == "group":
+        # The inputs of the groups, then those of the blocks within each group.
+        size = group_size(layers)
+        groups = ceil(layers / size)
+        again += loops * (size * (groups - 1) + layers - groups) * block
     return TokenFlops(
         projections=applications * projections,
         attention=applications * attention,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 
 from modeling_nanochat import LoopLMConfig
 from modeling_nanochat.loss_nanochat import CHUNK_BYTES
+from modeling_nanochat.recomputation_nanochat import group_size
 from recipes.pipeline.plan.activations import (
     BF16,
     FP32,
@@ -135,19 +136,25 @@ class _Parts:
         self.block_weights = in_bf16 if in_blocks else 0
         self.cached_weights = 0 if in_blocks else in_bf16 * config.num_shared_layers
         layers = config.num_shared_layers
-        self.by_application = {"none": self.block, "selective": self.selective, "layer": self.state, "loop": 0}[
-            step.checkpointing
-        ]
-        self.kept_by_loop = layers * self.by_application + (self.state if step.checkpointing == "loop" else 0)
+        kept = {"none": self.block, "selective": self.selective, "layer": self.state}
+        self.by_application = kept.get(step.checkpointing, 0)
+        self.start_of_loop = self.state if step.checkpointing in ("loop", "group") else 0
+        self.kept_by_loop = layers * self.by_application + self.start_of_loop
         self.weights_by_loop = layers * self.block_weights if step.checkpointing == "none" else 0
-        # Inputs of the blocks of the loop that is computed again; that of the first one is kept anyway.
-        self.inputs_of_loop = (layers - 1) * self.state if step.checkpointing == "loop" else 0
+        self.group = {"loop": layers, "group": group_size(layers)}.get(step.checkpointing)
         again = {"none": 0, "selective": self.block - self.selective}.get(step.checkpointing, self.block)
         self.recomputed = max(0, again) + (self.block_weights if step.checkpointing != "none" else 0)
 
     def after_loop(self, loop: int) -> int:
         """Bytes that a loop keeps besides its blocks."""
         return bytes_per_token(between_loops(self.config, loop == self.config.num_loops - 1)) * self.tokens
+
+    def inputs_in_loop(self, layer: int) -> int:
+        """
+        Bytes of the inputs that were computed again and are needed when backward reaches a block: of the groups of the
+        loop, and of the blocks of the present group. The inputs of the first group and block are counted elsewhere.
+        """
+        return 0 if self.group is None else (layer // self.group + layer % self.group) * self.state
 
     def logits(self) -> int:
         """Bytes of a chunk of logits in fp32."""
@@ -185,11 +192,10 @@ def _moments(step: Step) -> Iterator[Memory]:
         loops_before = loop * parts.kept_by_loop + sum(parts.after_loop(each) for each in range(loop))
         for layer in reversed(range(layers)):
             done = block_gradients * (layers if loop < loops - 1 else layers - layer)
-            own = (layer + 1) * parts.by_application + (parts.state if step.checkpointing == "loop" else 0)
+            own = (layer + 1) * parts.by_application + parts.start_of_loop
             weights_kept = loop * parts.weights_by_loop
             if step.checkpointing == "none":
                 weights_kept += (layer + 1) * parts.block_weights
-            inputs = parts.inputs_of_loop * layer // max(1, layers - 1)
             # Gradients of weights that are quantized once add up in bf16, and become fp32 at the end.
             if parts.cached_weights:
                 so_far = (before or other_gradients) + done * BF16 // FP32
@@ -199,7 +205,7 @@ def _moments(step: Step) -> Iterator[Memory]:
                 so_far,
                 quantized_weights=parts.cached_weights + weights_kept,
                 activations=loops_before + own,
-                recomputed=parts.recomputed + inputs,
+                recomputed=parts.recomputed + parts.inputs_in_loop(layer),
                 loss=parts.hidden_gradients,
                 temporary=parts.in_backward_of_block(),
             )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recipes.pipeline.plan.activations import BF16, FP32
+from recipes.pipeline.plan.activations import BF16, FP32, Checkpointing
 from recipes.pipeline.plan.counts import count_parameters
 from recipes.pipeline.plan.fit import step_of
 from recipes.pipeline.plan.gpus import Gpu
@@ -26,32 +26,36 @@ class Parallelism:
 
     Attributes:
         name: DDP or FSDP2.
+        checkpointing: Recomputation that it trains with.
         memory: Per GPU, at the peak.
         bytes_per_step: Bytes that each GPU sends in an optimizer step.
         share_of_step: Time of this over the time that the step computes at 40 % MFU, if nothing overlaps.
     """
 
     name: str
+    checkpointing: Checkpointing
     memory: Memory
     bytes_per_step: float
     share_of_step: float
 
 
-def parallelisms(recipe: "Recipe", stage: "TextStage", gpu: Gpu, num_gpus: int) -> tuple[Parallelism, ...]:
-    """Return the ways to train a stage with several GPUs; none for one GPU."""
+def parallelisms(recipe: "Recipe", stage: "TextStage", gpu: Gpu, num_gpus: int, limit: int) -> tuple[Parallelism, ...]:
+    """Return the ways to train a stage with several GPUs that have `limit` bytes each; none for one GPU."""
     if num_gpus == 1:
         return ()
-    work, unique = work_of(recipe, stage), count_parameters(recipe.model).unique
+    unique = count_parameters(recipe.model).unique
+    copies, shards = (step_of(recipe, stage, num_gpus, limit, shards) for shards in (1, num_gpus))
+    work = work_of(recipe, stage, copies.checkpointing)
     seconds = work.tokens_per_step / work.tokens_per_second(gpu, num_gpus, ASSUMED_UTILIZATION)
-    micro_batches = stage.batch_size // (stage.micro_batch_size(recipe, num_gpus) * num_gpus)
+    micro_batches = stage.tokens_per_step // (shards.tokens * num_gpus)
     others = (num_gpus - 1) / num_gpus
     # Gradients are summed in fp32 once per step: scattered, then gathered.
     replicated = 2 * others * FP32 * unique
     # Weights in bf16 are gathered in every forward pass (and stay for backward), gradients in bf16 scattered once.
     sharded = others * BF16 * unique * (micro_batches + 1)
     return tuple(
-        Parallelism(name, peak_memory(step_of(recipe, stage, num_gpus, shards)), sent, _share(sent, seconds))
-        for name, shards, sent in (("DDP", 1, replicated), ("FSDP2", num_gpus, sharded))
+        Parallelism(name, step.checkpointing, peak_memory(step), sent, _share(sent, seconds))
+        for name, step, sent in (("DDP", copies, replicated), ("FSDP2", shards, sharded))
     )
 
 

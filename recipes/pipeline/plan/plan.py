@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from modeling_nanochat import LoopLMConfig
 from recipes.pipeline.plan.counts import ParameterCounts, count_parameters
-from recipes.pipeline.plan.fit import StageMemory, stage_memory
+from recipes.pipeline.plan.fit import StageMemory, stage_memory, step_of
 from recipes.pipeline.plan.gpus import Gpu, gpu_of
 from recipes.pipeline.plan.parallel import Parallelism, parallelisms
 from recipes.pipeline.plan.speed import StageWork, work_of
@@ -56,11 +56,6 @@ class Plan:
         """Number of loops of the model."""
         return self.recipe.model.num_loops
 
-    @property
-    def checkpointing(self) -> str:
-        """The recipe's recomputation."""
-        return self.recipe.training.checkpointing
-
 
 def make_plan(recipe: "Recipe", gpu_name: str | None = None, num_gpus: int | None = None) -> Plan:
     """
@@ -82,15 +77,16 @@ def make_plan(recipe: "Recipe", gpu_name: str | None = None, num_gpus: int | Non
     trained = [stage for stage in text if not isinstance(stage, TrainGate)]
     counts = count_parameters(recipe.model)
     limit = int(gpu.memory * recipe.hardware.gpu_memory_fraction)
+    steps = {stage.name: step_of(recipe, stage, num_gpus, limit) for stage in text}
     return Plan(
         recipe=recipe,
         gpu=gpu,
         num_gpus=num_gpus,
         counts=counts,
-        works=tuple(work_of(recipe, stage) for stage in text),
+        works=tuple(work_of(recipe, stage, steps[stage.name].checkpointing) for stage in text),
         limit=limit,
         memories=tuple(stage_memory(recipe, stage, num_gpus, limit) for stage in trained),
-        parallel=parallelisms(recipe, trained[0], gpu, num_gpus),
+        parallel=parallelisms(recipe, trained[0], gpu, num_gpus, limit),
         disk=_disk(recipe, counts),
         export=_export(recipe.model, recipe),
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from recipes.pipeline.plan.activations import Checkpointing
 from recipes.pipeline.plan.flops import TokenFlops, flops_per_token
 from recipes.pipeline.plan.gpus import Gpu
 
@@ -60,11 +61,10 @@ class StageWork:
         return self.tokens / self.tokens_per_second(gpu, num_gpus, utilization) / SECONDS_PER_DAY
 
 
-def work_of(recipe: "Recipe", stage: "TextStage") -> StageWork:
-    """Return the work of a stage with the recipe's recomputation."""
+def work_of(recipe: "Recipe", stage: "TextStage", checkpointing: Checkpointing) -> StageWork:
+    """Return the work of a stage with a kind of recomputation."""
     from recipes.pipeline.stages.gate import TrainGate
 
-    training, trains_gate = recipe.training, isinstance(stage, TrainGate)
-    mode = "none" if trains_gate else training.checkpointing
-    flops = flops_per_token(stage.model_config(recipe.model), stage.seq_len, mode, training.compile_blocks)
+    compiled, trains_gate = recipe.training.compile_blocks, isinstance(stage, TrainGate)
+    flops = flops_per_token(stage.model_config(recipe.model), stage.seq_len, checkpointing, compiled)
     return StageWork(stage.name, stage.total_steps, stage.tokens_per_step, stage.seq_len, flops, trains_gate)

@@ -115,7 +115,7 @@ def _time(days: float) -> str:
 def memory_table(plan: Plan, memory: StageMemory) -> Table:
     """Table of the memory of a stage, by part and recomputation."""
     per = " per GPU" if plan.num_gpus > 1 else ""
-    rows = "1 row" if memory.rows == 1 else f"{memory.rows} rows"
+    rows = _rows(memory.rows)
     title = f"Memory{per} of stage {memory.stage} at its peak, in GiB: micro-batches of {rows} x {memory.seq_len:,}"
     table = Table(title=title)
     table.add_column("part")
@@ -134,27 +134,36 @@ def memory_table(plan: Plan, memory: StageMemory) -> Table:
 
 def choice(plan: Plan, memory: StageMemory) -> str:
     """Sentence about the cheapest recomputation that fits."""
-    cheapest, own = memory.cheapest, memory.fit(plan.checkpointing)
+    cheapest, size = memory.cheapest, f"{memory.memory.total / GIB:.2f} GiB"
     if cheapest is None:
         return f"Stage {memory.stage} does not fit this GPU, not even one row at a time."
-    rows = "1 row" if cheapest.largest == 1 else f"{cheapest.largest} rows"
-    sentence = f"The cheapest that fits is checkpointing={cheapest.checkpointing}, with micro-batches of {rows}"
-    if cheapest.checkpointing == own.checkpointing:
+    if memory.setting == "auto":
+        rows = _rows(memory.micro_batch)
+        return f"training.checkpointing=auto takes {memory.checkpointing}, with micro-batches of {rows}: {size}."
+    sentence = (
+        f"The cheapest that fits is checkpointing={cheapest.checkpointing}, with micro-batches of "
+        f"{_rows(cheapest.largest)}"
+    )
+    if cheapest.checkpointing == memory.checkpointing:
         return f"{sentence}: the recipe's."
-    fits = "fits, too" if own.memory.total <= memory.limit else "does not fit"
-    return f"{sentence}; the recipe's checkpointing={own.checkpointing} {fits}."
+    fits = "fits, too" if memory.memory.total <= memory.limit else "does not fit"
+    return f"{sentence}; the recipe's checkpointing={memory.checkpointing} {fits}."
+
+
+def _rows(number: int) -> str:
+    return "1 row" if number == 1 else f"{number} rows"
 
 
 def parallel_table(plan: Plan) -> Table:
     """Table of the ways to use several GPUs."""
     table = Table(title=f"{plan.num_gpus} GPUs: a copy of the model on each (DDP), or shared among them (FSDP2)")
     table.add_column("way")
-    for name in ("GiB per GPU", "fits", "GB sent per step", "of a step at 40%"):
+    for name in ("recomputation", "GiB per GPU", "fits", "GB sent per step", "of a step at 40%"):
         table.add_column(name, justify="right")
     for way in plan.parallel:
         fits = "yes" if way.memory.total <= plan.limit else "no"
         sent, share = f"{way.bytes_per_step / 1e9:.2f}", f"{way.share_of_step:.1%}"
-        table.add_row(way.name, f"{way.memory.total / GIB:.2f}", fits, sent, share)
+        table.add_row(way.name, way.checkpointing, f"{way.memory.total / GIB:.2f}", fits, sent, share)
     return table
 
 

@@ -117,7 +117,7 @@ def _days(plan: "Plan", expected: Expected) -> Verdict:
 
 def _memory(plan: "Plan", expected: Expected) -> Verdict:
     memory = plan.memories[0]
-    own = memory.fit(plan.checkpointing).memory.total
+    own = memory.memory.total
     finding = f"{own / GIB:.1f} GiB with the recipe's settings in stage {memory.stage}, of {plan.limit / GIB:.1f}"
     finding += ": fits" if own <= memory.limit else ": does not fit"
     where = " per GPU" if plan.num_gpus > 1 else " of GPU memory"

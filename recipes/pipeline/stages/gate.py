@@ -18,6 +18,7 @@ class TrainGate(TextStage):
     """
 
     section: ClassVar[str] = "gate"
+    recomputes: ClassVar[bool] = False  # frozen blocks keep no activations
 
     name: str = setting("Name of the stage and of its folder.", default="gate", min_length=1)
     peak_lr: float = setting("AdamW's learning rate, constant.", default=1e-3, gt=0)
@@ -28,5 +29,4 @@ class TrainGate(TextStage):
         return GateTrainer
 
     def training_arguments(self, training: "TrainingSettings") -> dict[str, Any]:
-        # Frozen blocks keep no activations.
-        return {"optimizer": "adamw", "activation_checkpointing": False}
+        return {"optimizer": "adamw"}

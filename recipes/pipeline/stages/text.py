@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from recipes.pipeline.fields import check, setting, settings
 from recipes.pipeline.stages.stage import FINISHED, OWN_TEXT, Mix, Stage, StageResult, uses_fsdp
@@ -38,6 +38,9 @@ class TextStage(Stage):
     def __post_init__(self) -> None:
         check_shares(f"{self.name}.mix", self.mix)
 
+    recomputes: ClassVar[bool] = True
+    """Whether the stage needs activations of the whole model, which `training.checkpointing` is about."""
+
     @property
     def is_active(self) -> bool:
         return self.total_steps > 0
@@ -69,7 +72,6 @@ class TextStage(Stage):
         """Arguments of the Trainer that depend on the kind of stage."""
         return {
             "optimizer": training.optimizer,
-            "activation_checkpointing": training.checkpointing != "none",
         }
 
     def model_config(self, config: "LoopLMConfig") -> "LoopLMConfig":
@@ -84,7 +86,8 @@ class TextStage(Stage):
         Raises:
             ValueError: The processes cannot share the batch evenly.
         """
-        rule = f"a multiple of the number of processes, {num_processes}"
+        shared = max(1, self.batch_size // num_processes) * num_processes
+        rule = f"a multiple of the number of processes, {num_processes} (--set {self.name}.batch_size={shared})"
         check(self.name, "batch_size", self.batch_size, rule, self.batch_size % num_processes == 0)
         per_process = self.batch_size // num_processes
         tokens = recipe.training.micro_batch_size * recipe.data.seq_len
