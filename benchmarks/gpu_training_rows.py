@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import torch
 from training_step import (
@@ -27,7 +27,8 @@ from recipes.config_a import config_a
 from recipes.config_b import config_b
 from recipes.config_c import config_c
 from recipes.nano import nano
-from recipes.pipeline.schema import Recipe, TrainingSettings
+from recipes.pipeline.plan.activations import MODES
+from recipes.pipeline.schema import Recipe
 from trainers import optimizers
 from trainers.hardware import has_fast_bf16, peak_flops
 from trainers.optimizers import muon_and_lion
@@ -46,7 +47,6 @@ TINY_MODEL = dict(
     vocab_size=96,
     max_position_embeddings=16,
 )
-CHECKPOINTING = get_args(get_type_hints(TrainingSettings)["checkpointing"])
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _recomputation_rows(tiny: bool) -> list[Row]:
     section = "Recomputation, trainer at config B's and config A's shape"
     made = []
     for recipe, streams in ((config_b(), 2), (config_a(), 4)):
-        for mode in CHECKPOINTING:
+        for mode in MODES:
             name = f"{recipe.name}, 2 x {recipe.data.seq_len}, {_streams(streams)}, {mode}"
             made.append(Row(section, name, lambda r=recipe, s=streams, m=mode: train(r, 2, s, m, tiny)))
     return made
