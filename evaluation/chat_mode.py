@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import TemplateError
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from evaluation.models.served_model import ServedModel
 
 PLACE = "{prompt}"
 INSTRUCTION = f"""Write this Rust function so that it does what its description says.
@@ -39,6 +41,29 @@ class ChatMode:
                 f"the instruction must have {PLACE} once, where the problem goes, got {self.instruction!r}"
             )
 
+    def question(self, problem: str) -> str:
+        """Return the user's message: the instruction with the problem's text."""
+        return self.instruction.replace(PLACE, problem.strip("\n"))
+
+    def asked(
+        self, model: PreTrainedModel | ServedModel, tokenizer: PreTrainedTokenizerBase | None, problem: str
+    ) -> str:
+        """
+        Return what a model is asked: the rendered text, or the question to a served model, which has its own template.
+
+        Raises:
+            ValueError: There is no template, it cannot be rendered, or one is given for a served model.
+        """
+        if not isinstance(model, ServedModel):
+            assert tokenizer is not None, "a model in memory has a tokenizer"
+            return self.render(tokenizer, problem)
+        if self.template is not None:
+            raise ValueError(
+                f"--chat-template needs the folder of a saved model or a Hub name, got the model {model.name}, which "
+                "is asked in its own template: leave the option out"
+            )
+        return self.question(problem)
+
     def render(self, tokenizer: PreTrainedTokenizerBase, problem: str) -> str:
         """
         Return the text that the model continues with its answer; it includes the special tokens.
@@ -46,7 +71,7 @@ class ChatMode:
         Raises:
             ValueError: There is no template, or it cannot be rendered.
         """
-        messages = [{"role": "user", "content": self.instruction.replace(PLACE, problem.strip("\n"))}]
+        messages = [{"role": "user", "content": self.question(problem)}]
         template = self._template(tokenizer)
         try:
             return tokenizer.apply_chat_template(
@@ -55,10 +80,20 @@ class ChatMode:
         except TemplateError as error:
             raise ValueError(f"the chat template cannot be rendered for one user message: {error}") from error
 
-    def record(self, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
-        """Return the settings that results record: the instruction and the SHA-256 of the template."""
-        template = hashlib.sha256(self._template(tokenizer).encode()).hexdigest()
-        return {"instruction": self.instruction, "chat_template_sha256": template}
+    def record(
+        self, model: PreTrainedModel | ServedModel, tokenizer: PreTrainedTokenizerBase | None
+    ) -> dict[str, Any]:
+        """
+        Return the settings that results record: the instruction and the SHA-256 of the template, None where a server
+        does not tell its template.
+        """
+        if isinstance(model, ServedModel):
+            template = model.chat_template
+        else:
+            assert tokenizer is not None, "a model in memory has a tokenizer"
+            template = self._template(tokenizer)
+        digest = None if template is None else hashlib.sha256(template.encode()).hexdigest()
+        return {"instruction": self.instruction, "chat_template_sha256": digest}
 
     def _template(self, tokenizer: PreTrainedTokenizerBase) -> str:
         if self.template is None and not tokenizer.chat_template:

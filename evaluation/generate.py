@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,10 @@ from transformers import (
 
 from evaluation.chat_mode import ChatMode, begun_answer
 from evaluation.generation_settings import GenerationSettings
+from evaluation.models.served_model import ServedModel, StopRule
 from evaluation.progress import show_progress
 from evaluation.rust.syntax.completion import completed_function
 from modeling_nanochat import is_looplm
-
-StopRule = Callable[[str, str], str | None]
-"""From a prompt and the text generated so far to the completion, cut at its end; None while it is not complete."""
 
 
 def depth_arguments(settings: GenerationSettings, config: Any) -> dict[str, Any]:
@@ -155,9 +154,11 @@ def _complete(
     tokenizer: PreTrainedTokenizerBase,
     batch: Sequence[tuple[Prompt, int]],
     settings: GenerationSettings,
+    seed: int,
     rule: StopRule | None,
 ) -> list[Sample]:
     """Complete one batch. Without a rule the prompts are rendered chats, and the model ends its answers."""
+    set_seed(seed % 2**32)
     texts = [prompt.text for prompt, _ in batch]
     # Some tokenizers return token types, which few decoders accept.
     inputs = tokenizer(
@@ -199,9 +200,28 @@ def _complete(
     return samples
 
 
+def _complete_served(
+    model: ServedModel,
+    batch: Sequence[tuple[Prompt, int]],
+    settings: GenerationSettings,
+    seed: int,
+    rule: StopRule | None,
+) -> list[Sample]:
+    """Complete one batch by a served model. Without a rule the prompts are questions."""
+    texts = [prompt.text for prompt, _ in batch]
+    if rule is None:
+        completions = model.answer(texts, settings, seed)
+    else:
+        completions = model.complete(texts, settings, seed, rule)
+    return [
+        Sample(prompt.name, index, found.text, found.finished, found.tokens, None)
+        for (prompt, index), found in zip(batch, completions, strict=True)
+    ]
+
+
 def generate(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    model: PreTrainedModel | ServedModel,
+    tokenizer: PreTrainedTokenizerBase | None,
     prompts: Sequence[Prompt],
     settings: GenerationSettings,
     path: Path,
@@ -214,8 +234,8 @@ def generate(
     an interrupted call continues from there and ends with the same samples.
 
     Args:
-        model: In evaluation mode.
-        tokenizer: The model's, with a padding token.
+        model: In evaluation mode, or a served one.
+        tokenizer: The model's, with a padding token; None for a served model.
         prompts: What to complete.
         settings: How to sample.
         path: File of the samples.
@@ -230,17 +250,23 @@ def generate(
         ValueError: `path` holds samples of another model, of other prompts, or with other settings or another mode; a
             prompt does not fit into the model's context; or there is no chat template.
     """
-    check_depth(model, settings)
     if chat is not None:
-        prompts = [Prompt(prompt.name, chat.render(tokenizer, prompt.text)) for prompt in prompts]
+        prompts = [Prompt(prompt.name, chat.asked(model, tokenizer, prompt.text)) for prompt in prompts]
+    if isinstance(model, ServedModel):
+        model.check(settings)
+        identity, complete = model.digest or model.name, partial(_complete_served, model)
+    else:
+        assert tokenizer is not None, "a model in memory has a tokenizer"
+        check_depth(model, settings)
+        _check_lengths(model, tokenizer, prompts, special_tokens=chat is None)
+        identity, complete = fingerprint(model), partial(_complete, model, tokenizer)
     rows = [(prompt, index) for prompt in prompts for index in range(settings.num_samples)]
-    _check_lengths(model, tokenizer, prompts, special_tokens=chat is None)
     texts = json.dumps([asdict(prompt) for prompt in prompts])
     prompts_hash = hashlib.sha256(texts.encode()).hexdigest()
-    header: dict[str, Any] = {"model": fingerprint(model), "sampling": asdict(settings)}
+    header: dict[str, Any] = {"model": identity, "sampling": asdict(settings)}
     header["stop"] = "end_of_answer" if chat else rule.__name__
     # Files from before there was a chat mode have no such field.
-    header["chat"] = None if chat is None else chat.record(tokenizer)
+    header["chat"] = None if chat is None else chat.record(model, tokenizer)
     header["prompts"] = prompts_hash
     samples = _read_samples(path, header, settings.batch_size, len(rows))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -252,9 +278,9 @@ def generate(
         with show_progress("Sampling", len(rows), "completions", len(samples), progress) as advance:
             for start in starts:
                 # Each batch has a seed of its own, so that it does not depend on where an earlier call stopped.
-                set_seed((settings.seed * 1_000_003 + start) % 2**32)
+                seed = settings.seed * 1_000_003 + start
                 batch = rows[start : start + settings.batch_size]
-                completed = _complete(model, tokenizer, batch, settings, None if chat else rule)
+                completed = complete(batch, settings, seed, None if chat else rule)
                 file.writelines(json.dumps(asdict(sample)) + "\n" for sample in completed)
                 file.flush()
                 samples += completed

@@ -10,6 +10,7 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
+from evaluation.models.served_model import ServedModel
 from evaluation.results import Results
 from evaluation.suites.registry import suite_classes
 from modeling_nanochat import is_looplm
@@ -74,8 +75,10 @@ def read_results(folder: Path) -> list[Results]:
     return sorted(results, key=place)
 
 
-def describe(model: PreTrainedModel, path: str) -> dict[str, Any]:
+def describe(model: PreTrainedModel | ServedModel, path: str) -> dict[str, Any]:
     """Return the description of a model that its results keep: path, type, number of parameters, depth."""
+    if isinstance(model, ServedModel):
+        return {"path": path, **model.describe()}
     found: dict[str, Any] = {
         "path": path,
         "model_type": model.config.model_type,

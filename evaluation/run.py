@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.generate import check_depth
 from evaluation.loading import check_dtype, device_of, load_model
+from evaluation.models.served_model import NeedsWeights, ServedModel
 from evaluation.progress import hide_library_bars
 from evaluation.report import print_results
 from evaluation.results import Results
@@ -40,7 +41,7 @@ class Loading:
 
 
 def evaluate_model(
-    model: str | PreTrainedModel,
+    model: str | PreTrainedModel | ServedModel,
     suites: str | Sequence[str | Suite] = ALL,
     output_dir: Path = Path("results"),
     settings: EvaluationSettings | None = None,
@@ -55,9 +56,10 @@ def evaluate_model(
     when it is called again. Whatever can be refused is refused before the model is loaded.
 
     Args:
-        model: Folder or Hub name of a causal language model, or a loaded one, which is put into evaluation mode.
+        model: Folder or Hub name of a causal language model, or a loaded one, which is put into evaluation mode, or a
+            served one.
         suites: Names, such as "compile-rate", or suites with their problems. "all" runs every suite and skips those
-            whose problems are missing.
+            whose problems are missing, and those that need the weights of a served model.
         output_dir: Folder for the files; must not hold results of another model.
         settings: Of all suites; None for the defaults. Suites that are passed with their problems keep them.
         tokenizer: Of a loaded model.
@@ -75,7 +77,7 @@ def evaluate_model(
         GoldFailed: A suite's own solution fails on this machine.
     """
     settings, loading = settings or EvaluationSettings(), loading or Loading()
-    if not isinstance(model, str) and tokenizer is None:
+    if not isinstance(model, str | ServedModel) and tokenizer is None:
         raise ValueError("tokenizer must be given with a loaded model, got None")
     check_dtype(loading.dtype)
     device_of(loading.device)
@@ -86,7 +88,8 @@ def evaluate_model(
         if console is not None:
             console.print(line, markup=False)
 
-    loaded = load_suites([suites] if isinstance(suites, str) else suites, settings, log)
+    wanted = [suites] if isinstance(suites, str) else suites
+    loaded = load_suites(wanted, settings, log)
     names = [suite.results_name for suite in loaded]
     if len(set(names)) < len(names):
         raise ValueError(f"suites must have results of different names, got {', '.join(names)}")
@@ -96,13 +99,18 @@ def evaluate_model(
             edition: stack.enter_context(RustVerifier(edition, settings.num_workers, run_timeout=settings.run_timeout))
             for edition in sorted({settings.edition or each.edition for each in loaded if each.edition is not None})
         }
-        path = model if isinstance(model, str) else model.name_or_path
         if isinstance(model, str):
+            path = model
             model, tokenizer = load_model(model, loading.trust_remote_code, loading.dtype, loading.device)
-        model.eval()
-        check_depth(model, settings.generation)
-        for suite in loaded:
-            suite.check_model(model, tokenizer)
+        else:
+            path = model.name if isinstance(model, ServedModel) else model.name_or_path
+        if isinstance(model, ServedModel):
+            model.check(settings.generation)
+        else:
+            model.eval()
+            check_depth(model, settings.generation)
+        loaded = fitting_suites(loaded, model, tokenizer, ALL in wanted, log)
+        names = [suite.results_name for suite in loaded]
         folder = ResultsFolder(output_dir, describe(model, path), command)
         folder.check(names)
         runs = []
@@ -144,3 +152,30 @@ def load_suites(suites: Sequence[str | Suite], settings: EvaluationSettings, log
                 raise
             log(f"{each.name} is skipped: {error}")
     return [*loaded, *given]
+
+
+def fitting_suites(
+    suites: Sequence[Suite],
+    model: PreTrainedModel | ServedModel,
+    tokenizer: PreTrainedTokenizerBase | None,
+    skip: bool,
+    log: Log,
+) -> list[Suite]:
+    """
+    Return the suites that can run on a model. Those that need weights which a served model does not give are left out
+    and logged with `skip`.
+
+    Raises:
+        ValueError: A suite cannot run on this model.
+    """
+    fitting = []
+    for suite in suites:
+        try:
+            suite.check_model(model, tokenizer)
+        except NeedsWeights as error:
+            if not skip:
+                raise
+            log(f"{suite.name} is skipped: {error}")
+        else:
+            fitting.append(suite)
+    return fitting

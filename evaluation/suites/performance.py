@@ -12,6 +12,7 @@ from rich.table import Table
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
 
 from evaluation.generate import positions
+from evaluation.models.served_model import ServedModel, require_weights
 from evaluation.plots import plot_exit_speed
 from evaluation.progress import show_progress
 from evaluation.results import Interval, Results, bootstrap
@@ -130,11 +131,12 @@ class Performance(Suite):
             )
         )
 
-    def check_model(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        speeds_to_measure(model, self.workload)
+    def check_model(self, model: PreTrainedModel | ServedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
+        speeds_to_measure(require_weights(model, self.name), self.workload)
 
     def run(self, run: SuiteRun) -> Results:
-        return replace(measure(run.model, self.workload, run.progress), settings=asdict(self.workload))
+        model, _ = run.loaded
+        return replace(measure(model, self.workload, run.progress), settings=asdict(self.workload))
 
     @classmethod
     def table(cls, results: Results) -> Table:

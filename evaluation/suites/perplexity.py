@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.generate import depth_arguments, positions
 from evaluation.loss_by_depth import DepthPoint, ExitSums, decoded_losses, evaluation_mode, token_losses
+from evaluation.models.served_model import ServedModel, require_weights
 from evaluation.plots import plot_depth_quality
 from evaluation.progress import show_progress
 from evaluation.results import Interval, Results, bootstrap
@@ -57,19 +58,23 @@ class Perplexity(Suite):
         texts = dict(islice(read_texts(settings.text).items(), settings.limit))
         return cls(texts, settings.window, settings.text)
 
+    def check_model(self, model: PreTrainedModel | ServedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
+        require_weights(model, self.name)
+
     def run(self, run: SuiteRun) -> Results:
         generation = run.settings.generation
-        window = min(self.window, positions(run.model) or self.window)
+        model, tokenizer = run.loaded
+        window = min(self.window, positions(model) or self.window)
         found = score_texts(
-            run.model,
-            run.tokenizer,
+            model,
+            tokenizer,
             self.texts,
             window,
             batch_size=generation.batch_size,
             progress=run.progress,
             **generation.depth,
         )
-        settings = {"window": window, "text": str(self.source)} | depth_arguments(generation, run.model.config)
+        settings = {"window": window, "text": str(self.source)} | depth_arguments(generation, model.config)
         return replace(found, settings=settings)
 
     @classmethod

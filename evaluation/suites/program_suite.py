@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.chat_mode import ChatMode
 from evaluation.generate import Prompt, Sample, StopRule, generate, positions
+from evaluation.models.served_model import ServedModel
 from evaluation.results import Results
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
 from evaluation.rust.syntax.answers import extract_rust
@@ -141,9 +142,9 @@ class ProgramSuite(Suite):
         tests = [problem.tests for problem in self.problems]
         return verify_samples(verifier, programs, tests, rules=self.rules, trusted=trusted, progress=progress)
 
-    def check_model(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    def check_model(self, model: PreTrainedModel | ServedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
         if self.chat:
-            self.chat.render(tokenizer, "")
+            self.chat.asked(model, tokenizer, "")
 
     def checked(self, run: SuiteRun, log: Log) -> Self:
         log(f"{self.results_name}: checking the reference solutions of {len(self.problems)} problems")
@@ -192,7 +193,7 @@ class ProgramSuite(Suite):
         settings["problems"] = None if self.source is None else str(self.source)
         if self.chat is None:
             return settings | {"mode": "base"}
-        return settings | {"mode": "chat"} | self.chat.record(run.tokenizer)
+        return settings | {"mode": "chat"} | self.chat.record(run.model, run.tokenizer)
 
     def _details(self, samples: Sequence[Sample]) -> dict:
         loops = [sample.mean_loops for sample in samples if sample.mean_loops is not None]

@@ -15,6 +15,7 @@ from typing import ClassVar, Self
 from rich.table import Table
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from evaluation.models.served_model import ServedModel
 from evaluation.results import Interval, Results
 from evaluation.rust import RustVerifier
 from evaluation.settings import EvaluationSettings
@@ -30,20 +31,26 @@ class SuiteRun:
     Everything a suite runs with.
 
     Attributes:
-        model: In evaluation mode.
-        tokenizer: The model's, with a padding token.
+        model: In evaluation mode, or a served one.
+        tokenizer: The model's, with a padding token; None for a served model.
         settings: Of the evaluation.
         output_dir: Folder for files beside the results, such as samples.
         verifier: Compiles and runs programs; None where the suite has no edition.
         progress: Show progress bars.
     """
 
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    model: PreTrainedModel | ServedModel
+    tokenizer: PreTrainedTokenizerBase | None
     settings: EvaluationSettings
     output_dir: Path
     verifier: RustVerifier | None = None
     progress: bool = False
+
+    @property
+    def loaded(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """Model and tokenizer in memory, for suites whose `check_model` refuses served models."""
+        assert not isinstance(self.model, ServedModel) and self.tokenizer is not None, "check_model was not called"
+        return self.model, self.tokenizer
 
 
 class Suite(ABC):
@@ -92,8 +99,11 @@ class Suite(ABC):
             ValueError: What is there cannot be read, or a setting does not fit.
         """
 
-    def check_model(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Raise `ValueError` if the suite cannot run on this model; called before any long work."""
+    def check_model(self, model: PreTrainedModel | ServedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
+        """
+        Raise `ValueError` if the suite cannot run on this model; called before any long work. A suite that needs
+        weights calls `require_weights` here; it is skipped where all suites run on a served model.
+        """
         return None
 
     def checked(self, run: SuiteRun, log: Log) -> Self:

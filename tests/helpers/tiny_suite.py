@@ -31,7 +31,8 @@ class TinySuite(Suite):
 
     @torch.no_grad()
     def run(self, run: SuiteRun) -> Results:
-        scores = run.model(torch.tensor([[1]])).logits[0, -1]
+        model, _ = run.loaded
+        scores = model(torch.tensor([[1]])).logits[0, -1]
         values = {str(number): float(scores[number] > scores.median()) for number in self.numbers}
         metrics = {"above": share_interval(list(values.values()))}
         return Results(self.benchmark, {}, metrics, {"above": values}, settings={"first_token": 1}, unit=self.unit)
