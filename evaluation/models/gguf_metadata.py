@@ -46,10 +46,13 @@ class GgufCursor:
     def number(self, code: str) -> int | float | bool:
         return struct.unpack("<" + code, self.take(struct.calcsize("<" + code)))[0]
 
+    def integer(self, code: str) -> int:
+        return int(self.number(code))
+
     def string(self) -> str:
         start = self.position
         try:
-            return self.take(self.number("Q")).decode()
+            return self.take(self.integer("Q")).decode()
         except UnicodeDecodeError as error:
             raise ValueError(f"{self.path} is damaged: the text at byte {start} is not UTF-8") from error
 
@@ -60,7 +63,7 @@ class GgufCursor:
             return self.string()
         if kind != ARRAY:
             raise ValueError(f"{self.path} has a metadata value of the unknown type {kind}, near byte {self.position}")
-        item_kind, length = self.number("I"), self.number("Q")
+        item_kind, length = self.integer("I"), self.integer("Q")
         if item_kind in NUMBERS:
             content = self.take(length * struct.calcsize("<" + NUMBERS[item_kind]))
             return list(struct.unpack(f"<{length}{NUMBERS[item_kind]}", content))
@@ -95,13 +98,13 @@ def read_head(cursor: GgufCursor) -> GgufHead:
         ValueError: The file has another version, is truncated or is damaged.
     """
     cursor.take(len(MAGIC))
-    version = cursor.number("I")
+    version = cursor.integer("I")
     if version != VERSION:
         raise ValueError(f"{cursor.path} must be a GGUF file of version {VERSION}, got version {version}")
-    tensor_count, value_count = cursor.number("Q"), cursor.number("Q")
+    tensor_count, value_count = cursor.integer("Q"), cursor.integer("Q")
     metadata, value_offsets = {}, {}
     for _ in range(value_count):
-        key, kind = cursor.string(), cursor.number("I")
+        key, kind = cursor.string(), cursor.integer("I")
         value_offsets[key] = cursor.position
         metadata[key] = cursor.value(kind)
     return GgufHead(metadata, value_offsets, tensor_count)

@@ -15,7 +15,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -88,8 +90,7 @@ def llama_server(
     # Threads that wait sleep. By default they spin, which makes llama.cpp several times slower on a machine that does
     # other work, too. Must be set before the library is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    import xllamacpp
-
+    xllamacpp: Any = import_module("xllamacpp")
     context_length = settings.context_length or DEFAULT_CONTEXT
     num_threads = settings.num_threads or _cores()
     _check_address(settings)
@@ -134,7 +135,7 @@ def _check_address(settings: ServerSettings) -> None:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
         raise OSError(f"host must be a name or an address of this machine, got {settings.host!r}") from error
-    own = all(ipaddress.ip_address(address[0].split("%")[0]).is_loopback for *_, address in found)
+    own = all(ipaddress.ip_address(str(address[0]).split("%")[0]).is_loopback for *_, address in found)
     if not own and settings.api_key is None:
         raise ValueError(
             f"host {settings.host} can be reached by other machines and needs an API key: set LLAMA_API_KEY in the "

@@ -60,11 +60,11 @@ class GgufFile:
 def _tensor(cursor: GgufCursor) -> tuple[str, tuple[int, ...], BlockFormat, int]:
     """Read name, shape, type and offset (from the start of the tensor data) of the next entry of the tensor table."""
     name = cursor.string()
-    count = cursor.number("I")
+    count = cursor.integer("I")
     if not 1 <= count <= MAX_DIMENSIONS:
         raise ValueError(f"{cursor.path}: tensor {name} must have 1 to {MAX_DIMENSIONS} dimensions, got {count}")
-    dimensions = [cursor.number("Q") for _ in range(count)]
-    type_id, offset = cursor.number("I"), cursor.number("Q")
+    dimensions = [cursor.integer("Q") for _ in range(count)]
+    type_id, offset = cursor.integer("I"), cursor.integer("Q")
     if type_id not in FORMATS_BY_ID:
         known = ", ".join(f"{block_format.name} ({number})" for number, block_format in FORMATS_BY_ID.items())
         raise ValueError(f"{cursor.path}: tensor {name} must have one of the types {known}, got type {type_id}")
