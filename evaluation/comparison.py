@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from rich.table import Table
 
+from evaluation.models.digest import differing_digests
 from evaluation.results import RESAMPLINGS, Interval, Results, bootstrap, checked_values, share_difference
 from evaluation.suites.registry import suite_of
 
@@ -47,10 +48,17 @@ def compare_results(first: Results, second: Results, seed: int = 0) -> list[Diff
         A difference for each metric that both have on the same problems.
 
     Raises:
-        ValueError: They are of different benchmarks, or have no metric on the same problems.
+        ValueError: They are of different benchmarks, have no metric on the same problems, or are of one model that has
+            changed between them.
     """
     if first.benchmark != second.benchmark:
         raise ValueError(f"both results must be of one benchmark, got {first.benchmark} and {second.benchmark}")
+    if differing_digests(first.model, second.model):
+        raise ValueError(
+            f"both results are of {first.model['path']}, but its weights have changed between them (SHA-256 "
+            f"{first.model['digest']} and {second.model['digest']}): keep each model in a folder of its own, and "
+            "evaluate both again"
+        )
     shares = suite_of(first.benchmark).has_shares(first)
     differences = []
     for metric, values in first.per_problem.items():

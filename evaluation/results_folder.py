@@ -10,6 +10,7 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
+from evaluation.models.digest import WeightsDigest, differing_digests
 from evaluation.models.served_model import ServedModel
 from evaluation.results import Results
 from evaluation.suites.registry import suite_classes
@@ -32,13 +33,26 @@ class ResultsFolder:
     command: str = ""
 
     def check(self, benchmarks: Iterable[str]) -> None:
-        """Raise `ValueError` if the folder holds another model's results of these benchmarks."""
-        for path in (self.path / f"{name}.json" for name in benchmarks):
-            there = Results.read(path).model.get("path") if path.exists() else self.model["path"]
-            if there != self.model["path"]:
+        """
+        Raise `ValueError` if the folder holds another model's results of these benchmarks, or results of any suite of
+        other weights of this model.
+        """
+        names = {*benchmarks}
+        for name in sorted(names | {suite.benchmark for suite in suite_classes()}):
+            path = self.path / f"{name}.json"
+            if not path.exists():
+                continue
+            there = Results.read(path).model
+            if name in names and there.get("path") != self.model["path"]:
                 raise ValueError(
-                    f"{path} holds the results of {there}, which those of {self.model['path']} would replace: choose "
-                    "another folder with --output-dir"
+                    f"{path} holds the results of {there.get('path')}, which those of {self.model['path']} would "
+                    "replace: choose another folder with --output-dir"
+                )
+            if differing_digests(there, self.model):
+                raise ValueError(
+                    f"{path} holds the results of other weights of {self.model['path']}, which has changed since "
+                    f"(SHA-256 {there['digest']}, now {self.model['digest']}): choose another folder with "
+                    f"--output-dir, or delete {self.path}"
                 )
 
     def write(self, found: Results, started: float) -> Results:
@@ -75,15 +89,23 @@ def read_results(folder: Path) -> list[Results]:
     return sorted(results, key=place)
 
 
-def describe(model: PreTrainedModel | ServedModel, path: str) -> dict[str, Any]:
-    """Return the description of a model that its results keep: path, type, number of parameters, depth."""
-    if isinstance(model, ServedModel):
-        return {"path": path, **model.describe()}
+def describe_served(model: ServedModel) -> dict[str, Any]:
+    """Return the description of a served model that its results keep."""
+    return {"path": model.name, **model.describe(), "digest": model.digest, "digest_of": model.digest_of}
+
+
+def describe(model: PreTrainedModel, path: str, digest: WeightsDigest | None = None) -> dict[str, Any]:
+    """
+    Return the description of a model that its results keep: path, type, number of parameters, depth, digest of the
+    weights; None without one.
+    """
     found: dict[str, Any] = {
         "path": path,
         "model_type": model.config.model_type,
         "parameters": model.num_parameters(),
     }
+    if digest is not None:
+        found |= {"digest": digest.sha256, "digest_of": digest.of}
     if is_looplm(model.config):
         names = ("num_loops", "num_shared_layers", "exit_at_loop", "exit_threshold", "kv_reuse")
         found |= {name: getattr(model.config, name) for name in names}

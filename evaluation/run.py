@@ -3,41 +3,26 @@
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.generate import check_depth
-from evaluation.loading import check_dtype, device_of, load_model
+from evaluation.models.digest import digest_of_loaded
+from evaluation.models.opening import Loading, open_model
 from evaluation.models.served_model import NeedsWeights, ServedModel
 from evaluation.progress import hide_library_bars
 from evaluation.report import print_results
 from evaluation.results import Results
-from evaluation.results_folder import ResultsFolder, describe
+from evaluation.results_folder import ResultsFolder, describe, describe_served
 from evaluation.rust import RustVerifier
 from evaluation.rust.sandbox.runner import require_consent
 from evaluation.settings import EvaluationSettings
 from evaluation.suites.problem_files import ProblemsMissing
 from evaluation.suites.registry import ALL, suite_classes
 from evaluation.suites.suite import Log, Suite, SuiteRun
-
-
-@dataclass(frozen=True)
-class Loading:
-    """
-    How a model is loaded.
-
-    Attributes:
-        dtype: Type of the weights; "auto" is the saved one.
-        device: Such as "cuda" or "cpu"; None for a GPU if there is one.
-        trust_remote_code: Run the code that comes with the model.
-    """
-
-    dtype: str = "auto"
-    device: str | None = None
-    trust_remote_code: bool = False
 
 
 def evaluate_model(
@@ -56,8 +41,8 @@ def evaluate_model(
     when it is called again. Whatever can be refused is refused before the model is loaded.
 
     Args:
-        model: Folder or Hub name of a causal language model, or a loaded one, which is put into evaluation mode, or a
-            served one.
+        model: Folder or Hub name of a causal language model, GGUF file, or `openai:URL` of a server; or a loaded
+            model, which is put into evaluation mode, or a served one.
         suites: Names, such as "compile-rate", or suites with their problems. "all" runs every suite and skips those
             whose problems are missing, and those that need the weights of a served model.
         output_dir: Folder for the files; must not hold results of another model.
@@ -79,8 +64,7 @@ def evaluate_model(
     settings, loading = settings or EvaluationSettings(), loading or Loading()
     if not isinstance(model, str | ServedModel) and tokenizer is None:
         raise ValueError("tokenizer must be given with a loaded model, got None")
-    check_dtype(loading.dtype)
-    device_of(loading.device)
+    loading.check(model if isinstance(model, str) else None)
     if output_dir.exists() and not output_dir.is_dir():
         raise ValueError(f"output_dir must be a folder, got {output_dir}, which is a file")
 
@@ -99,11 +83,9 @@ def evaluate_model(
             edition: stack.enter_context(RustVerifier(edition, settings.num_workers, run_timeout=settings.run_timeout))
             for edition in sorted({settings.edition or each.edition for each in loaded if each.edition is not None})
         }
+        name = model if isinstance(model, str) else None
         if isinstance(model, str):
-            path = model
-            model, tokenizer = load_model(model, loading.trust_remote_code, loading.dtype, loading.device)
-        else:
-            path = model.name if isinstance(model, ServedModel) else model.name_or_path
+            model, tokenizer = stack.enter_context(open_model(model, loading, settings.generation))
         if isinstance(model, ServedModel):
             model.check(settings.generation)
         else:
@@ -111,7 +93,7 @@ def evaluate_model(
             check_depth(model, settings.generation)
         loaded = fitting_suites(loaded, model, tokenizer, ALL in wanted, log)
         names = [suite.results_name for suite in loaded]
-        folder = ResultsFolder(output_dir, describe(model, path), command)
+        folder = ResultsFolder(output_dir, _description(model, name), command)
         folder.check(names)
         runs = []
         for suite in loaded:
@@ -125,6 +107,13 @@ def evaluate_model(
             if console is not None:
                 print_results(console, found[-1], output_dir)
     return found
+
+
+def _description(model: PreTrainedModel | ServedModel, name: str | None) -> dict[str, Any]:
+    """Return what results record of a model; `name` is that by which it was opened, None for one in memory."""
+    if isinstance(model, ServedModel):
+        return describe_served(model)
+    return describe(model, str(model.name_or_path) if name is None else name, digest_of_loaded(model, name))
 
 
 def load_suites(suites: Sequence[str | Suite], settings: EvaluationSettings, log: Log) -> list[Suite]:

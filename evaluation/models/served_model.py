@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from evaluation.generation_settings import GenerationSettings
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 StopRule = Callable[[str, str], str | None]
 """From a prompt and the text generated so far to the completion, cut at its end; None while it is not complete."""
+
+SENT = frozenset({"temperature", "top_p", "max_new_tokens", "num_samples", "seed", "batch_size"})
+"""Settings of generation that every served model has; others, such as the depth of a LoopLM, are refused."""
 
 
 class NeedsWeights(ValueError):
@@ -26,13 +29,13 @@ class Completion:
     Attributes:
         text: Cut at its end by the stop rule, or whole where the rule found none.
         finished: Whether the stop rule found the end; of an answer, whether the model ended it.
-        truncated: Whether the token limit or the context ended the text.
+        reached_limit: Whether the token limit or the context ended the text.
         tokens: Number of generated tokens, before the cut.
     """
 
     text: str
     finished: bool
-    truncated: bool
+    reached_limit: bool
     tokens: int
 
 
@@ -79,11 +82,13 @@ class ServedModel(ABC):
 
     def check(self, settings: GenerationSettings) -> None:
         """Raise `ValueError` for settings that this model does not have, before any long work."""
-        if settings.depth:
-            raise ValueError(
-                f"{', '.join(settings.depth)} need the folder of a LoopLM, got the model {self.name}, which runs at "
-                "a depth of its own"
-            )
+        for field in fields(settings):
+            value = getattr(settings, field.name)
+            if field.name not in SENT and value != field.default:
+                raise ValueError(
+                    f"{field.name} needs the folder of a saved model or a Hub name, got {value} for {self.name}: "
+                    "leave the option out"
+                )
 
 
 def require_weights(model: "PreTrainedModel | ServedModel", suite: str) -> "PreTrainedModel":

@@ -6,26 +6,20 @@ The `gguf` package has a reader, too. It refuses types that are newer than the p
 file with an error of NumPy that does not name the file.
 """
 
-import mmap
-import struct
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
+from evaluation.models.gguf_metadata import GgufCursor, open_gguf, read_head
 from model_cards.gguf.blocks import FORMATS_BY_ID, BlockFormat, dequantize
 
 ARCHITECTURE = "nanbeige"
 # LLAMA_MAX_LAYERS (ggml-org/llama.cpp: src/llama-hparams.h); a block counts once per loop.
 MAX_LAYERS = 512
-MAGIC = b"GGUF"
-VERSION = 3
 ALIGNMENT = 32
 MAX_DIMENSIONS = 4
-STRING, ARRAY = 8, 9
-# Format characters of `struct` for the numbers, by GGUF's number of the type.
-NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 
 
 @dataclass(frozen=True)
@@ -63,56 +57,14 @@ class GgufFile:
         return dequantize(self.raw(name), tensor.format).reshape(tensor.shape)
 
 
-class _Cursor:
-    """A reading position in a file; reading past the end raises ValueError."""
-
-    def __init__(self, path: Path, data: mmap.mmap):
-        self.path, self.data, self.position = path, data, 0
-
-    def take(self, size: int) -> bytes:
-        end = self.position + size
-        if end > len(self.data):
-            raise ValueError(
-                f"{self.path} is truncated: its metadata and tensor table go beyond byte {len(self.data)}, the end of "
-                "the file. Copy or export it again."
-            )
-        start, self.position = self.position, end
-        return self.data[start:end]
-
-    def number(self, code: str) -> int | float | bool:
-        return struct.unpack("<" + code, self.take(struct.calcsize("<" + code)))[0]
-
-    def string(self) -> str:
-        start = self.position
-        try:
-            return self.take(self.number("Q")).decode()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{self.path} is damaged: the text at byte {start} is not UTF-8") from error
-
-    def value(self, kind: int) -> object:
-        if kind in NUMBERS:
-            return self.number(NUMBERS[kind])
-        if kind == STRING:
-            return self.string()
-        if kind != ARRAY:
-            raise ValueError(f"{self.path} has a metadata value of the unknown type {kind}, near byte {self.position}")
-        item_kind, length = self.number("I"), self.number("Q")
-        if item_kind in NUMBERS:
-            content = self.take(length * struct.calcsize("<" + NUMBERS[item_kind]))
-            return list(struct.unpack(f"<{length}{NUMBERS[item_kind]}", content))
-        if item_kind != STRING:
-            raise ValueError(f"{self.path} has an array of the unknown type {item_kind}, near byte {self.position}")
-        return [self.string() for _ in range(length)]
-
-
-def _tensor(cursor: _Cursor) -> tuple[str, tuple[int, ...], BlockFormat, int]:
+def _tensor(cursor: GgufCursor) -> tuple[str, tuple[int, ...], BlockFormat, int]:
     """Read name, shape, type and offset (from the start of the tensor data) of the next entry of the tensor table."""
     name = cursor.string()
-    count = cursor.number("I")
+    count = cursor.integer("I")
     if not 1 <= count <= MAX_DIMENSIONS:
         raise ValueError(f"{cursor.path}: tensor {name} must have 1 to {MAX_DIMENSIONS} dimensions, got {count}")
-    dimensions = [cursor.number("Q") for _ in range(count)]
-    type_id, offset = cursor.number("I"), cursor.number("Q")
+    dimensions = [cursor.integer("Q") for _ in range(count)]
+    type_id, offset = cursor.integer("I"), cursor.integer("Q")
     if type_id not in FORMATS_BY_ID:
         known = ", ".join(f"{block_format.name} ({number})" for number, block_format in FORMATS_BY_ID.items())
         raise ValueError(f"{cursor.path}: tensor {name} must have one of the types {known}, got type {type_id}")
@@ -134,28 +86,15 @@ def read_gguf(path: str | Path) -> GgufFile:
             has a tensor of a type that this project does not write.
         FileNotFoundError: There is no such file.
     """
-    path = Path(path)
-    with path.open("rb") as file:
-        beginning = file.read(len(MAGIC))
-        if beginning != MAGIC:
-            raise ValueError(f"{path} is not a GGUF file: it must begin with {MAGIC!r}, got {beginning!r}")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _read_tables(_Cursor(path, data))
+    with open_gguf(path) as cursor:
+        return _read_tables(cursor)
 
 
-def _read_tables(cursor: _Cursor) -> GgufFile:
+def _read_tables(cursor: GgufCursor) -> GgufFile:
     path, size = cursor.path, len(cursor.data)
-    cursor.take(len(MAGIC))
-    version = cursor.number("I")
-    if version != VERSION:
-        raise ValueError(f"{path} must be a GGUF file of version {VERSION}, got version {version}")
-    tensor_count, value_count = cursor.number("Q"), cursor.number("Q")
-    metadata, value_offsets = {}, {}
-    for _ in range(value_count):
-        key, kind = cursor.string(), cursor.number("I")
-        value_offsets[key] = cursor.position
-        metadata[key] = cursor.value(kind)
-    entries = [_tensor(cursor) for _ in range(tensor_count)]
+    head = read_head(cursor)
+    metadata = head.metadata
+    entries = [_tensor(cursor) for _ in range(head.tensor_count)]
 
     alignment = metadata.get("general.alignment", ALIGNMENT)
     if type(alignment) is not int or alignment < 8 or alignment % 8:
@@ -168,7 +107,7 @@ def _read_tables(cursor: _Cursor) -> GgufFile:
     if size != end:
         fault = "is truncated" if size < end else "has bytes after its last tensor"
         raise ValueError(f"{path} {fault}: it must have {end} bytes, got {size}. Copy or export it again.")
-    return GgufFile(path, metadata, value_offsets, tensors, end)
+    return GgufFile(path, metadata, head.value_offsets, tensors, end)
 
 
 def _aligned(position: int, alignment: int) -> int:

@@ -54,7 +54,7 @@ def add_serve(subcommands):
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from model_cards.serving.llama_server import ServerSettings
+    from evaluation.models.llama_server import ServerSettings
     from model_cards.serving.serve import serve
 
     key = os.environ.get(KEY_VARIABLE) or None if options.api_key is None else options.api_key
@@ -65,9 +65,8 @@ def _serve(options: argparse.Namespace) -> int:
         context_length=options.context_length,
         parallel=options.parallel,
         num_threads=options.num_threads,
-        num_loops=options.num_loops,
     )
-    return serve(Path(options.model), settings)
+    return serve(Path(options.model), settings, options.num_loops)
 
 
 def add_chat(subcommands):

@@ -5,26 +5,32 @@ import signal
 import time
 from pathlib import Path
 
+from evaluation.models.llama_server import RunningServer, ServerSettings
 from model_cards.gguf.file import ARCHITECTURE, GgufFile
-from model_cards.serving.llama_server import ATTENTION, RunningServer, ServerSettings, llama_server, open_model
+from model_cards.serving.looplm_server import ATTENTION, check_num_loops, looplm_server, open_model
 
 CACHE_BYTES = 2  # llama.cpp caches keys and values in fp16.
 
 
-def serve(path: Path, settings: ServerSettings) -> int:
+def serve(path: Path, settings: ServerSettings, num_loops: int | None = None) -> int:
     """
     Serve a GGUF file until SIGINT or SIGTERM, and then end the process with status 0.
 
+    Args:
+        path: The GGUF file.
+        settings: Of the server.
+        num_loops: Number of loops; None: the number in the file.
+
     Raises:
-        ValueError, OSError: See [`open_model`] and [`llama_server`].
+        ValueError, OSError: See [`open_model`] and [`looplm_server`].
     """
     # SIGTERM as Ctrl-C, so that a temporary copy is removed. Background jobs of a shell ignore SIGINT by default.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     file = open_model(path)
-    with llama_server(file, settings) as server:
+    with looplm_server(file, settings, num_loops) as server:
         try:
-            print(_greeting(file, settings, server), flush=True)
+            print(_greeting(file, settings, server, check_num_loops(file, num_loops)), flush=True)
             while True:
                 # Not `signal.pause`, which misses a signal that arrives just before it.
                 time.sleep(1)
@@ -37,15 +43,15 @@ def serve(path: Path, settings: ServerSettings) -> int:
         os._exit(0)
 
 
-def _greeting(file: GgufFile, settings: ServerSettings, server: RunningServer) -> str:
+def _greeting(file: GgufFile, settings: ServerSettings, server: RunningServer, num_loops: int) -> str:
     blocks = file.metadata[f"{ARCHITECTURE}.block_count"]
     heads, *lengths = (file.metadata[f"{ARCHITECTURE}.attention.{name}"] for name in ATTENTION)
-    cached = blocks * server.num_loops * heads * sum(lengths) * CACHE_BYTES * server.context_length * settings.parallel
+    cached = blocks * num_loops * heads * sum(lengths) * CACHE_BYTES * server.context_length * settings.parallel
     key = ' -H "Authorization: Bearer $LLAMA_API_KEY"' if settings.api_key is not None else ""
     with_key = "" if settings.api_key is None else ", with an API key"
     body = '{"prompt": "fn main() {", "max_tokens": 64}'
     return (
-        f"{file.path.name}: {blocks} blocks x {server.num_loops} loops, file {file.nbytes / 1e6:.1f} MB, key-value "
+        f"{file.path.name}: {blocks} blocks x {num_loops} loops, file {file.nbytes / 1e6:.1f} MB, key-value "
         f"cache {cached / 1e6:.1f} MB\n"
         f"{settings.parallel} requests at a time, {server.context_length} tokens each, {server.num_threads} "
         "threads\n"

@@ -12,9 +12,10 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from evaluation.models.llama_server import RunningServer, ServerSettings
 from evaluation.token_sampling import TokenSampling
 from model_cards.serving.answer import END_CHARACTERS, Show, StreamedAnswer, completed_answer
-from model_cards.serving.llama_server import RunningServer, ServerSettings, llama_server, open_model
+from model_cards.serving.looplm_server import looplm_server, open_model
 
 
 class TextEngine(ABC):
@@ -88,10 +89,10 @@ def llama_cpp(path: Path, num_loops: int | None = None) -> Iterator[LlamaCppEngi
         num_loops: Number of loops; None: the file's own.
 
     Raises:
-        ValueError, OSError: See [`open_model`] and [`llama_server`].
+        ValueError, OSError: See [`open_model`] and [`looplm_server`].
     """
     key = secrets.token_urlsafe()
-    with llama_server(open_model(path), ServerSettings(api_key=key, num_loops=num_loops)) as server:
+    with looplm_server(open_model(path), ServerSettings(api_key=key), num_loops) as server:
         yield LlamaCppEngine(server, key)
 
 

@@ -83,7 +83,9 @@ def test_an_interrupted_run_asks_only_for_what_is_missing(tmp_path):
 
 def test_depth_is_refused_before_anything_is_written(tmp_path):
     settings = GenerationSettings(num_loops=2)
-    with pytest.raises(ValueError, match="num_loops need the folder of a LoopLM, got the model openai:"):
+    with pytest.raises(
+        ValueError, match="num_loops needs the folder of a saved model or a Hub name, got 2 for openai:"
+    ):
         generate(FixedModel(), None, PROMPTS, settings, tmp_path / "s.jsonl", progress=False)
     assert list(tmp_path.iterdir()) == []
 

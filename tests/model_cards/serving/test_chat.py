@@ -34,7 +34,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb", "NO_COLOR"
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
     """Use one thread: llama.cpp in a process that has loaded PyTorch spins while it waits."""
-    monkeypatch.setattr("model_cards.serving.llama_server._cores", lambda: 1)
+    monkeypatch.setattr("evaluation.models.llama_server._cores", lambda: 1)
 
 
 @pytest.fixture(scope="module")

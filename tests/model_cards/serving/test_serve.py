@@ -17,10 +17,11 @@ import openai
 import pytest
 import torch
 
+from evaluation.models.llama_server import ServerSettings
 from model_cards.__main__ import main
 from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf.export import export_gguf
-from model_cards.serving.llama_server import ServerSettings, open_model, with_num_loops
+from model_cards.serving.looplm_server import open_model, with_num_loops
 from tests.helpers.gguf_faults import patched
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
 from tests.helpers.memorized import COMPILES, FAILS, memorized_model
