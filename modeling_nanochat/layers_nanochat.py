@@ -18,7 +18,7 @@ from .configuration_nanochat import LoopLMConfig
 from .packed_nanochat import PackedBitLinear
 from .recomputation_nanochat import checkpoint_selectively
 from .streams_nanochat import PlainResidual, ResidualStreams
-from .ternary_nanochat import BitLinear
+from .ternary_nanochat import BitLinear, shared_input
 
 
 def _make_linear(config: LoopLMConfig, in_features: int, out_features: int) -> nn.Module:
@@ -93,9 +93,10 @@ class LoopLMAttention(TernaryHost):
         """
         input_shape = hidden_states.shape[:-1]
         heads_shape = (*input_shape, -1, self.head_dim)
-        query = self.q_proj(hidden_states).view(heads_shape).transpose(1, 2)
-        key = self.k_proj(hidden_states).view(heads_shape).transpose(1, 2)
-        value = self.v_proj(hidden_states).view(heads_shape).transpose(1, 2)
+        with shared_input():
+            query = self.q_proj(hidden_states).view(heads_shape).transpose(1, 2)
+            key = self.k_proj(hidden_states).view(heads_shape).transpose(1, 2)
+            value = self.v_proj(hidden_states).view(heads_shape).transpose(1, 2)
         query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
 
         # Without a cache the loop has no effect, and compiled code must not depend on it.
@@ -119,7 +120,9 @@ class LoopLMMLP(TernaryHost):
         self.down_proj = _make_linear(config, config.intermediate_size, config.hidden_size)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return self.down_proj(F.silu(self.gate_proj(hidden_states)) * self.up_proj(hidden_states))
+        with shared_input():
+            gate, up = self.gate_proj(hidden_states), self.up_proj(hidden_states)
+        return self.down_proj(F.silu(gate) * up)
 
 
 class LoopLMDecoderLayer(GradientCheckpointingLayer):

@@ -1,5 +1,8 @@
 """Ternary linear layer: latent float weights, quantized to {-1, 0, 1} x scale in every forward pass."""
 
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import torch
@@ -147,6 +150,55 @@ class _Int8Activation(torch.autograd.Function):
         return grad_output.to(ctx.input_dtype), None, None
 
 
+class _GivenActivation(torch.autograd.Function):
+    """
+    Activation that is already rounded, with the straight-through gradient of [`_Int8Activation`].
+
+    Each layer converts its own gradient to the dtype of the input, and the sum is taken there: in bf16 it would lose
+    precision.
+    """
+
+    @staticmethod
+    def forward(ctx, hidden_states: torch.Tensor, rounded: torch.Tensor) -> torch.Tensor:
+        ctx.input_dtype = hidden_states.dtype
+        return rounded.detach()
+
+    @staticmethod
+    def backward(ctx, grad_output: torch.Tensor):  # ty: ignore[incompatible-method-override]  # one output
+        return grad_output.to(ctx.input_dtype), None
+
+
+class _RoundedInput(NamedTuple):
+    """An input of ternary layers, its version, and its rounded values without a gradient."""
+
+    source: torch.Tensor
+    version: int | None
+    rounded: torch.Tensor
+
+
+# The list has at most one element. Every thread has its own context.
+_last_input: ContextVar[list[_RoundedInput] | None] = ContextVar("_last_input", default=None)
+
+
+@contextmanager
+def _shared() -> Generator[None]:
+    token = _last_input.set([])
+    try:
+        yield
+    finally:
+        _last_input.reset(token)
+
+
+def shared_input() -> AbstractContextManager[None]:
+    """
+    Context manager for calls of layers with the same input: ternary layers round it once, and keep one copy for the
+    backward pass. Outputs and gradients are exactly those without it.
+
+    The compiler does the same by itself.
+    """
+    return nullcontext() if torch.compiler.is_compiling() else _shared()
+
+
 def quantize_weight(
     weight: torch.Tensor, group_size: int, dtype: torch.dtype | None = None, shard: WeightShard | None = None
 ) -> torch.Tensor:
@@ -181,10 +233,26 @@ def quantize_activation(
         The rounded activations, of shape `(..., features)`.
     """
     dtype = hidden_states.dtype if dtype is None else dtype
-    if torch.is_grad_enabled() and hidden_states.requires_grad:
+    needs_gradient = torch.is_grad_enabled() and hidden_states.requires_grad
+    last = None if shard is not None or torch.compiler.is_compiling() else _last_input.get()
+    if last is not None:
+        rounded = _shared_rounding(hidden_states, dtype, last)
+        return _GivenActivation.apply(hidden_states, rounded) if needs_gradient else rounded
+    if needs_gradient:
         return _Int8Activation.apply(hidden_states, dtype, shard)
     # In decoding, the overhead of an autograd function is almost as long as its computation.
     return _rounded_activation(hidden_states, dtype, shard)
+
+
+def _shared_rounding(hidden_states: torch.Tensor, dtype: torch.dtype, last: list[_RoundedInput]) -> torch.Tensor:
+    """Return the rounded values of an input, without a gradient: those of the last input if it is the same."""
+    version = _version(hidden_states)
+    for found in last:
+        if found.source is hidden_states and found.version == version and found.rounded.dtype == dtype:
+            return found.rounded
+    rounded = _rounded_activation(hidden_states.detach(), dtype)
+    last[:] = [_RoundedInput(hidden_states, version, rounded)]
+    return rounded
 
 
 def _version(weight: torch.Tensor) -> int | None:

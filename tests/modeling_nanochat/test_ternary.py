@@ -1,15 +1,24 @@
 """Ternary weights: exact scales, straight-through gradients, and a quantized copy that is never stale."""
 
 import copy
+import gc
 import pickle
+import weakref
+from contextlib import nullcontext
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modeling_nanochat import ternary_nanochat
-from modeling_nanochat.ternary_nanochat import BitLinear, quantize_activation, quantize_weight, ternary_codes
+from modeling_nanochat import layers_nanochat, ternary_nanochat
+from modeling_nanochat.ternary_nanochat import (
+    BitLinear,
+    quantize_activation,
+    quantize_weight,
+    shared_input,
+    ternary_codes,
+)
 from tests.helpers.tiny import random_tokens, tiny_model
 
 magnitudes = st.floats(min_value=-30, max_value=4).map(lambda exponent: 10.0**exponent)
@@ -82,6 +91,58 @@ def test_activations_are_rounded_to_255_levels_per_token():
     tokens = torch.randn(5, 64)
     levels = quantize_activation(tokens) / (tokens.abs().amax(-1, keepdim=True) / 127)
     torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
+
+
+def trained_once(model, dtype):
+    """Logits and gradients, by name."""
+    model.zero_grad()
+    tokens = random_tokens(2, 12)
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
+        output = model(tokens, labels=tokens, use_cache=False, return_logits=True)
+    output.loss.backward()
+    return {"logits": output.logits.detach()} | {name: value.grad for name, value in model.named_parameters()}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("granularity", [None, "selective", "loop"])
+def test_rounding_an_input_once_for_its_layers_changes_no_bit(monkeypatch, granularity, dtype):
+    model = tiny_model(mhc_num_streams=2, activation_bits=8).train()
+    if granularity is not None:
+        model.activation_checkpointing_enable({"use_reentrant": False, "granularity": granularity})
+    once = trained_once(model, dtype)
+    monkeypatch.setattr(layers_nanochat, "shared_input", nullcontext)
+    each = trained_once(model, dtype)
+    assert all(torch.equal(once[name], value) for name, value in each.items())
+
+
+def test_a_block_rounds_each_of_its_four_inputs_once(monkeypatch):
+    model, rounded = tiny_model(num_shared_layers=1, num_loops=1, activation_bits=8), []
+    original = ternary_nanochat.activation_levels
+    monkeypatch.setattr(ternary_nanochat, "activation_levels", lambda *args: rounded.append(1) or original(*args))
+    model(random_tokens(1, 6), use_cache=False)
+    assert len(rounded) == 4
+
+
+@torch.no_grad()
+def test_an_input_that_was_changed_in_place_is_rounded_again():
+    inputs = torch.tensor([[1.0, 0.5]])
+    with shared_input():
+        before = quantize_activation(inputs)
+        inputs.mul_(2)
+        assert torch.equal(quantize_activation(inputs), quantize_activation(inputs.clone()))
+        assert not torch.equal(quantize_activation(inputs), before)
+        assert quantize_activation(inputs, torch.bfloat16).dtype == torch.bfloat16
+
+
+def test_nothing_of_a_shared_input_is_kept_after_an_error():
+    inputs = torch.ones(1, 2)
+    with pytest.raises(ZeroDivisionError), shared_input():
+        quantize_activation(inputs)
+        raise ZeroDivisionError
+    held = weakref.ref(inputs)
+    del inputs
+    gc.collect()
+    assert held() is None
 
 
 @pytest.fixture

@@ -108,9 +108,11 @@ def _compiled_coefficients(config: LoopLMConfig) -> int:
 def _eager_block(config: LoopLMConfig) -> Iterator[Kept]:
     width, streams = config.hidden_size, config.mhc_num_streams
     queries, _ = head_widths(config)
-    yield Kept("inputs of the query, key, value, gate and up projections, rounded", 5 * width, BF16)
     if _is_rounded(config):
+        yield Kept("inputs of the two norms' products, rounded", 2 * width, BF16)
         yield Kept("output of the attention", queries, BF16)
+    else:
+        yield Kept("inputs of the query, key, value, gate and up projections", 5 * width, BF16)
     yield Kept("input of the output projection", queries, BF16)
     yield Kept("gate, its activation, up, and the input of the down projection", 4 * config.intermediate_size, BF16)
     yield Kept("inputs of the two norms, before and after division", 4 * width, FP32)
