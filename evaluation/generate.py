@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from transformers import (
+    BatchEncoding,
+    LogitsProcessorList,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     StoppingCriteria,
@@ -20,6 +22,7 @@ from evaluation.chat_mode import ChatMode, begun_answer
 from evaluation.generation_settings import GenerationSettings
 from evaluation.progress import show_progress
 from evaluation.rust.syntax.completion import completed_function
+from evaluation.token_healing import HealedPrompt, HealedTokens, TokenHealing, can_heal
 from modeling_nanochat import is_looplm
 
 StopRule = Callable[[str, str], str | None]
@@ -36,7 +39,8 @@ def depth_arguments(settings: GenerationSettings, config: Any) -> dict[str, Any]
 def generation_arguments(settings: GenerationSettings, config: Any) -> dict[str, Any]:
     """Return the arguments of `model.generate`. Raises `ValueError` if depth is set for a model without loops."""
     # Set explicitly: a model's own generation configuration would change what is measured.
-    found: dict[str, Any] = {"max_new_tokens": settings.max_new_tokens, "repetition_penalty": 1.0, "do_sample": False}
+    names = ("max_new_tokens", "repetition_penalty")
+    found: dict[str, Any] = {name: getattr(settings, name) for name in names} | {"do_sample": False}
     if settings.temperature > 0:
         found |= {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
     return found | depth_arguments(settings, config)
@@ -60,8 +64,11 @@ class Sample:
         index: Index among the problem's samples, from 0.
         completion: Cut at the end of the function, or whole if it has none; in a chat the whole answer.
         finished: Whether the function ends; in a chat, whether the model ended its answer.
-        tokens: Number of generated tokens, before the cut.
+        tokens: Number of generated tokens, before the cut; includes those of the prompt's end that token healing
+            generates again.
         mean_loops: Loops per token of a LoopLM; None for other models.
+        reached_limit: Whether the completion stopped at its maximum number of tokens or at the end of the context,
+            neither finished nor ended by the model.
     """
 
     prompt: str
@@ -70,6 +77,7 @@ class Sample:
     finished: bool
     tokens: int
     mean_loops: float | None
+    reached_limit: bool = False
 
 
 @torch.no_grad()
@@ -114,6 +122,7 @@ class FunctionEnd(StoppingCriteria):
         prompts: Text of each row.
         prompt_length: Tokens of the padded prompts.
         end_characters: The rule is asked only after a token with one of these, which saves decoding the others.
+        decode: Returns the text of a row's new tokens; None for the tokenizer's.
     """
 
     def __init__(
@@ -123,12 +132,14 @@ class FunctionEnd(StoppingCriteria):
         prompts: Sequence[str],
         prompt_length: int,
         end_characters: str = "}",
+        decode: Callable[[int, list[int]], str] | None = None,
     ):
         self.rule = rule
         self.end_characters = set(end_characters)
         self.tokenizer = tokenizer
         self.prompts = prompts
         self.prompt_length = prompt_length
+        self.decode = decode or (lambda row, ids: tokenizer.decode(ids, skip_special_tokens=True))
         self.lengths: list[int | None] = [None] * len(prompts)
         """Number of tokens of each row's completion; None while it is not complete."""
 
@@ -136,7 +147,7 @@ class FunctionEnd(StoppingCriteria):
         last = self.tokenizer.batch_decode(input_ids[:, -1:])
         for row, token in enumerate(last):
             if self.lengths[row] is None and not self.end_characters.isdisjoint(token):
-                text = self.tokenizer.decode(input_ids[row, self.prompt_length :], skip_special_tokens=True)
+                text = self.decode(row, input_ids[row, self.prompt_length :].tolist())
                 if self.rule(self.prompts[row], text) is not None:
                     self.lengths[row] = input_ids.shape[1] - self.prompt_length
         return torch.tensor([length is not None for length in self.lengths], device=input_ids.device)
@@ -150,53 +161,87 @@ def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> s
 
 
 @torch.no_grad()
-def _complete(
+def _continue(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     batch: Sequence[tuple[Prompt, int]],
     settings: GenerationSettings,
-    rule: StopRule | None,
+    rule: StopRule,
+    healing: TokenHealing | None,
 ) -> list[Sample]:
-    """Complete one batch. Without a rule the prompts are rendered chats, and the model ends its answers."""
+    """Continue the prompts of one batch, each up to where the rule ends it."""
     texts = [prompt.text for prompt, _ in batch]
-    # Some tokenizers return token types, which few decoders accept.
-    inputs = tokenizer(
-        texts,
-        return_tensors="pt",
-        padding=True,
-        padding_side="left",
-        return_token_type_ids=False,
-        add_special_tokens=rule is not None,
-    ).to(model.device)
+    ids = tokenizer(texts)["input_ids"]
+    prompts = [HealedPrompt(each, b"", None) if healing is None else healing.heal(each) for each in ids]
+
+    def decode(row: int, tokens: list[int]) -> str:
+        if healing is None:
+            return tokenizer.decode(tokens, skip_special_tokens=True)
+        return healing.text(tokens, prompts[row])
+
+    inputs = _padded(model, tokenizer, [prompt.ids for prompt in prompts])
     length = inputs["input_ids"].shape[1]
+    end = FunctionEnd(rule, tokenizer, texts, length, decode=decode)
+    arguments: dict[str, Any] = {"stopping_criteria": StoppingCriteriaList([end])}
+    if healing is not None:
+        arguments["logits_processor"] = LogitsProcessorList([HealedTokens(healing, prompts)])
+    rows, loops = _generate(model, tokenizer, inputs, settings, arguments)
+    ends, samples = {*_end_tokens(model, tokenizer), tokenizer.pad_token_id}, []
+    for index, ((prompt, number), row, mean_loops) in enumerate(zip(batch, rows, loops, strict=True)):
+        tokens = next((place for place, token in enumerate(row) if token == tokenizer.pad_token_id), len(row))
+        text = decode(index, row)
+        function = rule(prompt.text, text)
+        reached_limit = function is None and ends.isdisjoint(row)
+        completion = text if function is None else function
+        samples.append(
+            Sample(prompt.name, number, completion, function is not None, tokens, mean_loops, reached_limit)
+        )
+    return samples
+
+
+@torch.no_grad()
+def _answer(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    batch: Sequence[tuple[Prompt, int]],
+    settings: GenerationSettings,
+) -> list[Sample]:
+    """Answer the rendered chats of one batch; the model ends its answers."""
+    ids = tokenizer([prompt.text for prompt, _ in batch], add_special_tokens=False)["input_ids"]
     ends = _end_tokens(model, tokenizer)
-    arguments = generation_arguments(settings, model.config) | {"pad_token_id": tokenizer.pad_token_id}
-    if rule is None:
-        arguments["eos_token_id"] = sorted(ends)
-    else:
-        arguments["stopping_criteria"] = StoppingCriteriaList([FunctionEnd(rule, tokenizer, texts, length)])
+    inputs = _padded(model, tokenizer, ids)
+    rows, loops = _generate(model, tokenizer, inputs, settings, {"eos_token_id": sorted(ends)})
+    samples = []
+    for (prompt, number), row, mean_loops in zip(batch, rows, loops, strict=True):
+        end = next((place for place, token in enumerate(row) if token in ends), None)
+        # Special tokens are kept: the tags of a thought may be some.
+        text = begun_answer(prompt.text) + tokenizer.decode(row if end is None else row[:end])
+        tokens = len(row) if end is None else end + 1
+        samples.append(Sample(prompt.name, number, text, end is not None, tokens, mean_loops, end is None))
+    return samples
+
+
+def _padded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ids: list[list[int]]) -> BatchEncoding:
+    """Return tokenized prompts as tensors on the model's device, padded on the left."""
+    return tokenizer.pad({"input_ids": ids}, padding=True, padding_side="left", return_tensors="pt").to(model.device)
+
+
+def _generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    inputs: BatchEncoding,
+    settings: GenerationSettings,
+    arguments: dict[str, Any],
+) -> tuple[list[list[int]], list[float | None]]:
+    """Return the new tokens of each row, padded on the right, and its mean loops."""
+    length = inputs["input_ids"].shape[1]
+    arguments = generation_arguments(settings, model.config) | arguments | {"pad_token_id": tokenizer.pad_token_id}
     longest = positions(model)
     if longest is not None:
         arguments["max_new_tokens"] = min(settings.max_new_tokens, longest - length)
     output = model.generate(**inputs, **arguments, return_dict_in_generate=True)
-    loops = [None] * len(batch)
-    if is_looplm(model.config):
-        loops = output.mean_loops.tolist()
-    samples = []
-    for (prompt, index), row, mean_loops in zip(batch, output.sequences[:, length:].tolist(), loops, strict=True):
-        tokens = next((place for place, token in enumerate(row) if token == tokenizer.pad_token_id), len(row))
-        if rule is None:
-            end = next((place for place, token in enumerate(row) if token in ends), None)
-            # Special tokens are kept: the tags of a thought may be some.
-            text = begun_answer(prompt.text) + tokenizer.decode(row[: tokens if end is None else end])
-            tokens = tokens if end is None else end + 1
-            samples.append(Sample(prompt.name, index, text, end is not None, tokens, mean_loops))
-            continue
-        text = tokenizer.decode(row, skip_special_tokens=True)
-        function = rule(prompt.text, text)
-        completion = text if function is None else function
-        samples.append(Sample(prompt.name, index, completion, function is not None, tokens, mean_loops))
-    return samples
+    rows = output.sequences[:, length:].tolist()
+    return rows, output.mean_loops.tolist() if is_looplm(model.config) else [None] * len(rows)
 
 
 def generate(
@@ -212,6 +257,9 @@ def generate(
     """
     Sample completions of all prompts, problem by problem. They are written to `path` as JSON lines after each batch;
     an interrupted call continues from there and ends with the same samples.
+
+    The end of a prompt is generated again with the tokens that fit its continuation, see `TokenHealing`; a chat, whose
+    template ends before the answer, is not. Completions begin after the prompt in both cases.
 
     Args:
         model: In evaluation mode.
@@ -242,6 +290,8 @@ def generate(
     # Files from before there was a chat mode have no such field.
     header["chat"] = None if chat is None else chat.record(tokenizer)
     header["prompts"] = prompts_hash
+    header["token_healing"] = chat is None and can_heal(tokenizer)
+    healing = TokenHealing(tokenizer) if header["token_healing"] else None
     samples = _read_samples(path, header, settings.batch_size, len(rows))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
@@ -254,7 +304,10 @@ def generate(
                 # Each batch has a seed of its own, so that it does not depend on where an earlier call stopped.
                 set_seed((settings.seed * 1_000_003 + start) % 2**32)
                 batch = rows[start : start + settings.batch_size]
-                completed = _complete(model, tokenizer, batch, settings, None if chat else rule)
+                if chat is None:
+                    completed = _continue(model, tokenizer, batch, settings, rule, healing)
+                else:
+                    completed = _answer(model, tokenizer, batch, settings)
                 file.writelines(json.dumps(asdict(sample)) + "\n" for sample in completed)
                 file.flush()
                 samples += completed
