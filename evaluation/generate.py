@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 from transformers import (
+    BatchEncoding,
+    LogitsProcessorList,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     StoppingCriteria,
@@ -22,6 +24,7 @@ from evaluation.generation_settings import GenerationSettings
 from evaluation.models.served_model import ServedModel, StopRule
 from evaluation.progress import show_progress
 from evaluation.rust.syntax.completion import completed_function
+from evaluation.token_healing import HealedPrompt, HealedTokens, TokenHealing, can_heal
 from modeling_nanochat import is_looplm
 
 
@@ -35,7 +38,8 @@ def depth_arguments(settings: GenerationSettings, config: Any) -> dict[str, Any]
 def generation_arguments(settings: GenerationSettings, config: Any) -> dict[str, Any]:
     """Return the arguments of `model.generate`. Raises `ValueError` if depth is set for a model without loops."""
     # Set explicitly: a model's own generation configuration would change what is measured.
-    found: dict[str, Any] = {"max_new_tokens": settings.max_new_tokens, "repetition_penalty": 1.0, "do_sample": False}
+    names = ("max_new_tokens", "repetition_penalty")
+    found: dict[str, Any] = {name: getattr(settings, name) for name in names} | {"do_sample": False}
     if settings.temperature > 0:
         found |= {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
     return found | depth_arguments(settings, config)
@@ -59,8 +63,11 @@ class Sample:
         index: Index among the problem's samples, from 0.
         completion: Cut at the end of the function, or whole if it has none; in a chat the whole answer.
         finished: Whether the function ends; in a chat, whether the model ended its answer.
-        tokens: Number of generated tokens, before the cut.
+        tokens: Number of generated tokens, before the cut; includes those of the prompt's end that token healing
+            generates again.
         mean_loops: Loops per token of a LoopLM; None for other models.
+        reached_limit: Whether the completion stopped at its maximum number of tokens or at the end of the context,
+            neither finished nor ended by the model.
     """
 
     prompt: str
@@ -69,6 +76,7 @@ class Sample:
     finished: bool
     tokens: int
     mean_loops: float | None
+    reached_limit: bool = False
 
 
 @torch.no_grad()
@@ -113,6 +121,7 @@ class FunctionEnd(StoppingCriteria):
         prompts: Text of each row.
         prompt_length: Tokens of the padded prompts.
         end_characters: The rule is asked only after a token with one of these, which saves decoding the others.
+        decode: Returns the text of a row's new tokens; None for the tokenizer's.
     """
 
     def __init__(
@@ -122,12 +131,14 @@ class FunctionEnd(StoppingCriteria):
         prompts: Sequence[str],
         prompt_length: int,
         end_characters: str = "}",
+        decode: Callable[[int, list[int]], str] | None = None,
     ):
         self.rule = rule
         self.end_characters = set(end_characters)
         self.tokenizer = tokenizer
         self.prompts = prompts
         self.prompt_length = prompt_length
+        self.decode = decode or (lambda row, ids: tokenizer.decode(ids, skip_special_tokens=True))
         self.lengths: list[int | None] = [None] * len(prompts)
         """Number of tokens of each row's completion; None while it is not complete."""
 
@@ -135,7 +146,7 @@ class FunctionEnd(StoppingCriteria):
         last = self.tokenizer.batch_decode(input_ids[:, -1:])
         for row, token in enumerate(last):
             if self.lengths[row] is None and not self.end_characters.isdisjoint(token):
-                text = self.tokenizer.decode(input_ids[row, self.prompt_length :], skip_special_tokens=True)
+                text = self.decode(row, input_ids[row, self.prompt_length :].tolist())
                 if self.rule(self.prompts[row], text) is not None:
                     self.lengths[row] = input_ids.shape[1] - self.prompt_length
         return torch.tensor([length is not None for length in self.lengths], device=input_ids.device)
@@ -149,9 +160,93 @@ def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> s
 
 
 @torch.no_grad()
+def _continue(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    batch: Sequence[tuple[Prompt, int]],
+    settings: GenerationSettings,
+    rule: StopRule,
+    healing: TokenHealing | None,
+) -> list[Sample]:
+    """Continue the prompts of one batch, each up to where the rule ends it."""
+    texts = [prompt.text for prompt, _ in batch]
+    ids = tokenizer(texts)["input_ids"]
+    prompts = [HealedPrompt(each, b"", None) if healing is None else healing.heal(each) for each in ids]
+
+    def decode(row: int, tokens: list[int]) -> str:
+        if healing is None:
+            return tokenizer.decode(tokens, skip_special_tokens=True)
+        return healing.text(tokens, prompts[row])
+
+    inputs = _padded(model, tokenizer, [prompt.ids for prompt in prompts])
+    length = inputs["input_ids"].shape[1]
+    end = FunctionEnd(rule, tokenizer, texts, length, decode=decode)
+    arguments: dict[str, Any] = {"stopping_criteria": StoppingCriteriaList([end])}
+    if healing is not None:
+        arguments["logits_processor"] = LogitsProcessorList([HealedTokens(healing, prompts)])
+    rows, loops = _generate(model, tokenizer, inputs, settings, arguments)
+    ends, samples = {*_end_tokens(model, tokenizer), tokenizer.pad_token_id}, []
+    for index, ((prompt, number), row, mean_loops) in enumerate(zip(batch, rows, loops, strict=True)):
+        tokens = next((place for place, token in enumerate(row) if token == tokenizer.pad_token_id), len(row))
+        text = decode(index, row)
+        function = rule(prompt.text, text)
+        reached_limit = function is None and ends.isdisjoint(row)
+        completion = text if function is None else function
+        samples.append(
+            Sample(prompt.name, number, completion, function is not None, tokens, mean_loops, reached_limit)
+        )
+    return samples
+
+
+@torch.no_grad()
+def _answer(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    batch: Sequence[tuple[Prompt, int]],
+    settings: GenerationSettings,
+) -> list[Sample]:
+    """Answer the rendered chats of one batch; the model ends its answers."""
+    ids = tokenizer([prompt.text for prompt, _ in batch], add_special_tokens=False)["input_ids"]
+    ends = _end_tokens(model, tokenizer)
+    inputs = _padded(model, tokenizer, ids)
+    rows, loops = _generate(model, tokenizer, inputs, settings, {"eos_token_id": sorted(ends)})
+    samples = []
+    for (prompt, number), row, mean_loops in zip(batch, rows, loops, strict=True):
+        end = next((place for place, token in enumerate(row) if token in ends), None)
+        # Special tokens are kept: the tags of a thought may be some.
+        text = begun_answer(prompt.text) + tokenizer.decode(row if end is None else row[:end])
+        tokens = len(row) if end is None else end + 1
+        samples.append(Sample(prompt.name, number, text, end is not None, tokens, mean_loops, end is None))
+    return samples
+
+
+def _padded(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ids: list[list[int]]) -> BatchEncoding:
+    """Return tokenized prompts as tensors on the model's device, padded on the left."""
+    return tokenizer.pad({"input_ids": ids}, padding=True, padding_side="left", return_tensors="pt").to(model.device)
+
+
+def _generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    inputs: BatchEncoding,
+    settings: GenerationSettings,
+    arguments: dict[str, Any],
+) -> tuple[list[list[int]], list[float | None]]:
+    """Return the new tokens of each row, padded on the right, and its mean loops."""
+    length = inputs["input_ids"].shape[1]
+    arguments = generation_arguments(settings, model.config) | arguments | {"pad_token_id": tokenizer.pad_token_id}
+    longest = positions(model)
+    if longest is not None:
+        arguments["max_new_tokens"] = min(settings.max_new_tokens, longest - length)
+    output = model.generate(**inputs, **arguments, return_dict_in_generate=True)
+    rows = output.sequences[:, length:].tolist()
+    return rows, output.mean_loops.tolist() if is_looplm(model.config) else [None] * len(rows)
+
+
 def _complete(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
+    healing: TokenHealing | None,
     batch: Sequence[tuple[Prompt, int]],
     settings: GenerationSettings,
     seed: int,
@@ -159,45 +254,9 @@ def _complete(
 ) -> list[Sample]:
     """Complete one batch. Without a rule the prompts are rendered chats, and the model ends its answers."""
     set_seed(seed % 2**32)
-    texts = [prompt.text for prompt, _ in batch]
-    # Some tokenizers return token types, which few decoders accept.
-    inputs = tokenizer(
-        texts,
-        return_tensors="pt",
-        padding=True,
-        padding_side="left",
-        return_token_type_ids=False,
-        add_special_tokens=rule is not None,
-    ).to(model.device)
-    length = inputs["input_ids"].shape[1]
-    ends = _end_tokens(model, tokenizer)
-    arguments = generation_arguments(settings, model.config) | {"pad_token_id": tokenizer.pad_token_id}
     if rule is None:
-        arguments["eos_token_id"] = sorted(ends)
-    else:
-        arguments["stopping_criteria"] = StoppingCriteriaList([FunctionEnd(rule, tokenizer, texts, length)])
-    longest = positions(model)
-    if longest is not None:
-        arguments["max_new_tokens"] = min(settings.max_new_tokens, longest - length)
-    output = model.generate(**inputs, **arguments, return_dict_in_generate=True)
-    loops = [None] * len(batch)
-    if is_looplm(model.config):
-        loops = output.mean_loops.tolist()
-    samples = []
-    for (prompt, index), row, mean_loops in zip(batch, output.sequences[:, length:].tolist(), loops, strict=True):
-        tokens = next((place for place, token in enumerate(row) if token == tokenizer.pad_token_id), len(row))
-        if rule is None:
-            end = next((place for place, token in enumerate(row) if token in ends), None)
-            # Special tokens are kept: the tags of a thought may be some.
-            text = begun_answer(prompt.text) + tokenizer.decode(row[: tokens if end is None else end])
-            tokens = tokens if end is None else end + 1
-            samples.append(Sample(prompt.name, index, text, end is not None, tokens, mean_loops))
-            continue
-        text = tokenizer.decode(row, skip_special_tokens=True)
-        function = rule(prompt.text, text)
-        completion = text if function is None else function
-        samples.append(Sample(prompt.name, index, completion, function is not None, tokens, mean_loops))
-    return samples
+        return _answer(model, tokenizer, batch, settings)
+    return _continue(model, tokenizer, batch, settings, rule, healing)
 
 
 def _complete_served(
@@ -214,7 +273,7 @@ def _complete_served(
     else:
         completions = model.complete(texts, settings, seed, rule)
     return [
-        Sample(prompt.name, index, found.text, found.finished, found.tokens, None)
+        Sample(prompt.name, index, found.text, found.finished, found.tokens, None, found.truncated)
         for (prompt, index), found in zip(batch, completions, strict=True)
     ]
 
@@ -232,6 +291,9 @@ def generate(
     """
     Sample completions of all prompts, problem by problem. They are written to `path` as JSON lines after each batch;
     an interrupted call continues from there and ends with the same samples.
+
+    The end of a prompt is generated again with the tokens that fit its continuation, see `TokenHealing`; a chat, whose
+    template ends before the answer, is not. Completions begin after the prompt in both cases.
 
     Args:
         model: In evaluation mode, or a served one.
@@ -252,6 +314,7 @@ def generate(
     """
     if chat is not None:
         prompts = [Prompt(prompt.name, chat.asked(model, tokenizer, prompt.text)) for prompt in prompts]
+    healing = None
     if isinstance(model, ServedModel):
         model.check(settings)
         identity, complete = model.digest or model.name, partial(_complete_served, model)
@@ -259,7 +322,8 @@ def generate(
         assert tokenizer is not None, "a model in memory has a tokenizer"
         check_depth(model, settings)
         _check_lengths(model, tokenizer, prompts, special_tokens=chat is None)
-        identity, complete = fingerprint(model), partial(_complete, model, tokenizer)
+        healing = TokenHealing(tokenizer) if chat is None and can_heal(tokenizer) else None
+        identity, complete = fingerprint(model), partial(_complete, model, tokenizer, healing)
     rows = [(prompt, index) for prompt in prompts for index in range(settings.num_samples)]
     texts = json.dumps([asdict(prompt) for prompt in prompts])
     prompts_hash = hashlib.sha256(texts.encode()).hexdigest()
@@ -268,6 +332,7 @@ def generate(
     # Files from before there was a chat mode have no such field.
     header["chat"] = None if chat is None else chat.record(model, tokenizer)
     header["prompts"] = prompts_hash
+    header["token_healing"] = healing is not None
     samples = _read_samples(path, header, settings.batch_size, len(rows))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:

@@ -14,6 +14,7 @@ from evaluation.generate import Prompt, fingerprint, generate
 from evaluation.generation_settings import GenerationSettings
 from evaluation.loading import load_model
 from evaluation.rust.syntax.completion import completed_function
+from evaluation.token_healing import HealedTokens, TokenHealing
 from tests.helpers.stored import needs_data, rows
 from tests.helpers.tiny import tiny_model
 
@@ -111,8 +112,9 @@ def test_generation_stops_when_every_function_is_complete(tokenizer, tmp_path):
         model.lm_head = torch.nn.Linear(32, 300)
         model.lm_head.bias.zero_()[brace] = 50.0
     samples = generate(model, tokenizer, PROMPTS, SAMPLING, tmp_path / "s.jsonl", progress=False)
-    assert {sample.completion for sample in samples} == {"}"} and all(sample.finished for sample in samples)
-    assert {sample.tokens for sample in samples} == {1}
+    assert {sample.completion.strip() for sample in samples} == {"}"} and all(sample.finished for sample in samples)
+    # The first two are the end of the prompt, which is generated again: ` {` and the line break.
+    assert {sample.tokens for sample in samples} == {3}
 
 
 def test_depth_is_chosen_and_recorded(model, tokenizer, tmp_path):
@@ -135,9 +137,11 @@ def test_the_mean_loops_are_those_of_the_samples_own_tokens(model, tokenizer, tm
     alone = generate(model, tokenizer, PROMPTS, replace(greedy, batch_size=1), tmp_path / "c.jsonl", progress=False)
     assert [each.mean_loops for each in batched] == pytest.approx([each.mean_loops for each in alone])
     # What was drawn, token by token, is not in the sample; its depth is that of the model asked directly.
-    inputs = tokenizer(PROMPTS[0].text, return_tensors="pt", return_token_type_ids=False)
+    healing = TokenHealing(tokenizer)
+    prompt = healing.heal(tokenizer(PROMPTS[0].text)["input_ids"])
     settings = dict(max_new_tokens=alone[0].tokens, do_sample=False, exit_threshold=0.5)
-    output = model.generate(**inputs, **settings, return_dict_in_generate=True)
+    settings["logits_processor"] = [HealedTokens(healing, [prompt])]
+    output = model.generate(torch.tensor([prompt.ids]), **settings, return_dict_in_generate=True)
     assert alone[0].mean_loops == pytest.approx(float(output.loops_used.float().mean()))
 
 
@@ -160,8 +164,10 @@ def test_any_causal_model_is_sampled_the_same_way(tokenizer, tmp_path):
 def test_a_completion_ends_where_the_positions_do(tokenizer, tmp_path):
     model = GPT2LMHeadModel(GPT2Config(vocab_size=300, n_embd=8, n_layer=1, n_head=1, n_positions=40)).eval()
     samples = generate(model, tokenizer, PROMPTS, replace(SAMPLING, max_new_tokens=99), tmp_path / "s", progress=False)
-    longest = max(len(tokenizer(prompt.text)["input_ids"]) for prompt in PROMPTS)
-    assert max(sample.tokens for sample in samples) <= 40 - longest
+    # The last two tokens of the prompt are generated again.
+    longest = max(len(tokenizer(prompt.text)["input_ids"]) for prompt in PROMPTS) - 2
+    assert max(sample.tokens for sample in samples) == 40 - longest
+    assert all(sample.reached_limit for sample in samples if sample.tokens == 40 - longest)
 
 
 def test_what_is_no_model_is_refused_with_the_reason(tokenizer, tmp_path):
@@ -184,6 +190,7 @@ def test_what_is_no_model_is_refused_with_the_reason(tokenizer, tmp_path):
         (dict(temperature=-1), "temperature must be at least 0"),
         (dict(temperature=float("nan")), "temperature must be at least 0"),
         (dict(top_p=0), "top_p must be above 0"),
+        (dict(repetition_penalty=0), "repetition_penalty must be above 0 and finite, got 0"),
         (dict(temperature=0, num_samples=2), "num_samples must be 1 at temperature 0"),
     ],
 )

@@ -1,0 +1,167 @@
+"""Completions of a cut text begin as the tokenizer would go on in the whole text."""
+
+from collections import Counter
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from evaluation.generate import Prompt, generate
+from evaluation.generation_settings import GenerationSettings
+from evaluation.token_healing import HealedTokens, TokenBytes, TokenHealing, can_heal
+from tests.helpers.tiny import tiny_model
+
+TEXT = "fn ab() {\n    let x = 1;\n    x\n}\n"
+CORPUS = [TEXT, "fn b(a: i32) -> i32 {\n    a\n}\n", "mod a {\n    fn b() {\n        let y = 1;\n    }\n}\n"] * 4
+
+
+def trained(pre_tokenizer, decoder, **trainer) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.BPE(byte_fallback=False))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizer, decoder
+    special = ["<pad>", "<bos>", "<eos>"]
+    tokenizer.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=300, special_tokens=special, **trainer))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>", padding_side="left"
+    )
+
+
+@pytest.fixture(scope="module")
+def byte_level():
+    """Every line break is one token with all spaces after it: the whole text is one word for BPE."""
+    return trained(
+        pre_tokenizers.Sequence(
+            [pre_tokenizers.Split("{", "isolated"), pre_tokenizers.ByteLevel(False, use_regex=False)]
+        ),
+        decoders.ByteLevel(),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        max_token_length=6,
+    )
+
+
+@pytest.fixture(scope="module")
+def sentencepiece():
+    return trained(pre_tokenizers.Metaspace(prepend_scheme="first"), decoders.Metaspace(prepend_scheme="first"))
+
+
+@pytest.fixture(scope="module", params=["byte_level", "sentencepiece"])
+def any_tokenizer(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_the_bytes_of_tokens_are_the_text(any_tokenizer):
+    ids = any_tokenizer(TEXT, add_special_tokens=False)["input_ids"]
+    found = TokenBytes(any_tokenizer).join([any_tokenizer.bos_token_id, *ids]).decode()
+    assert found.removeprefix(" ") == TEXT and len(ids) < len(TEXT)
+
+
+def follows(healing, prompt, tokens) -> bool:
+    """Whether the processor allows a sequence of tokens."""
+    processor = HealedTokens(healing, [prompt])
+    for place, token in enumerate(tokens):
+        scores = processor(torch.tensor([[*prompt.ids, *tokens[:place]]]), torch.zeros(1, 300))
+        if scores[0, token] != 0:
+            return False
+    return True
+
+
+def test_a_text_cut_anywhere_can_be_continued_with_its_own_tokens(any_tokenizer):
+    """Where the tokenizer starts a token at the place where the healed prompt ends; it may have merged more before."""
+    healing = TokenHealing(any_tokenizer)
+    whole = any_tokenizer(TEXT)["input_ids"]
+    checked = 0
+    for cut in range(1, len(TEXT)):
+        prompt = healing.heal(any_tokenizer(TEXT[:cut])["input_ids"])
+        assert any_tokenizer.decode(prompt.ids) + prompt.removed.decode() in (TEXT[:cut], " " + TEXT[:cut])
+        if prompt.start is not None and whole[: len(prompt.ids)] == prompt.ids:
+            assert follows(healing, prompt, whole[len(prompt.ids) :]), TEXT[:cut]
+            assert healing.text(whole[len(prompt.ids) :], prompt) == TEXT[cut:]
+            checked += 1
+    assert checked > len(TEXT) // 2
+
+
+def test_what_does_not_agree_with_the_prompt_is_not_allowed(byte_level):
+    healing = TokenHealing(byte_level)
+    prompt = healing.heal(byte_level("fn ab() {\n    ")["input_ids"])
+    assert prompt.removed == b"{\n    "
+    (brace,), (line,) = (byte_level(text)["input_ids"] for text in ("{", "\n    "))
+    spaces = byte_level(" ")["input_ids"]
+    assert follows(healing, prompt, [brace, line])
+    # The tokenizer never begins a line with spaces of their own.
+    assert not follows(healing, prompt, [brace, byte_level("\n")["input_ids"][0], *spaces * 4])
+    assert not follows(healing, prompt, [brace, byte_level("}")["input_ids"][0]])
+    assert not follows(healing, prompt, [byte_level.eos_token_id])
+
+
+def test_the_distribution_is_that_of_the_text_cut_before_the_token(byte_level):
+    """After `{` the model chooses among all tokens; given a line break, among those that begin with one."""
+    model = tiny_model(vocab_size=300, eos_token_id=2, pad_token_id=0)
+    healing = TokenHealing(byte_level)
+    prompt = healing.heal(byte_level("fn ab() {\n")["input_ids"])
+    processor = HealedTokens(healing, [prompt])
+    ids = torch.tensor([byte_level("fn ab() {")["input_ids"]])
+    with torch.no_grad():
+        logits = model(ids).logits[:, -1]
+        first = processor(ids[:, :-1], model(ids[:, :-1]).logits[:, -1])
+    assert first.isfinite().nonzero().tolist() == [[0, ids[0, -1].item()]]
+    lines = [place for place, piece in enumerate(healing.bytes.pieces) if piece.startswith(b"\n")]
+    expected = torch.zeros(300)
+    expected[lines] = logits[0, lines].softmax(0)
+    torch.testing.assert_close(processor(ids, logits).softmax(1)[0], expected)
+    assert len(lines) > 2
+
+
+def test_sampled_texts_are_those_of_the_text_cut_elsewhere(byte_level, tmp_path):
+    """The same first tokens from `{`, where nothing needs healing, and from the line break after it."""
+    model = tiny_model(vocab_size=300, eos_token_id=2, pad_token_id=0)
+    sampling = GenerationSettings(num_samples=1500, temperature=1.0, top_p=1.0, max_new_tokens=2, batch_size=1500)
+    given = generate(model, byte_level, [Prompt("cut", "fn ab() {\n")], sampling, tmp_path / "a", progress=False)
+    with torch.no_grad():
+        logits = model(torch.tensor([byte_level("fn ab() {")["input_ids"]])).logits[0, -1]
+    pieces = TokenBytes(byte_level).pieces
+    lines = [place for place, piece in enumerate(pieces) if piece.startswith(b"\n")]
+    shares = logits[lines].softmax(0).tolist()
+    counts = Counter(sample.completion for sample in given)
+    for place, share in zip(lines, shares, strict=True):
+        found = counts[pieces[place][1:].decode()] / 1500
+        assert found == pytest.approx(share, abs=4 * (share * (1 - share) / 1500) ** 0.5 + 1e-9)
+
+
+def test_greedy_decoding_from_any_cut_gives_the_memorized_text(byte_level, tmp_path):
+    """A model that knows one text by heart continues its prefixes of different lengths in one batch."""
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=300, n_embd=32, n_layer=2, n_head=2, n_positions=64))
+    ids = torch.tensor([byte_level(TEXT)["input_ids"]])
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    for _ in range(60):
+        model(ids, labels=ids).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
+    cuts = [TEXT.index("{") + 1, TEXT.index("\n") + 1, TEXT.index("let"), TEXT.index("let") - 2, TEXT.index(";") + 1]
+    prompts = [Prompt(str(cut), TEXT[:cut]) for cut in cuts]
+    sampling = GenerationSettings(temperature=0, max_new_tokens=40)
+    found = generate(model, byte_level, prompts, sampling, tmp_path / "samples", progress=False)
+    assert [prompt.text + sample.completion for prompt, sample in zip(prompts, found, strict=True)] == [
+        TEXT.rstrip() for _ in cuts
+    ]
+
+
+def test_special_tokens_and_the_only_token_are_kept(byte_level):
+    healing = TokenHealing(byte_level)
+    begin, (line,) = byte_level.bos_token_id, byte_level("\n    ")["input_ids"]
+    assert healing.heal([begin]).ids == [begin] and healing.heal([begin]).start is None
+    assert healing.heal([begin, line]).ids == [begin] and healing.heal([begin, line]).removed == b"\n    "
+    assert healing.heal([line]).ids == [line] and healing.heal([line]).start is None
+
+
+def test_a_character_of_several_tokens_is_removed_as_a_whole(byte_level):
+    ids = byte_level("fn ä")["input_ids"]
+    prompt = TokenHealing(byte_level).heal(ids)
+    assert prompt.removed == "ä".encode() and prompt.ids == ids[:-2]
+
+
+def test_a_tokenizer_of_another_kind_is_left_alone():
+    tokenizer = Tokenizer(models.WordPiece({"[UNK]": 0, "fn": 1}, unk_token="[UNK]"))
+    tokenizer.decoder = decoders.WordPiece()
+    assert not can_heal(PreTrainedTokenizerFast(tokenizer_object=tokenizer)) and not can_heal(None)
