@@ -22,6 +22,7 @@ from evaluation.generation_settings import GenerationSettings
 from evaluation.models.served_model import ServedModel, StopRule
 from evaluation.progress import show_progress
 from evaluation.rust.syntax.completion import completed_function
+from evaluation.token_loops import TokenLoops, token_loops, within
 from modeling_nanochat import is_looplm
 
 
@@ -61,6 +62,8 @@ class Sample:
         finished: Whether the function ends; in a chat, whether the model ended its answer.
         tokens: Number of generated tokens, before the cut.
         mean_loops: Loops per token of a LoopLM; None for other models.
+        token_loops: For each token of the completion its number of characters and the loop after which it left. None
+            if all tokens took equally many loops, for other models, and in files of earlier versions.
     """
 
     prompt: str
@@ -69,6 +72,7 @@ class Sample:
     finished: bool
     tokens: int
     mean_loops: float | None
+    token_loops: TokenLoops | None = None
 
 
 @torch.no_grad()
@@ -180,23 +184,29 @@ def _complete(
     if longest is not None:
         arguments["max_new_tokens"] = min(settings.max_new_tokens, longest - length)
     output = model.generate(**inputs, **arguments, return_dict_in_generate=True)
-    loops = [None] * len(batch)
+    loops, loops_used = [None] * len(batch), [[]] * len(batch)
     if is_looplm(model.config):
-        loops = output.mean_loops.tolist()
+        loops, loops_used = output.mean_loops.tolist(), output.loops_used.tolist()
     samples = []
-    for (prompt, index), row, mean_loops in zip(batch, output.sequences[:, length:].tolist(), loops, strict=True):
+    for (prompt, index), row, mean_loops, used in zip(
+        batch, output.sequences[:, length:].tolist(), loops, loops_used, strict=True
+    ):
         tokens = next((place for place, token in enumerate(row) if token == tokenizer.pad_token_id), len(row))
         if rule is None:
             end = next((place for place, token in enumerate(row) if token in ends), None)
             # Special tokens are kept: the tags of a thought may be some.
-            text = begun_answer(prompt.text) + tokenizer.decode(row[: tokens if end is None else end])
+            begun = begun_answer(prompt.text)
+            text = begun + tokenizer.decode(row[: tokens if end is None else end])
             tokens = tokens if end is None else end + 1
-            samples.append(Sample(prompt.name, index, text, end is not None, tokens, mean_loops))
+            # A begun answer is text without tokens, so that the tokens would not join to the text.
+            by_token = None if begun else token_loops(tokenizer, row, used, text, skip_special_tokens=False)
+            samples.append(Sample(prompt.name, index, text, end is not None, tokens, mean_loops, by_token))
             continue
         text = tokenizer.decode(row, skip_special_tokens=True)
         function = rule(prompt.text, text)
         completion = text if function is None else function
-        samples.append(Sample(prompt.name, index, completion, function is not None, tokens, mean_loops))
+        by_token = within(token_loops(tokenizer, row, used, text), len(completion))
+        samples.append(Sample(prompt.name, index, completion, function is not None, tokens, mean_loops, by_token))
     return samples
 
 
