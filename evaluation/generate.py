@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from evaluation.models.served_model import ServedModel, StopRule
 from evaluation.progress import show_progress
 from evaluation.rust.syntax.completion import completed_function
 from evaluation.token_healing import HealedPrompt, HealedTokens, TokenHealing, can_heal
+from evaluation.token_loops import TokenLoops, token_loops, within
 from modeling_nanochat import is_looplm
 
 
@@ -68,6 +69,8 @@ class Sample:
         mean_loops: Loops per token of a LoopLM; None for other models.
         reached_limit: Whether the completion stopped at its maximum number of tokens or at the end of the context,
             neither finished nor ended by the model.
+        token_loops: For each token of the completion its number of characters and the loop after which it left. None
+            if all tokens took equally many loops, for other models, and in files of earlier versions.
     """
 
     prompt: str
@@ -77,6 +80,7 @@ class Sample:
     tokens: int
     mean_loops: float | None
     reached_limit: bool = False
+    token_loops: TokenLoops | None = None
 
 
 @torch.no_grad()
@@ -184,16 +188,17 @@ def _continue(
     arguments: dict[str, Any] = {"stopping_criteria": StoppingCriteriaList([end])}
     if healing is not None:
         arguments["logits_processor"] = LogitsProcessorList([HealedTokens(healing, prompts)])
-    rows, loops = _generate(model, tokenizer, inputs, settings, arguments)
+    rows, loops, used = _generate(model, tokenizer, inputs, settings, arguments)
     ends, samples = {*_end_tokens(model, tokenizer), tokenizer.pad_token_id}, []
-    for index, ((prompt, number), row, mean_loops) in enumerate(zip(batch, rows, loops, strict=True)):
+    for index, ((prompt, number), row, mean_loops, by_token) in enumerate(zip(batch, rows, loops, used, strict=True)):
         tokens = next((place for place, token in enumerate(row) if token == tokenizer.pad_token_id), len(row))
         text = decode(index, row)
         function = rule(prompt.text, text)
         reached_limit = function is None and ends.isdisjoint(row)
         completion = text if function is None else function
+        known = within(token_loops(tokenizer, row, by_token, text), len(completion))
         samples.append(
-            Sample(prompt.name, number, completion, function is not None, tokens, mean_loops, reached_limit)
+            Sample(prompt.name, number, completion, function is not None, tokens, mean_loops, reached_limit, known)
         )
     return samples
 
@@ -209,14 +214,17 @@ def _answer(
     ids = tokenizer([prompt.text for prompt, _ in batch], add_special_tokens=False)["input_ids"]
     ends = _end_tokens(model, tokenizer)
     inputs = _padded(model, tokenizer, ids)
-    rows, loops = _generate(model, tokenizer, inputs, settings, {"eos_token_id": sorted(ends)})
+    rows, loops, used = _generate(model, tokenizer, inputs, settings, {"eos_token_id": sorted(ends)})
     samples = []
-    for (prompt, number), row, mean_loops in zip(batch, rows, loops, strict=True):
+    for (prompt, number), row, mean_loops, by_token in zip(batch, rows, loops, used, strict=True):
         end = next((place for place, token in enumerate(row) if token in ends), None)
         # Special tokens are kept: the tags of a thought may be some.
-        text = begun_answer(prompt.text) + tokenizer.decode(row if end is None else row[:end])
+        begun = begun_answer(prompt.text)
+        text = begun + tokenizer.decode(row if end is None else row[:end])
         tokens = len(row) if end is None else end + 1
-        samples.append(Sample(prompt.name, number, text, end is not None, tokens, mean_loops, end is None))
+        # A begun answer is text without tokens, so that the tokens would not join to the text.
+        known = None if begun else token_loops(tokenizer, row, by_token, text, skip_special_tokens=False)
+        samples.append(Sample(prompt.name, number, text, end is not None, tokens, mean_loops, end is None, known))
     return samples
 
 
@@ -231,8 +239,11 @@ def _generate(
     inputs: BatchEncoding,
     settings: GenerationSettings,
     arguments: dict[str, Any],
-) -> tuple[list[list[int]], list[float | None]]:
-    """Return the new tokens of each row, padded on the right, and its mean loops."""
+) -> tuple[list[list[int]], list[float | None], list[list[int]]]:
+    """
+    Return the new tokens of each row, padded on the right, its mean loops, and the loops of each of its tokens; the
+    last is empty for a model without loops.
+    """
     length = inputs["input_ids"].shape[1]
     arguments = generation_arguments(settings, model.config) | arguments | {"pad_token_id": tokenizer.pad_token_id}
     longest = positions(model)
@@ -240,7 +251,9 @@ def _generate(
         arguments["max_new_tokens"] = min(settings.max_new_tokens, longest - length)
     output = model.generate(**inputs, **arguments, return_dict_in_generate=True)
     rows = output.sequences[:, length:].tolist()
-    return rows, output.mean_loops.tolist() if is_looplm(model.config) else [None] * len(rows)
+    if not is_looplm(model.config):
+        return rows, [None] * len(rows), [[] for _ in rows]
+    return rows, output.mean_loops.tolist(), output.loops_used.tolist()
 
 
 def _complete(

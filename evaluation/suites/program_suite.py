@@ -15,7 +15,7 @@ from evaluation.chat_mode import ChatMode
 from evaluation.generate import Prompt, Sample, StopRule, generate, positions
 from evaluation.models.served_model import ServedModel
 from evaluation.results import Results
-from evaluation.rust import HiddenTests, RustVerifier, Verdict
+from evaluation.rust import Diagnostic, HiddenTests, RustVerifier, Verdict
 from evaluation.rust.syntax.answers import extract_rust
 from evaluation.rust.syntax.completion import completed_function
 from evaluation.rust.syntax.merging import merged_program
@@ -27,6 +27,9 @@ from evaluation.suites.suite import Log, Suite, SuiteRun
 
 TRAINING_BATCH = 8
 """Prompts generated together in continuous evaluation, between two looks at the clock."""
+MAX_DIAGNOSTICS, MAX_MESSAGE, MAX_RENDERED, MAX_PROGRAM = 10, 500, 8_000, 40_000
+"""Limits of the file of verdicts for each sample: number of diagnostics, and characters of each message, of all
+rendered diagnostics together, and of the program."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,13 @@ class ProgramSuite(Suite):
         """Return what the model continues."""
         return [Prompt(problem.name, problem.prompt) for problem in self.problems]
 
+    def programs(self, completions: Sequence[Sequence[str]]) -> list[list[str]]:
+        """Return the programs, without their tests, of each problem's completions, or answers with `chat`."""
+        return [
+            [problem.program_of_answer(text) if self.chat else problem.program(text) for text in each]
+            for problem, each in zip(self.problems, completions, strict=True)
+        ]
+
     def verify(
         self,
         completions: Sequence[Sequence[str]],
@@ -135,11 +145,7 @@ class ProgramSuite(Suite):
         progress: bool = False,
     ) -> list[list[Verdict]]:
         """Return the verdicts on each problem's completions, or answers with `chat`; see `verify_samples`."""
-        programs = [
-            [problem.program_of_answer(text) if self.chat else problem.program(text) for text in each]
-            for problem, each in zip(self.problems, completions, strict=True)
-        ]
-        tests = [problem.tests for problem in self.problems]
+        programs, tests = self.programs(completions), [problem.tests for problem in self.problems]
         return verify_samples(verifier, programs, tests, rules=self.rules, trusted=trusted, progress=progress)
 
     def check_model(self, model: PreTrainedModel | ServedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
@@ -178,7 +184,8 @@ class ProgramSuite(Suite):
         for sample in samples:
             completions[sample.prompt].append(sample.completion)
         verdicts = self.verify(list(completions.values()), run.verifier, progress=run.progress)
-        write_verdicts(self.names, verdicts, run.output_dir / f"{self.results_name}.verdicts.jsonl")
+        programs = self.programs(list(completions.values()))
+        write_verdicts(self.names, verdicts, run.output_dir / f"{self.results_name}.verdicts.jsonl", programs)
         found = results_of(self.results_name, self.metric, self.names, verdicts, run.settings.k)
         return replace(
             found,
@@ -276,10 +283,25 @@ class ProgramSuite(Suite):
         return ", ".join(words)
 
 
-def write_verdicts(names: Sequence[str], verdicts: Sequence[Sequence[Verdict]], path: Path) -> None:
-    """Write one JSON line per sample: problem, index of the sample, status, error codes and counts of tests."""
+def write_verdicts(
+    names: Sequence[str],
+    verdicts: Sequence[Sequence[Verdict]],
+    path: Path,
+    programs: Sequence[Sequence[str]] | None = None,
+) -> None:
+    """
+    Write one JSON line per sample: problem, index of the sample, status, error codes, counts of tests, and the first
+    diagnostics. Texts are cut, so that no line has more than about `MAX_PROGRAM + MAX_RENDERED` characters.
+
+    Args:
+        names: Names of the problems.
+        verdicts: For each problem the verdicts on its samples.
+        path: File to write.
+        programs: The programs that were verified, in the form of `verdicts`, without appended tests; lines of
+            diagnostics are those of the program. None leaves them out.
+    """
     with path.open("w") as file:
-        for name, each in zip(names, verdicts, strict=True):
+        for number, (name, each) in enumerate(zip(names, verdicts, strict=True)):
             for index, verdict in enumerate(each):
                 line = {
                     "prompt": name,
@@ -288,5 +310,23 @@ def write_verdicts(names: Sequence[str], verdicts: Sequence[Sequence[Verdict]], 
                     "errors": verdict.error_codes,
                     "tests_passed": verdict.tests_passed,
                     "tests_total": verdict.tests_total,
+                    "diagnostics": list(_shortened(verdict.diagnostics)),
                 }
+                if programs is not None:
+                    line["program"] = programs[number][index][:MAX_PROGRAM]
                 file.write(json.dumps(line) + "\n")
+
+
+def _shortened(diagnostics: Sequence[Diagnostic]) -> Iterator[dict]:
+    """Yield the first diagnostics, without the texts beyond `MAX_RENDERED` characters."""
+    left = MAX_RENDERED
+    for each in diagnostics[:MAX_DIAGNOSTICS]:
+        message, rendered = each.message[:MAX_MESSAGE], each.rendered[:left]
+        left -= len(rendered)
+        yield {
+            "code": each.code,
+            "message": message,
+            "line": each.line,
+            "column": each.column,
+            "rendered": rendered,
+        }
