@@ -286,7 +286,7 @@ def _complete_served(
     else:
         completions = model.complete(texts, settings, seed, rule)
     return [
-        Sample(prompt.name, index, found.text, found.finished, found.tokens, None, found.truncated)
+        Sample(prompt.name, index, found.text, found.finished, found.tokens, None, found.reached_limit)
         for (prompt, index), found in zip(batch, completions, strict=True)
     ]
 
