@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.generate import depth_arguments, positions
+from evaluation.likelihood import decodes_otherwise, padded, start_token, text_tokens
 from evaluation.loss_by_depth import DepthPoint, ExitSums, decoded_losses, evaluation_mode, token_losses
 from evaluation.plots import plot_depth_quality
 from evaluation.progress import show_progress
@@ -25,7 +26,6 @@ from evaluation.suites.suite import Suite, SuiteRun
 from evaluation.text_files import read_text
 from modeling_nanochat import is_looplm
 from modeling_nanochat.exit_nanochat import depth_to_run
-from modeling_nanochat.loss_nanochat import IGNORE_INDEX
 
 THRESHOLDS = tuple(index / 20 for index in range(1, 21))
 
@@ -191,24 +191,18 @@ def score_texts(
     if asked and not is_loop_model:
         raise ValueError(f"{', '.join(asked)} needs a LoopLM, got a model of type {model.config.model_type}")
     threshold = depth_to_run(model.config, **depth)[1] if is_loop_model else 1.0
-    decodes = threshold < 1 or (is_loop_model and model.config.kv_reuse == "last")
-    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    decodes = decodes_otherwise(model, **depth)
+    start = start_token(tokenizer)
     pieces: list[tuple[str, list[int]]] = []
     for name, text in texts.items():
-        # Text that spells a special token is tokenized as text; every text begins with the same start token.
-        settings = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
-        tokens = [start, *tokenizer(text, **settings)["input_ids"]]
+        tokens = text_tokens(tokenizer, text)
         pieces += [(name, tokens[at : at + window]) for at in range(0, len(tokens) - 1, window - 1)]
     sums, nats = ExitSums(THRESHOLDS), {name: torch.zeros(1, dtype=torch.float64) for name in texts}
     decoded_nats, decoded_loops = dict.fromkeys(texts, 0.0), 0.0
     with evaluation_mode(model), show_progress("Perplexity", len(pieces), "windows", shown=progress) as advance:
         for at in range(0, len(pieces), batch_size):
             batch = pieces[at : at + batch_size]
-            length = max(len(tokens) for _, tokens in batch)
-            # Attention is causal: padding after a text does not affect it.
-            input_ids = torch.tensor([tokens + [start] * (length - len(tokens)) for _, tokens in batch])
-            labels = torch.tensor([tokens[1:] + [IGNORE_INDEX] * (length - len(tokens) + 1) for _, tokens in batch])
-            input_ids, labels = input_ids.to(model.device), labels.to(model.device)
+            input_ids, labels = padded([tokens for _, tokens in batch], start, model.device)
             losses, exit_pdf = token_losses(model, input_ids, labels, num_loops, exit_at_loop)
             sums.add(losses, exit_pdf)
             lengths = [len(tokens) - 1 for _, tokens in batch]
