@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -9,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from evaluation.generate import positions
 from evaluation.loss_by_depth import decoded_losses, evaluation_mode, token_losses
 from evaluation.progress import show_progress
-from modeling_nanochat import is_looplm
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM, is_looplm
 from modeling_nanochat.exit_nanochat import depth_to_run
 from modeling_nanochat.loss_nanochat import IGNORE_INDEX
 
@@ -67,14 +68,28 @@ def padded(rows: Sequence[Sequence[int]], fill: int, device: torch.device) -> tu
     return torch.tensor(input_ids).to(device), torch.tensor(labels).to(device)
 
 
-def decodes_otherwise(
-    model: PreTrainedModel, num_loops: int | None, exit_at_loop: int | None, exit_threshold: float | None
-) -> bool:
-    """Whether decoding at this depth gives other probabilities than one pass: early exit, or a cache of one loop."""
+def decoding_threshold(
+    model: PreTrainedModel,
+    num_loops: int | None = None,
+    exit_at_loop: int | None = None,
+    exit_threshold: float | None = None,
+) -> float | None:
+    """
+    Return the exit threshold of a model whose decoding at this depth gives other probabilities than one pass: one with
+    a threshold below 1, or with a cache of the last loop only. None for all others.
+
+    Raises:
+        ValueError: A depth is given for a model without loops, or is out of range.
+    """
     if not is_looplm(model.config):
-        return False
-    _, threshold = depth_to_run(model.config, num_loops, exit_threshold, exit_at_loop)
-    return threshold < 1 or model.config.kv_reuse == "last"
+        depth = {"num_loops": num_loops, "exit_at_loop": exit_at_loop, "exit_threshold": exit_threshold}
+        asked = [name for name, value in depth.items() if value is not None]
+        if asked:
+            raise ValueError(f"{', '.join(asked)} needs a LoopLM, got a model of type {model.config.model_type}")
+        return None
+    config = cast(LoopLMConfig, model.config)
+    _, threshold = depth_to_run(config, num_loops, exit_threshold, exit_at_loop)
+    return threshold if threshold < 1 or config.kv_reuse == "last" else None
 
 
 def log_likelihoods(
@@ -105,10 +120,8 @@ def log_likelihoods(
         ValueError: A text is empty or longer than the model's context, the tokenizer has no start token, or a depth is
             given for a model without loops.
     """
-    depth = {"num_loops": num_loops, "exit_at_loop": exit_at_loop, "exit_threshold": exit_threshold}
-    asked = [name for name, value in depth.items() if value is not None]
-    if asked and not is_looplm(model.config):
-        raise ValueError(f"{', '.join(asked)} needs a LoopLM, got a model of type {model.config.model_type}")
+    depth = (num_loops, exit_at_loop, exit_threshold)
+    decoding_threshold(model, *depth)
     rows = [text_tokens(tokenizer, text) for text in texts]
     _check_lengths(rows, positions(model))
     found: dict[int, Likelihood] = {}
@@ -118,7 +131,7 @@ def log_likelihoods(
             begun = longest_first[len(found) :]
             fitting = MAX_LOGITS // (len(rows[begun[0]]) * model.config.get_text_config().vocab_size)
             batch = begun[: max(1, min(batch_size, fitting))]
-            found |= zip(batch, _of_batch(model, [rows[index] for index in batch], **depth), strict=True)
+            found |= zip(batch, _of_batch(model, [rows[index] for index in batch], *depth), strict=True)
             advance(len(batch))
     return [found[index] for index in range(len(rows))]
 
@@ -144,8 +157,9 @@ def _of_batch(
     losses, _ = token_losses(model, input_ids, labels, num_loops, exit_at_loop)
     by_loop = [(-part.sum(dim=1)).tolist() for part in losses.double().split(lengths, dim=1)]
     nats, loops = [each[-1] for each in by_loop], [float(len(losses))] * len(rows)
-    if decodes_otherwise(model, num_loops, exit_at_loop, exit_threshold):
-        decoded, used = decoded_losses(model, input_ids, labels, num_loops, exit_threshold, exit_at_loop)
+    if decoding_threshold(model, num_loops, exit_at_loop, exit_threshold) is not None:
+        looplm = cast(LoopLMForCausalLM, model)
+        decoded, used = decoded_losses(looplm, input_ids, labels, num_loops, exit_threshold, exit_at_loop)
         nats = [float(-part.sum()) for part in decoded.double().split(lengths)]
         loops = [float(part.double().mean()) for part in used.split(lengths)]
     return [Likelihood(*each) for each in zip(nats, map(tuple, by_loop), lengths, loops, strict=True)]

@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.generate import depth_arguments, positions
-from evaluation.likelihood import decodes_otherwise, padded, start_token, text_tokens
+from evaluation.likelihood import decoding_threshold, padded, start_token, text_tokens
 from evaluation.loss_by_depth import DepthPoint, ExitSums, decoded_losses, evaluation_mode, token_losses
 from evaluation.plots import plot_depth_quality
 from evaluation.progress import show_progress
@@ -25,7 +25,6 @@ from evaluation.suites.problem_files import ProblemsMissing, text_in
 from evaluation.suites.suite import Suite, SuiteRun
 from evaluation.text_files import read_text
 from modeling_nanochat import is_looplm
-from modeling_nanochat.exit_nanochat import depth_to_run
 
 THRESHOLDS = tuple(index / 20 for index in range(1, 21))
 
@@ -186,12 +185,7 @@ def score_texts(
     if window < 2:
         raise ValueError(f"window must be at least 2 tokens, got {window}")
     is_loop_model = is_looplm(model.config)
-    depth = {"num_loops": num_loops, "exit_at_loop": exit_at_loop, "exit_threshold": exit_threshold}
-    asked = [name for name, value in depth.items() if value is not None]
-    if asked and not is_loop_model:
-        raise ValueError(f"{', '.join(asked)} needs a LoopLM, got a model of type {model.config.model_type}")
-    threshold = depth_to_run(model.config, **depth)[1] if is_loop_model else 1.0
-    decodes = decodes_otherwise(model, **depth)
+    threshold = decoding_threshold(model, num_loops, exit_at_loop, exit_threshold)
     start = start_token(tokenizer)
     pieces: list[tuple[str, list[int]]] = []
     for name, text in texts.items():
@@ -208,7 +202,7 @@ def score_texts(
             lengths = [len(tokens) - 1 for _, tokens in batch]
             for (name, _), part in zip(batch, losses.double().split(lengths, dim=1), strict=True):
                 nats[name] = nats[name] + part.sum(dim=1).cpu()
-            if decodes:
+            if threshold is not None:
                 losses, loops = decoded_losses(model, input_ids, labels, num_loops, exit_threshold, exit_at_loop)
                 decoded_loops += float(loops.sum())
                 for (name, _), part in zip(batch, losses.double().split(lengths), strict=True):
@@ -217,7 +211,7 @@ def score_texts(
     bits = {name: value / math.log(2) / len(texts[name].encode()) for name, value in nats.items()}
     loops = len(next(iter(bits.values())))
     headline = {name: float(each[-1]) for name, each in bits.items()}
-    if decodes:
+    if threshold is not None:
         headline = {name: value / math.log(2) / len(texts[name].encode()) for name, value in decoded_nats.items()}
     per_problem = {"bits_per_byte": headline}
     if is_loop_model:
@@ -233,7 +227,7 @@ def score_texts(
         for name, tokens in pieces:
             lengths[name] += len(tokens) - 1
         details["loss_minus_loop_1"] = [asdict(each) for each in differences_to_loop_1(nats, lengths)]
-    if decodes:
+    if threshold is not None:
         point = DepthPoint(threshold, decoded_loops / sums.tokens, sum(decoded_nats.values()) / sums.tokens)
         details["decoded"] = asdict(point)
     metrics = {name: bootstrap(list(values.values())) for name, values in per_problem.items()}

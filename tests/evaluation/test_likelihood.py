@@ -21,10 +21,17 @@ def tokenizer():
     return train_tokenizer([path.read_text() for path in sorted(BUILTIN.glob("*.rs"))], 300, 256)
 
 
-def llama(**settings):
+def llama(positions=2048):
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    return LlamaForCausalLM(LlamaConfig(vocab_size=300, **sizes, **settings)).eval()
+    sizes = LlamaConfig(
+        vocab_size=300,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=positions,
+    )
+    return LlamaForCausalLM(sizes).eval()
 
 
 @pytest.mark.parametrize("model", [llama(), tiny_model(vocab_size=300)], ids=["Llama", "LoopLM"])
@@ -96,7 +103,7 @@ def test_the_mode_is_restored_and_no_text_is_no_likelihood(tokenizer):
 )
 def test_what_cannot_be_measured_is_refused(texts, depth, message, tokenizer):
     with pytest.raises(ValueError, match=message):
-        log_likelihoods(llama(max_position_embeddings=32), tokenizer, texts, **depth)
+        log_likelihoods(llama(32), tokenizer, texts, **depth)
 
 
 def test_a_tokenizer_without_a_first_token_is_refused(tokenizer):

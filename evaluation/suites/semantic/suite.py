@@ -46,7 +46,7 @@ class Semantic(Suite):
     benchmark = "semantic_correctness"
     title = "Minimal pairs of programs"
     unit = "templates"
-    training_metric = "semantic_correctness"
+    training_metric = benchmark
 
     @classmethod
     def load(cls, settings: EvaluationSettings) -> Self:
@@ -96,7 +96,7 @@ class Semantic(Suite):
             credits += [credit(per_token(*each)) for each in zip(found[::2], found[1::2], strict=True)]
         if not credits:
             return {}
-        return {self.training_metric: fmean(credits), f"{self.training_metric}_of": len(credits)}
+        return {self.benchmark: fmean(credits), f"{self.benchmark}_of": len(credits)}
 
     @classmethod
     def has_shares(cls, results: Results) -> bool:

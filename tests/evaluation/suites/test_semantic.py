@@ -3,8 +3,10 @@
 import random
 import re
 import time
+from typing import cast
 
 import pytest
+from transformers import PreTrainedModel
 
 from evaluation.__main__ import main
 from evaluation.generation_settings import GenerationSettings
@@ -45,8 +47,9 @@ def test_a_random_scorer_is_at_one_half_within_its_interval():
     inside = 0
     for seed in range(40):
         generator = random.Random(seed)
-        scores = [[scored(generator.gauss(-9, 1)) for _ in PAIRS] for _ in range(2)]
-        accuracy = results_of_pairs(PAIRS, *scores).metrics["accuracy"]
+        first, second = ([scored(generator.gauss(-9, 1)) for _ in PAIRS] for _ in range(2))
+        accuracy = results_of_pairs(PAIRS, first, second).metrics["accuracy"]
+        assert accuracy.low is not None and accuracy.high is not None
         inside += accuracy.low <= 0.5 <= accuracy.high
     assert inside >= 36
 
@@ -130,7 +133,7 @@ def test_pairs_longer_than_the_context_are_left_out_and_named(tmp_path):
 
 def test_a_model_without_weights_is_refused():
     with pytest.raises(ValueError, match="semantic needs a model whose probabilities can be computed, got a server"):
-        Semantic(PAIRS).check_model("a server", TOKENIZER)
+        Semantic(PAIRS).check_model(cast(PreTrainedModel, "a server"), TOKENIZER)
 
 
 def test_in_training_it_measures_what_the_time_allows(model, tmp_path, monkeypatch):
