@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.generate import depth_arguments, positions
+from evaluation.likelihood import decoding_threshold, padded, start_token, text_tokens
 from evaluation.loss_by_depth import DepthPoint, ExitSums, decoded_losses, evaluation_mode, token_losses
 from evaluation.models.served_model import ServedModel, require_weights
 from evaluation.plots import plot_depth_quality
@@ -25,8 +26,6 @@ from evaluation.suites.problem_files import ProblemsMissing, text_in
 from evaluation.suites.suite import Suite, SuiteRun
 from evaluation.text_files import read_text
 from modeling_nanochat import is_looplm
-from modeling_nanochat.exit_nanochat import depth_to_run
-from modeling_nanochat.loss_nanochat import IGNORE_INDEX
 
 THRESHOLDS = tuple(index / 20 for index in range(1, 21))
 
@@ -191,35 +190,24 @@ def score_texts(
     if window < 2:
         raise ValueError(f"window must be at least 2 tokens, got {window}")
     is_loop_model = is_looplm(model.config)
-    depth = {"num_loops": num_loops, "exit_at_loop": exit_at_loop, "exit_threshold": exit_threshold}
-    asked = [name for name, value in depth.items() if value is not None]
-    if asked and not is_loop_model:
-        raise ValueError(f"{', '.join(asked)} needs a LoopLM, got a model of type {model.config.model_type}")
-    threshold = depth_to_run(model.config, **depth)[1] if is_loop_model else 1.0
-    decodes = threshold < 1 or (is_loop_model and model.config.kv_reuse == "last")
-    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    threshold = decoding_threshold(model, num_loops, exit_at_loop, exit_threshold)
+    start = start_token(tokenizer)
     pieces: list[tuple[str, list[int]]] = []
     for name, text in texts.items():
-        # Text that spells a special token is tokenized as text; every text begins with the same start token.
-        settings = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
-        tokens = [start, *tokenizer(text, **settings)["input_ids"]]
+        tokens = text_tokens(tokenizer, text)
         pieces += [(name, tokens[at : at + window]) for at in range(0, len(tokens) - 1, window - 1)]
     sums, nats = ExitSums(THRESHOLDS), {name: torch.zeros(1, dtype=torch.float64) for name in texts}
     decoded_nats, decoded_loops = dict.fromkeys(texts, 0.0), 0.0
     with evaluation_mode(model), show_progress("Perplexity", len(pieces), "windows", shown=progress) as advance:
         for at in range(0, len(pieces), batch_size):
             batch = pieces[at : at + batch_size]
-            length = max(len(tokens) for _, tokens in batch)
-            # Attention is causal: padding after a text does not affect it.
-            input_ids = torch.tensor([tokens + [start] * (length - len(tokens)) for _, tokens in batch])
-            labels = torch.tensor([tokens[1:] + [IGNORE_INDEX] * (length - len(tokens) + 1) for _, tokens in batch])
-            input_ids, labels = input_ids.to(model.device), labels.to(model.device)
+            input_ids, labels = padded([tokens for _, tokens in batch], start, model.device)
             losses, exit_pdf = token_losses(model, input_ids, labels, num_loops, exit_at_loop)
             sums.add(losses, exit_pdf)
             lengths = [len(tokens) - 1 for _, tokens in batch]
             for (name, _), part in zip(batch, losses.double().split(lengths, dim=1), strict=True):
                 nats[name] = nats[name] + part.sum(dim=1).cpu()
-            if decodes:
+            if threshold is not None:
                 losses, loops = decoded_losses(model, input_ids, labels, num_loops, exit_threshold, exit_at_loop)
                 decoded_loops += float(loops.sum())
                 for (name, _), part in zip(batch, losses.double().split(lengths), strict=True):
@@ -228,7 +216,7 @@ def score_texts(
     bits = {name: value / math.log(2) / len(texts[name].encode()) for name, value in nats.items()}
     loops = len(next(iter(bits.values())))
     headline = {name: float(each[-1]) for name, each in bits.items()}
-    if decodes:
+    if threshold is not None:
         headline = {name: value / math.log(2) / len(texts[name].encode()) for name, value in decoded_nats.items()}
     per_problem = {"bits_per_byte": headline}
     if is_loop_model:
@@ -244,7 +232,7 @@ def score_texts(
         for name, tokens in pieces:
             lengths[name] += len(tokens) - 1
         details["loss_minus_loop_1"] = [asdict(each) for each in differences_to_loop_1(nats, lengths)]
-    if decodes:
+    if threshold is not None:
         point = DepthPoint(threshold, decoded_loops / sums.tokens, sum(decoded_nats.values()) / sums.tokens)
         details["decoded"] = asdict(point)
     metrics = {name: bootstrap(list(values.values())) for name, values in per_problem.items()}

@@ -15,6 +15,7 @@ SUITES = {
     "humaneval-rust": "evaluation.suites.humaneval_rust:HumanEvalRust",
     "multipl-e-rust": "evaluation.suites.multipl_e_rust:MultiplERust",
     "compile-rate": "evaluation.suites.compile_rate:CompileRate",
+    "semantic": "evaluation.suites.semantic.suite:Semantic",
     "perplexity": "evaluation.suites.perplexity:Perplexity",
     "performance": "evaluation.suites.performance:Performance",
 }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.rust.syntax.tokens import tokens
-from evaluation.suites.semantic.pairs import MinimalPair
+from evaluation.suites.semantic.pairs import MinimalPair, credit
 from evaluation.text_files import read_text
 
 FILE = Path(__file__).with_name("token_counts.json")
@@ -64,16 +64,6 @@ def baselines(counts: TokenCounts) -> dict[str, Score]:
     }
 
 
-def credit(accepted: float, rejected: float) -> float:
-    """
-    Return what the scores of a pair count: 1 if the program that compiles has the higher one, one half if both are
-    equal, up to rounding, else 0.
-    """
-    if math.isclose(accepted, rejected, rel_tol=1e-9):
-        return 0.5
-    return float(accepted > rejected)
-
-
 def accuracy(score: Score, pairs: Sequence[MinimalPair]) -> float:
     """Return the share of the pairs for which a score is higher for the program that compiles; ties count half."""
-    return sum(credit(score(pair.valid), score(pair.invalid)) for pair in pairs) / len(pairs)
+    return sum(credit(score(pair.valid) - score(pair.invalid)) for pair in pairs) / len(pairs)

@@ -15,10 +15,11 @@ from evaluation.text_files import read_text
 FILE = Path(__file__).with_name("pairs.jsonl")
 EDITION = "2021"
 MAX_DIFFERING_TOKENS = 6
+TIE = 1e-6
 
 CATEGORIES = {
     "ownership_transfer": frozenset(
-        ("E0204", "E0373", "E0382", "E0505", "E0506", "E0507", "E0508", "E0509", "E0515", "E0596", "E0597", "E0716")
+        ("E0204", "E0373", "E0382", "E0505", "E0506", "E0507", "E0509", "E0515", "E0596", "E0597", "E0716")
     ),
     "lifetime_elision": frozenset(("E0106", "E0261", "E0515", "E0597", "E0621", "E0700", "E0716", "NOCODE")),
     "trait_bounds": frozenset(("E0038", "E0277", "E0308", "E0369", "E0525", "E0599")),
@@ -81,6 +82,16 @@ class MinimalPair:
     def differing_tokens(self) -> int:
         """Return the number of tokens in the differing place, in the program that has more of them."""
         return max(len(list(tokens(part))) for part in (self.accepted, self.rejected))
+
+
+def credit(difference: float) -> float:
+    """
+    Return what a pair counts: 1 if the score of the program that compiles is higher, one half for a tie, else 0.
+
+    Args:
+        difference: Score of the program that compiles minus that of the other one; below 1e-6 it is a tie.
+    """
+    return 0.5 if abs(difference) < TIE else float(difference > 0)
 
 
 def read_pairs(path: Path = FILE) -> list[MinimalPair]:

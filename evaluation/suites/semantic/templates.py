@@ -13,14 +13,14 @@ Each file in `templates/` holds the templates of one category. A template has on
         println!("{} has {} bytes", $owner, $other.len());
     }
 
-The first line names the template and the form, and the error codes with which rustc may reject the second program. The
-lines below it list the values of the slots; the first pair takes the first value of every slot, the second pair the
-second, and so on. After an empty line comes the program. There `$owner` is a slot, and `«&»«»` the place in which the
-two programs differ: first the text of the program that compiles, then that of the one that does not.
+The first line names the template and the form, and the error codes with which rustc may reject the second program.
+The lines below it list the values of the slots: the first pair takes the first value of every slot, the second pair
+the second, and so on. After an empty line comes the program. There `$owner` is a slot, and `«&»«»` the place in which
+the two programs differ: first the text of the program that compiles, then that of the one that does not.
 
 The forms of a template are written so that nothing on the surface decides: the same edit makes the program valid in
-one form and invalid in the other, or two names change places. Which program is the longer one, or has the rarer tokens,
-is then no help.
+one form and invalid in the other, or two names change places. It does then not help to know which program is longer or
+has the rarer tokens.
 """
 
 import re

@@ -51,11 +51,11 @@ def test_run_report_compare_and_cards_find_a_registered_suite(registered, model,
 def test_continuous_evaluation_finds_a_registered_suite(registered, model, tmp_path, monkeypatch):
     monkeypatch.delenv("HF_ALLOW_CODE_EVAL", raising=False)
     suites, skipped = training_suites(model, TOKENIZER)
-    assert [suite.name for suite in suites] == ["compile-rate", "tiny"] and skipped == {}
+    assert [suite.name for suite in suites] == ["compile-rate", "semantic", "tiny"] and skipped == {}
     blocks = Dataset.from_dict({"input_ids": [[3, 4, 5, 6]]})
-    found = ContinuousEvaluation(TOKENIZER, blocks, suites[1:], tmp_path)(model, 1)
+    found = ContinuousEvaluation(TOKENIZER, blocks, suites[2:], tmp_path)(model, 1)
     assert found["eval_tiny_of"] == 8 and 0 <= found["eval_tiny"] <= 1
-    assert "eval_tiny" not in ContinuousEvaluation(TOKENIZER, blocks, suites[1:], tmp_path, seconds=0)(model, 1)
+    assert "eval_tiny" not in ContinuousEvaluation(TOKENIZER, blocks, suites[2:], tmp_path, seconds=0)(model, 1)
 
 
 def test_a_loaded_model_and_suites_with_their_problems_are_taken_as_they_are(registered, model, tmp_path):
