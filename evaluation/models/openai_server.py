@@ -8,7 +8,7 @@ ends the generation.
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,8 @@ from evaluation.models.served_model import Completion, ServedModel, StopRule
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 CONNECT_SECONDS, READ_SECONDS = 10.0, 600.0
-RETRIES = 5
+RETRIES = 4
+FIRST_DELAY, LONGEST_DELAY = 0.5, 8.0
 """Repetitions of a request after a refusal that passes (429, 5xx) or a lost connection, with a growing delay."""
 END_CHARACTERS = frozenset("}")
 """The stop rule is asked only after text with one of these."""
@@ -154,9 +155,9 @@ class OpenAIServer(ServedModel):
                 except httpx2.TransportError as error:
                     if attempt == RETRIES or ended.is_set():
                         raise ValueError(
-                            f"the server {self.address} ended the connection within its answer: {error}"
+                            f"the server {self.address} does not stream whole answers: {error}"
                         ) from error
-                    ended.wait(min(0.5 * 2**attempt, 8))
+                    ended.wait(min(FIRST_DELAY * 2**attempt, LONGEST_DELAY))
                 except openai.OpenAIError as error:
                     raise ValueError(self._words(error)) from error
             raise AssertionError("the last attempt returns or raises")
@@ -164,7 +165,9 @@ class OpenAIServer(ServedModel):
         with ThreadPoolExecutor(number) as pool:
             futures = [pool.submit(run, request) for request in requests]
             try:
-                return [future.result() for future in futures]
+                wait(futures, return_when=FIRST_EXCEPTION)
+                failed = [future for future in futures if future.done() and future.exception() is not None]
+                return [future.result() for future in failed or futures]
             except BaseException:
                 ended.set()
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -245,7 +248,7 @@ class _Completing:
         finally:
             chunks.close()
         if reason is None and not ended.is_set():
-            raise ValueError("the server must stream its answer up to a reason for its end, and did not")
+            raise httpx2.RemoteProtocolError("the answer has no reason for its end")
         text = after_space(written, space)
         if self.stop is None:
             return Completion(text, reason == "stop", reason == "length", tokens or pieces)
