@@ -18,6 +18,7 @@ import httpx2
 import openai
 
 from evaluation.generation_settings import GenerationSettings
+from evaluation.models.prompt_space import after_space, without_space
 from evaluation.models.served_model import Completion, ServedModel, StopRule
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -226,12 +227,7 @@ class _Completing:
 
     def run(self, ended: threading.Event) -> Completion:
         """Return the completion, or what there is of it once `ended` is set."""
-        sent, space = self.text, ""
-        if self.stop is not None and self.text.strip():
-            # A server tokenizes the prompt by itself. White space at its end would be a token of its own, while in
-            # the texts of the training it is one token with what follows.
-            sent = self.text.rstrip()
-            space = self.text[len(sent) :]
+        sent, space = (self.text, "") if self.stop is None else without_space(self.text)
         written, pieces, tokens, reason = "", 0, None, None
         chunks = self.chunks(sent, self.settings, self.seed)
         try:
@@ -256,11 +252,6 @@ class _Completing:
         if found is not None:
             return Completion(found, True, False, tokens or pieces)
         return Completion(text, False, reason == "length", tokens or pieces)
-
-
-def after_space(completion: str, space: str) -> str:
-    """Return the completion of a whole prompt from that of the prompt without `space` at its end."""
-    return completion[len(os.path.commonprefix([completion, space])) :]
 
 
 def _chosen(listed: Sequence[ListedModel], wanted: str | None, address: str) -> ListedModel:

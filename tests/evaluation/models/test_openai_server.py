@@ -8,7 +8,8 @@ import pytest
 from evaluation.__main__ import main
 from evaluation.generate import Prompt, generate
 from evaluation.generation_settings import GenerationSettings
-from evaluation.models.openai_server import PLAIN_SAMPLING, after_space, open_server
+from evaluation.models.openai_server import PLAIN_SAMPLING, open_server
+from evaluation.models.prompt_space import after_space
 from evaluation.results import Results
 from evaluation.rust.syntax.completion import completed_function
 from tests.helpers.openai_server import SmallServer, small_server
