@@ -18,6 +18,8 @@ INSTRUCTION = f"""Write this Rust function so that it does what its description 
 
 Answer with the whole function and all that it needs, in one block of Rust."""
 
+NO_TEMPLATE = "the model must have a chat template for --chat, and has none: "
+
 
 @dataclass(frozen=True)
 class ChatMode:
@@ -62,6 +64,8 @@ class ChatMode:
                 f"--chat-template needs the folder of a saved model or a Hub name, got the model {model.name}, which "
                 "is asked in its own template: leave the option out"
             )
+        if model.chat_template == "":
+            raise ValueError(NO_TEMPLATE + "leave out --chat for a base model")
         return self.question(problem)
 
     def render(self, tokenizer: PreTrainedTokenizerBase, problem: str) -> str:
@@ -97,10 +101,7 @@ class ChatMode:
 
     def _template(self, tokenizer: PreTrainedTokenizerBase) -> str:
         if self.template is None and not tokenizer.chat_template:
-            raise ValueError(
-                "the model must have a chat template for --chat, and has none: give one with --chat-template FILE, or "
-                "leave out --chat for a base model"
-            )
+            raise ValueError(f"{NO_TEMPLATE}give one with --chat-template FILE, or leave out --chat for a base model")
         return tokenizer.get_chat_template(self.template)
 
 

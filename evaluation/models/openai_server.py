@@ -8,7 +8,7 @@ ends the generation.
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +18,13 @@ import httpx2
 import openai
 
 from evaluation.generation_settings import GenerationSettings
+from evaluation.models.prompt_space import after_space, without_space
 from evaluation.models.served_model import Completion, ServedModel, StopRule
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 CONNECT_SECONDS, READ_SECONDS = 10.0, 600.0
-RETRIES = 5
+RETRIES = 4
+FIRST_DELAY, LONGEST_DELAY = 0.5, 8.0
 """Repetitions of a request after a refusal that passes (429, 5xx) or a lost connection, with a growing delay."""
 END_CHARACTERS = frozenset("}")
 """The stop rule is asked only after text with one of these."""
@@ -154,9 +156,9 @@ class OpenAIServer(ServedModel):
                 except httpx2.TransportError as error:
                     if attempt == RETRIES or ended.is_set():
                         raise ValueError(
-                            f"the server {self.address} ended the connection within its answer: {error}"
+                            f"the server {self.address} does not stream whole answers: {error}"
                         ) from error
-                    ended.wait(min(0.5 * 2**attempt, 8))
+                    ended.wait(min(FIRST_DELAY * 2**attempt, LONGEST_DELAY))
                 except openai.OpenAIError as error:
                     raise ValueError(self._words(error)) from error
             raise AssertionError("the last attempt returns or raises")
@@ -164,7 +166,9 @@ class OpenAIServer(ServedModel):
         with ThreadPoolExecutor(number) as pool:
             futures = [pool.submit(run, request) for request in requests]
             try:
-                return [future.result() for future in futures]
+                wait(futures, return_when=FIRST_EXCEPTION)
+                failed = [future for future in futures if future.done() and future.exception() is not None]
+                return [future.result() for future in failed or futures]
             except BaseException:
                 ended.set()
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -223,12 +227,7 @@ class _Completing:
 
     def run(self, ended: threading.Event) -> Completion:
         """Return the completion, or what there is of it once `ended` is set."""
-        sent, space = self.text, ""
-        if self.stop is not None and self.text.strip():
-            # A server tokenizes the prompt by itself. White space at its end would be a token of its own, while in
-            # the texts of the training it is one token with what follows.
-            sent = self.text.rstrip()
-            space = self.text[len(sent) :]
+        sent, space = (self.text, "") if self.stop is None else without_space(self.text)
         written, pieces, tokens, reason = "", 0, None, None
         chunks = self.chunks(sent, self.settings, self.seed)
         try:
@@ -245,7 +244,7 @@ class _Completing:
         finally:
             chunks.close()
         if reason is None and not ended.is_set():
-            raise ValueError("the server must stream its answer up to a reason for its end, and did not")
+            raise httpx2.RemoteProtocolError("the answer has no reason for its end")
         text = after_space(written, space)
         if self.stop is None:
             return Completion(text, reason == "stop", reason == "length", tokens or pieces)
@@ -253,11 +252,6 @@ class _Completing:
         if found is not None:
             return Completion(found, True, False, tokens or pieces)
         return Completion(text, False, reason == "length", tokens or pieces)
-
-
-def after_space(completion: str, space: str) -> str:
-    """Return the completion of a whole prompt from that of the prompt without `space` at its end."""
-    return completion[len(os.path.commonprefix([completion, space])) :]
 
 
 def _chosen(listed: Sequence[ListedModel], wanted: str | None, address: str) -> ListedModel:

@@ -47,7 +47,7 @@ class ServedModel(ABC):
         name: As `--model` names it; the path in results.
         digest: SHA-256 of its weights; None if they are not known.
         digest_of: Data that the digest was computed over, or the reason why there is none.
-        chat_template: Jinja template by which it is asked; None if it is not known.
+        chat_template: Jinja template by which it is asked; empty if it has none, None if that is not known.
     """
 
     name: str
