@@ -80,13 +80,35 @@ def _add_problems(parser: argparse.ArgumentParser) -> None:
 
 def _add_generation(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("generation")
-    group.add_argument("--k", type=int, nargs="+", default=[1], help="values of k to estimate pass@k for")
+    group.add_argument(
+        "--k",
+        type=int,
+        nargs="+",
+        default=[],
+        help="values of k to estimate pass@k for (default: those of 1, 10 and 100 that --num-samples allows)",
+    )
     number = group.add_argument(
-        "--num-samples", type=int, default=1, help="samples per problem; at least the largest k"
+        "--num-samples",
+        type=int,
+        default=1,
+        help="samples per problem; at least the largest k. Greedy decoding has one",
     )
     add_former_name(parser, "--n", number)
-    group.add_argument("--temperature", type=float, default=0.2, help="sampling temperature; 0 decodes greedily")
+    group.add_argument(
+        "--temperature",
+        type=float,
+        nargs="+",
+        default=[0.2],
+        help="sampling temperature; 0 decodes greedily. Several are evaluated one after the other, each in its own "
+        "folder, such as temperature-0.2",
+    )
     group.add_argument("--top-p", type=float, default=0.95, help="probability that nucleus sampling keeps")
+    group.add_argument(
+        "--repetition-penalty",
+        type=float,
+        default=1.0,
+        help="divides the positive logits of tokens that were there before, and multiplies negative ones; 1 is none",
+    )
     group.add_argument("--max-new-tokens", type=int, default=512, help="maximum number of tokens of a completion")
     group.add_argument("--batch-size", type=int, default=8, help="completions, or texts, that are processed together")
     add_seed(group)
@@ -153,13 +175,15 @@ def _run(options: argparse.Namespace) -> int:
     from evaluation.run import Loading, evaluate_model
     from evaluation.settings import EvaluationSettings
     from evaluation.tables import plain_console
+    from evaluation.temperatures import evaluate_at_temperatures
 
-    suites = options.suite or [ALL]
+    suites, temperatures = options.suite or [ALL], options.temperature
     generation = GenerationSettings(
         num_samples=options.num_samples,
-        temperature=options.temperature,
+        temperature=max(temperatures),
         top_p=options.top_p,
         max_new_tokens=options.max_new_tokens,
+        repetition_penalty=options.repetition_penalty,
         seed=options.seed,
         batch_size=options.batch_size,
         num_loops=options.num_loops,
@@ -184,15 +208,14 @@ def _run(options: argparse.Namespace) -> int:
         rounds=options.rounds,
         exit_thresholds=options.exit_thresholds,
     )
-    evaluate_model(
-        options.model,
-        suites,
-        options.output_dir,
-        settings,
-        loading=Loading(options.dtype, options.device, options.trust_remote_code),
-        command=_command(),
-        console=plain_console(),
-    )
+    loading = Loading(options.dtype, options.device, options.trust_remote_code)
+    model, folder, command, console = options.model, options.output_dir, _command(), plain_console()
+    if len(temperatures) == 1:
+        evaluate_model(model, suites, folder, settings, loading=loading, command=command, console=console)
+    else:
+        evaluate_at_temperatures(
+            model, suites, temperatures, folder, settings, loading=loading, command=command, console=console
+        )
     return 0
 
 

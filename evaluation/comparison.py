@@ -10,8 +10,8 @@ from evaluation.models.digest import differing_digests
 from evaluation.results import RESAMPLINGS, Interval, Results, bootstrap, checked_values, share_difference
 from evaluation.suites.registry import suite_of
 
-MODE = {"mode": "base", "instruction": None, "chat_template_sha256": None}
-"""Settings that say how a model was asked, with their values in files from before there was a chat mode."""
+MODE = {"mode": "base", "instruction": None, "chat_template_sha256": None, "token_healing": False}
+"""Settings that say how a model was asked, with their values in files of earlier versions."""
 
 
 @dataclass(frozen=True)

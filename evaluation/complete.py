@@ -18,7 +18,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--model", help="folder of a saved model, or its name on the Hub; its code is run")
     # The former way to give it, still accepted.
     model.add_argument("model", nargs="?", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    parser.add_argument("--prompt", default="fn ", help="text to continue (default: 'fn ')")
+    parser.add_argument(
+        "--prompt",
+        default="fn ",
+        help="text to continue, without white space at its end, which is left to the model (default: 'fn ')",
+    )
     parser.add_argument("--max-new-tokens", type=int, default=96, help="maximum number of new tokens (default: 96)")
     parser.add_argument("--min-new-tokens", type=int, default=0, help="minimum number of new tokens (default: 0)")
     parser.add_argument("--temperature", type=float, default=0.7, help="0 is greedy decoding (default: 0.7)")
@@ -58,7 +62,9 @@ def run(options: argparse.Namespace) -> int:
         settings |= {"do_sample": True, "temperature": options.temperature, "top_p": options.top_p}
     if options.num_loops is not None:
         settings["num_loops"] = options.num_loops
-    inputs = tokenizer(options.prompt, return_tensors="pt").to(device)
+    # White space at the end would be a token of its own. In the training text it is one token with what follows.
+    prompt = options.prompt.rstrip() or options.prompt
+    inputs = tokenizer(prompt, return_tensors="pt").to(device)
     tokens = model.generate(**inputs, **settings)
     print(tokenizer.decode(tokens[0], skip_special_tokens=True))
     return 0

@@ -187,6 +187,7 @@ def _continue(
     end = FunctionEnd(rule, tokenizer, texts, length, decode=decode)
     arguments: dict[str, Any] = {"stopping_criteria": StoppingCriteriaList([end])}
     if healing is not None:
+        prompts = healing.weighed(model, prompts, **depth_arguments(settings, model.config))
         arguments["logits_processor"] = LogitsProcessorList([HealedTokens(healing, prompts)])
     rows, loops, used = _generate(model, tokenizer, inputs, settings, arguments)
     ends, samples = {*_end_tokens(model, tokenizer), tokenizer.pad_token_id}, []

@@ -7,11 +7,20 @@ from typing import Literal
 from evaluation.pass_at_k import pass_at_k
 from evaluation.results import Results, share_interval
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
+from evaluation.rust.verdict import NOT_REACHED, Diagnostic
 from evaluation.rust.verifier import RUNS_OF_SOLUTIONS
 
 
 class ScoringUnavailable(RuntimeError):
     """The compiler or the sandbox failed for some programs, which must not count as wrong."""
+
+
+UNFINISHED = Verdict(
+    "unfinished",
+    NOT_REACHED,
+    (Diagnostic(None, "unfinished", "the completion reached its token limit before its end"),),
+)
+"""Verdict on a completion that stopped at its maximum number of tokens, or at the end of the context."""
 
 
 class GoldFailed(RuntimeError):
@@ -34,7 +43,7 @@ class GoldFailed(RuntimeError):
 
 def verify_samples(
     verifier: RustVerifier,
-    programs: Sequence[Sequence[str]],
+    programs: Sequence[Sequence[str | None]],
     tests: Sequence[str | HiddenTests],
     *,
     rules: Literal["data", "reward"] = "data",
@@ -46,7 +55,7 @@ def verify_samples(
 
     Args:
         verifier: Compiles and runs the programs.
-        programs: Programs of each problem.
+        programs: Programs of each problem; None for an unfinished one, which fails without being compiled.
         tests: For each problem the text to append, or what it must define with its hidden test cases.
         rules: "reward" refuses what an honest solution does not need.
         trusted: The programs are known solutions: they may share a process, and those that pass are run several times
@@ -60,8 +69,9 @@ def verify_samples(
     """
     if not programs or len(programs) != len(tests):
         raise ValueError(f"there must be one test for each of the problems, got {len(tests)} for {len(programs)}")
-    flat = [program for each in programs for program in each]
-    appended = [test for each, test in zip(programs, tests, strict=True) for _ in each]
+    pairs = [(program, test) for each, test in zip(programs, tests, strict=True) for program in each]
+    finished = [(program, test) for program, test in pairs if program is not None]
+    flat, appended = [program for program, _ in finished], [test for _, test in finished]
     runs = RUNS_OF_SOLUTIONS if trusted else 1
     verdicts = verifier.verify(flat, appended, rules=rules, trusted=trusted, progress=progress, runs=runs)
     failed = [verdict for verdict in verdicts if verdict.status == "unavailable"]
@@ -69,7 +79,7 @@ def verify_samples(
         reason = failed[0].diagnostics[0].message if failed[0].diagnostics else "no reason was given"
         raise ScoringUnavailable(f"nothing was scored: the verifier failed for {len(failed)} programs ({reason})")
     remaining = iter(verdicts)
-    return [[next(remaining) for _ in each] for each in programs]
+    return [[UNFINISHED if program is None else next(remaining) for program in each] for each in programs]
 
 
 def check_solutions(names: Sequence[str], verdicts: Sequence[Sequence[Verdict]], passes: bool = True) -> None:

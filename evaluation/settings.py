@@ -1,11 +1,14 @@
 """Settings of an evaluation, shared by all suites."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from evaluation.chat_mode import ChatMode
 from evaluation.generation_settings import GenerationSettings
+
+USUAL_K = (1, 10, 100)
+"""Values of k with which pass@k is usually reported."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,8 @@ class EvaluationSettings:
 
     Attributes:
         generation: How completions are sampled, and the depth of a LoopLM.
-        k: Values of k to estimate pass@k for; none above the number of samples per problem.
+        k: Values of k to estimate pass@k for; none above the number of samples per problem. Empty for all of 1, 10 and
+            100 that are not, see `ks`.
         limit: Number of problems, or texts, to use of each suite, from the first; None uses all.
         problems: Problem files by suite name, such as `{"humaneval-rust": Path("rows.jsonl")}`. A suite without one
             reads the folder that NANOCHAT_DATA names, or the Hub.
@@ -34,7 +38,7 @@ class EvaluationSettings:
     """
 
     generation: GenerationSettings = field(default_factory=GenerationSettings)
-    k: Sequence[int] = (1,)
+    k: Sequence[int] = ()
     limit: int | None = None
     problems: Mapping[str, Path] = field(default_factory=dict)
     skip_bad_rows: bool = False
@@ -58,3 +62,15 @@ class EvaluationSettings:
             raise ValueError(f"limit must be at least 1, got {self.limit}")
         if self.window < 2:
             raise ValueError(f"window must be at least 2 tokens, got {self.window}")
+
+    @property
+    def ks(self) -> Sequence[int]:
+        """Values of k to estimate pass@k for."""
+        return self.k or [k for k in USUAL_K if k <= self.generation.num_samples]
+
+    def at_temperature(self, temperature: float) -> "EvaluationSettings":
+        """Return the settings with another temperature. Greedy decoding has one sample, and pass@1 only."""
+        if temperature > 0:
+            return replace(self, generation=replace(self.generation, temperature=temperature))
+        generation = replace(self.generation, temperature=temperature, num_samples=1)
+        return replace(self, generation=generation, k=(1,) if self.k else ())

@@ -5,7 +5,9 @@ The text that a model is trained on is tokenized as a whole: in `{\\n    let`, a
 be one token. A prompt that is cut after the line break ends with a token that this text does not have there, and the
 model continues something it has never seen. Token healing takes the last tokens of the prompt away, and lets the model
 generate them again: only tokens that agree with the text that was taken away are allowed until that text is used up.
-The first token that goes beyond its end is chosen by the model's own probabilities.
+A token that ends before the end of that text counts with the probability that the rest of it follows, for which the
+model is asked beforehand: otherwise `{` and two line breaks would begin with the likely token of a single one, after
+which the second is not.
 
 `generate(token_healing=True)` of Transformers is no replacement: it removes white space at the end of the prompt
 instead of reproducing it, and decides for the new token before sampling, for one prompt at a time.
@@ -13,12 +15,13 @@ instead of reproducing it, and decides for the new token before sampling, for on
 
 import json
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from string import printable
+from typing import Any
 
 import torch
-from transformers import LogitsProcessor, PreTrainedTokenizerBase
+from transformers import LogitsProcessor, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 BYTE_LEVEL = {character: byte for byte, character in bytes_to_unicode().items()}
@@ -121,11 +124,14 @@ class HealedPrompt:
         ids: Tokens that are left, at least one.
         removed: Text of the others, in bytes.
         start: Place before the first removed byte; None if nothing was removed.
+        weights: By the tokens from the start to a place within the removed text, the logarithm of the probability
+            that the rest of it follows; only for places to which there is an alternative.
     """
 
     ids: list[int]
     removed: bytes
     start: _Place | None
+    weights: dict[tuple[int, ...], float] = field(default_factory=dict)
 
 
 class TokenHealing:
@@ -136,8 +142,9 @@ class TokenHealing:
     too. Special tokens are kept, and so is the first token. Of the tokens that end within the removed text, those are
     allowed that the tokenizer makes of this text and some continuation.
 
-    The model's distribution over texts that begin with the prompt is followed up to one approximation: where a token
-    ends within the removed text, the probability that the rest follows is taken for 1.
+    With the weights of `weighed`, completions at temperature 1 have exactly the model's distribution over the texts
+    that begin with the prompt, in these tokens. At other temperatures, and with top-p, each token is chosen by that
+    setting among the allowed ones.
 
     Args:
         tokenizer: See `can_heal`.
@@ -200,6 +207,57 @@ class TokenHealing:
             place.allowed = torch.tensor([*place.next, *self.bytes.starting_with(place.rest)], dtype=torch.long)
         return place.allowed
 
+    def weighed(self, model: PreTrainedModel, prompts: Sequence[HealedPrompt], **arguments: Any) -> list[HealedPrompt]:
+        """
+        Return prompts with their weights, which need a forward pass for each token that ends within a removed text.
+
+        Args:
+            model: In evaluation mode.
+            prompts: Equal ones are computed once.
+            arguments: Further arguments of `model.generate`, such as the depth of a LoopLM.
+        """
+        distinct = {(*prompt.ids, -1, *prompt.removed): prompt for prompt in prompts}
+        asked = [(key, path) for key, prompt in distinct.items() for path in self._weighed_paths(prompt.start)]
+        weights: dict[tuple[int, ...], dict[tuple[int, ...], float]] = {key: {} for key in distinct}
+        sequences = [distinct[key].ids + list(path) for key, path in asked]
+        logarithms: list[torch.Tensor] = []
+        for start in range(0, len(sequences), len(prompts)):
+            some = {"input_ids": sequences[start : start + len(prompts)]}
+            inputs = self.tokenizer.pad(some, padding=True, padding_side="left", return_tensors="pt").to(model.device)
+            output = model.generate(
+                **inputs,
+                **arguments,
+                do_sample=False,
+                max_new_tokens=1,
+                output_logits=True,
+                return_dict_in_generate=True,
+                pad_token_id=self.tokenizer.pad_token_id,
+            )
+            logarithms += output.logits[0].float().log_softmax(1)
+        # Longer paths first: the weight of a path contains those of the paths that continue it.
+        for (key, path), each in sorted(
+            zip(asked, logarithms, strict=True), key=lambda found: len(found[0][1]), reverse=True
+        ):
+            place = distinct[key].start
+            for token in path:
+                place = place.next[token]
+            within = [float(each[token]) + weights[key][*path, token] for token in place.next]
+            beyond = each[torch.tensor(self.bytes.starting_with(place.rest), dtype=torch.long, device=each.device)]
+            weights[key][path] = float(torch.cat([beyond, beyond.new_tensor(within)]).logsumexp(0))
+        return [replace(prompt, weights=weights[*prompt.ids, -1, *prompt.removed]) for prompt in prompts]
+
+    def _weighed_paths(
+        self, place: _Place | None, path: tuple[int, ...] = (), weighed: bool = False
+    ) -> Iterator[tuple[int, ...]]:
+        """Yield the tokens up to each place that needs a weight: it, or one before it, has an alternative."""
+        if place is None:
+            return
+        if weighed:
+            yield path
+        weighed = weighed or len(place.next) + len(self.bytes.starting_with(place.rest)) > 1
+        for token, following in place.next.items():
+            yield from self._weighed_paths(following, (*path, token), weighed)
+
     def text(self, ids: Sequence[int], prompt: HealedPrompt) -> str:
         """Return the text of generated tokens after the end of the prompt, without special tokens."""
         return self.bytes.join(ids)[len(prompt.removed) :].decode(errors="replace")
@@ -211,18 +269,20 @@ class HealedTokens(LogitsProcessor):
 
     Args:
         healing: Of the tokenizer.
-        prompts: The prompt of each row.
+        prompts: The prompt of each row, from `weighed`.
     """
 
     def __init__(self, healing: TokenHealing, prompts: Sequence[HealedPrompt]):
         self._healing = healing
+        self._prompts = prompts
         self._places = [prompt.start for prompt in prompts]
-        self._is_first = True
+        self._paths: list[tuple[int, ...]] | None = None
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        if not self._is_first:
-            self._advance(input_ids)
-        self._is_first = False
+        if self._paths is None:
+            self._paths = [() for _ in self._prompts]
+        else:
+            self._advance(input_ids, self._paths)
         rows = [(row, place) for row, place in enumerate(self._places) if place is not None]
         if not rows:
             return scores
@@ -231,12 +291,16 @@ class HealedTokens(LogitsProcessor):
             allowed = self._healing.allowed(place).to(scores.device)
             healed[row] = float("-inf")
             healed[row, allowed] = scores[row, allowed]
+            for token in place.next:
+                healed[row, token] += self._prompts[row].weights.get((*self._paths[row], token), 0.0)
         return healed
 
-    def _advance(self, input_ids: torch.LongTensor) -> None:
+    def _advance(self, input_ids: torch.LongTensor, paths: list[tuple[int, ...]]) -> None:
         for row, place in enumerate(self._places):
             if place is not None:
-                self._places[row] = place.next.get(int(input_ids[row, -1]))
+                token = int(input_ids[row, -1])
+                self._places[row] = place.next.get(token)
+                paths[row] = (*paths[row], token)
 
 
 def _is_text(text: bytes) -> bool:

@@ -108,6 +108,7 @@ def large() -> Recipe:
                 reward_threshold=0.9,
                 held_out_tasks=128,
                 sample_steps=500,
+                eval_steps=1000,
             ),
             Pretrain(
                 name="long_context",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from transformers import PreTrainedModel, TrainerCallback
 
+from evaluation.evaluation_record import EvaluationFile
 from evaluation.progress import hide_library_bars, show_progress, write_line
 from trainers.hardware import fp32_precision
 from trainers.plots import is_evaluation, plot_metrics
@@ -197,17 +198,35 @@ class EvaluateCallback(TrainerCallback):
     the metrics. The checkpoint is complete by then: if an evaluation fails or is killed, only the evaluation is lost,
     and a run that resumes from the checkpoint repeats it.
 
+    Beside the metrics, `evaluations.jsonl` gets one `EvaluationRecord` for each evaluation, with its time.
+
     All processes evaluate, because parameters may be sharded; the first one writes.
+
+    Args:
+        evaluate: Returns numbers by name.
+        path: File of the metrics.
+        steps: Number of steps between two evaluations.
+        rise_means: Explanation of a held-out loss that rises, and advice.
     """
 
-    def __init__(self, evaluate: Callable[[PreTrainedModel, int], dict[str, float]], path: Path, steps: int):
+    def __init__(
+        self,
+        evaluate: Callable[[PreTrainedModel, int], dict[str, float]],
+        path: Path,
+        steps: int,
+        rise_means: str = "the model overfits its text. More text or fewer steps help.",
+    ):
         self.evaluate = evaluate
         self.path = path
         self.steps = steps
+        self.rise_means = rise_means
+        self.records: EvaluationFile | None = None
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         logged = map(json.loads, self.path.read_text().splitlines()) if self.path.exists() else ()
-        done = {entry["step"] for entry in logged if is_evaluation(entry)}
+        done = {entry["step"] for entry in logged if is_evaluation(entry) and entry["step"] <= state.global_step}
+        # The record is written before the line of the metrics: a kill between the two leaves a record to delete.
+        self.records = EvaluationFile.continued(self.path.parent, done, state.is_world_process_zero)
         if state.global_step > 0 and state.global_step not in done:
             self.on_save(args, state, control, model)
 
@@ -218,8 +237,11 @@ class EvaluateCallback(TrainerCallback):
         found = self.evaluate(model.eval(), state.global_step)
         model.train(was_training)
         if state.is_world_process_zero:
+            assert self.records is not None, "training has begun"
+            record = self.records.append(state.global_step, found)
             with self.path.open("a") as file:
-                file.write(json.dumps({"step": state.global_step, **found}) + "\n")
+                time_of = {"timestamp": record.timestamp, "seconds": record.seconds}
+                file.write(json.dumps({"step": state.global_step, **found, **time_of}) + "\n")
             numbers = "  ".join(
                 f"{name} {value}" if isinstance(value, int) else f"{name} {value:.4f}" for name, value in found.items()
             )
@@ -233,6 +255,6 @@ class EvaluateCallback(TrainerCallback):
         best, last = min(losses, key=losses.get), max(losses)
         if losses[last] > losses[best] + NOTABLE_RISE:
             write_line(
-                f"The held-out loss rose from {losses[best]:.3f} at step {best} to {losses[last]:.3f}: the model "
-                "overfits its text. More text or fewer steps help."
+                f"The held-out loss rose from {losses[best]:.3f} at step {best} to {losses[last]:.3f}: "
+                + self.rise_means
             )

@@ -14,6 +14,7 @@ Status = Literal[
     "resource_limit",  # the compiler or the program reached a limit on memory, file size or output
     "compiler_crash",  # the compiler crashed
     "refused",  # too large, nested too deeply, or against the reward rules
+    "unfinished",  # a model's completion reached its token limit before its end; given by suites, not by the verifier
     "unavailable",  # the compiler, the sandbox or the machine failed: says nothing about the code
 ]
 STATUSES: tuple[str, ...] = get_args(Status)

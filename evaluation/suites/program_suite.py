@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -14,9 +14,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from evaluation.chat_mode import ChatMode
 from evaluation.generate import Prompt, Sample, StopRule, generate, positions
 from evaluation.models.served_model import ServedModel
+from evaluation.repetition import is_repeating
 from evaluation.results import Results
 from evaluation.rust import Diagnostic, HiddenTests, RustVerifier, Verdict
-from evaluation.rust.syntax.answers import extract_rust
+from evaluation.rust.syntax.answers import extract_rust, has_whole_block
 from evaluation.rust.syntax.completion import completed_function
 from evaluation.rust.syntax.merging import merged_program
 from evaluation.scoring import GoldFailed, results_of, verify_samples
@@ -24,6 +25,7 @@ from evaluation.settings import EvaluationSettings
 from evaluation.suites.depth_descriptions import describe_depth
 from evaluation.suites.problem_files import HINT
 from evaluation.suites.suite import Log, Suite, SuiteRun
+from evaluation.token_healing import can_heal
 
 TRAINING_BATCH = 8
 """Prompts generated together in continuous evaluation, between two looks at the clock."""
@@ -95,6 +97,7 @@ class ProgramSuite(Suite):
     edition = "2021"
     runs_programs = True
     takes_chat = True
+    samples_completions = True
 
     @classmethod
     @abstractmethod
@@ -130,23 +133,42 @@ class ProgramSuite(Suite):
         """Return what the model continues."""
         return [Prompt(problem.name, problem.prompt) for problem in self.problems]
 
-    def programs(self, completions: Sequence[Sequence[str]]) -> list[list[str]]:
-        """Return the programs, without their tests, of each problem's completions, or answers with `chat`."""
+    def programs(self, completions: Sequence[Sequence[str | None]]) -> list[list[str | None]]:
+        """
+        Return the programs, without their tests, of each problem's completions, or answers with `chat`; None stays.
+        """
         return [
-            [problem.program_of_answer(text) if self.chat else problem.program(text) for text in each]
+            [None if text is None else self._program(problem, text) for text in each]
             for problem, each in zip(self.problems, completions, strict=True)
         ]
 
+    def _program(self, problem: Problem, text: str) -> str:
+        return problem.program_of_answer(text) if self.chat else problem.program(text)
+
     def verify(
         self,
-        completions: Sequence[Sequence[str]],
+        completions: Sequence[Sequence[str | None]],
         verifier: RustVerifier,
         trusted: bool = False,
         progress: bool = False,
     ) -> list[list[Verdict]]:
-        """Return the verdicts on each problem's completions, or answers with `chat`; see `verify_samples`."""
+        """
+        Return the verdicts on each problem's completions, or answers with `chat`; None stands for an unfinished one.
+        See `verify_samples`.
+        """
         programs, tests = self.programs(completions), [problem.tests for problem in self.problems]
         return verify_samples(verifier, programs, tests, rules=self.rules, trusted=trusted, progress=progress)
+
+    def finished_completion(self, sample: Sample) -> str | None:
+        """
+        Return the completion of a sample, or None if it is unfinished: it reached its maximum number of tokens, or the
+        end of the context, before the end of its function. In a chat, where an answer goes on after its program, it
+        is unfinished if it holds no whole code block either.
+        """
+        if not sample.reached_limit:
+            return sample.completion
+        holds_program = self.chat is not None and has_whole_block(sample.completion)
+        return sample.completion if holds_program else None
 
     def check_model(self, model: PreTrainedModel | ServedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
         if self.chat:
@@ -180,13 +202,11 @@ class ProgramSuite(Suite):
 
     def run(self, run: SuiteRun) -> Results:
         samples = self.sample(run, self.prompts(), run.output_dir / f"{self.results_name}.samples.jsonl")
-        completions: dict[str, list[str]] = {name: [] for name in self.names}
-        for sample in samples:
-            completions[sample.prompt].append(sample.completion)
-        verdicts = self.verify(list(completions.values()), run.verifier, progress=run.progress)
-        programs = self.programs(list(completions.values()))
+        completions = _by_problem(self.names, samples, self.finished_completion)
+        verdicts = self.verify(completions, run.verifier, progress=run.progress)
+        programs = self.programs(_by_problem(self.names, samples, lambda sample: sample.completion))
         write_verdicts(self.names, verdicts, run.output_dir / f"{self.results_name}.verdicts.jsonl", programs)
-        found = results_of(self.results_name, self.metric, self.names, verdicts, run.settings.k)
+        found = results_of(self.results_name, self.metric, self.names, verdicts, run.settings.ks)
         return replace(
             found,
             details=self._details(samples),
@@ -196,6 +216,7 @@ class ProgramSuite(Suite):
 
     def _settings(self, run: SuiteRun) -> dict:
         settings = asdict(run.settings.generation)
+        settings["token_healing"] = self.chat is None and can_heal(run.tokenizer)
         settings |= {"edition": run.verifier.edition, "run_timeout": run.verifier.run_timeout}
         settings["problems"] = None if self.source is None else str(self.source)
         if self.chat is None:
@@ -207,6 +228,7 @@ class ProgramSuite(Suite):
         details = {
             "completions": len(samples),
             "mean_loops": sum(loops) / len(loops) if loops else None,
+            "repeating_completions": sum(is_repeating(sample.completion) for sample in samples),
             "rows_left_out": len(self.left_out),
             "left_out": list(self.left_out),
         }
@@ -231,7 +253,7 @@ class ProgramSuite(Suite):
             if time.monotonic() >= deadline:
                 break
             samples = self.sample(run, prompts[start : start + TRAINING_BATCH], folder / f"from_{start}.jsonl")
-            completions += [[sample.completion] for sample in samples]
+            completions += [[self.finished_completion(sample)] for sample in samples]
         if not completions:
             return {}
         reached = replace(self, problems=self.problems[: len(completions)])
@@ -259,9 +281,11 @@ class ProgramSuite(Suite):
             ("completions_that_end_their_function", "end their function"),
             ("answers_that_end", "finished answers"),
             ("answers_with_a_program", "contain a whole program"),
+            ("repeating_completions", "repeat themselves at their end"),
         ):
             if name in details:
-                yield words, f"{details[name]:,}", f"of {details['completions']:,} completions"
+                share = f" ({details[name] / details['completions']:.1%})" if details["completions"] else ""
+                yield words, f"{details[name]:,}", f"of {details['completions']:,} completions{share}"
         if details.get("rows_left_out"):
             yield "left out", f"{details['rows_left_out']:,}", "rows without a valid problem"
 
@@ -269,11 +293,12 @@ class ProgramSuite(Suite):
     def how_measured(cls, results: Results) -> str:
         settings = results.settings
         sampling = f"temperature {settings['temperature']}, top-p {settings['top_p']}"
-        count = settings["num_samples"]
+        count, penalty = settings["num_samples"], settings.get("repetition_penalty", 1.0)
         words = [
             f"{count} sample{'s' if count > 1 else ''} per problem",
             "greedy" if settings["temperature"] == 0 else sampling,
             f"at most {settings['max_new_tokens']} tokens",
+            *([f"repetition penalty {penalty}"] if penalty != 1 else []),
             f"seed {settings['seed']}",
             describe_depth(results),
             f"edition {settings['edition']}",
@@ -283,11 +308,21 @@ class ProgramSuite(Suite):
         return ", ".join(words)
 
 
+def _by_problem(
+    names: Sequence[str], samples: Sequence[Sample], text: Callable[[Sample], str | None]
+) -> list[list[str | None]]:
+    """Return a text of each sample, by problem."""
+    found: dict[str, list[str | None]] = {name: [] for name in names}
+    for sample in samples:
+        found[sample.prompt].append(text(sample))
+    return list(found.values())
+
+
 def write_verdicts(
     names: Sequence[str],
     verdicts: Sequence[Sequence[Verdict]],
     path: Path,
-    programs: Sequence[Sequence[str]] | None = None,
+    programs: Sequence[Sequence[str | None]] | None = None,
 ) -> None:
     """
     Write one JSON line per sample: problem, index of the sample, status, error codes, counts of tests, and the first
@@ -312,8 +347,9 @@ def write_verdicts(
                     "tests_total": verdict.tests_total,
                     "diagnostics": list(_shortened(verdict.diagnostics)),
                 }
-                if programs is not None:
-                    line["program"] = programs[number][index][:MAX_PROGRAM]
+                program = None if programs is None else programs[number][index]
+                if program is not None:
+                    line["program"] = program[:MAX_PROGRAM]
                 file.write(json.dumps(line) + "\n")
 
 

@@ -65,6 +65,7 @@ class Suite(ABC):
         edition: Rust edition of the compiler that it needs; None for a suite without a compiler.
         runs_programs: Whether it runs programs that a model wrote, which needs HF_ALLOW_CODE_EVAL=1.
         takes_chat: Whether `EvaluationSettings.chat` changes how it asks the model.
+        samples_completions: Whether it samples completions of a model, so that temperature and penalty change it.
         training_metric: Name of its number in continuous evaluation; None if it takes no part in that.
         hub_dataset: Where its problems are published, if they are.
         in_quality_table: Whether a model card lists its metrics, or says that they were not measured.
@@ -77,6 +78,7 @@ class Suite(ABC):
     edition: ClassVar[str | None] = None
     runs_programs: ClassVar[bool] = False
     takes_chat: ClassVar[bool] = False
+    samples_completions: ClassVar[bool] = False
     training_metric: ClassVar[str | None] = None
     hub_dataset: ClassVar[HubDataset | None] = None
     in_quality_table: ClassVar[bool] = True

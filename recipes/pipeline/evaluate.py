@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 RESULTS, MEASURED, HELD_OUT = "results", "measured.json", "held_out.jsonl"
 """Folder of the results, file that says what they are of, and file of the text for the perplexity."""
 WINDOW = 512
-K = (1, 10, 100)
 
 
 def evaluation_plan(stage: "Evaluate") -> str:
@@ -64,7 +63,6 @@ def evaluate(recipe: Recipe, stage: "Evaluate", prepared: Prepared, model_folder
     )
     settings = EvaluationSettings(
         generation=generation,
-        k=[k for k in K if k <= stage.samples],
         limit=stage.limit,
         text=text,
         window=min(WINDOW, model.config.max_position_embeddings),

@@ -8,9 +8,9 @@ from rich.console import Console
 from transformers import PreTrainedTokenizerFast, set_seed
 from transformers.trainer_callback import ProgressCallback
 
-from evaluation.continuous import ContinuousEvaluation, training_suites
 from evaluation.loss_by_depth import loss_by_depth
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from recipes.pipeline.continuous import continuous_evaluation
 from recipes.pipeline.hardware import trainer_arguments, usable_gpu_memory, use_precision
 from recipes.pipeline.plan.fit import step_of
 from recipes.pipeline.prepare import Prepared
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from recipes.pipeline.stages.text import TextStage
 
 console = Console(highlight=False)
-# Held-out blocks of an evaluation in the middle of training; at the end of a stage all are taken.
-EVALUATED_BLOCKS = 32
 
 
 def build_model(
@@ -132,19 +130,3 @@ def pretrain(recipe: Recipe, stage: "TextStage", prepared: Prepared, previous: P
     if trainer.is_world_process_zero():
         found.write(folder / FINISHED)
     return found
-
-
-def continuous_evaluation(
-    recipe: Recipe, stage: "TextStage", prepared: Prepared, model: LoopLMForCausalLM
-) -> ContinuousEvaluation:
-    """The evaluation that runs after every `eval_steps` steps."""
-    suites, skipped = training_suites(model, prepared.tokenizer) if recipe.training.eval_seconds else ([], {})
-    for name, reason in skipped.items():
-        console.print(f"{name} is not evaluated in training: {reason}", markup=False)
-    return ContinuousEvaluation(
-        tokenizer=prepared.tokenizer,
-        blocks=prepared.validation.select(range(min(EVALUATED_BLOCKS, len(prepared.validation)))),
-        suites=suites,
-        folder=recipe.run_dir / "evaluation" / f"{stage.name}_process_{process_state().process_index}",
-        seconds=recipe.training.eval_seconds,
-    )

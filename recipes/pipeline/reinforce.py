@@ -1,5 +1,6 @@
 """Reinforcement learning on tasks that the compiler judges, measured before and after."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +14,14 @@ from evaluation.generation_settings import GenerationSettings
 from evaluation.loss_by_depth import loss_by_depth
 from evaluation.rust import RustVerifier
 from modeling_nanochat import LoopLMForCausalLM
+from recipes.pipeline.continuous import continuous_evaluation
 from recipes.pipeline.file_names import TASKS_FILE
 from recipes.pipeline.hardware import trainer_arguments, use_precision
 from recipes.pipeline.prepare import Prepared
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.stages.reinforced import Reinforced
 from recipes.pipeline.stages.stage import FINISHED
-from trainers.callbacks import DivergenceCallback
+from trainers.callbacks import DivergenceCallback, EvaluateCallback
 from trainers.data.tasks import Task, load_tasks, measure_tasks, split_tasks, task_prompts
 from trainers.data.tasks.task import read_tasks
 from trainers.hardware import use_tf32
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from recipes.pipeline.stages.maxrl import MaxRL
 
 console = Console(highlight=False)
+RISE_IN_REINFORCEMENT = "the model forgets its text. A lower learning rate or fewer steps help."
 
 
 def check_prompts(recipe: Recipe, stage: "MaxRL", tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -112,6 +115,12 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
         processing_class=prepared.tokenizer,
         callbacks=[DivergenceCallback()],
     )
+
+    if stage.eval_steps:
+        evaluate = continuous_evaluation(recipe, stage, prepared, model)
+        # After the next checkpoint, as in training on text.
+        steps = arguments.save_steps * math.ceil(stage.eval_steps / arguments.save_steps)
+        trainer.add_callback(EvaluateCallback(evaluate, folder / "metrics.jsonl", steps, RISE_IN_REINFORCEMENT))
 
     def measure(when: str):
         sampling = GenerationSettings(

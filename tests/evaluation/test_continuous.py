@@ -9,6 +9,7 @@ import torch
 from datasets import Dataset
 
 from evaluation.continuous import ContinuousEvaluation
+from evaluation.generate import Sample
 from evaluation.generation_settings import GenerationSettings
 from evaluation.suites.compile_rate import CompileRate
 from evaluation.suites.humaneval_rust import HumanEvalRust
@@ -79,7 +80,7 @@ def test_references_count_as_compiling_and_as_semantically_right(tokenizer, tmp_
     problems = {problem.name: problem for problem in PROBLEMS_TO_COMPILE[:4]}
 
     def planted(model, tokenizer, prompts, *_, **__):
-        return [SimpleNamespace(completion=problems[prompt.name].reference) for prompt in prompts]
+        return [Sample(prompt.name, 0, problems[prompt.name].reference, True, 1, None) for prompt in prompts]
 
     monkeypatch.setattr("evaluation.suites.program_suite.generate", planted)
     monkeypatch.setattr("evaluation.continuous.loss_by_depth", lambda *_: [1.0])

@@ -1,7 +1,5 @@
 """Completions of a cut text begin as the tokenizer would go on in the whole text."""
 
-from collections import Counter
-
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -111,20 +109,39 @@ def test_the_distribution_is_that_of_the_text_cut_before_the_token(byte_level):
     assert len(lines) > 2
 
 
-def test_sampled_texts_are_those_of_the_text_cut_elsewhere(byte_level, tmp_path):
-    """The same first tokens from `{`, where nothing needs healing, and from the line break after it."""
+def ways(healing, prompt, place, path=()):
+    """All sequences of allowed tokens up to the one that ends the removed text."""
+    for token in healing.allowed(place).tolist():
+        if token in place.next:
+            yield from ways(healing, prompt, place.next[token], (*path, token))
+        else:
+            yield (*path, token)
+
+
+def probability(model, ids, path, processor=None):
+    """Probability that a model continues a prompt with a path, token by token."""
+    found = 1.0
+    for place, token in enumerate(path):
+        tokens = torch.tensor([[*ids, *path[:place]]])
+        with torch.no_grad():
+            logits = model(tokens).logits[:, -1]
+        found *= float((logits if processor is None else processor(tokens, logits)).softmax(1)[0, token])
+    return found
+
+
+@pytest.mark.parametrize(
+    "text, weighed", [("fn ab() {\n", False), ("fn b(a: i32) -> i32 {\n    l", False), ("fn ab() {\n\n  ", True)]
+)
+def test_every_way_to_go_on_keeps_its_probability_given_the_prompt(byte_level, text, weighed):
+    """Also where a token ends within the removed text: it counts with the probability that the rest follows."""
     model = tiny_model(vocab_size=300, eos_token_id=2, pad_token_id=0)
-    sampling = GenerationSettings(num_samples=1500, temperature=1.0, top_p=1.0, max_new_tokens=2, batch_size=1500)
-    given = generate(model, byte_level, [Prompt("cut", "fn ab() {\n")], sampling, tmp_path / "a", progress=False)
-    with torch.no_grad():
-        logits = model(torch.tensor([byte_level("fn ab() {")["input_ids"]])).logits[0, -1]
-    pieces = TokenBytes(byte_level).pieces
-    lines = [place for place, piece in enumerate(pieces) if piece.startswith(b"\n")]
-    shares = logits[lines].softmax(0).tolist()
-    counts = Counter(sample.completion for sample in given)
-    for place, share in zip(lines, shares, strict=True):
-        found = counts[pieces[place][1:].decode()] / 1500
-        assert found == pytest.approx(share, abs=4 * (share * (1 - share) / 1500) ** 0.5 + 1e-9)
+    healing = TokenHealing(byte_level)
+    (prompt,) = healing.weighed(model, [healing.heal(byte_level(text)["input_ids"])])
+    paths = list(ways(healing, prompt, prompt.start))
+    plain = torch.tensor([probability(model, prompt.ids, path) for path in paths])
+    healed = [probability(model, prompt.ids, path, HealedTokens(healing, [prompt])) for path in paths]
+    torch.testing.assert_close(torch.tensor(healed), plain / plain.sum(), rtol=1e-3, atol=1e-5)
+    assert len(paths) > 2 and bool(prompt.weights) == weighed
 
 
 def test_greedy_decoding_from_any_cut_gives_the_memorized_text(byte_level, tmp_path):

@@ -344,7 +344,7 @@ class RustReward:
         self, verdicts: Sequence[Verdict | None], seconds: float, log_metric: Callable[[str, float], None]
     ) -> None:
         counts = Counter(UNFINISHED if verdict is None else verdict.status for verdict in verdicts)
-        for status in (*STATUSES, UNFINISHED):
+        for status in STATUSES:
             log_metric(f"verdict/{status}", counts[status] / len(verdicts))
         compiled = sum(verdict is not None and compiles(verdict) for verdict in verdicts)
         forged = sum(is_forgery(verdict) for verdict in verdicts)

@@ -46,6 +46,12 @@ def extract_rust(answer: Answer) -> str | None:
     return candidates[-1].content if candidates and _is_closed(candidates[-1]) else None
 
 
+def has_whole_block(answer: str) -> bool:
+    """Whether the program that `extract_rust` finds in an answer is a closed code block, not just text."""
+    text = _without_thoughts(re.sub("\r\n?", "\n", answer))
+    return text is not None and bool(_fences(text)) and extract_rust(answer) is not None
+
+
 def text_of(answer: Answer) -> str | None:
     """Return the text of the last message, or None if it has none, calls a tool, or has other content than text."""
     if answer is None or isinstance(answer, str):

@@ -52,6 +52,13 @@ class MaxRL(Stage):
     samples: int = setting("Completions of each held-out task.", default=8, ge=1)
     sample_steps: int = setting("Steps between two pages of completions and verdicts; 0 for none.", default=50, ge=0)
 
+    eval_steps: int = setting(
+        "Steps between two evaluations in the middle of the stage, for training.eval_seconds each, after the next "
+        "checkpoint; 0 for none.",
+        default=0,
+        ge=0,
+    )
+
     @property
     def is_active(self) -> bool:
         return self.total_steps > 0
@@ -130,6 +137,7 @@ class MaxRL(Stage):
             max_completion_length=16,
             held_out_tasks=1,
             samples=1,
+            eval_steps=2 if self.eval_steps else 0,
         )
 
     def run(self, recipe: "Recipe", prepared: "Prepared", previous: Path | None) -> None:
