@@ -13,7 +13,7 @@ from evaluation.generate import check_depth
 from evaluation.loading import check_dtype, device_of, load_model
 from evaluation.models.served_model import NeedsWeights, ServedModel
 from evaluation.progress import hide_library_bars
-from evaluation.report import print_results
+from evaluation.report.write import print_results
 from evaluation.results import Results
 from evaluation.results_folder import ResultsFolder, describe
 from evaluation.rust import RustVerifier
