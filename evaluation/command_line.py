@@ -287,15 +287,18 @@ def add_report(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
         subcommands,
         "report",
         _report,
-        help="show the results in a folder again",
-        description="Prints the tables of all results files in a folder and draws their plots, without running "
-        "anything.",
+        help="show results as tables, plots and one HTML page",
+        description="Prints the tables of all results files in a folder and its subfolders, plots them, and writes "
+        "report.md and report.html, one file to open in a browser, with all samples and the compiler's messages. "
+        "Nothing is run.",
     )
-    parser.add_argument("results_dir", type=Path, metavar="RESULTS_DIR", help="folder that run wrote")
+    parser.add_argument(
+        "results_dir", type=Path, metavar="RESULTS_DIR", help="folder that run wrote, or one with a folder per model"
+    )
 
 
 def _report(options: argparse.Namespace) -> int:
-    from evaluation.report import report_results
+    from evaluation.report.write import report_results
     from evaluation.tables import plain_console
 
     report_results(options.results_dir, plain_console())

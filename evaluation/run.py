@@ -14,7 +14,7 @@ from evaluation.models.digest import digest_of_loaded
 from evaluation.models.opening import Loading, open_model
 from evaluation.models.served_model import NeedsWeights, ServedModel
 from evaluation.progress import hide_library_bars
-from evaluation.report import print_results
+from evaluation.report.write import print_results
 from evaluation.results import Results
 from evaluation.results_folder import ResultsFolder, describe, describe_served
 from evaluation.rust import RustVerifier

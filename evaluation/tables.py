@@ -1,6 +1,6 @@
 """Tables and lines for a terminal or a pipe, in which names and paths are never broken or cut."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -35,12 +35,23 @@ def print_table(console: Console, table: Table, prose: Collection[str] = ()) -> 
     console.print(table, crop=False)
 
 
+def plain_rows(table: Table) -> list[list[str]]:
+    """Return the header and the rows of a table whose cells are plain text."""
+    columns = [[str(column.header), *map(str, column.cells)] for column in table.columns]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def markdown_rows(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
+    """Return rows, of which the first is the header, in Markdown; `right` are the columns aligned at the right."""
+    lines = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    rule = ["---:" if column in right else "---" for column in range(len(rows[0]))]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [lines[0], rule, *lines[1:]])
+
+
 def markdown_table(table: Table) -> str:
     """Return a table whose cells are plain text in Markdown, with its title above and its caption below."""
-    columns = [[str(cell).replace("|", "\\|") for cell in column.cells] for column in table.columns]
-    rules = ["---:" if column.justify == "right" else "---" for column in table.columns]
-    rows = [[str(column.header) for column in table.columns], rules, *zip(*columns, strict=True)]
-    parts = ["\n".join("| " + " | ".join(row) + " |" for row in rows)]
+    right = [place for place, column in enumerate(table.columns) if column.justify == "right"]
+    parts = [markdown_rows(plain_rows(table), right)]
     if table.title:
         parts.insert(0, f"**{table.title}**")
     if table.caption:

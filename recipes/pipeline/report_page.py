@@ -1,19 +1,22 @@
 """A run as one HTML page: its table, settings, plots, rates and completions, read from the files in its folder."""
 
-import base64
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from evaluation.pages.html import data_uri, render, write_whole
+from evaluation.pages.samples import ShownSample, pack
+from evaluation.report.runs import Run
+from evaluation.report.samples import shown_samples
 from evaluation.results import Results
 from recipes.pipeline.folder import read_settings, stage_settings
 from recipes.pipeline.stages.evaluated import Metric
-from trainers.html_pages import render, write_whole
 from trainers.plots import read_metrics
 from trainers.reinforcement.plots import meaning_of_success
-from trainers.reinforcement.sample_page import INDEX, JudgedSample, SamplePage
+from trainers.reinforcement.sample_page import INDEX, SamplePage
 
 PAGE = "report.html"
 TEMPLATES = Path(__file__).with_name("templates")
@@ -37,7 +40,7 @@ MAIN_SETTINGS = {
     "data": ("data_dir", "seq_len", "synthetic_samples", "variants", "tasks", "task_tier", "mix"),
     "training": ("optimizer", "muon_lr", "lion_lr", "grad_clip", "checkpointing", "seed"),
 }
-SHOWN_PROMPTS, SHOWN_COMPLETIONS = 3, 6
+FINISHED_MODEL = "finished model"
 
 Row = tuple[str, ...]
 
@@ -54,7 +57,7 @@ class StagePart:
         plot: Its `metrics.png` as a data URI; None where too little was logged.
         evaluations: A row for each evaluation during the stage.
         title: Of the last page of samples; None without one.
-        samples: Some of that page.
+        samples: That page's samples.
         link: To the index of all pages, from the run's folder.
     """
 
@@ -64,7 +67,7 @@ class StagePart:
     plot: str | None
     evaluations: list[Row]
     title: str | None
-    samples: list[JudgedSample]
+    samples: list[ShownSample]
     link: str
 
 
@@ -83,9 +86,17 @@ def write_page(run_dir: Path) -> Path:
     stages = [_stage(run_dir, name) for name, values in stage_settings(settings).items() if values.get("total_steps")]
     evaluation = run_dir / "evaluation" / "report"
     results = [Results.read(path) for path in sorted(evaluation.glob("*.json"))]
+    run = Run(FINISHED_MODEL, evaluation, tuple(results))
+    samples = pack(
+        chain(
+            (sample for stage in stages for sample in stage.samples),
+            chain.from_iterable(shown_samples(run, found) for found in results),
+        )
+    )
     page = render(
         "report.html",
         [TEMPLATES],
+        samples if samples.total else None,
         title=report.get("recipe", run_dir.name),
         report=report,
         stages=stages,
@@ -94,7 +105,6 @@ def write_page(run_dir: Path) -> Path:
         rates=[*_measured(results), *_reinforced(report)],
         settings=list(_main_settings(settings)),
         all_settings=json.dumps(settings, indent=2),
-        completions=[sample for found in results for sample in _completions(evaluation, found.benchmark)],
     )
     return write_whole(run_dir / PAGE, page)
 
@@ -110,27 +120,17 @@ def _stage(run_dir: Path, name: str) -> StagePart:
     last = SamplePage.read(pages[-1]) if pages else None
     success = meaning_of_success(logs) if any("success_rate" in entry for entry in logs) else None
     status = "finished" if (folder / "finished.json").exists() else "not finished" if logs else "did not run"
-    samples = (
-        []
-        if last is None
-        else [sample for group in last.groups[:SHOWN_PROMPTS] for sample in (group[0], *group[1:][-1:])]
-    )
+    samples = [] if last is None else list(last.shown(f"{name}, {last.title}"))
     return StagePart(
         name,
         status,
         success,
-        _data_uri(folder / "metrics.png"),
+        data_uri(folder / "metrics.png"),
         [_evaluation(entry) for entry in evaluations],
         last and last.title,
         samples,
         f"{name}/samples/{INDEX}",
     )
-
-
-def _data_uri(path: Path) -> str | None:
-    if not path.exists():
-        return None
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def _evaluation(entry: Mapping[str, Any]) -> Row:
@@ -211,25 +211,3 @@ def _main_settings(settings: dict[str, dict[str, Any]]) -> Iterator[tuple[str, l
         if section in stages:
             names = [name for name in names if name != "name" and values[name] is not None]
         yield section, [(name, json.dumps(values[name])) for name in names]
-
-
-def _completions(folder: Path, benchmark: str) -> list[dict[str, str]]:
-    """Some completions of the finished model with their verdicts, those that are right first."""
-    samples, verdicts = (folder / f"{benchmark}.{kind}.jsonl" for kind in ("samples", "verdicts"))
-    if not (samples.exists() and verdicts.exists()):
-        return []
-    # The first line of the samples' file says what they are of.
-    drawn = [json.loads(line) for line in samples.read_text(encoding="utf-8").split("\n")[1:] if line]
-    judged = [json.loads(line) for line in verdicts.read_text(encoding="utf-8").split("\n") if line]
-    found = {(each["prompt"], each["index"]): each["completion"] for each in drawn}
-    shown = sorted(judged, key=lambda each: each["status"] != "valid")[:SHOWN_COMPLETIONS]
-    return [
-        {
-            "problem": each["prompt"],
-            "kind": "success" if each["status"] == "valid" else "failure",
-            "verdict": " ".join([each["status"], *each["errors"]]),
-            "completion": found[each["prompt"], each["index"]],
-        }
-        for each in shown
-        if (each["prompt"], each["index"]) in found
-    ]

@@ -87,10 +87,11 @@ def finish_run(folder, text="fn f() {"):
     rates = {"compiles@1": {f"problem {index}": float(index < 12) for index in range(24)}}
     metrics = {"compiles@1": Interval(0.5, 0.3125, 0.6875)}
     Results("compilation_success_rate", {}, metrics, rates, {"valid": 12, "refused": 12}).write(evaluation)
-    drawn = [{"prompt": f"problem {index}", "index": 0, "completion": text} for index in range(24)]
+    of_all = {"index": 0, "completion": text, "finished": True, "tokens": 3, "mean_loops": None}
+    drawn = [{"prompt": f"problem {index}", **of_all} for index in range(24)]
     (evaluation / "compilation_success_rate.samples.jsonl").write_text("{}\n" + "\n".join(map(json.dumps, drawn)))
     judged = [
-        {"prompt": f"problem {23 - index}", "index": 0, "status": "valid" if index > 11 else "refused", "errors": []}
+        {"prompt": f"problem {index}", "index": 0, "status": "valid" if index > 11 else "refused", "errors": []}
         for index in range(24)
     ]
     (evaluation / "compilation_success_rate.verdicts.jsonl").write_text("\n".join(map(json.dumps, judged)))
@@ -127,8 +128,10 @@ def test_compile_rates_have_their_intervals(tmp_path):
 
 def test_it_shows_completions_successes_first_and_leads_to_all(tmp_path):
     page = page_of(finish_run(tmp_path / "run"))
-    kinds = page.attribute("article", "class")
-    assert kinds[:2] == ["success", "failure"] and kinds[2:] == ["success"] * 6
+    reinforced, finished = page.samples[:6], page.samples[6:]
+    assert [each["run"] for each in reinforced] == ["maxrl, Step 8"] * 6
+    assert [each["kind"] for each in reinforced] == ["success", *["failure"] * 5]
+    assert [each["status"] for each in finished] == ["refused"] * 12 + ["valid"] * 12
     (link,) = [target for target in page.attribute("a", "href") if not target.startswith("#")]
     assert (tmp_path / "run" / link).exists()
 

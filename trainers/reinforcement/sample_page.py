@@ -3,17 +3,26 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from trainers.html_pages import as_text, render, write_whole
+from evaluation.pages.html import render, write_whole
+from evaluation.pages.samples import PackedSamples, ShownDiagnostic, ShownSample, pack
 
 INDEX = "index.html"
+TEMPLATES = Path(__file__).parent.with_name("templates")
 # For runs that do not log the condition for a success.
 UNKNOWN_SUCCESS = "by the reward"
+
+
+def as_text(part: Any) -> str:
+    """Return a prompt or a completion as text; for a conversation, its messages one after the other."""
+    if isinstance(part, str):
+        return part
+    return "\n".join(f"{message['role']}: {message['content']}" for message in part) + "\n"
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class JudgedSample:
     message: str
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Literal["success", "failure", "unscorable"]:
         """`success`, `failure`, or `unscorable` where the completion could not be judged."""
         return "unscorable" if math.isnan(self.success) else "success" if self.success else "failure"
 
@@ -76,6 +85,30 @@ class SamplePage:
     def groups(self) -> list[list[JudgedSample]]:
         """Completions grouped by prompt."""
         return [list(group) for _, group in groupby(self.samples, key=lambda sample: as_text(sample.prompt))]
+
+    def shown(self, run: str = "") -> Iterator[ShownSample]:
+        """Yield the completions, grouped by prompt, in the form of a page; `run` names them."""
+        for number, group in enumerate(self.groups, start=1):
+            successes = sum(sample.kind == "success" for sample in group)
+            for index, sample in enumerate(group):
+                message = sample.message.strip()
+                first, _, _ = message.partition("\n")
+                yield ShownSample(
+                    run=run,
+                    suite="",
+                    problem=f"Prompt {number}: {successes} of {len(group)} succeed",
+                    index=index,
+                    status=sample.verdict,
+                    kind=sample.kind,
+                    prompt=as_text(sample.prompt),
+                    code=as_text(sample.completion),
+                    diagnostics=(ShownDiagnostic(first, rendered=sample.message),) if message else (),
+                    facts=(sample.kind, f"advantage {sample.advantage:+.2f}"),
+                )
+
+    def packed(self) -> PackedSamples:
+        """Return all completions for the browser of samples."""
+        return pack(self.shown())
 
     @property
     def solved(self) -> int:
@@ -128,6 +161,7 @@ def write_page(path: Path, title: str, samples: Sequence[JudgedSample], success:
     for number in range(max(0, len(pages) - 2), len(pages)):
         name, page = pages[number]
         values = {"title": page.title, "page": page, "previous": names[number], "next": names[number + 2]}
-        write_whole(folder / name, render("sample_page.html", **values))
-    write_whole(folder / INDEX, render("sample_index.html", title="Completions", success=success, pages=pages))
+        write_whole(folder / name, render("sample_page.html", [TEMPLATES], page.packed(), **values))
+    index = render("sample_index.html", [TEMPLATES], title="Completions", success=success, pages=pages)
+    write_whole(folder / INDEX, index)
     return path

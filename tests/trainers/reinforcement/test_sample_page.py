@@ -37,6 +37,7 @@ def test_successes_come_first_and_prompts_that_are_solved_most_before_others(tmp
     kinds = page.attribute("article", "class")
     assert kinds == ["success", "success", "unscorable", "failure", "failure", "failure"]
     assert [page.text.index(f"fn {name}()") for name in "cba"] == sorted(page.text.index(f"fn {n}()") for n in "abc")
+    assert [each["kind"] for each in page.samples] == kinds
 
 
 def test_pages_lead_to_each_other_and_the_index_to_all(tmp_path):
