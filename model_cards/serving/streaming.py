@@ -1,8 +1,7 @@
 """Pieces of text out of `generate` of transformers, token by token."""
 
-from collections.abc import Callable
-
 import torch
+from transformers import PreTrainedTokenizerBase
 from transformers.generation.streamers import BaseStreamer
 
 from model_cards.serving.answer import StreamedAnswer
@@ -14,15 +13,11 @@ class PieceStreamer(BaseStreamer):
     """
     Add the text of each token to an answer, in whole characters. `TextStreamer` waits for the end of a word instead,
     which delays the brace that ends a function.
-
-    Args:
-        answer: Gets the pieces.
-        decode: Returns the text of all new tokens.
     """
 
-    def __init__(self, answer: StreamedAnswer, decode: Callable[[list[int]], str]):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, answer: StreamedAnswer):
+        self._tokenizer = tokenizer
         self._answer = answer
-        self._decode = decode
         self._ids: list[int] | None = None
         self._length = 0
 
@@ -33,7 +28,7 @@ class PieceStreamer(BaseStreamer):
             return
         self._ids += value.tolist()
         # The last character may lack bytes that come with the next token.
-        text = self._decode(self._ids).removesuffix(INCOMPLETE)
+        text = self._tokenizer.decode(self._ids, skip_special_tokens=True).removesuffix(INCOMPLETE)
         self._answer.add(text[self._length :])
         self._length = len(text)
 

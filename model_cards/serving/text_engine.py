@@ -55,9 +55,9 @@ class LlamaCppEngine(TextEngine):
             # By default llama.cpp drops unlikely tokens by these, too.
             "top_k": 0,
             "min_p": 0.0,
-            # By default llama.cpp penalizes only the last 64 tokens.
             "repeat_penalty": sampling.repetition_penalty,
-            "repeat_last_n": -1,
+            # By default llama.cpp penalizes the last 64 tokens only. No text has more tokens than bytes.
+            "repeat_last_n": len(prompt.encode()) + sampling.max_new_tokens,
             "seed": seed,
         }
         # Closing the connection ends the generation.
@@ -118,28 +118,25 @@ class TransformersEngine(TextEngine):
         from evaluation.generate import check_depth
         from evaluation.generation_settings import GenerationSettings
         from evaluation.loading import load_model
-        from evaluation.token_healing import TokenHealing, can_heal
 
         disable_progress_bar()
         # Every token runs all of these loops, as in llama.cpp, whatever the configuration says of an early exit.
         self._depth = {"num_loops": num_loops, "exit_at_loop": num_loops}
         self._model, self._tokenizer = load_model(name)
         check_depth(self._model, GenerationSettings(**self._depth))
-        self._healing = TokenHealing(self._tokenizer) if can_heal(self._tokenizer) else None
 
     def answer(self, prompt: str, sampling: TokenSampling, seed: int, show: Show) -> StreamedAnswer:
-        import torch
-        from transformers import LogitsProcessorList, set_seed
+        from transformers import set_seed
 
-        from evaluation.generate import FunctionEnd, depth_arguments, generation_arguments, positions
+        from evaluation.generate import FunctionEnd, generation_arguments, positions
         from evaluation.generation_settings import GenerationSettings
-        from evaluation.token_healing import HealedPrompt, HealedTokens
         from model_cards.serving.streaming import PieceStreamer
 
-        ids = self._tokenizer(prompt)["input_ids"]
-        room = (positions(self._model) or len(ids) + sampling.max_new_tokens) - len(ids)
+        inputs = self._tokenizer(prompt, return_tensors="pt", return_token_type_ids=False).to(self._model.device)
+        length = inputs["input_ids"].shape[1]
+        room = (positions(self._model) or length + sampling.max_new_tokens) - length
         if room < 1:
-            raise ValueError(f"the prompt must leave room within the model's positions, got {len(ids)} tokens")
+            raise ValueError(f"the prompt must leave room within the model's positions, got {length} tokens")
         bounded = GenerationSettings(
             temperature=sampling.temperature,
             top_p=sampling.top_p,
@@ -147,29 +144,14 @@ class TransformersEngine(TextEngine):
             repetition_penalty=sampling.repetition_penalty,
             **self._depth,
         )
-        healed, processors = HealedPrompt(ids, b"", None), LogitsProcessorList()
-        if self._healing is not None:
-            depth = depth_arguments(bounded, self._model.config)
-            (healed,) = self._healing.weighed(self._model, [self._healing.heal(ids)], **depth)
-            processors.append(HealedTokens(self._healing, [healed]))
-
-        def decode(row: int, tokens: list[int]) -> str:
-            if self._healing is None:
-                return self._tokenizer.decode(tokens, skip_special_tokens=True)
-            return self._healing.text(tokens, healed)
-
         answer = StreamedAnswer(prompt, show)
-        end = FunctionEnd(completed_answer, self._tokenizer, [prompt], len(healed.ids), END_CHARACTERS, decode)
         set_seed(seed)
-        inputs = torch.tensor([healed.ids], device=self._model.device)
         self._model.generate(
-            inputs,
-            attention_mask=torch.ones_like(inputs),
+            **inputs,
             **generation_arguments(bounded, self._model.config),
             pad_token_id=self._tokenizer.pad_token_id,
-            streamer=PieceStreamer(answer, lambda tokens: decode(0, tokens)),
-            stopping_criteria=[end],
-            logits_processor=processors,
+            streamer=PieceStreamer(self._tokenizer, answer),
+            stopping_criteria=[FunctionEnd(completed_answer, self._tokenizer, [prompt], length, END_CHARACTERS)],
         )
         return answer
 

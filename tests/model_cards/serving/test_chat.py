@@ -267,7 +267,7 @@ def test_characters_are_streamed_whole():
     text = "größer 日本 🦀 \N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}."
     ids = TOKENIZER(text, return_tensors="pt")["input_ids"]
     pieces = []
-    streamer = PieceStreamer(StreamedAnswer("", pieces.append), TOKENIZER.decode)
+    streamer = PieceStreamer(TOKENIZER, StreamedAnswer("", pieces.append))
     streamer.put(ids[:, :1])
     for token in ids[0, 1:]:
         streamer.put(token[None])
