@@ -1,5 +1,7 @@
 """A new suite is one file and one line: everything that shows or runs suites finds it in the registry."""
 
+from pathlib import Path
+
 import pytest
 from datasets import Dataset
 
@@ -33,7 +35,9 @@ def test_run_report_compare_and_cards_find_a_registered_suite(registered, model,
     assert "tiny_numbers, 8 numbers" in shown and "a row of its own" in shown and "tiny.png" in shown
     first, second, shorter = (str(tmp_path / out / "tiny_numbers.json") for out in "abc")
     assert main(["report", str(tmp_path / "a")]) == 0
-    assert capsys.readouterr().out.splitlines() == shown.splitlines()[: len(shown.splitlines()) // 3]
+    tables, *files = capsys.readouterr().out.split("Report in ")
+    assert tables.splitlines() == shown.splitlines()[: len(shown.splitlines()) // 3]
+    assert [Path(each.strip()).name for each in files] == ["overview.png", "report.md", "report.html"]
     assert main(["compare", first, second]) == 0
     # Shares that are equal everywhere have an interval with a width, although there are no verdicts.
     shown = capsys.readouterr().out
