@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from reporting import Columns, add_output, add_report, new_parser, write_json
+from reporting import Columns, add_output, add_report, new_parser, replace_json, write_json
 
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
@@ -73,18 +73,10 @@ def measure_all(results: dict[str, Any], chosen: list[Row], output: Path, second
         if row.key in results["rows"] or time.perf_counter() - started > seconds:
             continue
         results["rows"][row.key] = ENDED
-        _write(output, results)
+        replace_json(output, results)
         results["rows"][row.key] = measured(row)
-        _write(output, results)
+        replace_json(output, results)
         console.print(f"{row.key}: {' '.join(cells(row, results['rows'][row.key])[1:])}")
-
-
-def _write(output: Path, results: dict[str, Any]) -> None:
-    """Replace the file in one step, so that a kill leaves the old or the new one."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = output.with_name(output.name + ".unfinished")
-    unfinished.write_text(json.dumps(results, indent=2) + "\n")
-    unfinished.replace(output)
 
 
 def cells(row: Row, result: dict[str, Any] | None) -> list[str]:

@@ -144,6 +144,9 @@ def _model_rows(shape: Shape) -> list[Row]:
 def _compilation_rows(shape: Shape) -> list[Row]:
     section = "Compilation at config B's shape"
     one = replace(shape, batch=1)
+    # CUDA graphs are measured here before any recipe may use them. Whether their memory and their copies of inputs
+    # pay where blocks with other weights, and other loops, replay one after another, only a GPU can show. A graph of a
+    # whole loop is left out for what docs/kernel_counts.md measures.
 
     def four_streams(**options) -> Contender:
         return ours(one, streams=4, **options)

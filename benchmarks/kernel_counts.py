@@ -8,15 +8,20 @@ graph. Counted are the calls of the generated code, and the bytes that its kerne
 count. Then what the profiler sees in a training step of a whole model: matrix products, roundings of activations, and
 additions that only sum gradients. Last, the kernels of norm and rounding, and the time of queries, keys and values as
 three products and as one.
+
+Each row is written at once; a later call with the same `--output` measures only the rows that are not done.
 """
 
+import json
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from reporting import Columns, add_output, add_report, new_parser, write_json
+from reporting import Columns, add_output, add_report, new_parser, replace_json
 
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
@@ -36,6 +41,7 @@ from kernel_counts_rows import (
     LOOPS,
     SEPARATELY,
     Graph,
+    Launches,
     NormAndRounding,
     Products,
     Settings,
@@ -198,27 +204,61 @@ def verdict(graphs: list[Graph]) -> str:
     return "\n".join(lines)
 
 
+def start(output: Path, settings: Settings) -> dict[str, Any]:
+    """
+    Return the results so far, or those of a new measurement.
+
+    Raises:
+        ValueError: The results in the file are of other sizes, or of another version of PyTorch.
+    """
+    sizes = {name: value for name, value in asdict(settings).items() if name not in ("blocks", "streams")}
+    header = {"benchmark": "kernel_counts", "torch": torch.__version__, "sizes": sizes}
+    if not output.exists():
+        return header | {"rows": {}}
+    found = json.loads(output.read_text())
+    different = [name for name, value in header.items() if found.get(name) != value]
+    if different:
+        raise ValueError(
+            f"--output must be a new file or hold results of the same sizes and torch, got {output} with another "
+            f"{', '.join(different)}: name another file or delete it"
+        )
+    return found
+
+
 def run(settings: Settings, output: Path, report: Path | None) -> None:
-    """Measure, print and write."""
-    console = Console(highlight=False)
-    # Before the graphs, whose time to compile then has no part of the first use of the compiler.
-    norm = measure_norm(settings)
-    graphs, steps = [], []
-    for case in graph_cases(settings):
-        graphs.append(measure_graph(*case, settings))
-        console.print(f"compiled: {graphs[-1]}", markup=False)
-    for case in step_cases(settings):
-        steps.append(measure_step(*case, settings))
-    products = measure_products(settings)
+    """
+    Measure the rows that are not done, print and write.
+
+    Raises:
+        ValueError: See [`start`].
+    """
+    console, results = Console(highlight=False), start(output, settings)
+
+    def row(measure: Callable[..., Any], *case: Any) -> dict[str, Any]:
+        key = " ".join([measure.__name__, *map(str, case)])
+        if key not in results["rows"]:
+            results["rows"][key] = asdict(measure(*case, settings))
+            replace_json(output, results)
+            console.print(f"{key}: {results['rows'][key]}", markup=False)
+        return results["rows"][key]
+
+    # First, so that no graph's time to compile has a part of the first use of the compiler.
+    norm = NormAndRounding(**row(measure_norm))
+    graphs = [graph_from(row(measure_graph, *case)) for case in graph_cases(settings)]
+    steps = [Step(**row(measure_step, *case)) for case in step_cases(settings)]
+    products = Products(**row(measure_products))
     console.print(graph_columns(graphs).rich("One application of a block"))
     console.print(step_columns(steps).rich("A training step"))
     console.print(answers(norm, products), markup=False)
-    found = {"graphs": [asdict(each) for each in graphs], "steps": [asdict(each) for each in steps]}
-    header = {"benchmark": "kernel_counts", "torch": torch.__version__, "settings": asdict(settings)}
-    write_json(output, header | found | {"norm": asdict(norm), "products": asdict(products)})
+    console.print(f"Written to {output}")
     if report is not None:
         report.write_text(page(graphs, steps, norm, products, settings))
         console.print(f"Written to {report}")
+
+
+def graph_from(values: dict[str, Any]) -> Graph:
+    """Return a graph from its values in JSON."""
+    return Graph(**values | {part: Launches(**values[part]) for part in ("forward", "backward")})
 
 
 if __name__ == "__main__":

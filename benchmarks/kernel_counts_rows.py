@@ -215,7 +215,7 @@ def median_seconds(run: Callable[[], object], rounds: int) -> float:
 def generated_code(run: Callable[[], None]) -> dict[str, str]:
     """Run what compiles one graph, and return the code that inductor generates, by its direction."""
     # One thread compiles in this process, so that its time can be measured.
-    with torch.compiler.config.patch(force_disable_caches=True), inductor.patch(compile_threads=1):
+    with inductor.patch(force_disable_caches=True, compile_threads=1):
         _, codes = run_and_get_code(run)
     found = {direction(code): code for code in codes}
     assert len(found) == len(codes) == 2, "one graph, forward and backward"

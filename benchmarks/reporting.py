@@ -34,6 +34,14 @@ def write_json(path: Path, content: Any) -> None:
     print(f"Written to {path}")
 
 
+def replace_json(path: Path, content: Any) -> None:
+    """Write results as JSON in one step, so that a kill leaves the old or the new file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.write_text(json.dumps(content, indent=2) + "\n")
+    unfinished.replace(path)
+
+
 @dataclass(frozen=True)
 class Columns:
     """

@@ -147,8 +147,13 @@ MEASURED: dict[str, tuple[LoopLMConfig, int, dict[str, Any], float]] = {
 
 
 def kept_by_the_measured_blocks(config: LoopLMConfig, compiled: bool):
-    """Tensors that a block kept when the peaks were measured; with streams, also the inputs of its two sublayers."""
+    """
+    Tensors that a block kept when the peaks were measured: also a rounded input for each layer of an eager block, and
+    with streams the inputs of its two sublayers.
+    """
     yield from block_tensors(config, compiled)
+    if not compiled:
+        yield Kept("inputs of projections, rounded once more for each layer", 3 * config.hidden_size, 2)
     if compiled and config.mhc_num_streams > 1:
         yield Kept("inputs of the sublayers", 2 * config.hidden_size, 4)
 
