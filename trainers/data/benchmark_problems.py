@@ -103,10 +103,18 @@ def _compile_rate(path: Path | None) -> Iterator[ProblemText]:
         yield ProblemText(problem.name, (problem.prompt + problem.reference,), problem.prompt)
 
 
+def _semantic(path: Path | None) -> Iterator[ProblemText]:
+    from evaluation.suites.semantic.pairs import FILE, read_pairs
+
+    for pair in read_pairs(path or FILE):
+        yield ProblemText(pair.name, (pair.valid,))
+
+
 SUITE_PROBLEMS: Mapping[str, Read] = {
     "humaneval-rust": _humaneval_rust,
     "multipl-e-rust": _multipl_e_rust,
     "compile-rate": _compile_rate,
+    "semantic": _semantic,
 }
 """How the problems of each suite are read. A new suite needs a line here or in `WITHOUT_PROBLEMS`."""
 WITHOUT_PROBLEMS = {
