@@ -1,4 +1,4 @@
-"""A completion that reached its limit is unfinished, whatever the compiler says; results tell how they were sampled."""
+"""A completion that reached its limit is unfinished, whatever the compiler says; results record the sampling."""
 
 import json
 
