@@ -339,7 +339,7 @@ def test_a_stage_of_reinforcement_learning_waits_for_consent_is_measured_and_not
         training={"eval_prompts": 0},
         stages=stages,
         output_dir=tmp_path,
-    ).changed(export={"gguf": None})
+    ).changed(export={"gguf": None}, maxrl={"eval_steps": 2})
     blocked = finish(recipe, start(recipe))
     told = " ".join(capsys.readouterr().out.split())
     assert "Stage maxrl runs programs that the model writes and needs HF_ALLOW_CODE_EVAL=1, which is not set" in told
@@ -360,6 +360,7 @@ def test_a_stage_of_reinforcement_learning_waits_for_consent_is_measured_and_not
     found = Reinforced.read(folder / "finished.json")
     assert found.tasks == 1 and 0 <= found.compiles[0].low < found.compiles[0].high <= 1
     assert len(list((folder / "samples").glob("step_*.html"))) == 2
+    assert [json.loads(line)["step"] for line in (folder / "evaluations.jsonl").open()] == [2]
 
     # Killed while it measured for the last time: nothing is trained again.
     weights = (folder / "model" / "model.safetensors").read_bytes()
@@ -367,6 +368,7 @@ def test_a_stage_of_reinforcement_learning_waits_for_consent_is_measured_and_not
     finish(recipe, start(recipe, resume=True), "maxrl")
     assert (folder / "model" / "model.safetensors").read_bytes() == weights
     assert not (folder / "checkpoint-3").exists()
+    assert [json.loads(line)["step"] for line in (folder / "evaluations.jsonl").open()] == [2]
 
 
 def diverging(losses):

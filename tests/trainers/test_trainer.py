@@ -247,6 +247,10 @@ def test_an_evaluation_that_fails_leaves_the_checkpoint_and_is_made_up_for(tmp_p
     logs, evaluations = read_metrics(tmp_path)
     assert [entry["step"] for entry in evaluations] == [2, 4, 6]
     assert [entry["step"] for entry in logs] == [1, 2, 3, 4, 5, 6]
+    records = [json.loads(line) for line in (tmp_path / "evaluations.jsonl").open()]
+    assert [(each["step"], each["timestamp"]) for each in records] == [
+        (each["step"], each["timestamp"]) for each in evaluations
+    ]
     assert plot_metrics(tmp_path).read_bytes().startswith(b"\x89PNG")
 
 
