@@ -44,6 +44,12 @@ def add_run(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add_generation(parser)
     _add_programs(parser)
     _add_perplexity_and_performance(parser)
+    parser.add_argument(
+        "--all-depths",
+        action="store_true",
+        help="run a LoopLM with 1, 2, ... loops up to its own number, each in a folder loops_N of --output-dir; the "
+        "page of `report` then shows them side by side",
+    )
     model = parser.add_argument_group("loading the model")
     model.add_argument("--device", help="such as cuda or cpu (default: a GPU if there is one)")
     model.add_argument("--dtype", default="auto", help="type of the weights; auto is the saved one")
@@ -149,6 +155,7 @@ def _add_perplexity_and_performance(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     # Only here is PyTorch needed: `--help` and `verify` answer at once.
+    from evaluation.every_depth import evaluate_every_depth
     from evaluation.generation_settings import GenerationSettings
     from evaluation.run import Loading, evaluate_model
     from evaluation.settings import EvaluationSettings
@@ -184,15 +191,14 @@ def _run(options: argparse.Namespace) -> int:
         rounds=options.rounds,
         exit_thresholds=options.exit_thresholds,
     )
-    evaluate_model(
-        options.model,
-        suites,
-        options.output_dir,
-        settings,
-        loading=Loading(options.dtype, options.device, options.trust_remote_code),
-        command=_command(),
-        console=plain_console(),
-    )
+    loading = Loading(options.dtype, options.device, options.trust_remote_code)
+    console = plain_console()
+    if options.all_depths:
+        evaluate_every_depth(options.model, suites, options.output_dir, settings, loading, _command(), console)
+    else:
+        evaluate_model(
+            options.model, suites, options.output_dir, settings, loading=loading, command=_command(), console=console
+        )
     return 0
 
 
