@@ -73,6 +73,29 @@ def test_samples_have_their_program_its_errors_and_the_loops_of_their_tokens(tmp
     )
 
 
+def rewrite(path, **values):
+    """Set fields of all lines but those that lack them."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    changed = [line | {name: value for name, value in values.items() if name in line} for line in lines]
+    path.write_text("".join(json.dumps(line) + "\n" for line in changed))
+
+
+def test_what_follows_a_completion_in_its_program_belongs_to_the_code(tmp_path):
+    folder = write_results(tmp_path / "results")
+    rewrite(folder / "compilation_success_rate.samples.jsonl", completion="    text\n}")
+    rewrite(folder / "compilation_success_rate.verdicts.jsonl", program="fn answer() {\n    text\n}\n")
+    sample = report(folder).samples[0]
+    assert (sample["prompt"], sample["code"]) == ("fn answer() {\n", "    text\n}\n") and "token_loops" in sample
+
+
+def test_an_answer_is_shown_beside_the_program_that_was_made_of_it(tmp_path):
+    folder = write_results(tmp_path / "results")
+    rewrite(folder / "compilation_success_rate.samples.jsonl", completion="Here it is: `fn f() {}`")
+    sample = report(folder).samples[0]
+    assert sample["answer"] == "Here it is: `fn f() {}`" and sample["code"].startswith("fn answer(")
+    assert "token_loops" not in sample
+
+
 def test_files_of_earlier_versions_are_shown_as_far_as_they_go(tmp_path):
     folder = write_results(tmp_path / "results")
     for kind, names in (("samples", {"token_loops"}), ("verdicts", {"program", "diagnostics"})):
