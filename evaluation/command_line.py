@@ -44,6 +44,12 @@ def add_run(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add_generation(parser)
     _add_programs(parser)
     _add_perplexity_and_performance(parser)
+    parser.add_argument(
+        "--all-depths",
+        action="store_true",
+        help="run a LoopLM with 1, 2, ... loops up to its own number, each in a folder loops_N of --output-dir; the "
+        "page of `report` then shows them side by side",
+    )
     model = parser.add_argument_group("loading the model")
     model.add_argument("--device", help="such as cuda or cpu (default: a GPU if there is one)")
     model.add_argument("--dtype", default="auto", help="type of the weights; auto is the saved one")
@@ -171,6 +177,7 @@ def _add_perplexity_and_performance(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     # Only here is PyTorch needed: `--help` and `verify` answer at once.
+    from evaluation.every_depth import evaluate_every_depth
     from evaluation.generation_settings import GenerationSettings
     from evaluation.run import Loading, evaluate_model
     from evaluation.settings import EvaluationSettings
@@ -210,7 +217,11 @@ def _run(options: argparse.Namespace) -> int:
     )
     loading = Loading(options.dtype, options.device, options.trust_remote_code)
     model, folder, command, console = options.model, options.output_dir, _command(), plain_console()
-    if len(temperatures) == 1:
+    if options.all_depths and len(temperatures) > 1:
+        raise ValueError(f"--all-depths needs one --temperature, got {', '.join(map(str, temperatures))}")
+    if options.all_depths:
+        evaluate_every_depth(model, suites, folder, settings, loading, command, console)
+    elif len(temperatures) == 1:
         evaluate_model(model, suites, folder, settings, loading=loading, command=command, console=console)
     else:
         evaluate_at_temperatures(

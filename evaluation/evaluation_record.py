@@ -1,6 +1,7 @@
 """The record of one evaluation in the middle of training, and the file of these records."""
 
 import json
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,8 @@ class EvaluationRecord:
         step: Optimizer steps before it.
         compile_rate: Share of the compile-rate prompts whose completion compiles with its signature.
         compile_rate_of: Number of these prompts.
-        semantic_score: Share of the compiler's checks of types, ownership and lifetimes that hold, on these prompts.
+        semantic_score: Share of the minimal pairs in which the program that compiles is the more probable one.
+        semantic_score_of: Number of these pairs.
         humaneval_score: pass@1 on HumanEval-Rust, decoded greedily.
         humaneval_score_of: Number of its problems that were reached in the time.
         perplexity: Per token of the held-out text.
@@ -32,6 +34,7 @@ class EvaluationRecord:
     compile_rate: float | None
     compile_rate_of: int | None
     semantic_score: float | None
+    semantic_score_of: int | None
     humaneval_score: float | None
     humaneval_score_of: int | None
     perplexity: float | None
@@ -41,14 +44,19 @@ class EvaluationRecord:
     @classmethod
     def of(cls, step: int, measured: Mapping[str, float], started: datetime, ended: datetime) -> Self:
         """Return the record of the numbers that `ContinuousEvaluation` measured."""
-        of_compiles, of_humaneval = measured.get("eval_compiles_of"), measured.get("eval_humaneval_pass_of")
+
+        def number_of(name: str) -> int | None:
+            number = measured.get(f"{name}_of")
+            return None if number is None else int(number)
+
         return cls(
             step=step,
             compile_rate=measured.get("eval_compiles"),
-            compile_rate_of=None if of_compiles is None else int(of_compiles),
-            semantic_score=measured.get("eval_semantic_score"),
+            compile_rate_of=number_of("eval_compiles"),
+            semantic_score=measured.get("eval_semantic_correctness"),
+            semantic_score_of=number_of("eval_semantic_correctness"),
             humaneval_score=measured.get("eval_humaneval_pass"),
-            humaneval_score_of=None if of_humaneval is None else int(of_humaneval),
+            humaneval_score_of=number_of("eval_humaneval_pass"),
             perplexity=measured.get("eval_perplexity"),
             timestamp=ended.isoformat(timespec="milliseconds"),
             seconds=round((ended - started).total_seconds(), 3),
@@ -88,7 +96,9 @@ class EvaluationFile:
             first = json.loads(kept[0])
             started = datetime.fromisoformat(first["timestamp"]) - timedelta(seconds=first["seconds"])
         if write and path.exists():
-            path.write_text("".join(kept))
+            unfinished = path.with_suffix(".jsonl.new")
+            unfinished.write_text("".join(kept))
+            os.replace(unfinished, path)
         return cls(path, started)
 
     def append(self, step: int, measured: Mapping[str, float]) -> EvaluationRecord:

@@ -22,7 +22,7 @@ def plot_overview(overview: Overview, folder: Path) -> Path | None:
     """
     if not overview.columns:
         return None
-    names = [name for name, _ in overview.rows]
+    names = [_label(name) for name, _ in overview.rows]
     height = 1.3 + 0.32 * len(names)
     count = len(overview.columns)
     figure, axes = _grid(count, height)
@@ -57,7 +57,9 @@ def plot_exit_loops(histograms: Sequence[ExitHistogram], folder: Path) -> Path |
         shares = [histogram.counts.get(loop, 0) / histogram.total for loop in loops]
         bars = axis.bar(list(loops), shares, color=colors)
         axis.bar_label(bars, [f"{share:.1%}" for share in shares], fontsize=8)
-        axis.set(title=f"{histogram.run}\n{histogram.benchmark}, {histogram.total:,} tokens", xticks=list(loops))
+        axis.set(
+            title=f"{_label(histogram.run)}\n{histogram.benchmark}, {histogram.total:,} tokens", xticks=list(loops)
+        )
         axis.set(xlabel="left after loop", ylim=(0, 1.1 * max(shares)))
         axis.yaxis.set_major_formatter(PercentFormatter(1.0))
         axis.title.set_fontsize(10)
@@ -77,7 +79,7 @@ def plot_depth_curves(curves: Sequence[DepthCurve], folder: Path) -> Path | None
         loops, intervals = zip(*curve.points, strict=True)
         reach = list(zip(*map(_reach, intervals), strict=True))
         axis.errorbar(loops, [each.value for each in intervals], yerr=reach, fmt="o-", color=COLOR, capsize=4)
-        axis.set(title=curve.title, xlabel="loops per token", ylabel=curve.metric)
+        axis.set(title=_label(curve.title), xlabel="loops per token", ylabel=curve.metric)
         axis.title.set_fontsize(10)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         if curve.share:
@@ -92,6 +94,11 @@ def _grid(count: int, height: float) -> tuple:
     for axis in axes[count:]:
         axis.set_visible(False)
     return figure, axes
+
+
+def _label(name: str) -> str:
+    """Return a name as matplotlib shows it literally: without formulas and without characters that cannot be shown."""
+    return "".join(each if each.isprintable() else "?" for each in name).replace("$", r"\$")
 
 
 def _reach(interval: Interval) -> tuple[float, float]:

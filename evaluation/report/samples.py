@@ -51,10 +51,11 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 def _shown(sample: dict[str, Any], verdict: dict[str, Any], run: str, results: Results) -> ShownSample:
     completion, program = sample["completion"], verdict.get("program")
     prompt, code, answer = "", completion, ""
-    if program is not None and program.endswith(completion):
-        prompt = program[: len(program) - len(completion)]
-    elif program is not None:
-        code, answer = program, completion
+    if program is not None:
+        # A suite may append to the completion, and a program that was made of an answer does not hold it.
+        place = program.rfind(completion)
+        prompt, code = program[: max(place, 0)], program[max(place, 0) :]
+        answer = completion if place < 0 else ""
     status = verdict.get("status", "")
     kind: Kind = "unscorable" if status in ("", "unavailable") else "success" if status == "valid" else "failure"
     return ShownSample(

@@ -103,6 +103,6 @@ class CompileRate(ProgramSuite):
         check_solutions(self.names, suite.verify(stubs, verifier, progress=progress), passes=False)
 
     def extra_training_metrics(self, verdicts: Sequence[Verdict]) -> dict[str, float]:
-        """Return `semantic_score`, the share of the compiler's checks (types, ownership, lifetimes) that hold."""
+        """Return `compiler_checks`, the share of the compiler's checks (types, ownership, lifetimes) that hold."""
         held = [verdict.checks[check] == "ok" for verdict in verdicts for check in CHECKS]
-        return {"semantic_score": sum(held) / len(held)}
+        return {"compiler_checks": sum(held) / len(held)}

@@ -37,7 +37,7 @@ def test_every_number_of_the_design_is_there_with_how_many_it_is_of(model, token
     found = evaluation(tokenizer, tmp_path, suites)(model, 5)
     assert found["eval_perplexity"] == pytest.approx(np.exp(found["eval_loss"])) and "eval_loop_3_loss" in found
     assert (found["eval_compiles_of"], found["eval_humaneval_pass_of"]) == (10, 2)
-    for name in ("eval_compiles", "eval_semantic_score", "eval_humaneval_pass"):
+    for name in ("eval_compiles", "eval_compiler_checks", "eval_humaneval_pass"):
         assert 0 <= found[name] <= 1
     monkeypatch.delenv("HF_ALLOW_CODE_EVAL")
     assert "eval_humaneval_pass" not in evaluation(tokenizer, tmp_path, suites)(model, 5)
@@ -85,4 +85,4 @@ def test_references_count_as_compiling_and_as_semantically_right(tokenizer, tmp_
     monkeypatch.setattr("evaluation.suites.program_suite.generate", planted)
     monkeypatch.setattr("evaluation.continuous.loss_by_depth", lambda *_: [1.0])
     found = evaluation(tokenizer, tmp_path, [CompileRate(list(problems.values()))])(None, 5)
-    assert (found["eval_compiles"], found["eval_semantic_score"], found["eval_compiles_of"]) == (1.0, 1.0, 4)
+    assert (found["eval_compiles"], found["eval_compiler_checks"], found["eval_compiles_of"]) == (1.0, 1.0, 4)

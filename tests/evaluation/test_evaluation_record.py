@@ -10,7 +10,8 @@ MEASURED = {
     "eval_perplexity": 3.5,
     "eval_compiles": 0.25,
     "eval_compiles_of": 8,
-    "eval_semantic_score": 0.5,
+    "eval_semantic_correctness": 0.5,
+    "eval_semantic_correctness_of": 16,
     "eval_humaneval_pass": 0.0,
     "eval_humaneval_pass_of": 2,
 }
@@ -24,6 +25,7 @@ def test_a_record_has_the_numbers_and_its_time():
         "compile_rate": 0.25,
         "compile_rate_of": 8,
         "semantic_score": 0.5,
+        "semantic_score_of": 16,
         "humaneval_score": 0.0,
         "humaneval_score_of": 2,
         "perplexity": 3.5,

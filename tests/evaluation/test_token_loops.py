@@ -26,6 +26,7 @@ def test_the_characters_of_all_tokens_join_to_the_text(tokenizer, text):
 
 def test_a_text_that_begins_within_a_token_has_the_rest_of_it(tokenizer):
     ids, found = loops_of(tokenizer, "fn add() { 1 + 2 }", skipped=4)
+    assert found is not None
     assert sum(length for length, _ in found) == len("fn add() { 1 + 2 }") - 4 and len(found) < len(ids)
 
 
@@ -33,6 +34,7 @@ def test_a_text_that_ends_within_a_character_is_covered_up_to_it(tokenizer):
     ids = tokenizer("x 🦀", add_special_tokens=False)["input_ids"][:-1]
     text = tokenizer.decode(ids)
     found = token_loops(tokenizer, ids, [2, *[1] * (len(ids) - 1)], text)
+    assert found is not None
     assert text.endswith("\N{REPLACEMENT CHARACTER}") and sum(length for length, _ in found) == len(text) - 1
 
 
@@ -49,6 +51,7 @@ def test_samples_with_early_exit_keep_the_loop_of_each_token_in_their_file(model
     settings = GenerationSettings(temperature=1.0, max_new_tokens=12, exit_threshold=0.5)
     path = tmp_path / "samples.jsonl"
     (sample,) = generate(model, tokenizer, [Prompt("a", "fn a() {\n")], settings, path, progress=False)
+    assert sample.token_loops is not None
     assert sum(length for length, _ in sample.token_loops) == len(sample.completion)
     assert len({loop for _, loop in sample.token_loops}) > 1
     assert {loop for _, loop in sample.token_loops} <= {1, 2, 3}
