@@ -14,8 +14,8 @@ from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM, is_looplm
 from modeling_nanochat.exit_nanochat import depth_to_run
 from modeling_nanochat.loss_nanochat import IGNORE_INDEX
 
-MAX_LOGITS = 2**25
-"""Number of logits that a batch may have, 128 MiB in fp32; a text that has more is a batch of its own."""
+MAX_LOGITS = 2**26
+"""Number of logits that a batch may have, 256 MiB in fp32; a text that has more is a batch of its own."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import time
 from typing import cast
 
 import pytest
-from transformers import PreTrainedModel
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from evaluation.__main__ import main
 from evaluation.generation_settings import GenerationSettings
@@ -107,6 +107,16 @@ def test_results_tell_every_loop_and_are_shown_in_tables_plots_and_cards(model, 
     assert suite.how_measured(found) == "10 pairs, log probability per token, 2 loops"
     row = next(row for row in benchmark_rows([found]) if row.benchmark == suite.title)
     assert row.value.endswith("%") and row.measured_on == "5 templates"
+
+
+def test_a_model_without_loops_has_one_accuracy_and_no_plot(tmp_path):
+    sizes = LlamaConfig(
+        vocab_size=448, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2
+    )
+    (found,) = evaluate_model(LlamaForCausalLM(sizes), "semantic", tmp_path, FEW, tokenizer=TOKENIZER)
+    assert found.metrics.keys() == {"accuracy", *CATEGORIES, "accuracy_total"}
+    assert Semantic.plots(found, tmp_path) == [] and list(tmp_path.glob("*.png")) == []
+    assert Semantic.how_measured(found) == "10 pairs, log probability per token"
 
 
 def test_depth_is_a_setting(model, tmp_path):

@@ -1,5 +1,8 @@
 """The minimal pairs are what their templates say, rustc judges them so, and nothing on their surface decides."""
 
+import gzip
+import json
+
 import pytest
 
 from evaluation.rust import RustVerifier
@@ -14,7 +17,7 @@ from evaluation.suites.semantic.pairs import (
     read_pairs,
 )
 from evaluation.suites.semantic.templates import FOLDER, Form, all_pairs, read_forms
-from evaluation.suites.semantic.write_data import faults
+from evaluation.suites.semantic.write_data import count_tokens, faults
 from evaluation.text_files import read_text
 
 PAIRS = read_pairs()
@@ -42,6 +45,16 @@ def test_a_pair_differs_in_few_tokens():
 def test_length_and_frequency_are_right_half_of_the_time(name, category):
     chosen = [pair for pair in PAIRS if category in ("", pair.category)]
     assert 0.42 <= accuracy(SCORES[name], chosen) <= 0.58
+
+
+def test_tokens_are_counted_in_every_text_of_the_corpus(tmp_path):
+    rows = ("fn main() { let a = 1; }", "// let\nlet b = a;")
+    with gzip.open(tmp_path / "corpus.jsonl.gz", "wt") as corpus:
+        corpus.writelines(json.dumps({"text": text}) + "\n" for text in rows)
+    found = count_tokens(tmp_path / "corpus.jsonl.gz", PAIRS[:1])
+    assert (found.total, found.distinct) == (16, 12)
+    assert (found.counts["let"], found.counts["main"], found.counts["println"]) == (2, 1, 0)
+    assert found.log_probability("let") > found.log_probability("println")
 
 
 def test_equal_scores_count_half():
