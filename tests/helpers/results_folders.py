@@ -46,7 +46,7 @@ def write_results(folder, problems=6, samples=1, text="    drop(text);\n    text
     by_token = None if loops else [[2, 4], *([4, 1 + place % 4] for place in range((len(text) - 2) // 4))]
     drawn, verdicts, programs = [], [], []
     for number, name in enumerate(names):
-        drawn += [Sample(name, index, text, True, 9, loops or 2.5, by_token) for index in range(samples)]
+        drawn += [Sample(name, index, text, True, 9, loops or 2.5, token_loops=by_token) for index in range(samples)]
         verdicts.append([_verdict(kinds[(number + index) % 3]) for index in range(samples)])
         programs.append([PROMPT + text] * samples)
     with (folder / "compilation_success_rate.samples.jsonl").open("w") as file:

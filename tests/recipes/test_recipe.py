@@ -52,7 +52,7 @@ def test_the_whole_pipeline_leaves_a_model_a_report_and_a_table(tmp_path, capsys
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "tiny" / "pretrain" / "model", trust_remote_code=True)
     assert results["parameters"] == sum(parameter.numel() for parameter in model.parameters())
     assert results["tokens_seen"] == 6 * 4 * 32 and len(results["held_out_loss"]["pretrain"]) == 3
-    assert results["completion"].startswith("fn ") and "the model continues:\n\nfn " in shown
+    assert results["completion"].startswith("fn") and "the model continues:\n\nfn" in shown
     for loss in results["held_out_loss"]["pretrain"]:
         assert f"{loss:.4f}" in shown
     assert f"{results['parameters']:,}" in shown
