@@ -29,7 +29,7 @@ def add_run(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "interrupted run continues when it is started again. Suites that run programs which the model wrote need "
         "HF_ALLOW_CODE_EVAL=1.",
     )
-    add_model(parser)
+    add_model(parser, help="folder of a saved model, its name on the Hub, GGUF file, or openai:URL of a server")
     parser.add_argument(
         "--suite",
         nargs="+",

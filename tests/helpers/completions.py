@@ -1,0 +1,12 @@
+"""Completions of the compile rate's first problems: the references, one that does not compile, one without an end."""
+
+from evaluation.suites.compile_rate import CompileRate
+
+WRONG = {"is_prime": "    number\n}", "fibonacci": "    let mut numbers = vec!["}
+
+
+def fixed_completions(count: int) -> dict[str, str]:
+    """What a model writes after each prompt, by the problem's name; some texts go on after the function."""
+    problems = CompileRate.read().problems[:count]
+    more = "\nfn more() {}\n"
+    return {each.name: WRONG.get(each.name, f"{each.reference}{more}") for each in problems}
