@@ -84,8 +84,10 @@ def _token_alphabet(tokenizer: PreTrainedTokenizerBase) -> str | None:
     """Return "ByteLevel" or "SentencePiece" by how the tokenizer decodes, or None."""
     if not tokenizer.is_fast:
         return None
-    decoder = json.loads(tokenizer.backend_tokenizer.to_str())["decoder"] or {"type": None}
-    steps = decoder["decoders"] if decoder["type"] == "Sequence" else [decoder]
+    decoder = json.loads(tokenizer.backend_tokenizer.to_str())["decoder"]
+    if decoder is None:
+        return None
+    steps: list[dict[str, Any]] = decoder["decoders"] if decoder["type"] == "Sequence" else [decoder]
     kinds = {step["type"] for step in steps}
     if "ByteLevel" in kinds:
         return "ByteLevel"
@@ -239,6 +241,7 @@ class TokenHealing:
             zip(asked, logarithms, strict=True), key=lambda found: len(found[0][1]), reverse=True
         ):
             place = distinct[key].start
+            assert place is not None, "only removed text has weights"
             for token in path:
                 place = place.next[token]
             within = [float(each[token]) + weights[key][*path, token] for token in place.next]
@@ -278,7 +281,7 @@ class HealedTokens(LogitsProcessor):
         self._places = [prompt.start for prompt in prompts]
         self._paths: list[tuple[int, ...]] | None = None
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if self._paths is None:
             self._paths = [() for _ in self._prompts]
         else:
@@ -295,7 +298,7 @@ class HealedTokens(LogitsProcessor):
                 healed[row, token] += self._prompts[row].weights.get((*self._paths[row], token), 0.0)
         return healed
 
-    def _advance(self, input_ids: torch.LongTensor, paths: list[tuple[int, ...]]) -> None:
+    def _advance(self, input_ids: torch.Tensor, paths: list[tuple[int, ...]]) -> None:
         for row, place in enumerate(self._places):
             if place is not None:
                 token = int(input_ids[row, -1])

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from evaluation.models.llama_server import RunningServer, ServerSettings
@@ -121,7 +122,7 @@ class TransformersEngine(TextEngine):
 
         disable_progress_bar()
         # Every token runs all of these loops, as in llama.cpp, whatever the configuration says of an early exit.
-        self._depth = {"num_loops": num_loops, "exit_at_loop": num_loops}
+        self._depth: dict[str, Any] = {"num_loops": num_loops, "exit_at_loop": num_loops}
         self._model, self._tokenizer = load_model(name)
         check_depth(self._model, GenerationSettings(**self._depth))
 

@@ -77,7 +77,7 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
     held_out = held_out[: stage.held_out_tasks]
     micro_batch_size = stage.micro_batch_for(state.num_processes)
     logging_steps = max(1, min(10, stage.total_steps // 20))
-    saves = max(1, min(recipe.training.save_steps, stage.total_steps // 4) // logging_steps)
+    save_steps = logging_steps * max(1, min(recipe.training.save_steps, stage.total_steps // 4) // logging_steps)
     reward = RustReward(stage.mode, stage.reward_threshold)
     if recipe.hardware.tf32:
         use_tf32()
@@ -100,7 +100,7 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
         gradient_checkpointing=checkpointing != "none",
         gradient_checkpointing_kwargs={"granularity": "selective" if checkpointing == "selective" else "layer"},
         logging_steps=logging_steps,
-        save_steps=logging_steps * saves,
+        save_steps=save_steps,
         save_total_limit=2,
         report_to=recipe.training.report_to,
         seed=recipe.training.seed,
@@ -119,7 +119,7 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
     if stage.eval_steps:
         evaluate = continuous_evaluation(recipe, stage, prepared, model)
         # After the next checkpoint, as in training on text.
-        steps = arguments.save_steps * math.ceil(stage.eval_steps / arguments.save_steps)
+        steps = save_steps * math.ceil(stage.eval_steps / save_steps)
         trainer.add_callback(EvaluateCallback(evaluate, folder / "metrics.jsonl", steps, RISE_IN_REINFORCEMENT))
 
     def measure(when: str):

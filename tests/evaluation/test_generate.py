@@ -140,8 +140,9 @@ def test_the_mean_loops_are_those_of_the_samples_own_tokens(model, tokenizer, tm
     healing = TokenHealing(tokenizer)
     prompt = healing.heal(tokenizer(PROMPTS[0].text)["input_ids"])
     settings = dict(max_new_tokens=alone[0].tokens, do_sample=False, exit_threshold=0.5)
-    settings["logits_processor"] = [HealedTokens(healing, [prompt])]
-    output = model.generate(torch.tensor([prompt.ids]), **settings, return_dict_in_generate=True)
+    processors = [HealedTokens(healing, [prompt])]
+    ids = torch.tensor([prompt.ids])
+    output = model.generate(ids, logits_processor=processors, **settings, return_dict_in_generate=True)
     assert alone[0].mean_loops == pytest.approx(float(output.loops_used.float().mean()))
 
 

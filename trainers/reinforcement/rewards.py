@@ -343,7 +343,7 @@ class RustReward:
     def _log(
         self, verdicts: Sequence[Verdict | None], seconds: float, log_metric: Callable[[str, float], None]
     ) -> None:
-        counts = Counter(UNFINISHED if verdict is None else verdict.status for verdict in verdicts)
+        counts: Counter[str] = Counter(UNFINISHED if verdict is None else verdict.status for verdict in verdicts)
         for status in STATUSES:
             log_metric(f"verdict/{status}", counts[status] / len(verdicts))
         compiled = sum(verdict is not None and compiles(verdict) for verdict in verdicts)

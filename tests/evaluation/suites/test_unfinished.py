@@ -8,12 +8,12 @@ from evaluation.generate import Sample
 from evaluation.results import Results
 from evaluation.rust import RustVerifier
 from evaluation.settings import EvaluationSettings
-from evaluation.suites.compile_rate import CompileRate
+from evaluation.suites.compile_rate import CompileRate, CompileRateProblem
 from evaluation.suites.suite import SuiteRun
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
 from tests.helpers.tiny import tiny_model
 
-PROBLEM = CompileRate.read().problems[0]
+(PROBLEM,) = (each for each in CompileRate.read().problems[:1] if isinstance(each, CompileRateProblem))
 LOOP = "    let x = 1;\n" * 9
 
 
