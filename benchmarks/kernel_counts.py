@@ -159,10 +159,12 @@ medians over {settings.rounds} rounds, with {threads}; the machine was shared wi
 ## Compiled code
 
 Everything is for one application of a block, forward and backward. `fused` are kernels that
-inductor wrote, beside matrix products and attention. A graph of a loop holds the number of
-`blocks`, and its counts are divided by it; the model does not offer such graphs. `MB` are read and
-written by all kernels, by inductor's count. `compile s` are CPU seconds until the first application
-has ended, without any cache of compiled code. Weights were rounded before and do not count.
+inductor wrote, beside matrix products and attention. They are C++ functions, which may hold several
+loops one after another; on a GPU each would be a kernel of its own, so that there are at least as
+many. A graph of a loop holds the number of `blocks`, and its counts are divided by it; the model
+does not offer such graphs. `MB` are read and written by all kernels, by inductor's count.
+`compile s` are CPU seconds until the first application has ended, without any cache of compiled
+code. Weights were rounded before and do not count.
 
 {graph_columns(graphs).markdown()}
 
