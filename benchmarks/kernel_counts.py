@@ -260,7 +260,8 @@ def run(settings: Settings, output: Path, report: Path | None) -> None:
 
 def graph_from(values: dict[str, Any]) -> Graph:
     """Return a graph from its values in JSON."""
-    return Graph(**values | {part: Launches(**values[part]) for part in ("forward", "backward")})
+    parts: dict[str, Any] = {part: Launches(**values[part]) for part in ("forward", "backward")}
+    return Graph(**(values | parts))
 
 
 if __name__ == "__main__":
