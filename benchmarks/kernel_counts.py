@@ -236,8 +236,8 @@ def run(settings: Settings, output: Path, report: Path | None) -> None:
     """
     console, results = Console(highlight=False), start(output, settings)
 
-    def row(measure: Callable[..., Any], *case: Any) -> dict[str, Any]:
-        key = " ".join([measure.__name__, *map(str, case)])
+    def row(name: str, measure: Callable[..., Any], *case: Any) -> dict[str, Any]:
+        key = " ".join([name, *map(str, case)])
         if key not in results["rows"]:
             results["rows"][key] = asdict(measure(*case, settings))
             replace_json(output, results)
@@ -245,10 +245,10 @@ def run(settings: Settings, output: Path, report: Path | None) -> None:
         return results["rows"][key]
 
     # First, so that no graph's time to compile has a part of the first use of the compiler.
-    norm = NormAndRounding(**row(measure_norm))
-    graphs = [graph_from(row(measure_graph, *case)) for case in graph_cases(settings)]
-    steps = [Step(**row(measure_step, *case)) for case in step_cases(settings)]
-    products = Products(**row(measure_products))
+    norm = NormAndRounding(**row("norm", measure_norm))
+    graphs = [graph_from(row("graph", measure_graph, *case)) for case in graph_cases(settings)]
+    steps = [Step(**row("step", measure_step, *case)) for case in step_cases(settings)]
+    products = Products(**row("products", measure_products))
     console.print(graph_columns(graphs).rich("One application of a block"))
     console.print(step_columns(steps).rich("A training step"))
     console.print(answers(norm, products), markup=False)
