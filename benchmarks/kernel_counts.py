@@ -159,10 +159,12 @@ medians over {settings.rounds} rounds, with {threads}; the machine was shared wi
 ## Compiled code
 
 Everything is for one application of a block, forward and backward. `fused` are kernels that
-inductor wrote, beside matrix products and attention. A graph of a loop holds the number of
-`blocks`, and its counts are divided by it; the model does not offer such graphs. `MB` are read and
-written by all kernels, by inductor's count. `compile s` are CPU seconds until the first application
-has ended, without any cache of compiled code. Weights were rounded before and do not count.
+inductor wrote, beside matrix products and attention. They are C++ functions, which may hold several
+loops one after another; on a GPU each would be a kernel of its own, so that there are at least as
+many. A graph of a loop holds the number of `blocks`, and its counts are divided by it; the model
+does not offer such graphs. `MB` are read and written by all kernels, by inductor's count.
+`compile s` are CPU seconds until the first application has ended, without any cache of compiled
+code. Weights were rounded before and do not count.
 
 {graph_columns(graphs).markdown()}
 
@@ -234,8 +236,8 @@ def run(settings: Settings, output: Path, report: Path | None) -> None:
     """
     console, results = Console(highlight=False), start(output, settings)
 
-    def row(measure: Callable[..., Any], *case: Any) -> dict[str, Any]:
-        key = " ".join([measure.__name__, *map(str, case)])
+    def row(name: str, measure: Callable[..., Any], *case: Any) -> dict[str, Any]:
+        key = " ".join([name, *map(str, case)])
         if key not in results["rows"]:
             results["rows"][key] = asdict(measure(*case, settings))
             replace_json(output, results)
@@ -243,10 +245,10 @@ def run(settings: Settings, output: Path, report: Path | None) -> None:
         return results["rows"][key]
 
     # First, so that no graph's time to compile has a part of the first use of the compiler.
-    norm = NormAndRounding(**row(measure_norm))
-    graphs = [graph_from(row(measure_graph, *case)) for case in graph_cases(settings)]
-    steps = [Step(**row(measure_step, *case)) for case in step_cases(settings)]
-    products = Products(**row(measure_products))
+    norm = NormAndRounding(**row("norm", measure_norm))
+    graphs = [graph_from(row("graph", measure_graph, *case)) for case in graph_cases(settings)]
+    steps = [Step(**row("step", measure_step, *case)) for case in step_cases(settings)]
+    products = Products(**row("products", measure_products))
     console.print(graph_columns(graphs).rich("One application of a block"))
     console.print(step_columns(steps).rich("A training step"))
     console.print(answers(norm, products), markup=False)
@@ -258,7 +260,8 @@ def run(settings: Settings, output: Path, report: Path | None) -> None:
 
 def graph_from(values: dict[str, Any]) -> Graph:
     """Return a graph from its values in JSON."""
-    return Graph(**values | {part: Launches(**values[part]) for part in ("forward", "backward")})
+    parts: dict[str, Any] = {part: Launches(**values[part]) for part in ("forward", "backward")}
+    return Graph(**(values | parts))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,17 @@ import json
 
 import pytest
 import torch
-from kernel_counts import run
-from kernel_counts_rows import SEPARATELY, Launches, Settings, direction, launches, measure_step, sums_of_gradients
+
+from benchmarks.kernel_counts import run
+from benchmarks.kernel_counts_rows import (
+    SEPARATELY,
+    Launches,
+    Settings,
+    direction,
+    launches,
+    measure_step,
+    sums_of_gradients,
+)
 
 CODE = """# AOT ID: ['3_backward']
 cpp_fused_add_0 = async_compile.cpp_pybinding(['float*'], '''cpp_fused_not_called(''')
