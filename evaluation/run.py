@@ -92,9 +92,10 @@ def evaluate_model(
         raise ValueError(f"suites must have results of different names, got {', '.join(names)}")
     with ExitStack() as stack:
         # Before the model is loaded: the compiler or the sandbox may be missing.
+        kinds = {kind for each in loaded if (kind := _kind_of_verifier(each, settings)) is not None}
         verifiers = {
-            edition: stack.enter_context(RustVerifier(edition, settings.num_workers, run_timeout=settings.run_timeout))
-            for edition in sorted({settings.edition or each.edition for each in loaded if each.edition is not None})
+            (edition, seconds): stack.enter_context(RustVerifier(edition, settings.num_workers, run_timeout=seconds))
+            for edition, seconds in sorted(kinds)
         }
         path = model if isinstance(model, str) else model.name_or_path
         if isinstance(model, str):
@@ -107,7 +108,8 @@ def evaluate_model(
         folder.check(names)
         runs = []
         for suite in loaded:
-            verifier = None if suite.edition is None else verifiers[settings.edition or suite.edition]
+            kind = _kind_of_verifier(suite, settings)
+            verifier = None if kind is None else verifiers[kind]
             run = SuiteRun(model, tokenizer, settings, output_dir, verifier, progress=console is not None)
             runs.append((suite.checked(run, log), run))
         found = []
@@ -117,6 +119,13 @@ def evaluate_model(
             if console is not None:
                 print_results(console, found[-1], output_dir)
     return found
+
+
+def _kind_of_verifier(suite: Suite, settings: EvaluationSettings) -> tuple[str, float] | None:
+    """Return edition and seconds of a run of the verifier that a suite needs; None if it needs no compiler."""
+    if suite.edition is None:
+        return None
+    return settings.edition or suite.edition, max(settings.run_timeout, suite.least_run_timeout)
 
 
 def load_suites(suites: Sequence[str | Suite], settings: EvaluationSettings, log: Log) -> list[Suite]:

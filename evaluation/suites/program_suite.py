@@ -7,13 +7,13 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.chat_mode import ChatMode
 from evaluation.generate import Prompt, Sample, StopRule, generate, positions
-from evaluation.results import Results
+from evaluation.results import Results, share_interval
 from evaluation.rust import HiddenTests, RustVerifier, Verdict
 from evaluation.rust.syntax.answers import extract_rust
 from evaluation.rust.syntax.completion import completed_function
@@ -36,12 +36,13 @@ class Problem:
     Attributes:
         name: Unique in its suite.
         prompt: Text that the model continues; ends with the open function.
-        tests: Text that is appended to the program, or the functions it must define with their hidden test cases.
+        tests: Text that is appended to the program, or the functions it must define with their hidden test cases;
+            None if it only has to compile.
     """
 
     name: str
     prompt: str
-    tests: str | HiddenTests
+    tests: str | HiddenTests | None
 
     @property
     def opening(self) -> str:
@@ -126,6 +127,10 @@ class ProgramSuite(Suite):
         """Return what the model continues."""
         return [Prompt(problem.name, problem.prompt) for problem in self.problems]
 
+    def program_of(self, problem: Problem, text: str) -> str:
+        """Return the program of a completion, or of an answer with `chat`."""
+        return problem.program_of_answer(text) if self.chat else problem.program(text)
+
     def verify(
         self,
         completions: Sequence[Sequence[str]],
@@ -135,7 +140,7 @@ class ProgramSuite(Suite):
     ) -> list[list[Verdict]]:
         """Return the verdicts on each problem's completions, or answers with `chat`; see `verify_samples`."""
         programs = [
-            [problem.program_of_answer(text) if self.chat else problem.program(text) for text in each]
+            [self.program_of(problem, text) for text in each]
             for problem, each in zip(self.problems, completions, strict=True)
         ]
         tests = [problem.tests for problem in self.problems]
@@ -179,22 +184,42 @@ class ProgramSuite(Suite):
         verdicts = self.verify(list(completions.values()), run.verifier, progress=run.progress)
         write_verdicts(self.names, verdicts, run.output_dir / f"{self.results_name}.verdicts.jsonl")
         found = results_of(self.results_name, self.metric, self.names, verdicts, run.settings.k)
+        more = self.further_shares(found, verdicts)
         return replace(
             found,
-            details=self._details(samples),
-            settings=self._settings(run),
-            versions={"rustc": run.verifier.resources.toolchain.version},
+            metrics={
+                **found.metrics,
+                **{name: share_interval(list(values.values())) for name, values in more.items()},
+            },
+            per_problem={**found.per_problem, **more},
+            details=self.details(samples),
+            settings=self.settings(run),
+            versions=self.versions(run),
         )
 
-    def _settings(self, run: SuiteRun) -> dict:
-        settings = asdict(run.settings.generation)
-        settings |= {"edition": run.verifier.edition, "run_timeout": run.verifier.run_timeout}
+    def further_shares(
+        self, results: Results, verdicts: Sequence[Sequence[Verdict]]
+    ) -> Mapping[str, Mapping[str, float]]:
+        """Return further metrics that are shares: by name their values by problem, of all problems or some."""
+        return {}
+
+    def versions(self, run: SuiteRun) -> dict[str, str]:
+        """Return the version of the compiler."""
+        assert run.verifier is not None, "the suite has an edition"
+        return {"rustc": run.verifier.resources.toolchain.version}
+
+    def settings(self, run: SuiteRun) -> dict[str, Any]:
+        """Return the settings that the results record."""
+        settings: dict[str, Any] = asdict(run.settings.generation)
+        if run.verifier is not None:
+            settings |= {"edition": run.verifier.edition, "run_timeout": run.verifier.run_timeout}
         settings["problems"] = None if self.source is None else str(self.source)
         if self.chat is None:
             return settings | {"mode": "base"}
         return settings | {"mode": "chat"} | self.chat.record(run.tokenizer)
 
-    def _details(self, samples: Sequence[Sample]) -> dict:
+    def details(self, samples: Sequence[Sample]) -> dict[str, Any]:
+        """Return the details of the results."""
         loops = [sample.mean_loops for sample in samples if sample.mean_loops is not None]
         details = {
             "completions": len(samples),

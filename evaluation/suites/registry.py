@@ -15,6 +15,10 @@ SUITES = {
     "humaneval-rust": "evaluation.suites.humaneval_rust:HumanEvalRust",
     "multipl-e-rust": "evaluation.suites.multipl_e_rust:MultiplERust",
     "compile-rate": "evaluation.suites.compile_rate:CompileRate",
+    "exercism": "evaluation.suites.exercism:Exercism",
+    "crate-holes": "evaluation.suites.crate_holes:CrateHoles",
+    "rustc": "evaluation.suites.rustc.suite:Rustc",
+    "repair": "evaluation.suites.repair:Repair",
     "perplexity": "evaluation.suites.perplexity:Perplexity",
     "performance": "evaluation.suites.performance:Performance",
 }

@@ -56,6 +56,8 @@ class Suite(ABC):
         title: Name in a model card.
         unit: What the values are measured over.
         edition: Rust edition of the compiler that it needs; None for a suite without a compiler.
+        least_run_timeout: Seconds of processor time that its slowest reference solution needs; a shorter `run_timeout`
+            has no effect.
         runs_programs: Whether it runs programs that a model wrote, which needs HF_ALLOW_CODE_EVAL=1.
         takes_chat: Whether `EvaluationSettings.chat` changes how it asks the model.
         training_metric: Name of its number in continuous evaluation; None if it takes no part in that.
@@ -68,6 +70,7 @@ class Suite(ABC):
     title: ClassVar[str]
     unit: ClassVar[str] = "problems"
     edition: ClassVar[str | None] = None
+    least_run_timeout: ClassVar[float] = 0.0
     runs_programs: ClassVar[bool] = False
     takes_chat: ClassVar[bool] = False
     training_metric: ClassVar[str | None] = None
