@@ -20,7 +20,7 @@ from evaluation.chat_mode import ChatMode
 from evaluation.complete_files import complete_file
 from evaluation.generate import Prompt, Sample, positions
 from evaluation.results import Results, share_interval
-from evaluation.rust import Verdict
+from evaluation.rust import RustVerifier, Verdict
 from evaluation.settings import EvaluationSettings
 from evaluation.suites.program_suite import Problem, ProgramSuite, write_verdicts
 from evaluation.suites.registry import suite_class
@@ -128,13 +128,15 @@ class Repair(Suite):
         return replace(self, inner=self.inner.checked(run, log))
 
     def run(self, run: SuiteRun) -> Results:
-        inner, path = self.inner, run.output_dir / f"{self.results_name}.samples.jsonl"
+        inner, verifier = self.inner, run.verifier
+        assert verifier is not None, "the suite has an edition"
+        path = run.output_dir / f"{self.results_name}.samples.jsonl"
         first = inner.sample(run, inner.prompts(), path)
         by_problem: dict[str, list[Sample]] = {name: [] for name in inner.names}
         for sample in first:
             by_problem[sample.prompt].append(sample)
         completions = [[sample.completion for sample in each] for each in by_problem.values()]
-        verdicts = inner.verify(completions, run.verifier, progress=run.progress)
+        verdicts = inner.verify(completions, verifier, progress=run.progress)
         write_verdicts(inner.names, verdicts, run.output_dir / f"{self.results_name}.verdicts.jsonl")
         attempts = {
             name_of(sample): (problem, sample, verdict)
@@ -142,7 +144,7 @@ class Repair(Suite):
             for sample, verdict in zip(samples, each, strict=True)
         }
         asked = self._asked_again(run, attempts)
-        second = self._second(run, asked)
+        second = self._second(run, verifier, asked)
         again = {prompt.name: verdict for prompt, verdict in zip(asked, second, strict=True)}
         failures = sum(not verdict.ok for _, _, verdict in attempts.values())
         details = {
@@ -196,7 +198,7 @@ class Repair(Suite):
         assert chat is not None, "the model is asked in chat mode"
         return SecondTurn(chat.instruction, chat.template)
 
-    def _second(self, run: SuiteRun, asked: Sequence[Prompt]) -> list[Verdict]:
+    def _second(self, run: SuiteRun, verifier: RustVerifier, asked: Sequence[Prompt]) -> list[Verdict]:
         """Sample the second turn and return the verdict on each of its prompts."""
         if not asked:
             return []
@@ -208,7 +210,7 @@ class Repair(Suite):
         samples = asking.sample(turn, asked, path)
         problems = dict(zip(inner.names, inner.problems, strict=True))
         judged = replace(inner, problems=[problems[prompt.name.rpartition("#")[0]] for prompt in asked])
-        verdicts = judged.verify([[sample.completion] for sample in samples], run.verifier, progress=run.progress)
+        verdicts = judged.verify([[sample.completion] for sample in samples], verifier, progress=run.progress)
         names = [prompt.name for prompt in asked]
         write_verdicts(names, verdicts, run.output_dir / f"{self.results_name}.second_turn.verdicts.jsonl")
         return [verdict for (verdict,) in verdicts]

@@ -2,16 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, cast
+
+from transformers import PreTrainedModel
 
 from evaluation.chat_mode import ChatMode
 from evaluation.generate import Prompt, Sample
-from evaluation.suites.program_suite import ProgramSuite
+from evaluation.rust import RustVerifier
+from evaluation.settings import EvaluationSettings
+from evaluation.suites.suite import SuiteRun
 
-AnySuite = TypeVar("AnySuite", bound=ProgramSuite)
+CHAT = ChatMode(template="{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}")
+"""A chat mode for tokenizers without a template."""
 
 
-def planted(suite: AnySuite, write: Callable[[Prompt], str]) -> AnySuite:
+def planted(suite: Any, write: Callable[[Prompt], str]) -> Any:
     """The suite with a sampler that writes this completion, or answer, for each prompt."""
 
     class Planted(type(suite)):
@@ -22,5 +28,9 @@ def planted(suite: AnySuite, write: Callable[[Prompt], str]) -> AnySuite:
     return Planted(**{each.name: getattr(suite, each.name) for each in fields(suite)})
 
 
-CHAT = ChatMode(template="{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}")
-"""A chat mode for tokenizers without a template."""
+def run_without_model(
+    tokenizer: Any, folder: Path, verifier: RustVerifier | None = None, settings: EvaluationSettings | None = None
+) -> SuiteRun:
+    """What a planted suite runs with."""
+    no_model = cast(PreTrainedModel, None)
+    return SuiteRun(no_model, tokenizer, settings or EvaluationSettings(), folder, verifier)

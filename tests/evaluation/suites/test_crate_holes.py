@@ -8,8 +8,7 @@ import pytest
 from evaluation.settings import EvaluationSettings
 from evaluation.suites.crate_holes import CrateHoles
 from evaluation.suites.problem_files import ProblemsMissing
-from evaluation.suites.suite import SuiteRun
-from tests.helpers.planted import CHAT, planted
+from tests.helpers.planted import CHAT, planted, run_without_model
 
 MANIFEST = '[package]\nname = "{name}"\nversion = "1.0.0"\nlicense = "MIT"\n'
 FILES = {
@@ -74,8 +73,8 @@ def folder(tmp_path_factory):
 
 
 def settings(folder, **changes):
-    given = {"problems": {"crate-holes": folder / "holes.jsonl"}, "crates": folder / "crates"}
-    return EvaluationSettings(**given | changes)
+    given = EvaluationSettings(problems={"crate-holes": folder / "holes.jsonl"}, crates=folder / "crates")
+    return replace(given, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +85,7 @@ def suite(folder):
 def test_originals_score_one_stubs_zero_and_crates_count_equally(folder, suite, tokenizer, monkeypatch):
     monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
     solutions = {problem.name: problem.solution for problem in suite.problems}
-    run = SuiteRun(None, tokenizer, settings(folder), folder)
+    run = run_without_model(tokenizer, folder, settings=settings(folder))
     logged = []
     assert planted(suite, lambda prompt: "").checked(run, logged.append).names == suite.names and len(logged) == 1
     results = planted(suite, lambda prompt: solutions[prompt.name]).run(run)
@@ -138,4 +137,4 @@ def test_what_is_missing_is_said_before_any_work(folder, tmp_path):
 
 def test_a_chat_asks_for_one_function(folder):
     chat = CrateHoles.load(settings(folder, chat=CHAT)).chat
-    assert "Answer with this function alone" in chat.instruction
+    assert chat is not None and "Answer with this function alone" in chat.instruction

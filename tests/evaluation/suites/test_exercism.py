@@ -10,9 +10,8 @@ from evaluation.scoring import GoldFailed
 from evaluation.settings import EvaluationSettings
 from evaluation.suites.exercism import Exercism
 from evaluation.suites.problem_files import ProblemsMissing
-from evaluation.suites.suite import SuiteRun
 from evaluation.suites.whole_programs import completed_file_with_helpers, shown_program
-from tests.helpers.planted import CHAT, planted
+from tests.helpers.planted import CHAT, planted, run_without_model
 from tests.helpers.stored import DATA, needs_data
 
 SOLUTION = """mod parts {
@@ -25,11 +24,12 @@ pub fn half(value: i32) -> Option<i32> {
     (value % 2 == 0).then(|| crate::parts::half(value))
 }
 """
+STUB = "pub fn half(value: i32) -> Option<i32> {\n    todo!()\n}\n"
 ROW = {
     "slug": "half",
     "name": "half_of",
     "instructions": "# Instructions\n\nReturn half of a number, e.g.\n\n```rust\nhalf(4)\n```\n",
-    "stub": {"src/lib.rs": "pub fn half(value: i32) -> Option<i32> {\n    todo!()\n}\n"},
+    "stub": {"src/lib.rs": STUB},
     "tests": {
         "tests/half.rs": "use half_of::half;\n\n#[test]\nfn even() {\n    assert_eq!(half(4), Some(2));\n}\n\n"
         "#[test]\n#[ignore]\nfn odd() {\n    assert_eq!(half(3), None);\n}\n"
@@ -63,12 +63,11 @@ def suite(tmp_path):
 
 def test_solutions_score_one_stubs_zero_and_a_part_of_the_tests_counts(suite, verifier, tmp_path, tokenizer):
     suite.check_gold(verifier)
-    stub = ROW["stub"]["src/lib.rs"]
     chat = replace(suite, chat=CHAT)
-    cases = [(suite, SOLUTION, 1, 1), (suite, HALF_RIGHT, 0, 0.5), (suite, stub, 0, 0), (suite, "", 0, 0)]
+    cases = [(suite, SOLUTION, 1, 1), (suite, HALF_RIGHT, 0, 0.5), (suite, STUB, 0, 0), (suite, "", 0, 0)]
     cases += [(chat, f"Here:\n```rust\n{SOLUTION}```\n", 1, 1), (chat, "I do not know.", 0, 0)]
     for mode, text, solved, passed in cases:
-        run = SuiteRun(None, tokenizer, EvaluationSettings(chat=mode.chat), tmp_path, verifier)
+        run = run_without_model(tokenizer, tmp_path, verifier, EvaluationSettings(chat=mode.chat))
         results = planted(mode, lambda prompt, text=text: text).run(run)
         found = {name: interval.value for name, interval in results.metrics.items()}
         assert found == {"solved@1": solved, "test_pass_rate": passed}
@@ -78,7 +77,7 @@ def test_solutions_score_one_stubs_zero_and_a_part_of_the_tests_counts(suite, ve
 def test_a_base_model_sees_instructions_and_stub_and_writes_the_file(suite):
     (prompt,) = suite.prompts()
     assert "//! Return half of a number" in prompt.text and prompt.text.endswith("//! ```\n\n")
-    assert shown_program(prompt.text) == ROW["stub"]["src/lib.rs"]
+    assert shown_program(prompt.text) == STUB
     assert completed_file_with_helpers(prompt.text, HALF_RIGHT + "\n\n#[cfg(test)]\nmod tests {}") == HALF_RIGHT
 
 

@@ -9,15 +9,14 @@ from evaluation.generation_settings import GenerationSettings
 from evaluation.rust import RustVerifier
 from evaluation.rust.syntax.completion import completed_function
 from evaluation.settings import EvaluationSettings
-from evaluation.suites.compile_rate import CompileRate
+from evaluation.suites.compile_rate import CompileRate, CompileRateProblem
 from evaluation.suites.humaneval_rust import HumanEvalRust
 from evaluation.suites.repair import Repair, SecondTurn, message_of
-from evaluation.suites.suite import SuiteRun
 from tests.helpers.humaneval_rows import PROBLEMS
-from tests.helpers.planted import CHAT, planted
+from tests.helpers.planted import CHAT, planted, run_without_model
 
 RATE = replace(CompileRate.read(), problems=CompileRate.read().problems[:3])
-SOLUTIONS = {problem.name: problem.reference for problem in RATE.problems}
+SOLUTIONS = {problem.name: problem.reference for problem in RATE.problems if isinstance(problem, CompileRateProblem)}
 WRONG = {name: f"    let wrong: bool = 1;\n{solution}" for name, solution in SOLUTIONS.items()}
 
 
@@ -50,7 +49,7 @@ class Writer:
 def run(suite, verifier, folder, tokenizer, **settings):
     folder.mkdir(exist_ok=True)
     given = EvaluationSettings(chat=suite.chat, **settings)
-    return Repair(suite).run(SuiteRun(None, tokenizer, given, folder, verifier))
+    return Repair(suite).run(run_without_model(tokenizer, folder, verifier, given))
 
 
 def values(results):
