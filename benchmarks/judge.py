@@ -109,6 +109,7 @@ def scored(success: float, samples: int) -> Workload:
     generator = random.Random(0)
     candidates = []
     for problem in HumanEvalRust.read().problems:
+        assert problem.tests is not None, "every problem has a test"
         for index in range(samples):
             body = problem.solution
             if generator.random() >= success:

@@ -1,7 +1,7 @@
 """Prompts for instruction-tuned models: an instruction with the problem, in a chat template."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jinja2 import TemplateError
@@ -43,6 +43,10 @@ class ChatMode:
                 f"the instruction must have {PLACE} once, where the problem goes, got {self.instruction!r}"
             )
 
+    def asking_by_default(self, instruction: str) -> "ChatMode":
+        """Return a mode that asks by this instruction unless the user gave another one than the default."""
+        return replace(self, instruction=instruction) if self.instruction == INSTRUCTION else self
+
     def question(self, problem: str) -> str:
         """Return the user's message: the instruction with the problem's text."""
         return self.instruction.replace(PLACE, problem.strip("\n"))
@@ -68,6 +72,10 @@ class ChatMode:
             raise ValueError(NO_TEMPLATE + "leave out --chat for a base model")
         return self.question(problem)
 
+    def messages(self, problem: str) -> list[dict[str, str]]:
+        """Return the conversation that the model is to continue."""
+        return [{"role": "user", "content": self.question(problem)}]
+
     def render(self, tokenizer: PreTrainedTokenizerBase, problem: str) -> str:
         """
         Return the text that the model continues with its answer; it includes the special tokens.
@@ -75,11 +83,10 @@ class ChatMode:
         Raises:
             ValueError: There is no template, or it cannot be rendered.
         """
-        messages = [{"role": "user", "content": self.question(problem)}]
         template = self._template(tokenizer)
         try:
             return tokenizer.apply_chat_template(
-                messages, chat_template=template, add_generation_prompt=True, tokenize=False
+                self.messages(problem), chat_template=template, add_generation_prompt=True, tokenize=False
             )
         except TemplateError as error:
             raise ValueError(f"the chat template cannot be rendered for one user message: {error}") from error

@@ -69,6 +69,17 @@ def _add_problems(parser: argparse.ArgumentParser) -> None:
         help="file with the problems of a suite, by default the first one that runs; may be repeated (default: the "
         "folder that NANOCHAT_DATA names, or the Hub)",
     )
+    group.add_argument(
+        "--crates",
+        type=Path,
+        help="folder of crate sources, such as cargo vendor writes, which the problems of crate-holes are from",
+    )
+    group.add_argument(
+        "--repair-of",
+        choices=("humaneval-rust", "compile-rate"),
+        default="humaneval-rust",
+        help="suite whose problems the suite repair asks",
+    )
     # The former option of one suite.
     group.add_argument(
         "--multipl-e",
@@ -202,6 +213,8 @@ def _run(options: argparse.Namespace) -> int:
         k=options.k,
         limit=options.limit,
         problems=problem_files(options.problems, suites),
+        crates=options.crates,
+        repair_of=options.repair_of,
         skip_bad_rows=options.skip_bad_rows,
         chat=_chat(options),
         edition=options.edition,

@@ -79,9 +79,10 @@ def evaluate_model(
         raise ValueError(f"suites must have results of different names, got {', '.join(names)}")
     with ExitStack() as stack:
         # Before the model is loaded: the compiler or the sandbox may be missing.
+        kinds = {kind for each in loaded if (kind := _kind_of_verifier(each, settings)) is not None}
         verifiers = {
-            edition: stack.enter_context(RustVerifier(edition, settings.num_workers, run_timeout=settings.run_timeout))
-            for edition in sorted({settings.edition or each.edition for each in loaded if each.edition is not None})
+            (edition, seconds): stack.enter_context(RustVerifier(edition, settings.num_workers, run_timeout=seconds))
+            for edition, seconds in sorted(kinds)
         }
         name = model if isinstance(model, str) else None
         if isinstance(model, str):
@@ -97,7 +98,8 @@ def evaluate_model(
         folder.check(names)
         runs = []
         for suite in loaded:
-            verifier = None if suite.edition is None else verifiers[settings.edition or suite.edition]
+            kind = _kind_of_verifier(suite, settings)
+            verifier = None if kind is None else verifiers[kind]
             run = SuiteRun(model, tokenizer, settings, output_dir, verifier, progress=console is not None)
             runs.append((suite.checked(run, log), run))
         found = []
@@ -114,6 +116,13 @@ def _description(model: PreTrainedModel | ServedModel, name: str | None) -> dict
     if isinstance(model, ServedModel):
         return describe_served(model)
     return describe(model, str(model.name_or_path) if name is None else name, digest_of_loaded(model, name))
+
+
+def _kind_of_verifier(suite: Suite, settings: EvaluationSettings) -> tuple[str, float] | None:
+    """Return edition and seconds of a run of the verifier that a suite needs; None if it needs no compiler."""
+    if suite.edition is None:
+        return None
+    return settings.edition or suite.edition, max(settings.run_timeout, suite.least_run_timeout)
 
 
 def load_suites(suites: Sequence[str | Suite], settings: EvaluationSettings, log: Log) -> list[Suite]:

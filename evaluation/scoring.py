@@ -44,7 +44,7 @@ class GoldFailed(RuntimeError):
 def verify_samples(
     verifier: RustVerifier,
     programs: Sequence[Sequence[str | None]],
-    tests: Sequence[str | HiddenTests],
+    tests: Sequence[str | HiddenTests | None],
     *,
     rules: Literal["data", "reward"] = "data",
     trusted: bool = False,
@@ -56,7 +56,8 @@ def verify_samples(
     Args:
         verifier: Compiles and runs the programs.
         programs: Programs of each problem; None for an unfinished one, which fails without being compiled.
-        tests: For each problem the text to append, or what it must define with its hidden test cases.
+        tests: For each problem the text to append, or what it must define with its hidden test cases; None if it only
+            has to compile.
         rules: "reward" refuses what an honest solution does not need.
         trusted: The programs are known solutions: they may share a process, and those that pass are run several times
             to find flaky ones.

@@ -23,6 +23,8 @@ class EvaluationSettings:
         limit: Number of problems, or texts, to use of each suite, from the first; None uses all.
         problems: Problem files by suite name, such as `{"humaneval-rust": Path("rows.jsonl")}`. A suite without one
             reads the folder that NANOCHAT_DATA names, or the Hub.
+        crates: Folder of crate sources, for hole tasks.
+        repair_of: Suite whose problems the suite `repair` asks: "humaneval-rust" or "compile-rate".
         skip_bad_rows: Leave out rows that hold no valid problem and problems whose reference solution fails, and list
             them in the results, instead of raising.
         chat: How an instruction-tuned model is asked; None for a base model, which continues the prompt.
@@ -41,6 +43,8 @@ class EvaluationSettings:
     k: Sequence[int] = ()
     limit: int | None = None
     problems: Mapping[str, Path] = field(default_factory=dict)
+    crates: Path | None = None
+    repair_of: str = "humaneval-rust"
     skip_bad_rows: bool = False
     chat: ChatMode | None = None
     edition: str | None = None

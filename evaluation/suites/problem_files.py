@@ -103,9 +103,7 @@ def read_rows(path: Path | None, benchmark: str, suite: str, hub: HubDataset) ->
         ProblemsMissing: No file is given, and the Hub cannot be reached.
         ValueError: The file does not exist or cannot be read.
     """
-    folder = os.environ.get("NANOCHAT_DATA")
-    if path is None and folder and (Path(folder) / f"{benchmark}.jsonl.gz").is_file():
-        path = Path(folder) / f"{benchmark}.jsonl.gz"
+    path = path or data_file(benchmark)
     if path is not None:
         if not path.is_file():
             raise ValueError(f"the problems of {suite} must be a .jsonl or .jsonl.gz file, got {path}")
@@ -118,6 +116,13 @@ def read_rows(path: Path | None, benchmark: str, suite: str, hub: HubDataset) ->
             f"{suite} needs its problems: {hub.repo} on the Hub cannot be reached. Give {rows} with "
             f"--problems {suite}=FILE, or set NANOCHAT_DATA to a folder with {benchmark}.jsonl.gz"
         ) from error
+
+
+def data_file(benchmark: str) -> Path | None:
+    """Return the file of a benchmark in the folder that NANOCHAT_DATA names; None if it is not there."""
+    folder = os.environ.get("NANOCHAT_DATA")
+    path = Path(folder, f"{benchmark}.jsonl.gz") if folder else None
+    return path if path is not None and path.is_file() else None
 
 
 def read_lines(path: Path) -> list[str]:

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -15,7 +15,7 @@ from evaluation.chat_mode import ChatMode
 from evaluation.generate import Prompt, Sample, StopRule, generate, positions
 from evaluation.models.served_model import ServedModel
 from evaluation.repetition import is_repeating
-from evaluation.results import Results
+from evaluation.results import Results, share_interval
 from evaluation.rust import Diagnostic, HiddenTests, RustVerifier, Verdict
 from evaluation.rust.syntax.answers import extract_rust, has_whole_block
 from evaluation.rust.syntax.completion import completed_function
@@ -42,12 +42,13 @@ class Problem:
     Attributes:
         name: Unique in its suite.
         prompt: Text that the model continues; ends with the open function.
-        tests: Text that is appended to the program, or the functions it must define with their hidden test cases.
+        tests: Text that is appended to the program, or the functions it must define with their hidden test cases;
+            None if it only has to compile.
     """
 
     name: str
     prompt: str
-    tests: str | HiddenTests
+    tests: str | HiddenTests | None
 
     @property
     def opening(self) -> str:
@@ -138,11 +139,12 @@ class ProgramSuite(Suite):
         Return the programs, without their tests, of each problem's completions, or answers with `chat`; None stays.
         """
         return [
-            [None if text is None else self._program(problem, text) for text in each]
+            [None if text is None else self.program_of(problem, text) for text in each]
             for problem, each in zip(self.problems, completions, strict=True)
         ]
 
-    def _program(self, problem: Problem, text: str) -> str:
+    def program_of(self, problem: Problem, text: str) -> str:
+        """Return the program of a completion, or of an answer with `chat`."""
         return problem.program_of_answer(text) if self.chat else problem.program(text)
 
     def verify(
@@ -202,28 +204,48 @@ class ProgramSuite(Suite):
 
     def run(self, run: SuiteRun) -> Results:
         samples = self.sample(run, self.prompts(), run.output_dir / f"{self.results_name}.samples.jsonl")
-        completions = _by_problem(self.names, samples, self.finished_completion)
+        completions = by_problem(self.names, samples, self.finished_completion)
         verdicts = self.verify(completions, run.verifier, progress=run.progress)
-        programs = self.programs(_by_problem(self.names, samples, lambda sample: sample.completion))
+        programs = self.programs(by_problem(self.names, samples, lambda sample: sample.completion))
         write_verdicts(self.names, verdicts, run.output_dir / f"{self.results_name}.verdicts.jsonl", programs)
         found = results_of(self.results_name, self.metric, self.names, verdicts, run.settings.ks)
+        more = self.further_shares(found, verdicts)
         return replace(
             found,
-            details=self._details(samples),
-            settings=self._settings(run),
-            versions={"rustc": run.verifier.resources.toolchain.version},
+            metrics={
+                **found.metrics,
+                **{name: share_interval(list(values.values())) for name, values in more.items()},
+            },
+            per_problem={**found.per_problem, **more},
+            details=self.details(samples),
+            settings=self.settings(run),
+            versions=self.versions(run),
         )
 
-    def _settings(self, run: SuiteRun) -> dict:
-        settings = asdict(run.settings.generation)
+    def further_shares(
+        self, results: Results, verdicts: Sequence[Sequence[Verdict]]
+    ) -> Mapping[str, Mapping[str, float]]:
+        """Return further metrics that are shares: by name their values by problem, of all problems or some."""
+        return {}
+
+    def versions(self, run: SuiteRun) -> dict[str, str]:
+        """Return the version of the compiler."""
+        assert run.verifier is not None, "the suite has an edition"
+        return {"rustc": run.verifier.resources.toolchain.version}
+
+    def settings(self, run: SuiteRun) -> dict[str, Any]:
+        """Return the settings that the results record."""
+        settings: dict[str, Any] = asdict(run.settings.generation)
         settings["token_healing"] = self.chat is None and can_heal(run.tokenizer)
-        settings |= {"edition": run.verifier.edition, "run_timeout": run.verifier.run_timeout}
+        if run.verifier is not None:
+            settings |= {"edition": run.verifier.edition, "run_timeout": run.verifier.run_timeout}
         settings["problems"] = None if self.source is None else str(self.source)
         if self.chat is None:
             return settings | {"mode": "base"}
         return settings | {"mode": "chat"} | self.chat.record(run.model, run.tokenizer)
 
-    def _details(self, samples: Sequence[Sample]) -> dict:
+    def details(self, samples: Sequence[Sample]) -> dict[str, Any]:
+        """Return the details of the results."""
         loops = [sample.mean_loops for sample in samples if sample.mean_loops is not None]
         details = {
             "completions": len(samples),
@@ -308,7 +330,7 @@ class ProgramSuite(Suite):
         return ", ".join(words)
 
 
-def _by_problem(
+def by_problem(
     names: Sequence[str], samples: Sequence[Sample], text: Callable[[Sample], str | None]
 ) -> list[list[str | None]]:
     """Return a text of each sample, by problem."""

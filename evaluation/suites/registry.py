@@ -16,6 +16,10 @@ SUITES = {
     "multipl-e-rust": "evaluation.suites.multipl_e_rust:MultiplERust",
     "compile-rate": "evaluation.suites.compile_rate:CompileRate",
     "semantic": "evaluation.suites.semantic.suite:Semantic",
+    "exercism": "evaluation.suites.exercism:Exercism",
+    "crate-holes": "evaluation.suites.crate_holes:CrateHoles",
+    "rustc": "evaluation.suites.rustc.suite:Rustc",
+    "repair": "evaluation.suites.repair:Repair",
     "perplexity": "evaluation.suites.perplexity:Perplexity",
     "performance": "evaluation.suites.performance:Performance",
 }

@@ -63,6 +63,8 @@ class Suite(ABC):
         title: Name in a model card.
         unit: What the values are measured over.
         edition: Rust edition of the compiler that it needs; None for a suite without a compiler.
+        least_run_timeout: Seconds of processor time that its slowest reference solution needs; a shorter `run_timeout`
+            has no effect.
         runs_programs: Whether it runs programs that a model wrote, which needs HF_ALLOW_CODE_EVAL=1.
         takes_chat: Whether `EvaluationSettings.chat` changes how it asks the model.
         samples_completions: Whether it samples completions of a model, so that temperature and penalty change it.
@@ -76,6 +78,7 @@ class Suite(ABC):
     title: ClassVar[str]
     unit: ClassVar[str] = "problems"
     edition: ClassVar[str | None] = None
+    least_run_timeout: ClassVar[float] = 0.0
     runs_programs: ClassVar[bool] = False
     takes_chat: ClassVar[bool] = False
     samples_completions: ClassVar[bool] = False

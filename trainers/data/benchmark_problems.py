@@ -110,20 +110,38 @@ def _semantic(path: Path | None) -> Iterator[ProblemText]:
         yield ProblemText(pair.name, (pair.valid,))
 
 
+def _exercism(path: Path | None) -> Iterator[ProblemText]:
+    from evaluation.suites.exercism import Exercism
+
+    for problem in Exercism.read(path).problems:
+        yield ProblemText(problem.name, (problem.solution, problem.stub))
+
+
+def _rustc(path: Path | None) -> Iterator[ProblemText]:
+    from evaluation.suites.rustc.suite import Rustc
+
+    programs = {problem.reference: problem.source for problem in Rustc.read(path).problems}
+    for number, (program, source) in enumerate(programs.items()):
+        yield ProblemText(f"{number}: {source}", (program,))
+
+
 SUITE_PROBLEMS: Mapping[str, Read] = {
     "humaneval-rust": _humaneval_rust,
     "multipl-e-rust": _multipl_e_rust,
     "compile-rate": _compile_rate,
     "semantic": _semantic,
+    "exercism": _exercism,
+    "rustc": _rustc,
 }
 """How the problems of each suite are read. A new suite needs a line here or in `WITHOUT_PROBLEMS`."""
 WITHOUT_PROBLEMS = {
     "perplexity": "it measures text of the user, who has to hold it out",
     "performance": "it measures speed",
+    "repair": "it asks for the problems of humaneval-rust or compile-rate",
+    "crate-holes": "its problems are of crates that the user chose, of which `data holes` holds some out",
 }
 """Suites that have no problems of their own, and why."""
 FILES: Mapping[str, Callable[[dict[str, Any]], ProblemText]] = {
-    "exercism_rust": lambda row: ProblemText(row["slug"], (*row["example"].values(), *row["stub"].values())),
     "rust_tests_ui": lambda row: ProblemText(row["path"], (row["code"],)),
     "rustc_ui": lambda row: ProblemText(row["id"], (row["code"],)),
 }
