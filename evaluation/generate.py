@@ -21,7 +21,7 @@ from transformers import (
 
 from evaluation.chat_mode import ChatMode, begun_answer
 from evaluation.generation_settings import GenerationSettings
-from evaluation.models.served_model import ServedModel, StopRule
+from evaluation.models.served_model import ServedModel, StopRule, SuiteDoesNotFit
 from evaluation.progress import show_progress
 from evaluation.rust.syntax.completion import completed_function
 from evaluation.token_healing import HealedPrompt, HealedTokens, TokenHealing, can_heal
@@ -306,6 +306,8 @@ def generate(
     Sample completions of all prompts, problem by problem. They are written to `path` as JSON lines after each batch;
     an interrupted call continues from there and ends with the same samples.
 
+    A prompt that does not fit into the model's context has an empty completion that has reached its limit.
+
     The end of a prompt is generated again with the tokens that fit its continuation, see `TokenHealing`; a chat, whose
     template ends before the answer, is not. Completions begin after the prompt in both cases.
 
@@ -323,19 +325,19 @@ def generate(
         `settings.num_samples` samples for each prompt, in order.
 
     Raises:
-        ValueError: `path` holds samples of another model, of other prompts, or with other settings or another mode; a
-            prompt does not fit into the model's context; or there is no chat template.
+        ValueError: `path` holds samples of another model, of other prompts, or with other settings or another mode;
+            no prompt fits into the model's context; or there is no chat template.
     """
     if chat is not None:
         prompts = [Prompt(prompt.name, chat.asked(model, tokenizer, prompt.text)) for prompt in prompts]
-    healing = None
+    healing, too_long = None, set()
     if isinstance(model, ServedModel):
         model.check(settings)
         identity, complete = model.digest or model.name, partial(_complete_served, model)
     else:
         assert tokenizer is not None, "a model in memory has a tokenizer"
         check_depth(model, settings)
-        _check_lengths(model, tokenizer, prompts, special_tokens=chat is None)
+        too_long = too_long_for(model, tokenizer, prompts, special_tokens=chat is None)
         healing = TokenHealing(tokenizer) if chat is None and can_heal(tokenizer) else None
         identity, complete = fingerprint(model), partial(_complete, model, tokenizer, healing)
     rows = [(prompt, index) for prompt in prompts for index in range(settings.num_samples)]
@@ -359,7 +361,12 @@ def generate(
                 # Each batch has a seed of its own, so that it does not depend on where an earlier call stopped.
                 seed = settings.seed * 1_000_003 + start
                 batch = rows[start : start + settings.batch_size]
-                completed = complete(batch, settings, seed, None if chat else rule)
+                fitting = [row for row in batch if row[0].name not in too_long]
+                made = iter(complete(fitting, settings, seed, None if chat else rule) if fitting else ())
+                completed = [
+                    Sample(prompt.name, index, "", False, 0, None, True) if prompt.name in too_long else next(made)
+                    for prompt, index in batch
+                ]
                 file.writelines(json.dumps(asdict(sample)) + "\n" for sample in completed)
                 file.flush()
                 samples += completed
@@ -372,18 +379,24 @@ def positions(model: PreTrainedModel) -> int | None:
     return model.config.to_dict().get("max_position_embeddings") or model.config.to_dict().get("n_positions")
 
 
-def _check_lengths(
+def too_long_for(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], special_tokens: bool
-) -> None:
+) -> set[str]:
+    """Return the names of the prompts that fill the model's context. Raises `SuiteDoesNotFit` if all of them do."""
     longest = positions(model)
     if longest is None:
-        return
-    for prompt in prompts:
-        length = len(tokenizer(prompt.text, add_special_tokens=special_tokens)["input_ids"])
-        if length + 1 > longest:
-            raise ValueError(
-                f"prompt {prompt.name} must leave room within the model's {longest} positions, got {length} tokens"
-            )
+        return set()
+    lengths = {
+        prompt.name: len(tokenizer(prompt.text, add_special_tokens=special_tokens)["input_ids"]) for prompt in prompts
+    }
+    too_long = {name for name, length in lengths.items() if length + 1 > longest}
+    if too_long and len(too_long) == len(lengths):
+        name = min(lengths, key=lambda each: lengths[each])
+        raise SuiteDoesNotFit(
+            f"prompts must leave room within the model's {longest} positions, got {lengths[name]} tokens in the "
+            f"shortest, {name}"
+        )
+    return too_long
 
 
 def _read_samples(path: Path, header: dict[str, Any], batch_size: int, total: int) -> list[Sample]:

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from evaluation.generate import check_depth
 from evaluation.models.digest import digest_of_loaded
 from evaluation.models.opening import Loading, open_model
-from evaluation.models.served_model import NeedsWeights, ServedModel
+from evaluation.models.served_model import ServedModel, SuiteDoesNotFit
 from evaluation.progress import hide_library_bars
 from evaluation.report.write import print_results
 from evaluation.results import Results
@@ -160,8 +160,7 @@ def fitting_suites(
     log: Log,
 ) -> list[Suite]:
     """
-    Return the suites that can run on a model. Those that need weights which a served model does not give are left out
-    and logged with `skip`.
+    Return the suites that can run on a model. Those that do not fit it are left out and logged with `skip`.
 
     Raises:
         ValueError: A suite cannot run on this model.
@@ -170,7 +169,7 @@ def fitting_suites(
     for suite in suites:
         try:
             suite.check_model(model, tokenizer)
-        except NeedsWeights as error:
+        except SuiteDoesNotFit as error:
             if not skip:
                 raise
             log(f"{suite.name} is skipped: {error}")

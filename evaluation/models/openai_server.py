@@ -160,6 +160,8 @@ class OpenAIServer(ServedModel):
                         ) from error
                     ended.wait(min(FIRST_DELAY * 2**attempt, LONGEST_DELAY))
                 except openai.OpenAIError as error:
+                    if _is_beyond_context(error):
+                        return Completion("", False, True, 0)
                     raise ValueError(self._words(error)) from error
             raise AssertionError("the last attempt returns or raises")
 
@@ -252,6 +254,14 @@ class _Completing:
         if found is not None:
             return Completion(found, True, False, tokens or pieces)
         return Completion(text, False, reason == "length", tokens or pieces)
+
+
+def _is_beyond_context(error: openai.OpenAIError) -> bool:
+    """Whether a prompt does not fit into the model's context, as llama.cpp, OpenAI and vLLM say it."""
+    if not isinstance(error, openai.BadRequestError):
+        return False
+    names = {"exceed_context_size_error", "context_length_exceeded"}
+    return bool(names & {error.type, error.code}) or "maximum context length" in str(error)
 
 
 def _chosen(listed: Sequence[ListedModel], wanted: str | None, address: str) -> ListedModel:

@@ -17,8 +17,8 @@ SENT = frozenset({"temperature", "top_p", "max_new_tokens", "num_samples", "seed
 """Settings of generation that every served model has; others, such as the depth of a LoopLM, are refused."""
 
 
-class NeedsWeights(ValueError):
-    """A suite reads the weights or probabilities of a model, which a served model does not give."""
+class SuiteDoesNotFit(ValueError):
+    """A suite cannot measure a model: a served one does not give its weights, or its context is too short."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ class ServedModel(ABC):
 
 
 def require_weights(model: "PreTrainedModel | ServedModel", suite: str) -> "PreTrainedModel":
-    """Return a model in memory; raise `NeedsWeights` for a served one. `suite` is the suite that measures it."""
+    """Return a model in memory; raise `SuiteDoesNotFit` for a served one. `suite` is the suite that measures it."""
     if isinstance(model, ServedModel):
-        raise NeedsWeights(
+        raise SuiteDoesNotFit(
             f"{suite} measures the weights or probabilities of a model, which {model.name} does not give: it needs "
             "the folder of a saved model or a Hub name"
         )

@@ -142,7 +142,7 @@ class Exercism(ProgramSuite):
         return [Prompt(each.name, each.chat_prompt if self.chat else each.prompt) for each in self.problems]
 
     def finished_completion(self, sample: Sample) -> str | None:
-        """Return the completion, up to its last item if it reached its limit; None if the stub's items are not done."""
+        """Return the completion, up to its last item if it reached its limit; None if the stub has an item more."""
         if not sample.reached_limit or self.chat is not None:
             return super().finished_completion(sample)
         prompt = next(problem.prompt for problem in self.problems if problem.name == sample.prompt)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.chat_mode import ChatMode
-from evaluation.generate import Prompt, Sample, StopRule, generate, positions
+from evaluation.generate import Prompt, Sample, StopRule, generate, positions, too_long_for
 from evaluation.models.served_model import ServedModel
 from evaluation.repetition import is_repeating
 from evaluation.results import Results, share_interval
@@ -173,8 +173,12 @@ class ProgramSuite(Suite):
         return sample.completion if holds_program else None
 
     def check_model(self, model: PreTrainedModel | ServedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
+        prompts = self.prompts()
         if self.chat:
-            self.chat.asked(model, tokenizer, "")
+            prompts = [Prompt(each.name, self.chat.asked(model, tokenizer, each.text)) for each in prompts]
+        if not isinstance(model, ServedModel):
+            assert tokenizer is not None, "a model in memory has a tokenizer"
+            too_long_for(model, tokenizer, prompts, special_tokens=not self.chat)
 
     def checked(self, run: SuiteRun, log: Log) -> Self:
         log(f"{self.results_name}: checking the reference solutions of {len(self.problems)} problems")
@@ -254,6 +258,9 @@ class ProgramSuite(Suite):
             "rows_left_out": len(self.left_out),
             "left_out": list(self.left_out),
         }
+        beyond = sum(sample.reached_limit and sample.tokens == 0 for sample in samples)
+        if beyond:
+            details["prompts_beyond_context"] = beyond
         finished = sum(sample.finished for sample in samples)
         if self.chat is None:
             return details | {"completions_that_end_their_function": finished}
@@ -304,6 +311,7 @@ class ProgramSuite(Suite):
             ("answers_that_end", "finished answers"),
             ("answers_with_a_program", "contain a whole program"),
             ("repeating_completions", "repeat themselves at their end"),
+            ("prompts_beyond_context", "prompts do not fit into the context"),
         ):
             if name in details:
                 share = f" ({details[name] / details['completions']:.1%})" if details["completions"] else ""

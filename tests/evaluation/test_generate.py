@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from evaluation.generate import Prompt, fingerprint, generate
+from evaluation.generate import Prompt, Sample, fingerprint, generate
 from evaluation.generation_settings import GenerationSettings
 from evaluation.loading import load_model
 from evaluation.rust.syntax.completion import completed_function
@@ -158,8 +158,20 @@ def test_any_causal_model_is_sampled_the_same_way(tokenizer, tmp_path):
     assert len(samples) == 6 and all(sample.mean_loops is None for sample in samples)
     with pytest.raises(ValueError, match="num_loops need a LoopLM, got a model of type llama"):
         generate(*loaded, PROMPTS, replace(SAMPLING, num_loops=2), tmp_path / "x.jsonl", progress=False)
-    with pytest.raises(ValueError, match="prompt long must leave room within the model's 64 positions, got"):
-        generate(*loaded, [Prompt("long", string.ascii_letters * 9)], SAMPLING, tmp_path / "x.jsonl", progress=False)
+    long = Prompt("long", string.ascii_letters * 9)
+    with pytest.raises(ValueError, match="prompts must leave room within the model's 64 positions, got .* long"):
+        generate(*loaded, [long], SAMPLING, tmp_path / "x.jsonl", progress=False)
+
+
+def test_a_prompt_beyond_the_context_is_an_unfinished_completion_among_the_others(tokenizer, tmp_path):
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=300, n_embd=8, n_layer=1, n_head=1, n_positions=64)).eval()
+    long = Prompt("long", string.ascii_letters * 9)
+    settings = replace(SAMPLING, num_samples=1, batch_size=2)
+    found = generate(model, tokenizer, [PROMPTS[0], long, *PROMPTS[1:]], settings, tmp_path / "s", progress=False)
+    assert [sample.prompt for sample in found] == [PROMPTS[0].name, "long", *(each.name for each in PROMPTS[1:])]
+    assert found[1] == Sample("long", 0, "", False, 0, None, True) and all(
+        each.tokens for each in found if each != found[1]
+    )
 
 
 def test_a_completion_ends_where_the_positions_do(tokenizer, tmp_path):

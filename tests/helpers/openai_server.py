@@ -17,6 +17,7 @@ class SmallServer:
         models: Names that it lists.
         write: From the prompt, or the question, to the pieces of the answer.
         refusals: Status codes of the next requests for text; 0 ends the connection within the answer.
+        error: Content of the refusals.
         reason: Reason for the end of an answer.
         listing: Text that is sent in place of the list of models.
         asked: Bodies of the requests that were answered.
@@ -30,6 +31,7 @@ class SmallServer:
     models: tuple[str, ...] = ("small",)
     write: Callable[[str], list[str]] = lambda prompt: ["    1\n", "}"]
     refusals: list[int] = field(default_factory=list)
+    error: dict = field(default_factory=lambda: {"message": "try again"})
     reason: str | None = "stop"
     owner: str = "someone"
     listing: str | None = None
@@ -87,7 +89,7 @@ def _handler(settings: SmallServer) -> type[BaseHTTPRequestHandler]:
                 return
             refusal = settings.refusals.pop(0) if settings.refusals else None
             if refusal:
-                self._send(refusal, json.dumps({"error": {"message": "try again"}}))
+                self._send(refusal, json.dumps({"error": settings.error}))
                 return
             if settings.barrier is not None:
                 settings.barrier.wait(20)

@@ -116,6 +116,20 @@ def test_refusals_that_stay_end_the_run_with_one_sentence(status, message):
         complete(model)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "request (99 tokens) exceeds the available context size", "type": "exceed_context_size_error"},
+        {"message": "too long", "code": "context_length_exceeded"},
+        {"message": "This model's maximum context length is 64 tokens"},
+    ],
+)
+def test_a_prompt_beyond_the_servers_context_is_an_unfinished_completion(error):
+    with served(refusals=[400], error=error) as (model, _):
+        found = complete(model)
+        assert (found.text, found.finished, found.reached_limit, found.tokens) == ("", False, True, 0)
+
+
 def test_a_server_that_never_ends_an_answer_is_no_endless_loop():
     with served(reason=None, write=lambda prompt: ["x"]) as (model, _):
         with pytest.raises(ValueError, match="does not stream whole answers: the answer has no reason for its end"):

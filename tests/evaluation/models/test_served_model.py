@@ -9,7 +9,7 @@ from rich.console import Console
 from evaluation.chat_mode import ChatMode
 from evaluation.generate import Prompt, generate
 from evaluation.generation_settings import GenerationSettings
-from evaluation.models.served_model import Completion, NeedsWeights, ServedModel
+from evaluation.models.served_model import Completion, ServedModel, SuiteDoesNotFit
 from evaluation.results import Results
 from evaluation.run import evaluate_model
 from evaluation.settings import EvaluationSettings
@@ -92,7 +92,7 @@ def test_depth_is_refused_before_anything_is_written(tmp_path):
 
 @pytest.mark.parametrize("suite", [Performance(Workload()), Perplexity({"a": "fn a() {}"})])
 def test_suites_that_need_weights_refuse_a_served_model(suite, tmp_path):
-    with pytest.raises(NeedsWeights, match=f"{suite.name} measures the weights .* which openai:.* does not give"):
+    with pytest.raises(SuiteDoesNotFit, match=f"{suite.name} measures the weights .* which openai:.* does not give"):
         evaluate_model(FixedModel(), [suite], tmp_path / "results")
     assert not (tmp_path / "results").exists()
 

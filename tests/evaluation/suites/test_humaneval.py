@@ -204,7 +204,8 @@ def test_all_benchmarks_skip_those_that_lack_their_input(files, capsys, monkeypa
     assert "--problems multipl-e-rust=FILE" in shown
     written = {path.stem for path in (files / "out").glob("*.json")}
     own = {"compilation_success_rate", "semantic_correctness", "performance_benchmarks"}
-    assert written == {"humaneval_rust"} | own
+    assert written == {"humaneval_rust", "repair_humaneval_rust"} | own
+    assert "rustc is skipped: prompts must leave room within the model's 256 positions" in shown
 
 
 def test_the_perplexity_needs_no_consent_and_tells_every_loop(files, capsys, monkeypatch):
