@@ -149,7 +149,8 @@ def test_runs_that_differ_in_their_depth_only_are_a_curve(tmp_path):
 
 
 def test_a_suite_may_hold_its_own_curve_by_loop(tmp_path):
-    by_loop = [{"loop": loop, "value": loop / 8, "low": 0.0, "high": 1.0} for loop in (1, 2)]
+    points = [{"value": loop / 8, "low": 0.0, "high": 1.0} for loop in (1, 2)]
+    by_loop = {"": points, "of_a_category": points}
     rates = {"accuracy": {"a": 0.0, "b": 1.0}}
     metrics = {"accuracy": Interval(0.5, 0.0, 1.0)}
     Results("some_suite", MODEL, metrics, rates, details={"by_loop": by_loop}).write(tmp_path)

@@ -1,5 +1,7 @@
 """A new suite is one file and one line: everything that shows or runs suites finds it in the registry."""
 
+from pathlib import Path
+
 import pytest
 from datasets import Dataset
 
@@ -33,10 +35,9 @@ def test_run_report_compare_and_cards_find_a_registered_suite(registered, model,
     assert "tiny_numbers, 8 numbers" in shown and "a row of its own" in shown and "tiny.png" in shown
     first, second, shorter = (str(tmp_path / out / "tiny_numbers.json") for out in "abc")
     assert main(["report", str(tmp_path / "a")]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    again = [line for line in lines if not line.startswith("Report in")]
-    assert again == shown.splitlines()[: len(shown.splitlines()) // 3]
-    assert lines[-1] == f"Report in {tmp_path / 'a' / 'report.html'}"
+    tables, *files = capsys.readouterr().out.split("Report in ")
+    assert tables.splitlines() == shown.splitlines()[: len(shown.splitlines()) // 3]
+    assert [Path(each.strip()).name for each in files] == ["overview.png", "report.md", "report.html"]
     assert main(["compare", first, second]) == 0
     # Shares that are equal everywhere have an interval with a width, although there are no verdicts.
     shown = capsys.readouterr().out
@@ -54,11 +55,11 @@ def test_run_report_compare_and_cards_find_a_registered_suite(registered, model,
 def test_continuous_evaluation_finds_a_registered_suite(registered, model, tmp_path, monkeypatch):
     monkeypatch.delenv("HF_ALLOW_CODE_EVAL", raising=False)
     suites, skipped = training_suites(model, TOKENIZER)
-    assert [suite.name for suite in suites] == ["compile-rate", "tiny"] and skipped == {}
+    assert [suite.name for suite in suites] == ["compile-rate", "semantic", "tiny"] and skipped == {}
     blocks = Dataset.from_dict({"input_ids": [[3, 4, 5, 6]]})
-    found = ContinuousEvaluation(TOKENIZER, blocks, suites[1:], tmp_path)(model, 1)
+    found = ContinuousEvaluation(TOKENIZER, blocks, suites[2:], tmp_path)(model, 1)
     assert found["eval_tiny_of"] == 8 and 0 <= found["eval_tiny"] <= 1
-    assert "eval_tiny" not in ContinuousEvaluation(TOKENIZER, blocks, suites[1:], tmp_path, seconds=0)(model, 1)
+    assert "eval_tiny" not in ContinuousEvaluation(TOKENIZER, blocks, suites[2:], tmp_path, seconds=0)(model, 1)
 
 
 def test_a_loaded_model_and_suites_with_their_problems_are_taken_as_they_are(registered, model, tmp_path):
