@@ -73,8 +73,8 @@ class DepthCurve:
 
 def depth_curves(runs: Sequence[Run]) -> list[DepthCurve]:
     """
-    Return the curves that results hold: from `details["by_loop"]` of one file, a list of `{"loop", "value", "low",
-    "high"}`, and from runs of one model that differ in nothing but their depth.
+    Return the curves that results hold: from `details["by_loop"]` of one file, with the metric after each loop under
+    the empty name, and from runs of one model that differ in nothing but their depth.
     """
     curves = [curve for run in runs for results in run.results for curve in _within(run, results)]
     groups: dict[str, list[tuple[Run, Results]]] = {}
@@ -88,9 +88,10 @@ def depth_curves(runs: Sequence[Run]) -> list[DepthCurve]:
 
 
 def _within(run: Run, results: Results) -> Iterator[DepthCurve]:
-    by_loop = results.details.get("by_loop")
+    # Other names are parts of the problems, which the suite plots itself.
+    by_loop = results.details.get("by_loop", {}).get("")
     if by_loop:
-        points = tuple((float(each["loop"]), Interval(each["value"], each["low"], each["high"])) for each in by_loop)
+        points = tuple((float(loop), Interval(**each)) for loop, each in enumerate(by_loop, start=1))
         metric, share = next(iter(results.metrics)), suite_of(results.benchmark).has_shares(results)
         yield DepthCurve(f"{run.name}, {results.benchmark}", metric, share, points, run.name)
 
@@ -113,5 +114,6 @@ def _all_but_depth(results: Results) -> str:
         {name: value for name, value in values.items() if name not in DEPTH_SETTINGS}
         for values in (results.model, results.settings)
     )
-    problems = {name: sorted(values) for name, values in results.per_problem.items()}
+    headline = suite_of(results.benchmark).index_metrics(results)
+    problems = {name: sorted(results.per_problem.get(name, ())) for name in headline}
     return json.dumps([results.benchmark, model, settings, problems], sort_keys=True, default=str)

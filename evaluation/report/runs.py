@@ -67,5 +67,6 @@ def mean_loops(results: Results) -> float | None:
     """Return the loops per token: fixed, or as measured with early exit; None if they are not known."""
     threshold = depth_settings(results)["exit_threshold"]
     if threshold is not None and threshold < 1:
-        return results.details.get("mean_loops")
+        details = results.details
+        return details["decoded"]["mean_loops"] if "decoded" in details else details.get("mean_loops")
     return maximum_loops(results)

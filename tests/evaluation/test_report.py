@@ -35,7 +35,7 @@ def test_folders_of_several_models_stand_in_one_table(tmp_path):
     write_results(tmp_path / "large" / "at_night", problems=9, model=MODEL | {"path": "models/large"})
     overview = Overview.of(read_runs(tmp_path))
     assert overview.columns == (("compilation_success_rate", "compiles@1"),)
-    assert [(name, cell.value, cell.count) for name, (cell,) in overview.rows] == [
+    assert [(name, cell.value, cell.count) for name, (cell,) in overview.rows if cell is not None] == [
         ("large/at_night", "33.3%", 9),
         ("small", "33.3%", 6),
     ]
@@ -149,7 +149,8 @@ def test_runs_that_differ_in_their_depth_only_are_a_curve(tmp_path):
 
 
 def test_a_suite_may_hold_its_own_curve_by_loop(tmp_path):
-    by_loop = [{"loop": loop, "value": loop / 8, "low": 0.0, "high": 1.0} for loop in (1, 2)]
+    points = [{"value": loop / 8, "low": 0.0, "high": 1.0} for loop in (1, 2)]
+    by_loop = {"": points, "of_a_category": points}
     rates = {"accuracy": {"a": 0.0, "b": 1.0}}
     metrics = {"accuracy": Interval(0.5, 0.0, 1.0)}
     Results("some_suite", MODEL, metrics, rates, details={"by_loop": by_loop}).write(tmp_path)

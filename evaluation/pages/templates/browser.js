@@ -63,7 +63,7 @@
     const counts = new Map(), kinds = new Map();
     for (const each of samples) {
       if (!counts.has(each.status)) counts.set(each.status, 0);
-      kinds.set(each.status, each.kind);
+      kinds.set(each.status, [undefined, each.kind].includes(kinds.get(each.status)) ? each.kind : "mixed");
     }
     for (const each of others) counts.set(each.status, counts.get(each.status) + 1);
     const focused = document.activeElement?.dataset?.status;
@@ -93,7 +93,7 @@
     const last = Math.min(shown.length, Math.ceil((list.scrollTop + list.clientHeight) / ROW) + MARGIN);
     const several = { run: !$("run").hidden, suite: !$("suite").hidden };
     $("rows").replaceChildren(...shown.slice(first, last).map((each, offset) => {
-      const more = [each.status || "not judged", ...each.errors, several.suite ? each.suite : "", several.run ? each.run : ""];
+      const more = [each.status || "not judged", ...each.errors, several.run ? each.run : "", several.suite ? each.suite : ""];
       const row = element("div", {
         class: "row", role: "option", id: `row-${first + offset}`, "aria-selected": String(each === state.sample),
         "aria-posinset": first + offset + 1, "aria-setsize": shown.length, onclick: () => select(each, true),
@@ -362,7 +362,10 @@
       if (!groups.has(each.group)) groups.set(each.group, []);
       groups.get(each.group).push(each);
     }
-    for (const group of groups.values()) group.sort((a, b) => (a.depth ?? 0) - (b.depth ?? 0));
+    for (const group of groups.values()) {
+      // Fixed depths in ascending order, then those at which tokens leave early.
+      group.sort((a, b) => (a.depth ?? 0) - (b.depth ?? 0) || Boolean(a.token_loops) - Boolean(b.token_loops));
+    }
     const values = (name) => [...new Set(samples.map((each) => each[name]))];
     fill($("run"), values("run"), "all results");
     fill($("suite"), values("suite"), "all benchmarks");
