@@ -76,14 +76,15 @@ def depth_curves(runs: Sequence[Run]) -> list[DepthCurve]:
     Return the curves that results hold: from `details["by_loop"]` of one file, with the metric after each loop under
     the empty name, and from runs of one model that differ in nothing but their depth.
     """
-    curves = [curve for run in runs for results in run.results for curve in _within(run, results)]
     groups: dict[str, list[tuple[Run, Results]]] = {}
     for run in runs:
         for results in run.results:
-            if mean_loops(results) is not None:
-                groups.setdefault(_all_but_depth(results), []).append((run, results))
+            groups.setdefault(_all_but_depth(results), []).append((run, results))
+    curves = []
     for members in groups.values():
-        curves += _between(members)
+        between = list(_between(members))
+        # Runs at several depths have the same points as the loops within each of them.
+        curves += between or [curve for run, results in members for curve in _within(run, results)]
     return curves
 
 
