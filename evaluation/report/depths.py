@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evaluation.pages.samples import ShownSample
-from evaluation.report.runs import DEPTH_SETTINGS, Run, mean_loops
+from evaluation.report.runs import DEPTH_SETTINGS, Run, mean_loops, model_name
 from evaluation.results import Interval, Results
 from evaluation.suites.registry import suite_of
 
@@ -104,7 +104,7 @@ def _between(members: Sequence[tuple[Run, Results]]) -> Iterator[DepthCurve]:
         found = {mean_loops(each): each.metrics[metric] for _, each in members if metric in each.metrics}
         points = tuple(sorted((loops, interval) for loops, interval in found.items() if loops is not None))
         if len(points) > 1:
-            title = f"{first.model['path'].rstrip('/').rpartition('/')[2]}, {first.benchmark}"
+            title = f"{model_name(first)}, {first.benchmark}"
             names = ", ".join(run.name for run, _ in members)
             yield DepthCurve(title, metric, suite.has_shares(first), points, names)
 

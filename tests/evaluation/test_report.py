@@ -55,6 +55,12 @@ def test_folders_of_several_models_stand_in_one_table(tmp_path):
     assert {each["run"] for each in page.samples} == {"small", "large/at_night"}
 
 
+@pytest.mark.parametrize("path, name", [("models/tiny", "tiny"), ("openai:http://127.0.0.1:80/v1",) * 2])
+def test_the_results_of_a_single_folder_have_the_name_of_the_model(tmp_path, path, name):
+    write_results(tmp_path, model=MODEL | {"path": path})
+    assert [run.name for run in read_runs(tmp_path)] == [name]
+
+
 def test_a_metric_that_a_model_was_not_measured_on_is_an_empty_cell(tmp_path):
     write_results(tmp_path / "a")
     Results("perplexity", MODEL, {"bits_per_byte": Interval(0.5, 0.4, 0.6)}, {"bits_per_byte": {"x": 0.5}}).write(
