@@ -5,7 +5,7 @@ import gzip
 import io
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 Kind = Literal["success", "failure", "unscorable"]
@@ -99,7 +99,10 @@ def pack(samples: Iterable[ShownSample]) -> PackedSamples:
     buffer, total, first = io.BytesIO(), 0, []
     with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0, compresslevel=6) as file:
         for sample in samples:
-            values = {name: value for name, value in asdict(sample).items() if value != DEFAULTS[name]}
+            # `asdict` would copy the pairs of every token.
+            values = {name: value for name, value in vars(sample).items() if value != DEFAULTS[name]}
+            if sample.diagnostics:
+                values["diagnostics"] = [vars(each) for each in sample.diagnostics]
             file.write(json.dumps(values, separators=(",", ":")).encode() + b"\n")
             if total < LISTED_WITHOUT_SCRIPT:
                 first.append(sample)

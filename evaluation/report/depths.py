@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evaluation.pages.samples import ShownSample
-from evaluation.report.runs import DEPTH_SETTINGS, Run, mean_loops
+from evaluation.report.runs import DEPTH_SETTINGS, Run, mean_loops, model_name
 from evaluation.results import Interval, Results
 from evaluation.suites.registry import suite_of
 
@@ -76,14 +76,15 @@ def depth_curves(runs: Sequence[Run]) -> list[DepthCurve]:
     Return the curves that results hold: from `details["by_loop"]` of one file, with the metric after each loop under
     the empty name, and from runs of one model that differ in nothing but their depth.
     """
-    curves = [curve for run in runs for results in run.results for curve in _within(run, results)]
     groups: dict[str, list[tuple[Run, Results]]] = {}
     for run in runs:
         for results in run.results:
-            if mean_loops(results) is not None:
-                groups.setdefault(_all_but_depth(results), []).append((run, results))
+            groups.setdefault(_all_but_depth(results), []).append((run, results))
+    curves = []
     for members in groups.values():
-        curves += _between(members)
+        between = list(_between(members))
+        # Runs at several depths have the same points as the loops within each of them.
+        curves += between or [curve for run, results in members for curve in _within(run, results)]
     return curves
 
 
@@ -103,7 +104,7 @@ def _between(members: Sequence[tuple[Run, Results]]) -> Iterator[DepthCurve]:
         found = {mean_loops(each): each.metrics[metric] for _, each in members if metric in each.metrics}
         points = tuple(sorted((loops, interval) for loops, interval in found.items() if loops is not None))
         if len(points) > 1:
-            title = f"{first.model['path'].rstrip('/').rpartition('/')[2]}, {first.benchmark}"
+            title = f"{model_name(first)}, {first.benchmark}"
             names = ", ".join(run.name for run, _ in members)
             yield DepthCurve(title, metric, suite.has_shares(first), points, names)
 

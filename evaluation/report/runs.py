@@ -40,11 +40,17 @@ def read_runs(folder: Path) -> list[Run]:
     runs = []
     for path in sorted(set(found)):
         results = read_results(path)
-        name = path.relative_to(folder).as_posix() if path != folder else Path(results[0].model["path"]).name
+        name = path.relative_to(folder).as_posix() if path != folder else model_name(results[0])
         runs.append(Run(name, path, tuple(results)))
     if not runs:
         raise ValueError(f"RESULTS_DIR must be a folder of results files, got {folder}, which has no .json file")
     return runs
+
+
+def model_name(results: Results) -> str:
+    """Return the short name of the model: the last part of its path, or the whole address of a server."""
+    path = str(results.model["path"])
+    return path if "://" in path else Path(path).name or path
 
 
 def depth_settings(results: Results) -> Mapping[str, Any]:

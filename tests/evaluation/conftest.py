@@ -7,7 +7,7 @@ from tests.helpers.tiny import tiny_model
 from trainers.data.tokenizer import train_tokenizer
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tokenizer():
     return train_tokenizer([path.read_text() for path in sorted(BUILTIN.glob("*.rs"))], 300, 256)
 

@@ -24,8 +24,20 @@ def report(folder):
     return Reader((folder / "report.html").read_text(encoding="utf-8"))
 
 
-def test_one_folder_of_results_is_a_report_of_one_model(tmp_path):
-    page = report(write_results(tmp_path / "results"))
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Results of one model, with their report; tests only read it."""
+    folder = write_results(tmp_path_factory.mktemp("report") / "results")
+    report(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return Reader((folder / "report.html").read_text(encoding="utf-8"))
+
+
+def test_one_folder_of_results_is_a_report_of_one_model(page):
     assert "tiny" in page.text and "33.3%" in page.text and "6 problems" in page.text
     assert [each["problem"] for each in page.samples] == [f"problem_{index}" for index in range(6)]
 
@@ -43,6 +55,12 @@ def test_folders_of_several_models_stand_in_one_table(tmp_path):
     assert {each["run"] for each in page.samples} == {"small", "large/at_night"}
 
 
+@pytest.mark.parametrize("path, name", [("models/tiny", "tiny"), ("openai:http://127.0.0.1:80/v1",) * 2])
+def test_the_results_of_a_single_folder_have_the_name_of_the_model(tmp_path, path, name):
+    write_results(tmp_path, model=MODEL | {"path": path})
+    assert [run.name for run in read_runs(tmp_path)] == [name]
+
+
 def test_a_metric_that_a_model_was_not_measured_on_is_an_empty_cell(tmp_path):
     write_results(tmp_path / "a")
     Results("perplexity", MODEL, {"bits_per_byte": Interval(0.5, 0.4, 0.6)}, {"bits_per_byte": {"x": 0.5}}).write(
@@ -52,18 +70,16 @@ def test_a_metric_that_a_model_was_not_measured_on_is_an_empty_cell(tmp_path):
     assert [[cell and cell.value for cell in cells] for _, cells in rows] == [["33.3%", None], [None, "0.5"]]
 
 
-def test_every_number_in_markdown_has_its_interval_and_its_command(tmp_path):
-    report(write_results(tmp_path / "results"))
-    text = (tmp_path / "results" / "report.md").read_text()
+def test_every_number_in_markdown_has_its_interval_and_its_command(folder):
+    text = (folder / "report.md").read_text()
     assert re.search(r"33\.3% \(9\.7% to 70\.0%, 6 problems\)", text)
     assert "```bash\nnanochat-ternary eval run --model models/tiny --output-dir results\n```" in text
     for path in re.findall(r"!\[.*?\]\((.*?)\)", text):
-        assert (tmp_path / "results" / path).read_bytes().startswith(b"\x89PNG")
+        assert (folder / path).read_bytes().startswith(b"\x89PNG")
     assert "overview.png" in text and "exit_loops.png" in text
 
 
-def test_samples_have_their_program_its_errors_and_the_loops_of_their_tokens(tmp_path):
-    page = report(write_results(tmp_path / "results"))
+def test_samples_have_their_program_its_errors_and_the_loops_of_their_tokens(page):
     sample = page.samples[1]
     assert (sample["status"], sample["kind"], sample["errors"]) == ("semantic_error", "failure", ["E0382"])
     assert sample["prompt"] + sample["code"] == "fn answer(text: String) -> String {\n    drop(text);\n    text\n}"
@@ -125,9 +141,7 @@ def test_what_a_model_writes_stays_text(tmp_path):
     assert "</script>" in page.text and "{{ 7 * 7 }}" in page.text
 
 
-def test_the_same_results_give_the_same_bytes(tmp_path):
-    folder = write_results(tmp_path / "results")
-    report(folder)
+def test_the_same_results_give_the_same_bytes(folder):
     first = [(folder / name).read_bytes() for name in ("report.html", "report.md")]
     report(folder)
     assert [(folder / name).read_bytes() for name in ("report.html", "report.md")] == first
@@ -156,6 +170,17 @@ def test_a_suite_may_hold_its_own_curve_by_loop(tmp_path):
     Results("some_suite", MODEL, metrics, rates, details={"by_loop": by_loop}).write(tmp_path)
     (curve,) = depth_curves(read_runs(tmp_path))
     assert curve.points == ((1.0, Interval(0.125, 0.0, 1.0)), (2.0, Interval(0.25, 0.0, 1.0)))
+
+
+def test_a_curve_by_loop_is_not_repeated_for_each_depth(tmp_path):
+    points = [{"value": loop / 8, "low": 0.0, "high": 1.0} for loop in (1, 2)]
+    for loops in (1, 2):
+        metrics, details = {"accuracy": Interval(loops / 8, 0.0, 1.0)}, {"by_loop": {"": points[:loops]}}
+        Results(
+            "some_suite", MODEL, metrics, {"accuracy": {"a": 0.0}}, details=details, settings={"num_loops": loops}
+        ).write(tmp_path / f"loops_{loops}")
+    (curve,) = depth_curves(read_runs(tmp_path))
+    assert curve.points == ((1, Interval(0.125, 0.0, 1.0)), (2, Interval(0.25, 0.0, 1.0)))
 
 
 def test_a_folder_without_results_is_refused(tmp_path):

@@ -1,7 +1,6 @@
 """Folders of results with samples and verdicts, as an evaluation leaves them, without running one."""
 
 import json
-from dataclasses import asdict
 
 from evaluation.generate import Sample
 from evaluation.results import Results, share_interval
@@ -50,7 +49,7 @@ def write_results(folder, problems=6, samples=1, text="    drop(text);\n    text
         verdicts.append([_verdict(kinds[(number + index) % 3]) for index in range(samples)])
         programs.append([PROMPT + text] * samples)
     with (folder / "compilation_success_rate.samples.jsonl").open("w") as file:
-        file.writelines(json.dumps(line) + "\n" for line in ({"model": "x"}, *map(asdict, drawn)))
+        file.writelines(json.dumps(line) + "\n" for line in ({"model": "x"}, *map(vars, drawn)))
     write_verdicts(names, verdicts, folder / "compilation_success_rate.verdicts.jsonl", programs)
     rates = {name: sum(each.ok for each in row) / samples for name, row in zip(names, verdicts, strict=True)}
     counts = {status: sum(each.status == status for row in verdicts for each in row) for status in kinds}
