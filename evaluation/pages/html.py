@@ -39,8 +39,8 @@ def render(template: str, folders: Sequence[Path] = (), samples: PackedSamples |
     )
     script = SCRIPT.read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment.globals |= {"samples": samples, "script": Markup(script), "script_hash": digest}
-    return environment.get_template(template).render(values)
+    shared = {"samples": samples, "script": Markup(script), "script_hash": digest}
+    return environment.get_template(template, globals=shared).render(values)
 
 
 def data_uri(path: Path) -> str | None:

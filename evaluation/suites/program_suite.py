@@ -286,9 +286,11 @@ class ProgramSuite(Suite):
         if not completions:
             return {}
         reached = replace(self, problems=self.problems[: len(completions)])
+        assert self.edition is not None, "a suite that is measured in training has an edition"
         with RustVerifier(self.edition) as verifier:
             verdicts = [verdict for (verdict,) in reached.verify(completions, verifier)]
         name = self.training_metric
+        assert name is not None, "a suite that is measured in training has a name for its number"
         found = {name: sum(verdict.ok for verdict in verdicts) / len(verdicts), f"{name}_of": len(verdicts)}
         return found | self.extra_training_metrics(verdicts)
 

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from evaluation.chat_mode import ChatMode
 from evaluation.complete_files import complete_file
 from evaluation.generate import Prompt, Sample, positions
+from evaluation.models.served_model import ServedModel
 from evaluation.results import Results, share_interval
 from evaluation.rust import RustVerifier, Verdict
 from evaluation.settings import EvaluationSettings
@@ -122,7 +123,7 @@ class Repair(Suite):
             problems[settings.repair_of] = problems[cls.name]
         return cls(inner.load(replace(settings, problems=problems)))
 
-    def check_model(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    def check_model(self, model: PreTrainedModel | ServedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
         self.inner.check_model(model, tokenizer)
 
     def checked(self, run: SuiteRun, log: Log) -> Self:
@@ -191,9 +192,12 @@ class Repair(Suite):
             else:
                 attempt = sample.completion[:MAX_ATTEMPT]
                 text = SecondTurn.conversation(questions[problem.name].text, attempt, message)
-                rendered = text if longest is None else self._second_chat().render(run.tokenizer, text)
-            if longest is None or len(run.tokenizer(rendered)["input_ids"]) < longest:
-                yield Prompt(name, text)
+                rendered = self._second_chat().asked(run.model, run.tokenizer, text)
+            if longest is not None:
+                assert run.tokenizer is not None, "a model in memory has a tokenizer"
+                if len(run.tokenizer(rendered)["input_ids"]) >= longest:
+                    continue
+            yield Prompt(name, text)
 
     def _second_chat(self) -> SecondTurn:
         chat = self.inner.chat

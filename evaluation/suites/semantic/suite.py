@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.generate import depth_arguments, positions
 from evaluation.likelihood import Likelihood, log_likelihoods, start_token, text_tokens
+from evaluation.models.served_model import ServedModel, SuiteDoesNotFit, require_weights
 from evaluation.results import Interval, Results, share_difference, share_interval
 from evaluation.settings import EvaluationSettings
 from evaluation.suites.depth_descriptions import describe_early_exit, describe_kv_reuse
@@ -52,29 +53,32 @@ class Semantic(Suite):
     def load(cls, settings: EvaluationSettings) -> Self:
         return cls(spread(read_pairs())[: settings.limit])
 
-    def check_model(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        if not isinstance(model, PreTrainedModel):
-            raise ValueError(f"{self.name} needs a model whose probabilities can be computed, got {model}")
+    def check_model(self, model: PreTrainedModel | ServedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
+        loaded = require_weights(model, self.name)
+        assert tokenizer is not None, "a model in memory has a tokenizer"
         start_token(tokenizer)
-        if not self.fitting(model, tokenizer).pairs:
-            raise ValueError(f"{self.name} needs a context as long as a program, got {positions(model)} positions")
+        if not self.fitting(loaded, tokenizer).pairs:
+            raise SuiteDoesNotFit(
+                f"{self.name} needs a context as long as a program, got {positions(loaded)} positions"
+            )
 
     def run(self, run: SuiteRun) -> Results:
         generation = run.settings.generation
-        depth = depth_arguments(generation, run.model.config)
-        suite = self.fitting(run.model, run.tokenizer)
+        model, tokenizer = run.loaded
+        depth = depth_arguments(generation, model.config)
+        suite = self.fitting(model, tokenizer)
         found = log_likelihoods(
-            run.model,
-            run.tokenizer,
+            model,
+            tokenizer,
             [program for pair in suite.pairs for program in (pair.valid, pair.invalid)],
             batch_size=generation.batch_size,
             progress=run.progress,
             **depth,
         )
         accepted, rejected = found[::2], found[1::2]
-        results = results_of_pairs(suite.pairs, accepted, rejected, by_loop=is_looplm(run.model.config))
+        results = results_of_pairs(suite.pairs, accepted, rejected, by_loop=is_looplm(model.config))
         more = {
-            "differing_tokens": fmean(differing_tokens(run.tokenizer, pair) for pair in suite.pairs),
+            "differing_tokens": fmean(differing_tokens(tokenizer, pair) for pair in suite.pairs),
             "left_out": sorted({pair.name for pair in self.pairs} - {pair.name for pair in suite.pairs}),
         }
         return replace(results, details=dict(results.details) | more, settings=depth)
@@ -87,12 +91,13 @@ class Semantic(Suite):
 
     def measure_in_training(self, run: SuiteRun, deadline: float) -> Mapping[str, float]:
         credits: list[float] = []
+        model, tokenizer = run.loaded
         for start in range(0, len(self.pairs), TRAINING_BATCH):
             if time.monotonic() >= deadline:
                 break
             pairs = self.pairs[start : start + TRAINING_BATCH]
             programs = [program for pair in pairs for program in (pair.valid, pair.invalid)]
-            found = log_likelihoods(run.model, run.tokenizer, programs, batch_size=run.settings.generation.batch_size)
+            found = log_likelihoods(model, tokenizer, programs, batch_size=run.settings.generation.batch_size)
             credits += [credit(per_token(*each)) for each in zip(found[::2], found[1::2], strict=True)]
         if not credits:
             return {}

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -72,7 +73,9 @@ def test_two_weights_that_change_places_change_the_digest(model):
 
 
 def test_every_type_of_tensor_has_bytes():
-    shape = dict(vocab_size=8, hidden_size=4, intermediate_size=4, num_hidden_layers=1, num_attention_heads=2)
+    shape: dict[str, Any] = dict(
+        vocab_size=8, hidden_size=4, intermediate_size=4, num_hidden_layers=1, num_attention_heads=2
+    )
     llama = LlamaForCausalLM(LlamaConfig(**shape)).bfloat16()
     llama.register_buffer("flag", torch.tensor(True))
     assert digest_of_loaded(llama, None).of == OF_TENSORS
