@@ -72,6 +72,8 @@ def _required(items: Sequence[Node]) -> HiddenTests:
 class CompileRate(ProgramSuite):
     """Share of completions that compile: compiles@k over 104 problems."""
 
+    problems: Sequence[CompileRateProblem]
+
     name = "compile-rate"
     benchmark = "compilation_success_rate"
     title = "Functions that compile"

@@ -102,7 +102,7 @@ def test_results_of_changed_weights_go_into_no_folder_of_the_former_ones(tmp_pat
     TOKENIZER.save_pretrained(folder)
     for seed in (0, 1):
         changed = tiny_model(vocab_size=448)
-        torch.nn.init.constant_(changed.get_input_embeddings().weight[:1], seed)
+        torch.nn.init.constant_(changed.model.embed_tokens.weight[:1], seed)
         changed.save_pretrained(folder)
         if seed == 0:
             (results,) = evaluate_model(str(folder), [TinySuite((1, 2))], out)
