@@ -42,7 +42,7 @@ def small() -> Recipe:
             ),
             Sft(total_steps=0, batch_size=2, seq_len=512, peak_lr=6e-4, min_lr=6e-5),
             TrainGate(total_steps=0, batch_size=2, seq_len=512),
-            Evaluate(suites=("perplexity",), limit=16),
+            Evaluate(suites=("semantic", "perplexity"), limit=16),
             Export(gguf="tq2_0"),
         ),
     )
@@ -122,7 +122,9 @@ def large() -> Recipe:
                 rope_theta=1e6,
             ),
             TrainGate(total_steps=0, batch_size=32, seq_len=8192),
-            Evaluate(suites=("humaneval-rust", "compile-rate", "perplexity"), samples=20),
+            Evaluate(
+                suites=("humaneval-rust", "compile-rate", "semantic", "exercism", "rustc", "perplexity"), samples=20
+            ),
             Export(gguf="auto"),
         ),
     )

@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from evaluation.device import inference_device
 from evaluation.generation_settings import GenerationSettings
+from evaluation.report.write import report_results
 from evaluation.results import Results
 from evaluation.run import evaluate_model
 from evaluation.rust import SandboxUnavailable, ToolchainUnavailable
@@ -96,6 +99,9 @@ def evaluate(recipe: Recipe, stage: "Evaluate", prepared: Prepared, model_folder
             not_run[each.name] = str(error)
             continue
         found += [(each.name, result) for result in measured]
+    if found:
+        report_results(results, Console(quiet=True))
+        plain_console().print(f"{results / 'report.html'} shows the results with all samples", markup=False)
     metrics = tuple(metric for name, result in found for metric in _metrics(name, result))
     evaluated = Evaluated(stage=model_folder.parent.name, metrics=metrics, not_run=not_run)
     evaluated.write(folder / FINISHED)

@@ -39,6 +39,7 @@ def test_a_run_ends_with_an_evaluation_that_names_what_it_could_not_run_and_clos
     assert "ends with an evaluation on perplexity; humaneval-rust needs HF_ALLOW_CODE_EVAL=1" in shown
     assert "humaneval-rust did not run" in shown and "perplexity: bits_per_byte, 2 texts" in shown
     (results,) = read_results(recipe.run_dir / "evaluate" / "results")
+    assert "bits_per_byte" in (recipe.run_dir / "evaluate" / "results" / "report.html").read_text()
     found = json.loads((recipe.run_dir / "report.json").read_text())["evaluate"]
     assert found["stage"] == "pretrain" and list(found["not_run"]) == ["humaneval-rust"]
     assert found["metrics"][0]["interval"]["value"] == results.metrics["bits_per_byte"].value
