@@ -4,8 +4,13 @@ from evaluation.results import Results
 
 
 def describe_depth(results: Results) -> str:
-    """Return the number of loops that were run: as asked for, or else as the model's configuration says."""
+    """
+    Return the number of loops that were run: as asked for, or else as the model's configuration says. Empty for a model
+    without loops.
+    """
     settings, model = results.settings, results.model
+    if "num_loops" not in model:
+        return ""
     exit_at_loop, threshold = settings["exit_at_loop"], settings["exit_threshold"]
     if exit_at_loop is None and threshold is None:
         threshold = model.get("exit_threshold")

@@ -337,7 +337,7 @@ class ProgramSuite(Suite):
         ]
         if settings.get("mode") == "chat":
             words.insert(0, "asked by an instruction in the chat template")
-        return ", ".join(words)
+        return ", ".join(filter(None, words))
 
 
 def by_problem(

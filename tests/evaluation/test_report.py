@@ -61,6 +61,11 @@ def test_the_results_of_a_single_folder_have_the_name_of_the_model(tmp_path, pat
     assert [run.name for run in read_runs(tmp_path)] == [name]
 
 
+def test_a_model_without_loops_is_reported_without_a_depth(tmp_path):
+    write_results(tmp_path, model={"path": "model.gguf", "model_type": "llama", "parameters": 10})
+    assert "seed 0, edition 2021" in report(tmp_path).text
+
+
 def test_a_metric_that_a_model_was_not_measured_on_is_an_empty_cell(tmp_path):
     write_results(tmp_path / "a")
     Results("perplexity", MODEL, {"bits_per_byte": Interval(0.5, 0.4, 0.6)}, {"bits_per_byte": {"x": 0.5}}).write(
