@@ -5,7 +5,7 @@ from evaluation.results import Results
 
 def describe_depth(results: Results) -> str:
     """
-    Return the number of loops that were run: as asked for, or else as the model's configuration says. Empty for a model
+    Return the number of loops that were run: as asked for, or else as the configuration says. Empty for a model
     without loops.
     """
     settings, model = results.settings, results.model
