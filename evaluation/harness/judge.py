@@ -98,6 +98,7 @@ def judge_of(suite: str, chat: bool = False) -> Judge:
     if found.runs_programs:
         require_consent()
     loaded = found.load(EvaluationSettings(chat=ChatMode() if chat else None))
+    assert loaded.edition is not None, "a suite of programs has an edition"
     verifier = RustVerifier(loaded.edition)
     atexit.register(verifier.close)
     return Judge(loaded, verifier)

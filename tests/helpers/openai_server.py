@@ -56,7 +56,7 @@ def small_server(settings: SmallServer) -> Iterator[SmallServer]:
 
 def _handler(settings: SmallServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_):
+        def log_message(self, format, *args):
             pass
 
         def _refused(self) -> bool:

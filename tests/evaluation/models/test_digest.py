@@ -72,8 +72,8 @@ def test_two_weights_that_change_places_change_the_digest(model):
 
 
 def test_every_type_of_tensor_has_bytes():
-    shape = dict(vocab_size=8, hidden_size=4, intermediate_size=4, num_hidden_layers=1, num_attention_heads=2)
-    llama = LlamaForCausalLM(LlamaConfig(**shape)).bfloat16()
+    config = LlamaConfig(vocab_size=8, hidden_size=4, intermediate_size=4, num_hidden_layers=1, num_attention_heads=2)
+    llama = LlamaForCausalLM(config).bfloat16()
     llama.register_buffer("flag", torch.tensor(True))
     assert digest_of_loaded(llama, None).of == OF_TENSORS
     assert len(tensors_digest(llama)) == 64
@@ -99,7 +99,7 @@ def test_results_of_changed_weights_go_into_no_folder_of_the_former_ones(tmp_pat
     TOKENIZER.save_pretrained(folder)
     for seed in (0, 1):
         changed = tiny_model(vocab_size=448)
-        torch.nn.init.constant_(changed.get_input_embeddings().weight[:1], seed)
+        torch.nn.init.constant_(next(changed.parameters()), seed)
         changed.save_pretrained(folder)
         if seed == 0:
             (results,) = evaluate_model(str(folder), [TinySuite((1, 2))], out)

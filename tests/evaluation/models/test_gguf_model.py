@@ -135,7 +135,7 @@ def test_the_server_ends_with_a_parent_that_is_killed(file):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", STARTED_AND_KILLED, str(file)]
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
-        assert parent.stdout.readline().startswith(b"http://")
+        assert parent.stdout is not None and parent.stdout.readline().startswith(b"http://")
         (child,) = psutil.Process(parent.pid).children()
         parent.send_signal(signal.SIGKILL)
         deadline = time.monotonic() + 20

@@ -79,7 +79,7 @@ def test_the_request_has_every_setting_and_nothing_that_the_server_may_not_know(
         model.answer(["question?"], settings, 7)
         assert model.name == f"openai:{server.address}#b"
     known = {"model": "b", "temperature": 0.7, "top_p": 0.9, "max_tokens": 11, "seed": 7, "stream": True}
-    known |= {"stream_options": {"include_usage": True}} | PLAIN_SAMPLING.get(owner, {})
+    known = known | {"stream_options": {"include_usage": True}} | PLAIN_SAMPLING.get(owner, {})
     asked = {"prompt": PROMPT.rstrip()}, {"messages": [{"role": "user", "content": "question?"}]}
     assert server.asked == [known | each for each in asked]
 
