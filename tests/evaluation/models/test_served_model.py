@@ -98,12 +98,13 @@ def test_suites_that_need_weights_refuse_a_served_model(suite, tmp_path):
 
 
 def test_all_suites_skips_those_that_need_weights_and_says_why(tmp_path, monkeypatch):
-    for name in SUITES.keys() - {"compile-rate", "performance"}:
+    for name in SUITES.keys() - {"compile-rate", "semantic", "performance"}:
         monkeypatch.delitem(SUITES, name)
     shown = io.StringIO()
     console, settings = Console(file=shown, width=300), EvaluationSettings(limit=1)
     (results,) = evaluate_model(FixedModel(), "all", tmp_path / "out", settings, console=console)
-    assert "performance is skipped: performance measures the weights" in shown.getvalue()
+    for suite in ("semantic", "performance"):
+        assert f"{suite} is skipped: {suite} measures the weights" in shown.getvalue()
     # The body `todo!()` is refused by the rules of the suite.
     assert results.metrics["compiles@1"].value == 0
     assert Results.read(tmp_path / "out" / "compilation_success_rate.json").model["path"] == FixedModel.name
