@@ -42,7 +42,7 @@ def build_card(
     contents = CardContents(
         publication,
         statistics,
-        results=read_results(results, statistics),
+        results=read_results(results, statistics, folder),
         training=TrainingRecord.from_model_folder(folder),
         gguf_note=_gguf_note(checkpoint),
     )

@@ -1,14 +1,16 @@
 """Results files for a model card: only results of this model, each number with the settings it was measured with."""
 
+import functools
 import shlex
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult
 
+from evaluation.models.digest import OF_FILES, files_digest, weight_files
 from evaluation.results import Results
 from evaluation.suites.registry import SUITES, suite_classes, suite_of
 from model_cards.model_statistics import ModelStatistics
@@ -28,19 +30,35 @@ class BenchmarkRow:
     settings: str
 
 
-def read_results(places: Sequence[Path], model: ModelStatistics) -> list[Results]:
+PUBLISHED_NAMES = {"humaneval_rust": "humaneval_rust_results"}
+"""Names of published results files that are not the benchmark's."""
+
+
+def published_name(results: Results) -> str:
+    """Return the name of a results file in a repository, such as "humaneval_rust_results.json"."""
+    return f"{PUBLISHED_NAMES.get(results.benchmark, results.benchmark)}.json"
+
+
+def read_results(places: Sequence[Path], model: ModelStatistics, folder: Path) -> list[Results]:
     """
     Read results files, and sort them by benchmark.
 
     Args:
         places: Files, or folders whose .json files are read.
         model: The model that the results must be of.
+        folder: Where the model is saved.
 
     Raises:
         ValueError: A file is not a results file, a folder has none, or the results are of another model.
         FileNotFoundError: A folder or file does not exist.
     """
-    found = []
+    found: list[Results] = []
+    # Packed weights are other files than those of the same model that was evaluated.
+    digest = (
+        None
+        if model.config.weight_format == "packed"
+        else functools.cache(lambda: files_digest(weight_files(str(folder))))
+    )
     for place in places:
         if not place.exists():
             raise FileNotFoundError(f"results must be folders of results files, got {place}, which does not exist")
@@ -50,10 +68,22 @@ def read_results(places: Sequence[Path], model: ModelStatistics) -> list[Results
         for path in files:
             results = Results.read(path)
             _check_model(results, model, path)
+            _check_weights(results, digest, path)
             found.append(results)
     order = [suite.benchmark for suite in suite_classes()]
     known = [each for each in found if each.benchmark in order]
     return sorted(known, key=lambda each: order.index(each.benchmark))
+
+
+def _check_weights(results: Results, digest: Callable[[], str] | None, path: Path) -> None:
+    measured = results.model.get("digest")
+    if digest is None or measured is None or results.model.get("digest_of") != OF_FILES:
+        return
+    if measured != digest():
+        raise ValueError(
+            f"{path} must be results of this model: they are of weights with the SHA-256 {measured[:12]}..., and this "
+            f"model's have {digest()[:12]}...; evaluate this model, or give its own results"
+        )
 
 
 def _check_model(results: Results, model: ModelStatistics, path: Path) -> None:
@@ -108,12 +138,20 @@ def verdicts(results: Sequence[Results]) -> list[str]:
 
 def commands(results: Sequence[Results], repo: str) -> list[str]:
     """Return the commands that made the results, with the model's name on the Hub and without absolute paths."""
-    found: list[str] = []
-    for each in results:
-        command = shlex.join(_public(word, each.model["path"], repo) for word in shlex.split(each.command))
-        if command and command not in found:
-            found.append(command)
-    return found
+    found = (_public_command(each, repo) for each in results)
+    return list(dict.fromkeys(command for command in found if command))
+
+
+def as_published(results: Results, repo: str) -> Results:
+    """Return results as they are published: with the model's name on the Hub, and without absolute paths."""
+    problems = results.settings.get("problems")
+    settings = dict(results.settings) | ({"problems": Path(problems).name} if problems else {})
+    model = dict(results.model) | {"path": repo}
+    return replace(results, model=model, settings=settings, command=_public_command(results, repo))
+
+
+def _public_command(results: Results, repo: str) -> str:
+    return shlex.join(_public(word, results.model["path"], repo) for word in shlex.split(results.command))
 
 
 def _public(word: str, model: str, repo: str) -> str:

@@ -15,7 +15,7 @@ from evaluation.clean_process import complete_in_clean_process
 from model_cards.card.build import cannot_run
 from model_cards.card.metadata import Publication
 from model_cards.card.render import CardContents, VerifiedGguf, render_gguf_card, render_model_card
-from model_cards.card.results import read_results
+from model_cards.card.results import as_published, published_name, read_results
 from model_cards.card.training_record import TrainingRecord
 from model_cards.checkpoint import INDEX, TOKENIZER_FILES, WEIGHTS, LoopLMCheckpoint, read_json, read_tokenizer
 from model_cards.gguf.export import export_gguf
@@ -82,11 +82,14 @@ def stage(
     if gguf:
         types, note = _gguf_types(checkpoint, gguf_types)
     statistics = ModelStatistics.from_checkpoint(checkpoint)
-    measured = read_results(results, statistics)
+    measured = read_results(results, statistics, folder)
     training = TrainingRecord.from_model_folder(folder)
 
     folders = {publication.repo: staging / publication.name}
     stage_model(folder, folders[publication.repo])
+    for each in measured:
+        target = folders[publication.repo] / published_name(each)
+        as_published(each, publication.repo).write(folders[publication.repo]).rename(target)
     completion = complete_in_clean_process(folders[publication.repo], PROMPT, max_new_tokens=16, temperature=0)
     files: list[VerifiedGguf] = []
     if types:

@@ -98,8 +98,9 @@ def test_suites_that_need_weights_refuse_a_served_model(suite, tmp_path):
 
 
 def test_all_suites_skips_those_that_need_weights_and_says_why(tmp_path, monkeypatch):
-    for name in SUITES.keys() - {"compile-rate", "semantic", "performance"}:
-        monkeypatch.delitem(SUITES, name)
+    kept = {name: place for name, place in SUITES.items() if name in ("compile-rate", "semantic", "performance")}
+    # Another dictionary: one that gets its items back has them in another order.
+    monkeypatch.setattr("evaluation.suites.registry.SUITES", kept)
     shown = io.StringIO()
     console, settings = Console(file=shown, width=300), EvaluationSettings(limit=1)
     (results,) = evaluate_model(FixedModel(), "all", tmp_path / "out", settings, console=console)
