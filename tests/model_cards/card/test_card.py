@@ -18,6 +18,7 @@ from evaluation.suites.registry import suite_classes
 from model_cards.__main__ import main
 from model_cards.card.metadata import metadata_problems
 from model_cards.card.render import TEMPLATES
+from model_cards.card.results import as_published, published_name
 from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.model_statistics import ModelStatistics
 from modeling_nanochat import LoopLMForCausalLM
@@ -170,9 +171,23 @@ def test_results_of_another_model_are_refused(saved, measured, tmp_path, capsys)
     (tmp_path / "humaneval_rust.json").write_text(json.dumps(content))
     assert main(["card", "--model", str(saved), "--results", str(tmp_path)]) == 2
     assert "must be results of this model: they are of one with parameters=" in capsys.readouterr().err
+    content["model"]["parameters"] -= 1
+    content["model"]["digest"] = "0" * 64
+    (tmp_path / "humaneval_rust.json").write_text(json.dumps(content))
+    assert main(["card", "--model", str(saved), "--results", str(tmp_path)]) == 2
+    assert "must be results of this model: they are of weights with the SHA-256 0000" in capsys.readouterr().err
     (tmp_path / "humaneval_rust.json").write_text("{}")
     assert main(["card", "--model", str(saved), "--results", str(tmp_path)]) == 2
     assert "must be a results file" in capsys.readouterr().err
+
+
+def test_published_results_have_the_names_of_the_design_and_no_local_paths(measured):
+    results = Results.read(measured / "humaneval_rust.json")
+    assert published_name(results) == "humaneval_rust_results.json"
+    assert published_name(Results.read(measured / "perplexity.json")) == "perplexity.json"
+    published = as_published(replace(results, settings={"problems": "/home/me/rows.jsonl"}), "me/model")
+    assert published.model["path"] == "me/model" and published.settings["problems"] == "rows.jsonl"
+    assert "/home" not in published.command and "me/model" in published.command
 
 
 def test_the_metadata_follow_the_rules_of_the_hub(saved, tmp_path, capsys):
