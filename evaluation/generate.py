@@ -268,9 +268,35 @@ def _complete(
 ) -> list[Sample]:
     """Complete one batch. Without a rule the prompts are rendered chats, and the model ends its answers."""
     set_seed(seed % 2**32)
-    if rule is None:
-        return _answer(model, tokenizer, batch, settings)
-    return _continue(model, tokenizer, batch, settings, rule, healing)
+    found: dict[int, Sample] = {}
+    for places in _with_equal_room(model, tokenizer, batch, settings, special_tokens=rule is not None):
+        rows = [batch[place] for place in places]
+        if rule is None:
+            samples = _answer(model, tokenizer, rows, settings)
+        else:
+            samples = _continue(model, tokenizer, rows, settings, rule, healing)
+        found |= zip(places, samples, strict=True)
+    return [found[place] for place in range(len(batch))]
+
+
+def _with_equal_room(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    batch: Sequence[tuple[Prompt, int]],
+    settings: GenerationSettings,
+    special_tokens: bool,
+) -> list[list[int]]:
+    """
+    Divide a batch into the rows whose completions may have all their tokens, and single ones whose context ends
+    before: padded to the length of these, the others would end early, too.
+    """
+    longest, everything = positions(model), list(range(len(batch)))
+    if longest is None:
+        return [everything]
+    ids = tokenizer([prompt.text for prompt, _ in batch], add_special_tokens=special_tokens)["input_ids"]
+    short = [place for place in everything if len(ids[place]) + settings.max_new_tokens > longest]
+    whole = [place for place in everything if place not in short]
+    return [each for each in (whole, *([place] for place in short)) if each]
 
 
 def _complete_served(
