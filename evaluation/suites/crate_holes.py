@@ -105,6 +105,7 @@ class CrateHoles(ProgramSuite):
     title = "Functions of real crates, by their unit tests"
     metric = "pass"
     rules = "reward"
+    instruction = INSTRUCTION
     edition = None
 
     @classmethod
@@ -134,8 +135,7 @@ class CrateHoles(ProgramSuite):
             raise ValueError(f"{cls.name} needs the folder of the crates' sources: give it with --crates")
         if not settings.crates.is_dir():
             raise ValueError(f"crates must be the folder of the crates' sources, got {settings.crates}")
-        chat = None if suite.chat is None else suite.chat.asking_by_default(INSTRUCTION)
-        return replace(suite, chat=chat, crates=settings.crates)
+        return replace(suite, crates=settings.crates)
 
     def judged(self, settings: EvaluationSettings, folder: Path) -> HoleVerifier:
         """Return a verifier of bodies, which keeps the crates' compiled dependencies in `folder`, to be closed."""

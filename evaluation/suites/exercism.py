@@ -12,16 +12,15 @@ Only exercises that need the standard library alone can run; files of exercises 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from evaluation.generate import Prompt, Sample
+from evaluation.generate import Sample
 from evaluation.results import Results
 from evaluation.rust import RustVerifier, Verdict
 from evaluation.rust.syntax.answers import extract_rust
 from evaluation.scoring import check_solutions, verify_samples
-from evaluation.settings import EvaluationSettings
 from evaluation.suites.problem_files import ProblemsMissing, data_file, problems_of, read_lines, text_in
 from evaluation.suites.program_suite import Problem, ProgramSuite
 from evaluation.suites.whole_programs import (
@@ -109,6 +108,7 @@ class Exercism(ProgramSuite):
     benchmark = "exercism_rust"
     title = "Exercism's Rust track"
     metric = "solved"
+    instruction = INSTRUCTION
     edition = "2024"
     least_run_timeout = 30.0  # the tests of palindrome-products take 10 s on an idle processor, without optimization
     stop = staticmethod(completed_file_with_helpers)
@@ -132,14 +132,6 @@ class Exercism(ProgramSuite):
         except ValueError as error:
             raise ValueError(f"{path} must hold exercises, one JSON object per line: {error}") from error
         return cls(problems, left_out=tuple(map(str, bad)), source=path, unusable=tuple(unusable))
-
-    @classmethod
-    def load(cls, settings: EvaluationSettings) -> Self:
-        suite = super().load(settings)
-        return suite if suite.chat is None else replace(suite, chat=suite.chat.asking_by_default(INSTRUCTION))
-
-    def prompts(self) -> list[Prompt]:
-        return [Prompt(each.name, each.chat_prompt if self.chat else each.prompt) for each in self.problems]
 
     def finished_completion(self, sample: Sample) -> str | None:
         """Return the completion, up to its last item if it reached its limit; None if the stub has an item more."""

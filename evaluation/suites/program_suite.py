@@ -51,6 +51,11 @@ class Problem:
     tests: str | HiddenTests | None
 
     @property
+    def chat_prompt(self) -> str:
+        """The question for an instruction-tuned model, which the instruction surrounds."""
+        return self.prompt
+
+    @property
     def opening(self) -> str:
         """Beginning of the program, up to the open function; the prompt, unless that has more than the program."""
         return self.prompt
@@ -77,6 +82,7 @@ class ProgramSuite(Suite):
         metric: Name of the metric without its "@k".
         stop: Rule that ends a completion.
         rules: Rules of the verifier, see `RustVerifier.verify`.
+        instruction: How a chat model is asked unless the user says otherwise; None for that of `ChatMode`.
         may_leave_out: Whether problems that fail their own check can be left out, because they are the user's.
 
     Attributes:
@@ -94,6 +100,7 @@ class ProgramSuite(Suite):
     metric: ClassVar[str]
     stop: ClassVar[StopRule] = staticmethod(completed_function)
     rules: ClassVar[Literal["data", "reward"]] = "data"
+    instruction: ClassVar[str | None] = None
     may_leave_out: ClassVar[bool] = True
     edition = "2021"
     runs_programs = True
@@ -123,7 +130,10 @@ class ProgramSuite(Suite):
     @classmethod
     def load(cls, settings: EvaluationSettings) -> Self:
         suite = cls.read(settings.problems.get(cls.name), settings.skip_bad_rows)
-        return replace(suite, problems=suite.problems[: settings.limit], chat=settings.chat)
+        chat = settings.chat
+        if chat is not None and cls.instruction is not None:
+            chat = chat.asking_by_default(cls.instruction)
+        return replace(suite, problems=suite.problems[: settings.limit], chat=chat)
 
     @property
     def names(self) -> list[str]:
@@ -132,7 +142,7 @@ class ProgramSuite(Suite):
 
     def prompts(self) -> list[Prompt]:
         """Return what the model continues."""
-        return [Prompt(problem.name, problem.prompt) for problem in self.problems]
+        return [Prompt(each.name, each.chat_prompt if self.chat else each.prompt) for each in self.problems]
 
     def programs(self, completions: Sequence[Sequence[str | None]]) -> list[list[str | None]]:
         """

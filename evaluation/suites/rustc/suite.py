@@ -12,12 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from evaluation.generate import Prompt
 from evaluation.results import Interval, Results
 from evaluation.rust import RustVerifier, Verdict
 from evaluation.rust.verdict import Diagnostic
 from evaluation.scoring import check_solutions
-from evaluation.settings import EvaluationSettings
 from evaluation.suites.problem_files import problems_of, read_lines
 from evaluation.suites.program_suite import ProgramSuite
 from evaluation.suites.rustc.problems import (
@@ -43,6 +41,7 @@ class Rustc(ProgramSuite):
     benchmark = "rustc_tests"
     title = "rustc's tests, completed and repaired"
     metric = "compiles"
+    instruction = ASK_FOR_PROGRAM
     stop = staticmethod(end_of_answer)
     runs_programs = False
 
@@ -58,14 +57,6 @@ class Rustc(ProgramSuite):
                 f"{path or FILE} must hold problems that python -m evaluation.suites.rustc.build wrote: {error}"
             ) from error
         return cls(problems, left_out=tuple(map(str, bad)), source=path)
-
-    @classmethod
-    def load(cls, settings: EvaluationSettings) -> Self:
-        suite = super().load(settings)
-        return suite if suite.chat is None else replace(suite, chat=suite.chat.asking_by_default(ASK_FOR_PROGRAM))
-
-    def prompts(self) -> list[Prompt]:
-        return [Prompt(each.name, each.chat_prompt if self.chat else each.prompt) for each in self.problems]
 
     def verify(
         self,
