@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from reporting import Columns, add_output, add_report, new_parser, replace_json, write_json
+from reporting import Columns, add_output, add_report, new_parser, replace_json, results_so_far, write_json
 
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
@@ -27,7 +27,6 @@ if __name__ == "__main__":
     add_report(parser, "docs/gpu_training.md")
     options = parser.parse_args()
 
-import json
 
 import torch
 from gpu_training_rows import Row, measured, rows
@@ -54,16 +53,7 @@ def start(output: Path, tiny: bool) -> dict[str, Any]:
     if not tiny and not torch.cuda.is_available():
         raise ValueError("this benchmark needs a CUDA GPU, got none: --tiny tests it on a CPU")
     header = {"benchmark": "gpu_training", "device": device_name(), "torch": torch.__version__, "tiny": tiny}
-    if not output.exists():
-        return header | {"rows": {}}
-    found = json.loads(output.read_text())
-    different = [name for name, value in header.items() if found.get(name) != value]
-    if different:
-        raise ValueError(
-            f"--output must be a new file or hold results of the same device, torch and size, got {output} with "
-            f"another {', '.join(different)}: name another file or delete it"
-        )
-    return found
+    return results_so_far(output, header)
 
 
 def measure_all(results: dict[str, Any], chosen: list[Row], output: Path, seconds: float, console: Console) -> None:

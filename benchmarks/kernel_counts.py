@@ -12,7 +12,6 @@ three products and as one.
 Each row is written at once; a later call with the same `--output` measures only the rows that are not done.
 """
 
-import json
 import os
 import shlex
 import sys
@@ -21,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from reporting import Columns, add_output, add_report, new_parser, replace_json
+from reporting import Columns, add_output, add_report, new_parser, replace_json, results_so_far
 
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
@@ -215,16 +214,7 @@ def start(output: Path, settings: Settings) -> dict[str, Any]:
     """
     sizes = {name: value for name, value in asdict(settings).items() if name not in ("blocks", "streams")}
     header = {"benchmark": "kernel_counts", "torch": torch.__version__, "sizes": sizes}
-    if not output.exists():
-        return header | {"rows": {}}
-    found = json.loads(output.read_text())
-    different = [name for name, value in header.items() if found.get(name) != value]
-    if different:
-        raise ValueError(
-            f"--output must be a new file or hold results of the same sizes and torch, got {output} with another "
-            f"{', '.join(different)}: name another file or delete it"
-        )
-    return found
+    return results_so_far(output, header)
 
 
 def run(settings: Settings, output: Path, report: Path | None) -> None:

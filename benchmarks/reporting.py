@@ -42,6 +42,29 @@ def replace_json(path: Path, content: Any) -> None:
     unfinished.replace(path)
 
 
+def results_so_far(output: Path, header: dict[str, Any]) -> dict[str, Any]:
+    """
+    Return the results that an interrupted measurement has left, or those of a new one, without rows.
+
+    Args:
+        output: File of the results.
+        header: Fields in which they must agree, such as the device and the version of PyTorch.
+
+    Raises:
+        ValueError: The results in the file are of something else.
+    """
+    if not output.exists():
+        return header | {"rows": {}}
+    found = json.loads(output.read_text())
+    different = [name for name, value in header.items() if found.get(name) != value]
+    if different:
+        raise ValueError(
+            f"--output must be a new file or hold results of the same {', '.join(header)}, got {output} with another "
+            f"{', '.join(different)}: name another file or delete it"
+        )
+    return found
+
+
 @dataclass(frozen=True)
 class Columns:
     """

@@ -76,7 +76,7 @@ def test_a_later_call_measures_what_is_left_and_not_the_row_that_ended_the_proce
 def test_results_of_another_size_or_device_are_not_continued(tmp_path):
     output = tmp_path / "results.json"
     output.write_text(json.dumps(start(output, tiny=True) | {"device": "H100"}))
-    with pytest.raises(ValueError, match="same device, torch and size, got .* with another device"):
+    with pytest.raises(ValueError, match="same benchmark, device, torch, tiny, got .* with another device"):
         start(output, tiny=True)
     with pytest.raises(ValueError, match="--only must be part of a row's name, got 'nothing'"):
         run(output, None, "nothing", 1.0, tiny=True)
