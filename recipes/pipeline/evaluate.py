@@ -102,7 +102,7 @@ def evaluate(recipe: Recipe, stage: "Evaluate", prepared: Prepared, model_folder
     if found:
         report_results(results, Console(quiet=True))
         plain_console().print(f"{results / 'report.html'} shows the results with all samples", markup=False)
-    metrics = tuple(metric for name, result in found for metric in _metrics(name, result))
+    metrics = tuple(metric for name, result in found for metric in metrics_of(name, result))
     evaluated = Evaluated(stage=model_folder.parent.name, metrics=metrics, not_run=not_run)
     evaluated.write(folder / FINISHED)
     return evaluated
@@ -135,8 +135,9 @@ def _keep_only_results_of(folder: Path, stage: "Evaluate", model_folder: Path) -
         path.write_text(measured)
 
 
-def _metrics(suite: str, results: Results) -> Iterator[Metric]:
+def metrics_of(suite: str, results: Results) -> Iterator[Metric]:
+    """Yield the metrics of a suite, each with the number of problems that it is a mean over."""
     is_share = suite_class(suite).has_shares(results)
     for name, interval in results.metrics.items():
-        of = f"{results.num_problems} {results.unit}"
+        of = f"{len(results.per_problem[name])} {results.unit}"
         yield Metric(benchmark=results.benchmark, name=name, of=of, is_share=is_share, interval=interval)

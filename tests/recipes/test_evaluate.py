@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from safetensors.torch import load_file, save_file
 
+from evaluation.results import Results, share_interval
 from evaluation.results_folder import read_results
 from modeling_nanochat import LoopLMConfig
-from recipes.pipeline.evaluate import evaluate, evaluation_plan, held_out_texts
+from recipes.pipeline.evaluate import evaluate, evaluation_plan, held_out_texts, metrics_of
 from recipes.pipeline.prepare import Prepared
 from recipes.pipeline.pretrain import build_model
 from recipes.pipeline.stages.evaluate import Evaluate
@@ -88,3 +89,10 @@ def test_an_evaluation_without_consent_says_at_the_start_what_it_needs(monkeypat
     assert "nothing to run: humaneval-rust needs" in evaluation_plan(Evaluate(suites=("humaneval-rust",)))
     with pytest.raises(ValueError, match="evaluate.suites must be some of humaneval-rust, .*, got 'poetry'"):
         Evaluate(suites=("poetry",))
+
+
+def test_a_part_of_a_suite_is_of_its_own_number_of_problems():
+    by_metric = {"accuracy": {"a": 1.0, "b": 0.0}, "accuracy, one part": {"a": 1.0}}
+    metrics = {name: share_interval(list(values.values())) for name, values in by_metric.items()}
+    results = Results("semantic_correctness", {}, metrics, by_metric, unit="templates")
+    assert [each.of for each in metrics_of("semantic", results)] == ["2 templates", "1 templates"]
