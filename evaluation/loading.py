@@ -63,6 +63,19 @@ def load_model(
     return model.to(place).eval(), tokenizer
 
 
+def load_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """
+    Load a GGUF file into memory, its weights dequantized to fp32, with the tokenizer in it.
+
+    Raises:
+        ValueError: Transformers does not know the architecture, or the file is damaged.
+    """
+    with _only_errors():
+        model = _model(str(path.parent), False, "float32", gguf_file=path.name)
+        tokenizer = _tokenizer(str(path.parent), False, gguf_file=path.name)
+    return model.to(device_of(None)).eval(), tokenizer
+
+
 def device_of(name: str | None) -> torch.device:
     """Return the device of this name; for None a GPU if there is one. Raises `ValueError` if PyTorch cannot use it."""
     if name is None:
@@ -93,10 +106,10 @@ def _check_settings(folder: Path) -> None:
                 raise ValueError(f"{folder / name} is damaged (half-copied?): {error}") from error
 
 
-def _model(name: str, trust_remote_code: bool, dtype: str) -> PreTrainedModel:
+def _model(name: str, trust_remote_code: bool, dtype: str, **file: str) -> PreTrainedModel:
     # Weights that are missing or have another shape are initialized at random; they are reported below.
     settings = {"output_loading_info": True, "ignore_mismatched_sizes": True}
-    settings |= {"trust_remote_code": trust_remote_code, "dtype": dtype}
+    settings |= {"trust_remote_code": trust_remote_code, "dtype": dtype} | file
     try:
         model, found = AutoModelForCausalLM.from_pretrained(name, **settings)
     except SafetensorError as error:
@@ -117,13 +130,17 @@ def _model(name: str, trust_remote_code: bool, dtype: str) -> PreTrainedModel:
     return model
 
 
-def _tokenizer(name: str, trust_remote_code: bool) -> PreTrainedTokenizerBase:
+def _tokenizer(name: str, trust_remote_code: bool, **file: str) -> PreTrainedTokenizerBase:
     missing = f"model {name!r} has no tokenizer, which tokenizer.save_pretrained writes into the model's folder"
     folder = Path(name)
-    if folder.is_dir() and not any(path.name.startswith(("tokenizer", "vocab")) for path in folder.iterdir()):
+    if (
+        folder.is_dir()
+        and not file
+        and not any(path.name.startswith(("tokenizer", "vocab")) for path in folder.iterdir())
+    ):
         raise ValueError(missing)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=trust_remote_code, **file)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"model {name!r} has a tokenizer that cannot be loaded: {_first_line(error)}") from error
     # For some model types transformers makes a tokenizer without a vocabulary.

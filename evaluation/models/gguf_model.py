@@ -3,14 +3,19 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 from evaluation.generation_settings import GenerationSettings
+from evaluation.loading import load_gguf
 from evaluation.models.digest import file_digest
 from evaluation.models.gguf_metadata import read_metadata
 from evaluation.models.llama_server import DEFAULT_CONTEXT, RunningServer, ServerSettings, llama_process
 from evaluation.models.openai_server import OpenAIServer
+from evaluation.models.served_model import SuiteDoesNotFit
 
 ROOM_FOR_PROMPT = 1024
 
@@ -36,6 +41,16 @@ class GgufModel(OpenAIServer):
         # llama.cpp would ask a model without a template in one that the model has never seen.
         self.chat_template = str(metadata.get("tokenizer.chat_template", ""))
         self._architecture = str(metadata.get("general.architecture"))
+
+    def in_memory(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        return self._in_memory
+
+    @cached_property
+    def _in_memory(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        try:
+            return load_gguf(Path(self.name))
+        except ValueError as error:
+            raise SuiteDoesNotFit(f"{error}. Evaluate the folder that the file was made from") from error
 
     def describe(self) -> dict[str, Any]:
         return {"model_type": self._architecture, "parameters": self._model.parameters, "server": self._model.owner}

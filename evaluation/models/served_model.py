@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from evaluation.generation_settings import GenerationSettings
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 StopRule = Callable[[str, str], str | None]
 """From a prompt and the text generated so far to the completion, cut at its end; None while it is not complete."""
@@ -80,6 +80,18 @@ class ServedModel(ABC):
     def answer(self, questions: Sequence[str], settings: GenerationSettings, seed: int) -> list[Completion]:
         """Answer questions, each a conversation of one message; see `complete`."""
 
+    def in_memory(self) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+        """
+        Return the model and its tokenizer, loaded into this process, for suites that measure probabilities.
+
+        Raises:
+            SuiteDoesNotFit: There is no way to load it.
+        """
+        raise SuiteDoesNotFit(
+            f"{self.name} does not give the probabilities of its tokens: give the folder of a saved model, a Hub name "
+            "or a GGUF file"
+        )
+
     def check(self, settings: GenerationSettings) -> None:
         """Raise `ValueError` for settings that this model does not have, before any long work."""
         for field in fields(settings):
@@ -89,13 +101,3 @@ class ServedModel(ABC):
                     f"{field.name} needs the folder of a saved model or a Hub name, got {value} for {self.name}: "
                     "leave the option out"
                 )
-
-
-def require_weights(model: "PreTrainedModel | ServedModel", suite: str) -> "PreTrainedModel":
-    """Return a model in memory; raise `SuiteDoesNotFit` for a served one. `suite` is the suite that measures it."""
-    if isinstance(model, ServedModel):
-        raise SuiteDoesNotFit(
-            f"{suite} measures the weights or probabilities of a model, which {model.name} does not give: it needs "
-            "the folder of a saved model or a Hub name"
-        )
-    return model

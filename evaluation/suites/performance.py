@@ -12,7 +12,7 @@ from rich.table import Table
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
 
 from evaluation.generate import positions
-from evaluation.models.served_model import ServedModel, require_weights
+from evaluation.models.served_model import ServedModel, SuiteDoesNotFit
 from evaluation.plots import plot_exit_speed
 from evaluation.progress import show_progress
 from evaluation.results import Interval, Results, bootstrap
@@ -132,7 +132,12 @@ class Performance(Suite):
         )
 
     def check_model(self, model: PreTrainedModel | ServedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
-        speeds_to_measure(require_weights(model, self.name), self.workload)
+        if isinstance(model, ServedModel):
+            raise SuiteDoesNotFit(
+                f"{self.name} times `generate` of Transformers, in which {model.name} does not run: it needs the "
+                "folder of a saved model or a Hub name"
+            )
+        speeds_to_measure(model, self.workload)
 
     def run(self, run: SuiteRun) -> Results:
         model, _ = run.loaded

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from evaluation.generate import depth_arguments, positions
 from evaluation.likelihood import decoding_threshold, padded, start_token, text_tokens
 from evaluation.loss_by_depth import DepthPoint, ExitSums, decoded_losses, evaluation_mode, token_losses
-from evaluation.models.served_model import ServedModel, require_weights
+from evaluation.models.served_model import ServedModel
 from evaluation.plots import plot_depth_quality
 from evaluation.progress import show_progress
 from evaluation.results import Interval, Results, bootstrap
@@ -23,7 +23,7 @@ from evaluation.rust_files import rust_files
 from evaluation.settings import EvaluationSettings
 from evaluation.suites.depth_descriptions import describe_early_exit, describe_kv_reuse
 from evaluation.suites.problem_files import ProblemsMissing, text_in
-from evaluation.suites.suite import Suite, SuiteRun
+from evaluation.suites.suite import Suite, SuiteRun, in_memory
 from evaluation.text_files import read_text
 from modeling_nanochat import is_looplm
 
@@ -58,7 +58,7 @@ class Perplexity(Suite):
         return cls(texts, settings.window, settings.text)
 
     def check_model(self, model: PreTrainedModel | ServedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
-        require_weights(model, self.name)
+        in_memory(model, tokenizer)
 
     def run(self, run: SuiteRun) -> Results:
         generation = run.settings.generation

@@ -48,9 +48,18 @@ class SuiteRun:
 
     @property
     def loaded(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        """Model and tokenizer in memory, for suites whose `check_model` refuses served models."""
-        assert not isinstance(self.model, ServedModel) and self.tokenizer is not None, "check_model was not called"
-        return self.model, self.tokenizer
+        """Model and tokenizer in memory, for suites that measure probabilities; see `in_memory`."""
+        return in_memory(self.model, self.tokenizer)
+
+
+def in_memory(
+    model: PreTrainedModel | ServedModel, tokenizer: PreTrainedTokenizerBase | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return a model in memory with its tokenizer; raise `SuiteDoesNotFit` for a served one that cannot be loaded."""
+    if isinstance(model, ServedModel):
+        return model.in_memory()
+    assert tokenizer is not None, "a model in memory has a tokenizer"
+    return model, tokenizer
 
 
 class Suite(ABC):
@@ -107,7 +116,7 @@ class Suite(ABC):
     def check_model(self, model: PreTrainedModel | ServedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
         """
         Raise `ValueError` if the suite cannot run on this model; called before any long work. A suite that needs
-        weights calls `require_weights` here; it is skipped where all suites run on a served model.
+        probabilities calls `in_memory` here; it is skipped where all suites run on a server.
         """
         return None
 

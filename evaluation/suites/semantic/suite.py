@@ -17,13 +17,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluation.generate import depth_arguments, positions
 from evaluation.likelihood import Likelihood, log_likelihoods, start_token, text_tokens
-from evaluation.models.served_model import ServedModel, SuiteDoesNotFit, require_weights
+from evaluation.models.served_model import ServedModel, SuiteDoesNotFit
 from evaluation.results import Interval, Results, share_difference, share_interval
 from evaluation.settings import EvaluationSettings
 from evaluation.suites.depth_descriptions import describe_early_exit, describe_kv_reuse
 from evaluation.suites.semantic.pairs import CATEGORIES, MinimalPair, credit, read_pairs
 from evaluation.suites.semantic.plot import plot_accuracy_by_loop
-from evaluation.suites.suite import Suite, SuiteRun
+from evaluation.suites.suite import Suite, SuiteRun, in_memory
 from modeling_nanochat import is_looplm
 
 TRAINING_BATCH = 32
@@ -54,8 +54,7 @@ class Semantic(Suite):
         return cls(spread(read_pairs())[: settings.limit])
 
     def check_model(self, model: PreTrainedModel | ServedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:
-        loaded = require_weights(model, self.name)
-        assert tokenizer is not None, "a model in memory has a tokenizer"
+        loaded, tokenizer = in_memory(model, tokenizer)
         start_token(tokenizer)
         if not self.fitting(loaded, tokenizer).pairs:
             raise SuiteDoesNotFit(

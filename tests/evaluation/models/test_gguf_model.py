@@ -12,14 +12,16 @@ import pytest
 
 from evaluation.__main__ import main
 from evaluation.generation_settings import GenerationSettings
+from evaluation.likelihood import log_likelihoods
 from evaluation.models.digest import file_digest
 from evaluation.models.gguf_model import open_gguf_model
 from evaluation.models.llama_server import ServerSettings, llama_process
 from evaluation.models.openai_server import open_server
+from evaluation.models.served_model import SuiteDoesNotFit
 from evaluation.rust.syntax.completion import completed_function
 from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf.export import export_gguf
-from tests.helpers.gguf_models import TOKENIZER
+from tests.helpers.gguf_models import TOKENIZER, gguf_model
 from tests.helpers.memorized import COMPILES, FAILS, memorized_model
 from tests.helpers.paths import ROOT
 
@@ -74,6 +76,25 @@ def test_equal_seeds_give_equal_texts_and_others_differ(model):
         for seed in (1, 1, 3)
     ]
     assert texts[0] == texts[1] and len({*texts[0], *texts[2]}) == 4
+
+
+def test_probabilities_are_those_of_the_model_that_the_file_was_made_from(tmp_path, monkeypatch):
+    # With one loop a LoopLM is a Llama, whose files Transformers can read.
+    monkeypatch.setattr("model_cards.gguf.export.ARCHITECTURE", "llama")
+    looplm = gguf_model(num_loops=1, activation_bits=None).eval()
+    path = tmp_path / "llama.gguf"
+    export_gguf(LoopLMCheckpoint.from_model(looplm), TOKENIZER, path, type="f32")
+    texts = ["fn main() {\n    let x = 1_000;\n}\n", "  naïve 日本語 it's"]
+    with open_gguf_model(path, GREEDY) as model:
+        found = log_likelihoods(*model.in_memory(), texts)
+    wanted = log_likelihoods(looplm, TOKENIZER, texts)
+    assert [each.tokens for each in found] == [each.tokens for each in wanted]
+    assert [each.nats for each in found] == pytest.approx([each.nats for each in wanted], abs=1e-3)
+
+
+def test_a_file_that_transformers_cannot_read_names_the_folder_as_the_way_out(model):
+    with pytest.raises(SuiteDoesNotFit, match="nanbeige.* Evaluate the folder that the file was made from"):
+        model.in_memory()
 
 
 def test_the_results_say_which_file_it_was(model, file):

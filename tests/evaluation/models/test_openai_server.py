@@ -207,6 +207,6 @@ def test_the_command_evaluates_a_server_in_both_modes(tmp_path, capsys, monkeypa
             assert results.model["digest"] is None and "server" in results.model["digest_of"]
         options = ["--suite", "performance", "--output-dir", str(tmp_path / "speed")]
         assert main(["run", "--model", f"openai:{server.address}", *options]) == 2
-        assert "performance measures the weights or probabilities" in capsys.readouterr().err
+        assert "performance times `generate`" in capsys.readouterr().err
         assert main(["run", "--model", f"openai:{server.address}", "--dtype", "float32"]) == 2
         assert "dtype needs the folder of a saved model or a Hub name" in capsys.readouterr().err
