@@ -14,6 +14,7 @@ from evaluation.device import inference_device
 from evaluation.generation_settings import GenerationSettings
 from evaluation.report.write import report_results
 from evaluation.results import Results
+from evaluation.results_folder import read_results
 from evaluation.run import evaluate_model
 from evaluation.rust import SandboxUnavailable, ToolchainUnavailable
 from evaluation.rust.sandbox.runner import OPT_IN, CodeExecutionNotAllowed, is_execution_allowed
@@ -71,11 +72,12 @@ def evaluate(recipe: Recipe, stage: "Evaluate", prepared: Prepared, model_folder
         window=min(WINDOW, model.config.max_position_embeddings),
     )
     command, results, not_run = shlex.join(["python", *sys.argv]), folder / RESULTS, {}
+    finished_results = read_results(results) if results.is_dir() and any(results.glob("*.json")) else []
     found: list[tuple[str, Results]] = []
     for each in suite_classes(stage.suites):
-        finished = results / f"{each.benchmark}.json"
-        if finished.exists():
-            found.append((each.name, Results.read(finished)))
+        finished = [there for there in finished_results if each.wrote(there.benchmark)]
+        if finished:
+            found += [(each.name, there) for there in finished]
             continue
         try:
             measured = evaluate_model(

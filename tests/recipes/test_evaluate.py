@@ -2,11 +2,12 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from safetensors.torch import load_file, save_file
 
+from evaluation.generation_settings import GenerationSettings
 from evaluation.results import Results, share_interval
 from evaluation.results_folder import read_results
 from modeling_nanochat import LoopLMConfig
@@ -82,6 +83,23 @@ def test_a_finished_evaluation_is_kept_until_the_model_or_the_settings_change(tm
     save_file(weights, model_folder / "model.safetensors", {"format": "pt"})
     second = evaluate(recipe, stage, prepared, model_folder)
     assert second.metrics[0].interval != first.metrics[0].interval
+
+
+def test_results_under_another_name_than_their_suite_are_finished_too(tmp_path, prepared):
+    recipe = evaluated_recipe(tmp_path)
+    model_folder = recipe.run_dir / "pretrain" / "model"
+    build_model(recipe, prepared.tokenizer).save_pretrained(model_folder)
+    evaluate(recipe, Evaluate(suites=("perplexity",), limit=1), prepared, model_folder)
+    values = {"compiles@1, two turns": {"a": 1.0}}
+    metrics = {name: share_interval(list(each.values())) for name, each in values.items()}
+    folder = recipe.run_dir / "evaluate" / "results"
+    model = Results.read(folder / "perplexity.json").model
+    details = {"asked_again": 1, "failures": 1, "mended": 1}
+    settings = {"repair_of": "compile-rate", "edition": "2021"} | asdict(GenerationSettings())
+    there = Results("repair_compilation_success_rate", model, metrics, values, {"pass": 1}, details, settings)
+    there.write(folder)
+    found = evaluate(recipe, Evaluate(suites=("repair", "perplexity"), limit=1), prepared, model_folder)
+    assert [each.benchmark for each in found.metrics if each.name in metrics] == [there.benchmark]
 
 
 def test_an_evaluation_without_consent_says_at_the_start_what_it_needs(monkeypatch):
