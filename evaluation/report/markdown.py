@@ -48,6 +48,7 @@ def _parts(report: Report, folder: Path) -> Iterator[str]:
             for path in report.own_plots.get((run.name, results.benchmark), ()):
                 yield _image(path, f"{results.benchmark} of {run.name}", folder)
             if results.command:
+                yield f"Measured in {results.seconds:,.0f} s by"
                 yield f"```bash\n{results.command}\n```"
 
 

@@ -93,7 +93,9 @@ class Perplexity(Suite):
     def how_measured(cls, results: Results) -> str:
         loops = len(results.details["perplexity_by_loop"])
         settings = results.settings
-        words = f"windows of {settings['window']} tokens of {Path(settings['text']).name}, {loops} loops"
+        words = f"windows of {settings['window']} tokens of {Path(settings['text']).name}"
+        if "num_loops" in results.model:
+            words += f", {loops} loop{'s' if loops > 1 else ''}"
         decoded = results.details.get("decoded")
         if decoded is None:
             return words
