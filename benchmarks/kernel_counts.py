@@ -12,7 +12,6 @@ three products and as one.
 Each row is written at once; a later call with the same `--output` measures only the rows that are not done.
 """
 
-import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -140,8 +139,6 @@ def _count(kernels: int) -> str:
 
 def page(graphs: list[Graph], steps: list[Step], norm: NormAndRounding, products: Products, settings: Settings) -> str:
     """Return the Markdown page."""
-    count = torch.get_num_threads()
-    threads = f"{count} thread{'s' if count > 1 else ''}"
     return f"""# Kernels of a block
 
 Written by
@@ -152,8 +149,7 @@ Written by
 
 Counted on the processor, torch {torch.__version__}, with hidden size {settings.hidden_size}, intermediate size
 {2 * settings.hidden_size} and one row of {settings.tokens} tokens, in bfloat16 (autocast). Times are CPU times,
-medians over {settings.rounds} rounds, with {threads}; the machine was shared with other programs
-(load {os.getloadavg()[0]:.0f}).
+medians over {settings.rounds} rounds, with 1 thread; the machine was shared with other programs.
 
 ## Compiled code
 
@@ -210,10 +206,10 @@ def start(output: Path, settings: Settings) -> dict[str, Any]:
     Return the results so far, or those of a new measurement.
 
     Raises:
-        ValueError: The results in the file are of other sizes, or of another version of PyTorch.
+        ValueError: The results in the file are of other sizes, of another version of PyTorch, or of more threads.
     """
     sizes = {name: value for name, value in asdict(settings).items() if name not in ("blocks", "streams")}
-    header = {"benchmark": "kernel_counts", "torch": torch.__version__, "sizes": sizes}
+    header = {"benchmark": "kernel_counts", "torch": torch.__version__, "threads": 1, "sizes": sizes}
     return results_so_far(output, header)
 
 
@@ -225,6 +221,7 @@ def run(settings: Settings, output: Path, report: Path | None) -> None:
         ValueError: See [`start`].
     """
     console, results = Console(highlight=False), start(output, settings)
+    torch.set_num_threads(1)
 
     def row(name: str, measure: Callable[..., Any], *case: Any) -> dict[str, Any]:
         key = " ".join([name, *map(str, case)])
