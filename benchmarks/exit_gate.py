@@ -61,8 +61,8 @@ from rich.progress import track
 
 from evaluation.figures import legend_below, ordered_colors, panels, save
 from evaluation.loss_by_depth import DepthPoint, best_mixture_of_depths, depth_quality, loss_by_depth
+from evaluation.training_curves import read_metrics
 from modeling_nanochat import LoopLMForCausalLM
-from trainers.plots import read_metrics
 
 THRESHOLDS = [index / 50 for index in range(1, 50)]
 STAGES = {"pretrain": "before", "gate": "after"}

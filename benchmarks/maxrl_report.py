@@ -12,8 +12,8 @@ from exit_gate import table
 from evaluation.figures import legend_below, panels, save
 from evaluation.pass_at_k import pass_at_k
 from evaluation.results import Interval, bootstrap
+from evaluation.training_curves import read_metrics
 from trainers.data.tasks import Task
-from trainers.plots import read_metrics
 
 SAMPLES = 8
 EVALUATIONS = 4

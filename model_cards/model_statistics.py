@@ -82,14 +82,15 @@ class ModelStatistics:
 
 def file_sizes(folder: Path, *, group_code: bool = False) -> dict[str, int]:
     """
-    Return the size in bytes of each file in a folder, by name.
+    Return the size in bytes of each file in a folder and its subfolders, by its path in the folder.
 
     Args:
-        folder: Subfolders of it are left out.
+        folder: The folder.
         group_code: Sum up the .py files under the name "model code (*.py)".
     """
     sizes: dict[str, int] = {}
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        name = "model code (*.py)" if group_code and path.suffix == ".py" else path.name
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        name = "model code (*.py)" if group_code and path.suffix == ".py" else name
         sizes[name] = sizes.get(name, 0) + path.stat().st_size
     return sizes

@@ -13,8 +13,9 @@ from transformers import PreTrainedModel, TrainerCallback
 
 from evaluation.evaluation_record import EvaluationFile
 from evaluation.progress import hide_library_bars, show_progress, write_line
+from evaluation.training_curves import is_evaluation
 from trainers.hardware import fp32_precision
-from trainers.plots import is_evaluation, plot_metrics
+from trainers.plots import plot_metrics
 
 # Nats per token between two evaluations; a smaller rise is noise.
 NOTABLE_RISE = 0.02

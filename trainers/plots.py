@@ -1,6 +1,5 @@
 """Plots of a training run, made from its `metrics.jsonl`."""
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -8,22 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from evaluation.figures import legend_below, ordered_colors, panels, save
-
-Logs = list[dict]
-STEPS = "optimizer steps"
-
-
-def is_evaluation(entry: dict) -> bool:
-    """Whether an entry of the metrics was logged by an evaluation."""
-    return any(name.startswith("eval_") for name in entry)
-
-
-def read_metrics(folder: Path) -> tuple[Logs, Logs]:
-    """Read the training logs and the evaluations of a folder, in order; incomplete lines are left out."""
-    path = folder / "metrics.jsonl"
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    entries = [json.loads(line) for line in lines if line.endswith("\n")]
-    return [entry for entry in entries if "loss" in entry], [entry for entry in entries if is_evaluation(entry)]
+from evaluation.training_curves import STEPS, Logs, curve, logged_loops, plot_exits, plot_losses, read_metrics
 
 
 def plot_metrics(folder: Path) -> Path | None:
@@ -39,9 +23,9 @@ def plot_metrics(folder: Path) -> Path | None:
         return None
     names = {name for entry in logs for name in entry}
     plots: list[tuple[Callable[[Axes, Logs, Logs], None], set[str]]] = [
-        (_plot_losses, {"loss"}),
+        (plot_losses, {"loss"}),
         (_plot_differences, {"loop_2_loss"}),
-        (_plot_exits, {"exit_1"}),
+        (plot_exits, {"exit_1"}),
         (_plot_learning_rates, {"learning_rate"}),
         (_plot_ternary_weights, {"zero_weights"}),
         (_plot_speed, {"tokens_per_second"}),
@@ -57,24 +41,8 @@ def plot_metrics(folder: Path) -> Path | None:
     return save(figure, folder / "metrics.png")
 
 
-def _plot_losses(axis: Axes, logs: Logs, evaluations: Logs) -> None:
-    loops = range(1, _num_loops(logs) + 1)
-    for loop, color in zip(loops, ordered_colors(len(loops)), strict=True):
-        axis.plot(*curve(logs, f"loop_{loop}_loss"), color=color, label=f"training, loop {loop}")
-    if not loops:
-        axis.plot(*curve(logs, "loss"), color="tab:blue", label="training objective")
-    if any("eval_loss" in entry for entry in evaluations):
-        axis.plot(*curve(evaluations, "eval_loss"), "ko--", markersize=4, label="held-out text, last loop")
-    if "tokens_seen" in logs[-1] and logs[-1]["step"]:
-        millions = logs[-1]["tokens_seen"] / logs[-1]["step"] / 1e6
-        top = axis.secondary_xaxis("top", (lambda step: step * millions, lambda tokens: tokens / millions))
-        top.set_xlabel("million tokens")
-    axis.set(title="Loss", ylabel="nats per token")
-    legend_below(axis)
-
-
 def _plot_differences(axis: Axes, logs: Logs, evaluations: Logs) -> None:
-    loops = range(1, _num_loops(logs) + 1)
+    loops = range(1, logged_loops(logs) + 1)
     later = list(zip(loops, ordered_colors(len(loops)), strict=True))[1:]
     axis.axhline(0, color="black", linewidth=1)
     for loop, color in later:
@@ -85,19 +53,6 @@ def _plot_differences(axis: Axes, logs: Logs, evaluations: Logs) -> None:
             axis.plot(*held_out, "o", color=color, markeredgecolor="black", label=f"held-out text, loop {loop}")
     axis.set(title="Loss minus loss after loop 1\n(below 0 the loop helps)", ylabel="nats per token")
     legend_below(axis)
-
-
-def _plot_exits(axis: Axes, logs: Logs, evaluations: Logs) -> None:
-    loops = range(1, sum(name.removeprefix("exit_").isdigit() for name in logs[-1]) + 1)
-    logged = [entry for entry in logs if "exit_1" in entry]
-    axis.stackplot(
-        [entry["step"] for entry in logged],
-        [[entry[f"exit_{loop}"] for entry in logged] for loop in loops],
-        colors=ordered_colors(len(loops)),
-        labels=[f"loop {loop}" for loop in loops],
-    )
-    axis.set(title="Exit distribution", ylabel="share of tokens that exit after the loop", ylim=(0, 1))
-    legend_below(axis, columns=4)
 
 
 def _plot_learning_rates(axis: Axes, logs: Logs, evaluations: Logs) -> None:
@@ -123,16 +78,6 @@ def _plot_ternary_weights(axis: Axes, logs: Logs, evaluations: Logs) -> None:
 def _plot_speed(axis: Axes, logs: Logs, evaluations: Logs) -> None:
     axis.plot(*curve(logs, "tokens_per_second"), color="tab:green")
     axis.set(title="Training speed", ylabel="tokens per second", ylim=(0, None))
-
-
-def _num_loops(logs: Logs) -> int:
-    return sum(name.startswith("loop_") and name.endswith("_loss") for name in logs[-1])
-
-
-def curve(logs: Logs, name: str, factor: float = 1.0) -> tuple[list[int], list[float]]:
-    """Steps and values of the entries that have the given name."""
-    known = [entry for entry in logs if name in entry]
-    return [entry["step"] for entry in known], [entry[name] * factor for entry in known]
 
 
 def _difference(logs: Logs, name: str, other: str) -> tuple[list[int], list[float]]:

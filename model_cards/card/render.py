@@ -13,6 +13,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from evaluation.results import Results
 from model_cards.card.metadata import Publication, metadata_problems
 from model_cards.card.results import benchmark_rows, commands, eval_results, speeds, verdicts, versions
+from model_cards.card.rust_usage import rust_usage
 from model_cards.card.training_record import TrainingRecord
 from model_cards.gguf.limits import exported_loops
 from model_cards.gguf.verify import Agreement
@@ -24,6 +25,8 @@ LINKS = {
     "bitnet": "https://arxiv.org/abs/2402.17764",
     "mhc": "https://arxiv.org/abs/2601.05732",
 }
+# Code, and the English of its comments.
+LANGUAGES = ["code", "en"]
 INTERVAL = "95% confidence interval"
 PROMPT = "/// Returns the larger of two numbers.\\nfn larger(a: i32, b: i32) -> i32 {\\n"
 LLAMA_CPP = "a build of July 2026 or newer"
@@ -77,7 +80,7 @@ def render_model_card(contents: CardContents) -> ModelCard:
     tags = ["rust", "code", "code-generation", "looplm", *(["ternary", "bitnet"] if config.ternary else [])]
     data = ModelCardData(
         license=publication.license,
-        language=["code"],
+        language=LANGUAGES,
         library_name="transformers",
         pipeline_tag="text-generation",
         tags=[*tags, *(["compiler-verified"] if rewarded else [])],
@@ -119,6 +122,7 @@ def render_model_card(contents: CardContents) -> ModelCard:
         python_usage=python_usage(publication.repo, exported_loops(config)),
         llama_cpp=LLAMA_CPP,
         llama_usage=llama_usage(publication, contents.gguf_files),
+        rust_usage=rust_usage(PROMPT),
         gguf_note=contents.gguf_note,
         training=contents.training.lines,
         max_position_embeddings=f"{config.max_position_embeddings:,}",
@@ -135,7 +139,7 @@ def render_gguf_card(
     loops = exported_loops(statistics.config)
     data = ModelCardData(
         license=publication.license,
-        language=["code"],
+        language=LANGUAGES,
         library_name="gguf",
         pipeline_tag="text-generation",
         tags=["gguf", "llama.cpp", "rust", "code", "looplm", *(["ternary"] if statistics.config.ternary else [])],

@@ -70,9 +70,8 @@ def read_results(places: Sequence[Path], model: ModelStatistics, folder: Path) -
             _check_model(results, model, path)
             _check_weights(results, digest, path)
             found.append(results)
-    order = [suite.benchmark for suite in suite_classes()]
-    known = [each for each in found if each.benchmark in order]
-    return sorted(known, key=lambda each: order.index(each.benchmark))
+    # By the suite that wrote them: some suites write results under several names.
+    return [each for suite in suite_classes() for each in found if suite.wrote(each.benchmark)]
 
 
 def _check_weights(results: Results, digest: Callable[[], str] | None, path: Path) -> None:
@@ -107,7 +106,7 @@ def benchmark_rows(results: Sequence[Results]) -> list[BenchmarkRow]:
     for suite in suite_classes():
         if not suite.in_quality_table:
             continue
-        measured = [each for each in results if each.benchmark == suite.benchmark]
+        measured = [each for each in results if suite.wrote(each.benchmark)]
         if not measured:
             found.append(BenchmarkRow(suite.title, "", NOT_MEASURED, "", "", ""))
         for each in measured:

@@ -1,12 +1,13 @@
-"""Record of a model's training, read from the folder of the run that trained it."""
+"""Record of a model's training for its card, read from the folder of the run that trained it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from model_cards.card.run_record import RunRecord, Settings, StageRecord
 from model_cards.checkpoint import read_json
 
 NOT_RECORDED = "not recorded"
-FIRST_STAGE, GATE_STAGE, EXPORT = "pretrain", "gate", "export"
 REWARDED = {"compile": "completions that compile", "tests": "completions that compile and pass hidden tests"}
 
 
@@ -21,52 +22,75 @@ class TrainingRecord:
     """
 
     lines: dict[str, str] = field(
-        default_factory=lambda: {"Training data": NOT_RECORDED, "Training": NOT_RECORDED},
+        default_factory=lambda: {
+            "Training data": NOT_RECORDED,
+            "Training": NOT_RECORDED,
+            "Hardware": NOT_RECORDED,
+            "Duration": NOT_RECORDED,
+        },
     )
     rewarded: str | None = None
 
     @classmethod
     def from_model_folder(cls, folder: Path) -> "TrainingRecord":
         """
-        Read the record of a model that a recipe run saved in `RUN/STAGE/model` or `RUN/export/packed`. A model in any
-        other folder has the default record, which says that nothing was recorded.
+        Read the record of a model, see [`RunRecord.of_model`]. A model without a run has the default record, which
+        says that nothing was recorded.
         """
-        stage_folder = folder.absolute().parent
-        run = stage_folder.parent
-        if stage_folder.name == EXPORT and (stage_folder / "finished.json").is_file():
-            stage_folder = run / read_json(stage_folder / "finished.json")["stage"]
-        if not (run / "recipe.json").is_file() or not (stage_folder / "finished.json").is_file():
+        run = RunRecord.of_model(folder)
+        if run is None or not run.stages:
             return cls()
-        recipe = read_json(run / "recipe.json")
-        stages = _stages(recipe)
-        if stage_folder.name not in stages:
-            return cls()
-        done = list(stages)[: list(stages).index(stage_folder.name) + 1]
-        lines = _data(recipe["data"], run / "prepare")
-        for name in done:
-            lines[f"Stage `{name}`"] = _stage(stages[name], run / name)
-        lines["Optimizer"] = f"{recipe['training']['optimizer']}, peak learning rate {stages[done[0]]['peak_lr']}"
-        lines["Hardware, duration"] = NOT_RECORDED
-        rewarded = [REWARDED[stages[name]["mode"]] for name in done if "num_generations" in stages[name]]
+        lines = data_lines(run.recipe["data"], run.prepared)
+        for stage in run.stages:
+            lines[f"Stage `{stage.name}`"] = stage_words(stage)
+        first = run.stages[0].settings
+        lines["Optimizer"] = f"{run.recipe['training']['optimizer']}, peak learning rate {first['peak_lr']}"
+        lines["Hardware"] = hardware_words(run.stages)
+        lines["Duration"] = total_duration(run.stages)
+        rewarded = [REWARDED[stage.settings["mode"]] for stage in run.stages if stage.is_reinforcement]
         return cls(lines, rewarded[-1] if rewarded else None)
 
 
-def _stages(recipe: dict) -> dict[str, dict]:
-    """The settings of the stages that trained, by name and in their order, from either form of `recipe.json`."""
-    stages = {name: values for name, values in recipe.items() if "kind" in values}
-    if not stages:
-        # An earlier version kept the first stage and the gate's in "training", and the others in "stages.NAME".
-        training = recipe["training"]
-        stages = {FIRST_STAGE: training | {"seq_len": recipe["data"]["seq_len"]}}
-        stages |= {key.removeprefix("stages."): values for key, values in recipe.items() if key.startswith("stages.")}
-        stages[GATE_STAGE] = {"total_steps": training.get("gate_steps", 0)}
-    return {name: values for name, values in stages.items() if values.get("total_steps")}
+def hardware_words(stages: tuple[StageRecord, ...]) -> str:
+    """Return the machines that stages trained on, each once."""
+    machines = [str(machine) for stage in stages for machine in stage.machines]
+    known = "; ".join(dict.fromkeys(machines))
+    missing = [stage.name for stage in stages if not stage.machines]
+    if not known or not missing:
+        return known or NOT_RECORDED
+    return f"{known}; of {', '.join(missing)} {NOT_RECORDED}"
 
 
-def _data(data: dict, prepared: Path) -> dict[str, str]:
+def total_duration(stages: tuple[StageRecord, ...]) -> str:
+    """Return the duration of the training of stages together, and say of which it was not recorded."""
+    known = [stage.seconds for stage in stages if stage.seconds is not None]
+    missing = [stage.name for stage in stages if stage.seconds is None]
+    if not known:
+        return NOT_RECORDED
+    return duration(sum(known)) + (f", without {', '.join(missing)}, where it was {NOT_RECORDED}" if missing else "")
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words."""
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} seconds"
+
+
+def data_lines(data: Settings, prepared: Path) -> dict[str, str]:
+    """Return the training text, and the compiler's verdicts on a sample of it, as lines by title."""
     own = "a folder of `.rs` files (not published)"
     toolchain = "documentation and sources of the Rust toolchain (MIT OR Apache-2.0)"
-    text = toolchain if data["data_dir"] is None else own
+    # "crates=FOLDER": the kind says what it is, the folder is nobody's business.
+    named = ", ".join(dict.fromkeys(source.partition("=")[0] for source in data.get("sources") or ()))
+    has_own = data.get("data_dir") is not None
+    parts = (
+        (own, has_own),
+        (toolchain, data.get("toolchain_docs") if has_own else not named),
+        (f"sources {named}", bool(named)),
+    )
+    text = ", ".join(words for words, used in parts if used)
     if (prepared / "finished.json").is_file():
         text += f", {read_json(prepared / 'finished.json')['texts']:,} texts"
     made = {
@@ -85,20 +109,24 @@ def _data(data: dict, prepared: Path) -> dict[str, str]:
     return lines
 
 
-def _stage(settings: dict, folder: Path) -> str:
+def stage_words(stage: StageRecord) -> str:
+    """Return the size of a stage in words, and what it reached in reinforcement learning."""
+    settings, finished = stage.settings, stage.finished
     steps = f"{settings['total_steps']:,} steps"
-    finished = read_json(folder / "finished.json") if (folder / "finished.json").is_file() else {}
-    if "num_generations" in settings:
+    if stage.is_reinforcement:
         prompts = f"{settings['prompts_per_step']} prompts x {settings['num_generations']} completions"
         rewarded = REWARDED[settings["mode"]]
         words = f"reinforcement learning ({settings['estimator']}), {steps} of {prompts}, rewarding {rewarded}"
         if "solved" in finished:
-            solved, compiles = (
-                " before and ".join(f"{e['value']:.1%} ({e['low']:.1%} to {e['high']:.1%})" for e in finished[name])
-                for name in ("solved", "compiles")
-            )
-            words += f"; share of {finished['tasks']} held-out tasks solved: {solved} after"
-            words += f"; share of completions that compile: {compiles} after"
+            solved, compiles = (before_and_after(finished[name]) for name in ("solved", "compiles"))
+            words += f"; share of {finished['tasks']} held-out tasks solved: {solved}"
+            words += f"; share of completions that compile: {compiles}"
         return words
     words = steps if "seq_len" not in settings else f"{steps}, {settings['seq_len']:,} tokens per block"
-    return words + (f", {finished['tokens']:,} tokens" if "tokens" in finished else "")
+    return words + (f", {stage.tokens:,} tokens" if stage.tokens else "")
+
+
+def before_and_after(shares: list[dict[str, Any]]) -> str:
+    """Return a share with its interval before and after a stage."""
+    words = (f"{each['value']:.1%} ({each['low']:.1%} to {each['high']:.1%})" for each in shares)
+    return " before and ".join(words) + " after"

@@ -18,6 +18,7 @@ from model_cards.card.render import CardContents, VerifiedGguf, render_gguf_card
 from model_cards.card.results import as_published, published_name, read_results
 from model_cards.card.training_record import TrainingRecord
 from model_cards.checkpoint import INDEX, TOKENIZER_FILES, WEIGHTS, LoopLMCheckpoint, read_json, read_tokenizer
+from model_cards.documents.write import write_documents
 from model_cards.gguf.export import export_gguf
 from model_cards.gguf.folder import load_float32
 from model_cards.gguf.limits import check_types, choose_types
@@ -98,6 +99,7 @@ def stage(
         render_gguf_card(publication, statistics, files).save(folders[publication.gguf_repo] / "README.md")
     contents = CardContents(publication, statistics, measured, training, files, note)
     render_model_card(contents).save(folders[publication.repo] / "README.md")
+    write_documents(folders[publication.repo], contents, folder, measured)
     return StagedRepositories(folders, completion, note)
 
 

@@ -49,7 +49,7 @@ def upload(folder: Path, repo: str, private: bool, message: str) -> Uploaded:
     change the files of the repository; when it is repeated, only missing data are sent.
 
     Args:
-        folder: All files in it are uploaded.
+        folder: All files in it and in its subfolders are uploaded.
         repo: "user/name" on the Hub.
         private: Create a private repository; an existing public one is refused.
         message: Message of the commit.
@@ -62,7 +62,8 @@ def upload(folder: Path, repo: str, private: bool, message: str) -> Uploaded:
         api.create_repo(repo, private=private, exist_ok=True)
         if private and not api.model_info(repo).private:
             raise ValueError(f"--private needs a private repository, and {repo} is public: change it on the Hub first")
-        own = {path.name: path for path in sorted(folder.iterdir())}
+        files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        own = {path.relative_to(folder).as_posix(): path for path in files}
         others = [name for name in api.list_repo_files(repo) if name not in own and name != ".gitattributes"]
         removed = [name for name in others if any(Path(name).match(each) for each in WEIGHTS) and "/" not in name]
         operations = [CommitOperationAdd(name, path) for name, path in own.items()]

@@ -12,9 +12,9 @@ from evaluation.pages.samples import ShownSample, pack
 from evaluation.report.runs import Run
 from evaluation.report.samples import shown_samples
 from evaluation.results import Results
+from evaluation.training_curves import read_metrics
 from recipes.pipeline.folder import read_settings, stage_settings
 from recipes.pipeline.stages.evaluated import Metric
-from trainers.plots import read_metrics
 from trainers.reinforcement.plots import meaning_of_success
 from trainers.reinforcement.sample_page import INDEX, SamplePage
 

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from evaluation.results import Results
+from evaluation.training_curves import read_metrics
 from model_cards.gguf.file import read_gguf
 from modeling_nanochat import LoopLMConfig
 from recipes.debug import debug
@@ -27,7 +28,6 @@ from tests.helpers.tiny_recipe import command, tiny_recipe, with_later
 from trainers.callbacks import MetricsFileCallback
 from trainers.data.pack import pack_blocks
 from trainers.data.tokenizer import train_tokenizer
-from trainers.plots import read_metrics
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,12 @@ from torch.nn import functional as F
 from transformers import Trainer
 
 from evaluation import progress
+from evaluation.training_curves import read_metrics
 from tests.helpers.pretraining import make_trainer, rows_with_unequal_labels
 from tests.helpers.tiny import VOCAB_SIZE, random_tokens, tiny_model
 from trainers.callbacks import EvaluateCallback, LoopProgressCallback, MetricsFileCallback
 from trainers.gate import GateTrainer
-from trainers.plots import plot_metrics, read_metrics
+from trainers.plots import plot_metrics
 from trainers.pretraining import LoopLMTrainer, checkpoint_bytes, last_complete_checkpoint, pretraining_arguments
 
 LENGTHS = (8, 3, 5, 2)

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 
 from evaluation.figures import legend_below, ordered_colors, panels, save
-from trainers.plots import STEPS, Logs, curve, read_metrics
+from evaluation.training_curves import STEPS, Logs, curve, read_metrics
 from trainers.reinforcement.sample_page import UNKNOWN_SUCCESS
 
 

@@ -196,7 +196,7 @@ def test_the_metadata_follow_the_rules_of_the_hub(saved, tmp_path, capsys):
     assert main(["card", "--model", str(saved), *OPTIONS, *given, "--output", str(out)]) == 0
     made = ModelCard.load(out)
     assert made.data.to_dict() | {"tags": None} == {
-        "language": ["code"],
+        "language": ["code", "en"],
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
         "license": "apache-2.0",

@@ -70,7 +70,8 @@ def test_what_reaches_the_hub_is_the_model_its_code_and_its_gguf(saved, hub, tmp
     assert sorted(hub.repositories) == [REPO, f"{REPO}-GGUF"] and all(hub.private.values())
     # One commit each, of exactly what was shown and staged.
     for name in hub.repositories:
-        files = {path.name: path.read_bytes() for path in (staging / name.split("/")[1]).iterdir()}
+        place = staging / name.split("/")[1]
+        files = {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*") if path.is_file()}
         assert {file: hub.repositories[name][file] for file in files} == files
         assert len(hub.commits[name]) == 1 and sorted(hub.commits[name][0]) == sorted(files)
         assert all(f"{len(content):,}  {file}" in printed for file, content in files.items())
