@@ -13,6 +13,7 @@ from huggingface_hub import EvalResult
 from evaluation.models.digest import OF_FILES, files_digest, weight_files
 from evaluation.results import Results
 from evaluation.suites.registry import SUITES, suite_classes, suite_of
+from model_cards.card.public_paths import without_folders
 from model_cards.model_statistics import ModelStatistics
 
 NOT_MEASURED = "not measured"
@@ -143,10 +144,9 @@ def commands(results: Sequence[Results], repo: str) -> list[str]:
 
 def as_published(results: Results, repo: str) -> Results:
     """Return results as they are published: with the model's name on the Hub, and without absolute paths."""
-    problems = results.settings.get("problems")
-    settings = dict(results.settings) | ({"problems": Path(problems).name} if problems else {})
     model = dict(results.model) | {"path": repo}
-    return replace(results, model=model, settings=settings, command=_public_command(results, repo))
+    settings, command = without_folders(results.settings), _public_command(results, repo)
+    return replace(results, model=model, settings=settings, command=command)
 
 
 def _public_command(results: Results, repo: str) -> str:

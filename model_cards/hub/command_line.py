@@ -20,7 +20,13 @@ def add_publish(subcommands):
         "GGUF files, and list what would be uploaded. Nothing is sent without --push.",
     )
     add_card_options(parser)
-    parser.add_argument("--repo", required=True, help="user/name on the Hub; the GGUF files go to user/name-GGUF")
+    parser.add_argument("--repo", help="user/name on the Hub; the GGUF files go to user/name-GGUF; needed to publish")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="only show what the model has and lacks for a publication, and how to get it; exit status 1: something "
+        "is missing or wrong",
+    )
     gguf = parser.add_mutually_exclusive_group()
     gguf.add_argument(
         "--gguf-types",
@@ -31,6 +37,7 @@ def add_publish(subcommands):
     )
     gguf.add_argument("--no-gguf", action="store_true", help="publish no GGUF files")
     parser.add_argument("--private", action="store_true", help="create private repositories")
+    parser.add_argument("--revision", help="branch to upload to, created unless it exists (default: the main one)")
     parser.add_argument("--push", action="store_true", help="upload; needs a token with write access (hf auth login)")
     output_dir = parser.add_argument(
         "--output-dir", type=Path, help="new folder for the staged files (default: a temporary folder)"
@@ -41,7 +48,14 @@ def add_publish(subcommands):
 def _publish(options: argparse.Namespace) -> int:
     if options.output_dir is not None:
         check_new_folder(options.output_dir)
+    if options.repo is None and not options.check:
+        raise ValueError("--repo must be given as user/name to publish; --check needs none")
     # `--help` and the check above need no PyTorch, whose import takes seconds.
+    if options.check:
+        from evaluation.tables import plain_console
+        from model_cards.checklist.show import show_checklist
+
+        return 0 if show_checklist(plain_console(), Path(options.model), options.results) else 1
     from model_cards.hub.publication import publish
 
     publish(
@@ -54,6 +68,7 @@ def _publish(options: argparse.Namespace) -> int:
         gguf=not options.no_gguf,
         gguf_types=options.gguf_types,
         private=options.private,
+        revision=options.revision,
         push=options.push,
         output_dir=options.output_dir,
     )

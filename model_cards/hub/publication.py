@@ -12,6 +12,7 @@ from rich.console import Console
 
 from evaluation.complete_files import complete_folder
 from model_cards.card.metadata import Publication, check_repo
+from model_cards.checklist.show import show_checklist
 from model_cards.hub.staging import stage
 from model_cards.hub.upload import log_in, upload
 from model_cards.model_statistics import file_sizes
@@ -30,6 +31,7 @@ def publish(
     gguf: bool = True,
     gguf_types: Sequence[str] | None = None,
     private: bool = False,
+    revision: str | None = None,
     push: bool = False,
     output_dir: Path | None = None,
 ) -> None:
@@ -44,6 +46,7 @@ def publish(
         gguf: Also publish GGUF files.
         gguf_types: Types of these files; None: those of [`choose_types`].
         private: Create private repositories.
+        revision: Branch of both repositories; None for the main one.
         push: Upload; otherwise no request is sent.
         output_dir: New folder for the staged files; None: a temporary one.
 
@@ -62,6 +65,7 @@ def publish(
             console.print(f"No GGUF repository: {staged.gguf_note}", markup=False)
         for name, files in staged.folders.items():
             _list_files(name, files, private)
+        show_checklist(console, folder, results)
         if not push:
             console.print(
                 "Nothing was uploaded. With --push each repository is created unless it exists, and gets one commit "
@@ -70,7 +74,7 @@ def publish(
             return
         console.print(f"Uploading as {user}")
         for name, files in staged.folders.items():
-            uploaded = upload(files, name, private, f"Upload {publication.name}")
+            uploaded = upload(files, name, private, f"Upload {publication.name}", revision)
             for title, others in (("Other files, kept", uploaded.kept), ("Removed weights", uploaded.removed)):
                 if others:
                     console.print(f"{title} in {name}: {', '.join(others)}", markup=False)
@@ -78,9 +82,13 @@ def publish(
 
 
 def _list_files(repo: str, folder: Path, private: bool) -> None:
-    sizes = file_sizes(folder)
+    sizes: dict[str, int] = {}
+    files = file_sizes(folder)
+    for name, size in files.items():
+        top, slash, _ = name.partition("/")
+        sizes[top + slash] = sizes.get(top + slash, 0) + size
     kind = "private" if private else "public"
     total = sum(sizes.values())
-    console.print(f"\n[bold]{repo}[/bold] ({kind} if new): {len(sizes)} files, {total / 1e6:,.2f} MB")
+    console.print(f"\n[bold]{repo}[/bold] ({kind} if new): {len(files)} files, {total / 1e6:,.2f} MB")
     for name, size in sizes.items():
         console.print(f"  {size:>15,}  {name}", markup=False)

@@ -6,6 +6,7 @@ checked here, and nothing else is ever uploaded.
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 from transformers import GenerationConfig, PreTrainedTokenizerFast
@@ -23,7 +24,9 @@ from model_cards.gguf.export import export_gguf
 from model_cards.gguf.folder import load_float32
 from model_cards.gguf.limits import check_types, choose_types
 from model_cards.gguf.verify import verify_gguf
+from model_cards.hub.private_data import check_no_private_data
 from model_cards.model_statistics import ModelStatistics
+from model_cards.snapshot.write import write_snapshot
 from modeling_nanochat import LoopLMConfig
 
 REQUIRED_FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
@@ -92,14 +95,17 @@ def stage(
         target = folders[publication.repo] / published_name(each)
         as_published(each, publication.repo).write(folders[publication.repo]).rename(target)
     completion = complete_in_clean_process(folders[publication.repo], PROMPT, max_new_tokens=16, temperature=0)
-    files: list[VerifiedGguf] = []
+    verified: list[VerifiedGguf] = []
     if types:
         folders[publication.gguf_repo] = staging / f"{publication.name}-GGUF"
-        files = stage_gguf(folder, folders[publication.gguf_repo], publication, checkpoint, tokenizer, types)
-        render_gguf_card(publication, statistics, files).save(folders[publication.gguf_repo] / "README.md")
-    contents = CardContents(publication, statistics, measured, training, files, note)
+        verified = stage_gguf(folder, folders[publication.gguf_repo], publication, checkpoint, tokenizer, types)
+        render_gguf_card(publication, statistics, verified).save(folders[publication.gguf_repo] / "README.md")
+    contents = CardContents(publication, statistics, measured, training, verified, note)
     render_model_card(contents).save(folders[publication.repo] / "README.md")
     write_documents(folders[publication.repo], contents, folder, measured)
+    write_snapshot(folders[publication.repo], folder, measured, publication.repo)
+    for staged in folders.values():
+        check_no_private_data(staged, (folder, *results))
     return StagedRepositories(folders, completion, note)
 
 
@@ -144,9 +150,10 @@ def _as_set(ids: int | list[int] | None) -> set[int]:
     return set() if ids is None else set(ids) if isinstance(ids, list) else {ids}
 
 
-def code_files(folder: Path) -> list[str]:
+def code_files(folder: Path) -> list[Path]:
     """
-    Return the names of the .py files that the model's `auto_map` needs.
+    Return the .py files that the model's `auto_map` needs. A folder without them, as some programs copy models,
+    gets those of this installation, if `auto_map` names its files.
 
     Raises:
         ValueError: `auto_map` is incomplete, or a file that it needs is not in the folder.
@@ -158,8 +165,12 @@ def code_files(folder: Path) -> list[str]:
                 f"{folder}/config.json: auto_map must name {name}, so that the model loads by its own code; save it "
                 "again with save_pretrained"
             )
+    names = {f"{reference.split('.')[0]}.py" for reference in auto_map.values()}
+    own = Path(str(files("modeling_nanochat")))
+    if not any((folder / name).is_file() for name in names) and all((own / name).is_file() for name in names):
+        folder = own
     needed: set[Path] = set()
-    todo = [folder / f"{reference.split('.')[0]}.py" for reference in auto_map.values()]
+    todo = [folder / name for name in sorted(names)]
     for path in todo:
         if not path.is_file():
             raise ValueError(
@@ -169,7 +180,7 @@ def code_files(folder: Path) -> list[str]:
         if path not in needed:
             needed.add(path)
             todo += [folder / f"{name}.py" for name in get_relative_imports(path)]
-    return sorted(path.name for path in needed)
+    return sorted(needed)
 
 
 def stage_model(source: Path, target: Path) -> None:
@@ -183,7 +194,7 @@ def stage_model(source: Path, target: Path) -> None:
     Raises:
         ValueError, FileNotFoundError: The model needs a file that is missing or damaged.
     """
-    names = [*REQUIRED_FILES, *code_files(source)]
+    names = list(REQUIRED_FILES)
     names += [name for name in OPTIONAL_FILES if (source / name).is_file() and name not in names]
     if (source / WEIGHTS).is_file():
         names.append(WEIGHTS)
@@ -191,8 +202,8 @@ def stage_model(source: Path, target: Path) -> None:
         shards = sorted(set(read_json(source / INDEX)["weight_map"].values()))
         names += [INDEX, *shards]
     target.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        shutil.copyfile(source / name, target / name)
+    for path in [*(source / name for name in names), *code_files(source)]:
+        shutil.copyfile(path, target / path.name)
 
 
 def stage_gguf(
@@ -210,7 +221,7 @@ def stage_gguf(
         ValueError: A file disagrees with the model.
     """
     target.mkdir(parents=True, exist_ok=True)
-    files = []
+    verified = []
     model = load_float32(source)
     for type in types:
         name = f"{publication.name}-{type.upper()}.gguf"
@@ -221,5 +232,5 @@ def stage_gguf(
                 f"{name} must compute in llama.cpp what the model computes: {'; '.join(agreement.problems)}. Nothing "
                 "was uploaded; leave this type out with --gguf-types, or all of them with --no-gguf"
             )
-        files.append(VerifiedGguf(name, type, written.nbytes, agreement))
-    return files
+        verified.append(VerifiedGguf(name, type, written.nbytes, agreement))
+    return verified

@@ -2,3 +2,4 @@
 
 PREPARED = "prepare"
 SYNTHETIC_FILE, TASKS_FILE = "synthetic.jsonl", "tasks.jsonl"
+MODEL_CARD = "model_card.md"

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.rust_files import rust_files
+from model_cards.snapshot.recorded import CODE
 from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.fields import from_json, values_of
-from recipes.pipeline.file_names import PREPARED, SYNTHETIC_FILE, TASKS_FILE
+from recipes.pipeline.file_names import MODEL_CARD, PREPARED, SYNTHETIC_FILE, TASKS_FILE
 from recipes.pipeline.former_runs import from_former_run
 from recipes.pipeline.hardware_settings import HardwareSettings
 from recipes.pipeline.initial_model import SECTION as INIT_FROM
@@ -32,7 +33,7 @@ SETTINGS_FILE = "recipe.json"
 NEXT = "next"
 LOCK_FILE = "lock"
 # What a run makes in its folder, besides its stages' folders; nothing else there is ever deleted.
-RUN_ENTRIES = (PREPARED, SYNTHETIC_FILE, TASKS_FILE, "evaluation", "report.json", "report.html")
+RUN_ENTRIES = (PREPARED, SYNTHETIC_FILE, TASKS_FILE, "evaluation", CODE, "report.json", "report.html", MODEL_CARD)
 
 
 def as_kept(recipe: Recipe) -> Kept:

@@ -22,6 +22,7 @@ from evaluation.tables import plain_console, print_table
 from model_cards.model_statistics import file_sizes
 from modeling_nanochat import BitLinear, LoopLMForCausalLM
 from recipes.pipeline.prepare import Prepared
+from recipes.pipeline.publication import show_publication
 from recipes.pipeline.report_page import write_page
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.stages.stage import Stage
@@ -118,6 +119,7 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage) -> None:
         for name, value in result.rows(stage):
             table.add_row(name, Text(value))
     print_table(console, table)
+    show_publication(console, recipe, last)
     console.print(
         f"Everything is in {recipe.run_dir}; {page} shows it with plots and samples", markup=False, soft_wrap=True
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from evaluation.rust.sandbox.runner import OPT_IN
+from model_cards.snapshot.recorded import record_code
 from recipes.pipeline.folder import resume_command
 from recipes.pipeline.prepare import Prepared
 from recipes.pipeline.processes import process_state
@@ -42,6 +43,8 @@ def finish(recipe: Recipe, prepared: Prepared, only: str | None = None) -> Stage
                 continue
             if is_main:
                 console.print(f"Stage {stage.name}: {stage.summary()}")
+                if not stage.is_finished(recipe):
+                    record_code(recipe.run_dir, stage.name)
             stage.run(recipe, prepared, previous)
             trained = stage
         previous = stage.model_folder(recipe)
