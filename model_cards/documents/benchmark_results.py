@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from evaluation.public_paths import without_folders
 from evaluation.results import Results
 from evaluation.suites.registry import suite_classes, suite_of
 from evaluation.suites.suite import Suite
 from evaluation.tables import markdown_rows, markdown_table
 from model_cards.card.results import NOT_MEASURED, as_published, published_name
-from model_cards.documents.public_paths import without_folders
 
 IMAGES = "images"
 INTERVALS = (

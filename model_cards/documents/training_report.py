@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
+from evaluation.public_paths import without_folders
 from evaluation.tables import markdown_rows
 from model_cards.card.run_record import RunRecord, StageRecord
 from model_cards.card.training_record import (
@@ -15,7 +16,6 @@ from model_cards.card.training_record import (
     stage_words,
     total_duration,
 )
-from model_cards.documents.public_paths import without_folders
 from model_cards.documents.training_data import data_parts
 from model_cards.documents.training_plots import REWARDS, stage_plots
 
