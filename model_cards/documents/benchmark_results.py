@@ -73,7 +73,7 @@ def _parts(name: str, results: Sequence[Results], target: Path) -> Iterator[str]
         yield INTERVALS
         yield markdown_rows(list(_overview(results)), right=(2, 4))
     if missing:
-        yield f"Benchmarks without results ({NOT_MEASURED}): {', '.join(each.title for each in missing)}."
+        yield f"Benchmarks without results ({NOT_MEASURED}): {'; '.join(each.title for each in missing)}."
     named = {metric for each in results for metric in each.metrics}
     explained = [
         [shape, words] for shape, words in METRICS.items() if any(_has_shape(metric, shape) for metric in named)

@@ -75,8 +75,9 @@ def test_the_rows_are_uploaded_with_the_card_in_one_commit_and_load_with_their_c
         (tmp_path / "it" / name).write_bytes(content)
 
     made = DatasetCard(stored["README.md"].decode())
-    assert made.data.language == ["code", "en"] and made.data.license == ["mit"]
-    assert made.data.size_categories == ["n<1K"] and made.data.task_categories == ["text-generation"]
+    data = made.data.to_dict()
+    assert data["language"] == ["code", "en"] and data["license"] == ["mit"]
+    assert data["size_categories"] == ["n<1K"] and data["task_categories"] == ["text-generation"]
     assert f'load_dataset("{REPO}", "rows", split="train")' in made.text and "- demo-1.0.0: MIT (1 rows)" in made.text
     assert "/home/me" not in stored["README.md"].decode() and "--source=crates=crates" in made.text
     # The first file has no crate in any row, and the second one has.
