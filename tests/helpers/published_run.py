@@ -75,9 +75,10 @@ def _write_data(folder: Path) -> None:
 def write_results(folder: Path, model: dict) -> Path:
     """Write results of programs, of texts and of speed, with numbers that occur nowhere else."""
     solved = {f"Rust/{index}": float(index % 4 == 0) for index in range(43)}
-    common = {"versions": {"torch": "2.99", "rustc": "1.88.8"}, "model": model | {"path": "/home/me/model"}}
+    versions, model = {"torch": "2.99", "rustc": "1.88.8"}, model | {"path": "/home/me/model"}
     Results(
         "humaneval_rust",
+        model,
         metrics={"pass@1": share_interval(list(solved.values()))},
         per_problem={"pass@1": solved},
         verdicts={"valid": 11, "tests_failed": 32},
@@ -86,19 +87,20 @@ def write_results(folder: Path, model: dict) -> Path:
         | {"problems": "/home/me/rows.gz", "edition": "2021"},
         command="nanochat-ternary eval run --model /home/me/model --output-dir /home/me/results",
         seconds=211.4,
-        **common,
+        versions=versions,
     ).write(folder)
     names = ("bits_per_byte", "bits_per_byte_loop_1", "bits_per_byte_loop_2")
     points = [{"threshold": 0.5, "mean_loops": 1.25, "loss": 1.31}]
     Results(
         "perplexity",
+        model,
         metrics=dict.fromkeys(names, Interval(0.71234, 0.61234, 0.81234)),
         per_problem=dict.fromkeys(names, {"a": 0.70117, "b": 0.72351}),
         details={"perplexity_by_loop": [3.456, 3.321], "tokens": 997, "depth_quality": points},
         settings={"window": 384, "text": "/home/me/texts.jsonl"},
         unit="texts",
         seconds=46.2,
-        **common,
+        versions=versions,
     ).write(folder)
     speed = {
         "batch_size": 9,
@@ -110,13 +112,14 @@ def write_results(folder: Path, model: dict) -> Path:
     speed |= {"prompt_tokens_per_second": [911.0, 907.5], "decode_tokens_per_second": [51.5, 52.5]}
     Results(
         "performance_benchmarks",
+        model,
         metrics={"decode tokens/s": Interval(52.0, 51.5, 52.5)},
         per_problem={"decode tokens/s": {"round 1": 51.5, "round 2": 52.5}},
         details={"speeds": [speed], "device": "cpu", "threads": 6, "dtype": "float32"},
         settings={"batch_sizes": [9], "prompt_tokens": 131, "new_tokens": 33, "rounds": 2},
         unit="rounds",
         seconds=18.6,
-        **common,
+        versions=versions,
     ).write(folder)
     return folder
 

@@ -12,8 +12,9 @@ import pytest
 
 from evaluation.public_paths import public_command, without_folders
 from evaluation.rust.rustc.toolchain import find_toolchain
+from model_cards.card import render
 from model_cards.card.metadata import Publication
-from model_cards.card.render import CardContents, render_model_card, tested_transformers
+from model_cards.card.render import CardContents, render_model_card
 from model_cards.card.results import read_results
 from model_cards.card.run_record import RunRecord
 from model_cards.card.rust_usage import rust_usage
@@ -113,7 +114,7 @@ def allowed_numbers(folder):
     stages = json.loads((folder / "run" / "recipe.json").read_text())
     # The rejected texts, and the layers that are applied.
     values += [model.config.num_hidden_layers, stages["pretrain"]["total_steps"]]
-    values += leaves(tested_transformers())
+    values += leaves(render.tested_transformers())
     return OWN_NUMBERS | {form for value in values for form in forms(value)}
 
 
