@@ -1,4 +1,4 @@
-"""Description of the machine that a long work runs on, kept beside its results."""
+"""Description of the machine that a long work runs on, kept beside its results. The module imports no PyTorch."""
 
 import os
 import platform
@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
-
-import torch
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,8 @@ class Machine:
     @classmethod
     def this(cls, processes: int = 1) -> Self:
         """Describe this machine; each of the processes uses one GPU where there are any."""
+        import torch
+
         names = os.sysconf_names
         known = "SC_PHYS_PAGES" in names and "SC_PAGE_SIZE" in names
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if known else None

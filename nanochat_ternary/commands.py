@@ -44,7 +44,7 @@ COMMANDS: dict[str, Command | Group] = {
             "prepare": Command("prepare the data of a recipe", "recipes.pipeline.prepare_command:add_prepare"),
             "inspect": Command("show a prepared data set", "trainers.data.preparation.command_line:add_inspect"),
             "card": Command(
-                "write the card of a prepared data set", "trainers.data.preparation.command_line:add_card"
+                "write the card of a prepared data set, and publish it", "recipes.data_card.command_line:add_card"
             ),
             "synth": Command("generate verified samples or tasks", "trainers.data.command_line:add_synth"),
             "augment": Command("rewrite programs into verified variants", "trainers.data.command_line:add_augment"),

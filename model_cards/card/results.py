@@ -11,9 +11,9 @@ from typing import Any
 from huggingface_hub import EvalResult
 
 from evaluation.models.digest import OF_FILES, files_digest, weight_files
+from evaluation.public_paths import without_folders
 from evaluation.results import Results
 from evaluation.suites.registry import SUITES, suite_classes, suite_of
-from model_cards.card.public_paths import without_folders
 from model_cards.model_statistics import ModelStatistics
 
 NOT_MEASURED = "not measured"

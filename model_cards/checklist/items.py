@@ -15,7 +15,7 @@ from model_cards.card.run_record import RunRecord
 from model_cards.checkpoint import LoopLMCheckpoint, read_json, read_tokenizer
 from model_cards.documents.write import BENCHMARK_RESULTS, MODEL_CARD, TRAINING_REPORT
 from model_cards.gguf.limits import choose_types
-from model_cards.hub.staging import check_special_tokens, code_files
+from model_cards.model_folder import check_special_tokens, code_files
 from model_cards.model_statistics import ModelStatistics
 from model_cards.snapshot.requirements import NOT_INSTALLED, pinned_requirements
 from model_cards.snapshot.source import REQUIREMENTS
@@ -120,6 +120,10 @@ def check_items(subject: Subject) -> list[tuple[Item, Finding]]:
     return found
 
 
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
 def _weights(subject: Subject) -> Finding:
     subject.checkpoint.check_names()
     config = subject.checkpoint.config
@@ -209,9 +213,9 @@ def _data_preprocessing(subject: Subject) -> Finding:
 
 def _evaluation_scripts(subject: Subject) -> Finding:
     good = [each for each in subject.measured.values() if isinstance(each, Results) and each.command]
-    return (
-        Finding(DONE, f"{len(good)} commands") if good else Finding(MISSING, "no results", _evaluation(subject, "all"))
-    )
+    if not good:
+        return Finding(MISSING, "no results", _evaluation(subject, "all"))
+    return Finding(DONE, _count(len(good), "command"))
 
 
 def _requirements(subject: Subject) -> Finding:

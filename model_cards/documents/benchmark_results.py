@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from evaluation.public_paths import without_folders
 from evaluation.results import Results
 from evaluation.suites.registry import suite_classes, suite_of
 from evaluation.suites.suite import Suite
 from evaluation.tables import markdown_rows, markdown_table
-from model_cards.card.public_paths import without_folders
 from model_cards.card.results import NOT_MEASURED, as_published, published_name
 
 IMAGES = "images"
@@ -73,7 +73,7 @@ def _parts(name: str, results: Sequence[Results], target: Path) -> Iterator[str]
         yield INTERVALS
         yield markdown_rows(list(_overview(results)), right=(2, 4))
     if missing:
-        yield f"Benchmarks without results ({NOT_MEASURED}): {', '.join(each.title for each in missing)}."
+        yield f"Benchmarks without results ({NOT_MEASURED}): {'; '.join(each.title for each in missing)}."
     named = {metric for each in results for metric in each.metrics}
     explained = [
         [shape, words] for shape, words in METRICS.items() if any(_has_shape(metric, shape) for metric in named)

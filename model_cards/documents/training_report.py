@@ -5,8 +5,8 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
+from evaluation.public_paths import without_folders
 from evaluation.tables import markdown_rows
-from model_cards.card.public_paths import without_folders
 from model_cards.card.run_record import RunRecord, StageRecord
 from model_cards.card.training_record import (
     NOT_RECORDED,

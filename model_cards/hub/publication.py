@@ -74,7 +74,7 @@ def publish(
             return
         console.print(f"Uploading as {user}")
         for name, files in staged.folders.items():
-            uploaded = upload(files, name, private, f"Upload {publication.name}", revision)
+            uploaded = upload(files, name, private, f"Upload {publication.name}", revision=revision)
             for title, others in (("Other files, kept", uploaded.kept), ("Removed weights", uploaded.removed)):
                 if others:
                     console.print(f"{title} in {name}: {', '.join(others)}", markup=False)

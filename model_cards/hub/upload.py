@@ -1,9 +1,11 @@
 """Upload of a staged folder to the Hub, in one commit that the Hub validates before large files are sent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Literal
 
 from httpx2 import HTTPError
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
@@ -31,7 +33,7 @@ class Uploaded:
     Attributes:
         url: Address of the commit.
         kept: Other files in the repository, which were kept.
-        removed: Weights of an earlier model, which would have been mixed up with the new ones.
+        removed: Files of an earlier version, which would have been mixed up with the new ones.
     """
 
     url: str
@@ -54,7 +56,16 @@ def log_in() -> str:
         return HfApi().whoami()["name"]
 
 
-def upload(folder: Path, repo: str, private: bool, message: str, revision: str | None = None) -> Uploaded:
+def upload(
+    folder: Path,
+    repo: str,
+    private: bool,
+    message: str,
+    *,
+    revision: str | None = None,
+    kind: Literal["model", "dataset"] = "model",
+    replaced: Sequence[str] = WEIGHTS,
+) -> Uploaded:
     """
     Create a repository unless it exists, and add a commit with the files of a folder. An interrupted upload does not
     change the files of the repository; when it is repeated, only missing data are sent.
@@ -65,22 +76,25 @@ def upload(folder: Path, repo: str, private: bool, message: str, revision: str |
         private: Create a private repository; an existing public one is refused.
         message: Message of the commit.
         revision: Branch to commit to, which is created from the main one unless it exists; None for the main one.
+        kind: Kind of the repository.
+        replaced: Patterns of the names of files that are removed unless they are in `folder`, because they would be
+            mixed up with the new ones. A pattern without a slash is for the top folder only.
 
     Raises:
         ValueError: The Hub refuses the upload, or cannot be reached.
     """
     with _one_sentence_errors(repo):
         api = HfApi()
-        api.create_repo(repo, private=private, exist_ok=True)
-        if private and not api.model_info(repo).private:
+        api.create_repo(repo, private=private, exist_ok=True, repo_type=kind)
+        if private and not api.repo_info(repo, repo_type=kind).private:
             raise ValueError(f"--private needs a private repository, and {repo} is public: change it on the Hub first")
         if revision is not None:
-            api.create_branch(repo, branch=revision, exist_ok=True)
+            api.create_branch(repo, branch=revision, exist_ok=True, repo_type=kind)
         files = (path for path in sorted(folder.rglob("*")) if path.is_file())
         own = {path.relative_to(folder).as_posix(): path for path in files}
-        there = api.list_repo_files(repo, revision=revision)
+        there = api.list_repo_files(repo, revision=revision, repo_type=kind)
         others = [name for name in there if name not in own and name != ".gitattributes"]
-        removed = [name for name in others if any(Path(name).match(each) for each in WEIGHTS) and "/" not in name]
+        removed = [name for name in others if any(_matches(name, pattern) for pattern in replaced)]
         operations = [CommitOperationAdd(name, path) for name, path in own.items()]
         # Not `upload_folder`, which may make several commits and has the card checked last.
         commit = api.create_commit(
@@ -88,9 +102,14 @@ def upload(folder: Path, repo: str, private: bool, message: str, revision: str |
             [*operations, *(CommitOperationDelete(name) for name in removed)],
             commit_message=message,
             revision=revision,
+            repo_type=kind,
         )
     kept = tuple(name for name in others if name not in removed)
     return Uploaded(commit.commit_url, kept, tuple(removed))
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name.count("/") == pattern.count("/") and fnmatchcase(name, pattern)
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from evaluation.public_paths import without_folders
 from evaluation.results import Results
-from model_cards.card.public_paths import without_folders
 from model_cards.card.results import commands
 from model_cards.card.run_record import RunRecord
 from model_cards.snapshot.recorded import RecordedCode

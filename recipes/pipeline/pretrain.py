@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast, set_seed
 from transformers.trainer_callback import ProgressCallback
 
 from evaluation.loss_by_depth import loss_by_depth
+from evaluation.machine import Machine
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from recipes.pipeline.continuous import continuous_evaluation
 from recipes.pipeline.hardware import trainer_arguments, usable_gpu_memory, use_precision
@@ -28,6 +29,7 @@ from trainers.data.collator import collate_blocks
 from trainers.data.pack import regroup_blocks
 from trainers.data.tokenizer import check_special_tokens, special_token_ids
 from trainers.pretraining import last_complete_checkpoint, pretraining_arguments, train_from
+from trainers.training_time import TrainingTime, TrainingTimeCallback
 
 if TYPE_CHECKING:
     from recipes.pipeline.stages.text import TextStage
@@ -110,6 +112,7 @@ def pretrain(recipe: Recipe, stage: "TextStage", prepared: Prepared, previous: P
         evaluate = continuous_evaluation(recipe, stage, prepared, model)
         trainer.add_callback(EvaluateCallback(evaluate, folder / "metrics.jsonl", training.eval_steps))
     trainer.add_callback(PlotCallback(folder))
+    trainer.add_callback(TrainingTimeCallback(folder, Machine.this(processes)))
     trainer.remove_callback(ProgressCallback)
     trainer.add_callback(LoopProgressCallback)
     checkpoint = last_complete_checkpoint(folder)
@@ -121,11 +124,14 @@ def pretrain(recipe: Recipe, stage: "TextStage", prepared: Prepared, previous: P
     train_from(trainer, checkpoint)
     seconds = time.perf_counter() - started
     trainer.save_model(str(folder / "model"))
+    taken = TrainingTime.read(folder, stage.total_steps)
     new_tokens = (stage.total_steps - start_step) * stage.tokens_per_step
     found = StageResult(
         tokens=stage.total_steps * stage.tokens_per_step,
         tokens_per_second=new_tokens / seconds if new_tokens else None,
         held_out_loss=loss_by_depth(trainer.model, prepared.validation),
+        seconds=taken.seconds,
+        machines=taken.machines,
     )
     if trainer.is_world_process_zero():
         found.write(folder / FINISHED)

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from evaluation.generation_settings import GenerationSettings
 from evaluation.loss_by_depth import loss_by_depth
+from evaluation.machine import Machine
 from evaluation.rust import RustVerifier
 from modeling_nanochat import LoopLMForCausalLM
 from recipes.pipeline.continuous import continuous_evaluation
@@ -28,6 +29,7 @@ from trainers.hardware import use_tf32
 from trainers.pretraining import last_complete_checkpoint, train_from
 from trainers.reinforcement.maxrl import MaxRLConfig, MaxRLTrainer
 from trainers.reinforcement.rewards import RustReward, with_empty_body
+from trainers.training_time import TrainingTime, TrainingTimeCallback
 
 if TYPE_CHECKING:
     from recipes.pipeline.stages.maxrl import MaxRL
@@ -113,7 +115,7 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
         args=arguments,
         train_dataset=task_prompts(training),
         processing_class=prepared.tokenizer,
-        callbacks=[DivergenceCallback()],
+        callbacks=[DivergenceCallback(), TrainingTimeCallback(folder, Machine.this(state.num_processes))],
     )
 
     if stage.eval_steps:
@@ -148,6 +150,7 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
     held_out_loss = loss_by_depth(trainer.policy, prepared.validation)
     if before is not None:
         after = measure("after")
+        taken = TrainingTime.read(folder, stage.total_steps)
         Reinforced(
             tasks=len(held_out),
             samples=stage.samples,
@@ -155,6 +158,8 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
             solved_at_all=(before.pass_at(stage.samples), after.pass_at(stage.samples)),
             compiles=(before.compile_rate, after.compile_rate),
             held_out_loss=held_out_loss,
+            seconds=taken.seconds,
+            machines=taken.machines,
         ).write(folder / FINISHED)
     state.wait_for_everyone()
 

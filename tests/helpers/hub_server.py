@@ -18,7 +18,7 @@ class Hub:
 
     Attributes:
         requests: Method and path of each.
-        repositories: Files by name, of each repository by its name.
+        repositories: Files by name, of each repository by its name; that of a data set begins with "datasets/".
         private: Of each repository as it was created.
         commits: Of each repository the names of the files that each commit changed.
         objects: Large files by their SHA-256.
@@ -51,11 +51,12 @@ class Hub:
         self._thread.join()
 
     def create(self, request: dict) -> tuple[int, dict]:
-        name = f"{request['organization']}/{request['name']}"
+        kind = request.get("type", "model")
+        name = ("datasets/" if kind == "dataset" else "") + f"{request['organization']}/{request['name']}"
         if request["organization"] != "tester":
-            return 403, {"error": "You don't have the rights to create a model under this namespace"}
+            return 403, {"error": f"You don't have the rights to create a {kind} under this namespace"}
         if name in self.repositories:
-            return 409, {"error": "You already created this model repo", "url": f"{self.endpoint}/{name}"}
+            return 409, {"error": f"You already created this {kind} repo", "url": f"{self.endpoint}/{name}"}
         self.repositories[name] = {".gitattributes": b"*.safetensors filter=lfs\n"}
         self.private[name] = request.get("visibility") == "private"
         self.commits[name] = []
@@ -66,7 +67,7 @@ class Hub:
         kept = self.repositories[name]
         files = []
         for file in request["files"]:
-            large = file["path"].endswith((".safetensors", ".gguf"))
+            large = file["path"].endswith((".safetensors", ".gguf", ".jsonl"))
             content = kept.get(file["path"])
             oid = None if content is None else (_sha256(content) if large else _git_hash(content))
             mode = "lfs" if large else "regular"
@@ -166,8 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(200, {"errors": [], "warnings": []})
         if path.endswith(".git/info/lfs/objects/batch"):
             return self._answer(200, hub.batch(json.loads(content)))
-        assert parts[:2] == ["api", "models"], path
-        name, rest = "/".join(parts[2:4]), parts[4:]
+        assert parts[0] == "api" and parts[1] in ("models", "datasets"), path
+        name, rest = ("datasets/" if parts[1] == "datasets" else "") + "/".join(parts[2:4]), parts[4:]
         if name not in hub.repositories:
             return self._answer(404, {"error": "Repository not found"})
         if rest == ["preupload", "main"]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 from transformers.optimization import get_scheduler
 
+from evaluation.machine import Machine
 from evaluation.rust.sandbox.runner import CodeExecutionNotAllowed
 from recipes.__main__ import all_recipes
 from recipes.pipeline import prepare
@@ -23,6 +24,7 @@ from recipes.pipeline.settings import settings as settings_of
 from recipes.pipeline.stages.ouro import OURO, with_ouro_schedule
 from recipes.pipeline.stages.pretrain import Pretrain
 from recipes.pipeline.stages.reinforced import Reinforced
+from recipes.pipeline.stages.stage import StageResult
 from recipes.pipeline.start import start
 from tests.helpers.tiny_recipe import command, tiny_recipe, with_later
 from trainers.callbacks import DivergenceCallback, TrainingDiverged
@@ -359,6 +361,8 @@ def test_a_stage_of_reinforcement_learning_waits_for_consent_is_measured_and_not
     folder = recipe.run_dir / "maxrl"
     found = Reinforced.read(folder / "finished.json")
     assert found.tasks == 1 and 0 <= found.compiles[0].low < found.compiles[0].high <= 1
+    pretrained = StageResult.read(recipe.run_dir / "pretrain" / "finished.json")
+    assert pretrained.seconds and pretrained.machines == found.machines == (Machine.this(),)
     assert len(list((folder / "samples").glob("step_*.html"))) == 2
     assert [json.loads(line)["step"] for line in (folder / "evaluations.jsonl").open()] == [2]
 
@@ -368,6 +372,7 @@ def test_a_stage_of_reinforcement_learning_waits_for_consent_is_measured_and_not
     finish(recipe, start(recipe, resume=True), "maxrl")
     assert (folder / "model" / "model.safetensors").read_bytes() == weights
     assert not (folder / "checkpoint-3").exists()
+    assert found.seconds and Reinforced.read(folder / "finished.json").seconds == found.seconds
     assert [json.loads(line)["step"] for line in (folder / "evaluations.jsonl").open()] == [2]
 
 

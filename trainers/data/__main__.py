@@ -1,7 +1,7 @@
 """
 `python -m trainers.data`: download crates (`fetch`), list kinds of sources (`sources`), show a prepared data set
-(`inspect`) and write its card (`card`), generate Rust (`synth`), rewrite it (`augment`), make tasks from crates
-(`holes`), and compare files (`report`).
+(`inspect`), generate Rust (`synth`), rewrite it (`augment`), make tasks from crates (`holes`), and compare files
+(`report`).
 """
 
 import argparse
@@ -16,7 +16,6 @@ ADDED = (
     sources_command.add_fetch,
     sources_command.add_sources,
     prepared.add_inspect,
-    prepared.add_card,
     command_line.add_synth,
     command_line.add_augment,
     add_holes,

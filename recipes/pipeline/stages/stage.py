@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from evaluation.machine import Machine
 from recipes.pipeline.fields import Settings
 
 if TYPE_CHECKING:
@@ -34,16 +35,22 @@ class StageResult:
         tokens: Tokens of text that the stage trained on.
         tokens_per_second: Of its last uninterrupted part; None when no step was left to do.
         held_out_loss: After each loop, in nats per token, over all held-out blocks; empty where nothing was trained.
+        seconds: Wall-clock time of the training, over all calls that continued it; None when it was not recorded.
+        machines: Where it trained, each machine once; empty when it was not recorded.
     """
 
     tokens: int = 0
     tokens_per_second: float | None = None
     held_out_loss: Sequence[float] = ()
+    seconds: float | None = None
+    machines: Sequence[Machine] = ()
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read the result of a finished stage."""
-        return cls(**json.loads(path.read_text()))
+        values = json.loads(path.read_text())
+        machines = tuple(Machine.from_json(each) for each in values.pop("machines", ()))
+        return cls(machines=machines, **values)
 
     def write(self, path: Path) -> None:
         """Write the result: the stage is finished."""

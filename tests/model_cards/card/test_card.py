@@ -11,6 +11,7 @@ from huggingface_hub import ModelCard
 
 from evaluation import __main__ as evaluation
 from evaluation.generation_settings import GenerationSettings
+from evaluation.machine import Machine
 from evaluation.results import Results, share_interval
 from evaluation.results_folder import describe
 from evaluation.suites.depth_descriptions import describe_depth
@@ -283,7 +284,8 @@ def test_the_training_is_told_from_the_run_that_made_the_model(saved, tmp_path, 
     run = tmp_path / "run"
     share = {"value": 0.25, "low": 0.125, "high": 0.5}
     judged = {"tasks": 8, "solved": [share, share], "compiles": [share, {"value": 0.625, "low": 0.5, "high": 0.75}]}
-    for stage, finished in (("pretrain", {"tokens": 12345}), ("maxrl", judged), ("later", {"tokens": 777})):
+    timed = {"tokens": 12345, "seconds": 7380.0, "machines": [asdict(Machine("a processor", 3))]}
+    for stage, finished in (("pretrain", timed), ("maxrl", judged), ("later", {"tokens": 777})):
         (run / stage).mkdir(parents=True)
         (run / stage / "finished.json").write_text(json.dumps(finished))
     (run / "maxrl" / "model").symlink_to(saved)
@@ -320,6 +322,8 @@ def test_the_training_is_told_from_the_run_that_made_the_model(saved, tmp_path, 
     assert "rewarded completions that compile; see" in made.text and "pass hidden tests" not in made.text
     assert "17 valid, 3 semantic_error (2 fail only because of missing crates" in made.text
     assert "| Optimizer | adamw, peak learning rate 0.001 |" in made.text
+    assert "| Hardware | a processor, 3 threads; of maxrl not recorded |" in made.text
+    assert "| Duration | 2.0 hours, without maxrl, where it was not recorded |" in made.text
     assert "777" not in made.text and "secret" not in made.text and "left_out" not in made.text
     assert "compiler-verified" in made.data.tags
 

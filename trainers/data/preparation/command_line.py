@@ -1,4 +1,4 @@
-"""Subcommands `inspect` and `card`: show a prepared data set, and write its card."""
+"""The subcommand `inspect`: show a prepared data set."""
 
 import argparse
 from pathlib import Path
@@ -52,42 +52,6 @@ def inspect(options: argparse.Namespace) -> int:
             f"\n{row['source']} {row['path']} ({row['license']}, {row['level']}): {row['status']}", markup=False
         )
         console.print(row["code"], markup=False)
-    return 0
-
-
-def add_card(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
-    """Add the subcommand `card`."""
-    parser = add_command(
-        subcommands,
-        "card",
-        card,
-        help="write the card of a prepared data set",
-        description="Writes the data card from the report and the rows of a prepared data set: composition, licenses "
-        "with attributions, verification, and checks against benchmarks.",
-    )
-    _add_folder(parser)
-    parser.add_argument("--name", default="Verified Rust", help="title of the card")
-    parser.add_argument("--command", help="command that makes the data set (default: the one that made this folder)")
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE.md", help="file to write (default: README.md beside the rows)"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace the file")
-    return parser
-
-
-def card(options: argparse.Namespace) -> int:
-    """Write the card and print where it is."""
-    from evaluation.complete_files import check_new_file, complete_file
-    from trainers.data.preparation.card import data_card
-    from trainers.data.preparation.report import find_corpus
-
-    corpus = find_corpus(options.folder)
-    output = options.output or corpus / "README.md"
-    check_new_file(output, options.overwrite)
-    text = str(data_card(corpus, options.name, options.command))
-    with complete_file(output) as partial:
-        partial.write_text(text, encoding="utf-8")
-    console.print(f"Written to {output}", markup=False)
     return 0
 
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from huggingface_hub import DatasetCard
 
 from tests.helpers.crates import write_crate
 from trainers.data.__main__ import main
@@ -259,16 +258,11 @@ def test_the_files_of_a_crate_that_compiles_are_verified_if_the_compiler_read_th
     assert report["verification"]["crates"]["reasons"]["its crate does not compile"] == 2
 
 
-def test_a_prepared_data_set_is_shown_and_gets_a_card(crate, tmp_path, capsys):
+def test_a_prepared_data_set_is_shown(crate, tmp_path, capsys):
     prepare_rows([FolderSource(crate, "MIT")], QUICK, tmp_path / "out", num_workers=1)
     assert main(["inspect", str(tmp_path / "out"), "--rows", "1", "--output", str(tmp_path / "page.md")]) == 0
     assert "pub fn add_" in capsys.readouterr().out
     assert "| code | 7 | 6 | 0 | 1 | 0 | 0 | 85.7% | types 1 |" in (tmp_path / "page.md").read_text()
-    assert main(["card", str(tmp_path / "out"), "--name", "Six functions"]) == 0
-    card = DatasetCard.load(tmp_path / "out" / "README.md")
-    assert card.data.license == ["mit"] and card.data.size_categories == ["n<1K"]
-    assert "- code: MIT (6 rows)" in card.text
-    assert main(["card", str(tmp_path / "out")]) != 0, "a card that is there is not replaced"
 
 
 def test_a_folder_without_a_preparation_is_named(tmp_path, capsys):
@@ -302,7 +296,7 @@ def test_a_damaged_file_is_named_with_its_line(crate, tmp_path, capsys):
     assert main(["inspect", str(tmp_path / "out")]) != 0
     assert f"{shard}, line 7 is damaged" in capsys.readouterr().err
     (tmp_path / "out" / REPORT).write_text("{")
-    assert main(["card", str(tmp_path / "out")]) != 0
+    assert main(["inspect", str(tmp_path / "out")]) != 0
     assert f"{tmp_path / 'out' / REPORT} is damaged" in capsys.readouterr().err
 
 
