@@ -25,6 +25,7 @@ class Hub:
         hold: While it is set, a large file that begins to arrive is never answered.
         arriving: Set when a large file begins to arrive.
         full: The storage refuses large files.
+        refusal: Status and body of every answer to a change of a repository; None accepts changes.
         xet: Folder that hf_xet uses as its storage, in place of one on the network.
     """
 
@@ -36,6 +37,7 @@ class Hub:
         self.objects: dict[str, bytes] = {}
         self.hold, self.arriving = threading.Event(), threading.Event()
         self.full = False
+        self.refusal: tuple[int, dict] | None = None
         self.xet: Path | None = None
 
     def __enter__(self) -> "Hub":
@@ -61,6 +63,12 @@ class Hub:
         self.private[name] = request.get("visibility") == "private"
         self.commits[name] = []
         return 200, {"url": f"{self.endpoint}/{name}", "name": name}
+
+    def branch(self, name: str, branch: str) -> None:
+        """Begin a branch with the files of the main one."""
+        key = f"{name}@{branch}"
+        self.repositories[key], self.private[key] = dict(self.repositories[name]), self.private[name]
+        self.commits[key] = []
 
     def preupload(self, name: str, request: dict) -> dict:
         """Large files are those that git would not diff well, as on the Hub."""
@@ -171,6 +179,14 @@ class _Handler(BaseHTTPRequestHandler):
         name, rest = ("datasets/" if parts[1] == "datasets" else "") + "/".join(parts[2:4]), parts[4:]
         if name not in hub.repositories:
             return self._answer(404, {"error": "Repository not found"})
+        if self.command == "POST" and hub.refusal is not None:
+            return self._answer(*hub.refusal)
+        if rest[:1] == ["branch"]:
+            hub.branch(name, rest[1])
+            return self._answer(200, {})
+        if rest[1:] and rest[1] != "main":
+            # A branch is kept like a repository of its own.
+            name, rest = f"{name}@{rest[1]}", [rest[0], "main"]
         if rest == ["preupload", "main"]:
             return self._answer(200, hub.preupload(name, json.loads(content)))
         if rest == ["commit", "main"]:

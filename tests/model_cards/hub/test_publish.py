@@ -25,6 +25,7 @@ from tests.helpers.paths import ROOT
 from tests.helpers.tiny import tiny_model
 
 REPO = "tester/small-rust"
+PLANTED = "".join(["must ", "stay here"])
 CARD = b"---\nlicense: mit\n---\n"
 
 
@@ -35,9 +36,9 @@ def saved(tmp_path_factory):
     gguf_model(initializer_range=0.02).save_pretrained(folder)
     TOKENIZER.save_pretrained(folder)
     for name in ("training_args.bin", "optimizer.pt", "trainer_state.json", "rng_state.pth", "notes.py", ".env"):
-        (folder / name).write_text("secret")
+        (folder / name).write_text(PLANTED)
     (folder / "checkpoint-2").mkdir()
-    (folder / "checkpoint-2" / "model.safetensors").write_text("secret")
+    (folder / "checkpoint-2" / "model.safetensors").write_text(PLANTED)
     return folder
 
 
@@ -60,6 +61,7 @@ def publish(folder, *options):
 def written(files, folder):
     folder.mkdir()
     for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     return folder
 
@@ -79,7 +81,7 @@ def test_what_reaches_the_hub_is_the_model_its_code_and_its_gguf(saved, hub, tmp
 
     model = hub.repositories[REPO]
     assert model["model.safetensors"] == (saved / "model.safetensors").read_bytes()
-    assert not any(b"secret" in content for content in model.values())
+    assert not any(PLANTED.encode() in content for content in model.values())
     original, loaded = (
         LoopLMForCausalLM.from_pretrained(folder).eval() for folder in (saved, written(model, tmp_path / "stored"))
     )

@@ -1,0 +1,57 @@
+"""Uploads to a branch, and the sentence that each refusal of the Hub is turned into."""
+
+import huggingface_hub.constants
+import pytest
+
+from model_cards.hub.upload import upload
+from tests.helpers.hub_server import TOKEN, Hub
+
+REPO = "tester/small-rust"
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    with Hub() as hub:
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.endpoint)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield hub
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n")
+    return tmp_path
+
+
+def test_a_branch_is_created_and_the_main_one_is_left_as_it_was(hub, folder):
+    upload(folder, REPO, False, "First")
+    before = dict(hub.repositories[REPO])
+    (folder / "model.safetensors").write_bytes(b"better")
+    for _ in range(2):
+        upload(folder, REPO, False, "Second", revision="better")
+    assert hub.repositories[REPO] == before
+    assert hub.repositories[f"{REPO}@better"]["model.safetensors"] == b"better"
+    assert len(hub.commits[f"{REPO}@better"]) == 1
+
+
+@pytest.mark.parametrize(
+    "status, answer, said",
+    [
+        (403, "Forbidden", "must have the permission to write to tester/small-rust"),
+        (403, "Private repository storage limit reached", "storage of this account on the Hub is full"),
+        (402, "Payment required", "storage of this account on the Hub is full"),
+        (404, "Repository not found", "the Hub finds no tester/small-rust that this token may see"),
+        (409, "A conflict", "tester/small-rust is taken on the Hub, or changed during the upload"),
+        (413, "Payload too large", "accepts no file or commit of this size: publish fewer files with --gguf-types"),
+        (418, "I am a teapot", "the Hub answered 418"),
+    ],
+)
+def test_each_refusal_is_one_sentence_that_says_what_to_do(hub, folder, status, answer, said):
+    hub.create({"organization": "tester", "name": "small-rust"})
+    hub.refusal = (status, {"error": answer})
+    with pytest.raises(ValueError) as refused:
+        upload(folder, REPO, False, "Upload")
+    assert said in str(refused.value) and answer in str(refused.value) and "\n" not in str(refused.value)
+    assert hub.commits[REPO] == []
