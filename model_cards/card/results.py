@@ -17,6 +17,8 @@ from evaluation.suites.registry import SUITES, suite_classes, suite_of
 from model_cards.model_statistics import ModelStatistics
 
 NOT_MEASURED = "not measured"
+BY_LOOP = "_loop_"
+"""Part of the names of metrics that are measured after each loop."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,10 @@ def _check_model(results: Results, model: ModelStatistics, path: Path) -> None:
 
 
 def benchmark_rows(results: Sequence[Results]) -> list[BenchmarkRow]:
-    """Return the rows of every suite of quality; a suite without results has a row that says so."""
+    """
+    Return the rows of every suite of quality: its headline metrics, and those by number of loops. A suite without
+    results has a row that says so. `BENCHMARK_RESULTS.md` has all metrics.
+    """
     found = []
     for suite in suite_classes():
         if not suite.in_quality_table:
@@ -122,6 +127,7 @@ def benchmark_rows(results: Sequence[Results]) -> list[BenchmarkRow]:
                     suite.how_measured(each),
                 )
                 for name, interval in each.metrics.items()
+                if name in suite.index_metrics(each) or BY_LOOP in name
             ]
     return found
 
@@ -182,7 +188,9 @@ def speeds(results: Sequence[Results]) -> list[dict[str, Any]]:
         for speed in each.details.get("speeds", ()):
             peak = speed["peak_memory_bytes"]
             threshold = speed.get("exit_threshold")
-            machine = (each.details["device"], each.details["dtype"], f"{each.details['threads']} thread(s)")
+            threads = each.details["threads"]
+            words = f"{threads} thread{'' if threads == 1 else 's'}"
+            machine = (each.details["device"], each.details["dtype"], words)
             found.append(
                 {
                     "device": ", ".join(machine),
@@ -193,7 +201,7 @@ def speeds(results: Sequence[Results]) -> list[dict[str, Any]]:
                     "prompt": f"{statistics.median(speed['prompt_tokens_per_second']):,.1f}",
                     "decode": f"{statistics.median(speed['decode_tokens_per_second']):,.1f}",
                     "rounds": len(speed["decode_tokens_per_second"]),
-                    "memory": NOT_MEASURED if peak is None else f"{peak / 1e6:,.0f} MB",
+                    "memory": NOT_MEASURED if peak is None else f"{peak / 2**20:,.0f} MiB",
                 }
             )
     return found

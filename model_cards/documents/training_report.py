@@ -65,6 +65,7 @@ def _parts(name: str, run: RunRecord | None, target: Path) -> Iterator[str]:
         yield "## Stages"
         yield _stage_table(run.stages)
         yield _total(run.stages)
+        yield f"Optimizer: `{run.recipe['training']['optimizer']}`, with the settings in the recipe at the end."
         yield from _held_out(run.stages)
         for stage in run.stages:
             yield from _stage(stage, target)

@@ -126,7 +126,7 @@ def test_a_measured_number_comes_with_interval_problems_sampling_and_command(sav
     assert command in made.text
     assert "/home" not in str(made) and str(saved.parent) not in str(made)
     (speed, *_) = results["performance_benchmarks"].details["speeds"]
-    assert f"| {speed['peak_memory_bytes'] / 1e6:,.0f} MB |" in made.text and "through `generate`" in made.text
+    assert f"| {speed['peak_memory_bytes'] / 2**20:,.0f} MiB |" in made.text and "through `generate`" in made.text
 
     found = {(each.dataset_type, each.metric_type): each.metric_value for each in made.data.eval_results}
     assert found == {

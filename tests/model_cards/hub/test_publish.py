@@ -81,6 +81,7 @@ def test_what_reaches_the_hub_is_the_model_its_code_and_its_gguf(saved, hub, tmp
 
     model = hub.repositories[REPO]
     assert model["model.safetensors"] == (saved / "model.safetensors").read_bytes()
+    assert {"MODEL_CARD.md", "TRAINING_REPORT.md", "BENCHMARK_RESULTS.md"} <= model.keys()
     assert not any(PLANTED.encode() in content for content in model.values())
     original, loaded = (
         LoopLMForCausalLM.from_pretrained(folder).eval() for folder in (saved, written(model, tmp_path / "stored"))
