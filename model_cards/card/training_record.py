@@ -1,8 +1,8 @@
 """Record of a model's training for its card, read from the folder of the run that trained it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from model_cards.card.run_record import RunRecord, Settings, StageRecord
 from model_cards.checkpoint import read_json
@@ -112,7 +112,7 @@ def data_lines(data: Settings, prepared: Path) -> dict[str, str]:
 def stage_words(stage: StageRecord) -> str:
     """Return the size of a stage in words, and what it reached in reinforcement learning."""
     settings, finished = stage.settings, stage.finished
-    steps = f"{settings['total_steps']:,} steps"
+    steps = f"{settings['total_steps']:,} step{'' if settings['total_steps'] == 1 else 's'}"
     if stage.is_reinforcement:
         prompts = f"{settings['prompts_per_step']} prompts x {settings['num_generations']} completions"
         rewarded = REWARDED[settings["mode"]]
@@ -126,7 +126,13 @@ def stage_words(stage: StageRecord) -> str:
     return words + (f", {stage.tokens:,} tokens" if stage.tokens else "")
 
 
-def before_and_after(shares: list[dict[str, Any]]) -> str:
+def before_and_after(shares: Sequence[Mapping[str, float] | float]) -> str:
     """Return a share with its interval before and after a stage."""
-    words = (f"{each['value']:.1%} ({each['low']:.1%} to {each['high']:.1%})" for each in shares)
-    return " before and ".join(words) + " after"
+    return " before and ".join(map(_share, shares)) + " after"
+
+
+def _share(found: Mapping[str, float] | float) -> str:
+    if not isinstance(found, Mapping):
+        # A run of an earlier version, which kept no interval.
+        return f"{found:.1%}"
+    return f"{found['value']:.1%} ({found['low']:.1%} to {found['high']:.1%})"

@@ -178,10 +178,10 @@ def _losses(stage: StageRecord) -> Iterator[str]:
         yield markdown_rows(rows, right=range(len(rows[0])))
     measured = [entry for entry in stage.evaluations if "eval_loss" in entry]
     if measured:
-        losses = ", ".join(
-            f"{entry['eval_loss']:.4f} at step {entry['step']:,}" for entry in (measured[0], measured[-1])
-        )
-        yield f"Loss on held-out text during the stage, first and last of {len(measured):,} evaluations: {losses}."
+        ends = {entry["step"]: entry["eval_loss"] for entry in (measured[0], measured[-1])}
+        losses = ", ".join(f"{loss:.4f} at step {step:,}" for step, loss in ends.items())
+        which = f", first and last of {len(measured):,} evaluations" if len(measured) > 1 else ""
+        yield f"Loss on held-out text during the stage{which}: {losses}."
 
 
 def _rewards(stage: StageRecord) -> Iterator[str]:

@@ -31,7 +31,8 @@ def write_documents(target: Path, contents: CardContents, model_folder: Path, re
         ValueError: A file of the run is damaged.
     """
     images = target / IMAGES
-    images.mkdir()
+    images.mkdir(exist_ok=True)
+    others = set(images.iterdir())
     name, repo = contents.publication.name, contents.publication.repo
     documents = {
         # The text of README.md, whose header is for the Hub.
@@ -43,7 +44,7 @@ def write_documents(target: Path, contents: CardContents, model_folder: Path, re
         with complete_file(target / file_name) as partial:
             # Lone surrogates of a name of a problem are written as escapes.
             partial.write_bytes(text.encode("utf-8", "backslashreplace"))
-    plots = sorted(path.name for path in images.iterdir())
-    if not plots:
+    plots = sorted(path.name for path in images.iterdir() if path not in others)
+    if not plots and not others:
         images.rmdir()
     return [*documents, *(f"{IMAGES}/{name}" for name in plots)]
