@@ -117,6 +117,7 @@ FORMATS = {
 }
 FLOAT_TYPES = ("f32", "f16", "q8_0")
 """Types that also store weights which are not ternary."""
+UNQUANTIZED = ("f32", "f16")
 FORMATS_BY_ID = {block_format.type_id: block_format for block_format in FORMATS.values()}
 
 

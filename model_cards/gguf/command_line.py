@@ -27,12 +27,17 @@ def add_gguf(subcommands):
     parser.add_argument(
         "--embedding-type",
         choices=FLOAT_TYPES,
-        help="type of the embedding (default: f32 with --type f32, else f16)",
+        help="type of the embedding (default: q8_0, or --type if that is f32 or f16)",
     )
     parser.add_argument(
         "--head-type",
         choices=FLOAT_TYPES,
-        help="type of a head that is not tied to the embedding (default: f32 with --type f32, else f16)",
+        help="type of a head that is not tied to the embedding (default: q8_0, or --type if that is f32 or f16)",
+    )
+    parser.add_argument(
+        "--unrolled",
+        action="store_true",
+        help="write the architecture llama, for engines without nanbeige; only for a model that runs one loop",
     )
     parser.add_argument(
         "--verify",
@@ -55,6 +60,7 @@ def _gguf(options: argparse.Namespace) -> int:
         embedding_type=options.embedding_type,
         head_type=options.head_type,
         verify=options.verify,
+        unrolled=options.unrolled,
     )
     file = exported.file
     print(f"{file.path}: {file.nbytes / 1e6:.1f} MB, {len(file.tensors)} tensors, every weight as in {options.model}")

@@ -18,9 +18,9 @@ from transformers import PreTrainedTokenizerFast
 
 from evaluation.complete_files import complete_file
 from model_cards.checkpoint import LoopLMCheckpoint
-from model_cards.gguf.blocks import FLOAT_TYPES, BlockFormat
-from model_cards.gguf.file import ARCHITECTURE, GgufFile, read_gguf
-from model_cards.gguf.limits import config_obstacles, exported_loops, find_format, fold_streams
+from model_cards.gguf.blocks import FLOAT_TYPES, UNQUANTIZED, BlockFormat
+from model_cards.gguf.file import ARCHITECTURE, UNROLLED, GgufFile, read_gguf
+from model_cards.gguf.limits import config_obstacles, exported_loops, find_format, fold_streams, unrolled_obstacles
 from model_cards.gguf.tensors import ExportedTensor, check_tensors, encode, exported_tensors
 from model_cards.gguf.tokenizer import tokenizer_metadata
 
@@ -36,6 +36,7 @@ def export_gguf(
     embedding_type: str | None = None,
     head_type: str | None = None,
     name: str | None = None,
+    unrolled: bool = False,
 ) -> GgufFile:
     """
     Write a checkpoint to a GGUF file, and compare the file with the checkpoint.
@@ -46,9 +47,10 @@ def export_gguf(
         path: File to write; an existing file is replaced when the new one is complete.
         type: Type of the ternary matrices: f32, f16, q8_0, q4_0, q2_0, tq1_0, tq2_0 or q2_k. All store them exactly;
             q4_0 fits most group sizes (multiples of 32) and runs on every backend.
-        embedding_type, head_type: f32, f16 or q8_0; None: f32 in an f32 file and f16 in all others. A tied head has no
-            type of its own.
+        embedding_type, head_type: f32, f16 or q8_0; None: the type of the matrices in an f32 and an f16 file, and q8_0
+            in all others. A tied head has no type of its own.
         name: Value of `general.name`.
+        unrolled: Write the architecture `llama` instead of `nanbeige`; only for one loop, see [`unrolled_obstacles`].
 
     Returns:
         Metadata and tensor table of the file.
@@ -65,13 +67,13 @@ def export_gguf(
         if path.exists():
             fault = "is a folder" if path.is_dir() else "is not a regular file"
         raise FileNotFoundError(f"path must name a file in a folder that exists, got {path}, which {fault}")
-    obstacles = config_obstacles(config, type)
+    obstacles = config_obstacles(config, type) + (unrolled_obstacles(config) if unrolled else [])
     if obstacles:
         raise ValueError(f"{checkpoint.name} cannot be exported to GGUF:\n" + "\n".join(obstacles))
     if head_type is not None and config.tie_word_embeddings:
         raise ValueError(f"head_type must be None when LoopLMConfig.tie_word_embeddings=True, got {head_type!r}")
     checkpoint.check_names()
-    default_type = "f32" if type == "f32" else "f16"
+    default_type = type if type in UNQUANTIZED else "q8_0"
     tensors = list(
         exported_tensors(
             config,
@@ -87,7 +89,9 @@ def export_gguf(
                 f"LoopLMConfig.hidden_size must be a multiple of {tensor.format.block} for {tensor.name} in "
                 f"{tensor.format.name}, got {config.hidden_size}: use f16"
             )
-    metadata = model_metadata(checkpoint, find_format(type, "type"), name) | tokenizer_metadata(tokenizer, config)
+    architecture = UNROLLED if unrolled else ARCHITECTURE
+    metadata = model_metadata(checkpoint, find_format(type, "type"), name, architecture)
+    metadata |= tokenizer_metadata(tokenizer, config)
 
     with complete_file(path) as partial:
         _write(partial, path, metadata, tensors, checkpoint)
@@ -97,7 +101,9 @@ def export_gguf(
     return read_gguf(path)
 
 
-def model_metadata(checkpoint: LoopLMCheckpoint, matrix: BlockFormat, name: str | None) -> dict[str, object]:
+def model_metadata(
+    checkpoint: LoopLMCheckpoint, matrix: BlockFormat, name: str | None, architecture: str = ARCHITECTURE
+) -> dict[str, object]:
     """Return the metadata of the model, without its tokenizer."""
     config = checkpoint.config
     settings = config.to_dict()
@@ -105,29 +111,32 @@ def model_metadata(checkpoint: LoopLMCheckpoint, matrix: BlockFormat, name: str 
     del settings["weight_format"]
     gate = {part: checkpoint.read_finite(f"model.exit_gate.{part}").float() for part in ("weight", "bias")}
     metadata = {
-        "general.architecture": ARCHITECTURE,
+        "general.architecture": architecture,
         "general.file_type": matrix.file_type,
         "general.quantization_version": 2,
-        f"{ARCHITECTURE}.context_length": config.max_position_embeddings,
-        f"{ARCHITECTURE}.embedding_length": config.hidden_size,
-        f"{ARCHITECTURE}.block_count": config.num_shared_layers,
-        f"{ARCHITECTURE}.feed_forward_length": config.intermediate_size,
-        f"{ARCHITECTURE}.vocab_size": config.vocab_size,
-        f"{ARCHITECTURE}.attention.head_count": config.num_attention_heads,
-        f"{ARCHITECTURE}.attention.head_count_kv": config.num_key_value_heads,
-        f"{ARCHITECTURE}.attention.key_length": config.head_dim,
-        f"{ARCHITECTURE}.attention.value_length": config.head_dim,
-        f"{ARCHITECTURE}.attention.layer_norm_rms_epsilon": float(config.rms_norm_eps),
-        f"{ARCHITECTURE}.rope.freq_base": float(config.rope_parameters["rope_theta"]),
-        f"{ARCHITECTURE}.rope.dimension_count": config.head_dim,
-        f"{ARCHITECTURE}.num_loops": exported_loops(config),
-        f"{ARCHITECTURE}.skip_loop_final_norm": False,
+        f"{architecture}.context_length": config.max_position_embeddings,
+        f"{architecture}.embedding_length": config.hidden_size,
+        f"{architecture}.block_count": config.num_shared_layers,
+        f"{architecture}.feed_forward_length": config.intermediate_size,
+        f"{architecture}.vocab_size": config.vocab_size,
+        f"{architecture}.attention.head_count": config.num_attention_heads,
+        f"{architecture}.attention.head_count_kv": config.num_key_value_heads,
+        f"{architecture}.attention.key_length": config.head_dim,
+        f"{architecture}.attention.value_length": config.head_dim,
+        f"{architecture}.attention.layer_norm_rms_epsilon": float(config.rms_norm_eps),
+        f"{architecture}.rope.freq_base": float(config.rope_parameters["rope_theta"]),
+        f"{architecture}.rope.dimension_count": config.head_dim,
         f"{OWN_PREFIX}.config": json.dumps(settings, sort_keys=True),
         f"{OWN_PREFIX}.exit_gate.weight": gate["weight"].flatten().tolist(),
         f"{OWN_PREFIX}.exit_gate.bias": gate["bias"].flatten().tolist(),
         f"{OWN_PREFIX}.exit_temperature": float(config.exit_temperature),
         f"{OWN_PREFIX}.exit_threshold": float(config.exit_threshold),
     }
+    if architecture == ARCHITECTURE:
+        metadata |= {
+            f"{architecture}.num_loops": exported_loops(config),
+            f"{architecture}.skip_loop_final_norm": False,
+        }
     if config.ternary:
         metadata[f"{OWN_PREFIX}.ternary_group_size"] = np.int32(config.ternary_group_size)
     return metadata if name is None else {"general.name": name} | metadata
@@ -138,7 +147,7 @@ def _write(
 ) -> None:
     from gguf import GGUFValueType, GGUFWriter
 
-    writer = GGUFWriter(partial, ARCHITECTURE)
+    writer = GGUFWriter(partial, str(metadata["general.architecture"]))
     types = {bool: GGUFValueType.BOOL, int: GGUFValueType.UINT32, float: GGUFValueType.FLOAT32}
     types |= {str: GGUFValueType.STRING, list: GGUFValueType.ARRAY, np.int32: GGUFValueType.INT32}
     for key, value in metadata.items():

@@ -15,7 +15,8 @@ import numpy as np
 from evaluation.models.gguf_metadata import GgufCursor, open_gguf, read_head
 from model_cards.gguf.blocks import FORMATS_BY_ID, BlockFormat, dequantize
 
-ARCHITECTURE = "nanbeige"
+ARCHITECTURE, UNROLLED = "nanbeige", "llama"
+"""llama.cpp's looped Llama, and the plain one, which every engine has."""
 # LLAMA_MAX_LAYERS (ggml-org/llama.cpp: src/llama-hparams.h); a block counts once per loop.
 MAX_LAYERS = 512
 ALIGNMENT = 32

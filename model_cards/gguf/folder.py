@@ -36,13 +36,14 @@ def export_folder(
     embedding_type: str | None = None,
     head_type: str | None = None,
     verify: bool = False,
+    unrolled: bool = False,
 ) -> ExportedFolder:
     """
     Write a saved model to a GGUF file that has the name of the folder in it.
 
     Args:
         folder: A saved LoopLM, latent or packed, with its tokenizer.
-        output, type, embedding_type, head_type: See [`export_gguf`].
+        output, type, embedding_type, head_type, unrolled: See [`export_gguf`].
         verify: Also run the file in llama.cpp and compare it with the model. See [`verify_gguf`].
 
     Raises:
@@ -58,6 +59,7 @@ def export_folder(
         embedding_type=embedding_type,
         head_type=head_type,
         name=folder.resolve().name,
+        unrolled=unrolled,
     )
     agreement = verify_gguf(file.path, load_float32(folder), tokenizer) if verify else None
     return ExportedFolder(file, tuple(ignored_settings(checkpoint.config)), agreement)

@@ -77,6 +77,23 @@ def config_obstacles(config: LoopLMConfig, matrix_type: str) -> list[str]:
     return obstacles
 
 
+def unrolled_obstacles(config: LoopLMConfig) -> list[str]:
+    """
+    List the reasons why a model cannot be a file of the plain architecture `llama`, which has no loops.
+
+    Between two loops the hidden states are normed: h becomes N(h), of one length for every token. A block of `llama`
+    adds sublayers to h that see only N(h), so that its output differs from h by a bounded amount, however long h is.
+    N(h) differs from h by any amount. Hence no number of blocks, with whatever weights, computes the norm.
+    """
+    loops = exported_loops(config)
+    if loops == 1:
+        return []
+    return [
+        f"LoopLMConfig.exit_at_loop must be 1 for the architecture llama, got {loops} loops: the norm between loops "
+        "cannot be written as blocks of llama; leave --unrolled out, or set exit_at_loop to 1 in config.json"
+    ]
+
+
 def ignored_settings(config: LoopLMConfig) -> list[str]:
     """List the decoding settings of a model that llama.cpp ignores, a sentence each."""
     found = []

@@ -68,6 +68,28 @@ def test_equal_streams_compute_what_one_stream_computes(tmp_path):
     assert agreement.problems == () and agreement.max_difference < 1e-4, agreement.table()
 
 
+@pytest.mark.parametrize("overrides", [dict(num_loops=1), dict(num_loops=3, exit_at_loop=1, tie_word_embeddings=True)])
+def test_one_loop_is_a_plain_llama_and_computes_the_same(tmp_path, overrides):
+    model = gguf_model(**overrides)
+    file = export(model, tmp_path / "model.gguf", type="f32", unrolled=True)
+    assert file.metadata["general.architecture"] == "llama" and "llama.num_loops" not in file.metadata
+    agreement = verify(file.path, model)
+    assert agreement.problems == () and agreement.max_difference < 1e-4, agreement.table()
+
+
+def test_several_loops_are_no_plain_llama_because_of_the_norm_between_them(tmp_path):
+    with pytest.raises(ValueError, match="exit_at_loop must be 1 for the architecture llama, got 2 loops: the norm"):
+        export(gguf_model(num_loops=2), tmp_path / "model.gguf", unrolled=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_larger_the_rounding_of_a_model_the_larger_is_the_tolerance(tmp_path):
+    far = Agreement(tmp_path, "q4_0", 2, 2, 8, 10, 0.5, 1.5e-3, 0.0, 1.0, 3, ())
+    assert "KL divergence must be below 0.001 nats" in far.problems[0]
+    assert replace(far, rounding_kl=1.3e-3).problems == ()
+    assert "must be below 0.0026 nats" in replace(far, rounding_kl=1.3e-3, kl=3e-3).problems[0]
+
+
 @pytest.mark.parametrize("loops", [1, 2, 4])
 def test_the_files_depth_can_be_changed_in_its_metadata(tmp_path, loops):
     model = gguf_model(num_loops=3)
@@ -208,7 +230,7 @@ def test_added_tokens_are_found_as_the_tokenizer_finds_them(tmp_path):
 
 
 def test_tolerances_are_read_from_the_agreement(tmp_path):
-    good = Agreement(tmp_path, "f32", 2, 2, None, 10, 1e-6, 1e-7, 1.0, 3, ())
+    good = Agreement(tmp_path, "f32", 2, 2, None, 10, 1e-6, 1e-7, 0.0, 1.0, 3, ())
     assert good.problems == () and "3 of 3" in good.table()
     for change, problem in (
         ({"max_difference": float("nan")}, "log-probabilities"),
