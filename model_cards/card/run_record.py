@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.machine import Machine
+from evaluation.public_paths import without_folders
 from evaluation.training_curves import Logs, read_metrics
 from model_cards.checkpoint import read_json
 
@@ -73,6 +74,14 @@ class RunRecord:
     recipe: Mapping[str, Any]
     stages: tuple[StageRecord, ...]
     prepared: Path
+
+    @property
+    def public_recipe(self) -> dict[str, Any]:
+        """Settings as they may be published: of folders the last part, and nothing of that of the user's texts."""
+        data = self.recipe.get("data", {})
+        if data.get("data_dir") is not None:
+            data = data | {"data_dir": "not published"}
+        return without_folders({**self.recipe, "data": data})
 
     @classmethod
     def of_model(cls, folder: Path) -> "RunRecord | None":

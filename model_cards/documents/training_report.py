@@ -5,7 +5,6 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
-from evaluation.public_paths import without_folders
 from evaluation.tables import markdown_rows
 from model_cards.card.run_record import RunRecord, StageRecord
 from model_cards.card.training_record import (
@@ -78,9 +77,7 @@ def _parts(name: str, run: RunRecord | None, target: Path) -> Iterator[str]:
     yield from data_parts(run)
     yield "## Recipe"
     yield "All settings of the run, as it kept them. Of folders only the last part is shown; that of the texts is not."
-    data = run.recipe["data"]
-    data = data | {"data_dir": "not published"} if data.get("data_dir") is not None else data
-    recipe = json.dumps(without_folders({**run.recipe, "data": data}), indent=2)
+    recipe = json.dumps(run.public_recipe, indent=2)
     yield f"<details><summary>recipe.json</summary>\n\n```json\n{recipe}\n```\n\n</details>"
 
 

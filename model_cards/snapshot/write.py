@@ -88,7 +88,7 @@ def _write_code(target: Path, run: RunRecord | None) -> None:
         opened.extractall(folder)
     (folder / REQUIREMENTS).rename(target / REQUIREMENTS)
     if run is not None:
-        _write_json(folder / "recipe.json", without_folders(run.recipe))
+        _write_json(folder / "recipe.json", run.public_recipe)
     (folder / README).write_text(_about_code(run, archive), encoding="utf-8")
 
 
@@ -107,7 +107,7 @@ def _about_code(run: RunRecord | None, archive: Path | None) -> str:
             rows.append(f"| {stage.name} | {words or 'not recorded'} |")
         parts.append("\n".join(rows))
     parts.append(
-        f"It is installed, with the versions of the libraries of that time, by\n\n```bash\npip install -r "
+        f"It is installed, with the versions of the libraries that are named beside it, by\n\n```bash\npip install -r "
         f"{REQUIREMENTS}\npip install --no-deps ./{TRAINING_CODE}\n```\n\nin the folder above, which `{DOCKERFILE}` "
         "does in a container. The command is then `nanochat-ternary`."
     )
@@ -123,7 +123,7 @@ def _write_data(folder: Path, run: RunRecord | None) -> None:
     if run is None:
         words.append(f"The data were not recorded. {code}.")
     else:
-        _write_json(folder / "data.json", without_folders(run.recipe.get("data", {})))
+        _write_json(folder / "data.json", run.public_recipe["data"])
         words.append(f"`data.json` has the settings. {code}; `nanochat-ternary train` runs it before the training.")
         records = _records(run.prepared)
         for name, path in records.items():

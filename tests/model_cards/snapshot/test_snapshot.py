@@ -67,7 +67,7 @@ def test_settings_and_counts_of_the_data_are_published_without_folders_of_this_m
     _, model = run_of(tmp_path, "pretrain")
     write_snapshot(tmp_path / "repo", model, [], "you/it")
     folder = tmp_path / "repo" / "data_preprocessing"
-    assert json.loads((folder / "data.json").read_text()) == {"data_dir": "mine"}
+    assert json.loads((folder / "data.json").read_text()) == {"data_dir": "not published"}
     assert json.loads((folder / "finished.json").read_text()) == {"texts": 7}
 
 
