@@ -13,7 +13,7 @@ from typing import Any
 from evaluation.public_paths import without_folders
 from evaluation.results import Results
 from model_cards.card.results import commands
-from model_cards.card.run_record import RunRecord
+from model_cards.card.run_record import PREPARE, RunRecord
 from model_cards.snapshot.recorded import RecordedCode
 from model_cards.snapshot.source import REQUIREMENTS, project_version, write_archive
 
@@ -101,10 +101,10 @@ def _about_code(run: RunRecord | None, archive: Path | None) -> str:
         assert recorded is not None, "there is an archive"
         parts.append(f"These are the source files with the SHA-256 `{archive.stem}` over their names and contents.")
         rows = ["| stage | code |", "| --- | --- |"]
-        for stage in run.stages:
-            digests = recorded.stages.get(stage.name, ())
+        for name in (PREPARE, *(stage.name for stage in run.stages)):
+            digests = recorded.stages.get(name, ())
             words = ", then ".join("this" if each == archive.stem else f"other, `{each}`" for each in digests)
-            rows.append(f"| {stage.name} | {words or 'not recorded'} |")
+            rows.append(f"| {name} | {words or 'not recorded'} |")
         parts.append("\n".join(rows))
     parts.append(
         f"It is installed, with the versions of the libraries that are named beside it, by\n\n```bash\npip install -r "

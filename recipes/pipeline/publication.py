@@ -24,10 +24,16 @@ def show_publication(console: Console, recipe: Recipe, last: Stage) -> None:
         last: Stage whose model is the run's result.
     """
     folder, results = recipe.stage_dir(last) / "model", list(_results(recipe))
-    card = recipe.run_dir / MODEL_CARD
-    with complete_file(card) as partial:
-        build_card(folder, repo=f"user/{recipe.name}", results=results).save(partial)
-    console.print(f"The model card is in {card}", markup=False, soft_wrap=True)
+    path = recipe.run_dir / MODEL_CARD
+    try:
+        card = build_card(folder, repo=f"user/{recipe.name}", results=results)
+    except ValueError as error:
+        # Results of an earlier model, for example. The model is trained and saved all the same.
+        console.print(f"There is no model card: {error}", markup=False, soft_wrap=True)
+    else:
+        with complete_file(path) as partial:
+            card.save(partial)
+        console.print(f"The model card is in {path}", markup=False, soft_wrap=True)
     show_checklist(console, folder, results)
 
 

@@ -38,7 +38,7 @@ def change_code(monkeypatch, content):
 
 def test_the_published_code_is_the_one_that_the_last_stage_ended_with(tmp_path, monkeypatch):
     run, model = run_of(tmp_path, "pretrain", "longer")
-    for stage, content in (("pretrain", b"first"), ("longer", b"second"), ("longer", b"third")):
+    for stage, content in (("prepare", b"first"), ("pretrain", b"first"), ("longer", b"second"), ("longer", b"third")):
         change_code(monkeypatch, content)
         record_code(run, stage)
     change_code(monkeypatch, b"changed since")
@@ -46,7 +46,8 @@ def test_the_published_code_is_the_one_that_the_last_stage_ended_with(tmp_path, 
     assert (tmp_path / "repo" / "training_code" / "trainers" / "plots.py").read_bytes() == b"third"
     about = (tmp_path / "repo" / "training_code" / "README.md").read_text()
     first, second, third = (digests for digests in _digests(run))
-    assert f"| pretrain | other, `{first}` |" in about and f"| longer | other, `{second}`, then this |" in about
+    assert f"| prepare | other, `{first}` |" in about and f"| pretrain | other, `{first}` |" in about
+    assert f"| longer | other, `{second}`, then this |" in about
     assert f"`{third}` over their names" in about
 
 
