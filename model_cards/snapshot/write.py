@@ -101,10 +101,10 @@ def _about_code(run: RunRecord | None, archive: Path | None) -> str:
         assert recorded is not None, "there is an archive"
         parts.append(f"These are the source files with the SHA-256 `{archive.stem}` over their names and contents.")
         rows = ["| stage | code |", "| --- | --- |"]
-        for name in (run.prepared.name, *(stage.name for stage in run.stages)):
-            digests = recorded.stages.get(name, ())
+        for stage in run.stages:
+            digests = recorded.stages.get(stage.name, ())
             words = ", then ".join("this" if each == archive.stem else f"other, `{each}`" for each in digests)
-            rows.append(f"| {name} | {words or 'not recorded'} |")
+            rows.append(f"| {stage.name} | {words or 'not recorded'} |")
         parts.append("\n".join(rows))
     parts.append(
         f"It is installed, with the versions of the libraries of that time, by\n\n```bash\npip install -r "

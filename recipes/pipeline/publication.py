@@ -1,6 +1,5 @@
 """The end of a run: the card of its model, and the checklist of its publication."""
 
-import shlex
 from pathlib import Path
 
 from rich.console import Console
@@ -26,18 +25,10 @@ def show_publication(console: Console, recipe: Recipe, last: Stage) -> None:
     """
     folder, results = recipe.stage_dir(last) / "model", list(_results(recipe))
     card = recipe.run_dir / MODEL_CARD
-    show_checklist(console, folder, results)
-    try:
-        text = build_card(folder, repo=f"user/{recipe.name}", results=results)
-    except ValueError as error:
-        # Results of an earlier model, after a call for one stage alone: the training is done and saved all the same.
-        console.print(f"No model card was written: {error}", markup=False, soft_wrap=True)
-        return
     with complete_file(card) as partial:
-        text.save(partial)
-    command = ["nanochat-ternary", "publish", "--model", str(folder), "--repo", "USER/NAME"]
-    command += ["--results", *map(str, results)] if results else []
-    console.print(f"The model card is in {card}. To publish:\n    {shlex.join(command)}", markup=False, soft_wrap=True)
+        build_card(folder, repo=f"user/{recipe.name}", results=results).save(partial)
+    console.print(f"The model card is in {card}", markup=False, soft_wrap=True)
+    show_checklist(console, folder, results)
 
 
 def _results(recipe: Recipe) -> list[Path]:

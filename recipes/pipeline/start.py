@@ -11,7 +11,6 @@ from rich.console import Console
 from evaluation.exit_status import hint
 from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.rust.sandbox.runner import OPT_IN, CodeExecutionNotAllowed, require_consent
-from model_cards.snapshot.recorded import record_code
 from recipes.pipeline.file_names import PREPARED
 from recipes.pipeline.folder import is_former_run, keep_settings, must_prepare, next_folder, take_place
 from recipes.pipeline.hardware import preparation_workers, use_gpu, use_processors
@@ -115,8 +114,6 @@ def prepare_folder(recipe: Recipe, resume: bool, overwrite: bool, num_workers: i
         is_new = True
     console.print("Reading Rust, training the tokenizer, packing blocks")
     folder = next_folder(recipe) if is_new else recipe.run_dir
-    if not (folder / PREPARED / FINISHED).exists():
-        record_code(folder, PREPARED)
     prepare(recipe, folder / PREPARED, num_workers)
     prepared = read_prepared(recipe, folder / PREPARED)
     for stage in recipe.active_stages:
