@@ -4,10 +4,12 @@ import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 
 from transformers import GenerationConfig
 
+from evaluation.exit_status import hint
 from evaluation.results import Results
 from evaluation.suites.registry import SUITES, suite_class
 from model_cards.card.results import PUBLISHED_NAMES, read_results
@@ -30,6 +32,9 @@ from model_cards.snapshot.write import (
 
 DONE, MISSING, WRONG, NOT_POSSIBLE = "done", "missing", "wrong", "not possible"
 BENCHMARKS = ("humaneval_rust", "compilation_success_rate", "semantic_correctness", "performance_benchmarks")
+
+BY_PUBLISHED_NAME = {published: name for name, published in PUBLISHED_NAMES.items()}
+GGUF_PACKAGES = ("gguf", "xllamacpp")
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,12 @@ class Subject:
     Attributes:
         folder: Where it is saved.
         results: Results files, or folders with results files.
+        gguf: Whether GGUF files are to be published.
     """
 
     folder: Path
     results: tuple[Path, ...] = ()
+    gguf: bool = True
 
     @cached_property
     def checkpoint(self) -> LoopLMCheckpoint:
@@ -78,9 +85,13 @@ class Subject:
         found: dict[str, Results | str] = {}
         for path in self._results_files():
             try:
-                (results,) = read_results([path], statistics, self.folder)
+                read = read_results([path], statistics, self.folder)
+                if not read:
+                    raise ValueError(f"{path} has results of a benchmark that no suite of this project writes")
+                (results,) = read
             except (ValueError, OSError) as error:
-                found[path.stem] = str(error)
+                # A file of a repository has the name under which its results are published.
+                found[BY_PUBLISHED_NAME.get(path.stem, path.stem)] = str(error)
             else:
                 found[results.benchmark] = results
         return found
@@ -153,6 +164,11 @@ def _code(subject: Subject) -> Finding:
 
 
 def _gguf(subject: Subject) -> Finding:
+    if not subject.gguf:
+        return Finding(MISSING, "left out", "leave out --no-gguf")
+    lacking = [package for package in GGUF_PACKAGES if find_spec(package) is None]
+    if lacking:
+        return Finding(MISSING, f"needs {' and '.join(lacking)}", hint(lacking[0]))
     try:
         types = choose_types(subject.checkpoint)
     except ValueError as error:
@@ -173,6 +189,10 @@ def _training_report(subject: Subject) -> Finding:
 
 def _benchmark_results(subject: Subject) -> Finding:
     good = [each for each in subject.measured.values() if isinstance(each, Results)]
+    others = {name: each for name, each in subject.measured.items() if name not in BENCHMARKS}
+    faults = [each for each in others.values() if isinstance(each, str)]
+    if faults:
+        return Finding(WRONG, "; ".join(faults), "remove the file from --results, or make it again")
     if not good:
         return Finding(MISSING, "no results", _evaluation(subject, "all"))
     return Finding(DONE, _count(len(good), "suite"))

@@ -14,7 +14,7 @@ from model_cards.checklist.items import DONE, MISSING, NOT_POSSIBLE, WRONG, Find
 STYLES = {DONE: "green", MISSING: "yellow", WRONG: "bold red", NOT_POSSIBLE: "dim"}
 
 
-def show_checklist(console: Console, folder: Path, results: Sequence[Path]) -> bool:
+def show_checklist(console: Console, folder: Path, results: Sequence[Path], gguf: bool = True) -> bool:
     """
     Print what a model has, lacks, or has wrongly for a publication, and the steps that fill the gaps. Nothing is
     written or sent.
@@ -23,6 +23,7 @@ def show_checklist(console: Console, folder: Path, results: Sequence[Path]) -> b
         console: To print to.
         folder: Where the model is saved.
         results: Results files of the model, or folders with results files.
+        gguf: Whether GGUF files are to be published.
 
     Returns:
         Whether everything that is possible is done.
@@ -36,7 +37,7 @@ def show_checklist(console: Console, folder: Path, results: Sequence[Path]) -> b
     for place in results:
         if not place.exists():
             raise FileNotFoundError(f"results must be folders of results files, got {place}, which does not exist")
-    found = check_items(Subject(folder, tuple(results)))
+    found = check_items(Subject(folder, tuple(results), gguf))
     print_table(console, _table(found, folder))
     gaps: dict[str, list[str]] = {}
     for item, finding in found:

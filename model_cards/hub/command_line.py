@@ -48,6 +48,8 @@ def add_publish(subcommands):
 def _publish(options: argparse.Namespace) -> int:
     if options.output_dir is not None:
         check_new_folder(options.output_dir)
+    if options.check and options.push:
+        raise ValueError("--check only shows the checklist: leave out --push, or leave out --check to upload")
     if options.repo is None and not options.check:
         raise ValueError("--repo must be given as user/name to publish; --check needs none")
     # `--help` and the check above need no PyTorch, whose import takes seconds.
@@ -55,7 +57,7 @@ def _publish(options: argparse.Namespace) -> int:
         from evaluation.tables import plain_console
         from model_cards.checklist.show import show_checklist
 
-        return 0 if show_checklist(plain_console(), Path(options.model), options.results) else 1
+        return 0 if show_checklist(plain_console(), Path(options.model), options.results, not options.no_gguf) else 1
     from model_cards.hub.publication import publish
 
     publish(

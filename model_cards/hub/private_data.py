@@ -7,8 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from huggingface_hub import get_token
+
 BINARY = (".safetensors", ".gguf", ".png", ".gz", ".zip", ".parquet")
 """Suffixes of files without readable text."""
+HOMES = r"(?:/home/|/Users/|[A-Z]:\\{1,2}Users\\{1,2})"
+EXAMPLE_USERS = "user|username|you|me|name|someone|rust"
+"""Names of nobody, which texts have in examples of paths; the last one is that of the Dockerfile."""
 SECRETS = {
     "a token of Hugging Face": r"\bhf_[A-Za-z]{30,}",
     "a token of GitHub": r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{50,})",
@@ -16,12 +21,13 @@ SECRETS = {
     "a key of an API": r"\bsk-[A-Za-z0-9_-]{24,}",
     "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
     "a bearer token": r"\bBearer [A-Za-z0-9._~+/-]{20,}",
+    # Also of other machines, where results may have been measured.
+    "a home folder": rf"(?<![\w.]){HOMES}(?!(?:{EXAMPLE_USERS})\b)[A-Za-z0-9_.-]+[/\\]",
     "a password in an address": r"\b[a-z]{2,10}://[^\s/:@\"'{}]+:[^\s/:@\"'{}]{3,}@",
 }
 SECRET_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OPENAI_API_KEY", "LLAMA_API_KEY", "WANDB_API_KEY")
 SHORTEST_SECRET = 8
 """Shorter values of these variables, such as "none", are words that texts may contain."""
-HOMES = r"(?:/home/|/Users/|[A-Z]:\\{1,2}Users\\{1,2})"
 MOST_SHOWN = 10
 
 
@@ -68,9 +74,11 @@ def check_no_private_data(folder: Path, places: Sequence[Path]) -> None:
 def find_private_data(folder: Path, places: Sequence[Path]) -> Iterator[PrivateData]:
     """Yield what `check_no_private_data` refuses, at most one kind for each line."""
     rules = {**SECRETS, "a path of this machine": "|".join(_machine_paths(places))}
-    values = [value for name in SECRET_VARIABLES if len(value := os.environ.get(name, "")) >= SHORTEST_SECRET]
+    # `get_token` also finds the token of `hf auth login`.
+    known = [*(os.environ.get(name, "") for name in SECRET_VARIABLES), get_token() or ""]
+    values = [value for value in known if len(value) >= SHORTEST_SECRET]
     if values:
-        rules["the value of a secret environment variable"] = "|".join(map(re.escape, values))
+        rules["a token or key of yours"] = "|".join(map(re.escape, values))
     patterns = {kind: re.compile(rule) for kind, rule in rules.items()}
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or path.suffix in BINARY:

@@ -4,6 +4,7 @@ Publication of a saved model on the Hub: stage both repositories, list their fil
 Everything that can be refused is refused before the first request that changes something on the Hub.
 """
 
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,7 +47,7 @@ def publish(
         gguf: Also publish GGUF files.
         gguf_types: Types of these files; None: those of [`choose_types`].
         private: Create private repositories.
-        revision: Branch of both repositories; None for the main one.
+        revision: Branch of both repositories, created unless it exists; None for the main one.
         push: Upload; otherwise no request is sent.
         output_dir: New folder for the staged files; None: a temporary one.
 
@@ -57,6 +58,8 @@ def publish(
     """
     publication = Publication(repo, license, tuple(datasets), base_model)
     check_repo(publication.gguf_repo, "repo with -GGUF appended")
+    if revision is not None:
+        check_branch(revision)
     user = log_in() if push else None
     with tempfile.TemporaryDirectory() if output_dir is None else complete_folder(output_dir) as place:
         staged = stage(folder, Path(place), publication, results=results, gguf=gguf, gguf_types=gguf_types)
@@ -65,7 +68,7 @@ def publish(
             console.print(f"No GGUF repository: {staged.gguf_note}", markup=False)
         for name, files in staged.folders.items():
             _list_files(name, files, private)
-        show_checklist(console, folder, results)
+        show_checklist(console, folder, results, gguf)
         if not push:
             console.print(
                 "Nothing was uploaded. With --push each repository is created unless it exists, and gets one commit "
@@ -79,6 +82,21 @@ def publish(
                 if others:
                     console.print(f"{title} in {name}: {', '.join(others)}", markup=False)
             console.print(f"{name}: {uploaded.url}")
+        if revision is not None:
+            console.print(
+                f'Load it with AutoModelForCausalLM.from_pretrained("{repo}", revision="{revision}", '
+                "trust_remote_code=True)",
+                markup=False,
+            )
+
+
+def check_branch(name: str) -> None:
+    """Check the name of a branch by Git's rules. Raises `ValueError`."""
+    part = r"(?![.-])[\w.+-]+(?<!\.lock)(?<!\.)"
+    if not re.fullmatch(rf"{part}(/{part})*", name, re.ASCII) or ".." in name:
+        raise ValueError(
+            f"revision must be the name of a branch, of letters, digits and . _ + - between slashes, got {name!r}"
+        )
 
 
 def _list_files(repo: str, folder: Path, private: bool) -> None:

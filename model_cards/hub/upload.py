@@ -124,6 +124,8 @@ def _one_sentence_errors(repo: str | None) -> Iterator[None]:
     except RuntimeError as error:
         # Raised by the library when the upload of a large file fails.
         reason = f"{error} {error.__cause__ or ''}".strip().splitlines()[0]
+        if isinstance(error.__cause__, HfHubHTTPError):
+            reason = f"{_words(error.__cause__, repo)}, {reason}"
         raise ValueError(f"{reason}; repeat the command to continue") from error
 
 

@@ -89,6 +89,19 @@ def test_a_file_that_is_no_results_file_is_wrong_and_hides_no_other(saved, tmp_p
     assert found["compilation_success_rate.json"].status == DONE
 
 
+def test_a_damaged_file_is_wrong_also_under_the_published_name_or_an_unknown_one(saved, tmp_path):
+    (tmp_path / "humaneval_rust_results.json").write_text("{")
+    (tmp_path / "notes.json").write_text("[]")
+    found = by_name(saved, tmp_path)
+    assert found["humaneval_rust_results.json"].status == WRONG
+    assert found["BENCHMARK_RESULTS.md"].status == WRONG and "notes.json" in found["BENCHMARK_RESULTS.md"].note
+
+
+def test_gguf_files_that_are_left_out_are_a_gap(saved):
+    found = {item.name: finding for item, finding in check_items(Subject(saved, gguf=False))}
+    assert found["*.gguf"].status == MISSING and found["*.gguf"].command == "leave out --no-gguf"
+
+
 def test_what_llama_cpp_cannot_run_is_no_gap(tmp_path):
     tiny_model(vocab_size=448, sandwich_norm=True).save_pretrained(tmp_path)
     TOKENIZER.save_pretrained(tmp_path)
@@ -112,6 +125,8 @@ def test_the_command_needs_no_repository_writes_nothing_and_fails_on_gaps(saved,
     assert main(["publish", "--check", "--model", str(saved)]) == 1
     assert "compilation_success_rate.json" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in saved.rglob("*")} == before and not list(tmp_path.iterdir())
+    assert main(["publish", "--check", "--push", "--model", str(saved)]) == 2
+    assert "--check only shows the checklist" in capsys.readouterr().err
     assert main(["publish", "--model", str(saved)]) == 2
     assert "--repo must be given as user/name" in capsys.readouterr().err
 

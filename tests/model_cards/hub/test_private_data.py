@@ -37,8 +37,9 @@ def test_a_secret_stops_the_publication_with_file_and_line(tmp_path, secret):
 
 def test_the_value_of_a_secret_variable_is_found_whatever_it_looks_like(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "correct horse")
+    monkeypatch.setenv("HF_TOKEN", "")
     (found,) = find_private_data(written(tmp_path, "say correct horse"), [])
-    assert found.kind == "the value of a secret environment variable"
+    assert found.kind == "a token or key of yours"
 
 
 @pytest.mark.parametrize("name", ["notes.json", "demo.ipynb", "code/a.py", "no_suffix"])
@@ -49,9 +50,12 @@ def test_paths_of_this_machine_are_found_in_every_kind_of_text(tmp_path, name):
     assert list(find_private_data(written(tmp_path / "clean", '{"path": "models/mine"}', name), [model])) == []
 
 
-def test_the_home_of_the_user_is_a_path_of_this_machine_and_that_of_others_is_not(tmp_path):
+def test_home_folders_of_the_user_and_of_others_are_found_and_those_of_examples_are_not(tmp_path):
     assert [each.line for each in find_private_data(written(tmp_path / "a", f"cd {Path.home()}/x"), [])] == [2]
-    assert list(find_private_data(written(tmp_path / "b", "cd /home/rust/x"), [])) == []
+    (other,) = find_private_data(written(tmp_path / "b", '"text": "/home/' + 'mary/texts.jsonl"'), [])
+    assert other.kind == "a home folder"
+    examples = "cd /home/rust/x; cd /home/user/x; ls /home; see example.org/home/mary/x"
+    assert list(find_private_data(written(tmp_path / "c", examples), [])) == []
 
 
 def test_the_sources_of_this_project_have_none(tmp_path):

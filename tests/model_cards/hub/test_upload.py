@@ -3,6 +3,7 @@
 import huggingface_hub.constants
 import pytest
 
+from model_cards.__main__ import main
 from model_cards.hub.upload import upload
 from tests.helpers.hub_server import TOKEN, Hub
 
@@ -55,3 +56,18 @@ def test_each_refusal_is_one_sentence_that_says_what_to_do(hub, folder, status, 
         upload(folder, REPO, False, "Upload")
     assert said in str(refused.value) and answer in str(refused.value) and "\n" not in str(refused.value)
     assert hub.commits[REPO] == []
+
+
+def test_a_full_storage_is_told_from_a_missing_permission_also_during_a_large_file(hub, folder):
+    (folder / "model.safetensors").write_bytes(b"large")
+    hub.full = True
+    with pytest.raises(ValueError, match="storage of this account on the Hub is full.*repeat the command") as refused:
+        upload(folder, REPO, False, "Upload")
+    assert "\n" not in str(refused.value) and hub.commits[REPO] == []
+
+
+@pytest.mark.parametrize("name", ["a b", "../main", "-x", "x..y", "x.lock", "/x", "x/.y", ""])
+def test_a_name_that_no_branch_can_have_is_refused_before_any_request(hub, tmp_path, capsys, name):
+    assert main(["publish", "--model", str(tmp_path), "--repo", REPO, "--push", f"--revision={name}"]) == 2
+    assert "revision must be the name of a branch" in capsys.readouterr().err
+    assert hub.requests == []
