@@ -78,7 +78,8 @@ class Row:
 def random_model(sizes: dict[str, int]) -> tuple[LoopLMForCausalLM, PreTrainedTokenizerFast]:
     """Return a random model of 4 loops, and a tokenizer that fits it."""
     torch.manual_seed(0)
-    config = LoopLMConfig(**sizes, num_loops=4, ternary_group_size=256, mhc_num_streams=1, tie_word_embeddings=True)
+    more = {"num_loops": 4, "ternary_group_size": 256, "mhc_num_streams": 1, "tie_word_embeddings": True}
+    config = LoopLMConfig.from_dict(sizes | more)
     texts = [path.read_text() for path in sorted(Path(str(files("trainers.data") / "builtin_rust")).glob("*.rs"))]
     return LoopLMForCausalLM(config).eval(), train_tokenizer(texts, 400, 256)
 
@@ -127,7 +128,7 @@ def columns(rows: list[Row]) -> Columns:
         *("same most likely token", "CPU ms per token", "tokens/s of CPU time"),
     )
     cells = [
-        (
+        [
             row.model,
             row.embedding,
             f"{row.megabytes:.1f}",
@@ -137,7 +138,7 @@ def columns(rows: list[Row]) -> Columns:
             f"{row.same:.1%}",
             f"{row.milliseconds:.2f}",
             f"{1e3 / row.milliseconds:.1f}",
-        )
+        ]
         for row in rows
     ]
     return Columns(titles, 2, cells)

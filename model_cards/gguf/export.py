@@ -110,7 +110,7 @@ def model_metadata(
     # How the weights were stored in the checkpoint is not a property of this file.
     del settings["weight_format"]
     gate = {part: checkpoint.read_finite(f"model.exit_gate.{part}").float() for part in ("weight", "bias")}
-    metadata = {
+    metadata: dict[str, object] = {
         "general.architecture": architecture,
         "general.file_type": matrix.file_type,
         "general.quantization_version": 2,
