@@ -175,6 +175,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(200, {"errors": [], "warnings": []})
         if path.endswith(".git/info/lfs/objects/batch"):
             return self._answer(200, hub.batch(json.loads(content)))
+        if parts[2:3] == ["resolve"]:
+            return self._file("/".join(parts[:2]), "/".join(parts[4:]))
         assert parts[0] == "api" and parts[1] in ("models", "datasets"), path
         name, rest = ("datasets/" if parts[1] == "datasets" else "") + "/".join(parts[2:4]), parts[4:]
         if name not in hub.repositories:
@@ -184,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
         if rest[:1] == ["branch"]:
             hub.branch(name, rest[1])
             return self._answer(200, {})
-        if rest[1:] and rest[1] != "main":
+        if rest[1:] and rest[1] not in ("main", hub.revision(name)):
             # A branch is kept like a repository of its own.
             name, rest = f"{name}@{rest[1]}", [rest[0], "main"]
         if rest == ["preupload", "main"]:
@@ -203,7 +205,23 @@ class _Handler(BaseHTTPRequestHandler):
         assert self.command == "GET" and rest[:1] in ([], ["revision"]), path
         self._answer(200, {"id": name, "sha": hub.revision(name), "siblings": [], "private": hub.private[name]})
 
-    do_GET = do_POST = do_PUT = _handle
+    def _file(self, name: str, path: str) -> None:
+        """Answer with a file of the main branch, or its headers."""
+        content = self.hub.repositories.get(name, {}).get(path)
+        if content is None:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "EntryNotFound" if name in self.hub.repositories else "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
+        self.send_response(200)
+        self.send_header("ETag", f'"{_sha256(content)}"')
+        self.send_header("X-Repo-Commit", self.hub.revision(name))
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    do_HEAD = do_GET = do_POST = do_PUT = _handle
 
     def log_message(self, *_) -> None:
         """Nothing on standard error."""
