@@ -119,10 +119,10 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage) -> None:
         for name, value in result.rows(stage):
             table.add_row(name, Text(value))
     print_table(console, table)
-    show_publication(console, recipe, last)
     console.print(
         f"Everything is in {recipe.run_dir}; {page} shows it with plots and samples", markup=False, soft_wrap=True
     )
+    show_publication(console, recipe, last)
 
 
 def _loss_table(losses: dict[str, list[float]], prepared: Prepared) -> Table:
