@@ -122,3 +122,28 @@ def test_the_published_code_installs_with_all_of_its_files_and_its_command(tmp_p
     paths = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
     command = [sys.executable, tmp_path / "site" / "bin" / "nanochat-ternary", "recipes"]
     subprocess.run(command, check=True, env=paths, cwd=tmp_path)
+
+
+NEEDS_ROOT_OR_NETWORK = ("apt-get", "useradd", "rustup")
+
+
+@pytest.mark.slow
+def test_the_steps_of_the_dockerfile_make_an_environment_in_which_the_command_works(tmp_path):
+    """Steps that need root, or rustup's servers, are those of an image alone; all others run here, one by one."""
+    _, model = run_of(tmp_path, "pretrain")
+    home = tmp_path / "repo"
+    write_snapshot(home, model, [], "you/it")
+    text = (home / "Dockerfile").read_text().replace("\\\n", " ")
+    steps = [line.removeprefix("RUN ") for line in text.splitlines() if line.startswith("RUN ")]
+    left_out = [step for step in steps if any(word in step for word in NEEDS_ROOT_OR_NETWORK)]
+    assert len(steps) == 5 and len(left_out) == 3
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    variables["PATH"] = f"{home}/environment/bin:{os.path.dirname(sys.executable)}:{variables['PATH']}"
+    for step in steps:
+        if step not in left_out:
+            subprocess.run(["sh", "-ec", step], cwd=home, env=variables, check=True)
+    entry = json.loads(next(line for line in text.splitlines() if line.startswith("ENTRYPOINT ")).partition(" ")[2])
+    shown = subprocess.run([*entry, "recipes"], cwd=home, env=variables, capture_output=True, text=True, check=True)
+    assert "rustc" in shown.stdout and "sandbox" in shown.stdout.lower() and "config_b" in shown.stdout
+    where = subprocess.run(["which", "nanochat-ternary"], env=variables, capture_output=True, text=True, check=True)
+    assert where.stdout.startswith(str(home))
