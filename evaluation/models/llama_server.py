@@ -107,6 +107,8 @@ def llama_server(
         parameters.chat_template = chat_template
     parameters.n_parallel = settings.parallel
     parameters.n_ctx = context_length * settings.parallel
+    # Its page for browsers sends each request with tools, which few models of this project can use.
+    parameters.ui = False
     # Otherwise the context is silently shortened when memory is short.
     parameters.fit_params = False
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = num_threads
@@ -115,8 +117,9 @@ def llama_server(
     try:
         server = xllamacpp.Server(parameters)
     except RuntimeError as error:
-        template = "" if chat_template is None else " and use the chat template"
-        raise ValueError(f"llama.cpp must be able to load {path}{template}; its messages are above") from error
+        raise ValueError(
+            f"llama.cpp must be able to load {path} and the chat template; its messages are above"
+        ) from error
     # Wait until its loop has started: a server that is told to stop before that never stops.
     server.handle_completions({"prompt": "a", "max_tokens": 1})
     try:

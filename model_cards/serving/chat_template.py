@@ -49,10 +49,14 @@ def read_chat_template(path: Path) -> str:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _Generation]
     )
-    environment.globals |= {"raise_exception": _raise_exception, "strftime_now": datetime.now().strftime}
     try:
         text = environment.from_string(template).render(
-            messages=CONVERSATION, add_generation_prompt=True, bos_token="", eos_token=""
+            messages=CONVERSATION,
+            add_generation_prompt=True,
+            bos_token="",
+            eos_token="",
+            raise_exception=_raise_exception,
+            strftime_now=datetime.now().strftime,
         )
     except TemplateSyntaxError as error:
         raise ValueError(

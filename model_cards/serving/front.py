@@ -5,12 +5,14 @@ back unchanged, token by token.
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -25,7 +27,7 @@ OF_THE_CONNECTION = (
     "Proxy-Authenticate",
     "Proxy-Authorization",
     "Proxy-Connection",
-    "TE",
+    "TE",  # codespell:ignore te
     "Trailer",
     "Transfer-Encoding",
     "Upgrade",
@@ -165,13 +167,26 @@ async def _start(
     )
     application = web.Application(client_max_size=MAX_BODY_BYTES)
     application.router.add_route("*", "/{path:.*}", Front(session, server, added_key, model).handle)
+    logger = logging.getLogger("nanochat_ternary.serve")
+    logger.addFilter(_is_not_about_a_bad_request)
     # The request to llama.cpp ends when the client has hung up, which stops the generation.
     runner = web.AppRunner(
-        application, handle_signals=False, access_log=None, handler_cancellation=True, shutdown_timeout=0
+        application,
+        handle_signals=False,
+        logger=logger,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=0,
     )
     await runner.setup()
     await web.SockSite(runner, listener).start()
     return runner, session
+
+
+def _is_not_about_a_bad_request(record: logging.LogRecord) -> bool:
+    # The client gets an answer; aiohttp would print a traceback, too.
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
 
 
 async def _stop(runner: web.AppRunner, session: ClientSession) -> None:

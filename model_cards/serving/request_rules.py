@@ -16,7 +16,7 @@ CHAT_ROUTES = ("/v1/chat/completions", "/chat/completions")
 CHECKED_ROUTES = ("/v1/completions", *CHAT_ROUTES)
 
 COMMON_FIELDS = frozenset(
-    "adaptive_decay adaptive_target backend_sampling cache_prompt dry_allowed_length dry_base dry_multiplier "
+    "adaptive_decay adaptive_target cache_prompt dry_allowed_length dry_base dry_multiplier "
     "dry_penalty_last_n dry_sequence_breakers dynatemp_exponent dynatemp_range frequency_penalty grammar ignore_eos "
     "json_schema logit_bias logprobs max_completion_tokens max_tokens min_keep min_p mirostat mirostat_eta "
     "mirostat_tau model n n_cmpl n_indent n_predict n_probs post_sampling_probs presence_penalty repeat_last_n "
@@ -30,7 +30,6 @@ CHAT_FIELDS = COMMON_FIELDS | {
     "chat_template_kwargs",
     "continue_final_message",
     "messages",
-    "reasoning_format",
     "response_format",
     "top_logprobs",
 }
@@ -42,7 +41,6 @@ TOOL_MESSAGE_FIELDS = MESSAGE_FIELDS | {"tool_call_id", "tool_calls"}
 ADVICE = {
     "best_of": "Request several completions with n, and choose one of them.",
     "echo": "Put the prompt before the completion in your program.",
-    "functions": "The model's chat template has no place for functions.",
     "prompt": "Send messages, or use /v1/completions.",
     "messages": "Send a prompt, or use /v1/chat/completions.",
     "response_format": "Use json_schema or grammar, or /v1/chat/completions.",
@@ -88,9 +86,7 @@ KINDS = {
     "json_schema": (dict, "an object"),
 }
 """Types of which llama.cpp ignores any other value."""
-SAMPLERS = frozenset(
-    "adaptive_p dry infill min_p penalties temperature top_k top_n_sigma top_p typ_p typical_p xtc".split()
-)
+SAMPLERS = frozenset("adaptive_p dry infill min_p penalties temperature top_k top_n_sigma top_p typ_p xtc".split())
 RESPONSE_FORMATS = ("json_object", "json_schema", "text")
 TOKEN_ID = re.compile(r"\s*[+-]?[0-9]+|", re.ASCII)
 """A string that llama.cpp takes for the id of a token, and not for text."""
@@ -144,7 +140,7 @@ def check_request(route: str, body: Any, model: ServedModel) -> None:
         # Clients send such values for fields that they do not use.
         if name not in fields and not (value is False or value in ("", [])):
             advice = ADVICE.get(name, "Leave it out.")
-            raise RefusedRequestError(f"{name}: the server would ignore this field of {route}. {advice}", name)
+            raise RefusedRequestError(f"{name} is not supported by {route}. {advice}", name)
     if chat:
         _check_chat(asked, model)
     for name, (kind, rule) in KINDS.items():
@@ -170,7 +166,9 @@ def _shown(value: Any) -> str:
 def _check_one_of(asked: Mapping[str, Any], names: tuple[str, ...]) -> None:
     given = [name for name in names if name in asked]
     if any(asked[name] != asked[given[0]] for name in given[1:]):
-        raise RefusedRequestError(f"{' and '.join(given)}: the server would use one of them. Send only one.", given[1])
+        raise RefusedRequestError(
+            f"only one of {' and '.join(given)} can be given, because one replaces the others", given[1]
+        )
 
 
 def _check_number(name: str, value: Any) -> None:
@@ -200,7 +198,7 @@ def _check_stream_options(asked: Mapping[str, Any]) -> None:
     for name, value in options.items():
         if name != "include_usage" and value:
             field = f"stream_options.{name}"
-            raise RefusedRequestError(f"{field}: the server would ignore this field. Leave it out.", field)
+            raise RefusedRequestError(f"{field} is not supported. Leave it out.", field)
 
 
 def _check_stop(stop: Any) -> None:
@@ -267,9 +265,7 @@ def _check_message(place: str, message: Any, model: ServedModel) -> None:
     fields = TOOL_MESSAGE_FIELDS if model.has_tools else MESSAGE_FIELDS
     for name, value in message.items():
         if name not in fields and value not in (None, "", []):
-            raise RefusedRequestError(
-                f"{place}.{name}: the server would ignore this field. Leave it out.", f"{place}.{name}"
-            )
+            raise RefusedRequestError(f"{place}.{name} is not supported. Leave it out.", f"{place}.{name}")
     parts = message.get("content")
     for part in parts if isinstance(parts, list) else []:
         if not isinstance(part, dict) or part.get("type") != "text":
