@@ -28,7 +28,14 @@ USER_ERRORS = (
 BAD_INPUT = 2
 # As a shell reports a program that SIGINT or SIGPIPE ended.
 INTERRUPTED, READER_IS_GONE = 130, 141
-EXTRAS = {"gguf": "gguf", "xllamacpp": "gguf", "trackio": "track", "tensorboard": "track", "datatrove": "scale"}
+EXTRAS = {
+    "gguf": "gguf",
+    "xllamacpp": "gguf",
+    "aiohttp": "gguf",
+    "trackio": "track",
+    "tensorboard": "track",
+    "datatrove": "scale",
+}
 """Optional packages, with the extra of this project that installs each."""
 
 

@@ -93,7 +93,7 @@ def llama_server(
     xllamacpp: Any = import_module("xllamacpp")
     context_length = settings.context_length or DEFAULT_CONTEXT
     num_threads = settings.num_threads or _cores()
-    _check_address(settings)
+    listening_socket(settings).close()
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(path)
     parameters.model_alias = {name or path.name}
@@ -107,6 +107,8 @@ def llama_server(
         parameters.chat_template = chat_template
     parameters.n_parallel = settings.parallel
     parameters.n_ctx = context_length * settings.parallel
+    # Its page for browsers sends each request with tools, which few models of this project can use.
+    parameters.ui = False
     # Otherwise the context is silently shortened when memory is short.
     parameters.fit_params = False
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = num_threads
@@ -115,7 +117,9 @@ def llama_server(
     try:
         server = xllamacpp.Server(parameters)
     except RuntimeError as error:
-        raise ValueError(f"llama.cpp must be able to load {path}; its messages are above") from error
+        raise ValueError(
+            f"llama.cpp must be able to load {path} and the chat template; its messages are above"
+        ) from error
     # Wait until its loop has started: a server that is told to stop before that never stops.
     server.handle_completions({"prompt": "a", "max_tokens": 1})
     try:
@@ -129,8 +133,15 @@ def _cores() -> int:
     return min(allowed, psutil.cpu_count(logical=False) or allowed)
 
 
-def _check_address(settings: ServerSettings) -> None:
-    """Check what llama.cpp does not: who can reach the address, and why it cannot be listened on."""
+def listening_socket(settings: ServerSettings) -> socket.socket:
+    """
+    Return a socket that listens on the address of a server. It checks what llama.cpp does not: who can reach the
+    address, and why it cannot be listened on.
+
+    Raises:
+        ValueError: Other machines can reach the address, and there is no API key.
+        OSError: The address is not one of this machine, or the port is taken.
+    """
     try:
         found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
@@ -142,17 +153,19 @@ def _check_address(settings: ServerSettings) -> None:
             "environment, or use 127.0.0.1"
         )
     family, kind, protocol, _, address = found[0]
-    with socket.socket(family, kind, protocol) as listener:
-        # As in the server: an address whose last connections are still being closed can be used.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(address)
-            listener.listen()
-        except OSError as error:
-            raise OSError(
-                f"cannot listen on {settings.host}, port {settings.port}: {error.strerror}. Choose another with "
-                "--port; 0 is a free one."
-            ) from error
+    listener = socket.socket(family, kind, protocol)
+    # As in the server: an address whose last connections are still being closed can be used.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise OSError(
+            f"cannot listen on {settings.host}, port {settings.port}: {error.strerror}. Choose another with --port; 0 "
+            "is a free one."
+        ) from error
+    return listener
 
 
 @contextmanager

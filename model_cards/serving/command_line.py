@@ -17,8 +17,9 @@ def add_serve(subcommands):
         _serve,
         help="serve a GGUF file with llama.cpp's OpenAI-compatible server",
         description="Run llama.cpp's server on a GGUF file that the command gguf wrote, until Ctrl-C: "
-        "/v1/completions, /v1/chat/completions, /v1/models and /health. For a model without a chat template, "
-        "/v1/chat/completions continues the text of the messages.",
+        "/v1/completions, /v1/chat/completions, /v1/models and /health. Requests with fields that llama.cpp would "
+        "ignore are refused. For a model without a chat template, /v1/chat/completions continues the text of the "
+        "messages.",
     )
     model = add_model(parser, help="GGUF file")
     parser.add_argument(
@@ -31,6 +32,11 @@ def add_serve(subcommands):
         "--num-loops",
         type=int,
         help="number of loops; another number than the file's needs a temporary copy of it (default: the file's)",
+    )
+    parser.add_argument(
+        "--chat-template",
+        metavar="FILE",
+        help="Jinja template for /v1/chat/completions; must render a conversation (default: the model's)",
     )
     parser.add_argument(
         "--api-key",
@@ -66,7 +72,8 @@ def _serve(options: argparse.Namespace) -> int:
         parallel=options.parallel,
         num_threads=options.num_threads,
     )
-    return serve(Path(options.model), settings, options.num_loops)
+    template = None if options.chat_template is None else Path(options.chat_template)
+    return serve(Path(options.model), settings, options.num_loops, template)
 
 
 def add_chat(subcommands):

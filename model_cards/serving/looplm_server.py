@@ -74,7 +74,9 @@ def with_num_loops(file: GgufFile, num_loops: int) -> Iterator[Path]:
 
 
 @contextmanager
-def looplm_server(file: GgufFile, settings: ServerSettings, num_loops: int | None = None) -> Iterator[RunningServer]:
+def looplm_server(
+    file: GgufFile, settings: ServerSettings, num_loops: int | None = None, *, chat_template: str | None = None
+) -> Iterator[RunningServer]:
     """
     Run llama.cpp's server in this process, see `llama_server`.
 
@@ -82,6 +84,7 @@ def looplm_server(file: GgufFile, settings: ServerSettings, num_loops: int | Non
         file: The GGUF file.
         settings: Of the server; without a context length the model's maximum or 4096, whichever is smaller.
         num_loops: Number of loops; None: the number in the file.
+        chat_template: Jinja template; None: the file's, or `CONTINUE_MESSAGES` for a file without one.
 
     Raises:
         ValueError: A setting does not fit the file, or llama.cpp cannot load the file.
@@ -95,10 +98,11 @@ def looplm_server(file: GgufFile, settings: ServerSettings, num_loops: int | Non
         )
     loops = check_num_loops(file, num_loops)
     settings = replace(settings, context_length=context_length)
-    template = None if "tokenizer.chat_template" in file.metadata else CONTINUE_MESSAGES
+    if chat_template is None and "tokenizer.chat_template" not in file.metadata:
+        chat_template = CONTINUE_MESSAGES
     with ExitStack() as stack:
         # A temporary copy can be removed as soon as it is loaded.
         with with_num_loops(file, loops) as path:
-            server = llama_server(path, settings, name=file.path.name, chat_template=template)
+            server = llama_server(path, settings, name=file.path.name, chat_template=chat_template)
             running = stack.enter_context(server)
         yield running

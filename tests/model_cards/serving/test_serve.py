@@ -252,6 +252,8 @@ def test_what_cannot_be_served_is_one_sentence(file, capsys, monkeypatch):
         capsys, file, "--context-length", "40000"
     )
     assert "port must be from 0 (a free one) to 65535, got 70000" in refusal(capsys, file, "--port", "70000")
+    assert "chat_template must be a text file in UTF-8" in refusal(capsys, file, "--chat-template", str(file))
+    assert "No such file or directory" in refusal(capsys, file, "--chat-template", "missing.jinja")
     assert "api_key must be printable ASCII" in refusal(capsys, file, "--api-key", "")
     for name in ("context_length", "parallel", "num_threads"):
         with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
