@@ -1,12 +1,13 @@
 """
-Measure prompt and decoding speed of a model in Transformers and in llama.cpp, by type and by depth, on one thread.
+Measure prompt and decoding speed of a model in Transformers, in the native engine and in llama.cpp, by type and by
+depth, on one thread.
 
     python benchmarks/inference.py --shape 150m --report docs/inference.md
 
 All contenders have the same weights (random ones, or those of `--model`) and take turns in one run: `generate` of
-Transformers in fp32 and bf16, and stock llama.cpp (the wheel `xllamacpp`) with a file of every type. The report has
-tokens per second of CPU time, which other processes disturb less than wall time, as medians over the rounds;
-llama.cpp's own timings, in wall time, are in the JSON.
+Transformers in fp32 and bf16, the native engine, and stock llama.cpp (the wheel `xllamacpp`) with a file of every
+type. The report has tokens per second of CPU time, which other processes disturb less than wall time, as medians over
+the rounds; llama.cpp's own timings, in wall time, are in the JSON.
 
 Decoding is bound by memory: every token reads the looped blocks once per loop, and the head once. The bound in the
 report is the speed at which one thread reads as many bytes again and again, measured in the same rounds. Small weights
@@ -89,6 +90,8 @@ from model_cards.gguf.file import GgufFile
 from model_cards.gguf.limits import config_obstacles
 from model_cards.gguf.verify import LlamaCpp
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from runtime.engine import Engine
+from runtime.settings import SamplingSettings
 from trainers.data.tokenizer import train_tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -170,6 +173,16 @@ def run_llama_cpp(file: GgufFile, ids: list[int], tokens: int, loops: int) -> Se
     return Seconds(after_prompt - started, (finished - after_prompt) / tokens, own)
 
 
+def run_native(engine: Engine, ids: list[int], tokens: int, loops: int) -> Seconds:
+    """Time greedy generation by the native engine: a prompt with one token, and the same with all tokens."""
+    ticks = [time.process_time()]
+    for length in (1, tokens + 1):
+        engine.generate([ids], SamplingSettings(max_new_tokens=length, num_loops=loops))
+        ticks.append(time.process_time())
+    prompt = ticks[1] - ticks[0]
+    return Seconds(prompt, (ticks[2] - ticks[1] - prompt) / tokens)
+
+
 def read_speed(memory: torch.Tensor, size: int) -> float:
     """Maximum bytes per second of CPU time at which one thread reads the given part of `memory` again and again."""
     array = memory[: max(1, size // memory.itemsize)]
@@ -219,6 +232,17 @@ def contenders(
                 blocks * dtype.itemsize,
                 head * dtype.itemsize,
                 lambda loops, typed=typed: run_transformers(typed, ids, tokens, loops),
+            )
+        )
+    for format, head_bytes in (("bf16", 2 * head), ("int8", head)):
+        engine = Engine.from_model(model, threads=1, head=format)
+        found.append(
+            Contender(
+                f"native engine, {format} head",
+                engine.weight_bytes / 1e6,
+                blocks // 4,
+                head_bytes,
+                lambda loops, engine=engine: run_native(engine, ids, tokens, loops),
             )
         )
     head_name = "token_embd.weight" if model.config.tie_word_embeddings else "output.weight"

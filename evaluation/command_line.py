@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from evaluation import complete
+from evaluation.generation_settings import ENGINES
 from evaluation.options import (
     add_command,
     add_former_name,
@@ -127,6 +128,13 @@ def _add_generation(parser: argparse.ArgumentParser) -> None:
         help="divides the positive logits of tokens that were there before, and multiplies negative ones; 1 is none",
     )
     group.add_argument("--max-new-tokens", type=int, default=512, help="maximum number of tokens of a completion")
+    group.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="torch",
+        help="program that generates: torch, or native, which runs a LoopLM on the CPU many times faster and compiles "
+        "itself with rustc at its first use",
+    )
     group.add_argument("--batch-size", type=int, default=8, help="completions, or texts, that are processed together")
     add_seed(group)
     add_num_loops(group)
@@ -207,6 +215,7 @@ def _run(options: argparse.Namespace) -> int:
         num_loops=options.num_loops,
         exit_at_loop=options.exit_at_loop,
         exit_threshold=options.exit_threshold,
+        engine=options.engine,
     )
     settings = EvaluationSettings(
         generation=generation,

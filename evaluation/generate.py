@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,12 @@ from transformers import (
 from evaluation.chat_mode import ChatMode, begun_answer
 from evaluation.generation_settings import GenerationSettings
 from evaluation.models.served_model import ServedModel, StopRule, SuiteDoesNotFit
+from evaluation.native_generation import NativeModel
 from evaluation.progress import show_progress
 from evaluation.rust.syntax.completion import completed_function
+from evaluation.samples import Prompt, Sample, end_tokens
 from evaluation.token_healing import HealedPrompt, HealedTokens, TokenHealing, can_heal
-from evaluation.token_loops import TokenLoops, token_loops, within
+from evaluation.token_loops import token_loops, within
 from modeling_nanochat import is_looplm
 
 
@@ -44,43 +46,6 @@ def generation_arguments(settings: GenerationSettings, config: Any) -> dict[str,
     if settings.temperature > 0:
         found |= {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
     return found | depth_arguments(settings, config)
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A problem's name and the text that the model continues."""
-
-    name: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Sample:
-    """
-    One completion.
-
-    Attributes:
-        prompt: The problem's name.
-        index: Index among the problem's samples, from 0.
-        completion: Cut at the end of the function, or whole if it has none; in a chat the whole answer.
-        finished: Whether the function ends; in a chat, whether the model ended its answer.
-        tokens: Number of generated tokens, before the cut; includes those of the prompt's end that token healing
-            generates again.
-        mean_loops: Loops per token of a LoopLM; None for other models.
-        reached_limit: Whether the completion stopped at its maximum number of tokens or at the end of the context,
-            neither finished nor ended by the model.
-        token_loops: For each token of the completion its number of characters and the loop after which it left. None
-            if all tokens took equally many loops, for other models, and in files of earlier versions.
-    """
-
-    prompt: str
-    index: int
-    completion: str
-    finished: bool
-    tokens: int
-    mean_loops: float | None
-    reached_limit: bool = False
-    token_loops: TokenLoops | None = None
 
 
 @torch.no_grad()
@@ -156,13 +121,6 @@ class FunctionEnd(StoppingCriteria):
         return torch.tensor([length is not None for length in self.lengths], device=input_ids.device)
 
 
-def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Return the ids that end an answer; chat models have more than one."""
-    ends = model.generation_config.eos_token_id
-    ends = set(ends) if isinstance(ends, list) else {ends}
-    return (ends | {tokenizer.eos_token_id}) - {None}
-
-
 @torch.no_grad()
 def _continue(
     model: PreTrainedModel,
@@ -190,7 +148,7 @@ def _continue(
         prompts = healing.weighed(model, prompts, **depth_arguments(settings, model.config))
         arguments["logits_processor"] = LogitsProcessorList([HealedTokens(healing, prompts)])
     rows, loops, used = _generate(model, tokenizer, inputs, settings, arguments)
-    ends, samples = {*_end_tokens(model, tokenizer), tokenizer.pad_token_id}, []
+    ends, samples = {*end_tokens(model, tokenizer), tokenizer.pad_token_id}, []
     for index, ((prompt, number), row, mean_loops, by_token) in enumerate(zip(batch, rows, loops, used, strict=True)):
         tokens = next((place for place, token in enumerate(row) if token == tokenizer.pad_token_id), len(row))
         text = decode(index, row)
@@ -213,7 +171,7 @@ def _answer(
 ) -> list[Sample]:
     """Answer the rendered chats of one batch; the model ends its answers."""
     ids = tokenizer([prompt.text for prompt, _ in batch], add_special_tokens=False)["input_ids"]
-    ends = _end_tokens(model, tokenizer)
+    ends = end_tokens(model, tokenizer)
     inputs = _padded(model, tokenizer, ids)
     rows, loops, used = _generate(model, tokenizer, inputs, settings, {"eos_token_id": sorted(ends)})
     samples = []
@@ -335,13 +293,14 @@ def generate(
     A prompt that does not fit into the model's context has an empty completion that has reached its limit.
 
     The end of a prompt is generated again with the tokens that fit its continuation, see `TokenHealing`; a chat, whose
-    template ends before the answer, is not. Completions begin after the prompt in both cases.
+    template ends before the answer, is not, and neither is a prompt of the native engine. Completions begin after the
+    prompt in all cases.
 
     Args:
         model: In evaluation mode, or a served one.
         tokenizer: The model's, with a padding token; None for a served model.
         prompts: What to complete.
-        settings: How to sample.
+        settings: How to sample, and by which engine.
         path: File of the samples.
         progress: Show a progress bar.
         rule: Finds the end of a completion.
@@ -364,12 +323,18 @@ def generate(
         assert tokenizer is not None, "a model in memory has a tokenizer"
         check_depth(model, settings)
         too_long = too_long_for(model, tokenizer, prompts, special_tokens=chat is None)
-        healing = TokenHealing(tokenizer) if chat is None and can_heal(tokenizer) else None
-        identity, complete = fingerprint(model), partial(_complete, model, tokenizer, healing)
+        identity = fingerprint(model)
+        if settings.engine == "native":
+            complete = NativeModel(model, tokenizer, positions(model)).complete
+        else:
+            healing = TokenHealing(tokenizer) if chat is None and can_heal(tokenizer) else None
+            complete = partial(_complete, model, tokenizer, healing)
     rows = [(prompt, index) for prompt in prompts for index in range(settings.num_samples)]
     texts = json.dumps([asdict(prompt) for prompt in prompts])
     prompts_hash = hashlib.sha256(texts.encode()).hexdigest()
     header: dict[str, Any] = {"model": identity, "sampling": asdict(settings)}
+    if settings.engine == "torch":
+        del header["sampling"]["engine"]  # files from before there was another engine have no such field
     header["stop"] = "end_of_answer" if chat else rule.__name__
     # Files from before there was a chat mode have no such field.
     header["chat"] = None if chat is None else chat.record(model, tokenizer)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from evaluation.token_sampling import TokenSampling
 
+ENGINES = ("torch", "native")
+
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationSettings(TokenSampling):
@@ -15,6 +17,8 @@ class GenerationSettings(TokenSampling):
         seed: Seed of the sampling.
         batch_size: Completions generated together. Another size gives other samples.
         num_loops, exit_at_loop, exit_threshold: Depth of a LoopLM; None uses the model's configuration.
+        engine: Program that generates, one of `ENGINES`: PyTorch through transformers, or the native engine, which
+            runs a LoopLM on the CPU. They draw different random numbers.
 
     Raises:
         ValueError: A value is out of range, or several samples are asked for at temperature 0.
@@ -26,12 +30,15 @@ class GenerationSettings(TokenSampling):
     num_loops: int | None = None
     exit_at_loop: int | None = None
     exit_threshold: float | None = None
+    engine: str = "torch"
 
     def __post_init__(self):
         super().__post_init__()
         for name, value in (("num_samples", self.num_samples), ("batch_size", self.batch_size)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {self.engine!r}")
         if self.temperature == 0 and self.num_samples > 1:
             raise ValueError(
                 f"num_samples must be 1 at temperature 0, where all samples are equal, got {self.num_samples}"

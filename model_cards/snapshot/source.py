@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from model_cards.snapshot.requirements import DISTRIBUTION, pinned_requirements, required
 
-PACKAGES = ("modeling_nanochat", "evaluation", "trainers", "model_cards", "recipes", "nanochat_ternary")
+PACKAGES = ("modeling_nanochat", "runtime", "evaluation", "trainers", "model_cards", "recipes", "nanochat_ternary")
 REQUIREMENTS, PYPROJECT = "requirements.txt", "pyproject.toml"
 FIRST_DATE = (1980, 1, 1, 0, 0, 0)
 """Date of every file in an archive, so that equal sources give equal archives."""

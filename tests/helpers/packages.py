@@ -2,9 +2,10 @@
 
 ALLOWED = {
     "modeling_nanochat": set(),
-    "evaluation": {"modeling_nanochat"},
-    "trainers": {"modeling_nanochat", "evaluation"},
-    "model_cards": {"modeling_nanochat", "evaluation"},
-    "recipes": {"modeling_nanochat", "evaluation", "trainers", "model_cards"},
-    "nanochat_ternary": {"modeling_nanochat", "evaluation", "trainers", "model_cards", "recipes"},
+    "runtime": {"modeling_nanochat"},
+    "evaluation": {"modeling_nanochat", "runtime"},
+    "trainers": {"modeling_nanochat", "runtime", "evaluation"},
+    "model_cards": {"modeling_nanochat", "runtime", "evaluation"},
+    "recipes": {"modeling_nanochat", "runtime", "evaluation", "trainers", "model_cards"},
+    "nanochat_ternary": {"modeling_nanochat", "runtime", "evaluation", "trainers", "model_cards", "recipes"},
 }

@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers.paths import ROOT
 
-PACKAGES = ("modeling_nanochat", "evaluation", "trainers", "recipes", "model_cards", "nanochat_ternary")
+PACKAGES = ("modeling_nanochat", "runtime", "evaluation", "trainers", "recipes", "model_cards", "nanochat_ternary")
 pytestmark = pytest.mark.wheel
 
 

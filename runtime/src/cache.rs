@@ -1,0 +1,176 @@
+//! Keys and values of the tokens of one text, for every loop and layer.
+
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+/// Positions whose keys are interleaved, so that the scores of all of them are computed at once.
+pub const TILE: usize = 16;
+
+/// Sizes of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheShape {
+    /// Number of shared layers.
+    pub layers: usize,
+    /// Number of loops whose keys and values are kept.
+    pub loops: usize,
+    /// Number of key and value heads.
+    pub heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+}
+
+/// Keys and values of consecutive positions.
+///
+/// Memory is reserved for all positions, and used only for those that are written.
+#[derive(Debug)]
+pub struct KeyValues {
+    shape: CacheShape,
+    /// Number of positions, a multiple of [`TILE`].
+    capacity: usize,
+    length: usize,
+    /// `[loop][layer][head]`, each with the keys `[capacity / TILE][head_dim][TILE]` and the values
+    /// `[capacity][head_dim]`.
+    data: Vec<f32>,
+}
+
+impl KeyValues {
+    /// Create an empty cache for this many positions.
+    pub fn new(shape: CacheShape, positions: usize) -> Self {
+        let capacity = positions.next_multiple_of(TILE);
+        let size = shape.loops * shape.layers * shape.heads * 2 * capacity * shape.head_dim;
+        KeyValues { shape, capacity, length: 0, data: vec![0.0; size] }
+    }
+
+    /// Number of positions that are complete.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether no position is complete.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Bytes of the positions that are complete.
+    pub fn bytes(&self) -> usize {
+        let shape = self.shape;
+        shape.loops * shape.layers * shape.heads * 2 * self.length * shape.head_dim * std::mem::size_of::<f32>()
+    }
+
+    /// Return the keys, in tiles `[capacity / TILE][head_dim][TILE]`, and the values, `[capacity][head_dim]`.
+    pub fn head(&self, slot: Slot, head: usize) -> (&[f32], &[f32]) {
+        let start = self.start(slot, head);
+        let half = self.capacity * self.shape.head_dim;
+        (&self.data[start..start + half], &self.data[start + half..start + 2 * half])
+    }
+
+    /// Write key and value of a position, `[heads][head_dim]` each.
+    pub fn write(&mut self, slot: Slot, position: usize, keys: &[f32], values: &[f32]) {
+        let dim = self.shape.head_dim;
+        assert!(position < self.capacity, "the cache has room for the position");
+        for (head, (key, value)) in keys.chunks_exact(dim).zip(values.chunks_exact(dim)).enumerate() {
+            let start = self.start(slot, head);
+            let tile = start + position / TILE * dim * TILE + position % TILE;
+            for (index, number) in key.iter().enumerate() {
+                self.data[tile + index * TILE] = *number;
+            }
+            let start = start + self.capacity * dim + position * dim;
+            self.data[start..start + dim].copy_from_slice(value);
+        }
+    }
+
+    /// Copy a position of one loop into a deeper one, in all layers.
+    pub fn copy_loop(&mut self, position: usize, from: usize, to: usize) {
+        let dim = self.shape.head_dim;
+        for layer in 0..self.shape.layers {
+            for head in 0..self.shape.heads {
+                let source = self.start(Slot { loop_index: from, layer }, head);
+                let target = self.start(Slot { loop_index: to, layer }, head);
+                let key = position / TILE * dim * TILE + position % TILE;
+                for index in 0..dim {
+                    self.data[target + key + index * TILE] = self.data[source + key + index * TILE];
+                }
+                let value = self.capacity * dim + position * dim;
+                self.data.copy_within(source + value..source + value + dim, target + value);
+            }
+        }
+    }
+
+    fn start(&self, slot: Slot, head: usize) -> usize {
+        let CacheShape { layers, loops, heads, head_dim } = self.shape;
+        assert!(slot.loop_index < loops && slot.layer < layers && head < heads);
+        ((slot.loop_index * layers + slot.layer) * heads + head) * 2 * self.capacity * head_dim
+    }
+}
+
+/// A layer in a loop; both are counted from 0.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// Index of the loop, 0 if only the last one is kept.
+    pub loop_index: usize,
+    /// Index of the shared layer.
+    pub layer: usize,
+}
+
+/// Cache of one text, whose first positions may be shared with other texts.
+#[derive(Debug)]
+pub struct Sequence {
+    prefix: Option<Arc<KeyValues>>,
+    own: KeyValues,
+}
+
+impl Sequence {
+    /// Create an empty cache for this many positions.
+    pub fn new(shape: CacheShape, positions: usize) -> Self {
+        Sequence { prefix: None, own: KeyValues::new(shape, positions) }
+    }
+
+    /// Create a cache that begins with a prefix, with room for this many more positions.
+    pub fn after(prefix: Arc<KeyValues>, positions: usize) -> Self {
+        let own = KeyValues::new(prefix.shape, positions);
+        Sequence { prefix: Some(prefix), own }
+    }
+
+    /// Return the keys and values, to share them; `None` if they have a prefix themselves.
+    pub fn into_prefix(self) -> Option<Arc<KeyValues>> {
+        self.prefix.is_none().then(|| Arc::new(self.own))
+    }
+
+    /// Number of positions that are complete.
+    pub fn len(&self) -> usize {
+        self.prefix_len() + self.own.length
+    }
+
+    /// Whether no position is complete.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The prefix and the own positions.
+    pub fn parts(&self) -> (Option<&KeyValues>, &KeyValues) {
+        (self.prefix.as_deref(), &self.own)
+    }
+
+    /// Write key and value of a position that is not in the prefix.
+    pub fn write(&mut self, slot: Slot, position: usize, keys: &[f32], values: &[f32]) {
+        let position = position - self.prefix_len();
+        self.own.write(slot, position, keys, values);
+    }
+
+    /// Copy a position that is not in the prefix from one loop into a deeper one.
+    pub fn copy_loop(&mut self, position: usize, from: usize, to: usize) {
+        let position = position - self.prefix_len();
+        self.own.copy_loop(position, from, to);
+    }
+
+    /// Declare the next positions complete.
+    pub fn advance(&mut self, positions: usize) {
+        self.own.length += positions;
+        assert!(self.own.length <= self.own.capacity, "the cache has room for the positions");
+    }
+
+    fn prefix_len(&self) -> usize {
+        self.prefix.as_ref().map_or(0, |prefix| prefix.length)
+    }
+}

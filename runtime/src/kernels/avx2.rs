@@ -1,0 +1,114 @@
+//! Ternary product with AVX2.
+//!
+//! A vector has four inputs of each of 8 outputs. Products of a code and an activation are at most 254, so 16-bit
+//! sums hold those of a pair of inputs over 16 blocks (2 inputs x 4 planes x 254 x 16 = 32512).
+
+use super::output::Columns;
+use super::{TernaryProduct, BLOCK_BYTES, BLOCK_COLS, BLOCK_ROWS};
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+/// Blocks that 16-bit sums can hold.
+const CHUNK: usize = 16;
+
+/// # Safety
+///
+/// The processor has the features, `product` was checked by `TernaryProduct::new`, and the ranges by
+/// `TernaryProduct::check`.
+#[target_feature(enable = "avx2")]
+pub(crate) unsafe fn ternary(
+    product: &TernaryProduct<'_>,
+    row_blocks: Range<usize>,
+    rows: Range<usize>,
+    out: &Columns<'_>,
+) {
+    for row_block in row_blocks {
+        let mut row = rows.start;
+        // SAFETY: the tiles stay within the ranges of this function, which the caller has checked.
+        unsafe {
+            while row < rows.end {
+                row += match rows.end - row {
+                    4.. => tile::<4>(product, row_block, row, out),
+                    2.. => tile::<2>(product, row_block, row, out),
+                    _ => tile::<1>(product, row_block, row, out),
+                };
+            }
+        }
+    }
+}
+
+/// Multiply `ROWS` rows of activations by one row block, and return `ROWS`.
+///
+/// # Safety
+///
+/// As for [`ternary`]; the row block and the rows from the given one on exist.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn tile<const ROWS: usize>(
+    product: &TernaryProduct<'_>,
+    row_block: usize,
+    row: usize,
+    out: &Columns<'_>,
+) -> usize {
+    let (groups, group_blocks, stride) = (product.groups, product.group_blocks, product.stride);
+    let (low, ones) = (_mm256_set1_epi8(3), _mm256_set1_epi16(1));
+    let mut totals = [[_mm256_setzero_ps(); 2]; ROWS];
+    // SAFETY: `blocks` has 64 bytes per block and `scales` 64 bytes per group for each row block, `codes` has
+    // `stride` bytes, at least all columns, and `negative_sums` one number per group for each row.
+    unsafe {
+        let blocks = product.blocks.as_ptr().add(row_block * groups * group_blocks * BLOCK_BYTES);
+        let scales = product.scales.as_ptr().add(row_block * groups * BLOCK_ROWS);
+        let codes = product.codes.as_ptr().add(row * stride);
+        let negative_sums = product.negative_sums.as_ptr().add(row * groups);
+        for group in 0..groups {
+            // Each half has 8 of the outputs, so that the sums stay in registers.
+            for half in 0..2 {
+                let mut sums = [_mm256_setzero_si256(); ROWS];
+                for r in 0..ROWS {
+                    sums[r] = _mm256_set1_epi32(*negative_sums.add(r * groups + group));
+                }
+                let end = (group + 1) * group_blocks;
+                let mut block = group * group_blocks;
+                while block < end {
+                    let chunk = end.min(block + CHUNK);
+                    let mut narrow = [_mm256_setzero_si256(); ROWS];
+                    for block in block..chunk {
+                        let packed = _mm256_loadu_si256(blocks.add(block * BLOCK_BYTES + 32 * half).cast());
+                        let weights = [
+                            _mm256_and_si256(packed, low),
+                            _mm256_and_si256(_mm256_srli_epi16::<2>(packed), low),
+                            _mm256_and_si256(_mm256_srli_epi16::<4>(packed), low),
+                            _mm256_and_si256(_mm256_srli_epi16::<6>(packed), low),
+                        ];
+                        for r in 0..ROWS {
+                            let inputs = codes.add(r * stride + block * BLOCK_COLS);
+                            for plane in 0..4 {
+                                let quad = inputs.add(4 * plane).cast::<i32>().read_unaligned();
+                                let pairs = _mm256_maddubs_epi16(weights[plane], _mm256_set1_epi32(quad));
+                                narrow[r] = _mm256_add_epi16(narrow[r], pairs);
+                            }
+                        }
+                    }
+                    for r in 0..ROWS {
+                        sums[r] = _mm256_add_epi32(sums[r], _mm256_madd_epi16(narrow[r], ones));
+                    }
+                    block = chunk;
+                }
+                let scales = _mm256_loadu_ps(scales.add(group * BLOCK_ROWS + 8 * half));
+                for r in 0..ROWS {
+                    let part = _mm256_mul_ps(_mm256_cvtepi32_ps(sums[r]), scales);
+                    totals[r][half] = _mm256_add_ps(totals[r][half], part);
+                }
+            }
+        }
+        for (r, totals) in totals.iter().enumerate() {
+            let scale = _mm256_set1_ps(product.row_scales[row + r]);
+            let mut values = [0f32; BLOCK_ROWS];
+            _mm256_storeu_ps(values.as_mut_ptr(), _mm256_mul_ps(totals[0], scale));
+            _mm256_storeu_ps(values.as_mut_ptr().add(8), _mm256_mul_ps(totals[1], scale));
+            // Each row block is given to one thread.
+            out.store(row + r, row_block * BLOCK_ROWS, &values);
+        }
+    }
+    ROWS
+}
