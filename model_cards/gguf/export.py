@@ -148,7 +148,11 @@ def _write(
     from gguf import GGUFValueType, GGUFWriter
 
     writer = GGUFWriter(partial, str(metadata["general.architecture"]))
-    types = {bool: GGUFValueType.BOOL, int: GGUFValueType.UINT32, float: GGUFValueType.FLOAT32}
+    types: dict[type, GGUFValueType] = {
+        bool: GGUFValueType.BOOL,
+        int: GGUFValueType.UINT32,
+        float: GGUFValueType.FLOAT32,
+    }
     types |= {str: GGUFValueType.STRING, list: GGUFValueType.ARRAY, np.int32: GGUFValueType.INT32}
     for key, value in metadata.items():
         if key != "general.architecture":  # The writer has it already.

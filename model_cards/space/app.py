@@ -4,8 +4,9 @@ import html
 import os
 import sys
 from functools import cache
+from typing import Any, cast
 
-import gradio as gr
+import gradio as gr  # ty: ignore[import-not-found]  # the extra `space`
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
@@ -51,7 +52,8 @@ def verifier() -> RustVerifier:
 
 def complete(prompt: str, loops: int, temperature: float, max_new_tokens: int, seed: int) -> str:
     """Continue a prompt up to the end of its function, with every token leaving after this loop."""
-    model, tokenizer = loaded()
+    loaded_model, tokenizer = loaded()
+    model = cast(Any, loaded_model)
     # A line break at the end would be a token of its own.
     prompt = prompt.rstrip()
     inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False).to(model.device)
@@ -60,7 +62,7 @@ def complete(prompt: str, loops: int, temperature: float, max_new_tokens: int, s
     if room < 1:
         raise gr.Error(f"The prompt has {length} tokens, which fill the model's context.")
     set_seed(int(seed))
-    settings = {"do_sample": temperature > 0}
+    settings: dict[str, Any] = {"do_sample": temperature > 0}
     if temperature > 0:
         settings |= {"temperature": temperature, "top_p": 0.95}
     if is_looplm(model.config):
@@ -73,7 +75,7 @@ def complete(prompt: str, loops: int, temperature: float, max_new_tokens: int, s
             pad_token_id=tokenizer.pad_token_id,
             stopping_criteria=[FunctionEnd(completed_function, tokenizer, [prompt], length, "}")],
         )
-    text = tokenizer.decode(tokens[0][length:], skip_special_tokens=True)
+    text = cast(str, tokenizer.decode(tokens[0][length:], skip_special_tokens=True))
     completed = completed_function(prompt, text)
     return prompt + (text if completed is None else completed)
 
@@ -89,7 +91,7 @@ def answer(prompt: str, loops: int, temperature: float, max_new_tokens: int, see
 
 def as_html(program: str, given: int, verdict: Verdict) -> str:
     """Return a program with its verdict as HTML, and rustc's messages below their lines."""
-    messages: dict[int, list[str]] = {}
+    messages: dict[int | None, list[str]] = {}
     for each in verdict.diagnostics:
         messages.setdefault(each.line, []).append(": ".join(filter(None, (each.code, each.message))))
     rows, place = [], 0
@@ -103,7 +105,7 @@ def as_html(program: str, given: int, verdict: Verdict) -> str:
         place += len(line) + 1
     last = program.count("\n") + 1
     for line, texts in messages.items():
-        if not 1 <= line <= last:
+        if line is None or not 1 <= line <= last:
             rows += [f'<div class="message">{html.escape(message)}</div>' for message in texts]
     kind = "valid" if verdict.status == "valid" else "failed"
     words = "It compiles." if kind == "valid" else f"It does not compile: {verdict.status.replace('_', ' ')}."

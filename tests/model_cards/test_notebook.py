@@ -23,7 +23,7 @@ def test_every_import_of_the_notebook_is_there_and_no_output_is_stored(notebook)
     for node in ast.walk(ast.parse("\n".join(sources))):
         if isinstance(node, ast.Import):
             assert all(importlib.import_module(alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
             module = importlib.import_module(node.module)
             assert all(hasattr(module, alias.name) for alias in node.names), node.module
     assert all(not cell.outputs for cell in notebook.cells if cell.cell_type == "code")

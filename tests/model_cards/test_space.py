@@ -11,6 +11,7 @@ pytest.importorskip("gradio", reason="the extra space is not installed")
 @pytest.fixture(scope="module")
 def app():
     spec = importlib.util.spec_from_file_location("space_app", str(files("model_cards") / "space" / "app.py"))
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     yield module

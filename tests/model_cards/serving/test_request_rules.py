@@ -42,7 +42,7 @@ def llama_cpp(tmp_path_factory):
         address = urlsplit(server.address)
 
         def send(route, **fields):
-            connection = HTTPConnection(address.hostname, address.port, timeout=50)
+            connection = HTTPConnection(address.hostname or "", address.port, timeout=50)
             body = json.dumps({**BODIES[route], "temperature": 0, **fields})
             connection.request("POST", route, body, {"Content-Type": "application/json"})
             with connection.getresponse() as response:

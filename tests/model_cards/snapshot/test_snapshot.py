@@ -52,7 +52,9 @@ def test_the_published_code_is_the_one_that_the_last_stage_ended_with(tmp_path, 
 
 
 def _digests(run):
-    stages = RecordedCode.of_run(run).stages
+    recorded = RecordedCode.of_run(run)
+    assert recorded is not None
+    stages = recorded.stages
     return [*stages["pretrain"], *stages["longer"]]
 
 
