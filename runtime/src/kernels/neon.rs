@@ -119,7 +119,7 @@ fn dot<const QUARTER: i32>(sums: int32x4_t, weights: int8x16_t, inputs: int8x16_
     unsafe {
         asm!(
             "sdot {sums:v}.4s, {weights:v}.16b, {inputs:v}.4b[{quarter}]",
-            sums = inout(vreg) result,
+            sums = inout(vreg) result,  // codespell:ignore inout
             weights = in(vreg) weights,
             inputs = in(vreg) inputs,
             quarter = const QUARTER,
