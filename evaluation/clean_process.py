@@ -7,7 +7,7 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-OWN_PACKAGES = ("modeling_nanochat", "evaluation", "trainers", "recipes", "model_cards", "nanochat_ternary")
+OWN_PACKAGES = ("modeling_nanochat", "runtime", "evaluation", "trainers", "recipes", "model_cards", "nanochat_ternary")
 # Runs the program named first with the arguments behind it, where none of this project's packages can be imported,
 # not even an installed copy. `AutoModel` is tried as well, which the program itself has no use for.
 CLEAN = f"""

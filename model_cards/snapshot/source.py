@@ -12,9 +12,9 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import BinaryIO
 
+from evaluation.clean_process import OWN_PACKAGES
 from model_cards.snapshot.requirements import DISTRIBUTION, pinned_requirements, required
 
-PACKAGES = ("modeling_nanochat", "runtime", "evaluation", "trainers", "model_cards", "recipes", "nanochat_ternary")
 REQUIREMENTS, PYPROJECT = "requirements.txt", "pyproject.toml"
 FIRST_DATE = (1980, 1, 1, 0, 0, 0)
 """Date of every file in an archive, so that equal sources give equal archives."""
@@ -27,7 +27,7 @@ def source_files() -> dict[str, bytes]:
     is read once per process, so that digest and archive are of the same content.
     """
     found = {}
-    for package in PACKAGES:
+    for package in OWN_PACKAGES:
         spec = importlib.util.find_spec(package)
         assert spec is not None and spec.origin is not None, "the project's packages are installed together"
         folder = Path(spec.origin).parent
@@ -64,7 +64,7 @@ def project_version() -> str:
 def pyproject() -> str:
     """Return a `pyproject.toml` that installs the packages with all of their files."""
     # JSON's strings are TOML's.
-    patterns = json.dumps([f"{package}*" for package in PACKAGES])
+    patterns = json.dumps([f"{package}*" for package in OWN_PACKAGES])
     return f"""[build-system]
 requires = ["setuptools>=77"]
 build-backend = "setuptools.build_meta"
