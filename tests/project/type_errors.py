@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.helpers.paths import ROOT
 
 LIMITS = Path(__file__).with_name("type_errors.json")
-CLEAN = ("evaluation/rust", "modeling_nanochat")
+CLEAN = ("evaluation/rust", "modeling_nanochat", "runtime")
 PACKAGES = ("benchmarks", "evaluation", *CLEAN, "model_cards", "nanochat_ternary", "recipes", "tests", "trainers")
 ERROR = re.compile(r"^(?P<path>[^\s:]+):\d+:\d+: error\[", re.MULTILINE)
 
