@@ -39,6 +39,7 @@ class ChatSettings:
         verify: Compile each answer in the sandbox.
         best_of: Maximum number of samples that are generated until one compiles; None: one sample, shown while it is
             generated.
+        engine: Program that runs a folder or a model on the Hub, "torch" or "native".
     """
 
     sampling: TokenSampling = field(default_factory=TokenSampling)
@@ -46,6 +47,7 @@ class ChatSettings:
     num_loops: int | None = None
     verify: bool = False
     best_of: int | None = None
+    engine: str = "torch"
 
     def __post_init__(self):
         if self.best_of is not None and self.best_of < 1:
@@ -91,7 +93,7 @@ def chat(model: str, prompt: str | None, settings: ChatSettings) -> int:
             verifier = stack.enter_context(RustVerifier())
         notes = Console(stderr=True, highlight=False, soft_wrap=True)
         with notes.status(f"loading {visible(model)}"):
-            engine = stack.enter_context(text_engine(model, settings.num_loops))
+            engine = stack.enter_context(text_engine(model, settings.num_loops, settings.engine))
         conversation = Conversation(engine, settings, verifier, notes)
         if not typed:
             return 0 if conversation.answer(prompt) else 1

@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from evaluation.generation_settings import ENGINES
 from evaluation.options import add_command, add_former_name, add_model, add_num_loops, add_seed
 
 KEY_VARIABLE = "LLAMA_API_KEY"
@@ -102,6 +103,13 @@ def add_chat(subcommands):
     parser.add_argument("--temperature", type=float, default=0.2, help="0 is greedy decoding")
     parser.add_argument("--top-p", type=float, default=0.95, help="probability mass kept by nucleus sampling")
     parser.add_argument("--max-new-tokens", type=int, default=512, help="maximum number of tokens of an answer")
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="torch",
+        help="program that runs a folder or a model on the Hub: torch, or native, which runs a LoopLM on the CPU many "
+        "times faster and compiles itself with rustc at its first use",
+    )
     add_seed(parser, help="seed of the sampling; each further sample has the next number")
     num_loops = add_num_loops(parser)
     add_former_name(parser, "model", model)
@@ -118,5 +126,6 @@ def _chat(options: argparse.Namespace) -> int:
         num_loops=options.num_loops,
         verify=options.verify,
         best_of=options.best_of,
+        engine=options.engine,
     )
     return chat(options.model, options.prompt, settings)

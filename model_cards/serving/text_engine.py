@@ -1,6 +1,6 @@
 """
-Text generation token by token: with a GGUF file through llama.cpp, or with a saved model through transformers. Both
-stop at the end of the function that the prompt began.
+Text generation token by token: with a GGUF file through llama.cpp, or with a saved model through transformers or the
+native engine. All stop at the end of the function that the prompt began.
 """
 
 import json
@@ -157,11 +157,86 @@ class TransformersEngine(TextEngine):
         return answer
 
 
+class NativeEngine(TextEngine):
+    """
+    A saved LoopLM in the native engine, on the CPU.
+
+    Args:
+        name: Folder of the model, or its name on the Hub.
+        num_loops: Number of loops; None: the model's own.
+
+    Raises:
+        ValueError: The model cannot be loaded, is no LoopLM, or cannot run this number of loops; there is no rustc.
+    """
+
+    def __init__(self, name: str, num_loops: int | None = None):
+        from transformers.utils.logging import disable_progress_bar
+
+        from evaluation.generate import check_depth, positions
+        from evaluation.generation_settings import GenerationSettings
+        from evaluation.loading import load_model
+        from evaluation.samples import end_tokens
+        from runtime.engine import Engine
+
+        disable_progress_bar()
+        model, self._tokenizer = load_model(name, device="cpu")
+        # Every token runs all of these loops, as in the other engines.
+        self._depth: dict[str, Any] = {"num_loops": num_loops, "exit_at_loop": num_loops}
+        check_depth(model, GenerationSettings(**self._depth))
+        self._engine = Engine.from_model(model)
+        self._ends, self._positions = tuple(sorted(end_tokens(model, self._tokenizer))), positions(model)
+
+    def answer(self, prompt: str, sampling: TokenSampling, seed: int, show: Show) -> StreamedAnswer:
+        import torch
+
+        from model_cards.serving.streaming import PieceStreamer
+        from runtime.settings import SamplingSettings
+
+        ids = self._tokenizer(prompt)["input_ids"]
+        room = (self._positions or len(ids) + sampling.max_new_tokens) - len(ids)
+        if room < 1:
+            raise ValueError(f"the prompt must leave room within the model's positions, got {len(ids)} tokens")
+        settings = SamplingSettings(
+            max_new_tokens=min(sampling.max_new_tokens, room),
+            temperature=sampling.temperature,
+            top_p=1.0 if sampling.temperature == 0 else sampling.top_p,
+            repetition_penalty=sampling.repetition_penalty,
+            seed=seed,
+            eos_token_id=self._ends,
+            **self._depth,
+        )
+        answer = StreamedAnswer(prompt, show)
+        streamer = PieceStreamer(self._tokenizer, answer)
+        streamer.put(torch.tensor([ids]))
+
+        def add(_: int, token: int) -> bool:
+            streamer.put(torch.tensor([token]))
+            return answer.finished
+
+        self._engine.generate([ids], settings, add)
+        return answer
+
+
 @contextmanager
-def text_engine(model: str, num_loops: int | None = None) -> Iterator[TextEngine]:
-    """Open the engine for a model: llama.cpp for a GGUF file, transformers for a folder or a name on the Hub."""
+def text_engine(model: str, num_loops: int | None = None, engine: str = "torch") -> Iterator[TextEngine]:
+    """
+    Open the engine for a model: llama.cpp for a GGUF file, transformers or the native engine for a folder or a name on
+    the Hub.
+
+    Args:
+        model: File, folder or name.
+        num_loops: Number of loops; None: the model's own.
+        engine: Of a folder or a name, "torch" or "native".
+
+    Raises:
+        ValueError: A GGUF file is given with the native engine.
+    """
     if Path(model).is_file() or model.endswith(".gguf"):
-        with llama_cpp(Path(model), num_loops) as engine:
-            yield engine
+        if engine != "torch":
+            raise ValueError(f"engine {engine} needs the folder of a saved model or a Hub name, got {model}")
+        with llama_cpp(Path(model), num_loops) as opened:
+            yield opened
+    elif engine == "native":
+        yield NativeEngine(model, num_loops)
     else:
         yield TransformersEngine(model, num_loops)

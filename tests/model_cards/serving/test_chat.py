@@ -45,7 +45,7 @@ def models(tmp_path_factory):
     model.save_pretrained(folder / "model")
     TOKENIZER.save_pretrained(folder / "model")
     export_gguf(LoopLMCheckpoint.from_model(model), TOKENIZER, folder / "model.gguf", type="q4_0")
-    return {"folder": folder / "model", "file": folder / "model.gguf"}
+    return {"folder": folder / "model", "file": folder / "model.gguf", "native": folder / "model"}
 
 
 # A process that loads PyTorch takes several seconds: the test below asks a folder in this one.
@@ -70,9 +70,13 @@ def test_a_folder_writes_the_prompt_and_its_continuation_and_nothing_else(models
     assert capfd.readouterr() == (f"// größer\n{prompt}{answer}\n", "")
 
 
-@pytest.mark.parametrize("kind", ["file", "folder"])
+def engine_of(kind):
+    return "native" if kind == "native" else "torch"
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "native"])
 def test_answers_come_in_pieces_and_end_with_their_function(models, kind):
-    with text_engine(str(models[kind])) as engine:
+    with text_engine(str(models[kind]), engine=engine_of(kind)) as engine:
         for prompt, expected in (COMPILES, FAILS):
             pieces = []
             answer = engine.answer(prompt, TokenSampling(temperature=0), 0, pieces.append)
@@ -81,11 +85,16 @@ def test_answers_come_in_pieces_and_end_with_their_function(models, kind):
         assert not short.finished and FAILS[1].startswith(short.text)
 
 
-@pytest.mark.parametrize("kind", ["file", "folder"])
+@pytest.mark.parametrize("kind", ["file", "folder", "native"])
 def test_equal_seeds_sample_equal_answers_and_other_seeds_other_answers(models, kind):
-    with text_engine(str(models[kind])) as engine:
+    with text_engine(str(models[kind]), engine=engine_of(kind)) as engine:
         sampled = [engine.answer(EITHER[0], TokenSampling(temperature=1), seed % 6, str).text for seed in range(12)]
     assert sampled[:6] == sampled[6:] and set(sampled) >= set(EITHER[1:])
+
+
+def test_a_file_has_no_native_engine_and_the_message_says_what_has(models, capsys):
+    assert main(["chat", "--model", str(models["file"]), "--prompt", "a", "--engine", "native"]) == 2
+    assert "engine native needs the folder of a saved model or a Hub name" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("configured", [{}, {"exit_threshold": 0.01}, {"exit_at_loop": 2}])
