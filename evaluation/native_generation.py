@@ -40,7 +40,7 @@ class NativeModel:
         ids = self.tokenizer(texts, add_special_tokens=rule is not None)["input_ids"]
         room = [settings.max_new_tokens if self.longest is None else self.longest - len(each) for each in ids]
         room = [min(settings.max_new_tokens, each) for each in room]
-        has_ended = _Stopping(self._text, texts, room, rule)
+        has_ended = Stopping(self._text, texts, room, rule)
         sampling = SamplingSettings(
             max_new_tokens=max(room),
             temperature=settings.temperature,
@@ -86,7 +86,7 @@ class NativeModel:
         return Sample(prompt.name, number, text, ended, len(tokens), found.mean_loops, not ended, known)
 
 
-class _Stopping:
+class Stopping:
     """End a completion when its context is full, or when the rule finds the end of its text."""
 
     def __init__(

@@ -93,6 +93,7 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
         max_completion_length=stage.max_completion_length,
         estimator=stage.estimator,
         loop_credit=stage.loop_credit,
+        rollout_engine=stage.rollout_engine,
         loss_type=stage.loss_type,
         learning_rate=stage.learning_rate,
         lr_scheduler_type="constant_with_warmup",

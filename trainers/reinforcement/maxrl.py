@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate.utils import gather
@@ -14,15 +14,18 @@ from transformers.trainer_callback import ProgressCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from evaluation.generate import FunctionEnd, positions
+from evaluation.generation_settings import ENGINES
 from evaluation.pass_at_k import pass_at_k
 from evaluation.rust.syntax.completion import completed_function
-from modeling_nanochat import is_looplm
+from modeling_nanochat import LoopLMForCausalLM, is_looplm
+from runtime.build import library
 from trainers.callbacks import MetricsFileCallback, PlotCallback, SuccessProgressCallback
 from trainers.hardware import has_fast_bf16, has_no_accelerator
 from trainers.reinforcement.advantages import maxrl_advantages
 from trainers.reinforcement.choices import ESTIMATORS, LOOP_CREDITS
 from trainers.reinforcement.curriculum import Curriculum, Outcome
 from trainers.reinforcement.loop_credit import credit_weights, credited_log_probabilities
+from trainers.reinforcement.native_rollouts import NativeRollouts, rollout_gap
 from trainers.reinforcement.on_policy import check_model, check_settings, policy_sampling
 from trainers.reinforcement.plots import plot_maxrl
 from trainers.reinforcement.rewards import RustReward
@@ -63,6 +66,13 @@ class MaxRLConfig(GRPOConfig):
         default=False,
         metadata={"help": "end a completion with the function that its prompt begins, not with the end-of-text token"},
     )
+    rollout_engine: str = field(
+        default="torch",
+        metadata={
+            "help": "program that samples completions: torch, or native, which runs a LoopLM on the CPU many times "
+            "faster and needs rustc"
+        },
+    )
     curriculum: bool = field(
         default=True,
         metadata={"help": "sample prompts less often if they are solved always or never; uses column tier"},
@@ -79,7 +89,8 @@ class MaxRLConfig(GRPOConfig):
             self.bf16 = has_fast_bf16()
         self.use_cpu = self.use_cpu or has_no_accelerator()
         super().__post_init__()
-        for name, choices in (("estimator", ESTIMATORS), ("loop_credit", LOOP_CREDITS)):
+        named = (("estimator", ESTIMATORS), ("loop_credit", LOOP_CREDITS), ("rollout_engine", ENGINES))
+        for name, choices in named:
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if self.scale_rewards != "none" or self.multi_objective_aggregation != "sum_then_normalize":
@@ -128,8 +139,9 @@ class MaxRLTrainer(GRPOTrainer):
 
     The logs also hold the `success_rate`; `pass@k`, estimated from the groups; the share of groups in which all
     completions failed (`groups/all_failed`), all passed (`groups/all_passed`), or either (`groups/zero_variance`); the
-    share of completions that could not be judged (`unscorable`) or were truncated (`truncated`); and the reward's
-    share of the time of a step (`reward_share`).
+    share of completions that could not be judged (`unscorable`) or were truncated (`truncated`); the reward's share of
+    the time of a step (`reward_share`); and with `rollout_engine="native"` the mean difference, in nats, between the
+    engine's and the trainer's log-probabilities of one completion (`rollout_gap`).
 
     Raises:
         ValueError: The model cannot be trained this way, a row cannot be completed or judged, or the arguments
@@ -152,6 +164,8 @@ class MaxRLTrainer(GRPOTrainer):
         self.success_means = reward.success_means if isinstance(reward, RustReward) else f"{name} is 1"
         if self.rollout_func is not None:
             raise ValueError("rollout_func must be None: it does not tell whether its completions are finished")
+        if self.args.rollout_engine == "native":
+            self._check_native()
         if self.args.curriculum and self.is_deepspeed_enabled:
             raise ValueError("curriculum must be False with DeepSpeed, whose checkpoints are loaded without it")
         if self.args.loop_credit != "final" and self.is_fsdp_enabled:
@@ -168,6 +182,7 @@ class MaxRLTrainer(GRPOTrainer):
         if is_looplm(self.policy.config):
             self.policy.freeze_gate()
         self.curriculum = self._new_curriculum() if self.args.curriculum else None
+        self._rollouts: NativeRollouts | None = None
         self._finished: list[bool] = []
         self._success = self._quality = torch.empty(0)
         folder = Path(self.args.output_dir)
@@ -181,6 +196,35 @@ class MaxRLTrainer(GRPOTrainer):
         """The model without wrappers for adapters and distributed training."""
         model = self.accelerator.unwrap_model(self.model)
         return model.get_base_model() if isinstance(model, PeftModel) else model
+
+    def _check_native(self) -> None:
+        """Raise `ValueError` if the native engine cannot run the policy; compiles it at its first use."""
+        rule = 'rollout_engine must be "torch"'
+        if not is_looplm(self.policy.config):
+            raise ValueError(f"{rule} for a model without loops, got a model of type {self.policy.config.model_type}")
+        if isinstance(self.accelerator.unwrap_model(self.model), PeftModel):
+            raise ValueError(f"{rule} with adapters: the native engine runs a model without them")
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            raise ValueError(f"{rule} with FSDP and DeepSpeed, which may shard the weights")
+        library()
+
+    def _draw_natively(self, prompt_ids: list[list[int]]) -> list[list[int]]:
+        """Draw completions in the native engine, and log how far its log-probabilities are from the trainer's."""
+        policy = cast(LoopLMForCausalLM, self.policy)
+        if self._rollouts is None:
+            self._rollouts = NativeRollouts(
+                self._tokenizer,
+                self.temperature,
+                self.max_completion_length,
+                self.eos_token_ids,
+                self.args.stop_at_function_end,
+            )
+        drawn = self._rollouts.draw(policy, self.state.global_step, prompt_ids)
+        self._finished = drawn.finished
+        with self.accelerator.autocast():
+            gap = rollout_gap(policy, prompt_ids[0], drawn, self.temperature)
+        self._metrics["train" if self.model.training else "eval"]["rollout_gap"].append(gap)
+        return drawn.token_ids
 
     def _check_rows(self, rows: Dataset) -> None:
         """Raise `ValueError` for prompts that cannot be completed, and for rows that cannot be judged."""
@@ -217,6 +261,8 @@ class MaxRLTrainer(GRPOTrainer):
         return Curriculum(tiers, self.args.num_generations, self.args.seed)
 
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
+        if self.args.rollout_engine == "native":
+            return self._draw_natively(prompt_ids), None
         model = self.accelerator.unwrap_model(self.model_wrapped)
         if not self.args.stop_at_function_end:
             with policy_sampling(model, None), self.accelerator.autocast():

@@ -37,6 +37,10 @@ class MaxRL(Stage):
     warmup_steps: int = setting("Steps of linear warmup from 0.", default=0, ge=0)
     estimator: Estimator = setting("Estimator of the advantages.", default="maxrl")
     loop_credit: LoopCredit = setting("Loops whose predictions are trained.", default="final")
+    rollout_engine: Literal["torch", "native"] = setting(
+        "Program that samples the completions; native runs on the CPU many times faster than torch does.",
+        default="torch",
+    )
     loss_type: Literal["dapo", "dr_grpo"] = setting(
         '"dapo" as in the runs of the MaxRL paper; "dr_grpo" has exactly the expectation of the estimator.',
         default="dapo",
