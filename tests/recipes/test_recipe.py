@@ -233,6 +233,7 @@ def test_two_processes_train_to_the_weights_of_one(tmp_path):
     for processes in (1, 2):
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
         arguments = ["--data-dir", BUILTIN, "--output-dir", tmp_path / str(processes), "--total-steps", "4"]
+        arguments += ["--set", "tasks.total_steps=0", "--set", "maxrl.total_steps=0"]
         finished = subprocess.run(
             [*torchrun, ROOT / "recipes" / "debug.py", *arguments], capture_output=True, text=True, cwd=tmp_path
         )
