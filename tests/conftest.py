@@ -3,10 +3,12 @@
 import gc
 import os
 
+import huggingface_hub.constants
 import pytest
 import torch
 from hypothesis import settings
 
+from tests.helpers.hub_server import TOKEN, Hub
 from tests.helpers.paths import ROOT
 
 # Processes that tests start import this checkout and its tests, wherever they run.
@@ -44,3 +46,15 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "gpu" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """A Hub on loopback, with a token that may write; large files go by Git LFS, whose requests show the content."""
+    with Hub() as hub:
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.endpoint)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", "/nonexistent")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield hub

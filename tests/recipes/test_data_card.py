@@ -2,13 +2,11 @@
 
 import json
 
-import huggingface_hub.constants
 import pytest
 from datasets import load_dataset
 from huggingface_hub import DatasetCard
 
 from nanochat_ternary.__main__ import main
-from tests.helpers.hub_server import TOKEN, Hub
 from trainers.data.preparation.card import hub_licenses
 from trainers.data.preparation.columns import NEGATIVES, ROWS
 from trainers.data.preparation.prepare import prepare_rows
@@ -43,17 +41,6 @@ def prepared(tmp_path_factory):
     (corpus / REPORT).write_text(json.dumps(report | {"rows": 4}))
     (corpus / COMMAND).write_text("nanochat-ternary data prepare --source=crates=/home/me/crates\n")
     return folder
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    with Hub() as hub:
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.endpoint)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", "/nonexistent")
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        yield hub
 
 
 def card(folder, *options):

@@ -20,7 +20,6 @@ from model_cards.hub.upload import upload
 from model_cards.model_folder import stage_model
 from modeling_nanochat import LoopLMForCausalLM
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
-from tests.helpers.hub_server import TOKEN, Hub
 from tests.helpers.paths import ROOT
 from tests.helpers.tiny import tiny_model
 
@@ -40,18 +39,6 @@ def saved(tmp_path_factory):
     (folder / "checkpoint-2").mkdir()
     (folder / "checkpoint-2" / "model.safetensors").write_text(PLANTED)
     return folder
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    with Hub() as hub:
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.endpoint)
-        # Large files by Git LFS, whose requests show the content; one test is for Xet.
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", "/nonexistent")
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        yield hub
 
 
 def publish(folder, *options):

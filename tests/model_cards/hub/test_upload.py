@@ -1,23 +1,11 @@
 """Uploads to a branch, and the sentence that each refusal of the Hub is turned into."""
 
-import huggingface_hub.constants
 import pytest
 
 from model_cards.__main__ import main
 from model_cards.hub.upload import upload
-from tests.helpers.hub_server import TOKEN, Hub
 
 REPO = "tester/small-rust"
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    with Hub() as hub:
-        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub.endpoint)
-        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        yield hub
 
 
 @pytest.fixture
