@@ -17,6 +17,7 @@ from evaluation.rust.verdict import Verdict
 FILE_NAME = "verdicts.sqlite3"
 KEYS_PER_QUERY = 500  # below SQLite's limit on the variables of one statement
 MEMORY_ENTRIES = 20_000
+LOCK_SECONDS = 30.0  # to wait for other processes
 
 
 def cache_key(code: bytes, question: dict, tests: str | None = None) -> bytes:
@@ -181,6 +182,11 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         return _connect(path)
     except sqlite3.OperationalError as error:
+        if _is_locked(error):
+            raise ValueError(
+                f"the cache of verdicts is in use by another process, and was locked for {LOCK_SECONDS:.0f} seconds: "
+                f"{path}: {error}. Wait for that process, or give another cache_dir"
+            ) from error
         raise ValueError(f"cache_dir must be a directory that can be written: {path}: {error}") from error
     except sqlite3.DatabaseError as error:
         _rename_damaged(path, error, stacklevel=5)
@@ -197,10 +203,10 @@ def _rename_damaged(path: Path, error: Exception, stacklevel: int):
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=30.0, check_same_thread=False)
+    database = sqlite3.connect(path, timeout=LOCK_SECONDS, check_same_thread=False)
     try:
         # Readers do not wait for writers, and a process that is killed leaves an intact file.
-        database.execute("PRAGMA journal_mode=WAL")
+        _use_write_ahead_log(database)
         database.execute("PRAGMA synchronous=NORMAL")
         database.execute("CREATE TABLE IF NOT EXISTS verdicts (key BLOB PRIMARY KEY, verdict TEXT) WITHOUT ROWID")
         database.commit()
@@ -208,3 +214,20 @@ def _connect(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _use_write_ahead_log(database: sqlite3.Connection):
+    end = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            # While another process creates the file, SQLite may refuse this change at once, whatever the timeout.
+            if not _is_locked(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+
+
+def _is_locked(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY

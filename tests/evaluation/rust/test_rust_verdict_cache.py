@@ -8,7 +8,9 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,6 +131,28 @@ def test_damage_found_while_reading_is_put_aside_too(tmp_path):
         assert cache.get([b"7"]) == {}
     cache.put({b"7": VALID})
     assert cache.get([b"7"])
+
+
+@pytest.mark.parametrize("lock", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+def test_a_file_that_another_process_is_creating_is_waited_for(tmp_path, lock):
+    other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE begun (x)")
+    other.execute(lock)
+    release = threading.Timer(0.3, other.close)
+    release.start()
+    cache = VerdictCache(tmp_path)
+    release.join()
+    cache.put({b"key": VALID})
+    assert VerdictCache(tmp_path).get([b"key"])
+
+
+def test_a_file_that_stays_locked_is_named_as_locked(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache_module, "LOCK_SECONDS", 0.1)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+        other.execute("CREATE TABLE begun (x)")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ValueError, match="in use by another process"):
+            VerdictCache(tmp_path)
 
 
 @pytest.mark.parametrize("value", ["{", "[]", "{}", "null", '{"status": "fine"}'])
