@@ -5,6 +5,7 @@
 use crate::cpu;
 use crate::error::{Error, Result};
 use crate::kernels::float::{dense, Bf16, Dense, Weight};
+use crate::kernels::int8::{self, Int8Product};
 use crate::kernels::output::Columns;
 use crate::kernels::{Isa, BLOCK_ROWS};
 use crate::pool::Pool;
@@ -15,7 +16,9 @@ const SMALLEST_SHARED: usize = 1 << 16;
 
 /// Weight of a linear layer without bias, in blocks of 16 outputs.
 ///
-/// Inputs are f32 in every format, and never rounded. An output is the sum over its inputs in order, in f32.
+/// Inputs of f32 and bf16 weights are not rounded, and an output is the sum over its inputs in order, in f32. Inputs of
+/// int8 weights are rounded to 16 bits by the largest magnitude of their row; sums of 512 inputs are exact, and added in
+/// order, in f32.
 #[derive(Clone, Debug)]
 pub struct Matrix {
     rows: usize,
@@ -28,7 +31,7 @@ pub struct Matrix {
 enum Values {
     F32(Vec<f32>),
     Bf16(Vec<Bf16>),
-    Int8(Vec<i8>, Vec<f32>),
+    Int8(Vec<int8::Weights>, Vec<f32>),
 }
 
 impl Matrix {
@@ -65,8 +68,13 @@ impl Matrix {
                 let largest = row.iter().fold(0f32, |largest, weight| largest.max(weight.abs()));
                 *scale = largest.max(f32::MIN_POSITIVE * 127.0) / 127.0;
             }
-            let level = |i: usize| (weights[i] / scales[i / cols]).round_ties_even() as i8;
-            Values::Int8(in_blocks(rows, cols, level, 0), scales)
+            let mut blocks = vec![int8::Weights::default(); rows.div_ceil(BLOCK_ROWS) * cols.div_ceil(2)];
+            for (i, weight) in weights.iter().enumerate() {
+                let (row, col) = (i / cols, i % cols);
+                let place = &mut blocks[row / BLOCK_ROWS * cols.div_ceil(2) + col / 2];
+                place[row % BLOCK_ROWS][col % 2] = (weight / scales[row]).round_ties_even() as i8;
+            }
+            Values::Int8(blocks, scales)
         })
     }
 
@@ -104,7 +112,7 @@ impl Matrix {
         match &self.values {
             Values::F32(weights) => 4 * weights.len(),
             Values::Bf16(weights) => 2 * weights.len(),
-            Values::Int8(weights, scales) => weights.len() + 4 * scales.len(),
+            Values::Int8(weights, scales) => size_of_val(weights.as_slice()) + 4 * scales.len(),
         }
     }
 
@@ -121,7 +129,10 @@ impl Matrix {
             *value = match &self.values {
                 Values::F32(weights) => weights[place],
                 Values::Bf16(weights) => weights[place].value(),
-                Values::Int8(weights, scales) => weights[place].value() * scales[row],
+                Values::Int8(weights, scales) => {
+                    let pair = &weights[row / BLOCK_ROWS * self.cols.div_ceil(2) + col / 2];
+                    f32::from(pair[row % BLOCK_ROWS][col % 2]) * scales[row]
+                }
             };
         }
     }
@@ -136,12 +147,19 @@ impl Matrix {
         assert_eq!(x.len(), x_rows * self.cols, "the rows must have as many columns as the weight");
         let out = Columns::new(y, x_rows, self.rows);
         let is_worth = self.rows * self.cols * x_rows >= SMALLEST_SHARED;
-        let cols = self.cols;
+        let (cols, pairs) = (self.cols, self.cols.div_ceil(2));
+        let (mut levels, mut row_scales) = (Vec::new(), Vec::new());
+        if matches!(self.values, Values::Int8(..)) {
+            levels.resize(x_rows * pairs, [0; 2]);
+            let rows = x.chunks_exact(cols).zip(levels.chunks_exact_mut(pairs));
+            row_scales.extend(rows.map(|(x, levels)| int8::round_row(x, levels)));
+        }
+        let (levels, row_scales) = (levels.as_slice(), row_scales.as_slice());
         share(pool, self.rows.div_ceil(BLOCK_ROWS), is_worth, &|row_blocks| match &self.values {
-            Values::F32(weights) => dense(self.isa, Dense { weights, scales: None, cols, x, row_blocks }, &out),
-            Values::Bf16(weights) => dense(self.isa, Dense { weights, scales: None, cols, x, row_blocks }, &out),
+            Values::F32(weights) => dense(self.isa, Dense { weights, cols, x, row_blocks }, &out),
+            Values::Bf16(weights) => dense(self.isa, Dense { weights, cols, x, row_blocks }, &out),
             Values::Int8(weights, scales) => {
-                dense(self.isa, Dense { weights, scales: Some(scales), cols, x, row_blocks }, &out);
+                int8::int8(self.isa, Int8Product { weights, scales, pairs, levels, row_scales, row_blocks }, &out);
             }
         });
     }

@@ -177,9 +177,11 @@ fn one_scale_serves_the_whole_matrix() {
     assert_eq!(y, expected);
 }
 
-/// Check products with float rows against sums in f64, and that a row does not depend on the others.
+/// Check products with float rows against sums in f64, up to an error for each input, and that a row does not depend
+/// on the others.
 fn check_float(
     name: &str,
+    error: f64,
     cols: usize,
     rows: usize,
     x: &[f32],
@@ -196,7 +198,7 @@ fn check_float(
         for output in 0..outputs {
             let pairs = x.iter().zip(&weights[output * cols..][..cols]);
             let sum: f64 = pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-            assert!((sum - f64::from(alone[output])).abs() < 1e-6 * 4.0 * cols as f64, "{name}, {sum}");
+            assert!((sum - f64::from(alone[output])).abs() < error * cols as f64, "{name}, {sum}");
         }
     }
 }
@@ -213,13 +215,15 @@ fn float_products_are_sums_of_their_weights_in_every_format() {
             Matrix::bf16(outputs, cols, &bf16).unwrap(),
             Matrix::int8(outputs, cols, &weights).unwrap(),
         ];
-        for (matrix, tolerance) in matrices.iter().zip([0.0, 1.0 / 64.0, 1.0 / 100.0]) {
+        // Inputs of int8 weights are rounded to 16 bits.
+        let tolerances = [(0.0, 4e-6), (1.0 / 64.0, 4e-6), (1.0 / 100.0, 4e-5)];
+        for (matrix, (tolerance, error)) in matrices.iter().zip(tolerances) {
             let mut used = vec![0.0; outputs * cols];
             used.chunks_exact_mut(cols).enumerate().for_each(|(row, values)| matrix.copy_row(row, values));
             assert!(used.iter().zip(&weights).all(|(a, b)| (a - b).abs() <= tolerance));
             for isa in available() {
                 let matrix = matrix.clone().with_isa(isa);
-                check_float(&format!("{isa:?}"), cols, rows, &x, &used, &|x, y| {
+                check_float(&format!("{isa:?}"), error, cols, rows, &x, &used, &|x, y| {
                     matrix.multiply(&Pool::new(2), x, x.len() / cols, y);
                 });
             }
@@ -238,9 +242,52 @@ fn ternary_products_with_float_rows_are_sums_of_their_weights() {
         let x = random.floats(rows * case.cols);
         for isa in available() {
             let matrix = case.matrix().with_isa(isa);
-            check_float(&format!("{isa:?}"), case.cols, rows, &x, &weights, &|x, y| {
+            check_float(&format!("{isa:?}"), 4e-6, case.cols, rows, &x, &weights, &|x, y| {
                 matrix.multiply_float(&Pool::new(1), x, x.len() / case.cols, y);
             });
+        }
+    }
+}
+
+#[test]
+fn int8_products_are_equal_bit_by_bit_on_every_instruction_set() {
+    let mut random = Random(8);
+    for (outputs, cols, rows) in [(1, 1, 1), (70, 33, 13), (40, 1400, 6)] {
+        let matrix = Matrix::int8(outputs, cols, &random.floats(outputs * cols)).unwrap();
+        let x = random.floats(rows * cols);
+        let product = |isa| {
+            let mut y = vec![f32::NAN; rows * outputs];
+            matrix.clone().with_isa(isa).multiply(&Pool::new(1), &x, rows, &mut y);
+            bits(&y)
+        };
+        for isa in available() {
+            assert_eq!(product(isa), product(Isa::Portable), "{isa:?}, {outputs} x {cols}");
+        }
+    }
+}
+
+#[test]
+fn the_largest_int8_products_do_not_overflow_and_small_ones_do_not_vanish() {
+    let cols = 5000;
+    for (value, weight) in [(3.0, 2.0), (-3.0, 2.0), (1e-30, 1e-5)] {
+        let matrix = Matrix::int8(1, cols, &vec![weight; cols]).unwrap();
+        for isa in available() {
+            let mut y = [0.0];
+            matrix.clone().with_isa(isa).multiply(&Pool::new(1), &vec![value; cols], 1, &mut y);
+            let expected = value * weight * cols as f32;
+            assert!((y[0] - expected).abs() <= 1e-5 * expected.abs(), "{isa:?}: {} instead of {expected}", y[0]);
+        }
+    }
+}
+
+#[test]
+fn a_row_that_is_not_finite_has_no_finite_int8_product() {
+    let matrix = Matrix::int8(1, 3, &[1.0, -2.0, 3.0]).unwrap();
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for isa in available() {
+            let mut y = [0.0];
+            matrix.clone().with_isa(isa).multiply(&Pool::new(1), &[1.0, value, 0.5], 1, &mut y);
+            assert!(!y[0].is_finite(), "{isa:?}, {value}: {}", y[0]);
         }
     }
 }

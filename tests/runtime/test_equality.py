@@ -73,7 +73,8 @@ def test_tokens_leave_at_the_same_loop_and_later_tokens_attend_to_their_last_key
     tokens = random_tokens(1, 40)
     model.model.exit_gate.weight.mul_(3)
     logits, loops = Engine.from_model(model, threads=1).logits(tokens[0], prompt_length=8, exit_threshold=0.7)
-    expected, expected_loops = in_two_passes(model, tokens, 8, exit_threshold=0.7)
+    # In double precision: tokens that leave early pass a small difference on, and PyTorch's own is the larger one.
+    expected, expected_loops = in_two_passes(model.double(), tokens, 8, exit_threshold=0.7)
     assert len(set(loops[8:].tolist())) >= 3, "the test needs tokens of different depths"
     assert loops.tolist() == expected_loops.tolist()
     assert gap(logits, expected) < TOLERANCE

@@ -4,7 +4,7 @@
 //! 16 sums. So a sum never has to be added up across a vector.
 
 use super::output::Columns;
-use super::{TernaryProduct, BLOCK_BYTES, BLOCK_COLS, BLOCK_ROWS};
+use super::{TernaryProduct, BLOCK_BYTES, BLOCK_COLS, BLOCK_ROWS, PREFETCH_BYTES};
 use std::arch::x86_64::*;
 use std::ops::Range;
 
@@ -142,6 +142,7 @@ unsafe fn single<const BLOCKS: usize>(
                 let mut packed = [_mm512_setzero_si512(); BLOCKS];
                 for b in 0..BLOCKS {
                     packed[b] = _mm512_loadu_si512(blocks.add(b * row_bytes).cast());
+                    _mm_prefetch::<_MM_HINT_T0>(blocks.wrapping_add(b * row_bytes + PREFETCH_BYTES).cast());
                 }
                 for plane in 0..4 {
                     let quad = _mm512_set1_epi32(codes.add(4 * plane).cast::<i32>().read_unaligned());

@@ -10,15 +10,22 @@ use std::ops::Range;
 /// Rows of activations that one pass over a block of weights serves.
 const ROWS: usize = 8;
 
-/// Run a body with the vectors of an instruction set, compiled with its instructions.
+/// Run a body with the vectors of an instruction set, compiled with its instructions. The module has the types `Avx512`,
+/// `Avx2` and `Plain`.
 macro_rules! per_isa {
-    ($isa:expr, $body:ident $(<$w:ident>)?, ($($name:ident: $type:ty),*) $(-> $result:ty)?) => {{
+    ($isa:expr, $body:ident $(<$w:ident>)?, $module:path, ($($name:ident: $type:ty),*) $(-> $result:ty)?) => {{
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,fma")]
-        fn avx512$(<$w: Weight>)?($($name: $type),*) $(-> $result)? { $body::<super::lanes::Avx512 $(, $w)?>($($name),*) }
+        fn avx512$(<$w: Weight>)?($($name: $type),*) $(-> $result)? {
+            use $module as vectors;
+            $body::<vectors::Avx512 $(, $w)?>($($name),*)
+        }
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma")]
-        fn avx2$(<$w: Weight>)?($($name: $type),*) $(-> $result)? { $body::<super::lanes::Avx2 $(, $w)?>($($name),*) }
+        fn avx2$(<$w: Weight>)?($($name: $type),*) $(-> $result)? {
+            use $module as vectors;
+            $body::<vectors::Avx2 $(, $w)?>($($name),*)
+        }
         assert!($isa.is_available(), "instruction set {} is not available", $isa.name());
         match $isa {
             // SAFETY: the processor has the features (asserted above).
@@ -27,14 +34,18 @@ macro_rules! per_isa {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => unsafe { avx2($($name),*) },
-            _ => $body::<super::lanes::Plain $(, $w)?>($($name),*),
+            _ => {
+                use $module as vectors;
+                $body::<vectors::Plain $(, $w)?>($($name),*)
+            }
         }
     }};
 }
+pub(crate) use per_isa;
 
 /// Round a row of activations to int8 levels, and return its scale.
 pub(crate) fn quantize_row(isa: Isa, x: &[f32], codes: &mut [i8]) -> f32 {
-    per_isa!(isa, quantize_row_body, (x: &[f32], codes: &mut [i8]) -> f32)
+    per_isa!(isa, quantize_row_body, super::lanes, (x: &[f32], codes: &mut [i8]) -> f32)
 }
 
 #[inline(always)]
@@ -94,25 +105,10 @@ impl Weight for Bf16 {
     }
 }
 
-impl Weight for i8 {
-    #[inline(always)]
-    fn value(self) -> f32 {
-        f32::from(self)
-    }
-
-    #[inline(always)]
-    unsafe fn load<L: Lanes>(weights: &[Self; BLOCK_ROWS]) -> L {
-        // SAFETY: by the contract of this function.
-        unsafe { L::load_i8(weights) }
-    }
-}
-
 /// Arguments of a product with a dense matrix.
 #[derive(Clone)]
 pub(crate) struct Dense<'a, W> {
     pub(crate) weights: &'a [W],
-    /// Scales of the outputs, `[row_blocks][BLOCK_ROWS]`, if there are any.
-    pub(crate) scales: Option<&'a [f32]>,
     pub(crate) cols: usize,
     /// Float rows, `[rows][cols]`.
     pub(crate) x: &'a [f32],
@@ -121,7 +117,7 @@ pub(crate) struct Dense<'a, W> {
 
 /// Multiply float rows by row blocks of a dense matrix.
 pub(crate) fn dense<W: Weight>(isa: Isa, product: Dense<'_, W>, out: &Columns<'_>) {
-    per_isa!(isa, dense_body<W>, (product: Dense<'_, W>, out: &Columns<'_>));
+    per_isa!(isa, dense_body<W>, super::lanes, (product: Dense<'_, W>, out: &Columns<'_>));
 }
 
 #[inline(always)]
@@ -136,7 +132,8 @@ fn dense_body<L: Lanes, W: Weight>(product: Dense<'_, W>, out: &Columns<'_>) {
         // Loops instead of closures, which would be compiled without the instruction set.
         while row < rows {
             let left = rows - row;
-            if left >= 8 {
+            // A tile needs a register or two for each row, and some for the weights.
+            if L::MANY && left >= 8 {
                 for block in block..block + blocks {
                     dense_tile::<L, W, 8, 1>(&product, block, row, out);
                 }
@@ -189,12 +186,7 @@ fn dense_tile<L: Lanes, W: Weight, const ROWS: usize, const BLOCKS: usize>(
         }
         for r in 0..ROWS {
             for b in 0..BLOCKS {
-                let mut values = totals[r][b].values();
-                if let Some(scales) = product.scales {
-                    let scales = &scales[(block + b) * BLOCK_ROWS..][..BLOCK_ROWS];
-                    values.iter_mut().zip(scales).for_each(|(value, scale)| *value *= scale);
-                }
-                out.store(row + r, (block + b) * BLOCK_ROWS, &values);
+                out.store(row + r, (block + b) * BLOCK_ROWS, &totals[r][b].values());
             }
         }
     }
@@ -216,7 +208,7 @@ pub(crate) struct TernaryFloat<'a> {
 
 /// Multiply float rows by row blocks of a ternary matrix.
 pub(crate) fn ternary_float(isa: Isa, product: TernaryFloat<'_>, out: &Columns<'_>) {
-    per_isa!(isa, ternary_float_body, (product: TernaryFloat<'_>, out: &Columns<'_>));
+    per_isa!(isa, ternary_float_body, super::lanes, (product: TernaryFloat<'_>, out: &Columns<'_>));
 }
 
 #[inline(always)]

@@ -10,10 +10,11 @@ use super::BLOCK_ROWS;
 /// All unsafe methods require that the processor has the instructions of the implementation.
 #[allow(clippy::missing_safety_doc)]
 pub(crate) trait Lanes: Copy {
+    /// Whether there are 32 registers, so that the sums of eight rows stay in them.
+    const MANY: bool;
     unsafe fn zero() -> Self;
     unsafe fn load_f32(values: &[f32; BLOCK_ROWS]) -> Self;
     unsafe fn load_bf16(values: &[Bf16; BLOCK_ROWS]) -> Self;
-    unsafe fn load_i8(values: &[i8; BLOCK_ROWS]) -> Self;
     /// `weights * x + sums`, with one rounding where the processor has an instruction for it.
     unsafe fn multiply_add(weights: Self, x: f32, sums: Self) -> Self;
     unsafe fn add(self, other: Self) -> Self;
@@ -26,6 +27,8 @@ pub(crate) trait Lanes: Copy {
 pub(crate) struct Plain([f32; BLOCK_ROWS]);
 
 impl Lanes for Plain {
+    const MANY: bool = cfg!(target_arch = "aarch64");
+
     #[inline(always)]
     unsafe fn zero() -> Self {
         Plain([0.0; BLOCK_ROWS])
@@ -39,11 +42,6 @@ impl Lanes for Plain {
     #[inline(always)]
     unsafe fn load_bf16(values: &[Bf16; BLOCK_ROWS]) -> Self {
         Plain(values.map(Bf16::value))
-    }
-
-    #[inline(always)]
-    unsafe fn load_i8(values: &[i8; BLOCK_ROWS]) -> Self {
-        Plain(values.map(f32::from))
     }
 
     #[inline(always)]
@@ -87,6 +85,8 @@ mod x86 {
     // SAFETY of all blocks below: the processor has the instructions by the contract of the trait, and each pointer is
     // that of an array with as many bytes as the instruction reads or writes.
     impl Lanes for Avx512 {
+        const MANY: bool = true;
+
         #[inline(always)]
         unsafe fn zero() -> Self {
             unsafe { Avx512(_mm512_setzero_ps()) }
@@ -103,11 +103,6 @@ mod x86 {
                 let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(values.as_ptr().cast()));
                 Avx512(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide)))
             }
-        }
-
-        #[inline(always)]
-        unsafe fn load_i8(values: &[i8; BLOCK_ROWS]) -> Self {
-            unsafe { Avx512(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(values.as_ptr().cast())))) }
         }
 
         #[inline(always)]
@@ -139,6 +134,8 @@ mod x86 {
 
     // SAFETY of all blocks below: as above.
     impl Lanes for Avx2 {
+        const MANY: bool = false;
+
         #[inline(always)]
         unsafe fn zero() -> Self {
             unsafe { Avx2(_mm256_setzero_ps(), _mm256_setzero_ps()) }
@@ -156,15 +153,6 @@ mod x86 {
                 let high = _mm256_cvtepu16_epi32(_mm_loadu_si128(values.as_ptr().add(8).cast()));
                 let (low, high) = (_mm256_slli_epi32::<16>(low), _mm256_slli_epi32::<16>(high));
                 Avx2(_mm256_castsi256_ps(low), _mm256_castsi256_ps(high))
-            }
-        }
-
-        #[inline(always)]
-        unsafe fn load_i8(values: &[i8; BLOCK_ROWS]) -> Self {
-            unsafe {
-                let low = _mm256_cvtepi8_epi32(_mm_loadl_epi64(values.as_ptr().cast()));
-                let high = _mm256_cvtepi8_epi32(_mm_loadl_epi64(values.as_ptr().add(8).cast()));
-                Avx2(_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high))
             }
         }
 

@@ -9,8 +9,10 @@
 #![allow(clippy::needless_range_loop)]
 
 pub(crate) mod float;
+pub(crate) mod int8;
 pub(crate) mod lanes;
 pub(crate) mod output;
+pub(crate) mod pairs;
 pub(crate) mod portable;
 
 #[cfg(target_arch = "x86_64")]
@@ -28,6 +30,8 @@ pub const BLOCK_ROWS: usize = 16;
 pub const BLOCK_COLS: usize = 16;
 /// Bytes of a ternary block.
 pub const BLOCK_BYTES: usize = BLOCK_ROWS * BLOCK_COLS / 4;
+/// Distance at which weights are requested ahead: the hardware stops at the end of each page of 4 KiB.
+pub(crate) const PREFETCH_BYTES: usize = 4096;
 
 /// Arguments of a ternary kernel, with checked lengths.
 pub(crate) struct TernaryProduct<'a> {
