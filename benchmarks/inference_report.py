@@ -1,7 +1,6 @@
 """The tables, the page and the plot of `inference.py`."""
 
 import argparse
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import matplotlib
 import torch
 import xllamacpp
 from matplotlib.ticker import ScalarFormatter
+from reporting import machine
 
 from evaluation.figures import panels, save
 
@@ -173,11 +173,3 @@ def plot(results: list[Result], path: Path) -> None:
         axis.set_ylim(min(limits), max(limits))
     axes[1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     save(figure, path)
-
-
-def machine() -> str:
-    """Name of the CPU."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    features = [name for name in ("avx2", "avx512f", "avx512_bf16") if any(name in line.split() for line in lines)]
-    return f"{names[0] if names else platform.processor()} ({', '.join(features) or platform.machine()})"

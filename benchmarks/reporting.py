@@ -2,13 +2,23 @@
 
 import argparse
 import json
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from evaluation.machine import processor_name
 from evaluation.options import HelpFormatter, add_former_name
+
+
+def machine() -> str:
+    """Name of the CPU, with its vector instructions."""
+    information = Path("/proc/cpuinfo")
+    words = set(information.read_text().split()) if information.exists() else set()
+    features = [name for name in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "asimddp") if name in words]
+    return f"{processor_name()} ({', '.join(features) or platform.machine()})"
 
 
 def new_parser(doc: str) -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@
 
 use nanochat::cpu;
 use nanochat::floats::Matrix;
+use nanochat::kernels::Isa;
 use nanochat::pool::Pool;
 use nanochat::ternary::{QuantizedRows, TernaryMatrix};
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ fn main() {
     let peak = peak();
     println!("instruction set {}, {threads} threads, reading memory {:.1} GB/s per thread", isa.name(), read_speed());
     if let Some(peak) = peak {
-        println!("peak of vpdpbusd on one thread: {peak:.0} GOP/s");
+        println!("peak of the integer products on one thread: {peak:.0} GOP/s");
     }
     println!("{:>8} {:>12} {:>5} {:>10} {:>8} {:>8} {:>6}", "format", "shape", "rows", "us", "GOP/s", "GB/s", "peak");
     for (outputs, inputs) in SHAPES {
@@ -111,7 +112,8 @@ fn read_speed() -> f64 {
     (8 * values.len()) as f64 / median(1, || _ = sum()) / 1e9
 }
 
-/// Highest speed of the integer dot product of this processor on one thread, in GOP/s.
+/// Highest speed of the integer products and sums of the kernels on one thread, in GOP/s: `vpdpbusd`, or `vpmaddubsw`
+/// and `vpaddw`.
 #[cfg(target_arch = "x86_64")]
 fn peak() -> Option<f64> {
     use std::arch::x86_64::*;
@@ -130,12 +132,30 @@ fn peak() -> Option<f64> {
         sums.iter().map(|sum| _mm512_reduce_add_epi32(*sum)).fold(0, i32::wrapping_add)
     }
 
-    if !(is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni")) {
-        return None;
+    #[target_feature(enable = "avx2")]
+    fn run_avx2(seed: i8) -> i16 {
+        let (a, b) = (_mm256_set1_epi8(seed), _mm256_set1_epi8(seed + 1));
+        let mut sums = [_mm256_setzero_si256(); 8];
+        for _ in 0..REPEATS {
+            for sum in &mut sums {
+                let mut a = a;
+                // SAFETY: no instruction; the compiler must take the value for a new one, and multiply again.
+                unsafe { std::arch::asm!("/* {0} */", inout(ymm_reg) a, options(nomem, nostack, preserves_flags)) };
+                *sum = _mm256_add_epi16(*sum, _mm256_maddubs_epi16(a, b));
+            }
+        }
+        sums.iter().map(|sum| _mm256_extract_epi16::<0>(*sum) as i16).fold(0, i16::wrapping_add)
     }
-    // SAFETY: the features were detected.
-    let seconds = median(1, || _ = std::hint::black_box(unsafe { run(std::hint::black_box(1)) }));
-    Some((REPEATS * 16 * 128) as f64 / seconds / 1e9)
+
+    let isa = cpu::chosen_isa().expect("an available instruction set");
+    let (operations, seconds) = match isa {
+        // SAFETY: the chosen instruction set is available.
+        Isa::Avx512Vnni => (16 * 128, median(1, || _ = std::hint::black_box(unsafe { run(std::hint::black_box(1)) }))),
+        // SAFETY: as above.
+        Isa::Avx2 => (8 * 64, median(1, || _ = std::hint::black_box(unsafe { run_avx2(std::hint::black_box(1)) }))),
+        _ => return None,
+    };
+    Some((REPEATS * operations) as f64 / seconds / 1e9)
 }
 
 #[cfg(not(target_arch = "x86_64"))]
