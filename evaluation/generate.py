@@ -21,13 +21,14 @@ from transformers import (
 
 from evaluation.chat_mode import ChatMode, begun_answer
 from evaluation.generation_settings import GenerationSettings
+from evaluation.healed_batch import HealedBatch
 from evaluation.models.served_model import ServedModel, StopRule, SuiteDoesNotFit
 from evaluation.native_generation import NativeModel
 from evaluation.progress import show_progress
 from evaluation.rust.syntax.completion import completed_function
-from evaluation.samples import Prompt, Sample, end_tokens
-from evaluation.token_healing import HealedPrompt, HealedTokens, TokenHealing, can_heal
-from evaluation.token_loops import token_loops, within
+from evaluation.samples import Prompt, Sample, end_tokens, plain_text
+from evaluation.token_healing import HealedTokens, TokenHealing, can_heal, log_probabilities_of
+from evaluation.token_loops import token_loops
 from modeling_nanochat import is_looplm
 
 
@@ -107,7 +108,7 @@ class FunctionEnd(StoppingCriteria):
         self.tokenizer = tokenizer
         self.prompts = prompts
         self.prompt_length = prompt_length
-        self.decode = decode or (lambda row, ids: tokenizer.decode(ids, skip_special_tokens=True))
+        self.decode = decode or (lambda row, ids: plain_text(tokenizer, ids))
         self.lengths: list[int | None] = [None] * len(prompts)
         """Number of tokens of each row's completion; None while it is not complete."""
 
@@ -131,34 +132,20 @@ def _continue(
     healing: TokenHealing | None,
 ) -> list[Sample]:
     """Continue the prompts of one batch, each up to where the rule ends it."""
-    texts = [prompt.text for prompt, _ in batch]
-    ids = tokenizer(texts)["input_ids"]
-    prompts = [HealedPrompt(each, b"", None) if healing is None else healing.heal(each) for each in ids]
-
-    def decode(row: int, tokens: list[int]) -> str:
-        if healing is None:
-            return tokenizer.decode(tokens, skip_special_tokens=True)
-        return healing.text(tokens, prompts[row])
-
-    inputs = _padded(model, tokenizer, [prompt.ids for prompt in prompts])
-    length = inputs["input_ids"].shape[1]
-    end = FunctionEnd(rule, tokenizer, texts, length, decode=decode)
+    healed = HealedBatch(tokenizer, healing, batch, rule)
+    inputs = _padded(model, tokenizer, [prompt.ids for prompt in healed.prompts])
+    end = FunctionEnd(rule, tokenizer, healed.texts, inputs["input_ids"].shape[1], decode=healed.text)
     arguments: dict[str, Any] = {"stopping_criteria": StoppingCriteriaList([end])}
     if healing is not None:
-        prompts = healing.weighed(model, prompts, **depth_arguments(settings, model.config))
+        asked = log_probabilities_of(model, tokenizer, **depth_arguments(settings, model.config))
+        prompts = healing.weighed(healed.prompts, asked)
         arguments["logits_processor"] = LogitsProcessorList([HealedTokens(healing, prompts)])
     rows, loops, used = _generate(model, tokenizer, inputs, settings, arguments)
-    ends, samples = {*end_tokens(model, tokenizer), tokenizer.pad_token_id}, []
-    for index, ((prompt, number), row, mean_loops, by_token) in enumerate(zip(batch, rows, loops, used, strict=True)):
-        tokens = next((place for place, token in enumerate(row) if token == tokenizer.pad_token_id), len(row))
-        text = decode(index, row)
-        function = rule(prompt.text, text)
-        reached_limit = function is None and ends.isdisjoint(row)
-        completion = text if function is None else function
-        known = within(token_loops(tokenizer, row, by_token, text), len(completion))
-        samples.append(
-            Sample(prompt.name, number, completion, function is not None, tokens, mean_loops, reached_limit, known)
-        )
+    pad_token = tokenizer.pad_token_id
+    ends, samples = {*end_tokens(model, tokenizer), pad_token}, []
+    for index, (row, mean_loops, by_token) in enumerate(zip(rows, loops, used, strict=True)):
+        count = row.index(pad_token) if pad_token in row else len(row)
+        samples.append(healed.sample(index, row, count, ends, by_token, mean_loops))
     return samples
 
 
@@ -293,8 +280,7 @@ def generate(
     A prompt that does not fit into the model's context has an empty completion that has reached its limit.
 
     The end of a prompt is generated again with the tokens that fit its continuation, see `TokenHealing`; a chat, whose
-    template ends before the answer, is not, and neither is a prompt of the native engine. Completions begin after the
-    prompt in all cases.
+    template ends before the answer, is not. Completions begin after the prompt in all cases.
 
     Args:
         model: In evaluation mode, or a served one.
@@ -324,10 +310,10 @@ def generate(
         check_depth(model, settings)
         too_long = too_long_for(model, tokenizer, prompts, special_tokens=chat is None)
         identity = fingerprint(model)
+        healing = TokenHealing(tokenizer) if chat is None and can_heal(tokenizer) else None
         if settings.engine == "native":
-            complete = NativeModel(model, tokenizer, positions(model)).complete
+            complete = NativeModel(model, tokenizer, positions(model), healing).complete
         else:
-            healing = TokenHealing(tokenizer) if chat is None and can_heal(tokenizer) else None
             complete = partial(_complete, model, tokenizer, healing)
     rows = [(prompt, index) for prompt in prompts for index in range(settings.num_samples)]
     texts = json.dumps([asdict(prompt) for prompt in prompts])

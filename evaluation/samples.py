@@ -44,6 +44,13 @@ class Sample:
     token_loops: TokenLoops | None = None
 
 
+def plain_text(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+    """Return the text of tokens without special tokens."""
+    text = tokenizer.decode(ids, skip_special_tokens=True)
+    assert isinstance(text, str), "the tokens are one text"
+    return text
+
+
 def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
     """Return the ids that end an answer; chat models have more than one."""
     ends = model.generation_config.eos_token_id

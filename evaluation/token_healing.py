@@ -15,7 +15,7 @@ instead of reproducing it, and decides for the new token before sampling, for on
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from string import printable
 from typing import Any
@@ -32,6 +32,8 @@ CONTINUATIONS = ("", *(character for character in printable if character not in 
 """Texts that may follow a prompt, by which the possible tokens of its end are found."""
 ANCHOR_TOKENS = 2
 """Tokens before the removed ones with which it is tokenized, because tokens depend on what is before them."""
+NextLogProbabilities = Callable[[list[list[int]]], torch.Tensor]
+"""From token sequences to the log-probabilities, in nats, of the token after each, (sequences, vocab)."""
 
 
 class TokenBytes:
@@ -209,14 +211,15 @@ class TokenHealing:
             place.allowed = torch.tensor([*place.next, *self.bytes.starting_with(place.rest)], dtype=torch.long)
         return place.allowed
 
-    def weighed(self, model: PreTrainedModel, prompts: Sequence[HealedPrompt], **arguments: Any) -> list[HealedPrompt]:
+    def weighed(
+        self, prompts: Sequence[HealedPrompt], next_log_probabilities: NextLogProbabilities
+    ) -> list[HealedPrompt]:
         """
         Return prompts with their weights, which need a forward pass for each token that ends within a removed text.
 
         Args:
-            model: In evaluation mode.
             prompts: Equal ones are computed once.
-            arguments: Further arguments of `model.generate`, such as the depth of a LoopLM.
+            next_log_probabilities: Of the model; called with at most as many sequences as there are prompts.
         """
         distinct = {(*prompt.ids, -1, *prompt.removed): prompt for prompt in prompts}
         asked = [(key, path) for key, prompt in distinct.items() for path in self._weighed_paths(prompt.start)]
@@ -224,18 +227,7 @@ class TokenHealing:
         sequences = [distinct[key].ids + list(path) for key, path in asked]
         logarithms: list[torch.Tensor] = []
         for start in range(0, len(sequences), len(prompts)):
-            some = {"input_ids": sequences[start : start + len(prompts)]}
-            inputs = self.tokenizer.pad(some, padding=True, padding_side="left", return_tensors="pt").to(model.device)
-            output = model.generate(
-                **inputs,
-                **arguments,
-                do_sample=False,
-                max_new_tokens=1,
-                output_logits=True,
-                return_dict_in_generate=True,
-                pad_token_id=self.tokenizer.pad_token_id,
-            )
-            logarithms += output.logits[0].float().log_softmax(1)
+            logarithms += next_log_probabilities(sequences[start : start + len(prompts)])
         # Longer paths first: the weight of a path contains those of the paths that continue it.
         for (key, path), each in sorted(
             zip(asked, logarithms, strict=True), key=lambda found: len(found[0][1]), reverse=True
@@ -264,6 +256,34 @@ class TokenHealing:
     def text(self, ids: Sequence[int], prompt: HealedPrompt) -> str:
         """Return the text of generated tokens after the end of the prompt, without special tokens."""
         return self.bytes.join(ids)[len(prompt.removed) :].decode(errors="replace")
+
+
+def log_probabilities_of(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, **arguments: Any
+) -> NextLogProbabilities:
+    """
+    Return the function for `TokenHealing.weighed` that asks a model of transformers.
+
+    Args:
+        model: In evaluation mode.
+        tokenizer: The model's.
+        arguments: Further arguments of `model.generate`, such as the depth of a LoopLM.
+    """
+
+    def next_log_probabilities(sequences: list[list[int]]) -> torch.Tensor:
+        inputs = tokenizer.pad({"input_ids": sequences}, padding=True, padding_side="left", return_tensors="pt")
+        output = model.generate(
+            **inputs.to(model.device),
+            **arguments,
+            do_sample=False,
+            max_new_tokens=1,
+            output_logits=True,
+            return_dict_in_generate=True,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        return output.logits[0].float().log_softmax(1)
+
+    return next_log_probabilities
 
 
 class HealedTokens(LogitsProcessor):

@@ -12,8 +12,8 @@ from modeling_nanochat import LoopLMForCausalLM
 from modeling_nanochat.configuration_nanochat import PACKED_CODES, is_looplm
 from modeling_nanochat.packed_nanochat import pack_codes
 from modeling_nanochat.ternary_nanochat import BitLinear, ternary_codes
-from runtime.interface import ON_TOKEN, Completions, Depth, Settings, Tensor, call, functions
-from runtime.settings import HEAD_FORMATS, Completion, SamplingSettings
+from runtime.interface import ON_TOKEN, Completions, Depth, Settings, Tensor, Trie, call, functions
+from runtime.settings import HEAD_FORMATS, Completion, Constraint, SamplingSettings
 
 DTYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2, torch.uint8: 3}
 GO_ON, END, END_ALL = 0, 1, 2
@@ -103,6 +103,7 @@ class Engine:
         num_loops: int | None = None,
         exit_threshold: float | None = None,
         exit_at_loop: int | None = None,
+        only_last: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         Compute the logits of a text.
@@ -112,20 +113,22 @@ class Engine:
             prompt_length: Number of tokens that are computed together and run all loops; each of the others is
                 computed as in generation. None for all.
             num_loops, exit_threshold, exit_at_loop: Depth; None uses the model's configuration.
+            only_last: Return the last token only, and save the time and the memory of the other logits.
 
         Returns:
-            Logits of shape `(tokens, vocab)` in fp32, and the loops of each token, of shape `(tokens,)`.
+            Logits of shape `(tokens, vocab)` in fp32, and the loops of each token, of shape `(tokens,)`; with
+            `only_last` of shapes `(1, vocab)` and `(1,)`.
 
         Raises:
             ValueError: A token is not in the vocabulary, or an argument is out of range.
         """
         tokens = _tokens(token_ids)
-        logits = torch.empty(len(tokens), self.vocab_size)
-        loops_used = torch.empty(len(tokens), dtype=torch.int32)
+        rows = 1 if only_last else len(tokens)
+        logits, loops_used = torch.empty(rows, self.vocab_size), torch.empty(rows, dtype=torch.int32)
         depth = Depth.of(num_loops, exit_threshold, exit_at_loop)
         length = len(tokens) if prompt_length is None else prompt_length
-        arguments = (tokens.data_ptr(), len(tokens), length, depth, logits.data_ptr(), loops_used.data_ptr())
-        call("nanochat_logits", self._handle, *arguments)
+        given = (tokens.data_ptr(), len(tokens), length, only_last, depth)
+        call("nanochat_logits", self._handle, *given, logits.data_ptr(), loops_used.data_ptr())
         return logits, loops_used
 
     def generate(
@@ -133,6 +136,7 @@ class Engine:
         prompts: Sequence[Sequence[int] | torch.Tensor],
         settings: SamplingSettings,
         on_token: Callable[[int, int], bool] | None = None,
+        constraints: Sequence[Constraint | None] | None = None,
     ) -> list[Completion]:
         """
         Complete prompts, all in one call of the library.
@@ -142,13 +146,17 @@ class Engine:
             settings: How to generate.
             on_token: Called with the index of a completion and its new token as soon as it is chosen. If it returns
                 True, this completion ends. Samples of a prompt have adjacent indices.
+            constraints: For each prompt the tokens with which its completions may begin, or None for any. They do not
+                change `Completion.log_probabilities`, which are those of the distribution over all tokens.
 
         Returns:
             `settings.num_return_sequences` completions for each prompt, in their order.
 
         Raises:
-            ValueError: A prompt is empty, or a value is out of range.
+            ValueError: A prompt is empty, or a value is out of range, also one of a constraint.
         """
+        if constraints is not None and len(constraints) != len(prompts):
+            raise ValueError(f"constraints must be one for each of {len(prompts)} prompts, got {len(constraints)}")
         prompts = [_tokens(prompt) for prompt in prompts]
         lengths = torch.tensor([len(prompt) for prompt in prompts], dtype=torch.int64)
         joined = torch.cat(prompts) if prompts else torch.empty(0, dtype=torch.int32)
@@ -167,7 +175,9 @@ class Engine:
                 return END_ALL
 
         results = Completions(*(each.data_ptr() for each in (tokens, log_probabilities, loops_used, counts)))
-        given = (joined.data_ptr(), lengths.data_ptr(), len(prompts), ctypes.byref(Settings.of(settings)))
+        arrays = [None if each is None else _arrays(each) for each in constraints or ()]  # kept during the call
+        tries = (Trie * len(arrays))(*map(_trie, arrays)) if arrays else None
+        given = (joined.data_ptr(), lengths.data_ptr(), len(prompts), tries, ctypes.byref(Settings.of(settings)))
         call("nanochat_generate", self._handle, *given, ON_TOKEN(ask), ctypes.byref(results))
         if failures:
             raise failures[0]
@@ -192,11 +202,26 @@ def _weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def _arrays(constraint: Constraint) -> tuple[torch.Tensor, ...]:
+    """Return starts, tokens, additions and following nodes as the library reads them."""
+    starts, following = (torch.tensor(each, dtype=torch.int64) for each in (constraint.starts, constraint.following))
+    return starts, _tokens(constraint.tokens), torch.tensor(constraint.additions, dtype=torch.float32), following
+
+
+def _trie(arrays: tuple[torch.Tensor, ...] | None) -> Trie:
+    if arrays is None:
+        return Trie()
+    starts, tokens, additions, following = arrays
+    entries = (tokens.data_ptr(), additions.data_ptr(), following.data_ptr(), len(tokens))
+    return Trie(starts.data_ptr(), len(starts) - 1, *entries)
+
+
 def _tokens(token_ids: Sequence[int] | torch.Tensor) -> torch.Tensor:
     tokens = torch.as_tensor(token_ids, device="cpu")
     if tokens.ndim != 1 or (tokens.is_floating_point() and len(tokens) > 0):
         raise ValueError(f"a text must be a list of token ids, got shape {tuple(tokens.shape)} of {tokens.dtype}")
-    return tokens.to(torch.int32).contiguous()
+    # Ids that int32 does not have would become others; the library refuses those at its ends.
+    return tokens.long().clamp(-1, 2**31 - 1).to(torch.int32).contiguous()
 
 
 def _threads(threads: int | None) -> int:

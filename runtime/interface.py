@@ -78,6 +78,19 @@ class Settings(ctypes.Structure):
         )
 
 
+class Trie(ctypes.Structure):
+    """The constraint of a prompt; all zeros for none."""
+
+    _fields_ = [
+        ("starts", ctypes.c_void_p),
+        ("num_nodes", ctypes.c_size_t),
+        ("tokens", ctypes.c_void_p),
+        ("additions", ctypes.c_void_p),
+        ("following", ctypes.c_void_p),
+        ("num_entries", ctypes.c_size_t),
+    ]
+
+
 class Completions(ctypes.Structure):
     """Where the completions are written."""
 
@@ -102,9 +115,12 @@ def functions() -> ctypes.CDLL:
     ]
     loaded.nanochat_free.argtypes, loaded.nanochat_free.restype = [engine], None
     loaded.nanochat_bytes.argtypes, loaded.nanochat_bytes.restype = [engine], size
-    loaded.nanochat_logits.argtypes = [engine, pointer, size, size, Depth, pointer, pointer, message]
+    loaded.nanochat_logits.argtypes = [
+        *(engine, pointer, size, size, ctypes.c_bool),
+        *(Depth, pointer, pointer, message),
+    ]
     loaded.nanochat_generate.argtypes = [
-        *(engine, pointer, pointer, size, ctypes.POINTER(Settings)),
+        *(engine, pointer, pointer, size, ctypes.POINTER(Trie), ctypes.POINTER(Settings)),
         *(ON_TOKEN, ctypes.POINTER(Completions), message),
     ]
     return loaded

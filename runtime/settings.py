@@ -1,5 +1,6 @@
 """Settings and results of the native engine; without PyTorch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 HEAD_FORMATS = ("stored", "bf16", "int8")
@@ -50,6 +51,43 @@ class SamplingSettings:
                 raise ValueError(f"{name} must be an integer >= 1 or None, got {value}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Constraint:
+    """
+    A trie of the tokens with which a completion may begin, as flat arrays.
+
+    A completion begins at node 0. While it is at a node, only the tokens of the node's entries can be chosen, and it
+    goes on at the node that follows the chosen entry. After an entry that none follows, it is free.
+
+    Attributes:
+        starts: First entry of each node, and then the number of entries, (nodes + 1,). Every node has entries.
+        tokens: Token of each entry, (entries,). Those of a node differ.
+        additions: Number that is added to the logit of each entry's token, in nats, (entries,). As by a logits
+            processor of transformers, it is added after the repetition penalty, and before the temperature, `top_k`
+            and `top_p`.
+        following: Node after each entry, (entries,): one after the entry's own, or -1 for none.
+
+    Raises:
+        ValueError: There is no node, or the arrays of the entries have different lengths. `Engine.generate` checks
+            their numbers.
+    """
+
+    starts: Sequence[int]
+    tokens: Sequence[int]
+    additions: Sequence[float]
+    following: Sequence[int]
+
+    def __post_init__(self):
+        if len(self.starts) < 2:
+            raise ValueError(f"starts of a constraint must have at least 2 numbers, got {len(self.starts)}")
+        lengths = len(self.tokens), len(self.additions), len(self.following)
+        if len(set(lengths)) != 1:
+            raise ValueError(
+                f"tokens, additions and following of a constraint must be equally many, got {lengths[0]}, "
+                f"{lengths[1]} and {lengths[2]}"
+            )
+
+
 @dataclass(frozen=True)
 class Completion:
     """
@@ -58,7 +96,7 @@ class Completion:
     Attributes:
         token_ids: New tokens, with the end token if the text ended with one.
         log_probabilities: Log-probability of each token in nats, in the whole distribution at the temperature (at
-            temperature 0 at temperature 1), before `top_k` and `top_p`.
+            temperature 0 at temperature 1), before `top_k` and `top_p`, and without a constraint.
         loops_used: Number of loops that each token took.
     """
 

@@ -5,14 +5,16 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::ffi::{c_char, c_int, c_void, CStr};
+use std::ffi::{c_char, c_int, CStr};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::Path;
 use std::slice;
 
 use crate::cache::Sequence;
 use crate::config::Config;
-use crate::decode::{generate, Flow, NewToken, Settings};
+use crate::constraint::Constraint;
+use crate::cstructures::{CCompletions, CConstraint, CDepth, CSettings, CTensor};
+use crate::decode::{generate, Flow, NewToken, Prompt, Settings};
 use crate::error::{Error, Result};
 use crate::forward::{Depth, HeadFormat, LoopLm, TensorSource};
 use crate::json::Json;
@@ -28,62 +30,6 @@ pub const MESSAGE_BYTES: usize = 1024;
 pub struct Engine {
     model: LoopLm,
     pool: Pool,
-}
-
-/// A tensor of the caller, in row-major order.
-#[repr(C)]
-pub struct CTensor {
-    /// Name, ended by a zero byte.
-    pub name: *const c_char,
-    /// 0 for f32, 1 for f16, 2 for bf16, 3 for uint8.
-    pub dtype: c_int,
-    /// Number of dimensions.
-    pub ndim: c_int,
-    /// Shape.
-    pub shape: *const usize,
-    /// Elements.
-    pub data: *const c_void,
-    /// Bytes of the elements.
-    pub bytes: usize,
-}
-
-/// Depth of a call; 0 and NaN take the value of the configuration.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct CDepth {
-    /// See [`Depth::new`].
-    pub num_loops: usize,
-    /// See [`Depth::new`].
-    pub exit_at_loop: usize,
-    /// See [`Depth::new`].
-    pub exit_threshold: f32,
-}
-
-/// Settings of a generation, see [`Settings`] and [`Sampling`].
-#[repr(C)]
-#[allow(missing_docs)]
-pub struct CSettings {
-    pub depth: CDepth,
-    pub temperature: f32,
-    pub top_p: f32,
-    pub repetition_penalty: f32,
-    pub top_k: usize,
-    pub seed: u64,
-    pub max_new_tokens: usize,
-    pub num_return_sequences: usize,
-    pub batch_size: usize,
-    pub end_tokens: *const u32,
-    pub num_end_tokens: usize,
-}
-
-/// Where the completions are written: `[completions][max_new_tokens]`, and their lengths.
-#[repr(C)]
-#[allow(missing_docs)]
-pub struct CCompletions {
-    pub tokens: *mut u32,
-    pub log_probabilities: *mut f32,
-    pub loops_used: *mut u32,
-    pub lengths: *mut usize,
 }
 
 /// Called with the index of a completion and its new token. Returns 0 to go on, 1 to end this completion, 2 to end
@@ -211,12 +157,13 @@ pub unsafe extern "C" fn nanochat_bytes(engine: *const Engine) -> usize {
     unsafe { &*engine }.model.bytes()
 }
 
-/// Compute the logits of one text, `[tokens][vocab]`. The first `prompt_length` tokens run all loops, in one pass;
-/// each of the others is computed in a pass of its own, and may leave early.
+/// Compute the logits of one text, `[tokens][vocab]`, or with `only_last` those of its last token. The first
+/// `prompt_length` tokens run all loops, in one pass; each of the others is computed in a pass of its own, and may
+/// leave early.
 ///
 /// # Safety
-/// `engine` is a model that is not freed; `tokens` has `count` elements, `logits` has `count * vocab_size` and
-/// `loops_used` has `count`; `message` has [`MESSAGE_BYTES`] bytes.
+/// `engine` is a model that is not freed; `tokens` has `count` elements, `logits` has `rows * vocab_size` and
+/// `loops_used` has `rows`, where `rows` is `count`, or 1 with `only_last`; `message` has [`MESSAGE_BYTES`] bytes.
 #[no_mangle]
 #[allow(clippy::too_many_arguments)] // A flat C interface.
 pub unsafe extern "C" fn nanochat_logits(
@@ -224,27 +171,33 @@ pub unsafe extern "C" fn nanochat_logits(
     tokens: *const u32,
     count: usize,
     prompt_length: usize,
+    only_last: bool,
     depth: CDepth,
     logits: *mut f32,
     loops_used: *mut u32,
     message: *mut c_char,
 ) -> c_int {
     guard(message, || {
+        let rows = if only_last { 1 } else { count };
         // SAFETY: the caller gives a model that is not freed, and arrays of these lengths.
         let (Engine { model, pool }, tokens, loops_used) =
-            unsafe { (&*engine, slice::from_raw_parts(tokens, count), slice::from_raw_parts_mut(loops_used, count)) };
+            unsafe { (&*engine, slice::from_raw_parts(tokens, count), slice::from_raw_parts_mut(loops_used, rows)) };
         // SAFETY: as above.
-        let logits = unsafe { slice::from_raw_parts_mut(logits, count * model.config().vocab_size) };
+        let logits = unsafe { slice::from_raw_parts_mut(logits, rows * model.config().vocab_size) };
         if prompt_length == 0 || prompt_length > count {
             return Err(Error::invalid(format!("prompt_length must be from 1 to {count}, got {prompt_length}")));
         }
         model.check_tokens(tokens)?;
         let depth = read_depth(model.config(), depth)?;
         let mut sequence = Sequence::new(model.cache_shape(depth), count);
-        let states = model.prompt(pool, &mut sequence, &tokens[..prompt_length], depth, false)?;
+        let states = model.prompt(pool, &mut sequence, &tokens[..prompt_length], depth, only_last)?;
         let (mut hidden, mut loops) = (states.hidden, states.loops_used);
         for &token in &tokens[prompt_length..] {
             let found = model.next(pool, &mut sequence, token, depth);
+            if only_last {
+                hidden.clear();
+                loops.clear();
+            }
             hidden.extend(found.hidden);
             loops.extend(found.loops_used);
         }
@@ -258,18 +211,20 @@ pub unsafe extern "C" fn nanochat_logits(
     })
 }
 
-/// Generate completions, see [`generate`]. `on_token` may be null.
+/// Generate completions, see [`generate`]. `constraints` and `on_token` may be null.
 ///
 /// # Safety
 /// `engine` is a model that is not freed; `prompts` has the tokens of all prompts and `lengths` their `num_prompts`
-/// numbers; the arrays of `completions` have room for `num_prompts * num_return_sequences` rows; `message` has
+/// numbers; `constraints` has `num_prompts` elements, whose arrays have the lengths that they name; the arrays of `completions` have room for `num_prompts * num_return_sequences` rows; `message` has
 /// [`MESSAGE_BYTES`] bytes.
 #[no_mangle]
+#[allow(clippy::too_many_arguments)] // A flat C interface.
 pub unsafe extern "C" fn nanochat_generate(
     engine: *const Engine,
     prompts: *const u32,
     lengths: *const usize,
     num_prompts: usize,
+    constraints: *const CConstraint,
     settings: *const CSettings,
     on_token: Option<OnToken>,
     completions: *const CCompletions,
@@ -282,9 +237,15 @@ pub unsafe extern "C" fn nanochat_generate(
         // SAFETY: the caller gives as many tokens as the lengths say.
         let mut rest = unsafe { slice::from_raw_parts(prompts, lengths.iter().sum()) };
         let mut texts = Vec::with_capacity(num_prompts);
-        for &length in lengths {
-            let (text, after) = rest.split_at(length);
-            texts.push(text);
+        for (index, &length) in lengths.iter().enumerate() {
+            let (tokens, after) = rest.split_at(length);
+            let constraint = match constraints.is_null() {
+                true => None,
+                // SAFETY: the caller gives a constraint for each prompt, with arrays of the lengths that it names.
+                false => unsafe { read_constraint(&*constraints.add(index), model.config().vocab_size) }
+                    .map_err(|error| Error::invalid(format!("{error} (prompt {index})")))?,
+            };
+            texts.push(Prompt { tokens, constraint });
             rest = after;
         }
         // SAFETY: the caller gives the number of end tokens; the pointer is not null.
@@ -346,6 +307,30 @@ fn read_depth(config: &Config, depth: CDepth) -> Result<Depth> {
     let given = |value: usize| (value != 0).then_some(value);
     let threshold = (!depth.exit_threshold.is_nan()).then_some(depth.exit_threshold);
     Depth::new(config, given(depth.num_loops), threshold, given(depth.exit_at_loop))
+}
+
+/// Return a checked constraint.
+///
+/// # Safety
+/// The arrays have the lengths that the structure names, and stay valid.
+unsafe fn read_constraint(given: &CConstraint, vocab_size: usize) -> Result<Option<Constraint<'_>>> {
+    let (nodes, entries) = (given.num_nodes, given.num_entries);
+    if nodes == 0 {
+        return Ok(None);
+    }
+    if entries == 0 {
+        return Err(Error::invalid("a constraint must have at least one entry, got none"));
+    }
+    // SAFETY: the caller gives arrays of these lengths, which are not 0.
+    let (starts, tokens, additions, following) = unsafe {
+        (
+            slice::from_raw_parts(given.starts, nodes + 1),
+            slice::from_raw_parts(given.tokens, entries),
+            slice::from_raw_parts(given.additions, entries),
+            slice::from_raw_parts(given.following, entries),
+        )
+    };
+    Constraint::new(starts, tokens, additions, following, vocab_size).map(Some)
 }
 
 fn text(string: &CStr) -> Result<&str> {

@@ -5,10 +5,20 @@
 use std::sync::Arc;
 
 use crate::cache::{KeyValues, Sequence};
+use crate::constraint::{Constraint, Place};
 use crate::error::{Error, Result};
 use crate::forward::{Depth, LoopLm, Span};
 use crate::pool::Pool;
 use crate::sampling::{Random, Sampling};
+
+/// A text to continue.
+#[derive(Clone, Copy, Debug)]
+pub struct Prompt<'a> {
+    /// Its tokens, at least one.
+    pub tokens: &'a [u32],
+    /// The tokens with which its completions may begin; None for all.
+    pub constraint: Option<Constraint<'a>>,
+}
 
 /// Settings of a generation.
 #[derive(Clone, Debug)]
@@ -59,11 +69,12 @@ pub enum Flow {
 }
 
 /// A text in the batch.
-struct Running {
+struct Running<'a> {
     completion: usize,
     sequence: Sequence,
     random: Random,
     next: [u32; 1],
+    place: Option<Place<'a>>,
 }
 
 /// Generate the completions of all prompts, in the order of the prompts, with the samples of a prompt adjacent.
@@ -75,7 +86,7 @@ struct Running {
 pub fn generate(
     model: &LoopLm,
     pool: &Pool,
-    prompts: &[&[u32]],
+    prompts: &[Prompt<'_>],
     settings: &Settings,
     on_token: &mut dyn FnMut(NewToken) -> Flow,
 ) -> Result<Vec<Completion>> {
@@ -86,16 +97,16 @@ pub fn generate(
             return Err(Error::invalid(format!("{name} must be at least 1, got 0")));
         }
     }
-    if let Some(index) = prompts.iter().position(|prompt| prompt.is_empty()) {
+    if let Some(index) = prompts.iter().position(|prompt| prompt.tokens.is_empty()) {
         return Err(Error::invalid(format!("a prompt must have at least one token, got none in prompt {index}")));
     }
-    prompts.iter().try_for_each(|prompt| model.check_tokens(prompt))?;
+    prompts.iter().try_for_each(|prompt| model.check_tokens(prompt.tokens))?;
     let count = settings.num_return_sequences;
     let mut completions = vec![Completion::default(); prompts.len() * count];
     if settings.max_new_tokens == 0 {
         return Ok(completions);
     }
-    let mut batch: Vec<Running> = Vec::new();
+    let mut batch: Vec<Running<'_>> = Vec::new();
     let mut waiting = 0;
     let mut prefix: Option<Prefix<'_>> = None;
     let mut stopped = false;
@@ -104,11 +115,12 @@ pub fn generate(
         while !stopped && batch.len() < settings.batch_size && waiting < completions.len() {
             let completion = waiting;
             waiting += 1;
-            let prompt = prompts[completion / count];
-            let again = waiting < completions.len() && prompts[waiting / count] == prompt;
+            let Prompt { tokens: prompt, constraint } = prompts[completion / count];
+            let again = waiting < completions.len() && prompts[waiting / count].tokens == prompt;
             let (sequence, mut logits) = start(model, pool, prompt, again, settings, &mut prefix)?;
             let random = Random::new(settings.sampling.seed, completion as u64);
-            let mut text = Running { completion, sequence, random, next: [0] };
+            let mut text =
+                Running { completion, sequence, random, next: [0], place: constraint.map(Constraint::start) };
             let record = &mut completions[completion];
             match choose(settings, prompt, &mut logits, settings.depth.loops, &mut text, record, on_token) {
                 Flow::Continue => batch.push(text),
@@ -131,7 +143,7 @@ pub fn generate(
         let mut rows = logits.chunks_exact_mut(vocab).zip(&states.loops_used);
         batch.retain_mut(|text| {
             let (logits, loops) = rows.next().expect("there is a row for each text");
-            let prompt = prompts[text.completion / count];
+            let prompt = prompts[text.completion / count].tokens;
             let record = &mut completions[text.completion];
             match choose(settings, prompt, logits, *loops, text, record, on_token) {
                 Flow::Continue => true,
@@ -187,7 +199,7 @@ fn choose(
     prompt: &[u32],
     logits: &mut [f32],
     loops: usize,
-    text: &mut Running,
+    text: &mut Running<'_>,
     record: &mut Completion,
     on_token: &mut dyn FnMut(NewToken) -> Flow,
 ) -> Flow {
@@ -196,7 +208,15 @@ fn choose(
     } else {
         [prompt, record.tokens.as_slice()].concat()
     };
-    let (token, log_probability) = settings.sampling.choose(logits, &penalized, &mut text.random);
+    let (token, log_probability) = match text.place {
+        None => settings.sampling.choose(logits, &penalized, &mut text.random),
+        Some(place) => {
+            let (token, log_probability, after) =
+                place.choose(&settings.sampling, logits, &penalized, &mut text.random);
+            text.place = after;
+            (token, log_probability)
+        }
+    };
     record.tokens.push(token);
     record.log_probabilities.push(log_probability);
     record.loops_used.push(loops);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread::available_parallelism;
 
 use crate::config::Config;
-use crate::decode::{self, Flow, Settings};
+use crate::decode::{self, Flow, Prompt, Settings};
 use crate::error::{Error, Result};
 use crate::forward::{Depth, HeadFormat, LoopLm};
 use crate::generation_config::GenerationConfig;
@@ -138,7 +138,8 @@ impl Model {
         };
         let mut stream = DecodeStream::new(&self.tokenizer, true);
         let mut wanted = true;
-        decode::generate(&self.model, &self.pool, &[&tokens], &settings, &mut |new| {
+        let prompt = Prompt { tokens: &tokens, constraint: None };
+        decode::generate(&self.model, &self.pool, &[prompt], &settings, &mut |new| {
             let text = stream.push(new.token);
             wanted = text.is_empty() || on_text(&text);
             if wanted {

@@ -50,9 +50,7 @@ impl Sampling {
     /// The log-probability is that of the whole distribution at the temperature (at temperature 1 for the most
     /// probable token), before `top_k` and `top_p`, as a trainer computes it. `logits` is overwritten.
     pub fn choose(&self, logits: &mut [f32], text: &[u32], random: &mut Random) -> (u32, f32) {
-        if self.repetition_penalty != 1.0 {
-            self.penalize(logits, text);
-        }
+        self.penalize(logits, text);
         if self.temperature == 0.0 {
             let highest = largest(logits);
             let token = logits.iter().position(|logit| *logit == highest).unwrap_or(0);
@@ -77,7 +75,21 @@ impl Sampling {
         (token, chosen - exponentials(logits, highest).ln())
     }
 
-    fn penalize(&self, logits: &mut [f32], text: &[u32]) {
+    /// Return the log-probability of a token, see [`Sampling::choose`], from penalized logits. They are overwritten.
+    pub(crate) fn log_probability(&self, logits: &mut [f32], token: u32) -> f32 {
+        if self.temperature != 0.0 {
+            logits.iter_mut().for_each(|logit| *logit /= self.temperature);
+        }
+        let highest = largest(logits);
+        let chosen = logits[token as usize] - highest;
+        chosen - exponentials(logits, highest).ln()
+    }
+
+    /// Apply the repetition penalty for the tokens of a text.
+    pub(crate) fn penalize(&self, logits: &mut [f32], text: &[u32]) {
+        if self.repetition_penalty == 1.0 {
+            return;
+        }
         let mut seen = text.to_vec();
         seen.sort_unstable();
         seen.dedup();

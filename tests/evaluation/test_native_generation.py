@@ -1,5 +1,6 @@
 """Evaluation by the native engine gives PyTorch's greedy samples, and keeps the rules of samples and files."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -12,12 +13,15 @@ PROMPTS = [Prompt("one", "fn one() -> i32 {\n"), Prompt("two", "/// {{\nfn two(t
 GREEDY = GenerationSettings(temperature=0, max_new_tokens=30, batch_size=2, engine="native")
 
 
-def test_greedy_samples_are_those_of_pytorch_without_token_healing(model, tokenizer, tmp_path, monkeypatch):
-    monkeypatch.setattr("evaluation.generate.can_heal", lambda tokenizer: False)
-    for depth in ({}, {"exit_threshold": 0.5}):
+@pytest.mark.parametrize("healed", [True, False])
+def test_greedy_samples_are_those_of_pytorch(model, tokenizer, tmp_path, monkeypatch, healed):
+    monkeypatch.setattr("evaluation.generate.can_heal", lambda tokenizer: healed)
+    for depth in ({}, {"exit_threshold": 0.5}, {"repetition_penalty": 1.3}):
         settings = replace(GREEDY, **depth)
-        expected = generate(model, tokenizer, PROMPTS, replace(settings, engine="torch"), tmp_path / f"t{len(depth)}")
-        found = generate(model, tokenizer, PROMPTS, settings, tmp_path / f"n{len(depth)}")
+        expected = generate(
+            model, tokenizer, PROMPTS, replace(settings, engine="torch"), tmp_path / f"torch{[*depth]}"
+        )
+        found = generate(model, tokenizer, PROMPTS, settings, tmp_path / f"native{[*depth]}")
         # PyTorch's mean is in single precision.
         assert [replace(each, mean_loops=pytest.approx(each.mean_loops)) for each in found] == expected
 
@@ -37,6 +41,14 @@ def test_samples_end_by_rule_and_an_interrupted_file_goes_on(model, tokenizer, t
     assert generate(model, tokenizer, PROMPTS, settings, path, rule=third_character) == whole
     with pytest.raises(ValueError, match="holds samples with another sampling"):
         generate(model, tokenizer, PROMPTS, replace(settings, engine="torch"), path, rule=third_character)
+
+
+@pytest.mark.parametrize("healed", [True, False])
+def test_files_say_whether_prompts_were_healed(model, tokenizer, tmp_path, monkeypatch, healed):
+    monkeypatch.setattr("evaluation.generate.can_heal", lambda tokenizer: healed)
+    generate(model, tokenizer, PROMPTS, GREEDY, tmp_path / "samples.jsonl")
+    with (tmp_path / "samples.jsonl").open() as lines:
+        assert json.loads(next(lines))["token_healing"] is healed
 
 
 def test_other_models_are_refused_before_anything_is_written(tokenizer, tmp_path):

@@ -1,5 +1,7 @@
 """Completions of a cut text begin as the tokenizer would go on in the whole text."""
 
+from functools import partial
+
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -7,7 +9,9 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from evaluation.generate import Prompt, generate
 from evaluation.generation_settings import GenerationSettings
-from evaluation.token_healing import HealedTokens, TokenBytes, TokenHealing, can_heal
+from evaluation.native_generation import NativeModel, constraint_of
+from evaluation.token_healing import HealedTokens, TokenBytes, TokenHealing, can_heal, log_probabilities_of
+from runtime.settings import SamplingSettings
 from tests.helpers.tiny import tiny_model
 
 TEXT = "fn ab() {\n    let x = 1;\n    x\n}\n"
@@ -136,12 +140,33 @@ def test_every_way_to_go_on_keeps_its_probability_given_the_prompt(byte_level, t
     """Also where a token ends within the removed text: it counts with the probability that the rest follows."""
     model = tiny_model(vocab_size=300, eos_token_id=2, pad_token_id=0)
     healing = TokenHealing(byte_level)
-    (prompt,) = healing.weighed(model, [healing.heal(byte_level(text)["input_ids"])])
+    asked = log_probabilities_of(model, byte_level)
+    (prompt,) = healing.weighed([healing.heal(byte_level(text)["input_ids"])], asked)
     paths = list(ways(healing, prompt, prompt.start))
     plain = torch.tensor([probability(model, prompt.ids, path) for path in paths])
     healed = [probability(model, prompt.ids, path, HealedTokens(healing, [prompt])) for path in paths]
     torch.testing.assert_close(torch.tensor(healed), plain / plain.sum(), rtol=1e-3, atol=1e-5)
     assert len(paths) > 2 and bool(prompt.weights) == weighed
+
+
+def test_the_native_engine_goes_every_way_with_its_probability_given_the_prompt(byte_level):
+    model = tiny_model(vocab_size=300, eos_token_id=2, pad_token_id=0)
+    healing = TokenHealing(byte_level)
+    native, healed = (
+        NativeModel(model, byte_level, None, healing),
+        healing.heal(byte_level("fn ab() {\n\n  ")["input_ids"]),
+    )
+    (expected,) = healing.weighed([healed], log_probabilities_of(model, byte_level))
+    asked = partial(native.next_log_probabilities, settings=GenerationSettings())
+    (prompt,) = healing.weighed([healed], asked)
+    assert prompt.weights == pytest.approx(expected.weights, abs=1e-4)
+    paths = list(ways(healing, prompt, prompt.start))
+    plain = torch.tensor([probability(model, prompt.ids, path) for path in paths])
+    sampling = SamplingSettings(max_new_tokens=6, temperature=1.0, num_return_sequences=3000)
+    found = native.engine.generate([prompt.ids], sampling, constraints=[constraint_of(healing, prompt)])
+    counts = torch.tensor([sum(tuple(each.token_ids[: len(path)]) == path for each in found) for path in paths])
+    assert counts.sum() == len(found)
+    torch.testing.assert_close(counts / len(found), plain / plain.sum(), rtol=0, atol=0.03)
 
 
 def test_greedy_decoding_from_any_cut_gives_the_memorized_text(byte_level, tmp_path):

@@ -85,7 +85,7 @@ class NativeRollouts:
             return _rollouts(found, [each.token_ids[-1] in self.ends for each in found])
         texts = self.tokenizer.batch_decode(list(prompt_ids), skip_special_tokens=True)
         room = [self.max_completion_length] * len(texts)
-        stopping = Stopping(self._text, texts, room, completed_function)
+        stopping = Stopping(self.tokenizer, texts, room, completed_function)
         found = self._engine.generate(prompt_ids, settings, stopping)
         answers = [self._text(each.token_ids, True) for each in found]
         finished = [completed_function(text, answer) is not None for text, answer in zip(texts, answers, strict=True)]
