@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -49,6 +49,10 @@ LARGE = dict(vocab_size=50304, hidden_size=1024, intermediate_size=2816, num_sha
 LARGE |= dict(num_key_value_heads=4)
 TINY = dict(vocab_size=512, hidden_size=256, intermediate_size=512, num_shared_layers=2, num_attention_heads=4)
 LOOPS = 4
+Case = tuple[str, ...]
+"""Cells that name a case."""
+Run = Callable[[int], tuple[float, float]]
+"""Generates a number of tokens, and returns the seconds that it took and the mean number of loops."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Speed:
         loops: Mean number of loops per token.
     """
 
-    case: tuple[str, ...]
+    case: Case
     seconds: float
     loops: float
 
@@ -77,18 +81,16 @@ def random_model(tiny: bool) -> LoopLMForCausalLM:
     return model
 
 
-def in_turns(
-    cases: dict[tuple[str, ...], Callable[[int], tuple[float, float]]], new_tokens: int, rounds: int
-) -> list[Speed]:
+def in_turns(cases: Mapping[Case, Run], new_tokens: int, rounds: int) -> list[Speed]:
     """
     Measure cases in turns.
 
     Args:
-        cases: By name: generates a number of tokens, and returns the seconds that it took and the mean loops.
+        cases: What to measure, by name.
         new_tokens: Number of tokens to decode after the first one, which belongs to the prompt.
         rounds: Number of rounds.
     """
-    found: dict[tuple[str, ...], list[tuple[float, float]]] = {name: [] for name in cases}
+    found: dict[Case, list[tuple[float, float]]] = {name: [] for name in cases}
     for _ in range(rounds + 1):
         for name, run in cases.items():
             (prompt, _), (everything, loops) = run(1), run(1 + new_tokens)
@@ -99,9 +101,7 @@ def in_turns(
     ]
 
 
-def case(
-    engine: Engine, prompt: list[int], batch: int, wall: bool, exit_threshold: float | None = None
-) -> Callable[[int], tuple[float, float]]:
+def case(engine: Engine, prompt: list[int], batch: int, wall: bool, exit_threshold: float | None = None) -> Run:
     """Return a function that generates tokens of a batch, see `in_turns`; seconds are per text."""
     clock = time.perf_counter if wall else time.process_time
 
@@ -126,7 +126,7 @@ def case(
 def by_batch(model: LoopLMForCausalLM, prompt: list[int], given: argparse.Namespace) -> list[Speed]:
     """Measure batches by format of the head, on one thread."""
     engines = {head: Engine.from_model(model, threads=1, head=head) for head in HEAD_FORMATS}
-    cases = {
+    cases: dict[Case, Run] = {
         (head, str(batch)): case(engine, prompt, batch, wall=False)
         for batch in given.batches
         for head, engine in engines.items()
@@ -137,7 +137,7 @@ def by_batch(model: LoopLMForCausalLM, prompt: list[int], given: argparse.Namesp
 def by_threads(model: LoopLMForCausalLM, prompt: list[int], given: argparse.Namespace) -> list[Speed]:
     """Measure numbers of threads, by wall time."""
     engines = {threads: Engine.from_model(model, threads=threads, head="int8") for threads in given.threads}
-    cases = {
+    cases: dict[Case, Run] = {
         (str(batch), str(threads)): case(engine, prompt, batch, wall=True)
         for batch in given.batches
         for threads, engine in engines.items()
@@ -148,7 +148,7 @@ def by_threads(model: LoopLMForCausalLM, prompt: list[int], given: argparse.Name
 def by_exit(model: LoopLMForCausalLM, prompt: list[int], given: argparse.Namespace) -> list[Speed]:
     """Measure exit thresholds, on one thread and one text."""
     engine = Engine.from_model(model, threads=1, head="int8")
-    cases = {
+    cases: dict[Case, Run] = {
         (str(threshold),): case(engine, prompt, 1, wall=False, exit_threshold=threshold)
         for threshold in (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
     }
