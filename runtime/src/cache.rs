@@ -4,8 +4,7 @@
 
 use std::sync::Arc;
 
-/// Positions whose keys are interleaved, so that the scores of all of them are computed at once.
-pub const TILE: usize = 16;
+pub(crate) use crate::kernels::attention::TILE;
 
 /// Sizes of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

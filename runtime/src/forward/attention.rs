@@ -4,17 +4,16 @@
 //! and after a shared prefix.
 
 use super::parallel::for_parts;
-use super::vector::{add_scaled, exponentials, largest};
+use super::vector::{exponentials, largest};
 use crate::cache::{KeyValues, Sequence, Slot, TILE};
+use crate::kernels::attention::{self as kernels, Scores, WeightedValues};
+use crate::kernels::Isa;
 use crate::pool::Pool;
 
 /// Tokens of a text that are computed together.
 const BLOCK: usize = 16;
 /// Rows whose scores are computed together, so that keys and values are loaded once for all of them.
 const ROWS: usize = 4;
-
-/// Features of the values that are added up together.
-const WIDTH: usize = 64;
 
 /// Sizes of the attention.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +24,8 @@ pub struct AttentionShape {
     pub key_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
+    /// Instructions of the products.
+    pub isa: Isa,
 }
 
 /// Consecutive rows of queries that belong to consecutive positions of one text.
@@ -59,7 +60,7 @@ pub fn attend(
     scratch: &mut Vec<f32>,
     outputs: &mut [f32],
 ) {
-    let AttentionShape { heads, key_heads, head_dim } = shape;
+    let AttentionShape { heads, key_heads, head_dim, .. } = shape;
     let group = heads / key_heads;
     let mut parts = Vec::new();
     let mut row = 0;
@@ -78,7 +79,7 @@ pub fn attend(
     scratch.resize(lengths.iter().sum(), 0.0);
     for_parts(pool, scratch, &lengths, &|index, output| {
         let part = &parts[index];
-        part.compute(slot, group, head_dim, queries, query_stride, output);
+        part.compute(slot, shape, queries, query_stride, output);
     });
     let mut rest = scratch.as_slice();
     for (part, length) in parts.iter().zip(&lengths) {
@@ -96,12 +97,12 @@ impl Part<'_> {
     fn compute(
         &self,
         slot: Slot,
-        group: usize,
-        head_dim: usize,
+        AttentionShape { heads, key_heads, head_dim, isa }: AttentionShape,
         queries: &[f32],
         query_stride: usize,
         output: &mut [f32],
     ) {
+        let group = heads / key_heads;
         let scaling = (head_dim as f64).powf(-0.5) as f32;
         let total = self.rows * group;
         // The queries of a row and of the heads of the group, with the scaling.
@@ -125,25 +126,10 @@ impl Part<'_> {
             let most = visible[rows - 1];
             for (index, &(start, (keys, _))) in segments.iter().enumerate() {
                 let end = segments.get(index + 1).map_or(most, |next| next.0);
-                let (tiles, mut first_tile) = ((end - start).div_ceil(TILE), 0);
-                if rows == 1 {
-                    first_tile = tiles / ROWS * ROWS;
-                    let several = keys.chunks_exact(head_dim * TILE * ROWS).take(tiles / ROWS);
-                    for (number, several) in several.enumerate() {
-                        let found = several_tile_scores(queries, head_dim, several);
-                        let position = start + number * ROWS * TILE;
-                        let width = (ROWS * TILE).min(end - position);
-                        scores[position..position + width].copy_from_slice(&found.as_flattened()[..width]);
-                    }
-                }
-                for (number, tile) in keys.chunks_exact(head_dim * TILE).enumerate().take(tiles).skip(first_tile) {
-                    let position = start + number * TILE;
-                    let found = tile_scores(queries, rows, head_dim, tile);
-                    let width = TILE.min(end - position);
-                    for (row, found) in found.iter().enumerate().take(rows) {
-                        scores[row * longest + position..][..width].copy_from_slice(&found[..width]);
-                    }
-                }
+                // Whole tiles: what is beyond the end is overwritten or never read.
+                let keys = &keys[..(end - start).next_multiple_of(TILE) * head_dim];
+                let scores = &mut scores[start..];
+                kernels::scores(isa, Scores { queries, head_dim, keys, scores, stride: longest });
             }
             let mut inverses = [0.0; ROWS];
             for row in 0..rows {
@@ -155,89 +141,13 @@ impl Part<'_> {
             }
             for (index, &(start, (_, values))) in segments.iter().enumerate() {
                 let end = segments.get(index + 1).map_or(most, |next| next.0);
-                weighted_values(&scores, longest, start..end, values, head_dim, outputs);
+                let (weights, stride, positions) = (&scores[start..], longest, end - start);
+                let product = WeightedValues { weights, stride, positions, values, head_dim, outputs: &mut *outputs };
+                kernels::weighted_values(isa, product);
             }
             for (outputs, inverse) in outputs.chunks_exact_mut(head_dim).zip(inverses) {
                 outputs.iter_mut().for_each(|output| *output *= inverse);
             }
-        }
-    }
-}
-
-/// Return the products of up to [`ROWS`] queries with the keys of a tile.
-fn tile_scores(queries: &[f32], rows: usize, head_dim: usize, tile: &[f32]) -> [[f32; TILE]; ROWS] {
-    let mut sums = [[0.0; TILE]; ROWS];
-    if rows == ROWS {
-        let (first, rest) = queries.split_at(head_dim);
-        let (second, rest) = rest.split_at(head_dim);
-        let (third, fourth) = rest.split_at(head_dim);
-        let factors = first.iter().zip(second).zip(third).zip(fourth);
-        for ((((a, b), c), d), keys) in factors.zip(tile.chunks_exact(TILE)) {
-            for lane in 0..TILE {
-                sums[0][lane] += a * keys[lane];
-                sums[1][lane] += b * keys[lane];
-                sums[2][lane] += c * keys[lane];
-                sums[3][lane] += d * keys[lane];
-            }
-        }
-        return sums;
-    }
-    for (sums, query) in sums.iter_mut().zip(queries.chunks_exact(head_dim)) {
-        for (factor, keys) in query.iter().zip(tile.chunks_exact(TILE)) {
-            for lane in 0..TILE {
-                sums[lane] += factor * keys[lane];
-            }
-        }
-    }
-    sums
-}
-
-/// Return the products of one query with the keys of [`ROWS`] tiles, whose sums do not wait for each other.
-fn several_tile_scores(query: &[f32], head_dim: usize, tiles: &[f32]) -> [[f32; TILE]; ROWS] {
-    let mut sums = [[0.0; TILE]; ROWS];
-    let (first, rest) = tiles.split_at(head_dim * TILE);
-    let (second, rest) = rest.split_at(head_dim * TILE);
-    let (third, fourth) = rest.split_at(head_dim * TILE);
-    let keys = first.chunks_exact(TILE).zip(second.chunks_exact(TILE));
-    let keys = keys.zip(third.chunks_exact(TILE)).zip(fourth.chunks_exact(TILE));
-    for (factor, (((a, b), c), d)) in query.iter().zip(keys) {
-        for lane in 0..TILE {
-            sums[0][lane] += factor * a[lane];
-            sums[1][lane] += factor * b[lane];
-            sums[2][lane] += factor * c[lane];
-            sums[3][lane] += factor * d[lane];
-        }
-    }
-    sums
-}
-
-/// Add the values of the positions, weighted by the scores, to the output of each row.
-fn weighted_values(
-    scores: &[f32],
-    stride: usize,
-    positions: std::ops::Range<usize>,
-    values: &[f32],
-    head_dim: usize,
-    outputs: &mut [f32],
-) {
-    let start = positions.start;
-    for (row, output) in outputs.chunks_exact_mut(head_dim).enumerate() {
-        let weights = &scores[row * stride + start..row * stride + positions.end];
-        let mut feature = 0;
-        // The sums of a few features stay in registers for all positions.
-        while feature + WIDTH <= head_dim {
-            let mut sums: [f32; WIDTH] = std::array::from_fn(|lane| output[feature + lane]);
-            for (weight, value) in weights.iter().zip(values.chunks_exact(head_dim)) {
-                let value: &[f32; WIDTH] = value[feature..feature + WIDTH].try_into().expect("a slice of this width");
-                for lane in 0..WIDTH {
-                    sums[lane] += weight * value[lane];
-                }
-            }
-            output[feature..feature + WIDTH].copy_from_slice(&sums);
-            feature += WIDTH;
-        }
-        for (weight, value) in weights.iter().zip(values.chunks_exact(head_dim)) {
-            add_scaled(&mut output[feature..], *weight, &value[feature..]);
         }
     }
 }

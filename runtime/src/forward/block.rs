@@ -152,7 +152,7 @@ impl Block {
     }
 
     fn attention(&self, pool: &Pool, spans: &mut [Span<'_>], tokens: &[Token], slot: Slot, work: &mut Workspace) {
-        let AttentionShape { heads, key_heads, head_dim } = self.shape;
+        let AttentionShape { heads, key_heads, head_dim, .. } = self.shape;
         let (queries, keys) = (heads * head_dim, key_heads * head_dim);
         let stride = queries + 2 * keys;
         self.qkv.apply(pool, &mut work.input, &mut work.projected);

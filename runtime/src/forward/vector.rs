@@ -116,14 +116,6 @@ pub fn swiglu(gate: &mut [f32], up: &[f32]) {
     }
 }
 
-/// Add `factor * values` to `sums`.
-#[inline(always)]
-pub fn add_scaled(sums: &mut [f32], factor: f32, values: &[f32]) {
-    for (sum, value) in sums.iter_mut().zip(values) {
-        *sum += factor * value;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ use super::rope::Rotary;
 use super::streams::Streams;
 use super::LoopLm;
 use crate::config::{Config, WeightFormat};
+use crate::cpu;
 use crate::error::{Error, Result};
 use crate::floats::Matrix;
 use crate::layout::exit_gate;
@@ -123,6 +124,7 @@ impl Reader<'_> {
                 heads: config.num_attention_heads,
                 key_heads: config.num_key_value_heads,
                 head_dim: config.head_dim,
+                isa: cpu::chosen_isa()?,
             },
             qkv: linear(
                 &[("self_attn.q_proj", queries), ("self_attn.k_proj", keys), ("self_attn.v_proj", keys)],

@@ -20,6 +20,8 @@ pub(crate) trait Lanes: Copy {
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn multiply(self, other: Self) -> Self;
     unsafe fn values(self) -> [f32; BLOCK_ROWS];
+    /// Request memory that is read soon; any address is allowed.
+    unsafe fn prefetch(_address: *const f32) {}
 }
 
 /// Plain Rust, and the registers of 64-bit Arm, all of which have fused multiply-add.
@@ -121,6 +123,11 @@ mod x86 {
         }
 
         #[inline(always)]
+        unsafe fn prefetch(address: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+        }
+
+        #[inline(always)]
         unsafe fn values(self) -> [f32; BLOCK_ROWS] {
             let mut values = [0.0; BLOCK_ROWS];
             unsafe { _mm512_storeu_ps(values.as_mut_ptr(), self.0) };
@@ -172,6 +179,11 @@ mod x86 {
         #[inline(always)]
         unsafe fn multiply(self, other: Self) -> Self {
             unsafe { Avx2(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
+        }
+
+        #[inline(always)]
+        unsafe fn prefetch(address: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
         }
 
         #[inline(always)]

@@ -8,6 +8,7 @@
 // Loops over registers are clearer with indices, because they walk several arrays at once.
 #![allow(clippy::needless_range_loop)]
 
+pub(crate) mod attention;
 pub(crate) mod float;
 pub(crate) mod int8;
 pub(crate) mod lanes;
