@@ -10,10 +10,7 @@ from evaluation.native_generation import Stopping
 from evaluation.rust.syntax.completion import completed_function
 from modeling_nanochat import LoopLMForCausalLM
 from runtime.engine import Engine
-from runtime.settings import Completion, SamplingSettings
-
-MOST_TOGETHER = 64
-"""Maximum number of completions that the engine computes together."""
+from runtime.settings import MOST_TOGETHER, Completion, SamplingSettings
 
 
 @dataclass(frozen=True)
