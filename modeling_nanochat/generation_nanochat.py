@@ -1,6 +1,6 @@
 """Generation with a looped model: its depth, checks of early exit and key-value reuse, and the loops of each token."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from transformers.utils import ModelOutput
 from .configuration_nanochat import LoopLMConfig
 from .exit_nanochat import depth_to_run
 
+ENGINES = ("torch", "native")
 EXIT_FORMS = ("exit_threshold", "exit_at_loop")
 DEPTHS = ("num_loops", *EXIT_FORMS)
 DEPTH_ARGUMENTS = (*DEPTHS, "prompt_length", "finished")
@@ -120,6 +121,22 @@ class _RecordedCriteria(StoppingCriteriaList):
         return done
 
 
+def _generate_natively() -> Callable:
+    """Return the native engine's `generate`. Raises `ValueError` if the project is not installed."""
+    try:
+        # This file is copied to the Hub without the project. Imports in a `try` are not required of those who load it.
+        from runtime.generation import generate
+    except ModuleNotFoundError as error:
+        if error.name not in ("runtime", "runtime.generation"):
+            raise
+        raise ValueError(
+            'engine="native" needs the project nanochat-ternary, which is not installed: run `pip install -e .` in '
+            "its folder, or `pip install ./training_code` in the repository of a published model; or use the engine "
+            "torch"
+        ) from error
+    return generate
+
+
 class LoopLMGenerationMixin(_GenerationBase):
     """Mixin that adds the depth of a looped model to the generation methods of transformers."""
 
@@ -127,12 +144,17 @@ class LoopLMGenerationMixin(_GenerationBase):
         """See [`LoopLMModel.cached_weights`]."""
         raise NotImplementedError
 
-    def generate(self, *args, **kwargs):
+    def generate(self, *args, engine: str = "torch", **kwargs):
         """
         Generate tokens as [`~transformers.GenerationMixin.generate`], quantizing the weights once per call.
 
         The depth arguments `num_loops`, `exit_threshold` and `exit_at_loop` are those of [`LoopLMModel.forward`]. They
         can be given as keyword arguments or in the generation configuration.
+
+        Args:
+            args, kwargs: Arguments of transformers, and the depth.
+            engine: "torch"; or "native", which computes on the CPU in Rust and needs the project nanochat-ternary and
+                rustc. It has greedy decoding, sampling and streaming of one row, and refuses other arguments.
 
         Returns:
             The output of transformers. With `return_dict_in_generate=True` it also has `loops_used`, of shape
@@ -141,8 +163,13 @@ class LoopLMGenerationMixin(_GenerationBase):
 
         Raises:
             ValueError: Early exit is used without a cache or with a compiled one; `kv_reuse="last"` is used with
-                assisted decoding or a chunked prefill; or an argument is out of range.
+                assisted decoding or a chunked prefill; an argument is out of range; or the engine is not known, not
+                installed, or does not have what an argument asks for.
         """
+        if engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+        if engine == "native":
+            return _generate_natively()(self, *args, **kwargs)
         with self.cached_weights(), _recording() as record:
             output = super().generate(*args, **kwargs)
         if isinstance(output, ModelOutput):

@@ -189,8 +189,9 @@ def _weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     """Return the tensors of a model by name, on the CPU, with packed codes instead of latent ternary weights."""
     tensors = dict(model.state_dict())
     for name, module in model.named_modules():
-        # Widths that cannot be packed are quantized by the library.
-        if isinstance(module, BitLinear) and module.in_features % PACKED_CODES == 0:
+        # By name, because `trust_remote_code` loads another class. Widths that cannot be packed are quantized by the
+        # library.
+        if type(module).__name__ == BitLinear.__name__ and module.in_features % PACKED_CODES == 0:
             codes, scales = ternary_codes(tensors.pop(f"{name}.weight"), module.group_size)
             tensors[f"{name}.weight_codes"], tensors[f"{name}.weight_scales"] = pack_codes(codes), scales
     for name, tensor in tensors.items():

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 HEAD_FORMATS = ("stored", "bf16", "int8")
 """Number formats of the language modeling head: as in the model, bf16, or int8 with a scale per token."""
 
+MOST_TOGETHER = 64
+"""Maximum number of completions that are computed together where nobody says how many; it limits the memory."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingSettings:

@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from evaluation.results import Results
 from model_cards.card.metadata import Publication, metadata_problems
 from model_cards.card.results import benchmark_rows, commands, eval_results, speeds, verdicts, versions
-from model_cards.card.rust_usage import rust_usage
+from model_cards.card.rust_usage import oldest_rust, rust_usage
 from model_cards.card.training_record import TrainingRecord
 from model_cards.gguf.limits import exported_loops
 from model_cards.gguf.verify import Agreement
@@ -123,6 +123,7 @@ def render_model_card(contents: CardContents) -> ModelCard:
         llama_cpp=LLAMA_CPP,
         llama_usage=llama_usage(publication, contents.gguf_files),
         rust_usage=rust_usage(PROMPT),
+        oldest_rust=oldest_rust(),
         gguf_note=contents.gguf_note,
         training=contents.training.lines,
         max_position_embeddings=f"{config.max_position_embeddings:,}",

@@ -1,25 +1,28 @@
-"""A Rust program that asks a served model for a completion, for the model card."""
+"""A Rust program that loads a model and continues a prompt, for the model card."""
 
-PROGRAM = r"""use std::io::{Read, Write};
-use std::net::TcpStream;
+import tomllib
 
-fn main() -> std::io::Result<()> {
-    let request = r#"{"prompt": "PROMPT", "max_tokens": 64}"#;
-    let mut server = TcpStream::connect("127.0.0.1:8080")?;
-    write!(server, "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nConnection: close\r\n")?;
-    write!(server, "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{request}", request.len())?;
-    let mut answer = String::new();
-    server.read_to_string(&mut answer)?;
-    println!("{answer}");
+from runtime.build import FOLDER
+
+PROGRAM = r"""use nanochat::{Model, Result};
+
+fn main() -> Result<()> {
+    let model = Model::from_pretrained(".")?;
+    println!("{}", model.generate("PROMPT", 200)?);
     Ok(())
 }"""
 
 
 def rust_usage(prompt: str) -> str:
     """
-    Return a program, std only, that sends a prompt to `nanochat-ternary serve` and prints the answer with its headers.
+    Return a program that continues a prompt by the model of the present folder, with the crate `nanochat`.
 
     Args:
-        prompt: Beginning of some code, escaped as in JSON.
+        prompt: Beginning of some code, escaped as in Rust's strings.
     """
     return PROGRAM.replace("PROMPT", prompt)
+
+
+def oldest_rust() -> str:
+    """Return the oldest version of Rust that compiles the crate `nanochat`."""
+    return tomllib.loads((FOLDER / "Cargo.toml").read_text(encoding="utf-8"))["package"]["rust-version"]

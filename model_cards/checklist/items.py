@@ -25,6 +25,7 @@ from model_cards.snapshot.write import (
     DATA_PREPROCESSING,
     DOCKERFILE,
     EVALUATION_SCRIPTS,
+    RUNTIME,
     TRAINING_CODE,
     examples_folder,
     trained_code,
@@ -277,8 +278,10 @@ ITEMS = (
         for name in (
             "demo.ipynb",
             "examples/basic_usage.rs",
+            "examples/server_usage.rs",
             "examples/semantic_verification.rs",
             "examples/compiler_integration.rs",
         )
     ),
+    Item(DEMO, f"{RUNTIME}/", _always),
 )

@@ -16,9 +16,12 @@ from model_cards.card.results import commands
 from model_cards.card.run_record import PREPARE, RunRecord
 from model_cards.snapshot.recorded import RecordedCode
 from model_cards.snapshot.source import REQUIREMENTS, project_version, write_archive
+from runtime.build import FOLDER, SOURCES
 
 TRAINING_CODE, DATA_PREPROCESSING, EVALUATION_SCRIPTS = "training_code", "data_preprocessing", "evaluation_scripts"
 DOCKERFILE, README = "Dockerfile", "README.md"
+RUNTIME = "runtime"
+CRATE_FILES = ("Cargo.toml", "Cargo.lock")
 NOT_RECORDED = (
     "The run that trained this model did not record its code. This is the code that published it, version {version}, "
     "which may differ from it."
@@ -28,7 +31,7 @@ NOT_RECORDED = (
 def write_snapshot(target: Path, model_folder: Path, results: Sequence[Results], repo: str) -> None:
     """
     Write the code that trained a model, the settings and records of its data, the commands that evaluated it,
-    `requirements.txt`, a Dockerfile and the examples into its repository.
+    `requirements.txt`, a Dockerfile, the examples, and the crate that runs the model in Rust into its repository.
 
     Args:
         target: Folder of the repository.
@@ -45,11 +48,19 @@ def write_snapshot(target: Path, model_folder: Path, results: Sequence[Results],
     _write_evaluation(target / EVALUATION_SCRIPTS, results, repo)
     (target / DOCKERFILE).write_text(dockerfile((target / REQUIREMENTS).read_text()), encoding="utf-8")
     shutil.copytree(examples_folder(), target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__*__*"))
+    _write_crate(target / RUNTIME)
 
 
 def examples_folder() -> Path:
     """Return the folder of the notebook and the Rust programs that are published with every model."""
     return Path(str(files("model_cards") / "examples"))
+
+
+def _write_crate(folder: Path) -> None:
+    # The installed crate, which runs the model, also where the model was trained by code that had none.
+    shutil.copytree(SOURCES, folder / SOURCES.name)
+    for name in CRATE_FILES:
+        shutil.copy(FOLDER / name, folder / name)
 
 
 def dockerfile(requirements: str) -> str:

@@ -19,7 +19,7 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, Trainer
 
 
 def main(work: Path) -> None:
-    own_packages = ["modeling_nanochat", "trainers", "recipes", "evaluation", "model_cards"]
+    own_packages = ["modeling_nanochat", "runtime", "trainers", "recipes", "evaluation", "model_cards"]
     result = {"importable": [name for name in own_packages if find_spec(name) is not None]}
 
     inputs = torch.load(work / "inputs.pt")
@@ -34,6 +34,10 @@ def main(work: Path) -> None:
             "logits_of_five_loops": deeper(inputs["tokens"]).logits,
         }
     outputs["greedy"] = causal.generate(inputs["tokens"], max_new_tokens=8, do_sample=False)
+    try:
+        causal.generate(inputs["tokens"], max_new_tokens=8, engine="native")
+    except ValueError as error:
+        result["native"] = str(error)
     tokenizer = AutoTokenizer.from_pretrained(saved, trust_remote_code=True)
     result["text"] = tokenizer.decode(tokenizer("fn main() {}")["input_ids"], skip_special_tokens=True)
     result["modules"] = sorted({type(model).__module__.split(".")[0] for model in (base, causal, deeper)})

@@ -96,6 +96,13 @@ def test_both_auto_classes_load_what_one_of_them_saved(process):
         assert torch.equal(outputs[name], expected[name]), name
 
 
+def test_the_native_engine_is_said_to_be_missing_only_where_it_is_asked_for(process):
+    assert process[3]["native"].startswith(
+        'engine="native" needs the project nanochat-ternary, which is not installed'
+    )
+    assert "pip install" in process[3]["native"]
+
+
 def test_the_tokenizer_comes_along(process):
     assert process[3]["text"] == "fn main() {}"
 

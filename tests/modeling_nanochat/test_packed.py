@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from typing import Any
 
 import accelerate
 import pytest
@@ -90,7 +91,7 @@ def test_tokens_leave_packed_weights_where_they_leave_latent_ones(kv_reuse, deco
 
 def test_a_generation_that_fails_leaves_nothing_behind():
     packed = tiny_model(num_loops=4, exit_threshold=0.7, kv_reuse="last").pack()
-    settings = dict(max_new_tokens=8, min_new_tokens=8, do_sample=False, return_dict_in_generate=True)
+    settings: dict[str, Any] = dict(max_new_tokens=8, min_new_tokens=8, do_sample=False, return_dict_in_generate=True)
     expected, calls = packed.generate(TOKENS, **settings), []
 
     def fail(*_):

@@ -1,6 +1,7 @@
 """MaxRL (arXiv 2602.02710) as a subclass of TRL's GRPOTrainer."""
 
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +26,7 @@ from trainers.reinforcement.advantages import maxrl_advantages
 from trainers.reinforcement.choices import ESTIMATORS, LOOP_CREDITS
 from trainers.reinforcement.curriculum import Curriculum, Outcome
 from trainers.reinforcement.loop_credit import credit_weights, credited_log_probabilities
-from trainers.reinforcement.native_rollouts import NativeRollouts, rollout_gap
+from trainers.reinforcement.native_rollouts import NativeRollouts, check_gap, rollout_gap
 from trainers.reinforcement.on_policy import check_model, check_settings, policy_sampling
 from trainers.reinforcement.plots import plot_maxrl
 from trainers.reinforcement.rewards import RustReward
@@ -139,9 +140,11 @@ class MaxRLTrainer(GRPOTrainer):
 
     The logs also hold the `success_rate`; `pass@k`, estimated from the groups; the share of groups in which all
     completions failed (`groups/all_failed`), all passed (`groups/all_passed`), or either (`groups/zero_variance`); the
-    share of completions that could not be judged (`unscorable`) or were truncated (`truncated`); the reward's share of
-    the time of a step (`reward_share`); and with `rollout_engine="native"` the mean difference, in nats, between the
-    engine's and the trainer's log-probabilities of one completion (`rollout_gap`).
+    share of completions that could not be judged (`unscorable`) or were truncated (`truncated`); the seconds of
+    sampling and of the reward (`rollout_seconds`, `reward_seconds`), and their shares of the time of a step
+    (`rollout_share`, `reward_share`); and with `rollout_engine="native"` the mean difference, in nats, between the
+    engine's and the trainer's log-probabilities of some completions (`rollout_gap`). Training stops at its first step
+    if this difference shows that the engine computes another model.
 
     Raises:
         ValueError: The model cannot be trained this way, a row cannot be completed or judged, or the arguments
@@ -183,6 +186,7 @@ class MaxRLTrainer(GRPOTrainer):
             self.policy.freeze_gate()
         self.curriculum = self._new_curriculum() if self.args.curriculum else None
         self._rollouts: NativeRollouts | None = None
+        self._compared = False
         self._finished: list[bool] = []
         self._success = self._quality = torch.empty(0)
         folder = Path(self.args.output_dir)
@@ -209,7 +213,12 @@ class MaxRLTrainer(GRPOTrainer):
         library()
 
     def _draw_natively(self, prompt_ids: list[list[int]]) -> list[list[int]]:
-        """Draw completions in the native engine, and log how far its log-probabilities are from the trainer's."""
+        """
+        Draw completions in the native engine, and log how far its log-probabilities are from the trainer's.
+
+        Raises:
+            ValueError: At the first call, the engine computes another model.
+        """
         policy = cast(LoopLMForCausalLM, self.policy)
         if self._rollouts is None:
             self._rollouts = NativeRollouts(
@@ -222,7 +231,10 @@ class MaxRLTrainer(GRPOTrainer):
         drawn = self._rollouts.draw(policy, self.state.global_step, prompt_ids)
         self._finished = drawn.finished
         with self.accelerator.autocast():
-            gap = rollout_gap(policy, prompt_ids[0], drawn, self.temperature)
+            gap = rollout_gap(policy, prompt_ids, drawn, self.temperature)
+        if not self._compared:
+            check_gap(gap)
+            self._compared = True
         self._metrics["train" if self.model.training else "eval"]["rollout_gap"].append(gap)
         return drawn.token_ids
 
@@ -261,6 +273,14 @@ class MaxRLTrainer(GRPOTrainer):
         return Curriculum(tiers, self.args.num_generations, self.args.seed)
 
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
+        start = time.perf_counter()
+        drawn = self._draw(prompt_ids, *args, **kwargs)
+        self._metrics["train" if self.model.training else "eval"]["rollout_seconds"].append(
+            time.perf_counter() - start
+        )
+        return drawn
+
+    def _draw(self, prompt_ids, *args, **kwargs):
         if self.args.rollout_engine == "native":
             return self._draw_natively(prompt_ids), None
         model = self.accelerator.unwrap_model(self.model_wrapped)
@@ -392,9 +412,11 @@ class MaxRLTrainer(GRPOTrainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         metrics = self._metrics["train" if self.model.training else "eval"]
-        steps, rewards = sum(metrics.get("step_time", [])), sum(metrics.get("reward_seconds", []))
-        if steps and rewards:
-            metrics["reward_share"].append(rewards / steps)
+        steps = sum(metrics.get("step_time", []))
+        for name in ("reward", "rollout"):
+            seconds = sum(metrics.get(f"{name}_seconds", []))
+            if steps and seconds:
+                metrics[f"{name}_share"].append(seconds / steps)
         super().log(logs, start_time)
 
     def _save_checkpoint(self, model, trial):

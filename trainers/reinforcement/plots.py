@@ -75,6 +75,7 @@ def plot_maxrl(folder: Path) -> Path | None:
     entropy.set(title="Entropy of the policy", ylabel="nats per token", ylim=(0, None))
 
     seconds.plot(*curve(logs, "step_time"), label="step in total")
+    seconds.plot(*curve(logs, "rollout_seconds"), label="sampling")
     seconds.plot(*curve(logs, "reward_seconds"), label="reward")
     seconds.set(title="Time", ylabel="seconds per step", ylim=(0, None))
     legend_below(seconds)

@@ -1,28 +1,28 @@
-//! Let the model continue a prompt.
+//! Let the model continue a prompt, on this computer. In the folder of the published model:
 //!
-//!     nanochat-ternary serve --model model.gguf          # in another terminal
-//!     rustc -O --edition 2021 examples/basic_usage.rs
-//!     ./basic_usage "fn factorial(n: u64) -> u64 {" 127.0.0.1:8080
-
-mod json;
-mod server;
+//!     cargo run --release --manifest-path examples/Cargo.toml -- "fn factorial(n: u64) -> u64 {" .
 
 use std::env::args;
 use std::process::ExitCode;
+
+use nanochat::{Model, Result};
+
+fn complete(folder: &str, prompt: &str) -> Result<String> {
+    Model::from_pretrained(folder)?.generate(prompt, 200)
+}
 
 fn main() -> ExitCode {
     let prompt = args()
         .nth(1)
         .unwrap_or_else(|| "fn factorial(n: u64) -> u64 {".to_string());
-    let address = args().nth(2).unwrap_or_else(|| "127.0.0.1:8080".to_string());
-    // Greedy decoding.
-    match server::complete(&address, &prompt, 200, 0.0, 0) {
-        Ok(completion) => {
-            println!("{}{completion}", prompt.trim_end());
+    let folder = args().nth(2).unwrap_or_else(|| ".".to_string());
+    match complete(&folder, &prompt) {
+        Ok(text) => {
+            println!("{text}");
             ExitCode::SUCCESS
         }
-        Err(reason) => {
-            eprintln!("{reason}");
+        Err(error) => {
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }

@@ -3,21 +3,16 @@
 import json
 import re
 import statistics
-import subprocess
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from evaluation.public_paths import public_command, without_folders
-from evaluation.rust.rustc.toolchain import find_toolchain
 from model_cards.card import render
 from model_cards.card.metadata import Publication
 from model_cards.card.render import CardContents, render_model_card
 from model_cards.card.results import read_results
 from model_cards.card.run_record import RunRecord
-from model_cards.card.rust_usage import rust_usage
 from model_cards.card.training_record import TrainingRecord
 from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.documents.training_report import training_report
@@ -249,29 +244,3 @@ def test_a_recipe_and_metrics_beside_the_weights_are_shown(tmp_path, made):
     report = training_report("it", RunRecord.of_model(folder), tmp_path)
     assert "| pretrain | text | 40 | 40,000 | not recorded | 900 (median of the logs) | not recorded |" in report
     assert (tmp_path / "images" / "pretrain_loss.png").exists()
-
-
-def test_the_rust_program_of_the_card_compiles_and_prints_an_answer(tmp_path):
-    asked = []
-
-    class Server(BaseHTTPRequestHandler):
-        def do_POST(self):
-            asked.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b'{"choices": [{"text": "a + b"}]}')
-
-        def log_message(self, format, *args):
-            """Nothing on standard error."""
-
-    with HTTPServer(("127.0.0.1", 0), Server) as server:
-        program = rust_usage("fn f() {\\n").replace("127.0.0.1:8080", f"127.0.0.1:{server.server_port}")
-        (tmp_path / "main.rs").write_text(program)
-        rustc = [find_toolchain().rustc, "--edition=2021", "-Cdebuginfo=0", "-o", "main", "main.rs"]
-        subprocess.run(rustc, cwd=tmp_path, check=True)
-        thread = Thread(target=server.handle_request)
-        thread.start()
-        finished = subprocess.run([tmp_path / "main"], capture_output=True, text=True, timeout=20, check=True)
-        thread.join()
-    assert asked == [("/v1/completions", {"prompt": "fn f() {\n", "max_tokens": 64})]
-    assert finished.stdout.endswith('{"choices": [{"text": "a + b"}]}\n')

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch
 from tests.helpers.gguf_models import TOKENIZER as MEMORIZED
 from tests.helpers.memorized import COMPILES, ENDLESS, memorized_model
 from tests.helpers.reinforcement import PROMPTS, looped, prompts_tokenizer, trainer_of
-from trainers.reinforcement.native_rollouts import NativeRollouts
+from trainers.reinforcement.native_rollouts import NativeRollouts, check_gap, rollout_gap
 
 pytestmark = pytest.mark.skipif(shutil.which("rustc") is None, reason="rustc is not installed")
 TOKENIZER = prompts_tokenizer()
@@ -30,6 +31,46 @@ def test_the_engine_has_the_weights_of_the_step_and_its_probabilities_are_the_tr
     gaps = logged(tmp_path, "rollout_gap")
     assert (model.model.layers[0].mlp.up_proj.weight - before).abs().max() > 1e-2
     assert len(gaps) == 4 and max(gaps) < 1e-4
+
+
+def test_an_engine_with_other_weights_is_refused_at_the_first_step(tmp_path):
+    model = looped(TOKENIZER)
+    trainer = trainer_of(TOKENIZER, tmp_path, model, **NATIVE)
+    rollouts = NativeRollouts(TOKENIZER, 1.0, 6, [TOKENIZER.eos_token_id], False)
+    rollouts.draw(looped(TOKENIZER, initializer_range=0.3), 0, [[5]])
+    trainer._rollouts = rollouts
+    before = model.lm_head.weight.detach().clone()
+    with pytest.raises(ValueError, match="must be at most 0.1 nats, got .* rollout_engine=torch, and report this"):
+        trainer.train()
+    assert torch.equal(model.lm_head.weight, before)
+
+
+def test_a_gap_that_is_no_number_is_refused():
+    check_gap(0.05)
+    with pytest.raises(ValueError, match="got nan"):
+        check_gap(float("nan"))
+
+
+def test_the_gap_is_that_of_completions_of_all_prompts():
+    model = looped(TOKENIZER, activation_bits=None)
+    rollouts = NativeRollouts(TOKENIZER, 1.0, 6, [TOKENIZER.eos_token_id], False)
+    prompts = [TOKENIZER(prompt)["input_ids"] for prompt in PROMPTS for _ in range(2)]
+    drawn = rollouts.draw(model, 0, prompts)
+    assert rollout_gap(model, prompts, drawn, 1.0) < 1e-4
+    for number in (0, 3, 6, 9):
+        changed = [[each + (place == number) for each in row] for place, row in enumerate(drawn.log_probabilities)]
+        other = replace(drawn, log_probabilities=changed)
+        assert rollout_gap(model, prompts, other, 1.0) > 0.1
+    assert rollout_gap(model, prompts[:1], drawn, 1.0) < 1e-4, "fewer prompts than are compared"
+
+
+@pytest.mark.parametrize("engine", ["torch", "native"])
+def test_the_time_of_sampling_and_its_share_are_logged(tmp_path, engine):
+    trainer_of(TOKENIZER, tmp_path, curriculum=False, rollout_engine=engine).train()
+    seconds, shares, steps = (logged(tmp_path, name) for name in ("rollout_seconds", "rollout_share", "step_time"))
+    assert len(shares) == 2
+    for part, share, whole in zip(seconds, shares, steps, strict=True):
+        assert 0 < share <= 1 and share == pytest.approx(part / whole, rel=0.05)
 
 
 def test_drawn_tokens_follow_the_policy_at_the_temperature():
