@@ -1,5 +1,6 @@
 """The library is compiled once, also by processes that start together, and a failure says what to do."""
 
+import ctypes
 import subprocess
 import sys
 
@@ -49,3 +50,14 @@ def test_without_a_compiler_or_with_one_that_fails_there_is_one_sentence(small_c
     monkeypatch.setenv("PATH", str(small_crate))
     with pytest.raises(ValueError, match="needs a Rust compiler: rustc was not found in PATH"):
         build.library()
+
+
+def test_a_library_that_was_delivered_needs_no_compiler_and_is_replaced_with_the_sources(small_crate, monkeypatch):
+    monkeypatch.setattr(build, "PREBUILT", small_crate / "prebuilt")
+    first = build.prebuild()
+    assert build.library() == first and ctypes.CDLL(str(first)).seven() == 7
+    (small_crate / "src/lib.rs").write_text("#[no_mangle]\npub extern fn eight() -> i32 { 8 }\n")
+    second = build.prebuild()
+    assert [*build.PREBUILT.iterdir()] == [second]
+    monkeypatch.setenv("PATH", str(small_crate))
+    assert ctypes.CDLL(str(build.library())).eight() == 8
