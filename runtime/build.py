@@ -114,7 +114,8 @@ def _compile(compiler: str, path: Path, options: Sequence[str]) -> None:
 def _sources() -> list[str]:
     files = sorted(SOURCES.rglob("*.rs"))
     assert files, f"the sources of the runtime belong to the package, there are none in {SOURCES}"
-    return [part for file in files for part in (str(file.relative_to(SOURCES)), file.read_text("utf-8"))] + [*OPTIONS, *NATIVE]
+    texts = [part for file in files for part in (str(file.relative_to(SOURCES)), file.read_text("utf-8"))]
+    return [*texts, *OPTIONS, *NATIVE]
 
 
 def _compiler(path: str) -> list[str]:

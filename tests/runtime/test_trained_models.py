@@ -82,7 +82,7 @@ def test_a_trained_model_with_int8_activations_is_as_close_as_pytorch_is_to_itse
 def test_a_model_that_writes_rust_is_as_close_as_pytorch_is_to_itself():
     folder = Path(DATA or "", "nano_h100")
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    code = "/// Returns the largest value.\npub fn largest(values: &[i32]) -> Option<i32> {\n    let mut best = None;\n"
+    code = "/// Returns the largest value.\npub fn largest(values: &[i32]) -> Option<i32> {\n    let mut best ="
     tokens = tokenizer(code, return_tensors="pt")["input_ids"]
     check_gap(LoopLMForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), tokens)
 
