@@ -13,6 +13,7 @@ from model_cards.card.metadata import Publication
 from model_cards.card.render import CardContents, render_model_card
 from model_cards.card.results import read_results
 from model_cards.card.run_record import RunRecord
+from model_cards.card.rust_usage import oldest_rust
 from model_cards.card.training_record import TrainingRecord
 from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.documents.training_report import training_report
@@ -109,7 +110,7 @@ def allowed_numbers(folder):
     stages = json.loads((folder / "run" / "recipe.json").read_text())
     # The rejected texts, and the layers that are applied.
     values += [model.config.num_hidden_layers, stages["pretrain"]["total_steps"]]
-    values += leaves(render.tested_transformers())
+    values += [*leaves(render.tested_transformers()), *leaves(oldest_rust())]
     return OWN_NUMBERS | {form for value in values for form in forms(value)}
 
 
@@ -193,7 +194,15 @@ def test_the_model_card_is_the_readme_without_its_header(made):
     readme = str(render_model_card(contents_of(made)))
     assert readme.startswith("---\n") and readme.split("---\n", 2)[2].strip() == text_of(made, "MODEL_CARD.md").strip()
     linked = re.findall(r"\]\(((?:images/)?[\w.]+)\)", "".join(text_of(made, name) for name in DOCUMENTS))
-    there = {"README.md", *DOCUMENTS, "humaneval_rust_results.json", "perplexity.json", "performance_benchmarks.json"}
+    # Publishing adds the crate.
+    there = {
+        "README.md",
+        "runtime",
+        *DOCUMENTS,
+        "humaneval_rust_results.json",
+        "perplexity.json",
+        "performance_benchmarks.json",
+    }
     assert {each for each in linked if not (made / "target" / each).exists()} <= there
     assert {f"images/{name}.png" for name in IMAGES} <= set(linked)
 
