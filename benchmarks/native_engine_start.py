@@ -76,7 +76,7 @@ def measure_start(model: LoopLMForCausalLM, folder: Path, positions: int) -> Sta
     Measure start and memory.
 
     Args:
-        model: The model, which is not changed.
+        model: The model.
         folder: Empty folder for a compiled library and a packed model.
         positions: Number of tokens of the text whose memory is measured.
     """
@@ -84,11 +84,7 @@ def measure_start(model: LoopLMForCausalLM, folder: Path, positions: int) -> Sta
     first, *later = (float(_run(START, environment)) for _ in range(4))
     packed = folder / "packed"
     config = model.config
-    model.save_pretrained(folder / "latent")
-    copy = LoopLMForCausalLM.from_pretrained(folder / "latent")
-    copy.pack()
-    copy.save_pretrained(packed)
-    del copy
+    model.pack().save_pretrained(packed)
     script = LOAD.format(page=os.sysconf("SC_PAGE_SIZE"), positions=positions)
     loaded, generation = json.loads(_run(script, environment, str(packed)))
     heads = config.num_key_value_heads * config.head_dim

@@ -42,7 +42,7 @@ def generate(binary: Path, folder: Path, *options: str) -> subprocess.CompletedP
 def test_the_greedy_text_is_that_of_transformers(binary, tmp_path, tokenizer, packed):
     model = tiny_model(vocab_size=400, activation_bits=8)
     if packed:
-        model.pack()
+        model = model.pack()
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     tokens = tokenizer(PROMPT, return_tensors="pt")["input_ids"]

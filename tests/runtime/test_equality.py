@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from runtime.engine import Engine
 from runtime.settings import SamplingSettings
@@ -100,9 +101,9 @@ def test_greedy_tokens_are_those_of_generate_over_200_tokens():
 
 @torch.no_grad()
 def test_packed_folders_are_read_as_pytorch_reads_them(tmp_path):
-    model = tiny_model(activation_bits=None)
-    model.pack()
+    model = tiny_model(activation_bits=None).pack()
     model.save_pretrained(tmp_path)
+    assert any(name.endswith("weight_codes") for name in load_file(tmp_path / "model.safetensors"))
     tokens = random_tokens(1, 20)
     logits, _ = Engine.from_pretrained(tmp_path, threads=1).logits(tokens[0])
     assert gap(logits, model(tokens).logits[0]) < TOLERANCE
