@@ -15,6 +15,8 @@ from evaluation.models.llama_server import ServerSettings
 from model_cards.serving.request_rules import RefusedRequestError
 
 MAX_BODY_BYTES = 16 * 2**20
+SECONDS_TO_END = 0.1
+"""Time for requests that are being answered when the server stops. For aiohttp 0 would be no limit."""
 
 
 def parse_body(body: bytes) -> object:
@@ -82,7 +84,7 @@ async def _start(listener: socket.socket, application: web.Application) -> web.A
         logger=logger,
         access_log=None,
         handler_cancellation=True,
-        shutdown_timeout=0,
+        shutdown_timeout=SECONDS_TO_END,
     )
     await runner.setup()
     await web.SockSite(runner, listener).start()
