@@ -67,7 +67,7 @@ COMMANDS: dict[str, Command | Group] = {
     "complete": Command("continue a prompt with a saved model", "evaluation.command_line:add_complete"),
     "pack": Command("pack ternary weights into 2 bits", "model_cards.packed.command_line:add_pack"),
     "gguf": Command("export a model for llama.cpp", "model_cards.gguf.command_line:add_gguf"),
-    "serve": Command("serve a GGUF file with llama.cpp", "model_cards.serving.command_line:add_serve"),
+    "serve": Command("serve a model with an OpenAI-compatible server", "model_cards.serving.command_line:add_serve"),
     "chat": Command("chat with a model in the terminal", "model_cards.serving.command_line:add_chat"),
     "card": Command("write a model card", "model_cards.card.command_line:add_card"),
     "publish": Command("publish a model on the Hub", "model_cards.hub.command_line:add_publish"),

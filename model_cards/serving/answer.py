@@ -12,6 +12,8 @@ Show = Callable[[str], None]
 FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
 END_CHARACTERS = "}`~"
 """A token without one of these cannot end an answer."""
+INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
+"""Stands for a character at the end of decoded tokens that lacks bytes."""
 
 
 def is_markdown(text: str) -> bool:

@@ -16,13 +16,17 @@ def add_serve(subcommands):
         subcommands,
         "serve",
         _serve,
-        help="serve a GGUF file with llama.cpp's OpenAI-compatible server",
-        description="Run llama.cpp's server on a GGUF file that the command gguf wrote, until Ctrl-C: "
-        "/v1/completions, /v1/chat/completions, /v1/models and /health. Requests with fields that llama.cpp would "
-        "ignore are refused. For a model without a chat template, /v1/chat/completions continues the text of the "
-        "messages.",
+        help="serve a GGUF file or a saved model with an OpenAI-compatible server",
+        description="Run an OpenAI-compatible server until Ctrl-C: /v1/completions, /v1/chat/completions, /v1/models "
+        "and /health. A GGUF file that the command gguf wrote runs in llama.cpp, the folder or Hub name of a saved "
+        "LoopLM in the native engine on the CPU, which compiles itself with rustc at its first use. Requests with "
+        "fields that the engine would ignore are refused. For a model without a chat template, /v1/chat/completions "
+        "continues the text of the messages.",
     )
-    model = add_model(parser, help="GGUF file")
+    model = add_model(
+        parser,
+        help="GGUF file (runs in llama.cpp), or folder or Hub name of a saved LoopLM (runs in the native engine)",
+    )
     parser.add_argument(
         "--host",
         default="127.0.0.1",
@@ -32,7 +36,13 @@ def add_serve(subcommands):
     num_loops = parser.add_argument(
         "--num-loops",
         type=int,
-        help="number of loops; another number than the file's needs a temporary copy of it (default: the file's)",
+        help="number of loops; another number than a GGUF file's needs a temporary copy of it (default: the model's)",
+    )
+    parser.add_argument(
+        "--exit-threshold",
+        type=float,
+        help="a token leaves the loops when its probability to have left reaches this, from the exit gate; not for "
+        "GGUF files (default: the model's)",
     )
     parser.add_argument(
         "--chat-template",
@@ -62,7 +72,7 @@ def add_serve(subcommands):
 
 def _serve(options: argparse.Namespace) -> int:
     from evaluation.models.llama_server import ServerSettings
-    from model_cards.serving.serve import serve
+    from model_cards.serving.serve import ServeOptions, serve
 
     key = os.environ.get(KEY_VARIABLE) or None if options.api_key is None else options.api_key
     settings = ServerSettings(
@@ -74,7 +84,7 @@ def _serve(options: argparse.Namespace) -> int:
         num_threads=options.num_threads,
     )
     template = None if options.chat_template is None else Path(options.chat_template)
-    return serve(Path(options.model), settings, options.num_loops, template)
+    return serve(ServeOptions(options.model, settings, options.num_loops, options.exit_threshold, template))
 
 
 def add_chat(subcommands):

@@ -3,22 +3,17 @@ A server in front of llama.cpp's. It checks requests before llama.cpp sees them 
 back unchanged, token by token.
 """
 
-import asyncio
-import json
-import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from threading import Thread
 
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web
-from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from model_cards.serving.http_server import MAX_BODY_BYTES, error_answer, parse_body, running, too_large
 from model_cards.serving.request_rules import CHECKED_ROUTES, RefusedRequestError, ServedModel, check_request
 
-MAX_BODY_BYTES = 16 * 2**20
 # Headers of one connection, not of a request (RFC 9110, section 7.6.1), and those of a body that is packed anew.
 OF_THE_CONNECTION = (
     "Connection",
@@ -33,6 +28,8 @@ OF_THE_CONNECTION = (
     "Upgrade",
 )
 OF_THE_BODY = ("Content-Encoding", "Content-Length")
+CLIENT = web.AppKey("client", ClientSession)
+"""HTTP client for the requests to llama.cpp."""
 
 
 class Front:
@@ -40,14 +37,12 @@ class Front:
     Request handler that checks requests and passes them on.
 
     Args:
-        session: HTTP client.
         server: Address of llama.cpp's server.
         added_key: API key to add to each request; None: clients send their own, and llama.cpp checks it.
         model: Properties of the model that is served.
     """
 
-    def __init__(self, session: ClientSession, server: URL, added_key: str | None, model: ServedModel):
-        self._session = session
+    def __init__(self, server: URL, added_key: str | None, model: ServedModel):
         self._server = server
         self._added_key = added_key
         self._model = model
@@ -57,10 +52,10 @@ class Front:
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return _error(413, f"the body of a request must have at most {MAX_BODY_BYTES} bytes")
+            return too_large()
         if request.method == "POST" and request.path in CHECKED_ROUTES:
             try:
-                check_request(request.path, _json(body), self._model)
+                check_request(request.path, parse_body(body), self._model)
             except RefusedRequestError as error:
                 return await self._refuse(request, error)
         # Built from its parts, so that no path can name another server.
@@ -71,7 +66,7 @@ class Front:
             query_string=request.rel_url.raw_query_string,
             encoded=True,
         )
-        async with self._session.request(
+        async with request.app[CLIENT].request(
             request.method, url, data=body or None, headers=self._headers(request), allow_redirects=False
         ) as answer:
             response = web.StreamResponse(status=answer.status, headers=_without(answer.headers, OF_THE_CONNECTION))
@@ -84,32 +79,19 @@ class Front:
     async def _refuse(self, request: web.Request, error: RefusedRequestError) -> web.StreamResponse:
         # llama.cpp decides who may use the server, and which web pages may read the answer.
         headers = self._headers(request)
-        async with self._session.get(self._server.with_path("/v1/models"), headers=headers) as answer:
+        async with request.app[CLIENT].get(self._server.with_path("/v1/models"), headers=headers) as answer:
             allowed = _headers_of_origin(answer)
             if answer.status != 200:
                 return web.Response(
                     status=answer.status, body=await answer.read(), content_type=answer.content_type, headers=allowed
                 )
-        return _error(400, str(error), error.field, allowed)
+        return error_answer(400, str(error), error.field, allowed)
 
     def _headers(self, request: web.Request) -> CIMultiDict[str]:
         headers = _without(request.headers, (*OF_THE_CONNECTION, *OF_THE_BODY))
         if self._added_key is not None:
             headers["Authorization"] = f"Bearer {self._added_key}"
         return headers
-
-
-def _json(body: bytes) -> object:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise RefusedRequestError(f"the body must be JSON: {error}") from error
-
-
-def _error(status: int, message: str, field: str | None = None, headers: CIMultiDict[str] | None = None):
-    """Return an error in the form of OpenAI's API."""
-    error = {"message": message, "type": "invalid_request_error", "param": field, "code": None}
-    return web.json_response({"error": error}, status=status, headers=headers)
 
 
 def _without(headers: CIMultiDictProxy[str], names: tuple[str, ...]) -> CIMultiDict[str]:
@@ -137,58 +119,22 @@ def front_server(
         added_key: API key to add to each request; None: clients send their own.
         model: Properties of the model that is served.
     """
-    loop = asyncio.new_event_loop()
-    thread = Thread(target=loop.run_forever, name="front of llama.cpp's server", daemon=True)
-    thread.start()
-
-    try:
-        started = _start(listener, URL(server_address), added_key, model)
-        runner, session = asyncio.run_coroutine_threadsafe(started, loop).result()
-        try:
-            yield
-        finally:
-            asyncio.run_coroutine_threadsafe(_stop(runner, session), loop).result()
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-async def _start(
-    listener: socket.socket, server: URL, added_key: str | None, model: ServedModel
-) -> tuple[web.AppRunner, ClientSession]:
-    session = ClientSession(
-        # llama.cpp keeps a thread for each connection that is kept open.
-        connector=TCPConnector(limit=0, force_close=True),
-        timeout=ClientTimeout(total=None),
-        auto_decompress=False,
-        cookie_jar=DummyCookieJar(),
-        skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-    )
     application = web.Application(client_max_size=MAX_BODY_BYTES)
-    application.router.add_route("*", "/{path:.*}", Front(session, server, added_key, model).handle)
-    logger = logging.getLogger("nanochat_ternary.serve")
-    logger.addFilter(_is_not_about_a_bad_request)
-    # The request to llama.cpp ends when the client has hung up, which stops the generation.
-    runner = web.AppRunner(
-        application,
-        handle_signals=False,
-        logger=logger,
-        access_log=None,
-        handler_cancellation=True,
-        shutdown_timeout=0,
-    )
-    await runner.setup()
-    await web.SockSite(runner, listener).start()
-    return runner, session
 
+    async def client(application: web.Application) -> AsyncIterator[None]:
+        # Handlers and their requests to llama.cpp end when the client has hung up, which stops the generation.
+        async with ClientSession(
+            # llama.cpp keeps a thread for each connection that is kept open.
+            connector=TCPConnector(limit=0, force_close=True),
+            timeout=ClientTimeout(total=None),
+            auto_decompress=False,
+            cookie_jar=DummyCookieJar(),
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+        ) as session:
+            application[CLIENT] = session
+            yield
 
-def _is_not_about_a_bad_request(record: logging.LogRecord) -> bool:
-    # The client gets an answer; aiohttp would print a traceback, too.
-    error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, HttpProcessingError)
-
-
-async def _stop(runner: web.AppRunner, session: ClientSession) -> None:
-    await runner.cleanup()
-    await session.close()
+    application.cleanup_ctx.append(client)
+    application.router.add_route("*", "/{path:.*}", Front(URL(server_address), added_key, model).handle)
+    with running(listener, application):
+        yield

@@ -21,6 +21,11 @@ ATTENTION = ("head_count_kv", "key_length", "value_length")
 CONTINUE_MESSAGES = "{% for message in messages %}{{ message.content }}{% endfor %}"
 
 
+def is_gguf(model: str) -> bool:
+    """Whether a model is a GGUF file, rather than a folder of a saved model or a name on the Hub."""
+    return Path(model).is_file() or model.endswith(".gguf")
+
+
 def open_model(path: str | Path) -> GgufFile:
     """
     Read metadata and tensor table of a GGUF file that this project wrote.

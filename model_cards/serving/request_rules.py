@@ -1,9 +1,9 @@
 """
 Rules for the requests to `/v1/completions` and `/v1/chat/completions`.
 
-llama.cpp's server silently skips fields that it does not know, and replaces values that it cannot use: the client gets
-another answer than it asked for. Such requests are refused here. Most values of a wrong type are refused by llama.cpp
-itself.
+A server that silently skips fields that it does not know, or replaces values that it cannot use, gives the client
+another answer than it asked for. Such requests are refused here. llama.cpp's server does both; `LLAMA_CPP` are the
+fields that it reads, and most values of a wrong type it refuses itself.
 """
 
 import re
@@ -98,11 +98,34 @@ class RefusedRequestError(ValueError):
 
     Attributes:
         field: Name of the field; None: it is the request as a whole.
+        code: Identifier of the error in OpenAI's API; None for most.
     """
 
-    def __init__(self, message: str, field: str | None = None):
+    def __init__(self, message: str, field: str | None = None, code: str | None = None):
         super().__init__(message)
         self.field = field
+        self.code = code
+
+
+@dataclass(frozen=True)
+class ServerFields:
+    """
+    Fields that a server reads, and what is said of the others.
+
+    Attributes:
+        completions: Fields that have an effect in `/v1/completions`.
+        chat: Fields that have an effect in the routes of `CHAT_ROUTES`, beside `TOOL_FIELDS`.
+        advice: How a client can do without a field that is refused.
+        harmless: Values that ask for what the server does anyway.
+    """
+
+    completions: frozenset[str]
+    chat: frozenset[str]
+    advice: Mapping[str, str]
+    harmless: Mapping[str, tuple[Any, ...]]
+
+
+LLAMA_CPP = ServerFields(COMPLETION_FIELDS, CHAT_FIELDS, ADVICE, HARMLESS)
 
 
 @dataclass(frozen=True)
@@ -119,33 +142,38 @@ class ServedModel:
     has_tools: bool
 
 
-def check_request(route: str, body: Any, model: ServedModel) -> None:
+def check_request(route: str, body: Any, model: ServedModel, server: ServerFields = LLAMA_CPP) -> Mapping[str, Any]:
     """
-    Check that llama.cpp's server ignores and replaces nothing of a request.
+    Check that a server ignores and replaces nothing of a request.
 
     Args:
         route: One of `CHECKED_ROUTES`.
         body: The JSON value of the request.
         model: The model that is served.
+        server: The fields that the server reads.
+
+    Returns:
+        The fields that ask for something else than the server does anyway.
 
     Raises:
         RefusedRequestError: The first field that it would ignore or replace.
     """
     if not isinstance(body, dict):
-        raise RefusedRequestError(f"the body of a request to {route} must be a JSON object, got {_shown(body)}")
+        raise RefusedRequestError(f"the body of a request to {route} must be a JSON object, got {shown(body)}")
     chat = route in CHAT_ROUTES
-    fields = CHAT_FIELDS | (TOOL_FIELDS if model.has_tools else set()) if chat else COMPLETION_FIELDS
-    asked = {name: value for name, value in body.items() if value is not None and value not in HARMLESS.get(name, ())}
+    fields = server.chat | (TOOL_FIELDS if model.has_tools else set()) if chat else server.completions
+    harmless = server.harmless
+    asked = {name: value for name, value in body.items() if value is not None and value not in harmless.get(name, ())}
     for name, value in asked.items():
         # Clients send such values for fields that they do not use.
         if name not in fields and not (value is False or value in ("", [])):
-            advice = ADVICE.get(name, "Leave it out.")
+            advice = server.advice.get(name, "Leave it out.")
             raise RefusedRequestError(f"{name} is not supported by {route}. {advice}", name)
     if chat:
         _check_chat(asked, model)
     for name, (kind, rule) in KINDS.items():
         if name in asked and not isinstance(asked[name], kind):
-            raise RefusedRequestError(f"{name} must be {rule}, got {_shown(asked[name])}", name)
+            raise RefusedRequestError(f"{name} must be {rule}, got {shown(asked[name])}", name)
     for names in ONE_OF:
         _check_one_of(asked, names)
     for name in sorted(asked.keys() & {*LIMITS, *WHOLE_NUMBERS}):
@@ -156,9 +184,11 @@ def check_request(route: str, body: Any, model: ServedModel) -> None:
             check(asked[name])
     if "logit_bias" in asked:
         _check_logit_bias(asked["logit_bias"], model.vocab_size)
+    return asked
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as a message shows it: the beginning of a long one."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]} ..."
 
@@ -177,22 +207,22 @@ def _check_number(name: str, value: Any) -> None:
     smallest, largest = LIMITS.get(name, (-inf, inf))
     if not smallest <= value <= largest:
         rule = f"at least {smallest}" if largest == inf else f"from {smallest} to {largest}"
-        raise RefusedRequestError(f"{name} must be {rule}, got {_shown(value)}", name)
+        raise RefusedRequestError(f"{name} must be {rule}, got {shown(value)}", name)
     if name in WHOLE_NUMBERS and isinstance(value, float) and not value.is_integer():
         raise RefusedRequestError(f"{name} must be a whole number, got {value}", name)
     # -1 has a meaning of its own for both. For 0 tokens llama.cpp generates one.
     if name in TOKEN_LIMITS and value < 1 and value != -1:
-        raise RefusedRequestError(f"{name} must be at least 1, or -1 for no limit, got {_shown(value)}", name)
+        raise RefusedRequestError(f"{name} must be at least 1, or -1 for no limit, got {shown(value)}", name)
     if name == "seed" and not -1 <= value <= LARGEST_SEED:
         raise RefusedRequestError(
-            f"seed must be from 0 to {LARGEST_SEED}, or -1 for a random one, got {_shown(value)}", name
+            f"seed must be from 0 to {LARGEST_SEED}, or -1 for a random one, got {shown(value)}", name
         )
 
 
 def _check_stream_options(asked: Mapping[str, Any]) -> None:
     options = asked.get("stream_options", {})
     if not isinstance(options, dict):
-        raise RefusedRequestError(f"stream_options must be an object, got {_shown(options)}", "stream_options")
+        raise RefusedRequestError(f"stream_options must be an object, got {shown(options)}", "stream_options")
     if options and asked.get("stream") is not True:
         raise RefusedRequestError("stream_options needs stream, which must be true", "stream_options")
     for name, value in options.items():
@@ -204,28 +234,28 @@ def _check_stream_options(asked: Mapping[str, Any]) -> None:
 def _check_stop(stop: Any) -> None:
     texts = stop if isinstance(stop, list) else [stop]
     if not all(isinstance(text, str) for text in texts):
-        raise RefusedRequestError(f"stop must be a string or a list of strings, got {_shown(stop)}", "stop")
+        raise RefusedRequestError(f"stop must be a string or a list of strings, got {shown(stop)}", "stop")
 
 
 def _check_samplers(samplers: Any) -> None:
     if not isinstance(samplers, list):
-        raise RefusedRequestError(f"samplers must be a list of names, got {_shown(samplers)}", "samplers")
+        raise RefusedRequestError(f"samplers must be a list of names, got {shown(samplers)}", "samplers")
     for name in samplers:
         if not isinstance(name, str) or name not in SAMPLERS:
             raise RefusedRequestError(
-                f"samplers must be of {', '.join(sorted(SAMPLERS))}, got {_shown(name)}", "samplers"
+                f"samplers must be of {', '.join(sorted(SAMPLERS))}, got {shown(name)}", "samplers"
             )
 
 
 def _check_logit_bias(bias: Any, vocab_size: int) -> None:
     pairs = list(bias.items()) if isinstance(bias, dict) else bias
     if not isinstance(pairs, list) or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
-        raise RefusedRequestError(f"logit_bias must map token ids to numbers, got {_shown(bias)}", "logit_bias")
+        raise RefusedRequestError(f"logit_bias must map token ids to numbers, got {shown(bias)}", "logit_bias")
     for token, value in pairs:
         is_number = isinstance(value, int | float) and value is not True
         if not is_number:
             raise RefusedRequestError(
-                f"logit_bias of token {token} must be a number, got {_shown(value)}", "logit_bias"
+                f"logit_bias of token {token} must be a number, got {shown(value)}", "logit_bias"
             )
         if isinstance(token, str) and not TOKEN_ID.fullmatch(token):
             continue  # A text: llama.cpp changes the probability of each of its tokens.
@@ -234,7 +264,7 @@ def _check_logit_bias(bias: Any, vocab_size: int) -> None:
             token = int(token) if 1 <= len(token) <= 20 else -1
         if type(token) is not int or not 0 <= token < vocab_size:
             raise RefusedRequestError(
-                f"logit_bias must be of the model's token ids, 0 to {vocab_size - 1}, got {_shown(token)}",
+                f"logit_bias must be of the model's token ids, 0 to {vocab_size - 1}, got {shown(token)}",
                 "logit_bias",
             )
 
@@ -243,14 +273,14 @@ def _check_chat(asked: Mapping[str, Any], model: ServedModel) -> None:
     logprobs = asked.get("logprobs", False)
     if not isinstance(logprobs, bool):
         raise RefusedRequestError(
-            f"logprobs must be true or false, got {_shown(logprobs)}. The number of alternatives is top_logprobs.",
+            f"logprobs must be true or false, got {shown(logprobs)}. The number of alternatives is top_logprobs.",
             "logprobs",
         )
     response_format = asked.get("response_format", {"type": "text"})
     if not isinstance(response_format, dict) or response_format.get("type") not in RESPONSE_FORMATS:
         names = ", ".join(RESPONSE_FORMATS)
         raise RefusedRequestError(
-            f"response_format must be an object with a type of {names}, got {_shown(response_format)}",
+            f"response_format must be an object with a type of {names}, got {shown(response_format)}",
             "response_format",
         )
     messages = asked.get("messages")
@@ -261,7 +291,7 @@ def _check_chat(asked: Mapping[str, Any], model: ServedModel) -> None:
 
 def _check_message(place: str, message: Any, model: ServedModel) -> None:
     if not isinstance(message, dict):
-        raise RefusedRequestError(f"{place} must be an object, got {_shown(message)}", place)
+        raise RefusedRequestError(f"{place} must be an object, got {shown(message)}", place)
     fields = TOOL_MESSAGE_FIELDS if model.has_tools else MESSAGE_FIELDS
     for name, value in message.items():
         if name not in fields and value not in (None, "", []):
@@ -269,4 +299,4 @@ def _check_message(place: str, message: Any, model: ServedModel) -> None:
     parts = message.get("content")
     for part in parts if isinstance(parts, list) else []:
         if not isinstance(part, dict) or part.get("type") != "text":
-            raise RefusedRequestError(f"{place}.content must be text, got {_shown(part)}", f"{place}.content")
+            raise RefusedRequestError(f"{place}.content must be text, got {shown(part)}", f"{place}.content")

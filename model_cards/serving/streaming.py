@@ -4,9 +4,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 from transformers.generation.streamers import BaseStreamer
 
-from model_cards.serving.answer import StreamedAnswer
-
-INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
+from model_cards.serving.answer import INCOMPLETE, StreamedAnswer
 
 
 class PieceStreamer(BaseStreamer):

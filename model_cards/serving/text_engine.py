@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from evaluation.models.llama_server import RunningServer, ServerSettings
 from evaluation.token_sampling import TokenSampling
 from model_cards.serving.answer import END_CHARACTERS, Show, StreamedAnswer, completed_answer
-from model_cards.serving.looplm_server import looplm_server, open_model
+from model_cards.serving.looplm_server import is_gguf, looplm_server, open_model
 
 
 class TextEngine(ABC):
@@ -231,7 +231,7 @@ def text_engine(model: str, num_loops: int | None = None, engine: str = "torch")
     Raises:
         ValueError: A GGUF file is given with the native engine.
     """
-    if Path(model).is_file() or model.endswith(".gguf"):
+    if is_gguf(model):
         if engine != "torch":
             raise ValueError(f"engine {engine} needs the folder of a saved model or a Hub name, got {model}")
         with llama_cpp(Path(model), num_loops) as opened:

@@ -12,9 +12,9 @@ import pytest
 from evaluation.models.llama_server import ServerSettings
 from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf.export import export_gguf
-from model_cards.serving.front import MAX_BODY_BYTES
+from model_cards.serving.checked_server import checked_server
+from model_cards.serving.http_server import MAX_BODY_BYTES
 from model_cards.serving.looplm_server import open_model
-from model_cards.serving.serve import checked_server
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
 
 KEY = "a-key"

@@ -1,16 +1,13 @@
 """The command `serve`: llama.cpp's server as a process of its own, with the client of OpenAI."""
 
 import json
-import os
 import signal
 import socket
 import struct
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from urllib.request import ProxyHandler, Request, build_opener
 
 import openai
@@ -26,31 +23,10 @@ from tests.helpers.gguf_faults import patched
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
 from tests.helpers.memorized import COMPILES, FAILS, memorized_model
 from tests.helpers.paths import ROOT
+from tests.helpers.serve_process import serving
 
 KEY = "a-key"
 WITHOUT_PROXIES = build_opener(ProxyHandler({}))
-
-
-@contextmanager
-def serving(file, *options, **environment):
-    """A server on a free port: the process and its address."""
-    command = [sys.executable, "-m", "model_cards", "serve", "--model", str(file), "--port", "0"]
-    command += ["--num-threads", "1", *options]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "LLAMA_API_KEY": "", **environment}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **pipes) as process:
-        # Whatever goes wrong, no test waits longer than this.
-        killer = threading.Timer(60, process.kill)
-        killer.start()
-        try:
-            lines = []
-            while not lines or not lines[-1].startswith("Serving at "):
-                lines.append(process.stdout.readline())
-                assert lines[-1], process.stderr.read()
-            yield process, lines[-1].split()[2].rstrip(";,")
-        finally:
-            killer.cancel()
-            process.kill()
 
 
 def client_of(address, key=KEY):
@@ -220,7 +196,6 @@ def test_a_file_that_is_not_ours_is_named_before_anything_starts(file, tmp_path,
     broken.write_bytes(content.replace(b"nanbeige.num_loops", b"nanbeige.num_goods"))
     assert "got nanbeige without num_loops" in refusal(capsys, broken)
     assert "No such file or directory" in refusal(capsys, tmp_path / "missing.gguf")
-    assert "Is a directory" in refusal(capsys, tmp_path)
 
 
 def test_a_file_that_llama_cpp_cannot_load_is_a_clear_error(file, tmp_path):
@@ -245,6 +220,9 @@ def test_what_cannot_be_served_is_one_sentence(file, capsys, monkeypatch):
     assert "host must be a name or an address" in refusal(capsys, file, "--host", "no.such.host.invalid")
     assert "Cannot assign requested address" in refusal(
         capsys, file, "--host", "203.0.113.7", "--api-key", KEY, "--port", "0"
+    )
+    assert "exit_threshold needs the folder of a saved model or a Hub name, because llama.cpp runs all loops" in (
+        refusal(capsys, file, "--exit-threshold", "0.5")
     )
     assert "num_loops must be from 1 to 512 for" in refusal(capsys, file, "--num-loops", "513")
     assert "num_loops must be from 1 to 512 for" in refusal(capsys, file, "--num-loops", "0")
