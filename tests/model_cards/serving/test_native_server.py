@@ -235,6 +235,18 @@ def test_requests_at_once_get_the_results_of_each_alone(address):
     assert len({choices[0]["text"] for choices in alone}) == 8
 
 
+def test_clients_that_disconnect_within_a_stream_print_nothing(endless, capfd):
+    with served(endless, parallel=2) as address:
+        parts = urlsplit(address)
+        body = json.dumps({"prompt": PROMPT, "n": 4, "stream": True}).encode()
+        head = f"POST {COMPLETIONS} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        for _ in range(20):
+            with socket.create_connection((parts.hostname, parts.port)) as connection:
+                connection.sendall(head.encode() + body)
+                connection.recv(1000)
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_disconnects_ends_its_generation(endless, stream):
     body = json.dumps(LONG | {"stream": stream}).encode()
