@@ -1,7 +1,8 @@
 //! Ternary product with AVX2.
 //!
-//! A vector has four inputs of each of 8 outputs. Products of a code and an activation are at most 254, so 16-bit
-//! sums hold those of a pair of inputs over 16 blocks (2 inputs x 4 planes x 254 x 16 = 32512).
+//! A vector has four inputs of each of 8 outputs. Codes in the lowest bits are multiplied as they are, and those above
+//! them as four times the code, without a shift. 16-bit sums hold those products of 8 blocks
+//! (2 inputs x 2 planes x 8 x 127 x 8 = 32512).
 
 use super::output::Columns;
 use super::{TernaryProduct, BLOCK_BYTES, BLOCK_COLS, BLOCK_ROWS, PREFETCH_BYTES};
