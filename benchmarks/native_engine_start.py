@@ -87,6 +87,7 @@ def measure_start(model: LoopLMForCausalLM, folder: Path, positions: int) -> Sta
     model.pack().save_pretrained(packed)
     script = LOAD.format(page=os.sysconf("SC_PAGE_SIZE"), positions=positions)
     loaded, generation = json.loads(_run(script, environment, str(packed)))
+    assert config.num_key_value_heads is not None and config.head_dim is not None, "a configuration fills them in"
     heads = config.num_key_value_heads * config.head_dim
     cache = 2 * FLOAT_BYTES * heads * config.num_shared_layers * config.num_loops * positions
     size = sum(file.stat().st_size for file in packed.glob("*.safetensors"))

@@ -45,7 +45,7 @@ if __name__ == "__main__":
 import torch
 from rich.console import Console
 from rich.progress import track
-from transformers import AutoTokenizer
+from transformers import PreTrainedTokenizerFast
 
 from evaluation.figures import legend_below, panels, save
 from evaluation.rust.sandbox.runner import require_consent
@@ -76,10 +76,12 @@ def train(run: Run, given: argparse.Namespace) -> None:
     """Train, and write the logs of every step."""
     torch.set_num_threads(1)
     folder = given.output_dir / run.name
-    tokenizer = AutoTokenizer.from_pretrained(given.model)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(given.model)
     model = LoopLMForCausalLM.from_pretrained(given.model)
     room = model.config.max_position_embeddings - given.max_completion_length
-    tasks = [task for task in split_tasks(read_tasks(given.tasks)).prompts if len(tokenizer(task.prompt)[0]) <= room]
+    tasks = [
+        task for task in split_tasks(read_tasks(given.tasks)).prompts if len(tokenizer.encode(task.prompt)) <= room
+    ]
     completions = given.prompts * given.num_generations
     trainer = MaxRLTrainer(
         model=model,
