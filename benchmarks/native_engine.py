@@ -10,7 +10,6 @@ compares the engine with transformers and llama.cpp.
 """
 
 import argparse
-import shlex
 import statistics
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from reporting import Columns, add_output, add_report, machine, new_parser, write_json
+from reporting import Columns, add_output, add_report, documented_command, machine, new_parser, write_json
 
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
@@ -205,11 +204,10 @@ def start_table(start: Start) -> Columns:
 
 def page(given: argparse.Namespace, model: LoopLMForCausalLM, tables: dict[str, Columns]) -> str:
     """Return the Markdown page."""
-    command = shlex.join(["python", "benchmarks/native_engine.py", *sys.argv[1:]])
     parameters = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     head = (
         "# Speed and memory of the native engine\n\nWritten by\n\n"
-        f"```bash\n{command}\n```\n\n"
+        f"```bash\n{documented_command('native_engine.py')}\n```\n\n"
         f"A random model of {parameters:.0f} million parameters, {model.config.num_shared_layers} blocks of width "
         f"{model.config.hidden_size},\n{LOOPS} loops, {model.config.vocab_size} tokens, on {machine()}.\n"
         f"A prompt of {given.prompt} tokens and {given.new_tokens} decoded tokens; medians of {given.rounds} rounds.\n"

@@ -3,6 +3,9 @@
 import argparse
 import json
 import platform
+import shlex
+import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,13 @@ def machine() -> str:
     words = set(information.read_text().split()) if information.exists() else set()
     features = [name for name in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "asimddp") if name in words]
     return f"{processor_name()} ({', '.join(features) or platform.machine()})"
+
+
+def documented_command(script: str) -> str:
+    """Return the command of this process for a page: the script with its arguments, in lines of at most 100 columns."""
+    words = ["python", f"benchmarks/{script}", *sys.argv[1:]]
+    lines = textwrap.wrap(shlex.join(words), 90, break_long_words=False, break_on_hyphens=False)
+    return " \\\n    ".join(lines)
 
 
 def new_parser(doc: str) -> argparse.ArgumentParser:

@@ -11,7 +11,6 @@ not repeated.
 
 import argparse
 import json
-import shlex
 import shutil
 import statistics
 import subprocess
@@ -19,7 +18,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from reporting import Columns, add_report, machine, new_parser
+from reporting import Columns, add_report, documented_command, machine, new_parser
 
 from evaluation.generation_settings import ENGINES
 from evaluation.options import add_output_dir
@@ -194,11 +193,10 @@ def main(given: argparse.Namespace) -> None:
     for title, table in (("Time of a step", times), ("Mean reward", rewards)):
         Console().print(table.rich(title))
     if given.report:
-        command = shlex.join(["python", "benchmarks/rollouts.py", *sys.argv[1:]])
         plot(given, given.report.with_suffix(".png"))
         given.report.write_text(
             "# Sampling in reinforcement learning\n\nWritten by\n\n"
-            f"```bash\nHF_ALLOW_CODE_EVAL=1 {command}\n```\n\n"
+            f"```bash\nHF_ALLOW_CODE_EVAL=1 {documented_command('rollouts.py')}\n```\n\n"
             f"{given.steps} steps of {given.prompts} prompts with {given.num_generations} completions of at most "
             f"{given.max_completion_length} tokens,\none thread on {machine()}, torch {torch.__version__}.\n"
             f"Times are medians over the steps of all seeds, without the first {WARM_UP} of each.\n\n"
