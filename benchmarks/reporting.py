@@ -25,7 +25,7 @@ def machine() -> str:
 
 
 def documented_command(script: str) -> str:
-    """Return the command of this process for a page: the script with its arguments, in lines of at most 100 columns."""
+    """Return the command of this process for a page: the script with its arguments, in lines of 100 columns."""
     words = ["python", f"benchmarks/{script}", *sys.argv[1:]]
     lines = textwrap.wrap(shlex.join(words), 90, break_long_words=False, break_on_hyphens=False)
     return " \\\n    ".join(lines)
