@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Thread
 
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from evaluation.models.llama_server import ServerSettings
@@ -77,7 +77,7 @@ def running(listener: socket.socket, application: web.Application) -> Iterator[N
 
 async def _start(listener: socket.socket, application: web.Application) -> web.AppRunner:
     logger = logging.getLogger("nanochat_ternary.serve")
-    logger.addFilter(_is_not_about_a_bad_request)
+    logger.addFilter(_is_about_the_server)
     runner = web.AppRunner(
         application,
         handle_signals=False,
@@ -91,7 +91,8 @@ async def _start(listener: socket.socket, application: web.Application) -> web.A
     return runner
 
 
-def _is_not_about_a_bad_request(record: logging.LogRecord) -> bool:
-    # The client gets an answer; aiohttp would print a traceback, too.
+def _is_about_the_server(record: logging.LogRecord) -> bool:
+    # A client that sends a bad request gets an answer, and one that has disconnected needs none; aiohttp would print a
+    # traceback.
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, HttpProcessingError)
+    return not isinstance(error, HttpProcessingError | ClientConnectionResetError)
