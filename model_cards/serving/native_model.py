@@ -74,8 +74,8 @@ class NativeModel:
         """Return lines about the model: its size, memory, and the number of requests at a time."""
         return (
             f"{self.name}: {self.num_blocks} blocks x {self.num_loops} loops, weights "
-            f"{self.engine.weight_bytes / 1e6:.1f} MB, key-value cache up to {self.cache_bytes * parallel / 1e6:.1f} "
-            f"MB\n"
+            f"{self.engine.weight_bytes / 1e6:.1f} MB, key-value cache of a full context {self.cache_bytes / 1e6:.1f} "
+            "MB\n"
             f"{parallel} requests at a time, {self.context_length} tokens each, {self.num_threads} threads"
         )
 
