@@ -8,7 +8,7 @@ import matplotlib
 import torch
 import xllamacpp
 from matplotlib.ticker import ScalarFormatter
-from reporting import machine
+from reporting import documented_command, machine
 
 from evaluation.figures import panels, save
 
@@ -106,14 +106,12 @@ def at_full_depth(results: list[Result]) -> str:
 def write_report(results: list[Result], description: str, options: argparse.Namespace) -> None:
     """Write the page, which includes the plot."""
     loops = max(each.loops for each in results)
-    model = f"--model {options.model}" if options.model else f"--shape {options.shape}"
     options.report.write_text(f"""# Speed of inference
 
 Written by
 
 ```bash
-python benchmarks/inference.py {model} --prompt {options.prompt} --tokens {options.tokens} \\
-    --rounds {options.rounds} --report docs/{options.report.name}
+{documented_command("inference.py")}
 ```
 
 {description}
