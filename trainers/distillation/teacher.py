@@ -51,12 +51,12 @@ class Teacher:
         """
         dtype = weights_dtype(load_config(name), bf16)
         model, _ = load_model(name, dtype=str(dtype).removeprefix("torch."), device=str(device))
-        model.requires_grad_(False)
         return cls.of(model, bf16)
 
     @classmethod
     def of(cls, model: PreTrainedModel, autocast: bool = False) -> "Teacher":
-        """Use a loaded model, in evaluation mode."""
+        """Use a loaded model, which is frozen and put into evaluation mode."""
+        model.eval().requires_grad_(False)
         return cls(model, _plain_head(model), autocast)
 
     @torch.no_grad()
