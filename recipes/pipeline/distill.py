@@ -112,6 +112,7 @@ def teacher_or_kept_targets(
         kept = on_main_process(lambda: open_kept(blocks, folder, fingerprint))
         if kept is not None:
             return {"train_dataset": kept, "data_collator": collate_with_targets}
+    assert state.device is not None, "accelerate has chosen one"
     teacher = Teacher.load(stage.teacher, bf16, state.device)
     if blocks.document_masking:
         teacher.check_documents()
@@ -139,10 +140,10 @@ def _keep(
     micro_batch_size: int,
 ) -> BlocksWithTargets:
     """Compute the teacher's predictions for all blocks, in all processes together."""
-    state = process_state()
+    state, device = process_state(), teacher.model.device
 
     def predict(batch: "dict[str, torch.Tensor]") -> DenseTargets:
-        tokens = {name: value.to(state.device) for name, value in batch.items() if name != "labels"}
+        tokens = {name: value.to(device) for name, value in batch.items() if name != "labels"}
         return teacher.targets(tokens, stage.temperature)
 
     if state.is_main_process:
@@ -156,7 +157,7 @@ def _keep(
         micro_batch_size,
         process=state.process_index,
         num_processes=state.num_processes,
-        chunk=rows_per_chunk(state.device.type, fingerprint.vocab_size),
+        chunk=rows_per_chunk(device.type, fingerprint.vocab_size),
     )
     state.wait_for_everyone()
     on_main_process(lambda: finish_targets(folder))

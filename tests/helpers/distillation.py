@@ -28,6 +28,6 @@ def make_distillation_trainer(
 def distilled(folder: Path, weights: DistillationWeights, rows=None, **settings) -> dict[str, torch.Tensor]:
     """The weights of a student after two steps of SGD, by name."""
     settings = dict(max_steps=2, optim="sgd", max_grad_norm=0, learning_rate=0.05, save_strategy="no") | settings
-    trainer = make_distillation_trainer(folder, tiny_llama(), tiny_model(seed=1), weights, rows, **settings)
-    trainer.train()
-    return trainer.model.state_dict()
+    student = tiny_model(seed=1)
+    make_distillation_trainer(folder, tiny_llama(), student, weights, rows, **settings).train()
+    return student.state_dict()

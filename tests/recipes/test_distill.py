@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerFast
 
 from modeling_nanochat import LoopLMForCausalLM
+from recipes.pipeline.fields import changed
 from recipes.pipeline.initial_model import InitialModel, write_stand_in
 from recipes.pipeline.pretrain import pretrain
 from recipes.pipeline.schema import Recipe
@@ -42,9 +43,24 @@ def recipe_of(folder: Path, tokenizer: PreTrainedTokenizerFast, teacher: Path, *
     write_stand_in(recipe.model, tokenizer, folder / "student")
     initial = InitialModel.read(folder / "student")
     recipe = with_settings(recipe, [], initial)
-    values = dict(total_steps=4, batch_size=4, seq_len=32, peak_lr=1e-2, hard_weight=0.5) | settings
-    stage = Distill(teacher=str(teacher), schedule="constant", self_distillation_weight=0.5, **values)
-    return replace(recipe, stages=(stage, recipe.stage("export")))
+    stage = Distill(
+        teacher=str(teacher),
+        total_steps=4,
+        batch_size=4,
+        seq_len=32,
+        peak_lr=1e-2,
+        schedule="constant",
+        hard_weight=0.5,
+        self_distillation_weight=0.5,
+    )
+    return replace(recipe, stages=(changed(stage, **settings), recipe.stage("export")))
+
+
+def stage_of(recipe: Recipe) -> Distill:
+    """The stage of distillation."""
+    stage = recipe.stage("distill")
+    assert isinstance(stage, Distill)
+    return stage
 
 
 def logs(recipe: Recipe) -> list[dict[str, float]]:
@@ -66,9 +82,9 @@ def test_killed_and_resumed_it_has_the_losses_of_an_undisturbed_run(tmp_path, to
             with monkeypatch.context() as patched:
                 patched.setattr(MetricsFileCallback, "on_step_end", killed_after(3), raising=False)
                 with pytest.raises(Killed):
-                    pretrain(recipe, recipe.stages[0], prepared, None)
+                    pretrain(recipe, stage_of(recipe), prepared, None)
             prepared = start(recipe, resume=True)
-        pretrain(recipe, recipe.stages[0], prepared, None)
+        pretrain(recipe, stage_of(recipe), prepared, None)
     assert logs(recipes[0]) == logs(recipes[1]) and len(logs(recipes[0])) == 4
     models = [load_file(recipe.run_dir / "distill" / "model" / "model.safetensors") for recipe in recipes]
     assert all(value.equal(models[1][name]) for name, value in models[0].items())
@@ -97,7 +113,7 @@ def test_a_changed_teacher_is_refused_when_the_stage_goes_on(tmp_path, tokenizer
     teacher = save_teacher(tmp_path / "teacher", tokenizer)
     recipe = recipe_of(tmp_path, tokenizer, teacher)
     prepared = start(recipe)
-    recipe.stages[0].trainer_settings(recipe, prepared, 2)
+    stage_of(recipe).trainer_settings(recipe, prepared, 2)
     start(recipe, resume=True)
     save_teacher(teacher, tokenizer, seed=1)
     with pytest.raises(ValueError, match="whose model.safetensors has changed since then"):
@@ -135,12 +151,12 @@ def test_impossible_settings_are_one_line_before_any_work(tmp_path, tokenizer, t
 
 def test_the_plan_counts_the_teachers_memory_and_work(tmp_path, tokenizer, teacher, capsys):
     recipe = recipe_of(tmp_path, tokenizer, teacher)
-    stage = recipe.stages[0]
+    stage = stage_of(recipe)
     size = stage.teacher_size(recipe.changed(hardware={"mixed_precision": "no"}))
     weights = load_file(teacher / "model.safetensors")
     assert size.weights == sum(value.nbytes for value in weights.values())
     assert 0 < size.flops < 2 * sum(value.numel() for value in weights.values())
-    kept = recipe.changed(distill={"teacher_top_k": 8}).stages[0].teacher_size(recipe)
+    kept = stage_of(recipe.changed(distill={"teacher_top_k": 8})).teacher_size(recipe)
     assert kept.weights == kept.flops == 0 and kept.kept == 9 * 2 + 8 * 4
     command(recipe, ["--plan"])
     assert "teacher" in capsys.readouterr().out

@@ -31,9 +31,12 @@ class DistillationTrainer(LoopLMTrainer):
             would look for unused parameters.
     """
 
+    weights: DistillationWeights
+    teacher: Teacher | None
+
     def __init__(self, *args, weights: DistillationWeights, teacher: Teacher | None = None, **kwargs):
         super().__init__(*args, **kwargs)
-        head = self.model.get_output_embeddings()
+        head = self.accelerator.unwrap_model(self.model).lm_head
         if type(head) is not nn.Linear or head.bias is not None:
             raise ValueError(
                 f"the student's head must be a linear layer without bias or adapter, got {type(head).__name__}"

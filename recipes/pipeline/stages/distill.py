@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from recipes.pipeline.fields import check, setting, settings, values_of
 from recipes.pipeline.stages.pretrain import Pretrain
@@ -138,7 +138,7 @@ class Distill(Pretrain):
 
     def toy(self, recipe: "Recipe", num_processes: int, **changes: Any) -> Self:
         small = super().toy(recipe, num_processes, **changes)
-        return StandInDistill(**values_of(small))
+        return cast(Self, StandInDistill(**values_of(small)))
 
 
 @settings

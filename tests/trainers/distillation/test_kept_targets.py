@@ -65,6 +65,7 @@ def test_with_all_of_the_vocabulary_they_are_the_teachers_own(blocks, teacher, t
     keep(blocks, teacher, tmp_path, fingerprint)
     finish_targets(tmp_path)
     kept = open_kept(blocks, tmp_path, fingerprint)
+    assert kept is not None
     rows = [1, len(blocks) - 1]
     batch = collate_with_targets([kept[row] for row in rows])
     plain = collate_blocks([blocks[row] for row in rows])

@@ -8,13 +8,19 @@ from tests.helpers.teachers import tiny_llama
 from tests.helpers.tiny import VOCAB_SIZE, random_tokens, tiny_model
 from trainers.distillation.teacher import Teacher, weights_dtype
 
-SMALL = dict(vocab_size=VOCAB_SIZE, hidden_size=32, num_attention_heads=4, num_hidden_layers=1)
-
 
 def capping_teacher() -> Gemma2ForCausalLM:
     """A model that does more than its head does: it caps the logits."""
     config = Gemma2Config(
-        **SMALL, num_key_value_heads=2, head_dim=8, intermediate_size=64, final_logit_softcapping=0.5, pad_token_id=0
+        vocab_size=VOCAB_SIZE,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        final_logit_softcapping=0.5,
+        pad_token_id=0,
     )
     return Gemma2ForCausalLM(config).eval()
 

@@ -26,7 +26,6 @@ def swap_merges(values: dict) -> None:
     merges[0], merges[1] = merges[1], merges[0]
 
 
-
 def lowercase(values: dict) -> None:
     values["normalizer"] = {"type": "Lowercase"}
 
