@@ -8,7 +8,14 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging
 
 import modeling_nanochat  # noqa: F401 - makes the LoopLM known to the Auto classes
@@ -46,11 +53,7 @@ def load_model(
     """
     place = device_of(device)
     check_dtype(dtype)
-    folder = Path(name)
-    looks_local = folder.exists() or folder.is_absolute() or name.startswith(".") or name.count("/") != 1
-    if looks_local and not (folder / "config.json").is_file():
-        raise ValueError(f"model must be the folder of a saved model or a Hub name, got {name!r}")
-    _check_settings(folder)
+    _check_place(name)
     with _only_errors():
         model = _model(name, trust_remote_code, dtype)
         tokenizer = _tokenizer(name, trust_remote_code)
@@ -61,6 +64,33 @@ def load_model(
             f"{len(tokenizer)}"
         )
     return model.to(place).eval(), tokenizer
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """
+    Load the tokenizer of a model in a folder or on the Hub.
+
+    Raises:
+        ValueError: The model does not exist, or its tokenizer is missing, damaged or without an end token.
+    """
+    _check_place(name)
+    with _only_errors():
+        return _tokenizer(name, False)
+
+
+def load_config(name: str) -> PreTrainedConfig:
+    """
+    Load the configuration of a model in a folder or on the Hub.
+
+    Raises:
+        ValueError: The model does not exist, or its configuration is damaged or of a kind that transformers lacks.
+    """
+    _check_place(name)
+    try:
+        with _only_errors():
+            return AutoConfig.from_pretrained(name)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"model {name!r} has a configuration that cannot be loaded: {_first_line(error)}") from error
 
 
 def load_gguf(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -94,6 +124,15 @@ def check_dtype(name: str) -> None:
     """Raise `ValueError` unless `name` is a type of weights or "auto"."""
     if name not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {name!r}")
+
+
+def _check_place(name: str) -> None:
+    """Raise `ValueError` where a name that looks like a folder is none of a saved model, or its JSON is damaged."""
+    folder = Path(name)
+    looks_local = folder.exists() or folder.is_absolute() or name.startswith(".") or name.count("/") != 1
+    if looks_local and not (folder / "config.json").is_file():
+        raise ValueError(f"model must be the folder of a saved model or a Hub name, got {name!r}")
+    _check_settings(folder)
 
 
 def _check_settings(folder: Path) -> None:

@@ -49,12 +49,24 @@ class TrainingProgressCallback(TrainerCallback):
 
 
 class LoopProgressCallback(TrainingProgressCallback):
-    """Also write one line per log: objective, loss after each loop, mean exit loop and learning rate."""
+    """
+    Also write one line per log: objective, loss after each loop, mean exit loop and learning rate.
+
+    Args:
+        objective: Sentence at the start about an objective that is not the model's own.
+    """
+
+    def __init__(self, objective: str | None = None):
+        super().__init__()
+        self.objective = objective
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         super().on_train_begin(args, state, control, **kwargs)
         weight = model.config.exit_entropy_weight
-        if state.is_world_process_zero and weight and model.config.loop_loss == "expected":
+        if self.objective is not None:
+            if state.is_world_process_zero:
+                write_line(self.objective)
+        elif state.is_world_process_zero and weight and model.config.loop_loss == "expected":
             write_line(
                 f"The objective is the expected loss minus {weight:g} x the entropy of the exit distribution; "
                 "it may be negative. The losses by loop are in nats per token."

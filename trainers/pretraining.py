@@ -160,9 +160,14 @@ class LoopLMTrainer(Trainer):
             self.record(outputs, inputs)
         return (loss, outputs) if return_outputs else loss
 
-    def record(self, outputs: LoopLMCausalLMOutput, inputs: dict[str, torch.Tensor]) -> None:
-        """Add a batch to the statistics of the next log."""
-        self._loop_statistics.add(outputs, labels_of(inputs) != IGNORE_INDEX)
+    def record(
+        self,
+        outputs: LoopLMCausalLMOutput,
+        inputs: dict[str, torch.Tensor],
+        further: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
+        """Add a batch to the statistics of the next log, with further means over its labels by their names."""
+        self._loop_statistics.add(outputs, labels_of(inputs) != IGNORE_INDEX, further)
         tokens = inputs["input_ids"], inputs.get("attention_mask")
         self._tokens_seen.add(*tokens)
         if self._last_log is None:

@@ -1,5 +1,6 @@
 """Statistics of a looped ternary model in training, as means per log, cheap enough for every run."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -17,13 +18,19 @@ class LoopStatistics:
     def __init__(self) -> None:
         self._sums: dict[str, torch.Tensor] = {}
 
-    def add(self, outputs: LoopLMCausalLMOutput, predicted: torch.Tensor) -> None:
+    def add(
+        self,
+        outputs: LoopLMCausalLMOutput,
+        predicted: torch.Tensor,
+        further: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
         """
         Add one batch.
 
         Args:
             outputs: Output of the model for the batch.
             predicted: (batch, seq), True at the positions whose prediction counts; False for padding.
+            further: Scalars by name, means over these positions.
         """
         count = predicted.sum().float()
         exit_pdf = outputs.exit_pdf.detach()
@@ -31,7 +38,9 @@ class LoopStatistics:
         each["mean_exit_loop"] = mean_exit_loop(exit_pdf)
         each["exit_entropy"] = -torch.xlogy(exit_pdf, exit_pdf).sum(dim=-1)
         means = {f"loop_{loop}_loss": loss for loop, loss in enumerate(outputs.loop_losses.detach(), start=1)}
-        means["entropy_penalty"] = outputs.entropy_penalty
+        means |= further or {}
+        if outputs.entropy_penalty is not None:
+            means["entropy_penalty"] = outputs.entropy_penalty
         if outputs.stream_divergence is not None:
             means["stream_divergence"] = outputs.stream_divergence
         sums = {name: mean * count for name, mean in means.items()}

@@ -95,11 +95,11 @@ def explanation() -> str:
     lines += [f"  model.{name}: {text}" for name, text in model_meanings().items()]
     for owner in (DataSettings, TrainingSettings, HardwareSettings, *KINDS.values()):
         # A kind that only narrows another one has that one's settings.
-        base = next((kind.section for kind in KINDS.values() if kind in owner.__mro__[1:]), None)
+        base = next((kind for kind in KINDS.values() if kind in owner.__mro__[1:]), None)
+        others = () if base is None else names(base)
         if base is not None:
-            lines.append(f"  {owner.section}.NAME: as {base}.NAME")
-            continue
-        fields = (name for name in names(owner) if name != "name")
+            lines.append(f"  {owner.section}.NAME: as {base.section}.NAME")
+        fields = (name for name in names(owner) if name != "name" and name not in others)
         lines += [f"  {owner.section}.{name}: {meaning(owner, name)}" for name in fields]
     # argparse formats it.
     return "\n".join(lines).replace("%", "%%")

@@ -25,8 +25,6 @@ from trainers.callbacks import (
     MetricsFileCallback,
     PlotCallback,
 )
-from trainers.data.collator import collate_blocks
-from trainers.data.pack import regroup_blocks
 from trainers.data.tokenizer import check_special_tokens, special_token_ids
 from trainers.pretraining import last_complete_checkpoint, pretraining_arguments, train_from
 from trainers.training_time import TrainingTime, TrainingTimeCallback
@@ -103,10 +101,9 @@ def pretrain(recipe: Recipe, stage: "TextStage", prepared: Prepared, previous: P
     trainer = stage.trainer_class()(
         model=model,
         args=arguments,
-        train_dataset=regroup_blocks(prepared.training[stage.name], stage.seq_len),
         processing_class=prepared.tokenizer,
-        data_collator=collate_blocks,
         callbacks=[MetricsFileCallback(folder / "metrics.jsonl"), DivergenceCallback()],
+        **stage.trainer_settings(recipe, prepared, micro_batch_size),
     )
     if training.eval_steps:
         evaluate = continuous_evaluation(recipe, stage, prepared, model)
@@ -114,7 +111,7 @@ def pretrain(recipe: Recipe, stage: "TextStage", prepared: Prepared, previous: P
     trainer.add_callback(PlotCallback(folder))
     trainer.add_callback(TrainingTimeCallback(folder, Machine.this(processes)))
     trainer.remove_callback(ProgressCallback)
-    trainer.add_callback(LoopProgressCallback)
+    trainer.add_callback(LoopProgressCallback(stage.objective()))
     checkpoint = last_complete_checkpoint(folder)
     start_step = 0
     if checkpoint is not None:

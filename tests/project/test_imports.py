@@ -37,6 +37,7 @@ ROOMS = {
     "trainers": set(),
     "trainers.data": {"trainers"},
     "trainers.reinforcement": {"trainers", "trainers.data"},
+    "trainers.distillation": {"trainers", "trainers.data"},
     "recipes.pipeline": set(),
     "recipes": {"recipes.pipeline"},
 }

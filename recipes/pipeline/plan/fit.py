@@ -90,6 +90,7 @@ def step_of(recipe: "Recipe", stage: "TextStage", num_gpus: int, limit: int | No
         accumulates=share > rows,
         shards=shards,
         has_buckets=num_gpus > 1 and shards == 1,
+        teacher=stage.teacher_size(recipe),
     )
     if setting != "auto" or limit is None:
         return step

@@ -23,6 +23,8 @@ from recipes.pipeline.plan.activations import (
     state_width,
 )
 from recipes.pipeline.plan.counts import ParameterCounts, count_parameters
+from recipes.pipeline.plan.teacher import TeacherSize
+from trainers.distillation.loss import COPIES, rows_per_chunk
 
 GIB = 2**30
 RESERVE = 1 * GIB
@@ -46,6 +48,7 @@ class Step:
         accumulates: Whether a step has several micro-batches, so that gradients exist before forward.
         shards: Number of GPUs that share weights, gradients and optimizer states (FSDP2).
         has_buckets: Whether gradients have a second copy, in which processes add them up (DDP).
+        teacher: Teacher of a stage of distillation.
     """
 
     config: LoopLMConfig
@@ -57,6 +60,7 @@ class Step:
     accumulates: bool = False
     shards: int = 1
     has_buckets: bool = False
+    teacher: TeacherSize | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class Memory:
         recomputed: Activations that are computed again for the backward pass of a block or of a loop.
         loss: Gradients of the heads' inputs and weight, and chunks of logits.
         temporary: Gradients within a block or within the optimizer.
+        teacher: Weights of a teacher, and its predictions or what a forward pass needs for them.
     """
 
     weights: int
@@ -83,6 +88,7 @@ class Memory:
     recomputed: int = 0
     loss: int = 0
     temporary: int = 0
+    teacher: int = 0
 
     @property
     def allocated(self) -> int:
@@ -126,6 +132,9 @@ class _Parts:
         config, tokens = step.config, step.tokens
         counts = count_parameters(config)
         self.tokens, self.config, self.counts = tokens, config, counts
+        self.teacher = step.teacher
+        self.teacher_weights = 0 if step.teacher is None else step.teacher.weights
+        self.teacher_in_loss = 0 if step.teacher is None else step.teacher.weights + step.teacher.kept * tokens
         self.block_matrices = counts.matrices // config.num_shared_layers
         self.state = FP32 * state_width(config) * tokens
         self.block = bytes_per_token(block_tensors(config, step.compiled)) * tokens
@@ -157,9 +166,13 @@ class _Parts:
         return 0 if self.group is None else (layer // self.group + layer % self.group) * self.state
 
     def logits(self) -> int:
-        """Bytes of a chunk of logits in fp32."""
-        rows = max(32, CHUNK_BYTES["default"] // (4 * self.config.vocab_size))
-        return FP32 * self.config.vocab_size * min(rows, self.config.num_loops * self.tokens)
+        """Bytes of a chunk of logits in fp32, and of what is computed from it."""
+        vocab_size, loops = self.config.vocab_size, self.config.num_loops
+        if self.teacher is not None:
+            rows = min(rows_per_chunk("default", vocab_size), self.tokens)
+            return FP32 * rows * (COPIES * vocab_size + self.teacher.vocab_size)
+        rows = max(32, CHUNK_BYTES["default"] // (4 * vocab_size))
+        return FP32 * vocab_size * min(rows, loops * self.tokens) * 3 // 2
 
     def in_backward_of_block(self) -> int:
         """Bytes of the gradients within a block: of its input, output, hidden widths and weights."""
@@ -177,12 +190,24 @@ def _moments(step: Step) -> Iterator[Memory]:
     before = gradients if step.accumulates else 0
     buckets = FP32 * counts.unique if step.has_buckets else 0
 
-    def moment(gradients: int, **others: int) -> Memory:
-        return Memory(weights=weights, optimizer_states=states, gradients=gradients + buckets, **others)
+    def moment(gradients: int, teacher: int = parts.teacher_weights, **others: int) -> Memory:
+        gradients += buckets
+        return Memory(weights=weights, optimizer_states=states, gradients=gradients, teacher=teacher, **others)
 
+    if step.teacher is not None:
+        yield moment(
+            before, teacher=parts.teacher_weights + (step.teacher.kept + step.teacher.temporary) * step.tokens
+        )
     head_copies = 2 * BF16 * config.vocab_size * config.hidden_size
-    in_loss = parts.hidden_gradients + parts.head + parts.logits() * 3 // 2 + head_copies
-    yield moment(before, quantized_weights=quantized, activations=kept, loss=in_loss, temporary=parts.hidden_gradients)
+    in_loss = parts.hidden_gradients + parts.head + parts.logits() + head_copies
+    yield moment(
+        before,
+        teacher=parts.teacher_in_loss,
+        quantized_weights=quantized,
+        activations=kept,
+        loss=in_loss,
+        temporary=parts.hidden_gradients,
+    )
     twice = 2 * (parts.hidden_gradients + parts.head)
     yield moment(before, quantized_weights=quantized, activations=kept, loss=twice)
 

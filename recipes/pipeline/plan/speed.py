@@ -28,6 +28,7 @@ class StageWork:
         seq_len: Tokens in a row.
         flops: Per token.
         trains_gate: Whether only the exit gate is trained, which needs no backward pass through the blocks.
+        teacher_flops: FLOPs per token of the forward pass of a teacher, which count for MFU, too.
     """
 
     stage: str
@@ -36,6 +37,7 @@ class StageWork:
     seq_len: int
     flops: TokenFlops
     trains_gate: bool
+    teacher_flops: int = 0
 
     @property
     def tokens(self) -> int:
@@ -45,12 +47,14 @@ class StageWork:
     @property
     def model_flops(self) -> float:
         """FLOPs per token that count for MFU."""
-        return self.flops.model / 3 if self.trains_gate else self.flops.model
+        return self.flops.model / 3 if self.trains_gate else self.flops.model + self.teacher_flops
 
     @property
     def executed_flops(self) -> float:
         """FLOPs per token that the GPU computes."""
-        return self.flops.forward + self.flops.heads / 3 if self.trains_gate else self.flops.executed
+        if self.trains_gate:
+            return self.flops.forward + self.flops.heads / 3
+        return self.flops.executed + self.teacher_flops
 
     def tokens_per_second(self, gpu: Gpu, num_gpus: int, utilization: float) -> float:
         """Tokens per second over all GPUs at a share of their peak."""
@@ -67,4 +71,13 @@ def work_of(recipe: "Recipe", stage: "TextStage", checkpointing: Checkpointing) 
 
     compiled, trains_gate = recipe.training.compile_blocks, isinstance(stage, TrainGate)
     flops = flops_per_token(stage.model_config(recipe.model), stage.seq_len, checkpointing, compiled)
-    return StageWork(stage.name, stage.total_steps, stage.tokens_per_step, stage.seq_len, flops, trains_gate)
+    teacher = stage.teacher_size(recipe)
+    return StageWork(
+        stage.name,
+        stage.total_steps,
+        stage.tokens_per_step,
+        stage.seq_len,
+        flops,
+        trains_gate,
+        0 if teacher is None else teacher.flops,
+    )

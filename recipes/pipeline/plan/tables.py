@@ -122,7 +122,9 @@ def memory_table(plan: Plan, memory: StageMemory) -> Table:
     for fit in memory.fits:
         table.add_column(fit.checkpointing, justify="right")
     for field in fields(Memory):
-        values = (getattr(fit.memory, field.name) for fit in memory.fits)
+        values = [getattr(fit.memory, field.name) for fit in memory.fits]
+        if field.name == "teacher" and not any(values):
+            continue
         table.add_row(field.name.replace("_", " "), *(f"{value / GIB:.2f}" for value in values))
     table.add_row("CUDA and reserve", *(f"{RESERVE / GIB:.2f}" for _ in memory.fits))
     table.add_section()

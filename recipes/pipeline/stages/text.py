@@ -11,6 +11,7 @@ from trainers.data.mix import MAX_REPEATS, check_shares
 
 if TYPE_CHECKING:
     from modeling_nanochat import LoopLMConfig
+    from recipes.pipeline.plan.teacher import TeacherSize
     from recipes.pipeline.prepare import Prepared
     from recipes.pipeline.schema import Recipe, TrainingSettings
     from trainers.pretraining import LoopLMTrainer
@@ -73,6 +74,29 @@ class TextStage(Stage):
         return {
             "optimizer": training.optimizer,
         }
+
+    def trainer_settings(self, recipe: "Recipe", prepared: "Prepared", micro_batch_size: int) -> dict[str, Any]:
+        """
+        Further arguments of the trainer's class: the data and what the loss needs.
+
+        Args:
+            recipe: Of the run.
+            prepared: Its data.
+            micro_batch_size: Blocks in a forward pass.
+        """
+        from trainers.data.collator import collate_blocks
+        from trainers.data.pack import regroup_blocks
+
+        blocks = regroup_blocks(prepared.training[self.name], self.seq_len)
+        return {"train_dataset": blocks, "data_collator": collate_blocks}
+
+    def objective(self) -> str | None:
+        """A sentence about an objective that is not the model's own."""
+        return None
+
+    def teacher_size(self, recipe: "Recipe") -> "TeacherSize | None":
+        """Size of a model that is in memory beside the trained one, for the plan. Raises `ValueError`."""
+        return None
 
     def model_config(self, config: "LoopLMConfig") -> "LoopLMConfig":
         """Configuration of the model in this stage, from that of the stage before; the weights fit both."""

@@ -1,0 +1,163 @@
+"""Distillation: training on the predictions of a teacher."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+
+from recipes.pipeline.fields import check, setting, settings, values_of
+from recipes.pipeline.stages.pretrain import Pretrain
+from recipes.pipeline.stages.stage import FINISHED, uses_fsdp
+
+if TYPE_CHECKING:
+    from recipes.pipeline.plan.teacher import TeacherSize
+    from recipes.pipeline.prepare import Prepared
+    from recipes.pipeline.schema import Recipe, TrainingSettings
+    from trainers.distillation.loss import DistillationWeights
+    from trainers.pretraining import LoopLMTrainer
+
+
+@settings
+class Distill(Pretrain):
+    """Train the model of the stage before on the predictions of a teacher with the same tokenizer."""
+
+    section: ClassVar[str] = "distill"
+    can_start: ClassVar[bool] = False
+
+    name: str = setting("Name of the stage and of its folder.", default="distill", min_length=1)
+    teacher: str = setting(
+        "Folder or Hub name of the teacher, a causal language model of transformers or of this project, with the "
+        "student's tokenizer.",
+        min_length=1,
+    )
+    temperature: float = setting("Divisor of the logits of teacher and student.", default=1.0, gt=0)
+    kl_weight: float = setting(
+        "Weight of the divergence of the last loop from the teacher, times the squared temperature.", default=1.0, ge=0
+    )
+    hard_weight: float = setting("Weight of the last loop's cross-entropy of the text.", default=0.0, ge=0)
+    self_distillation_weight: float = setting(
+        "Weight of the divergence of the earlier loops from the last one, times the squared temperature.",
+        default=0.0,
+        ge=0,
+    )
+    teacher_top_k: int | None = setting(
+        "Number of the teacher's likeliest tokens that are kept on disk for every token of the text, computed once "
+        "before the training; None computes all of the teacher's predictions as they are needed.",
+        default=None,
+        ge=1,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rule = "above 0 where hard_weight is 0, or the last loop would not learn"
+        check(self.name, "kl_weight", self.kl_weight, rule, self.kl_weight > 0 or self.hard_weight > 0)
+
+    def weights(self) -> "DistillationWeights":
+        """Weights of the loss."""
+        from trainers.distillation.loss import DistillationWeights
+
+        return DistillationWeights(self.temperature, self.kl_weight, self.hard_weight, self.self_distillation_weight)
+
+    def trainer_class(self) -> "type[LoopLMTrainer]":
+        from trainers.distillation.trainer import DistillationTrainer
+
+        return DistillationTrainer
+
+    def training_arguments(self, training: "TrainingSettings") -> dict[str, Any]:
+        # All parameters are used, the head's after the forward pass.
+        return super().training_arguments(training) | {"ddp_find_unused_parameters": False}
+
+    def trainer_settings(self, recipe: "Recipe", prepared: "Prepared", micro_batch_size: int) -> dict[str, Any]:
+        from recipes.pipeline.distill import teacher_or_kept_targets
+
+        return {"weights": self.weights(), **teacher_or_kept_targets(recipe, self, prepared, micro_batch_size)}
+
+    def objective(self) -> str:
+        squared = f"{self.temperature**2:g}"
+        parts = [
+            (self.kl_weight, f"{self.kl_weight:g} x {squared} x KL(teacher || last loop)"),
+            (self.hard_weight, f"{self.hard_weight:g} x the last loop's loss"),
+            (
+                self.self_distillation_weight,
+                f"{self.self_distillation_weight:g} x {squared} x the mean KL(last loop || earlier loop)",
+            ),
+        ]
+        terms = " + ".join(words for weight, words in parts if weight)
+        return f"The objective is {terms}, at temperature {self.temperature:g}. Losses are in nats per token."
+
+    def teacher_size(self, recipe: "Recipe") -> "TeacherSize":
+        from recipes.pipeline.plan.teacher import teacher_size
+
+        bf16 = recipe.hardware.mixed_precision != "no"
+        return teacher_size(self.teacher, bf16, self.teacher_top_k)
+
+    def validate(self, recipe: "Recipe") -> None:
+        super().validate(recipe)
+        vocab_size, k = recipe.model.vocab_size, self.teacher_top_k
+        rule = f"None or at most model.vocab_size={vocab_size}"
+        check(self.name, "teacher_top_k", k, rule, k is None or k <= vocab_size)
+
+    def check_machine(self, recipe: "Recipe", num_processes: int) -> None:
+        super().check_machine(recipe, num_processes)
+        if uses_fsdp():
+            raise ValueError(
+                f"stage {self.name} needs the whole student in every process, and FSDP shards it: use "
+                "recipes/launch/ddp_2.yaml"
+            )
+        if not self.is_finished(recipe):
+            self.check_teacher(recipe)
+
+    def check_teacher(self, recipe: "Recipe") -> None:
+        """Check what is known of the teacher before the data is prepared. Raises `ValueError`."""
+        from recipes.pipeline.distill import check_teacher
+
+        check_teacher(recipe, self)
+
+    def check_prepared(self, recipe: "Recipe", prepared: "Prepared", folder: Path) -> None:
+        super().check_prepared(recipe, prepared, folder)
+        if not (folder / self.name / FINISHED).exists():
+            self.check_teacher_of(recipe, prepared, folder / self.name)
+
+    def check_teacher_of(self, recipe: "Recipe", prepared: "Prepared", folder: Path) -> None:
+        """Check the teacher against the student's tokenizer, and against that of the stage's folder."""
+        from recipes.pipeline.distill import check_prepared_teacher
+
+        check_prepared_teacher(self, prepared, folder)
+
+    def reads(self, recipe: "Recipe", prepared: "Prepared") -> Iterator[str]:
+        from trainers.distillation.kept_targets import bytes_of
+
+        yield from super().reads(recipe, prepared)
+        if self.teacher_top_k is not None:
+            tokens = len(prepared.training[self.name]) * recipe.data.seq_len
+            size = bytes_of(tokens, self.teacher_top_k) / 1e9
+            yield (
+                f"Stage {self.name} keeps {self.teacher_top_k} predictions of the teacher for each of {tokens:,} "
+                f"tokens: {size:,.2f} GB of disk"
+            )
+
+    def toy(self, recipe: "Recipe", num_processes: int, **changes: Any) -> Self:
+        small = super().toy(recipe, num_processes, **changes)
+        return cast(Self, StandInDistill(**values_of(small)))
+
+
+@settings
+class StandInDistill(Distill):
+    """
+    The stage in a dry run, whose tokenizer is trained on a few texts: an untrained model of the student's size takes
+    the place of the teacher.
+    """
+
+    def check_teacher(self, recipe: "Recipe") -> None:
+        """The stand-in is made when the stage runs."""
+
+    def check_teacher_of(self, recipe: "Recipe", prepared: "Prepared", folder: Path) -> None:
+        """Likewise."""
+
+    def run(self, recipe: "Recipe", prepared: "Prepared", previous: Path | None) -> None:
+        from recipes.pipeline.initial_model import write_stand_in
+        from recipes.pipeline.processes import on_main_process
+
+        folder = recipe.run_dir / f"{self.name}-teacher"
+        on_main_process(lambda: write_stand_in(self.model_config(recipe.model), prepared.tokenizer, folder))
+        super(StandInDistill, replace(self, teacher=str(folder))).run(recipe, prepared, previous)
