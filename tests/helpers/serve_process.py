@@ -18,8 +18,9 @@ def serving(model, *options, **environment):
     command = [sys.executable, "-m", "model_cards", "serve", "--model", str(model), "--port", "0"]
     command += ["--num-threads", "1", *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "LLAMA_API_KEY": "", **environment}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **pipes) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
         # Whatever goes wrong, no test waits longer than this.
         killer = threading.Timer(60, process.kill)
         killer.start()

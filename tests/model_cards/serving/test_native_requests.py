@@ -1,5 +1,7 @@
 """Requests to the native engine's server: what passes, with which defaults, and what is refused."""
 
+from typing import Any
+
 import pytest
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase as ChatParams
 from openai.types.completion_create_params import CompletionCreateParamsBase as CompletionParams
@@ -98,7 +100,13 @@ def test_a_conversation_needs_roles_and_texts(messages, rule):
 
 
 def test_values_that_ask_for_nothing_pass():
-    nothing = {"frequency_penalty": 0, "presence_penalty": 0.0, "logit_bias": {}, "min_p": 0, "best_of": 1}
+    nothing: dict[str, Any] = {
+        "frequency_penalty": 0,
+        "presence_penalty": 0.0,
+        "logit_bias": {},
+        "min_p": 0,
+        "best_of": 1,
+    }
     nothing |= {"logprobs": False, "user": None, "suffix": "", "cache_prompt": True, "repeat_last_n": -1}
     request = read(**nothing, stop=["", "}"], top_k=-1, max_tokens=3.0, max_completion_tokens=3)
     assert (request.stop, request.top_k, request.max_tokens) == (["}"], 0, 3)

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import openai
@@ -97,13 +98,15 @@ def refusal(address, body, route=COMPLETIONS, key=KEY, method="POST"):
 def generated(model, prompts=(PROMPT,), **settings):
     """What the engine generates."""
     ids = [TOKENIZER(prompt)["input_ids"] for prompt in prompts]
-    settings = {"temperature": 1.0, "eos_token_id": model.ends, **settings}
-    return model.engine.generate(ids, SamplingSettings(**settings))
+    settings.setdefault("temperature", 1.0)
+    return model.engine.generate(ids, SamplingSettings(eos_token_id=model.ends, **settings))
 
 
 def text_of(completion):
+    text = TOKENIZER.decode(completion.token_ids, skip_special_tokens=True)
+    assert isinstance(text, str)
     # A character that is incomplete at the end is dropped.
-    return TOKENIZER.decode(completion.token_ids, skip_special_tokens=True).removesuffix("\N{REPLACEMENT CHARACTER}")
+    return text.removesuffix("\N{REPLACEMENT CHARACTER}")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +153,7 @@ def test_the_end_token_ends_a_completion_and_is_no_text(folder, model):
         answer = ask(address, {"prompt": PROMPT, "max_tokens": 20, "seed": 7})
     place = whole.token_ids.index(end)
     (choice,) = answer["choices"]
-    expected = TOKENIZER.decode(whole.token_ids[:place]).removesuffix("\N{REPLACEMENT CHARACTER}")
+    expected = text_of(replace(whole, token_ids=whole.token_ids[:place]))
     assert (choice["text"], choice["finish_reason"]) == (expected, "stop")
     assert answer["usage"]["completion_tokens"] == place + 1
 
@@ -221,11 +224,11 @@ def test_a_chat_template_renders_the_conversation_and_may_refuse_it(folder):
 
 def test_an_openai_client_gets_completions_streams_and_errors(address):
     http_client = openai.DefaultHttpxClient(trust_env=False)
-    settings = {"base_url": f"{address}/v1", "max_retries": 0, "timeout": 50, "http_client": http_client}
-    with openai.OpenAI(api_key=KEY, **settings) as client:
+    url = f"{address}/v1"
+    with openai.OpenAI(base_url=url, api_key=KEY, max_retries=0, timeout=50, http_client=http_client) as client:
         assert [each.id for each in client.models.list()] == ["four-streams"]
         whole = client.completions.create(model="", prompt=PROMPT, max_tokens=9, seed=1)
-        messages = [{"role": "user", "content": PROMPT}]
+        messages: Any = [{"role": "user", "content": PROMPT}]
         stream = client.chat.completions.create(model="", messages=messages, max_tokens=9, seed=1, stream=True)
         assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == whole.choices[0].text
         with pytest.raises(openai.BadRequestError, match="Put the prompt before the completion") as refused:
