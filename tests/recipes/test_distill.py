@@ -71,7 +71,7 @@ def logs(recipe: Recipe) -> list[dict[str, float]]:
     return [{name: line[name] for name in names} for line in lines if "loss" in line]
 
 
-@pytest.mark.parametrize("top_k", [None, 8])
+@pytest.mark.parametrize("top_k", [None, pytest.param(8, marks=pytest.mark.slow)])
 def test_killed_and_resumed_it_has_the_losses_of_an_undisturbed_run(tmp_path, tokenizer, teacher, monkeypatch, top_k):
     folders = [tmp_path / name for name in ("undisturbed", "killed")]
     recipes = []
@@ -164,6 +164,7 @@ def test_the_plan_counts_the_teachers_memory_and_work(tmp_path, tokenizer, teach
     assert "teacher" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_dry_run_has_a_teacher_of_its_own(tmp_path, tokenizer, teacher, capsys, no_clean_process):
     command(recipe_of(tmp_path, tokenizer, teacher, teacher_top_k=8), ["--dry-run"])
     assert "The dry run finished" in capsys.readouterr().out

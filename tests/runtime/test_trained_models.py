@@ -22,7 +22,7 @@ def trained(**overrides) -> LoopLMForCausalLM:
     """A tiny model that has learned to repeat a text."""
     model = tiny_model(initializer_range=0.05, **overrides).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    tokens = random_tokens(1, 24).repeat(4, 3)
+    tokens = random_tokens(1, 24).repeat(2, 2)
     for _ in range(40):
         loss = model(tokens, labels=tokens).loss
         loss.backward()
