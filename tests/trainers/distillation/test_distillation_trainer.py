@@ -61,6 +61,7 @@ def test_accumulated_batches_are_one_batch(tmp_path):
         torch.testing.assert_close(four[name], value, atol=2e-5, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_does(tmp_path):
     script = HELPERS / "distillation_process.py"
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone", str(script)]
