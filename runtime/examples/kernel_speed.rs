@@ -140,7 +140,7 @@ fn peak() -> Option<f64> {
             for sum in &mut sums {
                 let mut a = a;
                 // SAFETY: no instruction; the compiler must take the value for a new one, and multiply again.
-                unsafe { std::arch::asm!("/* {0} */", inout(ymm_reg) a, options(nomem, nostack, preserves_flags)) };
+                unsafe { std::arch::asm!("/* {0} */", inout(ymm_reg) a, options(nomem, nostack, preserves_flags)) }; // codespell:ignore inout
                 *sum = _mm256_add_epi16(*sum, _mm256_maddubs_epi16(a, b));
             }
         }
