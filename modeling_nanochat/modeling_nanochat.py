@@ -80,7 +80,7 @@ class LoopLMModel(LoopLMPreTrainedModel):
         self.post_init()
         if config.qk_norm:
             # Only in the plan of models that have these norms: transformers warns of rules without a module.
-            self._tp_plan |= dict.fromkeys(QK_NORMS, "replicated_with_grad_allreduce")
+            self.tp_plan.update(dict.fromkeys(QK_NORMS, "replicated_with_grad_allreduce"))
 
     @contextmanager
     def cached_weights(self) -> Generator[None]:

@@ -19,7 +19,7 @@ from transformers import (
 
 from nanochat_ternary.__main__ import main
 
-FAMILIES = {
+FAMILIES: dict[str, tuple[Any, Any]] = {
     "llama": (LlamaConfig, LlamaForCausalLM),
     "mistral": (MistralConfig, MistralForCausalLM),
     "qwen2": (Qwen2Config, Qwen2ForCausalLM),

@@ -1,5 +1,7 @@
 """Small models for tests: every mechanism on, and logits spread enough that greedy tokens differ."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -9,7 +11,7 @@ VOCAB_SIZE = 96
 
 
 def tiny_config(**overrides) -> LoopLMConfig:
-    settings = dict(
+    settings: dict[str, Any] = dict(
         vocab_size=VOCAB_SIZE,
         hidden_size=32,
         intermediate_size=64,

@@ -49,7 +49,7 @@ def converted(tmp_path: Path, **options: Any) -> LoopLMForCausalLM:
 def assert_equal_models(model: LoopLMForCausalLM, source: Any) -> None:
     """Logits of a text at once, and greedy tokens with a cache."""
     torch.testing.assert_close(model(TOKENS).logits, source(TOKENS).logits, atol=1e-4, rtol=1e-4)
-    greedy = dict(max_new_tokens=12, min_new_tokens=12, do_sample=False, pad_token_id=0)
+    greedy: dict[str, Any] = dict(max_new_tokens=12, min_new_tokens=12, do_sample=False, pad_token_id=0)
     assert torch.equal(model.generate(TOKENS[:, :9], **greedy), source.generate(TOKENS[:, :9], **greedy))
 
 
@@ -98,7 +98,7 @@ def test_tokenizer_chat_template_and_generation_settings_come_along(tmp_path):
     GenerationConfig(max_new_tokens=7, eos_token_id=[2, 5]).save_pretrained(tmp_path / "source")
     model = converted(tmp_path)
     assert model.generation_config.max_new_tokens == 7 and model.generation_config.eos_token_id == [2, 5]
-    found = AutoTokenizer.from_pretrained(tmp_path / "out")
+    found: Any = AutoTokenizer.from_pretrained(tmp_path / "out")
     assert found("fn main() {}")["input_ids"] == tokenizer("fn main() {}")["input_ids"]
     assert found.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False) == "hi"
     remote = AutoModelForCausalLM.from_pretrained(tmp_path / "out", trust_remote_code=True)
@@ -193,3 +193,23 @@ def test_a_converted_model_may_become_ternary_and_run_more_loops(tmp_path):
     model = LoopLMForCausalLM.from_pretrained(tmp_path / "out")
     assert model.config.ternary and model.model.layers[0].self_attn.q_norm is not None
     assert model(TOKENS, num_loops=3).exit_pdf[0, 0].tolist() == pytest.approx([0.5, 0.25, 0.25])
+
+
+@torch.no_grad()
+def test_a_name_on_the_hub_is_downloaded_and_what_cannot_be_converted_only_in_part(tmp_path, hub, monkeypatch, capsys):
+    files = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", files)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    source = save_family(tmp_path / "source", "qwen2")
+    stored = {path.name: path.read_bytes() for path in (tmp_path / "source").iterdir()}
+    other = stored | {"config.json": stored["config.json"].replace(b'"qwen2"', b'"gpt2"')}
+    hub.repositories |= {"tester/small": stored, "tester/other": other}
+    hub.private |= dict.fromkeys(hub.repositories, False)
+    hub.commits |= {name: [] for name in hub.repositories}
+    assert convert(["--model", "tester/small", "--output-dir", str(tmp_path / "out")]) == 0
+    assert_equal_models(LoopLMForCausalLM.from_pretrained(tmp_path / "out").eval(), source)
+    messages = {"tester/other": "model_type must be one of", "tester/none": "or a name on the Hub, got 'tester/none'"}
+    for name, message in messages.items():
+        assert convert(["--model", name, "--output-dir", str(tmp_path / "second")]) == 2
+        assert message in capsys.readouterr().err
+    assert not [request for request in hub.requests if "other" in request and "safetensors" in request]

@@ -103,7 +103,8 @@ def test_an_exported_model_of_one_loop_comes_back_with_its_tokenizer(tmp_path):
     assert model.config.attention_bias == "qkv"
     assert_equal_logits(model, source)
     text = "fn main() { let größe = 1; }"
-    assert AutoTokenizer.from_pretrained(tmp_path / "out")(text)["input_ids"] == TOKENIZER(text)["input_ids"]
+    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert tokenizer(text)["input_ids"] == TOKENIZER(text)["input_ids"]
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -167,6 +168,7 @@ def test_smollm2_gives_the_logits_of_transformers(tmp_path):
     path = smollm2()
     assert path is not None
     assert convert(["--model", str(path), "--output-dir", str(tmp_path / "out")]) == 0
+    source: Any
     source, tokenizer = load_gguf(path)
     model = LoopLMForCausalLM.from_pretrained(tmp_path / "out").eval()
     tokens = tokenizer("pub fn add(a: i32, b: i32) -> i32 {\n    a + b\n}\n", return_tensors="pt")["input_ids"]

@@ -31,9 +31,9 @@ def looplm_config(config: dict[str, Any], **changes: Any) -> LoopLMConfig:
     Raises:
         ValueError: The family is another one, a field is missing, or the model needs something that LoopLM lacks.
     """
-    fields = find_family(config).fields(config)
+    settings: dict[str, Any] = {"ternary": False} | find_family(config).fields(config) | changes
     try:
-        return LoopLMConfig(**({"ternary": False} | fields | changes))
+        return LoopLMConfig(**settings)
     except KeyError as error:
         # transformers names a missing parameter of the rotary embedding in this way.
         raise ValueError(f"config.json: {error.args[0]}") from error

@@ -104,7 +104,7 @@ def read_gguf_model(path: Path, **changes: Any) -> Source:
     factors = stored.pop(ROPE_FACTORS, None)
     content = config_of_metadata(path, metadata, {name: _shape(each) for name, each in stored.items()})
     if factors is not None:
-        content["rope_parameters"] = _factored(path, content, _Tensor(factors, None).values(0, None))
+        content["rope_parameters"] = _factored(path, content, _Tensor(factors, None).values(0, len(factors.data)))
     changes = {"attention_bias": _biases(stored)} | changes
     config = looplm_config(content, **changes)
     tensors: dict[str, _Tensor] = {}
@@ -200,6 +200,7 @@ def _tokenizer(path: Path, metadata: dict[str, object]) -> PreTrainedTokenizerBa
     """Rebuild the tokenizer of a file. Raises `ValueError` if transformers cannot."""
     if "tokenizer.ggml.tokens" not in metadata:
         return None
+    tokenizer: Any
     try:
         tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
