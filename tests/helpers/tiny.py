@@ -35,7 +35,7 @@ def tiny_model(seed: int = 0, **overrides) -> LoopLMForCausalLM:
     for name, parameter in model.model.layers.named_parameters():
         # They are 0 and 1 at first, which a test could not tell from none.
         if name.endswith(("_proj.bias", "q_norm.weight", "k_norm.weight")):
-            nn.init.normal_(parameter, 1.0, 0.3)
+            nn.init.normal_(parameter, 0.0 if name.endswith("bias") else 1.0, 0.3)
     return model
 
 
