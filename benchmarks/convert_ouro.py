@@ -94,10 +94,9 @@ def write_checkpoint(folder: Path, layers: int, layers_per_shard: int) -> int:
 
 
 def main(options: argparse.Namespace) -> None:
-    script = Path(__file__).parent.parent / "trainers" / "convert_ouro.py"
     with tempfile.TemporaryDirectory() as name:
         size = write_checkpoint(Path(name, "ouro"), options.layers, options.layers_per_shard)
-        command = [sys.executable, str(script)]
+        command = [sys.executable, "-m", "nanochat_ternary", "convert"]
         command += ["--model", str(Path(name, "ouro")), "--output-dir", str(Path(name, "converted"))]
         started, peak = time.perf_counter(), 0
         process = subprocess.Popen(command)

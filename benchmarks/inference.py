@@ -23,10 +23,11 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from model_cards.gguf.blocks import FORMATS
 
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "tiny": dict(
         vocab_size=512,
         hidden_size=256,

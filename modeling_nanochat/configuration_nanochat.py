@@ -65,6 +65,8 @@ FIELD_RULES: dict[str, FieldRule] = {
     "use_cache": BOOLEAN,
     "tie_word_embeddings": BOOLEAN,
     "sandwich_norm": BOOLEAN,
+    "attention_bias": _one_of("none", "qkv", "qkvo"),
+    "qk_norm": BOOLEAN,
     "ternary": BOOLEAN,
     "ternary_group_size": FieldRule(
         "an integer >= 1, or -1 for one scale per tensor",
@@ -96,8 +98,7 @@ FOREIGN_FIELDS = {
     "sliding_window": "attention is always over the whole context",
     "layer_types": "attention is always over the whole context",
     "hidden_act": "the MLP is always SwiGLU",
-    "attention_bias": "no layer has a bias",
-    "mlp_bias": "no layer has a bias",
+    "mlp_bias": "the MLP has no bias",
     "attention_dropout": "no layer has dropout",
     "hidden_dropout": "no layer has dropout",
     "use_sliding_window": "attention is always over the whole context",
@@ -157,8 +158,11 @@ class LoopLMConfig(PreTrainedConfig):
         initializer_range (`float`, defaults to 0.02): Standard deviation of the initial weights.
         use_cache (`bool`, defaults to True): Whether `generate` uses a key-value cache.
         sandwich_norm (`bool`, defaults to False): Whether to add a norm after attention and MLP (Ouro's block).
+        attention_bias (`str`, defaults to `"none"`): Projections of the attention with a bias: `"qkv"` those of
+            queries, keys and values (Qwen2), `"qkvo"` also the output projection.
+        qk_norm (`bool`, defaults to False): Whether to norm every query and key head before it is rotated (Qwen3).
         ternary (`bool`, defaults to True): Whether to use [`BitLinear`] in the blocks. Embedding, head, exit gate,
-            norms and residual streams always have float weights.
+            norms, biases and residual streams always have float weights.
         ternary_group_size (`int`, defaults to 128): Number of weights along the input that share a scale; -1 for one
             scale per weight matrix.
         activation_bits (`int`, *optional*, defaults to 8): 8 to quantize the input of every ternary layer per token;
@@ -222,6 +226,8 @@ class LoopLMConfig(PreTrainedConfig):
     initializer_range: float = 0.02
     use_cache: bool = True
     sandwich_norm: bool = False
+    attention_bias: str = "none"
+    qk_norm: bool = False
     ternary: bool = True
     ternary_group_size: int = 128
     activation_bits: int | None = 8

@@ -21,11 +21,11 @@ from .streams_nanochat import PlainResidual, ResidualStreams
 from .ternary_nanochat import BitLinear, shared_input
 
 
-def _make_linear(config: LoopLMConfig, in_features: int, out_features: int) -> nn.Module:
+def _make_linear(config: LoopLMConfig, in_features: int, out_features: int, bias: bool = False) -> nn.Module:
     if config.ternary:
         layer = PackedBitLinear if config.weight_format == "packed" else BitLinear
-        return layer(in_features, out_features, config.ternary_group_size, config.activation_bits)
-    return nn.Linear(in_features, out_features, bias=False)
+        return layer(in_features, out_features, config.ternary_group_size, config.activation_bits, bias)
+    return nn.Linear(in_features, out_features, bias)
 
 
 def _make_residual(config: LoopLMConfig, sublayer_index: int) -> nn.Module:
@@ -38,7 +38,8 @@ def _make_residual(config: LoopLMConfig, sublayer_index: int) -> nn.Module:
 
 class LoopLMAttention(TernaryHost):
     """
-    Grouped-query attention with rotary position embeddings.
+    Grouped-query attention with rotary position embeddings, and with `config.qk_norm` a norm of each query and key
+    head before the rotation.
 
     Args:
         config: The configuration of the model.
@@ -54,10 +55,15 @@ class LoopLMAttention(TernaryHost):
         self.scaling = head_dim**-0.5
         query_size = config.num_attention_heads * head_dim
         key_size = num_key_value_heads * head_dim
-        self.q_proj = _make_linear(config, config.hidden_size, query_size)
-        self.k_proj = _make_linear(config, config.hidden_size, key_size)
-        self.v_proj = _make_linear(config, config.hidden_size, key_size)
-        self.o_proj = _make_linear(config, query_size, config.hidden_size)
+        bias = config.attention_bias != "none"
+        self.q_proj = _make_linear(config, config.hidden_size, query_size, bias)
+        self.k_proj = _make_linear(config, config.hidden_size, key_size, bias)
+        self.v_proj = _make_linear(config, config.hidden_size, key_size, bias)
+        self.o_proj = _make_linear(config, query_size, config.hidden_size, config.attention_bias == "qkvo")
+        self.q_norm = self.k_norm = None
+        if config.qk_norm:
+            self.q_norm = LlamaRMSNorm(head_dim, config.rms_norm_eps)
+            self.k_norm = LlamaRMSNorm(head_dim, config.rms_norm_eps)
         # A plain dict, so that the slots are not submodules.
         self._slots: dict[int, AttentionSlot] = {}
         self._without_cache = (AttentionSlot(config, 0),)
@@ -94,10 +100,12 @@ class LoopLMAttention(TernaryHost):
         input_shape = hidden_states.shape[:-1]
         heads_shape = (*input_shape, -1, self.head_dim)
         with shared_input():
-            query = self.q_proj(hidden_states).view(heads_shape).transpose(1, 2)
-            key = self.k_proj(hidden_states).view(heads_shape).transpose(1, 2)
+            query = self.q_proj(hidden_states).view(heads_shape)
+            key = self.k_proj(hidden_states).view(heads_shape)
             value = self.v_proj(hidden_states).view(heads_shape).transpose(1, 2)
-        query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
+        if self.q_norm is not None and self.k_norm is not None:
+            query, key = self.q_norm(query), self.k_norm(key)
+        query, key = apply_rotary_pos_emb(query.transpose(1, 2), key.transpose(1, 2), *position_embeddings)
 
         # Without a cache the loop has no effect, and compiled code must not depend on it.
         slot = self._without_cache[0] if loop is None else self.slot(loop)

@@ -35,6 +35,8 @@ NO_LABELS = (
     "compares each token with itself). Use neither: the model computes its own loss"
 )
 
+QK_NORMS = ("layers.*.self_attn.q_norm", "layers.*.self_attn.k_norm")
+
 # Threads may enter and leave `cached_weights` of one model in any order. A lock in the model could not be copied.
 _cache_users_lock = Lock()
 
@@ -76,6 +78,9 @@ class LoopLMModel(LoopLMPreTrainedModel):
         self._cache_weights = False
         self._weight_cache_users = 0
         self.post_init()
+        if config.qk_norm:
+            # Only in the plan of models that have these norms: transformers warns of rules without a module.
+            self.tp_plan.update(dict.fromkeys(QK_NORMS, "replicated_with_grad_allreduce"))
 
     @contextmanager
     def cached_weights(self) -> Generator[None]:

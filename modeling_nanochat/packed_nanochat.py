@@ -96,6 +96,7 @@ class PackedBitLinear(nn.Module):
         out_features: Number of outputs.
         group_size: Number of weights along the input that share a scale; -1 for one scale.
         activation_bits: 8 to quantize the input to int8; None to keep it in float.
+        bias: Whether the layer has a bias, which is a float parameter.
 
     Attributes:
         weight_codes: Buffer with the packed codes, uint8 of shape `(out, in / 4)`, whatever the dtype of the model.
@@ -107,7 +108,14 @@ class PackedBitLinear(nn.Module):
         ValueError: `in_features` is not a multiple of 4 or of `group_size`.
     """
 
-    def __init__(self, in_features: int, out_features: int, group_size: int = 128, activation_bits: int | None = 8):
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        group_size: int = 128,
+        activation_bits: int | None = 8,
+        bias: bool = False,
+    ):
         super().__init__()
         if in_features % PACKED_CODES:
             raise ValueError(f"in_features must be a multiple of {PACKED_CODES} to be packed, got {in_features}")
@@ -122,6 +130,7 @@ class PackedBitLinear(nn.Module):
         scales = (1, 1) if group_size == -1 else (out_features, in_features // group_size)
         self.weight_codes = nn.Buffer(torch.empty(out_features, in_features // PACKED_CODES, dtype=torch.uint8))
         self.weight_scales = nn.Buffer(torch.empty(scales, dtype=torch.float16))
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
         self.clear_quantized_weight()
 
     @classmethod
@@ -134,11 +143,13 @@ class PackedBitLinear(nn.Module):
         """
         if layer.weight.is_meta:
             raise ValueError("weights must be in memory to be packed, got one that is offloaded or on the meta device")
-        if not torch.isfinite(layer.weight).all():
+        if not all(torch.isfinite(parameter).all() for parameter in layer.parameters()):
             raise ValueError("weights must be finite to be packed, got NaN or infinity")
         packed = cls(layer.in_features, layer.out_features, layer.group_size, layer.activation_bits)
         codes, scales = ternary_codes(layer.weight.detach(), layer.group_size)
         packed.weight_codes, packed.weight_scales = pack_codes(codes), scales.half()
+        if layer.bias is not None:
+            packed.bias = nn.Parameter(layer.bias.detach().clone())
         return packed
 
     def quantized_weight(self, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -175,16 +186,19 @@ class PackedBitLinear(nn.Module):
         device_type = hidden_states.device.type
         autocast = torch.is_autocast_enabled(device_type)
         dtype = torch.get_autocast_dtype(device_type) if autocast else hidden_states.dtype
+        bias = None if self.bias is None else self.bias.to(dtype)
         if self.kernel == "int8":
-            return _int8_product(hidden_states, self._parts(dtype, self._int8_parts)).to(dtype)
+            product = _int8_product(hidden_states, self._parts(dtype, self._int8_parts)).to(dtype)
+            return product if bias is None else product + bias
         if self.kernel == "int4" and hidden_states.numel() <= MOST_INT4_TOKENS * self.in_features:
-            return self._int4_product(hidden_states, self._parts(dtype, self._int4_parts)).to(dtype)
+            product = self._int4_product(hidden_states, self._parts(dtype, self._int4_parts)).to(dtype)
+            return product if bias is None else product + bias
         if self.activation_bits is not None:
             hidden_states = quantize_activation(hidden_states, dtype)
         if self.kernel == "int4":
-            return F.linear(hidden_states, self.quantized_weight(dtype))
+            return F.linear(hidden_states, self.quantized_weight(dtype), bias)
         ((weight,),) = self._parts(dtype, lambda: [(self.quantized_weight(dtype),)])
-        return F.linear(hidden_states, weight)
+        return F.linear(hidden_states, weight, bias)
 
     def _parts(self, dtype: torch.dtype, unpack: Callable[[], Parts]) -> Parts:
         """Return the kept operands for a dtype, or unpack them and keep them in a cache of weights."""

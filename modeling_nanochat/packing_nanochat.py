@@ -27,7 +27,7 @@ class PackedMemory:
         code_bytes: Size of their codes, on disk and in memory.
         scale_bytes: Size of their scales, on disk and in memory.
         cache_bytes: Size of the unpacked weights, additionally in memory while `generate` runs; 0 without a cache.
-        other_bytes: Size of all other parameters: embedding, head, norms, exit gate, residual streams.
+        other_bytes: Size of all other parameters: embedding, head, norms, biases, exit gate, residual streams.
     """
 
     weights: int

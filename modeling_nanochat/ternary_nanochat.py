@@ -264,7 +264,8 @@ def _version(weight: torch.Tensor) -> int | None:
 
 class BitLinear(NonDynamicallyQuantizableLinear):
     """
-    Linear layer without bias, with ternary weights and int8 or float inputs (BitNet b1.58, arXiv 2402.17764).
+    Linear layer with ternary weights and int8 or float inputs (BitNet b1.58, arXiv 2402.17764). Its bias, if it has
+    one, is not rounded.
 
     The parameter `weight` is the latent float weight, which is trained and saved. Every call of the layer quantizes
     it. A model that applies the layer several times per forward pass calls [`BitLinear.keep_quantized_weight`] before
@@ -281,6 +282,7 @@ class BitLinear(NonDynamicallyQuantizableLinear):
         out_features: Number of outputs.
         group_size: Number of weights along the input that share a scale; -1 for one scale.
         activation_bits: 8 to quantize the input per token; None to keep it in float.
+        bias: Whether the layer has a bias.
 
     Attributes:
         shard: With tensor parallelism, how the weight is divided. transformers then replaces `weight` with the part of
@@ -293,8 +295,15 @@ class BitLinear(NonDynamicallyQuantizableLinear):
     # transformers then calls the layer with the part of the process instead of a distributed tensor.
     _hf_quantized_needs_local_tp = True
 
-    def __init__(self, in_features: int, out_features: int, group_size: int = 128, activation_bits: int | None = 8):
-        super().__init__(in_features, out_features, bias=False)
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        group_size: int = 128,
+        activation_bits: int | None = 8,
+        bias: bool = False,
+    ):
+        super().__init__(in_features, out_features, bias)
         self.group_size = group_size
         self.activation_bits = activation_bits
         self.shard: WeightShard | None = None
@@ -345,7 +354,7 @@ class BitLinear(NonDynamicallyQuantizableLinear):
             weight = quantize_weight(self.weight, self.group_size, self._compute_dtype(), self.shard)
         if self.activation_bits is not None:
             input = quantize_activation(input, weight.dtype, self.shard)
-        return F.linear(input, weight)
+        return F.linear(input, weight, self.bias)
 
     def _usable_weight(self, weight: torch.Tensor) -> torch.Tensor | None:
         """Return the cached quantized weight if it fits this weight and the current autograd and autocast modes."""

@@ -71,5 +71,5 @@ COMMANDS: dict[str, Command | Group] = {
     "chat": Command("chat with a model in the terminal", "model_cards.serving.command_line:add_chat"),
     "card": Command("write a model card", "model_cards.card.command_line:add_card"),
     "publish": Command("publish a model on the Hub", "model_cards.hub.command_line:add_publish"),
-    "convert": Command("convert an Ouro checkpoint to a LoopLM", "trainers.convert_ouro:add_convert"),
+    "convert": Command("convert a Llama, Qwen or Ouro to a LoopLM", "trainers.conversion.command:add_convert"),
 }

@@ -42,6 +42,10 @@ def config_obstacles(config: LoopLMConfig, matrix_type: str) -> list[str]:
 
     if config.sandwich_norm:
         refuse("sandwich_norm", "False", "llama.cpp has no norm after a sublayer; train with sandwich_norm=False")
+    if config.attention_bias == "qkvo":
+        refuse("attention_bias", '"none" or "qkv"', "llama.cpp adds no bias to the output projection of its nanbeige")
+    if config.qk_norm:
+        refuse("qk_norm", "False", "llama.cpp's nanbeige does not norm queries and keys; train with qk_norm=False")
     rope = dict(config.rope_parameters)
     if rope.get("rope_type", "default") != "default" or rope.get("partial_rotary_factor", 1.0) != 1.0:
         refuse("rope_parameters", 'of rope_type "default" over whole heads', "train with the default rotary embedding")

@@ -45,7 +45,7 @@ def exported_tensors(
     factors: dict[str, float],
 ) -> Iterator[ExportedTensor]:
     """List the tensors of the file in order; `factors` are those of [`fold_streams`]."""
-    norm = find_format("f32", "norm")
+    vector = find_format("f32", "vector")
     hidden, inner = config.hidden_size, config.intermediate_size
     queries = config.num_attention_heads * config.head_dim
     keys = config.num_key_value_heads * config.head_dim
@@ -65,9 +65,11 @@ def exported_tensors(
             yield ExportedTensor(
                 f"{block}.{name}.weight", f"{module}.{source}.weight", shape, matrix, MATRIX, heads, factor
             )
+            if config.attention_bias == "qkv" and name in ("attn_q", "attn_k", "attn_v"):
+                yield ExportedTensor(f"{block}.{name}.bias", f"{module}.{source}.bias", shape[:1], vector, heads=heads)
         for name, source in (("attn_norm", "input_layernorm"), ("ffn_norm", "post_attention_layernorm")):
-            yield ExportedTensor(f"{block}.{name}.weight", f"{module}.{source}.weight", (hidden,), norm)
-    yield ExportedTensor("output_norm.weight", "model.norm.weight", (hidden,), norm)
+            yield ExportedTensor(f"{block}.{name}.weight", f"{module}.{source}.weight", (hidden,), vector)
+    yield ExportedTensor("output_norm.weight", "model.norm.weight", (hidden,), vector)
     if not config.tie_word_embeddings:
         yield ExportedTensor("output.weight", "lm_head.weight", (config.vocab_size, hidden), head)
 

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from model_cards.checkpoint import INDEX, TOKENIZER_FILES, WEIGHTS, LoopLMCheckpoint, read_json, read_tokenizer
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from trainers.conversion.families import FAMILIES
 from trainers.data.manifest import file_identities
 from trainers.data.tokenizer import special_token_ids
 
@@ -43,10 +44,11 @@ class InitialModel:
         folder = folder.resolve()
         if not (folder / CONFIG).is_file():
             raise ValueError(f"--init-from must be the folder of a saved model with its {CONFIG}, got {folder}")
-        if read_json(folder / CONFIG).get("model_type") == "ouro":
+        model_type = read_json(folder / CONFIG).get("model_type")
+        if model_type in FAMILIES:
             raise ValueError(
-                f"--init-from must be the folder of a LoopLM, got an Ouro checkpoint in {folder}: convert it with "
-                f"nanochat-ternary convert --model {folder} --output-dir LOOPLM"
+                f"--init-from must be the folder of a LoopLM, got a checkpoint of {model_type} in {folder}: convert "
+                f"it with nanochat-ternary convert --model {folder} --output-dir LOOPLM"
             )
         checkpoint = LoopLMCheckpoint.from_folder(folder)
         if checkpoint.config.weight_format != "latent":

@@ -34,6 +34,17 @@ pub enum KvReuse {
     Last,
 }
 
+/// Projections of the attention that have a bias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttentionBias {
+    /// None.
+    None,
+    /// Those of queries, keys and values.
+    Qkv,
+    /// Those and the output projection.
+    Qkvo,
+}
+
 /// How the weights of ternary layers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightFormat {
@@ -60,6 +71,8 @@ pub struct Config {
     pub rms_norm_eps: f32,
     pub tie_word_embeddings: bool,
     pub sandwich_norm: bool,
+    pub attention_bias: AttentionBias,
+    pub qk_norm: bool,
     pub ternary: bool,
     /// `None` for one scale per weight matrix (`-1` in the file).
     pub ternary_group_size: Option<usize>,
@@ -80,12 +93,11 @@ pub struct Config {
 }
 
 /// Fields of other architectures that would change the outputs.
-const FOREIGN_FIELDS: [&str; 18] = [
+const FOREIGN_FIELDS: [&str; 17] = [
     "max_loop_depth",
     "sliding_window",
     "layer_types",
     "hidden_act",
-    "attention_bias",
     "mlp_bias",
     "attention_dropout",
     "hidden_dropout",
@@ -102,7 +114,7 @@ const FOREIGN_FIELDS: [&str; 18] = [
 ];
 
 /// Fields of LoopLM whose value cannot be null.
-const NOT_NULL: [&str; 18] = [
+const NOT_NULL: [&str; 20] = [
     "vocab_size",
     "hidden_size",
     "intermediate_size",
@@ -113,6 +125,8 @@ const NOT_NULL: [&str; 18] = [
     "rms_norm_eps",
     "tie_word_embeddings",
     "sandwich_norm",
+    "attention_bias",
+    "qk_norm",
     "ternary",
     "ternary_group_size",
     "mhc_num_streams",
@@ -264,6 +278,12 @@ fn looplm(fields: Fields<'_>, json: &Json) -> Result<Config> {
         Some("last") => KvReuse::Last,
         Some(_) => return fields.refuse("kv_reuse", "\"none\" or \"last\""),
     };
+    let attention_bias = match fields.string("attention_bias")? {
+        None | Some("none") => AttentionBias::None,
+        Some("qkv") => AttentionBias::Qkv,
+        Some("qkvo") => AttentionBias::Qkvo,
+        Some(_) => return fields.refuse("attention_bias", "\"none\", \"qkv\" or \"qkvo\""),
+    };
     let weight_format = match fields.string("weight_format")? {
         None | Some("latent") => WeightFormat::Latent,
         Some("packed") => WeightFormat::Packed,
@@ -290,6 +310,8 @@ fn looplm(fields: Fields<'_>, json: &Json) -> Result<Config> {
         rms_norm_eps: read_epsilon(fields)?,
         tie_word_embeddings: flag("tie_word_embeddings", true)?,
         sandwich_norm: flag("sandwich_norm", false)?,
+        attention_bias,
+        qk_norm: flag("qk_norm", false)?,
         ternary: flag("ternary", true)?,
         ternary_group_size,
         activation_bits,
@@ -345,6 +367,8 @@ fn ouro(fields: Fields<'_>) -> Result<Config> {
         rms_norm_eps: read_epsilon(fields)?,
         tie_word_embeddings: fields.boolean("tie_word_embeddings")?.unwrap_or(false),
         sandwich_norm: true,
+        attention_bias: AttentionBias::None,
+        qk_norm: false,
         ternary: false,
         ternary_group_size: None,
         activation_bits: None,

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::config::{Config, Family, WeightFormat, PACKED_CODES};
+use crate::config::{AttentionBias, Config, Family, WeightFormat, PACKED_CODES};
 use crate::error::{Error, Result};
 use crate::safetensors::{Dtype, Weights};
 
@@ -66,6 +66,19 @@ fn check_layer(config: &Config, prefix: &str, checker: &mut Checker<'_>) -> Resu
             checker.float(&format!("{name}.weight_scales"), &scales)?;
         } else {
             checker.float(&format!("{name}.weight"), &[outputs, inputs])?;
+        }
+    }
+    if config.attention_bias != AttentionBias::None {
+        for (name, outputs) in [("q_proj", queries), ("k_proj", keys), ("v_proj", keys)] {
+            checker.float(&format!("{prefix}.self_attn.{name}.bias"), &[outputs])?;
+        }
+    }
+    if config.attention_bias == AttentionBias::Qkvo {
+        checker.float(&format!("{prefix}.self_attn.o_proj.bias"), &[hidden])?;
+    }
+    if config.qk_norm {
+        for name in ["q_norm", "k_norm"] {
+            checker.float(&format!("{prefix}.self_attn.{name}.weight"), &[config.head_dim])?;
         }
     }
     let norms = ["input_layernorm", "post_attention_layernorm", "input_layernorm_2", "post_attention_layernorm_2"];

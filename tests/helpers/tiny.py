@@ -1,6 +1,9 @@
 """Small models for tests: every mechanism on, and logits spread enough that greedy tokens differ."""
 
+from typing import Any
+
 import torch
+from torch import nn
 
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 
@@ -8,7 +11,7 @@ VOCAB_SIZE = 96
 
 
 def tiny_config(**overrides) -> LoopLMConfig:
-    settings = dict(
+    settings: dict[str, Any] = dict(
         vocab_size=VOCAB_SIZE,
         hidden_size=32,
         intermediate_size=64,
@@ -28,7 +31,12 @@ def tiny_config(**overrides) -> LoopLMConfig:
 
 def tiny_model(seed: int = 0, **overrides) -> LoopLMForCausalLM:
     torch.manual_seed(seed)
-    return LoopLMForCausalLM(tiny_config(**overrides)).eval()
+    model = LoopLMForCausalLM(tiny_config(**overrides)).eval()
+    for name, parameter in model.model.layers.named_parameters():
+        # They are 0 and 1 at first, which a test could not tell from none.
+        if name.endswith(("_proj.bias", "q_norm.weight", "k_norm.weight")):
+            nn.init.normal_(parameter, 0.0 if name.endswith("bias") else 1.0, 0.3)
+    return model
 
 
 def random_tokens(batch: int, length: int, seed: int = 0) -> torch.Tensor:

@@ -14,6 +14,7 @@ SETTINGS = {
     "one_stream": dict(mhc_num_streams=1),
     "two_streams": dict(mhc_num_streams=2),
     "four_static_streams_sandwich": dict(mhc_num_streams=4, mhc_dynamic=False, sandwich_norm=True),
+    "biases_and_norms_of_heads": dict(attention_bias="qkvo", qk_norm=True),
     "one_scale_per_tensor_tied": dict(ternary_group_size=-1, tie_word_embeddings=True),
 }
 

@@ -58,6 +58,7 @@ def test_every_weight_equals_the_fake_quantized_one(group_size):
         dict(activation_bits=8),
         dict(activation_bits=8, ternary_group_size=-1, tie_word_embeddings=True),
         dict(mhc_num_streams=1, sandwich_norm=True),
+        dict(activation_bits=8, attention_bias="qkvo", qk_norm=True),
         dict(WIDE, ternary_group_size=256, activation_bits=8),
     ],
 )

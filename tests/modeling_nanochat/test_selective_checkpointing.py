@@ -76,6 +76,7 @@ def bytes_by_formula(model):
         (False, dict(mhc_num_streams=1, activation_bits=8)),
         (True, dict(mhc_num_streams=1, sandwich_norm=True)),
         (True, dict(mhc_num_streams=2, ternary=False)),
+        (True, dict(mhc_num_streams=1, attention_bias="qkvo", qk_norm=True)),
         (False, dict(mhc_num_streams=2, mhc_dynamic=False)),
         (True, dict(mhc_num_streams=4, activation_bits=8)),
     ],

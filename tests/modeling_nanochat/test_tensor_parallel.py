@@ -13,6 +13,8 @@ from tests.helpers.tiny import tiny_config, tiny_model
 
 MODELS = {
     "float_tied": dict(ternary=False, tie_word_embeddings=True, mhc_num_streams=1),
+    "float_biases": dict(ternary=False, attention_bias="qkvo", qk_norm=True),
+    "ternary_biases": dict(attention_bias="qkvo", qk_norm=True, mhc_num_streams=1),
     "int8_groups": dict(ternary_group_size=16, activation_bits=8),
     "int8_one_scale": dict(ternary_group_size=-1, activation_bits=8, sandwich_norm=True, kv_reuse="last"),
 }

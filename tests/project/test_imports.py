@@ -35,6 +35,7 @@ ROOMS = {
         "model_cards.checklist",
     },
     "trainers": set(),
+    "trainers.conversion": {"trainers"},
     "trainers.data": {"trainers"},
     "trainers.reinforcement": {"trainers", "trainers.data"},
     "trainers.distillation": {"trainers", "trainers.data"},

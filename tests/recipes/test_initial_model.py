@@ -124,6 +124,10 @@ def of_llama(folder):
     (folder / "config.json").write_text('{"model_type": "llama"}')
 
 
+def of_gpt2(folder):
+    (folder / "config.json").write_text('{"model_type": "gpt2"}')
+
+
 def not_a_number(folder):
     weights = load_file(folder / "model.safetensors")
     weights["model.embed_tokens.weight"][5, 5] = float("nan")
@@ -149,7 +153,8 @@ def another_shape(folder):
         (too_many_tokens, [], "for every token of its tokenizer, got vocab_size=320 for 321 tokens"),
         (packed, [], "latent weights, got packed ones in"),
         (of_ouro, [], "convert it with nanochat-ternary convert --model"),
-        (of_llama, [], "model_type 'nanochat_looplm', got 'llama'"),
+        (of_llama, [], "a checkpoint of llama in"),
+        (of_gpt2, [], "model_type 'nanochat_looplm', got 'gpt2'"),
         (not_a_number, [], "model.embed_tokens.weight is not"),
         (half_copied, [], "model.safetensors is damaged"),
         (another_shape, [], "must have the shape (96, 32), got (64, 32)"),

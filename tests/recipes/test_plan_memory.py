@@ -84,7 +84,9 @@ def test_compiled_blocks_keep_the_bytes_of_the_plan(streams):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{}, {"ternary": False}, {"sandwich_norm": True}, {"activation_bits": None}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"ternary": False}, {"sandwich_norm": True}, {"activation_bits": None}, {"qk_norm": True}]
+)
 @pytest.mark.parametrize("streams", [1, 2, 4])
 def test_variants_of_compiled_blocks_keep_the_bytes_of_the_plan(streams, changes):
     config = config_of(streams, **changes)
@@ -93,7 +95,9 @@ def test_variants_of_compiled_blocks_keep_the_bytes_of_the_plan(streams, changes
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{"ternary": False}, {"sandwich_norm": True}, {"mhc_dynamic": False}])
+@pytest.mark.parametrize(
+    "changes", [{"ternary": False}, {"sandwich_norm": True}, {"mhc_dynamic": False}, {"qk_norm": True}]
+)
 @pytest.mark.parametrize("streams", [1, 2, 4])
 def test_variants_of_eager_blocks_keep_the_bytes_of_the_plan(streams, changes):
     config = config_of(streams, **changes)

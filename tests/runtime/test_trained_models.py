@@ -11,8 +11,8 @@ from transformers import PreTrainedTokenizerFast
 from modeling_nanochat import LoopLMForCausalLM
 from runtime.engine import Engine
 from runtime.settings import SamplingSettings
+from tests.helpers.conversion import convert
 from tests.helpers.tiny import greedy, random_tokens, tiny_model
-from trainers.convert_ouro import main as convert_ouro
 
 DATA = os.environ.get("NANOCHAT_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="NANOCHAT_DATA is not set: the models are there")
@@ -91,7 +91,7 @@ def test_a_model_that_writes_rust_is_as_close_as_pytorch_is_to_itself():
 @torch.no_grad()
 def test_a_converted_ouro_model_gives_the_logits_of_ouros_own_code(tmp_path):
     folder = Path(DATA or "", "ouro_tiny")
-    convert_ouro(["--model", str(folder), "--output-dir", str(tmp_path / "converted")])
+    convert(["--model", str(folder), "--output-dir", str(tmp_path / "converted")])
     expected = load_file(folder / "expected.safetensors")
     engine = Engine.from_pretrained(tmp_path / "converted", threads=1)
     for tokens, logits in zip(expected["input_ids"], expected["logits"], strict=True):

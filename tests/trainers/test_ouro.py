@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from modeling_nanochat import LoopLMForCausalLM
+from tests.helpers.conversion import convert
 from tests.helpers.ouro_reference import exit_distribution, ouro_config, ouro_outputs, ouro_weights
-from trainers.convert_ouro import main
 from trainers.data.tokenizer import train_tokenizer
 
 
@@ -44,7 +44,7 @@ def assert_equal_outputs(output, expected: dict[str, torch.Tensor]) -> None:
 @torch.no_grad()
 def test_a_converted_checkpoint_equals_what_ouros_own_code_computed(tmp_path):
     folder = Path(os.environ["NANOCHAT_DATA"]) / "ouro_tiny"
-    main(["--model", str(folder), "--output-dir", str(tmp_path / "converted")])
+    convert(["--model", str(folder), "--output-dir", str(tmp_path / "converted")])
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "converted", trust_remote_code=True)
     assert not model.config.ternary and model.config.sandwich_norm
     expected = load_file(folder / "expected.safetensors")
@@ -58,7 +58,7 @@ def test_grouped_queries_and_other_loop_counts_equal_the_published_equations(tmp
     config = ouro_config(num_key_value_heads=key_value_heads, total_ut_steps=4)
     weights = ouro_weights(config)
     folder = save_ouro(tmp_path / "ouro", config, weights, shards=3)
-    main(["--model", str(folder), "--output-dir", str(tmp_path / "converted")])
+    convert(["--model", str(folder), "--output-dir", str(tmp_path / "converted")])
     model = LoopLMForCausalLM.from_pretrained(tmp_path / "converted")
     tokens = torch.randint(0, config["vocab_size"], (2, 11), generator=torch.Generator().manual_seed(1))
     for loops in (None, 1, 2, 6):
@@ -73,7 +73,7 @@ def test_weights_keep_their_type_and_every_bit_and_come_with_code_and_tokenizer(
     train_tokenizer(["fn main() {}"], vocab_size=300, max_length=64).save_pretrained(folder)
     (folder / "generation_config.json").write_text(json.dumps({"max_new_tokens": 7, "eos_token_id": 2}))
     out = tmp_path / "new" / "converted"
-    main(["--model", str(folder), "--output-dir", str(out)])
+    convert(["--model", str(folder), "--output-dir", str(out)])
     written = {name: value for file in out.glob("*.safetensors") for name, value in load_file(file).items()}
     assert {name.replace("early_exit_gate", "exit_gate") for name in weights} == set(written)
     for name, value in weights.items():
@@ -91,7 +91,7 @@ def test_the_memory_for_a_conversion_does_not_grow_with_the_checkpoint(tmp_path)
     assert (folder / "model.safetensors").stat().st_size > 80e6
     tracemalloc.start()
     try:
-        main(["--model", str(folder), "--output-dir", str(tmp_path / "converted")])
+        convert(["--model", str(folder), "--output-dir", str(tmp_path / "converted")])
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -106,7 +106,7 @@ def test_a_ternary_conversion_keeps_latent_weights_and_prints_what_rounding_cost
     text = tmp_path / "text.rs"
     text.write_text("fn add(a: i32, b: i32) -> i32 { a + b }\n" * 4)
     out = tmp_path / "converted"
-    main(["--model", str(folder), "--output-dir", str(out), "--ternary", "--group-size", "32", "--text", str(text)])
+    convert(["--model", str(folder), "--output-dir", str(out), "--ternary", "--group-size", "32", "--text", str(text)])
     model = LoopLMForCausalLM.from_pretrained(out)
     assert model.config.ternary and model.config.ternary_group_size == 32
     name = "model.layers.1.mlp.down_proj.weight"
@@ -130,7 +130,7 @@ def spoil(folder: Path, what: str) -> str:
     weights = load_file(folder / "model.safetensors")
     config = json.loads((folder / "config.json").read_text())
     if what == "another model":
-        config["model_type"] = "llama"
+        config["model_type"] = "gemma"
     elif what == "sliding attention":
         config["use_sliding_window"] = True
     elif what == "no loops":
@@ -152,7 +152,7 @@ def spoil(folder: Path, what: str) -> str:
         path = folder / "model.safetensors"
         path.write_bytes(path.read_bytes()[:-1])
     return {
-        "another model": "model_type must be \"ouro\", got 'llama'",
+        "another model": "model_type must be one of ouro, llama, mistral, qwen2, qwen3, got 'gemma'",
         "sliding attention": "use_sliding_window must be False",
         "no loops": "lacks total_ut_steps",
         "a tensor is missing": "lacks 1 tensors that config.json asks for: model.layers.1.input_layernorm_2.weight",
@@ -181,7 +181,7 @@ def test_what_is_no_ouro_checkpoint_is_refused_and_nothing_is_written(tmp_path, 
     config = ouro_config()
     folder = save_ouro(tmp_path / "ouro", config, ouro_weights(config))
     message = spoil(folder, what)
-    assert main(["--model", str(folder), "--output-dir", str(tmp_path / "converted")]) == 2
+    assert convert(["--model", str(folder), "--output-dir", str(tmp_path / "converted")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "converted").exists()
 
@@ -189,17 +189,17 @@ def test_what_is_no_ouro_checkpoint_is_refused_and_nothing_is_written(tmp_path, 
 def test_a_missing_shard_and_an_output_that_exists_are_refused(tmp_path, capsys):
     config = ouro_config()
     folder = save_ouro(tmp_path / "ouro", config, ouro_weights(config), shards=2)
-    assert main(["--model", str(folder), "--output-dir", str(tmp_path)]) == 2
+    assert convert(["--model", str(folder), "--output-dir", str(tmp_path)]) == 2
     assert f"output_dir must not exist yet, got {str(tmp_path)!r}" in capsys.readouterr().err
     (folder / "model-00002-of-00002.safetensors").unlink()
-    assert main(["--model", str(folder), "--output-dir", str(tmp_path / "converted")]) == 2
+    assert convert(["--model", str(folder), "--output-dir", str(tmp_path / "converted")]) == 2
     assert "lacks model-00002-of-00002.safetensors" in capsys.readouterr().err
 
 
 def test_a_group_size_that_does_not_divide_is_refused_by_name(tmp_path, capsys):
     config = ouro_config()
     folder = save_ouro(tmp_path / "ouro", config, ouro_weights(config))
-    assert main([str(folder), str(tmp_path / "converted"), "--ternary"]) == 2
+    assert convert([str(folder), str(tmp_path / "converted"), "--ternary"]) == 2
     assert "hidden_size must be a multiple of ternary_group_size=128, got 64" in capsys.readouterr().err
 
 
@@ -207,5 +207,5 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path, monkeypatch):
     config = ouro_config()
     folder = save_ouro(tmp_path / "ouro", config, ouro_weights(config))
     monkeypatch.setattr(shutil, "copyfile", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    assert main(["--model", str(folder), "--output-dir", str(tmp_path / "converted")]) == 130
+    assert convert(["--model", str(folder), "--output-dir", str(tmp_path / "converted")]) == 130
     assert [path.name for path in tmp_path.iterdir()] == ["ouro"]

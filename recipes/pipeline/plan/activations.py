@@ -85,6 +85,7 @@ def _compiled_block(config: LoopLMConfig) -> Iterator[Kept]:
     yield Kept("output of the output projection", width, BF16)
     yield Kept("gate, up, and the input of the down projection", 3 * config.intermediate_size, BF16)
     yield Kept("inverse norms", 2 + sandwich, FP32)
+    yield from _head_norms(config, compiled=True)
     if streams == 1:
         yield Kept("input of the block", width, FP32)
         if sandwich:
@@ -93,6 +94,20 @@ def _compiled_block(config: LoopLMConfig) -> Iterator[Kept]:
     yield Kept("output of the down projection", width, BF16)
     yield Kept("streams at the beginning of each sublayer", 2 * streams * width, FP32)
     yield Kept("coefficients of the streams", 2 * _compiled_coefficients(config), FP32)
+
+
+def _head_norms(config: LoopLMConfig, compiled: bool) -> Iterator[Kept]:
+    """Tensors that the norms of queries and keys keep."""
+    if not config.qk_norm:
+        return
+    keys, head_dim = config.head_sizes()
+    heads = config.num_attention_heads + keys
+    if compiled:
+        yield Kept("queries and keys before their norms", heads * head_dim, BF16)
+    else:
+        yield Kept("queries and keys before division by their norms", heads * head_dim, FP32)
+        yield Kept("queries and keys after division by their norms", heads * head_dim, BF16)
+    yield Kept("inverse norms of the heads", heads, FP32)
 
 
 def _compiled_coefficients(config: LoopLMConfig) -> int:
@@ -117,6 +132,7 @@ def _eager_block(config: LoopLMConfig) -> Iterator[Kept]:
     yield Kept("gate, its activation, up, and the input of the down projection", 4 * config.intermediate_size, BF16)
     yield Kept("inputs of the two norms, before and after division", 4 * width, FP32)
     yield Kept("inverse norms", 2, FP32)
+    yield from _head_norms(config, compiled=False)
     if config.sandwich_norm:
         yield Kept("inputs of the two post-norms", 2 * width, FP32)
         yield Kept("inputs of the two post-norms after division", 2 * width, BF16)

@@ -18,6 +18,8 @@ pub struct Block {
     pub shape: AttentionShape,
     /// Queries, keys and values, one below the other.
     pub qkv: Linear,
+    /// Norms of a query and of a key head, before the rotation (`qk_norm`).
+    pub head_norms: Option<[RmsNorm; 2]>,
     /// Output of the attention.
     pub output: Linear,
     /// Gate and up projection, one below the other.
@@ -157,7 +159,10 @@ impl Block {
         let stride = queries + 2 * keys;
         self.qkv.apply(pool, &mut work.input, &mut work.projected);
         for_rows(pool, &mut work.projected, stride, &|row, projected| {
-            for head in projected[..queries + keys].chunks_exact_mut(head_dim) {
+            for (index, head) in projected[..queries + keys].chunks_exact_mut(head_dim).enumerate() {
+                if let Some([query_norm, key_norm]) = &self.head_norms {
+                    if index < heads { query_norm } else { key_norm }.apply_in_place(head);
+                }
                 tokens[row].rotation.apply(head);
             }
         });

@@ -4,14 +4,22 @@ use crate::floats::Matrix;
 use crate::pool::Pool;
 use crate::ternary::{QuantizedRows, TernaryMatrix};
 
-/// A linear layer without bias.
-pub enum Linear {
+/// Weights of a linear layer.
+pub enum Weight {
     /// Ternary weights and inputs that are rounded to int8 per token.
     Int8(TernaryMatrix),
     /// Ternary weights and float inputs.
     Ternary(TernaryMatrix),
     /// Float weights.
     Float(Matrix),
+}
+
+/// A linear layer.
+pub struct Linear {
+    /// The weights.
+    pub weight: Weight,
+    /// One number per output; empty for a layer without bias.
+    pub bias: Vec<f32>,
 }
 
 /// Inputs of linear layers, rounded at most once for all layers that have the same input.
@@ -35,31 +43,36 @@ impl Input {
 }
 
 impl Linear {
-    /// Replace `output` by the products of all rows.
+    /// Replace `output` by the products of all rows, with the bias.
     pub fn apply(&self, pool: &Pool, input: &mut Input, output: &mut Vec<f32>) {
-        let width = match self {
-            Linear::Int8(matrix) | Linear::Ternary(matrix) => matrix.rows(),
-            Linear::Float(matrix) => matrix.rows(),
+        let width = match &self.weight {
+            Weight::Int8(matrix) | Weight::Ternary(matrix) => matrix.rows(),
+            Weight::Float(matrix) => matrix.rows(),
         };
         output.resize(input.rows * width, 0.0);
-        match self {
-            Linear::Int8(matrix) => {
+        match &self.weight {
+            Weight::Int8(matrix) => {
                 if !input.is_quantized {
                     input.quantized.quantize(&input.values, input.rows, matrix.cols());
                     input.is_quantized = true;
                 }
                 matrix.multiply(pool, &input.quantized, output);
             }
-            Linear::Ternary(matrix) => matrix.multiply_float(pool, &input.values, input.rows, output),
-            Linear::Float(matrix) => matrix.multiply(pool, &input.values, input.rows, output),
+            Weight::Ternary(matrix) => matrix.multiply_float(pool, &input.values, input.rows, output),
+            Weight::Float(matrix) => matrix.multiply(pool, &input.values, input.rows, output),
+        }
+        if !self.bias.is_empty() {
+            for row in output.chunks_exact_mut(width) {
+                row.iter_mut().zip(&self.bias).for_each(|(output, bias)| *output += bias);
+            }
         }
     }
 
     /// Bytes of the weight.
     pub fn bytes(&self) -> usize {
-        match self {
-            Linear::Int8(matrix) | Linear::Ternary(matrix) => matrix.bytes(),
-            Linear::Float(matrix) => matrix.bytes(),
+        match &self.weight {
+            Weight::Int8(matrix) | Weight::Ternary(matrix) => matrix.bytes(),
+            Weight::Float(matrix) => matrix.bytes(),
         }
     }
 }

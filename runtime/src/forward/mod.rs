@@ -230,7 +230,7 @@ impl LoopLm {
             if streams == 1 {
                 work.states.copy_from_slice(&loop_states);
             } else {
-                work.states.chunks_exact_mut(width).for_each(|states| self.norm.apply_to_streams(states));
+                work.states.chunks_exact_mut(width).for_each(|states| self.norm.apply_in_place(states));
             }
             if depth.threshold < 1.0 {
                 self.leave(spans, &mut active, &mut work, &loop_states, loop_index, depth, &mut result.loops_used);

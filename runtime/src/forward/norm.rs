@@ -22,8 +22,8 @@ impl RmsNorm {
         }
     }
 
-    /// Normalize all streams of a token together, in place.
-    pub fn apply_to_streams(&self, streams: &mut [f32]) {
+    /// Normalize a row in place; streams of a token are normalized together.
+    pub fn apply_in_place(&self, streams: &mut [f32]) {
         let inverse = inverse_norm(streams, self.epsilon);
         for stream in streams.chunks_exact_mut(self.weight.len()) {
             for (value, weight) in stream.iter_mut().zip(&self.weight) {

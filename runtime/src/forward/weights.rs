@@ -2,12 +2,12 @@
 
 use super::attention::AttentionShape;
 use super::block::Block;
-use super::linear::Linear;
+use super::linear::{Linear, Weight};
 use super::norm::RmsNorm;
 use super::rope::Rotary;
 use super::streams::Streams;
 use super::LoopLm;
-use crate::config::{Config, WeightFormat};
+use crate::config::{AttentionBias, Config, WeightFormat};
 use crate::cpu;
 use crate::error::{Error, Result};
 use crate::floats::Matrix;
@@ -68,7 +68,7 @@ impl LoopLm {
             (false, format) => Some(reader.matrix("lm_head.weight", vocab, hidden, format)?),
         };
         let blocks = (0..config.num_shared_layers).map(|layer| reader.block(layer)).collect::<Result<_>>()?;
-        let norm = reader.norm("model.norm")?;
+        let norm = reader.norm("model.norm", hidden)?;
         let name = exit_gate(&config);
         let gate = reader.floats(&format!("{name}.weight"), &[1, hidden])?;
         let gate_bias = reader.floats(&format!("{name}.bias"), &[1])?[0];
@@ -89,8 +89,8 @@ impl Reader<'_> {
         tensor.to_f32()
     }
 
-    fn norm(&self, name: &str) -> Result<RmsNorm> {
-        let weight = self.floats(&format!("{name}.weight"), &[self.config.hidden_size])?;
+    fn norm(&self, name: &str, width: usize) -> Result<RmsNorm> {
+        let weight = self.floats(&format!("{name}.weight"), &[width])?;
         Ok(RmsNorm::new(weight, self.config.rms_norm_eps))
     }
 
@@ -113,11 +113,12 @@ impl Reader<'_> {
         let queries = config.num_attention_heads * config.head_dim;
         let keys = config.num_key_value_heads * config.head_dim;
         let inner = config.intermediate_size;
-        let linear = |parts: &[(&str, usize)], inputs| {
+        let linear = |parts: &[(&str, usize)], inputs, has_bias| {
             let parts: Vec<_> = parts.iter().map(|(name, rows)| (format!("{prefix}.{name}"), *rows)).collect();
-            self.linear(&parts, inputs)
+            Ok(Linear { weight: self.weight(&parts, inputs)?, bias: self.bias(&parts, has_bias)? })
         };
-        let norm = |name: &str| self.norm(&format!("{prefix}.{name}"));
+        let norm = |name: &str| self.norm(&format!("{prefix}.{name}"), hidden);
+        let head_norm = |name: &str| self.norm(&format!("{prefix}.self_attn.{name}"), config.head_dim);
         let streams = |name: &str| self.streams(&format!("{prefix}.{name}"));
         Ok(Block {
             shape: AttentionShape {
@@ -129,10 +130,12 @@ impl Reader<'_> {
             qkv: linear(
                 &[("self_attn.q_proj", queries), ("self_attn.k_proj", keys), ("self_attn.v_proj", keys)],
                 hidden,
+                config.attention_bias != AttentionBias::None,
             )?,
-            output: linear(&[("self_attn.o_proj", hidden)], queries)?,
-            gate_up: linear(&[("mlp.gate_proj", inner), ("mlp.up_proj", inner)], hidden)?,
-            down: linear(&[("mlp.down_proj", hidden)], inner)?,
+            head_norms: if config.qk_norm { Some([head_norm("q_norm")?, head_norm("k_norm")?]) } else { None },
+            output: linear(&[("self_attn.o_proj", hidden)], queries, config.attention_bias == AttentionBias::Qkvo)?,
+            gate_up: linear(&[("mlp.gate_proj", inner), ("mlp.up_proj", inner)], hidden, false)?,
+            down: linear(&[("mlp.down_proj", hidden)], inner, false)?,
             norms: [norm("input_layernorm")?, norm("post_attention_layernorm")?],
             post_norms: if config.sandwich_norm {
                 Some([norm("input_layernorm_2")?, norm("post_attention_layernorm_2")?])
@@ -161,12 +164,21 @@ impl Reader<'_> {
         Streams::new(count, bias, dynamic, self.config.rms_norm_eps)
     }
 
-    /// Read layers with the same input as one layer.
-    fn linear(&self, parts: &[(String, usize)], inputs: usize) -> Result<Linear> {
+    /// Read the biases of layers with the same input as one, empty if they have none.
+    fn bias(&self, parts: &[(String, usize)], has_bias: bool) -> Result<Vec<f32>> {
+        let mut bias = Vec::new();
+        for (name, rows) in parts.iter().filter(|_| has_bias) {
+            bias.extend(self.floats(&format!("{name}.bias"), &[*rows])?);
+        }
+        Ok(bias)
+    }
+
+    /// Read the weights of layers with the same input as one weight.
+    fn weight(&self, parts: &[(String, usize)], inputs: usize) -> Result<Weight> {
         let config = self.config;
         let rows = parts.iter().map(|(_, rows)| rows).sum();
         if !config.ternary {
-            return self.float_linear(parts, rows, inputs);
+            return self.float_weight(parts, rows, inputs);
         }
         let group = config.group_size(inputs);
         // One scale of a whole matrix is written to each of its rows.
@@ -200,10 +212,10 @@ impl Reader<'_> {
             Error::Invalid(text) => Error::Invalid(format!("{}: {text}", parts[0].0)),
             other => other,
         })?;
-        Ok(if config.activation_bits.is_some() { Linear::Int8(matrix) } else { Linear::Ternary(matrix) })
+        Ok(if config.activation_bits.is_some() { Weight::Int8(matrix) } else { Weight::Ternary(matrix) })
     }
 
-    fn float_linear(&self, parts: &[(String, usize)], rows: usize, inputs: usize) -> Result<Linear> {
+    fn float_weight(&self, parts: &[(String, usize)], rows: usize, inputs: usize) -> Result<Weight> {
         let mut values = Vec::with_capacity(rows * inputs);
         let mut all_bf16 = true;
         for (name, rows) in parts {
@@ -212,7 +224,7 @@ impl Reader<'_> {
             all_bf16 &= tensor.dtype == Dtype::Bf16;
             values.extend(tensor.to_f32()?);
         }
-        Ok(Linear::Float(if all_bf16 {
+        Ok(Weight::Float(if all_bf16 {
             Matrix::bf16(rows, inputs, &to_bf16(&values))?
         } else {
             Matrix::f32(rows, inputs, &values)?

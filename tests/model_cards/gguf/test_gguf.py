@@ -133,6 +133,8 @@ def test_a_folder_that_is_no_checkpoint_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "type", "message"),
     [
+        ({"attention_bias": "qkvo"}, "f32", 'attention_bias must be "none" or "qkv", got \'qkvo\': llama.cpp adds no'),
+        ({"qk_norm": True}, "f32", "qk_norm must be False, got True: llama.cpp's nanbeige does not norm"),
         ({"sandwich_norm": True}, "f32", "sandwich_norm must be False, got True: .*train with sandwich_norm=False"),
         ({"intermediate_size": 384, "ternary_group_size": -1}, "tq2_0", "multiple of 256, got 384: .*fits .*q2_0"),
         ({"ternary_group_size": 128}, "q2_k", "a multiple of 256 or -1, got 128: .* f32, f16, q8_0, q4_0, q2_0, whi"),

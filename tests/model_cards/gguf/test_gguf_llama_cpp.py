@@ -34,6 +34,7 @@ def verify(path, model, max_tokens=12):
         dict(ternary_group_size=-1, num_key_value_heads=4),
         dict(num_key_value_heads=1, tie_word_embeddings=True, num_loops=4),
         dict(num_attention_heads=4, head_dim=128),
+        dict(attention_bias="qkv"),
         dict(num_loops=4, exit_at_loop=2, exit_temperature=0.5),
         dict(ternary=False, rope_parameters={"rope_type": "default", "rope_theta": 5e5}, rms_norm_eps=1e-3),
     ],
@@ -68,7 +69,14 @@ def test_equal_streams_compute_what_one_stream_computes(tmp_path):
     assert agreement.problems == () and agreement.max_difference < 1e-4, agreement.table()
 
 
-@pytest.mark.parametrize("overrides", [dict(num_loops=1), dict(num_loops=3, exit_at_loop=1, tie_word_embeddings=True)])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        dict(num_loops=1),
+        dict(num_loops=1, attention_bias="qkv"),
+        dict(num_loops=3, exit_at_loop=1, tie_word_embeddings=True),
+    ],
+)
 def test_one_loop_is_a_plain_llama_and_computes_the_same(tmp_path, overrides):
     model = gguf_model(**overrides)
     file = export(model, tmp_path / "model.gguf", type="f32", unrolled=True)
