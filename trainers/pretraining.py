@@ -22,6 +22,7 @@ from modeling_nanochat.loss_nanochat import IGNORE_INDEX, next_labels
 from modeling_nanochat.recomputation_nanochat import GRANULARITIES
 from trainers.hardware import has_fast_bf16, has_no_accelerator, peak_flops, use_tf32
 from trainers.optimizers import muon_and_lion
+from trainers.stopping import OutOfTime, TimeLimitCallback
 from trainers.training_statistics import LoopStatistics, TernaryStatistics, TokenCounter, training_flops_per_token
 from trainers.versions import warn_of_untested_torch
 
@@ -299,11 +300,17 @@ def train_from(trainer: Trainer, checkpoint: Path | None) -> None:
     """
     Train to the end, from a checkpoint if one is given. From the checkpoint of the last step the weights are only
     loaded, because the Trainer would take one more step.
+
+    Raises:
+        OutOfTime: A [`TimeLimitCallback`] of the trainer ended the training; its checkpoint is written.
     """
     if checkpoint is not None and int(checkpoint.name.removeprefix("checkpoint-")) >= trainer.args.max_steps:
         trainer._load_from_checkpoint(str(checkpoint))
         return
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, TimeLimitCallback) and callback.stopped:
+            raise OutOfTime(f"at step {trainer.state.global_step} of {trainer.state.max_steps}")
 
 
 def pretraining_arguments(**settings) -> LoopLMTrainingArguments:

@@ -40,6 +40,7 @@ from recipes.pipeline.start import check_before_dry_run, prepare_only, start
 from trainers.callbacks import TrainingDiverged
 from trainers.data.sources.registry import absolute_source
 from trainers.reinforcement.rewards import RewardUnavailable
+from trainers.stopping import OutOfTime, TimeLimit
 
 console = Console(highlight=False)
 
@@ -59,6 +60,8 @@ def run_recipe(make_recipe: Callable[[], Recipe], options: argparse.Namespace, p
             recipe = _chosen(_made(make_recipe), options)
             if not options.plan and (options.gpu is not None or options.num_gpus is not None):
                 raise ValueError("--gpu and --num-gpus need --plan: a run uses the GPUs that its launcher gives it")
+            if options.stop_after is not None and (options.plan or options.show or options.dry_run):
+                raise ValueError("--stop-after ends a run: leave it out with --plan, --show and --dry-run")
             if only not in (None, PREPARED):
                 recipe.active_stage(only)
             if options.show:
@@ -86,7 +89,15 @@ def run_recipe(make_recipe: Callable[[], Recipe], options: argparse.Namespace, p
                     )
                 return
             prepared = start(recipe, options.resume, options.overwrite, only)
-        blocked = finish(recipe, prepared, only)
+        try:
+            blocked = finish(recipe, prepared, only)
+        except OutOfTime as when:
+            if process_state().is_main_process:
+                # Not an error: the user asked for it.
+                console.print(
+                    f"Stopped {when}: --stop-after is over. Go on with: {resume_command(recipe)}", markup=False
+                )
+            return
     if not process_state().is_main_process:
         return
     if options.dry_run:
@@ -144,6 +155,8 @@ def _chosen(recipe: Recipe, options: argparse.Namespace) -> Recipe:
         recipe = recipe.changed(training={"seed": options.seed})
     if options.total_steps is not None:
         recipe = recipe.with_total_steps(options.total_steps)
+    if options.stop_after is not None:
+        recipe = replace(recipe, time_limit=TimeLimit(options.stop_after))
     return recipe
 
 

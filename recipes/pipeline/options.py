@@ -38,6 +38,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="run only this stage, from the model of the one before it, which needs --resume; 'prepare' only prepares "
         "the data (default: all stages)",
     )
+    parser.add_argument(
+        "--stop-after",
+        type=float,
+        metavar="SECONDS",
+        help="end the training at a checkpoint after this time, counted from the start of the command; --resume goes "
+        "on (default: no limit). The run is complete when its folder has report.json",
+    )
     action = parser.add_mutually_exclusive_group()
     action.add_argument(
         "--resume", action="store_true", help="continue the run in the output folder, with the settings it has"

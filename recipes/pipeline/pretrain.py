@@ -27,6 +27,7 @@ from trainers.callbacks import (
 )
 from trainers.data.tokenizer import check_special_tokens, special_token_ids
 from trainers.pretraining import last_complete_checkpoint, pretraining_arguments, train_from
+from trainers.stopping import save_in_shards, time_limit_callbacks
 from trainers.training_time import TrainingTime, TrainingTimeCallback
 
 if TYPE_CHECKING:
@@ -98,11 +99,17 @@ def pretrain(recipe: Recipe, stage: "TextStage", prepared: Prepared, previous: P
         **trainer_arguments(recipe.hardware),
     )
     use_precision(arguments, recipe.hardware)
+    if training.max_shard_size is not None:
+        save_in_shards(model, training.max_shard_size)
     trainer = stage.trainer_class()(
         model=model,
         args=arguments,
         processing_class=prepared.tokenizer,
-        callbacks=[MetricsFileCallback(folder / "metrics.jsonl"), DivergenceCallback()],
+        callbacks=[
+            *time_limit_callbacks(recipe.time_limit),
+            MetricsFileCallback(folder / "metrics.jsonl"),
+            DivergenceCallback(),
+        ],
         **stage.trainer_settings(recipe, prepared, micro_batch_size),
     )
     if training.eval_steps:

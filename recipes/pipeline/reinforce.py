@@ -29,6 +29,7 @@ from trainers.hardware import use_tf32
 from trainers.pretraining import last_complete_checkpoint, train_from
 from trainers.reinforcement.maxrl import MaxRLConfig, MaxRLTrainer
 from trainers.reinforcement.rewards import RustReward, with_empty_body
+from trainers.stopping import save_in_shards, time_limit_callbacks
 from trainers.training_time import TrainingTime, TrainingTimeCallback
 
 if TYPE_CHECKING:
@@ -110,13 +111,19 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
         **trainer_arguments(recipe.hardware),
     )
     use_precision(arguments, recipe.hardware)
+    if recipe.training.max_shard_size is not None:
+        save_in_shards(model, recipe.training.max_shard_size)
     trainer = MaxRLTrainer(
         model=model,
         reward_funcs=[reward],
         args=arguments,
         train_dataset=task_prompts(training),
         processing_class=prepared.tokenizer,
-        callbacks=[DivergenceCallback(), TrainingTimeCallback(folder, Machine.this(state.num_processes))],
+        callbacks=[
+            *time_limit_callbacks(recipe.time_limit),
+            DivergenceCallback(),
+            TrainingTimeCallback(folder, Machine.this(state.num_processes)),
+        ],
     )
 
     if stage.eval_steps:

@@ -12,6 +12,7 @@ from recipes.pipeline.processes import process_state
 from recipes.pipeline.report import report
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.stages.stage import Stage
+from trainers.stopping import OutOfTime
 
 console = Console(highlight=False)
 
@@ -25,6 +26,9 @@ def finish(recipe: Recipe, prepared: Prepared, only: str | None = None) -> Stage
     Returns:
         The stage before which it stopped, because it runs programs that the model wrote and the user has not allowed
         it; None when nothing is left.
+
+    Raises:
+        OutOfTime: The time limit of the recipe is over.
     """
     is_main = process_state().is_main_process
     closing = only_closing(recipe, only)
@@ -41,6 +45,8 @@ def finish(recipe: Recipe, prepared: Prepared, only: str | None = None) -> Stage
             if stage.needs_consent() and not stage.is_finished(recipe):
                 blocked = stage
                 continue
+            if recipe.time_limit is not None and not stage.is_finished(recipe) and recipe.time_limit.is_over():
+                raise OutOfTime(f"before stage {stage.name}")
             if is_main:
                 console.print(f"Stage {stage.name}: {stage.summary()}")
                 if not stage.is_finished(recipe):

@@ -1,5 +1,6 @@
 """A recipe: everything a run depends on, as one typed value."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from trainers.data.sources import BUILTIN_RUST
 if TYPE_CHECKING:
     from modeling_nanochat import LoopLMConfig
     from recipes.pipeline.initial_model import InitialModel
+    from trainers.stopping import TimeLimit
 
 SHORTEST_TOY_BLOCK, LONGEST_TOY_BLOCK = 32, 512
 # Texts of each source that a dry run reads.
@@ -57,6 +59,11 @@ class TrainingSettings(Settings):
     grad_clip: float = setting("Maximum norm of the gradient.", default=1.0, gt=0)
     logging_steps: int = setting("Steps between two log lines.", default=10, ge=1)
     save_steps: int = setting("Steps between two checkpoints.", default=100, ge=1)
+    max_shard_size: str | None = setting(
+        "Maximum size of a file of weights, such as 14MB, in saved models and checkpoints; None for transformers' "
+        "own, 50GB. The optimizer's state stays one file.",
+        default=None,
+    )
     eval_steps: int = setting(
         "Steps between two measurements of the held-out loss, each after the checkpoint of its step; 0 measures it "
         "only at the end of a stage.",
@@ -93,6 +100,9 @@ class TrainingSettings(Settings):
     def __post_init__(self) -> None:
         rule = f"a multiple of logging_steps={self.logging_steps}, so that a resumed run logs the same means"
         check("training", "save_steps", self.save_steps, rule, self.save_steps % self.logging_steps == 0)
+        size = self.max_shard_size
+        is_size = size is None or re.fullmatch(r"[1-9]\d*(KB|MB|GB)", size) is not None
+        check("training", "max_shard_size", size, "a number with KB, MB or GB, such as 14MB, or None", is_size)
         rule = f"a multiple of save_steps={self.save_steps}: every evaluation has its checkpoint"
         check("training", "eval_steps", self.eval_steps, rule, self.eval_steps % self.save_steps == 0)
 
@@ -130,6 +140,7 @@ class Recipe:
             encodes the data; None for a new model and tokenizer.
         output_dir: Parent of the run's folder.
         prompt: Prompt that the finished model continues in the report.
+        time_limit: Time after which a training ends at a checkpoint; None for no limit.
         gpu: GPU that the recipe was made for, for `--plan`; None for this machine's.
         num_gpus: Number of these GPUs.
     """
@@ -144,6 +155,7 @@ class Recipe:
     init_from: "InitialModel | None" = None
     output_dir: Path = Path("runs")
     prompt: str = "fn "
+    time_limit: "TimeLimit | None" = None
     gpu: str | None = None
     num_gpus: int = 1
 
