@@ -69,7 +69,7 @@ def test_loops_that_run_again_in_backward_find_no_cache(kv_reuse):
         model(TOKENS, past_key_values=DynamicCache(config=model.config))
 
 
-@pytest.mark.parametrize("streams", [1, 2])
+@pytest.mark.parametrize("streams", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_by_loop_only_the_states_at_the_loops_starts_are_kept(streams):
     shape = dict(num_shared_layers=3, num_loops=4, mhc_num_streams=streams, ternary=False)
     none, layer, loop = (bytes_kept_for_backward(model_with(name, **shape)) for name in (None, "layer", "loop"))

@@ -104,7 +104,7 @@ def test_backward_computes_no_product_with_a_weight_and_no_attention_again(strea
     assert attentions["selective"] == attentions[None] < attentions["layer"]
 
 
-@pytest.mark.parametrize("streams", [1, 4])
+@pytest.mark.parametrize("streams", [1, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("backend", [None, pytest.param("aot_eager_decomp_partition", marks=pytest.mark.slow)])
 def test_the_blocks_keep_exactly_the_documented_bytes(streams, backend):
     kept = {}

@@ -238,6 +238,7 @@ def test_without_rows_it_says_where_they_come_from(monkeypatch):
 
 
 @needs_data
+@pytest.mark.slow
 def test_all_published_problems_run_without_crates(tmp_path, verifier):
     """With our replacements instead of those that are stored with the rows, and with the crates asked for again."""
     path = tmp_path / "rows.jsonl.gz"

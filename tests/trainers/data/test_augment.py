@@ -49,6 +49,7 @@ def test_each_kind_applies_to_its_share_of_synthetic_functions(verifier):
     check_shares([Original(str(index), each.code, each.tests) for index, each in enumerate(samples)], verifier)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("NANOCHAT_DATA" not in os.environ, reason="NANOCHAT_DATA is not set: the benchmark is there")
 def test_each_kind_applies_to_its_share_of_human_eval(verifier):
     problems = HumanEvalRust.read().problems

@@ -80,6 +80,7 @@ def test_without_a_compiler_it_stops_with_the_reason_and_its_checkpoint(tmp_path
     assert [step for step, *_ in metrics(tmp_path)] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_two_processes_share_groups_and_agree(tmp_path):
     settings = SETTINGS | dict(per_device_train_batch_size=6, num_generations=4, max_steps=3, save_strategy="no")
     launcher = (sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2")
