@@ -1,0 +1,189 @@
+"""The page and the plot of `retrofit.py`."""
+
+import argparse
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reporting import Columns
+from retrofit_training import ARMS, BATCH_SIZE, GROUP_SIZE, HELD_OUT_BLOCKS, SEQ_LEN
+
+from evaluation.figures import legend_below, ordered_colors, panels, save
+from evaluation.report.overview import Overview
+from evaluation.report.runs import read_runs
+from evaluation.results import Interval, bootstrap
+
+TITLES = {arm.name: arm.title for arm in ARMS}
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """
+    Results of all rungs.
+
+    Attributes:
+        results: Of `run_arm`, by rung and seed.
+        seeds: The seeds.
+    """
+
+    results: Mapping[tuple[str, int], dict]
+    seeds: Sequence[int]
+
+    @classmethod
+    def of(cls, results: Mapping[tuple[str, int], dict], seeds: Sequence[int]) -> "Ladder":
+        """Collect the results."""
+        return cls(results, list(seeds))
+
+    @property
+    def parent(self) -> float:
+        """Held-out loss of the parent, in nats per token."""
+        return self.results["dense_ce", self.seeds[0]]["curve"][0][1]
+
+    def finals(self, arm: str) -> list[float]:
+        """The last held-out loss of every seed."""
+        return [self.results[arm, seed]["curve"][-1][1] for seed in self.seeds]
+
+    def mean_curve(self, arm: str) -> list[tuple[int, float]]:
+        """Mean over the seeds of the held-out loss by step."""
+        curves = [self.results[arm, seed]["curve"] for seed in self.seeds]
+        return [(points[0][0], statistics.mean(loss for _, loss in points)) for points in zip(*curves, strict=True)]
+
+    def difference(self, arm: str, other: str) -> Interval:
+        """Mean difference of the losses of two rungs, over the held-out blocks, with its bootstrap interval."""
+        ours, theirs = (self._by_block(name) for name in (arm, other))
+        return bootstrap([a - b for a, b in zip(ours, theirs, strict=True)])
+
+    def _by_block(self, arm: str) -> list[float]:
+        blocks = [self.results[arm, seed]["by_block"] for seed in self.seeds]
+        return [statistics.mean(each) for each in zip(*blocks, strict=True)]
+
+    def table(self) -> Columns:
+        """One row for each rung."""
+        rows = []
+        for arm in ARMS:
+            finals, results = self.finals(arm.name), [self.results[arm.name, seed] for seed in self.seeds]
+            by_loop = [statistics.mean(losses) for losses in zip(*(each["by_loop"] for each in results), strict=True)]
+            shares = [
+                f"{statistics.mean(each[name] for each in results):.1%}" if name in results[0] else "-"
+                for name in ("zeros", "moved")
+            ]
+            rows.append(
+                [
+                    arm.title,
+                    f"{self.results[arm.name, self.seeds[0]]['curve'][0][1]:.3f}",
+                    f"{statistics.mean(finals):.3f}",
+                    f"{min(finals):.3f} to {max(finals):.3f}",
+                    f"{statistics.mean(finals) - self.parent:+.3f}",
+                    " ".join(f"{loss:.3f}" for loss in by_loop),
+                    *shares,
+                ]
+            )
+        titles = ("Model", "At step 0", "At the end", "Seeds", "Over the parent", "By loop", "Zeros", "Moved")
+        return Columns(titles, 1, rows)
+
+    def comparisons(self) -> Columns:
+        """The differences that the ladder is about."""
+        pairs = (
+            ("ternary_kl", "ternary_ce"),
+            ("ternary_kl_blend", "ternary_kl"),
+            ("ternary_ce", "scratch_ce"),
+            ("ternary_kl", "rounded"),
+            ("ternary_kl", "looped_ce"),
+            ("looped_ce", "dense_ce"),
+        )
+        rows = []
+        for one, other in pairs:
+            found = self.difference(one, other)
+            each = [a - b for a, b in zip(self.finals(one), self.finals(other), strict=True)]
+            rows.append(
+                [
+                    TITLES[one],
+                    TITLES[other],
+                    f"{found.value:+.3f}",
+                    found.limits("+.3f"),
+                    ", ".join(f"{value:+.3f}" for value in each),
+                ]
+            )
+        return Columns(("Model", "Minus", "Difference", "95 % interval", "Each seed"), 2, rows)
+
+    def verdict(self) -> str:
+        """Whether distillation is better than the cross-entropy at equal steps, in a sentence."""
+        found = self.difference("ternary_kl", "ternary_ce")
+        assert found.low is not None and found.high is not None, "there are many blocks"
+        if found.low <= 0 <= found.high:
+            return "At equal steps, distillation and cross-entropy cannot be told apart: the interval includes 0."
+        better, other = ("distillation", "cross-entropy") if found.value < 0 else ("cross-entropy", "distillation")
+        return f"At equal steps, {better} is better than {other}: the interval excludes 0."
+
+
+def plot(ladder: Ladder, path: Path) -> None:
+    """Plot the held-out loss of every rung by step, and at the end."""
+    figure, (curves, bars) = panels(1, 2)
+    trained = [arm for arm in ARMS if arm.trains]
+    for arm, color in zip(trained, ordered_colors(len(trained)), strict=True):
+        curves.plot(*zip(*ladder.mean_curve(arm.name), strict=True), "o-", markersize=3, color=color, label=arm.title)
+    curves.axhline(ladder.parent, color="gray", linestyle="--", label="parent")
+    highest = max(ladder.mean_curve(arm.name)[-1][1] for arm in trained)
+    curves.set(xlabel="step", ylabel="nats per token", title="Held-out loss", ylim=(None, highest + 1))
+    legend_below(curves, 1)
+    names = [arm.title for arm in ARMS]
+    values = [statistics.mean(ladder.finals(arm.name)) - ladder.parent for arm in ARMS]
+    bars.barh(names[::-1], values[::-1], color="tab:blue")
+    bars.set(xlabel="nats per token", title="Held-out loss over the parent, at the end")
+    save(figure, path)
+
+
+def write_page(ladder: Ladder, options: argparse.Namespace, command: str, header: str) -> None:
+    """Write the page and its plot."""
+    path: Path = options.report
+    image = path.with_suffix(".png")
+    plot(ladder, image)
+    tokens = options.steps * BATCH_SIZE * SEQ_LEN
+    loops = {2: "two"}.get(options.num_loops, str(options.num_loops))
+    parts = [
+        f"""# From a dense model to a looped ternary one
+
+Written by
+
+```bash
+{command}
+```
+
+on {header}.
+
+The parent is a Llama of 2.8 million parameters, six layers wide 192, trained here with the classes
+of transformers for {options.parent_steps:,} steps of {BATCH_SIZE} blocks of {SEQ_LEN} tokens of Rust.
+Its held-out loss is {ladder.parent:.3f} nats per token. [`convert`, `loop` and
+`ternarize`](convert.md) make a LoopLM of it, whose core is applied {loops} times, with {GROUP_SIZE}
+weights per scale. Every rung is then trained for {options.steps} steps on the same {tokens:,} tokens,
+with the loss of the last loop alone, AdamW and one learning rate; only the start and the loss
+differ. The held-out loss is over {HELD_OUT_BLOCKS} blocks of other files.
+
+## The ladder
+
+{ladder.table().markdown()}
+
+"At step 0" and "At the end" are held-out losses, the latter the mean of {len(ladder.seeds)} seeds of the order of the
+text, with their range. "Moved" is the share of ternary codes that are not those of the start.
+
+![Held-out loss by step, and over the parent]({image.name})
+
+{ladder.comparisons().markdown()}
+
+The intervals are bootstrap intervals over the held-out blocks, of the mean over the seeds. {ladder.verdict()}
+The parent saw {options.parent_steps * BATCH_SIZE * SEQ_LEN / tokens:.0f} times the tokens of a rung, so that "from
+scratch" is not the loss that this shape reaches with the parent's budget.
+"""
+    ]
+    if options.adapted is not None:
+        parts.append(_adapted(options.adapted))
+    path.write_text("\n".join(parts))
+    print(f"Written to {path} and {image}")
+
+
+def _adapted(folder: Path) -> str:
+    """The part of the page on another model, before and after."""
+    overview = Overview.of(read_runs(folder))
+    header, *rows = overview.rows_by_metric
+    return "\n".join([(folder / "record.md").read_text(), Columns(tuple(header), 2, rows).markdown(), ""])
