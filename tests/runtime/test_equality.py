@@ -21,6 +21,7 @@ ROPE_TYPES = [
     | dict(original_max_position_embeddings=16),
     dict(rope_type="longrope", rope_theta=1e4, factor=2.0, original_max_position_embeddings=16) | LONGROPE,
 ]
+OUTER: dict[str, Any] = dict(num_prelude_layers=1, num_coda_layers=2, loop_update="scaled")
 MODELS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "one scale per matrix": dict(ternary_group_size=-1),
@@ -39,6 +40,10 @@ MODELS: dict[str, dict[str, Any]] = {
     "one loop": dict(num_loops=1),
     "keys of the last loop": dict(kv_reuse="last"),
     "exit at a loop": dict(exit_at_loop=2),
+    "prelude and coda": OUTER | dict(mhc_num_streams=1),
+    "prelude and coda, two streams": OUTER,
+    "prelude, coda and keys of the last loop": OUTER | dict(kv_reuse="last"),
+    "a scaled core alone": dict(loop_update="scaled", ternary=False),
 } | {f"rope {rope['rope_type']}": dict(rope_parameters=rope, max_position_embeddings=24) for rope in ROPE_TYPES}
 
 
