@@ -106,7 +106,7 @@ pub struct Config {
 }
 
 /// Fields of other architectures that would change the outputs.
-const FOREIGN_FIELDS: [&str; 17] = [
+const FOREIGN_FIELDS: [&str; 21] = [
     "max_loop_depth",
     "sliding_window",
     "layer_types",
@@ -117,6 +117,10 @@ const FOREIGN_FIELDS: [&str; 17] = [
     "use_sliding_window",
     "max_window_layers",
     "total_ut_steps",
+    "n_layers_in_prelude",
+    "n_layers_in_recurrent_block",
+    "n_layers_in_coda",
+    "mean_recurrence",
     "early_exit_threshold",
     "early_exit_step",
     "n_layers",
