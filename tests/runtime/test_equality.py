@@ -76,9 +76,9 @@ def test_prompt_and_decoding_have_the_logits_of_pytorch(name):
 
 @torch.no_grad()
 @pytest.mark.parametrize("kv_reuse", ["none", "last"])
-@pytest.mark.parametrize("streams", [1, 2])
-def test_tokens_leave_at_the_same_loop_and_later_tokens_attend_to_their_last_keys(kv_reuse, streams):
-    model = tiny_model(num_loops=4, kv_reuse=kv_reuse, mhc_num_streams=streams)
+@pytest.mark.parametrize(("streams", "outer"), [(1, {}), (2, {}), (2, OUTER)])
+def test_tokens_leave_at_the_same_loop_and_later_tokens_attend_to_their_last_keys(kv_reuse, streams, outer):
+    model = tiny_model(num_loops=4, kv_reuse=kv_reuse, mhc_num_streams=streams, **outer)
     tokens = random_tokens(1, 40)
     model.model.exit_gate.weight.mul_(3)
     logits, loops = Engine.from_model(model, threads=1).logits(tokens[0], prompt_length=8, exit_threshold=0.7)
@@ -108,8 +108,9 @@ def test_greedy_tokens_are_those_of_generate_over_200_tokens():
 
 
 @torch.no_grad()
-def test_packed_folders_are_read_as_pytorch_reads_them(tmp_path):
-    model = tiny_model(activation_bits=None).pack()
+@pytest.mark.parametrize("outer", [{}, OUTER])
+def test_packed_folders_are_read_as_pytorch_reads_them(tmp_path, outer):
+    model = tiny_model(activation_bits=None, **outer).pack()
     model.save_pretrained(tmp_path)
     assert any(name.endswith("weight_codes") for name in load_file(tmp_path / "model.safetensors"))
     tokens = random_tokens(1, 20)

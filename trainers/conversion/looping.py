@@ -129,7 +129,7 @@ def _looped_config(config: LoopLMConfig, num_loops: int, core: tuple[int, int]) 
     """Return the configuration of the looped model. Raises `ValueError` for a wrong number of loops."""
     if isinstance(num_loops, bool) or not isinstance(num_loops, int) or num_loops < 2:
         raise ValueError(f"num_loops must be an integer >= 2, got {num_loops!r}")
-    num_layers = config.num_prelude_layers + config.num_shared_layers + config.num_coda_layers
+    num_layers = config.num_stored_layers
     start, end = core
     looped = copy.deepcopy(config)
     looped.loop_update, looped.num_loops = "scaled", num_loops
