@@ -117,7 +117,7 @@ def test_other_models_existing_folders_and_full_disks_are_refused(tmp_path, caps
     save_dense(tmp_path / "dense")
     assert loop(tmp_path, "--core", "1:3") == 0 and loop(tmp_path, "--core", "1:3") == 2
     assert "output_dir must not exist yet" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="num_loops=2 and loop_update='scaled': it is looped already"):
+    with pytest.raises(ValueError, match="got 2 and 'scaled': it is looped already"):
         loop_model(tmp_path / "new" / "looped", tmp_path / "again")
     save_family(tmp_path / "qwen", "qwen2")
     with pytest.raises(ValueError, match="model_type 'qwen2': convert it first with `nanochat-ternary convert`"):

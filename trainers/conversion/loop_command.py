@@ -61,8 +61,8 @@ def run_loop(options: argparse.Namespace) -> int:
         _print_runs(looped)
     (start, end), layers = looped.core, looped.num_layers
     print(
-        f"Wrote {options.output_dir}: {start} layers of prelude, {end - start} of core in {looped.num_loops} loops, "
-        f"{layers - end} of coda; recorded in {RECORD}"
+        f"Wrote {options.output_dir}: prelude 0:{start}, core {start}:{end} in {looped.num_loops} loops, "
+        f"coda {end}:{layers}; recorded in {RECORD}"
     )
     return 0
 

@@ -102,8 +102,8 @@ def _check_one_loop(config: LoopLMConfig) -> None:
     """Raise `ValueError` for a model that is looped already."""
     if config.num_loops > 1 or config.loop_update != "norm":
         raise ValueError(
-            f"model must have one loop without a prelude, got num_loops={config.num_loops} and "
-            f"loop_update={config.loop_update!r}: it is looped already"
+            f"model must have num_loops=1 and loop_update='norm', got {config.num_loops} and "
+            f"{config.loop_update!r}: it is looped already"
         )
 
 
