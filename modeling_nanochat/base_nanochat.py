@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+from transformers import initialization as init
 from transformers.modeling_utils import PreTrainedModel
 
 from .adapters_nanochat import check_adapters, check_quantizer
@@ -91,6 +92,9 @@ class LoopLMPreTrainedModel(PackedWeightsMixin, PreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, ResidualStreams):
             module.reset_parameters()
+        scale = module._parameters.get("loop_scale")
+        if scale is not None:
+            init.ones_(scale)
 
     @classmethod
     def maybe_distribute_model(cls, model, distributed_config, mesh_manager):

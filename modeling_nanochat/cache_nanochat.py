@@ -1,4 +1,4 @@
-"""Key-value cache of a looped model, with a slot per (loop, shared layer), or per shared layer for the last loop."""
+"""Key-value cache of a looped model, with a slot per (loop, core layer), or per core layer for the last loop."""
 
 import inspect
 from typing import TypeVar
@@ -10,6 +10,7 @@ from transformers.cache_utils import Cache, DynamicLayer, StaticLayer
 from transformers.masking_utils import create_causal_mask
 
 from .exit_nanochat import EarlyExit
+from .slots_nanochat import SlotLayout
 
 # Name of the cache in arguments and outputs: `past_key_values` until transformers 5.23, `cache` since 5.24.
 OLD_CACHE_NAME = "past_key_values"
@@ -42,11 +43,6 @@ def given_cache(past_key_values: Cache | None, kwargs: dict) -> Cache | None:
     if past_key_values is not None and cache is not None:
         raise ValueError("past_key_values and cache are two names of one argument: give one of them")
     return cache if past_key_values is None else past_key_values
-
-
-def slot_index(loop: int, layer: int, num_shared_layers: int) -> int:
-    """Return the index of the cache slot of a shared layer in a loop; all are counted from 0."""
-    return loop * num_shared_layers + layer
 
 
 class AttentionSlot(nn.Module):
@@ -129,27 +125,30 @@ class PassCache:
 
     - Early exit: the keys and values of the last loop that a token ran are also written into the slots of the deeper
       loops, to which later tokens attend.
-    - `kv_reuse="last"`: there is one slot per shared layer. Every loop attends to the slot's keys and values of
+    - `kv_reuse="last"`: there is one slot per layer. Every loop attends to the slot's keys and values of
       earlier passes and to its own ones of this pass, and overwrites those of the previous loop.
 
     Args:
         cache: The wrapped cache.
-        num_shared_layers: Number of shared layers of the model.
+        layout: Order of the slots.
         kv_reuse: "none" or "last".
         early_exit: The early exit of the pass; None without.
     """
 
-    def __init__(self, cache: Cache, num_shared_layers: int, kv_reuse: str, early_exit: EarlyExit | None):
+    def __init__(self, cache: Cache, layout: SlotLayout, kv_reuse: str, early_exit: EarlyExit | None):
         self.cache = cache
-        self.num_shared_layers = num_shared_layers
+        self.layout = layout
         self.keeps_last_loop = kv_reuse == "last"
         self.early_exit = early_exit
-        # Keys and values of this pass by shared layer: for each token, of the last loop that it ran.
+        # Keys and values of this pass by layer of the core: for each token, of the last loop that it ran.
         self._newest: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def update(self, key: torch.Tensor, value: torch.Tensor, slot: int, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
         """Add keys and values like [`~transformers.Cache.update`], and return all that the slot attends to."""
-        loop, layer = divmod(slot, self.num_shared_layers)
+        place = self.layout.core_place(slot)
+        if place is None:
+            return self.cache.update(key, value, slot, **kwargs)
+        loop, layer = place
         if self.early_exit is not None:
             if self.early_exit.some_exited and self.early_exit.running is not None:
                 running = self.early_exit.running[:, None, :, None]
@@ -158,9 +157,10 @@ class PassCache:
             self._newest[layer] = key, value
         if not self.keeps_last_loop:
             return self.cache.update(key, value, slot, **kwargs)
+        kept_slot = self.layout.slot(0, layer)
         if loop > 0:
-            _forget_newest(self.cache.layers[layer], key.shape[-2])
-        return self.cache.update(key, value, layer, **kwargs)
+            _forget_newest(self.cache.layers[kept_slot], key.shape[-2])
+        return self.cache.update(key, value, kept_slot, **kwargs)
 
     def fill_deeper_slots(self, loops_run: int, num_loops: int) -> None:
         """
@@ -174,7 +174,7 @@ class PassCache:
             return
         for loop in range(loops_run, num_loops):
             for layer, (key, value) in self._newest.items():
-                self.cache.update(key, value, slot_index(loop, layer, self.num_shared_layers))
+                self.cache.update(key, value, self.layout.slot(loop, layer))
 
 
 def _forget_newest(layer: object, num_tokens: int) -> None:

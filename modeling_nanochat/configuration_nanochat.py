@@ -10,6 +10,8 @@ from typing import NamedTuple, TypeGuard
 from transformers import GenerationConfig, PreTrainedConfig
 from transformers.modeling_rope_utils import RopeParameters
 
+from .slots_nanochat import SlotLayout
+
 
 class FieldRule(NamedTuple):
     """The values that a configuration field accepts, in words and as a function."""
@@ -39,6 +41,7 @@ POSITIVE_INTEGER_OR_NONE = FieldRule(
     "an integer >= 1 or None", lambda value: value is None or (_is_integer(value) and value >= 1)
 )
 POSITIVE_NUMBER = FieldRule("a finite number > 0", lambda value: _is_number(value) and 0 < value < float("inf"))
+NON_NEGATIVE_INTEGER = FieldRule("an integer >= 0", lambda value: _is_integer(value) and value >= 0)
 NON_NEGATIVE_NUMBER = FieldRule("a finite number >= 0", lambda value: _is_number(value) and 0 <= value < float("inf"))
 BOOLEAN = FieldRule("True or False", lambda value: isinstance(value, bool))
 TOKEN_ID = FieldRule("a token id >= 0 or None", lambda value: value is None or (_is_integer(value) and value >= 0))
@@ -56,6 +59,9 @@ FIELD_RULES: dict[str, FieldRule] = {
     "intermediate_size": POSITIVE_INTEGER,
     "num_shared_layers": POSITIVE_INTEGER,
     "num_loops": POSITIVE_INTEGER,
+    "num_prelude_layers": NON_NEGATIVE_INTEGER,
+    "num_coda_layers": NON_NEGATIVE_INTEGER,
+    "loop_update": _one_of("norm", "scaled"),
     "num_attention_heads": POSITIVE_INTEGER,
     "num_key_value_heads": POSITIVE_INTEGER_OR_NONE,
     "head_dim": POSITIVE_INTEGER_OR_NONE,
@@ -104,6 +110,10 @@ FOREIGN_FIELDS = {
     "use_sliding_window": "attention is always over the whole context",
     "max_window_layers": "attention is always over the whole context",
     "total_ut_steps": "use num_loops",
+    "n_layers_in_prelude": "use num_prelude_layers",
+    "n_layers_in_recurrent_block": "use num_shared_layers",
+    "n_layers_in_coda": "use num_coda_layers",
+    "mean_recurrence": "use num_loops",
     "early_exit_threshold": "use exit_threshold",
     "early_exit_step": "use exit_at_loop",
     "n_layers": "use num_shared_layers",
@@ -133,8 +143,9 @@ def is_looplm(config: PreTrainedConfig) -> bool:
 class LoopLMConfig(PreTrainedConfig):
     """
     Configuration of [`LoopLMModel`] and [`LoopLMForCausalLM`]: a stack of `num_shared_layers` transformer blocks that
-    is applied `num_loops` times (Ouro, arXiv 2510.25741), with ternary weights (BitNet b1.58, arXiv 2402.17764) and
-    optional residual streams (mHC-lite, arXiv 2601.05732).
+    is applied `num_loops` times (Ouro, arXiv 2510.25741), optionally between a prelude and a coda (Huginn, arXiv
+    2502.05171), with ternary weights (BitNet b1.58, arXiv 2402.17764) and optional residual streams (mHC-lite, arXiv
+    2601.05732).
 
     Each field is checked whenever it is set; combinations of fields are checked when the configuration or a model is
     created.
@@ -143,9 +154,16 @@ class LoopLMConfig(PreTrainedConfig):
         vocab_size (`int`, defaults to 50304): Size of the vocabulary.
         hidden_size (`int`, defaults to 768): Width of the hidden states.
         intermediate_size (`int`, defaults to 2048): Width of the SwiGLU feed-forward network.
-        num_shared_layers (`int`, defaults to 6): Number of transformer blocks, which all loops share.
-        num_loops (`int`, defaults to 4): Number of times that the stack is applied. `forward` and `generate` accept
+        num_shared_layers (`int`, defaults to 6): Number of transformer blocks of the core, which all loops share.
+        num_loops (`int`, defaults to 4): Number of times that the core is applied. `forward` and `generate` accept
             another number.
+        num_prelude_layers (`int`, defaults to 0): Number of blocks that are applied once, before the first loop.
+        num_coda_layers (`int`, defaults to 0): Number of blocks that are applied once to the state of the last loop,
+            before the head; in training after every loop, because every loop has a loss.
+        loop_update (`str`, defaults to `"norm"`): How a loop continues from the one before: `"norm"` reads its state
+            through the final norm (Ouro); `"scaled"` reads it as it is and moves it towards the output of the core,
+            `h + loop_scale * (core(h) - h)` with a trained number per channel. With numbers of 0 further loops change
+            nothing. Prelude and coda need `"scaled"`.
         num_attention_heads (`int`, defaults to 12): Number of query heads.
         num_key_value_heads (`int`, *optional*): Number of key and value heads (grouped-query attention); the default
             is `num_attention_heads`.
@@ -216,6 +234,9 @@ class LoopLMConfig(PreTrainedConfig):
     intermediate_size: int = 2048
     num_shared_layers: int = 6
     num_loops: int = 4
+    num_prelude_layers: int = 0
+    num_coda_layers: int = 0
+    loop_update: str = "norm"
     num_attention_heads: int = 12
     num_key_value_heads: int | None = None
     head_dim: int | None = None
@@ -287,16 +308,33 @@ class LoopLMConfig(PreTrainedConfig):
         super().__setattr__(key, value)
 
     @property
+    def slot_layout(self) -> SlotLayout:
+        """Order of the cache slots, from the numbers of layers of prelude, core and coda."""
+        return SlotLayout(self.num_prelude_layers, self.num_shared_layers, self.num_coda_layers)
+
+    @property
+    def num_stored_layers(self) -> int:
+        """Number of blocks with weights of their own: prelude, core and coda."""
+        return self.slot_layout.count(1)
+
+    @property
     def num_hidden_layers(self) -> int:
-        """Effective depth, `num_shared_layers * num_loops`, from which key-value caches are sized."""
-        return self.num_shared_layers * self.num_loops
+        """
+        Effective depth, `num_prelude_layers + num_shared_layers * num_loops + num_coda_layers`, from which key-value
+        caches are sized.
+        """
+        return self.slot_layout.count(self.num_loops)
 
     @num_hidden_layers.setter
     def num_hidden_layers(self, value: int):
         raise AttributeError(
-            "LoopLMConfig.num_hidden_layers is num_shared_layers * num_loops; set those instead, "
-            f"got num_hidden_layers={value!r}"
+            "LoopLMConfig.num_hidden_layers is num_prelude_layers + num_shared_layers * num_loops + num_coda_layers; "
+            f"set those instead, got num_hidden_layers={value!r}"
         )
+
+    def num_cache_slots(self, loops: int) -> int:
+        """Return the number of cache slots that hold keys and values after passes with this number of loops."""
+        return self.slot_layout.count(1 if self.kv_reuse == "last" else loops)
 
     def head_sizes(self) -> tuple[int, int]:
         """Return `num_key_value_heads` and `head_dim`, which are not None after initialization."""
@@ -322,6 +360,9 @@ class LoopLMConfig(PreTrainedConfig):
             self._refuse("num_key_value_heads", f"a divisor of num_attention_heads={self.num_attention_heads}")
         if head_dim % 2:
             self._refuse("head_dim", "even, because rotary embeddings rotate pairs")
+        if self.loop_update != "scaled" and self.num_prelude_layers + self.num_coda_layers > 0:
+            given = f"num_prelude_layers={self.num_prelude_layers} and num_coda_layers={self.num_coda_layers}"
+            self._refuse("loop_update", f'"scaled" when there is a prelude or a coda ({given})')
         if self.exit_at_loop is not None and self.exit_at_loop > self.num_loops:
             self._refuse("exit_at_loop", f"at most num_loops={self.num_loops}")
         if self.exit_at_loop is not None and self.exit_threshold < 1:

@@ -118,8 +118,8 @@ class EarlyExit:
     Attributes:
         running (`torch.BoolTensor` of shape `(batch, seq)`): Tokens that have not exited; None before the first loop.
         some_exited: Whether at least one token has exited.
-        state (`torch.FloatTensor` of shape `(batch, seq, hidden)`): Hidden states, of each token those of the last
-            loop that it ran.
+        state (`torch.FloatTensor` of shape `(..., batch, seq, hidden)`): Hidden states, of each token those of the
+            last loop that it ran.
         loops_used (`torch.LongTensor` of shape `(batch, seq)`): Number of loops that each token has run.
     """
 
@@ -137,7 +137,7 @@ class EarlyExit:
         Update the tokens after a loop.
 
         Args:
-            state: Hidden states after the loop, of shape `(batch, seq, hidden)`.
+            state: Hidden states after the loop, of shape `(..., batch, seq, hidden)`.
             gate_logits: Logits of the gate after the loop, of shape `(batch, seq)`.
 
         Returns:

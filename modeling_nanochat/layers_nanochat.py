@@ -1,4 +1,4 @@
-"""The shared transformer block: attention and MLP with residual connections."""
+"""The transformer block: attention and MLP with residual connections."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,7 +13,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb, eager_attention_forward
 
 from .adapters_nanochat import TernaryHost
-from .cache_nanochat import CACHE_NAME, AttentionSlot, slot_index
+from .cache_nanochat import CACHE_NAME, AttentionSlot
 from .configuration_nanochat import LoopLMConfig
 from .packed_nanochat import PackedBitLinear
 from .recomputation_nanochat import checkpoint_selectively
@@ -43,7 +43,7 @@ class LoopLMAttention(TernaryHost):
 
     Args:
         config: The configuration of the model.
-        layer: Index of the shared layer.
+        layer: Index of the layer in the model.
     """
 
     def __init__(self, config: LoopLMConfig, layer: int):
@@ -71,8 +71,7 @@ class LoopLMAttention(TernaryHost):
     def slot(self, loop: int) -> AttentionSlot:
         """Return the stand-in for this module in a loop, counted from 0; see [`AttentionSlot`]."""
         if loop not in self._slots:
-            index = slot_index(loop, self.layer, self.config.num_shared_layers)
-            self._slots[loop] = AttentionSlot(self.config, index)
+            self._slots[loop] = AttentionSlot(self.config, self.config.slot_layout.slot(loop, self.layer))
         return self._slots[loop].train(self.training)
 
     def forward(
@@ -135,14 +134,14 @@ class LoopLMMLP(TernaryHost):
 
 class LoopLMDecoderLayer(GradientCheckpointingLayer):
     """
-    Transformer block, shared by all loops: attention and MLP with pre-norm, and post-norm with
+    Transformer block, of the core shared by all loops: attention and MLP with pre-norm, and post-norm with
     `config.sandwich_norm`, in a plain residual connection or in residual streams.
 
     Input and output have shape `(batch, seq, hidden)`, or `(streams, batch, seq, hidden)` with several streams.
 
     Args:
         config: The configuration of the model.
-        layer: Index of the shared layer.
+        layer: Index of the layer in the model.
 
     Attributes:
         compiled_block: One compiled function for all blocks and loops, for passes without a cache;

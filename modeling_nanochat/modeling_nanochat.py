@@ -1,9 +1,8 @@
-"""PyTorch LoopLM model: a stack of shared transformer blocks applied several times, with an exit gate per loop."""
+"""PyTorch LoopLM model: a core of transformer blocks applied several times, with an exit gate per loop."""
 
-from collections.abc import Generator, Iterable
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
-from threading import Lock
 from typing import Any
 
 import torch
@@ -24,10 +23,9 @@ from .generation_nanochat import LoopLMGenerationMixin
 from .layers_nanochat import LoopLMDecoderLayer, LoopLMDecoderLayers, quantize_weights, run_block
 from .loss_nanochat import loop_loss, next_labels
 from .outputs_nanochat import LoopLMCausalLMOutput, LoopLMModelOutput
-from .packed_nanochat import PackedBitLinear
 from .recomputation_nanochat import group_size
 from .streams_nanochat import LoopRMSNorm, collapse_streams, expand_streams, stream_divergence
-from .ternary_nanochat import BitLinear
+from .weight_cache_nanochat import WeightCacheMixin
 
 NO_LABELS = (
     "labels must be given with num_items_in_batch, got none: with label_smoothing_factor and compute_loss_func the "
@@ -37,11 +35,8 @@ NO_LABELS = (
 
 QK_NORMS = ("layers.*.self_attn.q_norm", "layers.*.self_attn.k_norm")
 
-# Threads may enter and leave `cached_weights` of one model in any order. A lock in the model could not be copied.
-_cache_users_lock = Lock()
 
-
-class LoopLMModel(LoopLMPreTrainedModel):
+class LoopLMModel(WeightCacheMixin, LoopLMPreTrainedModel):
     """
     The bare LoopLM model, which returns hidden states without a language modeling head on top.
 
@@ -49,6 +44,9 @@ class LoopLMModel(LoopLMPreTrainedModel):
         config: The configuration of the model.
 
     Attributes:
+        layers: The blocks of prelude, core and coda, in this order.
+        loop_scale (`torch.nn.Parameter` of shape `(hidden,)`): With `config.loop_update="scaled"`, how far the loops
+            after the first one move each channel of the state towards the output of the core; otherwise None.
         checkpoint_loops: In training, save only the state at the start of each loop and recompute the loop in the
             backward pass. Together with activation checkpointing there are two levels: the inputs of the layers are
             then in memory for one loop at a time. `activation_checkpointing_enable({"granularity": "loop"})` sets it.
@@ -60,14 +58,14 @@ class LoopLMModel(LoopLMPreTrainedModel):
         ValueError: The fields of the configuration contradict each other.
     """
 
-    layers: LoopLMDecoderLayers
-
     def __init__(self, config: LoopLMConfig):
         config.validate_architecture()
         super().__init__(config)
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        layers = [LoopLMDecoderLayer(config, layer) for layer in range(config.num_shared_layers)]
+        layers = [LoopLMDecoderLayer(config, layer) for layer in range(config.num_stored_layers)]
         self.layers = LoopLMDecoderLayers(layers)
+        scaled = config.loop_update == "scaled"
+        self.loop_scale = nn.Parameter(torch.empty(config.hidden_size)) if scaled else None
         self.norm = LoopRMSNorm(config.hidden_size, config.rms_norm_eps)
         self.exit_gate = ExitGate(config.hidden_size)
         # It reads only fields that both configurations have.
@@ -75,43 +73,10 @@ class LoopLMModel(LoopLMPreTrainedModel):
         self.gradient_checkpointing = False
         self.checkpoint_loops = False
         self.checkpoint_groups = False
-        self._cache_weights = False
-        self._weight_cache_users = 0
         self.post_init()
         if config.qk_norm:
             # Only in the plan of models that have these norms: transformers warns of rules without a module.
             self.tp_plan.update(dict.fromkeys(QK_NORMS, "replicated_with_grad_allreduce"))
-
-    @contextmanager
-    def cached_weights(self) -> Generator[None]:
-        """
-        Context manager in which forward passes without gradients share the quantized weights of the ternary layers,
-        instead of quantizing the latent weights in every pass. `generate` uses it.
-
-        The weights must not change in this context, in any thread that is in it.
-        """
-        with _cache_users_lock:
-            self._weight_cache_users += 1
-            self._cache_weights = True
-        try:
-            yield
-        finally:
-            with _cache_users_lock:
-                self._weight_cache_users -= 1
-                self._cache_weights = self._weight_cache_users > 0
-            if not self._cache_weights:
-                self._clear_quantized_weights()
-
-    def ternary_layers(self) -> list[BitLinear | PackedBitLinear]:
-        """Return the ternary layers of all blocks, including those that an adapter wraps."""
-        return [module for layer in self.layers for module in layer.ternary_layers()]
-
-    def __getstate__(self):
-        return self.__dict__ | {"_cache_weights": False, "_weight_cache_users": 0}
-
-    def _clear_quantized_weights(self) -> None:
-        for module in self.ternary_layers():
-            module.clear_quantized_weight()
 
     @merge_with_config_defaults
     @capture_outputs
@@ -146,7 +111,8 @@ class LoopLMModel(LoopLMPreTrainedModel):
                 the pass that finds the cache empty) always run all loops, as do all tokens in training and without a
                 cache.
             exit_at_loop: Stop after this loop, counted from 1, for all tokens.
-            output_loop_states: Whether to return the hidden states after each loop.
+            output_loop_states: Whether to return the hidden states that the head reads after each loop. With a coda
+                there is no cache then.
             prompt_length: Number of tokens at the start of the cache that run all loops with `exit_threshold`, even
                 if the prompt comes in several passes or together with other tokens.
             finished (`torch.BoolTensor` of shape `(batch,)`): Rows that have ended. With `exit_threshold`, no loop is
@@ -160,6 +126,14 @@ class LoopLMModel(LoopLMPreTrainedModel):
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("You must give exactly one of input_ids and inputs_embeds.")
         past_key_values = given_cache(past_key_values, kwargs)
+        if output_loop_states and self.config.num_coda_layers > 0:
+            if past_key_values is not None:
+                raise ValueError(
+                    "past_key_values must be None with labels or output_loop_states=True in a model with a coda: it "
+                    "is applied after every loop, and its cache slots hold the keys and values of one. Leave the "
+                    "cache out, or read last_hidden_state or logits of each pass."
+                )
+            use_cache = False
         checkpoint_loops = self.checkpoint_loops and self.training and torch.is_grad_enabled()
         if checkpoint_loops:
             if past_key_values is not None:
@@ -175,8 +149,7 @@ class LoopLMModel(LoopLMPreTrainedModel):
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.config)
         if past_key_values is not None:
-            kept_loops = 1 if self.config.kv_reuse == "last" else loops
-            ensure_slots(past_key_values, kept_loops * self.config.num_shared_layers, self.config.kv_reuse)
+            ensure_slots(past_key_values, self.config.num_cache_slots(loops), self.config.kv_reuse)
         attention_arguments = kwargs
         positions: torch.Tensor | None = position_ids
         if positions is not None:
@@ -199,7 +172,7 @@ class LoopLMModel(LoopLMPreTrainedModel):
             )
         pass_cache = None
         if past_key_values is not None and (early_exit is not None or self.config.kv_reuse == "last"):
-            pass_cache = PassCache(past_key_values, self.config.num_shared_layers, self.config.kv_reuse, early_exit)
+            pass_cache = PassCache(past_key_values, self.config.slot_layout, self.config.kv_reuse, early_exit)
         reuse_weights = self._cache_weights and not torch.is_grad_enabled()
         # Once for all loops: the loops' gradients of a weight are then added before the step through the rounding.
         compiled = self.layers[0].compiled_block is not None and past_key_values is None
@@ -207,36 +180,44 @@ class LoopLMModel(LoopLMPreTrainedModel):
             layer.keep_quantized_weights(reuse_weights, compiled)
 
         num_streams = self.config.mhc_num_streams
+        run = partial(
+            self._run,
+            attention_mask=causal_mask,
+            use_cache=use_cache,
+            position_embeddings=position_embeddings,
+            **{CACHE_NAME: past_key_values if pass_cache is None else pass_cache},
+            **attention_arguments,
+        )
+        if checkpoint_loops:
+            run = partial(checkpoint, run, use_reentrant=False)
+        prelude, core, coda = self._stages()
         hidden_states = expand_streams(inputs_embeds, num_streams)
+        if self.loop_scale is not None and loops == 1 and torch.is_grad_enabled():
+            # DistributedDataParallel needs a gradient of every trainable parameter: here one of 0.
+            hidden_states = hidden_states + self.loop_scale[:0].sum().to(hidden_states.dtype)
+        if prelude:
+            hidden_states = run(prelude, hidden_states, loop=0)
         loop_hidden_states, gate_logits = [], []
         divergence = None
         for loop in range(loops):
-            one_loop = partial(
-                self._one_loop,
-                loop=loop,
-                attention_mask=causal_mask,
-                use_cache=use_cache,
-                position_embeddings=position_embeddings,
-                **{CACHE_NAME: past_key_values if pass_cache is None else pass_cache},
-                **attention_arguments,
-            )
-            if checkpoint_loops:
-                hidden_states = checkpoint(one_loop, hidden_states, use_reentrant=False)
-            else:
-                hidden_states = one_loop(hidden_states)
-            loop_state = self.norm(collapse_streams(hidden_states, num_streams))
-            gate_logits.append(self._gate_logits(loop_state))
-            all_exited = early_exit is not None and early_exit.after_loop(loop_state, gate_logits[-1])
+            hidden_states = run(core, hidden_states, None if loop == 0 else self.loop_scale, loop=loop)
+            normed_state = loop_state = self.norm(collapse_streams(hidden_states, num_streams))
+            gate_logits.append(self._gate_logits(normed_state))
+            all_exited = early_exit is not None and early_exit.after_loop(hidden_states, gate_logits[-1])
+            is_last = all_exited or loop == loops - 1
+            if (coda or early_exit is not None) and (is_last or output_loop_states):
+                read_states = hidden_states if early_exit is None else early_exit.state
+                if coda:
+                    read_states = run(coda, read_states, loop=0)
+                loop_state = self.norm(collapse_streams(read_states, num_streams))
             if output_loop_states:
-                loop_hidden_states.append(loop_state if early_exit is None else early_exit.state)
-            if all_exited:
+                loop_hidden_states.append(loop_state)
+            if self.training and num_streams > 1 and is_last:
+                divergence = stream_divergence(hidden_states, attention_mask)
+            if is_last:
                 break
-            if num_streams == 1:
-                hidden_states = loop_state
-            else:
-                if self.training and loop == loops - 1:
-                    divergence = stream_divergence(hidden_states, attention_mask)
-                hidden_states = self.norm(hidden_states, dim=(0, -1))
+            if self.loop_scale is None:
+                hidden_states = normed_state if num_streams == 1 else self.norm(hidden_states, dim=(0, -1))
         # With activation checkpointing, backward applies the layers again.
         recomputes = self.training and (checkpoint_loops or any(layer.gradient_checkpointing for layer in self.layers))
         if not reuse_weights and not (recomputes and torch.is_grad_enabled()):
@@ -249,7 +230,7 @@ class LoopLMModel(LoopLMPreTrainedModel):
         else:
             assert pass_cache is not None, "early exit needs a cache"
             pass_cache.fill_deeper_slots(loop + 1, loops)
-            loop_state, loops_used = early_exit.state, early_exit.loops_used
+            loops_used = early_exit.loops_used
             gate_logits, exit_pdf = early_exit.distribution(gate_logits, loops)
             loop_hidden_states += [loop_state] * (loops - len(loop_hidden_states))
         cache_field: dict[str, Any] = {CACHE_NAME: past_key_values}
@@ -263,22 +244,36 @@ class LoopLMModel(LoopLMPreTrainedModel):
             **cache_field,
         )
 
-    def _one_loop(self, hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
-        """Apply all layers once."""
-        if not (self.checkpoint_groups and self.training and torch.is_grad_enabled()):
-            return _apply(self.layers, hidden_states, **kwargs)
-        size = group_size(len(self.layers))
-        for start in range(0, len(self.layers), size):
-            group = partial(_apply, self.layers[start : start + size], **kwargs)
-            hidden_states = checkpoint(group, hidden_states, use_reentrant=False)
-        return hidden_states
+    def _stages(self) -> tuple[list[LoopLMDecoderLayer], list[LoopLMDecoderLayer], list[LoopLMDecoderLayer]]:
+        """Return the layers of prelude, core and coda."""
+        layers, layout = list(self.layers), self.config.slot_layout
+        end = layout.prelude + layout.core
+        return layers[: layout.prelude], layers[layout.prelude : end], layers[end:]
+
+    def _run(
+        self,
+        layers: Sequence[LoopLMDecoderLayer],
+        hidden_states: torch.Tensor,
+        scale: torch.Tensor | None = None,
+        **kwargs,
+    ) -> torch.Tensor:
+        """Apply layers; with a scale, move the hidden states only by this part towards the output."""
+        output = hidden_states
+        if self.checkpoint_groups and self.training and torch.is_grad_enabled():
+            size = group_size(len(layers))
+            for start in range(0, len(layers), size):
+                group = partial(_run_each, layers[start : start + size], **kwargs)
+                output = checkpoint(group, output, use_reentrant=False)
+        else:
+            output = _run_each(layers, output, **kwargs)
+        return output if scale is None else hidden_states + scale * (output - hidden_states)
 
     def _gate_logits(self, loop_state: torch.Tensor) -> torch.Tensor:
         """Map hidden states `(batch, seq, hidden)` to the logits of the exit gate, `(batch, seq)` in fp32."""
         return self.exit_gate(loop_state).squeeze(-1).float() / self.config.exit_temperature
 
 
-def _apply(layers: Iterable[nn.Module], hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
+def _run_each(layers: Sequence[LoopLMDecoderLayer], hidden_states: torch.Tensor, **kwargs) -> torch.Tensor:
     for layer in layers:
         hidden_states = layer(hidden_states, **kwargs)
     return hidden_states

@@ -18,7 +18,7 @@ class LoopLMModelOutput(ModelOutput):
     Attributes:
         last_hidden_state (`torch.FloatTensor` of shape `(batch, seq, hidden)`): Hidden states after the final norm, of
             each token those of the last loop that it ran.
-        past_key_values (`Cache`): Cache with a layer per (loop, shared layer), or per shared layer with
+        past_key_values (`Cache`): Cache with a slot per (loop, layer), or per layer with
             `kv_reuse="last"`. The field is called `cache` since transformers 5.24.
         hidden_states (`tuple[torch.FloatTensor]`): With `output_hidden_states=True`, the embeddings and the output of
             every application of a block, each of shape `(batch, seq, hidden)`, or `(streams, batch, seq, hidden)` with

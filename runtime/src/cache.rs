@@ -1,4 +1,5 @@
-//! Keys and values of the tokens of one text, for every loop and layer.
+//! Keys and values of the tokens of one text, for the layers of prelude and coda, and for every loop and layer of the
+//! core.
 
 #![forbid(unsafe_code)]
 
@@ -9,7 +10,9 @@ pub(crate) use crate::kernels::attention::TILE;
 /// Sizes of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheShape {
-    /// Number of shared layers.
+    /// Number of layers of prelude and coda.
+    pub outer: usize,
+    /// Number of layers of the core.
     pub layers: usize,
     /// Number of loops whose keys and values are kept.
     pub loops: usize,
@@ -17,6 +20,24 @@ pub struct CacheShape {
     pub heads: usize,
     /// Width of a head.
     pub head_dim: usize,
+}
+
+impl CacheShape {
+    /// Return the slot of a layer of the core in a loop; both are counted from 0.
+    pub fn looped(&self, loop_index: usize, layer: usize) -> Slot {
+        assert!(loop_index < self.loops && layer < self.layers);
+        Slot(self.outer + loop_index * self.layers + layer)
+    }
+
+    /// Return the slot of a layer of the prelude, or after those of the coda.
+    pub fn outer(&self, layer: usize) -> Slot {
+        assert!(layer < self.outer);
+        Slot(layer)
+    }
+
+    fn slots(&self) -> usize {
+        self.outer + self.loops * self.layers
+    }
 }
 
 /// Keys and values of consecutive positions.
@@ -28,7 +49,7 @@ pub struct KeyValues {
     /// Number of positions, a multiple of [`TILE`].
     capacity: usize,
     length: usize,
-    /// `[loop][layer][head]`, each with the keys `[capacity / TILE][head_dim][TILE]` and the values
+    /// `[slot][head]`, each with the keys `[capacity / TILE][head_dim][TILE]` and the values
     /// `[capacity][head_dim]`.
     data: Vec<f32>,
 }
@@ -37,7 +58,7 @@ impl KeyValues {
     /// Create an empty cache for this many positions.
     pub fn new(shape: CacheShape, positions: usize) -> Self {
         let capacity = positions.next_multiple_of(TILE);
-        let size = shape.loops * shape.layers * shape.heads * 2 * capacity * shape.head_dim;
+        let size = shape.slots() * shape.heads * 2 * capacity * shape.head_dim;
         KeyValues { shape, capacity, length: 0, data: vec![0.0; size] }
     }
 
@@ -54,7 +75,7 @@ impl KeyValues {
     /// Bytes of the positions that are complete.
     pub fn bytes(&self) -> usize {
         let shape = self.shape;
-        shape.loops * shape.layers * shape.heads * 2 * self.length * shape.head_dim * std::mem::size_of::<f32>()
+        shape.slots() * shape.heads * 2 * self.length * shape.head_dim * std::mem::size_of::<f32>()
     }
 
     /// Return the keys, in tiles `[capacity / TILE][head_dim][TILE]`, and the values, `[capacity][head_dim]`.
@@ -79,13 +100,13 @@ impl KeyValues {
         }
     }
 
-    /// Copy a position of one loop into a deeper one, in all layers.
+    /// Copy a position of one loop into a deeper one, in all layers of the core.
     pub fn copy_loop(&mut self, position: usize, from: usize, to: usize) {
         let dim = self.shape.head_dim;
         for layer in 0..self.shape.layers {
             for head in 0..self.shape.heads {
-                let source = self.start(Slot { loop_index: from, layer }, head);
-                let target = self.start(Slot { loop_index: to, layer }, head);
+                let source = self.start(self.shape.looped(from, layer), head);
+                let target = self.start(self.shape.looped(to, layer), head);
                 let key = position / TILE * dim * TILE + position % TILE;
                 for index in 0..dim {
                     self.data[target + key + index * TILE] = self.data[source + key + index * TILE];
@@ -97,20 +118,15 @@ impl KeyValues {
     }
 
     fn start(&self, slot: Slot, head: usize) -> usize {
-        let CacheShape { layers, loops, heads, head_dim } = self.shape;
-        assert!(slot.loop_index < loops && slot.layer < layers && head < heads);
-        ((slot.loop_index * layers + slot.layer) * heads + head) * 2 * self.capacity * head_dim
+        let CacheShape { heads, head_dim, .. } = self.shape;
+        assert!(slot.0 < self.shape.slots() && head < heads);
+        (slot.0 * heads + head) * 2 * self.capacity * head_dim
     }
 }
 
-/// A layer in a loop; both are counted from 0.
+/// Place of a layer's keys and values: prelude, coda, then the core of each loop. See [`CacheShape`].
 #[derive(Clone, Copy, Debug)]
-pub struct Slot {
-    /// Index of the loop, 0 if only the last one is kept.
-    pub loop_index: usize,
-    /// Index of the shared layer.
-    pub layer: usize,
-}
+pub struct Slot(usize);
 
 /// Cache of one text, whose first positions may be shared with other texts.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use crate::fields::{Fields, MAX_SIZE};
 use crate::json::Json;
 use crate::rope_parameters::Rope;
 
-/// Maximum of `num_loops` and of `num_shared_layers`.
+/// Maximum of `num_loops` and of the numbers of layers.
 pub const MAX_DEPTH: usize = 1 << 16;
 /// Number of ternary codes in a byte of packed weights.
 pub const PACKED_CODES: usize = 4;
@@ -32,6 +32,15 @@ pub enum KvReuse {
     None,
     /// Those of the last loop.
     Last,
+}
+
+/// How a loop changes the state of the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoopUpdate {
+    /// Each loop reads the final norm of the state (Ouro).
+    Norm,
+    /// From the second loop on, the change by the core is multiplied by `loop_scale`.
+    Scaled,
 }
 
 /// Projections of the attention that have a bias.
@@ -62,7 +71,11 @@ pub struct Config {
     pub vocab_size: usize,
     pub hidden_size: usize,
     pub intermediate_size: usize,
+    pub num_prelude_layers: usize,
+    /// Layers of the core, which all loops share.
     pub num_shared_layers: usize,
+    pub num_coda_layers: usize,
+    pub loop_update: LoopUpdate,
     pub num_loops: usize,
     pub num_attention_heads: usize,
     pub num_key_value_heads: usize,
@@ -93,7 +106,7 @@ pub struct Config {
 }
 
 /// Fields of other architectures that would change the outputs.
-const FOREIGN_FIELDS: [&str; 17] = [
+const FOREIGN_FIELDS: [&str; 21] = [
     "max_loop_depth",
     "sliding_window",
     "layer_types",
@@ -104,6 +117,10 @@ const FOREIGN_FIELDS: [&str; 17] = [
     "use_sliding_window",
     "max_window_layers",
     "total_ut_steps",
+    "n_layers_in_prelude",
+    "n_layers_in_recurrent_block",
+    "n_layers_in_coda",
+    "mean_recurrence",
     "early_exit_threshold",
     "early_exit_step",
     "n_layers",
@@ -114,11 +131,14 @@ const FOREIGN_FIELDS: [&str; 17] = [
 ];
 
 /// Fields of LoopLM whose value cannot be null.
-const NOT_NULL: [&str; 20] = [
+const NOT_NULL: [&str; 23] = [
     "vocab_size",
     "hidden_size",
     "intermediate_size",
+    "num_prelude_layers",
     "num_shared_layers",
+    "num_coda_layers",
+    "loop_update",
     "num_loops",
     "num_attention_heads",
     "max_position_embeddings",
@@ -171,6 +191,11 @@ impl Config {
         self.ternary_group_size.unwrap_or(inputs)
     }
 
+    /// Number of layers, each counted once: prelude, core and coda.
+    pub fn num_layers(&self) -> usize {
+        self.num_prelude_layers + self.num_shared_layers + self.num_coda_layers
+    }
+
     /// Check the combinations of fields.
     fn check(&self) -> Result<()> {
         let refuse = |text: String| Err(Error::Invalid(text));
@@ -183,10 +208,22 @@ impl Config {
         if !self.head_dim.is_multiple_of(2) {
             return refuse(format!("head_dim must be even, got {}", self.head_dim));
         }
-        for (name, value) in [("num_shared_layers", self.num_shared_layers), ("num_loops", self.num_loops)] {
+        for (name, value) in [
+            ("num_prelude_layers", self.num_prelude_layers),
+            ("num_shared_layers", self.num_shared_layers),
+            ("num_coda_layers", self.num_coda_layers),
+            ("num_loops", self.num_loops),
+        ] {
             if value > MAX_DEPTH {
                 return refuse(format!("{name} must be at most {MAX_DEPTH}, got {value}"));
             }
+        }
+        let outer = self.num_prelude_layers + self.num_coda_layers;
+        if outer > 0 && self.loop_update != LoopUpdate::Scaled {
+            return refuse(format!(
+                "loop_update must be \"scaled\" with num_prelude_layers={} and num_coda_layers={}, got \"norm\"",
+                self.num_prelude_layers, self.num_coda_layers
+            ));
         }
         // Both factors are at most `MAX_SIZE`.
         if self.num_attention_heads as u64 * self.head_dim as u64 > MAX_SIZE as u64 {
@@ -278,6 +315,11 @@ fn looplm(fields: Fields<'_>, json: &Json) -> Result<Config> {
         Some("last") => KvReuse::Last,
         Some(_) => return fields.refuse("kv_reuse", "\"none\" or \"last\""),
     };
+    let loop_update = match fields.string("loop_update")? {
+        None | Some("norm") => LoopUpdate::Norm,
+        Some("scaled") => LoopUpdate::Scaled,
+        Some(_) => return fields.refuse("loop_update", "\"norm\" or \"scaled\""),
+    };
     let attention_bias = match fields.string("attention_bias")? {
         None | Some("none") => AttentionBias::None,
         Some("qkv") => AttentionBias::Qkv,
@@ -301,7 +343,10 @@ fn looplm(fields: Fields<'_>, json: &Json) -> Result<Config> {
         vocab_size: size("vocab_size", 50304)?,
         hidden_size,
         intermediate_size: size("intermediate_size", 2048)?,
+        num_prelude_layers: fields.count("num_prelude_layers")?.unwrap_or(0),
         num_shared_layers: size("num_shared_layers", 6)?,
+        num_coda_layers: fields.count("num_coda_layers")?.unwrap_or(0),
+        loop_update,
         num_loops: size("num_loops", 4)?,
         num_attention_heads,
         num_key_value_heads: size("num_key_value_heads", num_attention_heads)?,
@@ -358,7 +403,10 @@ fn ouro(fields: Fields<'_>) -> Result<Config> {
         vocab_size: size("vocab_size")?,
         hidden_size,
         intermediate_size: size("intermediate_size")?,
+        num_prelude_layers: 0,
         num_shared_layers,
+        num_coda_layers: 0,
+        loop_update: LoopUpdate::Norm,
         num_loops: size("total_ut_steps")?,
         num_attention_heads,
         num_key_value_heads: fields.size("num_key_value_heads")?.unwrap_or(num_attention_heads),

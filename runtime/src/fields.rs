@@ -47,6 +47,12 @@ impl<'a> Fields<'a> {
         self.converted(name, &format!("an integer from 1 to {MAX_SIZE}"), accepts)
     }
 
+    /// An integer that may be 0.
+    pub fn count(self, name: &str) -> Result<Option<usize>> {
+        let accepts = |json: &Json| json.as_usize().filter(|value| *value <= MAX_SIZE);
+        self.converted(name, &format!("an integer from 0 to {MAX_SIZE}"), accepts)
+    }
+
     /// A finite number above `minimum`, or equal to it if `closed`.
     pub fn number(self, name: &str, minimum: f64, closed: bool) -> Result<Option<f64>> {
         let accepts = |json: &Json| {

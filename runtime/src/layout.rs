@@ -2,9 +2,12 @@
 
 #![forbid(unsafe_code)]
 
-use crate::config::{AttentionBias, Config, Family, WeightFormat, PACKED_CODES};
+use crate::config::{AttentionBias, Config, Family, LoopUpdate, WeightFormat, PACKED_CODES};
 use crate::error::{Error, Result};
 use crate::safetensors::{Dtype, Weights};
+
+/// Name of the factors of the loops' changes.
+pub const LOOP_SCALE: &str = "model.loop_scale";
 
 /// Check that the weights have every tensor of a model, with its shape and type, before any is read. Afterwards every
 /// size of the configuration is bounded by the sizes of the files. Tensors beyond those are an error as well.
@@ -25,7 +28,10 @@ pub fn check(config: &Config, weights: &Weights) -> Result<()> {
     let gate = exit_gate(config);
     checker.float(&format!("{gate}.weight"), &[1, hidden])?;
     checker.float(&format!("{gate}.bias"), &[1])?;
-    for layer in 0..config.num_shared_layers {
+    if config.loop_update == LoopUpdate::Scaled {
+        checker.float(LOOP_SCALE, &[hidden])?;
+    }
+    for layer in 0..config.num_layers() {
         check_layer(config, &format!("model.layers.{layer}"), &mut checker)?;
     }
     let total = weights.names().count();

@@ -262,6 +262,20 @@ fn configurations_keep_the_rules_of_python() {
         ("\"packed\"", "\"packed\", \"eos_token_id\": 300", "eos_token_id must be below vocab_size=300"),
         ("\"packed\"", "\"packed\", \"exit_at_loop\": 5", "exit_at_loop must be at most num_loops=4"),
         ("\"packed\"", "\"packed\", \"num_loops\": 70000", "num_loops must be at most 65536"),
+        (
+            "\"packed\"",
+            "\"packed\", \"num_prelude_layers\": 1",
+            "loop_update must be \"scaled\" with num_prelude_layers=1",
+        ),
+        ("\"packed\"", "\"packed\", \"num_coda_layers\": 2", "num_coda_layers=2, got \"norm\""),
+        ("\"packed\"", "\"packed\", \"num_coda_layers\": -1", "num_coda_layers must be an integer from 0 to"),
+        ("\"packed\"", "\"packed\", \"num_coda_layers\": null", "num_coda_layers must be left out or a value"),
+        (
+            "\"packed\"",
+            "\"packed\", \"loop_update\": \"scaled\", \"num_prelude_layers\": 2147483648",
+            "num_prelude_layers must be at most 65536",
+        ),
+        ("\"packed\"", "\"packed\", \"loop_update\": \"lerp\"", "loop_update must be \"norm\" or \"scaled\""),
         ("\"packed\"", "\"packed\", \"activation_bits\": 4", "activation_bits must be 8 or null"),
         ("\"default\"", "\"axial\"", "rope_parameters.rope_type must be default, linear"),
         ("\"default\"", "\"yarn\"", "rope_parameters.factor must be a finite number >= 1, got nothing"),
@@ -274,6 +288,26 @@ fn configurations_keep_the_rules_of_python() {
     assert_eq!((one_scale.ternary_group_size, one_scale.group_size(16)), (None, 16));
     let float = changed("\"packed\"", "\"packed\", \"activation_bits\": null, \"eos_token_id\": null").unwrap();
     assert_eq!((float.activation_bits, float.eos_token_ids.len()), (None, 0));
+}
+
+#[test]
+fn a_scaled_loop_and_layers_outside_of_it_need_their_tensors() {
+    let folder = Folder::new("scaled");
+    let with = |fields: &str| folder.write("config.json", CONFIG.replacen('{', &format!("{{{fields},"), 1).as_bytes());
+    with(r#""loop_update": "scaled""#);
+    assert!(folder.error().contains("must have model.loop_scale, which config.json asks for"), "{}", folder.error());
+    // A tensor of the same size under its name: the layer of a coda is missing still.
+    let (entries, length) = header_entries();
+    let scale = format!(
+        "\"model.loop_scale\": {{\"dtype\": \"F32\", \"shape\": [8], \"data_offsets\": [{length}, {}]}}",
+        length + 32
+    );
+    folder.write(SINGLE_FILE, &safetensors(&format!("{{{}, {scale}}}", entries.join(", ")), length + 32));
+    read_all(&folder.0).unwrap();
+    with(r#""loop_update": "scaled", "num_coda_layers": 1"#);
+    assert!(folder.error().contains("must have model.layers.1."), "{}", folder.error());
+    folder.write("config.json", CONFIG.as_bytes());
+    assert!(folder.error().contains("the 26 tensors that config.json asks for, got 27"), "{}", folder.error());
 }
 
 /// Deterministic numbers (xorshift64).

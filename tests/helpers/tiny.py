@@ -36,6 +36,8 @@ def tiny_model(seed: int = 0, **overrides) -> LoopLMForCausalLM:
         # They are 0 and 1 at first, which a test could not tell from none.
         if name.endswith(("_proj.bias", "q_norm.weight", "k_norm.weight")):
             nn.init.normal_(parameter, 0.0 if name.endswith("bias") else 1.0, 0.3)
+    if model.model.loop_scale is not None:
+        nn.init.normal_(model.model.loop_scale, 0.5, 0.3)
     return model
 
 

@@ -21,6 +21,7 @@ ROPE_TYPES = [
     | dict(original_max_position_embeddings=16),
     dict(rope_type="longrope", rope_theta=1e4, factor=2.0, original_max_position_embeddings=16) | LONGROPE,
 ]
+OUTER: dict[str, Any] = dict(num_prelude_layers=1, num_coda_layers=2, loop_update="scaled")
 MODELS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "one scale per matrix": dict(ternary_group_size=-1),
@@ -39,6 +40,10 @@ MODELS: dict[str, dict[str, Any]] = {
     "one loop": dict(num_loops=1),
     "keys of the last loop": dict(kv_reuse="last"),
     "exit at a loop": dict(exit_at_loop=2),
+    "prelude and coda": OUTER | dict(mhc_num_streams=1),
+    "prelude and coda, two streams": OUTER,
+    "prelude, coda and keys of the last loop": OUTER | dict(kv_reuse="last"),
+    "a scaled core alone": dict(loop_update="scaled", ternary=False),
 } | {f"rope {rope['rope_type']}": dict(rope_parameters=rope, max_position_embeddings=24) for rope in ROPE_TYPES}
 
 
@@ -71,9 +76,9 @@ def test_prompt_and_decoding_have_the_logits_of_pytorch(name):
 
 @torch.no_grad()
 @pytest.mark.parametrize("kv_reuse", ["none", "last"])
-@pytest.mark.parametrize("streams", [1, 2])
-def test_tokens_leave_at_the_same_loop_and_later_tokens_attend_to_their_last_keys(kv_reuse, streams):
-    model = tiny_model(num_loops=4, kv_reuse=kv_reuse, mhc_num_streams=streams)
+@pytest.mark.parametrize(("streams", "outer"), [(1, {}), (2, {}), (2, OUTER)])
+def test_tokens_leave_at_the_same_loop_and_later_tokens_attend_to_their_last_keys(kv_reuse, streams, outer):
+    model = tiny_model(num_loops=4, kv_reuse=kv_reuse, mhc_num_streams=streams, **outer)
     tokens = random_tokens(1, 40)
     model.model.exit_gate.weight.mul_(3)
     logits, loops = Engine.from_model(model, threads=1).logits(tokens[0], prompt_length=8, exit_threshold=0.7)
@@ -103,8 +108,9 @@ def test_greedy_tokens_are_those_of_generate_over_200_tokens():
 
 
 @torch.no_grad()
-def test_packed_folders_are_read_as_pytorch_reads_them(tmp_path):
-    model = tiny_model(activation_bits=None).pack()
+@pytest.mark.parametrize("outer", [{}, OUTER])
+def test_packed_folders_are_read_as_pytorch_reads_them(tmp_path, outer):
+    model = tiny_model(activation_bits=None, **outer).pack()
     model.save_pretrained(tmp_path)
     assert any(name.endswith("weight_codes") for name in load_file(tmp_path / "model.safetensors"))
     tokens = random_tokens(1, 20)

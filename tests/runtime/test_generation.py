@@ -24,7 +24,10 @@ PROMPTS = [random_tokens(1, length, seed=length)[0].tolist() for length in (3, 1
 
 
 @pytest.mark.parametrize("exit_threshold", [1.0, 0.6])
-def test_batches_samples_and_threads_change_no_bit(model, engine, exit_threshold):
+@pytest.mark.parametrize("outer", [{}, dict(num_prelude_layers=1, num_coda_layers=1, loop_update="scaled")])
+def test_batches_samples_and_threads_change_no_bit(exit_threshold, outer):
+    model = tiny_model(activation_bits=8, **outer)
+    engine = Engine.from_model(model, threads=1)
     sampling: dict[str, Any] = dict(temperature=0.9, top_p=0.95, seed=5)
     length: dict[str, Any] = dict(max_new_tokens=20, num_return_sequences=3, eos_token_id=(7, 8, 9, 10))
     settings = sampling | length | dict(exit_threshold=exit_threshold)

@@ -68,7 +68,21 @@ def read_checkpoint(folder: Path, **changes: Any) -> Source:
     if not (folder / "config.json").is_file():
         raise ValueError(f"model must be the folder of a checkpoint with config.json, got {str(folder)!r}")
     content = read_json(folder / "config.json")
-    family, config = find_family(content), looplm_config(content, **changes)
+    return read_tensors(folder, find_family(content), looplm_config(content, **changes))
+
+
+def read_tensors(folder: Path, family: Family, config: LoopLMConfig) -> Source:
+    """
+    Read the names, shapes and types of a checkpoint's tensors, but no values.
+
+    Args:
+        folder: Folder with model.safetensors, or with shards and their index.
+        family: The family of the checkpoint.
+        config: Configuration of the LoopLM with equal outputs.
+
+    Raises:
+        ValueError: Tensors are missing, unexpected, of another shape or not of a floating-point type.
+    """
     shards: list[list[_Stored]] = []
     for file in _shard_files(folder):
         shards.append([each for each in _stored(file) if not each.name.endswith(family.ignored)])

@@ -1,6 +1,7 @@
 """What a conversion reads: a model that was checked, as a list of tensors to write."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,13 +72,15 @@ class Source:
         return sum(entry.nbytes for entries in self.files for entry in entries)
 
 
+def zeros(name: str, shape: tuple[int, ...]) -> Entry:
+    """Return a small tensor of zeros in fp32."""
+    return Entry(name, "F32", shape, lambda: iter([bytes(BYTES_OF_DTYPE["F32"] * math.prod(shape))]))
+
+
 def zero_gate(hidden_size: int) -> list[Entry]:
     """Return an exit gate of zeros, for a model without one; with one loop it has no effect."""
     weight, bias = GATE
-    return [
-        Entry(weight, "F32", (1, hidden_size), lambda: iter([bytes(4 * hidden_size)])),
-        Entry(bias, "F32", (1,), lambda: iter([bytes(4)])),
-    ]
+    return [zeros(weight, (1, hidden_size)), zeros(bias, (1,))]
 
 
 def read_json(path: Path) -> dict:

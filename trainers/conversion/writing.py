@@ -1,8 +1,9 @@
-"""Writing of a converted model: a folder that gets its name when it is complete."""
+"""Writing of a converted or looped model: a folder that gets its name when it is complete."""
 
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -14,19 +15,29 @@ from trainers.conversion.checkpoint import INDEX_FILE
 from trainers.conversion.source import Entry, Source
 
 
-def write_model(source: Source, output_dir: Path) -> None:
-    """
-    Write the LoopLM folder. An interrupted call leaves nothing behind.
-
-    Raises:
-        ValueError: `output_dir` exists, or the disk lacks the space.
-    """
+def check_output(source: Source, output_dir: Path) -> None:
+    """Raise `ValueError` if `output_dir` exists, or the disk lacks the space for the model."""
     if output_dir.exists():
         raise ValueError(f"output_dir must not exist yet, got {str(output_dir)!r}")
     parent = next(folder for folder in output_dir.absolute().parents if folder.exists())
     free = shutil.disk_usage(parent).free
     if free < source.size:
         raise ValueError(f"output_dir needs {source.size:,} bytes of disk; {str(parent)!r} has {free:,} left")
+
+
+def write_model(source: Source, output_dir: Path, record: tuple[str, Mapping[str, object]] | None = None) -> None:
+    """
+    Write the LoopLM folder. An interrupted call leaves nothing behind.
+
+    Args:
+        source: The model.
+        output_dir: Folder to write.
+        record: Name and content of a JSON file to write as well.
+
+    Raises:
+        ValueError: `output_dir` exists, or the disk lacks the space.
+    """
+    check_output(source, output_dir)
     output_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output_dir.name}.", dir=output_dir.parent) as temporary:
         folder = Path(temporary, "model")
@@ -41,6 +52,9 @@ def write_model(source: Source, output_dir: Path) -> None:
         model.config.architectures = [type(model).__name__]
         custom_object_save(model, folder, config=model.config)
         model.config.save_pretrained(folder)
+        if record is not None:
+            name, content = record
+            (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         folder.rename(output_dir)
 
 
@@ -49,7 +63,7 @@ def _write_weights(source: Source, folder: Path) -> None:
     names = ["model.safetensors"]
     if count > 1:
         names = [f"model-{index + 1:05}-of-{count:05}.safetensors" for index in range(count)]
-    with show_progress("Converting", source.size, "B") as advance:
+    with show_progress("Writing", source.size, "B") as advance:
         for entries, name in zip(source.files, names, strict=True):
             _write_file(entries, folder / name, advance)
     if count > 1:

@@ -12,7 +12,7 @@ use super::Span;
 use crate::cache::Slot;
 use crate::pool::Pool;
 
-/// Weights of a shared block.
+/// Weights of a block.
 pub struct Block {
     /// Sizes of the attention.
     pub shape: AttentionShape,
@@ -91,16 +91,7 @@ impl Block {
     }
 
     /// Apply the block to the states of the tokens, and write their keys and values.
-    pub fn apply(
-        &self,
-        pool: &Pool,
-        spans: &mut [Span<'_>],
-        tokens: &[Token],
-        loop_index: usize,
-        layer: usize,
-        work: &mut Workspace,
-    ) {
-        let slot = Slot { loop_index, layer };
+    pub fn apply(&self, pool: &Pool, spans: &mut [Span<'_>], tokens: &[Token], slot: Slot, work: &mut Workspace) {
         self.sublayer(pool, ATTENTION, tokens.len(), work, |work| self.attention(pool, spans, tokens, slot, work));
         self.sublayer(pool, MLP, tokens.len(), work, |work| self.mlp(pool, tokens.len(), work));
     }

@@ -1,4 +1,4 @@
-//! The forward pass of LoopLM: the shared blocks, applied in every loop, with early exit of tokens.
+//! The forward pass of LoopLM: prelude, the core in every loop with early exit of tokens, and coda.
 //!
 //! It computes what `LoopLMModel.forward` of `modeling_nanochat` computes, in single precision.
 
@@ -95,7 +95,7 @@ pub struct Span<'a> {
 /// Result of a forward pass.
 #[derive(Debug, Default)]
 pub struct States {
-    /// Hidden states after the last loop that a token ran, `[tokens][hidden]`.
+    /// Hidden states that the head reads, after the last loop that a token ran and the coda, `[tokens][hidden]`.
     pub hidden: Vec<f32>,
     /// Number of loops that each token ran.
     pub loops_used: Vec<usize>,
@@ -106,7 +106,10 @@ pub struct LoopLm {
     config: Config,
     embedding: Matrix,
     head: Option<Matrix>,
+    /// Prelude, core and coda.
     blocks: Vec<Block>,
+    /// Factors of the loops' changes; `None` if each loop reads the norm of the state.
+    loop_scale: Option<Vec<f32>>,
     norm: RmsNorm,
     gate: Vec<f32>,
     gate_bias: f32,
@@ -128,6 +131,7 @@ impl LoopLm {
     /// Sizes of the caches of a text that is computed at a depth.
     pub fn cache_shape(&self, depth: Depth) -> CacheShape {
         CacheShape {
+            outer: self.config.num_prelude_layers + self.config.num_coda_layers,
             layers: self.config.num_shared_layers,
             loops: if self.config.kv_reuse == KvReuse::Last { 1 } else { depth.loops },
             heads: self.config.num_key_value_heads,
@@ -193,7 +197,7 @@ impl LoopLm {
         }
     }
 
-    /// Run the loops on the new tokens of all texts.
+    /// Run all layers on the new tokens of all texts.
     ///
     /// # Panics
     /// A token is not in the vocabulary, or a cache has no room.
@@ -210,39 +214,48 @@ impl LoopLm {
                 states.copy_within(..hidden, stream * hidden);
             }
         }
-        let mut result = States { hidden: vec![0.0; total * hidden], loops_used: vec![depth.loops; total] };
-        let mut loop_states = Vec::new();
+        let shape = self.cache_shape(depth);
+        let (prelude, core) = (self.config.num_prelude_layers, self.config.num_shared_layers);
+        for (layer, block) in self.blocks[..prelude].iter().enumerate() {
+            block.apply(pool, spans, &active, shape.outer(layer), &mut work);
+        }
+        let mut ended = Ended { tokens: Vec::new(), states: vec![0.0; total * width], width };
+        let mut loops_used = vec![depth.loops; total];
         for loop_index in 0..depth.loops {
-            let slot_loop = if self.config.kv_reuse == KvReuse::Last { 0 } else { loop_index };
-            for (layer, block) in self.blocks.iter().enumerate() {
-                block.apply(pool, spans, &active, slot_loop, layer, &mut work);
+            let before = if loop_index > 0 { self.loop_scale.as_ref().map(|_| work.states.clone()) } else { None };
+            for (layer, block) in self.blocks[prelude..prelude + core].iter().enumerate() {
+                block.apply(pool, spans, &active, shape.looped(loop_index.min(shape.loops - 1), layer), &mut work);
             }
-            self.loop_states(&work.states, &mut loop_states);
-            let last = loop_index + 1 == depth.loops;
-            if last || depth.threshold < 1.0 {
-                for (token, state) in active.iter().zip(loop_states.chunks_exact(hidden)) {
-                    result.hidden[token.row * hidden..][..hidden].copy_from_slice(state);
-                }
+            if let (Some(before), Some(scale)) = (before, &self.loop_scale) {
+                scale_changes(&before, scale, &mut work.states);
             }
-            if last {
+            if loop_index + 1 == depth.loops {
                 break;
             }
-            if streams == 1 {
-                work.states.copy_from_slice(&loop_states);
-            } else {
-                work.states.chunks_exact_mut(width).for_each(|states| self.norm.apply_in_place(states));
-            }
             if depth.threshold < 1.0 {
-                self.leave(spans, &mut active, &mut work, &loop_states, loop_index, depth, &mut result.loops_used);
+                self.leave(spans, &mut active, &mut work, &mut ended, loop_index, depth, &mut loops_used);
                 if active.is_empty() {
                     break;
                 }
             }
+            if self.loop_scale.is_none() {
+                work.states.chunks_exact_mut(width).for_each(|states| self.norm.apply_in_place(states));
+            }
+        }
+        // Every token continues with the state of its own last loop.
+        for (token, states) in active.into_iter().zip(work.states.chunks_exact(width)) {
+            ended.add(token, states);
+        }
+        let Ended { mut tokens, states, .. } = ended;
+        tokens.sort_by_key(|token| token.row);
+        work.states = states;
+        for (layer, block) in self.blocks[prelude + core..].iter().enumerate() {
+            block.apply(pool, spans, &tokens, shape.outer(prelude + layer), &mut work);
         }
         for span in spans.iter_mut() {
             span.sequence.advance(span.tokens.len());
         }
-        result
+        States { hidden: self.head_states(&work.states), loops_used }
     }
 
     /// Compute the logits of hidden states, `[rows][vocab]`.
@@ -266,10 +279,10 @@ impl LoopLm {
         tokens
     }
 
-    /// Write the norm of the mean of the streams of each token.
-    fn loop_states(&self, states: &[f32], output: &mut Vec<f32>) {
+    /// Return the norm of the mean of the streams of each token.
+    fn head_states(&self, states: &[f32]) -> Vec<f32> {
         let (hidden, streams) = (self.config.hidden_size, self.config.mhc_num_streams);
-        output.resize(states.len() / streams, 0.0);
+        let mut output = vec![0.0; states.len() / streams];
         let mut mean = vec![0.0; hidden];
         for (states, output) in states.chunks_exact(hidden * streams).zip(output.chunks_exact_mut(hidden)) {
             if streams == 1 {
@@ -283,37 +296,66 @@ impl LoopLm {
             mean.iter_mut().for_each(|mean| *mean /= streams as f32);
             self.norm.apply(&mean, output);
         }
+        output
     }
 
-    /// Let the tokens leave whose exit probability has reached the threshold: their states and keys are final.
+    /// Let the tokens leave whose exit probability has reached the threshold: their loops, and the keys and values of
+    /// the core, are final.
     #[allow(clippy::too_many_arguments)] // One step of the loop over the depth.
     fn leave(
         &self,
         spans: &mut [Span<'_>],
         active: &mut Vec<Token>,
         work: &mut Workspace,
-        loop_states: &[f32],
+        ended: &mut Ended,
         loop_index: usize,
         depth: Depth,
         loops_used: &mut [usize],
     ) {
-        let hidden = self.config.hidden_size;
+        let gate_inputs = self.head_states(&work.states);
         let mut stays = Vec::with_capacity(active.len());
-        for (token, state) in active.iter_mut().zip(loop_states.chunks_exact(hidden)) {
-            let logit = (vector::dot(&self.gate, state) + self.gate_bias) / self.config.exit_temperature;
+        let rows = work.states.chunks_exact(ended.width).zip(gate_inputs.chunks_exact(self.config.hidden_size));
+        for (mut token, (states, gate_input)) in std::mem::take(active).into_iter().zip(rows) {
+            let logit = (vector::dot(&self.gate, gate_input) + self.gate_bias) / self.config.exit_temperature;
             let exits = token.exit.after_loop(logit) >= depth.threshold && spans[token.span].may_exit;
             stays.push(!exits);
-            if exits {
-                loops_used[token.row] = loop_index + 1;
-                if self.config.kv_reuse == KvReuse::None {
-                    for deeper in loop_index + 1..depth.loops {
-                        spans[token.span].sequence.copy_loop(token.position, loop_index, deeper);
-                    }
+            if !exits {
+                active.push(token);
+                continue;
+            }
+            loops_used[token.row] = loop_index + 1;
+            if self.config.kv_reuse == KvReuse::None {
+                for deeper in loop_index + 1..depth.loops {
+                    spans[token.span].sequence.copy_loop(token.position, loop_index, deeper);
                 }
             }
+            ended.add(token, states);
         }
         work.keep(&stays);
-        let mut stays = stays.into_iter();
-        active.retain(|_| stays.next() == Some(true));
+    }
+}
+
+/// Tokens whose loops have ended.
+struct Ended {
+    tokens: Vec<Token>,
+    /// States of each token after its own last loop, `[rows][width]`.
+    states: Vec<f32>,
+    width: usize,
+}
+
+impl Ended {
+    fn add(&mut self, token: Token, states: &[f32]) {
+        self.states[token.row * self.width..][..self.width].copy_from_slice(states);
+        self.tokens.push(token);
+    }
+}
+
+/// Multiply the changes of states by a factor per feature; every stream of a token has the same factors.
+fn scale_changes(before: &[f32], scale: &[f32], states: &mut [f32]) {
+    let width = scale.len();
+    for (states, before) in states.chunks_exact_mut(width).zip(before.chunks_exact(width)) {
+        for ((state, before), scale) in states.iter_mut().zip(before).zip(scale) {
+            *state = before + scale * (*state - before);
+        }
     }
 }

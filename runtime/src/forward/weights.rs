@@ -7,11 +7,11 @@ use super::norm::RmsNorm;
 use super::rope::Rotary;
 use super::streams::Streams;
 use super::LoopLm;
-use crate::config::{AttentionBias, Config, WeightFormat};
+use crate::config::{AttentionBias, Config, LoopUpdate, WeightFormat};
 use crate::cpu;
 use crate::error::{Error, Result};
 use crate::floats::Matrix;
-use crate::layout::exit_gate;
+use crate::layout::{exit_gate, LOOP_SCALE};
 use crate::safetensors::{Dtype, Tensor, Weights};
 use crate::ternary::TernaryMatrix;
 
@@ -67,13 +67,17 @@ impl LoopLm {
             (true, format) => Some(reader.matrix(embedding_name, vocab, hidden, format)?),
             (false, format) => Some(reader.matrix("lm_head.weight", vocab, hidden, format)?),
         };
-        let blocks = (0..config.num_shared_layers).map(|layer| reader.block(layer)).collect::<Result<_>>()?;
+        let blocks = (0..config.num_layers()).map(|layer| reader.block(layer)).collect::<Result<_>>()?;
         let norm = reader.norm("model.norm", hidden)?;
         let name = exit_gate(&config);
         let gate = reader.floats(&format!("{name}.weight"), &[1, hidden])?;
         let gate_bias = reader.floats(&format!("{name}.bias"), &[1])?[0];
+        let loop_scale = match config.loop_update {
+            LoopUpdate::Norm => None,
+            LoopUpdate::Scaled => Some(reader.floats(LOOP_SCALE, &[hidden])?),
+        };
         let rotary = Rotary::new(&config);
-        Ok(LoopLm { embedding, head, blocks, norm, gate, gate_bias, rotary, config })
+        Ok(LoopLm { embedding, head, blocks, loop_scale, norm, gate, gate_bias, rotary, config })
     }
 }
 
