@@ -72,4 +72,7 @@ COMMANDS: dict[str, Command | Group] = {
     "card": Command("write a model card", "model_cards.card.command_line:add_card"),
     "publish": Command("publish a model on the Hub", "model_cards.hub.command_line:add_publish"),
     "convert": Command("convert a Llama, Qwen or Ouro to a LoopLM", "trainers.conversion.command:add_convert"),
+    "ternarize": Command(
+        "make a ternary model of a float LoopLM", "trainers.conversion.ternarize_command:add_ternarize"
+    ),
 }

@@ -82,7 +82,7 @@ def test_compiled_blocks_see_new_shares_without_another_compilation():
     settings = dict(initializer_range=0.02, num_loops=2, mhc_num_streams=1)
     model, mix = mixed_model(0, 1, 0, **settings)
     eager, eager_mix = mixed_model(0, 1, 0, **settings)
-    model.compile_blocks(backend="aot_eager")
+    model.compile_blocks(backend="eager")
     for step in range(3):
         for each in (mix, eager_mix):
             each.set(step / 3, 1 - step / 3, step / 3)
