@@ -9,8 +9,6 @@ import torch
 from datasets import Dataset
 from reporting import replace_json
 from torch.nn import functional as F
-from trainers.conversion.looping import loop_model
-from trainers.conversion.ternarizing import ternarize_model
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -33,6 +31,8 @@ from trainers.callbacks import (
     TrainingProgressCallback,
 )
 from trainers.conversion.command import convert
+from trainers.conversion.looping import loop_model
+from trainers.conversion.ternarizing import ternarize_model
 from trainers.data.pack import pack_blocks
 from trainers.data.tokenizer import train_tokenizer
 from trainers.distillation.loss import DistillationWeights
