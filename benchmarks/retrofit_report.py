@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reporting import Columns
-from retrofit_training import ARMS, BATCH_SIZE, GROUP_SIZE, HELD_OUT_BLOCKS, SEQ_LEN
+from retrofit_training import ARMS, BATCH_SIZE, GROUP_SIZE, HELD_OUT_BLOCKS, PARENT_BATCH_SIZE, SEQ_LEN
 
 from evaluation.figures import legend_below, ordered_colors, panels, save
 from evaluation.report.overview import Overview
@@ -153,7 +153,7 @@ Written by
 on {header}.
 
 The parent is a Llama of 2.8 million parameters, six layers wide 192, trained here with the classes
-of transformers for {options.parent_steps:,} steps of {BATCH_SIZE} blocks of {SEQ_LEN} tokens of Rust.
+of transformers for {options.parent_steps:,} steps of {PARENT_BATCH_SIZE} blocks of {SEQ_LEN} tokens of Rust.
 Its held-out loss is {ladder.parent:.3f} nats per token. [`convert`, `loop` and
 `ternarize`](convert.md) make a LoopLM of it, whose core is applied {loops} times, with {GROUP_SIZE}
 weights per scale. Every rung is then trained for {options.steps} steps on the same {tokens:,} tokens,
@@ -172,7 +172,7 @@ text, with their range. "Moved" is the share of ternary codes that are not those
 {ladder.comparisons().markdown()}
 
 The intervals are bootstrap intervals over the held-out blocks, of the mean over the seeds. {ladder.verdict()}
-The parent saw {options.parent_steps * BATCH_SIZE * SEQ_LEN / tokens:.0f} times the tokens of a rung, so that "from
+The parent saw {options.parent_steps * PARENT_BATCH_SIZE * SEQ_LEN / tokens:.0f} times the tokens of a rung, so that "from
 scratch" is not the loss that this shape reaches with the parent's budget.
 """
     ]

@@ -40,10 +40,11 @@ from trainers.distillation.teacher import Teacher
 from trainers.distillation.trainer import DistillationTrainer
 from trainers.pretraining import last_complete_checkpoint, pretraining_arguments, train_from
 
-VOCAB_SIZE, SEQ_LEN, BATCH_SIZE, GROUP_SIZE = 2048, 256, 8, 64
+VOCAB_SIZE, SEQ_LEN, GROUP_SIZE = 2048, 256, 64
+PARENT_BATCH_SIZE, BATCH_SIZE = 8, 4
 HELD_OUT_EVERY = 20
 """Every 20th file of the corpus is held out."""
-HELD_OUT_BLOCKS = 256
+HELD_OUT_BLOCKS = 96
 PARENT_LR, ARM_LR = 2e-3, 1e-3
 METRICS = "metrics.jsonl"
 
@@ -149,7 +150,7 @@ def train_parent(texts: Corpus, folder: Path, steps: int) -> None:
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
-        per_device_train_batch_size=BATCH_SIZE,
+        per_device_train_batch_size=PARENT_BATCH_SIZE,
         learning_rate=PARENT_LR,
         lr_scheduler_type="cosine",
         warmup_steps=steps // 50,
@@ -228,8 +229,8 @@ def run_arm(arm: Arm, seed: int, texts: Corpus, starts: Path, folder: Path, step
         train_from(trainer, last_complete_checkpoint(place))
         logged = map(json.loads, (place / METRICS).read_text().splitlines())
         curve += [(line["step"], line["eval_loss"]) for line in logged if "eval_loss" in line]
-    found: dict = {"curve": curve, "by_loop": loss_by_depth(model, texts.held_out)}
-    found["by_block"] = block_losses(model, texts.held_out)
+    losses = block_losses(model, texts.held_out)
+    found: dict = {"curve": curve, "by_loop": losses.mean(dim=1).tolist(), "by_block": losses[-1].tolist()}
     if before:
         total = sum(each.numel() for each in before)
         pairs = list(zip(before, codes(model), strict=True))
@@ -288,16 +289,16 @@ def arm_trainer(
 
 
 @torch.no_grad()
-def block_losses(model: PreTrainedModel, blocks: Dataset) -> list[float]:
-    """The mean loss of each block after the last loop, in nats per token."""
+def block_losses(model: PreTrainedModel, blocks: Dataset) -> torch.Tensor:
+    """The mean loss of each block after each loop, (loops, blocks) in nats per token."""
     model.eval()
     found = []
     for start in range(0, len(blocks), BATCH_SIZE):
         input_ids = torch.tensor(blocks[start : start + BATCH_SIZE]["input_ids"])
         labels = F.pad(input_ids[:, 1:], (0, 1), value=IGNORE_INDEX)
         losses, _ = token_losses(model, input_ids, labels)
-        found += losses[-1].view(len(input_ids), -1).mean(dim=1).tolist()
-    return found
+        found.append(losses.unflatten(1, (len(input_ids), -1)).mean(dim=2))
+    return torch.cat(found, dim=1)
 
 
 def codes(model: LoopLMForCausalLM) -> list[torch.Tensor]:
