@@ -172,8 +172,8 @@ text, with their range. "Moved" is the share of ternary codes that are not those
 {ladder.comparisons().markdown()}
 
 The intervals are bootstrap intervals over the held-out blocks, of the mean over the seeds. {ladder.verdict()}
-The parent saw {options.parent_steps * PARENT_BATCH_SIZE * SEQ_LEN / tokens:.0f} times the tokens of a rung, so that "from
-scratch" is not the loss that this shape reaches with the parent's budget.
+The parent saw {options.parent_steps * PARENT_BATCH_SIZE * SEQ_LEN / tokens:.0f} times the tokens of
+a rung, so that "from scratch" is not the loss that this shape reaches with the parent's budget.
 """
     ]
     if options.adapted is not None:
