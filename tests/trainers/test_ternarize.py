@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
@@ -36,16 +37,16 @@ def save_float(folder, dtype=torch.float32, **settings):
 
 def test_the_weights_stay_byte_for_byte_and_the_record_says_what_their_rounding_costs(tmp_path, capsys):
     folder, out, text = tmp_path / "float", tmp_path / "ternary", tmp_path / "text.rs"
-    before = save_float(folder, torch.bfloat16, vocab_size=300)
-    train_tokenizer(["fn main() {}"] * 8, 280).save_pretrained(folder)
+    save_float(folder, torch.bfloat16, vocab_size=300)
+    train_tokenizer(["fn main() {}"] * 8, 280, max_length=64).save_pretrained(folder)
     text.write_text("fn main() { let answer = 42; }\n" * 20)
     words = ["--model", str(folder), "--output-dir", str(out), "--group-size", "16", "--text", str(text)]
     assert main(["ternarize", *words]) == 0
-    after = LoopLMForCausalLM.from_pretrained(out)
-    assert after.config.ternary and after.config.ternary_group_size == 16
-    for name, value in before.state_dict().items():
-        found = after.state_dict()[name]
-        assert found.dtype == value.dtype and torch.equal(found, value), name
+    config = LoopLMForCausalLM.from_pretrained(out).config
+    assert config.ternary and config.ternary_group_size == 16
+    before, after = (load_file(path / "model.safetensors") for path in (folder, out))
+    assert before.keys() == after.keys()
+    assert all(value.dtype == after[name].dtype and torch.equal(value, after[name]) for name, value in before.items())
     record = json.loads((out / "ternarize.json").read_text())
     losses = record.pop("cross_entropy")
     assert record == {"model": str(folder), "group_size": 16, "rotated": False, "added_parameters": 0}
