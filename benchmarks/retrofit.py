@@ -40,8 +40,11 @@ if __name__ == "__main__":
     parser.add_argument(
         "--adapted",
         type=Path,
-        help="folder with one folder of results for each state of another model, such as dense, rounded and "
-        "distilled, in whose record.md the commands stand",
+        metavar="RESULTS",
+        help="folder of `eval run` with one folder for each state of SmolLM2: dense, rounded, distilled",
+    )
+    parser.add_argument(
+        "--adapted-run", type=Path, metavar="RUN", help="folder of the run of adapt_smollm2 that trained it"
     )
     add_report(parser, "docs/warm_start.md")
     options = parser.parse_args()
@@ -66,6 +69,8 @@ def main(options: argparse.Namespace) -> None:
             raise SystemExit(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
     if options.steps % options.points:
         raise SystemExit(f"--steps must be a multiple of --points={options.points}, got {options.steps}")
+    if (options.adapted is None) != (options.adapted_run is None):
+        raise SystemExit("--adapted and --adapted-run need each other")
     if not options.corpus.is_file():
         raise SystemExit(f"--corpus must be a file, got {options.corpus}")
     texts = corpus(options.corpus, options.output_dir / "corpus")

