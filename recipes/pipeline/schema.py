@@ -294,7 +294,8 @@ class Recipe:
             "decontaminate": False,
             "difficulty": None,
         }
-        model = dict(TOY_MODEL)
+        outside = {name: min(1, getattr(self.model, name)) for name in ("num_prelude_layers", "num_coda_layers")}
+        model = TOY_MODEL | outside
         if self.init_from is not None:
             # The tokenizer is that of the saved model.
             data["vocab_size"] = self.data.vocab_size
