@@ -1,6 +1,7 @@
 """The page and the plot of `retrofit.py`."""
 
 import argparse
+import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
