@@ -11,7 +11,7 @@ from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM, LoopLMModel
 from modeling_nanochat.exit_nanochat import exit_loops
 from modeling_nanochat.recomputation_nanochat import GRANULARITIES
 from modeling_nanochat.slots_nanochat import SlotLayout
-from tests.helpers.tiny import greedy, random_tokens, tiny_model
+from tests.helpers.tiny import greedy, random_tokens, tiny_config, tiny_model
 from trainers.optimizers import muon_and_lion
 
 SHAPE = dict(num_prelude_layers=1, num_coda_layers=2, loop_update="scaled")
@@ -21,9 +21,12 @@ EXACT = 1e-5
 
 def looped_model(scale: float = 0.5, **overrides) -> LoopLMForCausalLM:
     model = tiny_model(**SHAPE | overrides)
-    assert model.model.loop_scale.eq(1).all()
     nn.init.normal_(model.model.loop_scale, scale, 0.3 if scale else 0.0)
     return model
+
+
+def test_a_new_model_applies_the_whole_change_of_every_loop():
+    assert LoopLMForCausalLM(tiny_config(**SHAPE)).model.loop_scale.eq(1).all()
 
 
 def decode(model, tokens, num_prompt, step=1, **kwargs):
