@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reporting import Columns
-from retrofit_training import ARMS, BATCH_SIZE, GROUP_SIZE, HELD_OUT_BLOCKS, PARENT_BATCH_SIZE, SEQ_LEN
+from retrofit_training import (
+    ARMS,
+    BATCH_SIZE,
+    FLOAT_LR,
+    GROUP_SIZE,
+    HELD_OUT_BLOCKS,
+    PARENT_BATCH_SIZE,
+    SEQ_LEN,
+    TERNARY_LR,
+)
 
 from evaluation.figures import legend_below, ordered_colors, panels, save
 from evaluation.report.overview import Overview
@@ -163,8 +172,8 @@ of transformers for {options.parent_steps:,} steps of {PARENT_BATCH_SIZE} blocks
 Its held-out loss is {ladder.parent:.3f} nats per token. [`convert`, `loop` and
 `ternarize`](convert.md) make a LoopLM of it, whose core is applied {loops} times, with {GROUP_SIZE}
 weights per scale. Every rung is then trained for {options.steps} steps on the same {tokens:,} tokens,
-with the loss of the last loop alone, AdamW and one learning rate; only the start and the loss
-differ. The held-out loss is over {HELD_OUT_BLOCKS} blocks of other files.
+with the loss of the last loop alone and AdamW, at peak learning rates of {FLOAT_LR:g} (float) and
+{TERNARY_LR:g} (ternary). The held-out loss is over {HELD_OUT_BLOCKS} blocks of other files.
 
 ## The ladder
 

@@ -45,7 +45,8 @@ PARENT_BATCH_SIZE, BATCH_SIZE = 8, 4
 HELD_OUT_EVERY = 20
 """Every 20th file of the corpus is held out."""
 HELD_OUT_BLOCKS = 96
-PARENT_LR, ARM_LR = 2e-3, 1e-3
+PARENT_LR, FLOAT_LR, TERNARY_LR = 2e-3, 1e-4, 1e-3
+"""Peak learning rates; a float model that goes on from the end of a schedule needs a small one."""
 METRICS = "metrics.jsonl"
 
 
@@ -255,7 +256,7 @@ def arm_trainer(
         output_dir=str(place),
         max_steps=steps,
         per_device_train_batch_size=BATCH_SIZE,
-        learning_rate=ARM_LR,
+        learning_rate=FLOAT_LR if arm.start in ("dense", "looped") else TERNARY_LR,
         lr_scheduler_type="cosine",
         warmup_steps=steps // 10,
         adam_beta2=0.95,

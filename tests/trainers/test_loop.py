@@ -74,8 +74,8 @@ def test_the_core_is_the_run_of_layers_that_changes_the_states_least(tmp_path, c
     dense.save_pretrained(tmp_path / "dense", max_shard_size="40KB")
     (tmp_path / "text.rs").write_text(CODE * 3)
     assert loop(tmp_path, "--core-layers", "2", "--texts", str(tmp_path / "text.rs")) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "2:4" in line]
-    assert "core" in line
+    row, *_ = [line for line in capsys.readouterr().out.splitlines() if "2:4" in line]
+    assert "core" in row
     record = json.loads((tmp_path / "new" / "looped" / "loop.json").read_text())
     assert (record["core"], record["num_layers"], record["num_loops"]) == ([2, 4], 6, 2)
     assert str(tmp_path) not in json.dumps(record)

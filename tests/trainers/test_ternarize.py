@@ -61,8 +61,8 @@ def test_what_cannot_become_ternary_is_refused_before_anything_is_written(tmp_pa
     (tmp_path / "llama" / "config.json").write_text('{"model_type": "llama"}')
     for model, rule in (
         ("done", "must be a float LoopLM, got ternary=True"),
-        ("llama", "must be the folder of a LoopLM, got model_type='llama' .* nanochat-ternary convert"),
-        ("absent", "must be the folder of a checkpoint"),
+        ("llama", "must be the folder of a LoopLM, got one of model_type 'llama': convert it first"),
+        ("absent", "must be the folder of a LoopLM with config.json"),
         ("float", "group_size must be -1 or divide all input widths 48, 64, 80, as 16 do, got 32"),
     ):
         with pytest.raises(ValueError, match=rule):
