@@ -12,6 +12,8 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from transformers.distributed.utils import is_dtensor
 
+from .mix_nanochat import TernaryMix
+
 # Scales are bf16 numbers within the normal range of fp16, so that training, the packed form (fp16 scales), GGUF (fp16
 # block scales) and a dense bf16 export all have exactly the same scale.
 SMALLEST_SCALE = 2.0**-14
@@ -131,23 +133,31 @@ def activation_levels(
 
 
 def _rounded_activation(
-    hidden_states: torch.Tensor, dtype: torch.dtype, shard: WeightShard | None = None
+    hidden_states: torch.Tensor,
+    dtype: torch.dtype,
+    shard: WeightShard | None = None,
+    share: torch.Tensor | None = None,
 ) -> torch.Tensor:
     levels, scales = activation_levels(hidden_states, shard)
-    return _converted(levels * scales, dtype)
+    rounded = levels * scales
+    if share is not None:
+        rounded = torch.lerp(hidden_states.float(), rounded, share)
+    return _converted(rounded, dtype)
 
 
 class _Int8Activation(torch.autograd.Function):
     """Fake-quantized activation, with an absmax scale per token and a straight-through gradient."""
 
     @staticmethod
-    def forward(ctx, hidden_states: torch.Tensor, dtype: torch.dtype, shard: WeightShard | None) -> torch.Tensor:
+    def forward(
+        ctx, hidden_states: torch.Tensor, dtype: torch.dtype, shard: WeightShard | None, share: torch.Tensor | None
+    ) -> torch.Tensor:
         ctx.input_dtype = hidden_states.dtype
-        return _rounded_activation(hidden_states, dtype, shard)
+        return _rounded_activation(hidden_states, dtype, shard, share)
 
     @staticmethod
     def backward(ctx, grad_output: torch.Tensor):  # ty: ignore[incompatible-method-override]  # one output
-        return grad_output.to(ctx.input_dtype), None, None
+        return grad_output.to(ctx.input_dtype), None, None, None
 
 
 class _GivenActivation(torch.autograd.Function):
@@ -169,10 +179,11 @@ class _GivenActivation(torch.autograd.Function):
 
 
 class _RoundedInput(NamedTuple):
-    """An input of ternary layers, its version, and its rounded values without a gradient."""
+    """An input of ternary layers, its version, the share of its rounding, and its values without a gradient."""
 
     source: torch.Tensor
     version: int | None
+    share: torch.Tensor | None
     rounded: torch.Tensor
 
 
@@ -218,7 +229,10 @@ def quantize_weight(
 
 
 def quantize_activation(
-    hidden_states: torch.Tensor, dtype: torch.dtype | None = None, shard: WeightShard | None = None
+    hidden_states: torch.Tensor,
+    dtype: torch.dtype | None = None,
+    shard: WeightShard | None = None,
+    share: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """
     Round activations to int8 precision, 255 levels per token, with a straight-through gradient.
@@ -228,6 +242,7 @@ def quantize_activation(
         dtype: Dtype of the result, by default that of `hidden_states`.
         shard: Division of the layer's weight. If the process has some of the features, the scale is that of all of
             them.
+        share: Share of the rounding, see [`TernaryMix`]; all of it by default.
 
     Returns:
         The rounded activations, of shape `(..., features)`.
@@ -236,22 +251,25 @@ def quantize_activation(
     needs_gradient = torch.is_grad_enabled() and hidden_states.requires_grad
     last = None if shard is not None or torch.compiler.is_compiling() else _last_input.get()
     if last is not None:
-        rounded = _shared_rounding(hidden_states, dtype, last)
+        rounded = _shared_rounding(hidden_states, dtype, share, last)
         return _GivenActivation.apply(hidden_states, rounded) if needs_gradient else rounded
     if needs_gradient:
-        return _Int8Activation.apply(hidden_states, dtype, shard)
+        return _Int8Activation.apply(hidden_states, dtype, shard, share)
     # In decoding, the overhead of an autograd function is almost as long as its computation.
-    return _rounded_activation(hidden_states, dtype, shard)
+    return _rounded_activation(hidden_states, dtype, shard, share)
 
 
-def _shared_rounding(hidden_states: torch.Tensor, dtype: torch.dtype, last: list[_RoundedInput]) -> torch.Tensor:
+def _shared_rounding(
+    hidden_states: torch.Tensor, dtype: torch.dtype, share: torch.Tensor | None, last: list[_RoundedInput]
+) -> torch.Tensor:
     """Return the rounded values of an input, without a gradient: those of the last input if it is the same."""
     version = _version(hidden_states)
     for found in last:
-        if found.source is hidden_states and found.version == version and found.rounded.dtype == dtype:
+        is_same = found.source is hidden_states and found.version == version and found.share is share
+        if is_same and found.rounded.dtype == dtype:
             return found.rounded
-    rounded = _rounded_activation(hidden_states.detach(), dtype)
-    last[:] = [_RoundedInput(hidden_states, version, rounded)]
+    rounded = _rounded_activation(hidden_states.detach(), dtype, share=share)
+    last[:] = [_RoundedInput(hidden_states, version, share, rounded)]
     return rounded
 
 
@@ -260,6 +278,15 @@ def _version(weight: torch.Tensor) -> int | None:
     if torch.compiler.is_compiling() or weight.is_inference():
         return None
     return weight._version
+
+
+class _KeptWeight(NamedTuple):
+    """A quantized weight, the latent weight it was made from, that one's version, and whether it is a mix of both."""
+
+    quantized: torch.Tensor
+    source: torch.Tensor
+    version: int | None
+    is_mix: bool
 
 
 class BitLinear(NonDynamicallyQuantizableLinear):
@@ -287,6 +314,8 @@ class BitLinear(NonDynamicallyQuantizableLinear):
     Attributes:
         shard: With tensor parallelism, how the weight is divided. transformers then replaces `weight` with the part of
             the process while the layer is called.
+        mix: Shares of ternary and latent values in training mode; None for ternary ones alone, as in evaluation mode,
+            in which the layer always computes what is packed and exported.
 
     Raises:
         ValueError: `weight` is set to a quantized tensor (torchao).
@@ -307,6 +336,7 @@ class BitLinear(NonDynamicallyQuantizableLinear):
         self.group_size = group_size
         self.activation_bits = activation_bits
         self.shard: WeightShard | None = None
+        self.mix: TernaryMix | None = None
         self.clear_quantized_weight()
 
     def __setattr__(self, name: str, value) -> None:
@@ -325,8 +355,7 @@ class BitLinear(NonDynamicallyQuantizableLinear):
         # With a shard, the weight is a distributed tensor.
         source = self.weight if self.shard is None else self.weight.to_local()  # ty: ignore[missing-attribute]
         if not reuse or self._usable_weight(source) is None:
-            weight = quantize_weight(source, self.group_size, self._compute_dtype(), self.shard)
-            self._kept = (weight, source, _version(source))
+            self._keep(self._weight_from(source), source)
 
     def has_kept_weight(self, reuse: bool) -> bool:
         """Whether the next calls need no other quantized weight: with `reuse`, if one that fits is kept."""
@@ -338,36 +367,53 @@ class BitLinear(NonDynamicallyQuantizableLinear):
 
     def quantized_weight(self) -> torch.Tensor:
         """Quantize the weight for [`BitLinear.keep_given_weight`], which may happen in compiled code."""
-        return quantize_weight(self.weight, self.group_size, self._compute_dtype(), self.shard)
+        return self._weight_from(self.weight)
 
     def keep_given_weight(self, quantized: torch.Tensor) -> None:
         """Use the result of [`BitLinear.quantized_weight`] in the next calls."""
-        self._kept = (quantized, self.weight, _version(self.weight))
+        self._keep(quantized, self.weight)
 
     def clear_quantized_weight(self) -> None:
         """Remove the kept quantized weight."""
-        self._kept: tuple[torch.Tensor, torch.Tensor, int | None] | None = None
+        self._kept: _KeptWeight | None = None
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         weight = self._usable_weight(self.weight)
         if weight is None:
-            weight = quantize_weight(self.weight, self.group_size, self._compute_dtype(), self.shard)
+            weight = self._weight_from(self.weight)
         if self.activation_bits is not None:
-            input = quantize_activation(input, weight.dtype, self.shard)
+            mix = self._mix_in_use()
+            input = quantize_activation(input, weight.dtype, self.shard, None if mix is None else mix.inputs)
         return F.linear(input, weight, self.bias)
+
+    def _mix_in_use(self) -> TernaryMix | None:
+        return self.mix if self.training else None
+
+    def _weight_from(self, latent: torch.Tensor) -> torch.Tensor:
+        """Compute the layer's weight from its latent weight, or from the part of the process."""
+        mix, dtype = self._mix_in_use(), self._compute_dtype()
+        if mix is None:
+            return quantize_weight(latent, self.group_size, dtype, self.shard)
+        quantized = quantize_weight(latent.detach(), self.group_size, latent.dtype, self.shard)
+        return mix.weight(quantized, latent).to(dtype)
+
+    def _keep(self, quantized: torch.Tensor, source: torch.Tensor) -> None:
+        self._kept = _KeptWeight(quantized, source, _version(source), self._mix_in_use() is not None)
 
     def _usable_weight(self, weight: torch.Tensor) -> torch.Tensor | None:
         """Return the cached quantized weight if it fits this weight and the current autograd and autocast modes."""
         kept = self._kept  # Read once: another thread may clear it.
         if kept is None:
             return None
-        quantized, source = kept[:2]
+        quantized, source = kept.quantized, kept.source
         # The part of a process is a new view in every call.
         is_source = source is weight or (self.shard is not None and source.data_ptr() == weight.data_ptr())
         if not is_source or quantized.dtype != self._compute_dtype():
             return None
+        if kept.is_mix != (self._mix_in_use() is not None):
+            return None
         # Compiled code would depend on the number; the pass that keeps the weight has just quantized it.
-        if not torch.compiler.is_compiling() and kept[2] != _version(weight):
+        if not torch.compiler.is_compiling() and kept.version != _version(weight):
             return None
         if torch.is_grad_enabled():
             # A weight from a pass without gradients would silently stop the gradient.

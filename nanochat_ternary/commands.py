@@ -73,4 +73,7 @@ COMMANDS: dict[str, Command | Group] = {
     "publish": Command("publish a model on the Hub", "model_cards.hub.command_line:add_publish"),
     "convert": Command("convert a Llama, Qwen or Ouro to a LoopLM", "trainers.conversion.command:add_convert"),
     "loop": Command("loop layers of a model with one loop", "trainers.conversion.loop_command:add_loop"),
+    "ternarize": Command(
+        "make a ternary model of a float LoopLM", "trainers.conversion.ternarize_command:add_ternarize"
+    ),
 }

@@ -71,6 +71,9 @@ def _plot_ternary_weights(axis: Axes, logs: Logs, evaluations: Logs) -> None:
     axis.plot(*curve(logs, "zero_weights", 100), color="tab:gray", label="equal to 0")
     if any("changed_weights" in entry for entry in logs):
         axis.plot(*curve(logs, "changed_weights", 100), color="tab:red", label="changed per 100 steps")
+    if any("ternary_share" in entry for entry in logs):
+        axis.plot(*curve(logs, "ternary_share", 100), color="tab:blue", label="share of the ternary values")
+        axis.plot(*curve(logs, "latent_share", 100), color="tab:orange", label="share of the latent values")
     axis.set(title="Ternary weights", ylabel="percent of the ternary weights", ylim=(0, None))
     legend_below(axis)
 

@@ -22,6 +22,7 @@ from modeling_nanochat.loss_nanochat import IGNORE_INDEX, next_labels
 from modeling_nanochat.recomputation_nanochat import GRANULARITIES
 from trainers.hardware import has_fast_bf16, has_no_accelerator, peak_flops, use_tf32
 from trainers.optimizers import muon_and_lion
+from trainers.ternary_schedule import TernarySchedule, TernaryScheduleCallback
 from trainers.training_statistics import LoopStatistics, TernaryStatistics, TokenCounter, training_flops_per_token
 from trainers.versions import warn_of_untested_torch
 
@@ -62,6 +63,17 @@ class LoopLMTrainingArguments(TrainingArguments):
         },
     )
     compile_blocks: bool = field(default=False, metadata={"help": "compile the shared block once for all loops"})
+    ternary_warmup: float = field(
+        default=0.0, metadata={"help": "share of the steps in which float weights become ternary, from 0 (none) to 1"}
+    )
+    ternary_schedule: str = field(
+        default="blend",
+        metadata={"help": "with ternary_warmup: all blocks together (blend) or one after another (layers)"},
+    )
+    dead_zone_residual: float = field(
+        default=0.0,
+        metadata={"help": "share of the latent weight beside the ternary one in the first step, 0 in the last one"},
+    )
 
     def __post_init__(self):
         for name, choices in (
@@ -78,10 +90,15 @@ class LoopLMTrainingArguments(TrainingArguments):
             raise ValueError(f"min_lr_ratio must be from 0 to 1, got {self.min_lr_ratio!r}")
         if self.exit_entropy_weight is not None and not 0 <= self.exit_entropy_weight < float("inf"):
             raise ValueError(f"exit_entropy_weight must be at least 0, got {self.exit_entropy_weight!r}")
+        self.ternary_weights()
         super().__post_init__()
         if self.activation_checkpointing:
             given = dict(self.activation_checkpointing_kwargs or {})
             self.activation_checkpointing_kwargs = given | {"granularity": self.checkpoint_granularity}
+
+    def ternary_weights(self) -> TernarySchedule:
+        """Return the schedule of the ternary weights. Raises `ValueError` for values that break their rules."""
+        return TernarySchedule(self.ternary_warmup, self.ternary_schedule, self.dead_zone_residual)
 
 
 class LoopLMTrainer(Trainer):
@@ -90,16 +107,18 @@ class LoopLMTrainer(Trainer):
 
     Its logs also hold, for each loop, the loss (`loop_1_loss`, ...) and the share of tokens that exit (`exit_1`, ...),
     the mean exit loop and the entropy of the exit distribution, the learning rate of every parameter group, the shares
-    of ternary weights that are zero and that changed, the divergence of the residual streams, tokens seen and per
-    second, and the model's throughput (`model_tflops`; `mfu` where the GPU's peak is known).
+    of ternary weights that are zero and that changed, with a schedule from float to ternary weights the shares of both
+    (`ternary_share`, `latent_share`), the divergence of the residual streams, tokens seen and per second, and the
+    model's throughput (`model_tflops`; `mfu` where the GPU's peak is known).
 
     Losses and exits are means over the predicted tokens; padding counts nowhere.
 
     Before it writes a checkpoint it checks that there is enough disk space.
 
     Raises:
-        ValueError: The model is not a LoopLM, the arguments ask for another loss than the model's, or the data set is
-            empty or has rows longer than the model's positions.
+        ValueError: The model is not a LoopLM, the arguments ask for another loss than the model's or for a schedule
+            from float to ternary weights that the model does not have, or the data set is empty or has rows longer
+            than the model's positions.
         OSError: When saving, if the disk lacks the space for a checkpoint.
     """
 
@@ -123,6 +142,8 @@ class LoopLMTrainer(Trainer):
                 "fsdp needs GPUs and accelerate's FSDP launch (recipes/launch/fsdp2_2.yaml): without them nothing is "
                 "sharded"
             )
+        self._ternary_schedule = self.args.ternary_weights()
+        self._ternary_schedule.check(self.model.config)
         _check_rows(self.train_dataset, self.model.config.max_position_embeddings)
         if self.args.exit_entropy_weight is not None:
             self.model.config.exit_entropy_weight = self.args.exit_entropy_weight
@@ -130,6 +151,8 @@ class LoopLMTrainer(Trainer):
             self.model.compile_blocks()
         if self.args.tf32 is None:
             use_tf32()
+        if self._ternary_schedule.is_active:
+            self.add_callback(TernaryScheduleCallback(self._ternary_schedule))
         self._loop_statistics = LoopStatistics()
         self._ternary_statistics = TernaryStatistics()
         self._tokens_seen = TokenCounter()
@@ -181,6 +204,8 @@ class LoopLMTrainer(Trainer):
             if self.args.optimizer == "muon_lion":
                 logs |= self._learning_rates(logs["learning_rate"])
             logs |= self._ternary_statistics.measure(self.model, self.state.global_step)
+            blocks = len(self.model.get_decoder().layers)
+            logs |= self._ternary_schedule.logged(self.state.global_step - 1, self.state.max_steps, blocks)
             logs |= self._speed()
         super().log(logs, start_time)
 

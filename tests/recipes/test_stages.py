@@ -91,6 +91,19 @@ def test_the_ouro_schedule_has_the_papers_stages_at_the_size_of_the_recipe(tmp_p
     tokens = [stage.total_steps * stage.tokens_per_step for stage in stages]
     assert sum(tokens) == pytest.approx(100_000 * 64 * 32, rel=0.01)
     assert tokens[2] / tokens[0] == pytest.approx(OURO[2].tokens / OURO[0].tokens, rel=0.01)
+    becoming_ternary = recipe.changed(pretrain={"ternary_warmup": 0.5, "dead_zone_residual": 0.1})
+    stages = [stage for stage in with_ouro_schedule(becoming_ternary).active_stages if isinstance(stage, Pretrain)]
+    assert [stage.ternary_warmup + stage.dead_zone_residual for stage in stages] == [0.6, 0, 0, 0, 0]
+
+
+def test_a_schedule_of_ternary_weights_reaches_the_trainer_and_is_refused_of_a_float_model(tmp_path):
+    schedule = {"ternary_warmup": 0.5, "ternary_schedule": "layers", "dead_zone_residual": 0.1}
+    recipe = tiny_recipe(tmp_path).changed(pretrain=schedule)
+    for stage in (recipe.stages[0], recipe.stages[0].toy(recipe, 1)):
+        assert isinstance(stage, Pretrain) and schedule.items() <= stage.training_arguments(recipe.training).items()
+    for name, value in (("ternary_warmup", 0.5), ("dead_zone_residual", 0.1)):
+        with pytest.raises(ValueError, match=f"pretrain.{name} must be 0 with model.ternary=False, got {value}"):
+            tiny_recipe(tmp_path).changed(model={"ternary": False}, pretrain={name: value})
 
 
 @pytest.mark.parametrize(
@@ -101,6 +114,8 @@ def test_the_ouro_schedule_has_the_papers_stages_at_the_size_of_the_recipe(tmp_p
         (dict(peak_lr=0.0), "s.peak_lr must be above 0, got 0.0"),
         (dict(schedule="step"), "s.schedule must be one of wsd, cosine, constant, got 'step'"),
         (dict(warmup_steps=9, decay_steps=2), "s.warmup_steps must be at most total_steps=10"),
+        (dict(ternary_warmup=1.5), "s.ternary_warmup must be at most 1, got 1.5"),
+        (dict(ternary_schedule="loops"), "s.ternary_schedule must be one of blend, layers, got 'loops'"),
     ],
 )
 def test_impossible_stages_are_refused_by_name(changes, message):

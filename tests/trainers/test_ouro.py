@@ -200,7 +200,7 @@ def test_a_group_size_that_does_not_divide_is_refused_by_name(tmp_path, capsys):
     config = ouro_config()
     folder = save_ouro(tmp_path / "ouro", config, ouro_weights(config))
     assert convert([str(folder), str(tmp_path / "converted"), "--ternary"]) == 2
-    assert "hidden_size must be a multiple of ternary_group_size=128, got 64" in capsys.readouterr().err
+    assert "group_size must be -1 or divide all input widths 64, 96, as 32, 16 do, got 128" in capsys.readouterr().err
 
 
 def test_an_interrupted_conversion_leaves_nothing(tmp_path, monkeypatch):

@@ -65,10 +65,15 @@ def read_checkpoint(folder: Path, **changes: Any) -> Source:
         ValueError: The folder holds no checkpoint of a known family, needs something that LoopLM lacks, or tensors are
             missing, unexpected, of another shape or not of a floating-point type.
     """
+    content = read_config(folder)
+    return read_tensors(folder, find_family(content), looplm_config(content, **changes))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the content of config.json. Raises `ValueError` if the folder has none."""
     if not (folder / "config.json").is_file():
         raise ValueError(f"model must be the folder of a checkpoint with config.json, got {str(folder)!r}")
-    content = read_json(folder / "config.json")
-    return read_tensors(folder, find_family(content), looplm_config(content, **changes))
+    return read_json(folder / "config.json")
 
 
 def read_tensors(folder: Path, family: Family, config: LoopLMConfig) -> Source:
@@ -76,9 +81,9 @@ def read_tensors(folder: Path, family: Family, config: LoopLMConfig) -> Source:
     Read the names, shapes and types of a checkpoint's tensors, but no values.
 
     Args:
-        folder: Folder with model.safetensors, or with shards and their index.
-        family: The family of the checkpoint.
-        config: Configuration of the LoopLM with equal outputs.
+        folder: See [`read_checkpoint`].
+        family: Family of the checkpoint.
+        config: Configuration of the LoopLM that it becomes.
 
     Raises:
         ValueError: Tensors are missing, unexpected, of another shape or not of a floating-point type.

@@ -60,18 +60,14 @@ def convert(
         raise ValueError(f"output_dir must not exist yet, got {str(output_dir)!r}")
     # `--help` needs no PyTorch.
     from trainers.conversion.opening import open_source
-    from trainers.conversion.rounding import cross_entropy
+    from trainers.conversion.rounding import read_text, rounding_cost
     from trainers.conversion.writing import write_model
 
     changes: dict[str, object] = {"ternary": True} if ternary else {}
     if group_size is not None:
         changes["ternary_group_size"] = group_size
     source = open_source(model, **changes)
-    content = None
-    if text is not None:
-        content = text.read_text(encoding="utf-8")
-        if source.tokenizer is None or not content.strip():
-            raise ValueError(f"text needs a model with its tokenizer and a file that is not empty, got {text}")
+    content = read_text(text, source.tokenizer)
     write_model(source, output_dir)
 
     print(f"Wrote {source.num_tensors} tensors, {source.size:,} bytes, to {output_dir}")
@@ -81,9 +77,7 @@ def convert(
             if own != configured and not (isinstance(configured, list) and own in configured):
                 print(f"Note: {name} is {configured} in config.json and {own} in the tokenizer; both were kept.")
     if source.tokenizer is not None and content is not None:
-        before, after = (cross_entropy(output_dir, source.tokenizer, content, rounded) for rounded in (False, True))
-        print(f"Cross-entropy on {text}, nats per token: {before:.4f} before, {after:.4f} ternary", end=" ")
-        print(f"({after - before:+.4f})")
+        print(f"Cross-entropy on {text}, nats per token: {rounding_cost(output_dir, source.tokenizer, content)}")
     elif ternary:
         print("The cost of rounding was not measured; --text FILE measures it.")
     return 0

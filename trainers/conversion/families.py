@@ -6,6 +6,7 @@ from modeling_nanochat import LoopLMConfig
 from trainers.conversion.family import Family
 from trainers.conversion.llama import LLAMAS
 from trainers.conversion.ouro import OURO
+from trainers.conversion.rounding import check_group_size
 
 FAMILIES = {family.model_type: family for family in (OURO, *LLAMAS)}
 
@@ -29,11 +30,16 @@ def looplm_config(config: dict[str, Any], **changes: Any) -> LoopLMConfig:
         changes: Fields of LoopLMConfig to set differently.
 
     Raises:
-        ValueError: The family is another one, a field is missing, or the model needs something that LoopLM lacks.
+        ValueError: The family is another one, a field is missing, the model needs something that LoopLM lacks, or its
+            widths do not have the group size of ternary weights.
     """
-    settings: dict[str, Any] = {"ternary": False} | find_family(config).fields(config) | changes
+    settings: dict[str, Any] = find_family(config).fields(config) | changes
     try:
-        return LoopLMConfig(**settings)
+        found = LoopLMConfig(**(settings | {"ternary": False}))
+        if settings.get("ternary"):
+            check_group_size(found)
+            found.ternary = True
+        return found
     except KeyError as error:
         # transformers names a missing parameter of the rotary embedding in this way.
         raise ValueError(f"config.json: {error.args[0]}") from error

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from transformers import PreTrainedTokenizerBase
 
 from modeling_nanochat import LoopLMConfig
 
 BYTES_OF_DTYPE = {"F32": 4, "BF16": 2, "F16": 2}
 """Size of a number by its type in safetensors; no other types are converted."""
+TORCH_DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 COPY_BYTES = 2**22
 GATE = ("model.exit_gate.weight", "model.exit_gate.bias")
 
@@ -81,6 +83,12 @@ def zero_gate(hidden_size: int) -> list[Entry]:
     """Return an exit gate of zeros, for a model without one; with one loop it has no effect."""
     weight, bias = GATE
     return [zeros(weight, (1, hidden_size)), zeros(bias, (1,))]
+
+
+def read_values(entry: Entry) -> torch.Tensor:
+    """Read the values of a tensor, in fp32."""
+    stored = bytearray().join(entry.chunks())
+    return torch.frombuffer(stored, dtype=TORCH_DTYPES[entry.dtype]).float().reshape(entry.shape)
 
 
 def read_json(path: Path) -> dict:

@@ -77,6 +77,9 @@ def with_ouro_schedule(recipe: "Recipe") -> "Recipe":
                 min_lr=first.min_lr * row.peak_lr / start.peak_lr,
                 warmup_steps=min(first.warmup_steps, total_steps) if row is start else 0,
                 decay_steps=0,
+                # Later stages go on with ternary weights.
+                ternary_warmup=first.ternary_warmup if row is start else 0.0,
+                dead_zone_residual=first.dead_zone_residual if row is start else 0.0,
                 schedule=row.schedule,
                 num_loops=row.num_loops,
                 exit_entropy_weight=row.exit_entropy_weight,

@@ -8,7 +8,7 @@ from recipes.pipeline.stages.text import TextStage
 
 if TYPE_CHECKING:
     from modeling_nanochat import LoopLMConfig
-    from recipes.pipeline.schema import Recipe
+    from recipes.pipeline.schema import Recipe, TrainingSettings
 
 Schedule = Literal["wsd", "cosine", "constant"]
 
@@ -38,6 +38,24 @@ class Pretrain(TextStage):
         "Weight of the exit distribution's entropy in the loss; None keeps the model's.", default=None, ge=0
     )
     rope_theta: float | None = setting("Base of the rotary embedding; None keeps the model's.", default=None, gt=0)
+    ternary_warmup: float = setting(
+        "Share of the steps in which the weights become ternary, beginning with the float ones; 0 trains ternary "
+        "weights from the first step on.",
+        default=0.0,
+        ge=0,
+        le=1,
+    )
+    ternary_schedule: Literal["blend", "layers"] = setting(
+        "With ternary_warmup: all blocks become ternary together (blend), or one after another from the first to the "
+        "last (layers).",
+        default="blend",
+    )
+    dead_zone_residual: float = setting(
+        "Share of the float weight that is added to the ternary one in the first step and falls linearly to 0 in the "
+        "last one, so that weights rounded to 0 learn, too.",
+        default=0.0,
+        ge=0,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,6 +81,13 @@ class Pretrain(TextStage):
         }
         return replace(self, total_steps=total_steps, **scaled)
 
+    def training_arguments(self, training: "TrainingSettings") -> dict[str, Any]:
+        return super().training_arguments(training) | {
+            "ternary_warmup": self.ternary_warmup,
+            "ternary_schedule": self.ternary_schedule,
+            "dead_zone_residual": self.dead_zone_residual,
+        }
+
     def model_config(self, config: "LoopLMConfig") -> "LoopLMConfig":
         """The stage's depth and entropy weight; longer blocks extend the rotary table."""
         values = config.to_dict()
@@ -80,6 +105,10 @@ class Pretrain(TextStage):
         rule = f"at most {self.name}.num_loops={self.num_loops}"
         fits = exit_at is None or self.num_loops is None or exit_at <= self.num_loops
         check("model", "exit_at_loop", exit_at, rule, fits)
+        if not recipe.model.ternary:
+            for name in ("ternary_warmup", "dead_zone_residual"):
+                value = getattr(self, name)
+                check(self.name, name, value, "0 with model.ternary=False", value == 0)
 
     def toy(self, recipe: "Recipe", num_processes: int, **changes: Any) -> Self:
         return super().toy(recipe, num_processes, warmup_steps=1, decay_steps=0, **changes)
