@@ -11,6 +11,7 @@ from recipes.pipeline.prepare import Prepared
 from recipes.pipeline.processes import process_state
 from recipes.pipeline.report import report
 from recipes.pipeline.schema import Recipe
+from recipes.pipeline.source import with_source
 from recipes.pipeline.stages.stage import Stage
 
 console = Console(highlight=False)
@@ -26,6 +27,7 @@ def finish(recipe: Recipe, prepared: Prepared, only: str | None = None) -> Stage
         The stage before which it stopped, because it runs programs that the model wrote and the user has not allowed
         it; None when nothing is left.
     """
+    recipe = with_source(recipe, recipe.run_dir)
     is_main = process_state().is_main_process
     closing = only_closing(recipe, only)
     previous: Path | None = None
