@@ -34,7 +34,17 @@ SETTINGS_FILE = "recipe.json"
 NEXT = "next"
 LOCK_FILE = "lock"
 # What a run makes in its folder, besides its stages' folders; nothing else there is ever deleted.
-RUN_ENTRIES = (PREPARED, SOURCE, SYNTHETIC_FILE, TASKS_FILE, "evaluation", CODE, "report.json", "report.html", MODEL_CARD)
+RUN_ENTRIES = (
+    PREPARED,
+    SOURCE,
+    SYNTHETIC_FILE,
+    TASKS_FILE,
+    "evaluation",
+    CODE,
+    "report.json",
+    "report.html",
+    MODEL_CARD,
+)
 
 
 def as_kept(recipe: Recipe) -> Kept:

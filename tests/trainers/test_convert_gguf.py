@@ -1,6 +1,5 @@
 """A converted GGUF file computes what the model computes from which the file was written; all else is refused."""
 
-from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from modeling_nanochat import LoopLMForCausalLM
 from tests.helpers.conversion import convert, family_model
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
 from tests.helpers.llama_gguf import write_llama_gguf
+from trainers.conversion.installed import smollm2_file
 
 TOKENS = torch.randint(3, 96, (2, 40), generator=torch.Generator().manual_seed(1))
 LLAMA3: dict[str, Any] = dict(rope_type="llama3", rope_theta=1e4, factor=4.0, low_freq_factor=1.0) | dict(
