@@ -107,17 +107,15 @@ def decoded_losses(
     for piece in (input_ids[:, :1], *input_ids[:, 1:].split(step, dim=1)):
         if piece.shape[1] == 0:
             continue
-        output = model(
+        output = model.get_decoder()(
             piece,
             past_key_values=cache,
             use_cache=True,
-            return_logits=False,
-            output_loop_states=True,
             num_loops=num_loops,
             exit_threshold=exit_threshold,
             exit_at_loop=exit_at_loop,
         )
-        states.append(output.loop_hidden_states[-1])
+        states.append(output.last_hidden_state)
         loops.append(output.loops_used)
     labels = labels.flatten()
     valid = labels != IGNORE_INDEX

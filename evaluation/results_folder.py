@@ -107,6 +107,7 @@ def describe(model: PreTrainedModel, path: str, digest: WeightsDigest | None = N
     if digest is not None:
         found |= {"digest": digest.sha256, "digest_of": digest.of}
     if is_looplm(model.config):
-        names = ("num_loops", "num_shared_layers", "exit_at_loop", "exit_threshold", "kv_reuse")
+        names = ("num_loops", "num_shared_layers", "num_prelude_layers", "num_coda_layers", "loop_update")
+        names += ("exit_at_loop", "exit_threshold", "kv_reuse")
         found |= {name: getattr(model.config, name) for name in names}
     return found

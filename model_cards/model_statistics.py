@@ -72,12 +72,11 @@ class ModelStatistics:
     @property
     def cache_bytes_per_token(self) -> int:
         """
-        Size of the key-value cache in 16-bit floats: of every loop of every layer, or of the last loop for
+        Size of the key-value cache in 16-bit floats: of every application of every layer, or of the last loop's for
         `kv_reuse="last"`.
         """
         width = self.config.num_key_value_heads * self.config.head_dim
-        slots = self.config.num_shared_layers if self.config.kv_reuse == "last" else self.config.num_hidden_layers
-        return 2 * CACHE_BYTES * width * slots
+        return 2 * CACHE_BYTES * width * self.config.num_cache_slots(self.config.num_loops)
 
 
 def file_sizes(folder: Path, *, group_code: bool = False) -> dict[str, int]:

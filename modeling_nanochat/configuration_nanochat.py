@@ -332,6 +332,16 @@ class LoopLMConfig(PreTrainedConfig):
             f"set those instead, got num_hidden_layers={value!r}"
         )
 
+    def stack_in_words(self, num_loops: int | None = None) -> str:
+        """Return the numbers of layers, such as `"6 x 4 loops"`, or `"2 + 4 x 3 loops + 1"` with prelude and coda."""
+        loops = num_loops or self.num_loops
+        parts = [f"{self.num_shared_layers} x {loops} loops"]
+        if self.num_prelude_layers:
+            parts.insert(0, str(self.num_prelude_layers))
+        if self.num_coda_layers:
+            parts.append(str(self.num_coda_layers))
+        return " + ".join(parts)
+
     def num_cache_slots(self, loops: int) -> int:
         """Return the number of cache slots that hold keys and values after passes with this number of loops."""
         return self.slot_layout.count(1 if self.kv_reuse == "last" else loops)

@@ -192,8 +192,8 @@ class LoopLMModel(WeightCacheMixin, LoopLMPreTrainedModel):
             run = partial(checkpoint, run, use_reentrant=False)
         prelude, core, coda = self._stages()
         hidden_states = expand_streams(inputs_embeds, num_streams)
-        if self.loop_scale is not None and loops == 1 and torch.is_grad_enabled():
-            # DistributedDataParallel needs a gradient of every trainable parameter: here one of 0.
+        if self.loop_scale is not None and self.loop_scale.requires_grad and loops == 1:
+            # DistributedDataParallel fails without a gradient of every trainable parameter: here one of 0.
             hidden_states = hidden_states + self.loop_scale[:0].sum().to(hidden_states.dtype)
         if prelude:
             hidden_states = run(prelude, hidden_states, loop=0)

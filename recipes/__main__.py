@@ -42,7 +42,7 @@ def print_recipes() -> int:
     from recipes.pipeline.settings import parameters
 
     table = Table()
-    for column in ("recipe", "parameters", "ternary", "layers x loops"):
+    for column in ("recipe", "parameters", "ternary", "layers"):
         table.add_column(column, justify="left" if column == "recipe" else "right")
     table.add_column("stages")
     recipes = all_recipes()
@@ -52,7 +52,7 @@ def print_recipes() -> int:
             f"{name}.py",
             f"{total / 1e6:,.1f} M",
             f"{ternary / 1e6:,.1f} M",
-            f"{recipe.model.num_shared_layers} x {recipe.model.num_loops}",
+            recipe.model.stack_in_words(),
             "\n".join(f"{stage.name}: {stage.summary()}" for stage in recipe.active_stages),
         )
     console = Console(highlight=False)

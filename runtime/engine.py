@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig, PreTrainedModel
 
-from modeling_nanochat import LoopLMForCausalLM
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from modeling_nanochat.configuration_nanochat import PACKED_CODES, is_looplm
 from modeling_nanochat.packed_nanochat import pack_codes
 from modeling_nanochat.ternary_nanochat import BitLinear, ternary_codes
@@ -17,6 +17,14 @@ from runtime.settings import HEAD_FORMATS, Completion, Constraint, SamplingSetti
 
 DTYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2, torch.uint8: 3}
 GO_ON, END, END_ALL = 0, 1, 2
+
+
+def _check_loops(config: LoopLMConfig) -> None:
+    if config.loop_update == "scaled":
+        raise ValueError(
+            'the native engine needs loop_update="norm", which has no prelude and no coda, got "scaled": use the '
+            "engine torch"
+        )
 
 
 class Engine:
@@ -53,6 +61,7 @@ class Engine:
         """
         if not is_looplm(model.config):
             raise ValueError(f"the native engine needs a LoopLM, got a model of type {model.config.model_type}")
+        _check_loops(model.config)
         if vars(model).get("peft_config"):
             raise ValueError("the native engine needs a model without adapters: merge them first (merge_and_unload)")
         tensors = _weights(model)
@@ -82,6 +91,8 @@ class Engine:
         config = AutoConfig.from_pretrained(folder)
         if is_looplm(config) and config.weight_format == "latent":
             return cls.from_model(LoopLMForCausalLM.from_pretrained(folder), threads, head)
+        if is_looplm(config):
+            _check_loops(config)
         handle = ctypes.c_void_p()
         call("nanochat_open", os.fsencode(folder), _head(head), _threads(threads), ctypes.byref(handle))
         return cls(handle, config.vocab_size)

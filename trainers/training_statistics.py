@@ -123,15 +123,22 @@ class TernaryStatistics:
         return found
 
 
+def training_applications(config: LoopLMConfig) -> int:
+    """Number of applications of a block to a token in training, where the coda follows every loop."""
+    prelude, core, coda = config.slot_layout
+    return prelude + config.num_loops * (core + coda)
+
+
 def training_flops_per_token(config: LoopLMConfig, seq_len: float) -> float:
     """
-    Floating-point operations per token of forward and backward: 6 per weight and use, with the head used after every
-    loop, and causal attention in rows of `seq_len` tokens. Recomputation by checkpointing does not count.
+    Floating-point operations per token of forward and backward: 6 per weight and use, with coda and head used after
+    every loop, and causal attention in rows of `seq_len` tokens. Recomputation by checkpointing does not count.
     """
     queries = config.num_attention_heads * config.head_dim
     keys = config.num_key_value_heads * config.head_dim
     attention = config.hidden_size * (2 * queries + 2 * keys)
     layer = attention + 3 * config.hidden_size * config.intermediate_size
-    body = 6 * layer * config.num_shared_layers * config.num_loops
-    scores = 6 * queries * seq_len * config.num_shared_layers * config.num_loops
+    applications = training_applications(config)
+    body = 6 * layer * applications
+    scores = 6 * queries * seq_len * applications
     return body + scores + 6 * config.hidden_size * config.vocab_size * config.num_loops

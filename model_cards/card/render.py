@@ -202,7 +202,7 @@ def _specifications(statistics: ModelStatistics, files: Sequence[VerifiedGguf]) 
         ("Parameters", f"{statistics.parameters:,}"),
         (
             "Layers",
-            f"{config.num_shared_layers} shared x {config.num_loops} loops = {config.num_hidden_layers} applied",
+            f"{config.stack_in_words()} = {config.num_hidden_layers} applied",
         ),
         ("Hidden size", f"{config.hidden_size:,}, feed-forward {config.intermediate_size:,}"),
         ("Attention", heads),

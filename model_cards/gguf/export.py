@@ -116,7 +116,7 @@ def model_metadata(
         "general.quantization_version": 2,
         f"{architecture}.context_length": config.max_position_embeddings,
         f"{architecture}.embedding_length": config.hidden_size,
-        f"{architecture}.block_count": config.num_shared_layers,
+        f"{architecture}.block_count": config.num_stored_layers,
         f"{architecture}.feed_forward_length": config.intermediate_size,
         f"{architecture}.vocab_size": config.vocab_size,
         f"{architecture}.attention.head_count": config.num_attention_heads,

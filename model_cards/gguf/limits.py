@@ -49,10 +49,17 @@ def config_obstacles(config: LoopLMConfig, matrix_type: str) -> list[str]:
     rope = dict(config.rope_parameters)
     if rope.get("rope_type", "default") != "default" or rope.get("partial_rotary_factor", 1.0) != 1.0:
         refuse("rope_parameters", 'of rope_type "default" over whole heads', "train with the default rotary embedding")
-    if config.num_shared_layers * exported_loops(config) > MAX_LAYERS:
+    if config.loop_update == "scaled" and exported_loops(config) > 1:
+        refuse(
+            "loop_update",
+            f'"norm" for {exported_loops(config)} loops',
+            "llama.cpp norms the state between loops and has no prelude and no coda; set exit_at_loop to 1 for a plain "
+            'stack, or train with loop_update="norm"',
+        )
+    if config.num_stored_layers * exported_loops(config) > MAX_LAYERS:
         refuse(
             "num_loops",
-            f"such that num_shared_layers={config.num_shared_layers} x num_loops is at most {MAX_LAYERS}",
+            f"such that num_shared_layers={config.num_stored_layers} x num_loops is at most {MAX_LAYERS}",
             "llama.cpp has key-value caches for no more layers; use fewer loops, or exit_at_loop",
         )
     if not config.ternary and matrix_type not in FLOAT_TYPES:
@@ -88,9 +95,10 @@ def unrolled_obstacles(config: LoopLMConfig) -> list[str]:
     Between two loops the hidden states are normed: h becomes N(h), of one length for every token. A block of `llama`
     adds sublayers to h that see only N(h), so that its output differs from h by a bounded amount, however long h is.
     N(h) differs from h by any amount. Hence no number of blocks, with whatever weights, computes the norm.
+    Models with `loop_update="scaled"` are refused by [`config_obstacles`].
     """
     loops = exported_loops(config)
-    if loops == 1:
+    if loops == 1 or config.loop_update == "scaled":
         return []
     return [
         f"LoopLMConfig.exit_at_loop must be 1 for the architecture llama, got {loops} loops: the norm between loops "
@@ -127,7 +135,7 @@ def fold_streams(checkpoint: LoopLMCheckpoint) -> dict[str, float]:
     """
     streams = checkpoint.config.mhc_num_streams
     factors = {}
-    for layer in range(checkpoint.config.num_shared_layers if streams > 1 else 0):
+    for layer in range(checkpoint.config.num_stored_layers if streams > 1 else 0):
         for residual in ("attention_residual", "mlp_residual"):
             module = f"model.layers.{layer}.{residual}"
             bias = checkpoint.read(f"{module}.bias").float()

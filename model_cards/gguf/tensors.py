@@ -50,7 +50,7 @@ def exported_tensors(
     queries = config.num_attention_heads * config.head_dim
     keys = config.num_key_value_heads * config.head_dim
     yield ExportedTensor("token_embd.weight", "model.embed_tokens.weight", (config.vocab_size, hidden), embedding)
-    for layer in range(config.num_shared_layers):
+    for layer in range(config.num_stored_layers):
         block, module = f"blk.{layer}", f"model.layers.{layer}"
         for name, source, shape, heads, residual in (
             ("attn_q", "self_attn.q_proj", (queries, hidden), config.num_attention_heads, None),

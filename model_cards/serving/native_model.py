@@ -54,7 +54,7 @@ class NativeModel:
         ends: Tokens that end a text.
         context_length: Maximum number of tokens of prompt and completion together.
         depth: `num_loops`, `exit_threshold` and `exit_at_loop` of [`SamplingSettings`].
-        num_blocks, num_loops: Blocks, and how often they run at most.
+        stack: Numbers of layers and of loops at most, in words.
         cache_bytes: Bytes of the key-value cache of a completion that fills the context.
         num_threads: Threads of the engine.
     """
@@ -65,17 +65,15 @@ class NativeModel:
     ends: tuple[int, ...]
     context_length: int
     depth: Mapping[str, Any]
-    num_blocks: int
-    num_loops: int
+    stack: str
     cache_bytes: int
     num_threads: int
 
     def describe(self, parallel: int) -> str:
         """Return lines about the model: its size, memory, and the number of requests at a time."""
         return (
-            f"{self.name}: {self.num_blocks} blocks x {self.num_loops} loops, weights "
-            f"{self.engine.weight_bytes / 1e6:.1f} MB, key-value cache of a full context {self.cache_bytes / 1e6:.1f} "
-            "MB\n"
+            f"{self.name}: {self.stack}, weights {self.engine.weight_bytes / 1e6:.1f} MB, key-value cache of a full "
+            f"context {self.cache_bytes / 1e6:.1f} MB\n"
             f"{parallel} requests at a time, {self.context_length} tokens each, {self.num_threads} threads"
         )
 
@@ -257,7 +255,7 @@ def load_native_model(
     config = model.config
     # A configured exit is the model's own depth, unless another is given.
     loops = num_loops or (config.exit_at_loop if without_gate else None) or config.num_loops
-    cached = config.num_shared_layers * (1 if config.kv_reuse == "last" else loops)
+    cached = config.num_cache_slots(loops)
     return NativeModel(
         name=Path(name).resolve().name if Path(name).is_dir() else name,
         engine=engine,
@@ -265,8 +263,7 @@ def load_native_model(
         ends=tuple(sorted(end_tokens(model, tokenizer))),
         context_length=length,
         depth=depth,
-        num_blocks=config.num_shared_layers,
-        num_loops=loops,
+        stack=config.stack_in_words(loops),
         cache_bytes=cached * config.num_key_value_heads * config.head_dim * 2 * CACHE_BYTES * length,
         num_threads=threads,
     )

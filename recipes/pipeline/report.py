@@ -112,7 +112,7 @@ def report(recipe: Recipe, prepared: Prepared, last: Stage) -> None:
     speed = found["tokens_per_second"]
     table.add_row("speed, evaluations included", "not measured" if speed is None else f"{speed:,.0f} tokens/s")
     table.add_row("parameters", f"{found['parameters']:,}, of them ternary {found['ternary_parameters']:,}")
-    table.add_row("blocks applied per token", f"{model.config.num_shared_layers} x {model.config.num_loops} loops")
+    table.add_row("blocks applied per token", model.config.stack_in_words())
     for name, size in found["file_sizes"].items():
         table.add_row(f"{last.name}/model: {name}", f"{size / 1e6:,.3f} MB")
     for stage, result in results:

@@ -317,7 +317,8 @@ class Recipe:
             "decontaminate": False,
             "difficulty": None,
         }
-        model, source = dict(TOY_MODEL), {}
+        outside = {name: min(1, getattr(self.model, name)) for name in ("num_prelude_layers", "num_coda_layers")}
+        model, source = TOY_MODEL | outside, {}
         if self.source is not None:
             model, source = {}, {"source": self.source.toy()}
         if self.init_from is not None:

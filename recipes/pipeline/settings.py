@@ -161,9 +161,8 @@ def show(recipe: Recipe, console: Console) -> None:
                 table.add_row(f"{section}.{name}", str(getattr(part, name)), meaning(type(part), name))
     print_table(console, table, prose=["value", "meaning"])
     if recipe.source is not None:
-        console.print(
-            f"The first stage starts from {recipe.source.model}: {', '.join(recipe.source.steps)}", markup=False
-        )
+        steps = ", ".join(recipe.source.steps)
+        console.print(f"The first stage starts from {recipe.source.model}, made {steps}", markup=False)
     if recipe.init_from is not None:
         console.print(f"The first stage starts from the model in {recipe.init_from.folder}", markup=False)
     total, ternary = parameters(recipe)

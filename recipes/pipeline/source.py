@@ -47,14 +47,10 @@ def check_source(source: SourceSettings) -> None:
     Raises:
         ValueError: It is a path at which nothing is.
     """
-    is_path = is_gguf(source.model) or source.model.startswith((".", "/")) or source.model.count("/") != 1
-    check(
-        source.section, "model", source.model, "a folder, a GGUF file or a name on the Hub", _exists(source, is_path)
-    )
-
-
-def _exists(source: SourceSettings, is_path: bool) -> bool:
-    return not is_path or Path(source.model).exists()
+    model = source.model
+    is_name = model.count("/") == 1 and not model.startswith((".", "/")) and not is_gguf(model)
+    rule = "a folder or a GGUF file that exists, or a name on the Hub"
+    check(source.section, "model", model, rule, is_name or Path(model).exists())
 
 
 def make_source(recipe: Recipe, run: Path) -> Recipe:
@@ -135,9 +131,8 @@ def _convert(source: SourceSettings, _: Path, target: Path) -> None:
 
 def _loop(source: SourceSettings, model: Path, target: Path) -> None:
     assert source.num_loops is not None, "else this is no step of it"
-    looped = loop_model(
-        model, target, source.num_loops, source.core_range(), source.core_layers, (), source.whole_stack
-    )
+    core, layers = source.core_range(), source.core_layers
+    looped = loop_model(model, target, source.num_loops, core, layers, whole_stack=source.whole_stack)
     start, end = looped.core
     console.print(f"The core is layers {start} to {end - 1} of {looped.num_layers}, in {looped.num_loops} loops")
 

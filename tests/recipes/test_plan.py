@@ -30,6 +30,9 @@ from trainers.hardware import PEAK_FLOPS
 from trainers.training_statistics import training_flops_per_token
 
 
+OUTSIDE = dict(num_prelude_layers=1, num_coda_layers=2, loop_update="scaled")
+
+
 def first_stage(recipe) -> TextStage:
     stage = recipe.stage("pretrain")
     assert isinstance(stage, TextStage)
@@ -48,12 +51,16 @@ def test_every_recipe_has_a_plan_whose_counts_are_the_models(name, capsys):
     assert f"{total:,} parameters, {ternary:,} of them ternary" in planned(recipe, capsys)
 
 
-def test_a_token_passes_through_the_blocks_once_in_every_loop():
-    model = LoopLMForCausalLM(config := tiny_config(num_loops=3))
-    blocks = sum(parameter.numel() for parameter in model.model.layers.parameters())
+def test_a_token_passes_through_the_core_once_in_every_loop():
+    model = LoopLMForCausalLM(config := tiny_config(num_loops=3, **OUTSIDE))
+    core, blocks = (
+        sum(parameter.numel() for layer in layers for parameter in layer.parameters())
+        for layers in (model.model.layers[1:3], model.model.layers)
+    )
     counts = count_parameters(config)
-    assert counts.blocks == blocks
-    assert counts.applied == sum(parameter.numel() for parameter in model.parameters()) + 2 * blocks
+    assert counts.blocks == blocks == 2.5 * core
+    assert counts.unique == sum(parameter.numel() for parameter in model.parameters())
+    assert counts.applied == counts.unique + 2 * core
 
 
 def test_the_size_of_packed_weights_is_that_of_the_file(tmp_path):
@@ -64,8 +71,8 @@ def test_the_size_of_packed_weights_is_that_of_the_file(tmp_path):
 
 
 @pytest.mark.parametrize("checkpointing", MODES)
-@pytest.mark.parametrize("streams", [1, 4])
-def test_flops_are_those_that_pytorch_counts(streams, checkpointing):
+@pytest.mark.parametrize("streams, shape", [(1, {}), (4, {}), (1, OUTSIDE)])
+def test_flops_are_those_that_pytorch_counts(streams, shape, checkpointing):
     config = LoopLMConfig(
         vocab_size=384,
         hidden_size=256,
@@ -76,6 +83,7 @@ def test_flops_are_those_that_pytorch_counts(streams, checkpointing):
         num_key_value_heads=2,
         max_position_embeddings=64,
         mhc_num_streams=streams,
+        **shape,
     )
     config._attn_implementation = "eager"
     model = LoopLMForCausalLM(config).train()

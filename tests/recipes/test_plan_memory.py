@@ -68,10 +68,14 @@ def planned_bytes(config: LoopLMConfig, checkpointing: Checkpointing, compiled: 
     return kept_activations(step) + quantized_weights(step) + kept_by_loss(step)
 
 
+SCALED: dict[str, Any] = dict(loop_update="scaled", num_loops=3)
+CODA = SCALED | dict(num_prelude_layers=1, num_coda_layers=2)
+
+
 @pytest.mark.parametrize("checkpointing", ["none", "layer", "loop"])
-@pytest.mark.parametrize("streams", [1, 2, 4])
-def test_eager_blocks_keep_the_bytes_of_the_plan(streams, checkpointing):
-    config = config_of(streams)
+@pytest.mark.parametrize("streams, changes", [(1, {}), (2, {}), (4, {}), (1, SCALED), (1, CODA), (2, CODA)])
+def test_eager_blocks_keep_the_bytes_of_the_plan(streams, changes, checkpointing):
+    config = config_of(streams, **changes)
     found = saved_bytes(config, checkpointing, None)
     assert planned_bytes(config, checkpointing, compiled=False) == pytest.approx(found, rel=0.002)
 

@@ -166,20 +166,29 @@ def selective_tensors(config: LoopLMConfig) -> Iterator[Kept]:
 
 def between_loops(config: LoopLMConfig, is_last: bool) -> Iterator[Kept]:
     """
-    Tensors that a loop keeps besides its blocks, in every mode.
+    Tensors that a loop keeps besides its blocks, in every mode. What is also the input of a block is counted there:
+    with one stream and `loop_update="norm"` the output of the norm, with `"scaled"` its input.
 
     Args:
         config: The configuration of the model.
-        is_last: Whether it is the last loop. With one stream, the state after another loop is the input of the next
-            one's first block, and is counted there.
+        is_last: Whether it is the last loop.
     """
-    width, streams = config.hidden_size, config.mhc_num_streams
-    yield Kept("input of the norm after the loop, before and after division", 2 * width, FP32)
+    width, streams, scaled = config.hidden_size, config.mhc_num_streams, config.loop_update == "scaled"
+    goes_on = config.num_coda_layers > 0 or not is_last
+    if not (scaled and streams == 1 and goes_on):
+        yield Kept("input of the norm after the loop", width, FP32)
+    yield Kept("input of the norm after the loop, after division", width, FP32)
     yield Kept("exit gate and exit distribution", GATE_WIDTH, FP32)
-    if streams > 1 or is_last:
+    if scaled or streams > 1 or is_last:
         yield Kept("input of the exit gate", width, FP32)
-    if streams > 1 and not is_last:
+    if streams > 1 and not is_last and not scaled:
         yield Kept("input of the norm over all streams, before and after division", 2 * streams * width, FP32)
+
+
+def after_coda(config: LoopLMConfig) -> Iterator[Kept]:
+    """Tensors that a coda keeps besides its blocks, in every mode."""
+    yield Kept("input of the norm after the coda, before and after division", 2 * config.hidden_size, FP32)
+    yield Kept("inverse norm", 1, FP32)
 
 
 GATE_WIDTH = 9

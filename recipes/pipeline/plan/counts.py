@@ -19,10 +19,10 @@ class ParameterCounts:
 
     Attributes:
         unique: All parameters; those that several loops share count once, as does an embedding tied to the head.
-        blocks: Of them, those of the shared blocks.
+        blocks: Of them, those of the blocks.
         matrices: Of these, the attention and MLP projections, which Muon updates.
         ternary: Of these, those that are quantized to ternary weights.
-        applied: Parameters that a token passes through: those of the blocks count once for each loop.
+        applied: Parameters that a token passes through: those of the core's blocks count once for each loop.
         packed_bytes: Size of the model's file with packed weights; None for a model without ternary weights.
     """
 
@@ -46,12 +46,13 @@ def _count(config_json: str) -> ParameterCounts:
     model = _without_memory(config)
     unique = _numbers(model.parameters())
     blocks = _numbers(model.model.layers.parameters())
+    core = blocks // config.num_stored_layers * config.num_shared_layers  # all blocks are of one size
     return ParameterCounts(
         unique=unique,
         blocks=blocks,
         matrices=_numbers(matrix for _, matrix in hidden_matrices(model)),
         ternary=_numbers(module.weight for module in model.modules() if isinstance(module, BitLinear)),
-        applied=unique + blocks * (config.num_loops - 1),
+        applied=unique + core * (config.num_loops - 1),
         packed_bytes=_packed_bytes(config) if config.ternary else None,
     )
 

@@ -6,7 +6,8 @@ from math import ceil, factorial
 from modeling_nanochat import LoopLMConfig
 from modeling_nanochat.recomputation_nanochat import group_size
 from recipes.pipeline.plan.activations import Checkpointing, head_widths
-from trainers.training_statistics import training_flops_per_token
+from recipes.pipeline.plan.passes import Pass, training_passes
+from trainers.training_statistics import training_applications, training_flops_per_token
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,9 @@ def flops_per_token(config: LoopLMConfig, seq_len: int, checkpointing: Checkpoin
         compiled: Whether blocks are compiled. An eager one ends its recomputation before the last product that
             backward does not need.
     """
-    width, loops, layers = config.hidden_size, config.num_loops, config.num_shared_layers
+    width, loops = config.hidden_size, config.num_loops
     queries, keys = head_widths(config)
-    applications = loops * layers
+    applications = training_applications(config)
     down = 2 * width * config.intermediate_size
     projections = 2 * width * (2 * queries + 2 * keys) + 3 * down
     attention = 2 * queries * seq_len
@@ -68,14 +69,8 @@ def flops_per_token(config: LoopLMConfig, seq_len: int, checkpointing: Checkpoin
     again = applications * streams if checkpointing == "selective" else 0
     if checkpointing in ("layer", "loop", "group"):
         again = applications * by_layer
-    if checkpointing == "loop":
-        # The inputs of the blocks; the last block's output is not needed.
-        again += loops * (layers - 1) * block
-    if checkpointing == "group":
-        # The inputs of the groups, then those of the blocks within each group.
-        size = group_size(layers)
-        groups = ceil(layers / size)
-        again += loops * (size * (groups - 1) + layers - groups) * block
+    if checkpointing in ("loop", "group"):
+        again += sum(_inputs_again(part, checkpointing) for part in training_passes(config)) * block
     return TokenFlops(
         projections=applications * projections,
         attention=applications * attention,
@@ -85,6 +80,20 @@ def flops_per_token(config: LoopLMConfig, seq_len: int, checkpointing: Checkpoin
         recomputed=again,
         model=training_flops_per_token(config, seq_len),
     )
+
+
+def _inputs_again(part: Pass, checkpointing: Checkpointing) -> int:
+    """
+    Number of blocks of a pass that are applied once more to have the inputs of all its blocks. The last one's output
+    is needed only where the state moves towards it.
+    """
+    if checkpointing == "loop":
+        return part.layers - (0 if part.is_update else 1)
+    # The inputs of the groups, then those of the blocks within each group.
+    size = group_size(part.layers)
+    groups = ceil(part.layers / size)
+    inputs = part.layers if part.is_update else size * (groups - 1)
+    return inputs + part.layers - groups
 
 
 def _stream_flops(config: LoopLMConfig) -> int:

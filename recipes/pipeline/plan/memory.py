@@ -15,6 +15,7 @@ from recipes.pipeline.plan.activations import (
     BF16,
     FP32,
     Checkpointing,
+    after_coda,
     between_loops,
     block_tensors,
     bytes_per_token,
@@ -23,8 +24,10 @@ from recipes.pipeline.plan.activations import (
     state_width,
 )
 from recipes.pipeline.plan.counts import ParameterCounts, count_parameters
+from recipes.pipeline.plan.passes import Pass, training_passes
 from recipes.pipeline.plan.teacher import TeacherSize
 from trainers.distillation.loss import COPIES, rows_per_chunk
+from trainers.training_statistics import training_applications
 
 GIB = 2**30
 RESERVE = 1 * GIB
@@ -109,14 +112,13 @@ def peak_memory(step: Step) -> Memory:
 def kept_activations(step: Step) -> int:
     """Bytes of activations after forward, without quantized weights and without the loss."""
     parts = _Parts(step)
-    loops = step.config.num_loops
-    return loops * parts.kept_by_loop + sum(parts.after_loop(loop) for loop in range(loops))
+    return sum(parts.kept_by(each) + parts.kept_after(each) for each in training_passes(step.config))
 
 
 def quantized_weights(step: Step) -> int:
     """Bytes of quantized weights after forward."""
     parts = _Parts(step)
-    return parts.cached_weights + step.config.num_loops * parts.weights_by_loop
+    return parts.cached_weights + training_applications(step.config) * parts.weights_by_application
 
 
 def kept_by_loss(step: Step) -> int:
@@ -135,7 +137,7 @@ class _Parts:
         self.teacher = step.teacher
         self.teacher_weights = 0 if step.teacher is None else step.teacher.weights
         self.teacher_in_loss = 0 if step.teacher is None else step.teacher.weights + step.teacher.kept * tokens
-        self.block_matrices = counts.matrices // config.num_shared_layers
+        self.block_matrices = counts.matrices // config.num_stored_layers
         self.state = FP32 * state_width(config) * tokens
         self.block = bytes_per_token(block_tensors(config, step.compiled)) * tokens
         self.selective = bytes_per_token(selective_tensors(config)) * tokens
@@ -143,27 +145,44 @@ class _Parts:
         self.hidden_gradients = FP32 * config.num_loops * config.hidden_size * tokens
         in_bf16, in_blocks = BF16 * self.block_matrices, quantizes_in_blocks(config, step.compiled)
         self.block_weights = in_bf16 if in_blocks else 0
-        self.cached_weights = 0 if in_blocks else in_bf16 * config.num_shared_layers
-        layers = config.num_shared_layers
+        self.cached_weights = 0 if in_blocks else in_bf16 * config.num_stored_layers
         kept = {"none": self.block, "selective": self.selective, "layer": self.state}
         self.by_application = kept.get(step.checkpointing, 0)
-        self.start_of_loop = self.state if step.checkpointing in ("loop", "group") else 0
-        self.kept_by_loop = layers * self.by_application + self.start_of_loop
-        self.weights_by_loop = layers * self.block_weights if step.checkpointing == "none" else 0
-        self.group = {"loop": layers, "group": group_size(layers)}.get(step.checkpointing)
+        self.checkpointing = step.checkpointing
+        self.start_of_pass = self.state if step.checkpointing in ("loop", "group") else 0
+        self.weights_by_application = self.block_weights if step.checkpointing == "none" else 0
         again = {"none": 0, "selective": self.block - self.selective}.get(step.checkpointing, self.block)
         self.recomputed = max(0, again) + (self.block_weights if step.checkpointing != "none" else 0)
 
-    def after_loop(self, loop: int) -> int:
-        """Bytes that a loop keeps besides its blocks."""
-        return bytes_per_token(between_loops(self.config, loop == self.config.num_loops - 1)) * self.tokens
+    def kept_by(self, part: Pass, layers: int | None = None) -> int:
+        """
+        Bytes that the first `layers` blocks of a pass keep; None for all. A loop after a coda has the coda's input,
+        which is counted there.
+        """
+        blocks = (part.layers if layers is None else layers) * self.by_application
+        is_shared = part.part == "core" and part.loop > 0 and self.config.num_coda_layers > 0
+        return blocks + self.start_of_pass - (self.state if is_shared else 0)
 
-    def inputs_in_loop(self, layer: int) -> int:
+    def kept_after(self, part: Pass) -> int:
+        """Bytes that a pass keeps besides its blocks."""
+        if part.part == "prelude":
+            return 0
+        if part.part == "coda":
+            return bytes_per_token(after_coda(self.config)) * self.tokens
+        # Checkpointing by loop computes the way to the core's output again.
+        way = self.state if part.is_update and self.start_of_pass == 0 else 0
+        is_last = part.loop == self.config.num_loops - 1
+        return way + bytes_per_token(between_loops(self.config, is_last)) * self.tokens
+
+    def inputs_in_pass(self, part: Pass, layer: int) -> int:
         """
         Bytes of the inputs that were computed again and are needed when backward reaches a block: of the groups of the
-        loop, and of the blocks of the present group. The inputs of the first group and block are counted elsewhere.
+        pass, and of the blocks of the present group. The inputs of the first group and block are counted elsewhere.
         """
-        return 0 if self.group is None else (layer // self.group + layer % self.group) * self.state
+        if self.checkpointing not in ("loop", "group"):
+            return 0
+        group = part.layers if self.checkpointing == "loop" else group_size(part.layers)
+        return (layer // group + layer % group) * self.state
 
     def logits(self) -> int:
         """Bytes of a chunk of logits in fp32, and of what is computed from it."""
@@ -185,7 +204,7 @@ def _moments(step: Step) -> Iterator[Memory]:
     """Memory at the moments that may be the peak: in the loss, in backward of each block, and in the optimizer."""
     parts, counts, config = _Parts(step), count_parameters(step.config), step.config
     weights, gradients, states = _resident(step, counts)
-    loops, layers = config.num_loops, config.num_shared_layers
+    layers = config.num_stored_layers
     kept, quantized = kept_activations(step), quantized_weights(step)
     before = gradients if step.accumulates else 0
     buckets = FP32 * counts.unique if step.has_buckets else 0
@@ -213,14 +232,13 @@ def _moments(step: Step) -> Iterator[Memory]:
 
     block_gradients = gradients * counts.blocks // counts.unique // layers
     other_gradients = gradients - layers * block_gradients
-    for loop in reversed(range(loops)):
-        loops_before = loop * parts.kept_by_loop + sum(parts.after_loop(each) for each in range(loop))
-        for layer in reversed(range(layers)):
-            done = block_gradients * (layers if loop < loops - 1 else layers - layer)
-            own = (layer + 1) * parts.by_application + parts.start_of_loop
-            weights_kept = loop * parts.weights_by_loop
-            if step.checkpointing == "none":
-                weights_kept += (layer + 1) * parts.block_weights
+    activations, applied, finished = kept, training_applications(config), set()
+    for part in reversed(list(training_passes(config))):
+        activations -= parts.kept_by(part) + parts.kept_after(part)
+        applied -= part.layers
+        for layer in reversed(range(part.layers)):
+            finished.add(part.first + layer)
+            done = block_gradients * len(finished)
             # Gradients of weights that are quantized once add up in bf16, and become fp32 at the end.
             if parts.cached_weights:
                 so_far = (before or other_gradients) + done * BF16 // FP32
@@ -228,9 +246,9 @@ def _moments(step: Step) -> Iterator[Memory]:
                 so_far = before or other_gradients + done
             yield moment(
                 so_far,
-                quantized_weights=parts.cached_weights + weights_kept,
-                activations=loops_before + own,
-                recomputed=parts.recomputed + parts.inputs_in_loop(layer),
+                quantized_weights=parts.cached_weights + (applied + layer + 1) * parts.weights_by_application,
+                activations=activations + parts.kept_by(part, layer + 1),
+                recomputed=parts.recomputed + parts.inputs_in_pass(part, layer),
                 loss=parts.hidden_gradients,
                 temporary=parts.in_backward_of_block(),
             )

@@ -93,7 +93,7 @@ def test_what_is_said_of_the_model_is_counted_from_it(saved, capsys):
     assert f"| Parameters | {total:,} |" in text
     assert f"| Ternary parameters | {ternary:,} ({ternary / total:.1%}) |" in text
     assert f"{4 * total / 1e6:,.2f} MB, 32.00 bits per parameter (float32)" in text
-    assert "| Layers | 2 shared x 2 loops = 4 applied |" in text
+    assert "| Layers | 2 x 2 loops = 4 applied |" in text
 
 
 @pytest.mark.parametrize("tied", [True, False])
