@@ -1,6 +1,7 @@
 """Settings of a recipe that adapts a model that exists: which model, and what becomes of it before the training."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from recipes.pipeline.fields import Settings, check, setting, settings
@@ -126,6 +127,12 @@ class SourceSettings(Settings):
         Raises:
             ValueError: The settings do not fit the model.
         """
+        config = self._planned
+        return type(config).from_dict(config.to_dict() | changes)
+
+    @cached_property
+    def _planned(self) -> "LoopLMConfig":
+        # A recipe asks for it whenever one of its settings changes.
         from trainers.conversion.looping import check_one_loop, core_length, looped_config
         from trainers.conversion.rounding import check_group_size
 
@@ -147,7 +154,7 @@ class SourceSettings(Settings):
             values["ternary"] = True
         if self.rotate:
             values["tie_word_embeddings"] = False
-        return type(config).from_dict(values | changes)
+        return type(config).from_dict(values)
 
     def toy(self) -> dict[str, Any]:
         """Settings of the source of a dry run, whose model is written there."""
