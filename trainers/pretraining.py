@@ -166,6 +166,10 @@ class LoopLMTrainer(Trainer):
             self.optimizer = muon_and_lion(model, *arguments)
         return super().create_optimizer(model)
 
+    def get_decay_parameter_names(self, model) -> list[str]:
+        """Names of the parameters with weight decay in AdamW: neither norms nor biases, nor the scale of the loops."""
+        return [name for name in super().get_decay_parameter_names(model) if not name.endswith("loop_scale")]
+
     def _prepare_inputs(self, inputs):
         _check_length("a batch", inputs["input_ids"].shape[1], self.model.config.max_position_embeddings)
         return super()._prepare_inputs(inputs)

@@ -53,8 +53,8 @@ def config_obstacles(config: LoopLMConfig, matrix_type: str) -> list[str]:
         refuse(
             "loop_update",
             f'"norm" for {exported_loops(config)} loops',
-            "llama.cpp norms the state between loops and has no prelude and no coda; set exit_at_loop to 1 for a plain "
-            'stack, or train with loop_update="norm"',
+            "llama.cpp norms the state between loops and has no prelude and no coda; set exit_at_loop to 1 for a plain"
+            ' stack, or train with loop_update="norm"',
         )
     if config.num_stored_layers * exported_loops(config) > MAX_LAYERS:
         refuse(

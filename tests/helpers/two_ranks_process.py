@@ -76,6 +76,7 @@ def main() -> None:
         "all loops": difference(),
         "final loss": difference(loop_loss="final"),
         "another number of loops every step": difference(loops=(3, 1, 5)),
+        "one loop, then two, of a scaled update": difference(loops=(1, 2, 1), loop_update="scaled", num_coda_layers=1),
         "layers checkpointed": difference(prepare=checkpointed("layer")),
         "loops checkpointed": difference(prepare=checkpointed("loop")),
         "selectively checkpointed": difference(prepare=checkpointed("selective")),

@@ -39,7 +39,8 @@ def latent_model(group_size):
 def process(tmp_path_factory):
     """One process for all tests here: starting it costs more than what it does."""
     work = tmp_path_factory.mktemp("clean_process")
-    model = tiny_model(activation_bits=8, mhc_num_streams=2)
+    parts = dict(num_shared_layers=1, num_prelude_layers=1, num_coda_layers=1, loop_update="scaled")
+    model = tiny_model(activation_bits=8, mhc_num_streams=2, **parts)
     tokens, rows = random_tokens(2, 7), random_tokens(12, 8, seed=1)
     model.save_pretrained(work / "saved")
     for group_size in (128, 256, -1):

@@ -29,7 +29,6 @@ from tests.helpers.tiny_recipe import command, tiny_recipe
 from trainers.hardware import PEAK_FLOPS
 from trainers.training_statistics import training_flops_per_token
 
-
 OUTSIDE = dict(num_prelude_layers=1, num_coda_layers=2, loop_update="scaled")
 
 

@@ -267,3 +267,11 @@ def test_muon_moves_stacked_matrices_as_it_moves_each_alone(in_bf16, tolerance, 
 def test_impossible_settings_are_refused_by_name(tmp_path, settings, message):
     with pytest.raises(ValueError, match=message):
         pretraining_arguments(output_dir=str(tmp_path), **settings)
+
+
+def test_adamw_decays_no_scale_of_loops_and_every_matrix(tmp_path):
+    trainer = make_trainer(tmp_path, tiny_model(loop_update="scaled"), optimizer="adamw", weight_decay=0.1)
+    decayed, others = trainer.create_optimizer().param_groups
+    model = trainer.model
+    assert any(parameter is model.model.loop_scale for parameter in others["params"])
+    assert {id(matrix) for _, matrix in hidden_matrices(model)} <= {id(each) for each in decayed["params"]}

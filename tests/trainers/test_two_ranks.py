@@ -25,6 +25,7 @@ def found() -> dict:
         "all loops",
         "final loss",
         "another number of loops every step",
+        "one loop, then two, of a scaled update",
         "layers checkpointed",
         "loops checkpointed",
         "selectively checkpointed",

@@ -139,6 +139,7 @@ def test_a_folder_that_is_no_checkpoint_is_named(tmp_path):
         ({"intermediate_size": 384, "ternary_group_size": -1}, "tq2_0", "multiple of 256, got 384: .*fits .*q2_0"),
         ({"ternary_group_size": 128}, "q2_k", "a multiple of 256 or -1, got 128: .* f32, f16, q8_0, q4_0, q2_0, whi"),
         ({"ternary": False}, "tq2_0", "ternary must be True for tq2_0, got False: .* f32, f16, q8_0"),
+        ({"loop_update": "scaled"}, "f32", "loop_update must be \"norm\" for . loops, got 'scaled': llama.cpp norms"),
         ({"num_loops": 300}, "f32", "num_shared_layers=2 x num_loops is at most 512, got 300"),
         (
             {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}},
@@ -150,6 +151,19 @@ def test_a_folder_that_is_no_checkpoint_is_named(tmp_path):
 def test_what_llama_cpp_cannot_express_is_refused_with_the_setting_that_helps(tmp_path, overrides, type, message):
     with pytest.raises(ValueError, match=message):
         export(gguf_model(**overrides), tmp_path / "model.gguf", type=type)
+
+
+def test_one_loop_with_prelude_and_coda_is_the_file_of_a_plain_stack(tmp_path):
+    parts = gguf_model(num_loops=1, num_shared_layers=1, num_prelude_layers=1, num_coda_layers=1, loop_update="scaled")
+    plain = gguf_model(num_loops=1, num_shared_layers=3)
+    plain.load_state_dict(parts.state_dict(), strict=False)
+    files = []
+    for name, model in (("parts", parts), ("plain", plain)):
+        export(model, tmp_path / f"{name}.gguf", type="f32", unrolled=True)
+        files.append(read_gguf(tmp_path / f"{name}.gguf"))
+    found, expected = files
+    assert found.metadata["llama.block_count"] == 3 and found.tensors.keys() == expected.tensors.keys()
+    assert all(np.array_equal(found.raw(name), expected.raw(name)) for name in expected.tensors)
 
 
 def test_widths_of_a_dense_model_must_be_whole_blocks_as_well():
