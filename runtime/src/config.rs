@@ -72,7 +72,6 @@ pub struct Config {
     pub hidden_size: usize,
     pub intermediate_size: usize,
     pub num_prelude_layers: usize,
-    /// Layers of the core, which all loops share.
     pub num_shared_layers: usize,
     pub num_coda_layers: usize,
     pub loop_update: LoopUpdate,
@@ -218,12 +217,10 @@ impl Config {
                 return refuse(format!("{name} must be at most {MAX_DEPTH}, got {value}"));
             }
         }
-        let outer = self.num_prelude_layers + self.num_coda_layers;
-        if outer > 0 && self.loop_update != LoopUpdate::Scaled {
-            return refuse(format!(
-                "loop_update must be \"scaled\" with num_prelude_layers={} and num_coda_layers={}, got \"norm\"",
-                self.num_prelude_layers, self.num_coda_layers
-            ));
+        let (prelude, coda) = (self.num_prelude_layers, self.num_coda_layers);
+        if prelude + coda > 0 && self.loop_update != LoopUpdate::Scaled {
+            let found = format!("num_prelude_layers={prelude} and num_coda_layers={coda}");
+            return refuse(format!("loop_update must be \"scaled\" with {found}, got \"norm\""));
         }
         // Both factors are at most `MAX_SIZE`.
         if self.num_attention_heads as u64 * self.head_dim as u64 > MAX_SIZE as u64 {

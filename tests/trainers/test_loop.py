@@ -78,6 +78,7 @@ def test_the_core_is_the_run_of_layers_that_changes_the_states_least(tmp_path, c
     assert "core" in line
     record = json.loads((tmp_path / "new" / "looped" / "loop.json").read_text())
     assert (record["core"], record["num_layers"], record["num_loops"]) == ([2, 4], 6, 2)
+    assert str(tmp_path) not in json.dumps(record)
     assert [(run["start"], run["end"]) for run in record["runs"]] == [(1, 3), (2, 4), (3, 5)]
     small, *others = sorted(run["distance"] for run in record["runs"])
     assert small < 0.01 and all(0.02 < distance < 1 for distance in others)

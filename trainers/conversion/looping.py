@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from evaluation.loading import load_model
+from evaluation.public_paths import without_folders
 from evaluation.suites.perplexity import read_texts
 from modeling_nanochat import LoopLMConfig
 from trainers.conversion.looplm_folder import read_looplm
@@ -21,7 +22,7 @@ LOOP_SCALE = "model.loop_scale"
 @dataclass(frozen=True)
 class LoopedModel:
     """
-    Record of a model that was looped, as it is kept in `loop.json`.
+    Record of a model that was looped. `loop.json` in its folder keeps it, with the last part of absolute paths.
 
     Attributes:
         model: Folder of the model with one loop.
@@ -94,7 +95,7 @@ def loop_model(
     else:
         record = _choose_core(model, num_layers, length, num_loops, texts)
         config = looped_config(config, num_loops, record.core)
-    write_model(replace(source, config=config), output_dir, (RECORD, asdict(record)))
+    write_model(replace(source, config=config), output_dir, (RECORD, without_folders(asdict(record))))
     return record
 
 
