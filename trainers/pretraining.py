@@ -127,8 +127,9 @@ class LoopLMTrainer(Trainer):
         if not isinstance(self.args, LoopLMTrainingArguments):
             raise ValueError(f"args must be LoopLMTrainingArguments, got {type(self.args).__name__}")
         warn_of_untested_torch()
-        if not is_looplm(self.model.config):
-            raise ValueError(f"model must be a LoopLM, got a model of type {self.model.config.model_type}")
+        config = self.model.config
+        if not is_looplm(config):
+            raise ValueError(f"model must be a LoopLM, got a model of type {config.model_type}")
         for name, value in (
             ("label_smoothing_factor", self.args.label_smoothing_factor),
             ("compute_loss_func", self.compute_loss_func),
@@ -142,19 +143,19 @@ class LoopLMTrainer(Trainer):
                 "fsdp needs GPUs and accelerate's FSDP launch (recipes/launch/fsdp2_2.yaml): without them nothing is "
                 "sharded"
             )
-        self._ternary_schedule = self.args.ternary_weights()
-        self._ternary_schedule.check(self.model.config)
-        _check_rows(self.train_dataset, self.model.config.max_position_embeddings)
+        schedule = self.args.ternary_weights()
+        schedule.check(config)
+        _check_rows(self.train_dataset, config.max_position_embeddings)
         if self.args.exit_entropy_weight is not None:
-            self.model.config.exit_entropy_weight = self.args.exit_entropy_weight
+            config.exit_entropy_weight = self.args.exit_entropy_weight
         if self.args.compile_blocks:
             self.model.compile_blocks()
         if self.args.tf32 is None:
             use_tf32()
-        if self._ternary_schedule.is_active:
-            self.add_callback(TernaryScheduleCallback(self._ternary_schedule))
+        if schedule.is_active:
+            self.add_callback(TernaryScheduleCallback(schedule))
         self._loop_statistics = LoopStatistics()
-        self._ternary_statistics = TernaryStatistics()
+        self._ternary_statistics = TernaryStatistics(schedule)
         self._tokens_seen = TokenCounter()
         self._tokens_since_log = TokenCounter()
         self._last_log: float | None = None
@@ -207,9 +208,7 @@ class LoopLMTrainer(Trainer):
             logs = logs | self._loop_statistics.take(self.accelerator)  # every process logs
             if self.args.optimizer == "muon_lion":
                 logs |= self._learning_rates(logs["learning_rate"])
-            logs |= self._ternary_statistics.measure(self.model, self.state.global_step)
-            blocks = len(self.model.get_decoder().layers)
-            logs |= self._ternary_schedule.logged(self.state.global_step - 1, self.state.max_steps, blocks)
+            logs |= self._ternary_statistics.measure(self.model, self.state.global_step, self.state.max_steps)
             logs |= self._speed()
         super().log(logs, start_time)
 

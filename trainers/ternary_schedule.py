@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
 
-from transformers import PreTrainedModel, TrainerCallback
+from transformers import TrainerCallback
 
 from modeling_nanochat import LoopLMConfig
 from modeling_nanochat.mix_nanochat import TernaryMix
@@ -113,16 +113,17 @@ class TernaryScheduleCallback(TrainerCallback):
         # Made once: compiled code that is recorded and replayed reads them from the same place in every step.
         self._mixes: list[TernaryMix] = []
 
-    def on_train_begin(self, args, state, control, model: PreTrainedModel, **kwargs):
-        self._mixes = [TernaryMix.on(block.ternary_layers()[0].weight.device) for block in model.get_decoder().layers]
+    def on_train_begin(self, args, state, control, **kwargs):
+        blocks = kwargs["model"].get_decoder().layers
+        self._mixes = [TernaryMix.on(block.ternary_layers()[0].weight.device) for block in blocks]
 
-    def on_step_begin(self, args, state, control, model: PreTrainedModel, **kwargs):
+    def on_step_begin(self, args, state, control, **kwargs):
         shares = self.schedule.shares(state.global_step, state.max_steps, len(self._mixes))
-        for block, mix, each in zip(model.get_decoder().layers, self._mixes, shares, strict=True):
+        for block, mix, each in zip(kwargs["model"].get_decoder().layers, self._mixes, shares, strict=True):
             mix.set(*each)
             for layer in block.ternary_layers():
                 layer.mix = None if each == PLAIN else mix
 
-    def on_train_end(self, args, state, control, model: PreTrainedModel, **kwargs):
-        for layer in model.get_decoder().ternary_layers():
+    def on_train_end(self, args, state, control, **kwargs):
+        for layer in kwargs["model"].get_decoder().ternary_layers():
             layer.mix = None

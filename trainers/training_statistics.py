@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from modeling_nanochat import LoopLMCausalLMOutput, LoopLMConfig
 from modeling_nanochat.exit_nanochat import mean_exit_loop
 from modeling_nanochat.ternary_nanochat import ternary_codes
+from trainers.ternary_schedule import TernarySchedule
 
 
 class LoopStatistics:
@@ -101,16 +102,31 @@ class TokenCounter:
 
 
 class TernaryStatistics:
-    """Share of the ternary weights that are zero, and share that changed since the last measurement."""
+    """
+    Share of the ternary weights that are zero, and share that changed since the last measurement.
 
-    def __init__(self) -> None:
+    Args:
+        schedule: Schedule of the training, whose shares are added if it is active.
+    """
+
+    def __init__(self, schedule: TernarySchedule) -> None:
+        self.schedule = schedule
         self.codes: list[torch.Tensor] = []
         self.step = 0
 
     @torch.no_grad()
-    def measure(self, model: PreTrainedModel, step: int) -> dict[str, float]:
-        """Return `zero_weights`, a share, and from the second call on `changed_weights`, the share per 100 steps."""
-        layers = model.get_decoder().ternary_layers()
+    def measure(self, model: PreTrainedModel, step: int, total_steps: int) -> dict[str, float]:
+        """
+        Return `zero_weights`, a share, from the second call on `changed_weights`, the share per 100 steps, and with an
+        active schedule `ternary_share` and `latent_share`, in the last step.
+
+        Args:
+            model: The model.
+            step: Number of finished steps, at least 1.
+            total_steps: Number of all steps.
+        """
+        decoder = model.get_decoder()
+        layers = decoder.ternary_layers()
         codes = [ternary_codes(layer.weight, layer.group_size)[0].to(torch.int8) for layer in layers]
         if not codes:
             return {}
@@ -120,7 +136,7 @@ class TernaryStatistics:
             changed = sum(int((new != old).sum()) for new, old in zip(codes, self.codes, strict=True))
             found["changed_weights"] = changed / total * 100 / (step - self.step)
         self.codes, self.step = codes, step
-        return found
+        return found | self.schedule.logged(step - 1, total_steps, len(decoder.layers))
 
 
 def training_applications(config: LoopLMConfig) -> int:

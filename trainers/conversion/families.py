@@ -34,8 +34,9 @@ def looplm_config(config: dict[str, Any], **changes: Any) -> LoopLMConfig:
             widths do not have the group size of ternary weights.
     """
     settings: dict[str, Any] = find_family(config).fields(config) | changes
+    unrounded: dict[str, Any] = settings | {"ternary": False}
     try:
-        found = LoopLMConfig(**(settings | {"ternary": False}))
+        found = LoopLMConfig(**unrounded)
         if settings.get("ternary"):
             check_group_size(found)
             found.ternary = True
