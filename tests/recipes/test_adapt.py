@@ -19,6 +19,7 @@ from recipes.pipeline.source_settings import SourceSettings
 from recipes.pipeline.stages.distill import Distill
 from tests.helpers.teachers import rust_tokenizer, save_teacher
 from tests.helpers.tiny_recipe import command, tiny_recipe
+from trainers.conversion.looping import loop_model
 from trainers.conversion.stand_in import write_random_checkpoint
 
 PUBLISHED: dict[str, Any] = {
@@ -43,8 +44,8 @@ def checkpoint(tmp_path_factory) -> Path:
 
 
 def adapting(folder: Path, checkpoint: Path, **settings) -> Recipe:
-    """A recipe that adapts a checkpoint, with a core that is chosen by similarity."""
-    loops = dict(num_loops=2, core_layers=2, group_size=16)
+    """A recipe that adapts a checkpoint."""
+    loops: dict[str, Any] = dict(num_loops=2, core="1:3", group_size=16)
     source = SourceSettings(model=str(checkpoint), published=PUBLISHED, **(loops | settings))
     recipe = tiny_recipe(folder / "runs")
     stage = Distill(teacher=SOURCE, total_steps=1, batch_size=2, seq_len=32, peak_lr=1e-3, schedule="constant")
@@ -88,8 +89,6 @@ def test_a_run_trains_the_looped_ternary_model_with_the_dense_one_as_teacher(
         True,
         0.3,
     )
-    record = json.loads((recipe.run_dir / SOURCE / "looped" / "loop.json").read_text())
-    assert config.num_prelude_layers == record["core"][0], "the core is the one that was chosen"
     report = json.loads((recipe.run_dir / "report.json").read_text())
     assert report["init_from"] == str((recipe.run_dir / SOURCE / "ternary").resolve())
     dense = load_file(recipe.run_dir / SOURCE / "dense" / "model.safetensors")
@@ -101,6 +100,20 @@ def test_a_run_trains_the_looped_ternary_model_with_the_dense_one_as_teacher(
     capsys.readouterr()
     command(recipe, ["--resume"])
     assert "Source:" not in capsys.readouterr().out
+
+
+def test_a_core_that_is_chosen_elsewhere_than_planned_is_the_models(tmp_path, checkpoint):
+    recipe = adapting(tmp_path, checkpoint, core=None, core_layers=1).changed(model={"exit_entropy_weight": 0.3})
+    folder = tmp_path / "run" / SOURCE
+    make_source(
+        adapting(tmp_path, checkpoint, num_loops=None, core=None, ternary=False, group_size=None), folder.parent
+    )
+    (folder / "finished.json").unlink()
+    # The choice, which is slow, is as if it had been made.
+    loop_model(folder / "dense", folder / "looped", core=(2, 3))
+    model = make_source(recipe, folder.parent).model
+    assert recipe.model.num_prelude_layers == 1 and model.num_prelude_layers == 2
+    assert model.ternary and model.exit_entropy_weight == 0.3
 
 
 def test_a_tokenizer_without_the_tokens_of_training_gets_those_that_end_a_text(tmp_path, checkpoint):
@@ -125,7 +138,8 @@ def test_a_source_that_cannot_be_adapted_is_one_line_and_leaves_no_data(tmp_path
         f"source.model={tmp_path / 'none.gguf'}": "source.model must be a folder or a GGUF file that exists",
         f"source.model={other}": "model_type must be one of ouro, llama",
         f"source.published={layers}": "source.published has num_hidden_layers=5, but the model in",
-        "source.core_layers=4": "core_layers must be an integer from 1 to 2, got 4",
+        "source.core=3:5": "core must be START:END with 0 <= START < END <= 4, got 3:5",
+        "source.core_layers=2": "source.core, core_layers and whole_stack exclude each other",
         "source.group_size=24": "32",
         "model.num_loops=3": "model.num_loops must be 2, which the settings of source decide, got 3",
         "data.vocab_size=299": "data.vocab_size must be 300, the number of tokens of the tokenizer of",
