@@ -1,7 +1,10 @@
 """Recipes that others change a few lines of."""
 
 from recipes.pipeline.data_settings import DataSettings
+from recipes.pipeline.file_names import SOURCE
 from recipes.pipeline.schema import Recipe, TrainingSettings
+from recipes.pipeline.source_settings import SourceSettings
+from recipes.pipeline.stages.distill import Distill
 from recipes.pipeline.stages.evaluate import Evaluate
 from recipes.pipeline.stages.export import Export
 from recipes.pipeline.stages.gate import TrainGate
@@ -125,6 +128,70 @@ def large() -> Recipe:
             Evaluate(
                 suites=("humaneval-rust", "compile-rate", "semantic", "exercism", "rustc", "perplexity"), samples=20
             ),
+            Export(gguf="auto"),
+        ),
+    )
+
+
+def adapted(source: SourceSettings, tokens: int) -> Recipe:
+    """
+    A model that exists, made looped and ternary, that learns from what it was, then from verified tasks.
+
+    Args:
+        source: The model, and what becomes of it.
+        tokens: Number of tokens of its tokenizer.
+    """
+    return Recipe(
+        name="adapted",
+        description="a model that exists, made looped and ternary",
+        model=source.model_config(exit_entropy_weight=0.05),
+        source=source,
+        data=DataSettings(seq_len=512, vocab_size=tokens, synthetic_samples=5000, tasks=2000),
+        training=TrainingSettings(
+            micro_batch_size=8,
+            logging_steps=20,
+            save_steps=500,
+            eval_steps=500,
+            eval_seconds=60.0,
+            eval_prompts=24,
+            checkpointing="auto",
+        ),
+        stages=(
+            Distill(
+                teacher=SOURCE,
+                total_steps=4000,
+                batch_size=32,
+                seq_len=512,
+                peak_lr=3e-4,
+                min_lr=3e-5,
+                warmup_steps=100,
+                decay_steps=1000,
+                hard_weight=0.5,
+                self_distillation_weight=0.5,
+                ternary_warmup=0.25,
+            ),
+            Sft(
+                total_steps=500,
+                batch_size=32,
+                seq_len=512,
+                peak_lr=1e-4,
+                min_lr=1e-5,
+                warmup_steps=20,
+                decay_steps=200,
+                mix={"tasks": 2, "synthetic": 1, "text": 1},
+            ),
+            MaxRL(
+                total_steps=500,
+                prompts_per_step=16,
+                num_generations=16,
+                micro_batch_size=32,
+                max_completion_length=256,
+                learning_rate=5e-6,
+                warmup_steps=20,
+                eval_steps=120,
+            ),
+            TrainGate(total_steps=0, batch_size=32, seq_len=512),
+            Evaluate(suites=("humaneval-rust", "compile-rate", "semantic", "perplexity")),
             Export(gguf="auto"),
         ),
     )

@@ -35,6 +35,7 @@ from recipes.pipeline.processes import on_main_process, process_state
 from recipes.pipeline.run import finish, how_to_go_on
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.settings import show, with_settings
+from recipes.pipeline.source import write_stand_in_source
 from recipes.pipeline.stages.ouro import with_ouro_schedule
 from recipes.pipeline.start import check_before_dry_run, prepare_only, start
 from trainers.callbacks import TrainingDiverged
@@ -203,8 +204,12 @@ def _toy(recipe: Recipe, last: str | None) -> Iterator[Recipe]:
         if process_state().num_processes > 1:
             broadcast_object_list(shared)
         toy = replace(recipe.toy(process_state().num_processes), output_dir=Path(shared[0]))
+        stand_in = Path(shared[0]) / "initial_model"
+        if recipe.source is not None:
+            tokens = on_main_process(lambda: write_stand_in_source(toy, stand_in))
+            toy = toy.changed(source={"model": str(stand_in)}, data={"vocab_size": tokens})
         if recipe.init_from is not None:
-            tokenizer, stand_in = recipe.init_from.tokenizer(), Path(shared[0]) / "initial_model"
+            tokenizer = recipe.init_from.tokenizer()
             on_main_process(lambda: write_stand_in(toy.model, tokenizer, stand_in))
             toy = replace(toy, init_from=InitialModel.read(stand_in))
         yield toy if last is None else toy.up_to(last)

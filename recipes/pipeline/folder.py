@@ -17,12 +17,13 @@ from evaluation.rust_files import rust_files
 from model_cards.snapshot.recorded import CODE
 from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.fields import from_json, values_of
-from recipes.pipeline.file_names import MODEL_CARD, PREPARED, SYNTHETIC_FILE, TASKS_FILE
+from recipes.pipeline.file_names import MODEL_CARD, PREPARED, SOURCE, SYNTHETIC_FILE, TASKS_FILE
 from recipes.pipeline.former_runs import from_former_run
 from recipes.pipeline.hardware_settings import HardwareSettings
 from recipes.pipeline.initial_model import SECTION as INIT_FROM
 from recipes.pipeline.initial_model import InitialModel
 from recipes.pipeline.schema import Recipe, TrainingSettings
+from recipes.pipeline.source_settings import SourceSettings
 from recipes.pipeline.stages.kinds import KINDS
 from recipes.pipeline.stages.stage import FINISHED
 
@@ -33,7 +34,17 @@ SETTINGS_FILE = "recipe.json"
 NEXT = "next"
 LOCK_FILE = "lock"
 # What a run makes in its folder, besides its stages' folders; nothing else there is ever deleted.
-RUN_ENTRIES = (PREPARED, SYNTHETIC_FILE, TASKS_FILE, "evaluation", CODE, "report.json", "report.html", MODEL_CARD)
+RUN_ENTRIES = (
+    PREPARED,
+    SOURCE,
+    SYNTHETIC_FILE,
+    TASKS_FILE,
+    "evaluation",
+    CODE,
+    "report.json",
+    "report.html",
+    MODEL_CARD,
+)
 
 
 def as_kept(recipe: Recipe) -> Kept:
@@ -41,6 +52,8 @@ def as_kept(recipe: Recipe) -> Kept:
     model = {name: value for name, value in recipe.model.to_dict().items() if name != "transformers_version"}
     kept: Kept = {"model": model, "data": values_of(recipe.data), "training": values_of(recipe.training)}
     kept["hardware"] = values_of(recipe.hardware)
+    if recipe.source is not None:
+        kept[SourceSettings.section] = values_of(recipe.source)
     if recipe.init_from is not None:
         kept[INIT_FROM] = asdict(recipe.init_from)
     kept |= {stage.name: {"kind": stage.section} | values_of(stage) for stage in recipe.stages}
@@ -102,9 +115,10 @@ def remembered(recipe: Recipe, kept: Kept) -> Recipe:
         raise ValueError(
             f"the run in {recipe.run_dir} has stages of the kind {', '.join(unknown)}; there are {', '.join(KINDS)}"
         )
-    initial = kept.get(INIT_FROM)
+    initial, source = kept.get(INIT_FROM), kept.get(SourceSettings.section)
     return replace(
         recipe,
+        source=source and from_json(SourceSettings, source),
         init_from=initial and InitialModel(folder=Path(initial["folder"]), files=initial["files"]),
         model=type(recipe.model).from_dict(recipe.model.to_dict() | kept["model"]),
         data=from_json(DataSettings, kept["data"]),

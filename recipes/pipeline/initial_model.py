@@ -106,7 +106,7 @@ class InitialModel:
                 )
                 raise ValueError(
                     f"the run starts from the model in {self.folder}, where {name} {found} since the run was started: "
-                    "put the former file back, or start a new run with --overwrite and --init-from"
+                    "put the former file back, or start a new run with --overwrite"
                 )
 
     def build(self, config: LoopLMConfig) -> LoopLMForCausalLM:

@@ -11,6 +11,7 @@ from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.fields import meaning, names
 from recipes.pipeline.hardware_settings import HardwareSettings
 from recipes.pipeline.schema import TrainingSettings
+from recipes.pipeline.source_settings import SourceSettings
 from recipes.pipeline.stages.kinds import KINDS
 
 ENTRY = re.compile(r"^ {4}(\w+) \(.*?\): (.*(?:\n {8}.*)*)", re.MULTILINE)
@@ -100,7 +101,7 @@ def explanation() -> str:
     """The meaning of every setting, for `--help`."""
     lines = ["settings for --set NAME=VALUE (those of a stage begin with the stage's name):"]
     lines += [f"  model.{name}: {text}" for name, text in model_meanings().items()]
-    for owner in (DataSettings, TrainingSettings, HardwareSettings, *KINDS.values()):
+    for owner in (DataSettings, TrainingSettings, HardwareSettings, SourceSettings, *KINDS.values()):
         # A kind that only narrows another one has that one's settings.
         base = next((kind for kind in KINDS.values() if kind in owner.__mro__[1:]), None)
         others = () if base is None else names(base)

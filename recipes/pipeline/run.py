@@ -11,6 +11,7 @@ from recipes.pipeline.prepare import Prepared
 from recipes.pipeline.processes import process_state
 from recipes.pipeline.report import report
 from recipes.pipeline.schema import Recipe
+from recipes.pipeline.source import with_source
 from recipes.pipeline.stages.stage import Stage
 from trainers.stopping import OutOfTime
 
@@ -30,6 +31,7 @@ def finish(recipe: Recipe, prepared: Prepared, only: str | None = None) -> Stage
     Raises:
         OutOfTime: The time limit of the recipe is over.
     """
+    recipe = with_source(recipe, recipe.run_dir)
     is_main = process_state().is_main_process
     closing = only_closing(recipe, only)
     previous: Path | None = None

@@ -10,6 +10,7 @@ from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.design.hints import hint
 from recipes.pipeline.fields import Settings, changed, check, names, setting, settings
 from recipes.pipeline.hardware_settings import HardwareSettings
+from recipes.pipeline.source_settings import COMPARED, FROM_SOURCE, SourceSettings, changes_from
 from recipes.pipeline.stages.stage import OWN_TEXT, Stage
 from trainers.data.mix_names import MIX_NAMES
 from trainers.data.sources import BUILTIN_RUST
@@ -136,6 +137,8 @@ class Recipe:
         stages: Stages in their order, each continuing from the model of the one before. Their settings have the
             stage's name: `--set pretrain.total_steps=100`.
         hardware: How the machine is used.
+        source: The model that is converted, looped and made ternary, and that the first stage starts from; `model` is
+            its configuration, with some fields changed. None for a recipe that adapts none.
         init_from: The saved model that the first stage starts from, whose configuration `model` is and whose tokenizer
             encodes the data; None for a new model and tokenizer.
         output_dir: Parent of the run's folder.
@@ -152,6 +155,7 @@ class Recipe:
     training: TrainingSettings
     stages: tuple[Stage, ...]
     hardware: HardwareSettings = HardwareSettings()
+    source: SourceSettings | None = None
     init_from: "InitialModel | None" = None
     output_dir: Path = Path("runs")
     prompt: str = "fn "
@@ -170,15 +174,27 @@ class Recipe:
         check("model", "weight_format", weights, "latent: packed weights cannot be trained", weights == "latent")
         names = [stage.name for stage in self.stages]
         check("recipe", "stages", names, "of different names", len(set(names)) == len(names))
-        sections = {"model", DataSettings.section, TrainingSettings.section, HardwareSettings.section, "init_from"}
+        sections = {"model", "init_from"}
+        sections |= {part.section for part in (DataSettings, TrainingSettings, HardwareSettings, SourceSettings)}
         taken = (sections | {"prepare", "evaluation", "next"}) & set(names)
         check("recipe", "stages", names, "of names other than those of sections and folders", not taken)
         first = self.active_stages[0] if self.active_stages else None
         # A saved model may go on with any stage on text.
-        can_start = first is not None and (first.can_start or (self.init_from is not None and first.longest_block > 0))
+        is_saved = self.init_from is not None or self.source is not None
+        can_start = first is not None and (first.can_start or (is_saved and first.longest_block > 0))
         check("recipe", "stages", names, "such that the first one with steps builds a model (pretrain)", can_start)
+        if self.source is not None:
+            self._check_source(self.source)
         for stage in self.active_stages:
             stage.validate(self)
+
+    def _check_source(self, source: SourceSettings) -> None:
+        """Raise `ValueError` if the model has another shape than the source makes."""
+        planned, found = source.model_config().to_dict(), self.model.to_dict()
+        # The place of the core may be known only when the source is made.
+        for name in FROM_SOURCE if self.init_from is None else COMPARED:
+            rule = f"{planned[name]}, which the settings of source decide"
+            check("model", name, found[name], rule, found[name] == planned[name])
 
     @property
     def active_stages(self) -> tuple[Stage, ...]:
@@ -233,6 +249,13 @@ class Recipe:
             ValueError: A section, a setting or a value does not exist or breaks its rule.
         """
         fields: dict[str, Any] = {}
+        model = self.model
+        if self.source is not None and isinstance(changes.get(SourceSettings.section), Mapping):
+            values = changes.pop(SourceSettings.section)
+            _check_names(SourceSettings.section, values, names(SourceSettings))
+            source = changed(self.source, **values)
+            model = source.model_config(**changes_from(self.source.model_config(), model))
+            fields = {"source": source, "model": model}
         parts: dict[str, Settings] = {part.section: part for part in (self.data, self.training, self.hardware)}
         # Other stages come first: sections change those.
         stages = changes.pop("stages", self.stages)
@@ -244,8 +267,8 @@ class Recipe:
                     raise ValueError(f"recipe {self.name} has no field {section}: {instead}")
                 fields[section] = values
             elif section == "model":
-                _check_names(section, values, self.model.to_dict())
-                fields[section] = type(self.model).from_dict(self.model.to_dict() | dict(values))
+                _check_names(section, values, model.to_dict())
+                fields[section] = type(model).from_dict(model.to_dict() | dict(values))
             elif section in parts:
                 _check_names(section, values, names(type(parts[section])))
                 fields[section] = changed(parts[section], **values)
@@ -307,7 +330,9 @@ class Recipe:
             "difficulty": None,
         }
         outside = {name: min(1, getattr(self.model, name)) for name in ("num_prelude_layers", "num_coda_layers")}
-        model = TOY_MODEL | outside
+        model, source = TOY_MODEL | outside, {}
+        if self.source is not None:
+            model, source = {}, {"source": self.source.toy()}
         if self.init_from is not None:
             # The tokenizer is that of the saved model.
             data["vocab_size"] = self.data.vocab_size
@@ -325,5 +350,6 @@ class Recipe:
             data=data,
             training=training,
             hardware={"dataloader_num_workers": min(2, self.hardware.dataloader_num_workers)},
+            **source,
             stages=tuple(stage.toy(self, num_processes) for stage in self.active_stages),
         )

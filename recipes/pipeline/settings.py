@@ -15,6 +15,7 @@ from recipes.pipeline.fields import Settings, check, meaning, names, parse, valu
 from recipes.pipeline.hardware_settings import HardwareSettings
 from recipes.pipeline.options import model_meanings
 from recipes.pipeline.schema import Recipe, TrainingSettings
+from recipes.pipeline.source_settings import SourceSettings
 
 if TYPE_CHECKING:
     from modeling_nanochat import LoopLMConfig
@@ -33,6 +34,8 @@ def sections(recipe: Recipe) -> Iterator[tuple[str, Settings]]:
     yield DataSettings.section, recipe.data
     yield TrainingSettings.section, recipe.training
     yield HardwareSettings.section, recipe.hardware
+    if recipe.source is not None:
+        yield SourceSettings.section, recipe.source
     yield from ((stage.name, stage) for stage in recipe.stages)
 
 
@@ -118,12 +121,14 @@ def _starting_from(initial: "InitialModel", recipe: Recipe, changed: dict[str, d
     """The recipe with a saved model in place of its own, and some settings changed. Raises `ValueError`."""
     from trainers.data.fill_in_the_middle import FimTokens
 
+    if SourceSettings.section in changed:
+        raise ValueError("--init-from takes the place of the model that the settings of source name: leave those out")
     tokenizer, data = initial.tokenizer(), changed.pop("data", {})
     given = data.setdefault("vocab_size", len(tokenizer))
     rule = f"{len(tokenizer)}, the number of tokens of the tokenizer in {initial.folder}"
     check("data", "vocab_size", given, rule, given == len(tokenizer))
     model = initial.config_with(changed.pop("model", {}))
-    changed_recipe = recipe.changed(**changed, data=data, model=model, init_from=initial)
+    changed_recipe = recipe.changed(**changed, data=data, model=model, source=None, init_from=initial)
     if changed_recipe.data.fim_rate:
         FimTokens.of(tokenizer)
     return changed_recipe
@@ -155,6 +160,9 @@ def show(recipe: Recipe, console: Console) -> None:
             if name != "name":
                 table.add_row(f"{section}.{name}", str(getattr(part, name)), meaning(type(part), name))
     print_table(console, table, prose=["value", "meaning"])
+    if recipe.source is not None:
+        steps = ", ".join(recipe.source.steps)
+        console.print(f"The first stage starts from {recipe.source.model}, made {steps}", markup=False)
     if recipe.init_from is not None:
         console.print(f"The first stage starts from the model in {recipe.init_from.folder}", markup=False)
     total, ternary = parameters(recipe)

@@ -19,6 +19,7 @@ from recipes.pipeline.prepare import Prepared, changes_since, check_data, prepar
 from recipes.pipeline.processes import on_main_process, process_state
 from recipes.pipeline.run import only_closing
 from recipes.pipeline.schema import Recipe
+from recipes.pipeline.source import check_source, make_source
 from recipes.pipeline.stages.stage import FINISHED, Stage, uses_fsdp
 from trainers.data.sources import BUILTIN_RUST
 from trainers.hardware import has_no_accelerator
@@ -105,8 +106,6 @@ def prepare_folder(recipe: Recipe, resume: bool, overwrite: bool, num_workers: i
     """Prepare the data, check it for every stage, and only then let the new run take its place in the folder."""
     num_workers = preparation_workers(recipe.hardware) if num_workers is None else num_workers
     is_new = must_prepare(recipe, resume, overwrite)
-    if resume and recipe.init_from is not None and not recipe.active_stages[0].is_finished(recipe):
-        recipe.init_from.check_unchanged()
     if is_new:
         check_data(recipe.data, num_workers)
     elif not resume and (changed := changes_since(recipe.data, recipe.run_dir / PREPARED)):
@@ -115,6 +114,11 @@ def prepare_folder(recipe: Recipe, resume: bool, overwrite: bool, num_workers: i
         is_new = True
     console.print("Reading Rust, training the tokenizer, packing blocks")
     folder = next_folder(recipe) if is_new else recipe.run_dir
+    recipe = make_source(recipe, folder)
+    if resume and recipe.init_from is not None and not recipe.active_stages[0].is_finished(recipe):
+        recipe.init_from.check_unchanged()
+    for stage in recipe.active_stages:
+        stage.check_initial(recipe)
     if not (folder / PREPARED / FINISHED).exists():
         record_code(folder, PREPARED)
     prepare(recipe, folder / PREPARED, num_workers)
@@ -182,6 +186,8 @@ def check_machine(recipe: Recipe, stages: Sequence[Stage]) -> None:
         raise ValueError(
             "FSDP needs GPUs: without them nothing is sharded. Use recipes/launch/cpu.yaml, or accelerate launch --cpu"
         )
+    if recipe.source is not None:
+        check_source(recipe.source)
     for stage in stages:
         stage.check_machine(recipe, process_state().num_processes)
 

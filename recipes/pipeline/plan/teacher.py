@@ -5,7 +5,7 @@ from functools import cache
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedConfig
 
 from evaluation.loading import load_config
 from modeling_nanochat import LoopLMConfig
@@ -37,19 +37,20 @@ class TeacherSize:
 
 
 @cache
-def teacher_size(name: str, bf16: bool, top_k: int | None) -> TeacherSize:
+def named_teacher_size(name: str, bf16: bool, top_k: int | None) -> TeacherSize:
+    """Return the size of the teacher in a folder or on the Hub. Raises `ValueError` when there is none."""
+    return teacher_size(load_config(name), bf16, top_k)
+
+
+def teacher_size(config: PreTrainedConfig, bf16: bool, top_k: int | None) -> TeacherSize:
     """
     Return the size of a teacher.
 
     Args:
-        name: Folder or Hub name of the teacher.
+        config: Configuration of the teacher.
         bf16: Whether the training computes in bf16.
         top_k: Number of predictions that are kept on disk; None for none.
-
-    Raises:
-        ValueError: There is no such model.
     """
-    config = load_config(name)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
     vocab_size = config.get_text_config().vocab_size

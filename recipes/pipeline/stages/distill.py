@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from recipes.pipeline.fields import check, setting, settings, values_of
+from recipes.pipeline.file_names import SOURCE
+from recipes.pipeline.source_settings import DENSE
 from recipes.pipeline.stages.pretrain import Pretrain
 from recipes.pipeline.stages.stage import FINISHED, uses_fsdp
 
@@ -27,7 +29,7 @@ class Distill(Pretrain):
     name: str = setting("Name of the stage and of its folder.", default="distill", min_length=1)
     teacher: str = setting(
         "Folder or Hub name of the teacher, a causal language model of transformers or of this project, with the "
-        "student's tokenizer.",
+        "student's tokenizer. 'source' is the model that the run adapts, as it was converted.",
         min_length=1,
     )
     temperature: float = setting("Divisor of the logits of teacher and student.", default=1.0, gt=0)
@@ -86,16 +88,21 @@ class Distill(Pretrain):
         return f"The objective is {terms}, at temperature {self.temperature:g}. Losses are in nats per token."
 
     def teacher_size(self, recipe: "Recipe") -> "TeacherSize":
-        from recipes.pipeline.plan.teacher import teacher_size
+        from recipes.pipeline.plan.teacher import named_teacher_size, teacher_size
 
         bf16 = recipe.hardware.mixed_precision != "no"
-        return teacher_size(self.teacher, bf16, self.teacher_top_k)
+        if self.teacher == SOURCE and recipe.source is not None:
+            return teacher_size(recipe.source.dense_config(), bf16, self.teacher_top_k)
+        return named_teacher_size(self.teacher, bf16, self.teacher_top_k)
 
     def validate(self, recipe: "Recipe") -> None:
         super().validate(recipe)
         vocab_size, k = recipe.model.vocab_size, self.teacher_top_k
         rule = f"None or at most model.vocab_size={vocab_size}"
         check(self.name, "teacher_top_k", k, rule, k is None or k <= vocab_size)
+        if self.teacher == SOURCE:
+            rule = "a folder or a name on the Hub: only a recipe that adapts a model has a source"
+            check(self.name, "teacher", self.teacher, rule, recipe.source is not None)
 
     def check_machine(self, recipe: "Recipe", num_processes: int) -> None:
         super().check_machine(recipe, num_processes)
@@ -104,7 +111,12 @@ class Distill(Pretrain):
                 f"stage {self.name} needs the whole student in every process, and FSDP shards it: use "
                 "recipes/launch/ddp_2.yaml"
             )
-        if not self.is_finished(recipe):
+        if not self.is_finished(recipe) and self.teacher != SOURCE:
+            self.check_teacher(recipe)
+
+    def check_initial(self, recipe: "Recipe") -> None:
+        # The tokenizer of a source is known only now.
+        if recipe.source is not None and not self.is_finished(recipe) and self.teacher != SOURCE:
             self.check_teacher(recipe)
 
     def check_teacher(self, recipe: "Recipe") -> None:
@@ -122,7 +134,14 @@ class Distill(Pretrain):
         """Check the teacher against the student's tokenizer, and against that of the stage's folder."""
         from recipes.pipeline.distill import check_prepared_teacher
 
-        check_prepared_teacher(self, prepared, folder)
+        check_prepared_teacher(self.with_teacher(folder.parent), prepared, folder)
+
+    def with_teacher(self, run: Path) -> "Distill":
+        """The stage with the folder of its teacher, which for the model that a run adapts is in the run's folder."""
+        return replace(self, teacher=str(run / SOURCE / DENSE)) if self.teacher == SOURCE else self
+
+    def run(self, recipe: "Recipe", prepared: "Prepared", previous: Path | None) -> None:
+        super(Distill, self.with_teacher(recipe.run_dir)).run(recipe, prepared, previous)
 
     def reads(self, recipe: "Recipe", prepared: "Prepared") -> Iterator[str]:
         from trainers.distillation.kept_targets import bytes_of
@@ -138,6 +157,9 @@ class Distill(Pretrain):
 
     def toy(self, recipe: "Recipe", num_processes: int, **changes: Any) -> Self:
         small = super().toy(recipe, num_processes, **changes)
+        if self.teacher == SOURCE:
+            # A dry run has a small source.
+            return small
         return cast(Self, StandInDistill(**values_of(small)))
 
 

@@ -113,6 +113,9 @@ class Stage(Settings, ABC):
     def check_machine(self, recipe: "Recipe", num_processes: int) -> None:
         """Check what it needs of the machine and the launcher. Raises `ValueError`."""
 
+    def check_initial(self, recipe: "Recipe") -> None:
+        """Check against the model that the run starts from, before the data is prepared. Raises `ValueError`."""
+
     def check_prepared(self, recipe: "Recipe", prepared: "Prepared", folder: Path) -> None:
         """
         Check the prepared data. Raises `ValueError`.
