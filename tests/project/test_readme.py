@@ -17,6 +17,7 @@ from evaluation.rust import RustVerifier
 from tests.helpers.crates import write_crate
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
 from tests.helpers.paths import ROOT
+from tests.helpers.tiny import tiny_model
 from trainers.data.synthetic.stream import choose_families
 from trainers.data.synthetic.verified import write_synthetic
 
@@ -210,6 +211,9 @@ def test_the_python_of_a_page_runs_as_it_stands(page, place):
             write_synthetic(Path("tasks.jsonl"), choose_families(tier=0), 8, 0, verifier, tasks=True)
     if page == "verifier.md":
         write_crate(Path("vendor"), "demo")
+    if page == "ternarize.md":
+        widths = dict(hidden_size=64, intermediate_size=128, num_attention_heads=4, head_dim=16)
+        tiny_model(ternary=False, mhc_num_streams=1, num_loops=1, **widths).save_pretrained("float")
     names = {
         "model": gguf_model(),
         "tokenizer": TOKENIZER,
