@@ -55,7 +55,8 @@ def process(tmp_path_factory):
     torch.save({"tokens": tokens, "rows": rows}, work / "inputs.pt")
     (work / "settings.json").write_text(json.dumps(SETTINGS))
     trainer = LoopLMTrainer(
-        model=model,
+        # Of a model with loop_update="scaled", transformers' own Trainer would put loop_scale in another group.
+        model=tiny_model(activation_bits=8, mhc_num_streams=2),
         args=pretraining_arguments(output_dir=str(work / "run"), **SETTINGS, bf16=False),
         train_dataset=[{"input_ids": row, "labels": row} for row in rows],
     )
