@@ -206,7 +206,8 @@ class LoopLMModel(WeightCacheMixin, LoopLMPreTrainedModel):
             all_exited = early_exit is not None and early_exit.after_loop(hidden_states, gate_logits[-1])
             is_last = all_exited or loop == loops - 1
             if (coda or early_exit is not None) and (is_last or output_loop_states):
-                read_states = hidden_states if early_exit is None else early_exit.state
+                left_states = None if early_exit is None else early_exit.state
+                read_states = hidden_states if left_states is None else left_states
                 if coda:
                     read_states = run(coda, read_states, loop=0)
                 loop_state = self.norm(collapse_streams(read_states, num_streams))

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
-from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from modeling_nanochat import LoopLMForCausalLM
 from modeling_nanochat.configuration_nanochat import PACKED_CODES, is_looplm
 from modeling_nanochat.packed_nanochat import pack_codes
 from modeling_nanochat.ternary_nanochat import BitLinear, ternary_codes
@@ -19,8 +19,9 @@ DTYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2, torch.uint8: 3}
 GO_ON, END, END_ALL = 0, 1, 2
 
 
-def _check_loops(config: LoopLMConfig) -> None:
-    if config.loop_update == "scaled":
+def _check_loops(config: PreTrainedConfig) -> None:
+    # The class of a published model may be older than this field.
+    if vars(config).get("loop_update") == "scaled":
         raise ValueError(
             'the native engine needs loop_update="norm", which has no prelude and no coda, got "scaled": use the '
             "engine torch"
