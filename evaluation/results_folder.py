@@ -109,5 +109,6 @@ def describe(model: PreTrainedModel, path: str, digest: WeightsDigest | None = N
     if is_looplm(model.config):
         names = ("num_loops", "num_shared_layers", "num_prelude_layers", "num_coda_layers", "loop_update")
         names += ("exit_at_loop", "exit_threshold", "kv_reuse")
-        found |= {name: getattr(model.config, name) for name in names}
+        # The class of a published model may be older than some of these fields.
+        found |= {name: value for name, value in vars(model.config).items() if name in names}
     return found

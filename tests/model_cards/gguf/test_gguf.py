@@ -153,19 +153,6 @@ def test_what_llama_cpp_cannot_express_is_refused_with_the_setting_that_helps(tm
         export(gguf_model(**overrides), tmp_path / "model.gguf", type=type)
 
 
-def test_one_loop_with_prelude_and_coda_is_the_file_of_a_plain_stack(tmp_path):
-    parts = gguf_model(num_loops=1, num_shared_layers=1, num_prelude_layers=1, num_coda_layers=1, loop_update="scaled")
-    plain = gguf_model(num_loops=1, num_shared_layers=3)
-    plain.load_state_dict(parts.state_dict(), strict=False)
-    files = []
-    for name, model in (("parts", parts), ("plain", plain)):
-        export(model, tmp_path / f"{name}.gguf", type="f32", unrolled=True)
-        files.append(read_gguf(tmp_path / f"{name}.gguf"))
-    found, expected = files
-    assert found.metadata["llama.block_count"] == 3 and found.tensors.keys() == expected.tensors.keys()
-    assert all(np.array_equal(found.raw(name), expected.raw(name)) for name in expected.tensors)
-
-
 def test_widths_of_a_dense_model_must_be_whole_blocks_as_well():
     config = gguf_model(ternary=False).config
     config.intermediate_size = 336
