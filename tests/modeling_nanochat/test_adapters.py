@@ -115,6 +115,7 @@ def adapter_gradients(adapted, tokens, **settings) -> dict[str, torch.Tensor]:
     return gradients | {"loss": loss.detach()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_compiled_blocks_train_an_adapter_as_eager_ones_do(backend):
     torch._dynamo.reset()

@@ -124,6 +124,7 @@ def test_one_graph_serves_all_layers_and_any_number_of_loops(layers, loops, back
     assert counters["stats"]["unique_graphs"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("granularity", [None, "loop"])
 def test_a_compiled_model_rounds_every_weight_once_whatever_the_number_of_loops(granularity):
     torch._dynamo.reset()

@@ -197,6 +197,7 @@ def test_a_prompt_behind_the_cache_of_an_earlier_turn_is_of_full_depth(model):
     assert {each.shape[1] for each in passes[1:]} == {1} and min(int(each) for each in passes[1:]) < LOOPS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threshold", THRESHOLDS)
 def test_prompt_lookup_gives_the_greedy_tokens(model, threshold):
     tokens = random_tokens(1, 5).repeat(1, 3)

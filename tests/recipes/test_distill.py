@@ -100,6 +100,7 @@ def killed_after(step: int):
     return on_step_end
 
 
+@pytest.mark.slow
 def test_a_recipe_with_it_runs_from_its_start_to_the_report(tmp_path, tokenizer, teacher, capsys, no_clean_process):
     recipe = recipe_of(tmp_path, tokenizer, teacher, total_steps=2, teacher_top_k=4)
     command(recipe, [])

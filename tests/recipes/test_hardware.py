@@ -70,6 +70,7 @@ class Interrupt(RuntimeError):
     """Stands for a kill between two checkpoints."""
 
 
+@pytest.mark.slow
 def test_processes_that_load_data_change_neither_the_losses_nor_a_resumed_run(tmp_path, prepared, monkeypatch):
     def train(name, workers):
         hardware = HardwareSettings(dataloader_num_workers=workers, dataloader_prefetch_factor=3)

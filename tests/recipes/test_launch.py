@@ -126,6 +126,7 @@ def launch(*arguments, processes=1, **environment):
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
 
 
+@pytest.mark.slow
 def test_a_refusal_under_the_launcher_is_one_line(tmp_path):
     found = launch("recipes/debug.py", "--output-dir", tmp_path, "--set", "training.grad_clip=0")
     assert found.returncode != 0 and "Traceback" not in found.stderr

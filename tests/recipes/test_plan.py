@@ -70,7 +70,7 @@ def test_the_size_of_packed_weights_is_that_of_the_file(tmp_path):
 
 
 @pytest.mark.parametrize("checkpointing", MODES)
-@pytest.mark.parametrize("streams, shape", [(1, {}), (4, {}), (1, OUTSIDE)])
+@pytest.mark.parametrize("streams, shape", [(1, {}), pytest.param(4, {}, marks=pytest.mark.slow), (1, OUTSIDE)])
 def test_flops_are_those_that_pytorch_counts(streams, shape, checkpointing):
     config = LoopLMConfig(
         vocab_size=384,

@@ -73,7 +73,11 @@ CODA = SCALED | dict(num_prelude_layers=1, num_coda_layers=2)
 
 
 @pytest.mark.parametrize("checkpointing", ["none", "layer", "loop"])
-@pytest.mark.parametrize("streams, changes", [(1, {}), (2, {}), (4, {}), (1, SCALED), (1, CODA), (2, CODA)])
+@pytest.mark.parametrize(
+    "streams, changes",
+    [(1, {}), (4, {}), (1, CODA)]
+    + [pytest.param(*each, marks=pytest.mark.slow) for each in ((2, {}), (1, SCALED), (2, CODA))],
+)
 def test_eager_blocks_keep_the_bytes_of_the_plan(streams, changes, checkpointing):
     config = config_of(streams, **changes)
     found = saved_bytes(config, checkpointing, None)

@@ -85,6 +85,7 @@ class Interrupt(RuntimeError):
     """Stands for a kill between two checkpoints."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, dict(optimizer="muon_lion", checkpointing="loop", muon_lr=0.01)])
 def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path, prepared, monkeypatch, settings):
     def train(name):

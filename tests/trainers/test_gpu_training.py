@@ -10,6 +10,7 @@ from rich.console import Console
 from benchmarks import gpu_training_rows
 
 
+@pytest.mark.slow
 def test_a_row_of_each_table_is_measured(tmp_path):
     chosen = list({row.section: row for row in rows(tiny=True)}.values())
     results = start(tmp_path / "results.json", tiny=True)

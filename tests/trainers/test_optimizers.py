@@ -75,6 +75,7 @@ def by_copying(model, optimizer, folder):
     return copy.deepcopy((model, optimizer))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saved_and_loaded", [by_its_state, by_names, by_pickling, by_copying])
 @pytest.mark.parametrize("lion", LIONS)
 def test_a_saved_state_continues_to_the_same_weights(lion, saved_and_loaded, tmp_path):

@@ -129,6 +129,7 @@ def test_the_loss_of_decoding_is_that_of_tokens_fed_one_by_one(kv_reuse):
     assert torch.equal(loops, torch.cat(used, 1)[:, :-1].flatten()) and loops.unique().tolist() == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_with_a_threshold_the_bits_are_those_of_decoding(tokenizer):
     model, texts = tiny_model(vocab_size=300), {"a": "fn a() {}\n" * 9, "b": "struct B;"}
     full = score_texts(model, tokenizer, texts, 32, progress=False)

@@ -43,6 +43,7 @@ def check_shares(originals, verifier):
         assert sum(variant.kept for variant in applied) >= 0.95 * len(applied), kind
 
 
+@pytest.mark.slow
 def test_each_kind_applies_to_its_share_of_synthetic_functions(verifier):
     families = [family for family in choose_families() if family.tier]
     samples = list(islice(draw_samples(families, seed=1, tasks=True), 60))

@@ -59,6 +59,7 @@ def test_samples_of_all_families_compile_and_pass_their_tests():
     assert not failed, "\n".join(failed)
 
 
+@pytest.mark.slow
 def test_no_two_samples_have_the_same_tokens_and_no_two_tasks_the_same_meaning():
     samples = list(islice(draw_samples(choose_families(), seed=3), 300))
     assert len({sample.canonical_tokens for sample in samples}) == 300
@@ -66,6 +67,7 @@ def test_no_two_samples_have_the_same_tokens_and_no_two_tasks_the_same_meaning()
     assert len({sample.meaning for sample in tasks}) == len({sample.canonical_tokens for sample in tasks}) == 300
 
 
+@pytest.mark.slow
 def test_samples_differ_in_names_words_and_shape():
     """A family that always writes the same would give itself away."""
     for family in FAMILIES.values():

@@ -155,6 +155,7 @@ def test_a_line_that_is_no_task_is_named(line, message, verifier, tmp_path):
         load_tasks(path, verifier)
 
 
+@pytest.mark.slow
 def test_families_and_meanings_are_on_one_side_of_the_split_whatever_the_seed():
     sides: dict[str, set[str]] = {}
     meanings: dict[tuple[str, ...], set[str]] = {}

@@ -130,6 +130,7 @@ def test_a_prompt_may_end_inside_a_comment_or_a_literal():
     assert completed_function('fn f() { "', ' } " }x') == ' } " }'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["{", "}{", '"\\', "'", "'\\", "'a ", "/*", "r#", 'r"', 'br#"', "//\n", "é'", "r"])
 def test_the_time_is_linear_in_the_text(unit):
     begun = time.process_time()
