@@ -145,7 +145,7 @@ def plot(ladder: Ladder, path: Path) -> None:
     names = [arm.title for arm in ARMS]
     values = [statistics.mean(ladder.finals(arm.name)) - ladder.parent for arm in ARMS]
     bars.barh(names[::-1], values[::-1], color="tab:blue")
-    bars.set(xlabel="nats per token", title="Held-out loss over the parent, at the end")
+    bars.set(xlabel="nats per token", title="Over the parent, at the end")
     save(figure, path)
 
 
@@ -179,14 +179,16 @@ with the loss of the last loop alone and AdamW, at peak learning rates of {FLOAT
 
 {ladder.table().markdown()}
 
-"At step 0" and "At the end" are held-out losses, the latter the mean of {len(ladder.seeds)} seeds of the order of the
-text, with their range. "Moved" is the share of ternary codes that are not those of the start.
+"At step 0" and "At the end" are held-out losses, the latter with the range over the seeds of the
+order of the text ({", ".join(map(str, ladder.seeds))}). "Moved" is the share of ternary codes that are not
+those of the start.
 
 ![Held-out loss by step, and over the parent]({image.name})
 
 {ladder.comparisons().markdown()}
 
-The intervals are bootstrap intervals over the held-out blocks, of the mean over the seeds. {ladder.verdict()}
+The intervals are bootstrap intervals over the held-out blocks, of the mean over the seeds.
+{ladder.verdict()}
 The parent saw {options.parent_steps * PARENT_BATCH_SIZE * SEQ_LEN / tokens:.0f} times the tokens of
 a rung, so that "from scratch" is not the loss that this shape reaches with the parent's budget.
 """
