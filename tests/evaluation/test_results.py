@@ -118,7 +118,7 @@ def test_shares_in_an_older_file_get_an_interval_that_is_not_empty(tmp_path):
     assert Results.read(old.write(tmp_path)).metrics["pass@1"].high > 0.1
 
 
-@settings(max_examples=8)
+@settings(max_examples=20)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
 def test_the_interval_holds_the_mean_and_stays_within_the_values(values):
     interval = bootstrap(values)

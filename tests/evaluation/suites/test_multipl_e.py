@@ -150,7 +150,7 @@ def test_another_file_is_a_benchmark_of_its_own_without_its_bad_rows(tmp_path, m
 
 
 @needs_data
-@pytest.mark.parametrize("step", [16, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", [8, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_156_problems_are_sound(step, tmp_path, verifier):
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows("humaneval_rust_multiple")))

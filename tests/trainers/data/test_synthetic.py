@@ -61,17 +61,17 @@ def test_samples_of_all_families_compile_and_pass_their_tests():
 
 @pytest.mark.slow
 def test_no_two_samples_have_the_same_tokens_and_no_two_tasks_the_same_meaning():
-    samples = list(islice(draw_samples(choose_families(), seed=3), 300))
-    assert len({sample.canonical_tokens for sample in samples}) == 300
-    tasks = list(islice(draw_samples(choose_families(), seed=3, tasks=True), 300))
-    assert len({sample.meaning for sample in tasks}) == len({sample.canonical_tokens for sample in tasks}) == 300
+    samples = list(islice(draw_samples(choose_families(), seed=3), 500))
+    assert len({sample.canonical_tokens for sample in samples}) == 500
+    tasks = list(islice(draw_samples(choose_families(), seed=3, tasks=True), 500))
+    assert len({sample.meaning for sample in tasks}) == len({sample.canonical_tokens for sample in tasks}) == 500
 
 
 @pytest.mark.slow
 def test_samples_differ_in_names_words_and_shape():
     """A family that always writes the same would give itself away."""
     for family in FAMILIES.values():
-        samples = [sample for seed in range(5) if (sample := drawn(family, str(seed))) is not None]
+        samples = [sample for seed in range(8) if (sample := drawn(family, str(seed))) is not None]
         assert len({sample.code for sample in samples}) > 0.8 * len(samples), family.name
         words = [re.sub(r"\d+", "0", "".join(re.findall(r"///.*", sample.code))) for sample in samples]
         assert len(set(words)) > 2, family.name
@@ -88,7 +88,7 @@ def test_equal_seeds_give_equal_samples_in_every_process():
     program = (
         "import hashlib\nfrom itertools import count, islice\n"
         "from trainers.data.synthetic.stream import choose_families, draw_samples\n"
-        "samples = islice(draw_samples(choose_families(), 5), 120)\n"
+        "samples = islice(draw_samples(choose_families(), 5), 230)\n"
         "print(hashlib.sha256(repr([(s.code, s.tests, s.meaning) for s in samples]).encode()).hexdigest())"
     )
     outputs = [

@@ -60,8 +60,8 @@ def tokenizers():
 
 
 def test_no_prefix_of_a_reference_solution_is_finished_before_its_function_is(tokenizers):
-    pairs = references(25, TEXTUAL)
-    assert all(check_prefixes(tokenizer, pairs) > 500 for tokenizer in tokenizers)
+    pairs = references(51, TEXTUAL)
+    assert all(check_prefixes(tokenizer, pairs) > 1000 for tokenizer in tokenizers)
 
 
 @pytest.mark.slow
