@@ -61,8 +61,11 @@ def run_recipe(make_recipe: Callable[[], Recipe], options: argparse.Namespace, p
             recipe = _chosen(_made(make_recipe), options)
             if not options.plan and (options.gpu is not None or options.num_gpus is not None):
                 raise ValueError("--gpu and --num-gpus need --plan: a run uses the GPUs that its launcher gives it")
-            if options.stop_after is not None and (options.plan or options.show or options.dry_run):
-                raise ValueError("--stop-after ends a run: leave it out with --plan, --show and --dry-run")
+            trains = not (options.plan or options.show or options.dry_run or only == PREPARED)
+            if options.stop_after is not None and not trains:
+                raise ValueError(
+                    "--stop-after ends a training: leave it out with --plan, --show, --dry-run and --stage prepare"
+                )
             if only not in (None, PREPARED):
                 recipe.active_stage(only)
             if options.show:

@@ -59,6 +59,14 @@ def test_a_time_that_cannot_be_kept_is_refused_before_any_work(tmp_path, capsys,
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("others", [["--plan"], ["--show"], ["--dry-run"], ["--stage", "prepare"]])
+def test_a_time_is_refused_where_nothing_is_trained(tmp_path, capsys, others):
+    with pytest.raises(SystemExit):
+        command(tiny_recipe(tmp_path), ["--stop-after=60", *others])
+    assert "--stop-after ends a training: leave it out" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("size", ["14", "0MB", "14 MB", "1.5GB"])
 def test_a_shard_size_without_a_unit_is_refused(tmp_path, size):
     with pytest.raises(ValueError, match="training.max_shard_size must be a number with KB, MB or GB"):
