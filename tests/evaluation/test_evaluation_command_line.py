@@ -88,6 +88,7 @@ def test_the_verifier_needs_no_learning_library():
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_the_doctor_reports_every_attempt(capsys):
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out

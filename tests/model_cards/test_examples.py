@@ -81,6 +81,7 @@ def run(program, *arguments, command=None, folder=None):
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, cwd=folder)
 
 
+@pytest.mark.slow
 def test_basic_usage_prints_what_the_model_continues(built, published, model):
     tokens = TOKENIZER(COMPILES[0], return_tensors="pt")["input_ids"]
     expected = TOKENIZER.decode(model.generate(tokens, max_new_tokens=200)[0], skip_special_tokens=True)

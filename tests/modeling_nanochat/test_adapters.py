@@ -133,6 +133,7 @@ def test_compiled_blocks_train_an_adapter_as_eager_ones_do(backend):
     assert counters["stats"]["unique_graphs"] == 3, "one graph for all blocks and any number of loops"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The weights of ternary layers")
 @torch.no_grad()
 def test_compiled_blocks_see_adapters_come_change_and_merge():

@@ -69,7 +69,8 @@ def test_loops_that_run_again_in_backward_find_no_cache(kv_reuse):
         model(TOKENS, past_key_values=DynamicCache(config=model.config))
 
 
-@pytest.mark.parametrize("streams", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("streams", [1, 2])
 def test_by_loop_only_the_states_at_the_loops_starts_are_kept(streams):
     shape = dict(num_shared_layers=3, num_loops=4, mhc_num_streams=streams, ternary=False)
     none, layer, loop = (bytes_kept_for_backward(model_with(name, **shape)) for name in (None, "layer", "loop"))
@@ -104,9 +105,8 @@ def test_in_groups_few_inputs_of_layers_are_held_at_once():
     assert largest_number_of_inputs("group", 9) <= 3 + 3 + 1
 
 
-@pytest.mark.parametrize(
-    "layers, loops, backend", [(3, 2, "aot_eager"), pytest.param(24, 4, "inductor", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("layers, loops, backend", [(3, 2, "aot_eager"), (24, 4, "inductor")])
 @pytest.mark.parametrize("streams, granularity", [(1, None), (2, "loop")])
 def test_one_graph_serves_all_layers_and_any_number_of_loops(layers, loops, backend, streams, granularity):
     torch._dynamo.reset()
@@ -138,6 +138,7 @@ def test_a_compiled_model_rounds_every_weight_once_whatever_the_number_of_loops(
         assert len(rounded) == len(model.model.ternary_layers())
 
 
+@pytest.mark.slow
 def test_a_compiled_block_sees_weights_that_changed():
     torch._dynamo.reset()
     model = model_with(None)

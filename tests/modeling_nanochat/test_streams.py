@@ -112,6 +112,7 @@ def test_one_stream_is_bit_for_bit_the_plain_residual_with_a_norm_between_loops(
     assert not any(isinstance(module, ResidualStreams) for module in model.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_streams", [2, 4])
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_after_training_the_streams_differ_and_the_mixing_gets_a_gradient(num_streams, dynamic):

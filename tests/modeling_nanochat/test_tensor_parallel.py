@@ -35,6 +35,7 @@ def found(tmp_path_factory) -> dict:
     return json.loads(finished.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_logits_of_every_loop_and_generated_tokens_equal_those_of_one_process(found, name):
     assert found[name]["shares"] == 0.5, "each process holds half of a weight"

@@ -71,7 +71,8 @@ def logs(recipe: Recipe) -> list[dict[str, float]]:
     return [{name: line[name] for name in names} for line in lines if "loss" in line]
 
 
-@pytest.mark.parametrize("top_k", [None, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("top_k", [None, 8])
 def test_killed_and_resumed_it_has_the_losses_of_an_undisturbed_run(tmp_path, tokenizer, teacher, monkeypatch, top_k):
     folders = [tmp_path / name for name in ("undisturbed", "killed")]
     recipes = []

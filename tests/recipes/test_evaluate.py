@@ -31,6 +31,7 @@ def evaluated_recipe(folder):
     return replace(recipe, model=model, stages=stages).changed(data={"verified_sample": 0})
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_an_evaluation_that_names_what_it_could_not_run_and_closing_stages_run_alone(
     tmp_path, capsys, monkeypatch, no_clean_process
 ):

@@ -84,7 +84,8 @@ def test_eager_blocks_keep_the_bytes_of_the_plan(streams, changes, checkpointing
     assert planned_bytes(config, checkpointing, compiled=False) == pytest.approx(found, rel=0.002)
 
 
-@pytest.mark.parametrize("streams", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("streams", [1, 4])
 def test_compiled_blocks_keep_the_bytes_of_the_plan(streams):
     config = config_of(streams)
     found = saved_bytes(config, "none", PARTITIONED)

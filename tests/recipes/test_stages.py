@@ -142,6 +142,7 @@ def staged_recipe(folder):
     return with_later(recipe, later)
 
 
+@pytest.mark.slow
 def test_a_stage_continues_from_the_one_before_with_its_own_settings(tmp_path, capsys, no_clean_process):
     recipe = staged_recipe(tmp_path)
     command(recipe, [])
@@ -346,6 +347,7 @@ def test_every_recipe_shows_itself(name, capsys):
     assert f"{first}.peak_lr" in shown and "parameters" in shown and f"stage {first}" in shown
 
 
+@pytest.mark.slow
 def test_a_stage_of_reinforcement_learning_waits_for_consent_is_measured_and_not_repeated(
     tmp_path, monkeypatch, capsys, no_clean_process
 ):

@@ -38,6 +38,7 @@ def generate(binary: Path, folder: Path, *options: str) -> subprocess.CompletedP
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True])
 def test_the_greedy_text_is_that_of_transformers(binary, tmp_path, tokenizer, packed):
     model = tiny_model(vocab_size=400, activation_bits=8)

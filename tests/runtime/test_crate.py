@@ -55,6 +55,7 @@ def as_trained(tokenizer: PreTrainedTokenizerFast) -> None:
     """Change nothing."""
 
 
+@pytest.mark.slow
 def test_the_crate_passes_its_own_tests(target):
     run_cargo(target, "test")
 

@@ -66,6 +66,7 @@ def check_gap(model: LoopLMForCausalLM, tokens: torch.Tensor) -> None:
     assert gap < 2 * own_gap + 1e-4, f"{gap} nats, PyTorch's own difference is {own_gap}"
 
 
+@pytest.mark.slow
 def test_greedy_texts_of_a_trained_model_with_four_streams_are_equal_over_200_tokens():
     model, tokens = trained(mhc_num_streams=4), random_tokens(1, 5)
     expected = greedy(model, tokens, 200, eos_token_id=None).sequences[0, 5:].tolist()
@@ -74,6 +75,7 @@ def test_greedy_texts_of_a_trained_model_with_four_streams_are_equal_over_200_to
     assert found.token_ids == expected
 
 
+@pytest.mark.slow
 def test_a_trained_model_with_int8_activations_is_as_close_as_pytorch_is_to_itself():
     check_gap(trained(activation_bits=8, mhc_num_streams=1), random_tokens(1, 24).repeat(1, 4))
 

@@ -79,6 +79,7 @@ def test_frozen_means_no_graph_but_the_gates():
     assert outputs.gate_logits.requires_grad and not outputs.loop_hidden_states[-1].requires_grad
 
 
+@pytest.mark.slow
 def test_a_recipe_may_end_with_the_gates_stage(tmp_path, no_clean_process):
     recipe = tiny_recipe(tmp_path, total_steps=2, decay_steps=0, save_steps=1).changed(gate={"total_steps": 2})
     command(recipe, [])

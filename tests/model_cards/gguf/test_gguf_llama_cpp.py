@@ -47,6 +47,7 @@ def test_an_fp32_file_computes_what_the_model_computes(tmp_path, overrides):
     assert agreement.positions == 24 and agreement.activation_bits is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group_size", "tied"), [(32, True), (128, False), (256, True), (-1, False)])
 def test_packed_files_agree_up_to_the_rounding_of_activations(tmp_path, group_size, tied):
     model = gguf_model(ternary_group_size=group_size, tie_word_embeddings=tied)
@@ -146,6 +147,7 @@ def trained_file(trained, tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("type", ["f32", "q8_0", "q4_0", "q2_0", "tq1_0", "tq2_0", "q2_k"])
 def test_a_trained_models_files_are_within_all_tolerances(trained, trained_file, type):
     agreement = verify_gguf(trained_file(type).path, *trained, max_tokens=26)

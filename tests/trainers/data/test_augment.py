@@ -100,6 +100,7 @@ def some_rows(path, count=4):
     return rows[:count]
 
 
+@pytest.mark.slow
 def test_a_file_is_varied_and_continues_to_the_same_file_after_an_interruption(tmp_path, verifier, capsys):
     source, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
     rows = some_rows(source)
@@ -139,6 +140,7 @@ def test_bad_input_is_refused_before_any_work(line, options, message, tmp_path, 
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_tasks_are_varied_with_their_hidden_cases(tmp_path, verifier):
     path, out = tmp_path / "tasks.jsonl", tmp_path / "out.jsonl"
     assert main(["synth", "--tasks", "--num-samples", "3", "--tier", "2", "--output", str(path)]) == 0
@@ -154,6 +156,7 @@ def test_rows_that_do_not_parse_or_are_too_large_are_left_alone(verifier):
     assert augment_documents([good], Augmentation(), verifier, largest=10) == []
 
 
+@pytest.mark.slow
 def test_a_recipe_makes_samples_and_variants_to_train_on(tmp_path):
     training = list(read_builtin())[:4]
     made = make_rows(DataSettings(synthetic_samples=20, variants=0.5), training, tmp_path / "synthetic.jsonl")

@@ -84,6 +84,7 @@ def drawn(family, seed):
         return None
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_samples_in_every_process():
     program = (
         "import hashlib\nfrom itertools import count, islice\n"
@@ -201,6 +202,7 @@ def test_our_own_programs_run_without_consent_and_no_others_do(tmp_path, monkeyp
         verifier.verify(["fn f() {}"], "#[test] fn t() { super::f() }")
 
 
+@pytest.mark.slow
 def test_a_file_that_was_cut_anywhere_continues_to_the_same_file(tmp_path):
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
     assert synth("--num-samples", 20, "--seed", 2, "--output", whole) == 0

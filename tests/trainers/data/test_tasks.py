@@ -65,6 +65,7 @@ def test_the_constant_function_returns_what_most_cases_expect():
     assert "-> Vec<u8> { vec![1] }" in constant("fn f() -> Vec<u8> {\n", "    vec![]\n}\n", "check!(f() == [1]);")
 
 
+@pytest.mark.slow
 def test_tasks_of_all_families_tell_right_from_wrong(drawn, verifier):
     samples, tasks = drawn
     assert len({task.family for task in tasks}) > 100

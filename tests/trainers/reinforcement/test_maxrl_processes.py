@@ -50,6 +50,7 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_killed_it_continues_to_the_same_model(tmp_path):
     # Only what is killed needs a process of its own: each loads PyTorch and TRL for several seconds.
     train(tmp_path / "whole", SETTINGS)
@@ -71,6 +72,7 @@ def test_killed_it_continues_to_the_same_model(tmp_path):
     assert equal(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
 
 
+@pytest.mark.slow
 def test_without_a_compiler_it_stops_with_the_reason_and_its_checkpoint(tmp_path):
     with pytest.raises(RewardUnavailable, match="completions can no longer be judged"):
         train(tmp_path, SETTINGS, break_compiler_at=3)

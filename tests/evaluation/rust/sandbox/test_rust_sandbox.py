@@ -90,6 +90,7 @@ def test_the_attempts_of_the_tests_are_those_of_the_doctor(attempts):
     assert tuple(attempts) == ATTEMPTS and set(HARMFUL) < set(ATTEMPTS)
 
 
+@pytest.mark.slow
 def test_an_attempt_finds_an_open_door_where_nothing_is_promised(tmp_path):
     """The self-test is worth something only if it fails without protection."""
     with self_test(TOOLCHAIN, sandbox_of(0)) as protections:

@@ -112,6 +112,7 @@ def test_rows_have_verdicts_and_rejected_code_is_kept_apart_with_its_fix(crate, 
     assert all(table.row_count or not report["crates"] for table in report_tables(report, Usage()))
 
 
+@pytest.mark.slow
 def test_equal_inputs_give_equal_bytes_with_any_number_of_workers(crate, tmp_path, monkeypatch):
     monkeypatch.setattr("trainers.data.preparation.shards.SHARD_BYTES", 1)
     for workers in (1, 2):
@@ -197,6 +198,7 @@ def test_a_full_disk_is_named_and_nothing_half_written_counts(crate, tmp_path):
     assert prepare_rows([FolderSource(crate)], QUICK, tmp_path / "out", num_workers=1)["rows"] == 6
 
 
+@pytest.mark.slow
 def test_planted_benchmark_text_is_left_out_with_the_problem_it_is_of(tmp_path, only_rows):
     (problem, *_) = [each for each in SUITE_PROBLEMS["compile-rate"](None) if "fn is_palindrome" in each.asked]
     rows = [{"code": code, "path": f"{n}.rs"} for n, code in enumerate([problem.texts[0], "pub struct Own;"])]
