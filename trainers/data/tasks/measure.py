@@ -25,11 +25,13 @@ class Solved:
     Attributes:
         correct: Number of correct samples for each task.
         compiled: Number of samples that compile with the required signature for each task.
+        distinct: Number of correct samples for each task that differ in more than white space.
         num_samples: Number of samples per task.
     """
 
     correct: tuple[int, ...]
     compiled: tuple[int, ...]
+    distinct: tuple[int, ...]
     num_samples: int
 
     def pass_at(self, k: int) -> Interval:
@@ -71,8 +73,13 @@ def measure_tasks(
         for index, prompt in enumerate(prompts)
     ]
     verdicts = verify_samples(verifier, programs, [task.tests for task in tasks], rules="reward")
+    right = [
+        {"".join(program.split()) for program, verdict in zip(*each, strict=True) if verdict.ok}
+        for each in zip(programs, verdicts, strict=True)
+    ]
     return Solved(
         correct=tuple(sum(verdict.ok for verdict in each) for each in verdicts),
         compiled=tuple(sum(set(verdict.checks.values()) == {"ok"} for verdict in each) for each in verdicts),
+        distinct=tuple(map(len, right)),
         num_samples=n,
     )

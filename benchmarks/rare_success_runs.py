@@ -1,0 +1,220 @@
+"""The runs of `rare_success.py`: tasks, the model that all runs start from, rare families, and training."""
+
+import argparse
+import json
+import random
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from held_out_tasks import Measure, solved_of
+from rare_success_methods import Method
+from reporting import replace_json
+from transformers import AutoTokenizer, DataCollatorForLanguageModeling, PreTrainedTokenizerBase, set_seed
+
+from evaluation.generation_settings import GenerationSettings
+from evaluation.rust import RustVerifier
+from modeling_nanochat import LoopLMForCausalLM
+from trainers.callbacks import MetricsFileCallback
+from trainers.data.pack import pack_blocks
+from trainers.data.synthetic.stream import choose_families
+from trainers.data.synthetic.verified import write_synthetic
+from trainers.data.tasks import Task, task_prompts
+from trainers.data.tasks.task import SplitTasks, read_tasks, split_tasks
+from trainers.pretraining import LoopLMTrainer, last_complete_checkpoint, pretraining_arguments, train_from
+from trainers.reinforcement.maxrl import MaxRLConfig, MaxRLTrainer
+from trainers.reinforcement.rewards import RustReward
+
+TIERS = (0, 1, 2)
+SEQ_LEN = 256
+SFT_BATCH_SIZE, SFT_LR = 8, 1e-4
+LONGEST_PROMPT, MAX_NEW_TOKENS = 160, 64
+MICRO_BATCH = 64
+PROBED_TASKS, PROBED_SAMPLES = 6, 16
+"""Tasks of each family, and samples of each, from which the pass rate of the family is estimated."""
+SAMPLES = 64
+MEASUREMENTS = 2
+"""Measurements of the held-out tasks after the one at the start."""
+GENERAL_TASKS = 160
+"""Held-out tasks of all families."""
+
+
+def run_name(method: str, seed: int) -> str:
+    """Name of the folder of a run."""
+    return f"{method}_seed_{seed}"
+
+
+def make_tasks(options: argparse.Namespace) -> SplitTasks:
+    """Generate tasks, or read what an earlier call generated."""
+    path, finished = options.output_dir / "tasks.jsonl", options.output_dir / "tasks.finished"
+    if not finished.exists():
+        families = [family for tier in TIERS for family in choose_families(tier=tier)]
+        with RustVerifier(run_timeout=1.0) as verifier:
+            write_synthetic(path, families, options.tasks, 1, verifier, tasks=True)
+        finished.touch()
+    return split_tasks(read_tasks(path))
+
+
+def make_start(options: argparse.Namespace) -> Path:
+    """Fine-tune the model on solutions; return the folder of the model that all runs start from."""
+    start = options.output_dir / "start"
+    if (start / "config.json").exists():
+        return start
+    folder = options.output_dir / "sft"
+    tokenizer = AutoTokenizer.from_pretrained(options.model)
+    texts = [task.code for task in make_tasks(options).pretraining]
+    generator = random.Random(0)
+    epochs = 1 + options.sft_steps * SFT_BATCH_SIZE * SEQ_LEN // sum(map(len, tokenizer(texts)["input_ids"]))
+    blocks = pack_blocks(
+        [text for _ in range(epochs) for text in generator.sample(texts, len(texts))], tokenizer, SEQ_LEN
+    )
+    set_seed(0)
+    trainer = LoopLMTrainer(
+        model=loaded(options.model, options.num_loops),
+        args=pretraining_arguments(
+            output_dir=str(folder),
+            max_steps=options.sft_steps,
+            per_device_train_batch_size=SFT_BATCH_SIZE,
+            learning_rate=SFT_LR,
+            lr_scheduler_type="cosine",
+            warmup_steps=max(1, options.sft_steps // 10),
+            weight_decay=0.0,
+            logging_steps=5,
+            save_steps=max(1, options.sft_steps // 4),
+            save_total_limit=1,
+            bf16=False,
+        ),
+        train_dataset=blocks,
+        processing_class=tokenizer,
+        data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
+        callbacks=[MetricsFileCallback(folder / "metrics.jsonl")],
+    )
+    train_from(trainer, last_complete_checkpoint(folder) if folder.exists() else None)
+    tokenizer.save_pretrained(start)
+    trainer.model.save_pretrained(start)
+    return start
+
+
+def loaded(folder: Path, num_loops: int) -> LoopLMForCausalLM:
+    """The model in fp32, with the number of loops of the study."""
+    return LoopLMForCausalLM.from_pretrained(folder, dtype=torch.float32, num_loops=num_loops)
+
+
+def sampling(samples: int) -> GenerationSettings:
+    """The policy itself, as in training."""
+    return GenerationSettings(
+        num_samples=samples,
+        temperature=1.0,
+        top_p=1.0,
+        max_new_tokens=MAX_NEW_TOKENS,
+        batch_size=64,
+        engine="native",
+    )
+
+
+def fitting(tasks: Sequence[Task], tokenizer: PreTrainedTokenizerBase) -> list[Task]:
+    """Tasks with a short prompt, whose solution fits into a completion."""
+    prompts = tokenizer([task.prompt for task in tasks])["input_ids"]
+    solutions = tokenizer([task.solution for task in tasks])["input_ids"]
+    return [
+        task
+        for task, prompt, solution in zip(tasks, prompts, solutions, strict=True)
+        if len(prompt) <= LONGEST_PROMPT and len(solution) <= MAX_NEW_TOKENS - 4
+    ]
+
+
+def rare_families(options: argparse.Namespace) -> dict[str, float]:
+    """
+    Measure how often the start, and the model before it, solve held-out tasks of all families, and how often the start
+    solves tasks of each family; return the rates of those within `options.rates`.
+    """
+    path = options.output_dir / "families.json"
+    if not path.exists():
+        start, tasks = make_start(options), make_tasks(options)
+        tokenizer = AutoTokenizer.from_pretrained(start)
+        for name, folder in (("model", options.model), ("start", start)):
+            model = loaded(folder, options.num_loops)
+            found = solved_of(model, tokenizer, general_tasks(options), sampling(8), options.output_dir / name, 0)
+            replace_json(options.output_dir / f"{name}_on_all.json", found)
+        by_family = defaultdict(list)
+        for task in fitting(tasks.pretraining, tokenizer):
+            by_family[task.family].append(task)
+        probed = [task for family in sorted(by_family) for task in by_family[family][:PROBED_TASKS]]
+        folder = options.output_dir / "families"
+        correct = solved_of(model, tokenizer, probed, sampling(PROBED_SAMPLES), folder, 0)["correct"]
+        counts = defaultdict(list)
+        for task, solved in zip(probed, correct, strict=True):
+            counts[task.family].append(solved / PROBED_SAMPLES)
+        replace_json(path, {family: sum(each) / len(each) for family, each in counts.items()})
+    low, high = options.rates
+    return {family: rate for family, rate in json.loads(path.read_text()).items() if low <= rate <= high}
+
+
+def general_tasks(options: argparse.Namespace) -> list[Task]:
+    """Held-out tasks of all families."""
+    held_out = fitting(make_tasks(options).held_out, AutoTokenizer.from_pretrained(options.model))
+    return random.Random(0).sample(held_out, min(GENERAL_TASKS, len(held_out)))
+
+
+def pools(method: Method, options: argparse.Namespace) -> tuple[list[Task], list[Task]]:
+    """Tasks to train on, and to measure on; both of the families of the method."""
+    tasks = make_tasks(options)
+    prompts = fitting(tasks.prompts, AutoTokenizer.from_pretrained(options.model))
+    if method.all_families:
+        return prompts, general_tasks(options)
+    rare = rare_families(options)
+    prompts = [task for task in prompts if task.family in rare]
+    # The tasks that are held out by their parameters are too few in these families.
+    held_out = [task for task in prompts if int(task.id, 16) % 4 == 0]
+    chosen = random.Random(0).sample(held_out, min(options.held_out, len(held_out)))
+    return [task for task in prompts if int(task.id, 16) % 4], chosen
+
+
+def train(method: Method, seed: int, options: argparse.Namespace) -> None:
+    """Run a method, or go on with it."""
+    torch.set_num_threads(1)
+    started = time.perf_counter()
+    folder = options.output_dir / run_name(method.name, seed)
+    start = make_start(options)
+    tokenizer = AutoTokenizer.from_pretrained(start)
+    training, held_out = pools(method, options)
+    every = options.steps // MEASUREMENTS
+    measure = Measure(held_out, tokenizer, folder, every, sampling(8 if method.all_families else SAMPLES))
+    trainer = MaxRLTrainer(
+        model=loaded(start, options.num_loops),
+        reward_funcs=[RustReward(workers=1, cache_dir=str(options.output_dir / "verdicts"))],
+        args=MaxRLConfig(
+            output_dir=str(folder),
+            estimator=method.estimator,
+            loop_credit=method.loop_credit,
+            curriculum=method.curriculum,
+            max_steps=options.steps,
+            seed=seed,
+            per_device_train_batch_size=MICRO_BATCH,
+            gradient_accumulation_steps=options.samples_per_step // MICRO_BATCH,
+            num_generations=method.num_generations,
+            max_completion_length=MAX_NEW_TOKENS,
+            rollout_engine="native",
+            learning_rate=options.learning_rate,
+            lr_scheduler_type="constant_with_warmup",
+            warmup_steps=2,
+            logging_steps=1,
+            save_steps=every,
+            save_total_limit=1,
+            report_to="none",
+            gradient_checkpointing=False,
+            use_cpu=True,
+            bf16=False,
+            stop_at_function_end=True,
+            sample_steps=every,
+            disable_tqdm=True,
+        ),
+        train_dataset=task_prompts(training),
+        processing_class=tokenizer,
+        callbacks=[measure],
+    )
+    train_from(trainer, last_complete_checkpoint(folder))
+    measure.measure(trainer.policy, options.steps)
+    replace_json(folder / "finished.json", {"seconds": time.perf_counter() - started})
