@@ -1,0 +1,149 @@
+"""A trainer whose completions are sampled from, and scored by, the policy that is trained."""
+
+import time
+from typing import cast
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel
+
+from evaluation.generate import FunctionEnd
+from evaluation.rust.syntax.completion import completed_function
+from modeling_nanochat import LoopLMForCausalLM, is_looplm
+from runtime.build import library
+from trainers.reinforcement.loop_credit import credit_weights, credited_log_probabilities
+from trainers.reinforcement.maxrl_config import MaxRLConfig
+from trainers.reinforcement.native_rollouts import NativeRollouts, check_gap, rollout_gap
+from trainers.reinforcement.on_policy import check_model, policy_sampling
+from trainers.reinforcement.trained_rows import TrainedRowsTrainer
+
+
+class PolicyTrainer(TrainedRowsTrainer):
+    """
+    [`trl.GRPOTrainer`] that samples with PyTorch or in the native engine, and weights the loops in log-probabilities.
+
+    Raises:
+        ValueError: The model cannot be trained this way, or the engine cannot run it.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if not isinstance(self.args, MaxRLConfig):
+            raise ValueError(f"args must be MaxRLConfig, got {type(self.args).__name__}")
+        if self.args.rollout_engine == "native":
+            self._check_native()
+        if self.args.loop_credit != "final" and self.is_fsdp_enabled:
+            raise ValueError(
+                f'loop_credit must be "final" with FSDP, which shards the head, got {self.args.loop_credit!r}'
+            )
+        if self.args.loop_credit != "final" and not is_looplm(self.policy.config):
+            raise ValueError(f'loop_credit must be "final" for a model without loops, got {self.args.loop_credit!r}')
+        check_model(self.policy)
+        if is_looplm(self.policy.config):
+            self.policy.freeze_gate()
+        self._rollouts: NativeRollouts | None = None
+        self._compared = False
+        self._finished: list[bool] = []
+
+    @property
+    def policy(self) -> PreTrainedModel:
+        """The model without wrappers for adapters and distributed training."""
+        model = self.accelerator.unwrap_model(self.model)
+        return model.get_base_model() if isinstance(model, PeftModel) else model
+
+    def _check_native(self) -> None:
+        """Raise `ValueError` if the native engine cannot run the policy; compiles it at its first use."""
+        rule = 'rollout_engine must be "torch"'
+        if not is_looplm(self.policy.config):
+            raise ValueError(f"{rule} for a model without loops, got a model of type {self.policy.config.model_type}")
+        if isinstance(self.accelerator.unwrap_model(self.model), PeftModel):
+            raise ValueError(f"{rule} with adapters: the native engine runs a model without them")
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            raise ValueError(f"{rule} with FSDP and DeepSpeed, which may shard the weights")
+        library()
+
+    def _draw_natively(self, prompt_ids: list[list[int]]) -> list[list[int]]:
+        """
+        Draw completions in the native engine, and log how far its log-probabilities are from the trainer's.
+
+        Raises:
+            ValueError: At the first call, the engine computes another model.
+        """
+        policy = cast(LoopLMForCausalLM, self.policy)
+        if self._rollouts is None:
+            self._rollouts = NativeRollouts(
+                self._tokenizer,
+                self.temperature,
+                self.max_completion_length,
+                self.eos_token_ids,
+                self.args.stop_at_function_end,
+            )
+        drawn = self._rollouts.draw(policy, self.state.global_step, prompt_ids)
+        self._finished = drawn.finished
+        with self.accelerator.autocast():
+            gap = rollout_gap(policy, prompt_ids, drawn, self.temperature)
+        if not self._compared:
+            check_gap(gap)
+            self._compared = True
+        self._metrics["train" if self.model.training else "eval"]["rollout_gap"].append(gap)
+        return drawn.token_ids
+
+    def _generate_single_turn(self, prompt_ids, *args, **kwargs):
+        start = time.perf_counter()
+        drawn = self._draw(prompt_ids, *args, **kwargs)
+        self._metrics["train" if self.model.training else "eval"]["rollout_seconds"].append(
+            time.perf_counter() - start
+        )
+        return drawn
+
+    def _draw(self, prompt_ids, *args, **kwargs):
+        if self.args.rollout_engine == "native":
+            return self._draw_natively(prompt_ids), None
+        model = self.accelerator.unwrap_model(self.model_wrapped)
+        if not self.args.stop_at_function_end:
+            with policy_sampling(model, None), self.accelerator.autocast():
+                completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+            ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
+            self._finished = [ids[-1] in ends for ids in completion_ids]
+            return completion_ids, logprobs
+        texts = self._tokenizer.batch_decode(prompt_ids, skip_special_tokens=True)
+        longest, multiple = max(map(len, prompt_ids)), self.pad_to_multiple_of or 1
+        end = FunctionEnd(completed_function, self._tokenizer, texts, -(-longest // multiple) * multiple)
+        with policy_sampling(model, end), self.accelerator.autocast():
+            completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+        self._finished = [length is not None for length in end.lengths]
+        # Tokens after the end are padding, not the policy's.
+        return [ids[:length] for ids, length in zip(completion_ids, end.lengths, strict=True)], logprobs
+
+    def _get_per_token_logps_and_entropies(
+        self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **others
+    ):
+        if self.args.loop_credit == "final":
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **others
+            )
+        positions = slice(-logits_to_keep - 1, -1)
+        found = []
+        for part, mask in zip(
+            input_ids.split(batch_size or len(input_ids)),
+            attention_mask.split(batch_size or len(input_ids)),
+            strict=True,
+        ):
+            with self.accelerator.autocast():
+                outputs = model(
+                    input_ids=part, attention_mask=mask, use_cache=False, output_loop_states=True, return_logits=False
+                )
+                weights = credit_weights(
+                    self.args.loop_credit, outputs.exit_pdf[:, positions], self.args.loop_credit_power
+                )
+                found.append(
+                    credited_log_probabilities(
+                        tuple(states[:, positions] for states in outputs.loop_hidden_states),
+                        weights,
+                        self.policy.lm_head,
+                        part[:, -logits_to_keep:],
+                        self.temperature,
+                    )
+                )
+        log_probabilities, entropies = (torch.cat(each) for each in zip(*found, strict=True))
+        return log_probabilities, entropies if compute_entropy else None, None
