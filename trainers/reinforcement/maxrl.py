@@ -8,6 +8,8 @@ import torch
 from accelerate.utils import gather
 from datasets import Dataset
 from transformers.trainer_callback import ProgressCallback
+from trl.data_utils import is_conversational
+from trl.trainer.utils import pad
 
 from evaluation.generate import positions
 from trainers.callbacks import MetricsFileCallback, PlotCallback, SuccessProgressCallback
@@ -17,6 +19,7 @@ from trainers.reinforcement.maxrl_config import MaxRLConfig
 from trainers.reinforcement.plots import plot_maxrl
 from trainers.reinforcement.policy_trainer import PolicyTrainer
 from trainers.reinforcement.recording import group_metrics
+from trainers.reinforcement.repair_turns import RepairTurns, Row, repair_metrics, turn_ids
 from trainers.reinforcement.rewards import RustReward
 from trainers.reinforcement.sample_page import JudgedSample, write_page
 
@@ -70,6 +73,8 @@ class MaxRLTrainer(PolicyTrainer):
             )
         if self.rollout_func is not None:
             raise ValueError("rollout_func must be None: it does not tell whether its completions are finished")
+        self.repair = self._new_repair(reward) if self.args.repair_turns else None
+        self.rollout_func = self.repair
         if self.args.curriculum and self.is_deepspeed_enabled:
             raise ValueError("curriculum must be False with DeepSpeed, whose checkpoints are loaded without it")
         evaluated = self.eval_dataset if isinstance(self.eval_dataset, dict) else {"": self.eval_dataset}
@@ -106,6 +111,18 @@ class MaxRLTrainer(PolicyTrainer):
                     f"model's {longest} positions, row {number} has {len(ids)} tokens"
                 )
 
+    def _new_repair(self, reward: Any) -> RepairTurns:
+        if not isinstance(reward, RustReward):
+            raise ValueError(
+                "repair_turns must be 0 unless the reward function that decides on success is a RustReward, whose "
+                f"verdicts say what is wrong with a try; got {self.reward_func_names[self.success_index]}"
+            )
+        if self._is_vlm:
+            raise ValueError("repair_turns must be 0 for a model that takes images")
+        if is_conversational(next(iter(self.train_dataset))):
+            turn_ids(self, "a message")
+        return RepairTurns(reward, self.args.repair_turns)
+
     def _new_curriculum(self) -> Curriculum:
         if not hasattr(self.train_dataset, "__getitem__"):
             raise ValueError("curriculum must be False for an IterableDataset: it samples prompts by their index")
@@ -119,6 +136,10 @@ class MaxRLTrainer(PolicyTrainer):
         return Curriculum(tiers, self.args.num_generations, self.args.seed)
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
+        if self.repair is not None:
+            completions = self.repair.completions(self._tokenizer)
+            completion_ids_list = [row.last_ids for row in self.repair.rows]
+            self._finished = [row.finished for row in self.repair.rows]
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         finished = gather(torch.tensor(self._finished, device=rewards.device))
         success = rewards[:, self.success_index]
@@ -131,8 +152,9 @@ class MaxRLTrainer(PolicyTrainer):
                 )
             quality = torch.tensor(self._pending_extra_logs["quality"], device=rewards.device)
             self._quality = gather(quality)
-        mode = "train" if self.model.training else "eval"
-        self._metrics[mode]["truncated"].append(1 - finished.float().mean().item())
+        if self.repair is not None:
+            self._log_repair(self.repair.rows)
+        self._metrics[self.mode]["truncated"].append(1 - finished.float().mean().item())
         return rewards
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -143,6 +165,8 @@ class MaxRLTrainer(PolicyTrainer):
             rows = [prompt for prompt in sampled for _ in range(self.num_generations)]
             start = self.accelerator.process_index * len(inputs)
             inputs = [self.train_dataset[prompt] for prompt in rows[start : start + len(inputs)]]
+        if self.repair is not None:
+            self.repair.columns = {name: [row[name] for row in inputs] for name in inputs[0] if name != "prompt"}
         output = super()._generate_and_score_completions(inputs)
 
         groups = self._success.view(-1, self.num_generations if mode == "train" else self.num_generations_eval)
@@ -155,6 +179,10 @@ class MaxRLTrainer(PolicyTrainer):
         advantages = advantages.flatten().to(output["advantages"])
         start = self.accelerator.process_index * len(inputs)
         output["advantages"] = advantages[start : start + len(inputs)]
+        if self.repair is not None and self.args.repair_credit == "last_turn":
+            masks = [torch.tensor(row.last_mask, device=advantages.device) for row in self.repair.rows]
+            last = pad(masks, padding_value=0, padding_side="right", pad_to_multiple_of=self.pad_to_multiple_of)
+            output["advantages"] = output["advantages"][:, None] * last
         logged = self._logs["advantages"]
         kept = list(logged)[: -len(advantages)]
         logged.clear()
@@ -165,6 +193,15 @@ class MaxRLTrainer(PolicyTrainer):
         if mode == "train" and self.args.sample_steps and self.state.global_step % self.args.sample_steps == 0:
             self._write_samples()
         return output
+
+    def _log_repair(self, rows: list[Row]) -> None:
+        tries, messages = (
+            gather(torch.tensor(values, device=self._success.device))
+            for values in ([row.tries for row in rows], [len(row.mask) - sum(row.mask) for row in rows])
+        )
+        metrics = repair_metrics(self._success, tries, self.args.repair_turns)
+        for name, value in (metrics | {"repair/message_tokens": messages.float().mean().item()}).items():
+            self._metrics[self.mode][name].append(value)
 
     def _write_samples(self) -> None:
         """Write a page of the completions of this step; all processes have the same logs."""

@@ -6,7 +6,7 @@ from trl import GRPOConfig
 
 from evaluation.generation_settings import ENGINES
 from trainers.hardware import has_fast_bf16, has_no_accelerator
-from trainers.reinforcement.choices import ESTIMATORS, LOOP_CREDITS
+from trainers.reinforcement.choices import ESTIMATORS, LOOP_CREDITS, REPAIR_CREDITS
 from trainers.reinforcement.on_policy import check_settings
 
 
@@ -47,6 +47,16 @@ class MaxRLConfig(GRPOConfig):
             "faster and needs rustc"
         },
     )
+    repair_turns: int = field(
+        default=0,
+        metadata={
+            "help": "maximum number of further tries after a failed one, each told what is wrong; needs RustReward"
+        },
+    )
+    repair_credit: str = field(
+        default="trajectory",
+        metadata={"help": "tokens that get the advantage of all tries: of the trajectory, or of its last_turn"},
+    )
     curriculum: bool = field(
         default=True,
         metadata={"help": "sample prompts less often if they are solved always or never; uses column tier"},
@@ -63,7 +73,12 @@ class MaxRLConfig(GRPOConfig):
             self.bf16 = has_fast_bf16()
         self.use_cpu = self.use_cpu or has_no_accelerator()
         super().__post_init__()
-        named = (("estimator", ESTIMATORS), ("loop_credit", LOOP_CREDITS), ("rollout_engine", ENGINES))
+        named = (
+            ("estimator", ESTIMATORS),
+            ("loop_credit", LOOP_CREDITS),
+            ("rollout_engine", ENGINES),
+            ("repair_credit", REPAIR_CREDITS),
+        )
         for name, choices in named:
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
@@ -76,6 +91,8 @@ class MaxRLConfig(GRPOConfig):
             )
         if not 0 <= self.loop_credit_power < float("inf"):
             raise ValueError(f"loop_credit_power must be at least 0 and finite, got {self.loop_credit_power}")
+        if self.repair_turns < 0:
+            raise ValueError(f"repair_turns must be at least 0, got {self.repair_turns}")
         if self.sample_steps < 0:
             raise ValueError(f"sample_steps must be at least 0, got {self.sample_steps}")
         if self.mask_truncated_completions:

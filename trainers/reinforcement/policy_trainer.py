@@ -1,7 +1,7 @@
 """A trainer whose completions are sampled from, and scored by, the policy that is trained."""
 
 import time
-from typing import cast
+from typing import Any, cast
 
 import torch
 from peft import PeftModel
@@ -51,6 +51,11 @@ class PolicyTrainer(TrainedRowsTrainer):
         model = self.accelerator.unwrap_model(self.model)
         return model.get_base_model() if isinstance(model, PeftModel) else model
 
+    @property
+    def mode(self) -> str:
+        """Name of the logs that are written now."""
+        return "train" if self.model.training else "eval"
+
     def _check_native(self) -> None:
         """Raise `ValueError` if the native engine cannot run the policy; compiles it at its first use."""
         rule = 'rollout_engine must be "torch"'
@@ -62,13 +67,43 @@ class PolicyTrainer(TrainedRowsTrainer):
             raise ValueError(f"{rule} with FSDP and DeepSpeed, which may shard the weights")
         library()
 
-    def _draw_natively(self, prompt_ids: list[list[int]]) -> list[list[int]]:
+    def _generate_single_turn(self, prompt_ids, images, multimodal_fields, num_generations, has_tool_images=False):
+        start = time.perf_counter()
+        completion_ids, self._finished = self.draw(prompt_ids, images=images, multimodal_fields=multimodal_fields)
+        self._metrics[self.mode]["rollout_seconds"].append(time.perf_counter() - start)
+        return completion_ids, None
+
+    def draw(
+        self,
+        prompt_ids: list[list[int]],
+        functions: list[str] | None = None,
+        room: list[int] | None = None,
+        images: list | None = None,
+        multimodal_fields: dict[str, Any] | None = None,
+    ) -> tuple[list[list[int]], list[bool]]:
         """
-        Draw completions in the native engine, and log how far its log-probabilities are from the trainer's.
+        Sample a completion for each prompt.
+
+        Args:
+            prompt_ids: Tokens of each prompt.
+            functions: With `stop_at_function_end`, the text that ends within the function which each completion
+                continues; None for the text of the prompt.
+            room: Maximum number of tokens of each completion; None for `max_completion_length`.
+            images, multimodal_fields: Those of the prompts, as TRL has prepared them; only for PyTorch.
+
+        Returns:
+            Tokens of each completion, with its end token if it has one, and whether it came to its end.
 
         Raises:
-            ValueError: At the first call, the engine computes another model.
+            ValueError: At the first call, the native engine computes another model.
         """
+        if self.args.rollout_engine == "native":
+            return self._draw_natively(prompt_ids, functions, room)
+        return self._draw_with_torch(prompt_ids, functions, room, images, multimodal_fields or {})
+
+    def _draw_natively(
+        self, prompt_ids: list[list[int]], functions: list[str] | None, room: list[int] | None
+    ) -> tuple[list[list[int]], list[bool]]:
         policy = cast(LoopLMForCausalLM, self.policy)
         if self._rollouts is None:
             self._rollouts = NativeRollouts(
@@ -78,42 +113,43 @@ class PolicyTrainer(TrainedRowsTrainer):
                 self.eos_token_ids,
                 self.args.stop_at_function_end,
             )
-        drawn = self._rollouts.draw(policy, self.state.global_step, prompt_ids)
-        self._finished = drawn.finished
+        drawn = self._rollouts.draw(policy, self.state.global_step, prompt_ids, functions, room)
         with self.accelerator.autocast():
             gap = rollout_gap(policy, prompt_ids, drawn, self.temperature)
         if not self._compared:
             check_gap(gap)
             self._compared = True
-        self._metrics["train" if self.model.training else "eval"]["rollout_gap"].append(gap)
-        return drawn.token_ids
+        self._metrics[self.mode]["rollout_gap"].append(gap)
+        return drawn.token_ids, drawn.finished
 
-    def _generate_single_turn(self, prompt_ids, *args, **kwargs):
-        start = time.perf_counter()
-        drawn = self._draw(prompt_ids, *args, **kwargs)
-        self._metrics["train" if self.model.training else "eval"]["rollout_seconds"].append(
-            time.perf_counter() - start
-        )
-        return drawn
-
-    def _draw(self, prompt_ids, *args, **kwargs):
-        if self.args.rollout_engine == "native":
-            return self._draw_natively(prompt_ids), None
+    def _draw_with_torch(
+        self,
+        prompt_ids: list[list[int]],
+        functions: list[str] | None,
+        room: list[int] | None,
+        images: list | None,
+        multimodal_fields: dict[str, Any],
+    ) -> tuple[list[list[int]], list[bool]]:
+        end = None
+        if self.args.stop_at_function_end:
+            functions = functions or self._tokenizer.batch_decode(prompt_ids, skip_special_tokens=True)
+            longest, multiple = max(map(len, prompt_ids)), self.pad_to_multiple_of or 1
+            end = FunctionEnd(completed_function, self._tokenizer, functions, -(-longest // multiple) * multiple)
         model = self.accelerator.unwrap_model(self.model_wrapped)
-        if not self.args.stop_at_function_end:
-            with policy_sampling(model, None), self.accelerator.autocast():
-                completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
-            ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
-            self._finished = [ids[-1] in ends for ids in completion_ids]
-            return completion_ids, logprobs
-        texts = self._tokenizer.batch_decode(prompt_ids, skip_special_tokens=True)
-        longest, multiple = max(map(len, prompt_ids)), self.pad_to_multiple_of or 1
-        end = FunctionEnd(completed_function, self._tokenizer, texts, -(-longest // multiple) * multiple)
+        room = [self.max_completion_length] * len(prompt_ids) if room is None else room
+        self.generation_config.max_new_tokens = max(room)
         with policy_sampling(model, end), self.accelerator.autocast():
-            completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
-        self._finished = [length is not None for length in end.lengths]
-        # Tokens after the end are padding, not the policy's.
-        return [ids[:length] for ids, length in zip(completion_ids, end.lengths, strict=True)], logprobs
+            drawn, _ = super()._generate_single_turn(prompt_ids, images, multimodal_fields, self.num_generations)
+        self.generation_config.max_new_tokens = self.max_completion_length
+        ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
+        # Tokens after the end of a function are padding, not the policy's.
+        lengths = [None if ids[-1] not in ends else len(ids) for ids in drawn] if end is None else end.lengths
+        completion_ids = [
+            ids[:limit] if length is None else ids[: min(length, limit)]
+            for ids, length, limit in zip(drawn, lengths, room, strict=True)
+        ]
+        finished = [length is not None and length <= limit for length, limit in zip(lengths, room, strict=True)]
+        return completion_ids, finished
 
     def _get_per_token_logps_and_entropies(
         self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **others

@@ -207,9 +207,7 @@ class RustReward:
     ) -> list[float | None]:
         """Return the reward of each completion; `columns` are the columns of the data set."""
         started = time.perf_counter()
-        tests = self.hidden_tests(prompts, columns)
-        programs = [program_of(prompt, answer) for prompt, answer in zip(prompts, completions, strict=True)]
-        verdicts = self.verdicts(prompts, programs, tests, started + self.deadline)
+        verdicts = self.judged(prompts, completions, columns)
         if any(verdict is not None and verdict.status == "unavailable" for verdict in verdicts):
             self.check_compiler()
         if log_metric is not None:
@@ -220,6 +218,15 @@ class RustReward:
             log_extra("graded_reward", [self.graded_reward(verdict) for verdict in verdicts])
             log_extra("quality", [self.graded_reward.quality(verdict) for verdict in verdicts])
         return [self.success(verdict) for verdict in verdicts]
+
+    def judged(
+        self, prompts: Sequence[Text], completions: Sequence[Text], columns: dict[str, Any]
+    ) -> list[Verdict | None]:
+        """Return the verdict on each completion, None for an unfinished one; `columns` are those of the data set."""
+        started = time.perf_counter()
+        tests = self.hidden_tests(prompts, columns)
+        programs = [program_of(prompt, answer) for prompt, answer in zip(prompts, completions, strict=True)]
+        return self.verdicts(prompts, programs, tests, started + self.deadline)
 
     def verdicts(
         self,
