@@ -15,6 +15,7 @@ from evaluation.generate import positions
 from trainers.callbacks import MetricsFileCallback, PlotCallback, SuccessProgressCallback
 from trainers.reinforcement.advantages import maxrl_advantages
 from trainers.reinforcement.curriculum import Curriculum, Outcome
+from trainers.reinforcement.judging_ahead import JudgingAhead
 from trainers.reinforcement.maxrl_config import MaxRLConfig
 from trainers.reinforcement.plots import plot_maxrl
 from trainers.reinforcement.policy_trainer import PolicyTrainer
@@ -73,6 +74,7 @@ class MaxRLTrainer(PolicyTrainer):
             )
         if self.rollout_func is not None:
             raise ValueError("rollout_func must be None: it does not tell whether its completions are finished")
+        self.judge_ahead = reward if isinstance(reward, RustReward) else None
         self.repair = self._new_repair(reward) if self.args.repair_turns else None
         self.rollout_func = self.repair
         if self.args.curriculum and self.is_deepspeed_enabled:
@@ -123,6 +125,14 @@ class MaxRLTrainer(PolicyTrainer):
             turn_ids(self, "a message")
         return RepairTurns(reward, self.args.repair_turns)
 
+    def draw(self, prompt_ids, functions=None, room=None, on_end=None, images=None, multimodal_fields=None):
+        """Sample as [`PolicyTrainer`] does; the first tries are judged while others are still sampled."""
+        if self.judge_ahead is None or room is not None:
+            return super().draw(prompt_ids, functions, room, on_end, images, multimodal_fields)
+        size = self.num_generations if self.mode == "train" else self.num_generations_eval
+        with JudgingAhead(self.judge_ahead, self.rows, self._tokenizer, size) as ahead:
+            return super().draw(prompt_ids, functions, room, ahead.ended, images, multimodal_fields)
+
     def _new_curriculum(self) -> Curriculum:
         if not hasattr(self.train_dataset, "__getitem__"):
             raise ValueError("curriculum must be False for an IterableDataset: it samples prompts by their index")
@@ -165,8 +175,7 @@ class MaxRLTrainer(PolicyTrainer):
             rows = [prompt for prompt in sampled for _ in range(self.num_generations)]
             start = self.accelerator.process_index * len(inputs)
             inputs = [self.train_dataset[prompt] for prompt in rows[start : start + len(inputs)]]
-        if self.repair is not None:
-            self.repair.columns = {name: [row[name] for row in inputs] for name in inputs[0] if name != "prompt"}
+        self.rows = inputs
         output = super()._generate_and_score_completions(inputs)
 
         groups = self._success.view(-1, self.num_generations if mode == "train" else self.num_generations_eval)

@@ -1,6 +1,6 @@
 """Completions of the policy by the native engine, which gets the weights anew after every step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -73,6 +73,7 @@ class NativeRollouts:
         prompt_ids: Sequence[Sequence[int]],
         functions: Sequence[str] | None = None,
         room: Sequence[int] | None = None,
+        on_end: Callable[[int, list[int]], None] | None = None,
     ) -> Rollouts:
         """
         Draw one completion for each prompt.
@@ -83,6 +84,7 @@ class NativeRollouts:
             prompt_ids: Tokens of each prompt; equal ones that are next to each other are computed once.
             functions: Text that ends within the function which each completion continues; None for the prompt's.
             room: Maximum number of tokens of each completion; None for `max_completion_length`.
+            on_end: Called with the index of a completion and its tokens when it has ended.
         """
         room = [self.max_completion_length] * len(prompt_ids) if room is None else room
         if self._engine is None or step != self._step:
@@ -97,7 +99,15 @@ class NativeRollouts:
         )
         texts = functions or self.tokenizer.batch_decode(list(prompt_ids), skip_special_tokens=True)
         rule = completed_function if self.stop_at_function_end else None
-        found = self._engine.generate(prompt_ids, settings, Stopping(self.tokenizer, texts, room, rule))
+        stopping = Stopping(self.tokenizer, texts, room, rule)
+
+        def stops(completion: int, token: int) -> bool:
+            ends = stopping(completion, token)
+            if on_end is not None and (ends or token in self.ends):
+                on_end(completion, stopping.tokens[completion])
+            return ends
+
+        found = self._engine.generate(prompt_ids, settings, stops)
         if rule is None:
             return _rollouts(found, [each.token_ids[-1] in self.ends for each in found])
         answers = [self._text(each.token_ids, True) for each in found]

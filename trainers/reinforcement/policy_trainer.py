@@ -1,6 +1,7 @@
 """A trainer whose completions are sampled from, and scored by, the policy that is trained."""
 
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -16,6 +17,8 @@ from trainers.reinforcement.maxrl_config import MaxRLConfig
 from trainers.reinforcement.native_rollouts import NativeRollouts, check_gap, rollout_gap
 from trainers.reinforcement.on_policy import check_model, policy_sampling
 from trainers.reinforcement.trained_rows import TrainedRowsTrainer
+
+OnEnd = Callable[[int, list[int]], None]
 
 
 class PolicyTrainer(TrainedRowsTrainer):
@@ -44,6 +47,8 @@ class PolicyTrainer(TrainedRowsTrainer):
         self._rollouts: NativeRollouts | None = None
         self._compared = False
         self._finished: list[bool] = []
+        self.rows: list[dict[str, Any]] = []
+        """Rows of the data set that are sampled for now, one for each completion."""
 
     @property
     def policy(self) -> PreTrainedModel:
@@ -78,6 +83,7 @@ class PolicyTrainer(TrainedRowsTrainer):
         prompt_ids: list[list[int]],
         functions: list[str] | None = None,
         room: list[int] | None = None,
+        on_end: OnEnd | None = None,
         images: list | None = None,
         multimodal_fields: dict[str, Any] | None = None,
     ) -> tuple[list[list[int]], list[bool]]:
@@ -89,6 +95,8 @@ class PolicyTrainer(TrainedRowsTrainer):
             functions: With `stop_at_function_end`, the text that ends within the function which each completion
                 continues; None for the text of the prompt.
             room: Maximum number of tokens of each completion; None for `max_completion_length`.
+            on_end: Called with the index of a completion and its tokens as soon as it has ended; by PyTorch only with
+                `stop_at_function_end`.
             images, multimodal_fields: Those of the prompts, as TRL has prepared them; only for PyTorch.
 
         Returns:
@@ -98,11 +106,11 @@ class PolicyTrainer(TrainedRowsTrainer):
             ValueError: At the first call, the native engine computes another model.
         """
         if self.args.rollout_engine == "native":
-            return self._draw_natively(prompt_ids, functions, room)
-        return self._draw_with_torch(prompt_ids, functions, room, images, multimodal_fields or {})
+            return self._draw_natively(prompt_ids, functions, room, on_end)
+        return self._draw_with_torch(prompt_ids, functions, room, on_end, images, multimodal_fields or {})
 
     def _draw_natively(
-        self, prompt_ids: list[list[int]], functions: list[str] | None, room: list[int] | None
+        self, prompt_ids: list[list[int]], functions: list[str] | None, room: list[int] | None, on_end: OnEnd | None
     ) -> tuple[list[list[int]], list[bool]]:
         policy = cast(LoopLMForCausalLM, self.policy)
         if self._rollouts is None:
@@ -113,7 +121,7 @@ class PolicyTrainer(TrainedRowsTrainer):
                 self.eos_token_ids,
                 self.args.stop_at_function_end,
             )
-        drawn = self._rollouts.draw(policy, self.state.global_step, prompt_ids, functions, room)
+        drawn = self._rollouts.draw(policy, self.state.global_step, prompt_ids, functions, room, on_end)
         with self.accelerator.autocast():
             gap = rollout_gap(policy, prompt_ids, drawn, self.temperature)
         if not self._compared:
@@ -127,6 +135,7 @@ class PolicyTrainer(TrainedRowsTrainer):
         prompt_ids: list[list[int]],
         functions: list[str] | None,
         room: list[int] | None,
+        on_end: OnEnd | None,
         images: list | None,
         multimodal_fields: dict[str, Any],
     ) -> tuple[list[list[int]], list[bool]]:
@@ -134,7 +143,8 @@ class PolicyTrainer(TrainedRowsTrainer):
         if self.args.stop_at_function_end:
             functions = functions or self._tokenizer.batch_decode(prompt_ids, skip_special_tokens=True)
             longest, multiple = max(map(len, prompt_ids)), self.pad_to_multiple_of or 1
-            end = FunctionEnd(completed_function, self._tokenizer, functions, -(-longest // multiple) * multiple)
+            length = -(-longest // multiple) * multiple
+            end = FunctionEnd(completed_function, self._tokenizer, functions, length, on_end=on_end)
         model = self.accelerator.unwrap_model(self.model_wrapped)
         room = [self.max_completion_length] * len(prompt_ids) if room is None else room
         self.generation_config.max_new_tokens = max(room)

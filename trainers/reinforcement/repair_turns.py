@@ -71,14 +71,12 @@ class RepairTurns:
 
     Attributes:
         rows: Those of the last call.
-        columns: Columns of the data set for the prompts of the next call, set by the trainer.
     """
 
     def __init__(self, reward: RustReward, turns: int):
         self.reward = reward
         self.turns = turns
         self.rows: list[Row] = []
-        self.columns: dict[str, list[Any]] = {}
 
     def __call__(self, prompts: list[Text], trainer: PolicyTrainer) -> dict[str, Any]:
         """Return the tokens of all tries, as TRL asks for them."""
@@ -119,7 +117,8 @@ class RepairTurns:
             return {}
         completions = self.completions(trainer._tokenizer)
         prompts, tries = [self.rows[number].prompt for number in judged], [completions[number] for number in judged]
-        columns = {name: [values[number] for number in judged] for name, values in self.columns.items()}
+        given = [trainer.rows[number] for number in judged]
+        columns = {name: [row[name] for row in given] for name in given[0] if name != "prompt"}
         found = {}
         for number, verdict in zip(judged, self.reward.judged(prompts, tries, columns), strict=True):
             success = self.reward.success(verdict)
