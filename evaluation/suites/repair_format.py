@@ -6,6 +6,7 @@ this format.
 """
 
 import re
+from collections.abc import Sequence
 
 from evaluation.rust import Verdict
 from evaluation.rust.rustc.compiler import ROOT
@@ -24,18 +25,26 @@ PLACE = re.compile(r"^ *(?:-->|:::) (.+?):\d+:\d+$", re.MULTILINE)
 """Place in a message of the compiler: ` --> candidate.rs:3:5`."""
 
 
-def message_of(verdict: Verdict) -> str:
+def compiler_message(rendered: Sequence[str]) -> str:
     """
-    Return what the model is told about a failed attempt: the compiler's errors, or the kind of failure.
+    Return the errors of an attempt as the model is told them; empty if there is none.
 
     An error that shows another file than the attempt is left out: it might be one with tests.
+
+    Args:
+        rendered: Each error as rustc prints it.
     """
-    rendered = [each.rendered.rstrip() for each in verdict.diagnostics if each.rendered]
-    errors = [text for text in rendered if not set(PLACE.findall(text)) - {ROOT}]
+    texts = [text.rstrip() for text in rendered if text and not set(PLACE.findall(text)) - {ROOT}]
+    return "\n\n".join(texts)[:MAX_MESSAGE]
+
+
+def message_of(verdict: Verdict) -> str:
+    """Return what the model is told about a failed attempt: the compiler's errors, or the kind of failure."""
+    errors = compiler_message([each.rendered for each in verdict.diagnostics])
     if verdict.status in SAID or not errors:
         refusals = [each.message for each in verdict.diagnostics if each.category in ("refusal", "signature")]
         return SAID.get(verdict.status) or "; ".join(refusals)[:MAX_MESSAGE] or "It does not compile."
-    return "\n\n".join(errors)[:MAX_MESSAGE]
+    return errors
 
 
 def second_prompt(prompt: str, attempt: str, message: str) -> str:
