@@ -48,7 +48,8 @@ class MaxRLTrainer(PolicyTrainer):
     sampling and of the reward (`rollout_seconds`, `reward_seconds`), and their shares of the time of a step
     (`rollout_share`, `reward_share`); and with `rollout_engine="native"` the mean difference, in nats, between the
     engine's and the trainer's log-probabilities of some completions (`rollout_gap`). Training stops at its first step
-    if this difference shows that the engine computes another model.
+    if this difference shows that the engine computes another model. `TrainedRowsTrainer` describes `rows_trained`,
+    and `repair_metrics` the logs with `repair_turns`.
 
     Raises:
         ValueError: The model cannot be trained this way, a row cannot be completed or judged, or the arguments
@@ -126,7 +127,7 @@ class MaxRLTrainer(PolicyTrainer):
         return RepairTurns(reward, self.args.repair_turns)
 
     def draw(self, prompt_ids, functions=None, room=None, on_end=None, images=None, multimodal_fields=None):
-        """Sample as [`PolicyTrainer`] does; the first tries are judged while others are still sampled."""
+        """Sample as `PolicyTrainer` does; the first tries are judged while others are still sampled."""
         if self.judge_ahead is None or room is not None:
             return super().draw(prompt_ids, functions, room, on_end, images, multimodal_fields)
         size = self.num_generations if self.mode == "train" else self.num_generations_eval
