@@ -52,9 +52,10 @@ class TrainedRowsTrainer(GRPOTrainer):
         size = len(batches[0]["advantages"])
         count = sum(int(has_advantage(batch).sum()) for batch in batches)
         counts = gather(torch.tensor([count], device=self.accelerator.device)).tolist()
-        self._metrics["train"]["rows_trained"].append(sum(counts) / (size * len(batches) * len(counts)))
-        # Equally many forward passes in every process, because they synchronize gradients and metrics.
-        return with_advantage(batches, -(-max(counts) // size), self.pad_to_multiple_of or 1)
+        # Equally many rows in every process: each forward pass synchronizes gradients, and metrics of every row.
+        passed = max(counts)
+        self._metrics["train"]["rows_trained"].append(passed / (size * len(batches)))
+        return with_advantage(batches, passed, self.pad_to_multiple_of or 1)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Return the loss of a micro-batch; 0 for one that has no row with an advantage."""
@@ -80,18 +81,18 @@ def has_advantage(batch: Batch) -> torch.Tensor:
     return (advantages != 0).view(len(advantages), -1).any(dim=1)
 
 
-def with_advantage(batches: list[Batch], count: int, multiple: int = 1) -> list[Batch | None]:
+def with_advantage(batches: list[Batch], passed: int, multiple: int = 1) -> list[Batch | None]:
     """
     Return micro-batches that have only the rows with an advantage.
 
     Args:
         batches: Micro-batches of equal size: tensors by name, with a first dimension of rows or without dimensions.
-        count: Number of micro-batches to fill, in which the rows have room.
+        passed: Number of rows to keep. If fewer have an advantage, short ones without an advantage are added.
         multiple: Widths after padding are multiples of this.
 
     Returns:
-        As many micro-batches: None, and then `count` with rows of similar length. One that would stay empty gets a
-        short row without an advantage. `row_share` is their number of rows, divided by that of a given one.
+        As many micro-batches: None, and then as few as have room for the rows, each with rows of similar length and
+        their number divided by that of a given micro-batch, `row_share`.
     """
     size = len(batches[0]["advantages"])
     rows = {
@@ -101,7 +102,8 @@ def with_advantage(batches: list[Batch], count: int, multiple: int = 1) -> list[
     lengths = rows["prompt_mask"].sum(dim=1) + rows["completion_mask"].sum(dim=1)
     order, chosen = lengths.argsort(stable=True), has_advantage(rows)
     with_one, without = order[chosen[order]], order[~chosen[order]]
-    taken = torch.cat([without[: max(0, count - len(with_one))], with_one])
+    taken = torch.cat([without[: passed - len(with_one)], with_one])
+    count = -(-passed // size)
     filled = []
     for part in taken.tensor_split(count) if count else ():
         selected = {name: value[part] if value.dim() else value for name, value in rows.items()}
