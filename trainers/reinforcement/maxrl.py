@@ -191,7 +191,7 @@ class MaxRLTrainer(PolicyTrainer):
         output["advantages"] = advantages[start : start + len(inputs)]
         if self.repair is not None and self.args.repair_credit == "last_turn":
             masks = [torch.tensor(row.last_mask, device=advantages.device) for row in self.repair.rows]
-            last = pad(masks, padding_value=0, padding_side="right", pad_to_multiple_of=self.pad_to_multiple_of)
+            last = pad(masks, padding_value=0, padding_side="right", pad_to_multiple_of=self.args.pad_to_multiple_of)
             output["advantages"] = output["advantages"][:, None] * last
         logged = self._logs["advantages"]
         kept = list(logged)[: -len(advantages)]

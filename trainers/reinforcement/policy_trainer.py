@@ -29,6 +29,11 @@ class PolicyTrainer(TrainedRowsTrainer):
         ValueError: The model cannot be trained this way, or the engine cannot run it.
     """
 
+    args: MaxRLConfig
+    max_completion_length: int
+    num_generations: int
+    num_generations_eval: int
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         if not isinstance(self.args, MaxRLConfig):
@@ -142,23 +147,23 @@ class PolicyTrainer(TrainedRowsTrainer):
         end = None
         if self.args.stop_at_function_end:
             functions = functions or self._tokenizer.batch_decode(prompt_ids, skip_special_tokens=True)
-            longest, multiple = max(map(len, prompt_ids)), self.pad_to_multiple_of or 1
+            longest, multiple = max(map(len, prompt_ids)), self.args.pad_to_multiple_of or 1
             length = -(-longest // multiple) * multiple
             end = FunctionEnd(completed_function, self._tokenizer, functions, length, on_end=on_end)
         model = self.accelerator.unwrap_model(self.model_wrapped)
-        room = [self.max_completion_length] * len(prompt_ids) if room is None else room
-        self.generation_config.max_new_tokens = max(room)
+        limits = [self.max_completion_length] * len(prompt_ids) if room is None else room
+        self.generation_config.max_new_tokens = max(limits)
         with policy_sampling(model, end), self.accelerator.autocast():
             drawn, _ = super()._generate_single_turn(prompt_ids, images, multimodal_fields, self.num_generations)
         self.generation_config.max_new_tokens = self.max_completion_length
         ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
         # Tokens after the end of a function are padding, not the policy's.
-        lengths = [None if ids[-1] not in ends else len(ids) for ids in drawn] if end is None else end.lengths
+        lengths = end.lengths if end is not None else [len(ids) if ids[-1] in ends else None for ids in drawn]
         completion_ids = [
             ids[:limit] if length is None else ids[: min(length, limit)]
-            for ids, length, limit in zip(drawn, lengths, room, strict=True)
+            for ids, length, limit in zip(drawn, lengths, limits, strict=True)
         ]
-        finished = [length is not None and length <= limit for length, limit in zip(lengths, room, strict=True)]
+        finished = [length is not None and length <= limit for length, limit in zip(lengths, limits, strict=True)]
         return completion_ids, finished
 
     def _get_per_token_logps_and_entropies(

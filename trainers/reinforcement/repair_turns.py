@@ -139,7 +139,7 @@ class RepairTurns:
         # A text that was ended by a token is followed by the beginning of another one.
         gap = "" if row.last_ids[-1] in trainer.eos_token_ids else "\n\n"
         text = gap + second_prompt(row.prompt, shown, message)
-        return trainer.processing_class(text=[text], add_special_tokens=False)["input_ids"][0]
+        return trainer._tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def _try_again(self, questions: dict[int, list[int]], trainer: PolicyTrainer) -> None:
         rows = [self.rows[number] for number in questions]
@@ -173,14 +173,14 @@ def turn_ids(trainer: PolicyTrainer, content: str) -> list[int]:
     """
 
     def rendered(messages: list[dict[str, str]], add_generation_prompt: bool) -> list[int]:
-        return trainer.processing_class.apply_chat_template(
+        text = trainer._tokenizer.apply_chat_template(
             messages,
             add_generation_prompt=add_generation_prompt,
-            tokenize=True,
+            tokenize=False,
             chat_template=trainer.chat_template,
-            return_dict=False,
             **trainer.chat_template_kwargs,
         )
+        return trainer._tokenizer(text, add_special_tokens=False)["input_ids"]
 
     before = rendered(ANY_QUESTION, False)
     after = rendered([*ANY_QUESTION, {"role": "user", "content": content}], True)

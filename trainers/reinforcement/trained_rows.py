@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather
-from trl import GRPOTrainer
+from trl import GRPOConfig, GRPOTrainer
 
 Batch = dict[str, Any]
 FROM_THE_LEFT = ("prompt_ids", "prompt_mask")
@@ -27,6 +27,10 @@ class TrainedRowsTrainer(GRPOTrainer):
     `clip_ratio/*` are those of these rows; `entropy` is null where there was none.
     """
 
+    args: GRPOConfig
+    model: torch.nn.Module
+    _buffered_inputs: list[Any] | None
+
     @property
     def selects_rows(self) -> bool:
         """Whether rows without an advantage add nothing to the gradient, so that they can be left out."""
@@ -42,11 +46,12 @@ class TrainedRowsTrainer(GRPOTrainer):
     def _prepare_inputs(self, generation_batch):
         before = self._buffered_inputs
         inputs = super()._prepare_inputs(generation_batch)
-        if not self.model.training or not self.selects_rows:
+        found = self._buffered_inputs
+        if not self.model.training or not self.selects_rows or found is None:
             return inputs
-        if self._buffered_inputs is not before:
-            self._buffered_inputs = self._selected(self._buffered_inputs)
-        return self._buffered_inputs[self._step % self.args.steps_per_generation]
+        if found is not before:
+            self._buffered_inputs = found = self._selected(found)
+        return found[self._step % len(found)]
 
     def _selected(self, batches: list[Batch]) -> list[Batch | None]:
         size = len(batches[0]["advantages"])
@@ -55,7 +60,7 @@ class TrainedRowsTrainer(GRPOTrainer):
         # Equally many rows in every process: each forward pass synchronizes gradients, and metrics of every row.
         passed = max(counts)
         self._metrics["train"]["rows_trained"].append(passed / (size * len(batches)))
-        return with_advantage(batches, passed, self.pad_to_multiple_of or 1)
+        return with_advantage(batches, passed, self.args.pad_to_multiple_of or 1)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Return the loss of a micro-batch; 0 for one that has no row with an advantage."""
@@ -66,7 +71,7 @@ class TrainedRowsTrainer(GRPOTrainer):
         return loss * inputs["row_share"] if self.args.loss_type == "dr_grpo" and "row_share" in inputs else loss
 
     def _skipped(self, model: torch.nn.Module) -> torch.Tensor:
-        if all(batch is None for batch in self._buffered_inputs) and self.accelerator.sync_gradients:
+        if all(batch is None for batch in self._buffered_inputs or ()) and self.accelerator.sync_gradients:
             self._metrics["train"]["entropy"].append(float("nan"))
             # Not None, with which an optimizer would leave out its moments and the weight decay.
             for parameter in model.parameters():
