@@ -92,6 +92,7 @@ class FunctionEnd(StoppingCriteria):
         prompt_length: Tokens of the padded prompts.
         end_characters: The rule is asked only after a token with one of these, which saves decoding the others.
         decode: Returns the text of a row's new tokens; None for the tokenizer's.
+        on_end: Called with a row and its new tokens when it has stopped.
     """
 
     def __init__(
@@ -102,8 +103,10 @@ class FunctionEnd(StoppingCriteria):
         prompt_length: int,
         end_characters: str = "}",
         decode: Callable[[int, list[int]], str] | None = None,
+        on_end: Callable[[int, list[int]], None] | None = None,
     ):
         self.rule = rule
+        self.on_end = on_end
         self.end_characters = set(end_characters)
         self.tokenizer = tokenizer
         self.prompts = prompts
@@ -116,9 +119,11 @@ class FunctionEnd(StoppingCriteria):
         last = self.tokenizer.batch_decode(input_ids[:, -1:])
         for row, token in enumerate(last):
             if self.lengths[row] is None and not self.end_characters.isdisjoint(token):
-                text = self.decode(row, input_ids[row, self.prompt_length :].tolist())
-                if self.rule(self.prompts[row], text) is not None:
-                    self.lengths[row] = input_ids.shape[1] - self.prompt_length
+                ids = input_ids[row, self.prompt_length :].tolist()
+                if self.rule(self.prompts[row], self.decode(row, ids)) is not None:
+                    self.lengths[row] = len(ids)
+                    if self.on_end is not None:
+                        self.on_end(row, ids)
         return torch.tensor([length is not None for length in self.lengths], device=input_ids.device)
 
 

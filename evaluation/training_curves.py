@@ -61,6 +61,6 @@ def logged_loops(logs: Logs) -> int:
 
 
 def curve(logs: Logs, name: str, factor: float = 1.0) -> tuple[list[int], list[float]]:
-    """Steps and values of the entries that have the given name."""
-    known = [entry for entry in logs if name in entry]
+    """Steps and values of the entries that have a value of the given name."""
+    known = [entry for entry in logs if entry.get(name) is not None]
     return [entry["step"] for entry in known], [entry[name] * factor for entry in known]

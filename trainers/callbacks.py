@@ -108,7 +108,8 @@ class SuccessProgressCallback(TrainingProgressCallback):
         write_line(
             f"step {state.global_step:>6}  "
             + "  ".join(f"{name} {share:.0%}" for name, share in shares.items() if share is not None)
-            + f"  entropy {logs['entropy']:.2f}  {logs['completions/mean_length']:.0f} tokens"
+            + (f"  entropy {logs['entropy']:.2f}" if logs["entropy"] is not None else "")
+            + f"  {logs['completions/mean_length']:.0f} tokens"
         )
 
 

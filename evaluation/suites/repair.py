@@ -25,36 +25,10 @@ from evaluation.rust import RustVerifier, Verdict
 from evaluation.settings import EvaluationSettings
 from evaluation.suites.program_suite import Problem, ProgramSuite, write_verdicts
 from evaluation.suites.registry import suite_class
+from evaluation.suites.repair_format import MAX_ATTEMPT, correction, message_of, second_prompt
 from evaluation.suites.suite import Log, Suite, SuiteRun
-from evaluation.suites.whole_programs import as_comment, program_block
 
 REPAIRED = ("humaneval-rust", "compile-rate")
-MAX_ATTEMPT = 4000  # characters of an attempt that are shown again
-MAX_MESSAGE = 2000  # characters of the compiler's message
-SAID = {
-    "unfinished": "It does not end.",
-    "tests_failed": "It compiles, but does not pass its tests.",
-    "timeout": "It runs too long.",
-    "resource_limit": "It needs too much memory.",
-}
-"""What a model is told of attempts that the compiler has no message for. The judge's words may differ between runs."""
-
-
-def message_of(verdict: Verdict) -> str:
-    """Return what the model is told about a failed attempt: the compiler's errors, or the kind of failure."""
-    errors = [each.rendered.rstrip() for each in verdict.diagnostics if each.rendered]
-    if verdict.status in SAID or not errors:
-        refusals = [each.message for each in verdict.diagnostics if each.category in ("refusal", "signature")]
-        return SAID.get(verdict.status) or "; ".join(refusals)[:MAX_MESSAGE] or "It does not compile."
-    return "\n\n".join(errors)[:MAX_MESSAGE]
-
-
-def second_prompt(problem: Problem, attempt: str, message: str) -> str:
-    """Return the text that a base model continues in the second turn."""
-    shown = program_block(attempt[:MAX_ATTEMPT])
-    return (
-        f"// This attempt fails:\n{shown}//\n{as_comment(message)}//\n// The corrected function:\n\n{problem.prompt}"
-    )
 
 
 @dataclass(frozen=True)
@@ -64,8 +38,7 @@ class SecondTurn(ChatMode):
     @staticmethod
     def conversation(question: str, attempt: str, message: str) -> str:
         """Return the text that stands for a conversation as a problem of this mode."""
-        said = f"This fails:\n\n```text\n{message}\n```\n\nCorrect it, and answer with all of it in one block of Rust."
-        return json.dumps([question, attempt, said])
+        return json.dumps([question, attempt, correction(message)])
 
     def messages(self, problem: str) -> list[dict[str, str]]:
         """Return the messages of a conversation; of a text that is none, the first message alone."""
@@ -187,7 +160,7 @@ class Repair(Suite):
                 continue
             message = message_of(verdict)
             if self.inner.chat is None:
-                text = second_prompt(problem, problem.program(sample.completion), message)
+                text = second_prompt(problem.prompt, problem.program(sample.completion), message)
                 rendered = text
             else:
                 attempt = sample.completion[:MAX_ATTEMPT]

@@ -95,6 +95,7 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
         estimator=stage.estimator,
         loop_credit=stage.loop_credit,
         rollout_engine=stage.rollout_engine,
+        repair_turns=stage.repair_turns,
         loss_type=stage.loss_type,
         learning_rate=stage.learning_rate,
         lr_scheduler_type="constant_with_warmup",

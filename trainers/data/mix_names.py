@@ -33,6 +33,7 @@ _KINDS = {
     "folder": ("crates", (HIGH_QUALITY_RUST, VERIFIED_EXAMPLES)),
     "table": ("crates", (HIGH_QUALITY_RUST, VERIFIED_EXAMPLES)),
     "hub": ("crates", (HIGH_QUALITY_RUST, VERIFIED_EXAMPLES)),
+    "repairs": ("crates", (HIGH_QUALITY_RUST, VERIFIED_EXAMPLES)),
     "std-sources": ("crates", (HIGH_QUALITY_RUST,)),
     "builtin": ("crates", (HIGH_QUALITY_RUST, VERIFIED_EXAMPLES)),
     "compiler-tests": ("compiler-tests", (VERIFIED_EXAMPLES,)),

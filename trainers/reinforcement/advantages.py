@@ -26,10 +26,12 @@ def maxrl_advantages(
     | `rloo`             | (n - k)/(n - 1)       | -k/(n - 1)  | 0        | 0     | 1          |
 
     where m = k/n and s is the sample standard deviation. `maxrl` is the form that the paper's authors run,
-    (r - mean)/mean. With two completions it is REINFORCE with a baseline, T = 1.
+    (r - mean)/mean. With two completions it is REINFORCE with a baseline, T = 1. `grpo` also takes graded rewards r
+    from 0 to 1, such as the share of the tests that pass: (r - mean)/s.
 
     Args:
-        success: (groups, n), 0 or 1; NaN for a completion that could not be judged, which is not counted in n.
+        success: (groups, n), 0 or 1, with `grpo` from 0 to 1; NaN for a completion that could not be judged, which is
+            not counted in n.
         estimator: A row of the table.
         quality: (groups, n) in [0, 1], for `maxrl` only: the successes of a group share its positive advantage in
             proportion to `1 + quality_weight (q - mean q of the successes)`. The sum over the group stays 0.
@@ -40,7 +42,7 @@ def maxrl_advantages(
         could.
 
     Raises:
-        ValueError: A success is not 0, 1 or NaN; a group has fewer than two completions; the estimator is unknown;
+        ValueError: A success is not as above; a group has fewer than two completions; the estimator is unknown;
             `quality` or `quality_weight` is out of range or not 0 with an estimator other than `maxrl`.
     """
     if estimator not in ESTIMATORS:
@@ -49,10 +51,13 @@ def maxrl_advantages(
         raise ValueError(f"success must be (groups, n) with n at least 2, got the shape {tuple(success.shape)}")
     success = success.double()
     judged = ~success.isnan()
-    binary = (success == 0) | (success == 1) | ~judged
-    if not binary.all():
-        value = success[~binary][0].item()
-        raise ValueError(f"success must be 0, 1 or NaN: MaxRL is about success alone, not graded rewards; got {value}")
+    if estimator == "grpo":
+        valid, rule = (success >= 0) & (success <= 1), "from 0 to 1 or NaN"
+    else:
+        valid = (success == 0) | (success == 1)
+        rule = f"0, 1 or NaN: {estimator} is about success alone, not graded rewards, which only grpo takes"
+    if not (valid | ~judged).all():
+        raise ValueError(f"success must be {rule}; got {success[~valid & judged][0].item()}")
     if quality_weight and estimator != "maxrl":
         raise ValueError(f"quality_weight must be 0 with estimator={estimator}, got {quality_weight}")
     if not 0 <= quality_weight < 1:
@@ -73,9 +78,12 @@ def maxrl_advantages(
         advantages = n / some * success
     else:
         mean = k / n.clamp(min=1)
-        deviation = (n / (n - 1).clamp(min=1) * mean * (1 - mean)).sqrt()
-        scale = n / (n - 1).clamp(min=1) if estimator == "rloo" else 1 / torch.where(deviation > 0, deviation, 1.0)
-        advantages = (success - mean) * scale
+        differences = torch.where(judged, success - mean, 0.0)
+        deviation = (differences.square().sum(dim=1, keepdim=True) / (n - 1).clamp(min=1)).sqrt()
+        # Rewards that are equal up to rounding have zero variance.
+        varies = deviation > 1e-9
+        scale = n / (n - 1).clamp(min=1) if estimator == "rloo" else varies / torch.where(varies, deviation, 1.0)
+        advantages = differences * scale
     return torch.where(judged & (n >= 2), advantages, 0.0)
 
 

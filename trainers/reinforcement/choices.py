@@ -7,3 +7,6 @@ ESTIMATORS: tuple[str, ...] = get_args(Estimator)
 
 LoopCredit = Literal["final", "uniform", "progressive", "exit_pdf"]
 LOOP_CREDITS: tuple[str, ...] = get_args(LoopCredit)
+
+RepairCredit = Literal["trajectory", "last_turn"]
+REPAIR_CREDITS: tuple[str, ...] = get_args(RepairCredit)

@@ -1,34 +1,26 @@
 """MaxRL (arXiv 2602.02710) as a subclass of TRL's GRPOTrainer."""
 
 import json
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from accelerate.utils import gather
 from datasets import Dataset
-from peft import PeftModel
-from transformers import PreTrainedModel
 from transformers.trainer_callback import ProgressCallback
-from trl import GRPOConfig, GRPOTrainer
+from trl.data_utils import is_conversational
+from trl.trainer.utils import pad
 
-from evaluation.generate import FunctionEnd, positions
-from evaluation.generation_settings import ENGINES
-from evaluation.pass_at_k import pass_at_k
-from evaluation.rust.syntax.completion import completed_function
-from modeling_nanochat import LoopLMForCausalLM, is_looplm
-from runtime.build import library
+from evaluation.generate import positions
 from trainers.callbacks import MetricsFileCallback, PlotCallback, SuccessProgressCallback
-from trainers.hardware import has_fast_bf16, has_no_accelerator
 from trainers.reinforcement.advantages import maxrl_advantages
-from trainers.reinforcement.choices import ESTIMATORS, LOOP_CREDITS
 from trainers.reinforcement.curriculum import Curriculum, Outcome
-from trainers.reinforcement.loop_credit import credit_weights, credited_log_probabilities
-from trainers.reinforcement.native_rollouts import NativeRollouts, check_gap, rollout_gap
-from trainers.reinforcement.on_policy import check_model, check_settings, policy_sampling
+from trainers.reinforcement.judging_ahead import JudgingAhead
+from trainers.reinforcement.maxrl_config import MaxRLConfig
 from trainers.reinforcement.plots import plot_maxrl
+from trainers.reinforcement.policy_trainer import PolicyTrainer
+from trainers.reinforcement.recording import group_metrics
+from trainers.reinforcement.repair_turns import RepairTurns, Row, repair_metrics, turn_ids
 from trainers.reinforcement.rewards import RustReward
 from trainers.reinforcement.sample_page import JudgedSample, write_page
 
@@ -37,101 +29,13 @@ __all__ = ["MaxRLConfig", "MaxRLTrainer", "maxrl_advantages"]
 CURRICULUM_FILE = "curriculum.json"
 
 
-@dataclass
-class MaxRLConfig(GRPOConfig):
-    """
-    [`trl.GRPOConfig`] for MaxRL.
-
-    Completions are sampled from the policy that is trained: no filter, no penalty, one update per batch, and the same
-    `temperature` for sampling and log-probabilities. There is no KL term. `loss_type` is "dapo" as in the paper's
-    runs; with "dr_grpo" the expected gradient is exactly the estimator's, up to a constant. By default bf16 is used
-    where it is fast, and the CPU (`use_cpu`) where there is no accelerator.
-    """
-
-    estimator: str = field(
-        default="maxrl",
-        metadata={"help": "maxrl, maxrl_unbiased, maxrl_nobaseline, grpo or rloo"},
-    )
-    loop_credit: str = field(
-        default="final",
-        metadata={"help": "weights of a LoopLM's loops in log-probabilities: final, uniform, progressive or exit_pdf"},
-    )
-    loop_credit_power: float = field(
-        default=1.0, metadata={"help": "with loop_credit=progressive, the weight of loop t is t**loop_credit_power"}
-    )
-    quality_weight: float = field(
-        default=0.0,
-        metadata={"help": "how much more of the advantage better successes get, from 0 to below 1"},
-    )
-    stop_at_function_end: bool = field(
-        default=False,
-        metadata={"help": "end a completion with the function that its prompt begins, not with the end-of-text token"},
-    )
-    rollout_engine: str = field(
-        default="torch",
-        metadata={
-            "help": "program that samples completions: torch, or native, which runs a LoopLM on the CPU many times "
-            "faster and needs rustc"
-        },
-    )
-    curriculum: bool = field(
-        default=True,
-        metadata={"help": "sample prompts less often if they are solved always or never; uses column tier"},
-    )
-    sample_steps: int = field(
-        default=50,
-        metadata={"help": "steps between pages of completions with their verdicts; 0 for no pages"},
-    )
-    disable_dropout: bool = field(default=True, metadata={"help": "must be True: dropout changes the policy"})
-    scale_rewards: str = field(default="none", metadata={"help": "must be none: the estimator scales the advantages"})
-
-    def __post_init__(self):
-        if self.bf16 is None and not self.fp16:
-            self.bf16 = has_fast_bf16()
-        self.use_cpu = self.use_cpu or has_no_accelerator()
-        super().__post_init__()
-        named = (("estimator", ESTIMATORS), ("loop_credit", LOOP_CREDITS), ("rollout_engine", ENGINES))
-        for name, choices in named:
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        if self.scale_rewards != "none" or self.multi_objective_aggregation != "sum_then_normalize":
-            raise ValueError("scale_rewards and multi_objective_aggregation must be left out: the estimator scales")
-        if not 0 <= self.quality_weight < 1 or (self.quality_weight and self.estimator != "maxrl"):
-            raise ValueError(
-                "quality_weight must be at least 0 and below 1, and 0 with estimators other than maxrl, got "
-                f"{self.quality_weight} with {self.estimator}"
-            )
-        if not 0 <= self.loop_credit_power < float("inf"):
-            raise ValueError(f"loop_credit_power must be at least 0 and finite, got {self.loop_credit_power}")
-        if self.sample_steps < 0:
-            raise ValueError(f"sample_steps must be at least 0, got {self.sample_steps}")
-        if self.mask_truncated_completions:
-            raise ValueError("mask_truncated_completions must be False: a truncated completion counts as a failure")
-        if self.use_vllm:
-            raise ValueError(
-                "use_vllm must be False: vLLM keeps one set of keys and values per layer, which the loops of a LoopLM "
-                "would overwrite, and it does not support ternary layers, so it would sample from another policy"
-            )
-        if self.use_transformers_continuous_batching:
-            raise ValueError(
-                "use_transformers_continuous_batching must be False: it cannot stop at the end of a function"
-            )
-        check_settings(self)
-        # The exit gate is frozen, so all trained parameters have a gradient.
-        if self.ddp_find_unused_parameters is None:
-            self.ddp_find_unused_parameters = False
-        kwargs = self.gradient_checkpointing_kwargs or {}
-        if kwargs.get("use_reentrant"):
-            raise ValueError("gradient_checkpointing_kwargs.use_reentrant must be False: loops share their parameters")
-        self.gradient_checkpointing_kwargs = kwargs | {"use_reentrant": False}
-
-
-class MaxRLTrainer(GRPOTrainer):
+class MaxRLTrainer(PolicyTrainer):
     """
     [`trl.GRPOTrainer`] with the advantages of [`maxrl_advantages`].
 
     It takes the same arguments. Exactly one reward function must have a weight other than 0. It decides on success:
-    it returns 1, 0, or None where it cannot decide. Any causal language model can be trained; the exit gate of a
+    it returns 1, 0, or None where it cannot decide; with `estimator="grpo"` also a graded reward below 1, which counts
+    as a failure in the logs. Any causal language model can be trained; the exit gate of a
     LoopLM is frozen.
 
     `output_dir` gets `metrics.jsonl` with a line for each log, which also states the condition for a success
@@ -144,7 +48,8 @@ class MaxRLTrainer(GRPOTrainer):
     sampling and of the reward (`rollout_seconds`, `reward_seconds`), and their shares of the time of a step
     (`rollout_share`, `reward_share`); and with `rollout_engine="native"` the mean difference, in nats, between the
     engine's and the trainer's log-probabilities of some completions (`rollout_gap`). Training stops at its first step
-    if this difference shows that the engine computes another model.
+    if this difference shows that the engine computes another model. `TrainedRowsTrainer` describes `rows_trained`,
+    and `repair_metrics` the logs with `repair_turns`.
 
     Raises:
         ValueError: The model cannot be trained this way, a row cannot be completed or judged, or the arguments
@@ -153,8 +58,6 @@ class MaxRLTrainer(GRPOTrainer):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        if not isinstance(self.args, MaxRLConfig):
-            raise ValueError(f"args must be MaxRLConfig, got {type(self.args).__name__}")
         weighted = [index for index, weight in enumerate(self.reward_weights.tolist()) if weight]
         if len(weighted) != 1:
             raise ValueError(
@@ -165,78 +68,29 @@ class MaxRLTrainer(GRPOTrainer):
         reward = self.reward_funcs[self.success_index]
         name = self.reward_func_names[self.success_index]
         self.success_means = reward.success_means if isinstance(reward, RustReward) else f"{name} is 1"
+        if isinstance(reward, RustReward) and reward.pass_fraction and self.args.estimator != "grpo":
+            raise ValueError(
+                "pass_fraction of the reward must be False with estimators other than grpo, which are about success "
+                f"alone, got estimator={self.args.estimator!r}"
+            )
         if self.rollout_func is not None:
             raise ValueError("rollout_func must be None: it does not tell whether its completions are finished")
-        if self.args.rollout_engine == "native":
-            self._check_native()
+        self.judge_ahead = reward if isinstance(reward, RustReward) else None
+        self.repair = self._new_repair(reward) if self.args.repair_turns else None
+        self.rollout_func = self.repair
         if self.args.curriculum and self.is_deepspeed_enabled:
             raise ValueError("curriculum must be False with DeepSpeed, whose checkpoints are loaded without it")
-        if self.args.loop_credit != "final" and self.is_fsdp_enabled:
-            raise ValueError(
-                f'loop_credit must be "final" with FSDP, which shards the head, got {self.args.loop_credit!r}'
-            )
-        if self.args.loop_credit != "final" and not is_looplm(self.policy.config):
-            raise ValueError(f'loop_credit must be "final" for a model without loops, got {self.args.loop_credit!r}')
-        check_model(self.policy)
         evaluated = self.eval_dataset if isinstance(self.eval_dataset, dict) else {"": self.eval_dataset}
         for rows in (self.train_dataset, *evaluated.values()):
             if isinstance(rows, Dataset):
                 self._check_rows(rows)
-        if is_looplm(self.policy.config):
-            self.policy.freeze_gate()
         self.curriculum = self._new_curriculum() if self.args.curriculum else None
-        self._rollouts: NativeRollouts | None = None
-        self._compared = False
-        self._finished: list[bool] = []
         self._success = self._quality = torch.empty(0)
         folder = Path(self.args.output_dir)
         self.add_callback(MetricsFileCallback(folder / "metrics.jsonl", {"success_means": self.success_means}))
         self.add_callback(PlotCallback(folder, plot_maxrl))
         if self.pop_callback(ProgressCallback) is not None:
             self.add_callback(SuccessProgressCallback(self.success_means))
-
-    @property
-    def policy(self) -> PreTrainedModel:
-        """The model without wrappers for adapters and distributed training."""
-        model = self.accelerator.unwrap_model(self.model)
-        return model.get_base_model() if isinstance(model, PeftModel) else model
-
-    def _check_native(self) -> None:
-        """Raise `ValueError` if the native engine cannot run the policy; compiles it at its first use."""
-        rule = 'rollout_engine must be "torch"'
-        if not is_looplm(self.policy.config):
-            raise ValueError(f"{rule} for a model without loops, got a model of type {self.policy.config.model_type}")
-        if isinstance(self.accelerator.unwrap_model(self.model), PeftModel):
-            raise ValueError(f"{rule} with adapters: the native engine runs a model without them")
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            raise ValueError(f"{rule} with FSDP and DeepSpeed, which may shard the weights")
-        library()
-
-    def _draw_natively(self, prompt_ids: list[list[int]]) -> list[list[int]]:
-        """
-        Draw completions in the native engine, and log how far its log-probabilities are from the trainer's.
-
-        Raises:
-            ValueError: At the first call, the engine computes another model.
-        """
-        policy = cast(LoopLMForCausalLM, self.policy)
-        if self._rollouts is None:
-            self._rollouts = NativeRollouts(
-                self._tokenizer,
-                self.temperature,
-                self.max_completion_length,
-                self.eos_token_ids,
-                self.args.stop_at_function_end,
-            )
-        drawn = self._rollouts.draw(policy, self.state.global_step, prompt_ids)
-        self._finished = drawn.finished
-        with self.accelerator.autocast():
-            gap = rollout_gap(policy, prompt_ids, drawn, self.temperature)
-        if not self._compared:
-            check_gap(gap)
-            self._compared = True
-        self._metrics["train" if self.model.training else "eval"]["rollout_gap"].append(gap)
-        return drawn.token_ids
 
     def _check_rows(self, rows: Dataset) -> None:
         """Raise `ValueError` for prompts that cannot be completed, and for rows that cannot be judged."""
@@ -260,6 +114,26 @@ class MaxRLTrainer(GRPOTrainer):
                     f"model's {longest} positions, row {number} has {len(ids)} tokens"
                 )
 
+    def _new_repair(self, reward: Any) -> RepairTurns:
+        if not isinstance(reward, RustReward):
+            raise ValueError(
+                "repair_turns must be 0 unless the reward function that decides on success is a RustReward, whose "
+                f"verdicts say what is wrong with a try; got {self.reward_func_names[self.success_index]}"
+            )
+        if self._is_vlm:
+            raise ValueError("repair_turns must be 0 for a model that takes images")
+        if is_conversational(next(iter(self.train_dataset))):
+            turn_ids(self, "a message")
+        return RepairTurns(reward, self.args.repair_turns)
+
+    def draw(self, prompt_ids, functions=None, room=None, on_end=None, images=None, multimodal_fields=None):
+        """Sample as `PolicyTrainer` does; the first tries are judged while others are still sampled."""
+        if self.judge_ahead is None or room is not None:
+            return super().draw(prompt_ids, functions, room, on_end, images, multimodal_fields)
+        size = self.num_generations if self.mode == "train" else self.num_generations_eval
+        with JudgingAhead(self.judge_ahead, self.rows, self._tokenizer, size) as ahead:
+            return super().draw(prompt_ids, functions, room, ahead.ended, images, multimodal_fields)
+
     def _new_curriculum(self) -> Curriculum:
         if not hasattr(self.train_dataset, "__getitem__"):
             raise ValueError("curriculum must be False for an IterableDataset: it samples prompts by their index")
@@ -272,34 +146,11 @@ class MaxRLTrainer(GRPOTrainer):
         tiers = self.train_dataset["tier"] if "tier" in names else [0] * len(self.train_dataset)
         return Curriculum(tiers, self.args.num_generations, self.args.seed)
 
-    def _generate_single_turn(self, prompt_ids, *args, **kwargs):
-        start = time.perf_counter()
-        drawn = self._draw(prompt_ids, *args, **kwargs)
-        self._metrics["train" if self.model.training else "eval"]["rollout_seconds"].append(
-            time.perf_counter() - start
-        )
-        return drawn
-
-    def _draw(self, prompt_ids, *args, **kwargs):
-        if self.args.rollout_engine == "native":
-            return self._draw_natively(prompt_ids), None
-        model = self.accelerator.unwrap_model(self.model_wrapped)
-        if not self.args.stop_at_function_end:
-            with policy_sampling(model, None), self.accelerator.autocast():
-                completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
-            ends = {*self.eos_token_ids, self._tokenizer.pad_token_id}
-            self._finished = [ids[-1] in ends for ids in completion_ids]
-            return completion_ids, logprobs
-        texts = self._tokenizer.batch_decode(prompt_ids, skip_special_tokens=True)
-        longest, multiple = max(map(len, prompt_ids)), self.pad_to_multiple_of or 1
-        end = FunctionEnd(completed_function, self._tokenizer, texts, -(-longest // multiple) * multiple)
-        with policy_sampling(model, end), self.accelerator.autocast():
-            completion_ids, logprobs = super()._generate_single_turn(prompt_ids, *args, **kwargs)
-        self._finished = [length is not None for length in end.lengths]
-        # Tokens after the end are padding, not the policy's.
-        return [ids[:length] for ids, length in zip(completion_ids, end.lengths, strict=True)], logprobs
-
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
+        if self.repair is not None:
+            completions = self.repair.completions(self._tokenizer)
+            completion_ids_list = [row.last_ids for row in self.repair.rows]
+            self._finished = [row.finished for row in self.repair.rows]
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         finished = gather(torch.tensor(self._finished, device=rewards.device))
         success = rewards[:, self.success_index]
@@ -312,8 +163,9 @@ class MaxRLTrainer(GRPOTrainer):
                 )
             quality = torch.tensor(self._pending_extra_logs["quality"], device=rewards.device)
             self._quality = gather(quality)
-        mode = "train" if self.model.training else "eval"
-        self._metrics[mode]["truncated"].append(1 - finished.float().mean().item())
+        if self.repair is not None:
+            self._log_repair(self.repair.rows)
+        self._metrics[self.mode]["truncated"].append(1 - finished.float().mean().item())
         return rewards
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -324,10 +176,12 @@ class MaxRLTrainer(GRPOTrainer):
             rows = [prompt for prompt in sampled for _ in range(self.num_generations)]
             start = self.accelerator.process_index * len(inputs)
             inputs = [self.train_dataset[prompt] for prompt in rows[start : start + len(inputs)]]
+        self.rows = inputs
         output = super()._generate_and_score_completions(inputs)
 
         groups = self._success.view(-1, self.num_generations if mode == "train" else self.num_generations_eval)
-        self._record(groups, mode)
+        for name, value in group_metrics(groups).items():
+            self._metrics[mode][name].append(value)
         if groups.shape[1] < 2:
             return output | {"advantages": torch.zeros_like(output["advantages"])}
         quality = self._quality.view_as(groups) if self.args.quality_weight else None
@@ -335,66 +189,29 @@ class MaxRLTrainer(GRPOTrainer):
         advantages = advantages.flatten().to(output["advantages"])
         start = self.accelerator.process_index * len(inputs)
         output["advantages"] = advantages[start : start + len(inputs)]
+        if self.repair is not None and self.args.repair_credit == "last_turn":
+            masks = [torch.tensor(row.last_mask, device=advantages.device) for row in self.repair.rows]
+            last = pad(masks, padding_value=0, padding_side="right", pad_to_multiple_of=self.args.pad_to_multiple_of)
+            output["advantages"] = output["advantages"][:, None] * last
         logged = self._logs["advantages"]
         kept = list(logged)[: -len(advantages)]
         logged.clear()
         logged.extend(kept + advantages.tolist())
         if sampled:
-            judged, solved = (~groups.isnan()).sum(dim=1).tolist(), groups.nansum(dim=1).int().tolist()
+            judged, solved = (~groups.isnan()).sum(dim=1).tolist(), (groups == 1).sum(dim=1).tolist()
             self.curriculum.update([Outcome(*each) for each in zip(sampled, judged, solved, strict=True)])
         if mode == "train" and self.args.sample_steps and self.state.global_step % self.args.sample_steps == 0:
             self._write_samples()
         return output
 
-    def _get_per_token_logps_and_entropies(
-        self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **others
-    ):
-        if self.args.loop_credit == "final":
-            return super()._get_per_token_logps_and_entropies(
-                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **others
-            )
-        positions = slice(-logits_to_keep - 1, -1)
-        found = []
-        for part, mask in zip(
-            input_ids.split(batch_size or len(input_ids)),
-            attention_mask.split(batch_size or len(input_ids)),
-            strict=True,
-        ):
-            with self.accelerator.autocast():
-                outputs = model(
-                    input_ids=part, attention_mask=mask, use_cache=False, output_loop_states=True, return_logits=False
-                )
-                weights = credit_weights(
-                    self.args.loop_credit, outputs.exit_pdf[:, positions], self.args.loop_credit_power
-                )
-                found.append(
-                    credited_log_probabilities(
-                        tuple(states[:, positions] for states in outputs.loop_hidden_states),
-                        weights,
-                        self.policy.lm_head,
-                        part[:, -logits_to_keep:],
-                        self.temperature,
-                    )
-                )
-        log_probabilities, entropies = (torch.cat(each) for each in zip(*found, strict=True))
-        return log_probabilities, entropies if compute_entropy else None, None
-
-    def _record(self, groups: torch.Tensor, mode: str) -> None:
-        """Log the metrics of groups, (groups, n) of 0, 1 and NaN."""
-        metrics, size = self._metrics[mode], groups.shape[1]
-        judged, solved = (~groups.isnan()).sum(dim=1).tolist(), groups.nansum(dim=1).int().tolist()
-        metrics["success_rate"].append(groups.nanmean().item())
-        k = 1
-        while k <= size:
-            known = [pass_at_k(n, c, k) for n, c in zip(judged, solved, strict=True) if n >= k]
-            metrics[f"pass@{k}"].append(sum(known) / len(known) if known else float("nan"))
-            k *= 2
-        failed = sum(n > 0 and c == 0 for n, c in zip(judged, solved, strict=True)) / len(groups)
-        passed = sum(n > 0 and c == n for n, c in zip(judged, solved, strict=True)) / len(groups)
-        metrics["groups/all_failed"].append(failed)
-        metrics["groups/all_passed"].append(passed)
-        metrics["groups/zero_variance"].append(failed + passed)
-        metrics["unscorable"].append(groups.isnan().float().mean().item())
+    def _log_repair(self, rows: list[Row]) -> None:
+        tries, messages = (
+            gather(torch.tensor(values, device=self._success.device))
+            for values in ([row.tries for row in rows], [len(row.mask) - sum(row.mask) for row in rows])
+        )
+        metrics = repair_metrics(self._success, tries, self.args.repair_turns)
+        for name, value in (metrics | {"repair/message_tokens": messages.float().mean().item()}).items():
+            self._metrics[self.mode][name].append(value)
 
     def _write_samples(self) -> None:
         """Write a page of the completions of this step; all processes have the same logs."""

@@ -1,6 +1,6 @@
 """Completions of the policy by the native engine, which gets the weights anew after every step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -66,7 +66,15 @@ class NativeRollouts:
         self._engine: Engine | None = None
         self._step: int | None = None
 
-    def draw(self, policy: LoopLMForCausalLM, step: int, prompt_ids: Sequence[Sequence[int]]) -> Rollouts:
+    def draw(
+        self,
+        policy: LoopLMForCausalLM,
+        step: int,
+        prompt_ids: Sequence[Sequence[int]],
+        functions: Sequence[str] | None = None,
+        room: Sequence[int] | None = None,
+        on_end: Callable[[int, list[int]], None] | None = None,
+    ) -> Rollouts:
         """
         Draw one completion for each prompt.
 
@@ -74,24 +82,34 @@ class NativeRollouts:
             policy: The model, whose weights are copied if `step` is not that of the call before.
             step: Number of optimizer steps that were made.
             prompt_ids: Tokens of each prompt; equal ones that are next to each other are computed once.
+            functions: Text that ends within the function which each completion continues; None for the prompt's.
+            room: Maximum number of tokens of each completion; None for `max_completion_length`.
+            on_end: Called with the index of a completion and its tokens when it has ended.
         """
+        room = [self.max_completion_length] * len(prompt_ids) if room is None else room
         if self._engine is None or step != self._step:
             self._engine, self._step = Engine.from_model(policy, threads=torch.get_num_threads()), step
         settings = SamplingSettings(
-            max_new_tokens=self.max_completion_length,
+            max_new_tokens=max(room),
             temperature=self.temperature,
             # From PyTorch's random numbers, whose state is in every checkpoint: a resumed run draws the same.
             seed=int(torch.randint(2**31, ())),
             batch_size=min(len(prompt_ids), MOST_TOGETHER),
             eos_token_id=self.ends,
         )
-        if not self.stop_at_function_end:
-            found = self._engine.generate(prompt_ids, settings)
+        texts = functions or self.tokenizer.batch_decode(list(prompt_ids), skip_special_tokens=True)
+        rule = completed_function if self.stop_at_function_end else None
+        stopping = Stopping(self.tokenizer, texts, room, rule)
+
+        def stops(completion: int, token: int) -> bool:
+            ends = stopping(completion, token)
+            if on_end is not None and (ends or token in self.ends):
+                on_end(completion, stopping.tokens[completion])
+            return ends
+
+        found = self._engine.generate(prompt_ids, settings, stops)
+        if rule is None:
             return _rollouts(found, [each.token_ids[-1] in self.ends for each in found])
-        texts = self.tokenizer.batch_decode(list(prompt_ids), skip_special_tokens=True)
-        room = [self.max_completion_length] * len(texts)
-        stopping = Stopping(self.tokenizer, texts, room, completed_function)
-        found = self._engine.generate(prompt_ids, settings, stopping)
         answers = [self._text(each.token_ids, True) for each in found]
         finished = [completed_function(text, answer) is not None for text, answer in zip(texts, answers, strict=True)]
         return _rollouts(found, finished)

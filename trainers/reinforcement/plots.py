@@ -85,5 +85,5 @@ def plot_maxrl(folder: Path) -> Path | None:
 
 
 def _largest(logs: Logs, names: list[str]) -> float:
-    values = [entry[name] for entry in logs for name in names if name in entry]
+    values = [entry[name] for entry in logs for name in names if entry.get(name) is not None]
     return max((value for value in values if not math.isnan(value)), default=0.0)

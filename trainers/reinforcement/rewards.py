@@ -121,6 +121,8 @@ class RustReward:
         run_memory_gib, run_threads: GiB of address space and number of threads of a completion with its tests.
         crates: Folder of crate sources, which hole tests need.
         warm_dir: Folder that keeps their compiled dependencies between runs; None for a temporary one.
+        pass_fraction: Give a program that fails some of its hidden tests the share that it passes, instead of 0. For
+            the estimator `grpo`: those of MaxRL are about success alone.
 
     Raises:
         ValueError: A setting is out of range. When called: a row lacks a column that the mode needs, or no completion
@@ -145,12 +147,18 @@ class RustReward:
         run_threads: int = 64,
         crates: str | Path | None = None,
         warm_dir: str | Path | None = None,
+        pass_fraction: bool = False,
     ):
         if mode not in ("tests", "compile"):
             raise ValueError(f"mode must be tests or compile, got {mode!r}")
         if not 0 < reward_threshold <= 1:
             raise ValueError(
                 f"reward_threshold must be above 0 and at most 1, a share of tests, got {reward_threshold}"
+            )
+        if pass_fraction and (mode != "tests" or reward_threshold < 1):
+            raise ValueError(
+                'pass_fraction must be False with mode="compile", which runs no tests, and with a reward_threshold '
+                f"below 1, got mode={mode!r} and reward_threshold={reward_threshold}"
             )
         if not deadline > 0:
             raise ValueError(f"deadline must be a positive number of seconds, got {deadline}")
@@ -160,6 +168,7 @@ class RustReward:
             workers = max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
         self.mode = mode
         self.reward_threshold = reward_threshold
+        self.pass_fraction = pass_fraction
         self.graded_reward = graded_reward or GradedReward()
         self.deadline = deadline
         self.verifier = RustVerifier(
@@ -198,9 +207,7 @@ class RustReward:
     ) -> list[float | None]:
         """Return the reward of each completion; `columns` are the columns of the data set."""
         started = time.perf_counter()
-        tests = self.hidden_tests(prompts, columns)
-        programs = [program_of(prompt, answer) for prompt, answer in zip(prompts, completions, strict=True)]
-        verdicts = self.verdicts(prompts, programs, tests, started + self.deadline)
+        verdicts = self.judged(prompts, completions, columns)
         if any(verdict is not None and verdict.status == "unavailable" for verdict in verdicts):
             self.check_compiler()
         if log_metric is not None:
@@ -211,6 +218,15 @@ class RustReward:
             log_extra("graded_reward", [self.graded_reward(verdict) for verdict in verdicts])
             log_extra("quality", [self.graded_reward.quality(verdict) for verdict in verdicts])
         return [self.success(verdict) for verdict in verdicts]
+
+    def judged(
+        self, prompts: Sequence[Text], completions: Sequence[Text], columns: dict[str, Any]
+    ) -> list[Verdict | None]:
+        """Return the verdict on each completion, None for an unfinished one; `columns` are those of the data set."""
+        started = time.perf_counter()
+        tests = self.hidden_tests(prompts, columns)
+        programs = [program_of(prompt, answer) for prompt, answer in zip(prompts, completions, strict=True)]
+        return self.verdicts(prompts, programs, tests, started + self.deadline)
 
     def verdicts(
         self,
@@ -258,15 +274,18 @@ class RustReward:
             )
 
     def success(self, verdict: Verdict | None) -> float | None:
-        """Return 1 or 0, or None for a verdict that is unavailable; without a verdict the code is unfinished, so 0."""
+        """
+        Return 1 or 0, or None for a verdict that is unavailable; without a verdict the code is unfinished, so 0. With
+        `pass_fraction` a program that fails some of its tests gets the share that it passes.
+        """
         if verdict is None:
             return 0.0
         if verdict.status == "unavailable":
             return None
-        enough = verdict.ok
-        if verdict.status == "tests_failed" and verdict.tests_total:
-            enough = verdict.tests_passed / verdict.tests_total >= self.reward_threshold
-        return float(enough)
+        if verdict.status != "tests_failed" or not verdict.tests_total:
+            return float(verdict.ok)
+        share = verdict.tests_passed / verdict.tests_total
+        return share if self.pass_fraction else float(share >= self.reward_threshold)
 
     def hidden_tests(self, prompts: Sequence[Text], columns: dict[str, Any]) -> list[HiddenTests | HoleTests]:
         """

@@ -41,6 +41,12 @@ class MaxRL(Stage):
         "Program that samples the completions; native runs on the CPU many times faster than torch does.",
         default="torch",
     )
+    repair_turns: int = setting(
+        "Maximum number of further tries after one that fails, each told what is wrong; all of them share "
+        "max_completion_length.",
+        default=0,
+        ge=0,
+    )
     loss_type: Literal["dapo", "dr_grpo"] = setting(
         '"dapo" as in the runs of the MaxRL paper; "dr_grpo" has exactly the expectation of the estimator.',
         default="dapo",

@@ -11,7 +11,8 @@ from evaluation.rust.syntax.completion import completed_function
 from evaluation.settings import EvaluationSettings
 from evaluation.suites.compile_rate import CompileRate, CompileRateProblem
 from evaluation.suites.humaneval_rust import HumanEvalRust
-from evaluation.suites.repair import Repair, SecondTurn, message_of
+from evaluation.suites.repair import Repair, SecondTurn
+from evaluation.suites.repair_format import message_of
 from tests.helpers.humaneval_rows import PROBLEMS
 from tests.helpers.planted import CHAT, planted, run_without_model
 

@@ -105,6 +105,19 @@ def test_quality_moves_weight_among_successes_only(quality: list[float], k: int,
     assert (advantages[:k] > -1).all()
 
 
+def test_graded_rewards_have_the_advantages_of_grpo_and_no_others():
+    share = torch.tensor([[0.0, 0.25, 1.0, 0.75], [1 / 3] * 3 + [math.nan], [0.1, 0.1, 0.1, math.nan]])
+    advantages = maxrl_advantages(share, "grpo")
+    expected = (share[0] - share[0].mean()) / share[0].std()
+    torch.testing.assert_close(advantages[0].float(), expected)
+    assert (advantages[1:] == 0).all(), "no variance, also where the mean is rounded"
+    for estimator in set(ESTIMATORS) - {"grpo"}:
+        with pytest.raises(ValueError, match=f"{estimator} is about success alone.*got 0.25"):
+            maxrl_advantages(share, estimator)
+    with pytest.raises(ValueError, match="from 0 to 1 or NaN; got 1.5"):
+        maxrl_advantages(share * 1.5, "grpo")
+
+
 def test_bad_input_is_refused_with_the_rule():
     with pytest.raises(ValueError, match="0, 1 or NaN.*got 0.5"):
         maxrl_advantages(torch.tensor([[0.5, 1.0]]))

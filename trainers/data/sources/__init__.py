@@ -17,6 +17,7 @@ from trainers.data.sources.filters import SourceFilter
 from trainers.data.sources.folder import FolderSource
 from trainers.data.sources.hub import HubSource
 from trainers.data.sources.registry import SOURCES, parse_source
+from trainers.data.sources.repairs import RepairSource
 from trainers.data.sources.source import Source
 from trainers.data.sources.table import TableSource
 from trainers.data.sources.toolchain import (
@@ -47,6 +48,7 @@ __all__ = [
     "ExercismSource",
     "FolderSource",
     "HubSource",
+    "RepairSource",
     "RustByExampleSource",
     "Source",
     "SourceFilter",

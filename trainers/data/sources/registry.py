@@ -20,6 +20,7 @@ from trainers.data.sources.exercism import ExercismSource
 from trainers.data.sources.folder import FolderSource
 from trainers.data.sources.hub import HubSource
 from trainers.data.sources.licenses import spdx_expression
+from trainers.data.sources.repairs import RepairSource
 from trainers.data.sources.source import Source
 from trainers.data.sources.table import TableSource
 
@@ -104,6 +105,10 @@ SOURCES: dict[str, SourceKind] = {
         ),
         place="NAME",
         options=("split", "config", "revision", "data_files", LICENSE, *COLUMNS),
+    ),
+    "repairs": SourceKind(
+        "rejected programs of a data preparation with the compiler's message and a fixed version",
+        lambda place, options: RepairSource(_path(place)),
     ),
     "builtin": SourceKind(
         "the few files that were written for this project",
