@@ -144,7 +144,7 @@ def test_commands_that_may_fail_do_not_end_the_attempt_unless_at_a_limit(sandbox
 
 def test_a_command_that_used_its_processor_time_is_the_last_even_if_it_may_fail(sandbox):
     spins = Command([SHELL, "-c", "while :; do :; done"], may_fail=True)
-    results = sandbox.run({}, [spins, spins], Limits(cpu_seconds=1))
+    results = sandbox.run({}, [spins, spins], Limits(wall_seconds=60, cpu_seconds=1))
     assert [result.ended_by for result in results] == ["signal"]
 
 
