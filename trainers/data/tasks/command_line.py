@@ -71,10 +71,10 @@ def add_check_tasks(subcommands: "argparse._SubParsersAction[argparse.ArgumentPa
         check_tasks,
         help="check a file of tasks for reinforcement learning: solutions pass, wrong answers do not",
         description="Reads the tasks of a file of JSON lines or of a data set, as data.task_file of a recipe does, "
-        "and checks each of them: its form, that its solution passes every time, that an empty answer and mutants of the "
-        "solution fail, and that it contains no problem of the project's benchmarks. The programs run in the sandbox, "
-        "which needs HF_ALLOW_CODE_EVAL=1. Prints which rows are accepted, and why the others are not. The exit "
-        "status is 1 if none is accepted.",
+        "and checks each of them: its form, that its solution passes every time, that an empty answer and mutants of "
+        "the solution fail, and that it contains no problem of the project's benchmarks. The programs run in the "
+        "sandbox, which needs HF_ALLOW_CODE_EVAL=1. Prints which rows are accepted, and why the others are not. The "
+        "exit status is 1 if none is accepted.",
     )
     parser.add_argument("file", metavar="FILE", help="file of JSON lines, or hub:NAME with options")
     parser.add_argument("--crates", type=Path, metavar="FOLDER", help="crate sources, which hole tests need")
@@ -86,7 +86,7 @@ def check_tasks(options: argparse.Namespace) -> int:
     console = plain_console()
     rows = read_rows(options.file)
     with RustVerifier(run_timeout=RUN_SECONDS) as verifier:
-        contamination = Contamination(load_benchmarks().benchmarks)
+        contamination = Contamination(load_benchmarks().benchmarks) if rows.tasks else None
         checker = TaskChecker(verifier, options.crates, contamination, progress=console.is_terminal)
         checked = checker.check(rows.tasks, rows.faulty)
     print_table(console, checked.table())
