@@ -6,7 +6,8 @@ from typing import Literal
 
 from evaluation.pass_at_k import pass_at_k
 from evaluation.results import Results, share_interval
-from evaluation.rust import HiddenTests, RustVerifier, Verdict
+from evaluation.rust import RustVerifier, Verdict
+from evaluation.rust.judge.batching import Tests
 from evaluation.rust.verdict import NOT_REACHED, Diagnostic
 from evaluation.rust.verifier import RUNS_OF_SOLUTIONS
 
@@ -44,7 +45,7 @@ class GoldFailed(RuntimeError):
 def verify_samples(
     verifier: RustVerifier,
     programs: Sequence[Sequence[str | None]],
-    tests: Sequence[str | HiddenTests | None],
+    tests: Sequence[Tests],
     *,
     rules: Literal["data", "reward"] = "data",
     trusted: bool = False,
@@ -56,8 +57,7 @@ def verify_samples(
     Args:
         verifier: Compiles and runs the programs.
         programs: Programs of each problem; None for an unfinished one, which fails without being compiled.
-        tests: For each problem the text to append, or what it must define with its hidden test cases; None if it only
-            has to compile.
+        tests: For each problem its tests, as in `RustVerifier.verify`; None if it only has to compile.
         rules: "reward" refuses what an honest solution does not need.
         trusted: The programs are known solutions: they may share a process, and those that pass are run several times
             to find flaky ones.

@@ -6,6 +6,7 @@ Imports go one way: `verdict` <- `sandbox`, `syntax` <- `rustc` <- `judge` <- `c
 """
 
 from evaluation.rust.judge.harness import HiddenTests
+from evaluation.rust.judge.stdin_tests import StdinCase, StdinTests
 from evaluation.rust.rustc.toolchain import ToolchainUnavailable
 from evaluation.rust.sandbox.runner import CodeExecutionNotAllowed, SandboxUnavailable
 from evaluation.rust.verdict import CodeMetadata, Diagnostic, Verdict
@@ -18,6 +19,8 @@ __all__ = [
     "HiddenTests",
     "RustVerifier",
     "SandboxUnavailable",
+    "StdinCase",
+    "StdinTests",
     "ToolchainUnavailable",
     "Verdict",
 ]

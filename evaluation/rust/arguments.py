@@ -8,8 +8,10 @@ from typing import TypeGuard
 from evaluation.rust.judge.appended import AppendedTests
 from evaluation.rust.judge.batching import Rules, Tests
 from evaluation.rust.judge.harness import HiddenTests
+from evaluation.rust.judge.stdin_tests import StdinTests
 
 MIN_MEMORY_GIB = 0.25
+KINDS_OF_TESTS = (str, HiddenTests, StdinTests, NoneType)
 
 
 def check_count(name: str, value: object, minimum: int) -> None:
@@ -69,10 +71,10 @@ def tests_of_each(tests: Sequence[Tests] | Tests, count: int, rules: Rules) -> l
     Raises:
         ValueError: The number or the type of the tests is wrong, or the rules do not allow them.
     """
-    if tests is None or isinstance(tests, str | HiddenTests):
+    if tests is None or isinstance(tests, str | HiddenTests | StdinTests):
         each: list[Tests] = [tests] * count
     else:
-        each = checked_list("tests", tests, (str, HiddenTests, NoneType), "None, texts or HiddenTests")
+        each = checked_list("tests", tests, KINDS_OF_TESTS, "None, texts, HiddenTests or StdinTests")
     if len(each) != count:
         raise ValueError(f"tests must be one for all codes or one for each, got {len(each)} for {count} codes")
     for test in {id(test): test for test in each}.values():
@@ -80,8 +82,9 @@ def tests_of_each(tests: Sequence[Tests] | Tests, count: int, rules: Rules) -> l
             AppendedTests.read(test)
             if rules == "reward":
                 raise ValueError(
-                    "tests appended to a code can be cheated by it: under reward rules tests must be HiddenTests"
+                    "tests appended to a code can be cheated by it: under reward rules tests must be HiddenTests or "
+                    "StdinTests"
                 )
-        elif rules == "reward" and test is not None and test.allow_unsafe:
+        elif rules == "reward" and isinstance(test, HiddenTests) and test.allow_unsafe:
             raise ValueError("unsafe code can forge the result of its tests: under reward rules allow_unsafe is False")
     return each

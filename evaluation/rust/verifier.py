@@ -33,6 +33,7 @@ from evaluation.rust.judge.candidate import Tools, Verdicts
 from evaluation.rust.judge.checkers import HARNESS_VERSION, Checkers
 from evaluation.rust.judge.harness import HiddenTests
 from evaluation.rust.judge.jobs import CompileJob, Job
+from evaluation.rust.judge.stdin_tests import StdinTests
 from evaluation.rust.rustc.compiler import FLAGS, Compiler
 from evaluation.rust.rustc.toolchain import check_edition, find_toolchain
 from evaluation.rust.sandbox.runner import Command, Limits, Sandbox, require_consent
@@ -80,8 +81,8 @@ class RustVerifier:
         sandbox: Lowest protection to accept: `"limits"`, `"files"` or `"isolated"` (see `sandbox/runner.py`), or
             `"auto"` for any. The highest level that the machine supports is used; `Verdict.sandbox_level` names it.
         timeout: Limit on the compiler's processor time, in seconds.
-        run_timeout: Limit on the processor time of a run of the tests, in seconds. The limit on wall time is
-            `3 * run_timeout + 1`.
+        run_timeout: Limit on the processor time of a run of the tests, or of one case of stdin tests, in seconds. The
+            limit on wall time is `3 * run_timeout + 1`.
         compiler_memory_gib: Limit on the compiler's address space, in GiB.
         run_memory_gib: Limit on the address space of a program with its tests, in GiB.
         run_threads: Maximum number of processes and threads of a run together, including the program's main thread
@@ -170,8 +171,8 @@ class RustVerifier:
 
         Args:
             codes: Source texts. Bytes that are not UTF-8 are `invalid_syntax`.
-            tests: None, `HiddenTests`, or Rust source that is appended to the code and has functions with `#[test]`
-                or a `fn main`; one for all snippets, or a list with one for each. Running tests needs
+            tests: None, `HiddenTests`, `StdinTests`, or Rust source that is appended to the code and has functions
+                with `#[test]` or a `fn main`; one for all snippets, or a list with one for each. Running tests needs
                 `HF_ALLOW_CODE_EVAL=1`; hidden tests without a case run nothing.
             crate_type: `"auto"` compiles code with a `fn main` as a binary and everything else as a library. With
                 tests, the tests decide instead.
@@ -325,7 +326,7 @@ def _text_of(tests: Tests) -> str | None:
     """Return the text that identifies tests in the cache."""
     if isinstance(tests, HiddenTests):
         return json.dumps([tests.signature, tests.checker, tests.allow_unsafe])
-    return tests
+    return tests.to_text() if isinstance(tests, StdinTests) else tests
 
 
 def _once(verdict: Verdict, key: bytes, seen: set[bytes]) -> Verdict:

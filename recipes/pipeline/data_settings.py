@@ -105,6 +105,15 @@ class DataSettings(Settings):
     task_tier: int | None = setting(
         "Difficulty of the tasks, from 0 (one line) to 4; None uses all.", default=None, ge=0, le=4
     )
+    task_file: str | None = setting(
+        "Own tasks for reinforcement learning, in a file of JSON lines, or hub:NAME for a data set (docs/tasks.md). A "
+        "tenth of them is held out.",
+        default=None,
+        min_length=1,
+    )
+    task_crates: Path | None = setting(
+        "With a task_file, folder of the crate sources that its hole tests need.", default=None
+    )
     mix: Mapping[str, float] | None = setting(
         "Shares of the training text by source, such as {'std-examples': 1, 'std-sources': 3}; None uses every text "
         "once. In a folder the sources are its subfolders. 'text' is all real text, 'data_dir' all of the folder, "
@@ -121,6 +130,8 @@ class DataSettings(Settings):
             check_target("data.difficulty", self.difficulty)
         repeated = next((source for source, count in Counter(self.sources).items() if count > 1), None)
         check("data", "sources", repeated, "different from each other", repeated is None)
+        alone = self.task_crates is not None and self.task_file is None
+        check("data", "task_crates", self.task_crates, "left out without a task_file", not alone)
         smallest = SMALLEST_VOCABULARY + len(FIM_TOKENS) if self.fim_rate else SMALLEST_VOCABULARY
         rule = f"at least {smallest} with fim_rate={self.fim_rate:g}"
         check("data", "vocab_size", self.vocab_size, rule, self.vocab_size >= smallest)

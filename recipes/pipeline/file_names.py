@@ -3,4 +3,5 @@
 PREPARED = "prepare"
 SOURCE = "source"
 SYNTHETIC_FILE, TASKS_FILE = "synthetic.jsonl", "tasks.jsonl"
+OWN_TASKS_FILE = "own_tasks.jsonl"
 MODEL_CARD = "model_card.md"

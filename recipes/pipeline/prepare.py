@@ -40,6 +40,7 @@ from trainers.data.row_index import RowIndex
 from trainers.data.sources import Document, Source
 from trainers.data.synthetic.stream import choose_families
 from trainers.data.synthetic.verified import LICENSE, write_synthetic
+from trainers.data.tasks.own_files import read_own_tasks
 from trainers.data.tasks.task import read_tasks, split_tasks
 from trainers.data.tokenizer import train_tokenizer
 from trainers.data.verify import verify_sample
@@ -133,12 +134,14 @@ def check_data(data: DataSettings, num_workers: int | None = None) -> None:
         num_workers: As for [`prepare`].
 
     Raises:
-        ValueError: A setting is out of range, or a source is missing or empty.
+        ValueError: A setting is out of range, a source is missing or empty, or a row of the task file is no task.
     """
     check_num_workers(num_workers)
     data.preparation()
     for source in [*data.own_sources(), *data.other_sources()]:
         source.check()
+    if data.task_file is not None:
+        read_own_tasks(data.task_file)
 
 
 def changes_since(data: DataSettings, folder: Path) -> list[str]:

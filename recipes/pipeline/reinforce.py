@@ -1,7 +1,7 @@
 """Reinforcement learning on tasks that the compiler judges, measured before and after."""
 
 import math
-from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +13,20 @@ from transformers import PreTrainedTokenizerFast
 from evaluation.generation_settings import GenerationSettings
 from evaluation.loss_by_depth import loss_by_depth
 from evaluation.machine import Machine
-from evaluation.rust import RustVerifier
+from evaluation.rust import HiddenTests, RustVerifier
+from evaluation.rust.crates.holes.hole_tests import HoleTests
+from evaluation.rust.crates.holes.hole_verifier import HoleVerifier
 from modeling_nanochat import LoopLMForCausalLM
 from recipes.pipeline.continuous import continuous_evaluation
 from recipes.pipeline.file_names import TASKS_FILE
 from recipes.pipeline.hardware import trainer_arguments, use_precision
 from recipes.pipeline.prepare import Prepared
+from recipes.pipeline.run_tasks import check_conversations, read_run_tasks
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.stages.reinforced import Reinforced
 from recipes.pipeline.stages.stage import FINISHED
 from trainers.callbacks import DivergenceCallback, EvaluateCallback
-from trainers.data.tasks import Task, load_tasks, measure_tasks, split_tasks, task_prompts
-from trainers.data.tasks.task import read_tasks
+from trainers.data.tasks import load_tasks, measure_tasks, task_prompts
 from trainers.hardware import use_tf32
 from trainers.pretraining import last_complete_checkpoint, train_from
 from trainers.reinforcement.maxrl import MaxRLConfig, MaxRLTrainer
@@ -46,17 +48,24 @@ def check_prompts(recipe: Recipe, stage: "MaxRL", tokenizer: PreTrainedTokenizer
     Raises:
         ValueError: No completion of some prompt can succeed, or too few prompts leave room for a completion.
     """
-    tasks = split_tasks(read_tasks(folder / TASKS_FILE))
-    for task in (*tasks.prompts, *tasks.held_out):
-        _, fault = with_empty_body(task.prompt, task.tests)
-        if fault is not None:
-            raise ValueError(f"{folder / TASKS_FILE}: task {task.id} must have a prompt {fault}")
+    tasks = read_run_tasks(recipe.data, folder)
+    check_conversations(tasks, tokenizer)
+    for task in (*tasks.training, *tasks.held_out):
+        if stage.mode == "compile" and not isinstance(task.tests, HiddenTests):
+            raise ValueError(
+                f"{stage.name}.mode must be tests, because task {task.id} has no signature, got 'compile'"
+            )
+        if isinstance(task.prompt, str) and not isinstance(task.tests, HoleTests):
+            _, fault = with_empty_body(task.prompt, task.tests)
+            if fault is not None:
+                raise ValueError(f"{folder}: task {task.id} must have a prompt {fault}")
     room = stage.room(recipe)
-    training, held_out = (_fitting(part, tokenizer, room) for part in (tasks.prompts, tasks.held_out))
-    if len(training) < stage.prompts_per_step or not held_out:
+    fitting = tasks.fitting(tokenizer, room)
+    if len(fitting.training) < stage.prompts_per_step or not fitting.held_out:
         raise ValueError(
             f"{stage.name}.max_completion_length must leave room for prompts: {room} tokens are left, in which "
-            f"{len(training)} prompts to train on fit and {len(held_out)} to measure with"
+            f"{len(fitting.training)} of {len(tasks.training)} prompts to train on fit, at least "
+            f"{stage.prompts_per_step} must, and {len(fitting.held_out)} of {len(tasks.held_out)} to measure with"
         )
 
 
@@ -72,16 +81,16 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
     state, folder = PartialState(), recipe.stage_dir(stage)
     if stage.is_finished(recipe):
         return
-    with RustVerifier(run_timeout=1.0) as verifier:
-        tasks = split_tasks(load_tasks(recipe.run_dir / TASKS_FILE, verifier))
+    if recipe.data.tasks:
+        with RustVerifier(run_timeout=1.0) as verifier:
+            load_tasks(recipe.run_dir / TASKS_FILE, verifier)
+    tasks = read_run_tasks(recipe.data, recipe.run_dir).fitting(prepared.tokenizer, stage.room(recipe))
     model = LoopLMForCausalLM.from_pretrained(previous)
-    room = stage.room(recipe)
-    training, held_out = (_fitting(part, prepared.tokenizer, room) for part in (tasks.prompts, tasks.held_out))
-    held_out = held_out[: stage.held_out_tasks]
+    held_out = tasks.held_out[: stage.held_out_tasks]
     micro_batch_size = stage.micro_batch_for(state.num_processes)
     logging_steps = max(1, min(10, stage.total_steps // 20))
     save_steps = logging_steps * max(1, min(recipe.training.save_steps, stage.total_steps // 4) // logging_steps)
-    reward = RustReward(stage.mode, stage.reward_threshold)
+    reward = RustReward(stage.mode, stage.reward_threshold, crates=recipe.data.task_crates)
     if recipe.hardware.tf32:
         use_tf32()
     checkpointing = recipe.training.checkpointing
@@ -100,7 +109,7 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
         learning_rate=stage.learning_rate,
         lr_scheduler_type="constant_with_warmup",
         warmup_steps=stage.warmup_steps,
-        stop_at_function_end=True,
+        stop_at_function_end=not tasks.are_conversations,
         sample_steps=stage.sample_steps,
         gradient_checkpointing=checkpointing != "none",
         gradient_checkpointing_kwargs={"granularity": "selective" if checkpointing == "selective" else "layer"},
@@ -118,7 +127,7 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
         model=model,
         reward_funcs=[reward],
         args=arguments,
-        train_dataset=task_prompts(training),
+        train_dataset=task_prompts(tasks.training),
         processing_class=prepared.tokenizer,
         callbacks=[
             *time_limit_callbacks(recipe.time_limit),
@@ -141,9 +150,14 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
             max_new_tokens=stage.max_completion_length,
             batch_size=64,
         )
-        with RustVerifier(run_timeout=1.0) as verifier, trainer.accelerator.autocast():
+        crates = recipe.data.task_crates
+        with (
+            RustVerifier(run_timeout=1.0) as verifier,
+            nullcontext() if crates is None else HoleVerifier(crates) as holes,
+            trainer.accelerator.autocast(),
+        ):
             path = folder / "held_out" / f"{when}.jsonl"
-            return measure_tasks(trainer.policy, prepared.tokenizer, held_out, sampling, verifier, path, True)
+            return measure_tasks(trainer.policy, prepared.tokenizer, held_out, sampling, verifier, path, True, holes)
 
     checkpoint = last_complete_checkpoint(folder)
     if checkpoint is not None:
@@ -171,7 +185,3 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
             machines=taken.machines,
         ).write(folder / FINISHED)
     state.wait_for_everyone()
-
-
-def _fitting(tasks: Sequence[Task], tokenizer: PreTrainedTokenizerFast, room: int) -> list[Task]:
-    return [task for task in tasks if len(tokenizer(task.prompt)["input_ids"]) <= room]

@@ -323,7 +323,10 @@ class Recipe:
             "vocab_size": 512,
             "verified_sample": 4,
             "synthetic_samples": min(8, self.data.synthetic_samples),
-            "tasks": min(96, self.data.tasks),
+            # Made tasks stand in for those of a file, whose prompts may be too long for the toy model.
+            "tasks": min(96, self.data.tasks) if self.data.task_file is None else 96,
+            "task_file": None,
+            "task_crates": None,
             "mix": self.toy_mix(self.data.mix),
             "limit": min(TOY_TEXTS, self.data.limit or TOY_TEXTS),
             "decontaminate": False,

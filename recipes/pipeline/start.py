@@ -18,6 +18,7 @@ from recipes.pipeline.hardware import preparation_workers, use_gpu, use_processo
 from recipes.pipeline.prepare import Prepared, changes_since, check_data, prepare, read_prepared
 from recipes.pipeline.processes import on_main_process, process_state
 from recipes.pipeline.run import only_closing
+from recipes.pipeline.run_tasks import keep_own_tasks
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.source import check_source, make_source
 from recipes.pipeline.stages.stage import FINISHED, Stage, uses_fsdp
@@ -121,6 +122,7 @@ def prepare_folder(recipe: Recipe, resume: bool, overwrite: bool, num_workers: i
         stage.check_initial(recipe)
     if not (folder / PREPARED / FINISHED).exists():
         record_code(folder, PREPARED)
+    keep_own_tasks(recipe.data, folder, resume)
     prepare(recipe, folder / PREPARED, num_workers)
     prepared = read_prepared(recipe, folder / PREPARED)
     for stage in recipe.active_stages:
@@ -157,6 +159,8 @@ def _check_consent(recipe: Recipe, resume: bool) -> None:
         return
     if recipe.data.variants:
         require_consent("the tests of the texts that data.variants varies")
+    if recipe.data.task_file is not None:
+        require_consent("the solutions of the tasks in data.task_file, and wrong variants of them")
     if recipe.data.reads_crates:
         require_consent("the build scripts and proc macros of the crates that data.verify checks")
 

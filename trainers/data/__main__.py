@@ -1,7 +1,7 @@
 """
 `python -m trainers.data`: download crates (`fetch`), list kinds of sources (`sources`), show a prepared data set
-(`inspect`), generate Rust (`synth`), rewrite it (`augment`), make tasks from crates (`holes`), and compare files
-(`report`).
+(`inspect`), generate Rust (`synth`), rewrite it (`augment`), make tasks from crates (`holes`), check files of
+tasks (`check-tasks`), and compare files of code (`report`).
 """
 
 import argparse
@@ -10,7 +10,7 @@ import sys
 from evaluation.exit_status import exit_status
 from trainers.data import command_line, sources_command
 from trainers.data.preparation import command_line as prepared
-from trainers.data.tasks.command_line import add_holes
+from trainers.data.tasks.command_line import add_check_tasks, add_holes
 
 ADDED = (
     sources_command.add_fetch,
@@ -19,6 +19,7 @@ ADDED = (
     command_line.add_synth,
     command_line.add_augment,
     add_holes,
+    add_check_tasks,
     command_line.add_report,
 )
 RESUMABLE = ("fetch", "synth", "augment", "holes")

@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from evaluation.rust import HiddenTests, RustVerifier, Verdict
+from evaluation.rust import HiddenTests, RustVerifier, StdinTests, Verdict
 from evaluation.rust.crates.holes.hole_tests import HoleTests
 from evaluation.rust.crates.holes.hole_verifier import HoleVerifier
 from evaluation.rust.judge.harness import publish
@@ -23,6 +23,7 @@ from evaluation.rust.verdict import STATUSES
 
 Text = str | list[dict[str, Any]]
 """A text, or the messages of a conversation."""
+Tests = HiddenTests | HoleTests | StdinTests
 UNFINISHED = "unfinished"
 
 
@@ -100,7 +101,8 @@ class RustReward:
     The answer to a conversation is a whole program, which `extract_rust` finds in the last message.
 
     `tests` may also be the text of `HoleTests`: the completion is then the body of a function of a real crate, which
-    is judged by the crate's own unit tests. The prompt is a text that ends with the function's opening brace.
+    is judged by the crate's own unit tests. The prompt is a text that ends with the function's opening brace. And it
+    may be the text of `StdinTests`: the completion then ends a program with a `fn main`, or is one.
 
     Through TRL it logs `compile_success_rate`, `avg_reward` (the mean `graded_reward`), `reward_seconds`,
     `forged_reports` (number of completions that tried to forge their test results), the share of each verdict and, for
@@ -232,16 +234,16 @@ class RustReward:
         self,
         prompts: Sequence[Text],
         programs: Sequence[str | None],
-        tests: Sequence[HiddenTests | HoleTests],
+        tests: Sequence[Tests],
         end: float,
     ) -> list[Verdict | None]:
         """Return the verdicts reached until `end`, a time of `time.perf_counter`; None for unfinished code."""
-        hidden: dict[int, tuple[str, HiddenTests]] = {}
+        hidden: dict[int, tuple[str, HiddenTests | StdinTests]] = {}
         holes: dict[int, tuple[str, HoleTests]] = {}
         for index, (prompt, program, test) in enumerate(zip(prompts, programs, tests, strict=True)):
             if program is not None and isinstance(test, HoleTests):
                 holes[index] = "{" + program[len(prompt) :], test
-            elif program is not None and isinstance(test, HiddenTests):
+            elif program is not None and not isinstance(test, HoleTests):
                 hidden[index] = program, test
         verdicts: list[Verdict | None] = [None] * len(programs)
         for found, verify in ((hidden, self.verifier.verify), (holes, self._verify_holes)):
@@ -287,9 +289,9 @@ class RustReward:
         share = verdict.tests_passed / verdict.tests_total
         return share if self.pass_fraction else float(share >= self.reward_threshold)
 
-    def hidden_tests(self, prompts: Sequence[Text], columns: dict[str, Any]) -> list[HiddenTests | HoleTests]:
+    def hidden_tests(self, prompts: Sequence[Text], columns: dict[str, Any]) -> list[Tests]:
         """
-        Return the hidden tests, or the hole tests, of each row.
+        Return the hidden tests, the hole tests or the stdin tests of each row.
 
         Raises:
             ValueError: A row lacks a column that the mode needs, or no completion of its prompt can be a success.
@@ -337,18 +339,16 @@ class RustReward:
         if holes:
             self.hole_verifier.check_tests(holes, progress=True)
 
-    def _hidden_tests(
-        self, number: int, signature: str | None, checker: str | None, tests: str | None
-    ) -> HiddenTests | HoleTests:
+    def _hidden_tests(self, number: int, signature: str | None, checker: str | None, tests: str | None) -> Tests:
         try:
             required = read_tests(tests) if tests else read_tests(signature or "", checker or "")
         except ValueError as error:
             raise ValueError(
                 f"row {number} must have a signature and hidden tests, in signature and checker or in tests: {error}"
             ) from None
-        if isinstance(required, HoleTests):
+        if not isinstance(required, HiddenTests):
             if self.mode == "compile":
-                raise ValueError(f'row {number} must have a signature; hole tests need mode="tests"')
+                raise ValueError(f'row {number} must have a signature; hole tests and stdin tests need mode="tests"')
             return required
         if self.mode == "compile":
             return HiddenTests(required.signature, "")
@@ -381,15 +381,17 @@ class RustReward:
 
 
 @lru_cache(maxsize=100_000)
-def read_tests(text: str, checker: str | None = None) -> HiddenTests | HoleTests:
-    """Parse hidden tests from one text, or from signature and checker; or hole tests. Raises `ValueError`."""
+def read_tests(text: str, checker: str | None = None) -> Tests:
+    """Parse tests from one text, or hidden tests from signature and checker. Raises `ValueError`."""
+    if checker is None and StdinTests.is_text(text):
+        return StdinTests.from_text(text)
     if checker is None and HoleTests.is_text(text):
         return HoleTests.parse(text)
     return HiddenTests.parse(text) if checker is None else HiddenTests(text, checker)
 
 
 @lru_cache(maxsize=100_000)
-def with_empty_body(prompt: str, required: HiddenTests) -> tuple[str | None, str | None]:
+def with_empty_body(prompt: str, required: HiddenTests | StdinTests) -> tuple[str | None, str | None]:
     """
     Check whether some completion of a text prompt can be a success, by completing it with an empty body.
 
@@ -404,7 +406,10 @@ def with_empty_body(prompt: str, required: HiddenTests) -> tuple[str | None, str
             "counts up to the brace that closes the function"
         )
     program = head + "}"
-    missing = publish(program.encode(), required)[1]
+    if isinstance(required, StdinTests):
+        missing = ["fn main"] if analyze(program).main == "none" else []
+    else:
+        missing = publish(program.encode(), required)[1]
     if missing:
         return None, f"that has all items of its signature; no function body can add {', '.join(missing)}"
     if analyze(program).has_error:

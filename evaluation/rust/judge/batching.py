@@ -14,12 +14,13 @@ from evaluation.rust.judge.candidate import Candidate, Tools, Verdicts
 from evaluation.rust.judge.harness import HiddenTests
 from evaluation.rust.judge.jobs import BuildJob, CompileJob, Job
 from evaluation.rust.judge.refusals import refusals
+from evaluation.rust.judge.stdin_tests import StdinTests
 from evaluation.rust.rustc.compiler import CrateType
 from evaluation.rust.rustc.routing import as_module, must_compile_alone, refusal
 from evaluation.rust.syntax.analysis import SyntaxReport, analyze
 from evaluation.rust.verdict import Diagnostic, Verdict
 
-Tests = str | HiddenTests | None
+Tests = str | HiddenTests | StdinTests | None
 RequestedCrateType = Literal["auto", "bin", "lib"]
 Rules = Literal["data", "reward"]
 
@@ -104,8 +105,8 @@ def _prepare(
     report = analyze(text)
     refused: tuple[Diagnostic, ...] = ()
     if rules == "reward":
-        hidden = None if isinstance(read_tests, AppendedTests) else read_tests
-        refused = tuple(reason.diagnostic() for reason in refusals(code, hidden))
+        outside = None if isinstance(read_tests, AppendedTests) else read_tests
+        refused = tuple(reason.diagnostic() for reason in refusals(code, outside))
         # Code that does not parse gets the parser's errors rather than a refusal.
         if refused and not report.has_error:
             return replace(tools.verdict("refused", *refused), metadata=report.metadata)
@@ -126,11 +127,13 @@ def _prepare(
 
 
 def _crate_type(
-    tests: AppendedTests | HiddenTests | None, requested: RequestedCrateType, report: SyntaxReport
+    tests: AppendedTests | HiddenTests | StdinTests | None, requested: RequestedCrateType, report: SyntaxReport
 ) -> CrateType:
     """Return the kind of crate: tests decide first, then the request, then whether there is a `fn main`."""
     if isinstance(tests, AppendedTests):
         return "bin" if tests.has_main else "test"
+    if isinstance(tests, StdinTests):
+        return "bin"
     if tests is not None:
         return "lib"
     if requested != "auto":

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from evaluation.rust.judge.appended import AppendedTests
 from evaluation.rust.judge.checkers import Checkers
 from evaluation.rust.judge.harness import HiddenTests
+from evaluation.rust.judge.stdin_tests import StdinTests
 from evaluation.rust.rustc.compiler import Compilation, Compiler, CrateType
 from evaluation.rust.rustc.semantics import classify
 from evaluation.rust.sandbox.runner import Limits
@@ -28,7 +29,7 @@ class Candidate:
     """Whether it may share a crate with others."""
     refused: tuple[Diagnostic, ...] = ()
     """Reasons to refuse it if the compiler accepts it; only for code that seems not to parse."""
-    tests: HiddenTests | AppendedTests | None = None
+    tests: HiddenTests | AppendedTests | StdinTests | None = None
     notes: tuple[str, ...] = ()
     """Changes made to the code before it is compiled as part of a program with its tests."""
 
@@ -42,6 +43,12 @@ class Candidate:
     def appended_tests(self) -> AppendedTests:
         """The tests of a candidate that has appended tests."""
         assert isinstance(self.tests, AppendedTests)
+        return self.tests
+
+    @property
+    def stdin_tests(self) -> StdinTests:
+        """The tests of a candidate that has stdin tests."""
+        assert isinstance(self.tests, StdinTests)
         return self.tests
 
 

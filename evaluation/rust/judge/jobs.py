@@ -1,7 +1,7 @@
 """
 Jobs that lead to verdicts: calls of the compiler for many candidates, and runs of the built programs.
 
-    CompileJob --valid--> BuildJob --built--> RunHiddenJob, RunAppendedJob (a process for each candidate)
+    CompileJob --valid--> BuildJob --built--> RunHiddenJob, RunAppendedJob, RunStdinJob (a process for each candidate)
 
 A job returns the verdicts that it reaches and further jobs for the other candidates: the batch without its invalid
 candidates, its halves, or single candidates. Candidates without tests are decided by a compile job.
@@ -20,6 +20,8 @@ from evaluation.rust.judge.checkers import EDITION, HARNESS_FILE, CheckersUnavai
 from evaluation.rust.judge.harness import HiddenTests
 from evaluation.rust.judge.hidden_runs import RunHiddenJob, separate_runs, shared_runs, unavailable
 from evaluation.rust.judge.runs import PROGRAM
+from evaluation.rust.judge.stdin_runs import RunStdinJob
+from evaluation.rust.judge.stdin_tests import StdinTests
 from evaluation.rust.rustc.compiler import BUILD_FLAGS, ROOT, Compilation, CrateType, as_modules, names_others
 from evaluation.rust.rustc.semantics import phase
 from evaluation.rust.verdict import Diagnostic, Verdict
@@ -114,7 +116,9 @@ def _needs_confirmation(candidate: Candidate, errors: Sequence[Diagnostic], tool
 
 
 def _has_main(candidate: Candidate) -> bool:
-    return isinstance(candidate.tests, AppendedTests) and candidate.tests.has_main
+    """Whether its program is one of its own, because it has the `fn main`."""
+    appended = isinstance(candidate.tests, AppendedTests) and candidate.tests.has_main
+    return appended or isinstance(candidate.tests, StdinTests)
 
 
 def _allows_unsafe(candidate: Candidate) -> bool:
@@ -144,7 +148,7 @@ class BuildJob:
     def run(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
         """Return verdicts for candidates that do not match their tests, and jobs that run the others."""
         if not isinstance(self.candidates[0].tests, HiddenTests):
-            return self._build_appended(tools)
+            return self._build_whole(tools)
         try:
             return self._build_hidden(tools)
         except CheckersUnavailable as failure:
@@ -183,7 +187,7 @@ class BuildJob:
         decided, jobs = self._built(tuple(complete), compilation, built, tools)
         return verdicts | decided, jobs
 
-    def _build_appended(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
+    def _build_whole(self, tools: Tools) -> tuple[Verdicts, list["Job"]]:
         codes = [candidate.code for candidate in self.candidates]
         files = as_modules(codes) if self.together else {ROOT: codes[0]}
         names = [harness.candidate_file(index, self.together) for index in range(len(codes))]
@@ -201,6 +205,8 @@ class BuildJob:
         if compilation.accepted and appended:
             runs = enumerate(candidates)
             return {}, [RunAppendedJob(candidate, index, self.together, program) for index, candidate in runs]
+        if compilation.accepted and isinstance(candidates[0].tests, StdinTests):
+            return {}, [RunStdinJob(candidate, program) for candidate in candidates]
         if compilation.accepted:
             # Without cases only the signature is demanded, and nothing is run.
             if candidates[0].hidden_tests.blank:
@@ -218,7 +224,7 @@ class BuildJob:
             if self.together and any(error.code in CONFIRMED_ALONE for error in own + of_the_checker):
                 alone.append(BuildJob((candidate,), False))
             elif own or of_the_checker:
-                if of_the_checker and not appended:
+                if of_the_checker:
                     tools.checkers.check([candidate.hidden_tests])
                 verdicts[candidate.key] = _misfit(candidate, own, of_the_checker, tools)
             else:
@@ -258,4 +264,4 @@ def _misfit(
     return tools.after_compiling(candidate, "tests_failed", *told)
 
 
-Job = CompileJob | BuildJob | RunHiddenJob | RunAppendedJob | TrustedRunJob
+Job = CompileJob | BuildJob | RunHiddenJob | RunAppendedJob | RunStdinJob | TrustedRunJob

@@ -20,6 +20,7 @@ from evaluation.rust.judge.harness import HiddenTests
 from evaluation.rust.judge.refused_bodies import bodies
 from evaluation.rust.judge.refused_holes import holes
 from evaluation.rust.judge.refused_types import equality, unused_lifetimes
+from evaluation.rust.judge.stdin_tests import StdinTests
 from evaluation.rust.judge.unparsed import idle_functions, leaves, repaired, unseen
 from evaluation.rust.syntax.analysis import COMMENTS, RUST, TEXTS
 from evaluation.rust.syntax.nodes import (
@@ -149,6 +150,8 @@ ATTRIBUTES = {
 }
 INNER_ATTRIBUTES = {"allow", "warn", "deny", "forbid", "expect", "doc"}
 RESERVED = b"nanochat_"
+OutsideTests = HiddenTests | StdinTests
+"""Tests outside the candidate's crate."""
 
 
 @dataclass(frozen=True)
@@ -173,14 +176,14 @@ class Refusal:
         return Diagnostic(None, "refusal", self.reason, self.line, self.column, rendered)
 
 
-def refusals(code: bytes, tests: HiddenTests | None = None, continued: bool = False) -> list[Refusal]:
+def refusals(code: bytes, tests: OutsideTests | None = None, continued: bool = False) -> list[Refusal]:
     """
     Return the reasons to refuse code, in the order of the rules, each line once per reason.
 
     Args:
         code: Code that is expected to compile. If tree-sitter cannot parse it, only its tokens are checked.
-        tests: Its hidden tests. Without cases, macros of its own are refused as well, because they may drop their
-            arguments.
+        tests: Its hidden tests or stdin tests. Without cases, macros of its own are refused as well, because they may
+            drop their arguments.
         continued: The code is a prompt with an empty body. Only reasons that no body can remove are returned.
     """
     root = Parser(RUST).parse(code).root_node
@@ -201,10 +204,11 @@ def refusals(code: bytes, tests: HiddenTests | None = None, continued: bool = Fa
     return list(found.values())
 
 
-def _rules_of_trees(root: Node, tests: HiddenTests | None, continued: bool) -> Sequence[FoundAnywhere]:
+def _rules_of_trees(root: Node, tests: OutsideTests | None, continued: bool) -> Sequence[FoundAnywhere]:
     tokens, nodes = _read(root)
-    unsafe = tests is not None and tests.allow_unsafe
-    checked = tests is not None and not tests.blank
+    hidden = tests if isinstance(tests, HiddenTests) else None
+    unsafe = hidden is not None and hidden.allow_unsafe
+    checked = isinstance(tests, StdinTests) or (hidden is not None and not hidden.blank)
     lasting = (
         _words(tokens, unsafe),
         _paths(tokens, defines_macros=bool(nodes["macro_definition"])),
@@ -219,19 +223,23 @@ def _rules_of_trees(root: Node, tests: HiddenTests | None, continued: bool) -> S
         *lasting,
         unused_lifetimes(nodes),
         holes(root, nodes),
-        equality(root, tokens, nodes, tests),
-        bodies(root, nodes, tests),
+        equality(root, tokens, nodes, hidden),
+        bodies(root, nodes, hidden),
     )
 
 
-def _rules_of_tokens(code: str, root: Node, tests: HiddenTests | None, continued: bool) -> Sequence[FoundAnywhere]:
+def _rules_of_tokens(code: str, root: Node, tests: OutsideTests | None, continued: bool) -> Sequence[FoundAnywhere]:
     tokens = leaves(code)
-    unsafe = tests is not None and tests.allow_unsafe
+    hidden = tests if isinstance(tests, HiddenTests) else None
+    unsafe = hidden is not None and hidden.allow_unsafe
+    apart = isinstance(tests, StdinTests) or (
+        hidden is not None and not hidden.blank and hidden.shared_because is None
+    )
     macros = any(token.text == b"macro_rules" for token in tokens)
     lasting = _words(tokens, unsafe), _paths(tokens, defines_macros=macros)
     if continued:
         return lasting
-    return *lasting, unseen(code, tokens, tests, ATTRIBUTES), idle_functions(code, root, tests)
+    return *lasting, unseen(code, tokens, apart, ATTRIBUTES), idle_functions(code, root, hidden)
 
 
 def _read(root: Node) -> tuple[list[Node], dict[str, list[Node]]]:

@@ -43,8 +43,15 @@ def limit_hit(output: bytes) -> str | None:
     return next((limit for sign, limit in LIMIT_SIGNS.items() if sign in output), None)
 
 
-def ending(completed: Completed, limits: Limits) -> tuple[Status, str]:
-    """Return the status and the reason for a program that ended before its tests."""
+def ending(completed: Completed, limits: Limits, early: str = " before its tests did") -> tuple[Status, str]:
+    """
+    Return the status and the reason for a program that ended before its tests.
+
+    Args:
+        completed: Its run.
+        limits: Limits of the run.
+        early: What is said behind the way it ended.
+    """
     if completed.ended_by == "output" or completed.status == -signal.SIGXFSZ:
         return "resource_limit", "printed too much"
     if completed.ended_by == "disk":
@@ -55,7 +62,7 @@ def ending(completed: Completed, limits: Limits) -> tuple[Status, str]:
         return "timeout", f"still running after {seconds}"
     how = f"signal {-completed.status}" if completed.ended_by == "signal" else f"status {completed.status}"
     said = first_line(completed.stderr)
-    reason = f"ended with {how} before its tests did" + (f": {said}" if said else "")
+    reason = f"ended with {how}{early}" + (f": {said}" if said else "")
     hit = limit_hit(completed.stdout + completed.stderr)
     if hit:
         return "resource_limit", f"{reason}; {hit}"

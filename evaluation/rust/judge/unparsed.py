@@ -71,14 +71,14 @@ def _places(code: str) -> Callable[[int], tuple[int, int]]:
     return place
 
 
-def unseen(code: str, found: Sequence[Leaf], tests: HiddenTests | None, attributes: Collection[str]) -> FoundAnywhere:
+def unseen(code: str, found: Sequence[Leaf], apart: bool, attributes: Collection[str]) -> FoundAnywhere:
     """
     Find constructs that cannot be checked without a syntax tree.
 
     Args:
         code: The source.
         found: Its tokens.
-        tests: Its hidden tests. If they run in another process, constructs that could forge a report are allowed.
+        apart: Whether its tests run in another process: then constructs that could forge a report are allowed.
         attributes: Names of allowed attributes.
     """
     texts = [leaf.text.decode("utf-8", "replace") for leaf in found]
@@ -96,7 +96,7 @@ def unseen(code: str, found: Sequence[Leaf], tests: HiddenTests | None, attribut
                 yield leaf, f"has an attribute that solutions do not need: `{name}`"
         elif text == "mod" and behind[1] == ";":
             yield leaf, "has a module in another file"
-    if tests is not None and not tests.blank and tests.shared_because is None:
+    if apart:
         return
     reason = "cannot be parsed into a syntax tree, which is needed to check its"
     lifetimes = {text for leaf, text in zip(found, texts, strict=True) if leaf.type == "lifetime"} - {"'static", "'_"}

@@ -105,7 +105,9 @@ class Command:
     wall_seconds: float | None = None
     """Deadline of this command; None for that of the attempt only."""
     may_fail: bool = False
-    """Whether the commands behind it run even if it fails. They do not run if it reaches a limit of the attempt."""
+    """Whether the commands behind it run even if it fails. They do not run if it reaches a limit of time, output or
+    disk.
+    """
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,7 @@ class Sandbox:
         limits: Limits | None = None,
         *,
         our_own: bool = False,
+        read_only: bool = False,
     ) -> list[Completed]:
         """
         Run one attempt: write files into a new directory and run commands there until one fails that may not.
@@ -247,6 +250,8 @@ class Sandbox:
             commands: Commands to run, one after the other.
             limits: Limits of the attempt; the default ones of `Limits` if None.
             our_own: The programs in the directory are part of this package and need no consent.
+            read_only: The commands cannot write to the directory, so that none leaves anything for the next one. At
+                level 0 they can.
 
         Returns:
             The results of the commands that were run. A failed program is a result, not an error.
@@ -277,6 +282,7 @@ class Sandbox:
             request = {
                 "files": list(files),
                 "limits": _limits_for_the_server(limits),
+                "read_only": read_only,
                 "commands": [
                     {
                         "arguments": list(command.arguments),

@@ -49,6 +49,7 @@ class Keeper:
         """Serve one request: read it, run its commands, send the results, clean up."""
         request, contents = receive(self.connection)
         self.limits = request["limits"]
+        self.read_only = request["read_only"]
         self.deadline = time.monotonic() + self.limits["wall_seconds"]
         results, blobs = [], []
         with self.directory() as directory:
@@ -60,14 +61,21 @@ class Keeper:
                     os.fchmod(file.fileno(), 0o700)
                 if self.settings["nobody"]:
                     os.chown(file.name, isolation.NOBODY, isolation.NOBODY)
+            if self.namespaces and self.read_only:
+                isolation.make_read_only(directory)
             for command, stdin in zip(commands, contents[len(names) :], strict=True):
                 result, stdout, stderr = self.run(command, stdin, directory)
                 results.append(result)
                 blobs += [stdout, stderr]
                 failed = result["ended_by"] != "exit" or result["status"] != 0
-                if failed and not (command["may_fail"] and result["ended_by"] in ("exit", "signal")):
+                if failed and (not command["may_fail"] or self.reached_limit(result)):
                     break
         send(self.connection, {"results": results}, blobs)
+
+    def reached_limit(self, result: dict) -> bool:
+        """Whether a command ended at a limit, as the next one might."""
+        used_up = result["cpu_seconds"] >= self.limits["resources"]["cpu"]
+        return result["ended_by"] not in ("exit", "signal") or result["status"] == -signal.SIGXCPU or used_up
 
     @contextlib.contextmanager
     def directory(self):
@@ -144,7 +152,9 @@ class Keeper:
         isolation.forbid_new_privileges()
         if self.settings["landlock"]:
             proc = ["/proc"] if self.namespaces else []
-            isolation.landlock(self.settings["readable"] + proc, [*self.settings["devices"], directory])
+            readable, writable = self.settings["readable"] + proc, list(self.settings["devices"])
+            (readable if self.read_only else writable).append(directory)
+            isolation.landlock(readable, writable)
         environment = {
             "HOME": directory,
             "TMPDIR": directory,

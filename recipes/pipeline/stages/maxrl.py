@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @settings
 class MaxRL(Stage):
-    """Reinforcement learning on the recipe's tasks (`data.tasks`), with the compiler as judge."""
+    """Reinforcement learning on tasks (`data.tasks`, `data.task_file`), with the compiler as judge."""
 
     section: ClassVar[str] = "maxrl"
 
@@ -105,7 +105,8 @@ class MaxRL(Stage):
 
     def validate(self, recipe: "Recipe") -> None:
         rule = f"at least {2 * self.prompts_per_step}, for {self.name}.prompts_per_step={self.prompts_per_step}"
-        check("data", "tasks", recipe.data.tasks, rule, recipe.data.tasks >= 2 * self.prompts_per_step)
+        enough = recipe.data.task_file is not None or recipe.data.tasks >= 2 * self.prompts_per_step
+        check("data", "tasks", recipe.data.tasks, rule, enough)
         longest = recipe.model.max_position_embeddings
         rule = f"below model.max_position_embeddings={longest}, which prompts need too"
         length = self.max_completion_length

@@ -10,8 +10,15 @@ import pyarrow
 
 
 def json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file of JSON lines; see `numbered_json_lines`."""
+    for _, row in numbered_json_lines(path):
+        yield row
+
+
+def numbered_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
-    Yield the objects of a file of JSON lines, which may be compressed (.gz, .zst, .bz2), with one line in memory.
+    Yield the objects of a file of JSON lines, each with the number of its line. The file may be compressed (.gz, .zst,
+    .bz2); one line is in memory.
 
     Raises:
         ValueError: A line is no JSON object, or the compressed file is cut off; names the file and the line.
@@ -26,7 +33,7 @@ def json_lines(path: Path) -> Iterator[dict[str, Any]]:
                 row = json.loads(line)
                 if not isinstance(row, dict):
                     raise ValueError("it is no object")
-                yield row
+                yield number, row
     except ValueError as error:
         raise ValueError(f"{path} must hold a JSON object in each line; line {number} is none: {error}") from error
     except OSError as error:

@@ -6,11 +6,13 @@ from typing import Any
 # Imported on first use: tasks are generated and loaded without PyTorch, which only measuring a model needs.
 _MODULES = {
     "HoleTask": "holes",
+    "OwnTask": "own_task",
     "Solved": "measure",
     "Task": "task",
     "hole_task_prompts": "prompts",
     "load_tasks": "task",
     "measure_tasks": "measure",
+    "read_own_tasks": "own_files",
     "read_holes": "holes",
     "split_tasks": "task",
     "task_prompts": "prompts",

@@ -6,14 +6,19 @@ from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from evaluation.chat_mode import PLACE, ChatMode
 from evaluation.generate import Prompt, generate
 from evaluation.generation_settings import GenerationSettings
 from evaluation.pass_at_k import pass_at_k
 from evaluation.results import Interval, share_interval
-from evaluation.rust import RustVerifier
+from evaluation.rust import RustVerifier, Verdict
+from evaluation.rust.crates.holes.hole_tests import HoleTests
+from evaluation.rust.crates.holes.hole_verifier import HoleVerifier
+from evaluation.rust.syntax.answers import extract_rust
 from evaluation.rust.syntax.completion import completed_function
-from evaluation.scoring import verify_samples
-from trainers.data.tasks.prompts import task_prompts
+from evaluation.samples import Sample
+from evaluation.scoring import ScoringUnavailable, verify_samples
+from trainers.data.tasks.own_task import OwnTask
 from trainers.data.tasks.task import Task
 
 
@@ -47,35 +52,40 @@ class Solved:
 def measure_tasks(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    tasks: Sequence[Task],
+    tasks: Sequence[Task | OwnTask],
     sampling: GenerationSettings,
     verifier: RustVerifier,
     path: Path,
     progress: bool = False,
+    hole_verifier: HoleVerifier | None = None,
 ) -> Solved:
     """
     Generate completions for each task and verify them under the rules for rewards; all hidden tests must pass.
 
     Args:
+        tasks: All of them texts, or all of them conversations of one message.
         path: File for the samples; an interrupted call continues it.
+        hole_verifier: Judges the answers to hole tasks.
 
     Raises:
         ScoringUnavailable: The compiler or the sandbox failed.
         CodeExecutionNotAllowed: Without `HF_ALLOW_CODE_EVAL=1`.
     """
-    prompts = [Prompt(row["id"], row["prompt"]) for row in task_prompts(tasks)]
+    chat = any(isinstance(task, OwnTask) and task.is_chat for task in tasks)
+    prompts = [Prompt(task.id, _shown(task)) for task in tasks]
     was_training = model.training
-    samples = generate(model.eval(), tokenizer, prompts, sampling, path, progress, completed_function)
+    mode = ChatMode(PLACE) if chat else None
+    samples = generate(model.eval(), tokenizer, prompts, sampling, path, progress, completed_function, mode)
     model.train(was_training)
     n = sampling.num_samples
-    programs = [
-        [prompt.text + sample.completion for sample in samples[index * n : (index + 1) * n]]
-        for index, prompt in enumerate(prompts)
+    answers = [
+        [_answer(task, sample, chat) for sample in samples[index * n : (index + 1) * n]]
+        for index, task in enumerate(tasks)
     ]
-    verdicts = verify_samples(verifier, programs, [task.tests for task in tasks], rules="reward")
+    verdicts = _verdicts(tasks, answers, verifier, hole_verifier)
     right = [
-        {"".join(program.split()) for program, verdict in zip(*each, strict=True) if verdict.ok}
-        for each in zip(programs, verdicts, strict=True)
+        {"".join(answer.split()) for answer, verdict in zip(*each, strict=True) if answer and verdict.ok}
+        for each in zip(answers, verdicts, strict=True)
     ]
     return Solved(
         correct=tuple(sum(verdict.ok for verdict in each) for each in verdicts),
@@ -83,3 +93,43 @@ def measure_tasks(
         distinct=tuple(map(len, right)),
         num_samples=n,
     )
+
+
+def _shown(task: Task | OwnTask) -> str:
+    """Return what a model is shown: the text to continue, or the only message."""
+    if isinstance(task.prompt, str):
+        return task.prompt.rstrip() if isinstance(task, Task) else task.prompt
+    (message,) = task.prompt
+    return message["content"]
+
+
+def _answer(task: Task | OwnTask, sample: Sample, chat: bool) -> str | None:
+    """Return what the verifier judges; None for an unfinished answer."""
+    if chat:
+        return extract_rust(sample.completion) if sample.finished else None
+    return task.judged(sample.completion) if isinstance(task, OwnTask) else _shown(task) + sample.completion
+
+
+def _verdicts(
+    tasks: Sequence[Task | OwnTask],
+    answers: Sequence[Sequence[str | None]],
+    verifier: RustVerifier,
+    hole_verifier: HoleVerifier | None,
+) -> list[list[Verdict]]:
+    pairs = list(zip(tasks, answers, strict=True))
+    judged = [(task.tests, each) for task, each in pairs if not isinstance(task.tests, HoleTests)]
+    programs = [each for _, each in judged]
+    verdicts = iter(
+        verify_samples(verifier, programs, [tests for tests, _ in judged], rules="reward") if judged else []
+    )
+    found = []
+    for task, each in pairs:
+        if not isinstance(task.tests, HoleTests):
+            found.append(next(verdicts))
+            continue
+        assert hole_verifier is not None, "there is a verifier where there are hole tests"
+        bodies = [body or "" for body in each]
+        found.append(hole_verifier.verify(bodies, [task.tests] * len(bodies)))
+        if any(verdict.status == "unavailable" for verdict in found[-1]):
+            raise ScoringUnavailable(f"nothing was scored: the verifier failed for task {task.id}")
+    return found

@@ -6,33 +6,37 @@ from typing import Any
 from datasets import Dataset
 
 from trainers.data.tasks.holes import HoleTask
+from trainers.data.tasks.own_task import OwnTask
 from trainers.data.tasks.task import Task
 
 INSTRUCTION = "Implement this function in Rust. Answer with one code block that contains the complete program.\n\n"
 
 
-def task_prompts(tasks: Sequence[Task], chat: bool = False) -> Dataset:
+def task_prompts(tasks: Sequence[Task | OwnTask], chat: bool = False) -> Dataset:
     """
     Return a dataset with a row for each task and the columns that `RustReward` and the curriculum need: `prompt`,
-    `signature`, `checker`, `tier`, and also `id` and `family`.
+    `signature`, `checker`, `tier`, and also `id` and `family`; with own tasks also `tests`, for those of other kinds.
 
     Args:
         tasks: Tasks to ask for.
         chat: Make the prompt a conversation that asks for a complete program. Otherwise, it is the code to complete,
-            up to the opening brace; the line break after it would be a separate token and is left to the model.
+            up to the opening brace; the line break after it would be a separate token and is left to the model. Own
+            tasks keep their prompts.
     """
-    rows = [
-        {
-            "prompt": as_chat(task.prompt) if chat else task.prompt.rstrip(),
-            "signature": task.signature,
-            "checker": task.checker,
-            "tier": task.tier,
-            "id": task.id,
-            "family": task.family,
-        }
-        for task in tasks
-    ]
-    return Dataset.from_list(rows)
+    rows = [task.columns() if isinstance(task, OwnTask) else _columns(task, chat) for task in tasks]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return Dataset.from_list([{name: row.get(name) for name in names} for row in rows])
+
+
+def _columns(task: Task, chat: bool) -> dict[str, Any]:
+    return {
+        "prompt": as_chat(task.prompt) if chat else task.prompt.rstrip(),
+        "signature": task.signature,
+        "checker": task.checker,
+        "tier": task.tier,
+        "id": task.id,
+        "family": task.family,
+    }
 
 
 def hole_task_prompts(tasks: Sequence[HoleTask]) -> Dataset:

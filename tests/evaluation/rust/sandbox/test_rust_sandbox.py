@@ -143,6 +143,22 @@ def test_commands_that_may_fail_do_not_end_the_attempt_unless_at_a_limit(sandbox
     assert [result.ended_by for result in results] == ["exit", "signal", "deadline"]
 
 
+def test_a_command_that_used_its_processor_time_is_the_last_even_if_it_may_fail(sandbox):
+    spins = Command([SHELL, "-c", "while :; do :; done"], may_fail=True)
+    results = sandbox.run({}, [spins, spins], Limits(wall_seconds=60, cpu_seconds=1))
+    assert [result.ended_by for result in results] == ["signal"]
+
+
+def test_commands_leave_nothing_for_the_next_one_in_a_read_only_directory(sandbox):
+    if sandbox.level == 0:
+        pytest.skip("level 0 does not protect files")
+    writes = "echo kept > new; echo kept > given; rm given; mkdir folder; echo kept > /tmp/new"
+    scripts = (writes, "cat given; ls; cat /tmp/new")
+    commands = [Command([SHELL, "-c", script], may_fail=True) for script in scripts]
+    results = sandbox.run({"given": b"first\n"}, commands, read_only=True)
+    assert results[1].stdout == b"first\ngiven\n"
+
+
 def test_the_deadline_covers_all_commands_together(sandbox):
     nap = Command(["/bin/sleep", "0.4"])
     started = time.monotonic()
