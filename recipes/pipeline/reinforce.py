@@ -28,7 +28,8 @@ from trainers.data.tasks.task import read_tasks
 from trainers.hardware import use_tf32
 from trainers.pretraining import last_complete_checkpoint, train_from
 from trainers.reinforcement.maxrl import MaxRLConfig, MaxRLTrainer
-from trainers.reinforcement.rewards import RustReward, with_empty_body
+from trainers.reinforcement.reward_rows import with_empty_body
+from trainers.reinforcement.rewards import RustReward
 from trainers.stopping import save_in_shards, time_limit_callbacks
 from trainers.training_time import TrainingTime, TrainingTimeCallback
 
