@@ -39,7 +39,7 @@ class JudgeSettings:
         compiler_memory_gib, run_memory_gib: GiB of address space of both.
         run_threads: Number of processes and threads of a run.
         rustc: Version of the compiler; None if any will do.
-        judge: Version of the rules and of the test harness; None if any will do.
+        judge_version: Version of the rules and of the test harness; None if any will do.
     """
 
     edition: str
@@ -49,7 +49,7 @@ class JudgeSettings:
     run_memory_gib: float
     run_threads: int
     rustc: str | None = None
-    judge: str | None = JUDGE_VERSION
+    judge_version: str | None = JUDGE_VERSION
 
     @classmethod
     def of(cls, verifier: RustVerifier) -> Self:
