@@ -140,6 +140,28 @@ class LocalJudge:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _holes=threading.Lock())
 
+    @classmethod
+    def start(
+        cls,
+        settings: JudgeSettings,
+        workers: int | None = None,
+        cache_dir: str | Path | None = None,
+        crates: str | Path | None = None,
+        warm_dir: str | Path | None = None,
+    ) -> Self:
+        """Start a judge with these limits, whatever the version of its compiler. Raises what `RustVerifier` does."""
+        verifier = RustVerifier(
+            settings.edition,
+            workers,
+            cache_dir,
+            timeout=settings.timeout,
+            run_timeout=settings.run_timeout,
+            compiler_memory_gib=settings.compiler_memory_gib,
+            run_memory_gib=settings.run_memory_gib,
+            run_threads=settings.run_threads,
+        )
+        return cls(verifier, crates, warm_dir)
+
     @cached_property
     def hole_verifier(self) -> HoleVerifier:
         """The verifier of hole tests, which is started on first use."""

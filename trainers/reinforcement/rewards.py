@@ -5,12 +5,16 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from evaluation.rust import RustVerifier, Verdict
-from evaluation.rust.judging import SHORTEST_DEADLINE, Judge, LocalJudge
+from evaluation.rust import Verdict
+from evaluation.rust.judging import SHORTEST_DEADLINE, Judge, JudgeSettings, JudgeUnavailable, LocalJudge
+from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.rust.sandbox.runner import require_consent
+from evaluation.rust.service.client import RemoteJudge
 from evaluation.rust.verdict import STATUSES
 from trainers.reinforcement.graded_reward import GradedReward, compiles
 from trainers.reinforcement.reward_rows import Mode, RewardTests, Text, program_of, submitted, tests_of_rows
@@ -18,8 +22,8 @@ from trainers.reinforcement.reward_rows import Mode, RewardTests, Text, program_
 UNFINISHED = "unfinished"
 
 
-class RewardUnavailable(RuntimeError):
-    """The compiler or the sandbox fails, so completions cannot be judged."""
+class RewardUnavailable(JudgeUnavailable):
+    """The compiler, the sandbox or the judge of another machine fails, so completions cannot be judged."""
 
 
 class RustReward:
@@ -61,12 +65,18 @@ class RustReward:
         run_memory_gib, run_threads: GiB of address space and number of threads of a completion with its tests.
         crates: Folder of crate sources, which hole tests need.
         warm_dir: Folder that keeps their compiled dependencies between runs; None for a temporary one.
+        url: Address of a judge (`nanochat-ternary serve-judge`) that compiles and runs the completions instead of this
+            machine. It must have the same edition, limits and crates.
+        judge_token: Its bearer token.
+        on_judge_failure: What happens when that judge gives no answer: "stop" asks until the deadline and then ends
+            the run, "local" lets this machine judge, which needs the same version of rustc.
 
     Raises:
-        ValueError: A setting is out of range. When called: a row lacks a column that the mode needs, or no completion
-            of its prompt can be a success.
+        ValueError: A setting is out of range, or the judge at `url` cannot be used. When called: a row lacks a column
+            that the mode needs, or no completion of its prompt can be a success.
         CodeExecutionNotAllowed: `HF_ALLOW_CODE_EVAL` is not 1, in mode "tests".
-        RewardUnavailable: When called, if the compiler or the sandbox fails.
+        JudgeUnavailable: When called, if the compiler or the sandbox fails (`RewardUnavailable`), or the judge at
+            `url` came back with other settings.
     """
 
     def __init__(
@@ -85,6 +95,9 @@ class RustReward:
         run_threads: int = 64,
         crates: str | Path | None = None,
         warm_dir: str | Path | None = None,
+        url: str | None = None,
+        judge_token: str | None = None,
+        on_judge_failure: Literal["stop", "local"] = "stop",
     ):
         if mode not in ("tests", "compile"):
             raise ValueError(f"mode must be tests or compile, got {mode!r}")
@@ -94,7 +107,9 @@ class RustReward:
             )
         if not deadline > 0:
             raise ValueError(f"deadline must be a positive number of seconds, got {deadline}")
-        if mode == "tests":
+        if on_judge_failure not in ("stop", "local"):
+            raise ValueError(f"on_judge_failure must be stop or local, got {on_judge_failure!r}")
+        if mode == "tests" and (url is None or on_judge_failure == "local"):
             require_consent()
         if workers is None:
             workers = max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
@@ -102,17 +117,17 @@ class RustReward:
         self.reward_threshold = reward_threshold
         self.graded_reward = graded_reward or GradedReward()
         self.deadline = deadline
-        verifier = RustVerifier(
-            edition,
-            workers,
-            cache_dir,
-            timeout=timeout,
-            run_timeout=run_timeout,
-            compiler_memory_gib=compiler_memory_gib,
-            run_memory_gib=run_memory_gib,
-            run_threads=run_threads,
-        )
-        self.judge: Judge = LocalJudge(verifier, crates, warm_dir)
+        settings = JudgeSettings(edition, timeout, run_timeout, compiler_memory_gib, run_memory_gib, run_threads)
+        start_here = partial(LocalJudge.start, settings, workers, cache_dir, crates, warm_dir)
+        self.judge: Judge
+        if url is None:
+            self.judge = start_here()
+        elif on_judge_failure == "local":
+            # Verdicts of both machines count in one run.
+            expected = replace(settings, rustc=find_toolchain().version)
+            self.judge = RemoteJudge(url, judge_token, expected=expected, fallback=start_here)
+        else:
+            self.judge = RemoteJudge(url, judge_token, expected=settings)
         # TRL uses this name in its logs.
         self.__name__ = "rust_success" if mode == "tests" else "rust_compiles"
 
@@ -178,7 +193,7 @@ class RustReward:
             reason = verdict.diagnostics[0].message if verdict.diagnostics else verdict.status
             raise RewardUnavailable(
                 f"completions can no longer be judged: {reason}. The last checkpoint is intact; repair the compiler "
-                "or the sandbox (`nanochat-ternary doctor` checks both) and resume."
+                "or the sandbox (`nanochat-ternary doctor` checks both), or the judge at the given url, and resume."
             )
 
     def success(self, verdict: Verdict | None) -> float | None:
