@@ -18,7 +18,7 @@ from evaluation.rust import HiddenTests
 from evaluation.rust.judging import JudgeSettings, JudgeUnavailable
 from evaluation.rust.service import client
 from evaluation.rust.service.client import RemoteJudge
-from tests.evaluation.rust.service.conftest import TOKEN, serving
+from tests.helpers.judge_service import TOKEN, serving
 from tests.helpers.paths import HELPERS, ROOT
 
 TEXT = tomllib.loads((HELPERS / "reward_hacks.toml").read_text())
@@ -56,11 +56,10 @@ def test_cheats_and_honest_code_get_the_verdicts_of_the_judge_itself(judge, serv
     codes, tests = zip(*pairs, strict=True)
     remote = told(asked_of(served[1], judge).judge(codes, tests, "reward", 300))
     here = told(judge.judge(codes, tests, "reward"))
-    # What is far too long is sent in part.
-    assert [verdict.status for verdict in remote] == [verdict.status for verdict in here]
-    assert [
-        each for each in remote if len(each.diagnostics) != 1 or "bytes of" not in each.diagnostics[0].message
-    ] == [each for each in here if len(each.diagnostics) != 1 or "bytes of" not in each.diagnostics[0].message]
+    # What is far too long is sent in part, and told another length.
+    long = len(pairs) - 3
+    assert remote[long].status == here[long].status == "refused"
+    assert remote[:long] + remote[long + 1 :] == here[:long] + here[long + 1 :]
     assert {"valid", "invalid_syntax", "refused", "tests_failed"} <= {verdict.status for verdict in here}
 
 
@@ -70,14 +69,14 @@ def test_two_hundred_clients_at_once_get_every_answer_and_each_code_is_judged_on
     put = judge.verifier.resources.cache.put
     monkeypatch.setattr(judge.verifier.resources.cache, "put", lambda found: (reached.extend(found), put(found)))
     queue, url = served
-    codes = [f"fn add(a: i32, b: i32) -> i32 {{ a + b + {number % 3 * (number % 2)} * a }}" for number in range(120)]
+    codes = [f"fn add(a: i32, b: i32) -> i32 {{ a + b + {number % 3 * (number % 2)} * a }}" for number in range(80)]
     codes = [f"// {number}\n{code}" for number, code in enumerate(codes)]
-    expected = [number % 3 * (number % 2) == 0 for number in range(120)]
+    expected = [number % 3 * (number % 2) == 0 for number in range(80)]
     remote = asked_of(url, judge)
     start = threading.Barrier(200)
 
     def ask(number):
-        indices = [(number * 7 + step * 11) % 120 for step in range(5)]
+        indices = [(number * 7 + step * 11) % 80 for step in range(5)]
         start.wait()
         found = remote.judge([codes[index] for index in indices], [ADD] * 5, "reward", 300)
         return [verdict.ok == expected[index] for index, verdict in zip(indices, found, strict=True)]
@@ -86,20 +85,21 @@ def test_two_hundred_clients_at_once_get_every_answer_and_each_code_is_judged_on
     with ThreadPoolExecutor(200) as pool:
         answers = list(pool.map(ask, range(200)))
     assert answers == [[True] * 5] * 200
-    assert sorted(set(reached)) == sorted(reached) and len(reached) == 120
-    assert queue.judged - before >= 120 and queue.waiting == queue.running == 0
+    assert sorted(set(reached)) == sorted(reached) and len(reached) == 80
+    assert queue.judged - before >= 80 and queue.waiting == queue.running == 0
     remote.close()
 
 
-@pytest.mark.parametrize("path", ["/judge", "/check-tests", "/other"])
-def test_nothing_but_the_health_is_told_without_the_token(served, path):
-    url = served[1]
-    for headers in ({}, {"Authorization": "Bearer a toke"}, {"Authorization": TOKEN}):
-        assert httpx2.post(url + path, content=b"{", headers=headers, trust_env=False).status_code == 401
-    health = httpx2.get(f"{url}/health", trust_env=False).json()
-    assert health["status"] == "ok" and health["settings"]["edition"] == "2021" and health["sandbox"] and TOKEN
+def test_nothing_but_the_health_is_told_without_the_token(served):
+    with httpx2.Client(base_url=served[1], trust_env=False) as http:
+        for path in ("/judge", "/check-tests", "/other"):
+            for headers in ({}, {"Authorization": "Bearer a toke"}, {"Authorization": TOKEN}):
+                assert http.post(path, content=b"{", headers=headers).status_code == 401
+        health = http.get("/health").json()
+    assert health["status"] == "ok" and health["settings"]["edition"] == "2021" and health["sandbox"]
+    assert TOKEN not in str(health)
     with pytest.raises(ValueError, match="status 401: the request must have the judge's token"):
-        RemoteJudge(url, "another")
+        RemoteJudge(served[1], "another")
 
 
 @pytest.mark.parametrize(
@@ -167,17 +167,17 @@ def test_a_server_that_is_killed_in_the_middle_costs_no_verdict(tmp_path):
         port = listener.getsockname()[1]
     process = start_process(port, tmp_path)
     remote = RemoteJudge(f"http://127.0.0.1:{port}", TOKEN)
-    codes = [f"fn add(a: i32, b: i32) -> i32 {{ a + b * {number % 2} }}  // {number}" for number in range(40)]
+    codes = [f"fn add(a: i32, b: i32) -> i32 {{ a + b * {number % 2} }}  // {number}" for number in range(24)]
     first = remote.judge(codes[:2], [ADD] * 2, "reward", 120)
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(remote.judge, codes, [ADD] * 40, "reward", 300)
-        time.sleep(0.2)
+        asked = pool.submit(remote.judge, codes, [ADD] * 24, "reward", 300)
+        time.sleep(0.1)
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert not asked.done()
         process = start_process(port, tmp_path)
         found = asked.result()
-    assert [verdict.status for verdict in found] == ["tests_failed", "valid"] * 20
+    assert [verdict.status for verdict in found] == ["tests_failed", "valid"] * 12
     assert told(found[:2]) == told(first) and all(verdict.cached for verdict in found[:2])
     process.terminate()
     assert process.wait(30) == 0
