@@ -1,6 +1,7 @@
 """Reinforcement learning on tasks that the compiler judges, measured before and after."""
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from evaluation.generation_settings import GenerationSettings
 from evaluation.loss_by_depth import loss_by_depth
 from evaluation.machine import Machine
 from evaluation.rust import RustVerifier
+from evaluation.rust.service.token import TOKEN_VARIABLE
 from modeling_nanochat import LoopLMForCausalLM
 from recipes.pipeline.continuous import continuous_evaluation
 from recipes.pipeline.file_names import TASKS_FILE
@@ -82,7 +84,13 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
     micro_batch_size = stage.micro_batch_for(state.num_processes)
     logging_steps = max(1, min(10, stage.total_steps // 20))
     save_steps = logging_steps * max(1, min(recipe.training.save_steps, stage.total_steps // 4) // logging_steps)
-    reward = RustReward(stage.mode, stage.reward_threshold)
+    reward = RustReward(
+        stage.mode,
+        stage.reward_threshold,
+        url=stage.judge_url,
+        judge_token=os.environ.get(TOKEN_VARIABLE),
+        on_judge_failure=stage.on_judge_failure,
+    )
     if recipe.hardware.tf32:
         use_tf32()
     checkpointing = recipe.training.checkpointing
