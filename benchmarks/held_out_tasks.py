@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 from evaluation.generation_settings import GenerationSettings
 from evaluation.loss_by_depth import evaluation_mode, token_losses
 from evaluation.rust import RustVerifier
+from evaluation.rust.judging import LocalJudge
 from modeling_nanochat import LoopLMForCausalLM
 from modeling_nanochat.loss_nanochat import IGNORE_INDEX
 from trainers.data.tasks import Task, measure_tasks
@@ -30,7 +31,8 @@ def solved_of(
     """
     state = torch.get_rng_state()
     with RustVerifier(workers=1, run_timeout=1.0) as verifier:
-        found = measure_tasks(model, tokenizer, tasks, sampling, verifier, folder / "samples" / f"{step}.jsonl")
+        samples = folder / "samples" / f"{step}.jsonl"
+        found = measure_tasks(model, tokenizer, tasks, sampling, LocalJudge(verifier), samples)
     torch.set_rng_state(state)
     by_loop, exit_pdf = depths(model, tokenizer, tasks)
     return {

@@ -63,6 +63,7 @@ from transformers import AutoTokenizer, DataCollatorForLanguageModeling, Trainer
 
 from evaluation.generation_settings import GenerationSettings
 from evaluation.rust import RustVerifier
+from evaluation.rust.judging import LocalJudge
 from evaluation.rust.sandbox.runner import require_consent
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from trainers.callbacks import MetricsFileCallback
@@ -177,7 +178,7 @@ class Measure(TrainerCallback):
         state = torch.get_rng_state()
         with RustVerifier(workers=1, run_timeout=1.0) as verifier:
             samples = self.folder / "samples" / f"{step}.jsonl"
-            solved = measure_tasks(model, self.tokenizer, self.tasks, sampling, verifier, samples)
+            solved = measure_tasks(model, self.tokenizer, self.tasks, sampling, LocalJudge(verifier), samples)
         torch.set_rng_state(state)
         path.write_text(json.dumps({"correct": solved.correct, "compiled": solved.compiled}) + "\n")
 

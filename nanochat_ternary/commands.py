@@ -56,6 +56,9 @@ COMMANDS: dict[str, Command | Group] = {
     ),
     "verify": Command("verify Rust files with the compiler", "evaluation.rust.command_line:add_verify"),
     "doctor": Command("check the compiler and the sandbox", "evaluation.rust.command_line:add_doctor"),
+    "serve-judge": Command(
+        "judge Rust for other machines, over HTTP", "evaluation.rust.service.command_line:add_serve_judge"
+    ),
     "eval": Group(
         "evaluate models and compare results",
         {

@@ -133,10 +133,14 @@ def _cores() -> int:
     return min(allowed, psutil.cpu_count(logical=False) or allowed)
 
 
-def listening_socket(settings: ServerSettings) -> socket.socket:
+def listening_socket(settings: ServerSettings, variable: str = "LLAMA_API_KEY") -> socket.socket:
     """
     Return a socket that listens on the address of a server. It checks what llama.cpp does not: who can reach the
     address, and why it cannot be listened on.
+
+    Args:
+        settings: Of the server.
+        variable: Variable of the environment that a user sets the API key by.
 
     Raises:
         ValueError: Other machines can reach the address, and there is no API key.
@@ -149,7 +153,7 @@ def listening_socket(settings: ServerSettings) -> socket.socket:
     own = all(ipaddress.ip_address(str(address[0]).split("%")[0]).is_loopback for *_, address in found)
     if not own and settings.api_key is None:
         raise ValueError(
-            f"host {settings.host} can be reached by other machines and needs an API key: set LLAMA_API_KEY in the "
+            f"host {settings.host} can be reached by other machines and needs an API key: set {variable} in the "
             "environment, or use 127.0.0.1"
         )
     family, kind, protocol, _, address = found[0]

@@ -18,7 +18,7 @@ from evaluation.rust.judge.appended import AppendedTests
 from evaluation.rust.judge.harness import HiddenTests
 from evaluation.rust.rustc.compiler import ROOT
 from evaluation.rust.rustc.self_test import self_test
-from evaluation.rust.rustc.toolchain import EDITIONS, find_toolchain
+from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.rust.sandbox.runner import (
     LEVELS,
     OPT_IN,
@@ -26,7 +26,7 @@ from evaluation.rust.sandbox.runner import (
     Sandbox,
 )
 from evaluation.rust.verdict import CHECKS, Verdict
-from evaluation.rust.verifier import RustVerifier
+from evaluation.rust.verifier_options import add_sandbox, add_verifier_options, verifier_of
 from evaluation.tables import plain_console, print_table
 from evaluation.text_files import read_text
 
@@ -54,18 +54,14 @@ def add_verify(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
     )
     parser.add_argument("files", nargs="+", metavar="FILES", help="Rust source files; - reads standard input")
     parser.add_argument("--json", action="store_true", help="print one JSON object per file instead of a table")
-    parser.add_argument("--edition", default="2021", choices=EDITIONS, help="Rust edition")
+    num_workers = add_verifier_options(parser, run_timeout=3.0)
+    add_former_name(parser, "--workers", num_workers)
     parser.add_argument(
         "--crate-type",
         default="auto",
         choices=("auto", "bin", "lib"),
         help="kind of crate; auto is bin for files with a fn main, else lib",
     )
-    num_workers = parser.add_argument(
-        "--num-workers", type=int, help="maximum number of compilers at the same time (default: one per processor)"
-    )
-    add_former_name(parser, "--workers", num_workers)
-    parser.add_argument("--timeout", type=float, default=10.0, help="seconds of processor time for the compiler")
     parser.add_argument(
         "--tests",
         type=Path,
@@ -82,38 +78,13 @@ def add_verify(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
         help="reward: refuse, with its place, code that honest solutions do not need and reward hacks use; "
         "data: refuse nothing",
     )
-    parser.add_argument("--run-timeout", type=float, default=3.0, help="seconds of processor time for the tests")
-    parser.add_argument("--compiler-memory-gib", type=float, default=4.0, help="GiB of address space for the compiler")
-    parser.add_argument("--run-memory-gib", type=float, default=2.0, help="GiB of address space for the tests")
-    parser.add_argument("--run-threads", type=int, default=64, help="number of processes and threads of the tests")
     parser.add_argument("--exact", action="store_true", help="list all errors of each failing file (slower)")
-    parser.add_argument("--cache-dir", type=Path, help="directory that keeps verdicts (default: none)")
-    _add_sandbox(parser)
-
-
-def _add_sandbox(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--sandbox",
-        default="auto",
-        choices=("auto", *LEVELS),
-        help="lowest level of protection to accept; the highest available one is used",
-    )
 
 
 def _run_verify(options: argparse.Namespace) -> int:
     codes = [_read(name) for name in options.files]
     tests = None if options.tests is None else _read_tests(options.tests)
-    with RustVerifier(
-        options.edition,
-        options.num_workers,
-        cache_dir=options.cache_dir,
-        sandbox=options.sandbox,
-        timeout=options.timeout,
-        run_timeout=options.run_timeout,
-        compiler_memory_gib=options.compiler_memory_gib,
-        run_memory_gib=options.run_memory_gib,
-        run_threads=options.run_threads,
-    ) as verifier:
+    with verifier_of(options) as verifier:
         verdicts = verifier.verify(
             codes,
             tests,
@@ -196,7 +167,7 @@ def add_doctor(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "promises to prevent. Exit status: 0 if every promise holds, 1 if not.",
     )
     parser.add_argument("--cache-dir", type=Path, help="show the size of the cache in this directory (default: none)")
-    _add_sandbox(parser)
+    add_sandbox(parser)
     parser.add_argument(
         "--highest",
         default=LEVELS[-1],

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from evaluation.http_server import address_of
 from evaluation.models.llama_server import RunningServer, ServerSettings, listening_socket
 from model_cards.gguf.file import ARCHITECTURE, GgufFile
 from model_cards.serving.chat_template import check_template_of_server, read_chat_template, supports_tools
 from model_cards.serving.front import front_server
-from model_cards.serving.http_server import address_of
 from model_cards.serving.looplm_server import ATTENTION, check_num_loops, looplm_server
 from model_cards.serving.request_rules import ServedModel
 
@@ -50,7 +50,7 @@ def checked_server(
             vocab_size, _ = file.tensors["token_embd.weight"].shape
             model = ServedModel(vocab_size, supports_tools(server.address, key))
             with front_server(listener, server.address, added_key, model):
-                yield replace(server, address=address_of(listener, settings))
+                yield replace(server, address=address_of(listener, settings.host))
 
 
 def describe(file: GgufFile, settings: ServerSettings, server: RunningServer, num_loops: int | None) -> str:

@@ -11,7 +11,8 @@ from aiohttp import ClientResponse, ClientSession, ClientTimeout, DummyCookieJar
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from model_cards.serving.http_server import MAX_BODY_BYTES, error_answer, parse_body, running, too_large
+from evaluation.http_server import MAX_BODY_BYTES, running
+from model_cards.serving.http_server import error_answer, parse_body, too_large
 from model_cards.serving.request_rules import CHECKED_ROUTES, RefusedRequestError, ServedModel, check_request
 
 # Headers of one connection, not of a request (RFC 9110, section 7.6.1), and those of a body that is packed anew.

@@ -1,7 +1,6 @@
 """An OpenAI-compatible server of the native engine: routes, access, and requests that wait for their turn."""
 
 import asyncio
-import hmac
 import json
 import socket
 import time
@@ -13,16 +12,10 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from evaluation.http_server import MAX_BODY_BYTES, address_of, has_token, running
 from evaluation.models.llama_server import ServerSettings
 from model_cards.serving.answer_forms import AnswerForm, Usage
-from model_cards.serving.http_server import (
-    MAX_BODY_BYTES,
-    address_of,
-    error_answer,
-    parse_body,
-    running,
-    too_large,
-)
+from model_cards.serving.http_server import error_answer, parse_body, too_large
 from model_cards.serving.native_model import Generation, NativeModel, Piece
 from model_cards.serving.native_requests import NativeRequest, read_request
 from model_cards.serving.request_rules import CHAT_ROUTES, RefusedRequestError
@@ -71,7 +64,7 @@ class NativeServer:
     @web.middleware
     async def _checked(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse clients without the key, and give every error the form of OpenAI's API."""
-        if request.path != HEALTH and not self._may_use(request):
+        if request.path != HEALTH and not has_token(request, self._api_key):
             headers = {"WWW-Authenticate": "Bearer"}
             return error_answer(401, "Invalid API Key", headers=headers, code="invalid_api_key")
         try:
@@ -80,13 +73,6 @@ class NativeServer:
             return error_answer(400, str(error), error.field, code=error.code)
         except web.HTTPRequestEntityTooLarge:
             return too_large()
-
-    def _may_use(self, request: web.Request) -> bool:
-        if self._api_key is None:
-            return True
-        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
-        # Takes equally long for every wrong key.
-        return hmac.compare_digest(given, f"Bearer {self._api_key}".encode())
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -191,4 +177,4 @@ def native_server(model: NativeModel, settings: ServerSettings, listener: socket
     """
     server = NativeServer(model, settings.api_key, settings.parallel)
     with running(listener, server.application()):
-        yield address_of(listener, settings)
+        yield address_of(listener, settings.host)

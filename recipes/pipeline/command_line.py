@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 
 from evaluation.exit_status import BAD_INPUT, INTERRUPTED, USER_ERRORS, one_line
 from evaluation.rust import SandboxUnavailable, ToolchainUnavailable
+from evaluation.rust.judging import JudgeUnavailable
 from evaluation.rust.sandbox.runner import OPT_IN, SandboxFailure
 from recipes.pipeline.file_names import PREPARED
 from recipes.pipeline.folder import (
@@ -40,7 +41,6 @@ from recipes.pipeline.stages.ouro import with_ouro_schedule
 from recipes.pipeline.start import check_before_dry_run, prepare_only, start
 from trainers.callbacks import TrainingDiverged
 from trainers.data.sources.registry import absolute_source
-from trainers.reinforcement.rewards import RewardUnavailable
 from trainers.stopping import OutOfTime, TimeLimit
 
 console = Console(highlight=False)
@@ -254,7 +254,7 @@ def _ending_in_one_line(recipe: Recipe, go_on: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         end_run(f"Interrupted.{how()}", INTERRUPTED)
-    except (TrainingDiverged, RewardUnavailable, ToolchainUnavailable, SandboxUnavailable, SandboxFailure) as error:
+    except (TrainingDiverged, JudgeUnavailable, ToolchainUnavailable, SandboxUnavailable, SandboxFailure) as error:
         end_run(f"Stopped: {str(error).rstrip('.')}.{how()}", 1)
     except torch.OutOfMemoryError as error:
         smaller = "--set training.micro_batch_size=1, --set training.checkpointing=group"

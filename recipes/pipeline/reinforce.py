@@ -1,7 +1,7 @@
 """Reinforcement learning on tasks that the compiler judges, measured before and after."""
 
 import math
-from contextlib import nullcontext
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from evaluation.loss_by_depth import loss_by_depth
 from evaluation.machine import Machine
 from evaluation.rust import HiddenTests, RustVerifier
 from evaluation.rust.crates.holes.hole_tests import HoleTests
-from evaluation.rust.crates.holes.hole_verifier import HoleVerifier
+from evaluation.rust.service.token import TOKEN_VARIABLE
 from modeling_nanochat import LoopLMForCausalLM
 from recipes.pipeline.continuous import continuous_evaluation
 from recipes.pipeline.file_names import TASKS_FILE
@@ -30,7 +30,8 @@ from trainers.data.tasks import load_tasks, measure_tasks, task_prompts
 from trainers.hardware import use_tf32
 from trainers.pretraining import last_complete_checkpoint, train_from
 from trainers.reinforcement.maxrl import MaxRLConfig, MaxRLTrainer
-from trainers.reinforcement.rewards import RustReward, with_empty_body
+from trainers.reinforcement.reward_rows import with_empty_body
+from trainers.reinforcement.rewards import RustReward
 from trainers.stopping import save_in_shards, time_limit_callbacks
 from trainers.training_time import TrainingTime, TrainingTimeCallback
 
@@ -90,7 +91,14 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
     micro_batch_size = stage.micro_batch_for(state.num_processes)
     logging_steps = max(1, min(10, stage.total_steps // 20))
     save_steps = logging_steps * max(1, min(recipe.training.save_steps, stage.total_steps // 4) // logging_steps)
-    reward = RustReward(stage.mode, stage.reward_threshold, crates=recipe.data.task_crates)
+    reward = RustReward(
+        stage.mode,
+        stage.reward_threshold,
+        crates=recipe.data.task_crates,
+        url=stage.judge_url,
+        judge_token=os.environ.get(TOKEN_VARIABLE),
+        on_judge_failure=stage.on_judge_failure,
+    )
     if recipe.hardware.tf32:
         use_tf32()
     checkpointing = recipe.training.checkpointing
@@ -150,14 +158,9 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
             max_new_tokens=stage.max_completion_length,
             batch_size=64,
         )
-        crates = recipe.data.task_crates
-        with (
-            RustVerifier(run_timeout=1.0) as verifier,
-            nullcontext() if crates is None else HoleVerifier(crates) as holes,
-            trainer.accelerator.autocast(),
-        ):
-            path = folder / "held_out" / f"{when}.jsonl"
-            return measure_tasks(trainer.policy, prepared.tokenizer, held_out, sampling, verifier, path, True, holes)
+        path = folder / "held_out" / f"{when}.jsonl"
+        with trainer.accelerator.autocast():
+            return measure_tasks(trainer.policy, prepared.tokenizer, held_out, sampling, reward.judge, path, True)
 
     checkpoint = last_complete_checkpoint(folder)
     if checkpoint is not None:
@@ -169,10 +172,10 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
     set_seed(recipe.training.seed, device_specific=True)
     train_from(trainer, checkpoint)
     trainer.save_model(str(folder / "model"))
-    reward.close()
     held_out_loss = loss_by_depth(trainer.policy, prepared.validation)
-    if before is not None:
-        after = measure("after")
+    after = measure("after") if before is not None else None
+    reward.close()
+    if before is not None and after is not None:
         taken = TrainingTime.read(folder, stage.total_steps)
         Reinforced(
             tasks=len(held_out),

@@ -53,7 +53,20 @@ ALLOWED_IN_RUST = {
     "arguments": {"judge"},
     "verifier": {"verdict", "sandbox", "rustc", "judge", "cache", "arguments"},
     "crates": {"verdict", "sandbox", "syntax", "rustc", "judge", "cache", "arguments"},
-    "command_line": {"verdict", "sandbox", "rustc", "judge", "cache", "verifier"},
+    "tests_text": {"judge", "crates"},
+    "judging": {"verdict", "judge", "crates", "tests_text", "verifier"},
+    "verifier_options": {"sandbox", "rustc", "verifier"},
+    "service": {
+        "verdict",
+        "sandbox",
+        "rustc",
+        "judge",
+        "arguments",
+        "tests_text",
+        "judging",
+        "verifier_options",
+    },
+    "command_line": {"verdict", "sandbox", "rustc", "judge", "cache", "verifier_options"},
 }
 # The model's folder is copied to the Hub by itself, and imports none of the other packages. One function of it does:
 # it looks for the native engine when `generate(engine="native")` is called, and raises a `ValueError` where there is

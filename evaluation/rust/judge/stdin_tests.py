@@ -1,7 +1,6 @@
 """Tests that run a whole program: what it reads from standard input, and what it must write to standard output."""
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -107,11 +106,6 @@ class StdinTests:
         """Return a text from which `from_text` makes equal tests: a line of JSON."""
         values = {KEY: [vars(case) for case in self.cases], "comparison": self.comparison}
         return json.dumps(values, ensure_ascii=False)
-
-    @classmethod
-    def is_text(cls, text: str) -> bool:
-        """Whether a text is meant as stdin tests rather than as Rust or hole tests."""
-        return text.lstrip().startswith("{") and re.search(rf'"{KEY}"\s*:', text) is not None
 
     @classmethod
     def from_text(cls, text: str) -> "StdinTests":

@@ -58,6 +58,15 @@ class MaxRL(Stage):
     reward_threshold: float = setting(
         "Share of a task's hidden tests that must pass for a reward.", default=1.0, gt=0, le=1
     )
+    judge_url: str | None = setting(
+        "Address of a judge (serve-judge) that compiles and runs the completions, whose token is in the environment "
+        "variable NANOCHAT_JUDGE_TOKEN; None for this machine.",
+        default=None,
+    )
+    on_judge_failure: Literal["stop", "local"] = setting(
+        'When that judge gives no answer, "stop" ends the run, and "local" lets this machine judge.',
+        default="stop",
+    )
     held_out_tasks: int = setting("Number of held-out tasks measured before and after.", default=64, ge=1)
     samples: int = setting("Completions of each held-out task.", default=8, ge=1)
     sample_steps: int = setting("Steps between two pages of completions and verdicts; 0 for none.", default=50, ge=0)

@@ -9,11 +9,11 @@ import openai
 import psutil
 import pytest
 
+from evaluation.http_server import MAX_BODY_BYTES
 from evaluation.models.llama_server import ServerSettings
 from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf.export import export_gguf
 from model_cards.serving.checked_server import checked_server
-from model_cards.serving.http_server import MAX_BODY_BYTES
 from model_cards.serving.looplm_server import open_model
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
 

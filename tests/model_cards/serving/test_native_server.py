@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import openai
 import pytest
 
+from evaluation.http_server import MAX_BODY_BYTES
 from evaluation.models.llama_server import ServerSettings, listening_socket
 from model_cards.__main__ import main
-from model_cards.serving.http_server import MAX_BODY_BYTES
 from model_cards.serving.native_model import load_native_model
 from model_cards.serving.native_server import native_server
 from runtime.settings import SamplingSettings

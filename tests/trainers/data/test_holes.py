@@ -108,7 +108,7 @@ def test_the_reward_judges_completions_of_hole_tasks_by_the_crates_tests(made, v
         "\n    if value < low {",
     ]
     reward = RustReward(workers=1, crates=verifier.crates.folder)
-    reward.hole_verifier = verifier
+    reward.judge.hole_verifier = verifier
     prompts, tests = [row["prompt"]] * len(completions), [row["tests"]] * len(completions)
     reward.check_rows(prompts, {"tests": tests})
     found = reward(prompts=prompts, completions=completions, tests=tests)

@@ -13,7 +13,7 @@ from trainers.data.synthetic.verified import task_of
 from trainers.data.tasks import load_tasks
 from trainers.data.tasks.mutants import constant, mutants
 from trainers.data.tasks.task import find_faults, first_cases
-from trainers.reinforcement.rewards import with_empty_body
+from trainers.reinforcement.reward_rows import with_empty_body
 
 
 @pytest.fixture(autouse=True)

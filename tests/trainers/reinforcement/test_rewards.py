@@ -5,8 +5,11 @@ from collections import defaultdict
 import pytest
 
 from evaluation.rust import RustVerifier, Verdict
+from evaluation.rust.judging import LocalJudge
 from evaluation.rust.verdict import CHECKS, CodeMetadata
-from trainers.reinforcement.rewards import GradedReward, RewardUnavailable, RustReward, program_of
+from trainers.reinforcement.graded_reward import GradedReward
+from trainers.reinforcement.reward_rows import program_of
+from trainers.reinforcement.rewards import RewardUnavailable, RustReward
 
 PROMPT = "/// The larger of both.\nfn larger(a: i32, b: i32) -> i32 {"
 SIGNATURE = "fn larger(a: i32, b: i32) -> i32;"
@@ -31,7 +34,7 @@ def verifier():
 def rewarded(completions, prompts=None, reward=None, verifier=None, **columns):
     reward = reward or RustReward(workers=1)
     if verifier is not None:
-        reward.verifier = verifier
+        reward.judge = LocalJudge(verifier)
     columns = {"signature": SIGNATURE, "checker": CHECKER} | columns
     extra, metrics = defaultdict(list), {}
     found = reward(
@@ -159,7 +162,7 @@ def test_a_tool_that_fails_for_some_scores_these_as_unknown_and_for_all_ends_the
         return answers.pop(0)
 
     reward = RustReward()
-    monkeypatch.setattr(reward.verifier, "verify", verify)
+    monkeypatch.setattr(reward.judge.verifier, "verify", verify)
     assert rewarded([RIGHT, RIGHT], reward=reward)[0] == [0.0, None]
     with pytest.raises(RewardUnavailable, match="can no longer be judged"):
         rewarded([RIGHT, RIGHT], reward=reward)
@@ -204,7 +207,7 @@ def test_bad_settings_are_refused(settings, rule):
 )
 def test_a_row_whose_prompt_nothing_can_complete_is_refused_by_its_number(verifier, prompt, reason):
     reward = RustReward(workers=1)
-    reward.verifier = verifier
+    reward.judge = LocalJudge(verifier)
     columns = {"signature": [SIGNATURE] * 2, "checker": [CHECKER] * 2}
     with pytest.raises(ValueError, match=f"row 1 must have a prompt that .*{reason}"):
         reward.check_rows([PROMPT, prompt], columns)
@@ -225,7 +228,7 @@ def test_a_row_whose_prompt_nothing_can_complete_is_refused_by_its_number(verifi
 )
 def test_a_prompt_may_end_anywhere_in_the_function_it_leaves_open(verifier, prompt):
     reward = RustReward(workers=1)
-    reward.verifier = verifier
+    reward.judge = LocalJudge(verifier)
     reward.check_rows([prompt], {"signature": [SIGNATURE], "checker": [CHECKER]})
 
 

@@ -11,13 +11,12 @@ from evaluation.generate import Prompt, generate
 from evaluation.generation_settings import GenerationSettings
 from evaluation.pass_at_k import pass_at_k
 from evaluation.results import Interval, share_interval
-from evaluation.rust import RustVerifier, Verdict
-from evaluation.rust.crates.holes.hole_tests import HoleTests
-from evaluation.rust.crates.holes.hole_verifier import HoleVerifier
+from evaluation.rust import Verdict
+from evaluation.rust.judging import Judge
 from evaluation.rust.syntax.answers import extract_rust
 from evaluation.rust.syntax.completion import completed_function
 from evaluation.samples import Sample
-from evaluation.scoring import ScoringUnavailable, verify_samples
+from evaluation.scoring import UNFINISHED, ScoringUnavailable
 from trainers.data.tasks.own_task import OwnTask
 from trainers.data.tasks.task import Task
 
@@ -54,18 +53,16 @@ def measure_tasks(
     tokenizer: PreTrainedTokenizerBase,
     tasks: Sequence[Task | OwnTask],
     sampling: GenerationSettings,
-    verifier: RustVerifier,
+    judge: Judge,
     path: Path,
     progress: bool = False,
-    hole_verifier: HoleVerifier | None = None,
 ) -> Solved:
     """
-    Generate completions for each task and verify them under the rules for rewards; all hidden tests must pass.
+    Generate completions for each task and judge them under the rules for rewards; all hidden tests must pass.
 
     Args:
-        tasks: All of them texts, or all of them conversations of one message.
+        judge: Gives the verdicts.
         path: File for the samples; an interrupted call continues it.
-        hole_verifier: Judges the answers to hole tasks.
 
     Raises:
         ScoringUnavailable: The compiler or the sandbox failed.
@@ -82,7 +79,7 @@ def measure_tasks(
         [_answer(task, sample, chat) for sample in samples[index * n : (index + 1) * n]]
         for index, task in enumerate(tasks)
     ]
-    verdicts = _verdicts(tasks, answers, verifier, hole_verifier)
+    verdicts = _verdicts(tasks, answers, judge)
     right = [
         {"".join(answer.split()) for answer, verdict in zip(*each, strict=True) if answer and verdict.ok}
         for each in zip(answers, verdicts, strict=True)
@@ -111,25 +108,14 @@ def _answer(task: Task | OwnTask, sample: Sample, chat: bool) -> str | None:
 
 
 def _verdicts(
-    tasks: Sequence[Task | OwnTask],
-    answers: Sequence[Sequence[str | None]],
-    verifier: RustVerifier,
-    hole_verifier: HoleVerifier | None,
+    tasks: Sequence[Task | OwnTask], answers: Sequence[Sequence[str | None]], judge: Judge
 ) -> list[list[Verdict]]:
-    pairs = list(zip(tasks, answers, strict=True))
-    judged = [(task.tests, each) for task, each in pairs if not isinstance(task.tests, HoleTests)]
-    programs = [each for _, each in judged]
-    verdicts = iter(
-        verify_samples(verifier, programs, [tests for tests, _ in judged], rules="reward") if judged else []
-    )
-    found = []
-    for task, each in pairs:
-        if not isinstance(task.tests, HoleTests):
-            found.append(next(verdicts))
-            continue
-        assert hole_verifier is not None, "there is a verifier where there are hole tests"
-        bodies = [body or "" for body in each]
-        found.append(hole_verifier.verify(bodies, [task.tests] * len(bodies)))
-        if any(verdict.status == "unavailable" for verdict in found[-1]):
-            raise ScoringUnavailable(f"nothing was scored: the verifier failed for task {task.id}")
-    return found
+    pairs = [(answer, task.tests) for task, each in zip(tasks, answers, strict=True) for answer in each]
+    pairs = [(answer, tests) for answer, tests in pairs if answer is not None]
+    found = judge.judge(*zip(*pairs, strict=True), "reward") if pairs else []
+    failed = [verdict for verdict in found if verdict.status == "unavailable"]
+    if failed:
+        reason = failed[0].diagnostics[0].message if failed[0].diagnostics else "no reason was given"
+        raise ScoringUnavailable(f"nothing was scored: the judge failed for {len(failed)} answers ({reason})")
+    remaining = iter(found)
+    return [[UNFINISHED if answer is None else next(remaining) for answer in each] for each in answers]

@@ -11,6 +11,7 @@ from evaluation.rust.crates.holes.hole_tests import HoleTests
 from evaluation.rust.judge.harness import publish
 from evaluation.rust.syntax.analysis import analyze
 from evaluation.rust.syntax.completion import completed_function, opened_function
+from evaluation.rust.tests_text import tests_from_text, tests_to_text
 
 Tests = HiddenTests | HoleTests | StdinTests
 OwnSplit = Literal["train", "held_out"]
@@ -113,7 +114,7 @@ class OwnTask:
             "prompt": self.prompt if isinstance(self.prompt, str) else [dict(each) for each in self.prompt],
             "signature": None if hidden is None else hidden.signature,
             "checker": None if hidden is None else hidden.checker,
-            "tests": None if hidden is not None else text_of_tests(self.tests),
+            "tests": None if hidden is not None else tests_to_text(self.tests),
             "tier": self.tier,
             "id": self.id,
             "family": self.family,
@@ -146,16 +147,9 @@ class OwnTask:
             # The line break behind the brace would be a token of its own, and is left to the model.
             value = value.rstrip()
         if name is None:
-            identity = json.dumps([value, text_of_tests(tests)], ensure_ascii=False)
+            identity = json.dumps([value, tests_to_text(tests)], ensure_ascii=False)
             name = sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return cls(str(name), value, tests, solution, given.get("tier", 0))
-
-
-def text_of_tests(tests: Tests) -> str:
-    """Return a text that tells tests from others."""
-    if isinstance(tests, HoleTests):
-        return tests.as_text()
-    return tests.to_text() if isinstance(tests, StdinTests) else f"{tests.signature}\n{tests.checker}"
 
 
 def _one_of(given: Mapping[str, Any], names: tuple[str, ...]) -> str:
@@ -180,15 +174,10 @@ def _tests_in(given: Mapping[str, Any]) -> Tests:
         return HoleTests(given["crate"], given["version"], given["function"], tuple(value))
     if not isinstance(value, str) or not isinstance(given.get("checker", ""), str):
         raise ValueError(f"{kind} must be a text, got {type(value).__name__}")
-    if kind == "signature":
-        tests = HiddenTests(value, given.get("checker", ""))
-    elif StdinTests.is_text(value):
-        return StdinTests.from_text(value)
-    elif HoleTests.is_text(value):
-        return HoleTests.parse(value)
-    else:
-        tests = HiddenTests.parse(value)
-    if tests.blank:
+    tests = HiddenTests(value, given.get("checker", "")) if kind == "signature" else tests_from_text(value)
+    if not isinstance(tests, Tests):
+        raise ValueError("tests must be hidden tests, hole tests or stdin tests, got tests to append to the code")
+    if isinstance(tests, HiddenTests) and tests.blank:
         raise ValueError("there must be a case, `check!(...)`, in checker or tests, got none")
     return tests
 

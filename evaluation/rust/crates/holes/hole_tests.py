@@ -46,11 +46,6 @@ class HoleTests:
         return json.dumps(values, ensure_ascii=False)
 
     @classmethod
-    def is_text(cls, text: str) -> bool:
-        """Whether a text is meant as hole tests rather than as Rust."""
-        return text.lstrip().startswith("{")
-
-    @classmethod
     def parse(cls, text: str) -> "HoleTests":
         """Return the tests that `as_text` wrote. Raises `ValueError`."""
         try:
