@@ -7,9 +7,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-vf = pytest.importorskip("verifiers.legacy")
-
-from evaluation.adapters.verifiers_tasks import load_environment
 from evaluation.rust import RustVerifier
 from evaluation.rust.judging import LocalJudge
 from tests.helpers.judge_service import TOKEN, serving
@@ -45,6 +42,9 @@ class Model(BaseHTTPRequestHandler):
 
 
 def test_answers_get_their_rewards_and_a_judge_that_is_gone_is_an_error(tmp_path, monkeypatch):
+    vf = pytest.importorskip("verifiers.legacy")
+    from evaluation.adapters.verifiers_tasks import load_environment
+
     for name, value in (("HF_ALLOW_CODE_EVAL", "1"), ("NANOCHAT_JUDGE_TOKEN", TOKEN), ("MODEL_KEY", "none")):
         monkeypatch.setenv(name, value)
     tasks = write_tasks(tmp_path / "tasks.jsonl")
