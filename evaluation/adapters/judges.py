@@ -7,8 +7,8 @@ from functools import cache
 from evaluation.rust import RustVerifier
 from evaluation.rust.judging import Judge, LocalJudge
 from evaluation.rust.sandbox.runner import require_consent
+from evaluation.rust.service.address import TOKEN_VARIABLE
 from evaluation.rust.service.client import RemoteJudge
-from evaluation.rust.service.token import TOKEN_VARIABLE
 
 RUN_TIMEOUT = 1.0
 """Seconds of processor time of a program with its tests, as in rewards."""

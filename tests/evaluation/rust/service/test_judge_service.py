@@ -134,6 +134,12 @@ def test_a_judge_with_other_settings_is_refused_at_the_start_and_when_it_comes_b
         remote.judge(ORDINARY, [ADD] * 2, "reward", 60)
 
 
+@pytest.mark.parametrize("url", ["judge:8090", "http://", "http://judge:x", "http://a b", "http://judge/?a=b"])
+def test_what_is_no_address_is_refused_before_anybody_is_asked(url):
+    with pytest.raises(ValueError, match="judge_url must be http://HOST:PORT"):
+        RemoteJudge(url)
+
+
 def test_other_machines_need_a_token():
     with pytest.raises(ValueError, match="needs an API key: set NANOCHAT_JUDGE_TOKEN"):
         listening_socket(ServerSettings("0.0.0.0"), "NANOCHAT_JUDGE_TOKEN")
