@@ -15,7 +15,7 @@ from evaluation.loss_by_depth import loss_by_depth
 from evaluation.machine import Machine
 from evaluation.rust import HiddenTests, RustVerifier
 from evaluation.rust.crates.holes.hole_tests import HoleTests
-from evaluation.rust.service.token import TOKEN_VARIABLE
+from evaluation.rust.service.address import TOKEN_VARIABLE
 from modeling_nanochat import LoopLMForCausalLM
 from recipes.pipeline.continuous import continuous_evaluation
 from recipes.pipeline.file_names import TASKS_FILE

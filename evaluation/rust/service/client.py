@@ -16,6 +16,7 @@ import httpx2
 from evaluation.rust.arguments import check_seconds
 from evaluation.rust.judge.batching import Rules
 from evaluation.rust.judging import SHORTEST_DEADLINE, Judge, JudgeSettings, JudgeUnavailable
+from evaluation.rust.service.address import checked_address
 from evaluation.rust.tests_text import AnyTests, tests_to_text
 from evaluation.rust.verdict import NOT_REACHED, Diagnostic, Verdict
 
@@ -124,10 +125,7 @@ class RemoteJudge:
         timeout: float = 60.0,
     ):
         check_seconds("timeout", timeout)
-        parts = httpx2.URL(url) if url.isascii() and " " not in url else httpx2.URL("")
-        if parts.scheme not in ("http", "https") or not parts.host:
-            raise ValueError(f"judge_url must be http://HOST:PORT or https://..., got {url!r}")
-        self.url = url.rstrip("/")
+        self.url = checked_address(url)
         self.timeout = timeout
         self._token = token
         self._make_fallback = fallback

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evaluation.options import add_command
 from evaluation.rust.sandbox.runner import OPT_IN
-from evaluation.rust.service.token import TOKEN_VARIABLE
+from evaluation.rust.service.address import TOKEN_VARIABLE
 from evaluation.rust.verifier_options import add_verifier_options, verifier_of
 
 

@@ -11,9 +11,9 @@ from evaluation.models.llama_server import ServerSettings, listening_socket
 from evaluation.rust.arguments import check_count
 from evaluation.rust.judging import LocalJudge
 from evaluation.rust.sandbox.runner import LEVELS, require_consent
+from evaluation.rust.service.address import TOKEN_VARIABLE
 from evaluation.rust.service.queue import JudgeQueue
 from evaluation.rust.service.server import HEALTH, JUDGE, judge_server
-from evaluation.rust.service.token import TOKEN_VARIABLE
 
 LOG_SECONDS = 10.0
 

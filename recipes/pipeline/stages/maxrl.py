@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from evaluation.rust.sandbox.runner import is_execution_allowed
+from evaluation.rust.service.address import checked_address
 from recipes.pipeline.fields import check, setting, settings
 from recipes.pipeline.stages.reinforced import Reinforced
 from recipes.pipeline.stages.stage import FINISHED, Stage, uses_fsdp
@@ -116,6 +117,8 @@ class MaxRL(Stage):
         rule = f"at least {2 * self.prompts_per_step}, for {self.name}.prompts_per_step={self.prompts_per_step}"
         enough = recipe.data.task_file is not None or recipe.data.tasks >= 2 * self.prompts_per_step
         check("data", "tasks", recipe.data.tasks, rule, enough)
+        if self.judge_url is not None:
+            checked_address(self.judge_url)
         longest = recipe.model.max_position_embeddings
         rule = f"below model.max_position_embeddings={longest}, which prompts need too"
         length = self.max_completion_length

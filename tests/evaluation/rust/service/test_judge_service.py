@@ -1,6 +1,8 @@
 """The judge behind a server answers as it does here, whatever happens to the server and whoever asks."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import httpx2
 import pytest
 
 from evaluation.models.llama_server import ServerSettings, listening_socket
-from evaluation.rust import HiddenTests
+from evaluation.rust import HiddenTests, Verdict
 from evaluation.rust.judging import JudgeSettings, JudgeUnavailable
 from evaluation.rust.service import client
 from evaluation.rust.service.client import RemoteJudge
@@ -132,6 +134,12 @@ def test_a_judge_with_other_settings_is_refused_at_the_start_and_when_it_comes_b
         remote.judge(ORDINARY, [ADD] * 2, "reward", 60)
 
 
+@pytest.mark.parametrize("url", ["judge:8090", "http://", "http://judge:x", "http://a b", "http://judge/?a=b"])
+def test_what_is_no_address_is_refused_before_anybody_is_asked(url):
+    with pytest.raises(ValueError, match="judge_url must be http://HOST:PORT"):
+        RemoteJudge(url)
+
+
 def test_other_machines_need_a_token():
     with pytest.raises(ValueError, match="needs an API key: set NANOCHAT_JUDGE_TOKEN"):
         listening_socket(ServerSettings("0.0.0.0"), "NANOCHAT_JUDGE_TOKEN")
@@ -145,6 +153,18 @@ def test_a_server_that_stays_away_says_nothing_about_the_code_and_this_machine_m
     with pytest.warns(UserWarning, match="this machine judges instead"):
         found = helped.judge(ORDINARY, [ADD] * 2, "reward", 60)
     assert [verdict.status for verdict in found] == ["valid", "tests_failed"]
+
+
+def test_the_documented_request_gets_the_documented_answer(served):
+    page = (ROOT / "docs" / "judge_service.md").read_text()
+    (command,) = re.findall(r"^curl .*?\}\'$", page, re.MULTILINE | re.DOTALL)
+    command = command.replace("http://127.0.0.1:8090", served[1])
+    environment = os.environ | {"NANOCHAT_JUDGE_TOKEN": TOKEN}
+    answer = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, check=True).stdout
+    values = json.loads(answer)
+    verdicts = [Verdict.from_dict(each) for each in values["verdicts"]]
+    assert [verdict.status for verdict in verdicts] == ["valid", "compilation_failed"]
+    assert values["late"] == [] and values["settings"]["rustc"] == verdicts[0].rustc
 
 
 def start_process(port, cache):
