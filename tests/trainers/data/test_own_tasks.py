@@ -58,7 +58,7 @@ def file(tmp_path):
         (STDIN | {"tier": 7}, "tier must be a whole number from 0 to 4, got 7"),
         ({"prompt": "fn g() {", "tests": "fn f();\ncheck!(true);"}, "no completion can add fn f"),
         ({"prompt": "fn f() {", "signature": "fn f();"}, "there must be a case, `check!(...)`"),
-        ({"prompt": "fn f() {", "tests": "{not json"}, "hole tests must be JSON"),
+        ({"prompt": "fn f() {", "tests": "{not json"}, "tests must be Rust or JSON"),
         ({"prompt": "fn f() {", "tests": ["a"]}, "must stand beside crate, version and function, got no crate"),
         (
             {"messages": [{"role": "assistant", "content": "?"}], "stdin_tests": CASES},

@@ -4,11 +4,10 @@ import tomllib
 
 import pytest
 
-from evaluation.rust import HiddenTests, RustVerifier, StdinCase, StdinTests
+from evaluation.rust import HiddenTests, RustVerifier, StdinCase, StdinTests, tests_text
 from evaluation.rust.crates.holes.hole_tests import HoleTests
 from evaluation.rust.judge.refusals import refusals
 from evaluation.rust.judge.stdin_tests import MAX_CASES, MAX_TEXT_BYTES
-from evaluation.rust.tests_text import tests_from_text
 from tests.helpers.paths import HELPERS
 
 HACKS = tomllib.loads((HELPERS / "stdin_hacks.toml").read_text())["hack"]
@@ -99,10 +98,10 @@ def test_tokens_allow_other_white_space_and_exact_does_not(stdout, exact, tokens
 
 def test_a_text_gives_equal_tests_and_is_not_taken_for_another_kind():
     tests = StdinTests((StdinCase("ä\r\n", '"stdin_tests": x'), StdinCase(" ", "\u2028")), "exact")
-    assert tests_from_text(tests.to_text()) == tests
+    assert tests_text.tests_from_text(tests.to_text()) == tests
     holes = HoleTests("a", "1", "f", ("stdin_tests", "stdin_tests:"))
-    assert tests_from_text(holes.as_text()) == holes
-    assert isinstance(tests_from_text('fn f() -> u8; check!(f() == 1); // "stdin_tests": []'), HiddenTests)
+    assert tests_text.tests_from_text(holes.as_text()) == holes
+    assert isinstance(tests_text.tests_from_text('fn f() -> u8; check!(f() == 1); // "stdin_tests": []'), HiddenTests)
 
 
 CASE = {"stdin": "1", "expected": "1"}
