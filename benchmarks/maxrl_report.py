@@ -69,6 +69,12 @@ def difference(one: list[float], other: list[float]) -> Interval:
     return bootstrap([a - b for a, b in zip(one, other, strict=True)])
 
 
+def mean_entropy(logs: list[dict]) -> float:
+    """Mean entropy of the steps that passed completions through the model; NaN without any."""
+    known = [log["entropy"] for log in logs if log["entropy"] is not None]
+    return statistics.mean(known) if known else float("nan")
+
+
 def percent(interval: Interval, sign: str = "") -> str:
     """Format a value with its interval."""
     return f"{interval.value:{sign}.1%} ({interval.low:{sign}.1%} to {interval.high:{sign}.1%})"
@@ -107,7 +113,7 @@ def write_report(options: argparse.Namespace, tasks: dict[str, list[Task]], path
             [
                 estimator,
                 *(f"{statistics.mean(log['groups/zero_variance'] for log in part):.0%}" for part in (begin, end)),
-                *(f"{statistics.mean(log['entropy'] for log in part):.2f}" for part in (begin, end)),
+                *(f"{mean_entropy(part):.2f}" for part in (begin, end)),
                 f"{sum(log['reward_seconds'] for log in logs) / sum(log['step_time'] for log in logs):.0%}",
                 f"{statistics.mean(seconds) / 60:.1f}",
             ]

@@ -65,7 +65,7 @@ def test_three_steps_end_with_the_completions_rewards_and_weights_of_judging_aft
 
 
 @pytest.mark.skipif(shutil.which("rustc") is None, reason="rustc is not installed")
-def test_the_native_engine_tells_each_end_once_and_samples_the_same(monkeypatch):
+def test_the_native_engine_tells_each_end_once_and_samples_the_same():
     tokenizer = prompts_tokenizer()
     rollouts = NativeRollouts(tokenizer, 1.0, 40, [tokenizer.eos_token_id], False)
     model, prompts = looped(tokenizer), [tokenizer(PROMPTS[0])["input_ids"]] * 60
