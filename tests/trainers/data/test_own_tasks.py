@@ -109,7 +109,7 @@ def test_columns_of_a_data_set_are_mapped_by_what_they_hold(file, tmp_path):
 def test_tasks_whose_tests_cannot_judge_are_refused_each_with_its_reason(verifier, file):
     good = ADD.replace("{loop}", LOOP)
     chance = good.replace(
-        "print!", "if std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0) % 3 > 0 { return }\nprint!"
+        "print!", "if std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0) % 20 > 0 { return }\nprint!"
     )
     value = {"prompt": "fn half(a: u8) -> u8 {", "solution": " if a > 4 { a / 2 } else { a } }"}
     rows = {

@@ -1,0 +1,95 @@
+"""The user's own tasks in a recipe: checked before anything is trained, kept, split by their ids, and trained on."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from transformers import PreTrainedTokenizerFast
+
+from evaluation.rust.sandbox.runner import CodeExecutionNotAllowed
+from recipes.__main__ import all_recipes
+from recipes.pipeline.data_settings import DataSettings
+from recipes.pipeline.file_names import OWN_TASKS_FILE
+from recipes.pipeline.run import finish
+from recipes.pipeline.run_tasks import RunTasks, check_conversations, read_run_tasks
+from recipes.pipeline.stages.maxrl import MaxRL
+from recipes.pipeline.stages.reinforced import Reinforced
+from recipes.pipeline.start import start
+from tests.helpers.tiny_recipe import tiny_recipe, with_later
+from trainers.data.tasks import OwnTask
+from trainers.data.tasks.own_files import write_own_tasks
+
+CASES = [{"stdin": "1", "expected": "1"}, {"stdin": "2", "expected": "2"}]
+ECHO = ' print!("{}", std::io::read_to_string(std::io::stdin()).unwrap()); }'
+
+
+def row(name, **columns):
+    return {"id": str(name), "prompt": f"// {name}\nfn main() {{", "stdin_tests": CASES} | columns
+
+
+def split_of(count, folder):
+    write_own_tasks([OwnTask.of_row(row(number)) for number in range(count)], folder / OWN_TASKS_FILE)
+    tasks = read_run_tasks(DataSettings(task_file="anything"), folder)
+    return {task.id for task in tasks.training}, {task.id for task in tasks.held_out}
+
+
+def test_a_task_stays_on_its_side_when_others_are_added(tmp_path):
+    training, held_out = split_of(200, tmp_path)
+    more_training, more_held_out = split_of(300, tmp_path)
+    assert training < more_training and held_out < more_held_out
+    assert 0.05 < len(held_out) / 200 < 0.15
+    assert len(split_of(2, tmp_path)[1]) == 1
+
+
+def test_conversations_and_texts_do_not_mix(tmp_path):
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(BPE()))
+    text = OwnTask.of_row(row("text"))
+    chats = [replace(text, id=str(count), prompt=({"role": "user", "content": "?"},) * count) for count in (1, 2)]
+    for others in ([text], [chats[1]]):
+        with pytest.raises(ValueError, match="all tasks of a run must be texts, or all conversations of one message"):
+            check_conversations(RunTasks([chats[0]], others), tokenizer)
+    with pytest.raises(ValueError, match="messages need a model whose tokenizer has a chat template"):
+        check_conversations(RunTasks([chats[0]], [chats[0]]), tokenizer)
+
+
+def test_faults_of_the_task_file_are_found_before_the_run_begins(tmp_path, monkeypatch):
+    recipe = with_later(tiny_recipe(tmp_path), MaxRL(total_steps=1, prompts_per_step=2, max_completion_length=8))
+    path = tmp_path / "tasks.jsonl"
+    path.write_text(json.dumps(row(1)) + "\n" + json.dumps(row(2, tier=9)))
+    recipe = recipe.changed(data={"task_file": str(path)})
+    monkeypatch.delenv("HF_ALLOW_CODE_EVAL", raising=False)
+    with pytest.raises(CodeExecutionNotAllowed, match="the solutions of the tasks in data.task_file"):
+        start(recipe)
+    monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
+    with pytest.raises(ValueError, match=r"tasks.jsonl, line 2: tier must be a whole number from 0 to 4, got 9"):
+        start(recipe)
+    assert [each.name for each in tmp_path.iterdir()] == ["tasks.jsonl"]
+    with pytest.raises(ValueError, match=r"data.task_crates must be left out without a task_file"):
+        recipe.changed(data={"task_file": None, "task_crates": tmp_path})
+
+
+@pytest.mark.slow
+def test_reinforcement_learning_trains_on_own_tasks_of_several_kinds(tmp_path, monkeypatch, capsys, no_clean_process):
+    monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
+    monkeypatch.setattr("sys.argv", ["recipes/debug.py"])
+    rust = {"prompt": "fn f(a: u8) -> u8 {", "tests": "fn f(a: u8) -> u8;\ncheck!(f(1) == 2);", "solution": " a + 1 }"}
+    wrong = row("wrong", solution=" }")
+    path = tmp_path / "tasks.jsonl"
+    rows = [rust, wrong, *(row(number, solution=ECHO) for number in range(6))]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    toy = all_recipes()["debug"].toy()
+    stages = tuple(stage for stage in toy.stages if stage.name != "tasks")
+    recipe = toy.changed(
+        data={"tasks": 0, "task_file": str(path), "synthetic_samples": 0, "verified_sample": 0},
+        training={"eval_prompts": 0},
+        stages=stages,
+        output_dir=tmp_path,
+    ).changed(export={"gguf": None}, maxrl={"mode": "tests", "max_completion_length": 8})
+    assert finish(recipe, start(recipe)) is None
+    told = " ".join(capsys.readouterr().out.split())
+    assert "7 tasks accepted (1 with Rust tests, 6 with stdin tests), 1 refused" in told
+    assert Reinforced.read(recipe.run_dir / "maxrl" / "finished.json").tasks == 1
+    path.unlink()
+    finish(recipe, start(recipe, resume=True))
