@@ -95,7 +95,7 @@ def test_two_hundred_clients_at_once_get_every_answer_and_each_code_is_judged_on
 def test_nothing_but_the_health_is_told_without_the_token(served):
     with httpx2.Client(base_url=served[1], trust_env=False) as http:
         for path in ("/judge", "/check-tests", "/other"):
-            for headers in ({}, {"Authorization": "Bearer a toke"}, {"Authorization": TOKEN}):
+            for headers in ({}, {"Authorization": "Bearer another"}, {"Authorization": TOKEN}):
                 assert http.post(path, content=b"{", headers=headers).status_code == 401
         health = http.get("/health").json()
     assert health["status"] == "ok" and health["settings"]["edition"] == "2021" and health["sandbox"]
