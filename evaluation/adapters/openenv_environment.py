@@ -4,27 +4,26 @@ task's hidden tests. Needs the package `openenv`.
 """
 
 import random
+from importlib import import_module
 from typing import Any
 from uuid import uuid4
 
-from openenv.core.env_server.http_server import create_fastapi_app
-from openenv.core.env_server.interfaces import Environment
-from openenv.core.env_server.types import Action, Observation, State
-
 from evaluation.adapters.judged_tasks import judged, read_tasks
 from evaluation.adapters.judges import judge_of
+
+openenv: Any = import_module("openenv.core.env_server")
 
 MAX_SESSIONS = 64
 """Episodes at the same time of a server."""
 
 
-class Answer(Action):
+class Answer(openenv.Action):
     """An answer: the message of a model, with the whole program in its last block of Rust."""
 
     text: str
 
 
-class Told(Observation):
+class Told(openenv.Observation):
     """
     A task, or what the judge says about an answer.
 
@@ -43,7 +42,7 @@ class JudgeFailed(RuntimeError):
     """The judge gave no verdict, which says nothing about the answer: the episode must not count."""
 
 
-class RustEnvironment(Environment[Answer, Told, State]):
+class RustEnvironment(openenv.Environment):
     """
     Tasks in Rust.
 
@@ -71,7 +70,7 @@ class RustEnvironment(Environment[Answer, Told, State]):
         self._deadline = deadline
         self._task = self._tasks[0]
         self._done = True
-        self._state = State()
+        self._state: Any = openenv.State()
 
     def reset(self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any) -> Told:
         """
@@ -84,7 +83,7 @@ class RustEnvironment(Environment[Answer, Told, State]):
         """
         index = kwargs.get("index")
         self._task = random.Random(seed).choice(self._tasks) if index is None else self._tasks[index]
-        self._state = State(episode_id=episode_id or str(uuid4()), step_count=0)
+        self._state = openenv.State(episode_id=episode_id or str(uuid4()), step_count=0)
         self._done = False
         return Told(prompt=self._task.question)
 
@@ -112,7 +111,7 @@ class RustEnvironment(Environment[Answer, Told, State]):
         )
 
     @property
-    def state(self) -> State:
+    def state(self) -> Any:
         """The episode and its number of answers."""
         return self._state
 
@@ -123,4 +122,4 @@ def application(tasks: str, judge_url: str | None = None, max_steps: int = 1, de
     def environment() -> RustEnvironment:
         return RustEnvironment(tasks, judge_url, max_steps, deadline)
 
-    return create_fastapi_app(environment, Answer, Told, max_concurrent_envs=MAX_SESSIONS)
+    return openenv.create_fastapi_app(environment, Answer, Told, max_concurrent_envs=MAX_SESSIONS)

@@ -6,14 +6,16 @@ task's hidden tests. Needs the package `verifiers`.
 import asyncio
 import json
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
-import verifiers as vf
 from datasets import Dataset
 
 from evaluation.adapters.judged_tasks import JudgedTask, judged, read_tasks
 from evaluation.adapters.judges import judge_of
 from evaluation.rust.judging import Judge, JudgeUnavailable
+
+vf: Any = import_module("verifiers")
 
 
 class RustEnv(vf.SingleTurnEnv):

@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 
 from evaluation.rust.crates.holes.hole_tests import HoleTests
 from evaluation.rust.crates.holes.hole_verifier import HoleVerifier
-from evaluation.rust.judge.batching import Rules
+from evaluation.rust.judge.batching import Rules, Tests
 from evaluation.rust.judge.checkers import HARNESS_VERSION
 from evaluation.rust.judge.harness import HiddenTests
 from evaluation.rust.tests_text import AnyTests
@@ -185,7 +185,7 @@ class LocalJudge:
         started = time.monotonic()
         if len(tests) != len(codes):
             raise ValueError(f"tests must be one for each code, got {len(tests)} for {len(codes)} codes")
-        snippets: dict[int, AnyTests] = {}
+        snippets: dict[int, Tests] = {}
         holes: dict[int, HoleTests] = {}
         for index, test in enumerate(tests):
             if isinstance(test, HoleTests):
@@ -193,17 +193,17 @@ class LocalJudge:
             else:
                 snippets[index] = test
         verdicts: dict[int, Verdict] = {}
-        for asked, verify in ((snippets, self.verifier.verify), (holes, self._verify_holes)):
-            if asked:
-                left = None if deadline is None else max(SHORTEST_DEADLINE, deadline - (time.monotonic() - started))
-                parts = [codes[index] for index in asked]
-                found = verify(parts, list(asked.values()), rules=rules, deadline=left)
-                verdicts |= zip(asked, found, strict=True)
+        if snippets:
+            parts = [codes[index] for index in snippets]
+            found = self.verifier.verify(parts, list(snippets.values()), rules=rules, deadline=deadline)
+            verdicts |= zip(snippets, found, strict=True)
+        if holes:
+            bodies = [codes[index] for index in holes]
+            left = None if deadline is None else max(SHORTEST_DEADLINE, deadline - (time.monotonic() - started))
+            with self._holes:
+                found = self.hole_verifier.verify(bodies, list(holes.values()), rules=rules, deadline=left)
+            verdicts |= zip(holes, found, strict=True)
         return [verdicts[index] for index in range(len(codes))]
-
-    def _verify_holes(self, bodies: Sequence[str], tests: Sequence[HoleTests], **options: Any) -> list[Verdict]:
-        with self._holes:
-            return self.hole_verifier.verify(bodies, tests, **options)
 
     def check_tests(self, tests: Sequence[AnyTests], progress: bool = False) -> None:
         self.verifier.check_tests([test for test in tests if isinstance(test, HiddenTests)], progress)

@@ -132,6 +132,7 @@ class RemoteJudge:
         self._fallback: Judge | None = None
         self._client: httpx2.Client | None = None
         self._process = os.getpid()
+        self._failed = False
         self._lock = threading.Lock()
         self.settings = self._connected()
         found = [] if expected is None else expected.differences(self.settings)
@@ -198,13 +199,14 @@ class RemoteJudge:
                 reason = str(failure)
                 if failure.busy:
                     attempts.answered()
-                elif attempts.silent > self.timeout and self._make_fallback is not None:
+                elif self._make_fallback is not None and (self._failed or attempts.silent > self.timeout):
                     return verdicts | self._judge_here(left, rules, attempts)
                 elif attempts.silent > self.timeout and math.isinf(attempts.left):
                     break
                 attempts.pause(failure.after)
                 continue
             attempts.answered()
+            self._failed = False
             verdicts |= {
                 pair: verdict
                 for index, (pair, verdict) in enumerate(zip(left, reached, strict=True))
@@ -216,6 +218,8 @@ class RemoteJudge:
 
     def _judge_here(self, left: Sequence[Pair], rules: Rules, attempts: _Attempts) -> dict[Pair, Verdict]:
         assert self._make_fallback is not None
+        # The next call asks the server once, and does not wait for it again.
+        self._failed = True
         with self._lock:
             if self._fallback is None:
                 warnings.warn(f"{self.url} gives no answer; this machine judges instead", stacklevel=2)

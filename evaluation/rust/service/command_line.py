@@ -31,7 +31,7 @@ def add_serve_judge(subcommands: "argparse._SubParsersAction[argparse.ArgumentPa
         "--capacity",
         type=int,
         default=4096,
-        help="maximum number of codes that wait or are judged; more get status 429",
+        help="maximum number of codes that wait or are judged, at least 1024; more get status 429",
     )
     # As in RustReward.
     add_verifier_options(parser, run_timeout=1.0)

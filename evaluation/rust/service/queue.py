@@ -149,7 +149,7 @@ class JudgeQueue:
 
     def _finished(self, batch: Sequence[Waiting], done: asyncio.Future[list[Outcome]]) -> None:
         self._batches.discard(done)
-        error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        error = done.exception()
         found: Sequence[Outcome] = [error] * len(batch) if error is not None else done.result()
         for each, outcome in zip(batch, found, strict=True):
             self._answer(each, outcome)

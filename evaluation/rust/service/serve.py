@@ -13,7 +13,7 @@ from evaluation.rust.judging import LocalJudge
 from evaluation.rust.sandbox.runner import LEVELS, require_consent
 from evaluation.rust.service.address import TOKEN_VARIABLE
 from evaluation.rust.service.queue import JudgeQueue
-from evaluation.rust.service.server import HEALTH, JUDGE, judge_server
+from evaluation.rust.service.server import HEALTH, JUDGE, MAX_ITEMS, judge_server
 
 LOG_SECONDS = 10.0
 
@@ -33,7 +33,8 @@ def serve_judge(make_judge: Callable[[], LocalJudge], settings: ServerSettings, 
         CodeExecutionNotAllowed: `HF_ALLOW_CODE_EVAL` is not 1.
         ToolchainUnavailable, SandboxUnavailable: Programs cannot be judged on this machine.
     """
-    check_count("capacity", capacity, 1)
+    # A smaller queue would have no room for a whole request.
+    check_count("capacity", capacity, MAX_ITEMS)
     require_consent()
     # SIGTERM as Ctrl-C. Background jobs of a shell ignore SIGINT by default.
     for number in (signal.SIGINT, signal.SIGTERM):

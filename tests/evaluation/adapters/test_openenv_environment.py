@@ -10,8 +10,7 @@ from tests.helpers.judged_tasks import BROKEN, RIGHT, WRONG, write_tasks
 
 def test_an_answer_may_be_repaired_and_a_judge_that_is_gone_gives_no_reward(tmp_path, monkeypatch):
     pytest.importorskip("openenv.core")
-    from starlette.testclient import TestClient
-
+    test_client = pytest.importorskip("starlette.testclient").TestClient
     from evaluation.adapters.openenv_environment import Answer, JudgeFailed, RustEnvironment, application
 
     monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
@@ -31,7 +30,7 @@ def test_an_answer_may_be_repaired_and_a_judge_that_is_gone_gives_no_reward(tmp_
             environment.reset()
             assert [environment.step(Answer(text=WRONG)).done for _ in range(3)] == [False, False, True]
             app = application(tasks, url, max_steps=2)
-            with TestClient(app) as client, client.websocket_connect("/ws") as socket:
+            with test_client(app) as client, client.websocket_connect("/ws") as socket:
                 socket.send_json({"type": "reset", "data": {}})
                 assert "fn larger" in str(socket.receive_json())
                 socket.send_json({"type": "step", "data": {"text": RIGHT}})

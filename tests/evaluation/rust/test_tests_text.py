@@ -31,7 +31,7 @@ def test_rust_as_text_is_hidden_tests():
     [
         ('{"signature": 1, "checker": ""}', "signature must be Rust as text, got int"),
         ('{"signature": "fn f();", "allow_unsafe": 1}', "allow_unsafe of hidden tests must be true or false, got 1"),
-        ('{"signature": "fn f();", "chekcer": ""}', "must have signature, checker and allow_unsafe"),
+        ('{"signature": "fn f();", "cases": ""}', "must have signature, checker and allow_unsafe"),
         ('{"appended": null}', "appended tests must be Rust as text"),
         ('{"code": ""}', "must have one of the fields signature, crate, stdin_tests, appended"),
         ("{" * 100_000, "tests must be Rust or JSON"),

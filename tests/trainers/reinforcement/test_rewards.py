@@ -158,11 +158,11 @@ def test_a_tool_that_fails_for_some_scores_these_as_unknown_and_for_all_ends_the
     failed = verdict("unavailable", check="not_reached")
     answers = [[verdict("refused"), failed], [verdict("valid")], [verdict("valid"), failed], [failed]]
 
-    def verify(codes, tests=None, **options):
+    def verify(self, codes, tests=None, **options):
         return answers.pop(0)
 
     reward = RustReward()
-    monkeypatch.setattr(reward.judge.verifier, "verify", verify)
+    monkeypatch.setattr(RustVerifier, "verify", verify)
     assert rewarded([RIGHT, RIGHT], reward=reward)[0] == [0.0, None]
     with pytest.raises(RewardUnavailable, match="can no longer be judged"):
         rewarded([RIGHT, RIGHT], reward=reward)
