@@ -12,6 +12,7 @@ class Method:
         name: Name in files and on the command line.
         title: Name in tables.
         estimator: `estimator` of `MaxRLConfig`.
+        pass_fraction: Whether the reward is the share of the hidden tests that pass, instead of 1 for all of them.
         curriculum: Whether prompts are sampled by how often they were solved.
         num_generations: Completions per prompt; the number of prompts per step follows.
         loop_credit: `loop_credit` of `MaxRLConfig`.
@@ -21,6 +22,7 @@ class Method:
     name: str
     title: str
     estimator: str
+    pass_fraction: bool = False
     curriculum: bool = True
     num_generations: int = 16
     loop_credit: str = "final"
@@ -34,6 +36,8 @@ METHODS = {
         Method("grpo", "GRPO", "grpo"),
         Method("rloo", "RLOO", "rloo"),
         Method("maxrl_unbiased", "MaxRL, unbiased", "maxrl_unbiased"),
+        Method("grpo_pass_fraction", "GRPO, share of tests", "grpo", pass_fraction=True),
+        Method("sft", "SFT on own successes", "sft"),
         Method("maxrl_even", "MaxRL, no curriculum", "maxrl", curriculum=False),
         Method("grpo_even", "GRPO, no curriculum", "grpo", curriculum=False),
         Method("maxrl_64", "MaxRL, groups of 64", "maxrl", num_generations=64),

@@ -184,7 +184,9 @@ def train(method: Method, seed: int, options: argparse.Namespace) -> None:
     measure = Measure(held_out, tokenizer, folder, every, sampling(8 if method.all_families else SAMPLES))
     trainer = MaxRLTrainer(
         model=loaded(start, options.num_loops),
-        reward_funcs=[RustReward(workers=1, cache_dir=str(options.output_dir / "verdicts"))],
+        reward_funcs=[
+            RustReward(workers=1, cache_dir=str(options.output_dir / "verdicts"), pass_fraction=method.pass_fraction)
+        ],
         args=MaxRLConfig(
             output_dir=str(folder),
             estimator=method.estimator,

@@ -24,9 +24,11 @@ def maxrl_advantages(
     | `maxrl_nobaseline` | n/k                   | 0           | 0        | 1     | n          |
     | `grpo`             | (1 - m)/s             | -m/s        | 0        | 0     | none       |
     | `rloo`             | (n - k)/(n - 1)       | -k/(n - 1)  | 0        | 0     | 1          |
+    | `sft`              | 1                     | 0           | 0        | 1     | 1          |
 
     where m = k/n and s is the sample standard deviation. `maxrl` is the form that the paper's authors run,
-    (r - mean)/mean. With two completions it is REINFORCE with a baseline, T = 1. `grpo` also takes graded rewards r
+    (r - mean)/mean. With two completions it is REINFORCE with a baseline, T = 1. `sft` is supervised fine-tuning on
+    the policy's own successes (rejection sampling), each with the same weight. `grpo` also takes graded rewards r
     from 0 to 1, such as the share of the tests that pass: (r - mean)/s.
 
     Args:
@@ -76,6 +78,8 @@ def maxrl_advantages(
             advantages = torch.where(k > 0, advantages, 0.0)
     elif estimator == "maxrl_nobaseline":
         advantages = n / some * success
+    elif estimator == "sft":
+        advantages = success
     else:
         mean = k / n.clamp(min=1)
         differences = torch.where(judged, success - mean, 0.0)

@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-Estimator = Literal["maxrl", "maxrl_unbiased", "maxrl_nobaseline", "grpo", "rloo"]
+Estimator = Literal["maxrl", "maxrl_unbiased", "maxrl_nobaseline", "grpo", "rloo", "sft"]
 ESTIMATORS: tuple[str, ...] = get_args(Estimator)
 
 LoopCredit = Literal["final", "uniform", "progressive", "exit_pdf"]

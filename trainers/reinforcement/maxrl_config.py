@@ -23,7 +23,7 @@ class MaxRLConfig(GRPOConfig):
 
     estimator: str = field(
         default="maxrl",
-        metadata={"help": "maxrl, maxrl_unbiased, maxrl_nobaseline, grpo or rloo"},
+        metadata={"help": "maxrl, maxrl_unbiased, maxrl_nobaseline, grpo, rloo or sft"},
     )
     loop_credit: str = field(
         default="final",

@@ -58,6 +58,7 @@ def test_expected_gradient_has_the_weight_of_the_closed_form(n: int, p: float):
     assert weight_of_gradient(n, p, "maxrl_unbiased") == pytest.approx(order(n, p), rel=1e-9)
     assert weight_of_gradient(n, p, "maxrl_nobaseline") == pytest.approx(order(n, p), rel=1e-9)
     assert weight_of_gradient(n, p, "rloo") == pytest.approx(1, rel=1e-9)
+    assert weight_of_gradient(n, p, "sft") == pytest.approx(1, rel=1e-9)
     assert weight_of_gradient(n, p, "grpo") == pytest.approx(grpo(n, p), rel=1e-9)
     known = dict(zip(("maxrl_unbiased", "maxrl", "grpo"), KNOWN[n, p], strict=True))
     assert known == {name: pytest.approx(weight_of_gradient(n, p, name), rel=1e-3) for name in known}
