@@ -26,7 +26,7 @@ def read_metrics(folder: Path) -> tuple[Logs, Logs]:
 
 def plot_losses(axis: Axes, logs: Logs, evaluations: Logs) -> None:
     """Plot the loss after each loop, or the objective where the losses were not logged, and that of held-out text."""
-    loops = range(1, logged_loops(logs) + 1)
+    loops = logged_loops(logs)
     for loop, color in zip(loops, ordered_colors(len(loops)), strict=True):
         axis.plot(*curve(logs, f"loop_{loop}_loss"), color=color, label=f"training, loop {loop}")
     if not loops:
@@ -55,9 +55,10 @@ def plot_exits(axis: Axes, logs: Logs, evaluations: Logs) -> None:
     legend_below(axis, columns=4)
 
 
-def logged_loops(logs: Logs) -> int:
-    """Number of loops whose loss the logs hold; 0 where only the objective was logged."""
-    return sum(name.startswith("loop_") and name.endswith("_loss") for name in logs[-1])
+def logged_loops(logs: Logs) -> list[int]:
+    """Return the loops, counted from 1, whose loss the logs hold; none where only the objective was logged."""
+    numbers = (name.removeprefix("loop_").removesuffix("_loss") for name in logs[-1] if name.endswith("_loss"))
+    return sorted(int(number) for number in numbers if number.isdigit())
 
 
 def curve(logs: Logs, name: str, factor: float = 1.0) -> tuple[list[int], list[float]]:

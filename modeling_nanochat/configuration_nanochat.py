@@ -342,6 +342,19 @@ class LoopLMConfig(PreTrainedConfig):
             parts.append(str(self.num_coda_layers))
         return " + ".join(parts)
 
+    @property
+    def predicts_last_alone(self) -> bool:
+        """
+        Whether training computes the predictions of the last loop alone: with a coda, which earlier loops would apply
+        for nothing, where their losses have no weight.
+        """
+        return self.num_coda_layers > 0 and self.loop_loss == "final"
+
+    @property
+    def predicted_loops(self) -> int:
+        """Number of loops, the last ones, whose predictions training computes."""
+        return 1 if self.predicts_last_alone else self.num_loops
+
     def num_cache_slots(self, loops: int) -> int:
         """Return the number of cache slots that hold keys and values after passes with this number of loops."""
         return self.slot_layout.count(1 if self.kv_reuse == "last" else loops)

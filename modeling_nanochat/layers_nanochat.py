@@ -98,10 +98,8 @@ class LoopLMAttention(TernaryHost):
         """
         input_shape = hidden_states.shape[:-1]
         heads_shape = (*input_shape, -1, self.head_dim)
-        with shared_input():
-            query = self.q_proj(hidden_states).view(heads_shape)
-            key = self.k_proj(hidden_states).view(heads_shape)
-            value = self.v_proj(hidden_states).view(heads_shape).transpose(1, 2)
+        query, key, value = (projected.view(heads_shape) for projected in self.projections(hidden_states))
+        value = value.transpose(1, 2)
         if self.q_norm is not None and self.k_norm is not None:
             query, key = self.q_norm(query), self.k_norm(key)
         query, key = apply_rotary_pos_emb(query.transpose(1, 2), key.transpose(1, 2), *position_embeddings)
@@ -115,6 +113,11 @@ class LoopLMAttention(TernaryHost):
             slot, query, key, value, attention_mask, dropout=0.0, scaling=self.scaling, **kwargs
         )
         return self.o_proj(output.reshape(*input_shape, -1).contiguous()), weights
+
+    def projections(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return queries, keys and values of all heads, each `(batch, seq, width)`, before norms and rotation."""
+        with shared_input():
+            return self.q_proj(hidden_states), self.k_proj(hidden_states), self.v_proj(hidden_states)
 
 
 class LoopLMMLP(TernaryHost):
@@ -194,6 +197,10 @@ class LoopLMDecoderLayer(GradientCheckpointingLayer):
 
         hidden_states = self.attention_residual(hidden_states, attention_branch)
         return self.mlp_residual(hidden_states, mlp_branch)
+
+    def attention_projections(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return [`LoopLMAttention.projections`] for an input of this block, computed eagerly."""
+        return self.self_attn.projections(self.input_layernorm(self.attention_residual.read(hidden_states)))
 
     def ternary_layers(self) -> list[BitLinear | PackedBitLinear]:
         """Return the ternary layers of this block, including those that an adapter wraps."""

@@ -185,7 +185,7 @@ class LoopLoss:
         loss: The loss to minimize, a sum over tokens divided by `num_items`.
         ce_loss: Cross-entropy part of the loss.
         entropy_penalty: `log T - H(p)`, before it is weighted; 0 if all loops are equally likely.
-        loop_losses: Cross-entropy of the predictions of each loop, of shape `(loops,)`.
+        loop_losses: Cross-entropy of the predictions of each loop whose hidden states were given, of shape `(loops,)`.
     """
 
     loss: torch.Tensor
@@ -211,7 +211,7 @@ def loop_loss(
 
     Args:
         loop_hidden_states: Hidden states after the final norm for each of the T loops, of shape
-            `(batch, seq, hidden)`.
+            `(batch, seq, hidden)`; those of the last loop suffice for `form="final"`.
         head: Linear layer from hidden to vocab.
         shift_labels: Labels of the next tokens, of shape `(batch, seq)`.
         exit_log_probs: Log of the exit distribution, of shape `(batch, seq, T)` in fp32.
@@ -220,7 +220,7 @@ def loop_loss(
         num_items: Divisor of the sum over tokens; the default is the number of labels. With gradient accumulation it
             is the number of labels in the whole batch.
     """
-    loops = len(loop_hidden_states)
+    loops = exit_log_probs.shape[-1]
     labels = shift_labels.reshape(-1)
     valid = labels != IGNORE_INDEX
     num_valid = valid.sum().clamp(min=1)
@@ -238,7 +238,8 @@ def loop_loss(
         ones = torch.ones_like(labels, dtype=torch.float32)[None]
         ce_sum, last_losses = chunked_cross_entropy(hidden_states[-1:], head, labels, ones)
         with torch.no_grad():
-            _, losses = chunked_cross_entropy(hidden_states[:-1], head, labels, ones.expand(loops - 1, -1))
+            earlier = hidden_states[:-1]
+            _, losses = chunked_cross_entropy(earlier, head, labels, ones.expand(len(earlier), -1))
         losses = torch.cat([losses, last_losses])
     entropy_sum = torch.where(valid, entropy, 0.0).sum()
     uniform_sum = log(loops) * num_valid

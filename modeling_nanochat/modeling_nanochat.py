@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -91,7 +91,7 @@ class LoopLMModel(WeightCacheMixin, LoopLMPreTrainedModel):
         num_loops: int | None = None,
         exit_threshold: float | None = None,
         exit_at_loop: int | None = None,
-        output_loop_states: bool = False,
+        output_loop_states: bool | Literal["last"] = False,
         prompt_length: int | None = None,
         finished: torch.BoolTensor | None = None,
         **kwargs,
@@ -111,8 +111,9 @@ class LoopLMModel(WeightCacheMixin, LoopLMPreTrainedModel):
                 the pass that finds the cache empty) always run all loops, as do all tokens in training and without a
                 cache.
             exit_at_loop: Stop after this loop, counted from 1, for all tokens.
-            output_loop_states: Whether to return the hidden states that the head reads after each loop. With a coda
-                there is no cache then.
+            output_loop_states: Whether to return the hidden states that the head reads after each loop, or with
+                `"last"` only those after the last one, which take one pass through a coda. With a coda and the states
+                of each loop there is no cache.
             prompt_length: Number of tokens at the start of the cache that run all loops with `exit_threshold`, even
                 if the prompt comes in several passes or together with other tokens.
             finished (`torch.BoolTensor` of shape `(batch,)`): Rows that have ended. With `exit_threshold`, no loop is
@@ -126,7 +127,8 @@ class LoopLMModel(WeightCacheMixin, LoopLMPreTrainedModel):
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("You must give exactly one of input_ids and inputs_embeds.")
         past_key_values = given_cache(past_key_values, kwargs)
-        if output_loop_states and self.config.num_coda_layers > 0:
+        every_loop, last_loop = output_loop_states is True, output_loop_states == "last"
+        if every_loop and self.config.num_coda_layers > 0:
             if past_key_values is not None:
                 raise ValueError(
                     "past_key_values must be None with labels or output_loop_states=True in a model with a coda: it "
@@ -205,7 +207,7 @@ class LoopLMModel(WeightCacheMixin, LoopLMPreTrainedModel):
             gate_logits.append(self._gate_logits(normed_state))
             all_exited = early_exit is not None and early_exit.after_loop(hidden_states, gate_logits[-1])
             is_last = all_exited or loop == loops - 1
-            if (coda or early_exit is not None) and (is_last or output_loop_states):
+            if (coda or early_exit is not None) and (is_last or every_loop):
                 read_states = hidden_states
                 if early_exit is not None:
                     assert early_exit.state is not None, "a loop was applied"
@@ -213,7 +215,7 @@ class LoopLMModel(WeightCacheMixin, LoopLMPreTrainedModel):
                 if coda:
                     read_states = run(coda, read_states, loop=0)
                 loop_state = self.norm(collapse_streams(read_states, num_streams))
-            if output_loop_states:
+            if every_loop or (last_loop and is_last):
                 loop_hidden_states.append(loop_state)
             if self.training and num_streams > 1 and is_last:
                 divergence = stream_divergence(hidden_states, attention_mask)
@@ -235,7 +237,8 @@ class LoopLMModel(WeightCacheMixin, LoopLMPreTrainedModel):
             pass_cache.fill_deeper_slots(loop + 1, loops)
             loops_used = early_exit.loops_used
             gate_logits, exit_pdf = early_exit.distribution(gate_logits, loops)
-            loop_hidden_states += [loop_state] * (loops - len(loop_hidden_states))
+            if every_loop:
+                loop_hidden_states += [loop_state] * (loops - len(loop_hidden_states))
         cache_field: dict[str, Any] = {CACHE_NAME: past_key_values}
         return LoopLMModelOutput(
             last_hidden_state=loop_state,
@@ -348,7 +351,7 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, LoopLMGenerationMixin):
         num_loops: int | None = None,
         exit_threshold: float | None = None,
         exit_at_loop: int | None = None,
-        output_loop_states: bool = False,
+        output_loop_states: bool | Literal["last"] = False,
         prompt_length: int | None = None,
         finished: torch.BoolTensor | None = None,
         **kwargs,
@@ -379,6 +382,10 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, LoopLMGenerationMixin):
             raise ValueError(NO_LABELS)
         if return_logits is None:
             return_logits = shift_labels is None or not self.training
+        loop_states = output_loop_states
+        if shift_labels is not None:
+            last_alone = self.training and self.config.predicts_last_alone and output_loop_states is not True
+            loop_states = "last" if last_alone else True
 
         outputs = self.model(
             input_ids=input_ids,
@@ -390,7 +397,7 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, LoopLMGenerationMixin):
             num_loops=num_loops,
             exit_threshold=exit_threshold if shift_labels is None else 1.0,
             exit_at_loop=exit_at_loop,
-            output_loop_states=output_loop_states or shift_labels is not None,
+            output_loop_states=loop_states,
             prompt_length=prompt_length,
             finished=finished,
             **kwargs,
@@ -418,9 +425,18 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, LoopLMGenerationMixin):
             exit_pdf=outputs.exit_pdf,
             loops_used=outputs.loops_used,
             gate_logits=outputs.gate_logits,
-            loop_hidden_states=outputs.loop_hidden_states if output_loop_states else None,
+            loop_hidden_states=_returned(outputs.loop_hidden_states, output_loop_states),
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             stream_divergence=outputs.stream_divergence,
             **{CACHE_NAME: getattr(outputs, CACHE_NAME)},
         )
+
+
+def _returned(
+    states: tuple[torch.Tensor, ...] | None, wanted: bool | Literal["last"]
+) -> tuple[torch.Tensor, ...] | None:
+    """The hidden states that the caller wants, of those that the loss needed."""
+    if states is None or not wanted:
+        return None
+    return states[-1:] if wanted == "last" else states

@@ -31,7 +31,8 @@ class LoopLMModelOutput(ModelOutput):
             With early exit, the last loop that a token ran has the remaining probability and later ones have 0.
         loops_used (`torch.LongTensor` of shape `(batch, seq)`): Number of loops that each token ran.
         loop_hidden_states (`tuple[torch.FloatTensor]`): With `output_loop_states=True`, the hidden states after the
-            final norm for each loop, each of shape `(batch, seq, hidden)`. Tokens that have exited keep theirs.
+            final norm for each loop, each of shape `(batch, seq, hidden)`; with `"last"`, only those of the last
+            one. Tokens that have exited keep theirs.
         stream_divergence (`torch.FloatTensor` of shape `()`): In training with several streams, the norm of their
             deviation from their mean after the last loop over the norm of the streams, without gradient; 0 if all
             streams are equal.
@@ -63,7 +64,7 @@ class LoopLMCausalLMOutput(ModelOutput):
         entropy_penalty (`torch.FloatTensor` of shape `()`): Entropy part of the loss, before it is weighted: mean over
             the labels in nats, without gradient.
         loop_losses (`torch.FloatTensor` of shape `(loops,)`): Mean cross-entropy of the predictions of each loop, in
-            nats, without gradient.
+            nats, without gradient; in training with a coda and `loop_loss="final"`, of the last loop alone.
     """
 
     loss: torch.Tensor | None = None

@@ -24,11 +24,19 @@ def _sum(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
     return total
 
 
+def _weighted_sum(weights: torch.Tensor, parts: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    return _sum([weights[..., index, None] * part for index, part in enumerate(parts)])
+
+
 class PlainResidual(nn.Module):
     """Plain residual connection `x + F(x)`, for one stream."""
 
     def forward(self, hidden_states: torch.Tensor, branch: Branch) -> torch.Tensor:
         return hidden_states + branch(hidden_states)
+
+    def read(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Return the input of the branch."""
+        return hidden_states
 
 
 class ResidualStreams(nn.Module):
@@ -119,8 +127,7 @@ class ResidualStreams(nn.Module):
         parts = streams.unbind()
         pre, post, mixing = self.coefficients(streams)
         indices = range(self.num_streams)
-        branch_input = _sum([pre[..., i, None] * parts[i] for i in indices]).to(streams.dtype)
-        branch_output = branch(branch_input)
+        branch_output = branch(_weighted_sum(pre, parts).to(streams.dtype))
         return torch.stack(
             [
                 (_sum([mixing[..., i, j, None] * parts[j] for j in indices]) + post[..., i, None] * branch_output).to(
@@ -129,6 +136,11 @@ class ResidualStreams(nn.Module):
                 for i in indices
             ]
         )
+
+    def read(self, streams: torch.Tensor) -> torch.Tensor:
+        """Return the input of the branch for streams `(n, batch, seq, hidden)`, of shape `(batch, seq, hidden)`."""
+        pre, _, _ = self.coefficients(streams)
+        return _weighted_sum(pre, streams.unbind()).to(streams.dtype)
 
 
 def expand_streams(hidden_states: torch.Tensor, num_streams: int) -> torch.Tensor:

@@ -5,7 +5,7 @@ import math
 import torch
 from torch.nn import functional as F
 
-from modeling_nanochat import LoopLMForCausalLM
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from modeling_nanochat.exit_nanochat import exit_entropy, exit_log_probabilities
 from modeling_nanochat.loss_nanochat import IGNORE_INDEX, chunked_cross_entropy
 from trainers.pretraining import LoopLMTrainer, labels_of
@@ -58,6 +58,11 @@ class GateTrainer(LoopLMTrainer):
         if self.model.config.num_loops < 2:
             raise ValueError(f"num_loops must be at least 2 to train the gate, got {self.model.config.num_loops}")
         freeze_all_but_gate(self.model)
+
+    def counted_config(self) -> LoopLMConfig:
+        # The predictions of all loops are compared.
+        config = self.model.config
+        return type(config).from_dict(config.to_dict() | {"loop_loss": "expected"})
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         labels = labels_of(inputs).reshape(-1)

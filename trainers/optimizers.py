@@ -307,3 +307,19 @@ def muon_and_lion(
         },
     ]
     return MuonAndLion([group for group in groups if group["params"]])
+
+
+def give_own_lr(optimizer: Optimizer, parameter: nn.Parameter, name: str, multiplier: float) -> None:
+    """
+    Move a parameter into a parameter group of its own, with the settings of its former group and another learning
+    rate. A schedule must be made afterwards.
+
+    Args:
+        optimizer: Optimizer of the parameter.
+        parameter: The parameter.
+        name: Name of the new group, in its entry `name`.
+        multiplier: Factor of the learning rate.
+    """
+    group = next(group for group in optimizer.param_groups if any(each is parameter for each in group["params"]))
+    group["params"] = [each for each in group["params"] if each is not parameter]
+    optimizer.add_param_group(group | {"params": [parameter], "name": name, "lr": multiplier * group["lr"]})

@@ -24,7 +24,7 @@ def plot_metrics(folder: Path) -> Path | None:
     names = {name for entry in logs for name in entry}
     plots: list[tuple[Callable[[Axes, Logs, Logs], None], set[str]]] = [
         (plot_losses, {"loss"}),
-        (_plot_differences, {"loop_2_loss"}),
+        (_plot_differences, {"loop_1_loss", "loop_2_loss"}),
         (plot_exits, {"exit_1"}),
         (_plot_learning_rates, {"learning_rate"}),
         (_plot_ternary_weights, {"zero_weights"}),
@@ -42,7 +42,7 @@ def plot_metrics(folder: Path) -> Path | None:
 
 
 def _plot_differences(axis: Axes, logs: Logs, evaluations: Logs) -> None:
-    loops = range(1, logged_loops(logs) + 1)
+    loops = logged_loops(logs)
     later = list(zip(loops, ordered_colors(len(loops)), strict=True))[1:]
     axis.axhline(0, color="black", linewidth=1)
     for loop, color in later:

@@ -17,16 +17,17 @@ from torch.distributed.fsdp import FSDPModule
 from torch.optim import Optimizer
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
-from modeling_nanochat import LoopLMCausalLMOutput, is_looplm
+from modeling_nanochat import LoopLMCausalLMOutput, LoopLMConfig, is_looplm
 from modeling_nanochat.loss_nanochat import IGNORE_INDEX, next_labels
 from modeling_nanochat.recomputation_nanochat import GRANULARITIES
 from trainers.hardware import has_fast_bf16, has_no_accelerator, peak_flops, use_tf32
-from trainers.optimizers import muon_and_lion
+from trainers.optimizers import give_own_lr, muon_and_lion
 from trainers.stopping import OutOfTime, TimeLimitCallback
 from trainers.ternary_schedule import TernarySchedule, TernaryScheduleCallback
 from trainers.training_statistics import LoopStatistics, TernaryStatistics, TokenCounter, training_flops_per_token
 from trainers.versions import warn_of_untested_torch
 
+LOOP_SCALE = "loop_scale"
 SAVED_BYTES_PER_TRAINED_PARAMETER = 16  # weight, two moments and a margin, in fp32
 
 
@@ -47,6 +48,10 @@ class LoopLMTrainingArguments(TrainingArguments):
     lion_impl: str = field(
         default="bitsandbytes",
         metadata={"help": "Lion by bitsandbytes, bitsandbytes_8bit or torch; always torch for sharded parameters"},
+    )
+    loop_scale_lr_multiplier: float = field(
+        default=1.0,
+        metadata={"help": "factor of the learning rate of loop_scale, of a model with loop_update=scaled"},
     )
     min_lr_ratio: float = field(
         default=0.0, metadata={"help": "learning rate at the end of the schedule, as a fraction of each group's peak"}
@@ -84,7 +89,7 @@ class LoopLMTrainingArguments(TrainingArguments):
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        for name in ("muon_lr", "lion_lr", "learning_rate"):
+        for name in ("muon_lr", "lion_lr", "learning_rate", "loop_scale_lr_multiplier"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be above 0 and finite, got {getattr(self, name)!r}")
         if not 0 <= self.min_lr_ratio <= 1:
@@ -144,6 +149,11 @@ class LoopLMTrainer(Trainer):
                 "fsdp needs GPUs and accelerate's FSDP launch (recipes/launch/fsdp2_2.yaml): without them nothing is "
                 "sharded"
             )
+        if self.args.loop_scale_lr_multiplier != 1 and config.loop_update != "scaled":
+            raise ValueError(
+                'loop_scale_lr_multiplier must be 1 for a model without a loop scale (loop_update="scaled"), got '
+                f"{self.args.loop_scale_lr_multiplier}"
+            )
         schedule = self.args.ternary_weights()
         schedule.check(config)
         _check_rows(self.train_dataset, config.max_position_embeddings)
@@ -166,11 +176,16 @@ class LoopLMTrainer(Trainer):
             model = self.model if model is None else model
             arguments = self.args.muon_lr, self.args.lion_lr, self.args.weight_decay, self.args.lion_impl
             self.optimizer = muon_and_lion(model, *arguments)
-        return super().create_optimizer(model)
+        optimizer = super().create_optimizer(model)
+        multiplier, trained = self.args.loop_scale_lr_multiplier, self.model if model is None else model
+        scales = [each for name, each in trained.named_parameters() if name.endswith(LOOP_SCALE)]
+        if multiplier != 1 and scales and scales[0].requires_grad:
+            give_own_lr(optimizer, scales[0], LOOP_SCALE, multiplier)
+        return optimizer
 
     def get_decay_parameter_names(self, model) -> list[str]:
         """Names of the parameters with weight decay in AdamW: neither norms nor biases, nor the scale of the loops."""
-        return [name for name in super().get_decay_parameter_names(model) if not name.endswith("loop_scale")]
+        return [name for name in super().get_decay_parameter_names(model) if not name.endswith(LOOP_SCALE)]
 
     def _prepare_inputs(self, inputs):
         _check_length("a batch", inputs["input_ids"].shape[1], self.model.config.max_position_embeddings)
@@ -207,17 +222,21 @@ class LoopLMTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
             logs = logs | self._loop_statistics.take(self.accelerator)  # every process logs
-            if self.args.optimizer == "muon_lion":
-                logs |= self._learning_rates(logs["learning_rate"])
+            logs |= self._learning_rates(logs["learning_rate"])
             logs |= self._ternary_statistics.measure(self.model, self.state.global_step, self.state.max_steps)
             logs |= self._speed()
         super().log(logs, start_time)
 
     def _learning_rates(self, logged: float) -> dict[str, float]:
-        """Learning rate of every kind of parameter group at the logged step; `logged` is that of the first group."""
-        peaks = {f"{group['kind']}_lr": group["initial_lr"] for group in self.optimizer.param_groups}
-        shape = logged / next(iter(peaks.values()))
-        return {name: peak * shape for name, peak in peaks.items()}
+        """
+        Learning rates at the logged step of every kind of group in Muon and Lion, and of a loop scale with one of its
+        own; `logged` is that of the first group.
+        """
+        groups = self.optimizer.param_groups
+        names = [group["name"] if "name" in group else group.get("kind") for group in groups]
+        shape = logged / groups[0]["initial_lr"]
+        named = zip(names, groups, strict=True)
+        return {f"{name}_lr": shape * group["initial_lr"] for name, group in named if name is not None}
 
     def _speed(self) -> dict[str, float]:
         self._count_tokens()
@@ -226,13 +245,17 @@ class LoopLMTrainer(Trainer):
         now = time.perf_counter()
         if tokens and self._last_log is not None:
             speed = tokens / (now - self._last_log)
-            flops = speed * training_flops_per_token(self.model.config, row_length)
+            flops = speed * training_flops_per_token(self.counted_config(), row_length)
             found |= {"tokens_per_second": speed, "model_tflops": flops / 1e12}
             peak = peak_flops()
             if peak is not None:
                 found["mfu"] = flops / (peak * self.args.world_size)
         self._last_log = now
         return found
+
+    def counted_config(self) -> LoopLMConfig:
+        """Configuration whose own objective needs the predictions that this training computes, to count FLOPs."""
+        return self.model.config
 
     def _count_tokens(self) -> None:
         """Add the new tokens to the state, which checkpoints save. The Trainer's own count synchronizes every step."""

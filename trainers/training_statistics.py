@@ -38,7 +38,9 @@ class LoopStatistics:
         each = {f"exit_{loop}": share for loop, share in enumerate(exit_pdf.unbind(-1), start=1)}
         each["mean_exit_loop"] = mean_exit_loop(exit_pdf)
         each["exit_entropy"] = -torch.xlogy(exit_pdf, exit_pdf).sum(dim=-1)
-        means = {f"loop_{loop}_loss": loss for loop, loss in enumerate(outputs.loop_losses.detach(), start=1)}
+        losses = outputs.loop_losses.detach()
+        first = exit_pdf.shape[-1] - len(losses) + 1
+        means = {f"loop_{loop}_loss": loss for loop, loss in enumerate(losses, start=first)}
         means |= further or {}
         if outputs.entropy_penalty is not None:
             means["entropy_penalty"] = outputs.entropy_penalty
@@ -140,15 +142,16 @@ class TernaryStatistics:
 
 
 def training_applications(config: LoopLMConfig) -> int:
-    """Number of applications of a block to a token in training, where the coda follows every loop."""
+    """Number of applications of a block to a token in training; the coda follows loops that have a loss."""
     prelude, core, coda = config.slot_layout
-    return prelude + config.num_loops * (core + coda)
+    return prelude + config.num_loops * core + config.predicted_loops * coda
 
 
 def training_flops_per_token(config: LoopLMConfig, seq_len: float) -> float:
     """
     Floating-point operations per token of forward and backward: 6 per weight and use, with coda and head used after
-    every loop, and causal attention in rows of `seq_len` tokens. Recomputation by checkpointing does not count.
+    every loop that has a loss, and causal attention in rows of `seq_len` tokens. Recomputation by checkpointing does
+    not count.
     """
     queries = config.num_attention_heads * config.head_dim
     keys = config.num_key_value_heads * config.head_dim
@@ -157,4 +160,4 @@ def training_flops_per_token(config: LoopLMConfig, seq_len: float) -> float:
     applications = training_applications(config)
     body = 6 * layer * applications
     scores = 6 * queries * seq_len * applications
-    return body + scores + 6 * config.hidden_size * config.vocab_size * config.num_loops
+    return body + scores + 6 * config.hidden_size * config.vocab_size * config.predicted_loops

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from rich.console import Console
+from transformers import AutoModelForCausalLM, PreTrainedConfig
 
 from evaluation.complete_files import complete_file
 from evaluation.loading import load_config, load_tokenizer
@@ -30,8 +32,6 @@ from trainers.distillation.vocabulary import check_vocabulary
 from trainers.hardware import has_fast_bf16
 
 if TYPE_CHECKING:
-    import torch
-
     from recipes.pipeline.stages.distill import Distill
 
 console = Console(highlight=False)
@@ -45,7 +45,7 @@ def check_teacher(recipe: Recipe, stage: "Distill") -> None:
 
     Raises:
         ValueError: It does not exist, has too few positions, or has another tokenizer than the saved model that the
-            run starts from.
+            run starts from; or its attention relations cannot be compared.
     """
     config = load_config(stage.teacher).get_text_config()
     positions = config.to_dict().get("max_position_embeddings")
@@ -54,9 +54,25 @@ def check_teacher(recipe: Recipe, stage: "Distill") -> None:
             f"{stage.name}.seq_len must be at most {positions}, the positions of the teacher {stage.teacher!r}, "
             f"got {stage.seq_len}"
         )
+    check_relations(recipe, stage, load_config(stage.teacher))
     tokenizer = load_tokenizer(stage.teacher)
     if recipe.init_from is not None:
         check_vocabulary(tokenizer, recipe.init_from.tokenizer(), stage.teacher)
+
+
+def check_relations(recipe: Recipe, stage: "Distill", teacher: PreTrainedConfig) -> None:
+    """
+    Check the attention relations of a stage, if it has any, against the configurations of teacher and student.
+
+    Raises:
+        ValueError: See [`AttentionRelations.layers`].
+    """
+    relations = stage.relations()
+    if relations is None:
+        return
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(teacher)
+    relations.layers(model, stage.model_config(recipe.model))
 
 
 def check_prepared_teacher(stage: "Distill", prepared: Prepared, folder: Path) -> None:
@@ -142,7 +158,7 @@ def _keep(
     """Compute the teacher's predictions for all blocks, in all processes together."""
     state, device = process_state(), teacher.model.device
 
-    def predict(batch: "dict[str, torch.Tensor]") -> DenseTargets:
+    def predict(batch: dict[str, torch.Tensor]) -> DenseTargets:
         tokens = {name: value.to(device) for name, value in batch.items() if name != "labels"}
         return teacher.targets(tokens, stage.temperature)
 

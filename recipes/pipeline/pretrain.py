@@ -81,6 +81,7 @@ def pretrain(recipe: Recipe, stage: "TextStage", prepared: Prepared, previous: P
         learning_rate=stage.peak_lr,
         muon_lr=training.muon_lr * scale,
         lion_lr=training.lion_lr * scale,
+        loop_scale_lr_multiplier=training.loop_scale_lr_multiplier,
         lion_impl=training.lion_impl,
         adam_beta2=training.adam_beta2,
         weight_decay=training.weight_decay,

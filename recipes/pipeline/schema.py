@@ -52,6 +52,9 @@ class TrainingSettings(Settings):
         "Muon's peak learning rate in the first stage; later stages scale it by their peak_lr.", default=0.02, gt=0
     )
     lion_lr: float = setting("Lion's, likewise.", default=1e-4, gt=0)
+    loop_scale_lr_multiplier: float = setting(
+        'Factor of the learning rate of loop_scale, of a model with loop_update="scaled".', default=1.0, gt=0
+    )
     lion_impl: Literal["bitsandbytes", "bitsandbytes_8bit", "torch"] = setting(
         "Implementation of Lion.", default="bitsandbytes"
     )

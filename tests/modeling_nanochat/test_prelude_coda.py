@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache
 
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM, LoopLMModel
@@ -153,6 +154,26 @@ def test_checkpointing_of_every_kind_gives_equal_gradients(streams):
         expected = found if expected is None else expected
         for name, value in expected.items():
             assert torch.equal(found[name], value), (granularity, name)
+
+
+def test_a_coda_runs_only_where_a_loss_has_a_weight_with_the_loss_and_gradients_of_running_everywhere():
+    model, tokens, found = looped_model(mhc_num_streams=1, loop_loss="final").train(), random_tokens(2, 9), []
+    for states in (True, False):
+        model.zero_grad()
+        with FlopCounterMode(display=False) as counter:
+            output = model(tokens, labels=tokens, use_cache=False, output_loop_states=states)
+            output.loss.backward()
+        gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+        found.append((output, gradients, counter.get_total_flops()))
+    (every, wanted, all_flops), (last, gradients, flops) = found
+    assert torch.equal(every.loss, last.loss) and torch.equal(every.loop_losses[-1:], last.loop_losses)
+    for name, value in wanted.items():
+        assert torch.equal(gradients[name], value), name
+    # Of each earlier loop, a forward pass of coda and head.
+    coda = sum(each.weight.numel() for layer in model.model.layers[-CODA:] for each in layer.ternary_layers())
+    skipped = 2 * tokens.numel() * (LOOPS - 1) * (coda + model.lm_head.weight.numel())
+    assert skipped <= all_flops - flops < 1.1 * skipped
+    assert len(model.eval()(tokens, labels=tokens).loop_losses) == LOOPS
 
 
 def test_compiled_blocks_of_all_parts_are_one_graph():

@@ -72,13 +72,17 @@ def logs(recipe: Recipe) -> list[dict[str, float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("top_k", [None, 8])
-def test_killed_and_resumed_it_has_the_losses_of_an_undisturbed_run(tmp_path, tokenizer, teacher, monkeypatch, top_k):
+@pytest.mark.parametrize(
+    "settings", [{}, dict(teacher_top_k=8), dict(attention_relation_weight=2.0, attention_relation_heads=2)], ids=str
+)
+def test_killed_and_resumed_it_has_the_losses_of_an_undisturbed_run(
+    tmp_path, tokenizer, teacher, monkeypatch, settings
+):
     folders = [tmp_path / name for name in ("undisturbed", "killed")]
     recipes = []
     for folder in folders:
         folder.mkdir()
-        recipes.append(recipe_of(folder, tokenizer, teacher, teacher_top_k=top_k))
+        recipes.append(recipe_of(folder, tokenizer, teacher, **settings))
     for recipe, dies in zip(recipes, (False, True), strict=True):
         prepared = start(recipe)
         if dies:
@@ -149,6 +153,26 @@ def test_impossible_settings_are_one_line_before_any_work(tmp_path, tokenizer, t
         recipe, message = recipe.changed(distill={"hard_weight": 0.0, "kl_weight": 1.0}), "distill.kl_weight must be"
     with pytest.raises(SystemExit):
         command(recipe, ["--set", f"distill.{change}"])
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("attention_relation_heads=7", "attention_relation_heads must divide"),
+        ("attention_relation_layer=99", "attention_relation_layer must be from 0 to"),
+        ("teacher_top_k=8", "distill.teacher_top_k must be None with attention_relation_weight=1"),
+    ],
+)
+def test_impossible_attention_relations_are_one_line_before_any_work(
+    tmp_path, tokenizer, teacher, capsys, change, message
+):
+    with pytest.raises(SystemExit):
+        command(
+            recipe_of(tmp_path, tokenizer, teacher, attention_relation_weight=1.0, attention_relation_heads=2),
+            ["--set", f"distill.{change}"],
+        )
     assert message in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 

@@ -30,6 +30,7 @@ from trainers.hardware import PEAK_FLOPS
 from trainers.training_statistics import training_flops_per_token
 
 OUTSIDE = dict(num_prelude_layers=1, num_coda_layers=2, loop_update="scaled")
+LAST = OUTSIDE | dict(loop_loss="final")
 
 
 def first_stage(recipe) -> TextStage:
@@ -70,7 +71,9 @@ def test_the_size_of_packed_weights_is_that_of_the_file(tmp_path):
 
 
 @pytest.mark.parametrize("checkpointing", MODES)
-@pytest.mark.parametrize("streams, shape", [(1, {}), pytest.param(4, {}, marks=pytest.mark.slow), (1, OUTSIDE)])
+@pytest.mark.parametrize(
+    "streams, shape", [(1, {}), pytest.param(4, {}, marks=pytest.mark.slow), (1, OUTSIDE), (1, LAST)]
+)
 def test_flops_are_those_that_pytorch_counts(streams, shape, checkpointing):
     config = LoopLMConfig(
         vocab_size=384,

@@ -70,13 +70,14 @@ def planned_bytes(config: LoopLMConfig, checkpointing: Checkpointing, compiled: 
 
 SCALED: dict[str, Any] = dict(loop_update="scaled", num_loops=3)
 CODA = SCALED | dict(num_prelude_layers=1, num_coda_layers=2)
+LAST = CODA | dict(loop_loss="final")
 
 
 @pytest.mark.parametrize("checkpointing", ["none", "layer", "loop"])
 @pytest.mark.parametrize(
     "streams, changes",
-    [(1, {}), (4, {}), (1, CODA)]
-    + [pytest.param(*each, marks=pytest.mark.slow) for each in ((2, {}), (1, SCALED), (2, CODA))],
+    [(1, {}), (4, {}), (1, CODA), (1, LAST)]
+    + [pytest.param(*each, marks=pytest.mark.slow) for each in ((2, {}), (1, SCALED), (2, CODA), (2, LAST))],
 )
 def test_eager_blocks_keep_the_bytes_of_the_plan(streams, changes, checkpointing):
     config = config_of(streams, **changes)

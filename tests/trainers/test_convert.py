@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
@@ -72,6 +73,22 @@ def test_the_native_engine_computes_the_same(tmp_path, family):
     logits, _ = Engine.from_pretrained(tmp_path / "out", threads=1).logits(TOKENS[0], prompt_length=20)
     expected = source(TOKENS[:1]).logits[0].log_softmax(-1)
     torch.testing.assert_close(logits.log_softmax(-1), expected, atol=2e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_merged_lora_with_biases_computes_what_it_computes_unmerged(tmp_path):
+    save_family(tmp_path / "source", "qwen2")
+    model = converted(tmp_path)
+    assert model.config.attention_bias == "qkv" and model.model.layers[0].self_attn.q_proj.bias.abs().max() > 0
+    before = model(TOKENS).logits
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "k_proj", "v_proj"], bias="lora_only"))
+    for name, parameter in adapted.named_parameters():
+        if parameter.requires_grad and "lora_A" not in name:
+            parameter.normal_(0, 0.3)
+    unmerged = adapted(TOKENS).logits
+    assert (unmerged - before).abs().max() > 0.1
+    merged = adapted.merge_and_unload()
+    torch.testing.assert_close(merged(TOKENS).logits, unmerged, atol=1e-4, rtol=1e-4)
 
 
 @torch.no_grad()

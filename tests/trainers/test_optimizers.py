@@ -261,6 +261,7 @@ def test_muon_moves_stacked_matrices_as_it_moves_each_alone(in_bf16, tolerance, 
         (dict(muon_lr=0.0), "muon_lr must be above 0 and finite, got 0.0"),
         (dict(lion_lr=float("nan")), "lion_lr must be above 0 and finite, got nan"),
         (dict(learning_rate=-1.0), "learning_rate must be above 0 and finite"),
+        (dict(loop_scale_lr_multiplier=0.0), "loop_scale_lr_multiplier must be above 0 and finite, got 0.0"),
         (dict(min_lr_ratio=1.5), "min_lr_ratio must be from 0 to 1"),
         (dict(exit_entropy_weight=-0.1), "exit_entropy_weight must be at least 0"),
     ],
@@ -276,3 +277,35 @@ def test_adamw_decays_no_scale_of_loops_and_every_matrix(tmp_path):
     model = trainer.model
     assert any(parameter is model.model.loop_scale for parameter in others["params"])
     assert {id(matrix) for _, matrix in hidden_matrices(model)} <= {id(each) for each in decayed["params"]}
+
+
+@pytest.mark.parametrize(
+    "settings", [dict(optimizer="adamw"), dict(optimizer="muon_lion", lion_impl="torch")], ids=str
+)
+def test_the_loop_scale_has_its_own_learning_rate_also_after_a_checkpoint(tmp_path, settings):
+    def trained(folder, multiplier, checkpoint=None, steps=2):
+        model = tiny_model(loop_update="scaled")
+        before = model.model.loop_scale.detach().clone()
+        chosen = settings | dict(max_steps=steps, save_steps=1, lr_scheduler_type="linear", learning_rate=1e-3)
+        trainer = make_trainer(folder, model, loop_scale_lr_multiplier=multiplier, **chosen)
+        trainer.train(resume_from_checkpoint=checkpoint)
+        return trainer, (model.model.loop_scale.detach() - before).abs().mean()
+
+    (_, once), (fast, moved) = trained(tmp_path / "1", 1.0, steps=1), trained(tmp_path / "10", 10.0, steps=1)
+    assert moved.item() == pytest.approx(10 * once.item(), rel=1e-3)
+    whole, moved = trained(tmp_path / "whole", 10.0)
+    resumed, again = trained(tmp_path / "resumed", 10.0, str(tmp_path / "whole" / "checkpoint-1"))
+    assert moved == again
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], value), name
+    rates = [entry for entry in whole.state.log_history if "loss" in entry]
+    base = "learning_rate" if settings["optimizer"] == "adamw" else "lion_lr"
+    assert [entry["loop_scale_lr"] for entry in rates] == pytest.approx([10 * entry[base] for entry in rates])
+    assert len(fast.optimizer.param_groups) == 3
+
+
+def test_a_model_without_a_loop_scale_refuses_a_learning_rate_for_it(tmp_path):
+    with pytest.raises(
+        ValueError, match="loop_scale_lr_multiplier must be 1 for a model without a loop scale .* got 2"
+    ):
+        make_trainer(tmp_path, tiny_model(), loop_scale_lr_multiplier=2.0)

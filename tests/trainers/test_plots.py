@@ -69,6 +69,13 @@ def test_what_was_not_logged_has_no_panel(tmp_path, drawn):
     assert set(panels_of(drawn[0])) == {"Loss", "Learning rate"}
 
 
+def test_a_last_loop_that_was_logged_alone_keeps_its_number(tmp_path, drawn):
+    write_lines(tmp_path, [{"step": step, "loss": 2.0, "loop_2_loss": 3.0} for step in (1, 2)])
+    plots.plot_metrics(tmp_path)
+    assert set(panels_of(drawn[0])) == {"Loss"}
+    assert [(line.get_label(), *line.get_ydata()) for line in drawn[0].axes[0].lines] == [("training, loop 2", 3, 3)]
+
+
 @pytest.mark.parametrize("success, shown", [(TESTS_HOLD, TESTS_HOLD), (None, "by the reward")])
 def test_a_plot_of_reinforcement_learning_says_what_a_success_is(tmp_path, drawn, success, shown):
     write_lines(tmp_path, maxrl_lines(success))

@@ -44,6 +44,11 @@ class DistillationWeights:
         if not self.kl_weight and not self.hard_weight:
             raise ValueError("kl_weight or hard_weight must be above 0, got 0 for both: the last loop would not learn")
 
+    @property
+    def loop_loss(self) -> str:
+        """The objective of a model (`config.loop_loss`) in which the same loops have a weight."""
+        return "expected" if self.self_distillation_weight else "final"
+
 
 @dataclass(frozen=True)
 class DistillationLoss:
@@ -55,7 +60,7 @@ class DistillationLoss:
         teacher_kl: KL(teacher || last loop) at the temperature, before it is weighted.
         depth_kl: Mean over the earlier loops of KL(last loop || loop) at the temperature, before it is weighted; 0
             with a weight of 0 and for a model with one loop.
-        loop_losses: Cross-entropy of the predictions of each loop, of shape `(loops,)`.
+        loop_losses: Cross-entropy of the predictions of each given loop, of shape `(loops,)`.
     """
 
     loss: torch.Tensor
@@ -95,7 +100,7 @@ def distillation_loss(
 
     Args:
         loop_hidden_states: Hidden states after the final norm for each of the L loops, of shape
-            `(batch, seq, hidden)`.
+            `(batch, seq, hidden)`; those of the last one suffice without a `self_distillation_weight`.
         head: Linear layer from hidden to vocab, without a bias.
         shift_labels: Labels of the next tokens, of shape `(batch, seq)`.
         targets: The teacher's predictions for the `batch * seq` tokens, at the temperature of the weights.

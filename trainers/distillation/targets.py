@@ -120,12 +120,12 @@ def top_k(log_probs: torch.Tensor, k: int) -> TopKTargets:
 
 def divergence(teacher: torch.Tensor, student: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
-    Compute KL(teacher || student) of log-probabilities of equal shapes, (tokens, vocab).
+    Compute KL(teacher || student) of log-probabilities of equal shapes, (..., vocab).
 
     Returns:
-        The divergences in nats, (tokens,), and their gradient by the student's logits, (tokens, vocab).
+        The divergences in nats, (...,), and their gradient by the student's logits, (..., vocab).
     """
     probs = teacher.exp()
     # 0 log 0 is 0.
     terms = torch.where(probs > 0, probs * (teacher - student), 0.0)
-    return terms.sum(dim=1), student.exp().sub_(probs)
+    return terms.sum(dim=-1), student.exp().sub_(probs)

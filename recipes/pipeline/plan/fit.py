@@ -81,7 +81,7 @@ def step_of(recipe: "Recipe", stage: "TextStage", num_gpus: int, limit: int | No
     share = stage.batch_size // num_gpus
     setting = training.checkpointing if stage.recomputes else "none"
     step = Step(
-        config=stage.model_config(recipe.model),
+        config=stage.planned_config(recipe.model),
         tokens=rows * stage.seq_len,
         checkpointing="none" if setting == "auto" else setting,
         compiled=training.compile_blocks,

@@ -20,7 +20,7 @@ class TokenFlops:
         attention: Forward pass of causal attention: half of the products of a full one.
         streams: Forward pass of the coefficients of the residual streams.
         gate: Forward pass of the exit gate.
-        heads: Forward and backward of the head after every loop, which is not computed again.
+        heads: Forward and backward of the head after every loop with a loss, which is not computed again.
         recomputed: What checkpointing computes again.
         model: Those that MFU counts, `training_flops_per_token`: forward and backward of projections, attention and
             heads.
@@ -76,7 +76,7 @@ def flops_per_token(config: LoopLMConfig, seq_len: int, checkpointing: Checkpoin
         attention=applications * attention,
         streams=applications * streams,
         gate=2 * width * loops,
-        heads=6 * width * config.vocab_size * loops,
+        heads=6 * width * config.vocab_size * config.predicted_loops,
         recomputed=again,
         model=training_flops_per_token(config, seq_len),
     )

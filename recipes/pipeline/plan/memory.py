@@ -142,7 +142,7 @@ class _Parts:
         self.block = bytes_per_token(block_tensors(config, step.compiled)) * tokens
         self.selective = bytes_per_token(selective_tensors(config)) * tokens
         self.head = FP32 * config.vocab_size * config.hidden_size
-        self.hidden_gradients = FP32 * config.num_loops * config.hidden_size * tokens
+        self.hidden_gradients = FP32 * config.predicted_loops * config.hidden_size * tokens
         in_bf16, in_blocks = BF16 * self.block_matrices, quantizes_in_blocks(config, step.compiled)
         self.block_weights = in_bf16 if in_blocks else 0
         self.cached_weights = 0 if in_blocks else in_bf16 * config.num_stored_layers
@@ -160,7 +160,8 @@ class _Parts:
         which is counted there.
         """
         blocks = (part.layers if layers is None else layers) * self.by_application
-        is_shared = part.part == "core" and part.loop > 0 and self.config.num_coda_layers > 0
+        follows_coda = self.config.num_coda_layers > 0 and self.config.predicted_loops > 1
+        is_shared = part.part == "core" and part.loop > 0 and follows_coda
         return blocks + self.start_of_pass - (self.state if is_shared else 0)
 
     def kept_after(self, part: Pass) -> int:
@@ -186,7 +187,7 @@ class _Parts:
 
     def logits(self) -> int:
         """Bytes of a chunk of logits in fp32, and of what is computed from it."""
-        vocab_size, loops = self.config.vocab_size, self.config.num_loops
+        vocab_size, loops = self.config.vocab_size, self.config.predicted_loops
         if self.teacher is not None:
             rows = min(rows_per_chunk("default", vocab_size), self.tokens)
             return FP32 * rows * (COPIES * vocab_size + self.teacher.vocab_size)

@@ -27,11 +27,11 @@ class Pass:
 
 
 def training_passes(config: LoopLMConfig) -> Iterator[Pass]:
-    """Yield the passes of a training step; the coda follows every loop, because every loop has a loss."""
+    """Yield the passes of a training step; the coda follows those loops, the last ones, that have a loss."""
     prelude, core, coda = config.slot_layout
     if prelude:
         yield Pass("prelude", 0, 0, prelude)
     for loop in range(config.num_loops):
         yield Pass("core", loop, prelude, core, config.loop_update == "scaled" and loop > 0)
-        if coda:
+        if coda and loop >= config.num_loops - config.predicted_loops:
             yield Pass("coda", loop, prelude + core, coda)

@@ -70,7 +70,7 @@ def work_of(recipe: "Recipe", stage: "TextStage", checkpointing: Checkpointing) 
     from recipes.pipeline.stages.gate import TrainGate
 
     compiled, trains_gate = recipe.training.compile_blocks, isinstance(stage, TrainGate)
-    flops = flops_per_token(stage.model_config(recipe.model), stage.seq_len, checkpointing, compiled)
+    flops = flops_per_token(stage.planned_config(recipe.model), stage.seq_len, checkpointing, compiled)
     teacher = stage.teacher_size(recipe)
     return StageWork(
         stage.name,

@@ -12,9 +12,13 @@ from recipes.pipeline.stages.pretrain import Pretrain
 from recipes.pipeline.stages.stage import FINISHED, uses_fsdp
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+    from modeling_nanochat import LoopLMConfig
     from recipes.pipeline.plan.teacher import TeacherSize
     from recipes.pipeline.prepare import Prepared
     from recipes.pipeline.schema import Recipe, TrainingSettings
+    from trainers.distillation.attention import AttentionRelations
     from trainers.distillation.loss import DistillationWeights
     from trainers.pretraining import LoopLMTrainer
 
@@ -42,6 +46,25 @@ class Distill(Pretrain):
         default=0.0,
         ge=0,
     )
+    attention_relation_weight: float = setting(
+        "Weight of the divergence of one layer's attention relations from the teacher's; 0 leaves them out.",
+        default=0.0,
+        ge=0,
+    )
+    attention_relation_layer: int | None = setting(
+        "The student's layer, counted from 0, whose relations are compared, in the last loop; None is the last layer "
+        "of the core.",
+        default=None,
+        ge=0,
+    )
+    attention_relation_teacher_layer: int | None = setting(
+        "The teacher's layer, counted from 0; None is the one at the same relative depth.", default=None, ge=0
+    )
+    attention_relation_heads: int = setting(
+        "Number of relation heads, which divides the widths of queries and keys of teacher and student.",
+        default=8,
+        ge=1,
+    )
     teacher_top_k: int | None = setting(
         "Number of the teacher's likeliest tokens that are kept on disk for every token of the text, computed once "
         "before the training; None computes all of the teacher's predictions as they are needed.",
@@ -53,12 +76,28 @@ class Distill(Pretrain):
         super().__post_init__()
         rule = "above 0 where hard_weight is 0, or the last loop would not learn"
         check(self.name, "kl_weight", self.kl_weight, rule, self.kl_weight > 0 or self.hard_weight > 0)
+        rule = f"None with attention_relation_weight={self.attention_relation_weight:g}: kept predictions have none"
+        fits = self.teacher_top_k is None or not self.attention_relation_weight
+        check(self.name, "teacher_top_k", self.teacher_top_k, rule, fits)
 
     def weights(self) -> "DistillationWeights":
         """Weights of the loss."""
         from trainers.distillation.loss import DistillationWeights
 
         return DistillationWeights(self.temperature, self.kl_weight, self.hard_weight, self.self_distillation_weight)
+
+    def relations(self) -> "AttentionRelations | None":
+        """Settings of the attention relations in the loss; None where they have no weight."""
+        from trainers.distillation.attention import AttentionRelations
+
+        if not self.attention_relation_weight:
+            return None
+        return AttentionRelations(
+            self.attention_relation_weight,
+            self.attention_relation_layer,
+            self.attention_relation_teacher_layer,
+            self.attention_relation_heads,
+        )
 
     def trainer_class(self) -> "type[LoopLMTrainer]":
         from trainers.distillation.trainer import DistillationTrainer
@@ -72,7 +111,8 @@ class Distill(Pretrain):
     def trainer_settings(self, recipe: "Recipe", prepared: "Prepared", micro_batch_size: int) -> dict[str, Any]:
         from recipes.pipeline.distill import teacher_or_kept_targets
 
-        return {"weights": self.weights(), **teacher_or_kept_targets(recipe, self, prepared, micro_batch_size)}
+        found = teacher_or_kept_targets(recipe, self, prepared, micro_batch_size)
+        return {"weights": self.weights(), "relations": self.relations(), **found}
 
     def objective(self) -> str:
         squared = f"{self.temperature**2:g}"
@@ -83,9 +123,16 @@ class Distill(Pretrain):
                 self.self_distillation_weight,
                 f"{self.self_distillation_weight:g} x {squared} x the mean KL(last loop || earlier loop)",
             ),
+            (
+                self.attention_relation_weight,
+                f"{self.attention_relation_weight:g} x KL(teacher || last loop) of the attention relations of a layer",
+            ),
         ]
         terms = " + ".join(words for weight, words in parts if weight)
         return f"The objective is {terms}, at temperature {self.temperature:g}. Losses are in nats per token."
+
+    def planned_config(self, config: "LoopLMConfig") -> "LoopLMConfig":
+        return type(config).from_dict(self.model_config(config).to_dict() | {"loop_loss": self.weights().loop_loss})
 
     def teacher_size(self, recipe: "Recipe") -> "TeacherSize":
         from recipes.pipeline.plan.teacher import named_teacher_size, teacher_size
@@ -111,8 +158,12 @@ class Distill(Pretrain):
                 f"stage {self.name} needs the whole student in every process, and FSDP shards it: use "
                 "recipes/launch/ddp_2.yaml"
             )
-        if not self.is_finished(recipe) and self.teacher != SOURCE:
+        if self.is_finished(recipe):
+            return
+        if self.teacher != SOURCE:
             self.check_teacher(recipe)
+        elif recipe.source is not None:
+            self.check_relations(recipe, recipe.source.dense_config())
 
     def check_initial(self, recipe: "Recipe") -> None:
         # The tokenizer of a source is known only now.
@@ -124,6 +175,12 @@ class Distill(Pretrain):
         from recipes.pipeline.distill import check_teacher
 
         check_teacher(recipe, self)
+
+    def check_relations(self, recipe: "Recipe", teacher: "PreTrainedConfig") -> None:
+        """Check the attention relations against the configuration of the teacher. Raises `ValueError`."""
+        from recipes.pipeline.distill import check_relations
+
+        check_relations(recipe, self, teacher)
 
     def check_prepared(self, recipe: "Recipe", prepared: "Prepared", folder: Path) -> None:
         super().check_prepared(recipe, prepared, folder)
@@ -156,7 +213,9 @@ class Distill(Pretrain):
             )
 
     def toy(self, recipe: "Recipe", num_processes: int, **changes: Any) -> Self:
-        small = super().toy(recipe, num_processes, **changes)
+        # A layer or a number of heads that the small models have.
+        relations = dict(attention_relation_layer=None, attention_relation_teacher_layer=None)
+        small = super().toy(recipe, num_processes, attention_relation_heads=1, **relations, **changes)
         if self.teacher == SOURCE:
             # A dry run has a small source.
             return small

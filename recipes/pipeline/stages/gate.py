@@ -6,6 +6,7 @@ from recipes.pipeline.fields import setting, settings
 from recipes.pipeline.stages.text import TextStage
 
 if TYPE_CHECKING:
+    from modeling_nanochat import LoopLMConfig
     from recipes.pipeline.schema import TrainingSettings
     from trainers.pretraining import LoopLMTrainer
 
@@ -30,3 +31,7 @@ class TrainGate(TextStage):
 
     def training_arguments(self, training: "TrainingSettings") -> dict[str, Any]:
         return {"optimizer": "adamw"}
+
+    def planned_config(self, config: "LoopLMConfig") -> "LoopLMConfig":
+        # The gate compares the predictions of all loops.
+        return type(config).from_dict(self.model_config(config).to_dict() | {"loop_loss": "expected"})

@@ -102,6 +102,10 @@ class TextStage(Stage):
         """Configuration of the model in this stage, from that of the stage before; the weights fit both."""
         return config
 
+    def planned_config(self, config: "LoopLMConfig") -> "LoopLMConfig":
+        """That configuration, for the plan: its own objective needs the predictions that the stage's loss needs."""
+        return self.model_config(config)
+
     def micro_batch_size(self, recipe: "Recipe", num_processes: int) -> int:
         """
         The largest micro-batch that divides the batch among the processes and has no more tokens than the recipe's
@@ -132,6 +136,9 @@ class TextStage(Stage):
                 "training.lion_impl must be bitsandbytes or torch with FSDP, whose sharded parameters Lion updates in "
                 f"plain PyTorch with a 32-bit state, got {lion!r}"
             )
+        multiplier, update = recipe.training.loop_scale_lr_multiplier, recipe.model.loop_update
+        rule = f"1 with model.loop_update={update!r}, which has no loop scale"
+        check("training", "loop_scale_lr_multiplier", multiplier, rule, multiplier == 1 or update == "scaled")
         if recipe.data.data_dir is None and OWN_TEXT in (self.mix_of(recipe) or {}):
             raise ValueError(f"stage {self.name} trains on a project of yours: name its folder with --data-dir")
         self.micro_batch_size(recipe, num_processes)

@@ -61,6 +61,19 @@ def test_accumulated_batches_are_one_batch(tmp_path):
         torch.testing.assert_close(four[name], value, atol=2e-5, rtol=1e-3)
 
 
+@pytest.mark.parametrize(("depth_weight", "codas"), [(0.0, 1), (1.0, 3)])
+def test_the_coda_of_a_student_follows_the_loops_that_the_loss_compares(tmp_path, depth_weight, codas):
+    student = tiny_model(num_coda_layers=1, num_loops=3)
+    calls = []
+    student.model.layers[-1].register_forward_hook(lambda *_: calls.append(None))
+    weights = DistillationWeights(self_distillation_weight=depth_weight)
+    trainer = make_distillation_trainer(tmp_path, tiny_llama(), student, weights, save_strategy="no")
+    trainer.train()
+    assert len(calls) == codas and trainer.counted_config().predicted_loops == codas
+    losses = [name for name in trainer.state.log_history[0] if name.endswith("_loss")]
+    assert losses == [f"loop_{loop}_loss" for loop in range(4 - codas, 4)]
+
+
 @pytest.mark.slow
 def test_two_processes_train_what_one_does(tmp_path):
     script = HELPERS / "distillation_process.py"
@@ -69,7 +82,7 @@ def test_two_processes_train_what_one_does(tmp_path):
     finished = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, env=environment)
     assert finished.returncode == 0, finished.stderr
     found = json.loads((tmp_path / "found.json").read_text())
-    assert found["processes"] == 2 and found["largest difference"] < 1e-4
+    assert found["processes"] == 2 and found["largest difference"] < 1e-4 and found["of the relations"] < 1e-4
 
 
 def test_a_head_with_an_adapter_is_refused(tmp_path):
