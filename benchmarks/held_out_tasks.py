@@ -84,14 +84,14 @@ class Measure(TrainerCallback):
         self.tasks, self.tokenizer, self.folder, self.steps = tasks, tokenizer, folder, steps
         self.sampling = sampling
 
-    def on_train_begin(self, args, state, control, model=None, **kwargs):
+    def on_train_begin(self, args, state, control, **kwargs):
         # Of a training that was killed while it measured, too.
         if state.global_step % self.steps == 0:
-            self.measure(model, state.global_step)
+            self.measure(kwargs["model"], state.global_step)
 
-    def on_save(self, args, state, control, model=None, **kwargs):
+    def on_save(self, args, state, control, **kwargs):
         if state.global_step % self.steps == 0:
-            self.measure(model, state.global_step)
+            self.measure(kwargs["model"], state.global_step)
 
     def measure(self, model: LoopLMForCausalLM, step: int) -> None:
         """Measure, unless an earlier call did."""

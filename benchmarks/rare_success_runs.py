@@ -12,7 +12,7 @@ import torch
 from held_out_tasks import Measure, solved_of
 from rare_success_methods import Method
 from reporting import replace_json
-from transformers import AutoTokenizer, DataCollatorForLanguageModeling, PreTrainedTokenizerBase, set_seed
+from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast, set_seed
 
 from evaluation.generation_settings import GenerationSettings
 from evaluation.rust import RustVerifier
@@ -63,7 +63,7 @@ def make_start(options: argparse.Namespace) -> Path:
     if (start / "config.json").exists():
         return start
     folder = options.output_dir / "sft"
-    tokenizer = AutoTokenizer.from_pretrained(options.model)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(options.model)
     texts = [task.code for task in make_tasks(options).pretraining]
     generator = random.Random(0)
     epochs = 1 + options.sft_steps * SFT_BATCH_SIZE * SEQ_LEN // sum(map(len, tokenizer(texts)["input_ids"]))
@@ -71,8 +71,9 @@ def make_start(options: argparse.Namespace) -> Path:
         [text for _ in range(epochs) for text in generator.sample(texts, len(texts))], tokenizer, SEQ_LEN
     )
     set_seed(0)
+    model = loaded(options.model, options.num_loops)
     trainer = LoopLMTrainer(
-        model=loaded(options.model, options.num_loops),
+        model=model,
         args=pretraining_arguments(
             output_dir=str(folder),
             max_steps=options.sft_steps,
@@ -93,7 +94,7 @@ def make_start(options: argparse.Namespace) -> Path:
     )
     train_from(trainer, last_complete_checkpoint(folder) if folder.exists() else None)
     tokenizer.save_pretrained(start)
-    trainer.model.save_pretrained(start)
+    model.save_pretrained(start)
     return start
 
 
@@ -114,7 +115,7 @@ def sampling(samples: int) -> GenerationSettings:
     )
 
 
-def fitting(tasks: Sequence[Task], tokenizer: PreTrainedTokenizerBase) -> list[Task]:
+def fitting(tasks: Sequence[Task], tokenizer: PreTrainedTokenizerFast) -> list[Task]:
     """Tasks with a short prompt, whose solution fits into a completion."""
     prompts = tokenizer([task.prompt for task in tasks])["input_ids"]
     solutions = tokenizer([task.solution for task in tasks])["input_ids"]
@@ -133,7 +134,7 @@ def rare_families(options: argparse.Namespace) -> dict[str, float]:
     path = options.output_dir / "families.json"
     if not path.exists():
         start, tasks = make_start(options), make_tasks(options)
-        tokenizer = AutoTokenizer.from_pretrained(start)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(start)
         for name, folder in (("model", options.model), ("start", start)):
             model = loaded(folder, options.num_loops)
             found = solved_of(model, tokenizer, general_tasks(options), sampling(8), options.output_dir / name, 0)
@@ -154,14 +155,14 @@ def rare_families(options: argparse.Namespace) -> dict[str, float]:
 
 def general_tasks(options: argparse.Namespace) -> list[Task]:
     """Held-out tasks of all families."""
-    held_out = fitting(make_tasks(options).held_out, AutoTokenizer.from_pretrained(options.model))
+    held_out = fitting(make_tasks(options).held_out, PreTrainedTokenizerFast.from_pretrained(options.model))
     return random.Random(0).sample(held_out, min(GENERAL_TASKS, len(held_out)))
 
 
 def pools(method: Method, options: argparse.Namespace) -> tuple[list[Task], list[Task]]:
     """Tasks to train on, and to measure on; both of the families of the method."""
     tasks = make_tasks(options)
-    prompts = fitting(tasks.prompts, AutoTokenizer.from_pretrained(options.model))
+    prompts = fitting(tasks.prompts, PreTrainedTokenizerFast.from_pretrained(options.model))
     if method.all_families:
         return prompts, general_tasks(options)
     rare = rare_families(options)
@@ -178,12 +179,13 @@ def train(method: Method, seed: int, options: argparse.Namespace) -> None:
     started = time.perf_counter()
     folder = options.output_dir / run_name(method.name, seed)
     start = make_start(options)
-    tokenizer = AutoTokenizer.from_pretrained(start)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(start)
     training, held_out = pools(method, options)
     every = options.steps // MEASUREMENTS
     measure = Measure(held_out, tokenizer, folder, every, sampling(8 if method.all_families else SAMPLES))
+    model = loaded(start, options.num_loops)
     trainer = MaxRLTrainer(
-        model=loaded(start, options.num_loops),
+        model=model,
         reward_funcs=[
             RustReward(workers=1, cache_dir=str(options.output_dir / "verdicts"), pass_fraction=method.pass_fraction)
         ],
@@ -218,5 +220,5 @@ def train(method: Method, seed: int, options: argparse.Namespace) -> None:
         callbacks=[measure],
     )
     train_from(trainer, last_complete_checkpoint(folder))
-    measure.measure(trainer.policy, options.steps)
+    measure.measure(model, options.steps)
     replace_json(folder / "finished.json", {"seconds": time.perf_counter() - started})

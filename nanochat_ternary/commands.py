@@ -49,6 +49,9 @@ COMMANDS: dict[str, Command | Group] = {
             "synth": Command("generate verified samples or tasks", "trainers.data.command_line:add_synth"),
             "augment": Command("rewrite programs into verified variants", "trainers.data.command_line:add_augment"),
             "holes": Command("make tasks from functions of real crates", "trainers.data.tasks.command_line:add_holes"),
+            "check-tasks": Command(
+                "check your own tasks for reinforcement learning", "trainers.data.tasks.command_line:add_check_tasks"
+            ),
             "report": Command("report the diversity of samples", "trainers.data.command_line:add_report"),
             "sources": Command("list the kinds of sources", "trainers.data.sources_command:add_sources"),
             "fetch": Command("download crates with their dependencies", "trainers.data.sources_command:add_fetch"),

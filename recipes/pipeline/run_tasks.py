@@ -122,4 +122,6 @@ def _length(task: AnyTask, tokenizer: PreTrainedTokenizerFast) -> int:
     if isinstance(task.prompt, str):
         return len(tokenizer(task.prompt)["input_ids"])
     messages = [dict(each) for each in task.prompt]
-    return len(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"])
+    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    assert isinstance(text, str), "one conversation is one text"
+    return len(tokenizer(text, add_special_tokens=False)["input_ids"])

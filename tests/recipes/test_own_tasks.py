@@ -55,10 +55,10 @@ def test_conversations_and_texts_do_not_mix(tmp_path):
 
 
 def test_faults_of_the_task_file_are_found_before_the_run_begins(tmp_path, monkeypatch):
-    recipe = with_later(tiny_recipe(tmp_path), MaxRL(total_steps=1, prompts_per_step=2, max_completion_length=8))
+    maxrl = MaxRL(total_steps=1, prompts_per_step=2, max_completion_length=8)
     path = tmp_path / "tasks.jsonl"
     path.write_text(json.dumps(row(1)) + "\n" + json.dumps(row(2, tier=9)))
-    recipe = recipe.changed(data={"task_file": str(path)})
+    recipe = with_later(tiny_recipe(tmp_path).changed(data={"task_file": str(path)}), maxrl)
     monkeypatch.delenv("HF_ALLOW_CODE_EVAL", raising=False)
     with pytest.raises(CodeExecutionNotAllowed, match="the solutions of the tasks in data.task_file"):
         start(recipe)

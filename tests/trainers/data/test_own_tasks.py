@@ -7,6 +7,7 @@ import pytest
 
 from evaluation.rust import RustVerifier, StdinTests
 from evaluation.rust.crates.holes.hole_tests import HoleTests
+from tests.helpers.hole_crates import write_crates
 from tests.helpers.paths import ROOT
 from trainers.data.__main__ import main
 from trainers.data.benchmark_problems import Benchmark, ProblemText
@@ -102,8 +103,8 @@ def test_columns_of_a_data_set_are_mapped_by_what_they_hold(file, tmp_path):
     assert (task.prompt, task.tests) == (STDIN["prompt"], StdinTests.of(CASES))
     with pytest.raises(ValueError, match="must have the column 'answer', it has question, judge, prompt"):
         read_own_tasks(f"{place},solution=answer")
-    with pytest.raises(ValueError, match="got 'colour'"):
-        read_own_tasks(f"{place},colour=red")
+    with pytest.raises(ValueError, match="got 'color'"):
+        read_own_tasks(f"{place},color=red")
 
 
 def test_tasks_whose_tests_cannot_judge_are_refused_each_with_its_reason(verifier, file):
@@ -167,7 +168,10 @@ def test_a_reward_judges_texts_and_conversations_by_standard_input(monkeypatch):
 
 
 @pytest.mark.slow
-def test_every_example_of_the_documentation_that_needs_no_crate_is_accepted(verifier, file):
-    rows = [row for row in EXAMPLES if "crate" not in row]
-    checked = TaskChecker(verifier).check(read_own_tasks(file(*rows)))
-    assert not checked.refused and checked.without_solution == 1
+def test_every_example_of_the_documentation_is_accepted_and_a_wrong_hole_solution_is_not(verifier, file, tmp_path):
+    wrong = next(row for row in EXAMPLES if "crate" in row) | {"id": "wrong", "solution": " low }"}
+    absent = wrong | {"id": "absent", "function": "absent"}
+    checker = TaskChecker(verifier, write_crates(tmp_path / "crates"))
+    checked = checker.check(read_own_tasks(file(*EXAMPLES, wrong, absent)))
+    assert len(checked.accepted) == len(EXAMPLES) and checked.without_solution == 1
+    assert ["its solution does not pass" in each.reason for each in checked.refused] == [True, False]

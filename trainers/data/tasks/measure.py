@@ -112,7 +112,8 @@ def _verdicts(
 ) -> list[list[Verdict]]:
     pairs = [(answer, task.tests) for task, each in zip(tasks, answers, strict=True) for answer in each]
     pairs = [(answer, tests) for answer, tests in pairs if answer is not None]
-    found = judge.judge(*zip(*pairs, strict=True), "reward") if pairs else []
+    codes, tests = [answer for answer, _ in pairs], [each for _, each in pairs]
+    found = judge.judge(codes, tests, "reward") if pairs else []
     failed = [verdict for verdict in found if verdict.status == "unavailable"]
     if failed:
         reason = failed[0].diagnostics[0].message if failed[0].diagnostics else "no reason was given"
