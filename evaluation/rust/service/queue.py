@@ -149,6 +149,8 @@ class JudgeQueue:
 
     def _finished(self, batch: Sequence[Waiting], done: asyncio.Future[list[Outcome]]) -> None:
         self._batches.discard(done)
+        if done.cancelled():  # codespell:ignore cancelled
+            return  # by `stop`, which answers for it
         error = done.exception()
         found: Sequence[Outcome] = [error] * len(batch) if error is not None else done.result()
         for each, outcome in zip(batch, found, strict=True):
