@@ -28,7 +28,7 @@ def _make_linear(config: LoopLMConfig, in_features: int, out_features: int, bias
     return nn.Linear(in_features, out_features, bias)
 
 
-def _make_residual(config: LoopLMConfig, sublayer_index: int) -> nn.Module:
+def _make_residual(config: LoopLMConfig, sublayer_index: int) -> PlainResidual | ResidualStreams:
     if config.mhc_num_streams == 1:
         return PlainResidual()
     return ResidualStreams(

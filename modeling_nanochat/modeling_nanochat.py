@@ -127,7 +127,8 @@ class LoopLMModel(WeightCacheMixin, LoopLMPreTrainedModel):
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("You must give exactly one of input_ids and inputs_embeds.")
         past_key_values = given_cache(past_key_values, kwargs)
-        every_loop, last_loop = output_loop_states is True, output_loop_states == "last"
+        last_loop = output_loop_states == "last"
+        every_loop = bool(output_loop_states) and not last_loop
         if every_loop and self.config.num_coda_layers > 0:
             if past_key_values is not None:
                 raise ValueError(
@@ -384,7 +385,7 @@ class LoopLMForCausalLM(LoopLMPreTrainedModel, LoopLMGenerationMixin):
             return_logits = shift_labels is None or not self.training
         loop_states = output_loop_states
         if shift_labels is not None:
-            last_alone = self.training and self.config.predicts_last_alone and output_loop_states is not True
+            last_alone = self.training and self.config.predicts_last_alone and output_loop_states in (False, "last")
             loop_states = "last" if last_alone else True
 
         outputs = self.model(

@@ -285,11 +285,12 @@ def test_adamw_decays_no_scale_of_loops_and_every_matrix(tmp_path):
 def test_the_loop_scale_has_its_own_learning_rate_also_after_a_checkpoint(tmp_path, settings):
     def trained(folder, multiplier, checkpoint=None, steps=2):
         model = tiny_model(loop_update="scaled")
-        before = model.model.loop_scale.detach().clone()
+        scale = model.get_parameter("model.loop_scale")
+        before = scale.detach().clone()
         chosen = settings | dict(max_steps=steps, save_steps=1, lr_scheduler_type="linear", learning_rate=1e-3)
         trainer = make_trainer(folder, model, loop_scale_lr_multiplier=multiplier, **chosen)
         trainer.train(resume_from_checkpoint=checkpoint)
-        return trainer, (model.model.loop_scale.detach() - before).abs().mean()
+        return trainer, (scale.detach() - before).abs().mean()
 
     (_, once), (fast, moved) = trained(tmp_path / "1", 1.0, steps=1), trained(tmp_path / "10", 10.0, steps=1)
     assert moved.item() == pytest.approx(10 * once.item(), rel=1e-3)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from modeling_nanochat import LoopLMConfig
+from modeling_nanochat import LoopLMConfig, LoopLMModel
 from modeling_nanochat.loss_nanochat import IGNORE_INDEX
 from modeling_nanochat.packed_nanochat import PackedBitLinear
 from trainers.distillation.relations import Projections, documents_of, relation_divergence
@@ -68,7 +68,7 @@ class AttentionRelations:
 
         keys, head_dim = student.head_sizes()
         own = student.num_attention_heads * head_dim, keys * head_dim
-        theirs = [attentions[teacher_layer].get_submodule(name).out_features for name in PROJECTIONS]
+        theirs = [_width(attentions[teacher_layer], name) for name in PROJECTIONS]
         common = gcd(*own, *theirs)
         if common % self.heads:
             raise ValueError(
@@ -106,7 +106,7 @@ class AttentionComparison:
         ValueError: See [`AttentionRelations.layers`].
     """
 
-    def __init__(self, settings: AttentionRelations, teacher: PreTrainedModel, student: nn.Module):
+    def __init__(self, settings: AttentionRelations, teacher: PreTrainedModel, student: LoopLMModel):
         layer, teacher_layer = settings.layers(teacher, student.config)
         self.settings = settings
         self.block = student.layers[layer]
@@ -179,6 +179,12 @@ def attentions_of(model: PreTrainedModel) -> list[nn.Module]:
             "attention for attention_relation_weight above 0, and has none: set it to 0, or take another teacher"
         )
     return found
+
+
+def _width(attention: nn.Module, name: str) -> int:
+    layer = attention.get_submodule(name)
+    assert isinstance(layer, LINEAR), "attentions_of finds only these"
+    return layer.out_features
 
 
 def _check_layer(name: str, layer: int, num_layers: int, whose: str) -> None:

@@ -39,6 +39,7 @@ class DistillationTrainer(LoopLMTrainer):
 
     weights: DistillationWeights
     teacher: Teacher | None
+    _counted: LoopLMConfig
 
     def __init__(
         self,

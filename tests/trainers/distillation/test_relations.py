@@ -3,13 +3,14 @@
 import copy
 from functools import partial
 from math import sqrt
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
+from modeling_nanochat import LoopLMForCausalLM
 from modeling_nanochat.recomputation_nanochat import GRANULARITIES
 from tests.helpers.distillation import make_distillation_trainer
 from tests.helpers.teachers import tiny_llama
@@ -25,7 +26,7 @@ TOKENS = {
     "position_ids": torch.tensor([[0, 1, 2, 3, 0, 1, 2, 3, 4], list(range(9))]),
 }
 LABELS = labels_of({"labels": TOKENS["input_ids"].masked_fill(torch.arange(9) == 6, -100)})
-SHAPE = dict(num_prelude_layers=1, num_coda_layers=1, loop_update="scaled")
+SHAPE: dict[str, Any] = dict(num_prelude_layers=1, num_coda_layers=1, loop_update="scaled")
 
 
 def expected_divergence(teacher, student, documents, counted, heads: int) -> torch.Tensor:
@@ -63,7 +64,7 @@ def test_the_divergence_and_its_gradient_are_the_formula_in_float64(chunk):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
 
 
-def projections_in_last_loop(model: nn.Module, layer: int) -> tuple[Projections, torch.Tensor]:
+def projections_in_last_loop(model: Any, layer: int) -> tuple[Projections, torch.Tensor]:
     """What the projections of a layer returned last in a plain pass, and the loss of the pass."""
     found, attention = {}, model.get_decoder().layers[layer].self_attn
 
@@ -77,9 +78,11 @@ def projections_in_last_loop(model: nn.Module, layer: int) -> tuple[Projections,
     return Projections(*(found[name] for name in PROJECTIONS)), loss
 
 
-def gradients(student: nn.Module, teacher: nn.Module, settings: AttentionRelations) -> dict[str, torch.Tensor]:
+def gradients(
+    student: LoopLMForCausalLM, teacher: PreTrainedModel, settings: AttentionRelations
+) -> dict[str, torch.Tensor]:
     """Gradients of the model's loss and the relations together, through the watched passes."""
-    comparison = AttentionComparison(settings, teacher, student.get_decoder())
+    comparison = AttentionComparison(settings, teacher, student.model)
     student.zero_grad()
     with comparison.watched():
         Teacher.of(teacher).targets(TOKENS, 1.0)
@@ -108,6 +111,9 @@ def test_gradients_are_those_of_the_last_loops_projections_in_every_mode(layer):
         elif mode is not None:
             model.activation_checkpointing_enable({"use_reentrant": False, "granularity": mode})
         found = gradients(model, teacher, settings)
+        if mode == "compiled":
+            with torch._dynamo.config.patch(error_on_recompile=True):
+                found = gradients(model, teacher, settings)
         for name, value in plain.named_parameters():
             torch.testing.assert_close(found[name], value.grad, rtol=2e-3, atol=2e-5, msg=f"{mode} {name}")
     assert all(each.grad is None for each in teacher.parameters())
@@ -149,7 +155,7 @@ def test_the_divergence_falls_in_training_and_the_teacher_stays(tmp_path):
 
 def test_equal_models_have_equal_layers_and_no_divergence():
     student, teacher = tiny_model(**SHAPE), tiny_model(**SHAPE)
-    comparison = AttentionComparison(AttentionRelations(1.0, heads=2), teacher, student.get_decoder())
+    comparison = AttentionComparison(AttentionRelations(1.0, heads=2), teacher, student.model)
     with comparison.watched(), torch.no_grad():
         Teacher.of(teacher).targets(TOKENS, 1.0)
         student(**TOKENS, use_cache=False)
