@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedModel, TrainerCallback
 
@@ -72,7 +73,8 @@ class LoopProgressCallback(TrainingProgressCallback):
                 "it may be negative. The losses by loop are in nats per token."
             )
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
+    def on_log(self, args, state, control, **kwargs):
+        logs: dict[str, Any] = kwargs["logs"]
         if not state.is_world_process_zero or "loss" not in logs:
             return
         losses = [value for name, value in logs.items() if name.startswith("loop_")]
@@ -95,7 +97,8 @@ class SuccessProgressCallback(TrainingProgressCallback):
         super().__init__()
         self.success_means = success_means
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
+    def on_log(self, args, state, control, **kwargs):
+        logs: dict[str, Any] = kwargs["logs"]
         if not state.is_world_process_zero or "success_rate" not in logs:
             return
         shares = {

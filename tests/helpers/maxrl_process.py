@@ -14,6 +14,7 @@ import torch
 from datasets import Dataset
 from transformers import TrainerCallback, set_seed
 
+from evaluation.rust.judging import LocalJudge
 from tests.helpers.reinforcement import arguments, looped
 from trainers.data.tokenizer import train_tokenizer
 from trainers.pretraining import last_complete_checkpoint
@@ -41,7 +42,8 @@ class BreakCompiler(TrainerCallback):
     """Callback that removes the compiler before a step."""
 
     def __init__(self, reward: RustReward, step: int):
-        self.toolchain = reward.verifier.resources.toolchain
+        assert isinstance(reward.judge, LocalJudge)
+        self.toolchain = reward.judge.verifier.resources.toolchain
         self.rustc = self.toolchain.rustc
         self.step = step
 

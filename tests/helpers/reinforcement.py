@@ -1,5 +1,7 @@
 """Reinforcement learning of a tiny model for a step or a few."""
 
+from typing import Any
+
 from datasets import Dataset
 from transformers import PreTrainedTokenizerFast, set_seed
 
@@ -24,7 +26,7 @@ def looped(tokenizer, **overrides) -> LoopLMForCausalLM:
 
 
 def arguments(folder, **settings) -> MaxRLConfig:
-    defaults = dict(
+    defaults: dict[str, Any] = dict(
         output_dir=str(folder),
         max_steps=2,
         per_device_train_batch_size=8,

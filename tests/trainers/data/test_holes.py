@@ -5,6 +5,7 @@ import json
 import pytest
 
 from evaluation.rust.crates.holes.hole_verifier import HoleVerifier
+from evaluation.rust.judging import LocalJudge
 from tests.helpers.hole_crates import write_crate, write_crates
 from trainers.data.tasks.hole_files import write_holes
 from trainers.data.tasks.hole_prompts import hole_prompt
@@ -108,6 +109,7 @@ def test_the_reward_judges_completions_of_hole_tasks_by_the_crates_tests(made, v
         "\n    if value < low {",
     ]
     reward = RustReward(workers=1, crates=verifier.crates.folder)
+    assert isinstance(reward.judge, LocalJudge)
     reward.judge.hole_verifier = verifier
     prompts, tests = [row["prompt"]] * len(completions), [row["tests"]] * len(completions)
     reward.check_rows(prompts, {"tests": tests})

@@ -8,6 +8,7 @@ import torch
 from datasets import Dataset
 
 from evaluation.rust import HiddenTests, RustVerifier
+from evaluation.rust.judging import LocalJudge
 from evaluation.rust.verdict import Diagnostic
 from evaluation.suites.repair_format import correction, message_of, second_prompt
 from tests.helpers.reinforcement import arguments, looped
@@ -53,7 +54,7 @@ def verifier():
 
 def scripted(folder, verifier, script, prompt=PROMPT, tokenizer=TOKENIZER, **settings):
     reward = RustReward(workers=1)
-    reward.verifier = verifier
+    reward.judge = LocalJudge(verifier)
     defaults = dict(
         repair_turns=1,
         per_device_train_batch_size=4,

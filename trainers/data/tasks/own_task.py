@@ -15,7 +15,7 @@ from evaluation.rust.tests_text import tests_from_text, tests_to_text
 
 Tests = HiddenTests | HoleTests | StdinTests
 OwnSplit = Literal["train", "held_out"]
-KINDS = {HiddenTests: "Rust tests", HoleTests: "hole tests", StdinTests: "stdin tests"}
+KINDS: dict[type, str] = {HiddenTests: "Rust tests", HoleTests: "hole tests", StdinTests: "stdin tests"}
 FIELDS = (
     "prompt",
     "messages",
