@@ -178,7 +178,8 @@ def between_loops(config: LoopLMConfig, is_last: bool) -> Iterator[Kept]:
     if not (scaled and streams == 1 and goes_on):
         yield Kept("input of the norm after the loop", width, FP32)
     yield Kept("input of the norm after the loop, after division", width, FP32)
-    yield Kept("exit gate and exit distribution", GATE_WIDTH, FP32)
+    weighted = WEIGHTED_WIDTH if config.loop_loss == "expected" else 0
+    yield Kept("exit gate and exit distribution", GATE_WIDTH + weighted, FP32)
     if scaled or streams > 1 or is_last:
         yield Kept("input of the exit gate", width, FP32)
     if streams > 1 and not is_last and not scaled:
@@ -191,5 +192,7 @@ def after_coda(config: LoopLMConfig) -> Iterator[Kept]:
     yield Kept("inverse norm", 1, FP32)
 
 
-GATE_WIDTH = 9
+GATE_WIDTH = 7
 """Numbers per token and loop of the exit gate, the exit distribution, its entropy, and the inverse norm."""
+WEIGHTED_WIDTH = 2
+"""Likewise of a loss that the exit distribution weights: the weight and the loss of the loop."""

@@ -63,7 +63,7 @@ def test_accumulated_batches_are_one_batch(tmp_path):
 
 @pytest.mark.parametrize(("depth_weight", "codas"), [(0.0, 1), (1.0, 3)])
 def test_the_coda_of_a_student_follows_the_loops_that_the_loss_compares(tmp_path, depth_weight, codas):
-    student = tiny_model(num_coda_layers=1, num_loops=3)
+    student = tiny_model(num_coda_layers=1, num_loops=3, loop_update="scaled")
     calls = []
     student.model.layers[-1].register_forward_hook(lambda *_: calls.append(None))
     weights = DistillationWeights(self_distillation_weight=depth_weight)
