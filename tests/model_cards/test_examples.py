@@ -91,11 +91,13 @@ def test_basic_usage_prints_what_the_model_continues(built, published, model):
     assert run(built / "basic_usage", COMPILES[0], folder=published).stdout == done.stdout, "the folder is the default"
 
 
+@pytest.mark.slow
 def test_the_program_of_the_card_prints_what_the_model_continues(built, published):
     done = run(built / "card", folder=published)
     assert done.returncode == 0 and COMPILES[0] + COMPILES[1] in done.stdout
 
 
+@pytest.mark.slow
 def test_a_folder_without_a_model_is_one_sentence(built, tmp_path):
     done = run(built / "basic_usage", "fn main() {", str(tmp_path))
     assert done.returncode == 1 and "config.json" in done.stderr and done.stderr.count("\n") == 1

@@ -45,18 +45,21 @@ def test_logits_of_every_loop_and_generated_tokens_equal_those_of_one_process(fo
     assert found[name]["leaves_alike"] and len(found[name]["loops"]) > 1, "one depth for all would prove nothing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients_equal_those_of_one_process(found, name):
     assert found[name]["loss"] < 1e-5
     assert found[name]["gradients"] < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_shared_weight_is_quantized_once_per_pass_and_saved_whole(found, name):
     assert found[name]["same_quantizations"]
     assert found[name]["saves_whole_weights"]
 
 
+@pytest.mark.slow
 def test_a_shared_model_refuses_what_it_cannot_do(found):
     assert found["wide_group"] == (
         "LoopLMConfig.num_attention_heads x head_dim must be a multiple of tp_size=2 x ternary_group_size=32, got 32"

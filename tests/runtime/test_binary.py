@@ -11,7 +11,8 @@ from tests.helpers.runtime_crate import CRATE, run_cargo
 from tests.helpers.tiny import tiny_model
 from trainers.data.tokenizer import train_tokenizer
 
-pytestmark = pytest.mark.skipif(shutil.which("cargo") is None, reason="cargo is not installed")
+# Building the program takes long.
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("cargo") is None, reason="cargo is not installed")]
 PROMPT = "fn twice(x: u32) -> u32 {"
 
 
@@ -38,7 +39,6 @@ def generate(binary: Path, folder: Path, *options: str) -> subprocess.CompletedP
     return subprocess.run(command, capture_output=True, text=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True])
 def test_the_greedy_text_is_that_of_transformers(binary, tmp_path, tokenizer, packed):
     model = tiny_model(vocab_size=400, activation_bits=8)

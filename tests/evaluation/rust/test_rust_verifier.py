@@ -233,7 +233,7 @@ def test_wrong_arguments_are_refused_by_their_rule(verifier):
     ):
         with pytest.raises(ValueError, match=rule):
             verifier.verify(codes)
-    with pytest.raises(ValueError, match="tests must be None, texts or HiddenTests, got int at index 1"):
+    with pytest.raises(ValueError, match="tests must be None, texts, HiddenTests or StdinTests, got int at index 1"):
         verifier.verify([GOOD, GOOD], [None, 5])
     with pytest.raises(ValueError, match="tests must be HiddenTests, got str at index 0"):
         verifier.check_tests(["fn f();"])
