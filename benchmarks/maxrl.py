@@ -57,20 +57,20 @@ if __name__ == "__main__":
 import psutil
 import torch
 from exit_gate import shares_of_cores
+from held_out_tasks import Measure
 from maxrl_report import EVALUATIONS, SAMPLES, Run, curves_of, plot, write_report
 from rich.progress import track
-from transformers import AutoTokenizer, DataCollatorForLanguageModeling, TrainerCallback, set_seed
+from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast, set_seed
 
 from evaluation.generation_settings import GenerationSettings
 from evaluation.rust import RustVerifier
-from evaluation.rust.judging import LocalJudge
 from evaluation.rust.sandbox.runner import require_consent
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from trainers.callbacks import MetricsFileCallback
 from trainers.data.pack import pack_blocks
 from trainers.data.synthetic.stream import choose_families
 from trainers.data.synthetic.verified import write_synthetic
-from trainers.data.tasks import Task, measure_tasks, task_prompts
+from trainers.data.tasks import Task, task_prompts
 from trainers.data.tasks.task import read_tasks, split_tasks
 from trainers.data.tokenizer import special_token_ids, train_tokenizer
 from trainers.pretraining import (
@@ -151,50 +151,20 @@ def pretrain(tasks: list[Task], options: argparse.Namespace) -> Path:
     return start
 
 
-class Measure(TrainerCallback):
-    """Evaluate the held-out tasks before the first step and at regular intervals."""
-
-    def __init__(self, tasks: list[Task], tokenizer, folder: Path, steps: int):
-        self.tasks, self.tokenizer, self.folder, self.steps = tasks, tokenizer, folder, steps
-
-    def on_train_begin(self, args, state, control, model=None, **kwargs):
-        # Of a training that was killed while it measured, too.
-        if state.global_step % self.steps == 0:
-            self.measure(model, state.global_step)
-
-    def on_save(self, args, state, control, model=None, **kwargs):
-        if state.global_step % self.steps == 0:
-            self.measure(model, state.global_step)
-
-    def measure(self, model, step: int):
-        """Write the number of successful samples of each task."""
-        path = self.folder / f"held_out_{step}.json"
-        if path.exists():
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sampling = GenerationSettings(
-            num_samples=SAMPLES, temperature=1.0, top_p=1.0, max_new_tokens=96, batch_size=64
-        )
-        state = torch.get_rng_state()
-        with RustVerifier(workers=1, run_timeout=1.0) as verifier:
-            samples = self.folder / "samples" / f"{step}.jsonl"
-            solved = measure_tasks(model, self.tokenizer, self.tasks, sampling, LocalJudge(verifier), samples)
-        torch.set_rng_state(state)
-        path.write_text(json.dumps({"correct": solved.correct, "compiled": solved.compiled}) + "\n")
-
-
 def train(run: Run, options: argparse.Namespace) -> None:
     """Start or resume a run."""
     torch.set_num_threads(1)
     started = time.perf_counter()
     folder, tasks = options.output_dir / run.name, make_tasks(options)
     start = pretrain(tasks["pretrain"], options)
-    tokenizer = AutoTokenizer.from_pretrained(start)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(start)
     reward = RustReward(workers=1)
     every = options.steps // EVALUATIONS
-    measure = Measure(tasks["held_out"], tokenizer, folder, every)
+    sampling = GenerationSettings(num_samples=SAMPLES, temperature=1.0, top_p=1.0, max_new_tokens=96, batch_size=64)
+    measure = Measure(tasks["held_out"], tokenizer, folder, every, sampling)
+    model = LoopLMForCausalLM.from_pretrained(start)
     trainer = MaxRLTrainer(
-        model=LoopLMForCausalLM.from_pretrained(start),
+        model=model,
         reward_funcs=[reward],
         args=MaxRLConfig(
             output_dir=str(folder),
@@ -225,7 +195,7 @@ def train(run: Run, options: argparse.Namespace) -> None:
     )
     checkpoint = last_complete_checkpoint(folder) if folder.exists() else None
     train_from(trainer, checkpoint)
-    measure.measure(trainer.policy, options.steps)
+    measure.measure(model, options.steps)
     (folder / "finished.json").write_text(json.dumps({"seconds": time.perf_counter() - started}) + "\n")
 
 
