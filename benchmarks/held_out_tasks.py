@@ -23,14 +23,16 @@ def solved_of(
     sampling: GenerationSettings,
     folder: Path,
     step: int,
+    verdicts: Path,
 ) -> dict[str, Any]:
     """
     Return the number of `samples` for each task, and of those that are `correct`, that are `compiled`, and that are
     correct and `distinct`; and over the tokens of the solutions the mean loss after each loop (`by_loop`, in nats) and
-    the mean exit distribution (`exit_pdf`). The samples are kept, so that an interrupted call goes on.
+    the mean exit distribution (`exit_pdf`). The samples are kept in `folder` and the verdicts in `verdicts`, so that
+    an interrupted call goes on.
     """
     state = torch.get_rng_state()
-    with RustVerifier(workers=1, run_timeout=1.0) as verifier:
+    with RustVerifier(workers=1, cache_dir=verdicts, run_timeout=1.0) as verifier:
         samples = folder / "samples" / f"{step}.jsonl"
         found = measure_tasks(model, tokenizer, tasks, sampling, LocalJudge(verifier), samples)
     torch.set_rng_state(state)
@@ -71,6 +73,7 @@ class Measure(TrainerCallback):
         folder: Folder of the run.
         steps: Steps between two measurements.
         sampling: Settings of the samples.
+        verdicts: Folder of verdicts, which several runs may share.
     """
 
     def __init__(
@@ -80,9 +83,10 @@ class Measure(TrainerCallback):
         folder: Path,
         steps: int,
         sampling: GenerationSettings,
+        verdicts: Path,
     ):
         self.tasks, self.tokenizer, self.folder, self.steps = tasks, tokenizer, folder, steps
-        self.sampling = sampling
+        self.sampling, self.verdicts = sampling, verdicts
 
     def on_train_begin(self, args, state, control, **kwargs):
         # Of a training that was killed while it measured, too.
@@ -97,4 +101,5 @@ class Measure(TrainerCallback):
         """Measure, unless an earlier call did."""
         path = self.folder / f"held_out_{step}.json"
         if not path.exists():
-            replace_json(path, solved_of(model, self.tokenizer, self.tasks, self.sampling, self.folder, step))
+            found = solved_of(model, self.tokenizer, self.tasks, self.sampling, self.folder, step, self.verdicts)
+            replace_json(path, found)

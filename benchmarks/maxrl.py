@@ -5,8 +5,8 @@ Measure whether reinforcement learning from the compiler works: MaxRL against GR
 
 Generates verified tasks of tier 0, pretrains a small ternary LoopLM on the solutions of half of them, trains it on the
 prompts of the other half with every estimator and seed, at equal numbers of samples, and measures pass@1 and pass@8 on
-tasks with held-out parameters before, during and after. Writes `docs/maxrl.md`, with this command, and
-`docs/maxrl.png`. A run that was stopped is resumed, a finished one is not repeated.
+tasks with held-out parameters before, during and after. Writes `docs/maxrl_frequent_success.md`, with this command,
+and a PNG beside it. A run that was stopped is resumed, a finished one is not repeated.
 """
 
 import argparse
@@ -47,7 +47,10 @@ if __name__ == "__main__":
         add_output_dir(parser, "folder of the runs", Path("results/maxrl")),
     )
     parser.add_argument(
-        "--report", type=Path, default=ROOT / "docs" / "maxrl.md", help="Markdown page to write, with a PNG beside it"
+        "--report",
+        type=Path,
+        default=ROOT / "docs" / "maxrl_frequent_success.md",
+        help="Markdown page to write, with a PNG beside it",
     )
     parser.add_argument(
         "--only", metavar="ESTIMATOR:SEED", help="do this run alone, in this process, without a report"
@@ -161,7 +164,7 @@ def train(run: Run, options: argparse.Namespace) -> None:
     reward = RustReward(workers=1)
     every = options.steps // EVALUATIONS
     sampling = GenerationSettings(num_samples=SAMPLES, temperature=1.0, top_p=1.0, max_new_tokens=96, batch_size=64)
-    measure = Measure(tasks["held_out"], tokenizer, folder, every, sampling)
+    measure = Measure(tasks["held_out"], tokenizer, folder, every, sampling, options.output_dir / "verdicts")
     model = LoopLMForCausalLM.from_pretrained(start)
     trainer = MaxRLTrainer(
         model=model,

@@ -131,7 +131,7 @@ def write_report(options: argparse.Namespace, tasks: dict[str, list[Task]], path
     --jobs {options.jobs}"""
     halves = [f"{name}, {part}" for name in ("zero-variance", "entropy") for part in ("first", "last")]
     titles = ["estimator", *halves, "reward", "minutes"]
-    path.write_text(f"""# Learning from the compiler
+    path.write_text(f"""# Learning from frequent success
 
 Written by
 

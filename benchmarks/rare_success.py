@@ -20,7 +20,7 @@ from queue import Queue
 ROOT = Path(__file__).resolve().parent.parent
 
 from rare_success_methods import METHODS
-from reporting import add_report, documented_command, machine, new_parser
+from reporting import add_report, documented_command, machine, new_parser, replace_json
 
 from evaluation.options import add_output_dir
 
@@ -47,7 +47,16 @@ if __name__ == "__main__":
 import psutil
 from exit_gate import shares_of_cores
 from rare_success_report import Study, write_page
-from rare_success_runs import MEASUREMENTS, MICRO_BATCH, make_start, make_tasks, rare_families, run_name, train
+from rare_success_runs import (
+    MEASUREMENTS,
+    MICRO_BATCH,
+    at_start,
+    make_start,
+    make_tasks,
+    rare_families,
+    run_name,
+    train,
+)
 from rich.progress import track
 
 from evaluation.rust.sandbox.runner import require_consent
@@ -59,6 +68,7 @@ def start_run(method: str, seed: int, options: argparse.Namespace, shares: Queue
     if (folder / "finished.json").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
+    replace_json(folder / "held_out_0.json", at_start(METHODS[method], options))
     cores = shares.get()
     with (folder / "output.txt").open("a") as output:
         command = [sys.executable, *sys.argv, "--only", f"{method}:{seed}"]
@@ -90,6 +100,8 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     make_tasks(options)
     make_start(options)
     rare_families(options)
+    for name in options.methods:
+        at_start(METHODS[name], options)
     runs = [(method, seed) for seed in options.seeds for method in options.methods]
     with ThreadPoolExecutor(options.jobs) as pool:
         shares = shares_of_cores(options.jobs)

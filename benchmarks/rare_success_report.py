@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rare_success_methods import METHODS, Method
-from rare_success_runs import GENERAL_TASKS, MEASUREMENTS, SAMPLES, pools, rare_families, run_name
+from rare_success_runs import GENERAL_SAMPLES, GENERAL_TASKS, MEASUREMENTS, SAMPLES, pools, rare_families, run_name
 from reporting import Columns
 
 from evaluation.figures import legend_below, panels, save
@@ -19,7 +19,6 @@ from evaluation.training_curves import read_metrics
 
 KS = (1, 8, 64)
 CURVE = (1, 2, 4, 8, 16, 32, 64)
-GENERAL_K = 8
 REFERENCE, PEER = "maxrl", "grpo"
 
 
@@ -103,8 +102,8 @@ class Study:
         return statistics.mean(values) if values else float("nan")
 
     def minutes(self, method: str) -> float:
-        """Minutes of the steps of one run, without its measurements; the mean over the seeds."""
-        return statistics.mean(sum(log["step_time"] for log in self.logs[method, seed]) for seed in self.seeds) / 60
+        """Minutes of processor time of the steps of one run, without its measurements; the mean over the seeds."""
+        return statistics.mean(sum(log["cpu_seconds"] for log in self.logs[method, seed]) for seed in self.seeds) / 60
 
     def distinct(self, method: str, step: int) -> float:
         """Number of distinct correct samples of a task that was solved, the mean over tasks and seeds."""
@@ -204,11 +203,11 @@ class Study:
         for title, results in stages:
             by_task = {
                 k: [statistics.mean(each) for each in zip(*(rates(found, k) for found in results), strict=True)]
-                for k in (1, GENERAL_K)
+                for k in (1, GENERAL_SAMPLES)
             }
             over = bootstrap([after - before for before, after in zip(base, by_task[1], strict=True)])
-            rows.append([title, *(percent(bootstrap(by_task[k])) for k in (1, GENERAL_K)), percent(over, "+")])
-        return Columns(("Model", "pass@1", f"pass@{GENERAL_K}", "pass@1 over the given model"), 1, rows)
+            rows.append([title, *(percent(bootstrap(by_task[k])) for k in (1, GENERAL_SAMPLES)), percent(over, "+")])
+        return Columns(("Model", "pass@1", f"pass@{GENERAL_SAMPLES}", "pass@1 over the given model"), 1, rows)
 
     def conclusion(self) -> str:
         """Whether MaxRL differs from GRPO, in a sentence for each k."""
@@ -238,7 +237,7 @@ def plot(study: Study, path: Path) -> None:
     first = study.rare_methods[0].name
     by_k.plot(CURVE, [100 * statistics.mean(study.of_tasks(first, 0, k)) for k in CURVE], "k:", label="start")
     by_step.set(title="Held-out pass@1", xlabel="step", ylabel="%")
-    by_time.set(title="Held-out pass@1", xlabel="minutes of one core", ylabel="%")
+    by_time.set(title="Held-out pass@1", xlabel="minutes of processor time", ylabel="%")
     by_k.set(title="Held-out pass@k at the end", xlabel="samples k", ylabel="%", xscale="log")
     by_k.set_xticks(CURVE, [str(k) for k in CURVE])
     legend_below(by_time, 3)
@@ -286,7 +285,7 @@ At the start: {at_start}. At the last step:
 
 "Distinct" is the number of different correct solutions among the {SAMPLES} samples of a solved task, apart
 from white space; "Zero variance" the share of groups that all failed or all passed, over all steps;
-"Minutes" the time of the steps of one run on one core.
+"Minutes" the processor time of the steps of one run, compilers included.
 
 {study.comparisons().markdown()}
 
@@ -311,7 +310,7 @@ The mean loss and the exit distribution of the (frozen) gate on the held-out sol
 
 ## All families
 
-The same on up to {GENERAL_TASKS} held-out tasks of all families of tiers 0 to 2, with {GENERAL_K} samples each:
+The same on up to {GENERAL_TASKS} held-out tasks of all families of tiers 0 to 2, with {GENERAL_SAMPLES} samples each:
 
 {study.on_all_families().markdown()}
 """)

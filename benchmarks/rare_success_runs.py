@@ -1,18 +1,21 @@
 """The runs of `rare_success.py`: tasks, the model that all runs start from, rare families, and training."""
 
 import argparse
+import contextlib
 import json
 import random
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import psutil
 import torch
 from held_out_tasks import Measure, solved_of
 from rare_success_methods import Method
 from reporting import replace_json
-from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast, set_seed
+from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast, TrainerCallback, set_seed
 
 from evaluation.generation_settings import GenerationSettings
 from evaluation.rust import RustVerifier
@@ -37,8 +40,8 @@ PROBED_TASKS, PROBED_SAMPLES = 6, 16
 SAMPLES = 64
 MEASUREMENTS = 2
 """Measurements of the held-out tasks after the one at the start."""
-GENERAL_TASKS = 160
-"""Held-out tasks of all families."""
+GENERAL_TASKS, GENERAL_SAMPLES = 160, 8
+"""Held-out tasks of all families, and samples of each."""
 
 
 def run_name(method: str, seed: int) -> str:
@@ -133,18 +136,26 @@ def rare_families(options: argparse.Namespace) -> dict[str, float]:
     """
     path = options.output_dir / "families.json"
     if not path.exists():
-        start, tasks = make_start(options), make_tasks(options)
+        start, tasks, verdicts = make_start(options), make_tasks(options), options.output_dir / "verdicts"
         tokenizer = PreTrainedTokenizerFast.from_pretrained(start)
         for name, folder in (("model", options.model), ("start", start)):
             model = loaded(folder, options.num_loops)
-            found = solved_of(model, tokenizer, general_tasks(options), sampling(8), options.output_dir / name, 0)
+            found = solved_of(
+                model,
+                tokenizer,
+                general_tasks(options),
+                sampling(GENERAL_SAMPLES),
+                options.output_dir / name,
+                0,
+                verdicts,
+            )
             replace_json(options.output_dir / f"{name}_on_all.json", found)
         by_family = defaultdict(list)
         for task in fitting(tasks.pretraining, tokenizer):
             by_family[task.family].append(task)
         probed = [task for family in sorted(by_family) for task in by_family[family][:PROBED_TASKS]]
         folder = options.output_dir / "families"
-        correct = solved_of(model, tokenizer, probed, sampling(PROBED_SAMPLES), folder, 0)["correct"]
+        correct = solved_of(model, tokenizer, probed, sampling(PROBED_SAMPLES), folder, 0, verdicts)["correct"]
         counts = defaultdict(list)
         for task, solved in zip(probed, correct, strict=True):
             counts[task.family].append(solved / PROBED_SAMPLES)
@@ -173,6 +184,50 @@ def pools(method: Method, options: argparse.Namespace) -> tuple[list[Task], list
     return [task for task in prompts if int(task.id, 16) % 4], chosen
 
 
+def settings_of(method: Method) -> GenerationSettings:
+    """Settings of the samples on the held-out tasks of a method."""
+    return sampling(GENERAL_SAMPLES if method.all_families else SAMPLES)
+
+
+def at_start(method: Method, options: argparse.Namespace) -> dict[str, Any]:
+    """Results of the start on the held-out tasks of a method, which all its runs share; measured by the first call."""
+    path = options.output_dir / f"start_on_{'all' if method.all_families else 'rare'}.json"
+    if not path.exists():
+        start = make_start(options)
+        tokenizer, model = PreTrainedTokenizerFast.from_pretrained(start), loaded(start, options.num_loops)
+        tasks, folder = pools(method, options)[1], options.output_dir / path.stem
+        verdicts = options.output_dir / "verdicts"
+        replace_json(path, solved_of(model, tokenizer, tasks, settings_of(method), folder, 0, verdicts))
+    return json.loads(path.read_text())
+
+
+class ProcessorTime(TrainerCallback):
+    """Log `cpu_seconds`: the processor time of each step, of this process and of the compilers and runs it started."""
+
+    def __init__(self) -> None:
+        self.before = self.seconds = 0.0
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.before = processor_seconds()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.seconds = processor_seconds() - self.before
+
+    def on_log(self, args, state, control, **kwargs):
+        kwargs["logs"]["cpu_seconds"] = self.seconds
+
+
+def processor_seconds() -> float:
+    """Processor time of this process and of all processes that it started, in seconds."""
+    process = psutil.Process()
+    seconds = 0.0
+    for each in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = each.cpu_times()
+            seconds += times.user + times.system + times.children_user + times.children_system
+    return seconds
+
+
 def train(method: Method, seed: int, options: argparse.Namespace) -> None:
     """Run a method, or go on with it."""
     torch.set_num_threads(1)
@@ -182,13 +237,12 @@ def train(method: Method, seed: int, options: argparse.Namespace) -> None:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(start)
     training, held_out = pools(method, options)
     every = options.steps // MEASUREMENTS
-    measure = Measure(held_out, tokenizer, folder, every, sampling(8 if method.all_families else SAMPLES))
+    verdicts = options.output_dir / "verdicts"
+    measure = Measure(held_out, tokenizer, folder, every, settings_of(method), verdicts)
     model = loaded(start, options.num_loops)
     trainer = MaxRLTrainer(
         model=model,
-        reward_funcs=[
-            RustReward(workers=1, cache_dir=str(options.output_dir / "verdicts"), pass_fraction=method.pass_fraction)
-        ],
+        reward_funcs=[RustReward(workers=1, cache_dir=str(verdicts), pass_fraction=method.pass_fraction)],
         args=MaxRLConfig(
             output_dir=str(folder),
             estimator=method.estimator,
@@ -217,7 +271,7 @@ def train(method: Method, seed: int, options: argparse.Namespace) -> None:
         ),
         train_dataset=task_prompts(training),
         processing_class=tokenizer,
-        callbacks=[measure],
+        callbacks=[measure, ProcessorTime()],
     )
     train_from(trainer, last_complete_checkpoint(folder))
     measure.measure(model, options.steps)
