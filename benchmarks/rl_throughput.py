@@ -1,10 +1,10 @@
 """
-Measure steps per minute of MaxRL: with all rows in the forward pass and judging after sampling, and without.
+Measure steps per minute of MaxRL without and with what makes its steps shorter, added one after the other.
 
     HF_ALLOW_CODE_EVAL=1 python benchmarks/rl_throughput.py --model runs/debug/tasks/model \\
         --tasks runs/debug/tasks.jsonl --report docs/rl_throughput.md
 
-All variants train the same model on the same tasks with the same seed, in turns of one process each. The first two
+All variants train the same model on the same tasks with the same seed, each in a process of its own. The first two
 steps warm up and do not count. Completions, rewards and weights are the same up to rounding.
 """
 
@@ -19,7 +19,12 @@ from reporting import Columns, add_output, add_report, documented_command, machi
 
 from evaluation.generation_settings import ENGINES
 
-VARIANTS = ("all rows, judged after sampling", "rows with an advantage", "judged while sampling", "both")
+VARIANTS = (
+    "none of these",
+    "only rows with an advantage",
+    "judged while sampling",
+    "prompts once for all their completions",
+)
 
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
@@ -56,10 +61,18 @@ WARM_UP = 2
 PARTS = ("rollout_seconds", "reward_seconds", "rows_trained", "success_rate")
 
 
-class AllRows(MaxRLTrainer):
-    """Trainer that passes every row through the model."""
+class Variant(MaxRLTrainer):
+    """Trainer with the first parts of `VARIANTS`."""
 
-    selects_rows = False
+    parts = 0
+
+    @property
+    def selects_rows(self) -> bool:
+        return super().selects_rows and self.parts >= 1
+
+    @property
+    def shares_prompts(self) -> bool:
+        return super().shares_prompts and self.parts >= 3
 
 
 class StepTimes(TrainerCallback):
@@ -84,8 +97,8 @@ def train(variant: int, given: argparse.Namespace, folder: Path) -> list[dict[st
     tasks = [
         task for task in split_tasks(read_tasks(given.tasks)).prompts if len(tokenizer.encode(task.prompt)) <= room
     ]
-    kind = MaxRLTrainer if variant in (1, 3) else AllRows
-    trainer = kind(
+    Variant.parts = variant
+    trainer = Variant(
         model=model,
         reward_funcs=[RustReward(given.mode)],
         args=MaxRLConfig(
@@ -107,7 +120,7 @@ def train(variant: int, given: argparse.Namespace, folder: Path) -> list[dict[st
         train_dataset=task_prompts(tasks),
         processing_class=tokenizer,
     )
-    if variant in (0, 1):
+    if variant < 2:
         trainer.judge_ahead = None
     times = StepTimes()
     trainer.add_callback(times)
@@ -137,7 +150,7 @@ def table_of(results: dict[str, list[dict[str, float | None]]]) -> Columns:
         )
         times = f"{60 / seconds:.1f}", f"{seconds:.2f}", f"{drawing:.2f}", f"{reward:.2f}"
         rows.append([name, *times, f"{trained:.0%}", f"{success:.1%}"])
-    titles = ("Variant", "Steps per minute", "Step, s", "Sampling, s", "Reward, s", "Rows trained", "Success")
+    titles = ("Added", "Steps per minute", "Step, s", "Sampling, s", "Reward, s", "Rows trained", "Success")
     return Columns(titles, 1, rows)
 
 
@@ -164,8 +177,9 @@ def main(given: argparse.Namespace) -> None:
             f"{given.steps} steps of {given.prompts} prompts with {given.num_generations} completions of at most\n"
             f"{given.max_completion_length} tokens, sampled by the engine {given.engine}, on {machine()},\n"
             f"torch {torch.__version__}. Medians of the steps without the first {WARM_UP}.\n\n{table.markdown()}\n\n"
-            "The reward's time is what it takes after the sampling. Rows without an advantage add nothing to\n"
-            "the gradient; the share of the others depends on how often the tasks are solved.\n"
+            "Each row adds to those above it. The reward's time is what it takes after the sampling. Rows without\n"
+            "an advantage add nothing to the gradient; the share of the others depends on how often the tasks are\n"
+            "solved. All variants train the same model, up to rounding.\n"
         )
         print(f"Written to {given.report}")
 

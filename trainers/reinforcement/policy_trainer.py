@@ -16,6 +16,7 @@ from trainers.reinforcement.loop_credit import credit_weights, credited_log_prob
 from trainers.reinforcement.maxrl_config import MaxRLConfig
 from trainers.reinforcement.native_rollouts import NativeRollouts, check_gap, rollout_gap
 from trainers.reinforcement.on_policy import check_model, policy_sampling
+from trainers.reinforcement.shared_prompts import real_tokens, share_prompts
 from trainers.reinforcement.trained_rows import TrainedRowsTrainer
 
 OnEnd = Callable[[int, list[int]], None]
@@ -60,6 +61,16 @@ class PolicyTrainer(TrainedRowsTrainer):
         """The model without wrappers for adapters and distributed training."""
         model = self.accelerator.unwrap_model(self.model)
         return model.get_base_model() if isinstance(model, PeftModel) else model
+
+    @property
+    def _reads_states(self) -> bool:
+        """Whether log-probabilities are computed here from hidden states: the head must not be sharded."""
+        return is_looplm(self.policy.config) and not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
+    @property
+    def shares_prompts(self) -> bool:
+        """Whether the prompt of several completions is computed once, which needs an attention with any mask."""
+        return self._reads_states and self.policy.config._attn_implementation == "sdpa"
 
     @property
     def mode(self) -> str:
@@ -169,32 +180,53 @@ class PolicyTrainer(TrainedRowsTrainer):
     def _get_per_token_logps_and_entropies(
         self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **others
     ):
-        if self.args.loop_credit == "final":
+        if not self._reads_states:
             return super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **others
             )
-        positions = slice(-logits_to_keep - 1, -1)
-        found = []
-        for part, mask in zip(
-            input_ids.split(batch_size or len(input_ids)),
-            attention_mask.split(batch_size or len(input_ids)),
-            strict=True,
-        ):
-            with self.accelerator.autocast():
-                outputs = model(
-                    input_ids=part, attention_mask=mask, use_cache=False, output_loop_states=True, return_logits=False
-                )
-                weights = credit_weights(
-                    self.args.loop_credit, outputs.exit_pdf[:, positions], self.args.loop_credit_power
-                )
-                found.append(
-                    credited_log_probabilities(
-                        tuple(states[:, positions] for states in outputs.loop_hidden_states),
-                        weights,
-                        self.policy.lm_head,
-                        part[:, -logits_to_keep:],
-                        self.temperature,
-                    )
-                )
+        size = batch_size or len(input_ids)
+        parts = zip(input_ids.split(size), attention_mask.bool().split(size), strict=True)
+        found = [self._log_probabilities(model, ids, mask, logits_to_keep) for ids, mask in parts]
         log_probabilities, entropies = (torch.cat(each) for each in zip(*found, strict=True))
         return log_probabilities, entropies if compute_entropy else None, None
+
+    def _log_probabilities(
+        self, model: torch.nn.Module, input_ids: torch.Tensor, mask: torch.Tensor, completion_length: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Return the log-probability of each token of the completions, and the entropy of the prediction; 0 for padding.
+
+        Args:
+            model: Model with its wrappers.
+            input_ids, mask: (batch, prompt + completion), tokens and whether each is none of the padding.
+            completion_length: Number of tokens that belong to the completions.
+        """
+        tokens, real = input_ids[:, -completion_length:], mask[:, -completion_length:]
+        rows = share_prompts(
+            real_tokens(input_ids[:, :-completion_length], mask[:, :-completion_length]),
+            real_tokens(tokens, real),
+            self.shares_prompts,
+            self.args.pad_to_multiple_of or 1,
+        ).to(input_ids.device)
+        credit = self.args.loop_credit
+        with self.accelerator.autocast():
+            outputs = model(
+                input_ids=rows.input_ids,
+                attention_mask=rows.attention_mask,
+                position_ids=rows.position_ids,
+                use_cache=False,
+                output_loop_states="last" if credit == "final" else True,
+                return_logits=False,
+            )
+            states = tuple(rows.before_completions(each) for each in outputs.loop_hidden_states)
+            # The last loop's alone, if only its states were asked for.
+            exit_pdf = rows.before_completions(outputs.exit_pdf[..., -len(states) :])
+            found = credited_log_probabilities(
+                states,
+                credit_weights(credit, exit_pdf, self.args.loop_credit_power),
+                self.policy.lm_head,
+                tokens[real][None],
+                self.temperature,
+            )
+        log_probabilities, entropies = (values.new_zeros(real.shape).masked_scatter(real, values) for values in found)
+        return log_probabilities, entropies

@@ -18,8 +18,8 @@ class TrainedRowsTrainer(GRPOTrainer):
     [`trl.GRPOTrainer`] that passes only rows with an advantage through the model, with the same gradient.
 
     Where most prompts are solved never or always, most advantages are 0. Their rows add nothing to the gradient, but
-    take as much time as the others. The remaining rows are distributed anew over the micro-batches, by length, and
-    without the padding that was for longer rows. The divisor of the loss stays that of the whole batch. A step without
+    take as much time as the others. The remaining rows are distributed anew over the micro-batches, without the
+    padding that was for longer rows. The divisor of the loss stays that of the whole batch. A step without
     any advantage makes no forward pass. Its gradient is 0, as it would be with one, so that optimizer, schedule, logs
     and checkpoints go on alike.
 
@@ -43,6 +43,11 @@ class TrainedRowsTrainer(GRPOTrainer):
             and not (self.is_deepspeed_enabled or self.is_fsdp_enabled)
         )
 
+    @property
+    def shares_prompts(self) -> bool:
+        """Whether completions of one prompt take less time in the same micro-batch."""
+        return False
+
     def _prepare_inputs(self, generation_batch):
         before = self._buffered_inputs
         inputs = super()._prepare_inputs(generation_batch)
@@ -60,7 +65,7 @@ class TrainedRowsTrainer(GRPOTrainer):
         # Equally many rows in every process: each forward pass synchronizes gradients, and metrics of every row.
         passed = max(counts)
         self._metrics["train"]["rows_trained"].append(passed / (size * len(batches)))
-        return with_advantage(batches, passed, self.args.pad_to_multiple_of or 1)
+        return with_advantage(batches, passed, self.args.pad_to_multiple_of or 1, self.shares_prompts)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Return the loss of a micro-batch; 0 for one that has no row with an advantage."""
@@ -86,7 +91,7 @@ def has_advantage(batch: Batch) -> torch.Tensor:
     return (advantages != 0).view(len(advantages), -1).any(dim=1)
 
 
-def with_advantage(batches: list[Batch], passed: int, multiple: int = 1) -> list[Batch | None]:
+def with_advantage(batches: list[Batch], passed: int, multiple: int = 1, together: bool = False) -> list[Batch | None]:
     """
     Return micro-batches that have only the rows with an advantage.
 
@@ -94,18 +99,23 @@ def with_advantage(batches: list[Batch], passed: int, multiple: int = 1) -> list
         batches: Micro-batches of equal size: tensors by name, with a first dimension of rows or without dimensions.
         passed: Number of rows to keep. If fewer have an advantage, short ones without an advantage are added.
         multiple: Widths after padding are multiples of this.
+        together: Whether rows of one prompt stay together, instead of rows of similar length.
 
     Returns:
-        As many micro-batches: None, and then as few as have room for the rows, each with rows of similar length and
-        their number divided by that of a given micro-batch, `row_share`.
+        As many micro-batches: None, and then as few as have room for the rows, each with its number of rows divided
+        by that of a given micro-batch, `row_share`.
     """
     size = len(batches[0]["advantages"])
     rows = {
         name: torch.cat([batch[name] for batch in batches]) if value.dim() else value
         for name, value in batches[0].items()
     }
-    lengths = rows["prompt_mask"].sum(dim=1) + rows["completion_mask"].sum(dim=1)
-    order, chosen = lengths.argsort(stable=True), has_advantage(rows)
+    if together:
+        prompts = rows["prompt_ids"].masked_fill(rows["prompt_mask"] == 0, -1)
+        keys = torch.unique(prompts, dim=0, return_inverse=True)[1]
+    else:
+        keys = rows["prompt_mask"].sum(dim=1) + rows["completion_mask"].sum(dim=1)
+    order, chosen = keys.argsort(stable=True), has_advantage(rows)
     with_one, without = order[chosen[order]], order[~chosen[order]]
     taken = torch.cat([without[: passed - len(with_one)], with_one])
     count = -(-passed // size)
