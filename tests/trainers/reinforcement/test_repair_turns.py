@@ -11,6 +11,8 @@ from evaluation.rust import HiddenTests, RustVerifier
 from evaluation.rust.judging import LocalJudge
 from evaluation.rust.verdict import Diagnostic
 from evaluation.suites.repair_format import correction, message_of, second_prompt
+from tests.helpers.gguf_models import TOKENIZER as MEMORIZED
+from tests.helpers.memorized import EITHER, memorized_model
 from tests.helpers.reinforcement import arguments, looped
 from trainers.callbacks import PlotCallback
 from trainers.data.tokenizer import train_tokenizer
@@ -223,3 +225,43 @@ def test_what_further_tries_need_is_checked_first(tmp_path, verifier):
             train_dataset=Dataset.from_dict({"prompt": [PROMPT], "signature": [SIGNATURE], "checker": [CHECKER]}),
             processing_class=TOKENIZER,
         )
+
+
+def test_a_resumed_run_asks_again_and_trains_as_the_undisturbed_one(tmp_path, verifier):
+    model = memorized_model()
+
+    def runs() -> MaxRLTrainer:
+        reward = RustReward(workers=1)
+        reward.judge = LocalJudge(verifier)
+        settings = dict(
+            repair_turns=1,
+            rollout_engine="native",
+            per_device_train_batch_size=4,
+            stop_at_function_end=True,
+            max_completion_length=600,
+            max_steps=2,
+            save_strategy="steps",
+            save_steps=1,
+            learning_rate=1e-3,
+            sample_steps=0,
+        )
+        task = {"prompt": EITHER[0], "signature": "fn any() -> bool;", "checker": "check!(any());"}
+        trainer = MaxRLTrainer(
+            model=deepcopy(model),
+            reward_funcs=[reward],
+            args=arguments(tmp_path, **settings),
+            train_dataset=Dataset.from_list([task]),
+            processing_class=MEMORIZED,
+        )
+        trainer.remove_callback(PlotCallback)
+        return trainer
+
+    whole, again = runs(), runs()
+    whole.train()
+    again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+    for (name, one), other in zip(whole.policy.named_parameters(), again.policy.parameters(), strict=True):
+        assert torch.equal(one, other), name
+    names = ("loss", "success_at_turn/1", "success_at_turn/2", "repair/asked_again")
+    last = [{name: trainer.state.log_history[1][name] for name in names} for trainer in (whole, again)]
+    assert last[0] == last[1]
+    assert any(log["repair/asked_again"] for log in whole.state.log_history[:2])
