@@ -1,5 +1,6 @@
 """Measurements of held-out tasks in the middle of a training, which several benchmarks share."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ class Measure(TrainerCallback):
         tokenizer: The model's.
         folder: Folder of the run.
         steps: Steps between two measurements.
-        sampling: Settings of the samples.
+        sampling: Settings of the samples at a step.
         verdicts: Folder of verdicts, which several runs may share.
     """
 
@@ -82,7 +83,7 @@ class Measure(TrainerCallback):
         tokenizer: PreTrainedTokenizerBase,
         folder: Path,
         steps: int,
-        sampling: GenerationSettings,
+        sampling: Callable[[int], GenerationSettings],
         verdicts: Path,
     ):
         self.tasks, self.tokenizer, self.folder, self.steps = tasks, tokenizer, folder, steps
@@ -101,5 +102,5 @@ class Measure(TrainerCallback):
         """Measure, unless an earlier call did."""
         path = self.folder / f"held_out_{step}.json"
         if not path.exists():
-            found = solved_of(model, self.tokenizer, self.tasks, self.sampling, self.folder, step, self.verdicts)
+            found = solved_of(model, self.tokenizer, self.tasks, self.sampling(step), self.folder, step, self.verdicts)
             replace_json(path, found)

@@ -164,7 +164,7 @@ def train(run: Run, options: argparse.Namespace) -> None:
     reward = RustReward(workers=1)
     every = options.steps // EVALUATIONS
     sampling = GenerationSettings(num_samples=SAMPLES, temperature=1.0, top_p=1.0, max_new_tokens=96, batch_size=64)
-    measure = Measure(tasks["held_out"], tokenizer, folder, every, sampling, options.output_dir / "verdicts")
+    measure = Measure(tasks["held_out"], tokenizer, folder, every, lambda _: sampling, options.output_dir / "verdicts")
     model = LoopLMForCausalLM.from_pretrained(start)
     trainer = MaxRLTrainer(
         model=model,

@@ -33,7 +33,7 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds; each is a run of every method")
     parser.add_argument("--tasks", type=int, default=6000, help="number of verified tasks to generate")
     parser.add_argument("--sft-steps", type=int, default=60, help="steps of supervised fine-tuning before")
-    parser.add_argument("--steps", type=int, default=32, help="steps of reinforcement learning")
+    parser.add_argument("--steps", type=int, default=24, help="steps of reinforcement learning")
     parser.add_argument("--samples-per-step", type=int, default=128, help="completions per step, of all its prompts")
     parser.add_argument("--learning-rate", type=float, default=3e-5, help="learning rate of reinforcement learning")
     parser.add_argument("--held-out", type=int, default=48, help="number of held-out tasks to measure on")

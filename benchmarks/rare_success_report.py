@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from rare_success_methods import METHODS, Method
-from rare_success_runs import GENERAL_SAMPLES, GENERAL_TASKS, MEASUREMENTS, SAMPLES, pools, rare_families, run_name
+from rare_success_runs import (
+    GENERAL_SAMPLES,
+    GENERAL_TASKS,
+    MEASUREMENTS,
+    SAMPLES,
+    SAMPLES_BETWEEN,
+    pools,
+    rare_families,
+    run_name,
+)
 from reporting import Columns
 
 from evaluation.figures import legend_below, panels, save
@@ -271,8 +280,8 @@ solutions of synthetic tasks of tiers 0 to 2. It then solves the tasks of {len(s
 {options.steps} steps of {options.samples_per_step} completions, 16 for each prompt unless the table says
 64, with AdamW at {options.learning_rate:g}, `loss_type="dapo"`, and the curriculum where the table does not
 say otherwise.
-{measured} other tasks of the same families are held out, with {SAMPLES} samples each at temperature 1,
-drawn by the native engine. Values are means over the seeds {seeds}; intervals are 95 % bootstrap
+{measured} other tasks of the same families are held out, with {SAMPLES} samples each at temperature 1
+({SAMPLES_BETWEEN} at the steps between the first and the last), drawn by the native engine. Values are means over the seeds {seeds}; intervals are 95 % bootstrap
 intervals over the tasks, of the mean over the seeds.
 
 ![pass@1 by step and by time, and pass@k at the end]({image.name})

@@ -38,8 +38,8 @@ MICRO_BATCH = 64
 PROBED_TASKS, PROBED_SAMPLES = 6, 16
 """Tasks of each family, and samples of each, from which the pass rate of the family is estimated."""
 SAMPLES = 64
-MEASUREMENTS = 2
-"""Measurements of the held-out tasks after the one at the start."""
+MEASUREMENTS, SAMPLES_BETWEEN = 3, 16
+"""Measurements of the held-out tasks after the one at the start, and samples of each task for all but the last."""
 GENERAL_TASKS, GENERAL_SAMPLES = 160, 8
 """Held-out tasks of all families, and samples of each."""
 
@@ -185,7 +185,7 @@ def pools(method: Method, options: argparse.Namespace) -> tuple[list[Task], list
 
 
 def settings_of(method: Method) -> GenerationSettings:
-    """Settings of the samples on the held-out tasks of a method."""
+    """Settings of the samples on the held-out tasks of a method, before and after the training."""
     return sampling(GENERAL_SAMPLES if method.all_families else SAMPLES)
 
 
@@ -238,7 +238,10 @@ def train(method: Method, seed: int, options: argparse.Namespace) -> None:
     training, held_out = pools(method, options)
     every = options.steps // MEASUREMENTS
     verdicts = options.output_dir / "verdicts"
-    measure = Measure(held_out, tokenizer, folder, every, settings_of(method), verdicts)
+    ends, between = settings_of(method), sampling(min(SAMPLES_BETWEEN, settings_of(method).num_samples))
+    measure = Measure(
+        held_out, tokenizer, folder, every, lambda step: ends if step == options.steps else between, verdicts
+    )
     model = loaded(start, options.num_loops)
     trainer = MaxRLTrainer(
         model=model,
