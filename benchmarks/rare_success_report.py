@@ -179,8 +179,8 @@ class Study:
         rows = []
         for method in self.rare_methods:
             values = [statistics.mean(self.of_tasks(method.name, step, 1)) for step in self.steps]
-            place = shortest / minutes[method.name] * MEASUREMENTS
-            index = min(int(place), MEASUREMENTS - 1)
+            place = shortest / minutes[method.name] * (len(self.steps) - 1)
+            index = min(int(place), len(self.steps) - 2)
             value = values[index] + (place - index) * (values[index + 1] - values[index])
             rows.append([method.title, f"{self.steps[-1] * shortest / minutes[method.name]:.0f}", f"{value:.1%}"])
         return Columns(("Method", f"Steps in {shortest:.1f} minutes", "pass@1"), 1, rows)
@@ -281,8 +281,9 @@ solutions of synthetic tasks of tiers 0 to 2. It then solves the tasks of {len(s
 64, with AdamW at {options.learning_rate:g}, `loss_type="dapo"`, and the curriculum where the table does not
 say otherwise.
 {measured} other tasks of the same families are held out, with {SAMPLES} samples each at temperature 1
-({SAMPLES_BETWEEN} at the steps between the first and the last), drawn by the native engine. Values are means over the seeds {seeds}; intervals are 95 % bootstrap
-intervals over the tasks, of the mean over the seeds.
+({SAMPLES_BETWEEN} at the steps between the first and the last), drawn by the native engine. Values are
+means over the seeds {seeds}; intervals are 95 % bootstrap intervals over the tasks, of the mean over
+the seeds.
 
 ![pass@1 by step and by time, and pass@k at the end]({image.name})
 
