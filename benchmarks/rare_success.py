@@ -4,9 +4,9 @@ Compare estimators of the policy gradient on tasks that the start rarely solves.
     HF_ALLOW_CODE_EVAL=1 python benchmarks/rare_success.py --model nano_h100 --jobs 2 --report docs/maxrl.md
 
 Generates verified tasks of tiers 0 to 2, fine-tunes the model on the solutions of half of them, measures which
-families of tasks it then solves in 0.5 to 5 % of its samples, and trains it on the prompts of these families with
-every method and seed, at equal numbers of samples. pass@1 to pass@64 and the number of distinct solutions are measured
-on held-out tasks. One more method trains on the tasks of all families. A run that was stopped goes on where it was,
+families of tasks it then solves in 0.5 to 5 % of its samples, and trains it on the prompts of some of these families
+with every method and seed, at equal numbers of samples. pass@1 to pass@64 and the number of distinct solutions are
+measured on held-out tasks. One more method trains on the tasks of all families. A run that was stopped goes on where it was,
 and a finished one is not repeated: `--methods` and `--seeds` may name a part of the runs, and later calls the others.
 """
 
@@ -38,6 +38,7 @@ if __name__ == "__main__":
     parser.add_argument("--learning-rate", type=float, default=3e-5, help="learning rate of reinforcement learning")
     parser.add_argument("--held-out", type=int, default=48, help="number of held-out tasks to measure on")
     parser.add_argument("--rates", type=float, nargs=2, default=[0.005, 0.05], help="range of a rare family's pass@1")
+    parser.add_argument("--families", type=int, default=8, help="number of rare families, those with the most tasks")
     parser.add_argument("--jobs", type=int, default=1, help="number of runs at the same time, one core each")
     parser.add_argument("--only", metavar="METHOD:SEED", help="do this run alone, in this process, without a report")
     add_output_dir(parser, "folder of the runs", Path("results/rare_success"))

@@ -5,7 +5,7 @@ import contextlib
 import json
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,7 @@ def fitting(tasks: Sequence[Task], tokenizer: PreTrainedTokenizerFast) -> list[T
 def rare_families(options: argparse.Namespace) -> dict[str, float]:
     """
     Measure how often the start, and the model before it, solve held-out tasks of all families, and how often the start
-    solves tasks of each family; return the rates of those within `options.rates`.
+    solves tasks of each family. Return the rates of those within `options.rates` that have the most tasks.
     """
     path = options.output_dir / "families.json"
     if not path.exists():
@@ -161,7 +161,11 @@ def rare_families(options: argparse.Namespace) -> dict[str, float]:
             counts[task.family].append(solved / PROBED_SAMPLES)
         replace_json(path, {family: sum(each) / len(each) for family, each in counts.items()})
     low, high = options.rates
-    return {family: rate for family, rate in json.loads(path.read_text()).items() if low <= rate <= high}
+    rates = {family: rate for family, rate in json.loads(path.read_text()).items() if low <= rate <= high}
+    prompts = fitting(make_tasks(options).prompts, PreTrainedTokenizerFast.from_pretrained(options.model))
+    counts = Counter(task.family for task in prompts)
+    most = sorted(rates, key=lambda family: (-counts[family], family))[: options.families]
+    return {family: rates[family] for family in most}
 
 
 def general_tasks(options: argparse.Namespace) -> list[Task]:
