@@ -6,8 +6,9 @@ Compare estimators of the policy gradient on tasks that the start rarely solves.
 Generates verified tasks of tiers 0 to 2, fine-tunes the model on the solutions of half of them, measures which
 families of tasks it then solves in 0.5 to 5 % of its samples, and trains it on the prompts of some of these families
 with every method and seed, at equal numbers of samples. pass@1 to pass@64 and the number of distinct solutions are
-measured on held-out tasks. One more method trains on the tasks of all families. A run that was stopped goes on where it was,
-and a finished one is not repeated: `--methods` and `--seeds` may name a part of the runs, and later calls the others.
+measured on held-out tasks. One more method trains on the tasks of all families. A run that was stopped goes on where
+it was, and a finished one is not repeated: `--methods` and `--seeds` may name a part of the runs, and later calls the
+others.
 """
 
 import argparse

@@ -278,8 +278,8 @@ The model `{options.model.name}`, with {options.num_loops} loops, is fine-tuned 
 solutions of synthetic tasks of tiers 0 to 2. Of the families of tasks that it then solves in {low} to
 {high} % of its samples, the {len(study.rare)} with the most tasks are used. Each method trains it on
 {prompts} of their tasks, for {options.steps} steps of {options.samples_per_step} completions, 16 for each
-prompt unless the table says 64, with AdamW at {options.learning_rate:g}, `loss_type="dapo"`, and the curriculum where the table does not
-say otherwise.
+prompt unless the table says 64, with AdamW at {options.learning_rate:g}, `loss_type="dapo"`, and the
+curriculum where the table does not say otherwise.
 {measured} of their other tasks are held out, with {SAMPLES} samples each at temperature 1
 ({SAMPLES_BETWEEN} at the steps between the first and the last), drawn by the native engine. Values are
 means over the seeds {seeds}; intervals are 95 % bootstrap intervals over the tasks, of the mean over
