@@ -25,7 +25,7 @@ else:
 def commands():
     yield from (("module", module) for module in MODULES)
     for folder in ("recipes", "benchmarks"):
-        for path in sorted((ROOT / folder).glob("*.py")):
+        for path in sorted((ROOT / folder).glob("**/*.py" if folder == "benchmarks" else "*.py")):
             if path.name != "__main__.py" and '__name__ == "__main__"' in path.read_text(encoding="utf-8"):
                 yield ("file", str(path))
 

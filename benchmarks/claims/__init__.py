@@ -1,0 +1,1 @@
+"""Claims about looped ternary models, tested by training small ones."""

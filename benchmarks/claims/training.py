@@ -1,0 +1,96 @@
+"""One training of a small model, and what is measured of it."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from claims.settings import MODEL, TRAINING, Setting
+from reporting import replace_json
+from retrofit_training import Corpus, block_losses
+from transformers import DataCollatorForLanguageModeling, PrinterCallback, set_seed
+
+from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from trainers.pretraining import LoopLMTrainer, pretraining_arguments, train_from
+from trainers.training_statistics import training_flops_per_token
+
+BATCH_SIZE, SEQ_LEN = 8, 256
+
+
+def configuration(setting: Setting) -> LoopLMConfig:
+    """The model's configuration."""
+    return LoopLMConfig(**(MODEL | dict(setting.model)))
+
+
+def train(setting: Setting, seed: int, texts: Corpus, folder: Path, steps: int) -> dict[str, Any]:
+    """
+    Train a setting, or read what an earlier call measured. A training takes minutes, and starts over after a kill.
+
+    Args:
+        setting: The setting.
+        seed: Seed of the weights and of the order of the text.
+        texts: Text of all trainings.
+        folder: Folder of the results.
+        steps: Number of steps of a setting of length 1.
+
+    Returns:
+        The loss on the held-out blocks after each loop (`by_loop`) and of each block after the last loop (`by_block`),
+        in nats per token; `steps`; `parameters` of the blocks, without embeddings; `flops`, of training, per token;
+        and the `seconds` of processor time.
+    """
+    result = folder / f"{setting.name}_seed_{seed}.json"
+    if result.exists():
+        return json.loads(result.read_text())
+    started = time.process_time()
+    set_seed(seed)
+    model = LoopLMForCausalLM(configuration(setting))
+    total = round(steps * setting.length)
+    arguments = pretraining_arguments(
+        output_dir=str(folder / result.stem),
+        max_steps=total,
+        per_device_train_batch_size=BATCH_SIZE,
+        lr_scheduler_type="cosine",
+        min_lr_ratio=0.1,
+        warmup_steps=max(1, steps // 20),
+        adam_beta2=0.95,
+        weight_decay=0.1,
+        lion_impl="torch",
+        logging_steps=max(1, total // 20),
+        save_strategy="no",
+        seed=seed,
+        bf16=False,
+        disable_tqdm=True,
+        **(TRAINING | dict(setting.training)),
+    )
+    trainer = LoopLMTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=texts.training,
+        processing_class=texts.tokenizer,
+        data_collator=DataCollatorForLanguageModeling(texts.tokenizer, mlm=False),
+    )
+    trainer.remove_callback(PrinterCallback)
+    train_from(trainer, None)
+    losses = block_losses(model, texts.held_out)
+    found = {
+        "by_loop": losses.mean(dim=1).tolist(),
+        "by_block": losses[-1].tolist(),
+        "steps": total,
+        "parameters": parameters_of(model),
+        "flops": training_flops_per_token(model.config, SEQ_LEN),
+        "seconds": time.process_time() - started,
+    }
+    replace_json(result, found)
+    return found
+
+
+def parameters_of(model: LoopLMForCausalLM) -> int:
+    """Number of parameters of the blocks."""
+    return sum(parameter.numel() for layer in model.model.layers for parameter in layer.parameters())
+
+
+def train_alone(setting: Setting, seed: int, texts: Corpus, folder: Path, steps: int, threads: int) -> None:
+    """[`train`] in a process of its own, with a number of threads."""
+    torch.set_num_threads(threads)
+    train(setting, seed, texts, folder, steps)

@@ -1,0 +1,80 @@
+"""Claims about small trainings: what the intervals and seeds decide, and that compared trainings are comparable."""
+
+import pytest
+from claims.definitions import CLAIMS, Claim, Comparison
+from claims.report import Results, names_of, write_page
+from claims.settings import BASE, SETTINGS
+from claims.training import configuration
+
+from trainers.training_statistics import training_applications, training_flops_per_token
+
+BLOCKS = 12
+
+
+def results(losses: dict[str, tuple[float, ...]]) -> Results:
+    """Results of settings with the given loss for each seed; blocks differ from each other."""
+    found = {
+        (name, seed): {
+            "by_loop": [loss + 0.5, loss],
+            "by_block": [loss + (index - (BLOCKS - 1) / 2) / 10 for index in range(BLOCKS)],
+            "steps": 400,
+            "parameters": 1000,
+            "flops": 10.0,
+            "seconds": 60.0,
+        }
+        for name, each in losses.items()
+        for seed, loss in enumerate(each)
+    }
+    return Results(found, range(len(next(iter(losses.values())))))
+
+
+def claim(*comparisons: Comparison) -> Claim:
+    return Claim("one", "One is better.", "a paper", comparisons)
+
+
+@pytest.mark.parametrize(
+    ("ours", "tolerance", "verdict"),
+    [
+        ((2.0, 2.0), 0.0, "supported here"),
+        ((2.1, 2.1), 0.0, "not supported here"),
+        ((2.2, 2.2), 0.0, "not supported here"),
+        # The mean is lower, but one seed is not.
+        ((1.8, 2.15), 0.0, "not supported here"),
+        ((2.15, 2.15), 0.1, "supported here"),
+    ],
+)
+def test_a_claim_is_supported_if_interval_and_every_seed_are_on_its_side(ours, tolerance, verdict):
+    found = results({"one": ours, "two": (2.1, 2.1)})
+    assert found.verdict(claim(Comparison(("one",), ("two",), tolerance))) == verdict
+
+
+def test_the_best_of_several_learning_rates_is_compared():
+    found = results({"a": (2.5, 2.5), "b": (2.0, 2.0), "c": (2.2, 2.2), "d": (3.0, 3.0)})
+    assert found.verdict(claim(Comparison(("a", "b"), ("c", "d")))) == "supported here"
+    assert found.verdict(claim(Comparison(("c", "d"), ("a", "b")))) == "not supported here"
+
+
+def test_every_setting_is_a_model_and_part_of_a_claim():
+    used = {name for each in CLAIMS.values() for name in names_of(each)}
+    assert used == set(SETTINGS)
+    for setting in SETTINGS.values():
+        configuration(setting)
+
+
+def test_trainings_that_are_called_equal_are_equal():
+    def flops(name: str) -> float:
+        return training_flops_per_token(configuration(SETTINGS[name]), 256) * SETTINGS[name].length
+
+    assert flops(BASE) == flops("blocks_2_loops_1_longer_4")
+    assert flops("blocks_2_loops_2") == flops("blocks_2_loops_1_longer_2")
+    whole, parts = (configuration(SETTINGS[name]) for name in ("whole_stack", "prelude_core_coda"))
+    assert training_applications(whole) == training_applications(parts)
+    assert whole.num_stored_layers == parts.num_stored_layers
+
+
+def test_the_page_has_every_claim_and_training(tmp_path):
+    found = results({name: (2.0 + 0.01 * index, 2.0) for index, name in enumerate(SETTINGS)})
+    write_page(found, list(CLAIMS.values()), tmp_path / "claims.md", "python benchmarks/claims/run.py", "a machine")
+    text = (tmp_path / "claims.md").read_text()
+    assert all(each.text in text for each in CLAIMS.values()) and all(each.title in text for each in SETTINGS.values())
+    assert "72.5 %" in text
