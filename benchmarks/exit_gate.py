@@ -12,12 +12,9 @@ import argparse
 import json
 import math
 import statistics
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Queue
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -53,10 +50,10 @@ if __name__ == "__main__":
     )
     options = parser.parse_args()
 
-import psutil
 import torch
 from datasets import load_from_disk
 from matplotlib.axes import Axes
+from processes import run_all
 from rich.progress import track
 
 from evaluation.figures import legend_below, ordered_colors, panels, save
@@ -108,18 +105,9 @@ class Found:
         return best_mixture_of_depths(self.by_depth, nearest.mean_loops) - nearest.loss
 
 
-def shares_of_cores(jobs: int) -> Queue:
-    """Divide the cores of this process among the runs, which slow each other down if they share cores."""
-    cores = psutil.Process().cpu_affinity()
-    shares: Queue = Queue()
-    for job in range(jobs):
-        shares.put(cores[job::jobs] or [cores[job % len(cores)]])
-    return shares
-
-
-def train(run: Run, folder: Path, options: argparse.Namespace, shares: Queue) -> None:
-    """Start or resume a run in a process of its own."""
-    place = folder / run.name
+def command_of(run: Run, options: argparse.Namespace) -> list[str]:
+    """Return the command that starts or resumes a run."""
+    place = options.output_dir / run.name
     command = [
         sys.executable,
         str(ROOT / "recipes" / "debug.py"),
@@ -138,15 +126,7 @@ def train(run: Run, folder: Path, options: argparse.Namespace, shares: Queue) ->
     ]
     if (place / "debug" / "recipe.json").exists():
         command.append("--resume")
-    place.mkdir(parents=True, exist_ok=True)
-    cores = shares.get()
-    with (place / "output.txt").open("a") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        psutil.Process(process.pid).cpu_affinity(cores)
-        status = process.wait()
-    shares.put(cores)
-    if status != 0:
-        raise RuntimeError(f"{run.name} failed, see {place / 'output.txt'}")
+    return command
 
 
 def measure(run: Run, folder: Path) -> Found:
@@ -335,11 +315,7 @@ def plot_spreads(axis: Axes, places: list[float], spreads: list[Spread], color, 
 def main(options: argparse.Namespace) -> None:
     """Train, evaluate and write the report."""
     runs = [Run(weight, seed) for seed in options.seeds for weight in options.weights]
-    with ThreadPoolExecutor(options.jobs) as pool:
-        shares = shares_of_cores(options.jobs)
-        trainings = pool.map(lambda run: train(run, options.output_dir, options, shares), runs)
-        for _ in track(trainings, "training", total=len(runs)):
-            pass
+    run_all([(options.output_dir / run.name, command_of(run, options)) for run in runs], options.jobs)
     found = {run: measure(run, options.output_dir) for run in track(runs, "measuring")}
     summary = {run.name: {"loss_by_depth": each.by_depth, "last_log": each.logs[-1]} for run, each in found.items()}
     (options.output_dir / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")

@@ -12,12 +12,9 @@ and a PNG beside it. A run that was stopped is resumed, a finished one is not re
 import argparse
 import json
 import random
-import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import Queue
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -57,12 +54,10 @@ if __name__ == "__main__":
     )
     options = parser.parse_args()
 
-import psutil
 import torch
-from exit_gate import shares_of_cores
 from held_out_tasks import Measure
 from maxrl_report import EVALUATIONS, SAMPLES, Run, curves_of, plot, write_report
-from rich.progress import track
+from processes import run_all
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast, set_seed
 
 from evaluation.generation_settings import GenerationSettings
@@ -202,23 +197,6 @@ def train(run: Run, options: argparse.Namespace) -> None:
     (folder / "finished.json").write_text(json.dumps({"seconds": time.perf_counter() - started}) + "\n")
 
 
-def start_training(run: Run, options: argparse.Namespace, shares: Queue) -> None:
-    """Start a run in a process of its own, on its share of the cores."""
-    folder = options.output_dir / run.name
-    if (folder / "finished.json").exists():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    cores = shares.get()
-    with (folder / "output.txt").open("a") as output:
-        command = [sys.executable, *sys.argv, "--only", f"{run.estimator}:{run.seed}"]
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        psutil.Process(process.pid).cpu_affinity(cores)
-        status = process.wait()
-    shares.put(cores)
-    if status != 0:
-        raise RuntimeError(f"{run.name} failed, see {folder / 'output.txt'}")
-
-
 def main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Train, evaluate and write the report."""
     if options.steps % EVALUATIONS or options.prompts * options.num_generations % 64:
@@ -231,11 +209,10 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     tasks = make_tasks(options)
     pretrain(tasks["pretrain"], options)
     runs = [Run(estimator, seed) for seed in options.seeds for estimator in options.estimators]
-    with ThreadPoolExecutor(options.jobs) as pool:
-        shares = shares_of_cores(options.jobs)
-        trainings = pool.map(lambda run: start_training(run, options, shares), runs)
-        for _ in track(trainings, "training", total=len(runs)):
-            pass
+    missing = [run for run in runs if not (options.output_dir / run.name / "finished.json").exists()]
+    commands = [[sys.executable, *sys.argv, "--only", f"{run.estimator}:{run.seed}"] for run in missing]
+    folders = [options.output_dir / run.name for run in missing]
+    run_all(list(zip(folders, commands, strict=True)), options.jobs)
     write_report(options, tasks, options.report)
     plot(curves_of(options), options.report.with_suffix(".png"))
     print(f"Written to {options.report}")

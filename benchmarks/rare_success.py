@@ -12,11 +12,8 @@ others.
 """
 
 import argparse
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import Queue
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -46,8 +43,7 @@ if __name__ == "__main__":
     add_report(parser, "docs/maxrl.md")
     options = parser.parse_args()
 
-import psutil
-from exit_gate import shares_of_cores
+from processes import run_all
 from rare_success_report import Study, write_page
 from rare_success_runs import (
     MEASUREMENTS,
@@ -59,27 +55,8 @@ from rare_success_runs import (
     run_name,
     train,
 )
-from rich.progress import track
 
 from evaluation.rust.sandbox.runner import require_consent
-
-
-def start_run(method: str, seed: int, options: argparse.Namespace, shares: Queue) -> None:
-    """Start or resume a run in a process of its own, on one core."""
-    folder = options.output_dir / run_name(method, seed)
-    if (folder / "finished.json").exists():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_json(folder / "held_out_0.json", at_start(METHODS[method], options))
-    cores = shares.get()
-    with (folder / "output.txt").open("a") as output:
-        command = [sys.executable, *sys.argv, "--only", f"{method}:{seed}"]
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        psutil.Process(process.pid).cpu_affinity(cores)
-        status = process.wait()
-    shares.put(cores)
-    if status != 0:
-        raise RuntimeError(f"{folder.name} failed, see {folder / 'output.txt'}")
 
 
 def main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -102,13 +79,13 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     make_tasks(options)
     make_start(options)
     rare_families(options)
-    for name in options.methods:
-        at_start(METHODS[name], options)
-    runs = [(method, seed) for seed in options.seeds for method in options.methods]
-    with ThreadPoolExecutor(options.jobs) as pool:
-        shares = shares_of_cores(options.jobs)
-        for _ in track(pool.map(lambda run: start_run(*run, options, shares), runs), "training", total=len(runs)):
-            pass
+    missing = []
+    for method, seed in ((method, seed) for seed in options.seeds for method in options.methods):
+        folder = options.output_dir / run_name(method, seed)
+        replace_json(folder / "held_out_0.json", at_start(METHODS[method], options))
+        if not (folder / "finished.json").exists():
+            missing.append((folder, [sys.executable, *sys.argv, "--only", f"{method}:{seed}"]))
+    run_all(missing, options.jobs)
     study = Study.read(options)
     print(study.table().markdown())
     if options.report is not None:
