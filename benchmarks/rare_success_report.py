@@ -112,7 +112,9 @@ class Study:
 
     def minutes(self, method: str) -> float:
         """Minutes of processor time of the steps of one run, without its measurements; the mean over the seeds."""
-        return statistics.mean(sum(log["cpu_seconds"] for log in self.logs[method, seed]) for seed in self.seeds) / 60
+        # The last log is a summary of the training.
+        logs = [[log for log in self.logs[method, seed] if "step_time" in log] for seed in self.seeds]
+        return statistics.mean(sum(log["cpu_seconds"] for log in each) for each in logs) / 60
 
     def distinct(self, method: str, step: int) -> float:
         """Number of distinct correct samples of a task that was solved, the mean over tasks and seeds."""
@@ -244,11 +246,13 @@ def plot(study: Study, path: Path) -> None:
         last = [100 * statistics.mean(study.of_tasks(method.name, study.steps[-1], k)) for k in CURVE]
         by_k.plot(CURVE, last, marker="o", markersize=3, **look)
     first = study.rare_methods[0].name
-    by_k.plot(CURVE, [100 * statistics.mean(study.of_tasks(first, 0, k)) for k in CURVE], "k:", label="start")
+    by_k.plot(CURVE, [100 * statistics.mean(study.of_tasks(first, 0, k)) for k in CURVE], "k:")
     by_step.set(title="Held-out pass@1", xlabel="step", ylabel="%")
     by_time.set(title="Held-out pass@1", xlabel="minutes of processor time", ylabel="%")
     by_k.set(title="Held-out pass@k at the end", xlabel="samples k", ylabel="%", xscale="log")
     by_k.set_xticks(CURVE, [str(k) for k in CURVE])
+    by_k.minorticks_off()
+    by_time.plot([], [], "k:", label="start")
     legend_below(by_time, 3)
     save(figure, path)
 

@@ -35,8 +35,12 @@ def study() -> Study:
         for seed in (0, 1)
         for step in STEPS
     }
-    log = {"cpu_seconds": 2.0, "groups/zero_variance": 0.5}
-    logs = {(name, seed): [log] * (60 if name == "grpo" else 30) for name in ends for seed in (0, 1)}
+    log = {"step_time": 3.0, "cpu_seconds": 2.0, "groups/zero_variance": 0.5}
+    logs = {
+        (name, seed): [*[log] * (60 if name == "grpo" else 30), {"cpu_seconds": 2.0}]
+        for name in ends
+        for seed in (0, 1)
+    }
     chain = {"model": found(0.1, 2), "start": found(0.2, 3)}
     return Study(methods, (0, 1), STEPS, held_out, logs, chain, {"sum": 0.02}, (100, 40))
 
