@@ -2,14 +2,14 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from claims.definitions import REPORTED, Claim, Comparison
-from claims.settings import BASE, MODEL, SETTINGS, TRAINING
 from reporting import Columns
 
+from claims.definitions import REPORTED, Claim, Comparison
+from claims.settings import BASE, MODEL, SETTINGS, TRAINING
 from evaluation.results import Interval, bootstrap
 
 
@@ -25,6 +25,7 @@ class Results:
 
     found: Mapping[tuple[str, int], dict[str, Any]]
     seeds: Sequence[int]
+    _differences: dict[tuple[str, str], Interval] = field(default_factory=dict)
 
     def losses(self, name: str) -> list[float]:
         """Held-out loss after the last loop, of each seed."""
@@ -40,7 +41,10 @@ class Results:
 
     def difference(self, ours: str, other: str) -> Interval:
         """Loss of ours minus that of the other one, over the held-out blocks, with its bootstrap interval."""
-        return bootstrap([a - b for a, b in zip(self._by_block(ours), self._by_block(other), strict=True)])
+        if (ours, other) not in self._differences:
+            pairs = zip(self._by_block(ours), self._by_block(other), strict=True)
+            self._differences[ours, other] = bootstrap([a - b for a, b in pairs])
+        return self._differences[ours, other]
 
     def _by_block(self, name: str) -> list[float]:
         blocks = [self.found[name, seed]["by_block"] for seed in self.seeds]

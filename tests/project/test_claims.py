@@ -74,7 +74,9 @@ def test_trainings_that_are_called_equal_are_equal():
 
 def test_the_page_has_every_claim_and_training(tmp_path):
     found = results({name: (2.0 + 0.01 * index, 2.0) for index, name in enumerate(SETTINGS)})
-    write_page(found, list(CLAIMS.values()), tmp_path / "claims.md", "python benchmarks/claims/run.py", "a machine")
+    claims = [CLAIMS[name] for name in ("residual_streams", "muon_lion")]
+    write_page(found, claims, tmp_path / "claims.md", "python benchmarks/claims/run.py", "a machine")
     text = (tmp_path / "claims.md").read_text()
-    assert all(each.text in text for each in CLAIMS.values()) and all(each.title in text for each in SETTINGS.values())
+    assert all(each.text in text for each in claims)
+    assert all(SETTINGS[name].title in text for each in claims for name in names_of(each))
     assert "72.5 %" in text
