@@ -158,8 +158,7 @@ class PolicyTrainer(TrainedRowsTrainer):
         end = None
         if self.args.stop_at_function_end:
             functions = functions or self._tokenizer.batch_decode(prompt_ids, skip_special_tokens=True)
-            longest, multiple = max(map(len, prompt_ids)), self.args.pad_to_multiple_of or 1
-            length = -(-longest // multiple) * multiple
+            length = -(-max(map(len, prompt_ids)) // self.width_multiple) * self.width_multiple
             end = FunctionEnd(completed_function, self._tokenizer, functions, length, on_end=on_end)
         model = self.accelerator.unwrap_model(self.model_wrapped)
         limits = [self.max_completion_length] * len(prompt_ids) if room is None else room
@@ -206,7 +205,7 @@ class PolicyTrainer(TrainedRowsTrainer):
             real_tokens(input_ids[:, :-completion_length], mask[:, :-completion_length]),
             real_tokens(tokens, real),
             self.shares_prompts,
-            self.args.pad_to_multiple_of or 1,
+            self.width_multiple,
         ).to(input_ids.device)
         credit = self.args.loop_credit
         with self.accelerator.autocast():

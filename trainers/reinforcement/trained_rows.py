@@ -48,6 +48,11 @@ class TrainedRowsTrainer(GRPOTrainer):
         """Whether completions of one prompt take less time in the same micro-batch."""
         return False
 
+    @property
+    def width_multiple(self) -> int:
+        """Number of tokens of which the width of every batch is a multiple."""
+        return int(self.args.pad_to_multiple_of or 1)
+
     def _prepare_inputs(self, generation_batch):
         before = self._buffered_inputs
         inputs = super()._prepare_inputs(generation_batch)
@@ -65,7 +70,7 @@ class TrainedRowsTrainer(GRPOTrainer):
         # Equally many rows in every process: each forward pass synchronizes gradients, and metrics of every row.
         passed = max(counts)
         self._metrics["train"]["rows_trained"].append(passed / (size * len(batches)))
-        return with_advantage(batches, passed, self.args.pad_to_multiple_of or 1, self.shares_prompts)
+        return with_advantage(batches, passed, self.width_multiple, self.shares_prompts)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Return the loss of a micro-batch; 0 for one that has no row with an advantage."""

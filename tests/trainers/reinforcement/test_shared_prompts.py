@@ -24,7 +24,8 @@ class Apart(FewRows):
 def test_a_prompt_stands_once_and_each_completion_sees_it_and_itself():
     rows = share_prompts(PROMPTS, COMPLETIONS)
     assert rows.input_ids.tolist() == [[*LONG, 11, 12, 15, 16, 17], [*SHORT, 19, *[0] * 7]]
-    assert rows.position_ids.tolist()[0] == [0, 1, 2, 3, 4, 5, 6, 5, 6, 7]
+    assert rows.position_ids is not None
+    assert rows.position_ids[0].tolist() == [0, 1, 2, 3, 4, 5, 6, 5, 6, 7]
     # The token before each token of the completions; the last one of a completion predicts nothing.
     assert rows.sources.tolist() == [4, 5, 6, 11, 4, 7, 8, 9, 11, 12]
     (seen, _) = rows.attention_mask[:, 0]
