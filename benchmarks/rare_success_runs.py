@@ -218,7 +218,8 @@ class ProcessorTime(TrainerCallback):
         self.seconds = processor_seconds() - self.before
 
     def on_log(self, args, state, control, **kwargs):
-        kwargs["logs"]["cpu_seconds"] = self.seconds
+        if "step_time" in kwargs["logs"]:
+            kwargs["logs"]["cpu_seconds"] = self.seconds
 
 
 def processor_seconds() -> float:

@@ -5,7 +5,7 @@ Measure steps per minute of MaxRL without and with what makes its steps shorter,
         --tasks runs/debug/tasks.jsonl --report docs/rl_throughput.md
 
 All variants train the same model on the same tasks with the same seed, each in a process of its own. The first two
-steps warm up and do not count. Completions, rewards and weights are the same up to rounding.
+steps warm up and do not count. Gradients are the same up to rounding, after which later samples may differ.
 """
 
 import argparse
@@ -179,7 +179,7 @@ def main(given: argparse.Namespace) -> None:
             f"torch {torch.__version__}. Medians of the steps without the first {WARM_UP}.\n\n{table.markdown()}\n\n"
             "Each row adds to those above it. The reward's time is what it takes after the sampling. Rows without\n"
             "an advantage add nothing to the gradient; the share of the others depends on how often the tasks are\n"
-            "solved. All variants train the same model, up to rounding.\n"
+            "solved. Gradients are the same up to rounding, after which later samples may differ.\n"
         )
         print(f"Written to {given.report}")
 

@@ -98,9 +98,12 @@ def share_prompts(
     Args:
         prompts: Tokens of the prompt of each completion, at least one.
         completions: Tokens of each completion.
-        share: Whether equal prompts are computed once, as far as a row of `LARGEST_WIDTH` tokens has room.
+        share: Whether equal prompts are computed once, as far as a row of `LARGEST_WIDTH` tokens has room; nothing is
+            shared if a prompt and its completion have more tokens, because the mask of every row grows with the width.
         multiple: The width is a multiple of this.
     """
+    longest = max(len(prompt) + len(completion) for prompt, completion in zip(prompts, completions, strict=True))
+    share = share and longest <= LARGEST_WIDTH
     rows: list[_Row] = []
     open_rows: dict[tuple[int, ...], int] = {}
     placed: list[tuple[int, list[int]]] = []
@@ -128,5 +131,7 @@ def share_prompts(
         input_ids=padded([row.tokens for row in rows], 0),
         attention_mask=seen,
         position_ids=positions,
-        sources=torch.tensor([number * width + place for number, places in placed for place in places]),
+        sources=torch.tensor(
+            [number * width + place for number, places in placed for place in places], dtype=torch.long
+        ),
     )

@@ -41,9 +41,23 @@ def test_a_group_without_room_in_one_row_has_several(monkeypatch):
     monkeypatch.setattr(shared_prompts, "LARGEST_WIDTH", 10)
     rows = share_prompts([LONG] * 4, [[11, 12, 13]] * 4)
     assert rows.input_ids.tolist() == [[*LONG, 11, 12, 11, 12]] * 2
-    monkeypatch.setattr(shared_prompts, "LARGEST_WIDTH", 4)
+    monkeypatch.setattr(shared_prompts, "LARGEST_WIDTH", 8)
     rows = share_prompts([LONG] * 2, [[11, 12, 13]] * 2)
     assert rows.input_ids.tolist() == [[*LONG, 11, 12]] * 2 and rows.position_ids is None
+
+
+def test_one_long_row_keeps_the_others_from_a_mask_of_its_width(monkeypatch):
+    monkeypatch.setattr(shared_prompts, "LARGEST_WIDTH", 7)
+    rows = share_prompts([LONG, SHORT, SHORT], [[11, 12, 13], [14], [15]])
+    assert rows.attention_mask.shape == (3, 7)
+
+
+def test_completions_without_tokens_have_no_log_probabilities(tmp_path):
+    trainer = trained(FewRows, tmp_path, max_steps=1)
+    found, *_ = trainer._get_per_token_logps_and_entropies(
+        trainer.model, torch.tensor([[5, 6, 0], [5, 6, 0]]), torch.tensor([[1, 1, 0], [1, 1, 0]]), 1
+    )
+    assert found.tolist() == [[0], [0]]
 
 
 @pytest.mark.parametrize("loop_credit", ["final", "exit_pdf"])

@@ -90,3 +90,19 @@ def test_two_processes_of_which_one_has_no_rows_train_the_same_model(tmp_path):
         assert found["processes"] == 2 and found["difference"] < 1e-6
         # One group has an advantage. The other process passes as many rows, because metrics of rows are gathered.
         assert [rows for rows, *_ in found["passed"]] == [2, 2] * STEPS
+
+
+def test_rows_of_one_prompt_can_stay_together():
+    prompts = torch.tensor([[0, 3], [1, 2], [0, 3], [1, 2]])
+    batch = {
+        "prompt_ids": prompts,
+        "prompt_mask": (prompts > 0).long(),
+        "completion_ids": torch.tensor([[5], [6], [7], [8]]),
+        "completion_mask": torch.ones(4, 1, dtype=torch.long),
+        "advantages": torch.ones(4),
+    }
+    halves = with_advantage(
+        [{name: each[half] for name, each in batch.items()} for half in ([0, 1], [2, 3])], 4, together=True
+    )
+    found = [half["completion_ids"].flatten().tolist() for half in halves if half is not None]
+    assert sorted(found) == [[5, 7], [6, 8]]
