@@ -42,7 +42,7 @@ def debug() -> Recipe:
     )
     gate, evaluate, export = (recipe.stage(name) for name in ("gate", "evaluate", "export"))
     stages = (recipe.stage("pretrain"), tasks, maxrl, gate, evaluate, export)
-    return recipe.changed(name="debug", data={"tasks": 400, "task_tier": 0}, stages=stages)
+    return recipe.changed(name="debug", data={"tasks": 400, "max_task_tier": 0}, stages=stages)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ SUITES = {
     "multipl-e-rust": "evaluation.suites.multipl_e_rust:MultiplERust",
     "compile-rate": "evaluation.suites.compile_rate:CompileRate",
     "semantic": "evaluation.suites.semantic.suite:Semantic",
+    "tasks": "evaluation.suites.tasks:Tasks",
     "exercism": "evaluation.suites.exercism:Exercism",
     "crate-holes": "evaluation.suites.crate_holes:CrateHoles",
     "rustc": "evaluation.suites.rustc.suite:Rustc",

@@ -102,8 +102,8 @@ class DataSettings(Settings):
         default=0,
         ge=0,
     )
-    task_tier: int | None = setting(
-        "Difficulty of the tasks, from 0 (one line) to 4; None uses all.", default=None, ge=0, le=4
+    max_task_tier: int | None = setting(
+        "Maximum difficulty of the tasks, from 0 (one line) to 4; None uses all.", default=None, ge=0, le=4
     )
     task_file: str | None = setting(
         "Own tasks for reinforcement learning, in a file of JSON lines, or hub:NAME for a data set (docs/tasks.md). A "

@@ -38,6 +38,7 @@ from trainers.data.preparation.split import split_rows
 from trainers.data.preparation.workers import check_num_workers
 from trainers.data.row_index import RowIndex
 from trainers.data.sources import Document, Source
+from trainers.data.synthetic.family import Family
 from trainers.data.synthetic.stream import choose_families
 from trainers.data.synthetic.verified import LICENSE, write_synthetic
 from trainers.data.tasks.own_files import read_own_tasks
@@ -298,7 +299,7 @@ def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) ->
         if data.tasks:
             console.print(f"Making {data.tasks:,} tasks; their hidden cases must tell right from wrong")
             path = folder / TASKS_FILE
-            write_synthetic(path, choose_families(tier=data.task_tier), data.tasks, 0, verifier, tasks=True)
+            write_synthetic(path, _task_families(data.max_task_tier), data.tasks, 0, verifier, tasks=True)
             solutions = [
                 Document.of("tasks", task.family, "file", LICENSE, task.code)
                 for task in split_tasks(read_tasks(path)).pretraining
@@ -308,6 +309,11 @@ def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) ->
     augmentation = Augmentation(dict.fromkeys(KINDS, data.variants))
     with RustVerifier(run_timeout=1.0) as verifier:
         return samples + solutions + augment_documents([*training, *samples], augmentation, verifier)
+
+
+def _task_families(max_tier: int | None) -> list[Family]:
+    """Families of tasks up to a tier."""
+    return [family for family in choose_families() if max_tier is None or family.tier <= max_tier]
 
 
 def mix_folder(mix: Mapping[str, float] | None) -> str:

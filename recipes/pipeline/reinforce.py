@@ -157,6 +157,7 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
             top_p=1.0,
             max_new_tokens=stage.max_completion_length,
             batch_size=64,
+            engine=stage.rollout_engine,
         )
         path = folder / "held_out" / f"{when}.jsonl"
         with trainer.accelerator.autocast():

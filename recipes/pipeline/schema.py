@@ -181,11 +181,8 @@ class Recipe:
         sections |= {part.section for part in (DataSettings, TrainingSettings, HardwareSettings, SourceSettings)}
         taken = (sections | {"prepare", "evaluation", "next"}) & set(names)
         check("recipe", "stages", names, "of names other than those of sections and folders", not taken)
-        first = self.active_stages[0] if self.active_stages else None
-        # A saved model may go on with any stage on text.
-        is_saved = self.init_from is not None or self.source is not None
-        can_start = first is not None and (first.can_start or (is_saved and first.longest_block > 0))
-        check("recipe", "stages", names, "such that the first one with steps builds a model (pretrain)", can_start)
+        on_text = bool(self.active_stages) and self.active_stages[0].longest_block > 0
+        check("recipe", "stages", names, "such that the first one with steps trains on text", on_text)
         if self.source is not None:
             self._check_source(self.source)
         for stage in self.active_stages:

@@ -49,6 +49,7 @@ def start(recipe: Recipe, resume: bool = False, overwrite: bool = False, only: s
     closing = only_closing(recipe, only)
     stages = [stage for stage in recipe.active_stages if only in (None, stage.name) or stage.closes_run]
     stages = stages if closing is None else [closing]
+    _check_initial_model(recipe)
     check_machine(recipe, stages)
     lacks += use_gpu(recipe.hardware)
     if only is not None:
@@ -94,6 +95,7 @@ def prepare_only(
     """
     datasets.disable_progress_bars()
     lacks = use_processors(recipe.hardware)
+    _check_initial_model(recipe)
     if recipe.data.makes_programs or recipe.data.verify:
         find_toolchain()
     _check_consent(recipe, resume)
@@ -194,6 +196,16 @@ def check_machine(recipe: Recipe, stages: Sequence[Stage]) -> None:
         check_source(recipe.source)
     for stage in stages:
         stage.check_machine(recipe, process_state().num_processes)
+
+
+def _check_initial_model(recipe: Recipe) -> None:
+    """Raise `ValueError` if the first stage needs a model and the recipe has none."""
+    first = recipe.active_stages[0]
+    if not first.builds_model and recipe.source is None and recipe.init_from is None:
+        raise ValueError(
+            f"stage {first.name} continues from a model, and no stage before it builds one: "
+            "name the folder of a saved model with --init-from"
+        )
 
 
 def _check_stage_before(recipe: Recipe, name: str) -> None:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
+from recipes.finetune import finetune
 from recipes.pipeline.folder import kept_settings, remembered
 from recipes.pipeline.initial_model import InitialModel
 from recipes.pipeline.pretrain import build_model, pretrain
@@ -215,3 +216,17 @@ def test_a_run_from_a_saved_model_runs_dry_with_its_own_tokenizer(saved, tmp_pat
     shown = " ".join(capsys.readouterr().out.split())
     assert "The dry run finished" in shown and "started from" in shown
     assert {path.name: path.read_bytes() for path in saved.iterdir()} == before and not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_saved_model_learns_tasks_in_a_dry_run(tmp_path, capsys, monkeypatch, no_clean_process):
+    monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
+    config = tiny_config(mhc_num_streams=1, vocab_size=320, activation_bits=8, num_loops=3)
+    LoopLMForCausalLM(config).save_pretrained(tmp_path / "saved")
+    tokenizer = train_tokenizer([path.read_text() for path in BUILTIN.glob("*.rs")], 320, 32)
+    tokenizer.save_pretrained(tmp_path / "saved")
+    options = ["--init-from", str(tmp_path / "saved"), "--set", "model.num_loops=2", "--dry-run"]
+    command(replace(finetune(), output_dir=tmp_path / "runs"), options)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "stage sft" in shown.lower() and "The dry run finished" in shown
+    assert not (tmp_path / "runs").exists()

@@ -136,7 +136,6 @@ def test_the_debug_recipe_builds_its_model_for_any_tokenizer_of_its_vocabulary(p
         (dict(eval_steps=3), "training.eval_steps must be a multiple of save_steps=2"),
         (dict(seed=2**32), "training.seed must be below 4"),
         (dict(total_steps=10**10), "pretrain.total_steps must be at most 1e"),
-        (dict(total_steps=0), "recipe.stages must be such that the first one with steps builds a model"),
         (dict(peak_lr=0.0), "pretrain.peak_lr must be above 0, got 0.0"),
         (dict(peak_lr=1.0, min_lr=1.0), "pretrain.peak_lr must be above min_lr, got 1.0"),
         (dict(peak_lr=float("nan")), "pretrain.peak_lr must be finite, got nan"),

@@ -69,7 +69,10 @@ def test_bad_input_deletes_nothing(existing_run, tmp_path, capsys):
         (["--data-dir", str(tmp_path / "none")], "data.data_dir must be a folder with .rs files"),
         (["--data-dir", str(existing_run.run_dir / "sources")], "data.data_dir must lie outside the run's folder"),
         (["--seed", "-1"], "training.seed must be at least 0, got -1"),
-        (["--total-steps", "0"], "must be such that the first one with steps builds a model"),
+        (
+            ["--total-steps", "0"],
+            "must be such that the first one with steps trains on text",
+        ),
         (["--total-steps", "1" + 400 * "0"], "pretrain.total_steps must be at most 1e"),
     ):
         with pytest.raises(SystemExit):

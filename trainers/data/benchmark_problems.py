@@ -138,6 +138,7 @@ WITHOUT_PROBLEMS = {
     "perplexity": "it measures text of the user, who has to hold it out",
     "performance": "it measures speed",
     "repair": "it asks for the problems of humaneval-rust or compile-rate",
+    "tasks": "its problems are generated, and those of a split that is held out are not trained on",
     "crate-holes": "its problems are of crates that the user chose, of which `data holes` holds some out",
 }
 """Suites that have no problems of their own, and why."""

@@ -28,7 +28,7 @@ class Distill(Pretrain):
     """Train the model of the stage before on the predictions of a teacher with the same tokenizer."""
 
     section: ClassVar[str] = "distill"
-    can_start: ClassVar[bool] = False
+    builds_model: ClassVar[bool] = False
 
     name: str = setting("Name of the stage and of its folder.", default="distill", min_length=1)
     teacher: str = setting(

@@ -18,7 +18,7 @@ class Pretrain(TextStage):
     """Train a new model, or the model of the stage before, on text."""
 
     section: ClassVar[str] = "pretrain"
-    can_start: ClassVar[bool] = True
+    builds_model: ClassVar[bool] = True
 
     name: str = setting("Name of the stage and of its folder.", default="pretrain", min_length=1)
     min_lr: float = setting("Learning rate at the end.", default=0.0, ge=0)
@@ -119,6 +119,6 @@ class Sft(Pretrain):
     """Continue training on a mix of its own, such as solutions of tasks, or a project, beside a share of all text."""
 
     section: ClassVar[str] = "sft"
-    can_start: ClassVar[bool] = False
+    builds_model: ClassVar[bool] = False
 
     name: str = setting("Name of the stage and of its folder.", default="sft", min_length=1)

@@ -69,12 +69,12 @@ class Stage(Settings, ABC):
     Base of all kinds of stages. Subclasses are made by `recipes.pipeline.fields.settings`.
 
     Attributes:
-        can_start: Whether it can be a recipe's first stage, which has no model to continue from.
+        builds_model: Whether it builds a new model where a run has none to continue from.
         closes_run: Whether it runs at the end of every call, on the last model that was trained.
         shapes_training: Whether its settings shape what is trained, so that a continued run must not change them.
     """
 
-    can_start: ClassVar[bool] = False
+    builds_model: ClassVar[bool] = False
     closes_run: ClassVar[bool] = False
     shapes_training: ClassVar[bool] = True
     name: str

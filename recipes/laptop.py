@@ -1,0 +1,69 @@
+"""
+A ternary LoopLM that solves small tasks, from nothing, in about ninety minutes on two processor cores:
+
+    accelerate launch recipes/laptop.py
+"""
+
+try:
+    from recipes.pipeline.program import main
+except ModuleNotFoundError as error:
+    if error.name != "recipes":
+        raise
+    raise SystemExit("nanochat-ternary is not installed: run `make install`, or `pip install -e .`") from None
+
+from recipes.base import small
+from recipes.pipeline.schema import Recipe
+from recipes.pipeline.stages.maxrl import MaxRL
+
+
+def laptop() -> Recipe:
+    """A ternary LoopLM of four blocks and two loops, for two processor cores: text, solutions of tasks, then MaxRL."""
+    recipe = small()
+    maxrl = MaxRL(
+        total_steps=40,
+        prompts_per_step=8,
+        num_generations=16,
+        max_completion_length=96,
+        learning_rate=1e-4,
+        warmup_steps=4,
+        rollout_engine="native",
+        held_out_tasks=160,
+        sample_steps=20,
+    )
+    pretrain, sft, *closing = (recipe.stage(name) for name in ("pretrain", "sft", "gate", "evaluate", "export"))
+    return recipe.changed(
+        name="laptop",
+        description="a ternary LoopLM of four blocks and two loops, from text to solved tasks on two processor cores",
+        model={"intermediate_size": 768, "num_shared_layers": 4, "num_loops": 2, "exit_entropy_weight": 0.1},
+        data={"seq_len": 256, "tasks": 6000, "max_task_tier": 1},
+        training={"micro_batch_size": 16, "save_steps": 100, "eval_steps": 0, "eval_prompts": 104},
+        stages=(pretrain, sft, maxrl, *closing),
+        pretrain={
+            "total_steps": 800,
+            "batch_size": 16,
+            "seq_len": 256,
+            "peak_lr": 2e-3,
+            "min_lr": 2e-4,
+            "warmup_steps": 40,
+            "decay_steps": 200,
+        },
+        sft={
+            "total_steps": 500,
+            "batch_size": 16,
+            "seq_len": 256,
+            "peak_lr": 1e-3,
+            "min_lr": 1e-4,
+            "decay_steps": 400,
+            "mix": {"tasks": 4, "text": 1},
+        },
+        gate={"total_steps": 60, "batch_size": 16, "seq_len": 256},
+        evaluate={
+            "suites": ("compile-rate", "humaneval-rust", "semantic", "perplexity"),
+            "limit": None,
+            "max_new_tokens": 128,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main(laptop)
