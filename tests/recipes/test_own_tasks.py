@@ -9,17 +9,23 @@ from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
 from evaluation.rust.sandbox.runner import CodeExecutionNotAllowed
+from modeling_nanochat import LoopLMForCausalLM
 from recipes.__main__ import all_recipes
 from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.file_names import OWN_TASKS_FILE
+from recipes.pipeline.initial_model import InitialModel
 from recipes.pipeline.run import finish
 from recipes.pipeline.run_tasks import RunTasks, check_conversations, read_run_tasks
+from recipes.pipeline.settings import with_settings
 from recipes.pipeline.stages.maxrl import MaxRL
 from recipes.pipeline.stages.reinforced import Reinforced
 from recipes.pipeline.start import start
+from tests.helpers.paths import BUILTIN
+from tests.helpers.planted import CHAT
 from tests.helpers.tiny_recipe import tiny_recipe, with_later
 from trainers.data.tasks import OwnTask
 from trainers.data.tasks.own_files import write_own_tasks
+from trainers.data.tokenizer import train_tokenizer
 
 CASES = [{"stdin": "1", "expected": "1"}, {"stdin": "2", "expected": "2"}]
 ECHO = ' print!("{}", std::io::read_to_string(std::io::stdin()).unwrap()); }'
@@ -93,3 +99,50 @@ def test_reinforcement_learning_trains_on_own_tasks_of_several_kinds(tmp_path, m
     assert Reinforced.read(recipe.run_dir / "maxrl" / "finished.json").tasks == 1
     path.unlink()
     finish(recipe, start(recipe, resume=True))
+
+
+def conversations(tmp_path):
+    message = {"role": "user", "content": "Print the input."}
+    row = {"messages": [message], "stdin_tests": CASES, "solution": f"fn main() {{{ECHO}"}
+    return [row | {"id": str(number)} for number in range(6)], {}
+
+
+def functions_of_a_crate(tmp_path):
+    crate = tmp_path / "crates" / "sides"
+    (crate / "src").mkdir(parents=True)
+    (crate / "Cargo.toml").write_text('[package]\nname = "sides"\nversion = "1.0.0"\nlicense = "MIT"\n')
+    names = [f"area_{number}" for number in range(6)]
+    body = "    let height = side;\n    side.wrapping_mul(height)\n"
+    functions = [f"pub fn {name}(side: u32) -> u32 {{\n{body}}}\n" for name in names]
+    tests = [f"    #[test]\n    fn {name}() {{ assert_eq!(super::{name}(3), 9); }}\n" for name in names]
+    (crate / "src" / "lib.rs").write_text("".join(functions) + "#[cfg(test)]\nmod tests {\n" + "".join(tests) + "}\n")
+    rows = []
+    for name, code in zip(names, functions, strict=True):
+        prompt, brace, body = code.partition("{")
+        row = {"id": name, "crate": "sides", "version": "1.0.0", "function": name, "tests": [f"tests::{name}"]}
+        rows.append(row | {"prompt": prompt + brace, "solution": body.rstrip()})
+    return rows, {"task_crates": crate.parent}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [conversations, functions_of_a_crate])
+def test_reinforcement_learning_trains_on_conversations_and_on_functions_of_crates(
+    tmp_path, monkeypatch, capsys, no_clean_process, make
+):
+    monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
+    monkeypatch.setattr("sys.argv", ["recipes/debug.py"])
+    rows, data = make(tmp_path)
+    (tmp_path / "tasks.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    maxrl = MaxRL(total_steps=1, prompts_per_step=2, num_generations=2, max_completion_length=8, samples=2)
+    recipe = tiny_recipe(tmp_path / "runs", total_steps=2, save_steps=2, warmup_steps=0, decay_steps=0)
+    data |= {"task_file": str(tmp_path / "tasks.jsonl"), "verified_sample": 0}
+    recipe = with_later(recipe.changed(data=data), maxrl).changed(export={"gguf": None})
+    saved = tmp_path / "saved"
+    LoopLMForCausalLM(recipe.model).save_pretrained(saved)
+    tokenizer = train_tokenizer([path.read_text() for path in BUILTIN.glob("*.rs")], recipe.model.vocab_size, 32)
+    tokenizer.chat_template = CHAT.template
+    tokenizer.save_pretrained(saved)
+    recipe = with_settings(recipe, [], InitialModel.read(saved))
+    assert finish(recipe, start(recipe)) is None
+    assert "6 tasks accepted" in " ".join(capsys.readouterr().out.split())
+    assert Reinforced.read(recipe.run_dir / "maxrl" / "finished.json").tasks == 1
