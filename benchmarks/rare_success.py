@@ -38,6 +38,7 @@ if __name__ == "__main__":
     parser.add_argument("--rates", type=float, nargs=2, default=[0.005, 0.05], help="range of a rare family's pass@1")
     parser.add_argument("--families", type=int, default=8, help="number of rare families, those with the most tasks")
     parser.add_argument("--jobs", type=int, default=1, help="number of runs at the same time, one core each")
+    parser.add_argument("--finished", action="store_true", help="show the finished runs, and start no others")
     parser.add_argument("--only", metavar="METHOD:SEED", help="do this run alone, in this process, without a report")
     add_output_dir(parser, "folder of the runs", Path("results/rare_success"))
     add_report(parser, "docs/maxrl.md")
@@ -79,14 +80,16 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     make_tasks(options)
     make_start(options)
     rare_families(options)
-    missing = []
+    missing: list[tuple[Path, list[str]]] = []
     for method, seed in ((method, seed) for seed in options.seeds for method in options.methods):
         folder = options.output_dir / run_name(method, seed)
         replace_json(folder / "held_out_0.json", at_start(METHODS[method], options))
-        if not (folder / "finished.json").exists():
+        if not options.finished and not (folder / "finished.json").exists():
             missing.append((folder, [sys.executable, *sys.argv, "--only", f"{method}:{seed}"]))
     run_all(missing, options.jobs)
     study = Study.read(options)
+    if not study.methods:
+        parser.error(f"--finished needs a finished run of {', '.join(options.methods)} in {options.output_dir}")
     print(study.table().markdown())
     if options.report is not None:
         write_page(study, options, documented_command("rare_success.py"), machine())

@@ -3,7 +3,7 @@
 import argparse
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,11 @@ def rates(found: dict[str, Any], k: int) -> list[float]:
     return [pass_at_k(found["samples"], correct, k) for correct in found["correct"]]
 
 
+def finished_seeds(folder: Path, method: str, seeds: Sequence[int]) -> list[int]:
+    """The seeds of which the run of a method is finished."""
+    return [seed for seed in seeds if (folder / run_name(method, seed) / "finished.json").exists()]
+
+
 def percent(interval: Interval, sign: str = "") -> str:
     """Format a value with its interval."""
     return f"{interval.value:{sign}.1%} ({interval.limits(f'{sign}.1%')})"
@@ -47,8 +52,8 @@ class Study:
     What the runs found.
 
     Attributes:
-        methods: Methods of which every seed is finished.
-        seeds: The seeds.
+        methods: Methods of which a run is finished.
+        seeds: Seeds of the finished runs of each method, by its name.
         steps: Steps of the measurements.
         held_out: Results on the held-out tasks, by method, seed and step.
         logs: Logs of the training, by method and seed.
@@ -58,7 +63,7 @@ class Study:
     """
 
     methods: Sequence[Method]
-    seeds: Sequence[int]
+    seeds: Mapping[str, Sequence[int]]
     steps: Sequence[int]
     held_out: dict[tuple[str, int, int], dict[str, Any]]
     logs: dict[tuple[str, int], list[dict[str, Any]]]
@@ -69,11 +74,12 @@ class Study:
     @classmethod
     def read(cls, options: argparse.Namespace) -> "Study":
         """Read the finished runs of the options."""
-        folder, seeds = options.output_dir, options.seeds
+        folder = options.output_dir
         steps = [options.steps // MEASUREMENTS * index for index in range(MEASUREMENTS + 1)]
-        methods = [METHODS[name] for name in options.methods]
+        seeds = {name: finished_seeds(folder, name, options.seeds) for name in options.methods}
+        methods = [METHODS[name] for name in options.methods if seeds[name]]
         held_out, logs = {}, {}
-        for name, seed in ((method.name, seed) for method in methods for seed in seeds):
+        for name, seed in ((method.name, seed) for method in methods for seed in seeds[method.name]):
             place = folder / run_name(name, seed)
             logs[name, seed] = read_metrics(place)[0]
             for step in steps:
@@ -88,11 +94,12 @@ class Study:
         """The methods that train on rare families."""
         return [method for method in self.methods if not method.all_families]
 
-    def of_tasks(self, method: str, step: int, k: int) -> list[float]:
-        """pass@k of each held-out task, the mean over the seeds."""
+    def of_tasks(self, method: str, step: int, k: int, seeds: Sequence[int] | None = None) -> list[float]:
+        """pass@k of each held-out task, the mean over some seeds; without them, over all of the method."""
+        chosen = self.seeds[method] if seeds is None else seeds
         return [
             statistics.mean(each)
-            for each in zip(*(rates(self.held_out[method, seed, step], k) for seed in self.seeds), strict=True)
+            for each in zip(*(rates(self.held_out[method, seed, step], k) for seed in chosen), strict=True)
         ]
 
     def gain(self, method: str, k: int) -> Interval:
@@ -101,24 +108,25 @@ class Study:
         return bootstrap([after - before for before, after in zip(first, last, strict=True)])
 
     def difference(self, method: str, other: str, k: int) -> Interval:
-        """Difference of two methods at the last step, paired by task."""
-        ours, theirs = (self.of_tasks(name, self.steps[-1], k) for name in (method, other))
+        """Difference of two methods at the last step, paired by task, over the seeds that both have."""
+        seeds = [seed for seed in self.seeds[method] if seed in self.seeds[other]]
+        ours, theirs = (self.of_tasks(name, self.steps[-1], k, seeds) for name in (method, other))
         return bootstrap([a - b for a, b in zip(ours, theirs, strict=True)])
 
     def mean_of(self, method: str, name: str) -> float:
         """Mean of a logged value over all steps and seeds."""
-        values = [log[name] for seed in self.seeds for log in self.logs[method, seed] if name in log]
+        values = [log[name] for seed in self.seeds[method] for log in self.logs[method, seed] if name in log]
         return statistics.mean(values) if values else float("nan")
 
     def minutes(self, method: str) -> float:
         """Minutes of processor time of the steps of one run, without its measurements; the mean over the seeds."""
         # The last log is a summary of the training.
-        logs = [[log for log in self.logs[method, seed] if "step_time" in log] for seed in self.seeds]
+        logs = [[log for log in self.logs[method, seed] if "step_time" in log] for seed in self.seeds[method]]
         return statistics.mean(sum(log["cpu_seconds"] for log in each) for each in logs) / 60
 
     def distinct(self, method: str, step: int) -> float:
         """Number of distinct correct samples of a task that was solved, the mean over tasks and seeds."""
-        found = [self.held_out[method, seed, step] for seed in self.seeds]
+        found = [self.held_out[method, seed, step] for seed in self.seeds[method]]
         counts = [count for each in found for count in each["distinct"] if count]
         return statistics.mean(counts) if counts else 0.0
 
@@ -130,6 +138,7 @@ class Study:
             rows.append(
                 [
                     method.title,
+                    str(len(self.seeds[method.name])),
                     *(f"{value:.1%}" for value in last),
                     *(percent(self.gain(method.name, k), "+") for k in (1, 64)),
                     f"{self.distinct(method.name, self.steps[-1]):.1f}",
@@ -138,7 +147,16 @@ class Study:
                 ]
             )
         shown = [f"pass@{k}" for k in KS]
-        titles = ("Method", *shown, "Gain in pass@1", "Gain in pass@64", "Distinct", "Zero variance", "Minutes")
+        titles = (
+            "Method",
+            "Seeds",
+            *shown,
+            "Gain in pass@1",
+            "Gain in pass@64",
+            "Distinct",
+            "Zero variance",
+            "Minutes",
+        )
         return Columns(titles, 1, rows)
 
     def comparisons(self) -> Columns:
@@ -190,11 +208,13 @@ class Study:
     def depths(self) -> Columns:
         """Loss by loop and exit distribution on held-out solutions, before and after."""
         rows = []
-        first = self.held_out[self.rare_methods[0].name, self.seeds[0], 0]
+        name = self.rare_methods[0].name
+        first = self.held_out[name, self.seeds[name][0], 0]
         found = [("start", [first])]
         for method in self.rare_methods:
             if method.name in ("maxrl", "maxrl_uniform", "maxrl_exit_pdf"):
-                found.append((method.title, [self.held_out[method.name, seed, self.steps[-1]] for seed in self.seeds]))
+                last = [self.held_out[method.name, seed, self.steps[-1]] for seed in self.seeds[method.name]]
+                found.append((method.title, last))
         for title, results in found:
             cells = []
             for name, form in (("by_loop", ".3f"), ("exit_pdf", ".1%")):
@@ -208,7 +228,7 @@ class Study:
         general = [method for method in self.methods if method.all_families]
         stages = [("the given model", [self.chain["model"]]), ("after supervised fine-tuning", [self.chain["start"]])]
         for method in general:
-            last = [self.held_out[method.name, seed, self.steps[-1]] for seed in self.seeds]
+            last = [self.held_out[method.name, seed, self.steps[-1]] for seed in self.seeds[method.name]]
             stages.append((f"after {method.title}", last))
         rows, base = [], rates(self.chain["model"], 1)
         for title, results in stages:
@@ -264,7 +284,6 @@ def write_page(study: Study, options: argparse.Namespace, command: str, header: 
     plot(study, image)
     low, high = (f"{100 * rate:g}" for rate in options.rates)
     prompts, measured = study.sizes
-    seeds = ", ".join(map(str, study.seeds))
     first = study.rare_methods[0].name
     at_start = ", ".join(f"pass@{k} {statistics.mean(study.of_tasks(first, 0, k)):.1%}" for k in KS)
     path.write_text(f"""# Learning from rare success
@@ -286,8 +305,8 @@ prompt unless the table says 64, with AdamW at {options.learning_rate:g}, `loss_
 curriculum where the table does not say otherwise.
 {measured} of their other tasks are held out, with {SAMPLES} samples each at temperature 1
 ({SAMPLES_BETWEEN} at the steps between the first and the last), drawn by the native engine. Values are
-means over the seeds {seeds}; intervals are 95 % bootstrap intervals over the tasks, of the mean over
-the seeds.
+means over the seeds that the table counts, 0 and following; intervals are 95 % bootstrap intervals over
+the tasks, of the mean over the seeds. Differences are over the seeds that both methods have.
 
 ![pass@1 by step and by time, and pass@k at the end]({image.name})
 

@@ -1,5 +1,6 @@
 """Runs of a benchmark in processes of their own: each on its share of the cores, with its output, and none lost."""
 
+import json
 import sys
 
 import psutil
@@ -12,7 +13,7 @@ PRINT_CORES = "import psutil; print(sorted(psutil.Process().cpu_affinity()))"
 def test_runs_at_the_same_time_share_no_cores_and_keep_their_output(tmp_path):
     runs = [(tmp_path / name, [sys.executable, "-c", PRINT_CORES]) for name in "abc"]
     run_all(runs, jobs=2)
-    found = [eval((folder / "output.txt").read_text()) for folder, _ in runs]
+    found = [json.loads((folder / "output.txt").read_text()) for folder, _ in runs]
     cores = psutil.Process().cpu_affinity()
     shares = [sorted(cores[job::2] or cores) for job in (0, 1)]
     assert all(each in shares for each in found)

@@ -42,7 +42,8 @@ def study() -> Study:
         for seed in (0, 1)
     }
     chain = {"model": found(0.1, 2), "start": found(0.2, 3)}
-    return Study(methods, (0, 1), STEPS, held_out, logs, chain, {"sum": 0.02}, (100, 40))
+    seeds = {"maxrl": (0, 1), "grpo": (0,), "maxrl_all": (0, 1)}
+    return Study(methods, seeds, STEPS, held_out, logs, chain, {"sum": 0.02}, (100, 40))
 
 
 def test_gains_times_and_samples_for_an_equal_rate_are_those_of_the_results(study):
