@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reporting import Columns
+from reporting import Columns, replace_json
 
 from evaluation.figures import panels, save
 from evaluation.report.overview import Cell, Overview
@@ -196,6 +196,14 @@ class Chain:
         chosen = random.Random(0).sample(samples, min(SHOWN, len(samples)))
         return [f"{each.status}:\n\n```rust\n{(each.prompt + each.code).strip()}\n```" for each in chosen]
 
+    def content(self) -> dict[str, Any]:
+        """The numbers of the page, for other pages."""
+        engines = self.engines()
+        tables = {"overview": self.overview(), "losses": self.losses(), "sizes": self.sizes(), "times": self.times()}
+        tables |= {} if engines is None else {"engines": engines}
+        found = {name: {"titles": table.titles, "rows": table.rows} for name, table in tables.items()}
+        return {"recipe": self.report["recipe"], "parameters": self.report["parameters"], **found}
+
 
 def _words(cell: Cell | None) -> str:
     if cell is None:
@@ -277,7 +285,8 @@ def write_page(chain: Chain, steps: Sequence[Step], path: Path, command: str, he
         "```bash\n" + "\n".join(shlex.join(_public(step.command)) for step in steps) + "\n```",
     ]
     path.write_text("\n\n".join(part for part in parts if part) + "\n")
-    print(f"Written to {path} and {image}")
+    replace_json(path.with_suffix(".json"), chain.content())
+    print(f"Written to {path}, with the plots and the numbers beside it")
 
 
 def _public(words: Sequence[str]) -> list[str]:

@@ -48,7 +48,12 @@ def chain(tmp_path):
         (run / name / "training_time.json").write_text(json.dumps([{"step": 2, "seconds": 90.0}]))
     (run / "recipe.json").write_text(json.dumps(kept))
     (run / "tasks.jsonl").write_text("")
-    report = {"recipe": "debug", "description": "a small model", "file_sizes": {"model.safetensors": 9_000_000}}
+    report = {
+        "recipe": "debug",
+        "description": "a small model",
+        "file_sizes": {"model.safetensors": 9_000_000},
+        "parameters": 7,
+    }
     report |= {"held_out_loss": {"pretrain": [2.0, 1.25]}, "export": {"file_sizes": {"x.gguf": 1_500_000}}}
     (run / "report.json").write_text(json.dumps(report))
     found = Chain.of(run, tmp_path / "results")

@@ -1,0 +1,23 @@
+"""Measured tables of the README are those of the reports, and not typed by hand."""
+
+import json
+
+from measured import filled
+
+from tests.helpers.paths import ROOT
+
+PAGE = "Before.\n\n<!-- measured: docs/one.json -->\n\nold\n\n<!-- end -->\n\nAfter.\n"
+
+
+def test_the_readme_has_the_numbers_of_its_reports():
+    page = (ROOT / "README.md").read_text()
+    assert filled(page) == page
+
+
+def test_a_table_has_the_metrics_that_the_report_has_with_every_model(tmp_path):
+    rows = [["tasks", "pass@1", "160", "2.0%", "51.0%"], ["rustc", "compiles@1", "9", "1.0%", "1.0%"]]
+    titles = ["Suite", "Metric", "Problems", "start", "sft"]
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "one.json").write_text(json.dumps({"overview": {"titles": titles, "rows": rows}}))
+    table = "|  | start | sft |\n| --- | ---: | ---: |\n| held-out tasks solved, of 160 | 2.0% | 51.0% |"
+    assert filled(PAGE, tmp_path) == PAGE.replace("old", table)
