@@ -55,6 +55,22 @@ class Reported:
     here: str
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """
+    A claim that another page speaks about, or that was not tested.
+
+    Attributes:
+        text: What is claimed.
+        source: Where it is claimed.
+        where: The page, or why there is none.
+    """
+
+    text: str
+    source: str
+    where: str
+
+
 def _pair(ours: str, other: str, tolerance: float = 0.0) -> Comparison:
     return Comparison((ours,), (other,), tolerance)
 
@@ -170,5 +186,44 @@ REPORTED = (
         "MaxRL's authors report up to 19.2 times fewer samples at test time for the pass rate of GRPO, for models of "
         "1.7 and 4 billion parameters; not fewer samples in training.",
         "Samples for an equal pass rate: [maxrl.md](maxrl.md).",
+    ),
+)
+
+ELSEWHERE = (
+    Elsewhere(
+        "MaxRL learns more than GRPO and RLOO from rare success.",
+        "MaxRL (arXiv 2602.02710)",
+        "[maxrl.md](maxrl.md); from frequent success: [maxrl_frequent_success.md](maxrl_frequent_success.md)",
+    ),
+    Elsewhere(
+        "A gate that is trained alone chooses the loop after which a token leaves better than the exit distribution "
+        "of pretraining.",
+        "Ouro (arXiv 2510.25741)",
+        "[exit_gate.md](exit_gate.md)",
+    ),
+    Elsewhere(
+        "Early exit saves time at an equal loss.",
+        "Ouro (arXiv 2510.25741)",
+        "[early_exit_speed.md](early_exit_speed.md)",
+    ),
+    Elsewhere(
+        "The keys and values of the last loop alone suffice while decoding.",
+        "Ouro (arXiv 2510.25741)",
+        "[early_exit_speed.md](early_exit_speed.md), rows with `kv_reuse` last",
+    ),
+    Elsewhere(
+        "A dense model is a better start of a looped ternary one than random weights.",
+        "this project",
+        "[warm_start.md](warm_start.md)",
+    ),
+    Elsewhere(
+        "Code that the compiler accepted is better training data than code as it is.",
+        "Strand-Rust-Coder",
+        "not tested: files of real projects hardly ever compile alone, so that the two would differ in more than this",
+    ),
+    Elsewhere(
+        "Rewritten variants of programs are as good as new ones.",
+        "this project",
+        "not tested; how often a variant keeps the tests of its original: [data.md](data.md)",
     ),
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from reporting import Columns
 
-from claims.definitions import REPORTED, Claim, Comparison
+from claims.definitions import ELSEWHERE, REPORTED, Claim, Comparison
 from claims.settings import BASE, MODEL, SETTINGS, TRAINING
 from evaluation.results import Interval, bootstrap
 
@@ -135,6 +135,11 @@ def reported() -> Columns:
     return Columns(("Number", "Said to be", "Origin", "Here"), 4, rows)
 
 
+def elsewhere() -> Columns:
+    """Claims that other pages are about, or none."""
+    return Columns(("Claim", "Source", "Where"), 3, [[each.text, each.source, each.where] for each in ELSEWHERE])
+
+
 def write_page(results: Results, claims: Sequence[Claim], path: Path, command: str, header: str) -> None:
     """Write the page."""
     base = results.found[BASE, results.seeds[0]]
@@ -167,6 +172,10 @@ claimed side. What holds for larger models this cannot tell.
 ## Reported numbers that models of this size cannot show
 
 {reported().markdown()}
+
+## Claims that trainings of this kind do not test
+
+{elsewhere().markdown()}
 
 ## Trainings and comparisons
 

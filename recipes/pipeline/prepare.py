@@ -14,6 +14,7 @@ from rich.console import Console
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from evaluation.complete_files import complete_folder, delete_partial
+from evaluation.progress import show_progress
 from evaluation.rust import RustVerifier
 from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.tables import plain_console, print_table
@@ -294,12 +295,15 @@ def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) ->
         if data.synthetic_samples:
             console.print(f"Making {data.synthetic_samples:,} synthetic samples; the compiler and their tests decide")
             path = folder / SYNTHETIC_FILE
-            write_synthetic(path, choose_families(), data.synthetic_samples, 0, verifier)
+            with show_progress("Verifying samples", data.synthetic_samples, "rows") as advance:
+                write_synthetic(path, choose_families(), data.synthetic_samples, 0, verifier, on_verified=advance)
             samples = [Document.from_row(row) for row in read_kept(path)]
         if data.tasks:
             console.print(f"Making {data.tasks:,} tasks; their hidden cases must tell right from wrong")
             path = folder / TASKS_FILE
-            write_synthetic(path, _task_families(data.max_task_tier), data.tasks, 0, verifier, tasks=True)
+            families = _task_families(data.max_task_tier)
+            with show_progress("Verifying tasks", data.tasks, "rows") as advance:
+                write_synthetic(path, families, data.tasks, 0, verifier, tasks=True, on_verified=advance)
             solutions = [
                 Document.of("tasks", task.family, "file", LICENSE, task.code)
                 for task in split_tasks(read_tasks(path)).pretraining
