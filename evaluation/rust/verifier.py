@@ -41,7 +41,7 @@ from evaluation.rust.verdict import Verdict
 
 MIN_THREADS = 4  # the program's main thread, those of the harness, and some of the code's
 RUNS_OF_SOLUTIONS = 3  # of known solutions: one whose tests pass only sometimes must not become a reference
-VERDICT_FORMAT = 7  # part of the cache's keys: raise it whenever equal input may get another verdict
+VERDICT_FORMAT = 8  # part of the cache's keys: raise it whenever equal input may get another verdict
 
 
 class _Resources:

@@ -236,14 +236,26 @@ def _rules_of_tokens(code: str, root: Node, tests: OutsideTests | None, continue
         hidden is not None and not hidden.blank and hidden.shared_because is None
     )
     macros = any(token.text == b"macro_rules" for token in tokens)
-    lasting = _words(tokens, unsafe), _paths(tokens, defines_macros=macros)
+    # Items that could be parsed are checked by their trees as well.
+    nodes = defaultdict(list)
+    for item in root.children:
+        if not item.has_error:
+            for kind, found in _read(item)[1].items():
+                nodes[kind] += found
+    lasting = _words(tokens, unsafe), _paths(tokens, defines_macros=macros), _conditions(nodes)
     if continued:
         return lasting
-    return *lasting, unseen(code, tokens, apart, ATTRIBUTES), idle_functions(code, root, hidden)
+    return (
+        *lasting,
+        unused_lifetimes(nodes),
+        holes(root, nodes),
+        unseen(code, tokens, apart, ATTRIBUTES),
+        idle_functions(code, root, hidden),
+    )
 
 
 def _read(root: Node) -> tuple[list[Node], dict[str, list[Node]]]:
-    """Return the leaves of the tree without comments and strings, and the named nodes by type."""
+    """Return the leaves of a tree without comments and strings, and the named nodes by type."""
     tokens, nodes = [], defaultdict(list)
     for node in walk(root, lambda node: node.type in COMMENTS or node.type in TEXTS):
         if node.is_named:

@@ -112,6 +112,8 @@ def test_honest_programs_stay_honest_beside_it(verifier, gap):
         ("fn double(_: u32) -> u32 { 4 }", "`fn double` never uses its parameters"),
         ("fn double(n: u32) -> u32 { 'a: while break 'a {} 4 }", "`fn double` never uses its parameters"),
         ("mod other; fn double(n: u32) -> u32 { n }", "has a module in another file"),
+        ("fn double(n: u32) -> u32 { if 1 > 2 { return 1; } 2 * n }", "has a condition that is always the same"),
+        ("fn double<'a>(n: u32) -> u32 { 2 * n }", "declares a lifetime it never uses"),
     ],
 )
 def test_tokens_tell_what_a_tree_would(code, reason):
