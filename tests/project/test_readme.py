@@ -21,7 +21,7 @@ from tests.helpers.tiny import tiny_model
 from trainers.data.synthetic.stream import choose_families
 from trainers.data.synthetic.verified import write_synthetic
 
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 CONSOLE = "nanochat-ternary"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Programs of the shell and of other projects, which may not be installed.
