@@ -55,7 +55,7 @@ PROGRAM = "nanochat-ternary"
 def steps_of(options: argparse.Namespace, chain: Chain) -> list[Step]:
     """Commands in their order, each with the file that shows that it has finished."""
     steps = []
-    for stage in chain.stages:
+    for stage in (stage for stage in chain.stages if stage.is_evaluated):
         folder = chain.folder / stage.folder
         common = ["--model", str(stage.model), "--num-loops", str(chain.num_loops), "--output-dir", str(folder)]
         limited = [name for name in options.suites if name not in ("compile-rate", "perplexity")]

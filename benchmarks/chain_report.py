@@ -22,6 +22,7 @@ from recipes.pipeline.initial_model import SECTION as INIT_FROM
 from recipes.pipeline.initial_model import InitialModel
 from recipes.pipeline.program import find_recipe
 from recipes.pipeline.settings import with_settings
+from recipes.pipeline.stages.gate import TrainGate
 
 START = "start"
 SHOWN = 3
@@ -38,12 +39,15 @@ class StageModel:
         folder: Folder of its results, below that of the chain; in the order of the stages.
         model: Folder of the model.
         metrics: Folder with the stage's `metrics.jsonl`; None for the start.
+        is_evaluated: Whether its completions can differ from those of the stage before: a stage that trains only the
+            exit gate leaves them as they are at a fixed number of loops.
     """
 
     name: str
     folder: str
     model: Path
     metrics: Path | None
+    is_evaluated: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,12 @@ class Chain:
     def of(cls, run: Path, folder: Path) -> "Chain":
         """Read a run that is complete. Raises `ValueError` if it has no models."""
         kept = json.loads((run / "recipe.json").read_text())
-        found: list[tuple[str, Path, Path | None]] = []
+        found: list[tuple[str, Path, Path | None, bool]] = []
         if INIT_FROM in kept:
-            found.append((START, Path(kept[INIT_FROM]["folder"]), None))
-        for name in stage_settings(kept):
+            found.append((START, Path(kept[INIT_FROM]["folder"]), None, True))
+        for name, values in stage_settings(kept).items():
             if (run / name / "model" / "config.json").is_file():
-                found.append((name, run / name / "model", run / name))
+                found.append((name, run / name / "model", run / name, values["kind"] != TrainGate.section))
         if not found:
             raise ValueError(f"{run} must hold the models of its stages, got none")
         stages = [StageModel(name, f"{index}-{name}", *rest) for index, (name, *rest) in enumerate(found)]

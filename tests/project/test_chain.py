@@ -1,6 +1,7 @@
 """The report about a run: a column for each model, numbers from files, steps that are not repeated."""
 
 import json
+import shutil
 from argparse import Namespace
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def chain(tmp_path):
         (run / name / "model" / "config.json").write_text("{}")
         (run / name / "metrics.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in logs(name)))
         (run / name / "training_time.json").write_text(json.dumps([{"step": 2, "seconds": 90.0}]))
+    # It has the text of the stage before, and nothing of its own to evaluate.
+    shutil.copytree(run / "tasks", run / "gate")
     (run / "recipe.json").write_text(json.dumps(kept))
     (run / "tasks.jsonl").write_text("")
     report = {
@@ -57,7 +60,8 @@ def chain(tmp_path):
     report |= {"held_out_loss": {"pretrain": [2.0, 1.25]}, "export": {"file_sizes": {"x.gguf": 1_500_000}}}
     (run / "report.json").write_text(json.dumps(report))
     found = Chain.of(run, tmp_path / "results")
-    for stage, solved in zip(found.stages, COUNTS.values(), strict=True):
+    assert [stage.is_evaluated for stage in found.stages] == [True, True, True, False]
+    for stage, solved in zip(found.stages[:3], COUNTS.values(), strict=True):
         write_results(found.folder / stage.folder, solved)
     return found
 
@@ -84,7 +88,8 @@ def test_the_page_has_the_settings_that_are_not_the_recipes_and_what_the_files_s
 def test_every_model_is_asked_the_same_with_the_runs_loops(chain):
     options = Namespace(suites=["compile-rate", "semantic"], limit=3, text=None, samples=8, tasks=5, repo="a/b")
     steps = steps_of(options, chain)
-    by_stage = [[step for step in steps if step.stage is stage] for stage in chain.stages]
+    by_stage = [[step for step in steps if step.stage is stage] for stage in chain.stages[:3]]
+    assert not any(step.stage is chain.stages[3] for step in steps)
     assert [[step.name for step in each] for each in by_stage] == [["compile_rate", "suites", "tasks"]] * 3
     for first, other in zip(by_stage[0], by_stage[2], strict=True):
         pairs = [pair for pair in zip(first.command, other.command, strict=True) if pair[0] != pair[1]]
