@@ -102,7 +102,10 @@ class Chain:
                 found.append((name, run / name / "model", run / name, values["kind"] != TrainGate.section))
         if not found:
             raise ValueError(f"{run} must hold the models of its stages, got none")
-        stages = [StageModel(name, f"{index}-{name}", *rest) for index, (name, *rest) in enumerate(found)]
+        stages = [
+            StageModel(name, f"{index}-{name}", model, metrics, is_evaluated)
+            for index, (name, model, metrics, is_evaluated) in enumerate(found)
+        ]
         return cls(run, folder, stages, kept, json.loads((run / "report.json").read_text()))
 
     @property
@@ -154,10 +157,9 @@ class Chain:
         """Steps, time and speed of each stage."""
         rows = []
         for stage in self.stages:
-            path = None if stage.metrics is None else stage.metrics / "training_time.json"
-            if path is None or not path.exists():
+            if stage.metrics is None or not (stage.metrics / "training_time.json").exists():
                 continue
-            parts = json.loads(path.read_text())
+            parts = json.loads((stage.metrics / "training_time.json").read_text())
             logs, _ = read_metrics(stage.metrics)
             tokens = [entry["tokens_per_second"] for entry in logs if "tokens_per_second" in entry]
             speed = f"{sum(tokens) / len(tokens):,.0f}" if tokens else ""

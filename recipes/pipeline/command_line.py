@@ -180,6 +180,9 @@ def with_data(recipe: Recipe, options: argparse.Namespace) -> Recipe:
             raise ValueError(f"--resume needs a run to continue, got none in {recipe.run_dir}")
         changed = differences(kept, recipe)
         recipe = remembered(recipe, kept)
+        if recipe.init_from is not None:
+            # The model that the run started from is not the recipe's, which nobody has to be told.
+            changed = [line for line in changed if not line.startswith(("model.", "--init-from", "data.vocab_size"))]
         if changed and os.environ.get("RANK", "0") == "0":
             console.print("Settings of the run that are not the recipe's:\n" + "\n".join(changed), markup=False)
     initial = None if options.init_from is None else InitialModel.read(options.init_from)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from recipes.finetune import finetune
+from recipes.pipeline.command_line import with_data
 from recipes.pipeline.folder import kept_settings, remembered
 from recipes.pipeline.initial_model import InitialModel
 from recipes.pipeline.pretrain import build_model, pretrain
@@ -207,6 +209,17 @@ def test_a_resumed_run_notices_another_model_until_its_first_stage_is_finished(f
     (stage / "finished.json").write_text("{}")
     shutil.rmtree(folder)
     start(begun, resume=True)
+
+
+def test_a_resumed_run_is_not_told_how_its_model_differs_from_the_recipes(folder, tmp_path, capsys):
+    recipe = tiny_recipe(tmp_path).changed(data={"verified_sample": 0})
+    start(with_settings(recipe, ["pretrain.peak_lr=0.003"], InitialModel.read(folder)))
+    capsys.readouterr()
+    options = Namespace(output_dir=None, resume=True, init_from=None, changes=[], data_dir=None, sources=[])
+    resumed = with_data(recipe, options)
+    told = capsys.readouterr().out
+    assert "pretrain.peak_lr: 0.003 in the run" in told and "model." not in told and "--init-from" not in told
+    assert resumed.init_from is not None and resumed.init_from.folder == folder
 
 
 @pytest.mark.slow
