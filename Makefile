@@ -49,7 +49,7 @@ install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml | environment
 	$(PYTHON) -m venv .venv || { echo "Python's venv module is incomplete: install it (Debian, Ubuntu: apt install python3-venv)."; exit 1; }
-	$(BIN)/python -m pip install --quiet --progress-bar on --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --progress-bar on --no-compile --editable ".[dev]"
 	touch $@
 
 environment:

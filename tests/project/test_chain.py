@@ -56,8 +56,9 @@ def chain(tmp_path):
         "description": "a small model",
         "file_sizes": {"model.safetensors": 9_000_000},
         "parameters": 7,
+        "held_out_loss": {"pretrain": [2.0, 1.25]},
+        "export": {"file_sizes": {"x.gguf": 1_500_000}},
     }
-    report |= {"held_out_loss": {"pretrain": [2.0, 1.25]}, "export": {"file_sizes": {"x.gguf": 1_500_000}}}
     (run / "report.json").write_text(json.dumps(report))
     found = Chain.of(run, tmp_path / "results")
     assert [stage.is_evaluated for stage in found.stages] == [True, True, True, False]
