@@ -59,11 +59,13 @@ class Step:
         name: Name of the step.
         stage: Model that it is about; None for one about the last model.
         command: Its words.
+        statuses: Exit statuses that are no failure.
     """
 
     name: str
     stage: StageModel | None
     command: list[str]
+    statuses: tuple[int, ...] = (0,)
 
     @property
     def file_name(self) -> str:

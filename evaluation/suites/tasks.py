@@ -102,7 +102,7 @@ class Tasks(ProgramSuite):
     def further_shares(
         self, results: Results, verdicts: Sequence[Sequence[Verdict]]
     ) -> Mapping[str, Mapping[str, float]]:
-        """Return the share of samples that compile with the signature, and each metric of the tasks of each tier."""
+        """Return the share of samples that compile with the signature, and each metric by tier and by split."""
         found: dict[str, Mapping[str, float]] = {
             "compiles@1": {
                 problem.name: sum(set(verdict.checks.values()) == {"ok"} for verdict in each) / len(each)
@@ -113,4 +113,9 @@ class Tasks(ProgramSuite):
             for tier in sorted({problem.tier for problem in self.problems if problem.tier is not None}):
                 own = {each.name: values[each.name] for each in self.problems if each.tier == tier}
                 found[f"{metric}, tier {tier}"] = own
+            splits = sorted({problem.split for problem in self.problems if problem.split is not None})
+            # Families that no model is trained on are harder than known ones with other parameters.
+            for split in splits if len(splits) > 1 else ():
+                own = {each.name: values[each.name] for each in self.problems if each.split == split}
+                found[f"{metric}, {split}"] = own
         return found

@@ -57,9 +57,11 @@ def test_solutions_score_one_and_other_answers_what_they_earn_in_their_tier(file
     assert all(problem.prompt.endswith("{") for problem in suite.problems)
     solutions = {each["id"]: "\n" + each["solution"] for each in ROWS}
     found = shares(suite, lambda prompt: solutions[prompt.name], verifier, tmp_path)
-    assert found == dict.fromkeys(("pass@1", "compiles@1", "pass@1, tier 0", "pass@1, tier 1"), 1.0)
+    splits = ("pass@1, held_out_family", "pass@1, held_out_parameters")
+    assert found == dict.fromkeys(("pass@1", "compiles@1", "pass@1, tier 0", "pass@1, tier 1", *splits), 1.0)
     found = shares(suite, lambda _: "\n    a + 1\n}\n", verifier, tmp_path)
-    assert found == {"pass@1": 2 / 3, "compiles@1": 1.0, "pass@1, tier 0": 0.0, "pass@1, tier 1": 1.0}
+    shown = {"pass@1": 2 / 3, "compiles@1": 1.0, "pass@1, tier 0": 0.0, "pass@1, tier 1": 1.0}
+    assert found == shown | dict(zip(splits, (1.0, 0.0), strict=True))
     found = shares(suite, lambda _: "\n    todo!()\n}\n", verifier, tmp_path)
     assert found["pass@1"] == found["compiles@1"] == 0.0
 
