@@ -169,6 +169,19 @@ class Chain:
             rows.append([stage.name, f"{parts[-1]['step']:,}", f"{minutes:.1f}", speed])
         return Columns(("Stage", "Steps", "Minutes", "Tokens per second"), 1, rows)
 
+    def reinforced(self) -> Columns | None:
+        """Results on the held-out tasks of reinforcement learning, whose families are known; None without any."""
+        rows = []
+        for stage, found in self.report.get("reinforced", {}).items():
+            for name, words in (
+                ("solved", "solved, pass@1"),
+                ("solved_at_all", "solved by some sample"),
+                ("compiles", "compile"),
+            ):
+                cells = [f"{each['value']:.1%} ({each['low']:.1%} to {each['high']:.1%})" for each in found[name]]
+                rows.append([f"{stage}: {words}", f"{found['tasks']} x {found['samples']}", *cells])
+        return Columns(("Held-out tasks", "Tasks x samples", "Before", "After"), 1, rows) if rows else None
+
     def engines(self) -> Columns | None:
         """Tokens per second of the last model in every engine at its own depth; None if they were not measured."""
         path = self.folder / "inference.json"
@@ -265,7 +278,7 @@ def write_page(chain: Chain, steps: Sequence[Step], path: Path, command: str, he
     image = path.with_suffix(".png")
     plot(chain, image)
     name = chain.report["recipe"]
-    engines = chain.engines()
+    engines, reinforced = chain.engines(), chain.reinforced()
     parts = [
         f"# {name}: every stage, measured",
         f"{chain.report['description'][:1].upper()}{chain.report['description'][1:]}.",
@@ -275,6 +288,7 @@ def write_page(chain: Chain, steps: Sequence[Step], path: Path, command: str, he
         "## Every suite by stage",
         f"All models run {chain.num_loops} loops. Values in brackets are 95 % intervals over the problems.",
         chain.overview().markdown(),
+        "" if reinforced is None else reinforced.markdown(),
         "## Losses by depth",
         "Mean loss on held-out text of the run, in nats per token.",
         chain.losses().markdown(),

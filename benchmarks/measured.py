@@ -1,5 +1,5 @@
 """
-Fill the tables of README.md with the numbers of the reports about runs, docs/report/*.json.
+Fill the tables of README.md and docs/ with the numbers of the reports about runs, docs/report/*.json.
 
     python benchmarks/measured.py
 
@@ -38,8 +38,14 @@ def filled(text: str, root: Path = ROOT) -> str:
     return BLOCK.sub(lambda found: found[1] + "\n" + measured_table(root / found[2]) + "\n\n" + found[3], text)
 
 
+def pages() -> list[Path]:
+    """Return the pages that have a table of a report."""
+    found = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [page for page in found if BLOCK.search(page.read_text())]
+
+
 if __name__ == "__main__":
     new_parser(__doc__).parse_args()
-    page = ROOT / "README.md"
-    page.write_text(filled(page.read_text()))
-    print(f"Written to {page}")
+    for page in pages():
+        page.write_text(filled(page.read_text()))
+        print(f"Written to {page}")

@@ -1,5 +1,5 @@
 """
-A ternary LoopLM that solves small tasks, from nothing, in about ninety minutes on two processor cores:
+A ternary LoopLM that learns to solve small tasks, from nothing, on two processor cores:
 
     accelerate launch recipes/laptop.py
 """

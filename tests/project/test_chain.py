@@ -13,6 +13,8 @@ from evaluation.results import Results, share_interval
 from recipes.debug import debug
 from recipes.pipeline.folder import as_kept
 
+PAIR = [{"value": 0.25, "low": 0.125, "high": 0.5}, {"value": 0.5, "low": 0.25, "high": 0.75}]
+PAIR_SHOWN = "| maxrl: solved, pass@1 | 4 x 8 | 25.0% (12.5% to 50.0%) | 50.0% (25.0% to 75.0%) |"
 COUNTS = {"pretrain": 0, "tasks": 1, "maxrl": 3}
 """Solved tasks of four after each stage."""
 
@@ -58,6 +60,9 @@ def chain(tmp_path):
         "parameters": 7,
         "held_out_loss": {"pretrain": [2.0, 1.25]},
         "export": {"file_sizes": {"x.gguf": 1_500_000}},
+        "reinforced": {
+            "maxrl": {"tasks": 4, "samples": 8} | dict.fromkeys(("solved", "solved_at_all", "compiles"), PAIR)
+        },
     }
     (run / "report.json").write_text(json.dumps(report))
     found = Chain.of(run, tmp_path / "results")
@@ -80,7 +85,15 @@ def test_the_page_has_the_settings_that_are_not_the_recipes_and_what_the_files_s
     path = tmp_path / "page" / "debug.md"
     write_page(chain, [Step("suites", None, ["eval", "/somewhere/else/file"])], path, "COMMAND", "a machine")
     page = path.read_text()
-    for shown in ("1.2500", "| maxrl | 2 | 1.5 |", "| x.gguf | 1.50 |", "tests_failed:", "fn f() { 3 }", "COMMAND"):
+    for shown in (
+        "1.2500",
+        "| maxrl | 2 | 1.5 |",
+        "| x.gguf | 1.50 |",
+        PAIR_SHOWN,
+        "tests_failed:",
+        "fn f() { 3 }",
+        "COMMAND",
+    ):
         assert shown in page
     assert page.count("valid:") == 3 and page.count("tests_failed:") == 1
     assert "/somewhere" not in page and path.with_suffix(".png").exists()

@@ -1,17 +1,16 @@
-"""Measured tables of the README are those of the reports, and not typed by hand."""
+"""Measured tables of the pages are those of the reports, and not typed by hand."""
 
 import json
 
-from measured import filled
-
-from tests.helpers.paths import ROOT
+from measured import filled, pages
 
 PAGE = "Before.\n\n<!-- measured: docs/one.json -->\n\nold\n\n<!-- end -->\n\nAfter.\n"
 
 
-def test_the_readme_has_the_numbers_of_its_reports():
-    page = (ROOT / "README.md").read_text()
-    assert filled(page) == page
+def test_the_pages_have_the_numbers_of_their_reports():
+    assert pages()
+    for page in pages():
+        assert filled(page.read_text()) == page.read_text(), page
 
 
 def test_a_table_has_the_metrics_that_the_report_has_with_every_model(tmp_path):
