@@ -47,7 +47,10 @@ types: $(INSTALLED)
 
 install: $(INSTALLED)
 
-# --no-compile: most modules of the libraries are never imported, and the others are compiled when they are.
+# --no-compile: most modules of the libraries are never imported. The others are compiled when they are first imported,
+# for which Python must be allowed to write what it compiles.
+export PYTHONDONTWRITEBYTECODE :=
+
 $(INSTALLED): pyproject.toml | environment
 	$(PYTHON) -m venv .venv || { echo "Python's venv module is incomplete: install it (Debian, Ubuntu: apt install python3-venv)."; exit 1; }
 	$(BIN)/python -m pip install --quiet --progress-bar on --no-compile --editable ".[dev]"

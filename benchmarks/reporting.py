@@ -62,6 +62,38 @@ def replace_json(path: Path, content: Any) -> None:
     unfinished.replace(path)
 
 
+def keep_results(folder: Path, pattern: str, path: Path) -> None:
+    """
+    Write the JSON files of a folder of results into one file that stands beside a page, by name, and print its name.
+
+    A line for each of them, with floats of six digits, so that many results stay small.
+    """
+    lines = [
+        f"{json.dumps(file.name)}: {json.dumps(_rounded(json.loads(file.read_text())))}"
+        for file in sorted(folder.glob(pattern))
+    ]
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    print(f"Written to {path}")
+
+
+def restore_results(path: Path, folder: Path) -> None:
+    """Write the results of `keep_results` that a folder lacks into it, such as those of another machine."""
+    if not path.exists():
+        return
+    for name, content in json.loads(path.read_text()).items():
+        if not (folder / name).exists():
+            replace_json(folder / name, content)
+
+
+def _rounded(content: Any) -> Any:
+    """Content of a JSON file with floats of six significant digits."""
+    if isinstance(content, dict):
+        return {name: _rounded(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_rounded(value) for value in content]
+    return float(f"{content:.6g}") if isinstance(content, float) else content
+
+
 def results_so_far(output: Path, header: dict[str, Any]) -> dict[str, Any]:
     """
     Return the results that an interrupted measurement has left, or those of a new one, without rows.

@@ -4,7 +4,8 @@ Test claims about looped ternary models by training small ones.
     python benchmarks/claims/run.py --corpus rust_corpus.jsonl.gz --jobs 2 --report docs/claims.md
 
 Every training takes a few minutes. A finished one is not repeated, and claims share trainings: `--claims` may name a
-part of them, and later calls the others.
+part of them, and later calls the others. Beside the page stands a file with all results; on another machine the
+trainings in it are not repeated.
 """
 
 import argparse
@@ -16,10 +17,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:1] = [str(ROOT), str(ROOT / "benchmarks")]
 
+from reporting import add_report, documented_command, keep_results, machine, new_parser, restore_results
+
 from claims.definitions import CLAIMS
 from claims.settings import SETTINGS
-from reporting import add_report, documented_command, machine, new_parser
-
 from evaluation.options import add_output_dir
 
 if __name__ == "__main__":
@@ -39,10 +40,11 @@ if __name__ == "__main__":
 
 import psutil
 import torch
-from claims.report import Results, names_of, summary, write_page
-from claims.training import train, train_alone
 from retrofit_training import corpus
 from rich.progress import track
+
+from claims.report import Results, names_of, summary, write_page
+from claims.training import file_name, train, train_alone
 
 
 def main(options: argparse.Namespace) -> None:
@@ -55,7 +57,9 @@ def main(options: argparse.Namespace) -> None:
     claims = [CLAIMS[name] for name in options.claims]
     names = list(dict.fromkeys(name for claim in claims for name in names_of(claim)))
     runs = [(name, seed) for seed in options.seeds for name in names]
-    missing = [run for run in runs if not (options.output_dir / f"{run[0]}_seed_{run[1]}.json").exists()]
+    if options.report is not None:
+        restore_results(options.report.with_suffix(".json"), options.output_dir)
+    missing = [run for run in runs if not (options.output_dir / file_name(*run)).exists()]
     if options.list:
         print("\n".join(f"{name}, seed {seed}" for name, seed in missing) or "all trainings are finished")
         return
@@ -76,6 +80,7 @@ def main(options: argparse.Namespace) -> None:
     if options.report is not None:
         header = f"{machine()}, torch {torch.__version__}, {options.jobs} at a time"
         write_page(results, claims, options.report, documented_command("claims/run.py"), header)
+        keep_results(options.output_dir, "*_seed_*.json", options.report.with_suffix(".json"))
 
 
 if __name__ == "__main__":

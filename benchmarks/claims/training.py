@@ -6,16 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from claims.settings import MODEL, TRAINING, Setting
 from reporting import replace_json
 from retrofit_training import Corpus, block_losses
 from transformers import DataCollatorForLanguageModeling, PrinterCallback, set_seed
 
+from claims.settings import MODEL, TRAINING, Setting
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from trainers.pretraining import LoopLMTrainer, pretraining_arguments, train_from
 from trainers.training_statistics import training_flops_per_token
 
-BATCH_SIZE, SEQ_LEN = 8, 256
+BATCH_SIZE, SEQ_LEN = 2, 256
+
+
+def file_name(name: str, seed: int) -> str:
+    """Name of the file with the results of a training."""
+    return f"{name}_seed_{seed}.json"
 
 
 def configuration(setting: Setting) -> LoopLMConfig:
@@ -38,14 +43,23 @@ def train(setting: Setting, seed: int, texts: Corpus, folder: Path, steps: int) 
         The loss on the held-out blocks after each loop (`by_loop`) and of each block after the last loop (`by_block`),
         in nats per token; `steps`; `parameters` of the blocks, without embeddings; `flops`, of training, per token;
         and the `seconds` of processor time.
+
+    Raises:
+        ValueError: The earlier training had another number of steps.
     """
-    result = folder / f"{setting.name}_seed_{seed}.json"
+    result = folder / file_name(setting.name, seed)
+    total = round(steps * setting.length)
     if result.exists():
-        return json.loads(result.read_text())
+        earlier = json.loads(result.read_text())
+        if earlier["steps"] != total:
+            raise ValueError(
+                f"--steps must be that of the results in {folder}, got {steps}, which is {total} of {result.name} "
+                f"with {earlier['steps']}: name another --output-dir"
+            )
+        return earlier
     started = time.process_time()
     set_seed(seed)
     model = LoopLMForCausalLM(configuration(setting))
-    total = round(steps * setting.length)
     arguments = pretraining_arguments(
         output_dir=str(folder / result.stem),
         max_steps=total,

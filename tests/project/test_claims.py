@@ -1,10 +1,13 @@
 """Claims about small trainings: what the intervals and seeds decide, and that compared trainings are comparable."""
 
+import json
+
 import pytest
 from claims.definitions import CLAIMS, Claim, Comparison
 from claims.report import Results, names_of, write_page
 from claims.settings import BASE, SETTINGS
-from claims.training import configuration
+from claims.training import configuration, file_name, train
+from reporting import keep_results, restore_results
 
 from trainers.training_statistics import training_applications, training_flops_per_token
 
@@ -80,3 +83,22 @@ def test_the_page_has_every_claim_and_training(tmp_path):
     assert all(each.text in text for each in claims)
     assert all(SETTINGS[name].title in text for each in claims for name in names_of(each))
     assert "72.5 %" in text
+
+
+def test_results_beside_a_page_are_those_of_another_machine(tmp_path):
+    """They are restored to six digits, and never replace a result that is there."""
+    here, there, kept = tmp_path / "here", tmp_path / "there", tmp_path / "claims.json"
+    for folder, losses in ((here, {"a": 2.123456789, "b": 3.0}), (there, {"b": 4.0})):
+        folder.mkdir()
+        for name, loss in losses.items():
+            (folder / file_name(name, 0)).write_text(json.dumps({"by_loop": [loss], "steps": 600}))
+    keep_results(here, "*_seed_*.json", kept)
+    restore_results(kept, there)
+    found = {name: json.loads((there / file_name(name, 0)).read_text()) for name in ("a", "b")}
+    assert found == {"a": {"by_loop": [2.12346], "steps": 600}, "b": {"by_loop": [4.0], "steps": 600}}
+
+
+def test_results_of_another_number_of_steps_are_refused(tmp_path):
+    (tmp_path / file_name(BASE, 0)).write_text(json.dumps({"steps": 200}))
+    with pytest.raises(ValueError, match="--steps .* got 600, .* with 200: name another --output-dir"):
+        train(SETTINGS[BASE], 0, None, tmp_path, 600)
