@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 from rare_success_methods import METHODS
-from reporting import add_report, documented_command, machine, new_parser, replace_json
+from reporting import add_report, documented_command, keep_results, machine, new_parser, replace_json
 
 from evaluation.options import add_output_dir
 
@@ -49,10 +49,11 @@ from rare_success_report import Study, write_page
 from rare_success_runs import (
     MEASUREMENTS,
     MICRO_BATCH,
+    RESULTS,
     at_start,
-    make_start,
     make_tasks,
     rare_families,
+    restore,
     run_name,
     train,
 )
@@ -78,7 +79,7 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
         method, _, seed = options.only.partition(":")
         return train(METHODS[method], int(seed), options)
     make_tasks(options)
-    make_start(options)
+    restore(options)
     rare_families(options)
     missing: list[tuple[Path, list[str]]] = []
     for method, seed in ((method, seed) for seed in options.seeds for method in options.methods):
@@ -93,6 +94,7 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     print(study.table().markdown())
     if options.report is not None:
         write_page(study, options, documented_command("rare_success.py"), machine())
+        keep_results(options.output_dir, RESULTS, options.report.with_suffix(".json"))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ from reporting import Columns
 from evaluation.figures import legend_below, panels, save
 from evaluation.pass_at_k import pass_at_k
 from evaluation.results import Interval, bootstrap
-from evaluation.training_curves import read_metrics
 
 KS = (1, 8, 64)
 CURVE = (1, 2, 4, 8, 16, 32, 64)
@@ -56,7 +55,7 @@ class Study:
         seeds: Seeds of the finished runs of each method, by its name.
         steps: Steps of the measurements.
         held_out: Results on the held-out tasks, by method, seed and step.
-        logs: Logs of the training, by method and seed.
+        training: What each training took, and its share of zero-variance groups, by method and seed.
         chain: Results on tasks of all families, of the given model and of the start.
         rare: Rates of the rare families.
         sizes: Number of prompts and of held-out tasks of these families.
@@ -66,7 +65,7 @@ class Study:
     seeds: Mapping[str, Sequence[int]]
     steps: Sequence[int]
     held_out: dict[tuple[str, int, int], dict[str, Any]]
-    logs: dict[tuple[str, int], list[dict[str, Any]]]
+    training: dict[tuple[str, int], dict[str, float]]
     chain: dict[str, dict[str, Any]]
     rare: dict[str, float]
     sizes: tuple[int, int]
@@ -78,16 +77,16 @@ class Study:
         steps = [options.steps // MEASUREMENTS * index for index in range(MEASUREMENTS + 1)]
         seeds = {name: finished_seeds(folder, name, options.seeds) for name in options.methods}
         methods = [METHODS[name] for name in options.methods if seeds[name]]
-        held_out, logs = {}, {}
+        held_out, training = {}, {}
         for name, seed in ((method.name, seed) for method in methods for seed in seeds[method.name]):
             place = folder / run_name(name, seed)
-            logs[name, seed] = read_metrics(place)[0]
+            training[name, seed] = json.loads((place / "finished.json").read_text())
             for step in steps:
                 held_out[name, seed, step] = json.loads((place / f"held_out_{step}.json").read_text())
         chain = {name: json.loads((folder / f"{name}_on_all.json").read_text()) for name in ("model", "start")}
         prompts, measured = pools(METHODS[REFERENCE], options)
         sizes = len(prompts), len(measured)
-        return cls(methods, seeds, steps, held_out, logs, chain, rare_families(options), sizes)
+        return cls(methods, seeds, steps, held_out, training, chain, rare_families(options), sizes)
 
     @property
     def rare_methods(self) -> list[Method]:
@@ -113,16 +112,13 @@ class Study:
         ours, theirs = (self.of_tasks(name, self.steps[-1], k, seeds) for name in (method, other))
         return bootstrap([a - b for a, b in zip(ours, theirs, strict=True)])
 
-    def mean_of(self, method: str, name: str) -> float:
-        """Mean of a logged value over all steps and seeds."""
-        values = [log[name] for seed in self.seeds[method] for log in self.logs[method, seed] if name in log]
-        return statistics.mean(values) if values else float("nan")
+    def zero_variance(self, method: str) -> float:
+        """Share of groups that all failed or all passed, over all steps; the mean over the seeds."""
+        return statistics.mean(self.training[method, seed]["zero_variance"] for seed in self.seeds[method])
 
     def minutes(self, method: str) -> float:
         """Minutes of processor time of the steps of one run, without its measurements; the mean over the seeds."""
-        # The last log is a summary of the training.
-        logs = [[log for log in self.logs[method, seed] if "step_time" in log] for seed in self.seeds[method]]
-        return statistics.mean(sum(log["cpu_seconds"] for log in each) for each in logs) / 60
+        return statistics.mean(self.training[method, seed]["cpu_seconds"] for seed in self.seeds[method]) / 60
 
     def distinct(self, method: str, step: int) -> float:
         """Number of distinct correct samples of a task that was solved, the mean over tasks and seeds."""
@@ -142,7 +138,7 @@ class Study:
                     *(f"{value:.1%}" for value in last),
                     *(percent(self.gain(method.name, k), "+") for k in (1, 64)),
                     f"{self.distinct(method.name, self.steps[-1]):.1f}",
-                    f"{self.mean_of(method.name, 'groups/zero_variance'):.0%}",
+                    f"{self.zero_variance(method.name):.0%}",
                     f"{self.minutes(method.name):.1f}",
                 ]
             )

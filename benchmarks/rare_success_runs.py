@@ -2,8 +2,10 @@
 
 import argparse
 import contextlib
+import hashlib
 import json
 import random
+import statistics
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -14,11 +16,12 @@ import psutil
 import torch
 from held_out_tasks import Measure, solved_of
 from rare_success_methods import Method
-from reporting import replace_json
+from reporting import replace_json, restore_results
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFast, TrainerCallback, set_seed
 
 from evaluation.generation_settings import GenerationSettings
 from evaluation.rust import RustVerifier
+from evaluation.training_curves import read_metrics
 from modeling_nanochat import LoopLMForCausalLM
 from trainers.callbacks import MetricsFileCallback
 from trainers.data.pack import pack_blocks
@@ -42,6 +45,9 @@ MEASUREMENTS, SAMPLES_BETWEEN = 3, 16
 """Measurements of the held-out tasks after the one at the start, and samples of each task for all but the last."""
 GENERAL_TASKS, GENERAL_SAMPLES = 160, 8
 """Held-out tasks of all families, and samples of each."""
+START = "start.json"
+RESULTS = (START, "families.json", "*_on_*.json", "*/held_out_*.json", "*/finished.json")
+"""Files of the results, which stand beside the page: the hash of the start's weights, and what was measured."""
 
 
 def run_name(method: str, seed: int) -> str:
@@ -99,6 +105,19 @@ def make_start(options: argparse.Namespace) -> Path:
     tokenizer.save_pretrained(start)
     model.save_pretrained(start)
     return start
+
+
+def restore(options: argparse.Namespace) -> None:
+    """
+    Take over the results beside the page that the folder lacks.
+
+    Raises:
+        ValueError: They are of other models than the one that this folder starts from.
+    """
+    weights = hashlib.sha256((make_start(options) / "model.safetensors").read_bytes()).hexdigest()
+    replace_json(options.output_dir / START, {"sha256": weights})
+    if options.report is not None:
+        restore_results(options.report.with_suffix(".json"), options.output_dir, same=START)
 
 
 def loaded(folder: Path, num_loops: int) -> LoopLMForCausalLM:
@@ -283,4 +302,11 @@ def train(method: Method, seed: int, options: argparse.Namespace) -> None:
     )
     train_from(trainer, last_complete_checkpoint(folder))
     measure.measure(model, options.steps)
-    replace_json(folder / "finished.json", {"seconds": time.perf_counter() - started})
+    # The last log is a summary of the training.
+    logs = [log for log in read_metrics(folder)[0] if "step_time" in log]
+    summary = {
+        "seconds": time.perf_counter() - started,
+        "cpu_seconds": sum(log["cpu_seconds"] for log in logs),
+        "zero_variance": statistics.mean(log["groups/zero_variance"] for log in logs),
+    }
+    replace_json(folder / "finished.json", summary)

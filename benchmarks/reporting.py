@@ -6,6 +6,7 @@ import platform
 import shlex
 import sys
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,25 +63,42 @@ def replace_json(path: Path, content: Any) -> None:
     unfinished.replace(path)
 
 
-def keep_results(folder: Path, pattern: str, path: Path) -> None:
+def keep_results(folder: Path, patterns: Sequence[str], path: Path) -> None:
     """
-    Write the JSON files of a folder of results into one file that stands beside a page, by name, and print its name.
+    Write JSON files of a folder into one file that stands beside a page, by their names, and print its name.
 
     A line for each of them, with floats of six digits, so that many results stay small.
     """
+    files = sorted({file for pattern in patterns for file in folder.glob(pattern)})
     lines = [
-        f"{json.dumps(file.name)}: {json.dumps(_rounded(json.loads(file.read_text())))}"
-        for file in sorted(folder.glob(pattern))
+        f"{json.dumps(str(file.relative_to(folder)))}: {json.dumps(_rounded(json.loads(file.read_text())))}"
+        for file in files
     ]
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     print(f"Written to {path}")
 
 
-def restore_results(path: Path, folder: Path) -> None:
-    """Write the results of `keep_results` that a folder lacks into it, such as those of another machine."""
+def restore_results(path: Path, folder: Path, same: str | None = None) -> None:
+    """
+    Write the results of `keep_results` that a folder lacks into it, such as those of another machine.
+
+    Args:
+        path: The file beside the page; if there is none, nothing is done.
+        folder: The folder.
+        same: Name of a file of the folder that must be equal in both.
+
+    Raises:
+        ValueError: That file differs.
+    """
     if not path.exists():
         return
-    for name, content in json.loads(path.read_text()).items():
+    kept = json.loads(path.read_text())
+    if same is not None and kept[same] != json.loads((folder / same).read_text()):
+        raise ValueError(
+            f"--report must be a new page, or one with results of the same {same}, got a page with {path}, which has "
+            f"{kept[same]} instead of {(folder / same).read_text().strip()}: name another page"
+        )
+    for name, content in kept.items():
         if not (folder / name).exists():
             replace_json(folder / name, content)
 

@@ -80,7 +80,7 @@ def main(options: argparse.Namespace) -> None:
     if options.report is not None:
         header = f"{machine()}, torch {torch.__version__}, {options.jobs} at a time"
         write_page(results, claims, options.report, documented_command("claims/run.py"), header)
-        keep_results(options.output_dir, "*_seed_*.json", options.report.with_suffix(".json"))
+        keep_results(options.output_dir, ["*_seed_*.json"], options.report.with_suffix(".json"))
 
 
 if __name__ == "__main__":

@@ -92,10 +92,25 @@ def test_results_beside_a_page_are_those_of_another_machine(tmp_path):
         folder.mkdir()
         for name, loss in losses.items():
             (folder / file_name(name, 0)).write_text(json.dumps({"by_loop": [loss], "steps": 600}))
-    keep_results(here, "*_seed_*.json", kept)
+    keep_results(here, ["*_seed_*.json"], kept)
     restore_results(kept, there)
     found = {name: json.loads((there / file_name(name, 0)).read_text()) for name in ("a", "b")}
     assert found == {"a": {"by_loop": [2.12346], "steps": 600}, "b": {"by_loop": [4.0], "steps": 600}}
+
+
+def test_results_of_another_start_are_refused_and_leave_the_folder_as_it_was(tmp_path):
+    here, there, kept = tmp_path / "here", tmp_path / "there", tmp_path / "page.json"
+    for folder, digest in ((here, "a"), (there, "b")):
+        (folder / "run").mkdir(parents=True)
+        (folder / "start.json").write_text(json.dumps({"sha256": digest}))
+    (here / "run" / "finished.json").write_text("{}")
+    keep_results(here, ["start.json", "*/finished.json"], kept)
+    with pytest.raises(ValueError, match="--report must be a new page, .* same start.json"):
+        restore_results(kept, there, same="start.json")
+    assert not (there / "run" / "finished.json").exists()
+    (there / "start.json").write_text(json.dumps({"sha256": "a"}))
+    restore_results(kept, there, same="start.json")
+    assert (there / "run" / "finished.json").exists()
 
 
 def test_results_of_another_number_of_steps_are_refused(tmp_path):

@@ -35,15 +35,14 @@ def study() -> Study:
         for seed in (0, 1)
         for step in STEPS
     }
-    log = {"step_time": 3.0, "cpu_seconds": 2.0, "groups/zero_variance": 0.5}
-    logs = {
-        (name, seed): [*[log] * (60 if name == "grpo" else 30), {"cpu_seconds": 2.0}]
+    training = {
+        (name, seed): {"cpu_seconds": 120.0 if name == "grpo" else 60.0, "zero_variance": 0.5}
         for name in ends
         for seed in (0, 1)
     }
     chain = {"model": found(0.1, 2), "start": found(0.2, 3)}
     seeds = {"maxrl": (0, 1), "grpo": (0,), "maxrl_all": (0, 1)}
-    return Study(methods, seeds, STEPS, held_out, logs, chain, {"sum": 0.02}, (100, 40))
+    return Study(methods, seeds, STEPS, held_out, training, chain, {"sum": 0.02}, (100, 40))
 
 
 def test_gains_times_and_samples_for_an_equal_rate_are_those_of_the_results(study):
