@@ -81,8 +81,10 @@ def steps_of(options: argparse.Namespace, chain: Chain) -> list[Step]:
     speed = ["--rounds", "3", "--output", str(chain.folder / "inference.json")]
     steps.append(Step("speed", None, ["python", "benchmarks/inference.py", "--model", str(last.model), *speed]))
     publish = [PROGRAM, "publish", "--model", str(last.model)]
+    if chain.last_results.is_dir():
+        publish += ["--results", str(chain.last_results)]
     # Its status is 1 while something is missing.
-    steps.append(Step("checklist", None, [PROGRAM, "publish", "--check", "--model", str(last.model)], (0, 1)))
+    steps.append(Step("checklist", None, [*publish, "--check"], (0, 1)))
     steps.append(Step("publication", None, [*publish, "--repo", options.repo]))
     return steps
 

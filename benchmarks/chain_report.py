@@ -125,6 +125,11 @@ class Chain:
         """File of the run's held-out text."""
         return self.run / "evaluate" / "held_out.jsonl"
 
+    @property
+    def last_results(self) -> Path:
+        """Folder of what the run's closing stage measured of its last model."""
+        return self.run / "evaluate" / "results"
+
     def runs(self) -> Iterator[Run]:
         """Results of the models that have some."""
         for stage in self.stages:

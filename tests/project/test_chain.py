@@ -112,6 +112,15 @@ def test_every_model_is_asked_the_same_with_the_runs_loops(chain):
     assert len({step.file_name for step in steps}) == len(steps)
 
 
+def test_the_publication_has_the_results_of_the_last_model_if_there_are_some(chain):
+    options = Namespace(suites=["semantic"], limit=3, text=None, samples=8, tasks=5, repo="a/b")
+    for folders in ((), ("--results", str(chain.last_results))):
+        checklist, publication = steps_of(options, chain)[-2:]
+        assert [word for word in checklist.command if "results" in word] == list(folders)
+        assert [word for word in publication.command if "results" in word] == list(folders)
+        chain.last_results.mkdir(parents=True, exist_ok=True)
+
+
 def test_a_step_that_finished_is_not_repeated_and_one_that_failed_is(tmp_path):
     count = tmp_path / "count"
     step = Step(
