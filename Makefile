@@ -23,7 +23,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no
 demo: $(INSTALLED)
 	HF_ALLOW_CODE_EVAL=1 $(BIN)/accelerate launch --quiet --num_processes 1 --num_machines 1 --mixed_precision no \
 		--dynamo_backend no recipes/debug.py --output-dir $(RUNS) $(if $(wildcard $(RUNS)/debug/recipe.json),--resume) \
-		--set data.synthetic_samples=1000 --set data.variants=0.1
+		--set data.synthetic_samples=300 --set data.variants=0.02
 
 test: $(INSTALLED)
 	$(PYTEST) -m "not slow and not gpu and not wheel"

@@ -41,6 +41,7 @@ if __name__ == "__main__":
     parser.add_argument("--finished", action="store_true", help="show the finished runs, and start no others")
     parser.add_argument("--only", metavar="METHOD:SEED", help="do this run alone, in this process, without a report")
     add_output_dir(parser, "folder of the runs", Path("results/rare_success"))
+    parser.add_argument("--title", default="Learning from rare success", help="title of the page")
     add_report(parser, "docs/maxrl.md")
     options = parser.parse_args()
 

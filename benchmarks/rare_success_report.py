@@ -282,7 +282,7 @@ def write_page(study: Study, options: argparse.Namespace, command: str, header: 
     prompts, measured = study.sizes
     first = study.rare_methods[0].name
     at_start = ", ".join(f"pass@{k} {statistics.mean(study.of_tasks(first, 0, k)):.1%}" for k in KS)
-    path.write_text(f"""# Learning from rare success
+    path.write_text(f"""# {options.title}
 
 Written by
 

@@ -22,12 +22,12 @@ def debug() -> Recipe:
     recipe = small()
     tasks = Sft(
         name="tasks",
-        total_steps=300,
-        batch_size=8,
+        total_steps=400,
+        batch_size=4,
         seq_len=128,
         peak_lr=1.2e-3,
         min_lr=1.2e-4,
-        decay_steps=225,
+        decay_steps=300,
         mix={"tasks": 2, "text": 1},
     )
     maxrl = MaxRL(

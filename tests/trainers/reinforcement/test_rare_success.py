@@ -59,6 +59,7 @@ def test_gains_times_and_samples_for_an_equal_rate_are_those_of_the_results(stud
 def test_the_page_names_every_method_and_the_intervals_decide_what_it_says(study, tmp_path):
     options = argparse.Namespace(
         report=tmp_path / "maxrl.md",
+        title="Rare success",
         model=Path("nano"),
         num_loops=2,
         sft_steps=10,
