@@ -290,8 +290,8 @@ Written by
 HF_ALLOW_CODE_EVAL=1 {command}
 ```
 
-on {header}. [Another page](maxrl_frequent_success.md) starts from a model that solves a third of its
-samples.
+on {header}.
+[Another page](maxrl_frequent_success.md) starts from a model that solves a third of its samples.
 
 The model `{options.model.name}`, with {options.num_loops} loops, is fine-tuned for {options.sft_steps} steps on the
 solutions of synthetic tasks of tiers 0 to 2. Of the families of tasks that it then solves in {low} to

@@ -5,7 +5,6 @@ import json
 import platform
 import shlex
 import sys
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +26,12 @@ def machine() -> str:
 
 def documented_command(script: str) -> str:
     """Return the command of this process for a page: the script with its arguments, in lines of 100 columns."""
-    words = ["python", f"benchmarks/{script}", *sys.argv[1:]]
-    lines = textwrap.wrap(shlex.join(words), 90, break_long_words=False, break_on_hyphens=False)
+    lines = ["python"]
+    for word in map(shlex.quote, [f"benchmarks/{script}", *sys.argv[1:]]):
+        if len(lines[-1]) + 1 + len(word) <= 90:
+            lines[-1] += " " + word
+        else:
+            lines.append(word)
     return " \\\n    ".join(lines)
 
 

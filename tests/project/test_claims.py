@@ -1,13 +1,14 @@
 """Claims about small trainings: what the intervals and seeds decide, and that compared trainings are comparable."""
 
 import json
+import shlex
 
 import pytest
 from claims.definitions import CLAIMS, Claim, Comparison
 from claims.report import Results, names_of, write_page
 from claims.settings import BASE, SETTINGS
 from claims.training import configuration, file_name, train
-from reporting import keep_results, restore_results
+from reporting import documented_command, keep_results, restore_results
 
 from trainers.training_statistics import training_applications, training_flops_per_token
 
@@ -117,3 +118,17 @@ def test_results_of_another_number_of_steps_are_refused(tmp_path):
     (tmp_path / file_name(BASE, 0)).write_text(json.dumps({"steps": 200}))
     with pytest.raises(ValueError, match="--steps .* got 600, .* with 200: name another --output-dir"):
         train(SETTINGS[BASE], 0, None, tmp_path, 600)
+
+
+def test_the_command_of_a_page_is_the_one_that_was_given_over_lines_of_100_columns(monkeypatch):
+    words = [
+        "run.py",
+        "--title",
+        "words that stand together " * 3,
+        "--names",
+        *(f"name_{index}" for index in range(40)),
+    ]
+    monkeypatch.setattr("sys.argv", words)
+    command = documented_command("claims/run.py")
+    assert shlex.split(command.replace("\\\n", "")) == ["python", "benchmarks/claims/run.py", *words[1:]]
+    assert all(len(line) <= 100 for line in command.splitlines())
