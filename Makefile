@@ -63,8 +63,8 @@ environment:
 		exit 1; }
 	@rustc --version 2>/dev/null | $(PYTHON) -c 'import re, sys; \
 		found = sys.stdin.read().strip(); version = re.match(r"rustc (\d+)\.(\d+)", found); \
-		sys.exit(0 if version and tuple(map(int, version.groups())) >= (1, 85) else \
-		"rustc 1.85 or newer is needed, found: " + (found or "none") + ". Install it from https://rustup.rs, or: rustup update stable")'
+		sys.exit(0 if version and tuple(map(int, version.groups())) >= (1, 89) else \
+		"rustc 1.89 or newer is needed, found: " + (found or "none") + ". Install it from https://rustup.rs, or: rustup update stable")'
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
 from evaluation.models.digest import differing_digests
 from evaluation.results import RESAMPLINGS, Interval, Results, bootstrap, checked_values, share_difference
@@ -45,7 +46,7 @@ def compare_results(first: Results, second: Results, seed: int = 0) -> list[Diff
         seed: Of the bootstrap and the permutation test.
 
     Returns:
-        A difference for each metric that both have on the same problems.
+        A difference for each metric that both have on some problems, over the problems that both have.
 
     Raises:
         ValueError: They are of different benchmarks, have no metric on the same problems, or are of one model that has
@@ -63,22 +64,26 @@ def compare_results(first: Results, second: Results, seed: int = 0) -> list[Diff
     differences = []
     for metric, values in first.per_problem.items():
         others = second.per_problem.get(metric, {})
-        if not values or values.keys() != others.keys():
+        shared = [name for name in values if name in others]
+        if not shared:
             continue
-        pairs = checked_values([others[name] - value for name, value in values.items()])
+        ours, theirs = [values[name] for name in shared], [others[name] for name in shared]
+        pairs = checked_values([after - before for before, after in zip(ours, theirs, strict=True)])
         interval = share_difference(pairs) if shares else bootstrap(pairs, seed)
         differences.append(
             Difference(
                 metric,
-                float(np.mean(list(values.values()))),
-                float(np.mean(list(others.values()))),
+                float(np.mean(ours)),
+                float(np.mean(theirs)),
                 interval,
                 _permutation_test(pairs, seed),
                 pairs.size,
             )
         )
     if not differences:
-        raise ValueError("both results must have a metric on the same problems; were both run with the same settings?")
+        raise ValueError(
+            f"both results must have a metric on the same problems, got {_metrics(first)}, and {_metrics(second)}"
+        )
     return differences
 
 
@@ -91,9 +96,19 @@ def _permutation_test(differences: np.ndarray, seed: int) -> float:
     return (reached + 1) / (RESAMPLINGS + 1)
 
 
+def _metrics(results: Results) -> str:
+    return ", ".join(f"{name} of {len(values):,} {results.unit}" for name, values in results.per_problem.items())
+
+
 def differing_modes(first: Results, second: Results) -> list[str]:
-    """Return a sentence for each setting by which the two models were asked in different ways."""
+    """Return a sentence for each setting by which the two models were asked in different ways, or other problems."""
     found = []
+    counts = first.num_problems, second.num_problems
+    if counts[0] != counts[1]:
+        found.append(f"The results have {counts[0]:,} and {counts[1]:,} {first.unit}; those of both are compared")
+    loops = [each.model.get("num_loops") for each in (first, second)]
+    if loops[0] != loops[1]:
+        found.append(f"The models ran different numbers of loops: {' and '.join(map(json.dumps, loops))}")
     for name, default in MODE.items():
         values = [each.settings.get(name, default) for each in (first, second)]
         if values[0] != values[1]:
@@ -104,7 +119,7 @@ def differing_modes(first: Results, second: Results) -> list[str]:
 
 def comparison_table(first: Results, differences: list[Difference], title: str) -> Table:
     """Return the differences as a table; `first` says what the values are measured over."""
-    table = Table(title=title)
+    table = Table(title=Text(title))
     for column in ("metric", first.unit, "first", "second", "second - first", "95 % interval", "p"):
         table.add_column(column, justify="left" if column == "metric" else "right")
     for found in differences:

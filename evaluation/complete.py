@@ -6,6 +6,7 @@ nothing of this project:
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -33,6 +34,41 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampling (default: 0)")
 
 
+def check(options: argparse.Namespace) -> None:
+    """
+    Check the options before the imports that take seconds.
+
+    Raises:
+        ValueError: There is no such model, it lacks its code, or a value is out of range.
+    """
+    folder = Path(options.model)
+    # A Hub name is OWNER/NAME; a path with one slash begins with a folder that exists.
+    is_name = options.model.count("/") == 1 and not options.model.startswith((".", "~"))
+    if not is_name or Path(folder.parts[0]).exists():
+        if folder.suffix == ".gguf":
+            raise ValueError(f"--model must be a folder, got {folder}: nanochat-ternary chat runs GGUF files")
+        if not (folder / "config.json").is_file():
+            raise ValueError(f"--model must be the folder of a saved model or a Hub name, got {options.model!r}")
+        classes = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("auto_map", {}).values()
+        # A class of another repository has that before its name.
+        code = {f"{name.partition('.')[0]}.py" for name in classes if isinstance(name, str) and "--" not in name}
+        missing = sorted(name for name in code if not (folder / name).is_file())
+        if missing:
+            raise ValueError(
+                f"--model must be a folder with the model's code, got {folder} without {', '.join(missing)}: "
+                "nanochat-ternary chat brings its own"
+            )
+    if not options.prompt.strip():
+        raise ValueError(f"--prompt must be a text to continue, got {options.prompt!r}")
+    for name, rule, is_met in (
+        ("temperature", "at least 0", options.temperature >= 0),
+        ("top_p", "above 0 and at most 1", 0 < options.top_p <= 1),
+        ("max_new_tokens", "at least 1", options.max_new_tokens >= 1),
+    ):
+        if not is_met:
+            raise ValueError(f"--{name.replace('_', '-')} must be {rule}, got {vars(options)[name]}")
+
+
 def run(options: argparse.Namespace) -> int:
     """
     Load the model, continue the prompt, and print both; returns the exit status.
@@ -40,11 +76,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ValueError: There is no such model, it cannot be loaded, or a parameter of `generate` is out of range.
     """
-    folder = Path(options.model)
-    is_local = folder.exists() or folder.is_absolute() or options.model.count("/") != 1
-    if is_local and not (folder / "config.json").is_file():
-        raise ValueError(f"model must be the folder of a saved model or a Hub name, got {options.model!r}")
-    # `--help` and the error above need no PyTorch, whose import takes seconds.
+    check(options)
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
@@ -63,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     if options.num_loops is not None:
         settings["num_loops"] = options.num_loops
     # White space at the end would be a token of its own. In the training text it is one token with what follows.
-    prompt = options.prompt.rstrip() or options.prompt
+    prompt = options.prompt.rstrip()
     inputs = tokenizer(prompt, return_tensors="pt").to(device)
     tokens = model.generate(**inputs, **settings)
     print(tokenizer.decode(tokens[0], skip_special_tokens=True))

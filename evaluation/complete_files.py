@@ -78,7 +78,7 @@ def delete_partial(folder: Path) -> None:
 def check_new_folder(path: Path) -> None:
     """Raise `ValueError` unless `path` does not exist or is an empty folder."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ValueError(f"out must be an empty folder or not be there, got {path}")
+        raise ValueError(f"--output-dir must be a new or an empty folder, got {path}: choose another name")
 
 
 def check_new_file(path: Path, overwrite: bool) -> None:
@@ -91,8 +91,8 @@ def check_new_file(path: Path, overwrite: bool) -> None:
     if path.exists() and not path.is_file():
         # An existing file is replaced, which must not happen to a device such as /dev/null.
         fault = "a folder" if path.is_dir() else "no regular file"
-        raise ValueError(f"out must name a file, got {path}, which is {fault}")
+        raise ValueError(f"--output must name a file, got {path}, which is {fault}")
     if not path.parent.is_dir():
-        raise ValueError(f"out must name a file in a folder that exists, got {path}")
+        raise ValueError(f"--output must name a file in a folder that exists, got {path}: create the folder")
     if path.exists() and not overwrite:
         raise ValueError(f"{path} exists: choose another name, or replace it with --overwrite")

@@ -129,8 +129,9 @@ def check_dtype(name: str) -> None:
 def _check_place(name: str) -> None:
     """Raise `ValueError` where a name that looks like a folder is none of a saved model, or its JSON is damaged."""
     folder = Path(name)
-    looks_local = folder.exists() or folder.is_absolute() or name.startswith(".") or name.count("/") != 1
-    if looks_local and not (folder / "config.json").is_file():
+    # A Hub name is OWNER/NAME; a path with one slash begins with a folder that exists.
+    is_name = name.count("/") == 1 and not name.startswith((".", "~")) and not Path(folder.parts[0]).exists()
+    if not is_name and not (folder / "config.json").is_file():
         raise ValueError(f"model must be the folder of a saved model or a Hub name, got {name!r}")
     _check_settings(folder)
 

@@ -169,6 +169,15 @@ class Results:
         os.replace(unfinished, path)
         return path
 
+    @staticmethod
+    def files(folder: Path) -> "list[Path]":
+        """
+        Return the results files of a folder by name, with damaged ones.
+
+        Left out are JSON files with fields, but without a `schema_version`, such as those of a model.
+        """
+        return [path for path in sorted(folder.glob("*.json")) if _may_be_results(path)]
+
     @classmethod
     def read(cls, path: Path) -> "Results":
         """
@@ -197,3 +206,11 @@ class Results:
                 name: share_interval(list(found["per_problem"][name].values())) for name in found["metrics"]
             }
         return cls(**found)
+
+
+def _may_be_results(path: Path) -> bool:
+    try:
+        content = json.loads(read_text(path))
+    except ValueError:
+        return True
+    return not (isinstance(content, dict) and content and "schema_version" not in content)

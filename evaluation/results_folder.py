@@ -16,6 +16,9 @@ from evaluation.results import Results
 from evaluation.suites.registry import suite_classes
 from modeling_nanochat import is_looplm
 
+DEPTH = ("num_loops", "exit_at_loop", "exit_threshold")
+"""Fields of a model's description that a user varies to compare depths of one model."""
+
 
 @dataclass(frozen=True)
 class ResultsFolder:
@@ -34,8 +37,8 @@ class ResultsFolder:
 
     def check(self, benchmarks: Iterable[str]) -> None:
         """
-        Raise `ValueError` if the folder holds another model's results of these benchmarks, or results of any suite of
-        other weights of this model.
+        Raise `ValueError` if the folder holds results of these benchmarks of another model or of another depth, or
+        results of any suite of other weights of this model.
         """
         names = {*benchmarks}
         for name in sorted(names | {suite.benchmark for suite in suite_classes()}):
@@ -47,6 +50,13 @@ class ResultsFolder:
                 raise ValueError(
                     f"{path} holds the results of {there.get('path')}, which those of {self.model['path']} would "
                     "replace: choose another folder with --output-dir"
+                )
+            differing = [name for name in DEPTH if there.get(name) != self.model.get(name)]
+            if name in names and differing:
+                words = ", ".join(f"{each} {there.get(each)} instead of {self.model.get(each)}" for each in differing)
+                raise ValueError(
+                    f"{path} holds results of {self.model['path']} with {words}, which would be replaced: choose "
+                    "another folder with --output-dir"
                 )
             if differing_digests(there, self.model):
                 raise ValueError(
@@ -78,9 +88,9 @@ def read_results(folder: Path) -> list[Results]:
     """
     if not folder.is_dir():
         raise ValueError(f"RESULTS_DIR must be a folder of results files, got {folder}")
-    results = [Results.read(path) for path in sorted(folder.glob("*.json"))]
+    results = [Results.read(path) for path in Results.files(folder)]
     if not results:
-        raise ValueError(f"RESULTS_DIR must be a folder of results files, got {folder}, which has no .json file")
+        raise ValueError(f"RESULTS_DIR must be a folder of results files, got {folder}, which has none")
     suites = suite_classes()
 
     def place(found: Results) -> int:

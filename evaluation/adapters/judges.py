@@ -1,13 +1,11 @@
 """The judge of an adapter: a server, or this machine."""
 
 import atexit
-import os
 from functools import cache
 
 from evaluation.rust import RustVerifier
 from evaluation.rust.judging import Judge, LocalJudge
 from evaluation.rust.sandbox.runner import require_consent
-from evaluation.rust.service.address import TOKEN_VARIABLE
 from evaluation.rust.service.client import RemoteJudge
 
 RUN_TIMEOUT = 1.0
@@ -27,7 +25,7 @@ def judge_of(url: str | None) -> Judge:
         CodeExecutionNotAllowed: This machine is to judge, and `HF_ALLOW_CODE_EVAL` is not 1.
     """
     if url is not None:
-        return RemoteJudge(url, os.environ.get(TOKEN_VARIABLE))
+        return RemoteJudge(url)
     require_consent()
     judge = LocalJudge(RustVerifier(run_timeout=RUN_TIMEOUT))
     atexit.register(judge.close)

@@ -28,7 +28,8 @@ LINKS = {
 # Code, and the English of its comments.
 LANGUAGES = ["code", "en"]
 INTERVAL = "95% confidence interval"
-PROMPT = "/// Returns the larger of two numbers.\\nfn larger(a: i32, b: i32) -> i32 {\\n"
+PROMPT = "/// Returns the larger of two numbers.\\nfn larger(a: i32, b: i32) -> i32 {"
+"""Without white space at its end: in the training text that is one token with what follows."""
 LLAMA_CPP = "a build of July 2026 or newer"
 # According to the sources of the backends, November 2026; only the CPU was tested.
 BACKENDS = {

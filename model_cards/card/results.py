@@ -65,9 +65,9 @@ def read_results(places: Sequence[Path], model: ModelStatistics, folder: Path) -
     for place in places:
         if not place.exists():
             raise FileNotFoundError(f"results must be folders of results files, got {place}, which does not exist")
-        files = sorted(place.glob("*.json")) if place.is_dir() else [place]
+        files = Results.files(place) if place.is_dir() else [place]
         if not files:
-            raise ValueError(f"results must be folders of results files, got {place}, which has no .json file")
+            raise ValueError(f"results must be folders of results files, got {place}, which has none")
         for path in files:
             results = Results.read(path)
             _check_model(results, model, path)

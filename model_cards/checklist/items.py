@@ -11,6 +11,7 @@ from transformers import GenerationConfig
 
 from evaluation.exit_status import hint
 from evaluation.results import Results
+from evaluation.rust.sandbox.runner import OPT_IN
 from evaluation.suites.registry import SUITES, suite_class
 from model_cards.card.results import PUBLISHED_NAMES, read_results
 from model_cards.card.run_record import RunRecord
@@ -99,7 +100,7 @@ class Subject:
 
     def _results_files(self) -> Iterator[Path]:
         for place in self.results:
-            yield from sorted(place.glob("*.json")) if place.is_dir() else [place]
+            yield from Results.files(place) if place.is_dir() else [place]
 
 
 @dataclass(frozen=True)
@@ -200,9 +201,11 @@ def _benchmark_results(subject: Subject) -> Finding:
 
 
 def _evaluation(subject: Subject, suite: str) -> str:
-    folder = next((place for place in subject.results if place.is_dir()), Path("results") / subject.folder.name)
+    folders = (place for place in subject.results if place.is_dir() and place != subject.folder)
+    folder = next(folders, Path("results") / subject.folder.name)
     words = ["nanochat-ternary", "eval", "run", "--model", str(subject.folder), "--suite", suite]
-    return shlex.join([*words, "--output-dir", str(folder)])
+    consent = f"{OPT_IN}=1 " if suite == "all" or suite_class(suite).runs_programs else ""
+    return consent + shlex.join([*words, "--output-dir", str(folder)])
 
 
 def _results_of(benchmark: str) -> Callable[[Subject], Finding]:

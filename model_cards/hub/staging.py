@@ -26,7 +26,7 @@ from model_cards.model_folder import REQUIRED_FILES, check_special_tokens, stage
 from model_cards.model_statistics import ModelStatistics
 from model_cards.snapshot.write import write_snapshot
 
-PROMPT = "fn main() {\n"
+PROMPT = "fn main() {"
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ ADVICE = {
     "prompt": "Send messages, or use /v1/completions.",
     "messages": "Send a prompt, or use /v1/chat/completions.",
     "response_format": "Use json_schema or grammar, or /v1/chat/completions.",
-    "suffix": "The models continue a text and cannot fill a gap before another one.",
+    "suffix": "The server continues a text; it does not fill a gap before another one.",
     "tools": "The model's chat template has no place for tools.",
     "top_logprobs": "Set logprobs to the number of alternatives.",
     "typ_p": "Use typical_p.",

@@ -137,6 +137,11 @@ class DataSettings(Settings):
         check("data", "vocab_size", self.vocab_size, rule, self.vocab_size >= smallest)
 
     @property
+    def least_bytes(self) -> int:
+        """Bytes of text that are held out at least: a token is rarely longer than eight, so that they fill a block."""
+        return 8 * self.seq_len
+
+    @property
     def makes_programs(self) -> bool:
         """Whether programs are generated or rewritten, and verified."""
         return bool(self.synthetic_samples or self.variants or self.tasks)

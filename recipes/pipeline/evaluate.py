@@ -72,7 +72,7 @@ def evaluate(recipe: Recipe, stage: "Evaluate", prepared: Prepared, model_folder
         window=min(WINDOW, model.config.max_position_embeddings),
     )
     command, results, not_run = shlex.join(["python", *sys.argv]), folder / RESULTS, {}
-    finished_results = read_results(results) if results.is_dir() and any(results.glob("*.json")) else []
+    finished_results = read_results(results) if results.is_dir() and Results.files(results) else []
     found: list[tuple[str, Results]] = []
     for each in suite_classes(stage.suites):
         finished = [there for there in finished_results if each.wrote(there.benchmark)]

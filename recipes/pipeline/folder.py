@@ -201,11 +201,33 @@ def must_prepare(recipe: Recipe, resume: bool, overwrite: bool) -> bool:
     is_prepared = (run_dir / PREPARED / FINISHED).exists() and (run_dir / SETTINGS_FILE).exists()
     goes_on = is_prepared and not overwrite and not changed
     if data_dir is not None and not goes_on:
-        if not data_dir.is_dir() or not rust_files(data_dir).paths:
-            raise ValueError(f"data.data_dir must be a folder with .rs files, got {str(data_dir)!r}")
         if data_dir.resolve().is_relative_to(run_dir.resolve()):
             raise ValueError(f"data.data_dir must lie outside the run's folder {run_dir}, got {str(data_dir)!r}")
+        check_data_dir(data_dir, recipe.data)
     return not goes_on
+
+
+def check_data_dir(folder: Path, data: DataSettings) -> None:
+    """
+    Check that a project has enough text to train on some of it and to hold out the rest.
+
+    Raises:
+        ValueError: The folder is missing, or has too few files or too little text.
+    """
+    if not folder.is_dir():
+        state = "is a file" if folder.exists() else "does not exist"
+        raise ValueError(f"data.data_dir must be a folder with .rs files, got {str(folder)!r}, which {state}")
+    found = rust_files(folder)
+    if not found.paths:
+        state = f"has none (left out: {found})" if found.left_out else "has none"
+        raise ValueError(f"data.data_dir must be a folder with .rs files, got {str(folder)!r}, which {state}")
+    size, least = sum(path.stat().st_size for path in found.paths), 2 * data.least_bytes
+    if len(found.paths) < 2 or size < least:
+        raise ValueError(
+            f"data.data_dir must hold at least two .rs files of {least:,} bytes together, because whole files are "
+            f"held out, got {len(found.paths):,} of {size:,} bytes in {str(folder)!r}: divide a large file into "
+            f"modules; a data.seq_len below {data.seq_len} needs fewer bytes"
+        )
 
 
 def keep_settings(recipe: Recipe, folder: Path) -> None:

@@ -107,8 +107,8 @@ def prepare(recipe: Recipe, folder: Path, num_workers: int | None = None) -> Non
         print_table(plain_console(), table)
         real = real[is_kept]
     source_of = np.array([source_number(shard) for shard in shards])[index.files[real]]
-    # A token is rarely longer than eight bytes, so both parts fill at least a block.
-    own, validation = split_rows(index, real[source_of < len(own_sources)], data.validation_fraction, 8 * data.seq_len)
+    own_rows = real[source_of < len(own_sources)]
+    own, validation = split_rows(index, own_rows, data.validation_fraction, data.least_bytes)
     text = index.in_order(np.concatenate([own, real[source_of >= len(own_sources)]]))
     if not (corpus / MADE_FILE).exists():
         made = make_rows(data, index.documents(text), folder.parent)

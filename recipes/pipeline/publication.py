@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from evaluation.complete_files import complete_file
+from evaluation.results import Results
 from model_cards.card.build import build_card
 from model_cards.checklist.show import show_checklist
 from recipes.pipeline.evaluate import RESULTS
@@ -40,4 +41,4 @@ def show_publication(console: Console, recipe: Recipe, last: Stage) -> None:
 def _results(recipe: Recipe) -> list[Path]:
     """Folders with results of the run's model."""
     folders = [recipe.stage_dir(stage) / RESULTS for stage in recipe.active_stages if isinstance(stage, Evaluate)]
-    return [folder for folder in folders if any(folder.glob("*.json"))]
+    return [folder for folder in folders if Results.files(folder)]

@@ -1,7 +1,6 @@
 """Reinforcement learning on tasks that the compiler judges, measured before and after."""
 
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ from evaluation.loss_by_depth import loss_by_depth
 from evaluation.machine import Machine
 from evaluation.rust import HiddenTests, RustVerifier
 from evaluation.rust.crates.holes.hole_tests import HoleTests
-from evaluation.rust.service.address import TOKEN_VARIABLE
 from modeling_nanochat import LoopLMForCausalLM
 from recipes.pipeline.continuous import continuous_evaluation
 from recipes.pipeline.file_names import TASKS_FILE
@@ -96,7 +94,6 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
         stage.reward_threshold,
         crates=recipe.data.task_crates,
         url=stage.judge_url,
-        judge_token=os.environ.get(TOKEN_VARIABLE),
         on_judge_failure=stage.on_judge_failure,
     )
     if recipe.hardware.tf32:

@@ -88,7 +88,7 @@ def write_page(run_dir: Path) -> Path:
     report = _read(run_dir / "report.json")
     stages = [_stage(run_dir, name) for name, values in stage_settings(settings).items() if values.get("total_steps")]
     evaluation = run_dir / "evaluation" / "report"
-    results = [Results.read(path) for path in sorted(evaluation.glob("*.json"))]
+    results = [Results.read(path) for path in Results.files(evaluation)]
     run = Run(FINISHED_MODEL, evaluation, tuple(results))
     samples = pack(
         chain(

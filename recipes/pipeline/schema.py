@@ -121,7 +121,7 @@ class TrainingSettings(Settings):
 def _check_names(section: str, values: Mapping[str, Any], fields: Collection[str]) -> None:
     """Raise `ValueError` for a name that another setting has elsewhere, with that setting."""
     for name, value in values.items():
-        instead = None if name in fields else hint(section, name, fields)
+        instead = None if name in fields else hint(section, name, [f"{section}.{field}" for field in fields])
         if instead is not None:
             raise ValueError(f"{section}.{name} does not exist, got {name}={value!r}: {instead}")
 
@@ -263,7 +263,7 @@ class Recipe:
         for section, values in changes.items():
             if not isinstance(values, Mapping):
                 if section not in self.__dataclass_fields__:
-                    instead = hint("", section, ()) or f"it has {', '.join(self.__dataclass_fields__)}"
+                    instead = hint("", section) or f"it has {', '.join(self.__dataclass_fields__)}"
                     raise ValueError(f"recipe {self.name} has no field {section}: {instead}")
                 fields[section] = values
             elif section == "model":

@@ -94,7 +94,9 @@ def with_settings(recipe: Recipe, changes: list[str], initial: "InitialModel | N
         name = present_name(given)
         if name not in known:
             wanted, _, last = name.rpartition(".")
-            instead = hint(wanted, last, [each.rpartition(".")[2] for each in known if each.startswith(f"{wanted}.")])
+            # A recipe may call its stages otherwise than their kind.
+            of_kind = [f"{each.name}.{last}" for each in recipe.stages if each.section == wanted]
+            instead = hint(wanted, last, known, [each for each in of_kind if each in known])
             if instead is not None:
                 raise ValueError(f"--set {given} is no setting of this recipe: {instead}")
             raise ValueError(f"--set {given} is no setting of this recipe{_alternatives(name, known)}")

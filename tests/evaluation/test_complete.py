@@ -1,6 +1,7 @@
 """`evaluation/complete.py` is a program of its own, and a command of this project as well."""
 
 import argparse
+import json
 import subprocess
 import sys
 import tomllib
@@ -31,6 +32,34 @@ def test_a_folder_that_is_no_model_is_refused_with_its_name(tmp_path):
     complete.add_options(parser)
     with pytest.raises(ValueError, match=f"must be the folder of a saved model or a Hub name, got '{tmp_path}'"):
         complete.run(parser.parse_args(["--model", str(tmp_path)]))
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ([], "folder with the model's code, got .* without modeling_x.py: nanochat-ternary chat brings its own"),
+        (["--temperature", "-1"], "--temperature must be at least 0, got -1.0"),
+        (["--top-p", "2"], "--top-p must be above 0 and at most 1, got 2.0"),
+        (["--max-new-tokens", "0"], "--max-new-tokens must be at least 1, got 0"),
+        (["--prompt", " "], "--prompt must be a text to continue, got ' '"),
+    ],
+)
+def test_bad_options_are_refused_before_the_model_is_loaded(tmp_path, options, message):
+    config = {"auto_map": {"AutoModelForCausalLM": "modeling_x.Model", "AutoConfig": "someone/else--configuration.C"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    if options:
+        (tmp_path / "modeling_x.py").write_text("")
+    parser = argparse.ArgumentParser()
+    complete.add_options(parser)
+    with pytest.raises(ValueError, match=message):
+        complete.run(parser.parse_args(["--model", str(tmp_path), *options]))
+
+
+def test_a_gguf_file_is_sent_to_the_command_that_runs_it():
+    parser = argparse.ArgumentParser()
+    complete.add_options(parser)
+    with pytest.raises(ValueError, match="got model.gguf: nanochat-ternary chat runs GGUF files"):
+        complete.run(parser.parse_args(["--model", "./model.gguf"]))
 
 
 def test_a_clean_process_has_none_of_this_projects_packages():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.comparison import compare_results
+from evaluation.comparison import compare_results, differing_modes
 from evaluation.pass_at_k import pass_at_k
 from evaluation.results import Interval, Results, bootstrap, share_difference, share_interval
 from evaluation.results_folder import ResultsFolder
@@ -159,7 +159,16 @@ def test_different_things_are_not_compared():
     with pytest.raises(ValueError, match="must be of one benchmark, got humaneval_rust and perplexity"):
         compare_results(results(), results(benchmark="perplexity"))
     with pytest.raises(ValueError, match="must have a metric on the same problems"):
-        compare_results(results(), replace(results(), per_problem={"pass@1": {"problem 0": 1.0}}))
+        compare_results(results(), replace(results(), per_problem={"pass@1": {"another": 1.0}}))
+
+
+def test_results_of_other_limits_are_compared_on_the_problems_of_both_and_say_so():
+    few = dict(list(SCORES.items())[:7])
+    (found,) = compare_results(results(), results(few | {"another": 1.0}))
+    assert (found.num_problems, found.difference.value) == (7, 0)
+    assert found.first == pytest.approx(np.mean(list(few.values())))
+    (said,) = differing_modes(results(), results(few | {"another": 1.0}))
+    assert said == f"The results have {len(SCORES)} and 8 problems; those of both are compared"
 
 
 def test_results_of_another_model_are_not_replaced(tmp_path):
@@ -167,3 +176,11 @@ def test_results_of_another_model_are_not_replaced(tmp_path):
     ResultsFolder(tmp_path, {"path": "mine"}, "").check(["perplexity", "humaneval_rust"])
     with pytest.raises(ValueError, match="perplexity.json holds the results of mine, which those of yours would"):
         ResultsFolder(tmp_path, {"path": "yours"}, "").check(["perplexity"])
+
+
+def test_results_of_another_depth_are_not_replaced(tmp_path):
+    """`--num-loops 2` after `--num-loops 4` would lose the first of two results that are to be compared."""
+    Results("perplexity", {"path": "mine", "num_loops": 4}, {}, {}).write(tmp_path)
+    with pytest.raises(ValueError, match="perplexity.json holds results of mine with num_loops 4 instead of 2, which"):
+        ResultsFolder(tmp_path, {"path": "mine", "num_loops": 2}, "").check(["perplexity"])
+    ResultsFolder(tmp_path, {"path": "mine", "num_loops": 2}, "").check(["humaneval_rust"])

@@ -45,10 +45,10 @@ def test_a_complete_machine_passes(tmp_path):
             "Python 3.11 or newer is needed, found: Python 3.9",
         ),
         (dict(rustc=GOOD_RUSTC), "Python 3.11 or newer is needed, found: none."),
-        (dict(python3=REAL_PYTHON), "rustc 1.85 or newer is needed, found: none. Install it from"),
+        (dict(python3=REAL_PYTHON), "rustc 1.89 or newer is needed, found: none. Install it from"),
         (
             dict(python3=REAL_PYTHON, rustc="echo 'rustc 1.70.0 (x)'"),
-            "rustc 1.85 or newer is needed, found: rustc 1.70.0",
+            "rustc 1.89 or newer is needed, found: rustc 1.70.0",
         ),
     ],
 )

@@ -12,6 +12,7 @@ from recipes.pipeline.design.configurations import CONFIGURATION, KEYS
 from recipes.pipeline.design.hints import OTHER_NAMES
 from recipes.pipeline.design.page import PARTS, design_rows, page
 from recipes.pipeline.settings import settings, with_settings
+from recipes.project import project
 from tests.helpers.paths import ROOT
 
 RECIPES = {make.__name__: make() for make in (config_a, config_b, config_c)}
@@ -58,7 +59,7 @@ def test_a_page_that_cannot_be_written_is_one_line(tmp_path):
         cwd=ROOT,
     )
     assert finished.returncode == 2 and not list(tmp_path.iterdir())
-    assert "error: out must name a file in a folder that exists" in finished.stderr.splitlines()[-1]
+    assert "error: --output must name a file in a folder that exists" in finished.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,14 @@ def test_a_name_of_the_document_or_of_another_library_is_answered_with_ours(give
     if section not in ("", "distributed"):
         with pytest.raises(ValueError, match=f"{given} does not exist, got {name}=3: {instead}"):
             recipe.changed(**{section: {name: 3}})
+
+
+def test_a_name_of_a_kind_of_stage_is_answered_with_the_stages_of_this_recipe():
+    refused = "is no setting of this recipe: use"
+    with pytest.raises(ValueError, match=f"--set sft.total_steps {refused} project.total_steps$"):
+        with_settings(project(), ["sft.total_steps=3"])
+    with pytest.raises(ValueError, match=f"--set lr {refused} pretrain.peak_lr$"):
+        with_settings(project(), ["lr=3"])
 
 
 def test_a_field_that_a_recipe_does_not_have_is_answered_in_python_too():

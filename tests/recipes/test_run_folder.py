@@ -65,8 +65,13 @@ def existing_run(tmp_path):
 def test_bad_input_deletes_nothing(existing_run, tmp_path, capsys):
     (existing_run.run_dir / "sources").mkdir()
     (existing_run.run_dir / "sources" / "lib.rs").write_text("fn command() {}")
+    large = tmp_path / "one file" / "lib.rs"
+    large.parent.mkdir()
+    large.write_text("/" * 100_000)
     for arguments, message in (
         (["--data-dir", str(tmp_path / "none")], "data.data_dir must be a folder with .rs files"),
+        (["--data-dir", str(tmp_path / "none")], "which does not exist"),
+        (["--data-dir", str(large.parent)], "got 1 of 100,000 bytes in"),
         (["--data-dir", str(existing_run.run_dir / "sources")], "data.data_dir must lie outside the run's folder"),
         (["--seed", "-1"], "training.seed must be at least 0, got -1"),
         (
@@ -101,7 +106,10 @@ def test_an_overwrite_that_the_data_refuse_leaves_the_old_run_whole(existing_run
     (tmp_path / "small" / "lib.rs").write_text("pub fn f() {}")
     before = {path: path.read_bytes() for path in existing_run.run_dir.rglob("*") if path.is_file()}
     for arguments, message in (
-        (["--data-dir", str(tmp_path / "small")], "the data must hold several texts"),
+        (
+            ["--data-dir", str(tmp_path / "small")],
+            "data.data_dir must hold at least two .rs files of 512 bytes together",
+        ),
         (["--set", "data.mix={'web': 1}"], "a mix must name existing sources"),
     ):
         with pytest.raises(SystemExit):
@@ -185,7 +193,7 @@ def test_too_little_data_is_one_line_and_the_next_try_needs_no_option(tmp_path, 
     (tmp_path / "small" / "lib.rs").write_text("pub fn f() {}")
     with pytest.raises(SystemExit):
         command(recipe, ["--data-dir", str(tmp_path / "small")])
-    assert "the data must hold several texts" in capsys.readouterr().err
+    assert "data.data_dir must hold at least two .rs files of 512 bytes together" in capsys.readouterr().err
     assert must_prepare(recipe, resume=False, overwrite=False)
 
 

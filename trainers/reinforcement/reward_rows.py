@@ -19,6 +19,8 @@ from evaluation.rust.tests_text import AnyTests, tests_from_text
 Text = str | list[dict[str, Any]]
 """A text, or the messages of a conversation."""
 Mode = Literal["tests", "compile"]
+COLUMNS = ("signature", "checker", "tests")
+"""Columns of a data set that hold the tests of its rows."""
 RewardTests = HiddenTests | HoleTests | StdinTests
 
 
@@ -39,7 +41,13 @@ def tests_of_rows(
     Raises:
         ValueError: A row lacks a column that the mode needs, or no completion of its prompt can be a success.
     """
-    texts = {name: columns.get(name) or [None] * len(prompts) for name in ("signature", "checker", "tests")}
+    texts = {name: _column(name, columns, len(prompts)) for name in COLUMNS}
+    if not any(columns.get(name) for name in COLUMNS):
+        others = ", ".join(sorted(name for name, value in columns.items() if isinstance(value, list))) or "no others"
+        raise ValueError(
+            f"the data set must have the columns signature and checker, or tests, beside prompt, got {others}: rename "
+            "those that hold them with rename_column (docs/tasks.md shows what they hold)"
+        )
     found = [_tests_of_row(number, mode, *row) for number, row in enumerate(zip(*texts.values(), strict=True))]
     uncertain: dict[str, int] = {}
     for number, (prompt, required) in enumerate(zip(prompts, found, strict=True)):
@@ -59,6 +67,20 @@ def tests_of_rows(
     return found, uncertain
 
 
+def _column(name: str, columns: dict[str, Any], rows: int) -> list[str | None]:
+    """Return a column of texts; a missing one has none."""
+    values = list(columns.get(name) or [None] * rows)
+    if len(values) != rows:
+        raise ValueError(f"{name} must be as many as prompts, got {len(values)} and {rows}")
+    for number, value in enumerate(values):
+        if not isinstance(value, str | None):
+            raise ValueError(
+                f"row {number} must have a text in {name}, got {type(value).__name__}: docs/tasks.md shows its form, "
+                "and evaluation.rust.tests_text.tests_to_text writes it"
+            )
+    return values
+
+
 def _tests_of_row(
     number: int, mode: Mode, signature: str | None, checker: str | None, tests: str | None
 ) -> RewardTests:
@@ -67,8 +89,10 @@ def _tests_of_row(
         if not isinstance(required, RewardTests):
             raise ValueError("tests that are appended to the code can be cheated by it")
     except ValueError as error:
+        given = f"; its tests are {shortened(tests)}" if tests else ""
         raise ValueError(
-            f"row {number} must have a signature and hidden tests, in signature and checker or in tests: {error}"
+            f"row {number} must have a signature and hidden tests, in signature and checker or in tests: "
+            f"{error}{given}"
         ) from None
     if not isinstance(required, HiddenTests):
         if mode == "compile":

@@ -70,7 +70,7 @@ class RustReward:
             the estimator `grpo`: those of MaxRL are about success alone.
         url: Address of a judge (`nanochat-ternary serve-judge`) that compiles and runs the completions instead of this
             machine. It must have the same edition, limits and crates.
-        judge_token: Its bearer token.
+        judge_token: Its bearer token; None reads it from `NANOCHAT_JUDGE_TOKEN`.
         on_judge_failure: What happens when that judge gives no answer: "stop" asks until the deadline and then ends
             the run, "local" lets this machine judge, which needs the same version of rustc.
 
@@ -177,6 +177,8 @@ class RustReward:
     ) -> list[Verdict | None]:
         """Return the verdict on each completion, None for an unfinished one; `columns` are those of the data set."""
         started = time.perf_counter()
+        if len(completions) != len(prompts):
+            raise ValueError(f"completions must be as many as prompts, got {len(completions)} and {len(prompts)}")
         tests = self.hidden_tests(prompts, columns)
         programs = [program_of(prompt, answer) for prompt, answer in zip(prompts, completions, strict=True)]
         return self.verdicts(prompts, programs, tests, started + self.deadline)

@@ -4,6 +4,8 @@ import json
 import math
 import os
 import random
+import socket
+import ssl
 import threading
 import time
 import warnings
@@ -16,7 +18,7 @@ import httpx2
 from evaluation.rust.arguments import check_seconds
 from evaluation.rust.judge.batching import Rules
 from evaluation.rust.judging import SHORTEST_DEADLINE, Judge, JudgeSettings, JudgeUnavailable
-from evaluation.rust.service.address import checked_address
+from evaluation.rust.service.address import TOKEN_VARIABLE, checked_address
 from evaluation.rust.tests_text import AnyTests, tests_to_text
 from evaluation.rust.verdict import NOT_REACHED, Diagnostic, Verdict
 
@@ -44,12 +46,18 @@ class _NoAnswer(Exception):
     Attributes:
         busy: The server is there and asks to wait.
         after: Seconds that it asks to wait.
+        final: Asking again is of no use: the name of the server is unknown, or it does not speak TLS.
     """
 
-    def __init__(self, reason: str, busy: bool = False, after: float = 0.0):
+    def __init__(self, reason: str, busy: bool = False, after: float = 0.0, final: bool = False):
         super().__init__(reason)
         self.busy = busy
         self.after = after
+        self.final = final
+
+
+class _TokenRefused(JudgeUnavailable):
+    """The server wants another token."""
 
 
 class _Attempts:
@@ -101,7 +109,7 @@ class RemoteJudge:
 
     Args:
         url: Address of the server, such as "http://judge:8090".
-        token: Its bearer token; None sends none.
+        token: Its bearer token; None reads it from `NANOCHAT_JUDGE_TOKEN`, and sends none if that is not set.
         expected: Settings that the server must have; None accepts any.
         fallback: Makes the judge that answers where the server has not answered for `timeout` seconds; None keeps
             asking until the deadline.
@@ -127,7 +135,7 @@ class RemoteJudge:
         check_seconds("timeout", timeout)
         self.url = checked_address(url)
         self.timeout = timeout
-        self._token = token
+        self._token = token or os.environ.get(TOKEN_VARIABLE) or None
         self._make_fallback = fallback
         self._fallback: Judge | None = None
         self._client: httpx2.Client | None = None
@@ -250,22 +258,28 @@ class RemoteJudge:
         try:
             answer = self._ask_patiently("/judge", {"items": []}, CONNECT_SECONDS)
             return JudgeSettings.from_dict(answer["settings"])
+        except _TokenRefused as error:
+            raise ValueError(str(error)) from error
         except (JudgeUnavailable, KeyError, TypeError) as error:
             raise ValueError(
-                f"judge_url must be the address of `nanochat-ternary serve-judge`, got {self.url}: {error}"
+                f"the judge's url must be the address of `nanochat-ternary serve-judge`, got {self.url}: {error}"
             ) from error
 
     def _ask_patiently(self, path: str, body: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Ask until there is an answer. Raises `JudgeUnavailable` after `timeout` seconds without any."""
-        attempts = _Attempts(math.inf, threading.Event())
+        attempts, is_told = _Attempts(math.inf, threading.Event()), False
         while True:
             try:
                 return self._ask(path, body, seconds)
             except _NoAnswer as failure:
                 if failure.busy:
                     attempts.answered()
-                elif attempts.silent > self.timeout:
+                elif failure.final or attempts.silent > self.timeout:
                     raise JudgeUnavailable(f"{self.url} gives no answer: {failure}") from failure
+                elif not is_told:
+                    told = f"no answer from {self.url} ({failure}); asking again for {self.timeout:.0f} seconds"
+                    warnings.warn(told, stacklevel=2)
+                    is_told = True
                 attempts.pause(failure.after)
 
     def _connections(self) -> httpx2.Client:
@@ -295,13 +309,19 @@ class RemoteJudge:
             headers = {"Content-Type": "application/json"}
             answer = self._connections().post(path, content=content, headers=headers, timeout=timeout)
         except httpx2.TransportError as error:
-            raise _NoAnswer(str(error) or type(error).__name__) from error
+            raise _NoAnswer(str(error) or type(error).__name__, final=_is_final(error)) from error
         if answer.status_code in PASSING:
             after = answer.headers.get("Retry-After", "")
             busy = answer.status_code == 429
             raise _NoAnswer(_message_of(answer), busy, float(after) if after.isdecimal() else 0.0)
         if answer.status_code == 400:
             raise ValueError(_message_of(answer))
+        if answer.status_code == 401:
+            refused = "needs a token" if self._token is None else "refuses the token that was given"
+            raise _TokenRefused(
+                f"the judge at {self.url} {refused}: pass the one it was started with, as judge_token of RustReward "
+                f"or token of RemoteJudge, or set {TOKEN_VARIABLE}"
+            )
         if answer.status_code != 200:
             raise JudgeUnavailable(f"{self.url} answers with status {answer.status_code}: {_message_of(answer)}")
         try:
@@ -311,6 +331,14 @@ class RemoteJudge:
         if not isinstance(values, dict):
             raise JudgeUnavailable(f"{self.url} does not answer as a judge")
         return values
+
+
+def _is_final(error: BaseException) -> bool:
+    """Whether a request failed because of an unknown name or of TLS, according to the errors that led to this one."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, socket.gaierror | ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
 
 
 def _message_of(answer: httpx2.Response) -> str:

@@ -1,6 +1,6 @@
 """Hints for names that no setting has, but the design document or other libraries use."""
 
-from collections.abc import Container
+from collections.abc import Collection, Sequence
 
 from recipes.pipeline.design.configurations import KEYS
 
@@ -31,19 +31,23 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
 """Names of other libraries, each with the settings that it may mean."""
 
 
-def hint(section: str, name: str, fields: Container[str]) -> str | None:
+def hint(section: str, name: str, known: Collection[str] = (), of_kind: Sequence[str] = ()) -> str | None:
     """
     Return what to use instead of a name.
 
     Args:
         section: Section in which the name was given; "" for none.
         name: The name, without a section.
-        fields: Settings of the section. Of a stage, its own setting is meant and not that of the first stage.
+        known: Settings of the recipe, or of the section. Of a stage, its own setting is meant and not that of the
+            first stage.
+        of_kind: Settings of this name of the stages whose kind is the section.
 
     Returns:
         A clause such as "use model.hidden_size", or a sentence about why there is no such setting; None for a name
         that is not known.
     """
+    if of_kind:
+        return f"use {' or '.join(of_kind)}"
     meant = OTHER_NAMES.get(name.lower())
     sentence = ""
     if meant is None:
@@ -54,6 +58,7 @@ def hint(section: str, name: str, fields: Container[str]) -> str | None:
             switch = "" if key.switch is None else f" ({key.switch})"
             return f"{key.sentence.rstrip('.')}{switch}"
         meant, sentence = (key.setting,), key.sentence
-    here = [f"{section}.{last}" for last in (each.rpartition(".")[2] for each in meant) if last in fields]
+    here = [each for each in (f"{section}.{setting.rpartition('.')[2]}" for setting in meant) if each in known]
+    there = [each for each in meant if each in known]
     explained = f". {sentence.rstrip('.')}" if sentence else ""
-    return f"use {' or '.join(here or meant)}{explained}"
+    return f"use {' or '.join(here or there or meant)}{explained}"

@@ -61,7 +61,7 @@ def test_a_packed_folder_is_exported_and_verified(folder, tmp_path, capsys):
     assert "agrees" in capsys.readouterr().out
     assert (tmp_path / "packed.gguf").read_bytes() == (tmp_path / "latent.gguf").read_bytes()
     assert main(pack(folder, out)) == 2
-    assert "out must be an empty folder or not be there" in capsys.readouterr().err
+    assert "--output-dir must be a new or an empty folder" in capsys.readouterr().err
 
 
 def test_what_cannot_be_done_is_one_line_and_status_two(folder, tmp_path, capsys, monkeypatch):

@@ -91,7 +91,7 @@ def refusal(route, **fields):
     ("route", "field", "value", "advice"),
     [
         (COMPLETIONS, "echo", True, "Put the prompt before the completion in your program."),
-        (COMPLETIONS, "suffix", "}", "The models continue a text and cannot fill a gap before another one."),
+        (COMPLETIONS, "suffix", "}", "The server continues a text; it does not fill a gap before another one."),
         (COMPLETIONS, "best_of", 3, "Request several completions with n, and choose one of them."),
         (COMPLETIONS, "user", "me", "Leave it out: the server keeps no record of its users."),
         (COMPLETIONS, "response_format", {"type": "json_object"}, "Use json_schema or grammar"),

@@ -313,7 +313,7 @@ def test_what_the_model_came_with_does_not_change_how_is_drawn(tokenizer, tmp_pa
 
 def test_rows_that_cannot_be_judged_are_refused_before_any_work(tokenizer, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
-    with pytest.raises(ValueError, match="row 0 must have a signature and hidden tests"):
+    with pytest.raises(ValueError, match="the data set must have the columns signature and checker, or tests"):
         trainer_of(tokenizer, tmp_path, reward=RustReward(workers=1))
 
 

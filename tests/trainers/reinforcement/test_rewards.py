@@ -7,6 +7,7 @@ import pytest
 from evaluation.rust import RustVerifier, Verdict
 from evaluation.rust.judging import LocalJudge
 from evaluation.rust.verdict import CHECKS, CodeMetadata
+from trainers.reinforcement import reward_rows
 from trainers.reinforcement.graded_reward import GradedReward
 from trainers.reinforcement.reward_rows import program_of
 from trainers.reinforcement.rewards import RewardUnavailable, RustReward
@@ -239,3 +240,26 @@ def test_the_reward_says_what_success_means():
         "at least 50% of the hidden tests hold",
         "compiles with the given signature",
     ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (
+            {"unit_tests": ["x"]},
+            "must have the columns signature and checker, or tests, beside prompt, got unit_tests",
+        ),
+        ({"tests": [["fn f();"]]}, "row 0 must have a text in tests, got list: docs/tasks.md shows its form"),
+        ({"tests": [{"signature": "fn f();"}]}, "row 0 must have a text in tests, got dict"),
+        ({"tests": ["assert!(true);"]}, r"row 0 must have a signature .*; its tests are 'assert!\(true\);'"),
+        ({"tests": ["x"] * 2}, "tests must be as many as prompts, got 2 and 1"),
+    ],
+)
+def test_columns_that_hold_no_tests_are_named_with_what_they_hold(columns, message):
+    with pytest.raises(ValueError, match=message):
+        reward_rows.tests_of_rows([PROMPT], columns, "tests")
+
+
+def test_completions_of_another_number_are_refused(verifier):
+    with pytest.raises(ValueError, match="completions must be as many as prompts, got 2 and 1"):
+        rewarded([RIGHT, RIGHT], [PROMPT], verifier=verifier)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from evaluation.rust import HiddenTests, RustVerifier, StdinTests, Verdict
 from evaluation.rust.crates.holes.hole_tests import HoleTests
@@ -59,9 +60,9 @@ class CheckedTasks:
         """Return the accepted tasks and the refused rows, up to `MOST_SHOWN` of each."""
         table = Table("row", "task", "result", title="Tasks")
         for each in self.refused[:MOST_SHOWN]:
-            table.add_row(each.where, "", f"refused: {each.reason}")
+            table.add_row(each.where, "", Text(f"refused: {each.reason}"))
         for where, task in list(self.accepted.items())[:MOST_SHOWN]:
-            table.add_row(where, task.id, "accepted" if task.solution else "accepted, without a solution")
+            table.add_row(where, Text(task.id), "accepted" if task.solution else "accepted, without a solution")
         return table
 
 

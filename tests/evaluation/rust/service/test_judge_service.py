@@ -92,7 +92,8 @@ def test_two_hundred_clients_at_once_get_every_answer_and_each_code_is_judged_on
     remote.close()
 
 
-def test_nothing_but_the_health_is_told_without_the_token(served):
+def test_nothing_but_the_health_is_told_without_the_token(served, monkeypatch):
+    monkeypatch.delenv("NANOCHAT_JUDGE_TOKEN", raising=False)
     with httpx2.Client(base_url=served[1], trust_env=False) as http:
         for path in ("/judge", "/check-tests", "/other"):
             for headers in ({}, {"Authorization": "Bearer another"}, {"Authorization": TOKEN}):
@@ -100,8 +101,12 @@ def test_nothing_but_the_health_is_told_without_the_token(served):
         health = http.get("/health").json()
     assert health["status"] == "ok" and health["settings"]["edition"] == "2021" and health["sandbox"]
     assert TOKEN not in str(health)
-    with pytest.raises(ValueError, match="status 401: the request must have the judge's token"):
+    with pytest.raises(ValueError, match="refuses the token that was given: .* or set NANOCHAT_JUDGE_TOKEN"):
         RemoteJudge(served[1], "another")
+    with pytest.raises(ValueError, match="needs a token: pass the one it was started with, as judge_token"):
+        RemoteJudge(served[1])
+    monkeypatch.setenv("NANOCHAT_JUDGE_TOKEN", TOKEN)
+    RemoteJudge(served[1]).close()
 
 
 @pytest.mark.parametrize(
@@ -138,6 +143,16 @@ def test_a_judge_with_other_settings_is_refused_at_the_start_and_when_it_comes_b
 def test_what_is_no_address_is_refused_before_anybody_is_asked(url):
     with pytest.raises(ValueError, match="judge_url must be http://HOST:PORT"):
         RemoteJudge(url)
+
+
+def test_an_address_that_can_never_answer_is_told_at_once_and_a_silent_one_while_it_is_asked_again(served):
+    for url in ("http://judge.invalid:8090", served[1].replace("http://", "https://")):
+        started = time.monotonic()
+        with pytest.raises(ValueError, match=f"judge's url must be the address of .*: {url} gives no answer"):
+            RemoteJudge(url, TOKEN, timeout=60)
+        assert time.monotonic() - started < 20
+    with pytest.warns(UserWarning, match="no answer from .*; asking again for 1 seconds"), pytest.raises(ValueError):
+        RemoteJudge("http://127.0.0.1:9", TOKEN, timeout=1)
 
 
 def test_other_machines_need_a_token():
