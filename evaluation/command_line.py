@@ -4,6 +4,7 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evaluation import complete
 from evaluation.generation_settings import ENGINES
@@ -17,6 +18,9 @@ from evaluation.options import (
 )
 from evaluation.rust.rustc.toolchain import EDITIONS
 from evaluation.suites.registry import ALL, SUITES
+
+if TYPE_CHECKING:
+    from evaluation.results import Results
 
 
 def add_run(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -292,26 +296,47 @@ def add_compare(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser
         subcommands,
         "compare",
         _compare,
-        help="compare two results of one benchmark",
-        description="Compares two results problem by problem: differences with confidence intervals, and a paired "
-        "permutation test.",
+        help="compare results of the same benchmarks",
+        description="Compares results with the first ones, problem by problem: differences with confidence intervals, "
+        "and a paired permutation test. Of folders, the benchmarks that both have.",
     )
-    parser.add_argument("first", type=Path, help="results file")
-    parser.add_argument("second", type=Path, help="results file of the same benchmark")
+    parser.add_argument("first", type=Path, help="results file, or folder with results files")
+    parser.add_argument("others", type=Path, nargs="+", metavar="other", help="results to compare with it")
 
 
 def _compare(options: argparse.Namespace) -> int:
     from evaluation.comparison import compare_results, comparison_table, differing_modes
-    from evaluation.results import Results
     from evaluation.tables import plain_console, print_table
 
-    first, second = Results.read(options.first), Results.read(options.second)
-    title = f"{first.benchmark}: {options.first} and {options.second}"
     console = plain_console()
-    print_table(console, comparison_table(first, compare_results(first, second), title))
-    for line in differing_modes(first, second):
-        console.print(line, markup=False)
+    first = _results_at(options.first)
+    for other in options.others:
+        second = _results_at(other)
+        if options.first.is_dir() or other.is_dir():
+            shared = [name for name in first if name in second]
+            if not shared:
+                raise ValueError(
+                    f"both must have results of a benchmark, got {', '.join(first)} in {options.first}, and "
+                    f"{', '.join(second)} in {other}"
+                )
+            pairs = [(first[name], second[name]) for name in shared]
+        else:
+            pairs = list(zip(first.values(), second.values(), strict=True))
+        for ours, theirs in pairs:
+            title = f"{ours.benchmark}: {options.first} and {other}"
+            print_table(console, comparison_table(ours, compare_results(ours, theirs), title))
+            for line in differing_modes(ours, theirs):
+                console.print(line, markup=False)
     return 0
+
+
+def _results_at(place: Path) -> "dict[str, Results]":
+    """Results of a file, or of the files of a folder, by their benchmarks."""
+    from evaluation.results import Results
+    from evaluation.results_folder import read_results
+
+    found = read_results(place) if place.is_dir() else [Results.read(place)]
+    return {each.benchmark: each for each in found}
 
 
 def add_report(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -66,7 +66,7 @@ COMMANDS: dict[str, Command | Group] = {
         "evaluate models and compare results",
         {
             "run": Command("run benchmarks on a model", "evaluation.command_line:add_run"),
-            "compare": Command("compare two results of one benchmark", "evaluation.command_line:add_compare"),
+            "compare": Command("compare results of the same benchmarks", "evaluation.command_line:add_compare"),
             "report": Command("show the results in a folder", "evaluation.command_line:add_report"),
         },
     ),

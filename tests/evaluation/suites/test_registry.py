@@ -42,7 +42,11 @@ def test_run_report_compare_and_cards_find_a_registered_suite(registered, model,
     # Shares that are equal everywhere have an interval with a width, although there are no verdicts.
     shown = capsys.readouterr().out
     assert "numbers" in shown and "+0.0000 to +0.0000" not in shown
-    assert main(["compare", first, shorter]) == 2
+    assert main(["compare", *(str(tmp_path / out) for out in "abc")]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count(f"tiny_numbers: {tmp_path / 'a'} and") == 2
+    assert "The results have 8 and 4 numbers; those of both are compared" in shown
+    assert main(["compare", first, str(tmp_path)]) == 2
     (row,) = (
         row
         for row in benchmark_rows([Results.read(tmp_path / "a" / "tiny_numbers.json")])

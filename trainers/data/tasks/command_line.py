@@ -6,6 +6,7 @@ from pathlib import Path
 
 from evaluation.options import add_command
 from evaluation.rust import RustVerifier
+from evaluation.rust.sandbox.runner import require_consent
 from evaluation.tables import plain_console, print_table
 from trainers.data.benchmark_problems import load_benchmarks
 from trainers.data.decontamination import Contamination
@@ -84,6 +85,7 @@ def add_check_tasks(subcommands: "argparse._SubParsersAction[argparse.ArgumentPa
 def check_tasks(options: argparse.Namespace) -> int:
     """Check the tasks of a file, and print the result."""
     console = plain_console()
+    require_consent()
     rows = read_rows(options.file)
     with RustVerifier(run_timeout=RUN_SECONDS) as verifier:
         contamination = Contamination(load_benchmarks().benchmarks) if rows.tasks else None

@@ -103,7 +103,8 @@ def _numbered_rows(place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         return
     path = Path(place).expanduser()
     if not path.is_file():
-        raise ValueError(f"tasks must be a file of JSON lines, or {HUB}NAME, got {place}")
+        state = "is a folder" if path.is_dir() else "does not exist"
+        raise ValueError(f"tasks must be a file of JSON lines, or {HUB}NAME, got {place}, which {state}")
     for number, row in numbered_json_lines(path):
         yield f"{place}, line {number}", row
 

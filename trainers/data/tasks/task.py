@@ -191,7 +191,10 @@ def read_tasks(path: Path) -> list[Task]:
             assert task.tests.declarations.items
         except (ValueError, KeyError, TypeError) as error:
             reason = f"it lacks {error}" if isinstance(error, KeyError) else error
-            raise ValueError(f"{path} must hold a task in each line, line {number} does not: {reason}") from None
+            raise ValueError(
+                f"{path} must hold a task of `data synth --tasks` in each line, line {number} does not: {reason}. "
+                "Tasks of your own are read by read_own_tasks (docs/tasks.md)"
+            ) from None
         tasks.append(task)
     if not tasks:
         raise ValueError(f"{path} must hold tasks, got none")
