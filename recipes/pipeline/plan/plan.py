@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from modeling_nanochat import LoopLMConfig
 from recipes.pipeline.plan.counts import ParameterCounts, count_parameters
 from recipes.pipeline.plan.fit import StageMemory, stage_memory, step_of
-from recipes.pipeline.plan.gpus import Gpu, gpu_of
+from recipes.pipeline.plan.gpus import Gpu, gpu_of, local_gpu
 from recipes.pipeline.plan.parallel import Parallelism, parallelisms
 from recipes.pipeline.plan.speed import StageWork, work_of
 from recipes.pipeline.stages.export import Export
@@ -30,6 +30,7 @@ class Plan:
     Attributes:
         recipe: The recipe.
         gpu: GPU that it is planned for.
+        is_assumed_gpu: Whether neither the user nor the recipe named it, and this machine has none.
         num_gpus: Number of these GPUs.
         counts: Parameters of the model.
         works: Work of the stages on text.
@@ -42,6 +43,7 @@ class Plan:
 
     recipe: "Recipe"
     gpu: Gpu
+    is_assumed_gpu: bool
     num_gpus: int
     counts: ParameterCounts
     works: tuple[StageWork, ...]
@@ -81,6 +83,7 @@ def make_plan(recipe: "Recipe", gpu_name: str | None = None, num_gpus: int | Non
     return Plan(
         recipe=recipe,
         gpu=gpu,
+        is_assumed_gpu=gpu_name is None and recipe.gpu is None and local_gpu() is None,
         num_gpus=num_gpus,
         counts=counts,
         works=tuple(work_of(recipe, stage, steps[stage.name].checkpointing) for stage in text),

@@ -59,7 +59,16 @@ def size(plan: Plan) -> str:
         f"{counts.unique:,} parameters, {counts.ternary:,} of them ternary; {counts.applied:,} are applied to a token "
         f"in {plan.loops} loops.{packed} Planned for {cards}: {plan.gpu.memory / GIB:.1f} GiB and "
         f"{plan.gpu.peak_flops / 1e12:,.1f} TFLOP/s in bf16{'' if plan.num_gpus == 1 else ' each'}"
-        f"{_fraction(plan)}."
+        f"{_fraction(plan)}.{_assumed(plan)}"
+    )
+
+
+def _assumed(plan: Plan) -> str:
+    if not plan.is_assumed_gpu:
+        return ""
+    return (
+        " This machine has no GPU whose speed is known, so that one was assumed; --gpu plans for another. Runs on a "
+        "CPU are not planned: the progress of a run shows its speed."
     )
 
 
@@ -71,7 +80,16 @@ def _fraction(plan: Plan) -> str:
 def needed(plan: Plan) -> str:
     """Sentence about the tokens that the stages read."""
     tokens = sum(work.tokens for work in plan.works)
-    return f"The stages on text read {tokens / 1e9:,.2f} billion tokens, repetitions included."
+    planned = {work.stage for work in plan.works}
+    others = [each.name for each in plan.recipe.active_stages if each.name not in planned and not each.closes_run]
+    missing = f" Time and memory of {' and '.join(others)} are not planned." if others else ""
+    return f"The stages on text read {_count(tokens)} tokens, repetitions included.{missing}"
+
+
+def _count(tokens: int) -> str:
+    if tokens >= 1e8:
+        return f"{tokens / 1e9:,.2f} B"
+    return f"{tokens / 1e6:,.2f} M" if tokens >= 1e5 else f"{tokens:,}"
 
 
 def work_table(plan: Plan) -> Table:
@@ -85,7 +103,7 @@ def work_table(plan: Plan) -> Table:
             work.stage,
             f"{work.steps:,}",
             f"{work.tokens_per_step:,}",
-            f"{work.tokens / 1e9:,.2f} B",
+            _count(work.tokens),
             f"{work.model_flops / 1e9:.1f}",
             f"{work.executed_flops / 1e9:.1f}",
         )
@@ -109,7 +127,10 @@ def speed_table(plan: Plan) -> Table:
 
 
 def _time(days: float) -> str:
-    return f"{days:,.1f} days" if days >= 1 else f"{days * 24:,.1f} h"
+    if days >= 1:
+        return f"{days:,.1f} days"
+    hours = days * 24
+    return f"{hours:,.1f} h" if hours >= 1 else f"{hours * 60:,.1f} min"
 
 
 def memory_table(plan: Plan, memory: StageMemory) -> Table:
