@@ -176,7 +176,7 @@ QUICK = {
     "nanochat-ternary data synth --num-samples 5000 --tasks --output tasks.jsonl": {"5000": "8"},
     "nanochat-ternary data augment samples.jsonl": {},
     "nanochat-ternary data report samples.jsonl": {},
-    "nanochat-ternary verify src/*.rs": {"src/*.rs": "src/lib.rs"},
+    "nanochat-ternary verify FILE.rs": {"FILE.rs": "src/lib.rs"},
     "nanochat-ternary pack --model runs/debug/maxrl/model --output-dir packed": {},
     "nanochat-ternary gguf --model runs/debug/maxrl/model --output model.gguf --type tq2_0 --verify": {},
     (
