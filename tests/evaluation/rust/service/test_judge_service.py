@@ -30,7 +30,7 @@ ORDINARY = ["fn add(a: i32, b: i32) -> i32 { a + b }", "fn add(a: i32, b: i32) -
 
 
 def programs_and_tests(names):
-    """Attempts to cheat, as whole programs, and the honest solutions of their tasks."""
+    """Attempts to cheat, as whole programs, and the honest solutions of their tasks; and the number of attempts."""
     tasks = {name: HiddenTests(task["signature"], task["checker"]) for name, task in TEXT["task"].items()}
     pairs = []
     for hack in TEXT["hack"]:
@@ -39,7 +39,7 @@ def programs_and_tests(names):
             prompt = "" if hack.get("chat") else TEXT["task"][hack["task"]]["prompt"]
             pairs.append((prompt + text, tasks[hack["task"]]))
     honest = [(task["prompt"] + task["honest"], tasks[name]) for name, task in TEXT["task"].items()]
-    return pairs + honest[: len(pairs)]
+    return pairs + honest[: len(pairs)], len(pairs)
 
 
 def told(verdicts):
@@ -53,15 +53,18 @@ def asked_of(url, judge):
 
 @pytest.mark.parametrize("names", [QUICK, pytest.param(None, marks=pytest.mark.slow)])
 def test_cheats_and_honest_code_get_the_verdicts_of_the_judge_itself(judge, served, names):
-    pairs = programs_and_tests(names)
+    pairs, attempts = programs_and_tests(names)
     pairs += [("fn f() { // \ud800 }", None), ("x" * 3_000_000, None), ("fn g() -> u8 { 1 }", None), pairs[0]]
     codes, tests = zip(*pairs, strict=True)
     remote = told(asked_of(served[1], judge).judge(codes, tests, "reward", 300))
     here = told(judge.judge(codes, tests, "reward"))
-    # What is far too long is sent in part, and told another length.
-    long = len(pairs) - 3
-    assert remote[long].status == here[long].status == "refused"
-    assert remote[:long] + remote[long + 1 :] == here[:long] + here[long + 1 :]
+    for code, theirs, ours in zip(codes, remote, here, strict=True):
+        # What is far too long is sent in part, and told another length.
+        if len(code) > client.MOST_SENT:
+            assert theirs.status == ours.status == "refused"
+        else:
+            assert theirs == ours
+    assert not any(verdict.ok for verdict in remote[:attempts])
     assert {"valid", "invalid_syntax", "refused", "tests_failed"} <= {verdict.status for verdict in here}
 
 
