@@ -1,7 +1,7 @@
 """The user's own tasks in a recipe: checked before anything is trained, kept, split by their ids, and trained on."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from tokenizers import Tokenizer
@@ -12,7 +12,7 @@ from evaluation.rust.sandbox.runner import CodeExecutionNotAllowed
 from modeling_nanochat import LoopLMForCausalLM
 from recipes.__main__ import all_recipes
 from recipes.pipeline.data_settings import DataSettings
-from recipes.pipeline.file_names import OWN_TASKS_FILE
+from recipes.pipeline.file_names import OWN_TASKS_FILE, TASKS_FILE
 from recipes.pipeline.initial_model import InitialModel
 from recipes.pipeline.run import finish
 from recipes.pipeline.run_tasks import RunTasks, check_conversations, read_run_tasks
@@ -22,6 +22,7 @@ from recipes.pipeline.stages.reinforced import Reinforced
 from recipes.pipeline.start import start
 from tests.helpers.paths import BUILTIN
 from tests.helpers.planted import CHAT
+from tests.helpers.tasks import TASK
 from tests.helpers.tiny_recipe import tiny_recipe, with_later
 from trainers.data.tasks import OwnTask
 from trainers.data.tasks.own_files import write_own_tasks
@@ -47,6 +48,19 @@ def test_a_task_stays_on_its_side_when_others_are_added(tmp_path):
     assert training < more_training and held_out < more_held_out
     assert 0.05 < len(held_out) / 200 < 0.15
     assert len(split_of(2, tmp_path)[1]) == 1
+
+
+@pytest.mark.parametrize(
+    ("splits", "held_out"),
+    [
+        (["train", "train", "held_out_family"], ["2"]),
+        (["train", "train", "held_out_family", "held_out_parameters"], ["3"]),
+    ],
+)
+def test_of_few_made_tasks_those_of_other_families_are_held_out(tmp_path, splits, held_out):
+    rows = [asdict(replace(TASK, id=str(index), split=split)) for index, split in enumerate(splits)]
+    (tmp_path / TASKS_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [task.id for task in read_run_tasks(DataSettings(tasks=96), tmp_path).held_out] == held_out
 
 
 def test_conversations_and_texts_do_not_mix(tmp_path):
