@@ -25,9 +25,13 @@ def machine() -> str:
 
 
 def documented_command(script: str) -> str:
-    """Return the command of this process for a page: the script with its arguments, in lines of 100 columns."""
+    """
+    Return the command of this process for a page: the script with its arguments, in lines of 100 columns. Of absolute
+    paths, which are those of this machine, the last part.
+    """
     lines = ["python"]
-    for word in map(shlex.quote, [f"benchmarks/{script}", *sys.argv[1:]]):
+    arguments = (Path(word).name if word.startswith("/") else word for word in sys.argv[1:])
+    for word in map(shlex.quote, [f"benchmarks/{script}", *arguments]):
         if len(lines[-1]) + 1 + len(word) <= 90:
             lines[-1] += " " + word
         else:

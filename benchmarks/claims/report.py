@@ -9,7 +9,7 @@ from typing import Any
 from reporting import Columns
 
 from claims.definitions import ELSEWHERE, REPORTED, Claim, Comparison
-from claims.settings import BASE, MODEL, SETTINGS, TRAINING
+from claims.settings import BASE, BATCH_SIZE, MODEL, SEQ_LEN, SETTINGS, TRAINING
 from evaluation.results import Interval, bootstrap
 
 
@@ -61,9 +61,19 @@ class Results:
         assert high is not None, "there are several held-out blocks"
         return max(high, *self.by_seed(ours, other)) < comparison.tolerance
 
+    def fails(self, comparison: Comparison) -> bool:
+        """Whether the whole interval, and every seed, is on the other side."""
+        ours, other = self.best(comparison.ours), self.best(comparison.other)
+        low = self.difference(ours, other).low
+        assert low is not None, "there are several held-out blocks"
+        return min(low, *self.by_seed(ours, other)) > comparison.tolerance
+
     def verdict(self, claim: Claim) -> str:
-        """Whether the first comparison of a claim supports it."""
-        return "supported here" if self.holds(claim.comparisons[0]) else "not supported here"
+        """What the first comparison of a claim says about it."""
+        first = claim.comparisons[0]
+        if self.holds(first):
+            return "supported here"
+        return "not supported here" if self.fails(first) else "not to be shown at this size"
 
 
 def signed(interval: Interval) -> str:
@@ -160,12 +170,13 @@ on {header}. Seeds {", ".join(map(str, results.seeds))}.
 
 Each claim is tested by trainings of a few minutes on two processor cores: unless the tables say
 otherwise, a ternary model of width {MODEL["hidden_size"]}, with {base["parameters"] / 1000:,.0f}k parameters
-in its blocks and a vocabulary of {MODEL["vocab_size"]:,} tokens, {base["steps"]:,} steps of 2,048 tokens of
-Rust, AdamW at {TRAINING["learning_rate"]:g}. Losses are on text that is held out, after the last loop, in
-nats per token.
+in its blocks and a vocabulary of {MODEL["vocab_size"]:,} tokens, {base["steps"]:,} steps of
+{BATCH_SIZE * SEQ_LEN:,} tokens of Rust, AdamW at {TRAINING["learning_rate"]:g}. Losses are on text that is held
+out, after the last loop, in nats per token.
 Differences are means over seeds and blocks with 95 % bootstrap intervals over the blocks. A claim is
 supported here if the interval of its first comparison, and the difference of each seed, lie on the
-claimed side. What holds for larger models this cannot tell.
+claimed side, and not supported if all of them lie on the other. If seeds disagree, trainings of this
+size do not show it. What holds for larger models this cannot tell.
 
 {summary(results, claims).markdown()}
 

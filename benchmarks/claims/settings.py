@@ -17,6 +17,7 @@ MODEL: dict[str, Any] = dict(
     exit_entropy_weight=0.1,
 )
 TRAINING: dict[str, Any] = dict(optimizer="adamw", learning_rate=2e-3)
+BATCH_SIZE, SEQ_LEN = 2, 256
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,12 @@ class Setting:
     model: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     length: float = 1.0
+
+    def setup(self, steps: int) -> dict[str, Any]:
+        """Return everything that decides about a training but its seed; `steps` are those of a setting of length 1."""
+        total = round(steps * self.length)
+        size = {"steps": total, "batch_size": BATCH_SIZE, "seq_len": SEQ_LEN}
+        return size | {"model": MODEL | dict(self.model), "training": TRAINING | dict(self.training)}
 
 
 def _shapes(streams: int, shapes: Sequence[tuple[int, int]], lengths: Sequence[int]) -> list[Setting]:

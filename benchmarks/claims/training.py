@@ -10,12 +10,10 @@ from reporting import replace_json
 from retrofit_training import Corpus, block_losses
 from transformers import DataCollatorForLanguageModeling, PrinterCallback, set_seed
 
-from claims.settings import MODEL, TRAINING, Setting
+from claims.settings import BATCH_SIZE, MODEL, SEQ_LEN, TRAINING, Setting
 from modeling_nanochat import LoopLMConfig, LoopLMForCausalLM
 from trainers.pretraining import LoopLMTrainer, pretraining_arguments, train_from
 from trainers.training_statistics import training_flops_per_token
-
-BATCH_SIZE, SEQ_LEN = 2, 256
 
 
 def file_name(name: str, seed: int) -> str:
@@ -42,19 +40,20 @@ def train(setting: Setting, seed: int, texts: Corpus, folder: Path, steps: int) 
     Returns:
         The loss on the held-out blocks after each loop (`by_loop`) and of each block after the last loop (`by_block`),
         in nats per token; `steps`; `parameters` of the blocks, without embeddings; `flops`, of training, per token;
-        and the `seconds` of processor time.
+        the `seconds` of processor time; and the `setup`.
 
     Raises:
-        ValueError: The earlier training had another number of steps.
+        ValueError: The earlier training had another number of steps, or other settings.
     """
     result = folder / file_name(setting.name, seed)
-    total = round(steps * setting.length)
+    setup = setting.setup(steps)
+    total = setup["steps"]
     if result.exists():
         earlier = json.loads(result.read_text())
-        if earlier["steps"] != total:
+        if earlier["setup"] != setup:
             raise ValueError(
-                f"--steps must be that of the results in {folder}, got {steps}, which is {total} of {result.name} "
-                f"with {earlier['steps']}: name another --output-dir"
+                f"--output-dir must hold results of the same setup, got {result} of {earlier['setup']} instead of "
+                f"{setup}: name another folder and another page"
             )
         return earlier
     started = time.process_time()
@@ -94,6 +93,7 @@ def train(setting: Setting, seed: int, texts: Corpus, folder: Path, steps: int) 
         "parameters": parameters_of(model),
         "flops": training_flops_per_token(model.config, SEQ_LEN),
         "seconds": time.process_time() - started,
+        "setup": setup,
     }
     replace_json(result, found)
     return found
