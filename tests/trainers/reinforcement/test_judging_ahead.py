@@ -81,6 +81,9 @@ def test_the_native_engine_tells_each_end_once_and_samples_the_same():
 def test_what_the_judge_raises_reaches_the_training(monkeypatch):
     monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
     tokenizer = prompts_tokenizer()
-    with closing(RustReward(workers=1)) as reward, pytest.raises(ValueError, match="row 0 must have a signature"):
+    with (
+        closing(RustReward(workers=1)) as reward,
+        pytest.raises(ValueError, match="the data set must have the columns"),
+    ):
         with JudgingAhead(reward, [{"prompt": PROMPTS[0]}], tokenizer, 1) as ahead:
             ahead.ended(0, [5])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset
-from transformers import PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from tests.helpers.paths import ROOT
@@ -83,7 +83,7 @@ def test_the_trainers_of_trl_call_the_reward_as_it_is(name, tokenizer, tmp_path)
 
 def test_the_documented_example_runs_as_it_stands_and_keeps_what_is_promised(tokenizer, tmp_path, monkeypatch, capsys):
     """On a machine without an accelerator too; only the numbers are smaller."""
-    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
+    example, _ = re.findall(r"```python\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
     for large, small in (
         ("max_steps=200", "max_steps=2, max_completion_length=4, logging_steps=1"),
         ("per_device_train_batch_size=64", "per_device_train_batch_size=16"),
@@ -101,3 +101,25 @@ def test_the_documented_example_runs_as_it_stands_and_keeps_what_is_promised(tok
     assert Path("runs/mine/metrics.png").exists()
     assert "Success: all hidden tests hold" in Path("runs/mine/samples/step_000000.html").read_text()
     assert "success (all hidden tests hold) 0%" in "".join(capsys.readouterr())
+
+
+def test_the_documented_script_of_another_trainer_takes_own_tasks(tokenizer, tmp_path, monkeypatch):
+    _, script = re.findall(r"```python\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
+    settings = "max_steps=1, per_device_train_batch_size=8, use_cpu=True, bf16=False, report_to='none'"
+    for large, small in (
+        ("HuggingFaceTB/SmolLM2-135M", "llama"),
+        ("max_completion_length=128", f"max_completion_length=4, {settings}"),
+    ):
+        assert large in script
+        script = script.replace(large, small)
+    monkeypatch.chdir(tmp_path)
+    sizes = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained("llama")
+    tokenizer.save_pretrained("llama")
+    cases = [{"stdin": "1", "expected": "1"}, {"stdin": "2", "expected": "2"}]
+    rows = [ROWS[0] | {"checker": TASK.checker, "signature": TASK.signature, "prompt": TASK.prompt}]
+    rows.append({"prompt": "fn main() {", "stdin_tests": cases})
+    Path("tasks.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    names = {}
+    exec(script, names)
+    assert "rewards/rust_success/mean" in names["trainer"].state.log_history[0]
