@@ -26,8 +26,8 @@ def machine() -> str:
 
 def documented_command(script: str) -> str:
     """
-    Return the command of this process for a page: the script with its arguments, in lines of 100 columns. Of absolute
-    paths, which are those of this machine, the last part.
+    Return the command of this process for a page: the script with its arguments, in lines of 100 columns. Absolute
+    paths, which are those of this machine, are cut to their last part.
     """
     lines = ["python"]
     arguments = (Path(word).name if word.startswith("/") else word for word in sys.argv[1:])

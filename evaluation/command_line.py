@@ -298,7 +298,7 @@ def add_compare(subcommands: "argparse._SubParsersAction[argparse.ArgumentParser
         _compare,
         help="compare results of the same benchmarks",
         description="Compares results with the first ones, problem by problem: differences with confidence intervals, "
-        "and a paired permutation test. Of folders, the benchmarks that both have.",
+        "and a paired permutation test. Folders are compared by the benchmarks that both have.",
     )
     parser.add_argument("first", type=Path, help="results file, or folder with results files")
     parser.add_argument("others", type=Path, nargs="+", metavar="other", help="results to compare with it")

@@ -80,8 +80,8 @@ def read_run_tasks(data: DataSettings, folder: Path) -> RunTasks:
     """
     Read the tasks of a run from its folder.
 
-    Of those that were made, some of known families are held out, or where there are none, those of other families. Of
-    the user's, those with a small hash of their ids are, and at least one if there are two.
+    Some made tasks of known families are held out, or those of other families where there are none. The user's tasks
+    are held out by a small hash of their ids, and at least one is if there are two.
 
     Raises:
         ValueError: A file has other rows than tasks.
@@ -91,7 +91,7 @@ def read_run_tasks(data: DataSettings, folder: Path) -> RunTasks:
     if data.tasks:
         made = split_tasks(read_tasks(folder / TASKS_FILE))
         training += made.prompts
-        # Of few tasks none may have parameters that are held out.
+        # A small number of tasks may have none with parameters that are held out.
         held_out += made.held_out or made.other_families
     if data.task_file is not None:
         own = list(read_own_tasks(str(folder / OWN_TASKS_FILE)).values())

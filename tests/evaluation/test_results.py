@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from evaluation.comparison import compare_results, differing_modes
 from evaluation.pass_at_k import pass_at_k
 from evaluation.results import Interval, Results, bootstrap, share_difference, share_interval
-from evaluation.results_folder import ResultsFolder
+from evaluation.results_folder import ResultsFolder, read_results
 
 SCORES = {f"problem {index}": index % 3 / 2 for index in range(30)}
 
@@ -184,3 +184,13 @@ def test_results_of_another_depth_are_not_replaced(tmp_path):
     with pytest.raises(ValueError, match="perplexity.json holds results of mine with num_loops 4 instead of 2, which"):
         ResultsFolder(tmp_path, {"path": "mine", "num_loops": 2}, "").check(["perplexity"])
     ResultsFolder(tmp_path, {"path": "mine", "num_loops": 2}, "").check(["humaneval_rust"])
+
+
+def test_results_beside_the_files_of_a_model_are_read_alone(tmp_path):
+    """`publish` puts them there."""
+    results().write(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "looplm"}')
+    assert [each.benchmark for each in read_results(tmp_path)] == ["humaneval_rust"]
+    (tmp_path / "perplexity.json").write_text("{")
+    with pytest.raises(ValueError, match="perplexity.json must be a results file, got no JSON"):
+        read_results(tmp_path)

@@ -57,7 +57,7 @@ def test_a_task_stays_on_its_side_when_others_are_added(tmp_path):
         (["train", "train", "held_out_family", "held_out_parameters"], ["3"]),
     ],
 )
-def test_of_few_made_tasks_those_of_other_families_are_held_out(tmp_path, splits, held_out):
+def test_made_tasks_of_other_families_are_held_out_where_known_families_have_none(tmp_path, splits, held_out):
     rows = [asdict(replace(TASK, id=str(index), split=split)) for index, split in enumerate(splits)]
     (tmp_path / TASKS_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert [task.id for task in read_run_tasks(DataSettings(tasks=96), tmp_path).held_out] == held_out

@@ -97,6 +97,13 @@ def test_a_damaged_file_is_wrong_also_under_the_published_name_or_an_unknown_one
     assert found["BENCHMARK_RESULTS.md"].status == WRONG and "notes.json" in found["BENCHMARK_RESULTS.md"].note
 
 
+def test_the_commands_of_suites_that_run_programs_give_the_consent_that_they_need(saved):
+    found = by_name(saved)
+    run = f"nanochat-ternary eval run --model {saved} --suite"
+    assert found["humaneval_rust_results.json"].command.startswith(f"HF_ALLOW_CODE_EVAL=1 {run} humaneval-rust ")
+    assert found["compilation_success_rate.json"].command.startswith(f"{run} compile-rate ")
+
+
 def test_gguf_files_that_are_left_out_are_a_gap(saved):
     found = {item.name: finding for item, finding in check_items(Subject(saved, gguf=False))}
     assert found["*.gguf"].status == MISSING and found["*.gguf"].command == "leave out --no-gguf"

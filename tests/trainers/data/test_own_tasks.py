@@ -7,13 +7,14 @@ import pytest
 
 from evaluation.rust import RustVerifier, StdinTests
 from evaluation.rust.crates.holes.hole_tests import HoleTests
+from evaluation.tables import plain_console, print_table
 from tests.helpers.hole_crates import write_crates
 from tests.helpers.paths import ROOT
 from trainers.data.__main__ import main
 from trainers.data.benchmark_problems import Benchmark, ProblemText
 from trainers.data.decontamination import Contamination
-from trainers.data.tasks.own_checks import TaskChecker
-from trainers.data.tasks.own_files import read_own_tasks, read_rows, write_own_tasks
+from trainers.data.tasks.own_checks import CheckedTasks, TaskChecker
+from trainers.data.tasks.own_files import FaultyRow, read_own_tasks, read_rows, write_own_tasks
 from trainers.data.tasks.own_task import OwnTask
 from trainers.reinforcement.rewards import RustReward
 
@@ -131,6 +132,12 @@ def test_tasks_whose_tests_cannot_judge_are_refused_each_with_its_reason(verifie
     assert {number: reason for number, reason in told.items() if expected[number] not in reason} == {}
     assert sorted(told) == [3, 4, 5, 6, 7, 8]
     assert "2 tasks accepted (2 with stdin tests), 6 refused; 1 have no solution" in checked.summary()
+
+
+def test_brackets_of_a_reason_are_shown_as_they_are(capsys):
+    reason = "the checker does not compile for fn total(values: &[i32]): #[allow(dead_code)] fn"
+    print_table(plain_console(), CheckedTasks({}, [FaultyRow("line 1", reason)]).table())
+    assert reason in capsys.readouterr().out
 
 
 def test_a_task_with_the_text_of_a_benchmark_is_refused_before_anything_runs(verifier):
