@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from typing import Any
 
 import pytest
 from claims.definitions import CLAIMS, Claim, Comparison
@@ -13,6 +14,7 @@ from reporting import documented_command, keep_results, restore_results
 from trainers.training_statistics import training_applications, training_flops_per_token
 
 BLOCKS = 12
+NO_TEXT: Any = None
 
 
 def results(losses: dict[str, tuple[float, ...]]) -> Results:
@@ -117,13 +119,13 @@ def test_results_of_another_start_are_refused_and_leave_the_folder_as_it_was(tmp
 def test_results_of_another_setup_are_refused(tmp_path):
     earlier = SETTINGS[BASE].setup(600)
     (tmp_path / file_name(BASE, 0)).write_text(json.dumps({"setup": earlier}))
-    assert train(SETTINGS[BASE], 0, None, tmp_path, 600)["setup"] == earlier
+    assert train(SETTINGS[BASE], 0, NO_TEXT, tmp_path, 600)["setup"] == earlier
     with pytest.raises(ValueError, match="--output-dir must hold results of the same setup, got .*: name another"):
-        train(SETTINGS[BASE], 0, None, tmp_path, 200)
+        train(SETTINGS[BASE], 0, NO_TEXT, tmp_path, 200)
     earlier["training"]["learning_rate"] = 1e-3
     (tmp_path / file_name(BASE, 0)).write_text(json.dumps({"setup": earlier}))
     with pytest.raises(ValueError, match="'learning_rate': 0.001"):
-        train(SETTINGS[BASE], 0, None, tmp_path, 600)
+        train(SETTINGS[BASE], 0, NO_TEXT, tmp_path, 600)
 
 
 def test_the_command_of_a_page_is_the_one_that_was_given_over_lines_of_100_columns(monkeypatch):

@@ -69,7 +69,7 @@ def tests_of_rows(
 
 def _column(name: str, columns: dict[str, Any], rows: int) -> list[str | None]:
     """Return a column of texts; a missing one has none."""
-    values = list(columns.get(name) or [None] * rows)
+    values: list[str | None] = list(columns.get(name) or [None] * rows)
     if len(values) != rows:
         raise ValueError(f"{name} must be as many as prompts, got {len(values)} and {rows}")
     for number, value in enumerate(values):

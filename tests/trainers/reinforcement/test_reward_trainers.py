@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from tests.helpers.paths import ROOT
 from tests.helpers.reinforcement import looped
 from tests.helpers.tasks import TASK
+from tests.helpers.teachers import tiny_llama
 from trainers.data.tokenizer import train_tokenizer
 from trainers.reinforcement.rewards import RustReward
 
@@ -113,8 +114,7 @@ def test_the_documented_script_of_another_trainer_takes_own_tasks(tokenizer, tmp
         assert large in script
         script = script.replace(large, small)
     monkeypatch.chdir(tmp_path)
-    sizes = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
-    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained("llama")
+    tiny_llama(len(tokenizer)).save_pretrained("llama")
     tokenizer.save_pretrained("llama")
     cases = [{"stdin": "1", "expected": "1"}, {"stdin": "2", "expected": "2"}]
     rows = [ROWS[0] | {"checker": TASK.checker, "signature": TASK.signature, "prompt": TASK.prompt}]
