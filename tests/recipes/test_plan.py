@@ -18,6 +18,7 @@ from recipes.pipeline.plan.memory import GIB, peak_memory
 from recipes.pipeline.plan.page import page
 from recipes.pipeline.plan.parallel import parallelisms
 from recipes.pipeline.plan.plan import make_plan
+from recipes.pipeline.plan.tables import needed, size
 from recipes.pipeline.plan.targets import verdicts
 from recipes.pipeline.program import find_recipe, recipe_names
 from recipes.pipeline.settings import parameters, with_settings
@@ -226,6 +227,17 @@ def test_a_speed_above_the_peak_is_not_reachable():
 
 def test_a_recipe_of_the_users_has_no_targets(tmp_path):
     assert list(verdicts(make_plan(tiny_recipe(tmp_path), "H100"))) == []
+
+
+def test_a_plan_says_that_its_gpu_was_assumed_and_which_stages_it_leaves_out(monkeypatch):
+    for module in ("gpus", "plan"):
+        monkeypatch.setattr(f"recipes.pipeline.plan.{module}.local_gpu", lambda: None)
+    laptop = find_recipe("laptop")()
+    assert "no GPU whose speed is known, so that one was assumed" in size(make_plan(laptop))
+    assert "assumed" not in size(make_plan(laptop, "H100"))
+    assert needed(make_plan(laptop)).endswith(
+        " M tokens, repetitions included. Time and memory of maxrl are not planned."
+    )
 
 
 def test_the_page_is_what_the_code_writes_now():
