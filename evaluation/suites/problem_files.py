@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx2
 from datasets import load_dataset
@@ -15,9 +15,20 @@ from huggingface_hub.utils import get_session
 
 from evaluation.text_files import read_text
 
-AnyProblem = TypeVar("AnyProblem")
 HUB_SECONDS = 5.0
 HINT = "--skip-bad-rows leaves such rows out"
+
+
+class Named(Protocol):
+    """A problem with a name."""
+
+    @property
+    def name(self) -> str:
+        """Unique in its suite."""
+        ...
+
+
+AnyProblem = TypeVar("AnyProblem", bound=Named)
 
 
 class ProblemsMissing(ValueError):
@@ -132,7 +143,10 @@ def read_lines(path: Path) -> list[str]:
 
 
 def problems_of(
-    rows: Iterable[str | dict[str, Any]], make: Callable[[dict[str, Any]], AnyProblem], name: str, skip_bad_rows: bool
+    rows: Iterable[str | dict[str, Any]],
+    make: Callable[[dict[str, Any]], AnyProblem],
+    name: str | None,
+    skip_bad_rows: bool,
 ) -> tuple[list[AnyProblem], list[BadRow]]:
     """
     Convert rows into problems.
@@ -140,7 +154,7 @@ def problems_of(
     Args:
         rows: Objects, or their JSON.
         make: Converts one row; raises `ValueError` where it holds no valid problem.
-        name: The column with the problem's name, which must be unique.
+        name: The column with the problem's name, which must be unique; None where `make` names the problems.
         skip_bad_rows: Leave out bad rows instead of raising.
 
     Returns:
@@ -158,10 +172,12 @@ def problems_of(
             row = json.loads(row) if isinstance(row, str) else row
             if not isinstance(row, dict):
                 raise ValueError(f"it must be a JSON object, got {type(row).__name__}")
-            called = text_in(row, name)
+            called = called if name is None else text_in(row, name)
+            problem = make(row)
+            called = problem.name if name is None else called
             if called in seen:
                 raise ValueError("an earlier row has this name")
-            problems.append(make(row))
+            problems.append(problem)
             seen.add(called)
         except ValueError as error:
             bad.append(BadRow(number, called, str(error)))

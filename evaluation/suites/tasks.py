@@ -1,9 +1,9 @@
 """
-Tasks: functions that a description asks for, judged by hidden test cases under the rules for rewards.
+Tasks: functions and programs that a description asks for, judged by hidden tests under the rules for rewards.
 
-The problems are the rows of `nanochat-ternary data synth --tasks`, or of the `tasks.jsonl` of a run, without those
-that models are trained on: `split` is "train" there. Own rows need `id`, `prompt`, `solution`, `signature` and
-`checker`; without a `split` all of them are problems. Beside all tasks the metrics are given for each tier.
+The problems are the rows of a file that `data.task_file` of a recipe takes, too: those of `nanochat-ternary data synth
+--tasks`, of the `tasks.jsonl` or `own_tasks.jsonl` of a run, or the user's own (`OwnTask`). Rows whose `split` is
+"train" are left out, because models are trained on them. Beside all tasks the metrics are given for each tier.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from evaluation.chat_mode import PLACE
+from evaluation.own_task import OwnTask
 from evaluation.results import Results
-from evaluation.rust import HiddenTests, RustVerifier, Verdict
+from evaluation.rust import HiddenTests, RustVerifier, StdinTests, Verdict
+from evaluation.rust.crates.holes.hole_tests import HoleTests
+from evaluation.rust.syntax.answers import extract_rust
 from evaluation.scoring import check_solutions
-from evaluation.suites.problem_files import ProblemsMissing, problems_of, read_lines, text_in
+from evaluation.settings import EvaluationSettings
+from evaluation.suites.problem_files import ProblemsMissing, problems_of, read_lines
 from evaluation.suites.program_suite import Problem, ProgramSuite
 
 TRAINED_ON = "train"
@@ -23,47 +28,58 @@ TRAINED_ON = "train"
 @dataclass(frozen=True)
 class TaskProblem(Problem):
     """
-    A function to write.
+    A function or program to write.
 
     Attributes:
         name: The task's id.
-        prompt: Description and signature, up to the open brace.
-        tests: The signature, and the cases that the prompt does not show.
-        solution: The rest of the function.
+        prompt: Description and signature, up to the open brace; of a conversation the message of the user.
+        tests: The tests, which the prompt does not show.
+        is_chat: Whether the prompt is a message, which asks for a whole program.
+        solution: The rest of the function, or a whole program; None in own rows without it.
         tier: 0 (one line) to 4 (several functions); None in own rows without it.
         split: "train", or how the task is held out; None in own rows without it.
     """
 
-    tests: HiddenTests
-    solution: str
+    tests: HiddenTests | StdinTests
+    is_chat: bool
+    solution: str | None
     tier: int | None
     split: str | None
+
+    @property
+    def opening(self) -> str:
+        return "" if self.is_chat else self.prompt
+
+    def program_of_answer(self, answer: str) -> str:
+        return extract_rust(answer) or "" if self.is_chat else super().program_of_answer(answer)
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Self:
         """Convert a row. Raises `ValueError` for a bad one."""
-        name, prompt, solution, signature, checker = (
-            text_in(row, column) for column in ("id", "prompt", "solution", "signature", "checker")
-        )
-        if not prompt.rstrip().endswith("{"):
-            raise ValueError("prompt must end with the open brace of a function")
-        tier, split = row.get("tier"), row.get("split")
-        if not isinstance(tier, int | None) or not isinstance(split, str | None):
-            raise ValueError(f"tier must be a whole number and split a text, got {tier!r} and {split!r}")
-        # A line break after the brace is the model's to write: its tokenizer may join it with the indentation.
-        opening = prompt.rstrip()
-        return cls(name, opening, HiddenTests(signature, checker), prompt[len(opening) :] + solution, tier, split)
+        task, split = OwnTask.of_row(row), row.get("split")
+        if isinstance(task.tests, HoleTests):
+            raise ValueError("tests of a crate must be given to the suite crate-holes, got them in a row of tasks")
+        if not isinstance(split, str | None):
+            raise ValueError(f"split must be a text, got {split!r}")
+        if isinstance(task.prompt, str):
+            prompt = task.prompt
+        elif len(task.prompt) == 1:
+            prompt = task.prompt[0]["content"]
+        else:
+            raise ValueError(f"messages must be one message of the user, got {len(task.prompt)}")
+        tier = None if row.get("tier") is None else task.tier
+        return cls(task.id, prompt, task.tests, task.is_chat, task.solution, tier, split)
 
 
 @dataclass(frozen=True)
 class Tasks(ProgramSuite):
-    """Held-out tasks with hidden test cases: pass@k over all tasks and over those of each tier."""
+    """Held-out tasks with hidden tests: pass@k over all tasks and over those of each tier."""
 
     problems: Sequence[TaskProblem]
 
     name = "tasks"
     benchmark = "tasks"
-    title = "Held-out tasks, by hidden test cases"
+    title = "Held-out tasks, by hidden tests"
     metric = "pass"
     rules = "reward"
 
@@ -72,19 +88,31 @@ class Tasks(ProgramSuite):
         """Return the suite with the tasks of a file that no model is trained on."""
         if path is None:
             raise ProblemsMissing(
-                f"{cls.name} needs its problems: write them with nanochat-ternary data synth --tasks, or take the "
-                f"tasks.jsonl of a run, and give them with --problems {cls.name}=FILE"
+                f"{cls.name} needs its problems: write them with nanochat-ternary data synth --tasks, take the "
+                f"tasks.jsonl of a run, or write your own (docs/tasks.md), and give them with --problems "
+                f"{cls.name}=FILE"
             )
         if not path.is_file():
             raise ValueError(f"the problems of {cls.name} must be a .jsonl or .jsonl.gz file, got {path}")
         try:
-            found, bad = problems_of(read_lines(path), TaskProblem.of, "id", skip_bad_rows)
+            found, bad = problems_of(read_lines(path), TaskProblem.of, None, skip_bad_rows)
         except ValueError as error:
             raise ValueError(f"{path} must hold tasks, one JSON object per line: {error}") from error
         problems = [problem for problem in found if problem.split != TRAINED_ON]
         if not problems:
             raise ValueError(f"{path} must hold tasks whose split is not {TRAINED_ON}, got {len(found)} that all are")
+        if len({problem.is_chat for problem in problems}) > 1:
+            raise ValueError(f"{path} must hold only prompts or only messages, got both")
         return cls(problems, left_out=tuple(map(str, bad)), source=path)
+
+    @classmethod
+    def load(cls, settings: EvaluationSettings) -> Self:
+        suite = super().load(settings)
+        if not suite.problems[0].is_chat:
+            return suite
+        if suite.chat is None:
+            raise ValueError(f"the problems of {cls.name} in {suite.source} are messages, which need --chat")
+        return replace(suite, chat=suite.chat.asking_by_default(PLACE))
 
     def check_gold(self, verifier: RustVerifier, progress: bool = False) -> None:
         """
@@ -94,15 +122,21 @@ class Tasks(ProgramSuite):
             GoldFailed: Names the tasks where that is not so.
         """
         suite = replace(self, chat=None)
-        solutions = [[problem.solution] for problem in self.problems]
-        check_solutions(self.names, suite.verify(solutions, verifier, trusted=True, progress=progress))
-        stubs = [["\n    todo!()\n}\n"] for _ in self.problems]
-        check_solutions(self.names, suite.verify(stubs, verifier, progress=progress), passes=False)
+        solved = [(problem, problem.solution) for problem in self.problems if problem.solution is not None]
+        if solved:
+            suite = replace(suite, problems=[problem for problem, _ in solved])
+            solutions = [[solution] for _, solution in solved]
+            check_solutions(suite.names, suite.verify(solutions, verifier, trusted=True, progress=progress))
+        opened = [problem for problem in self.problems if not problem.is_chat]
+        if opened:
+            suite = replace(suite, problems=opened)
+            stubs = [["\n    todo!()\n}\n"] for _ in opened]
+            check_solutions(suite.names, suite.verify(stubs, verifier, progress=progress), passes=False)
 
     def further_shares(
         self, results: Results, verdicts: Sequence[Sequence[Verdict]]
     ) -> Mapping[str, Mapping[str, float]]:
-        """Return the share of samples that compile with the signature, and each metric by tier and by split."""
+        """Return the share of samples that compile (with their signature), and each metric by tier and by split."""
         found: dict[str, Mapping[str, float]] = {
             "compiles@1": {
                 problem.name: sum(set(verdict.checks.values()) == {"ok"} for verdict in each) / len(each)

@@ -15,7 +15,7 @@ from trainers.data.benchmark_problems import load_benchmarks
 from trainers.data.decontamination import Contamination
 from trainers.data.tasks import OwnTask, Task, read_own_tasks, split_tasks
 from trainers.data.tasks.own_checks import TaskChecker
-from trainers.data.tasks.own_files import write_own_tasks
+from trainers.data.tasks.own_files import split_own_tasks, write_own_tasks
 from trainers.data.tasks.task import read_tasks
 
 console = Console(highlight=False)
@@ -80,8 +80,8 @@ def read_run_tasks(data: DataSettings, folder: Path) -> RunTasks:
     """
     Read the tasks of a run from its folder.
 
-    Some made tasks of known families are held out, or those of other families where there are none. The user's tasks
-    are held out by a small hash of their ids, and at least one is if there are two.
+    Some made tasks of known families are held out, or those of other families where there are none; of the user's
+    tasks those that `split_own_tasks` names.
 
     Raises:
         ValueError: A file has other rows than tasks.
@@ -94,10 +94,9 @@ def read_run_tasks(data: DataSettings, folder: Path) -> RunTasks:
         # A small number of tasks may have none with parameters that are held out.
         held_out += made.held_out or made.other_families
     if data.task_file is not None:
-        own = list(read_own_tasks(str(folder / OWN_TASKS_FILE)).values())
-        first = min(own, key=lambda task: task.place_in_split) if len(own) > 1 else None
-        for task in own:
-            (held_out if task.split == "held_out" or task is first else training).append(task)
+        own_training, own_held_out = split_own_tasks(list(read_own_tasks(str(folder / OWN_TASKS_FILE)).values()))
+        training += own_training
+        held_out += own_held_out
     return RunTasks(training, held_out)
 
 

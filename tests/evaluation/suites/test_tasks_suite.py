@@ -1,15 +1,21 @@
 """Held-out tasks: solutions score one and stubs zero, in all and in each tier, and no trained task is among them."""
 
 import json
+import re
 
 import pytest
 
-from evaluation.rust import RustVerifier
+from evaluation.own_task import OwnTask
+from evaluation.rust import HiddenTests, RustVerifier, StdinTests
 from evaluation.scoring import GoldFailed
 from evaluation.settings import EvaluationSettings
 from evaluation.suites.problem_files import ProblemsMissing
-from evaluation.suites.tasks import Tasks
+from evaluation.suites.tasks import TaskProblem, Tasks
+from tests.helpers.paths import ROOT
 from tests.helpers.planted import CHAT, planted, run_without_model
+from trainers.data.tasks.own_files import split_own_tasks, write_own_tasks
+
+EXAMPLES = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", (ROOT / "docs/tasks.md").read_text(), re.S)]
 
 
 def row(name, body, tier, split):
@@ -74,10 +80,56 @@ def test_a_chat_model_is_asked_for_the_same_functions(file, verifier, tmp_path):
     assert [verdict.ok for (verdict,) in verdicts] == [True, False, False]
 
 
-def test_own_rows_need_neither_tier_nor_split(tmp_path):
+def test_own_rows_need_neither_tier_nor_split_nor_solution_nor_id(tmp_path, verifier):
     path = tmp_path / "own.jsonl"
-    path.write_text("".join(json.dumps(each | {"tier": None, "split": None}) + "\n" for each in ROWS))
-    assert len(Tasks.read(path).problems) == 4
+    left_out = dict.fromkeys(("tier", "split", "solution", "id"))
+    path.write_text("".join(json.dumps(each | left_out) + "\n" for each in ROWS[:3]))
+    suite = Tasks.read(path)
+    assert len(set(suite.names)) == 3
+    suite.check_gold(verifier)
+
+
+def test_the_rows_that_the_documentation_shows_are_problems_by_their_kind(tmp_path, verifier):
+    # One row of each kind of tests, of prompts and of messages: docs/tasks.md.
+    texts = [each for each in EXAMPLES if "prompt" in each and "crate" not in each]
+    assert {type(TaskProblem.of(each).tests) for each in texts} == {HiddenTests, StdinTests}
+    suite = Tasks([TaskProblem.of(each) for each in texts])
+    suite.check_gold(verifier)
+    solved = [each for each in texts if "solution" in each]
+    verdicts = Tasks([TaskProblem.of(each) for each in solved]).verify(
+        [[each["solution"]] for each in solved], verifier
+    )
+    assert all(verdict.ok for (verdict,) in verdicts)
+    (hole,) = (each for each in EXAMPLES if "crate" in each)
+    with pytest.raises(ValueError, match="must be given to the suite crate-holes"):
+        TaskProblem.of(hole)
+
+
+def test_a_message_is_asked_as_it_is_and_answered_by_a_whole_program(tmp_path, verifier):
+    (row,) = (each for each in EXAMPLES if "messages" in each)
+    path = tmp_path / "messages.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(ValueError, match="are messages, which need --chat"):
+        Tasks.load(EvaluationSettings(problems={"tasks": path}))
+    suite = Tasks.load(EvaluationSettings(problems={"tasks": path}, chat=CHAT))
+    suite.check_gold(verifier)
+    (prompt,) = suite.prompts()
+    assert suite.chat.question(prompt.text) == row["messages"][0]["content"].strip("\n")
+    answers = [f"```rust\n{row['solution']}```", "```rust\nfn main() {}\n```", "nothing"]
+    (verdicts,) = suite.verify([answers], verifier)
+    assert [verdict.ok for verdict in verdicts] == [True, False, False]
+    path.write_text(json.dumps(row) + "\n" + json.dumps(ROWS[0]) + "\n")
+    with pytest.raises(ValueError, match="only prompts or only messages, got both"):
+        Tasks.read(path)
+
+
+def test_tasks_that_a_run_trained_on_are_no_problems(tmp_path):
+    path = tmp_path / "own_tasks.jsonl"
+    tasks = [OwnTask.of_row(ROWS[0] | {"id": str(number)}) for number in range(40)]
+    write_own_tasks(tasks, path)
+    held_out = {task.id for task in split_own_tasks(tasks)[1]}
+    assert 0 < len(held_out) < 40
+    assert set(Tasks.read(path).names) == held_out
 
 
 def test_a_solution_that_fails_is_named_before_anything_is_scored(file, verifier):
@@ -90,10 +142,11 @@ def test_a_solution_that_fails_is_named_before_anything_is_scored(file, verifier
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"prompt": "fn f();"}, "prompt must end with the open brace"),
-        ({"checker": 1}, "the column checker must be a text"),
+        ({"prompt": "fn f();"}, "prompt must end within a function"),
+        ({"checker": 1}, "checker must be a text, got int"),
         ({"signature": "fn f("}, "signature must"),
         ({"tier": "easy"}, "tier must be a whole number"),
+        ({"split": 3}, "split must be a text, got 3"),
         ({"split": "train"}, "must hold tasks whose split is not train, got 1"),
     ],
 )

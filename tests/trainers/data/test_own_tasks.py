@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from evaluation.own_task import OwnTask
 from evaluation.rust import RustVerifier, StdinTests
 from evaluation.rust.crates.holes.hole_tests import HoleTests
 from evaluation.tables import plain_console, print_table
@@ -15,7 +16,6 @@ from trainers.data.benchmark_problems import Benchmark, ProblemText
 from trainers.data.decontamination import Contamination
 from trainers.data.tasks.own_checks import CheckedTasks, TaskChecker
 from trainers.data.tasks.own_files import FaultyRow, read_own_tasks, read_rows, write_own_tasks
-from trainers.data.tasks.own_task import OwnTask
 from trainers.reinforcement.rewards import RustReward
 
 EXAMPLES = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", (ROOT / "docs/tasks.md").read_text(), re.S)]

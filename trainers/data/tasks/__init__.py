@@ -6,7 +6,7 @@ from typing import Any
 # Imported on first use: tasks are generated and loaded without PyTorch, which only measuring a model needs.
 _MODULES = {
     "HoleTask": "holes",
-    "OwnTask": "own_task",
+    "OwnTask": "own_files",
     "Solved": "measure",
     "Task": "task",
     "hole_task_prompts": "prompts",

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from evaluation.chat_mode import PLACE, ChatMode
 from evaluation.generate import Prompt, generate
 from evaluation.generation_settings import GenerationSettings
+from evaluation.own_task import OwnTask
 from evaluation.pass_at_k import pass_at_k
 from evaluation.results import Interval, share_interval
 from evaluation.rust import Verdict
@@ -17,7 +18,6 @@ from evaluation.rust.syntax.answers import extract_rust
 from evaluation.rust.syntax.completion import completed_function
 from evaluation.samples import Sample
 from evaluation.scoring import UNFINISHED, ScoringUnavailable
-from trainers.data.tasks.own_task import OwnTask
 from trainers.data.tasks.task import Task
 
 

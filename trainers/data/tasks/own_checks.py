@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from evaluation.own_task import OwnTask
 from evaluation.rust import HiddenTests, RustVerifier, StdinTests, Verdict
 from evaluation.rust.crates.holes.hole_tests import HoleTests
 from evaluation.rust.crates.holes.hole_verifier import HoleVerifier
@@ -22,7 +23,6 @@ from evaluation.rust.verifier import RUNS_OF_SOLUTIONS
 from trainers.data.decontamination import Contamination
 from trainers.data.tasks.mutants import mutants
 from trainers.data.tasks.own_files import FaultyRow
-from trainers.data.tasks.own_task import OwnTask
 from trainers.data.verify import decided
 
 MIN_REJECTED = 3

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.complete_files import complete_file
+from evaluation.own_task import FIELDS, OwnTask
 from trainers.data.sources.hub import HubSource
 from trainers.data.sources.json_lines import numbered_json_lines
-from trainers.data.tasks.own_task import FIELDS, OwnTask
 
 HUB = "hub:"
 HUB_OPTIONS = ("split", "config", "revision", "data_files")
@@ -91,10 +91,25 @@ def read_own_tasks(place: str) -> dict[str, OwnTask]:
     return dict(rows.tasks)
 
 
+def split_own_tasks(tasks: Sequence[OwnTask]) -> tuple[list[OwnTask], list[OwnTask]]:
+    """
+    Return the tasks to train on and those that are held out: by a small hash of their ids, and at least one if there
+    are two.
+    """
+    first = min(tasks, key=lambda task: task.place_in_split) if len(tasks) > 1 else None
+    training: list[OwnTask] = []
+    held_out: list[OwnTask] = []
+    for task in tasks:
+        (held_out if task.split == "held_out" or task is first else training).append(task)
+    return training, held_out
+
+
 def write_own_tasks(tasks: Sequence[OwnTask], path: Path) -> None:
-    """Write tasks as JSON lines that `read_own_tasks` reads."""
+    """Write tasks as JSON lines that `read_own_tasks` reads, each with its `split`, which the suite `tasks` reads."""
+    held_out = {task.id for task in split_own_tasks(tasks)[1]}
+    rows = [task.as_row() | {"split": "held_out" if task.id in held_out else "train"} for task in tasks]
     with complete_file(path) as partial, partial.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(task.as_row(), ensure_ascii=False) + "\n" for task in tasks)
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _numbered_rows(place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -5,8 +5,8 @@ from typing import Any
 
 from datasets import Dataset
 
+from evaluation.own_task import OwnTask
 from trainers.data.tasks.holes import HoleTask
-from trainers.data.tasks.own_task import OwnTask
 from trainers.data.tasks.task import Task
 
 INSTRUCTION = "Implement this function in Rust. Answer with one code block that contains the complete program.\n\n"

@@ -172,8 +172,9 @@ def _tests_in(given: Mapping[str, Any]) -> Tests:
         if lacks:
             raise ValueError(f"a list of tests must stand beside crate, version and function, got no {lacks[0]}")
         return HoleTests(given["crate"], given["version"], given["function"], tuple(value))
-    if not isinstance(value, str) or not isinstance(given.get("checker", ""), str):
-        raise ValueError(f"{kind} must be a text, got {type(value).__name__}")
+    for name, text in ((kind, value), ("checker", given.get("checker", ""))):
+        if not isinstance(text, str):
+            raise ValueError(f"{name} must be a text, got {type(text).__name__}")
     tests = HiddenTests(value, given.get("checker", "")) if kind == "signature" else tests_from_text(value)
     if not isinstance(tests, Tests):
         raise ValueError("tests must be hidden tests, hole tests or stdin tests, got tests to append to the code")
