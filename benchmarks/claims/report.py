@@ -124,11 +124,6 @@ def comparisons(results: Results, claim: Claim) -> Columns:
     return Columns(("Training", "minus", "Difference", "Seeds", "Claimed", "Holds"), 2, rows)
 
 
-def names_of(claim: Claim) -> list[str]:
-    """Settings of a claim, each once."""
-    return list(dict.fromkeys(name for each in claim.comparisons for name in (*each.ours, *each.other)))
-
-
 def summary(results: Results, claims: Sequence[Claim]) -> Columns:
     """One row for each claim."""
     rows = []
@@ -155,7 +150,7 @@ def write_page(results: Results, claims: Sequence[Claim], path: Path, command: s
     base = results.found[BASE, results.seeds[0]]
     sections = "\n\n".join(
         f"### {claim.name.replace('_', ' ').capitalize()}\n\n{claim.text}\n\n"
-        f"{trainings(results, names_of(claim)).markdown()}\n\n{comparisons(results, claim).markdown()}"
+        f"{trainings(results, claim.names).markdown()}\n\n{comparisons(results, claim).markdown()}"
         for claim in claims
     )
     path.write_text(f"""# Claims, tested at a small size

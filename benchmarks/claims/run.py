@@ -1,7 +1,8 @@
 """
 Test claims about looped ternary models by training small ones.
 
-    python benchmarks/claims/run.py --corpus rust_corpus.jsonl.gz --jobs 2 --report docs/claims.md
+    python benchmarks/claims/run.py --corpus rust_corpus.jsonl.gz \\
+        --programs std_doc_examples.jsonl.gz rustc_ui.jsonl.gz --jobs 2 --report docs/claims.md
 
 Every training takes a few minutes. A finished one is not repeated, and claims share trainings: `--claims` may name a
 part of them, and later calls the others. Beside the page stands a file with all results; on another machine the
@@ -20,7 +21,7 @@ sys.path[:1] = [str(ROOT), str(ROOT / "benchmarks")]
 from reporting import add_report, documented_command, keep_results, machine, new_parser, restore_results
 
 from claims.definitions import CLAIMS
-from claims.settings import SETTINGS
+from claims.settings import CORPUS, SETTINGS
 from evaluation.options import add_output_dir
 
 if __name__ == "__main__":
@@ -28,6 +29,13 @@ if __name__ == "__main__":
     parser = new_parser(__doc__)
     parser.add_argument(
         "--corpus", type=Path, required=True, help="compressed JSON lines with a column text, of Rust files"
+    )
+    parser.add_argument(
+        "--programs",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="compressed JSON lines with the columns code and edition, for the claims about programs",
     )
     parser.add_argument("--claims", nargs="+", choices=CLAIMS, default=list(CLAIMS), help="claims to test")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds of weights and order of text")
@@ -43,7 +51,8 @@ import torch
 from retrofit_training import corpus
 from rich.progress import track
 
-from claims.report import Results, names_of, summary, write_page
+from claims.programs import program_corpora
+from claims.report import Results, summary, write_page
 from claims.training import file_name, train, train_alone
 
 
@@ -52,10 +61,14 @@ def main(options: argparse.Namespace) -> None:
     for name in ("steps", "jobs"):
         if getattr(options, name) < 1:
             raise SystemExit(f"--{name} must be at least 1, got {getattr(options, name)}")
-    if not options.corpus.is_file():
-        raise SystemExit(f"--corpus must be a file, got {options.corpus}")
+    for file in (options.corpus, *options.programs):
+        if not file.is_file():
+            raise SystemExit(f"--corpus and --programs must be files, got {file}")
     claims = [CLAIMS[name] for name in options.claims]
-    names = list(dict.fromkeys(name for claim in claims for name in names_of(claim)))
+    names = list(dict.fromkeys(name for claim in claims for name in claim.names))
+    needs_programs = any(SETTINGS[name].data != CORPUS for name in names)
+    if needs_programs and not options.programs:
+        raise SystemExit("--programs must name files for the claims verified and variants; or name other --claims")
     runs = [(name, seed) for seed in options.seeds for name in names]
     if options.report is not None:
         restore_results(options.report.with_suffix(".json"), options.output_dir)
@@ -63,7 +76,10 @@ def main(options: argparse.Namespace) -> None:
     if options.list:
         print("\n".join(f"{name}, seed {seed}" for name, seed in missing) or "all trainings are finished")
         return
-    texts = corpus(options.corpus, options.output_dir / "corpus")
+    texts = {CORPUS: corpus(options.corpus, options.output_dir / "corpus")}
+    if needs_programs:
+        folder = options.output_dir / "programs"
+        texts |= program_corpora(options.programs, texts[CORPUS].tokenizer, folder)
     threads = max(1, len(psutil.Process().cpu_affinity()) // options.jobs)
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
         futures = [

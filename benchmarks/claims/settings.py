@@ -16,8 +16,12 @@ MODEL: dict[str, Any] = dict(
     ternary_group_size=64,
     exit_entropy_weight=0.1,
 )
-TRAINING: dict[str, Any] = dict(optimizer="adamw", learning_rate=2e-3)
+TRAINING: dict[str, Any] = dict(optimizer="adamw", learning_rate=1e-3)
 BATCH_SIZE, SEQ_LEN = 2, 256
+CORPUS = "corpus"
+ACCEPTED, UNFILTERED, FEW, VARIANTS = "accepted", "unfiltered", "few", "few_and_variants"
+"""Texts to train on: files of projects; programs that the compiler accepts, programs as they come, few of the accepted
+ones, and the few with their variants."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Setting:
         model: Fields of the configuration that differ from `MODEL`.
         training: Fields of the training arguments that differ from `TRAINING`.
         length: Number of steps, as a multiple of that of the others.
+        data: Text to train on.
     """
 
     name: str
@@ -38,11 +43,12 @@ class Setting:
     model: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     length: float = 1.0
+    data: str = CORPUS
 
     def setup(self, steps: int) -> dict[str, Any]:
         """Return everything that decides about a training but its seed; `steps` are those of a setting of length 1."""
         total = round(steps * self.length)
-        size = {"steps": total, "batch_size": BATCH_SIZE, "seq_len": SEQ_LEN}
+        size = {"steps": total, "batch_size": BATCH_SIZE, "seq_len": SEQ_LEN, "data": self.data}
         return size | {"model": MODEL | dict(self.model), "training": TRAINING | dict(self.training)}
 
 
@@ -75,7 +81,7 @@ def _shapes(streams: int, shapes: Sequence[tuple[int, int]], lengths: Sequence[i
 
 
 def _optimizers() -> list[Setting]:
-    adamw = [Setting(f"adamw_{rate:g}", f"AdamW, {rate:g}", training={"learning_rate": rate}) for rate in (1e-3, 4e-3)]
+    adamw = [Setting(f"adamw_{rate:g}", f"AdamW, {rate:g}", training={"learning_rate": rate}) for rate in (5e-4, 2e-3)]
     muon = [
         Setting(
             f"muon_lion_{muon:g}_{lion:g}",
@@ -114,5 +120,9 @@ SETTINGS = {
         Setting("entropy_0.5", "entropy weight 0.5", {"exit_entropy_weight": 0.5}),
         Setting("final_loss", "loss of the last loop", {"loop_loss": "final"}),
         *_optimizers(),
+        Setting("accepted", "programs that compile", data=ACCEPTED),
+        Setting("unfiltered", "all programs", data=UNFILTERED),
+        Setting("few", "few programs", data=FEW),
+        Setting("few_and_variants", "few programs and variants", data=VARIANTS),
     )
 }

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,14 @@ def configuration(setting: Setting) -> LoopLMConfig:
     return LoopLMConfig(**(MODEL | dict(setting.model)))
 
 
-def train(setting: Setting, seed: int, texts: Corpus, folder: Path, steps: int) -> dict[str, Any]:
+def train(setting: Setting, seed: int, texts: Mapping[str, Corpus], folder: Path, steps: int) -> dict[str, Any]:
     """
     Train a setting, or read what an earlier call measured. A training takes minutes, and starts over after a kill.
 
     Args:
         setting: The setting.
         seed: Seed of the weights and of the order of the text.
-        texts: Text of all trainings.
+        texts: Text by its name.
         folder: Folder of the results.
         steps: Number of steps of a setting of length 1.
 
@@ -76,16 +77,17 @@ def train(setting: Setting, seed: int, texts: Corpus, folder: Path, steps: int) 
         disable_tqdm=True,
         **(TRAINING | dict(setting.training)),
     )
+    data = texts[setting.data]
     trainer = LoopLMTrainer(
         model=model,
         args=arguments,
-        train_dataset=texts.training,
-        processing_class=texts.tokenizer,
-        data_collator=DataCollatorForLanguageModeling(texts.tokenizer, mlm=False),
+        train_dataset=data.training,
+        processing_class=data.tokenizer,
+        data_collator=DataCollatorForLanguageModeling(data.tokenizer, mlm=False),
     )
     trainer.remove_callback(PrinterCallback)
     train_from(trainer, None)
-    losses = block_losses(model, texts.held_out)
+    losses = block_losses(model, data.held_out)
     found = {
         "by_loop": losses.mean(dim=1).tolist(),
         "by_block": losses[-1].tolist(),
@@ -104,7 +106,9 @@ def parameters_of(model: LoopLMForCausalLM) -> int:
     return sum(parameter.numel() for layer in model.model.layers for parameter in layer.parameters())
 
 
-def train_alone(setting: Setting, seed: int, texts: Corpus, folder: Path, steps: int, threads: int) -> None:
+def train_alone(
+    setting: Setting, seed: int, texts: Mapping[str, Corpus], folder: Path, steps: int, threads: int
+) -> None:
     """[`train`] in a process of its own, with a number of threads."""
     torch.set_num_threads(threads)
     train(setting, seed, texts, folder, steps)

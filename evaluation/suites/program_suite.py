@@ -16,7 +16,8 @@ from evaluation.generate import Prompt, Sample, StopRule, generate, positions, t
 from evaluation.models.served_model import ServedModel
 from evaluation.repetition import is_repeating
 from evaluation.results import Results, share_interval
-from evaluation.rust import Diagnostic, HiddenTests, RustVerifier, Verdict
+from evaluation.rust import Diagnostic, RustVerifier, Verdict
+from evaluation.rust.judge.batching import Tests
 from evaluation.rust.syntax.answers import extract_rust, has_whole_block
 from evaluation.rust.syntax.completion import completed_function
 from evaluation.rust.syntax.merging import merged_program
@@ -42,13 +43,13 @@ class Problem:
     Attributes:
         name: Unique in its suite.
         prompt: Text that the model continues; ends with the open function.
-        tests: Text that is appended to the program, or the functions it must define with their hidden test cases;
-            None if it only has to compile.
+        tests: Text that is appended to the program, the functions it must define with their hidden test cases, or
+            runs of its `main`; None if it only has to compile.
     """
 
     name: str
     prompt: str
-    tests: str | HiddenTests | None
+    tests: Tests
 
     @property
     def chat_prompt(self) -> str:

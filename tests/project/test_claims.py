@@ -1,16 +1,23 @@
 """Claims about small trainings: what the intervals and seeds decide, and that compared trainings are comparable."""
 
+import gzip
 import json
+import re
 import shlex
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from claims.definitions import CLAIMS, Claim, Comparison
-from claims.report import Results, names_of, write_page
-from claims.settings import BASE, SETTINGS
+from claims.programs import program_corpora
+from claims.report import Results, write_page
+from claims.settings import ACCEPTED, BASE, FEW, SETTINGS, UNFILTERED, VARIANTS
 from claims.training import configuration, file_name, train
 from reporting import documented_command, keep_results, restore_results
 
+from tests.helpers.paths import ROOT
+from trainers.data.tokenizer import train_tokenizer
 from trainers.training_statistics import training_applications, training_flops_per_token
 
 BLOCKS = 12
@@ -61,7 +68,7 @@ def test_the_best_of_several_learning_rates_is_compared():
 
 
 def test_every_setting_is_a_model_and_part_of_a_claim():
-    used = {name for each in CLAIMS.values() for name in names_of(each)}
+    used = {name for each in CLAIMS.values() for name in each.names}
     assert used == set(SETTINGS)
     for setting in SETTINGS.values():
         configuration(setting)
@@ -84,8 +91,42 @@ def test_the_page_has_every_claim_and_training(tmp_path):
     write_page(found, claims, tmp_path / "claims.md", "python benchmarks/claims/run.py", "a machine")
     text = (tmp_path / "claims.md").read_text()
     assert all(each.text in text for each in claims)
-    assert all(SETTINGS[name].title in text for each in claims for name in names_of(each))
+    assert all(SETTINGS[name].title in text for each in claims for name in each.names)
     assert "72.5 %" in text
+
+
+@pytest.fixture
+def tokenizer():
+    return train_tokenizer(["fn main() { let mut sum: u32 = 0; sum += 1005; }"] * 20, 320, 64)
+
+
+def test_rejected_programs_are_read_only_as_they_come_and_never_held_out(tmp_path, tokenizer):
+    file = tmp_path / "programs.jsonl.gz"
+    sums = ["let mut sum: u32 = 0;" + f"sum += {number}; " * 15 for number in range(1000, 1090)]
+    codes = [*sums, *(code.replace("u32", "String") for code in sums)]
+    with gzip.open(file, "wt") as lines:
+        lines.writelines(json.dumps({"code": code, "edition": "2021"}) + "\n" for code in codes)
+    found = program_corpora([file], tokenizer, tmp_path / "programs")
+
+    def text(blocks) -> str:
+        return " ".join(tokenizer.decode(block) for block in blocks["input_ids"])
+
+    texts = {name: text(each.training) for name, each in found.items()}
+    assert ["String" in texts[name] for name in (ACCEPTED, UNFILTERED, FEW, VARIANTS)] == [False, True, False, False]
+    assert len(texts[FEW]) < len(texts[VARIANTS]) < len(texts[ACCEPTED]) < len(texts[UNFILTERED])
+    (held_out,) = {text(each.held_out) for each in found.values()}
+    numbers = set(re.findall(r"\+= (\d{4})", held_out))
+    assert "String" not in held_out and numbers
+    assert not numbers & set(re.findall(r"\+= (\d{4})", texts[ACCEPTED]))
+    file.unlink()
+    assert text(program_corpora([file], tokenizer, tmp_path / "programs")[FEW].training) == texts[FEW]
+
+
+def test_claims_about_programs_need_their_files_before_anything_is_trained(tmp_path):
+    run = [sys.executable, "benchmarks/claims/run.py", "--corpus", __file__, "--claims", "verified"]
+    found = subprocess.run([*run, "--output-dir", tmp_path], cwd=ROOT, capture_output=True, text=True)
+    assert "--programs must name files for the claims verified and variants" in found.stderr
+    assert found.returncode == 1 and not list(tmp_path.iterdir())
 
 
 def test_results_beside_a_page_are_those_of_another_machine(tmp_path):
@@ -122,9 +163,9 @@ def test_results_of_another_setup_are_refused(tmp_path):
     assert train(SETTINGS[BASE], 0, NO_TEXT, tmp_path, 600)["setup"] == earlier
     with pytest.raises(ValueError, match="--output-dir must hold results of the same setup, got .*: name another"):
         train(SETTINGS[BASE], 0, NO_TEXT, tmp_path, 200)
-    earlier["training"]["learning_rate"] = 1e-3
+    earlier["training"]["learning_rate"] = 2e-3
     (tmp_path / file_name(BASE, 0)).write_text(json.dumps({"setup": earlier}))
-    with pytest.raises(ValueError, match="'learning_rate': 0.001"):
+    with pytest.raises(ValueError, match="'learning_rate': 0.002"):
         train(SETTINGS[BASE], 0, NO_TEXT, tmp_path, 600)
 
 

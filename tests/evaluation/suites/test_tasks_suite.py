@@ -114,6 +114,7 @@ def test_a_message_is_asked_as_it_is_and_answered_by_a_whole_program(tmp_path, v
     suite = Tasks.load(EvaluationSettings(problems={"tasks": path}, chat=CHAT))
     suite.check_gold(verifier)
     (prompt,) = suite.prompts()
+    assert suite.chat is not None
     assert suite.chat.question(prompt.text) == row["messages"][0]["content"].strip("\n")
     answers = [f"```rust\n{row['solution']}```", "```rust\nfn main() {}\n```", "nothing"]
     (verdicts,) = suite.verify([answers], verifier)
