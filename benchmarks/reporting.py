@@ -13,7 +13,7 @@ from typing import Any
 from rich.table import Table
 
 from evaluation.machine import processor_name
-from evaluation.options import HelpFormatter, add_former_name
+from evaluation.options import CommandParser, HelpFormatter, add_former_name
 
 
 def machine() -> str:
@@ -41,7 +41,7 @@ def documented_command(script: str) -> str:
 
 def new_parser(doc: str) -> argparse.ArgumentParser:
     """Make the parser of a benchmark whose module has the given docstring."""
-    return argparse.ArgumentParser(description=doc.strip(), formatter_class=HelpFormatter)
+    return CommandParser(description=doc.strip(), formatter_class=HelpFormatter)
 
 
 def add_output(parser: argparse.ArgumentParser, default: str) -> None:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 Options = argparse.ArgumentParser | argparse._ArgumentGroup
 """A parser, or one of the groups in its help."""
@@ -26,6 +26,17 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         if isinstance(action.default, list):
             return text if not action.default else f"{text} (default: {' '.join(map(str, action.default))})"
         return text + " (default: %(default)s)"
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose errors are one line; a usage of all options would hide what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.error_line(message)}\n")
+
+    def error_line(self, message: str) -> str:
+        """The line for an error in the options."""
+        return f"{self.prog}: {message} (--help lists the options)"
 
 
 def _unless_absent(type: Callable[[str], Any]) -> Callable[[str], Any]:

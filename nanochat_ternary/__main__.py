@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 
 from evaluation.exit_status import exit_status
-from evaluation.options import HelpFormatter
+from evaluation.options import CommandParser, HelpFormatter
 from nanochat_ternary.commands import COMMANDS, Command, Group
 
 PROGRAM = "nanochat-ternary"
@@ -15,10 +15,14 @@ DESCRIPTION = "Train, verify, evaluate and publish ternary looped language model
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit status."""
     words = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(prog=PROGRAM, description=DESCRIPTION, formatter_class=HelpFormatter)
+    parser = CommandParser(prog=PROGRAM, description=DESCRIPTION, formatter_class=HelpFormatter)
     add_commands(parser, COMMANDS, words)
-    options = parser.parse_args(words)
-    return exit_status(" ".join([PROGRAM, *chosen(words)]), lambda: options.run(options))
+    options, unknown = parser.parse_known_args(words)
+    command = " ".join([PROGRAM, *chosen(words)])
+    if unknown:
+        parser.prog = command
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return exit_status(command, lambda: options.run(options))
 
 
 def add_commands(parser: argparse.ArgumentParser, commands: Mapping[str, Command | Group], words: list[str]) -> None:

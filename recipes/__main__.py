@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluation.exit_status import exit_status
-from evaluation.options import add_command
+from evaluation.options import CommandParser, add_command
 from evaluation.tables import print_table
 from recipes.pipeline.program import find_recipe, recipe_names
 
@@ -26,7 +26,7 @@ def all_recipes() -> "dict[str, Recipe]":
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the table; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m recipes", description=DESCRIPTION)
+    parser = CommandParser(prog="python -m recipes", description=DESCRIPTION)
     parser.parse_args(arguments)
     return exit_status(parser.prog, print_recipes)
 
@@ -49,7 +49,7 @@ def print_recipes() -> int:
     for name, recipe in recipes.items():
         total, ternary = parameters(recipe)
         table.add_row(
-            f"{name}.py",
+            name,
             f"{total / 1e6:,.1f} M",
             f"{ternary / 1e6:,.1f} M",
             recipe.model.stack_in_words(),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from evaluation.exit_status import BAD_INPUT, quiet_libraries
-from evaluation.options import add_command
+from evaluation.options import CommandParser, add_command
 from recipes.pipeline.launcher import end_run
 from recipes.pipeline.options import add_options
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from recipes.pipeline.schema import Recipe
 
 
-class OneLineParser(argparse.ArgumentParser):
+class RecipeParser(CommandParser):
     """A parser whose errors end the launcher without a traceback, as all errors of a recipe do."""
 
     def error(self, message: str) -> NoReturn:
-        end_run(f"{self.format_usage()}{self.prog}: error: {message}", BAD_INPUT)
+        end_run(self.error_line(message), BAD_INPUT)
 
 
 def main(make_recipe: "Callable[[], Recipe]", arguments: list[str] | None = None) -> None:
@@ -31,7 +31,7 @@ def main(make_recipe: "Callable[[], Recipe]", arguments: list[str] | None = None
         make_recipe: Function whose docstring describes the recipe.
         arguments: Of the command line; None takes those of this process.
     """
-    parser = OneLineParser(description=make_recipe.__doc__)
+    parser = RecipeParser(description=make_recipe.__doc__)
     add_options(parser)
     options = parser.parse_args(arguments)
     quiet_libraries()

@@ -44,6 +44,25 @@ def test_an_error_is_one_line_with_the_command(words, capsys):
     assert line.startswith(f"nanochat-ternary {words[0]}: ")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["eval", "run", "--model", "x", "--suite", "humaneval"],
+            "eval run: argument --suite: invalid choice: '",
+        ),
+        (["train", "debug", "--fast"], "train: unrecognized arguments: --fast"),
+        (["publish"], "publish: the following arguments are required: --model"),
+    ],
+)
+def test_a_faulty_option_is_one_line_with_the_command(words, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"nanochat-ternary {said}") and line.endswith("(--help lists the options)")
+
+
 def test_a_recipe_in_a_file_of_ones_own_is_trained_by_its_path(tmp_path, capsys):
     recipe = tmp_path / "mine.py"
     recipe.write_text(

@@ -23,6 +23,7 @@ from tree_sitter import Node, Parser
 
 from evaluation.complete_files import complete_file
 from evaluation.exit_status import exit_status
+from evaluation.options import CommandParser
 from evaluation.rust import RustVerifier, Verdict
 from evaluation.rust.rustc.compiler import ROOT
 from evaluation.rust.syntax.analysis import RUST
@@ -222,7 +223,7 @@ def write(rows: Iterable[dict[str, Any]], path: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Build a file of problems; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m evaluation.suites.rustc.build", description=__doc__)
+    parser = CommandParser(prog="python -m evaluation.suites.rustc.build", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("tests", type=Path, help="file of the compiler's tests, such as rust_tests_ui.jsonl.gz")
     parser.add_argument("out", type=Path, help="file to write, .jsonl.gz")

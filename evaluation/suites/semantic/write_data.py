@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from evaluation.options import CommandParser
 from evaluation.rust import RustVerifier
 from evaluation.rust.syntax.tokens import tokens
 from evaluation.suites.semantic import baselines, pairs
@@ -53,7 +54,7 @@ def _texts(corpus: Path) -> Iterator[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write `pairs.jsonl`, and with a corpus `token_counts.json`; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, help="JSON Lines, gzip, with a column text; counts are kept without it")
     given = parser.parse_args(arguments)
     found = all_pairs()

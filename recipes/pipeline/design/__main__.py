@@ -1,14 +1,14 @@
 """Write the page about the large recipes: `python -m recipes.pipeline.design --output docs/recipes.md`."""
 
-import argparse
 from pathlib import Path
 
 from evaluation.complete_files import check_new_file, complete_file
+from evaluation.options import CommandParser
 
 
 def main() -> None:
     """Write the page."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m recipes.pipeline.design",
         description="Write the page that has every key of the design document, with the setting of the recipes that "
         "has its value. An existing page is replaced.",

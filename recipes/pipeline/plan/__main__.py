@@ -1,11 +1,10 @@
 """`python -m recipes.pipeline.plan` writes the plans of the recipes on a page."""
 
-import argparse
 import sys
 from pathlib import Path
 
 from evaluation.exit_status import exit_status, quiet_libraries
-from evaluation.options import HelpFormatter
+from evaluation.options import CommandParser, HelpFormatter
 
 DESCRIPTION = "Write a page with the plans of recipes: parameters, FLOPs, memory, speed, and the design's targets."
 RECIPES = ("config_a", "config_b", "config_c", "nano")
@@ -13,7 +12,7 @@ RECIPES = ("config_a", "config_b", "config_c", "nano")
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the page; return the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m recipes.pipeline.plan", description=DESCRIPTION, formatter_class=HelpFormatter
     )
     parser.add_argument("--output", type=Path, default=Path("docs/plan.md"), help="page to write")

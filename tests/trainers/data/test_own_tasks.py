@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from rich.text import Text
 
 from evaluation.own_task import OwnTask
 from evaluation.rust import RustVerifier, StdinTests
@@ -138,6 +139,12 @@ def test_brackets_of_a_reason_are_shown_as_they_are(capsys):
     reason = "the checker does not compile for fn total(values: &[i32]): #[allow(dead_code)] fn"
     print_table(plain_console(), CheckedTasks({}, [FaultyRow("line 1", reason)]).table())
     assert reason in capsys.readouterr().out
+
+
+def test_refused_rows_are_shown_with_their_ids(file):
+    rows = read_rows(file(STDIN | {"id": "one", "tier": 7}, STDIN | {"id": 2, "solution": 3}))
+    assert [row.id for row in rows.faulty] == ["one", "2"]
+    assert list(CheckedTasks({}, rows.faulty).table().columns[1].cells) == [Text("one"), Text("2")]
 
 
 def test_a_task_with_the_text_of_a_benchmark_is_refused_before_anything_runs(verifier):

@@ -60,7 +60,7 @@ class CheckedTasks:
         """Return the accepted tasks and the refused rows, up to `MOST_SHOWN` of each."""
         table = Table("row", "task", "result", title="Tasks")
         for each in self.refused[:MOST_SHOWN]:
-            table.add_row(each.where, "", Text(f"refused: {each.reason}"))
+            table.add_row(each.where, Text(each.id), Text(f"refused: {each.reason}"))
         for where, task in list(self.accepted.items())[:MOST_SHOWN]:
             table.add_row(where, Text(task.id), "accepted" if task.solution else "accepted, without a solution")
         return table
@@ -114,8 +114,8 @@ class TaskChecker:
         finally:
             if holes is not None:
                 holes.close()
-        refused = [*faulty, *(FaultyRow(where, faults[where]) for where in tasks if where in faults)]
-        return CheckedTasks({where: task for where, task in tasks.items() if where not in faults}, refused)
+        tested = [FaultyRow(where, faults[where], task.id) for where, task in tasks.items() if where in faults]
+        return CheckedTasks({where: task for where, task in tasks.items() if where not in faults}, [*faulty, *tested])
 
     def _faults_of_texts(self, tasks: Mapping[str, OwnTask]) -> dict[str, str]:
         """Return the faults that are seen in the text."""

@@ -30,10 +30,12 @@ class FaultyRow:
     Attributes:
         where: File and line, or data set and number of the row.
         reason: The rule that it breaks.
+        id: Its `id`; "" where it has none.
     """
 
     where: str
     reason: str
+    id: str = ""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.reason}"
@@ -69,7 +71,7 @@ def read_rows(place: str) -> OwnRows:
             if task.id in ids:
                 raise ValueError(f"id must be unique, {task.id!r} is also that of {ids[task.id]}")
         except ValueError as error:
-            faulty.append(FaultyRow(where, str(error)))
+            faulty.append(FaultyRow(where, str(error), str(row.get("id") or "")))
         else:
             ids[task.id] = where
             tasks[where] = task
