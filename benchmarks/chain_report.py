@@ -3,6 +3,7 @@
 import json
 import random
 import shlex
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -161,18 +162,23 @@ class Chain:
         return Columns(("File", "MB"), 1, [[name, f"{size / 1e6:.2f}"] for name, size in sizes.items()])
 
     def times(self) -> Columns:
-        """Steps, time and speed of each stage."""
+        """Steps, time, speed and memory of each stage; "" for what is not recorded."""
         rows = []
         for stage in self.stages:
             if stage.metrics is None or not (stage.metrics / "training_time.json").exists():
                 continue
             parts = json.loads((stage.metrics / "training_time.json").read_text())
             logs, _ = read_metrics(stage.metrics)
-            tokens = [entry["tokens_per_second"] for entry in logs if "tokens_per_second" in entry]
-            speed = f"{sum(tokens) / len(tokens):,.0f}" if tokens else ""
+            speeds = []
+            for name, unit in (("tokens_per_second", 1.0), ("model_tflops", 1000.0)):
+                found = [entry[name] * unit for entry in logs if name in entry]
+                speeds.append(f"{statistics.median(found):,.0f}" if found else "")
             minutes = sum(part["seconds"] for part in parts) / 60
-            rows.append([stage.name, f"{parts[-1]['step']:,}", f"{minutes:.1f}", speed])
-        return Columns(("Stage", "Steps", "Minutes", "Tokens per second"), 1, rows)
+            peaks = [part["peak_bytes"] for part in parts if part.get("peak_bytes") is not None]
+            memory = f"{max(peaks) / 1e9:.2f}" if peaks else ""
+            rows.append([stage.name, f"{parts[-1]['step']:,}", f"{minutes:.1f}", *speeds, memory])
+        titles = ("Stage", "Steps", "Minutes", "Tokens per second", "GFLOP per second", "Peak memory, GB")
+        return Columns(titles, 1, rows)
 
     def reinforced(self) -> Columns | None:
         """Results on the held-out tasks of reinforcement learning, whose families are known; None without any."""
@@ -297,7 +303,10 @@ def write_page(chain: Chain, steps: Sequence[Step], path: Path, command: str, he
         "## Losses by depth",
         "Mean loss on held-out text of the run, in nats per token.",
         chain.losses().markdown(),
-        "## Time",
+        "## Time and memory",
+        "Tokens and FLOP per second are medians over the log; FLOP are those of the model, not of recomputation. "
+        "The peak is that of the process up to the end of the stage: of its tensors on a GPU, else all of its memory. "
+        "[plan.md](../plan.md) plans both for GPUs only.",
         chain.times().markdown(),
         "## Files and engines",
         chain.sizes().markdown(),

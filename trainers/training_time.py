@@ -1,11 +1,13 @@
-"""Time and machines of a training, added up over all calls that continued it."""
+"""Time, memory and machines of a training, over all calls that continued it."""
 
 import json
+import resource
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from transformers.trainer_callback import TrainerCallback
 
 from evaluation.complete_files import complete_file
@@ -23,11 +25,14 @@ class TimedSteps:
         step: Step of the checkpoint after them.
         seconds: Wall-clock time, with evaluations and the writing of the checkpoint.
         machine: Where they were made.
+        peak_bytes: Largest memory so far of this process: of its tensors on the GPU, else all of it. None where an
+            earlier version did not record it.
     """
 
     step: int
     seconds: float
     machine: Machine
+    peak_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,10 +95,18 @@ class TrainingTimeCallback(TrainerCallback):
         seconds, self.since = now - self.since, now
         if self.times and self.times[-1].step == state.global_step:
             seconds += self.times.pop().seconds
-        self.times.append(TimedSteps(state.global_step, round(seconds, 3), self.machine))
+        self.times.append(TimedSteps(state.global_step, round(seconds, 3), self.machine, peak_bytes()))
         if state.is_world_process_zero and self.is_known:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             _write(self.path, self.times)
+
+
+def peak_bytes() -> int:
+    """Largest memory of this process so far: of its tensors on the GPU, or where there is none, all of it."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    # The unit of ru_maxrss is KiB on Linux.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def _write(path: Path, times: Sequence[TimedSteps]) -> None:
@@ -106,6 +119,6 @@ def _kept(path: Path, step: int) -> list[TimedSteps]:
     if not path.is_file():
         return []
     read = json.loads(path.read_text())
-    times = [TimedSteps(each["step"], each["seconds"], Machine(**each["machine"])) for each in read]
+    times = [TimedSteps(**(each | {"machine": Machine(**each["machine"])})) for each in read]
     kept = [each for each in times if each.step <= step]
     return kept if kept and kept[-1].step == step else []

@@ -1,5 +1,7 @@
 """The recorded time of a training is that of the steps of its model, whenever calls were interrupted."""
 
+import json
+import resource
 from types import SimpleNamespace
 
 import pytest
@@ -59,6 +61,16 @@ def test_a_kill_while_a_checkpoint_is_written_loses_no_time_of_steps(tmp_path, c
     call(tmp_path, clock, goes_on_at, 15, 5)
     seconds = TrainingTime.read(tmp_path, 15).seconds
     assert seconds == (15 + 3 * 0.5 if goes_on_at == 5 else 15 + 2 * 0.5)
+
+
+def test_the_memory_of_the_process_is_kept_and_an_earlier_record_has_none(tmp_path, clock):
+    call(tmp_path, clock, 0, 4, 2)
+    path = tmp_path / TIMES
+    rows = json.loads(path.read_text())
+    assert all(row["peak_bytes"] >= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 9 for row in rows)
+    path.write_text(json.dumps([{name: value for name, value in row.items() if name != "peak_bytes"} for row in rows]))
+    call(tmp_path, clock, 4, 6, 2)
+    assert [row["peak_bytes"] is None for row in json.loads(path.read_text())] == [True, True, False]
 
 
 def test_a_run_that_began_without_a_record_has_no_time_and_no_machine(tmp_path, clock):
