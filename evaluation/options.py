@@ -36,7 +36,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def error_line(self, message: str) -> str:
         """The line for an error in the options."""
-        return f"{self.prog}: {message} (--help lists the options)"
+        return f"{self.prog}: {message} (see --help)"
 
 
 def _unless_absent(type: Callable[[str], Any]) -> Callable[[str], Any]:

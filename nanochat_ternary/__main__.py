@@ -50,8 +50,9 @@ def add_commands(parser: argparse.ArgumentParser, commands: Mapping[str, Command
 
 def chosen(words: list[str]) -> list[str]:
     """The names of the group and the command that a command line asks for."""
-    first = COMMANDS.get(words[0])
-    return words[:2] if isinstance(first, Group) else words[:1]
+    names = [word for word in words if not word.startswith("-")]
+    first = COMMANDS.get(names[0])
+    return names[:2] if isinstance(first, Group) else names[:1]
 
 
 if __name__ == "__main__":

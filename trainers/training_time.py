@@ -1,7 +1,6 @@
 """Time, memory and machines of a training, over all calls that continued it."""
 
 import json
-import resource
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -25,8 +24,8 @@ class TimedSteps:
         step: Step of the checkpoint after them.
         seconds: Wall-clock time, with evaluations and the writing of the checkpoint.
         machine: Where they were made.
-        peak_bytes: Largest memory so far of this process: of its tensors on the GPU, else all of it. None where an
-            earlier version did not record it.
+        peak_bytes: Largest memory so far of the first process: of its tensors on the GPU, else all of it. None where
+            an earlier version did not record it.
     """
 
     step: int
@@ -93,9 +92,11 @@ class TrainingTimeCallback(TrainerCallback):
     def _keep(self, state) -> None:
         now = time.perf_counter()
         seconds, self.since = now - self.since, now
+        peak = peak_bytes()
         if self.times and self.times[-1].step == state.global_step:
-            seconds += self.times.pop().seconds
-        self.times.append(TimedSteps(state.global_step, round(seconds, 3), self.machine, peak_bytes()))
+            former = self.times.pop()
+            seconds, peak = seconds + former.seconds, max(peak, former.peak_bytes or 0)
+        self.times.append(TimedSteps(state.global_step, round(seconds, 3), self.machine, peak))
         if state.is_world_process_zero and self.is_known:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             _write(self.path, self.times)
@@ -105,8 +106,9 @@ def peak_bytes() -> int:
     """Largest memory of this process so far: of its tensors on the GPU, or where there is none, all of it."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
-    # The unit of ru_maxrss is KiB on Linux.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    # `getrusage` would begin with the peak of the program that started this one.
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) << 10
 
 
 def _write(path: Path, times: Sequence[TimedSteps]) -> None:
@@ -119,6 +121,8 @@ def _kept(path: Path, step: int) -> list[TimedSteps]:
     if not path.is_file():
         return []
     read = json.loads(path.read_text())
-    times = [TimedSteps(**(each | {"machine": Machine(**each["machine"])})) for each in read]
+    times = [
+        TimedSteps(each["step"], each["seconds"], Machine(**each["machine"]), each.get("peak_bytes")) for each in read
+    ]
     kept = [each for each in times if each.step <= step]
     return kept if kept and kept[-1].step == step else []

@@ -159,14 +159,15 @@ CLAIMS = {
         ),
         Claim(
             "verified",
-            "Programs that the compiler accepts are better training data than programs as they come, measured on "
-            "accepted ones.",
+            "Programs that the compiler accepts are better training data than all programs, measured on accepted "
+            "ones. Here they are examples of documentation; many of the others only need unstable features.",
             "Strand-Rust-Coder",
             (_pair("accepted", "unfiltered"),),
         ),
         Claim(
             "variants",
-            "Few programs with rewritten variants of them predict better than the few alone, read several times.",
+            "A small number of programs with rewritten variants of them is better training data than the programs "
+            "alone, which are repeated for equally many steps.",
             "this project",
             (_pair("few_and_variants", "few"), _pair("few_and_variants", "accepted", 0.05)),
         ),

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from reporting import Columns
 
 from claims.definitions import ELSEWHERE, REPORTED, Claim, Comparison
 from claims.settings import BASE, BATCH_SIZE, MODEL, SEQ_LEN, SETTINGS, TRAINING
+from claims.training import configuration, parameters_of
 from evaluation.results import Interval, bootstrap
+from modeling_nanochat import LoopLMForCausalLM
 
 
 @dataclass(frozen=True)
@@ -145,9 +148,10 @@ def elsewhere() -> Columns:
     return Columns(("Claim", "Source", "Where"), 3, [[each.text, each.source, each.where] for each in ELSEWHERE])
 
 
-def write_page(results: Results, claims: Sequence[Claim], path: Path, command: str, header: str) -> None:
-    """Write the page."""
-    base = results.found[BASE, results.seeds[0]]
+def write_page(results: Results, claims: Sequence[Claim], path: Path, command: str, header: str, steps: int) -> None:
+    """Write the page; `steps` are those of a setting of length 1."""
+    with torch.device("meta"):
+        parameters = parameters_of(LoopLMForCausalLM(configuration(SETTINGS[BASE])))
     sections = "\n\n".join(
         f"### {claim.name.replace('_', ' ').capitalize()}\n\n{claim.text}\n\n"
         f"{trainings(results, claim.names).markdown()}\n\n{comparisons(results, claim).markdown()}"
@@ -164,8 +168,8 @@ Written by
 on {header}. Seeds {", ".join(map(str, results.seeds))}.
 
 Each claim is tested by trainings of a few minutes on two processor cores: unless the tables say
-otherwise, a ternary model of width {MODEL["hidden_size"]}, with {base["parameters"] / 1000:,.0f}k parameters
-in its blocks and a vocabulary of {MODEL["vocab_size"]:,} tokens, {base["steps"]:,} steps of
+otherwise, a ternary model of width {MODEL["hidden_size"]}, with {parameters / 1000:,.0f}k parameters
+in its blocks and a vocabulary of {MODEL["vocab_size"]:,} tokens, {steps:,} steps of
 {BATCH_SIZE * SEQ_LEN:,} tokens of Rust, AdamW at {TRAINING["learning_rate"]:g}. Losses are on text that is held
 out, after the last loop, in nats per token.
 Differences are means over seeds and blocks with 95 % bootstrap intervals over the blocks. A claim is

@@ -53,7 +53,7 @@ from rich.progress import track
 
 from claims.programs import program_corpora
 from claims.report import Results, summary, write_page
-from claims.training import file_name, train, train_alone
+from claims.training import finished, train, train_alone
 
 
 def main(options: argparse.Namespace) -> None:
@@ -66,37 +66,35 @@ def main(options: argparse.Namespace) -> None:
             raise SystemExit(f"--corpus and --programs must be files, got {file}")
     claims = [CLAIMS[name] for name in options.claims]
     names = list(dict.fromkeys(name for claim in claims for name in claim.names))
-    needs_programs = any(SETTINGS[name].data != CORPUS for name in names)
-    if needs_programs and not options.programs:
-        raise SystemExit("--programs must name files for the claims verified and variants; or name other --claims")
     runs = [(name, seed) for seed in options.seeds for name in names]
+    folder: Path = options.output_dir
     if options.report is not None:
-        restore_results(options.report.with_suffix(".json"), options.output_dir)
-    missing = [run for run in runs if not (options.output_dir / file_name(*run)).exists()]
+        restore_results(options.report.with_suffix(".json"), folder)
+    missing = [(name, seed) for name, seed in runs if finished(SETTINGS[name], seed, folder, options.steps) is None]
     if options.list:
         print("\n".join(f"{name}, seed {seed}" for name, seed in missing) or "all trainings are finished")
         return
-    texts = {CORPUS: corpus(options.corpus, options.output_dir / "corpus")}
+    needs_programs = any(SETTINGS[name].data != CORPUS for name, _ in missing)
+    if needs_programs and not options.programs:
+        raise SystemExit("--programs must name files for the claims verified and variants; or name other --claims")
+    texts = {CORPUS: corpus(options.corpus, folder / "corpus")}
     if needs_programs:
-        folder = options.output_dir / "programs"
-        texts |= program_corpora(options.programs, texts[CORPUS].tokenizer, folder)
+        texts |= program_corpora(options.programs, texts[CORPUS].tokenizer, folder / "programs")
     threads = max(1, len(psutil.Process().cpu_affinity()) // options.jobs)
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
         futures = [
-            pool.submit(train_alone, SETTINGS[name], seed, texts, options.output_dir, options.steps, threads)
+            pool.submit(train_alone, SETTINGS[name], seed, texts, folder, options.steps, threads)
             for name, seed in missing
         ]
         for future in track(futures, "training"):
             future.result()
-    found = {
-        (name, seed): train(SETTINGS[name], seed, texts, options.output_dir, options.steps) for name, seed in runs
-    }
+    found = {(name, seed): train(SETTINGS[name], seed, texts, folder, options.steps) for name, seed in runs}
     results = Results(found, options.seeds)
     print(summary(results, claims).markdown())
     if options.report is not None:
         header = f"{machine()}, torch {torch.__version__}, {options.jobs} at a time"
-        write_page(results, claims, options.report, documented_command("claims/run.py"), header)
-        keep_results(options.output_dir, ["*_seed_*.json"], options.report.with_suffix(".json"))
+        write_page(results, claims, options.report, documented_command("claims/run.py"), header, options.steps)
+        keep_results(folder, ["*_seed_*.json"], options.report.with_suffix(".json"))
 
 
 if __name__ == "__main__":

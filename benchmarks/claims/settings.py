@@ -20,8 +20,8 @@ TRAINING: dict[str, Any] = dict(optimizer="adamw", learning_rate=1e-3)
 BATCH_SIZE, SEQ_LEN = 2, 256
 CORPUS = "corpus"
 ACCEPTED, UNFILTERED, FEW, VARIANTS = "accepted", "unfiltered", "few", "few_and_variants"
-"""Texts to train on: files of projects; programs that the compiler accepts, programs as they come, few of the accepted
-ones, and the few with their variants."""
+"""Texts to train on: files of projects; programs that the compiler accepts, all programs, a small number of the
+accepted ones, and these with their variants."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ SETTINGS = {
         *_optimizers(),
         Setting("accepted", "programs that compile", data=ACCEPTED),
         Setting("unfiltered", "all programs", data=UNFILTERED),
-        Setting("few", "few programs", data=FEW),
-        Setting("few_and_variants", "few programs and variants", data=VARIANTS),
+        Setting("few", "an eighth of the programs that compile", data=FEW),
+        Setting("few_and_variants", "this eighth and variants of it", data=VARIANTS),
     )
 }

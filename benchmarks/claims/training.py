@@ -27,6 +27,25 @@ def configuration(setting: Setting) -> LoopLMConfig:
     return LoopLMConfig(**(MODEL | dict(setting.model)))
 
 
+def finished(setting: Setting, seed: int, folder: Path, steps: int) -> dict[str, Any] | None:
+    """
+    Return the results of an earlier training, or None.
+
+    Raises:
+        ValueError: They are of another number of steps, or of other settings.
+    """
+    result = folder / file_name(setting.name, seed)
+    if not result.exists():
+        return None
+    earlier = json.loads(result.read_text())
+    if earlier["setup"] != setting.setup(steps):
+        raise ValueError(
+            f"--output-dir must hold results of the same setup, got {result} of {earlier['setup']} instead of "
+            f"{setting.setup(steps)}: name another folder and another page"
+        )
+    return earlier
+
+
 def train(setting: Setting, seed: int, texts: Mapping[str, Corpus], folder: Path, steps: int) -> dict[str, Any]:
     """
     Train a setting, or read what an earlier call measured. A training takes minutes, and starts over after a kill.
@@ -46,17 +65,12 @@ def train(setting: Setting, seed: int, texts: Mapping[str, Corpus], folder: Path
     Raises:
         ValueError: The earlier training had another number of steps, or other settings.
     """
+    earlier = finished(setting, seed, folder, steps)
+    if earlier is not None:
+        return earlier
     result = folder / file_name(setting.name, seed)
     setup = setting.setup(steps)
     total = setup["steps"]
-    if result.exists():
-        earlier = json.loads(result.read_text())
-        if earlier["setup"] != setup:
-            raise ValueError(
-                f"--output-dir must hold results of the same setup, got {result} of {earlier['setup']} instead of "
-                f"{setup}: name another folder and another page"
-            )
-        return earlier
     started = time.process_time()
     set_seed(seed)
     model = LoopLMForCausalLM(configuration(setting))

@@ -172,9 +172,10 @@ def problems_of(
             row = json.loads(row) if isinstance(row, str) else row
             if not isinstance(row, dict):
                 raise ValueError(f"it must be a JSON object, got {type(row).__name__}")
-            called = called if name is None else text_in(row, name)
+            named = str(row.get("id", called))
+            called = named if name is None else text_in(row, name)
             problem = make(row)
-            called = problem.name if name is None else called
+            called = called if name is not None else problem.name
             if called in seen:
                 raise ValueError("an earlier row has this name")
             problems.append(problem)

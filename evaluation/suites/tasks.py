@@ -17,7 +17,7 @@ from evaluation.results import Results
 from evaluation.rust import HiddenTests, RustVerifier, StdinTests, Verdict
 from evaluation.rust.crates.holes.hole_tests import HoleTests
 from evaluation.rust.syntax.answers import extract_rust
-from evaluation.scoring import check_solutions
+from evaluation.scoring import GoldFailed, check_solutions, verify_samples
 from evaluation.settings import EvaluationSettings
 from evaluation.suites.problem_files import ProblemsMissing, problems_of, read_lines
 from evaluation.suites.program_suite import Problem, ProgramSuite
@@ -58,7 +58,10 @@ class TaskProblem(Problem):
         """Convert a row. Raises `ValueError` for a bad one."""
         task, split = OwnTask.of_row(row), row.get("split")
         if isinstance(task.tests, HoleTests):
-            raise ValueError("tests of a crate must be given to the suite crate-holes, got them in a row of tasks")
+            raise ValueError(
+                "tests must be hidden tests or stdin tests, got those of a crate: the suite crate-holes takes rows of "
+                "nanochat-ternary data holes"
+            )
         if not isinstance(split, str | None):
             raise ValueError(f"split must be a text, got {split!r}")
         if isinstance(task.prompt, str):
@@ -68,7 +71,7 @@ class TaskProblem(Problem):
         else:
             raise ValueError(f"messages must be one message of the user, got {len(task.prompt)}")
         tier = None if row.get("tier") is None else task.tier
-        return cls(task.id, prompt, task.tests, task.is_chat, task.solution, tier, split)
+        return cls(task.id, prompt, task.tests, task.is_chat, task.solution, tier, split or None)
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,10 @@ class Tasks(ProgramSuite):
             raise ValueError(f"{path} must hold tasks, one JSON object per line: {error}") from error
         problems = [problem for problem in found if problem.split != TRAINED_ON]
         if not problems:
-            raise ValueError(f"{path} must hold tasks whose split is not {TRAINED_ON}, got {len(found)} that all are")
+            raise ValueError(
+                f"{path} must hold tasks whose split is not {TRAINED_ON}, got {len(found)} that all are: without the "
+                "column split, all tasks are measured"
+            )
         if len({problem.is_chat for problem in problems}) > 1:
             raise ValueError(f"{path} must hold only prompts or only messages, got both")
         return cls(problems, left_out=tuple(map(str, bad)), source=path)
@@ -116,22 +122,36 @@ class Tasks(ProgramSuite):
 
     def check_gold(self, verifier: RustVerifier, progress: bool = False) -> None:
         """
-        Check that every solution passes, and that `todo!()` does not.
+        Check that tests compile, that every solution passes, and that an empty answer does not.
 
         Raises:
             GoldFailed: Names the tasks where that is not so.
         """
+        self._check_tests(verifier)
         suite = replace(self, chat=None)
         solved = [(problem, problem.solution) for problem in self.problems if problem.solution is not None]
         if solved:
             suite = replace(suite, problems=[problem for problem, _ in solved])
             solutions = [[solution] for _, solution in solved]
             check_solutions(suite.names, suite.verify(solutions, verifier, trusted=True, progress=progress))
-        opened = [problem for problem in self.problems if not problem.is_chat]
-        if opened:
-            suite = replace(suite, problems=opened)
-            stubs = [["\n    todo!()\n}\n"] for _ in opened]
-            check_solutions(suite.names, suite.verify(stubs, verifier, progress=progress), passes=False)
+        empty = [["fn main() {}" if problem.is_chat else f"{problem.prompt}}}"] for problem in self.problems]
+        # The rules for rewards would refuse an empty answer, whatever the tests say about it.
+        verdicts = verify_samples(verifier, empty, [problem.tests for problem in self.problems], progress=progress)
+        check_solutions(self.names, verdicts, passes=False)
+
+    def _check_tests(self, verifier: RustVerifier) -> None:
+        """Raise `GoldFailed` with the tasks whose hidden tests do not compile."""
+        hidden = {problem.name: problem.tests for problem in self.problems if isinstance(problem.tests, HiddenTests)}
+        try:
+            verifier.check_tests(list(hidden.values()))
+        except ValueError:
+            faults: dict[str, str] = {}
+            for name, tests in hidden.items():
+                try:
+                    verifier.check_tests([tests])
+                except ValueError as error:
+                    faults[name] = str(error)
+            raise GoldFailed("tests do not compile", faults) from None
 
     def further_shares(
         self, results: Results, verdicts: Sequence[Sequence[Verdict]]

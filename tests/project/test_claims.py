@@ -88,7 +88,7 @@ def test_trainings_that_are_called_equal_are_equal():
 def test_the_page_has_every_claim_and_training(tmp_path):
     found = results({name: (2.0 + 0.01 * index, 2.0) for index, name in enumerate(SETTINGS)})
     claims = [CLAIMS[name] for name in ("residual_streams", "muon_lion")]
-    write_page(found, claims, tmp_path / "claims.md", "python benchmarks/claims/run.py", "a machine")
+    write_page(found, claims, tmp_path / "claims.md", "python benchmarks/claims/run.py", "a machine", 600)
     text = (tmp_path / "claims.md").read_text()
     assert all(each.text in text for each in claims)
     assert all(SETTINGS[name].title in text for each in claims for name in each.names)
@@ -97,15 +97,20 @@ def test_the_page_has_every_claim_and_training(tmp_path):
 
 @pytest.fixture
 def tokenizer():
-    return train_tokenizer(["fn main() { let mut sum: u32 = 0; sum += 1005; }"] * 20, 320, 64)
+    return train_tokenizer(["fn main() { let mut sum1005: u32 = 0; sum1005 += 1; }"] * 20, 320, 64)
 
 
 def test_rejected_programs_are_read_only_as_they_come_and_never_held_out(tmp_path, tokenizer):
     file = tmp_path / "programs.jsonl.gz"
-    sums = ["let mut sum: u32 = 0;" + f"sum += {number}; " * 15 for number in range(1000, 1090)]
+    sums = [f"let mut sum{number}: u32 = 0;" + f"sum{number} += 1; " * 15 for number in range(1000, 1090)]
     codes = [*sums, *(code.replace("u32", "String") for code in sums)]
     with gzip.open(file, "wt") as lines:
-        lines.writelines(json.dumps({"code": code, "edition": "2021"}) + "\n" for code in codes)
+        pages = [f"chapter {index // 3}#{index}" for index in range(len(codes))]
+        rows = [{"code": code, "edition": "2021", "id": page} for code, page in zip(codes, pages, strict=True)]
+        # tree-sitter cannot read it, and a repetition with another type of number is left out.
+        rows.append(rows[0] | {"code": "trait A {}\nfn f() -> Box<dyn A + use<>> { todo!() }"})
+        rows += [row | {"code": row["code"].replace("u32", "u64"), "id": "other"} for row in rows[:-1]]
+        lines.writelines(json.dumps(row) + "\n" for row in rows)
     found = program_corpora([file], tokenizer, tmp_path / "programs")
 
     def text(blocks) -> str:
@@ -115,11 +120,14 @@ def test_rejected_programs_are_read_only_as_they_come_and_never_held_out(tmp_pat
     assert ["String" in texts[name] for name in (ACCEPTED, UNFILTERED, FEW, VARIANTS)] == [False, True, False, False]
     assert len(texts[FEW]) < len(texts[VARIANTS]) < len(texts[ACCEPTED]) < len(texts[UNFILTERED])
     (held_out,) = {text(each.held_out) for each in found.values()}
-    numbers = set(re.findall(r"\+= (\d{4})", held_out))
+    numbers = set(re.findall(r"sum(\d{4}) \+=", held_out))
     assert "String" not in held_out and numbers
-    assert not numbers & set(re.findall(r"\+= (\d{4})", texts[ACCEPTED]))
-    file.unlink()
+    assert not numbers & set(re.findall(r"sum(\d{4}) \+=", texts[ACCEPTED]))
+    assert all("u64" not in each for each in texts.values())
     assert text(program_corpora([file], tokenizer, tmp_path / "programs")[FEW].training) == texts[FEW]
+    file.write_bytes(gzip.compress(b""))
+    with pytest.raises(ValueError, match="must hold programs of the same files and tokenizer"):
+        program_corpora([file], tokenizer, tmp_path / "programs")
 
 
 def test_claims_about_programs_need_their_files_before_anything_is_trained(tmp_path):

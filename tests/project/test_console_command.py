@@ -60,7 +60,7 @@ def test_a_faulty_option_is_one_line_with_the_command(words, said, capsys):
         main(words)
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"nanochat-ternary {said}") and line.endswith("(--help lists the options)")
+    assert line.startswith(f"nanochat-ternary {said}") and line.endswith("(see --help)")
 
 
 def test_a_recipe_in_a_file_of_ones_own_is_trained_by_its_path(tmp_path, capsys):

@@ -2,7 +2,8 @@
 Merging of a benchmark problem, which ends with an open function, and the code of an answer into one crate.
 
 An answer may repeat the function or have only its body, add imports and helpers before or after it, and add a `main`
-and tests. Names defined in both are taken from the answer; `main` and tests are taken from the benchmark.
+and tests. Names defined in both are taken from the answer; tests, and a `main` that is not asked for, are taken from
+the benchmark.
 """
 
 from collections.abc import Iterator, Sequence
@@ -48,7 +49,8 @@ def merged_program(opening: str, code: str, tests: str = "") -> str:
         signature = _encoded(opening)[start:].decode("utf-8", "surrogatepass")
         # A line comment at the end must not swallow the brace.
         code = signature + code + ("\n}\n" if completed_function(signature, code) is None else "\n")
-    program = _without_tests(code, tests)
+    reserved = set().union(*map(_defined, _items(tests)), set() if _name(function) == "main" else {("value", "main")})
+    program = _without_tests(code, reserved)
     defined = set().union(*map(_defined, _items(program)))
     # The problem comes after the answer, whose inner attributes must come first.
     return "\n".join([program.rstrip(), *filter(None, (_kept(item, defined) for item in problem))]) + "\n"
@@ -92,9 +94,8 @@ def _kept(item: Node, defined: set[tuple[str, str]]) -> str:
     return "" if names & defined else "\n".join([*attached, _text(item)])
 
 
-def _without_tests(code: str, tests: str) -> str:
-    """Return the code without `main`, tests, and items that the benchmark's tests define."""
-    reserved = set().union(*map(_defined, _items(tests)), {("value", "main")})
+def _without_tests(code: str, reserved: set[tuple[str, str]]) -> str:
+    """Return the code without tests and without the items of these namespaces and names."""
     edits: list[tuple[int, int, str]] = []
     for item in _items(code):
         attached = _attached(item)

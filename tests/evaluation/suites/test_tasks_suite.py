@@ -101,8 +101,30 @@ def test_the_rows_that_the_documentation_shows_are_problems_by_their_kind(tmp_pa
     )
     assert all(verdict.ok for (verdict,) in verdicts)
     (hole,) = (each for each in EXAMPLES if "crate" in each)
-    with pytest.raises(ValueError, match="must be given to the suite crate-holes"):
+    with pytest.raises(ValueError, match="the suite crate-holes takes rows of"):
         TaskProblem.of(hole)
+
+
+def test_a_chat_model_may_answer_a_program_that_reads_its_input_with_a_whole_program_or_its_body(verifier):
+    row = next(each for each in EXAMPLES if "prompt" in each and "stdin_tests" in each)
+    suite = Tasks([TaskProblem.of(row)], chat=CHAT)
+    answers = [row["prompt"] + row["solution"], row["solution"], "fn main() {}"]
+    (verdicts,) = suite.verify([[f"```rust\n{answer}\n```" for answer in answers]], verifier)
+    assert [verdict.ok for verdict in verdicts] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("checker", "said"),
+    [
+        ('check!(first(1) == "x");', r"tests do not compile .*broken \(checker must compile"),
+        ("check!(first(1) == first(1)); check!(true);", r"known faulty solutions pass .*broken"),
+    ],
+)
+def test_tests_that_cannot_judge_are_named_before_anything_is_sampled(verifier, checker, said):
+    row = {"id": "broken", "prompt": "fn first(a: u32) -> () {", "signature": "fn first(a: u32);", "checker": checker}
+    suite = Tasks([TaskProblem.of(ROWS[0]), TaskProblem.of(row)])
+    with pytest.raises(GoldFailed, match=said):
+        suite.check_gold(verifier)
 
 
 def test_a_message_is_asked_as_it_is_and_answered_by_a_whole_program(tmp_path, verifier):
@@ -131,6 +153,15 @@ def test_tasks_that_a_run_trained_on_are_no_problems(tmp_path):
     held_out = {task.id for task in split_own_tasks(tasks)[1]}
     assert 0 < len(held_out) < 40
     assert set(Tasks.read(path).names) == held_out
+
+
+def test_a_bad_row_is_named_by_its_id_and_can_be_left_out(tmp_path):
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in (ROWS[0], ROWS[1] | {"tier": 9})))
+    with pytest.raises(ValueError, match=r"row 2 \(second\): tier must be"):
+        Tasks.read(path)
+    suite = Tasks.read(path, skip_bad_rows=True)
+    assert suite.names == ["first"] and suite.left_out[0].startswith("row 2 (second): tier")
 
 
 def test_a_solution_that_fails_is_named_before_anything_is_scored(file, verifier):

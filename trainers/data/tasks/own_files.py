@@ -71,7 +71,7 @@ def read_rows(place: str) -> OwnRows:
             if task.id in ids:
                 raise ValueError(f"id must be unique, {task.id!r} is also that of {ids[task.id]}")
         except ValueError as error:
-            faulty.append(FaultyRow(where, str(error), str(row.get("id") or "")))
+            faulty.append(FaultyRow(where, str(error), "" if row.get("id") is None else str(row["id"])))
         else:
             ids[task.id] = where
             tasks[where] = task
