@@ -146,7 +146,21 @@ class Chain:
             cells = [cells[place] for _, cells in found.rows]
             count = next(f"{cell.count:,}" for cell in cells if cell is not None)
             rows.append([benchmark, metric, count, *map(_words, cells)])
+        rows += self._tasks_in_parts()
         return Columns(("Suite", "Metric", "Problems", *(name for name, _ in found.rows)), 2, rows)
+
+    def _tasks_in_parts(self) -> Iterator[list[str]]:
+        """Rows of the solved tasks of each tier, and of those with other parameters and of other families."""
+        runs = list(self.runs())
+        by_run = [next((each for each in run.results if each.benchmark == "tasks"), None) for run in runs]
+        names = {name: None for each in by_run if each is not None for name in each.metrics}
+        for name in sorted(name for name in names if name.startswith("pass@1, ")):
+            cells = [
+                None if each is None else Cell(each.metrics[name], len(each.per_problem[name]), each.unit, True)
+                for each in by_run
+            ]
+            count = next(f"{cell.count:,}" for cell in cells if cell is not None)
+            yield ["tasks", name, count, *map(_words, cells)]
 
     def losses(self) -> Columns:
         """Loss on the run's held-out text after every loop, by stage."""
