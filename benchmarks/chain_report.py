@@ -146,7 +146,7 @@ class Chain:
             cells = [cells[place] for _, cells in found.rows]
             count = next(f"{cell.count:,}" for cell in cells if cell is not None)
             rows.append([benchmark, metric, count, *map(_words, cells)])
-        rows += self._tasks_in_parts()
+        rows += (row for row in self._tasks_in_parts() if (row[0], row[1]) not in found.columns)
         return Columns(("Suite", "Metric", "Problems", *(name for name, _ in found.rows)), 2, rows)
 
     def _tasks_in_parts(self) -> Iterator[list[str]]:
