@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer as GGUF metadata (llama.cpp's tokenizer model "gpt2", pre-tokenizer "gpt-2")."""
+"""A byte-level BPE tokenizer as GGUF metadata (llama.cpp's tokenizer model "gpt2", with its pre-tokenizer)."""
 
 import json
 
@@ -15,11 +15,11 @@ def tokenizer_metadata(tokenizer: PreTrainedTokenizerFast, config: LoopLMConfig)
     get unused tokens, because llama.cpp requires a token for every row.
 
     Raises:
-        ValueError: The tokenizer is not byte-level BPE with the pre-tokenizer of GPT-2, has more tokens than the
-            model, or has another bos, eos or pad token than the model.
+        ValueError: The tokenizer is not byte-level BPE with the pre-tokenizer of GPT-2 or of SmolLM, has more tokens
+            than the model, or has another bos, eos or pad token than the model.
     """
     state = json.loads(tokenizer.backend_tokenizer.to_str())
-    _check_kind(state)
+    words = _kind_of_words(state)
     vocabulary = tokenizer.get_vocab()
     if max(vocabulary.values()) >= config.vocab_size:
         raise ValueError(
@@ -54,7 +54,7 @@ def tokenizer_metadata(tokenizer: PreTrainedTokenizerFast, config: LoopLMConfig)
 
     metadata = {
         "tokenizer.ggml.model": "gpt2",
-        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.pre": words,
         "tokenizer.ggml.tokens": tokens,
         "tokenizer.ggml.token_type": types,
         "tokenizer.ggml.merges": merges,
@@ -91,9 +91,18 @@ def tokenizer_metadata(tokenizer: PreTrainedTokenizerFast, config: LoopLMConfig)
     return metadata
 
 
-def _check_kind(state: dict) -> None:
-    """Raise ValueError unless the tokenizer does what llama.cpp does for "gpt-2"."""
+def _kind_of_words(state: dict) -> str:
+    """
+    Return llama.cpp's name for how the tokenizer splits text: "gpt-2", or "smollm" with each digit for itself.
+
+    Raises:
+        ValueError: llama.cpp would make other tokens.
+    """
     model, splitting = state["model"], state["pre_tokenizer"] or {}
+    parts = splitting["pretokenizers"] if splitting.get("type") == "Sequence" else [splitting]
+    splits_digits = len(parts) == 2 and parts[0] == {"type": "Digits", "individual_digits": True}
+    if splits_digits:
+        splitting = parts[1]
     found = {
         "model.type": model["type"],
         "normalizer": state["normalizer"],
@@ -118,8 +127,10 @@ def _check_kind(state: dict) -> None:
         if value != needed[field]:
             raise ValueError(
                 f"tokenizer: {field} must be {needed[field]!r}, got {value!r}: only byte-level BPE with the "
-                "pre-tokenizer of GPT-2 can be exported, such as trainers.data.tokenizer.train_tokenizer makes"
+                "pre-tokenizer of GPT-2, as trainers.data.tokenizer.train_tokenizer makes it, or of SmolLM can be "
+                "exported"
             )
+    return "smollm" if splits_digits else "gpt-2"
 
 
 def _adds_bos(tokenizer: PreTrainedTokenizerFast) -> bool:

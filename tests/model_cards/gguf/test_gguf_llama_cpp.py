@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 import torch
+from tokenizers import pre_tokenizers
 
 from model_cards.checkpoint import LoopLMCheckpoint
 from model_cards.gguf.blocks import FORMATS
@@ -14,6 +15,7 @@ from model_cards.gguf.export import export_gguf
 from model_cards.gguf.verify import LISTED_TOKENS, TEXTS, Agreement, LlamaCpp, divergence, verify_gguf
 from tests.helpers.gguf_faults import FAULTS, RUST, patched, trained_model
 from tests.helpers.gguf_models import TOKENIZER, gguf_model
+from trainers.data.tokenizer import train_tokenizer
 
 PROMPTS = ("fn main() {\n    let mut total = 0;\n    for i in 0..10 {", "pub struct Größe<'a>(&'a str); // 日本 🦀")
 
@@ -176,6 +178,20 @@ def test_ids_are_equal_on_rust_and_unicode_and_special_tokens(tmp_path):
     with LlamaCpp(file.path) as engine:
         for text in (*TEXTS, "fn f() {}<|eos|>", "<|pad|>a<|bos|>"):
             assert engine.tokenize(text) == TOKENIZER(text)["input_ids"], text
+
+
+def test_ids_are_equal_where_each_digit_is_a_word_as_in_smollm2(tmp_path):
+    tokenizer = train_tokenizer([RUST.read_text()], len(TOKENIZER), 64)
+    words = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(True), words])
+    file = export_gguf(LoopLMCheckpoint.from_model(gguf_model()), tokenizer, tmp_path / "model.gguf", type="q8_0")
+    differing = 0
+    with LlamaCpp(file.path) as engine:
+        for text in (*TEXTS, RUST.read_text(), "for i in 10..=255 {\n    3\n}", "x = 1.5e10; // 64  bits", "½ ٣ ²1"):
+            ids = tokenizer(text)["input_ids"]
+            assert engine.tokenize(text) == ids, text
+            differing += ids != TOKENIZER(text)["input_ids"]
+    assert differing
 
 
 def test_a_file_that_llama_cpp_cannot_load_is_a_clear_error(tmp_path):

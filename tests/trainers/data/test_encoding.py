@@ -24,6 +24,15 @@ def tokenizer():
     return train_tokenizer(TEXTS, 400, 64)
 
 
+@pytest.fixture(scope="module")
+def digits():
+    """A tokenizer with each digit for itself, as that of SmolLM2."""
+    tokenizer = train_tokenizer(TEXTS, 400, 64)
+    words = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(True), words])
+    return tokenizer
+
+
 def ids_of(tokenizer, texts):
     settings = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
     return [tokenizer(text, **settings)["input_ids"] for text in texts]
@@ -36,8 +45,9 @@ def encoded(tokenizer, texts):
 
 @settings(max_examples=300)
 @given(st.lists(st.one_of(st.lists(CORNERS, max_size=12).map("".join), st.text(max_size=30)), max_size=4))
-def test_any_text_has_the_tokenizers_ids(tokenizer, texts):
+def test_any_text_has_the_tokenizers_ids(tokenizer, digits, texts):
     assert encoded(tokenizer, texts) == ids_of(tokenizer, texts)
+    assert encoded(digits, texts) == ids_of(digits, texts)
 
 
 def test_programs_have_the_tokenizers_ids_though_words_are_forgotten(tokenizer, monkeypatch):
