@@ -30,9 +30,9 @@ class TextEncoder:
     """
     Encoder with the token ids of a tokenizer, several times as fast, because most words of a program are repeated.
 
-    This holds for byte-level BPE with the pre-tokenization of GPT-2, as of [`train_tokenizer`], or of SmolLM. Words are
-    split in Python where the text is ASCII, and the tokenizer encodes new words and lines with other characters. Any
-    other tokenizer encodes whole texts.
+    This holds for byte-level BPE with the pre-tokenization of GPT-2, as of [`train_tokenizer`], or of SmolLM. Text in
+    ASCII is split into words in Python, and the tokenizer encodes new words and lines with other characters. Any other
+    tokenizer encodes whole texts.
 
     Args:
         tokenizer: Tokenizer with a bos and an eos token.
