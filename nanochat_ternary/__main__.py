@@ -17,12 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     parser = CommandParser(prog=PROGRAM, description=DESCRIPTION, formatter_class=HelpFormatter)
     add_commands(parser, COMMANDS, words)
-    options, unknown = parser.parse_known_args(words)
-    command = " ".join([PROGRAM, *chosen(words)])
-    if unknown:
-        parser.prog = command
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    return exit_status(command, lambda: options.run(options))
+    options = parser.parse_args(words)
+    return exit_status(" ".join([PROGRAM, *chosen(words)]), lambda: options.run(options))
 
 
 def add_commands(parser: argparse.ArgumentParser, commands: Mapping[str, Command | Group], words: list[str]) -> None:
@@ -50,9 +46,8 @@ def add_commands(parser: argparse.ArgumentParser, commands: Mapping[str, Command
 
 def chosen(words: list[str]) -> list[str]:
     """The names of the group and the command that a command line asks for."""
-    names = [word for word in words if not word.startswith("-")]
-    first = COMMANDS.get(names[0])
-    return names[:2] if isinstance(first, Group) else names[:1]
+    first = COMMANDS.get(words[0])
+    return words[:2] if isinstance(first, Group) else words[:1]
 
 
 if __name__ == "__main__":

@@ -151,7 +151,8 @@ class Tasks(ProgramSuite):
                     verifier.check_tests([tests])
                 except ValueError as error:
                     faults[name] = str(error)
-            raise GoldFailed("tests do not compile", faults) from None
+            if faults:
+                raise GoldFailed("tests do not compile", faults) from None
 
     def further_shares(
         self, results: Results, verdicts: Sequence[Sequence[Verdict]]
