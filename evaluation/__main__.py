@@ -4,13 +4,13 @@ import sys
 
 from evaluation import command_line
 from evaluation.exit_status import exit_status
-from evaluation.options import CommandParser
+from evaluation.options import command_parser
 from evaluation.rust import command_line as rust_command_line
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; return its exit status."""
-    parser = CommandParser(prog="python -m evaluation", description=__doc__)
+    parser = command_parser(prog="python -m evaluation", description=__doc__)
     subcommands = parser.add_subparsers(dest="command", required=True)
     command_line.add_run(subcommands)
     command_line.add_compare(subcommands)

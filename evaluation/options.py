@@ -46,6 +46,11 @@ class CommandParser(argparse.ArgumentParser):
         return f"{self.prog}: {message} (see --help)"
 
 
+def command_parser(**options: Any) -> argparse.ArgumentParser:
+    """Return a `CommandParser`, for functions that add subcommands to any parser; `options` are argparse's."""
+    return CommandParser(**options)
+
+
 def _unless_absent(type: Callable[[str], Any]) -> Callable[[str], Any]:
     """Leave the default of an absent positional argument as it is; argparse converts it like a given one."""
 

@@ -6,7 +6,7 @@ write its model card (`card`), and publish it on the Hub (`publish`).
 import sys
 
 from evaluation.exit_status import exit_status
-from evaluation.options import CommandParser, HelpFormatter
+from evaluation.options import HelpFormatter, command_parser
 from model_cards.card import command_line as card_command_line
 from model_cards.gguf import command_line as gguf_command_line
 from model_cards.hub import command_line as hub_command_line
@@ -16,7 +16,7 @@ from model_cards.serving import command_line as serving_command_line
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; returns its exit status."""
-    parser = CommandParser(prog="python -m model_cards", description=__doc__.strip(), formatter_class=HelpFormatter)
+    parser = command_parser(prog="python -m model_cards", description=__doc__.strip(), formatter_class=HelpFormatter)
     subcommands = parser.add_subparsers(dest="command", required=True)
     gguf_command_line.add_gguf(subcommands)
     packed_command_line.add_pack(subcommands)

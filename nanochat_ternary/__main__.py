@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 
 from evaluation.exit_status import exit_status
-from evaluation.options import CommandParser, HelpFormatter
+from evaluation.options import HelpFormatter, command_parser
 from nanochat_ternary.commands import COMMANDS, Command, Group
 
 PROGRAM = "nanochat-ternary"
@@ -15,7 +15,7 @@ DESCRIPTION = "Train, verify, evaluate and publish ternary looped language model
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit status."""
     words = sys.argv[1:] if arguments is None else arguments
-    parser = CommandParser(prog=PROGRAM, description=DESCRIPTION, formatter_class=HelpFormatter)
+    parser = command_parser(prog=PROGRAM, description=DESCRIPTION, formatter_class=HelpFormatter)
     add_commands(parser, COMMANDS, words)
     options = parser.parse_args(words)
     return exit_status(" ".join([PROGRAM, *chosen(words)]), lambda: options.run(options))

@@ -7,7 +7,7 @@ tasks (`check-tasks`), and compare files of code (`report`).
 import sys
 
 from evaluation.exit_status import exit_status
-from evaluation.options import CommandParser
+from evaluation.options import command_parser
 from trainers.data import command_line, sources_command
 from trainers.data.preparation import command_line as prepared
 from trainers.data.tasks.command_line import add_check_tasks, add_holes
@@ -27,7 +27,7 @@ RESUMABLE = ("fetch", "synth", "augment", "holes")
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
-    parser = CommandParser(prog="python -m trainers.data", description=__doc__)
+    parser = command_parser(prog="python -m trainers.data", description=__doc__)
     subcommands = parser.add_subparsers(dest="command", required=True)
     for add in ADDED:
         add(subcommands)
