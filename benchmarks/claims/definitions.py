@@ -160,7 +160,7 @@ CLAIMS = {
         Claim(
             "verified",
             "Programs that the compiler accepts are better training data than all programs, measured on accepted "
-            "ones. Here they are examples of documentation; many of the others only need unstable features.",
+            "ones. Here they are examples of documentation; of the others, some show errors on purpose.",
             "Strand-Rust-Coder",
             (_pair("accepted", "unfiltered"),),
         ),

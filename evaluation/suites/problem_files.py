@@ -172,10 +172,10 @@ def problems_of(
             row = json.loads(row) if isinstance(row, str) else row
             if not isinstance(row, dict):
                 raise ValueError(f"it must be a JSON object, got {type(row).__name__}")
-            named = str(row.get("id", called))
-            called = named if name is None else text_in(row, name)
+            called = str(row.get("id", called)) if name is None else text_in(row, name)
             problem = make(row)
-            called = called if name is not None else problem.name
+            if name is None:
+                called = problem.name
             if called in seen:
                 raise ValueError("an earlier row has this name")
             problems.append(problem)

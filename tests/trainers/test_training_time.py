@@ -63,7 +63,8 @@ def test_a_kill_while_a_checkpoint_is_written_loses_no_time_of_steps(tmp_path, c
     assert seconds == (15 + 3 * 0.5 if goes_on_at == 5 else 15 + 2 * 0.5)
 
 
-def test_the_memory_of_the_process_is_kept_and_an_earlier_record_has_none(tmp_path, clock):
+def test_the_memory_of_the_process_is_kept_and_an_earlier_record_has_none(tmp_path, clock, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     call(tmp_path, clock, 0, 4, 2)
     path = tmp_path / TIMES
     rows = json.loads(path.read_text())

@@ -91,7 +91,7 @@ def tokenizer_sha256(tokenizer: PreTrainedTokenizerFast) -> str:
     return sha256(f"{special}\n{copy_backend(tokenizer).to_str()}".encode()).hexdigest()
 
 
-def word_kind(settings: dict[str, Any]) -> str | None:
+def _word_kind(settings: dict[str, Any]) -> str | None:
     """
     Return how a byte-level pre-tokenizer splits text into words, by its name in llama.cpp: "gpt-2", or "smollm" with
     each digit for itself; None for any other.
@@ -109,7 +109,7 @@ def word_kind(settings: dict[str, Any]) -> str | None:
 
 def _pattern_of_words(settings: dict[str, Any]) -> re.Pattern[str] | None:
     """Return the pattern of the words that a tokenizer encodes each for itself, and always alike; None without one."""
-    kind, model = word_kind(settings), settings["model"]
+    kind, model = _word_kind(settings), settings["model"]
     is_regular = (
         settings["normalizer"] is None
         and model["type"] == "BPE"
