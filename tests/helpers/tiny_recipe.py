@@ -21,7 +21,7 @@ def tiny_recipe(output_dir: Path, **settings) -> Recipe:
         settings: Of the first stage, and of those that all stages share.
     """
     first = dict(total_steps=6, warmup_steps=1, decay_steps=2, batch_size=4, peak_lr=1e-2)
-    first |= {name: settings.pop(name) for name in (*first, "min_lr") if name in settings}
+    first |= {name: settings.pop(name) for name in (*first, "min_lr", "repeated_tokens") if name in settings}
     return Recipe(
         name="tiny",
         description="a recipe for tests",

@@ -86,7 +86,9 @@ class Interrupt(RuntimeError):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [{}, dict(optimizer="muon_lion", checkpointing="loop", muon_lr=0.01)])
+@pytest.mark.parametrize(
+    "settings", [{}, dict(optimizer="muon_lion", checkpointing="loop", muon_lr=0.01), dict(repeated_tokens=0.5)]
+)
 def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path, prepared, monkeypatch, settings):
     def train(name):
         recipe = replace(tiny_recipe(tmp_path, **settings), name=name)

@@ -115,6 +115,7 @@ def test_a_schedule_of_ternary_weights_reaches_the_trainer_and_is_refused_of_a_f
         (dict(schedule="step"), "s.schedule must be one of wsd, cosine, constant, got 'step'"),
         (dict(warmup_steps=9, decay_steps=2), "s.warmup_steps must be at most total_steps=10"),
         (dict(ternary_warmup=1.5), "s.ternary_warmup must be at most 1, got 1.5"),
+        (dict(repeated_tokens=1.5), "s.repeated_tokens must be at most 1, got 1.5"),
         (dict(ternary_schedule="loops"), "s.ternary_schedule must be one of blend, layers, got 'loops'"),
     ],
 )
@@ -177,6 +178,20 @@ def test_a_stage_reads_its_own_mix(tmp_path):
     }
     assert "fn web" in read["pretrain"] and "struct Book" in read["pretrain"]
     assert "fn web" not in read["deeper"] and "struct Book" in read["deeper"]
+
+
+def test_repeated_tokens_take_their_share_of_the_blocks_from_the_text(tmp_path):
+    recipe = tiny_recipe(tmp_path).changed(data=dict(verified_sample=0))
+    prepared = start(recipe)
+    stage = recipe.stages[0]
+    assert isinstance(stage, Pretrain)
+    text = stage.trainer_settings(recipe, prepared, 2)["train_dataset"]
+    quarter, whole = (replace(stage, repeated_tokens=share) for share in (0.25, 1))
+    mixed = quarter.trainer_settings(recipe, prepared, 2)["train_dataset"]
+    assert len(mixed) == pytest.approx(len(text) / 0.75, abs=1)
+    assert quarter.epochs(recipe, prepared)["all"] == pytest.approx(stage.epochs(recipe, prepared)["all"] * 0.75)
+    assert len(whole.trainer_settings(recipe, prepared, 2)["train_dataset"]) == stage.total_steps * stage.batch_size
+    assert list(whole.reads(recipe, prepared)) == ["Stage pretrain reads no text"]
 
 
 def test_the_blocks_of_a_mix_are_found_again_whether_its_shares_are_whole_numbers_or_floats():

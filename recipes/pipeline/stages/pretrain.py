@@ -8,6 +8,7 @@ from recipes.pipeline.stages.text import TextStage
 
 if TYPE_CHECKING:
     from modeling_nanochat import LoopLMConfig
+    from recipes.pipeline.prepare import Prepared
     from recipes.pipeline.schema import Recipe, TrainingSettings
 
 Schedule = Literal["wsd", "cosine", "constant"]
@@ -57,12 +58,24 @@ class Pretrain(TextStage):
         ge=0,
     )
 
+    repeated_tokens: float = setting(
+        "Share of the blocks that are no text but random tokens that repeat, from which a new model learns to copy "
+        "from its context; 1 is a stage without text.",
+        default=0.0,
+        ge=0,
+        le=1,
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.name, "peak_lr", self.peak_lr, "above min_lr", self.peak_lr > self.min_lr)
         rule = f"at most total_steps={self.total_steps} together with decay_steps={self.decay_steps}"
         fits = self.warmup_steps + self.decay_steps <= self.total_steps or not self.is_active
         check(self.name, "warmup_steps", self.warmup_steps, rule, fits)
+
+    @property
+    def text_share(self) -> float:
+        return 1 - self.repeated_tokens
 
     def schedule_arguments(self) -> dict[str, Any]:
         ratio, warmup = self.min_lr / self.peak_lr, {"warmup_steps": self.warmup_steps}
@@ -87,6 +100,20 @@ class Pretrain(TextStage):
             "ternary_schedule": self.ternary_schedule,
             "dead_zone_residual": self.dead_zone_residual,
         }
+
+    def trainer_settings(self, recipe: "Recipe", prepared: "Prepared", micro_batch_size: int) -> dict[str, Any]:
+        found = super().trainer_settings(recipe, prepared, micro_batch_size)
+        if self.repeated_tokens:
+            from trainers.data.repeated_tokens import with_repeated_tokens
+
+            found["train_dataset"] = with_repeated_tokens(
+                found["train_dataset"],
+                prepared.tokenizer,
+                self.repeated_tokens,
+                count=self.total_steps * self.batch_size,
+                seed=recipe.training.seed,
+            )
+        return found
 
     def model_config(self, config: "LoopLMConfig") -> "LoopLMConfig":
         """The stage's depth and entropy weight; longer blocks extend the rotary table."""

@@ -32,7 +32,7 @@ class StageResult:
     Result of a finished stage, kept as JSON in its folder.
 
     Attributes:
-        tokens: Tokens of text that the stage trained on.
+        tokens: Tokens that the stage trained on.
         tokens_per_second: Of its last uninterrupted part; None when no step was left to do.
         held_out_loss: After each loop, in nats per token, over all held-out blocks; empty where nothing was trained.
         seconds: Wall-clock time of the training, over all calls that continued it; None when it was not recorded.

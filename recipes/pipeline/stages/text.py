@@ -59,6 +59,11 @@ class TextStage(Stage):
         """Tokens per optimizer step."""
         return self.batch_size * self.seq_len
 
+    @property
+    def text_share(self) -> float:
+        """Share of the blocks that are text."""
+        return 1.0
+
     def trainer_class(self) -> "type[LoopLMTrainer]":
         """Trainer of the stage."""
         from trainers.pretraining import LoopLMTrainer
@@ -149,6 +154,9 @@ class TextStage(Stage):
         check(self.name, "seq_len", self.seq_len, rule, self.seq_len <= tokens)
 
     def reads(self, recipe: "Recipe", prepared: "Prepared") -> Iterator[str]:
+        if self.text_share == 0:
+            yield f"Stage {self.name} reads no text"
+            return
         parts = (f"{name} {epochs:,.2f}" for name, epochs in self.epochs(recipe, prepared).items())
         yield f"Stage {self.name} reads, in epochs: {', '.join(parts)}"
 
@@ -164,7 +172,7 @@ class TextStage(Stage):
     def epochs(self, recipe: "Recipe", prepared: "Prepared") -> dict[str, float]:
         """Return how many times the stage reads each part of its mix."""
         tokens = len(prepared.training[self.name]) * recipe.data.seq_len
-        passes = self.total_steps * self.tokens_per_step / tokens
+        passes = self.total_steps * self.tokens_per_step * self.text_share / tokens
         return {name: epochs * passes for name, epochs in prepared.epochs.get(self.name, {"all": 1.0}).items()}
 
     def summary(self) -> str:
