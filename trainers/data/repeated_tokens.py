@@ -6,7 +6,6 @@ it (an induction head; Olsson et al. 2022, arXiv 2209.11895). Text alone teaches
 guessed without.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +44,14 @@ class RepeatedTokens:
     count: int
     seed: int = 0
     with_positions: bool = False
+
+    @classmethod
+    def of(
+        cls, tokenizer: PreTrainedTokenizerBase, seq_len: int, count: int, seed: int = 0, with_positions: bool = False
+    ) -> "RepeatedTokens":
+        """Return blocks of all tokens of a tokenizer but its special ones."""
+        ids = np.setdiff1d(np.arange(len(tokenizer)), tokenizer.all_special_ids)
+        return cls(ids, tokenizer.bos_token_id, seq_len, count, seed, with_positions)
 
     def __len__(self) -> int:
         return self.count
@@ -90,16 +97,5 @@ def with_repeated_tokens(
     """
     row = blocks[0]
     number = count if share == 1 else round(len(blocks) * share / (1 - share))
-    repeated = RepeatedTokens(
-        token_ids=_ordinary_ids(len(tokenizer), tokenizer.all_special_ids),
-        bos_token_id=tokenizer.bos_token_id,
-        seq_len=len(row["input_ids"]),
-        count=max(1, number),
-        seed=seed,
-        with_positions="position_ids" in row,
-    )
+    repeated = RepeatedTokens.of(tokenizer, len(row["input_ids"]), max(1, number), seed, "position_ids" in row)
     return repeated if share == 1 else ConcatDataset([blocks, repeated])  # ty: ignore[invalid-argument-type]
-
-
-def _ordinary_ids(vocab_size: int, special_ids: Collection[int]) -> np.ndarray:
-    return np.setdiff1d(np.arange(vocab_size), np.array(sorted(special_ids), dtype=np.int64))
