@@ -70,6 +70,9 @@ if __name__ == "__main__":
     # `--help` needs no PyTorch.
     parser = new_parser(__doc__)
     parser.add_argument("--prepared", type=Path, required=True, help="folder of a run of laptop with its data")
+    parser.add_argument(
+        "--models", type=Path, nargs="+", default=[], help="folders of trained models to measure besides"
+    )
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), help="arms to compare")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds of weights and order of text")
     parser.add_argument("--steps", type=int, default=1600, help="steps on text and repeated tokens")
@@ -93,7 +96,7 @@ from recipes.laptop import laptop
 from recipes.pipeline.prepare import read_prepared
 from recipes.pipeline.pretrain import pretrain
 from recipes.pipeline.stages.pretrain import Pretrain, Sft
-from trainers.data.repeated_tokens import RepeatedTokens
+from trainers.data.repeated_tokens import RepeatedTokens, told_tokens
 from trainers.data.tasks.task import Task, read_tasks
 
 HELD_OUT = {"held_out_parameters": "known families", "held_out_family": "new families"}
@@ -104,6 +107,7 @@ MODEL = {
     "num_loops": 1,
     "ternary_group_size": 128,
 }
+MODELS = "models.json"
 HELD_OUT_SEED = 2**31
 """Seed of the repeated tokens that are measured on."""
 TASKS = 120
@@ -168,12 +172,7 @@ def repeated_accuracy(model: LoopLMForCausalLM, tokenizer: PreTrainedTokenizerFa
     ids = torch.from_numpy(np.stack([blocks[index]["input_ids"] for index in range(len(blocks))]))
     with torch.no_grad(), evaluation_mode(model):
         likeliest = model(input_ids=ids).logits[:, :-1].argmax(-1)
-    told = torch.zeros_like(likeliest, dtype=torch.bool)
-    for row, block in enumerate(ids.tolist()):
-        pairs = list(zip(block, block[1:], strict=False))
-        first: dict[tuple[int, int], int] = {}
-        for place, pair in enumerate(pairs):
-            told[row, place] = first.setdefault(pair, place) < place
+    told = torch.from_numpy(np.stack([told_tokens(block) for block in ids.numpy()]))
     return float((likeliest == ids[:, 1:])[told].float().mean())
 
 
@@ -228,8 +227,28 @@ def table(results: Mapping[tuple[str, int], Mapping[str, Any]], stage: str) -> C
     return Columns(("Repeated tokens are", *(title for title, _, _ in columns)), 1, rows)
 
 
-def page(results: Mapping[tuple[str, int], Mapping[str, Any]], options: argparse.Namespace) -> str:
+def measure_models(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Measure the models of `--models`, and return these and those of earlier calls, by the names of their folders."""
+    file = options.output_dir / MODELS
+    found = json.loads(file.read_text()) if file.exists() else {}
+    for folder in options.models:
+        model = LoopLMForCausalLM.from_pretrained(folder)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+        # The folders of a run are all named `model`.
+        name = "/".join(folder.parts[-3:-1]) if folder.name == "model" else folder.name
+        found[name] = {"loops": model.config.num_loops, "repeated": repeated_accuracy(model, tokenizer)}
+        replace_json(file, found)
+    return found
+
+
+def page(
+    results: Mapping[tuple[str, int], Mapping[str, Any]],
+    models: Mapping[str, Mapping[str, Any]],
+    options: argparse.Namespace,
+) -> str:
     """The Markdown page."""
+    rows = [[name, str(found["loops"]), f"{found['repeated']:.0%}"] for name, found in models.items()]
+    of_models = Columns(("Model", "Loops", "Repeated tokens"), 1, rows).markdown()
     seeds = ", ".join(map(str, sorted({seed for _, seed in results})))
     width, blocks, loops = (MODEL[name] for name in ("hidden_size", "num_shared_layers", "num_loops"))
     return f"""# Learning to copy
@@ -262,6 +281,10 @@ parameters, and for others. Means over the seeds, with the lowest and the highes
 ## After solutions of tasks
 
 {table(results, "sft").markdown()}
+
+## Trained models
+
+{of_models if rows else "None was measured."}
 """
 
 
@@ -270,6 +293,9 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     for name in ("steps", "task_steps", "jobs"):
         if getattr(options, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
+    for folder in options.models:
+        if not (folder / "config.json").is_file():
+            parser.error(f"--models must be folders of saved models, got {folder}")
     if not (options.prepared / "prepare" / "finished.json").is_file():
         parser.error(f"--prepared must be the folder of a run with prepared data, got {options.prepared}")
     if options.only:
@@ -295,10 +321,11 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
             parser.error(f"--output-dir must hold trainings of the same setup, got {result_file(name, seed, options)}")
     if not results:
         parser.error(f"--finished needs a finished training in {options.output_dir}")
+    models = measure_models(options)
     print(table(results, "sft").markdown())
     if options.report is not None:
-        options.report.write_text(page(results, options))
-        keep_results(options.output_dir, ["*_seed_*.json"], options.report.with_suffix(".json"))
+        options.report.write_text(page(results, models, options))
+        keep_results(options.output_dir, ["*_seed_*.json", MODELS], options.report.with_suffix(".json"))
 
 
 if __name__ == "__main__":

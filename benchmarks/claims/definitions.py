@@ -152,8 +152,8 @@ CLAIMS = {
             "Muon (arXiv 2502.16982)",
             (
                 Comparison(
-                    ("muon_lion_0.01_0.0005", "muon_lion_0.02_0.0005", "muon_lion_0.02_0.002"),
-                    ("adamw_0.0005", BASE, "adamw_0.002"),
+                    ("muon_lion_0.01_0.0005", "muon_lion_0.01_0.002", "muon_lion_0.02_0.0005", "muon_lion_0.02_0.002"),
+                    ("adamw_0.0005", BASE, "adamw_0.002", "adamw_0.004", "adamw_0.008"),
                 ),
             ),
         ),

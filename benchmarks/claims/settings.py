@@ -81,14 +81,15 @@ def _shapes(streams: int, shapes: Sequence[tuple[int, int]], lengths: Sequence[i
 
 
 def _optimizers() -> list[Setting]:
-    adamw = [Setting(f"adamw_{rate:g}", f"AdamW, {rate:g}", training={"learning_rate": rate}) for rate in (5e-4, 2e-3)]
+    rates = (5e-4, 2e-3, 4e-3, 8e-3)
+    adamw = [Setting(f"adamw_{rate:g}", f"AdamW, {rate:g}", training={"learning_rate": rate}) for rate in rates]
     muon = [
         Setting(
             f"muon_lion_{muon:g}_{lion:g}",
             f"Muon {muon:g} and Lion {lion:g}",
             training={"optimizer": "muon_lion", "muon_lr": muon, "lion_lr": lion},
         )
-        for muon, lion in ((0.01, 5e-4), (0.02, 5e-4), (0.02, 2e-3))
+        for muon, lion in ((0.01, 5e-4), (0.01, 2e-3), (0.02, 5e-4), (0.02, 2e-3))
     ]
     return adamw + muon
 

@@ -99,3 +99,18 @@ def with_repeated_tokens(
     number = count if share == 1 else round(len(blocks) * share / (1 - share))
     repeated = RepeatedTokens.of(tokenizer, len(row["input_ids"]), max(1, number), seed, "position_ids" in row)
     return repeated if share == 1 else ConcatDataset([blocks, repeated])  # ty: ignore[invalid-argument-type]
+
+
+def told_tokens(block: np.ndarray) -> np.ndarray:
+    """
+    Return which tokens of a block are told by its earlier part: those that follow a token as they did before.
+
+    Args:
+        block: Token ids, (seq,).
+
+    Returns:
+        For each token but the first whether the same pair of it and the token before stands earlier, (seq - 1,).
+    """
+    pairs = list(zip(block[:-1].tolist(), block[1:].tolist(), strict=True))
+    first: dict[tuple[int, int], int] = {}
+    return np.array([first.setdefault(pair, place) < place for place, pair in enumerate(pairs)], dtype=bool)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainers.data.collator import collate_blocks
-from trainers.data.repeated_tokens import RepeatedTokens, with_repeated_tokens
+from trainers.data.repeated_tokens import RepeatedTokens, told_tokens, with_repeated_tokens
 from trainers.data.tokenizer import train_tokenizer
 
 BOS = 1
@@ -18,13 +18,6 @@ IDS = np.arange(3, 50_000)
 
 def blocks_of(seq_len=64, count=200, seed=0):
     return RepeatedTokens(IDS, BOS, seq_len, count, seed)
-
-
-def copied(block):
-    """Whether each token but the first two follows a token that it followed before."""
-    ids = block.tolist()
-    pairs = list(zip(ids, ids[1:], strict=False))
-    return np.array([pair in pairs[:place] for place, pair in enumerate(pairs)][1:])
 
 
 @given(st.integers(2, 300), st.integers(0, 2**32), st.integers(0, 199))
@@ -36,9 +29,16 @@ def test_a_block_has_its_length_and_begins_with_bos_and_has_only_ids_that_may_be
 
 def test_about_half_of_the_tokens_are_told_by_an_earlier_occurrence_and_none_by_a_fixed_distance():
     rows = [blocks_of()[index]["input_ids"] for index in range(200)]
-    assert 0.3 < np.mean([copied(row).mean() for row in rows]) < 0.8
+    assert 0.3 < np.mean([told_tokens(row).mean() for row in rows]) < 0.8
     for distance in range(1, 63):
         assert np.mean([(row[distance:] == row[:-distance]).mean() for row in rows]) < 0.2
+
+
+def test_a_token_is_told_only_by_an_earlier_pair_and_not_by_itself():
+    assert told_tokens(np.array([5, 6, 7, 5, 6, 8, 6, 7, 7, 7, 7])).tolist() == [
+        *(False, False, False),
+        *(True, False, False, True, False, True, True),
+    ]
 
 
 def test_a_block_depends_on_seed_and_index_alone_so_that_a_resumed_training_reads_the_same():
