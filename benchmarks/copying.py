@@ -143,6 +143,7 @@ def train(name: str, seed: int, options: argparse.Namespace) -> None:
     found: dict[str, Any] = {"setup": setup_of(name, options)}
     previous: Path | None = None
     for stage in recipe.active_stages:
+        assert isinstance(stage, Pretrain)
         result = pretrain(recipe, stage, prepared, previous)
         previous = recipe.stage_dir(stage) / "model"
         model = LoopLMForCausalLM.from_pretrained(previous)

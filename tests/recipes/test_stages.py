@@ -192,6 +192,10 @@ def test_repeated_tokens_take_their_share_of_the_blocks_from_the_text(tmp_path):
     assert quarter.epochs(recipe, prepared)["all"] == pytest.approx(stage.epochs(recipe, prepared)["all"] * 0.75)
     assert len(whole.trainer_settings(recipe, prepared, 2)["train_dataset"]) == stage.total_steps * stage.batch_size
     assert list(whole.reads(recipe, prepared)) == ["Stage pretrain reads no text"]
+    both = replace(prepared, training={name: prepared.training["pretrain"] for name in ("pretrain", "other")})
+    stages = (whole, replace(whole, name="other"))
+    blocks = [each.trainer_settings(recipe, both, 2)["train_dataset"] for each in stages]
+    assert (blocks[0][0]["input_ids"] != blocks[1][0]["input_ids"]).any(), "stages read different blocks"
 
 
 def test_the_blocks_of_a_mix_are_found_again_whether_its_shares_are_whole_numbers_or_floats():

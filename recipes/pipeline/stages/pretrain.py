@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from zlib import crc32
 
 from recipes.pipeline.fields import check, setting, settings
 from recipes.pipeline.stages.text import TextStage
@@ -111,7 +112,8 @@ class Pretrain(TextStage):
                 prepared.tokenizer,
                 self.repeated_tokens,
                 count=self.total_steps * self.batch_size,
-                seed=recipe.training.seed,
+                # Of the name, so that stages of equal length read different blocks.
+                seed=crc32(f"{recipe.training.seed} {self.name}".encode()),
             )
         return found
 
