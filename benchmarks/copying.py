@@ -69,9 +69,13 @@ TOKENS = 1024
 if __name__ == "__main__":
     # `--help` needs no PyTorch.
     parser = new_parser(__doc__)
-    parser.add_argument("--prepared", type=Path, required=True, help="folder of a run of laptop with its data")
+    parser.add_argument("--prepared", type=Path, help="folder of a run of laptop with its data; trainings need it")
     parser.add_argument(
-        "--models", type=Path, nargs="+", default=[], help="folders of trained models to measure besides"
+        "--models",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="folders of trained models to measure; --finished: these alone",
     )
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), help="arms to compare")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds of weights and order of text")
@@ -107,7 +111,9 @@ MODEL = {
     "num_loops": 1,
     "ternary_group_size": 128,
 }
-MODELS = "models.json"
+MODELS, SETUP = "models.json", "setup.json"
+SHORTEST_TRAINING = 200
+"""Minimum number of steps: half of them have a warmup of 50 and as long a decay."""
 HELD_OUT_SEED = 2**31
 """Seed of the repeated tokens that are measured on."""
 TASKS = 120
@@ -138,6 +144,7 @@ def recipe_of(arm: Arm, name: str, seed: int, options: argparse.Namespace) -> "R
 def train(name: str, seed: int, options: argparse.Namespace) -> None:
     """Train an arm with a seed, and write what is measured of it after each stage."""
     recipe = recipe_of(ARMS[name], name, seed, options)
+    replace_json(recipe.run_dir / SETUP, setup_of(name, options))
     prepared = read_prepared(recipe, options.prepared / "prepare")
     tasks = read_tasks(options.prepared / "tasks.jsonl")
     found: dict[str, Any] = {"setup": setup_of(name, options)}
@@ -165,6 +172,14 @@ def setup_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
 def result_file(name: str, seed: int, options: argparse.Namespace) -> Path:
     """File with the results of a training."""
     return options.output_dir / f"{name}_seed_{seed}.json"
+
+
+def is_of_setup(name: str, seed: int, options: argparse.Namespace) -> bool:
+    """Whether what an earlier call left of a training, if anything, has the same setup."""
+    result, begun = result_file(name, seed, options), options.output_dir / f"{name}_seed_{seed}" / SETUP
+    found = [json.loads(result.read_text())["setup"]] if result.exists() else []
+    found += [json.loads(begun.read_text())] if begun.exists() else []
+    return all(setup == setup_of(name, options) for setup in found)
 
 
 def repeated_accuracy(model: LoopLMForCausalLM, tokenizer: PreTrainedTokenizerFast) -> float:
@@ -229,7 +244,10 @@ def table(results: Mapping[tuple[str, int], Mapping[str, Any]], stage: str) -> C
 
 
 def measure_models(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Measure the models of `--models`, and return these and those of earlier calls, by the names of their folders."""
+    """
+    Measure the models of `--models` on repeated tokens, with their own number of loops; return these and those of
+    earlier calls, by the names of their folders.
+    """
     file = options.output_dir / MODELS
     found = json.loads(file.read_text()) if file.exists() else {}
     for folder in options.models:
@@ -242,14 +260,18 @@ def measure_models(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     return found
 
 
+def table_of_models(models: Mapping[str, Mapping[str, Any]]) -> Columns:
+    """The share of repeated tokens that each model predicts rightly."""
+    rows = [[name, str(found["loops"]), f"{found['repeated']:.0%}"] for name, found in models.items()]
+    return Columns(("Model", "Loops", "Repeated tokens"), 1, rows)
+
+
 def page(
     results: Mapping[tuple[str, int], Mapping[str, Any]],
     models: Mapping[str, Mapping[str, Any]],
     options: argparse.Namespace,
 ) -> str:
     """The Markdown page."""
-    rows = [[name, str(found["loops"]), f"{found['repeated']:.0%}"] for name, found in models.items()]
-    of_models = Columns(("Model", "Loops", "Repeated tokens"), 1, rows).markdown()
     seeds = ", ".join(map(str, sorted({seed for _, seed in results})))
     width, blocks, loops = (MODEL[name] for name in ("hidden_size", "num_shared_layers", "num_loops"))
     return f"""# Learning to copy
@@ -285,19 +307,20 @@ parameters, and for others. Means over the seeds, with the lowest and the highes
 
 ## Trained models
 
-{of_models if rows else "None was measured."}
+{table_of_models(models).markdown() if models else "None was measured."}
 """
 
 
 def main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Train what is missing, and write the page."""
-    for name in ("steps", "task_steps", "jobs"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
+    for name, least in (("steps", SHORTEST_TRAINING), ("task_steps", 1), ("jobs", 1)):
+        if getattr(options, name) < least:
+            parser.error(f"--{name.replace('_', '-')} must be at least {least}, got {getattr(options, name)}")
     for folder in options.models:
         if not (folder / "config.json").is_file():
             parser.error(f"--models must be folders of saved models, got {folder}")
-    if not (options.prepared / "prepare" / "finished.json").is_file():
+    needed = options.prepared is not None or not options.finished
+    if needed and not (options.prepared and (options.prepared / "prepare" / "finished.json").is_file()):
         parser.error(f"--prepared must be the folder of a run with prepared data, got {options.prepared}")
     if options.only:
         name, _, seed = options.only.partition(":")
@@ -305,24 +328,23 @@ def main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     if options.report is not None:
         restore_results(options.report.with_suffix(".json"), options.output_dir)
     runs = [(name, seed) for seed in options.seeds for name in options.arms]
-    missing = [(name, seed) for name, seed in runs if not result_file(name, seed, options).exists()]
+    for name, seed in runs:
+        if not is_of_setup(name, seed, options):
+            parser.error(f"--output-dir must hold trainings of the same setup, got another one of {name}, seed {seed}")
+    models = measure_models(options)
+    if models:
+        print(table_of_models(models).markdown())
     if not options.finished:
-        commands = [
-            (
-                options.output_dir / f"{name}_seed_{seed}",
-                [sys.executable, *sys.argv, "--only", f"{name}:{seed}"],
-            )
-            for name, seed in missing
-        ]
+        missing = [(name, seed) for name, seed in runs if not result_file(name, seed, options).exists()]
+        only = [sys.executable, *sys.argv, "--only"]
+        commands = [(options.output_dir / f"{name}_seed_{seed}", [*only, f"{name}:{seed}"]) for name, seed in missing]
         run_all(commands, options.jobs)
     files = {(name, seed): result_file(name, seed, options) for name, seed in runs}
     results = {run: json.loads(file.read_text()) for run, file in files.items() if file.exists()}
-    for (name, seed), found in results.items():
-        if found["setup"] != setup_of(name, options):
-            parser.error(f"--output-dir must hold trainings of the same setup, got {result_file(name, seed, options)}")
+    if not results and models:
+        return
     if not results:
-        parser.error(f"--finished needs a finished training in {options.output_dir}")
-    models = measure_models(options)
+        parser.error(f"--finished needs a finished training in {options.output_dir}, or --models")
     print(table(results, "sft").markdown())
     if options.report is not None:
         options.report.write_text(page(results, models, options))
