@@ -188,7 +188,7 @@ def repeated_accuracy(model: LoopLMForCausalLM, tokenizer: PreTrainedTokenizerFa
     ids = torch.from_numpy(np.stack([blocks[index]["input_ids"] for index in range(len(blocks))]))
     with torch.no_grad(), evaluation_mode(model):
         likeliest = model(input_ids=ids).logits[:, :-1].argmax(-1)
-    told = torch.from_numpy(np.stack([told_tokens(block) for block in ids.numpy()]))
+    told = torch.from_numpy(np.stack([told_tokens(block)[1:] for block in ids.numpy()]))
     return float((likeliest == ids[:, 1:])[told].float().mean())
 
 

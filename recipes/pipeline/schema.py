@@ -11,7 +11,7 @@ from recipes.pipeline.design.hints import hint
 from recipes.pipeline.fields import Settings, changed, check, names, setting, settings
 from recipes.pipeline.hardware_settings import HardwareSettings
 from recipes.pipeline.source_settings import COMPARED, FROM_SOURCE, SourceSettings, changes_from
-from recipes.pipeline.stages.stage import OWN_TEXT, Stage
+from recipes.pipeline.stages.stage import OWN_TEXT, OptimizerName, Stage
 from trainers.data.mix_names import MIX_NAMES
 from trainers.data.sources import BUILTIN_RUST
 
@@ -45,7 +45,7 @@ class TrainingSettings(Settings):
     micro_batch_size: int = setting(
         "Maximum number of blocks of data.seq_len tokens per forward pass; gradients are accumulated.", ge=1
     )
-    optimizer: Literal["muon_lion", "adamw"] = setting(
+    optimizer: OptimizerName = setting(
         '"adamw", or "muon_lion": Muon on the hidden matrices, Lion on the rest.', default="adamw"
     )
     muon_lr: float = setting(

@@ -3,7 +3,8 @@ Blocks of random tokens that repeat, from which a model learns to copy from its 
 
 Nothing but the earlier occurrence tells which token is next, so that the loss falls only when an attention head finds
 it (an induction head; Olsson et al. 2022, arXiv 2209.11895). Text alone teaches this late: most of its tokens can be
-guessed without.
+guessed without. Only tokens that an earlier occurrence tells are labels, because the others cannot be predicted and
+their gradients would be noise.
 """
 
 from dataclasses import dataclass
@@ -13,10 +14,15 @@ from datasets import Dataset
 from torch.utils.data import ConcatDataset
 from transformers import PreTrainedTokenizerBase
 
+from modeling_nanochat.loss_nanochat import IGNORE_INDEX
 from trainers.data.blocks import TokenBlocks
 
 SHORTEST, LONGEST = 1 / 8, 1 / 2
 """Shares of a block that the repeated sequence takes."""
+LEAST = 3
+"""Minimum number of repeated tokens, of which the second and third are told."""
+SHORTEST_BLOCK = 8
+"""Minimum number of tokens of a block, so that every block has a label."""
 MOST_BETWEEN = 3
 """Maximum number of random tokens between two repetitions."""
 
@@ -27,12 +33,13 @@ class RepeatedTokens:
     Map-style data set of blocks in which a random sequence of tokens repeats: bos, the sequence, a random number of
     other tokens, and then the sequence again and again, each time after up to three other tokens.
 
-    A row has the column `input_ids`, `(seq_len,)` as int64. It depends on the seed and its index alone.
+    A row has the columns `input_ids` and `labels`, both `(seq_len,)` as int64; labels are the tokens of
+    [`told_tokens`]. It depends on the seed and its index alone.
 
     Args:
         token_ids: Ids that are drawn, all equally often.
         bos_token_id: First token of every block.
-        seq_len: Tokens per block.
+        seq_len: Tokens per block, at least `SHORTEST_BLOCK`.
         count: Number of blocks.
         seed: Seed of the blocks.
         with_positions: Whether rows have the column `position_ids`, as [`TokenBlocks`] with `document_masking` have.
@@ -53,6 +60,12 @@ class RepeatedTokens:
         ids = np.setdiff1d(np.arange(len(tokenizer)), tokenizer.all_special_ids)
         return cls(ids, tokenizer.bos_token_id, seq_len, count, seed, with_positions)
 
+    def __post_init__(self) -> None:
+        if self.seq_len < SHORTEST_BLOCK:
+            raise ValueError(
+                f"seq_len must be at least {SHORTEST_BLOCK}, so that something repeats, got {self.seq_len}"
+            )
+
     def __len__(self) -> int:
         return self.count
 
@@ -60,7 +73,8 @@ class RepeatedTokens:
         if not -len(self) <= index < len(self):
             raise IndexError(f"index must be from {-len(self)} to {len(self) - 1}, got {index}")
         rng = np.random.default_rng((self.seed, index % len(self)))
-        row = {"input_ids": self._block(rng)}
+        block = self._block(rng)
+        row = {"input_ids": block, "labels": np.where(told_tokens(block), block, IGNORE_INDEX)}
         if self.with_positions:
             row["position_ids"] = np.arange(self.seq_len)
         return row
@@ -68,7 +82,7 @@ class RepeatedTokens:
     def _block(self, rng: np.random.Generator) -> np.ndarray:
         block = rng.choice(self.token_ids, self.seq_len).astype(np.int64)
         block[0] = self.bos_token_id
-        shortest, longest = (max(1, int(self.seq_len * share)) for share in (SHORTEST, LONGEST))
+        shortest, longest = (max(LEAST, int(self.seq_len * share)) for share in (SHORTEST, LONGEST))
         length = int(rng.integers(shortest, longest, endpoint=True))
         repeated = block[1 : 1 + length].copy()
         # The distance varies, so that no fixed distance, only the tokens themselves show where to copy from.
@@ -109,8 +123,8 @@ def told_tokens(block: np.ndarray) -> np.ndarray:
         block: Token ids, (seq,).
 
     Returns:
-        For each token but the first whether the same pair of it and the token before stands earlier, (seq - 1,).
+        For each token whether the same pair of the token before and itself stands earlier, (seq,).
     """
     pairs = list(zip(block[:-1].tolist(), block[1:].tolist(), strict=True))
     first: dict[tuple[int, int], int] = {}
-    return np.array([first.setdefault(pair, place) < place for place, pair in enumerate(pairs)], dtype=bool)
+    return np.array([False, *(first.setdefault(pair, place) < place for place, pair in enumerate(pairs))])

@@ -85,7 +85,7 @@ def step_of(recipe: "Recipe", stage: "TextStage", num_gpus: int, limit: int | No
         tokens=rows * stage.seq_len,
         checkpointing="none" if setting == "auto" else setting,
         compiled=training.compile_blocks,
-        optimizer=training.optimizer,
+        optimizer=stage.optimizer_of(training),
         lion=training.lion_impl if shards == 1 else "torch",
         accumulates=share > rows,
         shards=shards,

@@ -99,12 +99,14 @@ def _disk(recipe: "Recipe", counts: ParameterCounts) -> int:
     """Bytes of all checkpoints with the model of every stage, in fp32, while the last checkpoint is written."""
     weights = 4 * counts.unique
     stages = [stage for stage in recipe.active_stages if not stage.closes_run]
-    total = 0
+    total = largest = 0
     for stage in stages:
-        optimizer = recipe.training.optimizer if isinstance(stage, TextStage) else "adamw"
+        optimizer = stage.optimizer_of(recipe.training) if isinstance(stage, TextStage) else "adamw"
         trained = 0 if isinstance(stage, TrainGate) else counts.unique
-        total += weights + KEPT_CHECKPOINTS * (weights + STATE_BYTES[optimizer] * trained)
-    return total + weights + STATE_BYTES[recipe.training.optimizer] * counts.unique
+        checkpoint = weights + STATE_BYTES[optimizer] * trained
+        total += weights + KEPT_CHECKPOINTS * checkpoint
+        largest = max(largest, checkpoint)
+    return total + largest
 
 
 def _export(model: LoopLMConfig, recipe: "Recipe") -> str:

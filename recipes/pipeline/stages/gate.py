@@ -1,8 +1,9 @@
 """Training of the exit gate alone."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from recipes.pipeline.fields import setting, settings
+from recipes.pipeline.stages.stage import OptimizerName
 from recipes.pipeline.stages.text import TextStage
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ class TrainGate(TextStage):
 
         return GateTrainer
 
-    def training_arguments(self, training: "TrainingSettings") -> dict[str, Any]:
-        return {"optimizer": "adamw"}
+    def optimizer_of(self, training: "TrainingSettings") -> OptimizerName:
+        return "adamw"
 
     def planned_config(self, config: "LoopLMConfig") -> "LoopLMConfig":
         # The gate compares the predictions of all loops.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from zlib import crc32
 
 from recipes.pipeline.fields import check, setting, settings
+from recipes.pipeline.stages.stage import OptimizerName
 from recipes.pipeline.stages.text import TextStage
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from recipes.pipeline.prepare import Prepared
     from recipes.pipeline.schema import Recipe, TrainingSettings
 
+SHORTEST_REPEATING_BLOCK = 8
+"""Minimum number of tokens of a block of repeated tokens; [`RepeatedTokens`] refuses fewer."""
 Schedule = Literal["wsd", "cosine", "constant"]
 
 
@@ -35,6 +38,9 @@ class Pretrain(TextStage):
     )
     num_loops: int | None = setting(
         "Number of times that the stack is applied; None keeps the model's.", default=None, ge=1
+    )
+    optimizer: OptimizerName | None = setting(
+        "Optimizer of this stage; None keeps that of training.optimizer.", default=None
     )
     exit_entropy_weight: float | None = setting(
         "Weight of the exit distribution's entropy in the loss; None keeps the model's.", default=None, ge=0
@@ -70,6 +76,9 @@ class Pretrain(TextStage):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self.name, "peak_lr", self.peak_lr, "above min_lr", self.peak_lr > self.min_lr)
+        shortest = f"at least {SHORTEST_REPEATING_BLOCK} with repeated_tokens, so that something can repeat"
+        repeats = self.seq_len >= SHORTEST_REPEATING_BLOCK or not self.repeated_tokens
+        check(self.name, "seq_len", self.seq_len, shortest, repeats)
         rule = f"at most total_steps={self.total_steps} together with decay_steps={self.decay_steps}"
         fits = self.warmup_steps + self.decay_steps <= self.total_steps or not self.is_active
         check(self.name, "warmup_steps", self.warmup_steps, rule, fits)
@@ -94,6 +103,9 @@ class Pretrain(TextStage):
             for name in ("warmup_steps", "decay_steps")
         }
         return replace(self, total_steps=total_steps, **scaled)
+
+    def optimizer_of(self, training: "TrainingSettings") -> OptimizerName:
+        return self.optimizer or training.optimizer
 
     def training_arguments(self, training: "TrainingSettings") -> dict[str, Any]:
         return super().training_arguments(training) | {

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from evaluation.machine import Machine
 from recipes.pipeline.fields import Settings
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recipes.pipeline.schema import Recipe
 
 Mix = Mapping[str, float] | None
+OptimizerName = Literal["muon_lion", "adamw"]
 FINISHED = "finished.json"
 OWN_TEXT = "data_dir"
 """Name in a mix for the user's folder."""

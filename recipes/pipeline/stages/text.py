@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from recipes.pipeline.fields import check, setting, settings
-from recipes.pipeline.stages.stage import FINISHED, OWN_TEXT, Mix, Stage, StageResult, uses_fsdp
+from recipes.pipeline.stages.stage import FINISHED, OWN_TEXT, Mix, OptimizerName, Stage, StageResult, uses_fsdp
 from trainers.data.mix import MAX_REPEATS, check_shares
 
 if TYPE_CHECKING:
@@ -74,11 +74,13 @@ class TextStage(Stage):
         """Arguments of the Trainer for the learning-rate schedule."""
         return {"lr_scheduler_type": "constant_with_warmup", "warmup_steps": 0}
 
+    def optimizer_of(self, training: "TrainingSettings") -> OptimizerName:
+        """Name of the stage's optimizer."""
+        return training.optimizer
+
     def training_arguments(self, training: "TrainingSettings") -> dict[str, Any]:
         """Arguments of the Trainer that depend on the kind of stage."""
-        return {
-            "optimizer": training.optimizer,
-        }
+        return {"optimizer": self.optimizer_of(training)}
 
     def trainer_settings(self, recipe: "Recipe", prepared: "Prepared", micro_batch_size: int) -> dict[str, Any]:
         """
@@ -136,7 +138,7 @@ class TextStage(Stage):
 
     def check_machine(self, recipe: "Recipe", num_processes: int) -> None:
         lion = recipe.training.lion_impl
-        if uses_fsdp() and recipe.training.optimizer == "muon_lion" and lion == "bitsandbytes_8bit":
+        if uses_fsdp() and self.optimizer_of(recipe.training) == "muon_lion" and lion == "bitsandbytes_8bit":
             raise ValueError(
                 "training.lion_impl must be bitsandbytes or torch with FSDP, whose sharded parameters Lion updates in "
                 f"plain PyTorch with a 32-bit state, got {lion!r}"

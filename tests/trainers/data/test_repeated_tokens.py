@@ -8,8 +8,10 @@ from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modeling_nanochat.loss_nanochat import IGNORE_INDEX
+from recipes.pipeline.stages.pretrain import SHORTEST_REPEATING_BLOCK, Pretrain
 from trainers.data.collator import collate_blocks
-from trainers.data.repeated_tokens import RepeatedTokens, told_tokens, with_repeated_tokens
+from trainers.data.repeated_tokens import SHORTEST_BLOCK, RepeatedTokens, told_tokens, with_repeated_tokens
 from trainers.data.tokenizer import train_tokenizer
 
 BOS = 1
@@ -20,11 +22,38 @@ def blocks_of(seq_len=64, count=200, seed=0):
     return RepeatedTokens(IDS, BOS, seq_len, count, seed)
 
 
-@given(st.integers(2, 300), st.integers(0, 2**32), st.integers(0, 199))
+@given(st.integers(8, 300), st.integers(0, 2**32), st.integers(0, 199))
 def test_a_block_has_its_length_and_begins_with_bos_and_has_only_ids_that_may_be_drawn(seq_len, seed, index):
     ids = blocks_of(seq_len, seed=seed)[index]["input_ids"]
     assert ids.shape == (seq_len,) and ids.dtype == np.int64
     assert ids[0] == BOS and np.isin(ids[1:], IDS).all()
+
+
+@given(st.integers(8, 300), st.integers(0, 2**32), st.integers(0, 199))
+def test_labels_are_the_tokens_that_an_earlier_pair_tells_and_every_block_has_some(seq_len, seed, index):
+    row = blocks_of(seq_len, seed=seed)[index]
+    ids, labels = row["input_ids"].tolist(), row["labels"].tolist()
+    told = [place > 0 and ids[place - 1 : place + 1] in pairs_of(ids[:place]) for place in range(seq_len)]
+    assert labels == [token if is_told else IGNORE_INDEX for token, is_told in zip(ids, told, strict=True)]
+    assert any(told)
+
+
+def pairs_of(ids):
+    return [list(pair) for pair in zip(ids[:-1], ids[1:], strict=True)]
+
+
+def test_blocks_too_short_to_repeat_are_refused_by_data_and_recipe():
+    with pytest.raises(ValueError, match="seq_len must be at least 8, so that something repeats, got 7"):
+        blocks_of(seq_len=7)
+    with pytest.raises(ValueError, match="copying.seq_len must be at least 8 with repeated_tokens, .* got 7"):
+        Pretrain(name="copying", total_steps=1, batch_size=1, seq_len=7, peak_lr=1.0, repeated_tokens=0.5)
+    assert SHORTEST_BLOCK == SHORTEST_REPEATING_BLOCK
+
+
+def test_a_batch_of_both_has_labels_of_all_text_and_of_what_is_told_in_repeated_tokens():
+    repeated = blocks_of(seq_len=16)[0]
+    batch = collate_blocks([{"input_ids": np.arange(16)}, repeated])
+    assert batch["labels"].tolist() == [list(range(16)), repeated["labels"].tolist()]
 
 
 def test_about_half_of_the_tokens_are_told_by_an_earlier_occurrence_and_none_by_a_fixed_distance():
@@ -36,7 +65,7 @@ def test_about_half_of_the_tokens_are_told_by_an_earlier_occurrence_and_none_by_
 
 def test_a_token_is_told_only_by_an_earlier_pair_and_not_by_itself():
     assert told_tokens(np.array([5, 6, 7, 5, 6, 8, 6, 7, 7, 7, 7])).tolist() == [
-        *(False, False, False),
+        *(False, False, False, False),
         *(True, False, False, True, False, True, True),
     ]
 
@@ -74,8 +103,8 @@ def test_without_text_there_are_as_many_blocks_as_the_stage_reads(tokenizer):
 
 
 def test_blocks_beside_masked_documents_are_one_document_each(tokenizer):
-    text = Dataset.from_dict({"input_ids": [[BOS, 5, BOS, 6]], "position_ids": [[0, 1, 0, 1]]})
+    text = Dataset.from_dict({"input_ids": [[BOS, 5, 6, 7] * 2], "position_ids": [[0, 1, 2, 3] * 2]})
     mixed = with_repeated_tokens(text, tokenizer, 0.5, count=1, seed=0)
     batch = collate_blocks([mixed[0], mixed[1]])
-    assert batch["position_ids"].tolist() == [[0, 1, 0, 1], [0, 1, 2, 3]]
-    assert batch["labels"][1].tolist()[1:] == batch["input_ids"][1].tolist()[1:]
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 3] * 2, list(range(8))]
+    assert batch["labels"][1].tolist() == mixed[1]["labels"].tolist()
