@@ -14,13 +14,23 @@ except ModuleNotFoundError as error:
 from recipes.base import small
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.stages.maxrl import MaxRL
+from recipes.pipeline.stages.pretrain import Pretrain
+
+COPYING_STEPS = {16: 800, 64: 150, 256: 100}
+"""
+Steps on repeated tokens by the length of their blocks. Copying is learned soonest in the shortest blocks; a model that
+copies there needs few steps to copy in longer ones.
+"""
 
 
 def laptop() -> Recipe:
-    """A ternary LoopLM of four blocks and two loops, for two processor cores: text, solutions of tasks, then MaxRL."""
+    """
+    A ternary LoopLM of four blocks and two loops, for two processor cores: copying, text, solutions of tasks, then
+    MaxRL.
+    """
     recipe = small()
     maxrl = MaxRL(
-        total_steps=40,
+        total_steps=100,
         prompts_per_step=8,
         num_generations=16,
         max_completion_length=96,
@@ -30,14 +40,26 @@ def laptop() -> Recipe:
         held_out_tasks=160,
         sample_steps=20,
     )
+    copying = tuple(
+        Pretrain(
+            name=f"copying_{seq_len}",
+            total_steps=total_steps,
+            batch_size=1024 // seq_len,
+            seq_len=seq_len,
+            peak_lr=2e-3,
+            warmup_steps=20,
+            repeated_tokens=1.0,
+        )
+        for seq_len, total_steps in COPYING_STEPS.items()
+    )
     pretrain, sft, *closing = (recipe.stage(name) for name in ("pretrain", "sft", "gate", "evaluate", "export"))
     return recipe.changed(
         name="laptop",
         description="a ternary LoopLM of four blocks and two loops, from text to solved tasks on two processor cores",
-        model={"intermediate_size": 768, "num_shared_layers": 4, "num_loops": 2, "exit_entropy_weight": 0.1},
+        model={"intermediate_size": 768, "num_shared_layers": 4, "num_loops": 2, "exit_entropy_weight": 0.5},
         data={"seq_len": 256, "tasks": 6000, "max_task_tier": 1},
         training={"micro_batch_size": 16, "save_steps": 200, "eval_steps": 0, "eval_prompts": 104},
-        stages=(pretrain, sft, maxrl, *closing),
+        stages=(*copying, pretrain, sft, maxrl, *closing),
         pretrain={
             "total_steps": 4000,
             "batch_size": 4,
@@ -46,6 +68,7 @@ def laptop() -> Recipe:
             "min_lr": 2e-4,
             "warmup_steps": 160,
             "decay_steps": 1000,
+            "repeated_tokens": 0.1,
         },
         sft={
             "total_steps": 3600,
@@ -55,6 +78,7 @@ def laptop() -> Recipe:
             "min_lr": 1e-4,
             "decay_steps": 3000,
             "mix": {"tasks": 4, "text": 1},
+            "repeated_tokens": 0.1,
         },
         gate={"total_steps": 60, "batch_size": 16, "seq_len": 256},
         evaluate={

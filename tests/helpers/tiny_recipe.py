@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.program import main
@@ -20,7 +21,7 @@ def tiny_recipe(output_dir: Path, **settings) -> Recipe:
         output_dir: Parent of the run's folder.
         settings: Of the first stage, and of those that all stages share.
     """
-    first = dict(total_steps=6, warmup_steps=1, decay_steps=2, batch_size=4, peak_lr=1e-2)
+    first: dict[str, Any] = dict(total_steps=6, warmup_steps=1, decay_steps=2, batch_size=4, peak_lr=1e-2)
     first |= {name: settings.pop(name) for name in (*first, "min_lr", "repeated_tokens") if name in settings}
     return Recipe(
         name="tiny",
