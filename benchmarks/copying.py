@@ -45,7 +45,8 @@ class Arm:
 
     Attributes:
         title: Name in tables.
-        alone: Share of the steps before the tasks that read nothing but repeated tokens, in short blocks.
+        alone: Share of the steps before the tasks that read nothing but repeated tokens, in the growing blocks of
+            `laptop`.
         beside: Share of repeated tokens in the other steps.
         in_tasks: Share of repeated tokens in the steps on tasks.
     """
@@ -96,7 +97,8 @@ from transformers import PreTrainedTokenizerFast
 
 from evaluation.loss_by_depth import evaluation_mode
 from modeling_nanochat import LoopLMForCausalLM
-from recipes.laptop import laptop
+from recipes.base import copying_stages
+from recipes.laptop import COPYING_STEPS, laptop
 from recipes.pipeline.prepare import read_prepared
 from recipes.pipeline.pretrain import pretrain
 from recipes.pipeline.stages.pretrain import Pretrain, Sft
@@ -123,6 +125,8 @@ TASKS = 120
 def recipe_of(arm: Arm, name: str, seed: int, options: argparse.Namespace) -> "Recipe":
     """The recipe of a training."""
     alone = round(options.steps * arm.alone)
+    steps = {length: alone * share // sum(COPYING_STEPS.values()) for length, share in COPYING_STEPS.items()}
+    alone = sum(steps.values())
     rates: dict[str, Any] = {"peak_lr": 2e-3, "warmup_steps": 50}
 
     def decayed(steps: int) -> dict[str, Any]:
@@ -130,9 +134,7 @@ def recipe_of(arm: Arm, name: str, seed: int, options: argparse.Namespace) -> "R
 
     mix = {"tasks": 4.0, "text": 1.0}
     stages = (
-        Pretrain(
-            name="copying", total_steps=alone, batch_size=TOKENS // SHORT, seq_len=SHORT, repeated_tokens=1.0, **rates
-        ),
+        *copying_stages(steps, TOKENS, rates["peak_lr"]),
         Pretrain(repeated_tokens=arm.beside, **decayed(options.steps - alone), **rates),
         Sft(repeated_tokens=arm.in_tasks, **decayed(options.task_steps), peak_lr=1e-3, mix=mix),
     )
@@ -273,6 +275,7 @@ def page(
 ) -> str:
     """The Markdown page."""
     seeds = ", ".join(map(str, sorted({seed for _, seed in results})))
+    lengths = ", ".join(map(str, COPYING_STEPS))
     width, blocks, loops = (MODEL[name] for name in ("hidden_size", "num_shared_layers", "num_loops"))
     return f"""# Learning to copy
 
@@ -290,7 +293,8 @@ context. `repeated_tokens` is the share of the blocks of a stage that are no tex
 of tokens that repeats: nothing but its earlier occurrence tells how it goes on. Here a ternary model of
 width {width} with {blocks} blocks and {loops} loop reads the data of the recipe `laptop` for {options.steps:,} steps
 of {TOKENS:,} tokens, and then solutions of tasks for {options.task_steps:,} steps; in every arm the repeated tokens
-take the place of text. Those before text come in blocks of {SHORT} tokens, all others in blocks of {LONG}.
+take the place of text. Those before text come in blocks of {lengths} tokens, one after the other, all others
+in blocks of {LONG}.
 
 "Repeated tokens" is the share of right predictions where an earlier pair tells the next token. "Words
 of the prompt" is that share among the tokens of solutions of held-out tasks that are words or numbers and

@@ -11,16 +11,12 @@ except ModuleNotFoundError as error:
         raise
     raise SystemExit("nanochat-ternary is not installed: run `make install`, or `pip install -e .`") from None
 
-from recipes.base import small
+from recipes.base import copying_stages, small
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.stages.maxrl import MaxRL
-from recipes.pipeline.stages.pretrain import Pretrain
 
 COPYING_STEPS = {16: 800, 64: 150, 256: 100}
-"""
-Steps on repeated tokens by the length of their blocks. Copying is learned soonest in the shortest blocks; a model that
-copies there needs few steps to copy in longer ones.
-"""
+"""Steps on repeated tokens by the length of their blocks."""
 
 
 def laptop() -> Recipe:
@@ -40,18 +36,6 @@ def laptop() -> Recipe:
         held_out_tasks=160,
         sample_steps=20,
     )
-    copying = tuple(
-        Pretrain(
-            name=f"copying_{seq_len}",
-            total_steps=total_steps,
-            batch_size=1024 // seq_len,
-            seq_len=seq_len,
-            peak_lr=2e-3,
-            warmup_steps=20,
-            repeated_tokens=1.0,
-        )
-        for seq_len, total_steps in COPYING_STEPS.items()
-    )
     pretrain, sft, *closing = (recipe.stage(name) for name in ("pretrain", "sft", "gate", "evaluate", "export"))
     return recipe.changed(
         name="laptop",
@@ -59,7 +43,7 @@ def laptop() -> Recipe:
         model={"intermediate_size": 768, "num_shared_layers": 4, "num_loops": 2, "exit_entropy_weight": 0.5},
         data={"seq_len": 256, "tasks": 6000, "max_task_tier": 1},
         training={"micro_batch_size": 16, "save_steps": 200, "eval_steps": 0, "eval_prompts": 104},
-        stages=(*copying, pretrain, sft, maxrl, *closing),
+        stages=(*copying_stages(COPYING_STEPS, tokens_per_step=1024, peak_lr=2e-3), pretrain, sft, maxrl, *closing),
         pretrain={
             "total_steps": 4000,
             "batch_size": 4,
