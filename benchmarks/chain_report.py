@@ -41,7 +41,7 @@ class StageModel:
         model: Folder of the model.
         metrics: Folder with the stage's `metrics.jsonl`; None for the start.
         is_evaluated: Whether its completions can differ from those of the stage before: a stage that trains only the
-            exit gate leaves them as they are at a fixed number of loops. One without text has none worth reading.
+            exit gate leaves them as they are at a fixed number of loops.
     """
 
     name: str
@@ -102,8 +102,7 @@ class Chain:
             found.append((START, Path(kept[INIT_FROM]["folder"]), None, True))
         for name, values in stage_settings(kept).items():
             if (run / name / "model" / "config.json").is_file():
-                teaches = values["kind"] != TrainGate.section and values.get("repeated_tokens", 0) < 1
-                found.append((name, run / name / "model", run / name, teaches))
+                found.append((name, run / name / "model", run / name, values["kind"] != TrainGate.section))
         if not found:
             raise ValueError(f"{run} must hold the models of its stages, got none")
         stages = [

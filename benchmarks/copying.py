@@ -45,8 +45,7 @@ class Arm:
 
     Attributes:
         title: Name in tables.
-        alone: Share of the steps before the tasks that read nothing but repeated tokens, in the growing blocks of
-            `laptop`.
+        alone: Share of the steps before the tasks that read nothing but repeated tokens, in the blocks of `GROWING`.
         beside: Share of repeated tokens in the other steps.
         in_tasks: Share of repeated tokens in the steps on tasks.
     """
@@ -63,6 +62,8 @@ ARMS = {
     "first": Arm("half of the steps before text, then a tenth of all blocks", 0.5, 0.1, 0.1),
     "first_only": Arm("half of the steps before text, then none", 0.5, 0.0, 0.0),
 }
+GROWING = {16: 0.75, 64: 0.15, 256: 0.1}
+"""Lengths of the blocks of repeated tokens before text, one after the other, with their shares of those steps."""
 SHORT, LONG = 64, 256
 TOKENS = 1024
 """Tokens per step."""
@@ -97,8 +98,7 @@ from transformers import PreTrainedTokenizerFast
 
 from evaluation.loss_by_depth import evaluation_mode
 from modeling_nanochat import LoopLMForCausalLM
-from recipes.base import copying_stages
-from recipes.laptop import COPYING_STEPS, laptop
+from recipes.laptop import laptop
 from recipes.pipeline.prepare import read_prepared
 from recipes.pipeline.pretrain import pretrain
 from recipes.pipeline.stages.pretrain import Pretrain, Sft
@@ -124,9 +124,7 @@ TASKS = 120
 
 def recipe_of(arm: Arm, name: str, seed: int, options: argparse.Namespace) -> "Recipe":
     """The recipe of a training."""
-    alone = round(options.steps * arm.alone)
-    steps = {length: alone * share // sum(COPYING_STEPS.values()) for length, share in COPYING_STEPS.items()}
-    alone = sum(steps.values())
+    alone = {length: round(options.steps * arm.alone * share) for length, share in GROWING.items()}
     rates: dict[str, Any] = {"peak_lr": 2e-3, "warmup_steps": 50}
 
     def decayed(steps: int) -> dict[str, Any]:
@@ -134,8 +132,19 @@ def recipe_of(arm: Arm, name: str, seed: int, options: argparse.Namespace) -> "R
 
     mix = {"tasks": 4.0, "text": 1.0}
     stages = (
-        *copying_stages(steps, TOKENS, rates["peak_lr"]),
-        Pretrain(repeated_tokens=arm.beside, **decayed(options.steps - alone), **rates),
+        *(
+            Pretrain(
+                name=f"copying_{length}",
+                total_steps=steps,
+                batch_size=TOKENS // length,
+                seq_len=length,
+                peak_lr=rates["peak_lr"],
+                warmup_steps=min(20, steps),
+                repeated_tokens=1.0,
+            )
+            for length, steps in alone.items()
+        ),
+        Pretrain(repeated_tokens=arm.beside, **decayed(options.steps - sum(alone.values())), **rates),
         Sft(repeated_tokens=arm.in_tasks, **decayed(options.task_steps), peak_lr=1e-3, mix=mix),
     )
     return replace(laptop(), stages=stages, name=f"{name}_seed_{seed}", output_dir=options.output_dir).changed(
@@ -167,7 +176,7 @@ def train(name: str, seed: int, options: argparse.Namespace) -> None:
 def setup_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """What decides about a training but its seed."""
     arm = ARMS[name]
-    shares = [arm.alone, arm.beside, arm.in_tasks]
+    shares = [arm.alone, arm.beside, arm.in_tasks, *map(list, GROWING.items())]
     return {"steps": options.steps, "task_steps": options.task_steps, "shares": shares, "model": MODEL}
 
 
@@ -275,7 +284,7 @@ def page(
 ) -> str:
     """The Markdown page."""
     seeds = ", ".join(map(str, sorted({seed for _, seed in results})))
-    lengths = ", ".join(map(str, COPYING_STEPS))
+    lengths = ", ".join(map(str, GROWING))
     width, blocks, loops = (MODEL[name] for name in ("hidden_size", "num_shared_layers", "num_loops"))
     return f"""# Learning to copy
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:1] = [str(ROOT), str(ROOT / "benchmarks")]
@@ -85,7 +86,7 @@ from trainers.data.repeated_tokens import RepeatedTokens
 from trainers.optimizers import muon_and_lion
 
 VOCABULARY, BOS = 1024, 0
-MODEL = {
+MODEL: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "hidden_size": 128,
     "intermediate_size": 256,
@@ -113,7 +114,9 @@ def train(name: str, seed: int, options: argparse.Namespace) -> None:
     else:
         optimizer = muon_and_lion(model, *RATES["muon_lion"], weight_decay=0.0, lion="torch")
     peaks = [group["lr"] for group in optimizer.param_groups]
-    done, steps, right = 0, {}, {}
+    done = 0
+    steps: dict[int, int] = {}
+    right: dict[int, float] = {}
     for length in arm.lengths:
         blocks = blocks_of(length, count=options.most * TOKENS // length, seed=seed)
         for step in range(1, options.most + 1):
@@ -155,7 +158,7 @@ def share_right(model: LoopLMForCausalLM, length: int) -> float:
     return float((likeliest == labels)[labels >= 0].float().mean())
 
 
-def setup_of(name: str, options: argparse.Namespace) -> dict[str, object]:
+def setup_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """What decides about a training but its seed."""
     arm = ARMS[name]
     return {"arm": [list(arm.lengths), arm.only_told, arm.optimizer], "most": options.most, "model": MODEL}

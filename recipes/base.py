@@ -1,7 +1,5 @@
 """Recipes that others change a few lines of."""
 
-from collections.abc import Mapping
-
 from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.file_names import SOURCE
 from recipes.pipeline.schema import Recipe, TrainingSettings
@@ -50,31 +48,6 @@ def small() -> Recipe:
             Evaluate(suites=("semantic", "perplexity"), limit=16),
             Export(gguf="tq2_0"),
         ),
-    )
-
-
-def copying_stages(steps: Mapping[int, int], tokens_per_step: int, peak_lr: float) -> tuple[Pretrain, ...]:
-    """
-    Stages that teach a new model to copy from its context, before it reads text.
-
-    Copying is learned soonest in short blocks, and a model that copies there needs few steps to copy in longer ones.
-
-    Args:
-        steps: Steps by the length of the blocks, the shortest first; 0 leaves one out.
-        tokens_per_step: Tokens in a step of all of them.
-        peak_lr: Learning rate of all of them.
-    """
-    return tuple(
-        Pretrain(
-            name=f"copying_{seq_len}",
-            total_steps=total_steps,
-            batch_size=tokens_per_step // seq_len,
-            seq_len=seq_len,
-            peak_lr=peak_lr,
-            warmup_steps=min(20, total_steps),
-            repeated_tokens=1.0,
-        )
-        for seq_len, total_steps in steps.items()
     )
 
 

@@ -11,22 +11,16 @@ except ModuleNotFoundError as error:
         raise
     raise SystemExit("nanochat-ternary is not installed: run `make install`, or `pip install -e .`") from None
 
-from recipes.base import copying_stages, small
+from recipes.base import small
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.stages.maxrl import MaxRL
 
-COPYING_STEPS = {16: 800, 64: 150, 256: 100}
-"""Steps on repeated tokens by the length of their blocks."""
-
 
 def laptop() -> Recipe:
-    """
-    A ternary LoopLM of four blocks and two loops, for two processor cores: copying, text, solutions of tasks, then
-    MaxRL.
-    """
+    """A ternary LoopLM of four blocks and two loops, for two processor cores: text, solutions of tasks, then MaxRL."""
     recipe = small()
     maxrl = MaxRL(
-        total_steps=100,
+        total_steps=40,
         prompts_per_step=8,
         num_generations=16,
         max_completion_length=96,
@@ -40,10 +34,10 @@ def laptop() -> Recipe:
     return recipe.changed(
         name="laptop",
         description="a ternary LoopLM of four blocks and two loops, from text to solved tasks on two processor cores",
-        model={"intermediate_size": 768, "num_shared_layers": 4, "num_loops": 2, "exit_entropy_weight": 0.5},
+        model={"intermediate_size": 768, "num_shared_layers": 4, "num_loops": 2, "exit_entropy_weight": 0.1},
         data={"seq_len": 256, "tasks": 6000, "max_task_tier": 1},
         training={"micro_batch_size": 16, "save_steps": 200, "eval_steps": 0, "eval_prompts": 104},
-        stages=(*copying_stages(COPYING_STEPS, tokens_per_step=1024, peak_lr=2e-3), pretrain, sft, maxrl, *closing),
+        stages=(pretrain, sft, maxrl, *closing),
         pretrain={
             "total_steps": 4000,
             "batch_size": 4,
@@ -52,7 +46,6 @@ def laptop() -> Recipe:
             "min_lr": 2e-4,
             "warmup_steps": 160,
             "decay_steps": 1000,
-            "repeated_tokens": 0.1,
         },
         sft={
             "total_steps": 3600,
@@ -62,7 +55,6 @@ def laptop() -> Recipe:
             "min_lr": 1e-4,
             "decay_steps": 3000,
             "mix": {"tasks": 4, "text": 1},
-            "repeated_tokens": 0.1,
         },
         gate={"total_steps": 60, "batch_size": 16, "seq_len": 256},
         evaluate={

@@ -19,7 +19,6 @@ from recipes.pipeline import start as beginning
 from recipes.pipeline.fields import meaning, names
 from recipes.pipeline.options import model_meanings
 from recipes.pipeline.plan.fit import step_of
-from recipes.pipeline.plan.plan import make_plan
 from recipes.pipeline.run import finish, how_to_go_on
 from recipes.pipeline.settings import sections, with_settings
 from recipes.pipeline.settings import settings as settings_of
@@ -27,6 +26,7 @@ from recipes.pipeline.stages.ouro import OURO, with_ouro_schedule
 from recipes.pipeline.stages.pretrain import Pretrain
 from recipes.pipeline.stages.reinforced import Reinforced
 from recipes.pipeline.stages.stage import StageResult
+from recipes.pipeline.stages.text import TextStage
 from recipes.pipeline.start import start
 from tests.helpers.tiny_recipe import command, tiny_recipe, with_later
 from trainers.callbacks import DivergenceCallback, TrainingDiverged
@@ -108,20 +108,17 @@ def test_a_schedule_of_ternary_weights_reaches_the_trainer_and_is_refused_of_a_f
             tiny_recipe(tmp_path).changed(model={"ternary": False}, pretrain={name: value})
 
 
-def test_a_stage_may_have_an_optimizer_of_its_own_which_trainer_and_plan_take(tmp_path):
-    recipe = tiny_recipe(tmp_path).changed(training={"optimizer": "muon_lion"})
-    own = recipe.changed(pretrain={"optimizer": "adamw"})
-    for changed, name in ((recipe, "muon_lion"), (own, "adamw")):
-        stage = changed.stages[0]
-        assert isinstance(stage, Pretrain) and stage.training_arguments(changed.training)["optimizer"] == name
-        assert step_of(changed, stage, 1, None).optimizer == name
-    assert make_plan(own).disk > make_plan(recipe).disk, "AdamW's state is twice Muon's"
+def test_the_gate_trains_with_adamw_in_every_recipe_which_trainer_and_plan_take(tmp_path):
+    recipe = tiny_recipe(tmp_path).changed(training={"optimizer": "muon_lion"}, gate={"total_steps": 2})
+    for stage, name in (("pretrain", "muon_lion"), ("gate", "adamw")):
+        trained = recipe.stage(stage)
+        assert isinstance(trained, TextStage) and trained.training_arguments(recipe.training)["optimizer"] == name
+        assert step_of(recipe, trained, 1, None).optimizer == name
 
 
 @pytest.mark.parametrize(
     "changes, message",
     [
-        (dict(optimizer="sgd"), "s.optimizer must be one of muon_lion, adamw or None, got 'sgd'"),
         (dict(seq_len=1), "s.seq_len must be at least 2, got 1"),
         (dict(peak_lr=float("nan")), "s.peak_lr must be finite, got nan"),
         (dict(peak_lr=0.0), "s.peak_lr must be above 0, got 0.0"),

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from zlib import crc32
 
 from recipes.pipeline.fields import check, setting, settings
-from recipes.pipeline.stages.stage import OptimizerName
 from recipes.pipeline.stages.text import TextStage
 
 if TYPE_CHECKING:
@@ -38,9 +37,6 @@ class Pretrain(TextStage):
     )
     num_loops: int | None = setting(
         "Number of times that the stack is applied; None keeps the model's.", default=None, ge=1
-    )
-    optimizer: OptimizerName | None = setting(
-        "Optimizer of this stage; None keeps that of training.optimizer.", default=None
     )
     exit_entropy_weight: float | None = setting(
         "Weight of the exit distribution's entropy in the loss; None keeps the model's.", default=None, ge=0
@@ -103,9 +99,6 @@ class Pretrain(TextStage):
             for name in ("warmup_steps", "decay_steps")
         }
         return replace(self, total_steps=total_steps, **scaled)
-
-    def optimizer_of(self, training: "TrainingSettings") -> OptimizerName:
-        return self.optimizer or training.optimizer
 
     def training_arguments(self, training: "TrainingSettings") -> dict[str, Any]:
         return super().training_arguments(training) | {
