@@ -98,7 +98,7 @@ MODEL: dict[str, Any] = {
     "ternary_group_size": 128,
 }
 TOKENS = 1024
-"""Tokens per step, and tokens in a measurement times eight."""
+"""Tokens per step; a measurement reads eight times as many."""
 WARMUP, EVERY, ENOUGH = 50, 25, 0.9
 RATES = {"adamw": (2e-3,), "muon_lion": (1e-2, 5e-4)}
 HELD_OUT_SEED = 2**31
