@@ -102,6 +102,11 @@ class DataSettings(Settings):
         default=0,
         ge=0,
     )
+    rename_repetitions: bool = setting(
+        "Each time that a mix repeats a generated program (sources tasks and synthetic), give its parameters and "
+        "variables names of the real text instead of its own.",
+        default=False,
+    )
     max_task_tier: int | None = setting(
         "Maximum difficulty of the tasks, from 0 (one line) to 4; None uses all.", default=None, ge=0, le=4
     )

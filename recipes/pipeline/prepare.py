@@ -27,6 +27,7 @@ from trainers.data.blocks import TokenBlocks, open_blocks
 from trainers.data.kept import read_kept
 from trainers.data.manifest import MANIFEST_FILE, PackSettings, file_identities
 from trainers.data.mix_names import MIX_NAMES, SYNTHETIC_DATA, VERIFIED_EXAMPLES, parts_of_mix, weight_group
+from trainers.data.other_names import names_of, with_other_names
 from trainers.data.pack import pack_documents
 from trainers.data.preparation.documents import source_number
 from trainers.data.preparation.inputs import INPUTS, changed_inputs, keep_inputs
@@ -198,8 +199,10 @@ def _pack(
     packing = PackSettings(data.seq_len, data.document_masking, data.fim_rate, recipe.training.seed)
     inputs = file_identities(index.paths)
     rustc = find_toolchain().version if data.verify else None
+    names = names_of(index.documents(groups[TEXT])) if data.rename_repetitions else []
     for name, plan in plans.items():
-        pack_documents(folder / name, index.mixed(plan, groups), tokenizer, packing, inputs, rustc)
+        documents = with_other_names(index.mixed(plan, groups), names, recipe.training.seed)
+        pack_documents(folder / name, documents, tokenizer, packing, inputs, rustc)
     held_out = {VALIDATION: validation}
     texts = index.mixed(index.plan(held_out, {VALIDATION: 1.0}), held_out)
     pack_documents(folder / VALIDATION, texts, tokenizer, PackSettings(data.seq_len), inputs, rustc)

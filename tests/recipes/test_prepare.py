@@ -9,7 +9,7 @@ import pytest
 from evaluation.rust import CodeExecutionNotAllowed
 from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.folder import next_folder
-from recipes.pipeline.prepare import _groups
+from recipes.pipeline.prepare import _groups, read_prepared
 from recipes.pipeline.start import prepare_folder, prepare_only
 from tests.helpers.paths import BUILTIN
 from tests.helpers.tiny_recipe import tiny_recipe
@@ -50,6 +50,24 @@ def test_changed_files_are_prepared_again_but_a_run_that_is_continued_keeps_its_
     prepare_only(recipe, num_workers=1)
     assert "new_today" in rows_below(recipe.run_dir)
     assert "The inputs have changed" in capsys.readouterr().out
+
+
+def test_only_repeated_programs_of_a_mix_are_renamed(recipe):
+    def packed(rename):
+        named = recipe.changed(
+            name=f"renamed_{rename}",
+            data={"tasks": 8, "max_task_tier": 0, "mix": {"tasks": 1, "text": 1}, "rename_repetitions": rename},
+        )
+        prepare_only(named, num_workers=1)
+        blocks = read_prepared(named, named.run_dir / "prepare")
+        (tokens,) = blocks.training.values()
+        ids = tokens.regroup(tokens.num_tokens)[0]["input_ids"]
+        return blocks.tokenizer.decode(ids).split(blocks.tokenizer.eos_token)
+
+    plain, renamed = packed(False), packed(True)
+    changed = [(old, new) for old, new in zip(plain, renamed, strict=True) if old != new]
+    assert changed and len(changed) < len(plain)
+    assert {old for old, _ in changed} <= set(renamed), "a program is read as it is at least once"
 
 
 def test_bad_input_does_not_cost_an_interrupted_preparation(recipe, tmp_path):

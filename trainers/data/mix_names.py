@@ -8,6 +8,8 @@ SYNTHETIC_DATA = "synthetic_data"
 """Generated code that the compiler and its tests accepted."""
 DOCUMENTATION = "documentation"
 """Examples of books and of doc comments."""
+GENERATED_SOURCES = frozenset({"synthetic", "tasks"})
+"""Sources of documents whose code is generated."""
 MIX_NAMES = (HIGH_QUALITY_RUST, VERIFIED_EXAMPLES, SYNTHETIC_DATA, DOCUMENTATION)
 
 RECIPE_MIXES = {
