@@ -3,10 +3,10 @@ Measure the model of every stage of a run, and the one it started from, and writ
 
     HF_ALLOW_CODE_EVAL=1 python benchmarks/chain.py --run runs/finetune --report docs/report/finetune.md
 
-Every stage's model is evaluated on the same problems: greedily on the suites, and with several samples on the held-out
-tasks of the run. The last model is timed in every engine, and its publication is made up without an upload. Each step
-is a command of its own, which is printed and stands in the report; a step that was interrupted goes on when the script
-is started again, and a finished one is not repeated.
+Every stage's model is evaluated on the same problems: greedily on the suites, and both greedily and with several
+samples on the held-out tasks of the run. The last model is timed in every engine, and its publication is made up
+without an upload. Each step is a command of its own, which is printed and stands in the report; a step that was
+interrupted goes on when the script is started again, and a finished one is not repeated.
 """
 
 import argparse
@@ -44,7 +44,7 @@ if __name__ == "__main__":
     add_report(parser, "docs/report/finetune.md")
     options = parser.parse_args()
 
-from chain_report import Chain, Step, write_page
+from chain_report import GREEDY_FOLDER, Chain, Step, write_page
 
 from evaluation.rust.sandbox.runner import require_consent
 from evaluation.tables import plain_console, print_table
@@ -76,7 +76,11 @@ def steps_of(options: argparse.Namespace, chain: Chain) -> list[Step]:
             tasks = ["--problems", f"tasks={chain.tasks}", "--limit", str(options.tasks)]
             drawn = ["--num-samples", str(options.samples), "--k", "1", str(options.samples), "--temperature", "1"]
             drawn += ["--top-p", "1", "--max-new-tokens", "96", "--batch-size", "64", "--engine", "native"]
-            steps.append(Step("tasks", stage, [PROGRAM, "eval", "run", "--suite", "tasks", *common, *tasks, *drawn]))
+            suite = [PROGRAM, "eval", "run", "--suite", "tasks"]
+            steps.append(Step("tasks", stage, [*suite, *common, *tasks, *drawn]))
+            below = [*common[:-1], str(folder / GREEDY_FOLDER)]
+            once = ["--temperature", "0", "--max-new-tokens", "96", "--batch-size", "64", "--engine", "native"]
+            steps.append(Step("tasks_greedy", stage, [*suite, *below, *tasks, *once]))
     last = chain.stages[-1]
     speed = ["--rounds", "3", "--output", str(chain.folder / "inference.json")]
     steps.append(Step("speed", None, ["python", "benchmarks/inference.py", "--model", str(last.model), *speed]))

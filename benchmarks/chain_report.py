@@ -4,7 +4,7 @@ import json
 import random
 import shlex
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from recipes.pipeline.settings import with_settings
 from recipes.pipeline.stages.gate import TrainGate
 
 START = "start"
+GREEDY_FOLDER = "greedy"
+"""Folder below a stage's results with those of its tasks that were decoded greedily."""
 SHOWN = 3
 """Completions of each kind on the page."""
 
@@ -131,36 +133,21 @@ class Chain:
         """Folder of what the run's closing stage measured of its last model."""
         return self.run / "evaluate" / "results"
 
-    def runs(self) -> Iterator[Run]:
-        """Results of the models that have some."""
-        for stage in self.stages:
-            place = self.folder / stage.folder
-            if any(place.glob("*.json")):
-                yield Run(stage.name, place, tuple(read_results(place)))
+    def runs(self, below: str = "") -> list[Run]:
+        """Results of the models that have some, in the folder of each stage or in one below it."""
+        places = {stage.name: self.folder / stage.folder / below for stage in self.stages}
+        found = {name: place for name, place in places.items() if any(place.glob("*.json"))}
+        return [Run(name, place, tuple(read_results(place))) for name, place in found.items()]
 
     def overview(self) -> Columns:
         """The headline metrics, a row for each, a column for each model."""
-        found = Overview.of(list(self.runs()))
-        rows = []
-        for place, (benchmark, metric) in enumerate(found.columns):
-            cells = [cells[place] for _, cells in found.rows]
-            count = next(f"{cell.count:,}" for cell in cells if cell is not None)
-            rows.append([benchmark, metric, count, *map(_words, cells)])
-        rows += (row for row in self._tasks_in_parts() if (row[0], row[1]) not in found.columns)
-        return Columns(("Suite", "Metric", "Problems", *(name for name, _ in found.rows)), 2, rows)
-
-    def _tasks_in_parts(self) -> Iterator[list[str]]:
-        """Rows of the solved tasks of each tier, and of those with other parameters and of other families."""
-        runs = list(self.runs())
-        by_run = [next((each for each in run.results if each.benchmark == "tasks"), None) for run in runs]
-        names = {name: None for each in by_run if each is not None for name in each.metrics}
-        for name in sorted(name for name in names if name.startswith("pass@1, ")):
-            cells = [
-                None if each is None else Cell(each.metrics[name], len(each.per_problem[name]), each.unit, True)
-                for each in by_run
-            ]
-            count = next(f"{cell.count:,}" for cell in cells if cell is not None)
-            yield ["tasks", name, count, *map(_words, cells)]
+        names = [run.name for run in self.runs()]
+        rows: dict[tuple[str, str], list[str]] = {}
+        for below, suffix in (("", ""), (GREEDY_FOLDER, ", greedy")):
+            decoded = self.runs(below)
+            for benchmark, metric, *cells in (*_metrics(decoded, names), *_tasks_in_parts(decoded, names)):
+                rows.setdefault((benchmark + suffix, metric), [benchmark + suffix, metric, *cells])
+        return Columns(("Suite", "Metric", "Problems", *names), 2, list(rows.values()))
 
     def losses(self) -> Columns:
         """Loss on the run's held-out text after every loop, by stage."""
@@ -233,7 +220,7 @@ class Chain:
 
     def completions(self, good: bool) -> list[str]:
         """Programs of the last model for held-out tasks, drawn by seed 0: such that pass, or such that do not."""
-        run = list(self.runs())[-1]
+        run = self.runs()[-1]
         results = next((each for each in run.results if each.benchmark == "tasks"), None)
         if results is None:
             return []
@@ -249,6 +236,31 @@ class Chain:
         tables |= {} if engines is None else {"engines": engines}
         found = {name: {"titles": table.titles, "rows": table.rows} for name, table in tables.items()}
         return {"recipe": self.report["recipe"], "parameters": self.report["parameters"], **found}
+
+
+def _metrics(runs: Sequence[Run], names: Sequence[str]) -> Iterator[list[str]]:
+    """A row for each headline metric: suite, metric, number of problems, and the values of the named runs."""
+    found = Overview.of(runs)
+    for place, (benchmark, metric) in enumerate(found.columns):
+        cells = {name: cells[place] for name, cells in found.rows}
+        yield _row(benchmark, metric, cells, names)
+
+
+def _tasks_in_parts(runs: Sequence[Run], names: Sequence[str]) -> Iterator[list[str]]:
+    """Rows of the solved tasks of each tier, and of those with other parameters and of other families."""
+    by_run = {run.name: each for run in runs for each in run.results if each.benchmark == "tasks"}
+    metrics = {name for each in by_run.values() for name in each.metrics if name.startswith("pass@1, ")}
+    for metric in sorted(metrics):
+        cells = {
+            name: Cell(each.metrics[metric], len(each.per_problem[metric]), each.unit, True)
+            for name, each in by_run.items()
+        }
+        yield _row("tasks", metric, cells, names)
+
+
+def _row(benchmark: str, metric: str, cells: Mapping[str, Cell | None], names: Sequence[str]) -> list[str]:
+    count = next(f"{cell.count:,}" for cell in cells.values() if cell is not None)
+    return [benchmark, metric, count, *(_words(cells.get(name)) for name in names)]
 
 
 def _words(cell: Cell | None) -> str:
@@ -311,7 +323,8 @@ def write_page(chain: Chain, steps: Sequence[Step], path: Path, command: str, he
         f"and measured, on {header}, by\n\n```bash\nHF_ALLOW_CODE_EVAL=1 {command}\n```",
         f"![losses, exits and successes by step]({image.name})",
         "## Every suite by stage",
-        f"All models run {chain.num_loops} loops. Values in brackets are 95 % intervals over the problems.",
+        f"All models run {chain.num_loops} loops. Values in brackets are 95 % intervals over the problems. "
+        "Completions are decoded greedily, but those of `tasks` are sampled at temperature 1, as in MaxRL.",
         chain.overview().markdown(),
         "" if reinforced is None else reinforced.markdown(),
         "## Losses by depth",

@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"(<!-- measured: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 METRICS = {
     ("compilation_success_rate", "compiles@1"): "completions that compile, of {count} prompts",
-    ("tasks", "pass@1"): "held-out tasks solved, of {count}",
+    ("tasks, greedy", "pass@1"): "held-out tasks solved, decoded greedily, of {count}",
+    ("tasks, greedy", "pass@1, tier 0"): "the same, tasks of one line, of {count}",
+    ("tasks", "pass@1"): "held-out tasks solved, sampled at temperature 1, of {count}",
     ("tasks", "pass@1, tier 0"): "the same, tasks of one line, of {count}",
     ("humaneval_rust", "pass@1"): "HumanEval-Rust solved, of {count}",
     ("perplexity", "bits_per_byte"): "bits per byte of held-out text",

@@ -87,6 +87,16 @@ def test_every_model_of_the_run_is_a_column_in_the_order_of_the_stages(chain):
         assert [value.split(" ")[0] for value in row[3:]] == shown
 
 
+def test_tasks_that_were_decoded_greedily_have_rows_of_their_own(chain):
+    sampled = chain.overview().rows
+    last = chain.stages[2]
+    write_results(chain.folder / last.folder / "greedy", 4)
+    rows = chain.overview().rows
+    assert rows[: len(sampled)] == sampled
+    greedy = [(row[0], row[1], row[3:5], row[5].split(" ")[0]) for row in rows[len(sampled) :]]
+    assert greedy == [("tasks, greedy", metric, ["", ""], "100.0%") for metric in ("pass@1", "pass@1, tier 0")]
+
+
 def test_the_page_has_the_settings_that_are_not_the_recipes_and_what_the_files_say(chain, tmp_path):
     assert train_command(chain) == "nanochat-ternary train debug --set maxrl.learning_rate=2e-05"
     path = tmp_path / "page" / "debug.md"
@@ -111,10 +121,13 @@ def test_every_model_is_asked_the_same_with_the_runs_loops(chain):
     steps = steps_of(options, chain)
     by_stage = [[step for step in steps if step.stage is stage] for stage in chain.stages[:3]]
     assert not any(step.stage is chain.stages[3] for step in steps)
-    assert [[step.name for step in each] for each in by_stage] == [["compile_rate", "suites", "tasks"]] * 3
+    assert [[step.name for step in each] for each in by_stage] == [
+        ["compile_rate", "suites", "tasks", "tasks_greedy"]
+    ] * 3
     for first, other in zip(by_stage[0], by_stage[2], strict=True):
         pairs = [pair for pair in zip(first.command, other.command, strict=True) if pair[0] != pair[1]]
-        assert [Path(word).name for pair in pairs for word in pair] == ["model", "model", "0-pretrain", "2-maxrl"]
+        folders = ["greedy", "greedy"] if first.name == "tasks_greedy" else ["0-pretrain", "2-maxrl"]
+        assert [Path(word).name for pair in pairs for word in pair] == ["model", "model", *folders]
     assert all("--num-loops 4" in " ".join(each.command) for each in by_stage[0])
     assert len({step.file_name for step in steps}) == len(steps)
 
