@@ -20,7 +20,7 @@ def laptop() -> Recipe:
     """A ternary LoopLM of four blocks and two loops, for two processor cores: text, solutions of tasks, then MaxRL."""
     recipe = small()
     maxrl = MaxRL(
-        total_steps=40,
+        total_steps=120,
         prompts_per_step=8,
         num_generations=16,
         max_completion_length=96,
@@ -34,9 +34,17 @@ def laptop() -> Recipe:
     return recipe.changed(
         name="laptop",
         description="a ternary LoopLM of four blocks and two loops, from text to solved tasks on two processor cores",
-        model={"intermediate_size": 768, "num_shared_layers": 4, "num_loops": 2, "exit_entropy_weight": 0.1},
-        data={"seq_len": 256, "tasks": 6000, "max_task_tier": 1},
-        training={"micro_batch_size": 16, "save_steps": 200, "eval_steps": 0, "eval_prompts": 104},
+        model={"intermediate_size": 768, "num_shared_layers": 4, "num_loops": 2, "exit_entropy_weight": 0.5},
+        data={"seq_len": 256, "tasks": 6000, "max_task_tier": 1, "rename_repetitions": True},
+        training={
+            "optimizer": "muon_lion",
+            "muon_lr": 0.01,
+            "lion_lr": 2e-3,
+            "micro_batch_size": 16,
+            "save_steps": 200,
+            "eval_steps": 0,
+            "eval_prompts": 104,
+        },
         stages=(pretrain, sft, maxrl, *closing),
         pretrain={
             "total_steps": 4000,
