@@ -18,5 +18,6 @@ def test_a_table_has_the_metrics_that_the_report_has_with_every_model(tmp_path):
     titles = ["Suite", "Metric", "Problems", "start", "sft"]
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "one.json").write_text(json.dumps({"overview": {"titles": titles, "rows": rows}}))
-    table = "|  | start | sft |\n| --- | ---: | ---: |\n| held-out tasks solved, of 160 | 2.0% | 51.0% |"
+    words = "held-out tasks solved, sampled at temperature 1, of 160"
+    table = f"|  | start | sft |\n| --- | ---: | ---: |\n| {words} | 2.0% | 51.0% |"
     assert filled(PAGE, tmp_path) == PAGE.replace("old", table)

@@ -13,6 +13,7 @@ from recipes.pipeline.prepare import _groups, read_prepared
 from recipes.pipeline.start import prepare_folder, prepare_only
 from tests.helpers.paths import BUILTIN
 from tests.helpers.tiny_recipe import tiny_recipe
+from trainers.data.blocks import TokenBlocks
 from trainers.data.row_index import RowIndex
 from trainers.data.sources import Document
 
@@ -61,8 +62,9 @@ def test_only_repeated_programs_of_a_mix_are_renamed(recipe):
         prepare_only(named, num_workers=1)
         blocks = read_prepared(named, named.run_dir / "prepare")
         (tokens,) = blocks.training.values()
+        assert isinstance(tokens, TokenBlocks)
         ids = tokens.regroup(tokens.num_tokens)[0]["input_ids"]
-        return blocks.tokenizer.decode(ids).split(blocks.tokenizer.eos_token)
+        return str(blocks.tokenizer.decode(ids)).split(blocks.tokenizer.eos_token)
 
     plain, renamed = packed(False), packed(True)
     changed = [(old, new) for old, new in zip(plain, renamed, strict=True) if old != new]
