@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from trainers.data.mix import MixedDocument
 from trainers.data.mix_names import GENERATED_SOURCES
+from trainers.data.rewriting.annotations import ALWAYS_NAMED
 from trainers.data.rewriting.bindings import Binding, find_bindings, parse
 from trainers.data.rewriting.renaming import rename
 from trainers.data.sources import Document
@@ -26,13 +27,14 @@ RENAMED_VARIABLES = 0.5
 """Share of the variables that get another name; all parameters do."""
 DRAWS = 20
 """Maximum number of names to draw for one binding; if the program has all of them, it keeps its name."""
-PRIMITIVE_TYPES = frozenset(
-    "bool char str u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64".split()  # valid, but odd as names
-)
 
 
 def names_of(documents: Iterable[Document]) -> list[str]:
-    """Return the names that at least two of the documents give parameters or variables, in alphabetical order."""
+    """
+    Return the names that at least two of the documents give parameters or variables, in alphabetical order.
+
+    Names of types, such as `u8`, are left out: they are valid, but odd.
+    """
     texts: Counter[str] = Counter()
     size = 0
     for document in documents:
@@ -50,7 +52,7 @@ def names_of(documents: Iterable[Document]) -> list[str]:
     return sorted(
         name
         for name, count in texts.items()
-        if count > 1 and len(name) <= LONGEST_NAME and name not in PRIMITIVE_TYPES and not name.startswith("_")
+        if count > 1 and len(name) <= LONGEST_NAME and name not in ALWAYS_NAMED and not name.startswith("_")
     )
 
 
