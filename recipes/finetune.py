@@ -20,28 +20,43 @@ def finetune() -> Recipe:
     """A saved model, fine-tuned on the solutions of verified tasks, then trained with MaxRL on others."""
     recipe = nano()
     sft = Sft(
-        total_steps=400,
+        total_steps=600,
         batch_size=8,
         seq_len=256,
-        peak_lr=1e-4,
-        min_lr=1e-5,
+        peak_lr=1e-3,
+        min_lr=1e-4,
         warmup_steps=20,
-        decay_steps=300,
+        decay_steps=400,
         mix={"tasks": 4, "text": 1},
     )
     stages = (sft, *(recipe.stage(name) for name in ("maxrl", "gate", "evaluate", "export")))
     return recipe.changed(
         name="finetune",
         description="a model that you have, taught to solve tasks that the compiler judges",
-        data={"seq_len": 256, "synthetic_samples": 0, "tasks": 6000, "max_task_tier": 2, "limit": 2000},
-        training={"optimizer": "adamw", "logging_steps": 10, "save_steps": 50, "eval_steps": 0, "eval_prompts": 104},
+        data={
+            "seq_len": 256,
+            "synthetic_samples": 0,
+            "tasks": 6000,
+            "max_task_tier": 1,
+            "compile_tasks": 1200,
+            "rename_repetitions": True,
+        },
+        training={
+            "optimizer": "muon_lion",
+            "muon_lr": 5e-3,
+            "lion_lr": 5e-4,
+            "logging_steps": 10,
+            "save_steps": 50,
+            "eval_steps": 0,
+            "eval_prompts": 104,
+        },
         stages=stages,
         maxrl={
-            "total_steps": 60,
+            "total_steps": 90,
             "prompts_per_step": 8,
             "num_generations": 16,
             "max_completion_length": 96,
-            "learning_rate": 3e-5,
+            "learning_rate": 5e-5,
             "warmup_steps": 4,
             "rollout_engine": "native",
             "held_out_tasks": 160,

@@ -110,6 +110,12 @@ class DataSettings(Settings):
     max_task_tier: int | None = setting(
         "Maximum difficulty of the tasks, from 0 (one line) to 4; None uses all.", default=None, ge=0, le=4
     )
+    compile_tasks: int = setting(
+        "Number of further tasks, of the tiers above max_task_tier, of which reinforcement learning asks only that "
+        "their completions compile with the right signature.",
+        default=0,
+        ge=0,
+    )
     task_file: str | None = setting(
         "Own tasks for reinforcement learning, in a file of JSON lines, or hub:NAME for a data set (docs/tasks.md). A "
         "tenth of them is held out.",
@@ -135,6 +141,9 @@ class DataSettings(Settings):
             check_target("data.difficulty", self.difficulty)
         repeated = next((source for source, count in Counter(self.sources).items() if count > 1), None)
         check("data", "sources", repeated, "different from each other", repeated is None)
+        harder = self.max_task_tier is not None and self.max_task_tier < 4
+        rule = "0 without a max_task_tier below 4, above which these tasks are"
+        check("data", "compile_tasks", self.compile_tasks, rule, harder or not self.compile_tasks)
         alone = self.task_crates is not None and self.task_file is None
         check("data", "task_crates", self.task_crates, "left out without a task_file", not alone)
         smallest = SMALLEST_VOCABULARY + len(FIM_TOKENS) if self.fim_rate else SMALLEST_VOCABULARY
@@ -149,7 +158,7 @@ class DataSettings(Settings):
     @property
     def makes_programs(self) -> bool:
         """Whether programs are generated or rewritten, and verified."""
-        return bool(self.synthetic_samples or self.variants or self.tasks)
+        return bool(self.synthetic_samples or self.variants or self.tasks or self.compile_tasks)
 
     @property
     def reads_crates(self) -> bool:

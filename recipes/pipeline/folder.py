@@ -17,7 +17,14 @@ from evaluation.rust_files import rust_files
 from model_cards.snapshot.recorded import CODE
 from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.fields import from_json, values_of
-from recipes.pipeline.file_names import MODEL_CARD, PREPARED, SOURCE, SYNTHETIC_FILE, TASKS_FILE
+from recipes.pipeline.file_names import (
+    COMPILE_TASKS_FILE,
+    MODEL_CARD,
+    PREPARED,
+    SOURCE,
+    SYNTHETIC_FILE,
+    TASKS_FILE,
+)
 from recipes.pipeline.former_runs import from_former_run
 from recipes.pipeline.hardware_settings import HardwareSettings
 from recipes.pipeline.initial_model import SECTION as INIT_FROM
@@ -39,6 +46,7 @@ RUN_ENTRIES = (
     SOURCE,
     SYNTHETIC_FILE,
     TASKS_FILE,
+    COMPILE_TASKS_FILE,
     "evaluation",
     CODE,
     "report.json",

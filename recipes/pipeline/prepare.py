@@ -19,7 +19,7 @@ from evaluation.rust import RustVerifier
 from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.tables import plain_console, print_table
 from recipes.pipeline.data_settings import DataSettings
-from recipes.pipeline.file_names import SYNTHETIC_FILE, TASKS_FILE
+from recipes.pipeline.file_names import COMPILE_TASKS_FILE, SYNTHETIC_FILE, TASKS_FILE
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.stages.stage import FINISHED, OWN_TEXT
 from trainers.data.augment import KINDS, Augmentation, augment_documents
@@ -40,7 +40,7 @@ from trainers.data.preparation.split import split_rows
 from trainers.data.preparation.workers import check_num_workers
 from trainers.data.row_index import RowIndex
 from trainers.data.sources import Document, Source
-from trainers.data.synthetic.family import Family
+from trainers.data.synthetic.family import TIERS
 from trainers.data.synthetic.stream import choose_families
 from trainers.data.synthetic.verified import LICENSE, write_synthetic
 from trainers.data.tasks.own_files import read_own_tasks
@@ -279,7 +279,7 @@ def _read_blocks(folder: Path) -> Dataset | TokenBlocks:
 def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) -> list[Document]:
     """
     Verified samples, solutions of tasks and variants of the training texts, to train on beside them. What is held out
-    stays real.
+    stays real. The tasks themselves are written for reinforcement learning.
 
     Args:
         data: How many.
@@ -294,6 +294,7 @@ def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) ->
         return []
     samples: list[Document] = []
     solutions: list[Document] = []
+    hardest_tier = TIERS[-1] if data.max_task_tier is None else data.max_task_tier
     with RustVerifier(run_timeout=1.0, own_programs=True) as verifier:
         if data.synthetic_samples:
             console.print(f"Making {data.synthetic_samples:,} synthetic samples; the compiler and their tests decide")
@@ -304,23 +305,24 @@ def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) ->
         if data.tasks:
             console.print(f"Making {data.tasks:,} tasks; their hidden cases must tell right from wrong")
             path = folder / TASKS_FILE
-            families = _task_families(data.max_task_tier)
+            families = [each for each in choose_families() if each.tier <= hardest_tier]
             with show_progress("Verifying tasks", data.tasks, "rows") as advance:
                 write_synthetic(path, families, data.tasks, 0, verifier, tasks=True, on_verified=advance)
             solutions = [
                 Document.of("tasks", task.family, "file", LICENSE, task.code)
                 for task in split_tasks(read_tasks(path)).pretraining
             ]
+        if data.compile_tasks:
+            console.print(f"Making {data.compile_tasks:,} tasks of the tiers above {hardest_tier}, to be compiled")
+            path = folder / COMPILE_TASKS_FILE
+            families = [each for each in choose_families() if each.tier > hardest_tier]
+            with show_progress("Verifying tasks", data.compile_tasks, "rows") as advance:
+                write_synthetic(path, families, data.compile_tasks, 0, verifier, tasks=True, on_verified=advance)
     if not data.variants:
         return samples + solutions
     augmentation = Augmentation(dict.fromkeys(KINDS, data.variants))
     with RustVerifier(run_timeout=1.0) as verifier:
         return samples + solutions + augment_documents([*training, *samples], augmentation, verifier)
-
-
-def _task_families(max_tier: int | None) -> list[Family]:
-    """Families of tasks up to a tier."""
-    return [family for family in choose_families() if max_tier is None or family.tier <= max_tier]
 
 
 def mix_folder(mix: Mapping[str, float] | None) -> str:

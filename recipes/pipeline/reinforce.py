@@ -49,7 +49,7 @@ def check_prompts(recipe: Recipe, stage: "MaxRL", tokenizer: PreTrainedTokenizer
     """
     tasks = read_run_tasks(recipe.data, folder)
     check_conversations(tasks, tokenizer)
-    for task in (*tasks.training, *tasks.held_out):
+    for task in tasks.all:
         if stage.mode == "compile" and not isinstance(task.tests, HiddenTests):
             raise ValueError(
                 f"{stage.name}.mode must be tests, because task {task.id} has no signature, got 'compile'"
@@ -90,7 +90,7 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
     logging_steps = max(1, min(10, stage.total_steps // 20))
     save_steps = logging_steps * max(1, min(recipe.training.save_steps, stage.total_steps // 4) // logging_steps)
     reward = RustReward(
-        stage.mode,
+        "mixed" if stage.mode == "tests" and tasks.compiled else stage.mode,
         stage.reward_threshold,
         crates=recipe.data.task_crates,
         url=stage.judge_url,
@@ -132,7 +132,7 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
         model=model,
         reward_funcs=[reward],
         args=arguments,
-        train_dataset=task_prompts(tasks.training),
+        train_dataset=task_prompts(tasks.training, compiled=tasks.compiled),
         processing_class=prepared.tokenizer,
         callbacks=[
             *time_limit_callbacks(recipe.time_limit),

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from evaluation.rust import RustVerifier
 from evaluation.tables import plain_console, print_table
 from recipes.pipeline.data_settings import DataSettings
-from recipes.pipeline.file_names import OWN_TASKS_FILE, TASKS_FILE
+from recipes.pipeline.file_names import COMPILE_TASKS_FILE, OWN_TASKS_FILE, TASKS_FILE
 from trainers.data.benchmark_problems import load_benchmarks
 from trainers.data.decontamination import Contamination
 from trainers.data.tasks import OwnTask, Task, read_own_tasks, split_tasks
@@ -30,22 +30,30 @@ class RunTasks:
     Attributes:
         training: Tasks to train on.
         held_out: Tasks to measure with.
+        compiled: Further tasks to train on, whose completions only have to compile.
     """
 
     training: Sequence[AnyTask]
     held_out: Sequence[AnyTask]
+    compiled: Sequence[Task] = ()
+
+    @property
+    def all(self) -> tuple[AnyTask, ...]:
+        """All tasks, whatever they are for."""
+        return (*self.training, *self.held_out, *self.compiled)
 
     @property
     def are_conversations(self) -> bool:
         """Whether some prompt is a conversation."""
-        return any(not isinstance(task.prompt, str) for task in (*self.training, *self.held_out))
+        return any(not isinstance(task.prompt, str) for task in self.all)
 
     def fitting(self, tokenizer: PreTrainedTokenizerFast, room: int) -> "RunTasks":
         """Return the tasks whose prompts have at most `room` tokens."""
-        training, held_out = (
-            [task for task in part if _length(task, tokenizer) <= room] for part in (self.training, self.held_out)
+        training, held_out, compiled = (
+            [task for task in part if _length(task, tokenizer) <= room]
+            for part in (self.training, self.held_out, self.compiled)
         )
-        return RunTasks(training, held_out)
+        return RunTasks(training, held_out, compiled)
 
 
 def keep_own_tasks(data: DataSettings, folder: Path, resume: bool) -> None:
@@ -97,7 +105,8 @@ def read_run_tasks(data: DataSettings, folder: Path) -> RunTasks:
         own_training, own_held_out = split_own_tasks(list(read_own_tasks(str(folder / OWN_TASKS_FILE)).values()))
         training += own_training
         held_out += own_held_out
-    return RunTasks(training, held_out)
+    compiled = read_tasks(folder / COMPILE_TASKS_FILE) if data.compile_tasks else []
+    return RunTasks(training, held_out, [task for task in compiled if task.split == "train"])
 
 
 def check_conversations(tasks: RunTasks, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -110,11 +119,11 @@ def check_conversations(tasks: RunTasks, tokenizer: PreTrainedTokenizerFast) -> 
     """
     if not tasks.are_conversations:
         return
-    for task in (*tasks.training, *tasks.held_out):
+    for task in tasks.all:
         if isinstance(task.prompt, str) or len(task.prompt) != 1:
             raise ValueError(
-                "all tasks of a run must be texts, or all conversations of one message of the user (data.tasks makes "
-                f"texts); there are conversations, and task {task.id} is none of one message"
+                "all tasks of a run must be texts, or all conversations of one message of the user (data.tasks and "
+                f"data.compile_tasks make texts); there are conversations, and task {task.id} is none of one message"
             )
     if not tokenizer.chat_template:
         raise ValueError("messages need a model whose tokenizer has a chat template; give prompts that are texts")

@@ -325,6 +325,7 @@ class Recipe:
             "synthetic_samples": min(8, self.data.synthetic_samples),
             # Made tasks stand in for those of a file, whose prompts may be too long for the toy model.
             "tasks": min(96, self.data.tasks) if self.data.task_file is None else 96,
+            "compile_tasks": min(8, self.data.compile_tasks),
             "task_file": None,
             "task_crates": None,
             "mix": self.toy_mix(self.data.mix),

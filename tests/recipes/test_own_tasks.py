@@ -12,7 +12,7 @@ from evaluation.rust.sandbox.runner import CodeExecutionNotAllowed
 from modeling_nanochat import LoopLMForCausalLM
 from recipes.__main__ import all_recipes
 from recipes.pipeline.data_settings import DataSettings
-from recipes.pipeline.file_names import OWN_TASKS_FILE, TASKS_FILE
+from recipes.pipeline.file_names import COMPILE_TASKS_FILE, OWN_TASKS_FILE, TASKS_FILE
 from recipes.pipeline.initial_model import InitialModel
 from recipes.pipeline.run import finish
 from recipes.pipeline.run_tasks import RunTasks, check_conversations, read_run_tasks
@@ -24,8 +24,9 @@ from tests.helpers.paths import BUILTIN
 from tests.helpers.planted import CHAT
 from tests.helpers.tasks import TASK
 from tests.helpers.tiny_recipe import tiny_recipe, with_later
-from trainers.data.tasks import OwnTask
+from trainers.data.tasks import OwnTask, task_prompts
 from trainers.data.tasks.own_files import write_own_tasks
+from trainers.data.tasks.task import SPLITS
 from trainers.data.tokenizer import train_tokenizer
 
 CASES = [{"stdin": "1", "expected": "1"}, {"stdin": "2", "expected": "2"}]
@@ -61,6 +62,22 @@ def test_made_tasks_of_other_families_are_held_out_where_known_families_have_non
     rows = [asdict(replace(TASK, id=str(index), split=split)) for index, split in enumerate(splits)]
     (tmp_path / TASKS_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert [task.id for task in read_run_tasks(DataSettings(tasks=96), tmp_path).held_out] == held_out
+
+
+def test_tasks_to_compile_are_trained_on_without_their_tests_and_never_measured(tmp_path):
+    rows = [asdict(replace(TASK, id=str(index), split=split)) for index, split in enumerate(SPLITS)]
+    (tmp_path / COMPILE_TASKS_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tasks = read_run_tasks(DataSettings(max_task_tier=0, compile_tasks=3), tmp_path)
+    assert [task.id for task in tasks.all] == [task.id for task in tasks.compiled] == ["0"]
+    tested, compiled = task_prompts([TASK], compiled=tasks.compiled)
+    assert tested["checker"] == TASK.checker and compiled["checker"] == ""
+    assert compiled["signature"] == TASK.signature and compiled["tier"] > 4 >= tested["tier"]
+
+
+@pytest.mark.parametrize("tier", [None, 4])
+def test_tasks_to_compile_need_tiers_above_those_of_the_tests(tier):
+    with pytest.raises(ValueError, match="data.compile_tasks must be 0 without a max_task_tier below 4"):
+        DataSettings(max_task_tier=tier, compile_tasks=8)
 
 
 def test_conversations_and_texts_do_not_mix(tmp_path):

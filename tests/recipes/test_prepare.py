@@ -8,14 +8,16 @@ import pytest
 
 from evaluation.rust import CodeExecutionNotAllowed
 from recipes.pipeline.data_settings import DataSettings
+from recipes.pipeline.file_names import COMPILE_TASKS_FILE, TASKS_FILE
 from recipes.pipeline.folder import next_folder
-from recipes.pipeline.prepare import _groups, read_prepared
+from recipes.pipeline.prepare import MADE_FILE, _groups, read_prepared
 from recipes.pipeline.start import prepare_folder, prepare_only
 from tests.helpers.paths import BUILTIN
 from tests.helpers.tiny_recipe import tiny_recipe
 from trainers.data.blocks import TokenBlocks
 from trainers.data.row_index import RowIndex
 from trainers.data.sources import Document
+from trainers.data.tasks.task import read_tasks
 
 
 def rows_below(folder):
@@ -70,6 +72,15 @@ def test_only_repeated_programs_of_a_mix_are_renamed(recipe):
     changed = [(old, new) for old, new in zip(plain, renamed, strict=True) if old != new]
     assert changed and len(changed) < len(plain)
     assert {old for old, _ in changed} <= set(renamed), "a program is read as it is at least once"
+
+
+def test_tasks_to_compile_are_harder_than_the_others_and_not_read(recipe):
+    named = recipe.changed(data={"tasks": 8, "max_task_tier": 0, "compile_tasks": 4, "mix": {"tasks": 1, "text": 1}})
+    prepare_only(named, num_workers=1)
+    tasks, compiled = (read_tasks(named.run_dir / name) for name in (TASKS_FILE, COMPILE_TASKS_FILE))
+    assert {task.tier for task in tasks} == {0} and {task.tier for task in compiled} <= {1, 2, 3, 4}
+    made = (named.run_dir / "prepare" / "corpus" / MADE_FILE).read_text()
+    assert len(compiled) == 4 and made and not any(json.dumps(task.code)[1:-1] in made for task in compiled)
 
 
 def test_bad_input_does_not_cost_an_interrupted_preparation(recipe, tmp_path):

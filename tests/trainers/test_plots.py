@@ -83,6 +83,14 @@ def test_a_plot_of_reinforcement_learning_says_what_a_success_is(tmp_path, drawn
     assert drawn[0].get_suptitle() == f"Success: {shown}"
 
 
+def test_rates_of_prompts_with_and_without_tests_stand_beside_the_success_rate(tmp_path, drawn):
+    write_lines(tmp_path, [line | {"success_rate/tests": 0.1, "success_rate/compile": 0.7} for line in maxrl_lines()])
+    plot_maxrl(tmp_path)
+    panel = panels_of(drawn[0])["Success rate and pass@k"]
+    assert panel.get_ylim()[1] > 0.7
+    assert ["of prompts with tests", "of prompts without tests"] == [line.get_label() for line in panel.lines][-2:]
+
+
 def test_low_success_rates_fill_their_panel(tmp_path, drawn):
     write_lines(tmp_path, [line | {"pass@16": math.nan} for line in maxrl_lines()])
     plot_maxrl(tmp_path)

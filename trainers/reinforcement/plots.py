@@ -10,6 +10,9 @@ from evaluation.figures import legend_below, ordered_colors, panels, save
 from evaluation.training_curves import STEPS, Logs, curve, read_metrics
 from trainers.reinforcement.sample_page import UNKNOWN_SUCCESS
 
+KINDS = {"success_rate/tests": "of prompts with tests", "success_rate/compile": "of prompts without tests"}
+"""Success rates that a reward of mode "mixed" logs, with their labels."""
+
 
 def meaning_of_success(logs: Logs) -> str:
     """Condition for a completion to be a success in a run, in words."""
@@ -37,9 +40,12 @@ def plot_maxrl(folder: Path) -> Path | None:
     for name, color in zip(passes, ordered_colors(len(passes)), strict=True):
         label = "pass@1, the success rate" if name == "pass@1" else name
         success.plot(*curve(logs, name), color=color, label=label)
+    kinds = [name for name in KINDS if any(name in entry for entry in logs)]
+    for name in kinds:
+        success.plot(*curve(logs, name), linestyle=":", label=KINDS[name])
     success.set(title="Success rate and pass@k", ylabel="estimated from the groups of a step")
     # A run begins with rates near 0; a fixed range up to 1 would hide their growth.
-    success.set_ylim(0, max(0.05, 1.05 * _largest(logs, passes)))
+    success.set_ylim(0, max(0.05, 1.05 * _largest(logs, [*passes, *kinds])))
     legend_below(success)
 
     parts = [[entry.get(f"groups/{name}", 0.0) for entry in logs] for name in ("all_failed", "all_passed")]

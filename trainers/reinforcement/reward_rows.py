@@ -18,7 +18,7 @@ from evaluation.rust.tests_text import AnyTests, tests_from_text
 
 Text = str | list[dict[str, Any]]
 """A text, or the messages of a conversation."""
-Mode = Literal["tests", "compile"]
+Mode = Literal["tests", "compile", "mixed"]
 COLUMNS = ("signature", "checker", "tests")
 """Columns of a data set that hold the tests of its rows."""
 RewardTests = HiddenTests | HoleTests | StdinTests
@@ -33,7 +33,7 @@ def tests_of_rows(
     Args:
         prompts: Texts, or conversations.
         columns: The columns `signature` and `checker`, or `tests`.
-        mode: Of the reward; with "compile" hidden tests have no cases.
+        mode: Of the reward; with "compile" hidden tests have no cases, with "mixed" they may have none.
 
     Returns:
         The tests, and the programs of which only the compiler can decide whether they are Rust, with a row of each.
@@ -96,14 +96,16 @@ def _tests_of_row(
         ) from None
     if not isinstance(required, HiddenTests):
         if mode == "compile":
-            raise ValueError(f'row {number} must have a signature; hole tests and stdin tests need mode="tests"')
+            raise ValueError(
+                f'row {number} must have a signature; hole tests and stdin tests need mode="tests" or mode="mixed"'
+            )
         return required
     if mode == "compile":
         return HiddenTests(required.signature, "")
-    if required.blank:
+    if required.blank and mode == "tests":
         raise ValueError(
             f'row {number} must have hidden tests, in checker or tests; without them, use mode="compile", '
-            "which rewards code that compiles"
+            'which rewards code that compiles, or mode="mixed", which does so in the rows without them'
         )
     return required
 

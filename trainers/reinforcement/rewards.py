@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from evaluation.rust import Verdict
+from evaluation.rust import HiddenTests, Verdict
 from evaluation.rust.judging import SHORTEST_DEADLINE, Judge, JudgeSettings, JudgeUnavailable, LocalJudge
 from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.rust.sandbox.runner import require_consent
@@ -39,8 +39,9 @@ class RustReward:
     It works with MaxRL, GRPO, RLOO, Online DPO and other trainers that call a reward function synchronously.
 
     The data set has the columns `signature` and `checker`, as in `HiddenTests`, or `tests`, both in one text; with
-    `mode="compile"` only `signature`. A text prompt ends within a function, usually after its opening brace, and the
-    completion counts up to the brace that closes the function; all other items of the signature must be in the prompt.
+    `mode="compile"` only `signature`, and with `mode="mixed"` the hidden tests of a row may be empty. A text prompt
+    ends within a function, usually after its opening brace, and the completion counts up to the brace that closes the
+    function; all other items of the signature must be in the prompt.
     The answer to a conversation is a whole program, which `extract_rust` finds in the last message.
 
     `tests` may also be the text of `HoleTests`: the completion is then the body of a function of a real crate, which
@@ -53,7 +54,8 @@ class RustReward:
 
     Args:
         mode: "tests", or "compile": then code that compiles with the given signature is a success. That says nothing
-            about what the code does, which a description of the model should mention.
+            about what the code does, which a description of the model should mention. With "mixed" this is so in the
+            rows without hidden tests, and in the others the tests decide.
         reward_threshold: Share of the hidden tests that must pass.
         graded_reward: Weights of the graded reward.
         workers: Number of compilers at the same time; None for one per core, divided among the processes of this
@@ -84,7 +86,7 @@ class RustReward:
 
     def __init__(
         self,
-        mode: Literal["tests", "compile"] = "tests",
+        mode: Mode = "tests",
         reward_threshold: float = 1.0,
         graded_reward: GradedReward | None = None,
         workers: int | None = None,
@@ -103,26 +105,26 @@ class RustReward:
         judge_token: str | None = None,
         on_judge_failure: Literal["stop", "local"] = "stop",
     ):
-        if mode not in ("tests", "compile"):
-            raise ValueError(f"mode must be tests or compile, got {mode!r}")
+        if mode not in get_args(Mode):
+            raise ValueError(f"mode must be tests, compile or mixed, got {mode!r}")
         if not 0 < reward_threshold <= 1:
             raise ValueError(
                 f"reward_threshold must be above 0 and at most 1, a share of tests, got {reward_threshold}"
             )
         if pass_fraction and (mode != "tests" or reward_threshold < 1):
             raise ValueError(
-                'pass_fraction must be False with mode="compile", which runs no tests, and with a reward_threshold '
-                f"below 1, got mode={mode!r} and reward_threshold={reward_threshold}"
+                'pass_fraction must be False unless mode="tests", where every row has tests, and with a '
+                f"reward_threshold below 1, got mode={mode!r} and reward_threshold={reward_threshold}"
             )
         if not deadline > 0:
             raise ValueError(f"deadline must be a positive number of seconds, got {deadline}")
         if on_judge_failure not in ("stop", "local"):
             raise ValueError(f"on_judge_failure must be stop or local, got {on_judge_failure!r}")
-        if mode == "tests" and (url is None or on_judge_failure == "local"):
+        if mode != "compile" and (url is None or on_judge_failure == "local"):
             require_consent()
         if workers is None:
             workers = max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
-        self.mode: Mode = mode
+        self.mode = mode
         self.reward_threshold = reward_threshold
         self.pass_fraction = pass_fraction
         self.graded_reward = graded_reward or GradedReward()
@@ -139,16 +141,16 @@ class RustReward:
         else:
             self.judge = RemoteJudge(url, judge_token, expected=settings)
         # TRL uses this name in its logs.
-        self.__name__ = "rust_success" if mode == "tests" else "rust_compiles"
+        self.__name__ = "rust_compiles" if mode == "compile" else "rust_success"
 
     @property
     def success_means(self) -> str:
         """Condition for a completion to be a success, in words."""
         if self.mode == "compile":
             return "compiles with the given signature"
-        if self.reward_threshold < 1:
-            return f"at least {self.reward_threshold:.0%} of the hidden tests hold"
-        return "all hidden tests hold"
+        share = "all" if self.reward_threshold == 1 else f"at least {self.reward_threshold:.0%} of the"
+        tested = f"{share} hidden tests hold"
+        return tested if self.mode == "tests" else f"{tested}; without tests, compiles with the given signature"
 
     def __call__(
         self,
@@ -165,6 +167,8 @@ class RustReward:
             self.check_judge()
         if log_metric is not None:
             self._log(verdicts, time.perf_counter() - started, log_metric)
+            if self.mode == "mixed":
+                self._log_kinds(verdicts, self.hidden_tests(prompts, columns), log_metric)
         if log_extra is not None:
             log_extra("verdict", [UNFINISHED if verdict is None else verdict.status for verdict in verdicts])
             log_extra("message", [message_of(verdict) for verdict in verdicts])
@@ -270,6 +274,23 @@ class RustReward:
         log_metric("compile_success_rate", compiled / len(verdicts))
         log_metric("avg_reward", sum(map(self.graded_reward, verdicts)) / len(verdicts))
         log_metric("reward_seconds", seconds)
+
+    def _log_kinds(
+        self,
+        verdicts: Sequence[Verdict | None],
+        tests: Sequence[RewardTests],
+        log_metric: Callable[[str, float], None],
+    ) -> None:
+        """Log the success rates of the rows with hidden tests, and of those without; a batch may lack either."""
+        by_kind: dict[str, list[float]] = {"tests": [], "compile": []}
+        for verdict, each in zip(verdicts, tests, strict=True):
+            success = self.success(verdict)
+            if success is not None:
+                is_blank = isinstance(each, HiddenTests) and each.blank
+                by_kind["compile" if is_blank else "tests"].append(success)
+        for kind, successes in by_kind.items():
+            if successes:
+                log_metric(f"success_rate/{kind}", sum(successes) / len(successes))
 
     def close(self) -> None:
         """Stop the sandbox's server; the next call of the reward starts it again."""

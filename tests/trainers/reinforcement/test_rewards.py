@@ -79,6 +79,19 @@ def test_compiling_alone_is_a_mode_of_its_own(verifier):
         rewarded([RIGHT], verifier=verifier, checker=None)
 
 
+def test_in_a_mixed_data_set_tests_decide_where_there_are_some(verifier):
+    mixed = RustReward(mode="mixed", workers=1)
+    mixed.judge = LocalJudge(verifier)
+    completions, checkers = [RIGHT, ALWAYS_FIRST, ALWAYS_FIRST, "\n    c\n}\n"], [CHECKER, CHECKER, "", ""]
+    metrics = {}
+    columns = {"signature": [SIGNATURE] * 4, "checker": checkers}
+    found = mixed([PROMPT] * 4, completions, log_metric=lambda *each: metrics.update([each]), **columns)
+    assert found == [1.0, 0.0, 1.0, 0.0] and mixed.__name__ == "rust_success"
+    assert (metrics["success_rate/tests"], metrics["success_rate/compile"]) == (0.5, 0.5)
+    with pytest.raises(ValueError, match='pass_fraction must be False unless mode="tests"'):
+        RustReward(mode="mixed", pass_fraction=True)
+
+
 def test_one_column_of_tests_says_the_same_as_two(verifier):
     tests = f"{SIGNATURE}\n{CHECKER}"
     found, _, _ = rewarded([RIGHT, ALWAYS_FIRST], verifier=verifier, signature=None, checker=None, tests=tests)
@@ -180,7 +193,7 @@ def test_what_has_no_verdict_at_the_deadline_is_unknown_and_may_be_asked_again(v
 @pytest.mark.parametrize(
     ("settings", "rule"),
     [
-        ({"mode": "tokens"}, "mode must be tests or compile"),
+        ({"mode": "tokens"}, "mode must be tests, compile or mixed"),
         ({"reward_threshold": 1.5}, "reward_threshold must be above 0 and at most 1, a share of tests, got 1.5"),
         ({"deadline": 0}, "deadline must be a positive number"),
     ],
@@ -234,11 +247,12 @@ def test_a_prompt_may_end_anywhere_in_the_function_it_leaves_open(verifier, prom
 
 
 def test_the_reward_says_what_success_means():
-    meanings = [RustReward(), RustReward(reward_threshold=0.5), RustReward(mode="compile")]
+    meanings = [RustReward(), RustReward(reward_threshold=0.5), RustReward(mode="compile"), RustReward("mixed")]
     assert [reward.success_means for reward in meanings] == [
         "all hidden tests hold",
         "at least 50% of the hidden tests hold",
         "compiles with the given signature",
+        "all hidden tests hold; without tests, compiles with the given signature",
     ]
 
 

@@ -12,7 +12,11 @@ from trainers.data.tasks.task import Task
 INSTRUCTION = "Implement this function in Rust. Answer with one code block that contains the complete program.\n\n"
 
 
-def task_prompts(tasks: Sequence[Task | OwnTask], chat: bool = False) -> Dataset:
+# The curriculum learns a success rate for each tier, and compiling is easier than passing the tests of tiers 0 to 4.
+COMPILED_TIER = 5
+
+
+def task_prompts(tasks: Sequence[Task | OwnTask], chat: bool = False, compiled: Sequence[Task] = ()) -> Dataset:
     """
     Return a dataset with a row for each task and the columns that `RustReward` and the curriculum need: `prompt`,
     `signature`, `checker`, `tier`, and also `id` and `family`; with own tasks also `tests`, for those of other kinds.
@@ -22,8 +26,11 @@ def task_prompts(tasks: Sequence[Task | OwnTask], chat: bool = False) -> Dataset
         chat: Make the prompt a conversation that asks for a complete program. Otherwise, it is the code to complete,
             up to the opening brace; the line break after it would be a separate token and is left to the model. Own
             tasks keep their prompts.
+        compiled: Tasks whose completions only have to compile, for `RustReward(mode="mixed")`: their rows have no
+            checker.
     """
     rows = [task.columns() if isinstance(task, OwnTask) else _columns(task, chat) for task in tasks]
+    rows += [_columns(task, chat) | {"checker": "", "tier": COMPILED_TIER + task.tier} for task in compiled]
     names = dict.fromkeys(name for row in rows for name in row)
     return Dataset.from_list([{name: row.get(name) for name in names} for row in rows])
 
