@@ -19,6 +19,7 @@ METRICS = {
     ("compilation_success_rate", "compiles@1"): "completions that compile, of {count} prompts",
     ("tasks, greedy", "pass@1"): "held-out tasks solved, decoded greedily, of {count}",
     ("tasks, greedy", "pass@1, tier 0"): "the same, tasks of one line, of {count}",
+    ("tasks, greedy", "pass@1, held_out_family"): "the same, families of no training task, of {count}",
     ("tasks", "pass@1"): "held-out tasks solved, sampled at temperature 1, of {count}",
     ("tasks", "pass@1, tier 0"): "the same, tasks of one line, of {count}",
     ("humaneval_rust", "pass@1"): "HumanEval-Rust solved, of {count}",
