@@ -4,6 +4,7 @@ import json
 import random
 import shlex
 import statistics
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from reporting import Columns, replace_json
 
-from evaluation.figures import panels, save
+from evaluation.figures import legend_below, panels, save
 from evaluation.report.overview import Cell, Overview
 from evaluation.report.runs import Run
 from evaluation.report.samples import shown_samples
@@ -279,9 +280,9 @@ def plot(chain: Chain, path: Path) -> None:
         if "success_rate" in entries[-1] or any("success_rate" in entry for entry in entries):
             means = next(entry["success_means"] for entry in entries if "success_means" in entry)
             for metric, label in (("success_rate", means), ("compile_success_rate", "compiles")):
-                upper.plot(*curve(entries, metric, 100), label=label)
+                upper.plot(*curve(entries, metric, 100), label=textwrap.fill(label, 40))
             upper.set(title=f"{name}: samples in training", ylabel="%", ylim=(0, None))
-            upper.legend(fontsize="small")
+            legend_below(upper)
             lower.plot(*curve(entries, "entropy"), color="tab:blue")
             lower.set(title=f"{name}: entropy of the samples", ylabel="nats per token")
         else:
