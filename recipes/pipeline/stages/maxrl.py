@@ -53,7 +53,8 @@ class MaxRL(Stage):
         default="dapo",
     )
     mode: Literal["tests", "compile"] = setting(
-        '"tests" rewards programs that pass the hidden tests, "compile" those that compile with the right signature.',
+        '"tests" rewards programs that pass the hidden tests (for data.compile_tasks, that compile), "compile" those '
+        "that compile with the right signature.",
         default="tests",
     )
     reward_threshold: float = setting(
