@@ -11,7 +11,6 @@ from trainers.data.tasks.task import Task
 
 INSTRUCTION = "Implement this function in Rust. Answer with one code block that contains the complete program.\n\n"
 
-
 # The curriculum learns a success rate for each tier, and compiling is easier than passing the tests of tiers 0 to 4.
 COMPILED_TIER = 5
 
