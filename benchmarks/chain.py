@@ -4,9 +4,9 @@ Measure the model of every stage of a run, and the one it started from, and writ
     HF_ALLOW_CODE_EVAL=1 python benchmarks/chain.py --run runs/finetune --report docs/report/finetune.md
 
 Every stage's model is evaluated on the same problems: greedily on the suites, and both greedily and with several
-samples on the held-out tasks of the run. The last model is timed in every engine, and its publication is made up
-without an upload. Each step is a command of its own, which is printed and stands in the report; a step that was
-interrupted goes on when the script is started again, and a finished one is not repeated.
+samples on HumanEval-Rust and on the held-out tasks of the run. The last model is timed in every engine, and its
+publication is made up without an upload. Each step is a command of its own, which is printed and stands in the report;
+a step that was interrupted goes on when the script is started again, and a finished one is not repeated.
 """
 
 import argparse
@@ -38,13 +38,19 @@ if __name__ == "__main__":
     )
     parser.add_argument("--text", type=Path, help="held-out text for the perplexity (default: that of the run)")
     parser.add_argument("--samples", type=int, default=8, help="samples of each held-out task")
+    parser.add_argument(
+        "--humaneval-samples",
+        type=int,
+        default=20,
+        help="samples of each problem of HumanEval-Rust, besides the greedy one",
+    )
     parser.add_argument("--tasks", type=int, default=160, help="maximum number of held-out tasks")
     parser.add_argument("--repo", default="you/small-rust", help="name of the repository that would be published")
     add_output_dir(parser, "folder of the results, one folder for each stage", Path("results/chain"))
     add_report(parser, "docs/report/finetune.md")
     options = parser.parse_args()
 
-from chain_report import GREEDY_FOLDER, Chain, Step, write_page
+from chain_report import GREEDY_FOLDER, HUMANEVAL_TEMPERATURE, SAMPLED_FOLDER, Chain, Step, write_page
 
 from evaluation.rust.sandbox.runner import require_consent
 from evaluation.tables import plain_console, print_table
@@ -69,6 +75,12 @@ def steps_of(options: argparse.Namespace, chain: Chain) -> list[Step]:
             steps.append(
                 Step("suites", stage, [PROGRAM, "eval", "run", "--suite", *limited, *common, *greedy, *limit])
             )
+        if "humaneval-rust" in options.suites:
+            count = str(options.humaneval_samples)
+            drawn = ["--num-samples", count, "--k", "1", count, "--temperature", str(HUMANEVAL_TEMPERATURE)]
+            drawn += ["--max-new-tokens", "128", "--batch-size", "64", "--engine", "native"]
+            suite = [PROGRAM, "eval", "run", "--suite", "humaneval-rust", *common[:-1], str(folder / SAMPLED_FOLDER)]
+            steps.append(Step("humaneval_sampled", stage, [*suite, *drawn, "--limit", str(options.limit)]))
         if "perplexity" in options.suites:
             text = ["--text", str(options.text or chain.held_out_text), "--limit", "64"]
             steps.append(Step("perplexity", stage, [PROGRAM, "eval", "run", "--suite", "perplexity", *common, *text]))

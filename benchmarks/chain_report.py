@@ -29,6 +29,9 @@ from recipes.pipeline.stages.gate import TrainGate
 START = "start"
 GREEDY_FOLDER = "greedy"
 """Folder below a stage's results with those of its tasks that were decoded greedily."""
+SAMPLED_FOLDER = "sampled"
+"""Folder below a stage's results with several samples of each problem of HumanEval-Rust."""
+HUMANEVAL_TEMPERATURE = 0.6
 SHOWN = 3
 """Completions of each kind on the page."""
 
@@ -144,7 +147,7 @@ class Chain:
         """The headline metrics, a row for each, a column for each model."""
         names = [run.name for run in self.runs()]
         rows: dict[tuple[str, str], list[str]] = {}
-        for below, suffix in (("", ""), (GREEDY_FOLDER, ", greedy")):
+        for below, suffix in (("", ""), (SAMPLED_FOLDER, ", sampled"), (GREEDY_FOLDER, ", greedy")):
             decoded = self.runs(below)
             for benchmark, metric, *cells in (*_metrics(decoded, names), *_tasks_in_parts(decoded, names)):
                 rows.setdefault((benchmark + suffix, metric), [benchmark + suffix, metric, *cells])
@@ -302,7 +305,10 @@ def train_command(chain: Chain) -> str:
         folder = Path(chain.kept[INIT_FROM]["folder"])
         recipe = with_settings(recipe, [], InitialModel.read(folder))
         words += ["--init-from", folder.name]
-    own = as_kept(recipe)
+    for source in chain.kept["data"]["sources"]:
+        kind, given, place = source.partition("=")
+        words += ["--source", f"{kind}{given}{Path(place).name}"]
+    own = as_kept(recipe) | {"data": as_kept(recipe)["data"] | {"sources": chain.kept["data"]["sources"]}}
     for section, values in chain.kept.items():
         for name, value in values.items():
             if section not in (INIT_FROM, HardwareSettings.section) and own.get(section, {}).get(name, value) != value:
@@ -325,7 +331,8 @@ def write_page(chain: Chain, steps: Sequence[Step], path: Path, command: str, he
         f"![losses, exits and successes by step]({image.name})",
         "## Every suite by stage",
         f"All models run {chain.num_loops} loops. Values in brackets are 95 % intervals over the problems. "
-        "Completions are decoded greedily, but those of `tasks` are sampled at temperature 1, as in MaxRL.",
+        "Completions are decoded greedily, but those of `tasks` are sampled at temperature 1, as in MaxRL, and those "
+        f"of `humaneval_rust, sampled` at temperature {HUMANEVAL_TEMPERATURE}.",
         chain.overview().markdown(),
         "" if reinforced is None else reinforced.markdown(),
         "## Losses by depth",

@@ -69,6 +69,7 @@ def laptop() -> Recipe:
             "suites": ("compile-rate", "humaneval-rust", "semantic", "perplexity"),
             "limit": None,
             "max_new_tokens": 128,
+            "engine": "native",
         },
     )
 

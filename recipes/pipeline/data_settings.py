@@ -107,12 +107,23 @@ class DataSettings(Settings):
         "variables names of the real text instead of its own.",
         default=False,
     )
+    vary_comments: bool = setting(
+        "Each time that a mix repeats a generated program, draw the form of its comments (doc, line or block), and in "
+        "half of the repetitions leave out all but the first paragraph.",
+        default=False,
+    )
     max_task_tier: int | None = setting(
         "Maximum difficulty of the tasks, from 0 (one line) to 4; None uses all.", default=None, ge=0, le=4
     )
     compile_tasks: int = setting(
         "Number of further tasks, of the tiers above max_task_tier, of which reinforcement learning asks only that "
         "their completions compile with the right signature.",
+        default=0,
+        ge=0,
+    )
+    compile_functions: int = setting(
+        "Maximum number of documented functions of the training text, of which reinforcement learning asks that their "
+        "completions compile with the right signature.",
         default=0,
         ge=0,
     )
@@ -158,7 +169,8 @@ class DataSettings(Settings):
     @property
     def makes_programs(self) -> bool:
         """Whether programs are generated or rewritten, and verified."""
-        return bool(self.synthetic_samples or self.variants or self.tasks or self.compile_tasks)
+        tasks = self.tasks or self.compile_tasks or self.compile_functions
+        return bool(self.synthetic_samples or self.variants or tasks)
 
     @property
     def reads_crates(self) -> bool:

@@ -64,6 +64,7 @@ def evaluate(recipe: Recipe, stage: "Evaluate", prepared: Prepared, model_folder
         num_samples=stage.samples,
         temperature=0.2 if stage.samples > 1 else 0,
         max_new_tokens=stage.max_new_tokens,
+        engine=stage.engine,
     )
     settings = EvaluationSettings(
         generation=generation,
@@ -127,7 +128,7 @@ def held_out_texts(prepared: Prepared) -> Iterator[str]:
 
 def _keep_only_results_of(folder: Path, stage: "Evaluate", model_folder: Path) -> None:
     """Delete the results in the stage's folder unless they are of this model and these settings."""
-    settings = {name: getattr(stage, name) for name in ("samples", "limit", "max_new_tokens")}
+    settings = {name: getattr(stage, name) for name in ("samples", "limit", "max_new_tokens", "engine")}
     weights = file_identities(sorted(model_folder.glob("*.safetensors")))
     measured = json.dumps({"stage": model_folder.parent.name, "weights": weights} | settings) + "\n"
     path = folder / MEASURED

@@ -3,5 +3,6 @@
 PREPARED = "prepare"
 SOURCE = "source"
 SYNTHETIC_FILE, TASKS_FILE = "synthetic.jsonl", "tasks.jsonl"
-COMPILE_TASKS_FILE, OWN_TASKS_FILE = "compile_tasks.jsonl", "own_tasks.jsonl"
+COMPILE_TASKS_FILE, COMPILE_FUNCTIONS_FILE = "compile_tasks.jsonl", "compile_functions.jsonl"
+OWN_TASKS_FILE = "own_tasks.jsonl"
 MODEL_CARD = "model_card.md"

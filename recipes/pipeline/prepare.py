@@ -19,14 +19,16 @@ from evaluation.rust import RustVerifier
 from evaluation.rust.rustc.toolchain import find_toolchain
 from evaluation.tables import plain_console, print_table
 from recipes.pipeline.data_settings import DataSettings
-from recipes.pipeline.file_names import COMPILE_TASKS_FILE, SYNTHETIC_FILE, TASKS_FILE
+from recipes.pipeline.file_names import COMPILE_FUNCTIONS_FILE, COMPILE_TASKS_FILE, SYNTHETIC_FILE, TASKS_FILE
 from recipes.pipeline.schema import Recipe
 from recipes.pipeline.stages.stage import FINISHED, OWN_TEXT
 from trainers.data.augment import KINDS, Augmentation, augment_documents
+from trainers.data.benchmark_problems import load_benchmarks
 from trainers.data.blocks import TokenBlocks, open_blocks
 from trainers.data.kept import read_kept
 from trainers.data.manifest import MANIFEST_FILE, PackSettings, file_identities
 from trainers.data.mix_names import MIX_NAMES, SYNTHETIC_DATA, VERIFIED_EXAMPLES, parts_of_mix, weight_group
+from trainers.data.other_comments import with_other_comments
 from trainers.data.other_names import names_of, with_other_names
 from trainers.data.pack import pack_documents
 from trainers.data.preparation.documents import source_number
@@ -45,6 +47,7 @@ from trainers.data.synthetic.stream import choose_families
 from trainers.data.synthetic.verified import LICENSE, write_synthetic
 from trainers.data.tasks.own_files import read_own_tasks
 from trainers.data.tasks.task import read_tasks, split_tasks
+from trainers.data.tasks.text_functions import compilable, functions_asked, text_functions
 from trainers.data.tokenizer import train_tokenizer
 from trainers.data.verify import verify_sample
 
@@ -202,6 +205,8 @@ def _pack(
     names = names_of(index.documents(groups[TEXT])) if data.rename_repetitions else []
     for name, plan in plans.items():
         documents = with_other_names(index.mixed(plan, groups), names, recipe.training.seed)
+        if data.vary_comments:
+            documents = with_other_comments(documents, recipe.training.seed)
         pack_documents(folder / name, documents, tokenizer, packing, inputs, rustc)
     held_out = {VALIDATION: validation}
     texts = index.mixed(index.plan(held_out, {VALIDATION: 1.0}), held_out)
@@ -288,7 +293,7 @@ def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) ->
 
     Raises:
         CodeExecutionNotAllowed: With variants, whose originals' tests are run, and without `HF_ALLOW_CODE_EVAL=1`.
-        ValueError: There are not so many samples.
+        ValueError: There are not so many samples, or no functions to compile.
     """
     if not data.makes_programs:
         return []
@@ -318,11 +323,27 @@ def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) ->
             families = [each for each in choose_families() if each.tier > hardest_tier]
             with show_progress("Verifying tasks", data.compile_tasks, "rows") as advance:
                 write_synthetic(path, families, data.compile_tasks, 0, verifier, tasks=True, on_verified=advance)
+        if data.compile_functions:
+            _write_functions(data, training, folder / COMPILE_FUNCTIONS_FILE, verifier)
     if not data.variants:
         return samples + solutions
     augmentation = Augmentation(dict.fromkeys(KINDS, data.variants))
     with RustVerifier(run_timeout=1.0) as verifier:
         return samples + solutions + augment_documents([*training, *samples], augmentation, verifier)
+
+
+def _write_functions(data: DataSettings, training: Sequence[Document], path: Path, verifier: RustVerifier) -> None:
+    console.print(f"Taking up to {data.compile_functions:,} documented functions of the text, to be compiled")
+    excluded = functions_asked(load_benchmarks().benchmarks) if data.decontaminate else set()
+    with show_progress("Verifying signatures", data.compile_functions, "rows") as advance:
+        found = compilable(text_functions(training, excluded), data.compile_functions, verifier, advance)
+    if not found:
+        raise ValueError(
+            "data.compile_functions must be 0 for this text: none of its functions has a doc comment (///), a "
+            "parameter, a return type, and a signature that needs the standard library alone"
+        )
+    console.print(f"{len(found):,} functions of the text were found")
+    write_rows(path, map(asdict, found))
 
 
 def mix_folder(mix: Mapping[str, float] | None) -> str:

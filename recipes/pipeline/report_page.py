@@ -40,7 +40,17 @@ MAIN_SETTINGS = {
         "mhc_num_streams",
         "exit_entropy_weight",
     ),
-    "data": ("data_dir", "seq_len", "synthetic_samples", "variants", "tasks", "max_task_tier", "compile_tasks", "mix"),
+    "data": (
+        "data_dir",
+        "seq_len",
+        "synthetic_samples",
+        "variants",
+        "tasks",
+        "max_task_tier",
+        "compile_tasks",
+        "compile_functions",
+        "mix",
+    ),
     "training": ("optimizer", "muon_lr", "lion_lr", "grad_clip", "checkpointing", "seed"),
 }
 FINISHED_MODEL = "finished model"

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from evaluation.rust import RustVerifier
 from evaluation.tables import plain_console, print_table
 from recipes.pipeline.data_settings import DataSettings
-from recipes.pipeline.file_names import COMPILE_TASKS_FILE, OWN_TASKS_FILE, TASKS_FILE
+from recipes.pipeline.file_names import COMPILE_FUNCTIONS_FILE, COMPILE_TASKS_FILE, OWN_TASKS_FILE, TASKS_FILE
 from trainers.data.benchmark_problems import load_benchmarks
 from trainers.data.decontamination import Contamination
 from trainers.data.tasks import OwnTask, Task, read_own_tasks, split_tasks
@@ -105,8 +105,12 @@ def read_run_tasks(data: DataSettings, folder: Path) -> RunTasks:
         own_training, own_held_out = split_own_tasks(list(read_own_tasks(str(folder / OWN_TASKS_FILE)).values()))
         training += own_training
         held_out += own_held_out
-    compiled = read_tasks(folder / COMPILE_TASKS_FILE) if data.compile_tasks else []
-    return RunTasks(training, held_out, [task for task in compiled if task.split == "train"])
+    compiled: list[Task] = []
+    if data.compile_tasks:
+        compiled += [task for task in read_tasks(folder / COMPILE_TASKS_FILE) if task.split == "train"]
+    if data.compile_functions:
+        compiled += read_tasks(folder / COMPILE_FUNCTIONS_FILE)
+    return RunTasks(training, held_out, compiled)
 
 
 def check_conversations(tasks: RunTasks, tokenizer: PreTrainedTokenizerFast) -> None:

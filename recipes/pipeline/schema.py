@@ -326,6 +326,7 @@ class Recipe:
             # Made tasks stand in for those of a file, whose prompts may be too long for the toy model.
             "tasks": min(96, self.data.tasks) if self.data.task_file is None else 96,
             "compile_tasks": min(8, self.data.compile_tasks),
+            "compile_functions": min(8, self.data.compile_functions),
             "task_file": None,
             "task_crates": None,
             "mix": self.toy_mix(self.data.mix),

@@ -12,7 +12,7 @@ from evaluation.rust.sandbox.runner import CodeExecutionNotAllowed
 from modeling_nanochat import LoopLMForCausalLM
 from recipes.__main__ import all_recipes
 from recipes.pipeline.data_settings import DataSettings
-from recipes.pipeline.file_names import COMPILE_TASKS_FILE, OWN_TASKS_FILE, TASKS_FILE
+from recipes.pipeline.file_names import COMPILE_FUNCTIONS_FILE, COMPILE_TASKS_FILE, OWN_TASKS_FILE, TASKS_FILE
 from recipes.pipeline.initial_model import InitialModel
 from recipes.pipeline.run import finish
 from recipes.pipeline.run_tasks import RunTasks, check_conversations, read_run_tasks
@@ -72,6 +72,17 @@ def test_tasks_to_compile_are_trained_on_without_their_tests_and_never_measured(
     tested, compiled = task_prompts([TASK], compiled=tasks.compiled)
     assert tested["checker"] == TASK.checker and compiled["checker"] == ""
     assert compiled["signature"] == TASK.signature and compiled["tier"] > 4 >= tested["tier"]
+
+
+def test_functions_and_tasks_to_compile_are_as_frequent_as_all_others_together(tmp_path):
+    for name, ids in ((COMPILE_TASKS_FILE, ("0",)), (COMPILE_FUNCTIONS_FILE, ("1", "2"))):
+        rows = [asdict(replace(TASK, id=number, checker="")) for number in ids]
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tasks = read_run_tasks(DataSettings(max_task_tier=0, compile_tasks=1, compile_functions=2), tmp_path)
+    rows = task_prompts([TASK] * 6, compiled=tasks.compiled)
+    assert rows["id"] == [TASK.id] * 6 + ["0", "1", "2"]
+    assert sum(rows["weight"][:6]) == sum(rows["weight"][6:])
+    assert "weight" not in task_prompts([TASK]).column_names
 
 
 @pytest.mark.parametrize("tier", [None, 4])

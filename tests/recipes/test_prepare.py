@@ -8,7 +8,7 @@ import pytest
 
 from evaluation.rust import CodeExecutionNotAllowed
 from recipes.pipeline.data_settings import DataSettings
-from recipes.pipeline.file_names import COMPILE_TASKS_FILE, TASKS_FILE
+from recipes.pipeline.file_names import COMPILE_FUNCTIONS_FILE, COMPILE_TASKS_FILE, TASKS_FILE
 from recipes.pipeline.folder import next_folder
 from recipes.pipeline.prepare import MADE_FILE, _groups, read_prepared
 from recipes.pipeline.start import prepare_folder, prepare_only
@@ -81,6 +81,22 @@ def test_tasks_to_compile_are_harder_than_the_others_and_not_read(recipe):
     assert {task.tier for task in tasks} == {0} and {task.tier for task in compiled} <= {1, 2, 3, 4}
     made = (named.run_dir / "prepare" / "corpus" / MADE_FILE).read_text()
     assert len(compiled) == 4 and made and not any(json.dumps(task.code)[1:-1] in made for task in compiled)
+
+
+def test_functions_of_the_text_are_taken_to_be_compiled(recipe):
+    named = recipe.changed(data={"compile_functions": 2})
+    prepare_only(named, num_workers=1)
+    found = read_tasks(named.run_dir / COMPILE_FUNCTIONS_FILE)
+    assert len(found) == 2 and all(task.tests.blank and task.prompt.startswith(("///", "use std")) for task in found)
+
+
+def test_a_text_without_functions_to_compile_is_an_error(recipe, tmp_path):
+    (tmp_path / "text").mkdir()
+    for number in range(40):
+        (tmp_path / "text" / f"{number}.rs").write_text(f'fn main() {{\n    println!("number {number}");\n}}\n')
+    named = recipe.changed(data={"compile_functions": 2, "data_dir": tmp_path / "text", "sources": ()})
+    with pytest.raises(ValueError, match="data.compile_functions must be 0 for this text"):
+        prepare_only(named, num_workers=1)
 
 
 def test_bad_input_does_not_cost_an_interrupted_preparation(recipe, tmp_path):

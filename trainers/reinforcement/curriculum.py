@@ -29,7 +29,7 @@ class Curriculum:
     counts by 0.8). With these counts a and b, plus the mean pass rate of the prompt's tier with a weight of one
     completion, the pass rate p is distributed as Beta(a, b), and the probability is `1 - E[p^n] - E[(1 - p)^n]`. A
     tier that is too hard is thus sampled less as a whole until it becomes solvable. No weight falls below 0.05, so
-    that unsolved prompts are tried again.
+    that unsolved prompts are tried again. A prompt's own weight multiplies this one.
 
     The prompts depend on the seed, the number of earlier calls and the outcomes, all of which are part of the state.
 
@@ -37,10 +37,16 @@ class Curriculum:
         tiers: Tier of each prompt.
         num_generations: Completions per prompt, n.
         seed: Seed of the sampling.
+        own_weights: Positive weight of each prompt; None for equal ones.
     """
 
-    def __init__(self, tiers: Sequence[int], num_generations: int, seed: int = 0):
+    def __init__(
+        self, tiers: Sequence[int], num_generations: int, seed: int = 0, own_weights: Sequence[float] | None = None
+    ):
         self.tiers = np.asarray(tiers, dtype=np.int64)
+        self.own_weights = np.ones(len(self.tiers)) if own_weights is None else np.asarray(own_weights)
+        if len(self.own_weights) != len(self.tiers) or not (self.own_weights > 0).all():
+            raise ValueError("weight must be a positive number in each row of the prompts")
         self.num_generations = num_generations
         self.seed = seed
         self.num_calls = 0
@@ -48,7 +54,7 @@ class Curriculum:
         self.failed = np.zeros(len(self.tiers))
 
     def weights(self) -> np.ndarray:
-        """Unnormalized sampling probability of each prompt, from 0.05 to 1."""
+        """Weight of each prompt by its outcomes, from 0.05 to 1."""
         rates = np.ones(len(self.tiers))
         for tier in np.unique(self.tiers):
             of_tier = self.tiers == tier
@@ -65,7 +71,7 @@ class Curriculum:
         """Sample `count` different prompts. Raises `ValueError` when there are fewer."""
         if count > len(self.tiers):
             raise ValueError(f"there must be at least {count} prompts, the number per step, got {len(self.tiers)}")
-        weights = self.weights()
+        weights = self.weights() * self.own_weights
         generator = np.random.default_rng((self.seed, self.num_calls))
         self.num_calls += 1
         return generator.choice(len(weights), count, replace=False, p=weights / weights.sum()).tolist()

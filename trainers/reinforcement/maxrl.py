@@ -144,7 +144,8 @@ class MaxRLTrainer(PolicyTrainer):
             )
         names = self.train_dataset.column_names
         tiers = self.train_dataset["tier"] if "tier" in names else [0] * len(self.train_dataset)
-        return Curriculum(tiers, self.args.num_generations, self.args.seed)
+        own_weights = self.train_dataset["weight"] if "weight" in names else None
+        return Curriculum(tiers, self.args.num_generations, self.args.seed, own_weights)
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         if self.repair is not None:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from evaluation.suites.registry import SUITES
 from recipes.pipeline.fields import check, setting, settings
@@ -38,6 +38,10 @@ class Evaluate(Stage):
         "Maximum number of problems, or texts, of each suite; None for all.", default=None, ge=1
     )
     max_new_tokens: int = setting("Maximum number of tokens of a completion.", default=512, ge=1)
+    engine: Literal["torch", "native"] = setting(
+        "Program that generates the completions; native runs on the CPU many times faster than torch does.",
+        default="torch",
+    )
 
     def __post_init__(self) -> None:
         unknown = next((name for name in self.suites if name not in SUITES), None)

@@ -53,8 +53,8 @@ class MaxRL(Stage):
         default="dapo",
     )
     mode: Literal["tests", "compile"] = setting(
-        '"tests" rewards programs that pass the hidden tests (for data.compile_tasks, that compile), "compile" those '
-        "that compile with the right signature.",
+        '"tests" rewards programs that pass the hidden tests, or that compile for prompts of data.compile_tasks and '
+        'data.compile_functions; "compile" rewards those that compile with the right signature.',
         default="tests",
     )
     reward_threshold: float = setting(

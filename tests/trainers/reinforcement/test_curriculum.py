@@ -54,6 +54,18 @@ def test_weights_are_chances(outcomes: list[tuple[int, int]], n: int):
     assert len(set(curriculum.sample(3))) == 3
 
 
+def test_rows_with_a_larger_weight_are_sampled_more_often():
+    curriculum = Curriculum([0] * 100, 8, own_weights=[1.0] * 90 + [9.0] * 10)
+    heavy = sum(prompt >= 90 for _ in range(200) for prompt in curriculum.sample(1))
+    assert 80 <= heavy <= 120, "half of them"
+
+
+@pytest.mark.parametrize("weights", [[1.0, 0.0], [1.0], [1.0, float("nan")]])
+def test_each_row_needs_a_positive_weight(weights):
+    with pytest.raises(ValueError, match="weight must be a positive number in each row of the prompts"):
+        Curriculum([0, 0], 4, own_weights=weights)
+
+
 def test_a_restored_curriculum_chooses_what_the_first_would_have():
     one = Curriculum([0, 0, 1, 1, 2, 2], 4, seed=3)
     one.sample(2)

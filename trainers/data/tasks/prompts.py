@@ -26,10 +26,13 @@ def task_prompts(tasks: Sequence[Task | OwnTask], chat: bool = False, compiled: 
             up to the opening brace; the line break after it would be a separate token and is left to the model. Own
             tasks keep their prompts.
         compiled: Tasks whose completions only have to compile, for `RustReward(mode="mixed")`: their rows have no
-            checker.
+            checker. Their column `weight` makes them as frequent as the others, before the curriculum weighs each.
     """
     rows = [task.columns() if isinstance(task, OwnTask) else _columns(task, chat) for task in tasks]
-    rows += [_columns(task, chat) | {"checker": "", "tier": COMPILED_TIER + task.tier} for task in compiled]
+    if compiled:
+        rows = [row | {"weight": 1.0} for row in rows]
+        blank = {"checker": "", "weight": len(tasks) / len(compiled)}
+        rows += [_columns(task, chat) | blank | {"tier": COMPILED_TIER + task.tier} for task in compiled]
     names = dict.fromkeys(name for row in rows for name in row)
     return Dataset.from_list([{name: row.get(name) for name in names} for row in rows])
 
