@@ -3,6 +3,8 @@
 import torch
 from transformers.utils import is_torch_tf32_available
 
+from evaluation.machine import processor_name
+
 # Peak dense bf16 throughput in FLOP/s by part of the CUDA device name, from the manufacturers' data sheets.
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "RTX 4090": 165.2e12, "RTX PRO 6000": 504e12, "A100": 312e12}
 
@@ -14,12 +16,15 @@ def has_no_accelerator() -> bool:
 
 def has_fast_bf16() -> bool:
     """
-    Whether bf16 is faster than fp32 on this machine: on every GPU that supports it, and on CPUs with instructions for
-    it (on other CPUs PyTorch's bf16 matrix product is many times slower than fp32).
+    Whether bf16 is faster than fp32 on this machine: on every GPU that supports it, on CPUs with AMX, and on AMD's with
+    AVX-512 BF16. Intel's processors run the latter at half the speed of fp32 where a virtual machine hides AMX. On
+    other CPUs PyTorch's bf16 matrix product is many times slower than fp32.
     """
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    if torch.cpu._is_amx_tile_supported():
+        return True
+    return torch.cpu._is_avx512_bf16_supported() and processor_name().startswith("AMD")
 
 
 def use_tf32() -> None:
