@@ -23,6 +23,7 @@ METRICS = {
     ("tasks", "pass@1"): "held-out tasks solved, sampled at temperature 1, of {count}",
     ("tasks", "pass@1, tier 0"): "the same, tasks of one line, of {count}",
     ("humaneval_rust", "pass@1"): "HumanEval-Rust solved, of {count}",
+    ("humaneval_rust, sampled", "pass@20"): "the same, by some of 20 samples at temperature 0.6",
     ("perplexity", "bits_per_byte"): "bits per byte of held-out text",
 }
 """Metrics of the table, by suite and name, with their words."""

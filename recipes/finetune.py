@@ -20,14 +20,14 @@ def finetune() -> Recipe:
     """A saved model, fine-tuned on the solutions of verified tasks, then trained with MaxRL on others."""
     recipe = nano()
     sft = Sft(
-        total_steps=500,
+        total_steps=600,
         batch_size=8,
         seq_len=256,
         peak_lr=1e-3,
         min_lr=1e-4,
         warmup_steps=20,
-        decay_steps=350,
-        mix={"tasks": 2, "text": 1},
+        decay_steps=400,
+        mix={"tasks": 4, "text": 1},
     )
     stages = (sft, *(recipe.stage(name) for name in ("maxrl", "gate", "evaluate", "export")))
     return recipe.changed(
@@ -38,10 +38,8 @@ def finetune() -> Recipe:
             "synthetic_samples": 0,
             "tasks": 6000,
             "max_task_tier": 1,
-            "compile_tasks": 400,
-            "compile_functions": 1000,
+            "compile_tasks": 1200,
             "rename_repetitions": True,
-            "vary_comments": True,
         },
         training={
             "optimizer": "muon_lion",
@@ -54,7 +52,7 @@ def finetune() -> Recipe:
         },
         stages=stages,
         maxrl={
-            "total_steps": 150,
+            "total_steps": 90,
             "prompts_per_step": 8,
             "num_generations": 16,
             "max_completion_length": 96,

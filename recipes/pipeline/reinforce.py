@@ -132,7 +132,7 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
         model=model,
         reward_funcs=[reward],
         args=arguments,
-        train_dataset=task_prompts(tasks.training, compiled=tasks.compiled),
+        train_dataset=task_prompts(tasks.training, compiled=tasks.compiled, compile_weight=stage.compile_weight),
         processing_class=prepared.tokenizer,
         callbacks=[
             *time_limit_callbacks(recipe.time_limit),

@@ -86,6 +86,17 @@ def test_a_finished_evaluation_is_kept_until_the_model_or_the_settings_change(tm
     assert second.metrics[0].interval != first.metrics[0].interval
 
 
+@pytest.mark.parametrize("engine", ["torch", "native"])
+def test_completions_are_generated_by_the_engine_of_the_stage(tmp_path, prepared, engine):
+    recipe = evaluated_recipe(tmp_path)
+    model_folder = recipe.run_dir / "pretrain" / "model"
+    build_model(recipe, prepared.tokenizer).save_pretrained(model_folder)
+    stage = Evaluate(suites=("compile-rate",), limit=1, max_new_tokens=2, engine=engine)
+    assert not evaluate(recipe, stage, prepared, model_folder).not_run
+    (found,) = read_results(recipe.run_dir / "evaluate" / "results")
+    assert found.settings["engine"] == engine
+
+
 def test_results_under_another_name_than_their_suite_are_finished_too(tmp_path, prepared):
     recipe = evaluated_recipe(tmp_path)
     model_folder = recipe.run_dir / "pretrain" / "model"

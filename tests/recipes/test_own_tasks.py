@@ -74,14 +74,13 @@ def test_tasks_to_compile_are_trained_on_without_their_tests_and_never_measured(
     assert compiled["signature"] == TASK.signature and compiled["tier"] > 4 >= tested["tier"]
 
 
-def test_functions_and_tasks_to_compile_are_as_frequent_as_all_others_together(tmp_path):
+def test_functions_and_tasks_to_compile_have_the_same_weight(tmp_path):
     for name, ids in ((COMPILE_TASKS_FILE, ("0",)), (COMPILE_FUNCTIONS_FILE, ("1", "2"))):
         rows = [asdict(replace(TASK, id=number, checker="")) for number in ids]
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     tasks = read_run_tasks(DataSettings(max_task_tier=0, compile_tasks=1, compile_functions=2), tmp_path)
-    rows = task_prompts([TASK] * 6, compiled=tasks.compiled)
-    assert rows["id"] == [TASK.id] * 6 + ["0", "1", "2"]
-    assert sum(rows["weight"][:6]) == sum(rows["weight"][6:])
+    rows = task_prompts([TASK], compiled=tasks.compiled, compile_weight=0.5)
+    assert rows["id"] == [TASK.id, "0", "1", "2"] and rows["weight"] == [1.0, 0.5, 0.5, 0.5]
     assert "weight" not in task_prompts([TASK]).column_names
 
 

@@ -57,6 +57,12 @@ class MaxRL(Stage):
         'data.compile_functions; "compile" rewards those that compile with the right signature.',
         default="tests",
     )
+    compile_weight: float = setting(
+        "Weight of the prompts of data.compile_tasks and data.compile_functions when prompts are chosen; those with "
+        "tests have 1.",
+        default=1.0,
+        gt=0,
+    )
     reward_threshold: float = setting(
         "Share of a task's hidden tests that must pass for a reward.", default=1.0, gt=0, le=1
     )

@@ -8,7 +8,7 @@ from trainers.data.sources import Document
 from trainers.data.tasks.task import Task
 from trainers.data.tasks.text_functions import MAX_CHARACTERS, compilable, functions_asked, text_functions
 
-FILE = """use std::collections::{BTreeMap, HashMap as Map};
+FILE = """pub(crate) use std::collections::{BTreeMap, HashMap as Map};
 use crate::Secret;
 
 /// Counts the words.

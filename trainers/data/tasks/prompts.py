@@ -15,7 +15,12 @@ INSTRUCTION = "Implement this function in Rust. Answer with one code block that 
 COMPILED_TIER = 5
 
 
-def task_prompts(tasks: Sequence[Task | OwnTask], chat: bool = False, compiled: Sequence[Task] = ()) -> Dataset:
+def task_prompts(
+    tasks: Sequence[Task | OwnTask],
+    chat: bool = False,
+    compiled: Sequence[Task] = (),
+    compile_weight: float = 1.0,
+) -> Dataset:
     """
     Return a dataset with a row for each task and the columns that `RustReward` and the curriculum need: `prompt`,
     `signature`, `checker`, `tier`, and also `id` and `family`; with own tasks also `tests`, for those of other kinds.
@@ -26,12 +31,13 @@ def task_prompts(tasks: Sequence[Task | OwnTask], chat: bool = False, compiled: 
             up to the opening brace; the line break after it would be a separate token and is left to the model. Own
             tasks keep their prompts.
         compiled: Tasks whose completions only have to compile, for `RustReward(mode="mixed")`: their rows have no
-            checker. Their column `weight` makes them as frequent as the others, before the curriculum weighs each.
+            checker.
+        compile_weight: Weight of these in the curriculum; that of the others is 1.
     """
     rows = [task.columns() if isinstance(task, OwnTask) else _columns(task, chat) for task in tasks]
     if compiled:
         rows = [row | {"weight": 1.0} for row in rows]
-        blank = {"checker": "", "weight": len(tasks) / len(compiled)}
+        blank = {"checker": "", "weight": compile_weight}
         rows += [_columns(task, chat) | blank | {"tier": COMPILED_TIER + task.tier} for task in compiled]
     names = dict.fromkeys(name for row in rows for name in row)
     return Dataset.from_list([{name: row.get(name) for name in names} for row in rows])

@@ -152,7 +152,7 @@ def _imports(container: Node, head: str) -> list[str]:
     for node in container.named_children:
         if node.type != "use_declaration":
             continue
-        for name, path in read_declarations(node_text(node).removeprefix("pub ")).imported.items():
+        for name, path in read_declarations(node_text(node)).imported.items():
             if name in words and _PATH_OF_STD.match(path):
                 lines.append(f"use {path};" if path.rpartition("::")[2] == name else f"use {path} as {name};")
     return sorted(lines)
