@@ -88,8 +88,10 @@ def test_answers_come_in_pieces_and_end_with_their_function(models, kind):
 @pytest.mark.parametrize("kind", ["file", "folder", "native"])
 def test_equal_seeds_sample_equal_answers_and_other_seeds_other_answers(models, kind):
     with text_engine(str(models[kind]), engine=engine_of(kind)) as engine:
-        sampled = [engine.answer(EITHER[0], TokenSampling(temperature=1), seed % 6, str).text for seed in range(12)]
-    assert sampled[:6] == sampled[6:] and set(sampled) >= set(EITHER[1:])
+        # Twenty, because the model's odds and thus the answers of few seeds depend on the processor's rounding.
+        seeds = [*range(20), *range(3)]
+        sampled = [engine.answer(EITHER[0], TokenSampling(temperature=1), seed, str).text for seed in seeds]
+    assert sampled[20:] == sampled[:3] and set(sampled) >= set(EITHER[1:])
 
 
 def test_a_file_has_no_native_engine_and_the_message_says_what_has(models, capsys):
