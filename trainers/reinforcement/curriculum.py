@@ -44,9 +44,10 @@ class Curriculum:
         self, tiers: Sequence[int], num_generations: int, seed: int = 0, own_weights: Sequence[float] | None = None
     ):
         self.tiers = np.asarray(tiers, dtype=np.int64)
-        self.own_weights = np.ones(len(self.tiers)) if own_weights is None else np.asarray(own_weights)
-        if len(self.own_weights) != len(self.tiers) or not (self.own_weights > 0).all():
+        given = [1.0] * len(self.tiers) if own_weights is None else list(own_weights)
+        if len(given) != len(self.tiers) or not all(isinstance(each, int | float) and each > 0 for each in given):
             raise ValueError("weight must be a positive number in each row of the prompts")
+        self.own_weights = np.array(given)
         self.num_generations = num_generations
         self.seed = seed
         self.num_calls = 0

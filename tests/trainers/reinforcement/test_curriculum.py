@@ -60,7 +60,7 @@ def test_rows_with_a_larger_weight_are_sampled_more_often():
     assert 80 <= heavy <= 120, "half of them"
 
 
-@pytest.mark.parametrize("weights", [[1.0, 0.0], [1.0], [1.0, float("nan")]])
+@pytest.mark.parametrize("weights", [[1.0, 0.0], [1.0], [1.0, float("nan")], [1.0, None], ["a", "b"]])
 def test_each_row_needs_a_positive_weight(weights):
     with pytest.raises(ValueError, match="weight must be a positive number in each row of the prompts"):
         Curriculum([0, 0], 4, own_weights=weights)
