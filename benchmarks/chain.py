@@ -49,6 +49,8 @@ if __name__ == "__main__":
     add_output_dir(parser, "folder of the results, one folder for each stage", Path("results/chain"))
     add_report(parser, "docs/report/finetune.md")
     options = parser.parse_args()
+    if options.humaneval_samples < 2:
+        parser.error(f"--humaneval-samples must be at least 2, got {options.humaneval_samples}")
 
 from chain_report import GREEDY_FOLDER, HUMANEVAL_TEMPERATURE, SAMPLED_FOLDER, Chain, Step, write_page
 

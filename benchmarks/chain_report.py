@@ -308,7 +308,8 @@ def train_command(chain: Chain) -> str:
     for source in chain.kept["data"]["sources"]:
         kind, given, place = source.partition("=")
         words += ["--source", f"{kind}{given}{Path(place).name}"]
-    own = as_kept(recipe) | {"data": as_kept(recipe)["data"] | {"sources": chain.kept["data"]["sources"]}}
+    own = as_kept(recipe)
+    own["data"]["sources"] = chain.kept["data"]["sources"]
     for section, values in chain.kept.items():
         for name, value in values.items():
             if section not in (INIT_FROM, HardwareSettings.section) and own.get(section, {}).get(name, value) != value:

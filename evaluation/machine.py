@@ -4,6 +4,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,6 +63,7 @@ class Machine:
         return f"{self.gpus} x {self.gpu}{gpu_memory}; CPU: {cpu}"
 
 
+@cache
 def processor_name() -> str:
     """Return the name of the CPU, or the architecture where the system does not give one."""
     information = Path("/proc/cpuinfo")

@@ -17,8 +17,8 @@ def has_no_accelerator() -> bool:
 def has_fast_bf16() -> bool:
     """
     Whether bf16 is faster than fp32 on this machine: on every GPU that supports it, on CPUs with AMX, and on AMD's
-    with AVX-512 BF16. Intel's processors run the latter at half the speed of fp32 where a virtual machine hides AMX.
-    On other CPUs PyTorch's bf16 matrix product is many times slower than fp32.
+    with AVX-512 BF16. On an Intel Xeon whose AMX a virtual machine hid, the latter was slower than fp32. On other
+    CPUs PyTorch's bf16 matrix product is many times slower than fp32.
     """
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)

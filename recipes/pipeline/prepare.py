@@ -323,8 +323,8 @@ def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) ->
             families = [each for each in choose_families() if each.tier > hardest_tier]
             with show_progress("Verifying tasks", data.compile_tasks, "rows") as advance:
                 write_synthetic(path, families, data.compile_tasks, 0, verifier, tasks=True, on_verified=advance)
-        if data.compile_functions:
-            _write_functions(data, training, folder / COMPILE_FUNCTIONS_FILE, verifier)
+    if data.compile_functions:
+        _write_functions(data, training, folder / COMPILE_FUNCTIONS_FILE)
     if not data.variants:
         return samples + solutions
     augmentation = Augmentation(dict.fromkeys(KINDS, data.variants))
@@ -332,10 +332,11 @@ def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) ->
         return samples + solutions + augment_documents([*training, *samples], augmentation, verifier)
 
 
-def _write_functions(data: DataSettings, training: Sequence[Document], path: Path, verifier: RustVerifier) -> None:
+def _write_functions(data: DataSettings, training: Sequence[Document], path: Path) -> None:
+    """Write the functions of the text whose completions only have to compile."""
     console.print(f"Taking up to {data.compile_functions:,} documented functions of the text, to be compiled")
     excluded = functions_asked(load_benchmarks().benchmarks) if data.decontaminate else set()
-    with show_progress("Verifying signatures", data.compile_functions, "rows") as advance:
+    with RustVerifier() as verifier, show_progress("Verifying signatures", data.compile_functions, "rows") as advance:
         found = compilable(text_functions(training, excluded), data.compile_functions, verifier, advance)
     if not found:
         raise ValueError(

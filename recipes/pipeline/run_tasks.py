@@ -126,8 +126,9 @@ def check_conversations(tasks: RunTasks, tokenizer: PreTrainedTokenizerFast) -> 
     for task in tasks.all:
         if isinstance(task.prompt, str) or len(task.prompt) != 1:
             raise ValueError(
-                "all tasks of a run must be texts, or all conversations of one message of the user (data.tasks and "
-                f"data.compile_tasks make texts); there are conversations, and task {task.id} is none of one message"
+                "all tasks of a run must be texts, or all conversations of one message of the user (data.tasks, "
+                "data.compile_tasks and data.compile_functions make texts); there are conversations, and task "
+                f"{task.id} is none of one message"
             )
     if not tokenizer.chat_template:
         raise ValueError("messages need a model whose tokenizer has a chat template; give prompts that are texts")

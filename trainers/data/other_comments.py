@@ -1,8 +1,8 @@
 """
 Other forms for the doc comments of generated programs, each time that a mix repeats one of them.
 
-Every generated program describes its function in the same form, so that a small model that was trained on them is lost
-when a description stands in a block comment, or has no example.
+Every generated program describes its function in the same form. With others a model also reads descriptions in line
+and block comments, and such without an example.
 """
 
 import random

@@ -5,6 +5,7 @@ import pytest
 from evaluation.rust import RustVerifier
 from trainers.data.benchmark_problems import Benchmark, ProblemText
 from trainers.data.sources import Document
+from trainers.data.tasks import text_functions as text_functions_module
 from trainers.data.tasks.task import Task
 from trainers.data.tasks.text_functions import MAX_CHARACTERS, compilable, functions_asked, text_functions
 
@@ -62,16 +63,15 @@ def test_copies_and_functions_that_benchmarks_ask_for_are_left_out():
     assert functions_asked([Benchmark("collection", (problem,), scored=False)]) == set()
 
 
-def test_only_signatures_that_stand_alone_are_kept_in_order_and_no_more_are_read():
-    def codes():
-        yield "/// Hides.\nfn hide(secret: Secret) -> u8 { 1 }"
-        yield FILE
-        yield "/// Halves.\nfn half(a: u8) -> u8 { a / 2 }"
-
-    tasks = [task for code in codes() for task in found(code)]
+def test_only_signatures_that_stand_alone_are_kept_in_order_and_no_more_are_read(monkeypatch):
+    hidden = "/// Hides.\nfn hide(secret: Secret) -> u8 { 1 }"
+    tasks = [task for code in (hidden, FILE, "/// Halves.\nfn half(a: u8) -> u8 { a / 2 }") for task in found(code)]
+    _, count, half = tasks
+    monkeypatch.setattr(text_functions_module, "BATCH", 1)
     with RustVerifier() as verifier:
-        assert [task.prompt.split("fn ")[1][:4] for task in compilable(tasks, 9, verifier)] == ["coun", "half"]
-        assert len(compilable(tasks, 1, verifier)) == 1
+        assert compilable(tasks, 9, verifier) == [count, half]
+        remaining = iter(tasks)
+        assert compilable(remaining, 1, verifier) == [count] and list(remaining) == [half]
 
 
 def test_a_function_that_no_body_can_complete_is_left_out():
