@@ -66,6 +66,13 @@ def check_prompts(recipe: Recipe, stage: "MaxRL", tokenizer: PreTrainedTokenizer
             f"{len(fitting.training)} of {len(tasks.training)} prompts to train on fit, at least "
             f"{stage.prompts_per_step} must, and {len(fitting.held_out)} of {len(tasks.held_out)} to measure with"
         )
+    least = math.ceil(stage.prompts_per_step * (stage.compile_share or 0))
+    if len(fitting.compiled) < least:
+        raise ValueError(
+            f"{stage.name}.compile_share={stage.compile_share} needs at least {least} prompts that only have to "
+            f"compile, got {len(fitting.compiled)} that fit, of {len(tasks.compiled)}: raise data.compile_tasks or "
+            "data.compile_functions"
+        )
 
 
 def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path) -> None:
@@ -109,6 +116,7 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
         estimator=stage.estimator,
         loop_credit=stage.loop_credit,
         rollout_engine=stage.rollout_engine,
+        compile_share=stage.compile_share,
         repair_turns=stage.repair_turns,
         loss_type=stage.loss_type,
         learning_rate=stage.learning_rate,
@@ -132,7 +140,7 @@ def reinforce(recipe: Recipe, stage: "MaxRL", prepared: Prepared, previous: Path
         model=model,
         reward_funcs=[reward],
         args=arguments,
-        train_dataset=task_prompts(tasks.training, compiled=tasks.compiled, compile_weight=stage.compile_weight),
+        train_dataset=task_prompts(tasks.training, compiled=tasks.compiled),
         processing_class=prepared.tokenizer,
         callbacks=[
             *time_limit_callbacks(recipe.time_limit),

@@ -74,14 +74,21 @@ def test_tasks_to_compile_are_trained_on_without_their_tests_and_never_measured(
     assert compiled["signature"] == TASK.signature and compiled["tier"] > 4 >= tested["tier"]
 
 
-def test_functions_and_tasks_to_compile_have_the_same_weight(tmp_path):
+def test_functions_and_tasks_to_compile_are_one_kind_of_prompts(tmp_path):
     for name, ids in ((COMPILE_TASKS_FILE, ("0",)), (COMPILE_FUNCTIONS_FILE, ("1", "2"))):
         rows = [asdict(replace(TASK, id=number, checker="")) for number in ids]
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     tasks = read_run_tasks(DataSettings(max_task_tier=0, compile_tasks=1, compile_functions=2), tmp_path)
-    rows = task_prompts([TASK], compiled=tasks.compiled, compile_weight=0.5)
-    assert rows["id"] == [TASK.id, "0", "1", "2"] and rows["weight"] == [1.0, 0.5, 0.5, 0.5]
-    assert "weight" not in task_prompts([TASK]).column_names
+    rows = task_prompts([TASK], compiled=tasks.compiled)
+    assert rows["id"] == [TASK.id, "0", "1", "2"]
+    assert rows["checker"] == [TASK.checker, "", "", ""] and rows["tier"][0] < min(rows["tier"][1:])
+
+
+@pytest.mark.parametrize("settings", [{"data.compile_tasks": "0"}, {"maxrl.mode": "compile"}])
+def test_a_share_of_prompts_to_compile_needs_both_kinds(settings):
+    given = {"data.compile_tasks": "8", "data.max_task_tier": "1", "maxrl.compile_share": "0.5"} | settings
+    with pytest.raises(ValueError, match="maxrl.compile_share must be None without data.compile_tasks"):
+        with_settings(all_recipes()["finetune"], [f"{name}={value}" for name, value in given.items()])
 
 
 @pytest.mark.parametrize("tier", [None, 4])

@@ -1,5 +1,6 @@
 """Sampling of prompts that avoids zero-variance groups: prompts that are solved always or never."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,8 @@ class Curriculum:
     counts by 0.8). With these counts a and b, plus the mean pass rate of the prompt's tier with a weight of one
     completion, the pass rate p is distributed as Beta(a, b), and the probability is `1 - E[p^n] - E[(1 - p)^n]`. A
     tier that is too hard is thus sampled less as a whole until it becomes solvable. No weight falls below 0.05, so
-    that unsolved prompts are tried again. A prompt's own weight multiplies this one.
+    that unsolved prompts are tried again. With `compile_share`, prompts that only have to compile and prompts with
+    tests are sampled apart, so that the share does not change as one kind becomes easier than the other.
 
     The prompts depend on the seed, the number of earlier calls and the outcomes, all of which are part of the state.
 
@@ -37,17 +39,22 @@ class Curriculum:
         tiers: Tier of each prompt.
         num_generations: Completions per prompt, n.
         seed: Seed of the sampling.
-        own_weights: Positive weight of each prompt; None for equal ones.
+        only_compile: Whether each prompt only has to compile; None for none of them.
+        compile_share: Share of such prompts, over all calls; None leaves it to the weights.
     """
 
     def __init__(
-        self, tiers: Sequence[int], num_generations: int, seed: int = 0, own_weights: Sequence[float] | None = None
+        self,
+        tiers: Sequence[int],
+        num_generations: int,
+        seed: int = 0,
+        only_compile: Sequence[bool] | None = None,
+        compile_share: float | None = None,
     ):
         self.tiers = np.asarray(tiers, dtype=np.int64)
-        given = [1.0] * len(self.tiers) if own_weights is None else list(own_weights)
-        if len(given) != len(self.tiers) or not all(isinstance(each, int | float) and each > 0 for each in given):
-            raise ValueError("weight must be a positive number in each row of the prompts")
-        self.own_weights = np.array(given)
+        self.only_compile = np.zeros(len(self.tiers), dtype=bool) if only_compile is None else np.array(only_compile)
+        assert len(self.only_compile) == len(self.tiers)
+        self.compile_share = compile_share
         self.num_generations = num_generations
         self.seed = seed
         self.num_calls = 0
@@ -70,12 +77,40 @@ class Curriculum:
 
     def sample(self, count: int) -> list[int]:
         """Sample `count` different prompts. Raises `ValueError` when there are fewer."""
-        if count > len(self.tiers):
-            raise ValueError(f"there must be at least {count} prompts, the number per step, got {len(self.tiers)}")
-        weights = self.weights() * self.own_weights
+        self.check(count)
+        weights = self.weights()
         generator = np.random.default_rng((self.seed, self.num_calls))
         self.num_calls += 1
-        return generator.choice(len(weights), count, replace=False, p=weights / weights.sum()).tolist()
+        if self.compile_share is None:
+            return _choice(generator, np.arange(len(weights)), weights, count)
+        # Rounded first, because 10 * 0.3 may be a bit less than 3.
+        before, due = (
+            math.floor(round(calls * count * self.compile_share, 6)) for calls in (self.num_calls - 1, self.num_calls)
+        )
+        kinds = (
+            (np.flatnonzero(~self.only_compile), count - (due - before)),
+            (np.flatnonzero(self.only_compile), due - before),
+        )
+        return [prompt for kind, part in kinds if part for prompt in _choice(generator, kind, weights, part)]
+
+    def check(self, count: int) -> None:
+        """Raise `ValueError` unless there are enough prompts for `count` at once."""
+        if count > len(self.tiers):
+            raise ValueError(f"there must be at least {count} prompts, the number per step, got {len(self.tiers)}")
+        if self.compile_share is None:
+            return
+        compiled = int(self.only_compile.sum())
+        kinds = (
+            ("without hidden tests", self.compile_share, compiled),
+            ("with hidden tests", 1 - self.compile_share, len(self.tiers) - compiled),
+        )
+        for kind, share, given in kinds:
+            least = math.ceil(round(count * share, 6))
+            if given < least:
+                raise ValueError(
+                    f"there must be at least {least} prompts {kind}, for "
+                    f"compile_share={self.compile_share} of the {count} prompts per step, got {given}"
+                )
 
     def update(self, outcomes: Sequence[Outcome]) -> None:
         """Count the outcomes of the prompts sampled last."""
@@ -97,6 +132,10 @@ class Curriculum:
             )
         self.num_calls = state["choices"]
         self.solved, self.failed = np.array(state["solved"]), np.array(state["failed"])
+
+
+def _choice(generator: np.random.Generator, prompts: np.ndarray, weights: np.ndarray, count: int) -> list[int]:
+    return generator.choice(prompts, count, replace=False, p=weights[prompts] / weights[prompts].sum()).tolist()
 
 
 def log_beta(a: np.ndarray, b: np.ndarray) -> np.ndarray:

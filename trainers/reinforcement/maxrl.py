@@ -138,14 +138,17 @@ class MaxRLTrainer(PolicyTrainer):
         if not hasattr(self.train_dataset, "__getitem__"):
             raise ValueError("curriculum must be False for an IterableDataset: it samples prompts by their index")
         count = self.args.generation_batch_size // self.args.num_generations
-        if len(self.train_dataset) < count:
-            raise ValueError(
-                f"train_dataset must hold at least {count} prompts, the number per step, got {len(self.train_dataset)}"
-            )
-        names = self.train_dataset.column_names
-        tiers = self.train_dataset["tier"] if "tier" in names else [0] * len(self.train_dataset)
-        own_weights = self.train_dataset["weight"] if "weight" in names else None
-        return Curriculum(tiers, self.args.num_generations, self.args.seed, own_weights)
+        columns = {name: self.train_dataset[name] for name in self.train_dataset.column_names}
+        tiers = columns.get("tier", [0] * len(self.train_dataset))
+        only_compile, share = None, self.args.compile_share
+        if share is not None:
+            reward = self.reward_funcs[self.success_index]
+            if not isinstance(reward, RustReward) or reward.mode != "mixed":
+                raise ValueError(f'compile_share must be None without RustReward(mode="mixed"), got {share}')
+            only_compile = reward.only_compile(list(columns["prompt"]), columns)
+        curriculum = Curriculum(tiers, self.args.num_generations, self.args.seed, only_compile, share)
+        curriculum.check(count)
+        return curriculum
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         if self.repair is not None:

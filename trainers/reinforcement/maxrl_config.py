@@ -61,6 +61,13 @@ class MaxRLConfig(GRPOConfig):
         default=True,
         metadata={"help": "sample prompts less often if they are solved always or never; uses column tier"},
     )
+    compile_share: float | None = field(
+        default=None,
+        metadata={
+            "help": 'with RustReward(mode="mixed"), share of the prompts whose completions only have to compile, over '
+            "all steps; by default the curriculum's weights decide"
+        },
+    )
     sample_steps: int = field(
         default=50,
         metadata={"help": "steps between pages of completions with their verdicts; 0 for no pages"},
@@ -91,6 +98,11 @@ class MaxRLConfig(GRPOConfig):
             )
         if not 0 <= self.loop_credit_power < float("inf"):
             raise ValueError(f"loop_credit_power must be at least 0 and finite, got {self.loop_credit_power}")
+        if self.compile_share is not None and not (0 <= self.compile_share <= 1 and self.curriculum):
+            raise ValueError(
+                "compile_share must be from 0 to 1, or None, as it must be with curriculum=False; got "
+                f"{self.compile_share} with curriculum={self.curriculum}"
+            )
         if self.repair_turns < 0:
             raise ValueError(f"repair_turns must be at least 0, got {self.repair_turns}")
         if self.sample_steps < 0:

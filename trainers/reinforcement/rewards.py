@@ -168,13 +168,17 @@ class RustReward:
         if log_metric is not None:
             self._log(verdicts, time.perf_counter() - started, log_metric)
             if self.mode == "mixed":
-                self._log_kinds(verdicts, self.hidden_tests(prompts, columns), log_metric)
+                self._log_kinds(verdicts, self.only_compile(prompts, columns), log_metric)
         if log_extra is not None:
             log_extra("verdict", [UNFINISHED if verdict is None else verdict.status for verdict in verdicts])
             log_extra("message", [message_of(verdict) for verdict in verdicts])
             log_extra("graded_reward", [self.graded_reward(verdict) for verdict in verdicts])
             log_extra("quality", [self.graded_reward.quality(verdict) for verdict in verdicts])
         return [self.success(verdict) for verdict in verdicts]
+
+    def only_compile(self, prompts: Sequence[Text], columns: dict[str, Any]) -> list[bool]:
+        """Return whether each row has no hidden tests; `columns` are those of the data set."""
+        return [isinstance(each, HiddenTests) and each.blank for each in self.hidden_tests(prompts, columns)]
 
     def judged(
         self, prompts: Sequence[Text], completions: Sequence[Text], columns: dict[str, Any]
@@ -278,15 +282,14 @@ class RustReward:
     def _log_kinds(
         self,
         verdicts: Sequence[Verdict | None],
-        tests: Sequence[RewardTests],
+        only_compile: Sequence[bool],
         log_metric: Callable[[str, float], None],
     ) -> None:
         """Log the success rates of the rows with hidden tests, and of those without; a batch may lack either."""
         by_kind: dict[str, list[float]] = {"tests": [], "compile": []}
-        for verdict, each in zip(verdicts, tests, strict=True):
+        for verdict, is_blank in zip(verdicts, only_compile, strict=True):
             success = self.success(verdict)
             if success is not None:
-                is_blank = isinstance(each, HiddenTests) and each.blank
                 by_kind["compile" if is_blank else "tests"].append(success)
         for kind, successes in by_kind.items():
             if successes:

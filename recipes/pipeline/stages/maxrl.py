@@ -57,11 +57,12 @@ class MaxRL(Stage):
         'data.compile_functions; "compile" rewards those that compile with the right signature.',
         default="tests",
     )
-    compile_weight: float = setting(
-        "Weight of the prompts of data.compile_tasks and data.compile_functions when prompts are chosen; those with "
-        "tests have 1.",
-        default=1.0,
-        gt=0,
+    compile_share: float | None = setting(
+        "Share of the prompts, over all steps, that come from data.compile_tasks and data.compile_functions; None "
+        "leaves it to the curriculum, which prefers the kind that is solved sometimes.",
+        default=None,
+        ge=0,
+        le=1,
     )
     reward_threshold: float = setting(
         "Share of a task's hidden tests that must pass for a reward.", default=1.0, gt=0, le=1
@@ -124,6 +125,9 @@ class MaxRL(Stage):
         rule = f"at least {2 * self.prompts_per_step}, for {self.name}.prompts_per_step={self.prompts_per_step}"
         enough = recipe.data.task_file is not None or recipe.data.tasks >= 2 * self.prompts_per_step
         check("data", "tasks", recipe.data.tasks, rule, enough)
+        both = self.mode == "tests" and bool(recipe.data.compile_tasks or recipe.data.compile_functions)
+        rule = f"None without data.compile_tasks and data.compile_functions, or with {self.name}.mode=compile"
+        check(self.name, "compile_share", self.compile_share, rule, both or self.compile_share is None)
         if self.judge_url is not None:
             checked_address(self.judge_url)
         longest = recipe.model.max_position_embeddings

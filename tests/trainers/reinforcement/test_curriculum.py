@@ -4,10 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.helpers.reinforcement import PROMPTS, arguments, first_token_is_low, looped, prompts_tokenizer, trainer_of
 from trainers.reinforcement.curriculum import LEAST_WEIGHT, Curriculum, Outcome
+from trainers.reinforcement.maxrl import MaxRLTrainer
+from trainers.reinforcement.rewards import RustReward
 
 RATES = np.array([0.0] * 40 + [0.3] * 10 + [1.0] * 50)
 """Success rates of a hundred prompts, most of them 0 or 1."""
@@ -54,16 +58,62 @@ def test_weights_are_chances(outcomes: list[tuple[int, int]], n: int):
     assert len(set(curriculum.sample(3))) == 3
 
 
-def test_rows_with_a_larger_weight_are_sampled_more_often():
-    curriculum = Curriculum([0] * 100, 8, own_weights=[1.0] * 90 + [9.0] * 10)
-    heavy = sum(prompt >= 90 for _ in range(200) for prompt in curriculum.sample(1))
-    assert 80 <= heavy <= 120, "half of them"
+@pytest.mark.parametrize(("share", "count"), [(0.0, 8), (0.3, 10), (0.5, 8), (0.55, 7), (1.0, 8)])
+def test_a_share_of_prompts_to_compile_is_kept_while_one_kind_is_solved_more_and_more(share, count):
+    curriculum = Curriculum([0] * 50 + [5] * 10, 8, only_compile=[False] * 50 + [True] * 10, compile_share=share)
+    chosen = []
+    for _ in range(40):
+        chosen += curriculum.sample(count)
+        curriculum.update([Outcome(prompt, 8, 4 if prompt >= 50 else 0) for prompt in chosen[-count:]])
+    assert sum(prompt >= 50 for prompt in chosen) == round(40 * count * share)
 
 
-@pytest.mark.parametrize("weights", [[1.0, 0.0], [1.0], [1.0, float("nan")], [1.0, None], ["a", "b"]])
-def test_each_row_needs_a_positive_weight(weights):
-    with pytest.raises(ValueError, match="weight must be a positive number in each row of the prompts"):
-        Curriculum([0, 0], 4, own_weights=weights)
+def test_a_share_needs_enough_prompts_of_both_kinds():
+    curriculum = Curriculum([0] * 8, 8, only_compile=[True] * 2 + [False] * 6, compile_share=0.5)
+    with pytest.raises(ValueError, match="at least 3 prompts without hidden tests, for compile_share=0.5.*got 2"):
+        curriculum.check(6)
+    curriculum.check(4)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_share_of_all_or_none_needs_one_kind_alone(share):
+    curriculum = Curriculum([0] * 4, 8, only_compile=[share == 1.0] * 4, compile_share=share)
+    assert len(set(curriculum.sample(3))) == 3
+
+
+def test_the_trainer_keeps_the_share_of_rows_without_tests(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
+    tokenizer = prompts_tokenizer()
+    rows = [
+        {
+            "prompt": prompt,
+            "signature": prompt.removesuffix(" {") + ";",
+            "checker": "" if number < 4 else "check!(true);",
+        }
+        for number, prompt in enumerate(PROMPTS)
+    ]
+
+    def trainer(given: float) -> MaxRLTrainer:
+        return MaxRLTrainer(
+            model=looped(tokenizer),
+            reward_funcs=RustReward("mixed", workers=1),
+            args=arguments(tmp_path, compile_share=given, per_device_train_batch_size=16),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+        )
+
+    curriculum = trainer(0.75).curriculum
+    assert [sum(prompt < 4 for prompt in curriculum.sample(4)) for _ in range(5)] == [3] * 5
+    with pytest.raises(ValueError, match="at least 4 prompts with hidden tests, for compile_share=0.0.*got 2"):
+        trainer(0.0)
+
+
+def test_a_share_needs_a_reward_that_knows_two_kinds(tmp_path):
+    with pytest.raises(ValueError, match='compile_share must be None without RustReward\\(mode="mixed"\\), got 0.5'):
+        trainer_of(prompts_tokenizer(), tmp_path, reward=first_token_is_low, compile_share=0.5)
+    for settings in ({"compile_share": 1.5}, {"compile_share": 0.5, "curriculum": False}):
+        with pytest.raises(ValueError, match="compile_share must be from 0 to 1, or None"):
+            arguments(tmp_path, **settings)
 
 
 def test_a_restored_curriculum_chooses_what_the_first_would_have():

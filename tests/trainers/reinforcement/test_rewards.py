@@ -88,6 +88,7 @@ def test_in_a_mixed_data_set_tests_decide_where_there_are_some(verifier):
     found = mixed([PROMPT] * 4, completions, log_metric=lambda *each: metrics.update([each]), **columns)
     assert found == [1.0, 0.0, 1.0, 0.0] and mixed.__name__ == "rust_success"
     assert (metrics["success_rate/tests"], metrics["success_rate/compile"]) == (0.5, 0.5)
+    assert mixed.only_compile([PROMPT] * 4, columns) == [False, False, True, True]
     with pytest.raises(ValueError, match='pass_fraction must be False unless mode="tests"'):
         RustReward(mode="mixed", pass_fraction=True)
 

@@ -19,7 +19,6 @@ def task_prompts(
     tasks: Sequence[Task | OwnTask],
     chat: bool = False,
     compiled: Sequence[Task] = (),
-    compile_weight: float = 1.0,
 ) -> Dataset:
     """
     Return a dataset with a row for each task and the columns that `RustReward` and the curriculum need: `prompt`,
@@ -32,13 +31,9 @@ def task_prompts(
             tasks keep their prompts.
         compiled: Tasks whose completions only have to compile, for `RustReward(mode="mixed")`: their rows have no
             checker.
-        compile_weight: Weight of these in the curriculum; that of the others is 1.
     """
     rows = [task.columns() if isinstance(task, OwnTask) else _columns(task, chat) for task in tasks]
-    if compiled:
-        rows = [row | {"weight": 1.0} for row in rows]
-        blank = {"checker": "", "weight": compile_weight}
-        rows += [_columns(task, chat) | blank | {"tier": COMPILED_TIER + task.tier} for task in compiled]
+    rows += [_columns(task, chat) | {"checker": "", "tier": COMPILED_TIER + task.tier} for task in compiled]
     names = dict.fromkeys(name for row in rows for name in row)
     return Dataset.from_list([{name: row.get(name) for name in names} for row in rows])
 
