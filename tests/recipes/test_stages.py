@@ -22,6 +22,7 @@ from recipes.pipeline.plan.fit import step_of
 from recipes.pipeline.run import finish, how_to_go_on
 from recipes.pipeline.settings import sections, with_settings
 from recipes.pipeline.settings import settings as settings_of
+from recipes.pipeline.stages.maxrl import MaxRL
 from recipes.pipeline.stages.ouro import OURO, with_ouro_schedule
 from recipes.pipeline.stages.pretrain import Pretrain
 from recipes.pipeline.stages.reinforced import Reinforced
@@ -41,9 +42,9 @@ def stage_of(total_steps: int, **settings) -> Pretrain:
     return Pretrain(name="s", total_steps=total_steps, batch_size=1, seq_len=8, **settings)
 
 
-def rates(stage: Pretrain, last_epoch=-1):
+def rates(stage: Pretrain | MaxRL, peak: float):
     """The learning rate of every step, by the Trainer's own schedule."""
-    optimizer = torch.optim.SGD([{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": stage.peak_lr}])
+    optimizer = torch.optim.SGD([{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": peak}])
     arguments = stage.schedule_arguments()
     scheduler = get_scheduler(
         arguments["lr_scheduler_type"],
@@ -73,14 +74,22 @@ def test_warmup_stable_decay_equals_its_closed_form(warmup, stable, decay, ratio
             return 2.0
         return 2.0 * (ratio + (1 - ratio) * (1 - (step - (total - decay)) / decay))
 
-    assert rates(stage) == pytest.approx([closed_form(step) for step in range(total)])
+    assert rates(stage, 2.0) == pytest.approx([closed_form(step) for step in range(total)])
 
 
 def test_cosine_and_constant_start_at_the_peak_and_cosine_ends_low():
-    cosine = rates(stage_of(100, peak_lr=1.0, min_lr=0.1, warmup_steps=10, schedule="cosine"))
+    cosine = rates(stage_of(100, peak_lr=1.0, min_lr=0.1, warmup_steps=10, schedule="cosine"), 1.0)
     assert cosine[0] == 0 and cosine[10] == 1 and cosine[-1] == pytest.approx(0.1, abs=1e-3)
     assert cosine[10:] == sorted(cosine[10:], reverse=True)
-    assert rates(stage_of(20, peak_lr=1.0, warmup_steps=4, schedule="constant"))[4:] == [1.0] * 16
+    assert rates(stage_of(20, peak_lr=1.0, warmup_steps=4, schedule="constant"), 1.0)[4:] == [1.0] * 16
+
+
+def test_reinforcement_learning_ends_with_a_linear_decay_to_zero_or_none():
+    decayed = rates(MaxRL(total_steps=10, warmup_steps=2, decay_steps=4, learning_rate=2.0), 2.0)
+    assert decayed == pytest.approx([0, 1, 2, 2, 2, 2, 2, 1.5, 1, 0.5])
+    assert rates(MaxRL(total_steps=4, warmup_steps=2, learning_rate=2.0), 2.0) == [0, 1, 2, 2]
+    with pytest.raises(ValueError, match="maxrl.decay_steps must be at most total_steps=10 together with warmup_"):
+        all_recipes()["finetune"].changed(maxrl={"total_steps": 10, "warmup_steps": 4, "decay_steps": 7})
 
 
 def test_the_ouro_schedule_has_the_papers_stages_at_the_size_of_the_recipe(tmp_path):

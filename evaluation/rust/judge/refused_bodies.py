@@ -3,6 +3,7 @@
 from tree_sitter import Node
 
 from evaluation.rust.judge.harness import HiddenTests
+from evaluation.rust.judge.refused_results import result_is_constant
 from evaluation.rust.syntax.analysis import COMMENTS, PLACEHOLDER_MACROS, TEXTS, is_placeholder
 from evaluation.rust.syntax.nodes import (
     Found,
@@ -54,7 +55,10 @@ IDLE_CALLS = {b"drop", b"forget", b"black_box"}
 
 
 def bodies(root: Node, nodes: Nodes, tests: HiddenTests | None) -> Found:
-    """Find demanded functions that do nothing, never return, or never use their parameters."""
+    """
+    Find demanded functions that do nothing, never return, or never use their parameters; without cases, which would
+    notice, also those whose result does not depend on them.
+    """
     if tests is None:
         if all(is_placeholder(function) or _only_ends(function) for function in nodes["function_item"]):
             yield root, "has no function that does anything"
@@ -70,6 +74,8 @@ def bodies(root: Node, nodes: Nodes, tests: HiddenTests | None) -> Found:
             yield function, f"`fn {name_of(function)}` never returns"
         elif _ignores_parameters(function):
             yield function, f"`fn {name_of(function)}` never uses its parameters"
+        elif tests.blank and result_is_constant(function):
+            yield function, f"`fn {name_of(function)}` returns the same whatever its parameters are"
 
 
 def _only_ends(function: Node) -> bool:

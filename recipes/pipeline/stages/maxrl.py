@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from evaluation.rust.sandbox.runner import is_execution_allowed
 from evaluation.rust.service.address import checked_address
@@ -34,8 +34,9 @@ class MaxRL(Stage):
     max_completion_length: int = setting(
         "Maximum number of tokens of a completion; one that has not ended by then fails.", default=256, ge=1
     )
-    learning_rate: float = setting("AdamW's learning rate, constant after the warmup.", default=1e-5, gt=0)
+    learning_rate: float = setting("AdamW's learning rate between warmup and decay.", default=1e-5, gt=0)
     warmup_steps: int = setting("Steps of linear warmup from 0.", default=0, ge=0)
+    decay_steps: int = setting("Steps of linear decay to 0 at the end.", default=0, ge=0)
     estimator: Estimator = setting("Estimator of the advantages.", default="maxrl")
     loop_credit: LoopCredit = setting("Loops whose predictions are trained.", default="final")
     rollout_engine: Literal["torch", "native"] = setting(
@@ -100,6 +101,15 @@ class MaxRL(Stage):
         """Completions per optimizer step, over all processes."""
         return self.prompts_per_step * self.num_generations
 
+    def schedule_arguments(self) -> dict[str, Any]:
+        """Arguments of the Trainer for the learning-rate schedule."""
+        shape = {"num_decay_steps": self.decay_steps, "decay_type": "linear"}
+        return {
+            "lr_scheduler_type": "warmup_stable_decay",
+            "lr_scheduler_kwargs": shape,
+            "warmup_steps": self.warmup_steps,
+        }
+
     def needs_consent(self) -> bool:
         return not is_execution_allowed()
 
@@ -128,6 +138,9 @@ class MaxRL(Stage):
         both = self.mode == "tests" and bool(recipe.data.compile_tasks or recipe.data.compile_functions)
         rule = f"None without data.compile_tasks and data.compile_functions, or with {self.name}.mode=compile"
         check(self.name, "compile_share", self.compile_share, rule, both or self.compile_share is None)
+        rule = f"at most total_steps={self.total_steps} together with warmup_steps={self.warmup_steps}"
+        fits = self.warmup_steps + self.decay_steps <= self.total_steps or not self.decay_steps
+        check(self.name, "decay_steps", self.decay_steps, rule, fits)
         if self.judge_url is not None:
             checked_address(self.judge_url)
         longest = recipe.model.max_position_embeddings
@@ -164,6 +177,7 @@ class MaxRL(Stage):
             self,
             total_steps=2,
             warmup_steps=1,
+            decay_steps=min(1, self.decay_steps),
             prompts_per_step=2,
             num_generations=2 * num_processes,
             micro_batch_size=2 if self.micro_batch_size < self.completions_per_step else 4,

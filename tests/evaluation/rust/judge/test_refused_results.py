@@ -1,0 +1,60 @@
+"""Functions that return the same whatever their parameters are: refused where only a signature is demanded."""
+
+import pytest
+
+from evaluation.rust import HiddenTests
+from evaluation.rust.judge.refusals import refusals
+
+CONSTANT = [
+    "fn f(values: &[i64]) -> Option<i64> { if values.is_empty() { None } else { None } }",
+    "fn f(values: &mut Vec<i64>) -> Vec<i64> { if values.is_empty() { return Vec::new(); } Vec::new() }",
+    "fn f(values: &mut Vec<i64>) { if values.is_empty() { return; } else { return; } }",
+    "fn f(x: u32) -> String { match x { 0 => String::new(), _ => { String :: new() } } }",
+    "fn f(x: u32) -> u32 { let y = 3; if x > 4 { y } else { y } }",
+    "fn f(x: u32) -> u32 { let y = 3; let z = y + 1; let closure = |a: u32| a + x; if x > 3 { return z; } z }",
+    "fn f(x: u32) -> (u32, u32) { for i in 0..x { if i > 3 { return (0, 1); } } (0, 1) }",
+    'fn f(x: &str) -> Option<&str> { if let Some(y) = x.get(1..) { println!("{y}"); None } else { None } }',
+]
+HONEST = [
+    "fn f(values: &[i64]) -> Option<i64> { if values.is_empty() { None } else { Some(values[0]) } }",
+    "fn f(values: &[i64]) -> Vec<i64> { let mut new = Vec::new(); for value in values { new.push(*value); } new }",
+    "fn f(x: char) -> Vec<char> { let mut text = String::new(); text.push(x); let c = text.chars(); c.collect() }",
+    "fn f(a: Shape, b: u8) -> f64 { match a { Shape::Circle(size) => size, Shape::Square(size) => size } }",
+    "fn f(x: u32) -> u32 { let x = x + 1; x }",
+    'fn f(x: u32) -> String { let width = 3; format!("{x:width$}") }',
+    "fn f(x: u32) -> impl Fn(u32) -> u32 { move |y| x + y }",
+    "fn f(x: &str) -> Result<(), E> { x.parse::<u32>()?; Ok(()) }",
+    "fn f(x: &[u32]) -> bool { assert!(x.is_sorted()); true }",
+    "fn f(x: &mut Vec<u32>) -> bool { x.push(1); true }",
+    "fn f(x: &Cell<u32>) -> bool { x.set(1); true }",
+    "fn f(x: &mut [u32]) { for y in x { *y += 1 } }",
+    "fn f(x: &mut [u32]) { x.sort() }",
+    "fn f(x: &mut [u32]) { let _ = x.iter_mut().map(|y| *y += 1).count(); }",
+    'fn f(x: &str) { println!("{x}"); }',
+    "fn f(x: u32) -> u32 { loop { if x > 3 { break x; } else { break 4; } } }",
+    "fn f() -> Vec<u32> { Vec::new() }",
+]
+
+
+def reasons(code: str, checker: str = "") -> list[str]:
+    signature = code[: code.index(" {")] + ";"
+    return [refusal.reason for refusal in refusals(code.encode(), HiddenTests(signature, checker))]
+
+
+@pytest.mark.parametrize("code", CONSTANT)
+def test_a_result_that_no_parameter_changes_is_refused(code):
+    assert reasons(code) == ["`fn f` returns the same whatever its parameters are"]
+
+
+@pytest.mark.parametrize("code", HONEST)
+def test_a_result_that_may_depend_on_a_parameter_is_not(code):
+    assert reasons(code) == []
+
+
+@pytest.mark.parametrize("code", CONSTANT)
+def test_tests_decide_where_there_are_some(code):
+    assert reasons(code, "check!(true);") == []
+
+
+def test_nesting_of_any_depth_is_read():
+    assert len(reasons(f"fn f(x: u8) -> u8 {{ {'if x > 1 {' * 20_000} 0 {'} else { 0 }' * 20_000} }}")) == 1
