@@ -22,12 +22,12 @@ def debug() -> Recipe:
     recipe = small()
     tasks = Sft(
         name="tasks",
-        total_steps=400,
+        total_steps=300,
         batch_size=4,
         seq_len=128,
         peak_lr=1.2e-3,
         min_lr=1.2e-4,
-        decay_steps=300,
+        decay_steps=225,
         mix={"tasks": 2, "text": 1},
     )
     maxrl = MaxRL(
@@ -42,7 +42,13 @@ def debug() -> Recipe:
     )
     gate, evaluate, export = (recipe.stage(name) for name in ("gate", "evaluate", "export"))
     stages = (recipe.stage("pretrain"), tasks, maxrl, gate, evaluate, export)
-    return recipe.changed(name="debug", data={"tasks": 400, "max_task_tier": 0}, stages=stages)
+    return recipe.changed(
+        name="debug",
+        data={"tasks": 400, "max_task_tier": 0},
+        training={"eval_steps": 120},
+        pretrain={"total_steps": 240, "decay_steps": 80},
+        stages=stages,
+    )
 
 
 if __name__ == "__main__":
