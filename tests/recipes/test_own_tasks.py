@@ -84,7 +84,9 @@ def test_functions_and_tasks_to_compile_are_one_kind_of_prompts(tmp_path):
     assert rows["checker"] == [TASK.checker, "", "", ""] and rows["tier"][0] < min(rows["tier"][1:])
 
 
-@pytest.mark.parametrize("settings", [{"data.compile_tasks": "0"}, {"maxrl.mode": "compile"}])
+@pytest.mark.parametrize(
+    "settings", [{"data.compile_tasks": "0", "data.compile_functions": "0"}, {"maxrl.mode": "compile"}]
+)
 def test_a_share_of_prompts_to_compile_needs_both_kinds(settings):
     given = {"data.compile_tasks": "8", "data.max_task_tier": "1", "maxrl.compile_share": "0.5"} | settings
     with pytest.raises(ValueError, match="maxrl.compile_share must be None without data.compile_tasks"):
