@@ -46,7 +46,7 @@ def debug() -> Recipe:
         name="debug",
         data={"tasks": 400, "max_task_tier": 0},
         training={"eval_steps": 120},
-        pretrain={"total_steps": 240, "decay_steps": 80},
+        pretrain={"total_steps": 220, "decay_steps": 75},
         stages=stages,
     )
 
