@@ -27,6 +27,7 @@ from trainers.callbacks import DivergenceCallback, EvaluateCallback
 from trainers.data.tasks import load_tasks, measure_tasks, task_prompts
 from trainers.hardware import use_tf32
 from trainers.pretraining import last_complete_checkpoint, train_from
+from trainers.reinforcement.curriculum import largest_part
 from trainers.reinforcement.maxrl import MaxRLConfig, MaxRLTrainer
 from trainers.reinforcement.reward_rows import with_empty_body
 from trainers.reinforcement.rewards import RustReward
@@ -66,7 +67,7 @@ def check_prompts(recipe: Recipe, stage: "MaxRL", tokenizer: PreTrainedTokenizer
             f"{len(fitting.training)} of {len(tasks.training)} prompts to train on fit, at least "
             f"{stage.prompts_per_step} must, and {len(fitting.held_out)} of {len(tasks.held_out)} to measure with"
         )
-    least = math.ceil(stage.prompts_per_step * (stage.compile_share or 0))
+    least = largest_part(stage.prompts_per_step, stage.compile_share or 0)
     if len(fitting.compiled) < least:
         raise ValueError(
             f"{stage.name}.compile_share={stage.compile_share} needs at least {least} prompts that only have to "

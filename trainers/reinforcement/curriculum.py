@@ -105,7 +105,7 @@ class Curriculum:
             ("with hidden tests", 1 - self.compile_share, len(self.tiers) - compiled),
         )
         for kind, share, given in kinds:
-            least = math.ceil(round(count * share, 6))
+            least = largest_part(count, share)
             if given < least:
                 raise ValueError(
                     f"there must be at least {least} prompts {kind}, for "
@@ -136,6 +136,11 @@ class Curriculum:
 
 def _choice(generator: np.random.Generator, prompts: np.ndarray, weights: np.ndarray, count: int) -> list[int]:
     return generator.choice(prompts, count, replace=False, p=weights[prompts] / weights[prompts].sum()).tolist()
+
+
+def largest_part(count: int, share: float) -> int:
+    """Return the maximum number of prompts, of `count` at once, that are of a kind with a share."""
+    return math.ceil(round(count * share, 6))
 
 
 def log_beta(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.reinforcement import PROMPTS, arguments, first_token_is_low, looped, prompts_tokenizer, trainer_of
-from trainers.reinforcement.curriculum import LEAST_WEIGHT, Curriculum, Outcome
+from trainers.reinforcement.curriculum import LEAST_WEIGHT, Curriculum, Outcome, largest_part
 from trainers.reinforcement.maxrl import MaxRLTrainer
 from trainers.reinforcement.rewards import RustReward
 
@@ -73,6 +73,11 @@ def test_a_share_needs_enough_prompts_of_both_kinds():
     with pytest.raises(ValueError, match="at least 3 prompts without hidden tests, for compile_share=0.5.*got 2"):
         curriculum.check(6)
     curriculum.check(4)
+
+
+def test_a_whole_part_is_not_rounded_up():
+    assert 10 * (1 - 0.7) > 3
+    assert [largest_part(10, 1 - 0.7), largest_part(8, 0.5), largest_part(7, 0.5), largest_part(8, 0)] == [3, 4, 4, 0]
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
