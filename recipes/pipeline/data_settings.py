@@ -122,8 +122,8 @@ class DataSettings(Settings):
         ge=0,
     )
     compile_functions: int = setting(
-        "Maximum number of documented functions of the training text, of which reinforcement learning asks that their "
-        "completions compile with the right signature.",
+        "Maximum number of documented functions and methods of the training text, of which reinforcement learning "
+        "asks that their completions compile with the right signature. Types that it names are in the prompt.",
         default=0,
         ge=0,
     )

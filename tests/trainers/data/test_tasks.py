@@ -49,6 +49,22 @@ def test_every_kind_of_wrong_variant_is_made():
     assert "sum -= value" in by_kind["operator"] and "sum += value" not in by_kind["statement"]
 
 
+def test_fields_parameters_and_variants_are_exchanged_for_others_of_their_type():
+    types = "enum Way { Up, Down, To(u8) }\nstruct Step { size: u8, count: u8, way: Way }\n"
+    prompt = f"{types}fn f(a: &Step, b: &Step, n: u8) -> Way {{\n"
+    found = [
+        each.code
+        for each in mutants(prompt, "    if a.size < n { Way::Up } else { a.way }\n}\n")
+        if each.kind == "name"
+    ]
+    assert {code.rpartition("{\n")[2].strip() for code in found} == {
+        "if b.size < n { Way::Up } else { a.way }\n}",
+        "if a.count < n { Way::Up } else { a.way }\n}",
+        "if a.size < n { Way::Down } else { a.way }\n}",
+        "if a.size < n { Way::Up } else { b.way }\n}",
+    }
+
+
 def test_changes_that_may_never_end_come_last():
     loop = "fn f(n: u32) -> u32 {\n    let mut m = n + 7;\n    while m > 9 {\n        m -= 2;\n    }\n    m * 3\n}\n"
     prompt, solution = loop.split("\n", 1)

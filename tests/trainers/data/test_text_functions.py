@@ -1,4 +1,4 @@
-"""Functions of a text that only have to compile: documented, typed, and declared by the standard library alone."""
+"""Functions of a text that only have to compile: documented, typed, and declared by the library and their types."""
 
 import pytest
 
@@ -41,7 +41,10 @@ def test_a_prompt_has_the_first_paragraph_and_the_imports_of_the_signature():
         "/// No parameter.\nfn none() -> u8 { 1 }",
         "/// No result.\nfn nothing(a: u8) { drop(a) }",
         "/// Unsafe.\nunsafe fn danger(a: u8) -> u8 { a }",
-        "struct S;\nimpl S {\n    /// A method.\n    fn own(&self, a: u8) -> u8 { a }\n}",
+        "struct S;\nimpl S {\n    /// No value.\n    fn new() -> S { S }\n}",
+        "struct S;\nimpl Clone for S {\n    /// Of a trait.\n    fn clone(&self) -> S { S }\n}",
+        "struct S;\nimpl S {\n    /// In a box.\n    fn own(self: Box<Self>) -> u8 { 1 }\n}",
+        "struct S;\nimpl S {\n    /// Associated.\n    fn item(&self) -> Self::Item { 1 }\n}",
         "//// Slashes.\nfn ruled(a: u8) -> u8 { a }",
         "/// # Heading alone\nfn headed(a: u8) -> u8 { a }",
         "/// Of a struct.\nstruct S;\nfn after(a: u8) -> u8 { a }",
@@ -78,3 +81,82 @@ def test_a_function_that_no_body_can_complete_is_left_out():
     tasks = found("/// Says it.\nfn said(a: u8) -> u8 where [(); { println!(); 1 }]: Sized { a }")
     with RustVerifier() as verifier:
         assert compilable(tasks, 9, verifier) == []
+
+
+TYPES = """use std::collections::HashMap;
+use serde::Serialize;
+
+/// Keeps pages.
+#[derive(Debug, Serialize, Clone)]
+#[repr(C)]
+pub struct Book<T> {
+    /// Their numbers.
+    #[serde(skip)]
+    pages: HashMap<u32, Page<T>>, // by number
+}
+
+#[derive(
+    Debug, Clone,
+)]
+enum Page<T> {
+    Empty,
+    /// With text.
+    Full([T; WIDTH]),
+}
+
+/// Columns.
+const WIDTH: usize = 80;
+struct Unrelated;
+
+impl<T: Copy> Book<T>
+where
+    T: Ord,
+{
+    /// Finds a page of `self`, if `page` is there.
+    pub(crate) fn find<'a, F>(&'a self, page: u32, accept: F) -> Option<&'a Page<T>>
+    where
+        F: Fn(&Self) -> bool,
+    {
+        self.pages.get(&page)
+    }
+}
+"""
+
+
+def test_a_method_becomes_a_function_behind_the_types_of_its_signature_without_foreign_attributes():
+    (task,) = found(TYPES)
+    assert task.prompt == (
+        "use std::collections::HashMap;\n\n"
+        "#[derive(Debug, Clone)]\npub struct Book<T> {\n    pages: HashMap<u32, Page<T>>,\n}\n\n"
+        "#[derive(Debug, Clone)]\nenum Page<T> {\n    Empty,\n    Full([T; WIDTH]),\n}\n\n"
+        "const WIDTH: usize = 80;\n\n"
+        "/// Finds a page of `book`, if `page` is there.\n"
+        "fn find<'a, T: Copy, F>(book: &'a Book<T>, page: u32, accept: F) -> Option<&'a Page<T>>\n"
+        "where\n    T: Ord,\n    F: Fn(&Book<T>) -> bool, {\n"
+    )
+    items = (("struct", "Book"), ("enum", "Page"), ("const", "WIDTH"), ("fn", "find"))
+    assert task.tests.declarations.items == items and task.tier == 1
+
+
+def test_a_method_with_types_is_judged_by_the_compiler_like_any_function():
+    code = TYPES.replace("self.pages.get(&page)", "if accept(book) { book.pages.get(&page) } else { None }")
+    with RustVerifier() as verifier:
+        (task,) = compilable(found(code), 1, verifier)
+        wrong = task.prompt + "    book.sheets.get(&page)\n}\n"
+        good, bad = verifier.verify([task.code, wrong], [task.tests] * 2, rules="reward")
+    assert good.ok and bad.error_codes == ("E0609",)
+
+
+@pytest.mark.parametrize(
+    ("method", "head"),
+    [
+        ("impl f64 {\n/// D.\nfn half(self) -> Self { 1. }\n}", "fn half(number: f64) -> f64 {"),
+        ("impl<T> [T] {\n/// D.\nfn cut(&mut self) -> u8 { 1 }\n}", "fn cut<T>(items: &mut [T]) -> u8 {"),
+        ("impl str {\n/// D.\nfn cut(&self, text: u8) -> &str { self }\n}", "fn cut(this: &str, text: u8) -> &str {"),
+        ("impl LineIter<'_> {\n/// D.\nfn on(mut self) -> u8 { 1 }\n}", "fn on(mut iter: LineIter<'_>) -> u8 {"),
+        ("impl AnyMatch {\n/// D.\nfn on(self) -> u8 { 1 }\n}", "fn on(this: AnyMatch) -> u8 {"),
+    ],
+)
+def test_the_value_of_a_method_is_named_after_its_type_unless_the_name_is_taken(method, head):
+    (task,) = found(method)
+    assert task.prompt.splitlines()[-1] == head

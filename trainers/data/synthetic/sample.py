@@ -344,7 +344,8 @@ def _as_task(name: str, code: str, cases: Sequence[Case]) -> FunctionTask:
         elif node.type == "use_declaration":
             declared.append(text(node))
         elif node.type in ITEMS and prompt_end is None:
-            declared.append(f"{ITEMS[node.type]} {text(item)}{' {}' if node.type == 'enum_item' else ';'}")
+            empty = " {}" if node.type in ("enum_item", "trait_item") else ";"
+            declared.append(f"{ITEMS[node.type]} {text(item)}{empty}")
     checks = [f"check!({case.actual} == {_quick(case.expected)});" for case in cases]
     pairs = zip(cases, checks, strict=True)
     blocks = [f"{{ {case.setup} {check} }}" if case.setup else check for case, check in pairs]

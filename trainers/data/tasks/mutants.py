@@ -1,19 +1,20 @@
 """Mutants: wrong variants of a solution, which the hidden cases of a task must reject.
 
 Each has one change: another operator, another constant, a negated condition, an end of a range moved by one, another
-method, or a removed statement. Changes inside `while` and `loop` come last because the program may then never end. If
-there are too few possible changes, the result of the function is changed instead.
+method, another field or parameter of the same type, another variant, or a removed statement. Changes inside `while`
+and `loop` come last because the program may then never end. If there are too few possible changes, the result of the
+function is changed instead.
 """
 
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from evaluation.rust.syntax.nodes import field, walk
+from evaluation.rust.syntax.nodes import field, parent_of, walk
 from trainers.data.rewriting.bindings import parse, text
 from trainers.data.rewriting.renaming import apply_edits
 
@@ -91,13 +92,27 @@ RESULTS = tuple(
         ),
         (rf"Option<{INTEGER}>", ("{r}.map(|each| each.wrapping_add(1))", "{r}.map(|each| each / 2)")),
         (r"Option<.*>", ("{r}.and(None)", "{r}.or(Some(Default::default()))", "{r}.xor(Some(Default::default()))")),
-        (r"Result<.*>", ("{r}.and(Ok(Default::default()))", "{r}.or(Ok(Default::default()))")),
+        (
+            r"Result<.*>",
+            (
+                "{r}.and(Ok(Default::default()))",
+                "{r}.or(Ok(Default::default()))",
+                "{r}.and_then(|_| Err(Default::default()))",
+            ),
+        ),
         (r"\((.+), \1\)", ("({r}.1, {r}.0)", "({r}.0.clone(), {r}.0)", "({r}.1.clone(), {r}.1)")),
+        (r"\(.*\)", ("({r}.0, Default::default())", "(Default::default(), {r}.1)", "Default::default()")),
+        (r"&(?:'\w+ )?str", ('{r}.get(1..).unwrap_or("x")', '{r}.get(..1).unwrap_or("x")', "{r}.split_at(0).0")),
+        (
+            r"(?:BTree|Hash)(?:Map|Set)<.*>",
+            tuple(f"{{r}}.into_iter().{each}.collect()" for each in ("skip(1)", "take(1)", "take(0)")),
+        ),
     )
 )
+VALUES_OF = {"field_expression", "binary_expression", "arguments", "block", "match_arm", "return_expression"}
 MAX_MUTANTS = 12
 # Ordered by how often they compile and are wrong.
-KINDS = ("branch", "operator", "statement", "constant", "off_by_one", "method")
+KINDS = ("branch", "operator", "statement", "constant", "off_by_one", "method", "name")
 
 
 @dataclass(frozen=True)
@@ -119,6 +134,11 @@ def mutants(prompt: str, solution: str, seed: int = 0) -> list[Mutant]:
     begin = len(prompt.encode()) - 2
     # `Node.parent` searches from the root down.
     parents = {child: node for node in walk(root) for child in node.children}
+    alike = {
+        "field_identifier": _alike(root, "field_declaration"),
+        "identifier": _alike(root, "parameter", begin),
+        "scoped_identifier": _alike(root, "enum_variant"),
+    }
     safe: dict[str, list[Edit]] = defaultdict(list)
     risky: list[tuple[str, Edit]] = []
     endless = 0
@@ -127,7 +147,7 @@ def mutants(prompt: str, solution: str, seed: int = 0) -> list[Mutant]:
             endless = max(endless, node.end_byte)
         if node.start_byte < begin:
             continue
-        for kind, edit in _changes(node, parents):
+        for kind, edit in (*_changes(node, parents), *_other_names(node, parents, alike)):
             if node.start_byte < endless:
                 risky.append((kind, edit))
             else:
@@ -188,6 +208,36 @@ def _changes(node: Node, parents: Mapping[Node, Node]) -> Iterator[Change]:
     elif node.type == "expression_statement" and node.children[-1].type == ";":
         if node.named_children[0].type in ("assignment_expression", "compound_assignment_expr", "call_expression"):
             yield "statement", (*node.byte_range, "")
+
+
+def _alike(root: Node, declared: str, begin: int = 0) -> dict[str, list[str]]:
+    """
+    Return, for each name that nodes of a type declare in an item that ends after `begin`, the others of the same place
+    and type. Variants have the name of their enum before them; those with data are left out.
+    """
+    names: dict[tuple[Node, str], list[str]] = defaultdict(list)
+    for node in walk(root):
+        if node.type != declared or node.child_by_field_name("body") is not None:
+            continue
+        place, kind = parent_of(node), node.child_by_field_name("type")
+        name = field(node, "pattern" if declared == "parameter" else "name")
+        prefix = f"{text(field(parent_of(place), 'name'))}::" if declared == "enum_variant" else ""
+        if name.child_count == 0 and parent_of(place).end_byte > begin:
+            names[place, text(kind) if kind else ""].append(prefix + text(name))
+    return {name: [each for each in group if each != name] for group in names.values() for name in group}
+
+
+def _other_names(
+    node: Node, parents: Mapping[Node, Node], alike: Mapping[str, Mapping[str, Sequence[str]]]
+) -> Iterator[Change]:
+    """Yield changes of a field that is read, a parameter or a variant to the others of the same type."""
+    parent = parents.get(node)
+    if parent is None or node.type not in alike or text(node) not in alike[node.type]:
+        return
+    is_method = node.type == "field_identifier" and parents[parent].type == "call_expression"
+    if parent.type in VALUES_OF and not is_method:
+        for other in alike[node.type][text(node)]:
+            yield "name", (*node.byte_range, other)
 
 
 def _other_results(root: Node, begin: int) -> Iterator[Edit]:

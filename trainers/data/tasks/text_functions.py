@@ -1,6 +1,6 @@
 """
-Tasks from text whose completions only have to compile: its documented functions that need nothing but the standard
-library to be declared.
+Tasks from text whose completions only have to compile: its documented functions and methods that need nothing but the
+standard library and a few types of their file to be declared.
 """
 
 import hashlib
@@ -19,7 +19,9 @@ from trainers.data.benchmark_problems import Benchmark
 from trainers.data.code_tokens import without_tests
 from trainers.data.function_signatures import FUNCTION
 from trainers.data.sources.document import COMPILE_FAIL, Document
+from trainers.data.tasks.methods import method_as_function
 from trainers.data.tasks.task import Task
+from trainers.data.tasks.type_definitions import declared, needed_definitions, written
 from trainers.data.verify import decided
 
 FAMILY = "text"
@@ -31,9 +33,10 @@ _PATH_OF_STD = re.compile(r"(?:std|core)\b")
 
 def text_functions(documents: Iterable[Document], excluded: Collection[str] = ()) -> Iterator[Task]:
     """
-    Yield a task for each function with a doc comment, a parameter and a return type that is no method and not unsafe,
-    async or external. The prompt has the comment's first paragraph, and the imports from the standard library that the
-    signature names. The solution is the function's own body, which may need other items of its file.
+    Yield a task for each function with a doc comment, a parameter and a return type that is not unsafe, async or
+    external. Methods become functions whose first parameter is the value. The prompt has the first paragraph of the
+    comment, the imports from the standard library and the types that the signature names. The solution is the
+    function's own body, which may need other items of its file, or `self`. The tier is 1 with types, and otherwise 0.
 
     Args:
         documents: The text. Tests in it are left out.
@@ -44,9 +47,9 @@ def text_functions(documents: Iterable[Document], excluded: Collection[str] = ()
         if document.kind == COMPILE_FAIL or "///" not in document.code:
             continue
         root = parser.parse(without_tests(document.code).encode()).root_node
-        for container, comment, function in _documented(root):
+        for container, impl, comment, function in _documented(root):
             name = name_of(function)
-            if name in excluded or (task := _task(container, comment, function)) is None:
+            if name in excluded or (task := _task(container, impl, comment, function)) is None:
                 continue
             # Copies of a function differ in spaces and comments.
             key = (name, "".join(task.signature.split()))
@@ -87,13 +90,16 @@ def functions_asked(benchmarks: Iterable[Benchmark]) -> set[str]:
     return {name for problem in problems for name in FUNCTION.findall(problem.asked)}
 
 
-def _documented(root: Node) -> Iterator[tuple[Node, list[Node], Node]]:
-    """Yield the functions of a file and its modules, each with the file or module and the lines of the doc comment."""
-    containers = [root]
+def _documented(root: Node) -> Iterator[tuple[Node, Node | None, list[Node], Node]]:
+    """
+    Yield the functions of a file and its modules, each with the file or module, the `impl` of a method, and the lines
+    of its doc comment.
+    """
+    containers: list[tuple[Node, Node | None, Node]] = [(root, None, root)]
     while containers:
-        container = containers.pop()
+        container, impl, body = containers.pop()
         comment: list[Node] = []
-        for node in container.named_children:
+        for node in body.named_children:
             if node.type == "line_comment":
                 # Four slashes begin an ordinary comment.
                 if re.match(rb"///(?!/)", node_bytes(node)):
@@ -101,38 +107,61 @@ def _documented(root: Node) -> Iterator[tuple[Node, list[Node], Node]]:
                 continue
             if node.type == "attribute_item":
                 continue
+            inner = node.child_by_field_name("body")
             if node.type == "function_item" and comment:
-                yield container, comment, node
-            elif node.type == "mod_item" and (body := node.child_by_field_name("body")) is not None:
-                containers.append(body)
+                yield container, impl, comment, node
+            elif node.type == "mod_item" and inner is not None:
+                containers.append((inner, None, inner))
+            elif node.type == "impl_item" and inner is not None and node.child_by_field_name("trait") is None:
+                containers.append((container, node, inner))
             comment = []
 
 
-def _task(container: Node, comment: Sequence[Node], function: Node) -> Task | None:
-    parameters, result = field(function, "parameters"), function.child_by_field_name("return_type")
-    if result is None or not any(child.type == "parameter" for child in parameters.named_children):
-        return None
+def _task(container: Node, impl: Node | None, comment: Sequence[Node], function: Node) -> Task | None:
     if any(child.type == "function_modifiers" and node_bytes(child) != b"const" for child in function.children):
         return None
-    description = _first_paragraph(comment)
-    if not description or function.has_error:
+    description, declaration = _first_paragraph(comment), _head(impl, function)
+    if not description or declaration is None or function.has_error or (impl is not None and impl.has_error):
         return None
-    body = field(function, "body")
-    start = next(child.start_byte for child in function.children if child.type == "fn")
-    head = node_bytes(function)[start - function.start_byte : body.start_byte - function.start_byte].decode().strip()
-    imports = _imports(container, head)
-    prompt = "\n".join([*imports, *([""] if imports else []), *description, head.rstrip(",") + " {"]) + "\n"
-    if len(prompt) > MAX_CHARACTERS:
+    head, noun = declaration
+    types = needed_definitions(container, head)
+    definitions = [written(each) for each in types]
+    imports = _imports(container, "\n".join([*definitions, head]))
+    documented = [re.sub(r"\bself\b", noun, line) if noun else line for line in description]
+    begin = [*imports, *([""] if imports else []), *(f"{each}\n" for each in definitions)]
+    prompt = "\n".join([*begin, *documented, f"{head} {{"]) + "\n"
+    signature = "\n".join([*imports, *map(declared, types), f"{head};"])
+    if len(prompt) > MAX_CHARACTERS or not _is_signature(signature):
         return None
     return Task(
         id=hashlib.sha256(prompt.encode()).hexdigest()[:16],
         prompt=prompt,
-        solution=node_text(body).removeprefix("{").lstrip("\n") + "\n",
-        signature="\n".join([*imports, head.rstrip(",") + ";"]),
+        solution=node_text(field(function, "body")).removeprefix("{").lstrip("\n") + "\n",
+        signature=signature,
         checker="",
-        tier=0,
+        tier=1 if types else 0,
         family=FAMILY,
     )
+
+
+def _head(impl: Node | None, function: Node) -> tuple[str, str] | None:
+    """Return the head of a function up to its body, and the name for `self` in a method, if it can be a task."""
+    parameters, result = field(function, "parameters"), function.child_by_field_name("return_type")
+    if result is None or not parameters.named_child_count:
+        return None
+    if impl is not None:
+        return method_as_function(function, impl)
+    start = next(child.start_byte for child in function.children if child.type == "fn") - function.start_byte
+    end = field(function, "body").start_byte - function.start_byte
+    return node_bytes(function)[start:end].decode().strip().rstrip(","), ""
+
+
+def _is_signature(text: str) -> bool:
+    try:
+        read_declarations(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _first_paragraph(comment: Sequence[Node]) -> list[str]:
