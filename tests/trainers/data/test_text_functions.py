@@ -112,7 +112,7 @@ impl<T: Copy> Book<T>
 where
     T: Ord,
 {
-    /// Finds a page of `self`, if `page` is there.
+    /// Finds a page of the self-made `&self`, if `page` is there.
     pub(crate) fn find<'a, F>(&'a self, page: u32, accept: F) -> Option<&'a Page<T>>
     where
         F: Fn(&Self) -> bool,
@@ -130,7 +130,7 @@ def test_a_method_becomes_a_function_behind_the_types_of_its_signature_without_f
         "#[derive(Debug, Clone)]\npub struct Book<T> {\n    pages: HashMap<u32, Page<T>>,\n}\n\n"
         "#[derive(Debug, Clone)]\nenum Page<T> {\n    Empty,\n    Full([T; WIDTH]),\n}\n\n"
         "const WIDTH: usize = 80;\n\n"
-        "/// Finds a page of `book`, if `page` is there.\n"
+        "/// Finds a page of the self-made `&book`, if `page` is there.\n"
         "fn find<'a, T: Copy, F>(book: &'a Book<T>, page: u32, accept: F) -> Option<&'a Page<T>>\n"
         "where\n    T: Ord,\n    F: Fn(&Book<T>) -> bool, {\n"
     )

@@ -28,6 +28,7 @@ FAMILY = "text"
 MAX_CHARACTERS = 800
 """Of a prompt, about 200 tokens."""
 BATCH = 512
+_CODE = re.compile(r"`[^`]*`")
 _PATH_OF_STD = re.compile(r"(?:std|core)\b")
 
 
@@ -74,9 +75,9 @@ def compilable(
     remaining = iter(tasks)
     while len(found) < count and (some := list(islice(remaining, BATCH))):
         verdicts = decided(verifier.verify([task.prompt + "    todo!()\n}\n" for task in some]))
-        declared = [task for task, verdict in zip(some, verdicts, strict=True) if verdict.ok]
+        compiling = [task for task, verdict in zip(some, verdicts, strict=True) if verdict.ok]
         possible = [
-            task for task in declared if not refusals((task.prompt + "}").encode(), task.tests, continued=True)
+            task for task in compiling if not refusals((task.prompt + "}").encode(), task.tests, continued=True)
         ]
         new = possible[: count - len(found)]
         found += new
@@ -127,7 +128,7 @@ def _task(container: Node, impl: Node | None, comment: Sequence[Node], function:
     types = needed_definitions(container, head)
     definitions = [written(each) for each in types]
     imports = _imports(container, "\n".join([*definitions, head]))
-    documented = [re.sub(r"\bself\b", noun, line) if noun else line for line in description]
+    documented = [_CODE.sub(lambda code: re.sub(r"\bself\b", noun or "self", code[0]), line) for line in description]
     begin = [*imports, *([""] if imports else []), *(f"{each}\n" for each in definitions)]
     prompt = "\n".join([*begin, *documented, f"{head} {{"]) + "\n"
     signature = "\n".join([*imports, *map(declared, types), f"{head};"])
