@@ -146,7 +146,8 @@ class MaxRLTrainer(PolicyTrainer):
             if not isinstance(reward, RustReward) or reward.mode != "mixed":
                 raise ValueError(f'compile_share must be None without RustReward(mode="mixed"), got {share}')
             only_compile = reward.only_compile(list(columns["prompt"]), columns)
-        curriculum = Curriculum(tiers, self.args.num_generations, self.args.seed, only_compile, share)
+        size, families = self.args.num_generations, columns.get("family")
+        curriculum = Curriculum(tiers, size, self.args.seed, only_compile, share, families)
         curriculum.check(count)
         return curriculum
 

@@ -43,6 +43,30 @@ def test_a_tier_that_is_too_hard_is_visited_less_as_a_whole():
     assert untouched[0] > 3 * untouched[1]
 
 
+def test_a_family_that_is_too_hard_is_visited_less_also_where_its_prompts_are_new():
+    families = [str(number // 100) for number in range(400)]
+    rate, num_zero_variance = {"0": 0.0, "1": 0.0, "2": 0.3, "3": 1.0}, []
+    for of_prompts in (None, families):
+        curriculum = Curriculum([0] * 400, num_generations=8, families=of_prompts)
+        generator = np.random.default_rng(0)
+        count = 0
+        for _ in range(40):
+            for prompt in curriculum.sample(8):
+                solved = int(generator.binomial(8, rate[families[prompt]]))
+                curriculum.update([Outcome(prompt, 8, solved)])
+                count += solved in (0, 8)
+        num_zero_variance.append(count)
+    assert num_zero_variance[1] < 0.6 * num_zero_variance[0]
+
+
+def test_a_family_that_becomes_solvable_is_visited_again():
+    curriculum = Curriculum([0] * 100, num_generations=8, families=["easy"] * 50 + ["hard"] * 50)
+    curriculum.update([Outcome(prompt, 8, 0) for prompt in range(50, 75)])
+    before = curriculum.weights()[99]
+    curriculum.update([Outcome(prompt, 8, 3) for prompt in range(75, 85)])
+    assert curriculum.weights()[99] > 4 * before
+
+
 def test_what_was_out_of_reach_is_tried_again():
     curriculum = Curriculum([0] * 10, num_generations=8)
     for _ in range(50):
@@ -122,16 +146,28 @@ def test_a_share_needs_a_reward_that_knows_two_kinds(tmp_path):
 
 
 def test_a_restored_curriculum_chooses_what_the_first_would_have():
-    one = Curriculum([0, 0, 1, 1, 2, 2], 4, seed=3)
+    families = ["a", "a", "a", None, "b", "b"]
+    one = Curriculum([0, 0, 1, 1, 2, 2], 4, seed=3, families=families)
     one.sample(2)
     one.update([Outcome(0, 4, 2), Outcome(5, 3, 0)])
-    other = Curriculum([0, 0, 1, 1, 2, 2], 4, seed=3)
+    other = Curriculum([0, 0, 1, 1, 2, 2], 4, seed=3, families=families)
     other.restore(json.loads(json.dumps(one.state())))
+    assert one.state()["families"] != [[0.0, 0.0]] * 4
     assert [one.sample(3) for _ in range(5)] == [other.sample(3) for _ in range(5)]
+
+
+def test_a_checkpoint_without_counts_of_families_has_them_of_its_prompts():
+    one = Curriculum([0, 0, 1], 4, families=["a", "b", "b"])
+    one.update([Outcome(0, 4, 2), Outcome(2, 4, 1)])
+    state = one.state()
+    del state["families"]
+    other = Curriculum([0, 0, 1], 4, families=["a", "b", "b"])
+    other.restore(state)
+    assert other.of_families.tolist() == one.of_families.tolist() == [[2, 2], [0, 0], [1, 3]]
 
 
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="at least 3 prompts.*got 2"):
         Curriculum([0, 0], 4).sample(3)
-    with pytest.raises(ValueError, match="for the same 3 prompts, got 2"):
+    with pytest.raises(ValueError, match="for the same 3 prompts of 1 families, got 2 of 1"):
         Curriculum([0, 0, 0], 4).restore(Curriculum([0, 0], 4).state())
