@@ -31,20 +31,20 @@ def debug() -> Recipe:
         mix={"tasks": 2, "text": 1},
     )
     maxrl = MaxRL(
-        total_steps=16,
+        total_steps=12,
         prompts_per_step=4,
         num_generations=16,
         max_completion_length=64,
         learning_rate=1e-4,
         mode="compile",
         held_out_tasks=16,
-        sample_steps=8,
+        sample_steps=6,
     )
     gate, evaluate, export = (recipe.stage(name) for name in ("gate", "evaluate", "export"))
     stages = (recipe.stage("pretrain"), tasks, maxrl, gate, evaluate, export)
     return recipe.changed(
         name="debug",
-        data={"tasks": 400, "max_task_tier": 0},
+        data={"tasks": 320, "max_task_tier": 0},
         training={"eval_steps": 120},
         pretrain={"total_steps": 220, "decay_steps": 75},
         stages=stages,
