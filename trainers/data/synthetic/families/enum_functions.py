@@ -192,7 +192,7 @@ def carried_number(draw: Draw) -> FunctionSpec:
     return FunctionSpec(
         name=draw.style(f"{snake(name)}_{'total' if many else 'cost'}", "total" if many else "cost", "add_up" if many else f"measure_{snake(name)}", "sum_of_all" if many else f"effort_of_{snake(name)}"), parameters={"items": f"&[{name}]"} if many else {it: f"&{name}"}, returns=kind, context=context,
         words=[f"Returns {what}: {told}.", f"Computes {what}, with {told}."], forms=forms, oracle=(lambda values: sum(map(worth, values))) if many else worth,
-        inputs=lambda: ([one() for _ in range(draw.arguments.randint(0, 4))],) if many else ((lambda value: EnumValue(f"&{value.rust}", value.name, value.values))(one()),),
+        inputs=lambda: ([one() for _ in range(draw.arguments.randint(0, 4))],) if many else (passed(one(), borrowed=True),),
     )
 
 
