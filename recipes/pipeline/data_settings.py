@@ -102,6 +102,12 @@ class DataSettings(Settings):
         default=0,
         ge=0,
     )
+    functions: int = setting(
+        "Maximum number of functions and methods of the training text that compile with a few items of their files "
+        'and the standard library alone, to train on as source "functions".',
+        default=0,
+        ge=0,
+    )
     rename_repetitions: bool = setting(
         "Each time that a mix repeats a generated program (sources tasks and synthetic), give its parameters and "
         "variables names of the real text instead of its own.",
@@ -139,8 +145,9 @@ class DataSettings(Settings):
     mix: Mapping[str, float] | None = setting(
         "Shares of the training text by source, such as {'std-examples': 1, 'std-sources': 3}; None uses every text "
         "once. In a folder the sources are its subfolders. 'text' is all real text, 'data_dir' all of the folder, "
-        "'synthetic', 'tasks' and 'augmented' are generated. Parts across sources: 'high_quality_rust', "
-        "'verified_examples', 'synthetic_data', 'documentation'; those without text leave their share to the others.",
+        "'synthetic', 'tasks' and 'augmented' are generated, 'functions' are of the text. Parts across sources: "
+        "'high_quality_rust', 'verified_examples', 'synthetic_data', 'documentation'; those without text leave their "
+        "share to the others.",
         default=None,
     )
 
@@ -170,7 +177,7 @@ class DataSettings(Settings):
     def makes_programs(self) -> bool:
         """Whether programs are generated or rewritten, and verified."""
         tasks = self.tasks or self.compile_tasks or self.compile_functions
-        return bool(self.synthetic_samples or self.variants or tasks)
+        return bool(self.synthetic_samples or self.functions or self.variants or tasks)
 
     @property
     def reads_crates(self) -> bool:

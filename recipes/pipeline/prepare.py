@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -42,12 +42,13 @@ from trainers.data.preparation.split import split_rows
 from trainers.data.preparation.workers import check_num_workers
 from trainers.data.row_index import RowIndex
 from trainers.data.sources import Document, Source
+from trainers.data.standalone_functions import compiling, standalone_functions
 from trainers.data.synthetic.family import TIERS
 from trainers.data.synthetic.stream import choose_families
 from trainers.data.synthetic.verified import LICENSE, write_synthetic
 from trainers.data.tasks.own_files import read_own_tasks
 from trainers.data.tasks.task import read_tasks, split_tasks
-from trainers.data.tasks.text_functions import compilable, functions_asked, text_functions
+from trainers.data.tasks.text_functions import compilable, functions_asked, head_of_signature, text_functions
 from trainers.data.tokenizer import train_tokenizer
 from trainers.data.verify import verify_sample
 
@@ -323,22 +324,27 @@ def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) ->
             families = [each for each in choose_families() if each.tier > hardest_tier]
             with show_progress("Verifying tasks", data.compile_tasks, "rows") as advance:
                 write_synthetic(path, families, data.compile_tasks, 0, verifier, tasks=True, on_verified=advance)
+    asked = functions_asked(load_benchmarks().benchmarks) if data.decontaminate else set()
+    heads: set[str] = set()
     if data.compile_functions:
-        _write_functions(data, training, folder / COMPILE_FUNCTIONS_FILE)
+        path = folder / COMPILE_FUNCTIONS_FILE
+        _write_functions(data, training, asked, path)
+        heads = {head_of_signature(task.signature) for task in read_tasks(path)}
+    functions = _functions(data, training, asked, heads) if data.functions else []
+    made = samples + solutions + functions
     if not data.variants:
-        return samples + solutions
+        return made
     augmentation = Augmentation(dict.fromkeys(KINDS, data.variants))
     with RustVerifier(run_timeout=1.0) as verifier:
-        return samples + solutions + augment_documents([*training, *samples], augmentation, verifier)
+        return made + augment_documents([*training, *samples], augmentation, verifier)
 
 
-def _write_functions(data: DataSettings, training: Sequence[Document], path: Path) -> None:
+def _write_functions(data: DataSettings, training: Sequence[Document], asked: Collection[str], path: Path) -> None:
     """Write the functions of the text whose completions only have to compile."""
     console.print(f"Taking up to {data.compile_functions:,} documented functions of the text, to be compiled")
-    excluded = functions_asked(load_benchmarks().benchmarks) if data.decontaminate else set()
     with RustVerifier() as verifier, show_progress("Verifying signatures", data.compile_functions, "rows") as advance:
         # In the order of their hashes: the first documents would have functions of few kinds.
-        functions = sorted(text_functions(training, excluded), key=lambda task: task.id)
+        functions = sorted(text_functions(training, asked), key=lambda task: task.id)
         found = compilable(functions, data.compile_functions, verifier, advance)
     if not found:
         raise ValueError(
@@ -347,6 +353,23 @@ def _write_functions(data: DataSettings, training: Sequence[Document], path: Pat
         )
     console.print(f"{len(found):,} functions of the text were found")
     write_rows(path, map(asdict, found))
+
+
+def _functions(
+    data: DataSettings, training: Sequence[Document], asked: Collection[str], heads: Collection[str]
+) -> list[Document]:
+    """Return functions of the text that compile alone."""
+    console.print(f"Taking up to {data.functions:,} functions of the text that compile alone")
+    with RustVerifier() as verifier, show_progress("Verifying functions", data.functions, "rows") as advance:
+        candidates = sorted(standalone_functions(training, asked, heads), key=lambda document: document.id)
+        found = compiling(candidates, data.functions, verifier, advance)
+    if not found:
+        raise ValueError(
+            "data.functions must be 0 for this text: none of its functions has a parameter, a return type and "
+            "compiles with the standard library and a few items of its file alone"
+        )
+    console.print(f"{len(found):,} functions of the text compile alone")
+    return found
 
 
 def mix_folder(mix: Mapping[str, float] | None) -> str:

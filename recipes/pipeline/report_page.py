@@ -49,6 +49,7 @@ MAIN_SETTINGS = {
         "max_task_tier",
         "compile_tasks",
         "compile_functions",
+        "functions",
         "mix",
     ),
     "training": ("optimizer", "muon_lr", "lion_lr", "grad_clip", "checkpointing", "seed"),

@@ -299,7 +299,12 @@ class Recipe:
         """A mix in a dry run, which may lack sources that the mix names: real text takes their shares."""
         if mix is None:
             return None
-        made = {"synthetic": self.data.synthetic_samples, "tasks": self.data.tasks, "augmented": self.data.variants}
+        made = {
+            "synthetic": self.data.synthetic_samples,
+            "tasks": self.data.tasks,
+            "functions": self.data.functions,
+            "augmented": self.data.variants,
+        }
         known = {*MIX_NAMES, *(name for name, amount in made.items() if amount), OWN_TEXT, "text", "all"}
         shares: dict[str, float] = {}
         for name, share in mix.items():
@@ -327,6 +332,7 @@ class Recipe:
             "tasks": min(96, self.data.tasks) if self.data.task_file is None else 96,
             "compile_tasks": min(8, self.data.compile_tasks),
             "compile_functions": min(8, self.data.compile_functions),
+            "functions": min(8, self.data.functions),
             "task_file": None,
             "task_crates": None,
             "mix": self.toy_mix(self.data.mix),

@@ -49,6 +49,24 @@ def method_as_function(function: Node, impl: Node) -> tuple[str, str] | None:
     return re.sub(r"\bSelf\b", lambda _: kind, head), noun
 
 
+def receiver_renamed(body: str, impl: Node, noun: str) -> str | None:
+    """
+    Return the body of a method as that of a function that takes the value as a parameter.
+
+    Args:
+        body: Code of the body.
+        impl: The `impl` around the method.
+        noun: Name of the parameter.
+
+    Returns:
+        None if the body has something of that name already.
+    """
+    if re.search(rf"\b{noun}\b", body):
+        return None
+    body = re.sub(r"\bself\b", noun, body)
+    return re.sub(r"\bSelf\b", lambda _: node_text(field(impl, "type")), body)
+
+
 def _noun(kind: str) -> str:
     """Return a name for a value of a type: the last word of its name."""
     if kind.startswith("["):

@@ -48,9 +48,9 @@ def text_functions(documents: Iterable[Document], excluded: Collection[str] = ()
         if document.kind == COMPILE_FAIL or "///" not in document.code:
             continue
         root = parser.parse(without_tests(document.code).encode()).root_node
-        for container, impl, comment, function in _documented(root):
+        for container, impl, comment, function in functions_of(root):
             name = name_of(function)
-            if name in excluded or (task := _task(container, impl, comment, function)) is None:
+            if not comment or name in excluded or (task := _task(container, impl, comment, function)) is None:
                 continue
             # Copies of a function differ in spaces and comments.
             key = (name, "".join(task.signature.split()))
@@ -85,13 +85,19 @@ def compilable(
     return found
 
 
+def head_of_signature(signature: str) -> str:
+    """Return the head of the function that a task of [`text_functions`] asks for, without spaces."""
+    head = f"\n{signature}".rpartition("\nfn ")[2].removesuffix(";")
+    return "fn" + "".join(head.split())
+
+
 def functions_asked(benchmarks: Iterable[Benchmark]) -> set[str]:
     """Return the names of all functions that the problems of benchmarks ask for, if scores are reported for these."""
     problems = (problem for benchmark in benchmarks if benchmark.scored for problem in benchmark.problems)
     return {name for problem in problems for name in FUNCTION.findall(problem.asked)}
 
 
-def _documented(root: Node) -> Iterator[tuple[Node, Node | None, list[Node], Node]]:
+def functions_of(root: Node) -> Iterator[tuple[Node, Node | None, list[Node], Node]]:
     """
     Yield the functions of a file and its modules, each with the file or module, the `impl` of a method, and the lines
     of its doc comment.
@@ -109,7 +115,7 @@ def _documented(root: Node) -> Iterator[tuple[Node, Node | None, list[Node], Nod
             if node.type == "attribute_item":
                 continue
             inner = node.child_by_field_name("body")
-            if node.type == "function_item" and comment:
+            if node.type == "function_item":
                 yield container, impl, comment, node
             elif node.type == "mod_item" and inner is not None:
                 containers.append((inner, None, inner))
@@ -119,18 +125,18 @@ def _documented(root: Node) -> Iterator[tuple[Node, Node | None, list[Node], Nod
 
 
 def _task(container: Node, impl: Node | None, comment: Sequence[Node], function: Node) -> Task | None:
-    if any(child.type == "function_modifiers" and node_bytes(child) != b"const" for child in function.children):
-        return None
-    description, declaration = _first_paragraph(comment), _head(impl, function)
-    if not description or declaration is None or function.has_error or (impl is not None and impl.has_error):
+    declaration = head_of(impl, function)
+    if declaration is None:
         return None
     head, noun = declaration
+    description = first_paragraph(comment, noun)
+    if not description:
+        return None
     types = needed_definitions(container, head)
     definitions = [written(each) for each in types]
-    imports = _imports(container, "\n".join([*definitions, head]))
-    documented = [_CODE.sub(lambda code: re.sub(r"\bself\b", noun or "self", code[0]), line) for line in description]
+    imports = imports_of(container, "\n".join([*definitions, head]))
     begin = [*imports, *([""] if imports else []), *(f"{each}\n" for each in definitions)]
-    prompt = "\n".join([*begin, *documented, f"{head} {{"]) + "\n"
+    prompt = "\n".join([*begin, *description, f"{head} {{"]) + "\n"
     signature = "\n".join([*imports, *map(declared, types), f"{head};"])
     if len(prompt) > MAX_CHARACTERS or not _is_signature(signature):
         return None
@@ -145,8 +151,21 @@ def _task(container: Node, impl: Node | None, comment: Sequence[Node], function:
     )
 
 
-def _head(impl: Node | None, function: Node) -> tuple[str, str] | None:
-    """Return the head of a function up to its body, and the name for `self` in a method, if it can be a task."""
+def head_of(impl: Node | None, function: Node) -> tuple[str, str] | None:
+    """
+    Return the head of a function up to its body, and the name for `self` in a method.
+
+    Args:
+        impl: The `impl` around a method.
+        function: The function or method.
+
+    Returns:
+        None if it has no parameter or no return type, is unsafe, async or external, or cannot be parsed.
+    """
+    if any(child.type == "function_modifiers" and node_bytes(child) != b"const" for child in function.children):
+        return None
+    if function.has_error or (impl is not None and impl.has_error):
+        return None
     parameters, result = field(function, "parameters"), function.child_by_field_name("return_type")
     if result is None or not parameters.named_child_count:
         return None
@@ -165,19 +184,25 @@ def _is_signature(text: str) -> bool:
     return True
 
 
-def _first_paragraph(comment: Sequence[Node]) -> list[str]:
-    """Return the lines of a doc comment before the first empty one, heading or block of code."""
+def first_paragraph(comment: Sequence[Node], noun: str = "") -> list[str]:
+    """
+    Return the lines of a doc comment before the first empty one, heading or block of code.
+
+    Args:
+        comment: Lines of the comment.
+        noun: Name for `self` in its code; empty to leave it.
+    """
     lines: list[str] = []
     for text in (node_text(node).removeprefix("///").strip() for node in comment):
         if not text or text.startswith(("#", "```")):
             break
-        lines.append(f"/// {text}")
+        lines.append(_CODE.sub(lambda code: re.sub(r"\bself\b", noun or "self", code[0]), f"/// {text}"))
     return lines
 
 
-def _imports(container: Node, head: str) -> list[str]:
-    """Return the imports from the standard library of those names that occur in the head of a function."""
-    words = set(re.findall(r"\w+", head))
+def imports_of(container: Node, code: str) -> list[str]:
+    """Return the imports of a file from the standard library of those names that occur in a part of it."""
+    words = set(re.findall(r"\w+", code))
     lines = []
     for node in container.named_children:
         if node.type != "use_declaration":

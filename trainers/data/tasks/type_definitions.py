@@ -1,7 +1,7 @@
-"""Types, traits, aliases and constants of a file that the head of a function needs, without their comments."""
+"""Types, functions and other items of a file that a function of it needs, without their comments."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tree_sitter import Node
 
@@ -10,6 +10,7 @@ from evaluation.rust.syntax.nodes import name_of, node_bytes, node_text, walk
 
 REMOVED = COMMENTS | {"attribute_item"}
 DEFINITIONS = ("struct_item", "enum_item", "trait_item", "type_item", "const_item")
+ITEMS = (*DEFINITIONS, "union_item", "static_item", "function_item", "macro_definition")
 PRELUDE = frozenset(
     "Option Result String Vec Box Clone Copy Send Sync Sized Drop Fn FnMut FnOnce ToOwned ToString AsRef AsMut Into "
     "From Default Iterator IntoIterator Extend DoubleEndedIterator ExactSizeIterator FromIterator TryFrom TryInto Eq "
@@ -18,19 +19,38 @@ PRELUDE = frozenset(
 """Names that need no definition: the standard library's own files define them."""
 DERIVED = frozenset("Debug Clone Copy PartialEq Eq PartialOrd Ord Hash Default".split())
 """Traits that `#[derive]` implements without further crates."""
+_CAPITALIZED, _WORD = re.compile(r"\b[A-Z]\w*"), re.compile(r"\b[A-Za-z_]\w*")
 _DERIVE = re.compile(r"#\[\s*derive\s*\((.*)\)", re.DOTALL)
 
 
 def needed_definitions(container: Node, head: str) -> list[Node]:
     """Return the definitions of a file or module that the head of a function needs, in their order."""
     there = {name_of(node): node for node in container.named_children if node.type in DEFINITIONS}
+    return _needed(there, head, _CAPITALIZED)
+
+
+def needed_items(container: Node, code: str, own_name: str) -> list[Node]:
+    """
+    Return the items of a file or module that the code of a function may need, in their order: those whose names occur.
+
+    Args:
+        container: The file or module.
+        code: Head and body of the function.
+        own_name: Its name, which is not needed.
+    """
+    there = {name_of(node): node for node in container.named_children if node.type in ITEMS}
+    there.pop(own_name, None)
+    return _needed(there, code, _WORD)
+
+
+def _needed(there: Mapping[str, Node], code: str, words: re.Pattern[str]) -> list[Node]:
     needed: dict[str, Node] = {}
-    names = [name for name in _words(head) if name in there]
+    names = [name for name in words.findall(code) if name in there]
     while names:
         name = names.pop()
         if name not in needed and name not in PRELUDE:
             needed[name] = there[name]
-            names += [other for other in _words(written(there[name])) if other in there]
+            names += [other for other in words.findall(written(there[name])) if other in there]
     return sorted(needed.values(), key=lambda node: node.start_byte)
 
 
@@ -46,7 +66,7 @@ def written(definition: Node) -> str:
     lines = b"".join([*parts, code[end:]]).decode().split("\n")
     lines = [line.rstrip() for line in lines if line.strip()]
     derived = [name for name in _derived(definition) if name in DERIVED]
-    return "\n".join([*([f"#[derive({', '.join(derived)})]"] if derived else []), *_unindented(lines)])
+    return "\n".join([*([f"#[derive({', '.join(derived)})]"] if derived else []), *unindented(lines)])
 
 
 def declared(definition: Node) -> str:
@@ -70,12 +90,8 @@ def _derived(definition: Node) -> list[str]:
     return names
 
 
-def _unindented(lines: Iterable[str]) -> list[str]:
-    """Return the lines without the indentation of the last one, which closes the definition."""
+def unindented(lines: Iterable[str]) -> list[str]:
+    """Return the lines of an item or a body without the indentation of the last one, which closes it."""
     lines = list(lines)
     width = len(lines[-1]) - len(lines[-1].lstrip())
     return [line[width:] if not line[:width].strip() else line for line in lines]
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\b[A-Z]\w*", text)
