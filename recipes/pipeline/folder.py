@@ -18,8 +18,10 @@ from model_cards.snapshot.recorded import CODE
 from recipes.pipeline.data_settings import DataSettings
 from recipes.pipeline.fields import from_json, values_of
 from recipes.pipeline.file_names import (
+    COMPILE_FUNCTIONS_FILE,
     COMPILE_TASKS_FILE,
     MODEL_CARD,
+    OWN_TASKS_FILE,
     PREPARED,
     SOURCE,
     SYNTHETIC_FILE,
@@ -47,12 +49,21 @@ RUN_ENTRIES = (
     SYNTHETIC_FILE,
     TASKS_FILE,
     COMPILE_TASKS_FILE,
+    COMPILE_FUNCTIONS_FILE,
+    OWN_TASKS_FILE,
     "evaluation",
     CODE,
     "report.json",
     "report.html",
     MODEL_CARD,
 )
+
+# Settings of the data that generated programs depend on; verifying them takes most of the time of a preparation.
+GENERATED = {
+    SYNTHETIC_FILE: ("synthetic_samples",),
+    TASKS_FILE: ("tasks", "max_task_tier"),
+    COMPILE_TASKS_FILE: ("compile_tasks", "max_task_tier"),
+}
 
 
 def as_kept(recipe: Recipe) -> Kept:
@@ -246,15 +257,31 @@ def keep_settings(recipe: Recipe, folder: Path) -> None:
 
 
 def next_folder(recipe: Recipe) -> Path:
-    """The folder in which a new run is prepared; an interrupted preparation with equal settings is used again."""
+    """
+    The folder in which a new run is prepared. An interrupted preparation with equal settings is used again, and
+    generated programs with equal settings of their own.
+    """
     folder, settings = recipe.run_dir / NEXT, as_kept(recipe)
     kept = _read_sections(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     if kept is None or _without_hardware(kept) != _without_hardware(settings):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        # First: without it everything is deleted, should the rest be interrupted.
+        (folder / SETTINGS_FILE).unlink(missing_ok=True)
+        usable = _usable_programs(kept, settings)
+        for entry in list(folder.iterdir()):
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name not in usable:
+                entry.unlink()
     if kept != settings:
         keep_settings(recipe, folder)
     return folder
+
+
+def _usable_programs(kept: Kept | None, settings: Kept) -> set[str]:
+    """Return the files of generated programs whose settings are those of an earlier preparation."""
+    before, now = ({} if kept is None else kept.get("data", {})), settings["data"]
+    return {file for file, names in GENERATED.items() if all(n in before and before[n] == now[n] for n in names)}
 
 
 def _without_hardware(kept: Kept) -> Kept:

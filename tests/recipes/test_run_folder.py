@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 
 from evaluation.rust.sandbox.runner import SandboxFailure
+from recipes.pipeline import file_names
 from recipes.pipeline.folder import (
     SETTINGS_FILE,
     RunLock,
@@ -137,10 +138,41 @@ def test_a_run_that_never_trained_gives_way_without_an_option(tmp_path):
 
 def test_a_preparation_is_continued_only_by_a_run_of_equal_settings(tmp_path):
     recipe = tiny_recipe(tmp_path)
-    (next_folder(recipe) / "tasks.jsonl").write_text("half\n")
-    assert (next_folder(recipe) / "tasks.jsonl").exists() and kept_settings(recipe) is not None
+    (next_folder(recipe) / "own_tasks.jsonl").write_text("half\n")
+    (next_folder(recipe) / "prepare").mkdir()
+    assert (next_folder(recipe) / "own_tasks.jsonl").exists() and kept_settings(recipe) is not None
     other = replace(recipe, training=replace(recipe.training, seed=3))
     assert [path.name for path in next_folder(other).iterdir()] == [SETTINGS_FILE]
+
+
+def test_generated_programs_are_kept_while_their_own_settings_are_equal(tmp_path):
+    recipe = tiny_recipe(tmp_path)
+    names = {"synthetic.jsonl", "tasks.jsonl", "compile_tasks.jsonl"}
+    for name in names:
+        (next_folder(recipe) / name).write_text("half\n")
+    other = recipe.changed(data={"fim_rate": 0.5, "synthetic_samples": 3})
+    assert {path.name for path in next_folder(other).iterdir()} == {SETTINGS_FILE, *names} - {"synthetic.jsonl"}
+    other = other.changed(data={"max_task_tier": 2})
+    assert [path.name for path in next_folder(other).iterdir()] == [SETTINGS_FILE]
+
+
+def test_programs_of_unknown_settings_are_made_again(tmp_path):
+    recipe = tiny_recipe(tmp_path)
+    folder = next_folder(recipe)
+    (folder / "tasks.jsonl").write_text("half\n")
+    (folder / SETTINGS_FILE).unlink()
+    assert [path.name for path in next_folder(recipe).iterdir()] == [SETTINGS_FILE]
+
+
+def test_a_new_run_replaces_every_file_of_the_last_one(tmp_path):
+    recipe = tiny_recipe(tmp_path)
+    begin(recipe)
+    files = {name for file, name in vars(file_names).items() if file.isupper()}
+    for name in files - {"prepare", "source"}:
+        (recipe.run_dir / name).write_text("old")
+    next_folder(recipe)
+    take_place(recipe)
+    assert not files & {path.name for path in recipe.run_dir.iterdir()}
 
 
 def test_a_second_process_in_the_folder_is_refused_by_the_first_ones_number(tmp_path, capsys):
