@@ -90,12 +90,26 @@ def test_functions_of_the_text_are_taken_to_be_compiled(recipe):
     assert len(found) == 2 and all(task.tests.blank and task.prompt.startswith(("///", "use std")) for task in found)
 
 
-def test_a_text_without_functions_to_compile_is_an_error(recipe, tmp_path):
+def test_functions_that_compile_alone_are_a_source_of_the_mix_without_those_that_are_asked_for(recipe):
+    data = {"functions": 50, "compile_functions": 2, "mix": {"functions": 1, "text": 1}}
+    named = recipe.changed(data=data)
+    prepare_only(named, num_workers=1)
+    rows = (named.run_dir / "prepare" / "corpus" / MADE_FILE).read_text().splitlines()
+    functions = [json.loads(row) for row in rows]
+    assert len(functions) > 2 and {row["source"] for row in functions} == {"functions"}
+    heads = [task.prompt.rstrip().splitlines()[-1] for task in read_tasks(named.run_dir / COMPILE_FUNCTIONS_FILE)]
+    assert not any(head in row["code"] for head in heads for row in functions)
+    (parts,) = read_prepared(named, named.run_dir / "prepare").epochs.values()
+    assert parts.keys() == {"functions", "text"}
+
+
+@pytest.mark.parametrize("setting", ["compile_functions", "functions"])
+def test_a_text_without_functions_is_an_error_where_they_are_asked_for(recipe, tmp_path, setting):
     (tmp_path / "text").mkdir()
     for number in range(40):
         (tmp_path / "text" / f"{number}.rs").write_text(f'fn main() {{\n    println!("number {number}");\n}}\n')
-    named = recipe.changed(data={"compile_functions": 2, "data_dir": tmp_path / "text", "sources": ()})
-    with pytest.raises(ValueError, match="data.compile_functions must be 0 for this text"):
+    named = recipe.changed(data={setting: 2, "data_dir": tmp_path / "text", "sources": ()})
+    with pytest.raises(ValueError, match=f"data.{setting} must be 0 for this text"):
         prepare_only(named, num_workers=1)
 
 
