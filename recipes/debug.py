@@ -22,31 +22,31 @@ def debug() -> Recipe:
     recipe = small()
     tasks = Sft(
         name="tasks",
-        total_steps=330,
+        total_steps=240,
         batch_size=4,
         seq_len=128,
         peak_lr=1.2e-3,
         min_lr=1.2e-4,
-        decay_steps=240,
+        decay_steps=180,
         mix={"tasks": 2, "text": 1},
     )
     maxrl = MaxRL(
-        total_steps=14,
+        total_steps=10,
         prompts_per_step=4,
         num_generations=16,
         max_completion_length=64,
         learning_rate=1e-4,
         mode="compile",
         held_out_tasks=16,
-        sample_steps=7,
+        sample_steps=5,
     )
     gate, evaluate, export = (recipe.stage(name) for name in ("gate", "evaluate", "export"))
     stages = (recipe.stage("pretrain"), tasks, maxrl, gate, evaluate, export)
     return recipe.changed(
         name="debug",
-        data={"tasks": 320, "max_task_tier": 0},
+        data={"tasks": 240, "max_task_tier": 0},
         training={"eval_steps": 120},
-        pretrain={"total_steps": 150, "decay_steps": 50},
+        pretrain={"total_steps": 220, "decay_steps": 75},
         stages=stages,
     )
 
