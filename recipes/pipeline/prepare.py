@@ -42,7 +42,7 @@ from trainers.data.preparation.split import split_rows
 from trainers.data.preparation.workers import check_num_workers
 from trainers.data.row_index import RowIndex
 from trainers.data.sources import Document, Source
-from trainers.data.standalone_functions import compiling, standalone_functions
+from trainers.data.standalone_functions import standalone_functions
 from trainers.data.synthetic.family import TIERS
 from trainers.data.synthetic.stream import choose_families
 from trainers.data.synthetic.verified import LICENSE, write_synthetic
@@ -50,7 +50,7 @@ from trainers.data.tasks.own_files import read_own_tasks
 from trainers.data.tasks.task import read_tasks, split_tasks
 from trainers.data.tasks.text_functions import compilable, functions_asked, head_of_signature, text_functions
 from trainers.data.tokenizer import train_tokenizer
-from trainers.data.verify import verify_sample
+from trainers.data.verify import first_compiling, verify_sample
 
 console = Console(highlight=False)
 
@@ -362,7 +362,7 @@ def _functions(
     console.print(f"Taking up to {data.functions:,} functions of the text that compile alone")
     with RustVerifier() as verifier, show_progress("Verifying functions", data.functions, "rows") as advance:
         candidates = sorted(standalone_functions(training, asked, heads), key=lambda document: document.id)
-        found = compiling(candidates, data.functions, verifier, advance)
+        found = first_compiling(candidates, data.functions, verifier, lambda document: document.code, advance)
     if not found:
         raise ValueError(
             "data.functions must be 0 for this text: none of its functions has a parameter, a return type and "

@@ -3,20 +3,17 @@ Functions of text with all that they need of their file, if they compile alone: 
 is asked for a function.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator
 
 from tree_sitter import Node, Parser
 
-from evaluation.rust import RustVerifier
 from evaluation.rust.syntax.analysis import RUST
 from evaluation.rust.syntax.nodes import field, name_of, node_text
 from trainers.data.code_tokens import without_tests
 from trainers.data.sources.document import COMPILE_FAIL, FILE, Document
 from trainers.data.tasks.methods import receiver_renamed
-from trainers.data.tasks.text_functions import BATCH, first_paragraph, functions_of, head_of, imports_of
+from trainers.data.tasks.text_functions import first_paragraph, functions_of, head_of, imports_of
 from trainers.data.tasks.type_definitions import needed_items, unindented, written
-from trainers.data.verify import decided
 
 SOURCE = "functions"
 MAX_CHARACTERS = 1200
@@ -53,32 +50,6 @@ def standalone_functions(
                 seen.add(key)
                 path = f"{document.source}/{document.path}"
                 yield Document.of(SOURCE, path, FILE, document.license, code, edition=document.edition)
-
-
-def compiling(
-    documents: Iterable[Document],
-    count: int,
-    verifier: RustVerifier,
-    advance: Callable[[int], None] = lambda done: None,
-) -> list[Document]:
-    """
-    Return the first documents that compile.
-
-    Args:
-        documents: Documents in any number; no more are read than needed.
-        count: Maximum number of documents.
-        verifier: Compiles them.
-        advance: Called with the number of documents that were just found.
-    """
-    found: list[Document] = []
-    remaining = iter(documents)
-    while len(found) < count and (some := list(islice(remaining, BATCH))):
-        verdicts = decided(verifier.verify([document.code for document in some]))
-        new = [document for document, verdict in zip(some, verdicts, strict=True) if verdict.ok]
-        new = new[: count - len(found)]
-        found += new
-        advance(len(new))
-    return found
 
 
 def _code(container: Node, impl: Node | None, function: Node, comment: list[str], head: str, noun: str) -> str | None:

@@ -2,13 +2,19 @@
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 
 from evaluation.rust import RustVerifier, SandboxUnavailable, ToolchainUnavailable, Verdict
 from evaluation.rust.sandbox.runner import SandboxFailure
 from trainers.data.sources import EXAMPLE, Document
 from trainers.data.sources.rustdoc import rustdoc_program
+
+BATCH = 512
+"""Programs that are verified at once."""
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,39 @@ def decided(verdicts: Sequence[Verdict]) -> list[Verdict]:
             f"the verifier failed for {len(failed)} programs ({reason}); run the same command to continue"
         )
     return list(verdicts)
+
+
+def first_compiling(
+    items: Iterable[Item],
+    count: int,
+    verifier: RustVerifier,
+    program: Callable[[Item], str],
+    advance: Callable[[int], None] = lambda done: None,
+    accepts: Callable[[Item], bool] = lambda item: True,
+) -> list[Item]:
+    """
+    Return the first items whose programs compile.
+
+    Args:
+        items: Items in any number; no more are read than needed.
+        count: Maximum number of items.
+        verifier: Compiles the programs.
+        program: Returns the program of an item.
+        advance: Called with the number of items that were just found.
+        accepts: Asked for each item that compiles; those that it does not accept are left out.
+
+    Raises:
+        SandboxFailure: The compiler or the sandbox failed for some program.
+    """
+    found: list[Item] = []
+    remaining = iter(items)
+    while len(found) < count and (some := list(islice(remaining, BATCH))):
+        verdicts = decided(verifier.verify([program(item) for item in some]))
+        new = [item for item, verdict in zip(some, verdicts, strict=True) if verdict.ok and accepts(item)]
+        new = new[: count - len(found)]
+        found += new
+        advance(len(new))
+    return found
 
 
 def as_program(row: Document) -> str:

@@ -3,10 +3,11 @@
 import pytest
 
 from evaluation.rust import RustVerifier
-from trainers.data import standalone_functions as standalone_functions_module
+from trainers.data import verify
 from trainers.data.sources import Document
-from trainers.data.standalone_functions import MAX_CHARACTERS, MAX_ITEMS, compiling, standalone_functions
+from trainers.data.standalone_functions import MAX_CHARACTERS, MAX_ITEMS, standalone_functions
 from trainers.data.tasks.text_functions import head_of_signature, text_functions
+from trainers.data.verify import first_compiling
 
 FILE = """use std::collections::HashMap;
 use crate::Secret;
@@ -46,6 +47,14 @@ mod inner {
 """
 
 
+def code_of(document: Document) -> str:
+    return document.code
+
+
+def name_of_last(code: str) -> str:
+    return code.rpartition("fn ")[2].partition("(")[0]
+
+
 def found(code: str, **excluded: set[str]) -> list[Document]:
     return list(standalone_functions([Document.of("text", "a.rs", "file", "MIT", code)], **excluded))
 
@@ -66,15 +75,13 @@ def test_a_method_stands_behind_all_that_it_needs_of_its_file_and_nothing_else()
 
 
 def test_only_functions_that_compile_alone_are_kept_in_order_and_no_more_are_read(monkeypatch):
-    documents = found(FILE.replace("fn start(&self, page: u32)", "fn start<'a>(&'a self, page: u32)"))
-    documents = [each.code for each in documents], documents
-    monkeypatch.setattr(standalone_functions_module, "BATCH", 1)
-    names = ["shortened", "reveal", "start"]
-    ordered = [next(each for each in documents[1] if each.code.rpartition("fn ")[2].startswith(n)) for n in names]
+    monkeypatch.setattr(verify, "BATCH", 1)
+    documents = {name_of_last(each.code): each for each in found(FILE)}
+    shortened, reveal, start = (documents[name] for name in ("shortened", "reveal", "start"))
     with RustVerifier() as verifier:
-        assert compiling(ordered, 9, verifier) == [ordered[0], ordered[2]]
-        remaining = iter(ordered)
-        assert compiling(remaining, 1, verifier) == [ordered[0]] and list(remaining) == ordered[1:]
+        assert first_compiling([reveal, shortened, start], 9, verifier, code_of) == [shortened, start]
+        remaining = iter([shortened, reveal, start])
+        assert first_compiling(remaining, 1, verifier, code_of) == [shortened] and list(remaining) == [reveal, start]
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import pytest
 
 from evaluation.rust import RustVerifier
+from trainers.data import verify
 from trainers.data.benchmark_problems import Benchmark, ProblemText
 from trainers.data.sources import Document
-from trainers.data.tasks import text_functions as text_functions_module
 from trainers.data.tasks.task import Task
 from trainers.data.tasks.text_functions import MAX_CHARACTERS, compilable, functions_asked, text_functions
 
@@ -70,7 +70,7 @@ def test_only_signatures_that_stand_alone_are_kept_in_order_and_no_more_are_read
     hidden = "/// Hides.\nfn hide(secret: Secret) -> u8 { 1 }"
     tasks = [task for code in (hidden, FILE, "/// Halves.\nfn half(a: u8) -> u8 { a / 2 }") for task in found(code)]
     _, count, half = tasks
-    monkeypatch.setattr(text_functions_module, "BATCH", 1)
+    monkeypatch.setattr(verify, "BATCH", 1)
     with RustVerifier() as verifier:
         assert compilable(tasks, 9, verifier) == [count, half]
         remaining = iter(tasks)

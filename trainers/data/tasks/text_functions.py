@@ -6,7 +6,6 @@ standard library and a few types of their file to be declared.
 import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import islice
 
 from tree_sitter import Node, Parser
 
@@ -22,12 +21,11 @@ from trainers.data.sources.document import COMPILE_FAIL, Document
 from trainers.data.tasks.methods import method_as_function
 from trainers.data.tasks.task import Task
 from trainers.data.tasks.type_definitions import declared, needed_definitions, written
-from trainers.data.verify import decided
+from trainers.data.verify import first_compiling
 
 FAMILY = "text"
 MAX_CHARACTERS = 800
 """Of a prompt, about 200 tokens."""
-BATCH = 512
 _CODE = re.compile(r"`[^`]*`")
 _PATH_OF_STD = re.compile(r"(?:std|core)\b")
 
@@ -71,18 +69,13 @@ def compilable(
         verifier: Compiles the declarations with the body `todo!()`.
         advance: Called with the number of tasks that were just found.
     """
-    found: list[Task] = []
-    remaining = iter(tasks)
-    while len(found) < count and (some := list(islice(remaining, BATCH))):
-        verdicts = decided(verifier.verify([task.prompt + "    todo!()\n}\n" for task in some]))
-        compiling = [task for task, verdict in zip(some, verdicts, strict=True) if verdict.ok]
-        possible = [
-            task for task in compiling if not refusals((task.prompt + "}").encode(), task.tests, continued=True)
-        ]
-        new = possible[: count - len(found)]
-        found += new
-        advance(len(new))
-    return found
+
+    def is_possible(task: Task) -> bool:
+        return not refusals((task.prompt + "}").encode(), task.tests, continued=True)
+
+    return first_compiling(
+        tasks, count, verifier, lambda task: task.prompt + "    todo!()\n}\n", advance, accepts=is_possible
+    )
 
 
 def head_of_signature(signature: str) -> str:
