@@ -20,14 +20,14 @@ def finetune() -> Recipe:
     """A saved model, fine-tuned on the solutions of verified tasks, then trained with MaxRL on others."""
     recipe = nano()
     sft = Sft(
-        total_steps=400,
+        total_steps=700,
         batch_size=8,
         seq_len=256,
         peak_lr=1e-3,
         min_lr=1e-4,
         warmup_steps=20,
-        decay_steps=280,
-        mix={"tasks": 2, "text": 1},
+        decay_steps=500,
+        mix={"tasks": 3, "functions": 2, "text": 1},
     )
     stages = (sft, *(recipe.stage(name) for name in ("maxrl", "gate", "evaluate", "export")))
     return recipe.changed(
@@ -37,6 +37,7 @@ def finetune() -> Recipe:
             "seq_len": 256,
             "synthetic_samples": 0,
             "tasks": 6000,
+            "functions": 2500,
             "max_task_tier": 1,
             "compile_tasks": 400,
             "compile_functions": 1000,
@@ -54,13 +55,13 @@ def finetune() -> Recipe:
         },
         stages=stages,
         maxrl={
-            "total_steps": 240,
+            "total_steps": 450,
             "prompts_per_step": 8,
             "num_generations": 16,
             "max_completion_length": 96,
             "learning_rate": 1e-4,
             "warmup_steps": 4,
-            "decay_steps": 90,
+            "decay_steps": 250,
             "compile_share": 0.5,
             "rollout_engine": "native",
             "held_out_tasks": 160,

@@ -298,6 +298,14 @@ def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) ->
     """
     if not data.makes_programs:
         return []
+    # First, because a text without such functions is refused, and programs take most of the time.
+    asked = functions_asked(load_benchmarks().benchmarks) if data.decontaminate else set()
+    heads: set[str] = set()
+    if data.compile_functions:
+        path = folder / COMPILE_FUNCTIONS_FILE
+        _write_functions(data, training, asked, path)
+        heads = {head_of_signature(task.signature) for task in read_tasks(path)}
+    functions = _functions(data, training, asked, heads) if data.functions else []
     samples: list[Document] = []
     solutions: list[Document] = []
     hardest_tier = TIERS[-1] if data.max_task_tier is None else data.max_task_tier
@@ -324,13 +332,6 @@ def make_rows(data: DataSettings, training: Sequence[Document], folder: Path) ->
             families = [each for each in choose_families() if each.tier > hardest_tier]
             with show_progress("Verifying tasks", data.compile_tasks, "rows") as advance:
                 write_synthetic(path, families, data.compile_tasks, 0, verifier, tasks=True, on_verified=advance)
-    asked = functions_asked(load_benchmarks().benchmarks) if data.decontaminate else set()
-    heads: set[str] = set()
-    if data.compile_functions:
-        path = folder / COMPILE_FUNCTIONS_FILE
-        _write_functions(data, training, asked, path)
-        heads = {head_of_signature(task.signature) for task in read_tasks(path)}
-    functions = _functions(data, training, asked, heads) if data.functions else []
     made = samples + solutions + functions
     if not data.variants:
         return made
@@ -365,8 +366,8 @@ def _functions(
         found = first_compiling(candidates, data.functions, verifier, lambda document: document.code, advance)
     if not found:
         raise ValueError(
-            "data.functions must be 0 for this text: none of its functions has a parameter, a return type and "
-            "compiles with the standard library and a few items of its file alone"
+            "data.functions must be 0 for this text, and no mix may name functions: none of its functions has a "
+            "parameter, a return type and compiles with the standard library and a few items of its file alone"
         )
     console.print(f"{len(found):,} functions of the text compile alone")
     return found

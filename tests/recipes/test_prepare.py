@@ -104,13 +104,14 @@ def test_functions_that_compile_alone_are_a_source_of_the_mix_without_those_that
 
 
 @pytest.mark.parametrize("setting", ["compile_functions", "functions"])
-def test_a_text_without_functions_is_an_error_where_they_are_asked_for(recipe, tmp_path, setting):
+def test_a_text_without_functions_is_an_error_before_programs_are_made(recipe, tmp_path, setting):
     (tmp_path / "text").mkdir()
     for number in range(40):
         (tmp_path / "text" / f"{number}.rs").write_text(f'fn main() {{\n    println!("number {number}");\n}}\n')
-    named = recipe.changed(data={setting: 2, "data_dir": tmp_path / "text", "sources": ()})
+    named = recipe.changed(data={setting: 2, "tasks": 2, "data_dir": tmp_path / "text", "sources": ()})
     with pytest.raises(ValueError, match=f"data.{setting} must be 0 for this text"):
         prepare_only(named, num_workers=1)
+    assert not list(tmp_path.rglob("*tasks.jsonl*"))
 
 
 def test_bad_input_does_not_cost_an_interrupted_preparation(recipe, tmp_path):
