@@ -5,7 +5,7 @@ If only a signature is demanded, that is the easiest way to compile: `if values.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tree_sitter import Node
 
@@ -57,7 +57,11 @@ def result_is_constant(function: Node) -> bool:
     results = list(_results([field(function, "body"), *(node for node in inside if node.type == "return_expression")]))
     if not has_result or any(part in node_bytes(parameters) for part in SHARED_STATE):
         values = {node.id for node in results if node is not None} if has_result else set()
-        actions = (node for node in inside if node.type in ACTIONS and parent_of(node).type in STATEMENTS)
+        actions = (
+            node
+            for node in inside
+            if node.type in ACTIONS and parent_of(node).type in STATEMENTS and not _assigns_itself(node)
+        )
         if any(node.id not in values for node in actions):
             return False
     if not has_result:
@@ -78,6 +82,19 @@ def _is_assertion(node: Node) -> bool:
     if node.type != "macro_invocation" or parent_of(node).type != "expression_statement":
         return False
     return node_text(field(node, "macro")).rpartition("::")[2].strip() not in PRINTING | PLACEHOLDER_MACROS
+
+
+def _assigns_itself(node: Node) -> bool:
+    """Whether a node is an assignment such as `total = total`, which changes nothing."""
+    return node.type == "assignment_expression" and _tokens(field(node, "left")) == _tokens(field(node, "right"))
+
+
+def _assigns_again(node: Node, values: Mapping[bytes, Node]) -> bool:
+    """Whether a node gives a name the value that it began with, as the second statement of `let x = 3; x = 3;`."""
+    if node.type != "assignment_expression":
+        return False
+    first = values.get(node_bytes(field(node, "left")))
+    return first is not None and _tokens(first) == _tokens(field(node, "right"))
 
 
 def _results(waiting: list[Node]) -> Iterator[Node | None]:
@@ -132,7 +149,7 @@ def _tokens(node: Node) -> tuple[bytes, ...]:
 def _varying(function: Node, results: list[Node]) -> set[bytes]:
     """
     Names whose value may depend on a parameter: all that are bound, except by `let name = value;` with a value without
-    such a name, if nothing but the results and other constants mention it.
+    such a name, if only the results, other constants and assignments that repeat its value mention it.
     """
     bound, plain, patterns = Counter[bytes](), dict[bytes, Node](), set[int]()
     for node in walk(function):
@@ -147,8 +164,9 @@ def _varying(function: Node, results: list[Node]) -> set[bytes]:
             plain[names[0]] = value
             patterns.add(pattern.id)
     constant = {name: value for name, value in plain.items() if bound[name] == 1}
+    repeated = [node for node in walk(function) if _assigns_itself(node) or _assigns_again(node, constant)]
     for _ in range(LONGEST_CHAIN):
-        inert = patterns | {node.id for part in (*results, *constant.values()) for node in walk(part)}
+        inert = patterns | {node.id for part in (*results, *repeated, *constant.values()) for node in walk(part)}
         used = {node_bytes(node) for node in walk(function) if node.type in NAMES and node.id not in inert}
         varying = set(bound) - set(constant)
         kept = {

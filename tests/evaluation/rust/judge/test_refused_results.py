@@ -16,8 +16,15 @@ CONSTANT = [
     "fn f(x: u32) -> u32 { let y = 3; let z = y + 1; let closure = |a: u32| a + x; if x > 3 { return z; } z }",
     "fn f(x: u32) -> (u32, u32) { for i in 0..x { if i > 3 { return (0, 1); } } (0, 1) }",
     'fn f(x: &str) -> Option<&str> { if let Some(y) = x.get(1..) { println!("{y}"); None } else { None } }',
+    "fn f(x: &[u32]) -> Vec<u32> { let mut y = Vec::new(); for z in x { y = y; } y }",
+    "fn f(x: &[u32]) -> u32 { let mut y = 3; for z in x { y = 3; } y }",
+    "fn f(x: &mut u32) -> u32 { *x = *x; 3 }",
 ]
 HONEST = [
+    "fn f(x: &[u32]) -> u32 { let mut y = 3; for z in x { y = 4; } y }",
+    "fn f(x: &[u32]) -> u32 { let mut y = 3; for z in x { y = *z; } y }",
+    "fn f(x: &[u32]) -> u32 { let mut n = 3; let mut y = n; for z in x { n += 1; y = n; } y }",
+    "fn f(x: &mut u32) -> u32 { *x = 4; 3 }",
     "fn f(values: &[i64]) -> Option<i64> { if values.is_empty() { None } else { Some(values[0]) } }",
     "fn f(values: &[i64]) -> Vec<i64> { let mut new = Vec::new(); for value in values { new.push(*value); } new }",
     "fn f(x: char) -> Vec<char> { let mut text = String::new(); text.push(x); let c = text.chars(); c.collect() }",
