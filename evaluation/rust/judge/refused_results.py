@@ -85,8 +85,11 @@ def _is_assertion(node: Node) -> bool:
 
 
 def _assigns_itself(node: Node) -> bool:
-    """Whether a node is an assignment such as `total = total`, which changes nothing."""
-    return node.type == "assignment_expression" and _tokens(field(node, "left")) == _tokens(field(node, "right"))
+    """Whether a node is an assignment such as `total = total`, which changes nothing, without calls that might."""
+    if node.type != "assignment_expression":
+        return False
+    left = _tokens(field(node, "left"))
+    return left == _tokens(field(node, "right")) and b"(" not in left
 
 
 def _assigns_again(node: Node, values: Mapping[bytes, Node]) -> bool:

@@ -25,6 +25,7 @@ HONEST = [
     "fn f(x: &[u32]) -> u32 { let mut y = 3; for z in x { y = *z; } y }",
     "fn f(x: &[u32]) -> u32 { let mut n = 3; let mut y = n; for z in x { n += 1; y = n; } y }",
     "fn f(x: &mut u32) -> u32 { *x = 4; 3 }",
+    "fn f(x: &mut V) -> u32 { *x.grow() = *x.grow(); 3 }",
     "fn f(values: &[i64]) -> Option<i64> { if values.is_empty() { None } else { Some(values[0]) } }",
     "fn f(values: &[i64]) -> Vec<i64> { let mut new = Vec::new(); for value in values { new.push(*value); } new }",
     "fn f(x: char) -> Vec<char> { let mut text = String::new(); text.push(x); let c = text.chars(); c.collect() }",
