@@ -35,6 +35,7 @@ def debug() -> Recipe:
         prompts_per_step=4,
         num_generations=16,
         max_completion_length=64,
+        rollout_engine="native",
         learning_rate=1e-4,
         mode="compile",
         held_out_tasks=16,

@@ -20,12 +20,13 @@ def laptop() -> Recipe:
     """A ternary LoopLM of four blocks and two loops, for two processor cores: text, solutions of tasks, then MaxRL."""
     recipe = small()
     maxrl = MaxRL(
-        total_steps=120,
-        prompts_per_step=8,
+        total_steps=60,
+        prompts_per_step=24,
         num_generations=16,
         max_completion_length=96,
-        learning_rate=1e-4,
+        learning_rate=5e-5,
         warmup_steps=4,
+        decay_steps=30,
         rollout_engine="native",
         held_out_tasks=160,
         sample_steps=20,
@@ -35,7 +36,13 @@ def laptop() -> Recipe:
         name="laptop",
         description="a ternary LoopLM of four blocks and two loops, from text to solved tasks on two processor cores",
         model={"intermediate_size": 768, "num_shared_layers": 4, "num_loops": 2, "exit_entropy_weight": 0.5},
-        data={"seq_len": 256, "tasks": 6000, "max_task_tier": 1, "rename_repetitions": True},
+        data={
+            "seq_len": 256,
+            "tasks": 6000,
+            "max_task_tier": 1,
+            "rename_repetitions": True,
+            "vary_comments": True,
+        },
         training={
             "optimizer": "muon_lion",
             "muon_lr": 0.01,
