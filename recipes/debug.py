@@ -22,17 +22,17 @@ def debug() -> Recipe:
     recipe = small()
     tasks = Sft(
         name="tasks",
-        total_steps=240,
+        total_steps=440,
         batch_size=4,
         seq_len=128,
         peak_lr=1.2e-3,
         min_lr=1.2e-4,
-        decay_steps=180,
+        decay_steps=360,
         mix={"tasks": 2, "text": 1},
     )
     maxrl = MaxRL(
         total_steps=10,
-        prompts_per_step=4,
+        prompts_per_step=8,
         num_generations=16,
         max_completion_length=64,
         rollout_engine="native",
@@ -46,8 +46,8 @@ def debug() -> Recipe:
     return recipe.changed(
         name="debug",
         data={"tasks": 240, "max_task_tier": 0},
-        training={"eval_steps": 120},
-        pretrain={"total_steps": 220, "decay_steps": 75},
+        training={"optimizer": "muon_lion", "muon_lr": 0.01, "lion_lr": 2e-3, "eval_steps": 120},
+        pretrain={"total_steps": 110, "decay_steps": 30},
         stages=stages,
     )
 
