@@ -22,12 +22,12 @@ def debug() -> Recipe:
     recipe = small()
     tasks = Sft(
         name="tasks",
-        total_steps=440,
+        total_steps=390,
         batch_size=4,
         seq_len=128,
         peak_lr=1.2e-3,
         min_lr=1.2e-4,
-        decay_steps=360,
+        decay_steps=320,
         mix={"tasks": 2, "text": 1},
     )
     maxrl = MaxRL(
@@ -46,8 +46,8 @@ def debug() -> Recipe:
     return recipe.changed(
         name="debug",
         data={"tasks": 240, "max_task_tier": 0},
-        training={"optimizer": "muon_lion", "muon_lr": 0.01, "lion_lr": 2e-3, "eval_steps": 120},
-        pretrain={"total_steps": 110, "decay_steps": 30},
+        training={"optimizer": "muon_lion", "muon_lr": 0.01, "lion_lr": 2e-3, "eval_steps": 240},
+        pretrain={"total_steps": 90, "decay_steps": 25},
         stages=stages,
     )
 
